@@ -1,0 +1,102 @@
+//! The door between Burn's run-time `Tensor<D>` and a typed backend's primitives. Knows tensors only, no programs.
+
+use burn::backend::{BackendTensor, Dispatch, DispatchTensor};
+use burn_backend::{Backend, TensorMetadata};
+
+use crate::execute::Operand;
+
+/// A tensor that does not live where it was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BridgeError {
+    /// The tensor lives on another backend than the typed one.
+    #[error(
+        "expected a tensor of backend {expected}, but {reason}; move it with `to_device`, or use \
+         `Autodiff<Dispatch>`, which takes every backend"
+    )]
+    OtherBackend {
+        /// Name of the typed backend.
+        expected: String,
+        /// What was found there.
+        reason: String,
+    },
+    /// The tensor holds quantised numbers.
+    #[error("quantised tensors have no derivatives; dequantise the tensor first")]
+    Quantised,
+}
+
+/// A backend whose primitives are reached from Burn's `Tensor<D>` and back without a copy.
+///
+/// Implemented for each backend switched on by a feature of this crate, and always for `Dispatch`, which stands for
+/// 'whatever device the tensor is on'. Tensors are taken without their autodiff association.
+pub trait TensorBridge: Backend {
+    /// The typed primitive of a tensor that carries no autodiff association.
+    fn from_dispatch(tensor: DispatchTensor) -> Result<Operand<Self>, BridgeError>;
+
+    /// The run-time tensor of a typed primitive.
+    fn into_dispatch(operand: Operand<Self>) -> DispatchTensor;
+}
+
+impl TensorBridge for Dispatch {
+    fn from_dispatch(tensor: DispatchTensor) -> Result<Operand<Self>, BridgeError> {
+        let dtype = tensor.dtype();
+        if dtype.is_float() {
+            Ok(Operand::Float(tensor))
+        } else if dtype.is_bool() {
+            Ok(Operand::Bool(tensor))
+        } else if dtype.is_int() || dtype.is_uint() {
+            Ok(Operand::Int(tensor))
+        } else {
+            Err(BridgeError::Quantised)
+        }
+    }
+
+    fn into_dispatch(operand: Operand<Self>) -> DispatchTensor {
+        match operand {
+            Operand::Float(tensor) | Operand::Int(tensor) | Operand::Bool(tensor) => tensor,
+        }
+    }
+}
+
+#[allow(unused_macros)] // No typed backend is switched on in a build without backend features.
+macro_rules! typed_bridge {
+    ($backend:ty, $name:literal) => {
+        impl TensorBridge for $backend {
+            fn from_dispatch(tensor: DispatchTensor) -> Result<Operand<Self>, BridgeError> {
+                use burn::backend::DispatchKindConversion;
+                let tensor =
+                    <DispatchTensor as DispatchKindConversion<$backend>>::try_into_backend(tensor)
+                        .map_err(|reason| BridgeError::OtherBackend {
+                            expected: $name.into(),
+                            reason,
+                        })?;
+                match tensor {
+                    BackendTensor::Float(tensor) => Ok(Operand::Float(tensor)),
+                    BackendTensor::Int(tensor) => Ok(Operand::Int(tensor)),
+                    BackendTensor::Bool(tensor) => Ok(Operand::Bool(tensor)),
+                    BackendTensor::Quantized(_) => Err(BridgeError::Quantised),
+                    BackendTensor::Autodiff(_) => Err(BridgeError::OtherBackend {
+                        expected: $name.into(),
+                        reason: "the tensor still belongs to an autodiff device".into(),
+                    }),
+                }
+            }
+
+            fn into_dispatch(operand: Operand<Self>) -> DispatchTensor {
+                use burn::backend::DispatchKindConversion;
+                let tensor = match operand {
+                    Operand::Float(tensor) => BackendTensor::Float(tensor),
+                    Operand::Int(tensor) => BackendTensor::Int(tensor),
+                    Operand::Bool(tensor) => BackendTensor::Bool(tensor),
+                };
+                <DispatchTensor as DispatchKindConversion<$backend>>::from_backend(tensor)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "flex")]
+typed_bridge!(burn::backend::Flex, "Flex");
+#[cfg(feature = "ndarray")]
+typed_bridge!(burn::backend::NdArray, "NdArray");
+#[cfg(feature = "wgpu")]
+typed_bridge!(burn::backend::Cube, "Cube (wgpu, vulkan, metal, cuda, …)");

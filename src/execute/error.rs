@@ -1,0 +1,56 @@
+//! What can go wrong while a program runs.
+
+/// Failure of one run of a program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExecuteError {
+    /// The operation exists in no backend, or not for operands of this kind.
+    #[error("operation {operation} cannot be run on {found} operands; expected {expected}")]
+    Unsupported {
+        /// Name of the operation.
+        operation: String,
+        /// Kinds of the operands it got.
+        found: String,
+        /// Kinds it takes.
+        expected: String,
+    },
+    /// The wrong number of inputs reached a program or an operation.
+    #[error("{what} takes {expected} inputs and got {found}")]
+    InputCount {
+        /// The program or operation.
+        what: String,
+        /// Number of inputs it takes.
+        expected: usize,
+        /// Number of inputs it got.
+        found: usize,
+    },
+    /// An input of another shape or element type than recorded.
+    #[error(
+        "input {index} has {found}, but the program was recorded for {expected}; trace again for another shape, or cast"
+    )]
+    InputType {
+        /// Position of the input.
+        index: usize,
+        /// Shape and element type expected.
+        expected: String,
+        /// Shape and element type found.
+        found: String,
+    },
+    /// The backend panicked.
+    #[error("the backend failed in operation {operation}: {message}")]
+    Backend {
+        /// Name of the operation.
+        operation: String,
+        /// What the backend said.
+        message: String,
+    },
+    /// The element type does not exist on this backend.
+    #[error(
+        "backend {backend} has no {dtype}; run in f32, or choose a backend that has it (Flex, NdArray)"
+    )]
+    Precision {
+        /// Name of the backend.
+        backend: String,
+        /// The element type.
+        dtype: String,
+    },
+}

@@ -1,0 +1,119 @@
+//! The program as data: values, operations and passes over them. Knows nothing of how a program is recorded,
+//! differentiated or run.
+//!
+//! A [`Graph`] is a list of [`Node`]s in execution order, each reading values and writing new ones (static single
+//! assignment). Values are inputs, constants, or written by exactly one node.
+
+mod builder;
+mod display;
+mod error;
+mod op;
+mod passes;
+
+pub(crate) use builder::GraphBuilder;
+pub use error::GraphError;
+pub use op::{
+    Binary, Comparison, Convolution, ConvolutionTranspose, Cumulative, GridPadding, Interpolation,
+    Literal, Op, PoolWindow, Reduction, Softmax, SortOutputs, Unary, WithRespectTo,
+};
+pub use passes::Split;
+
+use burn_backend::{DType, Shape, TensorData};
+
+/// Names a value of one [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(u32);
+
+impl ValueId {
+    /// Position of the value in [`Graph::values`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn new(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+}
+
+/// Whether a value holds floats, integers or truth values.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Float,
+    Int,
+    Bool,
+}
+
+/// Shape and element type of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ValueType {
+    /// Size of each dimension.
+    pub shape: Shape,
+    /// Element type.
+    pub dtype: DType,
+}
+
+impl ValueType {
+    /// Float, int or bool.
+    pub fn kind(&self) -> Kind {
+        if self.dtype.is_float() {
+            Kind::Float
+        } else if self.dtype.is_bool() {
+            Kind::Bool
+        } else {
+            Kind::Int
+        }
+    }
+}
+
+/// One operation with the values it reads and writes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What is computed.
+    pub op: Op,
+    /// Values read, in the order of the operation's documentation.
+    pub inputs: Vec<ValueId>,
+    /// Values written.
+    pub outputs: Vec<ValueId>,
+}
+
+/// A constant of a program: a number fixed while recording.
+#[derive(Clone, Debug)]
+pub struct Constant {
+    /// The value it defines.
+    pub value: ValueId,
+    /// Its numbers.
+    pub data: TensorData,
+}
+
+/// A program: inputs and constants, operations in execution order, outputs.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Type of every value, indexed by [`ValueId::index`].
+    pub values: Vec<ValueType>,
+    /// Operations in execution order.
+    pub nodes: Vec<Node>,
+    /// Values handed in at every run.
+    pub inputs: Vec<ValueId>,
+    /// Values fixed while recording.
+    pub constants: Vec<Constant>,
+    /// Values handed back at every run; a value may stand here more than once.
+    pub outputs: Vec<ValueId>,
+}
+
+impl Graph {
+    /// Type of a value.
+    pub fn value(&self, id: ValueId) -> &ValueType {
+        &self.values[id.index()]
+    }
+
+    /// Number of operations.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no operation.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+}

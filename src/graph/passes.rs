@@ -1,0 +1,229 @@
+//! Passes from graph to graph: dead code, common subexpressions, split by dependence on inputs.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Constant, Graph, Node, ValueId};
+
+/// A program in two parts: one that does not depend on some inputs, one that does.
+///
+/// The outputs of `prepare` are, in order, the leading inputs of `finish`; the inputs the split was made by follow
+/// them there.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// Takes the inputs that stay, returns what `finish` needs of them.
+    pub prepare: Graph,
+    /// Takes `prepare`'s outputs and then the inputs that vary, returns the program's outputs.
+    pub finish: Graph,
+}
+
+impl Graph {
+    /// Checks that every value is defined exactly once and before its uses.
+    pub fn validate(&self) -> Result<(), super::GraphError> {
+        let mut defined = HashSet::new();
+        let mut define = |value: ValueId| {
+            defined
+                .insert(value)
+                .then_some(())
+                .ok_or(super::GraphError::DefinedTwice {
+                    value: value.index(),
+                })
+        };
+        self.inputs.iter().try_for_each(|&value| define(value))?;
+        self.constants
+            .iter()
+            .try_for_each(|constant| define(constant.value))?;
+        for node in &self.nodes {
+            node.outputs.iter().try_for_each(|&value| define(value))?;
+        }
+        let mut known: HashSet<ValueId> = self
+            .inputs
+            .iter()
+            .copied()
+            .chain(self.constants.iter().map(|constant| constant.value))
+            .collect();
+        let undefined = |value: ValueId, user: String| super::GraphError::Undefined {
+            value: value.index(),
+            user,
+        };
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let Some(&value) = node.inputs.iter().find(|value| !known.contains(value)) {
+                return Err(undefined(
+                    value,
+                    format!("operation {index} ({})", node.op.name()),
+                ));
+            }
+            known.extend(&node.outputs);
+        }
+        match self.outputs.iter().find(|value| !known.contains(value)) {
+            Some(&value) => Err(undefined(value, "the outputs".into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Without the operations and constants that no output needs. Inputs stay, used or not.
+    #[must_use]
+    pub fn without_dead_code(mut self) -> Self {
+        let mut live: HashSet<ValueId> = self.outputs.iter().copied().collect();
+        let mut keep = vec![false; self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if node.outputs.iter().any(|value| live.contains(value)) {
+                keep[index] = true;
+                live.extend(&node.inputs);
+            }
+        }
+        let mut keep = keep.into_iter();
+        self.nodes.retain(|_| keep.next().unwrap_or(true));
+        self.constants
+            .retain(|constant| live.contains(&constant.value));
+        self
+    }
+
+    /// With every repeated computation done once. Two random draws are never one.
+    #[must_use]
+    pub fn without_common_subexpressions(mut self) -> Self {
+        let mut same_as: HashMap<ValueId, ValueId> = HashMap::new();
+        let mut seen: HashMap<Vec<ValueId>, Vec<Node>> = HashMap::new();
+        self.merge_equal_constants(&mut same_as);
+        let mut kept = Vec::with_capacity(self.nodes.len());
+        for mut node in std::mem::take(&mut self.nodes) {
+            for input in &mut node.inputs {
+                *input = *same_as.get(input).unwrap_or(input);
+            }
+            let candidates = seen.entry(node.inputs.clone()).or_default();
+            match candidates
+                .iter()
+                .find(|other| self.computes_the_same(&node, other))
+            {
+                Some(other) => same_as.extend(
+                    node.outputs
+                        .iter()
+                        .copied()
+                        .zip(other.outputs.iter().copied()),
+                ),
+                None => {
+                    candidates.push(node.clone());
+                    kept.push(node);
+                }
+            }
+        }
+        self.nodes = kept;
+        for output in &mut self.outputs {
+            *output = *same_as.get(output).unwrap_or(output);
+        }
+        self
+    }
+
+    fn computes_the_same(&self, a: &Node, b: &Node) -> bool {
+        !a.op.is_random()
+            && a.op == b.op
+            && a.outputs.len() == b.outputs.len()
+            && a.outputs
+                .iter()
+                .zip(&b.outputs)
+                .all(|(&x, &y)| self.value(x) == self.value(y))
+    }
+
+    fn merge_equal_constants(&mut self, same_as: &mut HashMap<ValueId, ValueId>) {
+        let mut seen: HashMap<Vec<u8>, Vec<Constant>> = HashMap::new();
+        for constant in std::mem::take(&mut self.constants) {
+            let candidates = seen.entry(constant.data.as_bytes().to_vec()).or_default();
+            match candidates
+                .iter()
+                .find(|other| self.value(other.value) == self.value(constant.value))
+            {
+                Some(other) => {
+                    same_as.insert(constant.value, other.value);
+                }
+                None => {
+                    candidates.push(constant.clone());
+                    self.constants.push(constant);
+                }
+            }
+        }
+    }
+
+    /// The values that depend on any of the given ones, these included.
+    pub fn dependents(&self, of: &[ValueId]) -> HashSet<ValueId> {
+        let mut dependents: HashSet<ValueId> = of.iter().copied().collect();
+        for node in &self.nodes {
+            if node.inputs.iter().any(|value| dependents.contains(value)) {
+                dependents.extend(&node.outputs);
+            }
+        }
+        dependents
+    }
+
+    /// For each node, which of its inputs no later node and no output reads.
+    ///
+    /// An input a node reads twice is marked at its last position only.
+    pub fn last_uses(&self) -> Vec<Vec<bool>> {
+        let mut needed_later: HashSet<ValueId> = self.outputs.iter().copied().collect();
+        let mut last_uses: Vec<Vec<bool>> = self
+            .nodes
+            .iter()
+            .rev()
+            .map(|node| {
+                let mut last: Vec<bool> = node
+                    .inputs
+                    .iter()
+                    .rev()
+                    .map(|&value| needed_later.insert(value))
+                    .collect();
+                last.reverse();
+                last
+            })
+            .collect();
+        last_uses.reverse();
+        last_uses
+    }
+
+    /// Splits by dependence on the inputs at the given positions.
+    ///
+    /// `prepare` takes the other inputs in their order; see [`Split`].
+    pub fn split(&self, varying: &[usize]) -> Split {
+        let is_varying = |index: &usize| varying.contains(index);
+        let varying_inputs: Vec<ValueId> =
+            varying.iter().map(|&index| self.inputs[index]).collect();
+        let fixed_inputs: Vec<ValueId> = (0..self.inputs.len())
+            .filter(|index| !is_varying(index))
+            .map(|index| self.inputs[index])
+            .collect();
+        let dependents = self.dependents(&varying_inputs);
+        let (late, early): (Vec<Node>, Vec<Node>) = self
+            .nodes
+            .iter()
+            .cloned()
+            .partition(|node| node.outputs.iter().any(|value| dependents.contains(value)));
+        let constants: HashSet<ValueId> = self
+            .constants
+            .iter()
+            .map(|constant| constant.value)
+            .collect();
+        let mut boundary = Vec::new();
+        let mut on_boundary: HashSet<ValueId> = HashSet::new();
+        for value in late
+            .iter()
+            .flat_map(|node| &node.inputs)
+            .chain(&self.outputs)
+        {
+            if !dependents.contains(value)
+                && !constants.contains(value)
+                && on_boundary.insert(*value)
+            {
+                boundary.push(*value);
+            }
+        }
+        let part = |nodes, inputs, outputs| Graph {
+            values: self.values.clone(),
+            constants: self.constants.clone(),
+            nodes,
+            inputs,
+            outputs,
+        };
+        let finish_inputs = boundary.iter().copied().chain(varying_inputs).collect();
+        Split {
+            prepare: part(early, fixed_inputs, boundary).without_dead_code(),
+            finish: part(late, finish_inputs, self.outputs.clone()).without_dead_code(),
+        }
+    }
+}
