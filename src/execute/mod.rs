@@ -22,7 +22,7 @@ mod precision;
 mod program;
 mod reduction;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 #[allow(unused_imports)] // Written for rooms above this one.
 pub(crate) use {

@@ -19,7 +19,7 @@ use crate::graph::{Binary, Interpolation, Kind, Op, ValueType};
 
 /// A tensor of any kind, its elements as double-precision numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Values {
+pub(crate) struct Values {
     pub kind: Kind,
     pub shape: Vec<usize>,
     pub data: Vec<f64>,
@@ -137,7 +137,7 @@ pub(super) fn adjoint(shape: &[usize], grad: &Values, f: impl Fn(&Values) -> Val
 }
 
 /// One operation with its operands and what must come out.
-pub(super) struct Case {
+pub(crate) struct Case {
     pub op: Op,
     pub inputs: Vec<Values>,
     pub expected: Vec<Values>,
@@ -152,7 +152,7 @@ pub(super) fn case(op: Op, inputs: &[&Values], expected: &[&Values]) -> Case {
     }
 }
 
-fn all_cases() -> &'static [Case] {
+pub(crate) fn all_cases() -> &'static [Case] {
     static CASES: OnceLock<Vec<Case>> = OnceLock::new();
     CASES.get_or_init(written_cases)
 }
