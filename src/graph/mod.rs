@@ -9,6 +9,10 @@ mod display;
 mod error;
 mod op;
 mod passes;
+mod retarget;
+mod simplify;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;
@@ -17,6 +21,7 @@ pub use op::{
     Literal, Op, PoolWindow, Reduction, Softmax, SortOutputs, Unary, WithRespectTo,
 };
 pub use passes::Split;
+pub use retarget::ElementTypes;
 
 use burn_backend::{DType, Shape, TensorData};
 
