@@ -9,7 +9,6 @@ mod display;
 mod error;
 mod op;
 mod passes;
-mod retarget;
 mod simplify;
 #[cfg(test)]
 mod tests;
@@ -21,7 +20,6 @@ pub use op::{
     Literal, Op, PoolWindow, Reduction, Softmax, SortOutputs, Unary, WithRespectTo,
 };
 pub use passes::Split;
-pub use retarget::ElementTypes;
 
 use burn_backend::{DType, Shape, TensorData};
 

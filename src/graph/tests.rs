@@ -196,25 +196,6 @@ fn a_product_with_zero_is_kept_since_infinity_times_zero_is_not_zero() {
 }
 
 #[test]
-fn retargeting_changes_recorded_types_only() {
-    let mut graph = GraphBuilder::default();
-    let x = graph.input(float(&[2]));
-    let half = ValueType {
-        shape: Shape::from(vec![2]),
-        dtype: DType::F16,
-    };
-    let cast = graph.node(Op::Cast, vec![x], vec![half])[0];
-    let constant = graph.constant(float(&[1]), TensorData::from([0.1f32]));
-    let graph = graph.finish(vec![cast, constant]).retarget(ElementTypes {
-        float: DType::F64,
-        ..ElementTypes::RECORDED
-    });
-    assert_eq!(graph.value(x).dtype, DType::F64);
-    assert_eq!(graph.value(cast).dtype, DType::F16);
-    assert_eq!(graph.constants[0].data.dtype(), DType::F64);
-}
-
-#[test]
 fn a_graph_that_reads_ahead_is_refused() {
     let mut graph = example();
     graph.nodes.swap(0, 3);
