@@ -1,6 +1,13 @@
 //! The one error type of the public interface; each room adds its own kind.
 
-use crate::{bridge::BridgeError, execute::ExecuteError, graph::GraphError};
+use crate::{
+    bridge::BridgeError,
+    execute::ExecuteError,
+    graph::GraphError,
+    operator::OperatorError,
+    params::{ParamError, VectorError},
+    solver::{ConfigError, SolverError},
+};
 
 /// Everything that can go wrong.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -15,4 +22,19 @@ pub enum Error {
     /// A program could not be run.
     #[error(transparent)]
     Execute(#[from] ExecuteError),
+    /// A model and a vector do not fit.
+    #[error(transparent)]
+    Param(#[from] ParamError),
+    /// Vectors do not fit, or hold what they must not.
+    #[error(transparent)]
+    Vector(#[from] VectorError),
+    /// An operator was built or used against its contract.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// A configuration is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A system of equations cannot be solved as asked.
+    #[error(transparent)]
+    Solver(#[from] SolverError),
 }
