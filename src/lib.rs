@@ -1,6 +1,7 @@
 //! Second-order information for models written in Burn.
 
 mod bridge;
+mod derive;
 mod error;
 mod execute;
 mod graph;

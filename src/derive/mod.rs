@@ -1,0 +1,3 @@
+//! From a loss program to its derivative programs. Knows operations and Burn's autodiff, not models or solvers.
+
+mod lower;
