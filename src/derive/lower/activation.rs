@@ -42,7 +42,11 @@ fn erf<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let square = B::float_mul(x.clone(), x.clone());
     let first = mul_scalar::<B>(B::float_exp(B::float_neg(square)), FRAC_2_SQRT_PI);
     let second = mul_scalar::<B>(B::float_mul(x.clone(), first.clone()), -2.0);
-    Jet { value: B::float_erf(x), first, second }
+    Jet {
+        value: B::float_erf(x),
+        first,
+        second,
+    }
 }
 
 /// `φ(x)` and `Φ(x)` of the standard normal distribution.
@@ -70,7 +74,11 @@ fn gelu_slope<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let (density, _) = normal::<B>(x.clone());
     let square = B::float_mul(x.clone(), x.clone());
     let third = B::float_mul(B::float_mul(x, density), add_scalar::<B>(square, -4.0));
-    Jet { value: first, first: second, second: third }
+    Jet {
+        value: first,
+        first: second,
+        second: third,
+    }
 }
 
 /// `gelu_backward(x, grad)` by the exact derivative, not by the tanh approximation of Burn's default.
@@ -89,7 +97,11 @@ pub(super) fn tanh<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let square = B::float_mul(value.clone(), value.clone());
     let first = add_scalar::<B>(B::float_neg(square), 1.0);
     let second = mul_scalar::<B>(B::float_mul(value.clone(), first.clone()), -2.0);
-    Jet { value, first, second }
+    Jet {
+        value,
+        first,
+        second,
+    }
 }
 
 /// The backend's sigmoid, which some backends compute in f32: `f′ = f·(1 − f)`, `f″ = f′·(1 − 2f)`.
@@ -98,7 +110,11 @@ fn native_sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let square = B::float_mul(value.clone(), value.clone());
     let first = B::float_sub(value.clone(), square);
     let second = B::float_mul(first.clone(), one_minus_twice::<B>(value.clone()));
-    Jet { value, first, second }
+    Jet {
+        value,
+        first,
+        second,
+    }
 }
 
 fn one_minus_twice<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -121,25 +137,48 @@ impl<B: Backend> Tail<B> {
     fn new(x: FloatTensor<B>) -> Self {
         let dtype = bool_dtype::<B>(&x.device());
         let positive = B::float_greater_elem(x.clone(), scalar(0.0), dtype);
-        let decay = B::float_exp(B::float_mask_where(x.clone(), positive.clone(), B::float_neg(x)));
+        let decay = B::float_exp(B::float_mask_where(
+            x.clone(),
+            positive.clone(),
+            B::float_neg(x),
+        ));
         let near = B::float_recip(add_scalar::<B>(decay.clone(), 1.0));
         let far = B::float_mul(decay.clone(), near.clone());
-        Self { positive, decay, near, far }
+        Self {
+            positive,
+            decay,
+            near,
+            far,
+        }
     }
 }
 
 /// `f′ = e/(1 + e)²`, `f″ = f′·(1 − 2f)`.
 fn sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
-    let Tail { positive, near, far, .. } = Tail::<B>::new(x);
+    let Tail {
+        positive,
+        near,
+        far,
+        ..
+    } = Tail::<B>::new(x);
     let first = B::float_mul(far.clone(), near.clone());
     let value = B::float_mask_where(far, positive, near);
     let second = B::float_mul(first.clone(), one_minus_twice::<B>(value.clone()));
-    Jet { value, first, second }
+    Jet {
+        value,
+        first,
+        second,
+    }
 }
 
 /// `f = min(x, 0) − ln(1 + e)`, `f′ = σ(−x)`, `f″ = −e/(1 + e)²`.
 fn log_sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
-    let Tail { positive, decay, near, far } = Tail::<B>::new(x.clone());
+    let Tail {
+        positive,
+        decay,
+        near,
+        far,
+    } = Tail::<B>::new(x.clone());
     let below = B::float_mask_fill(x, positive.clone(), scalar(0.0));
     Jet {
         value: B::float_sub(below, B::float_log1p(decay)),
@@ -157,7 +196,8 @@ pub(super) fn piecewise<B: Backend>(
     let y = match op {
         Op::BinaryScalar(Binary::LeakyRelu, slope) => {
             let x = inputs.float()?;
-            let negative = B::float_lower_elem(x.clone(), scalar(0.0), bool_dtype::<B>(site.device));
+            let negative =
+                B::float_lower_elem(x.clone(), scalar(0.0), bool_dtype::<B>(site.device));
             let ones = B::float_ones(x.shape(), site.device, x.dtype().into());
             B::float_mul(x, B::float_mask_fill(ones, negative, (*slope).into()))
         }

@@ -33,14 +33,20 @@ pub(super) fn divide<B: Backend>(
 
 fn divisor_is_smaller<B: Backend>(operands: &[Operand<B>], site: &Site<'_, B>) -> bool {
     match (operands.get(1), site.outputs.first()) {
-        (Some(divisor), Some(quotient)) => divisor.shape().num_elements() < quotient.shape.num_elements(),
+        (Some(divisor), Some(quotient)) => {
+            divisor.shape().num_elements() < quotient.shape.num_elements()
+        }
         _ => false,
     }
 }
 
 /// By the reciprocal in double precision; by a tensor of one element where the reciprocal leaves the range of the
 /// element type.
-fn divide_by_literal<B: Backend>(x: FloatTensor<B>, divisor: f64, site: &Site<'_, B>) -> FloatTensor<B> {
+fn divide_by_literal<B: Backend>(
+    x: FloatTensor<B>,
+    divisor: f64,
+    site: &Site<'_, B>,
+) -> FloatTensor<B> {
     let (dtype, rank) = (x.dtype(), x.shape().num_dims());
     let reciprocal = 1.0 / divisor;
     let in_range = dtype.finfo().is_some_and(|info| {
@@ -50,7 +56,10 @@ fn divide_by_literal<B: Backend>(x: FloatTensor<B>, divisor: f64, site: &Site<'_
     if in_range {
         return mul_scalar::<B>(x, reciprocal);
     }
-    B::float_div(x, constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device))
+    B::float_div(
+        x,
+        constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device),
+    )
 }
 
 /// Masks whose operands are broadcast: expanded first, since Burn's rules for them do not sum back.
@@ -64,7 +73,11 @@ pub(super) fn mask<B: Backend>(
     };
     let x = expand::<B>(inputs.float()?, &shape);
     let mask = inputs.bool()?;
-    let mask = if mask.shape() == shape { mask } else { B::bool_expand(mask, shape.clone()) };
+    let mask = if mask.shape() == shape {
+        mask
+    } else {
+        B::bool_expand(mask, shape.clone())
+    };
     let y = match op {
         Op::MaskFill(value) => B::float_mask_fill(x, mask, (*value).into()),
         _ => B::float_mask_where(x, mask, expand::<B>(inputs.float()?, &shape)),
@@ -73,5 +86,9 @@ pub(super) fn mask<B: Backend>(
 }
 
 fn expand<B: Backend>(x: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
-    if x.shape() == *shape { x } else { B::float_expand(x, shape.clone()) }
+    if x.shape() == *shape {
+        x
+    } else {
+        B::float_expand(x, shape.clone())
+    }
 }

@@ -23,7 +23,14 @@ pub(super) fn attention<B: Backend>(
     mut inputs: Inputs<B>,
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
-    let Op::Attention { mask, attn_bias, scale, softcap, is_causal } = op else {
+    let Op::Attention {
+        mask,
+        attn_bias,
+        scale,
+        softcap,
+        is_causal,
+    } = op
+    else {
         return Err(inputs.refuse("this is no attention"));
     };
     let (query, key, value) = (inputs.float()?, inputs.float()?, inputs.float()?);
@@ -33,7 +40,11 @@ pub(super) fn attention<B: Backend>(
     let query = mul_scalar::<B>(query, scale.unwrap_or_else(|| width.sqrt().recip()));
     let mut scores = B::float_matmul(query, B::float_transpose(key));
     if let Some(cap) = softcap {
-        let tanh = from_jet::<B>(mul_scalar::<B>(scores, cap.recip()), site.detach, super::activation::tanh);
+        let tanh = from_jet::<B>(
+            mul_scalar::<B>(scores, cap.recip()),
+            site.detach,
+            super::activation::tanh,
+        );
         scores = mul_scalar::<B>(tanh, *cap);
     }
     if let Some(mask) = mask {
@@ -46,12 +57,19 @@ pub(super) fn attention<B: Backend>(
     if let Some(bias) = bias {
         scores = B::float_add(scores, bias);
     }
-    Ok(vec![Operand::Float(B::float_matmul(weights(scores, site), value))])
+    Ok(vec![Operand::Float(B::float_matmul(
+        weights(scores, site),
+        value,
+    ))])
 }
 
 fn hide<B: Backend>(scores: FloatTensor<B>, mask: BoolTensor<B>) -> FloatTensor<B> {
     let shape = scores.shape();
-    let mask = if mask.shape() == shape { mask } else { B::bool_expand(mask, shape) };
+    let mask = if mask.shape() == shape {
+        mask
+    } else {
+        B::bool_expand(mask, shape)
+    };
     B::float_mask_fill(scores, mask, scalar(f64::NEG_INFINITY))
 }
 
@@ -65,7 +83,10 @@ fn later_positions<B: Backend>(scores: &Shape, site: &Site<'_, B>) -> BoolTensor
     let columns = B::int_arange(0..keys as i64, site.device, dtype);
     let mut shape = vec![1; rank];
     shape[rank - 2] = queries;
-    let rows = B::int_expand(B::int_reshape(rows, Shape::from(shape.clone())), scores.clone());
+    let rows = B::int_expand(
+        B::int_reshape(rows, Shape::from(shape.clone())),
+        scores.clone(),
+    );
     shape[rank - 2] = 1;
     shape[rank - 1] = keys;
     let columns = B::int_expand(B::int_reshape(columns, Shape::from(shape)), scores.clone());
@@ -76,7 +97,10 @@ fn later_positions<B: Backend>(scores: &Shape, site: &Site<'_, B>) -> BoolTensor
 /// as one: everything stays finite, in the derivatives too.
 fn weights<B: Backend>(scores: FloatTensor<B>, site: &Site<'_, B>) -> FloatTensor<B> {
     let last = scores.shape().num_dims() - 1;
-    let least = scores.dtype().finfo().map_or(f64::from(f32::MIN), |info| info.min);
+    let least = scores
+        .dtype()
+        .finfo()
+        .map_or(f64::from(f32::MIN), |info| info.min);
     let max = B::float_max_dim((site.detach)(scores.clone()), last);
     let exp = B::float_exp(B::float_sub(scores, B::float_clamp_min(max, scalar(least))));
     let sum = B::float_sum_dim(exp.clone(), last);

@@ -62,7 +62,14 @@ impl<'a, B: Backend> Lattice<'a, B> {
             labels = B::int_slice_assign(labels, &[Slice::full(), Slice::new(1, None, 2)], targets);
         }
         let no_skip = Self::no_skip(labels.clone(), blank, site);
-        Self { times, batch, states, labels, no_skip, site }
+        Self {
+            times,
+            batch,
+            states,
+            labels,
+            no_skip,
+            site,
+        }
     }
 
     /// A skip needs two different labels with the blank between them.
@@ -84,7 +91,10 @@ impl<'a, B: Backend> Lattice<'a, B> {
     /// Log-probability of each state's label at each time, `[times, batch, states]`.
     fn steps(&self, log_probs: FloatTensor<B>) -> FloatTensor<B> {
         let shape = Shape::from(vec![self.times, self.batch, self.states]);
-        let labels = B::int_reshape(self.labels.clone(), Shape::from(vec![1, self.batch, self.states]));
+        let labels = B::int_reshape(
+            self.labels.clone(),
+            Shape::from(vec![1, self.batch, self.states]),
+        );
         let steps = B::float_gather(2, log_probs, B::int_expand(labels, shape));
         B::float_clamp_min(steps, scalar(f64::from(IMPOSSIBLE)))
     }
@@ -101,14 +111,22 @@ impl<'a, B: Backend> Lattice<'a, B> {
     }
 
     fn columns(&self) -> IntTensor<B> {
-        let columns = B::int_arange(0..self.states as i64, self.site.device, int_dtype::<B>(self.site.device));
+        let columns = B::int_arange(
+            0..self.states as i64,
+            self.site.device,
+            int_dtype::<B>(self.site.device),
+        );
         let columns = B::int_reshape(columns, Shape::from(vec![1, self.states]));
         B::int_expand(columns, Shape::from(vec![self.batch, self.states]))
     }
 
     /// Samples that are longer than `time`.
     fn running(&self, lengths: IntTensor<B>, time: usize) -> BoolTensor<B> {
-        let running = B::int_greater_elem(lengths, (time as i64).into(), bool_dtype::<B>(self.site.device));
+        let running = B::int_greater_elem(
+            lengths,
+            (time as i64).into(),
+            bool_dtype::<B>(self.site.device),
+        );
         let running = B::bool_reshape(running, Shape::from(vec![self.batch, 1]));
         B::bool_expand(running, Shape::from(vec![self.batch, self.states]))
     }
@@ -125,7 +143,12 @@ impl<'a, B: Backend> Lattice<'a, B> {
         let by = by.min(self.states);
         if by == self.states {
             let dtype = alpha.dtype().into();
-            return B::float_full(alpha.shape(), scalar(f64::from(IMPOSSIBLE)), self.site.device, dtype);
+            return B::float_full(
+                alpha.shape(),
+                scalar(f64::from(IMPOSSIBLE)),
+                self.site.device,
+                dtype,
+            );
         }
         let kept = slice_dim::<B>(alpha, 1, 0..self.states - by);
         B::float_pad(kept, &[(0, 0), (by, 0)], PadMode::Constant(IMPOSSIBLE))
@@ -134,13 +157,17 @@ impl<'a, B: Backend> Lattice<'a, B> {
     /// `ln Σ e^term`, shifted by a maximum that is off the tape.
     fn log_sum_exp(&self, first: FloatTensor<B>, rest: Vec<FloatTensor<B>>) -> FloatTensor<B> {
         let dtype = bool_dtype::<B>(self.site.device);
-        let max = rest.iter().fold((self.site.detach)(first.clone()), |max, term| {
-            let term = (self.site.detach)(term.clone());
-            let greater = B::float_greater(term.clone(), max.clone(), dtype);
-            B::float_mask_where(max, greater, term)
-        });
+        let max = rest
+            .iter()
+            .fold((self.site.detach)(first.clone()), |max, term| {
+                let term = (self.site.detach)(term.clone());
+                let greater = B::float_greater(term.clone(), max.clone(), dtype);
+                B::float_mask_where(max, greater, term)
+            });
         let exp = |term| B::float_exp(B::float_sub(term, max.clone()));
-        let sum = rest.into_iter().fold(exp(first), |sum, term| B::float_add(sum, exp(term)));
+        let sum = rest
+            .into_iter()
+            .fold(exp(first), |sum, term| B::float_add(sum, exp(term)));
         B::float_add(max, B::float_log(sum))
     }
 
@@ -157,6 +184,9 @@ impl<'a, B: Backend> Lattice<'a, B> {
         let at_blank = B::float_gather(1, alpha, blank);
         let loss = B::float_neg(self.log_sum_exp(at_label, vec![at_blank]));
         let unreachable = B::float_greater_elem(loss.clone(), scalar(UNREACHABLE), dtype);
-        reshape::<B>(B::float_mask_fill(loss, unreachable, scalar(f64::INFINITY)), &[self.batch])
+        reshape::<B>(
+            B::float_mask_fill(loss, unreachable, scalar(f64::INFINITY)),
+            &[self.batch],
+        )
     }
 }

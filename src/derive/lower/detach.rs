@@ -15,7 +15,9 @@ pub(crate) fn detach_once<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> 
 }
 
 /// Off both tapes of `Autodiff<A>`, where `A` is an autodiff backend itself.
-pub(crate) fn detach_twice<A: AutodiffBackend>(tensor: FloatTensor<Autodiff<A>>) -> FloatTensor<Autodiff<A>> {
+pub(crate) fn detach_twice<A: AutodiffBackend>(
+    tensor: FloatTensor<Autodiff<A>>,
+) -> FloatTensor<Autodiff<A>> {
     let inner = Autodiff::<A>::inner(tensor);
     Autodiff::<A>::from_inner(A::from_inner(A::inner(inner)))
 }

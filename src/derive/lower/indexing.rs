@@ -26,19 +26,30 @@ pub(super) fn indexing<B: Backend>(
     let y = match op {
         Op::Embedding => embedding::<B>(inputs)?,
         Op::EmbeddingBackward => embedding_backward::<B>(inputs)?,
-        Op::Pad { padding, mode: PadMode::Reflect } => {
-            border(inputs.float()?, padding, site, |position, size| {
-                let folded = position.unsigned_abs();
-                if folded < size { folded } else { (2 * size - 2).saturating_sub(folded) }
-            })
-        }
-        Op::Pad { padding, mode: PadMode::Edge } => {
-            border(inputs.float()?, padding, site, |position, size| {
-                position.clamp(0, size as isize - 1).unsigned_abs()
-            })
-        }
+        Op::Pad {
+            padding,
+            mode: PadMode::Reflect,
+        } => border(inputs.float()?, padding, site, |position, size| {
+            let folded = position.unsigned_abs();
+            if folded < size {
+                folded
+            } else {
+                (2 * size - 2).saturating_sub(folded)
+            }
+        }),
+        Op::Pad {
+            padding,
+            mode: PadMode::Edge,
+        } => border(inputs.float()?, padding, site, |position, size| {
+            position.clamp(0, size as isize - 1).unsigned_abs()
+        }),
         Op::Unfold { dim, size, step } => windows(inputs.float()?, *dim, *size, *step, site),
-        Op::Unfold4d { kernel, stride, padding, dilation } => {
+        Op::Unfold4d {
+            kernel,
+            stride,
+            padding,
+            dilation,
+        } => {
             let axes = [0, 1].map(|axis| Axis {
                 kernel: kernel[axis],
                 stride: stride[axis],
@@ -67,7 +78,13 @@ fn embedding_backward<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B
     let zeros = B::float_zeros(shape.clone(), &weights.device(), grad.dtype().into());
     let grad = reshape::<B>(grad, &[count, shape[1]]);
     let rows = B::int_reshape(rows, Shape::from(vec![count]));
-    Ok(B::float_select_assign(zeros, 0, rows, grad, IndexingUpdateOp::Add))
+    Ok(B::float_select_assign(
+        zeros,
+        0,
+        rows,
+        grad,
+        IndexingUpdateOp::Add,
+    ))
 }
 
 /// A border filled from inside: `source` says which element stands at a position.
@@ -99,11 +116,17 @@ fn windows<B: Backend>(
     site: &Site<'_, B>,
 ) -> FloatTensor<B> {
     let shape = x.shape();
-    let count = if shape[dim] < size { 0 } else { (shape[dim] - size) / step + 1 };
+    let count = if shape[dim] < size {
+        0
+    } else {
+        (shape[dim] - size) / step + 1
+    };
     let picked = if step == size {
         slice_dim::<B>(x, dim, 0..count * size)
     } else {
-        let rows: Vec<usize> = (0..count).flat_map(|window| (0..size).map(move |k| window * step + k)).collect();
+        let rows: Vec<usize> = (0..count)
+            .flat_map(|window| (0..size).map(move |k| window * step + k))
+            .collect();
         B::float_select(x, dim, indices::<B>(&rows, site.device))
     };
     let mut split = shape.to_vec();
@@ -139,7 +162,11 @@ impl Axis {
 }
 
 /// Patches of an image, `[batch, channels·kernel, positions]`.
-fn patches<B: Backend>(x: FloatTensor<B>, [vertical, horizontal]: [Axis; 2], site: &Site<'_, B>) -> FloatTensor<B> {
+fn patches<B: Backend>(
+    x: FloatTensor<B>,
+    [vertical, horizontal]: [Axis; 2],
+    site: &Site<'_, B>,
+) -> FloatTensor<B> {
     let [batch, channels, height, width] = x.shape().dims();
     let padding = [
         (0, 0),
@@ -155,7 +182,21 @@ fn patches<B: Backend>(x: FloatTensor<B>, [vertical, horizontal]: [Axis; 2], sit
     let x = B::float_select(x, 2, indices::<B>(&vertical.rows(height), site.device));
     let x = B::float_select(x, 3, indices::<B>(&horizontal.rows(width), site.device));
     let (rows, columns) = (vertical.positions(height), horizontal.positions(width));
-    let split = [batch, channels, vertical.kernel, rows, horizontal.kernel, columns];
+    let split = [
+        batch,
+        channels,
+        vertical.kernel,
+        rows,
+        horizontal.kernel,
+        columns,
+    ];
     let x = B::float_permute(reshape::<B>(x, &split), &[0, 1, 2, 4, 3, 5]);
-    reshape::<B>(x, &[batch, channels * vertical.kernel * horizontal.kernel, rows * columns])
+    reshape::<B>(
+        x,
+        &[
+            batch,
+            channels * vertical.kernel * horizontal.kernel,
+            rows * columns,
+        ],
+    )
 }

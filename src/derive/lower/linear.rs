@@ -50,7 +50,10 @@ fn with_last(shape: &Shape, last: usize) -> Vec<usize> {
 }
 
 /// `x·W + b` and its three transposes, as plain products and sums.
-pub(super) fn linear<B: Backend>(op: &Op, mut inputs: Inputs<B>) -> Result<Vec<Operand<B>>, ExecuteError> {
+pub(super) fn linear<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
     let y = match op {
         Op::LinearBackward(WithRespectTo::Input) => {
             let (weight, grad) = (inputs.float()?, inputs.float()?);
@@ -60,7 +63,10 @@ pub(super) fn linear<B: Backend>(op: &Op, mut inputs: Inputs<B>) -> Result<Vec<O
         }
         Op::LinearBackward(WithRespectTo::Weight) => {
             let (x, grad) = (inputs.float()?, inputs.float()?);
-            B::float_matmul(B::float_transpose(flatten_rows::<B>(x)), flatten_rows::<B>(grad))
+            B::float_matmul(
+                B::float_transpose(flatten_rows::<B>(x)),
+                flatten_rows::<B>(grad),
+            )
         }
         Op::LinearBackward(WithRespectTo::Bias) => {
             let sum = B::float_sum_dim(flatten_rows::<B>(inputs.float()?), 0);

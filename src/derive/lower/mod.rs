@@ -60,7 +60,15 @@ pub(crate) fn apply<B: Backend>(
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let detach = detach_once::<B>;
-    apply_at(op, inputs, &Site { outputs, device, detach })
+    apply_at(
+        op,
+        inputs,
+        &Site {
+            outputs,
+            device,
+            detach,
+        },
+    )
 }
 
 /// [`apply`] with a say in how tensors leave the tape.
@@ -89,28 +97,38 @@ fn lower<B: Backend>(
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     match op {
-        Op::Unary(unary @ (Unary::Erf | Unary::Gelu | Unary::Tanh | Unary::Sigmoid | Unary::LogSigmoid)) => {
-            activation::smooth(*unary, inputs, site)
-        }
-        Op::Binary(Binary::LeakyRelu) | Op::BinaryScalar(Binary::LeakyRelu, _) | Op::HardSigmoid { .. } => {
-            activation::piecewise(op, inputs, site)
-        }
+        Op::Unary(
+            unary @ (Unary::Erf | Unary::Gelu | Unary::Tanh | Unary::Sigmoid | Unary::LogSigmoid),
+        ) => activation::smooth(*unary, inputs, site),
+        Op::Binary(Binary::LeakyRelu)
+        | Op::BinaryScalar(Binary::LeakyRelu, _)
+        | Op::HardSigmoid { .. } => activation::piecewise(op, inputs, site),
         Op::Binary(Binary::GeluBackward) => activation::gelu_backward(inputs, site),
-        Op::Binary(Binary::Div) | Op::BinaryScalar(Binary::Div, _) => arithmetic::divide(op, inputs, site),
+        Op::Binary(Binary::Div) | Op::BinaryScalar(Binary::Div, _) => {
+            arithmetic::divide(op, inputs, site)
+        }
         Op::MaskFill(_) | Op::MaskWhere => arithmetic::mask(op, inputs, site),
-        Op::Reduce(Reduction::Prod) | Op::ReduceDim(Reduction::Prod, _) => scan::product(op, inputs),
+        Op::Reduce(Reduction::Prod) | Op::ReduceDim(Reduction::Prod, _) => {
+            scan::product(op, inputs)
+        }
         Op::Cumulative(Cumulative::Prod, dim) => scan::running_product(*dim, inputs),
         Op::Softmax(kind, dim) => softmax::softmax(*kind, *dim, inputs, site),
         Op::Matmul => linear::matmul(inputs),
         Op::Linear { .. } | Op::LinearBackward(_) => linear::linear(op, inputs),
-        Op::Embedding | Op::EmbeddingBackward | Op::Pad { .. } | Op::Unfold { .. } | Op::Unfold4d { .. } => {
-            indexing::indexing(op, inputs, site)
+        Op::Embedding
+        | Op::EmbeddingBackward
+        | Op::Pad { .. }
+        | Op::Unfold { .. }
+        | Op::Unfold4d { .. } => indexing::indexing(op, inputs, site),
+        Op::Scatter(..) | Op::ScatterNd(_) | Op::SelectAssign(..) => {
+            scatter::scatter(op, inputs, site)
         }
-        Op::Scatter(..) | Op::ScatterNd(_) | Op::SelectAssign(..) => scatter::scatter(op, inputs, site),
         Op::BatchNorm { .. } | Op::LayerNorm { .. } => normalisation::normalise(op, inputs),
         Op::Conv { .. } | Op::ConvTranspose { .. } => convolution::convolution(op, inputs, site),
         Op::MaxPool { .. } => pool::max_pool(op, inputs, site),
-        Op::AvgPool { .. } | Op::AdaptiveAvgPool | Op::Interpolate { .. } => resample::resample(op, inputs, site),
+        Op::AvgPool { .. } | Op::AdaptiveAvgPool | Op::Interpolate { .. } => {
+            resample::resample(op, inputs, site)
+        }
         Op::Attention { .. } => attention::attention(op, inputs, site),
         Op::CtcLoss { blank } => ctc::ctc_loss(*blank, inputs, site),
         _ => native(op, inputs, site),
@@ -118,6 +136,10 @@ fn lower<B: Backend>(
 }
 
 /// The operation as the backend has it.
-fn native<B: Backend>(op: &Op, inputs: Inputs<B>, site: &Site<'_, B>) -> Result<Vec<Operand<B>>, ExecuteError> {
+fn native<B: Backend>(
+    op: &Op,
+    inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
     crate::execute::apply(op, inputs.into_operands(), site.outputs, site.device)
 }

@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Both norms multiply by the reciprocal of the deviation, which is small, in place of dividing what is large.
-pub(super) fn normalise<B: Backend>(op: &Op, mut inputs: Inputs<B>) -> Result<Vec<Operand<B>>, ExecuteError> {
+pub(super) fn normalise<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
     let y = match op {
         Op::LayerNorm { epsilon, beta } => {
             let (x, gamma) = (inputs.float()?, inputs.float()?);
@@ -26,7 +29,10 @@ pub(super) fn normalise<B: Backend>(op: &Op, mut inputs: Inputs<B>) -> Result<Ve
 }
 
 /// `(x − mean)·γ/√(variance + ε) + β`, one of each per channel.
-fn batch_norm<B: Backend>(mut inputs: Inputs<B>, epsilon: f64) -> Result<FloatTensor<B>, ExecuteError> {
+fn batch_norm<B: Backend>(
+    mut inputs: Inputs<B>,
+    epsilon: f64,
+) -> Result<FloatTensor<B>, ExecuteError> {
     let x = inputs.float()?;
     let mut shape = vec![1; x.shape().num_dims()];
     shape[1] = x.shape()[1];

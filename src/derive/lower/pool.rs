@@ -21,7 +21,11 @@ pub(super) fn max_pool<B: Backend>(
     mut inputs: Inputs<B>,
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
-    let Op::MaxPool { window, indices: wants_indices } = op else {
+    let Op::MaxPool {
+        window,
+        indices: wants_indices,
+    } = op
+    else {
         return Err(inputs.refuse("this is no max pool"));
     };
     let x = inputs.float()?;
@@ -45,8 +49,18 @@ pub(super) fn max_pool<B: Backend>(
 }
 
 /// Position of each maximum in its flattened image.
-fn argmax<B: Backend>(x: FloatTensor<B>, window: &PoolWindow, dtype: IntDType) -> Option<IntTensor<B>> {
-    let PoolWindow { kernel, stride, padding, dilation, ceil_mode } = window;
+fn argmax<B: Backend>(
+    x: FloatTensor<B>,
+    window: &PoolWindow,
+    dtype: IntDType,
+) -> Option<IntTensor<B>> {
+    let PoolWindow {
+        kernel,
+        stride,
+        padding,
+        dilation,
+        ceil_mode,
+    } = window;
     let pair = |values: &[usize]| <[usize; 2]>::try_from(values).ok();
     match x.shape().num_dims() {
         3 => {
@@ -103,7 +117,8 @@ fn empty_window(shape: &Shape, window: &PoolWindow) -> Option<usize> {
             window.ceil_mode,
         );
         (0..count).any(|output| {
-            !(0..kernel).any(|k| (padding..padding + size).contains(&(output * stride + k * dilation)))
+            !(0..kernel)
+                .any(|k| (padding..padding + size).contains(&(output * stride + k * dilation)))
         })
     })
 }

@@ -1,8 +1,8 @@
 //! Short names for the primitives that lowerings are made of. Knows no operation of a program.
 
 use burn_backend::{
-    Backend, BoolDType, DType, DeviceSettings, IntDType, Scalar, Shape, Slice, TensorData, TensorMetadata,
-    get_or_init_device_settings,
+    Backend, BoolDType, DType, DeviceSettings, IntDType, Scalar, Shape, Slice, TensorData,
+    TensorMetadata, get_or_init_device_settings,
     tensor::{FloatTensor, IntTensor},
 };
 
@@ -61,7 +61,13 @@ pub(super) fn slice_dim<B: Backend>(
     let slices: Vec<Slice> = shape
         .iter()
         .enumerate()
-        .map(|(axis, &size)| if axis == dim { range.clone().into() } else { (0..size).into() })
+        .map(|(axis, &size)| {
+            if axis == dim {
+                range.clone().into()
+            } else {
+                (0..size).into()
+            }
+        })
         .collect();
     B::float_slice(tensor, &slices)
 }

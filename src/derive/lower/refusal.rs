@@ -9,9 +9,9 @@ pub(super) fn reason(op: &Op) -> Option<&'static str> {
         | Op::AdaptiveAvgPoolBackward
         | Op::MaxPoolBackward(_)
         | Op::InterpolateBackward { .. }
-        | Op::CtcLossBackward { .. } => {
-            Some("it is a gradient itself, computed by a kernel; differentiate the program it is the gradient of")
-        }
+        | Op::CtcLossBackward { .. } => Some(
+            "it is a gradient itself, computed by a kernel; differentiate the program it is the gradient of",
+        ),
         Op::GridSample2d { mode, .. } if *mode != Interpolation::Bilinear => {
             Some("Burn's autodiff has only the bilinear grid sample; use that one")
         }

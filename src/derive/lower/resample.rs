@@ -41,9 +41,15 @@ pub(super) fn resample<B: Backend>(
     for axis in (0..shape.num_dims().saturating_sub(2)).rev() {
         let (size, target) = (shape[axis + 2], output[axis + 2]);
         let map = match op {
-            Op::AvgPool { window, count_include_pad } => averages(window, axis, size, target, *count_include_pad),
+            Op::AvgPool {
+                window,
+                count_include_pad,
+            } => averages(window, axis, size, target, *count_include_pad),
             Op::AdaptiveAvgPool => equal_shares(size, target),
-            Op::Interpolate { mode, align_corners } => interpolation(*mode, size, target, *align_corners),
+            Op::Interpolate {
+                mode,
+                align_corners,
+            } => interpolation(*mode, size, target, *align_corners),
             _ => return Err(inputs.refuse("this is no resampling")),
         };
         x = apply_along(x, axis + 2, map, site);
@@ -51,7 +57,12 @@ pub(super) fn resample<B: Backend>(
     Ok(vec![Operand::Float(x)])
 }
 
-fn apply_along<B: Backend>(x: FloatTensor<B>, dim: usize, map: AxisMap, site: &Site<'_, B>) -> FloatTensor<B> {
+fn apply_along<B: Backend>(
+    x: FloatTensor<B>,
+    dim: usize,
+    map: AxisMap,
+    site: &Site<'_, B>,
+) -> FloatTensor<B> {
     match map {
         AxisMap::Identity => x,
         AxisMap::Pick(rows) => B::float_select(x, dim, indices::<B>(&rows, site.device)),
@@ -60,7 +71,12 @@ fn apply_along<B: Backend>(x: FloatTensor<B>, dim: usize, map: AxisMap, site: &S
 }
 
 /// `[before, size, after]` times the matrix, from the side on which it meets `size`.
-fn mix<B: Backend>(x: FloatTensor<B>, dim: usize, rows: Vec<Vec<f64>>, site: &Site<'_, B>) -> FloatTensor<B> {
+fn mix<B: Backend>(
+    x: FloatTensor<B>,
+    dim: usize,
+    rows: Vec<Vec<f64>>,
+    site: &Site<'_, B>,
+) -> FloatTensor<B> {
     let shape = x.shape();
     let (target, size) = (rows.len(), shape[dim]);
     let (before, after) = (product(&shape[..dim]), product(&shape[dim + 1..]));
@@ -68,7 +84,9 @@ fn mix<B: Backend>(x: FloatTensor<B>, dim: usize, rows: Vec<Vec<f64>>, site: &Si
     let mut result = shape.to_vec();
     result[dim] = target;
     let mixed = if after == 1 {
-        let columns = (0..size).flat_map(|column| rows.iter().map(move |row| row[column])).collect();
+        let columns = (0..size)
+            .flat_map(|column| rows.iter().map(move |row| row[column]))
+            .collect();
         let matrix = constant::<B>(columns, &[size, target], dtype, site.device);
         B::float_matmul(reshape::<B>(x, &[before, size]), matrix)
     } else {
@@ -81,4 +99,3 @@ fn mix<B: Backend>(x: FloatTensor<B>, dim: usize, rows: Vec<Vec<f64>>, site: &Si
 fn product(sizes: &[usize]) -> usize {
     sizes.iter().product()
 }
-

@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Product over everything or along one dimension, by halving: `⌈log₂ n⌉` products of halves.
-pub(super) fn product<B: Backend>(op: &Op, mut inputs: Inputs<B>) -> Result<Vec<Operand<B>>, ExecuteError> {
+pub(super) fn product<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
     let x = inputs.float()?;
     let (mut x, dim) = match op {
         Op::ReduceDim(_, dim) => (x, *dim),

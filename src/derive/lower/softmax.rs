@@ -16,7 +16,11 @@ pub(super) fn softmax<B: Backend>(
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let x = inputs.float()?;
-    let x = if kind == Softmax::Softmin { B::float_neg(x) } else { x };
+    let x = if kind == Softmax::Softmin {
+        B::float_neg(x)
+    } else {
+        x
+    };
     let max = B::float_max_dim((site.detach)(x.clone()), dim);
     let shifted = B::float_sub(x, max);
     let y = match kind {

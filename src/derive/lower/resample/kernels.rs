@@ -7,8 +7,18 @@ use super::AxisMap;
 use crate::graph::{Interpolation, PoolWindow};
 
 /// Average pool. A window counts its elements, or also the padding it covers, but never what lies beyond.
-pub(super) fn averages(window: &PoolWindow, axis: usize, size: usize, target: usize, count_padding: bool) -> AxisMap {
-    let (kernel, stride, padding) = (window.kernel[axis], window.stride[axis], window.padding[axis]);
+pub(super) fn averages(
+    window: &PoolWindow,
+    axis: usize,
+    size: usize,
+    target: usize,
+    count_padding: bool,
+) -> AxisMap {
+    let (kernel, stride, padding) = (
+        window.kernel[axis],
+        window.stride[axis],
+        window.padding[axis],
+    );
     if kernel == 1 && stride == 1 && padding == 0 {
         return AxisMap::Identity;
     }
@@ -16,8 +26,16 @@ pub(super) fn averages(window: &PoolWindow, axis: usize, size: usize, target: us
         let start = output * stride;
         let padded_end = (start + kernel).min(size + 2 * padding);
         let inside = start.max(padding)..padded_end.min(size + padding);
-        let count = if count_padding { padded_end.saturating_sub(start) } else { inside.len() };
-        share(size, inside.start - padding..(inside.end.max(inside.start) - padding), count)
+        let count = if count_padding {
+            padded_end.saturating_sub(start)
+        } else {
+            inside.len()
+        };
+        share(
+            size,
+            inside.start - padding..(inside.end.max(inside.start) - padding),
+            count,
+        )
     };
     AxisMap::Mix((0..target).map(row).collect())
 }
@@ -37,14 +55,25 @@ pub(super) fn equal_shares(size: usize, target: usize) -> AxisMap {
 
 fn share(size: usize, range: std::ops::Range<usize>, count: usize) -> Vec<f64> {
     let weight = 1.0 / count.max(1) as f64;
-    (0..size).map(|index| if range.contains(&index) { weight } else { 0.0 }).collect()
+    (0..size)
+        .map(|index| if range.contains(&index) { weight } else { 0.0 })
+        .collect()
 }
 
 /// Interpolation from `size` to `target` points.
-pub(super) fn interpolation(mode: Interpolation, size: usize, target: usize, align_corners: bool) -> AxisMap {
+pub(super) fn interpolation(
+    mode: Interpolation,
+    size: usize,
+    target: usize,
+    align_corners: bool,
+) -> AxisMap {
     let scale = size as f64 / target as f64;
     let pick = |source: &dyn Fn(usize) -> usize| {
-        AxisMap::Pick((0..target).map(|output| source(output).min(size - 1)).collect())
+        AxisMap::Pick(
+            (0..target)
+                .map(|output| source(output).min(size - 1))
+                .collect(),
+        )
     };
     let coordinate = |output: usize| {
         if align_corners {
@@ -54,7 +83,11 @@ pub(super) fn interpolation(mode: Interpolation, size: usize, target: usize, ali
         }
     };
     let mix = |row: fn(f64, usize) -> Vec<f64>| {
-        AxisMap::Mix((0..target).map(|output| row(coordinate(output), size)).collect())
+        AxisMap::Mix(
+            (0..target)
+                .map(|output| row(coordinate(output), size))
+                .collect(),
+        )
     };
     match mode {
         Interpolation::Nearest => pick(&|output| (output as f64 * scale).floor() as usize),
