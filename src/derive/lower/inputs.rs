@@ -84,8 +84,16 @@ impl<B: Backend> Inputs<B> {
     fn wrong_kind(&self, found: &Operand<B>, expected: &str) -> ExecuteError {
         ExecuteError::Unsupported {
             operation: self.operation.clone(),
-            found: found.kind_name().into(),
+            found: kind_name(found).into(),
             expected: expected.into(),
         }
+    }
+}
+
+fn kind_name<B: Backend>(operand: &Operand<B>) -> &'static str {
+    match operand {
+        Operand::Float(_) => "float",
+        Operand::Int(_) => "int",
+        Operand::Bool(_) => "bool",
     }
 }

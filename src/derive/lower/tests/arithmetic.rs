@@ -74,18 +74,7 @@ fn scalars() -> Vec<Case> {
         scalar(Binary::Div, 3.0),
         scalar(Binary::Div, -0.7),
         scalar(Binary::Rem, 0.9),
-        Case::new(
-            "Div 1e300",
-            Op::BinaryScalar(Binary::Div, Literal::Float(1e-310)),
-            vec![tiny()],
-            &[2],
-        ),
     ]
-}
-
-/// The quotient by a number whose reciprocal overflows: `1e-310 · x / 1e-310`.
-fn tiny() -> super::case::Input {
-    super::case::Input::Float(vec![2], super::case::Domain::Tiny)
 }
 
 fn powers() -> Vec<Case> {

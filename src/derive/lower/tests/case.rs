@@ -20,8 +20,6 @@ pub(super) enum Domain {
     Small,
     /// `p`.
     Plain,
-    /// `1e-310·(p + sin p)`: numbers whose reciprocals overflow.
-    Tiny,
     /// No parameter: a constant.
     Fixed,
 }

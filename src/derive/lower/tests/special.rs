@@ -9,7 +9,7 @@ use super::{
         relative_error, try_outputs,
     },
 };
-use crate::graph::{Cumulative, Op, Reduction, Unary};
+use crate::graph::{Binary, Cumulative, Literal, Op, Reduction, Unary};
 
 /// A row whose parameters are the operands themselves: `x = p`.
 fn plain(op: Op, values: &[f64], output: &[usize]) -> (Case, Draw) {
@@ -150,4 +150,22 @@ fn ctc_loss_without_a_path() {
         panic!("a float")
     };
     assert_eq!(numbers::<Flex>(loss), [f64::INFINITY]);
+}
+
+/// The reciprocal of the divisor overflows, the quotient does not.
+#[test]
+fn division_by_a_tiny_literal() {
+    let op = Op::BinaryScalar(Binary::Div, Literal::Float(1e-310));
+    let case = Case::new(
+        "quotient",
+        op,
+        vec![super::case::given(&[2], &[3e-310, -0.5e-310])],
+        &[2],
+    );
+    let outputs = try_outputs::<Flex>(&case, lowered_once::<Flex>).expect("a quotient");
+    let crate::execute::Operand::Float(quotient) = outputs[0].clone() else {
+        panic!("a float")
+    };
+    let error = relative_error(&numbers::<Flex>(quotient), &[3.0, -0.5]);
+    assert!(error < 1e-9, "{error}");
 }
