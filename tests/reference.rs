@@ -1,12 +1,14 @@
 //! The material that other tests and the benchmarks stand on: the digits and
 //! the reference models. Does not touch the library.
 
+mod plain;
 #[path = "../examples/support/mod.rs"]
 mod support;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::module::Module;
+use burn::tensor::Device;
 
+use plain::{distance, loss_and_gradient, ndarray};
 use support::digits::{CLASSES, Digits, PIXELS};
 use support::models::{Case, cnn, mlp, tiny, transformer};
 
@@ -97,14 +99,6 @@ fn tiny_gradient_is_the_same_on_both_backends() {
     compare(tiny::case, 26, SINGLE);
 }
 
-#[allow(
-    deprecated,
-    reason = "Burn 0.22 still has it, and it is independent of Flex"
-)]
-fn ndarray() -> Device {
-    Device::ndarray()
-}
-
 /// Loss and gradient on Flex and ndarray agree to `tolerance`, and the model has
 /// `parameters` parameters.
 fn compare<M: Module, B: Clone>(
@@ -118,39 +112,10 @@ fn compare<M: Module, B: Clone>(
     assert_eq!(ndarray.len(), parameters);
     assert!((flex_loss - ndarray_loss).abs() <= 1e-5 * flex_loss.abs());
 
-    let norm = flex.iter().map(|value| value * value).sum::<f64>().sqrt();
-    let difference = flex
-        .iter()
-        .zip(&ndarray)
-        .map(|(left, right)| (left - right).powi(2))
-        .sum::<f64>()
-        .sqrt();
+    let (difference, norm) = (
+        distance(&flex, &ndarray),
+        distance(&flex, &vec![0.0; parameters]),
+    );
     assert!(norm > 1e-3, "gradient of norm {norm} tells nothing");
     assert!(difference <= tolerance * norm, "{difference} of {norm}");
-}
-
-fn loss_and_gradient<M: Module, B: Clone>(case: &Case<M, B>) -> (f64, Vec<f64>) {
-    let loss = case.forward();
-    let mut collect = Collect {
-        gradients: loss.backward(),
-        values: Vec::new(),
-    };
-    case.model.visit(&mut collect);
-    (numbers(loss)[0], collect.values)
-}
-
-struct Collect {
-    gradients: Gradients,
-    values: Vec<f64>,
-}
-
-impl ModuleVisitor for Collect {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let gradient = param.val().grad(&self.gradients).expect("a gradient");
-        self.values.extend(numbers(gradient));
-    }
-}
-
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
 }
