@@ -1,4 +1,5 @@
 //! Second-order information for models written in Burn.
+#![forbid(unsafe_code)]
 
 mod bridge;
 mod curvature;
