@@ -22,7 +22,7 @@ use burn_capture::CaptureBackend;
 
 use crate::{
     error::Error,
-    execute::Operand,
+    execute::{Operand, panic_message},
     graph::{Graph, Split},
     trace,
 };
@@ -66,7 +66,7 @@ pub(crate) fn eager_hessian_vector_product<B: Backend>(
     let run = || reverse::hessian_vector_product(&arguments, vector);
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(product) => Ok(product?),
-        Err(panic) => Err(DeriveError::Eager { message: trace::panic_message(panic.as_ref()) }.into()),
+        Err(panic) => Err(DeriveError::Eager { message: panic_message(panic.as_ref()) }.into()),
     }
 }
 

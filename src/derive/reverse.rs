@@ -8,7 +8,7 @@ use burn_backend::{
     tensor::{Device, FloatTensor},
 };
 
-use super::lower;
+use super::lower::{self, Detach, Site};
 use crate::{
     execute::{self, ExecuteError, Operand},
     graph::Graph,
@@ -31,8 +31,15 @@ pub(super) struct Gradient<B: Backend> {
 
 /// ∇ℒ by one backward pass.
 pub(super) fn gradient<B: Backend>(arguments: &Arguments<'_, B>) -> Result<Gradient<B>, ExecuteError> {
+    gradient_on_tape(arguments, lower::detach_once::<Autodiff<B>>)
+}
+
+fn gradient_on_tape<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    detach: Detach<Autodiff<B>>,
+) -> Result<Gradient<B>, ExecuteError> {
     let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
-    let outputs = replay_on_tape(arguments, &leaves)?;
+    let outputs = replay_on_tape(arguments, &leaves, detach)?;
     let loss = tracked::<B>(first_float(&outputs)?, &leaves);
     let gradient = gradients_of::<B>(loss, &leaves);
     Ok(Gradient { outputs: outputs.into_iter().map(unlift).collect(), gradient })
@@ -51,7 +58,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
         parameters: &leaves,
         batch: &batch,
     };
-    let first = gradient(&outer)?.gradient;
+    let first = gradient_on_tape(&outer, lower::detach_twice::<Autodiff<B>>)?.gradient;
     let slope = directional_derivative::<B>(first, vector);
     Ok(gradients_of::<B>(tracked::<B>(slope, &leaves), &leaves))
 }
@@ -74,11 +81,14 @@ fn directional_derivative<B: Backend>(
 fn replay_on_tape<B: Backend>(
     arguments: &Arguments<'_, B>,
     leaves: &[FloatTensor<Autodiff<B>>],
+    detach: Detach<Autodiff<B>>,
 ) -> Result<Vec<Operand<Autodiff<B>>>, ExecuteError> {
     let parameters = leaves.iter().cloned().map(Operand::Float);
     let batch = arguments.batch.iter().cloned().map(lift::<B>);
     let inputs = parameters.chain(batch).collect();
-    execute::replay(arguments.loss, arguments.device, inputs, lower::apply::<Autodiff<B>>)
+    execute::replay(arguments.loss, arguments.device, inputs, |op, inputs, outputs, device| {
+        lower::apply_at(op, inputs, &Site { outputs, device, detach })
+    })
 }
 
 /// `value` made to stand on the tape even if it depends on no leaf: plus zero times the smallest of them.
@@ -137,7 +147,7 @@ fn first_float<B: Backend>(outputs: &[Operand<B>]) -> Result<Option<FloatTensor<
         Some(Operand::Float(tensor)) => Ok(Some(tensor.clone())),
         Some(other) => Err(ExecuteError::Unsupported {
             operation: "the loss".into(),
-            found: other.kind_name().into(),
+            found: format!("{:?}", other.kind()),
             expected: "float".into(),
         }),
         None => Ok(None),

@@ -9,8 +9,9 @@ use super::ValueAndGradient;
 use crate::{
     bridge::TensorBridge,
     error::Error,
+    execute::panic_message,
     params::ParamVector,
-    trace::{Batch, TraceError, Traced, panic_message},
+    trace::{Batch, TraceError, Traced},
 };
 
 /// The loss and gradient that Burn's `backward()` computes.

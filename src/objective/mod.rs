@@ -22,16 +22,16 @@ use crate::{
     derive,
     error::Error,
     execute::{Operand, Program},
-    graph::{ElementTypes, Graph, ValueType},
+    graph::{Graph, ValueType},
     params::{ParamLayout, ParamVector, Precision, VectorError},
 };
 use programs::ProgramSet;
 use source::Source;
 
-/// Recordings by the types of the batch, and the programs made of them by element types too.
+/// The programs made so far, by the types of the batch and the precision.
 struct Recorder<B: AutodiffBackend> {
     source: Mutex<Box<dyn Source>>,
-    programs: Mutex<HashMap<(Vec<ValueType>, ElementTypes), Arc<ProgramSet<B>>>>,
+    programs: Mutex<HashMap<(Vec<ValueType>, Precision), Arc<ProgramSet<B>>>>,
 }
 
 /// What of a Hessian product does not depend on the vector, for one (θ, batch).
@@ -189,7 +189,7 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             Engine::Eager => {
                 let product = derive::eager_hessian_vector_product::<B::InnerBackend>(
-                    &self.programs.loss_graph(),
+                    self.programs.loss()?.graph(),
                     self.programs.device(),
                     self.parameters.blocks(),
                     &self.batch,
@@ -242,8 +242,12 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The recorded program of the loss, for printing or drawing.
-    pub fn loss_program(&self) -> Graph {
-        self.programs.loss_graph()
+    ///
+    /// # Errors
+    ///
+    /// A failure to upload its constants.
+    pub fn loss_program(&self) -> Result<&Graph, Error> {
+        Ok(self.programs.loss()?.graph())
     }
 
     /// The derived program of the gradient, for printing or drawing.
@@ -268,8 +272,8 @@ impl<B: AutodiffBackend> Objective<B> {
 
 fn finite_loss<B: AutodiffBackend>(loss: Option<&Operand<B::InnerBackend>>) -> Result<f64, Error> {
     let value = match loss {
-        Some(Operand::Float(tensor)) => crate::execute::read_scalar::<B::InnerBackend>(tensor.clone())?,
-        _ => f64::NAN,
+        Some(loss) => loss.clone().into_data()?.iter::<f64>().next().unwrap_or(f64::NAN),
+        None => f64::NAN,
     };
     match value.is_finite() {
         true => Ok(value),

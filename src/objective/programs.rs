@@ -7,15 +7,16 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 use crate::{
     derive,
     error::Error,
-    execute::Program,
-    graph::{ElementTypes, Graph},
+    execute::{Program, in_precision},
+    graph::Graph,
+    params::Precision,
     trace::Recording,
 };
 
 /// Loss, gradient and Hessian product of one recording.
 pub(super) struct ProgramSet<B: AutodiffBackend> {
+    /// The loss in the precision it runs in.
     recording: Recording,
-    types: ElementTypes,
     device: Device<B>,
     loss: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     gradient: OnceLock<Result<Program<B::InnerBackend>, Error>>,
@@ -29,24 +30,19 @@ pub(super) struct SplitProgram<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> ProgramSet<B> {
-    pub fn new(recording: Recording, types: ElementTypes, device: Device<B>) -> Self {
-        Self {
+    pub fn new(mut recording: Recording, precision: Precision, device: Device<B>) -> Result<Self, Error> {
+        recording.graph = in_precision(recording.graph, precision.dtype())?;
+        Ok(Self {
             recording,
-            types,
             device,
             loss: OnceLock::new(),
             gradient: OnceLock::new(),
             hessian: OnceLock::new(),
-        }
+        })
     }
 
     pub fn device(&self) -> &Device<B> {
         &self.device
-    }
-
-    /// The recorded loss in the element types it runs in.
-    pub fn loss_graph(&self) -> Graph {
-        self.recording.graph.clone().retarget(self.types)
     }
 
     pub fn loss(&self) -> Result<&Program<B::InnerBackend>, Error> {
@@ -67,7 +63,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     }
 
     fn program(&self, graph: Graph) -> Result<Program<B::InnerBackend>, Error> {
-        Ok(Program::new(graph.retarget(self.types), &self.device)?)
+        Ok(Program::new(graph, &self.device)?)
     }
 }
 

@@ -7,7 +7,7 @@ use burn::{
     module::Module,
 };
 use burn_autodiff::Autodiff;
-use burn_backend::{AutodiffBackend, Backend, DType, DeviceOps, TensorMetadata, tensor::Device};
+use burn_backend::{AutodiffBackend, Backend, TensorMetadata, tensor::Device};
 
 use super::{
     Engine, Objective, Recorder, TraceConfig, faithfulness,
@@ -17,8 +17,8 @@ use super::{
 use crate::{
     bridge::TensorBridge,
     error::Error,
-    execute::{self, ExecuteError, Operand},
-    graph::{ElementTypes, Kind, ValueType},
+    execute::{ExecuteError, Operand, RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, supports},
+    graph::{Kind, ValueType},
     params::{ParamVector, Precision},
     trace::{Batch, TraceError, Traced},
 };
@@ -154,7 +154,7 @@ where
     /// A backend without that precision.
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
         let device = self.programs.device();
-        if !execute::supports::<B::InnerBackend>(device, precision.dtype().into()) {
+        if !supports::<B::InnerBackend>(device, precision.dtype().into()) {
             let backend = <B::InnerBackend as Backend>::name(device);
             return Err(ExecuteError::Precision { backend, dtype: precision.to_string() }.into());
         }
@@ -185,9 +185,9 @@ where
         engine: Engine,
     ) -> Result<Self, Error> {
         let device = parameters.device().clone();
-        let types = element_types::<B>(&device, parameters.precision());
-        let batch: Vec<_> = batch.into_iter().map(|operand| operand.cast(&types)).collect();
-        let programs = recorder.programs(&batch, types, device)?;
+        let float = parameters.precision().dtype();
+        let batch: Vec<_> = batch.into_iter().map(|operand| operand.stored_on(&device, float)).collect();
+        let programs = recorder.programs(&batch, parameters.precision(), device)?;
         Ok(Self { recorder, programs, parameters, batch, engine, prepared: Arc::default() })
     }
 }
@@ -196,38 +196,28 @@ impl<B: AutodiffBackend> Recorder<B> {
     fn programs(
         &self,
         batch: &[Operand<B::InnerBackend>],
-        types: ElementTypes,
+        precision: Precision,
         device: Device<B>,
     ) -> Result<Arc<ProgramSet<B>>, Error> {
         let recorded: Vec<_> = batch.iter().map(recorded_type).collect();
-        let key = (recorded, types);
+        let key = (recorded, precision);
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
         let recording = self.source.lock().unwrap_or_else(PoisonError::into_inner).record(&key.0)?;
-        let made = Arc::new(ProgramSet::new(recording, types, device));
+        let made = Arc::new(ProgramSet::new(recording, precision, device)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
-    }
-}
-
-/// The element types a program runs in on a device: its default ints and bools, floats of the chosen precision.
-fn element_types<B: AutodiffBackend>(device: &Device<B>, precision: Precision) -> ElementTypes {
-    let defaults = device.defaults();
-    ElementTypes {
-        float: precision.dtype().into(),
-        int: defaults.int_dtype.into(),
-        bool: DType::Bool(defaults.bool_dtype),
     }
 }
 
 /// The type an operand is recorded as.
 fn recorded_type<B: Backend>(operand: &Operand<B>) -> ValueType {
     let dtype = match operand {
-        Operand::Float(_) => ElementTypes::RECORDED.float,
-        Operand::Int(_) => ElementTypes::RECORDED.int,
-        Operand::Bool(_) => ElementTypes::RECORDED.bool,
+        Operand::Float(_) => RECORDED_FLOAT,
+        Operand::Int(_) => RECORDED_INT,
+        Operand::Bool(_) => RECORDED_BOOL,
     };
     ValueType { shape: operand.shape(), dtype }
 }
@@ -238,7 +228,7 @@ fn recorded_parameters<B: AutodiffBackend>(
     let blocks = parameters.layout().blocks().iter();
     blocks
         .filter_map(|block| {
-            let ty = ValueType { shape: block.shape().to_vec().into(), dtype: ElementTypes::RECORDED.float };
+            let ty = ValueType { shape: block.shape().to_vec().into(), dtype: RECORDED_FLOAT };
             Some((block.id()?, ty))
         })
         .collect()

@@ -13,4 +13,4 @@ mod scope;
 pub use batch::{Batch, BatchMapper, Traced};
 pub use error::{ImportError, TraceError};
 pub(crate) use record::{Parameters, Recording, record_loss};
-pub(crate) use scope::{Scope, panic_message, record};
+pub(crate) use scope::{Scope, record};

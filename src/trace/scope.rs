@@ -1,7 +1,6 @@
 //! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed.
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
 };
@@ -13,7 +12,7 @@ use burn_router::{RouterClient, RouterTensor, get_client};
 
 use super::{TraceError, import};
 use crate::{
-    execute::Operand,
+    execute::{Operand, panic_message},
     graph::{Graph, Kind, ValueType},
 };
 
@@ -112,13 +111,4 @@ pub(crate) fn record<E: From<TraceError>>(
         .map_err(|panic| TraceError::Panicked { message: panic_message(panic.as_ref()) })?
         .map_err(|error| TraceError::Boundary { message: error.to_string() })?;
     Ok(import::graph(&captured, &boundary.0, &boundary.1).map_err(TraceError::from)?)
-}
-
-/// The message a panic carries.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .unwrap_or_else(|| "no message".into())
 }
