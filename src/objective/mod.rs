@@ -21,7 +21,7 @@ use burn_backend::{AutodiffBackend, tensor::FloatTensor};
 use crate::{
     derive,
     error::Error,
-    execute::{Operand, Program},
+    execute::Operand,
     graph::{Graph, ValueType},
     params::{ParamLayout, ParamVector, Precision, VectorError},
 };

@@ -1,7 +1,7 @@
 //! Why a model could not be recorded.
 
 /// A model or loss that cannot be recorded as a program.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TraceError {
     /// An operation that is not covered.
     #[error(transparent)]

@@ -59,7 +59,7 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
             .map_err(|found| TraceError::OtherDevice { what: "the outputs".into(), found })?;
             results.push(Operand::Float(outputs.float()));
         }
-        Ok(results)
+        Ok::<_, TraceError>(results)
     })?;
     if !graph.dependents(&graph.inputs[..parameters.len()]).contains(&graph.outputs[0]) {
         return Err(TraceError::IndependentLoss);
