@@ -69,7 +69,7 @@ fn one_recording_serves_every_batch_and_every_size_is_recorded_when_it_comes() {
         let there = objective.on(batch(rows)).expect("a batch of the same kinds");
         let fresh = Objective::trace(&model, batch(rows), squared_error).expect("a traceable model");
         assert_eq!(there.value().expect("a loss"), fresh.value().expect("a loss"));
-        let gradients = [there, fresh].map(|one| one.gradient().and_then(|g| g.to_vec()).expect("a gradient"));
+        let gradients = [there, fresh].map(|one| one.gradient().and_then(|g| Ok(g.to_vec()?)).expect("a gradient"));
         assert_eq!(gradients[0], gradients[1]);
     }
 }
