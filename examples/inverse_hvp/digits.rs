@@ -12,7 +12,7 @@ use burn::{
     tensor::activation::tanh,
 };
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, Objective, StopReason,
+    ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, Objective, StopReason,
 };
 
 use super::figures::{Comparison, Figures};

@@ -14,12 +14,13 @@ use burn::{
     tensor::{TensorData, activation::sigmoid},
 };
 use burn_curvature::{
-    ConjugateGradientConfig, Direct, DirectConfig, Hessian, LinearOperator, LinearSolver, Objective,
+    ConjugateGradientConfig, Direct, DirectConfig, Hessian, LinearOperator, Objective,
     OnNegativeCurvature, SelfAdjoint, Solution, StopReason, TraceConfig,
 };
 
 use super::figures::{Comparison, Figures, largest, median};
-use super::support::random::SplitMix64;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand_distr::StandardNormal;
 
 const SEEDS: u64 = 100;
 const POINTS: usize = 10;
@@ -104,18 +105,18 @@ fn ways() -> Vec<Way> {
 
 fn objective(seed: u64) -> Result<Objective<Train>, Box<dyn Error>> {
     let device = Device::flex().autodiff();
-    let mut random = SplitMix64::new(seed);
+    let mut random = StdRng::seed_from_u64(seed);
     let mut normal = |shape: [usize; 2]| {
-        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| random.normal() as f32).collect();
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| random.sample(StandardNormal)).collect();
         Tensor::<2>::from_data(TensorData::new(values, shape), &device)
     };
     let points = normal([POINTS, 3]);
     let targets = normal([POINTS, 1]);
     let mut layer = |input: usize, output: usize| {
         // Uniform in ±1/√inputs, the usual start of a linear layer.
-        let bound = 1.0 / (input as f64).sqrt();
+        let bound = 1.0 / (input as f32).sqrt();
         let mut uniform = |n: usize| -> Vec<f32> {
-            (0..n).map(|_| (bound * (2.0 * random.unit() - 1.0)) as f32).collect()
+            (0..n).map(|_| random.random_range(-bound..bound)).collect()
         };
         let mut linear = LinearConfig::new(input, output).init(&device);
         linear.weight = Param::from_data(TensorData::new(uniform(input * output), [input, output]), &device);
