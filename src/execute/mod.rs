@@ -28,7 +28,7 @@ pub(crate) mod tests;
 pub(crate) use {
     call::{Call, Results},
     dispatch::apply,
-    precision::{adapted, in_precision, supports},
-    program::{Program, replay},
+    precision::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, adapted, in_precision, supports},
+    program::{Program, panic_message, replay},
 };
 pub use {error::ExecuteError, operand::Operand};

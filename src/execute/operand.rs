@@ -1,9 +1,9 @@
 //! A tensor of any kind on a typed backend.
 
 use burn_backend::{
-    Backend, DType, Shape, TensorData, TensorMetadata,
+    Backend, DType, FloatDType, IntDType, Shape, TensorData, TensorMetadata,
     tensor::{BoolTensor, Device, FloatTensor, IntTensor},
-    try_read_sync,
+    get_device_settings, try_read_sync,
 };
 
 use super::{ExecuteError, call::kind_name};
@@ -96,6 +96,16 @@ impl<B: Backend> Operand<B> {
         ExecuteError::Kind {
             expected: kind_name(expected).into(),
             found: self.value_type().to_string(),
+        }
+    }
+
+    /// The numbers in the element types of a device: its default for integers, a chosen one for floats.
+    pub(crate) fn stored_on(self, device: &Device<B>, float: FloatDType) -> Self {
+        let int: IntDType = get_device_settings::<B>(device).int_dtype;
+        match self {
+            Operand::Float(tensor) if tensor.dtype() != float.into() => Operand::Float(B::float_cast(tensor, float)),
+            Operand::Int(tensor) if tensor.dtype() != int.into() => Operand::Int(B::int_cast(tensor, int)),
+            other => other,
         }
     }
 

@@ -9,6 +9,9 @@ mod display;
 mod error;
 mod op;
 mod passes;
+mod simplify;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;

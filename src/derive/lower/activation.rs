@@ -1,0 +1,212 @@
+//! Activations by their jets, and piecewise linear ones by their slopes.
+
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+use burn_backend::{Backend, DType, TensorMetadata, tensor::FloatTensor};
+
+use super::{
+    Site,
+    inputs::Inputs,
+    jet::{Jet, from_jet},
+    native,
+    primitive::{add_scalar, bool_dtype, mul_scalar, scalar},
+};
+use crate::{
+    execute::{ExecuteError, Operand},
+    graph::{Binary, Op, Unary},
+};
+
+/// `1/√(2π)`.
+const NORMAL_PEAK: f64 = 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+
+/// Erf, GELU, tanh, sigmoid and log-sigmoid.
+pub(super) fn smooth<B: Backend>(
+    unary: Unary,
+    mut inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let x = inputs.float()?;
+    let jet = match unary {
+        Unary::Erf => erf,
+        Unary::Gelu => gelu,
+        Unary::Tanh => tanh,
+        Unary::LogSigmoid => log_sigmoid,
+        Unary::Sigmoid if x.dtype() == DType::F64 => sigmoid,
+        Unary::Sigmoid => native_sigmoid,
+        other => return Err(inputs.refuse(format!("{other:?} has no jet"))),
+    };
+    Ok(vec![Operand::Float(from_jet::<B>(x, site.detach, jet))])
+}
+
+fn erf<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+    let square = B::float_mul(x.clone(), x.clone());
+    let first = mul_scalar::<B>(B::float_exp(B::float_neg(square)), FRAC_2_SQRT_PI);
+    let second = mul_scalar::<B>(B::float_mul(x.clone(), first.clone()), -2.0);
+    Jet {
+        value: B::float_erf(x),
+        first,
+        second,
+    }
+}
+
+/// `φ(x)` and `Φ(x)` of the standard normal distribution.
+fn normal<B: Backend>(x: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
+    let half_square = mul_scalar::<B>(B::float_mul(x.clone(), x.clone()), -0.5);
+    let density = mul_scalar::<B>(B::float_exp(half_square), NORMAL_PEAK);
+    let erf = B::float_erf(mul_scalar::<B>(x, FRAC_1_SQRT_2));
+    (density, mul_scalar::<B>(add_scalar::<B>(erf, 1.0), 0.5))
+}
+
+/// `f = x·Φ`, `f′ = Φ + x·φ`, `f″ = (2 − x²)·φ`.
+fn gelu<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+    let (density, distribution) = normal::<B>(x.clone());
+    let moment = B::float_mul(x.clone(), density.clone());
+    Jet {
+        value: B::float_mul(x.clone(), distribution.clone()),
+        first: B::float_add(distribution, moment.clone()),
+        second: B::float_sub(mul_scalar::<B>(density, 2.0), B::float_mul(x, moment)),
+    }
+}
+
+/// The derivative of GELU as a function of its own: `f′`, `f″` and `f‴ = (x² − 4)·x·φ`.
+fn gelu_slope<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+    let Jet { first, second, .. } = gelu::<B>(x.clone());
+    let (density, _) = normal::<B>(x.clone());
+    let square = B::float_mul(x.clone(), x.clone());
+    let third = B::float_mul(B::float_mul(x, density), add_scalar::<B>(square, -4.0));
+    Jet {
+        value: first,
+        first: second,
+        second: third,
+    }
+}
+
+/// `gelu_backward(x, grad)` by the exact derivative, not by the tanh approximation of Burn's default.
+pub(super) fn gelu_backward<B: Backend>(
+    mut inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let (x, grad) = (inputs.float()?, inputs.float()?);
+    let slope = from_jet::<B>(x, site.detach, gelu_slope);
+    Ok(vec![Operand::Float(B::float_mul(slope, grad))])
+}
+
+/// `f′ = 1 − f²`, `f″ = −2·f·f′`.
+pub(super) fn tanh<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+    let value = B::float_tanh(x);
+    let square = B::float_mul(value.clone(), value.clone());
+    let first = add_scalar::<B>(B::float_neg(square), 1.0);
+    let second = mul_scalar::<B>(B::float_mul(value.clone(), first.clone()), -2.0);
+    Jet {
+        value,
+        first,
+        second,
+    }
+}
+
+/// The backend's sigmoid, which some backends compute in f32: `f′ = f·(1 − f)`, `f″ = f′·(1 − 2f)`.
+fn native_sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+    let value = B::sigmoid(x);
+    let square = B::float_mul(value.clone(), value.clone());
+    let first = B::float_sub(value.clone(), square);
+    let second = B::float_mul(first.clone(), one_minus_twice::<B>(value.clone()));
+    Jet {
+        value,
+        first,
+        second,
+    }
+}
+
+fn one_minus_twice<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    add_scalar::<B>(mul_scalar::<B>(x, -2.0), 1.0)
+}
+
+/// `e = exp(−|x|)` with its parts: never overflows, exact in both tails.
+struct Tail<B: Backend> {
+    positive: burn_backend::tensor::BoolTensor<B>,
+    /// `e`.
+    decay: FloatTensor<B>,
+    /// `1/(1 + e)`.
+    near: FloatTensor<B>,
+    /// `e/(1 + e)`.
+    far: FloatTensor<B>,
+}
+
+impl<B: Backend> Tail<B> {
+    /// `−|x|` is chosen per element rather than by `abs`, whose derivative at zero is neither side's.
+    fn new(x: FloatTensor<B>) -> Self {
+        let dtype = bool_dtype::<B>(&x.device());
+        let positive = B::float_greater_elem(x.clone(), scalar(0.0), dtype);
+        let decay = B::float_exp(B::float_mask_where(
+            x.clone(),
+            positive.clone(),
+            B::float_neg(x),
+        ));
+        let near = B::float_recip(add_scalar::<B>(decay.clone(), 1.0));
+        let far = B::float_mul(decay.clone(), near.clone());
+        Self {
+            positive,
+            decay,
+            near,
+            far,
+        }
+    }
+}
+
+/// `f′ = e/(1 + e)²`, `f″ = f′·(1 − 2f)`.
+fn sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+    let Tail {
+        positive,
+        near,
+        far,
+        ..
+    } = Tail::<B>::new(x);
+    let first = B::float_mul(far.clone(), near.clone());
+    let value = B::float_mask_where(far, positive, near);
+    let second = B::float_mul(first.clone(), one_minus_twice::<B>(value.clone()));
+    Jet {
+        value,
+        first,
+        second,
+    }
+}
+
+/// `f = min(x, 0) − ln(1 + e)`, `f′ = σ(−x)`, `f″ = −e/(1 + e)²`.
+fn log_sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+    let Tail {
+        positive,
+        decay,
+        near,
+        far,
+    } = Tail::<B>::new(x.clone());
+    let below = B::float_mask_fill(x, positive.clone(), scalar(0.0));
+    Jet {
+        value: B::float_sub(below, B::float_log1p(decay)),
+        first: B::float_mask_where(near.clone(), positive, far.clone()),
+        second: B::float_neg(B::float_mul(far, near)),
+    }
+}
+
+/// Leaky ReLU as a product with its slope; hard sigmoid in the operand's own precision.
+pub(super) fn piecewise<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let y = match op {
+        Op::BinaryScalar(Binary::LeakyRelu, slope) => {
+            let x = inputs.float()?;
+            let negative =
+                B::float_lower_elem(x.clone(), scalar(0.0), bool_dtype::<B>(site.device));
+            let ones = B::float_ones(x.shape(), site.device, x.dtype().into());
+            B::float_mul(x, B::float_mask_fill(ones, negative, (*slope).into()))
+        }
+        Op::HardSigmoid { alpha, beta } => {
+            let line = B::float_mul_scalar(inputs.float()?, (*alpha).into());
+            let line = B::float_add_scalar(line, (*beta).into());
+            B::float_clamp(line, scalar(0.0), scalar(1.0))
+        }
+        _ => return native(op, inputs, site),
+    };
+    Ok(vec![Operand::Float(y)])
+}

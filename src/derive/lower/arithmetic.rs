@@ -1,0 +1,94 @@
+//! Division and masks, where Burn's rules are inexact or do not broadcast.
+
+use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+
+use super::{
+    Site,
+    inputs::Inputs,
+    native,
+    primitive::{constant, mul_scalar},
+};
+use crate::{
+    execute::{ExecuteError, Operand},
+    graph::Op,
+};
+
+/// Division by a literal, whose rule goes through an f32 reciprocal, and by a broadcast divisor, whose rule divides
+/// at the size of the quotient.
+pub(super) fn divide<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let quotient = match op {
+        Op::BinaryScalar(_, divisor) => divide_by_literal(inputs.float()?, divisor.as_f64(), site),
+        _ if divisor_is_smaller(inputs.peek(), site) => {
+            let (x, y) = (inputs.float()?, inputs.float()?);
+            B::float_mul(x, B::float_recip(y))
+        }
+        _ => return native(op, inputs, site),
+    };
+    Ok(vec![Operand::Float(quotient)])
+}
+
+fn divisor_is_smaller<B: Backend>(operands: &[Operand<B>], site: &Site<'_, B>) -> bool {
+    match (operands.get(1), site.outputs.first()) {
+        (Some(divisor), Some(quotient)) => {
+            divisor.shape().num_elements() < quotient.shape.num_elements()
+        }
+        _ => false,
+    }
+}
+
+/// By the reciprocal in double precision; by a tensor of one element where the reciprocal leaves the range of the
+/// element type.
+fn divide_by_literal<B: Backend>(
+    x: FloatTensor<B>,
+    divisor: f64,
+    site: &Site<'_, B>,
+) -> FloatTensor<B> {
+    let (dtype, rank) = (x.dtype(), x.shape().num_dims());
+    let reciprocal = 1.0 / divisor;
+    let in_range = dtype.finfo().is_some_and(|info| {
+        let size = reciprocal.abs();
+        size >= info.min_positive && size <= info.max
+    });
+    if in_range {
+        return mul_scalar::<B>(x, reciprocal);
+    }
+    B::float_div(
+        x,
+        constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device),
+    )
+}
+
+/// Masks whose operands are broadcast: expanded first, since Burn's rules for them do not sum back.
+pub(super) fn mask<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let Some(shape) = site.outputs.first().map(|output| output.shape.clone()) else {
+        return native(op, inputs, site);
+    };
+    let x = expand::<B>(inputs.float()?, &shape);
+    let mask = inputs.bool()?;
+    let mask = if mask.shape() == shape {
+        mask
+    } else {
+        B::bool_expand(mask, shape.clone())
+    };
+    let y = match op {
+        Op::MaskFill(value) => B::float_mask_fill(x, mask, (*value).into()),
+        _ => B::float_mask_where(x, mask, expand::<B>(inputs.float()?, &shape)),
+    };
+    Ok(vec![Operand::Float(y)])
+}
+
+fn expand<B: Backend>(x: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
+    if x.shape() == *shape {
+        x
+    } else {
+        B::float_expand(x, shape.clone())
+    }
+}

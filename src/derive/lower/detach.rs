@@ -1,0 +1,23 @@
+//! Ways for a tensor to leave the tape. Knows tapes, not operations.
+
+use burn_autodiff::Autodiff;
+use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
+
+/// Takes a tensor off the tape of a backend, at least off the outermost one.
+///
+/// A lowering's derivatives are exact whether one tape is left or all of them; leaving all keeps what is constant to
+/// both derivatives off the inner tape, and the recorded program shorter.
+pub(crate) type Detach<B> = fn(FloatTensor<B>) -> FloatTensor<B>;
+
+/// Off the outermost tape, whatever the backend. The identity where there is none.
+pub(crate) fn detach_once<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_set_require_grad(tensor, false)
+}
+
+/// Off both tapes of `Autodiff<A>`, where `A` is an autodiff backend itself.
+pub(crate) fn detach_twice<A: AutodiffBackend>(
+    tensor: FloatTensor<Autodiff<A>>,
+) -> FloatTensor<Autodiff<A>> {
+    let inner = Autodiff::<A>::inner(tensor);
+    Autodiff::<A>::from_inner(A::from_inner(A::inner(inner)))
+}

@@ -1,0 +1,145 @@
+//! The lowerings: operations rewritten so that Burn's autodiff differentiates them twice, exactly. Knows one
+//! operation at a time, not the program it stands in.
+//!
+//! Programs are replayed on `Autodiff<B>` and `Autodiff<Autodiff<B>>`. Some of Burn's rules panic there at the second
+//! differentiation (linear, embedding, pools, interpolation, batch norm), some are silently off (max pool in one
+//! dimension gives zero, GELU a tanh approximation, division by a literal an f32 reciprocal, products at zeros).
+//! [`apply`] computes those operations from primitives whose rules are exact and hands the rest to
+//! [`execute`](crate::execute). What cannot be made exact is refused.
+//!
+//! Lower a program *in the precision it will run in*: the lowering of a sigmoid differs between f32 and f64.
+
+mod activation;
+mod arithmetic;
+mod attention;
+mod convolution;
+mod ctc;
+mod detach;
+mod indexing;
+mod inputs;
+mod jet;
+mod linear;
+mod normalisation;
+mod pool;
+mod primitive;
+mod refusal;
+mod resample;
+mod scan;
+mod scatter;
+mod softmax;
+#[cfg(test)]
+mod tests;
+
+use burn_backend::Backend;
+
+use crate::{
+    execute::{ExecuteError, Operand},
+    graph::{Binary, Cumulative, Kind, Op, Reduction, Unary, ValueType},
+};
+
+pub(crate) use detach::{Detach, detach_once, detach_twice};
+use inputs::Inputs;
+
+/// Where an operation is lowered: what it writes, on which device, and how a tensor leaves the tape there.
+pub(crate) struct Site<'a, B: Backend> {
+    /// Types of the operation's outputs.
+    pub outputs: &'a [ValueType],
+    /// Device of the operation.
+    pub device: &'a B::Device,
+    /// Takes a tensor off the tape; see [`Detach`].
+    pub detach: Detach<B>,
+}
+
+/// Runs one operation in a form that Burn's autodiff differentiates twice, exactly.
+///
+/// Where only the outermost tape is known; [`apply_at`] with a deeper [`Detach`] records less on the inner tape.
+pub(crate) fn apply<B: Backend>(
+    op: &Op,
+    inputs: Vec<Operand<B>>,
+    outputs: &[ValueType],
+    device: &B::Device,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let detach = detach_once::<B>;
+    apply_at(
+        op,
+        inputs,
+        &Site {
+            outputs,
+            device,
+            detach,
+        },
+    )
+}
+
+/// [`apply`] with a say in how tensors leave the tape.
+pub(crate) fn apply_at<B: Backend>(
+    op: &Op,
+    inputs: Vec<Operand<B>>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    if let Some(reason) = refusal::reason(op) {
+        return Err(ExecuteError::NotDifferentiable {
+            operation: op.name(),
+            reason: reason.into(),
+        });
+    }
+    if site.outputs.first().map(ValueType::kind) != Some(Kind::Float) {
+        return crate::execute::apply(op, inputs, site.outputs, site.device);
+    }
+    let floats = Inputs::new(op, inputs);
+    lower(op, floats, site)
+}
+
+/// Lowered form of an operation whose first output is float.
+fn lower<B: Backend>(
+    op: &Op,
+    inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    match op {
+        Op::Unary(
+            unary @ (Unary::Erf | Unary::Gelu | Unary::Tanh | Unary::Sigmoid | Unary::LogSigmoid),
+        ) => activation::smooth(*unary, inputs, site),
+        Op::Binary(Binary::LeakyRelu)
+        | Op::BinaryScalar(Binary::LeakyRelu, _)
+        | Op::HardSigmoid { .. } => activation::piecewise(op, inputs, site),
+        Op::Binary(Binary::GeluBackward) => activation::gelu_backward(inputs, site),
+        Op::Binary(Binary::Div) | Op::BinaryScalar(Binary::Div, _) => {
+            arithmetic::divide(op, inputs, site)
+        }
+        Op::MaskFill(_) | Op::MaskWhere => arithmetic::mask(op, inputs, site),
+        Op::Reduce(Reduction::Prod) | Op::ReduceDim(Reduction::Prod, _) => {
+            scan::product(op, inputs)
+        }
+        Op::Cumulative(Cumulative::Prod, dim) => scan::running_product(*dim, inputs),
+        Op::Softmax(kind, dim) => softmax::softmax(*kind, *dim, inputs, site),
+        Op::Matmul => linear::matmul(inputs),
+        Op::Linear { .. } | Op::LinearBackward(_) => linear::linear(op, inputs),
+        Op::Embedding
+        | Op::EmbeddingBackward
+        | Op::Pad { .. }
+        | Op::Unfold { .. }
+        | Op::Unfold4d { .. } => indexing::indexing(op, inputs, site),
+        Op::Scatter(..) | Op::ScatterNd(_) | Op::SelectAssign(..) => {
+            scatter::scatter(op, inputs, site)
+        }
+        Op::BatchNorm { .. } | Op::LayerNorm { .. } => normalisation::normalise(op, inputs),
+        Op::Conv { .. } | Op::ConvTranspose { .. } => convolution::convolution(op, inputs, site),
+        Op::MaxPool { .. } => pool::max_pool(op, inputs, site),
+        Op::AvgPool { .. } | Op::AdaptiveAvgPool | Op::Interpolate { .. } => {
+            resample::resample(op, inputs, site)
+        }
+        Op::Attention { .. } => attention::attention(op, inputs, site),
+        Op::CtcLoss { blank } => ctc::ctc_loss(*blank, inputs, site),
+        _ => native(op, inputs, site),
+    }
+}
+
+/// The operation as the backend has it.
+fn native<B: Backend>(
+    op: &Op,
+    inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    crate::execute::apply(op, inputs.into_operands(), site.outputs, site.device)
+}

@@ -1,0 +1,54 @@
+//! Every differentiable operation, one row each: lowered value against the backend's own, gradient against
+//! differences of the backend's own value, Hessian product against differences of the gradient.
+
+mod activations;
+mod arithmetic;
+mod case;
+mod convolutions;
+mod harness;
+mod indexing;
+mod layers;
+mod movement;
+mod native;
+mod pools;
+mod reductions;
+mod refusals;
+mod special;
+
+use case::Case;
+
+/// All rows.
+fn table() -> Vec<Case> {
+    [
+        activations::cases(),
+        arithmetic::cases(),
+        convolutions::cases(),
+        indexing::cases(),
+        layers::cases(),
+        movement::cases(),
+        pools::cases(),
+        reductions::cases(),
+    ]
+    .concat()
+}
+
+/// Checks every row of a table and reports all failures at once.
+fn check_all(cases: Vec<Case>) {
+    let failures: Vec<String> = cases.iter().flat_map(harness::check).collect();
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn names_are_unique_and_the_table_is_long() {
+    let mut names: Vec<String> = table().into_iter().map(|case| case.name).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    assert!(count > 200, "only {count} rows");
+}

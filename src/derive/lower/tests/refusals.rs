@@ -1,0 +1,101 @@
+//! What is refused, and that it is refused by name.
+
+use super::{
+    case::{Case, ints, real},
+    harness::lowered_once,
+};
+use crate::{
+    execute::ExecuteError,
+    graph::{GridPadding, Interpolation, Op, PoolWindow},
+};
+use burn::backend::Flex;
+use burn_backend::tensor::IndexingUpdateOp;
+
+fn refusal(case: &Case) -> (String, String) {
+    match super::harness::try_outputs::<Flex>(case, lowered_once::<Flex>) {
+        Err(ExecuteError::NotDifferentiable { operation, reason }) => (operation, reason),
+        other => panic!("{} was not refused: {:?}", case.name, other.map(|_| ())),
+    }
+}
+
+#[test]
+fn kernels_that_are_gradients_are_refused() {
+    let window = PoolWindow {
+        kernel: vec![2],
+        stride: vec![2],
+        padding: vec![0],
+        dilation: vec![1],
+        ceil_mode: false,
+    };
+    let op = Op::AvgPoolBackward {
+        window,
+        count_include_pad: true,
+    };
+    let case = Case::new(
+        "average pool backward",
+        op,
+        vec![real(&[1, 1, 4]), real(&[1, 1, 2])],
+        &[1, 1, 4],
+    );
+    let (operation, reason) = refusal(&case);
+    assert_eq!(operation, "AvgPoolBackward");
+    assert!(reason.contains("gradient"), "{reason}");
+}
+
+#[test]
+fn grid_samples_other_than_bilinear_are_refused() {
+    let op = Op::GridSample2d {
+        mode: Interpolation::Nearest,
+        padding: GridPadding::Zeros,
+        align_corners: true,
+    };
+    let case = Case::new(
+        "nearest",
+        op,
+        vec![real(&[1, 1, 4, 4]), real(&[1, 2, 2, 2])],
+        &[1, 1, 2, 2],
+    );
+    assert!(refusal(&case).1.contains("bilinear"));
+}
+
+#[test]
+fn windows_without_an_element_are_refused() {
+    let window = PoolWindow {
+        kernel: vec![2],
+        stride: vec![3],
+        padding: vec![2],
+        dilation: vec![1],
+        ceil_mode: false,
+    };
+    let op = Op::MaxPool {
+        window,
+        indices: false,
+    };
+    let case = Case::new("max pool", op, vec![real(&[1, 1, 4])], &[1, 1, 3]);
+    assert!(refusal(&case).1.contains("padding"));
+}
+
+#[test]
+fn long_multiplying_scatters_are_refused() {
+    let indices: Vec<i64> = (0..65).collect();
+    let op = Op::Scatter(0, IndexingUpdateOp::Mul);
+    let case = Case::new(
+        "scatter",
+        op,
+        vec![real(&[65]), ints(&[65], &indices), real(&[65])],
+        &[65],
+    );
+    assert!(refusal(&case).1.contains("65"));
+}
+
+#[test]
+fn missing_operands_are_an_error() {
+    let case = Case::new(
+        "linear",
+        Op::Linear { bias: true },
+        vec![real(&[2, 3]), real(&[3, 4])],
+        &[2, 4],
+    );
+    let result = super::harness::try_outputs::<Flex>(&case, lowered_once::<Flex>);
+    assert!(matches!(result, Err(ExecuteError::InputCount { .. })));
+}

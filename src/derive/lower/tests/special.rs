@@ -1,0 +1,171 @@
+//! Points and sizes the random table does not meet: zeros in products, tails of sigmoids, ties, closed forms.
+
+use burn::backend::Flex;
+
+use super::{
+    case::{Case, Domain, Input, real},
+    harness::{
+        Draw, Once, Twice, gradient, hessian_product, lowered_once, lowered_twice, numbers,
+        relative_error, try_outputs,
+    },
+};
+use crate::graph::{Binary, Cumulative, Literal, Op, Reduction, Unary};
+
+/// A row whose parameters are the operands themselves: `x = p`.
+fn plain(op: Op, values: &[f64], output: &[usize]) -> (Case, Draw) {
+    let case = Case::new(
+        "plain",
+        op,
+        vec![Input::Float(vec![values.len()], Domain::Plain)],
+        output,
+    );
+    let mut draw = Draw::new(&case, 7);
+    draw.point = vec![values.to_vec()];
+    draw.weights
+        .iter_mut()
+        .flatten()
+        .for_each(|weight| *weight = 1.0);
+    (case, draw)
+}
+
+/// `∇²Σ(y + y²/4)` of `y = Π p`, column by column, at a point with one zero and at one with two.
+#[test]
+fn products_at_zeros() {
+    for point in [vec![1.5, 0.0, -2.0, 0.5], vec![0.0, 3.0, 0.0, -1.0]] {
+        let without = |skip: &[usize]| -> f64 {
+            (0..4)
+                .filter(|index| !skip.contains(index))
+                .map(|index| point[index])
+                .product()
+        };
+        for op in [
+            Op::Reduce(Reduction::Prod),
+            Op::ReduceDim(Reduction::Prod, 0),
+        ] {
+            let (case, mut draw) = plain(op, &point, &[1]);
+            let expected: Vec<f64> = (0..4).map(|i| without(&[i])).collect();
+            let found = gradient(&case, &draw.point, &draw, lowered_once::<Once>);
+            assert!(
+                relative_error(&found, &expected) < 1e-14,
+                "{found:?} against {expected:?}"
+            );
+            for column in 0..4 {
+                draw.direction = vec![(0..4).map(|i| f64::from(u8::from(i == column))).collect()];
+                let mixed = |i: usize| {
+                    if i == column {
+                        0.0
+                    } else {
+                        without(&[i, column])
+                    }
+                };
+                let expected: Vec<f64> = (0..4)
+                    .map(|i| mixed(i) + 0.5 * without(&[i]) * without(&[column]))
+                    .collect();
+                let found = hessian_product(&case, &draw, lowered_twice);
+                assert!(
+                    relative_error(&found, &expected) < 1e-14,
+                    "{found:?} against {expected:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The last running product is the product.
+#[test]
+fn running_products_at_zeros() {
+    let point = [1.5, 0.0, -2.0, 0.0, 0.5];
+    let (running, mut draw) = plain(Op::Cumulative(Cumulative::Prod, 0), &point, &[5]);
+    draw.weights = vec![vec![0.0, 0.0, 0.0, 0.0, 1.0]];
+    let (product, mut other) = plain(Op::Reduce(Reduction::Prod), &point, &[1]);
+    other.direction.clone_from(&draw.direction);
+    let found = hessian_product(&running, &draw, lowered_twice);
+    assert_eq!(found, hessian_product(&product, &other, lowered_twice));
+}
+
+/// Far out and at zero: value, slope and curvature of sigmoid and log-sigmoid against closed forms that are exact there.
+#[test]
+fn sigmoids_in_their_tails() {
+    let points = [-800.0, -40.0, -1e-9, 0.0, 3.0, 40.0, 800.0];
+    let exact = |x: f64| {
+        let e = (-x.abs()).exp();
+        let (near, far) = (1.0 / (1.0 + e), e / (1.0 + e));
+        let sigmoid = if x > 0.0 { near } else { far };
+        (sigmoid, near * far, near * far * (1.0 - 2.0 * sigmoid))
+    };
+    for (function, run) in [
+        (Unary::Sigmoid, lowered_twice as super::harness::Run<Twice>),
+        (Unary::Sigmoid, lowered_once::<Twice>),
+    ] {
+        for x in points {
+            let (case, mut draw) = plain(Op::Unary(function), &[x], &[1]);
+            draw.direction = vec![vec![1.0]];
+            let (value, slope, curvature) = exact(x);
+            let expected = (1.0 + value / 2.0) * curvature + slope * slope / 2.0;
+            let found = hessian_product(&case, &draw, run)[0];
+            assert!(
+                (found - expected).abs() <= 1e-14 * expected.abs(),
+                "at {x}: {found} against {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn log_sigmoid_in_its_tails() {
+    for x in [-800.0f64, -40.0, -1e-9, 0.0, 3.0, 40.0, 700.0] {
+        let (case, mut draw) = plain(Op::Unary(Unary::LogSigmoid), &[x], &[1]);
+        draw.direction = vec![vec![1.0]];
+        let e = (-x.abs()).exp();
+        let value = x.min(0.0) - e.ln_1p();
+        let (near, far) = (1.0 / (1.0 + e), e / (1.0 + e));
+        let slope = if x > 0.0 { far } else { near };
+        let expected = slope * slope / 2.0 - (1.0 + value / 2.0) * near * far;
+        for run in [
+            lowered_twice as super::harness::Run<Twice>,
+            lowered_once::<Twice>,
+        ] {
+            let found = hessian_product(&case, &draw, run)[0];
+            assert!(
+                (found - expected).abs() <= 1e-14 * expected.abs(),
+                "at {x}: {found} against {expected}"
+            );
+        }
+    }
+}
+
+/// A target longer than its input has no path: infinite loss, no gradient, nothing undefined.
+#[test]
+fn ctc_loss_without_a_path() {
+    use super::case::ints;
+    let inputs = vec![
+        real(&[2, 1, 3]),
+        ints(&[1, 2], &[1, 1]),
+        ints(&[1], &[2]),
+        ints(&[1], &[2]),
+    ];
+    let case = Case::new("ctc", Op::CtcLoss { blank: 0 }, inputs, &[1]);
+    let outputs = try_outputs::<Flex>(&case, lowered_once::<Flex>).expect("a loss");
+    let crate::execute::Operand::Float(loss) = outputs[0].clone() else {
+        panic!("a float")
+    };
+    assert_eq!(numbers::<Flex>(loss), [f64::INFINITY]);
+}
+
+/// The reciprocal of the divisor overflows, the quotient does not.
+#[test]
+fn division_by_a_tiny_literal() {
+    let op = Op::BinaryScalar(Binary::Div, Literal::Float(1e-310));
+    let case = Case::new(
+        "quotient",
+        op,
+        vec![super::case::given(&[2], &[3e-310, -0.5e-310])],
+        &[2],
+    );
+    let outputs = try_outputs::<Flex>(&case, lowered_once::<Flex>).expect("a quotient");
+    let crate::execute::Operand::Float(quotient) = outputs[0].clone() else {
+        panic!("a float")
+    };
+    let error = relative_error(&numbers::<Flex>(quotient), &[3.0, -0.5]);
+    assert!(error < 1e-9, "{error}");
+}
