@@ -1,25 +1,23 @@
 //! Between a Burn module and a vector: the layout of its trainable parameters, their values, and back. Knows Burn's
 //! traversal of modules, nothing of gradients.
 //!
-//! A parameter is known by its `ParamId`. A shared parameter is written to every place; leaves are rebuilt as leaves,
-//! with their flag, checkpointing strategy and device, so that the module trains on as before.
+//! A parameter is known by its `ParamId`. A shared parameter is written to every place as one leaf; leaves are rebuilt as
+//! leaves, with their flag, checkpointing strategy and device, so that the module trains on as before.
 
 use std::{collections::HashMap, sync::Arc};
 
 use burn::{
     Tensor,
+    backend::DispatchTensor,
     module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
 };
-use burn_backend::{
-    AutodiffBackend, FloatDType, Scalar, TensorMetadata, ops::FloatTensorOps,
-};
+use burn_backend::{AutodiffBackend, FloatDType, Scalar, TensorMetadata, ops::FloatTensorOps};
 
 use crate::{bridge::BridgeError, bridge::TensorBridge, execute::Operand};
 
 use super::{
     Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector, VectorError,
-    scalar::read_tensor,
-    vector::expect_device,
+    scalar::read_tensor, vector::expect_device,
 };
 
 impl ParamLayout {
@@ -51,14 +49,21 @@ impl ParamLayout {
     /// after each of their steps. (Vectors are written to every place, and need no such call.)
     pub fn retie<M: Module>(&self, model: &M) -> M {
         model.clone().map(&mut Retie {
-            first: self.blocks().iter().filter_map(ParamBlock::id).map(|id| (id, None)).collect(),
+            first: self
+                .blocks()
+                .iter()
+                .filter_map(ParamBlock::id)
+                .map(|id| (id, None))
+                .collect(),
         })
     }
 
     /// Position of the block of each parameter.
     pub(super) fn positions(&self) -> HashMap<ParamId, usize> {
         let blocks = self.blocks().iter().enumerate();
-        blocks.filter_map(|(position, block)| Some((block.id()?, position))).collect()
+        blocks
+            .filter_map(|(position, block)| Some((block.id()?, position)))
+            .collect()
     }
 }
 
@@ -81,7 +86,10 @@ where
     /// # Errors
     /// [`ParamError::MissingParameter`], [`ParamError::NoIdentity`], [`ParamError::TiedApart`], [`ParamError::Bridge`];
     /// and within [`ParamError::Vector`] whatever [`from_blocks`](Self::from_blocks) finds.
-    pub fn from_module_with<M: Module>(layout: &Arc<ParamLayout>, model: &M) -> Result<Self, ParamError> {
+    pub fn from_module_with<M: Module>(
+        layout: &Arc<ParamLayout>,
+        model: &M,
+    ) -> Result<Self, ParamError> {
         expect_identities(layout)?;
         let mut reader = ValueReader::<B> {
             layout,
@@ -96,7 +104,10 @@ where
         }
         let values = reader.values.into_iter().zip(layout.blocks());
         let values = values.map(|(value, block)| value.ok_or_else(|| missing(block)));
-        Ok(Self::from_blocks(layout, values.collect::<Result<_, _>>()?)?)
+        Ok(Self::from_blocks(
+            layout,
+            values.collect::<Result<_, _>>()?,
+        )?)
     }
 
     /// A copy of the model whose parameters have the values of this vector, at every place of each.
@@ -113,7 +124,7 @@ where
 
     /// A copy of the model at θ + alpha · self: a step.
     ///
-    /// The sum is computed in the element type of this vector. Everything else is as in [`write_to`](Self::write_to).
+    /// The sum is computed in the element type of this vector, and for a shared parameter at its first place. Everything else is as in [`write_to`](Self::write_to).
     ///
     /// # Errors
     /// Those of [`write_to`](Self::write_to).
@@ -147,7 +158,7 @@ where
         let mut writer = ValueWriter {
             vector: self,
             positions: self.layout().positions(),
-            places: vec![0; self.layout().blocks().len()],
+            planted: vec![None; self.layout().blocks().len()],
             op,
             failure: None,
         };
@@ -155,8 +166,8 @@ where
         if let Some(failure) = writer.failure {
             return Err(failure);
         }
-        let places = writer.places.iter().zip(self.layout().blocks());
-        match places.into_iter().find(|(count, _)| **count == 0) {
+        let mut planted = writer.planted.iter().zip(self.layout().blocks());
+        match planted.find(|(planted, _)| planted.is_none()) {
             Some((_, block)) => Err(missing(block)),
             None => Ok(model),
         }
@@ -281,7 +292,10 @@ where
     B::InnerBackend: TensorBridge,
 {
     fn take(&mut self, position: usize, value: InnerFloat<B>) -> Result<(), ParamError> {
-        let (Some(slot), Some(block)) = (self.values.get_mut(position), self.layout.blocks().get(position)) else {
+        let (Some(slot), Some(block)) = (
+            self.values.get_mut(position),
+            self.layout.blocks().get(position),
+        ) else {
             return Ok(());
         };
         match slot {
@@ -324,7 +338,10 @@ where
 }
 
 /// Whether two tensors hold the same numbers, bit for bit. Reads both.
-fn same_values<B: AutodiffBackend>(a: &InnerFloat<B>, b: &InnerFloat<B>) -> Result<bool, VectorError> {
+fn same_values<B: AutodiffBackend>(
+    a: &InnerFloat<B>,
+    b: &InnerFloat<B>,
+) -> Result<bool, VectorError> {
     if a.shape() != b.shape() || a.dtype() != b.dtype() {
         return Ok(false);
     }
@@ -336,8 +353,8 @@ fn same_values<B: AutodiffBackend>(a: &InnerFloat<B>, b: &InnerFloat<B>) -> Resu
 struct ValueWriter<'a, B: AutodiffBackend, F> {
     vector: &'a ParamVector<B>,
     positions: HashMap<ParamId, usize>,
-    /// How many places of each block were written.
-    places: Vec<usize>,
+    /// The first place of each block, once it is written.
+    planted: Vec<Option<DispatchTensor>>,
     op: F,
     failure: Option<ParamError>,
 }
@@ -347,7 +364,11 @@ where
     B::InnerBackend: TensorBridge,
     F: Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
 {
-    fn updated<const D: usize>(&self, position: usize, old: &Tensor<D>) -> Result<Tensor<D>, ParamError> {
+    fn updated<const D: usize>(
+        &self,
+        position: usize,
+        old: &Tensor<D>,
+    ) -> Result<Tensor<D>, ParamError> {
         let old = float_primitive::<B, D>(old.clone())?;
         let blocks = self.vector.layout().blocks().get(position);
         let Some((block, value)) = blocks.zip(self.vector.blocks().get(position)) else {
@@ -376,14 +397,13 @@ where
         let Some(position) = self.positions.get(&param.id).copied() else {
             return param;
         };
-        match self.updated(position, &param.val()) {
-            Ok(new) => {
-                if let Some(places) = self.places.get_mut(position) {
-                    *places += 1;
-                }
-                replant(param, new)
-            }
-            Err(failure) => {
+        match (
+            self.updated(position, &param.val()),
+            self.planted.get_mut(position),
+        ) {
+            (Ok(new), Some(planted)) => replant(param, new, planted),
+            (Ok(_), None) => param,
+            (Err(failure), _) => {
                 self.failure.get_or_insert(failure);
                 param
             }
@@ -391,9 +411,9 @@ where
     }
 }
 
-/// Copies the first place of each parameter to the others.
+/// Puts the first place of each parameter in the others.
 struct Retie {
-    first: HashMap<ParamId, Option<burn::backend::DispatchTensor>>,
+    first: HashMap<ParamId, Option<DispatchTensor>>,
 }
 
 impl ModuleMapper for Retie {
@@ -401,12 +421,14 @@ impl ModuleMapper for Retie {
         match self.first.get_mut(&param.id) {
             None => param,
             Some(first @ None) => {
-                *first = Some(param.val().without_autodiff().into_dispatch());
+                *first = Some(param.val().into_dispatch());
                 param
             }
-            Some(Some(first)) => {
-                let value = Tensor::from_dispatch(first.clone());
-                replant(param, value)
+            Some(first) => {
+                let value = first
+                    .clone()
+                    .map_or_else(|| param.val(), Tensor::from_dispatch);
+                replant(param, value.without_autodiff(), first)
             }
         }
     }
@@ -414,18 +436,38 @@ impl ModuleMapper for Retie {
 
 /// The parameter with a new value: a leaf again, with the flag, the checkpointing strategy and the distribution of the
 /// old one. `value` carries no autodiff association.
-fn replant<const D: usize>(param: Param<Tensor<D>>, value: Tensor<D>) -> Param<Tensor<D>> {
+///
+/// The places of a shared parameter become one leaf, as when the model was built, so that Burn adds up their gradients:
+/// `planted` is the leaf of the first place.
+fn replant<const D: usize>(
+    param: Param<Tensor<D>>,
+    value: Tensor<D>,
+    planted: &mut Option<DispatchTensor>,
+) -> Param<Tensor<D>> {
     let (id, old, mapper) = param.consume();
-    let mut new = value;
-    if old.is_autodiff() {
-        new = Tensor::from_inner(new);
-        if let Some(strategy) = old.gradient_checkpointing_strategy() {
-            new = new.with_gradient_checkpointing_strategy(strategy);
-        }
-        new = new.set_require_grad(old.is_require_grad());
-        if old.is_distributed() {
-            new = new.set_distributed(id);
-        }
-    }
+    let first = planted
+        .clone()
+        .map(Tensor::<D>::from_dispatch)
+        .filter(|first| {
+            first.is_autodiff() == old.is_autodiff()
+                && first.is_require_grad() == old.is_require_grad()
+        });
+    let new = first.unwrap_or_else(|| leaf(value, &old, id));
+    planted.get_or_insert_with(|| new.clone().into_dispatch());
     Param::from_mapped_value(id, new, mapper)
+}
+
+fn leaf<const D: usize>(value: Tensor<D>, old: &Tensor<D>, id: ParamId) -> Tensor<D> {
+    if !old.is_autodiff() {
+        return value;
+    }
+    let mut new = Tensor::from_inner(value);
+    if let Some(strategy) = old.gradient_checkpointing_strategy() {
+        new = new.with_gradient_checkpointing_strategy(strategy);
+    }
+    new = new.set_require_grad(old.is_require_grad());
+    if old.is_distributed() {
+        new = new.set_distributed(id);
+    }
+    new
 }
