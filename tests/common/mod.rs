@@ -1,5 +1,5 @@
 //! What all test binaries share: the backends, and oracles that share no code with the library.
-#![allow(dead_code, deprecated)] // Not every binary uses everything; Burn deprecates NdArray but still ships it.
+#![allow(dead_code, unused_imports, deprecated)] // Not every binary uses everything; Burn deprecates NdArray but still ships it.
 #![allow(clippy::unwrap_used)]
 
 pub mod models;

@@ -1,4 +1,5 @@
 //! Dense linear algebra in f64 by the plainest means, to judge the library by.
+#![allow(clippy::needless_range_loop)] // Indices are how the formulas are written.
 
 use burn_curvature::DenseMatrix;
 

@@ -1,5 +1,8 @@
 //! The iteration of conjugate gradients. Knows one system; keeps nothing beyond it.
 
+mod decide;
+mod finish;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
@@ -9,17 +12,16 @@ use crate::{
 };
 
 use super::super::{
-    Iteration, Method, NegativeCurvature, Solution, SolveOptions, SolveReport, SolverError,
-    StopReason,
+    NegativeCurvature, Solution, SolveOptions, StopReason,
     options::Observer,
     ritz::RitzRecorder,
     stopping::{ProgressRule, StagnationWatch, threshold},
     system::System,
 };
 use super::{
-    ConjugateGradientConfig, OnNegativeCurvature,
+    ConjugateGradientConfig,
     basis::Basis,
-    curvature::{Curvature, CurvatureScale},
+    curvature::CurvatureScale,
     start::{Seen, Start},
 };
 
@@ -251,165 +253,6 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             curvature,
             next,
             square,
-        })
-    }
-
-    /// Decides from the numbers of an iteration whether its step may be taken.
-    fn judge(
-        &mut self,
-        seen: &Seen,
-        p: &ParamVector<B>,
-        z: Option<&ParamVector<B>>,
-    ) -> Result<Option<End<B>>, Error> {
-        if !seen.curvature.is_finite() {
-            self.system.multiply(p)?.expect_finite("the product A p")?;
-            return Ok(Some(End::Stop(StopReason::Breakdown)));
-        }
-        if let Some(z) = z
-            && !seen.next.is_finite()
-        {
-            z.expect_finite("the product with the preconditioner")?;
-        }
-        if seen.rho <= 0.0 {
-            return match self.preconditioner {
-                Some(_) => Err(SolverError::Preconditioner { found: seen.rho }.into()),
-                None => Ok(Some(End::Stop(StopReason::Breakdown))), // r = 0
-            };
-        }
-        match self.curvature.classify(seen) {
-            Curvature::Vanishing => return Ok(Some(End::Stop(StopReason::Breakdown))),
-            Curvature::Negative => {
-                if let Some(end) = self.meet_negative(seen.curvature, p)? {
-                    return Ok(Some(end));
-                }
-            }
-            Curvature::Positive => {}
-        }
-        let finite = seen.next.is_finite() && seen.square.is_finite();
-        Ok((!finite).then_some(End::Stop(StopReason::Breakdown)))
-    }
-
-    /// Stops, or keeps the first direction of negative curvature and goes on.
-    fn meet_negative(
-        &mut self,
-        curvature: f64,
-        p: &ParamVector<B>,
-    ) -> Result<Option<End<B>>, Error> {
-        let carried = self.config.on_negative_curvature == OnNegativeCurvature::Continue;
-        if carried && self.negative.is_some() {
-            return Ok(None);
-        }
-        let length = p.norm()?;
-        let found = NegativeCurvature {
-            direction: p.clone(),
-            curvature: curvature / length / length,
-        };
-        if carried {
-            self.negative = Some(found);
-            return Ok(None);
-        }
-        Ok(Some(End::NegativeCurvature(found)))
-    }
-
-    /// Takes note of a step, and decides whether it was the last.
-    fn advance(&mut self, seen: &Seen, x: &ParamVector<B>) -> Option<End<B>> {
-        self.iterations += 1;
-        self.verified.current = false;
-        self.residual = seen.square.sqrt();
-        self.objective -= 0.5 * seen.rho / seen.curvature * seen.rho;
-        self.ritz.push(seen.rho, seen.curvature);
-        if let Some(observer) = &mut self.observer {
-            observer(&Iteration {
-                index: self.iterations,
-                residual: self.residual,
-                relative_residual: self.residual / self.rhs_norm,
-                curvature: self.curvature.last,
-                objective: self.objective,
-                x,
-            });
-        }
-        let progress_stops = self.progress.stops(self.objective);
-        let stagnates = self.stagnation.stagnates(self.residual);
-        if self.residual <= self.threshold {
-            Some(End::Claimed)
-        } else if progress_stops {
-            Some(End::Stop(StopReason::RelativeProgress))
-        } else if stagnates {
-            Some(End::Stop(StopReason::Stagnation))
-        } else if self.iterations >= self.limit {
-            Some(End::Stop(StopReason::IterationLimit))
-        } else {
-            None
-        }
-    }
-
-    fn replacement_is_due(&self) -> bool {
-        self.config
-            .residual_replacement
-            .is_some_and(|period| self.iterations.is_multiple_of(period))
-    }
-
-    /// Computes b − A x and its norm; with all residuals at hand, also improves x if it is not good enough.
-    fn verify(&mut self, x: ParamVector<B>) -> Result<(ParamVector<B>, ParamVector<B>), Error> {
-        let (r, residual) = self.system.checked_residual(&x)?;
-        self.verified = Verified {
-            residual,
-            current: true,
-        };
-        let steps = self.ritz.steps();
-        let Some(basis) = self
-            .basis
-            .as_ref()
-            .filter(|_| steps > 0 && residual > self.threshold)
-        else {
-            return Ok((x, r));
-        };
-        let Some(correction) = basis.correction(&r, steps, |y| self.ritz.solve(y))? else {
-            return Ok((x, r));
-        };
-        let better = x.clone().add(&correction)?;
-        let (better_r, better_residual) = self.system.checked_residual(&better)?;
-        if better_residual < residual {
-            self.verified.residual = better_residual;
-            return Ok((better, better_r));
-        }
-        Ok((x, r))
-    }
-
-    /// The solution with a report on it. The true residual has the last word.
-    fn finish(mut self, mut x: ParamVector<B>, reason: StopReason) -> Result<Solution<B>, Error> {
-        if !self.verified.current {
-            (x, _) = self.verify(x)?;
-        }
-        let true_residual = self.verified.residual;
-        let reached = reason != StopReason::NegativeCurvature && true_residual <= self.threshold;
-        let rhs = self.system.rhs();
-        let report = SolveReport {
-            method: Method::ConjugateGradient,
-            stop: if reached {
-                StopReason::Converged
-            } else {
-                reason
-            },
-            precision: rhs.precision(),
-            unknowns: rhs.len(),
-            iterations: self.iterations,
-            applications: self.system.applications(),
-            rhs_norm: self.rhs_norm,
-            threshold: Some(self.threshold),
-            recursive_residual: Some(self.residual),
-            true_residual,
-            relative_residual: if self.rhs_norm > 0.0 {
-                true_residual / self.rhs_norm
-            } else {
-                0.0
-            },
-            spectrum: self.ritz.spectrum(),
-        };
-        Ok(Solution {
-            x,
-            report,
-            negative_curvature: self.negative,
         })
     }
 }
