@@ -6,11 +6,23 @@ mod common;
 use burn::backend::{Autodiff, Flex, NdArray};
 use proptest::prelude::*;
 
-run_on!(ndarray = Autodiff<NdArray>, operators:
-    dense_products, laws, composition, rectangular, refusals, counting, host_matrices);
+macro_rules! on_every_backend {
+    ($($body:ident),* $(,)?) => {
+        run_on!(ndarray = Autodiff<NdArray>, operators: $($body),*);
+        run_on!(flex = Autodiff<Flex>, operators: $($body),*);
+        run_on!(dispatch = Autodiff<Dispatch>, operators: $($body),*);
+    };
+}
 
-run_on!(flex = Autodiff<Flex>, operators:
-    dense_products, laws, composition, rectangular, refusals, counting, host_matrices);
+on_every_backend!(
+    dense_products,
+    laws,
+    composition,
+    rectangular,
+    refusals,
+    counting,
+    host_matrices
+);
 
 fn square_and_vector() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     (1usize..6).prop_flat_map(|n| {

@@ -7,15 +7,33 @@ use burn::backend::{Autodiff, Dispatch, DispatchDevice, Flex, NdArray};
 use burn_curvature::{ParamError, ParamLayout, ParamVector, Precision, VectorError};
 use common::{TestBackend, flat, models::Mlp};
 
-run_on!(ndarray = Autodiff<NdArray>, vectors:
-    arithmetic, norm_of_extremes, device_scalars, random_vectors, flat_and_back, mismatches_are_named,
-    layouts_are_checked, subsets, layout_of_a_model, lazy_parameters, model_round_trip,
-    step_in_another_precision, column_layout, burn_optimiser, burn_gradients, tied_weights);
+macro_rules! on_every_backend {
+    ($($body:ident),* $(,)?) => {
+        run_on!(ndarray = Autodiff<NdArray>, vectors: $($body),*);
+        run_on!(flex = Autodiff<Flex>, vectors: $($body),*);
+        run_on!(dispatch = Autodiff<Dispatch>, vectors: $($body),*);
+    };
+}
 
-run_on!(flex = Autodiff<Flex>, vectors:
-    arithmetic, norm_of_extremes, device_scalars, random_vectors, flat_and_back, mismatches_are_named,
-    layouts_are_checked, subsets, layout_of_a_model, lazy_parameters, model_round_trip,
-    step_in_another_precision, column_layout, burn_optimiser, burn_gradients, tied_weights);
+on_every_backend!(
+    arithmetic,
+    norm_of_extremes,
+    device_scalars,
+    random_vectors,
+    flat_and_back,
+    mismatches_are_named,
+    layouts_are_checked,
+    subsets,
+    layout_of_a_model,
+    lazy_parameters,
+    model_round_trip,
+    step_in_another_precision,
+    column_layout,
+    checkpointing,
+    burn_optimiser,
+    burn_gradients,
+    tied_weights,
+);
 
 /// A seed gives the same numbers on every backend, and these very numbers.
 #[test]

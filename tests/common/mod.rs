@@ -11,7 +11,7 @@ pub mod vectors;
 use std::sync::Arc;
 
 use burn::{
-    backend::{Autodiff, Flex, NdArray},
+    backend::{Autodiff, Dispatch, Flex, NdArray},
     tensor::Device as UserDevice,
 };
 use burn_backend::{AutodiffBackend, tensor::Device};
@@ -47,13 +47,22 @@ impl TestBackend for Autodiff<Flex> {
     }
 }
 
+/// 'Whatever device my tensors are on', here Burn's default one.
+impl TestBackend for Autodiff<Dispatch> {
+    const PRECISIONS: &'static [Precision] = &[Precision::F32, Precision::F64];
+
+    fn user_device() -> UserDevice {
+        UserDevice::default()
+    }
+}
+
 /// One `#[test]` per body and backend.
 #[macro_export]
 macro_rules! run_on {
     ($module:ident = $backend:ty, $bodies:ident: $($body:ident),* $(,)?) => {
         mod $module {
             #[allow(unused_imports)]
-            use burn::backend::{Autodiff, Flex, NdArray};
+            use burn::backend::{Autodiff, Dispatch, Flex, NdArray};
             $(#[test]
             fn $body() {
                 $crate::common::$bodies::$body::<$backend>();

@@ -1,6 +1,8 @@
 //! Every reason to stop short, and what the report says of it.
 
-use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearOperator, Precision, StopReason};
+use burn_curvature::{
+    ConjugateGradientConfig, Diagonal, FromFn, LinearOperator, ParamVector, Precision, StopReason,
+};
 
 use super::super::{
     TestBackend, assert_close, flat,
@@ -141,4 +143,66 @@ pub fn relative_progress<B: TestBackend>() {
     assert!(
         truncated.report.iterations > 10 && truncated.report.iterations < full.report.iterations
     );
+}
+
+/// The residual is recomputed every k iterations, and nothing else changes.
+pub fn residual_replacement<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        let rows = with_spectrum(&logarithmic(1.0, 200.0, 40), 3);
+        let b = Numbers(8).normals(40);
+        let rhs = flat::<B>(&b, precision);
+        let a = operator(&rows, &rhs).counted();
+        let solver = conjugate_gradient(1e-5).with_residual_replacement(Some(3));
+        let solution = solver.init().unwrap().solve(&a, &rhs).unwrap();
+        assert_eq!(
+            solution.report.stop,
+            StopReason::Converged,
+            "{}",
+            solution.report
+        );
+        let iterations = solution.report.iterations;
+        assert!(iterations > 10);
+        let expected = iterations + (iterations - 1) / 3 + 1;
+        assert_eq!(
+            (solution.report.applications, a.applications()),
+            (expected, expected)
+        );
+        assert_close(&x_of(&solution), &solve(&rows, &b), 1e-3);
+        check_report(&solution.report, &rows, &x_of(&solution), &b);
+    }
+}
+
+/// A product with noise in it: the residual stops falling, and the window notices.
+pub fn stagnation_window<B: TestBackend>() {
+    let precision = *B::PRECISIONS.last().unwrap();
+    let rows = with_spectrum(&logarithmic(1.0, 20.0, 30), 5);
+    let rhs = flat::<B>(&Numbers(6).normals(30), precision);
+    let (exact, calls) = (operator(&rows, &rhs), std::cell::Cell::new(0));
+    let noisy = FromFn::new(rhs.layout(), |v: &ParamVector<B>| {
+        calls.set(calls.get() + 1);
+        let noise = v.normal_like(calls.get())?.scale(1e-3 * v.norm()?);
+        Ok(exact.apply(v)?.add(&noise)?)
+    });
+    let noisy = noisy.assume_self_adjoint().unwrap();
+    let config = conjugate_gradient(1e-9).with_max_iterations(Some(500));
+    let run = |window| {
+        let solver = config
+            .clone()
+            .with_stagnation_window(window)
+            .init()
+            .unwrap();
+        solver.solve(&noisy, &rhs).unwrap().report
+    };
+    let (short, long) = (run(Some(5)), run(Some(60)));
+    assert_eq!(
+        (short.stop, long.stop),
+        (StopReason::Stagnation, StopReason::Stagnation)
+    );
+    assert!(
+        short.iterations + 40 < long.iterations,
+        "{} {}",
+        short.iterations,
+        long.iterations
+    );
+    assert_eq!(run(None).stop, StopReason::IterationLimit);
 }

@@ -187,6 +187,31 @@ pub fn column_layout<B: TestBackend>() {
     assert_eq!(values(stepped.weight.val()), doubled);
 }
 
+/// The checkpointing strategy of a parameter survives a step.
+pub fn checkpointing<B: TestBackend>() {
+    let device = B::user_device().autodiff().gradient_checkpointing();
+    let model = LinearConfig::new(3, 2).init(&device);
+    let strategy = model.weight.gradient_checkpointing_strategy();
+    assert_ne!(
+        strategy,
+        LinearConfig::new(3, 2)
+            .init(&B::user_device().autodiff())
+            .weight
+            .gradient_checkpointing_strategy()
+    );
+    let theta = ParamVector::<B>::from_module(&model).unwrap();
+    let stepped = theta.add_to(&model, 1.0).unwrap();
+    assert_eq!(stepped.weight.gradient_checkpointing_strategy(), strategy);
+    let gradients = stepped.forward(batch(&device)).sum().backward();
+    assert!(
+        ParamVector::<B>::from_backward(&stepped, gradients)
+            .unwrap()
+            .norm()
+            .unwrap()
+            > 0.0
+    );
+}
+
 /// Burn's optimiser takes our step: with learning rate 1 it arrives at θ − x.
 pub fn burn_optimiser<B: TestBackend>() {
     let model = Mlp::new(&B::user_device().autodiff());
@@ -262,8 +287,12 @@ pub fn tied_weights<B: TestBackend>() {
     let expected = by_difference::<B>(&model, &theta, x.clone());
     assert_close(&one_leaf.to_vec().unwrap(), &expected, 1e-2);
     let by_parameter = GradientsParams::from_grads(model.loss(x.clone()).backward(), &model);
+    // The check of the leaves must not disturb a graph that the user has not differentiated yet.
+    let pending = model.loss(x.clone());
     let found = ParamVector::<B>::from_gradients(&model, &by_parameter).unwrap();
     assert_close(&found.to_vec().unwrap(), &one_leaf.to_vec().unwrap(), 1e-6);
+    let later = ParamVector::<B>::from_backward(&model, pending.backward()).unwrap();
+    assert_close(&later.to_vec().unwrap(), &one_leaf.to_vec().unwrap(), 1e-6);
 
     // After our step they are one leaf still, or again.
     let merged = theta.write_to(&model.valid().train()).unwrap();
