@@ -1,6 +1,6 @@
 //! The one error type of the public interface; each room adds its own kind.
 
-use crate::{bridge::BridgeError, execute::ExecuteError, graph::GraphError};
+use crate::{bridge::BridgeError, execute::ExecuteError, graph::GraphError, trace::ImportError};
 
 /// Everything that can go wrong.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -15,4 +15,7 @@ pub enum Error {
     /// A program could not be run.
     #[error(transparent)]
     Execute(#[from] ExecuteError),
+    /// A recording could not be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
 }

@@ -1,5 +1,7 @@
 //! What can go wrong while a program runs.
 
+use crate::graph::GraphError;
+
 /// Failure of one run of a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExecuteError {
@@ -23,6 +25,39 @@ pub enum ExecuteError {
         /// Number of inputs it got.
         found: usize,
     },
+    /// An operation was asked for another number of results than it has.
+    #[error("{what} has {expected} results, and {found} were declared")]
+    OutputCount {
+        /// The operation.
+        what: String,
+        /// Number of results it has.
+        expected: usize,
+        /// Number of results declared.
+        found: usize,
+    },
+    /// A tensor of another kind than needed.
+    #[error("expected a {expected} tensor, found {found}")]
+    Kind {
+        /// The kind needed.
+        expected: String,
+        /// Element type and shape found.
+        found: String,
+    },
+    /// The program is not well formed.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A number fixed while recording could not be brought to the element type it has in the program.
+    #[error("constant %{value} holds {found} and cannot be stored as {expected}: {reason}")]
+    Constant {
+        /// Index of the value.
+        value: usize,
+        /// Element type and shape it should have.
+        expected: String,
+        /// Element type and shape of the stored numbers.
+        found: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// An input of another shape or element type than recorded.
     #[error(
         "input {index} has {found}, but the program was recorded for {expected}; trace again for another shape, or cast"
@@ -45,7 +80,7 @@ pub enum ExecuteError {
     },
     /// The element type does not exist on this backend.
     #[error(
-        "backend {backend} has no {dtype}; run in f32, or choose a backend that has it (Flex, NdArray)"
+        "backend {backend} has no {dtype}; run in a precision it has (f32), or choose a backend that has {dtype} (Flex, NdArray)"
     )]
     Precision {
         /// Name of the backend.

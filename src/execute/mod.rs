@@ -1,8 +1,34 @@
 //! Runs a recorded program on any Burn backend. Knows operations and values, not where a program came from or what
 //! it means.
+//!
+//! [`apply`] runs one operation, [`Program`] a whole graph made ready for many runs, [`replay`] a graph once and with
+//! another table of operations. [`adapted`] brings a program to the element types that a device has.
 
+mod activation;
+mod arity;
+mod call;
+mod comparison;
+mod conv;
+mod creation;
+mod dispatch;
+mod elementwise;
 mod error;
+mod indexing;
+mod module;
+mod movement;
 mod operand;
+mod pool;
+mod precision;
+mod program;
+mod reduction;
+#[cfg(test)]
+mod tests;
 
-pub use error::ExecuteError;
-pub use operand::Operand;
+#[allow(unused_imports)] // Written for rooms above this one.
+pub(crate) use {
+    call::{Call, Results},
+    dispatch::apply,
+    precision::{adapted, in_precision, supports},
+    program::{Program, replay},
+};
+pub use {error::ExecuteError, operand::Operand};

@@ -1,9 +1,13 @@
 //! A tensor of any kind on a typed backend.
 
 use burn_backend::{
-    Backend, DType, Shape, TensorMetadata,
-    tensor::{BoolTensor, FloatTensor, IntTensor},
+    Backend, DType, Shape, TensorData, TensorMetadata,
+    tensor::{BoolTensor, Device, FloatTensor, IntTensor},
+    try_read_sync,
 };
+
+use super::{ExecuteError, call::kind_name};
+use crate::graph::{Kind, ValueType};
 
 /// A float, int or bool tensor of backend `B`.
 #[derive(Clone, Debug)]
@@ -35,11 +39,95 @@ impl<B: Backend> Operand<B> {
         }
     }
 
-    pub(crate) fn kind_name(&self) -> &'static str {
+    /// Float, int or bool.
+    pub(crate) fn kind(&self) -> Kind {
         match self {
-            Operand::Float(_) => "float",
-            Operand::Int(_) => "int",
-            Operand::Bool(_) => "bool",
+            Operand::Float(_) => Kind::Float,
+            Operand::Int(_) => Kind::Int,
+            Operand::Bool(_) => Kind::Bool,
         }
+    }
+
+    /// Shape and element type.
+    pub(crate) fn value_type(&self) -> ValueType {
+        ValueType {
+            shape: self.shape(),
+            dtype: self.dtype(),
+        }
+    }
+
+    /// The numbers of a float operand.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Kind`] where it holds something else.
+    pub fn into_float(self) -> Result<FloatTensor<B>, ExecuteError> {
+        match self {
+            Operand::Float(tensor) => Ok(tensor),
+            other => Err(other.wrong_kind(Kind::Float)),
+        }
+    }
+
+    /// The numbers of an int operand.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Kind`] where it holds something else.
+    pub fn into_int(self) -> Result<IntTensor<B>, ExecuteError> {
+        match self {
+            Operand::Int(tensor) => Ok(tensor),
+            other => Err(other.wrong_kind(Kind::Int)),
+        }
+    }
+
+    /// The truth values of a bool operand.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Kind`] where it holds something else.
+    pub fn into_bool(self) -> Result<BoolTensor<B>, ExecuteError> {
+        match self {
+            Operand::Bool(tensor) => Ok(tensor),
+            other => Err(other.wrong_kind(Kind::Bool)),
+        }
+    }
+
+    fn wrong_kind(&self, expected: Kind) -> ExecuteError {
+        ExecuteError::Kind {
+            expected: kind_name(expected).into(),
+            found: self.value_type().to_string(),
+        }
+    }
+
+    /// Uploads numbers; their element type decides the kind.
+    pub(crate) fn from_data(data: TensorData, device: &Device<B>) -> Result<Self, ExecuteError> {
+        let dtype = data.dtype();
+        if dtype.is_float() {
+            Ok(Operand::Float(B::float_from_data(data, device)))
+        } else if dtype.is_bool() {
+            Ok(Operand::Bool(B::bool_from_data(data, device)))
+        } else if dtype.is_int() || dtype.is_uint() {
+            Ok(Operand::Int(B::int_from_data(data, device)))
+        } else {
+            Err(ExecuteError::Kind {
+                expected: "float, int or bool".into(),
+                found: dtype.name().into(),
+            })
+        }
+    }
+
+    /// Reads the numbers back; waits for the device.
+    pub(crate) fn into_data(self) -> Result<TensorData, ExecuteError> {
+        let read = match self {
+            Operand::Float(tensor) => try_read_sync(B::float_into_data(tensor)),
+            Operand::Int(tensor) => try_read_sync(B::int_into_data(tensor)),
+            Operand::Bool(tensor) => try_read_sync(B::bool_into_data(tensor)),
+        };
+        read.ok_or_else(|| "the platform cannot wait for the device".to_string())
+            .and_then(|result| result.map_err(|error| error.to_string()))
+            .map_err(|message| ExecuteError::Backend {
+                operation: "reading a tensor back".into(),
+                message,
+            })
     }
 }

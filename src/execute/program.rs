@@ -1,0 +1,279 @@
+//! Runs graphs: values in slots, each moved out at its last use. Knows order and lifetimes; what an operation does it
+//! is told.
+
+use std::{
+    cell::Cell,
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use burn_backend::{Backend, tensor::Device};
+
+use super::{ExecuteError, Operand, adapted, apply, precision::stored_as};
+use crate::graph::{Graph, GraphError, Kind, Node, Op, ValueId, ValueType};
+
+/// A graph made ready for many runs on one device: checked, its constants uploaded, its last uses known.
+pub(crate) struct Program<B: Backend> {
+    graph: Graph,
+    plan: Plan,
+    constants: Vec<(ValueId, Operand<B>)>,
+    device: Device<B>,
+}
+
+impl<B: Backend> Program<B> {
+    /// Checks the graph, brings it to the element types the device has and uploads its constants.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Graph`] for a graph that is not well formed, [`ExecuteError::Precision`] for a float type that
+    /// the device lacks.
+    pub fn new(graph: Graph, device: &Device<B>) -> Result<Self, ExecuteError> {
+        graph.validate()?;
+        let graph = adapted::<B>(graph, device)?;
+        Ok(Self {
+            plan: Plan::new(&graph),
+            constants: upload(&graph, device)?,
+            device: device.clone(),
+            graph,
+        })
+    }
+
+    /// Runs the program: inputs in the order of the graph's inputs, results in the order of its outputs.
+    ///
+    /// # Errors
+    ///
+    /// Wrong number, shape or element type of the inputs; a failure of the backend, with the operation's name.
+    pub fn run(&self, inputs: Vec<Operand<B>>) -> Result<Vec<Operand<B>>, ExecuteError> {
+        check_inputs(&self.graph, &inputs)?;
+        let slots = Slots::new(&self.graph, &self.plan, inputs, self.constants.clone());
+        guarded(&self.graph, &self.plan, slots, &self.device, apply::<B>)
+    }
+
+    /// The graph that is run.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device<B> {
+        &self.device
+    }
+}
+
+/// Runs a graph once, with a table of operations of the caller's. Element types are taken as they stand.
+///
+/// # Errors
+///
+/// As [`Program::new`] and [`Program::run`], and those of `apply`.
+pub(crate) fn replay<B: Backend>(
+    graph: &Graph,
+    device: &Device<B>,
+    inputs: Vec<Operand<B>>,
+    apply: impl Fn(
+        &Op,
+        Vec<Operand<B>>,
+        &[ValueType],
+        &Device<B>,
+    ) -> Result<Vec<Operand<B>>, ExecuteError>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    graph.validate()?;
+    check_inputs(graph, &inputs)?;
+    let plan = Plan::new(graph);
+    let slots = Slots::new(graph, &plan, inputs, upload(graph, device)?);
+    guarded(graph, &plan, slots, device, apply)
+}
+
+/// What a run needs to know beforehand, so that it looks nothing up.
+struct Plan {
+    /// Per operation and operand: whether nothing reads the value later.
+    last_uses: Vec<Vec<bool>>,
+    /// Per operation: types of its results.
+    results: Vec<Vec<ValueType>>,
+    /// Per value: whether an operation reads it or the graph returns it.
+    used: Vec<bool>,
+    /// Per output: whether the value is not returned again.
+    last_outputs: Vec<bool>,
+}
+
+impl Plan {
+    fn new(graph: &Graph) -> Self {
+        let mut used = vec![false; graph.values.len()];
+        let read = graph.nodes.iter().flat_map(|node| &node.inputs);
+        for value in read.chain(&graph.outputs) {
+            if let Some(used) = used.get_mut(value.index()) {
+                *used = true;
+            }
+        }
+        let mut returned = HashSet::new();
+        let outputs = graph.outputs.iter().rev();
+        let mut last_outputs: Vec<bool> = outputs.map(|value| returned.insert(*value)).collect();
+        last_outputs.reverse();
+        let types = |node: &Node| {
+            let types = node.outputs.iter().map(|&value| graph.value(value));
+            types.cloned().collect()
+        };
+        Self {
+            last_uses: graph.last_uses(),
+            results: graph.nodes.iter().map(types).collect(),
+            used,
+            last_outputs,
+        }
+    }
+}
+
+/// The values that are alive.
+struct Slots<B: Backend>(Vec<Option<Operand<B>>>);
+
+impl<B: Backend> Slots<B> {
+    fn new(
+        graph: &Graph,
+        plan: &Plan,
+        inputs: Vec<Operand<B>>,
+        constants: Vec<(ValueId, Operand<B>)>,
+    ) -> Self {
+        let mut slots = Self((0..graph.values.len()).map(|_| None).collect());
+        let inputs = graph.inputs.iter().copied().zip(inputs);
+        for (value, operand) in inputs.chain(constants) {
+            slots.put(plan, value, operand);
+        }
+        slots
+    }
+
+    /// Keeps a value, unless nothing will read it.
+    fn put(&mut self, plan: &Plan, value: ValueId, operand: Operand<B>) {
+        if plan.used.get(value.index()) == Some(&true)
+            && let Some(slot) = self.0.get_mut(value.index())
+        {
+            *slot = Some(operand);
+        }
+    }
+
+    /// Reads a value, and forgets it where this is the last time.
+    fn read(
+        &mut self,
+        value: ValueId,
+        last: bool,
+        user: impl Fn() -> String,
+    ) -> Result<Operand<B>, ExecuteError> {
+        let slot = self.0.get_mut(value.index());
+        let operand = slot.and_then(|slot| if last { slot.take() } else { slot.clone() });
+        operand.ok_or_else(|| {
+            ExecuteError::Graph(GraphError::Undefined {
+                value: value.index(),
+                user: user(),
+            })
+        })
+    }
+}
+
+fn upload<B: Backend>(
+    graph: &Graph,
+    device: &Device<B>,
+) -> Result<Vec<(ValueId, Operand<B>)>, ExecuteError> {
+    let one = |constant: &crate::graph::Constant| {
+        let ty = graph.value(constant.value);
+        let data = stored_as(constant.data.clone(), ty, constant.value.index())?;
+        Ok((constant.value, Operand::from_data(data, device)?))
+    };
+    graph.constants.iter().map(one).collect()
+}
+
+fn check_inputs<B: Backend>(graph: &Graph, inputs: &[Operand<B>]) -> Result<(), ExecuteError> {
+    if inputs.len() != graph.inputs.len() {
+        return Err(ExecuteError::InputCount {
+            what: "the program".into(),
+            expected: graph.inputs.len(),
+            found: inputs.len(),
+        });
+    }
+    for (index, (operand, &value)) in inputs.iter().zip(&graph.inputs).enumerate() {
+        let expected = graph.value(value);
+        // How truth values are stored is the backend's own business.
+        let same_type = operand.dtype() == expected.dtype
+            || (operand.kind() == Kind::Bool && expected.kind() == Kind::Bool);
+        if !same_type || operand.shape() != expected.shape {
+            return Err(ExecuteError::InputType {
+                index,
+                expected: expected.to_string(),
+                found: operand.value_type().to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn run_nodes<B: Backend>(
+    graph: &Graph,
+    plan: &Plan,
+    mut slots: Slots<B>,
+    mut apply: impl FnMut(
+        usize,
+        &Op,
+        Vec<Operand<B>>,
+        &[ValueType],
+    ) -> Result<Vec<Operand<B>>, ExecuteError>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let steps = graph.nodes.iter().zip(&plan.last_uses).zip(&plan.results);
+    for (position, ((node, last_uses), types)) in steps.enumerate() {
+        let reads = node.inputs.iter().zip(last_uses);
+        let inputs: Vec<Operand<B>> = reads
+            .map(|(&value, &last)| slots.read(value, last, || describe(graph, position)))
+            .collect::<Result<_, _>>()?;
+        let results = apply(position, &node.op, inputs, types)?;
+        for (&value, operand) in node.outputs.iter().zip(results) {
+            slots.put(plan, value, operand);
+        }
+    }
+    let outputs = graph.outputs.iter().zip(&plan.last_outputs);
+    outputs
+        .map(|(&value, &last)| slots.read(value, last, || "the outputs".into()))
+        .collect()
+}
+
+/// Runs with panics of the backend turned into errors that name the operation.
+fn guarded<B: Backend>(
+    graph: &Graph,
+    plan: &Plan,
+    slots: Slots<B>,
+    device: &Device<B>,
+    apply: impl Fn(
+        &Op,
+        Vec<Operand<B>>,
+        &[ValueType],
+        &Device<B>,
+    ) -> Result<Vec<Operand<B>>, ExecuteError>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let current = Cell::new(0);
+    let run = AssertUnwindSafe(|| {
+        run_nodes(graph, plan, slots, |position, op, inputs, types| {
+            current.set(position);
+            apply(op, inputs, types, device)
+        })
+    });
+    catch_unwind(run).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+        Err(ExecuteError::Backend {
+            operation: describe(graph, current.get()),
+            message: text
+                .or_else(|| payload.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "a panic without a message".into()),
+        })
+    })
+}
+
+/// Name, position and operand types of an operation, for messages.
+fn describe(graph: &Graph, position: usize) -> String {
+    let Some(node) = graph.nodes.get(position) else {
+        return format!("number {position}");
+    };
+    let types = node
+        .inputs
+        .iter()
+        .map(|&value| graph.value(value).to_string());
+    let types: Vec<String> = types.collect();
+    format!(
+        "{} (number {position}) of [{}]",
+        node.op.name(),
+        types.join(", ")
+    )
+}
