@@ -1,4 +1,4 @@
 //! From a loss program to its derivative programs. Knows operations and Burn's autodiff, not models or solvers.
 
-mod fold;
+pub(crate) mod fold;
 mod lower;

@@ -61,7 +61,7 @@ fn products_at_zeros() {
                 let expected: Vec<f64> = (0..4)
                     .map(|i| mixed(i) + 0.5 * without(&[i]) * without(&[column]))
                     .collect();
-                let found = hessian_product(&case, &draw, lowered_twice);
+                let found = hessian_product(&case, &draw, lowered_twice::<Flex>);
                 assert!(
                     relative_error(&found, &expected) < 1e-14,
                     "{found:?} against {expected:?}"
@@ -79,8 +79,11 @@ fn running_products_at_zeros() {
     draw.weights = vec![vec![0.0, 0.0, 0.0, 0.0, 1.0]];
     let (product, mut other) = plain(Op::Reduce(Reduction::Prod), &point, &[1]);
     other.direction.clone_from(&draw.direction);
-    let found = hessian_product(&running, &draw, lowered_twice);
-    assert_eq!(found, hessian_product(&product, &other, lowered_twice));
+    let found = hessian_product(&running, &draw, lowered_twice::<Flex>);
+    assert_eq!(
+        found,
+        hessian_product(&product, &other, lowered_twice::<Flex>)
+    );
 }
 
 /// Far out and at zero: value, slope and curvature of sigmoid and log-sigmoid against closed forms that are exact there.
@@ -94,7 +97,10 @@ fn sigmoids_in_their_tails() {
         (sigmoid, near * far, near * far * (1.0 - 2.0 * sigmoid))
     };
     for (function, run) in [
-        (Unary::Sigmoid, lowered_twice as super::harness::Run<Twice>),
+        (
+            Unary::Sigmoid,
+            lowered_twice::<Flex> as super::harness::Run<Twice>,
+        ),
         (Unary::Sigmoid, lowered_once::<Twice>),
     ] {
         for x in points {
@@ -122,7 +128,7 @@ fn log_sigmoid_in_its_tails() {
         let slope = if x > 0.0 { far } else { near };
         let expected = slope * slope / 2.0 - (1.0 + value / 2.0) * near * far;
         for run in [
-            lowered_twice as super::harness::Run<Twice>,
+            lowered_twice::<Flex> as super::harness::Run<Twice>,
             lowered_once::<Twice>,
         ] {
             let found = hessian_product(&case, &draw, run)[0];
