@@ -4,12 +4,15 @@
 //! Burn's rules multiply by tensors of ones where they mean to broadcast and add zeros where a branch has no gradient;
 //! the lowerings of smooth functions go through differences that are zero (see [`lower`](super::lower)). All of these
 //! are found from values known to be the same number everywhere. Numbers are taken to be finite: zero times anything
-//! is zero here.
+//! is zero here. What is broadcast is worked on before it is.
 
 use std::collections::HashMap;
 
-use crate::graph::{Graph, Kind, Literal, Node, Op, ValueId, ValueType};
+use burn_backend::Shape;
 
+use crate::graph::{Binary, Graph, Kind, Literal, Node, Op, ValueId, ValueType};
+
+mod broadcast;
 mod fixed;
 mod rules;
 #[cfg(test)]
@@ -27,8 +30,10 @@ enum Rewrite {
     Uniform(f64),
     /// Another operation on these values gives the same.
     With(Op, Vec<ValueId>),
-    /// A value times a number, broadcast to the output.
+    /// Its output is a value times a number, broadcast.
     Scaled(ValueId, f64),
+    /// Its output is an operation on smaller operands, with a result of this shape, broadcast.
+    Small(Op, Vec<ValueId>, Shape),
 }
 
 /// The program without arithmetic on known zeros and ones. Its inputs and outputs keep their order and types.
@@ -49,6 +54,8 @@ struct Folder {
     same_as: HashMap<ValueId, ValueId>,
     /// Float values that are one number everywhere.
     uniform: HashMap<ValueId, f64>,
+    /// Float values that are smaller ones, broadcast along dimensions of size one.
+    broadcast: HashMap<ValueId, ValueId>,
     /// Which rewritten node writes a value.
     writer: HashMap<ValueId, usize>,
 }
@@ -63,6 +70,7 @@ impl Folder {
         Self {
             uniform: uniform.collect(),
             same_as: HashMap::new(),
+            broadcast: HashMap::new(),
             writer: HashMap::new(),
             graph,
         }
@@ -79,7 +87,10 @@ impl Folder {
             return self.push(node);
         }
         match self.rewrite(&node, output) {
-            Rewrite::Keep => self.push(node),
+            Rewrite::Keep => {
+                self.note_broadcast(&node, output);
+                self.push(node);
+            }
             Rewrite::Same(value) => {
                 self.same_as.insert(output, value);
             }
@@ -89,29 +100,53 @@ impl Folder {
             }
             Rewrite::With(op, inputs) => self.emit(op, inputs, output),
             Rewrite::Scaled(value, factor) => self.scale(value, factor, output),
+            Rewrite::Small(op, inputs, shape) => {
+                let dtype = self.ty(output).dtype;
+                let small = self.emit_new(op, inputs, ValueType { shape, dtype });
+                self.spread(small, output);
+            }
         }
     }
 
     /// `output = value · factor`, multiplied before it is broadcast.
     fn scale(&mut self, value: ValueId, factor: f64, output: ValueId) {
-        let broadcast = self.ty(value).shape != self.ty(output).shape;
-        let scaled = if factor == 1.0 {
-            value
-        } else {
-            let op = Op::BinaryScalar(crate::graph::Binary::Mul, Literal::Float(factor));
-            let product = if broadcast {
-                self.new_value(self.ty(value).clone())
-            } else {
-                output
-            };
-            self.emit(op, vec![value], product);
-            product
-        };
-        if broadcast {
-            self.emit(Op::Expand, vec![scaled], output);
-        } else if scaled != output {
-            self.same_as.insert(output, scaled);
+        let op = Op::BinaryScalar(Binary::Mul, Literal::Float(factor));
+        match (self.ty(value) == self.ty(output), factor == 1.0) {
+            (true, true) => {
+                self.same_as.insert(output, value);
+            }
+            (true, false) => self.emit(op, vec![value], output),
+            (false, true) => self.spread(value, output),
+            (false, false) => {
+                let scaled = self.emit_new(op, vec![value], self.ty(value).clone());
+                self.spread(scaled, output);
+            }
         }
+    }
+
+    /// `output = small`, broadcast. Written as a product with ones: a result that is stored as it looks, which an
+    /// expanded view is not. Elementwise readers will read `small` itself.
+    fn spread(&mut self, small: ValueId, output: ValueId) {
+        let ones = self.emit_new(Op::Ones, vec![], self.ty(output).clone());
+        self.uniform.insert(ones, 1.0);
+        self.emit(Op::Binary(Binary::Mul), vec![ones, small], output);
+        self.broadcast.insert(output, small);
+    }
+
+    /// Remembers an expansion that adds no dimension.
+    fn note_broadcast(&mut self, node: &Node, output: ValueId) {
+        if let (Op::Expand, &[small]) = (&node.op, &node.inputs[..])
+            && self.ty(small).shape.num_dims() == self.ty(output).shape.num_dims()
+        {
+            self.broadcast.insert(output, small);
+        }
+    }
+
+    fn emit_new(&mut self, op: Op, inputs: Vec<ValueId>, ty: ValueType) -> ValueId {
+        self.graph.values.push(ty);
+        let value = ValueId::new(self.graph.values.len() - 1);
+        self.emit(op, inputs, value);
+        value
     }
 
     fn emit(&mut self, op: Op, inputs: Vec<ValueId>, output: ValueId) {
@@ -134,11 +169,6 @@ impl Folder {
             *output = *self.same_as.get(output).unwrap_or(output);
         }
         self.graph.without_dead_code()
-    }
-
-    fn new_value(&mut self, ty: ValueType) -> ValueId {
-        self.graph.values.push(ty);
-        ValueId::new(self.graph.values.len() - 1)
     }
 
     fn ty(&self, value: ValueId) -> &ValueType {

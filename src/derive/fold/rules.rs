@@ -8,6 +8,14 @@ use crate::graph::{Binary, Cumulative, Kind, Literal, Node, Op, Reduction, Unary
 impl Folder {
     /// What becomes of a node with one float output. Its inputs are already replaced.
     pub(super) fn rewrite(&self, node: &Node, output: ValueId) -> Rewrite {
+        match self.known(node, output) {
+            Rewrite::Keep => self.smaller(node, output),
+            rewrite => rewrite,
+        }
+    }
+
+    /// What follows from numbers that are known.
+    fn known(&self, node: &Node, output: ValueId) -> Rewrite {
         match (&node.op, &node.inputs[..]) {
             (Op::Zeros, _) => Rewrite::Uniform(0.0),
             (Op::Ones, _) => Rewrite::Uniform(1.0),
@@ -31,20 +39,11 @@ impl Folder {
         self.uniform.get(&value) == Some(&number)
     }
 
-    /// `value`, broadcast to the output if need be.
-    fn broadcast(&self, value: ValueId, output: ValueId) -> Rewrite {
-        if self.ty(value) == self.ty(output) {
-            Rewrite::Same(value)
-        } else {
-            Rewrite::Scaled(value, 1.0)
-        }
-    }
-
     fn binary(&self, function: Binary, left: ValueId, right: ValueId, output: ValueId) -> Rewrite {
         match function {
             Binary::Sub if left == right => Rewrite::Uniform(0.0),
-            Binary::Add | Binary::Sub if self.is(right, 0.0) => self.broadcast(left, output),
-            Binary::Add if self.is(left, 0.0) => self.broadcast(right, output),
+            Binary::Add | Binary::Sub if self.is(right, 0.0) => Rewrite::Scaled(left, 1.0),
+            Binary::Add if self.is(left, 0.0) => Rewrite::Scaled(right, 1.0),
             Binary::Sub if self.is(left, 0.0) && self.ty(right) == self.ty(output) => {
                 Rewrite::With(Op::Unary(Unary::Neg), vec![right])
             }
@@ -144,7 +143,7 @@ impl Folder {
         );
         match (inputs.first(), inputs.last()) {
             (Some(&target), Some(&value)) if adds && self.is(value, 0.0) => {
-                self.broadcast(target, output)
+                Rewrite::Scaled(target, 1.0)
             }
             _ => Rewrite::Keep,
         }
