@@ -3,10 +3,11 @@
 use burn::backend::Flex;
 
 use super::{
+    super::{apply, apply_recorded_twice},
     case::Case,
     harness::{
-        Draw, Once, Run, Twice, gradient, hessian_product, lowered_once, lowered_twice, numbers,
-        outputs, parameters, relative_error, value,
+        Draw, Once, Run, Twice, gradient, hessian_product, numbers, outputs, parameters,
+        relative_error, value,
     },
 };
 
@@ -19,11 +20,11 @@ const SEEDS: [u64; 2] = [1, 2];
 /// What is wrong with a row, if anything.
 pub(super) fn check(case: &Case) -> Vec<String> {
     let twice = [
-        ("one tape left", lowered_once::<Twice> as Run<Twice>),
-        ("both tapes left", lowered_twice::<Flex>),
+        ("eager", apply::<Twice> as Run<Twice>),
+        ("recorded", apply_recorded_twice::<Once>),
     ];
     let at = |seed| {
-        let mut failures = check_at(case, seed, lowered_once::<Once>, &twice);
+        let mut failures = check_at(case, seed, apply::<Once>, &twice);
         failures.extend(check_value(case, seed));
         failures
     };
@@ -40,7 +41,7 @@ fn check_value(case: &Case, seed: u64) -> Vec<String> {
     let device = Default::default();
     let point = parameters::<Flex>(case, &Draw::new(case, seed).point, &device);
     let own = outputs::<Flex>(case, &point, crate::execute::apply::<Flex>, &device);
-    let lowered = outputs::<Flex>(case, &point, lowered_once::<Flex>, &device);
+    let lowered = outputs::<Flex>(case, &point, apply::<Flex>, &device);
     let pairs = own.into_iter().zip(lowered);
     let complaints = pairs.filter_map(|(own, lowered)| {
         let error = relative_error(&numbers::<Flex>(lowered), &numbers::<Flex>(own));

@@ -12,10 +12,7 @@ use burn_backend::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
-    super::{
-        Detach, Site, apply_at, detach_twice,
-        primitive::{add_scalar, mul_scalar},
-    },
+    super::primitive::{add_scalar, mul_scalar},
     case::{Case, Domain, Input},
 };
 use crate::{
@@ -342,31 +339,4 @@ pub(super) fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     } else {
         distance / size.max(1e-8)
     }
-}
-
-pub(super) fn lowered_once<B: Backend>(
-    op: &Op,
-    inputs: Vec<Operand<B>>,
-    outputs: &[ValueType],
-    device: &B::Device,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
-    super::super::apply(op, inputs, outputs, device)
-}
-
-pub(super) fn lowered_twice<L: Backend>(
-    op: &Op,
-    inputs: Vec<Operand<Autodiff<Autodiff<L>>>>,
-    outputs: &[ValueType],
-    device: &L::Device,
-) -> Result<Vec<Operand<Autodiff<Autodiff<L>>>>, ExecuteError> {
-    let detach: Detach<Autodiff<Autodiff<L>>> = detach_twice::<Autodiff<L>>;
-    apply_at(
-        op,
-        inputs,
-        &Site {
-            outputs,
-            device,
-            detach,
-        },
-    )
 }

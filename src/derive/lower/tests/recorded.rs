@@ -6,10 +6,10 @@ use burn_backend::ops::FloatTensorOps;
 use burn_capture::{CaptureBackend, CaptureDevice};
 
 use super::{
+    super::{apply, apply_recorded_twice},
     case::{Case, Input},
     harness::{
-        Draw, Run, hessian_product, lowered_twice, numbers, parameters, product_tensors,
-        relative_error,
+        Draw, Run, Twice, hessian_product, numbers, parameters, product_tensors, relative_error,
     },
     table,
 };
@@ -105,8 +105,12 @@ fn split_run(graph: &Graph, inputs: Vec<Operand<Flex>>, varying: &[usize]) -> Ve
 
 fn failures(case: &Case) -> Vec<String> {
     let draw = Draw::new(case, 3);
-    let eager = hessian_product(case, &draw, lowered_twice::<Flex>);
-    let graph = record(case, &draw, lowered_twice::<CaptureBackend>);
+    let eager = hessian_product(case, &draw, apply::<Twice>);
+    let graph = record(
+        case,
+        &draw,
+        apply_recorded_twice::<Autodiff<CaptureBackend>>,
+    );
     let folded = fold(graph.clone());
     let ordered = fixed_factors_first(
         folded.clone().without_common_subexpressions(),
@@ -161,7 +165,8 @@ fn operations_per_product(name: &str, run: Run<Autodiff<Autodiff<CaptureBackend>
 #[test]
 fn jets_leave_less_to_do_for_each_product() {
     for name in ["Tanh", "Gelu", "Sigmoid", "LogSigmoid", "Erf"] {
-        let lowered = operations_per_product(name, lowered_twice::<CaptureBackend>);
+        let lowered =
+            operations_per_product(name, apply_recorded_twice::<Autodiff<CaptureBackend>>);
         let native = operations_per_product(
             name,
             crate::execute::apply::<Autodiff<Autodiff<CaptureBackend>>>,
