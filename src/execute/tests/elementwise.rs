@@ -284,7 +284,9 @@ fn scalars() -> Vec<Case> {
         .collect()
 }
 
-const COMPARISONS: [(Comparison, fn(f64, f64) -> bool); 6] = [
+type Predicate = fn(f64, f64) -> bool;
+
+const COMPARISONS: [(Comparison, Predicate); 6] = [
     (Comparison::Equal, |x, y| x == y),
     (Comparison::NotEqual, |x, y| x != y),
     (Comparison::Greater, |x, y| x > y),

@@ -212,7 +212,7 @@ fn failures<B: Backend>(tolerance: impl Fn(&Op) -> Option<f64>) -> Vec<String> {
         let Some(tolerance) = tolerance(&case.op) else {
             continue;
         };
-        let run = std::panic::AssertUnwindSafe(|| check::<B>(&case, tolerance));
+        let run = std::panic::AssertUnwindSafe(|| check::<B>(case, tolerance));
         let outcome = std::panic::catch_unwind(run).unwrap_or(Err("panic".into()));
         if let Err(reason) = outcome {
             let shapes: Vec<_> = case.inputs.iter().map(|x| (x.kind, &x.shape)).collect();
