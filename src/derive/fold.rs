@@ -13,6 +13,7 @@ use burn_backend::Shape;
 use crate::graph::{Binary, Graph, Kind, Literal, Node, Op, ValueId, ValueType};
 
 mod broadcast;
+mod convolution;
 mod fixed;
 mod rules;
 #[cfg(test)]
@@ -34,6 +35,13 @@ enum Rewrite {
     Scaled(ValueId, f64),
     /// Its output is an operation on smaller operands, with a result of this shape, broadcast.
     Small(Op, Vec<ValueId>, Shape),
+    /// Its output is an operation on an image, an exchanged kernel and maybe a cotangent, exchanged.
+    Turned {
+        op: Op,
+        image: ValueId,
+        kernel: ValueId,
+        cotangent: Option<ValueId>,
+    },
 }
 
 /// The program without arithmetic on known zeros and ones. Its inputs and outputs keep their order and types.
@@ -105,6 +113,17 @@ impl Folder {
                 let small = self.emit_new(op, inputs, ValueType { shape, dtype });
                 self.spread(small, output);
             }
+            Rewrite::Turned {
+                op,
+                image,
+                kernel,
+                cotangent,
+            } => {
+                let kernel = self.turned(kernel);
+                let inputs = [image, kernel].into_iter().chain(cotangent).collect();
+                let result = self.emit_new(op, inputs, turned_type(self.ty(output)));
+                self.emit(convolution::TURN, vec![result], output);
+            }
         }
     }
 
@@ -131,6 +150,17 @@ impl Folder {
         self.uniform.insert(ones, 1.0);
         self.emit(Op::Binary(Binary::Mul), vec![ones, small], output);
         self.broadcast.insert(output, small);
+    }
+
+    /// A value with its first two dimensions exchanged.
+    fn turned(&mut self, value: ValueId) -> ValueId {
+        match self.turned_from(value) {
+            Some(source) => source,
+            None => {
+                let ty = turned_type(self.ty(value));
+                self.emit_new(convolution::TURN, vec![value], ty)
+            }
+        }
     }
 
     /// Remembers an expansion that adds no dimension.
@@ -194,6 +224,12 @@ fn uniform_op(number: f64) -> Op {
     } else {
         Op::Full(Literal::Float(number))
     }
+}
+
+fn turned_type(ty: &ValueType) -> ValueType {
+    let mut ty = ty.clone();
+    ty.shape.swap(0, 1);
+    ty
 }
 
 /// The number that all numbers are, if there is one.

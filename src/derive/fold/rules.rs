@@ -28,6 +28,7 @@ impl Folder {
             (Op::Matmul, &[left, right]) if self.is(left, 0.0) || self.is(right, 0.0) => {
                 Rewrite::Uniform(0.0)
             }
+            (Op::ConvBackward(..), _) => self.weight_gradient(node),
             (op, &[value]) if is_reduction(op) => self.reduction(op, value, output),
             (op, inputs) if is_write(op) => self.write(op, inputs, output),
             (op, inputs) if is_movement(op) => self.movement(op, inputs, output),

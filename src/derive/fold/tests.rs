@@ -1,12 +1,17 @@
 //! Tests of the folding rules on small programs, run before and after.
 
 use burn::backend::Flex;
-use burn_backend::{DType, Shape, TensorData, read_sync, tensor::IndexingUpdateOp};
+use burn_backend::{
+    DType, Shape, TensorData, ops::ConvOptions, read_sync, tensor::IndexingUpdateOp,
+};
 
 use super::{fixed_factors_first, fold};
 use crate::{
     execute::{Operand, replay},
-    graph::{Binary, Graph, GraphBuilder, Kind, Literal, Op, Reduction, Unary, ValueId, ValueType},
+    graph::{
+        Binary, Convolution, Graph, GraphBuilder, Kind, Literal, Op, Reduction, Unary, ValueId,
+        ValueType, WithRespectTo,
+    },
 };
 
 fn ty(shape: &[usize]) -> ValueType {
@@ -239,4 +244,62 @@ fn a_sum_along_what_was_broadcast_is_a_multiple() {
         folded(b.finish(vec![sum, across])),
         ["MulScalar", "SumDim", "Ones", "Mul"]
     );
+}
+
+/// Input and weight derivatives of a weight gradient, with strides that divide and that do not, padding and dilation.
+#[test]
+fn weight_gradients_are_differentiated_with_small_kernels() {
+    let conv =
+        |stride, padding, dilation| Convolution::D2(ConvOptions::new(stride, padding, dilation, 1));
+    for (backward, sizes, kernel) in [
+        (conv([1, 1], [0, 0], [1, 1]), [6, 7], [3, 2]),
+        (conv([1, 1], [1, 0], [2, 3]), [7, 8], [4, 3]),
+        (conv([2, 1], [1, 2], [1, 2]), [6, 7], [4, 5]),
+    ] {
+        for wrt in [WithRespectTo::Input, WithRespectTo::Weight] {
+            let mut b = GraphBuilder::default();
+            // The convolution that Burn wrote has stride and dilation exchanged.
+            let Convolution::D2(options) = &backward else {
+                return;
+            };
+            let out = |axis: usize| {
+                let extent = options.dilation[axis] * (kernel[axis] - 1) + 1;
+                (sizes[axis] + 2 * options.padding[axis].0 - extent) / options.stride[axis] + 1
+            };
+            let (image, cotangent) = ([2, 3, sizes[0], sizes[1]], [2, 4, kernel[0], kernel[1]]);
+            let (x, g) = (b.input(ty(&image)), b.input(ty(&cotangent)));
+            let v = b.input(ty(&[3, 4, out(0), out(1)]));
+            let turned = |[a, b, c, d]: [usize; 4]| [b, a, c, d];
+            let xt = one(&mut b, Op::SwapDims(0, 1), &[x], &turned(image));
+            let gt = one(&mut b, Op::SwapDims(0, 1), &[g], &turned(cotangent));
+            let shape = if wrt == WithRespectTo::Input {
+                turned(image)
+            } else {
+                turned(cotangent)
+            };
+            let d = one(
+                &mut b,
+                Op::ConvBackward(backward.clone(), wrt),
+                &[xt, gt, v],
+                &shape,
+            );
+            let back = one(&mut b, Op::SwapDims(0, 1), &[d], &turned(shape));
+            let graph = b.finish(vec![back]);
+            let before = run(&graph);
+            let small = fold(graph);
+            small.validate().expect("well formed");
+            let after = run(&small);
+            let error = before[0]
+                .iter()
+                .zip(&after[0])
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
+            assert!(error < 1e-12, "{backward:?} {wrt:?}: {error}");
+            let fires = kernel[0] * kernel[1] > out(0) * out(1);
+            assert_eq!(
+                small.nodes.last().map(|node| node.op != Op::SwapDims(0, 1)),
+                Some(fires)
+            );
+        }
+    }
 }
