@@ -15,15 +15,11 @@ mod matmul;
 #[path = "../examples/support/mod.rs"]
 mod support;
 
-use burn::{
-    backend::Autodiff,
-    module::Module,
-    tensor::Device,
-};
+use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, ConjugateGradient, ConjugateGradientConfig, Engine, Hessian, LinearOperator, LinearSolver, Objective,
-    OnNegativeCurvature, ParamVector, TensorBridge, TraceConfig,
+    Batch, ConjugateGradient, ConjugateGradientConfig, Engine, Hessian, LinearOperator,
+    LinearSolver, Objective, OnNegativeCurvature, ParamVector, TensorBridge, TraceConfig,
 };
 
 use figures::Figures;
@@ -51,7 +47,10 @@ fn main() {
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let request = Request {
         plan: if quick { Plan::QUICK } else { Plan::FULL },
-        filter: arguments.into_iter().find(|argument| !argument.starts_with("--")).unwrap_or_default(),
+        filter: arguments
+            .into_iter()
+            .find(|argument| !argument.starts_with("--"))
+            .unwrap_or_default(),
     };
     #[cfg(feature = "flex")]
     on_backend::<Autodiff<burn::backend::Flex>>("flex", &Device::flex(), &request);
@@ -111,7 +110,14 @@ where
     let seconds = samples.seconds(GRADIENT);
     figures.milliseconds("gradient_ms", seconds);
     figures.rate("gradient_gflops", case.gradient_flops, seconds);
-    for figure in ["loss", "gradient_program", "hv", "hv_prepare", "hv_eager", "cg20"] {
+    for figure in [
+        "loss",
+        "gradient_program",
+        "hv",
+        "hv_prepare",
+        "hv_eager",
+        "cg20",
+    ] {
         figures.quartiles(figure, samples.ratio(figure, GRADIENT));
     }
     figures.milliseconds("hv_ms", samples.seconds("hv"));
@@ -136,8 +142,9 @@ where
 {
     fn new<M: Module + 'static, X: Batch + Send + 'static>(case: &Case<M, X>) -> Self {
         let config = TraceConfig::new();
-        let objective = Objective::<B>::trace_with(&config, &case.model, case.batch.clone(), case.loss)
-            .expect("the models of the benchmark are traceable");
+        let objective =
+            Objective::<B>::trace_with(&config, &case.model, case.batch.clone(), case.loss)
+                .expect("the models of the benchmark are traceable");
         let vector = objective.parameters().normal_like(1).expect("a vector");
         objective.prepare().expect("the programs run");
         let cg20 = ConjugateGradientConfig::new()
@@ -146,31 +153,54 @@ where
             .with_residual_replacement(None)
             .with_stagnation_window(None)
             .with_on_negative_curvature(OnNegativeCurvature::Continue);
-        Self { objective, vector, cg20: cg20.init().expect("a valid configuration") }
+        Self {
+            objective,
+            vector,
+            cg20: cg20.init().expect("a valid configuration"),
+        }
     }
 
     fn add_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
         let eager = self.objective.with_engine(Engine::Eager);
-        let hessian = Hessian::new(&self.objective).damped(DAMPING).expect("a damping");
-        rounds.add("loss", || finish(device, self.objective.value().expect("a loss")));
-        rounds.add("gradient_program", || finish(device, self.objective.gradient().expect("a gradient")));
+        let hessian = Hessian::new(&self.objective)
+            .damped(DAMPING)
+            .expect("a damping");
+        rounds.add("loss", || {
+            finish(device, self.objective.value().expect("a loss"))
+        });
+        rounds.add("gradient_program", || {
+            finish(device, self.objective.gradient().expect("a gradient"))
+        });
         rounds.add("hv", || finish(device, self.product(&self.objective)));
         rounds.add("hv_prepare", || {
-            let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
+            let fresh = self
+                .objective
+                .at(self.objective.parameters())
+                .expect("one layout");
             finish(device, fresh.prepare().expect("the programs run"));
         });
         rounds.add("hv_eager", move || finish(device, self.product(&eager)));
         rounds.add("cg20", move || {
-            finish(device, self.cg20.solve(&hessian, &self.vector).expect("twenty steps"));
+            finish(
+                device,
+                self.cg20
+                    .solve(&hessian, &self.vector)
+                    .expect("twenty steps"),
+            );
         });
     }
 
     fn product(&self, objective: &Objective<B>) -> ParamVector<B> {
-        Hessian::new(objective).apply(&self.vector).expect("a product")
+        Hessian::new(objective)
+            .apply(&self.vector)
+            .expect("a product")
     }
 
     fn prepare_and_multiply(&self) {
-        let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
+        let fresh = self
+            .objective
+            .at(self.objective.parameters())
+            .expect("one layout");
         std::hint::black_box(self.product(&fresh));
     }
 }

@@ -60,6 +60,7 @@ impl TensorBridge for Dispatch {
 #[allow(unused_macros)] // No typed backend is switched on in a build without backend features.
 macro_rules! typed_bridge {
     ($backend:ty, $name:literal) => {
+        #[allow(deprecated)] // NdArray is deprecated in Burn 0.22, not gone.
         impl TensorBridge for $backend {
             fn from_dispatch(tensor: DispatchTensor) -> Result<Operand<Self>, BridgeError> {
                 use burn::backend::DispatchKindConversion;
@@ -97,7 +98,6 @@ macro_rules! typed_bridge {
 #[cfg(feature = "flex")]
 typed_bridge!(burn::backend::Flex, "Flex");
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)] // deprecated in Burn 0.22, not gone
 typed_bridge!(burn::backend::NdArray, "NdArray");
 #[cfg(feature = "wgpu")]
 typed_bridge!(burn::backend::Cube, "Cube (wgpu, vulkan, metal, cuda, …)");

@@ -1,5 +1,67 @@
-//! Second-order information for models written in Burn.
-#![forbid(unsafe_code)]
+//! Exact second-order information for models written in [Burn](burn), exactly as they are written for training.
+//!
+//! ```text
+//! Hv = ∇²ℒ(θ)·v        (H + λI) x = b
+//! ```
+//!
+//! A loss is recorded once; Burn's own autodiff differentiates the recording twice; what does not depend on v is
+//! evaluated once, and only the rest runs again for every product. The recorded program runs on any Burn backend, in
+//! f32 or f64. Public objects carry one type parameter, `B: AutodiffBackend`: the backend the model trains on, or
+//! `Autodiff<Dispatch>` for 'whatever device my tensors are on', which nobody has to write down.
+//!
+//! # A tour
+//!
+//! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
+//! [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`TraceConfig`] chooses the mode, the
+//! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
+//! cannot record faithfully with a [`TraceError`].
+//!
+//! **[`ParamVector`]** is a vector shaped like the trainable parameters, with its [`ParamLayout`]: arithmetic, seeded
+//! random vectors, from and to modules, gradients and flat tensors, and [`ParamSubset`]s.
+//!
+//! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
+//! [`Hessian`] is one of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Restricted`], [`Dense`], [`Diagonal`] and
+//! others compose them, and [`materialise`] writes one down as a dense matrix.
+//!
+//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`] matrix-free, [`Direct`] on the dense
+//! matrix. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true residual, estimates of the extreme
+//! eigenvalues, and one sentence of advice.
+//!
+//! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
+//! Graphviz.
+//!
+//! # Example
+//!
+//! A damped Newton step on least squares lands close to the solution:
+//!
+//! ```
+//! use burn::{module::Param, prelude::*};
+//! use burn_curvature::{ConjugateGradientConfig, Hessian, LinearOperator, Objective, StopReason};
+//!
+//! #[derive(Module, Debug)]
+//! struct Line {
+//!     w: Param<Tensor<2>>,
+//! }
+//!
+//! # fn main() -> Result<(), burn_curvature::Error> {
+//! let device = Device::default().autodiff();
+//! let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
+//! let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0], [-1.0, 1.0]], &device);
+//! let y = Tensor::<2>::from_floats([[5.0], [11.0], [1.0]], &device); // y = x·(1, 2)
+//!
+//! let objective = Objective::trace(&model, (x, y), |model, (x, y)| {
+//!     (x.matmul(model.w.val()) - y).powf_scalar(2.0).mean()
+//! })?;
+//! let hessian = Hessian::new(&objective).damped(1e-6)?;
+//! let solution = ConjugateGradientConfig::new().init()?.solve(&hessian, &objective.gradient()?)?;
+//! assert_eq!(solution.report.stop, StopReason::Converged);
+//!
+//! let model = solution.x.add_to(&model, -1.0)?; // θ − H⁻¹∇ℒ, a Burn module again
+//! let w = model.w.val().into_data();
+//! assert!(w.iter::<f64>().zip([1.0, 2.0]).all(|(w, truth)| (w - truth).abs() < 1e-3));
+//! # Ok(())
+//! # }
+//! ```
 
 mod bridge;
 mod curvature;
@@ -19,12 +81,11 @@ pub use derive::DeriveError;
 pub use error::Error;
 pub use execute::{ExecuteError, Operand};
 pub use graph::{
-    Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError, GridPadding,
-    Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction, Softmax, SortOutputs, Split, Unary, ValueId,
-    ValueType, WithRespectTo,
+    Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError,
+    GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction, Softmax,
+    SortOutputs, Split, Unary, ValueId, ValueType, WithRespectTo,
 };
 pub use objective::{Engine, Mode, Objective, ObjectiveError, TraceConfig, ValueAndGradient};
-pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
 pub use operator::{
     AssumeSelfAdjoint, Counted, DEFAULT_SIZE_LIMIT, Damped, Dense, DenseMatrix, Diagonal, FromFn,
     Identity, LinearOperator, OperatorError, Restricted, Scaled, SelfAdjoint, Sum, SymmetricDense,
@@ -39,3 +100,22 @@ pub use solver::{
     Iteration, LinearSolver, Method, NegativeCurvature, OnNegativeCurvature, Solution,
     SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
 };
+pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
+
+/// The code of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_readme_shows_the_example_as_it_is() {
+        let example = include_str!("../examples/hessian_vector_product.rs");
+        let code = example
+            .split_once("\n\n")
+            .expect("a first line, then code")
+            .1;
+        assert!(include_str!("../README.md").contains(code));
+    }
+}

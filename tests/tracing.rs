@@ -22,7 +22,10 @@ fn small() -> Small {
     let weight = Tensor::<2>::from_floats([[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]], &device);
     let mut linear = LinearConfig::new(3, 2).init(&device);
     linear.weight = Param::from_tensor(weight);
-    linear.bias = Some(Param::from_tensor(Tensor::from_floats([0.1, -0.1], &device)));
+    linear.bias = Some(Param::from_tensor(Tensor::from_floats(
+        [0.1, -0.1],
+        &device,
+    )));
     Small { linear }
 }
 
@@ -54,8 +57,18 @@ fn the_recorded_loss_and_gradient_are_burns() {
     let value: f32 = loss.clone().into_scalar();
     assert!((objective.value().expect("a loss") - f64::from(value)).abs() < 1e-6);
     let gradients = loss.backward();
-    let weight = model.linear.weight.val().grad(&gradients).expect("a gradient").into_data();
-    let recorded = objective.gradient().expect("a gradient").to_vec().expect("numbers");
+    let weight = model
+        .linear
+        .weight
+        .val()
+        .grad(&gradients)
+        .expect("a gradient")
+        .into_data();
+    let recorded = objective
+        .gradient()
+        .expect("a gradient")
+        .to_vec()
+        .expect("numbers");
     for (recorded, burn) in recorded.iter().zip(weight.iter::<f64>()) {
         assert!((recorded - burn).abs() < 1e-6, "{recorded} and {burn}");
     }
@@ -66,10 +79,20 @@ fn one_recording_serves_every_batch_and_every_size_is_recorded_when_it_comes() {
     let model = small();
     let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
     for rows in [5, 2, 7, 2] {
-        let there = objective.on(batch(rows)).expect("a batch of the same kinds");
-        let fresh = Objective::trace(&model, batch(rows), squared_error).expect("a traceable model");
-        assert_eq!(there.value().expect("a loss"), fresh.value().expect("a loss"));
-        let gradients = [there, fresh].map(|one| one.gradient().and_then(|g| Ok(g.to_vec()?)).expect("a gradient"));
+        let there = objective
+            .on(batch(rows))
+            .expect("a batch of the same kinds");
+        let fresh =
+            Objective::trace(&model, batch(rows), squared_error).expect("a traceable model");
+        assert_eq!(
+            there.value().expect("a loss"),
+            fresh.value().expect("a loss")
+        );
+        let gradients = [there, fresh].map(|one| {
+            one.gradient()
+                .and_then(|g| Ok(g.to_vec()?))
+                .expect("a gradient")
+        });
         assert_eq!(gradients[0], gradients[1]);
     }
 }
@@ -81,17 +104,35 @@ fn a_batch_of_other_kinds_or_ranks_is_refused() {
     let error = trace_error(objective.on((x.clone(), y.clone().flatten::<1>(0, 1))));
     assert!(matches!(&error, TraceError::OtherBatch { .. }), "{error}");
     assert!(error.to_string().contains("Float of rank 1"), "{error}");
-    assert!(matches!(trace_error(objective.on(x)), TraceError::OtherBatch { .. }));
+    assert!(matches!(
+        trace_error(objective.on(x)),
+        TraceError::OtherBatch { .. }
+    ));
 }
 
 #[test]
 fn an_empty_batch_is_refused() {
     let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
-    let empty = (Tensor::<2>::zeros([0, 3], &device()), Tensor::<2>::zeros([0, 2], &device()));
+    let empty = (
+        Tensor::<2>::zeros([0, 3], &device()),
+        Tensor::<2>::zeros([0, 2], &device()),
+    );
     let error = trace_error(objective.on(empty.clone()));
-    assert_eq!(error, TraceError::EmptyBatch { position: 0, shape: vec![0, 3] });
+    assert_eq!(
+        error,
+        TraceError::EmptyBatch {
+            position: 0,
+            shape: vec![0, 3]
+        }
+    );
     let error = trace_error(Objective::trace(&small(), empty, squared_error));
-    assert_eq!(error, TraceError::EmptyBatch { position: 0, shape: vec![0, 3] });
+    assert_eq!(
+        error,
+        TraceError::EmptyBatch {
+            position: 0,
+            shape: vec![0, 3]
+        }
+    );
 }
 
 #[test]
@@ -104,7 +145,9 @@ fn a_loss_that_is_not_a_scalar_is_refused() {
 
 #[test]
 fn a_loss_that_does_not_depend_on_the_parameters_is_refused() {
-    let error = trace_error(Objective::trace(&small(), batch(5).0, |_, x: Tensor<2>| x.sum()));
+    let error = trace_error(Objective::trace(&small(), batch(5).0, |_, x: Tensor<2>| {
+        x.sum()
+    }));
     assert_eq!(error, TraceError::IndependentLoss);
 }
 
@@ -131,10 +174,14 @@ fn reading_an_input_or_a_parameter_is_refused_too() {
         squared_error(model, (x, y))
     }));
     assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
-    let error = trace_error(Objective::trace(&small(), batch(5), |model: &Small, batch| {
-        let weights = model.linear.weight.val().to_data();
-        squared_error(model, batch) * weights.iter::<f32>().sum::<f32>()
-    }));
+    let error = trace_error(Objective::trace(
+        &small(),
+        batch(5),
+        |model: &Small, batch| {
+            let weights = model.linear.weight.val().to_data();
+            squared_error(model, batch) * weights.iter::<f32>().sum::<f32>()
+        },
+    ));
     assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
 }
 
@@ -142,10 +189,15 @@ fn reading_an_input_or_a_parameter_is_refused_too() {
 fn a_tensor_captured_from_another_device_is_refused() {
     let outside = Tensor::<2>::ones([5, 2], &device());
     let error = trace_error(Objective::trace(&small(), batch(5).0, move |model, x| {
-        (model.linear.forward(x) - outside.clone()).powf_scalar(2.0).mean()
+        (model.linear.forward(x) - outside.clone())
+            .powf_scalar(2.0)
+            .mean()
     }));
     assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
-    assert!(error.to_string().contains("hand every tensor to the batch"), "{error}");
+    assert!(
+        error.to_string().contains("hand every tensor to the batch"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -153,14 +205,20 @@ fn a_panic_in_the_closure_is_an_error_with_its_message() {
     let error = trace_error(Objective::trace(&small(), batch(5), |_, _| -> Tensor<1> {
         panic!("the user's own words")
     }));
-    assert!(error.to_string().contains("the user's own words"), "{error}");
+    assert!(
+        error.to_string().contains("the user's own words"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_model_without_trainable_parameters_is_refused() {
     let frozen = small().no_grad();
     let result = Objective::trace(&frozen, batch(5), squared_error);
-    assert!(matches!(result, Err(Error::Param(ParamError::NoTrainable { .. }))), "{result:?}");
+    assert!(
+        matches!(result, Err(Error::Param(ParamError::NoTrainable { .. }))),
+        "{result:?}"
+    );
 }
 
 #[test]
@@ -173,10 +231,14 @@ fn frozen_parameters_are_constants() {
 
 #[test]
 fn a_detached_branch_is_noticed() {
-    let error = trace_error(Objective::trace(&small(), batch(5), |model: &Small, (x, y)| {
-        let z = tanh(model.linear.forward(x));
-        (z.clone() * z.detach() - y).powf_scalar(2.0).mean()
-    }));
+    let error = trace_error(Objective::trace(
+        &small(),
+        batch(5),
+        |model: &Small, (x, y)| {
+            let z = tanh(model.linear.forward(x));
+            (z.clone() * z.detach() - y).powf_scalar(2.0).mean()
+        },
+    ));
     assert!(matches!(&error, TraceError::Unfaithful { .. }), "{error}");
     assert!(error.to_string().contains("detach"), "{error}");
 }
@@ -187,7 +249,9 @@ fn a_loss_that_is_nan_or_infinite_is_refused() {
         let (x, y) = batch(5);
         let y = y.slice_fill([0..1, 0..1], poison);
         let result = Objective::trace(&small(), (x, y), squared_error);
-        let error = Error::from(ObjectiveError::NotFiniteLoss { value: f64::from(poison).to_string() });
+        let error = Error::from(ObjectiveError::NotFiniteLoss {
+            value: f64::from(poison).to_string(),
+        });
         assert_eq!(result.expect_err("a loss that is not finite"), error);
     }
 }
@@ -209,7 +273,10 @@ fn noisy(dropout: f64) -> Noisy {
 }
 
 fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
-    let z: Tensor<2> = model.norm.forward(model.linear.forward(x).unsqueeze_dim::<3>(2)).squeeze_dim(2);
+    let z: Tensor<2> = model
+        .norm
+        .forward(model.linear.forward(x).unsqueeze_dim::<3>(2))
+        .squeeze_dim(2);
     (tanh(model.dropout.forward(z)) - y).powf_scalar(2.0).mean()
 }
 
@@ -218,7 +285,12 @@ fn training_mode_is_not_recorded_in_silence() {
     for dropout in [0.0, 0.5] {
         let error = trace_error(Objective::trace(&noisy(dropout), batch(5), noisy_loss));
         assert!(matches!(&error, TraceError::Unfaithful { .. }), "{error}");
-        assert!(error.to_string().contains("TraceConfig::new().evaluation()"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("TraceConfig::new().evaluation()"),
+            "{error}"
+        );
     }
 }
 
@@ -226,7 +298,8 @@ fn training_mode_is_not_recorded_in_silence() {
 fn evaluation_mode_can_be_meant() {
     let model = noisy(0.5);
     let config = TraceConfig::new().evaluation();
-    let meant = Objective::trace_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
+    let meant =
+        Objective::trace_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
     let valid = Objective::trace(&model.valid(), batch(5), noisy_loss).expect("evaluation mode");
     let plain: f32 = noisy_loss(&model.valid(), {
         let (x, y) = batch(5);
@@ -235,6 +308,9 @@ fn evaluation_mode_can_be_meant() {
     .into_scalar();
     let meant: &Objective<burn::backend::Autodiff<burn::backend::Dispatch>> = &meant;
     assert!((meant.value().expect("a loss") - f64::from(plain)).abs() < 1e-6);
-    assert_eq!(meant.value().expect("a loss"), valid.value().expect("a loss"));
+    assert_eq!(
+        meant.value().expect("a loss"),
+        valid.value().expect("a loss")
+    );
     assert_eq!(meant.layout().len(), 3 * 2 + 2 + 2 + 2);
 }

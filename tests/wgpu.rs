@@ -1,5 +1,8 @@
-//! Values on wgpu against values on ndarray. Without an adapter the tests skip
-//! with a message, unless `BURN_CURVATURE_REQUIRE_WGPU` is set: then they fail.
+//! The library on wgpu against values on the CPU, and Burn's own values on wgpu first. Without an adapter the tests
+//! skip with a message, unless `BURN_CURVATURE_REQUIRE_WGPU` is set: then they fail.
+#![allow(clippy::unwrap_used, clippy::panic, deprecated)]
+
+mod common;
 
 mod plain;
 #[path = "../examples/support/mod.rs"]
@@ -7,17 +10,23 @@ mod support;
 
 use std::sync::OnceLock;
 
+use burn::backend::{Autodiff, Cube, Flex};
 use burn::module::Module;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use burn_curvature::{
+    Batch, ConjugateGradientConfig, Error, ExecuteError, Hessian, LinearOperator, Objective,
+    Precision, StopReason, TensorBridge, TraceConfig,
+};
+use common::TestBackend;
 use plain::{distance, loss_and_gradient, ndarray, numbers};
-use support::models::{Case, mlp, tiny};
+use support::models::{Case, cnn, mlp, tiny, transformer};
 use support::random::SplitMix64;
 
 /// Relative distance of single-precision results of different backends.
-const SINGLE: f64 = 1e-5;
+const SINGLE: f64 = 2e-5;
 
 #[test]
 fn matmul_has_the_values_of_ndarray() {
@@ -46,6 +55,134 @@ fn tiny_gradient_has_the_values_of_ndarray() {
 #[test]
 fn mlp_gradient_has_the_values_of_ndarray() {
     compare(mlp::case);
+}
+
+impl TestBackend for Autodiff<Cube> {
+    const PRECISIONS: &'static [Precision] = &[Precision::F32];
+
+    fn user_device() -> Device {
+        device().expect("asked for only where there is one")
+    }
+}
+
+/// Shared test bodies, skipped where there is no adapter.
+macro_rules! on_wgpu {
+    ($room:ident: $($body:ident),* $(,)?) => {
+        mod $room {
+            $(#[test]
+            fn $body() {
+                if super::device().is_some() {
+                    super::common::$room::$body::<burn::backend::Autodiff<burn::backend::Cube>>();
+                }
+            })*
+        }
+    };
+}
+
+on_wgpu!(operators: dense_products, laws, composition, rectangular, refusals, counting);
+on_wgpu!(solvers:
+    positive_definite_systems,
+    few_eigenvalues,
+    negative_curvature_stops,
+    degenerate_systems,
+    initial_guess,
+    preconditioning,
+    small_residual_large_error,
+    iteration_limit,
+    bad_input,
+    direct_singular,
+);
+
+#[test]
+fn hessian_products_of_tiny_have_the_values_of_flex() {
+    compare_products(tiny::case);
+}
+
+#[test]
+fn hessian_products_of_mlp_have_the_values_of_flex() {
+    compare_products(mlp::case);
+}
+
+#[test]
+fn hessian_products_of_cnn_have_the_values_of_flex() {
+    compare_products(cnn::case);
+}
+
+#[test]
+fn hessian_products_of_transformer_have_the_values_of_flex() {
+    compare_products(transformer::case);
+}
+
+#[test]
+fn double_precision_is_refused_with_advice() {
+    let Some(wgpu) = device() else { return };
+    let error = objective::<Autodiff<Cube>, _, _>(tiny::case(&wgpu.autodiff()))
+        .in_f64()
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Execute(ExecuteError::Precision { .. })),
+        "{error}"
+    );
+    assert!(error.to_string().contains("f32"), "{error}");
+}
+
+#[test]
+fn conjugate_gradients_solve_on_wgpu() {
+    let Some(wgpu) = device() else { return };
+    let objective = objective::<Autodiff<Cube>, _, _>(tiny::case(&wgpu.autodiff()));
+    let gradient = objective.gradient().unwrap();
+    let damped = Hessian::new(&objective).damped(2.0).unwrap();
+    let solution = ConjugateGradientConfig::new()
+        .init()
+        .unwrap()
+        .solve(&damped, &gradient)
+        .unwrap();
+    assert_eq!(solution.report.stop, StopReason::Converged);
+    let residual = damped
+        .apply(&solution.x)
+        .unwrap()
+        .sub(&gradient)
+        .unwrap()
+        .norm()
+        .unwrap();
+    assert!(residual < 1e-4 * gradient.norm().unwrap(), "{residual}");
+}
+
+fn objective<B, M, X>(case: Case<M, X>) -> Objective<B>
+where
+    B: TestBackend,
+    B::InnerBackend: TensorBridge,
+    M: Module + 'static,
+    X: Batch + Send + 'static,
+{
+    Objective::trace_with(&TraceConfig::new(), &case.model, case.batch, case.loss).unwrap()
+}
+
+/// Loss, gradient and one product, in f32 on wgpu against f64 on Flex.
+fn compare_products<M: Module + 'static, X: Batch + Send + 'static>(
+    case: fn(&Device) -> Case<M, X>,
+) {
+    let Some(wgpu) = device() else { return };
+    let found = objective::<Autodiff<Cube>, _, _>(case(&wgpu.autodiff()));
+    let expected = objective::<Autodiff<Flex>, _, _>(case(&Device::flex().autodiff()))
+        .in_f64()
+        .unwrap();
+    assert_close(&[found.value().unwrap()], &[expected.value().unwrap()]);
+    let numbers = |vector: burn_curvature::ParamVector<_>| vector.to_vec().unwrap();
+    let exact = |vector: burn_curvature::ParamVector<_>| vector.to_vec().unwrap();
+    assert_close(
+        &numbers(found.gradient().unwrap()),
+        &exact(expected.gradient().unwrap()),
+    );
+    let (v, w) = (
+        found.parameters().normal_like(1).unwrap(),
+        expected.parameters().normal_like(1).unwrap(),
+    );
+    let product = numbers(found.hessian_vector_product(&v).unwrap());
+    assert_close(
+        &product,
+        &exact(expected.hessian_vector_product(&w).unwrap()),
+    );
 }
 
 /// The default wgpu device, or nothing where there is none and none is required.

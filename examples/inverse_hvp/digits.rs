@@ -37,9 +37,14 @@ impl Classifier {
     }
 }
 
-fn loss(model: &Classifier, (images, labels): (Tensor<2>, Tensor<1, Int>)) -> (Tensor<2>, Tensor<1>) {
+fn loss(
+    model: &Classifier,
+    (images, labels): (Tensor<2>, Tensor<1, Int>),
+) -> (Tensor<2>, Tensor<1>) {
     let logits = model.forward(images);
-    let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
+    let loss = CrossEntropyLossConfig::new()
+        .init(&logits.device())
+        .forward(logits.clone(), labels);
     (logits, loss)
 }
 
@@ -81,18 +86,28 @@ fn fit(device: &Device, batch: &(Tensor<2>, Tensor<1, Int>)) -> Classifier {
 
 fn accuracy(model: &Classifier, images: &Tensor<2>, classes: &Tensor<1, Int>) -> f64 {
     let predicted = model.forward(images.clone()).argmax(1).flatten::<1>(0, 1);
-    let right = predicted.inner().equal(classes.clone().inner()).float().mean();
+    let right = predicted
+        .inner()
+        .equal(classes.clone().inner())
+        .float()
+        .mean();
     right.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
 }
 
 /// H⁻¹g: the Hessian of a network is indefinite, and singular where pixels are always blank. The solvers say so.
 fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let gradient = objective.gradient()?;
-    let solution = ConjugateGradientConfig::new().init()?.solve(&Hessian::new(objective), &gradient)?;
+    let solution = ConjugateGradientConfig::new()
+        .init()?
+        .solve(&Hessian::new(objective), &gradient)?;
     println!("\n[H⁻¹g by CG, f32]\n{}", solution.report);
     let stopped = solution.report.stop;
     let refused = !matches!(stopped, StopReason::Converged);
-    figures.expect("digits.cg_undamped.not_converged", f64::from(u8::from(refused)), 1.0..=1.0);
+    figures.expect(
+        "digits.cg_undamped.not_converged",
+        f64::from(u8::from(refused)),
+        1.0..=1.0,
+    );
 
     let exact = objective.in_f64()?;
     let direct = DirectConfig::new().init()?;
@@ -106,23 +121,58 @@ fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), 
     let exact = objective.in_f64()?;
     let direct = DirectConfig::new().init()?;
     let truth = direct.solve(&Hessian::new(&exact).damped(DAMPING)?, &exact.gradient()?)?;
-    println!("\n[(H + {DAMPING}·I)⁻¹g by the dense matrix, f64]\n{}", truth.report);
+    println!(
+        "\n[(H + {DAMPING}·I)⁻¹g by the dense matrix, f64]\n{}",
+        truth.report
+    );
     let truth = truth.x.to_vec()?;
     for (name, objective, tolerance, allowed) in
         [("f32", objective, 1e-5, 1e-2), ("f64", &exact, 1e-10, 1e-7)]
     {
-        let solver = ConjugateGradientConfig::new().with_relative_tolerance(tolerance).init()?;
-        let solution = solver.solve(&Hessian::new(objective).damped(DAMPING)?, &objective.gradient()?)?;
+        let solver = ConjugateGradientConfig::new()
+            .with_relative_tolerance(tolerance)
+            .init()?;
+        let solution = solver.solve(
+            &Hessian::new(objective).damped(DAMPING)?,
+            &objective.gradient()?,
+        )?;
         let comparison = Comparison::of(&solution.x.to_vec()?, &truth);
-        println!("\n[(H + {DAMPING}·I)⁻¹g by CG, {name}]\n{}", solution.report);
-        println!("relative error {:.2e}, cosine {:.6}", comparison.relative_error, comparison.cosine);
+        println!(
+            "\n[(H + {DAMPING}·I)⁻¹g by CG, {name}]\n{}",
+            solution.report
+        );
+        println!(
+            "relative error {:.2e}, cosine {:.6}",
+            comparison.relative_error, comparison.cosine
+        );
         let converged = f64::from(u8::from(solution.report.stop == StopReason::Converged));
-        figures.expect(&format!("digits.cg_damped_{name}.converged"), converged, 1.0..=1.0);
-        figures.expect(&format!("digits.cg_damped_{name}.error"), comparison.relative_error, 0.0..=allowed);
-        figures.expect(&format!("digits.cg_damped_{name}.cosine"), comparison.cosine, 0.999..=1.0 + 1e-9);
-        let condition = solution.report.spectrum.and_then(|spectrum| spectrum.condition);
-        figures.note(&format!("digits.cg_damped_{name}.condition"), condition.unwrap_or(f64::NAN));
-        figures.note(&format!("digits.cg_damped_{name}.products"), solution.report.applications as f64);
+        figures.expect(
+            &format!("digits.cg_damped_{name}.converged"),
+            converged,
+            1.0..=1.0,
+        );
+        figures.expect(
+            &format!("digits.cg_damped_{name}.error"),
+            comparison.relative_error,
+            0.0..=allowed,
+        );
+        figures.expect(
+            &format!("digits.cg_damped_{name}.cosine"),
+            comparison.cosine,
+            0.999..=1.0 + 1e-9,
+        );
+        let condition = solution
+            .report
+            .spectrum
+            .and_then(|spectrum| spectrum.condition);
+        figures.note(
+            &format!("digits.cg_damped_{name}.condition"),
+            condition.unwrap_or(f64::NAN),
+        );
+        figures.note(
+            &format!("digits.cg_damped_{name}.products"),
+            solution.report.applications as f64,
+        );
     }
     Ok(())
 }

@@ -37,14 +37,18 @@ pub struct Hessian<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Clone for Hessian<B> {
     fn clone(&self) -> Self {
-        Self { objective: self.objective.clone() }
+        Self {
+            objective: self.objective.clone(),
+        }
     }
 }
 
 impl<B: AutodiffBackend> Hessian<B> {
     /// The Hessian at the objective's parameters, on its batch.
     pub fn new(objective: &Objective<B>) -> Self {
-        Self { objective: objective.clone() }
+        Self {
+            objective: objective.clone(),
+        }
     }
 }
 

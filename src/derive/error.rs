@@ -15,7 +15,9 @@ pub enum DeriveError {
         message: String,
     },
     /// The eager engine failed on the backend's tape.
-    #[error("the eager engine failed on this backend: {message}. Use `Engine::Compiled`, which needs no nested tape")]
+    #[error(
+        "the eager engine failed on this backend: {message}. Use `Engine::Compiled`, which needs no nested tape"
+    )]
     Eager {
         /// What Burn said.
         message: String,

@@ -37,7 +37,11 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
         let device = scope.device();
         let arguments = inputs.arguments(loss, &device);
         let result = reverse::gradient(&arguments, lower::apply_recorded)?;
-        Ok(result.outputs.into_iter().chain(result.gradient.into_iter().map(Operand::Float)).collect())
+        Ok(result
+            .outputs
+            .into_iter()
+            .chain(result.gradient.into_iter().map(Operand::Float))
+            .collect())
     })?;
     Ok(tidy(program))
 }
@@ -47,11 +51,18 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
 pub(crate) fn hessian_vector_product(loss: &Graph, parameters: usize) -> Result<Split, Error> {
     let program = record("Hessian-vector product", |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
-        let types: Vec<_> = loss.inputs[..parameters].iter().map(|&id| loss.value(id).clone()).collect();
-        let vector: Vec<_> = types.iter().filter_map(|ty| float(scope.input(ty))).collect();
+        let types: Vec<_> = loss.inputs[..parameters]
+            .iter()
+            .map(|&id| loss.value(id).clone())
+            .collect();
+        let vector: Vec<_> = types
+            .iter()
+            .filter_map(|ty| float(scope.input(ty)))
+            .collect();
         let device = scope.device();
         let arguments = inputs.arguments(loss, &device);
-        let product = reverse::hessian_vector_product(&arguments, &vector, lower::apply_recorded_twice)?;
+        let product =
+            reverse::hessian_vector_product(&arguments, &vector, lower::apply_recorded_twice)?;
         Ok(product.into_iter().map(Operand::Float).collect())
     })?;
     let program = tidy(program);
@@ -68,11 +79,19 @@ pub(crate) fn eager_hessian_vector_product<B: Backend>(
     batch: &[Operand<B>],
     vector: &[FloatTensor<B>],
 ) -> Result<Vec<FloatTensor<B>>, Error> {
-    let arguments = Arguments { loss, device, parameters, batch };
+    let arguments = Arguments {
+        loss,
+        device,
+        parameters,
+        batch,
+    };
     let run = || reverse::hessian_vector_product(&arguments, vector, lower::apply);
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(product) => Ok(product?),
-        Err(panic) => Err(DeriveError::Eager { message: panic_message(panic.as_ref()) }.into()),
+        Err(panic) => Err(DeriveError::Eager {
+            message: panic_message(panic.as_ref()),
+        }
+        .into()),
     }
 }
 
@@ -82,9 +101,11 @@ fn record(
     body: impl FnOnce(&mut trace::Scope) -> Result<Vec<Operand<CaptureBackend>>, Error>,
 ) -> Result<Graph, Error> {
     trace::record(body).map_err(|error| match error {
-        Error::Trace(trace::TraceError::Panicked { message }) => {
-            DeriveError::Refused { derivative, message }.into()
+        Error::Trace(trace::TraceError::Panicked { message }) => DeriveError::Refused {
+            derivative,
+            message,
         }
+        .into(),
         other => other,
     })
 }
@@ -98,8 +119,15 @@ struct Inputs {
 impl Inputs {
     fn declare(scope: &mut trace::Scope, loss: &Graph, parameters: usize) -> Self {
         let mut declared = loss.inputs.iter().map(|&id| scope.input(loss.value(id)));
-        let parameters = declared.by_ref().take(parameters).filter_map(float).collect();
-        Self { parameters, batch: declared.collect() }
+        let parameters = declared
+            .by_ref()
+            .take(parameters)
+            .filter_map(float)
+            .collect();
+        Self {
+            parameters,
+            batch: declared.collect(),
+        }
     }
 
     fn arguments<'a>(
@@ -107,7 +135,12 @@ impl Inputs {
         loss: &'a Graph,
         device: &'a Device<CaptureBackend>,
     ) -> Arguments<'a, CaptureBackend> {
-        Arguments { loss, device, parameters: &self.parameters, batch: &self.batch }
+        Arguments {
+            loss,
+            device,
+            parameters: &self.parameters,
+            batch: &self.batch,
+        }
     }
 }
 
@@ -120,6 +153,8 @@ fn float<B: Backend>(operand: Operand<B>) -> Option<FloatTensor<B>> {
 
 fn tidy(program: Graph) -> Graph {
     let program = fold::fold(program.without_dead_code()).simplified();
-    let program = program.without_common_subexpressions().with_transposes_inside_products();
+    let program = program
+        .without_common_subexpressions()
+        .with_transposes_inside_products();
     program.without_common_subexpressions().without_dead_code()
 }

@@ -10,9 +10,9 @@ mod error;
 mod op;
 mod passes;
 mod simplify;
-mod transpose;
 #[cfg(test)]
 mod tests;
+mod transpose;
 
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;

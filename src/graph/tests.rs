@@ -211,7 +211,10 @@ fn a_transposed_product_is_a_product_of_transposes() {
     inside.validate().expect("a well-formed graph");
     let mut shared = graph;
     shared.outputs.push(product);
-    assert_eq!(shared.clone().with_transposes_inside_products().nodes, shared.nodes);
+    assert_eq!(
+        shared.clone().with_transposes_inside_products().nodes,
+        shared.nodes
+    );
 }
 
 #[test]

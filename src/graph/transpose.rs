@@ -13,7 +13,12 @@ impl Graph {
     #[must_use]
     pub fn with_transposes_inside_products(mut self) -> Self {
         let mut readers: HashMap<ValueId, usize> = HashMap::new();
-        for &value in self.nodes.iter().flat_map(|node| &node.inputs).chain(&self.outputs) {
+        for &value in self
+            .nodes
+            .iter()
+            .flat_map(|node| &node.inputs)
+            .chain(&self.outputs)
+        {
             *readers.entry(value).or_default() += 1;
         }
         let mut made_by: HashMap<ValueId, Node> = HashMap::new();
@@ -26,8 +31,13 @@ impl Graph {
                         continue;
                     };
                     let (a, b) = (*a, *b);
-                    let operands = [right, left].map(|value| self.swapped(value, (a, b), &mut made_by, &mut nodes));
-                    nodes.push(Node { op: Op::Matmul, inputs: operands.to_vec(), outputs: vec![output] });
+                    let operands = [right, left]
+                        .map(|value| self.swapped(value, (a, b), &mut made_by, &mut nodes));
+                    nodes.push(Node {
+                        op: Op::Matmul,
+                        inputs: operands.to_vec(),
+                        outputs: vec![output],
+                    });
                 }
                 None => nodes.push(node),
             }
@@ -46,12 +56,18 @@ impl Graph {
         made_by: &HashMap<ValueId, Node>,
         readers: &HashMap<ValueId, usize>,
     ) -> Option<[ValueId; 2]> {
-        let (Op::SwapDims(a, b), &[source]) = (&node.op, &node.inputs[..]) else { return None };
+        let (Op::SwapDims(a, b), &[source]) = (&node.op, &node.inputs[..]) else {
+            return None;
+        };
         let rank = self.value(source).shape.num_dims();
         let swaps_matrix = a.min(b) + 2 == rank && a.max(b) + 1 == rank;
-        let product = made_by.get(&source).filter(|product| product.op == Op::Matmul)?;
+        let product = made_by
+            .get(&source)
+            .filter(|product| product.op == Op::Matmul)?;
         match product.inputs[..] {
-            [left, right] if swaps_matrix && readers.get(&source) == Some(&1) => Some([left, right]),
+            [left, right] if swaps_matrix && readers.get(&source) == Some(&1) => {
+                Some([left, right])
+            }
             _ => None,
         }
     }
@@ -64,16 +80,27 @@ impl Graph {
         made_by: &mut HashMap<ValueId, Node>,
         nodes: &mut Vec<Node>,
     ) -> ValueId {
-        if let Some(Node { op: Op::SwapDims(c, d), inputs, .. }) = made_by.get(&value)
+        if let Some(Node {
+            op: Op::SwapDims(c, d),
+            inputs,
+            ..
+        }) = made_by.get(&value)
             && (a.min(b), a.max(b)) == (*c.min(d), *c.max(d))
         {
             return inputs[0];
         }
         let mut shape = self.value(value).shape.to_vec();
         shape.swap(a, b);
-        self.values.push(ValueType { shape: shape.into(), dtype: self.value(value).dtype });
+        self.values.push(ValueType {
+            shape: shape.into(),
+            dtype: self.value(value).dtype,
+        });
         let output = ValueId::new(self.values.len() - 1);
-        let node = Node { op: Op::SwapDims(a, b), inputs: vec![value], outputs: vec![output] };
+        let node = Node {
+            op: Op::SwapDims(a, b),
+            inputs: vec![value],
+            outputs: vec![output],
+        };
         made_by.insert(output, node.clone());
         nodes.push(node);
         output

@@ -42,7 +42,12 @@ pub struct TraceConfig {
 
 impl Default for TraceConfig {
     fn default() -> Self {
-        Self { mode: Mode::AsGiven, engine: Engine::Compiled, check: true, tolerance: 1e-3 }
+        Self {
+            mode: Mode::AsGiven,
+            engine: Engine::Compiled,
+            check: true,
+            tolerance: 1e-3,
+        }
     }
 }
 

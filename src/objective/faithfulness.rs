@@ -31,7 +31,10 @@ where
         let (_, loss) = loss(model, batch).into_parts();
         let shape = loss.shape();
         if shape.num_elements() != 1 {
-            return Err(TraceError::LossNotScalar { shape: shape.to_vec() }.into());
+            return Err(TraceError::LossNotScalar {
+                shape: shape.to_vec(),
+            }
+            .into());
         }
         if !loss.is_tracked() {
             return Err(TraceError::IndependentLoss.into());
@@ -41,7 +44,10 @@ where
         Ok(ValueAndGradient { value, gradient })
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        Err(TraceError::Panicked { message: panic_message(panic.as_ref()) }.into())
+        Err(TraceError::Panicked {
+            message: panic_message(panic.as_ref()),
+        }
+        .into())
     })
 }
 
@@ -59,7 +65,9 @@ pub(super) fn compare<B: AutodiffBackend>(
     let mut worst = (0.0, "");
     for block in recorded.gradient.layout().blocks() {
         let (ours, theirs) = (&ours[block.range()], &theirs[block.range()]);
-        let scale = norm(theirs.iter().copied()).max(1e-2 * whole).max(f64::MIN_POSITIVE);
+        let scale = norm(theirs.iter().copied())
+            .max(1e-2 * whole)
+            .max(f64::MIN_POSITIVE);
         let difference = norm(ours.iter().zip(theirs).map(|(a, b)| a - b)) / scale;
         if difference > worst.0 || difference.is_nan() {
             worst = (difference, block.name());

@@ -116,13 +116,20 @@ impl<B: AutodiffBackend> Objective<B> {
     /// A vector of another layout or precision.
     pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         self.expect_compatible(parameters)?;
-        Ok(Self { parameters: parameters.clone(), prepared: Arc::default(), ..self.clone() })
+        Ok(Self {
+            parameters: parameters.clone(),
+            prepared: Arc::default(),
+            ..self.clone()
+        })
     }
 
     /// The same objective with another engine for its Hessian products.
     #[must_use]
     pub fn with_engine(&self, engine: Engine) -> Self {
-        Self { engine, ..self.clone() }
+        Self {
+            engine,
+            ..self.clone()
+        }
     }
 
     /// ℒ(θ). Costs one forward pass and a read-back.
@@ -151,7 +158,8 @@ impl<B: AutodiffBackend> Objective<B> {
     /// A loss or gradient that is NaN or infinite, naming the parameter.
     pub fn value_and_gradient(&self) -> Result<ValueAndGradient<B>, Error> {
         let mut outputs = self.programs.gradient()?.run(self.inputs())?;
-        let blocks = outputs.split_off(outputs.len().saturating_sub(self.parameters.blocks().len()));
+        let blocks =
+            outputs.split_off(outputs.len().saturating_sub(self.parameters.blocks().len()));
         let value = finite_loss::<B>(outputs.first())?;
         let gradient = self.vector(blocks)?;
         gradient.expect_finite("the gradient")?;
@@ -272,11 +280,19 @@ impl<B: AutodiffBackend> Objective<B> {
 
 fn finite_loss<B: AutodiffBackend>(loss: Option<&Operand<B::InnerBackend>>) -> Result<f64, Error> {
     let value = match loss {
-        Some(loss) => loss.clone().into_data()?.iter::<f64>().next().unwrap_or(f64::NAN),
+        Some(loss) => loss
+            .clone()
+            .into_data()?
+            .iter::<f64>()
+            .next()
+            .unwrap_or(f64::NAN),
         None => f64::NAN,
     };
     match value.is_finite() {
         true => Ok(value),
-        false => Err(ObjectiveError::NotFiniteLoss { value: value.to_string() }.into()),
+        false => Err(ObjectiveError::NotFiniteLoss {
+            value: value.to_string(),
+        }
+        .into()),
     }
 }

@@ -30,7 +30,11 @@ pub(super) struct SplitProgram<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> ProgramSet<B> {
-    pub fn new(mut recording: Recording, precision: Precision, device: Device<B>) -> Result<Self, Error> {
+    pub fn new(
+        mut recording: Recording,
+        precision: Precision,
+        device: Device<B>,
+    ) -> Result<Self, Error> {
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
             recording,
@@ -51,14 +55,21 @@ impl<B: AutodiffBackend> ProgramSet<B> {
 
     pub fn gradient(&self) -> Result<&Program<B::InnerBackend>, Error> {
         get(&self.gradient, || {
-            self.program(derive::gradient(&self.recording.graph, self.recording.parameters)?)
+            self.program(derive::gradient(
+                &self.recording.graph,
+                self.recording.parameters,
+            )?)
         })
     }
 
     pub fn hessian(&self) -> Result<&SplitProgram<B>, Error> {
         get(&self.hessian, || {
-            let split = derive::hessian_vector_product(&self.recording.graph, self.recording.parameters)?;
-            Ok(SplitProgram { prepare: self.program(split.prepare)?, finish: self.program(split.finish)? })
+            let split =
+                derive::hessian_vector_product(&self.recording.graph, self.recording.parameters)?;
+            Ok(SplitProgram {
+                prepare: self.program(split.prepare)?,
+                finish: self.program(split.finish)?,
+            })
         })
     }
 
@@ -67,6 +78,9 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     }
 }
 
-fn get<T>(cell: &OnceLock<Result<T, Error>>, make: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {
+fn get<T>(
+    cell: &OnceLock<Result<T, Error>>,
+    make: impl FnOnce() -> Result<T, Error>,
+) -> Result<&T, Error> {
     cell.get_or_init(make).as_ref().map_err(Clone::clone)
 }

@@ -38,7 +38,10 @@ where
 
 /// The model on an autodiff device, in the mode asked for.
 pub(super) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
-    let on_tape = model.devices().iter().any(burn::tensor::Device::is_autodiff);
+    let on_tape = model
+        .devices()
+        .iter()
+        .any(burn::tensor::Device::is_autodiff);
     match (on_tape, mode) {
         (true, Mode::AsGiven) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
@@ -73,15 +76,18 @@ pub(super) fn tensors<X: Batch>(batch: X) -> Vec<DispatchTensor> {
     struct Collect(Vec<DispatchTensor>);
     impl BatchMapper for Collect {
         fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
-            self.0.push(tensor.clone().without_autodiff().into_dispatch());
+            self.0
+                .push(tensor.clone().without_autodiff().into_dispatch());
             tensor
         }
         fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
-            self.0.push(tensor.clone().without_autodiff().into_dispatch());
+            self.0
+                .push(tensor.clone().without_autodiff().into_dispatch());
             tensor
         }
         fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
-            self.0.push(tensor.clone().without_autodiff().into_dispatch());
+            self.0
+                .push(tensor.clone().without_autodiff().into_dispatch());
             tensor
         }
     }

@@ -1,6 +1,9 @@
 //! Makes objectives: from a model and a closure, on another batch, in another precision.
 
-use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use burn::{
     backend::{Dispatch, DispatchTensor},
@@ -86,7 +89,12 @@ where
     /// # Errors
     ///
     /// As [`Objective::trace`]; tensors of another backend.
-    pub fn trace_with<M, X, O, L>(config: &TraceConfig, model: &M, batch: X, loss: L) -> Result<Self, Error>
+    pub fn trace_with<M, X, O, L>(
+        config: &TraceConfig,
+        model: &M,
+        batch: X,
+        loss: L,
+    ) -> Result<Self, Error>
     where
         M: Module + 'static,
         X: Batch + Send + 'static,
@@ -96,7 +104,11 @@ where
         let model = source::tracked(model, config.mode);
         let parameters = ParamVector::<B>::from_module(&model)?;
         let burn = match config.check {
-            true => Some(faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss)?),
+            true => Some(faithfulness::by_burn::<B, _, _, _>(
+                &model,
+                batch.clone(),
+                &loss,
+            )?),
             false => None,
         };
         let layers_in_training_mode = source::layers_in_training_mode(&model);
@@ -107,8 +119,10 @@ where
             template: batch,
             loss,
         };
-        let recorder =
-            Recorder { source: Mutex::new(Box::new(source)), programs: Mutex::new(HashMap::new()) };
+        let recorder = Recorder {
+            source: Mutex::new(Box::new(source)),
+            programs: Mutex::new(HashMap::new()),
+        };
         let objective = Self::assemble(Arc::new(recorder), parameters, tensors, config.engine)?;
         objective.programs.hessian()?; // an operation without a second derivative is refused here, by name
         if let Some(burn) = burn {
@@ -127,15 +141,31 @@ where
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let tensors = source::tensors(batch);
         let found: Vec<_> = tensors.iter().map(kind_and_rank).collect();
-        let expected: Vec<_> = self.batch.iter().map(|operand| (operand.kind(), operand.shape().num_dims())).collect();
+        let expected: Vec<_> = self
+            .batch
+            .iter()
+            .map(|operand| (operand.kind(), operand.shape().num_dims()))
+            .collect();
         if found != expected {
             let list = |parts: &[(Kind, usize)]| {
-                let parts: Vec<_> = parts.iter().map(|(kind, rank)| format!("{kind:?} of rank {rank}")).collect();
+                let parts: Vec<_> = parts
+                    .iter()
+                    .map(|(kind, rank)| format!("{kind:?} of rank {rank}"))
+                    .collect();
                 format!("[{}]", parts.join(", "))
             };
-            return Err(TraceError::OtherBatch { expected: list(&expected), found: list(&found) }.into());
+            return Err(TraceError::OtherBatch {
+                expected: list(&expected),
+                found: list(&found),
+            }
+            .into());
         }
-        Self::assemble(Arc::clone(&self.recorder), self.parameters.clone(), tensors, self.engine)
+        Self::assemble(
+            Arc::clone(&self.recorder),
+            self.parameters.clone(),
+            tensors,
+            self.engine,
+        )
     }
 
     /// The same objective computed in f64, from the same recording; parameters and batch are converted.
@@ -156,10 +186,19 @@ where
         let device = self.programs.device();
         if !supports::<B::InnerBackend>(device, precision.dtype().into()) {
             let backend = <B::InnerBackend as Backend>::name(device);
-            return Err(ExecuteError::Precision { backend, dtype: precision.to_string() }.into());
+            return Err(ExecuteError::Precision {
+                backend,
+                dtype: precision.to_string(),
+            }
+            .into());
         }
         let parameters = self.parameters.clone().cast(precision)?;
-        Self::with_operands(Arc::clone(&self.recorder), parameters, self.batch.clone(), self.engine)
+        Self::with_operands(
+            Arc::clone(&self.recorder),
+            parameters,
+            self.batch.clone(),
+            self.engine,
+        )
     }
 
     fn assemble(
@@ -168,13 +207,21 @@ where
         tensors: Vec<DispatchTensor>,
         engine: Engine,
     ) -> Result<Self, Error> {
-        if let Some((position, tensor)) =
-            tensors.iter().enumerate().find(|(_, tensor)| tensor.shape().num_elements() == 0)
+        if let Some((position, tensor)) = tensors
+            .iter()
+            .enumerate()
+            .find(|(_, tensor)| tensor.shape().num_elements() == 0)
         {
-            return Err(TraceError::EmptyBatch { position, shape: tensor.shape().to_vec() }.into());
+            return Err(TraceError::EmptyBatch {
+                position,
+                shape: tensor.shape().to_vec(),
+            }
+            .into());
         }
-        let batch: Result<Vec<_>, _> =
-            tensors.into_iter().map(<B::InnerBackend as TensorBridge>::from_dispatch).collect();
+        let batch: Result<Vec<_>, _> = tensors
+            .into_iter()
+            .map(<B::InnerBackend as TensorBridge>::from_dispatch)
+            .collect();
         Self::with_operands(recorder, parameters, batch?, engine)
     }
 
@@ -186,9 +233,19 @@ where
     ) -> Result<Self, Error> {
         let device = parameters.device().clone();
         let float = parameters.precision().dtype();
-        let batch: Vec<_> = batch.into_iter().map(|operand| operand.stored_on(&device, float)).collect();
+        let batch: Vec<_> = batch
+            .into_iter()
+            .map(|operand| operand.stored_on(&device, float))
+            .collect();
         let programs = recorder.programs(&batch, parameters.precision(), device)?;
-        Ok(Self { recorder, programs, parameters, batch, engine, prepared: Arc::default() })
+        Ok(Self {
+            recorder,
+            programs,
+            parameters,
+            batch,
+            engine,
+            prepared: Arc::default(),
+        })
     }
 }
 
@@ -205,7 +262,11 @@ impl<B: AutodiffBackend> Recorder<B> {
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let recording = self.source.lock().unwrap_or_else(PoisonError::into_inner).record(&key.0)?;
+        let recording = self
+            .source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record(&key.0)?;
         let made = Arc::new(ProgramSet::new(recording, precision, device)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
@@ -219,7 +280,10 @@ fn recorded_type<B: Backend>(operand: &Operand<B>) -> ValueType {
         Operand::Int(_) => RECORDED_INT,
         Operand::Bool(_) => RECORDED_BOOL,
     };
-    ValueType { shape: operand.shape(), dtype }
+    ValueType {
+        shape: operand.shape(),
+        dtype,
+    }
 }
 
 fn recorded_parameters<B: AutodiffBackend>(
@@ -228,13 +292,19 @@ fn recorded_parameters<B: AutodiffBackend>(
     let blocks = parameters.layout().blocks().iter();
     blocks
         .filter_map(|block| {
-            let ty = ValueType { shape: block.shape().to_vec().into(), dtype: RECORDED_FLOAT };
+            let ty = ValueType {
+                shape: block.shape().to_vec().into(),
+                dtype: RECORDED_FLOAT,
+            };
             Some((block.id()?, ty))
         })
         .collect()
 }
 
 fn kind_and_rank(tensor: &DispatchTensor) -> (Kind, usize) {
-    let ty = ValueType { shape: tensor.shape(), dtype: tensor.dtype() };
+    let ty = ValueType {
+        shape: tensor.shape(),
+        dtype: tensor.dtype(),
+    };
     (ty.kind(), ty.shape.num_dims())
 }

@@ -47,33 +47,52 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
                 leaves.insert(*id, tensor);
             }
         }
-        let model = model.map(&mut PlaceParameters { leaves }).to_device(&device);
+        let model = model
+            .map(&mut PlaceParameters { leaves })
+            .to_device(&device);
         let (batch, types) = batch;
-        let batch = batch.map(&mut PlaceBatch { operands: types.iter().map(|ty| scope.input(ty)).collect() });
+        let batch = batch.map(&mut PlaceBatch {
+            operands: types.iter().map(|ty| scope.input(ty)).collect(),
+        });
         let (outputs, loss) = loss(&model, batch).into_parts();
         let mut results = vec![Operand::Float(scalar_loss(loss)?)];
         if let Some(outputs) = outputs {
-            let outputs = <burn::backend::DispatchTensor as burn::backend::DispatchKindConversion<
-                CaptureBackend,
-            >>::try_into_backend(outputs)
-            .map_err(|found| TraceError::OtherDevice { what: "the outputs".into(), found })?;
+            let outputs =
+                <burn::backend::DispatchTensor as burn::backend::DispatchKindConversion<
+                    CaptureBackend,
+                >>::try_into_backend(outputs)
+                .map_err(|found| TraceError::OtherDevice {
+                    what: "the outputs".into(),
+                    found,
+                })?;
             results.push(Operand::Float(outputs.float()));
         }
         Ok::<_, TraceError>(results)
     })?;
-    if !graph.dependents(&graph.inputs[..parameters.len()]).contains(&graph.outputs[0]) {
+    if !graph
+        .dependents(&graph.inputs[..parameters.len()])
+        .contains(&graph.outputs[0])
+    {
         return Err(TraceError::IndependentLoss);
     }
-    Ok(Recording { graph, parameters: parameters.len() })
+    Ok(Recording {
+        graph,
+        parameters: parameters.len(),
+    })
 }
 
 fn scalar_loss(loss: Tensor<1>) -> Result<Primitive, TraceError> {
     let shape = loss.shape();
     if shape.num_elements() != 1 {
-        return Err(TraceError::LossNotScalar { shape: shape.to_vec() });
+        return Err(TraceError::LossNotScalar {
+            shape: shape.to_vec(),
+        });
     }
     loss.try_into_primitive::<CaptureBackend>()
-        .map_err(|error| TraceError::OtherDevice { what: "the loss".into(), found: format!("{error:?}") })
+        .map_err(|error| TraceError::OtherDevice {
+            what: "the loss".into(),
+            found: format!("{error:?}"),
+        })
 }
 
 /// Puts the program's inputs in the places of the trainable parameters.
@@ -86,7 +105,11 @@ impl ModuleMapper for PlaceParameters {
         match self.leaves.get(&param.id) {
             Some(leaf) if leaf.rank() == D => {
                 let (id, _, mapper) = param.consume();
-                Param::from_mapped_value(id, Tensor::from_primitive::<CaptureBackend>(leaf.clone()), mapper)
+                Param::from_mapped_value(
+                    id,
+                    Tensor::from_primitive::<CaptureBackend>(leaf.clone()),
+                    mapper,
+                )
             }
             _ => param,
         }

@@ -31,7 +31,10 @@ impl BorrowedDevice {
 
 impl Drop for BorrowedDevice {
     fn drop(&mut self) {
-        IDLE_DEVICES.lock().unwrap_or_else(PoisonError::into_inner).push(self.0);
+        IDLE_DEVICES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self.0);
     }
 }
 
@@ -62,7 +65,12 @@ impl Scope {
 
     fn placeholder(&self, ty: &ValueType) -> Operand<CaptureBackend> {
         let client = get_client::<CaptureChannel>(&self.device);
-        let tensor = RouterTensor::new(client.create_empty_handle(), ty.shape.clone(), ty.dtype, client);
+        let tensor = RouterTensor::new(
+            client.create_empty_handle(),
+            ty.shape.clone(),
+            ty.dtype,
+            client,
+        );
         match ty.kind() {
             Kind::Float => Operand::Float(tensor),
             Kind::Int => Operand::Int(tensor),
@@ -86,7 +94,10 @@ pub(crate) fn record<E: From<TraceError>>(
     let mut boundary = (Vec::new(), Vec::new());
     let captured = catch_unwind(AssertUnwindSafe(|| {
         borrowed.0.capture_scope(|capture| {
-            let mut scope = Scope { device: borrowed.0, inputs: Vec::new() };
+            let mut scope = Scope {
+                device: borrowed.0,
+                inputs: Vec::new(),
+            };
             let outputs = body(&mut scope).unwrap_or_else(|error| {
                 failure = Some(error);
                 Vec::new()
@@ -108,7 +119,11 @@ pub(crate) fn record<E: From<TraceError>>(
         return Err(error);
     }
     let captured: CapturedGraph = captured
-        .map_err(|panic| TraceError::Panicked { message: panic_message(panic.as_ref()) })?
-        .map_err(|error| TraceError::Boundary { message: error.to_string() })?;
+        .map_err(|panic| TraceError::Panicked {
+            message: panic_message(panic.as_ref()),
+        })?
+        .map_err(|error| TraceError::Boundary {
+            message: error.to_string(),
+        })?;
     Ok(import::graph(&captured, &boundary.0, &boundary.1).map_err(TraceError::from)?)
 }
