@@ -36,6 +36,6 @@ pub use params::{
 };
 pub use solver::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
-    Iteration, LinearSolver, Method, NegativeCurvature, OnNegativeCurvature, Solution, SolveOptions,
-    SolveReport, SolverError, Spectrum, StopReason,
+    Iteration, LinearSolver, Method, NegativeCurvature, OnNegativeCurvature, Solution,
+    SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
 };

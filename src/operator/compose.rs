@@ -38,7 +38,9 @@ impl<B> Clone for Identity<B> {
 
 impl<B> fmt::Debug for Identity<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("len", &self.layout.len()).finish()
+        f.debug_struct("Identity")
+            .field("len", &self.layout.len())
+            .finish()
     }
 }
 

@@ -86,7 +86,9 @@ impl<B: AutodiffBackend> LinearOperator<B> for Dense<B> {
 
 impl<B: AutodiffBackend> fmt::Debug for Dense<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dense").field("like", &self.like).finish_non_exhaustive()
+        f.debug_struct("Dense")
+            .field("like", &self.like)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,9 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OperatorError {
     /// A damping that is negative or not finite.
-    #[error("damping must be finite and at least 0, and is {found}; to shift the spectrum down, add a `Scaled` identity")]
+    #[error(
+        "damping must be finite and at least 0, and is {found}; to shift the spectrum down, add a `Scaled` identity"
+    )]
     Damping {
         /// The damping given.
         found: f64,
@@ -16,7 +18,9 @@ pub enum OperatorError {
         found: f64,
     },
     /// A square operator is needed.
-    #[error("the operator maps {domain} numbers to {codomain} others; here it must map a space to itself")]
+    #[error(
+        "the operator maps {domain} numbers to {codomain} others; here it must map a space to itself"
+    )]
     NotSquare {
         /// Numbers that go in.
         domain: usize,
@@ -24,7 +28,9 @@ pub enum OperatorError {
         codomain: usize,
     },
     /// A matrix of another size than is needed.
-    #[error("expected a matrix of {expected_rows}×{expected_columns} and got one of {rows}×{columns}")]
+    #[error(
+        "expected a matrix of {expected_rows}×{expected_columns} and got one of {rows}×{columns}"
+    )]
     MatrixSize {
         /// Rows needed.
         expected_rows: usize,

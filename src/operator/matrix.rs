@@ -53,7 +53,11 @@ impl DenseMatrix {
             }
             .into());
         }
-        Ok(Self { rows, columns, values })
+        Ok(Self {
+            rows,
+            columns,
+            values,
+        })
     }
 
     /// A matrix from its rows.
@@ -122,7 +126,10 @@ impl DenseMatrix {
         if self.rows != self.columns {
             return f64::INFINITY;
         }
-        let largest = self.values.iter().fold(0.0, |largest: f64, a| largest.max(a.abs()));
+        let largest = self
+            .values
+            .iter()
+            .fold(0.0, |largest: f64, a| largest.max(a.abs()));
         if largest == 0.0 {
             return 0.0;
         }
@@ -207,20 +214,30 @@ where
 ///
 /// # Errors
 /// As [`materialise`].
-pub fn materialise_up_to<B, A>(operator: &A, like: &ParamVector<B>, limit: usize) -> Result<DenseMatrix, Error>
+pub fn materialise_up_to<B, A>(
+    operator: &A,
+    like: &ParamVector<B>,
+    limit: usize,
+) -> Result<DenseMatrix, Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
     let (rows, columns) = (operator.codomain().len(), operator.domain().len());
     if rows.max(columns) > limit {
-        return Err(OperatorError::TooLarge { rows, columns, limit }.into());
+        return Err(OperatorError::TooLarge {
+            rows,
+            columns,
+            limit,
+        }
+        .into());
     }
     let mut values = vec![0.0; rows * columns];
     let mut unit = vec![0.0; columns];
     for column in 0..columns {
         set(&mut unit, column, 1.0);
-        let vector = ParamVector::from_vec(operator.domain(), &unit, like.device(), like.precision())?;
+        let vector =
+            ParamVector::from_vec(operator.domain(), &unit, like.device(), like.precision())?;
         set(&mut unit, column, 0.0);
         let product = operator.apply(&vector)?;
         operator.codomain().expect_same(product.layout())?;

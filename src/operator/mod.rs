@@ -170,7 +170,9 @@ forward_to_inner!(Box<T>);
 forward_to_inner!(Arc<T>);
 
 /// Checks that an operator maps a space to itself.
-pub(crate) fn expect_square<B: AutodiffBackend>(operator: &(impl LinearOperator<B> + ?Sized)) -> Result<(), Error> {
+pub(crate) fn expect_square<B: AutodiffBackend>(
+    operator: &(impl LinearOperator<B> + ?Sized),
+) -> Result<(), Error> {
     if operator.domain() == operator.codomain() {
         return Ok(());
     }

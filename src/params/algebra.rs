@@ -63,7 +63,8 @@ impl<B: AutodiffBackend> ParamVector<B> {
         Ok(self.map(|block| factor.times(block)))
     }
 
-    /// `self + alpha · x`, without reading alpha.
+    /// `self + alpha · x`, without reading alpha. As fast as [`axpy`](Self::axpy) on Flex, about 1.5 times as slow on
+    /// NdArray (both for 10⁶ numbers in f32).
     ///
     /// # Errors
     /// As said above.
@@ -79,7 +80,8 @@ impl<B: AutodiffBackend> ParamVector<B> {
     pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
         self.expect_like(other)?;
         let pairs = self.blocks().iter().zip(other.blocks());
-        let parts = pairs.map(|(a, b)| Inner::<B>::float_sum(Inner::<B>::float_mul(a.clone(), b.clone())));
+        let parts =
+            pairs.map(|(a, b)| Inner::<B>::float_sum(Inner::<B>::float_mul(a.clone(), b.clone())));
         Ok(self.total(parts.collect()))
     }
 
@@ -97,7 +99,9 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// [`VectorError::Read`].
     pub fn norm(&self) -> Result<f64, VectorError> {
         let square = self.dot(self)?;
-        if square.is_finite() && square > self.precision().smallest_normal() / self.precision().epsilon() {
+        if square.is_finite()
+            && square > self.precision().smallest_normal() / self.precision().epsilon()
+        {
             return Ok(square.sqrt());
         }
         let largest = self.largest()?;
@@ -115,11 +119,18 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// # Errors
     /// [`VectorError::Read`].
     pub fn largest(&self) -> Result<f64, VectorError> {
-        let parts = self.blocks().iter().map(|block| self.scalar(Inner::<B>::float_max_abs(block.clone())));
+        let parts = self
+            .blocks()
+            .iter()
+            .map(|block| self.scalar(Inner::<B>::float_max_abs(block.clone())));
         let parts: Vec<_> = parts.collect();
         let values = DeviceScalar::read_many(&parts.iter().collect::<Vec<_>>())?;
         Ok(values.into_iter().fold(0.0, |largest: f64, value| {
-            if value > largest || value.is_nan() { value } else { largest }
+            if value > largest || value.is_nan() {
+                value
+            } else {
+                largest
+            }
         }))
     }
 
@@ -132,7 +143,10 @@ impl<B: AutodiffBackend> ParamVector<B> {
             return Ok(());
         }
         let values = self.to_vec()?;
-        let mut faults = values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+        let mut faults = values
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| !value.is_finite());
         match faults.next() {
             None => Ok(()),
             Some((position, _)) => Err(VectorError::NonFinite {

@@ -37,7 +37,9 @@ pub enum VectorError {
         found: usize,
     },
     /// A block has another shape than the layout says.
-    #[error("block `{block}` has shape {expected:?} in the layout, and a tensor of shape {found:?} was given")]
+    #[error(
+        "block `{block}` has shape {expected:?} in the layout, and a tensor of shape {found:?} was given"
+    )]
     BlockShape {
         /// Name of the block.
         block: String,
@@ -55,10 +57,21 @@ pub enum VectorError {
         found: Precision,
     },
     /// The device does not compute in this format.
-    #[error("device {device} has no {precision}; use f32, or a backend that has {precision} (Flex, NdArray)")]
+    #[error(
+        "device {device} has no {precision}; use f32, or a backend that has {precision} (Flex, NdArray)"
+    )]
     PrecisionUnsupported {
         /// Format asked for.
         precision: Precision,
+        /// The device.
+        device: String,
+    },
+    /// The device records operations for autodiff.
+    #[error(
+        "device {device} records for autodiff, and vectors live without it; use `without_autodiff()` of the device or the \
+         tensor"
+    )]
+    AutodiffDevice {
         /// The device.
         device: String,
     },
@@ -129,7 +142,9 @@ pub enum ParamError {
         block: String,
     },
     /// Places that share one parameter have different shapes.
-    #[error("`{alias}` shares the parameter of `{block}` but has shape {found:?} in place of {expected:?}")]
+    #[error(
+        "`{alias}` shares the parameter of `{block}` but has shape {found:?} in place of {expected:?}"
+    )]
     SharedShape {
         /// Name of the block.
         block: String,
@@ -172,13 +187,17 @@ pub enum ParamError {
         block: String,
     },
     /// The layout was not taken from a model.
-    #[error("block `{block}` belongs to no model; take the layout from a model with `ParamLayout::of`")]
+    #[error(
+        "block `{block}` belongs to no model; take the layout from a model with `ParamLayout::of`"
+    )]
     NoIdentity {
         /// Name of the block.
         block: String,
     },
     /// None of the gradients belongs to the model.
-    #[error("none of the {found} gradients belongs to a parameter of this model; they come from another model")]
+    #[error(
+        "none of the {found} gradients belongs to a parameter of this model; they come from another model"
+    )]
     ForeignGradients {
         /// Number of gradients given.
         found: usize,

@@ -41,7 +41,8 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// One tensor of shape `[len]`, in the order of the layout.
     pub(crate) fn flat_tensor(&self) -> InnerFloat<B> {
         let layout = self.layout().blocks().iter().zip(self.blocks());
-        let parts = layout.map(|(block, tensor)| Inner::<B>::float_reshape(tensor.clone(), [block.len()].into()));
+        let parts = layout
+            .map(|(block, tensor)| Inner::<B>::float_reshape(tensor.clone(), [block.len()].into()));
         let mut parts: Vec<_> = parts.collect();
         match parts.len() {
             1 => parts.remove(0),
@@ -53,7 +54,10 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::LengthMismatch`], [`VectorError::ElementType`].
-    pub(crate) fn from_flat_tensor(layout: &Arc<ParamLayout>, flat: InnerFloat<B>) -> Result<Self, VectorError> {
+    pub(crate) fn from_flat_tensor(
+        layout: &Arc<ParamLayout>,
+        flat: InnerFloat<B>,
+    ) -> Result<Self, VectorError> {
         let found = flat.shape().to_vec();
         if found != [layout.len()] {
             return Err(VectorError::LengthMismatch {

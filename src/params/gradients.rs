@@ -27,7 +27,10 @@ where
     /// [`ParamError::ForeignGradients`] if none of the gradients belongs to the model; [`ParamError::SeparateLeaves`] if
     /// a shared parameter needs [`from_backward`](Self::from_backward); and those of
     /// [`from_module`](ParamVector::from_module).
-    pub fn from_gradients<M: Module>(model: &M, gradients: &GradientsParams) -> Result<Self, ParamError> {
+    pub fn from_gradients<M: Module>(
+        model: &M,
+        gradients: &GradientsParams,
+    ) -> Result<Self, ParamError> {
         let layout = ParamLayout::of(model)?;
         expect_shared_leaves(&layout, model)?;
         let values = collect::<B, M>(&layout, model, Source::ByParameter(gradients))?;
@@ -44,7 +47,10 @@ where
     ///
     /// # Errors
     /// Those of [`from_module`](ParamVector::from_module).
-    pub fn from_backward<M: Module>(model: &M, mut gradients: Gradients) -> Result<Self, ParamError> {
+    pub fn from_backward<M: Module>(
+        model: &M,
+        mut gradients: Gradients,
+    ) -> Result<Self, ParamError> {
         let layout = ParamLayout::of(model)?;
         let values = collect::<B, M>(&layout, model, Source::ByLeaf(&mut gradients))?;
         filled(&layout, model, values)
@@ -158,7 +164,10 @@ where
     B::InnerBackend: TensorBridge,
 {
     if values.iter().all(Option::is_some) {
-        return Ok(ParamVector::from_blocks(layout, values.into_iter().flatten().collect())?);
+        return Ok(ParamVector::from_blocks(
+            layout,
+            values.into_iter().flatten().collect(),
+        )?);
     }
     let zeros = ParamVector::<B>::from_module_with(layout, model)?.zeros_like();
     let values = values.into_iter().zip(zeros.into_blocks());
@@ -201,9 +210,14 @@ where
 
 /// Checks that all places of a shared parameter are one leaf of the autodiff graph.
 fn expect_shared_leaves<M: Module>(layout: &ParamLayout, model: &M) -> Result<(), ParamError> {
-    let shared = layout.blocks().iter().filter(|block| !block.aliases().is_empty());
+    let shared = layout
+        .blocks()
+        .iter()
+        .filter(|block| !block.aliases().is_empty());
     let mut check = LeafCheck {
-        blocks: shared.filter_map(|block| Some((block.id()?, block))).collect(),
+        blocks: shared
+            .filter_map(|block| Some((block.id()?, block)))
+            .collect(),
         gradients: HashMap::new(),
         path: Vec::new(),
         failure: None,

@@ -99,7 +99,9 @@ impl ParamLayout {
     /// assert_eq!(layout.len(), 15);
     /// # Ok::<(), burn_curvature::Error>(())
     /// ```
-    pub fn from_shapes<N, S>(shapes: impl IntoIterator<Item = (N, S)>) -> Result<Arc<Self>, ParamError>
+    pub fn from_shapes<N, S>(
+        shapes: impl IntoIterator<Item = (N, S)>,
+    ) -> Result<Arc<Self>, ParamError>
     where
         N: Into<String>,
         S: Into<Vec<usize>>,

@@ -48,7 +48,8 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
 
     /// A number on a device that is known to have the format.
     pub(crate) fn on(value: f64, device: &Device<B>, precision: Precision) -> Self {
-        let value = Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype());
+        let value =
+            Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype());
         Self { value, precision }
     }
 
@@ -182,7 +183,9 @@ impl<B: AutodiffBackend> fmt::Debug for DeviceScalar<B> {
 }
 
 /// All numbers of a tensor, in one transfer.
-pub(super) fn read_tensor<B: AutodiffBackend>(tensor: InnerFloat<B>) -> Result<Vec<f64>, VectorError> {
+pub(super) fn read_tensor<B: AutodiffBackend>(
+    tensor: InnerFloat<B>,
+) -> Result<Vec<f64>, VectorError> {
     let read = |message: String| VectorError::Read { message };
     let data = try_read_sync(Inner::<B>::float_into_data(tensor))
         .ok_or_else(|| read("this platform cannot wait for a device".into()))?

@@ -61,7 +61,10 @@ impl ParamLayout {
     ///
     /// # Errors
     /// [`ParamError::EmptySelection`] if it holds for none.
-    pub fn select_by(self: &Arc<Self>, keep: impl Fn(&ParamBlock) -> bool) -> Result<ParamSubset, ParamError> {
+    pub fn select_by(
+        self: &Arc<Self>,
+        keep: impl Fn(&ParamBlock) -> bool,
+    ) -> Result<ParamSubset, ParamError> {
         self.select_as("the predicate", keep)
     }
 
@@ -104,7 +107,10 @@ impl ParamSubset {
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`] if the vector is not laid out as [`whole`](Self::whole).
-    pub fn restrict<B: AutodiffBackend>(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, VectorError> {
+    pub fn restrict<B: AutodiffBackend>(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<ParamVector<B>, VectorError> {
         self.whole.expect_same(vector.layout())?;
         let selected = self.positions.iter();
         let blocks = selected.filter_map(|position| vector.blocks().get(*position).cloned());
@@ -115,7 +121,10 @@ impl ParamSubset {
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`] if the vector is not laid out as [`layout`](Self::layout).
-    pub fn embed<B: AutodiffBackend>(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, VectorError> {
+    pub fn embed<B: AutodiffBackend>(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<ParamVector<B>, VectorError> {
         self.part.expect_same(vector.layout())?;
         let mut selected = self.positions.iter().zip(vector.blocks()).peekable();
         let blocks = self.whole.blocks().iter().enumerate();

@@ -44,8 +44,12 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::BlockCount`], [`VectorError::BlockShape`], [`VectorError::ElementType`],
-    /// [`VectorError::PrecisionMismatch`] and [`VectorError::DeviceMismatch`] between the blocks.
-    pub fn from_blocks(layout: &Arc<ParamLayout>, blocks: Vec<InnerFloat<B>>) -> Result<Self, VectorError> {
+    /// [`VectorError::AutodiffDevice`]; [`VectorError::PrecisionMismatch`] and [`VectorError::DeviceMismatch`] between the
+    /// blocks.
+    pub fn from_blocks(
+        layout: &Arc<ParamLayout>,
+        blocks: Vec<InnerFloat<B>>,
+    ) -> Result<Self, VectorError> {
         let count = VectorError::BlockCount {
             expected: layout.blocks().len(),
             found: blocks.len(),
@@ -55,6 +59,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
             return Err(count);
         }
         let device = first.device();
+        expect_plain::<B>(&device)?;
         let precision = block_precision::<B>(&layout.blocks()[0], first)?;
         for (block, tensor) in layout.blocks().iter().zip(&blocks) {
             expect_shape::<B>(block, tensor)?;
@@ -73,7 +78,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// A vector from its numbers in flat order.
     ///
     /// # Errors
-    /// [`VectorError::LengthMismatch`], [`VectorError::PrecisionUnsupported`].
+    /// [`VectorError::LengthMismatch`], [`VectorError::PrecisionUnsupported`], [`VectorError::AutodiffDevice`].
     pub fn from_vec(
         layout: &Arc<ParamLayout>,
         values: &[f64],
@@ -102,7 +107,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// A vector of zeros.
     ///
     /// # Errors
-    /// [`VectorError::PrecisionUnsupported`].
+    /// [`VectorError::PrecisionUnsupported`], [`VectorError::AutodiffDevice`].
     pub fn zeros(
         layout: &Arc<ParamLayout>,
         device: &Device<B>,
@@ -114,7 +119,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// A vector with one number everywhere.
     ///
     /// # Errors
-    /// [`VectorError::PrecisionUnsupported`].
+    /// [`VectorError::PrecisionUnsupported`], [`VectorError::AutodiffDevice`].
     pub fn full(
         layout: &Arc<ParamLayout>,
         value: f64,
@@ -145,7 +150,12 @@ impl<B: AutodiffBackend> ParamVector<B> {
     pub fn full_like(&self, value: f64) -> Self {
         let blocks = self.layout.blocks().iter().map(|block| {
             let shape = block.shape().to_vec().into();
-            Inner::<B>::float_full(shape, Scalar::Float(value), &self.device, self.precision.dtype())
+            Inner::<B>::float_full(
+                shape,
+                Scalar::Float(value),
+                &self.device,
+                self.precision.dtype(),
+            )
         });
         self.rebuilt(self.layout.clone(), blocks.collect())
     }
@@ -225,7 +235,10 @@ impl<B: AutodiffBackend> ParamVector<B> {
 
     /// The same vector with other blocks, which the caller has made to fit. Gives the blocks away, so that the backend
     /// can reuse their memory.
-    pub(super) fn map_blocks(self, op: impl FnOnce(Vec<InnerFloat<B>>) -> Vec<InnerFloat<B>>) -> Self {
+    pub(super) fn map_blocks(
+        self,
+        op: impl FnOnce(Vec<InnerFloat<B>>) -> Vec<InnerFloat<B>>,
+    ) -> Self {
         let blocks = op(self.blocks);
         Self { blocks, ..self }
     }
@@ -262,6 +275,7 @@ pub(super) fn expect_supported<B: AutodiffBackend>(
     device: &Device<B>,
     precision: Precision,
 ) -> Result<(), VectorError> {
+    expect_plain::<B>(device)?;
     if Inner::<B>::supports_dtype(device, precision.dtype().into()) {
         return Ok(());
     }
@@ -271,6 +285,16 @@ pub(super) fn expect_supported<B: AutodiffBackend>(
     })
 }
 
+/// On `Dispatch` a device can be an autodiff device: everything computed there would be recorded.
+fn expect_plain<B: AutodiffBackend>(device: &Device<B>) -> Result<(), VectorError> {
+    if Inner::<B>::ad_enabled(device) {
+        return Err(VectorError::AutodiffDevice {
+            device: format!("{device:?}"),
+        });
+    }
+    Ok(())
+}
+
 pub(super) fn expect_precision(expected: Precision, found: Precision) -> Result<(), VectorError> {
     if expected == found {
         return Ok(());
@@ -278,7 +302,10 @@ pub(super) fn expect_precision(expected: Precision, found: Precision) -> Result<
     Err(VectorError::PrecisionMismatch { expected, found })
 }
 
-pub(super) fn expect_device<D: PartialEq + fmt::Debug>(expected: &D, found: &D) -> Result<(), VectorError> {
+pub(super) fn expect_device<D: PartialEq + fmt::Debug>(
+    expected: &D,
+    found: &D,
+) -> Result<(), VectorError> {
     if expected == found {
         return Ok(());
     }
@@ -288,7 +315,10 @@ pub(super) fn expect_device<D: PartialEq + fmt::Debug>(expected: &D, found: &D) 
     })
 }
 
-fn expect_shape<B: AutodiffBackend>(block: &ParamBlock, tensor: &InnerFloat<B>) -> Result<(), VectorError> {
+fn expect_shape<B: AutodiffBackend>(
+    block: &ParamBlock,
+    tensor: &InnerFloat<B>,
+) -> Result<(), VectorError> {
     let found = tensor.shape().to_vec();
     if found == block.shape() {
         return Ok(());

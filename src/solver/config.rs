@@ -13,17 +13,29 @@ pub(super) struct Field {
 impl Field {
     /// `value` must be finite and positive.
     pub(super) fn positive(&self, value: f64) -> Result<(), ConfigError> {
-        self.check(value, value.is_finite() && value > 0.0, "a finite number above 0")
+        self.check(
+            value,
+            value.is_finite() && value > 0.0,
+            "a finite number above 0",
+        )
     }
 
     /// `value` must be finite and not negative.
     pub(super) fn not_negative(&self, value: f64) -> Result<(), ConfigError> {
-        self.check(value, value.is_finite() && value >= 0.0, "a finite number of at least 0")
+        self.check(
+            value,
+            value.is_finite() && value >= 0.0,
+            "a finite number of at least 0",
+        )
     }
 
     /// `value` must lie strictly between 0 and 1.
     pub(super) fn fraction(&self, value: f64) -> Result<(), ConfigError> {
-        self.check(value, value > 0.0 && value < 1.0, "a number between 0 and 1")
+        self.check(
+            value,
+            value > 0.0 && value < 1.0,
+            "a number between 0 and 1",
+        )
     }
 
     /// `value` must be at least 1.

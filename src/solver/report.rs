@@ -109,7 +109,10 @@ impl SolveReport {
     /// Whether the residual looks good but the error need not be: [`error_estimate`](Self::error_estimate) above 0.01
     /// in spite of success.
     pub fn residual_misleads(&self) -> bool {
-        self.stop.is_success() && self.error_estimate().is_some_and(|error| error > WORRYING_ERROR)
+        self.stop.is_success()
+            && self
+                .error_estimate()
+                .is_some_and(|error| error > WORRYING_ERROR)
     }
 
     /// One sentence: what to do next.
@@ -132,9 +135,17 @@ impl SolveReport {
 
 impl fmt::Display for SolveReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}, {}, {} unknowns", self.method, self.precision, self.unknowns)?;
+        writeln!(
+            f,
+            "{}, {}, {} unknowns",
+            self.method, self.precision, self.unknowns
+        )?;
         writeln!(f, "  stopped            {:?}", self.stop)?;
-        writeln!(f, "  iterations         {} ({} products with A)", self.iterations, self.applications)?;
+        writeln!(
+            f,
+            "  iterations         {} ({} products with A)",
+            self.iterations, self.applications
+        )?;
         writeln!(f, "  norm of b          {:.4e}", self.rhs_norm)?;
         write!(f, "  residual           {:.4e} true", self.true_residual)?;
         if let Some(recursive) = self.recursive_residual {
@@ -146,8 +157,16 @@ impl fmt::Display for SolveReport {
         writeln!(f)?;
         writeln!(f, "  relative residual  {:.4e}", self.relative_residual)?;
         if let Some(spectrum) = &self.spectrum {
-            let kind = if spectrum.exact { "exact" } else { "Ritz estimates" };
-            writeln!(f, "  eigenvalues        {:.4e} to {:.4e} ({kind})", spectrum.smallest, spectrum.largest)?;
+            let kind = if spectrum.exact {
+                "exact"
+            } else {
+                "Ritz estimates"
+            };
+            writeln!(
+                f,
+                "  eigenvalues        {:.4e} to {:.4e} ({kind})",
+                spectrum.smallest, spectrum.largest
+            )?;
         }
         if let Some(condition) = self.spectrum.and_then(|spectrum| spectrum.condition) {
             writeln!(f, "  condition number   {condition:.4e}")?;

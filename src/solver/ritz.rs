@@ -2,10 +2,12 @@
 //!
 //! With step lengths αₖ and ratios βₖ, conjugate gradients build the Lanczos tridiagonal
 //! ```text
-//! Tₖₖ = 1/αₖ + βₖ₋₁/αₖ₋₁        Tₖ,ₖ₊₁ = √βₖ / |αₖ|
+//! Tₖₖ = 1/αₖ + βₖ₋₁/αₖ₋₁        Tₖ,ₖ₊₁ = −√βₖ / αₖ
 //! ```
 //! whose eigenvalues, the Ritz values, approach the outer eigenvalues of A (of M⁻¹A with a preconditioner) from within
 //! (Golub & Van Loan, Matrix Computations, 4th edition, section 11.3). They cost nothing but these few numbers.
+
+use faer::{Mat, linalg::solvers::Solve};
 
 use super::Spectrum;
 
@@ -36,12 +38,14 @@ impl RitzRecorder {
         if self.previous.is_none() {
             self.runs.push(Tridiagonal::default());
         }
-        let Some(run) = self.runs.last_mut() else { return };
+        let Some(run) = self.runs.last_mut() else {
+            return;
+        };
         match &self.previous {
             None => run.diagonal.push(inverse_alpha),
             Some(previous) => {
                 let beta = rho / previous.rho;
-                run.off_diagonal.push(beta.sqrt() / previous.alpha.abs());
+                run.off_diagonal.push(-beta.sqrt() / previous.alpha);
                 run.diagonal.push(inverse_alpha + beta / previous.alpha);
             }
         }
@@ -54,6 +58,30 @@ impl RitzRecorder {
     /// The iteration starts anew: its coefficients belong to another Krylov space.
     pub(super) fn restart(&mut self) {
         self.previous = None;
+    }
+
+    /// Number of iterations since the last start.
+    pub(super) fn steps(&self) -> usize {
+        match (&self.previous, self.runs.last()) {
+            (Some(_), Some(run)) => run.diagonal.len(),
+            _ => 0,
+        }
+    }
+
+    /// T⁻¹ y for the iterations since the last start, or `None` if T is singular.
+    pub(super) fn solve(&self, y: &[f64]) -> Option<Vec<f64>> {
+        let run = self.runs.last()?;
+        let entry = |i: usize, j: usize| match i.abs_diff(j) {
+            0 => run.diagonal.get(i).copied(),
+            1 => run.off_diagonal.get(i.min(j)).copied(),
+            _ => None,
+        };
+        let n = y.len();
+        let matrix = Mat::from_fn(n, n, |i, j| entry(i, j).unwrap_or(0.0));
+        let column = Mat::from_fn(n, 1, |i, _| y.get(i).copied().unwrap_or(0.0));
+        let solution = matrix.partial_piv_lu().solve(&column);
+        let solution: Vec<f64> = (0..n).map(|i| solution[(i, 0)]).collect();
+        solution.iter().all(|x| x.is_finite()).then_some(solution)
     }
 
     /// The outermost Ritz values, and those closest to zero.
@@ -70,14 +98,21 @@ impl Tridiagonal {
     /// The smallest and the largest eigenvalue, and the two around zero.
     fn extremes(&self) -> Vec<f64> {
         let n = self.diagonal.len();
-        let finite = self.diagonal.iter().chain(&self.off_diagonal).all(|x| x.is_finite());
+        let finite = self
+            .diagonal
+            .iter()
+            .chain(&self.off_diagonal)
+            .all(|x| x.is_finite());
         if n == 0 || !finite {
             return Vec::new();
         }
         let negative = self.count_below(0.0);
         let mut wanted = vec![0, n - 1, negative.saturating_sub(1), negative.min(n - 1)];
         wanted.dedup();
-        wanted.into_iter().map(|index| self.eigenvalue(index)).collect()
+        wanted
+            .into_iter()
+            .map(|index| self.eigenvalue(index))
+            .collect()
     }
 
     /// Number of eigenvalues below x, by Sylvester's law of inertia for T − xI = L D Lᵀ.
@@ -118,16 +153,20 @@ impl Tridiagonal {
         let left = std::iter::once(&0.0).chain(&self.off_diagonal);
         let right = self.off_diagonal.iter().chain(std::iter::once(&0.0));
         let discs = self.diagonal.iter().zip(left.zip(right));
-        let (low, high) = discs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (d, (l, r))| {
-            let radius = l.abs() + r.abs();
-            (low.min(d - radius), high.max(d + radius))
-        });
+        let (low, high) = discs.fold(
+            (f64::INFINITY, f64::NEG_INFINITY),
+            |(low, high), (d, (l, r))| {
+                let radius = l.abs() + r.abs();
+                (low.min(d - radius), high.max(d + radius))
+            },
+        );
         let margin = 1e-12 * low.abs().max(high.abs()) + f64::MIN_POSITIVE;
         (low - margin, high + margin)
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::*;
 
@@ -142,7 +181,10 @@ mod tests {
         for index in 0..n {
             let angle = (index + 1) as f64 * std::f64::consts::PI / (n + 1) as f64;
             let expected = 2.0 - 2.0 * angle.cos();
-            assert!((matrix.eigenvalue(index) - expected).abs() < 1e-13, "eigenvalue {index}");
+            assert!(
+                (matrix.eigenvalue(index) - expected).abs() < 1e-13,
+                "eigenvalue {index}"
+            );
         }
     }
 
@@ -156,10 +198,16 @@ mod tests {
             runs: vec![matrix],
             previous: None,
         }
-        .spectrum()
-        .unwrap();
+        .spectrum();
+        let Some(spectrum) = spectrum else {
+            panic!("a spectrum")
+        };
         assert!((spectrum.smallest + 3.0).abs() < 1e-12);
         assert!((spectrum.largest - 4.0).abs() < 1e-12);
-        assert!((spectrum.condition.unwrap() - 16.0).abs() < 1e-9);
+        assert!(
+            spectrum
+                .condition
+                .is_some_and(|condition| (condition - 16.0).abs() < 1e-9)
+        );
     }
 }

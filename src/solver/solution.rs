@@ -34,7 +34,11 @@ pub trait LinearSolver<B: AutodiffBackend> {
     ///
     /// # Errors
     /// As [`solve_with`](Self::solve_with).
-    fn solve(&self, operator: &dyn SelfAdjoint<B>, rhs: &ParamVector<B>) -> Result<Solution<B>, Error> {
+    fn solve(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+    ) -> Result<Solution<B>, Error> {
         self.solve_with(operator, rhs, SolveOptions::new())
     }
 

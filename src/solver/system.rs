@@ -21,7 +21,10 @@ pub(super) struct System<'a, B: AutodiffBackend> {
 
 impl<'a, B: AutodiffBackend> System<'a, B> {
     /// Checks that A maps the space of b to itself.
-    pub(super) fn new(operator: &'a dyn SelfAdjoint<B>, rhs: &'a ParamVector<B>) -> Result<Self, Error> {
+    pub(super) fn new(
+        operator: &'a dyn SelfAdjoint<B>,
+        rhs: &'a ParamVector<B>,
+    ) -> Result<Self, Error> {
         operator.domain().expect_same(rhs.layout())?;
         expect_square(operator)?;
         Ok(Self {
@@ -64,14 +67,20 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
         Ok(self.multiply(x)?.neg().add(self.rhs)?)
     }
 
-    /// ‖b − A x‖
+    /// b − A x and its norm.
     ///
     /// # Errors
     /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if the product holds NaN or infinity.
-    pub(super) fn residual_norm(&self, x: &ParamVector<B>) -> Result<f64, Error> {
+    pub(super) fn checked_residual(
+        &self,
+        x: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, f64), Error> {
         let residual = self.residual(x)?;
-        residual.expect_finite("the residual b − A x")?;
-        Ok(residual.norm()?)
+        let norm = residual.norm()?;
+        if !norm.is_finite() {
+            residual.expect_finite("the residual b − A x")?;
+        }
+        Ok((residual, norm))
     }
 
     /// ‖b‖ from ‖b‖², which has been read.

@@ -18,11 +18,16 @@ impl<B: AutodiffBackend> Basis<B> {
     const PASSES: usize = 2;
 
     pub(super) fn new() -> Self {
-        Self { residuals: Vec::new() }
+        Self {
+            residuals: Vec::new(),
+        }
     }
 
     /// r − Σⱼ (rᵀzⱼ) rⱼ. Everything stays on the device.
-    pub(super) fn orthogonalise(&self, mut residual: ParamVector<B>) -> Result<ParamVector<B>, Error> {
+    pub(super) fn orthogonalise(
+        &self,
+        mut residual: ParamVector<B>,
+    ) -> Result<ParamVector<B>, Error> {
         for _ in 0..Self::PASSES {
             for (earlier, preconditioned) in &self.residuals {
                 let overlap = residual.dot_device(preconditioned.as_ref().unwrap_or(earlier))?;
@@ -30,6 +35,37 @@ impl<B: AutodiffBackend> Basis<B> {
             }
         }
         Ok(residual)
+    }
+
+    /// The correction Z T⁻¹ Zᵀ r of x within the space that the first `steps` residuals span, where Z holds the zⱼ and
+    /// T = Zᵀ A Z is the tridiagonal of the iteration. One transfer, and no product with A.
+    ///
+    /// Without rounding r is orthogonal to this space and the correction is zero. With it, the recurrences for an
+    /// indefinite A, which amount to an elimination in T without pivoting, lose as many digits as the intermediate
+    /// residuals grow; the elimination with pivoting gets them back.
+    pub(super) fn correction(
+        &self,
+        residual: &ParamVector<B>,
+        steps: usize,
+        inverse: impl FnOnce(&[f64]) -> Option<Vec<f64>>,
+    ) -> Result<Option<ParamVector<B>>, Error> {
+        let directions: Vec<_> = self
+            .residuals
+            .iter()
+            .take(steps)
+            .map(|(r, z)| z.as_ref().unwrap_or(r))
+            .collect();
+        let overlaps = directions.iter().map(|z| z.dot_device(residual));
+        let overlaps: Vec<_> = overlaps.collect::<Result<_, _>>()?;
+        let overlaps = DeviceScalar::read_many(&overlaps.iter().collect::<Vec<_>>())?;
+        let Some(coefficients) = inverse(&overlaps) else {
+            return Ok(None);
+        };
+        let mut correction = residual.zeros_like();
+        for (coefficient, direction) in coefficients.into_iter().zip(directions) {
+            correction = correction.axpy(coefficient, direction)?;
+        }
+        Ok(Some(correction))
     }
 
     /// Adds a residual, given rᵀz > 0.
@@ -42,8 +78,11 @@ impl<B: AutodiffBackend> Basis<B> {
         let length = rho.sqrt();
         let one = length.div(&length)?;
         let inverse = one.div(&length)?;
-        let preconditioned = preconditioned.map(|z| z.clone().scale_device(&inverse)).transpose()?;
-        self.residuals.push((residual.clone().scale_device(&inverse)?, preconditioned));
+        let preconditioned = preconditioned
+            .map(|z| z.clone().scale_device(&inverse))
+            .transpose()?;
+        self.residuals
+            .push((residual.clone().scale_device(&inverse)?, preconditioned));
         Ok(())
     }
 }

@@ -91,7 +91,8 @@ impl ConjugateGradientConfig {
     }
 
     pub(super) fn iteration_limit(&self, unknowns: usize) -> usize {
-        self.max_iterations.unwrap_or(unknowns.saturating_mul(10).min(1000))
+        self.max_iterations
+            .unwrap_or(unknowns.saturating_mul(10).min(1000))
     }
 }
 

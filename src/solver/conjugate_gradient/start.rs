@@ -37,12 +37,17 @@ impl Start {
         // ½ xᵀA x − bᵀx = −½ xᵀ(b + r)
         let overlap = guess.dot_device(&residual.clone().add(rhs)?)?;
         let read = DeviceScalar::read_many(&[&square, &residual_square, &overlap])?;
-        let [square, residual_square, overlap] = read.as_slice().try_into().unwrap_or([f64::NAN; 3]);
+        let [square, residual_square, overlap] =
+            read.as_slice().try_into().unwrap_or([f64::NAN; 3]);
         let rhs_norm = system.rhs_norm(square)?;
         residual.expect_finite("the residual b − A x of the initial guess")?;
         Ok(Self {
             rhs_norm,
-            residual: if rhs_norm == 0.0 { 0.0 } else { residual_square.sqrt() },
+            residual: if rhs_norm == 0.0 {
+                0.0
+            } else {
+                residual_square.sqrt()
+            },
             objective: -0.5 * overlap,
         })
     }

@@ -40,7 +40,9 @@ impl Factorisation {
                 Err(_) => Err(failed(Method::Cholesky)),
             },
             DirectMethod::BunchKaufman => Ok(Self::BunchKaufman(matrix.lblt(Side::Lower))),
-            DirectMethod::EigenDecomposition => EigenDecomposition::new(matrix, cut).map(Self::Eigen),
+            DirectMethod::EigenDecomposition => {
+                EigenDecomposition::new(matrix, cut).map(Self::Eigen)
+            }
         }
     }
 
@@ -79,7 +81,11 @@ impl Factorisation {
     /// Number of eigenvalues that count as zero.
     pub(super) fn singular_directions(&self) -> usize {
         match self {
-            Self::Eigen(eigen) => eigen.values.iter().filter(|value| !eigen.keeps(**value)).count(),
+            Self::Eigen(eigen) => eigen
+                .values
+                .iter()
+                .filter(|value| !eigen.keeps(**value))
+                .count(),
             _ => 0,
         }
     }
@@ -92,7 +98,9 @@ impl EigenDecomposition {
             .self_adjoint_eigen(Side::Lower)
             .map_err(|_| OperatorError::Eigenvalues { size })?;
         let values: Vec<f64> = decomposition.S().column_vector().iter().copied().collect();
-        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let largest = values
+            .iter()
+            .fold(0.0, |largest: f64, value| largest.max(value.abs()));
         Ok(Self {
             vectors: decomposition.U().to_owned(),
             values,
@@ -118,9 +126,11 @@ impl EigenDecomposition {
 /// Smallest over largest squared pivot: an estimate of 1/κ that is too large rather than too small.
 fn smallest_pivot(cholesky: &Llt<f64>) -> f64 {
     let pivots = cholesky.L().diagonal().column_vector();
-    let (least, most) = pivots.iter().fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), pivot| {
-        (least.min(*pivot), most.max(*pivot))
-    });
+    let (least, most) = pivots
+        .iter()
+        .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), pivot| {
+            (least.min(*pivot), most.max(*pivot))
+        });
     (least / most).powi(2)
 }
 

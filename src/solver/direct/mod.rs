@@ -110,7 +110,10 @@ impl Direct {
         &self.config
     }
 
-    fn factorise<B: AutodiffBackend>(&self, system: &System<'_, B>) -> Result<Factorisation, Error> {
+    fn factorise<B: AutodiffBackend>(
+        &self,
+        system: &System<'_, B>,
+    ) -> Result<Factorisation, Error> {
         let rhs = system.rhs();
         let matrix = materialise_up_to(system.operator(), rhs, self.config.max_size)?;
         system.count(matrix.columns());
@@ -130,11 +133,15 @@ fn finish<B: AutodiffBackend>(
     rhs.expect_finite("the right-hand side b")?;
     let rhs_norm = rhs.norm()?;
     let x = rhs.from_vec_like(&factorisation.solve(&rhs.to_vec()?)?)?;
-    let true_residual = system.residual_norm(&x)?;
+    let (_, true_residual) = system.checked_residual(&x)?;
     let singular = factorisation.singular_directions() > 0;
     let report = SolveReport {
         method: factorisation.method(),
-        stop: if singular { StopReason::Singular } else { StopReason::Solved },
+        stop: if singular {
+            StopReason::Singular
+        } else {
+            StopReason::Solved
+        },
         precision: rhs.precision(),
         unknowns: rhs.len(),
         iterations: 0,
@@ -143,7 +150,11 @@ fn finish<B: AutodiffBackend>(
         threshold: None,
         recursive_residual: None,
         true_residual,
-        relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
+        relative_residual: if rhs_norm > 0.0 {
+            true_residual / rhs_norm
+        } else {
+            0.0
+        },
         spectrum: factorisation.spectrum(),
     };
     Ok(Solution {

@@ -1,5 +1,8 @@
 //! The iteration of conjugate gradients. Knows one system; keeps nothing beyond it.
 
+mod decide;
+mod finish;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
@@ -9,17 +12,16 @@ use crate::{
 };
 
 use super::super::{
-    Iteration, Method, NegativeCurvature, Solution, SolveOptions, SolveReport, SolverError,
-    StopReason,
+    NegativeCurvature, Solution, SolveOptions, StopReason,
     options::Observer,
     ritz::RitzRecorder,
     stopping::{ProgressRule, StagnationWatch, threshold},
     system::System,
 };
 use super::{
-    ConjugateGradientConfig, OnNegativeCurvature,
+    ConjugateGradientConfig,
     basis::Basis,
-    curvature::{Curvature, CurvatureScale},
+    curvature::CurvatureScale,
     start::{Seen, Start},
 };
 
@@ -42,7 +44,13 @@ pub(super) fn solve<B: AutodiffBackend>(
         Some(guess) if start.rhs_norm > 0.0 => guess,
         _ => system.rhs().zeros_like(),
     };
-    let run = Run::new(config, system, &start, options.preconditioner, options.observer);
+    let run = Run::new(
+        config,
+        system,
+        &start,
+        options.preconditioner,
+        options.observer,
+    );
     run.solve(x, residual)
 }
 
@@ -54,6 +62,14 @@ enum End<B: AutodiffBackend> {
     Stop(StopReason),
     /// pᵀA p < 0.
     NegativeCurvature(NegativeCurvature<B>),
+}
+
+/// What is known of the true residual.
+struct Verified {
+    /// ‖b − A x‖ as last computed.
+    residual: f64,
+    /// Whether x has not moved since.
+    current: bool,
 }
 
 /// One solve in progress: everything that the host knows.
@@ -68,8 +84,7 @@ struct Run<'a, 'o, B: AutodiffBackend> {
     iterations: usize,
     /// ‖r‖ by the recurrence.
     residual: f64,
-    /// ‖b − A x‖ as last computed, and whether x has not moved since.
-    verified: (f64, bool),
+    verified: Verified,
     objective: f64,
     curvature: CurvatureScale,
     ritz: RitzRecorder,
@@ -87,7 +102,11 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         preconditioner: Option<&'o dyn SelfAdjoint<B>>,
         observer: Option<Observer<'o, B>>,
     ) -> Self {
-        let threshold = threshold(config.relative_tolerance, config.absolute_tolerance, start.rhs_norm);
+        let threshold = threshold(
+            config.relative_tolerance,
+            config.absolute_tolerance,
+            start.rhs_norm,
+        );
         Self {
             config,
             system,
@@ -98,7 +117,10 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             limit: config.iteration_limit(system.rhs().len()),
             iterations: 0,
             residual: start.residual,
-            verified: (start.residual, true),
+            verified: Verified {
+                residual: start.residual,
+                current: true,
+            },
             objective: start.objective,
             curvature: CurvatureScale::new(system.rhs().precision().epsilon()),
             ritz: RitzRecorder::default(),
@@ -115,6 +137,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             return self.finish(x, StopReason::Converged);
         }
         loop {
+            let before = self.verified.residual;
             let end;
             (x, end) = self.descend(x, r)?;
             match end {
@@ -123,20 +146,16 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
                     self.negative = Some(found);
                     return self.finish(x, StopReason::NegativeCurvature);
                 }
-                End::Claimed => {
-                    let before = self.verified.0;
-                    r = self.verify(&x)?;
-                    let now = self.verified.0;
-                    if now <= self.threshold {
-                        return self.finish(x, StopReason::Converged);
-                    }
-                    if now > 0.5 * before {
-                        return self.finish(x, StopReason::Stagnation);
-                    }
-                    if self.iterations >= self.limit {
-                        return self.finish(x, StopReason::IterationLimit);
-                    }
-                }
+                End::Claimed => (x, r) = self.verify(x)?,
+            }
+            if self.verified.residual <= self.threshold {
+                return self.finish(x, StopReason::Converged);
+            }
+            if self.verified.residual > 0.5 * before {
+                return self.finish(x, StopReason::Stagnation);
+            }
+            if self.iterations >= self.limit {
+                return self.finish(x, StopReason::IterationLimit);
             }
         }
     }
@@ -155,12 +174,12 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             let product = self.system.multiply(&p)?; //                     A p
             let curvature = p.dot_device(&product)?; //                     pᵀA p
             let alpha = rho.div(&curvature)?; //                            α = rᵀz / pᵀA p
-            r = r.axpy_device(&alpha.neg(), &product)?; //                  r ← r − α A p
+            r = r.sub(&product.scale_device(&alpha)?)?; //                  r ← r − α A p
             r = self.orthogonalise(r)?;
             z = self.precondition(&r)?; //                                  z = M⁻¹ r
             let mut next = r.dot_device(z.as_ref().unwrap_or(&r))?; //      rᵀz
             let seen = self.read(&rho, &curvature, &next, &r)?; //          the one read-back
-            if let Some(end) = self.judge(&seen, &p, &product, z.as_ref())? {
+            if let Some(end) = self.judge(&seen, &p, z.as_ref())? {
                 return Ok((x, end)); //                                     before the step
             }
             x = x.axpy_device(&alpha, &p)?; //                              x ← x + α p
@@ -180,7 +199,9 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
     }
 
     fn precondition(&self, r: &ParamVector<B>) -> Result<Option<ParamVector<B>>, Error> {
-        self.preconditioner.map(|inverse| inverse.apply(r)).transpose()
+        self.preconditioner
+            .map(|inverse| inverse.apply(r))
+            .transpose()
     }
 
     fn orthogonalise(&self, r: ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -190,14 +211,24 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         }
     }
 
-    fn restart(&mut self, r: &ParamVector<B>, z: Option<&ParamVector<B>>, rho: &DeviceScalar<B>) -> Result<(), Error> {
+    fn restart(
+        &mut self,
+        r: &ParamVector<B>,
+        z: Option<&ParamVector<B>>,
+        rho: &DeviceScalar<B>,
+    ) -> Result<(), Error> {
         self.ritz.restart();
         self.curvature.restart();
         self.basis = self.config.reorthogonalisation.then(Basis::new);
         self.remember(r, z, rho)
     }
 
-    fn remember(&mut self, r: &ParamVector<B>, z: Option<&ParamVector<B>>, rho: &DeviceScalar<B>) -> Result<(), Error> {
+    fn remember(
+        &mut self,
+        r: &ParamVector<B>,
+        z: Option<&ParamVector<B>>,
+        rho: &DeviceScalar<B>,
+    ) -> Result<(), Error> {
         match &mut self.basis {
             Some(basis) => basis.push(r, z, rho),
             None => Ok(()),
@@ -222,135 +253,6 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             curvature,
             next,
             square,
-        })
-    }
-
-    /// Decides from the numbers of an iteration whether its step may be taken.
-    fn judge(
-        &mut self,
-        seen: &Seen,
-        p: &ParamVector<B>,
-        product: &ParamVector<B>,
-        z: Option<&ParamVector<B>>,
-    ) -> Result<Option<End<B>>, Error> {
-        if !seen.curvature.is_finite() {
-            product.expect_finite("the product A p")?;
-            return Ok(Some(End::Stop(StopReason::Breakdown)));
-        }
-        if let Some(z) = z
-            && !seen.next.is_finite()
-        {
-            z.expect_finite("the product with the preconditioner")?;
-        }
-        if seen.rho <= 0.0 {
-            return match self.preconditioner {
-                Some(_) => Err(SolverError::Preconditioner { found: seen.rho }.into()),
-                None => Ok(Some(End::Stop(StopReason::Breakdown))), // r = 0
-            };
-        }
-        match self.curvature.classify(seen) {
-            Curvature::Vanishing => return Ok(Some(End::Stop(StopReason::Breakdown))),
-            Curvature::Negative => {
-                if let Some(end) = self.meet_negative(seen.curvature, p)? {
-                    return Ok(Some(end));
-                }
-            }
-            Curvature::Positive => {}
-        }
-        let finite = seen.next.is_finite() && seen.square.is_finite();
-        Ok((!finite).then_some(End::Stop(StopReason::Breakdown)))
-    }
-
-    /// Stops, or keeps the first direction of negative curvature and goes on.
-    fn meet_negative(&mut self, curvature: f64, p: &ParamVector<B>) -> Result<Option<End<B>>, Error> {
-        let carried = self.config.on_negative_curvature == OnNegativeCurvature::Continue;
-        if carried && self.negative.is_some() {
-            return Ok(None);
-        }
-        let length = p.norm()?;
-        let found = NegativeCurvature {
-            direction: p.clone(),
-            curvature: curvature / length / length,
-        };
-        if carried {
-            self.negative = Some(found);
-            return Ok(None);
-        }
-        Ok(Some(End::NegativeCurvature(found)))
-    }
-
-    /// Takes note of a step, and decides whether it was the last.
-    fn advance(&mut self, seen: &Seen, x: &ParamVector<B>) -> Option<End<B>> {
-        self.iterations += 1;
-        self.verified.1 = false;
-        self.residual = seen.square.sqrt();
-        self.objective -= 0.5 * seen.rho / seen.curvature * seen.rho;
-        self.ritz.push(seen.rho, seen.curvature);
-        if let Some(observer) = &mut self.observer {
-            observer(&Iteration {
-                index: self.iterations,
-                residual: self.residual,
-                relative_residual: self.residual / self.rhs_norm,
-                curvature: self.curvature.last,
-                objective: self.objective,
-                x,
-            });
-        }
-        let progress_stops = self.progress.stops(self.objective);
-        let stagnates = self.stagnation.stagnates(self.residual);
-        if self.residual <= self.threshold {
-            Some(End::Claimed)
-        } else if progress_stops {
-            Some(End::Stop(StopReason::RelativeProgress))
-        } else if stagnates {
-            Some(End::Stop(StopReason::Stagnation))
-        } else if self.iterations >= self.limit {
-            Some(End::Stop(StopReason::IterationLimit))
-        } else {
-            None
-        }
-    }
-
-    fn replacement_is_due(&self) -> bool {
-        self.config
-            .residual_replacement
-            .is_some_and(|period| self.iterations.is_multiple_of(period))
-    }
-
-    /// Computes b − A x and its norm.
-    fn verify(&mut self, x: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let r = self.system.residual(x)?;
-        r.expect_finite("the residual b − A x")?;
-        self.verified = (r.norm()?, true);
-        Ok(r)
-    }
-
-    /// The solution with a report on it. The true residual has the last word.
-    fn finish(mut self, x: ParamVector<B>, reason: StopReason) -> Result<Solution<B>, Error> {
-        if !self.verified.1 {
-            self.verify(&x)?;
-        }
-        let true_residual = self.verified.0;
-        let reached = reason != StopReason::NegativeCurvature && true_residual <= self.threshold;
-        let rhs = self.system.rhs();
-        let report = SolveReport {
-            method: Method::ConjugateGradient,
-            stop: if reached { StopReason::Converged } else { reason },
-            precision: rhs.precision(),
-            unknowns: rhs.len(),
-            iterations: self.iterations,
-            applications: self.system.applications(),
-            rhs_norm: self.rhs_norm,
-            threshold: Some(self.threshold),
-            recursive_residual: Some(self.residual),
-            true_residual,
-            relative_residual: if self.rhs_norm > 0.0 { true_residual / self.rhs_norm } else { 0.0 },
-            spectrum: self.ritz.spectrum(),
-        };
-        Ok(Solution {
-            x,
-            report,
-            negative_curvature: self.negative,
         })
     }
 }
