@@ -97,6 +97,7 @@ macro_rules! typed_bridge {
 #[cfg(feature = "flex")]
 typed_bridge!(burn::backend::Flex, "Flex");
 #[cfg(feature = "ndarray")]
+#[allow(deprecated)] // deprecated in Burn 0.22, not gone
 typed_bridge!(burn::backend::NdArray, "NdArray");
 #[cfg(feature = "wgpu")]
 typed_bridge!(burn::backend::Cube, "Cube (wgpu, vulkan, metal, cuda, …)");

@@ -1,7 +1,7 @@
 //! One operation about to run, with its operands and the types of its results. Knows kinds and counts, no mathematics.
 
 use burn_backend::{
-    Backend, BoolDType, FloatDType, IntDType, TensorMetadata,
+    Backend, BoolDType, FloatDType, IntDType, Scalar, TensorMetadata,
     tensor::{BoolTensor, Device, FloatTensor, IntTensor},
 };
 
@@ -152,6 +152,21 @@ impl<'a, B: Backend> Call<'a, B> {
         } else {
             B::int_cast(tensor, dtype)
         }))
+    }
+
+    /// A bool result, for operations that some backend hands back labelled as integers (Flex: gather and select).
+    pub fn bool_result(
+        &self,
+        position: usize,
+        tensor: BoolTensor<B>,
+    ) -> Result<Operand<B>, ExecuteError> {
+        if tensor.dtype().is_bool() {
+            return Ok(Operand::Bool(tensor));
+        }
+        let dtype = self.bool_dtype(position)?;
+        let numbers = B::bool_into_int(tensor, IntDType::I32);
+        let flags = B::int_not_equal_elem(numbers, Scalar::Int(0), dtype);
+        Ok(Operand::Bool(flags))
     }
 
     /// The error of an operation that does not exist for these operands.

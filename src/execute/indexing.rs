@@ -15,7 +15,7 @@ pub(super) fn gather<B: Backend>(mut call: Call<B>, dim: usize) -> Results<B> {
     match x {
         Operand::Float(x) => float(B::float_gather(dim, x, indices)),
         Operand::Int(x) => int(B::int_gather(dim, x, indices)),
-        Operand::Bool(x) => bool(B::bool_gather(dim, x, indices)),
+        Operand::Bool(x) => Ok(vec![call.bool_result(0, B::bool_gather(dim, x, indices))?]),
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn select<B: Backend>(mut call: Call<B>, dim: usize) -> Results<B> {
     match x {
         Operand::Float(x) => float(B::float_select(x, dim, indices)),
         Operand::Int(x) => int(B::int_select(x, dim, indices)),
-        Operand::Bool(x) => bool(B::bool_select(x, dim, indices)),
+        Operand::Bool(x) => Ok(vec![call.bool_result(0, B::bool_select(x, dim, indices))?]),
     }
 }
 

@@ -22,13 +22,14 @@ mod precision;
 mod program;
 mod reduction;
 #[cfg(test)]
-mod tests;
+#[allow(clippy::panic, clippy::unwrap_used)]
+pub(crate) mod tests;
 
 #[allow(unused_imports)] // Written for rooms above this one.
 pub(crate) use {
     call::{Call, Results},
     dispatch::apply,
-    precision::{adapted, in_precision, supports},
-    program::{Program, replay},
+    precision::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, adapted, in_precision, supports},
+    program::{Program, panic_message, replay},
 };
 pub use {error::ExecuteError, operand::Operand};

@@ -1,7 +1,7 @@
 //! A tensor of any kind on a typed backend.
 
 use burn_backend::{
-    Backend, DType, Shape, TensorData, TensorMetadata,
+    Backend, DType, FloatDType, IntDType, Shape, TensorData, TensorMetadata, get_device_settings,
     tensor::{BoolTensor, Device, FloatTensor, IntTensor},
     try_read_sync,
 };
@@ -96,6 +96,20 @@ impl<B: Backend> Operand<B> {
         ExecuteError::Kind {
             expected: kind_name(expected).into(),
             found: self.value_type().to_string(),
+        }
+    }
+
+    /// The numbers in the element types of a device: its default for integers, a chosen one for floats.
+    pub(crate) fn stored_on(self, device: &Device<B>, float: FloatDType) -> Self {
+        let int: IntDType = get_device_settings::<B>(device).int_dtype;
+        match self {
+            Operand::Float(tensor) if tensor.dtype() != float.into() => {
+                Operand::Float(B::float_cast(tensor, float))
+            }
+            Operand::Int(tensor) if tensor.dtype() != int.into() => {
+                Operand::Int(B::int_cast(tensor, int))
+            }
+            other => other,
         }
     }
 

@@ -1,9 +1,16 @@
 //! Element types: which ones a device has, and programs rewritten from one to another. Knows no operations.
 
-use burn_backend::{Backend, DType, FloatDType, TensorData, get_device_settings, tensor::Device};
+use burn_backend::{
+    Backend, BoolStore, DType, FloatDType, TensorData, get_device_settings, tensor::Device,
+};
 
 use super::ExecuteError;
 use crate::graph::{Graph, Kind, ValueType};
+
+/// The element types in which programs are recorded.
+pub(crate) const RECORDED_FLOAT: DType = DType::F32;
+pub(crate) const RECORDED_INT: DType = DType::I64;
+pub(crate) const RECORDED_BOOL: DType = DType::Bool(BoolStore::U8);
 
 /// Whether a device computes with this element type.
 pub(crate) fn supports<B: Backend>(device: &Device<B>, dtype: DType) -> bool {
@@ -22,8 +29,8 @@ pub(crate) fn in_precision(graph: Graph, precision: FloatDType) -> Result<Graph,
 
 /// The program in element types that the device has.
 ///
-/// Truth values are stored as the device stores them, integers as recorded or, where the device lacks that type, in its
-/// default one. Floats are never changed silently.
+/// Truth values are stored as the device stores them; integers of the recorder's default type, and of types that the
+/// device lacks, in the device's default one. Floats are never changed silently.
 ///
 /// # Errors
 ///
@@ -43,7 +50,7 @@ pub(crate) fn adapted<B: Backend>(graph: Graph, device: &Device<B>) -> Result<Gr
     retyped(graph, |dtype| {
         if dtype.is_bool() {
             settings.bool_dtype.into()
-        } else if dtype.is_float() || supports::<B>(device, dtype) {
+        } else if dtype.is_float() || (dtype != RECORDED_INT && supports::<B>(device, dtype)) {
             dtype
         } else {
             settings.int_dtype.into()

@@ -2,6 +2,7 @@
 //! is told.
 
 use std::{
+    any::Any,
     cell::Cell,
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -55,6 +56,7 @@ impl<B: Backend> Program<B> {
     }
 
     /// Where it runs.
+    #[cfg(test)]
     pub fn device(&self) -> &Device<B> {
         &self.device
     }
@@ -251,14 +253,18 @@ fn guarded<B: Backend>(
         })
     });
     catch_unwind(run).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map(ToString::to_string);
         Err(ExecuteError::Backend {
             operation: describe(graph, current.get()),
-            message: text
-                .or_else(|| payload.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "a panic without a message".into()),
+            message: panic_message(payload.as_ref()),
         })
     })
+}
+
+/// The message a panic carries.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
 }
 
 /// Name, position and operand types of an operation, for messages.

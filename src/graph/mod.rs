@@ -9,6 +9,10 @@ mod display;
 mod error;
 mod op;
 mod passes;
+mod simplify;
+mod transpose;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;

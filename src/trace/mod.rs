@@ -1,9 +1,18 @@
-//! From Burn to our own programs: imports what Burn recorded. Knows Burn's recording format, nothing of running or
-//! differentiating.
+//! From a Burn closure to a program: parameters and batch become inputs, frozen parameters and buffers constants.
+//! Knows Burn's recording device and graphs; refuses loudly what cannot be recorded faithfully.
+//!
+//! Everything of Burn's that belongs to recording (its operation format, its capturing backend) is touched in this
+//! room and named in `derive` only.
 
+mod batch;
 mod error;
 mod import;
+mod record;
+mod scope;
 
-pub use error::ImportError;
-#[allow(unused_imports)] // The recording side of this room uses it.
+pub use batch::{Batch, BatchMapper, Traced};
+pub use error::{ImportError, TraceError};
+#[cfg(test)]
 pub(crate) use import::graph;
+pub(crate) use record::{Parameters, Recording, record_loss};
+pub(crate) use scope::{Scope, record};

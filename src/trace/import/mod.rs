@@ -7,6 +7,7 @@ mod module;
 mod numeric;
 mod pool;
 #[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
@@ -130,8 +131,9 @@ pub(crate) fn graph(
         captured,
         builder: GraphBuilder::default(),
         known: HashMap::new(),
+        inputs,
     };
-    import.inputs(inputs)?;
+    import.declare_inputs()?;
     for (position, ir) in captured.graph.operations.iter().enumerate() {
         if !matches!(ir, OperationIr::Init(_) | OperationIr::Drop(_)) {
             import.node(position, ir)?;
@@ -150,12 +152,13 @@ struct Import<'a> {
     captured: &'a CapturedGraph,
     builder: GraphBuilder,
     known: HashMap<TensorId, ValueId>,
+    inputs: &'a [TensorId],
 }
 
 impl Import<'_> {
-    fn inputs(&mut self, inputs: &[TensorId]) -> Result<(), ImportError> {
-        let uses = self.types_by_use(inputs);
-        for (index, id) in inputs.iter().enumerate() {
+    fn declare_inputs(&mut self) -> Result<(), ImportError> {
+        let uses = self.types_by_use();
+        for (index, id) in self.inputs.iter().enumerate() {
             let ty = match self.captured.values.get(id) {
                 Some(data) => data_type(data),
                 None => uses
@@ -175,9 +178,9 @@ impl Import<'_> {
     }
 
     /// Types of inputs that are not known by value, from the operations that read them.
-    fn types_by_use(&self, inputs: &[TensorId]) -> HashMap<TensorId, ValueType> {
+    fn types_by_use(&self) -> HashMap<TensorId, ValueType> {
+        let inputs = self.inputs.iter();
         let wanted: HashSet<TensorId> = inputs
-            .iter()
             .filter(|id| !self.captured.values.contains_key(id))
             .copied()
             .collect();
@@ -217,7 +220,15 @@ impl Import<'_> {
         let types = imported.outputs.iter().map(value_type).collect();
         let values = self.builder.node(imported.op, inputs, types);
         for (output, value) in imported.outputs.iter().zip(values) {
-            self.known.insert(output.id, value);
+            let defined_before = self.known.insert(output.id, value).is_some();
+            let as_input = || self.inputs.iter().position(|id| *id == output.id);
+            if defined_before && let Some(index) = as_input() {
+                let by = format!(
+                    "operation {} (number {position} of the recording)",
+                    name(ir)
+                );
+                return Err(ImportError::DefinedTwice { index, by });
+            }
         }
         Ok(())
     }

@@ -1,0 +1,182 @@
+//! Times and memory of products with a model, in one interleaved run, beside the
+//! plain Burn gradient of the same model and batch.
+//!
+//! ```text
+//! cargo bench --bench products -- [--quick] [part of a name, such as flex or mlp]
+//! ```
+//!
+//! Prints one figure a line, `<model>.<backend>.<figure> = <value>`; each median
+//! is followed by its quartiles, `<figure>_q1` and `<figure>_q3`.
+#![allow(clippy::print_stdout)]
+
+mod figures;
+mod harness;
+mod matmul;
+#[path = "../examples/support/mod.rs"]
+mod support;
+
+use burn::{
+    backend::Autodiff,
+    module::Module,
+    tensor::Device,
+};
+use burn_backend::AutodiffBackend;
+use burn_curvature::{
+    Batch, ConjugateGradient, ConjugateGradientConfig, Engine, Hessian, LinearOperator, LinearSolver, Objective,
+    OnNegativeCurvature, ParamVector, TensorBridge, TraceConfig,
+};
+
+use figures::Figures;
+use harness::memory::{CountingAllocator, peak_bytes};
+use harness::{Plan, Rounds};
+use support::models::{Case, cnn, mlp, tiny, transformer};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// The unit of all figures but times and memory.
+const GRADIENT: &str = "gradient";
+const BYTES_PER_MEGABYTE: f64 = 1e6;
+/// Damping that makes the Hessians here definite enough for twenty steps.
+const DAMPING: f64 = 1.0;
+
+/// What the command line asks for.
+struct Request {
+    plan: Plan,
+    filter: String,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let request = Request {
+        plan: if quick { Plan::QUICK } else { Plan::FULL },
+        filter: arguments.into_iter().find(|argument| !argument.starts_with("--")).unwrap_or_default(),
+    };
+    #[cfg(feature = "flex")]
+    on_backend::<Autodiff<burn::backend::Flex>>("flex", &Device::flex(), &request);
+    #[cfg(feature = "ndarray")]
+    #[allow(deprecated, reason = "ndarray is deprecated in Burn 0.22, not gone")]
+    on_backend::<Autodiff<burn::backend::NdArray>>("ndarray", &Device::ndarray(), &request);
+    #[cfg(feature = "wgpu")]
+    if let Ok(device) = Device::wgpu_options().init() {
+        on_backend::<Autodiff<burn::backend::Cube>>("wgpu", &device, &request);
+    }
+}
+
+/// Measures all models asked for on one backend.
+fn on_backend<B: AutodiffBackend>(name: &'static str, device: &Device, request: &Request)
+where
+    B::InnerBackend: TensorBridge,
+{
+    let asked = |model: &str| format!("{model}.{name}").contains(&request.filter);
+    let backend = (name, device.clone());
+    if asked("matmul") {
+        matmul::measure(&backend, request.plan);
+    }
+    if asked("mlp") {
+        measure::<B, _, _>(&backend, request.plan, mlp::case);
+    }
+    if asked("cnn") {
+        measure::<B, _, _>(&backend, request.plan, cnn::case);
+    }
+    if asked("transformer") {
+        measure::<B, _, _>(&backend, request.plan, transformer::case);
+    }
+    if asked("tiny") {
+        measure::<B, _, _>(&backend, request.plan, tiny::case);
+    }
+}
+
+/// A device without autodiff and its name in figures.
+type Backend = (&'static str, Device);
+
+/// Measures all figures of one model on one backend and prints them.
+fn measure<B, M, X>((backend, device): &Backend, plan: Plan, case: fn(&Device) -> Case<M, X>)
+where
+    B: AutodiffBackend,
+    B::InnerBackend: TensorBridge,
+    M: Module + 'static,
+    X: Batch + Send + 'static,
+{
+    let case = case(&device.clone().autodiff());
+    let gradient = || finish(device, case.forward().backward());
+    let products = Products::<B>::new(&case);
+    let mut rounds = Rounds::default();
+    rounds.add(GRADIENT, gradient);
+    products.add_to(&mut rounds, device);
+    let samples = rounds.measure(plan);
+
+    let figures = Figures::new(case.name, backend);
+    let seconds = samples.seconds(GRADIENT);
+    figures.milliseconds("gradient_ms", seconds);
+    figures.rate("gradient_gflops", case.gradient_flops, seconds);
+    for figure in ["loss", "gradient_program", "hv", "hv_prepare", "hv_eager", "cg20"] {
+        figures.quartiles(figure, samples.ratio(figure, GRADIENT));
+    }
+    figures.milliseconds("hv_ms", samples.seconds("hv"));
+    figures.value("gradient_peak_mb", megabytes(gradient));
+    figures.value("peak_mb", megabytes(|| products.prepare_and_multiply()));
+}
+
+fn megabytes(run: impl FnOnce()) -> f64 {
+    peak_bytes(run) as f64 / BYTES_PER_MEGABYTE
+}
+
+/// What is measured of one objective.
+struct Products<B: AutodiffBackend> {
+    objective: Objective<B>,
+    vector: ParamVector<B>,
+    cg20: ConjugateGradient,
+}
+
+impl<B: AutodiffBackend> Products<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    fn new<M: Module + 'static, X: Batch + Send + 'static>(case: &Case<M, X>) -> Self {
+        let config = TraceConfig::new();
+        let objective = Objective::<B>::trace_with(&config, &case.model, case.batch.clone(), case.loss)
+            .expect("the models of the benchmark are traceable");
+        let vector = objective.parameters().normal_like(1).expect("a vector");
+        objective.prepare().expect("the programs run");
+        let cg20 = ConjugateGradientConfig::new()
+            .with_relative_tolerance(1e-30)
+            .with_max_iterations(Some(20))
+            .with_residual_replacement(None)
+            .with_stagnation_window(None)
+            .with_on_negative_curvature(OnNegativeCurvature::Continue);
+        Self { objective, vector, cg20: cg20.init().expect("a valid configuration") }
+    }
+
+    fn add_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
+        let eager = self.objective.with_engine(Engine::Eager);
+        let hessian = Hessian::new(&self.objective).damped(DAMPING).expect("a damping");
+        rounds.add("loss", || finish(device, self.objective.value().expect("a loss")));
+        rounds.add("gradient_program", || finish(device, self.objective.gradient().expect("a gradient")));
+        rounds.add("hv", || finish(device, self.product(&self.objective)));
+        rounds.add("hv_prepare", || {
+            let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
+            finish(device, fresh.prepare().expect("the programs run"));
+        });
+        rounds.add("hv_eager", move || finish(device, self.product(&eager)));
+        rounds.add("cg20", move || {
+            finish(device, self.cg20.solve(&hessian, &self.vector).expect("twenty steps"));
+        });
+    }
+
+    fn product(&self, objective: &Objective<B>) -> ParamVector<B> {
+        Hessian::new(objective).apply(&self.vector).expect("a product")
+    }
+
+    fn prepare_and_multiply(&self) {
+        let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
+        std::hint::black_box(self.product(&fresh));
+    }
+}
+
+/// Waits for the device, so that the time of `result` is the time of its work.
+fn finish<T>(device: &Device, result: T) {
+    device.sync().expect("the device is lost");
+    std::hint::black_box(result);
+}

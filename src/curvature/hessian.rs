@@ -1,0 +1,61 @@
+//! The Hessian of an objective.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    error::Error,
+    objective::Objective,
+    operator::{LinearOperator, SelfAdjoint},
+    params::{ParamLayout, ParamVector},
+};
+
+/// The exact Hessian of an objective as a linear operator.
+///
+/// ```text
+/// H = ∇²ℒ(θ)      v ↦ Hv = ∇⟨∇ℒ(θ), v⟩
+/// ```
+///
+/// ℒ with its own reduction: for a loss that is a mean over samples, H is the mean of the samples' Hessians.
+/// Self-adjoint; in general *not* positive definite: conjugate gradients on it can meet negative curvature and say
+/// so. [`damped`](LinearOperator::damped) adds λI.
+///
+/// # Cost
+///
+/// About one gradient per product, and once about one more; see [`Objective::hessian_vector_product`]. Products are
+/// not read back from the device: a product that is not finite is reported by the solver, or by
+/// [`Objective::hessian_vector_product`].
+///
+/// # References
+///
+/// Pearlmutter 1994, *Fast exact multiplication by the Hessian*.
+#[derive(Debug)]
+pub struct Hessian<B: AutodiffBackend> {
+    objective: Objective<B>,
+}
+
+impl<B: AutodiffBackend> Clone for Hessian<B> {
+    fn clone(&self) -> Self {
+        Self { objective: self.objective.clone() }
+    }
+}
+
+impl<B: AutodiffBackend> Hessian<B> {
+    /// The Hessian at the objective's parameters, on its batch.
+    pub fn new(objective: &Objective<B>) -> Self {
+        Self { objective: objective.clone() }
+    }
+}
+
+impl<B: AutodiffBackend> LinearOperator<B> for Hessian<B> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        self.objective.layout()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.objective.hessian_vector_product_unchecked(vector)
+    }
+}
+
+impl<B: AutodiffBackend> SelfAdjoint<B> for Hessian<B> {}

@@ -1,0 +1,153 @@
+//! Reverse mode and reverse over reverse on Burn's tape, generic over the backend below the tape: on the recording
+//! backend they write programs down, on any other they compute at once.
+
+use burn_autodiff::Autodiff;
+use burn_backend::{
+    AutodiffBackend, Backend, TensorMetadata,
+    ops::FloatTensorOps,
+    tensor::{Device, FloatTensor},
+};
+
+use crate::{
+    execute::{self, ExecuteError, Operand},
+    graph::{Graph, Op, ValueType},
+};
+
+/// A table of operations that Burn's autodiff differentiates exactly on backend `B`.
+pub(super) type Apply<B> =
+    fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, ExecuteError>;
+
+/// The operands of one loss on backend `B`: parameters first, then the batch.
+pub(super) struct Arguments<'a, B: Backend> {
+    pub loss: &'a Graph,
+    pub device: &'a Device<B>,
+    pub parameters: &'a [FloatTensor<B>],
+    pub batch: &'a [Operand<B>],
+}
+
+/// A loss with its gradient.
+pub(super) struct Gradient<B: Backend> {
+    /// Everything the loss program returns, the loss first.
+    pub outputs: Vec<Operand<B>>,
+    pub gradient: Vec<FloatTensor<B>>,
+}
+
+/// ∇ℒ by one backward pass.
+pub(super) fn gradient<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<Gradient<B>, ExecuteError> {
+    let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
+    let outputs = replay_on_tape(arguments, &leaves, apply)?;
+    let loss = tracked::<B>(first_float(&outputs)?, &leaves);
+    let gradient = gradients_of::<B>(loss, &leaves);
+    Ok(Gradient { outputs: outputs.into_iter().map(unlift).collect(), gradient })
+}
+
+/// ∇²ℒ·v, as the gradient of ⟨∇ℒ, v⟩.
+pub(super) fn hessian_vector_product<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    vector: &[FloatTensor<B>],
+    apply: Apply<Autodiff<Autodiff<B>>>,
+) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+    let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
+    let batch: Vec<_> = arguments.batch.iter().cloned().map(lift::<B>).collect();
+    let outer = Arguments::<Autodiff<B>> {
+        loss: arguments.loss,
+        device: arguments.device,
+        parameters: &leaves,
+        batch: &batch,
+    };
+    let first = gradient(&outer, apply)?.gradient;
+    let slope = directional_derivative::<B>(first, vector);
+    Ok(gradients_of::<B>(tracked::<B>(slope, &leaves), &leaves))
+}
+
+/// Σᵢ ⟨gᵢ, vᵢ⟩ of tracked gradients and constant vectors; `None` where there are no parameters.
+fn directional_derivative<B: Backend>(
+    gradient: Vec<FloatTensor<Autodiff<B>>>,
+    vector: &[FloatTensor<B>],
+) -> Option<FloatTensor<Autodiff<B>>> {
+    gradient
+        .into_iter()
+        .zip(vector)
+        .map(|(g, v)| {
+            let v = Autodiff::<B>::from_inner(v.clone());
+            Autodiff::<B>::float_sum(Autodiff::<B>::float_mul(g, v))
+        })
+        .reduce(Autodiff::<B>::float_add)
+}
+
+fn replay_on_tape<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    leaves: &[FloatTensor<Autodiff<B>>],
+    apply: Apply<Autodiff<B>>,
+) -> Result<Vec<Operand<Autodiff<B>>>, ExecuteError> {
+    let parameters = leaves.iter().cloned().map(Operand::Float);
+    let batch = arguments.batch.iter().cloned().map(lift::<B>);
+    let inputs = parameters.chain(batch).collect();
+    execute::replay(arguments.loss, arguments.device, inputs, apply)
+}
+
+/// `value` made to stand on the tape even if it depends on no leaf: plus zero times the smallest of them.
+///
+/// Burn's backward pass starts only from a tracked tensor; a gradient that is constant has the derivative zero.
+fn tracked<B: Backend>(
+    value: Option<FloatTensor<Autodiff<B>>>,
+    leaves: &[FloatTensor<Autodiff<B>>],
+) -> Option<FloatTensor<Autodiff<B>>> {
+    let value = value?;
+    let smallest = leaves.iter().min_by_key(|leaf| leaf.shape().num_elements())?.clone();
+    let zero = Autodiff::<B>::float_mul_scalar(Autodiff::<B>::float_sum(smallest), 0.0.into());
+    let zero = Autodiff::<B>::float_reshape(zero, value.shape());
+    Some(Autodiff::<B>::float_add(value, zero))
+}
+
+/// One backward pass from `value`; leaves it does not reach have the gradient zero.
+fn gradients_of<B: Backend>(
+    value: Option<FloatTensor<Autodiff<B>>>,
+    leaves: &[FloatTensor<Autodiff<B>>],
+) -> Vec<FloatTensor<B>> {
+    let gradients = value.map(Autodiff::<B>::backward);
+    leaves
+        .iter()
+        .map(|leaf| {
+            let reached = gradients.as_ref().and_then(|gradients| Autodiff::<B>::grad(leaf, gradients));
+            reached.unwrap_or_else(|| {
+                B::float_zeros(leaf.shape(), &leaf.primitive().device(), leaf.dtype().into())
+            })
+        })
+        .collect()
+}
+
+fn leaf<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B>> {
+    Autodiff::<B>::float_set_require_grad(Autodiff::<B>::from_inner(tensor), true)
+}
+
+fn lift<B: Backend>(operand: Operand<B>) -> Operand<Autodiff<B>> {
+    match operand {
+        Operand::Float(tensor) => Operand::Float(Autodiff::<B>::from_inner(tensor)),
+        Operand::Int(tensor) => Operand::Int(Autodiff::<B>::int_from_inner(tensor)),
+        Operand::Bool(tensor) => Operand::Bool(Autodiff::<B>::bool_from_inner(tensor)),
+    }
+}
+
+fn unlift<B: Backend>(operand: Operand<Autodiff<B>>) -> Operand<B> {
+    match operand {
+        Operand::Float(tensor) => Operand::Float(Autodiff::<B>::inner(tensor)),
+        Operand::Int(tensor) => Operand::Int(Autodiff::<B>::int_inner(tensor)),
+        Operand::Bool(tensor) => Operand::Bool(Autodiff::<B>::bool_inner(tensor)),
+    }
+}
+
+fn first_float<B: Backend>(outputs: &[Operand<B>]) -> Result<Option<FloatTensor<B>>, ExecuteError> {
+    match outputs.first() {
+        Some(Operand::Float(tensor)) => Ok(Some(tensor.clone())),
+        Some(other) => Err(ExecuteError::Unsupported {
+            operation: "the loss".into(),
+            found: format!("{:?}", other.kind()),
+            expected: "float".into(),
+        }),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,82 @@
+//! How a loss is traced and differentiated.
+
+use serde::{Deserialize, Serialize};
+
+/// Whether layers that behave differently during training are traced in evaluation mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// As the model is: if it would train with Dropout or batch statistics, tracing fails and says so.
+    ///
+    /// A model without an autodiff device, as `valid()` returns it, is in evaluation mode.
+    #[default]
+    AsGiven,
+    /// Dropout, noise and batch statistics off, as at inference. Curvature of a trained model usually wants this.
+    Evaluation,
+}
+
+/// How Hessian products are computed. Both give the same numbers up to rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    /// A recorded program, of which the part that does not depend on v has run once.
+    #[default]
+    Compiled,
+    /// Reverse over reverse on the backend's tape, anew for every product; less memory between products.
+    Eager,
+}
+
+/// How a loss is traced.
+///
+/// | parameter | default | purpose |
+/// |---|---|---|
+/// | `mode` | [`Mode::AsGiven`] | layers that differ between training and evaluation |
+/// | `engine` | [`Engine::Compiled`] | how Hessian products are computed |
+/// | `check` | `true` | compare the recorded gradient with Burn's `backward()` |
+/// | `tolerance` | `1e-3` | largest relative difference of that comparison, per parameter |
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceConfig {
+    pub(super) mode: Mode,
+    pub(super) engine: Engine,
+    pub(super) check: bool,
+    pub(super) tolerance: f64,
+}
+
+impl Default for TraceConfig {
+    fn default() -> Self {
+        Self { mode: Mode::AsGiven, engine: Engine::Compiled, check: true, tolerance: 1e-3 }
+    }
+}
+
+impl TraceConfig {
+    /// The defaults of the table above.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says that evaluation mode is what is meant, for models with Dropout, BatchNorm or noise.
+    #[must_use]
+    pub fn evaluation(mut self) -> Self {
+        self.mode = Mode::Evaluation;
+        self
+    }
+
+    /// Chooses how Hessian products are computed.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Traces without comparing the gradient with Burn's; saves one forward and one backward pass.
+    #[must_use]
+    pub fn unchecked(mut self) -> Self {
+        self.check = false;
+        self
+    }
+
+    /// Sets the largest relative difference from Burn's gradient that is taken for rounding.
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+}

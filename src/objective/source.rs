@@ -1,0 +1,91 @@
+//! Where recordings come from: the model, a template of the batch and the closure, asked again for each new shape.
+
+use burn::{
+    backend::DispatchTensor,
+    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Bool, Int, Tensor},
+};
+
+use super::config::Mode;
+use crate::trace::{self, Batch, BatchMapper, Recording, TraceError, Traced};
+use crate::{graph::ValueType, trace::Parameters};
+
+/// Records the loss for batch tensors of the given types.
+pub(super) trait Source: Send {
+    fn record(&self, batch: &[ValueType]) -> Result<Recording, TraceError>;
+}
+
+/// A model, a batch to take the structure from, and the closure over both.
+pub(super) struct ModelSource<M, X, L> {
+    pub model: M,
+    pub parameters: Box<Parameters>,
+    pub template: X,
+    pub loss: L,
+}
+
+impl<M, X, O, L> Source for ModelSource<M, X, L>
+where
+    M: Module,
+    X: Batch + Send,
+    O: Traced,
+    L: Fn(&M, X) -> O + Send,
+{
+    fn record(&self, batch: &[ValueType]) -> Result<Recording, TraceError> {
+        let template = (self.template.clone(), batch);
+        trace::record_loss(self.model.clone(), &self.parameters, template, &self.loss)
+    }
+}
+
+/// The model on an autodiff device, in the mode asked for.
+pub(super) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
+    let on_tape = model.devices().iter().any(burn::tensor::Device::is_autodiff);
+    match (on_tape, mode) {
+        (true, Mode::AsGiven) => model.clone(),
+        (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
+        (false, _) => model.clone().train().map(&mut EvaluationMode),
+    }
+}
+
+/// Switches off what layers do only during training.
+struct EvaluationMode;
+
+impl ModuleMapper for EvaluationMode {
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        flag.with_value(false)
+    }
+}
+
+/// How many layers of a model would behave as during training.
+pub(super) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.0 += usize::from(flag.is_enabled());
+        }
+    }
+    let mut count = Count(0);
+    model.visit(&mut count);
+    count.0
+}
+
+/// The tensors of a batch in order, without autodiff association.
+pub(super) fn tensors<X: Batch>(batch: X) -> Vec<DispatchTensor> {
+    struct Collect(Vec<DispatchTensor>);
+    impl BatchMapper for Collect {
+        fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
+            self.0.push(tensor.clone().without_autodiff().into_dispatch());
+            tensor
+        }
+        fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
+            self.0.push(tensor.clone().without_autodiff().into_dispatch());
+            tensor
+        }
+        fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
+            self.0.push(tensor.clone().without_autodiff().into_dispatch());
+            tensor
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    drop(batch.map(&mut collect));
+    collect.0
+}

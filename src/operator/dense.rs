@@ -1,0 +1,123 @@
+//! Operators of an explicit matrix, kept on the device. Knows no operator but its own.
+
+use std::{fmt, sync::Arc};
+
+use burn_backend::{AutodiffBackend, TensorData, ops::FloatTensorOps};
+
+use crate::{
+    Error,
+    params::{Inner, InnerFloat, ParamLayout, ParamVector, Precision},
+};
+
+use super::{DenseMatrix, LinearOperator, OperatorError, SelfAdjoint};
+
+/// Largest |aᵢⱼ − aⱼᵢ| / max|a| of a matrix that is taken to be symmetric.
+const SYMMETRY_TOLERANCE: f64 = 1e-12;
+
+/// A square matrix as an operator.
+///
+/// # Cost
+/// n² numbers on the device; one matrix-vector product.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamLayout, ParamVector, Precision};
+///
+/// let layout = ParamLayout::flat(2)?;
+/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 1.0], &Default::default(), Precision::F64)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &x)?;
+/// assert_eq!(a.apply(&x)?.to_vec()?, [3.0, 7.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Dense<B: AutodiffBackend> {
+    /// Shape `[n, n]`.
+    matrix: InnerFloat<B>,
+    /// Anything of the right layout, device and precision.
+    like: ParamVector<B>,
+}
+
+impl<B: AutodiffBackend> Dense<B> {
+    /// Puts a matrix on the device of a vector, in its precision. The vector's numbers do not matter.
+    ///
+    /// # Errors
+    /// [`OperatorError::MatrixSize`] if the matrix is not n×n for a vector of n numbers.
+    pub fn new(matrix: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
+        let n = like.len();
+        if (matrix.rows(), matrix.columns()) != (n, n) {
+            return Err(OperatorError::MatrixSize {
+                expected_rows: n,
+                expected_columns: n,
+                rows: matrix.rows(),
+                columns: matrix.columns(),
+            }
+            .into());
+        }
+        let values = matrix.values();
+        let data = match like.precision() {
+            Precision::F64 => TensorData::new(values.to_vec(), [n, n]),
+            Precision::F32 => {
+                let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+                TensorData::new(values, [n, n])
+            }
+        };
+        Ok(Self {
+            matrix: Inner::<B>::float_from_data(data, like.device()),
+            like: like.zeros_like(),
+        })
+    }
+}
+
+impl<B: AutodiffBackend> LinearOperator<B> for Dense<B> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        self.like.layout()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.like.expect_like(vector)?;
+        let n = vector.len();
+        let column = Inner::<B>::float_reshape(vector.flat_tensor(), [n, 1].into());
+        let product = Inner::<B>::float_matmul(self.matrix.clone(), column);
+        let product = Inner::<B>::float_reshape(product, [n].into());
+        Ok(ParamVector::from_flat_tensor(vector.layout(), product)?)
+    }
+}
+
+impl<B: AutodiffBackend> fmt::Debug for Dense<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dense")
+            .field("like", &self.like)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A symmetric matrix as an operator: checked, so that solvers for symmetric systems take it.
+#[derive(Debug, Clone)]
+pub struct SymmetricDense<B: AutodiffBackend> {
+    dense: Dense<B>,
+}
+
+impl<B: AutodiffBackend> SymmetricDense<B> {
+    /// Puts a matrix on the device of a vector, in its precision. The vector's numbers do not matter.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotSymmetric`] if |aᵢⱼ − aⱼᵢ| exceeds 1e-12 of the largest entry; [`OperatorError::MatrixSize`].
+    pub fn new(matrix: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
+        let dense = Dense::new(matrix, like)?;
+        matrix.expect_symmetric(SYMMETRY_TOLERANCE)?;
+        Ok(Self { dense })
+    }
+}
+
+impl<B: AutodiffBackend> LinearOperator<B> for SymmetricDense<B> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        self.dense.domain()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.dense.apply(vector)
+    }
+}
+
+impl<B: AutodiffBackend> SelfAdjoint<B> for SymmetricDense<B> {}

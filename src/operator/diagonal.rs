@@ -1,0 +1,46 @@
+//! The operator of an explicit diagonal. Knows one vector.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    params::{ParamLayout, ParamVector},
+};
+
+use super::{LinearOperator, SelfAdjoint};
+
+/// A diagonal matrix, diag(d).
+///
+/// # Cost
+/// One multiplication per number.
+#[derive(Debug, Clone)]
+pub struct Diagonal<B: AutodiffBackend> {
+    diagonal: ParamVector<B>,
+}
+
+impl<B: AutodiffBackend> Diagonal<B> {
+    /// The matrix with this diagonal.
+    pub fn new(diagonal: ParamVector<B>) -> Self {
+        Self { diagonal }
+    }
+
+    /// The diagonal d.
+    pub fn diagonal(&self) -> &ParamVector<B> {
+        &self.diagonal
+    }
+}
+
+impl<B: AutodiffBackend> LinearOperator<B> for Diagonal<B> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        self.diagonal.layout()
+    }
+
+    /// In the precision of the diagonal.
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        Ok(self.diagonal.clone().mul(vector)?)
+    }
+}
+
+impl<B: AutodiffBackend> SelfAdjoint<B> for Diagonal<B> {}

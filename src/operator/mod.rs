@@ -1,0 +1,184 @@
+//! Linear maps between spaces of vectors. Knows vectors and their layouts; knows no model, no loss and no solver.
+//!
+//! | operator | is | self-adjoint |
+//! |---|---|---|
+//! | [`Identity`] | I | yes |
+//! | [`Scaled`] | c·A | if A is |
+//! | [`Sum`] | A + B | if both are |
+//! | [`Damped`] | A + λI | if A is |
+//! | [`Restricted`] | R·A·Rᵀ, the block of some parameters | if A is |
+//! | [`Dense`] | an explicit matrix | no ([`SymmetricDense`]: checked) |
+//! | [`Diagonal`] | an explicit diagonal | yes |
+//! | [`FromFn`] | a closure | no |
+//! | [`AssumeSelfAdjoint`] | A, vouched for by the caller | yes |
+//! | [`Counted`] | A, with a count of its applications | if A is |
+//!
+//! [`materialise`] turns any of them into a [`DenseMatrix`] on the host.
+
+mod compose;
+mod dense;
+mod diagonal;
+mod error;
+mod matrix;
+mod wrap;
+
+pub use compose::{Damped, Identity, Restricted, Scaled, Sum};
+pub use dense::{Dense, SymmetricDense};
+pub use diagonal::Diagonal;
+pub use error::OperatorError;
+pub use matrix::{DEFAULT_SIZE_LIMIT, DenseMatrix, materialise, materialise_up_to};
+pub use wrap::{AssumeSelfAdjoint, Counted, FromFn};
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    params::{ParamLayout, ParamSubset, ParamVector},
+};
+
+/// A linear map that is known by what it does to a vector.
+///
+/// There is no transpose here: conjugate gradients and their relatives never ask for one.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Diagonal, LinearOperator, ParamLayout, ParamVector, Precision};
+///
+/// let layout = ParamLayout::flat(2)?;
+/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F64)?;
+/// let damped = Diagonal::new(x.clone()).damped(0.5)?;      // diag(3, 5) + ½ I
+/// assert_eq!(damped.apply(&x)?.to_vec()?, [10.5, 27.5]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+pub trait LinearOperator<B: AutodiffBackend> {
+    /// Layout of the vectors that go in.
+    fn domain(&self) -> &Arc<ParamLayout>;
+
+    /// Layout of the vectors that come out.
+    fn codomain(&self) -> &Arc<ParamLayout> {
+        self.domain()
+    }
+
+    /// The product with a vector.
+    ///
+    /// # Shapes
+    /// - `vector`: laid out as [`domain`](Self::domain)
+    /// - output: laid out as [`codomain`](Self::codomain)
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a vector of another layout, and whatever
+    /// the operator cannot do.
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
+
+    /// `factor · A`
+    ///
+    /// # Errors
+    /// [`OperatorError::Factor`] if the factor is not finite.
+    fn scaled(self, factor: f64) -> Result<Scaled<Self>, Error>
+    where
+        Self: Sized,
+    {
+        Scaled::new(self, factor)
+    }
+
+    /// `A + damping · I`
+    ///
+    /// # Errors
+    /// [`OperatorError::Damping`] if the damping is negative or not finite, [`OperatorError::NotSquare`].
+    fn damped(self, damping: f64) -> Result<Damped<Self>, Error>
+    where
+        Self: Sized,
+    {
+        Damped::new(self, damping)
+    }
+
+    /// `A + other`
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the two do not map between the same
+    /// spaces.
+    fn plus<T: LinearOperator<B>>(self, other: T) -> Result<Sum<Self, T>, Error>
+    where
+        Self: Sized,
+    {
+        Sum::new(self, other)
+    }
+
+    /// The block of A for some of the parameters: R·A·Rᵀ, where R keeps the selected parameters.
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
+    /// [`OperatorError::NotSquare`].
+    fn restricted(self, subset: ParamSubset) -> Result<Restricted<Self>, Error>
+    where
+        Self: Sized,
+    {
+        Restricted::new(self, subset)
+    }
+
+    /// A with a count of its applications.
+    fn counted(self) -> Counted<Self>
+    where
+        Self: Sized,
+    {
+        Counted::new(self)
+    }
+
+    /// A, taken to be self-adjoint on the caller's word.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotSquare`].
+    fn assume_self_adjoint(self) -> Result<AssumeSelfAdjoint<Self>, Error>
+    where
+        Self: Sized,
+    {
+        AssumeSelfAdjoint::new(self)
+    }
+}
+
+/// Promise that ⟨u, A v⟩ = ⟨A u, v⟩ for all u and v: the matrix is symmetric.
+///
+/// Solvers for symmetric systems ask for it, so that a Jacobian does not reach them. Wrap an operator in
+/// [`AssumeSelfAdjoint`] to promise it for a map whose type does not say so.
+pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {}
+
+macro_rules! forward_to_inner {
+    ($pointer:ty) => {
+        impl<B: AutodiffBackend, T: LinearOperator<B> + ?Sized> LinearOperator<B> for $pointer {
+            fn domain(&self) -> &Arc<ParamLayout> {
+                (**self).domain()
+            }
+
+            fn codomain(&self) -> &Arc<ParamLayout> {
+                (**self).codomain()
+            }
+
+            fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+                (**self).apply(vector)
+            }
+        }
+
+        impl<B: AutodiffBackend, T: SelfAdjoint<B> + ?Sized> SelfAdjoint<B> for $pointer {}
+    };
+}
+
+forward_to_inner!(&T);
+forward_to_inner!(Box<T>);
+forward_to_inner!(Arc<T>);
+
+/// Checks that an operator maps a space to itself.
+pub(crate) fn expect_square<B: AutodiffBackend>(
+    operator: &(impl LinearOperator<B> + ?Sized),
+) -> Result<(), Error> {
+    if operator.domain() == operator.codomain() {
+        return Ok(());
+    }
+    Err(OperatorError::NotSquare {
+        domain: operator.domain().len(),
+        codomain: operator.codomain().len(),
+    }
+    .into())
+}

@@ -1,0 +1,188 @@
+//! Arithmetic of vectors: sums, products, norms. Knows vectors and scalars, no layout's meaning.
+
+use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
+
+use super::{DeviceScalar, Inner, InnerFloat, ParamVector, VectorError};
+
+/// Arithmetic. Methods that take `self` by value work in place where the backend can. Every method that takes two
+/// vectors fails with [`VectorError::LayoutMismatch`], [`VectorError::PrecisionMismatch`] or
+/// [`VectorError::DeviceMismatch`] if they do not fit together.
+#[allow(clippy::should_implement_trait)] // The operators of `std::ops` cannot fail with an error.
+impl<B: AutodiffBackend> ParamVector<B> {
+    /// `self + other`
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn add(self, other: &Self) -> Result<Self, VectorError> {
+        self.zip(other, Inner::<B>::float_add)
+    }
+
+    /// `self − other`
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn sub(self, other: &Self) -> Result<Self, VectorError> {
+        self.zip(other, Inner::<B>::float_sub)
+    }
+
+    /// The product of each number with its counterpart.
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn mul(self, other: &Self) -> Result<Self, VectorError> {
+        self.zip(other, Inner::<B>::float_mul)
+    }
+
+    /// `−self`
+    pub fn neg(self) -> Self {
+        self.map(Inner::<B>::float_neg)
+    }
+
+    /// `factor · self`
+    pub fn scale(self, factor: f64) -> Self {
+        self.map(|block| Inner::<B>::float_mul_scalar(block, Scalar::Float(factor)))
+    }
+
+    /// `self + alpha · x`
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn axpy(self, alpha: f64, x: &Self) -> Result<Self, VectorError> {
+        self.zip(x, |block, x| {
+            let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
+            Inner::<B>::float_add(block, step)
+        })
+    }
+
+    /// `factor · self`, without reading the factor.
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn scale_device(self, factor: &DeviceScalar<B>) -> Result<Self, VectorError> {
+        factor.expect_fits(&self)?;
+        Ok(self.map(|block| factor.times(block)))
+    }
+
+    /// `self + alpha · x`, without reading alpha. As fast as [`axpy`](Self::axpy) on Flex, about 1.5 times as slow on
+    /// NdArray (both for 10⁶ numbers in f32).
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn axpy_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
+        alpha.expect_fits(&self)?;
+        self.zip(x, |block, x| Inner::<B>::float_add(block, alpha.times(x)))
+    }
+
+    /// `selfᵀ other`, left on the device.
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
+        self.expect_like(other)?;
+        let pairs = self.blocks().iter().zip(other.blocks());
+        let parts =
+            pairs.map(|(a, b)| Inner::<B>::float_sum(Inner::<B>::float_mul(a.clone(), b.clone())));
+        Ok(self.total(parts.collect()))
+    }
+
+    /// `selfᵀ other`. Reads the device.
+    ///
+    /// # Errors
+    /// As said above, and [`VectorError::Read`].
+    pub fn dot(&self, other: &Self) -> Result<f64, VectorError> {
+        self.dot_device(other)?.read()
+    }
+
+    /// `‖self‖ = √(selfᵀ self)`, also where the square leaves the range of the numbers. Reads the device.
+    ///
+    /// # Errors
+    /// [`VectorError::Read`].
+    pub fn norm(&self) -> Result<f64, VectorError> {
+        let square = self.dot(self)?;
+        if square.is_finite()
+            && square > self.precision().smallest_normal() / self.precision().epsilon()
+        {
+            return Ok(square.sqrt());
+        }
+        let largest = self.largest()?;
+        if largest == 0.0 || !largest.is_finite() {
+            return Ok(largest);
+        }
+        // Dividing twice keeps the reciprocal of a tiny number out of the way.
+        let root = largest.sqrt();
+        let scaled = self.clone().scale(1.0 / root).scale(1.0 / root);
+        Ok(largest * scaled.dot(&scaled)?.sqrt())
+    }
+
+    /// The largest absolute value, NaN if there is one. Reads the device.
+    ///
+    /// # Errors
+    /// [`VectorError::Read`].
+    pub fn largest(&self) -> Result<f64, VectorError> {
+        let parts = self
+            .blocks()
+            .iter()
+            .map(|block| self.scalar(Inner::<B>::float_max_abs(block.clone())));
+        let parts: Vec<_> = parts.collect();
+        let values = DeviceScalar::read_many(&parts.iter().collect::<Vec<_>>())?;
+        Ok(values.into_iter().fold(0.0, |largest: f64, value| {
+            if value > largest || value.is_nan() {
+                value
+            } else {
+                largest
+            }
+        }))
+    }
+
+    /// Checks that every number is finite. Reads the vector if its sum of squares is not, or might have overflowed.
+    ///
+    /// # Errors
+    /// [`VectorError::NonFinite`], which says `what` the vector is and names the first block at fault.
+    pub fn expect_finite(&self, what: &str) -> Result<(), VectorError> {
+        if self.dot(self)?.is_finite() {
+            return Ok(());
+        }
+        let values = self.to_vec()?;
+        let mut faults = values
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| !value.is_finite());
+        match faults.next() {
+            None => Ok(()),
+            Some((position, _)) => Err(VectorError::NonFinite {
+                what: what.to_string(),
+                block: self.layout().block_at(position).to_string(),
+                count: 1 + faults.count(),
+            }),
+        }
+    }
+
+    fn map(self, mut op: impl FnMut(InnerFloat<B>) -> InnerFloat<B>) -> Self {
+        self.map_blocks(|blocks| blocks.into_iter().map(&mut op).collect())
+    }
+
+    fn zip(
+        self,
+        other: &Self,
+        mut op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+    ) -> Result<Self, VectorError> {
+        self.expect_like(other)?;
+        let mut others = other.blocks().iter();
+        Ok(self.map(|block| match others.next() {
+            Some(other) => op(block, other.clone()),
+            None => block,
+        }))
+    }
+
+    fn total(&self, parts: Vec<InnerFloat<B>>) -> DeviceScalar<B> {
+        let total = parts.into_iter().reduce(Inner::<B>::float_add);
+        match total {
+            Some(total) => self.scalar(total),
+            None => DeviceScalar::on(0.0, self.device(), self.precision()),
+        }
+    }
+
+    fn scalar(&self, value: InnerFloat<B>) -> DeviceScalar<B> {
+        DeviceScalar::wrap(value, self.precision())
+    }
+}

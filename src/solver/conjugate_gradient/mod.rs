@@ -1,0 +1,112 @@
+//! Conjugate gradients: the configuration and the public face. The iteration itself is in `run`.
+
+mod basis;
+mod config;
+mod curvature;
+mod run;
+mod start;
+
+pub use config::{ConjugateGradientConfig, OnNegativeCurvature};
+
+use burn_backend::AutodiffBackend;
+
+use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+
+use super::{LinearSolver, Solution, SolveOptions, system::System};
+
+/// Conjugate gradients for A x = b, after Hestenes and Stiefel, with or without a preconditioner.
+///
+/// ```text
+/// r = b − A x,  z = M⁻¹ r,  p = z
+/// repeat   α = rᵀz / pᵀA p
+///          x ← x + α p
+///          r ← r − α A p
+///          z = M⁻¹ r
+///          β = rᵀz (new) / rᵀz (old)
+///          p ← z + β p
+/// ```
+///
+/// # Cost
+/// One product with A per iteration, one more every `residual_replacement` iterations and one or two at the end; four
+/// vectors (five with a preconditioner), and all residuals with `reorthogonalisation`. The coefficients stay on the
+/// device; one transfer of a few numbers per iteration brings them to the host, which decides whether to go on.
+///
+/// # Requirements
+/// A self-adjoint and positive definite. If it is not, the iteration meets pᵀA p < 0 sooner or later, stops with
+/// [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) *before* it takes the step, and returns p.
+///
+/// # Errors
+/// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
+/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the numbers
+/// ([`SolverError::RightHandSideRange`](crate::SolverError::RightHandSideRange)); a preconditioner that is not positive
+/// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)).
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamLayout, ParamVector, Precision, StopReason};
+///
+/// let layout = ParamLayout::flat(3)?;
+/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 4.0], &Default::default(), Precision::F64)?;
+/// let b = a.ones_like();
+/// let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-12).init()?;
+/// let solution = solver.solve(&Diagonal::new(a), &b)?;
+/// assert_eq!(solution.report.stop, StopReason::Converged);
+/// assert_eq!(solution.report.iterations, 3); // as many as there are different eigenvalues
+/// let x = solution.x.to_vec()?;
+/// assert!((x[2] - 0.25).abs() < 1e-12);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+///
+/// # References
+/// Hestenes & Stiefel, Methods of conjugate gradients for solving linear systems, 1952, section 3. Shewchuk, An
+/// introduction to the conjugate gradient method without the agonizing pain, 1994, appendix B (residual replacement,
+/// preconditioning). Golub & Van Loan, Matrix Computations, section 11.3 (Ritz values). Martens, Deep learning via
+/// Hessian-free optimization, 2010, section 4.4 (`relative_progress`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConjugateGradient {
+    config: ConjugateGradientConfig,
+}
+
+impl ConjugateGradient {
+    /// Solves A x = b from x = 0.
+    ///
+    /// # Errors
+    /// As said [above](ConjugateGradient#errors).
+    pub fn solve<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+    ) -> Result<Solution<B>, Error> {
+        self.solve_with(operator, rhs, SolveOptions::new())
+    }
+
+    /// Solves A x = b from an initial guess, with a preconditioner or under observation.
+    ///
+    /// # Errors
+    /// As said [above](ConjugateGradient#errors).
+    pub fn solve_with<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+        options: SolveOptions<'_, B>,
+    ) -> Result<Solution<B>, Error> {
+        run::solve(&self.config, &System::new(operator, rhs)?, options)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ConjugateGradientConfig {
+        &self.config
+    }
+}
+
+impl<B: AutodiffBackend> LinearSolver<B> for ConjugateGradient {
+    fn solve_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+        options: SolveOptions<'_, B>,
+    ) -> Result<Solution<B>, Error> {
+        ConjugateGradient::solve_with(self, operator, rhs, options)
+    }
+}

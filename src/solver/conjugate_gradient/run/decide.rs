@@ -1,0 +1,108 @@
+//! Decides after the read-back of an iteration whether to take its step, and whether to go on.
+
+use burn_backend::AutodiffBackend;
+
+use super::super::{OnNegativeCurvature, curvature::Curvature, start::Seen};
+use super::{End, Run};
+use crate::{
+    Error,
+    params::ParamVector,
+    solver::{Iteration, NegativeCurvature, SolverError, StopReason},
+};
+
+impl<B: AutodiffBackend> Run<'_, '_, B> {
+    /// Decides from the numbers of an iteration whether its step may be taken.
+    pub(super) fn judge(
+        &mut self,
+        seen: &Seen,
+        p: &ParamVector<B>,
+        z: Option<&ParamVector<B>>,
+    ) -> Result<Option<End<B>>, Error> {
+        if !seen.curvature.is_finite() {
+            self.system.multiply(p)?.expect_finite("the product A p")?;
+            return Ok(Some(End::Stop(StopReason::Breakdown)));
+        }
+        if let Some(z) = z
+            && !seen.next.is_finite()
+        {
+            z.expect_finite("the product with the preconditioner")?;
+        }
+        if seen.rho <= 0.0 {
+            return match self.preconditioner {
+                Some(_) => Err(SolverError::Preconditioner { found: seen.rho }.into()),
+                None => Ok(Some(End::Stop(StopReason::Breakdown))), // r = 0
+            };
+        }
+        match self.curvature.classify(seen) {
+            Curvature::Vanishing => return Ok(Some(End::Stop(StopReason::Breakdown))),
+            Curvature::Negative => {
+                if let Some(end) = self.meet_negative(seen.curvature, p)? {
+                    return Ok(Some(end));
+                }
+            }
+            Curvature::Positive => {}
+        }
+        let finite = seen.next.is_finite() && seen.square.is_finite();
+        Ok((!finite).then_some(End::Stop(StopReason::Breakdown)))
+    }
+
+    /// Stops, or keeps the first direction of negative curvature and goes on.
+    pub(super) fn meet_negative(
+        &mut self,
+        curvature: f64,
+        p: &ParamVector<B>,
+    ) -> Result<Option<End<B>>, Error> {
+        let carried = self.config.on_negative_curvature == OnNegativeCurvature::Continue;
+        if carried && self.negative.is_some() {
+            return Ok(None);
+        }
+        let length = p.norm()?;
+        let found = NegativeCurvature {
+            direction: p.clone(),
+            curvature: curvature / length / length,
+        };
+        if carried {
+            self.negative = Some(found);
+            return Ok(None);
+        }
+        Ok(Some(End::NegativeCurvature(found)))
+    }
+
+    /// Takes note of a step, and decides whether it was the last.
+    pub(super) fn advance(&mut self, seen: &Seen, x: &ParamVector<B>) -> Option<End<B>> {
+        self.iterations += 1;
+        self.verified.current = false;
+        self.residual = seen.square.sqrt();
+        self.objective -= 0.5 * seen.rho / seen.curvature * seen.rho;
+        self.ritz.push(seen.rho, seen.curvature);
+        if let Some(observer) = &mut self.observer {
+            observer(&Iteration {
+                index: self.iterations,
+                residual: self.residual,
+                relative_residual: self.residual / self.rhs_norm,
+                curvature: self.curvature.last,
+                objective: self.objective,
+                x,
+            });
+        }
+        let progress_stops = self.progress.stops(self.objective);
+        let stagnates = self.stagnation.stagnates(self.residual);
+        if self.residual <= self.threshold {
+            Some(End::Claimed)
+        } else if progress_stops {
+            Some(End::Stop(StopReason::RelativeProgress))
+        } else if stagnates {
+            Some(End::Stop(StopReason::Stagnation))
+        } else if self.iterations >= self.limit {
+            Some(End::Stop(StopReason::IterationLimit))
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn replacement_is_due(&self) -> bool {
+        self.config
+            .residual_replacement
+            .is_some_and(|period| self.iterations.is_multiple_of(period))
+    }
+}

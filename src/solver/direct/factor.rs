@@ -1,0 +1,139 @@
+//! Factorisations of a symmetric matrix on the host, in f64. Knows no operator and no device.
+
+use faer::{
+    Mat, Side,
+    linalg::solvers::{Lblt, Llt, Solve},
+};
+
+use crate::{Error, operator::OperatorError};
+
+use super::super::{Method, SolverError, Spectrum};
+use super::DirectMethod;
+
+/// A factorised matrix.
+pub(super) enum Factorisation {
+    Cholesky(Llt<f64>),
+    BunchKaufman(Lblt<f64>),
+    Eigen(EigenDecomposition),
+}
+
+/// A = U Λ Uᵀ
+pub(super) struct EigenDecomposition {
+    /// One eigenvector per column.
+    vectors: Mat<f64>,
+    /// From the smallest to the largest.
+    values: Vec<f64>,
+    /// Absolute values up to this count as zero.
+    cut: f64,
+}
+
+impl Factorisation {
+    /// Factorises a symmetric matrix. `cut` is the fraction of the largest eigenvalue below which one counts as zero.
+    pub(super) fn new(matrix: &Mat<f64>, method: DirectMethod, cut: f64) -> Result<Self, Error> {
+        match method {
+            DirectMethod::Automatic => match matrix.llt(Side::Lower) {
+                Ok(cholesky) if smallest_pivot(&cholesky) > cut => Ok(Self::Cholesky(cholesky)),
+                _ => EigenDecomposition::new(matrix, cut).map(Self::Eigen),
+            },
+            DirectMethod::Cholesky => match matrix.llt(Side::Lower) {
+                Ok(cholesky) => Ok(Self::Cholesky(cholesky)),
+                Err(_) => Err(failed(Method::Cholesky)),
+            },
+            DirectMethod::BunchKaufman => Ok(Self::BunchKaufman(matrix.lblt(Side::Lower))),
+            DirectMethod::EigenDecomposition => {
+                EigenDecomposition::new(matrix, cut).map(Self::Eigen)
+            }
+        }
+    }
+
+    /// A⁻¹ b, or the shortest least-squares solution.
+    pub(super) fn solve(&self, rhs: &[f64]) -> Result<Vec<f64>, Error> {
+        let column = Mat::from_fn(rhs.len(), 1, |row, _| rhs.get(row).copied().unwrap_or(0.0));
+        let solution = match self {
+            Self::Cholesky(cholesky) => cholesky.solve(&column),
+            Self::BunchKaufman(factors) => factors.solve(&column),
+            Self::Eigen(eigen) => eigen.solve(&column),
+        };
+        let solution: Vec<f64> = (0..rhs.len()).map(|row| solution[(row, 0)]).collect();
+        if solution.iter().all(|x| x.is_finite()) {
+            Ok(solution)
+        } else {
+            Err(failed(self.method()))
+        }
+    }
+
+    pub(super) fn method(&self) -> Method {
+        match self {
+            Self::Cholesky(_) => Method::Cholesky,
+            Self::BunchKaufman(_) => Method::BunchKaufman,
+            Self::Eigen(_) => Method::EigenDecomposition,
+        }
+    }
+
+    /// The eigenvalues, where the factorisation knows them.
+    pub(super) fn spectrum(&self) -> Option<Spectrum> {
+        match self {
+            Self::Eigen(eigen) => Spectrum::of(&eigen.values, true),
+            _ => None,
+        }
+    }
+
+    /// Number of eigenvalues that count as zero.
+    pub(super) fn singular_directions(&self) -> usize {
+        match self {
+            Self::Eigen(eigen) => eigen
+                .values
+                .iter()
+                .filter(|value| !eigen.keeps(**value))
+                .count(),
+            _ => 0,
+        }
+    }
+}
+
+impl EigenDecomposition {
+    fn new(matrix: &Mat<f64>, cut: f64) -> Result<Self, Error> {
+        let size = matrix.nrows();
+        let decomposition = matrix
+            .self_adjoint_eigen(Side::Lower)
+            .map_err(|_| OperatorError::Eigenvalues { size })?;
+        let values: Vec<f64> = decomposition.S().column_vector().iter().copied().collect();
+        let largest = values
+            .iter()
+            .fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        Ok(Self {
+            vectors: decomposition.U().to_owned(),
+            values,
+            cut: cut * largest,
+        })
+    }
+
+    fn keeps(&self, value: f64) -> bool {
+        value.abs() > self.cut
+    }
+
+    /// U Λ⁺ Uᵀ b
+    fn solve(&self, rhs: &Mat<f64>) -> Mat<f64> {
+        let mut coefficients = self.vectors.transpose() * rhs;
+        for (row, value) in self.values.iter().enumerate() {
+            let inverse = if self.keeps(*value) { 1.0 / value } else { 0.0 };
+            coefficients[(row, 0)] *= inverse;
+        }
+        &self.vectors * coefficients
+    }
+}
+
+/// Smallest over largest squared pivot: an estimate of 1/κ that is too large rather than too small.
+fn smallest_pivot(cholesky: &Llt<f64>) -> f64 {
+    let pivots = cholesky.L().diagonal().column_vector();
+    let (least, most) = pivots
+        .iter()
+        .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), pivot| {
+            (least.min(*pivot), most.max(*pivot))
+        });
+    (least / most).powi(2)
+}
+
+fn failed(method: Method) -> Error {
+    SolverError::Factorisation { method }.into()
+}

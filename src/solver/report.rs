@@ -1,0 +1,179 @@
+//! What a solve tells about itself. Knows numbers on the host only.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::params::Precision;
+
+use super::StopReason;
+
+/// Estimated relative errors above which a report warns.
+const WORRYING_ERROR: f64 = 1e-2;
+
+/// The method that solved a system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Method {
+    /// Conjugate gradients.
+    ConjugateGradient,
+    /// The Cholesky factorisation A = L Lᵀ.
+    Cholesky,
+    /// The symmetric indefinite factorisation A = L B Lᵀ with pivoting after Bunch and Kaufman.
+    BunchKaufman,
+    /// The eigen-decomposition A = U Λ Uᵀ.
+    EigenDecomposition,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Method::ConjugateGradient => "conjugate gradients",
+            Method::Cholesky => "Cholesky factorisation",
+            Method::BunchKaufman => "Bunch-Kaufman factorisation",
+            Method::EigenDecomposition => "eigen-decomposition",
+        })
+    }
+}
+
+/// What is known of the eigenvalues of A.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spectrum {
+    /// The smallest eigenvalue; a Ritz estimate is too large rather than too small.
+    pub smallest: f64,
+    /// The largest eigenvalue; a Ritz estimate is too small rather than too large.
+    pub largest: f64,
+    /// κ = max|λ| / min|λ|, or `None` if it is not finite. A Ritz estimate is a lower bound for a positive definite A,
+    /// and a rough figure for an indefinite one.
+    pub condition: Option<f64>,
+    /// Whether these are eigenvalues and not Ritz estimates.
+    pub exact: bool,
+}
+
+impl Spectrum {
+    /// From some eigenvalues or Ritz values, among them the outermost and those closest to zero.
+    pub(super) fn of(values: &[f64], exact: bool) -> Option<Self> {
+        let (first, rest) = values.split_first()?;
+        let start = (*first, *first, first.abs(), first.abs());
+        let (smallest, largest, least, most) = rest.iter().fold(start, |(s, l, least, most), v| {
+            (s.min(*v), l.max(*v), least.min(v.abs()), most.max(v.abs()))
+        });
+        let condition = most / least;
+        Some(Self {
+            smallest,
+            largest,
+            condition: condition.is_finite().then_some(condition),
+            exact,
+        })
+    }
+}
+
+/// How a solve went. Prints as a short table and one sentence of advice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SolveReport {
+    /// The method.
+    pub method: Method,
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// Format of the numbers of b and x.
+    pub precision: Precision,
+    /// Number of unknowns.
+    pub unknowns: usize,
+    /// Iterations; 0 for a factorisation.
+    pub iterations: usize,
+    /// Products with A, those for the true residual included. For several right-hand sides at once, those for
+    /// the matrix are counted in each report.
+    pub applications: usize,
+    /// ‖b‖
+    pub rhs_norm: f64,
+    /// The residual norm that was asked for: max(relative tolerance · ‖b‖, absolute tolerance).
+    pub threshold: Option<f64>,
+    /// ‖r‖ by the recurrence of the method, which drifts away from the true one by rounding.
+    pub recursive_residual: Option<f64>,
+    /// ‖b − A x‖, computed at the end.
+    pub true_residual: f64,
+    /// ‖b − A x‖ / ‖b‖, and 0 for b = 0.
+    pub relative_residual: f64,
+    /// What the method learned of the eigenvalues (of M⁻¹A with a preconditioner).
+    pub spectrum: Option<Spectrum>,
+}
+
+impl SolveReport {
+    /// About how large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is known no better than to
+    /// rounding.
+    pub fn error_estimate(&self) -> Option<f64> {
+        let condition = self.spectrum?.condition?;
+        Some(condition * self.relative_residual.max(self.precision.epsilon()))
+    }
+
+    /// Whether the residual looks good but the error need not be: [`error_estimate`](Self::error_estimate) above 0.01
+    /// in spite of success.
+    pub fn residual_misleads(&self) -> bool {
+        self.stop.is_success()
+            && self
+                .error_estimate()
+                .is_some_and(|error| error > WORRYING_ERROR)
+    }
+
+    /// One sentence: what to do next.
+    pub fn advice(&self) -> String {
+        match (self.residual_misleads(), self.error_estimate()) {
+            (true, Some(error)) => {
+                let other = match self.precision {
+                    Precision::F32 => "solve in f64",
+                    Precision::F64 => "lower the tolerance",
+                };
+                format!(
+                    "The residual is small but the error need not be, since the condition number leaves room for a \
+                     relative error of about {error:.1e}: {other}, add damping, or give a preconditioner."
+                )
+            }
+            _ => self.stop.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for SolveReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}, {}, {} unknowns",
+            self.method, self.precision, self.unknowns
+        )?;
+        writeln!(f, "  stopped            {:?}", self.stop)?;
+        writeln!(
+            f,
+            "  iterations         {} ({} products with A)",
+            self.iterations, self.applications
+        )?;
+        writeln!(f, "  norm of b          {:.4e}", self.rhs_norm)?;
+        write!(f, "  residual           {:.4e} true", self.true_residual)?;
+        if let Some(recursive) = self.recursive_residual {
+            write!(f, ", {recursive:.4e} by recurrence")?;
+        }
+        if let Some(threshold) = self.threshold {
+            write!(f, ", {threshold:.4e} asked for")?;
+        }
+        writeln!(f)?;
+        writeln!(f, "  relative residual  {:.4e}", self.relative_residual)?;
+        if let Some(spectrum) = &self.spectrum {
+            let kind = if spectrum.exact {
+                "exact"
+            } else {
+                "Ritz estimates"
+            };
+            writeln!(
+                f,
+                "  eigenvalues        {:.4e} to {:.4e} ({kind})",
+                spectrum.smallest, spectrum.largest
+            )?;
+        }
+        if let Some(condition) = self.spectrum.and_then(|spectrum| spectrum.condition) {
+            writeln!(f, "  condition number   {condition:.4e}")?;
+        }
+        if let Some(error) = self.error_estimate() {
+            writeln!(f, "  relative error     up to about {error:.1e}")?;
+        }
+        write!(f, "{}", self.advice())
+    }
+}

@@ -1,0 +1,56 @@
+//! What every solver returns, and the trait of solvers.
+
+use burn_backend::AutodiffBackend;
+
+use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+
+use super::{SolveOptions, SolveReport};
+
+/// x, and how far to trust it.
+#[derive(Debug, Clone)]
+pub struct Solution<B: AutodiffBackend> {
+    /// The approximate solution.
+    pub x: ParamVector<B>,
+    /// Why the solver stopped and how large the residual is.
+    pub report: SolveReport,
+    /// The first direction of negative curvature that was met, if any.
+    pub negative_curvature: Option<NegativeCurvature<B>>,
+}
+
+/// A direction along which A is negative: A is not positive definite.
+#[derive(Debug, Clone)]
+pub struct NegativeCurvature<B: AutodiffBackend> {
+    /// The direction p.
+    pub direction: ParamVector<B>,
+    /// pᵀAp / pᵀp, an upper bound on the smallest eigenvalue.
+    pub curvature: f64,
+}
+
+/// A method for A x = b with a self-adjoint A.
+///
+/// Solvers hold their configuration and nothing of a solve, so that one can be shared.
+pub trait LinearSolver<B: AutodiffBackend> {
+    /// Solves A x = b.
+    ///
+    /// # Errors
+    /// As [`solve_with`](Self::solve_with).
+    fn solve(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+    ) -> Result<Solution<B>, Error> {
+        self.solve_with(operator, rhs, SolveOptions::new())
+    }
+
+    /// Solves A x = b from an initial guess, with a preconditioner or under observation.
+    ///
+    /// # Errors
+    /// A broken contract: layouts, precisions or devices that differ, NaN or infinity in b or in a product. Not reaching
+    /// the tolerance is no error but a [`StopReason`](crate::StopReason).
+    fn solve_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+        options: SolveOptions<'_, B>,
+    ) -> Result<Solution<B>, Error>;
+}

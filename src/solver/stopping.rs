@@ -1,0 +1,136 @@
+//! Why and when an iteration stops. Knows numbers on the host only.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a solver stopped. Prints as a sentence that says what to try next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The true residual is below the tolerance.
+    #[error("The residual is below the tolerance: nothing needs to be done.")]
+    Converged,
+    /// A factorisation solved the system.
+    #[error("A factorisation solved the system to working precision: nothing needs to be done.")]
+    Solved,
+    /// The number of iterations is used up.
+    #[error(
+        "The iterations ran out before the residual reached the tolerance: raise `max_iterations`, add damping, or give a \
+         preconditioner."
+    )]
+    IterationLimit,
+    /// A direction with pᵀAp < 0 was met.
+    #[error(
+        "A is not positive definite, as the direction of negative curvature in the solution shows: add damping above its \
+         size, use the Gauss-Newton in place of the Hessian, or a solver for indefinite systems such as `Direct`."
+    )]
+    NegativeCurvature,
+    /// The curvature along the search direction is zero to working precision.
+    #[error(
+        "The curvature along the search direction vanished, so A is singular to working precision: add damping, or use \
+         `Direct`, which names the singular directions."
+    )]
+    Breakdown,
+    /// The residual has stopped falling.
+    #[error(
+        "The residual stopped falling above the tolerance, which is the most this precision gives: solve in f64, add \
+         damping, or ask for a larger tolerance."
+    )]
+    Stagnation,
+    /// The quadratic objective has stopped falling (Martens' rule).
+    #[error(
+        "The quadratic objective hardly falls any more, as the rule for truncated solves wants it: lower \
+         `relative_progress` for a more exact solution."
+    )]
+    RelativeProgress,
+    /// The matrix is singular; x is the shortest least-squares solution.
+    #[error(
+        "A is singular below the stated cut, so x is the shortest least-squares solution: add damping if one direction \
+         must not be left out."
+    )]
+    Singular,
+}
+
+impl StopReason {
+    /// Whether x solves the system as asked.
+    pub fn is_success(self) -> bool {
+        matches!(self, StopReason::Converged | StopReason::Solved)
+    }
+}
+
+/// Residual norms below which an iteration has converged: max(relative · ‖b‖, absolute).
+pub(super) fn threshold(relative: f64, absolute: f64, rhs_norm: f64) -> f64 {
+    (relative * rhs_norm).max(absolute)
+}
+
+/// Notices that the residual has not fallen for a number of iterations.
+pub(super) struct StagnationWatch {
+    window: Option<usize>,
+    best: f64,
+    since: usize,
+}
+
+impl StagnationWatch {
+    /// What counts as a fall: a hundredth.
+    const FALL: f64 = 0.99;
+
+    pub(super) fn new(window: Option<usize>, residual: f64) -> Self {
+        Self {
+            window,
+            best: residual,
+            since: 0,
+        }
+    }
+
+    /// Takes the next residual, and says whether the last `window` brought no fall.
+    pub(super) fn stagnates(&mut self, residual: f64) -> bool {
+        if residual < Self::FALL * self.best {
+            self.best = residual;
+            self.since = 0;
+            return false;
+        }
+        self.since += 1;
+        self.window.is_some_and(|window| self.since >= window)
+    }
+}
+
+/// Martens' rule for truncated solves: stop at iteration i > k if φᵢ < 0 and (φᵢ − φᵢ₋ₖ)/φᵢ < kε with
+/// k = max(10, i/10), where φ(x) = ½ xᵀA x − bᵀx (Martens 2010, section 4.4).
+pub(super) struct ProgressRule {
+    epsilon: Option<f64>,
+    /// φ₀, φ₁, … as far back as the rule looks.
+    history: VecDeque<f64>,
+    iteration: usize,
+}
+
+impl ProgressRule {
+    pub(super) fn new(epsilon: Option<f64>, initial: f64) -> Self {
+        Self {
+            epsilon,
+            history: VecDeque::from([initial]),
+            iteration: 0,
+        }
+    }
+
+    /// Takes the next φ, and says whether the rule stops.
+    pub(super) fn stops(&mut self, value: f64) -> bool {
+        let Some(epsilon) = self.epsilon else {
+            return false;
+        };
+        self.iteration += 1;
+        self.history.push_back(value);
+        let back = (self.iteration / 10).max(10);
+        while self.history.len() > back + 1 {
+            self.history.pop_front();
+        }
+        match self.history.front() {
+            Some(earlier) if self.history.len() == back + 1 => {
+                self.iteration > back
+                    && value < 0.0
+                    && (value - earlier) / value < back as f64 * epsilon
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! One system A x = b: its products, counted, and its residual. Knows no method.
+
+use std::cell::Cell;
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    operator::{SelfAdjoint, expect_square},
+    params::ParamVector,
+};
+
+use super::SolverError;
+
+/// A, b, and a count of the products with A.
+pub(super) struct System<'a, B: AutodiffBackend> {
+    operator: &'a dyn SelfAdjoint<B>,
+    rhs: &'a ParamVector<B>,
+    applications: Cell<usize>,
+}
+
+impl<'a, B: AutodiffBackend> System<'a, B> {
+    /// Checks that A maps the space of b to itself.
+    pub(super) fn new(
+        operator: &'a dyn SelfAdjoint<B>,
+        rhs: &'a ParamVector<B>,
+    ) -> Result<Self, Error> {
+        operator.domain().expect_same(rhs.layout())?;
+        expect_square(operator)?;
+        Ok(Self {
+            operator,
+            rhs,
+            applications: Cell::new(0),
+        })
+    }
+
+    /// The operator A.
+    pub(super) fn operator(&self) -> &'a dyn SelfAdjoint<B> {
+        self.operator
+    }
+
+    /// The right-hand side b.
+    pub(super) fn rhs(&self) -> &'a ParamVector<B> {
+        self.rhs
+    }
+
+    /// Products so far.
+    pub(super) fn applications(&self) -> usize {
+        self.applications.get()
+    }
+
+    /// Counts products that were made elsewhere.
+    pub(super) fn count(&self, products: usize) {
+        self.applications.set(self.applications.get() + products);
+    }
+
+    /// A v
+    pub(super) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.count(1);
+        let product = self.operator.apply(vector)?;
+        vector.expect_like(&product)?;
+        Ok(product)
+    }
+
+    /// b − A x
+    pub(super) fn residual(&self, x: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        Ok(self.multiply(x)?.neg().add(self.rhs)?)
+    }
+
+    /// b − A x and its norm.
+    ///
+    /// # Errors
+    /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if the product holds NaN or infinity.
+    pub(super) fn checked_residual(
+        &self,
+        x: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, f64), Error> {
+        let residual = self.residual(x)?;
+        let norm = residual.norm()?;
+        if !norm.is_finite() {
+            residual.expect_finite("the residual b − A x")?;
+        }
+        Ok((residual, norm))
+    }
+
+    /// ‖b‖ from ‖b‖², which has been read.
+    ///
+    /// # Errors
+    /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if b holds NaN or infinity;
+    /// [`SolverError::RightHandSideRange`] if the square leaves the range of the numbers.
+    pub(super) fn rhs_norm(&self, square: f64) -> Result<f64, Error> {
+        let precision = self.rhs.precision();
+        if square.is_finite() && square > precision.smallest_normal() / precision.epsilon() {
+            return Ok(square.sqrt());
+        }
+        self.rhs.expect_finite("the right-hand side b")?;
+        let largest = self.rhs.largest()?;
+        if largest == 0.0 {
+            return Ok(0.0);
+        }
+        Err(SolverError::RightHandSideRange { largest, precision }.into())
+    }
+}

@@ -1,0 +1,117 @@
+//! What a model is evaluated on: the tensors of one batch, whatever their kinds, ranks and grouping.
+
+use burn::tensor::{Bool, Int, Tensor};
+
+/// Receives every tensor of a [`Batch`] and puts another of the same kind and rank in its place.
+pub trait BatchMapper {
+    /// Replaces a float tensor.
+    fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D>;
+    /// Replaces an int tensor.
+    fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int>;
+    /// Replaces a bool tensor.
+    fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool>;
+}
+
+/// The tensors a loss is evaluated on besides the parameters.
+///
+/// Implemented for tensors of any kind and rank, for tuples, arrays, `Vec`, `Option` and `()`. For a batch type of
+/// your own, map each tensor field; fields that are not tensors stay as they are and are part of the recording:
+///
+/// ```
+/// use burn::tensor::{Int, Tensor};
+/// use burn_curvature::{Batch, BatchMapper};
+///
+/// #[derive(Clone)]
+/// struct Images {
+///     pixels: Tensor<3>,
+///     labels: Tensor<1, Int>,
+/// }
+///
+/// impl Batch for Images {
+///     fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+///         Self { pixels: self.pixels.map(mapper), labels: self.labels.map(mapper) }
+///     }
+/// }
+/// ```
+pub trait Batch: Clone {
+    /// The same batch with every tensor replaced by the mapper's, in a fixed order.
+    #[must_use]
+    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self;
+}
+
+impl<const D: usize> Batch for Tensor<D> {
+    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        mapper.map_float(self)
+    }
+}
+
+impl<const D: usize> Batch for Tensor<D, Int> {
+    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        mapper.map_int(self)
+    }
+}
+
+impl<const D: usize> Batch for Tensor<D, Bool> {
+    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        mapper.map_bool(self)
+    }
+}
+
+impl<X: Batch> Batch for Vec<X> {
+    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        self.into_iter().map(|part| part.map(mapper)).collect()
+    }
+}
+
+impl<X: Batch> Batch for Option<X> {
+    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        Option::map(self, |part| part.map(mapper))
+    }
+}
+
+impl<X: Batch, const N: usize> Batch for [X; N] {
+    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        <[X; N]>::map(self, |part| part.map(mapper))
+    }
+}
+
+macro_rules! batch_of_tuple {
+    ($($part:ident),*) => {
+        impl<$($part: Batch),*> Batch for ($($part,)*) {
+            #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
+            fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+                let ($($part,)*) = self;
+                ($($part.map(mapper),)*)
+            }
+        }
+    };
+}
+
+batch_of_tuple!();
+batch_of_tuple!(A);
+batch_of_tuple!(A, B);
+batch_of_tuple!(A, B, C);
+batch_of_tuple!(A, B, C, D);
+batch_of_tuple!(A, B, C, D, E);
+batch_of_tuple!(A, B, C, D, E, F);
+
+/// What a traced closure returns: the loss alone, or `(outputs, loss)`.
+///
+/// The outputs z are noted so that Gauss-Newton products know where the model ends and the loss begins; a Hessian
+/// does not need them.
+pub trait Traced {
+    /// The outputs, where there are any, and the loss.
+    fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>);
+}
+
+impl Traced for Tensor<1> {
+    fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>) {
+        (None, self)
+    }
+}
+
+impl<const D: usize> Traced for (Tensor<D>, Tensor<1>) {
+    fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>) {
+        (Some(self.0.into_dispatch()), self.1)
+    }
+}

@@ -1,0 +1,240 @@
+//! What tracing accepts, refuses, and says when it refuses.
+
+use burn::{
+    module::{Module, Param},
+    nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig},
+    prelude::*,
+    tensor::activation::tanh,
+};
+use burn_curvature::{Error, Objective, ObjectiveError, ParamError, TraceConfig, TraceError};
+
+#[derive(Module, Debug)]
+struct Small {
+    linear: Linear,
+}
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn small() -> Small {
+    let device = device();
+    let weight = Tensor::<2>::from_floats([[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]], &device);
+    let mut linear = LinearConfig::new(3, 2).init(&device);
+    linear.weight = Param::from_tensor(weight);
+    linear.bias = Some(Param::from_tensor(Tensor::from_floats([0.1, -0.1], &device)));
+    Small { linear }
+}
+
+fn batch(rows: usize) -> (Tensor<2>, Tensor<2>) {
+    let values = |offset: usize| (0..).map(move |i| ((i * 7 + offset) % 11) as f32 / 11.0 - 0.4);
+    let take = |n: usize, offset: usize| values(offset).take(n).collect::<Vec<_>>();
+    let device = device();
+    let x = Tensor::<1>::from_floats(take(rows * 3, 1).as_slice(), &device).reshape([rows, 3]);
+    let y = Tensor::<1>::from_floats(take(rows * 2, 5).as_slice(), &device).reshape([rows, 2]);
+    (x, y)
+}
+
+fn squared_error(model: &Small, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
+    (tanh(model.linear.forward(x)) - y).powf_scalar(2.0).mean()
+}
+
+fn trace_error<T: std::fmt::Debug>(result: Result<T, Error>) -> TraceError {
+    match result {
+        Err(Error::Trace(error)) => error,
+        other => panic!("expected a refusal to trace, got {other:?}"),
+    }
+}
+
+#[test]
+fn the_recorded_loss_and_gradient_are_burns() {
+    let model = small();
+    let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
+    let loss = squared_error(&model, batch(5));
+    let value: f32 = loss.clone().into_scalar();
+    assert!((objective.value().expect("a loss") - f64::from(value)).abs() < 1e-6);
+    let gradients = loss.backward();
+    let weight = model.linear.weight.val().grad(&gradients).expect("a gradient").into_data();
+    let recorded = objective.gradient().expect("a gradient").to_vec().expect("numbers");
+    for (recorded, burn) in recorded.iter().zip(weight.iter::<f64>()) {
+        assert!((recorded - burn).abs() < 1e-6, "{recorded} and {burn}");
+    }
+}
+
+#[test]
+fn one_recording_serves_every_batch_and_every_size_is_recorded_when_it_comes() {
+    let model = small();
+    let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
+    for rows in [5, 2, 7, 2] {
+        let there = objective.on(batch(rows)).expect("a batch of the same kinds");
+        let fresh = Objective::trace(&model, batch(rows), squared_error).expect("a traceable model");
+        assert_eq!(there.value().expect("a loss"), fresh.value().expect("a loss"));
+        let gradients = [there, fresh].map(|one| one.gradient().and_then(|g| Ok(g.to_vec()?)).expect("a gradient"));
+        assert_eq!(gradients[0], gradients[1]);
+    }
+}
+
+#[test]
+fn a_batch_of_other_kinds_or_ranks_is_refused() {
+    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    let (x, y) = batch(5);
+    let error = trace_error(objective.on((x.clone(), y.clone().flatten::<1>(0, 1))));
+    assert!(matches!(&error, TraceError::OtherBatch { .. }), "{error}");
+    assert!(error.to_string().contains("Float of rank 1"), "{error}");
+    assert!(matches!(trace_error(objective.on(x)), TraceError::OtherBatch { .. }));
+}
+
+#[test]
+fn an_empty_batch_is_refused() {
+    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    let empty = (Tensor::<2>::zeros([0, 3], &device()), Tensor::<2>::zeros([0, 2], &device()));
+    let error = trace_error(objective.on(empty.clone()));
+    assert_eq!(error, TraceError::EmptyBatch { position: 0, shape: vec![0, 3] });
+    let error = trace_error(Objective::trace(&small(), empty, squared_error));
+    assert_eq!(error, TraceError::EmptyBatch { position: 0, shape: vec![0, 3] });
+}
+
+#[test]
+fn a_loss_that_is_not_a_scalar_is_refused() {
+    let error = trace_error(Objective::trace(&small(), batch(5).0, |model, x| {
+        model.linear.forward(x).sum_dim(1).flatten::<1>(0, 1)
+    }));
+    assert_eq!(error, TraceError::LossNotScalar { shape: vec![5] });
+}
+
+#[test]
+fn a_loss_that_does_not_depend_on_the_parameters_is_refused() {
+    let error = trace_error(Objective::trace(&small(), batch(5).0, |_, x: Tensor<2>| x.sum()));
+    assert_eq!(error, TraceError::IndependentLoss);
+}
+
+#[test]
+fn reading_a_computed_value_is_refused() {
+    let error = trace_error(Objective::trace(&small(), batch(5), |model, batch| {
+        let loss = squared_error(model, batch);
+        let _seen: f32 = loss.clone().into_scalar();
+        loss
+    }));
+    assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
+    assert!(error.to_string().contains("may not read values"), "{error}");
+}
+
+#[test]
+fn reading_an_input_or_a_parameter_is_refused_too() {
+    let error = trace_error(Objective::trace(&small(), batch(5), |model, (x, y)| {
+        let scale: f32 = x.clone().max().into_scalar();
+        squared_error(model, (x, y)) * scale
+    }));
+    assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
+    let error = trace_error(Objective::trace(&small(), batch(5), |model, (x, y)| {
+        let _ = x.to_data();
+        squared_error(model, (x, y))
+    }));
+    assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
+    let error = trace_error(Objective::trace(&small(), batch(5), |model: &Small, batch| {
+        let weights = model.linear.weight.val().to_data();
+        squared_error(model, batch) * weights.iter::<f32>().sum::<f32>()
+    }));
+    assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
+}
+
+#[test]
+fn a_tensor_captured_from_another_device_is_refused() {
+    let outside = Tensor::<2>::ones([5, 2], &device());
+    let error = trace_error(Objective::trace(&small(), batch(5).0, move |model, x| {
+        (model.linear.forward(x) - outside.clone()).powf_scalar(2.0).mean()
+    }));
+    assert!(matches!(&error, TraceError::Panicked { .. }), "{error}");
+    assert!(error.to_string().contains("hand every tensor to the batch"), "{error}");
+}
+
+#[test]
+fn a_panic_in_the_closure_is_an_error_with_its_message() {
+    let error = trace_error(Objective::trace(&small(), batch(5), |_, _| -> Tensor<1> {
+        panic!("the user's own words")
+    }));
+    assert!(error.to_string().contains("the user's own words"), "{error}");
+}
+
+#[test]
+fn a_model_without_trainable_parameters_is_refused() {
+    let frozen = small().no_grad();
+    let result = Objective::trace(&frozen, batch(5), squared_error);
+    assert!(matches!(result, Err(Error::Param(ParamError::NoTrainable { .. }))), "{result:?}");
+}
+
+#[test]
+fn frozen_parameters_are_constants() {
+    let mut model = small();
+    model.linear.bias = model.linear.bias.map(|bias| bias.set_require_grad(false));
+    let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
+    assert_eq!(objective.layout().len(), 6);
+}
+
+#[test]
+fn a_detached_branch_is_noticed() {
+    let error = trace_error(Objective::trace(&small(), batch(5), |model: &Small, (x, y)| {
+        let z = tanh(model.linear.forward(x));
+        (z.clone() * z.detach() - y).powf_scalar(2.0).mean()
+    }));
+    assert!(matches!(&error, TraceError::Unfaithful { .. }), "{error}");
+    assert!(error.to_string().contains("detach"), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_nan_or_infinite_is_refused() {
+    for poison in [f32::NAN, f32::INFINITY] {
+        let (x, y) = batch(5);
+        let y = y.slice_fill([0..1, 0..1], poison);
+        let result = Objective::trace(&small(), (x, y), squared_error);
+        let error = Error::from(ObjectiveError::NotFiniteLoss { value: f64::from(poison).to_string() });
+        assert_eq!(result.expect_err("a loss that is not finite"), error);
+    }
+}
+
+#[derive(Module, Debug)]
+struct Noisy {
+    linear: Linear,
+    norm: BatchNorm,
+    dropout: Dropout,
+}
+
+fn noisy(dropout: f64) -> Noisy {
+    let device = device();
+    Noisy {
+        linear: LinearConfig::new(3, 2).init(&device),
+        norm: BatchNormConfig::new(2).init(&device),
+        dropout: DropoutConfig::new(dropout).init(),
+    }
+}
+
+fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
+    let z: Tensor<2> = model.norm.forward(model.linear.forward(x).unsqueeze_dim::<3>(2)).squeeze_dim(2);
+    (tanh(model.dropout.forward(z)) - y).powf_scalar(2.0).mean()
+}
+
+#[test]
+fn training_mode_is_not_recorded_in_silence() {
+    for dropout in [0.0, 0.5] {
+        let error = trace_error(Objective::trace(&noisy(dropout), batch(5), noisy_loss));
+        assert!(matches!(&error, TraceError::Unfaithful { .. }), "{error}");
+        assert!(error.to_string().contains("TraceConfig::new().evaluation()"), "{error}");
+    }
+}
+
+#[test]
+fn evaluation_mode_can_be_meant() {
+    let model = noisy(0.5);
+    let config = TraceConfig::new().evaluation();
+    let meant = Objective::trace_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
+    let valid = Objective::trace(&model.valid(), batch(5), noisy_loss).expect("evaluation mode");
+    let plain: f32 = noisy_loss(&model.valid(), {
+        let (x, y) = batch(5);
+        (x.inner(), y.inner())
+    })
+    .into_scalar();
+    let meant: &Objective<burn::backend::Autodiff<burn::backend::Dispatch>> = &meant;
+    assert!((meant.value().expect("a loss") - f64::from(plain)).abs() < 1e-6);
+    assert_eq!(meant.value().expect("a loss"), valid.value().expect("a loss"));
+    assert_eq!(meant.layout().len(), 3 * 2 + 2 + 2 + 2);
+}
