@@ -30,7 +30,7 @@ impl Folder {
             }
             (Op::ConvBackward(..), _) => self.weight_gradient(node),
             (op, &[value]) if is_reduction(op) => self.reduction(op, value, output),
-            (op, inputs) if is_write(op) => self.write(op, inputs, output),
+            (op, inputs) if is_write(op) => self.write(op, inputs),
             (op, inputs) if is_movement(op) => self.movement(op, inputs, output),
             _ => Rewrite::Keep,
         }
@@ -126,7 +126,7 @@ impl Folder {
     }
 
     /// Zeros added to something, and zeros written into zeros.
-    fn write(&self, op: &Op, inputs: &[ValueId], output: ValueId) -> Rewrite {
+    fn write(&self, op: &Op, inputs: &[ValueId]) -> Rewrite {
         let floats = || {
             inputs
                 .iter()

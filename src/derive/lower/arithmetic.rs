@@ -1,6 +1,6 @@
-//! Division, where Burn's rules are inexact or do too much.
+//! Division, where Burn's rules are inexact or do too much, and powers, where a backend is.
 
-use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Backend, DType, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     Site,
@@ -60,4 +60,24 @@ fn divide_by_literal<B: Backend>(
         x,
         constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device),
     )
+}
+
+/// A power by a literal that f32 does not have exactly: by a tensor of one element, since NdArray rounds the literal.
+pub(super) fn power<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+    site: &Site<'_, B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let exponent = match op {
+        Op::BinaryScalar(_, exponent) => exponent.as_f64(),
+        _ => return native(op, inputs, site),
+    };
+    let double = inputs.peek().first().map(Operand::dtype) == Some(DType::F64);
+    if !double || f64::from(exponent as f32) == exponent {
+        return native(op, inputs, site);
+    }
+    let x = inputs.float()?;
+    let shape = vec![1; x.shape().num_dims()];
+    let exponent = constant::<B>(vec![exponent], &shape, DType::F64, site.device);
+    Ok(vec![Operand::Float(B::float_powf(x, exponent))])
 }

@@ -43,6 +43,9 @@ pub(super) fn indexing<B: Backend>(
         } => border(inputs.float()?, padding, site, |position, size| {
             position.clamp(0, size as isize - 1).unsigned_abs()
         }),
+        Op::Unfold { dim, size, .. } if too_short(inputs.peek(), *dim, *size) => {
+            return native(op, inputs, site);
+        }
         Op::Unfold { dim, size, step } => windows(inputs.float()?, *dim, *size, *step, site),
         Op::Unfold4d {
             kernel,
@@ -107,6 +110,11 @@ fn border<B: Backend>(
     x
 }
 
+/// Whether not even one window fits.
+fn too_short<B: Backend>(operands: &[Operand<B>], dim: usize, size: usize) -> bool {
+    operands.first().is_some_and(|x| x.shape()[dim] < size)
+}
+
 /// Sliding windows along a dimension, in a new last dimension.
 fn windows<B: Backend>(
     x: FloatTensor<B>,
@@ -116,11 +124,7 @@ fn windows<B: Backend>(
     site: &Site<'_, B>,
 ) -> FloatTensor<B> {
     let shape = x.shape();
-    let count = if shape[dim] < size {
-        0
-    } else {
-        (shape[dim] - size) / step + 1
-    };
+    let count = (shape[dim] - size) / step + 1;
     let picked = if step == size {
         slice_dim::<B>(x, dim, 0..count * size)
     } else {

@@ -26,6 +26,11 @@ pub(super) fn product<B: Backend>(
     };
     loop {
         let size = x.shape()[dim];
+        if size == 0 {
+            let mut shape = x.shape();
+            shape[dim] = 1;
+            x = B::float_ones(shape, &x.device(), x.dtype().into());
+        }
         if size <= 1 {
             return Ok(vec![Operand::Float(x)]);
         }

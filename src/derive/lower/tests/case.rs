@@ -1,6 +1,6 @@
 //! One row of the table: an operation, its inputs and where they may lie.
 
-use burn_backend::{BoolStore, DType, Shape};
+use burn_backend::{DType, Shape};
 
 use crate::graph::{Op, ValueType};
 
@@ -69,8 +69,6 @@ pub(super) fn float(shape: &[usize]) -> ValueType {
         dtype: DType::F64,
     }
 }
-
-pub(super) const BOOL: DType = DType::Bool(BoolStore::Native);
 
 pub(super) fn real(shape: &[usize]) -> Input {
     Input::Float(shape.to_vec(), Domain::Real)

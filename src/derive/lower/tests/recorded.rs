@@ -2,7 +2,6 @@
 //! split, run on Flex, and equal to the one that is computed on the tape.
 
 use burn::backend::Flex;
-use burn_backend::ops::FloatTensorOps;
 use burn_capture::{CaptureBackend, CaptureDevice};
 
 use super::{

@@ -173,3 +173,33 @@ fn division_by_a_tiny_literal() {
     let error = relative_error(&numbers::<Flex>(quotient), &[3.0, -0.5]);
     assert!(error < 1e-9, "{error}");
 }
+
+/// In f32 the sigmoid is the backend's own.
+#[test]
+fn sigmoid_in_single_precision() {
+    use burn_backend::{AutodiffBackend, Shape, TensorData, ops::FloatTensorOps};
+    let device = Default::default();
+    for x in [-90.0f32, -3.0, 0.0, 0.7, 20.0] {
+        let data = TensorData::new(vec![x], Shape::from(vec![1]));
+        let inner = Once::float_set_require_grad(Once::float_from_data(data, &device), true);
+        let outer = Twice::float_set_require_grad(Twice::from_inner(inner.clone()), true);
+        let ty = crate::graph::ValueType {
+            shape: Shape::from(vec![1]),
+            dtype: burn_backend::DType::F32,
+        };
+        let inputs = vec![crate::execute::Operand::Float(outer.clone())];
+        let outputs =
+            apply::<Twice>(&Op::Unary(Unary::Sigmoid), inputs, &[ty], &device).expect("a sigmoid");
+        let y = outputs[0].clone().into_float().expect("a float");
+        let gradients = Twice::backward(y);
+        let slope = Twice::grad(&outer, &gradients).expect("a gradient");
+        let gradients = Once::backward(slope);
+        let found = numbers::<Flex>(Once::grad(&inner, &gradients).expect("a gradient"))[0];
+        let s = 1.0 / (1.0 + (-f64::from(x)).exp());
+        let expected = s * (1.0 - s) * (1.0 - 2.0 * s);
+        assert!(
+            (found - expected).abs() < 1e-7,
+            "at {x}: {found} against {expected}"
+        );
+    }
+}
