@@ -28,6 +28,7 @@ on_every_backend!(
     breakdown,
     iteration_limit,
     relative_progress,
+    residual_drift,
     residual_replacement,
     ritz_estimates,
     scale_invariance,

@@ -7,6 +7,7 @@
 //! from what does not. The *eager* engine does the same on the tape of a computing backend, anew for every product.
 
 mod error;
+mod fold;
 mod lower;
 mod reverse;
 
@@ -33,7 +34,9 @@ use reverse::Arguments;
 pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> {
     let program = record("gradient", |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
-        let result = reverse::gradient(&inputs.arguments(loss, &scope.device()))?;
+        let device = scope.device();
+        let arguments = inputs.arguments(loss, &device);
+        let result = reverse::gradient(&arguments, lower::apply_recorded)?;
         Ok(result.outputs.into_iter().chain(result.gradient.into_iter().map(Operand::Float)).collect())
     })?;
     Ok(tidy(program))
@@ -46,12 +49,15 @@ pub(crate) fn hessian_vector_product(loss: &Graph, parameters: usize) -> Result<
         let inputs = Inputs::declare(scope, loss, parameters);
         let types: Vec<_> = loss.inputs[..parameters].iter().map(|&id| loss.value(id).clone()).collect();
         let vector: Vec<_> = types.iter().filter_map(|ty| float(scope.input(ty))).collect();
-        let product = reverse::hessian_vector_product(&inputs.arguments(loss, &scope.device()), &vector)?;
+        let device = scope.device();
+        let arguments = inputs.arguments(loss, &device);
+        let product = reverse::hessian_vector_product(&arguments, &vector, lower::apply_recorded_twice)?;
         Ok(product.into_iter().map(Operand::Float).collect())
     })?;
     let program = tidy(program);
     let varying: Vec<usize> = (loss.inputs.len()..program.inputs.len()).collect();
-    Ok(program.split(&varying))
+    let program = fold::fixed_factors_first(program, &varying).without_common_subexpressions();
+    Ok(program.without_dead_code().split(&varying))
 }
 
 /// ∇²ℒ·v computed at once on backend `B`, reverse over reverse on its tape.
@@ -63,7 +69,7 @@ pub(crate) fn eager_hessian_vector_product<B: Backend>(
     vector: &[FloatTensor<B>],
 ) -> Result<Vec<FloatTensor<B>>, Error> {
     let arguments = Arguments { loss, device, parameters, batch };
-    let run = || reverse::hessian_vector_product(&arguments, vector);
+    let run = || reverse::hessian_vector_product(&arguments, vector, lower::apply);
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(product) => Ok(product?),
         Err(panic) => Err(DeriveError::Eager { message: panic_message(panic.as_ref()) }.into()),
@@ -113,5 +119,7 @@ fn float<B: Backend>(operand: Operand<B>) -> Option<FloatTensor<B>> {
 }
 
 fn tidy(program: Graph) -> Graph {
-    program.without_dead_code().simplified().without_common_subexpressions().without_dead_code()
+    let program = fold::fold(program.without_dead_code()).simplified();
+    let program = program.without_common_subexpressions().with_transposes_inside_products();
+    program.without_common_subexpressions().without_dead_code()
 }

@@ -8,11 +8,14 @@ use burn_backend::{
     tensor::{Device, FloatTensor},
 };
 
-use super::lower::{self, Detach, Site};
 use crate::{
     execute::{self, ExecuteError, Operand},
-    graph::Graph,
+    graph::{Graph, Op, ValueType},
 };
+
+/// A table of operations that Burn's autodiff differentiates exactly on backend `B`.
+pub(super) type Apply<B> =
+    fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, ExecuteError>;
 
 /// The operands of one loss on backend `B`: parameters first, then the batch.
 pub(super) struct Arguments<'a, B: Backend> {
@@ -30,16 +33,12 @@ pub(super) struct Gradient<B: Backend> {
 }
 
 /// ∇ℒ by one backward pass.
-pub(super) fn gradient<B: Backend>(arguments: &Arguments<'_, B>) -> Result<Gradient<B>, ExecuteError> {
-    gradient_on_tape(arguments, lower::detach_once::<Autodiff<B>>)
-}
-
-fn gradient_on_tape<B: Backend>(
+pub(super) fn gradient<B: Backend>(
     arguments: &Arguments<'_, B>,
-    detach: Detach<Autodiff<B>>,
+    apply: Apply<Autodiff<B>>,
 ) -> Result<Gradient<B>, ExecuteError> {
     let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
-    let outputs = replay_on_tape(arguments, &leaves, detach)?;
+    let outputs = replay_on_tape(arguments, &leaves, apply)?;
     let loss = tracked::<B>(first_float(&outputs)?, &leaves);
     let gradient = gradients_of::<B>(loss, &leaves);
     Ok(Gradient { outputs: outputs.into_iter().map(unlift).collect(), gradient })
@@ -49,6 +48,7 @@ fn gradient_on_tape<B: Backend>(
 pub(super) fn hessian_vector_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     vector: &[FloatTensor<B>],
+    apply: Apply<Autodiff<Autodiff<B>>>,
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
     let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
     let batch: Vec<_> = arguments.batch.iter().cloned().map(lift::<B>).collect();
@@ -58,7 +58,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
         parameters: &leaves,
         batch: &batch,
     };
-    let first = gradient_on_tape(&outer, lower::detach_twice::<Autodiff<B>>)?.gradient;
+    let first = gradient(&outer, apply)?.gradient;
     let slope = directional_derivative::<B>(first, vector);
     Ok(gradients_of::<B>(tracked::<B>(slope, &leaves), &leaves))
 }
@@ -81,14 +81,12 @@ fn directional_derivative<B: Backend>(
 fn replay_on_tape<B: Backend>(
     arguments: &Arguments<'_, B>,
     leaves: &[FloatTensor<Autodiff<B>>],
-    detach: Detach<Autodiff<B>>,
+    apply: Apply<Autodiff<B>>,
 ) -> Result<Vec<Operand<Autodiff<B>>>, ExecuteError> {
     let parameters = leaves.iter().cloned().map(Operand::Float);
     let batch = arguments.batch.iter().cloned().map(lift::<B>);
     let inputs = parameters.chain(batch).collect();
-    execute::replay(arguments.loss, arguments.device, inputs, |op, inputs, outputs, device| {
-        lower::apply_at(op, inputs, &Site { outputs, device, detach })
-    })
+    execute::replay(arguments.loss, arguments.device, inputs, apply)
 }
 
 /// `value` made to stand on the tape even if it depends on no leaf: plus zero times the smallest of them.

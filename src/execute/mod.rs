@@ -22,6 +22,7 @@ mod precision;
 mod program;
 mod reduction;
 #[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 pub(crate) mod tests;
 
 #[allow(unused_imports)] // Written for rooms above this one.

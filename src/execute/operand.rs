@@ -1,9 +1,9 @@
 //! A tensor of any kind on a typed backend.
 
 use burn_backend::{
-    Backend, DType, FloatDType, IntDType, Shape, TensorData, TensorMetadata,
+    Backend, DType, FloatDType, IntDType, Shape, TensorData, TensorMetadata, get_device_settings,
     tensor::{BoolTensor, Device, FloatTensor, IntTensor},
-    get_device_settings, try_read_sync,
+    try_read_sync,
 };
 
 use super::{ExecuteError, call::kind_name};
@@ -103,8 +103,12 @@ impl<B: Backend> Operand<B> {
     pub(crate) fn stored_on(self, device: &Device<B>, float: FloatDType) -> Self {
         let int: IntDType = get_device_settings::<B>(device).int_dtype;
         match self {
-            Operand::Float(tensor) if tensor.dtype() != float.into() => Operand::Float(B::float_cast(tensor, float)),
-            Operand::Int(tensor) if tensor.dtype() != int.into() => Operand::Int(B::int_cast(tensor, int)),
+            Operand::Float(tensor) if tensor.dtype() != float.into() => {
+                Operand::Float(B::float_cast(tensor, float))
+            }
+            Operand::Int(tensor) if tensor.dtype() != int.into() => {
+                Operand::Int(B::int_cast(tensor, int))
+            }
             other => other,
         }
     }

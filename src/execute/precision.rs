@@ -1,6 +1,8 @@
 //! Element types: which ones a device has, and programs rewritten from one to another. Knows no operations.
 
-use burn_backend::{Backend, BoolStore, DType, FloatDType, TensorData, get_device_settings, tensor::Device};
+use burn_backend::{
+    Backend, BoolStore, DType, FloatDType, TensorData, get_device_settings, tensor::Device,
+};
 
 use super::ExecuteError;
 use crate::graph::{Graph, Kind, ValueType};

@@ -56,6 +56,7 @@ impl<B: Backend> Program<B> {
     }
 
     /// Where it runs.
+    #[cfg(test)]
     pub fn device(&self) -> &Device<B> {
         &self.device
     }

@@ -10,6 +10,7 @@ mod error;
 mod op;
 mod passes;
 mod simplify;
+mod transpose;
 #[cfg(test)]
 mod tests;
 

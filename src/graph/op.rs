@@ -415,7 +415,7 @@ pub enum Op {
         /// Whether there is a bias.
         bias: bool,
     },
-    /// `x, weight, grad` → weight; `x, bias, grad` → bias.
+    /// `weight, grad` → input; `x, weight, grad` → weight; `x, bias, grad` → bias.
     ConvTransposeBackward(ConvolutionTranspose, WithRespectTo),
     /// `x`: patches of a 4-D image, `[batch, channels·kernel, positions]`.
     Unfold4d {

@@ -196,6 +196,25 @@ fn a_product_with_zero_is_kept_since_infinity_times_zero_is_not_zero() {
 }
 
 #[test]
+fn a_transposed_product_is_a_product_of_transposes() {
+    let mut graph = GraphBuilder::default();
+    let a = graph.input(float(&[2, 3]));
+    let b = graph.input(float(&[5, 3]));
+    let bt = graph.node(Op::SwapDims(0, 1), vec![b], vec![float(&[3, 5])])[0];
+    let product = graph.node(Op::Matmul, vec![a, bt], vec![float(&[2, 5])])[0];
+    let result = graph.node(Op::SwapDims(1, 0), vec![product], vec![float(&[5, 2])])[0];
+    let graph = graph.finish(vec![result]);
+    let inside = graph.clone().with_transposes_inside_products();
+    assert_eq!(names(&inside), ["SwapDims", "Matmul"]);
+    assert_eq!(inside.nodes[0].inputs, [a]);
+    assert_eq!(inside.nodes[1].inputs, [b, inside.nodes[0].outputs[0]]);
+    inside.validate().expect("a well-formed graph");
+    let mut shared = graph;
+    shared.outputs.push(product);
+    assert_eq!(shared.clone().with_transposes_inside_products().nodes, shared.nodes);
+}
+
+#[test]
 fn a_graph_that_reads_ahead_is_refused() {
     let mut graph = example();
     graph.nodes.swap(0, 3);

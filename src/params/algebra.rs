@@ -63,7 +63,8 @@ impl<B: AutodiffBackend> ParamVector<B> {
         Ok(self.map(|block| factor.times(block)))
     }
 
-    /// `self + alpha · x`, without reading alpha.
+    /// `self + alpha · x`, without reading alpha. As fast as [`axpy`](Self::axpy) on Flex, about 1.5 times as slow on
+    /// NdArray (both for 10⁶ numbers in f32).
     ///
     /// # Errors
     /// As said above.

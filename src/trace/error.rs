@@ -23,7 +23,9 @@ pub enum TraceError {
         message: String,
     },
     /// The loss is not one number.
-    #[error("the loss has shape {shape:?}, but a scalar of shape [1] is needed; reduce it with `mean()` or `sum()`")]
+    #[error(
+        "the loss has shape {shape:?}, but a scalar of shape [1] is needed; reduce it with `mean()` or `sum()`"
+    )]
     LossNotScalar {
         /// Shape of what the closure returned.
         shape: Vec<usize>,
@@ -46,7 +48,9 @@ pub enum TraceError {
     )]
     IndependentLoss,
     /// A tensor of the batch has no elements.
-    #[error("tensor {position} of the batch has shape {shape:?} and so no elements; skip empty batches")]
+    #[error(
+        "tensor {position} of the batch has shape {shape:?} and so no elements; skip empty batches"
+    )]
     EmptyBatch {
         /// Which tensor, counted from 0.
         position: usize,
@@ -54,7 +58,9 @@ pub enum TraceError {
         shape: Vec<usize>,
     },
     /// A batch with other tensors than the one recorded.
-    #[error("the batch holds {found}, but the loss was recorded for {expected}; only sizes may differ, not kinds or ranks")]
+    #[error(
+        "the batch holds {found}, but the loss was recorded for {expected}; only sizes may differ, not kinds or ranks"
+    )]
     OtherBatch {
         /// Kinds and ranks recorded.
         expected: String,
@@ -62,7 +68,9 @@ pub enum TraceError {
         found: String,
     },
     /// Parameters of an element type that is not recorded.
-    #[error("parameter {name} holds {dtype}; only f32 and f64 parameters are differentiated, cast the model first")]
+    #[error(
+        "parameter {name} holds {dtype}; only f32 and f64 parameters are differentiated, cast the model first"
+    )]
     ParameterType {
         /// Name of the parameter.
         name: String,

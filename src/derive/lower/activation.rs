@@ -1,4 +1,4 @@
-//! Activations by their jets, and piecewise linear ones by their slopes.
+//! Smooth activations by their jets.
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
@@ -8,12 +8,11 @@ use super::{
     Site,
     inputs::Inputs,
     jet::{Jet, from_jet},
-    native,
     primitive::{add_scalar, bool_dtype, mul_scalar, scalar},
 };
 use crate::{
     execute::{ExecuteError, Operand},
-    graph::{Binary, Op, Unary},
+    graph::Unary,
 };
 
 /// `1/√(2π)`.
@@ -26,10 +25,12 @@ pub(super) fn smooth<B: Backend>(
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let x = inputs.float()?;
+    if unary == Unary::Tanh {
+        return Ok(vec![Operand::Float(hyperbolic_tangent(x, site))]);
+    }
     let jet = match unary {
         Unary::Erf => erf,
         Unary::Gelu => gelu,
-        Unary::Tanh => tanh,
         Unary::LogSigmoid => log_sigmoid,
         Unary::Sigmoid if x.dtype() == DType::F64 => sigmoid,
         Unary::Sigmoid => native_sigmoid,
@@ -91,8 +92,20 @@ pub(super) fn gelu_backward<B: Backend>(
     Ok(vec![Operand::Float(B::float_mul(slope, grad))])
 }
 
+/// Burn's rule for tanh is exact; its jet is shorter where zeros are folded.
+pub(super) fn hyperbolic_tangent<B: Backend>(
+    x: FloatTensor<B>,
+    site: &Site<'_, B>,
+) -> FloatTensor<B> {
+    if site.folds {
+        from_jet::<B>(x, site.detach, tanh)
+    } else {
+        B::float_tanh(x)
+    }
+}
+
 /// `f′ = 1 − f²`, `f″ = −2·f·f′`.
-pub(super) fn tanh<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
+fn tanh<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let value = B::float_tanh(x);
     let square = B::float_mul(value.clone(), value.clone());
     let first = add_scalar::<B>(B::float_neg(square), 1.0);
@@ -185,28 +198,4 @@ fn log_sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
         first: B::float_mask_where(near.clone(), positive, far.clone()),
         second: B::float_neg(B::float_mul(far, near)),
     }
-}
-
-/// Leaky ReLU as a product with its slope; hard sigmoid in the operand's own precision.
-pub(super) fn piecewise<B: Backend>(
-    op: &Op,
-    mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
-    let y = match op {
-        Op::BinaryScalar(Binary::LeakyRelu, slope) => {
-            let x = inputs.float()?;
-            let negative =
-                B::float_lower_elem(x.clone(), scalar(0.0), bool_dtype::<B>(site.device));
-            let ones = B::float_ones(x.shape(), site.device, x.dtype().into());
-            B::float_mul(x, B::float_mask_fill(ones, negative, (*slope).into()))
-        }
-        Op::HardSigmoid { alpha, beta } => {
-            let line = B::float_mul_scalar(inputs.float()?, (*alpha).into());
-            let line = B::float_add_scalar(line, (*beta).into());
-            B::float_clamp(line, scalar(0.0), scalar(1.0))
-        }
-        _ => return native(op, inputs, site),
-    };
-    Ok(vec![Operand::Float(y)])
 }

@@ -1,6 +1,6 @@
-//! Division and masks, where Burn's rules are inexact or do not broadcast.
+//! Division, where Burn's rules are inexact or do too much.
 
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     Site,
@@ -60,35 +60,4 @@ fn divide_by_literal<B: Backend>(
         x,
         constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device),
     )
-}
-
-/// Masks whose operands are broadcast: expanded first, since Burn's rules for them do not sum back.
-pub(super) fn mask<B: Backend>(
-    op: &Op,
-    mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
-    let Some(shape) = site.outputs.first().map(|output| output.shape.clone()) else {
-        return native(op, inputs, site);
-    };
-    let x = expand::<B>(inputs.float()?, &shape);
-    let mask = inputs.bool()?;
-    let mask = if mask.shape() == shape {
-        mask
-    } else {
-        B::bool_expand(mask, shape.clone())
-    };
-    let y = match op {
-        Op::MaskFill(value) => B::float_mask_fill(x, mask, (*value).into()),
-        _ => B::float_mask_where(x, mask, expand::<B>(inputs.float()?, &shape)),
-    };
-    Ok(vec![Operand::Float(y)])
-}
-
-fn expand<B: Backend>(x: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
-    if x.shape() == *shape {
-        x
-    } else {
-        B::float_expand(x, shape.clone())
-    }
 }

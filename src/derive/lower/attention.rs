@@ -1,14 +1,15 @@
 //! Scaled dot-product attention as matrix products and a softmax that knows fully masked rows.
 
 use burn_backend::{
-    Backend, Shape, TensorMetadata,
+    Backend, BoolDType, Shape, TensorMetadata,
     tensor::{BoolTensor, FloatTensor},
 };
 
 use super::{
     Site,
+    activation::hyperbolic_tangent,
     inputs::Inputs,
-    jet::from_jet,
+    piecewise::fill,
     primitive::{bool_dtype, int_dtype, mul_scalar, scalar},
     softmax::normalised,
 };
@@ -40,19 +41,11 @@ pub(super) fn attention<B: Backend>(
     let query = mul_scalar::<B>(query, scale.unwrap_or_else(|| width.sqrt().recip()));
     let mut scores = B::float_matmul(query, B::float_transpose(key));
     if let Some(cap) = softcap {
-        let tanh = from_jet::<B>(
-            mul_scalar::<B>(scores, cap.recip()),
-            site.detach,
-            super::activation::tanh,
-        );
+        let tanh = hyperbolic_tangent(mul_scalar::<B>(scores, cap.recip()), site);
         scores = mul_scalar::<B>(tanh, *cap);
     }
-    if let Some(mask) = mask {
-        scores = hide::<B>(scores, mask);
-    }
-    if *is_causal {
-        let mask = later_positions(&scores.shape(), site);
-        scores = hide::<B>(scores, mask);
+    if let Some(hidden) = hidden(&scores.shape(), mask, *is_causal, site) {
+        scores = fill(scores, hidden, scalar(f64::NEG_INFINITY), site);
     }
     if let Some(bias) = bias {
         scores = B::float_add(scores, bias);
@@ -63,18 +56,39 @@ pub(super) fn attention<B: Backend>(
     ))])
 }
 
-fn hide<B: Backend>(scores: FloatTensor<B>, mask: BoolTensor<B>) -> FloatTensor<B> {
-    let shape = scores.shape();
-    let mask = if mask.shape() == shape {
-        mask
-    } else {
-        B::bool_expand(mask, shape)
+/// True where a score is hidden, by the mask or by order.
+fn hidden<B: Backend>(
+    scores: &Shape,
+    mask: Option<BoolTensor<B>>,
+    is_causal: bool,
+    site: &Site<'_, B>,
+) -> Option<BoolTensor<B>> {
+    let mask = mask.map(|mask| {
+        if mask.shape() == *scores {
+            mask
+        } else {
+            B::bool_expand(mask, scores.clone())
+        }
+    });
+    let dtype = match &mask {
+        Some(mask) => mask.dtype().into(),
+        None => bool_dtype::<B>(site.device),
     };
-    B::float_mask_fill(scores, mask, scalar(f64::NEG_INFINITY))
+    match (
+        mask,
+        is_causal.then(|| later_positions(scores, dtype, site)),
+    ) {
+        (Some(mask), Some(later)) => Some(B::bool_or(mask, later)),
+        (mask, later) => mask.or(later),
+    }
 }
 
 /// True where the key comes after the query; the last query sees every key.
-fn later_positions<B: Backend>(scores: &Shape, site: &Site<'_, B>) -> BoolTensor<B> {
+fn later_positions<B: Backend>(
+    scores: &Shape,
+    truth: BoolDType,
+    site: &Site<'_, B>,
+) -> BoolTensor<B> {
     let rank = scores.num_dims();
     let (queries, keys) = (scores[rank - 2], scores[rank - 1]);
     let dtype = int_dtype::<B>(site.device);
@@ -90,7 +104,7 @@ fn later_positions<B: Backend>(scores: &Shape, site: &Site<'_, B>) -> BoolTensor
     shape[rank - 2] = 1;
     shape[rank - 1] = keys;
     let columns = B::int_expand(B::int_reshape(columns, Shape::from(shape)), scores.clone());
-    B::int_lower(rows, columns, bool_dtype::<B>(site.device))
+    B::int_lower(rows, columns, truth)
 }
 
 /// Softmax over the last dimension. The shift of a fully masked row is the least finite number and its sum is taken

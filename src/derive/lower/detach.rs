@@ -7,15 +7,15 @@ use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
 ///
 /// A lowering's derivatives are exact whether one tape is left or all of them; leaving all keeps what is constant to
 /// both derivatives off the inner tape, and the recorded program shorter.
-pub(crate) type Detach<B> = fn(FloatTensor<B>) -> FloatTensor<B>;
+pub(super) type Detach<B> = fn(FloatTensor<B>) -> FloatTensor<B>;
 
 /// Off the outermost tape, whatever the backend. The identity where there is none.
-pub(crate) fn detach_once<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn detach_once<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     B::float_set_require_grad(tensor, false)
 }
 
 /// Off both tapes of `Autodiff<A>`, where `A` is an autodiff backend itself.
-pub(crate) fn detach_twice<A: AutodiffBackend>(
+pub(super) fn detach_twice<A: AutodiffBackend>(
     tensor: FloatTensor<Autodiff<A>>,
 ) -> FloatTensor<Autodiff<A>> {
     let inner = Autodiff::<A>::inner(tensor);

@@ -5,7 +5,8 @@
 //! differentiation (linear, embedding, pools, interpolation, batch norm), some are silently off (max pool in one
 //! dimension gives zero, GELU a tanh approximation, division by a literal an f32 reciprocal, products at zeros).
 //! [`apply`] computes those operations from primitives whose rules are exact and hands the rest to
-//! [`execute`](crate::execute). What cannot be made exact is refused.
+//! [`execute`](crate::execute). What cannot be made exact is refused. [`apply_recorded`] and [`apply_recorded_twice`]
+//! do the same for programs that are recorded and then [folded](super::fold), in forms that are shortest there.
 //!
 //! Lower a program *in the precision it will run in*: the lowering of a sigmoid differs between f32 and f64.
 
@@ -20,6 +21,7 @@ mod inputs;
 mod jet;
 mod linear;
 mod normalisation;
+mod piecewise;
 mod pool;
 mod primitive;
 mod refusal;
@@ -30,14 +32,15 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
-use burn_backend::Backend;
+use burn_autodiff::Autodiff;
+use burn_backend::{AutodiffBackend, Backend};
 
 use crate::{
     execute::{ExecuteError, Operand},
     graph::{Binary, Cumulative, Kind, Op, Reduction, Unary, ValueType},
 };
 
-pub(crate) use detach::{Detach, detach_once, detach_twice};
+use detach::{Detach, detach_once, detach_twice};
 use inputs::Inputs;
 
 /// Where an operation is lowered: what it writes, on which device, and how a tensor leaves the tape there.
@@ -48,11 +51,14 @@ pub(crate) struct Site<'a, B: Backend> {
     pub device: &'a B::Device,
     /// Takes a tensor off the tape; see [`Detach`].
     pub detach: Detach<B>,
+    /// Whether the program is recorded and its zeros are [folded](crate::derive::fold): forms that are short then, and
+    /// undefined at infinities otherwise, may be used.
+    pub folds: bool,
 }
 
-/// Runs one operation in a form that Burn's autodiff differentiates twice, exactly.
+/// Runs one operation in a form that Burn's autodiff differentiates twice, exactly, on the tape of any backend.
 ///
-/// Where only the outermost tape is known; [`apply_at`] with a deeper [`Detach`] records less on the inner tape.
+/// For the eager engine: nothing is recorded, so nothing is folded.
 pub(crate) fn apply<B: Backend>(
     op: &Op,
     inputs: Vec<Operand<B>>,
@@ -60,6 +66,7 @@ pub(crate) fn apply<B: Backend>(
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let detach = detach_once::<B>;
+    let folds = false;
     apply_at(
         op,
         inputs,
@@ -67,12 +74,54 @@ pub(crate) fn apply<B: Backend>(
             outputs,
             device,
             detach,
+            folds,
         },
     )
 }
 
-/// [`apply`] with a say in how tensors leave the tape.
-pub(crate) fn apply_at<B: Backend>(
+/// [`apply`] for a program that is recorded on one tape and then folded.
+pub(crate) fn apply_recorded<B: Backend>(
+    op: &Op,
+    inputs: Vec<Operand<B>>,
+    outputs: &[ValueType],
+    device: &B::Device,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let detach = detach_once::<B>;
+    let folds = true;
+    apply_at(
+        op,
+        inputs,
+        &Site {
+            outputs,
+            device,
+            detach,
+            folds,
+        },
+    )
+}
+
+/// [`apply`] for a program that is recorded on two tapes, one in the other, and then folded.
+pub(crate) fn apply_recorded_twice<A: AutodiffBackend>(
+    op: &Op,
+    inputs: Vec<Operand<Autodiff<A>>>,
+    outputs: &[ValueType],
+    device: &A::Device,
+) -> Result<Vec<Operand<Autodiff<A>>>, ExecuteError> {
+    let detach = detach_twice::<A>;
+    let folds = true;
+    apply_at(
+        op,
+        inputs,
+        &Site {
+            outputs,
+            device,
+            detach,
+            folds,
+        },
+    )
+}
+
+fn apply_at<B: Backend>(
     op: &Op,
     inputs: Vec<Operand<B>>,
     site: &Site<'_, B>,
@@ -100,14 +149,17 @@ fn lower<B: Backend>(
         Op::Unary(
             unary @ (Unary::Erf | Unary::Gelu | Unary::Tanh | Unary::Sigmoid | Unary::LogSigmoid),
         ) => activation::smooth(*unary, inputs, site),
-        Op::Binary(Binary::LeakyRelu)
+        Op::Unary(Unary::Relu)
+        | Op::Binary(Binary::ReluBackward)
         | Op::BinaryScalar(Binary::LeakyRelu, _)
-        | Op::HardSigmoid { .. } => activation::piecewise(op, inputs, site),
+        | Op::HardSigmoid { .. }
+        | Op::Clamp { .. }
+        | Op::MaskFill(_)
+        | Op::MaskWhere => piecewise::piecewise(op, inputs, site),
         Op::Binary(Binary::GeluBackward) => activation::gelu_backward(inputs, site),
         Op::Binary(Binary::Div) | Op::BinaryScalar(Binary::Div, _) => {
             arithmetic::divide(op, inputs, site)
         }
-        Op::MaskFill(_) | Op::MaskWhere => arithmetic::mask(op, inputs, site),
         Op::Reduce(Reduction::Prod) | Op::ReduceDim(Reduction::Prod, _) => {
             scan::product(op, inputs)
         }

@@ -5,6 +5,9 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 use super::{Case, Values, bools, build, case, floats, indices, ints, wave, whole};
 use crate::graph::{Binary, Comparison, Kind, Literal, Op, Softmax, Unary};
 
+type Function = fn(f64) -> f64;
+type BinaryFunction = fn(f64, f64) -> f64;
+
 pub(super) fn cases() -> Vec<Case> {
     [
         creation(),
@@ -61,7 +64,7 @@ fn unary() -> Vec<Case> {
     let positive = x.map(|x| 1.1 + x);
     let large = x.map(|x| 1.5 + x.abs() * 3.0);
     let wide = x.map(|x| 3.7 * x);
-    let list: Vec<(Unary, &Values, fn(f64) -> f64)> = vec![
+    let list: Vec<(Unary, &Values, Function)> = vec![
         (Unary::Abs, &x, f64::abs),
         (Unary::Neg, &x, |x| -x),
         (Unary::Sign, &x, f64::signum),
@@ -139,7 +142,7 @@ fn binary() -> Vec<Case> {
     let positive = x.map(|x| 1.2 + x);
     let slopes = wave(&[1, 4], 4.0).map(|x| 0.3 + 0.1 * x);
     let sigmoids = x.map(sigmoid);
-    let list: Vec<(Binary, &Values, &Values, fn(f64, f64) -> f64)> = vec![
+    let list: Vec<(Binary, &Values, &Values, BinaryFunction)> = vec![
         (Binary::Add, &x, &row, |x, y| x + y),
         (Binary::Sub, &x, &row, |x, y| x - y),
         (Binary::Mul, &x, &row, |x, y| x * y),
@@ -259,7 +262,7 @@ fn binary_int_and_bool() -> Vec<Case> {
 fn scalars() -> Vec<Case> {
     let x = wave(&[2, 5], 7.0);
     let positive = x.map(|x| 1.2 + x);
-    let list: Vec<(Binary, &Values, Literal, fn(f64) -> f64)> = vec![
+    let list: Vec<(Binary, &Values, Literal, Function)> = vec![
         (Binary::Add, &x, Literal::Float(0.3), |x| x + 0.3),
         (Binary::Sub, &x, Literal::Float(0.3), |x| x - 0.3),
         (Binary::Mul, &x, Literal::Float(0.3), |x| x * 0.3),
@@ -281,7 +284,9 @@ fn scalars() -> Vec<Case> {
         .collect()
 }
 
-const COMPARISONS: [(Comparison, fn(f64, f64) -> bool); 6] = [
+type Predicate = fn(f64, f64) -> bool;
+
+const COMPARISONS: [(Comparison, Predicate); 6] = [
     (Comparison::Equal, |x, y| x == y),
     (Comparison::NotEqual, |x, y| x != y),
     (Comparison::Greater, |x, y| x > y),

@@ -137,10 +137,10 @@ fn a_panic_of_the_backend_is_an_error_that_names_the_operation() {
 #[test]
 fn an_error_of_the_table_passes_through() {
     let mut builder = GraphBuilder::default();
-    let n = builder.input(vector(2, DType::I64));
+    let n = builder.input(vector(2, DType::I32));
     let y = builder.node(Op::Unary(Unary::Exp), vec![n], vec![vector(2, DType::F64)])[0];
     let program = program(builder.finish(vec![y]));
-    let result = program.run(vec![upload(TensorData::from([1i64, 2]))]);
+    let result = program.run(vec![upload(TensorData::from([1i32, 2]))]);
     assert!(
         matches!(result, Err(ExecuteError::Unsupported { .. })),
         "{result:?}"

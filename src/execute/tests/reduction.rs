@@ -164,7 +164,8 @@ fn sorted(x: &Values, dim: usize) -> Vec<Case> {
 
 fn running(x: &Values, dim: usize) -> Vec<Case> {
     let size = x.shape[dim];
-    let list: [(Cumulative, fn(&[f64]) -> f64); 4] = [
+    type Fold = fn(&[f64]) -> f64;
+    let list: [(Cumulative, Fold); 4] = [
         (Cumulative::Sum, |list| list.iter().sum()),
         (Cumulative::Prod, |list| list.iter().product()),
         (Cumulative::Min, smallest),

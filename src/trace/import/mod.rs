@@ -7,6 +7,7 @@ mod module;
 mod numeric;
 mod pool;
 #[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};

@@ -9,7 +9,7 @@ use super::super::{
     oracle::{Numbers, logarithmic, multiply, solve, with_spectrum},
     relative_error,
 };
-use super::{check_report, conjugate_gradient, diagonal_rows, operator, x_of};
+use super::{check_report, conjugate_gradient, diagonal_rows, operator, residual, x_of};
 
 /// κ ≈ 10⁶ in f32: the residual looks converged, the solution is not, and the report says so.
 pub fn small_residual_large_error<B: TestBackend>() {
@@ -205,4 +205,28 @@ pub fn stagnation_window<B: TestBackend>() {
         long.iterations
     );
     assert_eq!(run(None).stop, StopReason::IterationLimit);
+}
+
+/// The recurrence drifts away from the residual by rounding; the report has both, and they differ.
+pub fn residual_drift<B: TestBackend>() {
+    for seed in 0..5 {
+        let rows = with_spectrum(&logarithmic(1e-3, 1.0, 30), seed);
+        let b = Numbers(seed + 3).normals(30);
+        let rhs = flat::<B>(&b, Precision::F32);
+        let solver = conjugate_gradient(2e-6).with_residual_replacement(None);
+        let solution = solver
+            .init()
+            .unwrap()
+            .solve(&operator(&rows, &rhs), &rhs)
+            .unwrap();
+        let report = &solution.report;
+        assert_eq!(report.stop, StopReason::Stagnation, "{report}");
+        let truth = residual(&rows, &x_of(&solution), &b);
+        assert!(report.recursive_residual.unwrap() <= report.threshold.unwrap());
+        assert!(report.true_residual > report.threshold.unwrap());
+        assert!(
+            (report.true_residual / truth - 1.0).abs() < 0.9,
+            "{report}\n{truth:e}"
+        );
+    }
 }

@@ -140,6 +140,12 @@ fn two_dimensions() -> Vec<Case> {
             &[2, 2, 2, 3],
         ),
         conv(
+            "grouped, strided, padded",
+            ConvOptions::new([3, 2], [1, 2], [1, 1], 2),
+            &[4, 1, 2, 3],
+            &[2, 4, 2, 4],
+        ),
+        conv(
             "of one pixel",
             ConvOptions::new([1, 1], [0, 0], [1, 1], 1),
             &[3, 2, 1, 1],
@@ -190,6 +196,12 @@ fn three_dimensions() -> Vec<Case> {
             ConvOptions::new([1, 2, 1], [0, 1, 0], [1; 3], 2),
             &[2, 1, 2, 2, 2],
             &[1, 2, 3, 2, 3],
+        ),
+        conv(
+            "grouped, stride does not divide",
+            ConvOptions::new([3, 2, 2], [1, 0, 1], [1; 3], 2),
+            &[2, 1, 2, 2, 2],
+            &[1, 2, 2, 1, 3],
         ),
         conv(
             "padded unevenly",
@@ -285,6 +297,12 @@ fn transposed_two() -> Vec<Case> {
             &[2, 2, 2, 2],
             &[2, 4, 6, 3],
         ),
+        conv(
+            "grouped, output padded",
+            ConvTransposeOptions::new([3, 2], [1, 0], [2, 1], [1; 2], 2),
+            &[2, 1, 2, 2],
+            &[2, 2, 8, 9],
+        ),
     ]
     .concat()
 }
@@ -323,6 +341,12 @@ fn transposed_three() -> Vec<Case> {
             ConvTransposeOptions::new([1; 3], [1; 3], [0; 3], [1; 3], 2),
             &[2, 1, 3, 2, 2],
             &[1, 2, 2, 2, 1],
+        ),
+        conv(
+            "grouped, output padded",
+            ConvTransposeOptions::new([3, 1, 2], [0, 1, 0], [2, 0, 1], [1; 3], 2),
+            &[2, 1, 2, 2, 2],
+            &[1, 2, 7, 2, 5],
         ),
     ]
     .concat()

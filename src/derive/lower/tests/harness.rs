@@ -6,15 +6,13 @@
 use burn::backend::Flex;
 use burn_autodiff::Autodiff;
 use burn_backend::{
-    AutodiffBackend, Backend, Shape, TensorData, TensorMetadata, read_sync, tensor::FloatTensor,
+    AutodiffBackend, Backend, Shape, TensorData, TensorMetadata, ops::FloatTensorOps, read_sync,
+    tensor::FloatTensor,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
-    super::{
-        Detach, Site, apply_at, detach_twice,
-        primitive::{add_scalar, mul_scalar},
-    },
+    super::primitive::{add_scalar, mul_scalar},
     case::{Case, Domain, Input},
 };
 use crate::{
@@ -32,12 +30,6 @@ pub(super) type Run<B> = fn(
     &[ValueType],
     &<B as burn_backend::BackendTypes>::Device,
 ) -> Result<Vec<Operand<B>>, ExecuteError>;
-
-/// Largest relative error of gradient and Hessian product. Below the 3e-8 of an f32 reciprocal.
-pub(super) const TOLERANCE: f64 = 3e-9;
-const FORWARD_TOLERANCE: f64 = 1e-12;
-const STEP: f64 = 2e-4;
-const SEEDS: [u64; 2] = [1, 2];
 
 pub(super) fn data(values: Vec<f64>, shape: &[usize]) -> TensorData {
     TensorData::new(values, Shape::from(shape.to_vec()))
@@ -82,7 +74,7 @@ impl Draw {
     }
 
     /// The point, moved along a direction.
-    fn moved(&self, direction: &[Vec<f64>], by: f64) -> Vec<Vec<f64>> {
+    pub fn moved(&self, direction: &[Vec<f64>], by: f64) -> Vec<Vec<f64>> {
         let pairs = self.point.iter().zip(direction);
         pairs
             .map(|(p, v)| p.iter().zip(v).map(|(p, v)| p + by * v).collect())
@@ -90,7 +82,7 @@ impl Draw {
     }
 
     /// One direction per number that is differentiated by.
-    fn axes(&self, case: &Case) -> Vec<Vec<Vec<f64>>> {
+    pub fn axes(&self, case: &Case) -> Vec<Vec<Vec<f64>>> {
         let zero: Vec<Vec<f64>> = self
             .point
             .iter()
@@ -162,7 +154,7 @@ fn operands<B: Backend>(
     case.inputs.iter().map(operand).collect()
 }
 
-fn parameters<B: Backend>(
+pub(super) fn parameters<B: Backend>(
     case: &Case,
     point: &[Vec<f64>],
     device: &B::Device,
@@ -201,13 +193,17 @@ pub(super) fn try_outputs<B: Backend>(
 }
 
 /// Float outputs of the operation.
-fn outputs<B: Backend>(case: &Case, point: &[FloatTensor<B>], run: Run<B>) -> Vec<FloatTensor<B>> {
-    let device = B::Device::default();
+pub(super) fn outputs<B: Backend>(
+    case: &Case,
+    point: &[FloatTensor<B>],
+    run: Run<B>,
+    device: &B::Device,
+) -> Vec<FloatTensor<B>> {
     let outputs = run(
         &case.op,
-        operands::<B>(case, point, &device),
+        operands::<B>(case, point, device),
         &case.outputs,
-        &device,
+        device,
     );
     let outputs = outputs.unwrap_or_else(|error| panic!("{}: {error}", case.name));
     for (operand, expected) in outputs.iter().zip(&case.outputs) {
@@ -231,10 +227,13 @@ fn objective<B: Backend>(
     point: &[FloatTensor<B>],
     weights: &[Vec<f64>],
     run: Run<B>,
+    device: &B::Device,
 ) -> FloatTensor<B> {
-    let outputs = outputs::<B>(case, point, run).into_iter().zip(weights);
+    let outputs = outputs::<B>(case, point, run, device)
+        .into_iter()
+        .zip(weights);
     let terms = outputs.map(|(y, weights)| {
-        let weights = B::float_from_data(data(weights.clone(), &y.shape().to_vec()), &y.device());
+        let weights = B::float_from_data(data(weights.clone(), &y.shape().to_vec()), device);
         let square = mul_scalar::<B>(B::float_mul(y.clone(), y.clone()), 0.25);
         B::float_sum(B::float_mul(weights, B::float_add(y, square)))
     });
@@ -242,82 +241,90 @@ fn objective<B: Backend>(
 }
 
 /// `f` by the backend's own operation.
-fn value(case: &Case, point: &[Vec<f64>], draw: &Draw) -> f64 {
-    let point = parameters::<Flex>(case, point, &Default::default());
-    numbers::<Flex>(objective::<Flex>(
-        case,
-        &point,
-        &draw.weights,
-        crate::execute::apply::<Flex>,
-    ))[0]
+pub(super) fn value(case: &Case, point: &[Vec<f64>], draw: &Draw) -> f64 {
+    let device = Default::default();
+    let point = parameters::<Flex>(case, point, &device);
+    let run = crate::execute::apply::<Flex>;
+    numbers::<Flex>(objective::<Flex>(case, &point, &draw.weights, run, &device))[0]
+}
+
+/// Parameters put on a tape, those that are differentiated by as leaves.
+fn on_tape<A: AutodiffBackend>(
+    case: &Case,
+    tensors: impl IntoIterator<Item = FloatTensor<A::InnerBackend>>,
+) -> Vec<FloatTensor<A>> {
+    tensors
+        .into_iter()
+        .zip(is_leaf(case))
+        .map(|(tensor, leaf)| A::float_set_require_grad(A::from_inner(tensor), leaf))
+        .collect()
+}
+
+/// Those of a list that are differentiated by.
+fn leaves<T>(case: &Case, list: Vec<T>) -> Vec<T> {
+    let pairs = list.into_iter().zip(is_leaf(case));
+    pairs
+        .filter(|(_, leaf)| *leaf)
+        .map(|(item, _)| item)
+        .collect()
 }
 
 pub(super) fn gradient(case: &Case, point: &[Vec<f64>], draw: &Draw, run: Run<Once>) -> Vec<f64> {
-    let point: Vec<_> = parameters::<Once>(case, point, &Default::default())
-        .into_iter()
-        .zip(is_leaf(case))
-        .map(|(tensor, leaf)| {
-            <Once as burn_backend::ops::FloatTensorOps<Once>>::float_set_require_grad(tensor, leaf)
-        })
-        .collect();
-    let gradients = Once::backward(objective::<Once>(case, &point, &draw.weights, run));
-    let leaves = point.iter().zip(is_leaf(case)).filter(|(_, leaf)| *leaf);
-    leaves
-        .flat_map(|(tensor, _)| gradient_or_zeros(tensor, Once::grad(tensor, &gradients)))
-        .collect()
-}
-
-/// `∇²f·v` by reverse over reverse.
-pub(super) fn hessian_product(case: &Case, draw: &Draw, run: Run<Twice>) -> Vec<f64> {
-    use burn_backend::ops::FloatTensorOps;
     let device = Default::default();
-    let leaves = is_leaf(case);
-    let inner: Vec<_> = parameters::<Once>(case, &draw.point, &device)
+    let point = on_tape::<Once>(case, parameters::<Flex>(case, point, &device));
+    let gradients = Once::backward(objective::<Once>(case, &point, &draw.weights, run, &device));
+    let gradient = |leaf: FloatTensor<Once>| {
+        let gradient = Once::grad(&leaf, &gradients);
+        gradient.map_or_else(|| vec![0.0; leaf.shape().num_elements()], numbers::<Flex>)
+    };
+    leaves(case, point).into_iter().flat_map(gradient).collect()
+}
+
+/// `∇²f·v` by reverse over reverse, one tensor per leaf; none where the operand only lends its shape or sign.
+pub(super) fn product_tensors<L: Backend>(
+    case: &Case,
+    point: Vec<FloatTensor<L>>,
+    direction: Vec<FloatTensor<L>>,
+    weights: &[Vec<f64>],
+    run: Run<Autodiff<Autodiff<L>>>,
+    device: &L::Device,
+) -> Vec<Option<FloatTensor<L>>> {
+    let inner = on_tape::<Autodiff<L>>(case, point);
+    let outer = on_tape::<Autodiff<Autodiff<L>>>(case, inner.iter().cloned());
+    let objective = objective::<Autodiff<Autodiff<L>>>(case, &outer, weights, run, device);
+    let gradients = Autodiff::<Autodiff<L>>::backward(objective);
+    let direction = direction
         .into_iter()
-        .zip(&leaves)
-        .map(|(tensor, &leaf)| <Once as FloatTensorOps<Once>>::float_set_require_grad(tensor, leaf))
+        .map(Autodiff::<L>::from_inner)
         .collect();
-    let outer: Vec<_> = inner
-        .iter()
-        .zip(&leaves)
-        .map(|(tensor, &leaf)| {
-            <Twice as FloatTensorOps<Twice>>::float_set_require_grad(
-                Twice::from_inner(tensor.clone()),
-                leaf,
-            )
+    let slope = leaves(case, outer)
+        .into_iter()
+        .zip(leaves(case, direction))
+        .filter_map(|(leaf, direction)| {
+            let gradient = Autodiff::<Autodiff<L>>::grad(&leaf, &gradients)?;
+            Some(Autodiff::<L>::float_sum(Autodiff::<L>::float_mul(
+                gradient, direction,
+            )))
         })
-        .collect();
-    let gradients = Twice::backward(objective::<Twice>(case, &outer, &draw.weights, run));
-    let directions = parameters::<Once>(case, &draw.direction, &device);
-    let slope = outer
-        .iter()
-        .zip(directions)
-        .zip(&leaves)
-        .filter(|(_, leaf)| **leaf)
-        .filter_map(|((tensor, direction), _)| {
-            let gradient = Twice::grad(tensor, &gradients)?;
-            Some(Once::float_sum(Once::float_mul(gradient, direction)))
-        })
-        .reduce(Once::float_add)
+        .reduce(Autodiff::<L>::float_add)
         .expect("a parameter");
-    let gradients = Once::backward(slope);
-    let leaves = inner.iter().zip(leaves).filter(|(_, leaf)| *leaf);
+    let gradients = Autodiff::<L>::backward(slope);
+    let leaves = leaves(case, inner).into_iter();
     leaves
-        .flat_map(|(tensor, _)| gradient_or_zeros(tensor, Once::grad(tensor, &gradients)))
+        .map(|leaf| Autodiff::<L>::grad(&leaf, &gradients))
         .collect()
 }
 
-/// An operand that only lends its shape or sign has no gradient.
-fn gradient_or_zeros(leaf: &FloatTensor<Once>, gradient: Option<FloatTensor<Flex>>) -> Vec<f64> {
-    let size = leaf.shape().num_elements();
-    gradient.map_or_else(|| vec![0.0; size], numbers::<Flex>)
-}
-
-/// Fourth-order central difference along the direction.
-fn difference(of: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
-    let [far_back, back, ahead, far_ahead] = [-2.0, -1.0, 1.0, 2.0].map(|steps| of(steps * STEP));
-    (0..back.len())
-        .map(|i| (8.0 * (ahead[i] - back[i]) - (far_ahead[i] - far_back[i])) / (12.0 * STEP))
+/// The same in numbers, on Flex.
+pub(super) fn hessian_product(case: &Case, draw: &Draw, run: Run<Twice>) -> Vec<f64> {
+    let device = Default::default();
+    let point = parameters::<Flex>(case, &draw.point, &device);
+    let direction = parameters::<Flex>(case, &draw.direction, &device);
+    let sizes = leaves(case, draw.point.iter().map(Vec::len).collect());
+    product_tensors::<Flex>(case, point, direction, &draw.weights, run, &device)
+        .into_iter()
+        .zip(sizes)
+        .flat_map(|(product, size)| product.map_or_else(|| vec![0.0; size], numbers::<Flex>))
         .collect()
 }
 
@@ -332,87 +339,4 @@ pub(super) fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     } else {
         distance / size.max(1e-8)
     }
-}
-
-pub(super) fn lowered_once<B: Backend>(
-    op: &Op,
-    inputs: Vec<Operand<B>>,
-    outputs: &[ValueType],
-    device: &B::Device,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
-    super::super::apply(op, inputs, outputs, device)
-}
-
-pub(super) fn lowered_twice(
-    op: &Op,
-    inputs: Vec<Operand<Twice>>,
-    outputs: &[ValueType],
-    device: &<Twice as burn_backend::BackendTypes>::Device,
-) -> Result<Vec<Operand<Twice>>, ExecuteError> {
-    let detach: Detach<Twice> = detach_twice::<Once>;
-    apply_at(
-        op,
-        inputs,
-        &Site {
-            outputs,
-            device,
-            detach,
-        },
-    )
-}
-
-/// What is wrong with a row, if anything.
-pub(super) fn check(case: &Case) -> Vec<String> {
-    let twice = [
-        ("one tape left", lowered_once::<Twice> as Run<Twice>),
-        ("both tapes left", lowered_twice),
-    ];
-    let mut failures: Vec<String> = SEEDS
-        .into_iter()
-        .flat_map(|seed| check_at(case, seed, lowered_once::<Once>, &twice))
-        .collect();
-    for seed in SEEDS {
-        let point = parameters::<Flex>(case, &Draw::new(case, seed).point, &Default::default());
-        let own = outputs::<Flex>(case, &point, crate::execute::apply::<Flex>);
-        let lowered = outputs::<Flex>(case, &point, lowered_once::<Flex>);
-        for (own, lowered) in own.into_iter().zip(lowered) {
-            let error = relative_error(&numbers::<Flex>(lowered), &numbers::<Flex>(own));
-            failures.extend(complaint(case, "value", error, FORWARD_TOLERANCE));
-        }
-    }
-    failures
-}
-
-/// The same for Burn's own rules.
-pub(super) fn check_native(case: &Case) -> Vec<String> {
-    let twice = [("native", crate::execute::apply::<Twice> as Run<Twice>)];
-    check_at(case, 0, crate::execute::apply::<Once>, &twice)
-}
-
-fn check_at(case: &Case, seed: u64, once: Run<Once>, twice: &[(&str, Run<Twice>)]) -> Vec<String> {
-    let draw = Draw::new(case, seed);
-    let gradient_at = |point: &[Vec<f64>]| gradient(case, point, &draw, once);
-    let along =
-        |axis: &Vec<Vec<f64>>| difference(|by| vec![value(case, &draw.moved(axis, by), &draw)]);
-    let expected: Vec<f64> = draw.axes(case).iter().flat_map(along).collect();
-    let error = relative_error(&gradient_at(&draw.point), &expected);
-    let mut failures: Vec<String> = complaint(case, "gradient", error, TOLERANCE)
-        .into_iter()
-        .collect();
-    let expected = difference(|by| gradient_at(&draw.moved(&draw.direction, by)));
-    for (name, run) in twice {
-        let error = relative_error(&hessian_product(case, &draw, *run), &expected);
-        failures.extend(complaint(
-            case,
-            &format!("Hessian product ({name})"),
-            error,
-            TOLERANCE,
-        ));
-    }
-    failures
-}
-
-fn complaint(case: &Case, what: &str, error: f64, tolerance: f64) -> Option<String> {
-    let wrong = error.is_nan() || error > tolerance;
-    wrong.then(|| format!("{}: {what} off by {error:.1e}", case.name))
 }

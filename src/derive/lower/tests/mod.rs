@@ -4,6 +4,7 @@
 mod activations;
 mod arithmetic;
 mod case;
+mod check;
 mod convolutions;
 mod harness;
 mod indexing;
@@ -11,6 +12,7 @@ mod layers;
 mod movement;
 mod native;
 mod pools;
+mod recorded;
 mod reductions;
 mod refusals;
 mod special;
@@ -18,7 +20,7 @@ mod special;
 use case::Case;
 
 /// All rows.
-fn table() -> Vec<Case> {
+pub(crate) fn table() -> Vec<Case> {
     [
         activations::cases(),
         arithmetic::cases(),
@@ -34,7 +36,7 @@ fn table() -> Vec<Case> {
 
 /// Checks every row of a table and reports all failures at once.
 fn check_all(cases: Vec<Case>) {
-    let failures: Vec<String> = cases.iter().flat_map(harness::check).collect();
+    let failures: Vec<String> = cases.iter().flat_map(check::check).collect();
     assert!(
         failures.is_empty(),
         "{} failures:\n{}",

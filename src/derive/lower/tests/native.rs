@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{harness, table};
+use super::{check::check_native, table};
 
 #[test]
 #[ignore = "a report: run with --ignored --nocapture"]
@@ -10,7 +10,7 @@ use super::{harness, table};
 fn rules_of_burn_that_fail() {
     std::panic::set_hook(Box::new(|_| {}));
     for case in table() {
-        let outcome = catch_unwind(AssertUnwindSafe(|| harness::check_native(&case)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| check_native(&case)));
         match outcome {
             Ok(failures) => failures.iter().for_each(|failure| println!("{failure}")),
             Err(payload) => {

@@ -1,8 +1,8 @@
 //! What is refused, and that it is refused by name.
 
 use super::{
+    super::apply,
     case::{Case, ints, real},
-    harness::lowered_once,
 };
 use crate::{
     execute::ExecuteError,
@@ -12,7 +12,7 @@ use burn::backend::Flex;
 use burn_backend::tensor::IndexingUpdateOp;
 
 fn refusal(case: &Case) -> (String, String) {
-    match super::harness::try_outputs::<Flex>(case, lowered_once::<Flex>) {
+    match super::harness::try_outputs::<Flex>(case, apply::<Flex>) {
         Err(ExecuteError::NotDifferentiable { operation, reason }) => (operation, reason),
         other => panic!("{} was not refused: {:?}", case.name, other.map(|_| ())),
     }
@@ -96,6 +96,6 @@ fn missing_operands_are_an_error() {
         vec![real(&[2, 3]), real(&[3, 4])],
         &[2, 4],
     );
-    let result = super::harness::try_outputs::<Flex>(&case, lowered_once::<Flex>);
+    let result = super::harness::try_outputs::<Flex>(&case, apply::<Flex>);
     assert!(matches!(result, Err(ExecuteError::InputCount { .. })));
 }

@@ -3,11 +3,9 @@
 use burn::backend::Flex;
 
 use super::{
+    super::{apply, apply_recorded_twice},
     case::{Case, Domain, Input, real},
-    harness::{
-        Draw, Once, Twice, gradient, hessian_product, lowered_once, lowered_twice, numbers,
-        relative_error, try_outputs,
-    },
+    harness::{Draw, Once, Twice, gradient, hessian_product, numbers, relative_error, try_outputs},
 };
 use crate::graph::{Binary, Cumulative, Literal, Op, Reduction, Unary};
 
@@ -44,7 +42,7 @@ fn products_at_zeros() {
         ] {
             let (case, mut draw) = plain(op, &point, &[1]);
             let expected: Vec<f64> = (0..4).map(|i| without(&[i])).collect();
-            let found = gradient(&case, &draw.point, &draw, lowered_once::<Once>);
+            let found = gradient(&case, &draw.point, &draw, apply::<Once>);
             assert!(
                 relative_error(&found, &expected) < 1e-14,
                 "{found:?} against {expected:?}"
@@ -61,7 +59,7 @@ fn products_at_zeros() {
                 let expected: Vec<f64> = (0..4)
                     .map(|i| mixed(i) + 0.5 * without(&[i]) * without(&[column]))
                     .collect();
-                let found = hessian_product(&case, &draw, lowered_twice);
+                let found = hessian_product(&case, &draw, apply_recorded_twice::<Once>);
                 assert!(
                     relative_error(&found, &expected) < 1e-14,
                     "{found:?} against {expected:?}"
@@ -79,8 +77,11 @@ fn running_products_at_zeros() {
     draw.weights = vec![vec![0.0, 0.0, 0.0, 0.0, 1.0]];
     let (product, mut other) = plain(Op::Reduce(Reduction::Prod), &point, &[1]);
     other.direction.clone_from(&draw.direction);
-    let found = hessian_product(&running, &draw, lowered_twice);
-    assert_eq!(found, hessian_product(&product, &other, lowered_twice));
+    let found = hessian_product(&running, &draw, apply_recorded_twice::<Once>);
+    assert_eq!(
+        found,
+        hessian_product(&product, &other, apply_recorded_twice::<Once>)
+    );
 }
 
 /// Far out and at zero: value, slope and curvature of sigmoid and log-sigmoid against closed forms that are exact there.
@@ -94,8 +95,11 @@ fn sigmoids_in_their_tails() {
         (sigmoid, near * far, near * far * (1.0 - 2.0 * sigmoid))
     };
     for (function, run) in [
-        (Unary::Sigmoid, lowered_twice as super::harness::Run<Twice>),
-        (Unary::Sigmoid, lowered_once::<Twice>),
+        (
+            Unary::Sigmoid,
+            apply_recorded_twice::<Once> as super::harness::Run<Twice>,
+        ),
+        (Unary::Sigmoid, apply::<Twice>),
     ] {
         for x in points {
             let (case, mut draw) = plain(Op::Unary(function), &[x], &[1]);
@@ -122,8 +126,8 @@ fn log_sigmoid_in_its_tails() {
         let slope = if x > 0.0 { far } else { near };
         let expected = slope * slope / 2.0 - (1.0 + value / 2.0) * near * far;
         for run in [
-            lowered_twice as super::harness::Run<Twice>,
-            lowered_once::<Twice>,
+            apply_recorded_twice::<Once> as super::harness::Run<Twice>,
+            apply::<Twice>,
         ] {
             let found = hessian_product(&case, &draw, run)[0];
             assert!(
@@ -145,7 +149,7 @@ fn ctc_loss_without_a_path() {
         ints(&[1], &[2]),
     ];
     let case = Case::new("ctc", Op::CtcLoss { blank: 0 }, inputs, &[1]);
-    let outputs = try_outputs::<Flex>(&case, lowered_once::<Flex>).expect("a loss");
+    let outputs = try_outputs::<Flex>(&case, apply::<Flex>).expect("a loss");
     let crate::execute::Operand::Float(loss) = outputs[0].clone() else {
         panic!("a float")
     };
@@ -162,7 +166,7 @@ fn division_by_a_tiny_literal() {
         vec![super::case::given(&[2], &[3e-310, -0.5e-310])],
         &[2],
     );
-    let outputs = try_outputs::<Flex>(&case, lowered_once::<Flex>).expect("a quotient");
+    let outputs = try_outputs::<Flex>(&case, apply::<Flex>).expect("a quotient");
     let crate::execute::Operand::Float(quotient) = outputs[0].clone() else {
         panic!("a float")
     };

@@ -181,7 +181,8 @@ fn empty_tensors_are_zeros_and_draws_are_drawn_at_every_run() {
 #[test]
 fn functions_that_read_computed_values_cannot_be_recorded() {
     use burn::nn::loss::{PoissonNllLossConfig, Reduction};
-    let functions: [(&str, fn(Tensor<1>) -> Tensor<1>); 2] = [
+    type Function = fn(Tensor<1>) -> Tensor<1>;
+    let functions: [(&str, Function); 2] = [
         ("one_hot", |x| x.one_hot::<2>(3).sum()),
         ("poisson", |x| {
             PoissonNllLossConfig::new()

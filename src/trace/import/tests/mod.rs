@@ -14,12 +14,12 @@ use burn::{
     backend::{BackendTensor, DispatchTensor, Flex},
     tensor::{Bool, Device, Int, Tensor},
 };
-use burn_backend::TensorData;
+use burn_backend::{FloatDType, TensorData};
 use burn_capture::CaptureBackend;
 use burn_ir::TensorId;
 
 use super::graph;
-use crate::execute::{Operand, Program};
+use crate::execute::{ExecuteError, Operand, Program};
 
 /// Hands tensors to a function under test: on Flex as they are, on the recording device as inputs.
 pub(super) struct Source {
@@ -131,8 +131,11 @@ fn check(device: &Device, function: &Function) -> Result<(), String> {
     assert_eq!(inputs.len(), made.len());
     let graph = graph(&captured, &inputs, &outputs).map_err(|error| error.to_string())?;
     let program = Program::<Flex>::new(graph, &Default::default()).map_err(|e| e.to_string())?;
-    let upload = |(data, _): &(TensorData, _)| Operand::from_data(data.clone(), program.device());
-    let inputs: Result<Vec<_>, _> = made.iter().map(upload).collect();
+    let upload = |(data, _): &(TensorData, _)| {
+        let operand = Operand::from_data(data.clone(), program.device())?;
+        Ok(operand.stored_on(program.device(), FloatDType::F32))
+    };
+    let inputs: Result<Vec<_>, ExecuteError> = made.iter().map(upload).collect();
     let results = program
         .run(inputs.map_err(|error| error.to_string())?)
         .map_err(|error| format!("{error}\n{}", program.graph()))?;

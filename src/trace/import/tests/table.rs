@@ -1,14 +1,14 @@
 //! The table of operations, recorded one by one: what each case must give is known from plain loops.
 
 use burn::backend::Flex;
-use burn_backend::{DType, Shape};
+use burn_backend::{DType, FloatDType, Shape};
 use burn_capture::{CaptureBackend, CaptureDevice};
 use burn_ir::TensorId;
 
 use crate::{
     execute::{
         Operand, Program, apply,
-        tests::{Case, all_cases},
+        tests::{Case, Values, all_cases},
     },
     graph::{Binary, Kind, Op, ValueType},
     trace::import::graph,
@@ -47,7 +47,9 @@ fn check(case: &Case, device: &CaptureDevice) -> Result<(), String> {
         }
     }
     let program = Program::<Flex>::new(graph, &Default::default()).map_err(|e| e.to_string())?;
-    let operands = case.inputs.iter().map(|x| x.operand(program.device()));
+    let device = program.device();
+    let stored = |x: &Values| x.operand(device).stored_on(device, FloatDType::F64);
+    let operands = case.inputs.iter().map(stored);
     let results = program
         .run(operands.collect())
         .map_err(|error| error.to_string())?;
