@@ -352,12 +352,12 @@ fn relative(a: &[f64], b: &[f64]) -> f64 {
 #[should_panic(expected = "the Hessian vanishes")]
 fn a_row_that_tests_nothing_fails() {
     let mut table = Table::new("Linear loss");
-    let model = burn::nn::LinearConfig::new(3, 2).init(&super::probe::device());
+    let model = nn::LinearConfig::new(3, 2).init(&super::probe::device());
     table.model(
         "sum",
         model,
         data([4, 3], 1),
-        |model: &burn::nn::Linear, x: Tensor<2>| model.forward(x).sum(),
+        |model: &nn::Linear, x: Tensor<2>| model.forward(x).sum(),
     );
     table.finish();
 }

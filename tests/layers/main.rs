@@ -16,5 +16,6 @@ mod pools;
 mod probe;
 mod recurrent;
 mod refusals;
+mod sequences;
 mod shapes;
 mod transformers;

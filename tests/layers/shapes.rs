@@ -283,14 +283,14 @@ fn dropout_and_noise_are_off() {
         "Dropout",
         [3, 4],
         dropout,
-        |layer: &burn::nn::Dropout, x: Tensor<2>| layer.forward(x),
+        |layer: &nn::Dropout, x: Tensor<2>| layer.forward(x),
     );
     let noise = GaussianNoiseConfig::new(0.5).init();
     table.layer(
         "GaussianNoise",
         [3, 4],
         noise,
-        |layer: &burn::nn::GaussianNoise, x: Tensor<2>| layer.forward(x),
+        |layer: &nn::GaussianNoise, x: Tensor<2>| layer.forward(x),
     );
     table.finish();
 }
