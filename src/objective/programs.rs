@@ -49,6 +49,11 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         &self.device
     }
 
+    /// The loss as recorded.
+    pub fn recorded(&self) -> &Graph {
+        &self.recording.graph
+    }
+
     pub fn loss(&self) -> Result<&Program<B::InnerBackend>, Error> {
         get(&self.loss, || self.program(self.recording.graph.clone()))
     }

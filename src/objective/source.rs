@@ -1,8 +1,10 @@
 //! Where recordings come from: the model, a template of the batch and the closure, asked again for each new shape.
 
+use std::collections::HashMap;
+
 use burn::{
     backend::DispatchTensor,
-    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Bool, Int, Tensor},
 };
 
@@ -32,7 +34,8 @@ where
 {
     fn record(&self, batch: &[ValueType]) -> Result<Recording, TraceError> {
         let template = (self.template.clone(), batch);
-        trace::record_loss(self.model.clone(), &self.parameters, template, &self.loss)
+        // `valid`, not `clone`: clones share their running statistics, and recording moves them to another device.
+        trace::record_loss(self.model.valid(), &self.parameters, template, &self.loss)
     }
 }
 
@@ -69,6 +72,41 @@ pub(super) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
     let mut count = Count(0);
     model.visit(&mut count);
     count.0
+}
+
+/// Gives a model the buffers of a copy without autodiff again, which a forward pass in training mode has changed.
+///
+/// Running statistics are shared by all clones of a model, the user's included.
+pub(super) fn restore_buffers<M: Module>(model: M, plain: &M) {
+    let mut collect = Buffers(HashMap::new());
+    plain.visit(&mut collect);
+    drop(model.valid()); // takes the pending updates in, so that they do not come back later
+    drop(model.map(&mut collect));
+}
+
+/// Tensors that are no parameters of a copy without autodiff, by identifier.
+struct Buffers(HashMap<ParamId, DispatchTensor>);
+
+impl ModuleVisitor for Buffers {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.insert(param.id, param.val().into_dispatch());
+    }
+}
+
+impl ModuleMapper for Buffers {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.0.remove(&param.id) {
+            Some(buffer) if !param.is_require_grad() => {
+                let (id, _, mapper) = param.consume();
+                Param::from_mapped_value(
+                    id,
+                    Tensor::from_inner(Tensor::from_dispatch(buffer)),
+                    mapper,
+                )
+            }
+            _ => param,
+        }
+    }
 }
 
 /// The tensors of a batch in order, without autodiff association.

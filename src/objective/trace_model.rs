@@ -103,19 +103,19 @@ where
     {
         let model = source::tracked(model, config.mode);
         let parameters = ParamVector::<B>::from_module(&model)?;
-        let burn = match config.check {
-            true => Some(faithfulness::by_burn::<B, _, _, _>(
-                &model,
-                batch.clone(),
-                &loss,
-            )?),
-            false => None,
-        };
+        let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let layers_in_training_mode = source::layers_in_training_mode(&model);
+        let burn = config
+            .check
+            .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
+        if config.check && layers_in_training_mode > 0 {
+            source::restore_buffers(model, &plain);
+        }
+        let burn = burn.transpose()?;
         let tensors = source::tensors(batch.clone());
         let source = ModelSource {
             parameters: recorded_parameters(&parameters),
-            model: model.valid(),
+            model: plain,
             template: batch,
             loss,
         };
@@ -127,7 +127,10 @@ where
         objective.programs.hessian()?; // an operation without a second derivative is refused here, by name
         if let Some(burn) = burn {
             let recorded = objective.value_and_gradient()?;
-            faithfulness::compare(&recorded, &burn, config.tolerance, layers_in_training_mode)?;
+            let tolerance = config
+                .tolerance
+                .unwrap_or_else(|| faithfulness::tolerance(objective.programs.recorded()));
+            faithfulness::compare(&recorded, &burn, tolerance, layers_in_training_mode)?;
         }
         Ok(objective)
     }

@@ -16,6 +16,15 @@ pub enum TraceError {
         /// What the panic said.
         message: String,
     },
+    /// The closure panicked in Burn itself, where nothing was recorded.
+    #[error(
+        "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it train \
+         in Burn first, or trace with `TraceConfig::new().unchecked()` if only Burn's own gradient is missing"
+    )]
+    BurnPanicked {
+        /// What the panic said.
+        message: String,
+    },
     /// The recording ended with boundaries that Burn refuses.
     #[error("the recording has no usable boundary: {message}")]
     Boundary {

@@ -1,0 +1,21 @@
+//! Every layer, activation and loss of Burn's, in a small model, against central differences in f64.
+//!
+//! Each row of a table traces one model, and checks in f64: the Hessian product against differences of the gradient,
+//! the gradient against differences of the loss, one engine against the other, symmetry, and f32 against f64. What
+//! cannot be covered must be refused by name.
+//!
+//! Set `LAYERS` to print the figures of every row (`LAYERS=1 cargo test --test layers -- --nocapture`).
+
+mod activations;
+mod attention;
+mod check;
+mod convolutions;
+mod losses;
+mod norms;
+mod pools;
+mod probe;
+mod recurrent;
+mod refusals;
+mod sequences;
+mod shapes;
+mod transformers;
