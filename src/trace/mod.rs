@@ -12,5 +12,7 @@ mod scope;
 
 pub use batch::{Batch, BatchMapper, Traced};
 pub use error::{ImportError, TraceError};
+#[cfg(test)]
+pub(crate) use import::graph;
 pub(crate) use record::{Parameters, Recording, record_loss};
 pub(crate) use scope::{Scope, record};

@@ -46,7 +46,7 @@ fn movement() {
                 out(x.clone().flatten::<1>(0, 2)),
                 out(x.clone().unsqueeze::<4>()),
                 out(x.clone().unsqueeze_dim::<4>(2)),
-                out(x.clone().slice([0..1]).squeeze_dim::<2>(0)),
+                out(x.clone().slice(s![0..1]).squeeze_dim::<2>(0)),
                 out(x.clone().roll_dim(1, 2)),
                 out(x.clone().unfold::<4, _>(2, 3, 1)),
                 out(x.clone().repeat_dim(1, 2)),

@@ -54,8 +54,9 @@ fn check(case: &Case, device: &CaptureDevice) -> Result<(), String> {
         .run(operands.collect())
         .map_err(|error| error.to_string())?;
     for (result, expected) in results.into_iter().zip(&case.expected) {
-        if matches!((result.kind(), expected.kind), (a, b) if a != b) {
-            return Err(format!("found {:?}", result.kind()));
+        let shape = Shape::from(expected.shape.clone());
+        if result.kind() != expected.kind || result.shape() != shape {
+            return Err(format!("found {:?} {:?}", result.kind(), result.shape()));
         }
         let tolerance = if expected.kind == Kind::Float {
             1e-12
