@@ -1,4 +1,5 @@
 //! An exact Hessian-vector product and a damped inverse one, of an unmodified Burn model, in about forty lines.
+#![allow(clippy::print_stdout)]
 
 use burn::{
     nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig},

@@ -1,4 +1,5 @@
 //! Hessian-vector products against closed forms, central differences in f64, the other engine, and laws.
+#![allow(deprecated)] // Burn deprecates NdArray but still ships it.
 
 use burn::{
     backend::{Autodiff, Dispatch, Flex, NdArray},

@@ -1,4 +1,5 @@
 //! What tracing accepts, refuses, and says when it refuses.
+#![allow(clippy::panic)]
 
 use burn::{
     module::{Module, Param},

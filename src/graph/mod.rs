@@ -4,6 +4,7 @@
 //! A [`Graph`] is a list of [`Node`]s in execution order, each reading values and writing new ones (static single
 //! assignment). Values are inputs, constants, or written by exactly one node.
 
+mod attributes;
 mod builder;
 mod display;
 mod error;
@@ -14,12 +15,13 @@ mod simplify;
 mod tests;
 mod transpose;
 
+pub use attributes::{
+    Binary, Comparison, Convolution, ConvolutionTranspose, Cumulative, GridPadding, Interpolation,
+    Literal, PoolWindow, Reduction, Softmax, SortOutputs, Unary, WithRespectTo,
+};
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;
-pub use op::{
-    Binary, Comparison, Convolution, ConvolutionTranspose, Cumulative, GridPadding, Interpolation,
-    Literal, Op, PoolWindow, Reduction, Softmax, SortOutputs, Unary, WithRespectTo,
-};
+pub use op::Op;
 pub use passes::Split;
 
 use burn_backend::{DType, Shape, TensorData};

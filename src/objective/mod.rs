@@ -28,10 +28,13 @@ use crate::{
 use programs::ProgramSet;
 use source::Source;
 
+/// Types of the batch, and the precision.
+type ProgramKey = (Vec<ValueType>, Precision);
+
 /// The programs made so far, by the types of the batch and the precision.
 struct Recorder<B: AutodiffBackend> {
     source: Mutex<Box<dyn Source>>,
-    programs: Mutex<HashMap<(Vec<ValueType>, Precision), Arc<ProgramSet<B>>>>,
+    programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
 /// What of a Hessian product does not depend on the vector, for one (θ, batch).
