@@ -18,8 +18,8 @@ mod support;
 use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, ConjugateGradient, ConjugateGradientConfig, Engine, Hessian, LinearOperator,
-    LinearSolver, Objective, OnNegativeCurvature, ParamVector, TensorBridge, TraceConfig,
+    Batch, ConjugateGradient, ConjugateGradientConfig, Engine, Hessian, LinearOperator, Objective,
+    OnNegativeCurvature, ParamVector, TensorBridge, TraceConfig,
 };
 
 use figures::Figures;
@@ -177,7 +177,8 @@ where
                 .objective
                 .at(self.objective.parameters())
                 .expect("one layout");
-            finish(device, fresh.prepare().expect("the programs run"));
+            fresh.prepare().expect("the programs run");
+            finish(device, ());
         });
         rounds.add("hv_eager", move || finish(device, self.product(&eager)));
         rounds.add("cg20", move || {

@@ -205,7 +205,7 @@ pub struct PoolWindow {
     pub ceil_mode: bool,
 }
 
-/// Interpolation method of [`Op::Interpolate`] and [`Op::GridSample2d`].
+/// Interpolation method of [`Op::Interpolate`](super::Op::Interpolate) and [`Op::GridSample2d`](super::Op::GridSample2d).
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interpolation {

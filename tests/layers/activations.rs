@@ -171,7 +171,7 @@ fn functions() {
     function(&mut table, "threshold", |x| {
         activation::threshold(x, 0.3, -0.2)
     });
-    function(&mut table, "glu", |x| activation::glu(x.slice([0..4]), 0));
+    function(&mut table, "glu", |x| activation::glu(x.slice(0..4), 0));
     function(&mut table, "softsign", activation::softsign);
     function(&mut table, "hard_shrink", |x| {
         activation::hard_shrink(x, 0.3)
