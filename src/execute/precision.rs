@@ -1,10 +1,13 @@
 //! Element types: which ones a device has, and programs rewritten from one to another. Knows no operations.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use burn_backend::{
-    Backend, BoolStore, DType, FloatDType, TensorData, get_device_settings, tensor::Device,
+    Backend, BoolStore, DType, FloatDType, TensorData, get_device_settings,
+    tensor::{Device, FloatTensor},
 };
 
-use super::ExecuteError;
+use super::{ExecuteError, Operand};
 use crate::graph::{Graph, Kind, ValueType};
 
 /// The element types in which programs are recorded.
@@ -13,8 +16,48 @@ pub(crate) const RECORDED_INT: DType = DType::I64;
 pub(crate) const RECORDED_BOOL: DType = DType::Bool(BoolStore::U8);
 
 /// Whether a device computes with this element type.
+///
+/// Some drivers claim f64 and return other numbers: for f64 a few functions are computed and compared.
 pub(crate) fn supports<B: Backend>(device: &Device<B>, dtype: DType) -> bool {
-    B::supports_dtype(device, dtype)
+    B::supports_dtype(device, dtype) && (dtype != DType::F64 || computes_in_f64::<B>(device))
+}
+
+/// Whether the functions that losses are made of give on a device what the host gives, to 1e-6.
+fn computes_in_f64<B: Backend>(device: &Device<B>) -> bool {
+    type Function<B> = fn(FloatTensor<B>) -> FloatTensor<B>;
+    let numbers = [0.3, 0.7, 1.9, 0.05];
+    let functions: [(Function<B>, fn(f64) -> f64); 9] = [
+        (B::float_exp, f64::exp),
+        (B::float_log, f64::ln),
+        (B::float_tanh, f64::tanh),
+        (B::float_sqrt, f64::sqrt),
+        (B::float_recip, f64::recip),
+        (B::float_sin, f64::sin),
+        (B::float_neg, |x| -x),
+        (|x| B::float_mul_scalar(x, 0.1.into()), |x| x * 0.1),
+        (B::sigmoid, |x| 1.0 / (1.0 + (-x).exp())),
+    ];
+    let check = || {
+        let upload = |shape: [usize; 2]| {
+            B::float_from_data(TensorData::new(numbers.to_vec(), shape), device)
+        };
+        let right = |tensor: FloatTensor<B>, expected: &[f64]| {
+            let data = Operand::<B>::Float(tensor).into_data();
+            data.is_ok_and(|data| {
+                let close = |(found, expected): (f64, &f64)| {
+                    (found - expected).abs() <= 1e-6 * expected.abs()
+                };
+                data.iter::<f64>().zip(expected).all(close)
+            })
+        };
+        let products: f64 = numbers.iter().map(|x| x * x).sum();
+        right(B::float_matmul(upload([1, 4]), upload([4, 1])), &[products])
+            && right(B::float_sum(upload([2, 2])), &[numbers.iter().sum()])
+            && functions
+                .iter()
+                .all(|(on_device, on_host)| right(on_device(upload([2, 2])), &numbers.map(on_host)))
+    };
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or(false)
 }
 
 /// The program with every float value, constants included, in another precision.
@@ -40,7 +83,7 @@ pub(crate) fn adapted<B: Backend>(graph: Graph, device: &Device<B>) -> Result<Gr
     let missing = graph
         .values
         .iter()
-        .find(|ty| ty.kind() == Kind::Float && !supports::<B>(device, ty.dtype));
+        .find(|ty| ty.kind() == Kind::Float && !B::supports_dtype(device, ty.dtype));
     if let Some(ty) = missing {
         return Err(ExecuteError::Precision {
             backend: B::name(device),
@@ -50,7 +93,7 @@ pub(crate) fn adapted<B: Backend>(graph: Graph, device: &Device<B>) -> Result<Gr
     retyped(graph, |dtype| {
         if dtype.is_bool() {
             settings.bool_dtype.into()
-        } else if dtype.is_float() || (dtype != RECORDED_INT && supports::<B>(device, dtype)) {
+        } else if dtype.is_float() || (dtype != RECORDED_INT && B::supports_dtype(device, dtype)) {
             dtype
         } else {
             settings.int_dtype.into()

@@ -103,6 +103,7 @@ where
     {
         let model = source::tracked(model, config.mode);
         let parameters = ParamVector::<B>::from_module(&model)?;
+        expect_precision::<B>(parameters.device(), parameters.precision())?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let layers_in_training_mode = source::layers_in_training_mode(&model);
         let burn = config
@@ -186,15 +187,7 @@ where
     ///
     /// A backend without that precision.
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
-        let device = self.programs.device();
-        if !supports::<B::InnerBackend>(device, precision.dtype().into()) {
-            let backend = <B::InnerBackend as Backend>::name(device);
-            return Err(ExecuteError::Precision {
-                backend,
-                dtype: precision.to_string(),
-            }
-            .into());
-        }
+        expect_precision::<B>(self.programs.device(), precision)?;
         let parameters = self.parameters.clone().cast(precision)?;
         Self::with_operands(
             Arc::clone(&self.recorder),
@@ -273,6 +266,20 @@ impl<B: AutodiffBackend> Recorder<B> {
         let made = Arc::new(ProgramSet::new(recording, precision, device)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
+    }
+}
+
+/// Refuses a precision that the device does not compute in, or claims to and does not.
+fn expect_precision<B: AutodiffBackend>(
+    device: &Device<B>,
+    precision: Precision,
+) -> Result<(), ExecuteError> {
+    match supports::<B::InnerBackend>(device, precision.dtype().into()) {
+        true => Ok(()),
+        false => Err(ExecuteError::Precision {
+            backend: <B::InnerBackend as Backend>::name(device),
+            dtype: precision.to_string(),
+        }),
     }
 }
 
