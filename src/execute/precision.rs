@@ -24,9 +24,9 @@ pub(crate) fn supports<B: Backend>(device: &Device<B>, dtype: DType) -> bool {
 
 /// Whether the functions that losses are made of give on a device what the host gives, to 1e-6.
 fn computes_in_f64<B: Backend>(device: &Device<B>) -> bool {
-    type Function<B> = fn(FloatTensor<B>) -> FloatTensor<B>;
+    type Function<B> = (fn(FloatTensor<B>) -> FloatTensor<B>, fn(f64) -> f64);
     let numbers = [0.3, 0.7, 1.9, 0.05];
-    let functions: [(Function<B>, fn(f64) -> f64); 9] = [
+    let functions: [Function<B>; 9] = [
         (B::float_exp, f64::exp),
         (B::float_log, f64::ln),
         (B::float_tanh, f64::tanh),
