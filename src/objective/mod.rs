@@ -174,8 +174,8 @@ impl<B: AutodiffBackend> Objective<B> {
     /// # Cost
     ///
     /// With [`Engine::Compiled`] about one gradient per product, and once per (θ, batch) about one more; what does
-    /// not depend on v is kept until the objective and its clones are dropped. With [`Engine::Eager`] 2.4 to 3.5
-    /// gradients per product.
+    /// not depend on v is kept until the objective and its clones are dropped. With [`Engine::Eager`] about
+    /// 2.4 gradients per product, more for tiny models.
     ///
     /// # Errors
     ///
