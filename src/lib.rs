@@ -83,13 +83,13 @@ pub use execute::{ExecuteError, Operand};
 pub use graph::{
     Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError,
     GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction, Softmax,
-    SortOutputs, Split, Unary, ValueId, ValueType, WithRespectTo,
+    SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
 };
 pub use objective::{Engine, Mode, Objective, ObjectiveError, TraceConfig, ValueAndGradient};
 pub use operator::{
-    AssumeSelfAdjoint, Counted, DEFAULT_SIZE_LIMIT, Damped, Dense, DenseMatrix, Diagonal, FromFn,
-    Identity, LinearOperator, OperatorError, Restricted, Scaled, SelfAdjoint, Sum, SymmetricDense,
-    materialise, materialise_up_to,
+    Adjoint, AssumeSelfAdjoint, Counted, DEFAULT_SIZE_LIMIT, Damped, Dense, DenseMatrix, Diagonal,
+    FiniteSum, FromFn, Identity, LinearOperator, OperatorError, Restricted, Scaled, SelfAdjoint,
+    Sum, SymmetricDense, materialise, materialise_up_to,
 };
 pub use params::{
     BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,

@@ -152,7 +152,7 @@ fn float<B: Backend>(operand: Operand<B>) -> Option<FloatTensor<B>> {
 }
 
 fn tidy(program: Graph) -> Graph {
-    let program = fold::fold(program.without_dead_code()).simplified();
+    let program = fold::fold(program.without_dead_code());
     let program = program
         .without_common_subexpressions()
         .with_transposes_inside_products();

@@ -10,7 +10,6 @@ mod display;
 mod error;
 mod op;
 mod passes;
-mod simplify;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -22,7 +21,7 @@ pub use attributes::{
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;
 pub use op::Op;
-pub use passes::Split;
+pub(crate) use passes::Split;
 
 use burn_backend::{DType, Shape, TensorData};
 
@@ -96,20 +95,45 @@ pub struct Constant {
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// Type of every value, indexed by [`ValueId::index`].
-    pub values: Vec<ValueType>,
+    pub(crate) values: Vec<ValueType>,
     /// Operations in execution order.
-    pub nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     /// Values handed in at every run.
-    pub inputs: Vec<ValueId>,
+    pub(crate) inputs: Vec<ValueId>,
     /// Values fixed while recording.
-    pub constants: Vec<Constant>,
+    pub(crate) constants: Vec<Constant>,
     /// Values handed back at every run; a value may stand here more than once.
-    pub outputs: Vec<ValueId>,
+    pub(crate) outputs: Vec<ValueId>,
 }
 
 impl Graph {
-    /// Type of a value.
-    pub fn value(&self, id: ValueId) -> &ValueType {
+    /// Types of all values, by [`ValueId::index`].
+    pub fn values(&self) -> &[ValueType] {
+        &self.values
+    }
+
+    /// Operations in execution order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Values handed in at every run.
+    pub fn inputs(&self) -> &[ValueId] {
+        &self.inputs
+    }
+
+    /// Values fixed while recording.
+    pub fn constants(&self) -> &[Constant] {
+        &self.constants
+    }
+
+    /// Values handed back at every run; a value may stand here more than once.
+    pub fn outputs(&self) -> &[ValueId] {
+        &self.outputs
+    }
+
+    /// Type of a value of this graph.
+    pub(crate) fn value(&self, id: ValueId) -> &ValueType {
         &self.values[id.index()]
     }
 

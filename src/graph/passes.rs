@@ -9,7 +9,7 @@ use super::{Constant, Graph, Node, ValueId};
 /// The outputs of `prepare` are, in order, the leading inputs of `finish`; the inputs the split was made by follow
 /// them there.
 #[derive(Clone, Debug)]
-pub struct Split {
+pub(crate) struct Split {
     /// Takes the inputs that stay, returns what `finish` needs of them.
     pub prepare: Graph,
     /// Takes `prepare`'s outputs and then the inputs that vary, returns the program's outputs.
@@ -18,7 +18,7 @@ pub struct Split {
 
 impl Graph {
     /// Checks that every value is defined exactly once and before its uses.
-    pub fn validate(&self) -> Result<(), super::GraphError> {
+    pub(crate) fn validate(&self) -> Result<(), super::GraphError> {
         let mut defined = HashSet::new();
         let mut define = |value: ValueId| {
             defined
@@ -62,7 +62,7 @@ impl Graph {
 
     /// Without the operations and constants that no output needs. Inputs stay, used or not.
     #[must_use]
-    pub fn without_dead_code(mut self) -> Self {
+    pub(crate) fn without_dead_code(mut self) -> Self {
         let mut live: HashSet<ValueId> = self.outputs.iter().copied().collect();
         let mut keep = vec![false; self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate().rev() {
@@ -80,7 +80,7 @@ impl Graph {
 
     /// With every repeated computation done once. Two random draws are never one.
     #[must_use]
-    pub fn without_common_subexpressions(mut self) -> Self {
+    pub(crate) fn without_common_subexpressions(mut self) -> Self {
         let mut same_as: HashMap<ValueId, ValueId> = HashMap::new();
         let mut seen: HashMap<Vec<ValueId>, Vec<Node>> = HashMap::new();
         self.merge_equal_constants(&mut same_as);
@@ -143,7 +143,7 @@ impl Graph {
     }
 
     /// The values that depend on any of the given ones, these included.
-    pub fn dependents(&self, of: &[ValueId]) -> HashSet<ValueId> {
+    pub(crate) fn dependents(&self, of: &[ValueId]) -> HashSet<ValueId> {
         let mut dependents: HashSet<ValueId> = of.iter().copied().collect();
         for node in &self.nodes {
             if node.inputs.iter().any(|value| dependents.contains(value)) {
@@ -156,7 +156,7 @@ impl Graph {
     /// For each node, which of its inputs no later node and no output reads.
     ///
     /// An input a node reads twice is marked at its last position only.
-    pub fn last_uses(&self) -> Vec<Vec<bool>> {
+    pub(crate) fn last_uses(&self) -> Vec<Vec<bool>> {
         let mut needed_later: HashSet<ValueId> = self.outputs.iter().copied().collect();
         let mut last_uses: Vec<Vec<bool>> = self
             .nodes
@@ -180,7 +180,7 @@ impl Graph {
     /// Splits by dependence on the inputs at the given positions.
     ///
     /// `prepare` takes the other inputs in their order; see [`Split`].
-    pub fn split(&self, varying: &[usize]) -> Split {
+    pub(crate) fn split(&self, varying: &[usize]) -> Split {
         let is_varying = |index: &usize| varying.contains(index);
         let varying_inputs: Vec<ValueId> =
             varying.iter().map(|&index| self.inputs[index]).collect();

@@ -141,61 +141,6 @@ fn an_output_has_no_last_use() {
 }
 
 #[test]
-fn factors_of_one_and_terms_of_zero_go() {
-    let mut graph = GraphBuilder::default();
-    let x = graph.input(float(&[2, 3]));
-    let one = graph.node(Op::Ones, vec![], vec![float(&[1])])[0];
-    let ones = graph.node(Op::Expand, vec![one], vec![float(&[2, 3])])[0];
-    let zeros = graph.node(Op::Zeros, vec![], vec![float(&[2, 3])])[0];
-    let product = graph.node(Op::Binary(Binary::Mul), vec![ones, x], vec![float(&[2, 3])])[0];
-    let sum = graph.node(
-        Op::Binary(Binary::Add),
-        vec![product, zeros],
-        vec![float(&[2, 3])],
-    )[0];
-    let cast = graph.node(Op::Cast, vec![sum], vec![float(&[2, 3])])[0];
-    let graph = graph.finish(vec![cast]).simplified().without_dead_code();
-    assert!(graph.is_empty(), "{graph}");
-    assert_eq!(graph.outputs, [x]);
-}
-
-#[test]
-fn a_filled_operand_becomes_a_scalar() {
-    let mut graph = GraphBuilder::default();
-    let x = graph.input(float(&[2]));
-    let half = graph.node(Op::Full(Literal::Float(0.5)), vec![], vec![float(&[2])])[0];
-    let product = graph.node(Op::Binary(Binary::Mul), vec![x, half], vec![float(&[2])])[0];
-    let graph = graph.finish(vec![product]).simplified().without_dead_code();
-    assert_eq!(graph.len(), 1);
-    assert_eq!(
-        graph.nodes[0].op,
-        Op::BinaryScalar(Binary::Mul, Literal::Float(0.5))
-    );
-}
-
-#[test]
-fn a_product_that_broadcasts_is_not_simplified() {
-    let mut graph = GraphBuilder::default();
-    let x = graph.input(float(&[1]));
-    let ones = graph.node(Op::Ones, vec![], vec![float(&[4])])[0];
-    let product = graph.node(Op::Binary(Binary::Mul), vec![x, ones], vec![float(&[4])])[0];
-    let graph = graph.finish(vec![product]).simplified();
-    assert_eq!(graph.outputs, [product]);
-}
-
-#[test]
-fn a_product_with_zero_is_kept_since_infinity_times_zero_is_not_zero() {
-    let mut graph = GraphBuilder::default();
-    let x = graph.input(float(&[4]));
-    let product = graph.node(
-        Op::BinaryScalar(Binary::Mul, Literal::Float(0.0)),
-        vec![x],
-        vec![float(&[4])],
-    )[0];
-    assert_eq!(graph.finish(vec![product]).simplified().len(), 1);
-}
-
-#[test]
 fn a_transposed_product_is_a_product_of_transposes() {
     let mut graph = GraphBuilder::default();
     let a = graph.input(float(&[2, 3]));

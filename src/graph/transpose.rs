@@ -11,7 +11,7 @@ use super::{Graph, Node, Op, ValueId, ValueType};
 impl Graph {
     /// With the transposes of matrix products, where nothing else reads the product, moved to the operands.
     #[must_use]
-    pub fn with_transposes_inside_products(mut self) -> Self {
+    pub(crate) fn with_transposes_inside_products(mut self) -> Self {
         let mut readers: HashMap<ValueId, usize> = HashMap::new();
         for &value in self
             .nodes

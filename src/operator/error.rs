@@ -87,6 +87,16 @@ pub enum OperatorError {
         /// Largest number of rows and columns.
         limit: usize,
     },
+    /// A mean of operators has no term of this number.
+    #[error(
+        "the operator is the mean of {terms} terms, counted from 0, and term {index} was asked for"
+    )]
+    NoSuchTerm {
+        /// The term asked for.
+        index: usize,
+        /// Number of terms.
+        terms: usize,
+    },
     /// An eigenvalue computation failed.
     #[error("the eigenvalues of a {size}×{size} matrix did not converge")]
     Eigenvalues {

@@ -73,6 +73,14 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// the operator cannot do.
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
 
+    /// The products with several vectors, in order. Operators that gain from it compute them together.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), for the first vector that fails.
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        vectors.iter().map(|vector| self.apply(vector)).collect()
+    }
+
     /// `factor · A`
     ///
     /// # Errors
@@ -145,6 +153,39 @@ pub trait LinearOperator<B: AutodiffBackend> {
 /// [`AssumeSelfAdjoint`] to promise it for a map whose type does not say so.
 pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {}
 
+/// A linear map whose transpose can be applied too: a Jacobian, a dense matrix, a product of such maps.
+///
+/// ```text
+/// ⟨u, A v⟩ = ⟨Aᵀu, v⟩
+/// ```
+pub trait Adjoint<B: AutodiffBackend>: LinearOperator<B> {
+    /// The product of the transpose with a vector.
+    ///
+    /// # Shapes
+    /// - `vector`: laid out as [`codomain`](LinearOperator::codomain)
+    /// - output: laid out as [`domain`](LinearOperator::domain)
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a vector of another layout, and whatever
+    /// the operator cannot do.
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
+}
+
+/// An operator that is the mean of others, one for each mini-batch: A = 1/n · Σ Aᵢ.
+///
+/// Stochastic solvers apply one Aᵢ at a time. Each Aᵢ stands for the whole on its own: for a sum over samples it is
+/// the batch's part *times* the number of batches, and a term λI of A is in every Aᵢ in full.
+pub trait FiniteSum<B: AutodiffBackend>: SelfAdjoint<B> {
+    /// The number n of the Aᵢ, at least 1.
+    fn terms(&self) -> usize;
+
+    /// Aᵢ·v, for i from 0 to n − 1.
+    ///
+    /// # Errors
+    /// As [`apply`](LinearOperator::apply); [`OperatorError::NoSuchTerm`] for i ≥ n.
+    fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
+}
+
 macro_rules! forward_to_inner {
     ($pointer:ty) => {
         impl<B: AutodiffBackend, T: LinearOperator<B> + ?Sized> LinearOperator<B> for $pointer {
@@ -159,9 +200,33 @@ macro_rules! forward_to_inner {
             fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
                 (**self).apply(vector)
             }
+
+            fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+                (**self).apply_many(vectors)
+            }
         }
 
         impl<B: AutodiffBackend, T: SelfAdjoint<B> + ?Sized> SelfAdjoint<B> for $pointer {}
+
+        impl<B: AutodiffBackend, T: Adjoint<B> + ?Sized> Adjoint<B> for $pointer {
+            fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+                (**self).apply_adjoint(vector)
+            }
+        }
+
+        impl<B: AutodiffBackend, T: FiniteSum<B> + ?Sized> FiniteSum<B> for $pointer {
+            fn terms(&self) -> usize {
+                (**self).terms()
+            }
+
+            fn apply_term(
+                &self,
+                index: usize,
+                vector: &ParamVector<B>,
+            ) -> Result<ParamVector<B>, Error> {
+                (**self).apply_term(index, vector)
+            }
+        }
     };
 }
 
