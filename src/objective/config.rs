@@ -2,6 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::{Observer, Reduction};
+
+/// What an objective's passes go by.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub engine: Engine,
+    /// Bytes an operator may keep between products, where chosen.
+    pub memory_budget: Option<usize>,
+    pub observer: Option<Observer>,
+    /// How the batches make the whole, over a data set.
+    pub reduction: Option<Reduction>,
+}
+
+impl Settings {
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            memory_budget: None,
+            observer: None,
+            reduction: None,
+        }
+    }
+}
+
 /// Whether layers that behave differently during training are traced in evaluation mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
