@@ -279,7 +279,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                     directions,
                     vector: &vector?,
                 };
-                let product = derive::eager_product(*kind, part.programs.recorded(), given)
+                let product = derive::eager_product(*kind, part.programs.on_device()?, given)
                     .map_err(|error| objective.named(error))?;
                 Ok(product.into_iter().map(Operand::Float).collect())
             }

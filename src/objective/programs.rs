@@ -10,7 +10,7 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 use crate::{
     derive::{self, DeriveError, Product},
     error::Error,
-    execute::{Program, in_precision},
+    execute::{Program, adapted, in_precision},
     graph::{Graph, ValueType},
     params::Precision,
     trace::Recording,
@@ -20,7 +20,9 @@ use crate::{
 pub(crate) struct ProgramSet<B: AutodiffBackend> {
     /// The loss in the precision it runs in.
     recording: Recording,
+    precision: Precision,
     device: Device<B>,
+    on_device: OnceLock<Result<Graph, Error>>,
     loss: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     outputs: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     gradient: OnceLock<Result<Program<B::InnerBackend>, Error>>,
@@ -59,7 +61,9 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
             recording,
+            precision,
             device,
+            on_device: OnceLock::new(),
             loss: OnceLock::new(),
             outputs: OnceLock::new(),
             gradient: OnceLock::new(),
@@ -83,19 +87,35 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         Ok(self.recorded().value(outputs))
     }
 
-    pub fn loss(&self) -> Result<&Program<B::InnerBackend>, Error> {
-        get(&self.loss, || {
-            let loss = self.recorded().outputs()[..1].to_vec();
-            self.program(self.recorded().returning(loss))
+    /// The loss in the element types of the device, for the eager engine.
+    pub fn on_device(&self) -> Result<&Graph, Error> {
+        get(&self.on_device, || {
+            Ok(adapted::<B::InnerBackend>(
+                self.recorded().clone(),
+                &self.device,
+            )?)
         })
+    }
+
+    pub fn loss(&self) -> Result<&Program<B::InnerBackend>, Error> {
+        get(&self.loss, || self.program(self.forward(0)?))
     }
 
     pub fn outputs(&self) -> Result<&Program<B::InnerBackend>, Error> {
         get(&self.outputs, || {
             self.outputs_type()?;
-            let outputs = self.recorded().outputs()[1..].to_vec();
-            self.program(self.recorded().returning(outputs))
+            self.program(self.forward(1)?)
         })
+    }
+
+    /// One output of the loss program: as recorded in f32, and in f64 in the forms that derivatives are computed from,
+    /// since some backends compute a sigmoid and its like in f32 whatever they are asked for.
+    fn forward(&self, output: usize) -> Result<Graph, Error> {
+        let graph = match self.precision {
+            Precision::F32 => self.recorded().clone(),
+            Precision::F64 => derive::gradient(self.recorded(), self.recording.parameters)?,
+        };
+        Ok(graph.returning(graph.outputs()[output..=output].to_vec()))
     }
 
     pub fn gradient(&self) -> Result<&Program<B::InnerBackend>, Error> {
