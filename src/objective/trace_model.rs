@@ -104,15 +104,16 @@ where
         O: Traced + 'static,
         L: Fn(&M, X) -> O + Send + 'static,
     {
+        config.check()?;
         let model = source::tracked(model, config.mode);
         let parameters = ParamVector::<B>::from_module(&model)?;
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let layers_in_training_mode = source::layers_in_training_mode(&model);
         let burn = config
-            .check
+            .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
-        if config.check && layers_in_training_mode > 0 {
+        if config.compare && layers_in_training_mode > 0 {
             source::restore_buffers(model, &plain);
         }
         let burn = burn.transpose()?;
