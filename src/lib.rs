@@ -76,7 +76,11 @@ mod solver;
 mod trace;
 
 pub use bridge::{BridgeError, TensorBridge};
-pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian, Likelihood};
+pub use curvature::{
+    BesidePolicy, BlockComparison, CoverageEntry, EmpiricalFisher, Fisher, GaussNewton, Hessian,
+    Jacobian, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap, KfacState,
+    Likelihood, Treatment,
+};
 pub use derive::DeriveError;
 pub use error::Error;
 pub use execute::{ExecuteError, Operand};

@@ -18,6 +18,9 @@ fn main() {
         "tiny" => go!(tiny),
         _ => go!(transformer),
     };
+    println!("{}", o.loss_program().unwrap());
+    return;
+    #[allow(unreachable_code)]
     let (p, f) = o.gauss_newton_programs().unwrap();
     println!("PREPARE {}\n{p}\nFINISH {}\n{f}", p.len(), f.len());
 }

@@ -15,11 +15,16 @@ mod fisher;
 mod gauss_newton;
 mod hessian;
 mod jacobian;
+mod kfac;
 
 pub use fisher::{EmpiricalFisher, Fisher, Likelihood};
 pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
 pub use jacobian::Jacobian;
+pub use kfac::{
+    BesidePolicy, BlockComparison, CoverageEntry, Kfac, KfacApproximation, KfacConfig,
+    KfacCoverage, KfacFisher, KfacMap, KfacState, Treatment,
+};
 
 use burn_backend::AutodiffBackend;
 

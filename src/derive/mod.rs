@@ -7,7 +7,9 @@
 //! from what does not. The *eager* engine does the same on the tape of a computing backend, anew for every product.
 
 mod error;
+mod factors;
 mod fold;
+mod layers;
 mod lower;
 mod network;
 mod outputs;
@@ -15,6 +17,8 @@ mod product;
 mod reverse;
 
 pub use error::DeriveError;
+pub(crate) use factors::{Cotangents, FactorKind, LayerGroup};
+pub(crate) use layers::{Beside, LayerKind, Layers};
 pub(crate) use product::{Given, Product};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -85,6 +89,39 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
     let varying: Vec<usize> = (total.saturating_sub(vector.len())..total).collect();
     let program = fold::fixed_factors_first(program, &varying).without_common_subexpressions();
     Ok(program.without_dead_code().split(&varying))
+}
+
+/// The program of Kronecker factors: inputs as the loss program's and then the directions of [`Cotangents::Drawn`];
+/// outputs as [`factors::compute`] says.
+pub(crate) fn kronecker_factors(
+    kind: FactorKind,
+    loss: &Graph,
+    parameters: usize,
+    groups: &std::sync::Arc<[LayerGroup]>,
+) -> Result<Graph, Error> {
+    let &[_, outputs] = loss.outputs() else {
+        return Err(DeriveError::NoOutputs.into());
+    };
+    let probed = factors::Probed::new(loss, parameters, std::sync::Arc::clone(groups));
+    let program = record("Kronecker factors", |scope| {
+        let inputs = Inputs::declare(scope, loss, parameters);
+        let directions = match kind.cotangents {
+            Cotangents::Drawn { draws } => {
+                float(scope.input(&product::stacked(loss.value(outputs), draws)))
+            }
+            _ => None,
+        };
+        let device = scope.device();
+        let given = factors::Given {
+            device: &device,
+            parameters: &inputs.parameters,
+            batch: &inputs.batch,
+            directions,
+        };
+        let factors = factors::compute(kind, &probed, given, lower::apply_recorded)?;
+        Ok(factors.into_iter().map(Operand::Float).collect())
+    })?;
+    Ok(tidy(program))
 }
 
 /// A product computed at once on backend `B`, reverse over reverse on its tape.

@@ -107,12 +107,7 @@ impl<'a> Target<'a> {
         let Product::Outer { draws } = self.product else {
             return None;
         };
-        let mut ty = self.outputs_type()?;
-        let dimensions: Vec<usize> = std::iter::once(draws)
-            .chain(ty.shape.iter().copied())
-            .collect();
-        ty.shape = dimensions.into();
-        Some(ty)
+        Some(stacked(&self.outputs_type()?, draws))
     }
 
     fn outputs_type(&self) -> Option<ValueType> {
@@ -156,6 +151,17 @@ impl<'a> Target<'a> {
             Product::Empirical => Middle::Empirical,
         };
         outputs::gauss_newton_product(network, middle, &arguments, given.vector, tables)
+    }
+}
+
+/// The type of so many values of a type, stacked in front.
+pub(super) fn stacked(ty: &ValueType, count: usize) -> ValueType {
+    let dimensions: Vec<usize> = std::iter::once(count)
+        .chain(ty.shape.iter().copied())
+        .collect();
+    ValueType {
+        shape: dimensions.into(),
+        dtype: ty.dtype,
     }
 }
 

@@ -4,6 +4,7 @@
 mod config;
 mod data;
 mod error;
+mod factors;
 mod faithfulness;
 mod parts;
 mod prepared;
@@ -15,6 +16,7 @@ mod visit;
 
 pub use config::{Engine, Mode, TraceConfig};
 pub use error::ObjectiveError;
+pub(crate) use factors::{MomentSums, NetworkLayers};
 pub(crate) use parts::Part;
 pub use parts::{Progress, Reduction};
 pub(crate) use products::PreparedProduct;

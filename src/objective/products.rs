@@ -199,7 +199,7 @@ impl<B: AutodiffBackend> Objective<B> {
         self.ready(product, index, part).map(drop)
     }
 
-    fn directions(
+    pub(super) fn directions(
         &self,
         directions: &Directions,
         index: usize,

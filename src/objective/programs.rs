@@ -8,7 +8,7 @@ use std::{
 use burn_backend::{AutodiffBackend, tensor::Device};
 
 use crate::{
-    derive::{self, DeriveError, Product},
+    derive::{self, DeriveError, FactorKind, LayerGroup, Layers, Product},
     error::Error,
     execute::{Program, adapted, in_precision},
     graph::{Graph, ValueType},
@@ -27,6 +27,8 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     outputs: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     gradient: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     products: Mutex<HashMap<Product, Arc<SplitProgram<B>>>>,
+    layers: OnceLock<(Layers, Arc<[LayerGroup]>)>,
+    factors: Mutex<HashMap<FactorKind, Arc<Program<B::InnerBackend>>>>,
 }
 
 /// A program in two parts: what runs once per (θ, batch), and what runs per vector.
@@ -68,6 +70,8 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             outputs: OnceLock::new(),
             gradient: OnceLock::new(),
             products: Mutex::default(),
+            layers: OnceLock::new(),
+            factors: Mutex::default(),
         })
     }
 
@@ -138,6 +142,28 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             finish: self.program(split.finish)?,
         });
         products.insert(kind, Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The layers of the network, and their uses by weight.
+    pub fn layers(&self) -> &(Layers, Arc<[LayerGroup]>) {
+        self.layers.get_or_init(|| {
+            let layers = Layers::of(self.recorded(), self.recording.parameters);
+            let groups = LayerGroup::all(self.recorded(), &layers.layers);
+            (layers, groups.into())
+        })
+    }
+
+    /// The program of Kronecker factors.
+    pub fn factors(&self, kind: FactorKind) -> Result<Arc<Program<B::InnerBackend>>, Error> {
+        let mut factors = self.factors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = factors.get(&kind) {
+            return Ok(Arc::clone(found));
+        }
+        let (graph, own) = (self.recorded(), self.recording.parameters);
+        let program = derive::kronecker_factors(kind, graph, own, &self.layers().1)?;
+        let made = Arc::new(self.program(program)?);
+        factors.insert(kind, Arc::clone(&made));
         Ok(made)
     }
 

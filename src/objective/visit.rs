@@ -166,7 +166,10 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
-    fn of_first<T>(&self, read: impl Fn(&Part<B>) -> Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn of_first<T>(
+        &self,
+        read: impl Fn(&Part<B>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut found = None;
         self.with_part(0, |part| {
             found = Some(read(part)?);

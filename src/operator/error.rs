@@ -108,6 +108,53 @@ pub enum OperatorError {
     /// An average over no draw at all.
     #[error("at least one target must be drawn for every sample")]
     NoDraws,
+    /// Exact output gradients where rows of a layer are no samples.
+    #[error(
+        "the exact Fisher type needs outputs of one row a sample that no layer mixes; here rows are places of a sequence \
+         or the like: use `KfacFisher::MonteCarlo`, whose independent targets keep the places apart"
+    )]
+    KfacPlaces,
+    /// Uses of one weight with different numbers of samples cannot be reduced together.
+    #[error(
+        "a weight is used with different numbers of samples, so that its uses cannot be reduced together; use \
+         `KfacApproximation::Expand`"
+    )]
+    KfacUnevenUses,
+    /// A parameter that belongs to no layer.
+    #[error(
+        "parameter {parameter} of {numbers} numbers belongs to no layer ({reason}), and exact blocks are made up to {limit} \
+         numbers: raise the limit of `BesidePolicy::ExactBlock`, or freeze the parameter"
+    )]
+    KfacBeside {
+        /// Name of the parameter.
+        parameter: String,
+        /// Why it belongs to no layer.
+        reason: String,
+        /// Its size.
+        numbers: usize,
+        /// The largest size.
+        limit: usize,
+    },
+    /// A factor holds NaN or infinity.
+    #[error(
+        "the Kronecker factors of {layer} hold NaN or infinity; look at the layer's inputs and gradients at these \
+         parameters, or compute in f64 with `in_f64()`"
+    )]
+    NonFiniteFactor {
+        /// Name of the weight.
+        layer: String,
+    },
+    /// The inverse of a singular approximation.
+    #[error(
+        "a Kronecker factor is singular, and a damping of {damping} does not help; take a damping above 0"
+    )]
+    KfacSingular {
+        /// The damping given.
+        damping: f64,
+    },
+    /// Factors that belong to another model.
+    #[error("the saved factors are not those of this model's layers")]
+    KfacState,
     /// An eigenvalue computation failed.
     #[error("the eigenvalues of a {size}×{size} matrix did not converge")]
     Eigenvalues {

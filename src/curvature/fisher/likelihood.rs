@@ -39,7 +39,7 @@ impl Likelihood {
     }
 
     /// What the product is multiplied by.
-    pub(super) fn precision(self) -> f64 {
+    pub(in crate::curvature) fn precision(self) -> f64 {
         match self {
             Likelihood::Categorical | Likelihood::Bernoulli => 1.0,
             Likelihood::Gaussian { variance } => variance.recip(),
@@ -47,7 +47,7 @@ impl Likelihood {
     }
 
     /// Checks the parameters, and that the objective's outputs are such as the distribution needs.
-    pub(super) fn check<B: AutodiffBackend>(
+    pub(in crate::curvature) fn check<B: AutodiffBackend>(
         self,
         objective: &Objective<B>,
         reduction: Reduction,
@@ -76,7 +76,7 @@ impl Likelihood {
     }
 
     /// Derivatives of −log p(ŷ|z) by z for targets drawn from p, stacked in front and divided by √draws.
-    pub(super) fn draw(
+    pub(in crate::curvature) fn draw(
         self,
         outputs: &TensorData,
         draws: usize,

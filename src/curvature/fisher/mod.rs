@@ -135,7 +135,7 @@ impl<B: AutodiffBackend> Fisher<B> {
 }
 
 /// The c of a batch.
-fn share(samples: usize, reduction: Reduction) -> f64 {
+pub(in crate::curvature) fn share(samples: usize, reduction: Reduction) -> f64 {
     match reduction {
         Reduction::Sum => 1.0,
         Reduction::Mean => 1.0 / samples.max(1) as f64,
