@@ -76,7 +76,7 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
         return Err(TraceError::IndependentLoss);
     }
     Ok(Recording {
-        graph,
+        graph: graph.without_dead_code(),
         parameters: parameters.len(),
     })
 }

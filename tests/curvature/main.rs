@@ -7,6 +7,7 @@ mod data;
 mod fisher;
 mod gauss_newton;
 mod jacobian;
+mod kfac;
 mod refusals;
 #[path = "../../examples/support/mod.rs"]
 mod support;
