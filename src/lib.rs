@@ -87,9 +87,11 @@ pub use graph::{
 };
 pub use objective::{Engine, Mode, Objective, ObjectiveError, TraceConfig, ValueAndGradient};
 pub use operator::{
-    Adjoint, AssumeSelfAdjoint, Counted, DEFAULT_SIZE_LIMIT, Damped, Dense, DenseMatrix, Diagonal,
-    FiniteSum, FromFn, Identity, LinearOperator, OperatorError, Restricted, Scaled, SelfAdjoint,
-    Sum, SymmetricDense, materialise, materialise_up_to,
+    Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
+    Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
+    Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
+    SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
+    diagonal, materialise, materialise_up_to,
 };
 pub use params::{
     BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
