@@ -64,6 +64,7 @@
 //! ```
 
 mod bridge;
+mod config;
 mod curvature;
 mod derive;
 mod error;
@@ -73,6 +74,7 @@ mod objective;
 mod operator;
 mod params;
 mod solver;
+mod spectrum;
 mod trace;
 
 pub use bridge::{BridgeError, TensorBridge};
@@ -101,6 +103,10 @@ pub use solver::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
     Iteration, LinearSolver, Method, NegativeCurvature, OnNegativeCurvature, Solution,
     SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
+};
+pub use spectrum::{
+    Eigenpairs, EigenpairsReport, EigenpairsStop, Lanczos, LanczosConfig, SpectrumEnd,
+    SpectrumError,
 };
 pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
 

@@ -4,20 +4,6 @@ use crate::params::Precision;
 
 use super::Method;
 
-/// A field of a configuration is out of range.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("`{field}` of `{config}` is {found}; expected {expected}")]
-pub struct ConfigError {
-    /// Name of the configuration.
-    pub config: &'static str,
-    /// Name of the field.
-    pub field: &'static str,
-    /// Value found.
-    pub found: f64,
-    /// What is allowed.
-    pub expected: &'static str,
-}
-
 /// A system of equations that cannot be solved as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SolverError {

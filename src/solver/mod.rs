@@ -25,7 +25,6 @@
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```
 
-mod config;
 mod conjugate_gradient;
 mod direct;
 mod error;
@@ -36,9 +35,12 @@ mod solution;
 mod stopping;
 mod system;
 
+use crate::config;
+
+pub use crate::config::ConfigError;
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
 pub use direct::{Direct, DirectConfig, DirectMethod};
-pub use error::{ConfigError, SolverError};
+pub use error::SolverError;
 pub use options::{Iteration, SolveOptions};
 pub use report::{Method, SolveReport, Spectrum};
 pub use solution::{LinearSolver, NegativeCurvature, Solution};

@@ -78,7 +78,7 @@ pub(super) fn check_report(report: &SolveReport, rows: &Rows, x: &[f64], b: &[f6
 }
 
 /// Equal, but for the last digit that serde_json loses of a float.
-pub(super) fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+pub fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     match (a.as_object(), b.as_object(), a.as_f64(), b.as_f64()) {
         (Some(a), Some(b), ..) => {
             a.len() == b.len()
