@@ -101,8 +101,10 @@ pub use params::{
 };
 pub use solver::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
-    Iteration, LinearSolver, Method, NegativeCurvature, OnNegativeCurvature, Solution,
-    SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
+    Inverse, Iteration, LinearSolver, Lissa, LissaConfig, Method, MethodDetail, NegativeCurvature,
+    Neumann, NeumannConfig, NeumannScale, Nystrom, NystromApproximation, NystromConfig,
+    OnFailedSolve, OnNegativeCurvature, Solution, SolveOptions, SolveReport, SolverError, Spectrum,
+    StopReason, Woodbury,
 };
 pub use spectrum::{
     Eigenpairs, EigenpairsReport, EigenpairsStop, Lanczos, LanczosConfig, SpectrumEnd,

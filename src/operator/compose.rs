@@ -121,6 +121,10 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Scaled<A> {
         self.operator.terms()
     }
 
+    fn damping(&self) -> f64 {
+        (self.factor * self.operator.damping()).max(0.0)
+    }
+
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         Ok(self.operator.apply_term(index, vector)?.scale(self.factor))
     }
@@ -211,6 +215,10 @@ where
 {
     fn terms(&self) -> usize {
         self.left.terms()
+    }
+
+    fn damping(&self) -> f64 {
+        self.left.damping()
     }
 
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

@@ -54,6 +54,7 @@ pub use diagonal::Diagonal;
 pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialise, materialise_up_to};
 pub use error::OperatorError;
 pub use kronecker::Kronecker;
+pub(crate) use low_rank::InvertedLowRank;
 pub use low_rank::LowRank;
 pub use matrix::DenseMatrix;
 pub use mean::Mean;
@@ -245,6 +246,12 @@ pub trait FiniteSum<B: AutodiffBackend>: SelfAdjoint<B> {
     /// The number n of the Aᵢ, at least 1.
     fn terms(&self) -> usize;
 
+    /// A damping λ that is known to be in every Aᵢ, as the term λI; 0 if none is. For positive semi-definite terms it
+    /// bounds their eigenvalues from below.
+    fn damping(&self) -> f64 {
+        0.0
+    }
+
     /// Aᵢ·v, for i from 0 to n − 1.
     ///
     /// # Errors
@@ -283,6 +290,10 @@ macro_rules! forward_to_inner {
         impl<B: AutodiffBackend, T: FiniteSum<B> + ?Sized> FiniteSum<B> for $pointer {
             fn terms(&self) -> usize {
                 (**self).terms()
+            }
+
+            fn damping(&self) -> f64 {
+                (**self).damping()
             }
 
             fn apply_term(

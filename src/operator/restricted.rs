@@ -73,6 +73,10 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Restricted<A> {
         self.operator.terms()
     }
 
+    fn damping(&self) -> f64 {
+        self.operator.damping()
+    }
+
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let product = self
             .operator

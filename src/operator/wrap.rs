@@ -132,6 +132,10 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Counted<A> {
         self.operator.terms()
     }
 
+    fn damping(&self) -> f64 {
+        self.operator.damping()
+    }
+
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.terms.fetch_add(1, Ordering::Relaxed);
         self.operator.apply_term(index, vector)

@@ -26,22 +26,35 @@
 //! ```
 
 mod conjugate_gradient;
+mod detail;
 mod direct;
 mod error;
+mod forward;
+mod inverse;
+mod lissa;
+mod neumann;
+mod nystrom;
 mod options;
 mod report;
 mod ritz;
 mod solution;
 mod stopping;
 mod system;
+mod woodbury;
 
 use crate::config;
 
 pub use crate::config::ConfigError;
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
+pub use detail::MethodDetail;
 pub use direct::{Direct, DirectConfig, DirectMethod};
 pub use error::SolverError;
+pub use inverse::{Inverse, OnFailedSolve};
+pub use lissa::{Lissa, LissaConfig};
+pub use neumann::{Neumann, NeumannConfig, NeumannScale};
+pub use nystrom::{Nystrom, NystromApproximation, NystromConfig};
 pub use options::{Iteration, SolveOptions};
 pub use report::{Method, SolveReport, Spectrum};
 pub use solution::{LinearSolver, NegativeCurvature, Solution};
 pub use stopping::StopReason;
+pub use woodbury::Woodbury;

@@ -95,6 +95,10 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for DampedBy<B, A> {
         self.operator.terms()
     }
 
+    fn damping(&self) -> f64 {
+        self.operator.damping()
+    }
+
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.add_to(self.operator.apply_term(index, vector)?, vector)
     }

@@ -90,6 +90,10 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Damped<A> {
         self.operator.terms()
     }
 
+    fn damping(&self) -> f64 {
+        self.operator.damping() + self.damping
+    }
+
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let product = self.operator.apply_term(index, vector)?;
         Ok(product.axpy(self.damping, vector)?)

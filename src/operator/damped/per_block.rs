@@ -146,6 +146,11 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for DampedPerBlock<A> {
         self.operator.terms()
     }
 
+    fn damping(&self) -> f64 {
+        let least = self.dampings.iter().copied().fold(f64::INFINITY, f64::min);
+        self.operator.damping() + least
+    }
+
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.add_to(self.operator.apply_term(index, vector)?, vector)
     }

@@ -230,6 +230,13 @@ impl<B: AutodiffBackend> FiniteSum<B> for LowRank<B> {
         self.rank()
     }
 
+    fn damping(&self) -> f64 {
+        match &self.diagonal {
+            Addend::Multiple(damping) => *damping,
+            _ => 0.0,
+        }
+    }
+
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.like.expect_like(vector)?;
         let terms = self.rank();

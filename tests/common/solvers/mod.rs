@@ -4,12 +4,18 @@ mod contracts;
 mod converging;
 mod direct;
 mod indefinite;
+mod lissa;
+mod low_rank;
+mod neumann;
 mod stopping;
 
 pub use contracts::*;
 pub use converging::*;
 pub use direct::*;
 pub use indefinite::*;
+pub use lissa::*;
+pub use low_rank::*;
+pub use neumann::*;
 pub use stopping::*;
 
 use burn_curvature::{

@@ -73,6 +73,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
                 0.0
             },
             spectrum: self.ritz.spectrum(),
+            detail: None,
         };
         Ok(Solution {
             x,
