@@ -3,6 +3,7 @@
 mod config;
 mod run;
 mod scale;
+mod state;
 
 pub use config::{NeumannConfig, NeumannScale};
 

@@ -15,14 +15,8 @@ use super::super::{
 use super::{
     NeumannConfig, NeumannScale,
     scale::{Estimate, Extremes, estimate},
+    state::{State, Trend},
 };
-
-/// Iterations without a new smallest residual, though it does not grow: rounding.
-const STAGNATION: usize = 50;
-/// Growth over the smallest residual at which the series has diverged.
-const GROWTH: f64 = 1.5;
-/// Iterations in a row that grow a little, and the same follows.
-const STEADY_GROWTH: usize = 10;
 
 /// Solves one system.
 pub(super) fn solve<B: AutodiffBackend>(
@@ -55,10 +49,10 @@ pub(super) fn solve<B: AutodiffBackend>(
         negative: None,
     };
     let start = match guess {
-        None => State::start(&run, rhs.zeros_like(), rhs.clone())?,
+        None => run.start(rhs.zeros_like(), rhs.clone())?,
         Some(guess) => {
             let (residual, _) = system.checked_residual(&guess)?;
-            State::start(&run, guess, residual)?
+            run.start(guess, residual)?
         }
     };
     if start.residual <= run.threshold {
@@ -68,29 +62,6 @@ pub(super) fn solve<B: AutodiffBackend>(
         Some(stop) => run.finish(start, stop),
         None => run.iterate(start),
     }
-}
-
-/// An iterate and what is known of it.
-#[derive(Clone)]
-struct State<B: AutodiffBackend> {
-    x: ParamVector<B>,
-    r: ParamVector<B>,
-    /// M⁻¹r
-    z: ParamVector<B>,
-    /// ‖r‖
-    residual: f64,
-    /// rᵀz, which falls and grows as the series converges and diverges.
-    rho: f64,
-}
-
-/// How the residuals have been going.
-struct Trend<B: AutodiffBackend> {
-    /// The iterate with the smallest rᵀz.
-    best: State<B>,
-    /// Iterations since then.
-    since: usize,
-    /// Growing iterations in a row.
-    growing: usize,
 }
 
 /// One solve in progress.
@@ -108,24 +79,23 @@ struct Run<'a, 'o, B: AutodiffBackend> {
     negative: Option<NegativeCurvature<B>>,
 }
 
-impl<B: AutodiffBackend> State<B> {
-    fn start(run: &Run<'_, '_, B>, x: ParamVector<B>, r: ParamVector<B>) -> Result<Self, Error> {
-        let z = run.precondition(&r)?;
+impl<B: AutodiffBackend> Run<'_, '_, B> {
+    /// What is known of the first iterate.
+    fn start(&self, x: ParamVector<B>, r: ParamVector<B>) -> Result<State<B>, Error> {
+        let z = self.precondition(&r)?;
         let read = DeviceScalar::read_many(&[&r.dot_device(&r)?, &r.dot_device(&z)?])?;
         let [square, rho] = read.as_slice().try_into().unwrap_or([f64::NAN; 2]);
-        let state = Self {
+        let state = State {
             x,
             residual: square.sqrt(),
             r,
             z,
             rho,
         };
-        run.expect_positive(&state)?;
+        self.expect_positive(&state)?;
         Ok(state)
     }
-}
 
-impl<B: AutodiffBackend> Run<'_, '_, B> {
     /// Sets s, or says why there is none.
     fn choose_scale(&mut self) -> Result<Option<StopReason>, Error> {
         if let NeumannScale::Given(scale) = self.config.scale {
@@ -167,11 +137,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     }
 
     fn iterate(mut self, start: State<B>) -> Result<Solution<B>, Error> {
-        let mut trend = Trend {
-            best: start.clone(),
-            since: 0,
-            growing: 0,
-        };
+        let mut trend = Trend::new(start.clone());
         let mut state = start;
         loop {
             let Some((next, curvature)) = self.step(&state)? else {
@@ -196,7 +162,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             if trend.grows(&state) && state.residual > self.rounding(&state)? {
                 return self.diverged(trend.best);
             }
-            if trend.since >= STAGNATION {
+            if trend.stagnates() {
                 return self.finish(trend.best, StopReason::Stagnation);
             }
             if self.iterations >= self.config.max_iterations {
@@ -343,21 +309,5 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             report,
             negative_curvature: self.negative,
         })
-    }
-}
-
-impl<B: AutodiffBackend> Trend<B> {
-    /// Takes the next iterate, and says whether the residual grows. For a symmetric iteration the ratio of successive
-    /// residuals never falls, so that what grows, and is not rounding, will grow for ever.
-    fn grows(&mut self, state: &State<B>) -> bool {
-        if state.rho < self.best.rho {
-            self.best = state.clone();
-            (self.since, self.growing) = (0, 0);
-            return false;
-        }
-        self.since += 1;
-        let growth = (state.rho / self.best.rho).sqrt();
-        self.growing += usize::from(growth > 1.0 + 1e-3);
-        growth > GROWTH || self.growing >= STEADY_GROWTH
     }
 }

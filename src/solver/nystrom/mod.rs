@@ -28,8 +28,9 @@ use sketch::{Sketch, sketch};
 /// ```
 ///
 /// The operator that is given to every method here is A + λI, as for any other solver; the configuration says how much of
-/// it is λ. The approximation is as good as the rest of A, what the rank does not hold, is small beside λ. As a solver it
-/// is a fixed amount of work with an honest true residual; to be exact, use it as a preconditioner for
+/// it is λ. The approximation is as good as the rest of A, what the rank does not hold, is small beside λ; where the rest is
+/// larger, x is too long and the residual can exceed ‖b‖. As a solver it is a fixed amount of work with an honest true
+/// residual; to be exact, use it as a preconditioner for
 /// [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about three times the effective dimension
 /// Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
 ///

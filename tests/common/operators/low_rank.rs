@@ -119,7 +119,7 @@ pub fn low_rank_refusals<B: TestBackend>() {
         |coefficients: &[f64]| LowRank::new(&vec![v.clone(); coefficients.len()], coefficients);
     assert_eq!(operator_error(make(&[])), OperatorError::Nothing);
     assert_eq!(
-        operator_error(LowRank::new(&[v.clone()], &[1.0, 2.0])),
+        operator_error(LowRank::new(std::slice::from_ref(&v), &[1.0, 2.0])),
         OperatorError::CoefficientCount {
             vectors: 1,
             coefficients: 2

@@ -276,10 +276,7 @@ pub fn lissa_diverges<B: TestBackend>() {
             let solution = lissa(scale, 5000, 3, 0).solve(&mean, &rhs).unwrap();
             let report = &solution.report;
             assert_eq!(report.stop, StopReason::Diverged, "{report}");
-            assert!(
-                report.iterations <= 256 && report.iterations < 5000,
-                "early: {report}"
-            );
+            assert!(report.iterations <= 256, "early: {report}");
             let Some(MethodDetail::Lissa {
                 largest: Some(seen),
                 ..

@@ -7,6 +7,7 @@ mod indefinite;
 mod lissa;
 mod low_rank;
 mod neumann;
+mod neumann_edges;
 mod stopping;
 
 pub use contracts::*;
@@ -15,7 +16,10 @@ pub use direct::*;
 pub use indefinite::*;
 pub use lissa::*;
 pub use low_rank::*;
-pub use neumann::*;
+pub use neumann::{
+    neumann_converges, neumann_indefinite, neumann_preconditioned, neumann_scaling, neumann_terms,
+};
+pub use neumann_edges::*;
 pub use stopping::*;
 
 use burn_curvature::{
