@@ -78,16 +78,18 @@ mod spectrum;
 mod trace;
 
 pub use bridge::{BridgeError, TensorBridge};
-pub use curvature::Hessian;
+pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian, Likelihood};
 pub use derive::DeriveError;
 pub use error::Error;
 pub use execute::{ExecuteError, Operand};
 pub use graph::{
     Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError,
-    GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction, Softmax,
-    SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
+    GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction as ReductionKind,
+    Softmax, SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
 };
-pub use objective::{Engine, Mode, Objective, ObjectiveError, TraceConfig, ValueAndGradient};
+pub use objective::{
+    Engine, Mode, Objective, ObjectiveError, Progress, Reduction, TraceConfig, ValueAndGradient,
+};
 pub use operator::{
     Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
     Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,

@@ -351,3 +351,19 @@ fn a_product_that_is_not_finite_is_refused() {
         .scale(1e20);
     assert!(objective.hessian_vector_product(&overflow).is_err());
 }
+
+#[test]
+fn the_eager_engine_on_dispatch_multiplies_or_says_what_to_use() {
+    let case = tiny::case(&Device::flex().autodiff());
+    let objective: Objective<Autodiff<Dispatch>> =
+        Objective::trace(&case.model, case.batch, case.loss).expect("tiny");
+    let v = objective.parameters().normal_like(1).expect("a vector");
+    let compiled = objective.hessian_vector_product(&v).expect("a product");
+    match objective
+        .with_engine(Engine::Eager)
+        .hessian_vector_product(&v)
+    {
+        Ok(eager) => assert!(relative_error(&eager, &compiled) < 1e-5),
+        Err(error) => assert!(error.to_string().contains("Engine::Compiled"), "{error}"),
+    }
+}

@@ -315,3 +315,18 @@ fn evaluation_mode_can_be_meant() {
     );
     assert_eq!(meant.layout().len(), 3 * 2 + 2 + 2 + 2);
 }
+
+#[test]
+fn a_tolerance_of_the_comparison_that_is_not_positive_is_refused() {
+    for tolerance in [0.0, -1e-3, f64::NAN] {
+        let config = TraceConfig::new().with_tolerance(tolerance);
+        let result = Objective::<burn::backend::Autodiff<burn::backend::Flex>>::trace_with(
+            &config,
+            &small(),
+            batch(2),
+            squared_error,
+        );
+        let error = trace_error(result);
+        assert!(matches!(error, TraceError::Tolerance { .. }), "{error}");
+    }
+}

@@ -78,6 +78,37 @@ impl Graph {
         self
     }
 
+    /// The same program with other outputs.
+    #[must_use]
+    pub(crate) fn returning(&self, outputs: Vec<ValueId>) -> Self {
+        Self {
+            outputs,
+            ..self.clone()
+        }
+        .without_dead_code()
+    }
+
+    /// The same program with other inputs, which must define what it reads.
+    #[must_use]
+    pub(crate) fn taking(self, inputs: Vec<ValueId>) -> Self {
+        Self { inputs, ..self }
+    }
+
+    /// With a value handed in, as the last input, where it was computed; and the new input.
+    #[must_use]
+    pub(crate) fn with_value_as_input(mut self, value: ValueId) -> (Self, ValueId) {
+        self.values.push(self.value(value).clone());
+        let input = ValueId::new(self.values.len() - 1);
+        let read = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
+        for reference in read.chain(&mut self.outputs) {
+            if *reference == value {
+                *reference = input;
+            }
+        }
+        self.inputs.push(input);
+        (self.without_dead_code(), input)
+    }
+
     /// With every repeated computation done once. Two random draws are never one.
     #[must_use]
     pub(crate) fn without_common_subexpressions(mut self) -> Self {

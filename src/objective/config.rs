@@ -2,6 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::{Observer, Reduction};
+use crate::trace::TraceError;
+
+/// What an objective's passes go by.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub engine: Engine,
+    /// Bytes an operator may keep between products, where chosen.
+    pub memory_budget: Option<usize>,
+    pub observer: Option<Observer>,
+    /// How the batches make the whole, over a data set.
+    pub reduction: Option<Reduction>,
+}
+
+impl Settings {
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            memory_budget: None,
+            observer: None,
+            reduction: None,
+        }
+    }
+}
+
 /// Whether layers that behave differently during training are traced in evaluation mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
@@ -30,7 +55,7 @@ pub enum Engine {
 /// |---|---|---|
 /// | `mode` | [`Mode::AsGiven`] | layers that differ between training and evaluation |
 /// | `engine` | [`Engine::Compiled`] | how Hessian products are computed |
-/// | `check` | `true` | compare the recorded gradient with Burn's `backward()` |
+/// | `compare` | `true` | compare the recorded gradient with Burn's `backward()` |
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
 /// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
@@ -39,7 +64,7 @@ pub enum Engine {
 pub struct TraceConfig {
     pub(super) mode: Mode,
     pub(super) engine: Engine,
-    pub(super) check: bool,
+    pub(super) compare: bool,
     pub(super) tolerance: Option<f64>,
 }
 
@@ -48,7 +73,7 @@ impl Default for TraceConfig {
         Self {
             mode: Mode::AsGiven,
             engine: Engine::Compiled,
-            check: true,
+            compare: true,
             tolerance: None,
         }
     }
@@ -77,7 +102,7 @@ impl TraceConfig {
     /// Traces without comparing the gradient with Burn's; saves one forward and one backward pass.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
-        self.check = false;
+        self.compare = false;
         self
     }
 
@@ -86,5 +111,13 @@ impl TraceConfig {
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = Some(tolerance);
         self
+    }
+
+    /// Refuses a tolerance that no comparison can use.
+    pub(super) fn check(&self) -> Result<(), TraceError> {
+        match self.tolerance {
+            Some(found) if found.is_nan() || found <= 0.0 => Err(TraceError::Tolerance { found }),
+            _ => Ok(()),
+        }
     }
 }

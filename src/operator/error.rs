@@ -97,6 +97,17 @@ pub enum OperatorError {
         /// Number of terms.
         terms: usize,
     },
+    /// A likelihood that does not fit.
+    #[error("the likelihood does not fit: {reason}, and {found} was found")]
+    Likelihood {
+        /// What is needed.
+        reason: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// An average over no draw at all.
+    #[error("at least one target must be drawn for every sample")]
+    NoDraws,
     /// An eigenvalue computation failed.
     #[error("the eigenvalues of a {size}×{size} matrix did not converge")]
     Eigenvalues {

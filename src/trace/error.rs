@@ -86,6 +86,14 @@ pub enum TraceError {
         /// Its element type.
         dtype: String,
     },
+    /// A tolerance that no comparison can use.
+    #[error(
+        "the tolerance of the comparison with `backward()` is {found}; expected a number above 0, such as 1e-3"
+    )]
+    Tolerance {
+        /// What was given.
+        found: f64,
+    },
     /// The recorded gradient is not Burn's.
     #[error(
         "the recorded gradient differs from Burn's own `backward()` by {difference:.1e} of its norm in {parameter} \
