@@ -57,4 +57,6 @@ on_every_backend!(
     nystrom_approximates,
     nystrom_refuses,
     inverses,
+    solvers_over_data,
+    sample_gradients,
 );

@@ -10,7 +10,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{Error, operator::FiniteSum, params::ParamVector};
 
-use super::{Solution, SolveOptions, system::System};
+use super::{MethodDetail, Solution, SolveOptions, system::System};
 
 /// LiSSA: A⁻¹b for an A that is a mean of terms, from products with one random term at a time.
 ///
@@ -93,6 +93,27 @@ impl Lissa {
     ) -> Result<Solution<B>, Error> {
         let system = System::new(operator, rhs)?;
         run::solve(&self.config, operator, &system, options)
+    }
+
+    /// Solves A x = b for several b, with one choice of the scale. The terms drawn are the same for all.
+    ///
+    /// # Errors
+    /// As said [above](Lissa#errors).
+    pub fn solve_many<B: AutodiffBackend>(
+        &self,
+        operator: &dyn FiniteSum<B>,
+        rhs: &[ParamVector<B>],
+    ) -> Result<Vec<Solution<B>>, Error> {
+        let mut config = self.config.clone();
+        let solutions = rhs.iter().map(|rhs| {
+            let system = System::new(operator, rhs)?;
+            let solution = run::solve(&config, operator, &system, SolveOptions::new())?;
+            if let Some(MethodDetail::Lissa { scale, .. }) = solution.report.detail {
+                config.scale = Some(scale);
+            }
+            Ok(solution)
+        });
+        solutions.collect()
     }
 
     /// The configuration.

@@ -92,7 +92,26 @@ impl Neumann {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        run::solve(&self.config, &System::new(operator, rhs)?, options)
+        run::solve(&self.config, &System::new(operator, rhs)?, options, None)
+    }
+
+    /// Solves A x = b for several b, with one estimate of λmax. It is counted in the first report that needs it.
+    ///
+    /// # Errors
+    /// As said [above](Neumann#errors).
+    pub fn solve_many<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+    ) -> Result<Vec<Solution<B>>, Error> {
+        let mut known = None;
+        let solutions = rhs.iter().map(|rhs| {
+            let system = System::new(operator, rhs)?;
+            let solution = run::solve(&self.config, &system, SolveOptions::new(), known)?;
+            known = known.or(solution.report.spectrum);
+            Ok(solution)
+        });
+        solutions.collect()
     }
 
     /// The configuration.

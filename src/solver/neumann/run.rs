@@ -10,7 +10,7 @@ use crate::{
 
 use super::super::{
     Iteration, Method, MethodDetail, NegativeCurvature, Solution, SolveOptions, SolveReport,
-    SolverError, StopReason, options::Observer, stopping::threshold, system::System,
+    SolverError, Spectrum, StopReason, options::Observer, stopping::threshold, system::System,
 };
 use super::{
     NeumannConfig, NeumannScale,
@@ -18,11 +18,12 @@ use super::{
     state::{State, Trend},
 };
 
-/// Solves one system.
+/// Solves one system, with an estimate of the extreme eigenvalues that may be known already.
 pub(super) fn solve<B: AutodiffBackend>(
     config: &NeumannConfig,
     system: &System<'_, B>,
     options: SolveOptions<'_, B>,
+    known: Option<Spectrum>,
 ) -> Result<Solution<B>, Error> {
     let rhs = system.rhs();
     let rhs_norm = system.rhs_norm(rhs.dot(rhs)?)?;
@@ -43,7 +44,7 @@ pub(super) fn solve<B: AutodiffBackend>(
             rhs_norm,
         ),
         scale: 0.0,
-        extremes: None,
+        extremes: known.map(Extremes::from),
         iterations: 0,
         contraction: None,
         negative: None,
@@ -102,7 +103,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             self.scale = scale;
             return Ok(None);
         }
-        if self.estimate()? {
+        if !self.extremes.is_some_and(Extremes::are_positive) && self.estimate()? {
             return Ok(Some(StopReason::NegativeCurvature));
         }
         let found = self.extremes.map_or(0.0, |extremes| extremes.largest);

@@ -27,7 +27,21 @@ pub(super) struct Extremes {
     pub(super) largest: f64,
 }
 
+impl From<Spectrum> for Extremes {
+    fn from(spectrum: Spectrum) -> Self {
+        Self {
+            smallest: spectrum.smallest,
+            largest: spectrum.largest,
+        }
+    }
+}
+
 impl Extremes {
+    /// Whether there is no doubt that A is positive definite.
+    pub(super) fn are_positive(self) -> bool {
+        self.smallest > 0.0
+    }
+
     pub(super) fn spectrum(self) -> Option<Spectrum> {
         Spectrum::of(&[self.smallest, self.largest], false)
     }

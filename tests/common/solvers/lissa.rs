@@ -321,6 +321,21 @@ pub fn lissa_edges<B: TestBackend>() {
     }
     assert_eq!(seen[2].2, x_of(&solution));
 
+    let chosen = LissaConfig::new().with_depth(60).init().unwrap();
+    let many = chosen
+        .solve_many(&operator, &[rhs.clone(), rhs.clone()])
+        .unwrap();
+    assert_eq!(x_of(&many[0]), x_of(&many[1]));
+    assert_eq!(
+        x_of(&many[0]),
+        x_of(&chosen.solve(&operator, &rhs).unwrap())
+    );
+    let products = |solution: &Solution<B>| match solution.report.detail {
+        Some(MethodDetail::Lissa { term_products, .. }) => term_products,
+        _ => 0,
+    };
+    assert!(products(&many[0]) > products(&many[1]) && products(&many[1]) == 240);
+
     let mut values = problem.b.clone();
     values[2] = f64::NAN;
     let bad = rhs.from_vec_like(&values).unwrap();

@@ -8,6 +8,7 @@ mod lissa;
 mod low_rank;
 mod neumann;
 mod neumann_edges;
+mod over_data;
 mod stopping;
 
 pub use contracts::*;
@@ -20,6 +21,7 @@ pub use neumann::{
     neumann_converges, neumann_indefinite, neumann_preconditioned, neumann_scaling, neumann_terms,
 };
 pub use neumann_edges::*;
+pub use over_data::*;
 pub use stopping::*;
 
 use burn_curvature::{

@@ -77,6 +77,24 @@ pub fn neumann_edges<B: TestBackend>() {
             (report.stop, report.iterations),
             (StopReason::IterationLimit, 3)
         );
+        // Several at once: one estimate.
+        let counted = (&a).counted();
+        let all = [rhs.zeros_like(), rhs.clone(), rhs.clone().scale(2.0)];
+        let many = solver.solve_many(&counted, &all).unwrap();
+        let single = solver.solve(&a, &rhs).unwrap();
+        assert_eq!(x_of(&many[1]), x_of(&single));
+        assert_eq!(many[1].report, single.report);
+        assert_eq!(many[2].report.applications, many[2].report.iterations);
+        let counts: usize = many.iter().map(|many| many.report.applications).sum();
+        assert_eq!(counted.applications(), counts);
+        assert!(solver.solve_many(&a, &[]).unwrap().is_empty());
+        let many = solver
+            .solve_many(&(&a).scaled(-1.0).unwrap(), &all[1..])
+            .unwrap();
+        for solution in &many {
+            assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
+            assert!(solution.negative_curvature.is_some());
+        }
         // Loss times c: the same x, with the scale divided by c.
         let times = (&a).scaled(50.0).unwrap();
         let scaled = solver.solve(&times, &rhs.clone().scale(50.0)).unwrap();
