@@ -72,8 +72,10 @@ impl<B: AutodiffBackend> LinearOperator<B> for Dense<B> {
         for vector in vectors {
             self.like.expect_like(vector)?;
         }
-        let products =
-            Inner::<B>::float_matmul(stack(vectors), transpose::<B>(self.matrix.clone()));
+        // A on the left, as it lies in memory: NdArray is several times slower with Aᵀ on the right.
+        let columns = transpose::<B>(stack(vectors));
+        let products = Inner::<B>::float_matmul(self.matrix.clone(), columns);
+        let products = transpose::<B>(products);
         unstack(self.like.layout(), products, vectors.len())
     }
 }

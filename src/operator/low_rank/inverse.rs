@@ -78,13 +78,11 @@ impl<B: AutodiffBackend> LowRank<B> {
 
     /// Smallest and largest eigenvalue of A = λI + …, from the eigenvalues of C^½VVᵀC^½/λ.
     fn extremes(&self, damping: f64, eigenvalues: &[f64]) -> (f64, f64) {
-        let least = eigenvalues.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = eigenvalues.iter().copied().fold(0.0, f64::max);
-        let least = if self.rank() < self.like.len() {
-            0.0
-        } else {
-            least
-        };
+        // They ascend. More vectors than numbers have zeros that are not eigenvalues of A, fewer leave some out.
+        let surplus = self.rank().checked_sub(self.like.len());
+        let least = surplus.and_then(|surplus| eigenvalues.get(surplus));
+        let least = least.copied().unwrap_or(0.0);
+        let most = eigenvalues.last().copied().unwrap_or(0.0);
         (damping * (1.0 + least), damping * (1.0 + most))
     }
 

@@ -144,7 +144,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             let Some((next, curvature)) = self.step(&state)? else {
                 return self.diverged(trend.best);
             };
-            if self.is_negative(&state, curvature) {
+            if self.is_negative(&state, curvature)? {
                 let length = state.z.norm()?;
                 self.negative = Some(NegativeCurvature {
                     curvature: curvature / length / length,
@@ -210,9 +210,13 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     }
 
     /// Whether zᵀA z < 0 beyond rounding. Then no scale converges.
-    fn is_negative(&self, state: &State<B>, curvature: f64) -> bool {
-        let rounding = self.system.rhs().precision().epsilon().sqrt();
-        state.residual > rounding * self.rhs_norm && curvature * self.scale < -rounding * state.rho
+    fn is_negative(&self, state: &State<B>, curvature: f64) -> Result<bool, Error> {
+        if curvature >= 0.0 {
+            return Ok(false);
+        }
+        let noise = self.rounding(state)? / state.residual;
+        let noise = noise.max(self.system.rhs().precision().epsilon().sqrt());
+        Ok(curvature * self.scale < -noise * state.rho)
     }
 
     /// What rounding can leave of a residual, with ‖A‖ taken to be below 2/s.

@@ -49,6 +49,8 @@ impl Extremes {
 
 /// Accuracy of the estimates, relative to the largest.
 const TOLERANCE: f64 = 1e-2;
+/// Negative eigenvalues that are put down to rounding in the products, in units of ε relative to the largest.
+const TOLERATED: f64 = 1000.0;
 
 /// Estimates λmin and λmax with at most about `products` products.
 pub(super) fn estimate<B: AutodiffBackend>(
@@ -91,7 +93,7 @@ fn lanczos<B: AutodiffBackend>(
         smallest,
         largest: largest + above,
     };
-    let rounding = 10.0 * rhs.precision().epsilon() * largest.abs().max(smallest.abs());
+    let rounding = TOLERATED * rhs.precision().epsilon() * largest.abs().max(smallest.abs());
     match found.vectors.into_iter().last() {
         // The Ritz value is yᵀA y: a proof, whatever its residual.
         Some(direction) if smallest < -rounding => {

@@ -71,6 +71,28 @@ pub fn woodbury<B: TestBackend>() {
             assert_eq!(x_of(&many[0]), x_of(&solution));
             assert_eq!(x_of(&many[1]), vec![0.0; n]);
         }
+        // More samples than numbers: the eigenvalues are still those of A.
+        let vectors: Vec<Vec<f64>> = (0..9).map(|i| Numbers(50 + i).normals(4)).collect();
+        let rhs = flat::<B>(&[1.0, 2.0, 3.0, 4.0], precision);
+        let gradients: Vec<_> = vectors
+            .iter()
+            .map(|v| rhs.from_vec_like(v).unwrap())
+            .collect();
+        let fisher = LowRank::mean_of(&gradients)
+            .unwrap()
+            .with_damping(1e-3)
+            .unwrap();
+        let rows = sum_of(&vectors, 1.0 / 9.0, 1e-3);
+        let eigenvalues = super::super::oracle::matrix(&rows).eigenvalues().unwrap();
+        let report = Woodbury::new(fisher).unwrap().solve(&rhs).unwrap().report;
+        let spectrum = report.spectrum.unwrap();
+        let found = [spectrum.smallest, spectrum.largest];
+        assert_close(
+            &found,
+            &[eigenvalues[0], eigenvalues[3]],
+            1e3 * precision.epsilon(),
+        );
+
         let v = flat::<B>(&[1.0, 2.0], precision);
         let plain = LowRank::mean_of(std::slice::from_ref(&v)).unwrap();
         assert!(matches!(

@@ -106,6 +106,18 @@ pub fn neumann_edges<B: TestBackend>() {
             &[detail(&plain.report).0],
             1e-4,
         );
+        // Rounding is not taken for a negative eigenvalue, nor for divergence.
+        for seed in 0..3 {
+            let rows = with_spectrum(&logarithmic(1e-5, 1.0, 20), seed);
+            let b = flat::<B>(&Numbers(seed).normals(20), precision);
+            let config = NeumannConfig::new().with_relative_tolerance(1e-14);
+            for scale in [NeumannScale::InverseLargest, NeumannScale::Given(1.9)] {
+                let solver = config.clone().with_scale(scale).with_max_iterations(2000);
+                let solver = solver.init().unwrap();
+                let report = solver.solve(&operator(&rows, &b), &b).unwrap().report;
+                assert_eq!(report.stop, StopReason::IterationLimit, "{report}");
+            }
+        }
         // More than the format gives.
         let greedy = neumann(NeumannScale::InverseLargest, 1e-30);
         let report = greedy.solve(&a, &rhs).unwrap().report;
