@@ -166,6 +166,14 @@ where
         let product = self.inner.apply(&self.outer.apply(vector)?)?;
         self.outer.apply_adjoint(&product)
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let products = self.inner.apply_many(&self.outer.apply_many(vectors)?)?;
+        products
+            .iter()
+            .map(|product| self.outer.apply_adjoint(product))
+            .collect()
+    }
 }
 
 impl<B, A, M> SelfAdjoint<B> for Congruence<A, M>

@@ -76,6 +76,19 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Mean<A> {
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.sum(vector, A::apply)
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let mut products = self.terms.iter().map(|term| term.apply_many(vectors));
+        let first = products.next().ok_or(OperatorError::Nothing)??;
+        let sums = products.try_fold(first, |sums, products| {
+            let pairs = sums.into_iter().zip(products?);
+            pairs
+                .map(|(sum, product)| Ok::<_, Error>(sum.add(&product)?))
+                .collect()
+        })?;
+        let share = 1.0 / self.terms.len() as f64;
+        Ok(sums.into_iter().map(|sum| sum.scale(share)).collect())
+    }
 }
 
 impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Mean<A> {}

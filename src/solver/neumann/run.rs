@@ -271,15 +271,12 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     }
 
     fn expect_positive(&self, state: &State<B>) -> Result<(), Error> {
-        if self.preconditioner.is_none() || state.residual == 0.0 {
+        if self.preconditioner.is_none() || state.residual == 0.0 || state.rho > 0.0 {
             return Ok(());
         }
         state
             .z
             .expect_finite("the product with the preconditioner")?;
-        if state.rho > 0.0 {
-            return Ok(());
-        }
         Err(SolverError::Preconditioner { found: state.rho }.into())
     }
 
