@@ -97,8 +97,8 @@ pub use params::{
 };
 pub use solver::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
-    Iteration, LinearSolver, Method, NegativeCurvature, OnNegativeCurvature, Solution,
-    SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
+    Iteration, LinearSolver, Method, Minres, MinresConfig, NegativeCurvature, OnNegativeCurvature,
+    Solution, SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
 };
 pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
 

@@ -25,20 +25,25 @@
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```
 
+mod basis;
 mod config;
 mod conjugate_gradient;
 mod direct;
 mod error;
+mod minres;
 mod options;
 mod report;
 mod ritz;
 mod solution;
+mod start;
 mod stopping;
 mod system;
+mod tridiagonal;
 
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
 pub use direct::{Direct, DirectConfig, DirectMethod};
 pub use error::{ConfigError, SolverError};
+pub use minres::{Minres, MinresConfig};
 pub use options::{Iteration, SolveOptions};
 pub use report::{Method, SolveReport, Spectrum};
 pub use solution::{LinearSolver, NegativeCurvature, Solution};

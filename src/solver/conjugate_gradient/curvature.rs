@@ -1,6 +1,6 @@
 //! Judges the curvature along a search direction. Knows numbers on the host only.
 
-use super::start::Seen;
+use super::seen::Seen;
 
 /// What pᵀA p says about A.
 pub(super) enum Curvature {

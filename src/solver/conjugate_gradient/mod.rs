@@ -1,10 +1,9 @@
 //! Conjugate gradients: the configuration and the public face. The iteration itself is in `run`.
 
-mod basis;
 mod config;
 mod curvature;
 mod run;
-mod start;
+mod seen;
 
 pub use config::{ConjugateGradientConfig, OnNegativeCurvature};
 

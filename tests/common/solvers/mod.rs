@@ -4,16 +4,21 @@ mod contracts;
 mod converging;
 mod direct;
 mod indefinite;
+mod minres;
+mod minres_singular;
 mod stopping;
 
 pub use contracts::*;
 pub use converging::*;
 pub use direct::*;
 pub use indefinite::*;
+pub use minres::*;
+pub use minres_singular::*;
 pub use stopping::*;
 
 use burn_curvature::{
-    ConjugateGradientConfig, ParamVector, Precision, Solution, SolveReport, SymmetricDense,
+    ConjugateGradientConfig, MinresConfig, ParamVector, Precision, Solution, SolveReport,
+    SymmetricDense,
 };
 
 use super::{
@@ -23,6 +28,10 @@ use super::{
 
 pub(super) fn conjugate_gradient(tolerance: f64) -> ConjugateGradientConfig {
     ConjugateGradientConfig::new().with_relative_tolerance(tolerance)
+}
+
+pub(super) fn minimum_residual(tolerance: f64) -> MinresConfig {
+    MinresConfig::new().with_relative_tolerance(tolerance)
 }
 
 pub(super) fn operator<B: TestBackend>(rows: &Rows, like: &ParamVector<B>) -> SymmetricDense<B> {

@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::super::{OnNegativeCurvature, curvature::Curvature, start::Seen};
+use super::super::{OnNegativeCurvature, curvature::Curvature, seen::Seen};
 use super::{End, Run};
 use crate::{
     Error,

@@ -13,37 +13,22 @@ use crate::{
 
 use super::super::{
     NegativeCurvature, Solution, SolveOptions, StopReason,
+    basis::Basis,
     options::Observer,
     ritz::RitzRecorder,
+    start::{Start, begin},
     stopping::{ProgressRule, StagnationWatch, threshold},
     system::System,
 };
-use super::{
-    ConjugateGradientConfig,
-    basis::Basis,
-    curvature::CurvatureScale,
-    start::{Seen, Start},
-};
+use super::{ConjugateGradientConfig, curvature::CurvatureScale, seen::Seen};
 
 /// Solves one system.
 pub(super) fn solve<B: AutodiffBackend>(
     config: &ConjugateGradientConfig,
     system: &System<'_, B>,
-    options: SolveOptions<'_, B>,
+    mut options: SolveOptions<'_, B>,
 ) -> Result<Solution<B>, Error> {
-    if let Some(guess) = &options.initial_guess {
-        system.rhs().expect_like(guess)?;
-        guess.expect_finite("the initial guess")?;
-    }
-    let residual = match &options.initial_guess {
-        Some(guess) => system.residual(guess)?,
-        None => system.rhs().clone(),
-    };
-    let start = Start::read(system, options.initial_guess.as_ref(), &residual)?;
-    let x = match options.initial_guess {
-        Some(guess) if start.rhs_norm > 0.0 => guess,
-        _ => system.rhs().zeros_like(),
-    };
+    let (x, residual, start) = begin(system, &mut options)?;
     let run = Run::new(
         config,
         system,
