@@ -26,6 +26,12 @@ pub enum StopReason {
          size, use the Gauss-Newton in place of the Hessian, or a solver for indefinite systems: `Minres` or `Direct`."
     )]
     NegativeCurvature,
+    /// The path of the iterates left the trust region, or met negative curvature in it; x is on its boundary.
+    #[error(
+        "x is on the boundary of the trust region, where the path to the solution leaves it or meets negative curvature: \
+         take the step, and widen the region if it went as predicted."
+    )]
+    TrustRegion,
     /// The curvature along the search direction is zero to working precision.
     #[error(
         "The curvature along the search direction vanished, so A is singular to working precision: add damping, or use \

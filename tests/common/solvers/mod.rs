@@ -1,19 +1,25 @@
 //! Solvers: against a dense solve in f64, closed forms and laws; every stop reason and every bad input.
 
+mod choice;
 mod contracts;
 mod converging;
 mod direct;
 mod indefinite;
+mod many;
 mod minres;
 mod minres_singular;
+mod region;
 mod stopping;
 
+pub use choice::*;
 pub use contracts::*;
 pub use converging::*;
 pub use direct::*;
 pub use indefinite::*;
+pub use many::*;
 pub use minres::*;
 pub use minres_singular::*;
+pub use region::*;
 pub use stopping::*;
 
 use burn_curvature::{
