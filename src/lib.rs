@@ -23,9 +23,9 @@
 //! [`Hessian`] is one of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Restricted`], [`Dense`], [`Diagonal`] and
 //! others compose them, and [`materialise`] writes one down as a dense matrix.
 //!
-//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`] matrix-free, [`Direct`] on the dense
-//! matrix. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true residual, estimates of the extreme
-//! eigenvalues, and one sentence of advice.
+//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`] and [`Minres`] matrix-free, [`Direct`] on
+//! the dense matrix; [`recommend`] says which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
+//! residual, estimates of the extreme eigenvalues, and one sentence of advice.
 //!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
@@ -102,11 +102,12 @@ pub use params::{
     Precision, VectorError,
 };
 pub use solver::{
-    ConfigError, ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
-    Inverse, Iteration, LinearSolver, Lissa, LissaConfig, Method, MethodDetail, NegativeCurvature,
-    Neumann, NeumannConfig, NeumannScale, Nystrom, NystromApproximation, NystromConfig,
-    OnFailedSolve, OnNegativeCurvature, Solution, SolveOptions, SolveReport, SolverError, Spectrum,
-    StopReason, Woodbury,
+    Choice, ConfigError, ConjugateGradient, ConjugateGradientConfig, Definiteness, Direct,
+    DirectConfig, DirectMethod, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig,
+    Method, MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig,
+    NeumannScale, Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature,
+    Problem, Recommendation, Solution, SolveOption, SolveOptions, SolveReport, SolverError,
+    Spectrum, StopReason, Woodbury, recommend,
 };
 pub use spectrum::{
     Eigenpairs, EigenpairsReport, EigenpairsStop, Lanczos, LanczosConfig, SpectrumEnd,

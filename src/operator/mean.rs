@@ -80,11 +80,9 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Mean<A> {
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let mut products = self.terms.iter().map(|term| term.apply_many(vectors));
         let first = products.next().ok_or(OperatorError::Nothing)??;
-        let sums = products.try_fold(first, |sums, products| {
-            let pairs = sums.into_iter().zip(products?);
-            pairs
-                .map(|(sum, product)| Ok::<_, Error>(sum.add(&product)?))
-                .collect()
+        let add = |(sum, product): (ParamVector<B>, ParamVector<B>)| Ok(sum.add(&product)?);
+        let sums = products.try_fold(first, |sums, products| -> Result<Vec<_>, Error> {
+            sums.into_iter().zip(products?).map(add).collect()
         })?;
         let share = 1.0 / self.terms.len() as f64;
         Ok(sums.into_iter().map(|sum| sum.scale(share)).collect())

@@ -1,5 +1,7 @@
 //! What can go wrong with solvers. Running out of iterations is not among it: that is a stop reason.
 
+use std::fmt;
+
 use crate::params::Precision;
 
 use super::{Method, StopReason};
@@ -35,6 +37,37 @@ pub enum SolverError {
         /// The factorisation.
         method: Method,
     },
+    /// A solver has no use for an option.
+    #[error("`{solver}` cannot make use of {option}: leave it out, or take another solver")]
+    OptionRefused {
+        /// The solver.
+        solver: &'static str,
+        /// The option.
+        option: SolveOption,
+    },
+    /// A diagonal preconditioner with an entry that has no positive power.
+    #[error(
+        "{count} entries of the damped diagonal are not positive and finite, the first in block `{block}`: {found:e}; raise \
+         the damping, or take absolute values"
+    )]
+    Diagonal {
+        /// Name of the first block at fault.
+        block: String,
+        /// The first entry at fault.
+        found: f64,
+        /// How many there are.
+        count: usize,
+    },
+    /// `apply_many` gave another number of products than it was given vectors.
+    #[error(
+        "the operator gave {found} products for {expected} vectors; its `apply_many` is at fault"
+    )]
+    ProductCount {
+        /// Vectors given.
+        expected: usize,
+        /// Products found.
+        found: usize,
+    },
     /// An operator that must be positive semi-definite is not.
     #[error(
         "the operator without its damping is not positive semi-definite: a random sketch has the eigenvalue {found:e}; use a \
@@ -66,4 +99,26 @@ pub enum SolverError {
         /// The estimate of the largest eigenvalue.
         found: f64,
     },
+}
+
+/// An option of one solve, as in [`SolveOptions`](crate::SolveOptions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SolveOption {
+    /// An initial guess.
+    InitialGuess,
+    /// A preconditioner.
+    Preconditioner,
+    /// An observer.
+    Observer,
+}
+
+impl fmt::Display for SolveOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SolveOption::InitialGuess => "an initial guess",
+            SolveOption::Preconditioner => "a preconditioner",
+            SolveOption::Observer => "an observer",
+        })
+    }
 }

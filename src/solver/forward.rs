@@ -27,6 +27,15 @@ macro_rules! forward_to_inner {
             ) -> Result<Solution<B>, Error> {
                 (**self).solve_with(operator, rhs, options)
             }
+
+            fn solve_many_with(
+                &self,
+                operator: &dyn SelfAdjoint<B>,
+                rhs: &[ParamVector<B>],
+                preconditioner: Option<&dyn SelfAdjoint<B>>,
+            ) -> Result<Vec<Solution<B>>, Error> {
+                (**self).solve_many_with(operator, rhs, preconditioner)
+            }
         }
     };
 }

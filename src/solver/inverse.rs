@@ -18,7 +18,7 @@ use crate::{
     params::{ParamLayout, ParamVector},
 };
 
-use super::{LinearSolver, SolveReport, SolverError};
+use super::{LinearSolver, Solution, SolveReport, SolverError};
 
 /// What an [`Inverse`] does with a solve that stopped short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub enum OnFailedSolve {
 /// last solve is kept.
 ///
 /// # Cost
-/// One solve per product.
+/// One solve per product; several vectors at once as the solver's `solve_many` has it.
 ///
 /// # Errors
 /// Those of the solver; [`SolverError::Unsolved`] if it stopped short of its tolerance, unless
@@ -101,16 +101,27 @@ where
         last.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Products with A in all solves that ended.
+    /// Products with A in all solves that ended, as their reports count them.
     pub fn applications(&self) -> usize {
         self.applications.load(Ordering::Relaxed)
     }
 
-    fn keep(&self, report: &SolveReport) {
+    /// Keeps the report, and hands out x unless the solve stopped short.
+    fn accept(&self, solution: Solution<B>) -> Result<ParamVector<B>, Error> {
+        let report = solution.report;
         self.applications
             .fetch_add(report.applications, Ordering::Relaxed);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(report.clone());
+        let unsolved = SolverError::Unsolved {
+            method: report.method,
+            stop: report.stop,
+            relative_residual: report.relative_residual,
+        };
+        let refused = !report.stop.is_success() && self.on_failure == OnFailedSolve::Refuse;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        match refused {
+            true => Err(unsolved.into()),
+            false => Ok(solution.x),
+        }
     }
 }
 
@@ -125,18 +136,13 @@ where
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let solution = self.solver.solve(&self.operator, vector)?;
-        self.keep(&solution.report);
-        let report = &solution.report;
-        if !report.stop.is_success() && self.on_failure == OnFailedSolve::Refuse {
-            return Err(SolverError::Unsolved {
-                method: report.method,
-                stop: report.stop,
-                relative_residual: report.relative_residual,
-            }
-            .into());
-        }
-        Ok(solution.x)
+        self.accept(self.solver.solve(&self.operator, vector)?)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let solutions = self.solver.solve_many(&self.operator, vectors)?;
+        let accepted = solutions.into_iter().map(|solution| self.accept(solution));
+        accepted.collect()
     }
 }
 

@@ -17,6 +17,8 @@ const WORRYING_ERROR: f64 = 1e-2;
 pub enum Method {
     /// Conjugate gradients.
     ConjugateGradient,
+    /// The minimum residual method, MINRES.
+    Minres,
     /// The Cholesky factorisation A = L Lᵀ.
     Cholesky,
     /// The symmetric indefinite factorisation A = L B Lᵀ with pivoting after Bunch and Kaufman.
@@ -37,6 +39,7 @@ impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Method::ConjugateGradient => "conjugate gradients",
+            Method::Minres => "MINRES",
             Method::Cholesky => "Cholesky factorisation",
             Method::BunchKaufman => "Bunch-Kaufman factorisation",
             Method::EigenDecomposition => "eigen-decomposition",

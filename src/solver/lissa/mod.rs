@@ -10,7 +10,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{Error, operator::FiniteSum, params::ParamVector};
 
-use super::{MethodDetail, Solution, SolveOptions, system::System};
+use super::{MethodDetail, Solution, SolveOption, SolveOptions, SolverError, system::System};
 
 /// LiSSA: A⁻¹b for an A that is a mean of terms, from products with one random term at a time.
 ///
@@ -37,7 +37,8 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// [`StopReason::Diverged`](crate::StopReason::Diverged), and the report says how large an eigenvalue it met.
 ///
 /// # Errors
-/// [`SolverError::NoScale`](crate::SolverError::NoScale) if every term looked at is zero; and those of every solver.
+/// [`SolverError::NoScale`](crate::SolverError::NoScale) if every term looked at is zero;
+/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a preconditioner; and those of every solver.
 ///
 /// # Example
 /// ```
@@ -80,8 +81,7 @@ impl Lissa {
     }
 
     /// Solves A x = b from an initial guess x₀ (h₀ = scale·x₀) or under observation: the observer is called after every
-    /// repeat with the average so far, which costs it one product with A. A preconditioner is of no use here and is left
-    /// aside.
+    /// repeat with the average so far, which costs it one product with A.
     ///
     /// # Errors
     /// As said [above](Lissa#errors).
@@ -91,6 +91,13 @@ impl Lissa {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
+        if options.preconditioner.is_some() {
+            return Err(SolverError::OptionRefused {
+                solver: "Lissa",
+                option: SolveOption::Preconditioner,
+            }
+            .into());
+        }
         let system = System::new(operator, rhs)?;
         run::solve(&self.config, operator, &system, options)
     }

@@ -104,10 +104,25 @@ impl Neumann {
         operator: &dyn SelfAdjoint<B>,
         rhs: &[ParamVector<B>],
     ) -> Result<Vec<Solution<B>>, Error> {
+        self.solve_many_with(operator, rhs, None)
+    }
+
+    /// [`solve_many`](Self::solve_many) with a preconditioner, if there is one.
+    ///
+    /// # Errors
+    /// As said [above](Neumann#errors).
+    pub fn solve_many_with<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
         let mut known = None;
         let solutions = rhs.iter().map(|rhs| {
             let system = System::new(operator, rhs)?;
-            let solution = run::solve(&self.config, &system, SolveOptions::new(), known)?;
+            let mut options = SolveOptions::new();
+            options.preconditioner = preconditioner;
+            let solution = run::solve(&self.config, &system, options, known)?;
             known = known.or(solution.report.spectrum);
             Ok(solution)
         });
@@ -128,5 +143,13 @@ impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
         Neumann::solve_with(self, operator, rhs, options)
+    }
+    fn solve_many_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        Neumann::solve_many_with(self, operator, rhs, preconditioner)
     }
 }

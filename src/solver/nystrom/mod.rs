@@ -14,8 +14,8 @@ use crate::{
 };
 
 use super::{
-    LinearSolver, Method, MethodDetail, Solution, SolveOptions, SolveReport, StopReason,
-    system::System,
+    LinearSolver, Method, MethodDetail, Solution, SolveOption, SolveOptions, SolveReport,
+    SolverError, StopReason, system::System,
 };
 use sketch::{Sketch, sketch};
 
@@ -43,8 +43,8 @@ use sketch::{Sketch, sketch};
 ///
 /// # Errors
 /// [`SolverError::Indefinite`](crate::SolverError::Indefinite) if the sketch shows that A has a negative eigenvalue (or
-/// that λ is larger than what is in the operator); layouts, precisions or devices that differ; NaN or infinity in b or
-/// in a product.
+/// that λ is larger than what is in the operator); [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a
+/// preconditioner or an observer; layouts, precisions or devices that differ; NaN or infinity in b or in a product.
 ///
 /// # Example
 /// ```
@@ -102,6 +102,28 @@ impl Nystrom {
         rhs: &ParamVector<B>,
     ) -> Result<Solution<B>, Error> {
         self.solve_with(operator, rhs, SolveOptions::new())
+    }
+
+    /// Solves A x + λ x = b approximately from an initial guess x₀, as x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀).
+    ///
+    /// # Errors
+    /// As said [above](Nystrom#errors).
+    pub fn solve_with<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+        options: SolveOptions<'_, B>,
+    ) -> Result<Solution<B>, Error> {
+        if options.preconditioner.is_some() {
+            return Err(refused(SolveOption::Preconditioner));
+        }
+        if options.observer.is_some() {
+            return Err(refused(SolveOption::Observer));
+        }
+        let system = System::new(operator, rhs)?;
+        rhs.expect_finite("the right-hand side b")?;
+        let approximation = self.approximate_system(&system)?;
+        self.solve_system(&system, &approximation, options.initial_guess)
     }
 
     /// Solves for several b with one approximation.
@@ -197,18 +219,34 @@ impl Nystrom {
 }
 
 impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
-    /// A preconditioner and an observer are of no use here and are left aside.
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        let system = System::new(operator, rhs)?;
-        rhs.expect_finite("the right-hand side b")?;
-        let approximation = self.approximate_system(&system)?;
-        self.solve_system(&system, &approximation, options.initial_guess)
+        Nystrom::solve_with(self, operator, rhs, options)
     }
+
+    fn solve_many_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        match preconditioner {
+            Some(_) => Err(refused(SolveOption::Preconditioner)),
+            None => Nystrom::solve_many(self, operator, rhs),
+        }
+    }
+}
+
+fn refused(option: SolveOption) -> Error {
+    SolverError::OptionRefused {
+        solver: "Nystrom",
+        option,
+    }
+    .into()
 }
 
 /// A low-rank approximation of a positive semi-definite A, with the damping λ that goes with it.

@@ -353,6 +353,11 @@ pub fn lissa_edges<B: TestBackend>() {
             "{refused}"
         );
     }
+    let options = SolveOptions::new().with_preconditioner(&operator);
+    assert!(matches!(
+        solver.solve_with(&operator, &rhs, options),
+        Err(Error::Solver(SolverError::OptionRefused { .. }))
+    ));
     let longer = flat::<B>(&[1.0; 9], precision);
     assert!(matches!(
         solver.solve(&operator, &longer),

@@ -1,9 +1,10 @@
 //! Solvers of low rank: Woodbury's formula and the Nyström approximation; and inverses as operators.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, DirectConfig, Error, Inverse, LinearOperator, LinearSolver,
-    LowRank, Method, MethodDetail, Nystrom, NystromConfig, OnFailedSolve, OperatorError, Precision,
-    SolveOptions, SolverError, StopReason, VectorError, Woodbury, check_self_adjoint, materialise,
+    ConjugateGradientConfig, Diagonal, DirectConfig, Error, Inverse, Iteration, LinearOperator,
+    LinearSolver, LowRank, Method, MethodDetail, Nystrom, NystromConfig, OnFailedSolve,
+    OperatorError, Precision, SolveOption, SolveOptions, SolverError, StopReason, VectorError,
+    Woodbury, check_self_adjoint, materialise,
 };
 
 use super::super::{
@@ -298,6 +299,21 @@ pub fn nystrom_refuses<B: TestBackend>() {
         let twice: Vec<f64> = rhs.to_vec().unwrap().iter().map(|b| 2.0 * b).collect();
         assert_close(&x_of(&solution), &twice, 1e-6);
 
+        let refused = |option| {
+            Error::Solver(SolverError::OptionRefused {
+                solver: "Nystrom",
+                option,
+            })
+        };
+        let solver = nystrom(3, 0.5, 0);
+        let options = SolveOptions::new().with_preconditioner(&nothing);
+        let found = solver.solve_with(&nothing, &rhs, options).unwrap_err();
+        assert_eq!(found, refused(SolveOption::Preconditioner));
+        let mut observer = |_: &Iteration<'_, B>| {};
+        let options = SolveOptions::new().with_observer(&mut observer);
+        let found = solver.solve_with(&nothing, &rhs, options).unwrap_err();
+        assert_eq!(found, refused(SolveOption::Observer));
+
         let mut values = vec![1.0; 10];
         values[4] = f64::NAN;
         let bad = rhs.from_vec_like(&values).unwrap();
@@ -358,6 +374,10 @@ pub fn inverses<B: TestBackend>() {
             let one = diagonal_rows(&[1.0; 9]).concat();
             assert_close(found.values(), &one, 100.0 * tight(precision));
             assert!(inverse.applications() > report.applications);
+            let many = inverse
+                .apply_many(&[rhs.clone(), rhs.clone().scale(2.0)])
+                .unwrap();
+            assert_close(&many[0].to_vec().unwrap(), &x, 10.0 * tight(precision));
         }
         let short = || {
             let config = ConjugateGradientConfig::new().with_max_iterations(Some(2));
