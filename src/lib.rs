@@ -103,8 +103,10 @@ pub use solver::{
     SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
 };
 pub use spectrum::{
-    Eigenpairs, EigenpairsReport, EigenpairsStop, Lanczos, LanczosConfig, SpectrumEnd,
-    SpectrumError,
+    DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,
+    DiagonalEstimatorConfig, DiagonalMethod, Eigenpairs, EigenpairsReport, EigenpairsStop,
+    Estimate, FrobeniusNorm, FrobeniusNormConfig, Lanczos, LanczosConfig, QuadratureRule,
+    SpectralDensity, SpectrumEnd, SpectrumError, TraceEstimator, TraceEstimatorConfig, TraceMethod,
 };
 pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
 

@@ -1,10 +1,16 @@
 //! Spectra: against known eigenvalues, dense sums and closed forms; error bars against what they promise.
 
+mod densities;
+mod diagonals;
 mod eigenpairs;
+mod traces;
 
+pub use densities::*;
+pub use diagonals::*;
 pub use eigenpairs::*;
+pub use traces::*;
 
-use burn_curvature::{ParamVector, SymmetricDense};
+use burn_curvature::{Estimate, ParamVector, SymmetricDense};
 
 use super::{
     TestBackend,
@@ -26,4 +32,21 @@ pub(super) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
     sorted
+}
+
+/// The fraction of estimates within two standard errors of the truth; fails if their mean is biased.
+pub(super) fn coverage(found: &[Estimate], truth: f64) -> f64 {
+    let count = found.len() as f64;
+    let mean = found.iter().map(|e| e.estimate).sum::<f64>() / count;
+    let squares: f64 = found.iter().map(|e| (e.estimate - mean).powi(2)).sum();
+    let error_of_mean = (squares / (count - 1.0) / count).sqrt();
+    assert!(
+        (mean - truth).abs() <= 4.0 * error_of_mean,
+        "biased: {mean} ± {error_of_mean}, truth {truth}"
+    );
+    found
+        .iter()
+        .filter(|e| e.deviations_from(truth) <= 2.0)
+        .count() as f64
+        / count
 }
