@@ -11,7 +11,10 @@ use burn_backend::AutodiffBackend;
 
 use crate::{Error, operator::SelfAdjoint, params::ParamVector};
 
-use super::products::{Products, finite_dot};
+use super::{
+    products::{Products, finite_dot},
+    sketch::SHARED_VECTORS,
+};
 
 /// A diagonal estimated from random vectors, with a standard error for each entry.
 #[derive(Debug, Clone)]
@@ -40,8 +43,9 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// | Bekas | mean of zᵢ (A z)ᵢ over random signs z | √(Σⱼ≠ᵢ Aᵢⱼ²) / √products |
 /// | XDiag | exactly on a basis of A Ω, by Bekas on the rest, averaged over leaving one vector out | faster for falling eigenvalues |
 ///
-/// Both have no bias, and come with a standard error for each entry from the scatter of their samples. With products
-/// enough for every unit vector the diagonal is exact.
+/// Both have no bias, and come with a standard error for each entry from the scatter of their samples; XDiag's samples
+/// share their vectors, and its error bar is √2 times as wide for that, a little more than need be on most spectra. With
+/// products enough for every unit vector the diagonal is exact.
 ///
 /// # Cost
 /// As many products as configured at most. Bekas keeps 32 vectors at a time; XDiag three times as many as products.
@@ -106,12 +110,12 @@ impl DiagonalEstimator {
                 products: products.count(),
             });
         }
-        let moments = match self.config.method {
-            DiagonalMethod::Bekas => bekas::estimate(&products, budget, seed)?,
-            DiagonalMethod::XDiag => xdiag::estimate(&products, budget, seed)?,
+        let (moments, factor) = match self.config.method {
+            DiagonalMethod::Bekas => (bekas::estimate(&products, budget, seed)?, 1.0),
+            DiagonalMethod::XDiag => (xdiag::estimate(&products, budget, seed)?, SHARED_VECTORS),
         };
         Ok(DiagonalEstimate {
-            standard_error: moments.standard_error()?,
+            standard_error: moments.standard_error(factor)?,
             samples: moments.count(),
             estimate: moments.into_mean(),
             products: products.count(),

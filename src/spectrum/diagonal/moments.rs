@@ -39,10 +39,11 @@ impl<B: AutodiffBackend> Moments<B> {
         self.count
     }
 
-    /// Standard error of each entry of the mean.
-    pub(super) fn standard_error(&self) -> Result<ParamVector<B>, Error> {
+    /// `factor` times the standard error of each entry of the mean.
+    pub(super) fn standard_error(&self, factor: f64) -> Result<ParamVector<B>, Error> {
         let count = self.count as f64;
-        let variance = self.squares.clone().scale(1.0 / (count * (count - 1.0)));
+        let scale = factor * factor / (count * (count - 1.0));
+        let variance = self.squares.clone().scale(scale);
         let layout = variance.layout().clone();
         // Rounding may leave −0 or a little less.
         let roots = variance

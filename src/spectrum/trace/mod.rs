@@ -24,8 +24,9 @@ use super::{
 /// | Hutch++ | exactly on a basis Q of A S, by Hutchinson on the rest | 1/products |
 /// | XTrace | Hutch++ with every vector used for both, averaged over leaving one out | 1/products, faster for falling eigenvalues |
 ///
-/// All have no bias, and come with a standard error from the scatter of their samples. With products enough for every
-/// unit vector the trace is exact.
+/// All have no bias, and come with a standard error from the scatter of their samples; XTrace's samples share their
+/// vectors, and its error bar is √2 times as wide for that, a little more than need be on most spectra. With products
+/// enough for every unit vector the trace is exact.
 ///
 /// XTrace and Hutch++ pay where a few eigenvalues hold most of the trace, as for Hessians and Gauss-Newton matrices of
 /// networks; on a flat spectrum Hutchinson is as good and needs no memory.
