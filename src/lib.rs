@@ -27,6 +27,10 @@
 //! matrix. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true residual, estimates of the extreme
 //! eigenvalues, and one sentence of advice.
 //!
+//! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],
+//! [`DiagonalEstimator`] and [`FrobeniusNorm`] estimate with a standard error, and a [`SpectralDensity`] says how all
+//! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
+//!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!

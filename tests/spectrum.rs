@@ -37,4 +37,5 @@ on_every_backend!(
     density_curves,
     log_determinants,
     densities_of_bad_input,
+    several_vectors_at_once,
 );

@@ -18,7 +18,7 @@ pub enum SpectrumError {
     },
     /// Squares of products leave the range of the number format.
     #[error(
-        "the square of ‖A v‖ leaves the range of {precision} (‖A v‖ is about {norm:e} for a unit vector v); estimate the \
+        "the square of ‖A v‖ leaves the range of {precision} (the largest norm or number of A v is {norm:e}); estimate the \
          spectrum of a multiple of A, or use f64"
     )]
     Range {
@@ -30,7 +30,7 @@ pub enum SpectrumError {
     /// A Ritz value of A + λI is not positive, so that the logarithm of the determinant is not a real number.
     #[error(
         "A has an eigenvalue of at most {ritz:e}, so that A + λI is not positive definite for λ = {damping:e}; take a damping \
-         well above {needed:e}, or an operator that is positive semi-definite", needed = -ritz
+         well above {needed:e}, or an operator that is positive semi-definite", needed = 0.0 - ritz
     )]
     NotPositive {
         /// The smallest Ritz value of A.

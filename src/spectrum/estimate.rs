@@ -49,7 +49,7 @@ impl Estimate {
         self.samples == 0
     }
 
-    /// Distance from a number in standard errors.
+    /// Distance from a number in standard errors; ∞ from any number but itself for an exact one.
     pub fn deviations_from(&self, number: f64) -> f64 {
         let distance = (self.estimate - number).abs();
         if distance == 0.0 {

@@ -95,20 +95,23 @@ impl<B: AutodiffBackend> Frame<B> {
         let n = self.like.len();
         let size = self.len();
         let passes = vec![size.saturating_sub(recent), 0];
-        let mut rest = Inner::<B>::float_reshape(vector, [n, 1].into());
+        let mut rest = Inner::<B>::float_reshape(vector, [1, n].into());
         let mut scalars = Vec::new();
         for first in &passes {
+            let column = Inner::<B>::float_reshape(rest.clone(), [n, 1].into());
             let mut removed: Option<InnerFloat<B>> = None;
             for rows in self.rows_from(*first) {
-                let overlaps = Inner::<B>::float_matmul(rows.clone(), rest.clone());
-                let transposed = Inner::<B>::float_swap_dims(rows, 0, 1);
-                let part = Inner::<B>::float_matmul(transposed, overlaps.clone());
+                let overlaps = Inner::<B>::float_matmul(rows.clone(), column.clone());
+                let across = [1, height::<B>(&rows)].into();
+                let row = Inner::<B>::float_reshape(overlaps.clone(), across);
+                let part = Inner::<B>::float_matmul(row, rows);
                 scalars.push(overlaps);
                 removed = Some(match removed {
                     Some(sum) => Inner::<B>::float_add(sum, part),
                     None => part,
                 });
             }
+            drop(column);
             if let Some(removed) = removed {
                 rest = Inner::<B>::float_sub(rest, removed);
             }

@@ -25,6 +25,10 @@ use super::products::Products;
 /// for the eigenvalues of A as z sees them, exact for polynomials f up to degree 2·steps − 1. One estimate serves the
 /// density on a grid, tr f(A) for any f, and log det(A + λI): see [`SpectralDensity`].
 ///
+/// The weight that the probes give a single eigenvalue scatters widely (as χ² with one degree of freedom), so that the
+/// error bar at a lone outlier means little with fewer than some twenty probes. Its place is exact all the same; for
+/// outliers take [`Lanczos`](crate::Lanczos).
+///
 /// # Cost
 /// `probes` × `steps` products. Memory: steps vectors for each probe that is worked on together with others, 256 MiB
 /// at most unless a single probe needs more.

@@ -1,10 +1,12 @@
 //! Spectra: against known eigenvalues, dense sums and closed forms; error bars against what they promise.
 
+mod batches;
 mod densities;
 mod diagonals;
 mod eigenpairs;
 mod traces;
 
+pub use batches::*;
 pub use densities::*;
 pub use diagonals::*;
 pub use eigenpairs::*;
@@ -65,10 +67,6 @@ impl Calibration {
     /// Coverage of at least 85 %, and bars of the right size.
     #[track_caller]
     pub(super) fn expect(&self, what: &str, size: std::ops::RangeInclusive<f64>) {
-        println!(
-            "{what}: {:.2} covered, bars {:.2} of errors",
-            self.covered, self.size
-        );
         assert!(self.covered >= 0.85, "{what}: {}", self.covered);
         assert!(size.contains(&self.size), "{what}: {}", self.size);
     }
