@@ -22,7 +22,6 @@ mod norm;
 mod products;
 mod sketch;
 mod trace;
-mod tridiagonal;
 
 pub use density::{
     DensityCurve, DensityEstimator, DensityEstimatorConfig, QuadratureRule, SpectralDensity,
@@ -35,5 +34,3 @@ pub use error::SpectrumError;
 pub use estimate::Estimate;
 pub use norm::{FrobeniusNorm, FrobeniusNormConfig};
 pub use trace::{TraceEstimator, TraceEstimatorConfig, TraceMethod};
-
-pub(crate) use tridiagonal::Tridiagonal;
