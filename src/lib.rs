@@ -23,9 +23,13 @@
 //! [`Hessian`] is one of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Restricted`], [`Dense`], [`Diagonal`] and
 //! others compose them, and [`materialise`] writes one down as a dense matrix.
 //!
-//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`] matrix-free, [`Direct`] on the dense
-//! matrix. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true residual, estimates of the extreme
-//! eigenvalues, and one sentence of advice.
+//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`] and [`Minres`] matrix-free, [`Direct`] on
+//! the dense matrix; [`recommend`] says which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
+//! residual, estimates of the extreme eigenvalues, and one sentence of advice.
+//!
+//! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],
+//! [`DiagonalEstimator`] and [`FrobeniusNorm`] estimate with a standard error, and a [`SpectralDensity`] says how all
+//! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
 //!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
@@ -64,6 +68,7 @@
 //! ```
 
 mod bridge;
+mod config;
 mod curvature;
 mod derive;
 mod error;
@@ -73,6 +78,7 @@ mod objective;
 mod operator;
 mod params;
 mod solver;
+mod spectrum;
 mod trace;
 
 pub use bridge::{BridgeError, TensorBridge};
@@ -93,18 +99,29 @@ pub use objective::{
     Engine, Mode, Objective, ObjectiveError, Progress, Reduction, TraceConfig, ValueAndGradient,
 };
 pub use operator::{
-    Adjoint, AssumeSelfAdjoint, Counted, DEFAULT_SIZE_LIMIT, Damped, Dense, DenseMatrix, Diagonal,
-    FiniteSum, FromFn, Identity, LinearOperator, OperatorError, Restricted, Scaled, SelfAdjoint,
-    Sum, SymmetricDense, materialise, materialise_up_to,
+    Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
+    Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
+    Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
+    SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
+    diagonal, materialise, materialise_up_to,
 };
 pub use params::{
     BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
     Precision, VectorError,
 };
 pub use solver::{
-    ConfigError, ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
-    Iteration, LinearSolver, Method, NegativeCurvature, OnNegativeCurvature, Solution,
-    SolveOptions, SolveReport, SolverError, Spectrum, StopReason,
+    Choice, ConfigError, ConjugateGradient, ConjugateGradientConfig, Definiteness, Direct,
+    DirectConfig, DirectMethod, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig,
+    Method, MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig,
+    NeumannScale, Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature,
+    Problem, Recommendation, Solution, SolveOption, SolveOptions, SolveReport, SolverError,
+    Spectrum, StopReason, Woodbury, recommend,
+};
+pub use spectrum::{
+    DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,
+    DiagonalEstimatorConfig, DiagonalMethod, Eigenpairs, EigenpairsReport, EigenpairsStop,
+    Estimate, FrobeniusNorm, FrobeniusNormConfig, Lanczos, LanczosConfig, QuadratureRule,
+    SpectralDensity, SpectrumEnd, SpectrumError, TraceEstimator, TraceEstimatorConfig, TraceMethod,
 };
 pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
 

@@ -12,7 +12,8 @@ use burn::{
     tensor::activation::tanh,
 };
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, Objective, StopReason,
+    ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, MinresConfig,
+    Objective, Solution, StopReason,
 };
 
 use super::figures::{Comparison, Figures};
@@ -110,9 +111,38 @@ fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<()
     );
 
     let exact = objective.in_f64()?;
-    let direct = DirectConfig::new().init()?;
-    let solution = direct.solve(&Hessian::new(&exact), &exact.gradient()?)?;
-    println!("\n[H⁻¹g by the dense matrix, f64]\n{}", solution.report);
+    let (hessian, gradient) = (Hessian::new(&exact), exact.gradient()?);
+    let truth = DirectConfig::new().init()?.solve(&hessian, &gradient)?;
+    println!("\n[H⁻¹g by the dense matrix, f64]\n{}", truth.report);
+
+    let solver = MinresConfig::new().with_relative_tolerance(1e-8).init()?;
+    let solution = solver.solve(&hessian, &gradient)?;
+    println!("\n[H⁻¹g by MINRES, f64]\n{}", solution.report);
+    let comparison = Comparison::of(&solution.x.to_vec()?, &truth.x.to_vec()?);
+    println!(
+        "relative error {:.2e}, cosine {:.6}",
+        comparison.relative_error, comparison.cosine
+    );
+    // Without damping the condition number is out of reach in any number of steps, and the report says so.
+    let refused = solution.report.stop != StopReason::Converged;
+    figures.expect(
+        "digits.minres_undamped_f64.not_converged",
+        f64::from(u8::from(refused)),
+        1.0..=1.0,
+    );
+    figures.expect(
+        "digits.minres_undamped_f64.residual",
+        solution.report.relative_residual,
+        0.0..=0.1,
+    );
+    figures.note(
+        "digits.minres_undamped_f64.error",
+        comparison.relative_error,
+    );
+    figures.note(
+        "digits.minres_undamped_f64.products",
+        solution.report.applications as f64,
+    );
     Ok(())
 }
 
@@ -129,50 +159,56 @@ fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), 
     for (name, objective, tolerance, allowed) in
         [("f32", objective, 1e-5, 1e-2), ("f64", &exact, 1e-10, 1e-7)]
     {
-        let solver = ConjugateGradientConfig::new()
-            .with_relative_tolerance(tolerance)
-            .init()?;
-        let solution = solver.solve(
-            &Hessian::new(objective).damped(DAMPING)?,
-            &objective.gradient()?,
-        )?;
-        let comparison = Comparison::of(&solution.x.to_vec()?, &truth);
-        println!(
-            "\n[(H + {DAMPING}·I)⁻¹g by CG, {name}]\n{}",
-            solution.report
-        );
-        println!(
-            "relative error {:.2e}, cosine {:.6}",
-            comparison.relative_error, comparison.cosine
-        );
-        let converged = f64::from(u8::from(solution.report.stop == StopReason::Converged));
-        figures.expect(
-            &format!("digits.cg_damped_{name}.converged"),
-            converged,
-            1.0..=1.0,
-        );
-        figures.expect(
-            &format!("digits.cg_damped_{name}.error"),
-            comparison.relative_error,
-            0.0..=allowed,
-        );
-        figures.expect(
-            &format!("digits.cg_damped_{name}.cosine"),
-            comparison.cosine,
-            0.999..=1.0 + 1e-9,
-        );
-        let condition = solution
-            .report
-            .spectrum
-            .and_then(|spectrum| spectrum.condition);
-        figures.note(
-            &format!("digits.cg_damped_{name}.condition"),
-            condition.unwrap_or(f64::NAN),
-        );
-        figures.note(
-            &format!("digits.cg_damped_{name}.products"),
-            solution.report.applications as f64,
-        );
+        let conjugate = ConjugateGradientConfig::new().with_relative_tolerance(tolerance);
+        let minimum = MinresConfig::new().with_relative_tolerance(tolerance);
+        let solvers: [(&str, Box<dyn LinearSolver<OnDevice>>); 2] = [
+            ("cg", Box::new(conjugate.init()?)),
+            ("minres", Box::new(minimum.init()?)),
+        ];
+        let operator = Hessian::new(objective).damped(DAMPING)?;
+        for (method, solver) in solvers {
+            let solution = solver.solve(&operator, &objective.gradient()?)?;
+            judge(
+                &format!("digits.{method}_damped_{name}"),
+                &solution,
+                &truth,
+                allowed,
+                figures,
+            )?;
+        }
     }
+    Ok(())
+}
+
+/// Prints a solution of the damped system and notes its figures.
+fn judge(
+    name: &str,
+    solution: &Solution<OnDevice>,
+    truth: &[f64],
+    allowed: f64,
+    figures: &mut Figures,
+) -> Result<(), Box<dyn Error>> {
+    let report = &solution.report;
+    let comparison = Comparison::of(&solution.x.to_vec()?, truth);
+    println!("\n[(H + {DAMPING}·I)⁻¹g]\n{report}");
+    println!(
+        "relative error {:.2e}, cosine {:.6}",
+        comparison.relative_error, comparison.cosine
+    );
+    let converged = f64::from(u8::from(report.stop == StopReason::Converged));
+    figures.expect(&format!("{name}.converged"), converged, 1.0..=1.0);
+    figures.expect(
+        &format!("{name}.error"),
+        comparison.relative_error,
+        0.0..=allowed,
+    );
+    figures.expect(
+        &format!("{name}.cosine"),
+        comparison.cosine,
+        0.999..=1.0 + 1e-9,
+    );
+    let condition = report.spectrum.and_then(|spectrum| spectrum.condition);
+    figures.note(&format!("{name}.condition"), condition.unwrap_or(f64::NAN));
+    figures.note(&format!("{name}.products"), report.applications as f64);
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The notebook's problem: a 3-5-1 network with a sigmoid, mean squared error on ten random points, 26 parameters,
-//! and H⁻¹∇ℒ by conjugate gradients. The Hessian is indefinite there, which the notebook did not notice.
+//! and H⁻¹∇ℒ by conjugate gradients and by MINRES. The Hessian is indefinite there, which the notebook did not notice.
 
 use std::error::Error;
 
@@ -14,8 +14,8 @@ use burn::{
     tensor::{TensorData, activation::sigmoid},
 };
 use burn_curvature::{
-    ConjugateGradientConfig, Direct, DirectConfig, Hessian, LinearOperator, Objective,
-    OnNegativeCurvature, SelfAdjoint, Solution, StopReason, TraceConfig,
+    ConjugateGradientConfig, Direct, DirectConfig, Hessian, LinearOperator, LinearSolver,
+    MinresConfig, Objective, OnNegativeCurvature, SelfAdjoint, Solution, StopReason, TraceConfig,
 };
 
 use super::figures::{Comparison, Figures, largest, median};
@@ -39,7 +39,7 @@ struct Network {
 /// One way to compute an inverse-Hessian-vector product.
 struct Way {
     name: &'static str,
-    solver: ConjugateGradientConfig,
+    solver: Box<dyn LinearSolver<Train>>,
     damping: f64,
     f64: bool,
 }
@@ -56,7 +56,7 @@ struct Outcomes {
 
 /// Runs all ways on all seeds.
 pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
-    let ways = ways();
+    let ways = ways()?;
     let mut outcomes: Vec<Outcomes> = ways.iter().map(|_| Outcomes::default()).collect();
     let (mut indefinite, mut conditions) = (0, Vec::new());
     for seed in 0..SEEDS {
@@ -80,7 +80,7 @@ pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn ways() -> Vec<Way> {
+fn ways() -> Result<Vec<Way>, Box<dyn Error>> {
     let plain = ConjugateGradientConfig::new()
         .with_relative_tolerance(1e-12)
         .with_max_iterations(Some(40))
@@ -92,47 +92,70 @@ fn ways() -> Vec<Way> {
         .clone()
         .with_reorthogonalisation(true)
         .with_max_iterations(Some(PARAMETERS));
-    let way = |name, solver: &ConjugateGradientConfig, damping, f64| Way {
-        name,
-        solver: solver.clone(),
-        damping,
-        f64,
+    let minres = MinresConfig::new()
+        .with_relative_tolerance(1e-15)
+        .with_max_iterations(Some(PARAMETERS));
+    let minres_orthogonal = minres.clone().with_reorthogonalisation(true);
+    let single = plain.clone().with_relative_tolerance(1e-5);
+    let conjugate = |name, solver: &ConjugateGradientConfig, damping, f64| {
+        let solver = Box::new(solver.init()?);
+        Ok::<_, Box<dyn Error>>(Way {
+            name,
+            solver,
+            damping,
+            f64,
+        })
     };
-    vec![
-        way("CG on H, as the notebook ran it, f64", &plain, 0.0, true),
-        way("CG on H, as the notebook ran it, f32", &plain, 0.0, false),
-        way(
+    let residual = |name, solver: &MinresConfig, f64| {
+        let solver = Box::new(solver.init()?);
+        Ok::<_, Box<dyn Error>>(Way {
+            name,
+            solver,
+            damping: 0.0,
+            f64,
+        })
+    };
+    Ok(vec![
+        conjugate("CG on H, as the notebook ran it, f64", &plain, 0.0, true)?,
+        conjugate("CG on H, as the notebook ran it, f32", &plain, 0.0, false)?,
+        conjugate(
             "CG on H, 40 steps carried through, f64",
             &carried,
             0.0,
             true,
-        ),
-        way(
+        )?,
+        conjugate(
             "CG on H, 40 steps carried through, f32",
             &carried,
             0.0,
             false,
-        ),
-        way(
+        )?,
+        conjugate(
             "CG on H, reorthogonalised, 26 steps, f64",
             &orthogonal,
             0.0,
             true,
-        ),
-        way(
+        )?,
+        conjugate(
             "CG on H, reorthogonalised, 26 steps, f32",
             &orthogonal,
             0.0,
             false,
-        ),
-        way("CG on H + I, f64", &plain, DAMPING, true),
-        way(
-            "CG on H + I, f32",
-            &plain.clone().with_relative_tolerance(1e-5),
-            DAMPING,
+        )?,
+        residual("MINRES on H, 26 steps, f64", &minres, true)?,
+        residual(
+            "MINRES on H, reorthogonalised, 26 steps, f64",
+            &minres_orthogonal,
+            true,
+        )?,
+        residual(
+            "MINRES on H, reorthogonalised, 26 steps, f32",
+            &minres_orthogonal,
             false,
-        ),
-    ]
+        )?,
+        conjugate("CG on H + I, f64", &plain, DAMPING, true)?,
+        conjugate("CG on H + I, f32", &single, DAMPING, false)?,
+    ])
 }
 
 fn objective(seed: u64) -> Result<Objective<Train>, Box<dyn Error>> {
@@ -202,7 +225,7 @@ fn solve(way: &Way, objective: &Objective<Train>) -> Result<Solution<Train>, Box
             &damped
         }
     };
-    Ok(way.solver.init()?.solve(operator, &gradient)?)
+    Ok(way.solver.solve(operator, &gradient)?)
 }
 
 impl Outcomes {
@@ -226,16 +249,16 @@ fn print_table(ways: &[Way], outcomes: &[Outcomes], indefinite: usize, condition
         "H is indefinite for {indefinite} of {SEEDS} seeds, with a median condition number of {condition:.1e}.\n"
     );
     println!(
-        "{:<42} {:>10} {:>10} {:>9}  stopped",
+        "{:<46} {:>10} {:>10} {:>9}  stopped",
         "H⁻¹∇ℒ by", "error", "largest", "cosine"
     );
     println!(
-        "{:<42} {:>10} {:>10} {:>9}  after 40 steps",
+        "{:<46} {:>10} {:>10} {:>9}  after 40 steps",
         "the notebook, one seed", "0.6924", "", "0.7375"
     );
     for (way, outcome) in ways.iter().zip(outcomes) {
         println!(
-            "{:<42} {:>10.1e} {:>10.1e} {:>9.4}  {} at negative curvature, {} converged",
+            "{:<46} {:>10.1e} {:>10.1e} {:>9.4}  {} at negative curvature, {} converged",
             way.name,
             median(&outcome.errors),
             largest(&outcome.errors),
@@ -247,7 +270,7 @@ fn print_table(ways: &[Way], outcomes: &[Outcomes], indefinite: usize, condition
     println!(
         "\nErrors and cosines are medians over the seeds. What the solver says of the first seed:"
     );
-    for index in [0, 4, 6] {
+    for index in [0, 4, 7, 9] {
         println!("\n[{}]\n{}", ways[index].name, outcomes[index].report);
     }
 }
@@ -294,24 +317,38 @@ fn note(figures: &mut Figures, outcomes: &[Outcomes], indefinite: usize, conditi
         median(&outcomes[5].errors),
         0.0..=1e-4,
     );
+    figures.note(
+        "notebook.minres_f64.error_largest",
+        largest(&outcomes[6].errors),
+    );
+    figures.expect(
+        "notebook.minres_orthogonal_f64.error_largest",
+        largest(&outcomes[7].errors),
+        0.0..=1e-10,
+    );
+    figures.expect(
+        "notebook.minres_orthogonal_f32.error_median",
+        median(&outcomes[8].errors),
+        0.0..=1e-3,
+    );
     figures.expect(
         "notebook.cg_damped_f64.converged",
-        outcomes[6].converged as f64,
+        outcomes[9].converged as f64,
         seeds..=seeds,
     );
     figures.expect(
         "notebook.cg_damped_f64.error_largest",
-        largest(&outcomes[6].errors),
+        largest(&outcomes[9].errors),
         0.0..=1e-10,
     );
     figures.expect(
         "notebook.cg_damped_f32.converged",
-        outcomes[7].converged as f64,
+        outcomes[10].converged as f64,
         seeds..=seeds,
     );
     figures.expect(
         "notebook.cg_damped_f32.error_largest",
-        largest(&outcomes[7].errors),
+        largest(&outcomes[10].errors),
         0.0..=1e-3,
     );
 }

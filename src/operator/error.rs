@@ -161,4 +161,104 @@ pub enum OperatorError {
         /// Rows of the matrix.
         size: usize,
     },
+    /// A list of operators or vectors is empty.
+    #[error(
+        "an operator was to be made of a list of parts, and the list is empty; give at least one"
+    )]
+    Nothing,
+    /// Not one coefficient for each vector.
+    #[error(
+        "there are {vectors} vectors and {coefficients} coefficients; give one for each vector"
+    )]
+    CoefficientCount {
+        /// Vectors given.
+        vectors: usize,
+        /// Coefficients given.
+        coefficients: usize,
+    },
+    /// A block is in two selections.
+    #[error("block `{block}` is in two of the selections; each block may be in one only")]
+    BlockTwice {
+        /// Name of the block.
+        block: String,
+    },
+    /// A block is in no selection.
+    #[error(
+        "block `{block}` is in none of the selections; give an operator for it too, such as an `Identity` times a factor"
+    )]
+    BlockMissing {
+        /// Name of the block.
+        block: String,
+    },
+    /// A vector that must be one matrix is not.
+    #[error(
+        "expected one block with two dimensions and got the shapes {shapes:?}; select the block of one weight with \
+         `ParamLayout::select`, and reshape other kernels to a matrix first"
+    )]
+    NotOneMatrix {
+        /// Shape of each block.
+        shapes: Vec<Vec<usize>>,
+    },
+    /// An exact inverse does not exist.
+    #[error(
+        "low rank plus diagonal has this inverse only if the diagonal is positive and the whole is not singular, and {found:e} \
+         was found; add damping with `with_damping`"
+    )]
+    NotInvertible {
+        /// The number on the diagonal, or the singular value, at fault.
+        found: f64,
+    },
+    /// The same vector gave two products.
+    #[error(
+        "the product with the same vector changed between two calls, by {difference:e} of its norm; look for dropout or \
+         sampling that draws anew each time, data in another order, or a closure with a state (a difference of the size of \
+         rounding: a device that adds in a varying order)"
+    )]
+    NotDeterministic {
+        /// Norm of the difference over the norm of the product.
+        difference: f64,
+    },
+    /// The product is not linear in the vector.
+    #[error(
+        "A(αx + βy) differs from αAx + βAy by {found:e} of the norms, and {allowed:e} is allowed; look for an added constant, \
+         a finite difference, a clipped or normalised product, or rounding that needs f64"
+    )]
+    NotLinear {
+        /// Norm of the difference over the norms of the products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
+    },
+    /// Products with several vectors are not those with each.
+    #[error(
+        "`apply_many` differs from `apply` by {found:e} of the norms, and {allowed:e} is allowed; one of the two is wrong"
+    )]
+    ManyDiffer {
+        /// Norm of the difference over the norms of the products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
+    },
+    /// An operator that was promised to be self-adjoint is not.
+    #[error(
+        "⟨y, Ax⟩ differs from ⟨Ay, x⟩ by {found:e} of what these numbers can be, and {allowed:e} is allowed: the operator is \
+         not symmetric; look for a Jacobian in place of a Hessian, or a product that leaves a term out"
+    )]
+    NotSelfAdjoint {
+        /// The difference on the scale of random products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
+    },
+    /// A transpose does not belong to its operator.
+    #[error(
+        "⟨u, Ax⟩ differs from ⟨Aᵀu, x⟩ by {found:e} of what these numbers can be, and {allowed:e} is allowed: `apply_adjoint` \
+         is not the transpose of `apply`"
+    )]
+    NotAdjoint {
+        /// The difference on the scale of random products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
+    },
 }

@@ -26,6 +26,8 @@ pub use scalar::DeviceScalar;
 pub use subset::ParamSubset;
 pub use vector::ParamVector;
 
+pub(crate) use scalar::read_tensor;
+
 use burn_backend::{AutodiffBackend, BackendTypes};
 
 /// The backend on which the values of `B` live, without autodiff.

@@ -183,7 +183,7 @@ impl<B: AutodiffBackend> fmt::Debug for DeviceScalar<B> {
 }
 
 /// All numbers of a tensor, in one transfer.
-pub(super) fn read_tensor<B: AutodiffBackend>(
+pub(crate) fn read_tensor<B: AutodiffBackend>(
     tensor: InnerFloat<B>,
 ) -> Result<Vec<f64>, VectorError> {
     let read = |message: String| VectorError::Read { message };

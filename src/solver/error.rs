@@ -1,22 +1,10 @@
 //! What can go wrong with solvers. Running out of iterations is not among it: that is a stop reason.
 
+use std::fmt;
+
 use crate::params::Precision;
 
-use super::Method;
-
-/// A field of a configuration is out of range.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("`{field}` of `{config}` is {found}; expected {expected}")]
-pub struct ConfigError {
-    /// Name of the configuration.
-    pub config: &'static str,
-    /// Name of the field.
-    pub field: &'static str,
-    /// Value found.
-    pub found: f64,
-    /// What is allowed.
-    pub expected: &'static str,
-}
+use super::{Method, StopReason};
 
 /// A system of equations that cannot be solved as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -49,4 +37,88 @@ pub enum SolverError {
         /// The factorisation.
         method: Method,
     },
+    /// A solver has no use for an option.
+    #[error("`{solver}` cannot make use of {option}: leave it out, or take another solver")]
+    OptionRefused {
+        /// The solver.
+        solver: &'static str,
+        /// The option.
+        option: SolveOption,
+    },
+    /// A diagonal preconditioner with an entry that has no positive power.
+    #[error(
+        "{count} entries of the damped diagonal are not positive and finite, the first in block `{block}`: {found:e}; raise \
+         the damping, or take absolute values"
+    )]
+    Diagonal {
+        /// Name of the first block at fault.
+        block: String,
+        /// The first entry at fault.
+        found: f64,
+        /// How many there are.
+        count: usize,
+    },
+    /// `apply_many` gave another number of products than it was given vectors.
+    #[error(
+        "the operator gave {found} products for {expected} vectors; its `apply_many` is at fault"
+    )]
+    ProductCount {
+        /// Vectors given.
+        expected: usize,
+        /// Products found.
+        found: usize,
+    },
+    /// An operator that must be positive semi-definite is not.
+    #[error(
+        "the operator without its damping is not positive semi-definite: a random sketch has the eigenvalue {found:e}; use a \
+         Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the configuration is part of the \
+         operator, or take MINRES"
+    )]
+    Indefinite {
+        /// The negative eigenvalue of the sketch.
+        found: f64,
+    },
+    /// An inverse was asked for, and the solve stopped short.
+    #[error(
+        "{method} stopped short of the solution with a relative residual of {relative_residual:e}; accept such solves with \
+         `OnFailedSolve::Accept`, or see the report of the last solve: {stop}"
+    )]
+    Unsolved {
+        /// The method.
+        method: Method,
+        /// Why it stopped.
+        stop: StopReason,
+        /// ‖b − A x‖ / ‖b‖
+        relative_residual: f64,
+    },
+    /// A scale cannot be chosen for an operator that is zero.
+    #[error(
+        "no scale can be chosen, since the largest eigenvalue of the operator is {found:e}; is the operator zero?"
+    )]
+    NoScale {
+        /// The estimate of the largest eigenvalue.
+        found: f64,
+    },
+}
+
+/// An option of one solve, as in [`SolveOptions`](crate::SolveOptions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SolveOption {
+    /// An initial guess.
+    InitialGuess,
+    /// A preconditioner.
+    Preconditioner,
+    /// An observer.
+    Observer,
+}
+
+impl fmt::Display for SolveOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SolveOption::InitialGuess => "an initial guess",
+            SolveOption::Preconditioner => "a preconditioner",
+            SolveOption::Observer => "an observer",
+        })
+    }
 }

@@ -7,8 +7,6 @@
 //! whose eigenvalues, the Ritz values, approach the outer eigenvalues of A (of M⁻¹A with a preconditioner) from within
 //! (Golub & Van Loan, Matrix Computations, 4th edition, section 11.3). They cost nothing but these few numbers.
 
-use faer::{Mat, linalg::solvers::Solve};
-
 use super::Spectrum;
 
 /// A symmetric tridiagonal matrix.
@@ -70,18 +68,7 @@ impl RitzRecorder {
 
     /// T⁻¹ y for the iterations since the last start, or `None` if T is singular.
     pub(super) fn solve(&self, y: &[f64]) -> Option<Vec<f64>> {
-        let run = self.runs.last()?;
-        let entry = |i: usize, j: usize| match i.abs_diff(j) {
-            0 => run.diagonal.get(i).copied(),
-            1 => run.off_diagonal.get(i.min(j)).copied(),
-            _ => None,
-        };
-        let n = y.len();
-        let matrix = Mat::from_fn(n, n, |i, j| entry(i, j).unwrap_or(0.0));
-        let column = Mat::from_fn(n, 1, |i, _| y.get(i).copied().unwrap_or(0.0));
-        let solution = matrix.partial_piv_lu().solve(&column);
-        let solution: Vec<f64> = (0..n).map(|i| solution[(i, 0)]).collect();
-        solution.iter().all(|x| x.is_finite()).then_some(solution)
+        self.runs.last()?.solve(y)
     }
 
     /// The outermost Ritz values, and those closest to zero.

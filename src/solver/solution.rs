@@ -53,4 +53,37 @@ pub trait LinearSolver<B: AutodiffBackend> {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error>;
+
+    /// Solves A x = b for several b.
+    ///
+    /// # Errors
+    /// As [`solve_with`](Self::solve_with), for the first system that fails.
+    fn solve_many(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+    ) -> Result<Vec<Solution<B>>, Error> {
+        self.solve_many_with(operator, rhs, None)
+    }
+
+    /// Solves A x = b for several b, with a preconditioner if there is one: one after the other, unless the method can
+    /// share work between them.
+    ///
+    /// # Errors
+    /// As [`solve_with`](Self::solve_with), for the first system that fails.
+    fn solve_many_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        let solve = |rhs| {
+            let options = match preconditioner {
+                Some(inverse) => SolveOptions::new().with_preconditioner(inverse),
+                None => SolveOptions::new(),
+            };
+            self.solve_with(operator, rhs, options)
+        };
+        rhs.iter().map(solve).collect()
+    }
 }

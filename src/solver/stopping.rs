@@ -23,9 +23,15 @@ pub enum StopReason {
     /// A direction with pᵀAp < 0 was met.
     #[error(
         "A is not positive definite, as the direction of negative curvature in the solution shows: add damping above its \
-         size, use the Gauss-Newton in place of the Hessian, or a solver for indefinite systems such as `Direct`."
+         size, use the Gauss-Newton in place of the Hessian, or a solver for indefinite systems: `Minres` or `Direct`."
     )]
     NegativeCurvature,
+    /// The path of the iterates left the trust region, or met negative curvature in it; x is on its boundary.
+    #[error(
+        "x is on the boundary of the trust region, where the path to the solution leaves it or meets negative curvature: \
+         take the step, and widen the region if it went as predicted."
+    )]
+    TrustRegion,
     /// The curvature along the search direction is zero to working precision.
     #[error(
         "The curvature along the search direction vanished, so A is singular to working precision: add damping, or use \
@@ -44,18 +50,53 @@ pub enum StopReason {
          `relative_progress` for a more exact solution."
     )]
     RelativeProgress,
+    /// b is outside the range of a singular A; x is a least-squares solution.
+    #[error(
+        "A is singular and b has a part outside its range, so no x solves the system and x is the least-squares solution, \
+         the shortest one if the start was 0 and there is no preconditioner: add damping if this part of b must not be \
+         left out."
+    )]
+    LeastSquares,
     /// The matrix is singular; x is the shortest least-squares solution.
     #[error(
         "A is singular below the stated cut, so x is the shortest least-squares solution: add damping if one direction \
          must not be left out."
     )]
     Singular,
+    /// The residual grows: the scale is too large for A.
+    #[error(
+        "The series diverges, since the scale times the largest eigenvalue exceeds 2: lower the scale, or let the solver \
+         choose it."
+    )]
+    Diverged,
+    /// The planned number of random steps has been taken.
+    #[error(
+        "The planned steps have been taken: if the standard error is too large raise `repeats`, and if the residual is much \
+         larger than it explains raise `depth`."
+    )]
+    Sampled,
+    /// The planned number of random steps has been taken, and is too small to forget the start.
+    #[error(
+        "The planned steps have been taken but are too few to reach the solution: raise `depth`, lower the scale if the terms \
+         allow it, or add damping."
+    )]
+    UnderConverged,
+    /// x is exact for an approximation of A only.
+    #[error(
+        "x solves the system with an approximation of A, so the residual stays where it is: raise the rank or the damping, or \
+         use the approximation as a preconditioner of conjugate gradients."
+    )]
+    Approximated,
 }
 
 impl StopReason {
-    /// Whether x solves the system as asked.
+    /// Whether x is what the method was asked for: the solution to its tolerance, or for a method without one the result
+    /// of its planned steps.
     pub fn is_success(self) -> bool {
-        matches!(self, StopReason::Converged | StopReason::Solved)
+        matches!(
+            self,
+            StopReason::Converged | StopReason::Solved | StopReason::Sampled
+        )
     }
 }
 

@@ -56,8 +56,16 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
 
     /// A v
     pub(super) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.accept(vector, self.operator.apply(vector)?)
+    }
+
+    /// Counts and checks a product that was made together with others.
+    pub(super) fn accept(
+        &self,
+        vector: &ParamVector<B>,
+        product: ParamVector<B>,
+    ) -> Result<ParamVector<B>, Error> {
         self.count(1);
-        let product = self.operator.apply(vector)?;
         vector.expect_like(&product)?;
         Ok(product)
     }

@@ -27,6 +27,7 @@ pub enum OnNegativeCurvature {
 /// | `stagnation_window` | 100 | ≥ 1 | stop if ‖r‖ has not fallen by a hundredth for so many iterations; `None`: never |
 /// | `reorthogonalisation` | false | | keep r orthogonal to all earlier residuals: for small or indefinite systems |
 /// | `on_negative_curvature` | `Stop` | | |
+/// | `trust_radius` | `None` | > 0 | stay within ‖x‖ ≤ radius, after Steihaug and Toint |
 /// | `relative_progress` | `None` | 0 to 1 | Martens' rule: stop when ½ xᵀA x − bᵀx falls by less than this per iteration |
 ///
 /// # Example
@@ -57,6 +58,9 @@ pub struct ConjugateGradientConfig {
     /// What to do when A turns out not to be positive definite.
     #[config(default = "OnNegativeCurvature::Stop")]
     pub on_negative_curvature: OnNegativeCurvature,
+    /// Stay within ‖x‖ ≤ radius, in the norm of M with a preconditioner: where the path of the iterates leaves the region,
+    /// or meets negative curvature, x is its point on the boundary. The start must be 0.
+    pub trust_radius: Option<f64>,
     /// Martens' rule for truncated solves, 5e-4 in his paper: stop at iteration i when ½ xᵀA x − bᵀx has fallen by less
     /// than k times this fraction over the last k = max(10, i/10) iterations.
     pub relative_progress: Option<f64>,
@@ -81,6 +85,17 @@ impl ConjugateGradientConfig {
         ];
         for (name, count) in counts {
             count.map_or(Ok(()), |count| field(name).at_least_one(count))?;
+        }
+        if let Some(radius) = self.trust_radius {
+            field("trust_radius").positive(radius)?;
+            if self.on_negative_curvature == OnNegativeCurvature::Continue {
+                return Err(ConfigError {
+                    config: "ConjugateGradientConfig",
+                    field: "trust_radius",
+                    found: radius,
+                    expected: "`None` with `OnNegativeCurvature::Continue`, which would step out of the region",
+                });
+            }
         }
         if let Some(progress) = self.relative_progress {
             field("relative_progress").fraction(progress)?;

@@ -1,6 +1,6 @@
 //! Judges the curvature along a search direction. Knows numbers on the host only.
 
-use super::start::Seen;
+use super::seen::Seen;
 
 /// What pᵀA p says about A.
 pub(super) enum Curvature {
@@ -19,6 +19,8 @@ pub(super) struct CurvatureScale {
     largest: f64,
     /// The last pᵀA p / pᵀM p.
     pub(super) last: f64,
+    /// The last pᵀM p.
+    length: f64,
     /// pᵀM p and rᵀz of the iteration before.
     previous: Option<(f64, f64)>,
 }
@@ -29,8 +31,14 @@ impl CurvatureScale {
             epsilon,
             largest: 0.0,
             last: 0.0,
+            length: 0.0,
             previous: None,
         }
+    }
+
+    /// pᵀM p
+    pub(super) fn length(&self) -> f64 {
+        self.length
     }
 
     pub(super) fn restart(&mut self) {
@@ -43,6 +51,7 @@ impl CurvatureScale {
             None => seen.rho,
             Some((length, rho)) => seen.rho + (seen.rho / rho).powi(2) * length,
         };
+        self.length = length;
         self.previous = Some((length, seen.rho));
         self.last = seen.curvature / length;
         self.largest = self.largest.max(self.last.abs());

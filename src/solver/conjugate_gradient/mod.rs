@@ -1,10 +1,10 @@
 //! Conjugate gradients: the configuration and the public face. The iteration itself is in `run`.
 
-mod basis;
 mod config;
 mod curvature;
+mod region;
 mod run;
-mod start;
+mod seen;
 
 pub use config::{ConjugateGradientConfig, OnNegativeCurvature};
 
@@ -35,11 +35,24 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// A self-adjoint and positive definite. If it is not, the iteration meets pᵀA p < 0 sooner or later, stops with
 /// [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) *before* it takes the step, and returns p.
 ///
+/// # In a trust region
+/// With `trust_radius` the iterates, whose norms only grow, are followed up to ‖x‖ = radius and no further (Steihaug;
+/// Toint). Where a step would leave the region, and where pᵀA p ≤ 0, x is the point of x + τ p on its boundary, and the
+/// reason is [`StopReason::TrustRegion`](crate::StopReason::TrustRegion), with the direction in
+/// [`Solution::negative_curvature`] in the second case. Of the decrease of ½ xᵀA x − bᵀx that is possible in the region
+/// this takes at least half if A is positive definite.
+///
+/// # Several right-hand sides
+/// [`solve_many`](Self::solve_many) runs them in lock-step, with one
+/// [`apply_many`](crate::LinearOperator::apply_many) and one transfer per iteration for all that have not stopped. Each
+/// stops by itself, with the same numbers as when solved alone if the operator gives the same products.
+///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
 /// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the numbers
 /// ([`SolverError::RightHandSideRange`](crate::SolverError::RightHandSideRange)); a preconditioner that is not positive
-/// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)).
+/// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)); an initial guess together with a trust
+/// radius ([`SolverError::OptionRefused`](crate::SolverError::OptionRefused)).
 ///
 /// # Example
 /// ```
@@ -62,7 +75,9 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// Hestenes & Stiefel, Methods of conjugate gradients for solving linear systems, 1952, section 3. Shewchuk, An
 /// introduction to the conjugate gradient method without the agonizing pain, 1994, appendix B (residual replacement,
 /// preconditioning). Golub & Van Loan, Matrix Computations, section 11.3 (Ritz values). Martens, Deep learning via
-/// Hessian-free optimization, 2010, section 4.4 (`relative_progress`).
+/// Hessian-free optimization, 2010, section 4.4 (`relative_progress`). Steihaug, The conjugate gradient method and trust
+/// regions in large scale optimization, 1983; Conn, Gould & Toint, Trust-region methods, 2000, section 7.5.1; Yuan, On the
+/// truncated conjugate gradient method, 2000 (half of the decrease).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConjugateGradient {
     config: ConjugateGradientConfig,
@@ -94,6 +109,31 @@ impl ConjugateGradient {
         run::solve(&self.config, &System::new(operator, rhs)?, options)
     }
 
+    /// Solves A x = b for several b in lock-step, from x = 0.
+    ///
+    /// # Errors
+    /// As said [above](ConjugateGradient#errors), for the first system that fails.
+    pub fn solve_many<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+    ) -> Result<Vec<Solution<B>>, Error> {
+        run::solve_many(&self.config, operator, rhs, None)
+    }
+
+    /// Solves A x = b for several b in lock-step, with a preconditioner if there is one.
+    ///
+    /// # Errors
+    /// As said [above](ConjugateGradient#errors), for the first system that fails.
+    pub fn solve_many_with<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        run::solve_many(&self.config, operator, rhs, preconditioner)
+    }
+
     /// The configuration.
     pub fn config(&self) -> &ConjugateGradientConfig {
         &self.config
@@ -108,5 +148,14 @@ impl<B: AutodiffBackend> LinearSolver<B> for ConjugateGradient {
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
         ConjugateGradient::solve_with(self, operator, rhs, options)
+    }
+
+    fn solve_many_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        ConjugateGradient::solve_many_with(self, operator, rhs, preconditioner)
     }
 }

@@ -62,6 +62,15 @@ impl Factorisation {
         }
     }
 
+    /// A factorisation without a cut cannot tell that a matrix is singular to rounding, but then x is no solution.
+    pub(super) fn expect_solved(&self, residual: f64, rhs_norm: f64) -> Result<(), Error> {
+        match self {
+            Self::Eigen(_) => Ok(()),
+            _ if residual <= 0.5 * rhs_norm => Ok(()),
+            _ => Err(failed(self.method())),
+        }
+    }
+
     pub(super) fn method(&self) -> Method {
         match self {
             Self::Cholesky(_) => Method::Cholesky,

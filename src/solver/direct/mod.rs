@@ -14,7 +14,10 @@ use crate::{
     params::ParamVector,
 };
 
-use super::{LinearSolver, Solution, SolveOptions, SolveReport, StopReason, system::System};
+use super::{
+    LinearSolver, Solution, SolveOption, SolveOptions, SolveReport, SolverError, StopReason,
+    system::System,
+};
 use factor::Factorisation;
 
 /// A direct solver: the matrix of A in f64 on the host, factorised.
@@ -23,8 +26,8 @@ use factor::Factorisation;
 /// positive definite   A = L Lᵀ     (Cholesky)
 /// otherwise           A = U Λ Uᵀ   (eigen-decomposition), x = U Λ⁺ Uᵀ b
 /// ```
-/// where Λ⁺ leaves out the eigenvalues below the cut, so that x is the shortest least-squares solution of a singular
-/// system.
+/// where Λ⁺ leaves out the eigenvalues below `singular_below` of the largest (n·ε by default), so that x is the shortest
+/// least-squares solution of a singular system.
 ///
 /// # Cost
 /// n products with A and n²·8 bytes; n³/3 multiply-adds for Cholesky, about 9 n³ for the eigen-decomposition.
@@ -38,7 +41,10 @@ use factor::Factorisation;
 /// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric);
 /// [`OperatorError::NonFiniteEntry`](crate::OperatorError::NonFiniteEntry);
 /// [`SolverError::Factorisation`](crate::SolverError::Factorisation) if a factorisation that was asked for by name does
-/// not exist; and those of every solver.
+/// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
+///
+/// A preconditioner or an observer, of which a factorisation can make no use:
+/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
 ///
 /// # Example
 /// ```
@@ -72,9 +78,33 @@ impl Direct {
         operator: &dyn SelfAdjoint<B>,
         rhs: &ParamVector<B>,
     ) -> Result<Solution<B>, Error> {
+        self.solve_with(operator, rhs, SolveOptions::new())
+    }
+
+    /// Solves A x = b from an initial guess x₀, as x₀ + A⁻¹(b − A x₀). For a singular A that is the least-squares solution
+    /// closest to x₀.
+    ///
+    /// # Errors
+    /// As said [above](Direct#errors).
+    pub fn solve_with<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+        options: SolveOptions<'_, B>,
+    ) -> Result<Solution<B>, Error> {
+        if options.preconditioner.is_some() {
+            return Err(refused(SolveOption::Preconditioner));
+        }
+        if options.observer.is_some() {
+            return Err(refused(SolveOption::Observer));
+        }
         let system = System::new(operator, rhs)?;
+        if let Some(guess) = &options.initial_guess {
+            rhs.expect_like(guess)?;
+            guess.expect_finite("the initial guess")?;
+        }
         let factorisation = self.factorise(&system)?;
-        finish(&system, &factorisation)
+        finish(&system, &factorisation, options.initial_guess)
     }
 
     /// Solves A x = b for several b with one factorisation.
@@ -100,7 +130,7 @@ impl Direct {
                     &shared.insert((factorisation, system.applications())).0
                 }
             };
-            solutions.push(finish(&system, factorisation)?);
+            solutions.push(finish(&system, factorisation, None)?);
         }
         Ok(solutions)
     }
@@ -128,12 +158,21 @@ impl Direct {
 fn finish<B: AutodiffBackend>(
     system: &System<'_, B>,
     factorisation: &Factorisation,
+    guess: Option<ParamVector<B>>,
 ) -> Result<Solution<B>, Error> {
     let rhs = system.rhs();
     rhs.expect_finite("the right-hand side b")?;
     let rhs_norm = rhs.norm()?;
-    let x = rhs.from_vec_like(&factorisation.solve(&rhs.to_vec()?)?)?;
+    let x = match guess {
+        Some(guess) if rhs_norm > 0.0 => {
+            let (residual, _) = system.checked_residual(&guess)?;
+            let correction = factorisation.solve(&residual.to_vec()?)?;
+            guess.add(&rhs.from_vec_like(&correction)?)?
+        }
+        _ => rhs.from_vec_like(&factorisation.solve(&rhs.to_vec()?)?)?,
+    };
     let (_, true_residual) = system.checked_residual(&x)?;
+    factorisation.expect_solved(true_residual, rhs_norm)?;
     let singular = factorisation.singular_directions() > 0;
     let report = SolveReport {
         method: factorisation.method(),
@@ -156,6 +195,7 @@ fn finish<B: AutodiffBackend>(
             0.0
         },
         spectrum: factorisation.spectrum(),
+        detail: None,
     };
     Ok(Solution {
         x,
@@ -164,14 +204,33 @@ fn finish<B: AutodiffBackend>(
     })
 }
 
+fn refused(option: SolveOption) -> Error {
+    SolverError::OptionRefused {
+        solver: "Direct",
+        option,
+    }
+    .into()
+}
+
 impl<B: AutodiffBackend> LinearSolver<B> for Direct {
-    /// The options are of no use to a direct solver and are left aside.
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
         rhs: &ParamVector<B>,
-        _options: SolveOptions<'_, B>,
+        options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        Direct::solve(self, operator, rhs)
+        Direct::solve_with(self, operator, rhs, options)
+    }
+
+    fn solve_many_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        match preconditioner {
+            Some(_) => Err(refused(SolveOption::Preconditioner)),
+            None => Direct::solve_many(self, operator, rhs),
+        }
     }
 }

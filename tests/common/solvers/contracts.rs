@@ -2,8 +2,9 @@
 
 use burn_curvature::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Diagonal, DirectConfig, DirectMethod,
-    Error, FromFn, Identity, LinearOperator, LinearSolver, OnNegativeCurvature, OperatorError,
-    ParamVector, Precision, Solution, SolveOptions, SolverError, VectorError,
+    Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, NeumannConfig,
+    NystromConfig, OnNegativeCurvature, OperatorError, ParamVector, Precision, Solution,
+    SolveOptions, SolverError, VectorError,
 };
 
 use super::super::{TestBackend, assert_close, flat};
@@ -152,6 +153,9 @@ pub fn as_trait_objects<B: TestBackend>() {
     let solvers: Vec<Box<dyn LinearSolver<B>>> = vec![
         Box::new(ConjugateGradientConfig::new().init().unwrap()),
         Box::new(DirectConfig::new().init().unwrap()),
+        Box::new(MinresConfig::new().init().unwrap()),
+        Box::new(NeumannConfig::new().init().unwrap()),
+        Box::new(NystromConfig::new(2, 1.0).init().unwrap()),
     ];
     let boxed: Box<dyn burn_curvature::SelfAdjoint<B>> =
         Box::new(Identity::<B>::new(b.layout()).scaled(2.0).unwrap());
@@ -159,5 +163,10 @@ pub fn as_trait_objects<B: TestBackend>() {
         let solution = solver.solve(&boxed, &b).unwrap();
         assert!(solution.report.stop.is_success());
         assert_close(&x_of(&solution), &[1.0, 2.0], 1e-6);
+        let both = [b.clone(), b.clone().scale(3.0)];
+        let solutions = solver.solve_many(&boxed, &both).unwrap();
+        assert_eq!(solutions.len(), 2);
+        assert_close(&x_of(&solutions[0]), &[1.0, 2.0], 1e-6);
+        assert_close(&x_of(&solutions[1]), &[3.0, 6.0], 1e-6);
     }
 }

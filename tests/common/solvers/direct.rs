@@ -1,8 +1,8 @@
 //! The direct solver against Gaussian elimination.
 
 use burn_curvature::{
-    Diagonal, Direct, DirectConfig, DirectMethod, Error, LinearOperator, Method, OperatorError,
-    Precision, SolverError, StopReason,
+    Diagonal, Direct, DirectConfig, DirectMethod, Error, Iteration, LinearOperator, LinearSolver,
+    Method, OperatorError, Precision, SolveOption, SolveOptions, SolverError, StopReason,
 };
 
 use super::super::{
@@ -166,4 +166,69 @@ pub fn direct_many_and_limits<B: TestBackend>() {
         refused,
         Error::Operator(OperatorError::NotSymmetric { .. })
     ));
+}
+
+/// A guess is honoured; what a factorisation has no use for is refused; a matrix singular to rounding is noticed.
+pub fn direct_options<B: TestBackend>() {
+    let solver = DirectConfig::new().init().unwrap();
+    for &precision in B::PRECISIONS {
+        let rows = with_spectrum(&logarithmic(0.1, 10.0, 12), 3);
+        let (b, guess) = (Numbers(1).normals(12), Numbers(2).normals(12));
+        let rhs = flat::<B>(&b, precision);
+        let a = operator(&rows, &rhs).counted();
+        let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&guess).unwrap());
+        let solution = solver.solve_with(&a, &rhs, options).unwrap();
+        assert_eq!(solution.report.stop, StopReason::Solved);
+        assert_eq!((solution.report.applications, a.applications()), (14, 14));
+        assert_close(
+            &x_of(&solution),
+            &solve(&rows, &b),
+            2000.0 * precision.epsilon(),
+        );
+        // Of a singular system, the least-squares solution closest to the guess.
+        let a = Diagonal::new(rhs.zeros_like());
+        let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&guess).unwrap());
+        let solution = solver.solve_with(&a, &rhs, options).unwrap();
+        assert_eq!(solution.report.stop, StopReason::Singular);
+        assert_close(&x_of(&solution), &guess, precision.epsilon());
+        // The solution of b = 0 is 0, whatever the guess.
+        let options = SolveOptions::new().with_initial_guess(rhs.clone());
+        let zero = solver.solve_with(&a, &rhs.zeros_like(), options).unwrap();
+        assert_eq!(x_of(&zero), vec![0.0; 12]);
+
+        let refused = |option| {
+            Error::Solver(SolverError::OptionRefused {
+                solver: "Direct",
+                option,
+            })
+        };
+        let options = SolveOptions::new().with_preconditioner(&a);
+        let found = solver.solve_with(&a, &rhs, options).unwrap_err();
+        assert_eq!(found, refused(SolveOption::Preconditioner));
+        let mut observer = |_: &Iteration<'_, B>| {};
+        let options = SolveOptions::new().with_observer(&mut observer);
+        let found = solver.solve_with(&a, &rhs, options).unwrap_err();
+        assert_eq!(found, refused(SolveOption::Observer));
+        let many: &dyn LinearSolver<B> = &solver;
+        let found = many
+            .solve_many_with(&a, std::slice::from_ref(&rhs), Some(&a))
+            .unwrap_err();
+        assert_eq!(found, refused(SolveOption::Preconditioner));
+        let longer = flat::<B>(&[1.0; 13], precision);
+        let options = SolveOptions::new().with_initial_guess(longer);
+        assert!(solver.solve_with(&a, &rhs, options).is_err());
+    }
+    // (1 1; 1 1) plus rounding is not exactly singular, and b is far from its range.
+    let rhs = flat::<B>(&[1.0, -1.0], Precision::F64);
+    let rows = vec![vec![1.0, 1.0], vec![1.0, 1.0 + 1e-17]];
+    for method in [DirectMethod::BunchKaufman, DirectMethod::Cholesky] {
+        let solver = DirectConfig::new().with_method(method).init().unwrap();
+        let found = solver.solve(&operator(&rows, &rhs), &rhs);
+        assert!(matches!(
+            found,
+            Err(Error::Solver(SolverError::Factorisation { .. }))
+        ));
+    }
+    let found = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
+    assert_eq!(found.report.stop, StopReason::Singular);
 }

@@ -1,19 +1,42 @@
 //! Solvers: against a dense solve in f64, closed forms and laws; every stop reason and every bad input.
 
+mod choice;
 mod contracts;
 mod converging;
 mod direct;
 mod indefinite;
+mod lissa;
+mod low_rank;
+mod many;
+mod minres;
+mod minres_singular;
+mod neumann;
+mod neumann_edges;
+mod over_data;
+mod region;
 mod stopping;
 
+pub use choice::*;
 pub use contracts::*;
 pub use converging::*;
 pub use direct::*;
 pub use indefinite::*;
+pub use lissa::*;
+pub use low_rank::*;
+pub use many::*;
+pub use minres::*;
+pub use minres_singular::*;
+pub use neumann::{
+    neumann_converges, neumann_indefinite, neumann_preconditioned, neumann_scaling, neumann_terms,
+};
+pub use neumann_edges::*;
+pub use over_data::*;
+pub use region::*;
 pub use stopping::*;
 
 use burn_curvature::{
-    ConjugateGradientConfig, ParamVector, Precision, Solution, SolveReport, SymmetricDense,
+    ConjugateGradientConfig, MinresConfig, ParamVector, Precision, Solution, SolveReport,
+    SymmetricDense,
 };
 
 use super::{
@@ -23,6 +46,10 @@ use super::{
 
 pub(super) fn conjugate_gradient(tolerance: f64) -> ConjugateGradientConfig {
     ConjugateGradientConfig::new().with_relative_tolerance(tolerance)
+}
+
+pub(super) fn minimum_residual(tolerance: f64) -> MinresConfig {
+    MinresConfig::new().with_relative_tolerance(tolerance)
 }
 
 pub(super) fn operator<B: TestBackend>(rows: &Rows, like: &ParamVector<B>) -> SymmetricDense<B> {
@@ -78,7 +105,7 @@ pub(super) fn check_report(report: &SolveReport, rows: &Rows, x: &[f64], b: &[f6
 }
 
 /// Equal, but for the last digit that serde_json loses of a float.
-pub(super) fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+pub fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     match (a.as_object(), b.as_object(), a.as_f64(), b.as_f64()) {
         (Some(a), Some(b), ..) => {
             a.len() == b.len()

@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::super::{OnNegativeCurvature, curvature::Curvature, start::Seen};
+use super::super::{OnNegativeCurvature, curvature::Curvature, seen::Seen};
 use super::{End, Run};
 use crate::{
     Error,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl<B: AutodiffBackend> Run<'_, '_, B> {
-    /// Decides from the numbers of an iteration whether its step may be taken.
+    /// Decides whether the numbers of an iteration can be worked with.
     pub(super) fn judge(
         &mut self,
         seen: &Seen,
@@ -33,7 +33,17 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
                 None => Ok(Some(End::Stop(StopReason::Breakdown))), // r = 0
             };
         }
-        match self.curvature.classify(seen) {
+        Ok(None)
+    }
+
+    /// Decides from the curvature whether the step may be taken.
+    pub(super) fn refuse(
+        &mut self,
+        seen: &Seen,
+        curvature: Curvature,
+        p: &ParamVector<B>,
+    ) -> Result<Option<End<B>>, Error> {
+        match curvature {
             Curvature::Vanishing => return Ok(Some(End::Stop(StopReason::Breakdown))),
             Curvature::Negative => {
                 if let Some(end) = self.meet_negative(seen.curvature, p)? {
@@ -44,6 +54,31 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         }
         let finite = seen.next.is_finite() && seen.square.is_finite();
         Ok((!finite).then_some(End::Stop(StopReason::Breakdown)))
+    }
+
+    /// Takes note of the last step, by τ along p to the boundary of the trust region.
+    pub(super) fn stop_at_boundary(
+        &mut self,
+        seen: &Seen,
+        curvature: Curvature,
+        tau: f64,
+        p: ParamVector<B>,
+    ) -> Result<End<B>, Error> {
+        self.iterations += 1;
+        self.verified.current = false;
+        self.objective -= tau * (seen.rho - 0.5 * tau * seen.curvature);
+        match curvature {
+            Curvature::Positive => self.ritz.push(seen.rho, seen.curvature),
+            Curvature::Vanishing => {}
+            Curvature::Negative => {
+                let length = p.norm()?;
+                self.negative = Some(NegativeCurvature {
+                    curvature: seen.curvature / length / length,
+                    direction: p,
+                });
+            }
+        }
+        Ok(End::Stop(StopReason::TrustRegion))
     }
 
     /// Stops, or keeps the first direction of negative curvature and goes on.
@@ -75,16 +110,11 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         self.residual = seen.square.sqrt();
         self.objective -= 0.5 * seen.rho / seen.curvature * seen.rho;
         self.ritz.push(seen.rho, seen.curvature);
-        if let Some(observer) = &mut self.observer {
-            observer(&Iteration {
-                index: self.iterations,
-                residual: self.residual,
-                relative_residual: self.residual / self.rhs_norm,
-                curvature: self.curvature.last,
-                objective: self.objective,
-                x,
-            });
+        if let Some(region) = &mut self.region {
+            let (alpha, beta) = (seen.rho / seen.curvature, seen.next / seen.rho);
+            region.advance(alpha, beta, self.curvature.length());
         }
+        self.observe(x);
         let progress_stops = self.progress.stops(self.objective);
         let stagnates = self.stagnation.stagnates(self.residual);
         if self.residual <= self.threshold {
@@ -97,6 +127,20 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             Some(End::Stop(StopReason::IterationLimit))
         } else {
             None
+        }
+    }
+
+    /// Shows the iterate to the observer.
+    pub(super) fn observe(&mut self, x: &ParamVector<B>) {
+        if let Some(observer) = &mut self.observer {
+            observer(&Iteration {
+                index: self.iterations,
+                residual: self.residual,
+                relative_residual: self.residual / self.rhs_norm,
+                curvature: self.curvature.last,
+                objective: self.objective,
+                x,
+            });
         }
     }
 

@@ -2,24 +2,20 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{Run, Verified};
+use super::{Next, Run, Verified};
 use crate::{
     Error,
     params::ParamVector,
     solver::{Method, Solution, SolveReport, StopReason},
 };
 
-impl<B: AutodiffBackend> Run<'_, '_, B> {
+impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
     /// Computes b − A x and its norm; with all residuals at hand, also improves x if it is not good enough.
     pub(super) fn verify(
         &mut self,
         x: ParamVector<B>,
     ) -> Result<(ParamVector<B>, ParamVector<B>), Error> {
-        let (r, residual) = self.system.checked_residual(&x)?;
-        self.verified = Verified {
-            residual,
-            current: true,
-        };
+        let (r, residual) = self.check(&x)?;
         let steps = self.ritz.steps();
         let Some(basis) = self
             .basis
@@ -40,17 +36,34 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok((x, r))
     }
 
+    /// b − A x and its norm, which is noted.
+    fn check(&mut self, x: &ParamVector<B>) -> Result<(ParamVector<B>, f64), Error> {
+        let (r, residual) = self.system.checked_residual(x)?;
+        self.verified = Verified {
+            residual,
+            current: true,
+        };
+        Ok((r, residual))
+    }
+
     /// The solution with a report on it. The true residual has the last word.
     pub(super) fn finish(
         mut self,
         mut x: ParamVector<B>,
         reason: StopReason,
-    ) -> Result<Solution<B>, Error> {
-        if !self.verified.current {
+    ) -> Result<Next<'a, 'o, B>, Error> {
+        if reason == StopReason::TrustRegion {
+            (_, self.residual) = self.check(&x)?; // x stays on the boundary
+            self.observe(&x);
+        } else if !self.verified.current {
             (x, _) = self.verify(x)?;
         }
         let true_residual = self.verified.residual;
-        let reached = reason != StopReason::NegativeCurvature && true_residual <= self.threshold;
+        let whole = !matches!(
+            reason,
+            StopReason::NegativeCurvature | StopReason::TrustRegion
+        );
+        let reached = whole && true_residual <= self.threshold;
         let rhs = self.system.rhs();
         let report = SolveReport {
             method: Method::ConjugateGradient,
@@ -73,11 +86,12 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
                 0.0
             },
             spectrum: self.ritz.spectrum(),
+            detail: None,
         };
-        Ok(Solution {
+        Ok(Next::Done(Box::new(Solution {
             x,
             report,
             negative_curvature: self.negative,
-        })
+        })))
     }
 }

@@ -2,48 +2,43 @@
 
 mod decide;
 mod finish;
+mod many;
+mod step;
+
+pub(super) use many::solve_many;
+
+use std::ops::ControlFlow;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{
-    Error,
-    operator::SelfAdjoint,
-    params::{DeviceScalar, ParamVector},
-};
+use crate::{Error, operator::SelfAdjoint, params::ParamVector};
 
 use super::super::{
-    NegativeCurvature, Solution, SolveOptions, StopReason,
+    NegativeCurvature, Solution, SolveOption, SolveOptions, SolverError, StopReason,
+    basis::Basis,
     options::Observer,
     ritz::RitzRecorder,
+    start::{Start, begin},
     stopping::{ProgressRule, StagnationWatch, threshold},
     system::System,
 };
-use super::{
-    ConjugateGradientConfig,
-    basis::Basis,
-    curvature::CurvatureScale,
-    start::{Seen, Start},
-};
+use super::{ConjugateGradientConfig, curvature::CurvatureScale, region::TrustRegion, seen::Seen};
+use step::Descent;
 
 /// Solves one system.
 pub(super) fn solve<B: AutodiffBackend>(
     config: &ConjugateGradientConfig,
     system: &System<'_, B>,
-    options: SolveOptions<'_, B>,
+    mut options: SolveOptions<'_, B>,
 ) -> Result<Solution<B>, Error> {
-    if let Some(guess) = &options.initial_guess {
-        system.rhs().expect_like(guess)?;
-        guess.expect_finite("the initial guess")?;
+    if options.initial_guess.is_some() && config.trust_radius.is_some() {
+        return Err(SolverError::OptionRefused {
+            solver: "ConjugateGradient with `trust_radius`",
+            option: SolveOption::InitialGuess,
+        }
+        .into());
     }
-    let residual = match &options.initial_guess {
-        Some(guess) => system.residual(guess)?,
-        None => system.rhs().clone(),
-    };
-    let start = Start::read(system, options.initial_guess.as_ref(), &residual)?;
-    let x = match options.initial_guess {
-        Some(guess) if start.rhs_norm > 0.0 => guess,
-        _ => system.rhs().zeros_like(),
-    };
+    let (x, residual, start) = begin(system, &mut options)?;
     let run = Run::new(
         config,
         system,
@@ -51,7 +46,13 @@ pub(super) fn solve<B: AutodiffBackend>(
         options.preconditioner,
         options.observer,
     );
-    run.solve(x, residual)
+    let mut next = run.open(x, residual)?;
+    loop {
+        next = match next {
+            Next::Done(solution) => return Ok(*solution),
+            Next::Again(run, descent) => run.descend(*descent)?,
+        };
+    }
 }
 
 /// Why the loop was left.
@@ -62,6 +63,14 @@ enum End<B: AutodiffBackend> {
     Stop(StopReason),
     /// pᵀA p < 0.
     NegativeCurvature(NegativeCurvature<B>),
+}
+
+/// What to do after a descent.
+enum Next<'a, 'o, B: AutodiffBackend> {
+    /// The system is solved, or cannot be.
+    Done(Box<Solution<B>>),
+    /// Descend, from the start or anew.
+    Again(Box<Run<'a, 'o, B>>, Box<Descent<B>>),
 }
 
 /// What is known of the true residual.
@@ -91,6 +100,7 @@ struct Run<'a, 'o, B: AutodiffBackend> {
     basis: Option<Basis<B>>,
     stagnation: StagnationWatch,
     progress: ProgressRule,
+    region: Option<TrustRegion>,
     negative: Option<NegativeCurvature<B>>,
 }
 
@@ -127,132 +137,54 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             basis: None,
             stagnation: StagnationWatch::new(config.stagnation_window, start.residual),
             progress: ProgressRule::new(config.relative_progress, start.objective),
+            region: config.trust_radius.map(TrustRegion::new),
             negative: None,
         }
     }
 
-    /// Runs the loop, and starts it anew from the true residual when the recurrence claimed too much.
-    fn solve(mut self, mut x: ParamVector<B>, mut r: ParamVector<B>) -> Result<Solution<B>, Error> {
+    /// Begins, unless x solves the system already.
+    fn open(mut self, x: ParamVector<B>, r: ParamVector<B>) -> Result<Next<'a, 'o, B>, Error> {
         if self.residual <= self.threshold {
             return self.finish(x, StopReason::Converged);
         }
+        let descent = self.start(x, r)?;
+        Ok(Next::Again(Box::new(self), Box::new(descent)))
+    }
+
+    /// The loop of Hestenes and Stiefel from x and r = b − A x. Its body is in `step`.
+    fn descend(mut self, mut descent: Descent<B>) -> Result<Next<'a, 'o, B>, Error> {
         loop {
-            let before = self.verified.residual;
-            let end;
-            (x, end) = self.descend(x, r)?;
-            match end {
-                End::Stop(reason) => return self.finish(x, reason),
-                End::NegativeCurvature(found) => {
-                    self.negative = Some(found);
-                    return self.finish(x, StopReason::NegativeCurvature);
-                }
-                End::Claimed => (x, r) = self.verify(x)?,
-            }
-            if self.verified.residual <= self.threshold {
-                return self.finish(x, StopReason::Converged);
-            }
-            if self.verified.residual > 0.5 * before {
-                return self.finish(x, StopReason::Stagnation);
-            }
-            if self.iterations >= self.limit {
-                return self.finish(x, StopReason::IterationLimit);
+            let product = self.system.multiply(&descent.p)?;
+            let step = self.measure(descent, product)?;
+            let seen = Seen::read(&step.scalars())?;
+            match self.take(step, &seen)? {
+                ControlFlow::Continue(next) => descent = next,
+                ControlFlow::Break((x, end)) => return self.conclude(x, end),
             }
         }
     }
 
-    /// The loop of Hestenes and Stiefel from x and r = b − A x.
-    fn descend(
-        &mut self,
-        mut x: ParamVector<B>,
-        mut r: ParamVector<B>,
-    ) -> Result<(ParamVector<B>, End<B>), Error> {
-        let mut z = self.precondition(&r)?;
-        let mut rho = r.dot_device(z.as_ref().unwrap_or(&r))?;
-        let mut p = z.as_ref().unwrap_or(&r).clone();
-        self.restart(&r, z.as_ref(), &rho)?;
-        loop {
-            let product = self.system.multiply(&p)?; //                     A p
-            let curvature = p.dot_device(&product)?; //                     pᵀA p
-            let alpha = rho.div(&curvature)?; //                            α = rᵀz / pᵀA p
-            r = r.sub(&product.scale_device(&alpha)?)?; //                  r ← r − α A p
-            r = self.orthogonalise(r)?;
-            z = self.precondition(&r)?; //                                  z = M⁻¹ r
-            let mut next = r.dot_device(z.as_ref().unwrap_or(&r))?; //      rᵀz
-            let seen = self.read(&rho, &curvature, &next, &r)?; //          the one read-back
-            if let Some(end) = self.judge(&seen, &p, z.as_ref())? {
-                return Ok((x, end)); //                                     before the step
+    /// Ends the solve, or starts the loop anew from the true residual when the recurrence claimed too much.
+    fn conclude(mut self, x: ParamVector<B>, end: End<B>) -> Result<Next<'a, 'o, B>, Error> {
+        let before = self.verified.residual;
+        let (x, r) = match end {
+            End::Stop(reason) => return self.finish(x, reason),
+            End::NegativeCurvature(found) => {
+                self.negative = Some(found);
+                return self.finish(x, StopReason::NegativeCurvature);
             }
-            x = x.axpy_device(&alpha, &p)?; //                              x ← x + α p
-            if let Some(end) = self.advance(&seen, &x) {
-                return Ok((x, end));
-            }
-            if self.replacement_is_due() {
-                r = self.system.residual(&x)?; //                           Shewchuk 1994, B2
-                z = self.precondition(&r)?;
-                next = r.dot_device(z.as_ref().unwrap_or(&r))?;
-            }
-            self.remember(&r, z.as_ref(), &next)?;
-            let beta = next.div(&rho)?; //                                  β = rᵀz / (rᵀz before)
-            p = p.scale_device(&beta)?.add(z.as_ref().unwrap_or(&r))?; //   p ← z + β p
-            rho = next;
-        }
-    }
-
-    fn precondition(&self, r: &ParamVector<B>) -> Result<Option<ParamVector<B>>, Error> {
-        self.preconditioner
-            .map(|inverse| inverse.apply(r))
-            .transpose()
-    }
-
-    fn orthogonalise(&self, r: ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        match &self.basis {
-            Some(basis) => basis.orthogonalise(r),
-            None => Ok(r),
-        }
-    }
-
-    fn restart(
-        &mut self,
-        r: &ParamVector<B>,
-        z: Option<&ParamVector<B>>,
-        rho: &DeviceScalar<B>,
-    ) -> Result<(), Error> {
-        self.ritz.restart();
-        self.curvature.restart();
-        self.basis = self.config.reorthogonalisation.then(Basis::new);
-        self.remember(r, z, rho)
-    }
-
-    fn remember(
-        &mut self,
-        r: &ParamVector<B>,
-        z: Option<&ParamVector<B>>,
-        rho: &DeviceScalar<B>,
-    ) -> Result<(), Error> {
-        match &mut self.basis {
-            Some(basis) => basis.push(r, z, rho),
-            None => Ok(()),
-        }
-    }
-
-    fn read(
-        &self,
-        rho: &DeviceScalar<B>,
-        curvature: &DeviceScalar<B>,
-        next: &DeviceScalar<B>,
-        r: &ParamVector<B>,
-    ) -> Result<Seen, Error> {
-        let square = match self.preconditioner {
-            Some(_) => r.dot_device(r)?,
-            None => next.clone(),
+            End::Claimed => self.verify(x)?,
         };
-        let read = DeviceScalar::read_many(&[rho, curvature, next, &square])?;
-        let [rho, curvature, next, square] = read.as_slice().try_into().unwrap_or([f64::NAN; 4]);
-        Ok(Seen {
-            rho,
-            curvature,
-            next,
-            square,
-        })
+        if self.verified.residual <= self.threshold {
+            return self.finish(x, StopReason::Converged);
+        }
+        if self.verified.residual > 0.5 * before {
+            return self.finish(x, StopReason::Stagnation);
+        }
+        if self.iterations >= self.limit {
+            return self.finish(x, StopReason::IterationLimit);
+        }
+        let descent = self.start(x, r)?;
+        Ok(Next::Again(Box::new(self), Box::new(descent)))
     }
 }

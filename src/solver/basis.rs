@@ -1,4 +1,4 @@
-//! Full reorthogonalisation of the residuals. Knows vectors only.
+//! Full reorthogonalisation of the vectors of a Krylov method. Knows vectors only.
 
 use burn_backend::AutodiffBackend;
 
@@ -7,7 +7,7 @@ use crate::{
     params::{DeviceScalar, ParamVector},
 };
 
-/// All residuals rⱼ so far, with zⱼ = M⁻¹rⱼ, scaled to rⱼᵀzⱼ = 1.
+/// All residuals or Lanczos vectors rⱼ so far, with zⱼ = M⁻¹rⱼ, scaled to rⱼᵀzⱼ = 1.
 pub(super) struct Basis<B: AutodiffBackend> {
     residuals: Vec<(ParamVector<B>, Option<ParamVector<B>>)>,
 }
@@ -37,12 +37,13 @@ impl<B: AutodiffBackend> Basis<B> {
         Ok(residual)
     }
 
-    /// The correction Z T⁻¹ Zᵀ r of x within the space that the first `steps` residuals span, where Z holds the zⱼ and
-    /// T = Zᵀ A Z is the tridiagonal of the iteration. One transfer, and no product with A.
+    /// The correction Z T⁻¹ Zᵀ r of x within the space that the first `steps` vectors span, where Z holds the zⱼ and
+    /// T = Zᵀ A Z is the tridiagonal of the iteration; `inverse` is its (pseudo-)inverse, and may give fewer numbers
+    /// than it takes. One transfer, and no product with A.
     ///
     /// Without rounding r is orthogonal to this space and the correction is zero. With it, the recurrences for an
-    /// indefinite A, which amount to an elimination in T without pivoting, lose as many digits as the intermediate
-    /// residuals grow; the elimination with pivoting gets them back.
+    /// indefinite A lose digits: those of conjugate gradients as many as the intermediate residuals grow, those of
+    /// MINRES up to twice as many as A's condition number has. A solve with the whole T gets them back.
     pub(super) fn correction(
         &self,
         residual: &ParamVector<B>,
@@ -66,6 +67,21 @@ impl<B: AutodiffBackend> Basis<B> {
             correction = correction.axpy(coefficient, direction)?;
         }
         Ok(Some(correction))
+    }
+
+    /// Number of vectors.
+    pub(super) fn len(&self) -> usize {
+        self.residuals.len()
+    }
+
+    /// Adds a vector that is scaled already.
+    pub(super) fn push_unit(
+        &mut self,
+        residual: &ParamVector<B>,
+        preconditioned: Option<&ParamVector<B>>,
+    ) {
+        self.residuals
+            .push((residual.clone(), preconditioned.cloned()));
     }
 
     /// Adds a residual, given rᵀz > 0.

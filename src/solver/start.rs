@@ -1,4 +1,4 @@
-//! What is read from the device: before the first iteration, and once in each. Knows one system.
+//! What an iterative solver reads from the device before its first iteration. Knows one system, no method.
 
 use burn_backend::AutodiffBackend;
 
@@ -7,7 +7,7 @@ use crate::{
     params::{DeviceScalar, ParamVector},
 };
 
-use super::super::system::System;
+use super::{SolveOptions, system::System};
 
 /// Numbers on the host before the first iteration.
 pub(super) struct Start {
@@ -53,14 +53,27 @@ impl Start {
     }
 }
 
-/// What one read-back brings.
-pub(super) struct Seen {
-    /// rᵀz before the step
-    pub(super) rho: f64,
-    /// pᵀA p
-    pub(super) curvature: f64,
-    /// rᵀz after the step
-    pub(super) next: f64,
-    /// rᵀr after the step
-    pub(super) square: f64,
+/// x and r = b − A x to start from, with their numbers. A guess is of no use for b = 0, whose solution is 0.
+///
+/// # Errors
+/// As every solver: a guess that does not fit or is not finite, and a b that is not finite or out of range.
+pub(super) fn begin<B: AutodiffBackend>(
+    system: &System<'_, B>,
+    options: &mut SolveOptions<'_, B>,
+) -> Result<(ParamVector<B>, ParamVector<B>, Start), Error> {
+    let guess = options.initial_guess.take();
+    if let Some(guess) = &guess {
+        system.rhs().expect_like(guess)?;
+        guess.expect_finite("the initial guess")?;
+    }
+    let residual = match &guess {
+        Some(guess) => system.residual(guess)?,
+        None => system.rhs().clone(),
+    };
+    let start = Start::read(system, guess.as_ref(), &residual)?;
+    let x = match guess {
+        Some(guess) if start.rhs_norm > 0.0 => guess,
+        _ => system.rhs().zeros_like(),
+    };
+    Ok((x, residual, start))
 }

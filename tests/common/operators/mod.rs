@@ -1,5 +1,18 @@
 //! Operators: laws, closed forms, and what they refuse.
 
+mod blocks;
+mod checks;
+mod compositions;
+mod finite_sums;
+mod low_rank;
+mod obey;
+
+pub use blocks::*;
+pub use checks::*;
+pub use compositions::*;
+pub use finite_sums::*;
+pub use low_rank::*;
+
 use burn_curvature::{
     Counted, Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator,
     OperatorError, ParamLayout, ParamVector, Precision, Scaled, SelfAdjoint, SymmetricDense,
@@ -11,16 +24,16 @@ use super::{
     oracle::{Numbers, Rows, dot, matrix, multiply, solve, with_spectrum},
 };
 
-fn random_rows(n: usize, seed: u64) -> Rows {
+pub(super) fn random_rows(n: usize, seed: u64) -> Rows {
     let mut numbers = Numbers(seed);
     (0..n).map(|_| numbers.normals(n)).collect()
 }
 
-fn layout() -> std::sync::Arc<ParamLayout> {
+pub(super) fn layout() -> std::sync::Arc<ParamLayout> {
     ParamLayout::from_shapes([("w", vec![2, 2]), ("b", vec![3])]).unwrap()
 }
 
-fn operator_error<T: std::fmt::Debug>(result: Result<T, Error>) -> OperatorError {
+pub(super) fn operator_error<T: std::fmt::Debug>(result: Result<T, Error>) -> OperatorError {
     match result.unwrap_err() {
         Error::Operator(error) => error,
         other => panic!("expected an operator error, got {other:?}"),
