@@ -35,7 +35,7 @@ impl DenseMatrix {
     /// # Errors
     /// [`OperatorError::EntryCount`], [`OperatorError::NonFiniteEntry`].
     pub fn new(rows: usize, columns: usize, values: Vec<f64>) -> Result<Self, Error> {
-        let expected = rows * columns;
+        let expected = rows.saturating_mul(columns);
         if values.len() != expected {
             return Err(OperatorError::EntryCount {
                 rows,
@@ -145,12 +145,13 @@ impl DenseMatrix {
     /// About 4/3 n³ multiply-adds.
     ///
     /// # Errors
-    /// [`OperatorError::NotSquare`]; [`OperatorError::Eigenvalues`] if the iteration does not converge.
+    /// [`OperatorError::NotSquare`]; [`OperatorError::Eigenvalues`] if the iteration does not converge or overflows.
     pub fn eigenvalues(&self) -> Result<Vec<f64>, Error> {
         let failed = OperatorError::Eigenvalues { size: self.rows };
         let symmetric = self.symmetrised()?;
         let eigenvalues = symmetric.self_adjoint_eigenvalues(Side::Lower);
-        Ok(eigenvalues.map_err(|_| failed)?)
+        let finite = |values: &Vec<f64>| values.iter().all(|value| value.is_finite());
+        Ok(eigenvalues.ok().filter(finite).ok_or(failed)?)
     }
 
     pub(crate) fn expect_symmetric(&self, allowed: f64) -> Result<(), Error> {
@@ -171,7 +172,7 @@ impl DenseMatrix {
             .into());
         }
         Ok(Mat::from_fn(self.rows, self.columns, |i, j| {
-            0.5 * (self.at(i, j) + self.at(j, i))
+            0.5 * self.at(i, j) + 0.5 * self.at(j, i)
         }))
     }
 
@@ -224,15 +225,20 @@ where
     A: LinearOperator<B> + ?Sized,
 {
     let (rows, columns) = (operator.codomain().len(), operator.domain().len());
-    if rows.max(columns) > limit {
-        return Err(OperatorError::TooLarge {
-            rows,
-            columns,
-            limit,
-        }
-        .into());
+    let too_large = OperatorError::TooLarge {
+        rows,
+        columns,
+        limit,
+    };
+    let mut values = Vec::new();
+    if rows.max(columns) > limit
+        || values
+            .try_reserve_exact(rows.saturating_mul(columns))
+            .is_err()
+    {
+        return Err(too_large.into());
     }
-    let mut values = vec![0.0; rows * columns];
+    values.resize(rows * columns, 0.0);
     let mut unit = vec![0.0; columns];
     for column in 0..columns {
         set(&mut unit, column, 1.0);
