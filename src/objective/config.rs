@@ -46,6 +46,12 @@ pub enum Engine {
     #[default]
     Compiled,
     /// Reverse over reverse on the backend's tape, anew for every product; less memory between products.
+    ///
+    /// Needs a typed backend, such as `Autodiff<Flex>`: on `Autodiff<Dispatch>`, where [`Objective::trace`] traces, Burn
+    /// 0.22 cannot put one tape over another, and every product is refused with [`DeriveError::Eager`].
+    ///
+    /// [`Objective::trace`]: crate::Objective::trace
+    /// [`DeriveError::Eager`]: crate::DeriveError::Eager
     Eager,
 }
 
@@ -61,6 +67,7 @@ pub enum Engine {
 /// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
 /// approximation; here it is that of GELU itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TraceConfig {
     pub(super) mode: Mode,
     pub(super) engine: Engine,
@@ -100,6 +107,9 @@ impl TraceConfig {
     }
 
     /// Traces without comparing the gradient with Burn's; saves one forward and one backward pass.
+    ///
+    /// Then nothing notices where the recording is of another loss than the one meant: a `detach`, which a recording
+    /// does not see, a read of a value whose failure is swallowed, randomness, layers in training mode.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.compare = false;

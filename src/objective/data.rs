@@ -9,7 +9,12 @@ use super::{
     parts::{Part, Parts, Reduction, Stream, Visit, samples},
     source,
 };
-use crate::{bridge::TensorBridge, error::Error, execute::Operand, trace::Batch};
+use crate::{
+    bridge::TensorBridge,
+    error::Error,
+    execute::Operand,
+    trace::{Batch, TraceError},
+};
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
@@ -23,9 +28,10 @@ where
     /// Sum    ℒ = Σ_b ℒ_b              Mean    ℒ = Σ_b (n_b / N) ℒ_b
     /// ```
     ///
-    /// `reduction` says what the traced closure does with the samples of a batch; on the first batch it is checked that
-    /// it does (the loss of the batch against those of its halves). The number of samples n_b is the size of the first
-    /// dimension of a batch's first tensor. Batches of other sizes, such as a ragged last one, are recorded on first
+    /// `reduction` says what the traced closure does with the samples of a batch; on the first batch of several samples it
+    /// is checked that it does (the loss of the batch against those of its halves). The number of samples n_b is the size
+    /// of the first dimension of a batch's first tensor: a tensor that counts something else, such as a mask for all
+    /// samples, must not come first, nor may another dimension count the samples. Batches of other sizes, such as a ragged last one, are recorded on first
     /// use. The tensors of all batches are kept, not copied; see [`over_stream`](Self::over_stream) for data that does
     /// not fit in memory.
     ///
@@ -36,7 +42,7 @@ where
     /// Every value, gradient and product costs the sum of those of the batches.
     ///
     /// # Errors
-    /// [`ObjectiveError::NoBatches`], [`ObjectiveError::NotReducedSo`]; what [`on`](Self::on) refuses.
+    /// [`ObjectiveError::NoBatches`], [`ObjectiveError::NotReducedSo`], [`ObjectiveError::Halved`]; what [`on`](Self::on) refuses.
     ///
     /// # Example
     /// The mean over three samples in batches of two and one; ℒ = ½ mean (x w − y)², so H = mean x².
@@ -76,8 +82,12 @@ where
             .map(|batch| self.recorder.operands(source::tensors(batch)))
             .collect();
         let batches = batches?;
-        let first = batches.first().ok_or(ObjectiveError::NoBatches)?;
-        self.expect_reduction(first, reduction)?;
+        if batches.is_empty() {
+            return Err(ObjectiveError::NoBatches.into());
+        }
+        if let Some(several) = batches.iter().find(|batch| samples::<B>(batch) > 1) {
+            self.expect_reduction(several, reduction)?;
+        }
         let total = batches.iter().map(|batch| samples::<B>(batch)).sum();
         let parts: Result<Vec<_>, Error> = batches
             .into_iter()
@@ -116,22 +126,22 @@ where
         let run = move |visit: Visit<'_, B>| {
             stream(&mut |batch: X| visit(recorder.operands(source::tensors(batch))?))
         };
-        let (mut count, mut total) = (0, 0);
+        let (mut sizes, mut checked) = (Vec::new(), false);
         run(&mut |batch| {
-            if count == 0 {
+            let n = samples::<B>(&batch);
+            if n > 1 && !checked {
                 self.expect_reduction(&batch, reduction)?;
+                checked = true;
             }
-            count += 1;
-            total += samples::<B>(&batch);
+            sizes.push(n);
             Ok(())
         })?;
-        if count == 0 {
+        if sizes.is_empty() {
             return Err(ObjectiveError::NoBatches.into());
         }
         let stream = Stream {
             run: Box::new(run),
-            batches: count,
-            samples: total,
+            sizes,
             reduction,
         };
         Ok(self.over_parts(Parts::Streamed(Arc::new(stream)), reduction))
@@ -143,12 +153,9 @@ where
         over
     }
 
-    /// Checks on one batch that its loss is the sum or mean of those of its two halves.
+    /// Checks on one batch of several samples that its loss is the sum or mean of those of its two halves.
     fn expect_reduction(&self, batch: &Operands<B>, reduction: Reduction) -> Result<(), Error> {
         let n = samples::<B>(batch);
-        if n < 2 {
-            return Ok(());
-        }
         let value = |batch: Operands<B>| {
             let part = Part::new(&self.recorder, &self.parameters, batch, 1.0)?;
             self.value_of(&part)
@@ -159,7 +166,16 @@ where
             sliced.collect::<Operands<B>>()
         };
         let whole = value(batch.clone())?;
-        let (head, tail) = (value(half(0, n / 2))?, value(half(n / 2, n))?);
+        let halved = |error| match error {
+            Error::Trace(TraceError::Panicked { message }) => ObjectiveError::Halved {
+                samples: n,
+                message,
+            }
+            .into(),
+            other => other,
+        };
+        let head = value(half(0, n / 2)).map_err(halved)?;
+        let tail = value(half(n / 2, n)).map_err(halved)?;
         let weight = |samples| Parts::<B>::weight(reduction, samples, n);
         let expected = weight(n / 2) * head + weight(n - n / 2) * tail;
         let scale = whole.abs() + head.abs() + tail.abs();

@@ -41,6 +41,18 @@ pub enum ObjectiveError {
         /// What it should be.
         expected: String,
     },
+    /// Half of a batch cannot be evaluated, so that the reduction cannot be checked.
+    #[error(
+        "a batch was taken to hold {samples} samples, by the first dimension of its first tensor, and the closure \
+         panicked on half of them: {message}. Put a tensor that counts samples first in the batch, and let the closure \
+         take any number of them"
+    )]
+    Halved {
+        /// The samples counted.
+        samples: usize,
+        /// What the panic said.
+        message: String,
+    },
     /// An operator of another reduction than the data set's.
     #[error(
         "the objective is the {expected:?} over the samples of a data set, and the operator asked for is the {found:?}"

@@ -131,7 +131,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     ///
-    /// A vector of another layout or precision.
+    /// A vector of another layout, precision or device.
     pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         self.expect_compatible(parameters)?;
         Ok(Self {
@@ -230,7 +230,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     ///
-    /// A vector of another layout or precision; a product that is NaN or infinite, naming the parameter.
+    /// A vector of another layout, precision or device; a product that is NaN or infinite, naming the parameter.
     pub fn hessian_vector_product(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let product = self.hessian_products(std::slice::from_ref(vector))?;
         let product = product.into_iter().next();
@@ -281,11 +281,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn expect_compatible(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {
-        self.layout().expect_same(vector.layout())?;
-        match (self.precision(), vector.precision()) {
-            (expected, found) if expected == found => Ok(()),
-            (expected, found) => Err(VectorError::PrecisionMismatch { expected, found }),
-        }
+        self.parameters.expect_like(vector)
     }
 
     fn inputs(&self, part: &Part<B>) -> Vec<Operand<B::InnerBackend>> {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Recorder, programs::ProgramSet};
+use super::{ObjectiveError, Recorder, programs::ProgramSet};
 use crate::{
     error::Error,
     execute::Operand,
@@ -57,6 +57,9 @@ impl<B: AutodiffBackend> Part<B> {
         weight: f64,
     ) -> Result<Self, Error> {
         let device = parameters.device();
+        for operand in &batch {
+            parameters.expect_device(&operand.device())?;
+        }
         let precision: Precision = parameters.precision();
         let batch: Vec<_> = batch
             .into_iter()
@@ -84,9 +87,29 @@ pub(super) type Visit<'a, B> = &'a mut dyn FnMut(Operands<B>) -> Result<(), Erro
 /// Batches that are fetched for every pass.
 pub(super) struct Stream<B: AutodiffBackend> {
     pub run: Box<dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync>,
-    pub batches: usize,
-    pub samples: usize,
+    /// Samples of each batch, as the first pass saw them.
+    pub sizes: Vec<usize>,
     pub reduction: Reduction,
+}
+
+impl<B: AutodiffBackend> Stream<B> {
+    /// Samples in all batches.
+    pub fn samples(&self) -> usize {
+        self.sizes.iter().sum()
+    }
+
+    /// Checks that a batch of a later pass has as many samples as in the first one.
+    pub fn expect_size(&self, index: usize, found: usize) -> Result<(), ObjectiveError> {
+        let expected = match self.sizes.get(index) {
+            Some(size) if *size == found => return Ok(()),
+            Some(size) => format!("{size} samples"),
+            None => "its end".into(),
+        };
+        Err(ObjectiveError::StreamChanged {
+            expected,
+            found: format!("{found} samples in batch {index}"),
+        })
+    }
 }
 
 /// The batches of an objective.
@@ -119,7 +142,7 @@ impl<B: AutodiffBackend> Parts<B> {
     pub fn len(&self) -> usize {
         match self {
             Parts::Kept(parts) => parts.len(),
-            Parts::Streamed(stream) => stream.batches,
+            Parts::Streamed(stream) => stream.sizes.len(),
         }
     }
 

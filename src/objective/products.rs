@@ -139,7 +139,7 @@ impl<B: AutodiffBackend> Objective<B> {
         product: &PreparedProduct<B>,
         cotangent: &ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
-        expect_precision(self, cotangent)?;
+        self.parameters().expect_format(cotangent)?;
         let mut sum = None;
         self.for_each_part(|index, part| {
             let block = cotangent.blocks().get(index).cloned();
@@ -299,14 +299,4 @@ pub(super) fn accumulate<B: AutodiffBackend>(
         None => vector.scale(weight),
     });
     Ok(())
-}
-
-fn expect_precision<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    vector: &ParamVector<B>,
-) -> Result<(), VectorError> {
-    match (objective.precision(), vector.precision()) {
-        (expected, found) if expected == found => Ok(()),
-        (expected, found) => Err(VectorError::PrecisionMismatch { expected, found }),
-    }
 }

@@ -77,7 +77,45 @@ impl Objective<Autodiff<Dispatch>> {
         O: Traced + 'static,
         L: Fn(&M, X) -> O + Send + 'static,
     {
-        Self::trace_with(&TraceConfig::new(), model, batch, loss)
+        TraceConfig::new().trace(model, batch, loss)
+    }
+}
+
+impl TraceConfig {
+    /// Traces the loss of a model on the device its tensors are on, as [`Objective::trace`] does, with these choices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objective::trace`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use burn::{nn::DropoutConfig, nn::LinearConfig, prelude::*};
+    /// use burn_curvature::TraceConfig;
+    ///
+    /// let device = Device::flex().autodiff();
+    /// let model = (LinearConfig::new(2, 3).init(&device), DropoutConfig::new(0.5).init());
+    /// let x = Tensor::<2>::ones([4, 2], &device);
+    /// let objective = TraceConfig::new().evaluation().trace(&model, x, |(linear, dropout), x| {
+    ///     dropout.forward(linear.forward(x)).powf_scalar(2.0).mean()
+    /// })?;
+    /// assert_eq!(objective.layout().len(), 9);
+    /// # Ok::<(), burn_curvature::Error>(())
+    /// ```
+    pub fn trace<M, X, O, L>(
+        &self,
+        model: &M,
+        batch: X,
+        loss: L,
+    ) -> Result<Objective<Autodiff<Dispatch>>, Error>
+    where
+        M: Module + 'static,
+        X: Batch + Send + 'static,
+        O: Traced + 'static,
+        L: Fn(&M, X) -> O + Send + 'static,
+    {
+        Objective::trace_with(self, model, batch, loss)
     }
 }
 
@@ -153,7 +191,8 @@ where
     ///
     /// # Errors
     ///
-    /// A batch of other kinds or ranks than the one traced, or with an empty tensor; what tracing refuses.
+    /// A batch of other kinds or ranks than the one traced, on another device, or with an empty tensor; what tracing
+    /// refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let operands = self.recorder.operands(source::tensors(batch))?;
         let part = Part::new(&self.recorder, &self.parameters, operands, 1.0)?;

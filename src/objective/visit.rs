@@ -42,23 +42,22 @@ impl<B: AutodiffBackend> Objective<B> {
         stream: &Stream<B>,
         each: &mut dyn FnMut(usize, &Part<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (mut count, mut total) = (0, 0);
+        let (mut count, total) = (0, stream.samples());
         (stream.run)(&mut |batch| {
             let n = samples::<B>(&batch);
-            let weight = Parts::<B>::weight(stream.reduction, n, stream.samples);
+            stream.expect_size(count, n)?;
+            let weight = Parts::<B>::weight(stream.reduction, n, total);
             let part = Part::new(&self.recorder, &self.parameters, batch, weight)?;
             each(count, &part)?;
             count += 1;
-            total += n;
             Ok(())
         })?;
-        if (count, total) == (stream.batches, stream.samples) {
+        if count == stream.sizes.len() {
             return Ok(());
         }
-        let describe = |batches, samples| format!("{batches} batches with {samples} samples");
         Err(ObjectiveError::StreamChanged {
-            expected: describe(stream.batches, stream.samples),
-            found: describe(count, total),
+            expected: format!("{} batches", stream.sizes.len()),
+            found: format!("{count} batches"),
         }
         .into())
     }

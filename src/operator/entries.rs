@@ -59,15 +59,17 @@ where
     A: LinearOperator<B> + ?Sized,
 {
     let (rows, columns) = (operator.codomain().len(), operator.domain().len());
-    if rows.max(columns) > limit {
-        return Err(OperatorError::TooLarge {
-            rows,
-            columns,
-            limit,
-        }
-        .into());
+    let too_large = OperatorError::TooLarge {
+        rows,
+        columns,
+        limit,
+    };
+    let mut values = Vec::new();
+    let total = rows.saturating_mul(columns);
+    if rows.max(columns) > limit || values.try_reserve_exact(total).is_err() {
+        return Err(too_large.into());
     }
-    let mut values = vec![0.0; rows * columns];
+    values.resize(total, 0.0);
     for start in (0..columns).step_by(BATCH) {
         let batch = start..columns.min(start + BATCH);
         let units = unit_vectors(operator, like, batch.clone())?;

@@ -76,8 +76,8 @@ pub enum OperatorError {
     },
     /// A matrix would be too large.
     #[error(
-        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way; use an iterative solver, \
-         select fewer parameters, or raise the limit knowingly"
+        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way, or what memory there is; use an \
+         iterative solver, select fewer parameters, or raise the limit knowingly"
     )]
     TooLarge {
         /// Rows.
@@ -156,7 +156,9 @@ pub enum OperatorError {
     #[error("the saved factors are not those of this model's layers")]
     KfacState,
     /// An eigenvalue computation failed.
-    #[error("the eigenvalues of a {size}×{size} matrix did not converge")]
+    #[error(
+        "the eigenvalues of a {size}×{size} matrix did not converge, or left the range of the numbers"
+    )]
     Eigenvalues {
         /// Rows of the matrix.
         size: usize,

@@ -31,7 +31,7 @@ impl DenseMatrix {
     /// # Errors
     /// [`OperatorError::EntryCount`], [`OperatorError::NonFiniteEntry`].
     pub fn new(rows: usize, columns: usize, values: Vec<f64>) -> Result<Self, Error> {
-        let expected = rows * columns;
+        let expected = rows.saturating_mul(columns);
         if values.len() != expected {
             return Err(OperatorError::EntryCount {
                 rows,
@@ -141,12 +141,13 @@ impl DenseMatrix {
     /// About 4/3 n³ multiply-adds.
     ///
     /// # Errors
-    /// [`OperatorError::NotSquare`]; [`OperatorError::Eigenvalues`] if the iteration does not converge.
+    /// [`OperatorError::NotSquare`]; [`OperatorError::Eigenvalues`] if the iteration does not converge or overflows.
     pub fn eigenvalues(&self) -> Result<Vec<f64>, Error> {
         let failed = OperatorError::Eigenvalues { size: self.rows };
         let symmetric = self.symmetrised()?;
         let eigenvalues = symmetric.self_adjoint_eigenvalues(Side::Lower);
-        Ok(eigenvalues.map_err(|_| failed)?)
+        let finite = |values: &Vec<f64>| values.iter().all(|value| value.is_finite());
+        Ok(eigenvalues.ok().filter(finite).ok_or(failed)?)
     }
 
     pub(super) fn expect_size(&self, rows: usize, columns: usize) -> Result<(), Error> {
@@ -180,7 +181,7 @@ impl DenseMatrix {
             .into());
         }
         Ok(Mat::from_fn(self.rows, self.columns, |i, j| {
-            0.5 * (self.at(i, j) + self.at(j, i))
+            0.5 * self.at(i, j) + 0.5 * self.at(j, i)
         }))
     }
 

@@ -219,6 +219,11 @@ pub trait LinearOperator<B: AutodiffBackend> {
 ///
 /// Solvers for symmetric systems ask for it, so that a Jacobian does not reach them. Wrap an operator in
 /// [`AssumeSelfAdjoint`] to promise it for a map whose type does not say so.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not known to be self-adjoint",
+    note = "hand over the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \
+            with `assume_self_adjoint()`"
+)]
 pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {}
 
 /// A linear map whose transpose can be applied too: a Jacobian, a dense matrix, a product of such maps.

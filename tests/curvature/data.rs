@@ -7,7 +7,7 @@ use std::sync::{
 
 use burn::prelude::*;
 use burn_curvature::{
-    Adjoint, EmpiricalFisher, FiniteSum, Fisher, GaussNewton, Hessian, Jacobian, Likelihood,
+    Adjoint, EmpiricalFisher, Error, FiniteSum, Fisher, GaussNewton, Hessian, Jacobian, Likelihood,
     LinearOperator, Objective, ObjectiveError, ParamVector, Reduction, TraceConfig,
 };
 
@@ -231,8 +231,8 @@ fn a_stream_that_changes_or_fails_is_refused() {
     let calls = AtomicUsize::new(0);
     let objective = traced(Reduction::Mean);
     let shrinking = objective.over_stream(Reduction::Mean, move |visit| {
-        let skipped = calls.fetch_add(1, Ordering::Relaxed);
-        batches(4).into_iter().skip(skipped).try_for_each(visit)
+        let lost = calls.fetch_add(1, Ordering::Relaxed);
+        batches(4).into_iter().take(3 - lost).try_for_each(visit)
     });
     let error = shrinking.unwrap().value().unwrap_err().to_string();
     assert!(
@@ -245,4 +245,71 @@ fn a_stream_that_changes_or_fails_is_refused() {
     });
     let error = failing.unwrap_err().to_string();
     assert!(error.contains("the file is truncated"), "{error}");
+}
+
+#[test]
+fn a_wrong_reduction_is_refused_behind_a_batch_of_one_sample() {
+    let ragged = || {
+        let mut ragged = batches(3);
+        ragged.reverse();
+        ragged
+    };
+    let objective = traced(Reduction::Mean);
+    assert_eq!(ragged()[0].0.dims(), [1, 4]);
+    let error = objective.over(ragged(), Reduction::Sum).unwrap_err();
+    assert!(error.to_string().contains("Sum"), "{error}");
+    let stream = objective.over_stream(Reduction::Sum, move |visit| {
+        ragged().into_iter().try_for_each(visit)
+    });
+    let error = stream.unwrap_err();
+    assert!(error.to_string().contains("Sum"), "{error}");
+}
+
+/// What was prepared for the batches of the first pass must not meet those of another order.
+#[test]
+fn a_stream_that_reorders_batches_of_other_sizes_is_refused() {
+    let passes = AtomicUsize::new(0);
+    let stream = traced(Reduction::Mean).over_stream(Reduction::Mean, move |visit| {
+        let mut batches = batches(4);
+        if passes.fetch_add(1, Ordering::Relaxed) % 2 == 1 {
+            batches.reverse();
+        }
+        batches.into_iter().try_for_each(visit)
+    });
+    let error = stream.unwrap().value().unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            Error::Objective(ObjectiveError::StreamChanged { .. })
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("batch 0"), "{error}");
+}
+
+#[test]
+fn a_first_tensor_that_does_not_count_samples_is_named() {
+    let device = Device::flex().autodiff();
+    let model = Classifier::new(8, &device);
+    let batch = |count: usize| {
+        let weights = Tensor::<1>::ones([3], &device);
+        (weights, samples(count, 1, &device).0)
+    };
+    let loss = |model: &Classifier, (weights, x): (Tensor<1>, Tensor<2>)| {
+        (model.forward(x) * weights.unsqueeze::<2>())
+            .powf_scalar(2.0)
+            .mean()
+    };
+    let objective: Objective<B> =
+        Objective::trace_with(&TraceConfig::new(), &model, batch(5), loss).unwrap();
+    let error = objective
+        .over([batch(5), batch(2)], Reduction::Mean)
+        .unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            Error::Objective(ObjectiveError::Halved { samples: 3, .. })
+        ),
+        "{error}"
+    );
 }

@@ -64,7 +64,7 @@ fn outputs_that_the_loss_does_not_read_are_refused() {
 #[test]
 fn a_likelihood_that_does_not_fit_is_refused() {
     let objective = classifier(1, 4);
-    for variance in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for variance in [0.0, -1.0, 1e-310, f64::NAN, f64::INFINITY] {
         let likelihood = Likelihood::Gaussian { variance };
         let error = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap_err();
         assert!(

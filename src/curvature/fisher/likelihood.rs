@@ -57,9 +57,12 @@ impl Likelihood {
             Err(Error::from(OperatorError::Likelihood { reason, found }))
         };
         if let Likelihood::Gaussian { variance } = self
-            && !(variance.is_finite() && variance > 0.0)
+            && !(variance > 0.0 && variance.is_finite() && variance.recip().is_finite())
         {
-            return wrong("its variance must be above zero", variance.to_string());
+            return wrong(
+                "its variance must be above zero, and its reciprocal finite",
+                format!("{variance:e}"),
+            );
         }
         let shape = objective.shape_of_outputs()?;
         match (self, shape.len()) {

@@ -286,6 +286,22 @@ pub fn host_matrices<B: TestBackend>() {
             .multiply(&[1.0])
             .is_err()
     );
+    let wrapped = operator_error(DenseMatrix::new(usize::MAX / 2 + 1, 2, Vec::new()));
+    assert!(
+        matches!(wrapped, OperatorError::EntryCount { found: 0, .. }),
+        "{wrapped}"
+    );
+    let largest = DenseMatrix::from_rows(&[[f64::MAX; 2]; 2]).unwrap();
+    let overflown = operator_error(largest.eigenvalues());
+    assert_eq!(overflown, OperatorError::Eigenvalues { size: 2 });
+    let half = usize::MAX / 64;
+    let huge = Identity::<B>::new(&ParamLayout::flat(half).unwrap());
+    let like = flat::<B>(&[0.0], Precision::F32);
+    let refused = operator_error(materialise_up_to(&huge, &like, usize::MAX));
+    assert!(
+        matches!(refused, OperatorError::TooLarge { .. }),
+        "{refused}"
+    );
     assert_eq!(
         DenseMatrix::from_rows(&[[1.0, 2.0]]).unwrap().entry(0, 2),
         None

@@ -252,6 +252,19 @@ pub fn layouts_are_checked<B: TestBackend>() {
     ));
     let twice = ParamLayout::from_shapes([("a", [1]), ("a", [2])]);
     assert_eq!(twice, Err(ParamError::DuplicateName { block: "a".into() }));
+    let half = usize::MAX / 2 + 1;
+    for shapes in [
+        vec![("a", vec![half + 1, 2])],
+        vec![("a", vec![half, half])],
+        vec![("a", vec![half - 1]), ("b", vec![half + 3])],
+        vec![("a", vec![usize::MAX / 8])],
+    ] {
+        let wrapped = ParamLayout::from_shapes(shapes.clone());
+        assert!(
+            matches!(wrapped, Err(ParamError::TooManyNumbers { .. })),
+            "{shapes:?}: {wrapped:?}"
+        );
+    }
     assert!(ParamLayout::from_shapes::<String, Vec<usize>>([]).is_err());
     assert_eq!(blocks(), blocks());
     assert_eq!(blocks().block("c").unwrap().range(), 9..13);
