@@ -9,6 +9,7 @@
 mod error;
 mod fold;
 mod lower;
+mod patches;
 mod reverse;
 
 pub use error::DeriveError;
@@ -65,10 +66,8 @@ pub(crate) fn hessian_vector_product(loss: &Graph, parameters: usize) -> Result<
             reverse::hessian_vector_product(&arguments, &vector, lower::apply_recorded_twice)?;
         Ok(product.into_iter().map(Operand::Float).collect())
     })?;
-    let program = tidy(program);
     let varying: Vec<usize> = (loss.inputs.len()..program.inputs.len()).collect();
-    let program = fold::fixed_factors_first(program, &varying).without_common_subexpressions();
-    Ok(program.without_dead_code().split(&varying))
+    Ok(split(tidy(program), &varying))
 }
 
 /// ∇²ℒ·v computed at once on backend `B`, reverse over reverse on its tape.
@@ -156,5 +155,19 @@ fn tidy(program: Graph) -> Graph {
     let program = program
         .without_common_subexpressions()
         .with_transposes_inside_products();
+    let program = patches::products_of_patches(program);
     program.without_common_subexpressions().without_dead_code()
+}
+
+/// A tidy program in two parts, with as little as possible left for what depends on the inputs at the given positions.
+///
+/// Numbers that are the same everywhere are made again rather than kept, and so are patches where they are many.
+fn split(program: Graph, varying: &[usize]) -> Split {
+    let program = fold::factors_of_what_is_picked(program, varying);
+    let program = fold::fixed_factors_first(program, varying);
+    let program = program.without_common_subexpressions().without_dead_code();
+    let keeps_patches = patches::may_keep_patches(&program);
+    program.split(varying, |node| {
+        node.op.is_uniform() || (!keeps_patches && patches::is_patches(node))
+    })
 }

@@ -99,7 +99,7 @@ fn a_split_computes_once_what_does_not_vary() {
     let split = example()
         .without_common_subexpressions()
         .without_dead_code()
-        .split(&[1]);
+        .split(&[1], |_| false);
     assert_eq!(names(&split.prepare), ["Tanh"]);
     assert_eq!(names(&split.finish), ["Mul", "Add"]);
     assert_eq!(split.prepare.outputs, split.finish.inputs[..1]);
@@ -114,7 +114,7 @@ fn a_split_hands_through_inputs_and_fixed_outputs() {
     let v = graph.input(float(&[2]));
     let fixed = graph.node(Op::Unary(Unary::Exp), vec![x], vec![float(&[2])])[0];
     let varying = graph.node(Op::Binary(Binary::Mul), vec![x, v], vec![float(&[2])])[0];
-    let split = graph.finish(vec![varying, fixed]).split(&[1]);
+    let split = graph.finish(vec![varying, fixed]).split(&[1], |_| false);
     assert_eq!(split.prepare.outputs, [x, fixed]);
     assert_eq!(split.finish.outputs, [varying, fixed]);
     split.prepare.validate().expect("a well-formed graph");

@@ -195,7 +195,7 @@ fn fixed_factors_meet_before_the_varying_one() {
         .zip(&after[0])
         .all(|(x, y)| (x - y).abs() < 1e-15);
     assert!(close, "{before:?} against {after:?}");
-    assert_eq!(graph.split(&[0]).finish.len(), 1);
+    assert_eq!(graph.split(&[0], |_| false).finish.len(), 1);
 }
 
 #[test]
