@@ -85,7 +85,9 @@ pub use graph::{
     GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction, Softmax,
     SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
 };
-pub use objective::{Engine, Mode, Objective, ObjectiveError, TraceConfig, ValueAndGradient};
+pub use objective::{
+    Engine, Memory, Mode, Objective, ObjectiveError, TraceConfig, ValueAndGradient,
+};
 pub use operator::{
     Adjoint, AssumeSelfAdjoint, Counted, DEFAULT_SIZE_LIMIT, Damped, Dense, DenseMatrix, Diagonal,
     FiniteSum, FromFn, Identity, LinearOperator, OperatorError, Restricted, Scaled, SelfAdjoint,

@@ -9,7 +9,7 @@ use burn::{
     tensor::activation::{sigmoid, softplus, tanh},
 };
 use burn_backend::AutodiffBackend;
-use burn_curvature::{Engine, Objective, ParamVector, TensorBridge, TraceConfig};
+use burn_curvature::{Engine, Memory, Objective, ParamVector, TensorBridge, TraceConfig};
 
 #[path = "../examples/support/mod.rs"]
 mod support;
@@ -78,6 +78,13 @@ where
             "{}",
             relative_error(&hv, &eager)
         );
+
+        let forgetful = exact.with_memory(Memory::Recompute);
+        forgetful.prepare().expect("nothing to do");
+        for _ in 0..2 {
+            let again = forgetful.hessian_vector_product(&v).expect("a product");
+            assert_eq!(relative_error(&again, &hv), 0.0);
+        }
 
         let hu = exact.hessian_vector_product(&u).expect("a product");
         let (uhv, vhu) = (u.dot(&hv).expect("a number"), v.dot(&hu).expect("a number"));
@@ -229,6 +236,26 @@ fn a_linear_loss_has_the_hessian_zero() {
             .and_then(|p| Ok(p.to_vec()?));
         assert_eq!(product.expect("a product"), [0.0, 0.0]);
     }
+}
+
+#[test]
+fn what_is_kept_is_chosen_at_tracing_and_goes_with_the_objective() {
+    let case = tiny::case(&Device::flex().autodiff());
+    let config = TraceConfig::new().with_memory(Memory::Recompute);
+    let objective = Objective::<Autodiff<Flex>>::trace_with(
+        &config,
+        &case.model,
+        case.batch.clone(),
+        case.loss,
+    )
+    .expect("tiny");
+    let elsewhere = objective
+        .at(objective.parameters())
+        .and_then(|objective| objective.on(case.batch))
+        .and_then(|objective| objective.in_f64())
+        .expect("the same loss");
+    assert_eq!(elsewhere.memory(), Memory::Recompute);
+    assert_eq!(elsewhere.with_memory(Memory::Keep).memory(), Memory::Keep);
 }
 
 #[derive(Module, Debug)]

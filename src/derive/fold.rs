@@ -18,7 +18,7 @@ mod fixed;
 mod picked;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use fixed::fixed_factors_first;
 pub(crate) use picked::factors_of_what_is_picked;

@@ -23,6 +23,9 @@ use crate::graph::{
     WithRespectTo,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Most numbers that patches shared by several operations may have together: a quarter of a gigabyte in f32.
 const MOST_SHARED: usize = 1 << 26;
 /// Most output channels per position for which a sum of products per image is worth it.
@@ -90,6 +93,11 @@ impl Patches {
         })
     }
 
+    /// Whether they are a view of the image, padded or not.
+    fn are_the_image(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1]
+    }
+
     /// Images, numbers per patch and patches per image.
     fn sizes(&self, graph: &Graph) -> Option<[usize; 3]> {
         let &[batch, channels, height, width] = graph.value(self.image).shape.as_slice() else {
@@ -153,8 +161,11 @@ fn shareable(graph: &Graph, wanted: &[Patches]) -> HashSet<Patches> {
     let mut shared = HashSet::new();
     let mut total = 0;
     for patches in wanted {
-        let numbers = patches.sizes(graph).map(|sizes| sizes.iter().product());
-        let numbers: usize = numbers.unwrap_or(usize::MAX);
+        let numbers = match patches.sizes(graph) {
+            _ if patches.are_the_image() => 0,
+            Some(sizes) => sizes.iter().product(),
+            None => usize::MAX,
+        };
         if !shared.contains(patches) && numbers <= MOST_SHARED - total {
             total += numbers;
             shared.insert(*patches);
@@ -289,7 +300,7 @@ impl Rewriter {
             padding,
         } = patches;
         let image = self.padded(image, padding);
-        let op = if kernel == [1, 1] && stride == [1, 1] {
+        let op = if patches.are_the_image() {
             Op::Reshape
         } else {
             Op::Unfold4d {

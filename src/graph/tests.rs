@@ -122,6 +122,28 @@ fn a_split_hands_through_inputs_and_fixed_outputs() {
 }
 
 #[test]
+fn a_split_computes_again_what_it_is_told_to_and_its_views() {
+    let mut graph = GraphBuilder::default();
+    let (x, v) = (graph.input(float(&[2, 3])), graph.input(float(&[3, 2])));
+    let exp = graph.node(Op::Unary(Unary::Exp), vec![x], vec![float(&[2, 3])])[0];
+    let ones = graph.node(Op::Ones, vec![], vec![float(&[2, 3])])[0];
+    let view = graph.node(Op::SwapDims(0, 1), vec![ones], vec![float(&[3, 2])])[0];
+    let late = graph.node(Op::Binary(Binary::Mul), vec![v, v], vec![float(&[3, 2])])[0];
+    let sum = graph.node(
+        Op::Binary(Binary::Add),
+        vec![late, view],
+        vec![float(&[3, 2])],
+    )[0];
+    let split = graph
+        .finish(vec![sum, exp])
+        .split(&[1], |node| node.op == Op::Ones);
+    assert_eq!(names(&split.prepare), ["Exp"]);
+    assert_eq!(names(&split.finish), ["Mul", "Ones", "SwapDims", "Add"]);
+    assert_eq!(split.prepare.outputs, [exp]);
+    split.finish.validate().expect("a well-formed graph");
+}
+
+#[test]
 fn the_last_use_of_a_value_read_twice_is_its_last_position() {
     let mut graph = GraphBuilder::default();
     let x = graph.input(float(&[2]));

@@ -24,12 +24,23 @@ pub enum Engine {
     Eager,
 }
 
+/// What is kept between Hessian products of [`Engine::Compiled`]. Both give the same numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Memory {
+    /// What does not depend on v is computed once per (θ, batch) and kept: about the memory of one gradient.
+    #[default]
+    Keep,
+    /// Nothing is kept: every product costs about half a gradient more.
+    Recompute,
+}
+
 /// How a loss is traced.
 ///
 /// | parameter | default | purpose |
 /// |---|---|---|
 /// | `mode` | [`Mode::AsGiven`] | layers that differ between training and evaluation |
 /// | `engine` | [`Engine::Compiled`] | how Hessian products are computed |
+/// | `memory` | [`Memory::Keep`] | what is kept between Hessian products |
 /// | `check` | `true` | compare the recorded gradient with Burn's `backward()` |
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
@@ -39,6 +50,8 @@ pub enum Engine {
 pub struct TraceConfig {
     pub(super) mode: Mode,
     pub(super) engine: Engine,
+    #[serde(default)]
+    pub(super) memory: Memory,
     pub(super) check: bool,
     pub(super) tolerance: Option<f64>,
 }
@@ -48,6 +61,7 @@ impl Default for TraceConfig {
         Self {
             mode: Mode::AsGiven,
             engine: Engine::Compiled,
+            memory: Memory::Keep,
             check: true,
             tolerance: None,
         }
@@ -71,6 +85,13 @@ impl TraceConfig {
     #[must_use]
     pub fn with_engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
+        self
+    }
+
+    /// Chooses what is kept between Hessian products.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
         self
     }
 

@@ -8,7 +8,7 @@ mod programs;
 mod source;
 mod trace_model;
 
-pub use config::{Engine, Mode, TraceConfig};
+pub use config::{Engine, Memory, Mode, TraceConfig};
 pub use error::ObjectiveError;
 
 use std::{
@@ -56,6 +56,7 @@ pub struct Objective<B: AutodiffBackend> {
     parameters: ParamVector<B>,
     batch: Vec<Operand<B::InnerBackend>>,
     engine: Engine,
+    memory: Memory,
     prepared: Arc<OnceLock<Prepared<B>>>,
 }
 
@@ -67,6 +68,7 @@ impl<B: AutodiffBackend> Clone for Objective<B> {
             parameters: self.parameters.clone(),
             batch: self.batch.clone(),
             engine: self.engine,
+            memory: self.memory,
             prepared: Arc::clone(&self.prepared),
         }
     }
@@ -135,6 +137,26 @@ impl<B: AutodiffBackend> Objective<B> {
         }
     }
 
+    /// What is kept between Hessian products.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// The same objective with another choice of what it keeps. One that keeps nothing lets go of what it has; other
+    /// clones keep theirs.
+    #[must_use]
+    pub fn with_memory(&self, memory: Memory) -> Self {
+        let prepared = match memory {
+            Memory::Keep => Arc::clone(&self.prepared),
+            Memory::Recompute => Arc::default(),
+        };
+        Self {
+            memory,
+            prepared,
+            ..self.clone()
+        }
+    }
+
     /// ℒ(θ). Costs one forward pass and a read-back.
     ///
     /// # Errors
@@ -174,7 +196,8 @@ impl<B: AutodiffBackend> Objective<B> {
     /// # Cost
     ///
     /// With [`Engine::Compiled`] about one gradient per product, and once per (θ, batch) about one more; what does
-    /// not depend on v is kept until the objective and its clones are dropped. With [`Engine::Eager`] about
+    /// not depend on v is kept until the objective and its clones are dropped, unless [`Memory::Recompute`] is chosen:
+    /// then every product costs that once more. With [`Engine::Eager`] about
     /// 2.4 gradients per product, more for tiny models.
     ///
     /// # Errors
@@ -194,7 +217,10 @@ impl<B: AutodiffBackend> Objective<B> {
         self.expect_compatible(vector)?;
         match self.engine {
             Engine::Compiled => {
-                let mut inputs = self.prepared()?.clone();
+                let mut inputs = match self.memory {
+                    Memory::Keep => self.prepared()?.clone(),
+                    Memory::Recompute => self.programs.hessian()?.prepare.run(self.inputs())?,
+                };
                 inputs.extend(vector.blocks().iter().cloned().map(Operand::Float));
                 self.vector(self.programs.hessian()?.finish.run(inputs)?)
             }
@@ -211,13 +237,17 @@ impl<B: AutodiffBackend> Objective<B> {
         }
     }
 
-    /// Runs now what of a Hessian product does not depend on the vector; otherwise the first product does.
+    /// Runs now what of a Hessian product does not depend on the vector; otherwise the first product does. Nothing to
+    /// do where nothing is kept.
     ///
     /// # Errors
     ///
     /// A failure of the backend.
     pub fn prepare(&self) -> Result<(), Error> {
-        self.prepared().map(drop)
+        match self.memory {
+            Memory::Keep => self.prepared().map(drop),
+            Memory::Recompute => Ok(()),
+        }
     }
 
     fn prepared(&self) -> Result<&Prepared<B>, Error> {

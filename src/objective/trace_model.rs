@@ -13,7 +13,7 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata, tensor::Device};
 
 use super::{
-    Engine, Objective, Recorder, TraceConfig, faithfulness,
+    Engine, Memory, Objective, Recorder, TraceConfig, faithfulness,
     programs::ProgramSet,
     source::{self, ModelSource},
 };
@@ -125,6 +125,7 @@ where
             programs: Mutex::new(HashMap::new()),
         };
         let objective = Self::assemble(Arc::new(recorder), parameters, tensors, config.engine)?;
+        let objective = objective.with_memory(config.memory);
         objective.programs.hessian()?; // an operation without a second derivative is refused here, by name
         if let Some(burn) = burn {
             let recorded = objective.value_and_gradient()?;
@@ -164,12 +165,13 @@ where
             }
             .into());
         }
-        Self::assemble(
+        let objective = Self::assemble(
             Arc::clone(&self.recorder),
             self.parameters.clone(),
             tensors,
             self.engine,
-        )
+        )?;
+        Ok(objective.with_memory(self.memory))
     }
 
     /// The same objective computed in f64, from the same recording; parameters and batch are converted.
@@ -189,12 +191,13 @@ where
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
         expect_precision::<B>(self.programs.device(), precision)?;
         let parameters = self.parameters.clone().cast(precision)?;
-        Self::with_operands(
+        let objective = Self::with_operands(
             Arc::clone(&self.recorder),
             parameters,
             self.batch.clone(),
             self.engine,
-        )
+        )?;
+        Ok(objective.with_memory(self.memory))
     }
 
     fn assemble(
@@ -240,6 +243,7 @@ where
             parameters,
             batch,
             engine,
+            memory: Memory::Keep,
             prepared: Arc::default(),
         })
     }

@@ -174,7 +174,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             let product = self.system.multiply(&p)?; //                     A p
             let curvature = p.dot_device(&product)?; //                     pᵀA p
             let alpha = rho.div(&curvature)?; //                            α = rᵀz / pᵀA p
-            r = r.sub(&product.scale_device(&alpha)?)?; //                  r ← r − α A p
+            r = product.aypx_device(&alpha.neg(), &r)?; //                  r ← r − α A p
             r = self.orthogonalise(r)?;
             z = self.precondition(&r)?; //                                  z = M⁻¹ r
             let mut next = r.dot_device(z.as_ref().unwrap_or(&r))?; //      rᵀz
@@ -193,7 +193,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             }
             self.remember(&r, z.as_ref(), &next)?;
             let beta = next.div(&rho)?; //                                  β = rᵀz / (rᵀz before)
-            p = p.scale_device(&beta)?.add(z.as_ref().unwrap_or(&r))?; //   p ← z + β p
+            p = p.aypx_device(&beta, z.as_ref().unwrap_or(&r))?; //         p ← z + β p
             rho = next;
         }
     }
