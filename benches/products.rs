@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Prints one figure a line, `<model>.<backend>.<figure> = <value>`; each median
-//! is followed by its quartiles, `<figure>_q1` and `<figure>_q3`.
+//! is followed by its quartiles, `<figure>_q1` and `<figure>_q3`; ratios to a
+//! gradient also by the ratio of the shortest times, `<figure>_min`.
 #![allow(clippy::print_stdout)]
 
 mod data_set;
@@ -24,7 +25,7 @@ use burn_curvature::{
     TraceConfig,
 };
 
-use figures::Figures;
+use figures::{Figures, flops};
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
 use support::models::{Case, cnn, mlp, tiny, transformer};
@@ -130,10 +131,13 @@ where
         "cg20_ggn",
     ] {
         figures.quartiles(figure, samples.ratio(figure, GRADIENT));
+        let shortest = samples.ratio_of_shortest(figure, GRADIENT);
+        figures.value(&format!("{figure}_min"), shortest);
     }
     figures.milliseconds("hv_ms", samples.seconds("hv"));
     figures.milliseconds("ggn_ms", samples.seconds("ggn"));
     figures.milliseconds("cg20_ggn_ms", samples.seconds("cg20_ggn"));
+    figures.rate("hv_gflops", products.flops(), samples.seconds("hv"));
     figures.value("gradient_peak_mb", megabytes(gradient));
     figures.value("peak_mb", megabytes(|| products.prepare_and_multiply()));
 }
@@ -244,6 +248,12 @@ where
         Hessian::new(objective)
             .apply(&self.vector)
             .expect("a product")
+    }
+
+    /// Of one prepared Hessian product.
+    fn flops(&self) -> f64 {
+        let programs = self.objective.hessian_programs();
+        flops(programs.expect("the programs run").1)
     }
 
     fn prepare_and_multiply(&self) {

@@ -79,6 +79,13 @@ where
             relative_error(&hv, &eager)
         );
 
+        let forgetful = exact.with_memory_budget(0);
+        forgetful.prepare().expect("nothing to keep");
+        for _ in 0..2 {
+            let again = forgetful.hessian_vector_product(&v).expect("a product");
+            assert_eq!(relative_error(&again, &hv), 0.0);
+        }
+
         let hu = exact.hessian_vector_product(&u).expect("a product");
         let (uhv, vhu) = (u.dot(&hv).expect("a number"), v.dot(&hu).expect("a number"));
         let scale = u.norm().expect("a norm") * hv.norm().expect("a norm");

@@ -17,8 +17,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use burn_curvature::{
-    Batch, ConjugateGradientConfig, Error, ExecuteError, GaussNewton, Hessian, LinearOperator, Objective,
-    Precision, StopReason, TensorBridge, TraceConfig,
+    Batch, ConjugateGradientConfig, Error, ExecuteError, GaussNewton, Hessian, LinearOperator,
+    Objective, Precision, StopReason, TensorBridge, TraceConfig,
 };
 use common::TestBackend;
 use plain::{distance, loss_and_gradient, ndarray, numbers};

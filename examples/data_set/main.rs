@@ -70,7 +70,10 @@ fn run() -> Result<bool, Box<dyn Error>> {
         .step_by(BATCH)
         .map(|from| {
             let rows = from..(from + BATCH).min(TRAIN_ROWS);
-            (images.clone().slice([rows.clone()]), labels.clone().slice([rows]))
+            (
+                images.clone().slice([rows.clone()]),
+                labels.clone().slice([rows]),
+            )
         })
         .collect();
 
@@ -87,14 +90,22 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let whole = objective.on((images, labels))?;
     let (x, y) = (solve(&risk)?, solve(&whole)?);
     println!("\n[(G + {DAMPING}·I)⁻¹g over batches]\n{}", x.report);
-    figures.expect("batches_and_whole.difference", difference(&x.x, &y.x)?, 0.0..=1e-3);
+    figures.expect(
+        "batches_and_whole.difference",
+        difference(&x.x, &y.x)?,
+        0.0..=1e-3,
+    );
 
     let stream = objective.over_stream(Reduction::Mean, move |visit| {
         batches.iter().cloned().try_for_each(visit)
     })?;
     let streamed = GaussNewton::new(&stream)?.apply(&x.x)?;
     let held = GaussNewton::new(&risk)?.apply(&x.x)?;
-    figures.expect("stream_and_held.difference", difference(&streamed, &held)?, 0.0..=1e-6);
+    figures.expect(
+        "stream_and_held.difference",
+        difference(&streamed, &held)?,
+        0.0..=1e-6,
+    );
     let fisher = Fisher::exact(&risk, Likelihood::Categorical, Reduction::Mean)?;
     let fisher = difference(&fisher.apply(&x.x)?, &held)?;
     figures.expect("fisher_and_gauss_newton.difference", fisher, 0.0..=1e-4);
@@ -122,22 +133,24 @@ fn fit(device: &Device, batch: &Samples) -> Classifier {
 /// (G + λI)⁻¹g by conjugate gradients, with a bar that counts batches.
 fn solve(risk: &Objective<OnDevice>) -> Result<Solution<OnDevice>, Box<dyn Error>> {
     let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} {pos} batches in {elapsed}")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{spinner} {pos} batches in {elapsed}",
+    )?);
     let counter = bar.clone();
     let risk = risk.with_progress(move |_| counter.inc(1));
     let solver = ConjugateGradientConfig::new()
         .with_relative_tolerance(1e-5)
         .init()?;
-    let solution = solver.solve(&GaussNewton::new(&risk)?.damped(DAMPING)?, &risk.gradient()?)?;
+    let solution = solver.solve(
+        &GaussNewton::new(&risk)?.damped(DAMPING)?,
+        &risk.gradient()?,
+    )?;
     bar.finish_and_clear();
     Ok(solution)
 }
 
 /// ‖a − b‖ / ‖b‖
-fn difference(
-    a: &ParamVector<OnDevice>,
-    b: &ParamVector<OnDevice>,
-) -> Result<f64, Box<dyn Error>> {
+fn difference(a: &ParamVector<OnDevice>, b: &ParamVector<OnDevice>) -> Result<f64, Box<dyn Error>> {
     Ok(a.clone().sub(b)?.norm()? / b.norm()?)
 }
 

@@ -18,7 +18,7 @@ use burn_curvature::{
     MinresConfig, Objective, OnNegativeCurvature, SelfAdjoint, Solution, StopReason, TraceConfig,
 };
 
-use super::figures::{Comparison, Figures, largest, median};
+use super::support::figures::{Comparison, Figures, largest, median};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rand_distr::StandardNormal;
 

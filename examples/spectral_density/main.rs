@@ -7,9 +7,6 @@
 
 mod chart;
 mod classifier;
-#[path = "../inverse_hvp/figures.rs"]
-#[allow(dead_code)]
-mod figures;
 mod picture;
 mod png;
 #[path = "../support/mod.rs"]
@@ -24,9 +21,8 @@ use burn_curvature::{
 };
 
 use classifier::Trained;
-use figures::Figures;
 use picture::Picture;
-use support::digits::CLASSES;
+use support::{digits::CLASSES, figures::Figures};
 use truth::Truth;
 
 const TOP: usize = 12;

@@ -13,6 +13,7 @@ mod layers;
 mod lower;
 mod network;
 mod outputs;
+mod patches;
 mod product;
 mod reverse;
 
@@ -84,11 +85,9 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
         let product = target.compute(given, &tables)?;
         Ok(product.into_iter().map(Operand::Float).collect())
     })?;
-    let program = tidy(program);
     let total = program.inputs.len();
     let varying: Vec<usize> = (total.saturating_sub(vector.len())..total).collect();
-    let program = fold::fixed_factors_first(program, &varying).without_common_subexpressions();
-    Ok(program.without_dead_code().split(&varying))
+    Ok(split(tidy(program), &varying))
 }
 
 /// The program of Kronecker factors: inputs as the loss program's and then the directions of [`Cotangents::Drawn`];
@@ -202,5 +201,19 @@ fn tidy(program: Graph) -> Graph {
     let program = program
         .without_common_subexpressions()
         .with_transposes_inside_products();
+    let program = patches::products_of_patches(program);
     program.without_common_subexpressions().without_dead_code()
+}
+
+/// A tidy program in two parts, with as little as possible left for what depends on the inputs at the given positions.
+///
+/// Numbers that are the same everywhere are made again rather than kept, and so are patches where they are many.
+fn split(program: Graph, varying: &[usize]) -> Split {
+    let program = fold::factors_of_what_is_picked(program, varying);
+    let program = fold::fixed_factors_first(program, varying);
+    let program = program.without_common_subexpressions().without_dead_code();
+    let keeps_patches = patches::may_keep_patches(&program);
+    program.split(varying, |node| {
+        node.op.is_uniform() || (!keeps_patches && patches::is_patches(node))
+    })
 }

@@ -10,6 +10,7 @@ mod compare;
 mod error;
 mod flat;
 mod gradients;
+mod host;
 mod layout;
 mod model;
 mod precision;

@@ -7,7 +7,7 @@ use burn_backend::{
 };
 
 use super::{
-    Inner, InnerFloat, ParamVector, Precision, VectorError,
+    Inner, InnerFloat, ParamVector, Precision, VectorError, host,
     vector::{expect_device, expect_precision, expect_supported},
 };
 
@@ -131,6 +131,11 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         }
         let values = scalars.iter().map(|scalar| scalar.value.clone());
         read_tensor::<B>(Inner::<B>::float_cat(values.collect(), 0))
+    }
+
+    /// The number, where it lies in this process's memory and there is nothing to wait for.
+    pub(super) fn known(&self) -> Option<f64> {
+        host::number::<Inner<B>>(&self.value)
     }
 
     /// `self · tensor` for a tensor of any shape.
