@@ -27,6 +27,10 @@
 //! the dense matrix; [`recommend`] says which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
 //! residual, estimates of the extreme eigenvalues, and one sentence of advice.
 //!
+//! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],
+//! [`DiagonalEstimator`] and [`FrobeniusNorm`] estimate with a standard error, and a [`SpectralDensity`] says how all
+//! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
+//!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!
@@ -110,8 +114,10 @@ pub use solver::{
     Spectrum, StopReason, Woodbury, recommend,
 };
 pub use spectrum::{
-    Eigenpairs, EigenpairsReport, EigenpairsStop, Lanczos, LanczosConfig, SpectrumEnd,
-    SpectrumError,
+    DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,
+    DiagonalEstimatorConfig, DiagonalMethod, Eigenpairs, EigenpairsReport, EigenpairsStop,
+    Estimate, FrobeniusNorm, FrobeniusNormConfig, Lanczos, LanczosConfig, QuadratureRule,
+    SpectralDensity, SpectrumEnd, SpectrumError, TraceEstimator, TraceEstimatorConfig, TraceMethod,
 };
 pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
 

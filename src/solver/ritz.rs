@@ -7,8 +7,7 @@
 //! whose eigenvalues, the Ritz values, approach the outer eigenvalues of A (of M⁻¹A with a preconditioner) from within
 //! (Golub & Van Loan, Matrix Computations, 4th edition, section 11.3). They cost nothing but these few numbers.
 
-use super::Spectrum;
-use crate::spectrum::Tridiagonal;
+use super::{Spectrum, tridiagonal::Tridiagonal};
 
 /// Collects the coefficients of an iteration that may start anew from time to time.
 #[derive(Default)]

@@ -10,6 +10,8 @@ use crate::{
     params::{Inner, InnerFloat, ParamVector, Precision, read_tensor},
 };
 
+use super::products::Seeds;
+
 /// Vectors in the order they came, as a few matrices on the device.
 ///
 /// A new vector is a matrix of one row; matrices of equal height are put together, up to [`Frame::HEIGHT`] rows, so that
@@ -53,6 +55,15 @@ impl<B: AutodiffBackend> Frame<B> {
         }
     }
 
+    /// These vectors.
+    pub(super) fn of(like: &ParamVector<B>, vectors: Vec<ParamVector<B>>) -> Self {
+        let mut frame = Self::new(like);
+        for vector in vectors {
+            frame.push(vector.flat_tensor());
+        }
+        frame
+    }
+
     /// Number of vectors.
     pub(super) fn len(&self) -> usize {
         self.chunks.iter().map(height::<B>).sum()
@@ -84,20 +95,23 @@ impl<B: AutodiffBackend> Frame<B> {
         let n = self.like.len();
         let size = self.len();
         let passes = vec![size.saturating_sub(recent), 0];
-        let mut rest = Inner::<B>::float_reshape(vector, [n, 1].into());
+        let mut rest = Inner::<B>::float_reshape(vector, [1, n].into());
         let mut scalars = Vec::new();
         for first in &passes {
+            let column = Inner::<B>::float_reshape(rest.clone(), [n, 1].into());
             let mut removed: Option<InnerFloat<B>> = None;
             for rows in self.rows_from(*first) {
-                let overlaps = Inner::<B>::float_matmul(rows.clone(), rest.clone());
-                let transposed = Inner::<B>::float_swap_dims(rows, 0, 1);
-                let part = Inner::<B>::float_matmul(transposed, overlaps.clone());
+                let overlaps = Inner::<B>::float_matmul(rows.clone(), column.clone());
+                let across = [1, height::<B>(&rows)].into();
+                let row = Inner::<B>::float_reshape(overlaps.clone(), across);
+                let part = Inner::<B>::float_matmul(row, rows);
                 scalars.push(overlaps);
                 removed = Some(match removed {
                     Some(sum) => Inner::<B>::float_add(sum, part),
                     None => part,
                 });
             }
+            drop(column);
             if let Some(removed) = removed {
                 rest = Inner::<B>::float_sub(rest, removed);
             }
@@ -177,6 +191,58 @@ impl<B: AutodiffBackend> Frame<B> {
             like: self.like.clone(),
             chunks: sum.into_iter().collect(),
         }
+    }
+
+    /// A random unit vector orthogonal to a frame of orthonormal vectors, or `None` if these span everything.
+    ///
+    /// # Shapes
+    /// - output: `[n]`
+    pub(super) fn random_direction(
+        &self,
+        seeds: &mut Seeds,
+    ) -> Result<Option<InnerFloat<B>>, Error> {
+        while self.len() < self.like.len() {
+            let drawn = self.like.normal_like(seeds.next())?;
+            let length = drawn.norm()?;
+            let projection = self.project(drawn.flat_tensor(), usize::MAX);
+            let read = Projection::read(std::slice::from_ref(&projection))?;
+            let rest = read.first().map_or(f64::NAN, |read| read.square.sqrt());
+            // Too little is left only by a rare chance; another vector will do.
+            if rest > 100.0 * self.like.precision().epsilon() * length {
+                return Ok(Some(projection.scaled(1.0 / rest)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// ⟨pᵢ, qⱼ⟩ for the vectors of this frame and those of another.
+    pub(super) fn overlaps(&self, other: &Self) -> Result<Mat<f64>, Error> {
+        let mut matrix = Mat::zeros(self.len(), other.len());
+        let mut row = 0;
+        for rows in &self.chunks {
+            let mut column = 0;
+            for columns in &other.chunks {
+                let transposed = Inner::<B>::float_swap_dims(columns.clone(), 0, 1);
+                let block = Inner::<B>::float_matmul(rows.clone(), transposed);
+                let width = height::<B>(columns);
+                for (position, value) in read_tensor::<B>(block)?.into_iter().enumerate() {
+                    matrix[(row + position / width, column + position % width)] = value;
+                }
+                column += width;
+            }
+            row += height::<B>(rows);
+        }
+        Ok(matrix)
+    }
+
+    /// ‖qᵢ‖² for every vector.
+    pub(super) fn squares(&self) -> Result<Vec<f64>, Error> {
+        let mut squares = Vec::with_capacity(self.len());
+        for rows in &self.chunks {
+            let square = Inner::<B>::float_mul(rows.clone(), rows.clone());
+            squares.extend(read_tensor::<B>(Inner::<B>::float_sum_dim(square, 1))?);
+        }
+        Ok(squares)
     }
 
     fn matrix(&self, values: Vec<f64>, shape: [usize; 2]) -> InnerFloat<B> {

@@ -20,7 +20,7 @@ use crate::{
 use super::{
     SpectrumError,
     frame::{Frame, Overlaps, Projection},
-    products::Seeds,
+    products::{Seeds, not_finite},
 };
 
 /// An orthonormal basis Q, the matrix H, and where to go next.
@@ -59,18 +59,28 @@ pub(super) struct Ritz {
 
 impl<B: AutodiffBackend> Krylov<B> {
     /// An empty space that starts from a random vector.
-    pub(super) fn new(like: &ParamVector<B>, seeds: Seeds) -> Result<Self, Error> {
-        let mut space = Self {
-            like: like.clone(),
-            frame: Frame::new(like),
+    pub(super) fn new(like: &ParamVector<B>, mut seeds: Seeds) -> Result<Self, Error> {
+        let start = like.normal_like(seeds.next())?;
+        Self::from_start(start, seeds)
+    }
+
+    /// An empty space that starts from a given vector, which must not be zero.
+    pub(super) fn from_start(start: ParamVector<B>, seeds: Seeds) -> Result<Self, Error> {
+        let length = start.norm()?;
+        let next = Next {
+            vector: start.clone().scale(1.0 / length).flat_tensor(),
+            coupling: 0.0,
+            recent: 0,
+        };
+        Ok(Self {
+            frame: Frame::new(&start),
+            like: start,
             columns: Vec::new(),
-            next: None,
+            next: Some(next),
             scale: 0.0,
             largest: 0.0,
             seeds,
-        };
-        space.start_afresh()?;
-        Ok(space)
+        })
     }
 
     /// Number of basis vectors.
@@ -132,27 +142,15 @@ impl<B: AutodiffBackend> Krylov<B> {
         Ok(())
     }
 
-    /// The next basis vector is random. Returns false if the basis spans everything.
-    pub(super) fn start_afresh(&mut self) -> Result<bool, Error> {
-        self.next = None;
-        let precision = self.like.precision();
-        while self.size() < self.like.len() {
-            let drawn = self.like.normal_like(self.seeds.next())?;
-            let length = drawn.norm()?;
-            let projection = self.frame.project(drawn.flat_tensor(), usize::MAX);
-            let read = Projection::read(std::slice::from_ref(&projection))?;
-            let rest = read.first().map_or(f64::NAN, |read| read.square.sqrt());
-            // Too little is left only if the basis spans almost everything; another vector will do.
-            if rest > 100.0 * precision.epsilon() * length {
-                self.next = Some(Next {
-                    vector: projection.scaled(1.0 / rest),
-                    coupling: 0.0,
-                    recent: usize::MAX,
-                });
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// The next basis vector is random, unless the basis spans everything.
+    pub(super) fn start_afresh(&mut self) -> Result<(), Error> {
+        let direction = self.frame.random_direction(&mut self.seeds)?;
+        self.next = direction.map(|vector| Next {
+            vector,
+            coupling: 0.0,
+            recent: usize::MAX,
+        });
+        Ok(())
     }
 
     /// The Ritz values, with their residuals.
@@ -207,15 +205,14 @@ impl<B: AutodiffBackend> Krylov<B> {
 
     /// Squares of A q must be numbers, and large enough to tell rounding from zero.
     fn expect_range(&self, norm: f64, product: &ParamVector<B>) -> Result<(), Error> {
-        let precision = product.precision();
-        let range = |norm| SpectrumError::Range { norm, precision };
         if !norm.is_finite() {
-            product.expect_finite("the product A v")?;
-            return Err(range(product.largest()?).into());
+            return Err(not_finite(product)?);
         }
+        let precision = product.precision();
         let scale = norm.max(self.scale);
         if scale * scale < smallest_square(precision) && product.largest()? > 0.0 {
-            return Err(range(product.norm()?).into());
+            let norm = product.norm()?;
+            return Err(SpectrumError::Range { norm, precision }.into());
         }
         Ok(())
     }
