@@ -12,7 +12,8 @@
 //! # A tour
 //!
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
-//! [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`TraceConfig`] chooses the mode, the
+//! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
+//! its progress. [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`TraceConfig`] chooses the mode, the
 //! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
 //! cannot record faithfully with a [`TraceError`].
 //!
@@ -20,11 +21,17 @@
 //! random vectors, from and to modules, gradients and flat tensors, and [`ParamSubset`]s.
 //!
 //! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
-//! [`Hessian`] is one of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Restricted`], [`Dense`], [`Diagonal`] and
-//! others compose them, and [`materialise`] writes one down as a dense matrix.
+//! [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`] are those
+//! of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Chain`], [`Restricted`], [`BlockDiagonal`], [`LowRank`],
+//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialise`] writes one down as a dense matrix, and
+//! [`check_operator`] and its like look whether one is linear, deterministic and symmetric.
 //!
-//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`] and [`Minres`] matrix-free, [`Direct`] on
-//! the dense matrix; [`recommend`] says which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
+//! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
+//! program: factors, exact and factored damped inverses, and a [`KfacCoverage`] of what is made of each parameter.
+//!
+//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`], [`Minres`], [`Neumann`] and [`Nystrom`]
+//! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix; [`recommend`] says
+//! which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
 //! residual, estimates of the extreme eigenvalues, and one sentence of advice.
 //!
 //! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],

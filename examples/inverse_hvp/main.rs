@@ -9,6 +9,7 @@ mod digits;
 mod notebook;
 #[path = "../support/mod.rs"]
 mod support;
+mod ways;
 
 use std::{error::Error, process::ExitCode};
 
