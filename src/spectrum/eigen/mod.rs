@@ -31,8 +31,9 @@ use super::{SpectrumError, products::Products};
 ///
 /// # Cost
 /// Products: a few dozen for λmax, more the closer the eigenvalues; to confirm that no copy is missing, about as many
-/// again; and one per pair at the end for its true residual. Memory: as many vectors as the subspace holds. Per
-/// product about 4 n operations for every vector in the subspace.
+/// again; and one per pair at the end for its true residual. An eigenvalue with many copies costs a start for each.
+/// Memory: as many vectors as the subspace holds. Per product about 4 n operations for every vector in the subspace: on
+/// Flex, for a network of 670 000 parameters, as much time as the product for 25 vectors, and 1.7 times as much for 40.
 ///
 /// # Requirements
 /// A self-adjoint A, definite or not.

@@ -3,12 +3,14 @@
 mod batches;
 mod densities;
 mod diagonals;
+mod eigenpair_contracts;
 mod eigenpairs;
 mod traces;
 
 pub use batches::*;
 pub use densities::*;
 pub use diagonals::*;
+pub use eigenpair_contracts::*;
 pub use eigenpairs::*;
 pub use traces::*;
 
