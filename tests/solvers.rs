@@ -81,6 +81,7 @@ on_every_backend!(
     minres_bad_input,
     minres_singular,
     minres_singular_guess,
+    minres_singular_ill_conditioned,
     minres_singular_preconditioned,
     minres_null_space,
 );

@@ -52,9 +52,9 @@ pub enum StopReason {
     RelativeProgress,
     /// b is outside the range of a singular A; x is a least-squares solution.
     #[error(
-        "A is singular and b has a part outside its range, so no x solves the system and x is the least-squares solution, \
-         the shortest one if the start was 0 and there is no preconditioner: add damping if this part of b must not be \
-         left out."
+        "A is singular, to rounding or to the cut that was asked for, and b has a part outside its range, so x is the \
+         least-squares solution, the shortest one if the start was 0 and there is no preconditioner: add damping if this \
+         part of b must not be left out, or solve in f64 if A is not meant to be singular."
     )]
     LeastSquares,
     /// The matrix is singular; x is the shortest least-squares solution.

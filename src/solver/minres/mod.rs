@@ -39,7 +39,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// ```
 /// It is A⁺b from x₀ = 0, and x₀ + A⁺(b − A x₀), the least-squares solution closest to x₀, from elsewhere. With a
 /// preconditioner n = M⁻¹r is taken as it is, to some κ√ε, and lengths are those of M: x minimises ‖b − A x‖ in the norm
-/// of M⁻¹ and, from 0, ‖x‖ in the norm of M.
+/// of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates as they come; this x is none of them.
 ///
 /// # Cost
 /// One product with A per iteration, one at the end; for a least-squares solution those of two more, shorter solves; seven vectors (ten with a

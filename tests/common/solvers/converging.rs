@@ -73,6 +73,9 @@ pub fn convergence_bound<B: TestBackend>() {
                 energy(x)
             );
         }
+        // ‖rₖ‖ ≤ √κ · 2 rateᵏ ‖b‖, so that this many steps suffice for the tolerance.
+        let count = (2.0 * condition.sqrt() / 1e-8).ln() / -rate.ln();
+        assert!(solution.report.iterations as f64 <= count.ceil());
         // The bound is met by more than trivial margins only if it is not vacuous.
         assert!(solution.report.iterations > 10);
     }

@@ -189,6 +189,17 @@ pub fn minres_bounds<B: TestBackend>() {
                 .unwrap();
             assert_eq!(solution.report.stop, StopReason::Converged);
             assert!(residuals.len() > 10);
+            let root = if indefinite {
+                condition
+            } else {
+                condition.sqrt()
+            };
+            let fall = ((root + 1.0) / (root - 1.0)).ln();
+            let count = (2.0 / 1e-8f64).ln() / fall * if indefinite { 2.0 } else { 1.0 };
+            assert!(
+                residuals.len() as f64 <= count.ceil(),
+                "the textbook count {count}"
+            );
             for (k, residual) in (1..).zip(&residuals) {
                 let root = if indefinite {
                     condition

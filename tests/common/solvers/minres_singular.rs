@@ -69,6 +69,38 @@ pub fn minres_singular<B: TestBackend>() {
     }
 }
 
+/// κ = 1000 with ten zero eigenvalues among 60, indefinite: many more steps than unknowns, or n with all vectors kept.
+pub fn minres_singular_ill_conditioned<B: TestBackend>() {
+    let values = logarithmic(0.01, 10.0, 60).into_iter().enumerate();
+    let values: Vec<f64> = values
+        .map(|(i, value)| match i % 6 {
+            2 => 0.0,
+            4 => -value,
+            _ => value,
+        })
+        .collect();
+    let inverse = |value: &f64| if *value == 0.0 { 0.0 } else { 1.0 / value };
+    let inverses: Vec<f64> = values.iter().map(inverse).collect();
+    for seed in 0..3 {
+        let (rows, inverse) = (with_spectrum(&values, seed), with_spectrum(&inverses, seed));
+        let b = Numbers(seed + 5).normals(60);
+        let rhs = flat::<B>(&b, Precision::F64);
+        for reorthogonalisation in [false, true] {
+            let config = minimum_residual(1e-12).with_reorthogonalisation(reorthogonalisation);
+            let solution = config.init().unwrap();
+            let solution = solution.solve(&operator(&rows, &rhs), &rhs).unwrap();
+            let report = &solution.report;
+            assert_eq!(report.stop, StopReason::LeastSquares, "{report}");
+            assert_close(
+                &x_of(&solution),
+                &multiply(&inverse, &b),
+                10.0 * 1e6 * f64::EPSILON,
+            );
+            assert!(!reorthogonalisation || report.iterations <= 51);
+        }
+    }
+}
+
 /// From another start, the least-squares solution closest to it.
 pub fn minres_singular_guess<B: TestBackend>() {
     for &precision in B::PRECISIONS {

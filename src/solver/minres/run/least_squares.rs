@@ -40,7 +40,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
 
     /// Whether the next step would follow the null space of A; `root` is ‖A r‖ / ‖r‖ before it. Keeps the best x.
     pub(super) fn meets_null_space(&mut self, x: &ParamVector<B>, root: f64) -> bool {
-        let small = root <= self.cut.sqrt() * self.scale;
+        let small = root <= self.candidates_below() * self.scale;
         let best = self.candidate.as_ref().map(|best| best.root);
         let rises = best.is_some_and(|best| root >= Self::RISE * best);
         if best.is_some() && (small || rises) && self.is_singular() {
@@ -50,6 +50,11 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             self.candidate = Some(Candidate { x: x.clone(), root });
         }
         root <= self.cut * self.scale
+    }
+
+    /// ‖A r‖ / ‖A‖ ‖r‖ from which x is remembered: well above the √ε or so to which rounding lets it fall.
+    fn candidates_below(&self) -> f64 {
+        self.system.rhs().precision().epsilon().cbrt().max(self.cut)
     }
 
     fn is_singular(&self) -> bool {
@@ -85,7 +90,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let test = self.test(&x, &r, &z, &normal)?;
         let epsilon = x.precision().epsilon();
         let rounding = 10.0 * epsilon * (self.scale * test.size + self.rhs_norm);
-        let allowed = 10.0 * self.cut.sqrt() * self.scale * test.square.sqrt();
+        let allowed = 10.0 * self.candidates_below() * self.scale * test.square.sqrt();
         // A comparison with NaN is false.
         let holds = test.normal <= allowed && self.verified.residual > self.threshold.max(rounding);
         if !holds {
