@@ -152,6 +152,26 @@ where
         over.settings.reduction = Some(reduction);
         over
     }
+}
+
+impl<B: AutodiffBackend> Objective<B> {
+    /// Refuses another reduction than that over the data set; on a single batch, another than the closure's, where the
+    /// closure can be evaluated on half of it.
+    pub(crate) fn expect_reduction_of_closure(&self, reduction: Reduction) -> Result<(), Error> {
+        self.expect_reduction_of_data(reduction)?;
+        if self.settings.reduction.is_some() {
+            return Ok(());
+        }
+        self.with_part(0, |part| {
+            if samples::<B>(&part.batch) < 2 {
+                return Ok(());
+            }
+            match self.expect_reduction(&part.batch, reduction) {
+                Err(Error::Objective(ObjectiveError::Halved { .. })) => Ok(()),
+                checked => checked,
+            }
+        })
+    }
 
     /// Checks on one batch of several samples that its loss is the sum or mean of those of its two halves.
     fn expect_reduction(&self, batch: &Operands<B>, reduction: Reduction) -> Result<(), Error> {

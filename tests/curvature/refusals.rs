@@ -2,8 +2,9 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Adjoint, DeriveError, Error, Fisher, GaussNewton, Jacobian, Likelihood, LinearOperator,
-    Objective, ObjectiveError, OperatorError, Reduction, TraceConfig, Traced, VectorError,
+    Adjoint, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton, Jacobian, Likelihood,
+    LinearOperator, Objective, ObjectiveError, OperatorError, Reduction, TraceConfig, Traced,
+    VectorError,
 };
 
 use super::{B, Classifier, Samples, classifier, samples};
@@ -101,4 +102,21 @@ fn vectors_of_the_wrong_space_or_precision_are_refused() {
         matches!(error, Error::Vector(VectorError::PrecisionMismatch { .. })),
         "{error}"
     );
+}
+
+#[test]
+fn an_empirical_fisher_matrix_of_another_reduction_than_the_closure_s_is_refused() {
+    let objective = classifier(1, 4);
+    let error = EmpiricalFisher::new(&objective, Reduction::Sum).unwrap_err();
+    assert!(
+        matches!(error, Error::Objective(ObjectiveError::NotReducedSo { .. })),
+        "{error}"
+    );
+    assert!(EmpiricalFisher::new(&objective, Reduction::Mean).is_ok());
+    // Half a batch does not fit this closure: the caller's word is taken.
+    let fixed = traced(|model: &Classifier, (x, _)| {
+        let z = model.forward(x).reshape([4, 3]);
+        (z.clone(), z.powf_scalar(2.0).sum())
+    });
+    assert!(EmpiricalFisher::new(&fixed, Reduction::Sum).is_ok());
 }

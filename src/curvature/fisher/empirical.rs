@@ -19,8 +19,9 @@ use crate::{
 /// E = c·Σₙ ∇_θ ℓₙ ∇_θ ℓₙᵀ
 /// ```
 ///
-/// c = 1 for [`Reduction::Sum`] and 1/N for [`Reduction::Mean`], which must be the reduction of the traced closure; N is
-/// the size of the outputs' first dimension. The loss of a sample must depend on that sample's outputs only.
+/// c = 1 for [`Reduction::Sum`] and 1/N for [`Reduction::Mean`], which must be the reduction of the traced closure (as it
+/// is on a batch and its two halves, where the closure takes half a batch); N is the size of the outputs' first dimension.
+/// The loss of a sample must depend on that sample's outputs only.
 ///
 /// It is *not* the Fisher matrix, whose targets come from the model ([`Fisher`](crate::Fisher)), and no curvature of
 /// the loss: it vanishes where all samples are fitted.
@@ -73,9 +74,10 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
     ///
     /// # Errors
     /// As [`GaussNewton::new`](crate::GaussNewton::new);
+    /// [`ObjectiveError::NotReducedSo`](crate::ObjectiveError::NotReducedSo),
     /// [`ObjectiveError::OtherReduction`](crate::ObjectiveError::OtherReduction) over a data set of another reduction.
     pub fn new(objective: &Objective<B>, reduction: Reduction) -> Result<Self, Error> {
-        objective.expect_reduction_of_data(reduction)?;
+        objective.expect_reduction_of_closure(reduction)?;
         objective.derive_product(Product::Empirical)?;
         let product = PreparedProduct::new(Product::Empirical)
             .with_factor(move |part| share(part.samples_of_outputs(), reduction).recip());
