@@ -360,17 +360,13 @@ fn a_product_that_is_not_finite_is_refused() {
 }
 
 #[test]
-fn the_eager_engine_on_dispatch_multiplies_or_says_what_to_use() {
+fn the_eager_engine_on_dispatch_says_what_to_use() {
     let case = tiny::case(&Device::flex().autodiff());
     let objective: Objective<Autodiff<Dispatch>> =
         Objective::trace(&case.model, case.batch, case.loss).expect("tiny");
     let v = objective.parameters().normal_like(1).expect("a vector");
-    let compiled = objective.hessian_vector_product(&v).expect("a product");
-    match objective
-        .with_engine(Engine::Eager)
-        .hessian_vector_product(&v)
-    {
-        Ok(eager) => assert!(relative_error(&eager, &compiled) < 1e-5),
-        Err(error) => assert!(error.to_string().contains("Engine::Compiled"), "{error}"),
-    }
+    assert!(objective.hessian_vector_product(&v).is_ok());
+    let eager = objective.with_engine(Engine::Eager);
+    let error = eager.hessian_vector_product(&v).expect_err("two tapes");
+    assert!(error.to_string().contains("Engine::Compiled"), "{error}");
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn_backend::{AutodiffBackend, Backend, Slice};
 
 use super::{
-    Objective, ObjectiveError,
-    parts::{Part, Parts, Reduction, Stream, Visit, samples},
+    Objective, ObjectiveError, Recorder,
+    parts::{Counted, Part, Parts, Reduction, Stream, Visit, samples},
     source,
 };
 use crate::{
@@ -77,23 +77,23 @@ where
         batches: impl IntoIterator<Item = X>,
         reduction: Reduction,
     ) -> Result<Self, Error> {
-        let batches: Result<Vec<Operands<B>>, Error> = batches
+        let batches: Result<Vec<Counted<B>>, Error> = batches
             .into_iter()
-            .map(|batch| self.recorder.operands(source::tensors(batch)))
+            .map(|batch| self.recorder.counted(batch))
             .collect();
         let batches = batches?;
         if batches.is_empty() {
             return Err(ObjectiveError::NoBatches.into());
         }
-        if let Some(several) = batches.iter().find(|batch| samples::<B>(batch) > 1) {
-            self.expect_reduction(several, reduction)?;
+        if let Some(several) = batches.iter().find(|batch| batch.can_be_halved()) {
+            self.expect_reduction(&several.operands, reduction)?;
         }
-        let total = batches.iter().map(|batch| samples::<B>(batch)).sum();
+        let total = batches.iter().map(|batch| batch.samples).sum();
         let parts: Result<Vec<_>, Error> = batches
             .into_iter()
             .map(|batch| {
-                let weight = Parts::<B>::weight(reduction, samples::<B>(&batch), total);
-                Part::new(&self.recorder, &self.parameters, batch, weight)
+                let weight = Parts::<B>::weight(reduction, batch.samples, total);
+                Part::new(&self.recorder, &self.parameters, batch.operands, weight)
             })
             .collect();
         Ok(self.over_parts(Parts::Kept(parts?.into()), reduction))
@@ -123,17 +123,15 @@ where
         F: Fn(&mut dyn FnMut(X) -> Result<(), Error>) -> Result<(), Error> + Send + Sync + 'static,
     {
         let recorder = Arc::clone(&self.recorder);
-        let run = move |visit: Visit<'_, B>| {
-            stream(&mut |batch: X| visit(recorder.operands(source::tensors(batch))?))
-        };
+        let run =
+            move |visit: Visit<'_, B>| stream(&mut |batch: X| visit(recorder.counted(batch)?));
         let (mut sizes, mut checked) = (Vec::new(), false);
         run(&mut |batch| {
-            let n = samples::<B>(&batch);
-            if n > 1 && !checked {
-                self.expect_reduction(&batch, reduction)?;
+            if batch.can_be_halved() && !checked {
+                self.expect_reduction(&batch.operands, reduction)?;
                 checked = true;
             }
-            sizes.push(n);
+            sizes.push(batch.samples);
             Ok(())
         })?;
         if sizes.is_empty() {
@@ -151,6 +149,23 @@ where
         let mut over = self.with_parts(parts);
         over.settings.reduction = Some(reduction);
         over
+    }
+}
+
+impl<B: AutodiffBackend> Recorder<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    fn counted<X: Batch>(&self, batch: X) -> Result<Counted<B>, Error> {
+        let told = batch.samples();
+        Ok(Counted::new(self.operands(source::tensors(batch))?, told))
+    }
+}
+
+impl<B: AutodiffBackend> Counted<B> {
+    /// Whether its first tensor holds several samples, one after another.
+    fn can_be_halved(&self) -> bool {
+        !self.told && self.samples > 1
     }
 }
 

@@ -81,8 +81,26 @@ impl<B: AutodiffBackend> Part<B> {
     }
 }
 
-/// Takes the tensors of one batch after another.
-pub(super) type Visit<'a, B> = &'a mut dyn FnMut(Operands<B>) -> Result<(), Error>;
+/// Takes the tensors of one batch after another, with its number of samples.
+pub(super) type Visit<'a, B> = &'a mut dyn FnMut(Counted<B>) -> Result<(), Error>;
+
+/// The tensors of a batch, and its number of samples.
+pub(super) struct Counted<B: AutodiffBackend> {
+    pub operands: Operands<B>,
+    pub samples: usize,
+    /// Whether the batch itself has said so.
+    pub told: bool,
+}
+
+impl<B: AutodiffBackend> Counted<B> {
+    pub fn new(operands: Operands<B>, told: Option<usize>) -> Self {
+        Self {
+            samples: told.unwrap_or_else(|| samples::<B>(&operands)),
+            told: told.is_some(),
+            operands,
+        }
+    }
+}
 
 /// Batches that are fetched for every pass.
 pub(super) struct Stream<B: AutodiffBackend> {

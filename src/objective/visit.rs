@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Objective, ObjectiveError, Progress, Reduction,
-    parts::{Part, Parts, Stream, samples},
+    parts::{Part, Parts, Stream},
     products::PreparedProduct,
 };
 use crate::{derive::Product, error::Error, execute::Operand, graph::Graph, params::ParamLayout};
@@ -44,10 +44,9 @@ impl<B: AutodiffBackend> Objective<B> {
     ) -> Result<(), Error> {
         let (mut count, total) = (0, stream.samples());
         (stream.run)(&mut |batch| {
-            let n = samples::<B>(&batch);
-            stream.expect_size(count, n)?;
-            let weight = Parts::<B>::weight(stream.reduction, n, total);
-            let part = Part::new(&self.recorder, &self.parameters, batch, weight)?;
+            stream.expect_size(count, batch.samples)?;
+            let weight = Parts::<B>::weight(stream.reduction, batch.samples, total);
+            let part = Part::new(&self.recorder, &self.parameters, batch.operands, weight)?;
             each(count, &part)?;
             count += 1;
             Ok(())

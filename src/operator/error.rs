@@ -105,6 +105,14 @@ pub enum OperatorError {
         /// What was found.
         found: String,
     },
+    /// More drawn targets than memory holds.
+    #[error(
+        "{draws} targets for every sample do not fit into memory; draw fewer, or take `Fisher::exact`"
+    )]
+    TooManyDraws {
+        /// Number of targets.
+        draws: usize,
+    },
     /// An average over no draw at all.
     #[error("at least one target must be drawn for every sample")]
     NoDraws,

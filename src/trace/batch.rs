@@ -44,6 +44,12 @@ pub trait Batch: Clone {
     /// The same batch with every tensor replaced by the mapper's, in a fixed order.
     #[must_use]
     fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self;
+
+    /// The number of samples, where it is not the size of the first dimension of the first tensor: for batches that
+    /// begin with a mask or put time first. It weighs the batches of a data set, and is taken on the batch's word.
+    fn samples(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl<const D: usize> Batch for Tensor<D> {

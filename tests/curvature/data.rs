@@ -313,3 +313,36 @@ fn a_first_tensor_that_does_not_count_samples_is_named() {
         "{error}"
     );
 }
+
+/// Time first: `[steps, samples, features]`, which only the batch itself can count.
+#[derive(Clone)]
+struct Sequences(Tensor<3>);
+
+impl burn_curvature::Batch for Sequences {
+    fn map_tensors<M: burn_curvature::BatchMapper>(self, mapper: &mut M) -> Self {
+        Self(self.0.map_tensors(mapper))
+    }
+
+    fn samples(&self) -> Option<usize> {
+        Some(self.0.dims()[1])
+    }
+}
+
+#[test]
+fn a_batch_may_count_its_samples_itself() {
+    let device = Device::flex().autodiff();
+    let model = Classifier::new(8, &device);
+    let whole = samples(12, 3, &device).0.reshape([2, 6, 4]);
+    let loss = |model: &Classifier, batch: Sequences| {
+        let [steps, samples, features] = batch.0.dims();
+        let z = model.forward(batch.0.reshape([steps * samples, features]));
+        z.powf_scalar(2.0).sum() / (samples as f64)
+    };
+    let objective =
+        Objective::<B>::trace_with(&TraceConfig::new(), &model, Sequences(whole.clone()), loss);
+    let objective = objective.unwrap().in_f64().unwrap();
+    let parts = [0..4, 4..6].map(|range| Sequences(whole.clone().slice([0..2, range])));
+    let risk = objective.over(parts, Reduction::Mean).unwrap();
+    let (found, expected) = (risk.gradient().unwrap(), objective.gradient().unwrap());
+    assert!(relative_error(&found, &expected) < 1e-12);
+}

@@ -92,7 +92,11 @@ impl Likelihood {
         let z: Vec<f64> = outputs.iter::<f64>().collect();
         let classes = outputs.shape().iter().next_back().copied().unwrap_or(1);
         let scale = (draws as f64).sqrt().recip();
-        let mut directions = Vec::with_capacity(draws * z.len());
+        let mut directions = Vec::new();
+        let total = draws.saturating_mul(z.len());
+        if directions.try_reserve_exact(total).is_err() {
+            return Err(OperatorError::TooManyDraws { draws }.into());
+        }
         for _ in 0..draws {
             match self {
                 Likelihood::Categorical => {
