@@ -8,6 +8,7 @@ mod indefinite;
 mod many;
 mod minres;
 mod minres_singular;
+mod minres_stopping;
 mod region;
 mod stopping;
 
@@ -19,6 +20,7 @@ pub use indefinite::*;
 pub use many::*;
 pub use minres::*;
 pub use minres_singular::*;
+pub use minres_stopping::*;
 pub use region::*;
 pub use stopping::*;
 
