@@ -3,8 +3,9 @@
 //!
 //! A loss program is replayed on `Autodiff<recording>`, where its backward pass is written down as another program:
 //! the gradient. Replayed on `Autodiff<Autodiff<recording>>`, the gradient of ⟨∇ℒ, v⟩ is written down: the
-//! Hessian-vector product. Passes then remove what stands there twice or for nothing, and split what depends on v
-//! from what does not. The *eager* engine does the same on the tape of a computing backend, anew for every product.
+//! Hessian-vector product. Passes then remove what stands there twice or for nothing, write gradients of convolutions as
+//! products, and split what depends on v from what does not. The *eager* engine does the same on the tape of a computing
+//! backend, anew for every product.
 
 mod error;
 mod factors;

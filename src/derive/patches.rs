@@ -11,25 +11,21 @@
 //! Patches take kernel-size times the memory of the image. A weight gradient needs them for a moment; a convolution
 //! uses them where a weight gradient of the same image does and all such patches together are not too many.
 
-use std::collections::{HashMap, HashSet};
-
-use burn_backend::{
-    Shape,
-    ops::{ConvOptions, PadMode},
-};
-
-use crate::graph::{
-    Binary, Convolution, ConvolutionTranspose, Graph, Node, Op, Reduction, ValueId, ValueType,
-    WithRespectTo,
-};
-
+mod seen;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, HashSet};
+
+use burn_backend::{Shape, ops::PadMode};
+
+use crate::graph::{
+    Binary, Convolution, Graph, Node, Op, Reduction, ValueId, ValueType, WithRespectTo,
+};
+use seen::{Patches, WeightGradient};
+
 /// Most numbers that patches shared by several operations may have together: a quarter of a gigabyte in f32.
 const MOST_SHARED: usize = 1 << 26;
-/// Most output channels per position for which a sum of products per image is worth it.
-const CHANNELS_PER_POSITION: usize = 4;
 
 /// The program with the gradients of convolutions, and the convolutions that share patches with them, as products and
 /// sums.
@@ -62,98 +58,6 @@ pub(crate) fn may_keep_patches(graph: &Graph) -> bool {
 /// Whether an operation writes patches.
 pub(crate) fn is_patches(node: &Node) -> bool {
     matches!(node.op, Op::Unfold4d { .. })
-}
-
-/// Which patches a convolution sees.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Patches {
-    image: ValueId,
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-}
-
-impl Patches {
-    /// The patches of a convolution without groups and dilation, padded evenly.
-    fn of(
-        graph: &Graph,
-        image: ValueId,
-        weight: ValueId,
-        options: &ConvOptions<2>,
-    ) -> Option<Self> {
-        let plain = options.groups == 1 && options.dilation == [1, 1] && !options.is_asymmetric();
-        let &[_, _, height, width] = graph.value(weight).shape.as_slice() else {
-            return None;
-        };
-        plain.then(|| Self {
-            image,
-            kernel: [height, width],
-            stride: options.stride,
-            padding: options.padding.map(|(before, _)| before),
-        })
-    }
-
-    /// Whether they are a view of the image, padded or not.
-    fn are_the_image(&self) -> bool {
-        self.kernel == [1, 1] && self.stride == [1, 1]
-    }
-
-    /// Images, numbers per patch and patches per image.
-    fn sizes(&self, graph: &Graph) -> Option<[usize; 3]> {
-        let &[batch, channels, height, width] = graph.value(self.image).shape.as_slice() else {
-            return None;
-        };
-        let count = |size: usize, axis: usize| {
-            let free = (size + 2 * self.padding[axis]).checked_sub(self.kernel[axis])?;
-            Some(free / self.stride[axis] + 1)
-        };
-        let positions = count(height, 0)? * count(width, 1)?;
-        Some([batch, channels * self.kernel[0] * self.kernel[1], positions])
-    }
-}
-
-/// `Σ cotangent · patchesᵀ`
-struct WeightGradient {
-    patches: Patches,
-    cotangent: ValueId,
-}
-
-impl WeightGradient {
-    fn of(graph: &Graph, node: &Node) -> Option<Self> {
-        let gradient = match (&node.op, &node.inputs[..]) {
-            (
-                Op::ConvBackward(Convolution::D2(options), WithRespectTo::Weight),
-                &[image, weight, cotangent],
-            ) => Self {
-                patches: Patches::of(graph, image, weight, options)?,
-                cotangent,
-            },
-            // A transposed convolution is an input gradient: what it reads is a cotangent, what it writes an image.
-            (
-                Op::ConvTransposeBackward(ConvolutionTranspose::D2(options), WithRespectTo::Weight),
-                &[cotangent, weight, image],
-            ) => {
-                let options = ConvOptions::new(
-                    options.stride,
-                    options.padding,
-                    options.dilation,
-                    options.groups,
-                );
-                Self {
-                    patches: Patches::of(graph, image, weight, &options)?,
-                    cotangent,
-                }
-            }
-            _ => return None,
-        };
-        let [batch, _, positions] = gradient.patches.sizes(graph)?;
-        let &[images, channels, height, width] = graph.value(gradient.cotangent).shape.as_slice()
-        else {
-            return None;
-        };
-        let fits = images == batch && height * width == positions;
-        (fits && channels <= CHANNELS_PER_POSITION * positions).then_some(gradient)
-    }
 }
 
 /// Those of the patches, in order, that may be kept for several uses.
