@@ -57,9 +57,15 @@ pub fn quadrature_rules<B: TestBackend>() {
                     "{power}: {truth} {found}"
                 );
             }
-            // Working on several probes at once changes nothing.
+            // Working on several probes at once changes nothing but the rounding of products.
             let alone = estimate::<B>(&rows, precision, config.with_together(Some(1)));
-            assert_eq!(alone.rules, density.rules);
+            for (alone, rule) in alone.rules.iter().zip(&density.rules) {
+                let pairs = alone.nodes.iter().zip(&rule.nodes);
+                let pairs = pairs.chain(alone.weights.iter().zip(&rule.weights));
+                for (alone, together) in pairs {
+                    assert!((alone - together).abs() < 100.0 * rounding);
+                }
+            }
         }
     }
 }
