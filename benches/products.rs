@@ -6,9 +6,11 @@
 //! ```
 //!
 //! Prints one figure a line, `<model>.<backend>.<figure> = <value>`; each median
-//! is followed by its quartiles, `<figure>_q1` and `<figure>_q3`.
+//! is followed by its quartiles, `<figure>_q1` and `<figure>_q3`; ratios to a
+//! gradient also by the ratio of the shortest times, `<figure>_min`.
 #![allow(clippy::print_stdout)]
 
+mod data_set;
 mod figures;
 mod harness;
 mod matmul;
@@ -18,11 +20,12 @@ mod support;
 use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, ConjugateGradient, ConjugateGradientConfig, Engine, Hessian, LinearOperator, Objective,
-    OnNegativeCurvature, ParamVector, TensorBridge, TraceConfig,
+    Adjoint, Batch, ConjugateGradient, ConjugateGradientConfig, Engine, GaussNewton, Hessian,
+    Jacobian, LinearOperator, Objective, OnNegativeCurvature, ParamVector, TensorBridge,
+    TraceConfig,
 };
 
-use figures::Figures;
+use figures::{Figures, flops};
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
 use support::models::{Case, cnn, mlp, tiny, transformer};
@@ -85,6 +88,9 @@ where
     if asked("tiny") {
         measure::<B, _, _>(&backend, request.plan, tiny::case);
     }
+    if asked("data20") {
+        data_set::measure::<B>(&backend, request.plan);
+    }
 }
 
 /// A device without autodiff and its name in figures.
@@ -104,6 +110,7 @@ where
     let mut rounds = Rounds::default();
     rounds.add(GRADIENT, gradient);
     products.add_to(&mut rounds, device);
+    products.add_outputs_to(&mut rounds, device);
     let samples = rounds.measure(plan);
 
     let figures = Figures::new(case.name, backend);
@@ -117,10 +124,20 @@ where
         "hv_prepare",
         "hv_eager",
         "cg20",
+        "ggn",
+        "ggn_prepare",
+        "jvp",
+        "vjp",
+        "cg20_ggn",
     ] {
         figures.quartiles(figure, samples.ratio(figure, GRADIENT));
+        let shortest = samples.ratio_of_shortest(figure, GRADIENT);
+        figures.value(&format!("{figure}_min"), shortest);
     }
     figures.milliseconds("hv_ms", samples.seconds("hv"));
+    figures.milliseconds("ggn_ms", samples.seconds("ggn"));
+    figures.milliseconds("cg20_ggn_ms", samples.seconds("cg20_ggn"));
+    figures.rate("hv_gflops", products.flops(), samples.seconds("hv"));
     figures.value("gradient_peak_mb", megabytes(gradient));
     figures.value("peak_mb", megabytes(|| products.prepare_and_multiply()));
 }
@@ -132,7 +149,10 @@ fn megabytes(run: impl FnOnce()) -> f64 {
 /// What is measured of one objective.
 struct Products<B: AutodiffBackend> {
     objective: Objective<B>,
+    newton: GaussNewton<B>,
+    jacobian: Jacobian<B>,
     vector: ParamVector<B>,
+    cotangent: ParamVector<B>,
     cg20: ConjugateGradient,
 }
 
@@ -153,8 +173,14 @@ where
             .with_residual_replacement(None)
             .with_stagnation_window(None)
             .with_on_negative_curvature(OnNegativeCurvature::Continue);
+        let newton = GaussNewton::new(&objective).expect("the models return their outputs");
+        let jacobian = Jacobian::new(&objective).expect("the models return their outputs");
+        let outputs = objective.outputs().expect("outputs");
         Self {
+            cotangent: outputs.normal_like(2).expect("a vector"),
             objective,
+            newton,
+            jacobian,
             vector,
             cg20: cg20.init().expect("a valid configuration"),
         }
@@ -191,10 +217,43 @@ where
         });
     }
 
+    /// Products that need to know the outputs.
+    fn add_outputs_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
+        let damped = self.newton.clone().damped(DAMPING).expect("a damping");
+        rounds.add("ggn", || {
+            finish(device, self.newton.apply(&self.vector).expect("a product"))
+        });
+        rounds.add("ggn_prepare", || {
+            let fresh = GaussNewton::new(&self.objective).expect("derived before");
+            fresh.prepare().expect("the programs run");
+            finish(device, ());
+        });
+        rounds.add("jvp", || {
+            finish(
+                device,
+                self.jacobian.apply(&self.vector).expect("a product"),
+            )
+        });
+        rounds.add("vjp", || {
+            let product = self.jacobian.apply_adjoint(&self.cotangent);
+            finish(device, product.expect("a product"));
+        });
+        rounds.add("cg20_ggn", move || {
+            let solution = self.cg20.solve(&damped, &self.vector);
+            finish(device, solution.expect("twenty steps"));
+        });
+    }
+
     fn product(&self, objective: &Objective<B>) -> ParamVector<B> {
         Hessian::new(objective)
             .apply(&self.vector)
             .expect("a product")
+    }
+
+    /// Of one prepared Hessian product.
+    fn flops(&self) -> f64 {
+        let programs = self.objective.hessian_programs();
+        flops(programs.expect("the programs run").1)
     }
 
     fn prepare_and_multiply(&self) {

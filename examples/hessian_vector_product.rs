@@ -60,8 +60,7 @@ fn main() -> Result<(), Error> {
 
     // A damped Newton step, as a Burn module again.
     let stepped = solution.x.add_to(&model, -1.0)?;
-    let after =
-        objective.at(&ParamVector::from_module(&stepped)?.with_layout(objective.layout())?)?;
+    let after = objective.at(&ParamVector::from_module(&stepped)?)?;
     println!("loss {:.4} → {:.4}", objective.value()?, after.value()?);
     Ok(())
 }

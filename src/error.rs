@@ -9,6 +9,7 @@ use crate::{
     operator::OperatorError,
     params::{ParamError, VectorError},
     solver::{ConfigError, SolverError},
+    spectrum::SpectrumError,
     trace::TraceError,
 };
 
@@ -49,4 +50,7 @@ pub enum Error {
     /// A system of equations cannot be solved as asked.
     #[error(transparent)]
     Solver(#[from] SolverError),
+    /// A spectrum cannot be estimated as asked.
+    #[error(transparent)]
+    Spectrum(#[from] SpectrumError),
 }

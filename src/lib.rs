@@ -12,7 +12,8 @@
 //! # A tour
 //!
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
-//! [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`TraceConfig`] chooses the mode, the
+//! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
+//! its progress. [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`TraceConfig`] chooses the mode, the
 //! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
 //! cannot record faithfully with a [`TraceError`].
 //!
@@ -20,12 +21,22 @@
 //! random vectors, from and to modules, gradients and flat tensors, and [`ParamSubset`]s.
 //!
 //! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
-//! [`Hessian`] is one of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Restricted`], [`Dense`], [`Diagonal`] and
-//! others compose them, and [`materialise`] writes one down as a dense matrix.
+//! [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`] are those
+//! of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Chain`], [`Restricted`], [`BlockDiagonal`], [`LowRank`],
+//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialise`] writes one down as a dense matrix, and
+//! [`check_operator`] and its like look whether one is linear, deterministic and symmetric.
 //!
-//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`] and [`Minres`] matrix-free, [`Direct`] on
-//! the dense matrix; [`recommend`] says which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
+//! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
+//! program: factors, exact and factored damped inverses, and a [`KfacCoverage`] of what is made of each parameter.
+//!
+//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`], [`Minres`], [`Neumann`] and [`Nystrom`]
+//! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix; [`recommend`] says
+//! which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
 //! residual, estimates of the extreme eigenvalues, and one sentence of advice.
+//!
+//! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],
+//! [`DiagonalEstimator`] and [`FrobeniusNorm`] estimate with a standard error, and a [`SpectralDensity`] says how all
+//! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
 //!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
@@ -64,6 +75,7 @@
 //! ```
 
 mod bridge;
+mod config;
 mod curvature;
 mod derive;
 mod error;
@@ -73,23 +85,32 @@ mod objective;
 mod operator;
 mod params;
 mod solver;
+mod spectrum;
 mod trace;
 
 pub use bridge::{BridgeError, TensorBridge};
-pub use curvature::Hessian;
+pub use curvature::{
+    BesidePolicy, BlockComparison, CoverageEntry, EmpiricalFisher, Fisher, GaussNewton, Hessian,
+    Jacobian, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap, KfacState,
+    Likelihood, Treatment,
+};
 pub use derive::DeriveError;
 pub use error::Error;
 pub use execute::{ExecuteError, Operand};
 pub use graph::{
     Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError,
-    GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction, Softmax,
-    SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
+    GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction as ReductionKind,
+    Softmax, SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
 };
-pub use objective::{Engine, Mode, Objective, ObjectiveError, TraceConfig, ValueAndGradient};
+pub use objective::{
+    Engine, Mode, Objective, ObjectiveError, Progress, Reduction, TraceConfig, ValueAndGradient,
+};
 pub use operator::{
-    Adjoint, AssumeSelfAdjoint, Counted, DEFAULT_SIZE_LIMIT, Damped, Dense, DenseMatrix, Diagonal,
-    FiniteSum, FromFn, Identity, LinearOperator, OperatorError, Restricted, Scaled, SelfAdjoint,
-    Sum, SymmetricDense, materialise, materialise_up_to,
+    Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
+    Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
+    Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
+    SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
+    diagonal, materialise, materialise_up_to,
 };
 pub use params::{
     BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
@@ -97,9 +118,17 @@ pub use params::{
 };
 pub use solver::{
     Choice, ConfigError, ConjugateGradient, ConjugateGradientConfig, Definiteness, Direct,
-    DirectConfig, DirectMethod, Iteration, Jacobi, LinearSolver, Method, Minres, MinresConfig,
-    NegativeCurvature, OnNegativeCurvature, Problem, Recommendation, Solution, SolveOption,
-    SolveOptions, SolveReport, SolverError, Spectrum, StopReason, recommend,
+    DirectConfig, DirectMethod, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig,
+    Method, MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig,
+    NeumannScale, Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature,
+    Problem, Recommendation, Solution, SolveOption, SolveOptions, SolveReport, SolverError,
+    Spectrum, StopReason, Woodbury, recommend,
+};
+pub use spectrum::{
+    DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,
+    DiagonalEstimatorConfig, DiagonalMethod, Eigenpairs, EigenpairsReport, EigenpairsStop,
+    Estimate, FrobeniusNorm, FrobeniusNormConfig, Lanczos, LanczosConfig, QuadratureRule,
+    SpectralDensity, SpectrumEnd, SpectrumError, TraceEstimator, TraceEstimatorConfig, TraceMethod,
 };
 pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
 

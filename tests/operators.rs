@@ -21,7 +21,18 @@ on_every_backend!(
     rectangular,
     refusals,
     counting,
-    host_matrices
+    host_matrices,
+    transposes,
+    damping_by_parts,
+    rectangular_chains,
+    block_diagonals,
+    kronecker,
+    finite_sums,
+    low_rank,
+    low_rank_ill_conditioned,
+    low_rank_refusals,
+    checks_on_demand,
+    adjoints_behind_pointers,
 );
 
 fn square_and_vector() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {

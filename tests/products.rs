@@ -79,6 +79,13 @@ where
             relative_error(&hv, &eager)
         );
 
+        let forgetful = exact.with_memory_budget(0);
+        forgetful.prepare().expect("nothing to keep");
+        for _ in 0..2 {
+            let again = forgetful.hessian_vector_product(&v).expect("a product");
+            assert_eq!(relative_error(&again, &hv), 0.0);
+        }
+
         let hu = exact.hessian_vector_product(&u).expect("a product");
         let (uhv, vhu) = (u.dot(&hv).expect("a number"), v.dot(&hu).expect("a number"));
         let scale = u.norm().expect("a norm") * hv.norm().expect("a norm");
@@ -350,4 +357,20 @@ fn a_product_that_is_not_finite_is_refused() {
         .scale(f64::from(f32::MAX))
         .scale(1e20);
     assert!(objective.hessian_vector_product(&overflow).is_err());
+}
+
+#[test]
+fn the_eager_engine_on_dispatch_multiplies_or_says_what_to_use() {
+    let case = tiny::case(&Device::flex().autodiff());
+    let objective: Objective<Autodiff<Dispatch>> =
+        Objective::trace(&case.model, case.batch, case.loss).expect("tiny");
+    let v = objective.parameters().normal_like(1).expect("a vector");
+    let compiled = objective.hessian_vector_product(&v).expect("a product");
+    match objective
+        .with_engine(Engine::Eager)
+        .hessian_vector_product(&v)
+    {
+        Ok(eager) => assert!(relative_error(&eager, &compiled) < 1e-5),
+        Err(error) => assert!(error.to_string().contains("Engine::Compiled"), "{error}"),
+    }
 }

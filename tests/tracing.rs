@@ -1,5 +1,5 @@
 //! What tracing accepts, refuses, and says when it refuses.
-#![allow(clippy::panic)]
+#![allow(clippy::panic, deprecated)] // Burn deprecates NdArray but still ships it.
 
 use burn::{
     module::{Module, Param},
@@ -7,7 +7,10 @@ use burn::{
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{Error, Objective, ObjectiveError, ParamError, TraceConfig, TraceError};
+use burn_curvature::{
+    Batch, BatchMapper, Error, Objective, ObjectiveError, ParamError, ParamVector, TraceConfig,
+    TraceError, VectorError,
+};
 
 #[derive(Module, Debug)]
 struct Small {
@@ -314,4 +317,100 @@ fn evaluation_mode_can_be_meant() {
         valid.value().expect("a loss")
     );
     assert_eq!(meant.layout().len(), 3 * 2 + 2 + 2 + 2);
+}
+
+#[test]
+fn a_tolerance_of_the_comparison_that_is_not_positive_is_refused() {
+    for tolerance in [0.0, -1e-3, f64::NAN] {
+        let config = TraceConfig::new().with_tolerance(tolerance);
+        let result = Objective::<burn::backend::Autodiff<burn::backend::Flex>>::trace_with(
+            &config,
+            &small(),
+            batch(2),
+            squared_error,
+        );
+        let error = trace_error(result);
+        assert!(matches!(error, TraceError::Tolerance { .. }), "{error}");
+    }
+}
+
+/// Beside `Module`, whose tensors have a `map` too.
+#[derive(Clone)]
+struct Pairs {
+    x: Tensor<2>,
+    y: Tensor<2>,
+}
+
+impl Batch for Pairs {
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        Self {
+            x: self.x.map_tensors(mapper),
+            y: self.y.map_tensors(mapper),
+        }
+    }
+}
+
+#[test]
+fn a_batch_may_be_a_type_of_the_users() {
+    let pairs = |rows| {
+        let (x, y) = batch(rows);
+        Pairs { x, y }
+    };
+    let loss = |model: &Small, batch: Pairs| squared_error(model, (batch.x, batch.y));
+    let own = Objective::trace(&small(), pairs(5), loss).expect("a traceable model");
+    let tuple = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    for rows in [5, 3] {
+        assert_eq!(
+            own.on(pairs(rows)).and_then(|there| there.value()),
+            tuple.on(batch(rows)).and_then(|there| there.value())
+        );
+    }
+}
+
+#[test]
+fn a_batch_or_a_vector_on_another_device_is_refused_at_once() {
+    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    let elsewhere = Device::ndarray();
+    let (x, y) = batch(5);
+    let moved = objective.on((x.to_device(&elsewhere), y.to_device(&elsewhere)));
+    let refused = |error: &Error| {
+        matches!(error, Error::Vector(VectorError::DeviceMismatch { expected, found })
+            if expected.contains("Flex") && found.contains("NdArray"))
+    };
+    let error = moved.map(drop).expect_err("a batch on another device");
+    assert!(refused(&error), "{error}");
+    let numbers = Tensor::<1>::ones([objective.layout().len()], &elsewhere);
+    let vector = ParamVector::from_tensor(objective.layout(), numbers).expect("a vector");
+    let product = objective.hessian_vector_product(&vector).map(drop);
+    let error = product.expect_err("a vector on another device");
+    assert!(refused(&error), "{error}");
+    let error = objective.at(&vector).map(drop);
+    let error = error.expect_err("parameters on another device");
+    assert!(refused(&error), "{error}");
+}
+
+#[test]
+fn a_configuration_traces_by_itself_and_is_read_from_json_with_defaults() {
+    let config: TraceConfig = serde_json::from_str(r#"{"mode":"Evaluation"}"#).expect("a choice");
+    assert_eq!(config, TraceConfig::new().evaluation());
+    let objective = config
+        .trace(&noisy(0.5), batch(5), noisy_loss)
+        .expect("evaluation mode");
+    assert!(objective.value().is_ok());
+}
+
+#[test]
+fn a_listing_of_the_loss_holds_only_what_the_loss_needs() {
+    let objective = Objective::trace(
+        &small(),
+        batch(5),
+        |model, (x, _): (Tensor<2>, Tensor<2>)| {
+            model.linear.forward(x).sum() + Tensor::<1>::ones([1], &model.linear.weight.device())
+        },
+    );
+    let program = objective
+        .and_then(|objective| objective.loss_program())
+        .expect("a program");
+    assert_eq!(program.inputs().len(), 4);
+    assert!(!program.to_string().contains("Neg"), "{program}");
 }

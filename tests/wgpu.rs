@@ -17,8 +17,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use burn_curvature::{
-    Batch, ConjugateGradientConfig, Error, ExecuteError, Hessian, LinearOperator, Objective,
-    Precision, StopReason, TensorBridge, TraceConfig,
+    Batch, ConjugateGradientConfig, Error, ExecuteError, GaussNewton, Hessian, LinearOperator,
+    Objective, Precision, StopReason, TensorBridge, TraceConfig,
 };
 use common::TestBackend;
 use plain::{distance, loss_and_gradient, ndarray, numbers};
@@ -195,6 +195,9 @@ fn compare_products<M: Module + 'static, X: Batch + Send + 'static>(
         &product,
         &exact(expected.hessian_vector_product(&w).unwrap()),
     );
+    let product = numbers(GaussNewton::new(&found).unwrap().apply(&v).unwrap());
+    let newton = GaussNewton::new(&expected).unwrap();
+    assert_close(&product, &exact(newton.apply(&w).unwrap()));
 }
 
 /// The default wgpu device, or nothing where there is none and none is required.

@@ -1,5 +1,9 @@
 //! Printing figures, one a line, for readers and scripts. Does not measure.
 
+mod flops;
+
+pub use flops::flops;
+
 use crate::harness::Quartiles;
 
 /// Prints under `<model>.<backend>.`.

@@ -120,6 +120,12 @@ impl Samples {
         Quartiles::of(pairs.map(|(time, unit)| time / unit))
     }
 
+    /// Shortest time of `name` in units of the shortest of `unit`: what remains on a busy machine.
+    pub fn ratio_of_shortest(&self, name: &str, unit: &str) -> f64 {
+        let shortest = |name| self.of(name).iter().copied().fold(f64::INFINITY, f64::min);
+        shortest(name) / shortest(unit)
+    }
+
     fn of(&self, name: &str) -> &[f64] {
         self.seconds.get(name).map_or(&[], Vec::as_slice)
     }

@@ -16,8 +16,8 @@ use burn_curvature::{
     Objective, Solution, StopReason,
 };
 
-use super::figures::{Comparison, Figures};
 use super::support::digits::Digits;
+use super::support::figures::{Comparison, Figures};
 
 const HIDDEN: usize = 16;
 const TRAIN_ROWS: usize = 1297;

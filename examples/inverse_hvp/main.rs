@@ -6,14 +6,14 @@
 #![allow(clippy::print_stdout)]
 
 mod digits;
-mod figures;
 mod notebook;
 #[path = "../support/mod.rs"]
 mod support;
+mod ways;
 
 use std::{error::Error, process::ExitCode};
 
-use figures::Figures;
+use support::figures::Figures;
 
 fn main() -> ExitCode {
     match run() {

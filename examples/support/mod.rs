@@ -6,5 +6,6 @@
 #![allow(dead_code, reason = "each program uses its own part")]
 
 pub mod digits;
+pub mod figures;
 pub mod models;
 pub mod random;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
+use super::{expect_term, single};
 use crate::{
     error::Error,
     objective::Objective,
-    operator::{LinearOperator, SelfAdjoint},
+    operator::{FiniteSum, LinearOperator, SelfAdjoint},
     params::{ParamLayout, ParamVector},
 };
 
@@ -58,7 +59,22 @@ impl<B: AutodiffBackend> LinearOperator<B> for Hessian<B> {
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.objective.hessian_vector_product_unchecked(vector)
+        single(self.apply_many(std::slice::from_ref(vector))?)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.objective.hessian_products(vectors)
+    }
+}
+
+impl<B: AutodiffBackend> FiniteSum<B> for Hessian<B> {
+    fn terms(&self) -> usize {
+        self.objective.batches()
+    }
+
+    fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        expect_term(index, self.terms())?;
+        self.objective.hessian_term(index, vector)
     }
 }
 

@@ -1,6 +1,116 @@
 //! Curvature operators built from an objective. Knows objectives and operators, not solvers or what a product is
 //! wanted for.
+//!
+//! | operator | is | definite |
+//! |---|---|---|
+//! | [`Hessian`] | ∇²ℒ | no |
+//! | [`GaussNewton`] | c·Σ Jᵀ(∇²_z ℓ)J | positive semi-definite for a loss that is convex in the outputs |
+//! | [`Fisher`] | c·Σ E[∇log p ∇log pᵀ], exact or by sampled targets | positive semi-definite |
+//! | [`EmpiricalFisher`] | c·Σ ∇ℓₙ∇ℓₙᵀ with the targets of the data | positive semi-definite |
+//! | [`Jacobian`] | ∂z/∂θ, from parameters to outputs | not square |
+//!
+//! Each is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.
 
+mod fisher;
+mod gauss_newton;
 mod hessian;
+mod jacobian;
+mod kfac;
 
+pub use fisher::{EmpiricalFisher, Fisher, Likelihood};
+pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
+pub use jacobian::Jacobian;
+pub use kfac::{
+    BesidePolicy, BlockComparison, CoverageEntry, Kfac, KfacApproximation, KfacConfig,
+    KfacCoverage, KfacFisher, KfacMap, KfacState, Treatment,
+};
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    error::Error, objective::ObjectiveError, operator::OperatorError, params::ParamVector,
+};
+
+/// The one product there is.
+fn single<B: AutodiffBackend>(products: Vec<ParamVector<B>>) -> Result<ParamVector<B>, Error> {
+    let product = products.into_iter().next();
+    product.ok_or_else(|| ObjectiveError::NoBatches.into())
+}
+
+/// Checks the number of a batch.
+fn expect_term(index: usize, terms: usize) -> Result<(), OperatorError> {
+    match index < terms {
+        true => Ok(()),
+        false => Err(OperatorError::NoSuchTerm { index, terms }),
+    }
+}
+
+/// A self-adjoint operator whose products are those of an objective: the field `objective` and the prepared `product`.
+macro_rules! objective_operator {
+    ($name:ident) => {
+        impl<B: AutodiffBackend> Clone for $name<B> {
+            fn clone(&self) -> Self {
+                Self {
+                    objective: self.objective.clone(),
+                    product: self.product.clone(),
+                }
+            }
+        }
+
+        impl<B: AutodiffBackend> std::fmt::Debug for $name<B> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))
+                    .field("objective", &self.objective)
+                    .finish_non_exhaustive()
+            }
+        }
+
+        impl<B: AutodiffBackend> $name<B> {
+            /// Runs now what of a product does not depend on the vector; otherwise the first product does.
+            ///
+            /// # Errors
+            /// A failure of the backend.
+            pub fn prepare(&self) -> Result<(), Error> {
+                self.objective.prepare_product(&self.product)
+            }
+
+            /// Bytes kept between products at present.
+            pub fn kept_bytes(&self) -> usize {
+                self.product.kept_bytes()
+            }
+        }
+
+        impl<B: AutodiffBackend> LinearOperator<B> for $name<B> {
+            fn domain(&self) -> &Arc<ParamLayout> {
+                self.objective.layout()
+            }
+
+            fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+                $crate::curvature::single(self.apply_many(std::slice::from_ref(vector))?)
+            }
+
+            fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+                self.objective.products(&self.product, vectors)
+            }
+        }
+
+        impl<B: AutodiffBackend> SelfAdjoint<B> for $name<B> {}
+
+        impl<B: AutodiffBackend> FiniteSum<B> for $name<B> {
+            fn terms(&self) -> usize {
+                self.objective.batches()
+            }
+
+            fn apply_term(
+                &self,
+                index: usize,
+                vector: &ParamVector<B>,
+            ) -> Result<ParamVector<B>, Error> {
+                $crate::curvature::expect_term(index, self.terms())?;
+                self.objective.term(&self.product, index, vector)
+            }
+        }
+    };
+}
+use objective_operator;

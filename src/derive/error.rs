@@ -22,4 +22,24 @@ pub enum DeriveError {
         /// What Burn said.
         message: String,
     },
+    /// The closure returned the loss alone.
+    #[error(
+        "this product needs to know where the model ends and the loss begins: let the traced closure return \
+         `(outputs, loss)`"
+    )]
+    NoOutputs,
+    /// The loss is computed from something else than the outputs.
+    #[error(
+        "the loss does not depend on the outputs that the traced closure returned: return the tensor that the loss is \
+         computed from, in `(outputs, loss)`"
+    )]
+    UnusedOutputs,
+    /// The loss reaches parameters by another way.
+    #[error(
+        "the loss depends on parameters beside the outputs: those numbered {parameters:?} in the layout"
+    )]
+    BesideOutputs {
+        /// Their positions in the layout.
+        parameters: Vec<usize>,
+    },
 }

@@ -15,11 +15,13 @@ use crate::graph::{Binary, Graph, Kind, Literal, Node, Op, ValueId, ValueType};
 mod broadcast;
 mod convolution;
 mod fixed;
+mod picked;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use fixed::fixed_factors_first;
+pub(crate) use picked::factors_of_what_is_picked;
 
 /// What becomes of an operation.
 enum Rewrite {
@@ -96,7 +98,7 @@ impl Folder {
         }
         match self.rewrite(&node, output) {
             Rewrite::Keep => {
-                self.note_broadcast(&node, output);
+                self.note_broadcast(&node.op, &node.inputs, output);
                 self.push(node);
             }
             Rewrite::Same(value) => {
@@ -106,7 +108,10 @@ impl Folder {
                 self.uniform.insert(output, number);
                 self.emit(uniform_op(number), vec![], output);
             }
-            Rewrite::With(op, inputs) => self.emit(op, inputs, output),
+            Rewrite::With(op, inputs) => {
+                self.note_broadcast(&op, &inputs, output);
+                self.emit(op, inputs, output);
+            }
             Rewrite::Scaled(value, factor) => self.scale(value, factor, output),
             Rewrite::Small(op, inputs, shape) => {
                 let dtype = self.ty(output).dtype;
@@ -160,15 +165,6 @@ impl Folder {
                 let ty = turned_type(self.ty(value));
                 self.emit_new(convolution::TURN, vec![value], ty)
             }
-        }
-    }
-
-    /// Remembers an expansion that adds no dimension.
-    fn note_broadcast(&mut self, node: &Node, output: ValueId) {
-        if let (Op::Expand, &[small]) = (&node.op, &node.inputs[..])
-            && self.ty(small).shape.num_dims() == self.ty(output).shape.num_dims()
-        {
-            self.broadcast.insert(output, small);
         }
     }
 

@@ -7,11 +7,20 @@
 //! from what does not. The *eager* engine does the same on the tape of a computing backend, anew for every product.
 
 mod error;
+mod factors;
 mod fold;
+mod layers;
 mod lower;
+mod network;
+mod outputs;
+mod patches;
+mod product;
 mod reverse;
 
 pub use error::DeriveError;
+pub(crate) use factors::{Cotangents, FactorKind, LayerGroup};
+pub(crate) use layers::{Beside, LayerKind, Layers};
+pub(crate) use product::{Given, Product};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -27,6 +36,8 @@ use crate::{
     graph::{Graph, Split},
     trace,
 };
+use outputs::Tables;
+use product::Target;
 use reverse::Arguments;
 
 /// The gradient program: inputs as the loss program's, outputs those of the loss program and then ∇ℒ, one value
@@ -46,46 +57,80 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
     Ok(tidy(program))
 }
 
-/// The program of ∇²ℒ·v, split by what depends on v: `prepare` takes the loss program's inputs, `finish` what it
-/// returns and then v, one value per parameter.
-pub(crate) fn hessian_vector_product(loss: &Graph, parameters: usize) -> Result<Split, Error> {
-    let program = record("Hessian-vector product", |scope| {
+/// The program of a product with a vector, split by what depends on the vector: `prepare` takes the loss program's
+/// inputs and then the dₛ of [`Product::Outer`], `finish` what it returns and then the vector's parts.
+pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<Split, Error> {
+    let target = Target::new(kind, loss, parameters)?;
+    let vector = target.vector_types();
+    let program = record(kind.name(), |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
-        let types: Vec<_> = loss.inputs[..parameters]
-            .iter()
-            .map(|&id| loss.value(id).clone())
-            .collect();
-        let vector: Vec<_> = types
+        let directions = target
+            .directions_type()
+            .and_then(|ty| float(scope.input(&ty)));
+        let vector: Vec<_> = vector
             .iter()
             .filter_map(|ty| float(scope.input(ty)))
             .collect();
-        let device = scope.device();
-        let arguments = inputs.arguments(loss, &device);
-        let product =
-            reverse::hessian_vector_product(&arguments, &vector, lower::apply_recorded_twice)?;
+        let given = Given {
+            device: &scope.device(),
+            parameters: &inputs.parameters,
+            batch: &inputs.batch,
+            directions,
+            vector: &vector,
+        };
+        let tables = Tables {
+            once: lower::apply_recorded,
+            twice: lower::apply_recorded_twice,
+        };
+        let product = target.compute(given, &tables)?;
         Ok(product.into_iter().map(Operand::Float).collect())
     })?;
-    let program = tidy(program);
-    let varying: Vec<usize> = (loss.inputs.len()..program.inputs.len()).collect();
-    let program = fold::fixed_factors_first(program, &varying).without_common_subexpressions();
-    Ok(program.without_dead_code().split(&varying))
+    let total = program.inputs.len();
+    let varying: Vec<usize> = (total.saturating_sub(vector.len())..total).collect();
+    Ok(split(tidy(program), &varying))
 }
 
-/// ∇²ℒ·v computed at once on backend `B`, reverse over reverse on its tape.
-pub(crate) fn eager_hessian_vector_product<B: Backend>(
+/// The program of Kronecker factors: inputs as the loss program's and then the directions of [`Cotangents::Drawn`];
+/// outputs as [`factors::compute`] says.
+pub(crate) fn kronecker_factors(
+    kind: FactorKind,
     loss: &Graph,
-    device: &Device<B>,
-    parameters: &[FloatTensor<B>],
-    batch: &[Operand<B>],
-    vector: &[FloatTensor<B>],
-) -> Result<Vec<FloatTensor<B>>, Error> {
-    let arguments = Arguments {
-        loss,
-        device,
-        parameters,
-        batch,
+    parameters: usize,
+    groups: &std::sync::Arc<[LayerGroup]>,
+) -> Result<Graph, Error> {
+    let &[_, outputs] = loss.outputs() else {
+        return Err(DeriveError::NoOutputs.into());
     };
-    let run = || reverse::hessian_vector_product(&arguments, vector, lower::apply);
+    let probed = factors::Probed::new(loss, parameters, std::sync::Arc::clone(groups));
+    let program = record("Kronecker factors", |scope| {
+        let inputs = Inputs::declare(scope, loss, parameters);
+        let directions = match kind.cotangents {
+            Cotangents::Drawn { draws } => {
+                float(scope.input(&product::stacked(loss.value(outputs), draws)))
+            }
+            _ => None,
+        };
+        let device = scope.device();
+        let given = factors::Given {
+            device: &device,
+            parameters: &inputs.parameters,
+            batch: &inputs.batch,
+            directions,
+        };
+        let factors = factors::compute(kind, &probed, given, lower::apply_recorded)?;
+        Ok(factors.into_iter().map(Operand::Float).collect())
+    })?;
+    Ok(tidy(program))
+}
+
+/// A product computed at once on backend `B`, reverse over reverse on its tape.
+pub(crate) fn eager_product<B: Backend>(
+    kind: Product,
+    loss: &Graph,
+    given: Given<'_, B>,
+) -> Result<Vec<FloatTensor<B>>, Error> {
+    let target = Target::new(kind, loss, given.parameters.len())?;
+    let run = || target.compute(given, &product::eager_tables());
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(product) => Ok(product?),
         Err(panic) => Err(DeriveError::Eager {
@@ -136,7 +181,7 @@ impl Inputs {
         device: &'a Device<CaptureBackend>,
     ) -> Arguments<'a, CaptureBackend> {
         Arguments {
-            loss,
+            program: loss,
             device,
             parameters: &self.parameters,
             batch: &self.batch,
@@ -156,5 +201,19 @@ fn tidy(program: Graph) -> Graph {
     let program = program
         .without_common_subexpressions()
         .with_transposes_inside_products();
+    let program = patches::products_of_patches(program);
     program.without_common_subexpressions().without_dead_code()
+}
+
+/// A tidy program in two parts, with as little as possible left for what depends on the inputs at the given positions.
+///
+/// Numbers that are the same everywhere are made again rather than kept, and so are patches where they are many.
+fn split(program: Graph, varying: &[usize]) -> Split {
+    let program = fold::factors_of_what_is_picked(program, varying);
+    let program = fold::fixed_factors_first(program, varying);
+    let program = program.without_common_subexpressions().without_dead_code();
+    let keeps_patches = patches::may_keep_patches(&program);
+    program.split(varying, |node| {
+        node.op.is_uniform() || (!keeps_patches && patches::is_patches(node))
+    })
 }

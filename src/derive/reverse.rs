@@ -17,9 +17,9 @@ use crate::{
 pub(super) type Apply<B> =
     fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, ExecuteError>;
 
-/// The operands of one loss on backend `B`: parameters first, then the batch.
+/// The operands of one program on backend `B`: parameters first, then the batch.
 pub(super) struct Arguments<'a, B: Backend> {
-    pub loss: &'a Graph,
+    pub program: &'a Graph,
     pub device: &'a Device<B>,
     pub parameters: &'a [FloatTensor<B>],
     pub batch: &'a [Operand<B>],
@@ -66,7 +66,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
         .collect();
     let batch: Vec<_> = arguments.batch.iter().cloned().map(lift::<B>).collect();
     let outer = Arguments::<Autodiff<B>> {
-        loss: arguments.loss,
+        program: arguments.program,
         device: arguments.device,
         parameters: &leaves,
         batch: &batch,
@@ -77,7 +77,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
 }
 
 /// Σᵢ ⟨gᵢ, vᵢ⟩ of tracked gradients and constant vectors; `None` where there are no parameters.
-fn directional_derivative<B: Backend>(
+pub(super) fn directional_derivative<B: Backend>(
     gradient: Vec<FloatTensor<Autodiff<B>>>,
     vector: &[FloatTensor<B>],
 ) -> Option<FloatTensor<Autodiff<B>>> {
@@ -91,7 +91,7 @@ fn directional_derivative<B: Backend>(
         .reduce(Autodiff::<B>::float_add)
 }
 
-fn replay_on_tape<B: Backend>(
+pub(super) fn replay_on_tape<B: Backend>(
     arguments: &Arguments<'_, B>,
     leaves: &[FloatTensor<Autodiff<B>>],
     apply: Apply<Autodiff<B>>,
@@ -99,13 +99,13 @@ fn replay_on_tape<B: Backend>(
     let parameters = leaves.iter().cloned().map(Operand::Float);
     let batch = arguments.batch.iter().cloned().map(lift::<B>);
     let inputs = parameters.chain(batch).collect();
-    execute::replay(arguments.loss, arguments.device, inputs, apply)
+    execute::replay(arguments.program, arguments.device, inputs, apply)
 }
 
 /// `value` made to stand on the tape even if it depends on no leaf: plus zero times the smallest of them.
 ///
 /// Burn's backward pass starts only from a tracked tensor; a gradient that is constant has the derivative zero.
-fn tracked<B: Backend>(
+pub(super) fn tracked<B: Backend>(
     value: Option<FloatTensor<Autodiff<B>>>,
     leaves: &[FloatTensor<Autodiff<B>>],
 ) -> Option<FloatTensor<Autodiff<B>>> {
@@ -120,7 +120,7 @@ fn tracked<B: Backend>(
 }
 
 /// One backward pass from `value`; leaves it does not reach have the gradient zero.
-fn gradients_of<B: Backend>(
+pub(super) fn gradients_of<B: Backend>(
     value: Option<FloatTensor<Autodiff<B>>>,
     leaves: &[FloatTensor<Autodiff<B>>],
 ) -> Vec<FloatTensor<B>> {
@@ -142,11 +142,11 @@ fn gradients_of<B: Backend>(
         .collect()
 }
 
-fn leaf<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B>> {
+pub(super) fn leaf<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B>> {
     Autodiff::<B>::float_set_require_grad(Autodiff::<B>::from_inner(tensor), true)
 }
 
-fn lift<B: Backend>(operand: Operand<B>) -> Operand<Autodiff<B>> {
+pub(super) fn lift<B: Backend>(operand: Operand<B>) -> Operand<Autodiff<B>> {
     match operand {
         Operand::Float(tensor) => Operand::Float(Autodiff::<B>::from_inner(tensor)),
         Operand::Int(tensor) => Operand::Int(Autodiff::<B>::int_from_inner(tensor)),
@@ -154,7 +154,7 @@ fn lift<B: Backend>(operand: Operand<B>) -> Operand<Autodiff<B>> {
     }
 }
 
-fn unlift<B: Backend>(operand: Operand<Autodiff<B>>) -> Operand<B> {
+pub(super) fn unlift<B: Backend>(operand: Operand<Autodiff<B>>) -> Operand<B> {
     match operand {
         Operand::Float(tensor) => Operand::Float(Autodiff::<B>::inner(tensor)),
         Operand::Int(tensor) => Operand::Int(Autodiff::<B>::int_inner(tensor)),
@@ -162,7 +162,9 @@ fn unlift<B: Backend>(operand: Operand<Autodiff<B>>) -> Operand<B> {
     }
 }
 
-fn first_float<B: Backend>(outputs: &[Operand<B>]) -> Result<Option<FloatTensor<B>>, ExecuteError> {
+pub(super) fn first_float<B: Backend>(
+    outputs: &[Operand<B>],
+) -> Result<Option<FloatTensor<B>>, ExecuteError> {
     match outputs.first() {
         Some(Operand::Float(tensor)) => Ok(Some(tensor.clone())),
         Some(other) => Err(ExecuteError::Unsupported {

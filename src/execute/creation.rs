@@ -10,7 +10,16 @@ pub(super) fn constant<B: Backend>(call: &Call<B>, one: bool) -> Results<B> {
     let ty = call.output(0)?;
     let shape = ty.shape.clone();
     match (ty.kind(), one) {
-        (Kind::Float, false) => float(B::float_zeros(shape, call.device, call.float_dtype(0)?)),
+        // Not `float_zeros`, for which Flex allocates twice and copies.
+        (Kind::Float, false) => {
+            let zero = Literal::Float(0.0);
+            float(B::float_full(
+                shape,
+                zero.into(),
+                call.device,
+                call.float_dtype(0)?,
+            ))
+        }
         (Kind::Float, true) => float(B::float_ones(shape, call.device, call.float_dtype(0)?)),
         (Kind::Int, false) => int(B::int_zeros(shape, call.device, call.int_dtype(0)?)),
         (Kind::Int, true) => int(B::int_ones(shape, call.device, call.int_dtype(0)?)),

@@ -39,6 +39,15 @@ impl<B: Backend> Operand<B> {
         }
     }
 
+    /// Where the numbers are.
+    pub(crate) fn device(&self) -> Device<B> {
+        match self {
+            Operand::Float(tensor) => tensor.device(),
+            Operand::Int(tensor) => tensor.device(),
+            Operand::Bool(tensor) => tensor.device(),
+        }
+    }
+
     /// Float, int or bool.
     pub(crate) fn kind(&self) -> Kind {
         match self {

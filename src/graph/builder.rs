@@ -1,4 +1,4 @@
-//! Appends operations to a graph while passes rewrite it.
+//! Appends operations to a graph, new or half rewritten by a pass.
 
 use super::{Graph, Node, Op, ValueId, ValueType};
 
@@ -46,5 +46,24 @@ impl GraphBuilder {
     pub fn finish(mut self, outputs: Vec<ValueId>) -> Graph {
         self.graph.outputs = outputs;
         self.graph
+    }
+}
+
+impl Graph {
+    /// Appends an operation that writes a new value of the given type.
+    pub(crate) fn append(&mut self, op: Op, inputs: Vec<ValueId>, ty: ValueType) -> ValueId {
+        self.values.push(ty);
+        let output = ValueId::new(self.values.len() - 1);
+        self.append_to(op, inputs, output);
+        output
+    }
+
+    /// Appends an operation that writes a value which nothing writes yet.
+    pub(crate) fn append_to(&mut self, op: Op, inputs: Vec<ValueId>, output: ValueId) {
+        self.nodes.push(Node {
+            op,
+            inputs,
+            outputs: vec![output],
+        });
     }
 }

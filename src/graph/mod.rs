@@ -10,6 +10,7 @@ mod display;
 mod error;
 mod op;
 mod passes;
+mod split;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -21,7 +22,7 @@ pub use attributes::{
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;
 pub use op::Op;
-pub(crate) use passes::Split;
+pub(crate) use split::Split;
 
 use burn_backend::{DType, Shape, TensorData};
 

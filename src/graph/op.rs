@@ -285,6 +285,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether the result is one number everywhere, made from nothing.
+    pub(crate) fn is_uniform(&self) -> bool {
+        matches!(self, Op::Zeros | Op::Ones | Op::Full(_))
+    }
+
     /// Whether two runs of the operation may give different numbers.
     pub fn is_random(&self) -> bool {
         matches!(self, Op::Random(_))

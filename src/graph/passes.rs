@@ -1,20 +1,8 @@
-//! Passes from graph to graph: dead code, common subexpressions, split by dependence on inputs.
+//! Passes from graph to graph: dead code, common subexpressions; and what the others ask of a graph.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Constant, Graph, Node, ValueId};
-
-/// A program in two parts: one that does not depend on some inputs, one that does.
-///
-/// The outputs of `prepare` are, in order, the leading inputs of `finish`; the inputs the split was made by follow
-/// them there.
-#[derive(Clone, Debug)]
-pub(crate) struct Split {
-    /// Takes the inputs that stay, returns what `finish` needs of them.
-    pub prepare: Graph,
-    /// Takes `prepare`'s outputs and then the inputs that vary, returns the program's outputs.
-    pub finish: Graph,
-}
 
 impl Graph {
     /// Checks that every value is defined exactly once and before its uses.
@@ -76,6 +64,37 @@ impl Graph {
         self.constants
             .retain(|constant| live.contains(&constant.value));
         self
+    }
+
+    /// The same program with other outputs.
+    #[must_use]
+    pub(crate) fn returning(&self, outputs: Vec<ValueId>) -> Self {
+        Self {
+            outputs,
+            ..self.clone()
+        }
+        .without_dead_code()
+    }
+
+    /// The same program with other inputs, which must define what it reads.
+    #[must_use]
+    pub(crate) fn taking(self, inputs: Vec<ValueId>) -> Self {
+        Self { inputs, ..self }
+    }
+
+    /// With a value handed in, as the last input, where it was computed; and the new input.
+    #[must_use]
+    pub(crate) fn with_value_as_input(mut self, value: ValueId) -> (Self, ValueId) {
+        self.values.push(self.value(value).clone());
+        let input = ValueId::new(self.values.len() - 1);
+        let read = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
+        for reference in read.chain(&mut self.outputs) {
+            if *reference == value {
+                *reference = input;
+            }
+        }
+        self.inputs.push(input);
+        (self.without_dead_code(), input)
     }
 
     /// With every repeated computation done once. Two random draws are never one.
@@ -153,6 +172,16 @@ impl Graph {
         dependents
     }
 
+    /// How often each value is read, by operations and as an output.
+    pub(crate) fn readers(&self) -> HashMap<ValueId, usize> {
+        let mut readers = HashMap::new();
+        let read = self.nodes.iter().flat_map(|node| &node.inputs);
+        for &value in read.chain(&self.outputs) {
+            *readers.entry(value).or_default() += 1;
+        }
+        readers
+    }
+
     /// For each node, which of its inputs no later node and no output reads.
     ///
     /// An input a node reads twice is marked at its last position only.
@@ -175,55 +204,5 @@ impl Graph {
             .collect();
         last_uses.reverse();
         last_uses
-    }
-
-    /// Splits by dependence on the inputs at the given positions.
-    ///
-    /// `prepare` takes the other inputs in their order; see [`Split`].
-    pub(crate) fn split(&self, varying: &[usize]) -> Split {
-        let is_varying = |index: &usize| varying.contains(index);
-        let varying_inputs: Vec<ValueId> =
-            varying.iter().map(|&index| self.inputs[index]).collect();
-        let fixed_inputs: Vec<ValueId> = (0..self.inputs.len())
-            .filter(|index| !is_varying(index))
-            .map(|index| self.inputs[index])
-            .collect();
-        let dependents = self.dependents(&varying_inputs);
-        let (late, early): (Vec<Node>, Vec<Node>) = self
-            .nodes
-            .iter()
-            .cloned()
-            .partition(|node| node.outputs.iter().any(|value| dependents.contains(value)));
-        let constants: HashSet<ValueId> = self
-            .constants
-            .iter()
-            .map(|constant| constant.value)
-            .collect();
-        let mut boundary = Vec::new();
-        let mut on_boundary: HashSet<ValueId> = HashSet::new();
-        for value in late
-            .iter()
-            .flat_map(|node| &node.inputs)
-            .chain(&self.outputs)
-        {
-            if !dependents.contains(value)
-                && !constants.contains(value)
-                && on_boundary.insert(*value)
-            {
-                boundary.push(*value);
-            }
-        }
-        let part = |nodes, inputs, outputs| Graph {
-            values: self.values.clone(),
-            constants: self.constants.clone(),
-            nodes,
-            inputs,
-            outputs,
-        };
-        let finish_inputs = boundary.iter().copied().chain(varying_inputs).collect();
-        Split {
-            prepare: part(early, fixed_inputs, boundary).without_dead_code(),
-            finish: part(late, finish_inputs, self.outputs.clone()).without_dead_code(),
-        }
     }
 }

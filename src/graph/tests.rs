@@ -99,7 +99,7 @@ fn a_split_computes_once_what_does_not_vary() {
     let split = example()
         .without_common_subexpressions()
         .without_dead_code()
-        .split(&[1]);
+        .split(&[1], |_| false);
     assert_eq!(names(&split.prepare), ["Tanh"]);
     assert_eq!(names(&split.finish), ["Mul", "Add"]);
     assert_eq!(split.prepare.outputs, split.finish.inputs[..1]);
@@ -114,10 +114,32 @@ fn a_split_hands_through_inputs_and_fixed_outputs() {
     let v = graph.input(float(&[2]));
     let fixed = graph.node(Op::Unary(Unary::Exp), vec![x], vec![float(&[2])])[0];
     let varying = graph.node(Op::Binary(Binary::Mul), vec![x, v], vec![float(&[2])])[0];
-    let split = graph.finish(vec![varying, fixed]).split(&[1]);
+    let split = graph.finish(vec![varying, fixed]).split(&[1], |_| false);
     assert_eq!(split.prepare.outputs, [x, fixed]);
     assert_eq!(split.finish.outputs, [varying, fixed]);
     split.prepare.validate().expect("a well-formed graph");
+    split.finish.validate().expect("a well-formed graph");
+}
+
+#[test]
+fn a_split_computes_again_what_it_is_told_to_and_its_views() {
+    let mut graph = GraphBuilder::default();
+    let (x, v) = (graph.input(float(&[2, 3])), graph.input(float(&[3, 2])));
+    let exp = graph.node(Op::Unary(Unary::Exp), vec![x], vec![float(&[2, 3])])[0];
+    let ones = graph.node(Op::Ones, vec![], vec![float(&[2, 3])])[0];
+    let view = graph.node(Op::SwapDims(0, 1), vec![ones], vec![float(&[3, 2])])[0];
+    let late = graph.node(Op::Binary(Binary::Mul), vec![v, v], vec![float(&[3, 2])])[0];
+    let sum = graph.node(
+        Op::Binary(Binary::Add),
+        vec![late, view],
+        vec![float(&[3, 2])],
+    )[0];
+    let split = graph
+        .finish(vec![sum, exp])
+        .split(&[1], |node| node.op == Op::Ones);
+    assert_eq!(names(&split.prepare), ["Exp"]);
+    assert_eq!(names(&split.finish), ["Mul", "Ones", "SwapDims", "Add"]);
+    assert_eq!(split.prepare.outputs, [exp]);
     split.finish.validate().expect("a well-formed graph");
 }
 

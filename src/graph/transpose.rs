@@ -12,15 +12,7 @@ impl Graph {
     /// With the transposes of matrix products, where nothing else reads the product, moved to the operands.
     #[must_use]
     pub(crate) fn with_transposes_inside_products(mut self) -> Self {
-        let mut readers: HashMap<ValueId, usize> = HashMap::new();
-        for &value in self
-            .nodes
-            .iter()
-            .flat_map(|node| &node.inputs)
-            .chain(&self.outputs)
-        {
-            *readers.entry(value).or_default() += 1;
-        }
+        let readers = self.readers();
         let mut made_by: HashMap<ValueId, Node> = HashMap::new();
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for node in std::mem::take(&mut self.nodes) {

@@ -2,6 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::{Observer, Reduction};
+use crate::trace::TraceError;
+
+/// What an objective's passes go by.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub engine: Engine,
+    /// Bytes an operator may keep between products, where chosen.
+    pub memory_budget: Option<usize>,
+    pub observer: Option<Observer>,
+    /// How the batches make the whole, over a data set.
+    pub reduction: Option<Reduction>,
+}
+
+impl Settings {
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            memory_budget: None,
+            observer: None,
+            reduction: None,
+        }
+    }
+}
+
 /// Whether layers that behave differently during training are traced in evaluation mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
@@ -21,6 +46,12 @@ pub enum Engine {
     #[default]
     Compiled,
     /// Reverse over reverse on the backend's tape, anew for every product; less memory between products.
+    ///
+    /// Needs a typed backend, such as `Autodiff<Flex>`: on `Autodiff<Dispatch>`, where [`Objective::trace`] traces, Burn
+    /// 0.22 cannot put one tape over another, and every product is refused with [`DeriveError::Eager`].
+    ///
+    /// [`Objective::trace`]: crate::Objective::trace
+    /// [`DeriveError::Eager`]: crate::DeriveError::Eager
     Eager,
 }
 
@@ -30,16 +61,17 @@ pub enum Engine {
 /// |---|---|---|
 /// | `mode` | [`Mode::AsGiven`] | layers that differ between training and evaluation |
 /// | `engine` | [`Engine::Compiled`] | how Hessian products are computed |
-/// | `check` | `true` | compare the recorded gradient with Burn's `backward()` |
+/// | `compare` | `true` | compare the recorded gradient with Burn's `backward()` |
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
 /// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
 /// approximation; here it is that of GELU itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TraceConfig {
     pub(super) mode: Mode,
     pub(super) engine: Engine,
-    pub(super) check: bool,
+    pub(super) compare: bool,
     pub(super) tolerance: Option<f64>,
 }
 
@@ -48,7 +80,7 @@ impl Default for TraceConfig {
         Self {
             mode: Mode::AsGiven,
             engine: Engine::Compiled,
-            check: true,
+            compare: true,
             tolerance: None,
         }
     }
@@ -75,9 +107,12 @@ impl TraceConfig {
     }
 
     /// Traces without comparing the gradient with Burn's; saves one forward and one backward pass.
+    ///
+    /// Then nothing notices where the recording is of another loss than the one meant: a `detach`, which a recording
+    /// does not see, a read of a value whose failure is swallowed, randomness, layers in training mode.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
-        self.check = false;
+        self.compare = false;
         self
     }
 
@@ -86,5 +121,13 @@ impl TraceConfig {
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = Some(tolerance);
         self
+    }
+
+    /// Refuses a tolerance that no comparison can use.
+    pub(super) fn check(&self) -> Result<(), TraceError> {
+        match self.tolerance {
+            Some(found) if found.is_nan() || found <= 0.0 => Err(TraceError::Tolerance { found }),
+            _ => Ok(()),
+        }
     }
 }

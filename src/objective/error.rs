@@ -1,6 +1,8 @@
-//! What can be wrong with an objective's numbers.
+//! What can be wrong with an objective's numbers and batches.
 
-/// A number that cannot be worked with.
+use super::Reduction;
+
+/// An objective that cannot be worked with as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectiveError {
     /// The loss is NaN or infinite.
@@ -12,4 +14,80 @@ pub enum ObjectiveError {
         /// What it is.
         value: String,
     },
+    /// The loss reaches parameters by another way than the outputs.
+    #[error(
+        "the loss depends on {parameters:?} beside the outputs (a weight decay in the closure, or outputs that are not all \
+         that the loss reads); trace the loss without that term, and add weight decay by \
+         `GaussNewton::with_weight_decay`"
+    )]
+    BesideOutputs {
+        /// Names of the parameters.
+        parameters: Vec<String>,
+    },
+    /// A data set without a batch.
+    #[error("the data set has no batch; an iterator that was used before is empty")]
+    NoBatches,
+    /// The loss of a batch is not that reduction of its samples.
+    #[error(
+        "the loss of the first batch is {whole}, and as the {reduction:?} over its samples it would be {expected} by \
+         its halves; name the reduction that the closure has. Neither holds for a loss that weights or masks samples \
+         (reduce by the sum, and divide by one fixed number) or, as a sum, has a term without samples"
+    )]
+    NotReducedSo {
+        /// The reduction named.
+        reduction: Reduction,
+        /// The loss.
+        whole: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// Half of a batch cannot be evaluated, so that the reduction cannot be checked.
+    #[error(
+        "a batch was taken to hold {samples} samples, by the first dimension of its first tensor, and the closure \
+         panicked on half of them: {message}. Put a tensor that counts samples first in the batch, and let the closure \
+         take any number of them"
+    )]
+    Halved {
+        /// The samples counted.
+        samples: usize,
+        /// What the panic said.
+        message: String,
+    },
+    /// An operator of another reduction than the data set's.
+    #[error(
+        "the objective is the {expected:?} over the samples of a data set, and the operator asked for is the {found:?}"
+    )]
+    OtherReduction {
+        /// Reduction of the data set.
+        expected: Reduction,
+        /// Reduction asked for.
+        found: Reduction,
+    },
+    /// A stream of batches failed.
+    #[error("the data could not be read: {message}")]
+    Data {
+        /// What the source said.
+        message: String,
+    },
+    /// A stream does not give the same batches in every pass.
+    #[error(
+        "the stream gave {found} where its first pass gave {expected}; products need the same batches in every pass, so \
+         do not shuffle or sample in it"
+    )]
+    StreamChanged {
+        /// Batches and samples of the first pass.
+        expected: String,
+        /// Those of this pass.
+        found: String,
+    },
+}
+
+impl ObjectiveError {
+    /// The failure of a data source, to be returned from a stream of batches.
+    pub fn data(error: impl std::fmt::Display) -> crate::Error {
+        Self::Data {
+            message: error.to_string(),
+        }
+        .into()
+    }
 }

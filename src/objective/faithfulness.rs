@@ -114,7 +114,7 @@ fn causes(layers_in_training_mode: usize) -> String {
         0 => others.into(),
         n => format!(
             "{n} layers are in training mode (Dropout, BatchNorm, noise), which is recorded in evaluation mode: if \
-             evaluation mode is what you mean, trace with `TraceConfig::new().evaluation()` or hand in \
+             evaluation mode is what you mean, trace with `TraceConfig::new().evaluation().trace(…)` or hand in \
              `model.valid()`; otherwise {others}"
         ),
     }

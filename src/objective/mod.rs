@@ -1,30 +1,42 @@
-//! ℒ(θ) of a traced model on one batch: its value and its derivative products. Knows programs and vectors, not
-//! what a product is wanted for.
+//! ℒ(θ) of a traced model on one batch or a data set: its value and its derivative products. Knows programs and
+//! vectors, not what a product is wanted for.
 
 mod config;
+mod data;
 mod error;
+mod factors;
 mod faithfulness;
+mod parts;
+mod prepared;
+mod products;
 mod programs;
 mod source;
 mod trace_model;
+mod visit;
 
 pub use config::{Engine, Mode, TraceConfig};
 pub use error::ObjectiveError;
+pub(crate) use factors::{MomentSums, NetworkLayers};
+pub(crate) use parts::Part;
+pub use parts::{Progress, Reduction};
+pub(crate) use products::PreparedProduct;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
 };
 
 use burn_backend::{AutodiffBackend, tensor::FloatTensor};
 
 use crate::{
-    derive,
+    derive::Product,
     error::Error,
     execute::Operand,
-    graph::{Graph, ValueType},
+    graph::{Kind, ValueType},
     params::{ParamLayout, ParamVector, Precision, VectorError},
 };
+use config::Settings;
+use parts::Parts;
 use programs::ProgramSet;
 use source::Source;
 
@@ -32,42 +44,39 @@ use source::Source;
 type ProgramKey = (Vec<ValueType>, Precision);
 
 /// The programs made so far, by the types of the batch and the precision.
-struct Recorder<B: AutodiffBackend> {
+pub(crate) struct Recorder<B: AutodiffBackend> {
+    /// Kinds and ranks of the tensors of a batch.
+    kinds: Vec<(Kind, usize)>,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
-/// What of a Hessian product does not depend on the vector, for one (θ, batch).
-type Prepared<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
-
-/// A loss ℒ(θ) on one batch, with its value and derivative products.
+/// A loss ℒ(θ) on one batch or over a data set, with its value and derivative products.
 ///
 /// ```text
 /// ℒ(θ) = loss(model_θ(x), y)      ∇ℒ(θ)      ∇²ℒ(θ)·v
 /// ```
 ///
 /// Made by [`Objective::trace`]; see there for an example. The reduction over samples is the one in the traced
-/// closure: nothing is rescaled.
+/// closure: nothing is rescaled. [`over`](Objective::over) extends it to a data set.
 ///
 /// Cloning is cheap and shares the recordings.
 pub struct Objective<B: AutodiffBackend> {
     recorder: Arc<Recorder<B>>,
-    programs: Arc<ProgramSet<B>>,
     parameters: ParamVector<B>,
-    batch: Vec<Operand<B::InnerBackend>>,
-    engine: Engine,
-    prepared: Arc<OnceLock<Prepared<B>>>,
+    parts: Parts<B>,
+    settings: Settings,
+    hessian: PreparedProduct<B>,
 }
 
 impl<B: AutodiffBackend> Clone for Objective<B> {
     fn clone(&self) -> Self {
         Self {
             recorder: Arc::clone(&self.recorder),
-            programs: Arc::clone(&self.programs),
             parameters: self.parameters.clone(),
-            batch: self.batch.clone(),
-            engine: self.engine,
-            prepared: Arc::clone(&self.prepared),
+            parts: self.parts.clone(),
+            settings: self.settings.clone(),
+            hessian: self.hessian.clone(),
         }
     }
 }
@@ -77,7 +86,8 @@ impl<B: AutodiffBackend> std::fmt::Debug for Objective<B> {
         f.debug_struct("Objective")
             .field("parameters", &self.layout().len())
             .field("precision", &self.precision())
-            .field("engine", &self.engine)
+            .field("engine", &self.engine())
+            .field("data", &self.parts)
             .finish_non_exhaustive()
     }
 }
@@ -107,42 +117,78 @@ impl<B: AutodiffBackend> Objective<B> {
         self.parameters.precision()
     }
 
-    /// The engine that computes Hessian products.
+    /// The engine that computes products.
     pub fn engine(&self) -> Engine {
-        self.engine
+        self.settings.engine
+    }
+
+    /// Number of batches: 1, unless made by [`over`](Self::over).
+    pub fn batches(&self) -> usize {
+        self.parts.len()
     }
 
     /// The same objective at other parameters.
     ///
     /// # Errors
     ///
-    /// A vector of another layout or precision.
+    /// A vector of another layout, precision or device.
     pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         self.expect_compatible(parameters)?;
         Ok(Self {
             parameters: parameters.clone(),
-            prepared: Arc::default(),
-            ..self.clone()
+            ..self.with_parts(self.parts.clone())
         })
     }
 
-    /// The same objective with another engine for its Hessian products.
+    /// The same objective with another engine for its products.
     #[must_use]
     pub fn with_engine(&self, engine: Engine) -> Self {
+        let mut other = self.clone();
+        other.settings.engine = engine;
+        other
+    }
+
+    /// The same objective with another limit for what one operator keeps between products, in bytes.
+    ///
+    /// What of a product does not depend on the vector is computed once per (θ, batch) and kept, batch by batch while
+    /// the budget lasts; for the other batches it is recomputed for every product, at the cost of about one gradient
+    /// of the batch. 0 keeps nothing. The default is no limit for one batch and 1 GiB over a data set.
+    #[must_use]
+    pub fn with_memory_budget(&self, bytes: usize) -> Self {
+        let mut other = self.with_parts(self.parts.clone());
+        other.settings.memory_budget = Some(bytes);
+        other
+    }
+
+    /// The same objective with an observer that is called after every batch of every pass.
+    #[must_use]
+    pub fn with_progress(&self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        let mut other = self.clone();
+        other.settings.observer = Some(Arc::new(observer));
+        other
+    }
+
+    /// The same loss on other batches; nothing that was prepared is kept.
+    fn with_parts(&self, parts: Parts<B>) -> Self {
         Self {
-            engine,
+            parts,
+            hessian: PreparedProduct::new(Product::Hessian),
             ..self.clone()
         }
     }
 
-    /// ℒ(θ). Costs one forward pass and a read-back.
+    /// ℒ(θ). Costs one forward pass and a read-back for each batch.
     ///
     /// # Errors
     ///
     /// A loss that is NaN or infinite.
     pub fn value(&self) -> Result<f64, Error> {
-        let outputs = self.programs.loss()?.run(self.inputs())?;
-        finite_loss::<B>(outputs.first())
+        let mut sum = 0.0;
+        self.for_each_part(|_, part| {
+            sum += part.weight * self.value_of(part)?;
+            Ok(())
+        })?;
+        Ok(sum)
     }
 
     /// ∇ℒ(θ). Costs one gradient.
@@ -160,11 +206,15 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// A loss or gradient that is NaN or infinite, naming the parameter.
     pub fn value_and_gradient(&self) -> Result<ValueAndGradient<B>, Error> {
-        let mut outputs = self.programs.gradient()?.run(self.inputs())?;
-        let blocks =
-            outputs.split_off(outputs.len().saturating_sub(self.parameters.blocks().len()));
-        let value = finite_loss::<B>(outputs.first())?;
-        let gradient = self.vector(blocks)?;
+        let (mut value, mut gradient) = (0.0, None);
+        self.for_each_part(|_, part| {
+            let mut outputs = part.programs.gradient()?.run(self.inputs(part))?;
+            let blocks =
+                outputs.split_off(outputs.len().saturating_sub(self.parameters.blocks().len()));
+            value += part.weight * finite_loss::<B>(outputs.first())?;
+            products::accumulate(&mut gradient, part.weight, self.vector(blocks)?)
+        })?;
+        let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
         gradient.expect_finite("the gradient")?;
         Ok(ValueAndGradient { value, gradient })
     }
@@ -174,41 +224,36 @@ impl<B: AutodiffBackend> Objective<B> {
     /// # Cost
     ///
     /// With [`Engine::Compiled`] about one gradient per product, and once per (θ, batch) about one more; what does
-    /// not depend on v is kept until the objective and its clones are dropped. With [`Engine::Eager`] about
-    /// 2.4 gradients per product, more for tiny models.
+    /// not depend on v is kept until the objective and its clones are dropped, within the
+    /// [memory budget](Self::with_memory_budget). With [`Engine::Eager`] about 2.4 gradients per product, more for tiny
+    /// models.
     ///
     /// # Errors
     ///
-    /// A vector of another layout or precision; a product that is NaN or infinite, naming the parameter.
+    /// A vector of another layout, precision or device; a product that is NaN or infinite, naming the parameter.
     pub fn hessian_vector_product(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let product = self.hessian_vector_product_unchecked(vector)?;
+        let product = self.hessian_products(std::slice::from_ref(vector))?;
+        let product = product.into_iter().next();
+        let product = product.ok_or(ObjectiveError::NoBatches)?;
         product.expect_finite("the Hessian-vector product")?;
         Ok(product)
     }
 
-    /// The product without reading anything back from the device: solvers see what is not finite in their scalars.
-    pub(crate) fn hessian_vector_product_unchecked(
+    /// Products without reading anything back from the device: solvers see what is not finite in their scalars.
+    pub(crate) fn hessian_products(
         &self,
+        vectors: &[ParamVector<B>],
+    ) -> Result<Vec<ParamVector<B>>, Error> {
+        self.products(&self.hessian, vectors)
+    }
+
+    /// One batch's Hessian product, with its weight in the mean of all.
+    pub(crate) fn hessian_term(
+        &self,
+        term: usize,
         vector: &ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
-        self.expect_compatible(vector)?;
-        match self.engine {
-            Engine::Compiled => {
-                let mut inputs = self.prepared()?.clone();
-                inputs.extend(vector.blocks().iter().cloned().map(Operand::Float));
-                self.vector(self.programs.hessian()?.finish.run(inputs)?)
-            }
-            Engine::Eager => {
-                let product = derive::eager_hessian_vector_product::<B::InnerBackend>(
-                    self.programs.loss()?.graph(),
-                    self.programs.device(),
-                    self.parameters.blocks(),
-                    &self.batch,
-                    vector.blocks(),
-                )?;
-                Ok(ParamVector::from_blocks(self.layout(), product)?)
-            }
-        }
+        self.term(&self.hessian, term, vector)
     }
 
     /// Runs now what of a Hessian product does not depend on the vector; otherwise the first product does.
@@ -217,28 +262,31 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// A failure of the backend.
     pub fn prepare(&self) -> Result<(), Error> {
-        self.prepared().map(drop)
+        self.prepare_product(&self.hessian)
     }
 
-    fn prepared(&self) -> Result<&Prepared<B>, Error> {
-        if let Some(prepared) = self.prepared.get() {
-            return Ok(prepared);
-        }
-        let prepared = self.programs.hessian()?.prepare.run(self.inputs())?;
-        Ok(self.prepared.get_or_init(|| prepared))
+    /// The model's outputs z on every batch: one block a batch, named `outputs` for a single one.
+    ///
+    /// # Errors
+    ///
+    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the traced closure returned the loss alone.
+    pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
+        let layout = self.outputs_layout()?;
+        let mut blocks = Vec::with_capacity(self.batches());
+        self.for_each_part(|_, part| {
+            blocks.push(self.outputs_of(part)?.into_float()?);
+            Ok(())
+        })?;
+        Ok(ParamVector::from_blocks(&layout, blocks)?)
     }
 
     fn expect_compatible(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {
-        self.layout().expect_same(vector.layout())?;
-        match (self.precision(), vector.precision()) {
-            (expected, found) if expected == found => Ok(()),
-            (expected, found) => Err(VectorError::PrecisionMismatch { expected, found }),
-        }
+        self.parameters.expect_like(vector)
     }
 
-    fn inputs(&self) -> Vec<Operand<B::InnerBackend>> {
+    fn inputs(&self, part: &Part<B>) -> Vec<Operand<B::InnerBackend>> {
         let parameters = self.parameters.blocks().iter().cloned().map(Operand::Float);
-        parameters.chain(self.batch.iter().cloned()).collect()
+        parameters.chain(part.batch.iter().cloned()).collect()
     }
 
     fn vector(&self, blocks: Vec<Operand<B::InnerBackend>>) -> Result<ParamVector<B>, Error> {
@@ -252,32 +300,9 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok(ParamVector::from_blocks(self.layout(), blocks)?)
     }
 
-    /// The recorded program of the loss, for printing or drawing.
-    ///
-    /// # Errors
-    ///
-    /// A failure to upload its constants.
-    pub fn loss_program(&self) -> Result<&Graph, Error> {
-        Ok(self.programs.loss()?.graph())
-    }
-
-    /// The derived program of the gradient, for printing or drawing.
-    ///
-    /// # Errors
-    ///
-    /// A failure to derive it.
-    pub fn gradient_program(&self) -> Result<&Graph, Error> {
-        Ok(self.programs.gradient()?.graph())
-    }
-
-    /// The derived programs of the Hessian product: what runs once per (θ, batch), and what runs per vector.
-    ///
-    /// # Errors
-    ///
-    /// A failure to derive them.
-    pub fn hessian_programs(&self) -> Result<(&Graph, &Graph), Error> {
-        let split = self.programs.hessian()?;
-        Ok((split.prepare.graph(), split.finish.graph()))
+    fn value_of(&self, part: &Part<B>) -> Result<f64, Error> {
+        let outputs = part.programs.loss()?.run(self.inputs(part))?;
+        finite_loss::<B>(outputs.first())
     }
 }
 

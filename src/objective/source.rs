@@ -130,6 +130,6 @@ pub(super) fn tensors<X: Batch>(batch: X) -> Vec<DispatchTensor> {
         }
     }
     let mut collect = Collect(Vec::new());
-    drop(batch.map(&mut collect));
+    drop(batch.map_tensors(&mut collect));
     collect.0
 }

@@ -13,12 +13,15 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata, tensor::Device};
 
 use super::{
-    Engine, Objective, Recorder, TraceConfig, faithfulness,
+    Objective, Recorder, Settings, TraceConfig, faithfulness,
+    parts::{Part, Parts},
+    products::PreparedProduct,
     programs::ProgramSet,
     source::{self, ModelSource},
 };
 use crate::{
     bridge::TensorBridge,
+    derive::Product,
     error::Error,
     execute::{ExecuteError, Operand, RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, supports},
     graph::{Kind, ValueType},
@@ -74,7 +77,45 @@ impl Objective<Autodiff<Dispatch>> {
         O: Traced + 'static,
         L: Fn(&M, X) -> O + Send + 'static,
     {
-        Self::trace_with(&TraceConfig::new(), model, batch, loss)
+        TraceConfig::new().trace(model, batch, loss)
+    }
+}
+
+impl TraceConfig {
+    /// Traces the loss of a model on the device its tensors are on, as [`Objective::trace`] does, with these choices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objective::trace`].
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use burn::{nn::DropoutConfig, nn::LinearConfig, prelude::*};
+    /// use burn_curvature::TraceConfig;
+    ///
+    /// let device = Device::flex().autodiff();
+    /// let model = (LinearConfig::new(2, 3).init(&device), DropoutConfig::new(0.5).init());
+    /// let x = Tensor::<2>::ones([4, 2], &device);
+    /// let objective = TraceConfig::new().evaluation().trace(&model, x, |(linear, dropout), x| {
+    ///     dropout.forward(linear.forward(x)).powf_scalar(2.0).mean()
+    /// })?;
+    /// assert_eq!(objective.layout().len(), 9);
+    /// # Ok::<(), burn_curvature::Error>(())
+    /// ```
+    pub fn trace<M, X, O, L>(
+        &self,
+        model: &M,
+        batch: X,
+        loss: L,
+    ) -> Result<Objective<Autodiff<Dispatch>>, Error>
+    where
+        M: Module + 'static,
+        X: Batch + Send + 'static,
+        O: Traced + 'static,
+        L: Fn(&M, X) -> O + Send + 'static,
+    {
+        Objective::trace_with(self, model, batch, loss)
     }
 }
 
@@ -101,36 +142,45 @@ where
         O: Traced + 'static,
         L: Fn(&M, X) -> O + Send + 'static,
     {
+        config.check()?;
         let model = source::tracked(model, config.mode);
         let parameters = ParamVector::<B>::from_module(&model)?;
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let layers_in_training_mode = source::layers_in_training_mode(&model);
         let burn = config
-            .check
+            .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
-        if config.check && layers_in_training_mode > 0 {
+        if config.compare && layers_in_training_mode > 0 {
             source::restore_buffers(model, &plain);
         }
         let burn = burn.transpose()?;
         let tensors = source::tensors(batch.clone());
-        let source = ModelSource {
-            parameters: recorded_parameters(&parameters),
-            model: plain,
-            template: batch,
-            loss,
-        };
-        let recorder = Recorder {
-            source: Mutex::new(Box::new(source)),
+        let recorder = Arc::new(Recorder {
+            kinds: tensors.iter().map(kind_and_rank).collect(),
+            source: Mutex::new(Box::new(ModelSource {
+                parameters: recorded_parameters(&parameters),
+                model: plain,
+                template: batch,
+                loss,
+            })),
             programs: Mutex::new(HashMap::new()),
+        });
+        let part = Part::new(&recorder, &parameters, recorder.operands(tensors)?, 1.0)?;
+        // An operation without a second derivative is refused here, by name.
+        part.programs.product(Product::Hessian)?;
+        let tolerance = config
+            .tolerance
+            .unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
+        let objective = Self {
+            recorder,
+            parameters,
+            parts: Parts::Kept([part].into()),
+            settings: Settings::new(config.engine),
+            hessian: PreparedProduct::new(Product::Hessian),
         };
-        let objective = Self::assemble(Arc::new(recorder), parameters, tensors, config.engine)?;
-        objective.programs.hessian()?; // an operation without a second derivative is refused here, by name
         if let Some(burn) = burn {
             let recorded = objective.value_and_gradient()?;
-            let tolerance = config
-                .tolerance
-                .unwrap_or_else(|| faithfulness::tolerance(objective.programs.recorded()));
             faithfulness::compare(&recorded, &burn, tolerance, layers_in_training_mode)?;
         }
         Ok(objective)
@@ -141,35 +191,14 @@ where
     ///
     /// # Errors
     ///
-    /// A batch of other kinds or ranks than the one traced, or with an empty tensor; what tracing refuses.
+    /// A batch of other kinds or ranks than the one traced, on another device, or with an empty tensor; what tracing
+    /// refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
-        let tensors = source::tensors(batch);
-        let found: Vec<_> = tensors.iter().map(kind_and_rank).collect();
-        let expected: Vec<_> = self
-            .batch
-            .iter()
-            .map(|operand| (operand.kind(), operand.shape().num_dims()))
-            .collect();
-        if found != expected {
-            let list = |parts: &[(Kind, usize)]| {
-                let parts: Vec<_> = parts
-                    .iter()
-                    .map(|(kind, rank)| format!("{kind:?} of rank {rank}"))
-                    .collect();
-                format!("[{}]", parts.join(", "))
-            };
-            return Err(TraceError::OtherBatch {
-                expected: list(&expected),
-                found: list(&found),
-            }
-            .into());
-        }
-        Self::assemble(
-            Arc::clone(&self.recorder),
-            self.parameters.clone(),
-            tensors,
-            self.engine,
-        )
+        let operands = self.recorder.operands(source::tensors(batch))?;
+        let part = Part::new(&self.recorder, &self.parameters, operands, 1.0)?;
+        let mut on = self.with_parts(Parts::Kept([part].into()));
+        on.settings.reduction = None;
+        Ok(on)
     }
 
     /// The same objective computed in f64, from the same recording; parameters and batch are converted.
@@ -187,66 +216,64 @@ where
     ///
     /// A backend without that precision.
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
-        expect_precision::<B>(self.programs.device(), precision)?;
+        expect_precision::<B>(self.parameters.device(), precision)?;
         let parameters = self.parameters.clone().cast(precision)?;
-        Self::with_operands(
-            Arc::clone(&self.recorder),
-            parameters,
-            self.batch.clone(),
-            self.engine,
-        )
-    }
-
-    fn assemble(
-        recorder: Arc<Recorder<B>>,
-        parameters: ParamVector<B>,
-        tensors: Vec<DispatchTensor>,
-        engine: Engine,
-    ) -> Result<Self, Error> {
-        if let Some((position, tensor)) = tensors
-            .iter()
-            .enumerate()
-            .find(|(_, tensor)| tensor.shape().num_elements() == 0)
-        {
-            return Err(TraceError::EmptyBatch {
-                position,
-                shape: tensor.shape().to_vec(),
+        let parts = match &self.parts {
+            Parts::Kept(parts) => {
+                let converted = parts.iter().map(|part| {
+                    Part::new(&self.recorder, &parameters, part.batch.clone(), part.weight)
+                });
+                Parts::Kept(converted.collect::<Result<_, _>>()?)
             }
-            .into());
-        }
-        let batch: Result<Vec<_>, _> = tensors
-            .into_iter()
-            .map(<B::InnerBackend as TensorBridge>::from_dispatch)
-            .collect();
-        Self::with_operands(recorder, parameters, batch?, engine)
-    }
-
-    fn with_operands(
-        recorder: Arc<Recorder<B>>,
-        parameters: ParamVector<B>,
-        batch: Vec<Operand<B::InnerBackend>>,
-        engine: Engine,
-    ) -> Result<Self, Error> {
-        let device = parameters.device().clone();
-        let float = parameters.precision().dtype();
-        let batch: Vec<_> = batch
-            .into_iter()
-            .map(|operand| operand.stored_on(&device, float))
-            .collect();
-        let programs = recorder.programs(&batch, parameters.precision(), device)?;
+            Parts::Streamed(_) => self.parts.clone(),
+        };
         Ok(Self {
-            recorder,
-            programs,
             parameters,
-            batch,
-            engine,
-            prepared: Arc::default(),
+            ..self.with_parts(parts)
         })
     }
 }
 
+impl<B: AutodiffBackend> Recorder<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// The tensors of a batch on the typed side, of the kinds and ranks that were traced.
+    pub(super) fn operands(
+        &self,
+        tensors: Vec<DispatchTensor>,
+    ) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
+        let found: Vec<_> = tensors.iter().map(kind_and_rank).collect();
+        if found != self.kinds {
+            return Err(TraceError::OtherBatch {
+                expected: list(&self.kinds),
+                found: list(&found),
+            }
+            .into());
+        }
+        for (position, tensor) in tensors.iter().enumerate() {
+            if tensor.shape().num_elements() == 0 {
+                let shape = tensor.shape().to_vec();
+                return Err(TraceError::EmptyBatch { position, shape }.into());
+            }
+        }
+        let typed = tensors
+            .into_iter()
+            .map(<B::InnerBackend as TensorBridge>::from_dispatch);
+        Ok(typed.collect::<Result<_, _>>()?)
+    }
+}
+
+fn list(parts: &[(Kind, usize)]) -> String {
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(kind, rank)| format!("{kind:?} of rank {rank}"))
+        .collect();
+    format!("[{}]", parts.join(", "))
+}
+
 impl<B: AutodiffBackend> Recorder<B> {
-    fn programs(
+    pub(super) fn programs(
         &self,
         batch: &[Operand<B::InnerBackend>],
         precision: Precision,

@@ -1,4 +1,4 @@
-//! Operators made of operators: sums, multiples, damping, blocks. Knows what its parts promise, not what they are.
+//! The identity, and multiples and sums of operators. Knows what its parts promise, not what they are.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -6,10 +6,10 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     Error,
-    params::{ParamLayout, ParamSubset, ParamVector},
+    params::{ParamLayout, ParamVector},
 };
 
-use super::{LinearOperator, OperatorError, SelfAdjoint, expect_square};
+use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
 
 /// The identity I on the vectors of a layout.
 pub struct Identity<B> {
@@ -57,6 +57,12 @@ impl<B: AutodiffBackend> LinearOperator<B> for Identity<B> {
 
 impl<B: AutodiffBackend> SelfAdjoint<B> for Identity<B> {}
 
+impl<B: AutodiffBackend> Adjoint<B> for Identity<B> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.apply(vector)
+    }
+}
+
 /// A multiple of an operator, c·A.
 #[derive(Debug, Clone)]
 pub struct Scaled<A> {
@@ -94,9 +100,35 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Scaled<A> {
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         Ok(self.operator.apply(vector)?.scale(self.factor))
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let products = self.operator.apply_many(vectors)?.into_iter();
+        Ok(products.map(|product| product.scale(self.factor)).collect())
+    }
 }
 
 impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Scaled<A> {}
+
+impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Scaled<A> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        Ok(self.operator.apply_adjoint(vector)?.scale(self.factor))
+    }
+}
+
+/// Every term is multiplied.
+impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Scaled<A> {
+    fn terms(&self) -> usize {
+        self.operator.terms()
+    }
+
+    fn damping(&self) -> f64 {
+        (self.factor * self.operator.damping()).max(0.0)
+    }
+
+    fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        Ok(self.operator.apply_term(index, vector)?.scale(self.factor))
+    }
+}
 
 /// The sum of two operators, A + B.
 ///
@@ -143,6 +175,14 @@ where
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         Ok(self.left.apply(vector)?.add(&self.right.apply(vector)?)?)
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let left = self.left.apply_many(vectors)?.into_iter();
+        let right = self.right.apply_many(vectors)?;
+        left.zip(&right)
+            .map(|(left, right)| Ok(left.add(right)?))
+            .collect()
+    }
 }
 
 impl<B, L, R> SelfAdjoint<B> for Sum<L, R>
@@ -153,93 +193,36 @@ where
 {
 }
 
-/// A damped operator, A + λI with λ ≥ 0.
-///
-/// Damping raises every eigenvalue by λ. With λ above the most negative one, a symmetric A becomes positive definite.
-///
-/// # Cost
-/// One product with A, and one multiply-add of the vector.
-#[derive(Debug, Clone)]
-pub struct Damped<A> {
-    operator: A,
-    damping: f64,
-}
-
-impl<A> Damped<A> {
-    /// `operator + damping · I`
-    ///
-    /// # Errors
-    /// [`OperatorError::Damping`] if the damping is negative or not finite, [`OperatorError::NotSquare`].
-    pub fn new<B>(operator: A, damping: f64) -> Result<Self, Error>
-    where
-        B: AutodiffBackend,
-        A: LinearOperator<B>,
-    {
-        if !damping.is_finite() || damping < 0.0 {
-            return Err(OperatorError::Damping { found: damping }.into());
-        }
-        expect_square(&operator)?;
-        Ok(Self { operator, damping })
-    }
-
-    /// The damping λ.
-    pub fn damping(&self) -> f64 {
-        self.damping
+impl<B, L, R> Adjoint<B> for Sum<L, R>
+where
+    B: AutodiffBackend,
+    L: Adjoint<B>,
+    R: Adjoint<B>,
+{
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        let left = self.left.apply_adjoint(vector)?;
+        Ok(left.add(&self.right.apply_adjoint(vector)?)?)
     }
 }
 
-impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Damped<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.operator.domain()
+/// A finite sum on the left, and something to be added to each of its terms in full on the right: the mean of Aᵢ + B is
+/// A + B.
+impl<B, L, R> FiniteSum<B> for Sum<L, R>
+where
+    B: AutodiffBackend,
+    L: FiniteSum<B>,
+    R: SelfAdjoint<B>,
+{
+    fn terms(&self) -> usize {
+        self.left.terms()
     }
 
-    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let product = self.operator.apply(vector)?;
-        if self.damping == 0.0 {
-            return Ok(product);
-        }
-        Ok(product.axpy(self.damping, vector)?)
+    fn damping(&self) -> f64 {
+        self.left.damping()
     }
-}
 
-impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Damped<A> {}
-
-/// The block of an operator for some of the parameters, R·A·Rᵀ, where R keeps the selected parameters.
-///
-/// # Cost
-/// One product with A.
-#[derive(Debug, Clone)]
-pub struct Restricted<A> {
-    operator: A,
-    subset: ParamSubset,
-}
-
-impl<A> Restricted<A> {
-    /// The block of `operator` for a selection of parameters.
-    ///
-    /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
-    /// [`OperatorError::NotSquare`].
-    pub fn new<B>(operator: A, subset: ParamSubset) -> Result<Self, Error>
-    where
-        B: AutodiffBackend,
-        A: LinearOperator<B>,
-    {
-        expect_square(&operator)?;
-        operator.domain().expect_same(subset.whole())?;
-        Ok(Self { operator, subset })
+    fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        let left = self.left.apply_term(index, vector)?;
+        Ok(left.add(&self.right.apply(vector)?)?)
     }
 }
-
-impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Restricted<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.subset.layout()
-    }
-
-    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let product = self.operator.apply(&self.subset.embed(vector)?)?;
-        Ok(self.subset.restrict(&product)?)
-    }
-}
-
-impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Restricted<A> {}

@@ -2,22 +2,25 @@
 
 use std::{fmt, sync::Arc};
 
-use burn_backend::{AutodiffBackend, TensorData, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use crate::{
     Error,
-    params::{Inner, InnerFloat, ParamLayout, ParamVector, Precision},
+    params::{Inner, InnerFloat, ParamLayout, ParamVector},
 };
 
-use super::{DenseMatrix, LinearOperator, OperatorError, SelfAdjoint};
+use super::{
+    Adjoint, DenseMatrix, LinearOperator, SelfAdjoint,
+    stack::{stack, transpose, unstack, upload},
+};
 
 /// Largest |aᵢⱼ − aⱼᵢ| / max|a| of a matrix that is taken to be symmetric.
-const SYMMETRY_TOLERANCE: f64 = 1e-12;
+pub(super) const SYMMETRY_TOLERANCE: f64 = 1e-12;
 
 /// A square matrix as an operator.
 ///
 /// # Cost
-/// n² numbers on the device; one matrix-vector product.
+/// n² numbers on the device; one matrix-vector product, or one matrix product for several vectors.
 ///
 /// # Example
 /// ```
@@ -42,28 +45,12 @@ impl<B: AutodiffBackend> Dense<B> {
     /// Puts a matrix on the device of a vector, in its precision. The vector's numbers do not matter.
     ///
     /// # Errors
-    /// [`OperatorError::MatrixSize`] if the matrix is not n×n for a vector of n numbers.
+    /// [`OperatorError::MatrixSize`](crate::OperatorError::MatrixSize) if the matrix is not n×n for a vector of n numbers.
     pub fn new(matrix: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
         let n = like.len();
-        if (matrix.rows(), matrix.columns()) != (n, n) {
-            return Err(OperatorError::MatrixSize {
-                expected_rows: n,
-                expected_columns: n,
-                rows: matrix.rows(),
-                columns: matrix.columns(),
-            }
-            .into());
-        }
-        let values = matrix.values();
-        let data = match like.precision() {
-            Precision::F64 => TensorData::new(values.to_vec(), [n, n]),
-            Precision::F32 => {
-                let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
-                TensorData::new(values, [n, n])
-            }
-        };
+        matrix.expect_size(n, n)?;
         Ok(Self {
-            matrix: Inner::<B>::float_from_data(data, like.device()),
+            matrix: upload(matrix.values(), [n, n], like),
             like: like.zeros_like(),
         })
     }
@@ -75,10 +62,40 @@ impl<B: AutodiffBackend> LinearOperator<B> for Dense<B> {
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.multiply(self.matrix.clone(), vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        if vectors.len() < 2 {
+            return vectors.iter().map(|vector| self.apply(vector)).collect();
+        }
+        for vector in vectors {
+            self.like.expect_like(vector)?;
+        }
+        // A on the left, as it lies in memory: NdArray is several times slower with Aᵀ on the right.
+        let columns = transpose::<B>(stack(vectors));
+        let products = Inner::<B>::float_matmul(self.matrix.clone(), columns);
+        let products = transpose::<B>(products);
+        unstack(self.like.layout(), products, vectors.len())
+    }
+}
+
+impl<B: AutodiffBackend> Adjoint<B> for Dense<B> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.multiply(transpose::<B>(self.matrix.clone()), vector)
+    }
+}
+
+impl<B: AutodiffBackend> Dense<B> {
+    fn multiply(
+        &self,
+        matrix: InnerFloat<B>,
+        vector: &ParamVector<B>,
+    ) -> Result<ParamVector<B>, Error> {
         self.like.expect_like(vector)?;
         let n = vector.len();
         let column = Inner::<B>::float_reshape(vector.flat_tensor(), [n, 1].into());
-        let product = Inner::<B>::float_matmul(self.matrix.clone(), column);
+        let product = Inner::<B>::float_matmul(matrix, column);
         let product = Inner::<B>::float_reshape(product, [n].into());
         Ok(ParamVector::from_flat_tensor(vector.layout(), product)?)
     }
@@ -102,7 +119,8 @@ impl<B: AutodiffBackend> SymmetricDense<B> {
     /// Puts a matrix on the device of a vector, in its precision. The vector's numbers do not matter.
     ///
     /// # Errors
-    /// [`OperatorError::NotSymmetric`] if |aᵢⱼ − aⱼᵢ| exceeds 1e-12 of the largest entry; [`OperatorError::MatrixSize`].
+    /// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric) if |aᵢⱼ − aⱼᵢ| exceeds 1e-12 of the largest
+    /// entry; [`OperatorError::MatrixSize`](crate::OperatorError::MatrixSize).
     pub fn new(matrix: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
         let dense = Dense::new(matrix, like)?;
         matrix.expect_symmetric(SYMMETRY_TOLERANCE)?;
@@ -118,6 +136,16 @@ impl<B: AutodiffBackend> LinearOperator<B> for SymmetricDense<B> {
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.dense.apply(vector)
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.dense.apply_many(vectors)
+    }
 }
 
 impl<B: AutodiffBackend> SelfAdjoint<B> for SymmetricDense<B> {}
+
+impl<B: AutodiffBackend> Adjoint<B> for SymmetricDense<B> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.dense.apply(vector)
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
     params::{ParamLayout, ParamVector},
 };
 
-use super::{LinearOperator, SelfAdjoint};
+use super::{Adjoint, LinearOperator, SelfAdjoint};
 
 /// A diagonal matrix, diag(d).
 ///
@@ -44,3 +44,9 @@ impl<B: AutodiffBackend> LinearOperator<B> for Diagonal<B> {
 }
 
 impl<B: AutodiffBackend> SelfAdjoint<B> for Diagonal<B> {}
+
+impl<B: AutodiffBackend> Adjoint<B> for Diagonal<B> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.apply(vector)
+    }
+}

@@ -76,8 +76,8 @@ pub enum OperatorError {
     },
     /// A matrix would be too large.
     #[error(
-        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way; use an iterative solver, \
-         select fewer parameters, or raise the limit knowingly"
+        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way, or what memory there is; use an \
+         iterative solver, select fewer parameters, or raise the limit knowingly"
     )]
     TooLarge {
         /// Rows.
@@ -97,10 +97,170 @@ pub enum OperatorError {
         /// Number of terms.
         terms: usize,
     },
+    /// A likelihood that does not fit.
+    #[error("the likelihood does not fit: {reason}, and {found} was found")]
+    Likelihood {
+        /// What is needed.
+        reason: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// An average over no draw at all.
+    #[error("at least one target must be drawn for every sample")]
+    NoDraws,
+    /// Exact output gradients where rows of a layer are no samples.
+    #[error(
+        "the exact Fisher type needs outputs of one row a sample that no layer mixes; here rows are places of a sequence \
+         or the like: use `KfacFisher::MonteCarlo`, whose independent targets keep the places apart"
+    )]
+    KfacPlaces,
+    /// Uses of one weight with different numbers of samples cannot be reduced together.
+    #[error(
+        "a weight is used with different numbers of samples, so that its uses cannot be reduced together; use \
+         `KfacApproximation::Expand`"
+    )]
+    KfacUnevenUses,
+    /// A parameter that belongs to no layer.
+    #[error(
+        "parameter {parameter} of {numbers} numbers belongs to no layer ({reason}), and exact blocks are made up to {limit} \
+         numbers: raise the limit of `BesidePolicy::ExactBlock`, or freeze the parameter"
+    )]
+    KfacBeside {
+        /// Name of the parameter.
+        parameter: String,
+        /// Why it belongs to no layer.
+        reason: String,
+        /// Its size.
+        numbers: usize,
+        /// The largest size.
+        limit: usize,
+    },
+    /// A factor holds NaN or infinity.
+    #[error(
+        "the Kronecker factors of {layer} hold NaN or infinity; look at the layer's inputs and gradients at these \
+         parameters, or compute in f64 with `in_f64()`"
+    )]
+    NonFiniteFactor {
+        /// Name of the weight.
+        layer: String,
+    },
+    /// The inverse of a singular approximation.
+    #[error(
+        "a Kronecker factor is singular, and a damping of {damping} does not help; take a damping above 0"
+    )]
+    KfacSingular {
+        /// The damping given.
+        damping: f64,
+    },
+    /// Factors that belong to another model.
+    #[error("the saved factors are not those of this model's layers")]
+    KfacState,
     /// An eigenvalue computation failed.
-    #[error("the eigenvalues of a {size}×{size} matrix did not converge")]
+    #[error(
+        "the eigenvalues of a {size}×{size} matrix did not converge, or left the range of the numbers"
+    )]
     Eigenvalues {
         /// Rows of the matrix.
         size: usize,
+    },
+    /// A list of operators or vectors is empty.
+    #[error(
+        "an operator was to be made of a list of parts, and the list is empty; give at least one"
+    )]
+    Nothing,
+    /// Not one coefficient for each vector.
+    #[error(
+        "there are {vectors} vectors and {coefficients} coefficients; give one for each vector"
+    )]
+    CoefficientCount {
+        /// Vectors given.
+        vectors: usize,
+        /// Coefficients given.
+        coefficients: usize,
+    },
+    /// A block is in two selections.
+    #[error("block `{block}` is in two of the selections; each block may be in one only")]
+    BlockTwice {
+        /// Name of the block.
+        block: String,
+    },
+    /// A block is in no selection.
+    #[error(
+        "block `{block}` is in none of the selections; give an operator for it too, such as an `Identity` times a factor"
+    )]
+    BlockMissing {
+        /// Name of the block.
+        block: String,
+    },
+    /// A vector that must be one matrix is not.
+    #[error(
+        "expected one block with two dimensions and got the shapes {shapes:?}; select the block of one weight with \
+         `ParamLayout::select`, and reshape other kernels to a matrix first"
+    )]
+    NotOneMatrix {
+        /// Shape of each block.
+        shapes: Vec<Vec<usize>>,
+    },
+    /// An exact inverse does not exist.
+    #[error(
+        "low rank plus diagonal has this inverse only if the diagonal is positive and the whole is not singular, and {found:e} \
+         was found; add damping with `with_damping`"
+    )]
+    NotInvertible {
+        /// The number on the diagonal, or the singular value, at fault.
+        found: f64,
+    },
+    /// The same vector gave two products.
+    #[error(
+        "the product with the same vector changed between two calls, by {difference:e} of its norm; look for dropout or \
+         sampling that draws anew each time, data in another order, or a closure with a state (a difference of the size of \
+         rounding: a device that adds in a varying order)"
+    )]
+    NotDeterministic {
+        /// Norm of the difference over the norm of the product.
+        difference: f64,
+    },
+    /// The product is not linear in the vector.
+    #[error(
+        "A(αx + βy) differs from αAx + βAy by {found:e} of the norms, and {allowed:e} is allowed; look for an added constant, \
+         a finite difference, a clipped or normalised product, or rounding that needs f64"
+    )]
+    NotLinear {
+        /// Norm of the difference over the norms of the products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
+    },
+    /// Products with several vectors are not those with each.
+    #[error(
+        "`apply_many` differs from `apply` by {found:e} of the norms, and {allowed:e} is allowed; one of the two is wrong"
+    )]
+    ManyDiffer {
+        /// Norm of the difference over the norms of the products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
+    },
+    /// An operator that was promised to be self-adjoint is not.
+    #[error(
+        "⟨y, Ax⟩ differs from ⟨Ay, x⟩ by {found:e} of what these numbers can be, and {allowed:e} is allowed: the operator is \
+         not symmetric; look for a Jacobian in place of a Hessian, or a product that leaves a term out"
+    )]
+    NotSelfAdjoint {
+        /// The difference on the scale of random products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
+    },
+    /// A transpose does not belong to its operator.
+    #[error(
+        "⟨u, Ax⟩ differs from ⟨Aᵀu, x⟩ by {found:e} of what these numbers can be, and {allowed:e} is allowed: `apply_adjoint` \
+         is not the transpose of `apply`"
+    )]
+    NotAdjoint {
+        /// The difference on the scale of random products.
+        found: f64,
+        /// Largest value that passes.
+        allowed: f64,
     },
 }

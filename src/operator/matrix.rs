@@ -1,14 +1,10 @@
-//! Matrices on the host in f64, and operators turned into them. Knows operators only by their products.
+//! Matrices on the host in f64. Knows no operator and no device.
 
-use burn_backend::AutodiffBackend;
 use faer::{Mat, Side};
 
-use crate::{Error, params::ParamVector};
+use crate::Error;
 
-use super::{LinearOperator, OperatorError};
-
-/// Rows and columns up to which [`materialise`] works.
-pub const DEFAULT_SIZE_LIMIT: usize = 4096;
+use super::OperatorError;
 
 /// A matrix of finite numbers on the host, in f64.
 ///
@@ -35,7 +31,7 @@ impl DenseMatrix {
     /// # Errors
     /// [`OperatorError::EntryCount`], [`OperatorError::NonFiniteEntry`].
     pub fn new(rows: usize, columns: usize, values: Vec<f64>) -> Result<Self, Error> {
-        let expected = rows * columns;
+        let expected = rows.saturating_mul(columns);
         if values.len() != expected {
             return Err(OperatorError::EntryCount {
                 rows,
@@ -145,12 +141,26 @@ impl DenseMatrix {
     /// About 4/3 n³ multiply-adds.
     ///
     /// # Errors
-    /// [`OperatorError::NotSquare`]; [`OperatorError::Eigenvalues`] if the iteration does not converge.
+    /// [`OperatorError::NotSquare`]; [`OperatorError::Eigenvalues`] if the iteration does not converge or overflows.
     pub fn eigenvalues(&self) -> Result<Vec<f64>, Error> {
         let failed = OperatorError::Eigenvalues { size: self.rows };
         let symmetric = self.symmetrised()?;
         let eigenvalues = symmetric.self_adjoint_eigenvalues(Side::Lower);
-        Ok(eigenvalues.map_err(|_| failed)?)
+        let finite = |values: &Vec<f64>| values.iter().all(|value| value.is_finite());
+        Ok(eigenvalues.ok().filter(finite).ok_or(failed)?)
+    }
+
+    pub(super) fn expect_size(&self, rows: usize, columns: usize) -> Result<(), Error> {
+        if (self.rows, self.columns) == (rows, columns) {
+            return Ok(());
+        }
+        Err(OperatorError::MatrixSize {
+            expected_rows: rows,
+            expected_columns: columns,
+            rows: self.rows,
+            columns: self.columns,
+        }
+        .into())
     }
 
     pub(crate) fn expect_symmetric(&self, allowed: f64) -> Result<(), Error> {
@@ -171,85 +181,11 @@ impl DenseMatrix {
             .into());
         }
         Ok(Mat::from_fn(self.rows, self.columns, |i, j| {
-            0.5 * (self.at(i, j) + self.at(j, i))
+            0.5 * self.at(i, j) + 0.5 * self.at(j, i)
         }))
     }
 
     fn at(&self, row: usize, column: usize) -> f64 {
         self.entry(row, column).unwrap_or(0.0)
-    }
-}
-
-/// The matrix of an operator of at most [`DEFAULT_SIZE_LIMIT`] rows and columns.
-///
-/// `like` says on which device and in which precision the products run; its numbers and its layout do not matter.
-///
-/// # Cost
-/// One product per column, and rows × columns numbers of 8 bytes on the host.
-///
-/// # Errors
-/// [`OperatorError::TooLarge`]; [`OperatorError::NonFiniteEntry`] if a product holds NaN or infinity; whatever a product
-/// fails with.
-///
-/// # Example
-/// ```
-/// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamLayout, ParamVector, Precision, materialise};
-///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F32)?;
-/// let matrix = materialise(&Identity::new(&layout).damped(2.0)?, &x)?;
-/// assert_eq!(matrix.values(), [3.0, 0.0, 0.0, 3.0]);
-/// # Ok::<(), burn_curvature::Error>(())
-/// ```
-pub fn materialise<B, A>(operator: &A, like: &ParamVector<B>) -> Result<DenseMatrix, Error>
-where
-    B: AutodiffBackend,
-    A: LinearOperator<B> + ?Sized,
-{
-    materialise_up_to(operator, like, DEFAULT_SIZE_LIMIT)
-}
-
-/// [`materialise`] with a limit of the caller's choice.
-///
-/// # Errors
-/// As [`materialise`].
-pub fn materialise_up_to<B, A>(
-    operator: &A,
-    like: &ParamVector<B>,
-    limit: usize,
-) -> Result<DenseMatrix, Error>
-where
-    B: AutodiffBackend,
-    A: LinearOperator<B> + ?Sized,
-{
-    let (rows, columns) = (operator.codomain().len(), operator.domain().len());
-    if rows.max(columns) > limit {
-        return Err(OperatorError::TooLarge {
-            rows,
-            columns,
-            limit,
-        }
-        .into());
-    }
-    let mut values = vec![0.0; rows * columns];
-    let mut unit = vec![0.0; columns];
-    for column in 0..columns {
-        set(&mut unit, column, 1.0);
-        let vector =
-            ParamVector::from_vec(operator.domain(), &unit, like.device(), like.precision())?;
-        set(&mut unit, column, 0.0);
-        let product = operator.apply(&vector)?;
-        operator.codomain().expect_same(product.layout())?;
-        for (row, entry) in product.to_vec()?.into_iter().enumerate() {
-            set(&mut values, row * columns + column, entry);
-        }
-    }
-    DenseMatrix::new(rows, columns, values)
-}
-
-fn set(values: &mut [f64], position: usize, value: f64) {
-    if let Some(slot) = values.get_mut(position) {
-        *slot = value;
     }
 }

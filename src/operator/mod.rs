@@ -6,28 +6,64 @@
 //! | [`Scaled`] | c·A | if A is |
 //! | [`Sum`] | A + B | if both are |
 //! | [`Damped`] | A + λI | if A is |
+//! | [`DampedBy`], [`DampedPerBlock`] | A + diag(d), A + λₖI on block k | if A is |
+//! | [`Chain`] | A·B | no |
+//! | [`Transposed`] | Aᵀ | if A is |
+//! | [`Congruence`] | Aᵀ·M·A | if M is |
 //! | [`Restricted`] | R·A·Rᵀ, the block of some parameters | if A is |
+//! | [`BlockDiagonal`] | one operator for each part of the parameters | if all are |
+//! | [`Mean`] | 1/n · Σ Aᵢ, a [`FiniteSum`] | if all are |
+//! | [`LowRank`] | Σ cᵢvᵢvᵢᵀ + D, with its exact inverse | yes |
+//! | [`Kronecker`] | A ⊗ G on one matrix of weights | yes |
 //! | [`Dense`] | an explicit matrix | no ([`SymmetricDense`]: checked) |
 //! | [`Diagonal`] | an explicit diagonal | yes |
-//! | [`FromFn`] | a closure | no |
+//! | [`FromFn`], [`WithAdjoint`] | a closure; one with a closure for its transpose | no |
 //! | [`AssumeSelfAdjoint`] | A, vouched for by the caller | yes |
 //! | [`Counted`] | A, with a count of its applications | if A is |
 //!
-//! [`materialise`] turns any of them into a [`DenseMatrix`] on the host.
+//! [`materialise`] turns any of them into a [`DenseMatrix`] on the host, [`diagonal()`] into its diagonal. [`check_operator`],
+//! [`check_self_adjoint`] and [`check_adjoint`] put one to the test. An [`Adjoint`] has a transpose as well, a
+//! [`FiniteSum`] is the mean of terms; most compositions pass both on.
 
+mod block_diagonal;
+mod chain;
+mod check;
+mod closure;
 mod compose;
+mod damped;
 mod dense;
 mod diagonal;
+mod entries;
 mod error;
+mod forward;
+mod kronecker;
+mod low_rank;
 mod matrix;
+mod mean;
+mod restricted;
+mod stack;
 mod wrap;
 
-pub use compose::{Damped, Identity, Restricted, Scaled, Sum};
+pub use block_diagonal::BlockDiagonal;
+pub use chain::{Chain, Congruence, Transposed};
+pub use check::{check_adjoint, check_operator, check_self_adjoint};
+pub use closure::{FromFn, WithAdjoint};
+pub use compose::{Identity, Scaled, Sum};
+pub use damped::{Damped, DampedBy, DampedPerBlock};
 pub use dense::{Dense, SymmetricDense};
 pub use diagonal::Diagonal;
+pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialise, materialise_up_to};
 pub use error::OperatorError;
-pub use matrix::{DEFAULT_SIZE_LIMIT, DenseMatrix, materialise, materialise_up_to};
-pub use wrap::{AssumeSelfAdjoint, Counted, FromFn};
+pub use kronecker::Kronecker;
+pub(crate) use low_rank::InvertedLowRank;
+pub use low_rank::LowRank;
+pub use matrix::DenseMatrix;
+pub use mean::Mean;
+pub use restricted::Restricted;
+pub use wrap::{AssumeSelfAdjoint, Counted};
+
+use dense::SYMMETRY_TOLERANCE;
+pub(crate) use stack::{stack, transpose, upload};
 
 use std::sync::Arc;
 
@@ -115,6 +151,38 @@ pub trait LinearOperator<B: AutodiffBackend> {
         Sum::new(self, other)
     }
 
+    /// `A + diag(diagonal)`
+    ///
+    /// # Errors
+    /// [`OperatorError::Damping`] if a number is negative or not finite, [`OperatorError::NotSquare`],
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
+    fn damped_by(self, diagonal: ParamVector<B>) -> Result<DampedBy<B, Self>, Error>
+    where
+        Self: Sized,
+    {
+        DampedBy::new(self, diagonal)
+    }
+
+    /// `A · other`: first the other, then A.
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if what comes out of the other does not go
+    /// into A.
+    fn times<T: LinearOperator<B>>(self, other: T) -> Result<Chain<Self, T>, Error>
+    where
+        Self: Sized,
+    {
+        Chain::new(self, other)
+    }
+
+    /// Aᵀ
+    fn transposed(self) -> Transposed<Self>
+    where
+        Self: Adjoint<B> + Sized,
+    {
+        Transposed::new(self)
+    }
+
     /// The block of A for some of the parameters: R·A·Rᵀ, where R keeps the selected parameters.
     ///
     /// # Errors
@@ -151,6 +219,11 @@ pub trait LinearOperator<B: AutodiffBackend> {
 ///
 /// Solvers for symmetric systems ask for it, so that a Jacobian does not reach them. Wrap an operator in
 /// [`AssumeSelfAdjoint`] to promise it for a map whose type does not say so.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not known to be self-adjoint",
+    note = "hand over the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \
+            with `assume_self_adjoint()`"
+)]
 pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {}
 
 /// A linear map whose transpose can be applied too: a Jacobian, a dense matrix, a product of such maps.
@@ -179,60 +252,18 @@ pub trait FiniteSum<B: AutodiffBackend>: SelfAdjoint<B> {
     /// The number n of the Aᵢ, at least 1.
     fn terms(&self) -> usize;
 
+    /// A damping λ that is known to be in every Aᵢ, as the term λI; 0 if none is. For positive semi-definite terms it
+    /// bounds their eigenvalues from below.
+    fn damping(&self) -> f64 {
+        0.0
+    }
+
     /// Aᵢ·v, for i from 0 to n − 1.
     ///
     /// # Errors
     /// As [`apply`](LinearOperator::apply); [`OperatorError::NoSuchTerm`] for i ≥ n.
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
 }
-
-macro_rules! forward_to_inner {
-    ($pointer:ty) => {
-        impl<B: AutodiffBackend, T: LinearOperator<B> + ?Sized> LinearOperator<B> for $pointer {
-            fn domain(&self) -> &Arc<ParamLayout> {
-                (**self).domain()
-            }
-
-            fn codomain(&self) -> &Arc<ParamLayout> {
-                (**self).codomain()
-            }
-
-            fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-                (**self).apply(vector)
-            }
-
-            fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-                (**self).apply_many(vectors)
-            }
-        }
-
-        impl<B: AutodiffBackend, T: SelfAdjoint<B> + ?Sized> SelfAdjoint<B> for $pointer {}
-
-        impl<B: AutodiffBackend, T: Adjoint<B> + ?Sized> Adjoint<B> for $pointer {
-            fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-                (**self).apply_adjoint(vector)
-            }
-        }
-
-        impl<B: AutodiffBackend, T: FiniteSum<B> + ?Sized> FiniteSum<B> for $pointer {
-            fn terms(&self) -> usize {
-                (**self).terms()
-            }
-
-            fn apply_term(
-                &self,
-                index: usize,
-                vector: &ParamVector<B>,
-            ) -> Result<ParamVector<B>, Error> {
-                (**self).apply_term(index, vector)
-            }
-        }
-    };
-}
-
-forward_to_inner!(&T);
-forward_to_inner!(Box<T>);
-forward_to_inner!(Arc<T>);
 
 /// Checks that an operator maps a space to itself.
 pub(crate) fn expect_square<B: AutodiffBackend>(

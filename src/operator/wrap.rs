@@ -1,12 +1,8 @@
-//! Operators around one operator or closure: promised symmetry, counting, closures.
+//! Operators around one operator: promised symmetry, counting. Knows it by its products only.
 
-use std::{
-    fmt,
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use burn_backend::AutodiffBackend;
@@ -16,12 +12,12 @@ use crate::{
     params::{ParamLayout, ParamVector},
 };
 
-use super::{LinearOperator, SelfAdjoint, expect_square};
+use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 
 /// An operator that the caller vouches to be self-adjoint.
 ///
-/// Nothing checks the promise. [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialised
-/// operator does, at a small size.
+/// Nothing checks the promise here. [`check_self_adjoint`](crate::check_self_adjoint) does, for the price of some products;
+/// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialised operator does, at a small size.
 #[derive(Debug, Clone)]
 pub struct AssumeSelfAdjoint<A> {
     operator: A,
@@ -50,15 +46,29 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for AssumeSelfA
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply(vector)
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_many(vectors)
+    }
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> SelfAdjoint<B> for AssumeSelfAdjoint<A> {}
 
-/// An operator with a count of its applications, the usual unit of cost.
+/// On the same word: Aᵀ = A. It gives any self-adjoint operator an adjoint.
+impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<A> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.operator.apply(vector)
+    }
+}
+
+/// An operator with a count of its applications, the usual unit of cost. Those of the transpose, and those of single
+/// terms of a finite sum, are counted apart.
 #[derive(Debug)]
 pub struct Counted<A> {
     operator: A,
     count: AtomicUsize,
+    adjoint: AtomicUsize,
+    terms: AtomicUsize,
 }
 
 impl<A> Counted<A> {
@@ -67,12 +77,24 @@ impl<A> Counted<A> {
         Self {
             operator,
             count: AtomicUsize::new(0),
+            adjoint: AtomicUsize::new(0),
+            terms: AtomicUsize::new(0),
         }
     }
 
     /// Products so far.
     pub fn applications(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Products with the transpose so far.
+    pub fn adjoint_applications(&self) -> usize {
+        self.adjoint.load(Ordering::Relaxed)
+    }
+
+    /// Products with a single term of a finite sum so far.
+    pub fn term_applications(&self) -> usize {
+        self.terms.load(Ordering::Relaxed)
     }
 }
 
@@ -89,78 +111,33 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Counted<A> 
         self.count.fetch_add(1, Ordering::Relaxed);
         self.operator.apply(vector)
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.count.fetch_add(vectors.len(), Ordering::Relaxed);
+        self.operator.apply_many(vectors)
+    }
 }
 
 impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Counted<A> {}
 
-/// An operator from a closure.
-///
-/// # Example
-/// ```
-/// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, LinearOperator, ParamLayout, ParamVector, Precision};
-///
-/// let layout = ParamLayout::flat(2)?;
-/// let triple = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone().scale(3.0)));
-/// let x = ParamVector::from_vec(&layout, &[1.0, 2.0], &Default::default(), Precision::F32)?;
-/// assert_eq!(triple.apply(&x)?.to_vec()?, [3.0, 6.0]);
-/// # Ok::<(), burn_curvature::Error>(())
-/// ```
-pub struct FromFn<B, F> {
-    domain: Arc<ParamLayout>,
-    codomain: Arc<ParamLayout>,
-    function: F,
-    backend: PhantomData<fn(B)>,
-}
-
-impl<B, F> FromFn<B, F>
-where
-    B: AutodiffBackend,
-    F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
-{
-    /// A closure that maps the vectors of a layout to vectors of the same layout.
-    pub fn new(layout: &Arc<ParamLayout>, function: F) -> Self {
-        Self::between(layout, layout, function)
-    }
-
-    /// A closure that maps the vectors of one layout to those of another.
-    pub fn between(domain: &Arc<ParamLayout>, codomain: &Arc<ParamLayout>, function: F) -> Self {
-        Self {
-            domain: domain.clone(),
-            codomain: codomain.clone(),
-            function,
-            backend: PhantomData,
-        }
+impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Counted<A> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.adjoint.fetch_add(1, Ordering::Relaxed);
+        self.operator.apply_adjoint(vector)
     }
 }
 
-impl<B, F> fmt::Debug for FromFn<B, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromFn")
-            .field("domain", &self.domain.len())
-            .field("codomain", &self.codomain.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// The vectors on both sides are checked against the layouts.
-impl<B, F> LinearOperator<B> for FromFn<B, F>
-where
-    B: AutodiffBackend,
-    F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
-{
-    fn domain(&self) -> &Arc<ParamLayout> {
-        &self.domain
+impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Counted<A> {
+    fn terms(&self) -> usize {
+        self.operator.terms()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
-        &self.codomain
+    fn damping(&self) -> f64 {
+        self.operator.damping()
     }
 
-    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.domain.expect_same(vector.layout())?;
-        let product = (self.function)(vector)?;
-        self.codomain.expect_same(product.layout())?;
-        Ok(product)
+    fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.terms.fetch_add(1, Ordering::Relaxed);
+        self.operator.apply_term(index, vector)
     }
 }

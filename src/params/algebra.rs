@@ -2,7 +2,7 @@
 
 use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
 
-use super::{DeviceScalar, Inner, InnerFloat, ParamVector, VectorError};
+use super::{DeviceScalar, Inner, InnerFloat, ParamVector, VectorError, host};
 
 /// Arithmetic. Methods that take `self` by value work in place where the backend can. Every method that takes two
 /// vectors fails with [`VectorError::LayoutMismatch`], [`VectorError::PrecisionMismatch`] or
@@ -48,7 +48,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// # Errors
     /// As said above.
     pub fn axpy(self, alpha: f64, x: &Self) -> Result<Self, VectorError> {
-        self.zip(x, |block, x| {
+        self.combine(Some([1.0, alpha]), x, |block, x| {
             let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
             Inner::<B>::float_add(block, step)
         })
@@ -63,14 +63,28 @@ impl<B: AutodiffBackend> ParamVector<B> {
         Ok(self.map(|block| factor.times(block)))
     }
 
-    /// `self + alpha · x`, without reading alpha. As fast as [`axpy`](Self::axpy) on Flex, about 1.5 times as slow on
-    /// NdArray (both for 10⁶ numbers in f32).
+    /// `self + alpha · x`, without waiting for alpha.
     ///
     /// # Errors
     /// As said above.
     pub fn axpy_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
         alpha.expect_fits(&self)?;
-        self.zip(x, |block, x| Inner::<B>::float_add(block, alpha.times(x)))
+        let factors = alpha.known().map(|alpha| [1.0, alpha]);
+        self.combine(factors, x, |block, x| {
+            Inner::<B>::float_add(block, alpha.times(x))
+        })
+    }
+
+    /// `alpha · self + x`, without waiting for alpha.
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn aypx_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
+        alpha.expect_fits(&self)?;
+        let factors = alpha.known().map(|alpha| [alpha, 1.0]);
+        self.combine(factors, x, |block, x| {
+            Inner::<B>::float_add(alpha.times(block), x)
+        })
     }
 
     /// `selfᵀ other`, left on the device.
@@ -79,6 +93,9 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// As said above.
     pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
         self.expect_like(other)?;
+        if let Some(known) = host::dot::<Inner<B>>(self.blocks(), other.blocks()) {
+            return Ok(DeviceScalar::on(known, self.device(), self.precision()));
+        }
         let pairs = self.blocks().iter().zip(other.blocks());
         let parts =
             pairs.map(|(a, b)| Inner::<B>::float_sum(Inner::<B>::float_mul(a.clone(), b.clone())));
@@ -159,6 +176,31 @@ impl<B: AutodiffBackend> ParamVector<B> {
 
     fn map(self, mut op: impl FnMut(InnerFloat<B>) -> InnerFloat<B>) -> Self {
         self.map_blocks(|blocks| blocks.into_iter().map(&mut op).collect())
+    }
+
+    /// `factors[0] · self + factors[1] · other` in one pass where the factors are known and the numbers at hand, and
+    /// as the backend does it otherwise.
+    fn combine(
+        self,
+        factors: Option<[f64; 2]>,
+        other: &Self,
+        op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+    ) -> Result<Self, VectorError> {
+        self.expect_like(other)?;
+        let mut done = false;
+        let vector = self.map_blocks(|blocks| {
+            let Some([own, others]) = factors else {
+                return blocks;
+            };
+            let combined = host::combine::<Inner<B>>(blocks, own, other.blocks(), others);
+            done = combined.is_ok();
+            combined.unwrap_or_else(|blocks| blocks)
+        });
+        if done {
+            Ok(vector)
+        } else {
+            vector.zip(other, op)
+        }
     }
 
     fn zip(

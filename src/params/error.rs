@@ -135,6 +135,16 @@ pub enum ParamError {
         /// Its shape.
         shape: Vec<usize>,
     },
+    /// A layout of more numbers than memory can address.
+    #[error(
+        "with block `{block}` of shape {shape:?} the layout has more numbers than memory can address"
+    )]
+    TooManyNumbers {
+        /// Name of the block.
+        block: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
     /// Two blocks of one name.
     #[error("two blocks are named `{block}`; give each its own name")]
     DuplicateName {

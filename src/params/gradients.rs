@@ -59,7 +59,8 @@ where
     /// This vector as gradients for an optimiser of Burn. Copies nothing.
     ///
     /// The optimiser goes by the identities of the parameters, so the vector must have been made for the model that is
-    /// stepped. Of a shared parameter it updates only the first place: call [`ParamLayout::retie`] afterwards.
+    /// stepped, and in the precision of that model: [`cast`](Self::cast) it where it was computed in f64 for a model in f32,
+    /// since Burn's optimisers panic on a mixture. Of a shared parameter it updates only the first place: call [`ParamLayout::retie`] afterwards.
     ///
     /// # Errors
     /// [`ParamError::NoIdentity`] for a layout that was not taken from a model; [`ParamError::Rank`].

@@ -6,6 +6,9 @@ use burn::module::ParamId;
 
 use super::ParamError;
 
+/// As many numbers of 8 bytes as one allocation can hold.
+const MOST_NUMBERS: usize = isize::MAX as usize / 8;
+
 /// One parameter of a [`ParamLayout`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamBlock {
@@ -82,7 +85,7 @@ impl ParamLayout {
     /// One block of `len` numbers, named `x`, that belongs to no model.
     ///
     /// # Errors
-    /// [`ParamError::EmptyBlock`] if `len` is zero.
+    /// [`ParamError::EmptyBlock`] if `len` is zero, [`ParamError::TooManyNumbers`].
     pub fn flat(len: usize) -> Result<Arc<Self>, ParamError> {
         Self::from_shapes([("x", [len])])
     }
@@ -90,7 +93,8 @@ impl ParamLayout {
     /// Blocks with given names and shapes, that belong to no model.
     ///
     /// # Errors
-    /// [`ParamError::EmptyBlock`] for a shape without numbers or no block at all, [`ParamError::DuplicateName`].
+    /// [`ParamError::EmptyBlock`] for a shape without numbers or no block at all, [`ParamError::TooManyNumbers`],
+    /// [`ParamError::DuplicateName`].
     ///
     /// # Example
     /// ```
@@ -121,7 +125,15 @@ impl ParamLayout {
         let mut names = HashSet::new();
         let mut len = 0;
         for block in &mut blocks {
-            if block.len() == 0 {
+            let count =
+                numbers(&block.shape).and_then(|count| Some((count, count.checked_add(len)?)));
+            let Some((count, end)) = count.filter(|(_, end)| *end <= MOST_NUMBERS) else {
+                return Err(ParamError::TooManyNumbers {
+                    block: block.name.clone(),
+                    shape: block.shape.clone(),
+                });
+            };
+            if count == 0 {
                 return Err(empty_block(&block.name, &block.shape));
             }
             if !names.insert(block.name.clone()) {
@@ -130,7 +142,7 @@ impl ParamLayout {
                 });
             }
             block.offset = len;
-            len += block.len();
+            len = end;
         }
         if blocks.is_empty() {
             return Err(empty_block("", &[]));
@@ -180,6 +192,13 @@ impl fmt::Display for ParamLayout {
         }
         write!(f, "{:width$}  {:>16}  {:>10}", "total", "", self.len)
     }
+}
+
+/// Product of the sizes; `None` where it leaves the range of `usize`.
+fn numbers(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1, |product: usize, size| product.checked_mul(*size))
 }
 
 fn empty_block(name: &str, shape: &[usize]) -> ParamError {

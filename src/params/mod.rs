@@ -10,6 +10,7 @@ mod compare;
 mod error;
 mod flat;
 mod gradients;
+mod host;
 mod layout;
 mod model;
 mod precision;
@@ -25,6 +26,8 @@ pub use precision::Precision;
 pub use scalar::DeviceScalar;
 pub use subset::ParamSubset;
 pub use vector::ParamVector;
+
+pub(crate) use scalar::read_tensor;
 
 use burn_backend::{AutodiffBackend, BackendTypes};
 

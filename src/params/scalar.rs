@@ -7,7 +7,7 @@ use burn_backend::{
 };
 
 use super::{
-    Inner, InnerFloat, ParamVector, Precision, VectorError,
+    Inner, InnerFloat, ParamVector, Precision, VectorError, host,
     vector::{expect_device, expect_precision, expect_supported},
 };
 
@@ -133,6 +133,11 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         read_tensor::<B>(Inner::<B>::float_cat(values.collect(), 0))
     }
 
+    /// The number, where it lies in this process's memory and there is nothing to wait for.
+    pub(super) fn known(&self) -> Option<f64> {
+        host::number::<Inner<B>>(&self.value)
+    }
+
     /// `self · tensor` for a tensor of any shape.
     pub(super) fn times(&self, tensor: InnerFloat<B>) -> InnerFloat<B> {
         let ones = vec![1; tensor.rank()];
@@ -183,7 +188,7 @@ impl<B: AutodiffBackend> fmt::Debug for DeviceScalar<B> {
 }
 
 /// All numbers of a tensor, in one transfer.
-pub(super) fn read_tensor<B: AutodiffBackend>(
+pub(crate) fn read_tensor<B: AutodiffBackend>(
     tensor: InnerFloat<B>,
 ) -> Result<Vec<f64>, VectorError> {
     let read = |message: String| VectorError::Read { message };

@@ -103,6 +103,11 @@ impl ParamSubset {
         &self.whole
     }
 
+    /// Position in [`whole`](Self::whole) of each selected block.
+    pub(crate) fn positions(&self) -> &[usize] {
+        &self.positions
+    }
+
     /// Keeps the selected blocks. Copies nothing.
     ///
     /// # Errors

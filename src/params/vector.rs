@@ -219,8 +219,18 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// Checks that another vector has this layout, format and device.
     pub(crate) fn expect_like(&self, other: &Self) -> Result<(), VectorError> {
         self.layout.expect_same(&other.layout)?;
+        self.expect_format(other)
+    }
+
+    /// Checks that another vector has this format and device, whatever its layout.
+    pub(crate) fn expect_format(&self, other: &Self) -> Result<(), VectorError> {
         expect_precision(self.precision, other.precision)?;
-        expect_device(&self.device, &other.device)
+        self.expect_device(&other.device)
+    }
+
+    /// Checks that something else is on the device of this vector.
+    pub(crate) fn expect_device(&self, found: &Device<B>) -> Result<(), VectorError> {
+        expect_device(&self.device, found)
     }
 
     /// Blocks on the device and in the format of this vector, which the caller has made to fit the layout.

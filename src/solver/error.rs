@@ -4,21 +4,7 @@ use std::fmt;
 
 use crate::params::Precision;
 
-use super::Method;
-
-/// A field of a configuration is out of range.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("`{field}` of `{config}` is {found}; expected {expected}")]
-pub struct ConfigError {
-    /// Name of the configuration.
-    pub config: &'static str,
-    /// Name of the field.
-    pub field: &'static str,
-    /// Value found.
-    pub found: f64,
-    /// What is allowed.
-    pub expected: &'static str,
-}
+use super::{Method, StopReason};
 
 /// A system of equations that cannot be solved as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -81,6 +67,37 @@ pub enum SolverError {
         expected: usize,
         /// Products found.
         found: usize,
+    },
+    /// An operator that must be positive semi-definite is not.
+    #[error(
+        "the operator without its damping is not positive semi-definite: a random sketch has the eigenvalue {found:e}; use a \
+         Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the configuration is part of the \
+         operator, or take MINRES"
+    )]
+    Indefinite {
+        /// The negative eigenvalue of the sketch.
+        found: f64,
+    },
+    /// An inverse was asked for, and the solve stopped short.
+    #[error(
+        "{method} stopped short of the solution with a relative residual of {relative_residual:e}; accept such solves with \
+         `OnFailedSolve::Accept`, or see the report of the last solve: {stop}"
+    )]
+    Unsolved {
+        /// The method.
+        method: Method,
+        /// Why it stopped.
+        stop: StopReason,
+        /// ‖b − A x‖ / ‖b‖
+        relative_residual: f64,
+    },
+    /// A scale cannot be chosen for an operator that is zero.
+    #[error(
+        "no scale can be chosen, since the largest eigenvalue of the operator is {found:e}; is the operator zero?"
+    )]
+    NoScale {
+        /// The estimate of the largest eigenvalue.
+        found: f64,
     },
 }
 

@@ -7,14 +7,15 @@
 //! | positive definite (a damped Gauss-Newton, a Hessian at a minimum) | any | [`ConjugateGradient`] | Ritz estimates of λmin, λmax and κ |
 //! | positive definite, and many b | any | [`ConjugateGradient::solve_many`]: one batched product per iteration | the same for each b |
 //! | positive definite but badly scaled | any | [`ConjugateGradient`] with [`Jacobi`] in [`SolveOptions`] | the same for M⁻¹A |
-//! | positive definite, κ above 10⁴, with some large eigenvalues | any | [`ConjugateGradient`] with a Nyström preconditioner | the same for M⁻¹A |
-//! | a damped low-rank matrix, and a rough answer will do | any | Nyström by itself: (Â + λI)⁻¹b | x after as many products as its rank |
+//! | positive definite, κ above 10⁴, with some large eigenvalues | any | [`ConjugateGradient`] with the preconditioner of [`Nystrom`] | the same for M⁻¹A |
+//! | a damped low-rank matrix, and a rough answer will do | any | [`Nystrom`] by itself: (Â + λI)⁻¹b | x after as many products as its rank |
 //! | a step within a trust region, A of any sign | any | [`ConjugateGradient`] with `trust_radius` | the point on the boundary, and the direction of negative curvature |
 //! | of unknown sign (a Hessian), and the sign matters | any | [`ConjugateGradient`]: it stops at negative curvature | the direction p and pᵀAp/pᵀp |
 //! | indefinite or singular, and a solution is wanted all the same | any | [`Minres`] | A⁺b, and whether it solves the system or is the shortest least-squares solution |
 //! | indefinite, κ above 10³ | up to some hundreds | [`Minres`] with `reorthogonalisation` | the same, after at most n steps |
-//! | positive definite, κ small, and x must be a fixed linear map of b (unrolled gradient steps, implicit derivatives) | any | the Neumann series | a bound on the error |
-//! | positive definite, known by mini-batches only | any | LiSSA | the standard error over repeats |
+//! | positive definite, κ small, and x must be a fixed linear map of b (unrolled gradient steps, implicit derivatives) | any | [`Neumann`] | a bound on the error |
+//! | positive definite, known by mini-batches only | any | [`Lissa`] | the standard error over repeats |
+//! | the empirical Fisher matrix of some hundreds of samples, damped | any | [`Woodbury`] on their gradients in a [`LowRank`](crate::LowRank) | the solution, refined to rounding |
 //! | anything self-adjoint | up to some thousands | [`Direct`], once for all b | the solution in f64, exact κ, singular directions |
 //! | positive definite, κ above 10⁴ in f32 or 10¹⁰ in f64 | any | damping, f64, or a preconditioner | |
 //!
@@ -37,12 +38,17 @@
 
 mod basis;
 mod choice;
-mod config;
 mod conjugate_gradient;
+mod detail;
 mod direct;
 mod error;
+mod forward;
+mod inverse;
 mod jacobi;
+mod lissa;
 mod minres;
+mod neumann;
+mod nystrom;
 mod options;
 mod report;
 mod ritz;
@@ -51,14 +57,24 @@ mod start;
 mod stopping;
 mod system;
 mod tridiagonal;
+mod woodbury;
 
+use crate::config;
+
+pub use crate::config::ConfigError;
 pub use choice::{Choice, Definiteness, Problem, Recommendation, recommend};
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
+pub use detail::MethodDetail;
 pub use direct::{Direct, DirectConfig, DirectMethod};
-pub use error::{ConfigError, SolveOption, SolverError};
+pub use error::{SolveOption, SolverError};
+pub use inverse::{Inverse, OnFailedSolve};
 pub use jacobi::Jacobi;
+pub use lissa::{Lissa, LissaConfig};
 pub use minres::{Minres, MinresConfig};
+pub use neumann::{Neumann, NeumannConfig, NeumannScale};
+pub use nystrom::{Nystrom, NystromApproximation, NystromConfig};
 pub use options::{Iteration, SolveOptions};
 pub use report::{Method, SolveReport, Spectrum};
 pub use solution::{LinearSolver, NegativeCurvature, Solution};
 pub use stopping::StopReason;
+pub use woodbury::Woodbury;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::params::Precision;
 
-use super::StopReason;
+use super::{MethodDetail, StopReason};
 
 /// Estimated relative errors above which a report warns.
 const WORRYING_ERROR: f64 = 1e-2;
@@ -25,6 +25,14 @@ pub enum Method {
     BunchKaufman,
     /// The eigen-decomposition A = U Λ Uᵀ.
     EigenDecomposition,
+    /// A Neumann series.
+    Neumann,
+    /// The stochastic Neumann series LiSSA.
+    Lissa,
+    /// The randomised Nyström approximation.
+    Nystrom,
+    /// The formula of Sherman, Morrison and Woodbury.
+    Woodbury,
 }
 
 impl fmt::Display for Method {
@@ -35,6 +43,10 @@ impl fmt::Display for Method {
             Method::Cholesky => "Cholesky factorisation",
             Method::BunchKaufman => "Bunch-Kaufman factorisation",
             Method::EigenDecomposition => "eigen-decomposition",
+            Method::Neumann => "Neumann series",
+            Method::Lissa => "LiSSA",
+            Method::Nystrom => "Nyström approximation",
+            Method::Woodbury => "Woodbury formula",
         })
     }
 }
@@ -99,6 +111,9 @@ pub struct SolveReport {
     pub relative_residual: f64,
     /// What the method learned of the eigenvalues (of M⁻¹A with a preconditioner).
     pub spectrum: Option<Spectrum>,
+    /// What this method alone can tell.
+    #[serde(default)]
+    pub detail: Option<MethodDetail>,
 }
 
 impl SolveReport {
@@ -131,7 +146,11 @@ impl SolveReport {
                      relative error of about {error:.1e}: {other}, add damping, or give a preconditioner."
                 )
             }
-            _ => self.stop.to_string(),
+            _ => {
+                let detail = self.detail.as_ref();
+                let special = detail.and_then(|detail| detail.advice(self.stop));
+                special.unwrap_or_else(|| self.stop.to_string())
+            }
         }
     }
 }
@@ -176,6 +195,9 @@ impl fmt::Display for SolveReport {
         }
         if let Some(error) = self.error_estimate() {
             writeln!(f, "  relative error     up to about {error:.1e}")?;
+        }
+        if let Some(detail) = &self.detail {
+            write!(f, "{detail}")?;
         }
         write!(f, "{}", self.advice())
     }

@@ -63,12 +63,40 @@ pub enum StopReason {
          must not be left out."
     )]
     Singular,
+    /// The residual grows: the scale is too large for A.
+    #[error(
+        "The series diverges, since the scale times the largest eigenvalue exceeds 2: lower the scale, or let the solver \
+         choose it."
+    )]
+    Diverged,
+    /// The planned number of random steps has been taken.
+    #[error(
+        "The planned steps have been taken: if the standard error is too large raise `repeats`, and if the residual is much \
+         larger than it explains raise `depth`."
+    )]
+    Sampled,
+    /// The planned number of random steps has been taken, and is too small to forget the start.
+    #[error(
+        "The planned steps have been taken but are too few to reach the solution: raise `depth`, lower the scale if the terms \
+         allow it, or add damping."
+    )]
+    UnderConverged,
+    /// x is exact for an approximation of A only.
+    #[error(
+        "x solves the system with an approximation of A, so the residual stays where it is: raise the rank or the damping, or \
+         use the approximation as a preconditioner of conjugate gradients."
+    )]
+    Approximated,
 }
 
 impl StopReason {
-    /// Whether x solves the system as asked.
+    /// Whether x is what the method was asked for: the solution to its tolerance, or for a method without one the result
+    /// of its planned steps.
     pub fn is_success(self) -> bool {
-        matches!(self, StopReason::Converged | StopReason::Solved)
+        matches!(
+            self,
+            StopReason::Converged | StopReason::Solved | StopReason::Sampled
+        )
     }
 }
 

@@ -15,10 +15,11 @@ pub trait BatchMapper {
 /// The tensors a loss is evaluated on besides the parameters.
 ///
 /// Implemented for tensors of any kind and rank, for tuples, arrays, `Vec`, `Option` and `()`. For a batch type of
-/// your own, map each tensor field; fields that are not tensors stay as they are and are part of the recording:
+/// your own, map each tensor field. Fields that are not tensors are part of the recording: a later batch is evaluated
+/// with those of the batch that was traced, so put numbers that vary into tensors.
 ///
 /// ```
-/// use burn::tensor::{Int, Tensor};
+/// use burn::prelude::*;
 /// use burn_curvature::{Batch, BatchMapper};
 ///
 /// #[derive(Clone)]
@@ -28,50 +29,58 @@ pub trait BatchMapper {
 /// }
 ///
 /// impl Batch for Images {
-///     fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
-///         Self { pixels: self.pixels.map(mapper), labels: self.labels.map(mapper) }
+///     fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+///         Self { pixels: self.pixels.map_tensors(mapper), labels: self.labels.map_tensors(mapper) }
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a batch of tensors",
+    label = "not a `Batch`",
+    note = "hand tensors over by value, alone or in tuples, arrays, `Vec` or `Option`; for a type of your own, implement \
+            `burn_curvature::Batch` by calling `map_tensors` on each field that holds tensors"
+)]
 pub trait Batch: Clone {
     /// The same batch with every tensor replaced by the mapper's, in a fixed order.
     #[must_use]
-    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self;
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self;
 }
 
 impl<const D: usize> Batch for Tensor<D> {
-    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
         mapper.map_float(self)
     }
 }
 
 impl<const D: usize> Batch for Tensor<D, Int> {
-    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
         mapper.map_int(self)
     }
 }
 
 impl<const D: usize> Batch for Tensor<D, Bool> {
-    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
         mapper.map_bool(self)
     }
 }
 
 impl<X: Batch> Batch for Vec<X> {
-    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
-        self.into_iter().map(|part| part.map(mapper)).collect()
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        self.into_iter()
+            .map(|part| part.map_tensors(mapper))
+            .collect()
     }
 }
 
 impl<X: Batch> Batch for Option<X> {
-    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
-        Option::map(self, |part| part.map(mapper))
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        self.map(|part| part.map_tensors(mapper))
     }
 }
 
 impl<X: Batch, const N: usize> Batch for [X; N] {
-    fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
-        <[X; N]>::map(self, |part| part.map(mapper))
+    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        self.map(|part| part.map_tensors(mapper))
     }
 }
 
@@ -79,9 +88,9 @@ macro_rules! batch_of_tuple {
     ($($part:ident),*) => {
         impl<$($part: Batch),*> Batch for ($($part,)*) {
             #[allow(non_snake_case, unused_variables, clippy::unused_unit)]
-            fn map<M: BatchMapper>(self, mapper: &mut M) -> Self {
+            fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
                 let ($($part,)*) = self;
-                ($($part.map(mapper),)*)
+                ($($part.map_tensors(mapper),)*)
             }
         }
     };
@@ -99,6 +108,10 @@ batch_of_tuple!(A, B, C, D, E, F);
 ///
 /// The outputs z are noted so that Gauss-Newton products know where the model ends and the loss begins; a Hessian
 /// does not need them.
+#[diagnostic::on_unimplemented(
+    message = "a traced closure cannot return `{Self}`",
+    note = "return the loss, a `Tensor<1>`, or the model's outputs and then the loss: `(outputs, loss)`"
+)]
 pub trait Traced {
     /// The outputs, where there are any, and the loss.
     fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>);

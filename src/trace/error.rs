@@ -10,7 +10,8 @@ pub enum TraceError {
     #[error(
         "the closure panicked while it was recorded: {message}. While recording, tensors have shapes but no numbers: \
          a closure may not read values (`into_scalar`, `into_data`), branch on them, make shapes of them, or use \
-         tensors of other devices; hand every tensor to the batch"
+         tensors from outside, such as the weights of a loss built there; hand every tensor to the batch, and make \
+         constants on the device of one of its tensors"
     )]
     Panicked {
         /// What the panic said.
@@ -85,6 +86,14 @@ pub enum TraceError {
         name: String,
         /// Its element type.
         dtype: String,
+    },
+    /// A tolerance that no comparison can use.
+    #[error(
+        "the tolerance of the comparison with `backward()` is {found}; expected a number above 0, such as 1e-3"
+    )]
+    Tolerance {
+        /// What was given.
+        found: f64,
     },
     /// The recorded gradient is not Burn's.
     #[error(

@@ -51,7 +51,7 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
             .map(&mut PlaceParameters { leaves })
             .to_device(&device);
         let (batch, types) = batch;
-        let batch = batch.map(&mut PlaceBatch {
+        let batch = batch.map_tensors(&mut PlaceBatch {
             operands: types.iter().map(|ty| scope.input(ty)).collect(),
         });
         let (outputs, loss) = loss(&model, batch).into_parts();
@@ -69,6 +69,8 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
         }
         Ok::<_, TraceError>(results)
     })?;
+    // Drops what only mentions the inputs.
+    let graph = graph.without_dead_code();
     if !graph
         .dependents(&graph.inputs[..parameters.len()])
         .contains(&graph.outputs[0])
@@ -76,7 +78,7 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
         return Err(TraceError::IndependentLoss);
     }
     Ok(Recording {
-        graph,
+        graph: graph.without_dead_code(),
         parameters: parameters.len(),
     })
 }

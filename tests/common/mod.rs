@@ -6,6 +6,7 @@ pub mod models;
 pub mod operators;
 pub mod oracle;
 pub mod solvers;
+pub mod spectrum;
 pub mod vectors;
 
 use std::sync::Arc;

@@ -262,7 +262,10 @@ where
 /// Model and batch on ndarray.
 pub fn moved<M: Module, X: Batch>(model: &M, batch: X) -> (M, X) {
     let device = Device::ndarray().autodiff();
-    (model.clone().fork(&device), batch.map(&mut Move(device)))
+    (
+        model.clone().fork(&device),
+        batch.map_tensors(&mut Move(device)),
+    )
 }
 
 fn on_both<M, X>(model: &M, batch: X, loss: Loss<M, X>) -> Result<Figures, Error>

@@ -3,9 +3,41 @@
 use burn_backend::Shape;
 
 use super::{Folder, Rewrite};
-use crate::graph::{Binary, Node, Op, Reduction, ValueId};
+use crate::graph::{Binary, Node, Op, Reduction, ValueId, ValueType};
 
 impl Folder {
+    /// Remembers what is broadcast: an expansion that adds no dimension, or a rearrangement of such a value.
+    pub(super) fn note_broadcast(&mut self, op: &Op, inputs: &[ValueId], output: ValueId) {
+        let &[value] = inputs else {
+            return;
+        };
+        let (ty, shape) = (self.ty(output).clone(), self.ty(value).shape.clone());
+        if *op == Op::Expand && shape.num_dims() == ty.shape.num_dims() {
+            self.broadcast.insert(output, value);
+        }
+        let Some(&small) = self.broadcast.get(&value) else {
+            return;
+        };
+        let mut rearranged = self.ty(small).shape.clone();
+        match op {
+            Op::SwapDims(a, b) => rearranged.swap(*a, *b),
+            Op::Reshape => match reshaped(&rearranged, &shape, &ty.shape) {
+                Some(shape) => rearranged = shape,
+                None => return,
+            },
+            _ => return,
+        }
+        let small = self.emit_new(
+            op.clone(),
+            vec![small],
+            ValueType {
+                shape: rearranged,
+                dtype: ty.dtype,
+            },
+        );
+        self.broadcast.insert(output, small);
+    }
+
     /// The operation on the smaller operands behind broadcast ones, if it may read those.
     pub(super) fn smaller(&self, node: &Node, output: ValueId) -> Rewrite {
         match (&node.op, &node.inputs[..]) {
@@ -73,4 +105,35 @@ fn together(left: &Shape, right: &Shape) -> Shape {
             .map(|(&a, &b)| a.max(b))
             .collect::<Vec<_>>(),
     )
+}
+
+/// Shape of what is broadcast to `from` when that is reshaped to `to`, if dimensions that were broadcast do not mix with
+/// others.
+fn reshaped(small: &[usize], from: &[usize], to: &[usize]) -> Option<Shape> {
+    let mut result = Vec::with_capacity(to.len());
+    let (mut i, mut j) = (0, 0);
+    while i < from.len() && j < to.len() {
+        // The fewest dimensions of both that hold equally many numbers.
+        let (first, mut left, mut right) = ((i, j), from[i], to[j]);
+        while left != right {
+            if left < right {
+                i += 1;
+                left *= from.get(i)?;
+            } else {
+                j += 1;
+                right *= to.get(j)?;
+            }
+        }
+        (i, j) = (i + 1, j + 1);
+        let (before, after) = (&small[first.0..i], &to[first.1..j]);
+        if before == &from[first.0..i] {
+            result.extend(after);
+        } else if before.iter().all(|&size| size == 1) {
+            result.extend(after.iter().map(|_| 1));
+        } else {
+            return None;
+        }
+    }
+    result.resize(to.len(), 1); // what is left has size one
+    Some(Shape::from(result))
 }

@@ -15,15 +15,7 @@ pub(crate) fn fixed_factors_first(mut graph: Graph, varying: &[usize]) -> Graph 
         .filter_map(|&index| graph.inputs.get(index).copied())
         .collect();
     let varies = graph.dependents(&varying);
-    let mut readers: HashMap<ValueId, usize> = HashMap::new();
-    for &value in graph
-        .nodes
-        .iter()
-        .flat_map(|node| &node.inputs)
-        .chain(&graph.outputs)
-    {
-        *readers.entry(value).or_default() += 1;
-    }
+    let readers = graph.readers();
     let mut factors: HashMap<ValueId, (ValueId, ValueId)> = HashMap::new();
     let mut nodes = Vec::with_capacity(graph.nodes.len());
     for mut node in std::mem::take(&mut graph.nodes) {

@@ -5,7 +5,7 @@ use burn_backend::{
     DType, Shape, TensorData, ops::ConvOptions, read_sync, tensor::IndexingUpdateOp,
 };
 
-use super::{fixed_factors_first, fold};
+use super::{factors_of_what_is_picked, fixed_factors_first, fold};
 use crate::{
     execute::{Operand, replay},
     graph::{
@@ -14,19 +14,24 @@ use crate::{
     },
 };
 
-fn ty(shape: &[usize]) -> ValueType {
+pub(in crate::derive) fn ty(shape: &[usize]) -> ValueType {
     ValueType {
         shape: Shape::from(shape.to_vec()),
         dtype: DType::F64,
     }
 }
 
-fn one(builder: &mut GraphBuilder, op: Op, inputs: &[ValueId], shape: &[usize]) -> ValueId {
+pub(in crate::derive) fn one(
+    builder: &mut GraphBuilder,
+    op: Op,
+    inputs: &[ValueId],
+    shape: &[usize],
+) -> ValueId {
     builder.node(op, inputs.to_vec(), vec![ty(shape)])[0]
 }
 
 /// Results of a program whose float inputs are `0.1, 0.2, …` and whose int inputs are zeros.
-fn run(graph: &Graph) -> Vec<Vec<f64>> {
+pub(in crate::derive) fn run(graph: &Graph) -> Vec<Vec<f64>> {
     let device = Default::default();
     let operand = |&value: &ValueId| {
         let ty = graph.value(value);
@@ -195,7 +200,7 @@ fn fixed_factors_meet_before_the_varying_one() {
         .zip(&after[0])
         .all(|(x, y)| (x - y).abs() < 1e-15);
     assert!(close, "{before:?} against {after:?}");
-    assert_eq!(graph.split(&[0]).finish.len(), 1);
+    assert_eq!(graph.split(&[0], |_| false).finish.len(), 1);
 }
 
 #[test]
@@ -244,6 +249,92 @@ fn a_sum_along_what_was_broadcast_is_a_multiple() {
         folded(b.finish(vec![sum, across])),
         ["MulScalar", "SumDim", "Ones", "Mul"]
     );
+}
+
+/// A bias written as ones times a column, brought into the order of an image: only the bias itself is moved.
+#[test]
+fn a_broadcast_is_seen_through_rearrangements() {
+    let mut b = GraphBuilder::default();
+    let (x, bias) = (b.input(ty(&[2, 3, 2, 2])), b.input(ty(&[3])));
+    let column = one(&mut b, Op::Reshape, &[bias], &[3, 1]);
+    let ones = one(&mut b, Op::Ones, &[], &[3, 8]);
+    let spread = one(&mut b, Op::Binary(Binary::Mul), &[ones, column], &[3, 8]);
+    let image = one(&mut b, Op::Reshape, &[spread], &[3, 2, 2, 2]);
+    let image = one(&mut b, Op::SwapDims(0, 1), &[image], &[2, 3, 2, 2]);
+    let sum = one(&mut b, Op::Binary(Binary::Add), &[x, image], &[2, 3, 2, 2]);
+    assert_eq!(
+        folded(b.finish(vec![sum])),
+        ["Reshape", "Reshape", "SwapDims", "Add"]
+    );
+}
+
+#[test]
+fn a_broadcast_that_mixes_with_other_dimensions_stays() {
+    let mut b = GraphBuilder::default();
+    let (x, column) = (b.input(ty(&[3, 2])), b.input(ty(&[2, 1])));
+    let spread = one(&mut b, Op::Expand, &[column], &[2, 3]);
+    let mixed = one(&mut b, Op::Reshape, &[spread], &[3, 2]);
+    let sum = one(&mut b, Op::Binary(Binary::Add), &[x, mixed], &[3, 2]);
+    assert_eq!(folded(b.finish(vec![sum])), ["Expand", "Reshape", "Add"]);
+}
+
+fn indices(shape: &[usize]) -> ValueType {
+    ValueType {
+        dtype: DType::I64,
+        ..ty(shape)
+    }
+}
+
+#[test]
+fn fixed_factors_move_behind_a_gather() {
+    let mut b = GraphBuilder::default();
+    let (v, a) = (b.input(ty(&[2, 2, 3])), b.input(ty(&[2, 2, 3])));
+    let at = b.input(indices(&[4, 1]));
+    let product = one(&mut b, Op::Binary(Binary::Mul), &[v, a], &[2, 2, 3]);
+    let flat = one(&mut b, Op::Reshape, &[product], &[4, 3]);
+    let picked = one(&mut b, Op::Gather(1), &[flat, at], &[4, 1]);
+    let graph = b.finish(vec![picked]);
+    let moved = factors_of_what_is_picked(graph.clone(), &[0]);
+    moved.validate().expect("well formed");
+    assert_eq!(run(&moved), run(&graph));
+    let sizes = |graph: &Graph| {
+        let products = graph.nodes.iter();
+        let products = products.filter(|node| node.op == Op::Binary(Binary::Mul));
+        let shapes = products.map(|node| graph.value(node.outputs[0]).shape.num_elements());
+        shapes.collect::<Vec<_>>()
+    };
+    assert_eq!((sizes(&graph), sizes(&moved)), (vec![12], vec![4]));
+    assert_eq!(
+        factors_of_what_is_picked(graph, &[0, 1]).len(),
+        3,
+        "both vary"
+    );
+}
+
+#[test]
+fn fixed_factors_move_before_a_scatter_into_zeros() {
+    for target_is_zero in [true, false] {
+        let mut b = GraphBuilder::default();
+        let (v, a) = (b.input(ty(&[4, 1])), b.input(ty(&[2, 2, 3])));
+        let at = b.input(indices(&[4, 1]));
+        let target = if target_is_zero { Op::Zeros } else { Op::Ones };
+        let target = one(&mut b, target, &[], &[4, 3]);
+        let add = Op::Scatter(1, IndexingUpdateOp::Add);
+        let scattered = one(&mut b, add, &[target, at, v], &[4, 3]);
+        let image = one(&mut b, Op::Reshape, &[scattered], &[2, 2, 3]);
+        let product = one(&mut b, Op::Binary(Binary::Mul), &[image, a], &[2, 2, 3]);
+        let graph = b.finish(vec![product]);
+        let moved = factors_of_what_is_picked(graph.clone(), &[0]);
+        moved.validate().expect("well formed");
+        assert_eq!(run(&moved), run(&graph));
+        let last = moved.nodes.last().map(|node| node.op.clone());
+        let expected = if target_is_zero {
+            Op::Reshape
+        } else {
+            Op::Binary(Binary::Mul)
+        };
+        assert_eq!(last, Some(expected));
+    }
 }
 
 /// Input and weight derivatives of a weight gradient, with strides that divide and that do not, padding and dilation.

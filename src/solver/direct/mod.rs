@@ -195,6 +195,7 @@ fn finish<B: AutodiffBackend>(
             0.0
         },
         spectrum: factorisation.spectrum(),
+        detail: None,
     };
     Ok(Solution {
         x,

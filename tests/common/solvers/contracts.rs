@@ -2,8 +2,9 @@
 
 use burn_curvature::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Diagonal, DirectConfig, DirectMethod,
-    Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, OnNegativeCurvature,
-    OperatorError, ParamVector, Precision, Solution, SolveOptions, SolverError, VectorError,
+    Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, NeumannConfig,
+    NystromConfig, OnNegativeCurvature, OperatorError, ParamVector, Precision, Solution,
+    SolveOptions, SolverError, VectorError,
 };
 
 use super::super::{TestBackend, assert_close, flat};
@@ -153,6 +154,8 @@ pub fn as_trait_objects<B: TestBackend>() {
         Box::new(ConjugateGradientConfig::new().init().unwrap()),
         Box::new(DirectConfig::new().init().unwrap()),
         Box::new(MinresConfig::new().init().unwrap()),
+        Box::new(NeumannConfig::new().init().unwrap()),
+        Box::new(NystromConfig::new(2, 1.0).init().unwrap()),
     ];
     let boxed: Box<dyn burn_curvature::SelfAdjoint<B>> =
         Box::new(Identity::<B>::new(b.layout()).scaled(2.0).unwrap());

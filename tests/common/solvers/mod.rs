@@ -5,10 +5,15 @@ mod contracts;
 mod converging;
 mod direct;
 mod indefinite;
+mod lissa;
+mod low_rank;
 mod many;
 mod minres;
 mod minres_singular;
 mod minres_stopping;
+mod neumann;
+mod neumann_edges;
+mod over_data;
 mod region;
 mod stopping;
 
@@ -17,10 +22,17 @@ pub use contracts::*;
 pub use converging::*;
 pub use direct::*;
 pub use indefinite::*;
+pub use lissa::*;
+pub use low_rank::*;
 pub use many::*;
 pub use minres::*;
 pub use minres_singular::*;
 pub use minres_stopping::*;
+pub use neumann::{
+    neumann_converges, neumann_indefinite, neumann_preconditioned, neumann_scaling, neumann_terms,
+};
+pub use neumann_edges::*;
+pub use over_data::*;
 pub use region::*;
 pub use stopping::*;
 
@@ -95,7 +107,7 @@ pub(super) fn check_report(report: &SolveReport, rows: &Rows, x: &[f64], b: &[f6
 }
 
 /// Equal, but for the last digit that serde_json loses of a float.
-pub(super) fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+pub fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     match (a.as_object(), b.as_object(), a.as_f64(), b.as_f64()) {
         (Some(a), Some(b), ..) => {
             a.len() == b.len()

@@ -49,6 +49,14 @@ pub fn arithmetic<B: TestBackend>() {
             let s = DeviceScalar::new(0.75, x.device(), precision).unwrap();
             close(x.clone().scale_device(&s).unwrap(), &|a, _| 0.75 * a);
             close(x.clone().axpy_device(&s, &y).unwrap(), &|a, b| a + 0.75 * b);
+            close(x.clone().aypx_device(&s, &y).unwrap(), &|a, b| 0.75 * a + b);
+            // The same where nobody else holds the numbers, and they may be changed in place.
+            let alone = || x.clone().scale(2.0);
+            close(alone().axpy(-1.5, &y).unwrap(), &|a, b| 2.0 * a - 1.5 * b);
+            close(alone().axpy_device(&s, &y).unwrap(), &|a, b| {
+                2.0 * a + 0.75 * b
+            });
+            close(alone().aypx_device(&s, &y).unwrap(), &|a, b| 1.5 * a + b);
             // Nothing above may have touched the originals.
             close(x.clone(), &|a, _| a);
             close(y.clone(), &|_, b| b);
@@ -252,6 +260,19 @@ pub fn layouts_are_checked<B: TestBackend>() {
     ));
     let twice = ParamLayout::from_shapes([("a", [1]), ("a", [2])]);
     assert_eq!(twice, Err(ParamError::DuplicateName { block: "a".into() }));
+    let half = usize::MAX / 2 + 1;
+    for shapes in [
+        vec![("a", vec![half + 1, 2])],
+        vec![("a", vec![half, half])],
+        vec![("a", vec![half - 1]), ("b", vec![half + 3])],
+        vec![("a", vec![usize::MAX / 8])],
+    ] {
+        let wrapped = ParamLayout::from_shapes(shapes.clone());
+        assert!(
+            matches!(wrapped, Err(ParamError::TooManyNumbers { .. })),
+            "{shapes:?}: {wrapped:?}"
+        );
+    }
     assert!(ParamLayout::from_shapes::<String, Vec<usize>>([]).is_err());
     assert_eq!(blocks(), blocks());
     assert_eq!(blocks().block("c").unwrap().range(), 9..13);

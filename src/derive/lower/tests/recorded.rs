@@ -1,5 +1,5 @@
 //! Every row as a recorded program: the Hessian product recorded on a device that computes nothing, imported, folded,
-//! split, run on Flex, and equal to the one that is computed on the tape.
+//! tidied and split, run on Flex, and equal to the one that is computed on the tape.
 
 use burn::backend::Flex;
 use burn_capture::{CaptureBackend, CaptureDevice};
@@ -13,7 +13,7 @@ use super::{
     table,
 };
 use crate::{
-    derive::fold::{fixed_factors_first, fold},
+    derive::{fold::fold, split, tidy},
     execute::{Operand, replay},
     graph::Graph,
     trace,
@@ -89,7 +89,7 @@ fn varying(draw: &Draw) -> Vec<usize> {
 
 /// The program prepared at the point and finished for the direction.
 fn split_run(graph: &Graph, inputs: Vec<Operand<Flex>>, varying: &[usize]) -> Vec<f64> {
-    let split = graph.split(varying);
+    let split = split(tidy(graph.clone()), varying);
     let (early, late): (Vec<_>, Vec<_>) = inputs
         .into_iter()
         .enumerate()
@@ -111,10 +111,6 @@ fn failures(case: &Case) -> Vec<String> {
         apply_recorded_twice::<Autodiff<CaptureBackend>>,
     );
     let folded = fold(graph.clone());
-    let ordered = fixed_factors_first(
-        folded.clone().without_common_subexpressions(),
-        &varying(&draw),
-    );
     let mut failures = Vec::new();
     let mut compare = |what: &str, found: Vec<f64>| {
         // An operand that lends only its shape has no output of its own.
@@ -130,7 +126,7 @@ fn failures(case: &Case) -> Vec<String> {
     compare("folded", flat(run(&folded, inputs(case, &draw))));
     compare(
         "split",
-        split_run(&ordered, inputs(case, &draw), &varying(&draw)),
+        split_run(&graph, inputs(case, &draw), &varying(&draw)),
     );
     failures
 }
@@ -154,11 +150,8 @@ fn operations_per_product(name: &str, run: Run<Autodiff<Autodiff<CaptureBackend>
         .expect("a row");
     assert!(matches!(case.inputs[..], [Input::Float(..)]));
     let draw = Draw::new(&case, 3);
-    let graph = fold(record(&case, &draw, run)).without_common_subexpressions();
-    fixed_factors_first(graph, &varying(&draw))
-        .split(&varying(&draw))
-        .finish
-        .len()
+    let program = tidy(record(&case, &draw, run));
+    split(program, &varying(&draw)).finish.len()
 }
 
 #[test]

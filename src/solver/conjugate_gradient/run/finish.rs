@@ -86,6 +86,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
                 0.0
             },
             spectrum: self.ritz.spectrum(),
+            detail: None,
         };
         Ok(Next::Done(Box::new(Solution {
             x,

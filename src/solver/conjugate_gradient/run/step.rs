@@ -80,7 +80,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let Descent { p, x, r, rho } = descent;
         let curvature = p.dot_device(&product)?; //                 pᵀA p
         let alpha = rho.div(&curvature)?; //                        α = rᵀz / pᵀA p
-        let r = r.sub(&product.scale_device(&alpha)?)?; //          r ← r − α A p
+        let r = product.aypx_device(&alpha.neg(), &r)?; //          r ← r − α A p
         let r = match &self.basis {
             Some(basis) => basis.orthogonalise(r)?,
             None => r,
@@ -141,7 +141,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         }
         self.remember(&r, z.as_ref(), &next)?;
         let beta = next.div(&step.rho)?; //                         β = rᵀz / (rᵀz before)
-        let p = p.scale_device(&beta)?.add(z.as_ref().unwrap_or(&r))?; // p ← z + β p
+        let p = p.aypx_device(&beta, z.as_ref().unwrap_or(&r))?; // p ← z + β p
         Ok(ControlFlow::Continue(Descent { p, x, r, rho: next }))
     }
 

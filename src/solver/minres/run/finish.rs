@@ -89,6 +89,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
                 0.0
             },
             spectrum: self.estimate.spectrum(),
+            detail: None,
         };
         Ok(Solution {
             x,

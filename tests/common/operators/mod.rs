@@ -1,5 +1,18 @@
 //! Operators: laws, closed forms, and what they refuse.
 
+mod blocks;
+mod checks;
+mod compositions;
+mod finite_sums;
+mod low_rank;
+mod obey;
+
+pub use blocks::*;
+pub use checks::*;
+pub use compositions::*;
+pub use finite_sums::*;
+pub use low_rank::*;
+
 use burn_curvature::{
     Counted, Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator,
     OperatorError, ParamLayout, ParamVector, Precision, Scaled, SelfAdjoint, SymmetricDense,
@@ -11,16 +24,16 @@ use super::{
     oracle::{Numbers, Rows, dot, matrix, multiply, solve, with_spectrum},
 };
 
-fn random_rows(n: usize, seed: u64) -> Rows {
+pub(super) fn random_rows(n: usize, seed: u64) -> Rows {
     let mut numbers = Numbers(seed);
     (0..n).map(|_| numbers.normals(n)).collect()
 }
 
-fn layout() -> std::sync::Arc<ParamLayout> {
+pub(super) fn layout() -> std::sync::Arc<ParamLayout> {
     ParamLayout::from_shapes([("w", vec![2, 2]), ("b", vec![3])]).unwrap()
 }
 
-fn operator_error<T: std::fmt::Debug>(result: Result<T, Error>) -> OperatorError {
+pub(super) fn operator_error<T: std::fmt::Debug>(result: Result<T, Error>) -> OperatorError {
     match result.unwrap_err() {
         Error::Operator(error) => error,
         other => panic!("expected an operator error, got {other:?}"),
@@ -272,6 +285,22 @@ pub fn host_matrices<B: TestBackend>() {
             .unwrap()
             .multiply(&[1.0])
             .is_err()
+    );
+    let wrapped = operator_error(DenseMatrix::new(usize::MAX / 2 + 1, 2, Vec::new()));
+    assert!(
+        matches!(wrapped, OperatorError::EntryCount { found: 0, .. }),
+        "{wrapped}"
+    );
+    let largest = DenseMatrix::from_rows(&[[f64::MAX; 2]; 2]).unwrap();
+    let overflown = operator_error(largest.eigenvalues());
+    assert_eq!(overflown, OperatorError::Eigenvalues { size: 2 });
+    let half = usize::MAX / 64;
+    let huge = Identity::<B>::new(&ParamLayout::flat(half).unwrap());
+    let like = flat::<B>(&[0.0], Precision::F32);
+    let refused = operator_error(materialise_up_to(&huge, &like, usize::MAX));
+    assert!(
+        matches!(refused, OperatorError::TooLarge { .. }),
+        "{refused}"
     );
     assert_eq!(
         DenseMatrix::from_rows(&[[1.0, 2.0]]).unwrap().entry(0, 2),

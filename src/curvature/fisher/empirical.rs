@@ -1,0 +1,87 @@
+//! The empirical Fisher matrix.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use super::{objective_operator, share};
+use crate::{
+    derive::Product,
+    error::Error,
+    objective::{Objective, PreparedProduct, Reduction},
+    operator::{FiniteSum, LinearOperator, SelfAdjoint},
+    params::{ParamLayout, ParamVector},
+};
+
+/// The empirical Fisher matrix: the second moment of the samples' gradients, with the targets of the data.
+///
+/// ```text
+/// E = c·Σₙ ∇_θ ℓₙ ∇_θ ℓₙᵀ
+/// ```
+///
+/// c = 1 for [`Reduction::Sum`] and 1/N for [`Reduction::Mean`], which must be the reduction of the traced closure; N is
+/// the size of the outputs' first dimension. The loss of a sample must depend on that sample's outputs only.
+///
+/// It is *not* the Fisher matrix, whose targets come from the model ([`Fisher`](crate::Fisher)), and no curvature of
+/// the loss: it vanishes where all samples are fitted.
+///
+/// # Cost
+///
+/// As [`Fisher`](crate::Fisher).
+///
+/// # References
+///
+/// Kunstner, Balles & Hennig 2019, *Limitations of the empirical Fisher approximation for natural gradient descent*.
+///
+/// # Example
+///
+/// For z = w and ℓ = ½(z − y)², ∇ℓₙ = w − yₙ.
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{EmpiricalFisher, LinearOperator, Objective, Reduction};
+///
+/// #[derive(Module, Debug)]
+/// struct Mean {
+///     w: Param<Tensor<2>>,
+/// }
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let model = Mean { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+/// let y = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
+///
+/// let objective = Objective::trace(&model, y, |model, y| {
+///     let z = model.w.val().expand([2, 1]);
+///     (z.clone(), (z - y).powf_scalar(2.0).mean() * 0.5)
+/// })?;
+/// let empirical = EmpiricalFisher::new(&objective, Reduction::Mean)?;
+/// let one = objective.parameters().ones_like();
+/// assert_eq!(empirical.apply(&one)?.to_vec()?, [5.0]); // (1 + 9) / 2
+/// # Ok(())
+/// # }
+/// ```
+pub struct EmpiricalFisher<B: AutodiffBackend> {
+    objective: Objective<B>,
+    product: PreparedProduct<B>,
+}
+
+objective_operator!(EmpiricalFisher);
+
+impl<B: AutodiffBackend> EmpiricalFisher<B> {
+    /// The empirical Fisher matrix at the objective's parameters, on its batches.
+    ///
+    /// # Errors
+    /// As [`GaussNewton::new`](crate::GaussNewton::new);
+    /// [`ObjectiveError::OtherReduction`](crate::ObjectiveError::OtherReduction) over a data set of another reduction.
+    pub fn new(objective: &Objective<B>, reduction: Reduction) -> Result<Self, Error> {
+        objective.expect_reduction_of_data(reduction)?;
+        objective.derive_product(Product::Empirical)?;
+        let product = PreparedProduct::new(Product::Empirical)
+            .with_factor(move |part| share(part.samples_of_outputs(), reduction).recip());
+        Ok(Self {
+            objective: objective.clone(),
+            product,
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! The Jacobian of a model's outputs.
+
+use std::{fmt, sync::Arc};
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    derive::Product,
+    error::Error,
+    objective::{Objective, PreparedProduct},
+    operator::{Adjoint, LinearOperator},
+    params::{ParamLayout, ParamVector},
+};
+
+/// The Jacobian J = ∂z/∂θ of the outputs that the traced closure returned beside the loss.
+///
+/// ```text
+/// tangent v ↦ J v      cotangent u ↦ Jᵀu
+/// ```
+///
+/// Outputs are laid out as [`Objective::outputs`]: one block for one batch, or one a batch over a data set. Nothing is
+/// averaged or rescaled.
+///
+/// # Cost
+///
+/// J v about a forward pass and Jᵀu about a backward pass, each with a forward pass once per (θ, batch).
+///
+/// # Example
+///
+/// For z = x w, J v = x v.
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{Adjoint, Jacobian, LinearOperator, Objective};
+///
+/// #[derive(Module, Debug)]
+/// struct Line {
+///     w: Param<Tensor<2>>,
+/// }
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let model = Line { w: Param::from_tensor(Tensor::from_floats([[0.5], [-1.0]], &device)) };
+/// let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
+///
+/// let objective = Objective::trace(&model, x, |model, x| {
+///     let z = x.matmul(model.w.val());
+///     (z.clone(), z.powf_scalar(2.0).sum())
+/// })?;
+/// let jacobian = Jacobian::new(&objective)?;
+/// let v = objective.parameters().from_vec_like(&[1.0, 1.0])?;
+/// assert_eq!(jacobian.apply(&v)?.to_vec()?, [3.0, 7.0]);
+/// let u = objective.outputs()?.from_vec_like(&[1.0, 0.0])?;
+/// assert_eq!(jacobian.apply_adjoint(&u)?.to_vec()?, [1.0, 2.0]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Jacobian<B: AutodiffBackend> {
+    objective: Objective<B>,
+    outputs: Arc<ParamLayout>,
+    forward: PreparedProduct<B>,
+    adjoint: PreparedProduct<B>,
+}
+
+impl<B: AutodiffBackend> Jacobian<B> {
+    /// The Jacobian at the objective's parameters, on its batches.
+    ///
+    /// # Errors
+    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the traced closure returned the loss alone.
+    pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
+        objective.derive_product(Product::Jacobian)?;
+        Ok(Self {
+            outputs: objective.outputs_layout()?,
+            objective: objective.clone(),
+            forward: PreparedProduct::new(Product::Jacobian),
+            adjoint: PreparedProduct::new(Product::Adjoint),
+        })
+    }
+
+    /// Runs now what of J v and Jᵀu does not depend on the vector; otherwise the first product does.
+    ///
+    /// # Errors
+    /// A failure of the backend.
+    pub fn prepare(&self) -> Result<(), Error> {
+        self.objective.prepare_product(&self.forward)?;
+        self.objective.prepare_product(&self.adjoint)
+    }
+}
+
+impl<B: AutodiffBackend> Clone for Jacobian<B> {
+    fn clone(&self) -> Self {
+        Self {
+            objective: self.objective.clone(),
+            outputs: Arc::clone(&self.outputs),
+            forward: self.forward.clone(),
+            adjoint: self.adjoint.clone(),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> fmt::Debug for Jacobian<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jacobian")
+            .field("objective", &self.objective)
+            .field("outputs", &self.outputs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: AutodiffBackend> LinearOperator<B> for Jacobian<B> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        self.objective.layout()
+    }
+
+    fn codomain(&self) -> &Arc<ParamLayout> {
+        &self.outputs
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.objective
+            .jacobian_product(&self.forward, &self.outputs, vector)
+    }
+}
+
+impl<B: AutodiffBackend> Adjoint<B> for Jacobian<B> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.outputs.expect_same(vector.layout())?;
+        self.objective.adjoint_product(&self.adjoint, vector)
+    }
+}

@@ -1,0 +1,95 @@
+//! How Kronecker factors are made.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the gradients of the layers' outputs come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KfacFisher {
+    /// The exact Fisher matrix in output space, by the columns of its square root: as many backward passes as there are
+    /// outputs. No randomness ('type 2').
+    #[default]
+    Exact,
+    /// Targets drawn from the model: one backward pass a draw.
+    MonteCarlo {
+        /// Targets for every sample, at least 1.
+        draws: usize,
+        /// Seed of the draws.
+        seed: u64,
+    },
+    /// The targets of the data: the empirical Fisher matrix, which is none. The traced loss must reduce as is said.
+    Empirical,
+    /// No gradients: G = I (Benzing 2022, 'FOOF').
+    ForwardOnly,
+}
+
+/// What is made of a weight that is used at several places of a sample: positions of a sequence or an image, time steps,
+/// tied layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KfacApproximation {
+    /// Every place is a sample of its own. Exact for deep linear networks with a loss at every place.
+    #[default]
+    Expand,
+    /// Inputs are averaged and gradients summed over the places first. Exact for deep linear networks whose outputs are
+    /// averaged over the places. Embeddings are expanded all the same.
+    Reduce,
+}
+
+/// What is made of parameters that are no weight or bias of a linear layer, a convolution or an embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BesidePolicy {
+    /// Their exact block of the Fisher matrix, for at most so many numbers a parameter.
+    ExactBlock {
+        /// Largest parameter.
+        limit: usize,
+    },
+    /// An error that names them.
+    Refuse,
+}
+
+impl Default for BesidePolicy {
+    fn default() -> Self {
+        Self::ExactBlock { limit: 1024 }
+    }
+}
+
+/// How Kronecker factors are made.
+///
+/// | parameter | default | purpose |
+/// |---|---|---|
+/// | `fisher` | [`KfacFisher::Exact`] | source of the output gradients |
+/// | `approximation` | [`KfacApproximation::Expand`] | weights that are used at several places |
+/// | `beside` | exact blocks up to 1024 numbers | parameters that belong to no layer |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KfacConfig {
+    pub(super) fisher: KfacFisher,
+    pub(super) approximation: KfacApproximation,
+    pub(super) beside: BesidePolicy,
+}
+
+impl KfacConfig {
+    /// The defaults of the table above.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses the source of the output gradients.
+    #[must_use]
+    pub fn with_fisher(mut self, fisher: KfacFisher) -> Self {
+        self.fisher = fisher;
+        self
+    }
+
+    /// Chooses what is made of weights that are used at several places.
+    #[must_use]
+    pub fn with_approximation(mut self, approximation: KfacApproximation) -> Self {
+        self.approximation = approximation;
+        self
+    }
+
+    /// Chooses what is made of parameters that belong to no layer.
+    #[must_use]
+    pub fn with_beside(mut self, beside: BesidePolicy) -> Self {
+        self.beside = beside;
+        self
+    }
+}

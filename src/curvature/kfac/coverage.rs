@@ -1,0 +1,104 @@
+//! What K-FAC makes of each parameter. Knows names and sizes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What K-FAC makes of one parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Treatment {
+    /// Weight of a layer, or bias together with its weight: A ⊗ G.
+    Kronecker {
+        /// Kind of layer.
+        layer: String,
+        /// Size of A, a one for the bias included.
+        input: usize,
+        /// Size of G.
+        output: usize,
+        /// Groups of a convolution, each with factors of its own.
+        groups: usize,
+        /// How often the weight is used.
+        uses: usize,
+    },
+    /// Its exact block of the Fisher matrix.
+    ExactBlock {
+        /// Why it belongs to no layer.
+        reason: String,
+    },
+    /// Its block is zero: the outputs do not depend on it.
+    Unused,
+}
+
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Treatment::Kronecker {
+                layer,
+                input,
+                output,
+                groups,
+                uses,
+            } => {
+                write!(f, "{layer}, {input} ⊗ {output}")?;
+                if *groups > 1 {
+                    write!(f, ", {groups} groups")?;
+                }
+                if *uses > 1 {
+                    write!(f, ", {uses} uses")?;
+                }
+                Ok(())
+            }
+            Treatment::ExactBlock { reason } => write!(f, "exact block ({reason})"),
+            Treatment::Unused => f.write_str("zero (the outputs do not depend on it)"),
+        }
+    }
+}
+
+/// One parameter in a [`KfacCoverage`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageEntry {
+    /// Name of the parameter.
+    pub parameter: String,
+    /// Its size.
+    pub numbers: usize,
+    /// What is made of it.
+    pub treatment: Treatment,
+}
+
+/// What K-FAC makes of every parameter of a model. Prints as a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KfacCoverage {
+    /// In the order of the layout.
+    pub entries: Vec<CoverageEntry>,
+}
+
+impl KfacCoverage {
+    /// The fraction of all numbers that have Kronecker factors.
+    pub fn kronecker_fraction(&self) -> f64 {
+        let total: usize = self.entries.iter().map(|entry| entry.numbers).sum();
+        let factored = self
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.treatment, Treatment::Kronecker { .. }));
+        factored.map(|entry| entry.numbers).sum::<usize>() as f64 / total.max(1) as f64
+    }
+}
+
+impl fmt::Display for KfacCoverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.entries.iter().map(|entry| entry.parameter.len()).max();
+        let width = width.unwrap_or(0);
+        for entry in &self.entries {
+            writeln!(
+                f,
+                "{:width$}  {:>9}  {}",
+                entry.parameter, entry.numbers, entry.treatment
+            )?;
+        }
+        write!(
+            f,
+            "{:.1} % of the numbers have Kronecker factors",
+            100.0 * self.kronecker_fraction()
+        )
+    }
+}

@@ -1,0 +1,207 @@
+//! Collects the Kronecker factors of a network. Knows objectives; the algebra of factors is elsewhere.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    KfacApproximation, KfacConfig, KfacFisher,
+    coverage::{CoverageEntry, KfacCoverage, Treatment},
+    moment::Moment,
+    plan::LayerPlan,
+};
+use crate::{
+    curvature::{Likelihood, fisher::share},
+    derive::{Beside, Cotangents, FactorKind, LayerKind},
+    error::Error,
+    objective::{MomentSums, NetworkLayers, Objective, Reduction},
+    operator::OperatorError,
+};
+
+/// The factors of one layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LayerFactors {
+    /// Name of the weight.
+    pub name: String,
+    /// A = E[ā āᵀ]
+    pub a: Moment,
+    /// G = c·Σ g gᵀ
+    pub g: Moment,
+}
+
+/// The layers of a network, with what is left over.
+pub(super) struct Network {
+    pub plans: Vec<LayerPlan>,
+    /// Parameters that belong to no layer but are used, with the reason.
+    pub beside: Vec<(usize, String)>,
+    pub coverage: KfacCoverage,
+}
+
+impl Network {
+    pub fn of<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        config: &KfacConfig,
+    ) -> Result<Self, Error> {
+        let layers = objective.network_layers()?;
+        check(&layers, config)?;
+        let plans: Vec<_> = layers.groups.iter().map(LayerPlan::new).collect();
+        let blocks = objective.layout().blocks();
+        let treatment = |position: usize| {
+            let plan = plans
+                .iter()
+                .find(|plan| plan.weight == position || plan.bias == Some(position));
+            if let Some(plan) = plan {
+                return Treatment::Kronecker {
+                    layer: plan.name().into(),
+                    input: plan.d_in,
+                    output: plan.d_out,
+                    groups: plan.groups,
+                    uses: plan.uses,
+                };
+            }
+            let beside = layers.beside.iter().find(|(one, _)| *one == position);
+            match beside.map(|(_, reason)| reason) {
+                Some(Beside::Unused) | None => Treatment::Unused,
+                Some(reason) => Treatment::ExactBlock {
+                    reason: explain(reason),
+                },
+            }
+        };
+        let entries = blocks
+            .iter()
+            .enumerate()
+            .map(|(position, block)| CoverageEntry {
+                parameter: block.name().into(),
+                numbers: block.len(),
+                treatment: treatment(position),
+            });
+        let coverage = KfacCoverage {
+            entries: entries.collect(),
+        };
+        let beside = layers
+            .beside
+            .iter()
+            .filter(|(_, reason)| *reason != Beside::Unused);
+        let beside = beside.map(|(position, reason)| (*position, explain(reason)));
+        Ok(Self {
+            beside: beside.collect(),
+            plans,
+            coverage,
+        })
+    }
+}
+
+/// Refuses what the theory does not cover.
+fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), OperatorError> {
+    if config.fisher == KfacFisher::Exact && !layers.rows_are_samples {
+        return Err(OperatorError::KfacPlaces);
+    }
+    if config.approximation == KfacApproximation::Reduce && !layers.even_uses {
+        return Err(OperatorError::KfacUnevenUses);
+    }
+    if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
+        return Err(OperatorError::NoDraws);
+    }
+    Ok(())
+}
+
+fn explain(reason: &Beside) -> String {
+    match reason {
+        Beside::Operation(name) => format!("used by {name}"),
+        Beside::Mixed => "used by layers of different kinds".into(),
+        Beside::Unused => "not used".into(),
+    }
+}
+
+/// The factors of all layers, over all batches of an objective.
+pub(super) fn collect<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    network: &Network,
+    config: &KfacConfig,
+    (likelihood, reduction): (Likelihood, Reduction),
+) -> Result<Vec<LayerFactors>, Error> {
+    let kind = FactorKind {
+        cotangents: cotangents(config.fisher, likelihood),
+        reduce: config.approximation == KfacApproximation::Reduce,
+        gradient: false,
+    };
+    let precision = match config.fisher {
+        KfacFisher::Exact => likelihood.precision(),
+        _ => 1.0,
+    };
+    let empirical = config.fisher == KfacFisher::Empirical;
+    let factor = move |part: &crate::objective::Part<B>| {
+        let share = share(part.samples_of_outputs(), reduction);
+        match empirical {
+            true => share.recip(),
+            false => share * precision,
+        }
+    };
+    let sums = match config.fisher {
+        KfacFisher::MonteCarlo { draws, seed } => {
+            let draw = move |batch, outputs: &_| likelihood.draw(outputs, draws, seed, batch);
+            objective.layer_moments(kind, &factor, Some(&draw))
+        }
+        _ => objective.layer_moments(kind, &factor, None),
+    };
+    let blocks = objective.layout().blocks();
+    let each = sums?.into_iter().zip(&network.plans).map(|(sums, plan)| {
+        let name = blocks
+            .get(plan.weight)
+            .map(|block| block.name().to_string());
+        let factors = layer(plan, sums, name.unwrap_or_default());
+        factors.a.expect_finite(&factors.name)?;
+        factors.g.expect_finite(&factors.name)?;
+        Ok(factors)
+    });
+    each.collect()
+}
+
+fn cotangents(fisher: KfacFisher, likelihood: Likelihood) -> Cotangents {
+    match (fisher, likelihood) {
+        (KfacFisher::Exact, Likelihood::Categorical) => Cotangents::Categorical,
+        (KfacFisher::Exact, Likelihood::Bernoulli) => Cotangents::Bernoulli,
+        (KfacFisher::Exact, Likelihood::Gaussian { .. }) => Cotangents::Gaussian,
+        (KfacFisher::MonteCarlo { draws, .. }, _) => Cotangents::Drawn { draws },
+        (KfacFisher::Empirical, _) => Cotangents::Empirical,
+        (KfacFisher::ForwardOnly, _) => Cotangents::None,
+    }
+}
+
+/// A = (Σ ā āᵀ) / rows and G.
+fn layer(plan: &LayerPlan, sums: MomentSums, name: String) -> LayerFactors {
+    let rows = sums.rows.max(1) as f64;
+    let groups = plan.groups;
+    let a = match plan.kind {
+        LayerKind::Embedding => Moment::Diagonal(sums.inputs),
+        LayerKind::Linear { .. } | LayerKind::Conv(_) => {
+            let size = plan.d_in - usize::from(plan.bias.is_some());
+            let moment = Moment::Dense {
+                groups,
+                size,
+                values: sums.inputs,
+            };
+            match sums.input_sums {
+                Some(input_sums) => moment.bordered(&input_sums, rows),
+                None => moment,
+            }
+        }
+    };
+    let g = match sums.gradients {
+        Some(values) => Moment::Dense {
+            groups,
+            size: plan.d_out,
+            values,
+        },
+        None => Moment::identity(groups, plan.d_out),
+    };
+    LayerFactors {
+        name,
+        a: a.scaled(rows.recip()),
+        g,
+    }
+}
+
+/// The plans of a network, shared.
+pub(super) type Plans = Arc<[LayerPlan]>;

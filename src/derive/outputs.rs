@@ -1,0 +1,195 @@
+//! Products with the Jacobian J = ∂z/∂θ of a network and with the curvature of a loss in its outputs z, generic over the
+//! backend as in `reverse`.
+//!
+//! No forward-mode rules are needed: Jᵀu is linear in u, so J v is the derivative of ⟨Jᵀu, v⟩ by u.
+
+use burn_autodiff::Autodiff;
+use burn_backend::{
+    AutodiffBackend, Backend, Shape, TensorMetadata, ops::FloatTensorOps, tensor::FloatTensor,
+};
+
+use super::{
+    network::Network,
+    reverse::{self, Apply, Arguments},
+};
+use crate::execute::ExecuteError;
+
+/// The tables of operations for one tape and for two.
+pub(super) struct Tables<B: Backend> {
+    pub once: Apply<Autodiff<B>>,
+    pub twice: Apply<Autodiff<Autodiff<B>>>,
+}
+
+/// The matrix M in the outputs of a product JᵀMJ.
+pub(super) enum Middle<B: Backend> {
+    /// ∇²ℓ(z), by autodiff on the loss.
+    Loss,
+    /// diag(p) − p pᵀ with p = softmax(z), classes in the last dimension.
+    Categorical,
+    /// diag(σ(1 − σ)), σ the logistic function of z.
+    Bernoulli,
+    /// I
+    Gaussian,
+    /// Σₛ dₛ dₛᵀ sample by sample, the dₛ stacked along a new first dimension.
+    Outer(FloatTensor<B>),
+    /// d dᵀ sample by sample with d = ∂ℓ/∂z.
+    Empirical,
+}
+
+/// J v, with z.
+pub(super) struct Tangent<B: Backend> {
+    pub outputs: FloatTensor<B>,
+    pub tangent: FloatTensor<B>,
+}
+
+/// z and J v. `arguments` are those of the network.
+pub(super) fn jacobian_product<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    vector: &[FloatTensor<B>],
+    apply: Apply<Autodiff<Autodiff<B>>>,
+) -> Result<Tangent<B>, ExecuteError> {
+    let lifted = arguments
+        .parameters
+        .iter()
+        .cloned()
+        .map(Autodiff::<B>::from_inner);
+    let parameters: Vec<_> = lifted.collect();
+    let batch: Vec<_> = arguments
+        .batch
+        .iter()
+        .cloned()
+        .map(reverse::lift::<B>)
+        .collect();
+    let outer = Arguments::<Autodiff<B>> {
+        program: arguments.program,
+        device: arguments.device,
+        parameters: &parameters,
+        batch: &batch,
+    };
+    let leaves: Vec<_> = parameters
+        .iter()
+        .cloned()
+        .map(reverse::leaf::<Autodiff<B>>)
+        .collect();
+    let replayed = reverse::replay_on_tape(&outer, &leaves, apply)?;
+    let outputs = required(reverse::first_float(&replayed)?)?;
+    let dummy = {
+        let zeros = B::float_zeros(outputs.shape(), arguments.device, outputs.dtype().into());
+        reverse::leaf::<B>(zeros)
+    };
+    let pulled = pull_back::<Autodiff<B>>(outputs.clone(), dummy.clone(), &leaves);
+    let slope = reverse::directional_derivative::<B>(pulled, vector);
+    let dummy = [dummy];
+    let mut tangents = reverse::gradients_of::<B>(reverse::tracked::<B>(slope, &dummy), &dummy);
+    Ok(Tangent {
+        outputs: Autodiff::<B>::inner(Autodiff::<Autodiff<B>>::inner(outputs)),
+        tangent: required(tangents.pop())?,
+    })
+}
+
+/// Jᵀu. `arguments` are those of the network.
+pub(super) fn adjoint_product<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    cotangent: FloatTensor<B>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+    let leaves: Vec<_> = arguments
+        .parameters
+        .iter()
+        .cloned()
+        .map(reverse::leaf::<B>)
+        .collect();
+    let replayed = reverse::replay_on_tape(arguments, &leaves, apply)?;
+    let outputs = required(reverse::first_float(&replayed)?)?;
+    Ok(pull_back::<B>(outputs, cotangent, &leaves))
+}
+
+/// JᵀMJ v. `arguments` are those of the network.
+pub(super) fn gauss_newton_product<B: Backend>(
+    network: &Network,
+    middle: Middle<B>,
+    arguments: &Arguments<'_, B>,
+    vector: &[FloatTensor<B>],
+    tables: &Tables<B>,
+) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+    let Tangent { outputs, tangent } = jacobian_product(arguments, vector, tables.twice)?;
+    let head = Arguments {
+        program: &network.head,
+        parameters: &[outputs],
+        ..*arguments
+    };
+    let curved = match middle {
+        Middle::Loss => {
+            let product = reverse::hessian_vector_product(&head, &[tangent], tables.twice)?;
+            required(product.into_iter().next())?
+        }
+        Middle::Categorical => categorical::<B>(head.parameters[0].clone(), tangent),
+        Middle::Bernoulli => bernoulli::<B>(head.parameters[0].clone(), tangent),
+        Middle::Gaussian => tangent,
+        Middle::Outer(directions) => outer::<B>(directions, tangent),
+        Middle::Empirical => {
+            let slope = reverse::gradient(&head, tables.once)?.gradient;
+            outer::<B>(
+                unsqueezed::<B>(required(slope.into_iter().next())?),
+                tangent,
+            )
+        }
+    };
+    adjoint_product(arguments, curved, tables.once)
+}
+
+/// The gradient of ⟨z, u⟩.
+fn pull_back<B: Backend>(
+    outputs: FloatTensor<Autodiff<B>>,
+    cotangent: FloatTensor<B>,
+    leaves: &[FloatTensor<Autodiff<B>>],
+) -> Vec<FloatTensor<B>> {
+    let cotangent = Autodiff::<B>::from_inner(cotangent);
+    let product = Autodiff::<B>::float_sum(Autodiff::<B>::float_mul(outputs, cotangent));
+    reverse::gradients_of::<B>(reverse::tracked::<B>(Some(product), leaves), leaves)
+}
+
+/// p∘u − p·⟨p, u⟩ along the last dimension.
+fn categorical<B: Backend>(outputs: FloatTensor<B>, tangent: FloatTensor<B>) -> FloatTensor<B> {
+    let last = outputs.shape().num_dims().saturating_sub(1);
+    let probabilities = B::softmax(outputs, last);
+    let weighted = B::float_mul(probabilities.clone(), tangent);
+    let mean = B::float_sum_dim(weighted.clone(), last);
+    B::float_sub(weighted, B::float_mul(probabilities, mean))
+}
+
+/// σ(1 − σ)∘u = ¼(1 − tanh²(z/2))∘u, which needs no sigmoid of the backend's own precision.
+fn bernoulli<B: Backend>(outputs: FloatTensor<B>, tangent: FloatTensor<B>) -> FloatTensor<B> {
+    let half = B::float_tanh(B::float_mul_scalar(outputs, 0.5.into()));
+    let square = B::float_mul(half.clone(), half);
+    let variance = B::float_mul_scalar(B::float_sub_scalar(square, 1.0.into()), (-0.25).into());
+    B::float_mul(variance, tangent)
+}
+
+/// Σₛ dₛ⟨dₛ, u⟩ sample by sample; samples are the first dimension of u.
+fn outer<B: Backend>(directions: FloatTensor<B>, tangent: FloatTensor<B>) -> FloatTensor<B> {
+    let shape = tangent.shape();
+    let samples = shape.iter().next().copied().unwrap_or(1);
+    let each = shape.num_elements() / samples.max(1);
+    let draws = directions.shape().num_elements() / shape.num_elements().max(1);
+    let directions = B::float_reshape(directions, Shape::from(vec![draws, samples, each]));
+    let tangent = B::float_reshape(tangent, Shape::from(vec![1, samples, each]));
+    let slopes = B::float_sum_dim(B::float_mul(directions.clone(), tangent), 2);
+    let sum = B::float_sum_dim(B::float_mul(directions, slopes), 0);
+    B::float_reshape(sum, shape)
+}
+
+fn unsqueezed<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let shape: Vec<usize> = std::iter::once(1)
+        .chain(tensor.shape().iter().copied())
+        .collect();
+    B::float_reshape(tensor, Shape::from(shape))
+}
+
+pub(super) fn required<T>(value: Option<T>) -> Result<T, ExecuteError> {
+    value.ok_or_else(|| ExecuteError::InputCount {
+        what: "a product in output space".into(),
+        expected: 1,
+        found: 0,
+    })
+}

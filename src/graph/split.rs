@@ -1,0 +1,114 @@
+//! Splits a program by dependence on some inputs, so that what does not depend on them runs once. Knows operations,
+//! not what a program computes.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Graph, Node, Op, ValueId};
+
+/// A program in two parts: one that does not depend on some inputs, one that does.
+///
+/// The outputs of `prepare` are, in order, the leading inputs of `finish`; the inputs the split was made by follow
+/// them there.
+#[derive(Clone, Debug)]
+pub(crate) struct Split {
+    /// Takes the inputs that stay, returns what `finish` needs of them.
+    pub prepare: Graph,
+    /// Takes `prepare`'s outputs and then the inputs that vary, returns the program's outputs.
+    pub finish: Graph,
+}
+
+impl Graph {
+    /// Splits by dependence on the inputs at the given positions.
+    ///
+    /// `prepare` takes the other inputs in their order; see [`Split`]. Of what does not depend on the varying inputs,
+    /// `finish` computes again what `again` says, just before it is first needed, and is handed the rest.
+    pub(crate) fn split(&self, varying: &[usize], again: impl Fn(&Node) -> bool) -> Split {
+        let is_varying = |index: &usize| varying.contains(index);
+        let varying_inputs: Vec<ValueId> =
+            varying.iter().map(|&index| self.inputs[index]).collect();
+        let fixed_inputs: Vec<ValueId> = (0..self.inputs.len())
+            .filter(|index| !is_varying(index))
+            .map(|index| self.inputs[index])
+            .collect();
+        let dependents = self.dependents(&varying_inputs);
+        let (late, early): (Vec<Node>, Vec<Node>) = self
+            .nodes
+            .iter()
+            .cloned()
+            .partition(|node| node.outputs.iter().any(|value| dependents.contains(value)));
+        let constants = self.constants.iter().map(|constant| constant.value);
+        let mut finish = Finish {
+            known: dependents.into_iter().chain(constants).collect(),
+            again: computed_again(&early, again),
+            boundary: Vec::new(),
+            nodes: Vec::with_capacity(late.len()),
+        };
+        for node in late {
+            node.inputs.iter().for_each(|&value| finish.require(value));
+            finish.nodes.push(node);
+        }
+        self.outputs.iter().for_each(|&value| finish.require(value));
+        let Finish {
+            boundary, nodes, ..
+        } = finish;
+        let part = |nodes, inputs, outputs| Graph {
+            values: self.values.clone(),
+            constants: self.constants.clone(),
+            nodes,
+            inputs,
+            outputs,
+        };
+        let finish_inputs = boundary.iter().copied().chain(varying_inputs).collect();
+        Split {
+            prepare: part(early, fixed_inputs, boundary).without_dead_code(),
+            finish: part(nodes, finish_inputs, self.outputs.clone()).without_dead_code(),
+        }
+    }
+}
+
+/// The part that varies, under construction.
+struct Finish<'a> {
+    /// Values that need not be handed over.
+    known: HashSet<ValueId>,
+    /// Operations that are run again, by the values they write.
+    again: HashMap<ValueId, &'a Node>,
+    /// Values handed over.
+    boundary: Vec<ValueId>,
+    nodes: Vec<Node>,
+}
+
+impl Finish<'_> {
+    /// Makes a value known, by computing it again or by having it handed over.
+    fn require(&mut self, value: ValueId) {
+        if !self.known.insert(value) {
+            return;
+        }
+        match self.again.get(&value).copied() {
+            Some(node) => {
+                node.inputs.iter().for_each(|&input| self.require(input));
+                self.known.extend(&node.outputs);
+                self.nodes.push(node.clone());
+            }
+            None => self.boundary.push(value),
+        }
+    }
+}
+
+/// Operations to be run again, with the views of what they write, by the values written.
+fn computed_again(nodes: &[Node], again: impl Fn(&Node) -> bool) -> HashMap<ValueId, &Node> {
+    let mut computed: HashMap<ValueId, &Node> = HashMap::new();
+    for node in nodes {
+        let of_such = |value: &ValueId| computed.contains_key(value);
+        if again(node) || (is_view(&node.op) && node.inputs.iter().all(of_such)) {
+            computed.extend(node.outputs.iter().map(|&value| (value, node)));
+        }
+    }
+    computed
+}
+
+fn is_view(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape | Op::SwapDims(..) | Op::Permute(_) | Op::Expand | Op::Slice(_)
+    )
+}

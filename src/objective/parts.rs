@@ -1,0 +1,164 @@
+//! The batches an objective is made of, held or fetched anew for every pass. Knows no derivative.
+
+use std::{fmt, sync::Arc};
+
+use burn_backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+
+use super::{ObjectiveError, Recorder, programs::ProgramSet};
+use crate::{
+    error::Error,
+    execute::Operand,
+    params::{ParamVector, Precision},
+};
+
+/// How the loss of a batch is made of those of its samples, and the whole of the batches.
+///
+/// ```text
+/// Sum    ℒ = Σₙ ℓₙ              Mean    ℒ = 1/N Σₙ ℓₙ
+/// ```
+///
+/// The traced closure must reduce its batch in this way; over a data set the same holds for all samples, whatever the
+/// sizes of the batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reduction {
+    /// The sum over samples.
+    Sum,
+    /// The mean over samples.
+    Mean,
+}
+
+/// How far a pass over the batches has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Batches done in this pass.
+    pub done: usize,
+    /// Batches in a pass.
+    pub total: usize,
+}
+
+pub(super) type Observer = Arc<dyn Fn(Progress) + Send + Sync>;
+
+type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
+
+/// One batch with its programs and its weight in ℒ.
+pub(crate) struct Part<B: AutodiffBackend> {
+    pub programs: Arc<ProgramSet<B>>,
+    pub batch: Operands<B>,
+    pub weight: f64,
+}
+
+impl<B: AutodiffBackend> Part<B> {
+    /// Brings the tensors to a precision and finds, or records, their programs.
+    pub fn new(
+        recorder: &Recorder<B>,
+        parameters: &ParamVector<B>,
+        batch: Operands<B>,
+        weight: f64,
+    ) -> Result<Self, Error> {
+        let device = parameters.device();
+        for operand in &batch {
+            parameters.expect_device(&operand.device())?;
+        }
+        let precision: Precision = parameters.precision();
+        let batch: Vec<_> = batch
+            .into_iter()
+            .map(|operand| operand.stored_on(device, precision.dtype()))
+            .collect();
+        let programs = recorder.programs(&batch, precision, device.clone())?;
+        Ok(Self {
+            programs,
+            batch,
+            weight,
+        })
+    }
+
+    /// Size of the outputs' first dimension.
+    pub fn samples_of_outputs(&self) -> usize {
+        let outputs = self.programs.outputs_type().ok();
+        let first = outputs.and_then(|ty| ty.shape.iter().next().copied());
+        first.unwrap_or(1)
+    }
+}
+
+/// Takes the tensors of one batch after another.
+pub(super) type Visit<'a, B> = &'a mut dyn FnMut(Operands<B>) -> Result<(), Error>;
+
+/// Batches that are fetched for every pass.
+pub(super) struct Stream<B: AutodiffBackend> {
+    pub run: Box<dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync>,
+    /// Samples of each batch, as the first pass saw them.
+    pub sizes: Vec<usize>,
+    pub reduction: Reduction,
+}
+
+impl<B: AutodiffBackend> Stream<B> {
+    /// Samples in all batches.
+    pub fn samples(&self) -> usize {
+        self.sizes.iter().sum()
+    }
+
+    /// Checks that a batch of a later pass has as many samples as in the first one.
+    pub fn expect_size(&self, index: usize, found: usize) -> Result<(), ObjectiveError> {
+        let expected = match self.sizes.get(index) {
+            Some(size) if *size == found => return Ok(()),
+            Some(size) => format!("{size} samples"),
+            None => "its end".into(),
+        };
+        Err(ObjectiveError::StreamChanged {
+            expected,
+            found: format!("{found} samples in batch {index}"),
+        })
+    }
+}
+
+/// The batches of an objective.
+pub(super) enum Parts<B: AutodiffBackend> {
+    Kept(Arc<[Part<B>]>),
+    Streamed(Arc<Stream<B>>),
+}
+
+impl<B: AutodiffBackend> Clone for Parts<B> {
+    fn clone(&self) -> Self {
+        match self {
+            Parts::Kept(parts) => Parts::Kept(Arc::clone(parts)),
+            Parts::Streamed(stream) => Parts::Streamed(Arc::clone(stream)),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> fmt::Debug for Parts<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Parts::Kept(_) => "kept",
+            Parts::Streamed(_) => "streamed",
+        };
+        write!(f, "{} batches, {kind}", self.len())
+    }
+}
+
+impl<B: AutodiffBackend> Parts<B> {
+    /// Number of batches.
+    pub fn len(&self) -> usize {
+        match self {
+            Parts::Kept(parts) => parts.len(),
+            Parts::Streamed(stream) => stream.sizes.len(),
+        }
+    }
+
+    /// The weight of a batch of so many samples in a whole of so many.
+    pub fn weight(reduction: Reduction, samples: usize, total: usize) -> f64 {
+        match reduction {
+            Reduction::Sum => 1.0,
+            Reduction::Mean => samples as f64 / total.max(1) as f64,
+        }
+    }
+}
+
+/// The number of samples in a batch: the size of the first dimension of its first tensor.
+pub(super) fn samples<B: AutodiffBackend>(batch: &[Operand<B::InnerBackend>]) -> usize {
+    let first = batch.first().map(Operand::shape);
+    first
+        .and_then(|shape| shape.iter().next().copied())
+        .unwrap_or(1)
+}

@@ -1,0 +1,193 @@
+//! One operator for each part of the parameters. Knows its parts by their products only.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    params::{InnerFloat, ParamLayout, ParamSubset, ParamVector},
+};
+
+use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
+
+/// Operators on separate parts of the parameters, together one operator:
+///
+/// ```text
+/// ⎡A₁      ⎤
+/// ⎢   A₂   ⎥
+/// ⎣      A₃⎦
+/// ```
+///
+/// The parts need not be adjacent. Every block of the layout is in exactly one of them. For parts of different kinds
+/// take `Box<dyn SelfAdjoint<B>>` or `Box<dyn LinearOperator<B>>` for `A`.
+///
+/// # Cost
+/// One product with each part; no vector is copied.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{
+///     BlockDiagonal, Identity, LinearOperator, ParamLayout, ParamVector, Precision, Scaled,
+/// };
+///
+/// let layout = ParamLayout::from_shapes([("w", [2]), ("b", [1])])?;
+/// let parts = [("w", 2.0), ("b", -1.0)].map(|(name, factor)| {
+///     let subset = layout.select(name)?;
+///     let multiple = Scaled::new(Identity::new(subset.layout()), factor)?;
+///     Ok::<_, burn_curvature::Error>((subset, multiple))
+/// });
+/// let operator = BlockDiagonal::new(&layout, parts.into_iter().collect::<Result<Vec<_>, _>>()?)?;
+/// let x = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64)?;
+/// assert_eq!(operator.apply(&x)?.to_vec()?, [2.0, 2.0, -1.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct BlockDiagonal<A> {
+    layout: Arc<ParamLayout>,
+    parts: Vec<(ParamSubset, A)>,
+}
+
+impl<A> BlockDiagonal<A> {
+    /// One operator for each selection of parameters.
+    ///
+    /// # Errors
+    /// [`OperatorError::BlockTwice`] and [`OperatorError::BlockMissing`] unless each block of the layout is in exactly
+    /// one selection; [`OperatorError::NotSquare`] for a part;
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a selection from another layout, or an
+    /// operator of another layout than its selection.
+    pub fn new<B>(layout: &Arc<ParamLayout>, parts: Vec<(ParamSubset, A)>) -> Result<Self, Error>
+    where
+        B: AutodiffBackend,
+        A: LinearOperator<B>,
+    {
+        let mut seen = vec![false; layout.blocks().len()];
+        for (subset, operator) in &parts {
+            layout.expect_same(subset.whole())?;
+            expect_square(operator)?;
+            subset.layout().expect_same(operator.domain())?;
+            for position in subset.positions() {
+                if let Some(seen) = seen.get_mut(*position)
+                    && std::mem::replace(seen, true)
+                {
+                    let block = name_of(layout, *position);
+                    return Err(OperatorError::BlockTwice { block }.into());
+                }
+            }
+        }
+        if let Some(position) = seen.iter().position(|seen| !seen) {
+            let block = name_of(layout, position);
+            return Err(OperatorError::BlockMissing { block }.into());
+        }
+        Ok(Self {
+            layout: layout.clone(),
+            parts,
+        })
+    }
+
+    /// One operator for each block of the layout, made by a function that is given the block alone.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and what the function fails with.
+    pub fn per_block<B>(
+        layout: &Arc<ParamLayout>,
+        mut operator: impl FnMut(&ParamSubset) -> Result<A, Error>,
+    ) -> Result<Self, Error>
+    where
+        B: AutodiffBackend,
+        A: LinearOperator<B>,
+    {
+        let blocks = layout.blocks().iter();
+        let parts = blocks.map(|block| {
+            let subset = layout.select_by(|other| other.name() == block.name())?;
+            let operator = operator(&subset)?;
+            Ok((subset, operator))
+        });
+        Self::new(layout, parts.collect::<Result<Vec<_>, Error>>()?)
+    }
+
+    /// The operators and the parameters that each is for.
+    pub fn parts(&self) -> &[(ParamSubset, A)] {
+        &self.parts
+    }
+
+    /// Puts the products of the parts together.
+    fn assemble<B: AutodiffBackend>(
+        &self,
+        vector: &ParamVector<B>,
+        product: impl Fn(&A, &ParamVector<B>) -> Result<ParamVector<B>, Error>,
+    ) -> Result<ParamVector<B>, Error> {
+        self.layout.expect_same(vector.layout())?;
+        let mut blocks: Vec<Option<InnerFloat<B>>> = vec![None; self.layout.blocks().len()];
+        for (subset, operator) in &self.parts {
+            let part = product(operator, &subset.restrict(vector)?)?;
+            place(&mut blocks, subset, part)?;
+        }
+        gather(&self.layout, blocks)
+    }
+}
+
+impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for BlockDiagonal<A> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        &self.layout
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.assemble(vector, A::apply)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let count = self.layout.blocks().len();
+        let mut all = vec![vec![None; count]; vectors.len()];
+        for (subset, operator) in &self.parts {
+            let parts = vectors.iter().map(|vector| subset.restrict(vector));
+            let products = operator.apply_many(&parts.collect::<Result<Vec<_>, _>>()?)?;
+            for (blocks, product) in all.iter_mut().zip(products) {
+                place(blocks, subset, product)?;
+            }
+        }
+        all.into_iter()
+            .map(|blocks| gather(&self.layout, blocks))
+            .collect()
+    }
+}
+
+impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for BlockDiagonal<A> {}
+
+impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for BlockDiagonal<A> {
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.assemble(vector, A::apply_adjoint)
+    }
+}
+
+/// Puts the blocks of a part where they belong.
+fn place<B: AutodiffBackend>(
+    blocks: &mut [Option<InnerFloat<B>>],
+    subset: &ParamSubset,
+    part: ParamVector<B>,
+) -> Result<(), Error> {
+    subset.layout().expect_same(part.layout())?;
+    for (position, block) in subset.positions().iter().zip(part.into_blocks()) {
+        if let Some(slot) = blocks.get_mut(*position) {
+            *slot = Some(block);
+        }
+    }
+    Ok(())
+}
+
+/// A vector from blocks that are all there, since the parts cover the layout.
+fn gather<B: AutodiffBackend>(
+    layout: &Arc<ParamLayout>,
+    blocks: Vec<Option<InnerFloat<B>>>,
+) -> Result<ParamVector<B>, Error> {
+    Ok(ParamVector::from_blocks(
+        layout,
+        blocks.into_iter().flatten().collect(),
+    )?)
+}
+
+fn name_of(layout: &ParamLayout, position: usize) -> String {
+    let block = layout.blocks().get(position);
+    block.map_or(String::new(), |block| block.name().to_string())
+}

@@ -1,0 +1,162 @@
+//! Operators from closures. Knows only what the closures say.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    params::{ParamLayout, ParamVector},
+};
+
+use super::{Adjoint, LinearOperator};
+
+/// An operator from a closure.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{FromFn, LinearOperator, ParamLayout, ParamVector, Precision};
+///
+/// let layout = ParamLayout::flat(2)?;
+/// let triple = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone().scale(3.0)));
+/// let x = ParamVector::from_vec(&layout, &[1.0, 2.0], &Default::default(), Precision::F32)?;
+/// assert_eq!(triple.apply(&x)?.to_vec()?, [3.0, 6.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+pub struct FromFn<B, F> {
+    domain: Arc<ParamLayout>,
+    codomain: Arc<ParamLayout>,
+    function: F,
+    backend: PhantomData<fn(B)>,
+}
+
+impl<B, F> FromFn<B, F>
+where
+    B: AutodiffBackend,
+    F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
+{
+    /// A closure that maps the vectors of a layout to vectors of the same layout.
+    pub fn new(layout: &Arc<ParamLayout>, function: F) -> Self {
+        Self::between(layout, layout, function)
+    }
+
+    /// A closure that maps the vectors of one layout to those of another.
+    pub fn between(domain: &Arc<ParamLayout>, codomain: &Arc<ParamLayout>, function: F) -> Self {
+        Self {
+            domain: domain.clone(),
+            codomain: codomain.clone(),
+            function,
+            backend: PhantomData,
+        }
+    }
+
+    /// The same map with a closure for its transpose.
+    pub fn with_adjoint<G>(self, adjoint: G) -> WithAdjoint<Self, G>
+    where
+        G: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
+    {
+        WithAdjoint {
+            operator: self,
+            adjoint,
+        }
+    }
+}
+
+impl<B, F> fmt::Debug for FromFn<B, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromFn")
+            .field("domain", &self.domain.len())
+            .field("codomain", &self.codomain.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The vectors on both sides are checked against the layouts.
+impl<B, F> LinearOperator<B> for FromFn<B, F>
+where
+    B: AutodiffBackend,
+    F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
+{
+    fn domain(&self) -> &Arc<ParamLayout> {
+        &self.domain
+    }
+
+    fn codomain(&self) -> &Arc<ParamLayout> {
+        &self.codomain
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.domain.expect_same(vector.layout())?;
+        let product = (self.function)(vector)?;
+        self.codomain.expect_same(product.layout())?;
+        Ok(product)
+    }
+}
+
+/// An operator with a closure for its transpose.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Adjoint, FromFn, ParamLayout, ParamVector, Precision};
+///
+/// // (x₀, x₁) ↦ (x₁, 0), and back.
+/// type Vector = ParamVector<Autodiff<Flex>>;
+/// let shift = |from: usize, to: usize| move |v: &Vector| {
+///     let mut values = [0.0; 2];
+///     values[to] = v.to_vec()?[from];
+///     Ok(v.from_vec_like(&values)?)
+/// };
+/// let layout = ParamLayout::flat(2)?;
+/// let operator = FromFn::new(&layout, shift(1, 0)).with_adjoint(shift(0, 1));
+/// let x = Vector::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F32)?;
+/// assert_eq!(operator.apply_adjoint(&x)?.to_vec()?, [0.0, 3.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+pub struct WithAdjoint<A, G> {
+    operator: A,
+    adjoint: G,
+}
+
+impl<A: fmt::Debug, G> fmt::Debug for WithAdjoint<A, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithAdjoint")
+            .field("operator", &self.operator)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: AutodiffBackend, A: LinearOperator<B>, G> LinearOperator<B> for WithAdjoint<A, G> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        self.operator.domain()
+    }
+
+    fn codomain(&self) -> &Arc<ParamLayout> {
+        self.operator.codomain()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.operator.apply(vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_many(vectors)
+    }
+}
+
+/// The vectors on both sides are checked against the layouts. That the two closures belong together is not:
+/// [`check_adjoint`](crate::check_adjoint) tells.
+impl<B, A, G> Adjoint<B> for WithAdjoint<A, G>
+where
+    B: AutodiffBackend,
+    A: LinearOperator<B>,
+    G: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
+{
+    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.codomain().expect_same(vector.layout())?;
+        let product = (self.adjoint)(vector)?;
+        self.domain().expect_same(product.layout())?;
+        Ok(product)
+    }
+}

@@ -1,0 +1,64 @@
+//! Operators behind references and boxes are operators. Knows the traits only.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    params::{ParamLayout, ParamVector},
+};
+
+use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
+
+macro_rules! forward_to_inner {
+    ($pointer:ty) => {
+        impl<B: AutodiffBackend, T: LinearOperator<B> + ?Sized> LinearOperator<B> for $pointer {
+            fn domain(&self) -> &Arc<ParamLayout> {
+                (**self).domain()
+            }
+
+            fn codomain(&self) -> &Arc<ParamLayout> {
+                (**self).codomain()
+            }
+
+            fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+                (**self).apply(vector)
+            }
+
+            fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+                (**self).apply_many(vectors)
+            }
+        }
+
+        impl<B: AutodiffBackend, T: SelfAdjoint<B> + ?Sized> SelfAdjoint<B> for $pointer {}
+
+        impl<B: AutodiffBackend, T: Adjoint<B> + ?Sized> Adjoint<B> for $pointer {
+            fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+                (**self).apply_adjoint(vector)
+            }
+        }
+
+        impl<B: AutodiffBackend, T: FiniteSum<B> + ?Sized> FiniteSum<B> for $pointer {
+            fn terms(&self) -> usize {
+                (**self).terms()
+            }
+
+            fn damping(&self) -> f64 {
+                (**self).damping()
+            }
+
+            fn apply_term(
+                &self,
+                index: usize,
+                vector: &ParamVector<B>,
+            ) -> Result<ParamVector<B>, Error> {
+                (**self).apply_term(index, vector)
+            }
+        }
+    };
+}
+
+forward_to_inner!(&T);
+forward_to_inner!(Box<T>);
+forward_to_inner!(Arc<T>);

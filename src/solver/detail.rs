@@ -1,0 +1,182 @@
+//! What one method alone can tell about a solve. Knows numbers on the host only.
+
+use std::fmt;
+
+use burn_backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+
+use super::{Method, SolveReport, StopReason, system::System};
+
+/// What a method can tell besides what all report. Numbers that are not known are `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum MethodDetail {
+    /// Of a [`Neumann`](crate::Neumann) series.
+    Neumann {
+        /// The scale s in x ← x + s(b − A x).
+        scale: f64,
+        /// An estimate of λmax (of M⁻¹A with a preconditioner), where one was made. The series converges for
+        /// s < 2/λmax.
+        largest: Option<f64>,
+        /// ‖r‖ over the ‖r‖ before, in the last iteration (in the norm of M⁻¹ with a preconditioner). Rises towards
+        /// ‖I − sA‖ as the series goes on; above 1 it diverges.
+        contraction: Option<f64>,
+        /// A bound on ‖x − A⁻¹b‖: ‖r‖/λmin where `smallest` was given, else s·‖r‖/(1 − contraction), which is too low as
+        /// long as the contraction rises.
+        error_bound: Option<f64>,
+    },
+    /// Of [`Lissa`](crate::Lissa).
+    Lissa {
+        /// The scale by which the terms are divided.
+        scale: f64,
+        /// Iterations of each repeat.
+        depth: usize,
+        /// Repeats that were averaged.
+        repeats: usize,
+        /// Products with a single term, besides the `applications` of the whole.
+        term_products: usize,
+        /// A lower bound on what the largest eigenvalue of a term may be, in absolute value: the largest ‖Aᵢh‖/‖h‖ seen.
+        largest: Option<f64>,
+        /// √E‖x − E x‖², the scatter of the average, estimated from the repeats. Not known from one repeat.
+        standard_error: Option<f64>,
+        /// depth·λmin/scale: what is left of the start is about exp of minus this. Too little below 3.
+        time_constants: Option<f64>,
+    },
+    /// Of [`Nystrom`](crate::Nystrom).
+    Nystrom {
+        /// Eigenvalues that the approximation holds.
+        rank: usize,
+        /// The largest of them.
+        largest: f64,
+        /// The smallest of them: about as much of A is left out.
+        smallest: f64,
+        /// The damping λ.
+        damping: f64,
+    },
+    /// Of [`Woodbury`](crate::Woodbury).
+    Woodbury {
+        /// Number of vectors.
+        rank: usize,
+    },
+}
+
+impl MethodDetail {
+    /// Advice that needs more than the stop reason.
+    pub(super) fn advice(&self, stop: StopReason) -> Option<String> {
+        match (self, stop) {
+            (
+                Self::Neumann {
+                    scale,
+                    largest: Some(largest),
+                    ..
+                },
+                StopReason::Diverged,
+            ) => Some(format!(
+                "The series diverges, since the scale {scale:.3e} times the largest eigenvalue, about {largest:.3e}, exceeds 2: \
+                 take a scale of {:.3e}, or none and let the solver choose it.",
+                1.0 / largest
+            )),
+            (
+                Self::Lissa {
+                    scale,
+                    largest: Some(largest),
+                    ..
+                },
+                StopReason::Diverged,
+            ) => Some(format!(
+                "The recursion diverges, since some term has an eigenvalue of at least {largest:.3e} in absolute value where the \
+                 scale is {scale:.3e}: raise the scale above the largest eigenvalue of every term, and add damping if a term \
+                 is indefinite."
+            )),
+            (
+                Self::Lissa {
+                    depth,
+                    time_constants: Some(constants),
+                    ..
+                },
+                StopReason::UnderConverged,
+            ) if *constants > 0.0 => Some(format!(
+                "The recursion is too short, since depth·λmin/scale is {constants:.2} and should be 3 or more: raise `depth` to {} \
+                 or more, or add damping.",
+                (3.0 / constants * *depth as f64).ceil()
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// One line each.
+impl fmt::Display for MethodDetail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, value: Option<f64>| match value {
+            Some(value) => writeln!(f, "  {name:<18} {value:.4e}"),
+            None => Ok(()),
+        };
+        match self {
+            Self::Neumann {
+                scale,
+                largest,
+                contraction,
+                error_bound,
+            } => {
+                line("scale", Some(*scale))?;
+                line("largest eigenvalue", *largest)?;
+                line("contraction", *contraction)?;
+                line("error at most", *error_bound)
+            }
+            Self::Lissa {
+                scale,
+                depth,
+                repeats,
+                standard_error,
+                time_constants,
+                ..
+            } => {
+                line("scale", Some(*scale))?;
+                line("standard error", *standard_error)?;
+                line("depth·λmin/scale", *time_constants)?;
+                writeln!(f, "  repeats            {repeats} of depth {depth}")
+            }
+            Self::Nystrom {
+                rank,
+                largest,
+                smallest,
+                ..
+            } => writeln!(
+                f,
+                "  rank               {rank}, eigenvalues {largest:.4e} to {smallest:.4e}"
+            ),
+            Self::Woodbury { rank } => writeln!(f, "  vectors            {rank}"),
+        }
+    }
+}
+
+impl SolveReport {
+    /// What every report says, for a method that has no recurrence, no tolerance and no iterations.
+    pub(super) fn of<B: AutodiffBackend>(
+        method: Method,
+        stop: StopReason,
+        system: &System<'_, B>,
+        (rhs_norm, true_residual): (f64, f64),
+    ) -> Self {
+        Self {
+            method,
+            stop,
+            precision: system.rhs().precision(),
+            unknowns: system.rhs().len(),
+            iterations: 0,
+            applications: system.applications(),
+            rhs_norm,
+            threshold: None,
+            recursive_residual: None,
+            true_residual,
+            relative_residual: if rhs_norm > 0.0 {
+                true_residual / rhs_norm
+            } else {
+                0.0
+            },
+            spectrum: None,
+            detail: None,
+        }
+    }
+}

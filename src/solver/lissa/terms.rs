@@ -1,0 +1,120 @@
+//! The terms of a finite sum: which come next, and how large some of them are. Knows no method.
+
+use std::{cell::Cell, sync::Arc};
+
+use burn_backend::AutodiffBackend;
+use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+use crate::{
+    Error,
+    operator::{FiniteSum, LinearOperator, SelfAdjoint},
+    params::{ParamLayout, ParamVector},
+    spectrum::{LanczosConfig, SpectrumEnd},
+};
+
+/// The terms, with a count of the products with them.
+pub(super) struct Terms<'a, B: AutodiffBackend> {
+    operator: &'a dyn FiniteSum<B>,
+    products: Cell<usize>,
+}
+
+/// Numbers of terms, drawn with replacement.
+pub(super) struct Draws {
+    generator: Xoshiro256PlusPlus,
+    terms: usize,
+}
+
+impl Draws {
+    /// Numbers below `terms`. A seed and a repeat give the same numbers everywhere.
+    pub(super) fn new(terms: usize, seed: u64, repeat: usize) -> Self {
+        let stream = (repeat as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Self {
+            generator: Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_add(stream)),
+            terms,
+        }
+    }
+
+    pub(super) fn next(&mut self) -> usize {
+        let wide = u128::from(self.generator.next_u64()) * self.terms as u128;
+        (wide >> 64) as usize
+    }
+}
+
+impl<'a, B: AutodiffBackend> Terms<'a, B> {
+    /// Terms that an estimate looks at.
+    const SAMPLE: usize = 8;
+    /// Products that it spends on each.
+    const EFFORT: usize = 20;
+
+    pub(super) fn new(operator: &'a dyn FiniteSum<B>) -> Self {
+        Self {
+            operator,
+            products: Cell::new(0),
+        }
+    }
+
+    /// Number of terms.
+    pub(super) fn len(&self) -> usize {
+        self.operator.terms()
+    }
+
+    /// Products with terms so far.
+    pub(super) fn products(&self) -> usize {
+        self.products.get()
+    }
+
+    /// Aᵢ v
+    pub(super) fn apply(
+        &self,
+        index: usize,
+        vector: &ParamVector<B>,
+    ) -> Result<ParamVector<B>, Error> {
+        self.products.set(self.products.get() + 1);
+        let product = self.operator.apply_term(index, vector)?;
+        vector.expect_like(&product)?;
+        Ok(product)
+    }
+
+    /// The largest absolute eigenvalue of some of the terms, by Lanczos' process from a random start.
+    pub(super) fn largest(&self, like: &ParamVector<B>, seed: u64) -> Result<f64, Error> {
+        let mut draws = Draws::new(self.len(), seed, usize::MAX - 1);
+        let all = self.len() <= Self::SAMPLE;
+        let sample: Vec<usize> = match all {
+            true => (0..self.len()).collect(),
+            false => (0..Self::SAMPLE).map(|_| draws.next()).collect(),
+        };
+        let lanczos = LanczosConfig::new()
+            .with_end(SpectrumEnd::LargestMagnitude)
+            .with_relative_tolerance(0.05)
+            .with_max_products(Some(Self::EFFORT))
+            .with_seed(seed)
+            .init()?;
+        let mut largest = 0.0f64;
+        for index in sample {
+            let term = Term { terms: self, index };
+            let report = lanczos.eigenpairs(&term, like)?.report;
+            let value = report.eigenvalues.first().map_or(0.0, |value| value.abs());
+            let residual = report.residuals.first().copied().unwrap_or(0.0);
+            largest = largest.max(value + residual);
+        }
+        Ok(largest)
+    }
+}
+
+/// One term as an operator.
+struct Term<'a, 'b, B: AutodiffBackend> {
+    terms: &'a Terms<'b, B>,
+    index: usize,
+}
+
+impl<B: AutodiffBackend> LinearOperator<B> for Term<'_, '_, B> {
+    fn domain(&self) -> &Arc<ParamLayout> {
+        self.terms.operator.domain()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.terms.apply(self.index, vector)
+    }
+}
+
+impl<B: AutodiffBackend> SelfAdjoint<B> for Term<'_, '_, B> {}

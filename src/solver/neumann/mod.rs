@@ -1,0 +1,155 @@
+//! Neumann series: the configuration and the public face. The iteration is in `run`, the choice of its scale in `scale`.
+
+mod config;
+mod run;
+mod scale;
+mod state;
+
+pub use config::{NeumannConfig, NeumannScale};
+
+use burn_backend::AutodiffBackend;
+
+use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+
+use super::{LinearSolver, Solution, SolveOptions, system::System};
+
+/// The Neumann series for A x = b, with or without a preconditioner.
+///
+/// ```text
+/// x = Σᵢ (I − sA)ⁱ s b        xₖ₊₁ = xₖ + s M⁻¹(b − A xₖ)
+/// ```
+///
+/// k iterations from x = 0 are the first k terms; they are also k steps of gradient descent with rate s on ½ xᵀA x − bᵀx.
+/// The series converges if every eigenvalue of sA (of sM⁻¹A) lies between 0 and 2, and the error falls by ‖I − sA‖ per
+/// term:
+/// ```text
+/// ‖xₖ − A⁻¹b‖ ≤ ‖I − sA‖ᵏ ‖A⁻¹b‖        about κ terms for s = 1/λmax
+/// ```
+/// where conjugate gradients need about √κ. The series is for truncated inverses, as implicit differentiation uses them.
+///
+/// # Cost
+/// One product with A per term; for a scale that is not given, some dozen products for the estimate of λmax. The residual
+/// is computed from x in every iteration, so that it is the true one. One transfer per iteration.
+///
+/// # Requirements
+/// A self-adjoint and positive definite. An A with a negative eigenvalue makes the series diverge whatever the scale: it
+/// is refused with [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) and the direction, by the
+/// estimate before the first term or as soon as the residual shows it. A scale that is too large stops with
+/// [`StopReason::Diverged`](crate::StopReason::Diverged) as soon as the residual grows; the report names λmax and a scale
+/// that converges. Both return the best x so far.
+///
+/// # Errors
+/// [`SolverError::NoScale`](crate::SolverError::NoScale) if A is zero;
+/// [`SolverError::Preconditioner`](crate::SolverError::Preconditioner) for one that is not positive definite; and those of
+/// every solver.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Diagonal, NeumannConfig, NeumannScale, ParamLayout, ParamVector, Precision, StopReason};
+///
+/// let layout = ParamLayout::flat(3)?;
+/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 4.0], &Default::default(), Precision::F64)?;
+/// let (operator, b) = (Diagonal::new(a.clone()), a.ones_like());
+/// let solution = NeumannConfig::new().init()?.solve(&operator, &b)?;
+/// assert_eq!(solution.report.stop, StopReason::Converged);
+///
+/// let unscaled = NeumannConfig::new().with_scale(NeumannScale::Given(1.0)).init()?;
+/// let report = unscaled.solve(&operator, &b)?.report;
+/// assert_eq!(report.stop, StopReason::Diverged);
+/// assert!(report.advice().contains("take a scale of 2.500e-1")); // 1/λmax
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+///
+/// # References
+/// Golub & Van Loan, Matrix Computations, 4th edition, section 11.2 (stationary iterations). Lorraine, Vicol & Duvenaud
+/// (2020), Optimizing millions of hyperparameters by implicit differentiation, section 4.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neumann {
+    config: NeumannConfig,
+}
+
+impl Neumann {
+    /// Solves A x = b from x = 0.
+    ///
+    /// # Errors
+    /// As said [above](Neumann#errors).
+    pub fn solve<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+    ) -> Result<Solution<B>, Error> {
+        self.solve_with(operator, rhs, SolveOptions::new())
+    }
+
+    /// Solves A x = b from an initial guess, with a preconditioner or under observation.
+    ///
+    /// # Errors
+    /// As said [above](Neumann#errors).
+    pub fn solve_with<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+        options: SolveOptions<'_, B>,
+    ) -> Result<Solution<B>, Error> {
+        run::solve(&self.config, &System::new(operator, rhs)?, options, None)
+    }
+
+    /// Solves A x = b for several b, with one estimate of λmax. It is counted in the first report that needs it.
+    ///
+    /// # Errors
+    /// As said [above](Neumann#errors).
+    pub fn solve_many<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+    ) -> Result<Vec<Solution<B>>, Error> {
+        self.solve_many_with(operator, rhs, None)
+    }
+
+    /// [`solve_many`](Self::solve_many) with a preconditioner, if there is one.
+    ///
+    /// # Errors
+    /// As said [above](Neumann#errors).
+    pub fn solve_many_with<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        let mut known = None;
+        let solutions = rhs.iter().map(|rhs| {
+            let system = System::new(operator, rhs)?;
+            let mut options = SolveOptions::new();
+            options.preconditioner = preconditioner;
+            let solution = run::solve(&self.config, &system, options, known)?;
+            known = known.or(solution.report.spectrum);
+            Ok(solution)
+        });
+        solutions.collect()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &NeumannConfig {
+        &self.config
+    }
+}
+
+impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
+    fn solve_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &ParamVector<B>,
+        options: SolveOptions<'_, B>,
+    ) -> Result<Solution<B>, Error> {
+        Neumann::solve_with(self, operator, rhs, options)
+    }
+    fn solve_many_with(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        Neumann::solve_many_with(self, operator, rhs, preconditioner)
+    }
+}

@@ -1,0 +1,315 @@
+//! The iteration of the Neumann series. Knows one system; keeps nothing beyond it.
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    operator::SelfAdjoint,
+    params::{DeviceScalar, ParamVector},
+};
+
+use super::super::{
+    Iteration, Method, MethodDetail, NegativeCurvature, Solution, SolveOptions, SolveReport,
+    SolverError, Spectrum, StopReason, options::Observer, stopping::threshold, system::System,
+};
+use super::{
+    NeumannConfig, NeumannScale,
+    scale::{Estimate, Extremes, estimate},
+    state::{State, Trend},
+};
+
+/// Solves one system, with an estimate of the extreme eigenvalues that may be known already.
+pub(super) fn solve<B: AutodiffBackend>(
+    config: &NeumannConfig,
+    system: &System<'_, B>,
+    options: SolveOptions<'_, B>,
+    known: Option<Spectrum>,
+) -> Result<Solution<B>, Error> {
+    let rhs = system.rhs();
+    let rhs_norm = system.rhs_norm(rhs.dot(rhs)?)?;
+    let guess = options.initial_guess.filter(|_| rhs_norm > 0.0);
+    if let Some(guess) = &guess {
+        rhs.expect_like(guess)?;
+        guess.expect_finite("the initial guess")?;
+    }
+    let mut run = Run {
+        config,
+        system,
+        preconditioner: options.preconditioner,
+        observer: options.observer,
+        rhs_norm,
+        threshold: threshold(
+            config.relative_tolerance,
+            config.absolute_tolerance,
+            rhs_norm,
+        ),
+        scale: 0.0,
+        extremes: known.map(Extremes::from),
+        iterations: 0,
+        contraction: None,
+        negative: None,
+    };
+    let start = match guess {
+        None => run.start(rhs.zeros_like(), rhs.clone())?,
+        Some(guess) => {
+            let (residual, _) = system.checked_residual(&guess)?;
+            run.start(guess, residual)?
+        }
+    };
+    if start.residual <= run.threshold {
+        return run.finish(start, StopReason::Converged);
+    }
+    match run.choose_scale()? {
+        Some(stop) => run.finish(start, stop),
+        None => run.iterate(start),
+    }
+}
+
+/// One solve in progress.
+struct Run<'a, 'o, B: AutodiffBackend> {
+    config: &'a NeumannConfig,
+    system: &'a System<'a, B>,
+    preconditioner: Option<&'o dyn SelfAdjoint<B>>,
+    observer: Option<Observer<'o, B>>,
+    rhs_norm: f64,
+    threshold: f64,
+    scale: f64,
+    extremes: Option<Extremes>,
+    iterations: usize,
+    contraction: Option<f64>,
+    negative: Option<NegativeCurvature<B>>,
+}
+
+impl<B: AutodiffBackend> Run<'_, '_, B> {
+    /// What is known of the first iterate.
+    fn start(&self, x: ParamVector<B>, r: ParamVector<B>) -> Result<State<B>, Error> {
+        let z = self.precondition(&r)?;
+        let read = DeviceScalar::read_many(&[&r.dot_device(&r)?, &r.dot_device(&z)?])?;
+        let [square, rho] = read.as_slice().try_into().unwrap_or([f64::NAN; 2]);
+        let state = State {
+            x,
+            residual: square.sqrt(),
+            r,
+            z,
+            rho,
+        };
+        self.expect_positive(&state)?;
+        Ok(state)
+    }
+
+    /// Sets s, or says why there is none.
+    fn choose_scale(&mut self) -> Result<Option<StopReason>, Error> {
+        if let NeumannScale::Given(scale) = self.config.scale {
+            self.scale = scale;
+            return Ok(None);
+        }
+        if !self.extremes.is_some_and(Extremes::are_positive) && self.estimate()? {
+            return Ok(Some(StopReason::NegativeCurvature));
+        }
+        let found = self.extremes.map_or(0.0, |extremes| extremes.largest);
+        let least = self.extremes.map_or(0.0, |extremes| extremes.smallest);
+        let least = self.config.smallest.unwrap_or(least).max(0.0);
+        let scale = match self.config.scale {
+            NeumannScale::Balanced => 2.0 / (least + found),
+            _ => 1.0 / found,
+        };
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(SolverError::NoScale { found }.into());
+        }
+        self.scale = scale;
+        Ok(None)
+    }
+
+    /// Estimates the extreme eigenvalues, and says whether there is a negative one.
+    fn estimate(&mut self) -> Result<bool, Error> {
+        let effort = (self.config.estimate_products, self.config.seed);
+        match estimate(self.system, self.preconditioner, effort)? {
+            None => Ok(false),
+            Some(Estimate::Positive(extremes)) => {
+                self.extremes = Some(extremes);
+                Ok(false)
+            }
+            Some(Estimate::Indefinite(found, extremes)) => {
+                self.extremes = Some(extremes);
+                self.negative = Some(found);
+                Ok(true)
+            }
+        }
+    }
+
+    fn iterate(mut self, start: State<B>) -> Result<Solution<B>, Error> {
+        let mut trend = Trend::new(start.clone());
+        let mut state = start;
+        loop {
+            let Some((next, curvature)) = self.step(&state)? else {
+                return self.diverged(trend.best);
+            };
+            if self.is_negative(&state, curvature)? {
+                let length = state.z.norm()?;
+                self.negative = Some(NegativeCurvature {
+                    curvature: curvature / length / length,
+                    direction: state.z.clone(),
+                });
+                return self.finish(trend.best, StopReason::NegativeCurvature);
+            }
+            self.iterations += 1;
+            self.contraction =
+                Some((next.rho / state.rho).sqrt()).filter(|ratio| ratio.is_finite());
+            self.observe(&state, &next, curvature)?;
+            state = next;
+            if state.residual <= self.threshold {
+                return self.finish(state, StopReason::Converged);
+            }
+            if trend.grows(&state) && state.residual > self.rounding(&state)? {
+                return self.diverged(trend.best);
+            }
+            if trend.stagnates() {
+                return self.finish(trend.best, StopReason::Stagnation);
+            }
+            if self.iterations >= self.config.max_iterations {
+                return self.finish(state, StopReason::IterationLimit);
+            }
+        }
+    }
+
+    /// x ← x + s z and what follows, with zᵀA z; `None` if the residual overflows.
+    fn step(&self, state: &State<B>) -> Result<Option<(State<B>, f64)>, Error> {
+        let x = state.x.clone().axpy(self.scale, &state.z)?; //         x ← x + s M⁻¹r
+        let r = self.system.residual(&x)?; //                           r = b − A x
+        let z = self.precondition(&r)?; //                              z = M⁻¹r
+        let (square, rho) = (r.dot_device(&r)?, r.dot_device(&z)?);
+        let cross = state.z.dot_device(&r)?; //                         zᵀr before, less s zᵀA z
+        let read = DeviceScalar::read_many(&[&square, &rho, &cross])?; //  the one read-back
+        let [square, rho, cross] = read.as_slice().try_into().unwrap_or([f64::NAN; 3]);
+        if !(square.is_finite() && rho.is_finite() && cross.is_finite()) {
+            self.blame(&z, &r)?;
+            return Ok(None);
+        }
+        let residual = square.sqrt();
+        let next = State {
+            x,
+            r,
+            z,
+            residual,
+            rho,
+        };
+        self.expect_positive(&next)?;
+        Ok(Some((next, (state.rho - cross) / self.scale)))
+    }
+
+    /// Finds out whether numbers that are not finite come from the operator or from growth.
+    fn blame(&self, z: &ParamVector<B>, r: &ParamVector<B>) -> Result<(), Error> {
+        let rhs = self.system.rhs();
+        self.system
+            .multiply(rhs)?
+            .expect_finite("the product A b")?;
+        if r.expect_finite("the residual").is_ok() && r.dot(r)?.is_finite() {
+            z.expect_finite("the product with the preconditioner")?;
+        }
+        Ok(())
+    }
+
+    /// Whether zᵀA z < 0 beyond rounding. Then no scale converges.
+    fn is_negative(&self, state: &State<B>, curvature: f64) -> Result<bool, Error> {
+        if curvature >= 0.0 {
+            return Ok(false);
+        }
+        let noise = self.rounding(state)? / state.residual;
+        let noise = noise.max(self.system.rhs().precision().epsilon().sqrt());
+        Ok(curvature * self.scale < -noise * state.rho)
+    }
+
+    /// What rounding can leave of a residual, with ‖A‖ taken to be below 2/s.
+    fn rounding(&self, state: &State<B>) -> Result<f64, Error> {
+        let size = self.rhs_norm + 2.0 * state.x.norm()? / self.scale;
+        Ok(30.0 * self.system.rhs().precision().epsilon() * size)
+    }
+
+    /// Says how far the scale is off, which costs an estimate of λmax if there is none.
+    fn diverged(mut self, best: State<B>) -> Result<Solution<B>, Error> {
+        if self.extremes.is_none() && self.estimate()? {
+            return self.finish(best, StopReason::NegativeCurvature);
+        }
+        // The growth shows an eigenvalue that an estimate may have missed: ‖r‖ grows by |1 − sλ|.
+        let shown = self.contraction.filter(|ratio| *ratio > 1.0);
+        let shown = shown.map_or(0.0, |ratio| (1.0 + ratio) / self.scale);
+        if let Some(extremes) = &mut self.extremes
+            && extremes.largest * self.scale < 2.0
+        {
+            extremes.largest = extremes.largest.max(shown);
+        }
+        self.finish(best, StopReason::Diverged)
+    }
+
+    fn observe(
+        &mut self,
+        before: &State<B>,
+        state: &State<B>,
+        curvature: f64,
+    ) -> Result<(), Error> {
+        let Some(observer) = &mut self.observer else {
+            return Ok(());
+        };
+        // ½ xᵀA x − bᵀx = −½ xᵀ(b + r)
+        let sum = state.r.clone().add(self.system.rhs())?;
+        observer(&Iteration {
+            index: self.iterations,
+            residual: state.residual,
+            relative_residual: state.residual / self.rhs_norm,
+            curvature: curvature / before.rho,
+            objective: -0.5 * state.x.dot(&sum)?,
+            x: &state.x,
+        });
+        Ok(())
+    }
+
+    fn precondition(&self, r: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        match self.preconditioner {
+            Some(inverse) => inverse.apply(r),
+            None => Ok(r.clone()),
+        }
+    }
+
+    fn expect_positive(&self, state: &State<B>) -> Result<(), Error> {
+        if self.preconditioner.is_none() || state.residual == 0.0 || state.rho > 0.0 {
+            return Ok(());
+        }
+        state
+            .z
+            .expect_finite("the product with the preconditioner")?;
+        Err(SolverError::Preconditioner { found: state.rho }.into())
+    }
+
+    /// What the residual says about the error.
+    fn error_bound(&self, residual: f64) -> Option<f64> {
+        let contraction = self.contraction.filter(|ratio| *ratio < 1.0);
+        match (self.config.smallest, self.preconditioner) {
+            (Some(smallest), _) => Some(residual / smallest),
+            (None, None) => contraction.map(|ratio| self.scale * residual / (1.0 - ratio)),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// The residual of every iterate is computed from it, so that it is the true one.
+    fn finish(self, state: State<B>, stop: StopReason) -> Result<Solution<B>, Error> {
+        let detail = MethodDetail::Neumann {
+            scale: self.scale,
+            largest: self.extremes.map(|extremes| extremes.largest),
+            contraction: self.contraction,
+            error_bound: self.error_bound(state.residual),
+        };
+        let norms = (self.rhs_norm, state.residual);
+        let report = SolveReport {
+            iterations: self.iterations,
+            threshold: Some(self.threshold),
+            spectrum: self.extremes.and_then(Extremes::spectrum),
+            detail: Some(detail),
+            ..SolveReport::of(Method::Neumann, stop, self.system, norms)
+        };
+        Ok(Solution {
+            x: state.x,
+            report,
+            negative_curvature: self.negative,
+        })
+    }
+}

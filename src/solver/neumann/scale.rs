@@ -1,0 +1,139 @@
+//! The extreme eigenvalues that a Neumann series needs to know, from a random start. Knows one system.
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    operator::SelfAdjoint,
+    spectrum::{LanczosConfig, SpectrumEnd},
+};
+
+use super::super::{
+    ConjugateGradientConfig, NegativeCurvature, SolveOptions, Spectrum, system::System,
+};
+
+/// What the estimate found of A, or of M⁻¹A.
+pub(super) enum Estimate<B: AutodiffBackend> {
+    /// Positive as far as can be seen, with a margin that makes up for an estimate from below.
+    Positive(Extremes),
+    /// A direction along which A is negative.
+    Indefinite(NegativeCurvature<B>, Extremes),
+}
+
+/// Eigenvalue estimates.
+#[derive(Clone, Copy)]
+pub(super) struct Extremes {
+    pub(super) smallest: f64,
+    pub(super) largest: f64,
+}
+
+impl From<Spectrum> for Extremes {
+    fn from(spectrum: Spectrum) -> Self {
+        Self {
+            smallest: spectrum.smallest,
+            largest: spectrum.largest,
+        }
+    }
+}
+
+impl Extremes {
+    /// Whether there is no doubt that A is positive definite.
+    pub(super) fn are_positive(self) -> bool {
+        self.smallest > 0.0
+    }
+
+    pub(super) fn spectrum(self) -> Option<Spectrum> {
+        Spectrum::of(&[self.smallest, self.largest], false)
+    }
+}
+
+/// Accuracy of the estimates, relative to the largest.
+const TOLERANCE: f64 = 1e-2;
+/// Negative eigenvalues that are put down to rounding in the products, in units of ε relative to the largest.
+const TOLERATED: f64 = 1000.0;
+
+/// Estimates λmin and λmax with at most about `products` products.
+pub(super) fn estimate<B: AutodiffBackend>(
+    system: &System<'_, B>,
+    preconditioner: Option<&dyn SelfAdjoint<B>>,
+    (products, seed): (usize, u64),
+) -> Result<Option<Estimate<B>>, Error> {
+    match preconditioner {
+        None => lanczos(system, products, seed).map(Some),
+        Some(inverse) => ritz(system, inverse, products, seed),
+    }
+}
+
+fn lanczos<B: AutodiffBackend>(
+    system: &System<'_, B>,
+    products: usize,
+    seed: u64,
+) -> Result<Estimate<B>, Error> {
+    let rhs = system.rhs();
+    let pairs = if rhs.len() > 1 {
+        SpectrumEnd::Both
+    } else {
+        SpectrumEnd::Largest
+    };
+    let lanczos = LanczosConfig::new()
+        .with_end(pairs)
+        .with_relative_tolerance(TOLERANCE)
+        .with_max_products(Some(products))
+        .with_seed(seed)
+        .init()?;
+    let found = lanczos.eigenpairs(system.operator(), rhs)?;
+    system.count(found.report.products);
+    let values = &found.report.eigenvalues;
+    let residuals = &found.report.residuals;
+    let largest = values.first().copied().unwrap_or(0.0);
+    let smallest = values.last().copied().unwrap_or(0.0);
+    // A Ritz value errs by its residual at most.
+    let above = residuals.first().copied().unwrap_or(0.0);
+    let extremes = Extremes {
+        smallest,
+        largest: largest + above,
+    };
+    let rounding = TOLERATED * rhs.precision().epsilon() * largest.abs().max(smallest.abs());
+    match found.vectors.into_iter().last() {
+        // The Ritz value is yᵀA y: a proof, whatever its residual.
+        Some(direction) if smallest < -rounding => {
+            let curvature = smallest;
+            let found = NegativeCurvature {
+                direction,
+                curvature,
+            };
+            Ok(Estimate::Indefinite(found, extremes))
+        }
+        _ => Ok(Estimate::Positive(extremes)),
+    }
+}
+
+/// Conjugate gradients with the preconditioner from a random b: its Ritz values are those of M⁻¹A.
+fn ritz<B: AutodiffBackend>(
+    system: &System<'_, B>,
+    inverse: &dyn SelfAdjoint<B>,
+    products: usize,
+    seed: u64,
+) -> Result<Option<Estimate<B>>, Error> {
+    let solver = ConjugateGradientConfig::new()
+        .with_relative_tolerance(1e-3)
+        .with_max_iterations(Some(products))
+        .init()?;
+    let start = system.rhs().normal_like(seed)?;
+    let options = SolveOptions::new().with_preconditioner(inverse);
+    let solution = solver.solve_with(system.operator(), &start, options)?;
+    system.count(solution.report.applications);
+    let extremes = solution.report.spectrum.map(|spectrum| Extremes {
+        smallest: spectrum.smallest,
+        largest: spectrum.largest * (1.0 + TOLERANCE),
+    });
+    if let Some(found) = solution.negative_curvature {
+        let unknown = Extremes {
+            smallest: found.curvature,
+            largest: found.curvature,
+        };
+        let extremes = extremes.unwrap_or(unknown);
+        return Ok(Some(Estimate::Indefinite(found, extremes)));
+    }
+    Ok(extremes.map(Estimate::Positive))
+}

@@ -1,0 +1,25 @@
+//! The estimator of Bekas, Kokiopoulou and Saad: the mean of z ⊙ A z over random signs z.
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    Error,
+    spectrum::products::{Products, Seeds},
+};
+
+use super::moments::Moments;
+
+pub(super) fn estimate<B: AutodiffBackend>(
+    products: &Products<'_, B>,
+    budget: usize,
+    seed: u64,
+) -> Result<Moments<B>, Error> {
+    let mut seeds = Seeds::new(seed);
+    let mut moments = Moments::new(products.like());
+    let draw = || Ok(products.like().rademacher_like(seeds.next())?);
+    products.sample(budget, draw, |z, product| {
+        product.expect_finite("the product A v")?;
+        moments.push(z.mul(&product)?)
+    })?;
+    Ok(moments)
+}

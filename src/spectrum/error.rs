@@ -1,0 +1,59 @@
+//! What can go wrong with spectra. Running out of products is not among it: that is a stop reason.
+
+use crate::params::Precision;
+
+/// A spectrum that cannot be estimated as asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpectrumError {
+    /// More eigenpairs are wanted than there are.
+    #[error(
+        "{wanted} eigenpairs of a matrix with {unknowns} rows are wanted; ask for {unknowns} at most"
+    )]
+    TooManyPairs {
+        /// Pairs wanted.
+        wanted: usize,
+        /// Rows of the matrix.
+        unknowns: usize,
+    },
+    /// Squares of products leave the range of the number format.
+    #[error(
+        "the square of ‖A v‖ leaves the range of {precision} (the largest norm or number of A v is {norm:e}); estimate the \
+         spectrum of a multiple of A, or use f64"
+    )]
+    Range {
+        /// ‖A v‖, or the largest number of A v where that is not finite.
+        norm: f64,
+        /// Format of the numbers.
+        precision: Precision,
+    },
+    /// A Ritz value of A + λI is not positive, so that the logarithm of the determinant is not a real number.
+    #[error(
+        "A has an eigenvalue of at most {ritz:e}, so that A + λI is not positive definite for λ = {damping:e}; take a damping \
+         well above {needed:e}, or an operator that is positive semi-definite", needed = 0.0 - ritz
+    )]
+    NotPositive {
+        /// The smallest Ritz value of A.
+        ritz: f64,
+        /// The damping λ.
+        damping: f64,
+    },
+    /// A function has no finite value at a Ritz value.
+    #[error(
+        "the function is {value} at the Ritz value {at:e}; it must be finite on the spectrum of A"
+    )]
+    FunctionValue {
+        /// The Ritz value.
+        at: f64,
+        /// What the function gave.
+        value: f64,
+    },
+    /// A density cannot be smoothed with a width that is not positive.
+    #[error(
+        "the width of the smoothing is {found}; it must be finite and above 0, such as a hundredth of the spectrum's range"
+    )]
+    Width {
+        /// The width given.
+        found: f64,
+    },
+}

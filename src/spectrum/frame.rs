@@ -1,0 +1,299 @@
+//! Several vectors kept as the rows of matrices, so that orthogonalisation is matrix products. Knows no operator.
+
+use burn_backend::{
+    AutodiffBackend, Scalar, Slice, TensorData, TensorMetadata, ops::FloatTensorOps,
+};
+use faer::Mat;
+
+use crate::{
+    Error,
+    params::{Inner, InnerFloat, ParamVector, Precision, read_tensor},
+};
+
+use super::products::Seeds;
+
+/// Vectors in the order they came, as a few matrices on the device.
+///
+/// A new vector is a matrix of one row; matrices of equal height are put together, up to [`Frame::HEIGHT`] rows, so that
+/// each number is copied a few times at most.
+pub(super) struct Frame<B: AutodiffBackend> {
+    /// Layout, device and precision of the vectors.
+    like: ParamVector<B>,
+    /// Each of shape `[rows, n]`.
+    chunks: Vec<InnerFloat<B>>,
+}
+
+/// A vector without its components in a frame, still on the device.
+pub(super) struct Projection<B: AutodiffBackend> {
+    /// Shape `[n]`.
+    pub(super) rest: InnerFloat<B>,
+    /// The overlaps that were taken off, in passes over some of the frame; last the square of the rest.
+    scalars: Vec<InnerFloat<B>>,
+    /// First vector of each pass.
+    passes: Vec<usize>,
+    /// Number of vectors in the frame.
+    size: usize,
+}
+
+/// What has been read of a [`Projection`].
+pub(super) struct Overlaps {
+    /// ⟨qᵢ, v⟩ for every vector of the frame.
+    pub(super) coefficients: Vec<f64>,
+    /// ‖v − Σᵢ qᵢ ⟨qᵢ, v⟩‖²
+    pub(super) square: f64,
+}
+
+impl<B: AutodiffBackend> Frame<B> {
+    /// Rows up to which matrices are put together.
+    const HEIGHT: usize = 16;
+
+    /// No vectors yet. The numbers of `like` do not matter.
+    pub(super) fn new(like: &ParamVector<B>) -> Self {
+        Self {
+            like: like.clone(),
+            chunks: Vec::new(),
+        }
+    }
+
+    /// These vectors.
+    pub(super) fn of(like: &ParamVector<B>, vectors: Vec<ParamVector<B>>) -> Self {
+        let mut frame = Self::new(like);
+        for vector in vectors {
+            frame.push(vector.flat_tensor());
+        }
+        frame
+    }
+
+    /// Number of vectors.
+    pub(super) fn len(&self) -> usize {
+        self.chunks.iter().map(height::<B>).sum()
+    }
+
+    /// Adds a vector.
+    ///
+    /// # Shapes
+    /// - `vector`: `[n]`
+    pub(super) fn push(&mut self, vector: InnerFloat<B>) {
+        let mut chunk = Inner::<B>::float_reshape(vector, [1, self.like.len()].into());
+        while let Some(last) = self.chunks.pop() {
+            let rows = height::<B>(&last);
+            if rows != height::<B>(&chunk) || rows >= Self::HEIGHT {
+                self.chunks.push(last);
+                break;
+            }
+            chunk = Inner::<B>::float_cat(vec![last, chunk], 0);
+        }
+        self.chunks.push(chunk);
+    }
+
+    /// v − Q Qᵀ v for orthonormal vectors Q, by classical Gram-Schmidt in two passes: the first over the last `recent`
+    /// vectors only, the second over all. Nothing is read.
+    ///
+    /// A vector that is orthogonal to all but the recent ones to rounding is orthogonal to all to rounding afterwards,
+    /// relative to its own length (Giraud et al. 2005, The loss of orthogonality in the Gram-Schmidt process).
+    pub(super) fn project(&self, vector: InnerFloat<B>, recent: usize) -> Projection<B> {
+        let n = self.like.len();
+        let size = self.len();
+        let passes = vec![size.saturating_sub(recent), 0];
+        let mut rest = Inner::<B>::float_reshape(vector, [1, n].into());
+        let mut scalars = Vec::new();
+        for first in &passes {
+            let column = Inner::<B>::float_reshape(rest.clone(), [n, 1].into());
+            let mut removed: Option<InnerFloat<B>> = None;
+            for rows in self.rows_from(*first) {
+                let overlaps = Inner::<B>::float_matmul(rows.clone(), column.clone());
+                let across = [1, height::<B>(&rows)].into();
+                let row = Inner::<B>::float_reshape(overlaps.clone(), across);
+                let part = Inner::<B>::float_matmul(row, rows);
+                scalars.push(overlaps);
+                removed = Some(match removed {
+                    Some(sum) => Inner::<B>::float_add(sum, part),
+                    None => part,
+                });
+            }
+            drop(column);
+            if let Some(removed) = removed {
+                rest = Inner::<B>::float_sub(rest, removed);
+            }
+        }
+        let square = Inner::<B>::float_mul(rest.clone(), rest.clone());
+        scalars.push(Inner::<B>::float_reshape(
+            Inner::<B>::float_sum(square),
+            [1, 1].into(),
+        ));
+        Projection {
+            rest: Inner::<B>::float_reshape(rest, [n].into()),
+            scalars,
+            passes,
+            size,
+        }
+    }
+
+    /// All vectors from number `first`, as matrices.
+    fn rows_from(&self, first: usize) -> Vec<InnerFloat<B>> {
+        let mut start = 0;
+        let mut rows = Vec::new();
+        for chunk in &self.chunks {
+            let end = start + height::<B>(chunk);
+            if end > first {
+                let skipped = first.saturating_sub(start);
+                rows.push(match skipped {
+                    0 => chunk.clone(),
+                    _ => Inner::<B>::float_slice(
+                        chunk.clone(),
+                        &[
+                            Slice::from(skipped..end - start),
+                            Slice::from(0..self.like.len()),
+                        ],
+                    ),
+                });
+            }
+            start = end;
+        }
+        rows
+    }
+
+    /// One vector.
+    pub(super) fn vector(&self, index: usize) -> Result<Option<ParamVector<B>>, Error> {
+        let mut rows = self.rows_from(index);
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let n = self.like.len();
+        let range = [Slice::from(0..1), Slice::from(0..n)];
+        let row = Inner::<B>::float_slice(rows.swap_remove(0), &range);
+        let row = Inner::<B>::float_reshape(row, [n].into());
+        Ok(Some(ParamVector::from_flat_tensor(
+            self.like.layout(),
+            row,
+        )?))
+    }
+
+    /// The frame of the combinations Σᵢ cᵢ qᵢ, one for each column c of the coefficients.
+    pub(super) fn combine(&self, coefficients: &Mat<f64>) -> Self {
+        let mut first = 0;
+        let mut sum: Option<InnerFloat<B>> = None;
+        for chunk in &self.chunks {
+            let rows = height::<B>(chunk);
+            let block: Vec<f64> = (0..coefficients.ncols())
+                .flat_map(|column| (first..first + rows).map(move |row| (row, column)))
+                .map(|(row, column)| coefficients[(row, column)])
+                .collect();
+            let block = self.matrix(block, [coefficients.ncols(), rows]);
+            let part = Inner::<B>::float_matmul(block, chunk.clone());
+            sum = Some(match sum {
+                Some(sum) => Inner::<B>::float_add(sum, part),
+                None => part,
+            });
+            first += rows;
+        }
+        Self {
+            like: self.like.clone(),
+            chunks: sum.into_iter().collect(),
+        }
+    }
+
+    /// A random unit vector orthogonal to a frame of orthonormal vectors, or `None` if these span everything.
+    ///
+    /// # Shapes
+    /// - output: `[n]`
+    pub(super) fn random_direction(
+        &self,
+        seeds: &mut Seeds,
+    ) -> Result<Option<InnerFloat<B>>, Error> {
+        while self.len() < self.like.len() {
+            let drawn = self.like.normal_like(seeds.next())?;
+            let length = drawn.norm()?;
+            let projection = self.project(drawn.flat_tensor(), usize::MAX);
+            let read = Projection::read(std::slice::from_ref(&projection))?;
+            let rest = read.first().map_or(f64::NAN, |read| read.square.sqrt());
+            // Too little is left only by a rare chance; another vector will do.
+            if rest > 100.0 * self.like.precision().epsilon() * length {
+                return Ok(Some(projection.scaled(1.0 / rest)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// ⟨pᵢ, qⱼ⟩ for the vectors of this frame and those of another.
+    pub(super) fn overlaps(&self, other: &Self) -> Result<Mat<f64>, Error> {
+        let mut matrix = Mat::zeros(self.len(), other.len());
+        let mut row = 0;
+        for rows in &self.chunks {
+            let mut column = 0;
+            for columns in &other.chunks {
+                let transposed = Inner::<B>::float_swap_dims(columns.clone(), 0, 1);
+                let block = Inner::<B>::float_matmul(rows.clone(), transposed);
+                let width = height::<B>(columns);
+                for (position, value) in read_tensor::<B>(block)?.into_iter().enumerate() {
+                    matrix[(row + position / width, column + position % width)] = value;
+                }
+                column += width;
+            }
+            row += height::<B>(rows);
+        }
+        Ok(matrix)
+    }
+
+    /// ‖qᵢ‖² for every vector.
+    pub(super) fn squares(&self) -> Result<Vec<f64>, Error> {
+        let mut squares = Vec::with_capacity(self.len());
+        for rows in &self.chunks {
+            let square = Inner::<B>::float_mul(rows.clone(), rows.clone());
+            squares.extend(read_tensor::<B>(Inner::<B>::float_sum_dim(square, 1))?);
+        }
+        Ok(squares)
+    }
+
+    fn matrix(&self, values: Vec<f64>, shape: [usize; 2]) -> InnerFloat<B> {
+        let data = match self.like.precision() {
+            Precision::F64 => TensorData::new(values, shape),
+            Precision::F32 => {
+                let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+                TensorData::new(values, shape)
+            }
+        };
+        Inner::<B>::float_from_data(data, self.like.device())
+    }
+}
+
+impl<B: AutodiffBackend> Projection<B> {
+    /// Brings the overlaps of several projections to the host, in one transfer.
+    pub(super) fn read(projections: &[Self]) -> Result<Vec<Overlaps>, Error> {
+        let scalars: Vec<_> = projections
+            .iter()
+            .flat_map(|projection| projection.scalars.iter().cloned())
+            .collect();
+        if scalars.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut values = read_tensor::<B>(Inner::<B>::float_cat(scalars, 0))?.into_iter();
+        let overlaps = projections
+            .iter()
+            .map(|projection| projection.overlaps(&mut values));
+        Ok(overlaps.collect())
+    }
+
+    fn overlaps(&self, values: &mut impl Iterator<Item = f64>) -> Overlaps {
+        let mut coefficients = vec![0.0; self.size];
+        for first in &self.passes {
+            for coefficient in coefficients.iter_mut().skip(*first) {
+                *coefficient += values.next().unwrap_or(f64::NAN);
+            }
+        }
+        Overlaps {
+            coefficients,
+            square: values.next().unwrap_or(f64::NAN),
+        }
+    }
+
+    /// `factor` times what is left, of shape `[n]`.
+    pub(super) fn scaled(self, factor: f64) -> InnerFloat<B> {
+        Inner::<B>::float_mul_scalar(self.rest, Scalar::Float(factor))
+    }
+}
+
+/// Rows of a matrix.
+fn height<B: AutodiffBackend>(matrix: &InnerFloat<B>) -> usize {
+    matrix.shape().first().copied().unwrap_or(0)
+}

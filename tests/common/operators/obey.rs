@@ -1,0 +1,120 @@
+//! What every operator must obey, judged by the matrix it should be.
+
+use burn_curvature::{
+    Adjoint, Error, LinearOperator, ParamVector, SelfAdjoint, VectorError, check_adjoint,
+    check_operator, check_self_adjoint, materialise,
+};
+
+use super::super::{
+    TestBackend, assert_close, flat, on,
+    oracle::{Numbers, Rows, dot, multiply},
+};
+
+pub(super) fn transposed(rows: &Rows) -> Rows {
+    (0..rows[0].len())
+        .map(|j| rows.iter().map(|row| row[j]).collect())
+        .collect()
+}
+
+pub(super) fn product(a: &Rows, b: &Rows) -> Rows {
+    let columns: Vec<Vec<f64>> = transposed(b).iter().map(|b| multiply(a, b)).collect();
+    transposed(&columns)
+}
+
+pub(super) fn combined(a: &Rows, b: &Rows, f: impl Fn(f64, f64) -> f64) -> Rows {
+    let rows = a.iter().zip(b);
+    rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect())
+        .collect()
+}
+
+pub(super) fn diagonal_matrix(values: &[f64]) -> Rows {
+    let n = values.len();
+    let entry = |i: usize, j: usize| if i == j { values[i] } else { 0.0 };
+    (0..n)
+        .map(|i| (0..n).map(|j| entry(i, j)).collect())
+        .collect()
+}
+
+/// The operator is the matrix: as a whole, one vector at a time and several; linear, deterministic, and particular
+/// about layouts.
+#[track_caller]
+pub(super) fn obeys<B: TestBackend>(
+    operator: &dyn LinearOperator<B>,
+    matrix: &Rows,
+    like: &ParamVector<B>,
+) {
+    let rounding = 30.0 * like.precision().epsilon();
+    let found = materialise(operator, like).unwrap();
+    assert_eq!(
+        (found.rows(), found.columns()),
+        (matrix.len(), matrix[0].len())
+    );
+    assert_close(found.values(), &matrix.concat(), rounding);
+    let columns = matrix[0].len();
+    let all: Vec<Vec<f64>> = (7..10).map(|seed| Numbers(seed).normals(columns)).collect();
+    let vectors: Vec<_> = all
+        .iter()
+        .map(|x| on::<B>(operator.domain(), x, like.precision()))
+        .collect();
+    let many = operator.apply_many(&vectors).unwrap();
+    assert_eq!(many.len(), 3);
+    let largest = matrix.iter().flatten().fold(0.0f64, |m, a| m.max(a.abs()));
+    for ((x, vector), many) in all.iter().zip(&vectors).zip(&many) {
+        let expected = multiply(matrix, x);
+        let single = operator.apply(vector).unwrap();
+        assert_eq!(single.layout(), operator.codomain());
+        for found in [&single, many] {
+            let found = found.to_vec().unwrap();
+            let pairs = found.iter().zip(&expected);
+            let worst = pairs.fold(0.0f64, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst <= rounding * largest * columns as f64, "{worst:e}");
+        }
+    }
+    assert!(operator.apply_many(&[]).unwrap().is_empty());
+    check_operator(operator, like, 3).unwrap();
+    let longer = flat::<B>(&vec![1.0; columns + 1], like.precision());
+    let mixed = [vectors[0].clone(), longer.clone()];
+    for refused in [
+        operator.apply(&longer).map(|_| ()),
+        operator.apply_many(&mixed).map(|_| ()),
+    ] {
+        assert!(matches!(
+            refused,
+            Err(Error::Vector(VectorError::LayoutMismatch { .. }))
+        ));
+    }
+}
+
+/// The operator is the matrix, and its transpose the transposed one.
+#[track_caller]
+pub(super) fn obeys_with_adjoint<B: TestBackend, A: Adjoint<B>>(
+    operator: A,
+    matrix: &Rows,
+    like: &ParamVector<B>,
+) {
+    obeys(&operator, matrix, like);
+    check_adjoint(&operator, like, 5).unwrap();
+    let x = Numbers(21).normals(matrix[0].len());
+    let u = Numbers(22).normals(matrix.len());
+    let v = on::<B>(operator.domain(), &x, like.precision());
+    let w = on::<B>(operator.codomain(), &u, like.precision());
+    let left = w.dot(&operator.apply(&v).unwrap()).unwrap();
+    let right = operator.apply_adjoint(&w).unwrap().dot(&v).unwrap();
+    let expected = dot(&u, &multiply(matrix, &x));
+    let largest = matrix.iter().flatten().fold(1.0f64, |m, a| m.max(a.abs()));
+    let rounding = 1e3 * like.precision().epsilon() * largest;
+    assert!((left - expected).abs() <= rounding && (right - expected).abs() <= rounding);
+    obeys(&operator.transposed(), &transposed(matrix), like);
+}
+
+/// The operator is the symmetric matrix.
+#[track_caller]
+pub(super) fn obeys_symmetric<B: TestBackend>(
+    operator: &dyn SelfAdjoint<B>,
+    matrix: &Rows,
+    like: &ParamVector<B>,
+) {
+    obeys(&operator, matrix, like);
+    check_self_adjoint(operator, like, 4).unwrap();
+    assert_close(&transposed(matrix).concat(), &matrix.concat(), 1e-14);
+}
