@@ -15,7 +15,8 @@ pub struct Iteration<'a, B: AutodiffBackend> {
     pub residual: f64,
     /// ‖r‖ / ‖b‖
     pub relative_residual: f64,
-    /// Curvature along the search direction, pᵀAp / pᵀMp (M = I without a preconditioner).
+    /// Curvature along the search direction (of MINRES: along the Lanczos vector), pᵀAp / pᵀMp; M = I without a
+    /// preconditioner.
     pub curvature: f64,
     /// φ(x) = ½ xᵀA x − bᵀx by the recurrence.
     pub objective: f64,

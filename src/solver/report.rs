@@ -58,8 +58,8 @@ pub struct Spectrum {
     pub smallest: f64,
     /// The largest eigenvalue; a Ritz estimate is too small rather than too large.
     pub largest: f64,
-    /// κ = max|λ| / min|λ|, or `None` if it is not finite. A Ritz estimate is a lower bound for a positive definite A,
-    /// and a rough figure for an indefinite one.
+    /// κ = max|λ| / min|λ|, or `None` if it is not finite. An estimate is a lower bound: from conjugate gradients for a
+    /// positive definite A, and a rough figure for an indefinite one; from MINRES for any A that is not singular.
     pub condition: Option<f64>,
     /// Whether these are eigenvalues and not Ritz estimates.
     pub exact: bool,

@@ -13,7 +13,8 @@ pub struct Solution<B: AutodiffBackend> {
     pub x: ParamVector<B>,
     /// Why the solver stopped and how large the residual is.
     pub report: SolveReport,
-    /// The first direction of negative curvature that was met, if any.
+    /// The first direction of negative curvature that was met, if any: a search direction of conjugate gradients, a
+    /// Lanczos vector of MINRES. Factorisations meet none; their eigenvalues are in the report.
     pub negative_curvature: Option<NegativeCurvature<B>>,
 }
 

@@ -11,7 +11,7 @@ use super::Minres;
 /// |---|---|---|---|
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖r‖ ≤ max(relative · ‖b‖, absolute) |
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
-/// | `singular_below` | 100 ε | 0 to 1 | eigenvalues below this fraction of the largest count as zero; ε: rounding of b's format |
+/// | `singular_below` | 20 ε | 0 to 1 | eigenvalues below this fraction of the largest count as zero; ε: rounding of b's format |
 /// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice without rounding, some times as many with it |
 /// | `stagnation_window` | 100 | ≥ 1 | stop if neither ‖r‖ nor ‖A r‖ has fallen by a hundredth for so many iterations; `None`: never |
 /// | `reorthogonalisation` | false | | keep the Lanczos vectors orthogonal: for small or badly conditioned systems |
@@ -30,7 +30,7 @@ pub struct MinresConfig {
     /// Converged if ‖r‖ ≤ max(relative · ‖b‖, absolute).
     #[config(default = 0.0)]
     pub absolute_tolerance: f64,
-    /// Eigenvalues below this fraction of the largest count as zero; `None` is 100 times the rounding of b's format.
+    /// Eigenvalues below this fraction of the largest count as zero; `None` is 20 times the rounding of b's format.
     pub singular_below: Option<f64>,
     /// Largest number of iterations; `None` is min(10 n, 1000) for n unknowns.
     pub max_iterations: Option<usize>,
@@ -76,7 +76,7 @@ impl MinresConfig {
     }
 
     pub(super) fn cut(&self, epsilon: f64) -> f64 {
-        self.singular_below.unwrap_or(100.0 * epsilon)
+        self.singular_below.unwrap_or(20.0 * epsilon)
     }
 }
 

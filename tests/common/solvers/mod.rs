@@ -10,6 +10,7 @@ mod low_rank;
 mod many;
 mod minres;
 mod minres_singular;
+mod minres_stopping;
 mod neumann;
 mod neumann_edges;
 mod over_data;
@@ -26,6 +27,7 @@ pub use low_rank::*;
 pub use many::*;
 pub use minres::*;
 pub use minres_singular::*;
+pub use minres_stopping::*;
 pub use neumann::{
     neumann_converges, neumann_indefinite, neumann_preconditioned, neumann_scaling, neumann_terms,
 };

@@ -149,7 +149,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         normal: &ParamVector<B>,
         test: &Test,
     ) -> Result<ParamVector<B>, Error> {
-        let noise = 0.05 * self.cut * test.square.sqrt();
+        let noise = 0.25 * self.cut * test.square.sqrt();
         let Some(projected) = self.part(normal, self.scale * noise / test.normal)? else {
             return self.shorten(x, &r, &r);
         };
