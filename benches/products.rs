@@ -253,7 +253,7 @@ where
     /// Of one prepared Hessian product.
     fn flops(&self) -> f64 {
         let programs = self.objective.hessian_programs();
-        flops(programs.expect("the programs run").1)
+        flops(&programs.expect("the programs run").1)
     }
 
     fn prepare_and_multiply(&self) {

@@ -1,6 +1,6 @@
 //! The door between Burn's run-time `Tensor<D>` and a typed backend's primitives. Knows tensors only, no programs.
 
-use burn::backend::{BackendTensor, Dispatch, DispatchTensor};
+use burn::backend::{Dispatch, DispatchTensor};
 use burn_backend::{Backend, TensorMetadata};
 
 use crate::execute::Operand;
@@ -71,11 +71,11 @@ macro_rules! typed_bridge {
                             reason,
                         })?;
                 match tensor {
-                    BackendTensor::Float(tensor) => Ok(Operand::Float(tensor)),
-                    BackendTensor::Int(tensor) => Ok(Operand::Int(tensor)),
-                    BackendTensor::Bool(tensor) => Ok(Operand::Bool(tensor)),
-                    BackendTensor::Quantized(_) => Err(BridgeError::Quantised),
-                    BackendTensor::Autodiff(_) => Err(BridgeError::OtherBackend {
+                    burn::backend::BackendTensor::Float(tensor) => Ok(Operand::Float(tensor)),
+                    burn::backend::BackendTensor::Int(tensor) => Ok(Operand::Int(tensor)),
+                    burn::backend::BackendTensor::Bool(tensor) => Ok(Operand::Bool(tensor)),
+                    burn::backend::BackendTensor::Quantized(_) => Err(BridgeError::Quantised),
+                    burn::backend::BackendTensor::Autodiff(_) => Err(BridgeError::OtherBackend {
                         expected: $name.into(),
                         reason: "the tensor still belongs to an autodiff device".into(),
                     }),
@@ -85,9 +85,9 @@ macro_rules! typed_bridge {
             fn into_dispatch(operand: Operand<Self>) -> DispatchTensor {
                 use burn::backend::DispatchKindConversion;
                 let tensor = match operand {
-                    Operand::Float(tensor) => BackendTensor::Float(tensor),
-                    Operand::Int(tensor) => BackendTensor::Int(tensor),
-                    Operand::Bool(tensor) => BackendTensor::Bool(tensor),
+                    Operand::Float(tensor) => burn::backend::BackendTensor::Float(tensor),
+                    Operand::Int(tensor) => burn::backend::BackendTensor::Int(tensor),
+                    Operand::Bool(tensor) => burn::backend::BackendTensor::Bool(tensor),
                 };
                 <DispatchTensor as DispatchKindConversion<$backend>>::from_backend(tensor)
             }

@@ -1,4 +1,5 @@
 //! Named figures with the ranges they must lie in, and small tables.
+#![allow(clippy::print_stdout, reason = "figures are printed")]
 
 use std::ops::RangeInclusive;
 

@@ -102,9 +102,12 @@ impl<B: AutodiffBackend> Counted<B> {
     }
 }
 
+/// Hands over all batches once.
+pub(super) type Run<B> = dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync;
+
 /// Batches that are fetched for every pass.
 pub(super) struct Stream<B: AutodiffBackend> {
-    pub run: Box<dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync>,
+    pub run: Box<Run<B>>,
     /// Samples of each batch, as the first pass saw them.
     pub sizes: Vec<usize>,
     pub reduction: Reduction,

@@ -20,11 +20,14 @@ use crate::{
 /// Makes the dₛ of [`Product::Outer`] from the number of a batch and the model's outputs on it.
 pub(crate) type Directions = dyn Fn(usize, &TensorData) -> Result<TensorData, Error> + Send + Sync;
 
+/// What the product on a batch is multiplied by, beside the batch's weight.
+type Factor<B> = dyn Fn(&Part<B>) -> f64 + Send + Sync;
+
 /// A product with what it keeps between vectors. Clones share it.
 pub(crate) struct PreparedProduct<B: AutodiffBackend> {
     kind: Product,
     /// Multiplies each product.
-    factor: Arc<dyn Fn(&Part<B>) -> f64 + Send + Sync>,
+    factor: Arc<Factor<B>>,
     directions: Option<Arc<Directions>>,
     prepared: Arc<Prepared<B>>,
 }

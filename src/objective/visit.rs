@@ -11,6 +11,9 @@ use super::{
 };
 use crate::{derive::Product, error::Error, execute::Operand, graph::Graph, params::ParamLayout};
 
+/// Takes one batch after another with its number.
+type Each<'a, B> = &'a mut dyn FnMut(usize, &Part<B>) -> Result<(), Error>;
+
 impl<B: AutodiffBackend> Objective<B> {
     /// Calls `work` with every batch, and the observer after each.
     pub(super) fn for_each_part(
@@ -37,11 +40,7 @@ impl<B: AutodiffBackend> Objective<B> {
         }
     }
 
-    fn fetch_each(
-        &self,
-        stream: &Stream<B>,
-        each: &mut dyn FnMut(usize, &Part<B>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn fetch_each(&self, stream: &Stream<B>, each: Each<'_, B>) -> Result<(), Error> {
         let (mut count, total) = (0, stream.samples());
         (stream.run)(&mut |batch| {
             stream.expect_size(count, batch.samples)?;

@@ -145,7 +145,7 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
         let v = objective.parameters().normal_like(3).unwrap();
         let mut expected = objective.parameters().zeros_like();
         for n in 0..5 {
-            let one = (x.clone().slice([n..n + 1]), y.clone().slice([n..n + 1]));
+            let one = (x.clone().narrow(0, n, 1), y.clone().narrow(0, n, 1));
             let gradient = objective.on(one).unwrap().gradient().unwrap();
             expected = expected.axpy(gradient.dot(&v).unwrap(), &gradient).unwrap();
         }

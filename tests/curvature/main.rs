@@ -1,7 +1,7 @@
 //! Jacobian, Gauss-Newton and Fisher operators and objectives over data sets, against closed forms, finite differences
 //! in f64, the other engine, and laws.
 #![allow(deprecated)] // Burn deprecates NdArray but still ships it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)]
 
 mod data;
 mod fisher;

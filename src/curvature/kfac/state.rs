@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{error::Error, objective::Objective, operator::OperatorError};
 
+/// A layer's name, and groups and sizes of A and G.
+type NamedSizes<'a> = (&'a str, [usize; 4]);
+
 /// The factors of a [`Kfac`], in f64, to be saved with serde.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacState {
@@ -52,7 +55,7 @@ impl KfacState {
     }
 
     /// Names and sizes.
-    fn shape(&self) -> (Vec<(&str, [usize; 4])>, Vec<(usize, usize)>) {
+    fn shape(&self) -> (Vec<NamedSizes<'_>>, Vec<(usize, usize)>) {
         let layers = self.layers.iter().map(|layer| {
             let (a, g) = (&layer.a, &layer.g);
             (

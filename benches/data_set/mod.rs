@@ -27,8 +27,8 @@ where
 {
     let case = mlp::case(&device.clone().autodiff());
     let rows = (
-        case.batch.0.clone().slice([0..ROWS]),
-        case.batch.1.clone().slice([0..ROWS]),
+        case.batch.0.clone().narrow(0, 0, ROWS),
+        case.batch.1.clone().narrow(0, 0, ROWS),
     );
     let batches: Vec<(Tensor<2>, Tensor<1, Int>)> = vec![rows.clone(); BATCHES];
     let risk = Objective::<B>::trace_with(&TraceConfig::new(), &case.model, rows, case.loss)

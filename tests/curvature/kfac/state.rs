@@ -1,0 +1,117 @@
+//! Saving, loading, averaging, and what is refused.
+
+use burn::{module::Module, nn};
+use burn_curvature::{
+    BesidePolicy, Error, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood,
+    LinearOperator, Objective, OperatorError, ParamVector, Reduction, TraceConfig,
+};
+
+use super::{
+    super::{B, Classifier, classifier, cross_entropy, relative_error, samples},
+    Deep, GAUSSIAN, dense, device, random, squared,
+};
+
+#[test]
+fn factors_are_saved_loaded_and_averaged() {
+    let objective = classifier(1, 5);
+    let (kfac, _) = dense(&objective);
+    let saved = serde_json::to_string(&kfac.state()).unwrap();
+    let state: KfacState = serde_json::from_str(&saved).unwrap();
+    let loaded = Kfac::from_state(&objective, &state).unwrap();
+    let v = objective.parameters().normal_like(2).unwrap();
+    assert!(relative_error(&loaded.apply(&v).unwrap(), &kfac.apply(&v).unwrap()) < 1e-14);
+    assert_eq!(loaded.coverage(), kfac.coverage());
+
+    let (other, _) = dense(&objective.on(samples(9, 6, &device())).unwrap());
+    let averaged = state.averaged(&other.state(), 0.25).unwrap();
+    let averaged = Kfac::from_state(&objective, &averaged).unwrap();
+    // Traces of the factors are averaged; that of their product is not.
+    assert!(relative_error(&averaged.apply(&v).unwrap(), &other.apply(&v).unwrap()) > 1e-3);
+    let kept = state.averaged(&other.state(), 1.0).unwrap();
+    assert_eq!(kept, state);
+    assert_eq!(state.averaged(&other.state(), 0.0).unwrap(), other.state());
+    assert!(state.averaged(&other.state(), 1.5).is_err());
+
+    let model = Deep::new(&[3, 2], false);
+    let foreign = squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| {
+        model.forward(x)
+    });
+    assert_eq!(
+        Kfac::from_state(&foreign, &state).unwrap_err(),
+        OperatorError::KfacState.into()
+    );
+}
+
+#[derive(Module, Debug)]
+struct Normalised {
+    linear: nn::Linear,
+    norm: nn::LayerNorm,
+}
+
+#[test]
+fn what_is_no_layer_has_its_exact_block_or_is_refused() {
+    let model = Normalised {
+        linear: Deep::new(&[3, 4], true).layers.remove(0),
+        norm: nn::LayerNormConfig::new(4).init(&device()),
+    };
+    let objective = squared(
+        &model,
+        random([5, 3], 1),
+        Reduction::Mean,
+        |model: &Normalised, x| model.norm.forward(model.linear.forward(x)),
+    );
+    let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
+    let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
+    for name in ["norm.gamma", "norm.beta"] {
+        let subset = objective.layout().select(name).unwrap();
+        let v = ParamVector::normal(
+            subset.layout(),
+            3,
+            &Default::default(),
+            objective.precision(),
+        )
+        .unwrap();
+        let v = subset.embed(&v).unwrap();
+        let found = subset.restrict(&kfac.apply(&v).unwrap()).unwrap();
+        let truth = subset.restrict(&exact.apply(&v).unwrap()).unwrap();
+        assert!(relative_error(&found, &truth) < 1e-12, "{name}");
+    }
+    for policy in [BesidePolicy::Refuse, BesidePolicy::ExactBlock { limit: 3 }] {
+        let config = KfacConfig::new().with_beside(policy);
+        let error = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap_err();
+        assert!(error.to_string().contains("norm.gamma"), "{error}");
+    }
+}
+
+#[test]
+fn bad_settings_are_refused() {
+    let objective = classifier(1, 4);
+    let none = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 0, seed: 1 });
+    let error = Kfac::new(&objective, Likelihood::Categorical, Reduction::Mean, &none).unwrap_err();
+    assert_eq!(error, OperatorError::NoDraws.into());
+    let (kfac, _) = dense(&objective);
+    for damping in [-1.0, f64::NAN, f64::INFINITY] {
+        assert!(matches!(
+            kfac.inverse(damping).unwrap_err(),
+            Error::Operator(OperatorError::Damping { .. })
+        ));
+        assert!(kfac.factored_inverse(damping).is_err());
+    }
+    // Four samples leave factors of five and six rows singular; rounding may hide it in the smallest eigenvalues.
+    let softmax = kfac.inverse(0.0);
+    assert!(
+        matches!(
+            softmax,
+            Err(Error::Operator(OperatorError::KfacSingular { .. }))
+        ) || softmax.is_ok()
+    );
+    let other = Objective::<B>::trace_with(
+        &TraceConfig::new(),
+        &Classifier::new(1, &device()),
+        samples(3, 1, &device()),
+        cross_entropy,
+    )
+    .unwrap();
+    let wrong = other.parameters().ones_like();
+    assert!(kfac.apply(&wrong).is_err()); // f32 against f64
+}
