@@ -148,11 +148,11 @@ fn print_table(ways: &[Way], outcomes: &[Outcomes], indefinite: usize, condition
     );
     for (way, outcome) in ways.iter().zip(outcomes) {
         println!(
-            "{:<46} {:>10.1e} {:>10.1e} {:>9.4}  {} at negative curvature, {} converged",
+            "{:<46} {:>10.1e} {:>10.1e} {:>9}  {} at negative curvature, {} converged",
             way.name,
             median(&outcome.errors),
             largest(&outcome.errors),
-            median(&outcome.cosines),
+            cosine(median(&outcome.cosines)),
             outcome.negative_curvature,
             outcome.successes,
         );
@@ -162,6 +162,14 @@ fn print_table(ways: &[Way], outcomes: &[Outcomes], indefinite: usize, condition
     );
     for index in [0, 4, 7, 9, 12, 13] {
         println!("\n[{}]\n{}", ways[index].name, outcomes[index].report);
+    }
+}
+
+/// Empty where x = 0 has none.
+fn cosine(value: f64) -> String {
+    match value.is_finite() {
+        true => format!("{value:.4}"),
+        false => String::new(),
     }
 }
 
