@@ -28,6 +28,7 @@
 //!
 //! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
 //! program: factors, exact and factored damped inverses, and a [`KfacCoverage`] of what is made of each parameter.
+//! [`Ekfac`] corrects the diagonal in its eigenbases.
 //!
 //! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`], [`Minres`], [`Neumann`] and [`Nystrom`]
 //! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix; [`recommend`] says
@@ -90,9 +91,9 @@ mod trace;
 
 pub use bridge::{BridgeError, TensorBridge};
 pub use curvature::{
-    BesidePolicy, BlockComparison, CoverageEntry, EmpiricalFisher, Fisher, GaussNewton, Hessian,
-    Jacobian, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap, KfacState,
-    Likelihood, Treatment,
+    BesidePolicy, BlockComparison, CoverageEntry, Ekfac, EmpiricalFisher, Fisher, GaussNewton,
+    Hessian, Jacobian, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
+    KfacState, Likelihood, Treatment,
 };
 pub use derive::DeriveError;
 pub use error::Error;

@@ -22,7 +22,7 @@ pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
 pub use jacobian::Jacobian;
 pub use kfac::{
-    BesidePolicy, BlockComparison, CoverageEntry, Kfac, KfacApproximation, KfacConfig,
+    BesidePolicy, BlockComparison, CoverageEntry, Ekfac, Kfac, KfacApproximation, KfacConfig,
     KfacCoverage, KfacFisher, KfacMap, KfacState, Treatment,
 };
 

@@ -23,7 +23,10 @@ pub(crate) use factors::{Cotangents, FactorKind, LayerGroup};
 pub(crate) use layers::{Beside, LayerKind, Layers};
 pub(crate) use product::{Given, Product};
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use burn_backend::{
     Backend,
@@ -33,8 +36,8 @@ use burn_capture::CaptureBackend;
 
 use crate::{
     error::Error,
-    execute::{Operand, panic_message},
-    graph::{Graph, Split},
+    execute::{ExecuteError, Operand, panic_message},
+    graph::{Graph, Split, ValueType},
     trace,
 };
 use outputs::Tables;
@@ -97,12 +100,55 @@ pub(crate) fn kronecker_factors(
     kind: FactorKind,
     loss: &Graph,
     parameters: usize,
-    groups: &std::sync::Arc<[LayerGroup]>,
+    groups: &Arc<[LayerGroup]>,
+) -> Result<Graph, Error> {
+    let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
+    record_factors(kind, loss, parameters, |_, given| {
+        factors::compute(kind, &probed, given, lower::apply_recorded)
+    })
+}
+
+/// The program of the diagonals in given bases: inputs as those of [`kronecker_factors`] and then the bases, left where
+/// there is one and right, layer by layer; outputs as [`factors::compute_diagonals`] says.
+pub(crate) fn kronecker_diagonals(
+    kind: FactorKind,
+    loss: &Graph,
+    parameters: usize,
+    groups: &Arc<[LayerGroup]>,
+) -> Result<Graph, Error> {
+    let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
+    let first = loss.inputs().first().map(|&value| loss.value(value).dtype);
+    let dtype = first.unwrap_or(burn_backend::DType::F32);
+    record_factors(kind, loss, parameters, |scope, given| {
+        let mut matrix = |group: &LayerGroup, size: usize| {
+            let shape = vec![group.groups(), size, size].into();
+            float(scope.input(&ValueType { shape, dtype }))
+        };
+        let bases = groups.iter().filter_map(|group| {
+            let left = match group.first.kind {
+                LayerKind::Embedding => None,
+                _ => Some(matrix(group, group.d_in())?),
+            };
+            let right = matrix(group, group.width_out() / group.groups().max(1))?;
+            Some(factors::Basis { left, right })
+        });
+        let bases = bases.collect();
+        factors::compute_diagonals(kind, &probed, given, bases, lower::apply_recorded)
+    })
+}
+
+fn record_factors(
+    kind: FactorKind,
+    loss: &Graph,
+    parameters: usize,
+    compute: impl FnOnce(
+        &mut trace::Scope,
+        factors::Given<'_, CaptureBackend>,
+    ) -> Result<Vec<FloatTensor<CaptureBackend>>, ExecuteError>,
 ) -> Result<Graph, Error> {
     let &[_, outputs] = loss.outputs() else {
         return Err(DeriveError::NoOutputs.into());
     };
-    let probed = factors::Probed::new(loss, parameters, std::sync::Arc::clone(groups));
     let program = record("Kronecker factors", |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
         let directions = match kind.cotangents {
@@ -118,7 +164,7 @@ pub(crate) fn kronecker_factors(
             batch: &inputs.batch,
             directions,
         };
-        let factors = factors::compute(kind, &probed, given, lower::apply_recorded)?;
+        let factors = compute(scope, given)?;
         Ok(factors.into_iter().map(Operand::Float).collect())
     })?;
     Ok(tidy(program))

@@ -8,6 +8,7 @@ use crate::{
     derive::{Beside, Cotangents, FactorKind, LayerGroup, LayerKind},
     error::Error,
     execute::Operand,
+    graph::Graph,
     params::{Inner, InnerFloat},
 };
 
@@ -61,42 +62,83 @@ impl<B: AutodiffBackend> Objective<B> {
         factor: &dyn Fn(&Part<B>) -> f64,
         directions: Option<&Directions>,
     ) -> Result<Vec<MomentSums>, Error> {
-        let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
         let mut rows: Vec<usize> = Vec::new();
+        let mut run = FactorRun {
+            kind,
+            factor,
+            directions,
+            bases: None,
+        };
+        let numbers = self.factor_sums(&mut run, |graph, groups| {
+            rows.resize(groups.len(), 0);
+            for (total, group) in rows.iter_mut().zip(groups) {
+                *total += group.rows(graph, kind.reduce);
+            }
+        })?;
+        let groups = self.of_first(|part| Ok(part.programs.layers().1.clone()))?;
+        Ok(sorted(kind, &groups, numbers, &rows))
+    }
+
+    /// The weighted diagonals of all weights in order, in bases given as tensors `[groups, size, size]`.
+    pub(crate) fn layer_diagonals(
+        &self,
+        kind: FactorKind,
+        factor: &dyn Fn(&Part<B>) -> f64,
+        directions: Option<&Directions>,
+        bases: Vec<InnerFloat<B>>,
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let mut run = FactorRun {
+            kind,
+            factor,
+            directions,
+            bases: Some(bases),
+        };
+        self.factor_sums(&mut run, |_, _| {})
+    }
+
+    /// Runs a program of factors on every batch and adds up its results.
+    fn factor_sums(
+        &self,
+        run: &mut FactorRun<'_, B>,
+        mut visit: impl FnMut(&Graph, &[LayerGroup]),
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
         self.for_each_part(|index, part| {
-            let graph = part.programs.recorded();
             let groups = &part.programs.layers().1;
-            let program = part.programs.factors(kind)?;
+            let program = part.programs.factors(run.kind, run.bases.is_some())?;
             let mut inputs = self.inputs(part);
-            if let Some(directions) = directions {
+            if let Some(directions) = run.directions {
                 inputs.push(self.directions(directions, index, part)?);
             }
+            inputs.extend(run.bases.iter().flatten().cloned().map(Operand::Float));
             let found = program.run(inputs)?;
-            let weighted = places_of_gradients(kind, groups);
+            let weighted = places_of_gradients(run.kind, groups);
             sums.resize(found.len(), None);
-            rows.resize(groups.len(), 0);
-            let weight = part.weight * factor(part);
+            let weight = part.weight * (run.factor)(part);
             for (position, (sum, operand)) in sums.iter_mut().zip(found).enumerate() {
-                let by = if weighted.contains(&position) {
-                    weight
-                } else {
-                    1.0
+                let by = match run.bases.is_some() || weighted.contains(&position) {
+                    true => weight,
+                    false => 1.0,
                 };
                 add::<B>(sum, by, operand.into_float()?);
             }
-            for (total, group) in rows.iter_mut().zip(groups.iter()) {
-                *total += group.rows(graph, kind.reduce);
-            }
+            visit(part.programs.recorded(), groups);
             Ok(())
         })?;
         let numbers = sums.into_iter().flatten().map(|sum| {
             let data: TensorData = Operand::<Inner<B>>::Float(sum).into_data()?;
             Ok(data.iter::<f64>().collect())
         });
-        let numbers: Vec<Vec<f64>> = numbers.collect::<Result<_, Error>>()?;
-        let groups = self.of_first(|part| Ok(part.programs.layers().1.clone()))?;
-        Ok(sorted(kind, &groups, numbers, &rows))
+        numbers.collect()
     }
+}
+
+/// What a pass for factors goes by.
+struct FactorRun<'a, B: AutodiffBackend> {
+    kind: FactorKind,
+    factor: &'a dyn Fn(&Part<B>) -> f64,
+    directions: Option<&'a Directions>,
+    bases: Option<Vec<InnerFloat<B>>>,
 }
 
 /// Where the outputs of a program are Σ g gᵀ.

@@ -19,7 +19,7 @@ pub use error::ObjectiveError;
 pub(crate) use factors::{MomentSums, NetworkLayers};
 pub(crate) use parts::Part;
 pub use parts::{Progress, Reduction};
-pub(crate) use products::PreparedProduct;
+pub(crate) use products::{Directions, PreparedProduct};
 
 use std::{
     collections::HashMap,

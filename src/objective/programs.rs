@@ -28,8 +28,11 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     gradient: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     products: Mutex<HashMap<Product, Arc<SplitProgram<B>>>>,
     layers: OnceLock<(Layers, Arc<[LayerGroup]>)>,
-    factors: Mutex<HashMap<FactorKind, Arc<Program<B::InnerBackend>>>>,
+    factors: Mutex<HashMap<FactorProgram, Arc<Program<B::InnerBackend>>>>,
 }
+
+/// A program of factors, or of diagonals in given bases.
+type FactorProgram = (FactorKind, bool);
 
 /// A program in two parts: what runs once per (θ, batch), and what runs per vector.
 pub(crate) struct SplitProgram<B: AutodiffBackend> {
@@ -154,16 +157,24 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         })
     }
 
-    /// The program of Kronecker factors.
-    pub fn factors(&self, kind: FactorKind) -> Result<Arc<Program<B::InnerBackend>>, Error> {
+    /// The program of Kronecker factors, or of the diagonals in bases that are handed in.
+    pub fn factors(
+        &self,
+        kind: FactorKind,
+        diagonals: bool,
+    ) -> Result<Arc<Program<B::InnerBackend>>, Error> {
         let mut factors = self.factors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = factors.get(&kind) {
+        if let Some(found) = factors.get(&(kind, diagonals)) {
             return Ok(Arc::clone(found));
         }
         let (graph, own) = (self.recorded(), self.recording.parameters);
-        let program = derive::kronecker_factors(kind, graph, own, &self.layers().1)?;
+        let groups = &self.layers().1;
+        let program = match diagonals {
+            false => derive::kronecker_factors(kind, graph, own, groups)?,
+            true => derive::kronecker_diagonals(kind, graph, own, groups)?,
+        };
         let made = Arc::new(self.program(program)?);
-        factors.insert(kind, Arc::clone(&made));
+        factors.insert((kind, diagonals), Arc::clone(&made));
         Ok(made)
     }
 

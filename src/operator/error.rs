@@ -160,6 +160,11 @@ pub enum OperatorError {
         /// The damping given.
         damping: f64,
     },
+    /// A diagonal of gradients where there are none.
+    #[error(
+        "`KfacFisher::ForwardOnly` has no gradients, so there is no diagonal to correct; use `Kfac`, or another Fisher type"
+    )]
+    NoDiagonal,
     /// Factors that belong to another model.
     #[error("the saved factors are not those of this model's layers")]
     KfacState,

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     KfacApproximation, KfacConfig, KfacFisher,
     coverage::{CoverageEntry, KfacCoverage, Treatment},
-    moment::Moment,
-    plan::LayerPlan,
+    moment::{Eigen, Moment},
+    plan::{LayerPlan, upload},
 };
 use crate::{
     curvature::{Likelihood, fisher::share},
     derive::{Beside, Cotangents, FactorKind, LayerKind},
     error::Error,
-    objective::{MomentSums, NetworkLayers, Objective, Reduction},
+    objective::{Directions, MomentSums, NetworkLayers, Objective, Part, Reduction},
     operator::OperatorError,
 };
 
@@ -114,48 +114,93 @@ fn explain(reason: &Beside) -> String {
     }
 }
 
-/// The factors of all layers, over all batches of an objective.
-pub(super) fn collect<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    network: &Network,
-    config: &KfacConfig,
-    (likelihood, reduction): (Likelihood, Reduction),
-) -> Result<Vec<LayerFactors>, Error> {
-    let kind = FactorKind {
-        cotangents: cotangents(config.fisher, likelihood),
-        reduce: config.approximation == KfacApproximation::Reduce,
-        gradient: false,
-    };
-    let precision = match config.fisher {
-        KfacFisher::Exact => likelihood.precision(),
-        _ => 1.0,
-    };
-    let empirical = config.fisher == KfacFisher::Empirical;
-    let factor = move |part: &crate::objective::Part<B>| {
-        let share = share(part.samples_of_outputs(), reduction);
-        match empirical {
-            true => share.recip(),
-            false => share * precision,
+/// How the factors of an objective are collected.
+pub(super) struct Collection {
+    kind: FactorKind,
+    fisher: KfacFisher,
+    likelihood: Likelihood,
+    reduction: Reduction,
+}
+
+impl Collection {
+    pub fn new(config: &KfacConfig, likelihood: Likelihood, reduction: Reduction) -> Self {
+        Self {
+            kind: FactorKind {
+                cotangents: cotangents(config.fisher, likelihood),
+                reduce: config.approximation == KfacApproximation::Reduce,
+                gradient: false,
+            },
+            fisher: config.fisher,
+            likelihood,
+            reduction,
         }
-    };
-    let sums = match config.fisher {
-        KfacFisher::MonteCarlo { draws, seed } => {
-            let draw = move |batch, outputs: &_| likelihood.draw(outputs, draws, seed, batch);
-            objective.layer_moments(kind, &factor, Some(&draw))
+    }
+
+    /// What second moments of gradients are multiplied by.
+    fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
+        let share = share(part.samples_of_outputs(), self.reduction);
+        match self.fisher {
+            KfacFisher::Empirical => share.recip(),
+            KfacFisher::Exact => share * self.likelihood.precision(),
+            KfacFisher::MonteCarlo { .. } | KfacFisher::ForwardOnly => share,
         }
-        _ => objective.layer_moments(kind, &factor, None),
-    };
-    let blocks = objective.layout().blocks();
-    let each = sums?.into_iter().zip(&network.plans).map(|(sums, plan)| {
-        let name = blocks
-            .get(plan.weight)
-            .map(|block| block.name().to_string());
-        let factors = layer(plan, sums, name.unwrap_or_default());
-        factors.a.expect_finite(&factors.name)?;
-        factors.g.expect_finite(&factors.name)?;
-        Ok(factors)
-    });
-    each.collect()
+    }
+
+    /// Draws targets where they are asked for.
+    fn draw(&self) -> Option<Box<Directions>> {
+        let KfacFisher::MonteCarlo { draws, seed } = self.fisher else {
+            return None;
+        };
+        let likelihood = self.likelihood;
+        Some(Box::new(move |batch, outputs: &_| {
+            likelihood.draw(outputs, draws, seed, batch)
+        }))
+    }
+
+    /// The factors of all layers, over all batches.
+    pub fn factors<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        plans: &[LayerPlan],
+    ) -> Result<Vec<LayerFactors>, Error> {
+        let factor = |part: &Part<B>| self.factor(part);
+        let sums = objective.layer_moments(self.kind, &factor, self.draw().as_deref())?;
+        let blocks = objective.layout().blocks();
+        let each = sums.into_iter().zip(plans).map(|(sums, plan)| {
+            let name = blocks
+                .get(plan.weight)
+                .map(|block| block.name().to_string());
+            let factors = layer(plan, sums, name.unwrap_or_default());
+            factors.a.expect_finite(&factors.name)?;
+            factors.g.expect_finite(&factors.name)?;
+            Ok(factors)
+        });
+        each.collect()
+    }
+
+    /// The second moments of the gradients' coordinates in the eigenbases of every layer, `[groups, d_in, d_out]`.
+    pub fn diagonals<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        bases: &[(Eigen, Eigen)],
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        if self.fisher == KfacFisher::ForwardOnly {
+            return Err(OperatorError::NoDiagonal.into());
+        }
+        let like = objective.parameters();
+        let tensors = bases.iter().flat_map(|(a, g)| [a, g]);
+        let tensors = tensors.filter_map(|eigen| {
+            let vectors = eigen.vectors.as_ref()?;
+            Some(upload(
+                vectors,
+                [eigen.groups, eigen.size, eigen.size],
+                like,
+            ))
+        });
+        let factor = |part: &Part<B>| self.factor(part);
+        let draw = self.draw();
+        objective.layer_diagonals(self.kind, &factor, draw.as_deref(), tensors.collect())
+    }
 }
 
 fn cotangents(fisher: KfacFisher, likelihood: Likelihood) -> Cotangents {

@@ -47,6 +47,23 @@ impl Spectra {
     }
 }
 
+impl Spectra {
+    /// log det of the damped matrix of so many rows; those of no block are zero before damping.
+    pub fn log_determinant(&self, damping: f64, total: usize) -> Result<f64, Error> {
+        let (mut count, mut sum) = (0, 0.0);
+        for value in self.eigenvalues() {
+            count += 1;
+            sum += (value + damping).ln();
+        }
+        let rest = total.saturating_sub(count);
+        match (rest, damping > 0.0) {
+            (0, _) => Ok(sum),
+            (_, true) => Ok(sum + rest as f64 * damping.ln()),
+            (_, false) => Err(OperatorError::KfacSingular { damping }.into()),
+        }
+    }
+}
+
 /// λᵢ·λⱼ group by group.
 pub(super) fn outer(a: &Eigen, g: &Eigen) -> Vec<f64> {
     let groups = a.values.chunks(a.size).zip(g.values.chunks(g.size));

@@ -4,10 +4,12 @@
 //! change to the model and no registration. `factors` collects the second moments, `moment` is their algebra on the
 //! host, `plan` how a layer's weight and bias make a matrix, `blocks` and `map` the products on the device.
 
+mod beside;
 mod blocks;
 mod compare;
 mod config;
 mod coverage;
+mod eigenvalue_corrected;
 mod factors;
 mod map;
 mod moment;
@@ -17,6 +19,7 @@ mod state;
 pub use compare::BlockComparison;
 pub use config::{BesidePolicy, KfacApproximation, KfacConfig, KfacFisher};
 pub use coverage::{CoverageEntry, KfacCoverage, Treatment};
+pub use eigenvalue_corrected::Ekfac;
 pub use map::KfacMap;
 pub use state::KfacState;
 
@@ -24,15 +27,16 @@ use std::{fmt, sync::Arc};
 
 use burn_backend::AutodiffBackend;
 
-use super::{EmpiricalFisher, Fisher, Likelihood};
+use super::Likelihood;
 use crate::{
     error::Error,
     objective::{Objective, Reduction},
-    operator::{LinearOperator, OperatorError, SelfAdjoint, materialise_up_to},
+    operator::{LinearOperator, SelfAdjoint},
     params::{ParamLayout, ParamVector},
 };
+use beside::exact_blocks;
 use blocks::{BlockMap, Side};
-use factors::{LayerFactors, Network, Plans};
+use factors::{Collection, LayerFactors, Network, Plans};
 use map::{Spectra, expect_damping, outer};
 use moment::Moment;
 
@@ -118,7 +122,8 @@ impl<B: AutodiffBackend> Kfac<B> {
         let network = Network::of(objective, config)?;
         let target = (likelihood, reduction);
         let dense = exact_blocks(objective, &network, config, target)?;
-        let layers = factors::collect(objective, &network, config, target)?;
+        let layers =
+            Collection::new(config, likelihood, reduction).factors(objective, &network.plans)?;
         Ok(Self::assemble(objective, network, layers, dense))
     }
 
@@ -238,17 +243,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
         let spectra = self.spectra()?;
         expect_damping(damping, &spectra)?;
-        let (mut count, mut sum) = (0, 0.0);
-        for value in spectra.eigenvalues() {
-            count += 1;
-            sum += (value + damping).ln();
-        }
-        let rest = self.like.len() - count;
-        match (rest, damping > 0.0) {
-            (0, _) => Ok(sum),
-            (_, true) => Ok(sum + rest as f64 * damping.ln()),
-            (_, false) => Err(OperatorError::KfacSingular { damping }.into()),
-        }
+        spectra.log_determinant(damping, self.like.len())
     }
 
     fn spectra(&self) -> Result<Spectra, Error> {
@@ -280,68 +275,6 @@ fn balance(a: &Moment, g: &Moment) -> Vec<f64> {
     let ratios = a.into_iter().zip(g).map(|(a, g)| (a / g).sqrt());
     ratios
         .map(|pi| if pi.is_finite() && pi > 0.0 { pi } else { 1.0 })
-        .collect()
-}
-
-/// Exact blocks of the parameters that belong to no layer.
-fn exact_blocks<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    network: &Network,
-    config: &KfacConfig,
-    (likelihood, reduction): (Likelihood, Reduction),
-) -> Result<Vec<(usize, Moment)>, Error> {
-    if network.beside.is_empty() {
-        return Ok(Vec::new());
-    }
-    let layout = objective.layout();
-    let limit = match config.beside {
-        BesidePolicy::ExactBlock { limit } => limit,
-        BesidePolicy::Refuse => 0,
-    };
-    for (position, reason) in &network.beside {
-        match layout.blocks().get(*position) {
-            Some(block) if block.len() > limit => {
-                return Err(OperatorError::KfacBeside {
-                    parameter: block.name().into(),
-                    reason: reason.clone(),
-                    numbers: block.len(),
-                    limit,
-                }
-                .into());
-            }
-            _ => {}
-        }
-    }
-    let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
-        KfacFisher::Exact | KfacFisher::ForwardOnly => {
-            Box::new(Fisher::exact(objective, likelihood, reduction)?)
-        }
-        KfacFisher::MonteCarlo { draws, seed } => Box::new(Fisher::monte_carlo(
-            objective, likelihood, reduction, draws, seed,
-        )?),
-        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective, reduction)?),
-    };
-    let blocks = network.beside.iter().filter_map(|(position, _)| {
-        let block = layout.blocks().get(*position)?;
-        let block = layout.select_by(|one| one.name() == block.name());
-        Some((*position, block))
-    });
-    blocks
-        .map(|(position, subset)| {
-            let block = fisher.as_ref().restricted(subset?)?;
-            let like = ParamVector::zeros(
-                block.domain(),
-                objective.parameters().device(),
-                objective.precision(),
-            )?;
-            let matrix = materialise_up_to(&block, &like, limit)?;
-            let moment = Moment::Dense {
-                groups: 1,
-                size: matrix.rows(),
-                values: matrix.values().to_vec(),
-            };
-            Ok((position, moment))
-        })
         .collect()
 }
 

@@ -85,8 +85,29 @@ impl<B: Backend> Rows<B> {
         B::float_sum_dim(self.by_group(), 1)
     }
 
+    /// With a one behind every row.
+    pub fn with_ones(self) -> Self {
+        let (mut shape, device, dtype) = (self.0.shape(), self.0.device(), self.0.dtype());
+        shape[3] = 1;
+        let ones = B::float_ones(shape, &device, dtype.into());
+        Self(B::float_cat(vec![self.0, ones], 3))
+    }
+
+    /// Every row times a matrix of its group, `[groups, width, width]`; as they are without one.
+    pub fn rotated(self, basis: Option<&FloatTensor<B>>) -> Self {
+        let Some(basis) = basis else {
+            return self;
+        };
+        let shape = self.0.shape();
+        let rotated = B::float_matmul(self.by_group(), basis.clone());
+        let [samples, places, groups, width] = [shape[0], shape[1], shape[2], shape[3]];
+        let dims = vec![groups, samples, places, width];
+        let split = B::float_reshape(rotated, Shape::from(dims));
+        Self(B::float_permute(split, &[1, 2, 0, 3]))
+    }
+
     /// `[groups, rows, width]`
-    fn by_group(&self) -> FloatTensor<B> {
+    pub fn by_group(&self) -> FloatTensor<B> {
         let [groups, width] = [self.0.shape()[2], self.0.shape()[3]];
         let rows = self.count();
         match groups {

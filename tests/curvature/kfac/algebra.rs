@@ -176,10 +176,11 @@ fn a_sigmoid_may_be_written_as_a_hyperbolic_tangent() {
     assert!(relative_error(&step(&one), &step(&other)) < 1e-9);
 }
 
-/// Features of very different sizes, where K-FAC's blocks are exact and only what is between layers is missing.
+/// Least squares with features of very different sizes: the factors are exact and nothing is between layers, so that the
+/// preconditioned matrix is the identity.
 #[test]
 fn it_preconditions_conjugate_gradients() {
-    let model = Deep::new(&[6, 5, 4], true);
+    let model = Deep::new(&[6, 4], true);
     let scales = Tensor::<1>::from_floats([0.3, 1.0, 3.0, 10.0, 30.0, 100.0], &device());
     let x = random([30, 6], 4) * scales.unsqueeze::<2>();
     let objective = squared(&model, x, Reduction::Mean, |model, x| model.forward(x));
@@ -190,7 +191,6 @@ fn it_preconditions_conjugate_gradients() {
         .unwrap();
     let solver = ConjugateGradientConfig::new()
         .with_relative_tolerance(1e-8)
-        .with_max_iterations(Some(2000))
         .init()
         .unwrap();
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
@@ -202,7 +202,7 @@ fn it_preconditions_conjugate_gradients() {
         let options = SolveOptions::new().with_preconditioner(&inverse);
         let helped = solver.solve_with(&newton, &rhs, options).unwrap().report;
         assert_eq!(helped.stop, StopReason::Converged);
-        let (helped, plain) = (helped.iterations, plain.iterations);
-        assert!(helped < plain, "{helped} and {plain}");
+        assert!(helped.iterations <= 2, "{helped}");
+        assert!(plain.iterations > 4, "{plain}");
     }
 }

@@ -1,0 +1,102 @@
+//! The diagonal of the Fisher matrix in given bases of every layer.
+
+use burn_autodiff::Autodiff;
+use burn_backend::{
+    Backend, FloatDType, Shape, TensorMetadata,
+    tensor::{Device, FloatTensor, IndexingUpdateOp},
+};
+
+use super::{FactorKind, Given, LayerGroup, Probed, flat_indices, gather, input_rows, rows::Rows};
+use crate::{
+    derive::{layers::LayerKind, outputs::required, reverse::Apply},
+    execute::{ExecuteError, Operand},
+};
+
+/// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
+/// embedding, whose basis is its rows), and `[groups, d_out, d_out]`.
+pub(in crate::derive) struct Basis<B: Backend> {
+    pub left: Option<FloatTensor<B>>,
+    pub right: FloatTensor<B>,
+}
+
+/// Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group, `[groups, d_in, d_out]`; ∇ is a sample's gradient
+/// of the layer's matrix.
+pub(in crate::derive) fn compute_diagonals<B: Backend>(
+    kind: FactorKind,
+    probed: &Probed,
+    given: Given<'_, B>,
+    bases: Vec<Basis<B>>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+    let device = given.device;
+    let gathered = gather(kind, probed, given, apply)?;
+    let groups = probed.groups.iter().zip(gathered.inputs);
+    let mut diagonals = Vec::with_capacity(bases.len());
+    for (((group, inputs), gradients), basis) in groups.zip(gathered.gradients).zip(bases) {
+        let inputs = match group.first.kind {
+            LayerKind::Embedding => one_hot_rows(group, inputs, device, &basis.right)?,
+            _ => {
+                let rows = input_rows(kind, group, inputs)?;
+                match group.first.bias {
+                    Some(_) => rows.with_ones(),
+                    None => rows,
+                }
+            }
+        };
+        let inputs = inputs.rotated(basis.left.as_ref());
+        let squares = gradients
+            .into_iter()
+            .map(|rows| squared_gradients(&inputs, &rows.rotated(Some(&basis.right))));
+        diagonals.push(required(squares.reduce(B::float_add))?);
+    }
+    Ok(diagonals)
+}
+
+/// The rows of an embedding's inputs, written out.
+fn one_hot_rows<B: Backend>(
+    group: &LayerGroup,
+    inputs: Vec<Operand<B>>,
+    device: &Device<B>,
+    like: &FloatTensor<B>,
+) -> Result<Rows<B>, ExecuteError> {
+    let dtype: FloatDType = like.dtype().into();
+    let width = group.weight[0];
+    let uses = inputs.into_iter().map(|indices| {
+        let samples = indices.shape().iter().next().copied().unwrap_or(1);
+        let flat = flat_indices::<B>(indices)?;
+        let total = flat.shape().num_elements();
+        let shape = |columns: usize| Shape::from(vec![total, columns]);
+        let zeros = B::float_zeros(shape(width), device, dtype);
+        let ones = B::float_ones(shape(1), device, dtype);
+        let indices = B::int_reshape(flat, shape(1));
+        let one_hot = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
+        let dims = vec![samples, total / samples.max(1), 1, width];
+        Ok(Rows(B::float_reshape(one_hot, Shape::from(dims))))
+    });
+    required(Rows::joined(uses.collect::<Result<_, ExecuteError>>()?))
+}
+
+/// Σ over samples of (Σ over places a gᵀ)², `[groups, d_in, d_out]`.
+fn squared_gradients<B: Backend>(a: &Rows<B>, g: &Rows<B>) -> FloatTensor<B> {
+    let shape = a.0.shape();
+    let [samples, places, groups, d_in] = [shape[0], shape[1], shape[2], shape[3]];
+    let d_out = g.0.shape()[3];
+    if places == 1 {
+        let square = |rows: &Rows<B>| {
+            let rows = rows.by_group();
+            B::float_mul(rows.clone(), rows)
+        };
+        return B::float_matmul(B::float_swap_dims(square(a), 1, 2), square(g));
+    }
+    // [samples, places, groups, d] → [groups · samples, places, d]
+    let by_sample = |rows: &Rows<B>, width: usize| {
+        let permuted = B::float_permute(rows.0.clone(), &[2, 0, 1, 3]);
+        B::float_reshape(permuted, Shape::from(vec![groups * samples, places, width]))
+    };
+    let left = B::float_swap_dims(by_sample(a, d_in), 1, 2);
+    let gradients = B::float_matmul(left, by_sample(g, d_out));
+    let squares = B::float_mul(gradients.clone(), gradients);
+    let dims = vec![groups, samples, d_in, d_out];
+    let sum = B::float_sum_dim(B::float_reshape(squares, Shape::from(dims)), 1);
+    B::float_reshape(sum, Shape::from(vec![groups, d_in, d_out]))
+}
