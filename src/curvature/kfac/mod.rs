@@ -50,7 +50,7 @@ use moment::Moment;
 /// Layers are found in the recorded program: linear layers of any number of shared dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal), the projections inside attention and recurrent cells.
 /// Parameters of other kinds get their exact block of the Fisher matrix, or are refused by [`BesidePolicy`]; none is
-/// dropped. [`coverage`](Self::coverage) says what is made of each. c is that of [`Fisher`], so that A ⊗ G
+/// dropped. [`coverage`](Self::coverage) says what is made of each. c is that of [`Fisher`](crate::Fisher), so that A ⊗ G
 /// approximates the Gauss-Newton matrix of the negative log-likelihood in the same scale.
 ///
 /// Exact for a single sample, and for deep linear networks with a Gaussian likelihood.
@@ -109,9 +109,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// The factors at the objective's parameters, over its batches.
     ///
     /// # Errors
-    /// Those of [`Fisher::exact`]; [`OperatorError::KfacPlaces`], [`OperatorError::KfacUnevenUses`],
-    /// [`OperatorError::KfacBeside`] and [`OperatorError::NoDraws`] for what a configuration does not cover;
-    /// [`OperatorError::NonFiniteFactor`].
+    /// Those of [`Fisher::exact`](crate::Fisher::exact); [`OperatorError::KfacPlaces`](crate::OperatorError::KfacPlaces), [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
+    /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
+    /// [`OperatorError::NonFiniteFactor`](crate::OperatorError::NonFiniteFactor).
     pub fn new(
         objective: &Objective<B>,
         likelihood: Likelihood,
@@ -157,8 +157,8 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// (F̂ + λI)⁻¹, exactly, by eigen-decompositions of A and G.
     ///
     /// # Errors
-    /// [`OperatorError::Damping`] for a λ that is negative or not finite, [`OperatorError::KfacSingular`] for λ = 0 where
-    /// a factor is singular, [`OperatorError::Eigenvalues`].
+    /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite, [`OperatorError::KfacSingular`](crate::OperatorError::KfacSingular) for λ = 0 where
+    /// a factor is singular, [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
     pub fn inverse(&self, damping: f64) -> Result<KfacMap<B>, Error> {
         let spectra = self.spectra()?;
         expect_damping(damping, &spectra)?;
@@ -205,7 +205,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// The square root F̂^½: applied to standard normal vectors it draws from the normal distribution with covariance F̂.
     ///
     /// # Errors
-    /// [`OperatorError::Eigenvalues`].
+    /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
     pub fn square_root(&self) -> Result<KfacMap<B>, Error> {
         let spectra = self.spectra()?;
         Ok(KfacMap::spectral(
