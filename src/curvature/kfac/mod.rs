@@ -109,8 +109,11 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// The factors at the objective's parameters, over its batches.
     ///
     /// # Errors
-    /// Those of [`Fisher::exact`](crate::Fisher::exact); [`OperatorError::KfacPlaces`](crate::OperatorError::KfacPlaces), [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
-    /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
+    /// Those of [`Fisher::exact`](crate::Fisher::exact);
+    /// [`OperatorError::KfacPlaces`](crate::OperatorError::KfacPlaces),
+    /// [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
+    /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and
+    /// [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
     /// [`OperatorError::NonFiniteFactor`](crate::OperatorError::NonFiniteFactor).
     pub fn new(
         objective: &Objective<B>,
@@ -157,7 +160,8 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// (F̂ + λI)⁻¹, exactly, by eigen-decompositions of A and G.
     ///
     /// # Errors
-    /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite, [`OperatorError::KfacSingular`](crate::OperatorError::KfacSingular) for λ = 0 where
+    /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite,
+    /// [`OperatorError::KfacSingular`](crate::OperatorError::KfacSingular) for λ = 0 where
     /// a factor is singular, [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
     pub fn inverse(&self, damping: f64) -> Result<KfacMap<B>, Error> {
         let spectra = self.spectra()?;
