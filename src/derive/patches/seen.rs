@@ -95,6 +95,9 @@ impl WeightGradient {
             return None;
         };
         let fits = images == batch && height * width == positions;
-        (fits && channels <= CHANNELS_PER_POSITION * positions).then_some(gradient)
+        // With a kernel larger than its positions it is a convolution written as a gradient: its patches are many.
+        let [rows, columns] = gradient.patches.kernel;
+        let small = rows * columns <= positions || positions == 1;
+        (fits && small && channels <= CHANNELS_PER_POSITION * positions).then_some(gradient)
     }
 }

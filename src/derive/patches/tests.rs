@@ -103,6 +103,12 @@ fn convolutions_and_their_gradients_are_products_of_the_same_patches() {
 }
 
 #[test]
+fn kernels_larger_than_their_positions_stay() {
+    let names = rewritten(&Case::plain([5, 5], [1, 1], [0, 0]).program());
+    assert_eq!(convolutions(&names), 2, "{names:?}");
+}
+
+#[test]
 fn dilated_grouped_and_unevenly_padded_convolutions_stay() {
     let dilated = ConvOptions::new([1, 1], [0, 0], [2, 1], 1);
     let uneven = ConvOptions::new_with_padding([1, 1], [(1, 0), (0, 0)], [1, 1], 1);
