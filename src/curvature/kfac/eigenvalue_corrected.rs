@@ -99,14 +99,13 @@ impl<B: AutodiffBackend> Ekfac<B> {
         config: &KfacConfig,
     ) -> Result<Self, Error> {
         kfac.domain().expect_same(objective.layout())?;
-        likelihood.check(objective, reduction)?;
+        let target = Collection::checked(objective, config, likelihood, reduction)?;
         let spectra = kfac.spectra()?;
         let bases: Vec<(Eigen, Eigen)> = spectra
             .layers
             .iter()
             .map(|(a, g, _)| (a.clone(), g.clone()))
             .collect();
-        let target = Collection::new(config, likelihood, reduction);
         let diagonals = target.diagonals(objective, &bases)?;
         let layers = bases.into_iter().zip(diagonals);
         let spectra = Spectra {
@@ -132,13 +131,12 @@ impl<B: AutodiffBackend> Ekfac<B> {
             return Err(OperatorError::Factor { found: decay }.into());
         }
         self.domain().expect_same(objective.layout())?;
-        likelihood.check(objective, reduction)?;
+        let target = Collection::checked(objective, config, likelihood, reduction)?;
         let layers = &self.spectra.layers;
         let bases: Vec<(Eigen, Eigen)> = layers
             .iter()
             .map(|(a, g, _)| (a.clone(), g.clone()))
             .collect();
-        let target = Collection::new(config, likelihood, reduction);
         let diagonals = target.diagonals(objective, &bases)?;
         let layers = layers.iter().zip(diagonals).map(|((a, g, old), new)| {
             let pairs = old.iter().zip(new);

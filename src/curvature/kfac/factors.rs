@@ -39,12 +39,8 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub fn of<B: AutodiffBackend>(
-        objective: &Objective<B>,
-        config: &KfacConfig,
-    ) -> Result<Self, Error> {
+    pub fn of<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
         let layers = objective.network_layers()?;
-        check(&layers, config)?;
         let plans: Vec<_> = layers.groups.iter().map(LayerPlan::new).collect();
         let blocks = objective.layout().blocks();
         let treatment = |position: usize| {
@@ -123,12 +119,26 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    pub fn new(config: &KfacConfig, likelihood: Likelihood, reduction: Reduction) -> Self {
+    /// Checks that the likelihood, the reduction and the network are such as the configuration needs.
+    pub fn checked<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        config: &KfacConfig,
+        likelihood: Likelihood,
+        reduction: Reduction,
+    ) -> Result<Self, Error> {
+        likelihood.check(objective, reduction)?;
+        if config.fisher == KfacFisher::Empirical {
+            objective.expect_reduction_of_closure(reduction)?;
+        }
+        check(&objective.network_layers()?, config)?;
+        Ok(Self::new(config, likelihood, reduction))
+    }
+
+    fn new(config: &KfacConfig, likelihood: Likelihood, reduction: Reduction) -> Self {
         Self {
             kind: FactorKind {
                 cotangents: cotangents(config.fisher, likelihood),
                 reduce: config.approximation == KfacApproximation::Reduce,
-                gradient: false,
             },
             fisher: config.fisher,
             likelihood,
@@ -199,7 +209,15 @@ impl Collection {
         });
         let factor = |part: &Part<B>| self.factor(part);
         let draw = self.draw();
-        objective.layer_diagonals(self.kind, &factor, draw.as_deref(), tensors.collect())
+        let diagonals =
+            objective.layer_diagonals(self.kind, &factor, draw.as_deref(), tensors.collect())?;
+        match diagonals.iter().flatten().all(|value| value.is_finite()) {
+            true => Ok(diagonals),
+            false => Err(OperatorError::NonFiniteFactor {
+                layer: "the network (corrected diagonal)".into(),
+            }
+            .into()),
+        }
     }
 }
 

@@ -121,12 +121,11 @@ impl<B: AutodiffBackend> Kfac<B> {
         reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        likelihood.check(objective, reduction)?;
-        let network = Network::of(objective, config)?;
+        let collection = Collection::checked(objective, config, likelihood, reduction)?;
+        let network = Network::of(objective)?;
         let target = (likelihood, reduction);
         let dense = exact_blocks(objective, &network, config, target)?;
-        let layers =
-            Collection::new(config, likelihood, reduction).factors(objective, &network.plans)?;
+        let layers = collection.factors(objective, &network.plans)?;
         Ok(Self::assemble(objective, network, layers, dense))
     }
 

@@ -126,6 +126,5 @@ pub(super) fn upload<B: AutodiffBackend>(
         Precision::F64 => data,
         Precision::F32 => data.convert::<f32>(),
     };
-    debug_assert_eq!(data.shape().num_dims(), 3);
     Inner::<B>::float_from_data(data, like.device())
 }

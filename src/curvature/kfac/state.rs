@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Kfac, KfacConfig,
+    Kfac,
     factors::{LayerFactors, Network},
     moment::Moment,
 };
@@ -85,8 +85,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// # Errors
     /// [`OperatorError::KfacState`] for factors of another model.
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
-        let config = KfacConfig::new().with_fisher(super::KfacFisher::Empirical);
-        let network = Network::of(objective, &config)?;
+        let network = Network::of(objective)?;
         let blocks = objective.layout().blocks();
         let fits =
             network.plans.len() == state.layers.len()

@@ -55,8 +55,6 @@ pub(crate) struct FactorKind {
     pub cotangents: Cotangents,
     /// Whether the places at which a weight is used are reduced before moments are taken.
     pub reduce: bool,
-    /// Whether the loss and its gradient are returned, too.
-    pub gradient: bool,
 }
 
 /// What a program of factors is computed from.
@@ -69,8 +67,6 @@ pub(super) struct Given<'a, B: Backend> {
 
 /// What the layers of a program see.
 struct Gathered<B: Backend> {
-    loss: FloatTensor<B>,
-    gradient: Vec<FloatTensor<B>>,
     /// Inputs of every use, group by group.
     inputs: Vec<Vec<Operand<B>>>,
     /// Gradients of the outputs, joined over the uses, for every cotangent; group by group.
@@ -78,7 +74,7 @@ struct Gathered<B: Backend> {
 }
 
 /// The factors of all groups in order, for each: Σ a aᵀ or, for an embedding, its diagonal; Σ a where there is a bias;
-/// Σ g gᵀ unless there are no cotangents. Before them the loss and its gradient, where they are asked for.
+/// Σ g gᵀ unless there are no cotangents.
 pub(super) fn compute<B: Backend>(
     kind: FactorKind,
     probed: &Probed,
@@ -88,10 +84,6 @@ pub(super) fn compute<B: Backend>(
     let device = given.device;
     let gathered = gather(kind, probed, given, apply)?;
     let mut results = Vec::new();
-    if kind.gradient {
-        results.push(gathered.loss);
-        results.extend(gathered.gradient);
-    }
     let groups = probed.groups.iter().zip(gathered.inputs);
     for ((group, inputs), gradients) in groups.zip(gathered.gradients) {
         results.extend(input_moments::<B>(kind, group, inputs, device)?);
@@ -122,7 +114,7 @@ fn gather<B: Backend>(
     let own = given.parameters.len();
     let whole = reverse::gradient(&arguments, apply)?;
     let mut outputs = whole.outputs.into_iter();
-    let loss = required(outputs.next())?.into_float()?;
+    required(outputs.next())?; // the loss
     let z = required(outputs.next())?.into_float()?;
     let mut gradient = whole.gradient;
     let of_loss = gradient.split_off(own);
@@ -135,8 +127,6 @@ fn gather<B: Backend>(
             .collect::<Result<_, _>>()?,
     };
     let mut gathered = Gathered {
-        loss,
-        gradient,
         inputs: Vec::new(),
         gradients: Vec::new(),
     };

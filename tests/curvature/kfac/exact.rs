@@ -3,7 +3,7 @@
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
     Fisher, Kfac, KfacApproximation, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective,
-    Reduction,
+    OperatorError, Reduction,
 };
 
 use super::{
@@ -199,4 +199,8 @@ fn an_embedding_has_a_diagonal_of_frequencies() {
     );
     let error = worst(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new());
     assert!(error < 1e-12, "{error}");
+    // Token 3 is never seen: its rows are zero, exactly.
+    let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
+    let error = kfac.inverse(0.0).unwrap_err();
+    assert_eq!(error, OperatorError::KfacSingular { damping: 0.0 }.into());
 }

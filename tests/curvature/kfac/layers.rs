@@ -2,8 +2,8 @@
 
 use burn::{module::Module, nn, prelude::*, tensor::activation::tanh};
 use burn_curvature::{
-    Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective, OperatorError, Reduction,
-    TraceConfig, Treatment,
+    Ekfac, Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective, OperatorError,
+    Reduction, TraceConfig, Treatment,
 };
 
 use super::{
@@ -138,6 +138,9 @@ fn every_projection_of_a_transformer_is_found() {
         &KfacConfig::new(),
     );
     assert_eq!(exact.unwrap_err(), OperatorError::KfacPlaces.into());
+    let loss = (Likelihood::Categorical, Reduction::Mean);
+    let corrected = Ekfac::from_kfac(&kfac, &objective, loss.0, loss.1, &KfacConfig::new());
+    assert_eq!(corrected.unwrap_err(), OperatorError::KfacPlaces.into());
 }
 
 #[derive(Module, Debug)]
