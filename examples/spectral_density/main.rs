@@ -5,13 +5,12 @@
 //! Every figure stands on a line `name = value`; the program exits with an error when one leaves its stated range.
 #![allow(clippy::print_stdout)]
 
-mod chart;
 mod classifier;
+#[path = "../support/page.rs"]
+mod page;
 mod picture;
-mod png;
 #[path = "../support/mod.rs"]
 mod support;
-mod text;
 mod truth;
 
 use std::{error::Error, process::ExitCode, time::Instant};
@@ -21,7 +20,7 @@ use burn_curvature::{
 };
 
 use classifier::Trained;
-use picture::Picture;
+use picture::Density;
 use support::{digits::CLASSES, figures::Figures};
 use truth::Truth;
 
@@ -98,12 +97,12 @@ fn run() -> Result<bool, Box<dyn Error>> {
         0.6..=1.0,
     );
 
-    let picture = Picture {
+    let picture = Density {
         curve: &curve,
         exact: &exact,
         outliers: top.eigenvalues.get(..CLASSES - 1).unwrap_or_default(),
     };
-    for path in picture.draw()? {
+    for path in page::save("spectral_density", &picture)? {
         println!("drawn: {}", path.display());
     }
     Ok(figures.print())

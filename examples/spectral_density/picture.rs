@@ -1,31 +1,19 @@
 //! The picture: the density on a logarithmic axis with its error bar, the exact one beside it, the outliers marked.
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-};
-
 use burn_curvature::DensityCurve;
-use plotters_backend::{BackendColor, DrawingBackend, text_anchor::HPos};
-use plotters_bitmap::BitMapBackend;
-use plotters_svg::SVGBackend;
+use plotters::{coord::Shift, prelude::*};
 
-use super::{
-    chart::{Chart, Drawn, INK, PAGE, Sample, colour},
-    png,
-    text::Typeface,
-};
+use super::page::{Drawn, FAINT, INK, Picture, text};
 
 /// Densities below this are not drawn.
 const FLOOR: f64 = 1e-3;
 
-const ESTIMATE: BackendColor = colour(26, 99, 168);
-const ERROR: BackendColor = colour(184, 209, 233);
-const OUTLIER: BackendColor = colour(204, 68, 34);
+const ESTIMATE: RGBColor = RGBColor(26, 99, 168);
+const ERROR: RGBColor = RGBColor(184, 209, 233);
+const OUTLIER: RGBColor = RGBColor(204, 68, 34);
 
 /// What is drawn.
-pub struct Picture<'a> {
+pub struct Density<'a> {
     pub curve: &'a DensityCurve,
     /// The exact density at the curve's points.
     pub exact: &'a [f64],
@@ -33,57 +21,62 @@ pub struct Picture<'a> {
     pub outliers: &'a [f64],
 }
 
-impl Picture<'_> {
-    /// Draws the picture into `target`, as SVG and as PNG.
-    pub fn draw(&self) -> Result<[PathBuf; 2], Box<dyn Error>> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-        fs::create_dir_all(&folder)?;
-        let [svg, png] = ["svg", "png"].map(|kind| folder.join(format!("spectral_density.{kind}")));
-        self.paint(SVGBackend::new(&svg, PAGE), 1)?;
-        let twice = (2 * PAGE.0, 2 * PAGE.1);
-        let mut pixels = vec![0; (3 * twice.0 * twice.1) as usize];
-        self.paint(BitMapBackend::with_buffer(&mut pixels, twice), 2)?;
-        png::write_halved(&png, &pixels, PAGE)?;
-        Ok([svg, png])
-    }
-
-    fn paint<B: DrawingBackend<ErrorType: 'static>>(&self, backend: B, scale: i32) -> Drawn {
-        let typeface = Typeface::new()?;
+impl Picture for Density<'_> {
+    fn paint<B: DrawingBackend<ErrorType: 'static>>(&self, page: &DrawingArea<B, Shift>) -> Drawn {
         let points = &self.curve.points;
-        let (Some(left), Some(right)) = (points.first(), points.last()) else {
+        let (Some(&left), Some(&right)) = (points.first(), points.last()) else {
             return Err("there is nothing to draw".into());
         };
         let peak = self.curve.density.iter().copied().fold(FLOOR, f64::max);
-        let mut chart = Chart::new(backend, &typeface, scale, *left..*right, FLOOR..3.0 * peak)?;
         let title = "Eigenvalues of the Hessian of a digits classifier";
-        chart.text(title, (580.0, 36.0), 24.0, HPos::Center)?;
-        chart.axes(step(right - left), ["eigenvalue", "density"])?;
-        chart.area(&self.band(), ERROR)?;
-        chart.line(&self.pairs(&self.curve.density), ESTIMATE, 2)?;
-        chart.line(&self.pairs(self.exact), INK, 1)?;
-        for outlier in self.outliers {
-            chart.mark(*outlier, OUTLIER)?;
-        }
-        chart.explain(
-            0,
-            Sample::Line(ESTIMATE, 2),
-            "stochastic Lanczos quadrature",
-        )?;
-        chart.explain(
-            1,
-            Sample::Area(ERROR),
-            "± 2 standard errors over the probes",
-        )?;
-        chart.explain(
-            2,
-            Sample::Line(INK, 1),
-            "all eigenvalues of the dense matrix",
-        )?;
-        let outliers = format!("the {} largest eigenvalues", self.outliers.len());
-        chart.explain(3, Sample::Mark(OUTLIER), &outliers)?;
-        chart.finish()
+        let mut chart = ChartBuilder::on(page)
+            .margin(20)
+            .caption(title, text(26))
+            .x_label_area_size(50)
+            .y_label_area_size(70)
+            .build_cartesian_2d(left..right, (FLOOR..3.0 * peak).log_scale())?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(FAINT)
+            .label_style(text(16))
+            .axis_desc_style(text(18))
+            .x_desc("eigenvalue")
+            .y_desc("density")
+            .y_label_formatter(&|y| format!("{y:.0e}"))
+            .draw()?;
+        chart
+            .draw_series([Polygon::new(self.band(), ERROR.filled())])?
+            .label("± 2 standard errors over the probes")
+            .legend(|(x, y)| Rectangle::new([(x, y - 6), (x + 24, y + 6)], ERROR.filled()));
+        chart
+            .draw_series(LineSeries::new(
+                self.pairs(&self.curve.density),
+                ESTIMATE.stroke_width(2),
+            ))?
+            .label("stochastic Lanczos quadrature")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], ESTIMATE.stroke_width(2)));
+        chart
+            .draw_series(LineSeries::new(self.pairs(self.exact), INK))?
+            .label("all eigenvalues of the dense matrix")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], INK));
+        let marks = self.outliers.iter();
+        chart
+            .draw_series(marks.map(|&x| TriangleMarker::new((x, FLOOR), 9, OUTLIER.filled())))?
+            .label(format!("the {} largest eigenvalues", self.outliers.len()))
+            .legend(|(x, y)| TriangleMarker::new((x + 12, y), 9, OUTLIER.filled()));
+        chart
+            .configure_series_labels()
+            .label_font(text(17))
+            .background_style(WHITE)
+            .position(SeriesLabelPosition::UpperRight)
+            .margin(12)
+            .draw()?;
+        Ok(())
     }
+}
 
+impl Density<'_> {
     fn pairs(&self, heights: &[f64]) -> Vec<(f64, f64)> {
         let pairs = self.curve.points.iter().zip(heights);
         pairs.map(|(x, y)| (*x, y.max(FLOOR))).collect()
@@ -98,14 +91,4 @@ impl Picture<'_> {
         let below = self.pairs(&shifted(-2.0)).into_iter().rev();
         self.pairs(&shifted(2.0)).into_iter().chain(below).collect()
     }
-}
-
-/// A round distance of which about ten fit a range.
-fn step(range: f64) -> f64 {
-    let power = 10f64.powf((range / 10.0).log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power);
-    steps
-        .into_iter()
-        .find(|step| range / step <= 12.0)
-        .unwrap_or(range)
 }
