@@ -1,6 +1,7 @@
 //! The one error type of the public interface; each room adds its own kind.
 
 use crate::{
+    application::ApplicationError,
     bridge::BridgeError,
     derive::DeriveError,
     execute::ExecuteError,
@@ -53,4 +54,7 @@ pub enum Error {
     /// A spectrum cannot be estimated as asked.
     #[error(transparent)]
     Spectrum(#[from] SpectrumError),
+    /// An application cannot work as asked.
+    #[error(transparent)]
+    Application(#[from] ApplicationError),
 }

@@ -39,6 +39,9 @@
 //! [`DiagonalEstimator`] and [`FrobeniusNorm`] estimate with a standard error, and a [`SpectralDensity`] says how all
 //! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
 //!
+//! **[`KfacOptimiser`]** trains with it: the algorithm of Martens & Grosse, and a light mode for mini-batches with learning
+//! rates, momentum and clipping; its natural gradient also goes into Burn's own optimisers.
+//!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!
@@ -75,6 +78,7 @@
 //! # }
 //! ```
 
+mod application;
 mod bridge;
 mod config;
 mod curvature;
@@ -89,6 +93,10 @@ mod solver;
 mod spectrum;
 mod trace;
 
+pub use application::{
+    ApplicationError, KfacInverse, KfacOptimiser, KfacOptimiserConfig, KfacOptimiserState,
+    KfacStep, StepRule,
+};
 pub use bridge::{BridgeError, TensorBridge};
 pub use curvature::{
     BesidePolicy, BlockComparison, CoverageEntry, Ekfac, EmpiricalFisher, Fisher, GaussNewton,

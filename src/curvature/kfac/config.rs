@@ -72,6 +72,11 @@ impl KfacConfig {
         Self::default()
     }
 
+    /// The source of the output gradients.
+    pub fn fisher(&self) -> KfacFisher {
+        self.fisher
+    }
+
     /// Chooses the source of the output gradients.
     #[must_use]
     pub fn with_fisher(mut self, fisher: KfacFisher) -> Self {

@@ -1,0 +1,336 @@
+//! K-FAC as an optimiser: the algorithm of Martens & Grosse, and a light mode for mini-batches. Knows curvature and
+//! objectives; solvers are not needed.
+
+mod config;
+mod model;
+mod report;
+mod running;
+mod state;
+mod step;
+
+pub use config::{KfacInverse, KfacOptimiserConfig, StepRule};
+pub use report::KfacStep;
+pub use state::KfacOptimiserState;
+
+use std::fmt;
+
+use burn::{module::Module, optim::GradientsParams};
+use burn_backend::AutodiffBackend;
+
+use super::ApplicationError;
+use crate::{
+    bridge::TensorBridge,
+    curvature::{Fisher, GaussNewton, KfacCoverage, Likelihood, kfac_coverage},
+    error::Error,
+    objective::{Objective, Reduction},
+    operator::LinearOperator,
+    params::ParamVector,
+    trace::Batch,
+};
+use running::Running;
+
+/// vᵀGv and vᵀFv may differ by so much.
+const LOSS_TOLERANCE: f64 = 1e-3;
+
+/// The K-FAC optimiser: steps along the natural gradient with [`Kfac`](crate::Kfac) for the Fisher matrix.
+///
+/// ```text
+/// h(θ) = ℒ(θ) + η/2 ‖θ‖²        Δ = −(F̂ damped by γ)⁻¹ ∇h        θ ← θ + αΔ + μδ₀
+/// ```
+///
+/// F̂ is a moving average of Kronecker factors. By default α and μ, the share of the step δ₀ before, are those at which
+/// the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest; λ follows the
+/// ratio of true to promised decrease (Levenberg–Marquardt), γ is sought among three values now and then. In the light
+/// mode ([`KfacOptimiserConfig::stochastic`]) the size of a step is a learning rate that
+/// [`set_learning_rate`](Self::set_learning_rate) changes, limited in what it changes of the predictions.
+///
+/// A step takes a model and returns it moved, as Burn's optimisers do; [`transform`](Self::transform) returns the natural
+/// gradient instead, for Burn's own optimisers to step by.
+///
+/// # Cost
+///
+/// A step: gradient and factors, about one and a half gradients; for the quadratic model two products with the Fisher
+/// matrix; every `damping_period` steps a forward pass; every `inverse_period` steps the inverse of all factors on the
+/// host.
+///
+/// # References
+///
+/// Martens & Grosse 2015, *Optimizing neural networks with Kronecker-factored approximate curvature*, sections 6 to 9.
+/// Ba, Grosse & Martens 2017, *Distributed second-order optimization using Kronecker-factored approximations*, section 5.
+///
+/// # Example
+///
+/// Least squares with one weight: F is exact and the quadratic model the objective itself, so that one step without
+/// decay and with hardly any damping lands on the solution.
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{KfacConfig, KfacOptimiserConfig, Likelihood, Objective, Reduction};
+///
+/// #[derive(Module, Debug)]
+/// struct Line {
+///     w: Param<Tensor<2>>,
+/// }
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+/// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
+/// let y = Tensor::<2>::from_floats([[3.0], [6.0]], &device);
+/// let batch = (x, y);
+///
+/// let objective = Objective::trace(&model, batch.clone(), |model, (x, y)| {
+///     let z = x.matmul(model.w.val());
+///     (z.clone(), (z - y).powf_scalar(2.0).sum() * 0.5)
+/// })?;
+/// let mut optimiser = KfacOptimiserConfig::new()
+///     .with_kfac(KfacConfig::new())
+///     .with_damping(1e-6)
+///     .with_weight_decay(0.0)
+///     .init(&objective, Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum)?;
+/// let (model, step) = optimiser.step(&model, batch)?;
+/// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-4);
+/// assert_eq!(step.value, 22.5);
+/// # Ok(())
+/// # }
+/// ```
+pub struct KfacOptimiser<B: AutodiffBackend> {
+    config: KfacOptimiserConfig,
+    objective: Objective<B>,
+    target: (Likelihood, Reduction),
+    coverage: KfacCoverage,
+    progress: Progress<B>,
+}
+
+/// What is carried from one step to the next.
+pub(super) struct Progress<B: AutodiffBackend> {
+    step: usize,
+    /// λ
+    damping: f64,
+    /// γ
+    gamma: f64,
+    /// δ₀
+    previous: Option<ParamVector<B>>,
+    running: Running<B>,
+}
+
+impl<B: AutodiffBackend> KfacOptimiser<B> {
+    fn new(
+        config: KfacOptimiserConfig,
+        objective: &Objective<B>,
+        target: (Likelihood, Reduction),
+    ) -> Result<Self, Error> {
+        if config.check_loss {
+            expect_likelihood(objective, target)?;
+        }
+        let damping = config.damping;
+        Ok(Self {
+            progress: Progress {
+                step: 0,
+                damping,
+                gamma: (damping + config.weight_decay).sqrt(),
+                previous: None,
+                running: Running::new(),
+            },
+            coverage: kfac_coverage(objective)?,
+            objective: objective.clone(),
+            target,
+            config,
+        })
+    }
+
+    /// What is made of every parameter.
+    pub fn coverage(&self) -> &KfacCoverage {
+        &self.coverage
+    }
+
+    /// The configuration, with the learning rate that was set last.
+    pub fn config(&self) -> &KfacOptimiserConfig {
+        &self.config
+    }
+
+    /// λ
+    pub fn damping(&self) -> f64 {
+        self.progress.damping
+    }
+
+    /// Sets λ, for a schedule; the inverse follows when it is made next.
+    ///
+    /// # Errors
+    /// [`ConfigError`](crate::ConfigError) for a λ that is not a finite number above zero.
+    pub fn set_damping(&mut self, damping: f64) -> Result<(), Error> {
+        self.config.clone().with_damping(damping).validate()?;
+        self.progress.damping = damping;
+        Ok(())
+    }
+
+    /// Sets the learning rate, as from a scheduler of Burn: `optimiser.set_learning_rate(scheduler.step())`.
+    ///
+    /// # Errors
+    /// [`ApplicationError::NoLearningRate`] where the quadratic model chooses the size of the steps;
+    /// [`ConfigError`](crate::ConfigError) for a rate that is not a finite number above zero.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
+        let StepRule::LearningRate {
+            momentum, limit, ..
+        } = self.config.rule
+        else {
+            return Err(ApplicationError::NoLearningRate { found: rate }.into());
+        };
+        let config = self.config.clone().with_rule(StepRule::LearningRate {
+            rate,
+            momentum,
+            limit,
+        });
+        config.validate()?;
+        self.config = config;
+        Ok(())
+    }
+}
+
+impl<B: AutodiffBackend> KfacOptimiser<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// One step on a batch: the model moved, and what the step was made of.
+    ///
+    /// A model in another precision than the objective is stepped in the objective's. On an error the optimiser is as it
+    /// was before.
+    ///
+    /// # Errors
+    /// Those of [`Objective::on`] and [`Kfac::new`](crate::Kfac::new); a loss or gradient that is not finite; a model
+    /// without the parameters that were traced.
+    pub fn step<M: Module, X: Batch>(
+        &mut self,
+        model: &M,
+        batch: X,
+    ) -> Result<(M, KfacStep), Error> {
+        let objective = self.objective.on(batch)?;
+        self.step_on(model, &objective)
+    }
+
+    /// One step on an objective of the same model, such as one over a data set.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); an objective of another model.
+    pub fn step_on<M: Module>(
+        &mut self,
+        model: &M,
+        objective: &Objective<B>,
+    ) -> Result<(M, KfacStep), Error> {
+        let (delta, report) = self.advance(&self.at(model, objective)?)?;
+        let model = match report.taken {
+            true => delta.add_to(model, 1.0)?,
+            false => model.clone(),
+        };
+        Ok((model, report))
+    }
+
+    /// The natural gradient (F̂ damped by γ)⁻¹∇h on a batch, as gradients for an optimiser of Burn, with its momentum,
+    /// clipping and learning rates. Neither the quadratic model nor momentum of this optimiser has a part in it.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    ///
+    /// # Example
+    /// The natural gradient of least squares leads to the solution in one step of rate 1.
+    ///
+    /// ```
+    /// use burn::{optim::SgdConfig, module::Param, prelude::*};
+    /// use burn_curvature::{KfacConfig, KfacOptimiserConfig, Likelihood, Objective, Reduction};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::default().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+    /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
+    /// let objective = Objective::trace(&model, x.clone(), |model, x| {
+    ///     let z = x.clone().matmul(model.w.val());
+    ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
+    /// })?;
+    /// let mut kfac = KfacOptimiserConfig::stochastic(1.0)
+    ///     .with_kfac(KfacConfig::new())
+    ///     .with_damping(1e-6)
+    ///     .init(&objective, Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum)?;
+    /// let (gradients, _) = kfac.transform(&model, x)?;
+    /// let model = SgdConfig::new().init().step(1.0, model, gradients);
+    /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn transform<M: Module, X: Batch>(
+        &mut self,
+        model: &M,
+        batch: X,
+    ) -> Result<(GradientsParams, KfacStep), Error> {
+        let objective = self.objective.on(batch)?;
+        let (gradient, report) = self.natural_gradient(&self.at(model, &objective)?)?;
+        let precision = ParamVector::<B>::from_module_with(objective.layout(), model)?.precision();
+        Ok((gradient.cast(precision)?.into_gradients()?, report))
+    }
+
+    /// The objective at a model's parameters.
+    fn at<M: Module>(&self, model: &M, objective: &Objective<B>) -> Result<Objective<B>, Error> {
+        self.objective.layout().expect_same(objective.layout())?;
+        let parameters = ParamVector::from_module_with(objective.layout(), model)?;
+        objective.at(&parameters.cast(objective.precision())?)
+    }
+}
+
+/// Compares vᵀGv of the loss with vᵀFv of the likelihood for one random v.
+fn expect_likelihood<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    (likelihood, reduction): (Likelihood, Reduction),
+) -> Result<(), Error> {
+    let v = objective.parameters().normal_like(0)?;
+    let gauss_newton = GaussNewton::new(objective)?.apply(&v)?.dot(&v)?;
+    let fisher = Fisher::exact(objective, likelihood, reduction)?
+        .apply(&v)?
+        .dot(&v)?;
+    let largest = gauss_newton.abs().max(fisher.abs());
+    match (gauss_newton - fisher).abs() <= LOSS_TOLERANCE * largest {
+        true => Ok(()),
+        false => Err(ApplicationError::LossIsNotLikelihood {
+            gauss_newton,
+            fisher,
+        }
+        .into()),
+    }
+}
+
+impl<B: AutodiffBackend> Clone for Progress<B> {
+    fn clone(&self) -> Self {
+        Self {
+            step: self.step,
+            damping: self.damping,
+            gamma: self.gamma,
+            previous: self.previous.clone(),
+            running: self.running.clone(),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> Clone for KfacOptimiser<B> {
+    fn clone(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            objective: self.objective.clone(),
+            target: self.target,
+            coverage: self.coverage.clone(),
+            progress: self.progress.clone(),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> fmt::Debug for KfacOptimiser<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KfacOptimiser")
+            .field("config", &self.config)
+            .field("step", &self.progress.step)
+            .field("damping", &self.progress.damping)
+            .finish_non_exhaustive()
+    }
+}
