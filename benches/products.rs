@@ -13,6 +13,7 @@
 mod data_set;
 mod figures;
 mod harness;
+mod kfac;
 mod matmul;
 #[path = "../examples/support/mod.rs"]
 mod support;
@@ -73,6 +74,20 @@ where
 {
     let asked = |model: &str| format!("{model}.{name}").contains(&request.filter);
     let backend = (name, device.clone());
+    if asked("kfac.mlp") {
+        kfac::measure::<B, _, _>(
+            &backend,
+            request.plan,
+            &mlp::case(&device.clone().autodiff()),
+        );
+    }
+    if asked("kfac.cnn") {
+        kfac::measure::<B, _, _>(
+            &backend,
+            request.plan,
+            &cnn::case(&device.clone().autodiff()),
+        );
+    }
     if asked("matmul") {
         matmul::measure(&backend, request.plan);
     }

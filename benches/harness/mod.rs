@@ -6,4 +6,4 @@ mod quartiles;
 mod rounds;
 
 pub use quartiles::Quartiles;
-pub use rounds::{Plan, Rounds};
+pub use rounds::{Plan, Rounds, Samples};

@@ -7,6 +7,7 @@
 //! products, and split what depends on v from what does not. The *eager* engine does the same on the tape of a computing
 //! backend, anew for every product.
 
+mod draw;
 mod error;
 mod factors;
 mod fold;
@@ -18,6 +19,7 @@ mod patches;
 mod product;
 mod reverse;
 
+pub(crate) use draw::{Distribution, Draws};
 pub use error::DeriveError;
 pub(crate) use factors::{Cotangents, FactorKind, LayerGroup};
 pub(crate) use layers::{Beside, LayerKind, Layers};
@@ -62,15 +64,13 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
 }
 
 /// The program of a product with a vector, split by what depends on the vector: `prepare` takes the loss program's
-/// inputs and then the dₛ of [`Product::Outer`], `finish` what it returns and then the vector's parts.
+/// inputs and then the noise of [`Product::Drawn`], `finish` what it returns and then the vector's parts.
 pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<Split, Error> {
     let target = Target::new(kind, loss, parameters)?;
     let vector = target.vector_types();
     let program = record(kind.name(), |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
-        let directions = target
-            .directions_type()
-            .and_then(|ty| float(scope.input(&ty)));
+        let noise = target.noise_type().and_then(|ty| float(scope.input(&ty)));
         let vector: Vec<_> = vector
             .iter()
             .filter_map(|ty| float(scope.input(ty)))
@@ -79,7 +79,7 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
             device: &scope.device(),
             parameters: &inputs.parameters,
             batch: &inputs.batch,
-            directions,
+            noise,
             vector: &vector,
         };
         let tables = Tables {
@@ -94,22 +94,37 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
     Ok(split(tidy(program), &varying))
 }
 
-/// The program of Kronecker factors: inputs as the loss program's and then the directions of [`Cotangents::Drawn`];
-/// outputs as [`factors::compute`] says.
+/// The program of Kronecker factors: inputs as the loss program's, then the noise of [`Cotangents::Drawn`], then the
+/// scale of the gradients' moments unless there are none; outputs the loss and its gradient where `with_gradient` asks
+/// for them, then the moments of [`factors::Factors`].
 pub(crate) fn kronecker_factors(
     kind: FactorKind,
+    with_gradient: bool,
     loss: &Graph,
     parameters: usize,
     groups: &Arc<[LayerGroup]>,
 ) -> Result<Graph, Error> {
     let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
-    record_factors(kind, loss, parameters, |_, given| {
-        factors::compute(kind, &probed, given, lower::apply_recorded)
+    record_factors(kind, loss, parameters, |scope, mut given| {
+        if kind.cotangents != Cotangents::None {
+            given.scale = float(scope.input(&ValueType {
+                shape: vec![1].into(),
+                dtype: float_type(loss),
+            }));
+        }
+        let factors = factors::compute(kind, &probed, &given, lower::apply_recorded)?;
+        Ok(match with_gradient {
+            true => std::iter::once(factors.loss)
+                .chain(factors.gradient)
+                .chain(factors.moments)
+                .collect(),
+            false => factors.moments,
+        })
     })
 }
 
-/// The program of the diagonals in given bases: inputs as those of [`kronecker_factors`] and then the bases, left where
-/// there is one and right, layer by layer; outputs as [`factors::compute_diagonals`] says.
+/// The program of the diagonals in given bases: inputs as the loss program's, then the noise of [`Cotangents::Drawn`],
+/// then the bases, left where there is one and right, layer by layer; outputs as [`factors::compute_diagonals`] says.
 pub(crate) fn kronecker_diagonals(
     kind: FactorKind,
     loss: &Graph,
@@ -117,8 +132,7 @@ pub(crate) fn kronecker_diagonals(
     groups: &Arc<[LayerGroup]>,
 ) -> Result<Graph, Error> {
     let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
-    let first = loss.inputs().first().map(|&value| loss.value(value).dtype);
-    let dtype = first.unwrap_or(burn_backend::DType::F32);
+    let dtype = float_type(loss);
     record_factors(kind, loss, parameters, |scope, given| {
         let mut matrix = |group: &LayerGroup, size: usize| {
             let shape = vec![group.groups(), size, size].into();
@@ -132,9 +146,15 @@ pub(crate) fn kronecker_diagonals(
             let right = matrix(group, group.width_out() / group.groups().max(1))?;
             Some(factors::Basis { left, right })
         });
-        let bases = bases.collect();
-        factors::compute_diagonals(kind, &probed, given, bases, lower::apply_recorded)
+        let bases: Vec<_> = bases.collect();
+        factors::compute_diagonals(kind, &probed, &given, &bases, lower::apply_recorded)
     })
+}
+
+/// The element type of the parameters.
+fn float_type(loss: &Graph) -> burn_backend::DType {
+    let first = loss.inputs().first().map(|&value| loss.value(value).dtype);
+    first.unwrap_or(burn_backend::DType::F32)
 }
 
 fn record_factors(
@@ -151,10 +171,8 @@ fn record_factors(
     };
     let program = record("Kronecker factors", |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
-        let directions = match kind.cotangents {
-            Cotangents::Drawn { draws } => {
-                float(scope.input(&product::stacked(loss.value(outputs), draws)))
-            }
+        let noise = match kind.cotangents {
+            Cotangents::Drawn(draws) => float(scope.input(&draws.noise_type(loss.value(outputs)))),
             _ => None,
         };
         let device = scope.device();
@@ -162,7 +180,8 @@ fn record_factors(
             device: &device,
             parameters: &inputs.parameters,
             batch: &inputs.batch,
-            directions,
+            noise,
+            scale: None,
         };
         let factors = compute(scope, given)?;
         Ok(factors.into_iter().map(Operand::Float).collect())

@@ -9,6 +9,7 @@ use burn_backend::{
 };
 
 use super::{
+    draw::{self, Draws},
     network::Network,
     reverse::{self, Apply, Arguments},
 };
@@ -30,8 +31,12 @@ pub(super) enum Middle<B: Backend> {
     Bernoulli,
     /// I
     Gaussian,
-    /// Σₛ dₛ dₛᵀ sample by sample, the dₛ stacked along a new first dimension.
-    Outer(FloatTensor<B>),
+    /// Σₛ dₛ dₛᵀ sample by sample, the dₛ of drawn targets.
+    Drawn {
+        draws: Draws,
+        /// Of [`Draws::noise_type`].
+        noise: FloatTensor<B>,
+    },
     /// d dᵀ sample by sample with d = ∂ℓ/∂z.
     Empirical,
 }
@@ -126,7 +131,10 @@ pub(super) fn gauss_newton_product<B: Backend>(
         Middle::Categorical => categorical::<B>(head.parameters[0].clone(), tangent),
         Middle::Bernoulli => bernoulli::<B>(head.parameters[0].clone(), tangent),
         Middle::Gaussian => tangent,
-        Middle::Outer(directions) => outer::<B>(directions, tangent),
+        Middle::Drawn { draws, noise } => {
+            let directions = draw::directions::<B>(draws, head.parameters[0].clone(), noise);
+            outer::<B>(directions, tangent)
+        }
         Middle::Empirical => {
             let slope = reverse::gradient(&head, tables.once)?.gradient;
             outer::<B>(

@@ -7,6 +7,7 @@ use burn_backend::{
 };
 
 use super::{
+    draw::Draws,
     lower,
     network::Network,
     outputs::{self, Middle, Tables},
@@ -35,11 +36,8 @@ pub(crate) enum Product {
     Bernoulli,
     /// JᵀJ v
     Gaussian,
-    /// JᵀMJ v with M = Σₛ dₛdₛᵀ for each sample, from so many dₛ handed in beside the batch.
-    Outer {
-        /// Number of dₛ.
-        draws: usize,
-    },
+    /// JᵀMJ v with M = Σₛ dₛdₛᵀ for each sample, dₛ for targets drawn by noise that is handed in beside the batch.
+    Drawn(Draws),
     /// JᵀMJ v with M = d dᵀ for each sample, d = ∂ℓ/∂z.
     Empirical,
 }
@@ -53,7 +51,7 @@ impl Product {
             Product::Adjoint => "vector-Jacobian product",
             Product::GaussNewton => "Gauss-Newton product",
             Product::Categorical | Product::Bernoulli | Product::Gaussian => "Fisher product",
-            Product::Outer { .. } => "Monte-Carlo Fisher product",
+            Product::Drawn(_) => "Monte-Carlo Fisher product",
             Product::Empirical => "empirical Fisher product",
         }
     }
@@ -72,8 +70,8 @@ pub(crate) struct Given<'a, B: Backend> {
     pub device: &'a Device<B>,
     pub parameters: &'a [FloatTensor<B>],
     pub batch: &'a [Operand<B>],
-    /// What a product needs besides.
-    pub directions: Option<FloatTensor<B>>,
+    /// What a product draws by.
+    pub noise: Option<FloatTensor<B>>,
     pub vector: &'a [FloatTensor<B>],
 }
 
@@ -102,12 +100,12 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Type of the stacked dₛ, where the product needs them.
-    pub fn directions_type(&self) -> Option<ValueType> {
-        let Product::Outer { draws } = self.product else {
+    /// Type of the noise, where the product draws.
+    pub fn noise_type(&self) -> Option<ValueType> {
+        let Product::Drawn(draws) = self.product else {
             return None;
         };
-        Some(stacked(&self.outputs_type()?, draws))
+        Some(draws.noise_type(&self.outputs_type()?))
     }
 
     fn outputs_type(&self) -> Option<ValueType> {
@@ -147,21 +145,13 @@ impl<'a> Target<'a> {
             Product::Categorical => Middle::Categorical,
             Product::Bernoulli => Middle::Bernoulli,
             Product::Gaussian => Middle::Gaussian,
-            Product::Outer { .. } => Middle::Outer(outputs::required(given.directions)?),
+            Product::Drawn(draws) => Middle::Drawn {
+                draws,
+                noise: outputs::required(given.noise)?,
+            },
             Product::Empirical => Middle::Empirical,
         };
         outputs::gauss_newton_product(network, middle, &arguments, given.vector, tables)
-    }
-}
-
-/// The type of so many values of a type, stacked in front.
-pub(super) fn stacked(ty: &ValueType, count: usize) -> ValueType {
-    let dimensions: Vec<usize> = std::iter::once(count)
-        .chain(ty.shape.iter().copied())
-        .collect();
-    ValueType {
-        shape: dimensions.into(),
-        dtype: ty.dtype,
     }
 }
 

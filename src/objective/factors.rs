@@ -1,15 +1,18 @@
 //! Second moments of the inputs and output gradients of a network's layers, over all batches. Knows programs, not what
 //! the moments are combined to.
 
-use burn_backend::{AutodiffBackend, Backend, TensorData, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 
-use super::{Objective, Part, products::Directions};
+use super::{
+    Objective, ObjectiveError, Part, ValueAndGradient, finite_loss,
+    products::{Noise, accumulate},
+    programs::FactorResults,
+};
 use crate::{
-    derive::{Beside, Cotangents, FactorKind, LayerGroup, LayerKind},
+    derive::{Beside, Cotangents, FactorKind, LayerGroup},
     error::Error,
     execute::Operand,
-    graph::Graph,
-    params::{Inner, InnerFloat},
+    params::{Inner, InnerFloat, ParamVector},
 };
 
 /// The layers of a network as they are laid out in its parameters.
@@ -24,17 +27,22 @@ pub(crate) struct NetworkLayers {
     pub even_uses: bool,
 }
 
-/// Sums over all batches for one weight.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct MomentSums {
-    /// Σ a aᵀ group by group, or the diagonal for an embedding.
-    pub inputs: Vec<f64>,
-    /// Σ a group by group, where there is a bias.
-    pub input_sums: Option<Vec<f64>>,
-    /// Number of a.
-    pub rows: usize,
-    /// Weighted Σ g gᵀ group by group.
-    pub gradients: Option<Vec<f64>>,
+/// The moments of one weight over all batches, on the device.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerMoments<B: AutodiffBackend> {
+    /// The mean of ā āᵀ, `[groups, d_in, d_in]`, or its diagonal for an embedding.
+    pub inputs: InnerFloat<B>,
+    /// Weighted Σ g gᵀ, `[groups, d_out, d_out]`.
+    pub gradients: Option<InnerFloat<B>>,
+}
+
+/// What a pass for moments goes by.
+pub(crate) struct MomentPass<'a, B: AutodiffBackend> {
+    pub kind: FactorKind,
+    /// What moments of gradients are multiplied by, beside the batch's weight in the loss.
+    pub factor: &'a dyn Fn(&Part<B>) -> f64,
+    /// What targets are drawn by.
+    pub noise: Option<&'a Noise>,
 }
 
 impl<B: AutodiffBackend> Objective<B> {
@@ -55,74 +63,58 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
-    /// The moments of all weights in order. `factor` multiplies Σ g gᵀ of a batch beside its weight in the loss.
+    /// The moments of all weights in order. Reads nothing back.
     pub(crate) fn layer_moments(
         &self,
-        kind: FactorKind,
-        factor: &dyn Fn(&Part<B>) -> f64,
-        directions: Option<&Directions>,
-    ) -> Result<Vec<MomentSums>, Error> {
-        let mut rows: Vec<usize> = Vec::new();
-        let mut run = FactorRun {
-            kind,
-            factor,
-            directions,
-            bases: None,
-        };
-        let numbers = self.factor_sums(&mut run, |graph, groups| {
-            rows.resize(groups.len(), 0);
-            for (total, group) in rows.iter_mut().zip(groups) {
-                *total += group.rows(graph, kind.reduce);
-            }
+        pass: &MomentPass<'_, B>,
+    ) -> Result<Vec<LayerMoments<B>>, Error> {
+        let mut means = Means::default();
+        self.for_each_part(|index, part| {
+            let found = self.run_factors(pass, FactorResults::Moments, index, part)?;
+            means.add(pass.kind, part, found)
         })?;
-        let groups = self.of_first(|part| Ok(part.programs.layers().1.clone()))?;
-        Ok(sorted(kind, &groups, numbers, &rows))
+        Ok(means.finish())
+    }
+
+    /// ℒ(θ), ∇ℒ(θ) and the moments of all weights in order by one program. Reads the loss only.
+    pub(crate) fn gradient_and_moments(
+        &self,
+        pass: &MomentPass<'_, B>,
+    ) -> Result<(ValueAndGradient<B>, Vec<LayerMoments<B>>), Error> {
+        let mut means = Means::default();
+        let (mut value, mut gradient): (f64, Option<ParamVector<B>>) = (0.0, None);
+        self.for_each_part(|index, part| {
+            let mut found = self.run_factors(pass, FactorResults::WithGradient, index, part)?;
+            let moments = found.split_off(found.len().min(1 + self.parameters.blocks().len()));
+            let blocks = found.split_off(found.len().min(1));
+            value += part.weight * finite_loss::<B>(found.first())?;
+            accumulate(&mut gradient, part.weight, self.vector(blocks)?)?;
+            means.add(pass.kind, part, moments)
+        })?;
+        let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
+        Ok((ValueAndGradient { value, gradient }, means.finish()))
     }
 
     /// The weighted diagonals of all weights in order, in bases given as tensors `[groups, size, size]`.
     pub(crate) fn layer_diagonals(
         &self,
-        kind: FactorKind,
-        factor: &dyn Fn(&Part<B>) -> f64,
-        directions: Option<&Directions>,
-        bases: Vec<InnerFloat<B>>,
-    ) -> Result<Vec<Vec<f64>>, Error> {
-        let mut run = FactorRun {
-            kind,
-            factor,
-            directions,
-            bases: Some(bases),
-        };
-        self.factor_sums(&mut run, |_, _| {})
-    }
-
-    /// Runs a program of factors on every batch and adds up its results.
-    fn factor_sums(
-        &self,
-        run: &mut FactorRun<'_, B>,
-        mut visit: impl FnMut(&Graph, &[LayerGroup]),
+        pass: &MomentPass<'_, B>,
+        bases: &[InnerFloat<B>],
     ) -> Result<Vec<Vec<f64>>, Error> {
         let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
         self.for_each_part(|index, part| {
-            let groups = &part.programs.layers().1;
-            let program = part.programs.factors(run.kind, run.bases.is_some())?;
             let mut inputs = self.inputs(part);
-            if let Some(directions) = run.directions {
-                inputs.push(self.directions(directions, index, part)?);
+            if let Some(noise) = pass.noise {
+                inputs.push(self.noise(noise, index, part)?);
             }
-            inputs.extend(run.bases.iter().flatten().cloned().map(Operand::Float));
+            inputs.extend(bases.iter().cloned().map(Operand::Float));
+            let program = part.programs.factors(pass.kind, FactorResults::Diagonals)?;
             let found = program.run(inputs)?;
-            let weighted = places_of_gradients(run.kind, groups);
             sums.resize(found.len(), None);
-            let weight = part.weight * (run.factor)(part);
-            for (position, (sum, operand)) in sums.iter_mut().zip(found).enumerate() {
-                let by = match run.bases.is_some() || weighted.contains(&position) {
-                    true => weight,
-                    false => 1.0,
-                };
-                add::<B>(sum, by, operand.into_float()?);
+            let weight = part.weight * (pass.factor)(part);
+            for (sum, operand) in sums.iter_mut().zip(found) {
+                add::<B>(sum, 1.0, operand.into_float()?, weight);
             }
-            visit(part.programs.recorded(), groups);
             Ok(())
         })?;
         let numbers = sums.into_iter().flatten().map(|sum| {
@@ -131,65 +123,100 @@ impl<B: AutodiffBackend> Objective<B> {
         });
         numbers.collect()
     }
-}
 
-/// What a pass for factors goes by.
-struct FactorRun<'a, B: AutodiffBackend> {
-    kind: FactorKind,
-    factor: &'a dyn Fn(&Part<B>) -> f64,
-    directions: Option<&'a Directions>,
-    bases: Option<Vec<InnerFloat<B>>>,
-}
-
-/// Where the outputs of a program are Σ g gᵀ.
-fn places_of_gradients(kind: FactorKind, groups: &[LayerGroup]) -> Vec<usize> {
-    let mut at = 0;
-    let mut places = Vec::new();
-    for group in groups {
-        at += inputs_of(group);
-        if kind.cotangents != Cotangents::None {
-            places.push(at);
-            at += 1;
+    fn run_factors(
+        &self,
+        pass: &MomentPass<'_, B>,
+        results: FactorResults,
+        index: usize,
+        part: &Part<B>,
+    ) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
+        let mut inputs = self.inputs(part);
+        if let Some(noise) = pass.noise {
+            inputs.push(self.noise(noise, index, part)?);
         }
-    }
-    places
-}
-
-/// How many results belong to the inputs of a layer.
-fn inputs_of(group: &LayerGroup) -> usize {
-    match (&group.first.kind, group.first.bias) {
-        (LayerKind::Embedding, _) | (_, None) => 1,
-        (_, Some(_)) => 2,
+        if pass.kind.cotangents != Cotangents::None {
+            let scale = TensorData::from([part.weight * (pass.factor)(part)]);
+            let scale = scale.convert_dtype(DType::from(self.precision().dtype()));
+            inputs.push(Operand::from_data(scale, part.programs.device())?);
+        }
+        Ok(part.programs.factors(pass.kind, results)?.run(inputs)?)
     }
 }
 
-fn sorted(
-    kind: FactorKind,
-    groups: &[LayerGroup],
-    numbers: Vec<Vec<f64>>,
-    rows: &[usize],
-) -> Vec<MomentSums> {
-    let mut numbers = numbers.into_iter();
-    let mut next = || numbers.next().unwrap_or_default();
-    let each = groups.iter().zip(rows).map(|(group, &rows)| MomentSums {
-        inputs: next(),
-        input_sums: (inputs_of(group) == 2).then(&mut next),
-        rows,
-        gradients: (kind.cotangents != Cotangents::None).then(&mut next),
-    });
-    each.collect()
+/// Means of inputs and sums of gradients over the batches so far.
+struct Means<B: AutodiffBackend> {
+    layers: Vec<Mean<B>>,
 }
 
-fn add<B: AutodiffBackend>(sum: &mut Option<InnerFloat<B>>, factor: f64, term: InnerFloat<B>)
-where
-    Inner<B>: Backend,
-{
-    let term = match factor == 1.0 {
-        true => term,
-        false => Inner::<B>::float_mul_scalar(term, factor.into()),
+impl<B: AutodiffBackend> Default for Means<B> {
+    fn default() -> Self {
+        Self { layers: Vec::new() }
+    }
+}
+
+struct Mean<B: AutodiffBackend> {
+    inputs: Option<InnerFloat<B>>,
+    /// Uses of the weight so far.
+    rows: usize,
+    gradients: Option<InnerFloat<B>>,
+}
+
+impl<B: AutodiffBackend> Means<B> {
+    fn add(
+        &mut self,
+        kind: FactorKind,
+        part: &Part<B>,
+        moments: Vec<Operand<B::InnerBackend>>,
+    ) -> Result<(), Error> {
+        let groups = &part.programs.layers().1;
+        self.layers.resize_with(groups.len(), || Mean {
+            inputs: None,
+            rows: 0,
+            gradients: None,
+        });
+        let mut moments = moments.into_iter();
+        for (mean, group) in self.layers.iter_mut().zip(groups.iter()) {
+            let before = mean.rows;
+            mean.rows += group.rows(part.programs.recorded(), kind.reduce);
+            let share = before as f64 / mean.rows.max(1) as f64;
+            if let Some(inputs) = moments.next() {
+                add::<B>(&mut mean.inputs, share, inputs.into_float()?, 1.0 - share);
+            }
+            if kind.cotangents != Cotangents::None
+                && let Some(gradients) = moments.next()
+            {
+                add::<B>(&mut mean.gradients, 1.0, gradients.into_float()?, 1.0);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Vec<LayerMoments<B>> {
+        let layers = self.layers.into_iter().filter_map(|mean| {
+            Some(LayerMoments {
+                inputs: mean.inputs?,
+                gradients: mean.gradients,
+            })
+        });
+        layers.collect()
+    }
+}
+
+/// `sum ← keep · sum + factor · term`
+fn add<B: AutodiffBackend>(
+    sum: &mut Option<InnerFloat<B>>,
+    keep: f64,
+    term: InnerFloat<B>,
+    factor: f64,
+) {
+    let times = |tensor: InnerFloat<B>, factor: f64| match factor == 1.0 {
+        true => tensor,
+        false => Inner::<B>::float_mul_scalar(tensor, factor.into()),
     };
+    let term = times(term, factor);
     *sum = Some(match sum.take() {
-        Some(sum) => Inner::<B>::float_add(sum, term),
+        Some(sum) => Inner::<B>::float_add(times(sum, keep), term),
         None => term,
     });
 }

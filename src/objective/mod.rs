@@ -16,10 +16,10 @@ mod visit;
 
 pub use config::{Engine, Mode, TraceConfig};
 pub use error::ObjectiveError;
-pub(crate) use factors::{MomentSums, NetworkLayers};
+pub(crate) use factors::{LayerMoments, MomentPass, NetworkLayers};
 pub(crate) use parts::Part;
 pub use parts::{Progress, Reduction};
-pub(crate) use products::{Directions, PreparedProduct};
+pub(crate) use products::{Noise, PreparedProduct};
 
 use std::{
     collections::HashMap,

@@ -14,11 +14,12 @@ use crate::{
     derive::{self, DeriveError, Given, Product},
     error::Error,
     execute::Operand,
+    graph::ValueType,
     params::{ParamLayout, ParamVector, VectorError},
 };
 
-/// Makes the dₛ of [`Product::Outer`] from the number of a batch and the model's outputs on it.
-pub(crate) type Directions = dyn Fn(usize, &TensorData) -> Result<TensorData, Error> + Send + Sync;
+/// Makes what targets are drawn by from the number of a batch and the type of the model's outputs on it.
+pub(crate) type Noise = dyn Fn(usize, &ValueType) -> Result<TensorData, Error> + Send + Sync;
 
 /// What the product on a batch is multiplied by, beside the batch's weight.
 type Factor<B> = dyn Fn(&Part<B>) -> f64 + Send + Sync;
@@ -28,7 +29,7 @@ pub(crate) struct PreparedProduct<B: AutodiffBackend> {
     kind: Product,
     /// Multiplies each product.
     factor: Arc<Factor<B>>,
-    directions: Option<Arc<Directions>>,
+    noise: Option<Arc<Noise>>,
     prepared: Arc<Prepared<B>>,
 }
 
@@ -37,7 +38,7 @@ impl<B: AutodiffBackend> Clone for PreparedProduct<B> {
         Self {
             kind: self.kind,
             factor: Arc::clone(&self.factor),
-            directions: self.directions.clone(),
+            noise: self.noise.clone(),
             prepared: Arc::clone(&self.prepared),
         }
     }
@@ -49,7 +50,7 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
         Self {
             kind,
             factor: Arc::new(|_| 1.0),
-            directions: None,
+            noise: None,
             prepared: Arc::default(),
         }
     }
@@ -60,9 +61,9 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
         self
     }
 
-    /// With the dₛ that the product needs.
-    pub fn with_directions(mut self, directions: Arc<Directions>) -> Self {
-        self.directions = Some(directions);
+    /// With the noise that the product draws by.
+    pub fn with_noise(mut self, noise: Arc<Noise>) -> Self {
+        self.noise = Some(noise);
         self
     }
 
@@ -165,16 +166,16 @@ impl<B: AutodiffBackend> Objective<B> {
         index: usize,
         part: &'a Part<B>,
     ) -> Result<Ready<'a, B>, Error> {
-        let directions = product.directions.as_deref();
+        let noise = product.noise.as_deref();
         if self.engine() == Engine::Eager {
-            let directions = directions
-                .map(|directions| self.directions(directions, index, part))
+            let noise = noise
+                .map(|noise| self.noise(noise, index, part))
                 .transpose()?;
             return Ok(Ready::Eager {
                 objective: self,
                 part,
                 kind: product.kind,
-                directions,
+                noise,
             });
         }
         let programs = part
@@ -184,8 +185,8 @@ impl<B: AutodiffBackend> Objective<B> {
         let budget = (programs.kept_bytes(), self.memory_budget());
         let prepared = product.prepared.get_or_make(index, budget, || {
             let mut inputs = self.inputs(part);
-            if let Some(directions) = directions {
-                inputs.push(self.directions(directions, index, part)?);
+            if let Some(noise) = noise {
+                inputs.push(self.noise(noise, index, part)?);
             }
             Ok(programs.prepare.run(inputs)?)
         })?;
@@ -202,14 +203,14 @@ impl<B: AutodiffBackend> Objective<B> {
         self.ready(product, index, part).map(drop)
     }
 
-    pub(super) fn directions(
+    pub(super) fn noise(
         &self,
-        directions: &Directions,
+        noise: &Noise,
         index: usize,
         part: &Part<B>,
     ) -> Result<Operand<B::InnerBackend>, Error> {
-        let outputs = self.outputs_of(part)?.into_data()?;
-        let made = directions(index, &outputs)?.convert_dtype(outputs.dtype());
+        let outputs = part.programs.outputs_type()?;
+        let made = noise(index, outputs)?.convert_dtype(outputs.dtype);
         Ok(Operand::from_data(made, part.programs.device())?)
     }
 
@@ -250,7 +251,7 @@ enum Ready<'a, B: AutodiffBackend> {
         objective: &'a Objective<B>,
         part: &'a Part<B>,
         kind: Product,
-        directions: Option<Operand<B::InnerBackend>>,
+        noise: Option<Operand<B::InnerBackend>>,
     },
 }
 
@@ -270,16 +271,16 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                 objective,
                 part,
                 kind,
-                directions,
+                noise,
             } => {
                 let vector: Result<Vec<_>, _> =
                     vector.into_iter().map(Operand::into_float).collect();
-                let directions = directions.clone().map(Operand::into_float).transpose()?;
+                let noise = noise.clone().map(Operand::into_float).transpose()?;
                 let given = Given::<B::InnerBackend> {
                     device: part.programs.device(),
                     parameters: objective.parameters.blocks(),
                     batch: &part.batch,
-                    directions,
+                    noise,
                     vector: &vector?,
                 };
                 let product = derive::eager_product(*kind, part.programs.on_device()?, given)

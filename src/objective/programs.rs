@@ -31,8 +31,18 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     factors: Mutex<HashMap<FactorProgram, Arc<Program<B::InnerBackend>>>>,
 }
 
-/// A program of factors, or of diagonals in given bases.
-type FactorProgram = (FactorKind, bool);
+/// What a program of factors returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FactorResults {
+    /// Second moments.
+    Moments,
+    /// The loss, its gradient, then the moments.
+    WithGradient,
+    /// Diagonals in bases that are handed in.
+    Diagonals,
+}
+
+type FactorProgram = (FactorKind, FactorResults);
 
 /// A program in two parts: what runs once per (θ, batch), and what runs per vector.
 pub(crate) struct SplitProgram<B: AutodiffBackend> {
@@ -157,24 +167,27 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         })
     }
 
-    /// The program of Kronecker factors, or of the diagonals in bases that are handed in.
+    /// A program of Kronecker factors.
     pub fn factors(
         &self,
         kind: FactorKind,
-        diagonals: bool,
+        results: FactorResults,
     ) -> Result<Arc<Program<B::InnerBackend>>, Error> {
         let mut factors = self.factors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = factors.get(&(kind, diagonals)) {
+        if let Some(found) = factors.get(&(kind, results)) {
             return Ok(Arc::clone(found));
         }
         let (graph, own) = (self.recorded(), self.recording.parameters);
         let groups = &self.layers().1;
-        let program = match diagonals {
-            false => derive::kronecker_factors(kind, graph, own, groups)?,
-            true => derive::kronecker_diagonals(kind, graph, own, groups)?,
+        let program = match results {
+            FactorResults::Diagonals => derive::kronecker_diagonals(kind, graph, own, groups)?,
+            FactorResults::Moments | FactorResults::WithGradient => {
+                let with_gradient = results == FactorResults::WithGradient;
+                derive::kronecker_factors(kind, with_gradient, graph, own, groups)?
+            }
         };
         let made = Arc::new(self.program(program)?);
-        factors.insert((kind, diagonals), Arc::clone(&made));
+        factors.insert((kind, results), Arc::clone(&made));
         Ok(made)
     }
 

@@ -1,13 +1,14 @@
-//! Predictive distributions given by a model's outputs, and targets drawn from them.
+//! Predictive distributions given by a model's outputs, and the noise that targets are drawn from them by.
 
 use burn_backend::{AutodiffBackend, TensorData};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution as _, OpenClosed01, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    derive::Product,
+    derive::{Distribution, Draws, Product},
     error::Error,
+    graph::ValueType,
     objective::{Objective, Reduction},
     operator::OperatorError,
 };
@@ -78,10 +79,20 @@ impl Likelihood {
         }
     }
 
-    /// Derivatives of −log p(ŷ|z) by z for targets drawn from p, stacked in front and divided by √draws.
-    pub(in crate::curvature) fn draw(
+    /// Draws of targets, up to the variance.
+    pub(in crate::curvature) fn draws(self, count: usize) -> Draws {
+        let from = match self {
+            Likelihood::Categorical => Distribution::Categorical,
+            Likelihood::Bernoulli => Distribution::Bernoulli,
+            Likelihood::Gaussian { .. } => Distribution::Gaussian,
+        };
+        Draws { from, count }
+    }
+
+    /// What so many targets are drawn by for outputs of a type; the same for the same seed and number of the batch.
+    pub(in crate::curvature) fn noise(
         self,
-        outputs: &TensorData,
+        outputs: &ValueType,
         draws: usize,
         seed: u64,
         batch: usize,
@@ -89,53 +100,26 @@ impl Likelihood {
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
         let own = (0..=batch).fold(seed, |_, _| seeds.random());
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(own);
-        let z: Vec<f64> = outputs.iter::<f64>().collect();
-        let classes = outputs.shape().iter().next_back().copied().unwrap_or(1);
-        let scale = (draws as f64).sqrt().recip();
-        let mut directions = Vec::new();
-        let total = draws.saturating_mul(z.len());
-        if directions.try_reserve_exact(total).is_err() {
+        let shape = self.draws(draws).noise_type(outputs).shape;
+        let total = shape
+            .iter()
+            .try_fold(1_usize, |total, &size| total.checked_mul(size));
+        let mut noise: Vec<f64> = Vec::new();
+        let fits = total.is_some_and(|total| noise.try_reserve_exact(total).is_ok());
+        let Some(total) = total.filter(|_| fits) else {
             return Err(OperatorError::TooManyDraws { draws }.into());
-        }
-        for _ in 0..draws {
-            match self {
-                Likelihood::Categorical => {
-                    for row in z.chunks(classes) {
-                        directions.extend(categorical(row, generator.random()));
-                    }
-                }
-                Likelihood::Bernoulli => directions.extend(z.iter().map(|z| {
-                    let p = (1.0 + (-z).exp()).recip();
-                    p - f64::from(generator.random::<f64>() < p)
-                })),
-                Likelihood::Gaussian { variance } => {
-                    let deviation = variance.sqrt().recip();
-                    directions.extend(z.iter().map(|_| {
-                        let noise: f64 = StandardNormal.sample(&mut generator);
-                        noise * deviation
-                    }));
-                }
+        };
+        let deviation = match self {
+            Likelihood::Gaussian { variance } => Some(variance.sqrt().recip()),
+            Likelihood::Categorical | Likelihood::Bernoulli => None,
+        };
+        noise.extend((0..total).map(|_| match deviation {
+            Some(deviation) => {
+                let normal: f64 = StandardNormal.sample(&mut generator);
+                normal * deviation
             }
-        }
-        directions.iter_mut().for_each(|number| *number *= scale);
-        let shape: Vec<usize> = std::iter::once(draws)
-            .chain(outputs.shape().iter().copied())
-            .collect();
-        Ok(TensorData::new(directions, shape))
+            None => OpenClosed01.sample(&mut generator),
+        }));
+        Ok(TensorData::new(noise, shape))
     }
-}
-
-/// p − e_k for a class k drawn by a number between 0 and 1.
-fn categorical(logits: &[f64], uniform: f64) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = logits.iter().map(|z| (z - largest).exp()).collect();
-    let total: f64 = weights.iter().sum();
-    let mut left = uniform * total;
-    let drawn = weights.iter().position(|weight| {
-        left -= weight;
-        left < 0.0
-    });
-    let drawn = drawn.unwrap_or(weights.len().saturating_sub(1));
-    let minus = |(class, weight): (usize, f64)| weight / total - f64::from(class == drawn);
-    weights.into_iter().enumerate().map(minus).collect()
 }

@@ -34,7 +34,7 @@ use crate::{
 ///
 /// # Cost
 ///
-/// Less than one gradient per product, and once per (θ, batch) about one more; Monte Carlo reads the outputs back once.
+/// Less than one gradient per product, and once per (θ, batch) about one more.
 ///
 /// # References
 ///
@@ -120,12 +120,12 @@ impl<B: AutodiffBackend> Fisher<B> {
             return Err(OperatorError::NoDraws.into());
         }
         likelihood.check(objective, reduction)?;
-        let kind = Product::Outer { draws };
+        let kind = Product::Drawn(likelihood.draws(draws));
         objective.derive_product(kind)?;
         let product = PreparedProduct::new(kind)
             .with_factor(move |part| share(part.samples_of_outputs(), reduction))
-            .with_directions(Arc::new(move |batch, outputs| {
-                likelihood.draw(outputs, draws, seed, batch)
+            .with_noise(Arc::new(move |batch, outputs| {
+                likelihood.noise(outputs, draws, seed, batch)
             }));
         Ok(Self {
             objective: objective.clone(),

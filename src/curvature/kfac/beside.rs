@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{BesidePolicy, KfacConfig, KfacFisher, factors::Network, moment::Moment};
+use super::{BesidePolicy, KfacConfig, KfacFisher, moment::Moment, network::Network};
 use crate::{
     curvature::{EmpiricalFisher, Fisher, Likelihood},
     error::Error,
@@ -11,15 +11,33 @@ use crate::{
     params::ParamVector,
 };
 
+/// Exact blocks of parameters that belong to no layer, by position.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExactBlocks(pub(super) Vec<(usize, Moment)>);
+
+impl ExactBlocks {
+    /// The moving average decay·self + (1 − decay)·new.
+    #[allow(
+        dead_code,
+        reason = "for optimisers that keep factors from step to step"
+    )]
+    pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Self {
+        let pairs = self.0.iter().zip(&new.0);
+        let averaged =
+            pairs.map(|((position, old), (_, new))| (*position, old.averaged(new, decay)));
+        Self(averaged.collect())
+    }
+}
+
 /// Exact blocks of the parameters that belong to no layer.
 pub(super) fn exact_blocks<B: AutodiffBackend>(
     objective: &Objective<B>,
     network: &Network,
     config: &KfacConfig,
     (likelihood, reduction): (Likelihood, Reduction),
-) -> Result<Vec<(usize, Moment)>, Error> {
+) -> Result<ExactBlocks, Error> {
     if network.beside.is_empty() {
-        return Ok(Vec::new());
+        return Ok(ExactBlocks::default());
     }
     let layout = objective.layout();
     let limit = match config.beside {
@@ -54,7 +72,7 @@ pub(super) fn exact_blocks<B: AutodiffBackend>(
         let block = layout.select_by(|one| one.name() == block.name());
         Some((*position, block))
     });
-    blocks
+    let moments = blocks
         .map(|(position, subset)| {
             let block = fisher.as_ref().restricted(subset?)?;
             let like = ParamVector::zeros(
@@ -70,5 +88,6 @@ pub(super) fn exact_blocks<B: AutodiffBackend>(
             };
             Ok((position, moment))
         })
-        .collect()
+        .collect::<Result<_, Error>>()?;
+    Ok(ExactBlocks(moments))
 }

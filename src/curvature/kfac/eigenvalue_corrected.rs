@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Kfac, KfacConfig, KfacCoverage, KfacMap, Plans,
-    factors::Collection,
+    collect::KfacCollector,
     map::{Spectra, expect_damping},
     moment::Eigen,
 };
@@ -99,7 +99,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         config: &KfacConfig,
     ) -> Result<Self, Error> {
         kfac.domain().expect_same(objective.layout())?;
-        let target = Collection::checked(objective, config, likelihood, reduction)?;
+        let target = KfacCollector::new(objective, likelihood, reduction, config)?;
         let spectra = kfac.spectra()?;
         let bases: Vec<(Eigen, Eigen)> = spectra
             .layers
@@ -131,7 +131,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
             return Err(OperatorError::Factor { found: decay }.into());
         }
         self.domain().expect_same(objective.layout())?;
-        let target = Collection::checked(objective, config, likelihood, reduction)?;
+        let target = KfacCollector::new(objective, likelihood, reduction, config)?;
         let layers = &self.spectra.layers;
         let bases: Vec<(Eigen, Eigen)> = layers
             .iter()

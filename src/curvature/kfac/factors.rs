@@ -1,22 +1,20 @@
-//! Collects the Kronecker factors of a network. Knows objectives; the algebra of factors is elsewhere.
+//! The Kronecker factors of all layers, on the device and on the host. Knows plans and numbers, not where factors come
+//! from.
 
-use std::sync::Arc;
-
-use burn_backend::AutodiffBackend;
+use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KfacApproximation, KfacConfig, KfacFisher,
-    coverage::{CoverageEntry, KfacCoverage, Treatment},
-    moment::{Eigen, Moment},
-    plan::{LayerPlan, upload},
+    blocks::{BlockMap, Side},
+    moment::Moment,
+    plan::LayerPlan,
 };
 use crate::{
-    curvature::{Likelihood, fisher::share},
-    derive::{Beside, Cotangents, FactorKind, LayerKind},
+    derive::LayerKind,
     error::Error,
-    objective::{Directions, MomentSums, NetworkLayers, Objective, Part, Reduction},
+    objective::LayerMoments,
     operator::OperatorError,
+    params::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
 };
 
 /// The factors of one layer.
@@ -30,241 +28,132 @@ pub(super) struct LayerFactors {
     pub g: Moment,
 }
 
-/// The layers of a network, with what is left over.
-pub(super) struct Network {
-    pub plans: Vec<LayerPlan>,
-    /// Parameters that belong to no layer but are used, with the reason.
-    pub beside: Vec<(usize, String)>,
-    pub coverage: KfacCoverage,
+/// The factors A and G of all layers on the device, in the objective's precision. Nothing is read back until it is asked
+/// for.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceFactors<B: AutodiffBackend> {
+    /// A and, unless it is the identity, G, layer by layer.
+    moments: ParamVector<B>,
 }
 
-impl Network {
-    pub fn of<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
-        let layers = objective.network_layers()?;
-        let plans: Vec<_> = layers.groups.iter().map(LayerPlan::new).collect();
-        let blocks = objective.layout().blocks();
-        let treatment = |position: usize| {
-            let plan = plans
-                .iter()
-                .find(|plan| plan.weight == position || plan.bias == Some(position));
-            if let Some(plan) = plan {
-                return Treatment::Kronecker {
-                    layer: plan.name().into(),
-                    input: plan.d_in,
-                    output: plan.d_out,
-                    groups: plan.groups,
-                    uses: plan.uses,
-                };
-            }
-            let beside = layers.beside.iter().find(|(one, _)| *one == position);
-            match beside.map(|(_, reason)| reason) {
-                Some(Beside::Unused) | None => Treatment::Unused,
-                Some(reason) => Treatment::ExactBlock {
-                    reason: explain(reason),
-                },
-            }
-        };
-        let entries = blocks
-            .iter()
-            .enumerate()
-            .map(|(position, block)| CoverageEntry {
-                parameter: block.name().into(),
-                numbers: block.len(),
-                treatment: treatment(position),
+impl<B: AutodiffBackend> DeviceFactors<B> {
+    /// `network` is the layout of the parameters.
+    pub(super) fn new(
+        plans: &[LayerPlan],
+        network: &ParamLayout,
+        layers: Vec<LayerMoments<B>>,
+    ) -> Result<Self, Error> {
+        let (mut shapes, mut blocks) = (Vec::new(), Vec::new());
+        for (plan, layer) in plans.iter().zip(layers) {
+            let name = name(plan, network);
+            let (groups, d_in, d_out) = (plan.groups, plan.d_in, plan.d_out);
+            shapes.push(match plan.kind {
+                LayerKind::Embedding => (format!("{name} A"), vec![d_in]),
+                LayerKind::Linear { .. } | LayerKind::Conv(_) => {
+                    (format!("{name} A"), vec![groups, d_in, d_in])
+                }
             });
-        let coverage = KfacCoverage {
-            entries: entries.collect(),
-        };
-        let beside = layers
-            .beside
-            .iter()
-            .filter(|(_, reason)| *reason != Beside::Unused);
-        let beside = beside.map(|(position, reason)| (*position, explain(reason)));
+            blocks.push(layer.inputs);
+            if let Some(gradients) = layer.gradients {
+                shapes.push((format!("{name} G"), vec![groups, d_out, d_out]));
+                blocks.push(gradients);
+            }
+        }
+        let layout = ParamLayout::from_shapes(shapes)?;
         Ok(Self {
-            beside: beside.collect(),
-            plans,
-            coverage,
+            moments: ParamVector::from_blocks(&layout, blocks)?,
         })
     }
-}
 
-/// Refuses what the theory does not cover.
-fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), OperatorError> {
-    if config.fisher == KfacFisher::Exact && !layers.rows_are_samples {
-        return Err(OperatorError::KfacPlaces);
-    }
-    if config.approximation == KfacApproximation::Reduce && !layers.even_uses {
-        return Err(OperatorError::KfacUnevenUses);
-    }
-    if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
-        return Err(OperatorError::NoDraws);
-    }
-    Ok(())
-}
-
-fn explain(reason: &Beside) -> String {
-    match reason {
-        Beside::Operation(name) => format!("used by {name}"),
-        Beside::Mixed => "used by layers of different kinds".into(),
-        Beside::Unused => "not used".into(),
-    }
-}
-
-/// How the factors of an objective are collected.
-pub(super) struct Collection {
-    kind: FactorKind,
-    fisher: KfacFisher,
-    likelihood: Likelihood,
-    reduction: Reduction,
-}
-
-impl Collection {
-    /// Checks that the likelihood, the reduction and the network are such as the configuration needs.
-    pub fn checked<B: AutodiffBackend>(
-        objective: &Objective<B>,
-        config: &KfacConfig,
-        likelihood: Likelihood,
-        reduction: Reduction,
-    ) -> Result<Self, Error> {
-        likelihood.check(objective, reduction)?;
-        if config.fisher == KfacFisher::Empirical {
-            objective.expect_reduction_of_closure(reduction)?;
+    /// The moving average decay·self + (1 − decay)·new, on the device.
+    ///
+    /// # Errors
+    /// [`OperatorError::Factor`] for a decay outside 0 to 1; factors of another model, precision or device.
+    #[allow(
+        dead_code,
+        reason = "for optimisers that keep factors from step to step"
+    )]
+    pub(crate) fn averaged(self, new: &Self, decay: f64) -> Result<Self, Error> {
+        if !(0.0..=1.0).contains(&decay) {
+            return Err(OperatorError::Factor { found: decay }.into());
         }
-        check(&objective.network_layers()?, config)?;
-        Ok(Self::new(config, likelihood, reduction))
+        Ok(Self {
+            moments: self.moments.mixed(decay, &new.moments)?,
+        })
     }
 
-    fn new(config: &KfacConfig, likelihood: Likelihood, reduction: Reduction) -> Self {
-        Self {
-            kind: FactorKind {
-                cotangents: cotangents(config.fisher, likelihood),
-                reduce: config.approximation == KfacApproximation::Reduce,
-            },
-            fisher: config.fisher,
-            likelihood,
-            reduction,
-        }
-    }
-
-    /// What second moments of gradients are multiplied by.
-    fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
-        let share = share(part.samples_of_outputs(), self.reduction);
-        match self.fisher {
-            KfacFisher::Empirical => share.recip(),
-            KfacFisher::Exact => share * self.likelihood.precision(),
-            KfacFisher::MonteCarlo { .. } | KfacFisher::ForwardOnly => share,
-        }
-    }
-
-    /// Draws targets where they are asked for.
-    fn draw(&self) -> Option<Box<Directions>> {
-        let KfacFisher::MonteCarlo { draws, seed } = self.fisher else {
-            return None;
-        };
-        let likelihood = self.likelihood;
-        Some(Box::new(move |batch, outputs: &_| {
-            likelihood.draw(outputs, draws, seed, batch)
-        }))
-    }
-
-    /// The factors of all layers, over all batches.
-    pub fn factors<B: AutodiffBackend>(
+    /// The factors on the host, in f64.
+    ///
+    /// # Errors
+    /// [`OperatorError::NonFiniteFactor`]; a failed read.
+    pub(super) fn read(
         &self,
-        objective: &Objective<B>,
         plans: &[LayerPlan],
+        network: &ParamLayout,
     ) -> Result<Vec<LayerFactors>, Error> {
-        let factor = |part: &Part<B>| self.factor(part);
-        let sums = objective.layer_moments(self.kind, &factor, self.draw().as_deref())?;
-        let blocks = objective.layout().blocks();
-        let each = sums.into_iter().zip(plans).map(|(sums, plan)| {
-            let name = blocks
-                .get(plan.weight)
-                .map(|block| block.name().to_string());
-            let factors = layer(plan, sums, name.unwrap_or_default());
-            factors.a.expect_finite(&factors.name)?;
-            factors.g.expect_finite(&factors.name)?;
-            Ok(factors)
-        });
-        each.collect()
-    }
-
-    /// The second moments of the gradients' coordinates in the eigenbases of every layer, `[groups, d_in, d_out]`.
-    pub fn diagonals<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-        bases: &[(Eigen, Eigen)],
-    ) -> Result<Vec<Vec<f64>>, Error> {
-        if self.fisher == KfacFisher::ForwardOnly {
-            return Err(OperatorError::NoDiagonal.into());
-        }
-        let like = objective.parameters();
-        let tensors = bases.iter().flat_map(|(a, g)| [a, g]);
-        let tensors = tensors.filter_map(|eigen| {
-            let vectors = eigen.vectors.as_ref()?;
-            Some(upload(
-                vectors,
-                [eigen.groups, eigen.size, eigen.size],
-                like,
-            ))
-        });
-        let factor = |part: &Part<B>| self.factor(part);
-        let draw = self.draw();
-        let diagonals =
-            objective.layer_diagonals(self.kind, &factor, draw.as_deref(), tensors.collect())?;
-        match diagonals.iter().flatten().all(|value| value.is_finite()) {
-            true => Ok(diagonals),
-            false => Err(OperatorError::NonFiniteFactor {
-                layer: "the network (corrected diagonal)".into(),
-            }
-            .into()),
-        }
-    }
-}
-
-fn cotangents(fisher: KfacFisher, likelihood: Likelihood) -> Cotangents {
-    match (fisher, likelihood) {
-        (KfacFisher::Exact, Likelihood::Categorical) => Cotangents::Categorical,
-        (KfacFisher::Exact, Likelihood::Bernoulli) => Cotangents::Bernoulli,
-        (KfacFisher::Exact, Likelihood::Gaussian { .. }) => Cotangents::Gaussian,
-        (KfacFisher::MonteCarlo { draws, .. }, _) => Cotangents::Drawn { draws },
-        (KfacFisher::Empirical, _) => Cotangents::Empirical,
-        (KfacFisher::ForwardOnly, _) => Cotangents::None,
-    }
-}
-
-/// A = (Σ ā āᵀ) / rows and G.
-fn layer(plan: &LayerPlan, sums: MomentSums, name: String) -> LayerFactors {
-    let rows = sums.rows.max(1) as f64;
-    let groups = plan.groups;
-    let a = match plan.kind {
-        LayerKind::Embedding => Moment::Diagonal(sums.inputs),
-        LayerKind::Linear { .. } | LayerKind::Conv(_) => {
-            let size = plan.d_in - usize::from(plan.bias.is_some());
-            let moment = Moment::Dense {
-                groups,
-                size,
-                values: sums.inputs,
+        let mut blocks = self.moments.blocks().iter();
+        let mut next = || match blocks.next() {
+            Some(block) => read_tensor::<B>(block.clone()),
+            None => Ok(Vec::new()),
+        };
+        let layers = plans.iter().map(|plan| {
+            let a = match plan.kind {
+                LayerKind::Embedding => Moment::Diagonal(next()?),
+                LayerKind::Linear { .. } | LayerKind::Conv(_) => Moment::Dense {
+                    groups: plan.groups,
+                    size: plan.d_in,
+                    values: next()?,
+                },
             };
-            match sums.input_sums {
-                Some(input_sums) => moment.bordered(&input_sums, rows),
-                None => moment,
-            }
-        }
-    };
-    let g = match sums.gradients {
-        Some(values) => Moment::Dense {
-            groups,
-            size: plan.d_out,
-            values,
-        },
-        None => Moment::identity(groups, plan.d_out),
-    };
-    LayerFactors {
-        name,
-        a: a.scaled(rows.recip()),
-        g,
+            let g = match self.has_gradients(plans) {
+                true => Moment::Dense {
+                    groups: plan.groups,
+                    size: plan.d_out,
+                    values: next()?,
+                },
+                false => Moment::identity(plan.groups, plan.d_out),
+            };
+            let name = name(plan, network).to_string();
+            a.expect_finite(&name)?;
+            g.expect_finite(&name)?;
+            Ok(LayerFactors { name, a, g })
+        });
+        layers.collect()
+    }
+
+    /// V ↦ A V G for every layer, without leaving the device.
+    pub(super) fn maps(&self, plans: &[LayerPlan]) -> Vec<BlockMap<B>> {
+        let mut blocks = self.moments.blocks().iter().cloned();
+        let mut next = || blocks.next();
+        let maps = plans.iter().map(|plan| BlockMap::Sandwich {
+            left: match plan.kind {
+                LayerKind::Embedding => next().map_or(Side::Identity, |a| {
+                    Side::Diagonal(column::<B>(a, plan.d_in))
+                }),
+                LayerKind::Linear { .. } | LayerKind::Conv(_) => {
+                    next().map_or(Side::Identity, Side::Matrix)
+                }
+            },
+            right: match self.has_gradients(plans) {
+                true => next().map_or(Side::Identity, Side::Matrix),
+                false => Side::Identity,
+            },
+        });
+        maps.collect()
+    }
+
+    /// Whether G is anything but the identity.
+    fn has_gradients(&self, plans: &[LayerPlan]) -> bool {
+        self.moments.blocks().len() > plans.len()
     }
 }
 
-/// The plans of a network, shared.
-pub(super) type Plans = Arc<[LayerPlan]>;
+/// Of the layer's weight.
+fn name<'a>(plan: &LayerPlan, network: &'a ParamLayout) -> &'a str {
+    let weight = network.blocks().get(plan.weight);
+    weight.map_or("", |block| block.name())
+}
+
+fn column<B: AutodiffBackend>(diagonal: InnerFloat<B>, size: usize) -> InnerFloat<B> {
+    Inner::<B>::float_reshape(diagonal, Shape::from(vec![1, size, 1]))
+}

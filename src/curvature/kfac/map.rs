@@ -6,8 +6,8 @@ use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
 
 use super::{
     blocks::{BlockMap, Side},
-    factors::Plans,
     moment::{Eigen, Moment},
+    network::Plans,
     plan::upload,
 };
 use crate::{
@@ -212,11 +212,17 @@ impl<B: AutodiffBackend> LinearOperator<B> for KfacMap<B> {
 
 impl<B: AutodiffBackend> SelfAdjoint<B> for KfacMap<B> {}
 
+/// Checks that a damping is one.
+pub(super) fn expect_number(damping: f64) -> Result<(), OperatorError> {
+    match damping.is_finite() && damping >= 0.0 {
+        true => Ok(()),
+        false => Err(OperatorError::Damping { found: damping }),
+    }
+}
+
 /// Checks a damping for functions that divide by the damped eigenvalues.
 pub(super) fn expect_damping(damping: f64, spectra: &Spectra) -> Result<(), Error> {
-    if !damping.is_finite() || damping < 0.0 {
-        return Err(OperatorError::Damping { found: damping }.into());
-    }
+    expect_number(damping)?;
     let smallest = spectra.eigenvalues().fold(f64::INFINITY, f64::min);
     if smallest + damping > 0.0 {
         return Ok(());

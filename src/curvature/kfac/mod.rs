@@ -1,20 +1,27 @@
 //! Kronecker-factored approximate curvature of unmodified models. Knows objectives and their layers, not solvers.
 //!
 //! The recorded program shows which products have a parameter as their right operand: those are the layers, with no
-//! change to the model and no registration. `factors` collects the second moments, `moment` is their algebra on the
-//! host, `plan` how a layer's weight and bias make a matrix, `blocks` and `map` the products on the device.
+//! change to the model and no registration. `network` names them, `collect` takes their second moments, `factors` keeps
+//! those on the device, `moment` is their algebra on the host, `plan` how a layer's weight and bias make a matrix,
+//! `blocks` and `map` the products on the device.
 
 mod beside;
 mod blocks;
+mod collect;
 mod compare;
 mod config;
 mod coverage;
 mod eigenvalue_corrected;
 mod factors;
+mod inverse;
 mod map;
 mod moment;
+mod network;
+mod parallel;
 mod plan;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use compare::BlockComparison;
 pub use config::{BesidePolicy, KfacApproximation, KfacConfig, KfacFisher};
@@ -30,15 +37,24 @@ use burn_backend::AutodiffBackend;
 use super::Likelihood;
 use crate::{
     error::Error,
-    objective::{Objective, Reduction},
+    objective::{Objective, Reduction, ValueAndGradient},
     operator::{LinearOperator, SelfAdjoint},
     params::{ParamLayout, ParamVector},
 };
-use beside::exact_blocks;
-use blocks::{BlockMap, Side};
-use factors::{Collection, LayerFactors, Network, Plans};
-use map::{Spectra, expect_damping, outer};
+#[allow(
+    unused_imports,
+    reason = "for optimisers that keep factors from step to step"
+)]
+pub(crate) use beside::ExactBlocks;
+pub(crate) use collect::KfacCollector;
+#[allow(
+    unused_imports,
+    reason = "for optimisers that keep factors from step to step"
+)]
+pub(crate) use factors::DeviceFactors;
+use factors::LayerFactors;
 use moment::Moment;
+use network::Plans;
 
 /// K-FAC: the Fisher matrix with a Kronecker product for every layer and nothing between layers.
 ///
@@ -58,8 +74,8 @@ use moment::Moment;
 /// # Cost
 ///
 /// Making it: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]) or draw, and the second moments.
-/// A product: two products of matrices a layer. [`inverse`](Self::inverse): two eigen-decompositions a layer, on the
-/// host in f64.
+/// A product: two products of matrices a layer. [`inverse`](Self::inverse): two eigen-decompositions a layer,
+/// [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions a layer, on the host in f64.
 ///
 /// # References
 ///
@@ -121,164 +137,65 @@ impl<B: AutodiffBackend> Kfac<B> {
         reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        let collection = Collection::checked(objective, config, likelihood, reduction)?;
-        let network = Network::of(objective)?;
-        let target = (likelihood, reduction);
-        let dense = exact_blocks(objective, &network, config, target)?;
-        let layers = collection.factors(objective, &network.plans)?;
-        Ok(Self::assemble(objective, network, layers, dense))
+        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let beside = collector.exact_blocks(objective)?;
+        collector.kfac(objective, &collector.factors(objective)?, beside)
     }
 
-    fn assemble(
+    /// The factors, and ℒ(θ) with its gradient, by one program: the forward pass is done once, and the backward pass too
+    /// for [`KfacFisher::Empirical`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a loss or gradient that is NaN or infinite.
+    ///
+    /// # Example
+    ///
+    /// ½z² for z = w x with w = 2 and x = 3: the gradient is 18, the curvature 9.
+    ///
+    /// ```
+    /// use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::default().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
+    /// let x = Tensor::<2>::from_floats([[3.0]], &device);
+    /// let objective = Objective::trace(&model, x, |model, x| {
+    ///     let z = x.matmul(model.w.val());
+    ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
+    /// })?;
+    /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    /// let (kfac, at) =
+    ///     Kfac::with_gradient(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+    /// assert_eq!(at.value, 18.0);
+    /// assert_eq!(at.gradient.to_vec()?, [18.0]);
+    /// let step = kfac.inverse(0.0)?.apply(&at.gradient)?;
+    /// assert!((step.to_vec()?[0] - 2.0).abs() < 1e-5); // to the minimum
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_gradient(
         objective: &Objective<B>,
-        network: Network,
-        layers: Vec<LayerFactors>,
-        dense: Vec<(usize, Moment)>,
-    ) -> Self {
-        let like = objective.parameters().zeros_like();
-        let plans: Plans = network.plans.into();
-        let maps = layers.iter().map(|layer| BlockMap::Sandwich {
-            left: Side::moment(&layer.a, &like),
-            right: Side::moment(&layer.g, &like),
-        });
-        Self {
-            map: KfacMap::new(&like, &plans, maps.collect(), &dense, 0.0),
-            coverage: network.coverage,
-            layers: layers.into(),
-            dense: dense.into(),
-            plans,
-            like,
-        }
+        likelihood: Likelihood,
+        reduction: Reduction,
+        config: &KfacConfig,
+    ) -> Result<(Self, ValueAndGradient<B>), Error> {
+        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let beside = collector.exact_blocks(objective)?;
+        let (at, factors) = collector.gradient_and_factors(objective)?;
+        at.gradient.expect_finite("the gradient")?;
+        Ok((collector.kfac(objective, &factors, beside)?, at))
     }
 
     /// What is made of every parameter.
     pub fn coverage(&self) -> &KfacCoverage {
         &self.coverage
     }
-
-    /// (F̂ + λI)⁻¹, exactly, by eigen-decompositions of A and G.
-    ///
-    /// # Errors
-    /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite,
-    /// [`OperatorError::KfacSingular`](crate::OperatorError::KfacSingular) for λ = 0 where
-    /// a factor is singular, [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
-    pub fn inverse(&self, damping: f64) -> Result<KfacMap<B>, Error> {
-        let spectra = self.spectra()?;
-        expect_damping(damping, &spectra)?;
-        let f = |value: f64| (value + damping).recip();
-        Ok(KfacMap::spectral(&self.like, &self.plans, &spectra, f))
-    }
-
-    /// (A + π√λ I)⁻¹ ⊗ (G + √λ/π I)⁻¹ with π² = (tr A / dim A) / (tr G / dim G): factored Tikhonov damping.
-    ///
-    /// Damps more than [`inverse`](Self::inverse) where both eigenvalues are large. Parameters of no layer have their
-    /// exact damped inverse.
-    ///
-    /// # Errors
-    /// As [`inverse`](Self::inverse).
-    ///
-    /// # References
-    /// Martens & Grosse 2015, section 6.3.
-    pub fn factored_inverse(&self, damping: f64) -> Result<KfacMap<B>, Error> {
-        let spectra = self.spectra()?;
-        expect_damping(damping, &spectra)?;
-        let root = damping.sqrt();
-        let inverse = |moment: &Moment, damping: &[f64]| {
-            let eigen = moment.damped(damping).eigen()?;
-            Ok::<_, Error>(Side::moment(&eigen.function(f64::recip), &self.like))
-        };
-        let maps = self.layers.iter().map(|layer| {
-            let pi = balance(&layer.a, &layer.g);
-            let left: Vec<f64> = pi.iter().map(|pi| pi * root).collect();
-            let right: Vec<f64> = pi.iter().map(|pi| root / pi).collect();
-            Ok(BlockMap::Sandwich {
-                left: inverse(&layer.a, &left)?,
-                right: inverse(&layer.g, &right)?,
-            })
-        });
-        let maps = maps.collect::<Result<Vec<_>, Error>>()?;
-        let f = |value: f64| (value + damping).recip();
-        let dense = spectra.dense.iter();
-        let dense: Vec<_> = dense
-            .map(|(position, eigen)| (*position, eigen.function(f)))
-            .collect();
-        Ok(KfacMap::new(&self.like, &self.plans, maps, &dense, f(0.0)))
-    }
-
-    /// The square root F̂^½: applied to standard normal vectors it draws from the normal distribution with covariance F̂.
-    ///
-    /// # Errors
-    /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
-    pub fn square_root(&self) -> Result<KfacMap<B>, Error> {
-        let spectra = self.spectra()?;
-        Ok(KfacMap::spectral(
-            &self.like,
-            &self.plans,
-            &spectra,
-            f64::sqrt,
-        ))
-    }
-
-    /// tr F̂ = Σ tr A·tr G
-    pub fn trace(&self) -> f64 {
-        let layers = self.layers.iter().flat_map(|layer| {
-            let (a, g) = (layer.a.traces(), layer.g.traces());
-            a.into_iter().zip(g).map(|(a, g)| a * g).collect::<Vec<_>>()
-        });
-        let dense = self.dense.iter().flat_map(|(_, moment)| moment.traces());
-        layers.chain(dense).sum()
-    }
-
-    /// ‖F̂‖ by Frobenius.
-    pub fn frobenius_norm(&self) -> f64 {
-        let layers = self.layers.iter().flat_map(|layer| {
-            let (a, g) = (layer.a.squares(), layer.g.squares());
-            a.into_iter().zip(g).map(|(a, g)| a * g).collect::<Vec<_>>()
-        });
-        let dense = self.dense.iter().flat_map(|(_, moment)| moment.squares());
-        layers.chain(dense).sum::<f64>().sqrt()
-    }
-
-    /// log det (F̂ + λI)
-    ///
-    /// # Errors
-    /// As [`inverse`](Self::inverse).
-    pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
-        let spectra = self.spectra()?;
-        expect_damping(damping, &spectra)?;
-        spectra.log_determinant(damping, self.like.len())
-    }
-
-    fn spectra(&self) -> Result<Spectra, Error> {
-        let layers = self.layers.iter().map(|layer| {
-            let (a, g) = (layer.a.eigen()?, layer.g.eigen()?);
-            let middle = outer(&a, &g);
-            Ok((a, g, middle))
-        });
-        let dense = self
-            .dense
-            .iter()
-            .map(|(position, moment)| Ok((*position, moment.eigen()?)));
-        Ok(Spectra {
-            layers: layers.collect::<Result<_, Error>>()?,
-            dense: dense.collect::<Result<_, Error>>()?,
-        })
-    }
-}
-
-/// π for each group; 1 where a trace vanishes.
-fn balance(a: &Moment, g: &Moment) -> Vec<f64> {
-    let mean = |traces: Vec<f64>, size: usize| -> Vec<f64> {
-        traces
-            .into_iter()
-            .map(|trace| trace / size.max(1) as f64)
-            .collect()
-    };
-    let (a, g) = (mean(a.traces(), a.size()), mean(g.traces(), g.size()));
-    let ratios = a.into_iter().zip(g).map(|(a, g)| (a / g).sqrt());
-    ratios
-        .map(|pi| if pi.is_finite() && pi > 0.0 { pi } else { 1.0 })
-        .collect()
 }
 
 /// What would be made of every parameter of an objective.

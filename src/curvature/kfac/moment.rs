@@ -1,7 +1,7 @@
 //! Second moments on the host, block diagonal over the groups of a convolution, and their eigen-decompositions. Knows
 //! numbers only.
 
-use faer::{Mat, Side};
+use faer::{Mat, MatRef, Side, linalg::solvers::DenseSolveCore};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::Error, operator::OperatorError};
@@ -64,38 +64,6 @@ impl Moment {
         }
     }
 
-    pub fn scaled(mut self, factor: f64) -> Self {
-        let (Self::Dense { values, .. } | Self::Diagonal(values)) = &mut self;
-        values.iter_mut().for_each(|value| *value *= factor);
-        self
-    }
-
-    /// One more row and column: the moments of inputs with a one behind them. `sums` are Σ a, `count` is Σ 1.
-    pub fn bordered(self, sums: &[f64], count: f64) -> Self {
-        let Self::Dense {
-            groups,
-            size,
-            values,
-        } = self
-        else {
-            return self;
-        };
-        let mut bordered = Vec::with_capacity(groups * (size + 1) * (size + 1));
-        for (matrix, sums) in values.chunks(size * size).zip(sums.chunks(size)) {
-            for (row, &sum) in matrix.chunks(size).zip(sums) {
-                bordered.extend_from_slice(row);
-                bordered.push(sum);
-            }
-            bordered.extend_from_slice(sums);
-            bordered.push(count);
-        }
-        Self::Dense {
-            groups,
-            size: size + 1,
-            values: bordered,
-        }
-    }
-
     /// Traces of the groups.
     pub fn traces(&self) -> Vec<f64> {
         match self {
@@ -138,24 +106,45 @@ impl Moment {
         averaged
     }
 
-    /// The matrix plus a multiple of the identity.
-    pub fn damped(&self, damping: &[f64]) -> Self {
-        let mut damped = self.clone();
-        match &mut damped {
-            Self::Dense { size, values, .. } => {
-                for (matrix, damping) in values.chunks_mut(*size * *size).zip(damping) {
-                    matrix
-                        .iter_mut()
-                        .step_by(*size + 1)
-                        .for_each(|one| *one += damping);
-                }
-            }
+    /// Multiplications of a decomposition, up to a constant.
+    pub fn cost(&self) -> usize {
+        match self {
+            Self::Dense { groups, size, .. } => groups * size.pow(3),
+            Self::Diagonal(values) => values.len(),
+        }
+    }
+
+    /// (M + δI)⁻¹ with a δ above zero for each group, in f64.
+    pub fn inverse(&self, damping: &[f64]) -> Result<Self, Error> {
+        let (groups, size, values) = match self {
             Self::Diagonal(values) => {
                 let damping = damping.first().copied().unwrap_or(0.0);
-                values.iter_mut().for_each(|value| *value += damping);
+                let inverse = values.iter().map(|value| (value + damping).recip());
+                return Ok(Self::Diagonal(inverse.collect()));
+            }
+            Self::Dense {
+                groups,
+                size,
+                values,
+            } => (*groups, *size, values),
+        };
+        let mut inverse = Vec::with_capacity(values.len());
+        for (matrix, &damping) in values.chunks(size * size).zip(damping) {
+            match inverse_of_definite(matrix, size, damping) {
+                Some(found) => {
+                    found
+                        .col_iter()
+                        .for_each(|column| inverse.extend(column.iter().copied()));
+                }
+                // Not definite by rounding.
+                None => inverse.extend(inverse_by_eigenvalues(matrix, size, damping)?),
             }
         }
-        damped
+        Ok(Self::Dense {
+            groups,
+            size,
+            values: inverse,
+        })
     }
 
     /// The eigen-decomposition, in f64. One that fails is tried again with more and more damping.
@@ -211,6 +200,27 @@ impl Moment {
     }
 }
 
+/// (M + δI)⁻¹ by Cholesky; none for a matrix that is not definite.
+fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<f64>> {
+    let mut damped = MatRef::from_column_major_slice(matrix, size, size).to_owned();
+    for one in damped.diagonal_mut().column_vector_mut().iter_mut() {
+        *one += damping;
+    }
+    Some(damped.llt(Side::Lower).ok()?.inverse())
+}
+
+/// (M + δI)⁻¹, also for a matrix that is not definite by rounding.
+fn inverse_by_eigenvalues(matrix: &[f64], size: usize, damping: f64) -> Result<Vec<f64>, Error> {
+    let matrix = Moment::Dense {
+        groups: 1,
+        size,
+        values: matrix.to_vec(),
+    };
+    let inverse = matrix.eigen()?.function(|value| (value + damping).recip());
+    let (Moment::Dense { values, .. } | Moment::Diagonal(values)) = inverse;
+    Ok(values)
+}
+
 impl Eigen {
     /// U f(Λ) Uᵀ
     pub fn function(&self, f: impl Fn(f64) -> f64) -> Moment {
@@ -233,5 +243,47 @@ impl Eigen {
             size,
             values,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Moment, inverse_of_definite};
+
+    fn two(values: [f64; 4]) -> Moment {
+        Moment::Dense {
+            groups: 1,
+            size: 2,
+            values: values.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_damped_inverse_is_that_of_two_rows_in_closed_form() {
+        let inverse = two([2.0, 1.0, 1.0, 2.0]).inverse(&[1.0]);
+        let expected = [3.0, -1.0, -1.0, 3.0].map(|x| x / 8.0);
+        let Ok(Moment::Dense { values, .. }) = inverse else {
+            panic!("no inverse");
+        };
+        let pairs = values.iter().zip(expected);
+        assert!(
+            pairs.into_iter().all(|(x, y)| (x - y).abs() < 1e-15),
+            "{values:?}"
+        );
+    }
+
+    /// Damping below rounding: no Cholesky factor, but still an inverse.
+    #[test]
+    fn what_is_not_definite_by_rounding_is_inverted_by_its_eigenvalues() {
+        let singular = [1.0, 1.0, 1.0, 1.0];
+        assert!(inverse_of_definite(&singular, 2, 1e-30).is_none());
+        let Ok(Moment::Dense { values, .. }) = two(singular).inverse(&[1e-30]) else {
+            panic!("no inverse");
+        };
+        // (1, 1) is an eigenvector with the eigenvalue 2; whatever the other one became by rounding, it is above zero.
+        let along = (values[0] + values[1] + values[2] + values[3]) / 2.0;
+        let across = (values[0] - values[1] - values[2] + values[3]) / 2.0;
+        assert!(across > 1e14, "{values:?}");
+        assert!(along.is_finite(), "{values:?}");
     }
 }

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Kfac,
-    factors::{LayerFactors, Network},
+    blocks::{BlockMap, Side},
+    factors::LayerFactors,
+    map::KfacMap,
     moment::Moment,
+    network::Network,
 };
 use crate::{error::Error, objective::Objective, operator::OperatorError};
 
@@ -112,7 +115,19 @@ impl<B: AutodiffBackend> Kfac<B> {
         if !fits {
             return Err(OperatorError::KfacState.into());
         }
-        let (layers, dense) = (state.layers.clone(), state.dense.clone());
-        Ok(Self::assemble(objective, network, layers, dense))
+        let like = objective.parameters().zeros_like();
+        let plans = network.plans;
+        let maps = state.layers.iter().map(|layer| BlockMap::Sandwich {
+            left: Side::moment(&layer.a, &like),
+            right: Side::moment(&layer.g, &like),
+        });
+        Ok(Self {
+            map: KfacMap::new(&like, &plans, maps.collect(), &state.dense, 0.0),
+            coverage: network.coverage,
+            layers: state.layers.clone().into(),
+            dense: state.dense.clone().into(),
+            plans,
+            like,
+        })
     }
 }

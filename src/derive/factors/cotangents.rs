@@ -3,25 +3,29 @@
 use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
 
 use super::Cotangents;
-use crate::{derive::outputs::required, execute::ExecuteError};
+use crate::{
+    derive::{draw, outputs::required},
+    execute::ExecuteError,
+};
 
-/// The cotangents one after another; none where the loss or nothing is propagated back.
+/// The cotangents one after another, times the square root of `scale`; none where the loss or nothing is propagated back.
 pub(super) fn cotangents<B: Backend>(
     kind: Cotangents,
     z: &FloatTensor<B>,
-    directions: Option<FloatTensor<B>>,
+    noise: Option<FloatTensor<B>>,
+    scale: Option<FloatTensor<B>>,
 ) -> Result<Option<Vec<FloatTensor<B>>>, ExecuteError> {
     let columns = z.shape().last().copied().unwrap_or(1);
-    let all = match kind {
+    let all: Vec<_> = match kind {
         Cotangents::Empirical | Cotangents::None => return Ok(None),
-        Cotangents::Drawn { draws } => {
-            let directions = required(directions)?;
+        Cotangents::Drawn(draws) => {
+            let directions = draw::directions::<B>(draws, z.clone(), required(noise)?);
             let one = |draw: usize| {
                 let slices = [Slice::from(draw..draw + 1)];
                 let slice = B::float_slice(directions.clone(), &slices);
                 B::float_reshape(slice, z.shape())
             };
-            (0..draws).map(one).collect()
+            (0..draws.count).map(one).collect()
         }
         Cotangents::Categorical => {
             let last = z.shape().num_dims().saturating_sub(1);
@@ -47,7 +51,13 @@ pub(super) fn cotangents<B: Backend>(
         }
         Cotangents::Gaussian => (0..columns).map(|column| unit::<B>(z, column)).collect(),
     };
-    Ok(Some(all))
+    let Some(scale) = scale else {
+        return Ok(Some(all));
+    };
+    let ones = Shape::from(vec![1; z.shape().num_dims()]);
+    let root = B::float_reshape(B::float_sqrt(scale), ones);
+    let scaled = |cotangent| B::float_mul(cotangent, root.clone());
+    Ok(Some(all.into_iter().map(scaled).collect()))
 }
 
 /// The slices that leave one column.

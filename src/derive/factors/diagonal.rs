@@ -6,7 +6,11 @@ use burn_backend::{
     tensor::{Device, FloatTensor, IndexingUpdateOp},
 };
 
-use super::{FactorKind, Given, LayerGroup, Probed, flat_indices, gather, input_rows, rows::Rows};
+use super::{
+    FactorKind, Given, LayerGroup, Probed, gather,
+    inputs::{self, flat_indices},
+    rows::Rows,
+};
 use crate::{
     derive::{layers::LayerKind, outputs::required, reverse::Apply},
     execute::{ExecuteError, Operand},
@@ -24,32 +28,37 @@ pub(in crate::derive) struct Basis<B: Backend> {
 pub(in crate::derive) fn compute_diagonals<B: Backend>(
     kind: FactorKind,
     probed: &Probed,
-    given: Given<'_, B>,
-    bases: Vec<Basis<B>>,
+    given: &Given<'_, B>,
+    bases: &[Basis<B>],
     apply: Apply<Autodiff<B>>,
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
-    let device = given.device;
-    let gathered = gather(kind, probed, given, apply)?;
-    let groups = probed.groups.iter().zip(gathered.inputs);
-    let mut diagonals = Vec::with_capacity(bases.len());
-    for (((group, inputs), gradients), basis) in groups.zip(gathered.gradients).zip(bases) {
+    let mut forward = gather::forward(probed, given, apply)?;
+    let mut rotated = Vec::with_capacity(bases.len());
+    let inputs = std::mem::take(&mut forward.inputs);
+    for ((group, inputs), basis) in probed.groups.iter().zip(inputs).zip(bases) {
         let inputs = match group.first.kind {
-            LayerKind::Embedding => one_hot_rows(group, inputs, device, &basis.right)?,
+            LayerKind::Embedding => one_hot_rows(group, inputs, given.device, &basis.right)?,
             _ => {
-                let rows = input_rows(kind, group, inputs)?;
+                let rows = inputs::rows(kind, group, inputs)?;
                 match group.first.bias {
                     Some(_) => rows.with_ones(),
                     None => rows,
                 }
             }
         };
-        let inputs = inputs.rotated(basis.left.as_ref());
-        let squares = gradients
-            .into_iter()
-            .map(|rows| squared_gradients(&inputs, &rows.rotated(Some(&basis.right))));
-        diagonals.push(required(squares.reduce(B::float_add))?);
+        rotated.push((inputs.rotated(basis.left.as_ref()), &basis.right));
     }
-    Ok(diagonals)
+    let mut diagonals: Vec<Option<FloatTensor<B>>> = vec![None; bases.len()];
+    gather::backward(kind, probed, given, &mut forward, apply, |group, rows| {
+        if let (Some((inputs, right)), Some(sum)) = (rotated.get(group), diagonals.get_mut(group)) {
+            let squares = squared_gradients(inputs, &rows.rotated(Some(right)));
+            *sum = Some(match sum.take() {
+                Some(sum) => B::float_add(sum, squares),
+                None => squares,
+            });
+        }
+    })?;
+    diagonals.into_iter().map(required).collect()
 }
 
 /// The rows of an embedding's inputs, written out.

@@ -74,15 +74,35 @@ impl<B: Backend> Rows<B> {
         self.0.shape()[0] * self.0.shape()[1]
     }
 
-    /// Σ over rows of row·rowᵀ, `[groups, width, width]`.
-    pub fn second_moment(&self) -> FloatTensor<B> {
-        let rows = self.by_group();
-        B::float_matmul(B::float_swap_dims(rows.clone(), 1, 2), rows)
+    /// Several batches of rows of equal places and widths one after another.
+    pub fn stacked(mut batches: Vec<Self>) -> Option<Self> {
+        if batches.len() < 2 {
+            return batches.pop();
+        }
+        let batches = batches.into_iter().map(|rows| rows.0).collect();
+        Some(Self(B::float_cat(batches, 0)))
     }
 
-    /// Σ over rows, `[groups, 1, width]`.
-    pub fn sum(&self) -> FloatTensor<B> {
-        B::float_sum_dim(self.by_group(), 1)
+    /// factor·Σ over rows of row·rowᵀ, `[groups, width, width]`.
+    pub fn second_moment(&self, factor: f64) -> FloatTensor<B> {
+        let rows = self.by_group();
+        // The factor goes to where there are fewer numbers.
+        let (before, after) = match self.count() < self.width() {
+            true => (factor, 1.0),
+            false => (1.0, factor),
+        };
+        let left = B::float_swap_dims(times::<B>(rows.clone(), before), 1, 2);
+        times::<B>(B::float_matmul(left, rows), after)
+    }
+
+    /// factor·Σ over rows, `[groups, 1, width]`.
+    pub fn sum(&self, factor: f64) -> FloatTensor<B> {
+        times::<B>(B::float_sum_dim(self.by_group(), 1), factor)
+    }
+
+    /// Numbers in a row of one group.
+    pub fn width(&self) -> usize {
+        self.0.shape()[3]
     }
 
     /// With a one behind every row.
@@ -117,6 +137,13 @@ impl<B: Backend> Rows<B> {
                 B::float_swap_dims(flat, 0, 1)
             }
         }
+    }
+}
+
+fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
+    match factor == 1.0 {
+        true => tensor,
+        false => B::float_mul_scalar(tensor, factor.into()),
     }
 }
 

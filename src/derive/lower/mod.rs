@@ -42,6 +42,7 @@ use crate::{
 
 use detach::{Detach, detach_once, detach_twice};
 use inputs::Inputs;
+pub(super) use primitive::bool_dtype;
 
 /// Where an operation is lowered: what it writes, on which device, and how a tensor leaves the tape there.
 pub(crate) struct Site<'a, B: Backend> {

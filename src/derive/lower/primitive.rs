@@ -78,7 +78,7 @@ pub(super) fn int_dtype<B: Backend>(device: &B::Device) -> IntDType {
 }
 
 /// Bool type of the device.
-pub(super) fn bool_dtype<B: Backend>(device: &B::Device) -> BoolDType {
+pub(in crate::derive) fn bool_dtype<B: Backend>(device: &B::Device) -> BoolDType {
     settings::<B>(device).bool_dtype
 }
 

@@ -3,6 +3,7 @@
 mod algebra;
 mod corrected;
 mod exact;
+mod gradient;
 mod layers;
 mod state;
 

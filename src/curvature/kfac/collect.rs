@@ -1,0 +1,192 @@
+//! Collects the Kronecker factors of a network. Knows objectives and likelihoods; the algebra of factors is elsewhere.
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    Kfac, KfacApproximation, KfacConfig, KfacFisher, KfacMap,
+    beside::{ExactBlocks, exact_blocks},
+    factors::DeviceFactors,
+    moment::Eigen,
+    network::{self, Network},
+    plan::upload,
+};
+use crate::{
+    curvature::{Likelihood, fisher::share},
+    derive::{Cotangents, FactorKind},
+    error::Error,
+    objective::{MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
+    operator::OperatorError,
+};
+
+/// Collects the factors of one network, checked once, at any of its parameters and batches.
+#[derive(Clone, Debug)]
+pub(crate) struct KfacCollector {
+    config: KfacConfig,
+    kind: FactorKind,
+    likelihood: Likelihood,
+    reduction: Reduction,
+    network: Network,
+}
+
+impl KfacCollector {
+    /// Checks that the likelihood, the reduction and the network are such as the configuration needs.
+    pub(crate) fn new<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+        reduction: Reduction,
+        config: &KfacConfig,
+    ) -> Result<Self, Error> {
+        likelihood.check(objective, reduction)?;
+        if config.fisher == KfacFisher::Empirical {
+            objective.expect_reduction_of_closure(reduction)?;
+        }
+        network::check(&objective.network_layers()?, config)?;
+        Ok(Self {
+            config: *config,
+            kind: FactorKind {
+                cotangents: cotangents(config.fisher, likelihood),
+                reduce: config.approximation == KfacApproximation::Reduce,
+            },
+            likelihood,
+            reduction,
+            network: Network::of(objective)?,
+        })
+    }
+
+    /// The same with other draws from now on; as it is where nothing is drawn.
+    #[must_use]
+    #[allow(
+        dead_code,
+        reason = "for optimisers that keep factors from step to step"
+    )]
+    pub(crate) fn with_seed(mut self, seed: u64) -> Self {
+        if let KfacFisher::MonteCarlo { seed: own, .. } = &mut self.config.fisher {
+            *own = seed;
+        }
+        self
+    }
+
+    /// The factors of all layers, over all batches. Reads nothing back.
+    pub(crate) fn factors<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+    ) -> Result<DeviceFactors<B>, Error> {
+        let layers = self.pass(|pass| objective.layer_moments(pass))?;
+        DeviceFactors::new(&self.network.plans, objective.layout(), layers)
+    }
+
+    /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program a batch. Reads back the loss only: what is not finite in
+    /// the gradient is for the caller to see.
+    pub(crate) fn gradient_and_factors<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+    ) -> Result<(ValueAndGradient<B>, DeviceFactors<B>), Error> {
+        let (gradient, layers) = self.pass(|pass| objective.gradient_and_moments(pass))?;
+        let factors = DeviceFactors::new(&self.network.plans, objective.layout(), layers)?;
+        Ok((gradient, factors))
+    }
+
+    /// The exact blocks of parameters that belong to no layer: one product for each of their numbers.
+    pub(crate) fn exact_blocks<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+    ) -> Result<ExactBlocks, Error> {
+        let target = (self.likelihood, self.reduction);
+        exact_blocks(objective, &self.network, &self.config, target)
+    }
+
+    /// The curvature of given factors. Reads the factors once.
+    pub(crate) fn kfac<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        factors: &DeviceFactors<B>,
+        beside: ExactBlocks,
+    ) -> Result<Kfac<B>, Error> {
+        let like = objective.parameters().zeros_like();
+        let plans = &self.network.plans;
+        let layers = factors.read(plans, objective.layout())?;
+        Ok(Kfac {
+            map: KfacMap::new(&like, plans, factors.maps(plans), &beside.0, 0.0),
+            coverage: self.network.coverage.clone(),
+            layers: layers.into(),
+            dense: beside.0.into(),
+            plans: plans.clone(),
+            like,
+        })
+    }
+
+    /// The second moments of the gradients' coordinates in the eigenbases of every layer, `[groups, d_in, d_out]`.
+    pub(super) fn diagonals<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        bases: &[(Eigen, Eigen)],
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        if self.config.fisher == KfacFisher::ForwardOnly {
+            return Err(OperatorError::NoDiagonal.into());
+        }
+        let like = objective.parameters();
+        let tensors = bases.iter().flat_map(|(a, g)| [a, g]);
+        let tensors = tensors.filter_map(|eigen| {
+            let vectors = eigen.vectors.as_ref()?;
+            Some(upload(
+                vectors,
+                [eigen.groups, eigen.size, eigen.size],
+                like,
+            ))
+        });
+        let tensors: Vec<_> = tensors.collect();
+        let diagonals = self.pass(|pass| objective.layer_diagonals(pass, &tensors))?;
+        match diagonals.iter().flatten().all(|value| value.is_finite()) {
+            true => Ok(diagonals),
+            false => Err(OperatorError::NonFiniteFactor {
+                layer: "the network (corrected diagonal)".into(),
+            }
+            .into()),
+        }
+    }
+
+    /// Runs a pass over the batches.
+    fn pass<B: AutodiffBackend, T>(
+        &self,
+        run: impl FnOnce(&MomentPass<'_, B>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let noise = self.noise();
+        run(&MomentPass {
+            kind: self.kind,
+            factor: &|part| self.factor(part),
+            noise: noise.as_deref(),
+        })
+    }
+
+    /// What second moments of gradients are multiplied by.
+    fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
+        let share = share(part.samples_of_outputs(), self.reduction);
+        match self.config.fisher {
+            KfacFisher::Empirical => share.recip(),
+            KfacFisher::Exact => share * self.likelihood.precision(),
+            KfacFisher::MonteCarlo { .. } | KfacFisher::ForwardOnly => share,
+        }
+    }
+
+    /// What targets are drawn by, where they are.
+    fn noise(&self) -> Option<Box<Noise>> {
+        let KfacFisher::MonteCarlo { draws, seed } = self.config.fisher else {
+            return None;
+        };
+        let likelihood = self.likelihood;
+        Some(Box::new(move |batch, outputs: &_| {
+            likelihood.noise(outputs, draws, seed, batch)
+        }))
+    }
+}
+
+fn cotangents(fisher: KfacFisher, likelihood: Likelihood) -> Cotangents {
+    match (fisher, likelihood) {
+        (KfacFisher::Exact, Likelihood::Categorical) => Cotangents::Categorical,
+        (KfacFisher::Exact, Likelihood::Bernoulli) => Cotangents::Bernoulli,
+        (KfacFisher::Exact, Likelihood::Gaussian { .. }) => Cotangents::Gaussian,
+        (KfacFisher::MonteCarlo { draws, .. }, _) => Cotangents::Drawn(likelihood.draws(draws)),
+        (KfacFisher::Empirical, _) => Cotangents::Empirical,
+        (KfacFisher::ForwardOnly, _) => Cotangents::None,
+    }
+}

@@ -1,0 +1,101 @@
+//! The layers of a network and what is made of every parameter. Knows objectives, no factors.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    KfacApproximation, KfacConfig, KfacFisher,
+    coverage::{CoverageEntry, KfacCoverage, Treatment},
+    plan::LayerPlan,
+};
+use crate::{
+    derive::Beside,
+    error::Error,
+    objective::{NetworkLayers, Objective},
+    operator::OperatorError,
+};
+
+/// The plans of a network, shared.
+pub(super) type Plans = Arc<[LayerPlan]>;
+
+/// The layers of a network, with what is left over.
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    pub plans: Plans,
+    /// Parameters that belong to no layer but are used, with the reason.
+    pub beside: Vec<(usize, String)>,
+    pub coverage: KfacCoverage,
+}
+
+impl Network {
+    pub fn of<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
+        let layers = objective.network_layers()?;
+        let plans: Vec<_> = layers.groups.iter().map(LayerPlan::new).collect();
+        let blocks = objective.layout().blocks();
+        let treatment = |position: usize| {
+            let plan = plans
+                .iter()
+                .find(|plan| plan.weight == position || plan.bias == Some(position));
+            if let Some(plan) = plan {
+                return Treatment::Kronecker {
+                    layer: plan.name().into(),
+                    input: plan.d_in,
+                    output: plan.d_out,
+                    groups: plan.groups,
+                    uses: plan.uses,
+                };
+            }
+            let beside = layers.beside.iter().find(|(one, _)| *one == position);
+            match beside.map(|(_, reason)| reason) {
+                Some(Beside::Unused) | None => Treatment::Unused,
+                Some(reason) => Treatment::ExactBlock {
+                    reason: explain(reason),
+                },
+            }
+        };
+        let entries = blocks
+            .iter()
+            .enumerate()
+            .map(|(position, block)| CoverageEntry {
+                parameter: block.name().into(),
+                numbers: block.len(),
+                treatment: treatment(position),
+            });
+        let coverage = KfacCoverage {
+            entries: entries.collect(),
+        };
+        let beside = layers
+            .beside
+            .iter()
+            .filter(|(_, reason)| *reason != Beside::Unused);
+        let beside = beside.map(|(position, reason)| (*position, explain(reason)));
+        Ok(Self {
+            beside: beside.collect(),
+            plans: plans.into(),
+            coverage,
+        })
+    }
+}
+
+/// Refuses what the theory does not cover.
+pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), OperatorError> {
+    if config.fisher == KfacFisher::Exact && !layers.rows_are_samples {
+        return Err(OperatorError::KfacPlaces);
+    }
+    if config.approximation == KfacApproximation::Reduce && !layers.even_uses {
+        return Err(OperatorError::KfacUnevenUses);
+    }
+    if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
+        return Err(OperatorError::NoDraws);
+    }
+    Ok(())
+}
+
+fn explain(reason: &Beside) -> String {
+    match reason {
+        Beside::Operation(name) => format!("used by {name}"),
+        Beside::Mixed => "used by layers of different kinds".into(),
+        Beside::Unused => "not used".into(),
+    }
+}

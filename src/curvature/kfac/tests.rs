@@ -1,0 +1,107 @@
+//! Factors that are kept on the device from step to step, against those that are averaged on the host.
+
+use burn::{
+    backend::{Autodiff, Flex},
+    module::{Module, Param},
+    prelude::*,
+};
+
+use super::{Kfac, KfacCollector, KfacConfig, KfacFisher};
+use crate::{Likelihood, LinearOperator, Objective, ParamVector, Reduction, TraceConfig};
+
+type B = Autodiff<Flex>;
+
+const LIKELIHOOD: Likelihood = Likelihood::Categorical;
+const REDUCTION: Reduction = Reduction::Mean;
+
+#[derive(Module, Debug)]
+struct Scaled {
+    weight: Param<Tensor<2>>,
+    scale: Param<Tensor<1>>,
+}
+
+fn numbers<const D: usize>(shape: [usize; D], seed: f64) -> Tensor<D> {
+    let count: usize = shape.iter().product();
+    let values: Vec<f64> = (0..count).map(|i| (seed + i as f64).sin()).collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+}
+
+fn objective() -> Objective<B> {
+    let model = Scaled {
+        weight: Param::from_tensor(numbers([4, 3], 1.0)),
+        scale: Param::from_tensor(numbers([3], 2.0)),
+    };
+    let batch = numbers([6, 4], 3.0);
+    let config = TraceConfig::new();
+    let objective = Objective::trace_with(&config, &model, batch, |model: &Scaled, x| {
+        let z = x.matmul(model.weight.val()) * model.scale.val().unsqueeze::<2>();
+        (z.clone(), z.powf_scalar(2.0).mean())
+    });
+    objective.unwrap().in_f64().unwrap()
+}
+
+fn collector(objective: &Objective<B>, fisher: KfacFisher) -> KfacCollector {
+    let config = KfacConfig::new().with_fisher(fisher);
+    KfacCollector::new(objective, LIKELIHOOD, REDUCTION, &config).unwrap()
+}
+
+fn distance(a: &ParamVector<B>, b: &ParamVector<B>) -> f64 {
+    a.clone().sub(b).unwrap().norm().unwrap() / b.norm().unwrap()
+}
+
+#[test]
+fn averages_on_the_device_are_those_on_the_host() {
+    let one = objective();
+    let moved = one.parameters().clone().scale(0.5);
+    let other = one.at(&moved).unwrap();
+    for fisher in [
+        KfacFisher::Exact,
+        KfacFisher::MonteCarlo { draws: 2, seed: 1 },
+        KfacFisher::Empirical,
+        KfacFisher::ForwardOnly,
+    ] {
+        let collector = collector(&one, fisher);
+        let [old, new] = [&one, &other].map(|objective| {
+            let (at, factors) = collector.gradient_and_factors(objective).unwrap();
+            let gradient = objective.gradient().unwrap();
+            assert!(distance(&at.gradient, &gradient) < 1e-14);
+            let beside = collector.exact_blocks(objective).unwrap();
+            let kfac = collector.kfac(objective, &factors, beside.clone()).unwrap();
+            (kfac.state(), factors, beside)
+        });
+        let decay = 0.3;
+        let factors = old.1.averaged(&new.1, decay).unwrap();
+        let beside = old.2.averaged(&new.2, decay);
+        let found = collector.kfac(&one, &factors, beside).unwrap();
+        let state = old.0.averaged(&new.0, decay).unwrap();
+        let expected = Kfac::from_state(&one, &state).unwrap();
+        let v = one.parameters().normal_like(4).unwrap();
+        for (found, expected) in [
+            (found.apply(&v), expected.apply(&v)),
+            (
+                found.factored_inverse(0.1).unwrap().apply(&v),
+                expected.factored_inverse(0.1).unwrap().apply(&v),
+            ),
+        ] {
+            let error = distance(&found.unwrap(), &expected.unwrap());
+            assert!(error < 1e-13, "{fisher:?}: {error}");
+        }
+        assert!(factors.averaged(&new.1, 1.5).is_err());
+    }
+}
+
+#[test]
+fn a_seed_draws_the_same_factors_and_another_others() {
+    let objective = objective();
+    let v = objective.parameters().ones_like();
+    let collector = collector(&objective, KfacFisher::MonteCarlo { draws: 1, seed: 1 });
+    let product = |seed| {
+        let collector = collector.clone().with_seed(seed);
+        let factors = collector.factors(&objective).unwrap();
+        let beside = collector.exact_blocks(&objective).unwrap();
+        let kfac = collector.kfac(&objective, &factors, beside).unwrap();
+        kfac.apply(&v).unwrap().to_vec().unwrap()
+    };
+    assert_eq!(product(1), product(1));
+    assert_ne!(product(1), product(2));
+}

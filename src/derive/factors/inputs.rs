@@ -1,0 +1,99 @@
+//! The inputs of layers and their second moments. Knows nothing of gradients.
+
+use burn_backend::{
+    Backend, FloatDType, Shape, TensorMetadata,
+    tensor::{FloatTensor, IndexingUpdateOp, IntTensor},
+};
+
+use super::{FactorKind, Given, LayerGroup, rows::Rows};
+use crate::{
+    derive::{layers::LayerKind, outputs::required},
+    execute::{ExecuteError, Operand},
+};
+
+/// Embeddings are never reduced: the mean of one-hot inputs has no diagonal second moment.
+pub(super) fn reduces(kind: FactorKind, group: &LayerGroup) -> bool {
+    kind.reduce && group.first.kind != LayerKind::Embedding
+}
+
+/// The mean of ā āᵀ over all uses of a weight, with a one behind every a where there is a bias; for an embedding, its
+/// diagonal.
+pub(super) fn moment<B: Backend>(
+    kind: FactorKind,
+    group: &LayerGroup,
+    inputs: Vec<Operand<B>>,
+    given: &Given<'_, B>,
+) -> Result<FloatTensor<B>, ExecuteError> {
+    if group.first.kind == LayerKind::Embedding {
+        return frequencies(group, inputs, given);
+    }
+    let rows = rows(kind, group, inputs)?;
+    let share = (rows.count().max(1) as f64).recip();
+    // Ones are put where there are fewer numbers: into the rows, or around their moments.
+    let few = rows.count() <= rows.width();
+    Ok(match (group.first.bias.is_some(), few) {
+        (true, true) => rows.with_ones().second_moment(share),
+        (true, false) => bordered::<B>(rows.second_moment(share), rows.sum(share)),
+        (false, _) => rows.second_moment(share),
+    })
+}
+
+/// The inputs of all uses of a weight that is multiplied.
+pub(super) fn rows<B: Backend>(
+    kind: FactorKind,
+    group: &LayerGroup,
+    inputs: Vec<Operand<B>>,
+) -> Result<Rows<B>, ExecuteError> {
+    let rows = inputs.into_iter().map(|x| {
+        let x = x.into_float()?;
+        Ok(Rows::of_input(&group.first.kind, x, &group.weight))
+    });
+    let rows = required(Rows::joined(rows.collect::<Result<_, ExecuteError>>()?))?;
+    Ok(match reduces(kind, group) {
+        true => rows.over_places(true),
+        false => rows,
+    })
+}
+
+/// `[[M, s], [sᵀ, 1]]` group by group, for s as a row.
+fn bordered<B: Backend>(moment: FloatTensor<B>, sums: FloatTensor<B>) -> FloatTensor<B> {
+    let groups = sums.shape()[0];
+    let (device, dtype) = (sums.device(), sums.dtype().into());
+    let one = B::float_ones(Shape::from(vec![groups, 1, 1]), &device, dtype);
+    let column = B::float_swap_dims(sums.clone(), 1, 2);
+    let upper = B::float_cat(vec![moment, column], 2);
+    let lower = B::float_cat(vec![sums, one], 2);
+    B::float_cat(vec![upper, lower], 1)
+}
+
+/// How often each row of an embedding is used, of all uses.
+fn frequencies<B: Backend>(
+    group: &LayerGroup,
+    inputs: Vec<Operand<B>>,
+    given: &Given<'_, B>,
+) -> Result<FloatTensor<B>, ExecuteError> {
+    let dtype: FloatDType = match given.parameters.first() {
+        Some(parameter) => parameter.dtype().into(),
+        None => FloatDType::F32,
+    };
+    let shape = |size: usize| Shape::from(vec![size]);
+    let mut total = 0;
+    let mut counts = B::float_zeros(shape(group.weight[0]), given.device, dtype);
+    for indices in inputs {
+        let flat = flat_indices::<B>(indices)?;
+        let uses = flat.shape().num_elements();
+        total += uses;
+        let ones = B::float_ones(shape(uses), given.device, dtype);
+        counts = B::float_select_assign(counts, 0, flat, ones, IndexingUpdateOp::Add);
+    }
+    Ok(B::float_mul_scalar(
+        counts,
+        (total.max(1) as f64).recip().into(),
+    ))
+}
+
+pub(super) fn flat_indices<B: Backend>(indices: Operand<B>) -> Result<IntTensor<B>, ExecuteError> {
+    let indices = indices.into_int()?;
+    let total = indices.shape().num_elements();
+    Ok(B::int_reshape(indices, Shape::from(vec![total])))
+}
