@@ -21,11 +21,11 @@ pub use fisher::{EmpiricalFisher, Fisher, Likelihood};
 pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
 pub use jacobian::Jacobian;
-pub(crate) use kfac::kfac_coverage;
 pub use kfac::{
     BesidePolicy, BlockComparison, CoverageEntry, Ekfac, Kfac, KfacApproximation, KfacConfig,
     KfacCoverage, KfacFisher, KfacMap, KfacState, Treatment,
 };
+pub(crate) use kfac::{DeviceFactors, ExactBlocks, KfacCollector};
 
 use burn_backend::AutodiffBackend;
 

@@ -20,7 +20,7 @@ use burn_backend::AutodiffBackend;
 use super::ApplicationError;
 use crate::{
     bridge::TensorBridge,
-    curvature::{Fisher, GaussNewton, KfacCoverage, Likelihood, kfac_coverage},
+    curvature::{Fisher, GaussNewton, KfacCollector, KfacCoverage, Likelihood},
     error::Error,
     objective::{Objective, Reduction},
     operator::LinearOperator,
@@ -98,7 +98,7 @@ pub struct KfacOptimiser<B: AutodiffBackend> {
     config: KfacOptimiserConfig,
     objective: Objective<B>,
     target: (Likelihood, Reduction),
-    coverage: KfacCoverage,
+    collector: KfacCollector,
     progress: Progress<B>,
 }
 
@@ -132,7 +132,7 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
                 previous: None,
                 running: Running::new(),
             },
-            coverage: kfac_coverage(objective)?,
+            collector: KfacCollector::new(objective, target.0, target.1, &config.kfac)?,
             objective: objective.clone(),
             target,
             config,
@@ -141,7 +141,7 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
 
     /// What is made of every parameter.
     pub fn coverage(&self) -> &KfacCoverage {
-        &self.coverage
+        self.collector.coverage()
     }
 
     /// The configuration, with the learning rate that was set last.
@@ -319,7 +319,7 @@ impl<B: AutodiffBackend> Clone for KfacOptimiser<B> {
             config: self.config.clone(),
             objective: self.objective.clone(),
             target: self.target,
-            coverage: self.coverage.clone(),
+            collector: self.collector.clone(),
             progress: self.progress.clone(),
         }
     }

@@ -1,13 +1,14 @@
 //! The optimiser's state as data: saved and loaded.
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::KfacOptimiser;
+use super::{KfacOptimiser, running::Inverted};
 use crate::{
-    application::ApplicationError, curvature::KfacState, error::Error, params::ParamVector,
+    application::ApplicationError,
+    curvature::{Kfac, KfacState},
+    error::Error,
+    params::ParamVector,
 };
 
 /// All that a [`KfacOptimiser`] carries from one step to the next, to be saved with serde.
@@ -21,9 +22,9 @@ pub struct KfacOptimiserState {
     gamma: f64,
     /// The step before.
     previous: Option<Vec<f64>>,
-    /// Updates of the moving average.
-    updates: usize,
+    /// The moving average, and how many updates it is of: of layers, of other parameters.
     average: Option<KfacState>,
+    updates: [usize; 2],
     /// What the inverse in use was made of, and its γ.
     inverted: Option<(KfacState, f64)>,
 }
@@ -36,7 +37,7 @@ impl KfacOptimiserState {
 }
 
 impl<B: AutodiffBackend> KfacOptimiser<B> {
-    /// What is carried from one step to the next.
+    /// What is carried from one step to the next. Reads the averaged factors from the device.
     ///
     /// # Errors
     /// A step that cannot be read from the device.
@@ -49,12 +50,14 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             damping: progress.damping,
             gamma: progress.gamma,
             previous: previous.map(ParamVector::to_vec).transpose()?,
-            updates: running.updates,
-            average: running.average.as_deref().cloned(),
+            average: running
+                .kfac(&self.collector, &self.objective)?
+                .map(|kfac| kfac.state()),
+            updates: [running.updates, running.refreshes],
             inverted: running
                 .inverted
                 .as_ref()
-                .map(|inverted| (KfacState::clone(&inverted.factors), inverted.gamma)),
+                .map(|inverted| (inverted.kfac.state(), inverted.gamma)),
         })
     }
 
@@ -79,14 +82,23 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             Some(previous) => Some(like.from_vec_like(previous)?),
             None => None,
         };
-        progress.running.updates = state.updates;
-        progress.running.average = state.average.clone().map(Arc::new);
-        if let Some((factors, gamma)) = &state.inverted {
-            let source = (Arc::new(factors.clone()), *gamma);
-            progress
-                .running
-                .load(&self.objective, self.config.inverse, source)?;
-        }
+        let running = &mut progress.running;
+        [running.updates, running.refreshes] = state.updates;
+        (running.average, running.beside) = match &state.average {
+            Some(average) => {
+                let kfac = Kfac::from_state(&self.objective, average)?;
+                let (factors, beside) = self.collector.uploaded(&kfac)?;
+                (Some(factors), Some(beside))
+            }
+            None => (None, None),
+        };
+        running.inverted = match &state.inverted {
+            Some((factors, gamma)) => {
+                let kfac = Kfac::from_state(&self.objective, factors)?;
+                Some(Inverted::new(kfac, self.config.inverse, *gamma)?)
+            }
+            None => None,
+        };
         self.progress = progress;
         Ok(())
     }

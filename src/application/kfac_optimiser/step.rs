@@ -8,7 +8,7 @@ use super::{
     running::Inverted,
 };
 use crate::{
-    curvature::{Fisher, Kfac, KfacConfig, KfacFisher},
+    curvature::{Fisher, KfacCollector, KfacFisher},
     error::Error,
     objective::{Objective, ObjectiveError},
     operator::LinearOperator,
@@ -19,6 +19,8 @@ use crate::{
 const OMEGA: f64 = 19.0 / 20.0;
 /// The inverse is made anew in the first steps, when factors change most.
 const FIRST_STEPS: usize = 3;
+/// Seeds of neighbouring numbers draw different targets at all steps.
+const SEED_STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
 /// λ falls above the one ratio and rises below the other.
 const GOOD_RATIO: f64 = 0.75;
 const BAD_RATIO: f64 = 0.25;
@@ -96,17 +98,19 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
         Ok((candidate.direction.neg(), report))
     }
 
-    /// h, ∇h, and new factors where they are due.
+    /// h, ∇h, and new factors where they are due, by one program.
     fn observe(&self, next: &mut Progress<B>, objective: &Objective<B>) -> Result<Slope<B>, Error> {
         let due =
             next.running.average.is_none() || next.step.is_multiple_of(self.config.factor_period);
-        let (likelihood, reduction) = self.target;
-        if due {
-            let config = self.factors_of_step(next.step);
-            let kfac = Kfac::new(objective, likelihood, reduction, &config)?;
-            next.running.update(kfac.state(), self.config.decay)?;
-        }
-        let at = objective.value_and_gradient()?;
+        let at = match due {
+            true => {
+                let collector = self.collector_of_step(next.step);
+                let (at, factors) = collector.gradient_and_factors(objective)?;
+                next.running.update(factors, self.config.decay)?;
+                at
+            }
+            false => objective.value_and_gradient()?,
+        };
         let parameters = objective.parameters();
         let decay = self.config.weight_decay;
         let (value, gradient) = match decay > 0.0 {
@@ -117,6 +121,9 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             false => (at.value, at.gradient),
         };
         let norm = gradient.norm()?;
+        if !norm.is_finite() {
+            gradient.expect_finite("the gradient")?;
+        }
         let gradient = match self.config.gradient_norm {
             Some(longest) if norm > longest => gradient.scale(longest / norm),
             _ => gradient,
@@ -128,17 +135,15 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
         })
     }
 
-    /// How this step's factors are made: every step draws its own targets.
-    fn factors_of_step(&self, step: usize) -> KfacConfig {
-        let config = self.config.kfac;
-        match config.fisher() {
-            KfacFisher::MonteCarlo { draws, seed } => config.with_fisher(KfacFisher::MonteCarlo {
-                draws,
-                seed: seed
-                    .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-                    .wrapping_add(step as u64),
-            }),
-            _ => config,
+    /// What collects this step's factors: every step draws its own targets.
+    fn collector_of_step(&self, step: usize) -> KfacCollector {
+        let collector = self.collector.clone();
+        match self.config.kfac.fisher() {
+            KfacFisher::MonteCarlo { seed, .. } => {
+                let own = seed.wrapping_mul(SEED_STRIDE).wrapping_add(step as u64);
+                collector.with_seed(own)
+            }
+            _ => collector,
         }
     }
 
@@ -164,7 +169,13 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
         let kind: KfacInverse = self.config.inverse;
         let inverses = match next.running.inverted.take() {
             Some(inverted) if !due => vec![inverted],
-            _ => next.running.invert(objective, kind, &gammas)?,
+            _ => {
+                let collector = self.collector_of_step(next.step);
+                next.running
+                    .refresh(&collector, objective, self.config.decay)?;
+                next.running
+                    .invert((&collector, objective), kind, &gammas)?
+            }
         };
         let inverted = due || next.step == 1;
         let candidates = inverses.into_iter().map(|inverse| {

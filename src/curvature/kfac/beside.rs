@@ -17,10 +17,6 @@ pub(crate) struct ExactBlocks(pub(super) Vec<(usize, Moment)>);
 
 impl ExactBlocks {
     /// The moving average decay·self + (1 − decay)·new.
-    #[allow(
-        dead_code,
-        reason = "for optimisers that keep factors from step to step"
-    )]
     pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Self {
         let pairs = self.0.iter().zip(&new.0);
         let averaged =

@@ -3,9 +3,9 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Kfac, KfacApproximation, KfacConfig, KfacFisher, KfacMap,
+    Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
     beside::{ExactBlocks, exact_blocks},
-    factors::DeviceFactors,
+    factors::{DeviceFactors, on_device},
     moment::Eigen,
     network::{self, Network},
     plan::upload,
@@ -14,7 +14,7 @@ use crate::{
     curvature::{Likelihood, fisher::share},
     derive::{Cotangents, FactorKind},
     error::Error,
-    objective::{MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
+    objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
     operator::OperatorError,
 };
 
@@ -55,15 +55,16 @@ impl KfacCollector {
 
     /// The same with other draws from now on; as it is where nothing is drawn.
     #[must_use]
-    #[allow(
-        dead_code,
-        reason = "for optimisers that keep factors from step to step"
-    )]
     pub(crate) fn with_seed(mut self, seed: u64) -> Self {
         if let KfacFisher::MonteCarlo { seed: own, .. } = &mut self.config.fisher {
             *own = seed;
         }
         self
+    }
+
+    /// What is made of every parameter.
+    pub(crate) fn coverage(&self) -> &KfacCoverage {
+        &self.network.coverage
     }
 
     /// The factors of all layers, over all batches. Reads nothing back.
@@ -113,6 +114,21 @@ impl KfacCollector {
             plans: plans.clone(),
             like,
         })
+    }
+
+    /// The factors and blocks of a curvature that was made of saved ones, on the device again.
+    pub(crate) fn uploaded<B: AutodiffBackend>(
+        &self,
+        kfac: &Kfac<B>,
+    ) -> Result<(DeviceFactors<B>, ExactBlocks), Error> {
+        let draws = self.kind.cotangents != Cotangents::None;
+        let layers = kfac.layers.iter().map(|layer| LayerMoments {
+            inputs: on_device(&layer.a, &kfac.like),
+            gradients: draws.then(|| on_device(&layer.g, &kfac.like)),
+        });
+        let layout = kfac.like.layout();
+        let factors = DeviceFactors::new(&self.network.plans, layout, layers.collect())?;
+        Ok((factors, ExactBlocks(kfac.dense.to_vec())))
     }
 
     /// The second moments of the gradients' coordinates in the eigenbases of every layer, `[groups, d_in, d_out]`.

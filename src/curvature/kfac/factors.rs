@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     blocks::{BlockMap, Side},
     moment::Moment,
-    plan::LayerPlan,
+    plan::{LayerPlan, upload},
 };
 use crate::{
     derive::LayerKind,
@@ -69,10 +69,6 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
     ///
     /// # Errors
     /// [`OperatorError::Factor`] for a decay outside 0 to 1; factors of another model, precision or device.
-    #[allow(
-        dead_code,
-        reason = "for optimisers that keep factors from step to step"
-    )]
     pub(crate) fn averaged(self, new: &Self, decay: f64) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&decay) {
             return Err(OperatorError::Factor { found: decay }.into());
@@ -145,6 +141,25 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
     /// Whether G is anything but the identity.
     fn has_gradients(&self, plans: &[LayerPlan]) -> bool {
         self.moments.blocks().len() > plans.len()
+    }
+}
+
+/// A moment as it stands among device factors.
+pub(super) fn on_device<B: AutodiffBackend>(
+    moment: &Moment,
+    like: &ParamVector<B>,
+) -> InnerFloat<B> {
+    match moment {
+        Moment::Dense {
+            groups,
+            size,
+            values,
+        } => upload(values, [*groups, *size, *size], like),
+        Moment::Diagonal(values) => {
+            let size = values.len();
+            let column = upload(values, [1, 1, size], like);
+            Inner::<B>::float_reshape(column, Shape::from(vec![size]))
+        }
     }
 }
 

@@ -198,13 +198,6 @@ impl<B: AutodiffBackend> Kfac<B> {
     }
 }
 
-/// What would be made of every parameter of an objective.
-pub(crate) fn kfac_coverage<B: AutodiffBackend>(
-    objective: &Objective<B>,
-) -> Result<KfacCoverage, Error> {
-    Ok(Network::of(objective)?.coverage)
-}
-
 impl<B: AutodiffBackend> Clone for Kfac<B> {
     fn clone(&self) -> Self {
         Self {
