@@ -164,7 +164,7 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
         Ok(())
     }
 
-    /// Sets the learning rate, as from a scheduler of Burn: `optimiser.set_learning_rate(scheduler.step())`.
+    /// Sets the learning rate, as from a scheduler of Burn: `optimiser.set_learning_rate(scheduler.step().base())`.
     ///
     /// # Errors
     /// [`ApplicationError::NoLearningRate`] where the quadratic model chooses the size of the steps;

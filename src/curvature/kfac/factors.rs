@@ -32,8 +32,8 @@ pub(super) struct LayerFactors {
 /// for.
 #[derive(Clone, Debug)]
 pub(crate) struct DeviceFactors<B: AutodiffBackend> {
-    /// A and, unless it is the identity, G, layer by layer.
-    moments: ParamVector<B>,
+    /// A and, unless it is the identity, G, layer by layer; none in a network without layers.
+    moments: Option<ParamVector<B>>,
 }
 
 impl<B: AutodiffBackend> DeviceFactors<B> {
@@ -59,9 +59,12 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
                 blocks.push(gradients);
             }
         }
+        if blocks.is_empty() {
+            return Ok(Self { moments: None });
+        }
         let layout = ParamLayout::from_shapes(shapes)?;
         Ok(Self {
-            moments: ParamVector::from_blocks(&layout, blocks)?,
+            moments: Some(ParamVector::from_blocks(&layout, blocks)?),
         })
     }
 
@@ -74,7 +77,10 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
             return Err(OperatorError::Factor { found: decay }.into());
         }
         Ok(Self {
-            moments: self.moments.mixed(decay, &new.moments)?,
+            moments: match (self.moments, &new.moments) {
+                (Some(own), Some(new)) => Some(own.mixed(decay, new)?),
+                _ => None,
+            },
         })
     }
 
@@ -87,7 +93,7 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
         plans: &[LayerPlan],
         network: &ParamLayout,
     ) -> Result<Vec<LayerFactors>, Error> {
-        let mut blocks = self.moments.blocks().iter();
+        let mut blocks = self.blocks().iter();
         let mut next = || match blocks.next() {
             Some(block) => read_tensor::<B>(block.clone()),
             None => Ok(Vec::new()),
@@ -119,7 +125,7 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
 
     /// V ↦ A V G for every layer, without leaving the device.
     pub(super) fn maps(&self, plans: &[LayerPlan]) -> Vec<BlockMap<B>> {
-        let mut blocks = self.moments.blocks().iter().cloned();
+        let mut blocks = self.blocks().iter().cloned();
         let mut next = || blocks.next();
         let maps = plans.iter().map(|plan| BlockMap::Sandwich {
             left: match plan.kind {
@@ -138,9 +144,15 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
         maps.collect()
     }
 
+    fn blocks(&self) -> &[InnerFloat<B>] {
+        self.moments
+            .as_ref()
+            .map_or(&[], |moments| moments.blocks())
+    }
+
     /// Whether G is anything but the identity.
     fn has_gradients(&self, plans: &[LayerPlan]) -> bool {
-        self.moments.blocks().len() > plans.len()
+        self.blocks().len() > plans.len()
     }
 }
 

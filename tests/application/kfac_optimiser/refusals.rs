@@ -1,0 +1,213 @@
+//! What is refused, with the optimiser left as it was.
+
+use burn::{module::Param, prelude::*};
+use burn_curvature::{
+    ApplicationError, Error, KfacConfig, KfacOptimiserConfig, Likelihood, Objective,
+    ObjectiveError, Reduction, StepRule,
+};
+
+use super::{
+    B, Classifier, Samples, TARGET, cross_entropy, exact_config, optimiser, parameters, problem,
+    samples,
+};
+
+#[test]
+fn ranges() {
+    let light = |rate, momentum, limit| {
+        KfacOptimiserConfig::new().with_rule(StepRule::LearningRate {
+            rate,
+            momentum,
+            limit,
+        })
+    };
+    let new = KfacOptimiserConfig::new;
+    for (field, config) in [
+        ("rate", light(0.0, 0.0, None)),
+        ("rate", light(f64::NAN, 0.0, None)),
+        ("momentum", light(0.1, 1.0, None)),
+        ("momentum", light(0.1, -0.1, None)),
+        ("limit", light(0.1, 0.0, Some(0.0))),
+        ("damping", new().with_damping(0.0)),
+        ("damping", new().with_damping(f64::INFINITY)),
+        ("damping_period", new().with_damping_period(Some(0))),
+        ("search_period", new().with_search_period(Some(0))),
+        ("inverse_period", new().with_inverse_period(0)),
+        ("factor_period", new().with_factor_period(0)),
+        ("decay", new().with_decay(1.5)),
+        ("weight_decay", new().with_weight_decay(-1e-5)),
+        ("gradient_norm", new().with_gradient_norm(Some(0.0))),
+    ] {
+        assert_eq!(config.validate().unwrap_err().field, field);
+    }
+    assert!(new().validate().is_ok());
+    assert!(KfacOptimiserConfig::stochastic(0.1).validate().is_ok());
+}
+
+#[test]
+fn a_loss_that_is_not_the_likelihood() {
+    let device = Device::flex().autodiff();
+    let (_, _, objective) = problem::<B>(1, &device);
+    let wrong = [
+        (Likelihood::Categorical, Reduction::Sum, 1.0 / 12.0),
+        (Likelihood::Gaussian { variance: 1.0 }, Reduction::Mean, 0.3),
+        (Likelihood::Bernoulli, Reduction::Mean, 1.0),
+    ];
+    for (likelihood, reduction, ratio) in wrong {
+        let error = exact_config()
+            .init(&objective, likelihood, reduction)
+            .unwrap_err();
+        let Error::Application(ApplicationError::LossIsNotLikelihood {
+            gauss_newton,
+            fisher,
+        }) = error
+        else {
+            panic!("{error}");
+        };
+        if reduction == Reduction::Sum {
+            assert!((gauss_newton / fisher - ratio).abs() < 1e-9);
+        }
+        let unchecked = exact_config().with_check_loss(false);
+        assert!(unchecked.init(&objective, likelihood, reduction).is_ok());
+    }
+}
+
+#[test]
+fn learning_rates_of_the_full_algorithm() {
+    let device = Device::flex().autodiff();
+    let (_, _, objective) = problem::<B>(1, &device);
+    let error = optimiser(&exact_config(), &objective)
+        .set_learning_rate(0.1)
+        .unwrap_err();
+    assert_eq!(
+        error,
+        Error::Application(ApplicationError::NoLearningRate { found: 0.1 })
+    );
+    let mut light = optimiser(&KfacOptimiserConfig::stochastic(0.1), &objective);
+    assert!(matches!(
+        light.set_learning_rate(f64::NAN),
+        Err(Error::Config(_))
+    ));
+    assert!(matches!(light.set_damping(-1.0), Err(Error::Config(_))));
+    assert_eq!(light.damping(), 1e-2);
+}
+
+/// After an error the next step is the one that would have been.
+#[test]
+fn errors_leave_the_optimiser_as_it_was() {
+    let device = Device::flex().autodiff();
+    let (model, batch, objective) = problem::<B>(1, &device);
+    let mut one = optimiser(&exact_config(), &objective);
+    let (model, _) = one.step(&model, batch.clone()).unwrap();
+    let mut other = one.clone();
+
+    let nan = (batch.0.clone() * f32::NAN, batch.1.clone());
+    assert!(matches!(
+        one.step(&model, nan).unwrap_err(),
+        Error::Objective(ObjectiveError::NotFiniteLoss { .. })
+    ));
+    assert!(one.step(&model, batch.0.clone()).is_err()); // no classes
+    let infinite = Classifier {
+        output: nn::Linear {
+            bias: Some(Param::from_data([f32::INFINITY, 0.0, 0.0], &device)),
+            ..model.output.clone()
+        },
+        ..model.clone()
+    };
+    assert!(one.step(&infinite, batch.clone()).is_err());
+    let stranger = nn::LinearConfig::new(4, 3).init(&device);
+    assert!(matches!(
+        one.step(&stranger, batch.clone()),
+        Err(Error::Param(_))
+    ));
+
+    let (first, a) = one.step(&model, batch.clone()).unwrap();
+    let (second, b) = other.step(&model, batch).unwrap();
+    assert_eq!((a, parameters(&first)), (b, parameters(&second)));
+}
+
+#[derive(Module, Debug)]
+struct Power {
+    w: Param<Tensor<1>>,
+}
+
+/// Slope of an exponential that overflows a step to the left.
+const STEEPNESS: f32 = -399.0;
+
+/// A step to where the loss overflows is not taken, and λ rises.
+#[test]
+fn steps_to_infinity_are_not_taken() {
+    let device = Device::flex().autodiff();
+    let model = Power {
+        w: Param::from_data([0.0_f32, 0.0], &device),
+    };
+    let x = Tensor::<2>::from_floats([[1.0], [1.0]], &device);
+    // The slope at zero is 1000 times what the likelihood makes of it, and the exponential overflows behind it.
+    let loss = |model: &Power, x: Tensor<2>| {
+        let z = x * model.w.val().unsqueeze();
+        (z.clone(), (z.clone() * -1e3).exp().sum())
+    };
+    let objective: Objective<B> =
+        Objective::trace_with(&Default::default(), &model, x.clone(), loss).unwrap();
+    let mut optimiser = KfacOptimiserConfig::new()
+        .with_kfac(KfacConfig::new())
+        .with_damping(1.0)
+        .with_damping_period(Some(1))
+        .with_check_loss(false)
+        .init(
+            &objective,
+            Likelihood::Gaussian { variance: 1.0 },
+            Reduction::Sum,
+        )
+        .unwrap();
+    let (still, step) = optimiser.step(&model, x.clone()).unwrap();
+    // exp(−1000·w) falls to zero; the step is taken, and promised far more than it got.
+    assert!(step.taken);
+    assert!(step.reduction_ratio.unwrap() < 0.25);
+    assert!((optimiser.damping() - 1.0 / 0.95).abs() < 1e-12);
+    drop(still);
+
+    let steep = |model: &Power, x: Tensor<2>| {
+        let z = x * model.w.val().unsqueeze();
+        (
+            z.clone(),
+            (z.clone() * (1.0 - STEEPNESS) + (z * STEEPNESS).exp()).sum(),
+        )
+    };
+    let objective: Objective<B> =
+        Objective::trace_with(&Default::default(), &model, x.clone(), steep).unwrap();
+    let mut optimiser = KfacOptimiserConfig::new()
+        .with_kfac(KfacConfig::new())
+        .with_damping(1.0)
+        .with_damping_period(Some(1))
+        .with_check_loss(false)
+        .init(
+            &objective,
+            Likelihood::Gaussian { variance: 1.0 },
+            Reduction::Sum,
+        )
+        .unwrap();
+    let (still, step) = optimiser.step(&model, x).unwrap();
+    assert!(!step.taken);
+    assert_eq!(step.reduction_ratio, None);
+    assert!((optimiser.damping() - 1.0 / 0.95).abs() < 1e-12);
+    assert_eq!(parameters(&still), [0.0, 0.0]);
+}
+
+/// Frozen parameters are no part of it, and stay.
+#[test]
+fn frozen_parameters_stay() {
+    let device = Device::flex().autodiff();
+    let mut model = Classifier::new(1, &device);
+    model.hidden = model.hidden.no_grad();
+    let batch: Samples = samples(12, 101, &device);
+    let objective: Objective<B> =
+        Objective::trace_with(&Default::default(), &model, batch.clone(), cross_entropy).unwrap();
+    let mut kfac = exact_config().init(&objective, TARGET.0, TARGET.1).unwrap();
+    let (moved, _) = kfac.step(&model, batch).unwrap();
+    let weight = |model: &Classifier| model.hidden.weight.val().into_data();
+    assert_eq!(weight(&moved), weight(&model));
+    assert_ne!(
+        moved.output.weight.val().into_data(),
+        model.output.weight.val().into_data()
+    );
+}
