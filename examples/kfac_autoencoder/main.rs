@@ -22,11 +22,12 @@ use training::{Run, by_adam, by_kfac, by_nesterov};
 
 const IMAGES: usize = 1500;
 const SEEDS: [u64; 3] = [1, 2, 3];
-const NESTEROV_RATES: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
+const NESTEROV_RATES: [f64; 4] = [0.005, 0.01, 0.02, 0.05];
 const ADAM_RATES: [f64; 2] = [3e-3, 1e-2];
-/// Steps K-FAC may take, and how many times as many first-order methods may.
+/// Steps K-FAC may take.
 const LIMIT: usize = 180;
-const TIMES: usize = 12;
+/// First-order methods are stopped after so many times the steps that K-FAC took.
+const TIMES: usize = 10;
 
 fn main() -> ExitCode {
     match run() {
@@ -48,7 +49,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     println!("method                 seed   steps    seconds   squared error");
     for seed in SEEDS {
         let ours = by_kfac(&images, seed, LIMIT)?;
-        let limit = TIMES * LIMIT;
+        let limit = TIMES * ours.errors.len();
         let first = NESTEROV_RATES.map(|rate| by_nesterov(&images, seed, rate, limit));
         let second = ADAM_RATES.map(|rate| by_adam(&images, seed, rate, limit));
         for run in [&ours].into_iter().chain(&first).chain(&second) {
