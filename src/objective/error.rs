@@ -24,6 +24,18 @@ pub enum ObjectiveError {
         /// Names of the parameters.
         parameters: Vec<String>,
     },
+    /// A truth value that the closure read is another than where it was recorded.
+    #[error(
+        "the closure read {expected} as truth value {position} (counted from 0) where it was recorded, and would read \
+         {} with these parameters and this batch: the recording may have taken another way and does not apply. Trace \
+         anew here, or choose between values with `mask_where` instead of branching on one", !expected
+    )]
+    OtherTruth {
+        /// Which of the truth values that the closure reads, counted from 0.
+        position: usize,
+        /// What it was where the closure was recorded.
+        expected: bool,
+    },
     /// A data set without a batch.
     #[error("the data set has no batch; an iterator that was used before is empty")]
     NoBatches,

@@ -103,7 +103,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ) -> Result<Vec<Vec<f64>>, Error> {
         let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
         self.for_each_part(|index, part| {
-            let mut inputs = self.inputs(part);
+            let mut inputs = self.inputs(part)?;
             if let Some(noise) = pass.noise {
                 inputs.push(self.noise(noise, index, part)?);
             }
@@ -131,7 +131,7 @@ impl<B: AutodiffBackend> Objective<B> {
         index: usize,
         part: &Part<B>,
     ) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
-        let mut inputs = self.inputs(part);
+        let mut inputs = self.inputs(part)?;
         if let Some(noise) = pass.noise {
             inputs.push(self.noise(noise, index, part)?);
         }

@@ -6,6 +6,7 @@ mod data;
 mod error;
 mod factors;
 mod faithfulness;
+mod guards;
 mod parts;
 mod prepared;
 mod products;
@@ -67,6 +68,8 @@ pub struct Objective<B: AutodiffBackend> {
     parts: Parts<B>,
     settings: Settings,
     hessian: PreparedProduct<B>,
+    /// Stands for the parameters and batches; clones share it.
+    point: Arc<()>,
 }
 
 impl<B: AutodiffBackend> Clone for Objective<B> {
@@ -77,6 +80,7 @@ impl<B: AutodiffBackend> Clone for Objective<B> {
             parts: self.parts.clone(),
             settings: self.settings.clone(),
             hessian: self.hessian.clone(),
+            point: Arc::clone(&self.point),
         }
     }
 }
@@ -173,6 +177,7 @@ impl<B: AutodiffBackend> Objective<B> {
         Self {
             parts,
             hessian: PreparedProduct::new(Product::Hessian),
+            point: Arc::default(),
             ..self.clone()
         }
     }
@@ -208,7 +213,7 @@ impl<B: AutodiffBackend> Objective<B> {
     pub fn value_and_gradient(&self) -> Result<ValueAndGradient<B>, Error> {
         let (mut value, mut gradient) = (0.0, None);
         self.for_each_part(|_, part| {
-            let mut outputs = part.programs.gradient()?.run(self.inputs(part))?;
+            let mut outputs = part.programs.gradient()?.run(self.inputs(part)?)?;
             let blocks =
                 outputs.split_off(outputs.len().saturating_sub(self.parameters.blocks().len()));
             value += part.weight * finite_loss::<B>(outputs.first())?;
@@ -284,9 +289,14 @@ impl<B: AutodiffBackend> Objective<B> {
         self.parameters.expect_like(vector)
     }
 
-    fn inputs(&self, part: &Part<B>) -> Vec<Operand<B::InnerBackend>> {
-        let parameters = self.parameters.blocks().iter().cloned().map(Operand::Float);
-        parameters.chain(part.batch.iter().cloned()).collect()
+    /// What the programs of a batch are run on, where its recording applies.
+    fn inputs(&self, part: &Part<B>) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
+        self.expect_same_way(part)?;
+        Ok(self.operands(part))
+    }
+
+    fn operands(&self, part: &Part<B>) -> Vec<Operand<B::InnerBackend>> {
+        inputs(&self.parameters, &part.batch)
     }
 
     fn vector(&self, blocks: Vec<Operand<B::InnerBackend>>) -> Result<ParamVector<B>, Error> {
@@ -301,9 +311,18 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn value_of(&self, part: &Part<B>) -> Result<f64, Error> {
-        let outputs = part.programs.loss()?.run(self.inputs(part))?;
+        let outputs = part.programs.loss()?.run(self.inputs(part)?)?;
         finite_loss::<B>(outputs.first())
     }
+}
+
+/// The inputs of a recording.
+fn inputs<B: AutodiffBackend>(
+    parameters: &ParamVector<B>,
+    batch: &[Operand<B::InnerBackend>],
+) -> Vec<Operand<B::InnerBackend>> {
+    let parameters = parameters.blocks().iter().cloned().map(Operand::Float);
+    parameters.chain(batch.iter().cloned()).collect()
 }
 
 fn finite_loss<B: AutodiffBackend>(loss: Option<&Operand<B::InnerBackend>>) -> Result<f64, Error> {

@@ -1,16 +1,15 @@
 //! The batches an objective is made of, held or fetched anew for every pass. Knows no derivative.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{ObjectiveError, Recorder, programs::ProgramSet};
-use crate::{
-    error::Error,
-    execute::Operand,
-    params::{ParamVector, Precision},
-};
+use super::{ObjectiveError, Recorder, inputs, programs::ProgramSet};
+use crate::{error::Error, execute::Operand, params::ParamVector};
 
 /// How the loss of a batch is made of those of its samples, and the whole of the batches.
 ///
@@ -46,6 +45,8 @@ pub(crate) struct Part<B: AutodiffBackend> {
     pub programs: Arc<ProgramSet<B>>,
     pub batch: Operands<B>,
     pub weight: f64,
+    /// The point at which the recording was last seen to apply.
+    applies_at: Mutex<Option<Arc<()>>>,
 }
 
 impl<B: AutodiffBackend> Part<B> {
@@ -60,17 +61,37 @@ impl<B: AutodiffBackend> Part<B> {
         for operand in &batch {
             parameters.expect_device(&operand.device())?;
         }
-        let precision: Precision = parameters.precision();
+        let precision = parameters.precision();
         let batch: Vec<_> = batch
             .into_iter()
             .map(|operand| operand.stored_on(device, precision.dtype()))
             .collect();
-        let programs = recorder.programs(&batch, precision, device.clone())?;
+        let programs = recorder.programs(parameters, &batch)?;
+        let guards = programs.guards();
+        guards.expect_on_batch(|| inputs(parameters, &batch))?;
         Ok(Self {
             programs,
             batch,
             weight,
+            applies_at: Mutex::default(),
         })
+    }
+
+    /// Looks whether the recording applies at a point, unless it was seen there last.
+    pub fn once_at(
+        &self,
+        point: &Arc<()>,
+        look: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut seen = self
+            .applies_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, point)) {
+            look()?;
+            *seen = Some(Arc::clone(point));
+        }
+        Ok(())
     }
 
     /// Size of the outputs' first dimension.

@@ -168,6 +168,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ) -> Result<Ready<'a, B>, Error> {
         let noise = product.noise.as_deref();
         if self.engine() == Engine::Eager {
+            self.expect_same_way(part)?;
             let noise = noise
                 .map(|noise| self.noise(noise, index, part))
                 .transpose()?;
@@ -184,7 +185,7 @@ impl<B: AutodiffBackend> Objective<B> {
             .map_err(|error| self.named(error))?;
         let budget = (programs.kept_bytes(), self.memory_budget());
         let prepared = product.prepared.get_or_make(index, budget, || {
-            let mut inputs = self.inputs(part);
+            let mut inputs = self.inputs(part)?;
             if let Some(noise) = noise {
                 inputs.push(self.noise(noise, index, part)?);
             }

@@ -7,6 +7,7 @@ use std::{
 
 use burn_backend::{AutodiffBackend, tensor::Device};
 
+use super::guards::GuardPrograms;
 use crate::{
     derive::{self, DeriveError, FactorKind, LayerGroup, Layers, Product},
     error::Error,
@@ -29,6 +30,7 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     products: Mutex<HashMap<Product, Arc<SplitProgram<B>>>>,
     layers: OnceLock<(Layers, Arc<[LayerGroup]>)>,
     factors: Mutex<HashMap<FactorProgram, Arc<Program<B::InnerBackend>>>>,
+    guards: GuardPrograms<B>,
 }
 
 /// What a program of factors returns.
@@ -73,6 +75,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         precision: Precision,
         device: Device<B>,
     ) -> Result<Self, Error> {
+        let guards = GuardPrograms::new(&recording, precision, &device)?;
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
             recording,
@@ -85,7 +88,13 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             products: Mutex::default(),
             layers: OnceLock::new(),
             factors: Mutex::default(),
+            guards,
         })
+    }
+
+    /// What must be so for the recording to apply.
+    pub(super) fn guards(&self) -> &GuardPrograms<B> {
+        &self.guards
     }
 
     pub fn device(&self) -> &Device<B> {

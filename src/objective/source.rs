@@ -9,12 +9,15 @@ use burn::{
 };
 
 use super::config::Mode;
-use crate::trace::{self, Batch, BatchMapper, Recording, TraceError, Traced};
-use crate::{graph::ValueType, trace::Parameters};
+use crate::{
+    error::Error,
+    graph::ValueType,
+    trace::{self, Batch, BatchMapper, Parameters, Recording, Traced, Truths},
+};
 
-/// Records the loss for batch tensors of the given types.
+/// Records the loss for batch tensors of the given types, on which `truths` evaluates what the closure reads.
 pub(super) trait Source: Send {
-    fn record(&self, batch: &[ValueType]) -> Result<Recording, TraceError>;
+    fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error>;
 }
 
 /// A model, a batch to take the structure from, and the closure over both.
@@ -32,10 +35,9 @@ where
     O: Traced,
     L: Fn(&M, X) -> O + Send,
 {
-    fn record(&self, batch: &[ValueType]) -> Result<Recording, TraceError> {
-        let template = (self.template.clone(), batch);
-        // `valid`, not `clone`: clones share their running statistics, and recording moves them to another device.
-        trace::record_loss(self.model.valid(), &self.parameters, template, &self.loss)
+    fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
+        let batch = (&self.template, batch);
+        trace::record_loss(&self.model, &self.parameters, batch, &self.loss, truths)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use burn::{
@@ -13,7 +13,7 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata, tensor::Device};
 
 use super::{
-    Objective, Recorder, Settings, TraceConfig, faithfulness,
+    Objective, Recorder, Settings, TraceConfig, faithfulness, guards, inputs,
     parts::{Part, Parts},
     products::PreparedProduct,
     programs::ProgramSet,
@@ -24,9 +24,9 @@ use crate::{
     derive::Product,
     error::Error,
     execute::{ExecuteError, Operand, RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, supports},
-    graph::{Kind, ValueType},
+    graph::{Graph, Kind, ValueType},
     params::{ParamVector, Precision},
-    trace::{Batch, TraceError, Traced},
+    trace::{Batch, TraceError, Traced, is_recording},
 };
 
 impl Objective<Autodiff<Dispatch>> {
@@ -34,8 +34,12 @@ impl Objective<Autodiff<Dispatch>> {
     ///
     /// The closure gets the model and the batch, as in a training loop, and returns the loss, or
     /// `(outputs, loss)`. It is run once to be recorded and once to compare the recording's gradient with Burn's
-    /// own `backward()`. Recording needs shapes, not numbers: the closure may not read values. Whatever varies must be
-    /// in the batch; other tensors it uses are constants.
+    /// own `backward()`. Recording needs shapes, not numbers: the closure may not read values, but for single truth
+    /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
+    /// more (Burn's panic at the read is caught, but its message is printed), and wherever the loss is evaluated it is
+    /// checked that the closure would read the same, else it is an
+    /// [`ObjectiveError::OtherTruth`](crate::ObjectiveError::OtherTruth). Whatever varies must be in the batch; other
+    /// tensors it uses are constants.
     ///
     /// # Errors
     ///
@@ -178,6 +182,7 @@ where
             parts: Parts::Kept([part].into()),
             settings: Settings::new(config.engine),
             hessian: PreparedProduct::new(Product::Hessian),
+            point: Arc::default(),
         };
         if let Some(burn) = burn {
             let recorded = objective.value_and_gradient()?;
@@ -275,24 +280,35 @@ fn list(parts: &[(Kind, usize)]) -> String {
 impl<B: AutodiffBackend> Recorder<B> {
     pub(super) fn programs(
         &self,
+        parameters: &ParamVector<B>,
         batch: &[Operand<B::InnerBackend>],
-        precision: Precision,
-        device: Device<B>,
     ) -> Result<Arc<ProgramSet<B>>, Error> {
+        let (precision, device) = (parameters.precision(), parameters.device());
         let recorded: Vec<_> = batch.iter().map(recorded_type).collect();
         let key = (recorded, precision);
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut programs = available(&self.programs)?;
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let recording = self
-            .source
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(&key.0)?;
-        let made = Arc::new(ProgramSet::new(recording, precision, device)?);
+        let truths = |graph: &Graph| {
+            guards::truths::<B>(graph, precision, device, inputs(parameters, batch))
+        };
+        let recording = available(&self.source)?.record(&key.0, &truths)?;
+        let made = Arc::new(ProgramSet::new(recording, precision, device.clone())?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
+    }
+}
+
+/// Locks, unless a closure that is being recorded asks for what its own recording holds.
+fn available<T>(shared: &Mutex<T>) -> Result<MutexGuard<'_, T>, TraceError> {
+    if !is_recording() {
+        return Ok(shared.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    match shared.try_lock() {
+        Ok(free) => Ok(free),
+        Err(TryLockError::Poisoned(free)) => Ok(free.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(TraceError::Nested),
     }
 }
 

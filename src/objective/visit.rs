@@ -115,7 +115,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// The model's outputs on one batch.
     pub(super) fn outputs_of(&self, part: &Part<B>) -> Result<Operand<B::InnerBackend>, Error> {
-        let outputs = part.programs.outputs()?.run(self.inputs(part))?;
+        let outputs = part.programs.outputs()?.run(self.inputs(part)?)?;
         let outputs = outputs.into_iter().next();
         outputs.ok_or_else(|| ObjectiveError::NoBatches.into())
     }

@@ -9,14 +9,20 @@ pub enum TraceError {
     /// The closure, or Burn inside it, panicked.
     #[error(
         "the closure panicked while it was recorded: {message}. While recording, tensors have shapes but no numbers: \
-         a closure may not read values (`into_scalar`, `into_data`), branch on them, make shapes of them, or use \
-         tensors from outside, such as the weights of a loss built there; hand every tensor to the batch, and make \
-         constants on the device of one of its tensors"
+         a closure may not read values (`into_scalar`, `into_data`) but computed truth values one by one, make shapes \
+         of them, or use tensors from outside, such as the weights of a loss built there; hand every tensor to the \
+         batch, and make constants on the device of one of its tensors"
     )]
     Panicked {
         /// What the panic said.
         message: String,
     },
+    /// The closure evaluates an objective that is being recorded.
+    #[error(
+        "the closure works with an objective while that is recorded, which needs the closure; evaluate the objective \
+         outside, and hand the result in with the batch"
+    )]
+    Nested,
     /// The closure panicked in Burn itself, where nothing was recorded.
     #[error(
         "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it train \

@@ -6,13 +6,17 @@
 
 mod batch;
 mod error;
+mod guards;
 mod import;
 mod record;
 mod scope;
+mod turn;
 
 pub use batch::{Batch, BatchMapper, Traced};
 pub use error::{ImportError, TraceError};
+pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]
 pub(crate) use import::graph;
 pub(crate) use record::{Parameters, Recording, record_loss};
 pub(crate) use scope::{Scope, record};
+pub(crate) use turn::is_recording;

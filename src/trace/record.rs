@@ -11,7 +11,10 @@ use burn_backend::TensorMetadata;
 use burn_capture::CaptureBackend;
 use burn_router::RouterTensor;
 
-use super::{Batch, BatchMapper, TraceError, Traced, scope};
+use super::{
+    Batch, BatchMapper, TraceError, Traced,
+    guards::{self, Guards, Truths},
+};
 use crate::{
     execute::Operand,
     graph::{Graph, ValueType},
@@ -27,19 +30,22 @@ pub(crate) struct Recording {
     pub graph: Graph,
     /// How many of its inputs are parameters.
     pub parameters: usize,
+    /// Truth values that the closure read.
+    pub guards: Guards,
 }
 
 /// The trainable parameters of a recording, in order.
 pub(crate) type Parameters = [(ParamId, ValueType)];
 
-/// Records `loss` for parameters and batch tensors of the given types.
-pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
-    model: M,
+/// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
+pub(crate) fn record_loss<M: Module, X: Batch, O: Traced, E: From<TraceError>>(
+    model: &M,
     parameters: &Parameters,
-    batch: (X, &[ValueType]),
+    batch: (&X, &[ValueType]),
     loss: &impl Fn(&M, X) -> O,
-) -> Result<Recording, TraceError> {
-    let graph = scope::record(|scope| {
+    truths: Truths<'_, E>,
+) -> Result<Recording, E> {
+    let record = |scope: &mut super::Scope| {
         let device = Device::new(DispatchDevice::Capture(scope.device()));
         let mut leaves = HashMap::new();
         for (id, ty) in parameters {
@@ -47,11 +53,13 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
                 leaves.insert(*id, tensor);
             }
         }
+        // `valid`, not `clone`: clones share their running statistics, and recording moves them to another device.
         let model = model
+            .valid()
             .map(&mut PlaceParameters { leaves })
             .to_device(&device);
-        let (batch, types) = batch;
-        let batch = batch.map_tensors(&mut PlaceBatch {
+        let (template, types) = batch;
+        let batch = template.clone().map_tensors(&mut PlaceBatch {
             operands: types.iter().map(|ty| scope.input(ty)).collect(),
         });
         let (outputs, loss) = loss(&model, batch).into_parts();
@@ -67,19 +75,21 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Traced>(
                 })?;
             results.push(Operand::Float(outputs.float()));
         }
-        Ok::<_, TraceError>(results)
-    })?;
+        Ok(results)
+    };
+    let (graph, guards) = guards::record(record, truths)?;
     // Drops what only mentions the inputs.
     let graph = graph.without_dead_code();
     if !graph
         .dependents(&graph.inputs[..parameters.len()])
         .contains(&graph.outputs[0])
     {
-        return Err(TraceError::IndependentLoss);
+        return Err(TraceError::IndependentLoss.into());
     }
     Ok(Recording {
         graph: graph.without_dead_code(),
         parameters: parameters.len(),
+        guards,
     })
 }
 

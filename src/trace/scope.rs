@@ -1,16 +1,20 @@
-//! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed.
+//! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed, and
+//! truth values are told to who reads them.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
 };
 
-use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
+use burn_backend::{
+    Shape, TensorData,
+    ops::{BoolTensorOps, FloatTensorOps, IntTensorOps},
+};
 use burn_capture::{CaptureBackend, CaptureChannel, CaptureDevice, CapturedGraph};
 use burn_ir::TensorId;
 use burn_router::{RouterClient, RouterTensor, get_client};
 
-use super::{TraceError, import};
+use super::{TraceError, import, turn};
 use crate::{
     execute::{Operand, panic_message},
     graph::{Graph, Kind, ValueType},
@@ -42,9 +46,43 @@ impl Drop for BorrowedDevice {
 pub(crate) struct Scope {
     device: CaptureDevice,
     inputs: Vec<TensorId>,
+    /// What recorded tensors are numbered from, and the constants behind what was told.
+    first: TensorId,
+    told: Vec<TensorId>,
+}
+
+/// The truth value of a tensor that an earlier attempt wanted to read.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// Which tensor, counted from the first of the recording.
+    pub number: u64,
+    pub shape: Shape,
+    pub truth: bool,
 }
 
 impl Scope {
+    /// Whoever reads one of the tensors told gets its value.
+    fn new(device: CaptureDevice, told: &[Told]) -> Self {
+        let client = get_client::<CaptureChannel>(&device);
+        let values = told.iter().map(|told| {
+            let numbers = vec![told.truth; told.shape.num_elements()];
+            let data = TensorData::new(numbers, told.shape.clone());
+            client.register_tensor_data(data).id()
+        });
+        let values: Vec<TensorId> = values.collect();
+        let first = client.create_empty_handle();
+        for (told, value) in told.iter().zip(&values) {
+            let tensor = TensorId::new(first.value() + told.number);
+            client.register_alias(tensor, *value);
+        }
+        Self {
+            device,
+            inputs: Vec::new(),
+            first,
+            told: values,
+        }
+    }
+
     /// The device to record on.
     pub fn device(&self) -> CaptureDevice {
         self.device
@@ -85,45 +123,90 @@ fn operand_id(operand: &Operand<CaptureBackend>) -> TensorId {
     }
 }
 
+/// A recording as Burn hands it over.
+pub(super) struct Attempt {
+    pub captured: CapturedGraph,
+    pub inputs: Vec<TensorId>,
+    /// What recorded tensors are numbered from.
+    pub first: TensorId,
+    /// The tensors whose values were told, in order.
+    pub told: Vec<TensorId>,
+    pub end: End,
+}
+
+/// How a recording ended.
+pub(super) enum End {
+    Outputs(Vec<TensorId>),
+    Panicked(String),
+}
+
 /// Records what `body` does; its returned operands are the program's outputs, its scope's inputs the inputs.
 pub(crate) fn record<E: From<TraceError>>(
     body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
 ) -> Result<Graph, E> {
+    let attempt = turn::beside_others(|| attempt(&[], body))?;
+    match attempt.end {
+        End::Outputs(outputs) => Ok(import::graph(&attempt.captured, &attempt.inputs, &outputs)
+            .map_err(TraceError::from)?),
+        End::Panicked(message) => Err(TraceError::Panicked { message }.into()),
+    }
+}
+
+/// Records once, with truth values told, as far as `body` comes.
+pub(super) fn attempt<E: From<TraceError>>(
+    told: &[Told],
+    body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
+) -> Result<Attempt, E> {
     let borrowed = BorrowedDevice::take();
-    let mut failure = None;
-    let mut boundary = (Vec::new(), Vec::new());
+    let mut ended = None;
     let captured = catch_unwind(AssertUnwindSafe(|| {
         borrowed.0.capture_scope(|capture| {
-            let mut scope = Scope {
-                device: borrowed.0,
-                inputs: Vec::new(),
+            let mut scope = Scope::new(borrowed.0, told);
+            let result = catch_unwind(AssertUnwindSafe(|| body(&mut scope)));
+            let outputs = match &result {
+                Ok(Ok(outputs)) => outputs.iter().map(operand_id).collect(),
+                _ => Vec::new(),
             };
-            let outputs = body(&mut scope).unwrap_or_else(|error| {
-                failure = Some(error);
-                Vec::new()
-            });
             // An output may be returned twice, or be an input; Burn wants each boundary tensor once and unconsumed.
-            boundary = (scope.inputs, outputs.iter().map(operand_id).collect());
-            let mut unique = Vec::new();
-            for id in &boundary.1 {
-                if !unique.contains(id) {
-                    unique.push(*id);
-                }
-            }
-            let completed = capture.complete(boundary.0.clone(), unique);
-            drop(outputs);
+            let completed = capture.complete(scope.inputs.clone(), unique(&outputs));
+            let end = result
+                .map(|returned| returned.map(|_| End::Outputs(outputs)))
+                .unwrap_or_else(|panic| Ok(End::Panicked(panic_message(panic.as_ref()))));
+            ended = Some((end, scope));
             completed
         })
     }));
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    let captured: CapturedGraph = captured
-        .map_err(|panic| TraceError::Panicked {
-            message: panic_message(panic.as_ref()),
-        })?
-        .map_err(|error| TraceError::Boundary {
+    let captured = captured.map_err(|panic| TraceError::Panicked {
+        message: panic_message(panic.as_ref()),
+    })?;
+    let Some((end, scope)) = ended else {
+        let message = "the recording did not start".into();
+        return Err(TraceError::Boundary { message }.into());
+    };
+    let end = end?;
+    let captured = captured.map_err(|error| match &end {
+        End::Outputs(_) => TraceError::Boundary {
             message: error.to_string(),
-        })?;
-    Ok(import::graph(&captured, &boundary.0, &boundary.1).map_err(TraceError::from)?)
+        },
+        End::Panicked(message) => TraceError::Panicked {
+            message: message.clone(),
+        },
+    })?;
+    Ok(Attempt {
+        captured,
+        inputs: scope.inputs,
+        first: scope.first,
+        told: scope.told,
+        end,
+    })
+}
+
+fn unique(ids: &[TensorId]) -> Vec<TensorId> {
+    let mut unique = Vec::new();
+    for id in ids {
+        if !unique.contains(id) {
+            unique.push(*id);
+        }
+    }
+    unique
 }

@@ -3,8 +3,8 @@
 use burn::nn::loss::{
     BinaryCrossEntropyLossConfig, CosineEmbeddingLossConfig, CrossEntropyLossConfig,
     GaussianNLLLossConfig, HingeEmbeddingLossConfig, HuberLossConfig, KLDivLossConfig,
-    LpLossConfig, MarginRankingLossConfig, MseLoss, MultiMarginLossConfig, Reduction,
-    SmoothL1LossConfig, SoftMarginLoss, TripletMarginLossConfig,
+    LpLossConfig, MarginRankingLossConfig, MseLoss, MultiMarginLossConfig, PoissonNllLossConfig,
+    Reduction, SmoothL1LossConfig, SoftMarginLoss, TripletMarginLossConfig,
 };
 use burn::{
     prelude::*,
@@ -219,6 +219,32 @@ fn regression() {
                 )
             },
         );
+    }
+    table.finish();
+}
+
+/// It reads whether targets, and rates that are no logarithms, are negative.
+#[test]
+fn counts() {
+    let mut table = Table::new("PoissonNllLoss");
+    let batch = || (data([6, 3], 1), data([6, 4], 2).abs() * 2.0);
+    for (log_input, full) in [(true, false), (true, true), (false, false), (false, true)] {
+        for (eps, reduction) in [(1e-8, Reduction::Mean), (0.1, Reduction::Sum)] {
+            let loss = PoissonNllLossConfig::new()
+                .with_log_input(log_input)
+                .with_full(full)
+                .with_eps(eps)
+                .init();
+            let name = format!("log input {log_input}, full {full}, eps {eps}, {reduction:?}");
+            table.everywhere(&name, net(), batch(), move |net: &Net, (x, y): Pair| {
+                let logarithms = net.forward(x);
+                let rates = match log_input {
+                    true => logarithms,
+                    false => logarithms.exp(),
+                };
+                loss.forward(rates, y, reduction.clone())
+            });
+        }
     }
     table.finish();
 }

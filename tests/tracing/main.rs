@@ -1,16 +1,17 @@
 //! What tracing accepts, refuses, and says when it refuses.
 #![allow(clippy::panic, deprecated)] // Burn deprecates NdArray but still ships it.
 
+mod batches;
+mod guards;
+mod modes;
+
 use burn::{
     module::{Module, Param},
-    nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig},
+    nn::{Linear, LinearConfig},
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{
-    Batch, BatchMapper, Error, Objective, ObjectiveError, ParamError, ParamVector, TraceConfig,
-    TraceError, VectorError,
-};
+use burn_curvature::{Error, Objective, ObjectiveError, ParamError, TraceConfig, TraceError};
 
 #[derive(Module, Debug)]
 struct Small {
@@ -76,67 +77,6 @@ fn the_recorded_loss_and_gradient_are_burns() {
     for (recorded, burn) in recorded.iter().zip(weight.iter::<f64>()) {
         assert!((recorded - burn).abs() < 1e-6, "{recorded} and {burn}");
     }
-}
-
-#[test]
-fn one_recording_serves_every_batch_and_every_size_is_recorded_when_it_comes() {
-    let model = small();
-    let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
-    for rows in [5, 2, 7, 2] {
-        let there = objective
-            .on(batch(rows))
-            .expect("a batch of the same kinds");
-        let fresh =
-            Objective::trace(&model, batch(rows), squared_error).expect("a traceable model");
-        assert_eq!(
-            there.value().expect("a loss"),
-            fresh.value().expect("a loss")
-        );
-        let gradients = [there, fresh].map(|one| {
-            one.gradient()
-                .and_then(|g| Ok(g.to_vec()?))
-                .expect("a gradient")
-        });
-        assert_eq!(gradients[0], gradients[1]);
-    }
-}
-
-#[test]
-fn a_batch_of_other_kinds_or_ranks_is_refused() {
-    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
-    let (x, y) = batch(5);
-    let error = trace_error(objective.on((x.clone(), y.clone().flatten::<1>(0, 1))));
-    assert!(matches!(&error, TraceError::OtherBatch { .. }), "{error}");
-    assert!(error.to_string().contains("Float of rank 1"), "{error}");
-    assert!(matches!(
-        trace_error(objective.on(x)),
-        TraceError::OtherBatch { .. }
-    ));
-}
-
-#[test]
-fn an_empty_batch_is_refused() {
-    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
-    let empty = (
-        Tensor::<2>::zeros([0, 3], &device()),
-        Tensor::<2>::zeros([0, 2], &device()),
-    );
-    let error = trace_error(objective.on(empty.clone()));
-    assert_eq!(
-        error,
-        TraceError::EmptyBatch {
-            position: 0,
-            shape: vec![0, 3]
-        }
-    );
-    let error = trace_error(Objective::trace(&small(), empty, squared_error));
-    assert_eq!(
-        error,
-        TraceError::EmptyBatch {
-            position: 0,
-            shape: vec![0, 3]
-        }
-    );
 }
 
 #[test]
@@ -260,65 +200,6 @@ fn a_loss_that_is_nan_or_infinite_is_refused() {
     }
 }
 
-#[derive(Module, Debug)]
-struct Noisy {
-    linear: Linear,
-    norm: BatchNorm,
-    dropout: Dropout,
-}
-
-fn noisy(dropout: f64) -> Noisy {
-    let device = device();
-    Noisy {
-        linear: LinearConfig::new(3, 2).init(&device),
-        norm: BatchNormConfig::new(2).init(&device),
-        dropout: DropoutConfig::new(dropout).init(),
-    }
-}
-
-fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
-    let z: Tensor<2> = model
-        .norm
-        .forward(model.linear.forward(x).unsqueeze_dim::<3>(2))
-        .squeeze_dim(2);
-    (tanh(model.dropout.forward(z)) - y).powf_scalar(2.0).mean()
-}
-
-#[test]
-fn training_mode_is_not_recorded_in_silence() {
-    for dropout in [0.0, 0.5] {
-        let error = trace_error(Objective::trace(&noisy(dropout), batch(5), noisy_loss));
-        assert!(matches!(&error, TraceError::Unfaithful { .. }), "{error}");
-        assert!(
-            error
-                .to_string()
-                .contains("TraceConfig::new().evaluation()"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
-fn evaluation_mode_can_be_meant() {
-    let model = noisy(0.5);
-    let config = TraceConfig::new().evaluation();
-    let meant =
-        Objective::trace_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
-    let valid = Objective::trace(&model.valid(), batch(5), noisy_loss).expect("evaluation mode");
-    let plain: f32 = noisy_loss(&model.valid(), {
-        let (x, y) = batch(5);
-        (x.inner(), y.inner())
-    })
-    .into_scalar();
-    let meant: &Objective<burn::backend::Autodiff<burn::backend::Dispatch>> = &meant;
-    assert!((meant.value().expect("a loss") - f64::from(plain)).abs() < 1e-6);
-    assert_eq!(
-        meant.value().expect("a loss"),
-        valid.value().expect("a loss")
-    );
-    assert_eq!(meant.layout().len(), 3 * 2 + 2 + 2 + 2);
-}
-
 #[test]
 fn a_tolerance_of_the_comparison_that_is_not_positive_is_refused() {
     for tolerance in [0.0, -1e-3, f64::NAN] {
@@ -332,71 +213,6 @@ fn a_tolerance_of_the_comparison_that_is_not_positive_is_refused() {
         let error = trace_error(result);
         assert!(matches!(error, TraceError::Tolerance { .. }), "{error}");
     }
-}
-
-/// Beside `Module`, whose tensors have a `map` too.
-#[derive(Clone)]
-struct Pairs {
-    x: Tensor<2>,
-    y: Tensor<2>,
-}
-
-impl Batch for Pairs {
-    fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
-        Self {
-            x: self.x.map_tensors(mapper),
-            y: self.y.map_tensors(mapper),
-        }
-    }
-}
-
-#[test]
-fn a_batch_may_be_a_type_of_the_users() {
-    let pairs = |rows| {
-        let (x, y) = batch(rows);
-        Pairs { x, y }
-    };
-    let loss = |model: &Small, batch: Pairs| squared_error(model, (batch.x, batch.y));
-    let own = Objective::trace(&small(), pairs(5), loss).expect("a traceable model");
-    let tuple = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
-    for rows in [5, 3] {
-        assert_eq!(
-            own.on(pairs(rows)).and_then(|there| there.value()),
-            tuple.on(batch(rows)).and_then(|there| there.value())
-        );
-    }
-}
-
-#[test]
-fn a_batch_or_a_vector_on_another_device_is_refused_at_once() {
-    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
-    let elsewhere = Device::ndarray();
-    let (x, y) = batch(5);
-    let moved = objective.on((x.to_device(&elsewhere), y.to_device(&elsewhere)));
-    let refused = |error: &Error| {
-        matches!(error, Error::Vector(VectorError::DeviceMismatch { expected, found })
-            if expected.contains("Flex") && found.contains("NdArray"))
-    };
-    let error = moved.map(drop).expect_err("a batch on another device");
-    assert!(refused(&error), "{error}");
-    let numbers = Tensor::<1>::ones([objective.layout().len()], &elsewhere);
-    let vector = ParamVector::from_tensor(objective.layout(), numbers).expect("a vector");
-    let product = objective.hessian_vector_product(&vector).map(drop);
-    let error = product.expect_err("a vector on another device");
-    assert!(refused(&error), "{error}");
-    let error = objective.at(&vector).map(drop);
-    let error = error.expect_err("parameters on another device");
-    assert!(refused(&error), "{error}");
-}
-
-#[test]
-fn a_configuration_traces_by_itself_and_is_read_from_json_with_defaults() {
-    let config: TraceConfig = serde_json::from_str(r#"{"mode":"Evaluation"}"#).expect("a choice");
-    assert_eq!(config, TraceConfig::new().evaluation());
-    let objective = config
-        .trace(&noisy(0.5), batch(5), noisy_loss)
-        .expect("evaluation mode");
-    assert!(objective.value().is_ok());
 }
 
 #[test]

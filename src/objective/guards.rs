@@ -1,0 +1,113 @@
+//! Whether the truth values that a closure read when it was recorded are the same elsewhere. Knows programs, not why a
+//! value was read.
+
+use burn_backend::{AutodiffBackend, tensor::Device};
+
+use super::{Objective, ObjectiveError, parts::Part};
+use crate::{
+    error::Error,
+    execute::{Operand, Program, in_precision},
+    graph::Graph,
+    params::Precision,
+    trace::{Guards, Recording},
+};
+
+type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
+
+/// The guards of a recording: those that depend on the batch alone, and the others.
+pub(super) struct GuardPrograms<B: AutodiffBackend> {
+    of_batch: Option<GuardProgram<B>>,
+    of_parameters: Option<GuardProgram<B>>,
+}
+
+struct GuardProgram<B: AutodiffBackend> {
+    program: Program<B::InnerBackend>,
+    expected: Vec<bool>,
+    /// Of each among all that were read.
+    positions: Vec<usize>,
+}
+
+impl<B: AutodiffBackend> GuardPrograms<B> {
+    pub fn new(
+        recording: &Recording,
+        precision: Precision,
+        device: &Device<B>,
+    ) -> Result<Self, Error> {
+        let (guards, parameters) = (&recording.guards, recording.parameters);
+        let inputs = guards.graph.inputs.iter().take(parameters).copied();
+        let dependent = guards.graph.dependents(&inputs.collect::<Vec<_>>());
+        let outputs = &guards.graph.outputs;
+        let depends = |at: usize| outputs.get(at).is_some_and(|it| dependent.contains(it));
+        let make = |chosen: Option<(Guards, Vec<usize>)>| {
+            let made = chosen.map(|(guards, positions)| {
+                Ok::<_, Error>(GuardProgram {
+                    program: program::<B>(&guards.graph, precision, device)?,
+                    expected: guards.expected,
+                    positions,
+                })
+            });
+            made.transpose()
+        };
+        Ok(Self {
+            of_batch: make(guards.chosen(|at| !depends(at)))?,
+            of_parameters: make(guards.chosen(depends))?,
+        })
+    }
+
+    /// Refuses a batch on which the closure would go another way whatever the parameters.
+    pub fn expect_on_batch(&self, inputs: impl Fn() -> Operands<B>) -> Result<(), Error> {
+        self.of_batch
+            .as_ref()
+            .map_or(Ok(()), |guards| guards.expect(inputs()))
+    }
+}
+
+impl<B: AutodiffBackend> GuardProgram<B> {
+    fn expect(&self, inputs: Operands<B>) -> Result<(), Error> {
+        let found = read(self.program.run(inputs)?)?;
+        let mut compared = self.expected.iter().zip(&found).zip(&self.positions);
+        match compared.find(|((expected, found), _)| expected != found) {
+            Some(((&expected, _), &position)) => {
+                Err(ObjectiveError::OtherTruth { position, expected }.into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The truth values that a program computes.
+pub(super) fn truths<B: AutodiffBackend>(
+    graph: &Graph,
+    precision: Precision,
+    device: &Device<B>,
+    inputs: Operands<B>,
+) -> Result<Vec<bool>, Error> {
+    read(program::<B>(graph, precision, device)?.run(inputs)?)
+}
+
+fn program<B: AutodiffBackend>(
+    graph: &Graph,
+    precision: Precision,
+    device: &Device<B>,
+) -> Result<Program<B::InnerBackend>, Error> {
+    let graph = in_precision(graph.clone(), precision.dtype())?;
+    Ok(Program::new(graph, device)?)
+}
+
+fn read<I: burn_backend::Backend>(values: Vec<Operand<I>>) -> Result<Vec<bool>, Error> {
+    let mut truths = Vec::with_capacity(values.len());
+    for value in values {
+        truths.extend(value.into_data()?.iter::<bool>());
+    }
+    Ok(truths)
+}
+
+impl<B: AutodiffBackend> Objective<B> {
+    /// Refuses parameters at which the closure would go another way on this batch; asked once for each of both.
+    pub(super) fn expect_same_way(&self, part: &Part<B>) -> Result<(), Error> {
+        match &part.programs.guards().of_parameters {
+            Some(guards) => part.once_at(&self.point, || guards.expect(self.operands(part))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Models that train otherwise than they are evaluated, and how one says which is meant.
+
+use burn::{
+    module::Module,
+    nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig},
+    prelude::*,
+    tensor::activation::tanh,
+};
+use burn_curvature::{Objective, TraceConfig, TraceError};
+
+use super::{batch, device, trace_error};
+
+#[derive(Module, Debug)]
+struct Noisy {
+    linear: Linear,
+    norm: BatchNorm,
+    dropout: Dropout,
+}
+
+fn noisy(dropout: f64) -> Noisy {
+    let device = device();
+    Noisy {
+        linear: LinearConfig::new(3, 2).init(&device),
+        norm: BatchNormConfig::new(2).init(&device),
+        dropout: DropoutConfig::new(dropout).init(),
+    }
+}
+
+fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
+    let z: Tensor<2> = model
+        .norm
+        .forward(model.linear.forward(x).unsqueeze_dim::<3>(2))
+        .squeeze_dim(2);
+    (tanh(model.dropout.forward(z)) - y).powf_scalar(2.0).mean()
+}
+
+#[test]
+fn training_mode_is_not_recorded_in_silence() {
+    for dropout in [0.0, 0.5] {
+        let error = trace_error(Objective::trace(&noisy(dropout), batch(5), noisy_loss));
+        assert!(matches!(&error, TraceError::Unfaithful { .. }), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("TraceConfig::new().evaluation()"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn evaluation_mode_can_be_meant() {
+    let model = noisy(0.5);
+    let config = TraceConfig::new().evaluation();
+    let meant =
+        Objective::trace_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
+    let valid = Objective::trace(&model.valid(), batch(5), noisy_loss).expect("evaluation mode");
+    let plain: f32 = noisy_loss(&model.valid(), {
+        let (x, y) = batch(5);
+        (x.inner(), y.inner())
+    })
+    .into_scalar();
+    let meant: &Objective<burn::backend::Autodiff<burn::backend::Dispatch>> = &meant;
+    assert!((meant.value().expect("a loss") - f64::from(plain)).abs() < 1e-6);
+    assert_eq!(
+        meant.value().expect("a loss"),
+        valid.value().expect("a loss")
+    );
+    assert_eq!(meant.layout().len(), 3 * 2 + 2 + 2 + 2);
+}
+
+#[test]
+fn a_configuration_traces_by_itself_and_is_read_from_json_with_defaults() {
+    let config: TraceConfig = serde_json::from_str(r#"{"mode":"Evaluation"}"#).expect("a choice");
+    assert_eq!(config, TraceConfig::new().evaluation());
+    let objective = config
+        .trace(&noisy(0.5), batch(5), noisy_loss)
+        .expect("evaluation mode");
+    assert!(objective.value().is_ok());
+}
