@@ -1,5 +1,5 @@
 //! What tracing accepts, refuses, and says when it refuses.
-#![allow(clippy::panic, deprecated)] // Burn deprecates NdArray but still ships it.
+#![allow(clippy::panic, clippy::unwrap_used, deprecated)] // Burn deprecates NdArray but still ships it.
 
 mod batches;
 mod guards;
