@@ -1,12 +1,13 @@
 //! The Kronecker factors of all layers, on the device and on the host. Knows plans and numbers, not where factors come
 //! from.
 
-use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
 use serde::{Deserialize, Serialize};
 
 use super::{
     blocks::{BlockMap, Side},
     moment::Moment,
+    parallel::map_each,
     plan::{LayerPlan, upload},
 };
 use crate::{
@@ -93,11 +94,10 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
         plans: &[LayerPlan],
         network: &ParamLayout,
     ) -> Result<Vec<LayerFactors>, Error> {
-        let mut blocks = self.blocks().iter();
-        let mut next = || match blocks.next() {
-            Some(block) => read_tensor::<B>(block.clone()),
-            None => Ok(Vec::new()),
-        };
+        let blocks = self.blocks();
+        let cost = |block: &InnerFloat<B>| block.shape().num_elements();
+        let mut read = map_each(blocks, cost, |block| read_tensor::<B>(block.clone())).into_iter();
+        let mut next = || read.next().unwrap_or_else(|| Ok(Vec::new()));
         let layers = plans.iter().map(|plan| {
             let a = match plan.kind {
                 LayerKind::Embedding => Moment::Diagonal(next()?),

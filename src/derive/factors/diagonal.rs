@@ -80,16 +80,15 @@ fn one_hot_rows<B: Backend>(
         let indices = B::int_reshape(flat, shape(1));
         let one_hot = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
         let dims = vec![samples, total / samples.max(1), 1, width];
-        Ok(Rows(B::float_reshape(one_hot, Shape::from(dims))))
+        Ok(Rows::Rows(B::float_reshape(one_hot, Shape::from(dims))))
     });
     required(Rows::joined(uses.collect::<Result<_, ExecuteError>>()?))
 }
 
 /// Σ over samples of (Σ over places a gᵀ)², `[groups, d_in, d_out]`.
 fn squared_gradients<B: Backend>(a: &Rows<B>, g: &Rows<B>) -> FloatTensor<B> {
-    let shape = a.0.shape();
-    let [samples, places, groups, d_in] = [shape[0], shape[1], shape[2], shape[3]];
-    let d_out = g.0.shape()[3];
+    let [samples, places, groups, d_in] = a.sizes();
+    let d_out = g.width();
     if places == 1 {
         let square = |rows: &Rows<B>| {
             let rows = rows.by_group();
@@ -99,7 +98,7 @@ fn squared_gradients<B: Backend>(a: &Rows<B>, g: &Rows<B>) -> FloatTensor<B> {
     }
     // [samples, places, groups, d] → [groups · samples, places, d]
     let by_sample = |rows: &Rows<B>, width: usize| {
-        let permuted = B::float_permute(rows.0.clone(), &[2, 0, 1, 3]);
+        let permuted = B::float_permute(rows.rows(), &[2, 0, 1, 3]);
         B::float_reshape(permuted, Shape::from(vec![groups * samples, places, width]))
     };
     let left = B::float_swap_dims(by_sample(a, d_in), 1, 2);

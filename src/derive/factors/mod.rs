@@ -18,7 +18,7 @@ pub(super) use probe::Probed;
 
 use burn_autodiff::Autodiff;
 use burn_backend::{
-    Backend, Shape, TensorMetadata,
+    Backend, Shape,
     tensor::{Device, FloatTensor},
 };
 
@@ -126,7 +126,7 @@ impl<B: Backend> Default for Sum<B> {
 
 impl<B: Backend> Sum<B> {
     fn add(&mut self, rows: Rows<B>) {
-        let numbers = rows.0.shape().num_elements();
+        let numbers = rows.sizes().iter().product::<usize>();
         if self.numbers + numbers > MOST_HELD {
             self.reduce();
         }

@@ -1,13 +1,23 @@
 //! Inputs and output gradients of layers as rows of numbers, one for each place where a weight is used.
 
 use burn_backend::{
-    Backend, Shape, Slice, TensorMetadata, ops::ConvOptions, ops::PadMode, tensor::FloatTensor,
+    Backend, Shape, Slice, TensorMetadata,
+    ops::{ConvOptions, PadMode, UnfoldOptions},
+    tensor::FloatTensor,
 };
 
 use crate::{derive::layers::LayerKind, graph::Convolution};
 
-/// Rows of `[samples, places, groups, width]`.
-pub(super) struct Rows<B: Backend>(pub FloatTensor<B>);
+/// One row of numbers for each place of each sample, group by group.
+pub(super) enum Rows<B: Backend> {
+    /// `[samples, places, groups, width]`
+    Rows(FloatTensor<B>),
+    /// `[samples, groups, width, places]`, as convolutions have them.
+    Columns(FloatTensor<B>),
+}
+
+/// Most numbers of a row for each place at which products are summed sample by sample.
+const WIDTH_PER_PLACE: usize = 2;
 
 impl<B: Backend> Rows<B> {
     /// The inputs of a layer that are multiplied by its weight: patches for a convolution.
@@ -17,7 +27,11 @@ impl<B: Backend> Rows<B> {
         match kind {
             LayerKind::Linear { .. } | LayerKind::Embedding => Self::last_dimension(x),
             LayerKind::Conv(Convolution::D1(options)) => patches(x, kernel(weight), options),
-            LayerKind::Conv(Convolution::D2(options)) => patches(x, kernel(weight), options),
+            LayerKind::Conv(Convolution::D2(options)) => columns(&x, kernel(weight), options)
+                .unwrap_or_else(|| {
+                    let kernel = kernel(weight);
+                    patches(x, kernel, options)
+                }),
             LayerKind::Conv(Convolution::D3(options)) => patches(x, kernel(weight), options),
         }
     }
@@ -27,9 +41,18 @@ impl<B: Backend> Rows<B> {
         let LayerKind::Conv(conv) = kind else {
             return Self::last_dimension(g);
         };
-        let groups = groups(conv);
-        let rank = g.shape().num_dims();
-        let order: Vec<usize> = [0].into_iter().chain(2..rank).chain([1]).collect();
+        let (groups, shape) = (groups(conv), g.shape());
+        let places: usize = shape[2..].iter().product();
+        let width = shape[1] / groups.max(1);
+        if are_columns(width, places) {
+            let dims = vec![shape[0], groups, width, places];
+            return Self::Columns(B::float_reshape(g, Shape::from(dims)));
+        }
+        let order: Vec<usize> = [0]
+            .into_iter()
+            .chain(2..shape.num_dims())
+            .chain([1])
+            .collect();
         Self::grouped(B::float_permute(g, &order), groups)
     }
 
@@ -47,44 +70,86 @@ impl<B: Backend> Rows<B> {
         };
         let places = total / (samples * width).max(1);
         let dims = vec![samples, places, groups, width / groups.max(1)];
-        Self(B::float_reshape(x, Shape::from(dims)))
+        Self::Rows(B::float_reshape(x, Shape::from(dims)))
+    }
+
+    /// Samples, places, groups, width.
+    pub fn sizes(&self) -> [usize; 4] {
+        match self {
+            Self::Rows(rows) => {
+                let shape = rows.shape();
+                [shape[0], shape[1], shape[2], shape[3]]
+            }
+            Self::Columns(columns) => {
+                let shape = columns.shape();
+                [shape[0], shape[3], shape[1], shape[2]]
+            }
+        }
+    }
+
+    /// `[samples, places, groups, width]`
+    pub fn rows(&self) -> FloatTensor<B> {
+        match self {
+            Self::Rows(rows) => rows.clone(),
+            Self::Columns(columns) => B::float_permute(columns.clone(), &[0, 3, 1, 2]),
+        }
     }
 
     /// Several uses side by side, as further places.
-    pub fn joined(mut uses: Vec<Self>) -> Option<Self> {
-        if uses.len() < 2 {
-            return uses.pop();
+    pub fn joined(uses: Vec<Self>) -> Option<Self> {
+        Self::concatenated(uses, 1)
+    }
+
+    /// Several batches of rows of equal places and widths one after another.
+    pub fn stacked(batches: Vec<Self>) -> Option<Self> {
+        let mut columns = batches.iter().map(|batch| match batch {
+            Self::Columns(columns) => Some(columns.clone()),
+            Self::Rows(_) => None,
+        });
+        match columns.by_ref().collect::<Option<Vec<_>>>() {
+            Some(columns) if columns.len() > 1 => Some(Self::Columns(B::float_cat(columns, 0))),
+            _ => Self::concatenated(batches, 0),
         }
-        let uses = uses.into_iter().map(|rows| rows.0).collect();
-        Some(Self(B::float_cat(uses, 1)))
+    }
+
+    fn concatenated(mut parts: Vec<Self>, dim: usize) -> Option<Self> {
+        if parts.len() < 2 {
+            return parts.pop();
+        }
+        let parts = parts.iter().map(Self::rows).collect();
+        Some(Self::Rows(B::float_cat(parts, dim)))
     }
 
     /// Summed over the places, and divided by their number where it is asked for.
     pub fn over_places(self, mean: bool) -> Self {
-        let places = self.0.shape()[1];
-        let sum = B::float_sum_dim(self.0, 1);
-        Self(match mean {
-            true => B::float_mul_scalar(sum, (places as f64).recip().into()),
-            false => sum,
-        })
+        let [samples, places, groups, width] = self.sizes();
+        let sum = match self {
+            Self::Rows(rows) => B::float_sum_dim(rows, 1),
+            Self::Columns(columns) => B::float_sum_dim(columns, 3),
+        };
+        let sum = B::float_reshape(sum, Shape::from(vec![samples, 1, groups, width]));
+        let factor = match mean {
+            true => (places as f64).recip(),
+            false => 1.0,
+        };
+        Self::Rows(times::<B>(sum, factor))
     }
 
     /// Number of rows.
     pub fn count(&self) -> usize {
-        self.0.shape()[0] * self.0.shape()[1]
-    }
-
-    /// Several batches of rows of equal places and widths one after another.
-    pub fn stacked(mut batches: Vec<Self>) -> Option<Self> {
-        if batches.len() < 2 {
-            return batches.pop();
-        }
-        let batches = batches.into_iter().map(|rows| rows.0).collect();
-        Some(Self(B::float_cat(batches, 0)))
+        let [samples, places, ..] = self.sizes();
+        samples * places
     }
 
     /// factor·Σ over rows of row·rowᵀ, `[groups, width, width]`.
     pub fn second_moment(&self, factor: f64) -> FloatTensor<B> {
+        if let Self::Columns(columns) = self {
+            let [_, _, groups, width] = self.sizes();
+            let turned = B::float_swap_dims(columns.clone(), 2, 3);
+            let sum = B::float_sum_dim(B::float_matmul(columns.clone(), turned), 0);
+            let sum = B::float_reshape(sum, Shape::from(vec![groups, width, width]));
+            return times::<B>(sum, factor);
+        }
         let rows = self.by_group();
         // The factor goes to where there are fewer numbers.
         let (before, after) = match self.count() < self.width() {
@@ -97,20 +162,27 @@ impl<B: Backend> Rows<B> {
 
     /// factor·Σ over rows, `[groups, 1, width]`.
     pub fn sum(&self, factor: f64) -> FloatTensor<B> {
-        times::<B>(B::float_sum_dim(self.by_group(), 1), factor)
+        let [_, _, groups, width] = self.sizes();
+        let sum = match self {
+            Self::Rows(_) => B::float_sum_dim(self.by_group(), 1),
+            Self::Columns(columns) => B::float_sum_dim(B::float_sum_dim(columns.clone(), 3), 0),
+        };
+        let sum = B::float_reshape(sum, Shape::from(vec![groups, 1, width]));
+        times::<B>(sum, factor)
     }
 
     /// Numbers in a row of one group.
     pub fn width(&self) -> usize {
-        self.0.shape()[3]
+        self.sizes()[3]
     }
 
     /// With a one behind every row.
     pub fn with_ones(self) -> Self {
-        let (mut shape, device, dtype) = (self.0.shape(), self.0.device(), self.0.dtype());
+        let rows = self.rows();
+        let (mut shape, device, dtype) = (rows.shape(), rows.device(), rows.dtype());
         shape[3] = 1;
         let ones = B::float_ones(shape, &device, dtype.into());
-        Self(B::float_cat(vec![self.0, ones], 3))
+        Self::Rows(B::float_cat(vec![rows, ones], 3))
     }
 
     /// Every row times a matrix of its group, `[groups, width, width]`; as they are without one.
@@ -118,26 +190,54 @@ impl<B: Backend> Rows<B> {
         let Some(basis) = basis else {
             return self;
         };
-        let shape = self.0.shape();
+        let [samples, places, groups, width] = self.sizes();
         let rotated = B::float_matmul(self.by_group(), basis.clone());
-        let [samples, places, groups, width] = [shape[0], shape[1], shape[2], shape[3]];
         let dims = vec![groups, samples, places, width];
         let split = B::float_reshape(rotated, Shape::from(dims));
-        Self(B::float_permute(split, &[1, 2, 0, 3]))
+        Self::Rows(B::float_permute(split, &[1, 2, 0, 3]))
     }
 
     /// `[groups, rows, width]`
     pub fn by_group(&self) -> FloatTensor<B> {
-        let [groups, width] = [self.0.shape()[2], self.0.shape()[3]];
-        let rows = self.count();
+        let [_, _, groups, width] = self.sizes();
+        let count = self.count();
         match groups {
-            1 => B::float_reshape(self.0.clone(), Shape::from(vec![1, rows, width])),
+            1 => B::float_reshape(self.rows(), Shape::from(vec![1, count, width])),
             _ => {
-                let flat = B::float_reshape(self.0.clone(), Shape::from(vec![rows, groups, width]));
+                let flat = B::float_reshape(self.rows(), Shape::from(vec![count, groups, width]));
                 B::float_swap_dims(flat, 0, 1)
             }
         }
     }
+}
+
+/// Whether sums of products, sample by sample, take little more memory than what is multiplied.
+fn are_columns(width: usize, places: usize) -> bool {
+    places > 1 && width <= WIDTH_PER_PLACE * places
+}
+
+/// The patches of a plain convolution as its weight gradient has them, if they are to be columns.
+fn columns<B: Backend>(
+    x: &FloatTensor<B>,
+    kernel: [usize; 2],
+    options: &ConvOptions<2>,
+) -> Option<Rows<B>> {
+    let plain = options.groups == 1 && options.dilation == [1, 1];
+    let unpadded = options.padding == [(0, 0); 2];
+    let shape = x.shape();
+    let count = |axis: usize| {
+        let free = shape.get(2 + axis)?.checked_sub(kernel[axis])?;
+        Some(free / options.stride[axis].max(1) + 1)
+    };
+    let places = count(0)? * count(1)?;
+    let width = shape.get(1)? * kernel[0] * kernel[1];
+    if !(plain && unpadded && are_columns(width, places)) {
+        return None;
+    }
+    let unfold = UnfoldOptions::new(options.stride, [0, 0], [1, 1]);
+    let columns = B::unfold4d(x.clone(), kernel, unfold);
+    let dims = vec![shape[0], 1, width, places];
+    Some(Rows::Columns(B::float_reshape(columns, Shape::from(dims))))
 }
 
 fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
@@ -204,5 +304,5 @@ fn patches<B: Backend, const N: usize>(
         options.groups,
         width / options.groups.max(1),
     ];
-    Rows(B::float_reshape(x, Shape::from(dims)))
+    Rows::Rows(B::float_reshape(x, Shape::from(dims)))
 }

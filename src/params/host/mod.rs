@@ -79,3 +79,15 @@ pub(super) fn number<B: Backend>(tensor: &FloatTensor<B>) -> Option<f64> {
         _ => None,
     }
 }
+
+/// All numbers of a tensor, in f64.
+pub(super) fn numbers<B: Backend>(tensor: &FloatTensor<B>) -> Option<Vec<f64>> {
+    match access::dtype::<B>(tensor)? {
+        DType::F32 => {
+            let numbers = access::numbers::<B, f32>(tensor)?;
+            Some(numbers.iter().copied().map(f64::from).collect())
+        }
+        DType::F64 => Some(access::numbers::<B, f64>(tensor)?.to_vec()),
+        _ => None,
+    }
+}
