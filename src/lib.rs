@@ -99,9 +99,10 @@ pub use application::{
 };
 pub use bridge::{BridgeError, TensorBridge};
 pub use curvature::{
-    BesidePolicy, BlockComparison, CoverageEntry, Ekfac, EmpiricalFisher, Fisher, GaussNewton,
-    Hessian, Jacobian, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
-    KfacState, Likelihood, Treatment,
+    BesidePolicy, BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState,
+    EmpiricalFisher, FactorSpectrum, Fisher, GaussNewton, Hessian, Jacobian, Kfac,
+    KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer, KfacMap, KfacState,
+    KroneckerFactor, Likelihood, RetriedMatrix, Treatment,
 };
 pub use derive::DeriveError;
 pub use error::Error;

@@ -22,8 +22,9 @@ pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
 pub use jacobian::Jacobian;
 pub use kfac::{
-    BesidePolicy, BlockComparison, CoverageEntry, Ekfac, Kfac, KfacApproximation, KfacConfig,
-    KfacCoverage, KfacFisher, KfacMap, KfacState, Treatment,
+    BesidePolicy, BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState,
+    FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
+    KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment,
 };
 pub(crate) use kfac::{DeviceFactors, ExactBlocks, KfacCollector};
 

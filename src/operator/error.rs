@@ -166,8 +166,18 @@ pub enum OperatorError {
     )]
     NoDiagonal,
     /// Factors that belong to another model.
-    #[error("the saved factors are not those of this model's layers")]
+    #[error(
+        "the saved factors are not those of this model's layers; load them for the model and the loss they were made of"
+    )]
     KfacState,
+    /// A name that is none of the parameters'.
+    #[error("there is no parameter {found}; the parameters are {}", available.join(", "))]
+    NoSuchParameter {
+        /// The name given.
+        found: String,
+        /// The names there are.
+        available: Vec<String>,
+    },
     /// An eigenvalue computation failed.
     #[error(
         "the eigenvalues of a {size}×{size} matrix did not converge, or left the range of the numbers"

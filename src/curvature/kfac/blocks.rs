@@ -9,6 +9,7 @@ use super::{
 use crate::params::{Inner, InnerFloat, ParamVector};
 
 /// One side of a product: a matrix a group, or a diagonal.
+#[derive(Clone)]
 pub(super) enum Side<B: AutodiffBackend> {
     /// `[groups, size, size]`
     Matrix(InnerFloat<B>),
@@ -43,7 +44,7 @@ impl<B: AutodiffBackend> Side<B> {
     }
 
     /// The side times V, or its transpose times V.
-    fn left(&self, transposed: bool, v: InnerFloat<B>) -> InnerFloat<B> {
+    pub fn left(&self, transposed: bool, v: InnerFloat<B>) -> InnerFloat<B> {
         match self {
             Self::Matrix(matrix) => Inner::<B>::float_matmul(turned::<B>(matrix, transposed), v),
             Self::Diagonal(diagonal) => Inner::<B>::float_mul(v, diagonal.clone()),
@@ -68,6 +69,7 @@ fn turned<B: AutodiffBackend>(matrix: &InnerFloat<B>, transposed: bool) -> Inner
 }
 
 /// A linear map of a layer's matrix.
+#[derive(Clone)]
 pub(super) enum BlockMap<B: AutodiffBackend> {
     /// V ↦ A V G
     Sandwich { left: Side<B>, right: Side<B> },

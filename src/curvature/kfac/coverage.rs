@@ -82,6 +82,24 @@ impl KfacCoverage {
             .filter(|entry| matches!(entry.treatment, Treatment::Kronecker { .. }));
         factored.map(|entry| entry.numbers).sum::<usize>() as f64 / total.max(1) as f64
     }
+
+    /// What is made of one parameter.
+    pub fn of(&self, parameter: &str) -> Option<&Treatment> {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|entry| entry.parameter == parameter);
+        found.map(|entry| &entry.treatment)
+    }
+
+    /// Whether it is of the same parameters as another.
+    pub(super) fn has_the_parameters_of(&self, other: &Self) -> bool {
+        let parameters = |coverage: &Self| -> Vec<(String, usize)> {
+            let entries = coverage.entries.iter();
+            entries
+                .map(|entry| (entry.parameter.clone(), entry.numbers))
+                .collect()
+        };
+        parameters(self) == parameters(other)
+    }
 }
 
 impl fmt::Display for KfacCoverage {

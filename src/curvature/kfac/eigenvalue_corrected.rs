@@ -7,8 +7,7 @@ use burn_backend::AutodiffBackend;
 use super::{
     Kfac, KfacConfig, KfacCoverage, KfacMap, Plans,
     collect::KfacCollector,
-    map::{Spectra, expect_damping},
-    moment::Eigen,
+    spectra::{DampedRetry, Spectra},
 };
 use crate::{
     curvature::Likelihood,
@@ -101,17 +100,8 @@ impl<B: AutodiffBackend> Ekfac<B> {
         kfac.domain().expect_same(objective.layout())?;
         let target = KfacCollector::new(objective, likelihood, reduction, config)?;
         let spectra = kfac.spectra()?;
-        let bases: Vec<(Eigen, Eigen)> = spectra
-            .layers
-            .iter()
-            .map(|(a, g, _)| (a.clone(), g.clone()))
-            .collect();
-        let diagonals = target.diagonals(objective, &bases)?;
-        let layers = bases.into_iter().zip(diagonals);
-        let spectra = Spectra {
-            layers: layers.map(|((a, g), diagonal)| (a, g, diagonal)).collect(),
-            dense: spectra.dense,
-        };
+        let diagonals = target.diagonals(objective, &spectra.bases())?;
+        let spectra = spectra.with_diagonals(diagonals);
         Ok(Self::assemble(kfac, spectra))
     }
 
@@ -132,21 +122,14 @@ impl<B: AutodiffBackend> Ekfac<B> {
         }
         self.domain().expect_same(objective.layout())?;
         let target = KfacCollector::new(objective, likelihood, reduction, config)?;
-        let layers = &self.spectra.layers;
-        let bases: Vec<(Eigen, Eigen)> = layers
-            .iter()
-            .map(|(a, g, _)| (a.clone(), g.clone()))
-            .collect();
-        let diagonals = target.diagonals(objective, &bases)?;
-        let layers = layers.iter().zip(diagonals).map(|((a, g, old), new)| {
-            let pairs = old.iter().zip(new);
+        let diagonals = target.diagonals(objective, &self.spectra.bases())?;
+        let pairs = self.spectra.layers.iter().zip(diagonals);
+        let averaged = pairs.map(|(layer, new)| {
+            let pairs = layer.diagonal.iter().zip(new);
             let averaged = pairs.map(|(old, new)| decay * old + (1.0 - decay) * new);
-            (a.clone(), g.clone(), averaged.collect())
+            averaged.collect()
         });
-        let spectra = Spectra {
-            layers: layers.collect(),
-            dense: self.spectra.dense.clone(),
-        };
+        let spectra = self.spectra.with_diagonals(averaged);
         Ok(Self {
             map: KfacMap::spectral(&self.like, &self.plans, &spectra, |value| value),
             spectra: Arc::new(spectra),
@@ -155,13 +138,40 @@ impl<B: AutodiffBackend> Ekfac<B> {
     }
 
     fn assemble(kfac: &Kfac<B>, spectra: Spectra) -> Self {
+        let (like, plans) = (kfac.like.clone(), Arc::clone(&kfac.plans));
+        Self::of_spectra(like, plans, kfac.coverage.clone(), spectra)
+    }
+
+    pub(super) fn of_spectra(
+        like: ParamVector<B>,
+        plans: Plans,
+        coverage: KfacCoverage,
+        spectra: Spectra,
+    ) -> Self {
         Self {
-            map: KfacMap::spectral(&kfac.like, &kfac.plans, &spectra, |value| value),
-            like: kfac.like.clone(),
-            plans: Arc::clone(&kfac.plans),
-            coverage: kfac.coverage.clone(),
+            map: KfacMap::spectral(&like, &plans, &spectra, |value| value),
+            like,
+            plans,
+            coverage,
             spectra: Arc::new(spectra),
         }
+    }
+
+    pub(super) fn spectra(&self) -> &Spectra {
+        &self.spectra
+    }
+
+    /// The block of one layer, on its weight and bias only: see [`KfacMap::layer`].
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchParameter`].
+    pub fn layer(&self, parameter: &str) -> Result<KfacMap<B>, Error> {
+        self.map.layer(parameter)
+    }
+
+    /// The eigen-decompositions that failed at first, and came out with some damping; as a rule none.
+    pub fn retries(&self) -> &[DampedRetry] {
+        self.map.retries()
     }
 
     /// What is made of every parameter.
@@ -175,7 +185,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// [`OperatorError::Damping`] for a λ that is negative or not finite, [`OperatorError::KfacSingular`] for λ = 0 where
     /// a number of the diagonal is zero.
     pub fn inverse(&self, damping: f64) -> Result<KfacMap<B>, Error> {
-        expect_damping(damping, &self.spectra)?;
+        self.spectra.expect_damping(damping)?;
         let f = |value: f64| (value + damping).recip();
         Ok(KfacMap::spectral(&self.like, &self.plans, &self.spectra, f))
     }
@@ -206,7 +216,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// # Errors
     /// As [`inverse`](Self::inverse).
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
-        expect_damping(damping, &self.spectra)?;
+        self.spectra.expect_damping(damping)?;
         self.spectra.log_determinant(damping, self.like.len())
     }
 }

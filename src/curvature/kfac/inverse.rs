@@ -6,9 +6,10 @@ use burn_backend::AutodiffBackend;
 use super::{
     Kfac, KfacMap,
     blocks::{BlockMap, Side},
-    map::{Spectra, expect_damping, expect_number, outer},
+    map::expect_number,
     moment::Moment,
     parallel::map_each,
+    spectra::{LayerSpectrum, Spectra},
 };
 use crate::error::Error;
 
@@ -21,7 +22,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// a factor is singular, [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
     pub fn inverse(&self, damping: f64) -> Result<KfacMap<B>, Error> {
         let spectra = self.spectra()?;
-        expect_damping(damping, &spectra)?;
+        spectra.expect_damping(damping)?;
         let f = |value: f64| (value + damping).recip();
         Ok(KfacMap::spectral(&self.like, &self.plans, &spectra, f))
     }
@@ -108,7 +109,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// As [`inverse`](Self::inverse).
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
         let spectra = self.spectra()?;
-        expect_damping(damping, &spectra)?;
+        spectra.expect_damping(damping)?;
         spectra.log_determinant(damping, self.like.len())
     }
 
@@ -120,10 +121,9 @@ impl<B: AutodiffBackend> Kfac<B> {
             map_each(&moments, |moment| moment.cost(), |moment| moment.eigen()).into_iter();
         let mut sides = eigen.by_ref().take(2 * self.layers.len());
         let mut layers = Vec::with_capacity(self.layers.len());
-        while let (Some(a), Some(g)) = (sides.next(), sides.next()) {
-            let (a, g) = (a?, g?);
-            let middle = outer(&a, &g);
-            layers.push((a, g, middle));
+        let mut names = self.layers.iter().map(|layer| &layer.name);
+        while let (Some(name), Some(a), Some(g)) = (names.next(), sides.next(), sides.next()) {
+            layers.push(LayerSpectrum::new(name, a?, g?));
         }
         let dense = self.dense.iter().zip(eigen);
         let dense = dense.map(|((position, _), eigen)| Ok((*position, eigen?)));
@@ -135,7 +135,7 @@ impl<B: AutodiffBackend> Kfac<B> {
 }
 
 /// π for each group; 1 where a trace vanishes.
-fn balance(a: &Moment, g: &Moment) -> Vec<f64> {
+pub(super) fn balance(a: &Moment, g: &Moment) -> Vec<f64> {
     let mean = |traces: Vec<f64>, size: usize| -> Vec<f64> {
         traces
             .into_iter()

@@ -6,14 +6,15 @@ use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
 
 use super::{
     blocks::{BlockMap, Side},
-    moment::{Eigen, Moment},
+    moment::Moment,
     network::Plans,
     plan::upload,
+    spectra::{DampedRetry, Spectra},
 };
 use crate::{
     error::Error,
     operator::{LinearOperator, OperatorError, SelfAdjoint},
-    params::{Inner, InnerFloat, ParamLayout, ParamVector, VectorError},
+    params::{Inner, InnerFloat, ParamBlock, ParamLayout, ParamVector, VectorError},
 };
 
 /// A function of K-FAC's curvature, block by block, such as its damped inverse or its square root.
@@ -25,51 +26,11 @@ pub struct KfacMap<B: AutodiffBackend> {
     like: ParamVector<B>,
     plans: Plans,
     maps: Arc<[BlockMap<B>]>,
-    /// Blocks of parameters that belong to no layer, `[1, size, size]`, by position.
-    dense: Arc<[(usize, InnerFloat<B>)]>,
+    /// Blocks of parameters that belong to no layer, by position.
+    dense: Arc<[(usize, Side<B>)]>,
     /// What the blocks of all other parameters are multiplied by.
     rest: f64,
-}
-
-/// The eigen-decompositions of all blocks.
-pub(super) struct Spectra {
-    /// Of A and G, and their eigenvalues combined, `[groups, d_in, d_out]`.
-    pub layers: Vec<(Eigen, Eigen, Vec<f64>)>,
-    pub dense: Vec<(usize, Eigen)>,
-}
-
-impl Spectra {
-    /// All eigenvalues.
-    pub fn eigenvalues(&self) -> impl Iterator<Item = f64> {
-        let layers = self.layers.iter().flat_map(|(_, _, middle)| middle);
-        let dense = self.dense.iter().flat_map(|(_, eigen)| &eigen.values);
-        layers.chain(dense).copied()
-    }
-}
-
-impl Spectra {
-    /// log det of the damped matrix of so many rows; those of no block are zero before damping.
-    pub fn log_determinant(&self, damping: f64, total: usize) -> Result<f64, Error> {
-        let (mut count, mut sum) = (0, 0.0);
-        for value in self.eigenvalues() {
-            count += 1;
-            sum += (value + damping).ln();
-        }
-        let rest = total.saturating_sub(count);
-        match (rest, damping > 0.0) {
-            (0, _) => Ok(sum),
-            (_, true) => Ok(sum + rest as f64 * damping.ln()),
-            (_, false) => Err(OperatorError::KfacSingular { damping }.into()),
-        }
-    }
-}
-
-/// λᵢ·λⱼ group by group.
-pub(super) fn outer(a: &Eigen, g: &Eigen) -> Vec<f64> {
-    let groups = a.values.chunks(a.size).zip(g.values.chunks(g.size));
-    groups
-        .flat_map(|(a, g)| a.iter().flat_map(move |a| g.iter().map(move |g| a * g)))
-        .collect()
+    retries: Arc<[DampedRetry]>,
 }
 
 impl<B: AutodiffBackend> KfacMap<B> {
@@ -82,14 +43,82 @@ impl<B: AutodiffBackend> KfacMap<B> {
     ) -> Self {
         let dense = dense
             .iter()
-            .map(|(position, moment)| (*position, matrix(moment, like)));
+            .map(|(position, moment)| (*position, Side::moment(moment, like)));
         Self {
             like: like.zeros_like(),
             plans: Arc::clone(plans),
             maps: maps.into(),
             dense: dense.collect(),
             rest,
+            retries: Arc::default(),
         }
+    }
+
+    /// With what is to be said of the decompositions it was made by.
+    pub(super) fn with_retries(mut self, retries: Vec<DampedRetry>) -> Self {
+        self.retries = retries.into();
+        self
+    }
+
+    /// The eigen-decompositions that failed at first, and came out with some damping; as a rule none.
+    pub fn retries(&self) -> &[DampedRetry] {
+        &self.retries
+    }
+
+    /// The block of one layer, on its weight and bias only; of one parameter where it belongs to no layer.
+    ///
+    /// `parameter` is a name of the layout: that of a weight, or of the bias that goes with it. The vectors of the block
+    /// are those of [`ParamLayout::select`](ParamLayout::select) with both names.
+    ///
+    /// # Cost
+    /// Nothing is copied. A product costs that of the layer alone.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchParameter`].
+    pub fn layer(&self, parameter: &str) -> Result<Self, Error> {
+        let layout = self.like.layout();
+        let blocks = layout.blocks();
+        let found = blocks
+            .iter()
+            .position(|block| block.paths().any(|path| path == parameter));
+        let found = found.ok_or_else(|| OperatorError::NoSuchParameter {
+            found: parameter.into(),
+            available: blocks.iter().map(|block| block.name().into()).collect(),
+        })?;
+        let mut layers = self.plans.iter().zip(self.maps.iter());
+        let own = layers.find(|(plan, _)| plan.weight == found || plan.bias == Some(found));
+        let kept = match own {
+            Some((plan, _)) => [Some(plan.weight), plan.bias],
+            None => [Some(found), None],
+        };
+        let kept: Vec<&str> = kept
+            .into_iter()
+            .filter_map(|position| blocks.get(position?).map(ParamBlock::name))
+            .collect();
+        let subset = layout.select_by(|block| kept.contains(&block.name()))?;
+        let place = |position: usize| {
+            let mut positions = subset.positions().iter();
+            positions.position(|&kept| kept == position)
+        };
+        let own = own.and_then(|(plan, map)| {
+            let plan = plan.at(place(plan.weight)?, plan.bias.and_then(place));
+            Some((plan, map.clone()))
+        });
+        let (plans, maps): (Vec<_>, Vec<_>) = own.into_iter().unzip();
+        let dense = self.dense.iter().filter_map(|(position, block)| {
+            let position = place(*position)?;
+            Some((position, block.clone()))
+        });
+        let retries = self.retries.iter();
+        let retries = retries.filter(|retry| kept.contains(&retry.parameter.as_str()));
+        Ok(Self {
+            like: subset.restrict(&self.like)?,
+            plans: plans.into(),
+            maps: maps.into(),
+            dense: dense.collect(),
+            rest: self.rest,
+            retries: retries.cloned().collect(),
+        })
     }
 
     /// f of the eigenvalues of every block.
@@ -103,11 +132,11 @@ impl<B: AutodiffBackend> KfacMap<B> {
             .layers
             .iter()
             .zip(plans.iter())
-            .map(|((a, g, middle), plan)| {
-                let middle: Vec<f64> = middle.iter().map(|value| f(*value)).collect();
+            .map(|(layer, plan)| {
+                let middle: Vec<f64> = layer.diagonal.iter().map(|value| f(*value)).collect();
                 BlockMap::Spectral {
-                    left: Side::basis(a, like),
-                    right: Side::basis(g, like),
+                    left: Side::basis(&layer.a, like),
+                    right: Side::basis(&layer.g, like),
                     middle: upload(&middle, [plan.groups, plan.d_in, plan.d_out], like),
                 }
             });
@@ -116,7 +145,8 @@ impl<B: AutodiffBackend> KfacMap<B> {
             .iter()
             .map(|(position, eigen)| (*position, eigen.function(&f)))
             .collect();
-        Self::new(like, plans, maps.collect(), &dense, f(0.0))
+        let retries = spectra.retries(like.layout());
+        Self::new(like, plans, maps.collect(), &dense, f(0.0)).with_retries(retries)
     }
 
     fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -156,26 +186,11 @@ impl<B: AutodiffBackend> KfacMap<B> {
             };
             let column = Shape::from(vec![1, place.len(), 1]);
             let column = Inner::<B>::float_reshape(block.clone(), column);
-            let product = Inner::<B>::float_matmul(matrix.clone(), column);
+            let product = matrix.left(false, column);
             let shape = Shape::from(place.shape().to_vec());
             put(*position, Inner::<B>::float_reshape(product, shape));
         }
         Ok(ParamVector::from_blocks(self.like.layout(), blocks)?)
-    }
-}
-
-fn matrix<B: AutodiffBackend>(moment: &Moment, like: &ParamVector<B>) -> InnerFloat<B> {
-    let size = moment.size();
-    match moment {
-        Moment::Dense { values, .. } => upload(values, [1, size, size], like),
-        Moment::Diagonal(values) => {
-            let at = |position: usize| match position % (size + 1) {
-                0 => values.get(position / (size + 1)).copied().unwrap_or(0.0),
-                _ => 0.0,
-            };
-            let dense: Vec<f64> = (0..size * size).map(at).collect();
-            upload(&dense, [1, size, size], like)
-        }
     }
 }
 
@@ -187,6 +202,7 @@ impl<B: AutodiffBackend> Clone for KfacMap<B> {
             maps: Arc::clone(&self.maps),
             dense: Arc::clone(&self.dense),
             rest: self.rest,
+            retries: Arc::clone(&self.retries),
         }
     }
 }
@@ -218,14 +234,4 @@ pub(super) fn expect_number(damping: f64) -> Result<(), OperatorError> {
         true => Ok(()),
         false => Err(OperatorError::Damping { found: damping }),
     }
-}
-
-/// Checks a damping for functions that divide by the damped eigenvalues.
-pub(super) fn expect_damping(damping: f64, spectra: &Spectra) -> Result<(), Error> {
-    expect_number(damping)?;
-    let smallest = spectra.eigenvalues().fold(f64::INFINITY, f64::min);
-    if smallest + damping > 0.0 {
-        return Ok(());
-    }
-    Err(OperatorError::KfacSingular { damping }.into())
 }

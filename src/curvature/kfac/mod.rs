@@ -17,18 +17,24 @@ mod inverse;
 mod map;
 mod moment;
 mod network;
+mod numbers;
+mod outline;
 mod parallel;
 mod plan;
+mod spectra;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use compare::BlockComparison;
 pub use config::{BesidePolicy, KfacApproximation, KfacConfig, KfacFisher};
 pub use coverage::{CoverageEntry, KfacCoverage, Treatment};
 pub use eigenvalue_corrected::Ekfac;
 pub use map::KfacMap;
-pub use state::KfacState;
+pub use spectra::{DampedRetry, RetriedMatrix};
+pub use state::{EkfacState, KfacState};
+pub use view::{EkfacLayer, FactorSpectrum, KfacLayer, KroneckerFactor};
 
 use std::{fmt, sync::Arc};
 
@@ -54,7 +60,7 @@ pub(crate) use collect::KfacCollector;
 pub(crate) use factors::DeviceFactors;
 use factors::LayerFactors;
 use moment::Moment;
-use network::Plans;
+use network::{Network, Plans};
 
 /// K-FAC: the Fisher matrix with a Kronecker product for every layer and nothing between layers.
 ///
@@ -195,6 +201,14 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// What is made of every parameter.
     pub fn coverage(&self) -> &KfacCoverage {
         &self.coverage
+    }
+
+    /// The block of one layer, on its weight and bias only: see [`KfacMap::layer`].
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchParameter`](crate::OperatorError::NoSuchParameter).
+    pub fn layer(&self, parameter: &str) -> Result<KfacMap<B>, Error> {
+        self.map.layer(parameter)
     }
 }
 

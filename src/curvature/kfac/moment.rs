@@ -4,6 +4,7 @@
 use faer::{Mat, MatRef, Side, linalg::solvers::DenseSolveCore};
 use serde::{Deserialize, Serialize};
 
+use super::numbers;
 use crate::{error::Error, operator::OperatorError};
 
 /// Damping that is tried, in units of the mean eigenvalue, where an eigen-decomposition fails.
@@ -16,16 +17,19 @@ pub(super) enum Moment {
     Dense {
         groups: usize,
         size: usize,
+        #[serde(with = "numbers")]
         values: Vec<f64>,
     },
     /// A diagonal.
-    Diagonal(Vec<f64>),
+    Diagonal(#[serde(with = "numbers")] Vec<f64>),
 }
 
 /// Eigenvectors (as columns, row by row; none for a diagonal) and eigenvalues, group by group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Eigen {
+    #[serde(with = "numbers::optional")]
     pub vectors: Option<Vec<f64>>,
+    #[serde(with = "numbers")]
     pub values: Vec<f64>,
     pub groups: usize,
     pub size: usize,

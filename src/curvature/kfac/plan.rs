@@ -42,6 +42,15 @@ impl LayerPlan {
         }
     }
 
+    /// The same layer with its weight and bias at other places.
+    pub fn at(&self, weight: usize, bias: Option<usize>) -> Self {
+        Self {
+            weight,
+            bias,
+            ..self.clone()
+        }
+    }
+
     /// What kind of layer it is, for people.
     pub fn name(&self) -> &'static str {
         match self.kind {

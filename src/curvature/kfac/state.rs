@@ -1,26 +1,85 @@
-//! K-FAC's factors as data: saved, loaded, averaged. Knows names and numbers.
+//! K-FAC's factors and EKFAC's bases as data: saved, loaded, averaged. Knows names and numbers.
 
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Kfac,
+    Ekfac, Kfac, KfacCoverage,
     blocks::{BlockMap, Side},
     factors::LayerFactors,
     map::KfacMap,
     moment::Moment,
     network::Network,
+    outline::{Outline, Shape},
+    spectra::Spectra,
 };
 use crate::{error::Error, objective::Objective, operator::OperatorError};
 
-/// A layer's name, and groups and sizes of A and G.
-type NamedSizes<'a> = (&'a str, [usize; 4]);
-
 /// The factors of a [`Kfac`], in f64, to be saved with serde.
+///
+/// Numbers come back bit by bit from every format: readable ones, such as JSON, hold them as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacState {
     layers: Vec<LayerFactors>,
     dense: Vec<(usize, Moment)>,
+    coverage: KfacCoverage,
+}
+
+/// The eigenbases and diagonals of an [`Ekfac`], in f64, to be saved with serde.
+///
+/// Numbers come back bit by bit from every format, so that a run that goes on from a state is the one that was
+/// interrupted.
+///
+/// # Example
+///
+/// ```
+/// use burn::{nn, prelude::*};
+/// use burn_curvature::{Ekfac, EkfacState, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let device = Device::default().autodiff();
+/// let model = nn::LinearConfig::new(3, 2).init(&device);
+/// let x = Tensor::<2>::from_floats([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], &device);
+/// let objective = Objective::trace(&model, x, |model, x| {
+///     let z = model.forward(x);
+///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
+/// })?;
+/// let likelihood = Likelihood::Gaussian { variance: 1.0 };
+/// let ekfac = Ekfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let saved = serde_json::to_string(&ekfac.state())?;
+///
+/// let state: EkfacState = serde_json::from_str(&saved)?;
+/// let loaded = Ekfac::from_state(&objective, &state)?;
+/// let v = objective.parameters().ones_like();
+/// assert_eq!(loaded.apply(&v)?.to_vec()?, ekfac.apply(&v)?.to_vec()?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EkfacState {
+    spectra: Spectra,
+    coverage: KfacCoverage,
+}
+
+impl EkfacState {
+    /// The names of the weights that have bases.
+    pub fn layers(&self) -> impl Iterator<Item = &str> {
+        self.spectra.layers.iter().map(|layer| layer.name.as_str())
+    }
+
+    fn outline(&self) -> Option<Outline<'_>> {
+        let layers = self.spectra.layers.iter().map(|layer| {
+            let (a, g) = (Shape::of_eigen(&layer.a)?, Shape::of_eigen(&layer.g)?);
+            let whole = layer.diagonal.len() == g.groups * a.size * g.size;
+            whole.then_some((layer.name.as_str(), a, g))
+        });
+        let beside = self.spectra.dense.iter();
+        let beside = beside.map(|(position, eigen)| Some((*position, Shape::of_eigen(eigen)?)));
+        Some(Outline {
+            layers: layers.collect::<Option<_>>()?,
+            beside: beside.collect::<Option<_>>()?,
+        })
+    }
 }
 
 impl KfacState {
@@ -37,7 +96,8 @@ impl KfacState {
         if !(0.0..=1.0).contains(&decay) {
             return Err(OperatorError::Factor { found: decay }.into());
         }
-        if self.shape() != new.shape() {
+        let (old, other) = (self.outline(), new.outline());
+        if old.is_none() || old != other {
             return Err(OperatorError::KfacState.into());
         }
         let layers = self
@@ -54,23 +114,21 @@ impl KfacState {
         Ok(Self {
             layers: layers.collect(),
             dense: dense.collect(),
+            coverage: new.coverage.clone(),
         })
     }
 
-    /// Names and sizes.
-    fn shape(&self) -> (Vec<NamedSizes<'_>>, Vec<(usize, usize)>) {
+    fn outline(&self) -> Option<Outline<'_>> {
         let layers = self.layers.iter().map(|layer| {
-            let (a, g) = (&layer.a, &layer.g);
-            (
-                layer.name.as_str(),
-                [a.groups(), a.size(), g.groups(), g.size()],
-            )
+            let (a, g) = (Shape::of(&layer.a)?, Shape::of(&layer.g)?);
+            Some((layer.name.as_str(), a, g))
         });
-        let dense = self
-            .dense
-            .iter()
-            .map(|(position, moment)| (*position, moment.size()));
-        (layers.collect(), dense.collect())
+        let beside = self.dense.iter();
+        let beside = beside.map(|(position, moment)| Some((*position, Shape::of(moment)?)));
+        Some(Outline {
+            layers: layers.collect::<Option<_>>()?,
+            beside: beside.collect::<Option<_>>()?,
+        })
     }
 }
 
@@ -80,6 +138,7 @@ impl<B: AutodiffBackend> Kfac<B> {
         KfacState {
             layers: self.layers.to_vec(),
             dense: self.dense.to_vec(),
+            coverage: self.coverage.clone(),
         }
     }
 
@@ -89,29 +148,10 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::KfacState`] for factors of another model.
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
         let network = Network::of(objective)?;
-        let blocks = objective.layout().blocks();
-        let fits =
-            network.plans.len() == state.layers.len()
-                && network
-                    .plans
-                    .iter()
-                    .zip(&state.layers)
-                    .all(|(plan, layer)| {
-                        blocks
-                            .get(plan.weight)
-                            .is_some_and(|block| block.name() == layer.name)
-                            && [layer.a.size(), layer.g.size()] == [plan.d_in, plan.d_out]
-                            && layer.g.groups() == plan.groups
-                    })
-                && network.beside.len() == state.dense.len()
-                && network.beside.iter().zip(&state.dense).all(
-                    |((position, _), (other, moment))| {
-                        position == other
-                            && blocks
-                                .get(*position)
-                                .is_some_and(|block| block.len() == moment.size())
-                    },
-                );
+        let fits = state.outline().is_some_and(|outline| {
+            outline.is_of(&network, objective.layout())
+                && network.coverage.has_the_parameters_of(&state.coverage)
+        });
         if !fits {
             return Err(OperatorError::KfacState.into());
         }
@@ -123,11 +163,39 @@ impl<B: AutodiffBackend> Kfac<B> {
         });
         Ok(Self {
             map: KfacMap::new(&like, &plans, maps.collect(), &state.dense, 0.0),
-            coverage: network.coverage,
+            coverage: state.coverage.clone(),
             layers: state.layers.clone().into(),
             dense: state.dense.clone().into(),
             plans,
             like,
         })
+    }
+}
+
+impl<B: AutodiffBackend> Ekfac<B> {
+    /// The bases and diagonals as data.
+    pub fn state(&self) -> EkfacState {
+        EkfacState {
+            spectra: self.spectra().clone(),
+            coverage: self.coverage().clone(),
+        }
+    }
+
+    /// EKFAC with bases and diagonals that were made before, for the same model.
+    ///
+    /// # Errors
+    /// [`OperatorError::KfacState`] for those of another model.
+    pub fn from_state(objective: &Objective<B>, state: &EkfacState) -> Result<Self, Error> {
+        let network = Network::of(objective)?;
+        let fits = state.outline().is_some_and(|outline| {
+            outline.is_of(&network, objective.layout())
+                && network.coverage.has_the_parameters_of(&state.coverage)
+        });
+        if !fits {
+            return Err(OperatorError::KfacState.into());
+        }
+        let like = objective.parameters().zeros_like();
+        let (coverage, spectra) = (state.coverage.clone(), state.spectra.clone());
+        Ok(Self::of_spectra(like, network.plans, coverage, spectra))
     }
 }

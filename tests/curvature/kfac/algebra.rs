@@ -5,8 +5,8 @@ use burn::{
     tensor::activation::{sigmoid, tanh},
 };
 use burn_curvature::{
-    ConjugateGradientConfig, GaussNewton, Kfac, KfacConfig, Likelihood, LinearOperator, Objective,
-    ParamVector, Reduction, SolveOptions, StopReason,
+    ConjugateGradientConfig, GaussNewton, Kfac, KfacConfig, KroneckerFactor, Likelihood,
+    LinearOperator, Objective, ParamVector, Reduction, SolveOptions, StopReason,
 };
 
 use super::{
@@ -53,21 +53,20 @@ fn factored_damping_is_the_paper_s() {
         model.forward(x)
     });
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
-    let state = serde_json::to_value(kfac.state()).unwrap();
-    let matrix = |factor: &str, size: usize| -> Vec<Vec<f64>> {
-        let values = state["layers"][0][factor]["Dense"]["values"]
-            .as_array()
-            .unwrap();
-        let values: Vec<f64> = values.iter().map(|x| x.as_f64().unwrap()).collect();
-        values.chunks(size).map(<[f64]>::to_vec).collect()
+    let layer = kfac.layers().next().unwrap();
+    let matrix = |factor: KroneckerFactor<'_>| -> Vec<Vec<f64>> {
+        let matrix = factor.matrix(0).unwrap();
+        let rows = matrix.values().chunks(matrix.columns());
+        rows.map(<[f64]>::to_vec).collect()
     };
-    let (mut a, mut g) = (matrix("a", 3), matrix("g", 2));
+    let (mut a, mut g) = (matrix(layer.input()), matrix(layer.output()));
     let trace = |m: &[Vec<f64>]| (0..m.len()).map(|i| m[i][i]).sum::<f64>() / m.len() as f64;
     let (damping, pi) = (0.3_f64, (trace(&a) / trace(&g)).sqrt());
     assert!(
         (pi - 1.0).abs() > 0.05,
         "this test needs unequal traces: {pi}"
     );
+    assert!((layer.balance()[0] - pi).abs() < 1e-14);
     (0..3).for_each(|i| a[i][i] += pi * damping.sqrt());
     (0..2).for_each(|i| g[i][i] += damping.sqrt() / pi);
     let v = objective.parameters().normal_like(3).unwrap();
@@ -98,15 +97,9 @@ fn the_balance_of_damping_helps_badly_scaled_factors() {
     let exact = kfac.inverse(damping).unwrap().apply(&v).unwrap();
     let factored = kfac.factored_inverse(damping).unwrap().apply(&v).unwrap();
     // Without the balance: (A + √λ I)⁻¹ ⊗ (G + √λ I)⁻¹, where G = 1e-3 I.
-    let state = serde_json::to_value(kfac.state()).unwrap();
-    let values = state["layers"][0]["a"]["Dense"]["values"]
-        .as_array()
-        .unwrap()
-        .clone();
-    let a: Vec<Vec<f64>> = values
-        .chunks(4)
-        .map(|row| row.iter().map(|x| x.as_f64().unwrap()).collect())
-        .collect();
+    let layer = kfac.layers().next().unwrap();
+    let a = layer.input();
+    let a: Vec<&[f64]> = a.values().chunks(4).collect();
     let root = f64::sqrt(damping);
     let numbers = v.to_vec().unwrap();
     let damped: Vec<Vec<f64>> = (0..4)

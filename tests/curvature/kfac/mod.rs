@@ -5,7 +5,9 @@ mod corrected;
 mod exact;
 mod gradient;
 mod layers;
+mod resumed;
 mod state;
+mod views;
 
 use burn::{
     module::{Module, Param},
