@@ -1,0 +1,128 @@
+//! Epochs of mini-batches, by K-FAC and by Adam: time, loss and accuracy.
+
+use std::time::{Duration, Instant};
+
+use burn::{
+    backend::{Autodiff, Dispatch},
+    lr_scheduler::exponential::ExponentialLrSchedulerConfig,
+    optim::{AdamConfig, GradientsParams},
+    prelude::*,
+};
+use burn_curvature::{KfacOptimiserConfig, Likelihood, Objective, Reduction};
+
+use super::{
+    network::{Network, Samples, loss},
+    support::{digits::Digits, random::SplitMix64},
+};
+
+pub const BATCH: usize = 64;
+pub const EPOCHS: usize = 4;
+const RATE: f64 = 0.1;
+/// The rate falls to about a tenth over all epochs.
+const RATE_FACTOR: f64 = 0.97;
+
+pub type OnDevice = Autodiff<Dispatch>;
+
+/// A trained network.
+pub struct Trained {
+    pub model: Network,
+    pub time: Duration,
+    /// Mean loss of the batches of every epoch, each before its step.
+    pub losses: Vec<f64>,
+}
+
+/// Batches of all images in random order; the last, smaller one is left out.
+pub fn batches(digits: &Digits, seed: u64, device: &Device) -> Vec<Samples> {
+    let order = SplitMix64::new(seed).permutation(digits.len());
+    let batch = |rows: &[usize]| {
+        let part = digits.select(rows);
+        (part.images(device), part.classes(device))
+    };
+    order.chunks_exact(BATCH).map(batch).collect()
+}
+
+/// The light mode of K-FAC with a learning rate that falls by a schedule of Burn.
+pub fn by_kfac(
+    digits: &Digits,
+    seed: u64,
+    device: &Device,
+) -> Result<Trained, Box<dyn std::error::Error>> {
+    let mut model = Network::new(device, seed);
+    let clock = Instant::now();
+    let first = batches(digits, seed, device).swap_remove(0);
+    let objective: Objective<OnDevice> = Objective::trace(&model, first, loss)?;
+    let mut optimiser = KfacOptimiserConfig::stochastic(RATE).init(
+        &objective,
+        Likelihood::Categorical,
+        Reduction::Mean,
+    )?;
+    if seed == 1 {
+        println!("{}\n", optimiser.coverage());
+    }
+    let mut rates = ExponentialLrSchedulerConfig::new(RATE, RATE_FACTOR).init()?;
+    let mut losses = Vec::new();
+    for epoch in 0..EPOCHS {
+        let mut sum = Mean::default();
+        for batch in batches(digits, seed + 100 * epoch as u64, device) {
+            optimiser.set_learning_rate(rates.step().base())?;
+            let step;
+            (model, step) = optimiser.step(&model, batch)?;
+            sum.add(step.value);
+        }
+        losses.push(sum.value());
+    }
+    Ok(Trained {
+        model,
+        time: clock.elapsed(),
+        losses,
+    })
+}
+
+/// Adam of Burn at a learning rate.
+pub fn by_adam(digits: &Digits, seed: u64, rate: f64, device: &Device) -> Trained {
+    let mut model = Network::new(device, seed);
+    let clock = Instant::now();
+    let mut optimiser = AdamConfig::new().init();
+    let mut losses = Vec::new();
+    for epoch in 0..EPOCHS {
+        let mut sum = Mean::default();
+        for batch in batches(digits, seed + 100 * epoch as u64, device) {
+            let (_, loss) = loss(&model, batch);
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            model = optimiser.step(rate, model, gradients);
+            sum.add(loss.into_data().iter::<f64>().sum());
+        }
+        losses.push(sum.value());
+    }
+    Trained {
+        model,
+        time: clock.elapsed(),
+        losses,
+    }
+}
+
+/// Share of images whose class is found.
+pub fn accuracy(model: &Network, digits: &Digits, device: &Device) -> f64 {
+    let device = device.clone().inner();
+    let found = model.valid().forward(digits.images(&device)).argmax(1);
+    let right = found.flatten::<1>(0, 1).equal(digits.classes(&device));
+    let share = right.float().mean().into_data();
+    share.iter::<f64>().next().unwrap_or(f64::NAN)
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn value(&self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
