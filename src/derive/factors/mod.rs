@@ -10,6 +10,7 @@ mod gather;
 mod group;
 mod inputs;
 mod probe;
+mod product;
 mod rows;
 
 pub(super) use diagonal::{Basis, compute_diagonals};

@@ -6,6 +6,7 @@ use burn_backend::{
     tensor::FloatTensor,
 };
 
+use super::product;
 use crate::{derive::layers::LayerKind, graph::Convolution};
 
 /// One row of numbers for each place of each sample, group by group.
@@ -18,6 +19,11 @@ pub(super) enum Rows<B: Backend> {
 
 /// Most numbers of a row for each place at which products are summed sample by sample.
 const WIDTH_PER_PLACE: usize = 2;
+
+/// Width from which a product with itself is computed by panels: below, they are too narrow to be fast.
+const LEAST_WIDTH: usize = 256;
+/// Five eighths of the work of the whole product.
+const PANELS: usize = 4;
 
 impl<B: Backend> Rows<B> {
     /// The inputs of a layer that are multiplied by its weight: patches for a convolution.
@@ -151,6 +157,9 @@ impl<B: Backend> Rows<B> {
             return times::<B>(sum, factor);
         }
         let rows = self.by_group();
+        if self.width() >= LEAST_WIDTH && self.count() >= self.width() {
+            return times::<B>(product::symmetric::<B>(rows, PANELS), factor);
+        }
         // The factor goes to where there are fewer numbers.
         let (before, after) = match self.count() < self.width() {
             true => (factor, 1.0),
