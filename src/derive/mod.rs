@@ -23,7 +23,7 @@ pub(crate) use draw::{Distribution, Draws};
 pub use error::DeriveError;
 pub(crate) use factors::{Cotangents, FactorKind, LayerGroup};
 pub(crate) use layers::{Beside, LayerKind, Layers};
-pub(crate) use product::{Given, Product};
+pub(crate) use product::{Given, Product, Root};
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -11,6 +11,7 @@ use burn_backend::{
 use super::{
     draw::{self, Draws},
     network::Network,
+    product::Root,
     reverse::{self, Apply, Arguments},
 };
 use crate::execute::ExecuteError;
@@ -98,15 +99,52 @@ pub(super) fn adjoint_product<B: Backend>(
     cotangent: FloatTensor<B>,
     apply: Apply<Autodiff<B>>,
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
-    let leaves: Vec<_> = arguments
-        .parameters
-        .iter()
-        .cloned()
-        .map(reverse::leaf::<B>)
-        .collect();
-    let replayed = reverse::replay_on_tape(arguments, &leaves, apply)?;
-    let outputs = required(reverse::first_float(&replayed)?)?;
+    let (outputs, leaves) = on_tape(arguments, apply)?;
     Ok(pull_back::<B>(outputs, cotangent, &leaves))
+}
+
+/// JᵀS r with S Sᵀ = M. `arguments` are those of the network.
+pub(super) fn root_product<B: Backend>(
+    network: &Network,
+    root: Root,
+    arguments: &Arguments<'_, B>,
+    vector: FloatTensor<B>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+    let (outputs, leaves) = on_tape(arguments, apply)?;
+    let z = Autodiff::<B>::inner(outputs.clone());
+    let cotangent = match root {
+        Root::Categorical => {
+            let last = z.shape().num_dims().saturating_sub(1);
+            let p = B::softmax(z, last);
+            let weighted = B::float_mul(B::float_sqrt(p.clone()), vector);
+            let mean = B::float_sum_dim(weighted.clone(), last);
+            B::float_sub(weighted, B::float_mul(p, mean))
+        }
+        Root::Bernoulli => B::float_mul(B::float_sqrt(logistic_variance::<B>(z)), vector),
+        Root::Gaussian => vector,
+        Root::Empirical => {
+            let head = Arguments {
+                program: &network.head,
+                parameters: &[z],
+                ..*arguments
+            };
+            let slope = reverse::gradient(&head, apply)?.gradient;
+            B::float_mul(required(slope.into_iter().next())?, vector)
+        }
+    };
+    Ok(pull_back::<B>(outputs, cotangent, &leaves))
+}
+
+/// z on the tape, with its leaves.
+fn on_tape<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<(FloatTensor<Autodiff<B>>, Vec<FloatTensor<Autodiff<B>>>), ExecuteError> {
+    let leaves = arguments.parameters.iter().cloned();
+    let leaves: Vec<_> = leaves.map(reverse::leaf::<B>).collect();
+    let replayed = reverse::replay_on_tape(arguments, &leaves, apply)?;
+    Ok((required(reverse::first_float(&replayed)?)?, leaves))
 }
 
 /// JᵀMJ v. `arguments` are those of the network.
@@ -166,12 +204,16 @@ fn categorical<B: Backend>(outputs: FloatTensor<B>, tangent: FloatTensor<B>) -> 
     B::float_sub(weighted, B::float_mul(probabilities, mean))
 }
 
-/// σ(1 − σ)∘u = ¼(1 − tanh²(z/2))∘u, which needs no sigmoid of the backend's own precision.
+/// σ(1 − σ)∘u
 fn bernoulli<B: Backend>(outputs: FloatTensor<B>, tangent: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_mul(logistic_variance::<B>(outputs), tangent)
+}
+
+/// σ(1 − σ) = ¼(1 − tanh²(z/2)), which needs no sigmoid of the backend's own precision.
+fn logistic_variance<B: Backend>(outputs: FloatTensor<B>) -> FloatTensor<B> {
     let half = B::float_tanh(B::float_mul_scalar(outputs, 0.5.into()));
     let square = B::float_mul(half.clone(), half);
-    let variance = B::float_mul_scalar(B::float_sub_scalar(square, 1.0.into()), (-0.25).into());
-    B::float_mul(variance, tangent)
+    B::float_mul_scalar(B::float_sub_scalar(square, 1.0.into()), (-0.25).into())
 }
 
 /// Σₛ dₛ⟨dₛ, u⟩ sample by sample; samples are the first dimension of u.

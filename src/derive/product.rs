@@ -40,6 +40,21 @@ pub(crate) enum Product {
     Drawn(Draws),
     /// JᵀMJ v with M = d dᵀ for each sample, d = ∂ℓ/∂z.
     Empirical,
+    /// JᵀS r, from outputs to parameters.
+    Root(Root),
+}
+
+/// A square root S of a matrix M in output space: S Sᵀ = M.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Root {
+    /// diag(√p) − p √pᵀ with p = softmax(z), for diag(p) − p pᵀ.
+    Categorical,
+    /// diag(√(σ(1 − σ))), σ the logistic function of z.
+    Bernoulli,
+    /// I
+    Gaussian,
+    /// diag(∂ℓ/∂z): for d dᵀ of each sample where r is one number a sample.
+    Empirical,
 }
 
 impl Product {
@@ -53,6 +68,7 @@ impl Product {
             Product::Categorical | Product::Bernoulli | Product::Gaussian => "Fisher product",
             Product::Drawn(_) => "Monte-Carlo Fisher product",
             Product::Empirical => "empirical Fisher product",
+            Product::Root(_) => "product with a square root of the Fisher matrix",
         }
     }
 }
@@ -92,7 +108,7 @@ impl<'a> Target<'a> {
     /// Types of the vector's parts.
     pub fn vector_types(&self) -> Vec<ValueType> {
         match (self.product, self.outputs_type()) {
-            (Product::Adjoint, Some(outputs)) => vec![outputs],
+            (Product::Adjoint | Product::Root(_), Some(outputs)) => vec![outputs],
             _ => {
                 let own = self.loss.inputs().iter().take(self.parameters);
                 own.map(|&id| self.loss.value(id).clone()).collect()
@@ -140,6 +156,10 @@ impl<'a> Target<'a> {
             Product::Adjoint => {
                 let cotangent = outputs::required(given.vector.first().cloned())?;
                 return outputs::adjoint_product(&arguments, cotangent, tables.once);
+            }
+            Product::Root(root) => {
+                let vector = outputs::required(given.vector.first().cloned())?;
+                return outputs::root_product(network, root, &arguments, vector, tables.once);
             }
             Product::Hessian | Product::GaussNewton => Middle::Loss,
             Product::Categorical => Middle::Categorical,

@@ -12,6 +12,7 @@ mod prepared;
 mod products;
 mod programs;
 mod source;
+mod squares;
 mod trace_model;
 mod visit;
 

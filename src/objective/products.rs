@@ -160,7 +160,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// A batch's product, ready for vectors.
-    fn ready<'a>(
+    pub(super) fn ready<'a>(
         &'a self,
         product: &PreparedProduct<B>,
         index: usize,
@@ -243,7 +243,7 @@ impl<B: AutodiffBackend> Objective<B> {
 }
 
 /// A product on one batch, of which only what depends on the vector is left to do.
-enum Ready<'a, B: AutodiffBackend> {
+pub(super) enum Ready<'a, B: AutodiffBackend> {
     Compiled {
         programs: Arc<super::programs::SplitProgram<B>>,
         prepared: Arc<Operands<B>>,
@@ -262,7 +262,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
         self.run(blocks.map(Operand::Float).collect())
     }
 
-    fn run(&self, vector: Operands<B>) -> Result<Operands<B>, Error> {
+    pub(super) fn run(&self, vector: Operands<B>) -> Result<Operands<B>, Error> {
         match self {
             Ready::Compiled { programs, prepared } => {
                 let inputs = prepared.iter().cloned().chain(vector).collect();

@@ -116,6 +116,9 @@ pub enum OperatorError {
     /// An average over no draw at all.
     #[error("at least one target must be drawn for every sample")]
     NoDraws,
+    /// A diagonal estimated by no probe at all.
+    #[error("at least one probe is needed to estimate a diagonal")]
+    NoProbes,
     /// Exact output gradients where rows of a layer are no samples.
     #[error(
         "the exact Fisher type needs outputs of one row a sample that no layer mixes; here rows are places of a sequence \
@@ -131,7 +134,7 @@ pub enum OperatorError {
     /// A parameter that belongs to no layer.
     #[error(
         "parameter {parameter} of {numbers} numbers belongs to no layer ({reason}), and exact blocks are made up to {limit} \
-         numbers: raise the limit of `BesidePolicy::ExactBlock`, or freeze the parameter"
+         numbers: raise the limit of `BesidePolicy::ExactBlock`, take `BesidePolicy::Diagonal`, or freeze the parameter"
     )]
     KfacBeside {
         /// Name of the parameter.

@@ -1,14 +1,15 @@
-//! Exact blocks of parameters that belong to no layer.
+//! Exact blocks, or diagonals, of parameters that belong to no layer.
 
 use burn_backend::AutodiffBackend;
 
 use super::{BesidePolicy, KfacConfig, KfacFisher, moment::Moment, network::Network};
 use crate::{
-    curvature::{EmpiricalFisher, Fisher, Likelihood},
+    curvature::{EmpiricalFisher, Fisher, Likelihood, fisher::share},
+    derive::Root,
     error::Error,
-    objective::{Objective, Reduction},
+    objective::{Objective, Part, Reduction},
     operator::{LinearOperator, OperatorError, SelfAdjoint, materialise_up_to},
-    params::ParamVector,
+    params::{ParamBlock, ParamVector},
 };
 
 /// Exact blocks of parameters that belong to no layer, by position.
@@ -25,7 +26,7 @@ impl ExactBlocks {
     }
 }
 
-/// Exact blocks of the parameters that belong to no layer.
+/// Blocks of the parameters that belong to no layer, as the policy wants them.
 pub(super) fn exact_blocks<B: AutodiffBackend>(
     objective: &Objective<B>,
     network: &Network,
@@ -38,6 +39,10 @@ pub(super) fn exact_blocks<B: AutodiffBackend>(
     let layout = objective.layout();
     let limit = match config.beside {
         BesidePolicy::ExactBlock { limit } => limit,
+        BesidePolicy::Diagonal { probes, seed } => {
+            let target = (likelihood, reduction);
+            return diagonals(objective, network, config.fisher, target, (probes, seed));
+        }
         BesidePolicy::Refuse => 0,
     };
     for (position, reason) in &network.beside {
@@ -86,4 +91,41 @@ pub(super) fn exact_blocks<B: AutodiffBackend>(
         })
         .collect::<Result<_, Error>>()?;
     Ok(ExactBlocks(moments))
+}
+
+/// Estimates of their diagonals.
+fn diagonals<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    network: &Network,
+    fisher: KfacFisher,
+    (likelihood, reduction): (Likelihood, Reduction),
+    probes: (usize, u64),
+) -> Result<ExactBlocks, Error> {
+    let (root, precision) = match (fisher, likelihood) {
+        (KfacFisher::Empirical, _) => (Root::Empirical, 1.0),
+        (_, Likelihood::Categorical) => (Root::Categorical, 1.0),
+        (_, Likelihood::Bernoulli) => (Root::Bernoulli, 1.0),
+        (_, Likelihood::Gaussian { .. }) => (Root::Gaussian, likelihood.precision()),
+    };
+    let factor = |part: &Part<B>| {
+        let share = share(part.samples_of_outputs(), reduction);
+        match fisher {
+            KfacFisher::Empirical => share.recip(),
+            _ => share * precision,
+        }
+    };
+    let positions: Vec<usize> = network
+        .beside
+        .iter()
+        .map(|(position, _)| *position)
+        .collect();
+    let diagonals = objective.mean_squares(root, &factor, &positions, probes)?;
+    let moments = positions.into_iter().zip(diagonals);
+    let moments = moments.map(|(position, values)| {
+        let moment = Moment::Diagonal(values);
+        let name = objective.layout().blocks().get(position);
+        moment.expect_finite(name.map_or("", ParamBlock::name))?;
+        Ok((position, moment))
+    });
+    Ok(ExactBlocks(moments.collect::<Result<_, Error>>()?))
 }

@@ -3,7 +3,7 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
+    BesidePolicy, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
     beside::{ExactBlocks, exact_blocks},
     factors::{DeviceFactors, on_device},
     moment::Eigen,
@@ -41,6 +41,10 @@ impl KfacCollector {
             objective.expect_reduction_of_closure(reduction)?;
         }
         network::check(&objective.network_layers()?, config)?;
+        let mut network = Network::of(objective)?;
+        if let BesidePolicy::Diagonal { probes, .. } = config.beside {
+            network.coverage = network.coverage.estimated_by(probes);
+        }
         Ok(Self {
             config: *config,
             kind: FactorKind {
@@ -49,7 +53,7 @@ impl KfacCollector {
             },
             likelihood,
             reduction,
-            network: Network::of(objective)?,
+            network,
         })
     }
 
@@ -57,6 +61,9 @@ impl KfacCollector {
     #[must_use]
     pub(crate) fn with_seed(mut self, seed: u64) -> Self {
         if let KfacFisher::MonteCarlo { seed: own, .. } = &mut self.config.fisher {
+            *own = seed;
+        }
+        if let BesidePolicy::Diagonal { seed: own, .. } = &mut self.config.beside {
             *own = seed;
         }
         self

@@ -2,11 +2,11 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::Kfac;
+use super::{Ekfac, Kfac, plan::LayerPlan};
 use crate::{
     error::Error,
     operator::{DenseMatrix, LinearOperator, SelfAdjoint, materialise},
-    params::{ParamSubset, ParamVector},
+    params::{ParamBlock, ParamSubset, ParamVector},
 };
 
 /// How close one block of K-FAC is to the exact one.
@@ -30,29 +30,61 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) for layers of more than
     /// [`DEFAULT_SIZE_LIMIT`](crate::DEFAULT_SIZE_LIMIT) numbers; an exact matrix of another model.
     pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
-        let layout = self.domain();
-        layout.expect_same(exact.domain())?;
-        let mut comparisons = Vec::with_capacity(self.plans.len());
-        for (plan, layer) in self.plans.iter().zip(self.layers.iter()) {
-            let own = [Some(plan.weight), plan.bias];
-            let names: Vec<&str> = own
-                .into_iter()
-                .flatten()
-                .filter_map(|position| layout.blocks().get(position))
-                .map(crate::params::ParamBlock::name)
-                .collect();
-            let subset = layout.select_by(|block| names.contains(&block.name()))?;
-            let like = &self.like;
-            let found = block(self, &subset, like)?;
-            let truth = block(exact, &subset, like)?;
-            comparisons.push(BlockComparison {
-                layer: layer.name.clone(),
-                relative_error: distance(&found, &truth),
-                trace_ratio: trace(&found) / trace(&truth),
-            });
-        }
-        Ok(comparisons)
+        let names = self.layers.iter().map(|layer| layer.name.as_str());
+        compare(
+            self,
+            &names.collect::<Vec<_>>(),
+            &self.plans,
+            exact,
+            &self.like,
+        )
     }
+}
+
+impl<B: AutodiffBackend> Ekfac<B> {
+    /// Puts every layer's block beside that of an exact matrix, as [`Kfac::compare_with`] does.
+    ///
+    /// # Errors
+    /// As [`Kfac::compare_with`].
+    pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
+        let layers = self.spectra().layers.iter();
+        let names = layers.map(|layer| layer.name.as_str());
+        compare(
+            self,
+            &names.collect::<Vec<_>>(),
+            self.plans(),
+            exact,
+            self.like(),
+        )
+    }
+}
+
+fn compare<B: AutodiffBackend>(
+    own: &dyn SelfAdjoint<B>,
+    names: &[&str],
+    plans: &[LayerPlan],
+    exact: &dyn SelfAdjoint<B>,
+    like: &ParamVector<B>,
+) -> Result<Vec<BlockComparison>, Error> {
+    let layout = own.domain();
+    layout.expect_same(exact.domain())?;
+    let mut comparisons = Vec::with_capacity(plans.len());
+    for (plan, name) in plans.iter().zip(names) {
+        let kept = [Some(plan.weight), plan.bias].into_iter().flatten();
+        let kept: Vec<&str> = kept
+            .filter_map(|position| layout.blocks().get(position))
+            .map(ParamBlock::name)
+            .collect();
+        let subset = layout.select_by(|block| kept.contains(&block.name()))?;
+        let found = block(own, &subset, like)?;
+        let truth = block(exact, &subset, like)?;
+        comparisons.push(BlockComparison {
+            layer: (*name).into(),
+            relative_error: distance(&found, &truth),
+            trace_ratio: trace(&found) / trace(&truth),
+        });
+    }
+    Ok(comparisons)
 }
 
 fn block<B: AutodiffBackend>(

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KfacFisher {
     /// The exact Fisher matrix in output space, by the columns of its square root: as many backward passes as there are
-    /// outputs. No randomness ('type 2').
+    /// outputs. No randomness ('type 2'). All samples of a batch are propagated back together, so that their gradients
+    /// are told apart by their rows only: outputs with a row for each place of a sequence are refused, but layers that
+    /// mix the samples of a batch, such as a batch normalisation in training mode or attention from one sample to
+    /// another, are not seen.
     #[default]
     Exact,
     /// Targets drawn from the model: one backward pass a draw.
@@ -37,10 +40,32 @@ pub enum KfacApproximation {
 /// What is made of parameters that are no weight or bias of a linear layer, a convolution or an embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum BesidePolicy {
-    /// Their exact block of the Fisher matrix, for at most so many numbers a parameter.
+    /// Their exact block of the Fisher matrix, for at most so many numbers a parameter; of the empirical one for
+    /// [`KfacFisher::Empirical`], of that by drawn targets for [`KfacFisher::MonteCarlo`], and of the exact one for
+    /// [`KfacFisher::ForwardOnly`].
     ExactBlock {
         /// Largest parameter.
         limit: usize,
+    },
+    /// An estimate of the diagonal of their block, for parameters of any size.
+    ///
+    /// ```text
+    /// diag F ≈ c·mean over probes of (JᵀS r)∘(JᵀS r)      S Sᵀ = F_z, r random signs for every output
+    /// ```
+    ///
+    /// Without bias and never negative; the error of each number falls as 1/√probes, and over a data set also with the
+    /// number of batches, each of which has signs of its own. A backward pass a probe. The true Fisher matrix is
+    /// estimated so for [`KfacFisher::Exact`], and for [`KfacFisher::MonteCarlo`] and [`KfacFisher::ForwardOnly`] too:
+    /// drawn targets would only add noise. For [`KfacFisher::Empirical`] it is the diagonal of the empirical one, by the
+    /// gradients of the samples with one random sign each.
+    ///
+    /// A weight that is used in several ways, such as an embedding that is also the transposed output projection, has no
+    /// single Kronecker product; this diagonal is right for it, with what is between its uses.
+    Diagonal {
+        /// Backward passes a batch, at least 1.
+        probes: usize,
+        /// Seed of the signs.
+        seed: u64,
     },
     /// An error that names them.
     Refuse,

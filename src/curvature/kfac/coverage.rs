@@ -25,6 +25,13 @@ pub enum Treatment {
         /// Why it belongs to no layer.
         reason: String,
     },
+    /// An estimate of the diagonal of its block.
+    Diagonal {
+        /// Why it belongs to no layer.
+        reason: String,
+        /// Backward passes it is estimated by.
+        probes: usize,
+    },
     /// Its block is zero: the outputs do not depend on it.
     Unused,
 }
@@ -49,6 +56,9 @@ impl fmt::Display for Treatment {
                 Ok(())
             }
             Treatment::ExactBlock { reason } => write!(f, "exact block ({reason})"),
+            Treatment::Diagonal { reason, probes } => {
+                write!(f, "diagonal, estimated by {probes} probes ({reason})")
+            }
             Treatment::Unused => f.write_str("zero (the outputs do not depend on it)"),
         }
     }
@@ -88,6 +98,17 @@ impl KfacCoverage {
         let mut entries = self.entries.iter();
         let found = entries.find(|entry| entry.parameter == parameter);
         found.map(|entry| &entry.treatment)
+    }
+
+    /// With an estimated diagonal in place of every exact block.
+    pub(super) fn estimated_by(mut self, probes: usize) -> Self {
+        for entry in &mut self.entries {
+            if let Treatment::ExactBlock { reason } = &entry.treatment {
+                let reason = reason.clone();
+                entry.treatment = Treatment::Diagonal { reason, probes };
+            }
+        }
+        self
     }
 
     /// Whether it is of the same parameters as another.

@@ -7,6 +7,7 @@ use burn_backend::AutodiffBackend;
 use super::{
     Kfac, KfacConfig, KfacCoverage, KfacMap, Plans,
     collect::KfacCollector,
+    plan::LayerPlan,
     spectra::{DampedRetry, Spectra},
 };
 use crate::{
@@ -155,6 +156,14 @@ impl<B: AutodiffBackend> Ekfac<B> {
             coverage,
             spectra: Arc::new(spectra),
         }
+    }
+
+    pub(super) fn plans(&self) -> &[LayerPlan] {
+        &self.plans
+    }
+
+    pub(super) fn like(&self) -> &ParamVector<B> {
+        &self.like
     }
 
     pub(super) fn spectra(&self) -> &Spectra {

@@ -2,8 +2,8 @@
 //!
 //! The recorded program shows which products have a parameter as their right operand: those are the layers, with no
 //! change to the model and no registration. `network` names them, `collect` takes their second moments, `factors` keeps
-//! those on the device, `moment` is their algebra on the host, `plan` how a layer's weight and bias make a matrix,
-//! `blocks` and `map` the products on the device.
+//! those on the device, `moment` and `spectra` are their algebra on the host, `view` shows them, `plan` how a layer's
+//! weight and bias make a matrix, `blocks` and `map` the products on the device.
 
 mod beside;
 mod blocks;
@@ -60,7 +60,7 @@ pub(crate) use collect::KfacCollector;
 pub(crate) use factors::DeviceFactors;
 use factors::LayerFactors;
 use moment::Moment;
-use network::{Network, Plans};
+use network::Plans;
 
 /// K-FAC: the Fisher matrix with a Kronecker product for every layer and nothing between layers.
 ///
@@ -71,9 +71,10 @@ use network::{Network, Plans};
 ///
 /// Layers are found in the recorded program: linear layers of any number of shared dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal), the projections inside attention and recurrent cells.
-/// Parameters of other kinds get their exact block of the Fisher matrix, or are refused by [`BesidePolicy`]; none is
-/// dropped. [`coverage`](Self::coverage) says what is made of each. c is that of [`Fisher`](crate::Fisher), so that A ⊗ G
-/// approximates the Gauss-Newton matrix of the negative log-likelihood in the same scale.
+/// Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal, or are refused, by
+/// [`BesidePolicy`]; none is dropped. [`coverage`](Self::coverage) says what is made of each. c is that of
+/// [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
+/// same scale.
 ///
 /// Exact for a single sample, and for deep linear networks with a Gaussian likelihood.
 ///

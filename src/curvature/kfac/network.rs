@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use super::{
-    KfacApproximation, KfacConfig, KfacFisher,
+    BesidePolicy, KfacApproximation, KfacConfig, KfacFisher,
     coverage::{CoverageEntry, KfacCoverage, Treatment},
     plan::LayerPlan,
 };
@@ -88,6 +88,9 @@ pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), O
     }
     if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
         return Err(OperatorError::NoDraws);
+    }
+    if let BesidePolicy::Diagonal { probes: 0, .. } = config.beside {
+        return Err(OperatorError::NoProbes);
     }
     Ok(())
 }

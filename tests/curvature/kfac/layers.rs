@@ -120,7 +120,7 @@ fn every_projection_of_a_transformer_is_found() {
                 normalisations += 1;
                 assert!(entry.parameter.contains("norm"), "{coverage}");
             }
-            Treatment::Unused => panic!("{coverage}"),
+            Treatment::Diagonal { .. } | Treatment::Unused => panic!("{coverage}"),
         }
     }
     assert_eq!(normalisations, 8, "{coverage}");

@@ -2,8 +2,11 @@
 
 mod algebra;
 mod corrected;
+mod diagonal;
+mod digits;
 mod exact;
 mod gradient;
+mod laws;
 mod layers;
 mod resumed;
 mod state;
