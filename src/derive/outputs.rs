@@ -136,11 +136,13 @@ pub(super) fn root_product<B: Backend>(
     Ok(pull_back::<B>(outputs, cotangent, &leaves))
 }
 
+type OnTape<B> = FloatTensor<Autodiff<B>>;
+
 /// z on the tape, with its leaves.
 fn on_tape<B: Backend>(
     arguments: &Arguments<'_, B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<(FloatTensor<Autodiff<B>>, Vec<FloatTensor<Autodiff<B>>>), ExecuteError> {
+) -> Result<(OnTape<B>, Vec<OnTape<B>>), ExecuteError> {
     let leaves = arguments.parameters.iter().cloned();
     let leaves: Vec<_> = leaves.map(reverse::leaf::<B>).collect();
     let replayed = reverse::replay_on_tape(arguments, &leaves, apply)?;

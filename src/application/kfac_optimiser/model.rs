@@ -71,11 +71,11 @@ impl<'a, B: AutodiffBackend> QuadraticModel<'a, B> {
         let scalars: Vec<_> = scalars.iter().collect();
         let numbers = DeviceScalar::read_many(&scalars)?;
         Ok(match numbers.as_slice() {
-            &[slope, curvature, other_slope, mixed, other] => {
-                pair([slope, other_slope], [curvature, mixed, other])
-                    .unwrap_or_else(|| along(slope, curvature))
+            [slope, curvature, other_slope, mixed, other] => {
+                pair([*slope, *other_slope], [*curvature, *mixed, *other])
+                    .unwrap_or_else(|| along(*slope, *curvature))
             }
-            &[slope, curvature, ..] => along(slope, curvature),
+            [slope, curvature, ..] => along(*slope, *curvature),
             _ => along(0.0, 0.0),
         })
     }

@@ -251,6 +251,7 @@ impl Eigen {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::{Moment, inverse_of_definite};
 

@@ -1,5 +1,7 @@
 //! Factors that are kept on the device from step to step, against those that are averaged on the host.
 
+#![allow(clippy::unwrap_used)]
+
 use burn::{
     backend::{Autodiff, Flex},
     module::{Module, Param},

@@ -43,6 +43,7 @@ fn columns<B: Backend>(x: &FloatTensor<B>, range: Range<usize>) -> FloatTensor<B
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use burn::backend::Flex;
     use burn_backend::{TensorData, ops::FloatTensorOps, read_sync};

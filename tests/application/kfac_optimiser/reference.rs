@@ -88,7 +88,7 @@ impl Reference {
             0 => vec![self.gamma, self.gamma * omega, self.gamma / omega],
             _ => vec![self.gamma],
         };
-        let anew = self.k <= 3 || self.k % t3 == 0 || self.k % t2 == 0;
+        let anew = self.k <= 3 || self.k.is_multiple_of(t3) || self.k.is_multiple_of(t2);
         let kfac = Kfac::from_state(&self.objective, &average).unwrap();
         let mut best: Option<(Step, Matrix)> = None;
         for gamma in gammas {
@@ -123,7 +123,7 @@ impl Reference {
             }
         }
         let (mut step, inverse) = best.unwrap();
-        if self.k % t1 == 0 {
+        if self.k.is_multiple_of(t1) {
             let moved = self.value(&sum(1.0, theta, 1.0, &step.delta));
             let ratio = (moved - step.value) / step.predicted;
             let omega = 0.95_f64.powi(t1 as i32);
