@@ -60,7 +60,7 @@ pub(crate) use collect::KfacCollector;
 pub(crate) use factors::DeviceFactors;
 use factors::LayerFactors;
 use moment::Moment;
-use network::{Network, Plans};
+use network::Plans;
 
 /// K-FAC: the Fisher matrix with a Kronecker product for every layer and nothing between layers.
 ///
