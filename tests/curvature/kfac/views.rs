@@ -107,10 +107,8 @@ fn the_operator_of_one_layer_is_its_block_of_the_whole() {
         |model: &Normalised, x| model.norm.forward(model.linear.forward(x)),
     );
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
-    let whole: [(
-        &dyn SelfAdjoint<B>,
-        &dyn Fn(&str) -> Result<KfacMap<B>, Error>,
-    ); 3] = [
+    type OfLayer<'a> = &'a dyn Fn(&str) -> Result<KfacMap<B>, Error>;
+    let whole: [(&dyn SelfAdjoint<B>, OfLayer<'_>); 3] = [
         (&kfac, &|name| kfac.layer(name)),
         (&kfac.inverse(0.1).unwrap(), &|name| {
             kfac.inverse(0.1).unwrap().layer(name)
