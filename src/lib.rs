@@ -86,6 +86,7 @@ mod derive;
 mod error;
 mod execute;
 mod graph;
+mod numbers;
 mod objective;
 mod operator;
 mod params;

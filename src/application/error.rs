@@ -26,6 +26,15 @@ pub enum ApplicationError {
         /// The rate.
         found: f64,
     },
+    /// Products along a direction leave the range of the number format.
+    #[error(
+        "the slope or the curvature along the step is {found:e}: its numbers are finite, their products are not; raise the \
+         damping, shorten the gradient, or work in f64"
+    )]
+    StepRange {
+        /// The number.
+        found: f64,
+    },
     /// The state of an optimiser for another model or configuration.
     #[error(
         "the state does not fit: {reason}; resume with the model and the configuration it was saved with"

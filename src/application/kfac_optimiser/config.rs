@@ -146,6 +146,15 @@ impl KfacOptimiserConfig {
                 "at least 0 and below 1",
             )?;
             limit.map_or(Ok(()), |limit| field("limit").positive(limit))?;
+            for (name, period) in [
+                ("damping_period", self.damping_period),
+                ("search_period", self.search_period),
+            ] {
+                period.map_or(Ok(()), |period| {
+                    let expected = "`None` with a learning rate, since the quadratic model decides";
+                    field(name).check(period as f64, false, expected)
+                })?;
+            }
         }
         field("damping").positive(self.damping)?;
         for (name, period) in [

@@ -24,7 +24,7 @@ use crate::{
     error::Error,
     objective::{Objective, Reduction},
     operator::LinearOperator,
-    params::ParamVector,
+    params::{ParamVector, Precision},
     trace::Batch,
 };
 use running::Running;
@@ -49,7 +49,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 ///
 /// # Cost
 ///
-/// A step: gradient and factors, about one and a half gradients; for the quadratic model two products with the Fisher
+/// A step: gradient and factors, about two gradients; for the quadratic model two products with the Fisher
 /// matrix; every `damping_period` steps a forward pass; every `inverse_period` steps the inverse of all factors on the
 /// host.
 ///
@@ -217,7 +217,8 @@ where
         model: &M,
         objective: &Objective<B>,
     ) -> Result<(M, KfacStep), Error> {
-        let (delta, report) = self.advance(&self.at(model, objective)?)?;
+        let (objective, _) = self.at(model, objective)?;
+        let (delta, report) = self.advance(&objective)?;
         let model = match report.taken {
             true => delta.add_to(model, 1.0)?,
             false => model.clone(),
@@ -266,17 +267,22 @@ where
         model: &M,
         batch: X,
     ) -> Result<(GradientsParams, KfacStep), Error> {
-        let objective = self.objective.on(batch)?;
-        let (gradient, report) = self.natural_gradient(&self.at(model, &objective)?)?;
-        let precision = ParamVector::<B>::from_module_with(objective.layout(), model)?.precision();
+        let (objective, precision) = self.at(model, &self.objective.on(batch)?)?;
+        let (gradient, report) = self.natural_gradient(&objective)?;
         Ok((gradient.cast(precision)?.into_gradients()?, report))
     }
 
-    /// The objective at a model's parameters.
-    fn at<M: Module>(&self, model: &M, objective: &Objective<B>) -> Result<Objective<B>, Error> {
+    /// The objective at a model's parameters, and their precision in the model.
+    fn at<M: Module>(
+        &self,
+        model: &M,
+        objective: &Objective<B>,
+    ) -> Result<(Objective<B>, Precision), Error> {
         self.objective.layout().expect_same(objective.layout())?;
         let parameters = ParamVector::from_module_with(objective.layout(), model)?;
-        objective.at(&parameters.cast(objective.precision())?)
+        let precision = parameters.precision();
+        let at = objective.at(&parameters.cast(objective.precision())?)?;
+        Ok((at, precision))
     }
 }
 

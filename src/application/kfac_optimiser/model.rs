@@ -4,6 +4,7 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
+    application::ApplicationError,
     curvature::Fisher,
     error::Error,
     operator::LinearOperator,
@@ -70,6 +71,17 @@ impl<'a, B: AutodiffBackend> QuadraticModel<'a, B> {
         }
         let scalars: Vec<_> = scalars.iter().collect();
         let numbers = DeviceScalar::read_many(&scalars)?;
+        if let Some(&found) = numbers.iter().find(|number| !number.is_finite()) {
+            for direction in [delta].into_iter().chain(previous) {
+                direction
+                    .vector
+                    .expect_finite("the direction of the step")?;
+                direction
+                    .product
+                    .expect_finite("its product with the Fisher matrix")?;
+            }
+            return Err(ApplicationError::StepRange { found }.into());
+        }
         Ok(match numbers.as_slice() {
             [slope, curvature, other_slope, mixed, other] => {
                 pair([*slope, *other_slope], [*curvature, *mixed, *other])

@@ -8,25 +8,35 @@ use crate::{
     application::ApplicationError,
     curvature::{Kfac, KfacState},
     error::Error,
+    numbers,
     params::ParamVector,
 };
 
 /// All that a [`KfacOptimiser`] carries from one step to the next, to be saved with serde.
 ///
-/// Numbers are kept as they are: a format that writes every digit, as JSON by `serde_json` with its feature
-/// `float_roundtrip` or any binary one, resumes exactly.
+/// Numbers come back bit by bit from any format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacOptimiserState {
     step: usize,
+    #[serde(with = "numbers::one")]
     damping: f64,
+    #[serde(with = "numbers::one")]
     gamma: f64,
     /// The step before.
+    #[serde(with = "numbers::optional")]
     previous: Option<Vec<f64>>,
     /// The moving average, and how many updates it is of: of layers, of other parameters.
     average: Option<KfacState>,
     updates: [usize; 2],
-    /// What the inverse in use was made of, and its γ.
-    inverted: Option<(KfacState, f64)>,
+    inverted: Option<InvertedState>,
+}
+
+/// What the inverse in use was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct InvertedState {
+    factors: KfacState,
+    #[serde(with = "numbers::one")]
+    gamma: f64,
 }
 
 impl KfacOptimiserState {
@@ -54,10 +64,10 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
                 .kfac(&self.collector, &self.objective)?
                 .map(|kfac| kfac.state()),
             updates: [running.updates, running.refreshes],
-            inverted: running
-                .inverted
-                .as_ref()
-                .map(|inverted| (inverted.kfac.state(), inverted.gamma)),
+            inverted: running.inverted.as_ref().map(|inverted| InvertedState {
+                factors: inverted.kfac.state(),
+                gamma: inverted.gamma,
+            }),
         })
     }
 
@@ -93,9 +103,9 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             None => (None, None),
         };
         running.inverted = match &state.inverted {
-            Some((factors, gamma)) => {
-                let kfac = Kfac::from_state(&self.objective, factors)?;
-                Some(Inverted::new(kfac, self.config.inverse, *gamma)?)
+            Some(inverted) => {
+                let kfac = Kfac::from_state(&self.objective, &inverted.factors)?;
+                Some(Inverted::new(kfac, self.config.inverse, inverted.gamma)?)
             }
             None => None,
         };

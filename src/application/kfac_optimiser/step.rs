@@ -8,6 +8,7 @@ use super::{
     running::Inverted,
 };
 use crate::{
+    application::ApplicationError,
     curvature::{Fisher, KfacCollector, KfacFisher},
     error::Error,
     objective::{Objective, ObjectiveError},
@@ -37,6 +38,18 @@ struct Slope<B: AutodiffBackend> {
 struct Candidate<B: AutodiffBackend> {
     inverse: Inverted<B>,
     direction: ParamVector<B>,
+}
+
+impl<B: AutodiffBackend> Candidate<B> {
+    /// |Δᵀ∇h|; an error where it is not finite.
+    fn change(&self, slope: &Slope<B>) -> Result<f64, Error> {
+        let found = self.direction.dot(&slope.gradient)?.abs();
+        if !found.is_finite() {
+            self.direction.expect_finite("the natural gradient")?;
+            return Err(ApplicationError::StepRange { found }.into());
+        }
+        Ok(found)
+    }
 }
 
 /// A step with what it was made of.
@@ -90,6 +103,7 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
         let slope = self.observe(&mut next, objective)?;
         let (candidates, inverted) = self.candidates(&mut next, objective, &slope, false)?;
         let candidate = first(candidates)?;
+        candidate.change(&slope)?;
         next.gamma = candidate.inverse.gamma;
         let mut report = report(&next, &slope, inverted);
         report.alpha = 1.0;
@@ -243,13 +257,10 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             } => (rate, momentum, limit),
             StepRule::QuadraticModel { .. } => (1.0, 0.0, None),
         };
-        let nu = match limit {
-            Some(limit) => {
-                let change = candidate.direction.dot(&slope.gradient)?.abs();
-                (limit / (rate * rate * change)).sqrt().min(1.0)
-            }
-            None => 1.0,
-        };
+        let change = candidate.change(slope)?;
+        let nu = limit.map_or(1.0, |limit| {
+            (limit / (rate * rate * change)).sqrt().min(1.0)
+        });
         let delta = candidate.direction.scale(rate * nu);
         let delta = match &next.previous {
             Some(previous) if momentum > 0.0 => delta.axpy(momentum, previous)?,

@@ -17,7 +17,6 @@ mod inverse;
 mod map;
 mod moment;
 mod network;
-mod numbers;
 mod outline;
 mod parallel;
 mod plan;

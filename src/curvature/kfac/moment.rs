@@ -4,8 +4,7 @@
 use faer::{Mat, MatRef, Side, linalg::solvers::DenseSolveCore};
 use serde::{Deserialize, Serialize};
 
-use super::numbers;
-use crate::{error::Error, operator::OperatorError};
+use crate::{error::Error, numbers, operator::OperatorError};
 
 /// Damping that is tried, in units of the mean eigenvalue, where an eigen-decomposition fails.
 const RETRIES: [f64; 4] = [0.0, 1e-12, 1e-9, 1e-6];

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{map::expect_number, moment::Eigen, numbers};
+use super::{map::expect_number, moment::Eigen};
 use crate::{
     error::Error,
+    numbers,
     operator::OperatorError,
     params::{ParamBlock, ParamLayout},
 };

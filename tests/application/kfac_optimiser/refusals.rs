@@ -2,8 +2,8 @@
 
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    ApplicationError, Error, KfacConfig, KfacOptimiserConfig, Likelihood, Objective,
-    ObjectiveError, Reduction, StepRule,
+    ApplicationError, Error, KfacConfig, KfacOptimiser, KfacOptimiserConfig, KfacStep, Likelihood,
+    Objective, ObjectiveError, Reduction, StepRule,
 };
 
 use super::{
@@ -27,6 +27,14 @@ fn ranges() {
         ("momentum", light(0.1, 1.0, None)),
         ("momentum", light(0.1, -0.1, None)),
         ("limit", light(0.1, 0.0, Some(0.0))),
+        (
+            "search_period",
+            KfacOptimiserConfig::stochastic(0.1).with_search_period(Some(5)),
+        ),
+        (
+            "damping_period",
+            KfacOptimiserConfig::stochastic(0.1).with_damping_period(Some(5)),
+        ),
         ("damping", new().with_damping(0.0)),
         ("damping", new().with_damping(f64::INFINITY)),
         ("damping_period", new().with_damping_period(Some(0))),
@@ -130,67 +138,78 @@ struct Power {
     w: Param<Tensor<1>>,
 }
 
-/// Slope of an exponential that overflows a step to the left.
-const STEEPNESS: f32 = -399.0;
+/// Parameters after a step, and its report.
+type Stepped = (Vec<f64>, KfacStep);
 
-/// A step to where the loss overflows is not taken, and λ rises.
-#[test]
-fn steps_to_infinity_are_not_taken() {
+/// One step from zero on the sum of a function of the outputs, which is no likelihood.
+fn step_from_zero(
+    config: KfacOptimiserConfig,
+    function: fn(Tensor<2>) -> Tensor<2>,
+) -> (KfacOptimiser<B>, Result<Stepped, Error>) {
     let device = Device::flex().autodiff();
     let model = Power {
         w: Param::from_data([0.0_f32, 0.0], &device),
     };
     let x = Tensor::<2>::from_floats([[1.0], [1.0]], &device);
-    // The slope at zero is 1000 times what the likelihood makes of it, and the exponential overflows behind it.
-    let loss = |model: &Power, x: Tensor<2>| {
+    let loss = move |model: &Power, x: Tensor<2>| {
         let z = x * model.w.val().unsqueeze();
-        (z.clone(), (z.clone() * -1e3).exp().sum())
+        (z.clone(), function(z).sum())
     };
     let objective: Objective<B> =
         Objective::trace_with(&Default::default(), &model, x.clone(), loss).unwrap();
-    let mut optimiser = KfacOptimiserConfig::new()
+    let gaussian = Likelihood::Gaussian { variance: 1.0 };
+    let mut optimiser = config
         .with_kfac(KfacConfig::new())
         .with_damping(1.0)
-        .with_damping_period(Some(1))
         .with_check_loss(false)
-        .init(
-            &objective,
-            Likelihood::Gaussian { variance: 1.0 },
-            Reduction::Sum,
-        )
+        .init(&objective, gaussian, Reduction::Sum)
         .unwrap();
-    let (still, step) = optimiser.step(&model, x.clone()).unwrap();
-    // exp(−1000·w) falls to zero; the step is taken, and promised far more than it got.
+    let step = optimiser.step(&model, x);
+    let step = step.map(|(model, step)| (parameters(&model), step));
+    (optimiser, step)
+}
+
+/// A step that is promised far more than it gets is taken, and λ rises.
+#[test]
+fn broken_promises_raise_the_damping() {
+    let config = KfacOptimiserConfig::new().with_damping_period(Some(1));
+    let (optimiser, step) = step_from_zero(config, |z| (z * -1e3).exp());
+    let (_, step) = step.unwrap();
     assert!(step.taken);
     assert!(step.reduction_ratio.unwrap() < 0.25);
     assert!((optimiser.damping() - 1.0 / 0.95).abs() < 1e-12);
-    drop(still);
+}
 
-    let steep = |model: &Power, x: Tensor<2>| {
-        let z = x * model.w.val().unsqueeze();
-        (
-            z.clone(),
-            (z.clone() * (1.0 - STEEPNESS) + (z * STEEPNESS).exp()).sum(),
-        )
-    };
-    let objective: Objective<B> =
-        Objective::trace_with(&Default::default(), &model, x.clone(), steep).unwrap();
-    let mut optimiser = KfacOptimiserConfig::new()
-        .with_kfac(KfacConfig::new())
-        .with_damping(1.0)
-        .with_damping_period(Some(1))
-        .with_check_loss(false)
-        .init(
-            &objective,
-            Likelihood::Gaussian { variance: 1.0 },
-            Reduction::Sum,
-        )
-        .unwrap();
-    let (still, step) = optimiser.step(&model, x).unwrap();
+/// A step to where the loss overflows is not taken, and λ rises.
+#[test]
+fn steps_to_infinity_are_not_taken() {
+    let config = KfacOptimiserConfig::new().with_damping_period(Some(1));
+    // The slope at zero is 1; to the left of it the exponential overflows.
+    let (optimiser, step) = step_from_zero(config, |z| z.clone() * 400.0 + (z * -399.0).exp());
+    let (still, step) = step.unwrap();
     assert!(!step.taken);
     assert_eq!(step.reduction_ratio, None);
     assert!((optimiser.damping() - 1.0 / 0.95).abs() < 1e-12);
-    assert_eq!(parameters(&still), [0.0, 0.0]);
+    assert_eq!(still, [0.0, 0.0]);
+}
+
+/// A slope whose square leaves the range of f32.
+#[test]
+fn steps_out_of_range_are_errors() {
+    for config in [
+        KfacOptimiserConfig::new(),
+        KfacOptimiserConfig::stochastic(0.1),
+    ] {
+        let (_, step) = step_from_zero(config, |z| z * 1e25);
+        let error = step.unwrap_err();
+        assert!(
+            matches!(
+                &error,
+                Error::Application(ApplicationError::StepRange { .. })
+            ),
+            "{error}"
+        );
+    }
 }
 
 /// Frozen parameters are no part of it, and stay.

@@ -8,11 +8,11 @@ use burn_curvature::{
 
 use super::{B, TARGET, exact_config, optimiser, parameters, problem};
 
-/// Through the data model of serde, which keeps every digit.
+/// Through text.
 fn saved_and_loaded(optimiser: &KfacOptimiser<B>) -> KfacOptimiserState {
     let state = optimiser.state().unwrap();
-    let value = serde_json::to_value(&state).unwrap();
-    let loaded = serde_json::from_value(value).unwrap();
+    let text = serde_json::to_string(&state).unwrap();
+    let loaded = serde_json::from_str(&text).unwrap();
     assert_eq!(state, loaded);
     loaded
 }
@@ -85,17 +85,17 @@ fn states_that_do_not_fit_are_refused() {
         exact_config().resume(&objective, TARGET.0, TARGET.1, &state)
     };
     assert!(resume(&|_| ()).is_ok());
-    let error = resume(&|state| state["damping"] = 0.0.into()).unwrap_err();
+    let error = resume(&|state| state["damping"] = "0.0".into()).unwrap_err();
     assert!(
         matches!(error, Error::Application(ApplicationError::State { .. })),
         "{error}"
     );
-    let error = resume(&|state| state["gamma"] = (-1.0).into()).unwrap_err();
+    let error = resume(&|state| state["gamma"] = "-1.0".into()).unwrap_err();
     assert!(
         matches!(error, Error::Application(ApplicationError::State { .. })),
         "{error}"
     );
-    let error = resume(&|state| state["previous"] = vec![1.0, 2.0].into()).unwrap_err();
+    let error = resume(&|state| state["previous"] = "1.0 2.0".into()).unwrap_err();
     assert!(
         matches!(error, Error::Application(ApplicationError::State { .. })),
         "{error}"

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-pub(super) fn serialize<S: Serializer>(numbers: &[f64], to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(numbers: &[f64], to: S) -> Result<S::Ok, S::Error> {
     if !to.is_human_readable() {
         return numbers.serialize(to);
     }
@@ -20,7 +20,7 @@ pub(super) fn serialize<S: Serializer>(numbers: &[f64], to: S) -> Result<S::Ok, 
     text.serialize(to)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
     if !from.is_human_readable() {
         return Vec::deserialize(from);
     }
@@ -30,7 +30,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>
 }
 
 /// The same where there may be none.
-pub(super) mod optional {
+pub(crate) mod optional {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Serialize)]
@@ -46,5 +46,21 @@ pub(super) mod optional {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<f64>>, D::Error> {
         let numbers = Option::<Owned>::deserialize(from)?;
         Ok(numbers.map(|Owned(numbers)| numbers))
+    }
+}
+
+/// The same for one number.
+pub(crate) mod one {
+    use serde::{Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
+        super::serialize(&[*number], to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        match super::deserialize(from)?.as_slice() {
+            [number] => Ok(*number),
+            other => Err(D::Error::invalid_length(other.len(), &"one number")),
+        }
     }
 }
