@@ -81,6 +81,48 @@ fn a_loss_and_a_damping_times_a_number_give_the_same_step() {
     }
 }
 
+/// x' = x T and W' = T⁻¹ W are the same network: the step without damping moves its outputs by the same amount. The
+/// plain gradient does not.
+#[test]
+fn a_step_does_not_depend_on_how_inputs_are_written() {
+    let model = Deep::new(&[3, 3], true);
+    let x = random([12, 3], 4);
+    let t = Tensor::<2>::from_floats(
+        [[2.0, 0.0, 0.0], [0.5, 0.25, 0.0], [0.0, -1.0, 4.0]],
+        &device(),
+    );
+    let inverse = Tensor::<2>::from_floats(
+        [[0.5, 0.0, 0.0], [-1.0, 4.0, 0.0], [-0.25, 1.0, 0.25]],
+        &device(),
+    );
+    let mut other = model.clone();
+    let weight = inverse.matmul(other.layers[0].weight.val()).into_data();
+    other.layers[0].weight = burn::module::Param::from_data(weight, &device());
+    let forward = |model: &Deep, x: Tensor<2>| model.forward(x).tanh();
+    let one = squared(&model, x.clone(), Reduction::Mean, forward);
+    let two = squared(&other, x.matmul(t), Reduction::Mean, forward);
+    let moved = |objective: &Objective<B>, natural: bool| -> Vec<f64> {
+        let gradient = objective.gradient().unwrap();
+        let step = match natural {
+            true => {
+                let kfac = kfac(objective, GAUSSIAN, Reduction::Mean);
+                kfac.inverse(0.0).unwrap().apply(&gradient).unwrap()
+            }
+            false => gradient,
+        };
+        let jacobian = burn_curvature::Jacobian::new(objective).unwrap();
+        jacobian.apply(&step).unwrap().to_vec().unwrap()
+    };
+    let distance = |natural: bool| {
+        let (one, two) = (moved(&one, natural), moved(&two, natural));
+        let difference: f64 = one.iter().zip(&two).map(|(x, y)| (x - y).powi(2)).sum();
+        (difference / one.iter().map(|x| x * x).sum::<f64>()).sqrt()
+    };
+    // The inputs are made in f32.
+    assert!(distance(true) < 1e-3, "{}", distance(true));
+    assert!(distance(false) > 1e-2, "{}", distance(false));
+}
+
 /// Twice the samples, each of them twice: the mean is the same, the sum twice.
 #[test]
 fn the_number_of_samples_leaves_no_trace() {

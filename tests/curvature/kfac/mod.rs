@@ -116,3 +116,24 @@ pub fn dense(objective: &Objective<B>) -> (Kfac<B>, Vec<Vec<f64>>) {
     let matrix = rows(&kfac, objective.parameters());
     (kfac, matrix)
 }
+
+/// A linear layer with a normalisation behind it.
+#[derive(Module, Debug)]
+struct Normalised {
+    linear: nn::Linear,
+    norm: nn::LayerNorm,
+}
+
+/// Its objective, with squared errors.
+pub fn normalised(samples: usize, reduction: Reduction) -> Objective<B> {
+    let model = Normalised {
+        linear: Deep::new(&[3, 4], true).layers.remove(0),
+        norm: nn::LayerNormConfig::new(4).init(&device()),
+    };
+    squared(
+        &model,
+        random([samples, 3], 1),
+        reduction,
+        |model: &Normalised, x| model.norm.forward(model.linear.forward(x)),
+    )
+}

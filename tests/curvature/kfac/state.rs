@@ -1,6 +1,5 @@
 //! Saving, loading, averaging, and what is refused.
 
-use burn::{module::Module, nn};
 use burn_curvature::{
     BesidePolicy, Error, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood,
     LinearOperator, Objective, ObjectiveError, OperatorError, ParamVector, Reduction, TraceConfig,
@@ -8,7 +7,7 @@ use burn_curvature::{
 
 use super::{
     super::{B, Classifier, classifier, cross_entropy, relative_error, samples},
-    Deep, GAUSSIAN, dense, device, random, squared,
+    Deep, GAUSSIAN, dense, device, normalised, random, squared,
 };
 
 #[test]
@@ -42,24 +41,9 @@ fn factors_are_saved_loaded_and_averaged() {
     );
 }
 
-#[derive(Module, Debug)]
-struct Normalised {
-    linear: nn::Linear,
-    norm: nn::LayerNorm,
-}
-
 #[test]
 fn what_is_no_layer_has_its_exact_block_or_is_refused() {
-    let model = Normalised {
-        linear: Deep::new(&[3, 4], true).layers.remove(0),
-        norm: nn::LayerNormConfig::new(4).init(&device()),
-    };
-    let objective = squared(
-        &model,
-        random([5, 3], 1),
-        Reduction::Mean,
-        |model: &Normalised, x| model.norm.forward(model.linear.forward(x)),
-    );
+    let objective = normalised(5, Reduction::Mean);
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
     let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
     for name in ["norm.gamma", "norm.beta"] {

@@ -1,6 +1,5 @@
 //! Single layers: their factors, and the operators on their parameters alone.
 
-use burn::{module::Module, nn};
 use burn_curvature::{
     Ekfac, Error, Kfac, KfacConfig, KfacMap, LinearOperator, OperatorError, ParamVector, Reduction,
     SelfAdjoint, Treatment,
@@ -8,7 +7,7 @@ use burn_curvature::{
 
 use super::{
     super::{B, classifier, relative_error, rows},
-    Deep, GAUSSIAN, dense, device, random, squared,
+    GAUSSIAN, dense, normalised,
 };
 
 #[test]
@@ -88,24 +87,9 @@ fn the_bases_and_diagonals_are_those_of_the_operator() {
     }
 }
 
-#[derive(Module, Debug)]
-struct Normalised {
-    linear: nn::Linear,
-    norm: nn::LayerNorm,
-}
-
 #[test]
 fn the_operator_of_one_layer_is_its_block_of_the_whole() {
-    let model = Normalised {
-        linear: Deep::new(&[3, 4], true).layers.remove(0),
-        norm: nn::LayerNormConfig::new(4).init(&device()),
-    };
-    let objective = squared(
-        &model,
-        random([5, 3], 1),
-        Reduction::Mean,
-        |model: &Normalised, x| model.norm.forward(model.linear.forward(x)),
-    );
+    let objective = normalised(5, Reduction::Mean);
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
     type OfLayer<'a> = &'a dyn Fn(&str) -> Result<KfacMap<B>, Error>;
     let whole: [(&dyn SelfAdjoint<B>, OfLayer<'_>); 3] = [
