@@ -24,7 +24,7 @@ use burn_curvature::{
 use indicatif::{ProgressBar, ProgressStyle};
 use support::{
     digits::Digits,
-    figures::{Figures, median},
+    figures::{Figures, exit_code, median},
 };
 
 const TRAIN_ROWS: usize = 1297;
@@ -55,14 +55,7 @@ fn loss(model: &Classifier, (images, labels): Samples) -> (Tensor<2>, Tensor<1>)
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run)
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {

@@ -13,17 +13,10 @@ mod ways;
 
 use std::{error::Error, process::ExitCode};
 
-use support::figures::Figures;
+use support::figures::{Figures, exit_code};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run)
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {

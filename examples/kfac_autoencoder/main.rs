@@ -17,7 +17,10 @@ use std::{error::Error, process::ExitCode};
 use burn::tensor::Device;
 
 use picture::Curves;
-use support::{digits::Digits, figures::Figures};
+use support::{
+    digits::Digits,
+    figures::{Figures, exit_code},
+};
 use training::{Run, by_adam, by_kfac, by_nesterov};
 
 const IMAGES: usize = 1500;
@@ -30,14 +33,7 @@ const LIMIT: usize = 180;
 const TIMES: usize = 10;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run)
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {

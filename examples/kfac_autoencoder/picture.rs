@@ -3,7 +3,7 @@
 use plotters::{coord::Shift, prelude::*};
 
 use super::{
-    page::{Drawn, FAINT, INK, Picture, text},
+    page::{Drawn, FAINT, INK, Picture, legend, text},
     training::{GOAL, Run},
 };
 
@@ -62,13 +62,6 @@ impl Picture for Curves<'_> {
                 }
             }
         }
-        chart
-            .configure_series_labels()
-            .label_font(text(17))
-            .background_style(WHITE)
-            .position(SeriesLabelPosition::UpperRight)
-            .margin(12)
-            .draw()?;
-        Ok(())
+        legend(&mut chart)
     }
 }

@@ -22,7 +22,10 @@ use burn_curvature::{
 };
 
 use network::{Network, loss};
-use support::{digits::Digits, figures::Figures};
+use support::{
+    digits::Digits,
+    figures::{Figures, exit_code},
+};
 use training::{EPOCHS, OnDevice, Trained, accuracy, batches, by_adam, by_kfac};
 
 const TRAIN: usize = 1297;
@@ -33,14 +36,7 @@ const DAMPING: f64 = 1e-2;
 const RANK: usize = 60;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run)
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {

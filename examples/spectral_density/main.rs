@@ -21,7 +21,10 @@ use burn_curvature::{
 
 use classifier::Trained;
 use picture::Density;
-use support::{digits::CLASSES, figures::Figures};
+use support::{
+    digits::CLASSES,
+    figures::{Figures, exit_code},
+};
 use truth::Truth;
 
 const TOP: usize = 12;
@@ -29,14 +32,7 @@ const TOP: usize = 12;
 const SMOOTHING: f64 = 0.006;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run)
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {

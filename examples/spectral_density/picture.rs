@@ -3,7 +3,7 @@
 use burn_curvature::DensityCurve;
 use plotters::{coord::Shift, prelude::*};
 
-use super::page::{Drawn, FAINT, INK, Picture, text};
+use super::page::{Drawn, FAINT, INK, Picture, legend, text};
 
 /// Densities below this are not drawn.
 const FLOOR: f64 = 1e-3;
@@ -65,14 +65,7 @@ impl Picture for Density<'_> {
             .draw_series(marks.map(|&x| TriangleMarker::new((x, FLOOR), 9, OUTLIER.filled())))?
             .label(format!("the {} largest eigenvalues", self.outliers.len()))
             .legend(|(x, y)| TriangleMarker::new((x + 12, y), 9, OUTLIER.filled()));
-        chart
-            .configure_series_labels()
-            .label_font(text(17))
-            .background_style(WHITE)
-            .position(SeriesLabelPosition::UpperRight)
-            .margin(12)
-            .draw()?;
-        Ok(())
+        legend(&mut chart)
     }
 }
 

@@ -1,7 +1,19 @@
 //! Named figures with the ranges they must lie in, and small tables.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
-use std::ops::RangeInclusive;
+use std::{error::Error, ops::RangeInclusive, process::ExitCode};
+
+/// Runs a program that says whether all its figures lie in their ranges.
+pub fn exit_code(run: impl FnOnce() -> Result<bool, Box<dyn Error>>) -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Figures in the order they were measured.
 #[derive(Default)]

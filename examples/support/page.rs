@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plotters::{coord::Shift, prelude::*, style::register_font};
+use plotters::{
+    coord::{CoordTranslate, Shift},
+    prelude::*,
+    style::register_font,
+};
 
 pub type Drawn = Result<(), Box<dyn Error>>;
 
@@ -46,4 +50,20 @@ fn on<B: DrawingBackend<ErrorType: 'static>>(
 /// Text of a size.
 pub fn text(size: u32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
+}
+
+/// The legend of all that has a label.
+pub fn legend<'a, B, C>(chart: &mut ChartContext<'a, B, C>) -> Drawn
+where
+    B: DrawingBackend<ErrorType: 'static> + 'a,
+    C: CoordTranslate,
+{
+    chart
+        .configure_series_labels()
+        .label_font(text(17))
+        .background_style(WHITE)
+        .position(SeriesLabelPosition::UpperRight)
+        .margin(12)
+        .draw()?;
+    Ok(())
 }
