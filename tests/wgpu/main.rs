@@ -2,10 +2,12 @@
 //! skip with a message, unless `BURN_CURVATURE_REQUIRE_WGPU` is set: then they fail.
 #![allow(clippy::unwrap_used, clippy::panic, deprecated)]
 
+#[path = "../common/mod.rs"]
 mod common;
-
+mod curvature;
+#[path = "../plain/mod.rs"]
 mod plain;
-#[path = "../examples/support/mod.rs"]
+#[path = "../../examples/support/mod.rs"]
 mod support;
 
 use std::sync::OnceLock;
@@ -91,6 +93,15 @@ on_wgpu!(solvers:
     iteration_limit,
     bad_input,
     direct_singular,
+);
+
+on_wgpu!(spectrum:
+    ends_of_the_spectrum,
+    largest_magnitude,
+    traces_are_near,
+    exact_traces,
+    exact_densities,
+    log_determinants,
 );
 
 #[test]
