@@ -40,6 +40,9 @@ const BYTES_PER_MEGABYTE: f64 = 1e6;
 /// Damping that makes the Hessians here definite enough for twenty steps.
 const DAMPING: f64 = 1.0;
 
+/// Steps of conjugate gradients.
+const STEPS: usize = 20;
+
 /// What the command line asks for.
 struct Request {
     plan: Plan,
@@ -152,6 +155,9 @@ where
     figures.milliseconds("hv_ms", samples.seconds("hv"));
     figures.milliseconds("ggn_ms", samples.seconds("ggn"));
     figures.milliseconds("cg20_ggn_ms", samples.seconds("cg20_ggn"));
+    figures.quartiles("cg_overhead", samples.overhead("cg20", "hv", STEPS));
+    let overhead = samples.overhead("cg20_ggn", "ggn", STEPS);
+    figures.quartiles("cg_overhead_ggn", overhead);
     figures.rate("hv_gflops", products.flops(), samples.seconds("hv"));
     figures.value("gradient_peak_mb", megabytes(gradient));
     figures.value("peak_mb", megabytes(|| products.prepare_and_multiply()));
@@ -184,7 +190,7 @@ where
         objective.prepare().expect("the programs run");
         let cg20 = ConjugateGradientConfig::new()
             .with_relative_tolerance(1e-30)
-            .with_max_iterations(Some(20))
+            .with_max_iterations(Some(STEPS))
             .with_residual_replacement(None)
             .with_stagnation_window(None)
             .with_on_negative_curvature(OnNegativeCurvature::Continue);

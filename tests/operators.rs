@@ -33,6 +33,7 @@ on_every_backend!(
     low_rank_refusals,
     checks_on_demand,
     adjoints_behind_pointers,
+    quadratic_forms,
 );
 
 fn square_and_vector() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {

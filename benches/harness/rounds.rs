@@ -114,6 +114,15 @@ impl Samples {
         Quartiles::of(self.of(name).iter().copied())
     }
 
+    /// What each of `steps` takes beyond a product, in products: `whole` holds one product more than steps.
+    pub fn overhead(&self, whole: &str, product: &str, steps: usize) -> Quartiles {
+        let pairs = self.of(whole).iter().zip(self.of(product));
+        let steps = steps as f64;
+        Quartiles::of(
+            pairs.map(|(whole, product)| (whole - (steps + 1.0) * product) / (steps * product)),
+        )
+    }
+
     /// Time of `name` in units of `unit`, round by round.
     pub fn ratio(&self, name: &str, unit: &str) -> Quartiles {
         let pairs = self.of(name).iter().zip(self.of(unit));

@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     Error,
-    params::{ParamLayout, ParamVector},
+    params::{DeviceScalar, ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
@@ -31,7 +31,14 @@ macro_rules! forward_to_inner {
             }
         }
 
-        impl<B: AutodiffBackend, T: SelfAdjoint<B> + ?Sized> SelfAdjoint<B> for $pointer {}
+        impl<B: AutodiffBackend, T: SelfAdjoint<B> + ?Sized> SelfAdjoint<B> for $pointer {
+            fn apply_with_quadratic_form(
+                &self,
+                vector: &ParamVector<B>,
+            ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+                (**self).apply_with_quadratic_form(vector)
+            }
+        }
 
         impl<B: AutodiffBackend, T: Adjoint<B> + ?Sized> Adjoint<B> for $pointer {
             fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

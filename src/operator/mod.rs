@@ -71,7 +71,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     Error,
-    params::{ParamLayout, ParamSubset, ParamVector},
+    params::{DeviceScalar, ParamLayout, ParamSubset, ParamVector},
 };
 
 /// A linear map that is known by what it does to a vector.
@@ -224,7 +224,21 @@ pub trait LinearOperator<B: AutodiffBackend> {
     note = "hand over the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \
             with `assume_self_adjoint()`"
 )]
-pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {}
+pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {
+    /// A v and vᵀA v, which an iteration wants together. An operator that works on A v last of all can take the scalar
+    /// product in the same pass over memory.
+    ///
+    /// # Errors
+    /// As [`apply`](LinearOperator::apply).
+    fn apply_with_quadratic_form(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+        let product = self.apply(vector)?;
+        let form = vector.dot_device(&product)?;
+        Ok((product, form))
+    }
+}
 
 /// A linear map whose transpose can be applied too: a Jacobian, a dense matrix, a product of such maps.
 ///

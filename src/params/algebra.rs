@@ -2,7 +2,10 @@
 
 use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
 
-use super::{DeviceScalar, Inner, InnerFloat, ParamVector, VectorError, host};
+use super::{
+    DeviceScalar, Inner, InnerFloat, ParamVector, VectorError,
+    host::{self, With},
+};
 
 /// Arithmetic. Methods that take `self` by value work in place where the backend can. Every method that takes two
 /// vectors fails with [`VectorError::LayoutMismatch`], [`VectorError::PrecisionMismatch`] or
@@ -99,6 +102,64 @@ impl<B: AutodiffBackend> ParamVector<B> {
         self.combine(factors, x, |block, x| {
             Inner::<B>::float_add(alpha.times(block), x)
         })
+    }
+
+    /// `y = self + alpha · x`, and `yᵀx`.
+    ///
+    /// # Errors
+    /// As said above.
+    pub(crate) fn axpy_dot(
+        self,
+        alpha: f64,
+        x: &Self,
+    ) -> Result<(Self, DeviceScalar<B>), VectorError> {
+        let (y, sum) = self.combine_and_sum(Some([1.0, alpha]), x, With::Other, |block, x| {
+            let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
+            Inner::<B>::float_add(block, step)
+        })?;
+        let sum = sum.map_or_else(|| y.dot_device(x), Ok)?;
+        Ok((y, sum))
+    }
+
+    /// `y = alpha · self + x` without waiting for alpha, and `yᵀy`.
+    ///
+    /// # Errors
+    /// As said above.
+    pub(crate) fn aypx_square(
+        self,
+        alpha: &DeviceScalar<B>,
+        x: &Self,
+    ) -> Result<(Self, DeviceScalar<B>), VectorError> {
+        alpha.expect_fits(&self)?;
+        let factors = alpha.known().map(|alpha| [alpha, 1.0]);
+        let (y, sum) = self.combine_and_sum(factors, x, With::Itself, |block, x| {
+            Inner::<B>::float_add(alpha.times(block), x)
+        })?;
+        let sum = sum.map_or_else(|| y.dot_device(&y), Ok)?;
+        Ok((y, sum))
+    }
+
+    /// `self + alpha · direction`, and `beta · direction + z`, without waiting for alpha and beta.
+    ///
+    /// # Errors
+    /// As said above.
+    pub(crate) fn step_and_turn(
+        mut self,
+        alpha: &DeviceScalar<B>,
+        mut direction: Self,
+        beta: &DeviceScalar<B>,
+        z: &Self,
+    ) -> Result<(Self, Self), VectorError> {
+        self.expect_like(&direction)?;
+        self.expect_like(z)?;
+        if let (Some(alpha), Some(beta)) = (alpha.known(), beta.known()) {
+            let (own, others) = (self.blocks_mut(), direction.blocks_mut());
+            if host::step::<Inner<B>>(own, alpha, others, beta, z.blocks()).is_some() {
+                return Ok((self, direction));
+            }
+        }
+        let moved = self.axpy_device(alpha, &direction)?;
+        Ok((moved, direction.aypx_device(beta, z)?))
     }
 
     /// `selfᵀ other`, left on the device.
@@ -200,21 +261,28 @@ impl<B: AutodiffBackend> ParamVector<B> {
         other: &Self,
         op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<Self, VectorError> {
+        let (vector, _) = self.combine_and_sum(factors, other, With::Nothing, op)?;
+        Ok(vector)
+    }
+
+    /// The same, with the sum asked for where it fell off.
+    fn combine_and_sum(
+        mut self,
+        factors: Option<[f64; 2]>,
+        other: &Self,
+        with: With,
+        op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+    ) -> Result<(Self, Option<DeviceScalar<B>>), VectorError> {
         self.expect_like(other)?;
-        let mut done = false;
-        let vector = self.map_blocks(|blocks| {
-            let Some([own, others]) = factors else {
-                return blocks;
-            };
-            let combined = host::combine::<Inner<B>>(blocks, own, other.blocks(), others);
-            done = combined.is_ok();
-            combined.unwrap_or_else(|blocks| blocks)
-        });
-        if done {
-            Ok(vector)
-        } else {
-            vector.zip(other, op)
+        if let Some([own, others]) = factors {
+            let blocks = self.blocks_mut();
+            if let Some(sum) = host::combine::<Inner<B>>(blocks, own, other.blocks(), others, with)
+            {
+                let sum = DeviceScalar::on(sum, self.device(), self.precision());
+                return Ok((self, Some(sum)));
+            }
         }
+        Ok((self.zip(other, op)?, None))
     }
 
     fn zip(

@@ -253,6 +253,11 @@ impl<B: AutodiffBackend> ParamVector<B> {
         Self { blocks, ..self }
     }
 
+    /// The blocks, to be changed in place into others that fit.
+    pub(super) fn blocks_mut(&mut self) -> &mut [InnerFloat<B>] {
+        &mut self.blocks
+    }
+
     fn build(
         layout: &Arc<ParamLayout>,
         device: &Device<B>,

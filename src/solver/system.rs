@@ -7,7 +7,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     Error,
     operator::{SelfAdjoint, expect_square},
-    params::ParamVector,
+    params::{DeviceScalar, ParamVector},
 };
 
 use super::SolverError;
@@ -57,6 +57,15 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
     /// A v
     pub(super) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.accept(vector, self.operator.apply(vector)?)
+    }
+
+    /// A v and vᵀA v
+    pub(super) fn multiply_with_form(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+        let (product, form) = self.operator.apply_with_quadratic_form(vector)?;
+        Ok((self.accept(vector, product)?, form))
     }
 
     /// Counts and checks a product that was made together with others.

@@ -12,7 +12,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     Error,
-    params::{ParamLayout, ParamVector},
+    params::{DeviceScalar, ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -75,7 +75,18 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Damped<A> {
     }
 }
 
-impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Damped<A> {}
+impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Damped<A> {
+    fn apply_with_quadratic_form(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+        if self.damping == 0.0 {
+            return self.operator.apply_with_quadratic_form(vector);
+        }
+        let product = self.operator.apply(vector)?;
+        Ok(product.axpy_dot(self.damping, vector)?)
+    }
+}
 
 impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Damped<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

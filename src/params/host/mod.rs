@@ -14,21 +14,21 @@ use burn_backend::{Backend, DType, tensor::FloatTensor};
 use access::Shown;
 use loops::Number;
 
-/// `a·y + b·x` for each pair of tensors, in the memory of `y`; gives all `y` back where one of them cannot be done.
+pub(super) use loops::With;
+
+/// `a·y + b·x` for each pair of tensors, in the memory of `y`, and the sum asked for. Nothing is changed where one of
+/// them cannot be done.
 pub(super) fn combine<B: Backend>(
-    mut y: Vec<FloatTensor<B>>,
+    y: &mut [FloatTensor<B>],
     a: f64,
     x: &[FloatTensor<B>],
     b: f64,
-) -> Result<Vec<FloatTensor<B>>, Vec<FloatTensor<B>>> {
-    let done = match y.first().and_then(access::dtype::<B>) {
-        Some(DType::F32) => combine_in_place::<B, f32>(&mut y, a as f32, x, b as f32),
-        Some(DType::F64) => combine_in_place::<B, f64>(&mut y, a, x, b),
+    with: With,
+) -> Option<f64> {
+    match y.first().and_then(access::dtype::<B>)? {
+        DType::F32 => combine_in_place::<B, f32>(y, a as f32, x, b as f32, with),
+        DType::F64 => combine_in_place::<B, f64>(y, a, x, b, with),
         _ => None,
-    };
-    match done {
-        Some(()) => Ok(y),
-        None => Err(y),
     }
 }
 
@@ -37,7 +37,8 @@ fn combine_in_place<B: Backend, N: Number + Shown>(
     a: N,
     x: &[FloatTensor<B>],
     b: N,
-) -> Option<()> {
+    with: With,
+) -> Option<f64> {
     let pairs = y.iter_mut().zip(x);
     let pairs = pairs.map(|(y, x)| {
         let x = access::numbers::<B, N>(x)?;
@@ -45,7 +46,40 @@ fn combine_in_place<B: Backend, N: Number + Shown>(
             .filter(|y| y.len() == x.len())
             .map(|y| (y, x))
     });
-    loops::combine(pairs.collect::<Option<Vec<_>>>()?, a, b);
+    let pairs = pairs.collect::<Option<Vec<_>>>()?;
+    Some(loops::combine(pairs, a, b, with))
+}
+
+/// `x + α·p` and then `z + β·p` in the memory of `x` and `p`, for each triple of tensors. Nothing is changed where one
+/// of them cannot be done.
+pub(super) fn step<B: Backend>(
+    x: &mut [FloatTensor<B>],
+    alpha: f64,
+    p: &mut [FloatTensor<B>],
+    beta: f64,
+    z: &[FloatTensor<B>],
+) -> Option<()> {
+    match x.first().and_then(access::dtype::<B>)? {
+        DType::F32 => step_in_place::<B, f32>(x, alpha as f32, p, beta as f32, z),
+        DType::F64 => step_in_place::<B, f64>(x, alpha, p, beta, z),
+        _ => None,
+    }
+}
+
+fn step_in_place<B: Backend, N: Number + Shown>(
+    x: &mut [FloatTensor<B>],
+    alpha: N,
+    p: &mut [FloatTensor<B>],
+    beta: N,
+    z: &[FloatTensor<B>],
+) -> Option<()> {
+    let triples = x.iter_mut().zip(p).zip(z).map(|((x, p), z)| {
+        let z = access::numbers::<B, N>(z)?;
+        let x = access::numbers_mut::<B, N>(x)?;
+        let p = access::numbers_mut::<B, N>(p)?;
+        (x.len() == z.len() && p.len() == z.len()).then_some((x, p, z))
+    });
+    loops::step(triples.collect::<Option<Vec<_>>>()?, alpha, beta);
     Some(())
 }
 

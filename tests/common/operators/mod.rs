@@ -12,6 +12,7 @@ pub use checks::*;
 pub use compositions::*;
 pub use finite_sums::*;
 pub use low_rank::*;
+pub use obey::*;
 
 use burn_curvature::{
     Counted, Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator,

@@ -1,8 +1,8 @@
 //! What every operator must obey, judged by the matrix it should be.
 
 use burn_curvature::{
-    Adjoint, Error, LinearOperator, ParamVector, SelfAdjoint, VectorError, check_adjoint,
-    check_operator, check_self_adjoint, materialise,
+    Adjoint, Diagonal, Error, LinearOperator, ParamLayout, ParamVector, SelfAdjoint, VectorError,
+    check_adjoint, check_operator, check_self_adjoint, materialise,
 };
 
 use super::super::{
@@ -117,4 +117,32 @@ pub(super) fn obeys_symmetric<B: TestBackend>(
     obeys(&operator, matrix, like);
     check_self_adjoint(operator, like, 4).unwrap();
     assert_close(&transposed(matrix).concat(), &matrix.concat(), 1e-14);
+}
+
+/// A v and vᵀA v asked for together equal A v and the host's sum, over few numbers and over many.
+pub fn quadratic_forms<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        for (n, seed) in [(1, 1), (7, 2), (200_003, 3)] {
+            let layout = ParamLayout::from_shapes([("w", vec![n]), ("b", vec![3])]).unwrap();
+            let mut numbers = Numbers(seed);
+            let v = numbers.normals(n + 3);
+            let d = numbers.normals(n + 3);
+            let x = on::<B>(&layout, &v, precision);
+            let diagonal = Diagonal::new(on::<B>(&layout, &d, precision));
+            let damped: Box<dyn SelfAdjoint<B>> =
+                Box::new((&diagonal).damped(0.5).unwrap().damped(0.0).unwrap());
+            let plain: &dyn SelfAdjoint<B> = &diagonal;
+            for (operator, damping) in [(plain, 0.0), (&damped, 0.5)] {
+                let (product, form) = operator.apply_with_quadratic_form(&x).unwrap();
+                let alone = operator.apply(&x).unwrap().to_vec().unwrap();
+                assert_eq!(product.to_vec().unwrap(), alone);
+                let terms = v.iter().zip(&d).map(|(v, d)| (d + damping) * v * v);
+                let expected: f64 = terms.clone().sum();
+                let size: f64 = terms.map(f64::abs).sum();
+                let error = (form.read().unwrap() - expected).abs() / size;
+                let rounding = (n as f64).sqrt() * precision.epsilon();
+                assert!(error <= 8.0 * rounding, "{n} {damping} {error:e}");
+            }
+        }
+    }
 }

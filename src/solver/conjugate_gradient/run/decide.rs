@@ -104,7 +104,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     }
 
     /// Takes note of a step, and decides whether it was the last.
-    pub(super) fn advance(&mut self, seen: &Seen, x: &ParamVector<B>) -> Option<End<B>> {
+    pub(super) fn advance(&mut self, seen: &Seen) -> Option<End<B>> {
         self.iterations += 1;
         self.verified.current = false;
         self.residual = seen.square.sqrt();
@@ -114,7 +114,6 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             let (alpha, beta) = (seen.rho / seen.curvature, seen.next / seen.rho);
             region.advance(alpha, beta, self.curvature.length());
         }
-        self.observe(x);
         let progress_stops = self.progress.stops(self.objective);
         let stagnates = self.stagnation.stagnates(self.residual);
         if self.residual <= self.threshold {

@@ -80,7 +80,8 @@ fn advance<'a, 'o, B: AutodiffBackend>(
     let mut stepped = Vec::with_capacity(active.len());
     for ((place, run, descent), product) in active.into_iter().zip(products) {
         let product = run.system.accept(&descent.p, product)?;
-        let step = run.measure(*descent, product)?;
+        let curvature = descent.p.dot_device(&product)?;
+        let step = run.measure(*descent, (product, curvature))?;
         stepped.push((place, run, step));
     }
     let seen = read(stepped.iter().map(|(_, _, step)| step))?;

@@ -154,7 +154,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
     /// The loop of Hestenes and Stiefel from x and r = b − A x. Its body is in `step`.
     fn descend(mut self, mut descent: Descent<B>) -> Result<Next<'a, 'o, B>, Error> {
         loop {
-            let product = self.system.multiply(&descent.p)?;
+            let product = self.system.multiply_with_form(&descent.p)?;
             let step = self.measure(descent, product)?;
             let seen = Seen::read(&step.scalars())?;
             match self.take(step, &seen)? {

@@ -71,25 +71,23 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok(Descent { p, x, r, rho })
     }
 
-    /// Everything of an iteration that needs no decision.
+    /// Everything of an iteration that needs no decision, after A p and pᵀA p.
     pub(super) fn measure(
         &self,
         descent: Descent<B>,
-        product: ParamVector<B>,
+        (product, curvature): (ParamVector<B>, DeviceScalar<B>),
     ) -> Result<Step<B>, Error> {
         let Descent { p, x, r, rho } = descent;
-        let curvature = p.dot_device(&product)?; //                 pᵀA p
         let alpha = rho.div(&curvature)?; //                        α = rᵀz / pᵀA p
-        let r = product.aypx_device(&alpha.neg(), &r)?; //          r ← r − α A p
-        let r = match &self.basis {
-            Some(basis) => basis.orthogonalise(r)?,
-            None => r,
-        };
+        let (mut r, mut square) = product.aypx_square(&alpha.neg(), &r)?; // r ← r − α A p
+        if let Some(basis) = &self.basis {
+            r = basis.orthogonalise(r)?;
+            square = r.dot_device(&r)?;
+        }
         let z = self.precondition(&r)?; //                          z = M⁻¹ r
-        let next = r.dot_device(z.as_ref().unwrap_or(&r))?; //      rᵀz
-        let square = match &z {
-            Some(_) => r.dot_device(&r)?,
-            None => next.clone(),
+        let next = match &z {
+            Some(z) => r.dot_device(z)?, //                         rᵀz
+            None => square.clone(),
         };
         Ok(Step {
             p,
@@ -130,18 +128,26 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         if let Some(end) = self.refuse(seen, curvature, &p)? {
             return Ok(ControlFlow::Break((x, end))); //             before the step
         }
-        let x = x.axpy_device(&step.alpha, &p)?; //                 x ← x + α p
-        if let Some(end) = self.advance(seen, &x) {
+        if let Some(end) = self.advance(seen) {
+            let x = x.axpy_device(&step.alpha, &p)?;
+            self.observe(&x);
             return Ok(ControlFlow::Break((x, end)));
         }
-        if self.replacement_is_due() {
+        let (x, p) = if self.replacement_is_due() {
+            let x = x.axpy_device(&step.alpha, &p)?;
             r = self.system.residual(&x)?; //                       Shewchuk 1994, B2
             z = self.precondition(&r)?;
             next = r.dot_device(z.as_ref().unwrap_or(&r))?;
-        }
+            let beta = next.div(&step.rho)?;
+            let p = p.aypx_device(&beta, z.as_ref().unwrap_or(&r))?;
+            (x, p)
+        } else {
+            let beta = next.div(&step.rho)?; //                     β = rᵀz / (rᵀz before)
+            let z = z.as_ref().unwrap_or(&r);
+            x.step_and_turn(&step.alpha, p, &beta, z)? //           x ← x + α p, p ← z + β p
+        };
+        self.observe(&x);
         self.remember(&r, z.as_ref(), &next)?;
-        let beta = next.div(&step.rho)?; //                         β = rᵀz / (rᵀz before)
-        let p = p.aypx_device(&beta, z.as_ref().unwrap_or(&r))?; // p ← z + β p
         Ok(ControlFlow::Continue(Descent { p, x, r, rho: next }))
     }
 
