@@ -277,6 +277,7 @@ fn tidy(program: Graph) -> Graph {
 fn split(program: Graph, varying: &[usize]) -> Split {
     let program = fold::factors_of_what_is_picked(program, varying);
     let program = fold::fixed_factors_first(program, varying);
+    let program = patches::products_of_fixed_images(program, varying);
     let program = program.without_common_subexpressions().without_dead_code();
     let keeps_patches = patches::may_keep_patches(&program);
     program.split(varying, |node| {

@@ -37,7 +37,26 @@ pub(crate) fn products_of_patches(graph: Graph) -> Graph {
         .filter_map(|node| WeightGradient::of(&graph, node))
         .map(|gradient| gradient.patches)
         .collect();
-    let shared = shareable(&graph, &wanted);
+    rewritten(graph, &wanted)
+}
+
+/// The program with convolutions of fixed images by kernels that depend on the inputs at the given positions as
+/// products: the patches are made once.
+#[must_use]
+pub(crate) fn products_of_fixed_images(graph: Graph, varying: &[usize]) -> Graph {
+    let inputs = varying.iter().filter_map(|&index| graph.inputs.get(index));
+    let varies = graph.dependents(&inputs.copied().collect::<Vec<_>>());
+    let fixed = graph.nodes.iter().filter_map(|node| {
+        let patches = convolution(&graph, node)?;
+        let kernel = node.inputs.get(1)?;
+        (varies.contains(kernel) && !varies.contains(&patches.image)).then_some(patches)
+    });
+    let wanted: Vec<Patches> = fixed.collect();
+    rewritten(graph, &wanted)
+}
+
+fn rewritten(graph: Graph, wanted: &[Patches]) -> Graph {
+    let shared = shareable(&graph, wanted);
     let mut rewriter = Rewriter {
         graph,
         patches: HashMap::new(),
@@ -48,11 +67,29 @@ pub(crate) fn products_of_patches(graph: Graph) -> Graph {
     rewriter.graph
 }
 
+/// The patches that a convolution sees.
+fn convolution(graph: &Graph, node: &Node) -> Option<Patches> {
+    let Op::Conv {
+        conv: Convolution::D2(options),
+        ..
+    } = &node.op
+    else {
+        return None;
+    };
+    let (&image, &weight) = (node.inputs.first()?, node.inputs.get(1)?);
+    Patches::of(graph, image, weight, options)
+}
+
 /// Whether a program's patches are few enough to be kept between runs.
 pub(crate) fn may_keep_patches(graph: &Graph) -> bool {
+    held(graph) <= MOST_SHARED
+}
+
+/// Numbers in all patches that a program makes.
+fn held(graph: &Graph) -> usize {
     let patches = graph.nodes.iter().filter(|node| is_patches(node));
     let numbers = patches.map(|node| graph.value(node.outputs[0]).shape.num_elements());
-    numbers.sum::<usize>() <= MOST_SHARED
+    numbers.sum()
 }
 
 /// Whether an operation writes patches.
@@ -60,10 +97,10 @@ pub(crate) fn is_patches(node: &Node) -> bool {
     matches!(node.op, Op::Unfold4d { .. })
 }
 
-/// Those of the patches, in order, that may be kept for several uses.
+/// Those of the patches, in order, that may be kept for several uses, beside those that the program makes already.
 fn shareable(graph: &Graph, wanted: &[Patches]) -> HashSet<Patches> {
     let mut shared = HashSet::new();
-    let mut total = 0;
+    let mut total = held(graph).min(MOST_SHARED);
     for patches in wanted {
         let numbers = match patches.sizes(graph) {
             _ if patches.are_the_image() => 0,
@@ -95,7 +132,8 @@ impl Rewriter {
             {
                 return;
             }
-        } else if let Some(patches) = self.convolution(&node).filter(|p| shared.contains(p)) {
+        } else if let Some(patches) = convolution(&self.graph, &node).filter(|p| shared.contains(p))
+        {
             if self.product(&node, patches).is_some() {
                 return;
             }
@@ -108,23 +146,6 @@ impl Rewriter {
             return self.bias_gradient(cotangent, node.outputs[0]);
         }
         self.graph.nodes.push(node);
-    }
-
-    /// The patches that a convolution sees.
-    fn convolution(&self, node: &Node) -> Option<Patches> {
-        let Op::Conv {
-            conv: Convolution::D2(options),
-            ..
-        } = &node.op
-        else {
-            return None;
-        };
-        Patches::of(
-            &self.graph,
-            *node.inputs.first()?,
-            *node.inputs.get(1)?,
-            options,
-        )
     }
 
     /// `W · U(x)`, plus the bias.

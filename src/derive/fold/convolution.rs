@@ -25,31 +25,28 @@ impl Folder {
         else {
             return Rewrite::Keep;
         };
-        let (Some(image), Some(cotangent), Some(conv)) = (
-            self.turned_from(x),
-            self.turned_from(kernel),
-            exchanged(conv),
-        ) else {
+        let (Some(image), Some(conv)) = (self.turned_from(x), exchanged(conv)) else {
             return Rewrite::Keep;
         };
         let area = |value: ValueId| self.ty(value).shape[2..].iter().product::<usize>();
         if area(kernel) <= area(adjoint) {
             return Rewrite::Keep;
         }
-        match wrt {
-            WithRespectTo::Input => Rewrite::Turned {
+        // A weight gradient reads no more of the kernel than its sizes.
+        match (wrt, self.turned_from(kernel)) {
+            (WithRespectTo::Input, Some(cotangent)) => Rewrite::Turned {
                 op: Op::ConvBackward(conv, WithRespectTo::Input),
                 image,
                 kernel: adjoint,
                 cotangent: Some(cotangent),
             },
-            WithRespectTo::Weight => Rewrite::Turned {
+            (WithRespectTo::Weight, _) => Rewrite::Turned {
                 op: Op::Conv { conv, bias: false },
                 image,
                 kernel: adjoint,
                 cotangent: None,
             },
-            WithRespectTo::Bias => Rewrite::Keep,
+            _ => Rewrite::Keep,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use burn_backend::ops::{ConvOptions, ConvTransposeOptions};
 
-use super::{may_keep_patches, products_of_patches};
+use super::{may_keep_patches, products_of_fixed_images, products_of_patches};
 use crate::{
     derive::fold::tests::{one, run, ty},
     graph::{Convolution, ConvolutionTranspose, Graph, GraphBuilder, Op, ValueId, WithRespectTo},
@@ -67,11 +67,15 @@ impl Case {
     }
 }
 
-/// Rewrites, compares the results and returns the names of the operations left.
+/// Rewrites and returns the names of the operations left, after comparing the results.
 fn rewritten(graph: &Graph) -> Vec<String> {
-    let products = products_of_patches(graph.clone());
+    same_results(graph, &products_of_patches(graph.clone()))
+}
+
+/// Compares the results of two forms of a program and returns the names of the second's operations.
+fn same_results(graph: &Graph, products: &Graph) -> Vec<String> {
     products.validate().expect("well formed");
-    for (before, after) in run(graph).iter().zip(&run(&products)) {
+    for (before, after) in run(graph).iter().zip(&run(products)) {
         assert_eq!(before.len(), after.len());
         for (a, b) in before.iter().zip(after) {
             assert!((a - b).abs() <= 1e-12 * a.abs().max(1.0), "{a} {b}");
@@ -125,6 +129,25 @@ fn a_convolution_without_a_weight_gradient_stays() {
     let mut graph = case.program();
     graph.outputs.truncate(1);
     assert_eq!(convolutions(&rewritten(&graph.without_dead_code())), 1);
+}
+
+/// Only the kernel may vary: the patches are of no use for another image.
+#[test]
+fn a_convolution_of_a_fixed_image_by_a_varying_kernel_is_a_product() {
+    let mut graph = Case::plain([3, 2], [2, 1], [0, 1]).program();
+    graph.outputs.truncate(1);
+    let graph = graph.without_dead_code();
+    for (varying, left) in [
+        (vec![1], 0),
+        (vec![1, 2], 0),
+        (vec![0], 1),
+        (vec![0, 1], 1),
+        (vec![2], 1),
+    ] {
+        let products = products_of_fixed_images(graph.clone(), &varying);
+        let names = same_results(&graph, &products);
+        assert_eq!(convolutions(&names), left, "{varying:?}: {names:?}");
+    }
 }
 
 #[test]
