@@ -99,5 +99,5 @@ macro_rules! typed_bridge {
 typed_bridge!(burn::backend::Flex, "Flex");
 #[cfg(feature = "ndarray")]
 typed_bridge!(burn::backend::NdArray, "NdArray");
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
 typed_bridge!(burn::backend::Cube, "Cube (wgpu, vulkan, metal, cuda, …)");

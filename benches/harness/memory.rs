@@ -2,16 +2,14 @@
 //! call. Counts the heap of this process only; idle unless asked.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::Relaxed};
-
-use mimalloc::MiMalloc;
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static HELD: AtomicIsize = AtomicIsize::new(0);
 static PEAK: AtomicIsize = AtomicIsize::new(0);
 
-/// An allocator that keeps its pages, as README recommends, with a counter.
+/// The system's allocator with a counter.
 pub struct CountingAllocator;
 
 /// The highest number of bytes that `run` held above what was held before it.
@@ -32,30 +30,30 @@ fn count(bytes: isize) {
     }
 }
 
-// SAFETY: every call goes to mimalloc unchanged; counting neither
+// SAFETY: every call goes to the system's allocator unchanged; counting neither
 // allocates nor touches the blocks.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
         // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
         // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
         // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { MiMalloc.dealloc(block, layout) }
+        unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as isize - layout.size() as isize);
         // SAFETY: the caller keeps the contract of `realloc`.
-        unsafe { MiMalloc.realloc(block, layout, size) }
+        unsafe { System.realloc(block, layout, size) }
     }
 }
