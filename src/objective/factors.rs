@@ -95,6 +95,18 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok((ValueAndGradient { value, gradient }, means.finish()))
     }
 
+    /// The program of [`gradient_and_moments`](Self::gradient_and_moments).
+    #[cfg(test)]
+    pub(crate) fn gradient_and_moments_program(
+        &self,
+        kind: FactorKind,
+    ) -> Result<crate::graph::Graph, Error> {
+        self.of_first(|part| {
+            let program = part.programs.factors(kind, FactorResults::WithGradient)?;
+            Ok(program.graph().clone())
+        })
+    }
+
     /// The weighted diagonals of all weights in order, in bases given as tensors `[groups, size, size]`.
     pub(crate) fn layer_diagonals(
         &self,

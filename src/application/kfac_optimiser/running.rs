@@ -85,7 +85,7 @@ impl<B: AutodiffBackend> Running<B> {
         each.collect()
     }
 
-    /// The averages as they are, read from the device.
+    /// The averages as they are.
     pub fn kfac(
         &self,
         collector: &KfacCollector,

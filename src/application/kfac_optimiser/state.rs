@@ -62,12 +62,16 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             previous: previous.map(ParamVector::to_vec).transpose()?,
             average: running
                 .kfac(&self.collector, &self.objective)?
-                .map(|kfac| kfac.state()),
+                .map(|kfac| kfac.state())
+                .transpose()?,
             updates: [running.updates, running.refreshes],
-            inverted: running.inverted.as_ref().map(|inverted| InvertedState {
-                factors: inverted.kfac.state(),
-                gamma: inverted.gamma,
-            }),
+            inverted: match &running.inverted {
+                Some(inverted) => Some(InvertedState {
+                    factors: inverted.kfac.state()?,
+                    gamma: inverted.gamma,
+                }),
+                None => None,
+            },
         })
     }
 

@@ -5,7 +5,7 @@ use burn_backend::AutodiffBackend;
 use super::{
     BesidePolicy, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
     beside::{ExactBlocks, exact_blocks},
-    factors::{DeviceFactors, on_device},
+    factors::{DeviceFactors, HostFactors, on_device},
     moment::Eigen,
     network::{self, Network},
     plan::upload,
@@ -94,6 +94,15 @@ impl KfacCollector {
         Ok((gradient, factors))
     }
 
+    /// The program of [`gradient_and_factors`](Self::gradient_and_factors).
+    #[cfg(test)]
+    pub(super) fn program<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+    ) -> Result<crate::graph::Graph, Error> {
+        objective.gradient_and_moments_program(self.kind)
+    }
+
     /// The exact blocks of parameters that belong to no layer: one product for each of their numbers.
     pub(crate) fn exact_blocks<B: AutodiffBackend>(
         &self,
@@ -103,7 +112,16 @@ impl KfacCollector {
         exact_blocks(objective, &self.network, &self.config, target)
     }
 
-    /// The curvature of given factors. Reads the factors once.
+    /// Checks that factors are finite, by one number that is read back.
+    pub(crate) fn expect_finite<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        factors: &DeviceFactors<B>,
+    ) -> Result<(), Error> {
+        factors.expect_finite(&self.network.plans, objective.layout())
+    }
+
+    /// The curvature of given factors. Reads nothing back: what is not finite shows where they are first read.
     pub(crate) fn kfac<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -112,11 +130,10 @@ impl KfacCollector {
     ) -> Result<Kfac<B>, Error> {
         let like = objective.parameters().zeros_like();
         let plans = &self.network.plans;
-        let layers = factors.read(plans, objective.layout())?;
         Ok(Kfac {
             map: KfacMap::new(&like, plans, factors.maps(plans), &beside.0, 0.0),
             coverage: self.network.coverage.clone(),
-            layers: layers.into(),
+            layers: HostFactors::on_device(factors),
             dense: beside.0.into(),
             plans: plans.clone(),
             like,
@@ -129,7 +146,7 @@ impl KfacCollector {
         kfac: &Kfac<B>,
     ) -> Result<(DeviceFactors<B>, ExactBlocks), Error> {
         let draws = self.kind.cotangents != Cotangents::None;
-        let layers = kfac.layers.iter().map(|layer| LayerMoments {
+        let layers = kfac.factors()?.iter().map(|layer| LayerMoments {
             inputs: on_device(&layer.a, &kfac.like),
             gradients: draws.then(|| on_device(&layer.g, &kfac.like)),
         });

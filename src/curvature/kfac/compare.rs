@@ -30,7 +30,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) for layers of more than
     /// [`DEFAULT_SIZE_LIMIT`](crate::DEFAULT_SIZE_LIMIT) numbers; an exact matrix of another model.
     pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
-        let names = self.layers.iter().map(|layer| layer.name.as_str());
+        let names = self.factors()?.iter().map(|layer| layer.name.as_str());
         compare(
             self,
             &names.collect::<Vec<_>>(),

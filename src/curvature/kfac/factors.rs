@@ -1,7 +1,9 @@
 //! The Kronecker factors of all layers, on the device and on the host. Knows plans and numbers, not where factors come
 //! from.
 
-use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
+use std::sync::{Arc, OnceLock};
+
+use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -123,6 +125,27 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
         layers.collect()
     }
 
+    /// Checks that all numbers are finite, of factors that are sums of squares: by their traces, which bound all other
+    /// entries. Reads one number back where they are, else the factors.
+    ///
+    /// # Errors
+    /// [`OperatorError::NonFiniteFactor`]; a failed read.
+    pub(super) fn expect_finite(
+        &self,
+        plans: &[LayerPlan],
+        network: &ParamLayout,
+    ) -> Result<(), Error> {
+        let traces: Vec<_> = self.blocks().iter().cloned().map(trace::<B>).collect();
+        if traces.is_empty() {
+            return Ok(());
+        }
+        let total = Inner::<B>::float_sum(Inner::<B>::float_cat(traces, 0));
+        match read_tensor::<B>(total)?.iter().all(|sum| sum.is_finite()) {
+            true => Ok(()),
+            false => self.read(plans, network).map(drop),
+        }
+    }
+
     /// V ↦ A V G for every layer, without leaving the device.
     pub(super) fn maps(&self, plans: &[LayerPlan]) -> Vec<BlockMap<B>> {
         let mut blocks = self.blocks().iter().cloned();
@@ -156,6 +179,59 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
     }
 }
 
+/// The factors of all layers on the host, read from the device when they are first asked for. Clones share them.
+#[derive(Clone)]
+pub(super) struct HostFactors<B: AutodiffBackend>(Arc<Lazy<B>>);
+
+struct Lazy<B: AutodiffBackend> {
+    device: Option<DeviceFactors<B>>,
+    host: OnceLock<Result<Vec<LayerFactors>, Error>>,
+}
+
+impl<B: AutodiffBackend> HostFactors<B> {
+    pub fn on_device(factors: &DeviceFactors<B>) -> Self {
+        Self(Arc::new(Lazy {
+            device: Some(factors.clone()),
+            host: OnceLock::new(),
+        }))
+    }
+
+    pub fn known(factors: Vec<LayerFactors>) -> Self {
+        Self(Arc::new(Lazy {
+            device: None,
+            host: OnceLock::from(Ok(factors)),
+        }))
+    }
+
+    #[cfg(test)]
+    pub fn were_read(&self) -> bool {
+        self.0.host.get().is_some()
+    }
+
+    /// # Errors
+    /// Those of [`DeviceFactors::read`].
+    pub fn read(
+        &self,
+        plans: &[LayerPlan],
+        network: &ParamLayout,
+    ) -> Result<&[LayerFactors], Error> {
+        // Not under the cell's lock: threads that wait for their share of a read may take up work that reads too.
+        if self.0.host.get().is_none() {
+            let read = match &self.0.device {
+                Some(device) => device.read(plans, network),
+                None => Ok(Vec::new()),
+            };
+            // Whoever was first, the numbers are the same.
+            self.0.host.set(read).ok();
+        }
+        match self.0.host.get() {
+            Some(Ok(factors)) => Ok(factors),
+            Some(Err(error)) => Err(error.clone()),
+            None => Ok(&[]),
+        }
+    }
+}
+
 /// A moment as it stands among device factors.
 pub(super) fn on_device<B: AutodiffBackend>(
     moment: &Moment,
@@ -173,6 +249,16 @@ pub(super) fn on_device<B: AutodiffBackend>(
             Inner::<B>::float_reshape(column, Shape::from(vec![size]))
         }
     }
+}
+
+/// The sum of what is on the diagonals.
+fn trace<B: AutodiffBackend>(moment: InnerFloat<B>) -> InnerFloat<B> {
+    let [groups, size, _] = moment.shape()[..] else {
+        return Inner::<B>::float_sum(moment);
+    };
+    let rows = Inner::<B>::float_reshape(moment, Shape::from(vec![groups, size * size]));
+    let step = Slice::new(0, None, size as isize + 1);
+    Inner::<B>::float_sum(Inner::<B>::float_slice(rows, &[Slice::full(), step]))
 }
 
 /// Of the layer's weight.

@@ -43,8 +43,9 @@ impl<B: AutodiffBackend> Kfac<B> {
             return self.inverse(damping);
         }
         let root = damping.sqrt();
+        let layers = self.factors()?;
         let mut tasks: Vec<(&Moment, Vec<f64>)> = Vec::new();
-        for layer in self.layers.iter() {
+        for layer in layers {
             let pi = balance(&layer.a, &layer.g);
             tasks.push((&layer.a, pi.iter().map(|pi| pi * root).collect()));
             tasks.push((&layer.g, pi.iter().map(|pi| root / pi).collect()));
@@ -54,8 +55,8 @@ impl<B: AutodiffBackend> Kfac<B> {
         let cost = |(moment, _): &(&Moment, Vec<f64>)| moment.cost();
         let inverses = map_each(&tasks, cost, |(moment, damping)| moment.inverse(damping));
         let mut inverses = inverses.into_iter();
-        let mut sides = inverses.by_ref().take(2 * self.layers.len());
-        let mut maps = Vec::with_capacity(self.layers.len());
+        let mut sides = inverses.by_ref().take(2 * layers.len());
+        let mut maps = Vec::with_capacity(layers.len());
         while let (Some(a), Some(g)) = (sides.next(), sides.next()) {
             maps.push(BlockMap::Sandwich {
                 left: Side::moment(&a?, &self.like),
@@ -84,23 +85,29 @@ impl<B: AutodiffBackend> Kfac<B> {
     }
 
     /// tr F̂ = Σ tr A·tr G
-    pub fn trace(&self) -> f64 {
-        let layers = self.layers.iter().flat_map(|layer| {
+    ///
+    /// # Errors
+    /// Factors that cannot be read from the device.
+    pub fn trace(&self) -> Result<f64, Error> {
+        let layers = self.factors()?.iter().flat_map(|layer| {
             let (a, g) = (layer.a.traces(), layer.g.traces());
             a.into_iter().zip(g).map(|(a, g)| a * g).collect::<Vec<_>>()
         });
         let dense = self.dense.iter().flat_map(|(_, moment)| moment.traces());
-        layers.chain(dense).sum()
+        Ok(layers.chain(dense).sum())
     }
 
     /// ‖F̂‖ by Frobenius.
-    pub fn frobenius_norm(&self) -> f64 {
-        let layers = self.layers.iter().flat_map(|layer| {
+    ///
+    /// # Errors
+    /// Factors that cannot be read from the device.
+    pub fn frobenius_norm(&self) -> Result<f64, Error> {
+        let layers = self.factors()?.iter().flat_map(|layer| {
             let (a, g) = (layer.a.squares(), layer.g.squares());
             a.into_iter().zip(g).map(|(a, g)| a * g).collect::<Vec<_>>()
         });
         let dense = self.dense.iter().flat_map(|(_, moment)| moment.squares());
-        layers.chain(dense).sum::<f64>().sqrt()
+        Ok(layers.chain(dense).sum::<f64>().sqrt())
     }
 
     /// log det (F̂ + λI)
@@ -114,14 +121,15 @@ impl<B: AutodiffBackend> Kfac<B> {
     }
 
     pub(super) fn spectra(&self) -> Result<Spectra, Error> {
-        let layers = self.layers.iter().flat_map(|layer| [&layer.a, &layer.g]);
+        let factors = self.factors()?;
+        let layers = factors.iter().flat_map(|layer| [&layer.a, &layer.g]);
         let dense = self.dense.iter().map(|(_, moment)| moment);
         let moments: Vec<&Moment> = layers.chain(dense).collect();
         let mut eigen =
             map_each(&moments, |moment| moment.cost(), |moment| moment.eigen()).into_iter();
-        let mut sides = eigen.by_ref().take(2 * self.layers.len());
-        let mut layers = Vec::with_capacity(self.layers.len());
-        let mut names = self.layers.iter().map(|layer| &layer.name);
+        let mut sides = eigen.by_ref().take(2 * factors.len());
+        let mut layers = Vec::with_capacity(factors.len());
+        let mut names = factors.iter().map(|layer| &layer.name);
         while let (Some(name), Some(a), Some(g)) = (names.next(), sides.next(), sides.next()) {
             layers.push(LayerSpectrum::new(name, a?, g?));
         }

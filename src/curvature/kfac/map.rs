@@ -34,6 +34,7 @@ pub struct KfacMap<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> KfacMap<B> {
+    /// `like` is of zeros.
     pub(super) fn new(
         like: &ParamVector<B>,
         plans: &Plans,
@@ -45,7 +46,7 @@ impl<B: AutodiffBackend> KfacMap<B> {
             .iter()
             .map(|(position, moment)| (*position, Side::moment(moment, like)));
         Self {
-            like: like.zeros_like(),
+            like: like.clone(),
             plans: Arc::clone(plans),
             maps: maps.into(),
             dense: dense.collect(),

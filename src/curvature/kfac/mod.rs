@@ -57,7 +57,7 @@ pub(crate) use collect::KfacCollector;
     reason = "for optimisers that keep factors from step to step"
 )]
 pub(crate) use factors::DeviceFactors;
-use factors::LayerFactors;
+use factors::{HostFactors, LayerFactors};
 use moment::Moment;
 use network::Plans;
 
@@ -79,7 +79,9 @@ use network::Plans;
 ///
 /// # Cost
 ///
-/// Making it: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]) or draw, and the second moments.
+/// Making it: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]; one fewer for classes) or draw, and
+/// the second moments. They stay on the device until a decomposition, a view or the state is asked for, which read them
+/// once.
 /// A product: two products of matrices a layer. [`inverse`](Self::inverse): two eigen-decompositions a layer,
 /// [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions a layer, on the host in f64.
 ///
@@ -120,7 +122,7 @@ use network::Plans;
 pub struct Kfac<B: AutodiffBackend> {
     like: ParamVector<B>,
     plans: Plans,
-    layers: Arc<[LayerFactors]>,
+    layers: HostFactors<B>,
     /// Exact blocks of parameters that belong to no layer, by position.
     dense: Arc<[(usize, Moment)]>,
     coverage: KfacCoverage,
@@ -145,7 +147,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     ) -> Result<Self, Error> {
         let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
         let beside = collector.exact_blocks(objective)?;
-        collector.kfac(objective, &collector.factors(objective)?, beside)
+        let factors = collector.factors(objective)?;
+        collector.expect_finite(objective, &factors)?;
+        collector.kfac(objective, &factors, beside)
     }
 
     /// The factors, and ℒ(θ) with its gradient, by one program: the forward pass is done once, and the backward pass too
@@ -195,7 +199,13 @@ impl<B: AutodiffBackend> Kfac<B> {
         let beside = collector.exact_blocks(objective)?;
         let (at, factors) = collector.gradient_and_factors(objective)?;
         at.gradient.expect_finite("the gradient")?;
+        collector.expect_finite(objective, &factors)?;
         Ok((collector.kfac(objective, &factors, beside)?, at))
+    }
+
+    /// The factors on the host.
+    fn factors(&self) -> Result<&[LayerFactors], Error> {
+        self.layers.read(&self.plans, self.like.layout())
     }
 
     /// What is made of every parameter.
@@ -217,7 +227,7 @@ impl<B: AutodiffBackend> Clone for Kfac<B> {
         Self {
             like: self.like.clone(),
             plans: Arc::clone(&self.plans),
-            layers: Arc::clone(&self.layers),
+            layers: self.layers.clone(),
             dense: Arc::clone(&self.dense),
             coverage: self.coverage.clone(),
             map: self.map.clone(),
@@ -229,7 +239,7 @@ impl<B: AutodiffBackend> fmt::Debug for Kfac<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kfac")
             .field("parameters", &self.like.len())
-            .field("layers", &self.layers.len())
+            .field("layers", &self.plans.len())
             .finish_non_exhaustive()
     }
 }

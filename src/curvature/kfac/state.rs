@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Ekfac, Kfac, KfacCoverage,
     blocks::{BlockMap, Side},
-    factors::LayerFactors,
+    factors::{HostFactors, LayerFactors},
     map::KfacMap,
     moment::Moment,
     network::Network,
@@ -133,13 +133,16 @@ impl KfacState {
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
-    /// The factors as data.
-    pub fn state(&self) -> KfacState {
-        KfacState {
-            layers: self.layers.to_vec(),
+    /// The factors as data, read from the device if they were not before.
+    ///
+    /// # Errors
+    /// Factors that cannot be read from the device.
+    pub fn state(&self) -> Result<KfacState, Error> {
+        Ok(KfacState {
+            layers: self.factors()?.to_vec(),
             dense: self.dense.to_vec(),
             coverage: self.coverage.clone(),
-        }
+        })
     }
 
     /// K-FAC with factors that were made before, for the same model.
@@ -164,7 +167,7 @@ impl<B: AutodiffBackend> Kfac<B> {
         Ok(Self {
             map: KfacMap::new(&like, &plans, maps.collect(), &state.dense, 0.0),
             coverage: state.coverage.clone(),
-            layers: state.layers.clone().into(),
+            layers: HostFactors::known(state.layers.clone()),
             dense: state.dense.clone().into(),
             plans,
             like,

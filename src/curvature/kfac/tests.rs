@@ -1,6 +1,9 @@
-//! Factors that are kept on the device from step to step, against those that are averaged on the host.
+//! Factors that are kept on the device from step to step, against those that are averaged on the host; when they are
+//! read.
 
 #![allow(clippy::unwrap_used)]
+
+mod cost;
 
 use burn::{
     backend::{Autodiff, Flex},
@@ -9,7 +12,10 @@ use burn::{
 };
 
 use super::{Kfac, KfacCollector, KfacConfig, KfacFisher};
-use crate::{Likelihood, LinearOperator, Objective, ParamVector, Reduction, TraceConfig};
+use crate::{
+    Error, Likelihood, LinearOperator, Objective, OperatorError, ParamVector, Reduction,
+    TraceConfig,
+};
 
 type B = Autodiff<Flex>;
 
@@ -69,7 +75,7 @@ fn averages_on_the_device_are_those_on_the_host() {
             assert!(distance(&at.gradient, &gradient) < 1e-14);
             let beside = collector.exact_blocks(objective).unwrap();
             let kfac = collector.kfac(objective, &factors, beside.clone()).unwrap();
-            (kfac.state(), factors, beside)
+            (kfac.state().unwrap(), factors, beside)
         });
         let decay = 0.3;
         let factors = old.1.averaged(&new.1, decay).unwrap();
@@ -106,4 +112,53 @@ fn a_seed_draws_the_same_factors_and_another_others() {
     };
     assert_eq!(product(1), product(1));
     assert_ne!(product(1), product(2));
+}
+
+#[test]
+fn factors_are_read_when_they_are_needed_and_once_for_all_clones() {
+    let objective = objective();
+    let v = objective.parameters().ones_like();
+    let config = KfacConfig::new();
+    let (kfac, _) = Kfac::with_gradient(&objective, LIKELIHOOD, REDUCTION, &config).unwrap();
+    kfac.apply(&v).unwrap();
+    kfac.layer("weight").unwrap();
+    assert!(!kfac.layers.were_read());
+    let clone = kfac.clone();
+    kfac.factored_inverse(0.1).unwrap();
+    assert!(clone.layers.were_read());
+    let state = clone.state().unwrap();
+    let loaded = Kfac::from_state(&objective, &state).unwrap();
+    assert_eq!(loaded.state().unwrap(), state);
+}
+
+#[test]
+fn factors_that_are_not_finite_are_refused_when_made_or_read() {
+    let objective = cost::classifier(&[4, 3], 6);
+    let fisher = KfacFisher::ForwardOnly;
+    let collector = collector(&objective, fisher);
+    let beside = collector.exact_blocks(&objective).unwrap();
+    let x = numbers([6, 4], 3.0) * f32::INFINITY;
+    let infinite = objective.on(x).unwrap();
+    let factors = collector.factors(&infinite).unwrap();
+    let expected: Error = OperatorError::NonFiniteFactor {
+        layer: "weights.0".into(),
+    }
+    .into();
+    let kfac = collector.kfac(&objective, &factors, beside).unwrap();
+    assert_eq!(kfac.state().unwrap_err(), expected);
+    assert_eq!(kfac.inverse(0.1).unwrap_err(), expected);
+    assert_eq!(kfac.trace().unwrap_err(), expected);
+    let config = KfacConfig::new().with_fisher(fisher);
+    let made = Kfac::new(&infinite, LIKELIHOOD, REDUCTION, &config);
+    assert_eq!(made.unwrap_err(), expected);
+}
+
+/// A trace that overflows in f32, of entries that do not, is no fault of the factors.
+#[test]
+fn large_factors_are_not_refused() {
+    let objective = cost::classifier(&[8, 3], 2);
+    let large = objective.on(numbers([2, 8], 3.0) * 1.6e19).unwrap();
+    let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
+    let kfac = Kfac::new(&large, LIKELIHOOD, REDUCTION, &config).unwrap();
+    assert!(kfac.trace().unwrap() > f64::from(f32::MAX));
 }

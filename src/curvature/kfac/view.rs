@@ -12,7 +12,10 @@ use super::{
 use crate::{error::Error, operator::DenseMatrix, params::ParamBlock};
 
 impl<B: AutodiffBackend> Kfac<B> {
-    /// The layers with their factors, in order of execution.
+    /// The layers with their factors, in order of execution. Reads the factors from the device if they were not before.
+    ///
+    /// # Errors
+    /// Factors that cannot be read from the device.
     ///
     /// # Example
     ///
@@ -37,7 +40,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
     /// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
-    /// for layer in kfac.layers() {
+    /// for layer in kfac.layers()? {
     ///     assert_eq!(layer.weight(), "w");
     ///     assert_eq!(layer.input().matrix(0).map(|a| a.values().to_vec()), Some(vec![9.0, 12.0, 12.0, 16.0]));
     ///     assert!((layer.input().spectrum()?.largest - 25.0).abs() < 1e-12);
@@ -47,10 +50,10 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn layers(&self) -> impl Iterator<Item = KfacLayer<'_>> {
+    pub fn layers(&self) -> Result<impl Iterator<Item = KfacLayer<'_>>, Error> {
         let blocks = self.like.layout().blocks();
-        let layers = self.layers.iter().zip(self.plans.iter());
-        layers.filter_map(move |(factors, plan)| {
+        let layers = self.factors()?.iter().zip(self.plans.iter());
+        Ok(layers.filter_map(move |(factors, plan)| {
             Some(KfacLayer {
                 bias: plan
                     .bias
@@ -58,7 +61,7 @@ impl<B: AutodiffBackend> Kfac<B> {
                 treatment: self.coverage.of(&factors.name)?,
                 factors,
             })
-        })
+        }))
     }
 }
 

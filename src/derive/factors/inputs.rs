@@ -28,13 +28,9 @@ pub(super) fn moment<B: Backend>(
         return frequencies(group, inputs, given);
     }
     let rows = rows(kind, group, inputs)?;
-    let share = (rows.count().max(1) as f64).recip();
-    // Ones are put where there are fewer numbers: into the rows, or around their moments.
-    let few = rows.count() <= rows.width();
-    Ok(match (group.first.bias.is_some(), few) {
-        (true, true) => rows.with_ones().second_moment(share),
-        (true, false) => bordered::<B>(rows.second_moment(share), rows.sum(share)),
-        (false, _) => rows.second_moment(share),
+    Ok(match group.first.bias {
+        Some(_) => rows.mean_with_ones(),
+        None => rows.second_moment((rows.count().max(1) as f64).recip()),
     })
 }
 
@@ -53,17 +49,6 @@ pub(super) fn rows<B: Backend>(
         true => rows.over_places(true),
         false => rows,
     })
-}
-
-/// `[[M, s], [sᵀ, 1]]` group by group, for s as a row.
-fn bordered<B: Backend>(moment: FloatTensor<B>, sums: FloatTensor<B>) -> FloatTensor<B> {
-    let groups = sums.shape()[0];
-    let (device, dtype) = (sums.device(), sums.dtype().into());
-    let one = B::float_ones(Shape::from(vec![groups, 1, 1]), &device, dtype);
-    let column = B::float_swap_dims(sums.clone(), 1, 2);
-    let upper = B::float_cat(vec![moment, column], 2);
-    let lower = B::float_cat(vec![sums, one], 2);
-    B::float_cat(vec![upper, lower], 1)
 }
 
 /// How often each row of an embedding is used, of all uses.

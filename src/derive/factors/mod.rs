@@ -12,6 +12,7 @@ mod inputs;
 mod probe;
 mod product;
 mod rows;
+mod unfold;
 
 pub(super) use diagonal::{Basis, compute_diagonals};
 pub(crate) use group::LayerGroup;
@@ -25,6 +26,7 @@ use burn_backend::{
 
 use super::{draw::Draws, reverse::Apply};
 use crate::execute::{ExecuteError, Operand};
+use product::Symmetric;
 use rows::Rows;
 
 /// What is propagated back from the outputs z to the layers.
@@ -34,7 +36,7 @@ pub(crate) enum Cotangents {
     Empirical,
     /// The derivatives of −log p for targets drawn by noise that is handed in.
     Drawn(Draws),
-    /// The columns of a square root of diag(p) − p pᵀ, p = softmax(z).
+    /// The columns of a square root of diag(p) − p pᵀ, p = softmax(z): one fewer than there are classes.
     Categorical,
     /// Those of diag(σ(1 − σ)).
     Bernoulli,
@@ -112,7 +114,7 @@ pub(super) fn compute<B: Backend>(
 struct Sum<B: Backend> {
     held: Vec<Rows<B>>,
     numbers: usize,
-    sum: Option<FloatTensor<B>>,
+    sum: Option<Symmetric<B>>,
 }
 
 impl<B: Backend> Default for Sum<B> {
@@ -126,7 +128,12 @@ impl<B: Backend> Default for Sum<B> {
 }
 
 impl<B: Backend> Sum<B> {
+    /// Rows that are many are added at once, so that their memory serves for the next ones; few ones are held until
+    /// there are more.
     fn add(&mut self, rows: Rows<B>) {
+        if rows.are_many() {
+            return self.include(&rows);
+        }
         let numbers = rows.sizes().iter().product::<usize>();
         if self.numbers + numbers > MOST_HELD {
             self.reduce();
@@ -135,20 +142,23 @@ impl<B: Backend> Sum<B> {
         self.held.push(rows);
     }
 
-    fn reduce(&mut self) {
-        self.numbers = 0;
-        let Some(rows) = Rows::stacked(std::mem::take(&mut self.held)) else {
-            return;
-        };
-        let moment = rows.second_moment(1.0);
+    fn include(&mut self, rows: &Rows<B>) {
+        let moment = rows.outer(1.0);
         self.sum = Some(match self.sum.take() {
-            Some(sum) => B::float_add(sum, moment),
+            Some(sum) => sum.add(moment),
             None => moment,
         });
     }
 
+    fn reduce(&mut self) {
+        self.numbers = 0;
+        if let Some(rows) = Rows::stacked(std::mem::take(&mut self.held)) {
+            self.include(&rows);
+        }
+    }
+
     fn finish(mut self) -> Option<FloatTensor<B>> {
         self.reduce();
-        self.sum
+        self.sum.map(Symmetric::finish)
     }
 }

@@ -1,12 +1,11 @@
 //! Inputs and output gradients of layers as rows of numbers, one for each place where a weight is used.
 
-use burn_backend::{
-    Backend, Shape, Slice, TensorMetadata,
-    ops::{ConvOptions, PadMode, UnfoldOptions},
-    tensor::FloatTensor,
-};
+use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::product;
+use super::{
+    product::Symmetric,
+    unfold::{columns, kernel, patches},
+};
 use crate::{derive::layers::LayerKind, graph::Convolution};
 
 /// One row of numbers for each place of each sample, group by group.
@@ -22,8 +21,12 @@ const WIDTH_PER_PLACE: usize = 2;
 
 /// Width from which a product with itself is computed by panels: below, they are too narrow to be fast.
 const LEAST_WIDTH: usize = 256;
+/// Most columns for each row at which it is: above, the product is little work beside writing it twice.
+const WIDTH_PER_ROW: usize = 4;
 /// Five eighths of the work of the whole product.
 const PANELS: usize = 4;
+/// Numbers below which an operation takes as long as with more.
+const LEAST_NUMBERS: usize = 1 << 16;
 
 impl<B: Backend> Rows<B> {
     /// The inputs of a layer that are multiplied by its weight: patches for a convolution.
@@ -149,24 +152,57 @@ impl<B: Backend> Rows<B> {
 
     /// factor·Σ over rows of row·rowᵀ, `[groups, width, width]`.
     pub fn second_moment(&self, factor: f64) -> FloatTensor<B> {
+        self.moment(factor).finish()
+    }
+
+    /// The mean of row·rowᵀ over rows with a one behind each, `[groups, width + 1, width + 1]`.
+    pub fn mean_with_ones(self) -> FloatTensor<B> {
+        let share = (self.count().max(1) as f64).recip();
+        // Ones are put where there are fewer numbers: into the rows, or around their moments.
+        match self.count() <= self.width() && !self.is_halved() {
+            true => self.with_ones().second_moment(share),
+            false => self.moment(share).bordered(self.sum(share)),
+        }
+    }
+
+    /// factor·Σ over rows of row·rowᵀ, the factor where there are fewer numbers.
+    fn moment(&self, factor: f64) -> Symmetric<B> {
+        match self {
+            Self::Rows(_) if self.count() < self.width() => self.outer(factor),
+            Self::Rows(_) | Self::Columns(_) => self.outer(1.0).scaled(factor),
+        }
+    }
+
+    /// factor·Σ over rows of row·rowᵀ, of which half may be left out.
+    pub fn outer(&self, factor: f64) -> Symmetric<B> {
         if let Self::Columns(columns) = self {
             let [_, _, groups, width] = self.sizes();
             let turned = B::float_swap_dims(columns.clone(), 2, 3);
-            let sum = B::float_sum_dim(B::float_matmul(columns.clone(), turned), 0);
-            let sum = B::float_reshape(sum, Shape::from(vec![groups, width, width]));
-            return times::<B>(sum, factor);
+            let left = times::<B>(columns.clone(), factor);
+            let sum = B::float_sum_dim(B::float_matmul(left, turned), 0);
+            let dims = vec![groups, width, width];
+            return Symmetric::whole(B::float_reshape(sum, Shape::from(dims)));
         }
         let rows = self.by_group();
-        if self.width() >= LEAST_WIDTH && self.count() >= self.width() {
-            return times::<B>(product::symmetric::<B>(rows, PANELS), factor);
-        }
-        // The factor goes to where there are fewer numbers.
-        let (before, after) = match self.count() < self.width() {
-            true => (factor, 1.0),
-            false => (1.0, factor),
+        let panels = if self.is_halved() { PANELS } else { 1 };
+        Symmetric::product(&times::<B>(rows.clone(), factor), &rows, panels)
+    }
+
+    /// Whether half of the product with itself is left out.
+    fn is_halved(&self) -> bool {
+        let wide = self.width() >= LEAST_WIDTH;
+        wide && WIDTH_PER_ROW * self.count() >= self.width() && matches!(self, Self::Rows(_))
+    }
+
+    /// Whether their second moments take less work to add up than to compute, so that nothing is won by taking those
+    /// of further rows along.
+    pub fn are_many(&self) -> bool {
+        let numbers = self.sizes().iter().product::<usize>();
+        let many = match self {
+            Self::Rows(_) => 2 * self.count() >= self.width(),
+            Self::Columns(_) => true,
         };
-        let left = B::float_swap_dims(times::<B>(rows.clone(), before), 1, 2);
-        times::<B>(B::float_matmul(left, rows), after)
+        many && numbers >= LEAST_NUMBERS
     }
 
     /// factor·Σ over rows, `[groups, 1, width]`.
@@ -221,32 +257,8 @@ impl<B: Backend> Rows<B> {
 }
 
 /// Whether sums of products, sample by sample, take little more memory than what is multiplied.
-fn are_columns(width: usize, places: usize) -> bool {
+pub(super) fn are_columns(width: usize, places: usize) -> bool {
     places > 1 && width <= WIDTH_PER_PLACE * places
-}
-
-/// The patches of a plain convolution as its weight gradient has them, if they are to be columns.
-fn columns<B: Backend>(
-    x: &FloatTensor<B>,
-    kernel: [usize; 2],
-    options: &ConvOptions<2>,
-) -> Option<Rows<B>> {
-    let plain = options.groups == 1 && options.dilation == [1, 1];
-    let unpadded = options.padding == [(0, 0); 2];
-    let shape = x.shape();
-    let count = |axis: usize| {
-        let free = shape.get(2 + axis)?.checked_sub(kernel[axis])?;
-        Some(free / options.stride[axis].max(1) + 1)
-    };
-    let places = count(0)? * count(1)?;
-    let width = shape.get(1)? * kernel[0] * kernel[1];
-    if !(plain && unpadded && are_columns(width, places)) {
-        return None;
-    }
-    let unfold = UnfoldOptions::new(options.stride, [0, 0], [1, 1]);
-    let columns = B::unfold4d(x.clone(), kernel, unfold);
-    let dims = vec![shape[0], 1, width, places];
-    Some(Rows::Columns(B::float_reshape(columns, Shape::from(dims))))
 }
 
 fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
@@ -262,56 +274,4 @@ pub(super) fn groups(conv: &Convolution) -> usize {
         Convolution::D2(options) => options.groups,
         Convolution::D3(options) => options.groups,
     }
-}
-
-/// The kernel of a weight `[out, in / groups, kernel…]`.
-fn kernel<const N: usize>(weight: &[usize]) -> [usize; N] {
-    std::array::from_fn(|dim| weight.get(2 + dim).copied().unwrap_or(1))
-}
-
-/// The patches that a kernel meets, `[samples, positions, groups, channels / groups · kernel]`.
-fn patches<B: Backend, const N: usize>(
-    x: FloatTensor<B>,
-    kernel: [usize; N],
-    options: &ConvOptions<N>,
-) -> Rows<B> {
-    let border: Vec<(usize, usize)> = [(0, 0), (0, 0)]
-        .into_iter()
-        .chain(options.padding)
-        .collect();
-    let mut x = match options.padding.iter().all(|&padding| padding == (0, 0)) {
-        true => x,
-        false => B::float_pad(x, &border, PadMode::Constant(0.0)),
-    };
-    for (dim, &size) in kernel.iter().enumerate() {
-        let (step, dilation) = (options.stride[dim], options.dilation[dim]);
-        let window = dilation * (size - 1) + 1;
-        x = B::float_unfold(x, 2 + dim, window, step);
-        if dilation > 1 {
-            let mut slices = vec![Slice::full(); x.shape().num_dims()];
-            if let Some(last) = slices.last_mut() {
-                *last = Slice::new(0, None, dilation as isize);
-            }
-            x = B::float_slice(x, &slices);
-        }
-    }
-    // [samples, channels, positions…, kernel…] → [samples, positions…, channels, kernel…]
-    let order: Vec<usize> = [0]
-        .into_iter()
-        .chain(2..2 + N)
-        .chain([1])
-        .chain(2 + N..2 + 2 * N)
-        .collect();
-    let x = B::float_permute(x, &order);
-    let shape = x.shape();
-    let samples = shape[0];
-    let positions: usize = shape[1..=N].iter().product();
-    let width: usize = shape[N + 1..].iter().product();
-    let dims = vec![
-        samples,
-        positions,
-        options.groups,
-        width / options.groups.max(1),
-    ];
-    Rows::Rows(B::float_reshape(x, Shape::from(dims)))
 }

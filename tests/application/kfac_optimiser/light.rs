@@ -47,7 +47,11 @@ fn momentum_and_rate_are_those_of_the_formula() {
 
         let at = objective.at(&second_start).unwrap();
         let new = Kfac::new(&at, TARGET.0, TARGET.1, &KfacConfig::new()).unwrap();
-        let average = kfac.state().averaged(&new.state(), 0.5).unwrap();
+        let average = kfac
+            .state()
+            .unwrap()
+            .averaged(&new.state().unwrap(), 0.5)
+            .unwrap();
         let kfac = Kfac::from_state(&objective, &average).unwrap();
         let second = inverse(&kfac)
             .apply(&at.gradient().unwrap())

@@ -73,8 +73,8 @@ impl Reference {
         let new = Kfac::new(&at, TARGET.0, TARGET.1, &KfacConfig::new()).unwrap();
         let kept = (1.0 - 1.0 / self.k as f64).min(0.95);
         let average = match &self.average {
-            Some(old) => old.averaged(&new.state(), kept).unwrap(),
-            None => new.state(),
+            Some(old) => old.averaged(&new.state().unwrap(), kept).unwrap(),
+            None => new.state().unwrap(),
         };
         let mut fisher = dense(
             &Fisher::exact(&at, TARGET.0, TARGET.1).unwrap(),

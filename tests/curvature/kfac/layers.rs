@@ -53,7 +53,7 @@ fn a_weight_used_twice_has_the_moments_of_both_uses() {
     let [one, two] = [&one, &two]
         .map(|objective| Kfac::new(objective, GAUSSIAN, Reduction::Mean, &config).unwrap());
     let numbers = |kfac: &Kfac<B>, layer: usize, factor: &str| -> Vec<f64> {
-        let layer = kfac.layers().nth(layer).unwrap();
+        let layer = kfac.layers().unwrap().nth(layer).unwrap();
         let factor = match factor {
             "a" => layer.input(),
             _ => layer.output(),

@@ -43,9 +43,9 @@ fn a_state_gives_the_same_products_bit_by_bit() {
         assert_eq!(loaded.coverage(), made.coverage());
 
         let kfac = Kfac::new(&objective, LOSS.0, LOSS.1, &KfacConfig::new()).unwrap();
-        let saved = serde_json::to_string(&kfac.state()).unwrap();
+        let saved = serde_json::to_string(&kfac.state().unwrap()).unwrap();
         let state: KfacState = serde_json::from_str(&saved).unwrap();
-        assert_eq!(state, kfac.state());
+        assert_eq!(state, kfac.state().unwrap());
         let factored = |kfac: &Kfac<B>| {
             let inverse = kfac.factored_inverse(0.1).unwrap();
             numbers(inverse.apply(&v).unwrap())
