@@ -50,9 +50,6 @@ struct Request {
 }
 
 fn main() {
-    if std::env::var("IN_POOL").is_ok() { rayon::join(inner, || ()); } else { inner() }
-}
-fn inner() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let request = Request {

@@ -3,6 +3,7 @@
 use crate::{
     application::ApplicationError,
     bridge::BridgeError,
+    burnpack::SavedStateError,
     derive::DeriveError,
     execute::ExecuteError,
     graph::GraphError,
@@ -57,4 +58,7 @@ pub enum Error {
     /// An application cannot work as asked.
     #[error(transparent)]
     Application(#[from] ApplicationError),
+    /// A saved state cannot be written or read.
+    #[error(transparent)]
+    SavedState(#[from] SavedStateError),
 }

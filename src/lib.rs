@@ -80,6 +80,7 @@
 
 mod application;
 mod bridge;
+mod burnpack;
 mod config;
 mod curvature;
 mod derive;
@@ -99,6 +100,7 @@ pub use application::{
     KfacStep, StepRule,
 };
 pub use bridge::{BridgeError, TensorBridge};
+pub use burnpack::SavedStateError;
 pub use curvature::{
     BesidePolicy, BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState,
     EmpiricalFisher, FactorSpectrum, Fisher, GaussNewton, Hessian, Jacobian, Kfac,

@@ -26,7 +26,7 @@ pub use kfac::{
     FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
     KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment,
 };
-pub(crate) use kfac::{DeviceFactors, ExactBlocks, KfacCollector};
+pub(crate) use kfac::{CorrectedFactors, DeviceFactors, ExactBlocks, KfacCollector};
 
 use burn_backend::AutodiffBackend;
 

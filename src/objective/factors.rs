@@ -107,12 +107,12 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
-    /// The weighted diagonals of all weights in order, in bases given as tensors `[groups, size, size]`.
+    /// The weighted diagonals of all weights in order, in bases given as tensors `[groups, size, size]`. Reads nothing back.
     pub(crate) fn layer_diagonals(
         &self,
         pass: &MomentPass<'_, B>,
         bases: &[InnerFloat<B>],
-    ) -> Result<Vec<Vec<f64>>, Error> {
+    ) -> Result<Vec<InnerFloat<B>>, Error> {
         let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
         self.for_each_part(|index, part| {
             let mut inputs = self.inputs(part)?;
@@ -129,11 +129,7 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             Ok(())
         })?;
-        let numbers = sums.into_iter().flatten().map(|sum| {
-            let data: TensorData = Operand::<Inner<B>>::Float(sum).into_data()?;
-            Ok(data.iter::<f64>().collect())
-        });
-        numbers.collect()
+        Ok(sums.into_iter().flatten().collect())
     }
 
     fn run_factors(

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 
 use crate::{
     Error,
@@ -26,7 +26,8 @@ use super::{
 /// columns have the same A ⊗ G.)
 ///
 /// # Cost
-/// Two matrix products, d_in·d_out·(d_in + d_out) multiply-adds; d_in² + d_out² numbers on the device.
+/// Two matrix products, d_in·d_out·(d_in + d_out) multiply-adds; d_in² + d_out² numbers on the device. Several vectors
+/// together take two products in all, each of one factor with all of them side by side.
 ///
 /// # Example
 /// ```
@@ -77,6 +78,21 @@ impl<B: AutodiffBackend> Kronecker<B> {
             like: like.zeros_like(),
         })
     }
+
+    /// A W Gᵀ of every W, by two products.
+    fn products(&self, blocks: Vec<InnerFloat<B>>) -> Vec<InnerFloat<B>> {
+        let (count, d_in, d_out) = (blocks.len(), self.left.shape()[0], self.right.shape()[0]);
+        // [d_in, count · d_out] → [count · d_in, d_out]
+        let beside = Inner::<B>::float_cat(blocks, 1);
+        let left = Inner::<B>::float_matmul(self.left.clone(), beside);
+        let left = Inner::<B>::float_reshape(left, Shape::from([d_in, count, d_out]));
+        let below = Inner::<B>::float_swap_dims(left, 0, 1);
+        let below = Inner::<B>::float_reshape(below, Shape::from([count * d_in, d_out]));
+        let product = Inner::<B>::float_matmul(below, self.right.clone());
+        let rows = (0..count).map(|at| Slice::from(at * d_in..(at + 1) * d_in));
+        rows.map(|rows| Inner::<B>::float_slice(product.clone(), &[rows, Slice::full()]))
+            .collect()
+    }
 }
 
 fn factor<B: AutodiffBackend>(
@@ -101,6 +117,19 @@ impl<B: AutodiffBackend> LinearOperator<B> for Kronecker<B> {
             Inner::<B>::float_matmul(left, self.right.clone())
         });
         Ok(vector.rebuilt(vector.layout().clone(), products.collect()))
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        if vectors.len() < 2 {
+            return vectors.iter().map(|vector| self.apply(vector)).collect();
+        }
+        for vector in vectors {
+            self.like.expect_like(vector)?;
+        }
+        let blocks = vectors.iter().flat_map(|vector| vector.blocks()).cloned();
+        let products = self.products(blocks.collect()).into_iter().zip(vectors);
+        let each = products.map(|(w, vector)| vector.rebuilt(vector.layout().clone(), vec![w]));
+        Ok(each.collect())
     }
 }
 

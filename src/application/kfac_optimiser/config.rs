@@ -40,6 +40,21 @@ pub enum KfacInverse {
     Factored,
     /// (A ⊗ G + γ²I)⁻¹, by eigen-decompositions.
     Exact,
+    /// (U diag(s) Uᵀ + γ²I)⁻¹ with U = U_A ⊗ U_G: EKFAC ([`Ekfac`](crate::Ekfac)).
+    ///
+    /// ```text
+    /// s ← ε·s + (1 − ε)·c·Σ (Uᵀ∇)²      ε = min(1 − 1/k, decay) at the k-th update of the factors
+    /// ```
+    ///
+    /// The bases are made anew when the other kinds invert, and s begins in them as K-FAC's own eigenvalues λ_A λ_G;
+    /// wherever factors are collected, the diagonal of the same batch and targets is averaged in. So s follows the
+    /// curvature between inversions, and `inverse_period` can be longer.
+    ///
+    /// Between inversions a step with factors costs, beside them, as much again for the diagonal (a pass forward and the
+    /// passes back, two products of matrices a layer for the rotations, and per sample one matrix as large as the layer
+    /// where it is used at several places), on the device, and nothing on the host. Not with
+    /// [`KfacFisher::ForwardOnly`]. George et al. 2018, section 3.
+    EigenvalueCorrected,
 }
 
 /// Configuration of [`KfacOptimiser`].
@@ -178,7 +193,8 @@ impl KfacOptimiserConfig {
     ///
     /// # Errors
     /// [`ConfigError`] for the first field out of range;
-    /// [`ApplicationError::LossIsNotLikelihood`](crate::ApplicationError::LossIsNotLikelihood); those of
+    /// [`ApplicationError::LossIsNotLikelihood`](crate::ApplicationError::LossIsNotLikelihood);
+    /// [`OperatorError::NoDiagonal`](crate::OperatorError::NoDiagonal) for an eigenvalue correction without gradients; those of
     /// [`Fisher::exact`](crate::Fisher::exact).
     pub fn init<B: AutodiffBackend>(
         &self,

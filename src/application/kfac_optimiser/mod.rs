@@ -57,6 +57,8 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 ///
 /// Martens & Grosse 2015, *Optimizing neural networks with Kronecker-factored approximate curvature*, sections 6 to 9.
 /// Ba, Grosse & Martens 2017, *Distributed second-order optimization using Kronecker-factored approximations*, section 5.
+/// George et al. 2018, *Fast approximate natural gradient descent in a Kronecker-factored eigenbasis*, section 3
+/// ([`KfacInverse::EigenvalueCorrected`]).
 ///
 /// # Example
 ///
@@ -123,6 +125,10 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
         if config.check_loss {
             expect_likelihood(objective, target)?;
         }
+        let collector = KfacCollector::new(objective, target.0, target.1, &config.kfac)?;
+        if config.inverse == KfacInverse::EigenvalueCorrected {
+            collector.expect_gradients()?;
+        }
         let damping = config.damping;
         Ok(Self {
             progress: Progress {
@@ -132,7 +138,7 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
                 previous: None,
                 running: Running::new(),
             },
-            collector: KfacCollector::new(objective, target.0, target.1, &config.kfac)?,
+            collector,
             objective: objective.clone(),
             target,
             config,

@@ -5,10 +5,14 @@ use burn_backend::AutodiffBackend;
 
 use super::KfacInverse;
 use crate::{
-    curvature::{DeviceFactors, ExactBlocks, Kfac, KfacCollector, KfacMap},
+    curvature::{
+        CorrectedFactors, DeviceFactors, EkfacState, ExactBlocks, Kfac, KfacCollector, KfacMap,
+        KfacState,
+    },
     error::Error,
     objective::Objective,
 };
+use serde::{Deserialize, Serialize};
 
 /// Averaged factors, on the device, with the inverse in use.
 #[derive(Clone)]
@@ -27,9 +31,24 @@ pub(super) struct Running<B: AutodiffBackend> {
 /// An inverse and what it was made of.
 #[derive(Clone)]
 pub(super) struct Inverted<B: AutodiffBackend> {
-    pub kfac: Kfac<B>,
+    pub source: Source<B>,
     pub gamma: f64,
     pub map: KfacMap<B>,
+}
+
+/// What an inverse is made of.
+#[derive(Clone)]
+pub(super) enum Source<B: AutodiffBackend> {
+    Factored(Kfac<B>),
+    Exact(Kfac<B>),
+    Corrected(CorrectedFactors<B>),
+}
+
+/// The same as data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum SourceState {
+    Factors(KfacState),
+    Corrected(EkfacState),
 }
 
 impl<B: AutodiffBackend> Running<B> {
@@ -69,7 +88,8 @@ impl<B: AutodiffBackend> Running<B> {
         Ok(())
     }
 
-    /// Inverses of the averaged factors, one for each γ.
+    /// Inverses of the averaged factors, one for each γ; the diagonal of an eigenvalue correction is not that of the step
+    /// yet.
     pub fn invert(
         &self,
         (collector, objective): (&KfacCollector, &Objective<B>),
@@ -79,9 +99,29 @@ impl<B: AutodiffBackend> Running<B> {
         let Some(kfac) = self.kfac(collector, objective)? else {
             return Ok(Vec::new());
         };
+        let source = Source::new(kfac, kind)?;
         let each = gammas
             .iter()
-            .map(|&gamma| Inverted::new(kfac.clone(), kind, gamma));
+            .map(|&gamma| Inverted::new(source.clone(), gamma));
+        each.collect()
+    }
+
+    /// Averages the diagonal of the step's batch into that of an eigenvalue correction, in the bases of `inverses`, all of
+    /// which have the same. Leaves other inverses as they are.
+    pub fn correct(
+        &self,
+        collector: &KfacCollector,
+        objective: &Objective<B>,
+        (inverses, decay): (Vec<Inverted<B>>, f64),
+    ) -> Result<Vec<Inverted<B>>, Error> {
+        let Some(Source::Corrected(factors)) = inverses.first().map(|first| &first.source) else {
+            return Ok(inverses);
+        };
+        let kept = kept(self.updates, decay);
+        let factors = factors.clone().averaged(collector, objective, kept)?;
+        let each = inverses
+            .iter()
+            .map(|inverse| Inverted::new(Source::Corrected(factors.clone()), inverse.gamma));
         each.collect()
     }
 
@@ -100,13 +140,49 @@ impl<B: AutodiffBackend> Running<B> {
 }
 
 impl<B: AutodiffBackend> Inverted<B> {
-    pub fn new(kfac: Kfac<B>, kind: KfacInverse, gamma: f64) -> Result<Self, Error> {
+    pub fn new(source: Source<B>, gamma: f64) -> Result<Self, Error> {
         let damping = gamma * gamma;
-        let map = match kind {
-            KfacInverse::Factored => kfac.factored_inverse(damping)?,
-            KfacInverse::Exact => kfac.inverse(damping)?,
+        let map = match &source {
+            Source::Factored(kfac) => kfac.factored_inverse(damping)?,
+            Source::Exact(kfac) => kfac.inverse(damping)?,
+            Source::Corrected(factors) => factors.inverse(damping)?,
         };
-        Ok(Self { kfac, gamma, map })
+        Ok(Self { source, gamma, map })
+    }
+}
+
+impl<B: AutodiffBackend> Source<B> {
+    fn new(kfac: Kfac<B>, kind: KfacInverse) -> Result<Self, Error> {
+        Ok(match kind {
+            KfacInverse::Factored => Self::Factored(kfac),
+            KfacInverse::Exact => Self::Exact(kfac),
+            KfacInverse::EigenvalueCorrected => Self::Corrected(CorrectedFactors::new(&kfac)?),
+        })
+    }
+
+    /// Reads the diagonal of an eigenvalue correction.
+    pub fn state(&self) -> Result<SourceState, Error> {
+        Ok(match self {
+            Self::Factored(kfac) | Self::Exact(kfac) => SourceState::Factors(kfac.state()?),
+            Self::Corrected(factors) => SourceState::Corrected(factors.state()?),
+        })
+    }
+
+    /// None where the state is that of another kind of inverse.
+    pub fn from_state(
+        objective: &Objective<B>,
+        kind: KfacInverse,
+        state: &SourceState,
+    ) -> Result<Option<Self>, Error> {
+        Ok(match (kind, state) {
+            (KfacInverse::Factored | KfacInverse::Exact, SourceState::Factors(factors)) => {
+                Some(Self::new(Kfac::from_state(objective, factors)?, kind)?)
+            }
+            (KfacInverse::EigenvalueCorrected, SourceState::Corrected(state)) => Some(
+                Self::Corrected(CorrectedFactors::from_state(objective, state)?),
+            ),
+            _ => None,
+        })
     }
 }
 

@@ -3,18 +3,65 @@
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{KfacOptimiser, running::Inverted};
+use super::{
+    KfacOptimiser,
+    running::{Inverted, Source, SourceState},
+};
 use crate::{
     application::ApplicationError,
+    burnpack::{Packed, Visit, saved},
     curvature::{Kfac, KfacState},
     error::Error,
     numbers,
     params::ParamVector,
 };
 
-/// All that a [`KfacOptimiser`] carries from one step to the next, to be saved with serde.
+/// All that a [`KfacOptimiser`] carries from one step to the next, to be saved to a file of Burn's format or with serde.
 ///
-/// Numbers come back bit by bit from any format.
+/// Numbers come back bit by bit from any format, so that a run that goes on from a state is the one that was interrupted.
+/// The model and the scheduler of learning rates have files of their own, by Burn; the model is loaded before it is traced
+/// anew, since parameters are known by their identities, which come from the file.
+///
+/// # Example
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{KfacOptimiserConfig, KfacOptimiserState, Likelihood, Objective, Reduction};
+///
+/// #[derive(Module, Debug)]
+/// struct Line {
+///     w: Param<Tensor<2>>,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let device = Device::default().autodiff();
+/// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+/// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
+/// let loss = |model: &Line, x: Tensor<2>| {
+///     let z = x.clone().matmul(model.w.val());
+///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
+/// };
+/// let objective = Objective::trace(&model, x.clone(), loss)?;
+/// let (likelihood, reduction) = (Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum);
+/// let config = KfacOptimiserConfig::new();
+/// let mut optimiser = config.init(&objective, likelihood, reduction)?;
+/// let (model, _) = optimiser.step(&model, x.clone())?;
+///
+/// let folder = std::env::temp_dir().join(format!("kfac-{}", std::process::id()));
+/// std::fs::create_dir_all(&folder)?;
+/// optimiser.state()?.save(folder.join("optimiser"))?; // optimiser.bpk
+/// model.clone().into_record().save(folder.join("model"))?;
+///
+/// let fresh = Line { w: Param::from_tensor(Tensor::ones([1, 1], &device)) };
+/// let loaded = fresh.load_record(burn::store::ModuleRecord::load(folder.join("model"))?);
+/// let objective = Objective::trace(&loaded, x.clone(), loss)?;
+/// let state = KfacOptimiserState::load(folder.join("optimiser"))?;
+/// let mut resumed = config.resume(&objective, likelihood, reduction, &state)?;
+/// assert_eq!(resumed.step(&loaded, x.clone())?.1, optimiser.step(&model, x)?.1);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacOptimiserState {
     step: usize,
@@ -34,7 +81,7 @@ pub struct KfacOptimiserState {
 /// What the inverse in use was made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct InvertedState {
-    factors: KfacState,
+    source: SourceState,
     #[serde(with = "numbers::one")]
     gamma: f64,
 }
@@ -43,6 +90,30 @@ impl KfacOptimiserState {
     /// Steps so far.
     pub fn step(&self) -> usize {
         self.step
+    }
+}
+
+saved!(KfacOptimiserState);
+
+impl Packed for KfacOptimiserState {
+    const KIND: &'static str = "the K-FAC optimiser";
+
+    fn visit(&mut self, visit: &mut Visit<'_>) {
+        if let Some(previous) = &mut self.previous {
+            visit("previous", &[], previous);
+        }
+        let mut inside = |place: &str, state: &mut dyn FnMut(&mut Visit<'_>)| {
+            state(&mut |name, shape, numbers| visit(&format!("{place}/{name}"), shape, numbers));
+        };
+        if let Some(average) = &mut self.average {
+            inside("average", &mut |visit| average.visit(visit));
+        }
+        if let Some(inverted) = &mut self.inverted {
+            inside("inverted", &mut |visit| match &mut inverted.source {
+                SourceState::Factors(factors) => factors.visit(visit),
+                SourceState::Corrected(corrected) => corrected.visit(visit),
+            });
+        }
     }
 }
 
@@ -67,7 +138,7 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             updates: [running.updates, running.refreshes],
             inverted: match &running.inverted {
                 Some(inverted) => Some(InvertedState {
-                    factors: inverted.kfac.state()?,
+                    source: inverted.source.state()?,
                     gamma: inverted.gamma,
                 }),
                 None => None,
@@ -108,8 +179,11 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
         };
         running.inverted = match &state.inverted {
             Some(inverted) => {
-                let kfac = Kfac::from_state(&self.objective, &inverted.factors)?;
-                Some(Inverted::new(kfac, self.config.inverse, inverted.gamma)?)
+                let kind = self.config.inverse;
+                match Source::from_state(&self.objective, kind, &inverted.source)? {
+                    Some(source) => Some(Inverted::new(source, inverted.gamma)?),
+                    None => return wrong("its inverse is of another kind"),
+                }
             }
             None => None,
         };

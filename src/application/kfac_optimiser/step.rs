@@ -32,6 +32,8 @@ struct Slope<B: AutodiffBackend> {
     gradient: ParamVector<B>,
     /// ‖∇h‖ before it is shortened.
     norm: f64,
+    /// Whether factors were collected.
+    collected: bool,
 }
 
 /// A direction −F̂⁻¹∇h with the inverse it was made by.
@@ -146,6 +148,7 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             value,
             gradient,
             norm,
+            collected: due,
         })
     }
 
@@ -181,16 +184,21 @@ impl<B: AutodiffBackend> KfacOptimiser<B> {
             (Some(_), false) => vec![next.gamma],
         };
         let kind: KfacInverse = self.config.inverse;
-        let inverses = match next.running.inverted.take() {
+        let collector = self.collector_of_step(next.step);
+        let decay = self.config.decay;
+        let mut inverses = match next.running.inverted.take() {
             Some(inverted) if !due => vec![inverted],
             _ => {
-                let collector = self.collector_of_step(next.step);
-                next.running
-                    .refresh(&collector, objective, self.config.decay)?;
+                next.running.refresh(&collector, objective, decay)?;
                 next.running
                     .invert((&collector, objective), kind, &gammas)?
             }
         };
+        if slope.collected {
+            inverses = next
+                .running
+                .correct(&collector, objective, (inverses, decay))?;
+        }
         let inverted = due || next.step == 1;
         let candidates = inverses.into_iter().map(|inverse| {
             let direction = inverse.map.apply(&slope.gradient)?.neg();

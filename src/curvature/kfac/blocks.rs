@@ -43,6 +43,14 @@ impl<B: AutodiffBackend> Side<B> {
         }
     }
 
+    /// The matrix, where it is one.
+    pub fn matrix(&self) -> Option<InnerFloat<B>> {
+        match self {
+            Self::Matrix(matrix) => Some(matrix.clone()),
+            Self::Diagonal(_) | Self::Identity => None,
+        }
+    }
+
     /// The side times V, or its transpose times V.
     pub fn left(&self, transposed: bool, v: InnerFloat<B>) -> InnerFloat<B> {
         match self {

@@ -5,10 +5,10 @@ use burn_backend::AutodiffBackend;
 use super::{
     BesidePolicy, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
     beside::{ExactBlocks, exact_blocks},
+    blocks::Side,
     factors::{DeviceFactors, HostFactors, on_device},
     moment::Eigen,
     network::{self, Network},
-    plan::upload,
 };
 use crate::{
     curvature::{Likelihood, fisher::share},
@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
     operator::OperatorError,
+    params::{InnerFloat, read_tensor},
 };
 
 /// Collects the factors of one network, checked once, at any of its parameters and batches.
@@ -161,27 +162,37 @@ impl KfacCollector {
         objective: &Objective<B>,
         bases: &[(Eigen, Eigen)],
     ) -> Result<Vec<Vec<f64>>, Error> {
-        if self.config.fisher == KfacFisher::ForwardOnly {
-            return Err(OperatorError::NoDiagonal.into());
-        }
         let like = objective.parameters();
-        let tensors = bases.iter().flat_map(|(a, g)| [a, g]);
-        let tensors = tensors.filter_map(|eigen| {
-            let vectors = eigen.vectors.as_ref()?;
-            Some(upload(
-                vectors,
-                [eigen.groups, eigen.size, eigen.size],
-                like,
-            ))
-        });
+        let sides = bases.iter().flat_map(|(a, g)| [a, g]);
+        let tensors = sides.filter_map(|eigen| Side::basis(eigen, like).matrix());
         let tensors: Vec<_> = tensors.collect();
-        let diagonals = self.pass(|pass| objective.layer_diagonals(pass, &tensors))?;
+        let diagonals = self.device_diagonals(objective, &tensors)?.into_iter();
+        let diagonals = diagonals.map(read_tensor::<B>);
+        let diagonals = diagonals.collect::<Result<Vec<_>, _>>()?;
         match diagonals.iter().flatten().all(|value| value.is_finite()) {
             true => Ok(diagonals),
             false => Err(OperatorError::NonFiniteFactor {
                 layer: "the network (corrected diagonal)".into(),
             }
             .into()),
+        }
+    }
+
+    /// The same on the device, in bases `[groups, size, size]` for all factors but diagonals. Reads nothing back.
+    pub(super) fn device_diagonals<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        bases: &[InnerFloat<B>],
+    ) -> Result<Vec<InnerFloat<B>>, Error> {
+        self.expect_gradients()?;
+        self.pass(|pass| objective.layer_diagonals(pass, bases))
+    }
+
+    /// Checks that gradients are propagated back, of which a diagonal can be made.
+    pub(crate) fn expect_gradients(&self) -> Result<(), OperatorError> {
+        match self.config.fisher {
+            KfacFisher::ForwardOnly => Err(OperatorError::NoDiagonal),
+            _ => Ok(()),
         }
     }
 

@@ -7,7 +7,6 @@ use burn_backend::AutodiffBackend;
 use super::{
     Kfac, KfacConfig, KfacCoverage, KfacMap, Plans,
     collect::KfacCollector,
-    plan::LayerPlan,
     spectra::{DampedRetry, Spectra},
 };
 use crate::{
@@ -158,7 +157,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         }
     }
 
-    pub(super) fn plans(&self) -> &[LayerPlan] {
+    pub(super) fn plans(&self) -> &Plans {
         &self.plans
     }
 

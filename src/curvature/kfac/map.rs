@@ -77,26 +77,19 @@ impl<B: AutodiffBackend> KfacMap<B> {
     /// # Errors
     /// [`OperatorError::NoSuchParameter`].
     pub fn layer(&self, parameter: &str) -> Result<Self, Error> {
-        let layout = self.like.layout();
-        let blocks = layout.blocks();
-        let found = blocks
-            .iter()
-            .position(|block| block.paths().any(|path| path == parameter));
-        let found = found.ok_or_else(|| OperatorError::NoSuchParameter {
-            found: parameter.into(),
-            available: blocks.iter().map(|block| block.name().into()).collect(),
-        })?;
+        let found = self.position(parameter)?;
         let mut layers = self.plans.iter().zip(self.maps.iter());
         let own = layers.find(|(plan, _)| plan.weight == found || plan.bias == Some(found));
-        let kept = match own {
-            Some((plan, _)) => [Some(plan.weight), plan.bias],
-            None => [Some(found), None],
-        };
-        let kept: Vec<&str> = kept
-            .into_iter()
-            .filter_map(|position| blocks.get(position?).map(ParamBlock::name))
+        let (weight, bias) = own.map_or((found, None), |(plan, _)| (plan.weight, plan.bias));
+        let blocks = self.like.layout().blocks();
+        let names = [Some(weight), bias].into_iter().flatten();
+        let names: Vec<&str> = names
+            .filter_map(|position| blocks.get(position).map(ParamBlock::name))
             .collect();
-        let subset = layout.select_by(|block| kept.contains(&block.name()))?;
+        let subset = self
+            .like
+            .layout()
+            .select_by(|block| names.contains(&block.name()))?;
         let place = |position: usize| {
             let mut positions = subset.positions().iter();
             positions.position(|&kept| kept == position)
@@ -106,12 +99,10 @@ impl<B: AutodiffBackend> KfacMap<B> {
             Some((plan, map.clone()))
         });
         let (plans, maps): (Vec<_>, Vec<_>) = own.into_iter().unzip();
-        let dense = self.dense.iter().filter_map(|(position, block)| {
-            let position = place(*position)?;
-            Some((position, block.clone()))
-        });
+        let dense = self.dense.iter();
+        let dense = dense.filter_map(|(position, block)| Some((place(*position)?, block.clone())));
         let retries = self.retries.iter();
-        let retries = retries.filter(|retry| kept.contains(&retry.parameter.as_str()));
+        let retries = retries.filter(|retry| names.contains(&retry.parameter.as_str()));
         Ok(Self {
             like: subset.restrict(&self.like)?,
             plans: plans.into(),
@@ -119,6 +110,17 @@ impl<B: AutodiffBackend> KfacMap<B> {
             dense: dense.collect(),
             rest: self.rest,
             retries: retries.cloned().collect(),
+        })
+    }
+
+    /// The position of a parameter by any of its names.
+    fn position(&self, parameter: &str) -> Result<usize, OperatorError> {
+        let blocks = self.like.layout().blocks();
+        let mut own = blocks.iter();
+        let found = own.position(|block| block.paths().any(|path| path == parameter));
+        found.ok_or_else(|| OperatorError::NoSuchParameter {
+            found: parameter.into(),
+            available: blocks.iter().map(|block| block.name().into()).collect(),
         })
     }
 

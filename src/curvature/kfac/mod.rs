@@ -10,6 +10,7 @@ mod blocks;
 mod collect;
 mod compare;
 mod config;
+mod corrected;
 mod coverage;
 mod eigenvalue_corrected;
 mod factors;
@@ -52,6 +53,7 @@ use crate::{
 )]
 pub(crate) use beside::ExactBlocks;
 pub(crate) use collect::KfacCollector;
+pub(crate) use corrected::CorrectedFactors;
 #[allow(
     unused_imports,
     reason = "for optimisers that keep factors from step to step"

@@ -4,7 +4,7 @@
 use faer::{Mat, MatRef, Side, linalg::solvers::DenseSolveCore};
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, numbers, operator::OperatorError};
+use crate::{burnpack::Visit, error::Error, numbers, operator::OperatorError};
 
 /// Damping that is tried, in units of the mean eigenvalue, where an eigen-decomposition fails.
 const RETRIES: [f64; 4] = [0.0, 1e-12, 1e-9, 1e-6];
@@ -85,6 +85,18 @@ impl Moment {
         match self {
             Self::Dense { size, values, .. } => values.chunks(size * size).map(square).collect(),
             Self::Diagonal(values) => vec![square(values)],
+        }
+    }
+
+    /// Visits its numbers, under a name.
+    pub fn visit(&mut self, name: &str, visit: &mut Visit<'_>) {
+        match self {
+            Self::Dense {
+                groups,
+                size,
+                values,
+            } => visit(name, &[*groups, *size, *size], values),
+            Self::Diagonal(values) => visit(name, &[], values),
         }
     }
 
@@ -225,6 +237,15 @@ fn inverse_by_eigenvalues(matrix: &[f64], size: usize, damping: f64) -> Result<V
 }
 
 impl Eigen {
+    /// Visits its numbers, under a name.
+    pub fn visit(&mut self, name: &str, visit: &mut Visit<'_>) {
+        let (groups, size) = (self.groups, self.size);
+        if let Some(vectors) = &mut self.vectors {
+            visit(&format!("{name}/vectors"), &[groups, size, size], vectors);
+        }
+        visit(&format!("{name}/values"), &[groups, size], &mut self.values);
+    }
+
     /// U f(Λ) Uᵀ
     pub fn function(&self, f: impl Fn(f64) -> f64) -> Moment {
         let Some(vectors) = &self.vectors else {

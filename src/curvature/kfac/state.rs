@@ -13,9 +13,14 @@ use super::{
     outline::{Outline, Shape},
     spectra::Spectra,
 };
-use crate::{error::Error, objective::Objective, operator::OperatorError};
+use crate::{
+    burnpack::{Packed, Visit, saved},
+    error::Error,
+    objective::Objective,
+    operator::OperatorError,
+};
 
-/// The factors of a [`Kfac`], in f64, to be saved with serde.
+/// The factors of a [`Kfac`], in f64, to be saved to a file of Burn's format or with serde.
 ///
 /// Numbers come back bit by bit from every format: readable ones, such as JSON, hold them as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +30,7 @@ pub struct KfacState {
     coverage: KfacCoverage,
 }
 
-/// The eigenbases and diagonals of an [`Ekfac`], in f64, to be saved with serde.
+/// The eigenbases and diagonals of an [`Ekfac`], in f64, to be saved to a file of Burn's format or with serde.
 ///
 /// Numbers come back bit by bit from every format, so that a run that goes on from a state is the one that was
 /// interrupted.
@@ -52,6 +57,11 @@ pub struct KfacState {
 /// let loaded = Ekfac::from_state(&objective, &state)?;
 /// let v = objective.parameters().ones_like();
 /// assert_eq!(loaded.apply(&v)?.to_vec()?, ekfac.apply(&v)?.to_vec()?);
+///
+/// let file = std::env::temp_dir().join(format!("ekfac-{}.bpk", std::process::id()));
+/// ekfac.state().save(&file)?;
+/// assert_eq!(EkfacState::load(&file)?, state);
+/// # std::fs::remove_file(&file)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -62,6 +72,10 @@ pub struct EkfacState {
 }
 
 impl EkfacState {
+    pub(super) fn new(spectra: Spectra, coverage: KfacCoverage) -> Self {
+        Self { spectra, coverage }
+    }
+
     /// The names of the weights that have bases.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
         self.spectra.layers.iter().map(|layer| layer.name.as_str())
@@ -132,6 +146,40 @@ impl KfacState {
     }
 }
 
+saved!(KfacState);
+saved!(EkfacState);
+
+impl Packed for KfacState {
+    const KIND: &'static str = "K-FAC";
+
+    fn visit(&mut self, visit: &mut Visit<'_>) {
+        for LayerFactors { name, a, g } in &mut self.layers {
+            a.visit(&format!("{name}/input"), visit);
+            g.visit(&format!("{name}/output"), visit);
+        }
+        for (position, moment) in &mut self.dense {
+            moment.visit(&format!("beside/{position}"), visit);
+        }
+    }
+}
+
+impl Packed for EkfacState {
+    const KIND: &'static str = "EKFAC";
+
+    fn visit(&mut self, visit: &mut Visit<'_>) {
+        for layer in &mut self.spectra.layers {
+            let name = &layer.name;
+            layer.a.visit(&format!("{name}/input"), visit);
+            layer.g.visit(&format!("{name}/output"), visit);
+            let shape = [layer.g.groups, layer.a.size, layer.g.size];
+            visit(&format!("{name}/diagonal"), &shape, &mut layer.diagonal);
+        }
+        for (position, eigen) in &mut self.spectra.dense {
+            eigen.visit(&format!("beside/{position}"), visit);
+        }
+    }
+}
+
 impl<B: AutodiffBackend> Kfac<B> {
     /// The factors as data, read from the device if they were not before.
     ///
@@ -178,10 +226,7 @@ impl<B: AutodiffBackend> Kfac<B> {
 impl<B: AutodiffBackend> Ekfac<B> {
     /// The bases and diagonals as data.
     pub fn state(&self) -> EkfacState {
-        EkfacState {
-            spectra: self.spectra().clone(),
-            coverage: self.coverage().clone(),
-        }
+        EkfacState::new(self.spectra().clone(), self.coverage().clone())
     }
 
     /// EKFAC with bases and diagonals that were made before, for the same model.

@@ -35,6 +35,7 @@ fn momentum_and_rate_are_those_of_the_formula() {
         let inverse = |kfac: &Kfac<B>| match kind {
             KfacInverse::Factored => kfac.factored_inverse(0.1).unwrap(),
             KfacInverse::Exact => kfac.inverse(0.1).unwrap(),
+            KfacInverse::EigenvalueCorrected => panic!("not here"),
         };
         let first = inverse(&kfac)
             .apply(&objective.gradient().unwrap())

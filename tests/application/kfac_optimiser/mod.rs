@@ -1,5 +1,7 @@
 //! The K-FAC optimiser on a small classifier and on least squares.
 
+mod corrected;
+mod files;
 mod light;
 mod reference;
 mod refusals;

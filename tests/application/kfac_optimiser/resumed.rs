@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 use burn_curvature::{
-    ApplicationError, Error, KfacConfig, KfacFisher, KfacOptimiser, KfacOptimiserConfig,
-    KfacOptimiserState, OperatorError, Precision,
+    ApplicationError, Error, KfacConfig, KfacFisher, KfacInverse, KfacOptimiser,
+    KfacOptimiserConfig, KfacOptimiserState, OperatorError, Precision,
 };
 
 use super::{B, TARGET, exact_config, optimiser, parameters, problem};
@@ -17,7 +17,7 @@ fn saved_and_loaded(optimiser: &KfacOptimiser<B>) -> KfacOptimiserState {
     loaded
 }
 
-fn configurations() -> [KfacOptimiserConfig; 3] {
+pub fn configurations() -> [KfacOptimiserConfig; 4] {
     let drawn = |seed| KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2, seed });
     [
         exact_config()
@@ -25,6 +25,10 @@ fn configurations() -> [KfacOptimiserConfig; 3] {
             .with_inverse_period(4),
         exact_config().with_kfac(drawn(3)).with_inverse_period(5),
         KfacOptimiserConfig::stochastic(0.1).with_kfac(drawn(4)),
+        KfacOptimiserConfig::stochastic(0.1)
+            .with_kfac(drawn(5))
+            .with_inverse(KfacInverse::EigenvalueCorrected)
+            .with_inverse_period(7),
     ]
 }
 

@@ -41,11 +41,15 @@ fn a_state_gives_the_same_products_bit_by_bit() {
         let inverse = |ekfac: &Ekfac<B>| numbers(ekfac.inverse(0.1).unwrap().apply(&v).unwrap());
         assert_eq!(inverse(&loaded), inverse(&made));
         assert_eq!(loaded.coverage(), made.coverage());
+        let bytes = made.state().to_bytes().unwrap();
+        assert_eq!(EkfacState::from_bytes(bytes).unwrap(), state);
 
         let kfac = Kfac::new(&objective, LOSS.0, LOSS.1, &KfacConfig::new()).unwrap();
         let saved = serde_json::to_string(&kfac.state().unwrap()).unwrap();
         let state: KfacState = serde_json::from_str(&saved).unwrap();
         assert_eq!(state, kfac.state().unwrap());
+        let bytes = kfac.state().unwrap().to_bytes().unwrap();
+        assert_eq!(KfacState::from_bytes(bytes).unwrap(), state);
         let factored = |kfac: &Kfac<B>| {
             let inverse = kfac.factored_inverse(0.1).unwrap();
             numbers(inverse.apply(&v).unwrap())
