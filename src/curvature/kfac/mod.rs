@@ -71,10 +71,10 @@ use network::Plans;
 /// ```
 ///
 /// Layers are found in the recorded program: linear layers of any number of shared dimensions, convolutions in one to
-/// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), the projections inside attention and recurrent cells.
-/// Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal, or are refused, by
-/// [`BesidePolicy`]; none is dropped. [`coverage`](Self::coverage) says what is made of each. c is that of
-/// [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
+/// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), the projections inside attention
+/// and recurrent cells. Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal,
+/// or are refused, by [`BesidePolicy`]; none is dropped. [`coverage`](Self::coverage) says what is made of each. c is that
+/// of [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
 /// same scale.
 ///
 /// Exact for a single sample, and for deep linear networks with a Gaussian likelihood.

@@ -34,9 +34,9 @@ fn eigen(matrix: &Matrix) -> (Matrix, Vec<f64>) {
                     (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
                 }
                 for rows in [&mut a, &mut vectors] {
-                    for j in 0..n {
-                        let (x, y) = (rows[p][j], rows[q][j]);
-                        (rows[p][j], rows[q][j]) = (cos * x - sin * y, sin * x + cos * y);
+                    let (above, below) = rows.split_at_mut(q);
+                    for (x, y) in above[p].iter_mut().zip(&mut below[0]) {
+                        (*x, *y) = (cos * *x - sin * *y, sin * *x + cos * *y);
                     }
                 }
             }
