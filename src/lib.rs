@@ -40,7 +40,8 @@
 //! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
 //!
 //! **[`KfacOptimiser`]** trains with it: the algorithm of Martens & Grosse, and a light mode for mini-batches with learning
-//! rates, momentum and clipping; its natural gradient also goes into Burn's own optimisers.
+//! rates, momentum and clipping; its natural gradient also goes into Burn's own optimisers. Its state, and that of [`Kfac`]
+//! and [`Ekfac`], is saved to files of Burn's format.
 //!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
@@ -105,7 +106,7 @@ pub use curvature::{
     BesidePolicy, BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState,
     EmpiricalFisher, FactorSpectrum, Fisher, GaussNewton, Hessian, Jacobian, Kfac,
     KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer, KfacMap, KfacState,
-    KroneckerFactor, Likelihood, RetriedMatrix, Treatment,
+    KroneckerFactor, Likelihood, ReducedEmbeddings, RetriedMatrix, Treatment, WeightSharing,
 };
 pub use derive::DeriveError;
 pub use error::Error;

@@ -24,7 +24,8 @@ pub use jacobian::Jacobian;
 pub use kfac::{
     BesidePolicy, BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState,
     FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
-    KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment,
+    KfacMap, KfacState, KroneckerFactor, ReducedEmbeddings, RetriedMatrix, Treatment,
+    WeightSharing,
 };
 pub(crate) use kfac::{CorrectedFactors, DeviceFactors, ExactBlocks, KfacCollector};
 

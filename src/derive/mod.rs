@@ -21,7 +21,7 @@ mod reverse;
 
 pub(crate) use draw::{Distribution, Draws};
 pub use error::DeriveError;
-pub(crate) use factors::{Cotangents, FactorKind, LayerGroup};
+pub(crate) use factors::{Cotangents, FactorKind, LayerGroup, Reduced};
 pub(crate) use layers::{Beside, LayerKind, Layers};
 pub(crate) use product::{Given, Product, Root};
 
@@ -139,9 +139,9 @@ pub(crate) fn kronecker_diagonals(
             float(scope.input(&ValueType { shape, dtype }))
         };
         let bases = groups.iter().filter_map(|group| {
-            let left = match group.first.kind {
-                LayerKind::Embedding => None,
-                _ => Some(matrix(group, group.d_in())?),
+            let left = match kind.has_diagonal(group) {
+                true => None,
+                false => Some(matrix(group, group.d_in())?),
             };
             let right = matrix(group, group.width_out() / group.groups().max(1))?;
             Some(factors::Basis { left, right })

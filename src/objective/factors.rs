@@ -25,12 +25,14 @@ pub(crate) struct NetworkLayers {
     pub rows_are_samples: bool,
     /// Whether all uses of each weight have the same samples.
     pub even_uses: bool,
+    /// Embeddings that are used at several places of a sample, by position.
+    pub shared_embeddings: Vec<usize>,
 }
 
 /// The moments of one weight over all batches, on the device.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerMoments<B: AutodiffBackend> {
-    /// The mean of ā āᵀ, `[groups, d_in, d_in]`, or its diagonal for an embedding.
+    /// The mean of ā āᵀ, `[groups, d_in, d_in]`, or its diagonal for an embedding whose places are not reduced.
     pub inputs: InnerFloat<B>,
     /// Weighted Σ g gᵀ, `[groups, d_out, d_out]`.
     pub gradients: Option<InnerFloat<B>>,
@@ -58,6 +60,11 @@ impl<B: AutodiffBackend> Objective<B> {
                 rows_are_samples: outputs.num_dims() <= 2
                     && groups.iter().all(|group| group.samples(graph) == samples),
                 even_uses: groups.iter().all(|group| group.has_even_uses(graph)),
+                shared_embeddings: groups
+                    .iter()
+                    .filter(|group| group.is_shared_embedding(graph))
+                    .map(|group| group.first.weight)
+                    .collect(),
                 groups: groups.to_vec(),
             })
         })
@@ -186,7 +193,7 @@ impl<B: AutodiffBackend> Means<B> {
         let mut moments = moments.into_iter();
         for (mean, group) in self.layers.iter_mut().zip(groups.iter()) {
             let before = mean.rows;
-            mean.rows += group.rows(part.programs.recorded(), kind.reduce);
+            mean.rows += group.rows(part.programs.recorded(), kind);
             let share = before as f64 / mean.rows.max(1) as f64;
             if let Some(inputs) = moments.next() {
                 add::<B>(&mut mean.inputs, share, inputs.into_float()?, 1.0 - share);

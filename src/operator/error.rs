@@ -131,6 +131,20 @@ pub enum OperatorError {
          `KfacApproximation::Expand`"
     )]
     KfacUnevenUses,
+    /// An embedding that is too large for a full second moment of its inputs.
+    #[error(
+        "the embedding {parameter} is used at several places of a sample, and reducing it takes a matrix of {rows} rows and \
+         columns, where at most {limit} are allowed: raise the limit of `ReducedEmbeddings::Whole`, or take \
+         `ReducedEmbeddings::Expand`"
+    )]
+    KfacVocabulary {
+        /// Name of the weight.
+        parameter: String,
+        /// Its rows.
+        rows: usize,
+        /// Most rows that are allowed.
+        limit: usize,
+    },
     /// A parameter that belongs to no layer.
     #[error(
         "parameter {parameter} of {numbers} numbers belongs to no layer ({reason}), and exact blocks are made up to {limit} \

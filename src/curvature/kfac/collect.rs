@@ -3,7 +3,7 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    BesidePolicy, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
+    BesidePolicy, Kfac, KfacConfig, KfacCoverage, KfacFisher, KfacMap,
     beside::{ExactBlocks, exact_blocks},
     blocks::Side,
     factors::{DeviceFactors, HostFactors, on_device},
@@ -41,17 +41,20 @@ impl KfacCollector {
         if config.fisher == KfacFisher::Empirical {
             objective.expect_reduction_of_closure(reduction)?;
         }
-        network::check(&objective.network_layers()?, config)?;
-        let mut network = Network::of(objective)?;
+        let layers = objective.network_layers()?;
+        network::check(&layers, config)?;
+        network::check_embeddings(&layers, objective.layout(), config)?;
+        let kind = FactorKind {
+            cotangents: cotangents(config.fisher, likelihood),
+            reduced: network::reduced(&layers, config),
+        };
+        let mut network = Network::of(objective, kind)?;
         if let BesidePolicy::Diagonal { probes, .. } = config.beside {
             network.coverage = network.coverage.estimated_by(probes);
         }
         Ok(Self {
             config: *config,
-            kind: FactorKind {
-                cotangents: cotangents(config.fisher, likelihood),
-                reduce: config.approximation == KfacApproximation::Reduce,
-            },
+            kind,
             likelihood,
             reduction,
             network,
@@ -146,6 +149,13 @@ impl KfacCollector {
         &self,
         kfac: &Kfac<B>,
     ) -> Result<(DeviceFactors<B>, ExactBlocks), Error> {
+        let plans = self.network.plans.iter().zip(kfac.plans.iter());
+        if plans
+            .into_iter()
+            .any(|(own, other)| own.diagonal != other.diagonal)
+        {
+            return Err(OperatorError::KfacState.into());
+        }
         let draws = self.kind.cotangents != Cotangents::None;
         let layers = kfac.factors()?.iter().map(|layer| LayerMoments {
             inputs: on_device(&layer.a, &kfac.like),

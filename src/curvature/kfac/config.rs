@@ -33,8 +33,33 @@ pub enum KfacApproximation {
     #[default]
     Expand,
     /// Inputs are averaged and gradients summed over the places first. Exact for deep linear networks whose outputs are
-    /// averaged over the places. Embeddings are expanded all the same.
+    /// averaged over the places. An embedding is a linear layer of one-hot inputs, see [`ReducedEmbeddings`].
     Reduce,
+}
+
+/// What [`KfacApproximation::Reduce`] makes of embeddings that are used at several places of a sample.
+///
+/// ```text
+/// reduced:   A = E[ē ēᵀ],  ē how often each row is used in a sample, of all its places      a full matrix
+/// expanded:  A = E[e eᵀ],  e the one-hot input at a single place                             a diagonal
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ReducedEmbeddings {
+    /// They are reduced like other layers: A is a full matrix, that is inverted or decomposed, and so for at most so many
+    /// rows.
+    Whole {
+        /// Most rows of an embedding.
+        limit: usize,
+    },
+    /// They are expanded, whatever is made of other layers: A is a diagonal. Not exact where reduction is; the coverage
+    /// report says so.
+    Expand,
+}
+
+impl Default for ReducedEmbeddings {
+    fn default() -> Self {
+        Self::Whole { limit: 2048 }
+    }
 }
 
 /// What is made of parameters that are no weight or bias of a linear layer, a convolution or an embedding.
@@ -83,11 +108,14 @@ impl Default for BesidePolicy {
 /// |---|---|---|
 /// | `fisher` | [`KfacFisher::Exact`] | source of the output gradients |
 /// | `approximation` | [`KfacApproximation::Expand`] | weights that are used at several places |
+/// | `embeddings` | reduced up to 2048 rows | embeddings where other weights are reduced |
 /// | `beside` | exact blocks up to 1024 numbers | parameters that belong to no layer |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KfacConfig {
     pub(super) fisher: KfacFisher,
     pub(super) approximation: KfacApproximation,
+    #[serde(default)]
+    pub(super) embeddings: ReducedEmbeddings,
     pub(super) beside: BesidePolicy,
 }
 
@@ -113,6 +141,13 @@ impl KfacConfig {
     #[must_use]
     pub fn with_approximation(mut self, approximation: KfacApproximation) -> Self {
         self.approximation = approximation;
+        self
+    }
+
+    /// Chooses what [`KfacApproximation::Reduce`] makes of embeddings.
+    #[must_use]
+    pub fn with_reduced_embeddings(mut self, embeddings: ReducedEmbeddings) -> Self {
+        self.embeddings = embeddings;
         self
     }
 

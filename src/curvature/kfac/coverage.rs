@@ -19,6 +19,9 @@ pub enum Treatment {
         groups: usize,
         /// How often the weight is used.
         uses: usize,
+        /// What is made of the places of a sample at which it is used.
+        #[serde(default)]
+        sharing: WeightSharing,
     },
     /// Its exact block of the Fisher matrix.
     ExactBlock {
@@ -36,6 +39,18 @@ pub enum Treatment {
     Unused,
 }
 
+/// What is made of the places of a sample at which a weight is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WeightSharing {
+    /// Every place is a sample of its own.
+    #[default]
+    Expand,
+    /// Inputs are averaged and gradients summed over the places.
+    Reduce,
+    /// Expanded although other weights are reduced, by [`ReducedEmbeddings::Expand`](crate::ReducedEmbeddings::Expand).
+    ExpandByPolicy,
+}
+
 impl fmt::Display for Treatment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,6 +60,7 @@ impl fmt::Display for Treatment {
                 output,
                 groups,
                 uses,
+                sharing,
             } => {
                 write!(f, "{layer}, {input} ⊗ {output}")?;
                 if *groups > 1 {
@@ -53,7 +69,13 @@ impl fmt::Display for Treatment {
                 if *uses > 1 {
                     write!(f, ", {uses} uses")?;
                 }
-                Ok(())
+                match sharing {
+                    WeightSharing::Expand => Ok(()),
+                    WeightSharing::Reduce => f.write_str(", reduced"),
+                    WeightSharing::ExpandByPolicy => f.write_str(
+                        ", expanded by policy where others are reduced (its A is a diagonal so)",
+                    ),
+                }
             }
             Treatment::ExactBlock { reason } => write!(f, "exact block ({reason})"),
             Treatment::Diagonal { reason, probes } => {

@@ -13,7 +13,6 @@ use super::{
     plan::{LayerPlan, upload},
 };
 use crate::{
-    derive::LayerKind,
     error::Error,
     objective::LayerMoments,
     operator::OperatorError,
@@ -50,12 +49,11 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
         for (plan, layer) in plans.iter().zip(layers) {
             let name = name(plan, network);
             let (groups, d_in, d_out) = (plan.groups, plan.d_in, plan.d_out);
-            shapes.push(match plan.kind {
-                LayerKind::Embedding => (format!("{name} A"), vec![d_in]),
-                LayerKind::Linear { .. } | LayerKind::Conv(_) => {
-                    (format!("{name} A"), vec![groups, d_in, d_in])
-                }
-            });
+            let shape = match plan.diagonal {
+                true => vec![d_in],
+                false => vec![groups, d_in, d_in],
+            };
+            shapes.push((format!("{name} A"), shape));
             blocks.push(layer.inputs);
             if let Some(gradients) = layer.gradients {
                 shapes.push((format!("{name} G"), vec![groups, d_out, d_out]));
@@ -101,9 +99,9 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
         let mut read = map_each(blocks, cost, |block| read_tensor::<B>(block.clone())).into_iter();
         let mut next = || read.next().unwrap_or_else(|| Ok(Vec::new()));
         let layers = plans.iter().map(|plan| {
-            let a = match plan.kind {
-                LayerKind::Embedding => Moment::Diagonal(next()?),
-                LayerKind::Linear { .. } | LayerKind::Conv(_) => Moment::Dense {
+            let a = match plan.diagonal {
+                true => Moment::Diagonal(next()?),
+                false => Moment::Dense {
                     groups: plan.groups,
                     size: plan.d_in,
                     values: next()?,
@@ -151,13 +149,11 @@ impl<B: AutodiffBackend> DeviceFactors<B> {
         let mut blocks = self.blocks().iter().cloned();
         let mut next = || blocks.next();
         let maps = plans.iter().map(|plan| BlockMap::Sandwich {
-            left: match plan.kind {
-                LayerKind::Embedding => next().map_or(Side::Identity, |a| {
+            left: match plan.diagonal {
+                true => next().map_or(Side::Identity, |a| {
                     Side::Diagonal(column::<B>(a, plan.d_in))
                 }),
-                LayerKind::Linear { .. } | LayerKind::Conv(_) => {
-                    next().map_or(Side::Identity, Side::Matrix)
-                }
+                false => next().map_or(Side::Identity, Side::Matrix),
             },
             right: match self.has_gradients(plans) {
                 true => next().map_or(Side::Identity, Side::Matrix),

@@ -28,8 +28,8 @@ mod tests;
 mod view;
 
 pub use compare::BlockComparison;
-pub use config::{BesidePolicy, KfacApproximation, KfacConfig, KfacFisher};
-pub use coverage::{CoverageEntry, KfacCoverage, Treatment};
+pub use config::{BesidePolicy, KfacApproximation, KfacConfig, KfacFisher, ReducedEmbeddings};
+pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
 pub use eigenvalue_corrected::Ekfac;
 pub use map::KfacMap;
 pub use spectra::{DampedRetry, RetriedMatrix};
@@ -71,10 +71,10 @@ use network::Plans;
 /// ```
 ///
 /// Layers are found in the recorded program: linear layers of any number of shared dimensions, convolutions in one to
-/// three dimensions with groups, embeddings (A is a diagonal), the projections inside attention and recurrent cells.
-/// Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal, or are refused, by
-/// [`BesidePolicy`]; none is dropped. [`coverage`](Self::coverage) says what is made of each. c is that of
-/// [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
+/// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), the projections inside attention
+/// and recurrent cells. Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal,
+/// or are refused, by [`BesidePolicy`]; none is dropped. [`coverage`](Self::coverage) says what is made of each. c is that
+/// of [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
 /// same scale.
 ///
 /// Exact for a single sample, and for deep linear networks with a Gaussian likelihood.
@@ -138,6 +138,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// Those of [`Fisher::exact`](crate::Fisher::exact);
     /// [`OperatorError::KfacPlaces`](crate::OperatorError::KfacPlaces),
     /// [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
+    /// [`OperatorError::KfacVocabulary`](crate::OperatorError::KfacVocabulary),
     /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and
     /// [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
     /// [`OperatorError::NonFiniteFactor`](crate::OperatorError::NonFiniteFactor).

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use super::{
-    BesidePolicy, KfacApproximation, KfacConfig, KfacFisher,
-    coverage::{CoverageEntry, KfacCoverage, Treatment},
+    BesidePolicy, KfacApproximation, KfacConfig, KfacFisher, ReducedEmbeddings,
+    coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
     plan::LayerPlan,
 };
 use crate::{
-    derive::Beside,
+    derive::{Beside, FactorKind, Reduced},
     error::Error,
     objective::{NetworkLayers, Objective},
     operator::OperatorError,
+    params::ParamLayout,
 };
 
 /// The plans of a network, shared.
@@ -29,9 +30,13 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub fn of<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
+    pub fn of<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        kind: FactorKind,
+    ) -> Result<Self, Error> {
         let layers = objective.network_layers()?;
-        let plans: Vec<_> = layers.groups.iter().map(LayerPlan::new).collect();
+        let groups = layers.groups.iter();
+        let plans: Vec<_> = groups.map(|group| LayerPlan::new(group, kind)).collect();
         let blocks = objective.layout().blocks();
         let treatment = |position: usize| {
             let plan = plans
@@ -44,6 +49,7 @@ impl Network {
                     output: plan.d_out,
                     groups: plan.groups,
                     uses: plan.uses,
+                    sharing: sharing(plan, kind.reduced, &layers),
                 };
             }
             let beside = layers.beside.iter().find(|(one, _)| *one == position);
@@ -76,6 +82,56 @@ impl Network {
             coverage,
         })
     }
+}
+
+fn sharing(plan: &LayerPlan, reduced: Reduced, layers: &NetworkLayers) -> WeightSharing {
+    let shared = layers.shared_embeddings.contains(&plan.weight);
+    match reduced {
+        Reduced::Nothing => WeightSharing::Expand,
+        Reduced::ButEmbeddings if shared => WeightSharing::ExpandByPolicy,
+        Reduced::ButEmbeddings | Reduced::Everything => WeightSharing::Reduce,
+    }
+}
+
+/// Which layers a configuration reduces. Embeddings that are used at one place only are the same reduced or not, and
+/// their A a diagonal.
+pub(super) fn reduced(layers: &NetworkLayers, config: &KfacConfig) -> Reduced {
+    match (config.approximation, config.embeddings) {
+        (KfacApproximation::Expand, _) => Reduced::Nothing,
+        (KfacApproximation::Reduce, ReducedEmbeddings::Expand) => Reduced::ButEmbeddings,
+        (KfacApproximation::Reduce, ReducedEmbeddings::Whole { .. }) => {
+            match layers.shared_embeddings.is_empty() {
+                true => Reduced::ButEmbeddings,
+                false => Reduced::Everything,
+            }
+        }
+    }
+}
+
+/// Refuses embeddings that are too large to be reduced.
+pub(super) fn check_embeddings(
+    layers: &NetworkLayers,
+    layout: &ParamLayout,
+    config: &KfacConfig,
+) -> Result<(), OperatorError> {
+    let (KfacApproximation::Reduce, ReducedEmbeddings::Whole { limit }) =
+        (config.approximation, config.embeddings)
+    else {
+        return Ok(());
+    };
+    for position in &layers.shared_embeddings {
+        match layout.blocks().get(*position) {
+            Some(block) if block.shape().first().is_some_and(|rows| *rows > limit) => {
+                return Err(OperatorError::KfacVocabulary {
+                    parameter: block.name().into(),
+                    rows: block.shape().first().copied().unwrap_or(0),
+                    limit,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what the theory does not cover.

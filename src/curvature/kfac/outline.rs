@@ -4,10 +4,7 @@ use super::{
     moment::{Eigen, Moment},
     network::Network,
 };
-use crate::{
-    derive::LayerKind,
-    params::{ParamBlock, ParamLayout},
-};
+use crate::params::{ParamBlock, ParamLayout};
 
 /// Groups and size of a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +66,16 @@ impl Outline<'_> {
         let blocks = layout.blocks();
         let layers = network.plans.iter().map(|plan| {
             let name = blocks.get(plan.weight).map_or("", ParamBlock::name);
-            let diagonal = plan.kind == LayerKind::Embedding;
             let shape = |size: usize, diagonal: bool| Shape {
                 groups: plan.groups,
                 size,
                 diagonal,
             };
-            (name, shape(plan.d_in, diagonal), shape(plan.d_out, false))
+            (
+                name,
+                shape(plan.d_in, plan.diagonal),
+                shape(plan.d_out, false),
+            )
         });
         let beside = network.beside.iter().map(|(position, _)| {
             let size = blocks.get(*position).map_or(0, ParamBlock::len);

@@ -3,7 +3,7 @@
 use burn_backend::{AutodiffBackend, Shape, Slice, TensorData, ops::FloatTensorOps};
 
 use crate::{
-    derive::{LayerGroup, LayerKind},
+    derive::{FactorKind, LayerGroup, LayerKind},
     params::{Inner, InnerFloat, ParamVector, Precision},
 };
 
@@ -23,10 +23,12 @@ pub(super) struct LayerPlan {
     pub d_out: usize,
     /// Number of uses of the weight in the network.
     pub uses: usize,
+    /// Whether A is a diagonal.
+    pub diagonal: bool,
 }
 
 impl LayerPlan {
-    pub fn new(group: &LayerGroup) -> Self {
+    pub fn new(group: &LayerGroup, kind: FactorKind) -> Self {
         let (groups, width) = (group.groups(), group.width_out());
         let total: usize = group.weight.iter().product();
         let bias = usize::from(group.first.bias.is_some());
@@ -39,6 +41,7 @@ impl LayerPlan {
             d_in: total / width.max(1) + bias,
             d_out: width / groups.max(1),
             uses: group.uses.len(),
+            diagonal: kind.has_diagonal(group),
         }
     }
 

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     burnpack::{Packed, Visit, saved},
+    derive::{Cotangents, FactorKind, Reduced},
     error::Error,
     objective::Objective,
     operator::OperatorError,
@@ -180,6 +181,29 @@ impl Packed for EkfacState {
     }
 }
 
+/// The network that factors are of.
+fn network_of<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    outline: Option<Outline<'_>>,
+    coverage: &KfacCoverage,
+) -> Result<Network, Error> {
+    let outline = outline.ok_or(OperatorError::KfacState)?;
+    // Embeddings have a diagonal A or, reduced, a full one.
+    for reduced in [Reduced::Nothing, Reduced::Everything] {
+        let kind = FactorKind {
+            cotangents: Cotangents::None,
+            reduced,
+        };
+        let network = Network::of(objective, kind)?;
+        if outline.is_of(&network, objective.layout())
+            && network.coverage.has_the_parameters_of(coverage)
+        {
+            return Ok(network);
+        }
+    }
+    Err(OperatorError::KfacState.into())
+}
+
 impl<B: AutodiffBackend> Kfac<B> {
     /// The factors as data, read from the device if they were not before.
     ///
@@ -198,14 +222,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// # Errors
     /// [`OperatorError::KfacState`] for factors of another model.
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
-        let network = Network::of(objective)?;
-        let fits = state.outline().is_some_and(|outline| {
-            outline.is_of(&network, objective.layout())
-                && network.coverage.has_the_parameters_of(&state.coverage)
-        });
-        if !fits {
-            return Err(OperatorError::KfacState.into());
-        }
+        let network = network_of(objective, state.outline(), &state.coverage)?;
         let like = objective.parameters().zeros_like();
         let plans = network.plans;
         let maps = state.layers.iter().map(|layer| BlockMap::Sandwich {
@@ -234,14 +251,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// # Errors
     /// [`OperatorError::KfacState`] for those of another model.
     pub fn from_state(objective: &Objective<B>, state: &EkfacState) -> Result<Self, Error> {
-        let network = Network::of(objective)?;
-        let fits = state.outline().is_some_and(|outline| {
-            outline.is_of(&network, objective.layout())
-                && network.coverage.has_the_parameters_of(&state.coverage)
-        });
-        if !fits {
-            return Err(OperatorError::KfacState.into());
-        }
+        let network = network_of(objective, state.outline(), &state.coverage)?;
         let like = objective.parameters().zeros_like();
         let (coverage, spectra) = (state.coverage.clone(), state.spectra.clone());
         Ok(Self::of_spectra(like, network.plans, coverage, spectra))

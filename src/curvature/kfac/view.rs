@@ -140,7 +140,7 @@ impl KroneckerFactor<'_> {
         self.0.size()
     }
 
-    /// Whether it is a diagonal: A of an embedding.
+    /// Whether it is a diagonal: A of an embedding whose places are not reduced.
     pub fn is_diagonal(&self) -> bool {
         matches!(self.0, Moment::Diagonal(_))
     }
@@ -244,7 +244,7 @@ impl<'a> EkfacLayer<'a> {
         &self.spectrum.diagonal
     }
 
-    /// U_A of a group as columns; none for an embedding, whose basis is its rows.
+    /// U_A of a group as columns; none for an embedding with a diagonal A, whose basis is its rows.
     pub fn input_basis(&self, group: usize) -> Option<DenseMatrix> {
         basis(&self.spectrum.a, group)
     }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
-/// embedding, whose basis is its rows), and `[groups, d_out, d_out]`.
+/// embedding whose places are not reduced: its basis is its rows), and `[groups, d_out, d_out]`.
 pub(in crate::derive) struct Basis<B: Backend> {
     pub left: Option<FloatTensor<B>>,
     pub right: FloatTensor<B>,
@@ -37,6 +37,10 @@ pub(in crate::derive) fn compute_diagonals<B: Backend>(
     let inputs = std::mem::take(&mut forward.inputs);
     for ((group, inputs), basis) in probed.groups.iter().zip(inputs).zip(bases) {
         let inputs = match group.first.kind {
+            LayerKind::Embedding if kind.reduces(group) => {
+                let dtype = basis.right.dtype().into();
+                inputs::mean_one_hot(group, inputs, given.device, dtype)?
+            }
             LayerKind::Embedding => one_hot_rows(group, inputs, given.device, &basis.right)?,
             _ => {
                 let rows = inputs::rows(kind, group, inputs)?;

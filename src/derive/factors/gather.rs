@@ -3,7 +3,7 @@
 use burn_autodiff::Autodiff;
 use burn_backend::{Backend, tensor::FloatTensor};
 
-use super::{Cotangents, FactorKind, Given, Probed, cotangents::cotangents, inputs, rows::Rows};
+use super::{Cotangents, FactorKind, Given, Probed, cotangents::cotangents, rows::Rows};
 use crate::{
     derive::{
         outputs::{adjoint_product, required},
@@ -68,7 +68,7 @@ pub(super) fn backward<B: Backend>(
             let rows = required(Rows::joined(rows.collect()))?;
             visit(
                 position,
-                match inputs::reduces(kind, group) {
+                match kind.reduces(group) {
                     true => rows.over_places(false),
                     false => rows,
                 },

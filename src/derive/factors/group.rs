@@ -1,6 +1,6 @@
 //! All uses of one weight, and their sizes.
 
-use super::rows;
+use super::{FactorKind, rows};
 use crate::{
     derive::layers::{Layer, LayerKind},
     graph::{Graph, ValueId},
@@ -19,17 +19,23 @@ pub(crate) struct LayerGroup {
 
 impl LayerGroup {
     /// How often the weight is used in a batch: samples times places, or samples alone where places are reduced.
-    pub fn rows(&self, graph: &Graph, reduce: bool) -> usize {
-        let shapes = self
-            .uses
-            .iter()
-            .map(|&(_, output)| &graph.value(output).shape);
-        match reduce && self.first.kind != LayerKind::Embedding {
+    pub fn rows(&self, graph: &Graph, kind: FactorKind) -> usize {
+        match kind.reduces(self) {
             true => self.samples(graph),
-            false => {
-                shapes.map(|shape| shape.num_elements()).sum::<usize>() / self.width_out().max(1)
-            }
+            false => self.places(graph),
         }
+    }
+
+    /// How often the weight is used in a batch: samples times places.
+    fn places(&self, graph: &Graph) -> usize {
+        let outputs = self.uses.iter().map(|&(_, output)| output);
+        let numbers = outputs.map(|output| graph.value(output).shape.num_elements());
+        numbers.sum::<usize>() / self.width_out().max(1)
+    }
+
+    /// Whether it is an embedding that is used at several places of a sample.
+    pub fn is_shared_embedding(&self, graph: &Graph) -> bool {
+        self.first.kind == LayerKind::Embedding && self.places(graph) > self.samples(graph)
     }
 
     /// Size of the first dimension of the layer's output.

@@ -24,7 +24,7 @@ use burn_backend::{
     tensor::{Device, FloatTensor},
 };
 
-use super::{draw::Draws, reverse::Apply};
+use super::{draw::Draws, layers::LayerKind, reverse::Apply};
 use crate::execute::{ExecuteError, Operand};
 use product::Symmetric;
 use rows::Rows;
@@ -50,8 +50,31 @@ pub(crate) enum Cotangents {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FactorKind {
     pub cotangents: Cotangents,
+    pub reduced: Reduced,
+}
+
+impl FactorKind {
     /// Whether the places at which a weight is used are reduced before moments are taken.
-    pub reduce: bool,
+    pub fn reduces(self, group: &LayerGroup) -> bool {
+        match self.reduced {
+            Reduced::Nothing => false,
+            Reduced::ButEmbeddings => group.first.kind != LayerKind::Embedding,
+            Reduced::Everything => true,
+        }
+    }
+
+    /// Whether A is a diagonal.
+    pub fn has_diagonal(self, group: &LayerGroup) -> bool {
+        group.first.kind == LayerKind::Embedding && !self.reduces(group)
+    }
+}
+
+/// Which layers have their places reduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reduced {
+    Nothing,
+    ButEmbeddings,
+    Everything,
 }
 
 /// What a program of factors is computed from.

@@ -4,6 +4,7 @@ mod algebra;
 mod corrected;
 mod diagonal;
 mod digits;
+mod embeddings;
 mod exact;
 mod gradient;
 mod laws;
