@@ -111,7 +111,7 @@ fn the_balance_of_damping_helps_badly_scaled_factors() {
         let [a, g] = [layer.input(), layer.output()]
             .map(|factor| factor.matrix(0).unwrap().eigenvalues().unwrap());
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        assert!((mean(&a) - 1.0).abs() < 0.1 && (mean(&g) - 1e-3).abs() < 1e-4);
+        assert!((mean(&a) - 1.0).abs() < 0.3 && (mean(&g) - 1e-3).abs() < 3e-4);
 
         let matrix = |map: KfacMap<B>| -> Vec<f64> {
             let own = map.layer(layer.weight()).unwrap();
@@ -133,9 +133,9 @@ fn the_balance_of_damping_helps_badly_scaled_factors() {
             (exact.recip() - plain.recip()).powi(2)
         });
         let without = (off.sum::<f64>() / square).sqrt();
-        assert!((with - 0.36).abs() < 0.03, "seed {seed}: {with} with π");
+        assert!((with - 0.36).abs() < 0.04, "seed {seed}: {with} with π");
         assert!(
-            (without - 0.84).abs() < 0.03,
+            (without - 0.84).abs() < 0.04,
             "seed {seed}: {without} without"
         );
     }
