@@ -91,7 +91,7 @@ fn the_input_factor_is_that_of_mean_one_hot_inputs() {
         }
     }
     let whole = bent(Reduction::Mean);
-    let parts = [tokens().slice([0..1]), tokens().slice([1..4])];
+    let parts = [tokens().narrow(0, 0, 1), tokens().narrow(0, 1, 3)];
     let parts = whole.over(parts, Reduction::Mean).unwrap();
     for objective in [whole, parts] {
         let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &reduce()).unwrap();
