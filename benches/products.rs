@@ -21,9 +21,8 @@ mod support;
 use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Adjoint, Batch, ConjugateGradient, ConjugateGradientConfig, Engine, GaussNewton, Hessian,
-    Jacobian, LinearOperator, Objective, OnNegativeCurvature, ParamVector, TensorBridge,
-    TraceConfig,
+    Adjoint, Batch, CaptureConfig, ConjugateGradient, ConjugateGradientConfig, Engine, GaussNewton,
+    Hessian, Jacobian, LinearOperator, Objective, OnNegativeCurvature, ParamVector, TensorBridge,
 };
 
 use figures::{Figures, flops};
@@ -78,18 +77,10 @@ where
     let asked = |model: &str| format!("{model}.{name}").contains(&request.filter);
     let backend = (name, device.clone());
     if asked("kfac.mlp") {
-        kfac::measure::<B, _, _>(
-            &backend,
-            request.plan,
-            &mlp::case(&device.clone().autodiff()),
-        );
+        kfac::measure::<B, _, _>(&backend, request.plan, &mlp::case(&device.clone().autodiff()));
     }
     if asked("kfac.cnn") {
-        kfac::measure::<B, _, _>(
-            &backend,
-            request.plan,
-            &cnn::case(&device.clone().autodiff()),
-        );
+        kfac::measure::<B, _, _>(&backend, request.plan, &cnn::case(&device.clone().autodiff()));
     }
     if asked("matmul") {
         matmul::measure(&backend, request.plan);
@@ -182,7 +173,7 @@ where
     B::InnerBackend: TensorBridge,
 {
     fn new<M: Module + 'static, X: Batch + Send + 'static>(case: &Case<M, X>) -> Self {
-        let config = TraceConfig::new();
+        let config = CaptureConfig::new();
         let objective =
             Objective::<B>::trace_with(&config, &case.model, case.batch.clone(), case.loss)
                 .expect("the models of the benchmark are traceable");
@@ -209,52 +200,33 @@ where
 
     fn add_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
         let eager = self.objective.with_engine(Engine::Eager);
-        let hessian = Hessian::new(&self.objective)
-            .damped(DAMPING)
-            .expect("a damping");
-        rounds.add("loss", || {
-            finish(device, self.objective.value().expect("a loss"))
-        });
+        let hessian = Hessian::new(&self.objective).damped(DAMPING).expect("a damping");
+        rounds.add("loss", || finish(device, self.objective.value().expect("a loss")));
         rounds.add("gradient_program", || {
             finish(device, self.objective.gradient().expect("a gradient"))
         });
         rounds.add("hv", || finish(device, self.product(&self.objective)));
         rounds.add("hv_prepare", || {
-            let fresh = self
-                .objective
-                .at(self.objective.parameters())
-                .expect("one layout");
+            let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
             fresh.prepare().expect("the programs run");
             finish(device, ());
         });
         rounds.add("hv_eager", move || finish(device, self.product(&eager)));
         rounds.add("cg20", move || {
-            finish(
-                device,
-                self.cg20
-                    .solve(&hessian, &self.vector)
-                    .expect("twenty steps"),
-            );
+            finish(device, self.cg20.solve(&hessian, &self.vector).expect("twenty steps"));
         });
     }
 
     /// Products that need to know the outputs.
     fn add_outputs_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
         let damped = self.newton.clone().damped(DAMPING).expect("a damping");
-        rounds.add("ggn", || {
-            finish(device, self.newton.apply(&self.vector).expect("a product"))
-        });
+        rounds.add("ggn", || finish(device, self.newton.apply(&self.vector).expect("a product")));
         rounds.add("ggn_prepare", || {
             let fresh = GaussNewton::new(&self.objective).expect("derived before");
             fresh.prepare().expect("the programs run");
             finish(device, ());
         });
-        rounds.add("jvp", || {
-            finish(
-                device,
-                self.jacobian.apply(&self.vector).expect("a product"),
-            )
-        });
+        rounds.add("jvp", || finish(device, self.jacobian.apply(&self.vector).expect("a product")));
         rounds.add("vjp", || {
             let product = self.jacobian.apply_adjoint(&self.cotangent);
             finish(device, product.expect("a product"));
@@ -266,9 +238,7 @@ where
     }
 
     fn product(&self, objective: &Objective<B>) -> ParamVector<B> {
-        Hessian::new(objective)
-            .apply(&self.vector)
-            .expect("a product")
+        Hessian::new(objective).apply(&self.vector).expect("a product")
     }
 
     /// Of one prepared Hessian product.
@@ -278,10 +248,7 @@ where
     }
 
     fn prepare_and_multiply(&self) {
-        let fresh = self
-            .objective
-            .at(self.objective.parameters())
-            .expect("one layout");
+        let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
         std::hint::black_box(self.product(&fresh));
     }
 }

@@ -37,24 +37,17 @@ fn main() -> Result<(), Error> {
     // Recorded once, checked against Burn's own backward().
     let objective = Objective::trace(&model, (images, labels), |model, (images, labels)| {
         let logits = model.forward(images);
-        let loss = CrossEntropyLossConfig::new()
-            .init(&logits.device())
-            .forward(logits.clone(), labels);
+        let loss =
+            CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
         (logits, loss)
     })?;
 
     let gradient = objective.gradient()?;
     let product = objective.hessian_vector_product(&gradient)?;
-    println!(
-        "‖g‖ = {:.4}, gᵀHg = {:.4}",
-        gradient.norm()?,
-        gradient.dot(&product)?
-    );
+    println!("‖g‖ = {:.4}, gᵀHg = {:.4}", gradient.norm()?, gradient.dot(&product)?);
 
     // (H + λI)⁻¹ g, with the reason it stopped, its true residual and an estimate of the condition number.
-    let solver = ConjugateGradientConfig::new()
-        .with_relative_tolerance(1e-4)
-        .init()?;
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-4).init()?;
     let solution = solver.solve(&Hessian::new(&objective).damped(1.0)?, &gradient)?;
     println!("{}", solution.report);
 

@@ -3,6 +3,7 @@
 /// A field of a configuration is out of range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("`{field}` of `{config}` is {found}; expected {expected}")]
+#[non_exhaustive]
 pub struct ConfigError {
     /// Name of the configuration.
     pub config: &'static str,
@@ -25,29 +26,17 @@ pub(crate) struct Field {
 impl Field {
     /// `value` must be finite and positive.
     pub(crate) fn positive(&self, value: f64) -> Result<(), ConfigError> {
-        self.check(
-            value,
-            value.is_finite() && value > 0.0,
-            "a finite number above 0",
-        )
+        self.check(value, value.is_finite() && value > 0.0, "a finite number above 0")
     }
 
     /// `value` must be finite and not negative.
     pub(crate) fn not_negative(&self, value: f64) -> Result<(), ConfigError> {
-        self.check(
-            value,
-            value.is_finite() && value >= 0.0,
-            "a finite number of at least 0",
-        )
+        self.check(value, value.is_finite() && value >= 0.0, "a finite number of at least 0")
     }
 
     /// `value` must lie strictly between 0 and 1.
     pub(crate) fn fraction(&self, value: f64) -> Result<(), ConfigError> {
-        self.check(
-            value,
-            value > 0.0 && value < 1.0,
-            "a number between 0 and 1",
-        )
+        self.check(value, value > 0.0 && value < 1.0, "a number between 0 and 1")
     }
 
     /// `value` must be at least 1.
@@ -65,11 +54,8 @@ impl Field {
         if holds {
             return Ok(());
         }
-        Err(ConfigError {
-            config: self.config,
-            field: self.name,
-            found,
-            expected,
-        })
+        Err(ConfigError { config: self.config, field: self.name, found, expected })
     }
 }
+
+crate::error::kind!(ConfigError);

@@ -1,64 +1,94 @@
-//! The one error type of the public interface; each room adds its own kind.
+//! The one error type of the public interface. Depends on no room: each room has kinds of its own.
 
-use crate::{
-    application::ApplicationError,
-    bridge::BridgeError,
-    burnpack::SavedStateError,
-    derive::DeriveError,
-    execute::ExecuteError,
-    graph::GraphError,
-    objective::ObjectiveError,
-    operator::OperatorError,
-    params::{ParamError, VectorError},
-    solver::{ConfigError, SolverError},
-    spectrum::SpectrumError,
-    trace::TraceError,
-};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
-/// Everything that can go wrong.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A model or loss cannot be recorded.
-    #[error(transparent)]
-    Trace(#[from] TraceError),
-    /// A program is not well formed.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// A program has no second derivative.
-    #[error(transparent)]
-    Derive(#[from] DeriveError),
-    /// A tensor lives on another backend.
-    #[error(transparent)]
-    Bridge(#[from] BridgeError),
-    /// A program could not be run.
-    #[error(transparent)]
-    Execute(#[from] ExecuteError),
-    /// A model and a vector do not fit.
-    #[error(transparent)]
-    Param(#[from] ParamError),
-    /// Vectors do not fit, or hold what they must not.
-    #[error(transparent)]
-    Vector(#[from] VectorError),
-    /// An objective has numbers that cannot be worked with.
-    #[error(transparent)]
-    Objective(#[from] ObjectiveError),
-    /// An operator was built or used against its contract.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
-    /// A configuration is out of range.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A system of equations cannot be solved as asked.
-    #[error(transparent)]
-    Solver(#[from] SolverError),
-    /// A spectrum cannot be estimated as asked.
-    #[error(transparent)]
-    Spectrum(#[from] SpectrumError),
-    /// An application cannot work as asked.
-    #[error(transparent)]
-    Application(#[from] ApplicationError),
-    /// A saved state cannot be written or read.
-    #[error(transparent)]
-    SavedState(#[from] SavedStateError),
+/// Anything that can go wrong, in this crate or in an operator, a stream or a solver of your own.
+///
+/// The message says what was found, what was expected and what to try. To react to one kind, ask for it by its type:
+/// the kinds of each module ([`VectorError`](crate::VectorError), [`SolverError`](crate::solver::SolverError), …) are
+/// public and `#[non_exhaustive]`. Cloning is cheap.
+///
+/// # Example
+/// ```
+/// use burn_curvature::{Error, ParamLayout, ParamError};
+///
+/// let error: Error = ParamLayout::flat(0).unwrap_err().into();
+/// assert!(error.is::<ParamError>());
+///
+/// // An operator of your own may fail with an error of its own.
+/// let error = Error::new(std::io::Error::other("the simulator did not answer"));
+/// assert_eq!(error.downcast_ref::<std::io::Error>().map(|e| e.kind()), Some(std::io::ErrorKind::Other));
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<dyn StdError + Send + Sync>);
+
+impl Error {
+    /// Wraps an error of any type.
+    pub fn new(error: impl StdError + Send + Sync + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+
+    /// Whether the error is of type `E`.
+    pub fn is<E: StdError + 'static>(&self) -> bool {
+        self.0.is::<E>()
+    }
+
+    /// The error as an `E`, or `None` if it is of another type.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<Box<dyn StdError + Send + Sync>> for Error {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Self {
+        Self(error.into())
+    }
+}
+
+/// Makes a room's error a kind of [`Error`].
+macro_rules! kind {
+    ($($kind:ty),+) => {$(
+        impl From<$kind> for $crate::error::Error {
+            fn from(error: $kind) -> Self {
+                Self::new(error)
+            }
+        }
+    )+};
+}
+pub(crate) use kind;
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn an_error_passes_message_and_source_through() {
+        let inner = "x".parse::<f64>().unwrap_err();
+        let outer = std::io::Error::other(inner.clone());
+        let error = Error::new(outer);
+        assert_eq!(error.to_string(), inner.to_string());
+        assert!(!error.is::<std::num::ParseFloatError>());
+        let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(inner.clone());
+        let error = Error::from(boxed).clone();
+        assert_eq!(error.downcast_ref(), Some(&inner));
+        assert_eq!(format!("{error:?}"), format!("{inner:?}"));
+    }
 }

@@ -13,9 +13,9 @@
 //!
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
 //! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
-//! its progress. [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`TraceConfig`] chooses the mode, the
+//! its progress. [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
 //! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
-//! cannot record faithfully with a [`TraceError`].
+//! cannot record faithfully with a [`CaptureError`].
 //!
 //! **[`ParamVector`]** is a vector shaped like the trainable parameters, with its [`ParamLayout`]: arithmetic, seeded
 //! random vectors, from and to modules, gradients and flat tensors, and [`ParamSubset`]s.
@@ -23,7 +23,7 @@
 //! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
 //! [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`] are those
 //! of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Chain`], [`Restricted`], [`BlockDiagonal`], [`LowRank`],
-//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialise`] writes one down as a dense matrix, and
+//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialize`] writes one down as a dense matrix, and
 //! [`check_operator`] and its like look whether one is linear, deterministic and symmetric.
 //!
 //! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
@@ -39,8 +39,8 @@
 //! [`DiagonalEstimator`] and [`FrobeniusNorm`] estimate with a standard error, and a [`SpectralDensity`] says how all
 //! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
 //!
-//! **[`KfacOptimiser`]** trains with it: the algorithm of Martens & Grosse, and a light mode for mini-batches with learning
-//! rates, momentum and clipping; its natural gradient also goes into Burn's own optimisers. Its state, and that of [`Kfac`]
+//! **[`KfacOptimizer`]** trains with it: the algorithm of Martens & Grosse, and a light mode for mini-batches with learning
+//! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
 //! and [`Ekfac`], is saved to files of Burn's format.
 //!
 //! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
@@ -78,65 +78,83 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # How the crate is built
+//!
+//! A room (a folder of `src/`) imports from floors below its own only; `tests/house.rs` reads the imports and holds this
+//! table.
+//!
+//! | floor | rooms | they hold |
+//! |---|---|---|
+//! | 0 | `error`, `config`, `seeds` | one opaque error; ranges of configurations; seeds derived from a seed |
+//! | 1 | `tensor`, `state` | tensors of a typed backend and Burn's `Tensor<D>`; saved states |
+//! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
+//! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
+//! | 4 | `capture`, `krylov` | from a Burn closure to a program; bases, tridiagonal matrices, counted products |
+//! | 5 | `derive`, `spectrum` | programs of derivatives, likelihoods; eigenvalues |
+//! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
+//! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
+//! | 8 | `kfac` | layers, factors, inverses |
+//! | 9 | `optim` | what A⁻¹b is wanted for |
 
-mod application;
-mod bridge;
-mod burnpack;
+mod capture;
 mod config;
 mod curvature;
 mod derive;
 mod error;
 mod execute;
 mod graph;
-mod numbers;
+mod kfac;
 mod objective;
 mod operator;
-mod params;
+mod optim;
 mod solver;
+mod space;
 mod spectrum;
-mod trace;
+mod state;
+mod tensor;
 
-pub use application::{
-    ApplicationError, KfacInverse, KfacOptimiser, KfacOptimiserConfig, KfacOptimiserState,
-    KfacStep, StepRule,
-};
-pub use bridge::{BridgeError, TensorBridge};
-pub use burnpack::SavedStateError;
-pub use curvature::{
-    BesidePolicy, BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState,
-    EmpiricalFisher, FactorSpectrum, Fisher, GaussNewton, Hessian, Jacobian, Kfac,
-    KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer, KfacMap, KfacState,
-    KroneckerFactor, Likelihood, ReducedEmbeddings, RetriedMatrix, Treatment, WeightSharing,
-};
+pub use capture::{Batch, BatchMapper, CaptureError, ImportError, Traced};
+pub use config::ConfigError;
+pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian, Likelihood};
 pub use derive::DeriveError;
 pub use error::Error;
-pub use execute::{ExecuteError, Operand};
+pub use execute::ExecuteError;
 pub use graph::{
     Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError,
     GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction as ReductionKind,
     Softmax, SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
 };
+pub use kfac::{
+    BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy,
+    FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
+    KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment, UncoveredPolicy, WeightSharing,
+};
 pub use objective::{
-    Engine, Mode, Objective, ObjectiveError, Progress, Reduction, TraceConfig, ValueAndGradient,
+    CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,
 };
 pub use operator::{
     Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
     Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
     Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
     SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
-    diagonal, materialise, materialise_up_to,
+    diagonal, materialize, materialize_up_to,
 };
-pub use params::{
-    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
-    Precision, VectorError,
+pub use optim::{
+    KfacInverse, KfacOptimizer, KfacOptimizerConfig, KfacOptimizerState, KfacStep, OptimizerError,
+    StepRule,
 };
 pub use solver::{
-    Choice, ConfigError, ConjugateGradient, ConjugateGradientConfig, Definiteness, Direct,
-    DirectConfig, DirectMethod, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig,
-    Method, MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig,
-    NeumannScale, Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature,
-    Problem, Recommendation, Solution, SolveOption, SolveOptions, SolveReport, SolverError,
-    Spectrum, StopReason, Woodbury, recommend,
+    Choice, ConjugateGradient, ConjugateGradientConfig, Definiteness, Direct, DirectConfig,
+    DirectMethod, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig, Method,
+    MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig, NeumannScale,
+    Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature, Problem,
+    Recommendation, Solution, SolveOption, SolveOptions, SolveReport, SolverError, Spectrum,
+    StopReason, Woodbury, recommend,
+};
+pub use space::{
+    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
+    VectorError,
 };
 pub use spectrum::{
     DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,
@@ -144,7 +162,8 @@ pub use spectrum::{
     Estimate, FrobeniusNorm, FrobeniusNormConfig, Lanczos, LanczosConfig, QuadratureRule,
     SpectralDensity, SpectrumEnd, SpectrumError, TraceEstimator, TraceEstimatorConfig, TraceMethod,
 };
-pub use trace::{Batch, BatchMapper, ImportError, TraceError, Traced};
+pub use state::SavedStateError;
+pub use tensor::{Operand, Precision, TensorBridge, TensorError};
 
 /// The code of the README, compiled and run.
 #[cfg(doctest)]
@@ -156,10 +175,7 @@ mod tests {
     #[test]
     fn the_readme_shows_the_example_as_it_is() {
         let example = include_str!("../examples/hessian_vector_product.rs");
-        let code = example
-            .split_once("\n\n")
-            .expect("a first line, then code")
-            .1;
+        let code = example.split_once("\n\n").expect("a first line, then code").1;
         assert!(include_str!("../README.md").contains(code));
     }
 }

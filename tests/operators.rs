@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, deprecated)]
 
 mod common;
+#[path = "failure/mod.rs"]
+mod failure;
 
 use burn::backend::{Autodiff, Flex, NdArray};
 use proptest::prelude::*;
@@ -39,10 +41,7 @@ on_every_backend!(
 fn square_and_vector() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     (1usize..6).prop_flat_map(|n| {
         let numbers = -1e3..1e3f64;
-        (
-            prop::collection::vec(numbers.clone(), n * n),
-            prop::collection::vec(numbers, n),
-        )
+        (prop::collection::vec(numbers.clone(), n * n), prop::collection::vec(numbers, n))
     })
 }
 

@@ -1,6 +1,8 @@
 //! The material that other tests and the benchmarks stand on: the digits and
 //! the reference models. Does not touch the library.
 
+#[path = "failure/mod.rs"]
+mod failure;
 mod plain;
 #[path = "../examples/support/mod.rs"]
 mod support;
@@ -22,12 +24,7 @@ fn digits_are_complete() {
     let digits = Digits::load().expect("the file is well formed");
     assert_eq!(digits.len(), 1797);
     assert_eq!(digits.pixels.len(), 1797 * PIXELS);
-    assert!(
-        digits
-            .pixels
-            .iter()
-            .all(|pixel| (0.0..=1.0).contains(pixel))
-    );
+    assert!(digits.pixels.iter().all(|pixel| (0.0..=1.0).contains(pixel)));
     let mut count = [0; CLASSES];
     for &label in &digits.labels {
         count[usize::try_from(label).expect("a class")] += 1;
@@ -50,11 +47,7 @@ fn digits_split_keeps_every_image_once_and_follows_the_seed() {
             let bits = pixels.iter().map(|pixel| pixel.to_bits());
             bits.chain([*label as u32]).collect()
         };
-        part.pixels
-            .chunks_exact(PIXELS)
-            .zip(&part.labels)
-            .map(row)
-            .collect()
+        part.pixels.chunks_exact(PIXELS).zip(&part.labels).map(row).collect()
     };
     let mut shuffled = [rows(&train), rows(&test)].concat();
     let mut all = rows(&digits);
@@ -65,15 +58,10 @@ fn digits_split_keeps_every_image_once_and_follows_the_seed() {
 
 #[test]
 fn digits_become_tensors() {
-    let digits = Digits::load()
-        .expect("the file is well formed")
-        .select(&[1, 0]);
+    let digits = Digits::load().expect("the file is well formed").select(&[1, 0]);
     let device = Device::flex();
     assert_eq!(digits.images(&device).dims(), [2, PIXELS]);
-    assert_eq!(
-        digits.classes(&device).into_data().try_to_vec::<i32>().ok(),
-        Some(vec![1, 0])
-    );
+    assert_eq!(digits.classes(&device).into_data().try_to_vec::<i32>().ok(), Some(vec![1, 0]));
 }
 
 #[test]
@@ -112,10 +100,7 @@ fn compare<M: Module, B: Clone>(
     assert_eq!(ndarray.len(), parameters);
     assert!((flex_loss - ndarray_loss).abs() <= 1e-5 * flex_loss.abs());
 
-    let (difference, norm) = (
-        distance(&flex, &ndarray),
-        distance(&flex, &vec![0.0; parameters]),
-    );
+    let (difference, norm) = (distance(&flex, &ndarray), distance(&flex, &vec![0.0; parameters]));
     assert!(norm > 1e-3, "gradient of norm {norm} tells nothing");
     assert!(difference <= tolerance * norm, "{difference} of {norm}");
 }

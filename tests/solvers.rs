@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, deprecated)]
 
 mod common;
+#[path = "failure/mod.rs"]
+mod failure;
 
 macro_rules! on_every_backend {
     ($($body:ident),* $(,)?) => {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, deprecated)]
 
 mod common;
+#[path = "failure/mod.rs"]
+mod failure;
 
 use burn::backend::{Autodiff, Dispatch, DispatchDevice, Flex, NdArray};
 use burn_curvature::{ParamError, ParamLayout, ParamVector, Precision, VectorError};
@@ -30,7 +32,7 @@ on_every_backend!(
     step_in_another_precision,
     column_layout,
     checkpointing,
-    burn_optimiser,
+    burn_optimizer,
     burn_gradients,
     tied_weights,
 );
@@ -66,10 +68,7 @@ fn dispatch_keeps_devices_apart() {
     let ndarray = on(DispatchDevice::NdArray(Default::default()));
     assert_eq!(flex.norm().unwrap(), 5.0);
     assert_eq!(ndarray.norm().unwrap(), 5.0);
-    assert!(matches!(
-        flex.dot(&ndarray),
-        Err(VectorError::DeviceMismatch { .. })
-    ));
+    assert!(matches!(flex.dot(&ndarray), Err(VectorError::DeviceMismatch { .. })));
     let recording = <Autodiff<Flex> as TestBackend>::user_device().autodiff();
     let refused = ParamVector::<Any>::zeros(&layout, recording.as_dispatch(), Precision::F32);
     assert!(matches!(refused, Err(VectorError::AutodiffDevice { .. })));
@@ -85,10 +84,7 @@ fn models_on_other_backends() {
     assert_eq!(theta.to_vec().unwrap(), typed.to_vec().unwrap());
     let stepped = theta.add_to(&model, 1.0).unwrap();
     assert_eq!(
-        ParamVector::<Autodiff<Flex>>::from_module(&stepped)
-            .unwrap()
-            .to_vec()
-            .unwrap(),
+        ParamVector::<Autodiff<Flex>>::from_module(&stepped).unwrap().to_vec().unwrap(),
         typed.scale(2.0).to_vec().unwrap()
     );
     let error = ParamVector::<Autodiff<NdArray>>::from_module(&model).unwrap_err();

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    GaussNewton, Hessian, LinearOperator, Objective, Reduction, TensorBridge, TraceConfig,
+    CaptureConfig, GaussNewton, Hessian, LinearOperator, Objective, Reduction, TensorBridge,
 };
 
 use crate::{
@@ -26,12 +26,9 @@ where
     B::InnerBackend: TensorBridge,
 {
     let case = mlp::case(&device.clone().autodiff());
-    let rows = (
-        case.batch.0.clone().narrow(0, 0, ROWS),
-        case.batch.1.clone().narrow(0, 0, ROWS),
-    );
+    let rows = (case.batch.0.clone().narrow(0, 0, ROWS), case.batch.1.clone().narrow(0, 0, ROWS));
     let batches: Vec<(Tensor<2>, Tensor<1, Int>)> = vec![rows.clone(); BATCHES];
-    let risk = Objective::<B>::trace_with(&TraceConfig::new(), &case.model, rows, case.loss)
+    let risk = Objective::<B>::trace_with(&CaptureConfig::new(), &case.model, rows, case.loss)
         .and_then(|objective| objective.over(batches.clone(), Reduction::Mean))
         .expect("the model of the benchmark is traceable");
     let vector = risk.parameters().normal_like(1).expect("a vector");
@@ -51,17 +48,10 @@ where
     ];
     for (hv, ggn, budget) in budgets {
         let risk = risk.with_memory_budget(budget);
-        let (hessian, newton) = (
-            Hessian::new(&risk),
-            GaussNewton::new(&risk).expect("outputs"),
-        );
+        let (hessian, newton) = (Hessian::new(&risk), GaussNewton::new(&risk).expect("outputs"));
         let (v, w) = (vector.clone(), vector.clone());
-        rounds.add(hv, move || {
-            finish(device, hessian.apply(&v).expect("a product"))
-        });
-        rounds.add(ggn, move || {
-            finish(device, newton.apply(&w).expect("a product"))
-        });
+        rounds.add(hv, move || finish(device, hessian.apply(&v).expect("a product")));
+        rounds.add(ggn, move || finish(device, newton.apply(&w).expect("a product")));
     }
     let samples = rounds.measure(plan);
     let figures = Figures::new("data20", name);

@@ -5,10 +5,7 @@ use burn_curvature::{Graph, Node, Op, ValueId, WithRespectTo};
 
 /// Multiplications and additions of one run.
 pub fn flops(program: &Graph) -> f64 {
-    let each = program
-        .nodes()
-        .iter()
-        .map(|node| multiply_adds(program, node));
+    let each = program.nodes().iter().map(|node| multiply_adds(program, node));
     2.0 * each.sum::<usize>() as f64
 }
 

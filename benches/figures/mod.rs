@@ -13,9 +13,7 @@ pub struct Figures {
 
 impl Figures {
     pub fn new(model: &str, backend: &str) -> Self {
-        Self {
-            prefix: format!("{model}.{backend}"),
-        }
+        Self { prefix: format!("{model}.{backend}") }
     }
 
     /// One line `<model>.<backend>.<figure> = <value>`.

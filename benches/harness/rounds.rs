@@ -18,15 +18,9 @@ pub struct Plan {
 
 impl Plan {
     /// For figures to be quoted.
-    pub const FULL: Self = Self {
-        rounds: 41,
-        shortest_sample: Duration::from_millis(5),
-    };
+    pub const FULL: Self = Self { rounds: 41, shortest_sample: Duration::from_millis(5) };
     /// For a look, and to see that the benchmark works.
-    pub const QUICK: Self = Self {
-        rounds: 7,
-        shortest_sample: Duration::from_millis(2),
-    };
+    pub const QUICK: Self = Self { rounds: 7, shortest_sample: Duration::from_millis(2) };
 }
 
 /// Named closures to be timed against each other.
@@ -62,11 +56,7 @@ impl<'a> Rounds<'a> {
             self.run_round(round);
         }
         Samples {
-            seconds: self
-                .entries
-                .into_iter()
-                .map(|entry| (entry.name, entry.seconds))
-                .collect(),
+            seconds: self.entries.into_iter().map(|entry| (entry.name, entry.seconds)).collect(),
         }
     }
 
@@ -74,11 +64,7 @@ impl<'a> Rounds<'a> {
         let count = self.entries.len();
         for position in 0..count {
             // Rounds start one entry further each time and change direction.
-            let step = if round.is_multiple_of(2) {
-                position
-            } else {
-                count - 1 - position
-            };
+            let step = if round.is_multiple_of(2) { position } else { count - 1 - position };
             let entry = &mut self.entries[(round + step) % count];
             let seconds = entry.sample();
             entry.seconds.push(seconds);

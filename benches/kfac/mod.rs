@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, Ekfac, Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective, Reduction,
-    TensorBridge, TraceConfig,
+    Batch, CaptureConfig, Ekfac, Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator,
+    Objective, Reduction, TensorBridge,
 };
 
 use crate::{
@@ -23,13 +23,8 @@ const SAMPLED: KfacFisher = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
 /// Rounds of eigen-decompositions, each of which takes as long as dozens of gradients.
 const SLOW_ROUNDS: usize = 3;
 
-const FIGURES: [&str; 5] = [
-    "kfac_factors",
-    "kfac_factors_exact",
-    "kfac_inverse",
-    "kfac_apply",
-    "kfac_gradient_program",
-];
+const FIGURES: [&str; 5] =
+    ["kfac_factors", "kfac_factors_exact", "kfac_inverse", "kfac_apply", "kfac_gradient_program"];
 const SLOW_FIGURES: [&str; 2] = ["kfac_eigen", "ekfac_factors"];
 
 /// Prints the figures of one model: `kfac_factors` is the gradient with all factors by one draw, `kfac_factors_exact`
@@ -43,7 +38,7 @@ where
     X: Batch + Send + 'static,
 {
     let objective = Objective::<B>::trace_with(
-        &TraceConfig::new(),
+        &CaptureConfig::new(),
         &case.model,
         case.batch.clone(),
         case.loss,
@@ -60,33 +55,23 @@ where
     let mut rounds = Rounds::default();
     rounds.add(GRADIENT, gradient);
     rounds.add("kfac_factors", || finish(device, collect(&sampled)));
-    rounds.add("kfac_factors_exact", || {
-        finish(device, collect(&KfacConfig::new()))
-    });
+    rounds.add("kfac_factors_exact", || finish(device, collect(&KfacConfig::new())));
     rounds.add("kfac_inverse", || {
         finish(device, kfac.factored_inverse(DAMPING).expect("an inverse"))
     });
-    rounds.add("kfac_apply", || {
-        finish(device, inverse.apply(&at.gradient).expect("a product"))
-    });
-    rounds.add("kfac_gradient_program", || {
-        finish(device, objective.gradient().expect("a gradient"))
-    });
+    rounds.add("kfac_apply", || finish(device, inverse.apply(&at.gradient).expect("a product")));
+    rounds
+        .add("kfac_gradient_program", || finish(device, objective.gradient().expect("a gradient")));
     let samples = rounds.measure(plan);
 
     let mut slow = Rounds::default();
     slow.add(GRADIENT, gradient);
-    slow.add("kfac_eigen", || {
-        finish(device, kfac.inverse(DAMPING).expect("an inverse"))
-    });
+    slow.add("kfac_eigen", || finish(device, kfac.inverse(DAMPING).expect("an inverse")));
     slow.add("ekfac_factors", || {
         let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS.0, LOSS.1, &sampled);
         finish(device, ekfac.expect("a diagonal"));
     });
-    let slow = slow.measure(Plan {
-        rounds: SLOW_ROUNDS,
-        ..plan
-    });
+    let slow = slow.measure(Plan { rounds: SLOW_ROUNDS, ..plan });
 
     let figures = Figures::new(case.name, backend);
     print(&figures, &FIGURES, &samples);
@@ -94,14 +79,8 @@ where
     figures.milliseconds("kfac_factors_ms", samples.seconds("kfac_factors"));
     figures.milliseconds("kfac_inverse_ms", samples.seconds("kfac_inverse"));
     figures.value("kfac_factors_mb", megabytes(|| drop(collect(&sampled))));
-    figures.value(
-        "kfac_factors_exact_mb",
-        megabytes(|| drop(collect(&KfacConfig::new()))),
-    );
-    figures.value(
-        "kfac_inverse_mb",
-        megabytes(|| drop(kfac.factored_inverse(DAMPING))),
-    );
+    figures.value("kfac_factors_exact_mb", megabytes(|| drop(collect(&KfacConfig::new()))));
+    figures.value("kfac_inverse_mb", megabytes(|| drop(kfac.factored_inverse(DAMPING))));
 }
 
 fn print(figures: &Figures, names: &[&str], samples: &Samples) {

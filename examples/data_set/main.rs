@@ -48,9 +48,7 @@ struct Classifier {
 /// Logits and mean cross-entropy.
 fn loss(model: &Classifier, (images, labels): Samples) -> (Tensor<2>, Tensor<1>) {
     let logits = model.output.forward(tanh(model.hidden.forward(images)));
-    let loss = CrossEntropyLossConfig::new()
-        .init(&logits.device())
-        .forward(logits.clone(), labels);
+    let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
     (logits, loss)
 }
 
@@ -69,10 +67,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         .step_by(BATCH)
         .map(|from| {
             let rows = from..(from + BATCH).min(TRAIN_ROWS);
-            (
-                images.clone().slice([rows.clone()]),
-                labels.clone().slice([rows]),
-            )
+            (images.clone().slice([rows.clone()]), labels.clone().slice([rows]))
         })
         .collect();
 
@@ -89,22 +84,13 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let whole = objective.on((images, labels))?;
     let (x, y) = (solve(&risk)?, solve(&whole)?);
     println!("\n[(G + {DAMPING}·I)⁻¹g over batches]\n{}", x.report);
-    figures.expect(
-        "batches_and_whole.difference",
-        difference(&x.x, &y.x)?,
-        0.0..=1e-3,
-    );
+    figures.expect("batches_and_whole.difference", difference(&x.x, &y.x)?, 0.0..=1e-3);
 
-    let stream = objective.over_stream(Reduction::Mean, move |visit| {
-        batches.iter().cloned().try_for_each(visit)
-    })?;
+    let stream = objective
+        .over_stream(Reduction::Mean, move |visit| batches.iter().cloned().try_for_each(visit))?;
     let streamed = GaussNewton::new(&stream)?.apply(&x.x)?;
     let held = GaussNewton::new(&risk)?.apply(&x.x)?;
-    figures.expect(
-        "stream_and_held.difference",
-        difference(&streamed, &held)?,
-        0.0..=1e-6,
-    );
+    figures.expect("stream_and_held.difference", difference(&streamed, &held)?, 0.0..=1e-6);
     let fisher = Fisher::exact(&risk, Likelihood::Categorical, Reduction::Mean)?;
     let fisher = difference(&fisher.apply(&x.x)?, &held)?;
     figures.expect("fisher_and_gauss_newton.difference", fisher, 0.0..=1e-4);
@@ -120,11 +106,11 @@ fn fit(device: &Device, batch: &Samples) -> Classifier {
         hidden: LinearConfig::new(64, 24).init(device),
         output: LinearConfig::new(24, 10).init(device),
     };
-    let mut optimiser = AdamConfig::new().init();
+    let mut optimizer = AdamConfig::new().init();
     for _ in 0..STEPS {
         let (_, loss) = loss(&model, batch.clone());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        model = optimiser.step(0.02, model, gradients);
+        model = optimizer.step(0.02, model, gradients);
     }
     model
 }
@@ -132,18 +118,11 @@ fn fit(device: &Device, batch: &Samples) -> Classifier {
 /// (G + λI)⁻¹g by conjugate gradients, with a bar that counts batches.
 fn solve(risk: &Objective<OnDevice>) -> Result<Solution<OnDevice>, Box<dyn Error>> {
     let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template(
-        "{spinner} {pos} batches in {elapsed}",
-    )?);
+    bar.set_style(ProgressStyle::with_template("{spinner} {pos} batches in {elapsed}")?);
     let counter = bar.clone();
     let risk = risk.with_progress(move |_| counter.inc(1));
-    let solver = ConjugateGradientConfig::new()
-        .with_relative_tolerance(1e-5)
-        .init()?;
-    let solution = solver.solve(
-        &GaussNewton::new(&risk)?.damped(DAMPING)?,
-        &risk.gradient()?,
-    )?;
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-5).init()?;
+    let solution = solver.solve(&GaussNewton::new(&risk)?.damped(DAMPING)?, &risk.gradient()?)?;
     bar.finish_and_clear();
     Ok(solution)
 }
@@ -187,9 +166,7 @@ fn preconditioned(risk: &Objective<OnDevice>, figures: &mut Figures) -> Result<(
     let kfac = Kfac::new(risk, Likelihood::Categorical, Reduction::Mean, &config)?;
     println!("\n{}", kfac.coverage());
     let inverse = kfac.inverse(LITTLE_DAMPING)?;
-    let solver = ConjugateGradientConfig::new()
-        .with_relative_tolerance(1e-4)
-        .init()?;
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-4).init()?;
     let newton = GaussNewton::new(risk)?.damped(LITTLE_DAMPING)?;
     let gradient = risk.gradient()?;
     for (name, helped) in [("plain", false), ("kfac", true)] {

@@ -43,9 +43,7 @@ fn loss(
     (images, labels): (Tensor<2>, Tensor<1, Int>),
 ) -> (Tensor<2>, Tensor<1>) {
     let logits = model.forward(images);
-    let loss = CrossEntropyLossConfig::new()
-        .init(&logits.device())
-        .forward(logits.clone(), labels);
+    let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
     (logits, loss)
 }
 
@@ -76,39 +74,30 @@ fn fit(device: &Device, batch: &(Tensor<2>, Tensor<1, Int>)) -> Classifier {
         hidden: LinearConfig::new(64, HIDDEN).init(device),
         output: LinearConfig::new(HIDDEN, 10).init(device),
     };
-    let mut optimiser = AdamConfig::new().init();
+    let mut optimizer = AdamConfig::new().init();
     for _ in 0..STEPS {
         let (_, loss) = loss(&model, batch.clone());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        model = optimiser.step(0.02, model, gradients);
+        model = optimizer.step(0.02, model, gradients);
     }
     model
 }
 
 fn accuracy(model: &Classifier, images: &Tensor<2>, classes: &Tensor<1, Int>) -> f64 {
     let predicted = model.forward(images.clone()).argmax(1).flatten::<1>(0, 1);
-    let right = predicted
-        .inner()
-        .equal(classes.clone().inner())
-        .float()
-        .mean();
+    let right = predicted.inner().equal(classes.clone().inner()).float().mean();
     right.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
 }
 
 /// H⁻¹g: the Hessian of a network is indefinite, and singular where pixels are always blank. The solvers say so.
 fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let gradient = objective.gradient()?;
-    let solution = ConjugateGradientConfig::new()
-        .init()?
-        .solve(&Hessian::new(objective), &gradient)?;
+    let solution =
+        ConjugateGradientConfig::new().init()?.solve(&Hessian::new(objective), &gradient)?;
     println!("\n[H⁻¹g by CG, f32]\n{}", solution.report);
     let stopped = solution.report.stop;
     let refused = !matches!(stopped, StopReason::Converged);
-    figures.expect(
-        "digits.cg_undamped.not_converged",
-        f64::from(u8::from(refused)),
-        1.0..=1.0,
-    );
+    figures.expect("digits.cg_undamped.not_converged", f64::from(u8::from(refused)), 1.0..=1.0);
 
     let exact = objective.in_f64()?;
     let (hessian, gradient) = (Hessian::new(&exact), exact.gradient()?);
@@ -119,10 +108,7 @@ fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<()
     let solution = solver.solve(&hessian, &gradient)?;
     println!("\n[H⁻¹g by MINRES, f64]\n{}", solution.report);
     let comparison = Comparison::of(&solution.x.to_vec()?, &truth.x.to_vec()?);
-    println!(
-        "relative error {:.2e}, cosine {:.6}",
-        comparison.relative_error, comparison.cosine
-    );
+    println!("relative error {:.2e}, cosine {:.6}", comparison.relative_error, comparison.cosine);
     // Without damping the condition number is out of reach in any number of steps, and the report says so.
     let refused = solution.report.stop != StopReason::Converged;
     figures.expect(
@@ -135,14 +121,8 @@ fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<()
         solution.report.relative_residual,
         0.0..=0.1,
     );
-    figures.note(
-        "digits.minres_undamped_f64.error",
-        comparison.relative_error,
-    );
-    figures.note(
-        "digits.minres_undamped_f64.products",
-        solution.report.applications as f64,
-    );
+    figures.note("digits.minres_undamped_f64.error", comparison.relative_error);
+    figures.note("digits.minres_undamped_f64.products", solution.report.applications as f64);
     Ok(())
 }
 
@@ -151,30 +131,19 @@ fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), 
     let exact = objective.in_f64()?;
     let direct = DirectConfig::new().init()?;
     let truth = direct.solve(&Hessian::new(&exact).damped(DAMPING)?, &exact.gradient()?)?;
-    println!(
-        "\n[(H + {DAMPING}·I)⁻¹g by the dense matrix, f64]\n{}",
-        truth.report
-    );
+    println!("\n[(H + {DAMPING}·I)⁻¹g by the dense matrix, f64]\n{}", truth.report);
     let truth = truth.x.to_vec()?;
     for (name, objective, tolerance, allowed) in
         [("f32", objective, 1e-5, 1e-2), ("f64", &exact, 1e-10, 1e-7)]
     {
         let conjugate = ConjugateGradientConfig::new().with_relative_tolerance(tolerance);
         let minimum = MinresConfig::new().with_relative_tolerance(tolerance);
-        let solvers: [(&str, Box<dyn LinearSolver<OnDevice>>); 2] = [
-            ("cg", Box::new(conjugate.init()?)),
-            ("minres", Box::new(minimum.init()?)),
-        ];
+        let solvers: [(&str, Box<dyn LinearSolver<OnDevice>>); 2] =
+            [("cg", Box::new(conjugate.init()?)), ("minres", Box::new(minimum.init()?))];
         let operator = Hessian::new(objective).damped(DAMPING)?;
         for (method, solver) in solvers {
             let solution = solver.solve(&operator, &objective.gradient()?)?;
-            judge(
-                &format!("digits.{method}_damped_{name}"),
-                &solution,
-                &truth,
-                allowed,
-                figures,
-            )?;
+            judge(&format!("digits.{method}_damped_{name}"), &solution, &truth, allowed, figures)?;
         }
     }
     Ok(())
@@ -191,22 +160,11 @@ fn judge(
     let report = &solution.report;
     let comparison = Comparison::of(&solution.x.to_vec()?, truth);
     println!("\n[(H + {DAMPING}·I)⁻¹g]\n{report}");
-    println!(
-        "relative error {:.2e}, cosine {:.6}",
-        comparison.relative_error, comparison.cosine
-    );
+    println!("relative error {:.2e}, cosine {:.6}", comparison.relative_error, comparison.cosine);
     let converged = f64::from(u8::from(report.stop == StopReason::Converged));
     figures.expect(&format!("{name}.converged"), converged, 1.0..=1.0);
-    figures.expect(
-        &format!("{name}.error"),
-        comparison.relative_error,
-        0.0..=allowed,
-    );
-    figures.expect(
-        &format!("{name}.cosine"),
-        comparison.cosine,
-        0.999..=1.0 + 1e-9,
-    );
+    figures.expect(&format!("{name}.error"), comparison.relative_error, 0.0..=allowed);
+    figures.expect(&format!("{name}.cosine"), comparison.cosine, 0.999..=1.0 + 1e-9);
     let condition = report.spectrum.and_then(|spectrum| spectrum.condition);
     figures.note(&format!("{name}.condition"), condition.unwrap_or(f64::NAN));
     figures.note(&format!("{name}.products"), report.applications as f64);

@@ -14,7 +14,7 @@ use burn::{
     tensor::{TensorData, activation::sigmoid},
 };
 use burn_curvature::{
-    DirectConfig, Hessian, LinearOperator, Objective, Solution, StopReason, TraceConfig,
+    CaptureConfig, DirectConfig, Hessian, LinearOperator, Objective, Solution, StopReason,
 };
 
 use super::{
@@ -74,9 +74,8 @@ fn objective(seed: u64) -> Result<Objective<Train>, Box<dyn Error>> {
     let device = Device::flex().autodiff();
     let mut random = StdRng::seed_from_u64(seed);
     let mut normal = |shape: [usize; 2]| {
-        let values: Vec<f32> = (0..shape[0] * shape[1])
-            .map(|_| random.sample(StandardNormal))
-            .collect();
+        let values: Vec<f32> =
+            (0..shape[0] * shape[1]).map(|_| random.sample(StandardNormal)).collect();
         Tensor::<2>::from_data(TensorData::new(values, shape), &device)
     };
     let points = normal([POINTS, 3]);
@@ -87,33 +86,18 @@ fn objective(seed: u64) -> Result<Objective<Train>, Box<dyn Error>> {
         let mut uniform =
             |n: usize| -> Vec<f32> { (0..n).map(|_| random.random_range(-bound..bound)).collect() };
         let mut linear = LinearConfig::new(input, output).init(&device);
-        linear.weight = Param::from_data(
-            TensorData::new(uniform(input * output), [input, output]),
-            &device,
-        );
-        linear.bias = Some(Param::from_data(
-            TensorData::new(uniform(output), [output]),
-            &device,
-        ));
+        linear.weight =
+            Param::from_data(TensorData::new(uniform(input * output), [input, output]), &device);
+        linear.bias = Some(Param::from_data(TensorData::new(uniform(output), [output]), &device));
         linear
     };
-    let network = Network {
-        hidden: layer(3, 5),
-        output: layer(5, 1),
-    };
-    Ok(Objective::trace_with(
-        &TraceConfig::new(),
-        &network,
-        (points, targets),
-        loss,
-    )?)
+    let network = Network { hidden: layer(3, 5), output: layer(5, 1) };
+    Ok(Objective::trace_with(&CaptureConfig::new(), &network, (points, targets), loss)?)
 }
 
 /// Predictions and mean squared error.
 fn loss(network: &Network, (points, targets): (Tensor<2>, Tensor<2>)) -> (Tensor<2>, Tensor<1>) {
-    let predictions = network
-        .output
-        .forward(sigmoid(network.hidden.forward(points)));
+    let predictions = network.output.forward(sigmoid(network.hidden.forward(points)));
     let loss = MseLoss::new().forward(predictions.clone(), targets, Reduction::Mean);
     (predictions, loss)
 }
@@ -138,10 +122,7 @@ fn print_table(ways: &[Way], outcomes: &[Outcomes], indefinite: usize, condition
     println!(
         "H is indefinite for {indefinite} of {SEEDS} seeds, with a median condition number of {condition:.1e}.\n"
     );
-    println!(
-        "{:<46} {:>10} {:>10} {:>9}  stopped",
-        "H⁻¹∇ℒ by", "error", "largest", "cosine"
-    );
+    println!("{:<46} {:>10} {:>10} {:>9}  stopped", "H⁻¹∇ℒ by", "error", "largest", "cosine");
     println!(
         "{:<46} {:>10} {:>10} {:>9}  after 40 steps",
         "the notebook, one seed", "0.6924", "", "0.7375"
@@ -175,11 +156,7 @@ fn cosine(value: f64) -> String {
 
 fn note(figures: &mut Figures, outcomes: &[Outcomes], indefinite: usize, conditions: &[f64]) {
     let seeds = SEEDS as f64;
-    figures.expect(
-        "notebook.indefinite_seeds",
-        indefinite as f64,
-        seeds..=seeds,
-    );
+    figures.expect("notebook.indefinite_seeds", indefinite as f64, seeds..=seeds);
     figures.expect("notebook.condition_median", median(conditions), 1e3..=1e6);
     figures.expect(
         "notebook.cg_f64.negative_curvature",
@@ -192,19 +169,9 @@ fn note(figures: &mut Figures, outcomes: &[Outcomes], indefinite: usize, conditi
         seeds..=seeds,
     );
     figures.note("notebook.cg_f64.error_median", median(&outcomes[0].errors));
-    figures.note(
-        "notebook.cg_f64.cosine_median",
-        median(&outcomes[0].cosines),
-    );
-    figures.note(
-        "notebook.cg_carried_f64.error_largest",
-        largest(&outcomes[2].errors),
-    );
-    figures.expect(
-        "notebook.cg_carried_f32.error_median",
-        median(&outcomes[3].errors),
-        0.1..=1e3,
-    );
+    figures.note("notebook.cg_f64.cosine_median", median(&outcomes[0].cosines));
+    figures.note("notebook.cg_carried_f64.error_largest", largest(&outcomes[2].errors));
+    figures.expect("notebook.cg_carried_f32.error_median", median(&outcomes[3].errors), 0.1..=1e3);
     figures.expect(
         "notebook.cg_orthogonal_f64.error_largest",
         largest(&outcomes[4].errors),
@@ -215,10 +182,7 @@ fn note(figures: &mut Figures, outcomes: &[Outcomes], indefinite: usize, conditi
         median(&outcomes[5].errors),
         0.0..=1e-4,
     );
-    figures.note(
-        "notebook.minres_f64.error_largest",
-        largest(&outcomes[6].errors),
-    );
+    figures.note("notebook.minres_f64.error_largest", largest(&outcomes[6].errors));
     figures.expect(
         "notebook.minres_orthogonal_f64.error_largest",
         largest(&outcomes[7].errors),
@@ -229,11 +193,7 @@ fn note(figures: &mut Figures, outcomes: &[Outcomes], indefinite: usize, conditi
         median(&outcomes[8].errors),
         0.0..=1e-3,
     );
-    figures.expect(
-        "notebook.cg_damped_f64.converged",
-        outcomes[9].successes as f64,
-        seeds..=seeds,
-    );
+    figures.expect("notebook.cg_damped_f64.converged", outcomes[9].successes as f64, seeds..=seeds);
     figures.expect(
         "notebook.cg_damped_f64.error_largest",
         largest(&outcomes[9].errors),
@@ -261,16 +221,8 @@ fn note_gauss_newton(figures: &mut Figures, outcomes: &[Outcomes]) {
     ];
     for (name, index, allowed) in solved {
         let outcome: &Outcomes = &outcomes[index];
-        figures.expect(
-            &format!("{name}.converged"),
-            outcome.successes as f64,
-            seeds..=seeds,
-        );
-        figures.expect(
-            &format!("{name}.error_largest"),
-            largest(&outcome.errors),
-            0.0..=allowed,
-        );
+        figures.expect(&format!("{name}.converged"), outcome.successes as f64, seeds..=seeds);
+        figures.expect(&format!("{name}.error_largest"), largest(&outcome.errors), 0.0..=allowed);
     }
     figures.expect(
         "notebook.neumann_hessian_f64.refused",

@@ -34,9 +34,7 @@ impl Way {
     /// A⁻¹∇ℒ by this way.
     pub fn solve(&self, objective: &Objective<Train>) -> Result<Solution<Train>, Box<dyn Error>> {
         let operator = self.matrix.of(objective)?;
-        Ok(self
-            .solver
-            .solve(operator.as_ref(), &objective.gradient()?)?)
+        Ok(self.solver.solve(operator.as_ref(), &objective.gradient()?)?)
     }
 
     /// A⁻¹∇ℒ by the dense matrix.
@@ -79,62 +77,23 @@ fn way(
     matrix: Matrix,
     solver: impl LinearSolver<Train> + 'static,
 ) -> Way {
-    Way {
-        name,
-        f64,
-        matrix,
-        solver: Box::new(solver),
-    }
+    Way { name, f64, matrix, solver: Box::new(solver) }
 }
 
 /// On the Hessian as it is.
 fn conjugate_gradients() -> Ways {
     let plain = plain();
-    let carried = plain
-        .clone()
-        .with_on_negative_curvature(OnNegativeCurvature::Continue);
-    let orthogonal = carried
-        .clone()
-        .with_reorthogonalisation(true)
-        .with_max_iterations(Some(PARAMETERS));
+    let carried = plain.clone().with_on_negative_curvature(OnNegativeCurvature::Continue);
+    let orthogonal =
+        carried.clone().with_reorthogonalization(true).with_max_iterations(Some(PARAMETERS));
     let on = Matrix::Hessian;
     Ok(vec![
-        way(
-            "CG on H, as the notebook ran it, f64",
-            true,
-            on,
-            plain.init()?,
-        ),
-        way(
-            "CG on H, as the notebook ran it, f32",
-            false,
-            on,
-            plain.init()?,
-        ),
-        way(
-            "CG on H, 40 steps carried through, f64",
-            true,
-            on,
-            carried.init()?,
-        ),
-        way(
-            "CG on H, 40 steps carried through, f32",
-            false,
-            on,
-            carried.init()?,
-        ),
-        way(
-            "CG on H, reorthogonalised, 26 steps, f64",
-            true,
-            on,
-            orthogonal.init()?,
-        ),
-        way(
-            "CG on H, reorthogonalised, 26 steps, f32",
-            false,
-            on,
-            orthogonal.init()?,
-        ),
+        way("CG on H, as the notebook ran it, f64", true, on, plain.init()?),
+        way("CG on H, as the notebook ran it, f32", false, on, plain.init()?),
+        way("CG on H, 40 steps carried through, f64", true, on, carried.init()?),
+        way("CG on H, 40 steps carried through, f32", false, on, carried.init()?),
+        way("CG on H, reorthogonalized, 26 steps, f64", true, on, orthogonal.init()?),
+        way("CG on H, reorthogonalized, 26 steps, f32", false, on, orthogonal.init()?),
     ])
 }
 
@@ -147,25 +106,14 @@ fn plain() -> ConjugateGradientConfig {
 
 /// On the Hessian as it is, which need not be definite for these.
 fn minimum_residuals() -> Ways {
-    let plain = MinresConfig::new()
-        .with_relative_tolerance(1e-15)
-        .with_max_iterations(Some(PARAMETERS));
-    let orthogonal = plain.clone().with_reorthogonalisation(true);
+    let plain =
+        MinresConfig::new().with_relative_tolerance(1e-15).with_max_iterations(Some(PARAMETERS));
+    let orthogonal = plain.clone().with_reorthogonalization(true);
     let on = Matrix::Hessian;
     Ok(vec![
         way("MINRES on H, 26 steps, f64", true, on, plain.init()?),
-        way(
-            "MINRES on H, reorthogonalised, 26 steps, f64",
-            true,
-            on,
-            orthogonal.init()?,
-        ),
-        way(
-            "MINRES on H, reorthogonalised, 26 steps, f32",
-            false,
-            on,
-            orthogonal.init()?,
-        ),
+        way("MINRES on H, reorthogonalized, 26 steps, f64", true, on, orthogonal.init()?),
+        way("MINRES on H, reorthogonalized, 26 steps, f32", false, on, orthogonal.init()?),
     ])
 }
 
@@ -180,18 +128,8 @@ fn damped() -> Ways {
         way("CG on H + I, f64", true, hessian, plain.init()?),
         way("CG on H + I, f32", false, hessian, single.init()?),
         way("CG on G + I, f64", true, newton, plain.init()?),
-        way(
-            "Neumann on G + I, scale 1/λmax, f64",
-            true,
-            newton,
-            neumann.init()?,
-        ),
+        way("Neumann on G + I, scale 1/λmax, f64", true, newton, neumann.init()?),
         way("Neumann on H, f64", true, Matrix::Hessian, neumann.init()?),
-        way(
-            "Nyström on G + I, rank 15, f64",
-            true,
-            newton,
-            nystrom.init()?,
-        ),
+        way("Nyström on G + I, rank 15, f64", true, newton, nystrom.init()?),
     ])
 }

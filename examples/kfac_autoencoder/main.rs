@@ -100,22 +100,14 @@ fn compare(figures: &mut Figures, seed: u64, kfac: &Run, others: [&Run; 2]) {
         let taken = run.steps().unwrap_or(run.errors.len()) as f64;
         figures.note(&format!("{name}.{seed}.steps"), taken);
         figures.note(&format!("{name}.{seed}.seconds"), run.time.as_secs_f64());
-        figures.expect(
-            &format!("{name}.{seed}.steps_ratio"),
-            taken / steps,
-            8.0..=f64::INFINITY,
-        );
+        figures.expect(&format!("{name}.{seed}.steps_ratio"), taken / steps, 8.0..=f64::INFINITY);
         figures.note(&format!("{name}.{seed}.time_ratio"), time_ratio(run, kfac));
     }
 }
 
 /// The middle of the seeds must take less time: one may fall into a slow spell of the machine.
 fn compare_times(figures: &mut Figures, name: &str, runs: &[Run], kfac: &[Run]) {
-    let mut ratios: Vec<f64> = runs
-        .iter()
-        .zip(kfac)
-        .map(|(a, b)| time_ratio(a, b))
-        .collect();
+    let mut ratios: Vec<f64> = runs.iter().zip(kfac).map(|(a, b)| time_ratio(a, b)).collect();
     ratios.sort_by(f64::total_cmp);
     let name = format!("{name}.time_ratio");
     figures.expect(&name, ratios[ratios.len() / 2], 1.0..=f64::INFINITY);

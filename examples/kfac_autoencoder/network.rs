@@ -1,4 +1,4 @@
-//! The autoencoder of handwritten digits and its loss, in plain Burn. Knows no optimiser.
+//! The autoencoder of handwritten digits and its loss, in plain Burn. Knows no optimizer.
 
 use burn::{
     module::{Initializer, Module},
@@ -21,23 +21,18 @@ impl Autoencoder {
             let mut layer = LinearConfig::new(sizes[0], sizes[1])
                 .with_initializer(Initializer::XavierNormal { gain: 5.0 / 3.0 })
                 .init(device);
-            layer.bias = layer
-                .bias
-                .map(|bias| bias.map(|bias| bias.zeros_like().require_grad()));
+            layer.bias = layer.bias.map(|bias| bias.map(|bias| bias.zeros_like().require_grad()));
             layer
         };
-        Self {
-            layers: SIZES.windows(2).map(layer).collect(),
-        }
+        Self { layers: SIZES.windows(2).map(layer).collect() }
     }
 
     /// Logits of the pixels.
     pub fn forward(&self, images: Tensor<2>) -> Tensor<2> {
         let mut layers = self.layers.iter();
         let first = layers.next().map(|layer| layer.forward(images));
-        let logits = layers.fold(first, |hidden, layer| {
-            hidden.map(|hidden| layer.forward(tanh(hidden)))
-        });
+        let logits =
+            layers.fold(first, |hidden, layer| hidden.map(|hidden| layer.forward(tanh(hidden))));
         logits.expect("nine layers of units")
     }
 }
@@ -54,9 +49,5 @@ pub fn loss(model: &Autoencoder, images: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
 pub fn squared_error(logits: Tensor<2>, images: Tensor<2>) -> f64 {
     let count = images.dims()[0] as f64;
     let error = (sigmoid(logits) - images).powf_scalar(2.0).sum();
-    error
-        .into_data()
-        .iter::<f64>()
-        .next()
-        .map_or(f64::NAN, |sum| sum / count)
+    error.into_data().iter::<f64>().next().map_or(f64::NAN, |sum| sum / count)
 }

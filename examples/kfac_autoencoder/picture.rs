@@ -50,14 +50,14 @@ impl Picture for Curves<'_> {
             ("Nesterov, best of four rates", NESTEROV),
             ("Adam, best of two rates", ADAM),
         ];
-        for (runs, (name, colour)) in all.into_iter().zip(named) {
+        for (runs, (name, color)) in all.into_iter().zip(named) {
             for (seed, run) in runs.iter().enumerate() {
                 let points = run.errors.iter().enumerate();
                 let points = points.map(|(step, error)| ((step + 1) as f64, *error));
-                let drawn = chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+                let drawn = chart.draw_series(LineSeries::new(points, color.stroke_width(2)))?;
                 if seed == 0 {
                     drawn.label(name).legend(move |(x, y)| {
-                        PathElement::new([(x, y), (x + 24, y)], colour.stroke_width(2))
+                        PathElement::new([(x, y), (x + 24, y)], color.stroke_width(2))
                     });
                 }
             }

@@ -8,7 +8,7 @@ use burn::{
     optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig, momentum::MomentumConfig},
     prelude::*,
 };
-use burn_curvature::{Error, KfacOptimiserConfig, Likelihood, Objective, Reduction};
+use burn_curvature::{Error, KfacOptimizerConfig, Likelihood, Objective, Reduction};
 
 use super::network::{Autoencoder, loss, squared_error};
 
@@ -28,11 +28,7 @@ pub struct Run {
 
 impl Run {
     fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            errors: Vec::new(),
-            time: Duration::ZERO,
-        }
+        Self { name: name.into(), errors: Vec::new(), time: Duration::ZERO }
     }
 
     /// Steps to the goal; none if it was not reached.
@@ -51,7 +47,7 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
     let mut run = Run::new("K-FAC");
     let clock = Instant::now();
     let objective: Objective<Autodiff<Dispatch>> = Objective::trace(&model, images.clone(), loss)?;
-    let mut optimiser = KfacOptimiserConfig::new()
+    let mut optimizer = KfacOptimizerConfig::new()
         .with_damping(3.0)
         .with_inverse_period(5)
         .with_weight_decay(DECAY)
@@ -59,14 +55,13 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
     run.time += clock.elapsed();
     loop {
         let logits = model.valid().forward(images.clone().inner());
-        run.errors
-            .push(squared_error(logits, images.clone().inner()));
+        run.errors.push(squared_error(logits, images.clone().inner()));
         if run.last() <= GOAL || run.errors.len() > limit {
             return Ok(run);
         }
         let clock = Instant::now();
         let step;
-        (model, step) = optimiser.step(&model, images.clone())?;
+        (model, step) = optimizer.step(&model, images.clone())?;
         run.time += clock.elapsed();
         if step.step % 20 == 0 {
             println!("  {step}");
@@ -76,17 +71,10 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
 
 /// Nesterov's method at a learning rate.
 pub fn by_nesterov(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
-    let momentum = MomentumConfig::new()
-        .with_momentum(0.95)
-        .with_dampening(0.0)
-        .with_nesterov(true);
-    let optimiser = SgdConfig::new().with_momentum(Some(momentum)).init();
-    first_order(
-        Run::new(format!("Nesterov, rate {rate}")),
-        optimiser,
-        images,
-        (seed, rate, limit),
-    )
+    let momentum =
+        MomentumConfig::new().with_momentum(0.95).with_dampening(0.0).with_nesterov(true);
+    let optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
+    first_order(Run::new(format!("Nesterov, rate {rate}")), optimizer, images, (seed, rate, limit))
 }
 
 /// Adam at a learning rate.
@@ -97,7 +85,7 @@ pub fn by_adam(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
 
 fn first_order(
     mut run: Run,
-    mut optimiser: ModuleOptimizer,
+    mut optimizer: ModuleOptimizer,
     images: &Tensor<2>,
     (seed, rate, limit): (u64, f64, usize),
 ) -> Run {
@@ -106,7 +94,7 @@ fn first_order(
         let clock = Instant::now();
         let (logits, loss) = loss(&model, images.clone());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        let next = optimiser.step(rate, model.clone(), gradients);
+        let next = optimizer.step(rate, model.clone(), gradients);
         run.time += clock.elapsed();
         let error = squared_error(logits.inner(), images.clone().inner());
         run.errors.push(error);

@@ -72,12 +72,8 @@ fn run() -> Result<bool, Box<dyn Error>> {
 }
 
 fn print(name: &str, seed: u64, run: &Trained, accuracy: f64) {
-    let losses: Vec<String> = run
-        .losses
-        .iter()
-        .take(EPOCHS)
-        .map(|loss| format!("{loss:.3}"))
-        .collect();
+    let losses: Vec<String> =
+        run.losses.iter().take(EPOCHS).map(|loss| format!("{loss:.3}")).collect();
     println!(
         "{name:16} {seed:4}   {:7.2}   {:24}  {accuracy:.4}",
         run.time.as_secs_f64(),

@@ -1,4 +1,4 @@
-//! A small convolutional classifier of handwritten digits and its loss, in plain Burn. Knows no optimiser.
+//! A small convolutional classifier of handwritten digits and its loss, in plain Burn. Knows no optimizer.
 
 use burn::{
     module::Module,
@@ -32,9 +32,7 @@ impl Network {
     pub fn new(device: &Device, seed: u64) -> Self {
         device.seed(seed);
         let convolution = |channels: [usize; 2]| {
-            Conv2dConfig::new(channels, [3, 3])
-                .with_padding(PaddingConfig2d::Same)
-                .init(device)
+            Conv2dConfig::new(channels, [3, 3]).with_padding(PaddingConfig2d::Same).init(device)
         };
         Self {
             first: convolution([1, CHANNELS[0]]),
@@ -49,9 +47,7 @@ impl Network {
     pub fn forward(&self, images: Tensor<2>) -> Tensor<2> {
         let count = images.dims()[0];
         let x = images.reshape([count, 1, SIDE, SIDE]);
-        let x = self
-            .pool
-            .forward(relu(self.norm.forward(self.first.forward(x))));
+        let x = self.pool.forward(relu(self.norm.forward(self.first.forward(x))));
         let x = self.pool.forward(relu(self.second.forward(x)));
         self.output.forward(x.flatten(1, 3))
     }
@@ -60,8 +56,6 @@ impl Network {
 /// Logits and mean cross-entropy.
 pub fn loss(model: &Network, (images, labels): Samples) -> (Tensor<2>, Tensor<1>) {
     let logits = model.forward(images);
-    let loss = CrossEntropyLossConfig::new()
-        .init(&logits.device())
-        .forward(logits.clone(), labels);
+    let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
     (logits, loss)
 }

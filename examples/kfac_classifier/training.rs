@@ -8,7 +8,7 @@ use burn::{
     optim::{AdamConfig, GradientsParams},
     prelude::*,
 };
-use burn_curvature::{KfacOptimiserConfig, Likelihood, Objective, Reduction};
+use burn_curvature::{KfacOptimizerConfig, Likelihood, Objective, Reduction};
 
 use super::{
     network::{Network, Samples, loss},
@@ -51,54 +51,46 @@ pub fn by_kfac(
     let clock = Instant::now();
     let first = batches(digits, seed, device).swap_remove(0);
     let objective: Objective<OnDevice> = Objective::trace(&model, first, loss)?;
-    let mut optimiser = KfacOptimiserConfig::stochastic(RATE).init(
+    let mut optimizer = KfacOptimizerConfig::stochastic(RATE).init(
         &objective,
         Likelihood::Categorical,
         Reduction::Mean,
     )?;
     if seed == 1 {
-        println!("{}\n", optimiser.coverage());
+        println!("{}\n", optimizer.coverage());
     }
     let mut rates = ExponentialLrSchedulerConfig::new(RATE, RATE_FACTOR).init()?;
     let mut losses = Vec::new();
     for epoch in 0..EPOCHS {
         let mut sum = Mean::default();
         for batch in batches(digits, seed + 100 * epoch as u64, device) {
-            optimiser.set_learning_rate(rates.step().base())?;
+            optimizer.set_learning_rate(rates.step().base())?;
             let step;
-            (model, step) = optimiser.step(&model, batch)?;
+            (model, step) = optimizer.step(&model, batch)?;
             sum.add(step.value);
         }
         losses.push(sum.value());
     }
-    Ok(Trained {
-        model,
-        time: clock.elapsed(),
-        losses,
-    })
+    Ok(Trained { model, time: clock.elapsed(), losses })
 }
 
 /// Adam of Burn at a learning rate.
 pub fn by_adam(digits: &Digits, seed: u64, rate: f64, device: &Device) -> Trained {
     let mut model = Network::new(device, seed);
     let clock = Instant::now();
-    let mut optimiser = AdamConfig::new().init();
+    let mut optimizer = AdamConfig::new().init();
     let mut losses = Vec::new();
     for epoch in 0..EPOCHS {
         let mut sum = Mean::default();
         for batch in batches(digits, seed + 100 * epoch as u64, device) {
             let (_, loss) = loss(&model, batch);
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimiser.step(rate, model, gradients);
+            model = optimizer.step(rate, model, gradients);
             sum.add(loss.into_data().iter::<f64>().sum());
         }
         losses.push(sum.value());
     }
-    Trained {
-        model,
-        time: clock.elapsed(),
-        losses,
-    }
+    Trained { model, time: clock.elapsed(), losses }
 }
 
 /// Share of images whose class is found.

@@ -45,9 +45,7 @@ type Batch = (Tensor<2>, Tensor<1, Int>);
 
 fn loss(model: &Classifier, (images, labels): Batch) -> (Tensor<2>, Tensor<1>) {
     let logits = model.forward(images);
-    let loss = CrossEntropyLossConfig::new()
-        .init(&logits.device())
-        .forward(logits.clone(), labels);
+    let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
     (logits, loss)
 }
 
@@ -61,19 +59,15 @@ pub fn train() -> Result<Trained, Box<dyn Error>> {
         hidden: LinearConfig::new(PIXELS, HIDDEN).init(&device),
         output: LinearConfig::new(HIDDEN, CLASSES).init(&device),
     };
-    let mut optimiser = AdamConfig::new()
-        .with_weight_decay(Some(WeightDecayConfig::new(WEIGHT_DECAY)))
-        .init();
+    let mut optimizer =
+        AdamConfig::new().with_weight_decay(Some(WeightDecayConfig::new(WEIGHT_DECAY))).init();
     for _ in 0..STEPS {
         let (_, loss) = loss(&model, batch.clone());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        model = optimiser.step(LEARNING_RATE, model, gradients);
+        model = optimizer.step(LEARNING_RATE, model, gradients);
     }
     let accuracy = accuracy(&model, test.images(&device), test.classes(&device));
-    Ok(Trained {
-        objective: Objective::trace(&model, batch, loss)?,
-        accuracy,
-    })
+    Ok(Trained { objective: Objective::trace(&model, batch, loss)?, accuracy })
 }
 
 fn accuracy(model: &Classifier, images: Tensor<2>, classes: Tensor<1, Int>) -> f64 {

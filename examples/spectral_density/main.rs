@@ -37,10 +37,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool, Box<dyn Error>> {
     let mut figures = Figures::default();
-    let Trained {
-        objective,
-        accuracy,
-    } = classifier::train()?;
+    let Trained { objective, accuracy } = classifier::train()?;
     let like = objective.parameters();
     let hessian = Hessian::new(&objective);
     println!("{} parameters, loss {:.4}", like.len(), objective.value()?);
@@ -50,19 +47,12 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let lanczos = LanczosConfig::new().with_pairs(TOP).with_seed(1).init()?;
     let top = lanczos.eigenpairs(&hessian, like)?.report;
     println!("\n{top}");
-    let lanczos = LanczosConfig::new()
-        .with_end(SpectrumEnd::Smallest)
-        .init()?;
+    let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Smallest).init()?;
     let bottom = lanczos.eigenpairs(&hessian, like)?.report;
-    let estimator = DensityEstimatorConfig::new()
-        .with_probes(20)
-        .with_steps(80)
-        .with_seed(1)
-        .init()?;
+    let estimator =
+        DensityEstimatorConfig::new().with_probes(20).with_steps(80).with_seed(1).init()?;
     let density = estimator.estimate(&hessian, like)?;
-    let trace = TraceEstimatorConfig::new()
-        .init()?
-        .estimate(&hessian, like)?;
+    let trace = TraceEstimatorConfig::new().init()?.estimate(&hessian, like)?;
     println!("\ntrace {trace}");
     figures.note("seconds.estimates", clock.elapsed().as_secs_f64());
 
@@ -73,25 +63,13 @@ fn run() -> Result<bool, Box<dyn Error>> {
     report_eigenvalues(&mut figures, &top.eigenvalues, bottom.smallest(), &truth);
     let products = top.products + bottom.products + density.products + trace.products;
     figures.note("products", products as f64);
-    figures.expect(
-        "trace.deviations",
-        trace.deviations_from(truth.trace()),
-        0.0..=4.0,
-    );
+    figures.expect("trace.deviations", trace.deviations_from(truth.trace()), 0.0..=4.0);
     let width = SMOOTHING * (top.largest() - bottom.smallest());
     let points = density.grid(800, 12.0 * width);
     let curve = density.on_grid(&points, width)?;
     let exact = truth.smoothed(&points, width);
-    figures.expect(
-        "density.difference",
-        truth::difference(&curve, &exact),
-        0.0..=0.1,
-    );
-    figures.expect(
-        "density.inside_error_bars",
-        truth::inside(&curve, &exact),
-        0.6..=1.0,
-    );
+    figures.expect("density.difference", truth::difference(&curve, &exact), 0.0..=0.1);
+    figures.expect("density.inside_error_bars", truth::inside(&curve, &exact), 0.6..=1.0);
 
     let picture = Density {
         curve: &curve,
@@ -107,16 +85,10 @@ fn run() -> Result<bool, Box<dyn Error>> {
 /// The top eigenvalues, where the largest gap among them is, and how far all are from the truth.
 fn report_eigenvalues(figures: &mut Figures, top: &[f64], smallest: f64, truth: &Truth) {
     for (index, value) in top.iter().enumerate() {
-        figures.expect(
-            &format!("eigenvalue.{}", index + 1),
-            *value,
-            0.0..=f64::INFINITY,
-        );
+        figures.expect(&format!("eigenvalue.{}", index + 1), *value, 0.0..=f64::INFINITY);
     }
     figures.expect("eigenvalue.smallest", smallest, f64::NEG_INFINITY..=0.0);
-    let error = truth
-        .error_of_top(top)
-        .max((smallest - truth.smallest()).abs() / top[0]);
+    let error = truth.error_of_top(top).max((smallest - truth.smallest()).abs() / top[0]);
     figures.expect("eigenvalue.error", error, 0.0..=1e-4);
     let ratios = top.windows(2).map(|pair| pair[0] / pair[1]).enumerate();
     let widest = ratios.max_by(|a, b| a.1.total_cmp(&b.1));

@@ -1,7 +1,7 @@
 //! All eigenvalues, from the dense matrix in f64, and what the estimates should have been.
 
 use burn::backend::{Autodiff, Dispatch};
-use burn_curvature::{DensityCurve, Error, Hessian, Objective, materialise};
+use burn_curvature::{DensityCurve, Error, Hessian, Objective, materialize};
 
 /// The eigenvalues, from the smallest to the largest.
 pub struct Truth {
@@ -11,10 +11,8 @@ pub struct Truth {
 impl Truth {
     pub fn of(objective: &Objective<Autodiff<Dispatch>>) -> Result<Self, Error> {
         let exact = objective.in_f64()?;
-        let matrix = materialise(&Hessian::new(&exact), exact.parameters())?;
-        Ok(Self {
-            eigenvalues: matrix.eigenvalues()?,
-        })
+        let matrix = materialize(&Hessian::new(&exact), exact.parameters())?;
+        Ok(Self { eigenvalues: matrix.eigenvalues()? })
     }
 
     pub fn trace(&self) -> f64 {

@@ -33,10 +33,7 @@ impl Digits {
     pub fn load() -> Result<Self> {
         let mut text = String::new();
         GzDecoder::new(FILE).read_to_string(&mut text)?;
-        let mut digits = Self {
-            pixels: Vec::new(),
-            labels: Vec::new(),
-        };
+        let mut digits = Self { pixels: Vec::new(), labels: Vec::new() };
         for (row, line) in text.lines().enumerate() {
             digits.push(line).map_err(|reason| {
                 Error::new(ErrorKind::InvalidData, format!("row {row}: {reason}"))
@@ -62,12 +59,7 @@ impl Digits {
         let image = |&number: &usize| self.pixels.chunks_exact(PIXELS).nth(number);
         let label = |&number: &usize| self.labels.get(number).copied();
         Self {
-            pixels: numbers
-                .iter()
-                .filter_map(image)
-                .flatten()
-                .copied()
-                .collect(),
+            pixels: numbers.iter().filter_map(image).flatten().copied().collect(),
             labels: numbers.iter().filter_map(label).collect(),
         }
     }
@@ -93,12 +85,7 @@ impl Digits {
     fn push(&mut self, line: &str) -> std::result::Result<(), String> {
         let values: Vec<u8> = line
             .split(',')
-            .map(|value| {
-                value
-                    .trim()
-                    .parse()
-                    .map_err(|_| format!("'{value}' is no value"))
-            })
+            .map(|value| value.trim().parse().map_err(|_| format!("'{value}' is no value")))
             .collect::<std::result::Result<_, _>>()?;
         let [pixels @ .., label] = values.as_slice() else {
             return Err("empty".into());
@@ -106,8 +93,7 @@ impl Digits {
         if pixels.len() != PIXELS {
             return Err(format!("{} pixels, expected {PIXELS}", pixels.len()));
         }
-        self.pixels
-            .extend(pixels.iter().map(|&value| f32::from(value) / BRIGHTEST));
+        self.pixels.extend(pixels.iter().map(|&value| f32::from(value) / BRIGHTEST));
         self.labels.push(i64::from(*label));
         Ok(())
     }

@@ -39,11 +39,7 @@ impl Figures {
         for (name, value, range) in &self.lines {
             println!("{name} = {value:.6e}");
             if !range.contains(value) {
-                println!(
-                    "  out of range: expected {:.3e} to {:.3e}",
-                    range.start(),
-                    range.end()
-                );
+                println!("  out of range: expected {:.3e} to {:.3e}", range.start(), range.end());
                 all_right = false;
             }
         }

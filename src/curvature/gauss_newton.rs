@@ -1,4 +1,4 @@
-//! The generalised Gauss-Newton matrix of an objective.
+//! The generalized Gauss-Newton matrix of an objective.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, Identity, LinearOperator, Scaled, SelfAdjoint, Sum},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
-/// The generalised Gauss-Newton matrix of an objective as a linear operator.
+/// The generalized Gauss-Newton matrix of an objective as a linear operator.
 ///
 /// ```text
 /// G = c·Σₙ Jₙᵀ (∇²_z ℓₙ) Jₙ      v ↦ J v ↦ ∇²_z ℓ·J v ↦ Jᵀ ∇²_z ℓ J v

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     objective::Objective,
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
 /// The exact Hessian of an objective as a linear operator.
@@ -38,18 +38,14 @@ pub struct Hessian<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Clone for Hessian<B> {
     fn clone(&self) -> Self {
-        Self {
-            objective: self.objective.clone(),
-        }
+        Self { objective: self.objective.clone() }
     }
 }
 
 impl<B: AutodiffBackend> Hessian<B> {
     /// The Hessian at the objective's parameters, on its batch.
     pub fn new(objective: &Objective<B>) -> Self {
-        Self {
-            objective: objective.clone(),
-        }
+        Self { objective: objective.clone() }
     }
 }
 

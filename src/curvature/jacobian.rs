@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct},
     operator::{Adjoint, LinearOperator},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
 /// The Jacobian J = ∂z/∂θ of the outputs that the traced closure returned beside the loss.
@@ -117,8 +117,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for Jacobian<B> {
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.objective
-            .jacobian_product(&self.forward, &self.outputs, vector)
+        self.objective.jacobian_product(&self.forward, &self.outputs, vector)
     }
 }
 

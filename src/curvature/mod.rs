@@ -11,29 +11,19 @@
 //!
 //! Each is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.
 
-mod fisher;
+pub(crate) mod fisher;
 mod gauss_newton;
 mod hessian;
 mod jacobian;
-mod kfac;
 
 pub use fisher::{EmpiricalFisher, Fisher, Likelihood};
 pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
 pub use jacobian::Jacobian;
-pub use kfac::{
-    BesidePolicy, BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState,
-    FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
-    KfacMap, KfacState, KroneckerFactor, ReducedEmbeddings, RetriedMatrix, Treatment,
-    WeightSharing,
-};
-pub(crate) use kfac::{CorrectedFactors, DeviceFactors, ExactBlocks, KfacCollector};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{
-    error::Error, objective::ObjectiveError, operator::OperatorError, params::ParamVector,
-};
+use crate::{error::Error, objective::ObjectiveError, operator::OperatorError, space::ParamVector};
 
 /// The one product there is.
 fn single<B: AutodiffBackend>(products: Vec<ParamVector<B>>) -> Result<ParamVector<B>, Error> {
@@ -54,10 +44,7 @@ macro_rules! objective_operator {
     ($name:ident) => {
         impl<B: AutodiffBackend> Clone for $name<B> {
             fn clone(&self) -> Self {
-                Self {
-                    objective: self.objective.clone(),
-                    product: self.product.clone(),
-                }
+                Self { objective: self.objective.clone(), product: self.product.clone() }
             }
         }
 

@@ -28,17 +28,12 @@ impl Draws {
     /// Type of the noise for outputs of a type, draws in front: above zero and at most one, one number for each choice
     /// of a class or truth value; standard normal for numbers.
     pub fn noise_type(self, outputs: &ValueType) -> ValueType {
-        let mut shape: Vec<usize> = [self.count]
-            .into_iter()
-            .chain(outputs.shape.iter().copied())
-            .collect();
+        let mut shape: Vec<usize> =
+            [self.count].into_iter().chain(outputs.shape.iter().copied()).collect();
         if let (Distribution::Categorical, Some(classes)) = (self.from, shape.last_mut()) {
             *classes = 1;
         }
-        ValueType {
-            shape: shape.into(),
-            dtype: outputs.dtype,
-        }
+        ValueType { shape: shape.into(), dtype: outputs.dtype }
     }
 }
 

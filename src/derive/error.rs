@@ -2,6 +2,7 @@
 
 /// A program whose derivative could not be written down or computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DeriveError {
     /// Burn refused an operation while the derivative was recorded.
     #[error(
@@ -43,3 +44,5 @@ pub enum DeriveError {
         parameters: Vec<usize>,
     },
 }
+
+crate::error::kind!(DeriveError);

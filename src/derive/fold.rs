@@ -38,12 +38,7 @@ enum Rewrite {
     /// Its output is an operation on smaller operands, with a result of this shape, broadcast.
     Small(Op, Vec<ValueId>, Shape),
     /// Its output is an operation on an image, an exchanged kernel and maybe a cotangent, exchanged.
-    Turned {
-        op: Op,
-        image: ValueId,
-        kernel: ValueId,
-        cotangent: Option<ValueId>,
-    },
+    Turned { op: Op, image: ValueId, kernel: ValueId, cotangent: Option<ValueId> },
 }
 
 /// The program without arithmetic on known zeros and ones. Its inputs and outputs keep their order and types.
@@ -118,12 +113,7 @@ impl Folder {
                 let small = self.emit_new(op, inputs, ValueType { shape, dtype });
                 self.spread(small, output);
             }
-            Rewrite::Turned {
-                op,
-                image,
-                kernel,
-                cotangent,
-            } => {
+            Rewrite::Turned { op, image, kernel, cotangent } => {
                 let kernel = self.turned(kernel);
                 let inputs = [image, kernel].into_iter().chain(cotangent).collect();
                 let result = self.emit_new(op, inputs, turned_type(self.ty(output)));
@@ -176,11 +166,7 @@ impl Folder {
     }
 
     fn emit(&mut self, op: Op, inputs: Vec<ValueId>, output: ValueId) {
-        self.push(Node {
-            op,
-            inputs,
-            outputs: vec![output],
-        });
+        self.push(Node { op, inputs, outputs: vec![output] });
     }
 
     fn push(&mut self, node: Node) {

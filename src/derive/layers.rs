@@ -88,13 +88,7 @@ impl<'a> Walk<'a> {
         let own = graph.inputs().iter().take(parameters).enumerate();
         let views = own.map(|(parameter, &value)| {
             let transposed = false;
-            (
-                value,
-                View {
-                    parameter,
-                    transposed,
-                },
-            )
+            (value, View { parameter, transposed })
         });
         let mut readers = HashMap::new();
         let read = graph.nodes().iter().flat_map(|node| &node.inputs);
@@ -112,11 +106,7 @@ impl<'a> Walk<'a> {
     }
 
     fn visit(&mut self, node: &Node) {
-        if !node
-            .inputs
-            .iter()
-            .any(|value| self.views.contains_key(value))
-        {
+        if !node.inputs.iter().any(|value| self.views.contains_key(value)) {
             return;
         }
         if self.passes_view(node) || self.is_layer(node) || self.adds_bias(node) {
@@ -168,9 +158,9 @@ impl<'a> Walk<'a> {
             (Op::Linear { bias: true }, &[x, w, b]) => self.linear(x, w, Some(b)),
             (Op::Conv { conv, bias: false }, &[x, w]) => self.conv(conv, x, w, None),
             (Op::Conv { conv, bias: true }, &[x, w, b]) => self.conv(conv, x, w, Some(b)),
-            (Op::Embedding, &[w, x]) => self
-                .plain(w)
-                .map(|view| (LayerKind::Embedding, view, None, x)),
+            (Op::Embedding, &[w, x]) => {
+                self.plain(w).map(|view| (LayerKind::Embedding, view, None, x))
+            }
             (Op::Select(0), &[w, x]) => {
                 let matrix = self.shape(w).len() == 2;
                 let view = self.plain(w).filter(|_| matrix);
@@ -182,13 +172,7 @@ impl<'a> Walk<'a> {
             return false;
         };
         self.written.insert(output, self.layers.len());
-        self.layers.push(Layer {
-            kind,
-            weight: view.parameter,
-            bias,
-            input,
-            output,
-        });
+        self.layers.push(Layer { kind, weight: view.parameter, bias, input, output });
         true
     }
 
@@ -261,40 +245,27 @@ impl<'a> Walk<'a> {
             for layer in &self.layers {
                 let mixed = self.layers.iter().any(|other| !goes_together(layer, other));
                 let own = [Some(layer.weight), layer.bias].into_iter().flatten();
-                if mixed
-                    || own
-                        .clone()
-                        .any(|parameter| self.other.contains_key(&parameter))
-                {
+                if mixed || own.clone().any(|parameter| self.other.contains_key(&parameter)) {
                     for parameter in own {
                         self.other.entry(parameter).or_insert(Beside::Mixed);
                     }
                 }
             }
             let other = &self.other;
-            self.layers
-                .retain(|layer| !other.contains_key(&layer.weight));
+            self.layers.retain(|layer| !other.contains_key(&layer.weight));
             if self.other.len() == before {
                 break;
             }
         }
         let used = |parameter| {
-            let mut own = self
-                .layers
-                .iter()
-                .flat_map(|layer| [Some(layer.weight), layer.bias]);
+            let mut own = self.layers.iter().flat_map(|layer| [Some(layer.weight), layer.bias]);
             own.any(|one| one == Some(parameter))
         };
-        let beside = (0..parameters)
-            .filter(|&parameter| !used(parameter))
-            .map(|parameter| {
-                let reason = self.other.get(&parameter).cloned();
-                (parameter, reason.unwrap_or(Beside::Unused))
-            });
-        Layers {
-            beside: beside.collect(),
-            layers: self.layers,
-        }
+        let beside = (0..parameters).filter(|&parameter| !used(parameter)).map(|parameter| {
+            let reason = self.other.get(&parameter).cloned();
+            (parameter, reason.unwrap_or(Beside::Unused))
+        });
+        Layers { beside: beside.collect(), layers: self.layers }
     }
 
     fn shape(&self, value: ValueId) -> &'a [usize] {

@@ -37,10 +37,11 @@ use burn_backend::{
 use burn_capture::CaptureBackend;
 
 use crate::{
+    capture::{self, CaptureError},
     error::Error,
-    execute::{ExecuteError, Operand, panic_message},
+    execute::{ExecuteError, panic_message},
     graph::{Graph, Split, ValueType},
-    trace,
+    tensor::Operand,
 };
 use outputs::Tables;
 use product::Target;
@@ -71,10 +72,7 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
     let program = record(kind.name(), |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
         let noise = target.noise_type().and_then(|ty| float(scope.input(&ty)));
-        let vector: Vec<_> = vector
-            .iter()
-            .filter_map(|ty| float(scope.input(ty)))
-            .collect();
+        let vector: Vec<_> = vector.iter().filter_map(|ty| float(scope.input(ty))).collect();
         let given = Given {
             device: &scope.device(),
             parameters: &inputs.parameters,
@@ -82,10 +80,7 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
             noise,
             vector: &vector,
         };
-        let tables = Tables {
-            once: lower::apply_recorded,
-            twice: lower::apply_recorded_twice,
-        };
+        let tables = Tables { once: lower::apply_recorded, twice: lower::apply_recorded_twice };
         let product = target.compute(given, &tables)?;
         Ok(product.into_iter().map(Operand::Float).collect())
     })?;
@@ -107,10 +102,8 @@ pub(crate) fn kronecker_factors(
     let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
     record_factors(kind, loss, parameters, |scope, mut given| {
         if kind.cotangents != Cotangents::None {
-            given.scale = float(scope.input(&ValueType {
-                shape: vec![1].into(),
-                dtype: float_type(loss),
-            }));
+            given.scale =
+                float(scope.input(&ValueType { shape: vec![1].into(), dtype: float_type(loss) }));
         }
         let factors = factors::compute(kind, &probed, &given, lower::apply_recorded)?;
         Ok(match with_gradient {
@@ -162,7 +155,7 @@ fn record_factors(
     loss: &Graph,
     parameters: usize,
     compute: impl FnOnce(
-        &mut trace::Scope,
+        &mut capture::Scope,
         factors::Given<'_, CaptureBackend>,
     ) -> Result<Vec<FloatTensor<CaptureBackend>>, ExecuteError>,
 ) -> Result<Graph, Error> {
@@ -199,25 +192,20 @@ pub(crate) fn eager_product<B: Backend>(
     let run = || target.compute(given, &product::eager_tables());
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(product) => Ok(product?),
-        Err(panic) => Err(DeriveError::Eager {
-            message: panic_message(panic.as_ref()),
-        }
-        .into()),
+        Err(panic) => Err(DeriveError::Eager { message: panic_message(panic.as_ref()) }.into()),
     }
 }
 
 /// Records a derivative; what Burn refuses there is a refusal to differentiate.
 fn record(
     derivative: &'static str,
-    body: impl FnOnce(&mut trace::Scope) -> Result<Vec<Operand<CaptureBackend>>, Error>,
+    body: impl FnOnce(&mut capture::Scope) -> Result<Vec<Operand<CaptureBackend>>, Error>,
 ) -> Result<Graph, Error> {
-    trace::record(body).map_err(|error| match error {
-        Error::Trace(trace::TraceError::Panicked { message }) => DeriveError::Refused {
-            derivative,
-            message,
+    capture::record(body).map_err(|error| match error.downcast_ref() {
+        Some(CaptureError::Panicked { message }) => {
+            DeriveError::Refused { derivative, message: message.clone() }.into()
         }
-        .into(),
-        other => other,
+        _ => error,
     })
 }
 
@@ -228,17 +216,10 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn declare(scope: &mut trace::Scope, loss: &Graph, parameters: usize) -> Self {
+    fn declare(scope: &mut capture::Scope, loss: &Graph, parameters: usize) -> Self {
         let mut declared = loss.inputs.iter().map(|&id| scope.input(loss.value(id)));
-        let parameters = declared
-            .by_ref()
-            .take(parameters)
-            .filter_map(float)
-            .collect();
-        Self {
-            parameters,
-            batch: declared.collect(),
-        }
+        let parameters = declared.by_ref().take(parameters).filter_map(float).collect();
+        Self { parameters, batch: declared.collect() }
     }
 
     fn arguments<'a>(
@@ -246,12 +227,7 @@ impl Inputs {
         loss: &'a Graph,
         device: &'a Device<CaptureBackend>,
     ) -> Arguments<'a, CaptureBackend> {
-        Arguments {
-            program: loss,
-            device,
-            parameters: &self.parameters,
-            batch: &self.batch,
-        }
+        Arguments { program: loss, device, parameters: &self.parameters, batch: &self.batch }
     }
 }
 
@@ -264,9 +240,7 @@ fn float<B: Backend>(operand: Operand<B>) -> Option<FloatTensor<B>> {
 
 fn tidy(program: Graph) -> Graph {
     let program = fold::fold(program.without_dead_code());
-    let program = program
-        .without_common_subexpressions()
-        .with_transposes_inside_products();
+    let program = program.without_common_subexpressions().with_transposes_inside_products();
     let program = patches::products_of_patches(program);
     program.without_common_subexpressions().without_dead_code()
 }

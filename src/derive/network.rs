@@ -32,9 +32,6 @@ impl Network {
             return Err(DeriveError::BesideOutputs { parameters: beside });
         }
         let inputs = std::iter::once(cut).chain(batch.iter().copied()).collect();
-        Ok(Self {
-            network,
-            head: head.taking(inputs).without_dead_code(),
-        })
+        Ok(Self { network, head: head.taking(inputs).without_dead_code() })
     }
 }

@@ -54,29 +54,16 @@ pub(super) fn jacobian_product<B: Backend>(
     vector: &[FloatTensor<B>],
     apply: Apply<Autodiff<Autodiff<B>>>,
 ) -> Result<Tangent<B>, ExecuteError> {
-    let lifted = arguments
-        .parameters
-        .iter()
-        .cloned()
-        .map(Autodiff::<B>::from_inner);
+    let lifted = arguments.parameters.iter().cloned().map(Autodiff::<B>::from_inner);
     let parameters: Vec<_> = lifted.collect();
-    let batch: Vec<_> = arguments
-        .batch
-        .iter()
-        .cloned()
-        .map(reverse::lift::<B>)
-        .collect();
+    let batch: Vec<_> = arguments.batch.iter().cloned().map(reverse::lift::<B>).collect();
     let outer = Arguments::<Autodiff<B>> {
         program: arguments.program,
         device: arguments.device,
         parameters: &parameters,
         batch: &batch,
     };
-    let leaves: Vec<_> = parameters
-        .iter()
-        .cloned()
-        .map(reverse::leaf::<Autodiff<B>>)
-        .collect();
+    let leaves: Vec<_> = parameters.iter().cloned().map(reverse::leaf::<Autodiff<B>>).collect();
     let replayed = reverse::replay_on_tape(&outer, &leaves, apply)?;
     let outputs = required(reverse::first_float(&replayed)?)?;
     let dummy = {
@@ -124,11 +111,7 @@ pub(super) fn root_product<B: Backend>(
         Root::Bernoulli => B::float_mul(B::float_sqrt(logistic_variance::<B>(z)), vector),
         Root::Gaussian => vector,
         Root::Empirical => {
-            let head = Arguments {
-                program: &network.head,
-                parameters: &[z],
-                ..*arguments
-            };
+            let head = Arguments { program: &network.head, parameters: &[z], ..*arguments };
             let slope = reverse::gradient(&head, apply)?.gradient;
             B::float_mul(required(slope.into_iter().next())?, vector)
         }
@@ -158,11 +141,7 @@ pub(super) fn gauss_newton_product<B: Backend>(
     tables: &Tables<B>,
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
     let Tangent { outputs, tangent } = jacobian_product(arguments, vector, tables.twice)?;
-    let head = Arguments {
-        program: &network.head,
-        parameters: &[outputs],
-        ..*arguments
-    };
+    let head = Arguments { program: &network.head, parameters: &[outputs], ..*arguments };
     let curved = match middle {
         Middle::Loss => {
             let product = reverse::hessian_vector_product(&head, &[tangent], tables.twice)?;
@@ -177,10 +156,7 @@ pub(super) fn gauss_newton_product<B: Backend>(
         }
         Middle::Empirical => {
             let slope = reverse::gradient(&head, tables.once)?.gradient;
-            outer::<B>(
-                unsqueezed::<B>(required(slope.into_iter().next())?),
-                tangent,
-            )
+            outer::<B>(unsqueezed::<B>(required(slope.into_iter().next())?), tangent)
         }
     };
     adjoint_product(arguments, curved, tables.once)
@@ -232,9 +208,7 @@ fn outer<B: Backend>(directions: FloatTensor<B>, tangent: FloatTensor<B>) -> Flo
 }
 
 fn unsqueezed<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
-    let shape: Vec<usize> = std::iter::once(1)
-        .chain(tensor.shape().iter().copied())
-        .collect();
+    let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape().iter().copied()).collect();
     B::float_reshape(tensor, Shape::from(shape))
 }
 

@@ -57,10 +57,7 @@ pub(crate) fn products_of_fixed_images(graph: Graph, varying: &[usize]) -> Graph
 
 fn rewritten(graph: Graph, wanted: &[Patches]) -> Graph {
     let shared = shareable(&graph, wanted);
-    let mut rewriter = Rewriter {
-        graph,
-        patches: HashMap::new(),
-    };
+    let mut rewriter = Rewriter { graph, patches: HashMap::new() };
     for node in std::mem::take(&mut rewriter.graph.nodes) {
         rewriter.visit(node, &shared);
     }
@@ -69,11 +66,7 @@ fn rewritten(graph: Graph, wanted: &[Patches]) -> Graph {
 
 /// The patches that a convolution sees.
 fn convolution(graph: &Graph, node: &Node) -> Option<Patches> {
-    let Op::Conv {
-        conv: Convolution::D2(options),
-        ..
-    } = &node.op
-    else {
+    let Op::Conv { conv: Convolution::D2(options), .. } = &node.op else {
         return None;
     };
     let (&image, &weight) = (node.inputs.first()?, node.inputs.get(1)?);
@@ -126,10 +119,7 @@ struct Rewriter {
 impl Rewriter {
     fn visit(&mut self, node: Node, shared: &HashSet<Patches>) {
         if let Some(gradient) = WeightGradient::of(&self.graph, &node) {
-            if self
-                .weight_gradient(&gradient, node.outputs[0], shared)
-                .is_some()
-            {
+            if self.weight_gradient(&gradient, node.outputs[0], shared).is_some() {
                 return;
             }
         } else if let Some(patches) = convolution(&self.graph, &node).filter(|p| shared.contains(p))
@@ -155,19 +145,14 @@ impl Rewriter {
         let channels = *self.graph.value(weight).shape.first()?;
         let columns = self.columns(patches, true)?;
         let rows = self.emit(Op::Reshape, vec![weight], &[1, channels, length]);
-        let product = self.emit(
-            Op::Matmul,
-            vec![rows, columns],
-            &[batch, channels, positions],
-        );
+        let product = self.emit(Op::Matmul, vec![rows, columns], &[batch, channels, positions]);
         match node.inputs.get(2) {
             None => self.graph.append_to(Op::Reshape, vec![product], output),
             Some(&bias) => {
                 let shape = self.graph.value(output).shape.to_vec();
                 let image = self.emit(Op::Reshape, vec![product], &shape);
                 let bias = self.emit(Op::Reshape, vec![bias], &[1, channels, 1, 1]);
-                self.graph
-                    .append_to(Op::Binary(Binary::Add), vec![image, bias], output);
+                self.graph.append_to(Op::Binary(Binary::Add), vec![image, bias], output);
             }
         }
         Some(())
@@ -184,18 +169,10 @@ impl Rewriter {
         let cotangent = gradient.cotangent;
         let channels = *self.graph.value(cotangent).shape.get(1)?;
         let columns = self.columns(gradient.patches, shared.contains(&gradient.patches))?;
-        let rows = self.emit(
-            Op::SwapDims(1, 2),
-            vec![columns],
-            &[batch, positions, length],
-        );
+        let rows = self.emit(Op::SwapDims(1, 2), vec![columns], &[batch, positions, length]);
         let left = self.emit(Op::Reshape, vec![cotangent], &[batch, channels, positions]);
         let each = self.emit(Op::Matmul, vec![left, rows], &[batch, channels, length]);
-        let sum = self.emit(
-            Op::ReduceDim(Reduction::Sum, 0),
-            vec![each],
-            &[1, channels, length],
-        );
+        let sum = self.emit(Op::ReduceDim(Reduction::Sum, 0), vec![each], &[1, channels, length]);
         self.graph.append_to(Op::Reshape, vec![sum], output);
         Some(())
     }
@@ -218,22 +195,12 @@ impl Rewriter {
             return Some(columns);
         }
         let shape = patches.sizes(&self.graph)?;
-        let Patches {
-            image,
-            kernel,
-            stride,
-            padding,
-        } = patches;
+        let Patches { image, kernel, stride, padding } = patches;
         let image = self.padded(image, padding);
         let op = if patches.are_the_image() {
             Op::Reshape
         } else {
-            Op::Unfold4d {
-                kernel,
-                stride,
-                padding: [0, 0],
-                dilation: [1, 1],
-            }
+            Op::Unfold4d { kernel, stride, padding: [0, 0], dilation: [1, 1] }
         };
         let columns = self.emit(op, vec![image], &shape);
         if keep {
@@ -250,12 +217,7 @@ impl Rewriter {
         let mut shape = self.graph.value(image).shape.to_vec();
         shape[2] += 2 * vertical;
         shape[3] += 2 * horizontal;
-        let padding = vec![
-            (0, 0),
-            (0, 0),
-            (vertical, vertical),
-            (horizontal, horizontal),
-        ];
+        let padding = vec![(0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal)];
         let mode = PadMode::Constant(0.0);
         self.emit(Op::Pad { padding, mode }, vec![image], &shape)
     }

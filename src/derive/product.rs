@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     error::Error,
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
     graph::{Graph, ValueType},
+    tensor::Operand,
 };
 
 /// A product with a vector.
@@ -97,12 +98,7 @@ impl<'a> Target<'a> {
             Product::Hessian => None,
             _ => Some(Network::of(loss, parameters)?),
         };
-        Ok(Self {
-            product,
-            loss,
-            parameters,
-            network,
-        })
+        Ok(Self { product, loss, parameters, network })
     }
 
     /// Types of the vector's parts.
@@ -144,10 +140,7 @@ impl<'a> Target<'a> {
         let Some(network) = &self.network else {
             return reverse::hessian_vector_product(&whole, given.vector, tables.twice);
         };
-        let arguments = Arguments {
-            program: &network.network,
-            ..whole
-        };
+        let arguments = Arguments { program: &network.network, ..whole };
         let middle = match self.product {
             Product::Jacobian => {
                 let product = outputs::jacobian_product(&arguments, given.vector, tables.twice)?;
@@ -165,10 +158,9 @@ impl<'a> Target<'a> {
             Product::Categorical => Middle::Categorical,
             Product::Bernoulli => Middle::Bernoulli,
             Product::Gaussian => Middle::Gaussian,
-            Product::Drawn(draws) => Middle::Drawn {
-                draws,
-                noise: outputs::required(given.noise)?,
-            },
+            Product::Drawn(draws) => {
+                Middle::Drawn { draws, noise: outputs::required(given.noise)? }
+            }
             Product::Empirical => Middle::Empirical,
         };
         outputs::gauss_newton_product(network, middle, &arguments, given.vector, tables)
@@ -177,8 +169,5 @@ impl<'a> Target<'a> {
 
 /// The tables that compute at once.
 pub(super) fn eager_tables<B: Backend>() -> Tables<B> {
-    Tables {
-        once: lower::apply::<Autodiff<B>>,
-        twice: lower::apply::<Autodiff<Autodiff<B>>>,
-    }
+    Tables { once: lower::apply::<Autodiff<B>>, twice: lower::apply::<Autodiff<Autodiff<B>>> }
 }

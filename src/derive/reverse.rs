@@ -9,8 +9,9 @@ use burn_backend::{
 };
 
 use crate::{
-    execute::{self, ExecuteError, Operand},
+    execute::{self, ExecuteError},
     graph::{Graph, Op, ValueType},
+    tensor::Operand,
 };
 
 /// A table of operations that Burn's autodiff differentiates exactly on backend `B`.
@@ -37,19 +38,11 @@ pub(super) fn gradient<B: Backend>(
     arguments: &Arguments<'_, B>,
     apply: Apply<Autodiff<B>>,
 ) -> Result<Gradient<B>, ExecuteError> {
-    let leaves: Vec<_> = arguments
-        .parameters
-        .iter()
-        .cloned()
-        .map(leaf::<B>)
-        .collect();
+    let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
     let outputs = replay_on_tape(arguments, &leaves, apply)?;
     let loss = tracked::<B>(first_float(&outputs)?, &leaves);
     let gradient = gradients_of::<B>(loss, &leaves);
-    Ok(Gradient {
-        outputs: outputs.into_iter().map(unlift).collect(),
-        gradient,
-    })
+    Ok(Gradient { outputs: outputs.into_iter().map(unlift).collect(), gradient })
 }
 
 /// ∇²ℒ·v, as the gradient of ⟨∇ℒ, v⟩.
@@ -58,12 +51,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
     vector: &[FloatTensor<B>],
     apply: Apply<Autodiff<Autodiff<B>>>,
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
-    let leaves: Vec<_> = arguments
-        .parameters
-        .iter()
-        .cloned()
-        .map(leaf::<B>)
-        .collect();
+    let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
     let batch: Vec<_> = arguments.batch.iter().cloned().map(lift::<B>).collect();
     let outer = Arguments::<Autodiff<B>> {
         program: arguments.program,
@@ -110,10 +98,7 @@ pub(super) fn tracked<B: Backend>(
     leaves: &[FloatTensor<Autodiff<B>>],
 ) -> Option<FloatTensor<Autodiff<B>>> {
     let value = value?;
-    let smallest = leaves
-        .iter()
-        .min_by_key(|leaf| leaf.shape().num_elements())?
-        .clone();
+    let smallest = leaves.iter().min_by_key(|leaf| leaf.shape().num_elements())?.clone();
     let zero = Autodiff::<B>::float_mul_scalar(Autodiff::<B>::float_sum(smallest), 0.0.into());
     let zero = Autodiff::<B>::float_reshape(zero, value.shape());
     Some(Autodiff::<B>::float_add(value, zero))
@@ -128,15 +113,10 @@ pub(super) fn gradients_of<B: Backend>(
     leaves
         .iter()
         .map(|leaf| {
-            let reached = gradients
-                .as_ref()
-                .and_then(|gradients| Autodiff::<B>::grad(leaf, gradients));
+            let reached =
+                gradients.as_ref().and_then(|gradients| Autodiff::<B>::grad(leaf, gradients));
             reached.unwrap_or_else(|| {
-                B::float_zeros(
-                    leaf.shape(),
-                    &leaf.primitive().device(),
-                    leaf.dtype().into(),
-                )
+                B::float_zeros(leaf.shape(), &leaf.primitive().device(), leaf.dtype().into())
             })
         })
         .collect()

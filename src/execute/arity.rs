@@ -37,9 +37,7 @@ pub(super) fn inputs(op: &Op) -> Option<usize> {
         Op::LinearBackward(WithRespectTo::Bias) => 1,
         Op::LinearBackward(_) | Op::ConvTransposeBackward(_, WithRespectTo::Input) => 2,
         Op::ConvTransposeBackward(..) => 3,
-        Op::Attention {
-            mask, attn_bias, ..
-        } => 3 + usize::from(*mask) + usize::from(*attn_bias),
+        Op::Attention { mask, attn_bias, .. } => 3 + usize::from(*mask) + usize::from(*attn_bias),
         _ => 1,
     };
     Some(count)
@@ -49,14 +47,8 @@ pub(super) fn inputs(op: &Op) -> Option<usize> {
 pub(super) fn outputs(op: &Op) -> usize {
     match op {
         Op::ExtremumWithIndices { .. }
-        | Op::TopK {
-            outputs: SortOutputs::Both,
-            ..
-        }
-        | Op::Sort {
-            outputs: SortOutputs::Both,
-            ..
-        }
+        | Op::TopK { outputs: SortOutputs::Both, .. }
+        | Op::Sort { outputs: SortOutputs::Both, .. }
         | Op::MaxPool { indices: true, .. } => 2,
         _ => 1,
     }

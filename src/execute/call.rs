@@ -104,13 +104,11 @@ impl<'a, B: Backend> Call<'a, B> {
 
     /// Type of a result.
     pub fn output(&self, position: usize) -> Result<&'a ValueType, ExecuteError> {
-        self.outputs
-            .get(position)
-            .ok_or_else(|| ExecuteError::OutputCount {
-                what: self.op.name(),
-                expected: position + 1,
-                found: self.outputs.len(),
-            })
+        self.outputs.get(position).ok_or_else(|| ExecuteError::OutputCount {
+            what: self.op.name(),
+            expected: position + 1,
+            found: self.outputs.len(),
+        })
     }
 
     /// Element type of a float result.
@@ -154,7 +152,7 @@ impl<'a, B: Backend> Call<'a, B> {
         }))
     }
 
-    /// A bool result, for operations that some backend hands back labelled as integers (Flex: gather and select).
+    /// A bool result, for operations that some backend hands back labeled as integers (Flex: gather and select).
     pub fn bool_result(
         &self,
         position: usize,
@@ -171,14 +169,10 @@ impl<'a, B: Backend> Call<'a, B> {
 
     /// The error of an operation that does not exist for these operands.
     pub fn unsupported(&self, expected: &str) -> ExecuteError {
-        let names: Vec<&str> = self.kinds.iter().map(|kind| kind_name(*kind)).collect();
+        let names: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
         ExecuteError::Unsupported {
             operation: self.op.name(),
-            found: if names.is_empty() {
-                "no".into()
-            } else {
-                names.join(", ")
-            },
+            found: if names.is_empty() { "no".into() } else { names.join(", ") },
             expected: expected.into(),
         }
     }
@@ -190,15 +184,6 @@ impl<'a, B: Backend> Call<'a, B> {
             found: "these".into(),
             expected: expected.into(),
         }
-    }
-}
-
-/// Name of a kind in messages.
-pub(super) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Float => "float",
-        Kind::Int => "int",
-        Kind::Bool => "bool",
     }
 }
 

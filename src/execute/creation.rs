@@ -13,12 +13,7 @@ pub(super) fn constant<B: Backend>(call: &Call<B>, one: bool) -> Results<B> {
         // Not `float_zeros`, for which Flex allocates twice and copies.
         (Kind::Float, false) => {
             let zero = Literal::Float(0.0);
-            float(B::float_full(
-                shape,
-                zero.into(),
-                call.device,
-                call.float_dtype(0)?,
-            ))
+            float(B::float_full(shape, zero.into(), call.device, call.float_dtype(0)?))
         }
         (Kind::Float, true) => float(B::float_ones(shape, call.device, call.float_dtype(0)?)),
         (Kind::Int, false) => int(B::int_zeros(shape, call.device, call.int_dtype(0)?)),

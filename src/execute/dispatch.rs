@@ -69,11 +69,7 @@ fn reduce_or_layer<B: Backend>(call: Call<B>) -> Results<B> {
             reduction::extremum_with_indices(call, *dim, *largest)
         }
         Op::TopK { dim, k, outputs } => reduction::top_k(call, *dim, *k, *outputs),
-        Op::Sort {
-            dim,
-            descending,
-            outputs,
-        } => reduction::sort(call, *dim, *descending, *outputs),
+        Op::Sort { dim, descending, outputs } => reduction::sort(call, *dim, *descending, *outputs),
         Op::Cumulative(function, dim) => reduction::cumulative(call, *function, *dim),
         Op::Matmul => module::matmul(call),
         Op::Cross(dim) => module::cross(call, *dim),
@@ -83,18 +79,9 @@ fn reduce_or_layer<B: Backend>(call: Call<B>) -> Results<B> {
         Op::EmbeddingBackward => module::embedding_backward(call),
         Op::BatchNorm { epsilon } => module::batch_norm(call, *epsilon),
         Op::LayerNorm { epsilon, beta } => module::layer_norm(call, *epsilon, *beta),
-        Op::Attention {
-            mask,
-            attn_bias,
-            scale,
-            softcap,
-            is_causal,
-        } => {
-            let options = AttentionModuleOptions {
-                scale: *scale,
-                softcap: *softcap,
-                is_causal: *is_causal,
-            };
+        Op::Attention { mask, attn_bias, scale, softcap, is_causal } => {
+            let options =
+                AttentionModuleOptions { scale: *scale, softcap: *softcap, is_causal: *is_causal };
             module::attention(call, *mask, *attn_bias, options)
         }
         Op::CtcLoss { blank } => module::ctc_loss(call, *blank),
@@ -109,44 +96,27 @@ fn image<B: Backend>(call: Call<B>) -> Results<B> {
         Op::ConvBackward(conv, to) => conv::conv_backward(call, conv, *to),
         Op::ConvTranspose { conv, bias } => conv::conv_transpose(call, conv, *bias),
         Op::ConvTransposeBackward(conv, to) => conv::conv_transpose_backward(call, conv, *to),
-        Op::Unfold4d {
-            kernel,
-            stride,
-            padding,
-            dilation,
-        } => {
-            let options = UnfoldOptions {
-                stride: *stride,
-                padding: *padding,
-                dilation: *dilation,
-            };
+        Op::Unfold4d { kernel, stride, padding, dilation } => {
+            let options = UnfoldOptions { stride: *stride, padding: *padding, dilation: *dilation };
             conv::unfold4d(call, *kernel, options)
         }
-        Op::AvgPool {
-            window,
-            count_include_pad,
-        } => pool::avg_pool(call, window, *count_include_pad),
-        Op::AvgPoolBackward {
-            window,
-            count_include_pad,
-        } => pool::avg_pool_backward(call, window, *count_include_pad),
+        Op::AvgPool { window, count_include_pad } => {
+            pool::avg_pool(call, window, *count_include_pad)
+        }
+        Op::AvgPoolBackward { window, count_include_pad } => {
+            pool::avg_pool_backward(call, window, *count_include_pad)
+        }
         Op::AdaptiveAvgPool => pool::adaptive_avg_pool(call),
         Op::AdaptiveAvgPoolBackward => pool::adaptive_avg_pool_backward(call),
         Op::MaxPool { window, indices } => pool::max_pool(call, window, *indices),
         Op::MaxPoolBackward(window) => pool::max_pool_backward(call, window),
-        Op::Interpolate {
-            mode,
-            align_corners,
-        } => pool::interpolate(call, *mode, *align_corners),
-        Op::InterpolateBackward {
-            mode,
-            align_corners,
-        } => pool::interpolate_backward(call, *mode, *align_corners),
-        Op::GridSample2d {
-            mode,
-            padding,
-            align_corners,
-        } => module::grid_sample_2d(call, *mode, *padding, *align_corners),
+        Op::Interpolate { mode, align_corners } => pool::interpolate(call, *mode, *align_corners),
+        Op::InterpolateBackward { mode, align_corners } => {
+            pool::interpolate_backward(call, *mode, *align_corners)
+        }
+        Op::GridSample2d { mode, padding, align_corners } => {
+            module::grid_sample_2d(call, *mode, *padding, *align_corners)
+        }
         _ => Err(call.unsupported("a known operation;")),
     }
 }

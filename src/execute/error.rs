@@ -1,9 +1,10 @@
 //! What can go wrong while a program runs.
 
-use crate::graph::GraphError;
+use crate::{graph::GraphError, tensor::TensorError};
 
 /// Failure of one run of a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExecuteError {
     /// The operation exists in no backend, or not for operands of this kind.
     #[error("operation {operation} cannot be run on {found} operands; expected {expected}")]
@@ -43,6 +44,9 @@ pub enum ExecuteError {
         /// Element type and shape found.
         found: String,
     },
+    /// A tensor is not what the operation needs.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
     /// The program is not well formed.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -97,3 +101,5 @@ pub enum ExecuteError {
         reason: String,
     },
 }
+
+crate::error::kind!(ExecuteError);

@@ -16,7 +16,6 @@ mod error;
 mod indexing;
 mod module;
 mod movement;
-mod operand;
 mod pool;
 mod precision;
 mod program;
@@ -25,6 +24,8 @@ mod reduction;
 #[allow(clippy::panic, clippy::unwrap_used)]
 pub(crate) mod tests;
 
+use crate::tensor::Operand;
+pub use error::ExecuteError;
 #[allow(unused_imports)] // Written for rooms above this one.
 pub(crate) use {
     call::{Call, Results},
@@ -32,4 +33,3 @@ pub(crate) use {
     precision::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, adapted, in_precision, supports},
     program::{Program, panic_message, replay},
 };
-pub use {error::ExecuteError, operand::Operand};

@@ -53,14 +53,14 @@ pub(super) fn embedding_backward<B: Backend>(mut call: Call<B>) -> Results<B> {
     float(B::embedding_backward(weights, grad, call.int()?))
 }
 
-/// Batch normalisation with given statistics.
+/// Batch normalization with given statistics.
 pub(super) fn batch_norm<B: Backend>(mut call: Call<B>, epsilon: f64) -> Results<B> {
     let (x, gamma, beta) = (call.float()?, call.float()?, call.float()?);
     let (mean, variance) = (call.float()?, call.float()?);
     float(B::batch_norm(x, gamma, beta, mean, variance, epsilon))
 }
 
-/// Layer normalisation over the last dimension.
+/// Layer normalization over the last dimension.
 pub(super) fn layer_norm<B: Backend>(mut call: Call<B>, epsilon: f64, beta: bool) -> Results<B> {
     let (x, gamma) = (call.float()?, call.float()?);
     float(B::layer_norm(x, gamma, call.float_if(beta)?, epsilon))
@@ -81,11 +81,7 @@ pub(super) fn grid_sample_2d<B: Backend>(
     let options = GridSampleOptions::new(interpolation(mode))
         .with_padding_mode(padding)
         .with_align_corners(align_corners);
-    float(B::float_grid_sample_2d(
-        call.float()?,
-        call.float()?,
-        options,
-    ))
+    float(B::float_grid_sample_2d(call.float()?, call.float()?, options))
 }
 
 /// Scaled dot-product attention.
@@ -105,13 +101,7 @@ pub(super) fn attention<B: Backend>(
 pub(super) fn ctc_loss<B: Backend>(mut call: Call<B>, blank: usize) -> Results<B> {
     let log_probs = call.float()?;
     let (targets, input_lengths, target_lengths) = (call.int()?, call.int()?, call.int()?);
-    float(B::ctc_loss(
-        log_probs,
-        targets,
-        input_lengths,
-        target_lengths,
-        blank,
-    ))
+    float(B::ctc_loss(log_probs, targets, input_lengths, target_lengths, blank))
 }
 
 /// Gradient of the loss above, on backends that have one.
@@ -122,12 +112,5 @@ pub(super) fn ctc_loss_backward<B: Backend>(mut call: Call<B>, blank: usize) -> 
     let log_probs = call.float()?;
     let (targets, input_lengths, target_lengths) = (call.int()?, call.int()?, call.int()?);
     let grad = call.float()?;
-    float(B::ctc_loss_backward(
-        log_probs,
-        targets,
-        input_lengths,
-        target_lengths,
-        grad,
-        blank,
-    ))
+    float(B::ctc_loss_backward(log_probs, targets, input_lengths, target_lengths, grad, blank))
 }

@@ -15,12 +15,7 @@ enum Window {
 }
 
 fn window<B: Backend>(call: &Call<B>, window: &PoolWindow) -> Result<Window, ExecuteError> {
-    let fields = [
-        &window.kernel,
-        &window.stride,
-        &window.padding,
-        &window.dilation,
-    ];
+    let fields = [&window.kernel, &window.stride, &window.padding, &window.dilation];
     let one = |field: &Vec<usize>| <[usize; 1]>::try_from(field.as_slice()).ok();
     let two = |field: &Vec<usize>| <[usize; 2]>::try_from(field.as_slice()).ok();
     if let [Some([k]), Some([s]), Some([p]), Some([d])] = fields.map(one) {

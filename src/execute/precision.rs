@@ -122,11 +122,10 @@ pub(super) fn stored_as(
     value: usize,
 ) -> Result<TensorData, ExecuteError> {
     let found = format!("{}{:?}", data.dtype().name(), data.shape());
-    data.try_cast(ty.dtype)
-        .map_err(|error| ExecuteError::Constant {
-            value,
-            expected: ty.to_string(),
-            found,
-            reason: error.to_string(),
-        })
+    data.try_cast(ty.dtype).map_err(|error| ExecuteError::Constant {
+        value,
+        expected: ty.to_string(),
+        found,
+        reason: error.to_string(),
+    })
 }

@@ -160,10 +160,7 @@ impl<B: Backend> Slots<B> {
         let slot = self.0.get_mut(value.index());
         let operand = slot.and_then(|slot| if last { slot.take() } else { slot.clone() });
         operand.ok_or_else(|| {
-            ExecuteError::Graph(GraphError::Undefined {
-                value: value.index(),
-                user: user(),
-            })
+            ExecuteError::Graph(GraphError::Undefined { value: value.index(), user: user() })
         })
     }
 }
@@ -227,9 +224,7 @@ fn run_nodes<B: Backend>(
         }
     }
     let outputs = graph.outputs.iter().zip(&plan.last_outputs);
-    outputs
-        .map(|(&value, &last)| slots.read(value, last, || "the outputs".into()))
-        .collect()
+    outputs.map(|(&value, &last)| slots.read(value, last, || "the outputs".into())).collect()
 }
 
 /// Runs with panics of the backend turned into errors that name the operation.
@@ -272,14 +267,7 @@ fn describe(graph: &Graph, position: usize) -> String {
     let Some(node) = graph.nodes.get(position) else {
         return format!("number {position}");
     };
-    let types = node
-        .inputs
-        .iter()
-        .map(|&value| graph.value(value).to_string());
+    let types = node.inputs.iter().map(|&value| graph.value(value).to_string());
     let types: Vec<String> = types.collect();
-    format!(
-        "{} (number {position}) of [{}]",
-        node.op.name(),
-        types.join(", ")
-    )
+    format!("{} (number {position}) of [{}]", node.op.name(), types.join(", "))
 }

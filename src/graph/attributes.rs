@@ -154,7 +154,7 @@ pub enum Cumulative {
     Max,
 }
 
-/// Normalising functions along one dimension.
+/// Normalizing functions along one dimension.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Softmax {

@@ -25,20 +25,14 @@ impl GraphBuilder {
     /// A new value fixed now.
     pub fn constant(&mut self, ty: ValueType, data: burn_backend::TensorData) -> ValueId {
         let id = self.value(ty);
-        self.graph
-            .constants
-            .push(super::Constant { value: id, data });
+        self.graph.constants.push(super::Constant { value: id, data });
         id
     }
 
     /// Appends an operation whose outputs have the given types.
     pub fn node(&mut self, op: Op, inputs: Vec<ValueId>, outputs: Vec<ValueType>) -> Vec<ValueId> {
         let outputs: Vec<_> = outputs.into_iter().map(|ty| self.value(ty)).collect();
-        self.graph.nodes.push(Node {
-            op,
-            inputs,
-            outputs: outputs.clone(),
-        });
+        self.graph.nodes.push(Node { op, inputs, outputs: outputs.clone() });
         outputs
     }
 
@@ -60,10 +54,6 @@ impl Graph {
 
     /// Appends an operation that writes a value which nothing writes yet.
     pub(crate) fn append_to(&mut self, op: Op, inputs: Vec<ValueId>, output: ValueId) {
-        self.nodes.push(Node {
-            op,
-            inputs,
-            outputs: vec![output],
-        });
+        self.nodes.push(Node { op, inputs, outputs: vec![output] });
     }
 }

@@ -2,17 +2,11 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{Graph, Node, Op, ValueId, ValueType};
+use super::{Graph, Node, Op, ValueId};
 
 impl Display for ValueId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "%{}", self.index())
-    }
-}
-
-impl Display for ValueType {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:?}", self.dtype.name(), self.shape.as_slice())
     }
 }
 
@@ -30,32 +24,20 @@ impl Op {
             Op::ReduceDim(inner, _) => format!("{inner:?}Dim"),
             Op::Cumulative(inner, _) => format!("Cumulative{inner:?}"),
             Op::Softmax(inner, _) => format!("{inner:?}"),
-            _ => text
-                .split(['(', ' ', '{'])
-                .next()
-                .unwrap_or_default()
-                .to_string(),
+            _ => text.split(['(', ' ', '{']).next().unwrap_or_default().to_string(),
         }
     }
 }
 
 impl Graph {
     fn typed(&self, ids: &[ValueId]) -> String {
-        let list: Vec<String> = ids
-            .iter()
-            .map(|&id| format!("{id}: {}", self.value(id)))
-            .collect();
+        let list: Vec<String> = ids.iter().map(|&id| format!("{id}: {}", self.value(id))).collect();
         list.join(", ")
     }
 
     fn listing_line(&self, node: &Node) -> String {
         let inputs: Vec<String> = node.inputs.iter().map(ToString::to_string).collect();
-        format!(
-            "  {} = {:?}({})",
-            self.typed(&node.outputs),
-            node.op,
-            inputs.join(", ")
-        )
+        format!("  {} = {:?}({})", self.typed(&node.outputs), node.op, inputs.join(", "))
     }
 
     /// The program as a Graphviz digraph: `dot -Tsvg` draws it.
@@ -101,11 +83,7 @@ impl Graph {
     }
 
     fn dot_source(&self, id: ValueId) -> String {
-        match self
-            .nodes
-            .iter()
-            .position(|node| node.outputs.contains(&id))
-        {
+        match self.nodes.iter().position(|node| node.outputs.contains(&id)) {
             Some(index) => format!("n{index}"),
             None => format!("v{}", id.index()),
         }
@@ -117,12 +95,7 @@ impl Display for Graph {
         let mut text = String::new();
         writeln!(text, "program({}) {{", self.typed(&self.inputs))?;
         for constant in &self.constants {
-            writeln!(
-                text,
-                "  {}: {} = constant",
-                constant.value,
-                self.value(constant.value)
-            )?;
+            writeln!(text, "  {}: {} = constant", constant.value, self.value(constant.value))?;
         }
         for node in &self.nodes {
             writeln!(text, "{}", self.listing_line(node))?;

@@ -2,6 +2,7 @@
 
 /// A program that is not well formed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GraphError {
     /// A node reads, or the graph returns, a value that nothing defines before.
     #[error("value %{value} is used by {user} before anything defines it")]
@@ -18,3 +19,5 @@ pub enum GraphError {
         value: usize,
     },
 }
+
+crate::error::kind!(GraphError);

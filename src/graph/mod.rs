@@ -24,7 +24,9 @@ pub use error::GraphError;
 pub use op::Op;
 pub(crate) use split::Split;
 
-use burn_backend::{DType, Shape, TensorData};
+use burn_backend::TensorData;
+
+pub use crate::tensor::{Kind, ValueType};
 
 /// Names a value of one [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,37 +40,6 @@ impl ValueId {
 
     pub(crate) fn new(index: usize) -> Self {
         Self(u32::try_from(index).unwrap_or(u32::MAX))
-    }
-}
-
-/// Whether a value holds floats, integers or truth values.
-#[allow(missing_docs)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Float,
-    Int,
-    Bool,
-}
-
-/// Shape and element type of a value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ValueType {
-    /// Size of each dimension.
-    pub shape: Shape,
-    /// Element type.
-    pub dtype: DType,
-}
-
-impl ValueType {
-    /// Float, int or bool.
-    pub fn kind(&self) -> Kind {
-        if self.dtype.is_float() {
-            Kind::Float
-        } else if self.dtype.is_bool() {
-            Kind::Bool
-        } else {
-            Kind::Int
-        }
     }
 }
 

@@ -12,14 +12,10 @@ impl Graph {
             defined
                 .insert(value)
                 .then_some(())
-                .ok_or(super::GraphError::DefinedTwice {
-                    value: value.index(),
-                })
+                .ok_or(super::GraphError::DefinedTwice { value: value.index() })
         };
         self.inputs.iter().try_for_each(|&value| define(value))?;
-        self.constants
-            .iter()
-            .try_for_each(|constant| define(constant.value))?;
+        self.constants.iter().try_for_each(|constant| define(constant.value))?;
         for node in &self.nodes {
             node.outputs.iter().try_for_each(|&value| define(value))?;
         }
@@ -35,10 +31,7 @@ impl Graph {
         };
         for (index, node) in self.nodes.iter().enumerate() {
             if let Some(&value) = node.inputs.iter().find(|value| !known.contains(value)) {
-                return Err(undefined(
-                    value,
-                    format!("operation {index} ({})", node.op.name()),
-                ));
+                return Err(undefined(value, format!("operation {index} ({})", node.op.name())));
             }
             known.extend(&node.outputs);
         }
@@ -61,19 +54,14 @@ impl Graph {
         }
         let mut keep = keep.into_iter();
         self.nodes.retain(|_| keep.next().unwrap_or(true));
-        self.constants
-            .retain(|constant| live.contains(&constant.value));
+        self.constants.retain(|constant| live.contains(&constant.value));
         self
     }
 
     /// The same program with other outputs.
     #[must_use]
     pub(crate) fn returning(&self, outputs: Vec<ValueId>) -> Self {
-        Self {
-            outputs,
-            ..self.clone()
-        }
-        .without_dead_code()
+        Self { outputs, ..self.clone() }.without_dead_code()
     }
 
     /// The same program with other inputs, which must define what it reads.
@@ -109,16 +97,10 @@ impl Graph {
                 *input = *same_as.get(input).unwrap_or(input);
             }
             let candidates = seen.entry(node.inputs.clone()).or_default();
-            match candidates
-                .iter()
-                .find(|other| self.computes_the_same(&node, other))
-            {
-                Some(other) => same_as.extend(
-                    node.outputs
-                        .iter()
-                        .copied()
-                        .zip(other.outputs.iter().copied()),
-                ),
+            match candidates.iter().find(|other| self.computes_the_same(&node, other)) {
+                Some(other) => {
+                    same_as.extend(node.outputs.iter().copied().zip(other.outputs.iter().copied()))
+                }
                 None => {
                     candidates.push(node.clone());
                     kept.push(node);
@@ -136,10 +118,7 @@ impl Graph {
         !a.op.is_random()
             && a.op == b.op
             && a.outputs.len() == b.outputs.len()
-            && a.outputs
-                .iter()
-                .zip(&b.outputs)
-                .all(|(&x, &y)| self.value(x) == self.value(y))
+            && a.outputs.iter().zip(&b.outputs).all(|(&x, &y)| self.value(x) == self.value(y))
     }
 
     fn merge_equal_constants(&mut self, same_as: &mut HashMap<ValueId, ValueId>) {
@@ -192,12 +171,8 @@ impl Graph {
             .iter()
             .rev()
             .map(|node| {
-                let mut last: Vec<bool> = node
-                    .inputs
-                    .iter()
-                    .rev()
-                    .map(|&value| needed_later.insert(value))
-                    .collect();
+                let mut last: Vec<bool> =
+                    node.inputs.iter().rev().map(|&value| needed_later.insert(value)).collect();
                 last.reverse();
                 last
             })

@@ -48,9 +48,7 @@ impl Graph {
             finish.nodes.push(node);
         }
         self.outputs.iter().for_each(|&value| finish.require(value));
-        let Finish {
-            boundary, nodes, ..
-        } = finish;
+        let Finish { boundary, nodes, .. } = finish;
         let part = |nodes, inputs, outputs| Graph {
             values: self.values.clone(),
             constants: self.constants.clone(),
@@ -107,8 +105,5 @@ fn computed_again(nodes: &[Node], again: impl Fn(&Node) -> bool) -> HashMap<Valu
 }
 
 fn is_view(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Reshape | Op::SwapDims(..) | Op::Permute(_) | Op::Expand | Op::Slice(_)
-    )
+    matches!(op, Op::Reshape | Op::SwapDims(..) | Op::Permute(_) | Op::Expand | Op::Slice(_))
 }

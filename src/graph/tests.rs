@@ -5,10 +5,7 @@ use burn_backend::{DType, Distribution, Shape, TensorData};
 use super::*;
 
 fn float(shape: &[usize]) -> ValueType {
-    ValueType {
-        shape: Shape::from(shape.to_vec()),
-        dtype: DType::F32,
-    }
+    ValueType { shape: Shape::from(shape.to_vec()), dtype: DType::F32 }
 }
 
 /// `x, v ↦ tanh(x)·v + tanh(x)`, with tanh written twice and one operation nobody needs.
@@ -38,9 +35,7 @@ fn dead_code_goes_and_inputs_stay() {
 
 #[test]
 fn a_repeated_computation_is_done_once() {
-    let graph = example()
-        .without_common_subexpressions()
-        .without_dead_code();
+    let graph = example().without_common_subexpressions().without_dead_code();
     assert_eq!(names(&graph), ["Tanh", "Mul", "Add"]);
     let tanh = graph.nodes[0].outputs[0];
     assert_eq!(graph.nodes[2].inputs[1], tanh);
@@ -62,21 +57,11 @@ fn random_draws_are_never_merged() {
 fn operations_that_differ_in_an_attribute_or_type_are_not_merged() {
     let mut graph = GraphBuilder::default();
     let x = graph.input(float(&[2, 2]));
-    let a = graph.node(
-        Op::ReduceDim(Reduction::Sum, 0),
-        vec![x],
-        vec![float(&[1, 2])],
-    )[0];
-    let b = graph.node(
-        Op::ReduceDim(Reduction::Sum, 1),
-        vec![x],
-        vec![float(&[2, 1])],
-    )[0];
+    let a = graph.node(Op::ReduceDim(Reduction::Sum, 0), vec![x], vec![float(&[1, 2])])[0];
+    let b = graph.node(Op::ReduceDim(Reduction::Sum, 1), vec![x], vec![float(&[2, 1])])[0];
     let c = graph.node(Op::Reshape, vec![x], vec![float(&[4])])[0];
     let d = graph.node(Op::Reshape, vec![x], vec![float(&[1, 4])])[0];
-    let graph = graph
-        .finish(vec![a, b, c, d])
-        .without_common_subexpressions();
+    let graph = graph.finish(vec![a, b, c, d]).without_common_subexpressions();
     assert_eq!(graph.len(), 4);
 }
 
@@ -96,10 +81,8 @@ fn equal_constants_are_one() {
 
 #[test]
 fn a_split_computes_once_what_does_not_vary() {
-    let split = example()
-        .without_common_subexpressions()
-        .without_dead_code()
-        .split(&[1], |_| false);
+    let split =
+        example().without_common_subexpressions().without_dead_code().split(&[1], |_| false);
     assert_eq!(names(&split.prepare), ["Tanh"]);
     assert_eq!(names(&split.finish), ["Mul", "Add"]);
     assert_eq!(split.prepare.outputs, split.finish.inputs[..1]);
@@ -129,14 +112,8 @@ fn a_split_computes_again_what_it_is_told_to_and_its_views() {
     let ones = graph.node(Op::Ones, vec![], vec![float(&[2, 3])])[0];
     let view = graph.node(Op::SwapDims(0, 1), vec![ones], vec![float(&[3, 2])])[0];
     let late = graph.node(Op::Binary(Binary::Mul), vec![v, v], vec![float(&[3, 2])])[0];
-    let sum = graph.node(
-        Op::Binary(Binary::Add),
-        vec![late, view],
-        vec![float(&[3, 2])],
-    )[0];
-    let split = graph
-        .finish(vec![sum, exp])
-        .split(&[1], |node| node.op == Op::Ones);
+    let sum = graph.node(Op::Binary(Binary::Add), vec![late, view], vec![float(&[3, 2])])[0];
+    let split = graph.finish(vec![sum, exp]).split(&[1], |node| node.op == Op::Ones);
     assert_eq!(names(&split.prepare), ["Exp"]);
     assert_eq!(names(&split.finish), ["Mul", "Ones", "SwapDims", "Add"]);
     assert_eq!(split.prepare.outputs, [exp]);
@@ -178,36 +155,24 @@ fn a_transposed_product_is_a_product_of_transposes() {
     inside.validate().expect("a well-formed graph");
     let mut shared = graph;
     shared.outputs.push(product);
-    assert_eq!(
-        shared.clone().with_transposes_inside_products().nodes,
-        shared.nodes
-    );
+    assert_eq!(shared.clone().with_transposes_inside_products().nodes, shared.nodes);
 }
 
 #[test]
 fn a_graph_that_reads_ahead_is_refused() {
     let mut graph = example();
     graph.nodes.swap(0, 3);
-    assert!(matches!(
-        graph.validate(),
-        Err(GraphError::Undefined { .. })
-    ));
+    assert!(matches!(graph.validate(), Err(GraphError::Undefined { .. })));
     let mut twice = example();
     twice.nodes[1].outputs = twice.nodes[0].outputs.clone();
-    assert!(matches!(
-        twice.validate(),
-        Err(GraphError::DefinedTwice { .. })
-    ));
+    assert!(matches!(twice.validate(), Err(GraphError::DefinedTwice { .. })));
 }
 
 #[test]
 fn listings_and_drawings_name_every_operation() {
     let graph = example();
     let listing = graph.to_string();
-    assert!(
-        listing.starts_with("program(%0: f32[3], %1: f32[3]) {"),
-        "{listing}"
-    );
+    assert!(listing.starts_with("program(%0: f32[3], %1: f32[3]) {"), "{listing}");
     assert!(listing.contains("return %6"), "{listing}");
     let dot = graph.to_dot();
     assert!(dot.starts_with("digraph"));

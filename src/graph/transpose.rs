@@ -53,9 +53,7 @@ impl Graph {
         };
         let rank = self.value(source).shape.num_dims();
         let swaps_matrix = a.min(b) + 2 == rank && a.max(b) + 1 == rank;
-        let product = made_by
-            .get(&source)
-            .filter(|product| product.op == Op::Matmul)?;
+        let product = made_by.get(&source).filter(|product| product.op == Op::Matmul)?;
         match product.inputs[..] {
             [left, right] if swaps_matrix && readers.get(&source) == Some(&1) => {
                 Some([left, right])
@@ -72,27 +70,16 @@ impl Graph {
         made_by: &mut HashMap<ValueId, Node>,
         nodes: &mut Vec<Node>,
     ) -> ValueId {
-        if let Some(Node {
-            op: Op::SwapDims(c, d),
-            inputs,
-            ..
-        }) = made_by.get(&value)
+        if let Some(Node { op: Op::SwapDims(c, d), inputs, .. }) = made_by.get(&value)
             && (a.min(b), a.max(b)) == (*c.min(d), *c.max(d))
         {
             return inputs[0];
         }
         let mut shape = self.value(value).shape.to_vec();
         shape.swap(a, b);
-        self.values.push(ValueType {
-            shape: shape.into(),
-            dtype: self.value(value).dtype,
-        });
+        self.values.push(ValueType { shape: shape.into(), dtype: self.value(value).dtype });
         let output = ValueId::new(self.values.len() - 1);
-        let node = Node {
-            op: Op::SwapDims(a, b),
-            inputs: vec![value],
-            outputs: vec![output],
-        };
+        let node = Node { op: Op::SwapDims(a, b), inputs: vec![value], outputs: vec![output] };
         made_by.insert(output, node.clone());
         nodes.push(node);
         output

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parts::{Observer, Reduction};
-use crate::trace::TraceError;
+use crate::capture::CaptureError;
 
 /// What an objective's passes go by.
 #[derive(Clone)]
@@ -18,12 +18,7 @@ pub(super) struct Settings {
 
 impl Settings {
     pub fn new(engine: Engine) -> Self {
-        Self {
-            engine,
-            memory_budget: None,
-            observer: None,
-            reduction: None,
-        }
+        Self { engine, memory_budget: None, observer: None, reduction: None }
     }
 }
 
@@ -68,25 +63,20 @@ pub enum Engine {
 /// approximation; here it is that of GELU itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct TraceConfig {
+pub struct CaptureConfig {
     pub(super) mode: Mode,
     pub(super) engine: Engine,
     pub(super) compare: bool,
     pub(super) tolerance: Option<f64>,
 }
 
-impl Default for TraceConfig {
+impl Default for CaptureConfig {
     fn default() -> Self {
-        Self {
-            mode: Mode::AsGiven,
-            engine: Engine::Compiled,
-            compare: true,
-            tolerance: None,
-        }
+        Self { mode: Mode::AsGiven, engine: Engine::Compiled, compare: true, tolerance: None }
     }
 }
 
-impl TraceConfig {
+impl CaptureConfig {
     /// The defaults of the table above.
     pub fn new() -> Self {
         Self::default()
@@ -124,9 +114,9 @@ impl TraceConfig {
     }
 
     /// Refuses a tolerance that no comparison can use.
-    pub(super) fn check(&self) -> Result<(), TraceError> {
+    pub(super) fn check(&self) -> Result<(), CaptureError> {
         match self.tolerance {
-            Some(found) if found.is_nan() || found <= 0.0 => Err(TraceError::Tolerance { found }),
+            Some(found) if found.is_nan() || found <= 0.0 => Err(CaptureError::Tolerance { found }),
             _ => Ok(()),
         }
     }

@@ -10,10 +10,9 @@ use super::{
     source,
 };
 use crate::{
-    bridge::TensorBridge,
+    capture::{Batch, CaptureError},
     error::Error,
-    execute::Operand,
-    trace::{Batch, TraceError},
+    tensor::{Operand, TensorBridge},
 };
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
@@ -77,10 +76,8 @@ where
         batches: impl IntoIterator<Item = X>,
         reduction: Reduction,
     ) -> Result<Self, Error> {
-        let batches: Result<Vec<Counted<B>>, Error> = batches
-            .into_iter()
-            .map(|batch| self.recorder.counted(batch))
-            .collect();
+        let batches: Result<Vec<Counted<B>>, Error> =
+            batches.into_iter().map(|batch| self.recorder.counted(batch)).collect();
         let batches = batches?;
         if batches.is_empty() {
             return Err(ObjectiveError::NoBatches.into());
@@ -137,11 +134,7 @@ where
         if sizes.is_empty() {
             return Err(ObjectiveError::NoBatches.into());
         }
-        let stream = Stream {
-            run: Box::new(run),
-            sizes,
-            reduction,
-        };
+        let stream = Stream { run: Box::new(run), sizes, reduction };
         Ok(self.over_parts(Parts::Streamed(Arc::new(stream)), reduction))
     }
 
@@ -182,7 +175,11 @@ impl<B: AutodiffBackend> Objective<B> {
                 return Ok(());
             }
             match self.expect_reduction(&part.batch, reduction) {
-                Err(Error::Objective(ObjectiveError::Halved { .. })) => Ok(()),
+                Err(error)
+                    if matches!(error.downcast_ref(), Some(ObjectiveError::Halved { .. })) =>
+                {
+                    Ok(())
+                }
                 checked => checked,
             }
         })
@@ -201,13 +198,11 @@ impl<B: AutodiffBackend> Objective<B> {
             sliced.collect::<Operands<B>>()
         };
         let whole = value(batch.clone())?;
-        let halved = |error| match error {
-            Error::Trace(TraceError::Panicked { message }) => ObjectiveError::Halved {
-                samples: n,
-                message,
+        let halved = |error: Error| match error.downcast_ref() {
+            Some(CaptureError::Panicked { message }) => {
+                ObjectiveError::Halved { samples: n, message: message.clone() }.into()
             }
-            .into(),
-            other => other,
+            _ => error,
         };
         let head = value(half(0, n / 2)).map_err(halved)?;
         let tail = value(half(n / 2, n)).map_err(halved)?;

@@ -4,6 +4,7 @@ use super::Reduction;
 
 /// An objective that cannot be worked with as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ObjectiveError {
     /// The loss is NaN or infinite.
     #[error(
@@ -96,10 +97,9 @@ pub enum ObjectiveError {
 
 impl ObjectiveError {
     /// The failure of a data source, to be returned from a stream of batches.
-    pub fn data(error: impl std::fmt::Display) -> crate::Error {
-        Self::Data {
-            message: error.to_string(),
-        }
-        .into()
+    pub fn data(error: impl std::fmt::Display) -> crate::error::Error {
+        Self::Data { message: error.to_string() }.into()
     }
 }
+
+crate::error::kind!(ObjectiveError);

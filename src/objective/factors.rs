@@ -11,8 +11,8 @@ use super::{
 use crate::{
     derive::{Beside, Cotangents, FactorKind, LayerGroup},
     error::Error,
-    execute::Operand,
-    params::{Inner, InnerFloat, ParamVector},
+    space::{Inner, InnerFloat, ParamVector},
+    tensor::Operand,
 };
 
 /// The layers of a network as they are laid out in its parameters.
@@ -185,11 +185,7 @@ impl<B: AutodiffBackend> Means<B> {
         moments: Vec<Operand<B::InnerBackend>>,
     ) -> Result<(), Error> {
         let groups = &part.programs.layers().1;
-        self.layers.resize_with(groups.len(), || Mean {
-            inputs: None,
-            rows: 0,
-            gradients: None,
-        });
+        self.layers.resize_with(groups.len(), || Mean { inputs: None, rows: 0, gradients: None });
         let mut moments = moments.into_iter();
         for (mean, group) in self.layers.iter_mut().zip(groups.iter()) {
             let before = mean.rows;
@@ -209,10 +205,7 @@ impl<B: AutodiffBackend> Means<B> {
 
     fn finish(self) -> Vec<LayerMoments<B>> {
         let layers = self.layers.into_iter().filter_map(|mean| {
-            Some(LayerMoments {
-                inputs: mean.inputs?,
-                gradients: mean.gradients,
-            })
+            Some(LayerMoments { inputs: mean.inputs?, gradients: mean.gradients })
         });
         layers.collect()
     }

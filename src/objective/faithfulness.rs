@@ -7,12 +7,12 @@ use burn_backend::AutodiffBackend;
 
 use super::ValueAndGradient;
 use crate::{
-    bridge::TensorBridge,
+    capture::{Batch, CaptureError, Traced},
     error::Error,
     execute::panic_message,
     graph::{Graph, Op, Unary},
-    params::ParamVector,
-    trace::{Batch, TraceError, Traced},
+    space::ParamVector,
+    tensor::TensorBridge,
 };
 
 /// The loss and gradient that Burn's `backward()` computes.
@@ -32,23 +32,17 @@ where
         let (_, loss) = loss(model, batch).into_parts();
         let shape = loss.shape();
         if shape.num_elements() != 1 {
-            return Err(TraceError::LossNotScalar {
-                shape: shape.to_vec(),
-            }
-            .into());
+            return Err(CaptureError::LossNotScalar { shape: shape.to_vec() }.into());
         }
         if !loss.is_tracked() {
-            return Err(TraceError::IndependentLoss.into());
+            return Err(CaptureError::IndependentLoss.into());
         }
         let gradient = ParamVector::from_backward(model, loss.backward())?;
         let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
         Ok(ValueAndGradient { value, gradient })
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        Err(TraceError::BurnPanicked {
-            message: panic_message(panic.as_ref()),
-        }
-        .into())
+        Err(CaptureError::BurnPanicked { message: panic_message(panic.as_ref()) }.into())
     })
 }
 
@@ -57,11 +51,7 @@ where
 /// Burn's default gradient of GELU, which ndarray uses, is that of the tanh approximation: off by up to 4e-4 for each
 /// activation, and by 2e-3 of the norm in parameters behind several layers.
 pub(super) fn tolerance(loss: &Graph) -> f64 {
-    match loss
-        .nodes
-        .iter()
-        .any(|node| node.op == Op::Unary(Unary::Gelu))
-    {
+    match loss.nodes.iter().any(|node| node.op == Op::Unary(Unary::Gelu)) {
         true => 1e-2,
         false => 1e-3,
     }
@@ -81,9 +71,7 @@ pub(super) fn compare<B: AutodiffBackend>(
     let mut worst = (0.0, "");
     for block in recorded.gradient.layout().blocks() {
         let (ours, theirs) = (&ours[block.range()], &theirs[block.range()]);
-        let scale = norm(theirs.iter().copied())
-            .max(1e-2 * whole)
-            .max(f64::MIN_POSITIVE);
+        let scale = norm(theirs.iter().copied()).max(1e-2 * whole).max(f64::MIN_POSITIVE);
         let difference = norm(ours.iter().zip(theirs).map(|(a, b)| a - b)) / scale;
         if difference > worst.0 || difference.is_nan() {
             worst = (difference, block.name());
@@ -92,7 +80,7 @@ pub(super) fn compare<B: AutodiffBackend>(
     if worst.0 <= tolerance {
         return Ok(());
     }
-    Err(TraceError::Unfaithful {
+    Err(CaptureError::Unfaithful {
         parameter: worst.1.to_string(),
         difference: worst.0,
         recorded_loss: recorded.value,
@@ -114,7 +102,7 @@ fn causes(layers_in_training_mode: usize) -> String {
         0 => others.into(),
         n => format!(
             "{n} layers are in training mode (Dropout, BatchNorm, noise), which is recorded in evaluation mode: if \
-             evaluation mode is what you mean, trace with `TraceConfig::new().evaluation().trace(…)` or hand in \
+             evaluation mode is what you mean, trace with `CaptureConfig::new().evaluation().trace(…)` or hand in \
              `model.valid()`; otherwise {others}"
         ),
     }

@@ -5,11 +5,11 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 
 use super::{Objective, ObjectiveError, parts::Part};
 use crate::{
+    capture::{Guards, Recording},
     error::Error,
-    execute::{Operand, Program, in_precision},
+    execute::{Program, in_precision},
     graph::Graph,
-    params::Precision,
-    trace::{Guards, Recording},
+    tensor::{Operand, Precision},
 };
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
@@ -56,9 +56,7 @@ impl<B: AutodiffBackend> GuardPrograms<B> {
 
     /// Refuses a batch on which the closure would go another way whatever the parameters.
     pub fn expect_on_batch(&self, inputs: impl Fn() -> Operands<B>) -> Result<(), Error> {
-        self.of_batch
-            .as_ref()
-            .map_or(Ok(()), |guards| guards.expect(inputs()))
+        self.of_batch.as_ref().map_or(Ok(()), |guards| guards.expect(inputs()))
     }
 }
 

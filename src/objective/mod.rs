@@ -16,7 +16,7 @@ mod squares;
 mod trace_model;
 mod visit;
 
-pub use config::{Engine, Mode, TraceConfig};
+pub use config::{CaptureConfig, Engine, Mode};
 pub use error::ObjectiveError;
 pub(crate) use factors::{LayerMoments, MomentPass, NetworkLayers};
 pub(crate) use parts::Part;
@@ -33,9 +33,9 @@ use burn_backend::{AutodiffBackend, tensor::FloatTensor};
 use crate::{
     derive::Product,
     error::Error,
-    execute::Operand,
     graph::{Kind, ValueType},
-    params::{ParamLayout, ParamVector, Precision, VectorError},
+    space::{ParamLayout, ParamVector, VectorError},
+    tensor::{Operand, Precision},
 };
 use config::Settings;
 use parts::Parts;
@@ -139,10 +139,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// A vector of another layout, precision or device.
     pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         self.expect_compatible(parameters)?;
-        Ok(Self {
-            parameters: parameters.clone(),
-            ..self.with_parts(self.parts.clone())
-        })
+        Ok(Self { parameters: parameters.clone(), ..self.with_parts(self.parts.clone()) })
     }
 
     /// The same objective with another engine for its products.
@@ -328,19 +325,11 @@ fn inputs<B: AutodiffBackend>(
 
 fn finite_loss<B: AutodiffBackend>(loss: Option<&Operand<B::InnerBackend>>) -> Result<f64, Error> {
     let value = match loss {
-        Some(loss) => loss
-            .clone()
-            .into_data()?
-            .iter::<f64>()
-            .next()
-            .unwrap_or(f64::NAN),
+        Some(loss) => loss.clone().into_data()?.iter::<f64>().next().unwrap_or(f64::NAN),
         None => f64::NAN,
     };
     match value.is_finite() {
         true => Ok(value),
-        false => Err(ObjectiveError::NotFiniteLoss {
-            value: value.to_string(),
-        }
-        .into()),
+        false => Err(ObjectiveError::NotFiniteLoss { value: value.to_string() }.into()),
     }
 }

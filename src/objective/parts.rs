@@ -9,7 +9,7 @@ use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use super::{ObjectiveError, Recorder, inputs, programs::ProgramSet};
-use crate::{error::Error, execute::Operand, params::ParamVector};
+use crate::{error::Error, space::ParamVector, tensor::Operand};
 
 /// How the loss of a batch is made of those of its samples, and the whole of the batches.
 ///
@@ -62,19 +62,12 @@ impl<B: AutodiffBackend> Part<B> {
             parameters.expect_device(&operand.device())?;
         }
         let precision = parameters.precision();
-        let batch: Vec<_> = batch
-            .into_iter()
-            .map(|operand| operand.stored_on(device, precision.dtype()))
-            .collect();
+        let batch: Vec<_> =
+            batch.into_iter().map(|operand| operand.stored_on(device, precision.dtype())).collect();
         let programs = recorder.programs(parameters, &batch)?;
         let guards = programs.guards();
         guards.expect_on_batch(|| inputs(parameters, &batch))?;
-        Ok(Self {
-            programs,
-            batch,
-            weight,
-            applies_at: Mutex::default(),
-        })
+        Ok(Self { programs, batch, weight, applies_at: Mutex::default() })
     }
 
     /// Looks whether the recording applies at a point, unless it was seen there last.
@@ -83,10 +76,7 @@ impl<B: AutodiffBackend> Part<B> {
         point: &Arc<()>,
         look: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut seen = self
-            .applies_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.applies_at.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, point)) {
             look()?;
             *seen = Some(Arc::clone(point));
@@ -200,7 +190,5 @@ impl<B: AutodiffBackend> Parts<B> {
 /// The number of samples in a batch: the size of the first dimension of its first tensor.
 pub(super) fn samples<B: AutodiffBackend>(batch: &[Operand<B::InnerBackend>]) -> usize {
     let first = batch.first().map(Operand::shape);
-    first
-        .and_then(|shape| shape.iter().next().copied())
-        .unwrap_or(1)
+    first.and_then(|shape| shape.iter().next().copied()).unwrap_or(1)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, execute::Operand};
+use crate::{error::Error, tensor::Operand};
 
 type Operands<B> = Arc<Vec<Operand<<B as AutodiffBackend>::InnerBackend>>>;
 
@@ -21,10 +21,7 @@ struct Kept<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Default for Prepared<B> {
     fn default() -> Self {
-        Self(Mutex::new(Kept {
-            batches: HashMap::new(),
-            bytes: 0,
-        }))
+        Self(Mutex::new(Kept { batches: HashMap::new(), bytes: 0 }))
     }
 }
 

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     derive::{self, DeriveError, Given, Product},
     error::Error,
-    execute::Operand,
     graph::ValueType,
-    params::{ParamLayout, ParamVector, VectorError},
+    space::{ParamLayout, ParamVector, VectorError},
+    tensor::Operand,
 };
 
 /// Makes what targets are drawn by from the number of a batch and the type of the model's outputs on it.
@@ -47,12 +47,7 @@ impl<B: AutodiffBackend> Clone for PreparedProduct<B> {
 impl<B: AutodiffBackend> PreparedProduct<B> {
     /// A product as the loss of each batch gives it.
     pub fn new(kind: Product) -> Self {
-        Self {
-            kind,
-            factor: Arc::new(|_| 1.0),
-            noise: None,
-            prepared: Arc::default(),
-        }
+        Self { kind, factor: Arc::new(|_| 1.0), noise: None, prepared: Arc::default() }
     }
 
     /// With a factor for each batch beside its weight in the loss.
@@ -98,9 +93,7 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             Ok(())
         })?;
-        sums.into_iter()
-            .map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into()))
-            .collect()
+        sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
     }
 
     /// A batch's product alone, with its weight in the mean of all: weight · number of batches.
@@ -151,9 +144,7 @@ impl<B: AutodiffBackend> Objective<B> {
                 expected: index + 1,
                 found: cotangent.blocks().len(),
             })?;
-            let blocks = self
-                .ready(product, index, part)?
-                .run(vec![Operand::Float(block)])?;
+            let blocks = self.ready(product, index, part)?.run(vec![Operand::Float(block)])?;
             accumulate(&mut sum, 1.0, self.vector(blocks)?)
         })?;
         sum.ok_or_else(|| ObjectiveError::NoBatches.into())
@@ -169,20 +160,10 @@ impl<B: AutodiffBackend> Objective<B> {
         let noise = product.noise.as_deref();
         if self.engine() == Engine::Eager {
             self.expect_same_way(part)?;
-            let noise = noise
-                .map(|noise| self.noise(noise, index, part))
-                .transpose()?;
-            return Ok(Ready::Eager {
-                objective: self,
-                part,
-                kind: product.kind,
-                noise,
-            });
+            let noise = noise.map(|noise| self.noise(noise, index, part)).transpose()?;
+            return Ok(Ready::Eager { objective: self, part, kind: product.kind, noise });
         }
-        let programs = part
-            .programs
-            .product(product.kind)
-            .map_err(|error| self.named(error))?;
+        let programs = part.programs.product(product.kind).map_err(|error| self.named(error))?;
         let budget = (programs.kept_bytes(), self.memory_budget());
         let prepared = product.prepared.get_or_make(index, budget, || {
             let mut inputs = self.inputs(part)?;
@@ -217,7 +198,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// Replaces positions of parameters by their names.
     pub(super) fn named(&self, error: Error) -> Error {
-        let Error::Derive(DeriveError::BesideOutputs { parameters }) = error else {
+        let Some(DeriveError::BesideOutputs { parameters }) = error.downcast_ref() else {
             return error;
         };
         let blocks = self.layout().blocks();
@@ -268,12 +249,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                 let inputs = prepared.iter().cloned().chain(vector).collect();
                 Ok(programs.finish.run(inputs)?)
             }
-            Ready::Eager {
-                objective,
-                part,
-                kind,
-                noise,
-            } => {
+            Ready::Eager { objective, part, kind, noise } => {
                 let vector: Result<Vec<_>, _> =
                     vector.into_iter().map(Operand::into_float).collect();
                 let noise = noise.clone().map(Operand::into_float).transpose()?;

@@ -9,12 +9,12 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 
 use super::guards::GuardPrograms;
 use crate::{
+    capture::Recording,
     derive::{self, DeriveError, FactorKind, LayerGroup, Layers, Product},
     error::Error,
     execute::{Program, adapted, in_precision},
     graph::{Graph, ValueType},
-    params::Precision,
-    trace::Recording,
+    tensor::Precision,
 };
 
 /// Loss, outputs, gradient and products of one recording.
@@ -116,10 +116,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     /// The loss in the element types of the device, for the eager engine.
     pub fn on_device(&self) -> Result<&Graph, Error> {
         get(&self.on_device, || {
-            Ok(adapted::<B::InnerBackend>(
-                self.recorded().clone(),
-                &self.device,
-            )?)
+            Ok(adapted::<B::InnerBackend>(self.recorded().clone(), &self.device)?)
         })
     }
 
@@ -146,10 +143,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
 
     pub fn gradient(&self) -> Result<&Program<B::InnerBackend>, Error> {
         get(&self.gradient, || {
-            self.program(derive::gradient(
-                self.recorded(),
-                self.recording.parameters,
-            )?)
+            self.program(derive::gradient(self.recorded(), self.recording.parameters)?)
         })
     }
 

@@ -10,9 +10,9 @@ use burn::{
 
 use super::config::Mode;
 use crate::{
+    capture::{self, Batch, BatchMapper, Parameters, Recording, Traced, Truths},
     error::Error,
     graph::ValueType,
-    trace::{self, Batch, BatchMapper, Parameters, Recording, Traced, Truths},
 };
 
 /// Records the loss for batch tensors of the given types, on which `truths` evaluates what the closure reads.
@@ -37,16 +37,13 @@ where
 {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
         let batch = (&self.template, batch);
-        trace::record_loss(&self.model, &self.parameters, batch, &self.loss, truths)
+        capture::record_loss(&self.model, &self.parameters, batch, &self.loss, truths)
     }
 }
 
 /// The model on an autodiff device, in the mode asked for.
 pub(super) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
-    let on_tape = model
-        .devices()
-        .iter()
-        .any(burn::tensor::Device::is_autodiff);
+    let on_tape = model.devices().iter().any(burn::tensor::Device::is_autodiff);
     match (on_tape, mode) {
         (true, Mode::AsGiven) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
@@ -116,18 +113,15 @@ pub(super) fn tensors<X: Batch>(batch: X) -> Vec<DispatchTensor> {
     struct Collect(Vec<DispatchTensor>);
     impl BatchMapper for Collect {
         fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
-            self.0
-                .push(tensor.clone().without_autodiff().into_dispatch());
+            self.0.push(tensor.clone().without_autodiff().into_dispatch());
             tensor
         }
         fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
-            self.0
-                .push(tensor.clone().without_autodiff().into_dispatch());
+            self.0.push(tensor.clone().without_autodiff().into_dispatch());
             tensor
         }
         fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
-            self.0
-                .push(tensor.clone().without_autodiff().into_dispatch());
+            self.0.push(tensor.clone().without_autodiff().into_dispatch());
             tensor
         }
     }

@@ -7,8 +7,8 @@ use super::{Objective, ObjectiveError, Part, PreparedProduct};
 use crate::{
     derive::{Product, Root},
     error::Error,
-    execute::Operand,
-    params::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
+    tensor::Operand,
 };
 
 impl<B: AutodiffBackend> Objective<B> {

@@ -13,20 +13,20 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata, tensor::Device};
 
 use super::{
-    Objective, Recorder, Settings, TraceConfig, faithfulness, guards, inputs,
+    CaptureConfig, Objective, Recorder, Settings, faithfulness, guards, inputs,
     parts::{Part, Parts},
     products::PreparedProduct,
     programs::ProgramSet,
     source::{self, ModelSource},
 };
 use crate::{
-    bridge::TensorBridge,
+    capture::{Batch, CaptureError, Traced, is_recording},
     derive::Product,
     error::Error,
-    execute::{ExecuteError, Operand, RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, supports},
+    execute::{ExecuteError, RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, supports},
     graph::{Graph, Kind, ValueType},
-    params::{ParamVector, Precision},
-    trace::{Batch, TraceError, Traced, is_recording},
+    space::ParamVector,
+    tensor::{Operand, Precision, TensorBridge},
 };
 
 impl Objective<Autodiff<Dispatch>> {
@@ -43,7 +43,7 @@ impl Objective<Autodiff<Dispatch>> {
     ///
     /// # Errors
     ///
-    /// [`TraceError`] says what cannot be recorded faithfully, and what to do; a model without trainable
+    /// [`CaptureError`] says what cannot be recorded faithfully, and what to do; a model without trainable
     /// parameters.
     ///
     /// # Example
@@ -81,11 +81,11 @@ impl Objective<Autodiff<Dispatch>> {
         O: Traced + 'static,
         L: Fn(&M, X) -> O + Send + 'static,
     {
-        TraceConfig::new().trace(model, batch, loss)
+        CaptureConfig::new().trace(model, batch, loss)
     }
 }
 
-impl TraceConfig {
+impl CaptureConfig {
     /// Traces the loss of a model on the device its tensors are on, as [`Objective::trace`] does, with these choices.
     ///
     /// # Errors
@@ -96,12 +96,12 @@ impl TraceConfig {
     ///
     /// ```
     /// use burn::{nn::DropoutConfig, nn::LinearConfig, prelude::*};
-    /// use burn_curvature::TraceConfig;
+    /// use burn_curvature::CaptureConfig;
     ///
     /// let device = Device::flex().autodiff();
     /// let model = (LinearConfig::new(2, 3).init(&device), DropoutConfig::new(0.5).init());
     /// let x = Tensor::<2>::ones([4, 2], &device);
-    /// let objective = TraceConfig::new().evaluation().trace(&model, x, |(linear, dropout), x| {
+    /// let objective = CaptureConfig::new().evaluation().trace(&model, x, |(linear, dropout), x| {
     ///     dropout.forward(linear.forward(x)).powf_scalar(2.0).mean()
     /// })?;
     /// assert_eq!(objective.layout().len(), 9);
@@ -135,7 +135,7 @@ where
     ///
     /// As [`Objective::trace`]; tensors of another backend.
     pub fn trace_with<M, X, O, L>(
-        config: &TraceConfig,
+        config: &CaptureConfig,
         model: &M,
         batch: X,
         loss: L,
@@ -173,9 +173,8 @@ where
         let part = Part::new(&recorder, &parameters, recorder.operands(tensors)?, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
-        let tolerance = config
-            .tolerance
-            .unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
+        let tolerance =
+            config.tolerance.unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
         let objective = Self {
             recorder,
             parameters,
@@ -232,10 +231,7 @@ where
             }
             Parts::Streamed(_) => self.parts.clone(),
         };
-        Ok(Self {
-            parameters,
-            ..self.with_parts(parts)
-        })
+        Ok(Self { parameters, ..self.with_parts(parts) })
     }
 }
 
@@ -250,7 +246,7 @@ where
     ) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
         let found: Vec<_> = tensors.iter().map(kind_and_rank).collect();
         if found != self.kinds {
-            return Err(TraceError::OtherBatch {
+            return Err(CaptureError::OtherBatch {
                 expected: list(&self.kinds),
                 found: list(&found),
             }
@@ -259,21 +255,17 @@ where
         for (position, tensor) in tensors.iter().enumerate() {
             if tensor.shape().num_elements() == 0 {
                 let shape = tensor.shape().to_vec();
-                return Err(TraceError::EmptyBatch { position, shape }.into());
+                return Err(CaptureError::EmptyBatch { position, shape }.into());
             }
         }
-        let typed = tensors
-            .into_iter()
-            .map(<B::InnerBackend as TensorBridge>::from_dispatch);
+        let typed = tensors.into_iter().map(<B::InnerBackend as TensorBridge>::from_dispatch);
         Ok(typed.collect::<Result<_, _>>()?)
     }
 }
 
 fn list(parts: &[(Kind, usize)]) -> String {
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|(kind, rank)| format!("{kind:?} of rank {rank}"))
-        .collect();
+    let parts: Vec<_> =
+        parts.iter().map(|(kind, rank)| format!("{kind:?} of rank {rank}")).collect();
     format!("[{}]", parts.join(", "))
 }
 
@@ -301,14 +293,14 @@ impl<B: AutodiffBackend> Recorder<B> {
 }
 
 /// Locks, unless a closure that is being recorded asks for what its own recording holds.
-fn available<T>(shared: &Mutex<T>) -> Result<MutexGuard<'_, T>, TraceError> {
+fn available<T>(shared: &Mutex<T>) -> Result<MutexGuard<'_, T>, CaptureError> {
     if !is_recording() {
         return Ok(shared.lock().unwrap_or_else(PoisonError::into_inner));
     }
     match shared.try_lock() {
         Ok(free) => Ok(free),
         Err(TryLockError::Poisoned(free)) => Ok(free.into_inner()),
-        Err(TryLockError::WouldBlock) => Err(TraceError::Nested),
+        Err(TryLockError::WouldBlock) => Err(CaptureError::Nested),
     }
 }
 
@@ -333,10 +325,7 @@ fn recorded_type<B: Backend>(operand: &Operand<B>) -> ValueType {
         Operand::Int(_) => RECORDED_INT,
         Operand::Bool(_) => RECORDED_BOOL,
     };
-    ValueType {
-        shape: operand.shape(),
-        dtype,
-    }
+    ValueType { shape: operand.shape(), dtype }
 }
 
 fn recorded_parameters<B: AutodiffBackend>(
@@ -345,19 +334,13 @@ fn recorded_parameters<B: AutodiffBackend>(
     let blocks = parameters.layout().blocks().iter();
     blocks
         .filter_map(|block| {
-            let ty = ValueType {
-                shape: block.shape().to_vec().into(),
-                dtype: RECORDED_FLOAT,
-            };
+            let ty = ValueType { shape: block.shape().to_vec().into(), dtype: RECORDED_FLOAT };
             Some((block.id()?, ty))
         })
         .collect()
 }
 
 fn kind_and_rank(tensor: &DispatchTensor) -> (Kind, usize) {
-    let ty = ValueType {
-        shape: tensor.shape(),
-        dtype: tensor.dtype(),
-    };
+    let ty = ValueType { shape: tensor.shape(), dtype: tensor.dtype() };
     (ty.kind(), ty.shape.num_dims())
 }

@@ -9,7 +9,7 @@ use super::{
     parts::{Part, Parts, Stream},
     products::PreparedProduct,
 };
-use crate::{derive::Product, error::Error, execute::Operand, graph::Graph, params::ParamLayout};
+use crate::{derive::Product, error::Error, graph::Graph, space::ParamLayout, tensor::Operand};
 
 /// Takes one batch after another with its number.
 type Each<'a, B> = &'a mut dyn FnMut(usize, &Part<B>) -> Result<(), Error>;
@@ -24,10 +24,7 @@ impl<B: AutodiffBackend> Objective<B> {
         let mut each = |index: usize, part: &Part<B>| {
             work(index, part)?;
             if let Some(observer) = &self.settings.observer {
-                observer(Progress {
-                    done: index + 1,
-                    total,
-                });
+                observer(Progress { done: index + 1, total });
             }
             Ok(())
         };

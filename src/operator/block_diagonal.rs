@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{InnerFloat, ParamLayout, ParamSubset, ParamVector},
+    error::Error,
+    space::{InnerFloat, ParamLayout, ParamSubset, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -80,10 +80,7 @@ impl<A> BlockDiagonal<A> {
             let block = name_of(layout, position);
             return Err(OperatorError::BlockMissing { block }.into());
         }
-        Ok(Self {
-            layout: layout.clone(),
-            parts,
-        })
+        Ok(Self { layout: layout.clone(), parts })
     }
 
     /// One operator for each block of the layout, made by a function that is given the block alone.
@@ -147,9 +144,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for BlockDiagon
                 place(blocks, subset, product)?;
             }
         }
-        all.into_iter()
-            .map(|blocks| gather(&self.layout, blocks))
-            .collect()
+        all.into_iter().map(|blocks| gather(&self.layout, blocks)).collect()
     }
 }
 
@@ -181,10 +176,7 @@ fn gather<B: AutodiffBackend>(
     layout: &Arc<ParamLayout>,
     blocks: Vec<Option<InnerFloat<B>>>,
 ) -> Result<ParamVector<B>, Error> {
-    Ok(ParamVector::from_blocks(
-        layout,
-        blocks.into_iter().flatten().collect(),
-    )?)
+    Ok(ParamVector::from_blocks(layout, blocks.into_iter().flatten().collect())?)
 }
 
 fn name_of(layout: &ParamLayout, position: usize) -> String {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamLayout, ParamVector},
+    error::Error,
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator, SelfAdjoint, expect_square};
@@ -19,13 +19,13 @@ use super::{Adjoint, LinearOperator, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamLayout, ParamVector, Precision, materialise};
+/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamLayout, ParamVector, Precision, materialize};
 ///
 /// let layout = ParamLayout::flat(2)?;
 /// let x = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F64)?;
 /// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &x)?;
 /// let b = Dense::new(&DenseMatrix::from_rows(&[[1.0, 0.0], [3.0, 1.0]])?, &x)?;
-/// assert_eq!(materialise(&a.times(b)?, &x)?.values(), [7.0, 2.0, 3.0, 1.0]);
+/// assert_eq!(materialize(&a.times(b)?, &x)?.values(), [7.0, 2.0, 3.0, 1.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -169,10 +169,7 @@ where
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let products = self.inner.apply_many(&self.outer.apply_many(vectors)?)?;
-        products
-            .iter()
-            .map(|product| self.outer.apply_adjoint(product))
-            .collect()
+        products.iter().map(|product| self.outer.apply_adjoint(product)).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, params::ParamVector};
+use crate::{error::Error, space::ParamVector};
 
 use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint};
 
@@ -174,9 +174,5 @@ fn disagreement<B: AutodiffBackend>(
 }
 
 fn ratio(difference: f64, scale: f64) -> f64 {
-    if difference == 0.0 {
-        0.0
-    } else {
-        difference / scale
-    }
+    if difference == 0.0 { 0.0 } else { difference / scale }
 }

@@ -5,8 +5,8 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamLayout, ParamVector},
+    error::Error,
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator};
@@ -43,12 +43,7 @@ where
 
     /// A closure that maps the vectors of one layout to those of another.
     pub fn between(domain: &Arc<ParamLayout>, codomain: &Arc<ParamLayout>, function: F) -> Self {
-        Self {
-            domain: domain.clone(),
-            codomain: codomain.clone(),
-            function,
-            backend: PhantomData,
-        }
+        Self { domain: domain.clone(), codomain: codomain.clone(), function, backend: PhantomData }
     }
 
     /// The same map with a closure for its transpose.
@@ -56,10 +51,7 @@ where
     where
         G: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
     {
-        WithAdjoint {
-            operator: self,
-            adjoint,
-        }
+        WithAdjoint { operator: self, adjoint }
     }
 }
 
@@ -121,9 +113,7 @@ pub struct WithAdjoint<A, G> {
 
 impl<A: fmt::Debug, G> fmt::Debug for WithAdjoint<A, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WithAdjoint")
-            .field("operator", &self.operator)
-            .finish_non_exhaustive()
+        f.debug_struct("WithAdjoint").field("operator", &self.operator).finish_non_exhaustive()
     }
 }
 

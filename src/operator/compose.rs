@@ -5,8 +5,8 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamLayout, ParamVector},
+    error::Error,
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
@@ -20,27 +20,19 @@ pub struct Identity<B> {
 impl<B: AutodiffBackend> Identity<B> {
     /// The identity on the vectors of a layout.
     pub fn new(layout: &Arc<ParamLayout>) -> Self {
-        Self {
-            layout: layout.clone(),
-            backend: PhantomData,
-        }
+        Self { layout: layout.clone(), backend: PhantomData }
     }
 }
 
 impl<B> Clone for Identity<B> {
     fn clone(&self) -> Self {
-        Self {
-            layout: self.layout.clone(),
-            backend: PhantomData,
-        }
+        Self { layout: self.layout.clone(), backend: PhantomData }
     }
 }
 
 impl<B> fmt::Debug for Identity<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("len", &self.layout.len())
-            .finish()
+        f.debug_struct("Identity").field("len", &self.layout.len()).finish()
     }
 }
 
@@ -179,9 +171,7 @@ where
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let left = self.left.apply_many(vectors)?.into_iter();
         let right = self.right.apply_many(vectors)?;
-        left.zip(&right)
-            .map(|(left, right)| Ok(left.add(right)?))
-            .collect()
+        left.zip(&right).map(|(left, right)| Ok(left.add(right)?)).collect()
     }
 }
 

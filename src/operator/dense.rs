@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use crate::{
-    Error,
-    params::{Inner, InnerFloat, ParamLayout, ParamVector},
+    error::Error,
+    space::{Inner, InnerFloat, ParamLayout, ParamVector},
 };
 
 use super::{
@@ -49,10 +49,7 @@ impl<B: AutodiffBackend> Dense<B> {
     pub fn new(matrix: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
         let n = like.len();
         matrix.expect_size(n, n)?;
-        Ok(Self {
-            matrix: upload(matrix.values(), [n, n], like),
-            like: like.zeros_like(),
-        })
+        Ok(Self { matrix: upload(matrix.values(), [n, n], like), like: like.zeros_like() })
     }
 }
 
@@ -103,9 +100,7 @@ impl<B: AutodiffBackend> Dense<B> {
 
 impl<B: AutodiffBackend> fmt::Debug for Dense<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dense")
-            .field("like", &self.like)
-            .finish_non_exhaustive()
+        f.debug_struct("Dense").field("like", &self.like).finish_non_exhaustive()
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamLayout, ParamVector},
+    error::Error,
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator, SelfAdjoint};

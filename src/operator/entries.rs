@@ -3,13 +3,13 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamVector},
+    error::Error,
+    space::{DeviceScalar, ParamVector},
 };
 
 use super::{DenseMatrix, LinearOperator, OperatorError, expect_square};
 
-/// Rows and columns up to which [`materialise`] works.
+/// Rows and columns up to which [`materialize`] works.
 pub const DEFAULT_SIZE_LIMIT: usize = 4096;
 
 /// Unit vectors that go through an operator together.
@@ -29,27 +29,27 @@ const BATCH: usize = 32;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamLayout, ParamVector, Precision, materialise};
+/// use burn_curvature::{Identity, LinearOperator, ParamLayout, ParamVector, Precision, materialize};
 ///
 /// let layout = ParamLayout::flat(2)?;
 /// let x = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F32)?;
-/// let matrix = materialise(&Identity::new(&layout).damped(2.0)?, &x)?;
+/// let matrix = materialize(&Identity::new(&layout).damped(2.0)?, &x)?;
 /// assert_eq!(matrix.values(), [3.0, 0.0, 0.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
-pub fn materialise<B, A>(operator: &A, like: &ParamVector<B>) -> Result<DenseMatrix, Error>
+pub fn materialize<B, A>(operator: &A, like: &ParamVector<B>) -> Result<DenseMatrix, Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
-    materialise_up_to(operator, like, DEFAULT_SIZE_LIMIT)
+    materialize_up_to(operator, like, DEFAULT_SIZE_LIMIT)
 }
 
-/// [`materialise`] with a limit of the caller's choice.
+/// [`materialize`] with a limit of the caller's choice.
 ///
 /// # Errors
-/// As [`materialise`].
-pub fn materialise_up_to<B, A>(
+/// As [`materialize`].
+pub fn materialize_up_to<B, A>(
     operator: &A,
     like: &ParamVector<B>,
     limit: usize,
@@ -59,11 +59,7 @@ where
     A: LinearOperator<B> + ?Sized,
 {
     let (rows, columns) = (operator.codomain().len(), operator.domain().len());
-    let too_large = OperatorError::TooLarge {
-        rows,
-        columns,
-        limit,
-    };
+    let too_large = OperatorError::TooLarge { rows, columns, limit };
     let mut values = Vec::new();
     let total = rows.saturating_mul(columns);
     if rows.max(columns) > limit || values.try_reserve_exact(total).is_err() {
@@ -123,9 +119,7 @@ where
         let entries = units.iter().zip(&products);
         let entries = entries.map(|(unit, product)| unit.dot_device(product));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        values.extend(DeviceScalar::read_many(
-            &entries.iter().collect::<Vec<_>>(),
-        )?);
+        values.extend(DeviceScalar::read_many(&entries.iter().collect::<Vec<_>>())?);
     }
     let diagonal =
         ParamVector::from_vec(operator.domain(), &values, like.device(), like.precision())?;
@@ -150,12 +144,7 @@ where
         if let Some(one) = unit.get_mut(position) {
             *one = 1.0;
         }
-        units.push(ParamVector::from_vec(
-            layout,
-            &unit,
-            like.device(),
-            like.precision(),
-        )?);
+        units.push(ParamVector::from_vec(layout, &unit, like.device(), like.precision())?);
         if let Some(one) = unit.get_mut(position) {
             *one = 0.0;
         }

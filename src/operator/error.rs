@@ -2,6 +2,7 @@
 
 /// An operator that cannot be built, or is not what it promises.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OperatorError {
     /// A damping that is negative or not finite.
     #[error(
@@ -66,7 +67,7 @@ pub enum OperatorError {
     /// A matrix that must be symmetric is not.
     #[error(
         "the matrix is not symmetric: the largest difference |aᵢⱼ − aⱼᵢ| is {found:e} of its largest entry, and {allowed:e} \
-         is allowed; symmetrise it, or use an operator that need not be self-adjoint"
+         is allowed; symmetrize it, or use an operator that need not be self-adjoint"
     )]
     NotSymmetric {
         /// Largest difference over largest entry.
@@ -134,8 +135,8 @@ pub enum OperatorError {
     /// An embedding that is too large for a full second moment of its inputs.
     #[error(
         "the embedding {parameter} is used at several places of a sample, and reducing it takes a matrix of {rows} rows and \
-         columns, where at most {limit} are allowed: raise the limit of `ReducedEmbeddings::Whole`, or take \
-         `ReducedEmbeddings::Expand`"
+         columns, where at most {limit} are allowed: raise the limit of `EmbeddingPolicy::Whole`, or take \
+         `EmbeddingPolicy::Expand`"
     )]
     KfacVocabulary {
         /// Name of the weight.
@@ -148,7 +149,7 @@ pub enum OperatorError {
     /// A parameter that belongs to no layer.
     #[error(
         "parameter {parameter} of {numbers} numbers belongs to no layer ({reason}), and exact blocks are made up to {limit} \
-         numbers: raise the limit of `BesidePolicy::ExactBlock`, take `BesidePolicy::Diagonal`, or freeze the parameter"
+         numbers: raise the limit of `UncoveredPolicy::ExactBlock`, take `UncoveredPolicy::Diagonal`, or freeze the parameter"
     )]
     KfacBeside {
         /// Name of the parameter.
@@ -263,7 +264,7 @@ pub enum OperatorError {
     /// The product is not linear in the vector.
     #[error(
         "A(αx + βy) differs from αAx + βAy by {found:e} of the norms, and {allowed:e} is allowed; look for an added constant, \
-         a finite difference, a clipped or normalised product, or rounding that needs f64"
+         a finite difference, a clipped or normalized product, or rounding that needs f64"
     )]
     NotLinear {
         /// Norm of the difference over the norms of the products.
@@ -304,3 +305,5 @@ pub enum OperatorError {
         allowed: f64,
     },
 }
+
+crate::error::kind!(OperatorError);

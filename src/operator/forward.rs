@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamLayout, ParamVector},
+    error::Error,
+    space::{DeviceScalar, ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 
 use crate::{
-    Error,
-    params::{Inner, InnerFloat, ParamLayout, ParamVector},
+    error::Error,
+    space::{Inner, InnerFloat, ParamLayout, ParamVector},
 };
 
 use super::{
@@ -32,13 +32,13 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, Kronecker, ParamLayout, ParamVector, Precision, materialise};
+/// use burn_curvature::{DenseMatrix, Kronecker, ParamLayout, ParamVector, Precision, materialize};
 ///
 /// let layout = ParamLayout::from_shapes([("w", [2, 2])])?;
 /// let w = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F64)?;
 /// let a = DenseMatrix::from_rows(&[[1.0, 2.0], [2.0, 5.0]])?;
 /// let g = DenseMatrix::from_rows(&[[3.0, 0.0], [0.0, 7.0]])?;
-/// let product = materialise(&Kronecker::new(&a, &g, &w)?, &w)?;
+/// let product = materialize(&Kronecker::new(&a, &g, &w)?, &w)?;
 /// let top: Vec<f64> = (0..4).filter_map(|j| product.entry(0, j)).collect();
 /// assert_eq!(top, [3.0, 0.0, 6.0, 0.0]); // 1·G beside 2·G
 /// # Ok::<(), burn_curvature::Error>(())
@@ -90,8 +90,7 @@ impl<B: AutodiffBackend> Kronecker<B> {
         let below = Inner::<B>::float_reshape(below, Shape::from([count * d_in, d_out]));
         let product = Inner::<B>::float_matmul(below, self.right.clone());
         let rows = (0..count).map(|at| Slice::from(at * d_in..(at + 1) * d_in));
-        rows.map(|rows| Inner::<B>::float_slice(product.clone(), &[rows, Slice::full()]))
-            .collect()
+        rows.map(|rows| Inner::<B>::float_slice(product.clone(), &[rows, Slice::full()])).collect()
     }
 }
 
@@ -143,8 +142,6 @@ impl<B: AutodiffBackend> Adjoint<B> for Kronecker<B> {
 
 impl<B: AutodiffBackend> fmt::Debug for Kronecker<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kronecker")
-            .field("like", &self.like)
-            .finish_non_exhaustive()
+        f.debug_struct("Kronecker").field("like", &self.like).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use faer::{Mat, Side};
 
-use crate::Error;
+use crate::error::Error;
 
 use super::OperatorError;
 
@@ -33,13 +33,9 @@ impl DenseMatrix {
     pub fn new(rows: usize, columns: usize, values: Vec<f64>) -> Result<Self, Error> {
         let expected = rows.saturating_mul(columns);
         if values.len() != expected {
-            return Err(OperatorError::EntryCount {
-                rows,
-                columns,
-                expected,
-                found: values.len(),
-            }
-            .into());
+            return Err(
+                OperatorError::EntryCount { rows, columns, expected, found: values.len() }.into()
+            );
         }
         if let Some(position) = values.iter().position(|value| !value.is_finite()) {
             return Err(OperatorError::NonFiniteEntry {
@@ -49,11 +45,7 @@ impl DenseMatrix {
             }
             .into());
         }
-        Ok(Self {
-            rows,
-            columns,
-            values,
-        })
+        Ok(Self { rows, columns, values })
     }
 
     /// A matrix from its rows.
@@ -122,10 +114,7 @@ impl DenseMatrix {
         if self.rows != self.columns {
             return f64::INFINITY;
         }
-        let largest = self
-            .values
-            .iter()
-            .fold(0.0, |largest: f64, a| largest.max(a.abs()));
+        let largest = self.values.iter().fold(0.0, |largest: f64, a| largest.max(a.abs()));
         if largest == 0.0 {
             return 0.0;
         }
@@ -144,7 +133,7 @@ impl DenseMatrix {
     /// [`OperatorError::NotSquare`]; [`OperatorError::Eigenvalues`] if the iteration does not converge or overflows.
     pub fn eigenvalues(&self) -> Result<Vec<f64>, Error> {
         let failed = OperatorError::Eigenvalues { size: self.rows };
-        let symmetric = self.symmetrised()?;
+        let symmetric = self.symmetrized()?;
         let eigenvalues = symmetric.self_adjoint_eigenvalues(Side::Lower);
         let finite = |values: &Vec<f64>| values.iter().all(|value| value.is_finite());
         Ok(eigenvalues.ok().filter(finite).ok_or(failed)?)
@@ -172,17 +161,13 @@ impl DenseMatrix {
     }
 
     /// (A + Aᵀ)/2 for the linear algebra library.
-    pub(crate) fn symmetrised(&self) -> Result<Mat<f64>, Error> {
+    pub(crate) fn symmetrized(&self) -> Result<Mat<f64>, Error> {
         if self.rows != self.columns {
-            return Err(OperatorError::NotSquare {
-                domain: self.columns,
-                codomain: self.rows,
-            }
-            .into());
+            return Err(
+                OperatorError::NotSquare { domain: self.columns, codomain: self.rows }.into()
+            );
         }
-        Ok(Mat::from_fn(self.rows, self.columns, |i, j| {
-            0.5 * self.at(i, j) + 0.5 * self.at(j, i)
-        }))
+        Ok(Mat::from_fn(self.rows, self.columns, |i, j| 0.5 * self.at(i, j) + 0.5 * self.at(j, i)))
     }
 
     fn at(&self, row: usize, column: usize) -> f64 {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamLayout, ParamVector},
+    error::Error,
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -105,7 +105,6 @@ impl<B: AutodiffBackend, A: SelfAdjoint<B>> FiniteSum<B> for Mean<A> {
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let terms = self.terms.len();
         let term = self.terms.get(index);
-        term.ok_or(OperatorError::NoSuchTerm { index, terms })?
-            .apply(vector)
+        term.ok_or(OperatorError::NoSuchTerm { index, terms })?.apply(vector)
     }
 }

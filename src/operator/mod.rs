@@ -21,7 +21,7 @@
 //! | [`AssumeSelfAdjoint`] | A, vouched for by the caller | yes |
 //! | [`Counted`] | A, with a count of its applications | if A is |
 //!
-//! [`materialise`] turns any of them into a [`DenseMatrix`] on the host, [`diagonal()`] into its diagonal. [`check_operator`],
+//! [`materialize`] turns any of them into a [`DenseMatrix`] on the host, [`diagonal()`] into its diagonal. [`check_operator`],
 //! [`check_self_adjoint`] and [`check_adjoint`] put one to the test. An [`Adjoint`] has a transpose as well, a
 //! [`FiniteSum`] is the mean of terms; most compositions pass both on.
 
@@ -52,7 +52,7 @@ pub use compose::{Identity, Scaled, Sum};
 pub use damped::{Damped, DampedBy, DampedPerBlock};
 pub use dense::{Dense, SymmetricDense};
 pub use diagonal::Diagonal;
-pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialise, materialise_up_to};
+pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialize, materialize_up_to};
 pub use error::OperatorError;
 pub use kronecker::Kronecker;
 pub(crate) use low_rank::InvertedLowRank;
@@ -70,8 +70,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamLayout, ParamSubset, ParamVector},
+    error::Error,
+    space::{DeviceScalar, ParamLayout, ParamSubset, ParamVector},
 };
 
 /// A linear map that is known by what it does to a vector.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamLayout, ParamSubset, ParamVector},
+    error::Error,
+    space::{ParamLayout, ParamSubset, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
@@ -50,9 +50,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Restricted<
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let embedded = vectors.iter().map(|vector| self.subset.embed(vector));
-        let products = self
-            .operator
-            .apply_many(&embedded.collect::<Result<Vec<_>, _>>()?)?;
+        let products = self.operator.apply_many(&embedded.collect::<Result<Vec<_>, _>>()?)?;
         let restricted = products.iter().map(|product| self.subset.restrict(product));
         Ok(restricted.collect::<Result<Vec<_>, _>>()?)
     }
@@ -78,9 +76,7 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Restricted<A> {
     }
 
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let product = self
-            .operator
-            .apply_term(index, &self.subset.embed(vector)?)?;
+        let product = self.operator.apply_term(index, &self.subset.embed(vector)?)?;
         Ok(self.subset.restrict(&product)?)
     }
 }

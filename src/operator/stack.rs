@@ -5,8 +5,9 @@ use std::sync::Arc;
 use burn_backend::{AutodiffBackend, Slice, TensorData, ops::FloatTensorOps};
 
 use crate::{
-    Error,
-    params::{Inner, InnerFloat, ParamLayout, ParamVector, Precision},
+    error::Error,
+    space::{Inner, InnerFloat, ParamLayout, ParamVector},
+    tensor::Precision,
 };
 
 /// One vector per row, shape `[vectors, numbers]`. All must be like the first.

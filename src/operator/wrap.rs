@@ -8,8 +8,8 @@ use std::sync::{
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamLayout, ParamVector},
+    error::Error,
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
@@ -17,7 +17,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 /// An operator that the caller vouches to be self-adjoint.
 ///
 /// Nothing checks the promise here. [`check_self_adjoint`](crate::check_self_adjoint) does, for the price of some products;
-/// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialised operator does, at a small size.
+/// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialized operator does, at a small size.
 #[derive(Debug, Clone)]
 pub struct AssumeSelfAdjoint<A> {
     operator: A,

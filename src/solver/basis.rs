@@ -1,10 +1,10 @@
-//! Full reorthogonalisation of the vectors of a Krylov method. Knows vectors only.
+//! Full reorthogonalization of the vectors of a Krylov method. Knows vectors only.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamVector},
+    error::Error,
+    space::{DeviceScalar, ParamVector},
 };
 
 /// All residuals or Lanczos vectors rⱼ so far, with zⱼ = M⁻¹rⱼ, scaled to rⱼᵀzⱼ = 1.
@@ -18,13 +18,11 @@ impl<B: AutodiffBackend> Basis<B> {
     const PASSES: usize = 2;
 
     pub(super) fn new() -> Self {
-        Self {
-            residuals: Vec::new(),
-        }
+        Self { residuals: Vec::new() }
     }
 
     /// r − Σⱼ (rᵀzⱼ) rⱼ. Everything stays on the device.
-    pub(super) fn orthogonalise(
+    pub(super) fn orthogonalize(
         &self,
         mut residual: ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
@@ -50,12 +48,8 @@ impl<B: AutodiffBackend> Basis<B> {
         steps: usize,
         inverse: impl FnOnce(&[f64]) -> Option<Vec<f64>>,
     ) -> Result<Option<ParamVector<B>>, Error> {
-        let directions: Vec<_> = self
-            .residuals
-            .iter()
-            .take(steps)
-            .map(|(r, z)| z.as_ref().unwrap_or(r))
-            .collect();
+        let directions: Vec<_> =
+            self.residuals.iter().take(steps).map(|(r, z)| z.as_ref().unwrap_or(r)).collect();
         let overlaps = directions.iter().map(|z| z.dot_device(residual));
         let overlaps: Vec<_> = overlaps.collect::<Result<_, _>>()?;
         let overlaps = DeviceScalar::read_many(&overlaps.iter().collect::<Vec<_>>())?;
@@ -80,8 +74,7 @@ impl<B: AutodiffBackend> Basis<B> {
         residual: &ParamVector<B>,
         preconditioned: Option<&ParamVector<B>>,
     ) {
-        self.residuals
-            .push((residual.clone(), preconditioned.cloned()));
+        self.residuals.push((residual.clone(), preconditioned.cloned()));
     }
 
     /// Adds a residual, given rᵀz > 0.
@@ -94,11 +87,9 @@ impl<B: AutodiffBackend> Basis<B> {
         let length = rho.sqrt();
         let one = length.div(&length)?;
         let inverse = one.div(&length)?;
-        let preconditioned = preconditioned
-            .map(|z| z.clone().scale_device(&inverse))
-            .transpose()?;
-        self.residuals
-            .push((residual.clone().scale_device(&inverse)?, preconditioned));
+        let preconditioned =
+            preconditioned.map(|z| z.clone().scale_device(&inverse)).transpose()?;
+        self.residuals.push((residual.clone().scale_device(&inverse)?, preconditioned));
         Ok(())
     }
 }

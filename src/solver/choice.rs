@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{operator::DEFAULT_SIZE_LIMIT, params::Precision};
+use crate::{operator::DEFAULT_SIZE_LIMIT, tensor::Precision};
 
 /// What is known of the signs of A's eigenvalues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ pub enum Choice {
     Direct,
     /// [`ConjugateGradient`](crate::ConjugateGradient).
     ConjugateGradient,
-    /// [`ConjugateGradient`](crate::ConjugateGradient) with a randomised low-rank (Nyström) preconditioner.
+    /// [`ConjugateGradient`](crate::ConjugateGradient) with a randomized low-rank (Nyström) preconditioner.
     NystromConjugateGradient,
     /// [`Minres`](crate::Minres).
     Minres,
@@ -144,7 +144,7 @@ const PRECONDITIONED_FROM: f64 = 1e4;
 
 /// Recommends a solver from what is known.
 ///
-/// The rules, first match first: a factorisation if n ≤ 4096 and its n products are no more than an iteration would take
+/// The rules, first match first: a factorization if n ≤ 4096 and its n products are no more than an iteration would take
 /// for all right-hand sides; LiSSA if only mini-batches can be afforded; MINRES unless A is known to be positive definite;
 /// conjugate gradients with a Nyström preconditioner if κ ≥ 10⁴; conjugate gradients. A plain Neumann series is never
 /// recommended, as conjugate gradients need fewer products: it is for where x must be a fixed linear map of b.
@@ -157,11 +157,7 @@ pub fn recommend(problem: &Problem) -> Recommendation {
         reason.push_str(", and solve in f64, since f32 rounding times the condition number is above a hundredth");
     }
     reason.push('.');
-    Recommendation {
-        choice,
-        in_f64,
-        reason,
-    }
+    Recommendation { choice, in_f64, reason }
 }
 
 fn choose(problem: &Problem) -> (Choice, String) {
@@ -170,7 +166,7 @@ fn choose(problem: &Problem) -> (Choice, String) {
     let iterated = problem.expected_products() * count as f64;
     if !problem.stochastic && n <= DEFAULT_SIZE_LIMIT && n as f64 <= iterated {
         let reason = format!(
-            "A factorisation takes {n} products with A once, where an iteration is expected to take about {iterated:.0} for \
+            "A factorization takes {n} products with A once, where an iteration is expected to take about {iterated:.0} for \
              {count} right-hand sides, and it needs no sign and finds singular directions"
         );
         return (Choice::Direct, reason);

@@ -64,36 +64,22 @@ impl MethodDetail {
     /// Advice that needs more than the stop reason.
     pub(super) fn advice(&self, stop: StopReason) -> Option<String> {
         match (self, stop) {
-            (
-                Self::Neumann {
-                    scale,
-                    largest: Some(largest),
-                    ..
-                },
-                StopReason::Diverged,
-            ) => Some(format!(
-                "The series diverges, since the scale {scale:.3e} times the largest eigenvalue, about {largest:.3e}, exceeds 2: \
+            (Self::Neumann { scale, largest: Some(largest), .. }, StopReason::Diverged) => {
+                Some(format!(
+                    "The series diverges, since the scale {scale:.3e} times the largest eigenvalue, about {largest:.3e}, exceeds 2: \
                  take a scale of {:.3e}, or none and let the solver choose it.",
-                1.0 / largest
-            )),
-            (
-                Self::Lissa {
-                    scale,
-                    largest: Some(largest),
-                    ..
-                },
-                StopReason::Diverged,
-            ) => Some(format!(
-                "The recursion diverges, since some term has an eigenvalue of at least {largest:.3e} in absolute value where the \
+                    1.0 / largest
+                ))
+            }
+            (Self::Lissa { scale, largest: Some(largest), .. }, StopReason::Diverged) => {
+                Some(format!(
+                    "The recursion diverges, since some term has an eigenvalue of at least {largest:.3e} in absolute value where the \
                  scale is {scale:.3e}: raise the scale above the largest eigenvalue of every term, and add damping if a term \
                  is indefinite."
-            )),
+                ))
+            }
             (
-                Self::Lissa {
-                    depth,
-                    time_constants: Some(constants),
-                    ..
-                },
+                Self::Lissa { depth, time_constants: Some(constants), .. },
                 StopReason::UnderConverged,
             ) if *constants > 0.0 => Some(format!(
                 "The recursion is too short, since depth·λmin/scale is {constants:.2} and should be 3 or more: raise `depth` to {} \
@@ -113,36 +99,19 @@ impl fmt::Display for MethodDetail {
             None => Ok(()),
         };
         match self {
-            Self::Neumann {
-                scale,
-                largest,
-                contraction,
-                error_bound,
-            } => {
+            Self::Neumann { scale, largest, contraction, error_bound } => {
                 line("scale", Some(*scale))?;
                 line("largest eigenvalue", *largest)?;
                 line("contraction", *contraction)?;
                 line("error at most", *error_bound)
             }
-            Self::Lissa {
-                scale,
-                depth,
-                repeats,
-                standard_error,
-                time_constants,
-                ..
-            } => {
+            Self::Lissa { scale, depth, repeats, standard_error, time_constants, .. } => {
                 line("scale", Some(*scale))?;
                 line("standard error", *standard_error)?;
                 line("depth·λmin/scale", *time_constants)?;
                 writeln!(f, "  repeats            {repeats} of depth {depth}")
             }
-            Self::Nystrom {
-                rank,
-                largest,
-                smallest,
-                ..
-            } => writeln!(
+            Self::Nystrom { rank, largest, smallest, .. } => writeln!(
                 f,
                 "  rank               {rank}, eigenvalues {largest:.4e} to {smallest:.4e}"
             ),
@@ -170,11 +139,7 @@ impl SolveReport {
             threshold: None,
             recursive_residual: None,
             true_residual,
-            relative_residual: if rhs_norm > 0.0 {
-                true_residual / rhs_norm
-            } else {
-                0.0
-            },
+            relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
             spectrum: None,
             detail: None,
         }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use crate::params::Precision;
+use crate::tensor::Precision;
 
 use super::{Method, StopReason};
 
 /// A system of equations that cannot be solved as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SolverError {
     /// ‖b‖² leaves the range of the number format.
     #[error(
@@ -28,13 +29,13 @@ pub enum SolverError {
         /// rᵀM⁻¹r
         found: f64,
     },
-    /// A factorisation broke down.
+    /// A factorization broke down.
     #[error(
         "{method} failed: the matrix is not positive definite, or singular; use `DirectMethod::EigenDecomposition`, which \
          takes any symmetric matrix"
     )]
-    Factorisation {
-        /// The factorisation.
+    Factorization {
+        /// The factorization.
         method: Method,
     },
     /// A solver has no use for an option.
@@ -122,3 +123,5 @@ impl fmt::Display for SolveOption {
         })
     }
 }
+
+crate::error::kind!(SolverError);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{LinearSolver, Solution, SolveOptions};
 

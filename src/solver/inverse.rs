@@ -13,9 +13,9 @@ use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error,
+    error::Error,
     operator::{Adjoint, LinearOperator, SelfAdjoint, expect_square},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{LinearSolver, Solution, SolveReport, SolverError};
@@ -109,8 +109,7 @@ where
     /// Keeps the report, and hands out x unless the solve stopped short.
     fn accept(&self, solution: Solution<B>) -> Result<ParamVector<B>, Error> {
         let report = solution.report;
-        self.applications
-            .fetch_add(report.applications, Ordering::Relaxed);
+        self.applications.fetch_add(report.applications, Ordering::Relaxed);
         let unsolved = SolverError::Unsolved {
             method: report.method,
             stop: report.stop,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::{Diagonal, LinearOperator, OperatorError, SelfAdjoint},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
 use super::{ConfigError, SolverError};
@@ -81,10 +81,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
         // The reciprocal must be a number of the vector's format, too.
         let least = diagonal.precision().smallest_normal();
         let good = |entry: f64| entry >= least && entry.is_finite();
-        let mut faults = damped
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| !good(**entry));
+        let mut faults = damped.iter().enumerate().filter(|(_, entry)| !good(**entry));
         if let Some((position, found)) = faults.next() {
             return Err(SolverError::Diagonal {
                 block: diagonal.layout().block_at(position).to_string(),
@@ -94,9 +91,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
             .into());
         }
         let inverse: Vec<f64> = damped.iter().map(|entry| entry.powf(-exponent)).collect();
-        Ok(Self {
-            inverse: Diagonal::new(diagonal.from_vec_like(&inverse)?),
-        })
+        Ok(Self { inverse: Diagonal::new(diagonal.from_vec_like(&inverse)?) })
     }
 
     /// The diagonal of M⁻¹.

@@ -12,7 +12,7 @@
 //! | a step within a trust region, A of any sign | any | [`ConjugateGradient`] with `trust_radius` | the point on the boundary, and the direction of negative curvature |
 //! | of unknown sign (a Hessian), and the sign matters | any | [`ConjugateGradient`]: it stops at negative curvature | the direction p and pᵀAp/pᵀp |
 //! | indefinite or singular, and a solution is wanted all the same | any | [`Minres`] | A⁺b, and whether it solves the system or is the shortest least-squares solution |
-//! | indefinite, κ above 10³ | up to some hundreds | [`Minres`] with `reorthogonalisation` | the same, after at most n steps |
+//! | indefinite, κ above 10³ | up to some hundreds | [`Minres`] with `reorthogonalization` | the same, after at most n steps |
 //! | positive definite, κ small, and x must be a fixed linear map of b (unrolled gradient steps, implicit derivatives) | any | [`Neumann`] | a bound on the error |
 //! | positive definite, known by mini-batches only | any | [`Lissa`] | the standard error over repeats |
 //! | the empirical Fisher matrix of some hundreds of samples, damped | any | [`Woodbury`] on their gradients in a [`LowRank`](crate::LowRank) | the solution, refined to rounding |

@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{operator::SelfAdjoint, params::ParamVector};
+use crate::{operator::SelfAdjoint, space::ParamVector};
 
 /// One iteration, as an observer sees it.
 #[derive(Debug)]
@@ -58,11 +58,7 @@ pub struct SolveOptions<'a, B: AutodiffBackend> {
 impl<'a, B: AutodiffBackend> SolveOptions<'a, B> {
     /// Start at x = 0, no preconditioner, no observer.
     pub fn new() -> Self {
-        Self {
-            initial_guess: None,
-            preconditioner: None,
-            observer: None,
-        }
+        Self { initial_guess: None, preconditioner: None, observer: None }
     }
 
     /// Start at a given x. Costs one product with A.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::params::Precision;
+use crate::tensor::Precision;
 
 use super::{MethodDetail, StopReason};
 
@@ -19,9 +19,9 @@ pub enum Method {
     ConjugateGradient,
     /// The minimum residual method, MINRES.
     Minres,
-    /// The Cholesky factorisation A = L Lᵀ.
+    /// The Cholesky factorization A = L Lᵀ.
     Cholesky,
-    /// The symmetric indefinite factorisation A = L B Lᵀ with pivoting after Bunch and Kaufman.
+    /// The symmetric indefinite factorization A = L B Lᵀ with pivoting after Bunch and Kaufman.
     BunchKaufman,
     /// The eigen-decomposition A = U Λ Uᵀ.
     EigenDecomposition,
@@ -29,7 +29,7 @@ pub enum Method {
     Neumann,
     /// The stochastic Neumann series LiSSA.
     Lissa,
-    /// The randomised Nyström approximation.
+    /// The randomized Nyström approximation.
     Nystrom,
     /// The formula of Sherman, Morrison and Woodbury.
     Woodbury,
@@ -40,8 +40,8 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Method::ConjugateGradient => "conjugate gradients",
             Method::Minres => "MINRES",
-            Method::Cholesky => "Cholesky factorisation",
-            Method::BunchKaufman => "Bunch-Kaufman factorisation",
+            Method::Cholesky => "Cholesky factorization",
+            Method::BunchKaufman => "Bunch-Kaufman factorization",
             Method::EigenDecomposition => "eigen-decomposition",
             Method::Neumann => "Neumann series",
             Method::Lissa => "LiSSA",
@@ -94,7 +94,7 @@ pub struct SolveReport {
     pub precision: Precision,
     /// Number of unknowns.
     pub unknowns: usize,
-    /// Iterations; 0 for a factorisation.
+    /// Iterations; 0 for a factorization.
     pub iterations: usize,
     /// Products with A, those for the true residual included. For several right-hand sides at once, those for
     /// the matrix are counted in each report.
@@ -127,10 +127,7 @@ impl SolveReport {
     /// Whether the residual looks good but the error need not be: [`error_estimate`](Self::error_estimate) above 0.01
     /// in spite of success.
     pub fn residual_misleads(&self) -> bool {
-        self.stop.is_success()
-            && self
-                .error_estimate()
-                .is_some_and(|error| error > WORRYING_ERROR)
+        self.stop.is_success() && self.error_estimate().is_some_and(|error| error > WORRYING_ERROR)
     }
 
     /// One sentence: what to do next.
@@ -157,11 +154,7 @@ impl SolveReport {
 
 impl fmt::Display for SolveReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}, {}, {} unknowns",
-            self.method, self.precision, self.unknowns
-        )?;
+        writeln!(f, "{}, {}, {} unknowns", self.method, self.precision, self.unknowns)?;
         writeln!(f, "  stopped            {:?}", self.stop)?;
         writeln!(
             f,
@@ -179,11 +172,7 @@ impl fmt::Display for SolveReport {
         writeln!(f)?;
         writeln!(f, "  relative residual  {:.4e}", self.relative_residual)?;
         if let Some(spectrum) = &self.spectrum {
-            let kind = if spectrum.exact {
-                "exact"
-            } else {
-                "Ritz estimates"
-            };
+            let kind = if spectrum.exact { "exact" } else { "Ritz estimates" };
             writeln!(
                 f,
                 "  eigenvalues        {:.4e} to {:.4e} ({kind})",

@@ -39,10 +39,7 @@ impl RitzRecorder {
                 run.diagonal.push(inverse_alpha + beta / previous.alpha);
             }
         }
-        self.previous = Some(Coefficients {
-            alpha: rho / curvature,
-            rho,
-        });
+        self.previous = Some(Coefficients { alpha: rho / curvature, rho });
     }
 
     /// The iteration starts anew: its coefficients belong to another Krylov space.
@@ -80,24 +77,12 @@ mod tests {
 
     #[test]
     fn eigenvalues_around_zero_are_found() {
-        let matrix = Tridiagonal {
-            diagonal: vec![-3.0, -0.5, 0.25, 4.0],
-            off_diagonal: vec![0.0; 3],
-        };
-        let spectrum = RitzRecorder {
-            runs: vec![matrix],
-            previous: None,
-        }
-        .spectrum();
-        let Some(spectrum) = spectrum else {
-            panic!("a spectrum")
-        };
+        let matrix =
+            Tridiagonal { diagonal: vec![-3.0, -0.5, 0.25, 4.0], off_diagonal: vec![0.0; 3] };
+        let spectrum = RitzRecorder { runs: vec![matrix], previous: None }.spectrum();
+        let Some(spectrum) = spectrum else { panic!("a spectrum") };
         assert!((spectrum.smallest + 3.0).abs() < 1e-12);
         assert!((spectrum.largest - 4.0).abs() < 1e-12);
-        assert!(
-            spectrum
-                .condition
-                .is_some_and(|condition| (condition - 16.0).abs() < 1e-9)
-        );
+        assert!(spectrum.condition.is_some_and(|condition| (condition - 16.0).abs() < 1e-9));
     }
 }

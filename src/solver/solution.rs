@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{SolveOptions, SolveReport};
 
@@ -14,7 +14,7 @@ pub struct Solution<B: AutodiffBackend> {
     /// Why the solver stopped and how large the residual is.
     pub report: SolveReport,
     /// The first direction of negative curvature that was met, if any: a search direction of conjugate gradients, a
-    /// Lanczos vector of MINRES. Factorisations meet none; their eigenvalues are in the report.
+    /// Lanczos vector of MINRES. Factorizations meet none; their eigenvalues are in the report.
     pub negative_curvature: Option<NegativeCurvature<B>>,
 }
 

@@ -3,8 +3,8 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamVector},
+    error::Error,
+    space::{DeviceScalar, ParamVector},
 };
 
 use super::{SolveOptions, system::System};
@@ -26,11 +26,7 @@ impl Start {
         let rhs = system.rhs();
         let Some(guess) = guess else {
             let rhs_norm = system.rhs_norm(rhs.dot(rhs)?)?;
-            return Ok(Self {
-                rhs_norm,
-                residual: rhs_norm,
-                objective: 0.0,
-            });
+            return Ok(Self { rhs_norm, residual: rhs_norm, objective: 0.0 });
         };
         let square = rhs.dot_device(rhs)?;
         let residual_square = residual.dot_device(residual)?;
@@ -43,11 +39,7 @@ impl Start {
         residual.expect_finite("the residual b − A x of the initial guess")?;
         Ok(Self {
             rhs_norm,
-            residual: if rhs_norm == 0.0 {
-                0.0
-            } else {
-                residual_square.sqrt()
-            },
+            residual: if rhs_norm == 0.0 { 0.0 } else { residual_square.sqrt() },
             objective: -0.5 * overlap,
         })
     }

@@ -11,8 +11,8 @@ pub enum StopReason {
     /// The true residual is below the tolerance.
     #[error("The residual is below the tolerance: nothing needs to be done.")]
     Converged,
-    /// A factorisation solved the system.
-    #[error("A factorisation solved the system to working precision: nothing needs to be done.")]
+    /// A factorization solved the system.
+    #[error("A factorization solved the system to working precision: nothing needs to be done.")]
     Solved,
     /// The number of iterations is used up.
     #[error(
@@ -93,10 +93,7 @@ impl StopReason {
     /// Whether x is what the method was asked for: the solution to its tolerance, or for a method without one the result
     /// of its planned steps.
     pub fn is_success(self) -> bool {
-        matches!(
-            self,
-            StopReason::Converged | StopReason::Solved | StopReason::Sampled
-        )
+        matches!(self, StopReason::Converged | StopReason::Solved | StopReason::Sampled)
     }
 }
 
@@ -117,11 +114,7 @@ impl StagnationWatch {
     const FALL: f64 = 0.99;
 
     pub(super) fn new(window: Option<usize>, residual: f64) -> Self {
-        Self {
-            window,
-            best: residual,
-            since: 0,
-        }
+        Self { window, best: residual, since: 0 }
     }
 
     /// Takes the next residual, and says whether the last `window` brought no fall.
@@ -147,11 +140,7 @@ pub(super) struct ProgressRule {
 
 impl ProgressRule {
     pub(super) fn new(epsilon: Option<f64>, initial: f64) -> Self {
-        Self {
-            epsilon,
-            history: VecDeque::from([initial]),
-            iteration: 0,
-        }
+        Self { epsilon, history: VecDeque::from([initial]), iteration: 0 }
     }
 
     /// Takes the next φ, and says whether the rule stops.

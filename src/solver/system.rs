@@ -5,9 +5,9 @@ use std::cell::Cell;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::{SelfAdjoint, expect_square},
-    params::{DeviceScalar, ParamVector},
+    space::{DeviceScalar, ParamVector},
 };
 
 use super::SolverError;
@@ -27,11 +27,7 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
     ) -> Result<Self, Error> {
         operator.domain().expect_same(rhs.layout())?;
         expect_square(operator)?;
-        Ok(Self {
-            operator,
-            rhs,
-            applications: Cell::new(0),
-        })
+        Ok(Self { operator, rhs, applications: Cell::new(0) })
     }
 
     /// The operator A.

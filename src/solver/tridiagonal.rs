@@ -21,17 +21,18 @@ impl Tridiagonal {
         solution.iter().all(|x| x.is_finite()).then_some(solution)
     }
 
-    /// The shortest y that minimises ‖s − T̄ y‖, where T̄ is T, and one row more if s has one number more than T has
+    /// The shortest y that minimizes ‖s − T̄ y‖, where T̄ is T, and one row more if s has one number more than T has
     /// rows: `below` in its last column. Singular values up to `cut` of the largest count as zero.
     pub(super) fn least_squares(&self, s: &[f64], below: f64, cut: f64) -> Option<Vec<f64>> {
         let n = self.diagonal.len();
-        let matrix = Mat::from_fn(s.len(), n, |i, j| {
-            if (i, j + 1) == (n, n) {
-                below
-            } else {
-                self.entry(i, j)
-            }
-        });
+        let matrix =
+            Mat::from_fn(
+                s.len(),
+                n,
+                |i, j| {
+                    if (i, j + 1) == (n, n) { below } else { self.entry(i, j) }
+                },
+            );
         let svd = matrix.thin_svd().ok()?;
         let values: Vec<f64> = svd.S().column_vector().iter().copied().collect();
         let least = cut * values.first()?;
@@ -57,21 +58,14 @@ impl Tridiagonal {
     /// The smallest and the largest eigenvalue, and the two around zero.
     pub(super) fn extremes(&self) -> Vec<f64> {
         let n = self.diagonal.len();
-        let finite = self
-            .diagonal
-            .iter()
-            .chain(&self.off_diagonal)
-            .all(|x| x.is_finite());
+        let finite = self.diagonal.iter().chain(&self.off_diagonal).all(|x| x.is_finite());
         if n == 0 || !finite {
             return Vec::new();
         }
         let negative = self.count_below(0.0);
         let mut wanted = vec![0, n - 1, negative.saturating_sub(1), negative.min(n - 1)];
         wanted.dedup();
-        wanted
-            .into_iter()
-            .map(|index| self.eigenvalue(index))
-            .collect()
+        wanted.into_iter().map(|index| self.eigenvalue(index)).collect()
     }
 
     /// Number of eigenvalues below x, by Sylvester's law of inertia for T − xI = L D Lᵀ.
@@ -112,13 +106,11 @@ impl Tridiagonal {
         let left = std::iter::once(&0.0).chain(&self.off_diagonal);
         let right = self.off_diagonal.iter().chain(std::iter::once(&0.0));
         let discs = self.diagonal.iter().zip(left.zip(right));
-        let (low, high) = discs.fold(
-            (f64::INFINITY, f64::NEG_INFINITY),
-            |(low, high), (d, (l, r))| {
+        let (low, high) =
+            discs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (d, (l, r))| {
                 let radius = l.abs() + r.abs();
                 (low.min(d - radius), high.max(d + radius))
-            },
-        );
+            });
         let margin = 1e-12 * low.abs().max(high.abs()) + f64::MIN_POSITIVE;
         (low - margin, high + margin)
     }
@@ -132,34 +124,22 @@ mod tests {
     #[test]
     fn bisection_finds_known_eigenvalues() {
         let n = 17;
-        let matrix = Tridiagonal {
-            diagonal: vec![2.0; n],
-            off_diagonal: vec![-1.0; n - 1],
-        };
+        let matrix = Tridiagonal { diagonal: vec![2.0; n], off_diagonal: vec![-1.0; n - 1] };
         for index in 0..n {
             let angle = (index + 1) as f64 * std::f64::consts::PI / (n + 1) as f64;
             let expected = 2.0 - 2.0 * angle.cos();
-            assert!(
-                (matrix.eigenvalue(index) - expected).abs() < 1e-13,
-                "eigenvalue {index}"
-            );
+            assert!((matrix.eigenvalue(index) - expected).abs() < 1e-13, "eigenvalue {index}");
         }
     }
 
     /// T̄ = (1 2; 2 0; 0 3): the normal equations (5 2; 2 13) y = T̄ᵀs, and a singular T.
     #[test]
     fn least_squares_solve_the_normal_equations() {
-        let matrix = Tridiagonal {
-            diagonal: vec![1.0, 0.0],
-            off_diagonal: vec![2.0],
-        };
+        let matrix = Tridiagonal { diagonal: vec![1.0, 0.0], off_diagonal: vec![2.0] };
         let y = matrix.least_squares(&[1.0, 0.0, 1.0], 3.0, 1e-14);
         let expected = [(13.0 - 10.0) / 61.0, (25.0 - 2.0) / 61.0];
         assert!(y.is_some_and(|y| y.iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-14)));
-        let singular = Tridiagonal {
-            diagonal: vec![1.0, 1.0],
-            off_diagonal: vec![1.0],
-        };
+        let singular = Tridiagonal { diagonal: vec![1.0, 1.0], off_diagonal: vec![1.0] };
         let y = singular.least_squares(&[3.0, 1.0], 0.0, 1e-14);
         assert!(y.is_some_and(|y| y.iter().all(|y| (y - 1.0).abs() < 1e-14)));
     }

@@ -3,9 +3,9 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::{InvertedLowRank, LinearOperator, LowRank},
-    params::ParamVector,
+    space::ParamVector,
 };
 
 use super::{Method, MethodDetail, Solution, SolveReport, Spectrum, StopReason, system::System};
@@ -67,11 +67,7 @@ impl<B: AutodiffBackend> Woodbury<B> {
     pub fn new(operator: LowRank<B>) -> Result<Self, Error> {
         let InvertedLowRank { inverse, extremes } = operator.inverted()?;
         let spectrum = extremes.and_then(|(least, most)| Spectrum::of(&[least, most], true));
-        Ok(Self {
-            operator,
-            inverse,
-            spectrum,
-        })
+        Ok(Self { operator, inverse, spectrum })
     }
 
     /// The operator A.
@@ -113,16 +109,10 @@ impl<B: AutodiffBackend> Woodbury<B> {
         let report = SolveReport {
             iterations: refinements,
             spectrum: self.spectrum,
-            detail: Some(MethodDetail::Woodbury {
-                rank: self.operator.rank(),
-            }),
+            detail: Some(MethodDetail::Woodbury { rank: self.operator.rank() }),
             ..SolveReport::of(Method::Woodbury, StopReason::Solved, &system, norms)
         };
-        Ok(Solution {
-            x,
-            report,
-            negative_curvature: None,
-        })
+        Ok(Solution { x, report, negative_curvature: None })
     }
 
     /// Solves A x = b for several b.

@@ -1,6 +1,6 @@
 //! What can go wrong with spectra. Running out of products is not among it: that is a stop reason.
 
-use crate::params::Precision;
+use crate::tensor::Precision;
 
 /// A spectrum that cannot be estimated as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -57,3 +57,5 @@ pub enum SpectrumError {
         found: f64,
     },
 }
+
+crate::error::kind!(SpectrumError);

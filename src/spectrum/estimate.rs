@@ -36,12 +36,7 @@ impl Estimate {
 
     /// A number without an error but rounding.
     pub(super) fn exact(value: f64, products: usize) -> Self {
-        Self {
-            estimate: value,
-            standard_error: 0.0,
-            samples: 0,
-            products,
-        }
+        Self { estimate: value, standard_error: 0.0, samples: 0, products }
     }
 
     /// Whether there is no error but rounding: the products sufficed for every unit vector.

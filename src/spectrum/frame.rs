@@ -1,4 +1,4 @@
-//! Several vectors kept as the rows of matrices, so that orthogonalisation is matrix products. Knows no operator.
+//! Several vectors kept as the rows of matrices, so that orthogonalization is matrix products. Knows no operator.
 
 use burn_backend::{
     AutodiffBackend, Scalar, Slice, TensorData, TensorMetadata, ops::FloatTensorOps,
@@ -6,8 +6,9 @@ use burn_backend::{
 use faer::Mat;
 
 use crate::{
-    Error,
-    params::{Inner, InnerFloat, ParamVector, Precision, read_tensor},
+    error::Error,
+    space::{Inner, InnerFloat, ParamVector, read_tensor},
+    tensor::Precision,
 };
 
 use super::products::Seeds;
@@ -49,10 +50,7 @@ impl<B: AutodiffBackend> Frame<B> {
 
     /// No vectors yet. The numbers of `like` do not matter.
     pub(super) fn new(like: &ParamVector<B>) -> Self {
-        Self {
-            like: like.clone(),
-            chunks: Vec::new(),
-        }
+        Self { like: like.clone(), chunks: Vec::new() }
     }
 
     /// These vectors.
@@ -117,16 +115,8 @@ impl<B: AutodiffBackend> Frame<B> {
             }
         }
         let square = Inner::<B>::float_mul(rest.clone(), rest.clone());
-        scalars.push(Inner::<B>::float_reshape(
-            Inner::<B>::float_sum(square),
-            [1, 1].into(),
-        ));
-        Projection {
-            rest: Inner::<B>::float_reshape(rest, [n].into()),
-            scalars,
-            passes,
-            size,
-        }
+        scalars.push(Inner::<B>::float_reshape(Inner::<B>::float_sum(square), [1, 1].into()));
+        Projection { rest: Inner::<B>::float_reshape(rest, [n].into()), scalars, passes, size }
     }
 
     /// All vectors from number `first`, as matrices.
@@ -141,10 +131,7 @@ impl<B: AutodiffBackend> Frame<B> {
                     0 => chunk.clone(),
                     _ => Inner::<B>::float_slice(
                         chunk.clone(),
-                        &[
-                            Slice::from(skipped..end - start),
-                            Slice::from(0..self.like.len()),
-                        ],
+                        &[Slice::from(skipped..end - start), Slice::from(0..self.like.len())],
                     ),
                 });
             }
@@ -163,10 +150,7 @@ impl<B: AutodiffBackend> Frame<B> {
         let range = [Slice::from(0..1), Slice::from(0..n)];
         let row = Inner::<B>::float_slice(rows.swap_remove(0), &range);
         let row = Inner::<B>::float_reshape(row, [n].into());
-        Ok(Some(ParamVector::from_flat_tensor(
-            self.like.layout(),
-            row,
-        )?))
+        Ok(Some(ParamVector::from_flat_tensor(self.like.layout(), row)?))
     }
 
     /// The frame of the combinations Σᵢ cᵢ qᵢ, one for each column c of the coefficients.
@@ -187,10 +171,7 @@ impl<B: AutodiffBackend> Frame<B> {
             });
             first += rows;
         }
-        Self {
-            like: self.like.clone(),
-            chunks: sum.into_iter().collect(),
-        }
+        Self { like: self.like.clone(), chunks: sum.into_iter().collect() }
     }
 
     /// A random unit vector orthogonal to a frame of orthonormal vectors, or `None` if these span everything.
@@ -260,17 +241,13 @@ impl<B: AutodiffBackend> Frame<B> {
 impl<B: AutodiffBackend> Projection<B> {
     /// Brings the overlaps of several projections to the host, in one transfer.
     pub(super) fn read(projections: &[Self]) -> Result<Vec<Overlaps>, Error> {
-        let scalars: Vec<_> = projections
-            .iter()
-            .flat_map(|projection| projection.scalars.iter().cloned())
-            .collect();
+        let scalars: Vec<_> =
+            projections.iter().flat_map(|projection| projection.scalars.iter().cloned()).collect();
         if scalars.is_empty() {
             return Ok(Vec::new());
         }
         let mut values = read_tensor::<B>(Inner::<B>::float_cat(scalars, 0))?.into_iter();
-        let overlaps = projections
-            .iter()
-            .map(|projection| projection.overlaps(&mut values));
+        let overlaps = projections.iter().map(|projection| projection.overlaps(&mut values));
         Ok(overlaps.collect())
     }
 
@@ -281,10 +258,7 @@ impl<B: AutodiffBackend> Projection<B> {
                 *coefficient += values.next().unwrap_or(f64::NAN);
             }
         }
-        Overlaps {
-            coefficients,
-            square: values.next().unwrap_or(f64::NAN),
-        }
+        Overlaps { coefficients, square: values.next().unwrap_or(f64::NAN) }
     }
 
     /// `factor` times what is left, of shape `[n]`.

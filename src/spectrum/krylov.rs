@@ -1,4 +1,4 @@
-//! The Krylov space of Lanczos' process with full reorthogonalisation. Knows products and vectors; knows not what the
+//! The Krylov space of Lanczos' process with full reorthogonalization. Knows products and vectors; knows not what the
 //! Ritz values are wanted for.
 //!
 //! ```text
@@ -12,9 +12,10 @@ use burn_backend::AutodiffBackend;
 use faer::{Mat, Side};
 
 use crate::{
-    Error,
+    error::Error,
     operator::OperatorError,
-    params::{InnerFloat, ParamVector, Precision},
+    space::{InnerFloat, ParamVector},
+    tensor::Precision,
 };
 
 use super::{
@@ -145,11 +146,7 @@ impl<B: AutodiffBackend> Krylov<B> {
     /// The next basis vector is random, unless the basis spans everything.
     pub(super) fn start_afresh(&mut self) -> Result<(), Error> {
         let direction = self.frame.random_direction(&mut self.seeds)?;
-        self.next = direction.map(|vector| Next {
-            vector,
-            coupling: 0.0,
-            recent: usize::MAX,
-        });
+        self.next = direction.map(|vector| Next { vector, coupling: 0.0, recent: usize::MAX });
         Ok(())
     }
 
@@ -169,14 +166,8 @@ impl<B: AutodiffBackend> Krylov<B> {
         let coupling = self.next.as_ref().map_or(0.0, |next| next.coupling);
         let residuals = (0..size).map(|index| coupling * vectors[(size - 1, index)].abs());
         let values: Vec<f64> = decomposition.S().column_vector().iter().copied().collect();
-        self.largest = values
-            .iter()
-            .fold(self.largest, |most, v| most.max(v.abs()));
-        Ok(Ritz {
-            values,
-            residuals: residuals.collect(),
-            vectors,
-        })
+        self.largest = values.iter().fold(self.largest, |most, v| most.max(v.abs()));
+        Ok(Ritz { values, residuals: residuals.collect(), vectors })
     }
 
     /// The Ritz vectors with these numbers.

@@ -9,7 +9,7 @@
 //! | the density of eigenvalues, tr f(A), log det(A + λI) | [`DensityEstimator`] | probes × steps; 600 by default |
 //!
 //! All draw from a seed: the same seed gives the same numbers on the same backend. They take a vector `like` those of
-//! the operator's domain for its layout, device and precision, as [`materialise`](crate::materialise) does.
+//! the operator's domain for its layout, device and precision, as [`materialize`](crate::materialize) does.
 
 mod density;
 mod diagonal;

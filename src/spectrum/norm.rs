@@ -4,10 +4,10 @@ use burn::config::Config;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
     config::{ConfigError, Field},
+    error::Error,
     operator::LinearOperator,
-    params::ParamVector,
+    space::ParamVector,
 };
 
 use super::{
@@ -37,14 +37,9 @@ impl FrobeniusNormConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<FrobeniusNorm, ConfigError> {
-        let field = Field {
-            config: "FrobeniusNormConfig",
-            name: "products",
-        };
+        let field = Field { config: "FrobeniusNormConfig", name: "products" };
         field.check(self.products as f64, self.products >= 2, "at least 2")?;
-        Ok(FrobeniusNorm {
-            config: self.clone(),
-        })
+        Ok(FrobeniusNorm { config: self.clone() })
     }
 }
 
@@ -135,10 +130,6 @@ impl FrobeniusNorm {
             0.0 => 0.0,
             error => error / (2.0 * norm),
         };
-        Ok(Estimate {
-            estimate: norm,
-            standard_error,
-            ..square
-        })
+        Ok(Estimate { estimate: norm, standard_error, ..square })
     }
 }

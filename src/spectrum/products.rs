@@ -5,9 +5,9 @@ use std::cell::Cell;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::{LinearOperator, expect_square},
-    params::ParamVector,
+    space::ParamVector,
 };
 
 use super::{SpectrumError, frame::Frame};
@@ -29,11 +29,7 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         like: &'a ParamVector<B>,
     ) -> Result<Self, Error> {
         operator.domain().expect_same(like.layout())?;
-        Ok(Self {
-            operator,
-            like,
-            count: Cell::new(0),
-        })
+        Ok(Self { operator, like, count: Cell::new(0) })
     }
 
     /// Checks that A maps the space of the given vector to itself.
@@ -83,9 +79,7 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         let mut images = Frame::new(self.like);
         let indices: Vec<usize> = (0..frame.len()).collect();
         for some in indices.chunks(TOGETHER) {
-            let vectors = some
-                .iter()
-                .filter_map(|index| frame.vector(*index).transpose());
+            let vectors = some.iter().filter_map(|index| frame.vector(*index).transpose());
             let vectors: Vec<_> = vectors.collect::<Result<_, Error>>()?;
             for product in self.multiply_many(&vectors)? {
                 self.like.expect_like(&product)?;
@@ -134,10 +128,7 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         let mut position = 0;
         let draw = || {
             let mut unit = vec![0.0; n];
-            unit.iter_mut()
-                .skip(position)
-                .take(1)
-                .for_each(|one| *one = 1.0);
+            unit.iter_mut().skip(position).take(1).for_each(|one| *one = 1.0);
             position += 1;
             Ok(self.like.from_vec_like(&unit)?)
         };
@@ -182,7 +173,7 @@ impl Seeds {
     }
 
     /// Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators, section 4. The first mixing keeps
-    /// the sequences of neighbouring seeds apart.
+    /// the sequences of neighboring seeds apart.
     pub(super) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.state)

@@ -5,13 +5,13 @@
 //! Y = A Ω = Q R        Z = A Q        P₍ᵢ₎ = Q (I − sᵢ sᵢᵀ) Qᵀ
 //! ```
 //!
-//! P₍ᵢ₎ projects on the range of Y without its column i; sᵢ is row i of R⁻¹, normalised (Epperly, Tropp & Webber 2024,
+//! P₍ᵢ₎ projects on the range of Y without its column i; sᵢ is row i of R⁻¹, normalized (Epperly, Tropp & Webber 2024,
 //! section 2.2 and appendix).
 
 use burn_backend::AutodiffBackend;
 use faer::{Mat, linalg::solvers::Solve};
 
-use crate::{Error, params::ParamVector};
+use crate::{error::Error, space::ParamVector};
 
 use super::{
     frame::{Frame, Projection},
@@ -76,9 +76,7 @@ impl<B: AutodiffBackend> Factors<B> {
             columns.push(column);
         }
         let entry = |i: usize, j: usize| columns.get(j).and_then(|column| column.get(i)).copied();
-        let triangle = Mat::from_fn(basis.len(), columns.len(), |i, j| {
-            entry(i, j).unwrap_or(0.0)
-        });
+        let triangle = Mat::from_fn(basis.len(), columns.len(), |i, j| entry(i, j).unwrap_or(0.0));
         Ok(Self { basis, triangle })
     }
 }
@@ -111,32 +109,20 @@ impl<B: AutodiffBackend> Sketch<B> {
         let image = products.multiply_frame(&basis)?;
         let vectors = Frame::of(like, vectors);
         let directions = directions(&triangle, like.precision().epsilon());
-        Ok(Self {
-            vectors,
-            basis,
-            image,
-            triangle,
-            directions,
-        })
+        Ok(Self { vectors, basis, image, triangle, directions })
     }
 }
 
-/// The normalised rows of R⁻¹, as columns. A column of Y that depends on others is made independent by rounding's size.
+/// The normalized rows of R⁻¹, as columns. A column of Y that depends on others is made independent by rounding's size.
 fn directions(triangle: &Mat<f64>, epsilon: f64) -> Mat<f64> {
     let size = triangle.ncols();
     let largest = triangle.norm_max();
-    let floor = if largest > 0.0 {
-        epsilon * largest
-    } else {
-        1.0
-    };
+    let floor = if largest > 0.0 { epsilon * largest } else { 1.0 };
     let regular = Mat::from_fn(size, size, |i, j| match triangle[(i, j)] {
         pivot if i == j => pivot.max(floor),
         entry => entry,
     });
-    let inverse = regular
-        .partial_piv_lu()
-        .solve(Mat::<f64>::identity(size, size));
+    let inverse = regular.partial_piv_lu().solve(Mat::<f64>::identity(size, size));
     let lengths: Vec<f64> = (0..size).map(|i| inverse.row(i).norm_l2()).collect();
     Mat::from_fn(size, size, |i, j| {
         let length = lengths.get(j).copied().unwrap_or(f64::NAN);

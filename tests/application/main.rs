@@ -2,6 +2,8 @@
 #![allow(deprecated)] // Burn deprecates NdArray but still ships it.
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)]
 
-mod kfac_optimiser;
+#[path = "../failure/mod.rs"]
+mod failure;
+mod kfac_optimizer;
 #[path = "../../examples/support/mod.rs"]
 mod support;

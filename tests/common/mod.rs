@@ -99,8 +99,5 @@ pub fn relative_error(a: &[f64], b: &[f64]) -> f64 {
 #[track_caller]
 pub fn assert_close(a: &[f64], b: &[f64], tolerance: f64) {
     let error = relative_error(a, b);
-    assert!(
-        error <= tolerance,
-        "relative error {error:e} > {tolerance:e}\n{a:?}\n{b:?}"
-    );
+    assert!(error <= tolerance, "relative error {error:e} > {tolerance:e}\n{a:?}\n{b:?}");
 }

@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, activation},
 };
 
-/// Two layers with a normalisation between them.
+/// Two layers with a normalization between them.
 #[derive(Module, Debug)]
 pub struct Mlp {
     pub first: Linear,
@@ -57,12 +57,7 @@ impl Tied {
 
 pub fn batch(device: &Device) -> Tensor<2> {
     Tensor::from_floats(
-        [
-            [0.5, -1.0, 2.0],
-            [1.5, 0.3, -0.7],
-            [-0.2, 0.8, 0.1],
-            [1.0, 1.0, -1.0],
-        ],
+        [[0.5, -1.0, 2.0], [1.5, 0.3, -0.7], [-0.2, 0.8, 0.1], [1.0, 1.0, -1.0]],
         device,
     )
 }

@@ -34,11 +34,7 @@ pub type Rows = Vec<Vec<f64>>;
 pub fn with_spectrum(eigenvalues: &[f64], seed: u64) -> Rows {
     let n = eigenvalues.len();
     let mut a: Rows = (0..n)
-        .map(|i| {
-            (0..n)
-                .map(|j| if i == j { eigenvalues[i] } else { 0.0 })
-                .collect()
-        })
+        .map(|i| (0..n).map(|j| if i == j { eigenvalues[i] } else { 0.0 }).collect())
         .collect();
     let mut numbers = Numbers(seed);
     for _ in 0..n.min(12) {
@@ -73,15 +69,10 @@ fn reflect(a: &mut Rows, v: &[f64]) {
 /// The solution of A x = b by Gaussian elimination with row pivoting.
 pub fn solve(a: &Rows, b: &[f64]) -> Vec<f64> {
     let n = b.len();
-    let mut a: Rows = a
-        .iter()
-        .zip(b)
-        .map(|(row, b)| row.iter().copied().chain([*b]).collect())
-        .collect();
+    let mut a: Rows =
+        a.iter().zip(b).map(|(row, b)| row.iter().copied().chain([*b]).collect()).collect();
     for k in 0..n {
-        let pivot = (k..n)
-            .max_by(|i, j| a[*i][k].abs().total_cmp(&a[*j][k].abs()))
-            .unwrap();
+        let pivot = (k..n).max_by(|i, j| a[*i][k].abs().total_cmp(&a[*j][k].abs())).unwrap();
         a.swap(k, pivot);
         for i in k + 1..n {
             let factor = a[i][k] / a[k][k];
@@ -99,9 +90,7 @@ pub fn solve(a: &Rows, b: &[f64]) -> Vec<f64> {
 }
 
 pub fn multiply(a: &Rows, x: &[f64]) -> Vec<f64> {
-    a.iter()
-        .map(|row| row.iter().zip(x).map(|(a, x)| a * x).sum())
-        .collect()
+    a.iter().map(|row| row.iter().zip(x).map(|(a, x)| a * x).sum()).collect()
 }
 
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -124,17 +113,10 @@ pub fn logarithmic(low: f64, high: f64, n: usize) -> Vec<f64> {
 pub fn small_network(seed: u64) -> (Rows, Vec<f64>) {
     let mut numbers = Numbers(seed);
     let points: Vec<([f64; 3], f64)> = (0..10)
-        .map(|_| {
-            (
-                [numbers.normal(), numbers.normal(), numbers.normal()],
-                numbers.normal(),
-            )
-        })
+        .map(|_| ([numbers.normal(), numbers.normal(), numbers.normal()], numbers.normal()))
         .collect();
     let mut uniform = |count: usize, inputs: f64| -> Vec<f64> {
-        (0..count)
-            .map(|_| (2.0 * numbers.uniform() - 1.0) / inputs.sqrt())
-            .collect()
+        (0..count).map(|_| (2.0 * numbers.uniform() - 1.0) / inputs.sqrt()).collect()
     };
     let theta = [uniform(20, 3.0), uniform(6, 5.0)].concat();
     let h = 1e-5;
@@ -145,17 +127,11 @@ pub fn small_network(seed: u64) -> (Rows, Vec<f64>) {
             let up = network_gradient(&points, &moved);
             moved[i] -= 2.0 * h;
             let down = network_gradient(&points, &moved);
-            up.iter()
-                .zip(&down)
-                .map(|(u, d)| (u - d) / (2.0 * h))
-                .collect()
+            up.iter().zip(&down).map(|(u, d)| (u - d) / (2.0 * h)).collect()
         })
         .collect();
-    let symmetric = (0..26).map(|i| {
-        (0..26)
-            .map(|j| 0.5 * (columns[i][j] + columns[j][i]))
-            .collect()
-    });
+    let symmetric =
+        (0..26).map(|i| (0..26).map(|j| 0.5 * (columns[i][j] + columns[j][i])).collect());
     (symmetric.collect(), network_gradient(&points, &theta))
 }
 

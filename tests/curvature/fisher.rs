@@ -3,8 +3,8 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    EmpiricalFisher, Engine, Fisher, GaussNewton, Likelihood, LinearOperator, Objective, Reduction,
-    TraceConfig,
+    CaptureConfig, EmpiricalFisher, Engine, Fisher, GaussNewton, Likelihood, LinearOperator,
+    Objective, Reduction,
 };
 
 use super::{
@@ -18,7 +18,7 @@ fn with_loss(
     let device = Device::flex().autodiff();
     let model = Classifier::new(5, &device);
     let objective = Objective::<B>::trace_with(
-        &TraceConfig::new(),
+        &CaptureConfig::new(),
         &model,
         samples(6, 1, &device),
         move |model: &Classifier, (x, y)| {
@@ -62,33 +62,22 @@ fn the_exact_fisher_matrix_is_the_gauss_newton_matrix_of_the_likelihood() {
             let rows = z.dims()[0] as f64;
             (z - target).powf_scalar(2.0).sum() * (0.5 / variance / rows)
         });
-        check(
-            &gaussian,
-            Likelihood::Gaussian { variance },
-            Reduction::Mean,
-        );
+        check(&gaussian, Likelihood::Gaussian { variance }, Reduction::Mean);
     }
 }
 
 /// ‖A − B‖ / ‖B‖
 fn distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
-    let mut difference = a
-        .iter()
-        .flatten()
-        .zip(b.iter().flatten())
-        .map(|(a, b)| a - b);
+    let mut difference = a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| a - b);
     (square(&mut difference) / square(&mut b.iter().flatten().copied())).sqrt()
 }
 
 #[test]
 fn sampled_targets_tend_to_the_exact_matrix() {
     let objective = classifier(2, 6);
-    let likelihoods = [
-        Likelihood::Categorical,
-        Likelihood::Bernoulli,
-        Likelihood::Gaussian { variance: 2.0 },
-    ];
+    let likelihoods =
+        [Likelihood::Categorical, Likelihood::Bernoulli, Likelihood::Gaussian { variance: 2.0 }];
     for likelihood in likelihoods {
         let exact = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap();
         let exact = rows(&exact, objective.parameters());
@@ -103,10 +92,7 @@ fn sampled_targets_tend_to_the_exact_matrix() {
         };
         let (few, many) = (error(16), error(16 * 64));
         // An eighth, as 1/√draws says.
-        assert!(
-            (6.0..10.7).contains(&(few / many)),
-            "{likelihood:?}: {few}, {many}"
-        );
+        assert!((6.0..10.7).contains(&(few / many)), "{likelihood:?}: {few}, {many}");
         assert!(many < 0.1, "{likelihood:?}: {many}");
     }
 }
@@ -116,13 +102,8 @@ fn a_seed_draws_the_same_targets_and_another_others() {
     let objective = classifier(2, 6);
     let v = objective.parameters().normal_like(0).unwrap();
     let sampled = |seed| {
-        let fisher = Fisher::monte_carlo(
-            &objective,
-            Likelihood::Categorical,
-            Reduction::Mean,
-            2,
-            seed,
-        );
+        let fisher =
+            Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 2, seed);
         fisher.unwrap().apply(&v).unwrap().to_vec().unwrap()
     };
     assert_eq!(sampled(1), sampled(1));
@@ -140,7 +121,7 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
             Reduction::Sum => summed_cross_entropy,
         };
         let objective =
-            Objective::<B>::trace_with(&TraceConfig::new(), &model, (x.clone(), y.clone()), loss);
+            Objective::<B>::trace_with(&CaptureConfig::new(), &model, (x.clone(), y.clone()), loss);
         let objective = objective.unwrap().in_f64().unwrap();
         let v = objective.parameters().normal_like(3).unwrap();
         let mut expected = objective.parameters().zeros_like();

@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, Engine, GaussNewton, Hessian, LinearOperator, Objective, TensorBridge, TraceConfig,
-    materialise,
+    Batch, CaptureConfig, Engine, GaussNewton, Hessian, LinearOperator, Objective, TensorBridge,
+    materialize,
 };
 
 use super::{
@@ -26,9 +26,7 @@ fn output_hessian(outputs: &[f64]) -> Vec<Vec<f64>> {
         (false, _) => 0.0,
         (true, same) => (f64::from(u8::from(same)) * p[i] - p[i] * p[j]) / samples,
     };
-    (0..p.len())
-        .map(|i| (0..p.len()).map(|j| entry(i, j)).collect())
-        .collect()
+    (0..p.len()).map(|i| (0..p.len()).map(|j| entry(i, j)).collect()).collect()
 }
 
 #[test]
@@ -41,12 +39,12 @@ fn g_is_the_product_of_its_factors() {
         for engine in [Engine::Compiled, Engine::Eager] {
             let objective = objective.with_engine(engine);
             let g = GaussNewton::new(&objective).unwrap();
-            let dense = materialise(&g, objective.parameters()).unwrap();
+            let dense = materialize(&g, objective.parameters()).unwrap();
             let error = matrix_error(&dense, &expected);
             assert!(error < 1e-8, "{error}");
         }
         // Were G the Hessian, this test would say little.
-        let h = materialise(&Hessian::new(&objective), objective.parameters()).unwrap();
+        let h = materialize(&Hessian::new(&objective), objective.parameters()).unwrap();
         assert!(matrix_error(&h, &expected) > 1e-2);
     }
 }
@@ -101,7 +99,7 @@ where
     let numbers: Vec<f32> = w.iter().map(|w| *w as f32).collect();
     let w = Tensor::<2>::from_data(TensorData::new(numbers, [rows, classes]), &device);
     let loss = case.loss;
-    let config = TraceConfig::new().unchecked(); // w lives on a device without autodiff
+    let config = CaptureConfig::new().unchecked(); // w lives on a device without autodiff
     let slope = Objective::<B>::trace_with(
         &config,
         &case.model,
@@ -127,10 +125,7 @@ where
     B::InnerBackend: TensorBridge,
 {
     let exact = objective.in_f64().unwrap();
-    let (g, single) = (
-        GaussNewton::new(&exact).unwrap(),
-        GaussNewton::new(objective).unwrap(),
-    );
+    let (g, single) = (GaussNewton::new(&exact).unwrap(), GaussNewton::new(objective).unwrap());
     for seed in 0..3 {
         let v = exact.parameters().normal_like(seed).unwrap();
         let u = exact.parameters().normal_like(seed + 9).unwrap();
@@ -139,9 +134,7 @@ where
         let scale = u.norm().unwrap() * gv.norm().unwrap();
         assert!((u.dot(gv).unwrap() - v.dot(gu).unwrap()).abs() < 1e-12 * scale);
         assert!(v.dot(gv).unwrap() > 0.0);
-        let rounded = single
-            .apply(&v.clone().cast(objective.precision()).unwrap())
-            .unwrap();
+        let rounded = single.apply(&v.clone().cast(objective.precision()).unwrap()).unwrap();
         let error = relative_error(&rounded.cast(exact.precision()).unwrap(), gv);
         assert!(error < 1e-4, "{error}");
     }
@@ -149,7 +142,7 @@ where
 
 #[test]
 fn g_is_symmetric_and_semi_definite() {
-    let trace = TraceConfig::new();
+    let trace = CaptureConfig::new();
     let case = tiny::case(&Device::flex().autodiff());
     check_laws::<Autodiff<Flex>>(
         &Objective::trace_with(&trace, &case.model, case.batch, case.loss).unwrap(),
@@ -167,7 +160,7 @@ fn the_loss_times_a_constant_has_g_times_it() {
     let loss = case.loss;
     let one: Objective<B> = in_f64(case.clone());
     let three = Objective::<B>::trace_with(
-        &TraceConfig::new(),
+        &CaptureConfig::new(),
         &case.model,
         case.batch,
         move |model, batch| {
@@ -177,11 +170,7 @@ fn the_loss_times_a_constant_has_g_times_it() {
     );
     let three = three.unwrap().in_f64().unwrap();
     let v = one.parameters().normal_like(1).unwrap();
-    let expected = GaussNewton::new(&one)
-        .unwrap()
-        .apply(&v)
-        .unwrap()
-        .scale(3.0);
+    let expected = GaussNewton::new(&one).unwrap().apply(&v).unwrap().scale(3.0);
     let found = GaussNewton::new(&three).unwrap().apply(&v).unwrap();
     assert!(relative_error(&found, &expected) < 1e-14);
 }
@@ -209,7 +198,7 @@ fn a_parameter_that_the_outputs_do_not_reach_has_zeros() {
         unused: nn::LinearConfig::new(2, 1).init(&device),
     };
     let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
-    let objective = Objective::<B>::trace_with(&TraceConfig::new(), &model, x, |model, x| {
+    let objective = Objective::<B>::trace_with(&CaptureConfig::new(), &model, x, |model, x| {
         let z = model.used.forward(x);
         (z.clone(), z.powf_scalar(2.0).sum())
     });

@@ -11,7 +11,7 @@ use super::{
     classifier, in_f64, jacobian_by_differences, matrix_error, relative_error,
     support::models::{cnn, tiny, transformer},
 };
-use burn_curvature::materialise;
+use burn_curvature::materialize;
 
 #[test]
 fn the_jacobian_is_that_of_differences() {
@@ -19,7 +19,7 @@ fn the_jacobian_is_that_of_differences() {
         let objective = classifier(seed, 7);
         let jacobian = Jacobian::new(&objective).unwrap();
         assert_eq!(jacobian.codomain().len(), 21);
-        let dense = materialise(&jacobian, objective.parameters()).unwrap();
+        let dense = materialize(&jacobian, objective.parameters()).unwrap();
         let error = matrix_error(&dense, &jacobian_by_differences(&objective));
         assert!(error < 1e-8, "{error}");
     }
@@ -36,10 +36,7 @@ where
     for seed in 0..3 {
         let v = objective.parameters().normal_like(seed).unwrap();
         let u = objective.outputs().unwrap().normal_like(seed + 50).unwrap();
-        let (jv, jtu) = (
-            jacobian.apply(&v).unwrap(),
-            jacobian.apply_adjoint(&u).unwrap(),
-        );
+        let (jv, jtu) = (jacobian.apply(&v).unwrap(), jacobian.apply_adjoint(&u).unwrap());
         let (left, right) = (u.dot(&jv).unwrap(), v.dot(&jtu).unwrap());
         let scale = u.norm().unwrap() * jv.norm().unwrap();
         assert!((left - right).abs() < 1e-12 * scale, "{left} and {right}");

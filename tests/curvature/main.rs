@@ -4,6 +4,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)]
 
 mod data;
+#[path = "../failure/mod.rs"]
+mod failure;
 mod fisher;
 mod gauss_newton;
 mod jacobian;
@@ -19,8 +21,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, DenseMatrix, LinearOperator, Objective, ParamVector, TensorBridge, TraceConfig,
-    materialise,
+    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, TensorBridge,
+    materialize,
 };
 use support::models::Case;
 
@@ -44,7 +46,7 @@ pub fn matrix_error(a: &DenseMatrix, b: &[Vec<f64>]) -> f64 {
 
 /// The rows of an operator.
 pub fn rows(operator: &impl LinearOperator<B>, like: &ParamVector<B>) -> Vec<Vec<f64>> {
-    let matrix = materialise(operator, like).unwrap();
+    let matrix = materialize(operator, like).unwrap();
     let rows = matrix.values().chunks(matrix.columns());
     rows.map(<[f64]>::to_vec).collect()
 }
@@ -58,7 +60,7 @@ where
     X: Batch + Send + 'static,
 {
     let objective =
-        Objective::trace_with(&TraceConfig::new(), &case.model, case.batch, case.loss).unwrap();
+        Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap();
     objective.in_f64().unwrap()
 }
 
@@ -82,10 +84,7 @@ impl Classifier {
             layer.bias = Some(burn::module::Param::from_data(bias, device));
             layer
         };
-        Self {
-            hidden: layer(4, 5),
-            output: layer(5, 3),
-        }
+        Self { hidden: layer(4, 5), output: layer(5, 3) }
     }
 
     pub fn hidden_weight(&self) -> Tensor<2> {
@@ -114,9 +113,7 @@ pub type Samples = (Tensor<2>, Tensor<1, Int>);
 /// Mean cross-entropy.
 pub fn cross_entropy(model: &Classifier, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
     let z = model.forward(x);
-    let loss = nn::loss::CrossEntropyLossConfig::new()
-        .init(&z.device())
-        .forward(z.clone(), y);
+    let loss = nn::loss::CrossEntropyLossConfig::new().init(&z.device()).forward(z.clone(), y);
     (z, loss)
 }
 
@@ -132,7 +129,7 @@ pub fn classifier(seed: u64, count: usize) -> Objective<B> {
     let device = Device::flex().autodiff();
     let model = Classifier::new(seed, &device);
     let batch = samples(count, seed + 100, &device);
-    let objective = Objective::trace_with(&TraceConfig::new(), &model, batch, cross_entropy);
+    let objective = Objective::trace_with(&CaptureConfig::new(), &model, batch, cross_entropy);
     objective.unwrap().in_f64().unwrap()
 }
 
@@ -146,37 +143,24 @@ pub fn jacobian_by_differences(objective: &Objective<B>) -> Vec<Vec<f64>> {
                 let mut moved = theta.clone();
                 moved[column] += step;
                 let moved = objective.parameters().from_vec_like(&moved).unwrap();
-                objective
-                    .at(&moved)
-                    .unwrap()
-                    .outputs()
-                    .unwrap()
-                    .to_vec()
-                    .unwrap()
+                objective.at(&moved).unwrap().outputs().unwrap().to_vec().unwrap()
             };
             let (up, down) = (outputs(h), outputs(-h));
-            up.iter()
-                .zip(&down)
-                .map(|(u, d)| (u - d) / (2.0 * h))
-                .collect()
+            up.iter().zip(&down).map(|(u, d)| (u - d) / (2.0 * h)).collect()
         })
         .collect();
     transposed(&columns)
 }
 
 pub fn transposed(a: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    (0..a[0].len())
-        .map(|column| a.iter().map(|row| row[column]).collect())
-        .collect()
+    (0..a[0].len()).map(|column| a.iter().map(|row| row[column]).collect()).collect()
 }
 
 pub fn product(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let b = transposed(b);
     a.iter()
         .map(|row| {
-            b.iter()
-                .map(|column| row.iter().zip(column).map(|(x, y)| x * y).sum())
-                .collect()
+            b.iter().map(|column| row.iter().zip(column).map(|(x, y)| x * y).sum()).collect()
         })
         .collect()
 }

@@ -2,8 +2,8 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Adjoint, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton, Jacobian, Likelihood,
-    LinearOperator, Objective, ObjectiveError, OperatorError, Reduction, TraceConfig, Traced,
+    Adjoint, CaptureConfig, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton, Jacobian,
+    Likelihood, LinearOperator, Objective, ObjectiveError, OperatorError, Reduction, Traced,
     VectorError,
 };
 
@@ -15,7 +15,7 @@ fn traced<O: Traced + 'static>(
     let device = Device::flex().autodiff();
     let model = Classifier::new(1, &device);
     let batch = samples(4, 1, &device);
-    Objective::trace_with(&TraceConfig::new(), &model, batch, loss).unwrap()
+    Objective::trace_with(&CaptureConfig::new(), &model, batch, loss).unwrap()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_closure_without_outputs_is_refused() {
         Fisher::exact(&objective, Likelihood::Categorical, Reduction::Mean).unwrap_err(),
     ];
     for error in errors {
-        assert_eq!(error, Error::from(DeriveError::NoOutputs));
+        assert_eq!(error.downcast_ref(), Some(&DeriveError::NoOutputs));
         assert!(error.to_string().contains("(outputs, loss)"), "{error}");
     }
     assert!(objective.gradient().is_ok());
@@ -43,11 +43,8 @@ fn weight_decay_inside_the_loss_is_refused_by_name() {
     });
     let error = GaussNewton::new(&objective).unwrap_err();
     assert_eq!(
-        error,
-        ObjectiveError::BesideOutputs {
-            parameters: vec!["hidden.weight".into()]
-        }
-        .into()
+        error.downcast_ref(),
+        Some(&ObjectiveError::BesideOutputs { parameters: vec!["hidden.weight".into()] })
     );
     assert!(error.to_string().contains("with_weight_decay"), "{error}");
 }
@@ -59,7 +56,7 @@ fn outputs_that_the_loss_does_not_read_are_refused() {
         (z.clone().exp(), z.powf_scalar(2.0).sum())
     });
     let error = GaussNewton::new(&objective).unwrap_err();
-    assert_eq!(error, DeriveError::UnusedOutputs.into());
+    assert_eq!(error.downcast_ref(), Some(&DeriveError::UnusedOutputs));
 }
 
 #[test]
@@ -68,10 +65,7 @@ fn a_likelihood_that_does_not_fit_is_refused() {
     for variance in [0.0, -1.0, 1e-310, f64::NAN, f64::INFINITY] {
         let likelihood = Likelihood::Gaussian { variance };
         let error = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap_err();
-        assert!(
-            matches!(error, Error::Operator(OperatorError::Likelihood { .. })),
-            "{error}"
-        );
+        assert!(matches!(error.downcast_ref(), Some(OperatorError::Likelihood { .. })), "{error}");
     }
     let flat = traced(|model: &Classifier, (x, _)| {
         let z: Tensor<1> = model.forward(x).flatten(0, 1);
@@ -81,7 +75,7 @@ fn a_likelihood_that_does_not_fit_is_refused() {
     assert!(error.to_string().contains("classes"), "{error}");
     let error = Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 0, 1)
         .unwrap_err();
-    assert_eq!(error, OperatorError::NoDraws.into());
+    assert_eq!(error.downcast_ref(), Some(&OperatorError::NoDraws));
 }
 
 #[test]
@@ -90,28 +84,20 @@ fn vectors_of_the_wrong_space_or_precision_are_refused() {
     let jacobian = Jacobian::new(&objective).unwrap();
     let (theta, z) = (objective.parameters(), objective.outputs().unwrap());
     let mismatch =
-        |error: Error| matches!(error, Error::Vector(VectorError::LayoutMismatch { .. }));
+        |error: Error| matches!(error.downcast_ref(), Some(VectorError::LayoutMismatch { .. }));
     assert!(mismatch(jacobian.apply(&z).unwrap_err()));
     assert!(mismatch(jacobian.apply_adjoint(theta).unwrap_err()));
-    assert!(mismatch(
-        GaussNewton::new(&objective).unwrap().apply(&z).unwrap_err()
-    ));
+    assert!(mismatch(GaussNewton::new(&objective).unwrap().apply(&z).unwrap_err()));
     let single = z.cast(burn_curvature::Precision::F32).unwrap();
     let error = jacobian.apply_adjoint(&single).unwrap_err();
-    assert!(
-        matches!(error, Error::Vector(VectorError::PrecisionMismatch { .. })),
-        "{error}"
-    );
+    assert!(matches!(error.downcast_ref(), Some(VectorError::PrecisionMismatch { .. })), "{error}");
 }
 
 #[test]
 fn an_empirical_fisher_matrix_of_another_reduction_than_the_closure_s_is_refused() {
     let objective = classifier(1, 4);
     let error = EmpiricalFisher::new(&objective, Reduction::Sum).unwrap_err();
-    assert!(
-        matches!(error, Error::Objective(ObjectiveError::NotReducedSo { .. })),
-        "{error}"
-    );
+    assert!(matches!(error.downcast_ref(), Some(ObjectiveError::NotReducedSo { .. })), "{error}");
     assert!(EmpiricalFisher::new(&objective, Reduction::Mean).is_ok());
     // Half a batch does not fit this closure: the caller's word is taken.
     let fixed = traced(|model: &Classifier, (x, _)| {

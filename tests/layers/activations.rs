@@ -53,12 +53,9 @@ fn selectable() {
     ];
     for config in all {
         let layer = config.init(&device());
-        table.layer(
-            &format!("{config:?}"),
-            SHAPE,
-            layer,
-            |layer: &Activation, x: Tensor<2>| layer.forward(x),
-        );
+        table.layer(&format!("{config:?}"), SHAPE, layer, |layer: &Activation, x: Tensor<2>| {
+            layer.forward(x)
+        });
     }
     let gelu = Probe::new(4, Gelu.init(&device()));
     table.everywhere(
@@ -77,46 +74,30 @@ fn function<const E: usize>(
     f: impl Fn(Tensor<2>) -> Tensor<E> + Send + Sync + 'static,
 ) {
     let linear = LinearConfig::new(4, 4).init(&device());
-    table.layer(name, SHAPE, linear, move |linear: &Linear, x| {
-        f(linear.forward(x))
-    });
+    table.layer(name, SHAPE, linear, move |linear: &Linear, x| f(linear.forward(x)));
 }
 
 #[test]
 fn modules_outside_the_selection() {
     let mut table = Table::new("Activation modules");
-    function(&mut table, "Hardtanh", |x| {
-        HardtanhConfig::new().init().forward(x)
-    });
+    function(&mut table, "Hardtanh", |x| HardtanhConfig::new().init().forward(x));
     function(&mut table, "Hardtanh, other bounds", |x| {
-        HardtanhConfig::new()
-            .with_min_val(-0.3)
-            .with_max_val(0.6)
-            .init()
-            .forward(x)
+        HardtanhConfig::new().with_min_val(-0.3).with_max_val(0.6).init().forward(x)
     });
     function(&mut table, "LogSigmoid", |x| LogSigmoid::new().forward(x));
     function(&mut table, "Mish", |x| Mish::new().forward(x));
     function(&mut table, "Relu6", |x| Relu6::new().forward(x * 4.0));
     function(&mut table, "SiLU", |x| SiLU::new().forward(x));
     function(&mut table, "Tanhshrink", |x| Tanhshrink::new().forward(x));
-    function(&mut table, "Threshold", |x| {
-        ThresholdConfig::new(0.1, -0.4).init().forward(x)
-    });
+    function(&mut table, "Threshold", |x| ThresholdConfig::new(0.1, -0.4).init().forward(x));
     function(&mut table, "GLU", |x| GLU::new(1).forward(x));
-    table.layer(
-        "RRelu",
-        SHAPE,
-        RReluConfig::new().init(),
-        |layer: &RRelu, x: Tensor<2>| layer.forward(x),
-    );
+    table.layer("RRelu", SHAPE, RReluConfig::new().init(), |layer: &RRelu, x: Tensor<2>| {
+        layer.forward(x)
+    });
     let channels = PReluConfig::new().with_num_parameters(3).init(&device());
-    table.layer(
-        "PRelu of channels",
-        [2, 3, 4],
-        channels,
-        |layer: &PRelu, x: Tensor<3>| layer.forward(x),
-    );
+    table.layer("PRelu of channels", [2, 3, 4], channels, |layer: &PRelu, x: Tensor<3>| {
+        layer.forward(x)
+    });
     table.finish();
 }
 
@@ -125,60 +106,38 @@ fn functions() {
     let mut table = Table::new("tensor::activation");
     function(&mut table, "relu", activation::relu);
     function(&mut table, "leaky_relu", |x| activation::leaky_relu(x, 0.2));
-    function(&mut table, "leaky_relu, negative", |x| {
-        activation::leaky_relu(x, -0.2)
-    });
-    function(&mut table, "hardtanh", |x| {
-        activation::hardtanh(x, -0.5, 0.7)
-    });
+    function(&mut table, "leaky_relu, negative", |x| activation::leaky_relu(x, -0.2));
+    function(&mut table, "hardtanh", |x| activation::hardtanh(x, -0.5, 0.7));
     function(&mut table, "tanhshrink", activation::tanhshrink);
     function(&mut table, "relu6", |x| activation::relu6(x * 4.0));
     function(&mut table, "gelu", activation::gelu);
     function(&mut table, "gelu_approximate", activation::gelu_approximate);
     function(&mut table, "softmax of rows", |x| activation::softmax(x, 1));
-    function(&mut table, "softmax of columns", |x| {
-        activation::softmax(x, 0)
-    });
+    function(&mut table, "softmax of columns", |x| activation::softmax(x, 0));
     function(&mut table, "softmin", |x| activation::softmin(x, 1));
-    function(&mut table, "quiet_softmax", |x| {
-        activation::quiet_softmax(x, 1)
-    });
+    function(&mut table, "quiet_softmax", |x| activation::quiet_softmax(x, 1));
     function(&mut table, "log_softmax", |x| activation::log_softmax(x, 1));
-    function(&mut table, "log_softmax of columns", |x| {
-        activation::log_softmax(x, 0)
-    });
+    function(&mut table, "log_softmax of columns", |x| activation::log_softmax(x, 0));
     function(&mut table, "softplus", |x| activation::softplus(x, 1.3));
     function(&mut table, "softplus_with_threshold", |x| {
         activation::softplus_with_threshold(x, 1.3, 0.5)
     });
     function(&mut table, "sigmoid", activation::sigmoid);
-    function(&mut table, "hard_sigmoid", |x| {
-        activation::hard_sigmoid(x, 0.3, 0.4)
-    });
+    function(&mut table, "hard_sigmoid", |x| activation::hard_sigmoid(x, 0.3, 0.4));
     function(&mut table, "log_sigmoid", activation::log_sigmoid);
     function(&mut table, "silu", activation::silu);
-    function(&mut table, "hard_swish", |x| {
-        activation::hard_swish(x * 2.0)
-    });
+    function(&mut table, "hard_swish", |x| activation::hard_swish(x * 2.0));
     function(&mut table, "mish", activation::mish);
     function(&mut table, "tanh", activation::tanh);
     function(&mut table, "elu", |x| activation::elu(x, 0.8));
     function(&mut table, "celu", |x| activation::celu(x, 0.8));
     function(&mut table, "selu", activation::selu);
-    function(&mut table, "thresholded_relu", |x| {
-        activation::thresholded_relu(x, 0.3)
-    });
-    function(&mut table, "threshold", |x| {
-        activation::threshold(x, 0.3, -0.2)
-    });
+    function(&mut table, "thresholded_relu", |x| activation::thresholded_relu(x, 0.3));
+    function(&mut table, "threshold", |x| activation::threshold(x, 0.3, -0.2));
     function(&mut table, "glu", |x| activation::glu(x.slice(0..4), 0));
     function(&mut table, "softsign", activation::softsign);
-    function(&mut table, "hard_shrink", |x| {
-        activation::hard_shrink(x, 0.3)
-    });
-    function(&mut table, "soft_shrink", |x| {
-        activation::soft_shrink(x, 0.3)
-    });
+    function(&mut table, "hard_shrink", |x| activation::hard_shrink(x, 0.3));
+    function(&mut table, "soft_shrink", |x| activation::soft_shrink(x, 0.3));
     function(&mut table, "shrink", |x| activation::shrink(x, 0.3, 0.1));
     function(&mut table, "prelu", |x| {
         let alpha = Tensor::<1>::from_floats([0.1, 0.2, -0.3, 0.4], &x.device());
@@ -191,19 +150,13 @@ fn functions() {
 fn far_from_the_origin() {
     let mut table = Table::new("Activations of large numbers");
     function(&mut table, "sigmoid", |x| activation::sigmoid(x * 15.0));
-    function(&mut table, "log_sigmoid", |x| {
-        activation::log_sigmoid(x * 15.0)
-    });
-    function(&mut table, "softplus", |x| {
-        activation::softplus(x * 15.0, 1.0)
-    });
+    function(&mut table, "log_sigmoid", |x| activation::log_sigmoid(x * 15.0));
+    function(&mut table, "softplus", |x| activation::softplus(x * 15.0, 1.0));
     function(&mut table, "silu", |x| activation::silu(x * 15.0));
     function(&mut table, "gelu", |x| activation::gelu(x * 3.0));
     function(&mut table, "mish", |x| activation::mish(x * 10.0));
     function(&mut table, "tanh", |x| activation::tanh(x * 5.0));
-    function(&mut table, "log_softmax", |x| {
-        activation::log_softmax(x * 15.0, 1)
-    });
+    function(&mut table, "log_softmax", |x| activation::log_softmax(x * 15.0, 1));
     function(&mut table, "softmax", |x| activation::softmax(x * 5.0, 1));
     table.finish();
 }

@@ -24,10 +24,7 @@ fn heads(config: MultiHeadAttentionConfig) -> Probe<MultiHeadAttention> {
 
 /// The last one or two of four positions are padding.
 pub fn padding() -> Tensor<2, Bool> {
-    Tensor::from_data(
-        [[false, false, false, true], [false, false, true, true]],
-        &device(),
-    )
+    Tensor::from_data([[false, false, false, true], [false, false, true, true]], &device())
 }
 
 #[test]
@@ -35,12 +32,7 @@ fn multi_head_attention() {
     let mut table = Table::new("MultiHeadAttention");
     let config = || MultiHeadAttentionConfig::new(6, 2);
     let plain = |model: &Probe<MultiHeadAttention>, x: Tensor<3>| {
-        readout(
-            model
-                .layer
-                .forward(MhaInput::self_attn(model.bent(x)))
-                .context,
-        )
+        readout(model.layer.forward(MhaInput::self_attn(model.bent(x))).context)
     };
     table.model("self", heads(config()), data(SHAPE, 1), plain);
     table.model(
@@ -54,24 +46,14 @@ fn multi_head_attention() {
         .with_query_bias(false)
         .with_value_bias(false)
         .with_output_bias(false);
-    table.model(
-        "self, without biases",
-        heads(without),
-        data(SHAPE, 1),
-        plain,
-    );
+    table.model("self, without biases", heads(without), data(SHAPE, 1), plain);
     table.everywhere("self, ndarray too", heads(config()), data(SHAPE, 1), plain);
     table.model(
         "weights",
         heads(config()),
         data(SHAPE, 1),
         |model: &Probe<MultiHeadAttention>, x| {
-            readout(
-                model
-                    .layer
-                    .forward(MhaInput::self_attn(model.bent(x)))
-                    .weights,
-            )
+            readout(model.layer.forward(MhaInput::self_attn(model.bent(x))).weights)
         },
     );
     table.model(
@@ -80,12 +62,7 @@ fn multi_head_attention() {
         (data(SHAPE, 1), data([2, 3, 6], 2)),
         |model, (x, context)| {
             let (query, context) = (model.bent(x), model.bent(context));
-            readout(
-                model
-                    .layer
-                    .forward(MhaInput::new(query, context.clone(), context))
-                    .context,
-            )
+            readout(model.layer.forward(MhaInput::new(query, context.clone(), context)).context)
         },
     );
     table.finish();
@@ -116,10 +93,7 @@ fn multi_head_attention_with_masks() {
             |model, x: Tensor<3>| {
                 let mask = generate_autoregressive_mask(2, 4, &x.device());
                 readout(
-                    model
-                        .layer
-                        .forward(MhaInput::self_attn(model.bent(x)).mask_attn(mask))
-                        .context,
+                    model.layer.forward(MhaInput::self_attn(model.bent(x)).mask_attn(mask)).context,
                 )
             },
         );
@@ -129,9 +103,7 @@ fn multi_head_attention_with_masks() {
             (data(SHAPE, 1), padding()),
             |model, (x, padding): (Tensor<3>, Tensor<2, Bool>)| {
                 let mask = generate_autoregressive_mask(2, 4, &x.device());
-                let input = MhaInput::self_attn(model.bent(x))
-                    .mask_pad(padding)
-                    .mask_attn(mask);
+                let input = MhaInput::self_attn(model.bent(x)).mask_pad(padding).mask_attn(mask);
                 readout(model.layer.forward(input).context)
             },
         );
@@ -143,12 +115,7 @@ fn multi_head_attention_with_masks() {
         data(SHAPE, 1),
         |model, x: Tensor<3>| {
             let mask = generate_autoregressive_mask(2, 4, &x.device());
-            readout(
-                model
-                    .layer
-                    .forward(MhaInput::self_attn(model.bent(x)).mask_attn(mask))
-                    .context,
-            )
+            readout(model.layer.forward(MhaInput::self_attn(model.bent(x)).mask_attn(mask)).context)
         },
     );
     table.finish();
@@ -190,12 +157,7 @@ fn cross_attention() {
 /// Query, key and value of two heads from one linear map.
 fn projected(model: &Probe<Linear>, x: Tensor<3>) -> [Tensor<4>; 3] {
     let all = model.layer.forward(model.bent(x)).reshape([2, 4, 3, 2, 3]);
-    [0, 1, 2].map(|part| {
-        all.clone()
-            .narrow(2, part, 1)
-            .squeeze_dim::<4>(2)
-            .swap_dims(1, 2)
-    })
+    [0, 1, 2].map(|part| all.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2))
 }
 
 #[test]
@@ -204,27 +166,12 @@ fn scaled_dot_products() {
     let model = || Probe::new(6, LinearConfig::new(6, 18).init(&device()));
     let options = [
         ("plain", AttentionModuleOptions::default()),
-        (
-            "scale",
-            AttentionModuleOptions {
-                scale: Some(0.8),
-                ..AttentionModuleOptions::default()
-            },
-        ),
+        ("scale", AttentionModuleOptions { scale: Some(0.8), ..AttentionModuleOptions::default() }),
         (
             "soft cap",
-            AttentionModuleOptions {
-                softcap: Some(1.5),
-                ..AttentionModuleOptions::default()
-            },
+            AttentionModuleOptions { softcap: Some(1.5), ..AttentionModuleOptions::default() },
         ),
-        (
-            "causal",
-            AttentionModuleOptions {
-                is_causal: true,
-                ..AttentionModuleOptions::default()
-            },
-        ),
+        ("causal", AttentionModuleOptions { is_causal: true, ..AttentionModuleOptions::default() }),
     ];
     for (name, options) in options {
         table.model(name, model(), data(SHAPE, 1), move |model, x| {
@@ -257,28 +204,15 @@ fn scaled_dot_products() {
 #[test]
 fn position_encodings() {
     let mut table = Table::new("Encodings");
-    let encoding = PositionalEncodingConfig::new(6)
-        .with_max_sequence_size(10)
-        .init(&device());
+    let encoding = PositionalEncodingConfig::new(6).with_max_sequence_size(10).init(&device());
     table.layer("sinusoids", SHAPE, encoding, PositionalEncoding::forward);
     let rotary = || RotaryEncodingConfig::new(10, 6).init(&device());
-    table.layer(
-        "rotary",
-        SHAPE,
-        rotary(),
-        |layer: &RotaryEncoding, x: Tensor<3>| layer.forward(x),
-    );
-    table.layer(
-        "rotary from 3",
-        SHAPE,
-        rotary(),
-        |layer: &RotaryEncoding, x: Tensor<3>| layer.apply(x, 3),
-    );
-    table.layer(
-        "rotary, heads",
-        [2, 2, 4, 6],
-        rotary(),
-        |layer: &RotaryEncoding, x: Tensor<4>| layer.forward(x),
-    );
+    table.layer("rotary", SHAPE, rotary(), |layer: &RotaryEncoding, x: Tensor<3>| layer.forward(x));
+    table.layer("rotary from 3", SHAPE, rotary(), |layer: &RotaryEncoding, x: Tensor<3>| {
+        layer.apply(x, 3)
+    });
+    table.layer("rotary, heads", [2, 2, 4, 6], rotary(), |layer: &RotaryEncoding, x: Tensor<4>| {
+        layer.forward(x)
+    });
     table.finish();
 }

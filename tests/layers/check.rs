@@ -13,7 +13,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, BatchMapper, Engine, Error, Objective, ParamVector, Precision, TensorBridge, TraceConfig,
+    Batch, BatchMapper, CaptureConfig, Engine, Error, Objective, ParamVector, Precision,
+    TensorBridge,
 };
 
 use super::probe::{Probe, data, readout, spread};
@@ -99,10 +100,7 @@ pub struct Table {
 
 impl Table {
     pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            rows: Vec::new(),
-        }
+        Self { name, rows: Vec::new() }
     }
 
     /// A layer between a linear map that bends and a readout: derivatives reach its parameters and its input.
@@ -133,12 +131,7 @@ impl Table {
         X: Batch + Send + 'static,
     {
         self.row(name, || {
-            figures(&trace::<Flexible, M, X>(
-                &config(),
-                &spread(&model),
-                batch,
-                Arc::new(loss),
-            )?)
+            figures(&trace::<Flexible, M, X>(&config(), &spread(&model), batch, Arc::new(loss))?)
         });
     }
 
@@ -155,12 +148,7 @@ impl Table {
     {
         let config = config().unchecked();
         self.row(name, || {
-            figures(&trace::<Flexible, M, X>(
-                &config,
-                &spread(&model),
-                batch,
-                Arc::new(loss),
-            )?)
+            figures(&trace::<Flexible, M, X>(&config, &spread(&model), batch, Arc::new(loss))?)
         });
     }
 
@@ -238,12 +226,12 @@ impl Table {
 }
 
 /// Dropout and noise off, batch statistics as gathered.
-fn config() -> TraceConfig {
-    TraceConfig::new().evaluation()
+fn config() -> CaptureConfig {
+    CaptureConfig::new().evaluation()
 }
 
 fn trace<B, M, X>(
-    config: &TraceConfig,
+    config: &CaptureConfig,
     model: &M,
     batch: X,
     loss: Loss<M, X>,
@@ -254,18 +242,13 @@ where
     M: Module + 'static,
     X: Batch + Send + 'static,
 {
-    Objective::trace_with(config, model, batch, move |model: &M, batch: X| {
-        loss(model, batch)
-    })
+    Objective::trace_with(config, model, batch, move |model: &M, batch: X| loss(model, batch))
 }
 
 /// Model and batch on ndarray.
 pub fn moved<M: Module, X: Batch>(model: &M, batch: X) -> (M, X) {
     let device = Device::ndarray().autodiff();
-    (
-        model.clone().fork(&device),
-        batch.map_tensors(&mut Move(device)),
-    )
+    (model.clone().fork(&device), batch.map_tensors(&mut Move(device)))
 }
 
 fn on_both<M, X>(model: &M, batch: X, loss: Loss<M, X>) -> Result<Figures, Error>
@@ -295,29 +278,18 @@ fn figures(objective: &Objective<Flexible>) -> Result<Figures, Error> {
     let eager = exact.with_engine(Engine::Eager);
     let loss = exact.value()?;
     let value = (loss - exact.value_and_gradient()?.value).abs() / loss.abs();
-    let mut worst = Figures {
-        value,
-        curvature: f64::INFINITY,
-        ..Figures::default()
-    };
+    let mut worst = Figures { value, curvature: f64::INFINITY, ..Figures::default() };
     for seed in [1, 2] {
         let v = exact.parameters().normal_like(seed)?;
         let u = exact.parameters().normal_like(seed + 10)?;
-        let (hv, hu) = (
-            exact.hessian_vector_product(&v)?,
-            exact.hessian_vector_product(&u)?,
-        );
+        let (hv, hu) = (exact.hessian_vector_product(&v)?, exact.hessian_vector_product(&u)?);
         let (product, gradient) = against_differences(&exact, &v, &hv)?;
         worst.product = worst.product.max(product);
         worst.gradient = worst.gradient.max(gradient);
         let eagerly = eager.hessian_vector_product(&v)?;
-        worst.engines = worst
-            .engines
-            .max(relative(&hv.to_vec()?, &eagerly.to_vec()?));
+        worst.engines = worst.engines.max(relative(&hv.to_vec()?, &eagerly.to_vec()?));
         let scale = u.norm()? * hv.norm()?;
-        worst.symmetry = worst
-            .symmetry
-            .max((u.dot(&hv)? - v.dot(&hu)?).abs() / scale);
+        worst.symmetry = worst.symmetry.max((u.dot(&hv)? - v.dot(&hu)?).abs() / scale);
         let single = objective.hessian_vector_product(&v.clone().cast(Precision::F32)?)?;
         worst.single = worst.single.max(relative(&single.to_vec()?, &hv.to_vec()?));
         worst.curvature = worst.curvature.min(hv.norm()? / v.norm()?);
@@ -333,9 +305,7 @@ fn against_differences(
 ) -> Result<(f64, f64), Error> {
     let step = 1e-5;
     let at = |offset: f64| {
-        objective
-            .at(&objective.parameters().clone().axpy(offset, v)?)?
-            .value_and_gradient()
+        objective.at(&objective.parameters().clone().axpy(offset, v)?)?.value_and_gradient()
     };
     let (ahead, behind) = (at(step)?, at(-step)?);
     let difference = ahead.gradient.sub(&behind.gradient)?.scale(0.5 / step);
@@ -356,12 +326,9 @@ fn relative(a: &[f64], b: &[f64]) -> f64 {
 fn a_row_that_tests_nothing_fails() {
     let mut table = Table::new("Linear loss");
     let model = nn::LinearConfig::new(3, 2).init(&super::probe::device());
-    table.model(
-        "sum",
-        model,
-        data([4, 3], 1),
-        |model: &nn::Linear, x: Tensor<2>| model.forward(x).sum(),
-    );
+    table.model("sum", model, data([4, 3], 1), |model: &nn::Linear, x: Tensor<2>| {
+        model.forward(x).sum()
+    });
     table.finish();
 }
 

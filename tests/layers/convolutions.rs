@@ -30,14 +30,8 @@ fn conv1d() {
             "padding same, even kernel",
             Conv1dConfig::new(4, 6, 4).with_padding(PaddingConfig1d::Same),
         ),
-        (
-            "padding 2",
-            config().with_padding(PaddingConfig1d::Explicit(2, 2)),
-        ),
-        (
-            "padding 1 and 2",
-            config().with_padding(PaddingConfig1d::Explicit(1, 2)),
-        ),
+        ("padding 2", config().with_padding(PaddingConfig1d::Explicit(2, 2))),
+        ("padding 1 and 2", config().with_padding(PaddingConfig1d::Explicit(1, 2))),
         ("dilation 2", config().with_dilation(2)),
         ("groups 2", config().with_groups(2)),
         ("depthwise", Conv1dConfig::new(4, 8, 3).with_groups(4)),
@@ -66,22 +60,10 @@ fn conv2d() {
         ("plain", config()),
         ("without bias", config().with_bias(false)),
         ("stride", config().with_stride([2, 3])),
-        (
-            "padding same",
-            Conv2dConfig::new([2, 4], [3, 3]).with_padding(PaddingConfig2d::Same),
-        ),
-        (
-            "padding same, even kernel",
-            config().with_padding(PaddingConfig2d::Same),
-        ),
-        (
-            "padding",
-            config().with_padding(PaddingConfig2d::Explicit(1, 2, 1, 2)),
-        ),
-        (
-            "padding of four sides",
-            config().with_padding(PaddingConfig2d::Explicit(0, 1, 2, 1)),
-        ),
+        ("padding same", Conv2dConfig::new([2, 4], [3, 3]).with_padding(PaddingConfig2d::Same)),
+        ("padding same, even kernel", config().with_padding(PaddingConfig2d::Same)),
+        ("padding", config().with_padding(PaddingConfig2d::Explicit(1, 2, 1, 2))),
+        ("padding of four sides", config().with_padding(PaddingConfig2d::Explicit(0, 1, 2, 1))),
         ("dilation", config().with_dilation([2, 1])),
         ("groups", config().with_groups(2)),
         (
@@ -96,9 +78,7 @@ fn conv2d() {
     for (name, config) in rows {
         table.layer(name, [2, 2, 6, 5], config.init(&device), Conv2d::forward);
     }
-    let conv = Conv2dConfig::new([2, 3], [3, 3])
-        .with_padding(PaddingConfig2d::Same)
-        .init(&device);
+    let conv = Conv2dConfig::new([2, 3], [3, 3]).with_padding(PaddingConfig2d::Same).init(&device);
     table.everywhere(
         "ndarray too",
         Probe::new(5, conv),
@@ -116,14 +96,8 @@ fn conv3d() {
     let rows = [
         ("plain", config()),
         ("stride", config().with_stride([1, 2, 2])),
-        (
-            "padding same",
-            Conv3dConfig::new([2, 2], [3, 1, 3]).with_padding(PaddingConfig3d::Same),
-        ),
-        (
-            "padding",
-            config().with_padding(PaddingConfig3d::Explicit(1, 0, 1)),
-        ),
+        ("padding same", Conv3dConfig::new([2, 2], [3, 1, 3]).with_padding(PaddingConfig3d::Same)),
+        ("padding", config().with_padding(PaddingConfig3d::Explicit(1, 0, 1))),
         ("dilation", config().with_dilation([1, 2, 1])),
         ("groups", config().with_groups(2).with_bias(false)),
     ];
@@ -142,20 +116,12 @@ fn conv_transpose1d() {
         ("plain", config()),
         ("stride", config().with_stride(2)),
         ("padding", config().with_padding(1)),
-        (
-            "padding out",
-            config().with_stride(3).with_padding(1).with_padding_out(1),
-        ),
+        ("padding out", config().with_stride(3).with_padding(1).with_padding_out(1)),
         ("dilation", config().with_dilation(2)),
         ("groups", config().with_groups(2).with_bias(false)),
     ];
     for (name, config) in rows {
-        table.layer(
-            name,
-            [2, 4, 5],
-            config.init(&device),
-            ConvTranspose1d::forward,
-        );
+        table.layer(name, [2, 4, 5], config.init(&device), ConvTranspose1d::forward);
     }
     table.finish();
 }
@@ -169,24 +135,13 @@ fn conv_transpose2d() {
         ("plain", config()),
         ("stride", config().with_stride([2, 2])),
         ("padding", config().with_padding([1, 0])),
-        (
-            "padding out",
-            config()
-                .with_stride([2, 3])
-                .with_padding([1, 1])
-                .with_padding_out([1, 2]),
-        ),
+        ("padding out", config().with_stride([2, 3]).with_padding([1, 1]).with_padding_out([1, 2])),
         ("dilation", config().with_dilation([1, 2])),
         ("groups", config().with_groups(2)),
         ("without bias", config().with_bias(false)),
     ];
     for (name, config) in rows {
-        table.layer(
-            name,
-            [2, 2, 4, 3],
-            config.init(&device),
-            ConvTranspose2d::forward,
-        );
+        table.layer(name, [2, 2, 4, 3], config.init(&device), ConvTranspose2d::forward);
     }
     table.finish();
 }
@@ -202,21 +157,13 @@ fn conv_transpose3d() {
         ("padding", config().with_padding([1, 0, 1])),
         (
             "padding out",
-            config()
-                .with_stride([2, 2, 2])
-                .with_padding([1, 1, 1])
-                .with_padding_out([1, 0, 1]),
+            config().with_stride([2, 2, 2]).with_padding([1, 1, 1]).with_padding_out([1, 0, 1]),
         ),
         ("dilation", config().with_dilation([1, 2, 1])),
         ("groups", config().with_groups(2).with_bias(false)),
     ];
     for (name, config) in rows {
-        table.layer(
-            name,
-            [1, 2, 3, 3, 3],
-            config.init(&device),
-            ConvTranspose3d::forward,
-        );
+        table.layer(name, [1, 2, 3, 3, 3], config.init(&device), ConvTranspose3d::forward);
     }
     table.finish();
 }
@@ -227,9 +174,7 @@ fn two_convolutions_with_a_pool_between() {
     type Layers = (Conv2d, MaxPool2d, Conv2d);
     let device = device();
     let layers: Layers = (
-        Conv2dConfig::new([1, 3], [3, 3])
-            .with_padding(PaddingConfig2d::Same)
-            .init(&device),
+        Conv2dConfig::new([1, 3], [3, 3]).with_padding(PaddingConfig2d::Same).init(&device),
         MaxPool2dConfig::new([2, 2]).init(),
         Conv2dConfig::new([3, 2], [2, 2]).init(&device),
     );

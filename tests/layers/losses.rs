@@ -19,10 +19,10 @@ use super::{
     probe::{Net, data, device, fractions, labels, signs},
 };
 
-type Labelled = (Tensor<2>, Tensor<1, Int>);
+type Labeled = (Tensor<2>, Tensor<1, Int>);
 type Pair = (Tensor<2>, Tensor<2>);
 
-fn labelled() -> Labelled {
+fn labeled() -> Labeled {
     (data([6, 3], 1), labels([6], 4))
 }
 
@@ -45,16 +45,8 @@ fn cross_entropy() {
         ("smoothing", config().with_smoothing(Some(0.1))),
         ("padding", config().with_pad_tokens(Some(vec![1]))),
         ("two paddings", config().with_pad_tokens(Some(vec![0, 2]))),
-        (
-            "smoothing, weights",
-            config().with_smoothing(Some(0.2)).with_weights(weights()),
-        ),
-        (
-            "smoothing, padding",
-            config()
-                .with_smoothing(Some(0.2))
-                .with_pad_tokens(Some(vec![1])),
-        ),
+        ("smoothing, weights", config().with_smoothing(Some(0.2)).with_weights(weights())),
+        ("smoothing, padding", config().with_smoothing(Some(0.2)).with_pad_tokens(Some(vec![1]))),
         (
             "all",
             config()
@@ -65,24 +57,17 @@ fn cross_entropy() {
     ];
     for (name, config) in rows {
         let probabilities = config.clone().with_logits(false);
-        table.everywhere(
-            name,
-            net(),
-            labelled(),
-            move |net: &Net, (x, y): Labelled| {
-                let logits = net.forward(x);
-                config.init(&logits.device()).forward(logits, y)
-            },
-        );
+        table.everywhere(name, net(), labeled(), move |net: &Net, (x, y): Labeled| {
+            let logits = net.forward(x);
+            config.init(&logits.device()).forward(logits, y)
+        });
         table.model(
             &format!("{name}, of probabilities"),
             net(),
-            labelled(),
-            move |net: &Net, (x, y): Labelled| {
+            labeled(),
+            move |net: &Net, (x, y): Labeled| {
                 let probabilities_of = softmax(net.forward(x), 1);
-                probabilities
-                    .init(&probabilities_of.device())
-                    .forward(probabilities_of, y)
+                probabilities.init(&probabilities_of.device()).forward(probabilities_of, y)
             },
         );
     }
@@ -104,22 +89,14 @@ fn binary_cross_entropy() {
         ("plain", config()),
         ("weights", config().with_weights(weights())),
         ("smoothing", config().with_smoothing(Some(0.1))),
-        (
-            "weights, smoothing",
-            config().with_weights(weights()).with_smoothing(Some(0.1)),
-        ),
+        ("weights, smoothing", config().with_weights(weights()).with_smoothing(Some(0.1))),
     ];
     let batch = || (data([6, 3], 1), labels([6, 4], 2));
     for (name, config) in rows {
         let plain = config.clone().with_logits(false);
-        table.model(
-            name,
-            net(),
-            batch(),
-            move |net: &Net, (x, y): (Tensor<2>, Tensor<2, Int>)| {
-                config.init(&x.device()).forward(net.forward(x), y)
-            },
-        );
+        table.model(name, net(), batch(), move |net: &Net, (x, y): (Tensor<2>, Tensor<2, Int>)| {
+            config.init(&x.device()).forward(net.forward(x), y)
+        });
         table.model(
             &format!("{name}, of probabilities"),
             net(),
@@ -134,10 +111,8 @@ fn binary_cross_entropy() {
         "one output, weights",
         Net::new(3, 1),
         (data([6, 3], 1), labels([6], 2)),
-        move |net: &Net, (x, y): Labelled| {
-            weights
-                .init(&x.device())
-                .forward(net.forward(x).flatten::<1>(0, 1), y)
+        move |net: &Net, (x, y): Labeled| {
+            weights.init(&x.device()).forward(net.forward(x).flatten::<1>(0, 1), y)
         },
     );
     table.finish();
@@ -153,53 +128,27 @@ fn regression() {
         });
     }
     for delta in [0.2, 1.0, 10.0] {
-        table.model(
-            &format!("Huber {delta}"),
-            net(),
-            pair(),
-            move |net: &Net, (x, y): Pair| {
-                HuberLossConfig::new(delta)
-                    .init()
-                    .forward(net.forward(x), y, Reduction::Mean)
-            },
-        );
+        table.model(&format!("Huber {delta}"), net(), pair(), move |net: &Net, (x, y): Pair| {
+            HuberLossConfig::new(delta).init().forward(net.forward(x), y, Reduction::Mean)
+        });
     }
     for beta in [0.2, 1.0, 10.0] {
-        table.model(
-            &format!("smooth L1 {beta}"),
-            net(),
-            pair(),
-            move |net: &Net, (x, y): Pair| {
-                SmoothL1LossConfig::new()
-                    .with_beta(beta)
-                    .init()
-                    .forward_with_reduction(net.forward(x), y, Reduction::Sum)
-            },
-        );
+        table.model(&format!("smooth L1 {beta}"), net(), pair(), move |net: &Net, (x, y): Pair| {
+            SmoothL1LossConfig::new().with_beta(beta).init().forward_with_reduction(
+                net.forward(x),
+                y,
+                Reduction::Sum,
+            )
+        });
     }
     for p in [0.5, 1.0, 1.5, 2.0, 3.0, 4.0] {
-        table.model(
-            &format!("Lp {p}"),
-            net(),
-            pair(),
-            move |net: &Net, (x, y): Pair| {
-                LpLossConfig::new(p)
-                    .init()
-                    .forward(net.forward(x), y, Reduction::Mean)
-            },
-        );
+        table.model(&format!("Lp {p}"), net(), pair(), move |net: &Net, (x, y): Pair| {
+            LpLossConfig::new(p).init().forward(net.forward(x), y, Reduction::Mean)
+        });
     }
-    table.model(
-        "Lp 3, reduced dims",
-        net(),
-        pair(),
-        |net: &Net, (x, y): Pair| {
-            LpLossConfig::new(3.0)
-                .init()
-                .forward_reduce_dims(net.forward(x), y, &[1])
-                .sum()
-        },
-    );
+    table.model("Lp 3, reduced dims", net(), pair(), |net: &Net, (x, y): Pair| {
+        LpLossConfig::new(3.0).init().forward_reduce_dims(net.forward(x), y, &[1]).sum()
+    });
     for full in [false, true] {
         table.model(
             &format!("Gaussian NLL, full {full}"),
@@ -207,10 +156,8 @@ fn regression() {
             pair(),
             move |net: &Net, (x, y): Pair| {
                 let output = net.forward(x);
-                let (mean, variance) = (
-                    output.clone().narrow(1, 0, 4),
-                    softplus(output.narrow(1, 4, 4), 1.0),
-                );
+                let (mean, variance) =
+                    (output.clone().narrow(1, 0, 4), softplus(output.narrow(1, 4, 4), 1.0));
                 GaussianNLLLossConfig::new().with_full(full).init().forward(
                     mean,
                     y,
@@ -299,13 +246,13 @@ fn margins() {
             table.model(
                 &format!("multi margin {margin}, p {p}"),
                 net(),
-                labelled(),
-                move |net: &Net, (x, y): Labelled| {
-                    MultiMarginLossConfig::new()
-                        .with_margin(margin)
-                        .with_p(p)
-                        .init()
-                        .forward(net.forward(x), y, Reduction::Mean)
+                labeled(),
+                move |net: &Net, (x, y): Labeled| {
+                    MultiMarginLossConfig::new().with_margin(margin).with_p(p).init().forward(
+                        net.forward(x),
+                        y,
+                        Reduction::Mean,
+                    )
                 },
             );
         }
@@ -314,28 +261,18 @@ fn margins() {
     table.model("soft margin", net(), signed(), |net: &Net, (x, y): Pair| {
         SoftMarginLoss::new().forward(net.forward(x), y, Reduction::Mean)
     });
-    table.model(
-        "hinge embedding",
-        net(),
-        signed(),
-        |net: &Net, (x, y): Pair| {
-            HingeEmbeddingLossConfig::new()
-                .init()
-                .forward(net.forward(x), y, Reduction::Sum)
-        },
-    );
-    table.model(
-        "margin ranking",
-        net(),
-        signed(),
-        |net: &Net, (x, y): Pair| {
-            let other = net.forward(x.clone().flip([0]));
-            MarginRankingLossConfig::new()
-                .with_margin(0.4)
-                .init()
-                .forward(net.forward(x), other, y, Reduction::Mean)
-        },
-    );
+    table.model("hinge embedding", net(), signed(), |net: &Net, (x, y): Pair| {
+        HingeEmbeddingLossConfig::new().init().forward(net.forward(x), y, Reduction::Sum)
+    });
+    table.model("margin ranking", net(), signed(), |net: &Net, (x, y): Pair| {
+        let other = net.forward(x.clone().flip([0]));
+        MarginRankingLossConfig::new().with_margin(0.4).init().forward(
+            net.forward(x),
+            other,
+            y,
+            Reduction::Mean,
+        )
+    });
     for p in [1.0, 2.0, 3.0] {
         table.model(
             &format!("triplet, p {p}"),
@@ -345,9 +282,7 @@ fn margins() {
                 let [anchor, positive, negative] =
                     [0, 1, 2].map(|i| net.forward(x.clone().narrow(0, 2 * i, 2)));
                 let config = TripletMarginLossConfig::new().with_margin(2.0).with_p(p);
-                config
-                    .init()
-                    .forward(anchor, positive, negative, Reduction::Mean)
+                config.init().forward(anchor, positive, negative, Reduction::Mean)
             },
         );
     }
@@ -357,12 +292,13 @@ fn margins() {
             &format!("cosine embedding {margin}"),
             net(),
             (data([6, 3], 1), similar),
-            move |net: &Net, (x, y): Labelled| {
+            move |net: &Net, (x, y): Labeled| {
                 let other = net.forward(x.clone().flip([0]) * 0.5);
-                CosineEmbeddingLossConfig::new()
-                    .with_margin(margin)
-                    .init()
-                    .forward(net.forward(x), other, y)
+                CosineEmbeddingLossConfig::new().with_margin(margin).init().forward(
+                    net.forward(x),
+                    other,
+                    y,
+                )
             },
         );
     }

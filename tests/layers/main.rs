@@ -12,6 +12,8 @@ mod activations;
 mod attention;
 mod check;
 mod convolutions;
+#[path = "../failure/mod.rs"]
+mod failure;
 mod losses;
 mod norms;
 mod pools;

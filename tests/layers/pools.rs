@@ -24,30 +24,18 @@ fn max_pool1d() {
         ("gaps", MaxPool1dConfig::new(2).with_stride(3)),
         (
             "padding",
-            MaxPool1dConfig::new(3)
-                .with_stride(2)
-                .with_padding(PaddingConfig1d::Explicit(1, 1)),
+            MaxPool1dConfig::new(3).with_stride(2).with_padding(PaddingConfig1d::Explicit(1, 1)),
         ),
         (
             "padding of two sides",
-            MaxPool1dConfig::new(3)
-                .with_stride(2)
-                .with_padding(PaddingConfig1d::Explicit(0, 1)),
+            MaxPool1dConfig::new(3).with_stride(2).with_padding(PaddingConfig1d::Explicit(0, 1)),
         ),
         (
             "padding same",
-            MaxPool1dConfig::new(3)
-                .with_stride(1)
-                .with_padding(PaddingConfig1d::Same),
+            MaxPool1dConfig::new(3).with_stride(1).with_padding(PaddingConfig1d::Same),
         ),
-        (
-            "dilation",
-            MaxPool1dConfig::new(2).with_stride(1).with_dilation(3),
-        ),
-        (
-            "ceil",
-            MaxPool1dConfig::new(2).with_stride(2).with_ceil_mode(true),
-        ),
+        ("dilation", MaxPool1dConfig::new(2).with_stride(1).with_dilation(3)),
+        ("ceil", MaxPool1dConfig::new(2).with_stride(2).with_ceil_mode(true)),
     ];
     for (name, config) in rows {
         table.layer(name, [2, 3, 7], config.init(), MaxPool1d::forward);
@@ -62,32 +50,20 @@ fn max_pool2d() {
     let rows = [
         ("plain", MaxPool2dConfig::new([2, 2])),
         ("overlapping", overlapping()),
-        (
-            "padding",
-            overlapping().with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)),
-        ),
+        ("padding", overlapping().with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))),
         (
             "padding of four sides",
             overlapping().with_padding(PaddingConfig2d::Explicit(0, 1, 1, 0)),
         ),
         (
             "padding same",
-            MaxPool2dConfig::new([3, 3])
-                .with_strides([1, 1])
-                .with_padding(PaddingConfig2d::Same),
+            MaxPool2dConfig::new([3, 3]).with_strides([1, 1]).with_padding(PaddingConfig2d::Same),
         ),
-        (
-            "dilation",
-            MaxPool2dConfig::new([2, 2])
-                .with_strides([1, 1])
-                .with_dilation([2, 3]),
-        ),
+        ("dilation", MaxPool2dConfig::new([2, 2]).with_strides([1, 1]).with_dilation([2, 3])),
         ("ceil", MaxPool2dConfig::new([2, 2]).with_ceil_mode(true)),
         (
             "ceil with padding",
-            overlapping()
-                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                .with_ceil_mode(true),
+            overlapping().with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1)).with_ceil_mode(true),
         ),
     ];
     for (name, config) in rows {
@@ -106,29 +82,20 @@ fn max_pool2d() {
 #[test]
 fn average_pool1d() {
     let mut table = Table::new("AvgPool1d");
-    let padded = || {
-        AvgPool1dConfig::new(3)
-            .with_stride(2)
-            .with_padding(PaddingConfig1d::Explicit(1, 1))
-    };
+    let padded =
+        || AvgPool1dConfig::new(3).with_stride(2).with_padding(PaddingConfig1d::Explicit(1, 1));
     let rows = [
         ("plain", AvgPool1dConfig::new(2)),
         ("overlapping", AvgPool1dConfig::new(3).with_stride(1)),
         ("padding counted", padded()),
-        (
-            "padding not counted",
-            padded().with_count_include_pad(false),
-        ),
+        ("padding not counted", padded().with_count_include_pad(false)),
         (
             "padding of two sides",
             AvgPool1dConfig::new(3).with_padding(PaddingConfig1d::Explicit(0, 2)),
         ),
         ("ceil", AvgPool1dConfig::new(2).with_ceil_mode(true)),
         ("ceil, padding counted", padded().with_ceil_mode(true)),
-        (
-            "ceil, padding not counted",
-            padded().with_ceil_mode(true).with_count_include_pad(false),
-        ),
+        ("ceil, padding not counted", padded().with_ceil_mode(true).with_count_include_pad(false)),
     ];
     for (name, config) in rows {
         table.layer(name, [2, 3, 8], config.init(), AvgPool1d::forward);
@@ -146,15 +113,9 @@ fn average_pool2d() {
     };
     let rows = [
         ("plain", AvgPool2dConfig::new([2, 2])),
-        (
-            "overlapping",
-            AvgPool2dConfig::new([3, 2]).with_strides([1, 1]),
-        ),
+        ("overlapping", AvgPool2dConfig::new([3, 2]).with_strides([1, 1])),
         ("padding counted", padded()),
-        (
-            "padding not counted",
-            padded().with_count_include_pad(false),
-        ),
+        ("padding not counted", padded().with_count_include_pad(false)),
         (
             "padding of four sides",
             AvgPool2dConfig::new([3, 3])
@@ -163,10 +124,7 @@ fn average_pool2d() {
         ),
         ("ceil", AvgPool2dConfig::new([2, 3]).with_ceil_mode(true)),
         ("ceil, padding counted", padded().with_ceil_mode(true)),
-        (
-            "ceil, padding not counted",
-            padded().with_ceil_mode(true).with_count_include_pad(false),
-        ),
+        ("ceil, padding not counted", padded().with_ceil_mode(true).with_count_include_pad(false)),
     ];
     for (name, config) in rows {
         table.layer(name, [2, 2, 5, 7], config.init(), AvgPool2d::forward);
@@ -179,12 +137,7 @@ fn adaptive_average_pools() {
     let mut table = Table::new("AdaptiveAvgPool");
     for size in [1, 3, 5, 7] {
         let pool = AdaptiveAvgPool1dConfig::new(size).init();
-        table.layer(
-            &format!("1d, 7 to {size}"),
-            [2, 2, 7],
-            pool,
-            AdaptiveAvgPool1d::forward,
-        );
+        table.layer(&format!("1d, 7 to {size}"), [2, 2, 7], pool, AdaptiveAvgPool1d::forward);
     }
     for size in [[1, 1], [2, 3], [4, 4], [5, 7]] {
         let pool = AdaptiveAvgPool2dConfig::new(size).init();

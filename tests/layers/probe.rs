@@ -19,10 +19,8 @@ pub fn device() -> Device {
 /// Standard normal numbers.
 pub fn data<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     let generator = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let numbers: Vec<f64> = StandardNormal
-        .sample_iter(generator)
-        .take(shape.iter().product())
-        .collect();
+    let numbers: Vec<f64> =
+        StandardNormal.sample_iter(generator).take(shape.iter().product()).collect();
     let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
     Tensor::from_data(TensorData::new(numbers, shape), &device())
 }
@@ -40,9 +38,7 @@ pub fn signs<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
 /// Class labels below `classes`, all of them met in turn.
 pub fn labels<const D: usize>(shape: [usize; D], classes: i64) -> Tensor<D, Int> {
     let count: usize = shape.iter().product();
-    let numbers: Vec<i64> = (0..count as i64)
-        .map(|i| (i * 5 + i / 3) % classes)
-        .collect();
+    let numbers: Vec<i64> = (0..count as i64).map(|i| (i * 5 + i / 3) % classes).collect();
     Tensor::from_data(TensorData::new(numbers, shape), &device())
 }
 
@@ -61,9 +57,7 @@ pub fn spread<M: Module>(model: &M) -> M {
 pub fn readout<const D: usize>(output: Tensor<D>) -> Tensor<1> {
     let flat: Tensor<1> = output.flatten(0, D - 1);
     let phase = Tensor::<1, Int>::arange(0..flat.dims()[0] as i64, &flat.device()).float();
-    (flat * (phase.clone().cos() * 0.5 + 1.0) - phase.sin())
-        .square()
-        .mean()
+    (flat * (phase.clone().cos() * 0.5 + 1.0) - phase.sin()).square().mean()
 }
 
 /// A layer after a linear map of the last axis that bends.
@@ -75,10 +69,7 @@ pub struct Probe<L: Module> {
 
 impl<L: Module> Probe<L> {
     pub fn new(features: usize, layer: L) -> Self {
-        Self {
-            mix: LinearConfig::new(features, features).init(&device()),
-            layer,
-        }
+        Self { mix: LinearConfig::new(features, features).init(&device()), layer }
     }
 
     /// h + sin h of h = x·W + b, bent so that the layer's input has second derivatives, and one-to-one so that it does

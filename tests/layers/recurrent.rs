@@ -25,15 +25,10 @@ fn lstm() {
         ("sequence first", config().with_batch_first(false)),
         ("clipped", config().with_clip(Some(0.3))),
         ("input forget", config().with_input_forget(true)),
-        (
-            "other activations",
-            config().with_cell_activation(ActivationConfig::Softsign),
-        ),
+        ("other activations", config().with_cell_activation(ActivationConfig::Softsign)),
     ];
     for (name, config) in rows {
-        table.layer(name, SHAPE, config.init(&device), |layer: &Lstm, x| {
-            layer.forward(x, None).0
-        });
+        table.layer(name, SHAPE, config.init(&device), |layer: &Lstm, x| layer.forward(x, None).0);
     }
     let state = |layer: &Lstm, x| {
         let state = layer.forward(x, None).1;
@@ -50,12 +45,9 @@ fn lstm() {
             readout(model.layer.forward(model.bent(x), Some(state)).0)
         },
     );
-    table.everywhere(
-        "ndarray too",
-        model(),
-        data(SHAPE, 1),
-        |model: &Probe<Lstm>, x| readout(model.layer.forward(model.bent(x), None).0),
-    );
+    table.everywhere("ndarray too", model(), data(SHAPE, 1), |model: &Probe<Lstm>, x| {
+        readout(model.layer.forward(model.bent(x), None).0)
+    });
     table.finish();
 }
 
@@ -75,9 +67,7 @@ fn gru() {
         ),
     ];
     for (name, config) in rows {
-        table.layer(name, SHAPE, config.init(&device), |layer: &Gru, x| {
-            layer.forward(x, None)
-        });
+        table.layer(name, SHAPE, config.init(&device), |layer: &Gru, x| layer.forward(x, None));
     }
     let model = Probe::new(3, config().init(&device));
     table.everywhere(
@@ -96,18 +86,11 @@ fn plain_recurrence() {
     let config = || RnnConfig::new(3, 3, true);
     let forward = |layer: &Rnn, x| layer.forward(x, None).0;
     table.layer("plain", SHAPE, config().init(&device), forward);
-    table.layer(
-        "reverse",
-        SHAPE,
-        config().with_reverse(true).init(&device),
-        forward,
-    );
+    table.layer("reverse", SHAPE, config().with_reverse(true).init(&device), forward);
     let relu = config().with_hidden_activation(ActivationConfig::Relu);
     table.layer("relu", SHAPE, relu.init(&device), forward);
     let both = BiRnnConfig::new(3, 2, true).init(&device);
-    table.layer("both directions", SHAPE, both, |layer: &BiRnn, x| {
-        layer.forward(x, None).0
-    });
+    table.layer("both directions", SHAPE, both, |layer: &BiRnn, x| layer.forward(x, None).0);
     table.finish();
 }
 
@@ -116,27 +99,13 @@ fn both_directions() {
     let mut table = Table::new("BiLstm, BiGru");
     let device = device();
     let lstm = |layer: &BiLstm, x| layer.forward(x, None).0;
-    table.layer(
-        "BiLstm",
-        SHAPE,
-        BiLstmConfig::new(3, 2, true).init(&device),
-        lstm,
-    );
-    let first = BiLstmConfig::new(3, 2, true)
-        .with_batch_first(false)
-        .init(&device);
+    table.layer("BiLstm", SHAPE, BiLstmConfig::new(3, 2, true).init(&device), lstm);
+    let first = BiLstmConfig::new(3, 2, true).with_batch_first(false).init(&device);
     table.layer("BiLstm, sequence first", SHAPE, first, lstm);
     let gru = |layer: &BiGru, x| layer.forward(x, None).0;
-    table.layer(
-        "BiGru",
-        SHAPE,
-        BiGruConfig::new(3, 2, true).init(&device),
-        gru,
-    );
-    let before = BiGruConfig::new(3, 2, true)
-        .with_reset_after(false)
-        .with_batch_first(false)
-        .init(&device);
+    table.layer("BiGru", SHAPE, BiGruConfig::new(3, 2, true).init(&device), gru);
+    let before =
+        BiGruConfig::new(3, 2, true).with_reset_after(false).with_batch_first(false).init(&device);
     table.layer("BiGru, reset before, sequence first", SHAPE, before, gru);
     table.finish();
 }

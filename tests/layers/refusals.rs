@@ -17,16 +17,12 @@ use super::{
 #[test]
 fn operations_without_a_second_derivative() {
     let mut table = Table::new("Operations");
-    let deform = DeformConv2dConfig::new([2, 3], [3, 3])
-        .with_padding(PaddingConfig2d::Same)
-        .init(&device());
+    let deform =
+        DeformConv2dConfig::new([2, 3], [3, 3]).with_padding(PaddingConfig2d::Same).init(&device());
     table.refused(
         "deformable convolution",
         &["DeformableConv2d"],
-        (
-            Probe::new(5, deform),
-            (data([1, 2, 4, 5], 1), data([1, 18, 4, 5], 2)),
-        ),
+        (Probe::new(5, deform), (data([1, 2, 4, 5], 1), data([1, 18, 4, 5], 2))),
         |model: &Probe<DeformConv2d>, (x, offset)| {
             readout(model.layer.forward(model.bent(x), offset, None))
         },
@@ -38,12 +34,7 @@ fn operations_without_a_second_derivative() {
         (linear(), (data([1, 2, 4, 4], 1), data([1, 3, 3, 2], 2))),
         |model: &Probe<Linear>, (x, grid)| {
             let options = GridSampleOptions::new(InterpolateMode::Nearest);
-            readout(
-                model
-                    .layer
-                    .forward(model.bent(x))
-                    .grid_sample_2d(grid, options),
-            )
+            readout(model.layer.forward(model.bent(x)).grid_sample_2d(grid, options))
         },
     );
     table.finish();

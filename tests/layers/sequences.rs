@@ -40,12 +40,9 @@ fn connectionist_temporal_classification() {
                 )
             };
             match cfg!(debug_assertions) {
-                true => table.refused(
-                    &name,
-                    &["may not read values"],
-                    (net(), batch.clone()),
-                    loss,
-                ),
+                true => {
+                    table.refused(&name, &["may not read values"], (net(), batch.clone()), loss)
+                }
                 false => table.model(&name, net(), batch.clone(), loss),
             }
         }

@@ -20,18 +20,8 @@ fn linear() {
     let mut table = Table::new("Linear");
     let device = device();
     let config = || LinearConfig::new(4, 3);
-    table.layer(
-        "of a matrix",
-        [5, 4],
-        config().init(&device),
-        Linear::forward,
-    );
-    table.layer(
-        "without bias",
-        [5, 4],
-        config().with_bias(false).init(&device),
-        Linear::forward,
-    );
+    table.layer("of a matrix", [5, 4], config().init(&device), Linear::forward);
+    table.layer("without bias", [5, 4], config().with_bias(false).init(&device), Linear::forward);
     table.layer(
         "layout by columns",
         [5, 4],
@@ -39,18 +29,8 @@ fn linear() {
         Linear::forward,
     );
     table.layer("of a vector", [4], config().init(&device), Linear::forward);
-    table.layer(
-        "of rank 3",
-        [2, 3, 4],
-        config().init(&device),
-        Linear::forward,
-    );
-    table.layer(
-        "of rank 4",
-        [2, 2, 2, 4],
-        config().init(&device),
-        Linear::forward,
-    );
+    table.layer("of rank 3", [2, 3, 4], config().init(&device), Linear::forward);
+    table.layer("of rank 4", [2, 2, 2, 4], config().init(&device), Linear::forward);
     table.everywhere(
         "two, ndarray too",
         Net::new(4, 3),
@@ -67,12 +47,7 @@ fn embedding() {
     let loss = |model: &Probe<Embedding>, tokens: Tensor<2, Int>| {
         readout(model.bent(model.layer.forward(tokens)))
     };
-    table.model(
-        "tokens that come again",
-        embedding(),
-        labels([3, 5], 4),
-        loss,
-    );
+    table.model("tokens that come again", embedding(), labels([3, 5], 4), loss);
     table.model("every token", embedding(), labels([4, 6], 6), loss);
     table.model("one token", embedding(), labels([1, 1], 6), loss);
     table.everywhere("ndarray too", embedding(), labels([3, 5], 4), loss);
@@ -84,9 +59,8 @@ fn resized(mode: &InterpolateMode) -> Vec<(String, Interpolate2d)> {
     let mut rows = Vec::new();
     for align in [true, false] {
         for sizes in [[7, 8], [2, 3]] {
-            let config = Interpolate2dConfig::new()
-                .with_mode(mode.clone())
-                .with_align_corners(align);
+            let config =
+                Interpolate2dConfig::new().with_mode(mode.clone()).with_align_corners(align);
             let name = format!("2d {mode:?}, 4×5 to {sizes:?}, align corners {align}");
             rows.push((name, config.with_output_size(Some(sizes)).init()));
         }
@@ -97,18 +71,13 @@ fn resized(mode: &InterpolateMode) -> Vec<(String, Interpolate2d)> {
 #[test]
 fn interpolation() {
     let mut table = Table::new("Interpolate");
-    for mode in [
-        InterpolateMode::Nearest,
-        InterpolateMode::Linear,
-        InterpolateMode::Cubic,
-    ] {
+    for mode in [InterpolateMode::Nearest, InterpolateMode::Linear, InterpolateMode::Cubic] {
         for (name, layer) in resized(&mode) {
             table.layer(&name, [1, 2, 4, 5], layer, Interpolate2d::forward);
         }
         for (size, align) in [(9, true), (9, false), (3, true), (3, false)] {
-            let config = Interpolate1dConfig::new()
-                .with_mode(mode.clone())
-                .with_align_corners(align);
+            let config =
+                Interpolate1dConfig::new().with_mode(mode.clone()).with_align_corners(align);
             let layer = config.with_output_size(Some(size)).init();
             let name = format!("1d {mode:?}, 5 to {size}, align corners {align}");
             table.layer(&name, [2, 2, 5], layer, Interpolate1d::forward);
@@ -117,12 +86,7 @@ fn interpolation() {
     let scaled = Interpolate2dConfig::new()
         .with_scale_factor(Some([1.5, 2.0]))
         .with_mode(InterpolateMode::Linear);
-    table.layer(
-        "2d by a factor",
-        [1, 2, 4, 5],
-        scaled.init(),
-        Interpolate2d::forward,
-    );
+    table.layer("2d by a factor", [1, 2, 4, 5], scaled.init(), Interpolate2d::forward);
     table.finish();
 }
 
@@ -139,12 +103,7 @@ fn interpolation_that_burn_has_in_part() {
             (Probe::new(5, layer.clone()), batch()),
             loss,
         );
-        table.unchecked(
-            &format!("{name}, unchecked"),
-            Probe::new(5, layer),
-            batch(),
-            loss,
-        );
+        table.unchecked(&format!("{name}, unchecked"), Probe::new(5, layer), batch(), loss);
     }
     // Neither Flex nor ndarray has such an interpolation.
     for (name, layer) in resized(&InterpolateMode::NearestExact) {
@@ -179,12 +138,7 @@ fn unfold_and_fold() {
         fold.clone().with_stride([2, 2]).init(),
         Fold4d::forward,
     );
-    table.layer(
-        "fold, padding",
-        [2, 8, 20],
-        fold.with_padding([1, 1]).init(),
-        Fold4d::forward,
-    );
+    table.layer("fold, padding", [2, 8, 20], fold.with_padding([1, 1]).init(), Fold4d::forward);
     table.finish();
 }
 
@@ -195,45 +149,21 @@ fn bilinear_grid_sample() {
     let options = || GridSampleOptions::new(burn::tensor::ops::InterpolateMode::Bilinear);
     let image = || data::<4>([1, 2, 4, 4], 1);
     let image_loss = move |model: &Probe<Linear>, (image, grid): (Tensor<4>, Tensor<4>)| {
-        readout(
-            model
-                .layer
-                .forward(model.bent(image))
-                .grid_sample_2d(grid.tanh(), options()),
-        )
+        readout(model.layer.forward(model.bent(image)).grid_sample_2d(grid.tanh(), options()))
     };
-    table.model(
-        "of a computed image",
-        model(),
-        (image(), data([1, 3, 3, 2], 2)),
-        image_loss,
-    );
+    table.model("of a computed image", model(), (image(), data([1, 3, 3, 2], 2)), image_loss);
     let grid_loss = move |model: &Probe<Linear>, (image, x): (Tensor<4>, Tensor<4>)| {
-        let grid = model
-            .layer
-            .forward(model.bent(x))
-            .tanh()
-            .reshape([1, 3, 4, 2]);
+        let grid = model.layer.forward(model.bent(x)).tanh().reshape([1, 3, 4, 2]);
         readout(image.grid_sample_2d(grid, options()))
     };
-    table.model(
-        "at computed points",
-        model(),
-        (image(), data([1, 2, 3, 4], 2)),
-        grid_loss,
-    );
+    table.model("at computed points", model(), (image(), data([1, 2, 3, 4], 2)), grid_loss);
     table.finish();
 }
 
 #[test]
 fn pixel_shuffles() {
     let mut table = Table::new("PixelShuffle");
-    table.layer(
-        "shuffle",
-        [1, 8, 2, 3],
-        PixelShuffleConfig::new(2).init(),
-        PixelShuffle::forward,
-    );
+    table.layer("shuffle", [1, 8, 2, 3], PixelShuffleConfig::new(2).init(), PixelShuffle::forward);
     table.layer(
         "unshuffle",
         [1, 2, 4, 6],
@@ -279,18 +209,10 @@ fn similarities() {
 fn dropout_and_noise_are_off() {
     let mut table = Table::new("Off in evaluation mode");
     let dropout = DropoutConfig::new(0.5).init();
-    table.layer(
-        "Dropout",
-        [3, 4],
-        dropout,
-        |layer: &nn::Dropout, x: Tensor<2>| layer.forward(x),
-    );
+    table.layer("Dropout", [3, 4], dropout, |layer: &nn::Dropout, x: Tensor<2>| layer.forward(x));
     let noise = GaussianNoiseConfig::new(0.5).init();
-    table.layer(
-        "GaussianNoise",
-        [3, 4],
-        noise,
-        |layer: &nn::GaussianNoise, x: Tensor<2>| layer.forward(x),
-    );
+    table.layer("GaussianNoise", [3, 4], noise, |layer: &nn::GaussianNoise, x: Tensor<2>| {
+        layer.forward(x)
+    });
     table.finish();
 }

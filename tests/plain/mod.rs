@@ -8,10 +8,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use crate::support::models::Case;
 
 /// The ndarray device.
-#[allow(
-    deprecated,
-    reason = "deprecated in Burn 0.22, and independent of Flex"
-)]
+#[allow(deprecated, reason = "deprecated in Burn 0.22, and independent of Flex")]
 pub fn ndarray() -> Device {
     Device::ndarray()
 }
@@ -19,10 +16,7 @@ pub fn ndarray() -> Device {
 /// Loss and gradient by `backward()`; parameters in visiting order, each in row order.
 pub fn loss_and_gradient<M: Module, B: Clone>(case: &Case<M, B>) -> (f64, Vec<f64>) {
     let loss = case.forward();
-    let mut collect = Collect {
-        gradients: loss.backward(),
-        values: Vec::new(),
-    };
+    let mut collect = Collect { gradients: loss.backward(), values: Vec::new() };
     case.model.visit(&mut collect);
     (numbers(loss).into_iter().sum(), collect.values)
 }
@@ -37,10 +31,7 @@ pub fn distance(left: &[f64], right: &[f64]) -> f64 {
     if left.len() != right.len() {
         return f64::INFINITY;
     }
-    let squares = left
-        .iter()
-        .zip(right)
-        .map(|(left, right)| (left - right).powi(2));
+    let squares = left.iter().zip(right).map(|(left, right)| (left - right).powi(2));
     squares.sum::<f64>().sqrt()
 }
 

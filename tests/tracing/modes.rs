@@ -6,7 +6,7 @@ use burn::{
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{Objective, TraceConfig, TraceError};
+use burn_curvature::{CaptureConfig, CaptureError, Objective};
 
 use super::{batch, device, trace_error};
 
@@ -27,10 +27,8 @@ fn noisy(dropout: f64) -> Noisy {
 }
 
 fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
-    let z: Tensor<2> = model
-        .norm
-        .forward(model.linear.forward(x).unsqueeze_dim::<3>(2))
-        .squeeze_dim(2);
+    let z: Tensor<2> =
+        model.norm.forward(model.linear.forward(x).unsqueeze_dim::<3>(2)).squeeze_dim(2);
     (tanh(model.dropout.forward(z)) - y).powf_scalar(2.0).mean()
 }
 
@@ -38,20 +36,15 @@ fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
 fn training_mode_is_not_recorded_in_silence() {
     for dropout in [0.0, 0.5] {
         let error = trace_error(Objective::trace(&noisy(dropout), batch(5), noisy_loss));
-        assert!(matches!(&error, TraceError::Unfaithful { .. }), "{error}");
-        assert!(
-            error
-                .to_string()
-                .contains("TraceConfig::new().evaluation()"),
-            "{error}"
-        );
+        assert!(matches!(&error, CaptureError::Unfaithful { .. }), "{error}");
+        assert!(error.to_string().contains("CaptureConfig::new().evaluation()"), "{error}");
     }
 }
 
 #[test]
 fn evaluation_mode_can_be_meant() {
     let model = noisy(0.5);
-    let config = TraceConfig::new().evaluation();
+    let config = CaptureConfig::new().evaluation();
     let meant =
         Objective::trace_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
     let valid = Objective::trace(&model.valid(), batch(5), noisy_loss).expect("evaluation mode");
@@ -62,19 +55,14 @@ fn evaluation_mode_can_be_meant() {
     .into_scalar();
     let meant: &Objective<burn::backend::Autodiff<burn::backend::Dispatch>> = &meant;
     assert!((meant.value().expect("a loss") - f64::from(plain)).abs() < 1e-6);
-    assert_eq!(
-        meant.value().expect("a loss"),
-        valid.value().expect("a loss")
-    );
+    assert_eq!(meant.value().expect("a loss"), valid.value().expect("a loss"));
     assert_eq!(meant.layout().len(), 3 * 2 + 2 + 2 + 2);
 }
 
 #[test]
 fn a_configuration_traces_by_itself_and_is_read_from_json_with_defaults() {
-    let config: TraceConfig = serde_json::from_str(r#"{"mode":"Evaluation"}"#).expect("a choice");
-    assert_eq!(config, TraceConfig::new().evaluation());
-    let objective = config
-        .trace(&noisy(0.5), batch(5), noisy_loss)
-        .expect("evaluation mode");
+    let config: CaptureConfig = serde_json::from_str(r#"{"mode":"Evaluation"}"#).expect("a choice");
+    assert_eq!(config, CaptureConfig::new().evaluation());
+    let objective = config.trace(&noisy(0.5), batch(5), noisy_loss).expect("evaluation mode");
     assert!(objective.value().is_ok());
 }

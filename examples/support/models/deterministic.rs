@@ -13,16 +13,12 @@ pub struct Synthetic {
 
 impl Synthetic {
     pub fn new(seed: u64) -> Self {
-        Self {
-            random: SplitMix64::new(seed),
-        }
+        Self { random: SplitMix64::new(seed) }
     }
 
     /// Values in `[0, 1)`.
     pub fn unit<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Tensor<D> {
-        let values: Vec<f32> = (0..shape.iter().product())
-            .map(|_| self.random.unit())
-            .collect();
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| self.random.unit()).collect();
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
@@ -33,9 +29,8 @@ impl Synthetic {
         shape: [usize; D],
         device: &Device,
     ) -> Tensor<D, Int> {
-        let values: Vec<i64> = (0..shape.iter().product())
-            .map(|_| self.random.below(bound) as i64)
-            .collect();
+        let values: Vec<i64> =
+            (0..shape.iter().product()).map(|_| self.random.below(bound) as i64).collect();
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
@@ -43,10 +38,7 @@ impl Synthetic {
     /// gradient flags kept: matrices uniform in ±1/√fan-in, embeddings in ±1,
     /// scales of norms about 1, other vectors in ±0.1.
     pub fn fill<M: Module>(&mut self, module: M) -> M {
-        module.map(&mut Fill {
-            random: &mut self.random,
-            path: Vec::new(),
-        })
+        module.map(&mut Fill { random: &mut self.random, path: Vec::new() })
     }
 }
 
@@ -56,12 +48,10 @@ struct Fill<'a> {
 }
 
 impl Fill<'_> {
-    /// Centre and half-width of the values of the parameter that the path names.
+    /// Center and half-width of the values of the parameter that the path names.
     fn range(&self, shape: &Shape) -> (f32, f32) {
-        let (name, owner) = self
-            .path
-            .last()
-            .map_or(("", ""), |(name, owner)| (name.as_str(), owner.as_str()));
+        let (name, owner) =
+            self.path.last().map_or(("", ""), |(name, owner)| (name.as_str(), owner.as_str()));
         match &shape[..] {
             [_] if name == "gamma" => (1.0, 0.1),
             [_] => (0.0, 0.1),
@@ -85,10 +75,9 @@ impl ModuleMapper for Fill<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         param.map(|tensor| {
             let shape = tensor.shape();
-            let (centre, width) = self.range(&shape);
-            let values: Vec<f32> = (0..shape.num_elements())
-                .map(|_| centre + self.random.symmetric(width))
-                .collect();
+            let (center, width) = self.range(&shape);
+            let values: Vec<f32> =
+                (0..shape.num_elements()).map(|_| center + self.random.symmetric(width)).collect();
             let trainable = tensor.is_require_grad();
             Tensor::from_data(TensorData::new(values, shape), &tensor.device())
                 .set_require_grad(trainable)

@@ -71,10 +71,7 @@ pub fn model(device: &Device) -> Transformer {
 pub fn batch(device: &Device) -> Batch {
     let mut synthetic = Synthetic::new(SEED + 1);
     let tokens = synthetic.below(VOCABULARY, [SEQUENCES, TOKENS], device);
-    (
-        tokens,
-        synthetic.below(VOCABULARY, [SEQUENCES * TOKENS], device),
-    )
+    (tokens, synthetic.below(VOCABULARY, [SEQUENCES * TOKENS], device))
 }
 
 /// Logits and mean cross-entropy over all positions.

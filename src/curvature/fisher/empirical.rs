@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct, Reduction},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
 /// The empirical Fisher matrix: the second moment of the samples' gradients, with the targets of the data.
@@ -81,9 +81,6 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
         objective.derive_product(Product::Empirical)?;
         let product = PreparedProduct::new(Product::Empirical)
             .with_factor(move |part| share(part.samples_of_outputs(), reduction).recip());
-        Ok(Self {
-            objective: objective.clone(),
-            product,
-        })
+        Ok(Self { objective: objective.clone(), product })
     }
 }

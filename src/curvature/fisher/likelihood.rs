@@ -31,7 +31,7 @@ pub enum Likelihood {
 
 impl Likelihood {
     /// The product JᵀMJ with M the Fisher matrix in output space, up to [`precision`](Self::precision).
-    pub(super) fn product(self) -> Product {
+    pub(crate) fn product(self) -> Product {
         match self {
             Likelihood::Categorical => Product::Categorical,
             Likelihood::Bernoulli => Product::Bernoulli,
@@ -40,7 +40,7 @@ impl Likelihood {
     }
 
     /// What the product is multiplied by.
-    pub(in crate::curvature) fn precision(self) -> f64 {
+    pub(crate) fn precision(self) -> f64 {
         match self {
             Likelihood::Categorical | Likelihood::Bernoulli => 1.0,
             Likelihood::Gaussian { variance } => variance.recip(),
@@ -48,7 +48,7 @@ impl Likelihood {
     }
 
     /// Checks the parameters, and that the objective's outputs are such as the distribution needs.
-    pub(in crate::curvature) fn check<B: AutodiffBackend>(
+    pub(crate) fn check<B: AutodiffBackend>(
         self,
         objective: &Objective<B>,
         reduction: Reduction,
@@ -67,10 +67,7 @@ impl Likelihood {
         }
         let shape = objective.shape_of_outputs()?;
         match (self, shape.len()) {
-            (_, 0) => wrong(
-                "the outputs need a dimension of samples",
-                format!("{shape:?}"),
-            ),
+            (_, 0) => wrong("the outputs need a dimension of samples", format!("{shape:?}")),
             (Likelihood::Categorical, 1) => wrong(
                 "the outputs need a dimension of samples and a last one of classes",
                 format!("{shape:?}"),
@@ -80,7 +77,7 @@ impl Likelihood {
     }
 
     /// Draws of targets, up to the variance.
-    pub(in crate::curvature) fn draws(self, count: usize) -> Draws {
+    pub(crate) fn draws(self, count: usize) -> Draws {
         let from = match self {
             Likelihood::Categorical => Distribution::Categorical,
             Likelihood::Bernoulli => Distribution::Bernoulli,
@@ -90,7 +87,7 @@ impl Likelihood {
     }
 
     /// What so many targets are drawn by for outputs of a type; the same for the same seed and number of the batch.
-    pub(in crate::curvature) fn noise(
+    pub(crate) fn noise(
         self,
         outputs: &ValueType,
         draws: usize,
@@ -101,9 +98,7 @@ impl Likelihood {
         let own = (0..=batch).fold(seed, |_, _| seeds.random());
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(own);
         let shape = self.draws(draws).noise_type(outputs).shape;
-        let total = shape
-            .iter()
-            .try_fold(1_usize, |total, &size| total.checked_mul(size));
+        let total = shape.iter().try_fold(1_usize, |total, &size| total.checked_mul(size));
         let mut noise: Vec<f64> = Vec::new();
         let fits = total.is_some_and(|total| noise.try_reserve_exact(total).is_ok());
         let Some(total) = total.filter(|_| fits) else {

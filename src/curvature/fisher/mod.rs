@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct, Reduction},
     operator::{FiniteSum, LinearOperator, OperatorError, SelfAdjoint},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
 /// The Fisher information matrix of a model's predictive distribution as a linear operator.
@@ -93,10 +93,7 @@ impl<B: AutodiffBackend> Fisher<B> {
         let precision = likelihood.precision();
         let product = PreparedProduct::new(kind)
             .with_factor(move |part| precision * share(part.samples_of_outputs(), reduction));
-        Ok(Self {
-            objective: objective.clone(),
-            product,
-        })
+        Ok(Self { objective: objective.clone(), product })
     }
 
     /// An estimate of the Fisher matrix from `draws` targets that are drawn from the model for every sample.
@@ -127,15 +124,12 @@ impl<B: AutodiffBackend> Fisher<B> {
             .with_noise(Arc::new(move |batch, outputs| {
                 likelihood.noise(outputs, draws, seed, batch)
             }));
-        Ok(Self {
-            objective: objective.clone(),
-            product,
-        })
+        Ok(Self { objective: objective.clone(), product })
     }
 }
 
 /// The c of a batch.
-pub(in crate::curvature) fn share(samples: usize, reduction: Reduction) -> f64 {
+pub(crate) fn share(samples: usize, reduction: Reduction) -> f64 {
     match reduction {
         Reduction::Sum => 1.0,
         Reduction::Mean => 1.0 / samples.max(1) as f64,

@@ -147,11 +147,7 @@ mod tests {
         for i in 0..classes {
             for j in 0..classes {
                 let found: f64 = columns.iter().map(|column| column[i] * column[j]).sum();
-                let expected = if i == j {
-                    p[i] * (1.0 - p[i])
-                } else {
-                    -p[i] * p[j]
-                };
+                let expected = if i == j { p[i] * (1.0 - p[i]) } else { -p[i] * p[j] };
                 let scale = (p[i] * p[j]).sqrt().max(1e-30);
                 let error = (found - expected).abs() / scale;
                 assert!(error < bound, "{z:?}: {i}, {j}: {found} for {expected}");

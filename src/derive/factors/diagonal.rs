@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     derive::{layers::LayerKind, outputs::required, reverse::Apply},
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
+    tensor::Operand,
 };
 
 /// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an

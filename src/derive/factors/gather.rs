@@ -9,7 +9,8 @@ use crate::{
         outputs::{adjoint_product, required},
         reverse::{self, Apply, Arguments},
     },
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
+    tensor::Operand,
 };
 
 /// What a pass forward and the pass back from the loss leave.
@@ -33,22 +34,14 @@ pub(super) fn forward<B: Backend>(
     let parameters = with_probes(probed, given);
     let whole = reverse::gradient(&arguments(probed, given, &parameters), apply)?;
     let mut outputs = whole.outputs.into_iter();
-    let mut next = || required(outputs.next())?.into_float();
+    let mut next = || -> Result<_, ExecuteError> { Ok(required(outputs.next())?.into_float()?) };
     let (loss, z) = (next()?, next()?);
-    let inputs = probed
-        .groups
-        .iter()
-        .map(|group| outputs.by_ref().take(group.uses.len()).collect());
+    let inputs =
+        probed.groups.iter().map(|group| outputs.by_ref().take(group.uses.len()).collect());
     let inputs = inputs.collect();
     let mut gradient = whole.gradient;
     let by_probes = gradient.split_off(given.parameters.len());
-    Ok(Forward {
-        loss,
-        gradient,
-        inputs,
-        z,
-        by_probes,
-    })
+    Ok(Forward { loss, gradient, inputs, z, by_probes })
 }
 
 /// The gradients of the outputs of every group, joined over its uses, for one cotangent after another.
@@ -103,12 +96,7 @@ fn arguments<'a, B: Backend>(
     given: &Given<'a, B>,
     parameters: &'a [FloatTensor<B>],
 ) -> Arguments<'a, B> {
-    Arguments {
-        program: &probed.program,
-        device: given.device,
-        parameters,
-        batch: given.batch,
-    }
+    Arguments { program: &probed.program, device: given.device, parameters, batch: given.batch }
 }
 
 /// The gradients of ⟨z, u⟩ with respect to the probes.
@@ -120,10 +108,7 @@ fn pull_back<B: Backend>(
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
     let outputs = arguments.program.outputs().get(1).copied();
     let program = arguments.program.returning(outputs.into_iter().collect());
-    let network = Arguments {
-        program: &program,
-        ..*arguments
-    };
+    let network = Arguments { program: &program, ..*arguments };
     let mut gradients = adjoint_product(&network, cotangent, apply)?;
     Ok(gradients.split_off(own))
 }

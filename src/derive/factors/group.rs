@@ -85,10 +85,7 @@ impl LayerGroup {
         let mut groups: Vec<Self> = Vec::new();
         for layer in layers {
             let one_use = (layer.input, layer.output);
-            match groups
-                .iter_mut()
-                .find(|group| group.first.weight == layer.weight)
-            {
+            match groups.iter_mut().find(|group| group.first.weight == layer.weight) {
                 Some(group) => group.uses.push(one_use),
                 None => groups.push(Self {
                     weight: graph.value(graph.inputs()[layer.weight]).shape.to_vec(),

@@ -8,7 +8,8 @@ use burn_backend::{
 use super::{FactorKind, Given, LayerGroup, rows::Rows};
 use crate::{
     derive::{layers::LayerKind, outputs::required},
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
+    tensor::Operand,
 };
 
 /// The mean of ā āᵀ over all uses of a weight, with a one behind every a where there is a bias; for an embedding whose
@@ -66,10 +67,7 @@ fn frequencies<B: Backend>(
         let ones = B::float_ones(shape(uses), given.device, dtype);
         counts = B::float_select_assign(counts, 0, flat, ones, IndexingUpdateOp::Add);
     }
-    Ok(B::float_mul_scalar(
-        counts,
-        (total.max(1) as f64).recip().into(),
-    ))
+    Ok(B::float_mul_scalar(counts, (total.max(1) as f64).recip().into()))
 }
 
 /// The one-hot inputs of an embedding, averaged over the places of each sample: how often each row is used, of all uses.

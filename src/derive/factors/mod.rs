@@ -25,7 +25,7 @@ use burn_backend::{
 };
 
 use super::{draw::Draws, layers::LayerKind, reverse::Apply};
-use crate::execute::{ExecuteError, Operand};
+use crate::{execute::ExecuteError, tensor::Operand};
 use product::Symmetric;
 use rows::Rows;
 
@@ -126,11 +126,7 @@ pub(super) fn compute<B: Backend>(
             _ => moment,
         });
     }
-    Ok(Factors {
-        loss: forward.loss,
-        gradient: forward.gradient,
-        moments,
-    })
+    Ok(Factors { loss: forward.loss, gradient: forward.gradient, moments })
 }
 
 /// Σ over rows of row·rowᵀ, many rows at a time.
@@ -142,11 +138,7 @@ struct Sum<B: Backend> {
 
 impl<B: Backend> Default for Sum<B> {
     fn default() -> Self {
-        Self {
-            held: Vec::new(),
-            numbers: 0,
-            sum: None,
-        }
+        Self { held: Vec::new(), numbers: 0, sum: None }
     }
 }
 

@@ -27,11 +27,7 @@ impl Probed {
             own.push(add_probe(&mut program, value));
         }
         own.append(&mut batch);
-        Self {
-            program: program.taking(own),
-            probed,
-            groups,
-        }
+        Self { program: program.taking(own), probed, groups }
     }
 }
 
@@ -49,15 +45,8 @@ fn add_probe(program: &mut Graph, value: ValueId) -> ValueId {
             *reference = sum;
         }
     }
-    let writer = program
-        .nodes
-        .iter()
-        .position(|node| node.outputs.contains(&value));
-    let node = Node {
-        op: Op::Binary(Binary::Add),
-        inputs: vec![value, probe],
-        outputs: vec![sum],
-    };
+    let writer = program.nodes.iter().position(|node| node.outputs.contains(&value));
+    let node = Node { op: Op::Binary(Binary::Add), inputs: vec![value, probe], outputs: vec![sum] };
     program.nodes.insert(writer.map_or(0, |at| at + 1), node);
     probe
 }

@@ -14,10 +14,7 @@ pub(super) struct Symmetric<B: Backend> {
 impl<B: Backend> Symmetric<B> {
     /// A matrix as it is, `[groups, width, width]`.
     pub fn whole(matrix: FloatTensor<B>) -> Self {
-        Self {
-            width: matrix.shape()[2],
-            panels: vec![matrix],
-        }
+        Self { width: matrix.shape()[2], panels: vec![matrix] }
     }
 
     /// XᵀY for X and Y `[groups, rows, width]` that differ by a factor, in so many panels.
@@ -28,10 +25,7 @@ impl<B: Backend> Symmetric<B> {
             let panel = columns::<B>(x, range);
             B::float_matmul(B::float_swap_dims(panel, 1, 2), rest)
         };
-        Self {
-            width,
-            panels: ranges(width, panels).into_iter().map(product).collect(),
-        }
+        Self { width, panels: ranges(width, panels).into_iter().map(product).collect() }
     }
 
     /// The sum with another matrix of this width.
@@ -40,10 +34,7 @@ impl<B: Backend> Symmetric<B> {
             return Self::whole(B::float_add(self.finish(), other.finish()));
         }
         let pairs = self.panels.into_iter().zip(other.panels);
-        Self {
-            width: self.width,
-            panels: pairs.map(|(a, b)| B::float_add(a, b)).collect(),
-        }
+        Self { width: self.width, panels: pairs.map(|(a, b)| B::float_add(a, b)).collect() }
     }
 
     /// The matrix times a number.
@@ -53,10 +44,7 @@ impl<B: Backend> Symmetric<B> {
         }
         let panels = self.panels.into_iter();
         let panels = panels.map(|panel| B::float_mul_scalar(panel, factor.into()));
-        Self {
-            width: self.width,
-            panels: panels.collect(),
-        }
+        Self { width: self.width, panels: panels.collect() }
     }
 
     /// The whole matrix, what is left of the diagonal by symmetry.
@@ -97,9 +85,7 @@ impl<B: Backend> Symmetric<B> {
 /// The rows of the panels.
 fn ranges(width: usize, panels: usize) -> Vec<Range<usize>> {
     let cut = |panel: usize| width * panel / panels.max(1);
-    (0..panels)
-        .map(|panel| cut(panel)..cut(panel + 1))
-        .collect()
+    (0..panels).map(|panel| cut(panel)..cut(panel + 1)).collect()
 }
 
 fn joined<B: Backend>(mut parts: Vec<FloatTensor<B>>, dim: usize) -> FloatTensor<B> {
@@ -113,10 +99,7 @@ fn columns<B: Backend>(x: &FloatTensor<B>, range: Range<usize>) -> FloatTensor<B
     if range == (0..x.shape()[2]) {
         return x.clone();
     }
-    B::float_slice(
-        x.clone(),
-        &[Slice::full(), Slice::full(), Slice::from(range)],
-    )
+    B::float_slice(x.clone(), &[Slice::full(), Slice::full(), Slice::from(range)])
 }
 
 #[cfg(test)]
@@ -151,11 +134,8 @@ mod tests {
         let found = read(found.finish());
         assert_eq!(found.len(), groups * width * width);
         for (position, found) in found.into_iter().enumerate() {
-            let (group, i, j) = (
-                position / (width * width),
-                position / width % width,
-                position % width,
-            );
+            let (group, i, j) =
+                (position / (width * width), position / width % width, position % width);
             let row = |row: usize| (group * rows + row) * width;
             let products = (0..rows).flat_map(|r| {
                 let (i, j) = (row(r) + i, row(r) + j);
@@ -197,9 +177,7 @@ mod tests {
             (0..rows).map(row).sum()
         };
         let sums = (0..groups).flat_map(|group| (0..width).map(move |column| (group, column)));
-        let sums: Vec<f64> = sums
-            .map(|(group, column)| 0.5 * sum(group, column))
-            .collect();
+        let sums: Vec<f64> = sums.map(|(group, column)| 0.5 * sum(group, column)).collect();
         let data = TensorData::new(sums.clone(), [groups, 1, width]);
         for panels in [1, 4] {
             let product = || Symmetric::<Flex>::product(&tensor(&x), &tensor(&x), panels);
@@ -209,11 +187,8 @@ mod tests {
             let mut inner = inner.into_iter();
             for (position, found) in found.into_iter().enumerate() {
                 let whole = width + 1;
-                let (group, i, j) = (
-                    position / (whole * whole),
-                    position / whole % whole,
-                    position % whole,
-                );
+                let (group, i, j) =
+                    (position / (whole * whole), position / whole % whole, position % whole);
                 let expected = match (i == width, j == width) {
                     (true, true) => 1.0,
                     (true, false) => sums[group * width + j],

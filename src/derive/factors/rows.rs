@@ -57,11 +57,7 @@ impl<B: Backend> Rows<B> {
             let dims = vec![shape[0], groups, width, places];
             return Self::Columns(B::float_reshape(g, Shape::from(dims)));
         }
-        let order: Vec<usize> = [0]
-            .into_iter()
-            .chain(2..shape.num_dims())
-            .chain([1])
-            .collect();
+        let order: Vec<usize> = [0].into_iter().chain(2..shape.num_dims()).chain([1]).collect();
         Self::grouped(B::float_permute(g, &order), groups)
     }
 

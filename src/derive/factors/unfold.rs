@@ -43,10 +43,7 @@ pub(super) fn patches<B: Backend, const N: usize>(
     kernel: [usize; N],
     options: &ConvOptions<N>,
 ) -> Rows<B> {
-    let border: Vec<(usize, usize)> = [(0, 0), (0, 0)]
-        .into_iter()
-        .chain(options.padding)
-        .collect();
+    let border: Vec<(usize, usize)> = [(0, 0), (0, 0)].into_iter().chain(options.padding).collect();
     let mut x = match options.padding.iter().all(|&padding| padding == (0, 0)) {
         true => x,
         false => B::float_pad(x, &border, PadMode::Constant(0.0)),
@@ -64,22 +61,13 @@ pub(super) fn patches<B: Backend, const N: usize>(
         }
     }
     // [samples, channels, positions…, kernel…] → [samples, positions…, channels, kernel…]
-    let order: Vec<usize> = [0]
-        .into_iter()
-        .chain(2..2 + N)
-        .chain([1])
-        .chain(2 + N..2 + 2 * N)
-        .collect();
+    let order: Vec<usize> =
+        [0].into_iter().chain(2..2 + N).chain([1]).chain(2 + N..2 + 2 * N).collect();
     let x = B::float_permute(x, &order);
     let shape = x.shape();
     let samples = shape[0];
     let positions: usize = shape[1..=N].iter().product();
     let width: usize = shape[N + 1..].iter().product();
-    let dims = vec![
-        samples,
-        positions,
-        options.groups,
-        width / options.groups.max(1),
-    ];
+    let dims = vec![samples, positions, options.groups, width / options.groups.max(1)];
     Rows::Rows(B::float_reshape(x, Shape::from(dims)))
 }

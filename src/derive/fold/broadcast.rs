@@ -30,10 +30,7 @@ impl Folder {
         let small = self.emit_new(
             op.clone(),
             vec![small],
-            ValueType {
-                shape: rearranged,
-                dtype: ty.dtype,
-            },
+            ValueType { shape: rearranged, dtype: ty.dtype },
         );
         self.broadcast.insert(output, small);
     }
@@ -91,20 +88,12 @@ impl Folder {
 
 /// Whether an operation broadcasts its operands on every backend.
 fn spreads(function: Binary) -> bool {
-    matches!(
-        function,
-        Binary::Add | Binary::Sub | Binary::Mul | Binary::Div
-    )
+    matches!(function, Binary::Add | Binary::Sub | Binary::Mul | Binary::Div)
 }
 
 /// Shape of two operands of equal rank together.
 fn together(left: &Shape, right: &Shape) -> Shape {
-    Shape::from(
-        left.iter()
-            .zip(right.iter())
-            .map(|(&a, &b)| a.max(b))
-            .collect::<Vec<_>>(),
-    )
+    Shape::from(left.iter().zip(right.iter()).map(|(&a, &b)| a.max(b)).collect::<Vec<_>>())
 }
 
 /// Shape of what is broadcast to `from` when that is reshaped to `to`, if dimensions that were broadcast do not mix with

@@ -70,11 +70,6 @@ fn exchanged(conv: &Convolution) -> Option<Convolution> {
 }
 
 fn exchanged_options<const N: usize>(options: &ConvOptions<N>) -> Option<ConvOptions<N>> {
-    let ConvOptions {
-        stride,
-        padding,
-        dilation,
-        groups,
-    } = options.clone();
+    let ConvOptions { stride, padding, dilation, groups } = options.clone();
     (groups == 1).then(|| ConvOptions::new_with_padding(dilation, padding, stride, 1))
 }

@@ -10,10 +10,8 @@ use crate::graph::{Binary, Graph, Kind, Literal, Node, Op, ValueId};
 /// Only products of equal shapes, and only where nothing else reads `v·a`. A literal counts as `b`, too.
 #[must_use]
 pub(crate) fn fixed_factors_first(mut graph: Graph, varying: &[usize]) -> Graph {
-    let varying: Vec<ValueId> = varying
-        .iter()
-        .filter_map(|&index| graph.inputs.get(index).copied())
-        .collect();
+    let varying: Vec<ValueId> =
+        varying.iter().filter_map(|&index| graph.inputs.get(index).copied()).collect();
     let varies = graph.dependents(&varying);
     let readers = graph.readers();
     let mut factors: HashMap<ValueId, (ValueId, ValueId)> = HashMap::new();
@@ -22,10 +20,7 @@ pub(crate) fn fixed_factors_first(mut graph: Graph, varying: &[usize]) -> Graph 
         if let Some((moving, fixed)) = moving_factor(&graph, &node, |value| varies.contains(&value))
         {
             let outer = node.outputs[0];
-            let known = factors
-                .get(&moving)
-                .filter(|_| readers.get(&moving) == Some(&1))
-                .copied();
+            let known = factors.get(&moving).filter(|_| readers.get(&moving) == Some(&1)).copied();
             let pair = match (known, fixed) {
                 (Some((source, inner)), fixed) => {
                     let (op, inputs) = match fixed {
@@ -36,11 +31,7 @@ pub(crate) fn fixed_factors_first(mut graph: Graph, varying: &[usize]) -> Graph 
                     };
                     graph.values.push(graph.value(outer).clone());
                     let together = ValueId::new(graph.values.len() - 1);
-                    nodes.push(Node {
-                        op,
-                        inputs,
-                        outputs: vec![together],
-                    });
+                    nodes.push(Node { op, inputs, outputs: vec![together] });
                     node = product(source, together, outer);
                     Some((source, together))
                 }
@@ -62,11 +53,7 @@ enum Factor {
 }
 
 fn product(left: ValueId, right: ValueId, output: ValueId) -> Node {
-    Node {
-        op: Op::Binary(Binary::Mul),
-        inputs: vec![left, right],
-        outputs: vec![output],
-    }
+    Node { op: Op::Binary(Binary::Mul), inputs: vec![left, right], outputs: vec![output] }
 }
 
 /// The factor that varies and the one that does not, if all shapes are equal.

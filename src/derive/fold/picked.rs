@@ -18,12 +18,7 @@ pub(crate) fn factors_of_what_is_picked(mut graph: Graph, varying: &[usize]) -> 
     let varies = graph.dependents(&inputs);
     let readers = graph.readers();
     let nodes = std::mem::take(&mut graph.nodes);
-    let mut picker = Picker {
-        graph,
-        varies,
-        readers,
-        written_by: HashMap::new(),
-    };
+    let mut picker = Picker { graph, varies, readers, written_by: HashMap::new() };
     for node in nodes {
         picker.visit(node);
     }
@@ -45,11 +40,7 @@ impl Picker {
         if let &[output] = &node.outputs[..] {
             self.written_by.insert(output, node.clone());
         }
-        if self
-            .behind_gather(&node)
-            .or_else(|| self.before_scatter(&node))
-            .is_none()
-        {
+        if self.behind_gather(&node).or_else(|| self.before_scatter(&node)).is_none() {
             self.graph.nodes.push(node);
         }
     }
@@ -67,11 +58,9 @@ impl Picker {
         let picked = [moving, fixed].map(|factor| {
             let factor = self.shaped_like(factor, source);
             let ty = self.graph.value(output).clone();
-            self.graph
-                .append(Op::Gather(*dim), vec![factor, indices], ty)
+            self.graph.append(Op::Gather(*dim), vec![factor, indices], ty)
         });
-        self.graph
-            .append_to(Op::Binary(Binary::Mul), picked.to_vec(), output);
+        self.graph.append_to(Op::Binary(Binary::Mul), picked.to_vec(), output);
         Some(())
     }
 
@@ -94,12 +83,8 @@ impl Picker {
         }
         let ty = self.graph.value(value).clone();
         let factor = self.shaped_like(fixed, scattered);
-        let factor = self
-            .graph
-            .append(Op::Gather(dim), vec![factor, indices], ty.clone());
-        let product = self
-            .graph
-            .append(Op::Binary(Binary::Mul), vec![value, factor], ty);
+        let factor = self.graph.append(Op::Gather(dim), vec![factor, indices], ty.clone());
+        let product = self.graph.append(Op::Binary(Binary::Mul), vec![value, factor], ty);
         let ty = self.graph.value(scattered).clone();
         let result = self.graph.append(op, vec![target, indices, product], ty);
         self.graph.append_to(Op::Reshape, vec![result], output);
@@ -125,10 +110,7 @@ impl Picker {
 
     /// What a value is the only reshaped reader of, or the value itself.
     fn behind_reshape(&self, value: ValueId) -> ValueId {
-        let reshape = self
-            .written_by
-            .get(&value)
-            .filter(|node| node.op == Op::Reshape);
+        let reshape = self.written_by.get(&value).filter(|node| node.op == Op::Reshape);
         let source = reshape.and_then(|node| node.inputs.first());
         match source {
             Some(source) if self.readers.get(source) == Some(&1) => *source,

@@ -79,18 +79,14 @@ impl Folder {
         if let Some(known) = self.uniform.get(&value) {
             return Rewrite::Uniform(known * number);
         }
-        match self
-            .written_by(value)
-            .map(|node| (&node.op, &node.inputs[..]))
-        {
+        match self.written_by(value).map(|node| (&node.op, &node.inputs[..])) {
             Some((Op::BinaryScalar(Binary::Mul, before), &[source])) => {
                 let both = Literal::Float(before.as_f64() * number);
                 Rewrite::With(Op::BinaryScalar(Binary::Mul, both), vec![source])
             }
-            Some((Op::Unary(Unary::Neg), &[source])) => Rewrite::With(
-                Op::BinaryScalar(Binary::Mul, Literal::Float(-number)),
-                vec![source],
-            ),
+            Some((Op::Unary(Unary::Neg), &[source])) => {
+                Rewrite::With(Op::BinaryScalar(Binary::Mul, Literal::Float(-number)), vec![source])
+            }
             _ => Rewrite::Keep,
         }
     }
@@ -99,10 +95,7 @@ impl Folder {
         if let Some(known) = self.uniform.get(&value) {
             return Rewrite::Uniform(-known);
         }
-        match self
-            .written_by(value)
-            .map(|node| (&node.op, &node.inputs[..]))
-        {
+        match self.written_by(value).map(|node| (&node.op, &node.inputs[..])) {
             Some((Op::Unary(Unary::Neg), &[source])) => Rewrite::Same(source),
             Some((Op::BinaryScalar(Binary::Mul, factor), &[source])) => {
                 let factor = Literal::Float(-factor.as_f64());
@@ -127,12 +120,7 @@ impl Folder {
 
     /// Zeros added to something, and zeros written into zeros.
     fn write(&self, op: &Op, inputs: &[ValueId]) -> Rewrite {
-        let floats = || {
-            inputs
-                .iter()
-                .copied()
-                .filter(|&value| self.kind(value) == Kind::Float)
-        };
+        let floats = || inputs.iter().copied().filter(|&value| self.kind(value) == Kind::Float);
         if floats().all(|value| self.is(value, 0.0)) {
             return Rewrite::Uniform(0.0);
         }
@@ -164,18 +152,16 @@ impl Folder {
         if matches!(op, Op::Reshape | Op::Expand | Op::Cast) && self.ty(value) == self.ty(output) {
             return Rewrite::Same(value);
         }
-        let Some((before, &[source])) = self
-            .written_by(value)
-            .map(|node| (&node.op, &node.inputs[..]))
+        let Some((before, &[source])) =
+            self.written_by(value).map(|node| (&node.op, &node.inputs[..]))
         else {
             return Rewrite::Keep;
         };
         let undone = match (op, before) {
             (Op::SwapDims(a, b), Op::SwapDims(c, d)) => (a, b) == (c, d) || (a, b) == (d, c),
-            (Op::Permute(later), Op::Permute(sooner)) => later
-                .iter()
-                .enumerate()
-                .all(|(axis, &moved)| sooner.get(moved) == Some(&axis)),
+            (Op::Permute(later), Op::Permute(sooner)) => {
+                later.iter().enumerate().all(|(axis, &moved)| sooner.get(moved) == Some(&axis))
+            }
             (Op::Flip(a), Op::Flip(b)) => a == b,
             _ => false,
         };

@@ -9,18 +9,16 @@ use burn_backend::{
 
 use super::fold;
 use crate::{
-    execute::{Operand, replay},
+    execute::replay,
     graph::{
         Binary, Convolution, Graph, GraphBuilder, Kind, Literal, Op, Reduction, Unary, ValueId,
         ValueType, WithRespectTo,
     },
+    tensor::Operand,
 };
 
 pub(in crate::derive) fn ty(shape: &[usize]) -> ValueType {
-    ValueType {
-        shape: Shape::from(shape.to_vec()),
-        dtype: DType::F64,
-    }
+    ValueType { shape: Shape::from(shape.to_vec()), dtype: DType::F64 }
 }
 
 pub(in crate::derive) fn one(
@@ -40,21 +38,18 @@ pub(in crate::derive) fn run(graph: &Graph) -> Vec<Vec<f64>> {
         let count = ty.shape.num_elements();
         match ty.kind() {
             Kind::Float => {
-                let numbers: Vec<f64> = (0..count)
-                    .map(|i| 0.1 * (i + 1 + value.index()) as f64)
-                    .collect();
+                let numbers: Vec<f64> =
+                    (0..count).map(|i| 0.1 * (i + 1 + value.index()) as f64).collect();
                 let data = TensorData::new(numbers, ty.shape.clone());
-                Operand::Float(
-                    <Flex as burn_backend::ops::FloatTensorOps<Flex>>::float_from_data(
-                        data, &device,
-                    ),
-                )
+                Operand::Float(<Flex as burn_backend::ops::FloatTensorOps<Flex>>::float_from_data(
+                    data, &device,
+                ))
             }
             _ => {
                 let data = TensorData::new(vec![0i64; count], ty.shape.clone());
-                Operand::Int(
-                    <Flex as burn_backend::ops::IntTensorOps<Flex>>::int_from_data(data, &device),
-                )
+                Operand::Int(<Flex as burn_backend::ops::IntTensorOps<Flex>>::int_from_data(
+                    data, &device,
+                ))
             }
         }
     };
@@ -85,12 +80,8 @@ fn a_difference_with_itself_and_all_that_hangs_on_it_goes() {
     let (x, y) = (b.input(ty(&[2, 3])), b.input(ty(&[2, 3])));
     let zero = one(&mut b, Op::Binary(Binary::Sub), &[x, x], &[2, 3]);
     let product = one(&mut b, Op::Binary(Binary::Mul), &[y, zero], &[2, 3]);
-    let scaled = one(
-        &mut b,
-        Op::BinaryScalar(Binary::Mul, Literal::Float(-2.0)),
-        &[product],
-        &[2, 3],
-    );
+    let scaled =
+        one(&mut b, Op::BinaryScalar(Binary::Mul, Literal::Float(-2.0)), &[product], &[2, 3]);
     let turned = one(&mut b, Op::SwapDims(0, 1), &[scaled], &[3, 2]);
     let back = one(&mut b, Op::Reshape, &[turned], &[2, 3]);
     let sum = one(&mut b, Op::Binary(Binary::Add), &[y, back], &[2, 3]);
@@ -103,12 +94,8 @@ fn ones_become_a_broadcast() {
     let mut b = GraphBuilder::default();
     let g = b.input(ty(&[2, 1]));
     let ones = one(&mut b, Op::Ones, &[], &[2, 3]);
-    let thirds = one(
-        &mut b,
-        Op::BinaryScalar(Binary::Mul, Literal::Float(1.0 / 3.0)),
-        &[ones],
-        &[2, 3],
-    );
+    let thirds =
+        one(&mut b, Op::BinaryScalar(Binary::Mul, Literal::Float(1.0 / 3.0)), &[ones], &[2, 3]);
     let sum = one(&mut b, Op::ReduceDim(Reduction::Sum, 1), &[g], &[2, 1]);
     let spread = one(&mut b, Op::Binary(Binary::Mul), &[thirds, sum], &[2, 3]);
     assert_eq!(folded(b.finish(vec![spread])), ["MulScalar", "Ones", "Mul"]);
@@ -136,10 +123,7 @@ fn an_output_may_become_an_input() {
 fn zeros_scattered_into_something_go() {
     let mut b = GraphBuilder::default();
     let x = b.input(ty(&[4]));
-    let indices = b.input(ValueType {
-        shape: Shape::from(vec![2]),
-        dtype: DType::I64,
-    });
+    let indices = b.input(ValueType { shape: Shape::from(vec![2]), dtype: DType::I64 });
     let zeros = one(&mut b, Op::Zeros, &[], &[2]);
     let scatter = Op::Scatter(0, IndexingUpdateOp::Add);
     let written = one(&mut b, scatter, &[x, indices, zeros], &[4]);
@@ -156,12 +140,8 @@ fn moves_that_undo_each_other_go() {
     let flat = one(&mut b, Op::Reshape, &[back], &[24]);
     let matrix = one(&mut b, Op::Reshape, &[flat], &[6, 4]);
     let negative = one(&mut b, Op::Unary(Unary::Neg), &[matrix], &[6, 4]);
-    let result = one(
-        &mut b,
-        Op::BinaryScalar(Binary::Mul, Literal::Float(0.5)),
-        &[negative],
-        &[6, 4],
-    );
+    let result =
+        one(&mut b, Op::BinaryScalar(Binary::Mul, Literal::Float(0.5)), &[negative], &[6, 4]);
     assert_eq!(folded(b.finish(vec![result])), ["Reshape", "MulScalar"]);
 }
 
@@ -174,10 +154,7 @@ fn what_is_not_known_stays() {
     let permuted = one(&mut b, Op::Permute(vec![1, 0]), &[sum], &[2, 2]);
     let flipped = one(&mut b, Op::Flip(vec![0]), &[permuted], &[2, 2]);
     let result = one(&mut b, Op::Binary(Binary::Sub), &[flipped, y], &[2, 2]);
-    assert_eq!(
-        folded(b.finish(vec![result])),
-        ["Ones", "Add", "Permute", "Flip", "Sub"]
-    );
+    assert_eq!(folded(b.finish(vec![result])), ["Ones", "Add", "Permute", "Flip", "Sub"]);
 }
 
 #[test]
@@ -187,12 +164,8 @@ fn what_is_broadcast_is_worked_on_before() {
     let ones = one(&mut b, Op::Ones, &[], &[2, 3]);
     let spread = one(&mut b, Op::Binary(Binary::Mul), &[ones, g], &[2, 3]);
     let negative = one(&mut b, Op::Unary(Unary::Neg), &[spread], &[2, 3]);
-    let shifted = one(
-        &mut b,
-        Op::BinaryScalar(Binary::Add, Literal::Float(2.0)),
-        &[negative],
-        &[2, 3],
-    );
+    let shifted =
+        one(&mut b, Op::BinaryScalar(Binary::Add, Literal::Float(2.0)), &[negative], &[2, 3]);
     let both = one(&mut b, Op::Binary(Binary::Add), &[shifted, spread], &[2, 3]);
     let result = one(&mut b, Op::Binary(Binary::Mul), &[x, both], &[2, 3]);
     let graph = b.finish(vec![result]);
@@ -212,10 +185,7 @@ fn a_sum_along_what_was_broadcast_is_a_multiple() {
     let spread = one(&mut b, Op::Expand, &[g], &[2, 4]);
     let sum = one(&mut b, Op::ReduceDim(Reduction::Sum, 1), &[spread], &[2, 1]);
     let across = one(&mut b, Op::ReduceDim(Reduction::Sum, 0), &[spread], &[1, 4]);
-    assert_eq!(
-        folded(b.finish(vec![sum, across])),
-        ["MulScalar", "SumDim", "Ones", "Mul"]
-    );
+    assert_eq!(folded(b.finish(vec![sum, across])), ["MulScalar", "SumDim", "Ones", "Mul"]);
 }
 
 /// A bias written as ones times a column, brought into the order of an image: only the bias itself is moved.
@@ -229,10 +199,7 @@ fn a_broadcast_is_seen_through_rearrangements() {
     let image = one(&mut b, Op::Reshape, &[spread], &[3, 2, 2, 2]);
     let image = one(&mut b, Op::SwapDims(0, 1), &[image], &[2, 3, 2, 2]);
     let sum = one(&mut b, Op::Binary(Binary::Add), &[x, image], &[2, 3, 2, 2]);
-    assert_eq!(
-        folded(b.finish(vec![sum])),
-        ["Reshape", "Reshape", "SwapDims", "Add"]
-    );
+    assert_eq!(folded(b.finish(vec![sum])), ["Reshape", "Reshape", "SwapDims", "Add"]);
 }
 
 #[test]
@@ -280,34 +247,19 @@ fn weight_gradients_are_differentiated_with_small_kernels() {
             } else {
                 one(&mut b, Op::SwapDims(0, 1), &[g], &turned(cotangent))
             };
-            let shape = if wrt == WithRespectTo::Input {
-                turned(image)
-            } else {
-                turned(cotangent)
-            };
-            let d = one(
-                &mut b,
-                Op::ConvBackward(backward.clone(), wrt),
-                &[xt, gt, v],
-                &shape,
-            );
+            let shape = if wrt == WithRespectTo::Input { turned(image) } else { turned(cotangent) };
+            let d = one(&mut b, Op::ConvBackward(backward.clone(), wrt), &[xt, gt, v], &shape);
             let back = one(&mut b, Op::SwapDims(0, 1), &[d], &turned(shape));
             let graph = b.finish(vec![back]);
             let before = run(&graph);
             let small = fold(graph);
             small.validate().expect("well formed");
             let after = run(&small);
-            let error = before[0]
-                .iter()
-                .zip(&after[0])
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0, f64::max);
+            let error =
+                before[0].iter().zip(&after[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(error < 1e-12, "{backward:?} {wrt:?}: {error}");
             let fires = kernel[0] * kernel[1] > out(0) * out(1);
-            assert_eq!(
-                small.nodes.last().map(|node| node.op != Op::SwapDims(0, 1)),
-                Some(fires)
-            );
+            assert_eq!(small.nodes.last().map(|node| node.op != Op::SwapDims(0, 1)), Some(fires));
         }
     }
 }

@@ -10,10 +10,7 @@ use super::{
     jet::{Jet, from_jet},
     primitive::{add_scalar, bool_dtype, mul_scalar, scalar},
 };
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Unary,
-};
+use crate::{execute::ExecuteError, graph::Unary, tensor::Operand};
 
 /// `1/√(2π)`.
 const NORMAL_PEAK: f64 = 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
@@ -43,11 +40,7 @@ fn erf<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let square = B::float_mul(x.clone(), x.clone());
     let first = mul_scalar::<B>(B::float_exp(B::float_neg(square)), FRAC_2_SQRT_PI);
     let second = mul_scalar::<B>(B::float_mul(x.clone(), first.clone()), -2.0);
-    Jet {
-        value: B::float_erf(x),
-        first,
-        second,
-    }
+    Jet { value: B::float_erf(x), first, second }
 }
 
 /// `φ(x)` and `Φ(x)` of the standard normal distribution.
@@ -75,11 +68,7 @@ fn gelu_slope<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let (density, _) = normal::<B>(x.clone());
     let square = B::float_mul(x.clone(), x.clone());
     let third = B::float_mul(B::float_mul(x, density), add_scalar::<B>(square, -4.0));
-    Jet {
-        value: first,
-        first: second,
-        second: third,
-    }
+    Jet { value: first, first: second, second: third }
 }
 
 /// `gelu_backward(x, grad)` by the exact derivative, not by the tanh approximation of Burn's default.
@@ -97,11 +86,7 @@ pub(super) fn hyperbolic_tangent<B: Backend>(
     x: FloatTensor<B>,
     site: &Site<'_, B>,
 ) -> FloatTensor<B> {
-    if site.folds {
-        from_jet::<B>(x, site.detach, tanh)
-    } else {
-        B::float_tanh(x)
-    }
+    if site.folds { from_jet::<B>(x, site.detach, tanh) } else { B::float_tanh(x) }
 }
 
 /// `f′ = 1 − f²`, `f″ = −2·f·f′`.
@@ -110,11 +95,7 @@ fn tanh<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let square = B::float_mul(value.clone(), value.clone());
     let first = add_scalar::<B>(B::float_neg(square), 1.0);
     let second = mul_scalar::<B>(B::float_mul(value.clone(), first.clone()), -2.0);
-    Jet {
-        value,
-        first,
-        second,
-    }
+    Jet { value, first, second }
 }
 
 /// The backend's sigmoid, which some backends compute in f32: `f′ = f·(1 − f)`, `f″ = f′·(1 − 2f)`.
@@ -123,11 +104,7 @@ fn native_sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let square = B::float_mul(value.clone(), value.clone());
     let first = B::float_sub(value.clone(), square);
     let second = B::float_mul(first.clone(), one_minus_twice::<B>(value.clone()));
-    Jet {
-        value,
-        first,
-        second,
-    }
+    Jet { value, first, second }
 }
 
 fn one_minus_twice<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -150,48 +127,25 @@ impl<B: Backend> Tail<B> {
     fn new(x: FloatTensor<B>) -> Self {
         let dtype = bool_dtype::<B>(&x.device());
         let positive = B::float_greater_elem(x.clone(), scalar(0.0), dtype);
-        let decay = B::float_exp(B::float_mask_where(
-            x.clone(),
-            positive.clone(),
-            B::float_neg(x),
-        ));
+        let decay = B::float_exp(B::float_mask_where(x.clone(), positive.clone(), B::float_neg(x)));
         let near = B::float_recip(add_scalar::<B>(decay.clone(), 1.0));
         let far = B::float_mul(decay.clone(), near.clone());
-        Self {
-            positive,
-            decay,
-            near,
-            far,
-        }
+        Self { positive, decay, near, far }
     }
 }
 
 /// `f′ = e/(1 + e)²`, `f″ = f′·(1 − 2f)`.
 fn sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
-    let Tail {
-        positive,
-        near,
-        far,
-        ..
-    } = Tail::<B>::new(x);
+    let Tail { positive, near, far, .. } = Tail::<B>::new(x);
     let first = B::float_mul(far.clone(), near.clone());
     let value = B::float_mask_where(far, positive, near);
     let second = B::float_mul(first.clone(), one_minus_twice::<B>(value.clone()));
-    Jet {
-        value,
-        first,
-        second,
-    }
+    Jet { value, first, second }
 }
 
 /// `f = min(x, 0) − ln(1 + e)`, `f′ = σ(−x)`, `f″ = −e/(1 + e)²`.
 fn log_sigmoid<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
-    let Tail {
-        positive,
-        decay,
-        near,
-        far,
-    } = Tail::<B>::new(x.clone());
+    let Tail { positive, decay, near, far } = Tail::<B>::new(x.clone());
     let below = B::float_mask_fill(x, positive.clone(), scalar(0.0));
     Jet {
         value: B::float_sub(below, B::float_log1p(decay)),

@@ -8,10 +8,7 @@ use super::{
     native,
     primitive::{constant, mul_scalar},
 };
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Op,
-};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// Division by a literal, whose rule goes through an f32 reciprocal, and by a broadcast divisor, whose rule divides
 /// at the size of the quotient.
@@ -56,10 +53,7 @@ fn divide_by_literal<B: Backend>(
     if in_range {
         return mul_scalar::<B>(x, reciprocal);
     }
-    B::float_div(
-        x,
-        constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device),
-    )
+    B::float_div(x, constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device))
 }
 
 /// A power by a literal that f32 does not have exactly: by a tensor of one element, since NdArray rounds the literal.

@@ -11,12 +11,9 @@ use super::{
     inputs::Inputs,
     piecewise::fill,
     primitive::{bool_dtype, int_dtype, mul_scalar, scalar},
-    softmax::normalised,
+    softmax::normalized,
 };
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Op,
-};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// `softmax(cap·tanh(s·QKᵀ/cap) masked + bias)·V`; a row with every position masked gives zeros.
 pub(super) fn attention<B: Backend>(
@@ -24,14 +21,7 @@ pub(super) fn attention<B: Backend>(
     mut inputs: Inputs<B>,
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
-    let Op::Attention {
-        mask,
-        attn_bias,
-        scale,
-        softcap,
-        is_causal,
-    } = op
-    else {
+    let Op::Attention { mask, attn_bias, scale, softcap, is_causal } = op else {
         return Err(inputs.refuse("this is no attention"));
     };
     let (query, key, value) = (inputs.float()?, inputs.float()?, inputs.float()?);
@@ -50,10 +40,7 @@ pub(super) fn attention<B: Backend>(
     if let Some(bias) = bias {
         scores = B::float_add(scores, bias);
     }
-    Ok(vec![Operand::Float(B::float_matmul(
-        weights(scores, site),
-        value,
-    ))])
+    Ok(vec![Operand::Float(B::float_matmul(weights(scores, site), value))])
 }
 
 /// True where a score is hidden, by the mask or by order.
@@ -63,21 +50,17 @@ fn hidden<B: Backend>(
     is_causal: bool,
     site: &Site<'_, B>,
 ) -> Option<BoolTensor<B>> {
-    let mask = mask.map(|mask| {
-        if mask.shape() == *scores {
-            mask
-        } else {
-            B::bool_expand(mask, scores.clone())
-        }
-    });
+    let mask =
+        mask.map(
+            |mask| {
+                if mask.shape() == *scores { mask } else { B::bool_expand(mask, scores.clone()) }
+            },
+        );
     let dtype = match &mask {
         Some(mask) => mask.dtype().into(),
         None => bool_dtype::<B>(site.device),
     };
-    match (
-        mask,
-        is_causal.then(|| later_positions(scores, dtype, site)),
-    ) {
+    match (mask, is_causal.then(|| later_positions(scores, dtype, site))) {
         (Some(mask), Some(later)) => Some(B::bool_or(mask, later)),
         (mask, later) => mask.or(later),
     }
@@ -97,10 +80,7 @@ fn later_positions<B: Backend>(
     let columns = B::int_arange(0..keys as i64, site.device, dtype);
     let mut shape = vec![1; rank];
     shape[rank - 2] = queries;
-    let rows = B::int_expand(
-        B::int_reshape(rows, Shape::from(shape.clone())),
-        scores.clone(),
-    );
+    let rows = B::int_expand(B::int_reshape(rows, Shape::from(shape.clone())), scores.clone());
     shape[rank - 2] = 1;
     shape[rank - 1] = keys;
     let columns = B::int_expand(B::int_reshape(columns, Shape::from(shape)), scores.clone());
@@ -111,13 +91,10 @@ fn later_positions<B: Backend>(
 /// as one: everything stays finite, in the derivatives too.
 fn weights<B: Backend>(scores: FloatTensor<B>, site: &Site<'_, B>) -> FloatTensor<B> {
     let last = scores.shape().num_dims() - 1;
-    let least = scores
-        .dtype()
-        .finfo()
-        .map_or(f64::from(f32::MIN), |info| info.min);
+    let least = scores.dtype().finfo().map_or(f64::from(f32::MIN), |info| info.min);
     let max = B::float_max_dim((site.detach)(scores.clone()), last);
     let exp = B::float_exp(B::float_sub(scores, B::float_clamp_min(max, scalar(least))));
     let sum = B::float_sum_dim(exp.clone(), last);
     let empty = B::float_equal_elem(sum.clone(), scalar(0.0), bool_dtype::<B>(site.device));
-    normalised::<B>(exp, B::float_mask_fill(sum, empty, scalar(1.0)))
+    normalized::<B>(exp, B::float_mask_fill(sum, empty, scalar(1.0)))
 }

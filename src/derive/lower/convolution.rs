@@ -9,8 +9,9 @@ use burn_backend::{
 
 use super::{Site, inputs::Inputs, native, primitive::reshape};
 use crate::{
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
     graph::{Convolution, ConvolutionTranspose, Op},
+    tensor::Operand,
 };
 
 /// One dimension becomes two (in one dimension with groups, Burn's weight gradient panics where the stride does not
@@ -21,10 +22,7 @@ pub(super) fn convolution<B: Backend>(
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let y = match op {
-        Op::Conv {
-            conv: Convolution::D1(options),
-            bias,
-        } => {
+        Op::Conv { conv: Convolution::D1(options), bias } => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
             let options = ConvOptions::new_with_padding(
                 [options.stride[0], 1],
@@ -35,26 +33,17 @@ pub(super) fn convolution<B: Backend>(
             let (x, options) = even_padding::<B, 2>(widen::<B>(x), options);
             narrow::<B>(B::conv2d(x, widen::<B>(weight), bias, options))
         }
-        Op::Conv {
-            conv: Convolution::D2(options),
-            bias,
-        } if options.is_asymmetric() => {
+        Op::Conv { conv: Convolution::D2(options), bias } if options.is_asymmetric() => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
             let (x, options) = even_padding::<B, 2>(x, options.clone());
             B::conv2d(x, weight, bias, options)
         }
-        Op::Conv {
-            conv: Convolution::D3(options),
-            bias,
-        } if options.is_asymmetric() => {
+        Op::Conv { conv: Convolution::D3(options), bias } if options.is_asymmetric() => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
             let (x, options) = even_padding::<B, 3>(x, options.clone());
             B::conv3d(x, weight, bias, options)
         }
-        Op::ConvTranspose {
-            conv: ConvolutionTranspose::D1(options),
-            bias,
-        } => {
+        Op::ConvTranspose { conv: ConvolutionTranspose::D1(options), bias } => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
             let options = ConvTransposeOptions::new(
                 [options.stride[0], 1],
@@ -63,12 +52,7 @@ pub(super) fn convolution<B: Backend>(
                 [options.dilation[0], 1],
                 options.groups,
             );
-            narrow::<B>(B::conv_transpose2d(
-                widen::<B>(x),
-                widen::<B>(weight),
-                bias,
-                options,
-            ))
+            narrow::<B>(B::conv_transpose2d(widen::<B>(x), widen::<B>(weight), bias, options))
         }
         _ => return native(op, inputs, site),
     };
@@ -95,13 +79,7 @@ fn even_padding<B: Backend, const N: usize>(
     if !options.is_asymmetric() {
         return (x, options);
     }
-    let border: Vec<(usize, usize)> = [(0, 0), (0, 0)]
-        .into_iter()
-        .chain(options.padding)
-        .collect();
+    let border: Vec<(usize, usize)> = [(0, 0), (0, 0)].into_iter().chain(options.padding).collect();
     let x = B::float_pad(x, &border, PadMode::Constant(0.0));
-    (
-        x,
-        ConvOptions::new(options.stride, [0; N], options.dilation, options.groups),
-    )
+    (x, ConvOptions::new(options.stride, [0; N], options.dilation, options.groups))
 }

@@ -11,7 +11,7 @@ use super::{
     inputs::Inputs,
     primitive::{bool_dtype, int_dtype, reshape, scalar, slice_dim},
 };
-use crate::execute::{ExecuteError, Operand};
+use crate::{execute::ExecuteError, tensor::Operand};
 
 /// Logarithm of an impossible path. Finite, so that no difference of two of them is undefined.
 const IMPOSSIBLE: f32 = -1e30;
@@ -62,14 +62,7 @@ impl<'a, B: Backend> Lattice<'a, B> {
             labels = B::int_slice_assign(labels, &[Slice::full(), Slice::new(1, None, 2)], targets);
         }
         let no_skip = Self::no_skip(labels.clone(), blank, site);
-        Self {
-            times,
-            batch,
-            states,
-            labels,
-            no_skip,
-            site,
-        }
+        Self { times, batch, states, labels, no_skip, site }
     }
 
     /// A skip needs two different labels with the blank between them.
@@ -91,10 +84,8 @@ impl<'a, B: Backend> Lattice<'a, B> {
     /// Log-probability of each state's label at each time, `[times, batch, states]`.
     fn steps(&self, log_probs: FloatTensor<B>) -> FloatTensor<B> {
         let shape = Shape::from(vec![self.times, self.batch, self.states]);
-        let labels = B::int_reshape(
-            self.labels.clone(),
-            Shape::from(vec![1, self.batch, self.states]),
-        );
+        let labels =
+            B::int_reshape(self.labels.clone(), Shape::from(vec![1, self.batch, self.states]));
         let steps = B::float_gather(2, log_probs, B::int_expand(labels, shape));
         B::float_clamp_min(steps, scalar(f64::from(IMPOSSIBLE)))
     }
@@ -122,11 +113,8 @@ impl<'a, B: Backend> Lattice<'a, B> {
 
     /// Samples that are longer than `time`.
     fn running(&self, lengths: IntTensor<B>, time: usize) -> BoolTensor<B> {
-        let running = B::int_greater_elem(
-            lengths,
-            (time as i64).into(),
-            bool_dtype::<B>(self.site.device),
-        );
+        let running =
+            B::int_greater_elem(lengths, (time as i64).into(), bool_dtype::<B>(self.site.device));
         let running = B::bool_reshape(running, Shape::from(vec![self.batch, 1]));
         B::bool_expand(running, Shape::from(vec![self.batch, self.states]))
     }
@@ -157,17 +145,13 @@ impl<'a, B: Backend> Lattice<'a, B> {
     /// `ln Σ e^term`, shifted by a maximum that is off the tape.
     fn log_sum_exp(&self, first: FloatTensor<B>, rest: Vec<FloatTensor<B>>) -> FloatTensor<B> {
         let dtype = bool_dtype::<B>(self.site.device);
-        let max = rest
-            .iter()
-            .fold((self.site.detach)(first.clone()), |max, term| {
-                let term = (self.site.detach)(term.clone());
-                let greater = B::float_greater(term.clone(), max.clone(), dtype);
-                B::float_mask_where(max, greater, term)
-            });
+        let max = rest.iter().fold((self.site.detach)(first.clone()), |max, term| {
+            let term = (self.site.detach)(term.clone());
+            let greater = B::float_greater(term.clone(), max.clone(), dtype);
+            B::float_mask_where(max, greater, term)
+        });
         let exp = |term| B::float_exp(B::float_sub(term, max.clone()));
-        let sum = rest
-            .into_iter()
-            .fold(exp(first), |sum, term| B::float_add(sum, exp(term)));
+        let sum = rest.into_iter().fold(exp(first), |sum, term| B::float_add(sum, exp(term)));
         B::float_add(max, B::float_log(sum))
     }
 
@@ -184,9 +168,6 @@ impl<'a, B: Backend> Lattice<'a, B> {
         let at_blank = B::float_gather(1, alpha, blank);
         let loss = B::float_neg(self.log_sum_exp(at_label, vec![at_blank]));
         let unreachable = B::float_greater_elem(loss.clone(), scalar(UNREACHABLE), dtype);
-        reshape::<B>(
-            B::float_mask_fill(loss, unreachable, scalar(f64::INFINITY)),
-            &[self.batch],
-        )
+        reshape::<B>(B::float_mask_fill(loss, unreachable, scalar(f64::INFINITY)), &[self.batch])
     }
 }

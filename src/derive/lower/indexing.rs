@@ -12,10 +12,7 @@ use super::{
     native,
     primitive::{indices, reshape, slice_dim},
 };
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Op,
-};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// Embedding, padding, unfolding.
 pub(super) fn indexing<B: Backend>(
@@ -26,33 +23,22 @@ pub(super) fn indexing<B: Backend>(
     let y = match op {
         Op::Embedding => embedding::<B>(inputs)?,
         Op::EmbeddingBackward => embedding_backward::<B>(inputs)?,
-        Op::Pad {
-            padding,
-            mode: PadMode::Reflect,
-        } => border(inputs.float()?, padding, site, |position, size| {
-            let folded = position.unsigned_abs();
-            if folded < size {
-                folded
-            } else {
-                (2 * size - 2).saturating_sub(folded)
-            }
-        }),
-        Op::Pad {
-            padding,
-            mode: PadMode::Edge,
-        } => border(inputs.float()?, padding, site, |position, size| {
-            position.clamp(0, size as isize - 1).unsigned_abs()
-        }),
+        Op::Pad { padding, mode: PadMode::Reflect } => {
+            border(inputs.float()?, padding, site, |position, size| {
+                let folded = position.unsigned_abs();
+                if folded < size { folded } else { (2 * size - 2).saturating_sub(folded) }
+            })
+        }
+        Op::Pad { padding, mode: PadMode::Edge } => {
+            border(inputs.float()?, padding, site, |position, size| {
+                position.clamp(0, size as isize - 1).unsigned_abs()
+            })
+        }
         Op::Unfold { dim, size, .. } if too_short(inputs.peek(), *dim, *size) => {
             return native(op, inputs, site);
         }
         Op::Unfold { dim, size, step } => windows(inputs.float()?, *dim, *size, *step, site),
-        Op::Unfold4d {
-            kernel,
-            stride,
-            padding,
-            dilation,
-        } => {
+        Op::Unfold4d { kernel, stride, padding, dilation } => {
             let axes = [0, 1].map(|axis| Axis {
                 kernel: kernel[axis],
                 stride: stride[axis],
@@ -81,13 +67,7 @@ fn embedding_backward<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B
     let zeros = B::float_zeros(shape.clone(), &weights.device(), grad.dtype().into());
     let grad = reshape::<B>(grad, &[count, shape[1]]);
     let rows = B::int_reshape(rows, Shape::from(vec![count]));
-    Ok(B::float_select_assign(
-        zeros,
-        0,
-        rows,
-        grad,
-        IndexingUpdateOp::Add,
-    ))
+    Ok(B::float_select_assign(zeros, 0, rows, grad, IndexingUpdateOp::Add))
 }
 
 /// A border filled from inside: `source` says which element stands at a position.
@@ -128,9 +108,8 @@ fn windows<B: Backend>(
     let picked = if step == size {
         slice_dim::<B>(x, dim, 0..count * size)
     } else {
-        let rows: Vec<usize> = (0..count)
-            .flat_map(|window| (0..size).map(move |k| window * step + k))
-            .collect();
+        let rows: Vec<usize> =
+            (0..count).flat_map(|window| (0..size).map(move |k| window * step + k)).collect();
         B::float_select(x, dim, indices::<B>(&rows, site.device))
     };
     let mut split = shape.to_vec();
@@ -186,21 +165,7 @@ fn patches<B: Backend>(
     let x = B::float_select(x, 2, indices::<B>(&vertical.rows(height), site.device));
     let x = B::float_select(x, 3, indices::<B>(&horizontal.rows(width), site.device));
     let (rows, columns) = (vertical.positions(height), horizontal.positions(width));
-    let split = [
-        batch,
-        channels,
-        vertical.kernel,
-        rows,
-        horizontal.kernel,
-        columns,
-    ];
+    let split = [batch, channels, vertical.kernel, rows, horizontal.kernel, columns];
     let x = B::float_permute(reshape::<B>(x, &split), &[0, 1, 2, 4, 3, 5]);
-    reshape::<B>(
-        x,
-        &[
-            batch,
-            channels * vertical.kernel * horizontal.kernel,
-            rows * columns,
-        ],
-    )
+    reshape::<B>(x, &[batch, channels * vertical.kernel * horizontal.kernel, rows * columns])
 }

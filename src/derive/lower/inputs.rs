@@ -5,10 +5,7 @@ use burn_backend::{
     tensor::{BoolTensor, FloatTensor, IntTensor},
 };
 
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Op,
-};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// Operands still to be read.
 pub(super) struct Inputs<B: Backend> {
@@ -19,11 +16,7 @@ pub(super) struct Inputs<B: Backend> {
 
 impl<B: Backend> Inputs<B> {
     pub fn new(op: &Op, operands: Vec<Operand<B>>) -> Self {
-        Self {
-            operation: op.name(),
-            total: operands.len(),
-            rest: operands.into_iter(),
-        }
+        Self { operation: op.name(), total: operands.len(), rest: operands.into_iter() }
     }
 
     /// The next operand, which must be float.
@@ -67,10 +60,7 @@ impl<B: Backend> Inputs<B> {
 
     /// An error that says that this operation cannot be differentiated twice as it stands here.
     pub fn refuse(&self, reason: impl Into<String>) -> ExecuteError {
-        ExecuteError::NotDifferentiable {
-            operation: self.operation.clone(),
-            reason: reason.into(),
-        }
+        ExecuteError::NotDifferentiable { operation: self.operation.clone(), reason: reason.into() }
     }
 
     fn next(&mut self, expected: &str) -> Result<Operand<B>, ExecuteError> {

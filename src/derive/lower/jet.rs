@@ -30,11 +30,7 @@ pub(super) fn from_jet<B: Backend>(
     jet: impl FnOnce(FloatTensor<B>) -> Jet<B>,
 ) -> FloatTensor<B> {
     let point = detach(x.clone());
-    let Jet {
-        value,
-        first,
-        second,
-    } = jet(point.clone());
+    let Jet { value, first, second } = jet(point.clone());
     let offset = B::float_sub(x, point);
     let slope = B::float_add(first, B::float_mul(offset.clone(), second));
     B::float_add(value, B::float_mul(offset, detach_once::<B>(slope)))

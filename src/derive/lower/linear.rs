@@ -4,8 +4,9 @@ use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
 use super::{inputs::Inputs, primitive::reshape};
 use crate::{
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
     graph::{Op, WithRespectTo},
+    tensor::Operand,
 };
 
 /// `x·y` over the last two dimensions.
@@ -63,10 +64,7 @@ pub(super) fn linear<B: Backend>(
         }
         Op::LinearBackward(WithRespectTo::Weight) => {
             let (x, grad) = (inputs.float()?, inputs.float()?);
-            B::float_matmul(
-                B::float_transpose(flatten_rows::<B>(x)),
-                flatten_rows::<B>(grad),
-            )
+            B::float_matmul(B::float_transpose(flatten_rows::<B>(x)), flatten_rows::<B>(grad))
         }
         Op::LinearBackward(WithRespectTo::Bias) => {
             let sum = B::float_sum_dim(flatten_rows::<B>(inputs.float()?), 0);

@@ -20,7 +20,7 @@ mod indexing;
 mod inputs;
 mod jet;
 mod linear;
-mod normalisation;
+mod normalization;
 mod piecewise;
 mod pool;
 mod primitive;
@@ -36,8 +36,9 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend};
 
 use crate::{
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
     graph::{Binary, Cumulative, Kind, Op, Reduction, Unary, ValueType},
+    tensor::Operand,
 };
 
 use detach::{Detach, detach_once, detach_twice};
@@ -68,16 +69,7 @@ pub(crate) fn apply<B: Backend>(
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let detach = detach_once::<B>;
     let folds = false;
-    apply_at(
-        op,
-        inputs,
-        &Site {
-            outputs,
-            device,
-            detach,
-            folds,
-        },
-    )
+    apply_at(op, inputs, &Site { outputs, device, detach, folds })
 }
 
 /// [`apply`] for a program that is recorded on one tape and then folded.
@@ -89,16 +81,7 @@ pub(crate) fn apply_recorded<B: Backend>(
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let detach = detach_once::<B>;
     let folds = true;
-    apply_at(
-        op,
-        inputs,
-        &Site {
-            outputs,
-            device,
-            detach,
-            folds,
-        },
-    )
+    apply_at(op, inputs, &Site { outputs, device, detach, folds })
 }
 
 /// [`apply`] for a program that is recorded on two tapes, one in the other, and then folded.
@@ -110,16 +93,7 @@ pub(crate) fn apply_recorded_twice<A: AutodiffBackend>(
 ) -> Result<Vec<Operand<Autodiff<A>>>, ExecuteError> {
     let detach = detach_twice::<A>;
     let folds = true;
-    apply_at(
-        op,
-        inputs,
-        &Site {
-            outputs,
-            device,
-            detach,
-            folds,
-        },
-    )
+    apply_at(op, inputs, &Site { outputs, device, detach, folds })
 }
 
 fn apply_at<B: Backend>(
@@ -177,7 +151,7 @@ fn lower<B: Backend>(
         Op::Scatter(..) | Op::ScatterNd(_) | Op::SelectAssign(..) => {
             scatter::scatter(op, inputs, site)
         }
-        Op::BatchNorm { .. } | Op::LayerNorm { .. } => normalisation::normalise(op, inputs),
+        Op::BatchNorm { .. } | Op::LayerNorm { .. } => normalization::normalize(op, inputs),
         Op::Conv { .. } | Op::ConvTranspose { .. } => convolution::convolution(op, inputs, site),
         Op::MaxPool { .. } => pool::max_pool(op, inputs, site),
         Op::AvgPool { .. } | Op::AdaptiveAvgPool | Op::Interpolate { .. } => {

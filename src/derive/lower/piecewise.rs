@@ -15,8 +15,9 @@ use super::{
     primitive::{bool_dtype, scalar},
 };
 use crate::{
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
     graph::{Binary, Literal, Op, Unary},
+    tensor::Operand,
 };
 
 /// ReLU and its relatives, clamps and masks.
@@ -31,12 +32,7 @@ pub(super) fn piecewise<B: Backend>(
         Op::HardSigmoid { alpha, beta } => {
             let line = B::float_mul_scalar(inputs.float()?, (*alpha).into());
             let line = B::float_add_scalar(line, (*beta).into());
-            between(
-                line,
-                Some(Literal::Float(0.0)),
-                Some(Literal::Float(1.0)),
-                site,
-            )
+            between(line, Some(Literal::Float(0.0)), Some(Literal::Float(1.0)), site)
         }
         Op::Clamp { min, max } => between(inputs.float()?, *min, *max, site),
         Op::Unary(Unary::Relu) if site.folds => {
@@ -133,11 +129,7 @@ fn masked<B: Backend>(
 }
 
 fn expand<B: Backend>(x: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
-    if x.shape() == *shape {
-        x
-    } else {
-        B::float_expand(x, shape.clone())
-    }
+    if x.shape() == *shape { x } else { B::float_expand(x, shape.clone()) }
 }
 
 /// `x`, and the literal where the mask is true.
@@ -152,12 +144,7 @@ pub(super) fn fill<B: Backend>(
     }
     let point = (site.detach)(x.clone());
     let slope = numbers::<B>(B::bool_not(mask.clone()), &x);
-    with_slope::<B>(
-        B::float_mask_fill(point.clone(), mask, value),
-        x,
-        point,
-        slope,
-    )
+    with_slope::<B>(B::float_mask_fill(point.clone(), mask, value), x, point, slope)
 }
 
 /// `x`, and `y` where the mask is true.
@@ -172,10 +159,8 @@ fn choose<B: Backend>(
     }
     let points = [(site.detach)(x.clone()), (site.detach)(y.clone())];
     let [x_point, y_point] = points.clone();
-    let (kept, taken) = (
-        numbers::<B>(B::bool_not(mask.clone()), &x),
-        numbers::<B>(mask.clone(), &y),
-    );
+    let (kept, taken) =
+        (numbers::<B>(B::bool_not(mask.clone()), &x), numbers::<B>(mask.clone(), &y));
     let value = B::float_mask_where(x_point, mask, y_point);
     let [x_point, y_point] = points;
     let value = with_slope::<B>(value, x, x_point, kept);

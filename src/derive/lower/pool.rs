@@ -11,8 +11,9 @@ use super::{
     primitive::{int_dtype, reshape},
 };
 use crate::{
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
     graph::{Op, PoolWindow},
+    tensor::Operand,
 };
 
 /// The backend finds the maxima off the tape; what is on the tape is the gather alone.
@@ -21,11 +22,7 @@ pub(super) fn max_pool<B: Backend>(
     mut inputs: Inputs<B>,
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
-    let Op::MaxPool {
-        window,
-        indices: wants_indices,
-    } = op
-    else {
+    let Op::MaxPool { window, indices: wants_indices } = op else {
         return Err(inputs.refuse("this is no max pool"));
     };
     let x = inputs.float()?;
@@ -54,13 +51,7 @@ fn argmax<B: Backend>(
     window: &PoolWindow,
     dtype: IntDType,
 ) -> Option<IntTensor<B>> {
-    let PoolWindow {
-        kernel,
-        stride,
-        padding,
-        dilation,
-        ceil_mode,
-    } = window;
+    let PoolWindow { kernel, stride, padding, dilation, ceil_mode } = window;
     let pair = |values: &[usize]| <[usize; 2]>::try_from(values).ok();
     match x.shape().num_dims() {
         3 => {

@@ -61,13 +61,7 @@ pub(super) fn slice_dim<B: Backend>(
     let slices: Vec<Slice> = shape
         .iter()
         .enumerate()
-        .map(|(axis, &size)| {
-            if axis == dim {
-                range.clone().into()
-            } else {
-                (0..size).into()
-            }
-        })
+        .map(|(axis, &size)| if axis == dim { range.clone().into() } else { (0..size).into() })
         .collect();
     B::float_slice(tensor, &slices)
 }

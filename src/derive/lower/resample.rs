@@ -8,10 +8,7 @@ use super::{
     linear,
     primitive::{constant, indices, reshape},
 };
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Op,
-};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
 mod kernels;
 
@@ -41,15 +38,13 @@ pub(super) fn resample<B: Backend>(
     for axis in (0..shape.num_dims().saturating_sub(2)).rev() {
         let (size, target) = (shape[axis + 2], output[axis + 2]);
         let map = match op {
-            Op::AvgPool {
-                window,
-                count_include_pad,
-            } => averages(window, axis, size, target, *count_include_pad),
+            Op::AvgPool { window, count_include_pad } => {
+                averages(window, axis, size, target, *count_include_pad)
+            }
             Op::AdaptiveAvgPool => equal_shares(size, target),
-            Op::Interpolate {
-                mode,
-                align_corners,
-            } => interpolation(*mode, size, target, *align_corners),
+            Op::Interpolate { mode, align_corners } => {
+                interpolation(*mode, size, target, *align_corners)
+            }
             _ => return Err(inputs.refuse("this is no resampling")),
         };
         x = apply_along(x, axis + 2, map, site);
@@ -84,9 +79,8 @@ fn mix<B: Backend>(
     let mut result = shape.to_vec();
     result[dim] = target;
     let mixed = if after == 1 {
-        let columns = (0..size)
-            .flat_map(|column| rows.iter().map(move |row| row[column]))
-            .collect();
+        let columns =
+            (0..size).flat_map(|column| rows.iter().map(move |row| row[column])).collect();
         let matrix = constant::<B>(columns, &[size, target], dtype, site.device);
         B::float_matmul(reshape::<B>(x, &[before, size]), matrix)
     } else {

@@ -6,10 +6,7 @@ use super::{
     inputs::Inputs,
     primitive::{reshape, slice_dim},
 };
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Op,
-};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// Product over everything or along one dimension, by halving: `⌈log₂ n⌉` products of halves.
 pub(super) fn product<B: Backend>(

@@ -12,10 +12,7 @@ use super::{
     native,
     primitive::{bool_dtype, int_dtype, reshape, slice_dim},
 };
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Op,
-};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// Most writes of one multiplying or comparing scatter; each becomes an operation of its own.
 const MOST_WRITES: usize = 64;
@@ -39,11 +36,7 @@ pub(super) fn scatter<B: Backend>(
     if *update == IndexingUpdateOp::Add {
         return native(op, inputs, site);
     }
-    let writes = Writes {
-        x: inputs.float()?,
-        indices: inputs.int()?,
-        value: inputs.float()?,
-    };
+    let writes = Writes { x: inputs.float()?, indices: inputs.int()?, value: inputs.float()? };
     let y = match (op, update) {
         (Op::Scatter(dim, _), IndexingUpdateOp::Assign) => assign_elements(writes, *dim, site),
         (Op::SelectAssign(dim, _), IndexingUpdateOp::Assign) => assign_slices(writes, *dim, site),
@@ -55,11 +48,7 @@ pub(super) fn scatter<B: Backend>(
 
 /// Numbers `0..count` along `dim` of `shape`.
 fn numbered<B: Backend>(shape: &Shape, dim: usize, site: &Site<'_, B>) -> IntTensor<B> {
-    let numbers = B::int_arange(
-        0..shape[dim] as i64,
-        site.device,
-        int_dtype::<B>(site.device),
-    );
+    let numbers = B::int_arange(0..shape[dim] as i64, site.device, int_dtype::<B>(site.device));
     let mut column = vec![1; shape.num_dims()];
     column[dim] = shape[dim];
     B::int_expand(B::int_reshape(numbers, Shape::from(column)), shape.clone())
@@ -67,12 +56,7 @@ fn numbered<B: Backend>(shape: &Shape, dim: usize, site: &Site<'_, B>) -> IntTen
 
 /// `−1` everywhere: no write has come here.
 fn unwritten<B: Backend>(shape: Shape, site: &Site<'_, B>) -> IntTensor<B> {
-    B::int_full(
-        shape,
-        (-1i64).into(),
-        site.device,
-        int_dtype::<B>(site.device),
-    )
+    B::int_full(shape, (-1i64).into(), site.device, int_dtype::<B>(site.device))
 }
 
 /// Which write came last, and whether there was one.
@@ -91,13 +75,8 @@ fn assign_elements<B: Backend>(
 ) -> FloatTensor<B> {
     let Writes { x, indices, value } = writes;
     let numbers = numbered(&indices.shape(), dim, site);
-    let writer = B::int_scatter(
-        dim,
-        unwritten(x.shape(), site),
-        indices,
-        numbers,
-        IndexingUpdateOp::Assign,
-    );
+    let writer =
+        B::int_scatter(dim, unwritten(x.shape(), site), indices, numbers, IndexingUpdateOp::Assign);
     let (writer, written) = last_writes(writer, site);
     B::float_mask_where(x, written, B::float_gather(dim, value, writer))
 }
@@ -143,16 +122,8 @@ fn one_by_one<B: Backend>(
     writes: Writes<B>,
     site: &Site<'_, B>,
 ) -> Result<FloatTensor<B>, String> {
-    let Writes {
-        mut x,
-        indices,
-        value,
-    } = writes;
-    let axis = if let Op::Scatter(dim, _) = op {
-        *dim
-    } else {
-        0
-    };
+    let Writes { mut x, indices, value } = writes;
+    let axis = if let Op::Scatter(dim, _) = op { *dim } else { 0 };
     let writes = indices.shape()[axis];
     if matches!(op, Op::ScatterNd(_)) && indices.shape().num_dims() != 2 {
         return Err(format!(
@@ -165,24 +136,11 @@ fn one_by_one<B: Backend>(
              {MOST_WRITES}; use Add, or fewer indices"
         ));
     }
-    let value_axis = if let Op::SelectAssign(dim, _) = op {
-        *dim
-    } else {
-        axis
-    };
+    let value_axis = if let Op::SelectAssign(dim, _) = op { *dim } else { axis };
     for write in 0..writes {
         let index = part_int::<B>(indices.clone(), axis, write);
         let value = slice_dim::<B>(value.clone(), value_axis, write..write + 1);
-        x = write_once(
-            op,
-            update,
-            Writes {
-                x,
-                indices: index,
-                value,
-            },
-            site,
-        );
+        x = write_once(op, update, Writes { x, indices: index, value }, site);
     }
     Ok(x)
 }
@@ -192,13 +150,7 @@ fn part_int<B: Backend>(tensor: IntTensor<B>, axis: usize, at: usize) -> IntTens
         .shape()
         .iter()
         .enumerate()
-        .map(|(dim, &size)| {
-            if dim == axis {
-                (at..at + 1).into()
-            } else {
-                (0..size).into()
-            }
-        })
+        .map(|(dim, &size)| if dim == axis { (at..at + 1).into() } else { (0..size).into() })
         .collect();
     B::int_slice(tensor, &slices)
 }

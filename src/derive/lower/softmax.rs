@@ -3,10 +3,7 @@
 use burn_backend::{Backend, tensor::FloatTensor};
 
 use super::{Site, inputs::Inputs};
-use crate::{
-    execute::{ExecuteError, Operand},
-    graph::Softmax,
-};
+use crate::{execute::ExecuteError, graph::Softmax, tensor::Operand};
 
 /// The shift changes no value, so neither tape needs to see it.
 pub(super) fn softmax<B: Backend>(
@@ -16,11 +13,7 @@ pub(super) fn softmax<B: Backend>(
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let x = inputs.float()?;
-    let x = if kind == Softmax::Softmin {
-        B::float_neg(x)
-    } else {
-        x
-    };
+    let x = if kind == Softmax::Softmin { B::float_neg(x) } else { x };
     let max = B::float_max_dim((site.detach)(x.clone()), dim);
     let shifted = B::float_sub(x, max);
     let y = match kind {
@@ -31,13 +24,13 @@ pub(super) fn softmax<B: Backend>(
         Softmax::Softmax | Softmax::Softmin => {
             let exp = B::float_exp(shifted);
             let sum = B::float_sum_dim(exp.clone(), dim);
-            normalised::<B>(exp, sum)
+            normalized::<B>(exp, sum)
         }
     };
     Ok(vec![Operand::Float(y)])
 }
 
 /// `exp / sum`, dividing only what is small.
-pub(super) fn normalised<B: Backend>(exp: FloatTensor<B>, sum: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn normalized<B: Backend>(exp: FloatTensor<B>, sum: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mul(exp, B::float_recip(sum))
 }

@@ -67,10 +67,7 @@ impl WeightGradient {
             (
                 Op::ConvBackward(Convolution::D2(options), WithRespectTo::Weight),
                 &[image, weight, cotangent],
-            ) => Self {
-                patches: Patches::of(graph, image, weight, options)?,
-                cotangent,
-            },
+            ) => Self { patches: Patches::of(graph, image, weight, options)?, cotangent },
             // A transposed convolution is an input gradient: what it reads is a cotangent, what it writes an image.
             (
                 Op::ConvTransposeBackward(ConvolutionTranspose::D2(options), WithRespectTo::Weight),
@@ -82,10 +79,7 @@ impl WeightGradient {
                     options.dilation,
                     options.groups,
                 );
-                Self {
-                    patches: Patches::of(graph, image, weight, &options)?,
-                    cotangent,
-                }
+                Self { patches: Patches::of(graph, image, weight, &options)?, cotangent }
             }
             _ => return None,
         };

@@ -53,10 +53,7 @@ impl Case {
         let (x, w) = (b.input(ty(&self.image())), b.input(ty(&self.weight())));
         let bias = b.input(ty(&CHANNELS[1..]));
         let g = b.input(ty(&self.output()));
-        let conv = Op::Conv {
-            conv: self.conv(),
-            bias: true,
-        };
+        let conv = Op::Conv { conv: self.conv(), bias: true };
         let y = one(&mut b, conv, &[x, w, bias], &self.output());
         let mut gradient = |wrt, inputs: &[ValueId], shape: &[usize]| {
             one(&mut b, Op::ConvBackward(self.conv(), wrt), inputs, shape)
@@ -137,13 +134,9 @@ fn a_convolution_of_a_fixed_image_by_a_varying_kernel_is_a_product() {
     let mut graph = Case::plain([3, 2], [2, 1], [0, 1]).program();
     graph.outputs.truncate(1);
     let graph = graph.without_dead_code();
-    for (varying, left) in [
-        (vec![1], 0),
-        (vec![1, 2], 0),
-        (vec![0], 1),
-        (vec![0, 1], 1),
-        (vec![2], 1),
-    ] {
+    for (varying, left) in
+        [(vec![1], 0), (vec![1, 2], 0), (vec![0], 1), (vec![0, 1], 1), (vec![2], 1)]
+    {
         let products = products_of_fixed_images(graph.clone(), &varying);
         let names = same_results(&graph, &products);
         assert_eq!(convolutions(&names), left, "{varying:?}: {names:?}");
@@ -164,11 +157,9 @@ fn many_channels_at_few_positions_stay() {
 /// With output padding that adds positions and such that does not.
 #[test]
 fn weight_gradients_of_transposed_convolutions_are_products_of_patches() {
-    for (stride, padding, extra) in [
-        ([1, 1], [0, 0], [0, 0]),
-        ([2, 3], [1, 0], [1, 2]),
-        ([2, 1], [0, 1], [0, 0]),
-    ] {
+    for (stride, padding, extra) in
+        [([1, 1], [0, 0], [0, 0]), ([2, 3], [1, 0], [1, 2]), ([2, 1], [0, 1], [0, 0])]
+    {
         let options = ConvTransposeOptions::new(stride, padding, extra, [1, 1], 1);
         let size = |axis: usize, kernel: usize| {
             (IMAGE[axis] - 1) * stride[axis] + kernel + extra[axis] - 2 * padding[axis]
@@ -190,12 +181,7 @@ fn patches_are_kept_while_they_are_few() {
     let patches = |batch: usize| {
         let mut b = GraphBuilder::default();
         let x = b.input(ty(&[batch, 64, 34, 34]));
-        let op = Op::Unfold4d {
-            kernel: [3, 3],
-            stride: [1, 1],
-            padding: [0, 0],
-            dilation: [1, 1],
-        };
+        let op = Op::Unfold4d { kernel: [3, 3], stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
         let columns = one(&mut b, op, &[x], &[batch, 576, 1024]);
         b.finish(vec![columns])
     };

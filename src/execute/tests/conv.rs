@@ -38,22 +38,10 @@ fn options(rank: usize, variant: usize) -> Options {
         _ => spread([1, 2, 1], 0),
     };
     Options {
-        stride: if variant > 1 {
-            spread([2, 1, 2], 1)
-        } else {
-            [1; 3]
-        },
+        stride: if variant > 1 { spread([2, 1, 2], 1) } else { [1; 3] },
         padding: padding.map(|p| (p, p)),
-        padding_out: if variant == 2 {
-            spread([1, 0, 1], 0)
-        } else {
-            [0; 3]
-        },
-        dilation: if variant == 3 {
-            spread([1, 2, 1], 1)
-        } else {
-            [1; 3]
-        },
+        padding_out: if variant == 2 { spread([1, 0, 1], 0) } else { [0; 3] },
+        dilation: if variant == 3 { spread([1, 2, 1], 1) } else { [1; 3] },
         groups: if variant == 1 { 2 } else { 1 },
     }
 }
@@ -110,9 +98,7 @@ fn naive_transpose(x: &Values, weight: &Values, bias: Option<&Values>, o: Option
     let per_group = w.shape[1];
     let channels = x.shape[1] / o.groups;
     let shape = [x.shape[0], per_group * o.groups, size(0), size(1), size(2)];
-    let mut out = build(Kind::Float, &shape, |i| {
-        bias.map_or(0.0, |bias| bias.data[i[1]])
-    });
+    let mut out = build(Kind::Float, &shape, |i| bias.map_or(0.0, |bias| bias.data[i[1]]));
     for i in indices(&x.shape) {
         for k in &kernel {
             let place: [isize; 3] = std::array::from_fn(|d| {
@@ -178,37 +164,18 @@ fn forward(rank: usize, variant: usize) -> Vec<Case> {
     let conv = |o| convolution(rank, o);
     let run = |x: &Values, w: &Values, b: Option<&Values>, o| flattened(naive(x, w, b, o), rank);
     let expected = run(&x, &weight, Some(&bias), o);
-    let op = |bias, o| Op::Conv {
-        conv: conv(o),
-        bias,
-    };
+    let op = |bias, o| Op::Conv { conv: conv(o), bias };
     cases.push(case(op(true, o), &[&x, &weight, &bias], &[&expected]));
-    cases.push(case(
-        op(false, o),
-        &[&x, &weight],
-        &[&run(&x, &weight, None, o)],
-    ));
+    cases.push(case(op(false, o), &[&x, &weight], &[&run(&x, &weight, None, o)]));
     let grad = wave(&expected.shape, 3.0);
     let to_x = adjoint(&x.shape, &grad, |x| run(x, &weight, None, o));
     let to_weight = adjoint(&weight.shape, &grad, |w| run(&x, w, None, o));
     let zero = x.map(|_| 0.0);
     let to_bias = adjoint(&bias.shape, &grad, |b| run(&zero, &weight, Some(b), o));
     let backward = |to| Op::ConvBackward(conv(o), to);
-    cases.push(case(
-        backward(WithRespectTo::Input),
-        &[&x, &weight, &grad],
-        &[&to_x],
-    ));
-    cases.push(case(
-        backward(WithRespectTo::Weight),
-        &[&x, &weight, &grad],
-        &[&to_weight],
-    ));
-    cases.push(case(
-        backward(WithRespectTo::Bias),
-        &[&x, &bias, &grad],
-        &[&to_bias],
-    ));
+    cases.push(case(backward(WithRespectTo::Input), &[&x, &weight, &grad], &[&to_x]));
+    cases.push(case(backward(WithRespectTo::Weight), &[&x, &weight, &grad], &[&to_weight]));
+    cases.push(case(backward(WithRespectTo::Bias), &[&x, &bias, &grad], &[&to_bias]));
     if variant == 1 && rank < 3 {
         o.padding[0] = (0, 2);
         let expected = run(&x, &weight, Some(&bias), o);
@@ -225,10 +192,7 @@ fn transpose(rank: usize, variant: usize) -> Vec<Case> {
     let run =
         |x: &Values, w: &Values, b: Option<&Values>| flattened(naive_transpose(x, w, b, o), rank);
     let expected = run(&x, &weight, Some(&bias));
-    let op = |bias| Op::ConvTranspose {
-        conv: transposed(rank, o),
-        bias,
-    };
+    let op = |bias| Op::ConvTranspose { conv: transposed(rank, o), bias };
     let grad = wave(&expected.shape, 7.0);
     let to_x = adjoint(&x.shape, &grad, |x| run(x, &weight, None));
     let to_weight = adjoint(&weight.shape, &grad, |w| run(&x, w, None));
@@ -239,16 +203,8 @@ fn transpose(rank: usize, variant: usize) -> Vec<Case> {
         case(op(true), &[&x, &weight, &bias], &[&expected]),
         case(op(false), &[&x, &weight], &[&run(&x, &weight, None)]),
         case(backward(WithRespectTo::Input), &[&weight, &grad], &[&to_x]),
-        case(
-            backward(WithRespectTo::Weight),
-            &[&x, &weight, &grad],
-            &[&to_weight],
-        ),
-        case(
-            backward(WithRespectTo::Bias),
-            &[&x, &bias, &grad],
-            &[&to_bias],
-        ),
+        case(backward(WithRespectTo::Weight), &[&x, &weight, &grad], &[&to_weight]),
+        case(backward(WithRespectTo::Bias), &[&x, &bias, &grad], &[&to_bias]),
     ]
 }
 
@@ -265,11 +221,6 @@ fn unfold() -> Case {
             _ => 0.0,
         }
     });
-    let op = Op::Unfold4d {
-        kernel,
-        stride,
-        padding,
-        dilation,
-    };
+    let op = Op::Unfold4d { kernel, stride, padding, dilation };
     case(op, &[&x], &[&expected])
 }

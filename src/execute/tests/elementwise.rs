@@ -9,17 +9,10 @@ type Function = fn(f64) -> f64;
 type BinaryFunction = fn(f64, f64) -> f64;
 
 pub(super) fn cases() -> Vec<Case> {
-    [
-        creation(),
-        unary(),
-        binary(),
-        scalars(),
-        comparisons(),
-        others(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [creation(), unary(), binary(), scalars(), comparisons(), others()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn creation() -> Vec<Case> {
@@ -32,11 +25,7 @@ fn creation() -> Vec<Case> {
     }
     let third = floats(&[4], vec![1.0 / 3.0; 4]);
     cases.push(case(Op::Full(Literal::Float(1.0 / 3.0)), &[], &[&third]));
-    cases.push(case(
-        Op::Full(Literal::Int(-7)),
-        &[],
-        &[&ints(&[2], &[-7, -7])],
-    ));
+    cases.push(case(Op::Full(Literal::Int(-7)), &[], &[&ints(&[2], &[-7, -7])]));
     cases
 }
 
@@ -81,9 +70,7 @@ fn unary() -> Vec<Case> {
         (Unary::Cosh, &x, |x| 0.5 * (x.exp() + (-x).exp())),
         (Unary::Tanh, &x, |x| 2.0 * sigmoid(2.0 * x) - 1.0),
         (Unary::ArcSin, &x, |x| (x / (1.0 - x * x).sqrt()).atan()),
-        (Unary::ArcCos, &x, |x| {
-            0.5 * PI - (x / (1.0 - x * x).sqrt()).atan()
-        }),
+        (Unary::ArcCos, &x, |x| 0.5 * PI - (x / (1.0 - x * x).sqrt()).atan()),
         (Unary::ArcTan, &wide, f64::atan),
         (Unary::ArcSinh, &x, |x| (x + (x * x + 1.0).sqrt()).ln()),
         (Unary::ArcCosh, &large, |x| (x + (x * x - 1.0).sqrt()).ln()),
@@ -113,22 +100,13 @@ fn unary() -> Vec<Case> {
     cases.push(case(Op::Unary(Unary::Sign), &[&n], &[&sign]));
     cases.push(case(Op::Unary(Unary::Not), &[&n], &[&n.map(|x| -x - 1.0)]));
     let flags = bools(&[3], &[1, 0, 1]);
-    cases.push(case(
-        Op::Unary(Unary::Not),
-        &[&flags],
-        &[&flags.map(|x| 1.0 - x)],
-    ));
+    cases.push(case(Op::Unary(Unary::Not), &[&flags], &[&flags.map(|x| 1.0 - x)]));
     cases
 }
 
 /// Element by element with broadcasting, as both shapes of one rank.
 pub(super) fn zip(kind: Kind, x: &Values, y: &Values, f: impl Fn(f64, f64) -> f64) -> Values {
-    let shape: Vec<usize> = x
-        .shape
-        .iter()
-        .zip(&y.shape)
-        .map(|(&a, &b)| a.max(b))
-        .collect();
+    let shape: Vec<usize> = x.shape.iter().zip(&y.shape).map(|(&a, &b)| a.max(b)).collect();
     let read = |values: &Values, index: &[usize]| {
         let clipped = index.iter().zip(&values.shape).map(|(&i, &n)| i.min(n - 1));
         values.at(&clipped.collect::<Vec<_>>())
@@ -151,12 +129,7 @@ fn binary() -> Vec<Case> {
         (Binary::Powf, &positive, &row, |x, y| (y * x.ln()).exp()),
         (Binary::ArcTan2, &x, &row, f64::atan2),
         (Binary::Hypot, &x, &row, |x, y| (x * x + y * y).sqrt()),
-        (
-            Binary::PRelu,
-            &x,
-            &slopes,
-            |x, a| if x < 0.0 { a * x } else { x },
-        ),
+        (Binary::PRelu, &x, &slopes, |x, a| if x < 0.0 { a * x } else { x }),
     ];
     let mut cases: Vec<Case> = list
         .into_iter()
@@ -176,31 +149,21 @@ fn binary() -> Vec<Case> {
         (
             Binary::GeluBackward,
             &x,
-            zip(Kind::Float, &x, &grad, |x, g| {
-                g * (normal_cdf(x) + x * density(x))
-            }),
+            zip(Kind::Float, &x, &grad, |x, g| g * (normal_cdf(x) + x * density(x))),
         ),
         (
             Binary::SigmoidBackward,
             &sigmoids,
             zip(Kind::Float, &x, &grad, |x, g| g * sigmoid(x) * sigmoid(-x)),
         ),
-        (
-            Binary::LogSigmoidBackward,
-            &x,
-            zip(Kind::Float, &x, &grad, |x, g| g * sigmoid(-x)),
-        ),
+        (Binary::LogSigmoidBackward, &x, zip(Kind::Float, &x, &grad, |x, g| g * sigmoid(-x))),
     ];
     for (function, x, expected) in &backward {
         cases.push(case(Op::Binary(*function), &[x, &grad], &[expected]));
     }
     let exponents = ints(&[1, 4], &[2, 3, 0, 1]);
     let powers = zip(Kind::Float, &x, &exponents, |x, n| x.powi(n as i32));
-    cases.push(case(
-        Op::Binary(Binary::Powi),
-        &[&x, &exponents],
-        &[&powers],
-    ));
+    cases.push(case(Op::Binary(Binary::Powi), &[&x, &exponents], &[&powers]));
     cases.extend(binary_int_and_bool());
     cases
 }
@@ -210,11 +173,7 @@ type IntFunction = fn(i64, i64) -> i64;
 /// Remainder with the sign of the divisor, as for floats.
 fn floor_remainder(x: i64, y: i64) -> i64 {
     let remainder = x % y;
-    if remainder != 0 && (remainder < 0) != (y < 0) {
-        remainder + y
-    } else {
-        remainder
-    }
+    if remainder != 0 && (remainder < 0) != (y < 0) { remainder + y } else { remainder }
 }
 
 fn binary_int_and_bool() -> Vec<Case> {
@@ -248,11 +207,9 @@ fn binary_int_and_bool() -> Vec<Case> {
     }
     let a = bools(&[4], &[0, 0, 1, 1]);
     let b = bools(&[4], &[0, 1, 0, 1]);
-    for (function, expected) in [
-        (Binary::And, [0, 0, 0, 1]),
-        (Binary::Or, [0, 1, 1, 1]),
-        (Binary::Xor, [0, 1, 1, 0]),
-    ] {
+    for (function, expected) in
+        [(Binary::And, [0, 0, 0, 1]), (Binary::Or, [0, 1, 1, 1]), (Binary::Xor, [0, 1, 1, 0])]
+    {
         let expected = bools(&[4], &expected);
         cases.push(case(Op::Binary(function), &[&a, &b], &[&expected]));
     }
@@ -267,17 +224,11 @@ fn scalars() -> Vec<Case> {
         (Binary::Sub, &x, Literal::Float(0.3), |x| x - 0.3),
         (Binary::Mul, &x, Literal::Float(0.3), |x| x * 0.3),
         (Binary::Div, &x, Literal::Float(0.3), |x| x / 0.3),
-        (Binary::Rem, &x, Literal::Float(0.3), |x| {
-            x - (x / 0.3).floor() * 0.3
-        }),
-        (Binary::Powf, &positive, Literal::Float(1.7), |x| {
-            (1.7 * x.ln()).exp()
-        }),
+        (Binary::Rem, &x, Literal::Float(0.3), |x| x - (x / 0.3).floor() * 0.3),
+        (Binary::Powf, &positive, Literal::Float(1.7), |x| (1.7 * x.ln()).exp()),
         (Binary::Powi, &x, Literal::Int(3), |x| x * x * x),
         (Binary::Powi, &x, Literal::Int(-1), |x| 1.0 / x),
-        (Binary::LeakyRelu, &x, Literal::Float(0.01), |x| {
-            if x < 0.0 { 0.01 * x } else { x }
-        }),
+        (Binary::LeakyRelu, &x, Literal::Float(0.01), |x| if x < 0.0 { 0.01 * x } else { x }),
     ];
     list.into_iter()
         .map(|(function, x, y, f)| case(Op::BinaryScalar(function, y), &[x], &[&x.map(f)]))
@@ -340,29 +291,16 @@ fn others() -> Vec<Case> {
     }
     for kind in [Kind::Float, Kind::Int] {
         let x = n.to(kind);
-        for (min, max) in [
-            (Some(-2.0), Some(3.0)),
-            (Some(-2.0), None),
-            (None, Some(3.0)),
-            (None, None),
-        ] {
+        for (min, max) in
+            [(Some(-2.0), Some(3.0)), (Some(-2.0), None), (None, Some(3.0)), (None, None)]
+        {
             let expected = x.map(|x| x.max(min.unwrap_or(-1e9)).min(max.unwrap_or(1e9)));
-            let op = Op::Clamp {
-                min: min.map(Literal::Float),
-                max: max.map(Literal::Float),
-            };
+            let op = Op::Clamp { min: min.map(Literal::Float), max: max.map(Literal::Float) };
             cases.push(case(op, &[&x], &[&expected]));
         }
     }
-    let op = Op::HardSigmoid {
-        alpha: Literal::Float(0.25),
-        beta: Literal::Float(0.4),
-    };
-    cases.push(case(
-        op,
-        &[&x],
-        &[&x.map(|x| (0.25 * x + 0.4).clamp(0.0, 1.0))],
-    ));
+    let op = Op::HardSigmoid { alpha: Literal::Float(0.25), beta: Literal::Float(0.4) };
+    cases.push(case(op, &[&x], &[&x.map(|x| (0.25 * x + 0.4).clamp(0.0, 1.0))]));
     for (function, sign, logarithm) in [
         (Softmax::Softmax, 1.0, false),
         (Softmax::LogSoftmax, 1.0, true),
@@ -372,9 +310,7 @@ fn others() -> Vec<Case> {
             let y = x.map(|x| sign * x);
             let expected = build(Kind::Float, &y.shape, |index| {
                 let along = indices(&y.shape);
-                let same = along
-                    .iter()
-                    .filter(|other| other[1 - dim] == index[1 - dim]);
+                let same = along.iter().filter(|other| other[1 - dim] == index[1 - dim]);
                 let total: f64 = same.map(|other| y.at(other).exp()).sum();
                 let share = y.at(index).exp() / total;
                 if logarithm { share.ln() } else { share }

@@ -5,11 +5,12 @@ use burn_backend::{DType, Distribution, Shape, tensor::IndexingUpdateOp};
 
 use super::{Values, bools, ints, wave};
 use crate::{
-    execute::{ExecuteError, Operand, apply},
+    execute::{ExecuteError, apply},
     graph::{
         Binary, Comparison, Convolution, Literal, Op, PoolWindow, Reduction, SortOutputs, Unary,
         ValueType,
     },
+    tensor::Operand,
 };
 
 fn run(
@@ -31,25 +32,15 @@ const BOOL: DType = DType::Bool(burn_backend::BoolStore::Native);
 
 #[test]
 fn an_operation_that_does_not_exist_for_a_kind_is_refused_with_the_kinds_named() {
-    let (x, n, b) = (
-        wave(&[2, 2], 0.0),
-        ints(&[2, 2], &[1, 2, 3, 4]),
-        bools(&[2, 2], &[1, 0, 1, 0]),
-    );
+    let (x, n, b) =
+        (wave(&[2, 2], 0.0), ints(&[2, 2], &[1, 2, 3, 4]), bools(&[2, 2], &[1, 0, 1, 0]));
     let mul = IndexingUpdateOp::Mul;
-    let sort = Op::Sort {
-        dim: 0,
-        descending: false,
-        outputs: SortOutputs::Values,
-    };
+    let sort = Op::Sort { dim: 0, descending: false, outputs: SortOutputs::Values };
     let conv = Op::Conv {
         conv: Convolution::D1(burn_backend::ops::ConvOptions::new([1], [0], [1], 1)),
         bias: false,
     };
-    let padding = Op::Pad {
-        padding: vec![(1, 1), (0, 0)],
-        mode: burn_backend::ops::PadMode::Edge,
-    };
+    let padding = Op::Pad { padding: vec![(1, 1), (0, 0)], mode: burn_backend::ops::PadMode::Edge };
     let three = PoolWindow {
         kernel: vec![2; 3],
         stride: vec![1; 3],
@@ -57,10 +48,7 @@ fn an_operation_that_does_not_exist_for_a_kind_is_refused_with_the_kinds_named()
         dilation: vec![1; 3],
         ceil_mode: false,
     };
-    let pool = Op::AvgPool {
-        window: three,
-        count_include_pad: true,
-    };
+    let pool = Op::AvgPool { window: three, count_include_pad: true };
     let and = Op::BinaryScalar(Binary::And, Literal::Int(1));
     let add = Op::BinaryScalar(Binary::Add, Literal::Int(1));
     let greater = Op::CompareScalar(Comparison::Greater, Literal::Int(1));
@@ -80,11 +68,7 @@ fn an_operation_that_does_not_exist_for_a_kind_is_refused_with_the_kinds_named()
         (Op::Gather(0), vec![&x, &x], "float, float"),
         (Op::GatherNd, vec![&b, &n], "bool, int"),
         (Op::Scatter(0, mul), vec![&b, &n, &b], "bool, int, bool"),
-        (
-            Op::SelectAssign(0, mul),
-            vec![&b, &n, &b],
-            "bool, int, bool",
-        ),
+        (Op::SelectAssign(0, mul), vec![&b, &n, &b], "bool, int, bool"),
         (Op::ScatterNd(mul), vec![&b, &n, &b], "bool, int, bool"),
         (Op::MaskWhere, vec![&x, &n, &x], "float, int, float"),
         (Op::SliceAssign(vec![]), vec![&x, &n], "float, int"),
@@ -109,9 +93,7 @@ fn an_operation_that_does_not_exist_for_a_kind_is_refused_with_the_kinds_named()
             DType::F64
         };
         match run(&op, &inputs, &[typed(&[2, 2], dtype)]) {
-            Err(ExecuteError::Unsupported {
-                operation, found, ..
-            }) => {
+            Err(ExecuteError::Unsupported { operation, found, .. }) => {
                 assert_eq!(operation, op.name());
                 assert_eq!(found, kinds, "{op:?}");
             }
@@ -130,10 +112,7 @@ fn a_result_of_the_wrong_kind_is_refused() {
         (Op::ReduceDim(Reduction::ArgMax, 0), vec![&x], DType::F64),
     ] {
         let result = run(&op, &inputs, &[typed(&[2], dtype)]);
-        assert!(
-            matches!(result, Err(ExecuteError::Unsupported { .. })),
-            "{op:?}: {result:?}"
-        );
+        assert!(matches!(result, Err(ExecuteError::Unsupported { .. })), "{op:?}: {result:?}");
     }
 }
 
@@ -143,24 +122,12 @@ fn wrong_numbers_of_operands_and_results_are_refused() {
     let one = [typed(&[2], DType::F64)];
     assert_eq!(
         run(&Op::Binary(Binary::Add), &[&x], &one).unwrap_err(),
-        ExecuteError::InputCount {
-            what: "Add".into(),
-            expected: 2,
-            found: 1
-        }
+        ExecuteError::InputCount { what: "Add".into(), expected: 2, found: 1 }
     );
-    let both = Op::Sort {
-        dim: 0,
-        descending: false,
-        outputs: SortOutputs::Both,
-    };
+    let both = Op::Sort { dim: 0, descending: false, outputs: SortOutputs::Both };
     assert_eq!(
         run(&both, &[&x], &one).unwrap_err(),
-        ExecuteError::OutputCount {
-            what: "Sort".into(),
-            expected: 2,
-            found: 1
-        }
+        ExecuteError::OutputCount { what: "Sort".into(), expected: 2, found: 1 }
     );
 }
 
@@ -171,18 +138,9 @@ fn no_cpu_backend_has_the_gradient_of_the_ctc_loss() {
     let targets = ints(&[1, 1], &[1]);
     let loss = wave(&[1], 0.0);
     let op = Op::CtcLossBackward { blank: 0 };
-    let result = run(
-        &op,
-        &[&x, &targets, &n, &n, &loss],
-        &[typed(&[2, 1, 3], DType::F64)],
-    );
+    let result = run(&op, &[&x, &targets, &n, &n, &loss], &[typed(&[2, 1, 3], DType::F64)]);
     let error = result.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("backend that has this operation"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("backend that has this operation"), "{error}");
 }
 
 #[test]
@@ -190,9 +148,7 @@ fn random_draws_have_the_asked_type_and_distribution_and_differ() {
     let count = 4000;
     let draw = |distribution, dtype| {
         let types = [typed(&[40, 100], dtype)];
-        let drawn = run(&Op::Random(distribution), &[], &types)
-            .expect("a draw")
-            .remove(0);
+        let drawn = run(&Op::Random(distribution), &[], &types).expect("a draw").remove(0);
         assert_eq!(drawn.value_type(), types[0]);
         let data = drawn.into_data().expect("readable");
         data.iter::<f64>().collect::<Vec<f64>>()
@@ -205,10 +161,6 @@ fn random_draws_have_the_asked_type_and_distribution_and_differ() {
     assert!((variance - 0.25).abs() < 0.034, "{variance}");
     assert_ne!(normal, draw(Distribution::Normal(2.0, 0.5), DType::F64));
     let whole = draw(Distribution::Uniform(0.0, 10.0), DType::I64);
-    assert!(
-        whole
-            .iter()
-            .all(|&x| (0.0..=10.0).contains(&x) && x == x.trunc())
-    );
+    assert!(whole.iter().all(|&x| (0.0..=10.0).contains(&x) && x == x.trunc()));
     assert!((0..10).all(|k| whole.contains(&f64::from(k))));
 }

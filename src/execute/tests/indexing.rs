@@ -66,28 +66,14 @@ fn picks_nd(kind: Kind) -> Vec<Case> {
 fn updates(kind: Kind, update: IndexingUpdateOp) -> Vec<Case> {
     let x = sample(kind, &[4, 3], 2.0);
     let value = sample(kind, &[2, 3], 3.0);
-    let second_row = if update == IndexingUpdateOp::Add {
-        3
-    } else {
-        2
-    };
+    let second_row = if update == IndexingUpdateOp::Add { 3 } else { 2 };
     let rows = ints(&[2, 3], &[3, 0, 1, second_row, 1, 0]);
     let mut scattered = x.clone();
     for i in indices(&[2, 3]) {
         let place = super::flat(&x.shape, &[rows.at(&i) as usize, i[1]]);
         scattered.data[place] = combine(update, scattered.data[place], value.at(&i));
     }
-    let list = ints(
-        &[2],
-        &[
-            2,
-            if update == IndexingUpdateOp::Add {
-                2
-            } else {
-                0
-            },
-        ],
-    );
+    let list = ints(&[2], &[2, if update == IndexingUpdateOp::Add { 2 } else { 0 }]);
     let mut selected = x.clone();
     let mut by_tuple = x.clone();
     for i in indices(&[2, 3]) {
@@ -97,18 +83,10 @@ fn updates(kind: Kind, update: IndexingUpdateOp) -> Vec<Case> {
         by_tuple.data[place] = combine(update, by_tuple.data[place], value.at(&i));
     }
     let tuples = ints(&[2, 1], &[0, 3]);
-    let mut cases = vec![case(
-        Op::ScatterNd(update),
-        &[&x, &tuples, &value],
-        &[&by_tuple],
-    )];
+    let mut cases = vec![case(Op::ScatterNd(update), &[&x, &tuples, &value], &[&by_tuple])];
     // Burn's backends have no other update for these two.
     if update == IndexingUpdateOp::Add {
-        cases.push(case(
-            Op::Scatter(0, update),
-            &[&x, &rows, &value],
-            &[&scattered],
-        ));
+        cases.push(case(Op::Scatter(0, update), &[&x, &rows, &value], &[&scattered]));
         let op = Op::SelectAssign(0, update);
         cases.push(case(op, &[&x, &list, &value], &[&selected]));
     }

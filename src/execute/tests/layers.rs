@@ -4,18 +4,10 @@ use super::{Case, Values, adjoint, build, case, floats, indices, ints, wave, who
 use crate::graph::{GridPadding, Interpolation, Kind, Op, WithRespectTo};
 
 pub(super) fn cases() -> Vec<Case> {
-    [
-        products(),
-        linear(),
-        tables(),
-        norms(),
-        grids(),
-        attentions(),
-        ctc(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [products(), linear(), tables(), norms(), grids(), attentions(), ctc()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn matmul(x: &Values, y: &Values) -> Values {
@@ -23,9 +15,7 @@ fn matmul(x: &Values, y: &Values) -> Values {
     let batches = x.shape[0].max(y.shape[0]);
     build(x.kind, &[batches, rows, columns], |i| {
         let (bx, by) = (i[0].min(x.shape[0] - 1), i[0].min(y.shape[0] - 1));
-        (0..inner)
-            .map(|k| x.at(&[bx, i[1], k]) * y.at(&[by, k, i[2]]))
-            .sum()
+        (0..inner).map(|k| x.at(&[bx, i[1], k]) * y.at(&[by, k, i[2]])).sum()
     })
 }
 
@@ -47,16 +37,11 @@ fn products() -> Vec<Case> {
 }
 
 fn affine(x: &Values, weight: &Values, bias: Option<&Values>) -> Values {
-    build(
-        Kind::Float,
-        &[x.shape[0], x.shape[1], weight.shape[1]],
-        |i| {
-            let sum: f64 = (0..weight.shape[0])
-                .map(|k| x.at(&[i[0], i[1], k]) * weight.at(&[k, i[2]]))
-                .sum();
-            sum + bias.map_or(0.0, |bias| bias.data[i[2]])
-        },
-    )
+    build(Kind::Float, &[x.shape[0], x.shape[1], weight.shape[1]], |i| {
+        let sum: f64 =
+            (0..weight.shape[0]).map(|k| x.at(&[i[0], i[1], k]) * weight.at(&[k, i[2]])).sum();
+        sum + bias.map_or(0.0, |bias| bias.data[i[2]])
+    })
 }
 
 fn linear() -> Vec<Case> {
@@ -69,27 +54,11 @@ fn linear() -> Vec<Case> {
     let with_bias = affine(&x, &weight, Some(&bias));
     let without = affine(&x, &weight, None);
     vec![
-        case(
-            Op::Linear { bias: true },
-            &[&x, &weight, &bias],
-            &[&with_bias],
-        ),
+        case(Op::Linear { bias: true }, &[&x, &weight, &bias], &[&with_bias]),
         case(Op::Linear { bias: false }, &[&x, &weight], &[&without]),
-        case(
-            Op::LinearBackward(WithRespectTo::Input),
-            &[&weight, &grad],
-            &[&to_x],
-        ),
-        case(
-            Op::LinearBackward(WithRespectTo::Weight),
-            &[&x, &grad],
-            &[&to_weight],
-        ),
-        case(
-            Op::LinearBackward(WithRespectTo::Bias),
-            &[&grad],
-            &[&to_bias],
-        ),
+        case(Op::LinearBackward(WithRespectTo::Input), &[&weight, &grad], &[&to_x]),
+        case(Op::LinearBackward(WithRespectTo::Weight), &[&x, &grad], &[&to_weight]),
+        case(Op::LinearBackward(WithRespectTo::Bias), &[&grad], &[&to_bias]),
     ]
 }
 
@@ -97,20 +66,14 @@ fn tables() -> Vec<Case> {
     let weights = wave(&[6, 3], 11.0);
     let words = ints(&[2, 4], &[0, 5, 2, 2, 1, 5, 5, 3]);
     let read = |weights: &Values| {
-        build(Kind::Float, &[2, 4, 3], |i| {
-            weights.at(&[words.at(&i[..2]) as usize, i[2]])
-        })
+        build(Kind::Float, &[2, 4, 3], |i| weights.at(&[words.at(&i[..2]) as usize, i[2]]))
     };
     let expected = read(&weights);
     let grad = wave(&[2, 4, 3], 12.0);
     let to_weights = adjoint(&weights.shape, &grad, read);
     vec![
         case(Op::Embedding, &[&weights, &words], &[&expected]),
-        case(
-            Op::EmbeddingBackward,
-            &[&weights, &grad, &words],
-            &[&to_weights],
-        ),
+        case(Op::EmbeddingBackward, &[&weights, &grad, &words], &[&to_weights]),
     ]
 }
 
@@ -137,11 +100,7 @@ fn norms() -> Vec<Case> {
     };
     let op = |beta| Op::LayerNorm { epsilon, beta };
     vec![
-        case(
-            Op::BatchNorm { epsilon },
-            &[&x, &gamma, &beta, &mean, &variance],
-            &[&batch],
-        ),
+        case(Op::BatchNorm { epsilon }, &[&x, &gamma, &beta, &mean, &variance], &[&batch]),
         case(op(true), &[&x, &gain, &shift], &[&layer(1.0)]),
         case(op(false), &[&x, &gain], &[&layer(0.0)]),
     ]
@@ -150,22 +109,14 @@ fn norms() -> Vec<Case> {
 /// Mirrors a coordinate into `[low, high]` by walking back and forth.
 fn reflect(mut x: f64, low: f64, high: f64) -> f64 {
     while x < low || x > high {
-        x = if x < low {
-            2.0 * low - x
-        } else {
-            2.0 * high - x
-        };
+        x = if x < low { 2.0 * low - x } else { 2.0 * high - x };
     }
     x
 }
 
 fn coordinate(x: f64, size: usize, padding: GridPadding, align: bool) -> f64 {
     let (n, last) = (size as f64, size as f64 - 1.0);
-    let pixel = if align {
-        (x + 1.0) * 0.5 * last
-    } else {
-        (x + 1.0) * 0.5 * n - 0.5
-    };
+    let pixel = if align { (x + 1.0) * 0.5 * last } else { (x + 1.0) * 0.5 * n - 0.5 };
     match (padding, align) {
         (GridPadding::Zeros, _) => pixel,
         (GridPadding::Border, _) => pixel.clamp(0.0, last),
@@ -179,18 +130,10 @@ fn grids() -> Vec<Case> {
     let grid = wave(&[2, 3, 2, 2], 21.0).map(|x| 1.4 * x);
     let pixel = |n: usize, c: usize, row: f64, column: f64| {
         let inside = row >= 0.0 && column >= 0.0 && row < 4.0 && column < 5.0;
-        if inside {
-            image.at(&[n, c, row as usize, column as usize])
-        } else {
-            0.0
-        }
+        if inside { image.at(&[n, c, row as usize, column as usize]) } else { 0.0 }
     };
     let mut cases = Vec::new();
-    for padding in [
-        GridPadding::Zeros,
-        GridPadding::Border,
-        GridPadding::Reflection,
-    ] {
+    for padding in [GridPadding::Zeros, GridPadding::Border, GridPadding::Reflection] {
         for align_corners in [true, false] {
             let expected = build(Kind::Float, &[2, 3, 3, 2], |i| {
                 let point = |k| grid.at(&[i[0], i[2], i[3], k]);
@@ -201,11 +144,7 @@ fn grids() -> Vec<Case> {
                 (1.0 - fy) * ((1.0 - fx) * read(0.0, 0.0) + fx * read(0.0, 1.0))
                     + fy * ((1.0 - fx) * read(1.0, 0.0) + fx * read(1.0, 1.0))
             });
-            let op = Op::GridSample2d {
-                mode: Interpolation::Bilinear,
-                padding,
-                align_corners,
-            };
+            let op = Op::GridSample2d { mode: Interpolation::Bilinear, padding, align_corners };
             cases.push(case(op, &[&image, &grid], &[&expected]));
         }
     }
@@ -244,18 +183,10 @@ fn attentions() -> Vec<Case> {
                 (score + if attn_bias { bias.at(&at) } else { 0.0 }).exp()
             };
             let total: f64 = (0..k).map(weight).sum();
-            let sum: f64 = (0..k)
-                .map(|j| weight(j) * value.at(&[i[0], i[1], j, i[3]]))
-                .sum();
+            let sum: f64 = (0..k).map(|j| weight(j) * value.at(&[i[0], i[1], j, i[3]])).sum();
             sum / total
         });
-        let op = Op::Attention {
-            mask,
-            attn_bias,
-            scale,
-            softcap,
-            is_causal,
-        };
+        let op = Op::Attention { mask, attn_bias, scale, softcap, is_causal };
         let mut inputs = vec![&query, &key, &value];
         inputs.extend(mask.then_some(&hidden));
         inputs.extend(attn_bias.then_some(&bias));
@@ -269,18 +200,15 @@ fn ctc() -> Vec<Case> {
     let (steps, batch, classes) = (4, 2, 3);
     let scores = wave(&[steps, batch, classes], 26.0);
     let log_probs = build(Kind::Float, &[steps, batch, classes], |i| {
-        let total: f64 = (0..classes)
-            .map(|c| scores.at(&[i[0], i[1], c]).exp())
-            .sum();
+        let total: f64 = (0..classes).map(|c| scores.at(&[i[0], i[1], c]).exp()).sum();
         scores.at(i) - total.ln()
     });
     let targets = ints(&[2, 2], &[1, 2, 2, 0]);
     let (input_lengths, target_lengths) = (ints(&[2], &[4, 3]), ints(&[2], &[2, 1]));
     let loss = |n: usize| {
         let length = input_lengths.data[n] as usize;
-        let target: Vec<usize> = (0..target_lengths.data[n] as usize)
-            .map(|k| targets.at(&[n, k]) as usize)
-            .collect();
+        let target: Vec<usize> =
+            (0..target_lengths.data[n] as usize).map(|k| targets.at(&[n, k]) as usize).collect();
         let paths = indices(&vec![classes; length]);
         let hits = paths.iter().filter(|path| {
             let mut path = path.to_vec();
@@ -290,11 +218,8 @@ fn ctc() -> Vec<Case> {
         });
         let total: f64 = hits
             .map(|path| {
-                let sum: f64 = path
-                    .iter()
-                    .enumerate()
-                    .map(|(t, &c)| log_probs.at(&[t, n, c]))
-                    .sum();
+                let sum: f64 =
+                    path.iter().enumerate().map(|(t, &c)| log_probs.at(&[t, n, c])).sum();
                 sum.exp()
             })
             .sum();

@@ -145,11 +145,7 @@ pub(crate) struct Case {
 
 pub(super) fn case(op: Op, inputs: &[&Values], expected: &[&Values]) -> Case {
     let owned = |list: &[&Values]| list.iter().map(|&values| values.clone()).collect();
-    Case {
-        op,
-        inputs: owned(inputs),
-        expected: owned(expected),
-    }
+    Case { op, inputs: owned(inputs), expected: owned(expected) }
 }
 
 pub(crate) fn all_cases() -> &'static [Case] {
@@ -234,7 +230,7 @@ fn every_operation_equals_its_loop_on_ndarray_in_f64() {
     // Several of its functions pass through f32 (1e-7), and GELU's gradient there is the tanh approximation (1e-3).
     let failures = failures::<burn::backend::NdArray>(|op| match op {
         Op::Binary(Binary::GeluBackward) => Some(2e-3),
-        // Burn's NdArray has the gradient of the nearest neighbour only, and panics for the others.
+        // Burn's NdArray has the gradient of the nearest neighbor only, and panics for the others.
         Op::InterpolateBackward { mode, .. } if *mode != Interpolation::Nearest => None,
         _ => Some(2e-6),
     });
@@ -244,10 +240,7 @@ fn every_operation_equals_its_loop_on_ndarray_in_f64() {
 #[test]
 fn the_table_has_a_case_for_every_operation() {
     let covered: HashSet<String> = all_cases().iter().map(|case| case.op.name()).collect();
-    let missing: Vec<&&str> = NAMES
-        .iter()
-        .filter(|name| !covered.contains(**name))
-        .collect();
+    let missing: Vec<&&str> = NAMES.iter().filter(|name| !covered.contains(**name)).collect();
     assert!(missing.is_empty(), "no case for {missing:?}");
 }
 

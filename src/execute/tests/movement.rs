@@ -8,11 +8,7 @@ use crate::graph::{Kind, Op};
 pub(super) fn cases() -> Vec<Case> {
     [Kind::Float, Kind::Int, Kind::Bool]
         .into_iter()
-        .flat_map(|kind| {
-            [shapes(kind), parts(kind), joined(kind)]
-                .into_iter()
-                .flatten()
-        })
+        .flat_map(|kind| [shapes(kind), parts(kind), joined(kind)].into_iter().flatten())
         .chain(pads())
         .collect()
 }
@@ -59,11 +55,7 @@ fn parts(kind: Kind) -> Vec<Case> {
     let new = sample(kind, &[2, 3], 4.0);
     let replaced = build(kind, &[4, 6], |i| {
         let inside = (1..3).contains(&i[0]) && i[1] % 2 == 0;
-        if inside {
-            new.at(&[i[0] - 1, i[1] / 2])
-        } else {
-            x.at(i)
-        }
+        if inside { new.at(&[i[0] - 1, i[1] / 2]) } else { x.at(i) }
     });
     let backwards = vec![Slice::new(0, None, -1), Slice::new(2, Some(4), 1)];
     let reversed = build(kind, &[4, 2], |i| x.at(&[3 - i[0], 2 + i[1]]));
@@ -111,8 +103,7 @@ fn pads() -> Vec<Case> {
             let expected = build(kind, &[3 + 1 + 2, 4 + 3], |i| {
                 let row = source(i[0], 1, 3, mode);
                 let column = source(i[1], 0, 4, mode);
-                row.zip(column)
-                    .map_or(2.0, |(row, column)| x.at(&[row, column]))
+                row.zip(column).map_or(2.0, |(row, column)| x.at(&[row, column]))
             });
             let padding = vec![(1, 2), (0, 3)];
             cases.push(case(Op::Pad { padding, mode }, &[&x], &[&expected]));

@@ -6,10 +6,7 @@ use super::{Case, Values, adjoint, build, case, floats, wave};
 use crate::graph::{Interpolation, Kind, Op, PoolWindow};
 
 pub(super) fn cases() -> Vec<Case> {
-    [windows(), adaptive(), interpolations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [windows(), adaptive(), interpolations()].into_iter().flatten().collect()
 }
 
 /// Window per spatial dimension, always two of them.
@@ -73,12 +70,7 @@ fn cut(x: Values, rank: usize) -> Values {
 }
 
 fn windows() -> Vec<Case> {
-    let plain = |kernel, stride, padding| Window {
-        kernel,
-        stride,
-        padding,
-        dilation: [1, 1],
-    };
+    let plain = |kernel, stride, padding| Window { kernel, stride, padding, dilation: [1, 1] };
     let mut cases = Vec::new();
     for window in [
         plain([2, 2], [2, 2], [0, 0]),
@@ -96,10 +88,7 @@ fn windows() -> Vec<Case> {
         cases.extend(averages(1, wave(&[2, 3, 7], 2.0), one));
         cases.extend(maxima(1, wave(&[2, 3, 7], 3.0), one));
     }
-    let dilated = Window {
-        dilation: [2, 1],
-        ..plain([2, 2], [1, 2], [0, 1])
-    };
+    let dilated = Window { dilation: [2, 1], ..plain([2, 2], [1, 2], [0, 1]) };
     cases.extend(maxima(2, wave(&[1, 2, 6, 5], 4.0), dilated));
     cases
 }
@@ -110,11 +99,7 @@ fn averages(rank: usize, x: Values, window: Window) -> Vec<Case> {
         let area = (window.kernel[0] * window.kernel[1]) as f64;
         let mean = |x: &Values| {
             let pool = pooled(&with_width(x), Kind::Float, window, |list| {
-                let count = if count_include_pad {
-                    area
-                } else {
-                    list.len() as f64
-                };
+                let count = if count_include_pad { area } else { list.len() as f64 };
                 list.iter().map(|(_, x)| x).sum::<f64>() / count
             });
             cut(pool, rank)
@@ -123,15 +108,9 @@ fn averages(rank: usize, x: Values, window: Window) -> Vec<Case> {
         let grad = wave(&expected.shape, 5.0);
         let to_x = adjoint(&x.shape, &grad, mean);
         let window = window.of(rank);
-        let op = Op::AvgPool {
-            window: window.clone(),
-            count_include_pad,
-        };
+        let op = Op::AvgPool { window: window.clone(), count_include_pad };
         cases.push(case(op, &[&x], &[&expected]));
-        let op = Op::AvgPoolBackward {
-            window,
-            count_include_pad,
-        };
+        let op = Op::AvgPoolBackward { window, count_include_pad };
         cases.push(case(op, &[&x, &grad], &[&to_x]));
     }
     cases
@@ -141,18 +120,10 @@ fn maxima(rank: usize, x: Values, window: Window) -> Vec<Case> {
     let wide = with_width(&x);
     let best = |list: &[(usize, f64)]| {
         let pairs = list.iter().copied();
-        pairs
-            .reduce(|a, b| if b.1 > a.1 { b } else { a })
-            .expect("no empty window")
+        pairs.reduce(|a, b| if b.1 > a.1 { b } else { a }).expect("no empty window")
     };
-    let values = cut(
-        pooled(&wide, Kind::Float, window, |list| best(list).1),
-        rank,
-    );
-    let indices = cut(
-        pooled(&wide, Kind::Int, window, |list| best(list).0 as f64),
-        rank,
-    );
+    let values = cut(pooled(&wide, Kind::Float, window, |list| best(list).1), rank);
+    let indices = cut(pooled(&wide, Kind::Int, window, |list| best(list).0 as f64), rank);
     let grad = wave(&values.shape, 6.0);
     // The largest stay where they are, so the pool is linear: it reads fixed positions.
     let plane: usize = x.shape[2..].iter().product();
@@ -161,18 +132,11 @@ fn maxima(rank: usize, x: Values, window: Window) -> Vec<Case> {
         let read = |i: usize| unit.data[i / outputs * plane + indices.data[i] as usize];
         floats(&values.shape, (0..values.data.len()).map(read).collect())
     });
-    let op = |indices| Op::MaxPool {
-        window: window.of(rank),
-        indices,
-    };
+    let op = |indices| Op::MaxPool { window: window.of(rank), indices };
     vec![
         case(op(false), &[&x], &[&values]),
         case(op(true), &[&x], &[&values, &indices]),
-        case(
-            Op::MaxPoolBackward(window.of(rank)),
-            &[&x, &grad, &indices],
-            &[&to_x],
-        ),
+        case(Op::MaxPoolBackward(window.of(rank)), &[&x, &grad, &indices], &[&to_x]),
     ]
 }
 
@@ -191,9 +155,8 @@ fn adaptive() -> Vec<Case> {
         let x = wave(&input, 7.0);
         let pool = |x: &Values| {
             build(Kind::Float, &output, |i| {
-                let ranges: Vec<_> = (2..input.len())
-                    .map(|d| range(i[d], input[d], output[d]))
-                    .collect();
+                let ranges: Vec<_> =
+                    (2..input.len()).map(|d| range(i[d], input[d], output[d])).collect();
                 let sizes: Vec<usize> = ranges.iter().map(ExactSizeIterator::len).collect();
                 let sum: f64 = super::indices(&sizes)
                     .iter()
@@ -235,11 +198,7 @@ fn taps(
         _ => 0.0,
     };
     let sinc = |t: f64| {
-        if t == 0.0 {
-            1.0
-        } else {
-            (PI * t).sin() / (PI * t)
-        }
+        if t == 0.0 { 1.0 } else { (PI * t).sin() / (PI * t) }
     };
     let base = at.floor() as isize;
     let inside = |k: isize| k.clamp(0, input as isize - 1) as usize;
@@ -250,9 +209,9 @@ fn taps(
             let high = inside(low as isize + 1);
             vec![(low as usize, 1.0 - (at - low)), (high, at - low)]
         }
-        Interpolation::Bicubic => (base - 1..=base + 2)
-            .map(|k| (inside(k), cubic(at - k as f64)))
-            .collect(),
+        Interpolation::Bicubic => {
+            (base - 1..=base + 2).map(|k| (inside(k), cubic(at - k as f64))).collect()
+        }
         _ => {
             let weight = |k: isize| sinc(at - k as f64) * sinc((at - k as f64) / 3.0);
             let reach = (base - 2..=base + 3).filter(|&k| k >= 0 && k < input as isize);
@@ -288,19 +247,13 @@ fn interpolations() -> Vec<Case> {
             ] {
                 let run = |x: &Values| interpolated(x, size, mode, align_corners);
                 let expected = run(&x);
-                let op = Op::Interpolate {
-                    mode,
-                    align_corners,
-                };
+                let op = Op::Interpolate { mode, align_corners };
                 cases.push(case(op, &[&x], &[&expected]));
                 // Burn has no gradient of Lanczos interpolation.
                 if mode != Interpolation::Lanczos3 {
                     let grad = wave(&expected.shape, 10.0);
                     let to_x = adjoint(&x.shape, &grad, run);
-                    let op = Op::InterpolateBackward {
-                        mode,
-                        align_corners,
-                    };
+                    let op = Op::InterpolateBackward { mode, align_corners };
                     cases.push(case(op, &[&x, &grad], &[&to_x]));
                 }
             }

@@ -6,8 +6,9 @@ use burn::backend::Flex;
 use burn_backend::{BoolStore, DType, FloatDType, Shape, TensorData};
 
 use crate::{
-    execute::{ExecuteError, Operand, Program, adapted, apply, in_precision, replay, supports},
+    execute::{ExecuteError, Program, adapted, apply, in_precision, replay, supports},
     graph::{Binary, Comparison, Graph, GraphBuilder, Literal, Op, Unary, ValueId, ValueType},
+    tensor::Operand,
 };
 
 fn vector(n: usize, dtype: DType) -> ValueType {
@@ -48,10 +49,7 @@ fn sample() -> Graph {
 #[test]
 fn a_program_returns_its_outputs_run_after_run() {
     let program = program(sample());
-    for (x, expected) in [
-        ([1.0f64, 2.0], [121.0, 484.0]),
-        ([0.0, -20.0], [100.0, 0.0]),
-    ] {
+    for (x, expected) in [([1.0f64, 2.0], [121.0, 484.0]), ([0.0, -20.0], [100.0, 0.0])] {
         let unused = upload(TensorData::from([0.0f64; 3]));
         let outputs = program.run(vec![upload(TensorData::from(x)), unused]);
         let outputs: Vec<_> = outputs.expect("a run").into_iter().map(read).collect();
@@ -71,19 +69,15 @@ fn operands_are_handed_over_at_their_last_use() {
     let graph = builder.finish(vec![b]);
     let seen = RefCell::new(Vec::new());
     let input = upload(TensorData::from([1.0f64, 2.0]));
-    let outputs = replay::<Flex>(
-        &graph,
-        &Default::default(),
-        vec![input],
-        |op, inputs, types, device| {
+    let outputs =
+        replay::<Flex>(&graph, &Default::default(), vec![input], |op, inputs, types, device| {
             let unique = inputs.iter().map(|operand| match operand {
                 Operand::Float(tensor) => tensor.is_unique(),
                 _ => false,
             });
             seen.borrow_mut().push(unique.collect::<Vec<_>>());
             apply(op, inputs, types, device)
-        },
-    );
+        });
     assert_eq!(read(outputs.expect("a run").remove(0)), [2.0, 8.0]);
     // x is still needed after the first operation; after the second nothing is.
     assert_eq!(*seen.borrow(), [vec![false, false], vec![true, true]]);
@@ -95,27 +89,16 @@ fn inputs_of_another_number_shape_or_type_are_refused_by_position() {
     let x = || upload(TensorData::from([1.0f64, 2.0]));
     assert_eq!(
         program.run(vec![x()]).unwrap_err(),
-        ExecuteError::InputCount {
-            what: "the program".into(),
-            expected: 2,
-            found: 1
-        }
+        ExecuteError::InputCount { what: "the program".into(), expected: 2, found: 1 }
     );
     let wrong_shape = program.run(vec![x(), x()]).unwrap_err();
     assert_eq!(
         wrong_shape,
-        ExecuteError::InputType {
-            index: 1,
-            expected: "f64[3]".into(),
-            found: "f64[2]".into()
-        }
+        ExecuteError::InputType { index: 1, expected: "f64[3]".into(), found: "f64[2]".into() }
     );
     let single = upload(TensorData::from([1.0f32, 2.0]));
     let wrong_type = program.run(vec![single, x()]).unwrap_err();
-    assert!(
-        matches!(wrong_type, ExecuteError::InputType { index: 0, .. }),
-        "{wrong_type}"
-    );
+    assert!(matches!(wrong_type, ExecuteError::InputType { index: 0, .. }), "{wrong_type}");
 }
 
 #[test]
@@ -141,10 +124,7 @@ fn an_error_of_the_table_passes_through() {
     let y = builder.node(Op::Unary(Unary::Exp), vec![n], vec![vector(2, DType::F64)])[0];
     let program = program(builder.finish(vec![y]));
     let result = program.run(vec![upload(TensorData::from([1i32, 2]))]);
-    assert!(
-        matches!(result, Err(ExecuteError::Unsupported { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(ExecuteError::Unsupported { .. })), "{result:?}");
 }
 
 #[test]

@@ -57,11 +57,7 @@ fn position(list: &[f64], x: f64) -> f64 {
 
 fn mean(list: &[f64], kind: Kind) -> f64 {
     let mean = list.iter().sum::<f64>() / list.len() as f64;
-    if kind == Kind::Int {
-        mean.trunc()
-    } else {
-        mean
-    }
+    if kind == Kind::Int { mean.trunc() } else { mean }
 }
 
 fn max_abs(list: &[f64]) -> f64 {
@@ -78,11 +74,7 @@ fn along(x: &Values, dim: usize) -> Vec<Case> {
     let reduce =
         |reduction, expected: &Values| case(Op::ReduceDim(reduction, dim), &[x], &[expected]);
     let extremum = |largest, values: &Values, indices: &Values| {
-        case(
-            Op::ExtremumWithIndices { dim, largest },
-            &[x],
-            &[values, indices],
-        )
+        case(Op::ExtremumWithIndices { dim, largest }, &[x], &[values, indices])
     };
     vec![
         reduce(Reduction::Sum, &one(&|list| list.iter().sum())),
@@ -105,10 +97,7 @@ fn total(x: &Values) -> Vec<Case> {
     let cube = Values::of(x.kind, &[3, 2, 2], x.data.clone());
     let sums = build(x.kind, &[1, 2, 1], |i| {
         let all = indices(&[3, 2, 2]);
-        all.iter()
-            .filter(|j| j[1] == i[1])
-            .map(|j| cube.at(j))
-            .sum()
+        all.iter().filter(|j| j[1] == i[1]).map(|j| cube.at(j)).sum()
     });
     vec![
         reduce(Reduction::Sum, sum),
@@ -123,13 +112,7 @@ fn total(x: &Values) -> Vec<Case> {
 
 fn ranked(list: &[f64], descending: bool) -> Vec<f64> {
     let mut list = list.to_vec();
-    list.sort_by(|a, b| {
-        if descending {
-            b.total_cmp(a)
-        } else {
-            a.total_cmp(b)
-        }
-    });
+    list.sort_by(|a, b| if descending { b.total_cmp(a) } else { a.total_cmp(b) });
     list
 }
 
@@ -138,23 +121,16 @@ fn sorted(x: &Values, dim: usize) -> Vec<Case> {
     let mut cases = Vec::new();
     for descending in [false, true] {
         let values = reduced(x, kind, dim, size, |list, k| ranked(list, descending)[k]);
-        let indices = reduced(x, Kind::Int, dim, size, |list, k| {
-            position(list, ranked(list, descending)[k])
-        });
-        let op = |outputs| Op::Sort {
-            dim,
-            descending,
-            outputs,
-        };
+        let indices =
+            reduced(x, Kind::Int, dim, size, |list, k| position(list, ranked(list, descending)[k]));
+        let op = |outputs| Op::Sort { dim, descending, outputs };
         cases.push(case(op(SortOutputs::Values), &[x], &[&values]));
         cases.push(case(op(SortOutputs::Indices), &[x], &[&indices]));
         cases.push(case(op(SortOutputs::Both), &[x], &[&values, &indices]));
     }
     let k = 2;
     let values = reduced(x, kind, dim, k, |list, k| ranked(list, true)[k]);
-    let indices = reduced(x, Kind::Int, dim, k, |list, k| {
-        position(list, ranked(list, true)[k])
-    });
+    let indices = reduced(x, Kind::Int, dim, k, |list, k| position(list, ranked(list, true)[k]));
     let op = |outputs| Op::TopK { dim, k, outputs };
     cases.push(case(op(SortOutputs::Values), &[x], &[&values]));
     cases.push(case(op(SortOutputs::Indices), &[x], &[&indices]));
@@ -190,16 +166,8 @@ fn truth() -> Vec<Case> {
         let ones = x.map(|_| 1.0);
         let zeros = x.map(|_| 0.0);
         for (x, all, any) in [(&x, 0, 1), (&ones, 1, 1), (&zeros, 0, 0)] {
-            cases.push(case(
-                Op::Reduce(Reduction::All),
-                &[x],
-                &[&bools(&[1], &[all])],
-            ));
-            cases.push(case(
-                Op::Reduce(Reduction::Any),
-                &[x],
-                &[&bools(&[1], &[any])],
-            ));
+            cases.push(case(Op::Reduce(Reduction::All), &[x], &[&bools(&[1], &[all])]));
+            cases.push(case(Op::Reduce(Reduction::Any), &[x], &[&bools(&[1], &[any])]));
         }
         let all = bools(&[1, 3], &[1, 0, 0]);
         let any = bools(&[1, 3], &[1, 0, 1]);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
 };
 
 use super::expect_damping;
@@ -74,10 +74,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for DampedBy<B,
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let products = self.operator.apply_many(vectors)?.into_iter();
-        products
-            .zip(vectors)
-            .map(|(product, vector)| self.add_to(product, vector))
-            .collect()
+        products.zip(vectors).map(|(product, vector)| self.add_to(product, vector)).collect()
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamLayout, ParamVector},
+    error::Error,
+    space::{DeviceScalar, ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -69,9 +69,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Damped<A> {
             return Ok(products);
         }
         let pairs = products.into_iter().zip(vectors);
-        pairs
-            .map(|(product, vector)| Ok(product.axpy(self.damping, vector)?))
-            .collect()
+        pairs.map(|(product, vector)| Ok(product.axpy(self.damping, vector)?)).collect()
     }
 }
 

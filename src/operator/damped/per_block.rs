@@ -5,9 +5,9 @@ use std::sync::Arc;
 use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
 
 use crate::{
-    Error,
+    error::Error,
     operator::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square},
-    params::{Inner, ParamLayout, ParamSubset, ParamVector},
+    space::{Inner, ParamLayout, ParamSubset, ParamVector},
 };
 
 use super::expect_damping;
@@ -69,10 +69,7 @@ impl<A> DampedPerBlock<A> {
             }
         }
         let dampings = chosen.into_iter();
-        Ok(Self {
-            dampings: dampings.map(|found| found.unwrap_or(otherwise)).collect(),
-            operator,
-        })
+        Ok(Self { dampings: dampings.map(|found| found.unwrap_or(otherwise)).collect(), operator })
     }
 
     /// `operator` with a damping for the blocks that match each pattern (as in
@@ -87,9 +84,8 @@ impl<A> DampedPerBlock<A> {
         A: LinearOperator<B>,
     {
         let layout = operator.domain().clone();
-        let chosen = dampings
-            .iter()
-            .map(|(pattern, damping)| Ok((layout.select(pattern)?, *damping)));
+        let chosen =
+            dampings.iter().map(|(pattern, damping)| Ok((layout.select(pattern)?, *damping)));
         let chosen = chosen.collect::<Result<Vec<_>, Error>>()?;
         Self::new(operator, otherwise, &chosen)
     }
@@ -125,10 +121,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for DampedPerBl
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let products = self.operator.apply_many(vectors)?.into_iter();
-        products
-            .zip(vectors)
-            .map(|(product, vector)| self.add_to(product, vector))
-            .collect()
+        products.zip(vectors).map(|(product, vector)| self.add_to(product, vector)).collect()
     }
 }
 

@@ -11,12 +11,12 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 use faer::{Mat, Side, linalg::solvers::Solve};
 
 use crate::{
-    Error,
+    error::Error,
     operator::{
         OperatorError,
         stack::{stack, transpose, unstack, upload},
     },
-    params::{Inner, InnerFloat, ParamVector},
+    space::{Inner, InnerFloat, ParamVector},
 };
 
 use super::{Addend, LowRank};
@@ -128,10 +128,10 @@ impl<B: AutodiffBackend> LowRank<B> {
         })
     }
 
-    /// A `[k, k]` tensor on the host, symmetrised.
+    /// A `[k, k]` tensor on the host, symmetrized.
     fn read_square(&self, tensor: InnerFloat<B>) -> Result<Mat<f64>, Error> {
         let k = self.rank();
-        let layout = crate::params::ParamLayout::flat(k)?;
+        let layout = crate::space::ParamLayout::flat(k)?;
         let rows = unstack::<B>(&layout, tensor, k)?;
         let rows = rows.iter().map(ParamVector::to_vec);
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
@@ -141,12 +141,7 @@ impl<B: AutodiffBackend> LowRank<B> {
         if gram.norm_max().is_finite() {
             return Ok(gram);
         }
-        Err(OperatorError::NonFiniteEntry {
-            row: 0,
-            column: 0,
-            value: gram.norm_max(),
-        }
-        .into())
+        Err(OperatorError::NonFiniteEntry { row: 0, column: 0, value: gram.norm_max() }.into())
     }
 }
 
@@ -171,9 +166,7 @@ fn indefinite(gram: &Mat<f64>, coefficients: &[f64], rounding: f64) -> Result<Co
     let c = |i: usize| coefficients.get(i).copied().unwrap_or(0.0);
     let one = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
     let system = Mat::from_fn(k, k, |i, j| one(i, j) + c(i) * gram[(i, j)]);
-    let singular = system
-        .singular_values()
-        .map_err(|_| OperatorError::Eigenvalues { size: k })?;
+    let singular = system.singular_values().map_err(|_| OperatorError::Eigenvalues { size: k })?;
     let most = singular.iter().copied().fold(0.0, f64::max);
     let least = singular.iter().copied().fold(f64::INFINITY, f64::min);
     if least <= rounding * most {
@@ -192,9 +185,8 @@ fn indefinite(gram: &Mat<f64>, coefficients: &[f64], rounding: f64) -> Result<Co
 
 fn eigen(matrix: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), Error> {
     let size = matrix.nrows();
-    let decomposition = matrix
-        .self_adjoint_eigen(Side::Lower)
-        .map_err(|_| OperatorError::Eigenvalues { size })?;
+    let decomposition =
+        matrix.self_adjoint_eigen(Side::Lower).map_err(|_| OperatorError::Eigenvalues { size })?;
     let values = decomposition.S().column_vector().iter().copied().collect();
     Ok((decomposition.U().to_owned(), values))
 }

@@ -9,8 +9,8 @@ use std::{fmt, sync::Arc};
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
 use crate::{
-    Error,
-    params::{Inner, InnerFloat, ParamLayout, ParamVector},
+    error::Error,
+    space::{Inner, InnerFloat, ParamLayout, ParamVector},
 };
 
 use super::{
@@ -210,9 +210,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for LowRank<B> {
         let products = Inner::<B>::float_matmul(overlaps, self.rows.clone()); //  [m, n]
         let products = unstack(self.like.layout(), products, vectors.len())?;
         let pairs = products.into_iter().zip(vectors);
-        pairs
-            .map(|(product, vector)| self.add_diagonal(product, vector))
-            .collect()
+        pairs.map(|(product, vector)| self.add_diagonal(product, vector)).collect()
     }
 }
 

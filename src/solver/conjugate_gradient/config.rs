@@ -12,7 +12,7 @@ pub enum OnNegativeCurvature {
     /// Stop before the step, and return the direction.
     Stop,
     /// Carry the recurrences through. They solve an indefinite system too as long as pᵀA p is not close to zero, but
-    /// lose accuracy without `reorthogonalisation`, and their residuals do not fall steadily.
+    /// lose accuracy without `reorthogonalization`, and their residuals do not fall steadily.
     Continue,
 }
 
@@ -25,7 +25,7 @@ pub enum OnNegativeCurvature {
 /// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice without rounding, some times as many with it |
 /// | `residual_replacement` | 50 | ≥ 1 | recompute r = b − A x every so many iterations; `None`: never |
 /// | `stagnation_window` | 100 | ≥ 1 | stop if ‖r‖ has not fallen by a hundredth for so many iterations; `None`: never |
-/// | `reorthogonalisation` | false | | keep r orthogonal to all earlier residuals: for small or indefinite systems |
+/// | `reorthogonalization` | false | | keep r orthogonal to all earlier residuals: for small or indefinite systems |
 /// | `on_negative_curvature` | `Stop` | | |
 /// | `trust_radius` | `None` | > 0 | stay within ‖x‖ ≤ radius, after Steihaug and Toint |
 /// | `relative_progress` | `None` | 0 to 1 | Martens' rule: stop when ½ xᵀA x − bᵀx falls by less than this per iteration |
@@ -54,7 +54,7 @@ pub struct ConjugateGradientConfig {
     pub stagnation_window: Option<usize>,
     /// Keep r orthogonal to all earlier residuals. Costs the memory of all of them, and 4 n k operations in iteration k.
     #[config(default = false)]
-    pub reorthogonalisation: bool,
+    pub reorthogonalization: bool,
     /// What to do when A turns out not to be positive definite.
     #[config(default = "OnNegativeCurvature::Stop")]
     pub on_negative_curvature: OnNegativeCurvature,
@@ -72,10 +72,7 @@ impl ConjugateGradientConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<ConjugateGradient, ConfigError> {
-        let field = |name| Field {
-            config: "ConjugateGradientConfig",
-            name,
-        };
+        let field = |name| Field { config: "ConjugateGradientConfig", name };
         field("relative_tolerance").positive(self.relative_tolerance)?;
         field("absolute_tolerance").not_negative(self.absolute_tolerance)?;
         let counts = [
@@ -100,14 +97,11 @@ impl ConjugateGradientConfig {
         if let Some(progress) = self.relative_progress {
             field("relative_progress").fraction(progress)?;
         }
-        Ok(ConjugateGradient {
-            config: self.clone(),
-        })
+        Ok(ConjugateGradient { config: self.clone() })
     }
 
     pub(super) fn iteration_limit(&self, unknowns: usize) -> usize {
-        self.max_iterations
-            .unwrap_or(unknowns.saturating_mul(10).min(1000))
+        self.max_iterations.unwrap_or(unknowns.saturating_mul(10).min(1000))
     }
 }
 

@@ -27,13 +27,7 @@ pub(super) struct CurvatureScale {
 
 impl CurvatureScale {
     pub(super) fn new(epsilon: f64) -> Self {
-        Self {
-            epsilon,
-            largest: 0.0,
-            last: 0.0,
-            length: 0.0,
-            previous: None,
-        }
+        Self { epsilon, largest: 0.0, last: 0.0, length: 0.0, previous: None }
     }
 
     /// pᵀM p

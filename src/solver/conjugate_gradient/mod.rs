@@ -10,7 +10,7 @@ pub use config::{ConjugateGradientConfig, OnNegativeCurvature};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{LinearSolver, Solution, SolveOptions, system::System};
 
@@ -28,7 +28,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Cost
 /// One product with A per iteration, one more every `residual_replacement` iterations and one or two at the end; four
-/// vectors (five with a preconditioner), and all residuals with `reorthogonalisation`. The coefficients stay on the
+/// vectors (five with a preconditioner), and all residuals with `reorthogonalization`. The coefficients stay on the
 /// device; one transfer of a few numbers per iteration brings them to the host, which decides whether to go on.
 ///
 /// # Requirements

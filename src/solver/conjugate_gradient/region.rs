@@ -12,11 +12,7 @@ pub(super) struct TrustRegion {
 impl TrustRegion {
     /// At x = 0.
     pub(super) fn new(radius: f64) -> Self {
-        Self {
-            radius,
-            square: 0.0,
-            overlap: 0.0,
-        }
+        Self { radius, square: 0.0, overlap: 0.0 }
     }
 
     /// At another direction, with xᵀM p.

@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, params::DeviceScalar};
+use crate::{error::Error, space::DeviceScalar};
 
 /// The numbers of one iteration.
 pub(super) struct Seen {
@@ -30,11 +30,6 @@ impl Seen {
     /// From the numbers in that order.
     pub(super) fn from_slice(numbers: &[f64]) -> Self {
         let [rho, curvature, next, square] = numbers.try_into().unwrap_or([f64::NAN; Self::COUNT]);
-        Self {
-            rho,
-            curvature,
-            next,
-            square,
-        }
+        Self { rho, curvature, next, square }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{ConfigError, config::Field};
 use super::Direct;
 
-/// The factorisation of the matrix.
+/// The factorization of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DirectMethod {
     /// Cholesky if the matrix is positive definite, otherwise the eigen-decomposition.
@@ -24,7 +24,7 @@ pub enum DirectMethod {
 ///
 /// | field | default | range | purpose |
 /// |---|---|---|---|
-/// | `method` | `Automatic` | | which factorisation |
+/// | `method` | `Automatic` | | which factorization |
 /// | `max_size` | 4096 | ≥ 1 | refuse more unknowns than this |
 /// | `singular_below` | n·ε | ≥ 0 | eigenvalues below this fraction of the largest count as zero; ε: rounding of b's format |
 /// | `symmetry_tolerance` | 1e-4 | ≥ 0 | refuse a matrix with max abs(aᵢⱼ − aⱼᵢ) above this fraction of its largest entry |
@@ -38,7 +38,7 @@ pub enum DirectMethod {
 /// ```
 #[derive(Config, Debug, PartialEq)]
 pub struct DirectConfig {
-    /// Which factorisation.
+    /// Which factorization.
     #[config(default = "DirectMethod::Automatic")]
     pub method: DirectMethod,
     /// Refuse more unknowns than this.
@@ -57,18 +57,13 @@ impl DirectConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<Direct, ConfigError> {
-        let field = |name| Field {
-            config: "DirectConfig",
-            name,
-        };
+        let field = |name| Field { config: "DirectConfig", name };
         field("max_size").at_least_one(self.max_size)?;
         field("symmetry_tolerance").not_negative(self.symmetry_tolerance)?;
         if let Some(cut) = self.singular_below {
             field("singular_below").not_negative(cut)?;
         }
-        Ok(Direct {
-            config: self.clone(),
-        })
+        Ok(Direct { config: self.clone() })
     }
 }
 

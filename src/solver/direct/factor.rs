@@ -1,17 +1,17 @@
-//! Factorisations of a symmetric matrix on the host, in f64. Knows no operator and no device.
+//! Factorizations of a symmetric matrix on the host, in f64. Knows no operator and no device.
 
 use faer::{
     Mat, Side,
     linalg::solvers::{Lblt, Llt, Solve},
 };
 
-use crate::{Error, operator::OperatorError};
+use crate::{error::Error, operator::OperatorError};
 
 use super::super::{Method, SolverError, Spectrum};
 use super::DirectMethod;
 
-/// A factorised matrix.
-pub(super) enum Factorisation {
+/// A factorized matrix.
+pub(super) enum Factorization {
     Cholesky(Llt<f64>),
     BunchKaufman(Lblt<f64>),
     Eigen(EigenDecomposition),
@@ -27,8 +27,8 @@ pub(super) struct EigenDecomposition {
     cut: f64,
 }
 
-impl Factorisation {
-    /// Factorises a symmetric matrix. `cut` is the fraction of the largest eigenvalue below which one counts as zero.
+impl Factorization {
+    /// Factorizes a symmetric matrix. `cut` is the fraction of the largest eigenvalue below which one counts as zero.
     pub(super) fn new(matrix: &Mat<f64>, method: DirectMethod, cut: f64) -> Result<Self, Error> {
         match method {
             DirectMethod::Automatic => match matrix.llt(Side::Lower) {
@@ -62,7 +62,7 @@ impl Factorisation {
         }
     }
 
-    /// A factorisation without a cut cannot tell that a matrix is singular to rounding, but then x is no solution.
+    /// A factorization without a cut cannot tell that a matrix is singular to rounding, but then x is no solution.
     pub(super) fn expect_solved(&self, residual: f64, rhs_norm: f64) -> Result<(), Error> {
         match self {
             Self::Eigen(_) => Ok(()),
@@ -79,7 +79,7 @@ impl Factorisation {
         }
     }
 
-    /// The eigenvalues, where the factorisation knows them.
+    /// The eigenvalues, where the factorization knows them.
     pub(super) fn spectrum(&self) -> Option<Spectrum> {
         match self {
             Self::Eigen(eigen) => Spectrum::of(&eigen.values, true),
@@ -90,11 +90,7 @@ impl Factorisation {
     /// Number of eigenvalues that count as zero.
     pub(super) fn singular_directions(&self) -> usize {
         match self {
-            Self::Eigen(eigen) => eigen
-                .values
-                .iter()
-                .filter(|value| !eigen.keeps(**value))
-                .count(),
+            Self::Eigen(eigen) => eigen.values.iter().filter(|value| !eigen.keeps(**value)).count(),
             _ => 0,
         }
     }
@@ -107,14 +103,8 @@ impl EigenDecomposition {
             .self_adjoint_eigen(Side::Lower)
             .map_err(|_| OperatorError::Eigenvalues { size })?;
         let values: Vec<f64> = decomposition.S().column_vector().iter().copied().collect();
-        let largest = values
-            .iter()
-            .fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        Ok(Self {
-            vectors: decomposition.U().to_owned(),
-            values,
-            cut: cut * largest,
-        })
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        Ok(Self { vectors: decomposition.U().to_owned(), values, cut: cut * largest })
     }
 
     fn keeps(&self, value: f64) -> bool {
@@ -135,14 +125,13 @@ impl EigenDecomposition {
 /// Smallest over largest squared pivot: an estimate of 1/κ that is too large rather than too small.
 fn smallest_pivot(cholesky: &Llt<f64>) -> f64 {
     let pivots = cholesky.L().diagonal().column_vector();
-    let (least, most) = pivots
-        .iter()
-        .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), pivot| {
+    let (least, most) =
+        pivots.iter().fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), pivot| {
             (least.min(*pivot), most.max(*pivot))
         });
     (least / most).powi(2)
 }
 
 fn failed(method: Method) -> Error {
-    SolverError::Factorisation { method }.into()
+    SolverError::Factorization { method }.into()
 }

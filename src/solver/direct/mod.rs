@@ -1,4 +1,4 @@
-//! The direct solver on the materialised operator: the configuration and the public face. The factorisations are in
+//! The direct solver on the materialized operator: the configuration and the public face. The factorizations are in
 //! `factor`.
 
 mod config;
@@ -9,18 +9,18 @@ pub use config::{DirectConfig, DirectMethod};
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    operator::{SelfAdjoint, materialise_up_to},
-    params::ParamVector,
+    error::Error,
+    operator::{SelfAdjoint, materialize_up_to},
+    space::ParamVector,
 };
 
 use super::{
     LinearSolver, Solution, SolveOption, SolveOptions, SolveReport, SolverError, StopReason,
     system::System,
 };
-use factor::Factorisation;
+use factor::Factorization;
 
-/// A direct solver: the matrix of A in f64 on the host, factorised.
+/// A direct solver: the matrix of A in f64 on the host, factorized.
 ///
 /// ```text
 /// positive definite   A = L Lᵀ     (Cholesky)
@@ -34,16 +34,16 @@ use factor::Factorisation;
 ///
 /// # Requirements
 /// A self-adjoint; nothing else. The products run in the precision of b, so that a matrix of f32 products is no better
-/// than f32, and only its factorisation is exact.
+/// than f32, and only its factorization is exact.
 ///
 /// # Errors
 /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) above `max_size` unknowns;
 /// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric);
 /// [`OperatorError::NonFiniteEntry`](crate::OperatorError::NonFiniteEntry);
-/// [`SolverError::Factorisation`](crate::SolverError::Factorisation) if a factorisation that was asked for by name does
+/// [`SolverError::Factorization`](crate::SolverError::Factorization) if a factorization that was asked for by name does
 /// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
 ///
-/// A preconditioner or an observer, of which a factorisation can make no use:
+/// A preconditioner or an observer, of which a factorization can make no use:
 /// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
 ///
 /// # Example
@@ -103,11 +103,11 @@ impl Direct {
             rhs.expect_like(guess)?;
             guess.expect_finite("the initial guess")?;
         }
-        let factorisation = self.factorise(&system)?;
-        finish(&system, &factorisation, options.initial_guess)
+        let factorization = self.factorize(&system)?;
+        finish(&system, &factorization, options.initial_guess)
     }
 
-    /// Solves A x = b for several b with one factorisation.
+    /// Solves A x = b for several b with one factorization.
     ///
     /// # Errors
     /// As said [above](Direct#errors).
@@ -116,21 +116,21 @@ impl Direct {
         operator: &dyn SelfAdjoint<B>,
         rhs: &[ParamVector<B>],
     ) -> Result<Vec<Solution<B>>, Error> {
-        let mut shared: Option<(Factorisation, usize)> = None;
+        let mut shared: Option<(Factorization, usize)> = None;
         let mut solutions = Vec::with_capacity(rhs.len());
         for rhs in rhs {
             let system = System::new(operator, rhs)?;
-            let factorisation = match &shared {
-                Some((factorisation, products)) => {
+            let factorization = match &shared {
+                Some((factorization, products)) => {
                     system.count(*products);
-                    factorisation
+                    factorization
                 }
                 None => {
-                    let factorisation = self.factorise(&system)?;
-                    &shared.insert((factorisation, system.applications())).0
+                    let factorization = self.factorize(&system)?;
+                    &shared.insert((factorization, system.applications())).0
                 }
             };
-            solutions.push(finish(&system, factorisation, None)?);
+            solutions.push(finish(&system, factorization, None)?);
         }
         Ok(solutions)
     }
@@ -140,24 +140,24 @@ impl Direct {
         &self.config
     }
 
-    fn factorise<B: AutodiffBackend>(
+    fn factorize<B: AutodiffBackend>(
         &self,
         system: &System<'_, B>,
-    ) -> Result<Factorisation, Error> {
+    ) -> Result<Factorization, Error> {
         let rhs = system.rhs();
-        let matrix = materialise_up_to(system.operator(), rhs, self.config.max_size)?;
+        let matrix = materialize_up_to(system.operator(), rhs, self.config.max_size)?;
         system.count(matrix.columns());
         matrix.expect_symmetric(self.config.symmetry_tolerance)?;
         let rounding = matrix.rows() as f64 * rhs.precision().epsilon();
         let cut = self.config.singular_below.unwrap_or(rounding);
-        Factorisation::new(&matrix.symmetrised()?, self.config.method, cut)
+        Factorization::new(&matrix.symmetrized()?, self.config.method, cut)
     }
 }
 
-/// Solves one system with the factorisation of its matrix, and reports on it.
+/// Solves one system with the factorization of its matrix, and reports on it.
 fn finish<B: AutodiffBackend>(
     system: &System<'_, B>,
-    factorisation: &Factorisation,
+    factorization: &Factorization,
     guess: Option<ParamVector<B>>,
 ) -> Result<Solution<B>, Error> {
     let rhs = system.rhs();
@@ -166,21 +166,17 @@ fn finish<B: AutodiffBackend>(
     let x = match guess {
         Some(guess) if rhs_norm > 0.0 => {
             let (residual, _) = system.checked_residual(&guess)?;
-            let correction = factorisation.solve(&residual.to_vec()?)?;
+            let correction = factorization.solve(&residual.to_vec()?)?;
             guess.add(&rhs.from_vec_like(&correction)?)?
         }
-        _ => rhs.from_vec_like(&factorisation.solve(&rhs.to_vec()?)?)?,
+        _ => rhs.from_vec_like(&factorization.solve(&rhs.to_vec()?)?)?,
     };
     let (_, true_residual) = system.checked_residual(&x)?;
-    factorisation.expect_solved(true_residual, rhs_norm)?;
-    let singular = factorisation.singular_directions() > 0;
+    factorization.expect_solved(true_residual, rhs_norm)?;
+    let singular = factorization.singular_directions() > 0;
     let report = SolveReport {
-        method: factorisation.method(),
-        stop: if singular {
-            StopReason::Singular
-        } else {
-            StopReason::Solved
-        },
+        method: factorization.method(),
+        stop: if singular { StopReason::Singular } else { StopReason::Solved },
         precision: rhs.precision(),
         unknowns: rhs.len(),
         iterations: 0,
@@ -189,27 +185,15 @@ fn finish<B: AutodiffBackend>(
         threshold: None,
         recursive_residual: None,
         true_residual,
-        relative_residual: if rhs_norm > 0.0 {
-            true_residual / rhs_norm
-        } else {
-            0.0
-        },
-        spectrum: factorisation.spectrum(),
+        relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
+        spectrum: factorization.spectrum(),
         detail: None,
     };
-    Ok(Solution {
-        x,
-        report,
-        negative_curvature: None,
-    })
+    Ok(Solution { x, report, negative_curvature: None })
 }
 
 fn refused(option: SolveOption) -> Error {
-    SolverError::OptionRefused {
-        solver: "Direct",
-        option,
-    }
-    .into()
+    SolverError::OptionRefused { solver: "Direct", option }.into()
 }
 
 impl<B: AutodiffBackend> LinearSolver<B> for Direct {

@@ -46,10 +46,7 @@ impl LissaConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<Lissa, ConfigError> {
-        let field = |name| Field {
-            config: "LissaConfig",
-            name,
-        };
+        let field = |name| Field { config: "LissaConfig", name };
         if let Some(scale) = self.scale {
             field("scale").positive(scale)?;
         }
@@ -58,9 +55,7 @@ impl LissaConfig {
         if let Some(smallest) = self.smallest {
             field("smallest").positive(smallest)?;
         }
-        Ok(Lissa {
-            config: self.clone(),
-        })
+        Ok(Lissa { config: self.clone() })
     }
 }
 

@@ -8,7 +8,7 @@ pub use config::LissaConfig;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::FiniteSum, params::ParamVector};
+use crate::{error::Error, operator::FiniteSum, space::ParamVector};
 
 use super::{MethodDetail, Solution, SolveOption, SolveOptions, SolverError, system::System};
 

@@ -3,9 +3,9 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::FiniteSum,
-    params::{DeviceScalar, ParamVector},
+    space::{DeviceScalar, ParamVector},
 };
 
 use super::super::{
@@ -106,11 +106,7 @@ struct Average<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Average<B> {
     fn new(like: &ParamVector<B>) -> Self {
-        Self {
-            mean: like.zeros_like(),
-            count: 0,
-            scatter: 0.0,
-        }
+        Self { mean: like.zeros_like(), count: 0, scatter: 0.0 }
     }
 
     fn push(&mut self, x: &ParamVector<B>) -> Result<(), Error> {
@@ -142,14 +138,8 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             average.push(&h.scale(1.0 / self.scale))?;
             self.observe(&average)?;
         }
-        let short = self
-            .time_constants
-            .is_some_and(|constants| constants < ENOUGH);
-        let stop = if short {
-            StopReason::UnderConverged
-        } else {
-            StopReason::Sampled
-        };
+        let short = self.time_constants.is_some_and(|constants| constants < ENOUGH);
+        let stop = if short { StopReason::UnderConverged } else { StopReason::Sampled };
         self.finish(average, stop)
     }
 
@@ -240,11 +230,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             detail: Some(detail),
             ..SolveReport::of(Method::Lissa, stop, self.system, norms)
         };
-        Ok(Solution {
-            x,
-            report,
-            negative_curvature: None,
-        })
+        Ok(Solution { x, report, negative_curvature: None })
     }
 }
 

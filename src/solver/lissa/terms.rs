@@ -6,9 +6,9 @@ use burn_backend::AutodiffBackend;
 use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use crate::{
-    Error,
+    error::Error,
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    params::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamVector},
     spectrum::{LanczosConfig, SpectrumEnd},
 };
 
@@ -28,10 +28,7 @@ impl Draws {
     /// Numbers below `terms`. A seed and a repeat give the same numbers everywhere.
     pub(super) fn new(terms: usize, seed: u64, repeat: usize) -> Self {
         let stream = (repeat as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Self {
-            generator: Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_add(stream)),
-            terms,
-        }
+        Self { generator: Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_add(stream)), terms }
     }
 
     pub(super) fn next(&mut self) -> usize {
@@ -47,10 +44,7 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
     const EFFORT: usize = 20;
 
     pub(super) fn new(operator: &'a dyn FiniteSum<B>) -> Self {
-        Self {
-            operator,
-            products: Cell::new(0),
-        }
+        Self { operator, products: Cell::new(0) }
     }
 
     /// Number of terms.

@@ -14,7 +14,7 @@ use super::Minres;
 /// | `singular_below` | 20 ε | 0 to 1 | eigenvalues below this fraction of the largest count as zero; ε: rounding of b's format |
 /// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice without rounding, some times as many with it |
 /// | `stagnation_window` | 100 | ≥ 1 | stop if neither ‖r‖ nor ‖A r‖ has fallen by a hundredth for so many iterations; `None`: never |
-/// | `reorthogonalisation` | false | | keep the Lanczos vectors orthogonal: for small or badly conditioned systems |
+/// | `reorthogonalization` | false | | keep the Lanczos vectors orthogonal: for small or badly conditioned systems |
 ///
 /// # Example
 /// ```
@@ -40,7 +40,7 @@ pub struct MinresConfig {
     /// Keep the Lanczos vectors orthogonal, and solve with the whole tridiagonal at the end. Costs the memory of all of
     /// them, and 4 n k operations in iteration k.
     #[config(default = false)]
-    pub reorthogonalisation: bool,
+    pub reorthogonalization: bool,
 }
 
 impl MinresConfig {
@@ -49,10 +49,7 @@ impl MinresConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<Minres, ConfigError> {
-        let field = |name| Field {
-            config: "MinresConfig",
-            name,
-        };
+        let field = |name| Field { config: "MinresConfig", name };
         field("relative_tolerance").positive(self.relative_tolerance)?;
         field("absolute_tolerance").not_negative(self.absolute_tolerance)?;
         if let Some(cut) = self.singular_below {
@@ -65,14 +62,11 @@ impl MinresConfig {
         for (name, count) in counts {
             count.map_or(Ok(()), |count| field(name).at_least_one(count))?;
         }
-        Ok(Minres {
-            config: self.clone(),
-        })
+        Ok(Minres { config: self.clone() })
     }
 
     pub(super) fn iteration_limit(&self, unknowns: usize) -> usize {
-        self.max_iterations
-            .unwrap_or(unknowns.saturating_mul(10).min(1000))
+        self.max_iterations.unwrap_or(unknowns.saturating_mul(10).min(1000))
     }
 
     pub(super) fn cut(&self, epsilon: f64) -> f64 {

@@ -7,7 +7,7 @@
 use super::super::{Spectrum, tridiagonal::Tridiagonal};
 use super::rotation::Column;
 
-/// T and the R of its QR factorisation since the last start, and estimates from the runs before.
+/// T and the R of its QR factorization since the last start, and estimates from the runs before.
 #[derive(Default)]
 pub(super) struct Estimate {
     pub(super) tridiagonal: Tridiagonal,
@@ -22,10 +22,7 @@ pub(super) struct Estimate {
 
 impl Estimate {
     pub(super) fn new() -> Self {
-        Self {
-            earlier_least: f64::INFINITY,
-            ..Self::default()
-        }
+        Self { earlier_least: f64::INFINITY, ..Self::default() }
     }
 
     /// Takes αₖ, βₖ₊₁ and column k of R.
@@ -35,8 +32,7 @@ impl Estimate {
         }
         self.tridiagonal.diagonal.push(alpha);
         self.below = below;
-        self.columns
-            .push((column.epsilon, column.delta, column.gamma));
+        self.columns.push((column.epsilon, column.delta, column.gamma));
     }
 
     /// The iteration starts anew: its coefficients belong to another Krylov space.

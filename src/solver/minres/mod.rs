@@ -9,7 +9,7 @@ pub use config::MinresConfig;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{LinearSolver, Solution, SolveOptions, system::System};
 
@@ -18,7 +18,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// ```text
 /// β₁u₁ = r₀ = b − A x₀,  v = M⁻¹u,  uⱼᵀvⱼ = 1
 /// repeat   βₖ₊₁uₖ₊₁ = A vₖ − αₖuₖ − βₖuₖ₋₁             (Lanczos; αₖ = vₖᵀA vₖ)
-///          column k of the tridiagonal T̄ → (εₖ, δₖ, γₖ)  (QR factorisation by reflections)
+///          column k of the tridiagonal T̄ → (εₖ, δₖ, γₖ)  (QR factorization by reflections)
 ///          wₖ = (vₖ − δₖwₖ₋₁ − εₖwₖ₋₂) / γₖ
 ///          x ← x + φₖ wₖ
 /// ```
@@ -38,16 +38,16 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// A w = A r,  A d = w,  n = r − w,  x ← x + d − (nᵀ(x + d − x₀) / nᵀn) n
 /// ```
 /// It is A⁺b from x₀ = 0, and x₀ + A⁺(b − A x₀), the least-squares solution closest to x₀, from elsewhere. With a
-/// preconditioner n = M⁻¹r is taken as it is, to some κ√ε, and lengths are those of M: x minimises ‖b − A x‖ in the norm
+/// preconditioner n = M⁻¹r is taken as it is, to some κ√ε, and lengths are those of M: x minimizes ‖b − A x‖ in the norm
 /// of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates as they come; this x is none of them.
 ///
 /// # Cost
 /// One product with A per iteration, one at the end; for a least-squares solution those of two more, shorter solves; seven vectors (ten with a
-/// preconditioner), and all Lanczos vectors with `reorthogonalisation`. One transfer of a few numbers per iteration.
+/// preconditioner), and all Lanczos vectors with `reorthogonalization`. One transfer of a few numbers per iteration.
 ///
 /// # Requirements
 /// A self-adjoint, nothing else; M positive definite. Rounding costs up to twice as many digits as κ has, where conjugate
-/// gradients lose once as many; `reorthogonalisation` gets them back.
+/// gradients lose once as many; `reorthogonalization` gets them back.
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product

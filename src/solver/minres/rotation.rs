@@ -1,4 +1,4 @@
-//! The QR factorisation of the Lanczos tridiagonal, one column at a time, and what follows from it. Knows numbers on
+//! The QR factorization of the Lanczos tridiagonal, one column at a time, and what follows from it. Knows numbers on
 //! the host only.
 //!
 //! Names as in Paige & Saunders 1975 and Choi, Paige & Saunders 2011: column k of R is (εₖ, δₖ, γₖ), the reflection that
@@ -37,13 +37,7 @@ pub(super) struct Column {
 impl Rotation {
     /// Before the first column, with ‖r₀‖.
     pub(super) fn new(residual: f64) -> Self {
-        Self {
-            cosine: -1.0,
-            sine: 0.0,
-            delta_bar: 0.0,
-            epsilon: 0.0,
-            residual,
-        }
+        Self { cosine: -1.0, sine: 0.0, delta_bar: 0.0, epsilon: 0.0, residual }
     }
 
     /// vₖᵀ rₖ₋₁
@@ -103,13 +97,7 @@ pub(super) struct Energy {
 impl Energy {
     /// At a start with φ(x₀) and ‖r₀‖.
     pub(super) fn new(start: f64, residual: f64) -> Self {
-        Self {
-            start,
-            moved: [0.0; 2],
-            starts: [0.0; 2],
-            ends: [0.0; 2],
-            first: residual,
-        }
+        Self { start, moved: [0.0; 2], starts: [0.0; 2], ends: [0.0; 2], first: residual }
     }
 
     /// Takes a step; `overlap` is vₖᵀ rₖ₋₁.

@@ -68,10 +68,7 @@ impl NeumannConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<Neumann, ConfigError> {
-        let field = |name| Field {
-            config: "NeumannConfig",
-            name,
-        };
+        let field = |name| Field { config: "NeumannConfig", name };
         if let NeumannScale::Given(scale) = self.scale {
             field("scale").positive(scale)?;
         }
@@ -82,9 +79,7 @@ impl NeumannConfig {
         field("absolute_tolerance").not_negative(self.absolute_tolerance)?;
         field("max_iterations").at_least_one(self.max_iterations)?;
         field("estimate_products").at_least_one(self.estimate_products)?;
-        Ok(Neumann {
-            config: self.clone(),
-        })
+        Ok(Neumann { config: self.clone() })
     }
 }
 

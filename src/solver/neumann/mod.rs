@@ -9,7 +9,7 @@ pub use config::{NeumannConfig, NeumannScale};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{LinearSolver, Solution, SolveOptions, system::System};
 

@@ -3,9 +3,9 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::SelfAdjoint,
-    params::{DeviceScalar, ParamVector},
+    space::{DeviceScalar, ParamVector},
 };
 
 use super::super::{
@@ -38,11 +38,7 @@ pub(super) fn solve<B: AutodiffBackend>(
         preconditioner: options.preconditioner,
         observer: options.observer,
         rhs_norm,
-        threshold: threshold(
-            config.relative_tolerance,
-            config.absolute_tolerance,
-            rhs_norm,
-        ),
+        threshold: threshold(config.relative_tolerance, config.absolute_tolerance, rhs_norm),
         scale: 0.0,
         extremes: known.map(Extremes::from),
         iterations: 0,
@@ -86,13 +82,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let z = self.precondition(&r)?;
         let read = DeviceScalar::read_many(&[&r.dot_device(&r)?, &r.dot_device(&z)?])?;
         let [square, rho] = read.as_slice().try_into().unwrap_or([f64::NAN; 2]);
-        let state = State {
-            x,
-            residual: square.sqrt(),
-            r,
-            z,
-            rho,
-        };
+        let state = State { x, residual: square.sqrt(), r, z, rho };
         self.expect_positive(&state)?;
         Ok(state)
     }
@@ -186,13 +176,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             return Ok(None);
         }
         let residual = square.sqrt();
-        let next = State {
-            x,
-            r,
-            z,
-            residual,
-            rho,
-        };
+        let next = State { x, r, z, residual, rho };
         self.expect_positive(&next)?;
         Ok(Some((next, (state.rho - cross) / self.scale)))
     }
@@ -200,9 +184,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     /// Finds out whether numbers that are not finite come from the operator or from growth.
     fn blame(&self, z: &ParamVector<B>, r: &ParamVector<B>) -> Result<(), Error> {
         let rhs = self.system.rhs();
-        self.system
-            .multiply(rhs)?
-            .expect_finite("the product A b")?;
+        self.system.multiply(rhs)?.expect_finite("the product A b")?;
         if r.expect_finite("the residual").is_ok() && r.dot(r)?.is_finite() {
             z.expect_finite("the product with the preconditioner")?;
         }
@@ -274,9 +256,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         if self.preconditioner.is_none() || state.residual == 0.0 || state.rho > 0.0 {
             return Ok(());
         }
-        state
-            .z
-            .expect_finite("the product with the preconditioner")?;
+        state.z.expect_finite("the product with the preconditioner")?;
         Err(SolverError::Preconditioner { found: state.rho }.into())
     }
 
@@ -306,10 +286,6 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             detail: Some(detail),
             ..SolveReport::of(Method::Neumann, stop, self.system, norms)
         };
-        Ok(Solution {
-            x: state.x,
-            report,
-            negative_curvature: self.negative,
-        })
+        Ok(Solution { x: state.x, report, negative_curvature: self.negative })
     }
 }

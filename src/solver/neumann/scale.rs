@@ -3,7 +3,7 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::SelfAdjoint,
     spectrum::{LanczosConfig, SpectrumEnd},
 };
@@ -29,10 +29,7 @@ pub(super) struct Extremes {
 
 impl From<Spectrum> for Extremes {
     fn from(spectrum: Spectrum) -> Self {
-        Self {
-            smallest: spectrum.smallest,
-            largest: spectrum.largest,
-        }
+        Self { smallest: spectrum.smallest, largest: spectrum.largest }
     }
 }
 
@@ -70,11 +67,7 @@ fn lanczos<B: AutodiffBackend>(
     seed: u64,
 ) -> Result<Estimate<B>, Error> {
     let rhs = system.rhs();
-    let pairs = if rhs.len() > 1 {
-        SpectrumEnd::Both
-    } else {
-        SpectrumEnd::Largest
-    };
+    let pairs = if rhs.len() > 1 { SpectrumEnd::Both } else { SpectrumEnd::Largest };
     let lanczos = LanczosConfig::new()
         .with_end(pairs)
         .with_relative_tolerance(TOLERANCE)
@@ -89,19 +82,13 @@ fn lanczos<B: AutodiffBackend>(
     let smallest = values.last().copied().unwrap_or(0.0);
     // A Ritz value errs by its residual at most.
     let above = residuals.first().copied().unwrap_or(0.0);
-    let extremes = Extremes {
-        smallest,
-        largest: largest + above,
-    };
+    let extremes = Extremes { smallest, largest: largest + above };
     let rounding = TOLERATED * rhs.precision().epsilon() * largest.abs().max(smallest.abs());
     match found.vectors.into_iter().last() {
         // The Ritz value is yᵀA y: a proof, whatever its residual.
         Some(direction) if smallest < -rounding => {
             let curvature = smallest;
-            let found = NegativeCurvature {
-                direction,
-                curvature,
-            };
+            let found = NegativeCurvature { direction, curvature };
             Ok(Estimate::Indefinite(found, extremes))
         }
         _ => Ok(Estimate::Positive(extremes)),
@@ -128,10 +115,7 @@ fn ritz<B: AutodiffBackend>(
         largest: spectrum.largest * (1.0 + TOLERANCE),
     });
     if let Some(found) = solution.negative_curvature {
-        let unknown = Extremes {
-            smallest: found.curvature,
-            largest: found.curvature,
-        };
+        let unknown = Extremes { smallest: found.curvature, largest: found.curvature };
         let extremes = extremes.unwrap_or(unknown);
         return Ok(Some(Estimate::Indefinite(found, extremes)));
     }

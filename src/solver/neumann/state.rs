@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::params::ParamVector;
+use crate::space::ParamVector;
 
 /// Iterations without a new smallest residual, though it does not grow: rounding.
 const STAGNATION: usize = 50;
@@ -36,11 +36,7 @@ pub(super) struct Trend<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Trend<B> {
     pub(super) fn new(start: State<B>) -> Self {
-        Self {
-            best: start,
-            since: 0,
-            growing: 0,
-        }
+        Self { best: start, since: 0, growing: 0 }
     }
 
     /// Whether there has been no new smallest residual for so long that only rounding is left.

@@ -41,15 +41,10 @@ impl NystromConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<Nystrom, ConfigError> {
-        let field = |name| Field {
-            config: "NystromConfig",
-            name,
-        };
+        let field = |name| Field { config: "NystromConfig", name };
         field("rank").at_least_one(self.rank)?;
         field("damping").positive(self.damping)?;
         field("relative_tolerance").positive(self.relative_tolerance)?;
-        Ok(Nystrom {
-            config: self.clone(),
-        })
+        Ok(Nystrom { config: self.clone() })
     }
 }

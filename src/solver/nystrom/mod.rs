@@ -8,9 +8,9 @@ pub use config::NystromConfig;
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     operator::{LinearOperator, LowRank, SelfAdjoint},
-    params::ParamVector,
+    space::ParamVector,
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use sketch::{Sketch, sketch};
 
-/// The randomised Nyström approximation of a positive semi-definite A, for (A + λI) x = b.
+/// The randomized Nyström approximation of a positive semi-definite A, for (A + λI) x = b.
 ///
 /// ```text
 /// A ≈ Uᵀ Λ U                                        from products with a few random vectors
@@ -163,12 +163,7 @@ impl Nystrom {
         let damping = self.config.damping;
         system.count(rank);
         let sketch = sketch(system.operator(), like, (rank, damping), self.config.seed)?;
-        Ok(NystromApproximation {
-            sketch,
-            like: like.zeros_like(),
-            damping,
-            products: rank,
-        })
+        Ok(NystromApproximation { sketch, like: like.zeros_like(), damping, products: rank })
     }
 
     /// x = x₀ + (Â + λI)⁻¹(b − A x₀), and the true residual.
@@ -210,11 +205,7 @@ impl Nystrom {
             detail: Some(detail),
             ..SolveReport::of(Method::Nystrom, stop, system, (rhs_norm, true_residual))
         };
-        Ok(Solution {
-            x,
-            report,
-            negative_curvature: None,
-        })
+        Ok(Solution { x, report, negative_curvature: None })
     }
 }
 
@@ -242,11 +233,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
 }
 
 fn refused(option: SolveOption) -> Error {
-    SolverError::OptionRefused {
-        solver: "Nystrom",
-        option,
-    }
-    .into()
+    SolverError::OptionRefused { solver: "Nystrom", option }.into()
 }
 
 /// A low-rank approximation of a positive semi-definite A, with the damping λ that goes with it.
@@ -296,10 +283,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
         let eigenvalues = self.eigenvalues();
         let coefficients: Vec<f64> = match eigenvalues {
             [] => vec![0.0; self.products],
-            _ => eigenvalues
-                .iter()
-                .map(|value| coefficient(*value))
-                .collect(),
+            _ => eigenvalues.iter().map(|value| coefficient(*value)).collect(),
         };
         LowRank::from_rows(self.sketch.rows.clone(), &coefficients, &self.like).with_damping(rest)
     }

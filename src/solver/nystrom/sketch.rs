@@ -1,4 +1,4 @@
-//! The randomised low-rank approximation of a positive semi-definite operator. Knows it by its products only.
+//! The randomized low-rank approximation of a positive semi-definite operator. Knows it by its products only.
 //!
 //! With Ω one random vector per row and Y = Ω A (A symmetric):
 //! ```text
@@ -11,9 +11,9 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 use faer::{Mat, Side};
 
 use crate::{
-    Error,
+    error::Error,
     operator::{OperatorError, SelfAdjoint, stack, transpose, upload},
-    params::{Inner, InnerFloat, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamVector, read_tensor},
 };
 
 use super::super::SolverError;
@@ -64,22 +64,16 @@ pub(super) fn sketch<B: AutodiffBackend>(
     }
     let b = turn(&core, ROUNDING * epsilon * size, y, like)?;
     let Some((b, count)) = b else {
-        return Ok(Sketch {
-            rows: stack(&omega),
-            eigenvalues: Vec::new(),
-        });
+        return Ok(Sketch { rows: stack(&omega), eigenvalues: Vec::new() });
     };
     let spectrum = gram::<B>(b.clone(), b.clone(), count)?;
     let cut = ROUNDING * epsilon * largest(&spectrum.values);
     let Some((rows, count)) = turn(&spectrum, cut, b, like)? else {
-        return Ok(Sketch {
-            rows: stack(&omega),
-            eigenvalues: Vec::new(),
-        });
+        return Ok(Sketch { rows: stack(&omega), eigenvalues: Vec::new() });
     };
     let kept = spectrum.values.iter().rev().copied();
     Ok(Sketch {
-        rows: orthonormalised::<B>(rows, count, like)?,
+        rows: orthonormalized::<B>(rows, count, like)?,
         eigenvalues: kept.take(count).collect(),
     })
 }
@@ -94,12 +88,10 @@ fn random_vectors<B: AutodiffBackend>(
     // Apart from the small seeds that callers like to use for vectors of their own.
     let first = (seed ^ 0x6E79_7374_726F_6D00).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let draw = |index: u64| first.wrapping_add(index);
-    (0..count as u64)
-        .map(|index| Ok(like.normal_like(draw(index))?.scale(scale)))
-        .collect()
+    (0..count as u64).map(|index| Ok(like.normal_like(draw(index))?.scale(scale))).collect()
 }
 
-/// a·bᵀ, symmetrised and decomposed.
+/// a·bᵀ, symmetrized and decomposed.
 fn gram<B: AutodiffBackend>(
     a: InnerFloat<B>,
     b: InnerFloat<B>,
@@ -145,7 +137,7 @@ fn turn<B: AutodiffBackend>(
 }
 
 /// Rows that are nearly orthonormal, made so to rounding.
-fn orthonormalised<B: AutodiffBackend>(
+fn orthonormalized<B: AutodiffBackend>(
     rows: InnerFloat<B>,
     count: usize,
     like: &ParamVector<B>,
@@ -158,9 +150,7 @@ fn orthonormalised<B: AutodiffBackend>(
             terms.map(|(k, value)| small.vectors[(i, k)] * small.vectors[(j, k)] / value.sqrt());
         terms.sum()
     };
-    let entries: Vec<f64> = (0..count * count)
-        .map(|at| entry(at / count, at % count))
-        .collect();
+    let entries: Vec<f64> = (0..count * count).map(|at| entry(at / count, at % count)).collect();
     if entries.iter().any(|entry| !entry.is_finite()) {
         return Err(OperatorError::Eigenvalues { size: count }.into());
     }
@@ -169,7 +159,5 @@ fn orthonormalised<B: AutodiffBackend>(
 }
 
 fn largest(values: &[f64]) -> f64 {
-    values
-        .iter()
-        .fold(0.0, |most: f64, value| most.max(value.abs()))
+    values.iter().fold(0.0, |most: f64, value| most.max(value.abs()))
 }

@@ -38,18 +38,13 @@ impl DensityEstimatorConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<DensityEstimator, ConfigError> {
-        let field = |name| Field {
-            config: "DensityEstimatorConfig",
-            name,
-        };
+        let field = |name| Field { config: "DensityEstimatorConfig", name };
         field("probes").check(self.probes as f64, self.probes >= 2, "at least 2")?;
         field("steps").at_least_one(self.steps)?;
         if let Some(together) = self.together {
             field("together").at_least_one(together)?;
         }
-        Ok(DensityEstimator {
-            config: self.clone(),
-        })
+        Ok(DensityEstimator { config: self.clone() })
     }
 
     /// Probes at once for vectors of so many bytes.

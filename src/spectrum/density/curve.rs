@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, operator::OperatorError, spectrum::Estimate};
+use crate::{error::Error, operator::OperatorError, spectrum::Estimate};
 
 use super::super::SpectrumError;
 
@@ -136,17 +136,11 @@ impl SpectralDensity {
 
     /// The mean of Σ τⱼ f(θⱼ) over the probes.
     fn mean(&self, function: impl Fn(f64) -> f64) -> Estimate {
-        let samples: Vec<f64> = self
-            .rules
-            .iter()
-            .map(|rule| rule.integrate(&function))
-            .collect();
+        let samples: Vec<f64> = self.rules.iter().map(|rule| rule.integrate(&function)).collect();
         Estimate::of_samples(0.0, &samples, self.products)
     }
 
     fn nodes(&self) -> impl Iterator<Item = f64> {
-        self.rules
-            .iter()
-            .flat_map(|rule| rule.nodes.iter().copied())
+        self.rules.iter().flat_map(|rule| rule.nodes.iter().copied())
     }
 }

@@ -10,7 +10,7 @@ pub use curve::{DensityCurve, QuadratureRule, SpectralDensity};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::products::Products;
 
@@ -20,7 +20,7 @@ use super::products::Products;
 /// 1/n Σₖ f(λₖ)  ≈  mean over probes z of  Σⱼ τⱼ f(θⱼ)
 /// ```
 ///
-/// From each probe z, a vector of random signs, Lanczos' process with full reorthogonalisation makes a matrix T; its
+/// From each probe z, a vector of random signs, Lanczos' process with full reorthogonalization makes a matrix T; its
 /// eigenvalues θⱼ are the nodes and the squared first entries of its eigenvectors the weights τⱼ of a quadrature rule
 /// for the eigenvalues of A as z sees them, exact for polynomials f up to degree 2·steps − 1. One estimate serves the
 /// density on a grid, tr f(A) for any f, and log det(A + λI): see [`SpectralDensity`].
@@ -86,10 +86,6 @@ impl DensityEstimator {
     ) -> Result<SpectralDensity, Error> {
         let products = Products::square(operator, like)?;
         let rules = run::quadrature_rules(&products, &self.config)?;
-        Ok(SpectralDensity {
-            unknowns: like.len(),
-            rules,
-            products: products.count(),
-        })
+        Ok(SpectralDensity { unknowns: like.len(), rules, products: products.count() })
     }
 }

@@ -3,13 +3,14 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{ParamVector, Precision},
+    error::Error,
+    space::ParamVector,
     spectrum::{
         frame::Projection,
         krylov::Krylov,
         products::{Products, Seeds},
     },
+    tensor::Precision,
 };
 
 use super::{DensityEstimatorConfig, QuadratureRule};
@@ -76,8 +77,5 @@ fn advance<B: AutodiffBackend>(
 fn rule<B: AutodiffBackend>(space: &mut Krylov<B>) -> Result<QuadratureRule, Error> {
     let ritz = space.ritz()?;
     let weights = (0..ritz.values.len()).map(|index| ritz.vectors[(0, index)].powi(2));
-    Ok(QuadratureRule {
-        weights: weights.collect(),
-        nodes: ritz.values,
-    })
+    Ok(QuadratureRule { weights: weights.collect(), nodes: ritz.values })
 }

@@ -3,7 +3,7 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     spectrum::products::{Products, Seeds},
 };
 

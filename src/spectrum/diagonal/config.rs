@@ -42,10 +42,7 @@ impl DiagonalEstimatorConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<DiagonalEstimator, ConfigError> {
-        let field = Field {
-            config: "DiagonalEstimatorConfig",
-            name: "products",
-        };
+        let field = Field { config: "DiagonalEstimatorConfig", name: "products" };
         let least = match self.method {
             DiagonalMethod::Bekas => 2,
             DiagonalMethod::XDiag => 4,
@@ -55,9 +52,7 @@ impl DiagonalEstimatorConfig {
             self.products >= least,
             "at least 2 for Bekas and 4 for XDiag",
         )?;
-        Ok(DiagonalEstimator {
-            config: self.clone(),
-        })
+        Ok(DiagonalEstimator { config: self.clone() })
     }
 }
 

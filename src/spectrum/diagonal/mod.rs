@@ -9,7 +9,7 @@ pub use config::{DiagonalEstimatorConfig, DiagonalMethod};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{
     products::{Products, finite_dot},

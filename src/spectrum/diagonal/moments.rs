@@ -3,8 +3,8 @@
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use crate::{
-    Error,
-    params::{Inner, ParamVector},
+    error::Error,
+    space::{Inner, ParamVector},
 };
 
 /// Mean and sum of squared deviations (Welford 1962).
@@ -17,11 +17,7 @@ pub(super) struct Moments<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Moments<B> {
     /// No vectors yet.
     pub(super) fn new(like: &ParamVector<B>) -> Self {
-        Self {
-            mean: like.zeros_like(),
-            squares: like.zeros_like(),
-            count: 0,
-        }
+        Self { mean: like.zeros_like(), squares: like.zeros_like(), count: 0 }
     }
 
     pub(super) fn push(&mut self, vector: ParamVector<B>) -> Result<(), Error> {

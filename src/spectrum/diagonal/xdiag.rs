@@ -11,7 +11,7 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
+    error::Error,
     spectrum::{
         frame::Frame,
         products::{Products, Seeds},
@@ -53,7 +53,7 @@ pub(super) fn estimate<B: AutodiffBackend>(
     Ok(moments)
 }
 
-type Pair<B> = [crate::params::ParamVector<B>; 2];
+type Pair<B> = [crate::space::ParamVector<B>; 2];
 
 /// The same vector of two frames.
 fn rows<B: AutodiffBackend>(
@@ -61,8 +61,5 @@ fn rows<B: AutodiffBackend>(
     right: &Frame<B>,
     index: usize,
 ) -> Result<Option<Pair<B>>, Error> {
-    Ok(left
-        .vector(index)?
-        .zip(right.vector(index)?)
-        .map(|(left, right)| [left, right]))
+    Ok(left.vector(index)?.zip(right.vector(index)?).map(|(left, right)| [left, right]))
 }

@@ -54,10 +54,7 @@ impl LanczosConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<Lanczos, ConfigError> {
-        let field = |name| Field {
-            config: "LanczosConfig",
-            name,
-        };
+        let field = |name| Field { config: "LanczosConfig", name };
         field("pairs").at_least_one(self.pairs)?;
         field("relative_tolerance").positive(self.relative_tolerance)?;
         if let Some(products) = self.max_products {
@@ -71,9 +68,7 @@ impl LanczosConfig {
                 "at least two more than the pairs at both ends together",
             )?;
         }
-        Ok(Lanczos {
-            config: self.clone(),
-        })
+        Ok(Lanczos { config: self.clone() })
     }
 
     /// Number of pairs at both ends together.
@@ -87,8 +82,7 @@ impl LanczosConfig {
     }
 
     pub(super) fn product_limit(&self, unknowns: usize) -> usize {
-        self.max_products
-            .unwrap_or(unknowns.saturating_mul(10).min(1000))
+        self.max_products.unwrap_or(unknowns.saturating_mul(10).min(1000))
     }
 }
 

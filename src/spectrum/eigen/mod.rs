@@ -1,4 +1,4 @@
-//! Eigenpairs at the ends of the spectrum, by Lanczos' process with full reorthogonalisation and thick restart. Knows
+//! Eigenpairs at the ends of the spectrum, by Lanczos' process with full reorthogonalization and thick restart. Knows
 //! operators and vectors only.
 
 mod config;
@@ -12,7 +12,7 @@ pub use report::{Eigenpairs, EigenpairsReport, EigenpairsStop};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{SpectrumError, products::Products};
 

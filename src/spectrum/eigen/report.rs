@@ -5,7 +5,7 @@ use std::fmt;
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use crate::params::{ParamVector, Precision};
+use crate::{space::ParamVector, tensor::Precision};
 
 use super::SpectrumEnd;
 
@@ -107,11 +107,7 @@ impl fmt::Display for EigenpairsReport {
             self.precision, self.unknowns
         )?;
         writeln!(f, "  stopped      {:?}", self.stop)?;
-        writeln!(
-            f,
-            "  products     {} ({} restarts)",
-            self.products, self.restarts
-        )?;
+        writeln!(f, "  products     {} ({} restarts)", self.products, self.restarts)?;
         writeln!(f, "  asked for    residuals up to {:.4e}", self.threshold)?;
         writeln!(f, "      eigenvalue     residual")?;
         for (eigenvalue, residual) in self.eigenvalues.iter().zip(&self.residuals) {

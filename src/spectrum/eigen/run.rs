@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, params::ParamVector};
+use crate::{error::Error, space::ParamVector};
 
 use super::{Eigenpairs, EigenpairsReport, EigenpairsStop, LanczosConfig};
 use crate::spectrum::{
@@ -191,10 +191,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
     fn confirm(&mut self, ritz: &Ritz) -> Result<(), Error> {
         let mut wanted = self.config.end.ranking(&ritz.values);
         wanted.truncate(self.wanted);
-        self.confirmation = Some(Confirmation {
-            values: picked(&ritz.values, &wanted),
-            steps: 0,
-        });
+        self.confirmation = Some(Confirmation { values: picked(&ritz.values, &wanted), steps: 0 });
         self.space.restart(ritz, &wanted);
         self.space.start_afresh()?;
         Ok(())

@@ -63,19 +63,14 @@ impl TraceEstimatorConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<TraceEstimator, ConfigError> {
-        let field = Field {
-            config: "TraceEstimatorConfig",
-            name: "products",
-        };
+        let field = Field { config: "TraceEstimatorConfig", name: "products" };
         let enough = self.products >= self.method.least_products();
         field.check(
             self.products as f64,
             enough,
             "at least 2 for Hutchinson, 4 for XTrace and 6 for Hutch++",
         )?;
-        Ok(TraceEstimator {
-            config: self.clone(),
-        })
+        Ok(TraceEstimator { config: self.clone() })
     }
 }
 

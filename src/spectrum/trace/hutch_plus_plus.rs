@@ -6,8 +6,8 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::ParamVector,
+    error::Error,
+    space::ParamVector,
     spectrum::{
         Estimate,
         products::{Products, Seeds, finite_dot},
@@ -38,8 +38,7 @@ pub(super) fn estimate<B: AutodiffBackend>(
     };
     let left = budget.saturating_sub(products.count());
     let dimensions = like.len().saturating_sub(basis.len()) as f64;
-    let samples = products.sample(left, draw, |z, product| {
-        Ok(dimensions * finite_dot(&z, &product)? / z.dot(&z)?)
-    })?;
+    let samples = products
+        .sample(left, draw, |z, product| Ok(dimensions * finite_dot(&z, &product)? / z.dot(&z)?))?;
     Ok(Estimate::of_samples(known, &samples, products.count()))
 }

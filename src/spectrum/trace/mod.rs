@@ -9,7 +9,7 @@ pub use config::{TraceEstimatorConfig, TraceMethod};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::LinearOperator, params::ParamVector};
+use crate::{error::Error, operator::LinearOperator, space::ParamVector};
 
 use super::{
     Estimate,

@@ -11,7 +11,7 @@ use burn_backend::AutodiffBackend;
 use faer::{Col, Scale};
 
 use crate::{
-    Error,
+    error::Error,
     spectrum::{
         Estimate,
         products::{Products, Seeds},
@@ -31,10 +31,7 @@ pub(super) fn estimate<B: AutodiffBackend>(
     let sketch = Sketch::new(products, drawn, &mut seeds)?;
     let samples = samples(&sketch, like.len())?;
     let scatter = Estimate::of_samples(0.0, &samples, products.count());
-    Ok(Estimate {
-        standard_error: SHARED_VECTORS * scatter.standard_error,
-        ..scatter
-    })
+    Ok(Estimate { standard_error: SHARED_VECTORS * scatter.standard_error, ..scatter })
 }
 
 /// tᵢ for every random vector, by small matrices.

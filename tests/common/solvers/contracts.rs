@@ -1,5 +1,6 @@
 //! What solvers refuse, and configurations there and back.
 
+use crate::failure::failure;
 use burn_curvature::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Diagonal, DirectConfig, DirectMethod,
     Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, NeumannConfig,
@@ -18,25 +19,16 @@ pub fn bad_input<B: TestBackend>() {
     let longer = flat::<B>(&[1.0; 3], precision);
     let wrong = solver.solve(&identity, &longer);
     assert!(matches!(
-        wrong,
-        Err(Error::Vector(VectorError::LayoutMismatch {
-            expected: 2,
-            found: 3,
-            ..
-        }))
+        failure(&wrong),
+        Some(VectorError::LayoutMismatch { expected: 2, found: 3, .. })
     ));
     let options = SolveOptions::new().with_initial_guess(longer);
     let wrong = solver.solve_with(&identity, &b, options);
-    assert!(matches!(
-        wrong,
-        Err(Error::Vector(VectorError::LayoutMismatch { .. }))
-    ));
+    assert!(matches!(failure(&wrong), Some(VectorError::LayoutMismatch { .. })));
 
-    let non_finite = |result: Result<Solution<B>, Error>, words: &str| match result.unwrap_err() {
-        Error::Vector(VectorError::NonFinite { what, .. }) => {
-            assert!(what.contains(words), "{what}")
-        }
-        other => panic!("expected a non-finite vector, got {other:?}"),
+    let non_finite = |result: Result<Solution<B>, Error>, words: &str| match failure(&result) {
+        Some(VectorError::NonFinite { what, .. }) => assert!(what.contains(words), "{what}"),
+        _ => panic!("expected a non-finite vector, got {:?}", result.err()),
     };
     for poison in [f64::NAN, f64::INFINITY] {
         let bad = b.from_vec_like(&[1.0, poison]).unwrap();
@@ -46,75 +38,43 @@ pub fn bad_input<B: TestBackend>() {
         non_finite(solver.solve(&Diagonal::new(bad.clone()), &b), "product A p");
         let inverse = Diagonal::new(bad.clone());
         let options = SolveOptions::new().with_preconditioner(&inverse);
-        non_finite(
-            solver.solve_with(&Diagonal::new(b.clone()), &b, options),
-            "p",
-        );
+        non_finite(solver.solve_with(&Diagonal::new(b.clone()), &b, options), "p");
         let direct = DirectConfig::new().init().unwrap();
         non_finite(direct.solve(&identity, &bad), "right-hand side");
         let refused = direct.solve(&Diagonal::new(bad), &b).unwrap_err();
-        assert!(matches!(
-            refused,
-            Error::Operator(OperatorError::NonFiniteEntry { .. })
-        ));
+        assert!(matches!(refused.downcast_ref(), Some(OperatorError::NonFiniteEntry { .. })));
     }
     let tiny = flat::<B>(&[1e-25, 0.0], Precision::F32);
-    let refused = solver
-        .solve(&Identity::<B>::new(tiny.layout()), &tiny)
-        .unwrap_err();
+    let refused = solver.solve(&Identity::<B>::new(tiny.layout()), &tiny).unwrap_err();
     assert!(
-        matches!(
-            refused,
-            Error::Solver(SolverError::RightHandSideRange { .. })
-        ),
+        matches!(refused.downcast_ref(), Some(SolverError::RightHandSideRange { .. })),
         "{refused}"
     );
     let negative = Diagonal::new(b.full_like(-1.0));
     let options = SolveOptions::new().with_preconditioner(&negative);
     let refused = solver.solve_with(&identity, &b, options).unwrap_err();
-    assert!(matches!(refused, Error::Solver(SolverError::Preconditioner { found }) if found < 0.0));
+    assert!(
+        matches!(refused.downcast_ref(), Some(SolverError::Preconditioner { found }) if *found < 0.0)
+    );
     let failing = FromFn::new(b.layout(), |v: &ParamVector<B>| {
-        v.clone()
-            .add(&flat::<B>(&[1.0], v.precision()))
-            .map_err(Error::from)
+        v.clone().add(&flat::<B>(&[1.0], v.precision())).map_err(Error::from)
     });
     let refused = solver.solve(&failing.assume_self_adjoint().unwrap(), &b);
-    assert!(matches!(
-        refused,
-        Err(Error::Vector(VectorError::LayoutMismatch { .. }))
-    ));
+    assert!(matches!(failure(&refused), Some(VectorError::LayoutMismatch { .. })));
 }
 
 pub fn configurations<B: TestBackend>() {
     let field = |result: Result<ConjugateGradient, ConfigError>| result.unwrap_err().field;
     let config = ConjugateGradientConfig::new;
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert_eq!(
-            field(config().with_relative_tolerance(bad).init()),
-            "relative_tolerance"
-        );
+        assert_eq!(field(config().with_relative_tolerance(bad).init()), "relative_tolerance");
     }
-    assert_eq!(
-        field(config().with_absolute_tolerance(-1e-9).init()),
-        "absolute_tolerance"
-    );
-    assert_eq!(
-        field(config().with_max_iterations(Some(0)).init()),
-        "max_iterations"
-    );
-    assert_eq!(
-        field(config().with_residual_replacement(Some(0)).init()),
-        "residual_replacement"
-    );
-    assert_eq!(
-        field(config().with_stagnation_window(Some(0)).init()),
-        "stagnation_window"
-    );
+    assert_eq!(field(config().with_absolute_tolerance(-1e-9).init()), "absolute_tolerance");
+    assert_eq!(field(config().with_max_iterations(Some(0)).init()), "max_iterations");
+    assert_eq!(field(config().with_residual_replacement(Some(0)).init()), "residual_replacement");
+    assert_eq!(field(config().with_stagnation_window(Some(0)).init()), "stagnation_window");
     for bad in [0.0, 1.0, f64::NAN] {
-        assert_eq!(
-            field(config().with_relative_progress(Some(bad)).init()),
-            "relative_progress"
-        );
+        assert_eq!(field(config().with_relative_progress(Some(bad)).init()), "relative_progress");
     }
     let direct = |config: DirectConfig| config.init().unwrap_err().to_string();
     assert!(direct(DirectConfig::new().with_max_size(0)).contains("max_size"));
@@ -131,19 +91,12 @@ pub fn configurations<B: TestBackend>() {
         .with_on_negative_curvature(OnNegativeCurvature::Continue)
         .with_relative_progress(Some(5e-4));
     let json = serde_json::to_string(&changed).unwrap();
-    assert_eq!(
-        serde_json::from_str::<ConjugateGradientConfig>(&json).unwrap(),
-        changed
-    );
+    assert_eq!(serde_json::from_str::<ConjugateGradientConfig>(&json).unwrap(), changed);
     assert_eq!(*changed.init().unwrap().config(), changed);
-    let changed = DirectConfig::new()
-        .with_method(DirectMethod::BunchKaufman)
-        .with_singular_below(Some(1e-9));
+    let changed =
+        DirectConfig::new().with_method(DirectMethod::BunchKaufman).with_singular_below(Some(1e-9));
     let json = serde_json::to_string(&changed).unwrap();
-    assert_eq!(
-        serde_json::from_str::<DirectConfig>(&json).unwrap(),
-        changed
-    );
+    assert_eq!(serde_json::from_str::<DirectConfig>(&json).unwrap(), changed);
 }
 
 /// Solvers behind the trait, operators behind `dyn`.

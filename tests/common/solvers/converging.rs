@@ -24,12 +24,7 @@ pub fn positive_definite_systems<B: TestBackend>() {
                 let rhs = flat::<B>(&b, precision);
                 let solver = conjugate_gradient(tight(precision)).init().unwrap();
                 let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
-                assert_eq!(
-                    solution.report.stop,
-                    StopReason::Converged,
-                    "{}",
-                    solution.report
-                );
+                assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
                 let bound = condition * 2.0 * tight(precision);
                 assert_close(&x_of(&solution), &solve(&rows, &b), bound);
                 check_report(&solution.report, &rows, &x_of(&solution), &b);
@@ -60,18 +55,12 @@ pub fn convergence_bound<B: TestBackend>() {
         let rhs = flat::<B>(&b, Precision::F64);
         let solver = conjugate_gradient(1e-8).init().unwrap();
         let options = SolveOptions::new().with_observer(&mut observer);
-        let solution = solver
-            .solve_with(&operator(&rows, &rhs), &rhs, options)
-            .unwrap();
+        let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged);
         assert_eq!(iterates.len(), solution.report.iterations);
         for (k, x) in &iterates {
             let bound = 2.0 * rate.powi(*k as i32) * start;
-            assert!(
-                energy(x) <= bound * (1.0 + 1e-9),
-                "step {k}: {} > {bound}",
-                energy(x)
-            );
+            assert!(energy(x) <= bound * (1.0 + 1e-9), "step {k}: {} > {bound}", energy(x));
         }
         // ‖rₖ‖ ≤ √κ · 2 rateᵏ ‖b‖, so that this many steps suffice for the tolerance.
         let count = (2.0 * condition.sqrt() / 1e-8).ln() / -rate.ln();
@@ -86,11 +75,8 @@ pub fn few_eigenvalues<B: TestBackend>() {
     let precision = *B::PRECISIONS.last().unwrap();
     let diagonal = flat::<B>(&[2.0, 5.0, 2.0, 9.0, 5.0, 9.0, 2.0], precision);
     let counted = Diagonal::new(diagonal.clone()).counted();
-    let solution = conjugate_gradient(1e-6)
-        .init()
-        .unwrap()
-        .solve(&counted, &diagonal.ones_like())
-        .unwrap();
+    let solution =
+        conjugate_gradient(1e-6).init().unwrap().solve(&counted, &diagonal.ones_like()).unwrap();
     assert_eq!(solution.report.stop, StopReason::Converged);
     assert_eq!(solution.report.iterations, 3);
     assert_eq!(solution.report.applications, 4);
@@ -106,18 +92,10 @@ pub fn degenerate_systems<B: TestBackend>() {
         let zero = solver.solve(&a, &diagonal.zeros_like()).unwrap();
         assert_eq!(zero.report.stop, StopReason::Converged);
         assert_eq!((x_of(&zero), a.applications()), (vec![0.0; 3], 0));
-        assert_eq!(
-            (zero.report.relative_residual, zero.report.iterations),
-            (0.0, 0)
-        );
+        assert_eq!((zero.report.relative_residual, zero.report.iterations), (0.0, 0));
         let options = SolveOptions::new().with_initial_guess(diagonal.clone());
-        let zero = solver
-            .solve_with(&a, &diagonal.zeros_like(), options)
-            .unwrap();
-        assert_eq!(
-            (zero.report.stop, x_of(&zero)),
-            (StopReason::Converged, vec![0.0; 3])
-        );
+        let zero = solver.solve_with(&a, &diagonal.zeros_like(), options).unwrap();
+        assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; 3]));
         assert_eq!(zero.report.true_residual, 0.0);
 
         let options = SolveOptions::new().with_initial_guess(diagonal.ones_like());
@@ -127,22 +105,13 @@ pub fn degenerate_systems<B: TestBackend>() {
         assert_eq!(x_of(&exact), [1.0; 3]);
 
         let one = flat::<B>(&[4.0], precision);
-        let solution = solver
-            .solve(&Diagonal::new(one.clone()), &one.full_like(2.0))
-            .unwrap();
-        assert_eq!(
-            (solution.report.stop, solution.report.iterations),
-            (StopReason::Converged, 1)
-        );
+        let solution = solver.solve(&Diagonal::new(one.clone()), &one.full_like(2.0)).unwrap();
+        assert_eq!((solution.report.stop, solution.report.iterations), (StopReason::Converged, 1));
         assert_eq!(x_of(&solution), [0.5]);
-        let negative = solver
-            .solve(&Diagonal::new(one.neg()), &flat::<B>(&[2.0], precision))
-            .unwrap();
+        let negative =
+            solver.solve(&Diagonal::new(one.neg()), &flat::<B>(&[2.0], precision)).unwrap();
         assert_eq!(negative.report.stop, StopReason::NegativeCurvature);
-        assert_eq!(
-            (x_of(&negative), negative.report.true_residual),
-            (vec![0.0], 2.0)
-        );
+        assert_eq!((x_of(&negative), negative.report.true_residual), (vec![0.0], 2.0));
     }
 }
 
@@ -157,9 +126,7 @@ pub fn initial_guess<B: TestBackend>() {
     let solver = conjugate_gradient(1e-6).init().unwrap();
     let cold = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
     let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&close).unwrap());
-    let warm = solver
-        .solve_with(&operator(&rows, &rhs), &rhs, options)
-        .unwrap();
+    let warm = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
     assert_eq!(
         (cold.report.stop, warm.report.stop),
         (StopReason::Converged, StopReason::Converged)
@@ -189,9 +156,7 @@ pub fn observed_objective<B: TestBackend>() {
             .with_initial_guess(rhs.from_vec_like(&guess).unwrap())
             .with_observer(&mut observer);
         let solver = conjugate_gradient(1e-10).init().unwrap();
-        let solution = solver
-            .solve_with(&operator(&rows, &rhs), &rhs, options)
-            .unwrap();
+        let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged);
         assert!(worst < 1e-11, "{worst:e}");
     }
@@ -216,24 +181,17 @@ pub fn preconditioning<B: TestBackend>() {
         let plain = solver.solve(&a, &rhs).unwrap();
         let options = SolveOptions::new().with_preconditioner(&jacobi);
         let helped = solver.solve_with(&a, &rhs, options).unwrap();
-        assert_eq!(
-            helped.report.stop,
-            StopReason::Converged,
-            "{}",
-            helped.report
-        );
+        assert_eq!(helped.report.stop, StopReason::Converged, "{}", helped.report);
         assert!(2 * helped.report.iterations < plain.report.iterations);
         check_report(&helped.report, &rows, &x_of(&helped), &b);
         // The estimates are those of M⁻¹A.
         let spectrum = helped.report.spectrum.unwrap();
         assert!(spectrum.condition.unwrap() < 30.0, "{spectrum:?}");
         assert_close(&x_of(&helped), &solve(&rows, &b), 1e-3);
-        let reorthogonalised = conjugate_gradient(1e-5)
-            .with_reorthogonalisation(true)
-            .init()
-            .unwrap();
+        let reorthogonalized =
+            conjugate_gradient(1e-5).with_reorthogonalization(true).init().unwrap();
         let options = SolveOptions::new().with_preconditioner(&jacobi);
-        let again = reorthogonalised.solve_with(&a, &rhs, options).unwrap();
+        let again = reorthogonalized.solve_with(&a, &rhs, options).unwrap();
         assert_eq!(again.report.stop, StopReason::Converged);
         assert!(again.report.iterations <= helped.report.iterations + 1);
     }
@@ -246,24 +204,14 @@ pub fn ritz_estimates<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(0.1, 200.0, n), seed);
         let rhs = flat::<B>(&Numbers(seed + 30).normals(n), Precision::F64);
         let a = operator(&rows, &rhs);
-        let full = conjugate_gradient(1e-12)
-            .init()
-            .unwrap()
-            .solve(&a, &rhs)
-            .unwrap();
+        let full = conjugate_gradient(1e-12).init().unwrap().solve(&a, &rhs).unwrap();
         let spectrum = full.report.spectrum.unwrap();
         assert_eq!(full.report.stop, StopReason::Converged);
         assert!((spectrum.smallest / 0.1 - 1.0).abs() < 1e-6, "{spectrum:?}");
-        assert!(
-            (spectrum.largest / 200.0 - 1.0).abs() < 1e-10,
-            "{spectrum:?}"
-        );
+        assert!((spectrum.largest / 200.0 - 1.0).abs() < 1e-10, "{spectrum:?}");
         assert!((spectrum.condition.unwrap() / 2000.0 - 1.0).abs() < 1e-6);
         assert!(!spectrum.exact);
-        let short = conjugate_gradient(1e-12)
-            .with_max_iterations(Some(5))
-            .init()
-            .unwrap();
+        let short = conjugate_gradient(1e-12).with_max_iterations(Some(5)).init().unwrap();
         let inner = short.solve(&a, &rhs).unwrap().report.spectrum.unwrap();
         assert!(
             inner.smallest >= 0.1
@@ -275,12 +223,10 @@ pub fn ritz_estimates<B: TestBackend>() {
     let rhs = flat::<B>(&Numbers(1).normals(10), Precision::F64);
     let solver = conjugate_gradient(1e-12)
         .with_on_negative_curvature(OnNegativeCurvature::Continue)
-        .with_reorthogonalisation(true)
+        .with_reorthogonalization(true)
         .init()
         .unwrap();
-    let solution = solver
-        .solve(&operator(&diagonal_rows(&INDEFINITE), &rhs), &rhs)
-        .unwrap();
+    let solution = solver.solve(&operator(&diagonal_rows(&INDEFINITE), &rhs), &rhs).unwrap();
     let spectrum = solution.report.spectrum.unwrap();
     assert!(
         (spectrum.smallest + 8.0).abs() < 1e-8 && (spectrum.largest - 10.0).abs() < 1e-8,
@@ -297,11 +243,7 @@ pub fn scale_invariance<B: TestBackend>() {
         let base = operator(&rows, &rhs).damped(0.1).unwrap();
         let plain = solver.solve(&base, &rhs).unwrap();
         for c in [1e-3, 1024.0] {
-            let scaled = operator(&rows, &rhs)
-                .scaled(c)
-                .unwrap()
-                .damped(0.1 * c)
-                .unwrap();
+            let scaled = operator(&rows, &rhs).scaled(c).unwrap().damped(0.1 * c).unwrap();
             let solution = solver.solve(&scaled, &rhs.clone().scale(c)).unwrap();
             assert_eq!(solution.report.stop, plain.report.stop);
             assert_close(&x_of(&solution), &x_of(&plain), 1e-4);

@@ -22,25 +22,15 @@ pub fn negative_curvature_stops<B: TestBackend>() {
             let mut observer = |iteration: &Iteration<'_, B>| last = iteration.x.to_vec().unwrap();
             let options = SolveOptions::new().with_observer(&mut observer);
             let solver = ConjugateGradientConfig::new().init().unwrap();
-            let solution = solver
-                .solve_with(&Diagonal::new(diagonal), &rhs, options)
-                .unwrap();
+            let solution = solver.solve_with(&Diagonal::new(diagonal), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
             assert_eq!(x_of(&solution), last, "the iterate before the step");
             let found = solution.negative_curvature.clone().unwrap();
             let p = found.direction.to_vec().unwrap();
-            let curvature = p
-                .iter()
-                .zip(INDEFINITE)
-                .map(|(p, a)| a * p * p)
-                .sum::<f64>()
-                / dot(&p, &p);
+            let curvature =
+                p.iter().zip(INDEFINITE).map(|(p, a)| a * p * p).sum::<f64>() / dot(&p, &p);
             assert!(curvature <= 0.0, "{curvature}");
-            assert!(
-                (curvature - found.curvature).abs() < 1e-4,
-                "{curvature} {}",
-                found.curvature
-            );
+            assert!((curvature - found.curvature).abs() < 1e-4, "{curvature} {}", found.curvature);
             let rows = diagonal_rows(&INDEFINITE);
             check_report(&solution.report, &rows, &x_of(&solution), &b);
             assert!(solution.report.advice().contains("damping"));
@@ -48,21 +38,20 @@ pub fn negative_curvature_stops<B: TestBackend>() {
     }
 }
 
-/// Carried through with reorthogonalisation, the recurrences solve indefinite systems in n steps.
+/// Carried through with reorthogonalization, the recurrences solve indefinite systems in n steps.
 pub fn carried_through<B: TestBackend>() {
-    let solver = |n: usize, reorthogonalisation: bool| {
+    let solver = |n: usize, reorthogonalization: bool| {
         conjugate_gradient(1e-15)
             .with_max_iterations(Some(n))
             .with_residual_replacement(None)
-            .with_reorthogonalisation(reorthogonalisation)
+            .with_reorthogonalization(reorthogonalization)
             .with_on_negative_curvature(OnNegativeCurvature::Continue)
             .init()
             .unwrap()
     };
     let rhs = flat::<B>(&[1.0; 10], Precision::F64);
-    let solution = solver(10, true)
-        .solve(&operator(&diagonal_rows(&INDEFINITE), &rhs), &rhs)
-        .unwrap();
+    let solution =
+        solver(10, true).solve(&operator(&diagonal_rows(&INDEFINITE), &rhs), &rhs).unwrap();
     let expected: Vec<f64> = INDEFINITE.iter().map(|a| 1.0 / a).collect();
     assert_close(&x_of(&solution), &expected, 1e-12);
     assert!(solution.negative_curvature.unwrap().curvature < 0.0);
@@ -76,33 +65,26 @@ pub fn carried_through<B: TestBackend>() {
         let exact = Numbers(seed + 7).normals(26);
         let b = multiply(&rows, &exact);
         let rhs = flat::<B>(&b, Precision::F64);
-        let solution = solver(26, true)
-            .solve(&operator(&rows, &rhs), &rhs)
-            .unwrap();
+        let solution = solver(26, true).solve(&operator(&rows, &rhs), &rhs).unwrap();
         assert!(solution.report.iterations <= 26);
         errors.push(relative_error(&x_of(&solution), &exact));
         check_report(&solution.report, &rows, &x_of(&solution), &b);
         let single = flat::<B>(&b, Precision::F32);
-        let solution = solver(40, false)
-            .solve(&operator(&rows, &single), &single)
-            .unwrap();
+        let solution = solver(40, false).solve(&operator(&rows, &single), &single).unwrap();
         plain.push(relative_error(&x_of(&solution), &exact));
     }
     errors.sort_by(f64::total_cmp);
     plain.sort_by(f64::total_cmp);
     assert!(errors[19] <= 1e-10, "{errors:?}");
-    assert!(
-        plain[10] > 1e-2,
-        "what reorthogonalisation is for: {plain:?}"
-    );
+    assert!(plain[10] > 1e-2, "what reorthogonalization is for: {plain:?}");
 }
 
 /// The Hessian of a small network is indefinite: plain conjugate gradients stop and say so; carried through with
-/// reorthogonalisation they solve the system in 26 steps.
+/// reorthogonalization they solve the system in 26 steps.
 pub fn small_networks<B: TestBackend>() {
     let carried = conjugate_gradient(1e-15)
         .with_max_iterations(Some(26))
-        .with_reorthogonalisation(true)
+        .with_reorthogonalization(true)
         .with_on_negative_curvature(OnNegativeCurvature::Continue)
         .init()
         .unwrap();
@@ -114,10 +96,7 @@ pub fn small_networks<B: TestBackend>() {
         let exact = solve(&hessian, &gradient);
         let rhs = flat::<B>(&gradient, Precision::F64);
         let a = operator(&hessian, &rhs);
-        assert_eq!(
-            plain.solve(&a, &rhs).unwrap().report.stop,
-            StopReason::NegativeCurvature
-        );
+        assert_eq!(plain.solve(&a, &rhs).unwrap().report.stop, StopReason::NegativeCurvature);
         let solution = carried.solve(&a, &rhs).unwrap();
         let stop = solution.report.stop;
         assert!(

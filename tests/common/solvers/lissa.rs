@@ -1,5 +1,6 @@
 //! LiSSA against the exact solve of dense finite sums: its mean, its scatter, what it warns of.
 
+use crate::failure::failure;
 use burn_curvature::{
     Error, FiniteSum, Iteration, LinearOperator, Lissa, LissaConfig, LowRank, Mean, MethodDetail,
     ParamVector, Precision, Solution, SolveOptions, SolveReport, SolverError, StopReason,
@@ -37,26 +38,15 @@ impl Problem {
             let sum: f64 = vectors.iter().map(|v| v[i] * v[j]).sum();
             sum / 12.0 + if i == j { Self::DAMPING } else { 0.0 }
         };
-        let rows: Rows = (0..N)
-            .map(|i| (0..N).map(|j| entry(i, j)).collect())
-            .collect();
+        let rows: Rows = (0..N).map(|i| (0..N).map(|j| entry(i, j)).collect()).collect();
         let b = Numbers(seed + 99).normals(N);
         let exact = solve(&rows, &b);
-        Self {
-            vectors,
-            rows,
-            b,
-            exact,
-        }
+        Self { vectors, rows, b, exact }
     }
 
     fn operator<B: TestBackend>(&self, precision: Precision) -> (LowRank<B>, ParamVector<B>) {
         let rhs = flat::<B>(&self.b, precision);
-        let vectors: Vec<_> = self
-            .vectors
-            .iter()
-            .map(|v| rhs.from_vec_like(v).unwrap())
-            .collect();
+        let vectors: Vec<_> = self.vectors.iter().map(|v| rhs.from_vec_like(v).unwrap()).collect();
         let mean = LowRank::mean_of(&vectors).unwrap();
         (mean.with_damping(Self::DAMPING).unwrap(), rhs)
     }
@@ -96,30 +86,17 @@ pub fn lissa_scatter<B: TestBackend>() {
             errors += problem.square_error(&solution) / runs as f64;
             estimates += standard_error(&solution.report).powi(2) / runs as f64;
             let pairs = x_of(&solution).into_iter().zip(&problem.exact);
-            bias.iter_mut()
-                .zip(pairs)
-                .for_each(|(bias, (x, e))| *bias += (x - e) / runs as f64);
-            check_report(
-                &solution.report,
-                &problem.rows,
-                &x_of(&solution),
-                &problem.b,
-            );
+            bias.iter_mut().zip(pairs).for_each(|(bias, (x, e))| *bias += (x - e) / runs as f64);
+            check_report(&solution.report, &problem.rows, &x_of(&solution), &problem.b);
         }
         let calibration = errors / estimates;
-        assert!(
-            (0.5..=2.0).contains(&calibration),
-            "{errors:e} against {estimates:e}"
-        );
+        assert!((0.5..=2.0).contains(&calibration), "{errors:e} against {estimates:e}");
         // The mean over all runs is closer by √runs.
         assert!(dot(&bias, &bias) < 4.0 * errors / runs as f64, "{bias:?}");
         quarter.push(errors);
     }
     let ratio = quarter[0] / quarter[1];
-    assert!(
-        (2.0..=8.0).contains(&ratio),
-        "four times the repeats: {ratio}"
-    );
+    assert!((2.0..=8.0).contains(&ratio), "four times the repeats: {ratio}");
 }
 
 /// Several problems, f32 and f64: within some standard errors of the exact solution, and the damping means λI.
@@ -136,10 +113,7 @@ pub fn lissa_solves<B: TestBackend>() {
             assert!(error <= 3.0 * standard_error(report), "{error:e} {report}");
             assert!(error <= 0.3 * dot(&problem.exact, &problem.exact).sqrt());
             assert_eq!((report.iterations, report.applications), (320 * 8, 1));
-            assert_eq!(
-                (counted.applications(), counted.term_applications()),
-                (1, 320 * 8)
-            );
+            assert_eq!((counted.applications(), counted.term_applications()), (1, 320 * 8));
             check_report(report, &problem.rows, &x_of(&solution), &problem.b);
             // Not (A + scale·λI)⁻¹, as some codes have it.
             let mut other = problem.rows.clone();
@@ -153,27 +127,15 @@ pub fn lissa_solves<B: TestBackend>() {
             // A scale of its own.
             let chosen = LissaConfig::new().with_depth(400).init().unwrap();
             let solution = chosen.solve(&counted, &rhs).unwrap();
-            let Some(MethodDetail::Lissa {
-                scale,
-                term_products,
-                ..
-            }) = solution.report.detail
+            let Some(MethodDetail::Lissa { scale, term_products, .. }) = solution.report.detail
             else {
                 panic!("{}", solution.report)
             };
             let of = |v: &Vec<f64>| dot(v, v) + Problem::DAMPING;
             let largest = problem.vectors.iter().map(of).fold(0.0, f64::max);
-            assert!(
-                scale > 0.4 * largest && scale < 1.5 * largest,
-                "{scale} {largest}"
-            );
+            assert!(scale > 0.4 * largest && scale < 1.5 * largest, "{scale} {largest}");
             assert!(term_products > 1600);
-            assert_eq!(
-                solution.report.stop,
-                StopReason::Sampled,
-                "{}",
-                solution.report
-            );
+            assert_eq!(solution.report.stop, StopReason::Sampled, "{}", solution.report);
             assert!(
                 problem.square_error(&solution).sqrt() <= 4.0 * standard_error(&solution.report)
             );
@@ -195,19 +157,11 @@ pub fn lissa_depth<B: TestBackend>() {
             let mut rest: Vec<f64> = exact.iter().zip(&b).map(|(e, b)| e - b / scale).collect();
             for _ in 0..depth {
                 let product = multiply(&rows, &rest);
-                rest = rest
-                    .iter()
-                    .zip(&product)
-                    .map(|(r, p)| r - p / scale)
-                    .collect();
+                rest = rest.iter().zip(&product).map(|(r, p)| r - p / scale).collect();
             }
             let expected: Vec<f64> = exact.iter().zip(&rest).map(|(e, r)| e - r).collect();
             let solution = lissa(scale, depth, 2, 0).solve(&mean(), &rhs).unwrap();
-            assert_eq!(
-                solution.report.stop,
-                StopReason::Sampled,
-                "λmin is not known"
-            );
+            assert_eq!(solution.report.stop, StopReason::Sampled, "λmin is not known");
             assert_close(&x_of(&solution), &expected, 300.0 * precision.epsilon());
             assert!(standard_error(&solution.report) <= 1e-5);
             let error = relative_error(&x_of(&solution), &exact);
@@ -216,9 +170,7 @@ pub fn lissa_depth<B: TestBackend>() {
         }
         // From a guess: (I − A/c)ᵈ of its error is left.
         let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&exact).unwrap());
-        let solution = lissa(scale, 3, 1, 0)
-            .solve_with(&mean(), &rhs, options)
-            .unwrap();
+        let solution = lissa(scale, 3, 1, 0).solve_with(&mean(), &rhs, options).unwrap();
         assert_close(&x_of(&solution), &exact, 300.0 * precision.epsilon());
     }
 }
@@ -231,14 +183,8 @@ pub fn lissa_warns<B: TestBackend>() {
     let report = lissa(10.0, 50, 2, 0).solve(&operator, &rhs).unwrap().report; // 50·0.2/10 = 1
     assert_eq!(report.stop, StopReason::UnderConverged);
     assert!(!report.stop.is_success());
-    assert!(
-        report.advice().contains("raise `depth` to 150 or more"),
-        "{report}"
-    );
-    let report = lissa(10.0, 150, 2, 0)
-        .solve(&operator, &rhs)
-        .unwrap()
-        .report;
+    assert!(report.advice().contains("raise `depth` to 150 or more"), "{report}");
+    let report = lissa(10.0, 150, 2, 0).solve(&operator, &rhs).unwrap().report;
     assert_eq!(report.stop, StopReason::Sampled, "{report}");
     let config = LissaConfig::new().with_scale(Some(10.0)).with_depth(150);
     let strict = config.with_smallest(Some(0.1)).init().unwrap();
@@ -249,17 +195,10 @@ pub fn lissa_warns<B: TestBackend>() {
     assert!((FiniteSum::<B>::damping(&damped) - 0.4).abs() < 1e-12);
     let report = lissa(10.0, 80, 2, 0).solve(&damped, &rhs).unwrap().report;
     assert_eq!(report.stop, StopReason::Sampled, "{report}");
-    let single = lissa(10.0, 150, 1, 0)
-        .solve(&operator, &rhs)
-        .unwrap()
-        .report;
+    let single = lissa(10.0, 150, 1, 0).solve(&operator, &rhs).unwrap().report;
     assert!(matches!(
         single.detail,
-        Some(MethodDetail::Lissa {
-            standard_error: None,
-            repeats: 1,
-            ..
-        })
+        Some(MethodDetail::Lissa { standard_error: None, repeats: 1, .. })
     ));
 }
 
@@ -277,11 +216,7 @@ pub fn lissa_diverges<B: TestBackend>() {
             let report = &solution.report;
             assert_eq!(report.stop, StopReason::Diverged, "{report}");
             assert!(report.iterations <= 256, "early: {report}");
-            let Some(MethodDetail::Lissa {
-                largest: Some(seen),
-                ..
-            }) = report.detail
-            else {
+            let Some(MethodDetail::Lissa { largest: Some(seen), .. }) = report.detail else {
                 panic!("{report}")
             };
             assert!(seen <= largest * 1.001 && seen > 0.3 * largest, "{seen}");
@@ -302,34 +237,23 @@ pub fn lissa_edges<B: TestBackend>() {
     let (operator, rhs) = problem.operator::<B>(precision);
     let solver = lissa(8.0, 200, 3, 1);
     let zero = solver.solve(&operator, &rhs.zeros_like()).unwrap();
-    assert_eq!(
-        (zero.report.stop, x_of(&zero)),
-        (StopReason::Converged, vec![0.0; N])
-    );
+    assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; N]));
     let mut seen = Vec::new();
     let mut observer =
         |at: &Iteration<'_, B>| seen.push((at.index, at.residual, at.x.to_vec().unwrap()));
     let options = SolveOptions::new().with_observer(&mut observer);
     let solution = solver.solve_with(&operator, &rhs, options).unwrap();
     assert_eq!(solution.report.applications, 4);
-    assert_eq!(
-        seen.iter().map(|seen| seen.0).collect::<Vec<_>>(),
-        [1, 2, 3]
-    );
+    assert_eq!(seen.iter().map(|seen| seen.0).collect::<Vec<_>>(), [1, 2, 3]);
     for (_, residual, x) in &seen {
         assert!((super::residual(&problem.rows, x, &problem.b) - residual).abs() < 1e-4);
     }
     assert_eq!(seen[2].2, x_of(&solution));
 
     let chosen = LissaConfig::new().with_depth(60).init().unwrap();
-    let many = chosen
-        .solve_many(&operator, &[rhs.clone(), rhs.clone()])
-        .unwrap();
+    let many = chosen.solve_many(&operator, &[rhs.clone(), rhs.clone()]).unwrap();
     assert_eq!(x_of(&many[0]), x_of(&many[1]));
-    assert_eq!(
-        x_of(&many[0]),
-        x_of(&chosen.solve(&operator, &rhs).unwrap())
-    );
+    assert_eq!(x_of(&many[0]), x_of(&chosen.solve(&operator, &rhs).unwrap()));
     let products = |solution: &Solution<B>| match solution.report.detail {
         Some(MethodDetail::Lissa { term_products, .. }) => term_products,
         _ => 0,
@@ -348,41 +272,29 @@ pub fn lissa_edges<B: TestBackend>() {
         LissaConfig::new().init().unwrap().solve(&poisoned, &rhs),
     ] {
         let refused = refused.unwrap_err();
-        assert!(
-            matches!(refused, Error::Vector(VectorError::NonFinite { .. })),
-            "{refused}"
-        );
+        assert!(matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })), "{refused}");
     }
     let options = SolveOptions::new().with_preconditioner(&operator);
     assert!(matches!(
-        solver.solve_with(&operator, &rhs, options),
-        Err(Error::Solver(SolverError::OptionRefused { .. }))
+        failure(&solver.solve_with(&operator, &rhs, options)),
+        Some(SolverError::OptionRefused { .. })
     ));
     let longer = flat::<B>(&[1.0; 9], precision);
     assert!(matches!(
-        solver.solve(&operator, &longer),
-        Err(Error::Vector(VectorError::LayoutMismatch { .. }))
+        failure(&solver.solve(&operator, &longer)),
+        Some(VectorError::LayoutMismatch { .. })
     ));
     let nothing = Mean::new::<B>(vec![burn_curvature::Diagonal::new(rhs.zeros_like())]).unwrap();
     let refused = LissaConfig::new().init().unwrap().solve(&nothing, &rhs);
-    assert!(
-        matches!(refused, Err(Error::Solver(SolverError::NoScale { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(failure(&refused), Some(SolverError::NoScale { .. })), "{refused:?}");
 
     let field = |config: LissaConfig| config.init().unwrap_err().field;
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(field(LissaConfig::new().with_scale(Some(bad))), "scale");
-        assert_eq!(
-            field(LissaConfig::new().with_smallest(Some(bad))),
-            "smallest"
-        );
+        assert_eq!(field(LissaConfig::new().with_smallest(Some(bad))), "smallest");
     }
     assert_eq!(field(LissaConfig::new().with_depth(0)), "depth");
     assert_eq!(field(LissaConfig::new().with_repeats(0)), "repeats");
     let json = serde_json::to_string(solver.config()).unwrap();
-    assert_eq!(
-        serde_json::from_str::<LissaConfig>(&json).unwrap(),
-        *solver.config()
-    );
+    assert_eq!(serde_json::from_str::<LissaConfig>(&json).unwrap(), *solver.config());
 }

@@ -41,19 +41,14 @@ impl<B: TestBackend> LinearOperator<B> for Batched<B> {
 impl<B: TestBackend> SelfAdjoint<B> for Batched<B> {}
 
 fn batched<B: TestBackend>(inner: SymmetricDense<B>, lost: usize) -> Batched<B> {
-    Batched {
-        inner,
-        batches: Cell::new(0),
-        vectors: Cell::new(0),
-        lost,
-    }
+    Batched { inner, batches: Cell::new(0), vectors: Cell::new(0), lost }
 }
 
 /// The same numbers as one by one, with as many batches as the slowest system has iterations.
 pub fn lock_step<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for preconditioned in [false, true] {
-            for reorthogonalisation in [false, true] {
+            for reorthogonalization in [false, true] {
                 let n = 30;
                 let rows = with_spectrum(&logarithmic(1.0, 100.0, n), 5);
                 let mut all: Vec<Vec<f64>> = (0..4).map(|seed| Numbers(seed).normals(n)).collect();
@@ -65,7 +60,7 @@ pub fn lock_step<B: TestBackend>() {
                 let inverse = preconditioned.then_some(&inverse as &dyn SelfAdjoint<B>);
                 let solver = conjugate_gradient(1e-4)
                     .with_residual_replacement(Some(7))
-                    .with_reorthogonalisation(reorthogonalisation)
+                    .with_reorthogonalization(reorthogonalization)
                     .init()
                     .unwrap();
                 let a = batched(operator(&rows, &rhs[0]), 0);
@@ -111,41 +106,20 @@ pub fn lock_step_contracts<B: TestBackend>() {
     ];
     let solutions = solver.solve_many(&a, &rhs).unwrap();
     let stops: Vec<_> = solutions.iter().map(|s| s.report.stop).collect();
-    let expected = [
-        StopReason::Converged,
-        StopReason::NegativeCurvature,
-        StopReason::Breakdown,
-    ];
+    let expected = [StopReason::Converged, StopReason::NegativeCurvature, StopReason::Breakdown];
     assert_eq!(stops, expected);
     assert!(solutions[1].negative_curvature.is_some());
-    assert!(
-        solver
-            .solve_many(&a, &[] as &[ParamVector<B>])
-            .unwrap()
-            .is_empty()
-    );
+    assert!(solver.solve_many(&a, &[] as &[ParamVector<B>]).unwrap().is_empty());
 
     let longer = [b.clone(), flat::<B>(&[1.0; 4], precision)];
     let refused = solver.solve_many(&a, &longer).unwrap_err();
-    assert!(matches!(
-        refused,
-        Error::Vector(VectorError::LayoutMismatch { .. })
-    ));
+    assert!(matches!(refused.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
     let bad = [b.clone(), b.full_like(f64::NAN)];
     let refused = solver.solve_many(&a, &bad).unwrap_err();
-    assert!(matches!(
-        refused,
-        Error::Vector(VectorError::NonFinite { .. })
-    ));
+    assert!(matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })));
     let rows = with_spectrum(&[1.0, 2.0, 3.0], 1);
     let losing = batched(operator(&rows, &b), 1);
     let both = [b.clone(), b.ones_like()];
     let refused = LinearSolver::solve_many(&solver, &losing, &both).unwrap_err();
-    assert_eq!(
-        refused,
-        Error::Solver(SolverError::ProductCount {
-            expected: 2,
-            found: 1
-        })
-    );
+    assert_eq!(refused.downcast_ref(), Some(&SolverError::ProductCount { expected: 2, found: 1 }));
 }

@@ -17,16 +17,14 @@ use super::{
 /// `values` with every third sign turned.
 pub(super) fn mixed(values: &[f64]) -> Vec<f64> {
     let signs = values.iter().enumerate();
-    signs
-        .map(|(i, x)| if i % 3 == 1 { -x } else { *x })
-        .collect()
+    signs.map(|(i, x)| if i % 3 == 1 { -x } else { *x }).collect()
 }
 
 /// Random definite and indefinite systems against Gaussian elimination, with what the observer is told.
 pub fn minres_systems<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for seed in 0..4 {
-            for (spectrum, reorthogonalisation) in [
+            for (spectrum, reorthogonalization) in [
                 (logarithmic(0.5, 50.0, 30), false),
                 (mixed(&logarithmic(0.5, 20.0, 30)), false),
                 (mixed(&logarithmic(0.5, 20.0, 30)), true),
@@ -48,7 +46,7 @@ pub fn minres_systems<B: TestBackend>() {
                     last = iteration.residual;
                 };
                 let config = minimum_residual(tight(precision))
-                    .with_reorthogonalisation(reorthogonalisation);
+                    .with_reorthogonalization(reorthogonalization);
                 let options = SolveOptions::new().with_observer(&mut observer);
                 let solution = config
                     .init()
@@ -57,11 +55,7 @@ pub fn minres_systems<B: TestBackend>() {
                     .unwrap();
                 let report = &solution.report;
                 assert_eq!(report.stop, StopReason::Converged, "{report}");
-                assert_close(
-                    &x_of(&solution),
-                    &solve(&rows, &b),
-                    200.0 * tight(precision),
-                );
+                assert_close(&x_of(&solution), &solve(&rows, &b), 200.0 * tight(precision));
                 check_report(report, &rows, &x_of(&solution), &b);
                 let indefinite = spectrum.iter().any(|value| *value < 0.0);
                 assert_eq!(solution.negative_curvature.is_some(), indefinite);
@@ -108,10 +102,7 @@ pub fn minres_indefinite_diagonal<B: TestBackend>() {
             let spectrum = report.spectrum.unwrap();
             assert!((spectrum.smallest + 8.0).abs() < 1e-2, "{spectrum:?}");
             assert!((spectrum.largest - 10.0).abs() < 1e-2, "{spectrum:?}");
-            assert!(
-                (spectrum.condition.unwrap() - 10.0).abs() < 0.5,
-                "{spectrum:?}"
-            );
+            assert!((spectrum.condition.unwrap() - 10.0).abs() < 0.5, "{spectrum:?}");
         }
     }
 }
@@ -119,7 +110,7 @@ pub fn minres_indefinite_diagonal<B: TestBackend>() {
 /// The Hessian of a small network, indefinite with κ up to 10⁶: to 1e-10 in 26 steps, each of 100 seeds.
 pub fn minres_small_networks<B: TestBackend>() {
     let config = minimum_residual(1e-15).with_max_iterations(Some(26));
-    let full = config.clone().with_reorthogonalisation(true);
+    let full = config.clone().with_reorthogonalization(true);
     let (full, short) = (full.init().unwrap(), config.init().unwrap());
     let (mut single, mut plain) = (Vec::new(), Vec::new());
     for seed in 0..100 {
@@ -139,15 +130,8 @@ pub fn minres_small_networks<B: TestBackend>() {
         );
         assert!(solution.report.iterations <= 26);
         let error = relative_error(&x_of(&solution), &exact);
-        assert!(
-            error <= 1e-10,
-            "seed {seed}: {error:e}\n{}",
-            solution.report
-        );
-        plain.push(relative_error(
-            &x_of(&short.solve(&a, &rhs).unwrap()),
-            &exact,
-        ));
+        assert!(error <= 1e-10, "seed {seed}: {error:e}\n{}", solution.report);
+        plain.push(relative_error(&x_of(&short.solve(&a, &rhs).unwrap()), &exact));
         let rhs = flat::<B>(&gradient, Precision::F32);
         let solution = full.solve(&operator(&hessian, &rhs), &rhs).unwrap();
         single.push(relative_error(&x_of(&solution), &exact));
@@ -156,11 +140,7 @@ pub fn minres_small_networks<B: TestBackend>() {
     plain.sort_by(f64::total_cmp);
     // κ goes up to 10⁶, which is beyond f32 for some seeds.
     assert!(single[50] <= 1e-5 && single[85] <= 1e-4, "{single:?}");
-    assert!(
-        plain[50] > 1e-8,
-        "what reorthogonalisation is for: {:e}",
-        plain[50]
-    );
+    assert!(plain[50] > 1e-8, "what reorthogonalization is for: {:e}", plain[50]);
 }
 
 /// ‖rₖ‖ falls at least as fast as 2((√κ − 1)/(√κ + 1))ᵏ for a definite A, and as 2((κ − 1)/(κ + 1))^⌊k/2⌋ for one with
@@ -184,35 +164,19 @@ pub fn minres_bounds<B: TestBackend>() {
             let rhs = flat::<B>(&b, Precision::F64);
             let solver = minimum_residual(1e-8).init().unwrap();
             let options = SolveOptions::new().with_observer(&mut observer);
-            let solution = solver
-                .solve_with(&operator(&rows, &rhs), &rhs, options)
-                .unwrap();
+            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::Converged);
             assert!(residuals.len() > 10);
-            let root = if indefinite {
-                condition
-            } else {
-                condition.sqrt()
-            };
+            let root = if indefinite { condition } else { condition.sqrt() };
             let fall = ((root + 1.0) / (root - 1.0)).ln();
             let count = (2.0 / 1e-8f64).ln() / fall * if indefinite { 2.0 } else { 1.0 };
-            assert!(
-                residuals.len() as f64 <= count.ceil(),
-                "the textbook count {count}"
-            );
+            assert!(residuals.len() as f64 <= count.ceil(), "the textbook count {count}");
             for (k, residual) in (1..).zip(&residuals) {
-                let root = if indefinite {
-                    condition
-                } else {
-                    condition.sqrt()
-                };
+                let root = if indefinite { condition } else { condition.sqrt() };
                 let rate = (root - 1.0) / (root + 1.0);
                 let power = if indefinite { k / 2 } else { k };
                 let bound = 2.0 * rate.powi(power) * start;
-                assert!(
-                    *residual <= bound * (1.0 + 1e-9),
-                    "step {k}: {residual} > {bound}"
-                );
+                assert!(*residual <= bound * (1.0 + 1e-9), "step {k}: {residual} > {bound}");
             }
         }
     }
@@ -236,7 +200,7 @@ pub fn minres_preconditioned<B: TestBackend>() {
         let a = operator(&rows, &rhs);
         let config = minimum_residual(1e-5);
         let plain = config.init().unwrap().solve(&a, &rhs).unwrap();
-        for reorthogonalisation in [false, true] {
+        for reorthogonalization in [false, true] {
             let mut observer = |iteration: &Iteration<'_, B>| {
                 let x = iteration.x.to_vec().unwrap();
                 let phi = 0.5 * dot(&x, &multiply(&rows, &x)) - dot(&b, &x);
@@ -244,21 +208,11 @@ pub fn minres_preconditioned<B: TestBackend>() {
                 assert!((iteration.residual - residual(&rows, &x, &b)).abs() <= allowed);
                 assert!((iteration.objective - phi).abs() <= allowed);
             };
-            let config = config.clone().with_reorthogonalisation(reorthogonalisation);
-            let options = SolveOptions::new()
-                .with_preconditioner(&inverse)
-                .with_observer(&mut observer);
-            let helped = config
-                .init()
-                .unwrap()
-                .solve_with(&a, &rhs, options)
-                .unwrap();
-            assert_eq!(
-                helped.report.stop,
-                StopReason::Converged,
-                "{}",
-                helped.report
-            );
+            let config = config.clone().with_reorthogonalization(reorthogonalization);
+            let options =
+                SolveOptions::new().with_preconditioner(&inverse).with_observer(&mut observer);
+            let helped = config.init().unwrap().solve_with(&a, &rhs, options).unwrap();
+            assert_eq!(helped.report.stop, StopReason::Converged, "{}", helped.report);
             assert!(3 * helped.report.iterations < 2 * plain.report.iterations);
             check_report(&helped.report, &rows, &x_of(&helped), &b);
             assert_close(&x_of(&helped), &solve(&rows, &b), 2e-2);
@@ -277,10 +231,7 @@ pub fn minres_degenerate<B: TestBackend>() {
         let zero = solver.solve(&a, &diagonal.zeros_like()).unwrap();
         assert_eq!(zero.report.stop, StopReason::Converged);
         assert_eq!((x_of(&zero), a.applications()), (vec![0.0; 3], 0));
-        assert_eq!(
-            (zero.report.relative_residual, zero.report.iterations),
-            (0.0, 0)
-        );
+        assert_eq!((zero.report.relative_residual, zero.report.iterations), (0.0, 0));
         let options = SolveOptions::new().with_initial_guess(diagonal.ones_like());
         let exact = solver.solve_with(&a, &diagonal, options).unwrap();
         assert_eq!(exact.report.stop, StopReason::Converged);
@@ -288,16 +239,11 @@ pub fn minres_degenerate<B: TestBackend>() {
         let close = diagonal.from_vec_like(&[1.0, 1.0, 1.01]).unwrap();
         let options = SolveOptions::new().with_initial_guess(close);
         let warm = solver.solve_with(&a, &diagonal, options).unwrap();
-        assert_eq!(
-            (warm.report.stop, warm.report.iterations),
-            (StopReason::Converged, 1)
-        );
+        assert_eq!((warm.report.stop, warm.report.iterations), (StopReason::Converged, 1));
         assert_close(&x_of(&warm), &[1.0; 3], 1e-5);
         for value in [4.0, -4.0] {
             let one = flat::<B>(&[value], precision);
-            let solution = solver
-                .solve(&Diagonal::new(one.clone()), &one.full_like(2.0))
-                .unwrap();
+            let solution = solver.solve(&Diagonal::new(one.clone()), &one.full_like(2.0)).unwrap();
             assert_eq!(
                 (solution.report.stop, solution.report.iterations),
                 (StopReason::Converged, 1)
@@ -314,32 +260,18 @@ pub fn minres_scales<B: TestBackend>() {
         let rows = with_spectrum(&mixed(&logarithmic(0.2, 10.0, 15)), 8);
         let rhs = flat::<B>(&Numbers(9).normals(15), precision);
         let solver = minimum_residual(1e-5).init().unwrap();
-        let plain = solver
-            .solve(&operator(&rows, &rhs).damped(0.01).unwrap(), &rhs)
-            .unwrap();
+        let plain = solver.solve(&operator(&rows, &rhs).damped(0.01).unwrap(), &rhs).unwrap();
         assert_eq!(plain.report.stop, StopReason::Converged);
         for c in [1e-3, 1024.0] {
-            let scaled = operator(&rows, &rhs)
-                .scaled(c)
-                .unwrap()
-                .damped(0.01 * c)
-                .unwrap();
+            let scaled = operator(&rows, &rhs).scaled(c).unwrap().damped(0.01 * c).unwrap();
             let solution = solver.solve(&scaled, &rhs.clone().scale(c)).unwrap();
             assert_eq!(solution.report.stop, plain.report.stop);
             assert_close(&x_of(&solution), &x_of(&plain), 1e-3);
         }
         for c in [1e-22, 1e20] {
-            let extreme = operator(&rows, &rhs)
-                .scaled(c)
-                .unwrap()
-                .damped(0.01 * c)
-                .unwrap();
+            let extreme = operator(&rows, &rhs).scaled(c).unwrap().damped(0.01 * c).unwrap();
             let solution = solver.solve(&extreme, &rhs).unwrap();
-            assert_eq!(
-                solution.report.stop, plain.report.stop,
-                "{}",
-                solution.report
-            );
+            assert_eq!(solution.report.stop, plain.report.stop, "{}", solution.report);
             let x: Vec<f64> = x_of(&solution).iter().map(|x| x * c).collect();
             assert_close(&x, &x_of(&plain), 1e-3);
         }

@@ -37,26 +37,20 @@ pub fn minres_singular<B: TestBackend>() {
                 let outside = Numbers(seed + 5).normals(24);
                 let inside = multiply(&rows, &outside);
                 for (b, in_range) in [(inside, true), (outside, false)] {
-                    for reorthogonalisation in [false, true] {
+                    for reorthogonalization in [false, true] {
                         let rhs = flat::<B>(&b, precision);
                         let a = operator(&rows, &rhs).counted();
                         let solver = minimum_residual(tight(precision))
-                            .with_reorthogonalisation(reorthogonalisation)
+                            .with_reorthogonalization(reorthogonalization)
                             .init()
                             .unwrap();
                         let solution = solver.solve(&a, &rhs).unwrap();
                         let report = &solution.report;
-                        let expected = if in_range {
-                            StopReason::Converged
-                        } else {
-                            StopReason::LeastSquares
-                        };
+                        let expected =
+                            if in_range { StopReason::Converged } else { StopReason::LeastSquares };
                         assert_eq!(report.stop, expected, "{report}");
                         assert_eq!(report.stop.is_success(), in_range);
-                        assert_eq!(
-                            report.advice().contains("least-squares solution"),
-                            !in_range
-                        );
+                        assert_eq!(report.advice().contains("least-squares solution"), !in_range);
                         let shortest = multiply(&inverse, &b);
                         assert_close(&x_of(&solution), &shortest, accuracy(precision));
                         check_report(report, &rows, &x_of(&solution), &b);
@@ -85,18 +79,14 @@ pub fn minres_singular_ill_conditioned<B: TestBackend>() {
         let (rows, inverse) = (with_spectrum(&values, seed), with_spectrum(&inverses, seed));
         let b = Numbers(seed + 5).normals(60);
         let rhs = flat::<B>(&b, Precision::F64);
-        for reorthogonalisation in [false, true] {
-            let config = minimum_residual(1e-12).with_reorthogonalisation(reorthogonalisation);
+        for reorthogonalization in [false, true] {
+            let config = minimum_residual(1e-12).with_reorthogonalization(reorthogonalization);
             let solution = config.init().unwrap();
             let solution = solution.solve(&operator(&rows, &rhs), &rhs).unwrap();
             let report = &solution.report;
             assert_eq!(report.stop, StopReason::LeastSquares, "{report}");
-            assert_close(
-                &x_of(&solution),
-                &multiply(&inverse, &b),
-                10.0 * 1e6 * f64::EPSILON,
-            );
-            assert!(!reorthogonalisation || report.iterations <= 51);
+            assert_close(&x_of(&solution), &multiply(&inverse, &b), 10.0 * 1e6 * f64::EPSILON);
+            assert!(!reorthogonalization || report.iterations <= 51);
         }
     }
 }
@@ -115,15 +105,8 @@ pub fn minres_singular_guess<B: TestBackend>() {
             let options =
                 SolveOptions::new().with_initial_guess(rhs.from_vec_like(&guess).unwrap());
             let solver = minimum_residual(tight(precision)).init().unwrap();
-            let solution = solver
-                .solve_with(&operator(&rows, &rhs), &rhs, options)
-                .unwrap();
-            assert_eq!(
-                solution.report.stop,
-                StopReason::LeastSquares,
-                "{}",
-                solution.report
-            );
+            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            assert_eq!(solution.report.stop, StopReason::LeastSquares, "{}", solution.report);
             assert_close(&x_of(&solution), &closest, accuracy(precision));
         }
     }
@@ -132,26 +115,19 @@ pub fn minres_singular_guess<B: TestBackend>() {
 /// With a preconditioner: A M⁻¹ r = 0, and x has no part M⁻¹r left.
 pub fn minres_singular_preconditioned<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        for reorthogonalisation in [false, true] {
+        for reorthogonalization in [false, true] {
             let (rows, _) = singular(true, 4);
             let b = Numbers(6).normals(24);
             let inverse = logarithmic(0.5, 2.0, 24);
             let rhs = flat::<B>(&b, precision);
             let m = Diagonal::new(rhs.from_vec_like(&inverse).unwrap());
             let solver = minimum_residual(tight(precision))
-                .with_reorthogonalisation(reorthogonalisation)
+                .with_reorthogonalization(reorthogonalization)
                 .init()
                 .unwrap();
             let options = SolveOptions::new().with_preconditioner(&m);
-            let solution = solver
-                .solve_with(&operator(&rows, &rhs), &rhs, options)
-                .unwrap();
-            assert_eq!(
-                solution.report.stop,
-                StopReason::LeastSquares,
-                "{}",
-                solution.report
-            );
+            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            assert_eq!(solution.report.stop, StopReason::LeastSquares, "{}", solution.report);
             let x = x_of(&solution);
             let product = multiply(&rows, &x);
             let r: Vec<f64> = b.iter().zip(&product).map(|(b, p)| b - p).collect();
@@ -173,10 +149,7 @@ pub fn minres_null_space<B: TestBackend>() {
         for a in [a, Diagonal::new(b.zeros_like())] {
             let solution = solver.solve(&a, &b).unwrap();
             assert_eq!(solution.report.stop, StopReason::LeastSquares);
-            assert_eq!(
-                (x_of(&solution), solution.report.iterations),
-                (vec![0.0; 3], 0)
-            );
+            assert_eq!((x_of(&solution), solution.report.iterations), (vec![0.0; 3], 0));
             assert_eq!(solution.report.true_residual, 3.0);
         }
     }
@@ -187,11 +160,7 @@ pub fn minres_null_space<B: TestBackend>() {
     let solution = cut.init().unwrap().solve(&a, &b).unwrap();
     assert_eq!(solution.report.stop, StopReason::LeastSquares);
     assert_close(&x_of(&solution), &[1.0, -1.0, 0.0], 1e-7);
-    let exact = minimum_residual(1e-10)
-        .init()
-        .unwrap()
-        .solve(&a, &b)
-        .unwrap();
+    let exact = minimum_residual(1e-10).init().unwrap().solve(&a, &b).unwrap();
     assert_eq!(exact.report.stop, StopReason::Converged, "{}", exact.report);
     assert_close(&x_of(&exact), &[1.0, -1.0, 3e9], 1e-6);
 }

@@ -84,26 +84,17 @@ pub(super) fn check_report(report: &SolveReport, rows: &Rows, x: &[f64], b: &[f6
     let norm = dot(b, b).sqrt();
     let scale = norm + rows.iter().flatten().fold(0.0f64, |m, a| m.max(a.abs())) * dot(x, x).sqrt();
     let rounding = 50.0 * report.precision.epsilon() * scale;
-    assert!(
-        (report.true_residual - residual(rows, x, b)).abs() <= rounding,
-        "{report}"
-    );
+    assert!((report.true_residual - residual(rows, x, b)).abs() <= rounding, "{report}");
     assert!((report.rhs_norm - norm).abs() <= rounding);
     assert!((report.relative_residual * norm - report.true_residual).abs() <= rounding);
     let text = report.to_string();
     let advice = text.lines().last().unwrap();
     assert_eq!(advice, report.advice());
-    assert!(
-        advice.ends_with('.') && !advice.contains(". "),
-        "one sentence: {advice}"
-    );
+    assert!(advice.ends_with('.') && !advice.contains(". "), "one sentence: {advice}");
     let json = serde_json::to_string(report).unwrap();
     let back: SolveReport = serde_json::from_str(&json).unwrap();
     assert!(
-        same(
-            &serde_json::to_value(back).unwrap(),
-            &serde_json::to_value(report).unwrap()
-        ),
+        same(&serde_json::to_value(back).unwrap(), &serde_json::to_value(report).unwrap()),
         "{json}"
     );
 }
@@ -112,9 +103,7 @@ pub(super) fn check_report(report: &SolveReport, rows: &Rows, x: &[f64], b: &[f6
 pub fn same(a: &serde_json::Value, b: &serde_json::Value) -> bool {
     match (a.as_object(), b.as_object(), a.as_f64(), b.as_f64()) {
         (Some(a), Some(b), ..) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         (_, _, Some(a), Some(b)) => (a - b).abs() <= 1e-15 * b.abs(),
         _ => a == b,
@@ -125,10 +114,6 @@ pub(super) const INDEFINITE: [f64; 10] = [6.0, -5.0, 2.0, 7.0, -1.0, 10.0, 4.0, 
 
 pub(super) fn diagonal_rows(values: &[f64]) -> Rows {
     (0..values.len())
-        .map(|i| {
-            (0..values.len())
-                .map(|j| if i == j { values[i] } else { 0.0 })
-                .collect()
-        })
+        .map(|i| (0..values.len()).map(|j| if i == j { values[i] } else { 0.0 }).collect())
         .collect()
 }

@@ -1,5 +1,6 @@
 //! The Neumann series: against its closed form, the theory of its contraction, and everything that it refuses.
 
+use crate::failure::failure;
 use burn_curvature::{
     Diagonal, Error, FromFn, Identity, Iteration, LinearOperator, MethodDetail, Neumann,
     NeumannConfig, NeumannScale, ParamVector, Precision, SolveOptions, SolveReport, SolverError,
@@ -21,21 +22,16 @@ pub(super) fn neumann(scale: NeumannScale, tolerance: f64) -> Neumann {
 /// Scale, λmax, contraction and error bound of a report.
 pub(super) fn detail(report: &SolveReport) -> (f64, Option<f64>, Option<f64>, Option<f64>) {
     match report.detail {
-        Some(MethodDetail::Neumann {
-            scale,
-            largest,
-            contraction,
-            error_bound,
-        }) => (scale, largest, contraction, error_bound),
+        Some(MethodDetail::Neumann { scale, largest, contraction, error_bound }) => {
+            (scale, largest, contraction, error_bound)
+        }
         _ => panic!("no detail of a Neumann series: {report}"),
     }
 }
 
 /// The largest |1 − sλ|.
 fn theory(scale: f64, spectrum: &[f64]) -> f64 {
-    spectrum
-        .iter()
-        .fold(0.0f64, |worst, a| worst.max((1.0 - scale * a).abs()))
+    spectrum.iter().fold(0.0f64, |worst, a| worst.max((1.0 - scale * a).abs()))
 }
 
 /// Every way to choose the scale; no more terms than the contraction allows; the bound holds.
@@ -48,11 +44,9 @@ pub fn neumann_converges<B: TestBackend>() {
             let exact = solve(&rows, &b);
             let rhs = flat::<B>(&b, precision);
             let mut iterations = Vec::new();
-            for scale in [
-                NeumannScale::InverseLargest,
-                NeumannScale::Balanced,
-                NeumannScale::Given(0.15),
-            ] {
+            for scale in
+                [NeumannScale::InverseLargest, NeumannScale::Balanced, NeumannScale::Given(0.15)]
+            {
                 let counted = operator(&rows, &rhs).counted();
                 let tolerance = tight(precision);
                 let solution = neumann(scale, tolerance).solve(&counted, &rhs).unwrap();
@@ -65,11 +59,7 @@ pub fn neumann_converges<B: TestBackend>() {
                 let (s, largest, contraction, bound) = detail(report);
                 let factor = theory(s, &spectrum);
                 let terms = (tolerance.ln() / factor.ln()).ceil() as usize + 1;
-                assert!(
-                    report.iterations <= terms,
-                    "{} > {terms}",
-                    report.iterations
-                );
+                assert!(report.iterations <= terms, "{} > {terms}", report.iterations);
                 let rounding = 20.0 * precision.epsilon() / tolerance;
                 assert!(contraction.unwrap() <= factor + rounding);
                 assert_eq!(largest.is_none(), scale == NeumannScale::Given(0.15));
@@ -83,10 +73,7 @@ pub fn neumann_converges<B: TestBackend>() {
             }
             let ratio = iterations[0] / iterations[1];
             assert!((1.3..=2.5).contains(&ratio), "{iterations:?}");
-            let known = NeumannConfig::new()
-                .with_smallest(Some(0.5))
-                .init()
-                .unwrap();
+            let known = NeumannConfig::new().with_smallest(Some(0.5)).init().unwrap();
             let solution = known.solve(&operator(&rows, &rhs), &rhs).unwrap();
             let error = relative_error(&x_of(&solution), &exact) * dot(&exact, &exact).sqrt();
             let (.., bound) = detail(&solution.report);
@@ -110,11 +97,7 @@ pub fn neumann_terms<B: TestBackend>() {
         let rhs = flat::<B>(&b, precision);
         for terms in 1..=20 {
             if precision == B::PRECISIONS[0] || terms > 20 {
-                sum = sum
-                    .iter()
-                    .zip(&term)
-                    .map(|(sum, term)| sum + term)
-                    .collect();
+                sum = sum.iter().zip(&term).map(|(sum, term)| sum + term).collect();
                 let product = multiply(&rows, &term);
                 term = term.iter().zip(&product).map(|(t, p)| t - s * p).collect();
             }
@@ -128,10 +111,7 @@ pub fn neumann_terms<B: TestBackend>() {
             let counted = operator(&rows, &rhs).counted();
             let solution = config.init().unwrap().solve(&counted, &rhs).unwrap();
             assert_eq!(solution.report.stop, StopReason::IterationLimit);
-            assert_eq!(
-                (solution.report.iterations, counted.applications()),
-                (terms, terms)
-            );
+            assert_eq!((solution.report.iterations, counted.applications()), (terms, terms));
             assert_close(&x_of(&solution), &sum, 20.0 * precision.epsilon());
         }
     }
@@ -147,12 +127,7 @@ pub fn neumann_scaling<B: TestBackend>() {
             let inside = with_spectrum(&logarithmic(0.1, 1.9, 15), seed);
             let one = neumann(NeumannScale::Given(1.0), tolerance);
             let solution = one.solve(&operator(&inside, &rhs), &rhs).unwrap();
-            assert_eq!(
-                solution.report.stop,
-                StopReason::Converged,
-                "{}",
-                solution.report
-            );
+            assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
             assert_close(&x_of(&solution), &solve(&inside, &b), 30.0 * tolerance);
 
             let doubled = with_spectrum(&logarithmic(0.2, 3.8, 15), seed);
@@ -167,11 +142,7 @@ pub fn neumann_scaling<B: TestBackend>() {
             assert!((largest / 3.8 - 1.0).abs() < 0.05, "{largest}");
             assert!(contraction.unwrap() > 1.0);
             let advised = 1.0 / largest;
-            assert!(
-                report
-                    .advice()
-                    .contains(&format!("a scale of {advised:.3e}"))
-            );
+            assert!(report.advice().contains(&format!("a scale of {advised:.3e}")));
 
             for scale in [0.5, advised] {
                 let solver = neumann(NeumannScale::Given(scale), tolerance);
@@ -234,15 +205,8 @@ pub fn neumann_indefinite<B: TestBackend>() {
         let refused = solver.solve(&a, &rhs).unwrap().report;
         assert_eq!(refused.stop, StopReason::NegativeCurvature, "{refused}");
         let damped = (&a).damped(1.0).unwrap();
-        let solution = neumann(NeumannScale::InverseLargest, 1e-12)
-            .solve(&damped, &rhs)
-            .unwrap();
-        assert_eq!(
-            solution.report.stop,
-            StopReason::Converged,
-            "{}",
-            solution.report
-        );
+        let solution = neumann(NeumannScale::InverseLargest, 1e-12).solve(&damped, &rhs).unwrap();
+        assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         let mut rows = hessian;
         (0..26).for_each(|i| rows[i][i] += 1.0);
         assert_close(&x_of(&solution), &solve(&rows, &gradient), 1e-10);
@@ -260,11 +224,9 @@ pub fn neumann_preconditioned<B: TestBackend>() {
         let nearly: Vec<f64> = (0..20).map(|i| off(i) / spectrum[i]).collect();
         let inverse = Diagonal::new(rhs.from_vec_like(&nearly).unwrap());
         let exact: Vec<f64> = b.iter().zip(&spectrum).map(|(b, a)| b / a).collect();
-        for scale in [
-            NeumannScale::InverseLargest,
-            NeumannScale::Balanced,
-            NeumannScale::Given(1.0),
-        ] {
+        for scale in
+            [NeumannScale::InverseLargest, NeumannScale::Balanced, NeumannScale::Given(1.0)]
+        {
             let options = SolveOptions::new().with_preconditioner(&inverse);
             let solver = neumann(scale, tight(precision));
             let solution = solver.solve_with(&a, &rhs, options).unwrap();
@@ -274,32 +236,20 @@ pub fn neumann_preconditioned<B: TestBackend>() {
             check_report(report, &diagonal_rows(&spectrum), &x_of(&solution), &b);
             assert_close(&x_of(&solution), &exact, 1e4 * tight(precision));
             if let (s, Some(largest), ..) = detail(report) {
-                assert!(
-                    (largest - 1.3).abs() < 0.05 && s * 1.3 < 2.0,
-                    "{largest} {s}"
-                );
+                assert!((largest - 1.3).abs() < 0.05 && s * 1.3 < 2.0, "{largest} {s}");
             }
         }
-        let plain = neumann(NeumannScale::InverseLargest, 1e-4)
-            .solve(&a, &rhs)
-            .unwrap();
-        assert_eq!(
-            plain.report.stop,
-            StopReason::IterationLimit,
-            "κ = 10⁴ without one"
-        );
+        let plain = neumann(NeumannScale::InverseLargest, 1e-4).solve(&a, &rhs).unwrap();
+        assert_eq!(plain.report.stop, StopReason::IterationLimit, "κ = 10⁴ without one");
         let options = SolveOptions::new().with_preconditioner(&inverse);
-        let report = neumann(NeumannScale::Given(2.0), 1e-5)
-            .solve_with(&a, &rhs, options)
-            .unwrap()
-            .report;
+        let report =
+            neumann(NeumannScale::Given(2.0), 1e-5).solve_with(&a, &rhs, options).unwrap().report;
         assert_eq!(report.stop, StopReason::Diverged, "{report}");
         let negative = Diagonal::new(rhs.full_like(-1.0));
         let options = SolveOptions::new().with_preconditioner(&negative);
         let refused = neumann(NeumannScale::Given(1.0), 1e-5).solve_with(&a, &rhs, options);
-        assert!(matches!(
-            refused,
-            Err(Error::Solver(SolverError::Preconditioner { found })) if found < 0.0
-        ));
+        assert!(
+            matches!(failure(&refused), Some(SolverError::Preconditioner { found }) if *found < 0.0)
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The Neumann series on degenerate systems, at its limits, and what it refuses.
 
+use crate::failure::failure;
 use burn_curvature::{
     Diagonal, Error, FromFn, Identity, Iteration, LinearOperator, NeumannConfig, NeumannScale,
     ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
@@ -24,10 +25,7 @@ pub fn neumann_edges<B: TestBackend>() {
         let rhs = flat::<B>(&b, precision);
         let a = operator(&rows, &rhs);
         let zero = solver.solve(&a, &rhs.zeros_like()).unwrap();
-        assert_eq!(
-            (zero.report.stop, x_of(&zero)),
-            (StopReason::Converged, vec![0.0; 6])
-        );
+        assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; 6]));
         let guess = rhs.from_vec_like(&exact).unwrap();
         let options = SolveOptions::new().with_initial_guess(guess);
         let known = solver.solve_with(&a, &rhs, options).unwrap().report;
@@ -51,32 +49,17 @@ pub fn neumann_edges<B: TestBackend>() {
             assert!((super::residual(&rows, x, &b) - residual).abs() < 1e-4);
         }
         let one = flat::<B>(&[3.0], precision);
-        let solution = solver
-            .solve(&Diagonal::new(one.full_like(2.0)), &one)
-            .unwrap();
-        assert_eq!(
-            solution.report.stop,
-            StopReason::Converged,
-            "{}",
-            solution.report
-        );
+        let solution = solver.solve(&Diagonal::new(one.full_like(2.0)), &one).unwrap();
+        assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         assert_close(&x_of(&solution), &[1.5], 1e-5);
-        let negative = solver
-            .solve(&Diagonal::new(one.full_like(-2.0)), &one)
-            .unwrap();
+        let negative = solver.solve(&Diagonal::new(one.full_like(-2.0)), &one).unwrap();
         assert_eq!(negative.report.stop, StopReason::NegativeCurvature);
 
         let nothing = solver.solve(&Diagonal::new(rhs.zeros_like()), &rhs);
-        assert!(
-            matches!(nothing, Err(Error::Solver(SolverError::NoScale { .. }))),
-            "{nothing:?}"
-        );
+        assert!(matches!(failure(&nothing), Some(SolverError::NoScale { .. })), "{nothing:?}");
         let short = NeumannConfig::new().with_max_iterations(3).init().unwrap();
         let report = short.solve(&a, &rhs).unwrap().report;
-        assert_eq!(
-            (report.stop, report.iterations),
-            (StopReason::IterationLimit, 3)
-        );
+        assert_eq!((report.stop, report.iterations), (StopReason::IterationLimit, 3));
         // Several at once: one estimate.
         let counted = (&a).counted();
         let all = [rhs.zeros_like(), rhs.clone(), rhs.clone().scale(2.0)];
@@ -88,9 +71,7 @@ pub fn neumann_edges<B: TestBackend>() {
         let counts: usize = many.iter().map(|many| many.report.applications).sum();
         assert_eq!(counted.applications(), counts);
         assert!(solver.solve_many(&a, &[]).unwrap().is_empty());
-        let many = solver
-            .solve_many(&(&a).scaled(-1.0).unwrap(), &all[1..])
-            .unwrap();
+        let many = solver.solve_many(&(&a).scaled(-1.0).unwrap(), &all[1..]).unwrap();
         for solution in &many {
             assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
             assert!(solution.negative_curvature.is_some());
@@ -101,11 +82,7 @@ pub fn neumann_edges<B: TestBackend>() {
         let plain = solver.solve(&a, &rhs).unwrap();
         assert_eq!(scaled.report.iterations, plain.report.iterations);
         assert_close(&x_of(&scaled), &x_of(&plain), 1e-5);
-        assert_close(
-            &[50.0 * detail(&scaled.report).0],
-            &[detail(&plain.report).0],
-            1e-4,
-        );
+        assert_close(&[50.0 * detail(&scaled.report).0], &[detail(&plain.report).0], 1e-4);
         // Rounding is not taken for a negative eigenvalue, nor for divergence.
         for seed in 0..3 {
             let rows = with_spectrum(&logarithmic(1e-5, 1.0, 20), seed);
@@ -138,31 +115,23 @@ pub fn neumann_edges<B: TestBackend>() {
             ] {
                 let refused = refused.unwrap_err();
                 assert!(
-                    matches!(refused, Error::Vector(VectorError::NonFinite { .. })),
+                    matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),
                     "{refused}"
                 );
             }
         }
         let longer = flat::<B>(&[1.0; 7], precision);
         assert!(matches!(
-            solver.solve(&a, &longer),
-            Err(Error::Vector(VectorError::LayoutMismatch { .. }))
+            failure(&solver.solve(&a, &longer)),
+            Some(VectorError::LayoutMismatch { .. })
         ));
         let options = SolveOptions::new().with_initial_guess(longer);
         assert!(solver.solve_with(&a, &rhs, options).is_err());
         let failing = FromFn::new(rhs.layout(), |v: &ParamVector<B>| {
             Ok(v.clone().add(&flat::<B>(&[1.0], v.precision()))?)
         });
-        assert!(
-            solver
-                .solve(&failing.assume_self_adjoint().unwrap(), &rhs)
-                .is_err()
-        );
-        assert!(
-            solver
-                .solve(&Identity::<B>::new(rhs.layout()), &rhs)
-                .is_ok()
-        );
+        assert!(solver.solve(&failing.assume_self_adjoint().unwrap(), &rhs).is_err());
+        assert!(solver.solve(&Identity::<B>::new(rhs.layout()), &rhs).is_ok());
     }
 }
 
@@ -170,41 +139,21 @@ pub fn neumann_configurations<B: TestBackend>() {
     let config = NeumannConfig::new;
     let field = |config: NeumannConfig| config.init().unwrap_err().field;
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert_eq!(
-            field(config().with_scale(NeumannScale::Given(bad))),
-            "scale"
-        );
+        assert_eq!(field(config().with_scale(NeumannScale::Given(bad))), "scale");
         assert_eq!(field(config().with_smallest(Some(bad))), "smallest");
-        assert_eq!(
-            field(config().with_relative_tolerance(bad)),
-            "relative_tolerance"
-        );
+        assert_eq!(field(config().with_relative_tolerance(bad)), "relative_tolerance");
     }
-    assert_eq!(
-        field(config().with_absolute_tolerance(-1.0)),
-        "absolute_tolerance"
-    );
+    assert_eq!(field(config().with_absolute_tolerance(-1.0)), "absolute_tolerance");
     assert_eq!(field(config().with_max_iterations(0)), "max_iterations");
-    assert_eq!(
-        field(config().with_estimate_products(0)),
-        "estimate_products"
-    );
-    let changed = config()
-        .with_scale(NeumannScale::Given(0.25))
-        .with_smallest(Some(1e-3))
-        .with_seed(4);
+    assert_eq!(field(config().with_estimate_products(0)), "estimate_products");
+    let changed =
+        config().with_scale(NeumannScale::Given(0.25)).with_smallest(Some(1e-3)).with_seed(4);
     let json = serde_json::to_string(&changed).unwrap();
-    assert_eq!(
-        serde_json::from_str::<NeumannConfig>(&json).unwrap(),
-        changed
-    );
+    assert_eq!(serde_json::from_str::<NeumannConfig>(&json).unwrap(), changed);
     // A report from before there were details is still read.
     let rhs = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
     let solver = config().init().unwrap();
-    let report = solver
-        .solve(&Identity::<B>::new(rhs.layout()), &rhs)
-        .unwrap()
-        .report;
+    let report = solver.solve(&Identity::<B>::new(rhs.layout()), &rhs).unwrap().report;
     let mut value = serde_json::to_value(&report).unwrap();
     value.as_object_mut().unwrap().remove("detail");
     let old: SolveReport = serde_json::from_value(value.clone()).unwrap();

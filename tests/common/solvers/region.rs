@@ -1,5 +1,6 @@
-//! Conjugate gradients in a trust region, against the exact minimiser in the region.
+//! Conjugate gradients in a trust region, against the exact minimizer in the region.
 
+use crate::failure::failure;
 use burn_curvature::{
     ConjugateGradientConfig, Diagonal, Error, Iteration, LinearOperator, OnNegativeCurvature,
     Precision, Solution, SolveOption, SolveOptions, SolverError, StopReason,
@@ -20,8 +21,8 @@ fn phi(rows: &Rows, b: &[f64], x: &[f64]) -> f64 {
     0.5 * dot(x, &multiply(rows, x)) - dot(b, x)
 }
 
-/// The minimiser of φ in the region for a definite A: (A + μI) x = b with ‖x‖ = radius, μ ≥ 0 by bisection.
-fn minimiser(rows: &Rows, b: &[f64], radius: f64) -> Vec<f64> {
+/// The minimizer of φ in the region for a definite A: (A + μI) x = b with ‖x‖ = radius, μ ≥ 0 by bisection.
+fn minimizer(rows: &Rows, b: &[f64], radius: f64) -> Vec<f64> {
     let shifted = |mu: f64| {
         let mut rows = rows.clone();
         (0..b.len()).for_each(|i| rows[i][i] += mu);
@@ -70,28 +71,14 @@ pub fn trust_region_definite<B: TestBackend>() {
                 assert!((dot(&x, &x).sqrt() / radius - 1.0).abs() < 100.0 * precision.epsilon());
                 assert_eq!((x.clone(), solution.report.iterations), (seen.0, seen.1));
                 check_report(&solution.report, &rows, &x, &b);
-                let best = phi(&rows, &b, &minimiser(&rows, &b, radius));
+                let best = phi(&rows, &b, &minimizer(&rows, &b, radius));
                 let found = phi(&rows, &b, &x);
-                assert!(
-                    found <= 0.5 * best && found >= best - 1e-4 * best.abs(),
-                    "{found} {best}"
-                );
+                assert!(found <= 0.5 * best && found >= best - 1e-4 * best.abs(), "{found} {best}");
             }
-            let wide = within(2.0 * length)
-                .init()
-                .unwrap()
-                .solve(&a, &rhs)
-                .unwrap();
-            let plain = conjugate_gradient(1e-5)
-                .init()
-                .unwrap()
-                .solve(&a, &rhs)
-                .unwrap();
+            let wide = within(2.0 * length).init().unwrap().solve(&a, &rhs).unwrap();
+            let plain = conjugate_gradient(1e-5).init().unwrap().solve(&a, &rhs).unwrap();
             assert_eq!(wide.report.stop, StopReason::Converged);
-            assert_eq!(
-                (wide.report.clone(), x_of(&wide)),
-                (plain.report.clone(), x_of(&plain))
-            );
+            assert_eq!((wide.report.clone(), x_of(&wide)), (plain.report.clone(), x_of(&plain)));
         }
     }
 }
@@ -109,22 +96,13 @@ pub fn trust_region_indefinite<B: TestBackend>() {
             let b = Numbers(seed).normals(10);
             let rhs = flat::<B>(&b, precision);
             let a = operator(&rows, &rhs);
-            for reorthogonalisation in [false, true] {
-                let config = within(50.0).with_reorthogonalisation(reorthogonalisation);
+            for reorthogonalization in [false, true] {
+                let config = within(50.0).with_reorthogonalization(reorthogonalization);
                 let mut values = Vec::new();
                 let mut observer = |iteration: &Iteration<'_, B>| values.push(iteration.objective);
                 let options = SolveOptions::new().with_observer(&mut observer);
-                let solution = config
-                    .init()
-                    .unwrap()
-                    .solve_with(&a, &rhs, options)
-                    .unwrap();
-                assert_eq!(
-                    solution.report.stop,
-                    StopReason::TrustRegion,
-                    "{}",
-                    solution.report
-                );
+                let solution = config.init().unwrap().solve_with(&a, &rhs, options).unwrap();
+                assert_eq!(solution.report.stop, StopReason::TrustRegion, "{}", solution.report);
                 assert!((length(&solution) / 50.0 - 1.0).abs() < rounding);
                 let found = solution.negative_curvature.clone().unwrap();
                 let p = found.direction.to_vec().unwrap();
@@ -133,10 +111,7 @@ pub fn trust_region_indefinite<B: TestBackend>() {
                 check_report(&solution.report, &rows, &x_of(&solution), &b);
                 let value = phi(&rows, &b, &x_of(&solution));
                 let last = *values.last().unwrap();
-                assert!(
-                    (value - last).abs() <= rounding * 50.0 * 50.0 * 10.0,
-                    "{value} {last}"
-                );
+                assert!((value - last).abs() <= rounding * 50.0 * 50.0 * 10.0, "{value} {last}");
                 assert!(values.windows(2).all(|pair| pair[1] < pair[0]));
                 assert_eq!(values.len(), solution.report.iterations);
             }
@@ -174,15 +149,10 @@ pub fn trust_region_preconditioned<B: TestBackend>() {
             let radius = fraction * norm(&exact);
             let options = SolveOptions::new().with_preconditioner(&inverse);
             let solver = within(radius).init().unwrap();
-            let solution = solver
-                .solve_with(&operator(&rows, &rhs), &rhs, options)
-                .unwrap();
+            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::TrustRegion);
             let found = norm(&x_of(&solution));
-            assert!(
-                (found / radius - 1.0).abs() < 200.0 * precision.epsilon(),
-                "{found} {radius}"
-            );
+            assert!((found / radius - 1.0).abs() < 200.0 * precision.epsilon(), "{found} {radius}");
             check_report(&solution.report, &rows, &x_of(&solution), &b);
         }
     }
@@ -201,18 +171,11 @@ pub fn trust_region_contracts<B: TestBackend>() {
     let options = SolveOptions::new().with_initial_guess(b.clone());
     let refused = within(1.0).init().unwrap().solve_with(&a, &b, options);
     assert!(matches!(
-        refused,
-        Err(Error::Solver(SolverError::OptionRefused {
-            option: SolveOption::InitialGuess,
-            ..
-        }))
+        failure(&refused),
+        Some(SolverError::OptionRefused { option: SolveOption::InitialGuess, .. })
     ));
     // b = 0 has its solution inside every region, and f32 works far below 1.
-    let zero = within(1e-6)
-        .init()
-        .unwrap()
-        .solve(&a, &b.zeros_like())
-        .unwrap();
+    let zero = within(1e-6).init().unwrap().solve(&a, &b.zeros_like()).unwrap();
     assert_eq!(zero.report.stop, StopReason::Converged);
     let counted = (&a).counted();
     let tiny = within(1e-6).init().unwrap().solve(&counted, &b).unwrap();

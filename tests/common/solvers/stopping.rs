@@ -22,12 +22,7 @@ pub fn small_residual_large_error<B: TestBackend>() {
         let rhs = flat::<B>(&b, Precision::F32);
         let solver = conjugate_gradient(1e-4).init().unwrap();
         let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
-        assert_eq!(
-            solution.report.stop,
-            StopReason::Converged,
-            "{}",
-            solution.report
-        );
+        assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         let error = relative_error(&x_of(&solution), &solve(&rows, &b));
         assert!(error > 0.05, "the example is meant to be bad: {error}");
         assert!(solution.report.residual_misleads(), "{}", solution.report);
@@ -39,11 +34,8 @@ pub fn small_residual_large_error<B: TestBackend>() {
     // And says nothing of the kind where the residual can be trusted.
     let rows = with_spectrum(&logarithmic(1.0, 10.0, 30), 1);
     let rhs = flat::<B>(&Numbers(2).normals(30), Precision::F32);
-    let solution = conjugate_gradient(1e-5)
-        .init()
-        .unwrap()
-        .solve(&operator(&rows, &rhs), &rhs)
-        .unwrap();
+    let solution =
+        conjugate_gradient(1e-5).init().unwrap().solve(&operator(&rows, &rhs), &rhs).unwrap();
     assert!(!solution.report.residual_misleads(), "{}", solution.report);
 }
 
@@ -54,12 +46,7 @@ pub fn stagnation<B: TestBackend>() {
     let rhs = flat::<B>(&b, Precision::F32);
     let solver = conjugate_gradient(1e-12).init().unwrap();
     let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
-    assert_eq!(
-        solution.report.stop,
-        StopReason::Stagnation,
-        "{}",
-        solution.report
-    );
+    assert_eq!(solution.report.stop, StopReason::Stagnation, "{}", solution.report);
     assert!(solution.report.true_residual > solution.report.threshold.unwrap());
     check_report(&solution.report, &rows, &x_of(&solution), &b);
     assert!(solution.report.advice().contains("f64"));
@@ -76,12 +63,7 @@ pub fn breakdown<B: TestBackend>() {
         assert!((zero.report.true_residual - 14f64.sqrt()).abs() < 1e-5);
         let singular = Diagonal::new(b.from_vec_like(&[1.0, 2.0, 0.0]).unwrap());
         let solution = solver.solve(&singular, &b).unwrap();
-        assert_eq!(
-            solution.report.stop,
-            StopReason::Breakdown,
-            "{}",
-            solution.report
-        );
+        assert_eq!(solution.report.stop, StopReason::Breakdown, "{}", solution.report);
         check_report(
             &solution.report,
             &diagonal_rows(&[1.0, 2.0, 0.0]),
@@ -103,22 +85,13 @@ pub fn iteration_limit<B: TestBackend>() {
         let b = Numbers(5).normals(25);
         let rhs = flat::<B>(&b, precision);
         let counted = operator(&rows, &rhs).counted();
-        let solver = conjugate_gradient(1e-6)
-            .with_max_iterations(Some(4))
-            .init()
-            .unwrap();
+        let solver = conjugate_gradient(1e-6).with_max_iterations(Some(4)).init().unwrap();
         let solution = solver.solve(&counted, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::IterationLimit);
         assert_eq!((solution.report.iterations, counted.applications()), (4, 5));
         assert!(solution.report.relative_residual > 1e-6);
-        let enough = conjugate_gradient(1e-4)
-            .with_max_iterations(Some(200))
-            .init()
-            .unwrap();
-        assert_eq!(
-            enough.solve(&counted, &rhs).unwrap().report.stop,
-            StopReason::Converged
-        );
+        let enough = conjugate_gradient(1e-4).with_max_iterations(Some(200)).init().unwrap();
+        assert_eq!(enough.solve(&counted, &rhs).unwrap().report.stop, StopReason::Converged);
         check_report(&solution.report, &rows, &x_of(&solution), &b);
     }
 }
@@ -128,15 +101,8 @@ pub fn relative_progress<B: TestBackend>() {
     let rows = with_spectrum(&logarithmic(1e-3, 1.0, 200), 6);
     let rhs = flat::<B>(&Numbers(7).normals(200), Precision::F64);
     let a = operator(&rows, &rhs);
-    let full = conjugate_gradient(1e-10)
-        .init()
-        .unwrap()
-        .solve(&a, &rhs)
-        .unwrap();
-    let truncated = conjugate_gradient(1e-10)
-        .with_relative_progress(Some(5e-4))
-        .init()
-        .unwrap();
+    let full = conjugate_gradient(1e-10).init().unwrap().solve(&a, &rhs).unwrap();
+    let truncated = conjugate_gradient(1e-10).with_relative_progress(Some(5e-4)).init().unwrap();
     let truncated = truncated.solve(&a, &rhs).unwrap();
     assert_eq!(full.report.stop, StopReason::Converged);
     assert_eq!(truncated.report.stop, StopReason::RelativeProgress);
@@ -154,19 +120,11 @@ pub fn residual_replacement<B: TestBackend>() {
         let a = operator(&rows, &rhs).counted();
         let solver = conjugate_gradient(1e-5).with_residual_replacement(Some(3));
         let solution = solver.init().unwrap().solve(&a, &rhs).unwrap();
-        assert_eq!(
-            solution.report.stop,
-            StopReason::Converged,
-            "{}",
-            solution.report
-        );
+        assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         let iterations = solution.report.iterations;
         assert!(iterations > 10);
         let expected = iterations + (iterations - 1) / 3 + 1;
-        assert_eq!(
-            (solution.report.applications, a.applications()),
-            (expected, expected)
-        );
+        assert_eq!((solution.report.applications, a.applications()), (expected, expected));
         assert_close(&x_of(&solution), &solve(&rows, &b), 1e-3);
         check_report(&solution.report, &rows, &x_of(&solution), &b);
     }
@@ -186,24 +144,12 @@ pub fn stagnation_window<B: TestBackend>() {
     let noisy = noisy.assume_self_adjoint().unwrap();
     let config = conjugate_gradient(1e-9).with_max_iterations(Some(500));
     let run = |window| {
-        let solver = config
-            .clone()
-            .with_stagnation_window(window)
-            .init()
-            .unwrap();
+        let solver = config.clone().with_stagnation_window(window).init().unwrap();
         solver.solve(&noisy, &rhs).unwrap().report
     };
     let (short, long) = (run(Some(5)), run(Some(60)));
-    assert_eq!(
-        (short.stop, long.stop),
-        (StopReason::Stagnation, StopReason::Stagnation)
-    );
-    assert!(
-        short.iterations + 40 < long.iterations,
-        "{} {}",
-        short.iterations,
-        long.iterations
-    );
+    assert_eq!((short.stop, long.stop), (StopReason::Stagnation, StopReason::Stagnation));
+    assert!(short.iterations + 40 < long.iterations, "{} {}", short.iterations, long.iterations);
     assert_eq!(run(None).stop, StopReason::IterationLimit);
 }
 
@@ -214,19 +160,12 @@ pub fn residual_drift<B: TestBackend>() {
         let b = Numbers(seed + 3).normals(30);
         let rhs = flat::<B>(&b, Precision::F32);
         let solver = conjugate_gradient(2e-6).with_residual_replacement(None);
-        let solution = solver
-            .init()
-            .unwrap()
-            .solve(&operator(&rows, &rhs), &rhs)
-            .unwrap();
+        let solution = solver.init().unwrap().solve(&operator(&rows, &rhs), &rhs).unwrap();
         let report = &solution.report;
         assert_eq!(report.stop, StopReason::Stagnation, "{report}");
         let truth = residual(&rows, &x_of(&solution), &b);
         assert!(report.recursive_residual.unwrap() <= report.threshold.unwrap());
         assert!(report.true_residual > report.threshold.unwrap());
-        assert!(
-            (report.true_residual / truth - 1.0).abs() < 0.9,
-            "{report}\n{truth:e}"
-        );
+        assert!((report.true_residual / truth - 1.0).abs() < 0.9, "{report}\n{truth:e}");
     }
 }

@@ -44,46 +44,25 @@ pub fn several_vectors_at_once<B: TestBackend>() {
     let sizes = || a.sizes.take();
     let trace = |method, products| {
         let config = TraceEstimatorConfig::new().with_method(method);
-        config
-            .with_products(products)
-            .init()
-            .unwrap()
-            .estimate(&a, &like)
-            .unwrap();
+        config.with_products(products).init().unwrap().estimate(&a, &like).unwrap();
         sizes()
     };
     assert_eq!(trace(TraceMethod::Hutchinson, 36), [16, 16, 4]);
     assert_eq!(trace(TraceMethod::HutchPlusPlus, 36), [12, 12, 12]);
     assert_eq!(trace(TraceMethod::XTrace, 36), [16, 2, 16, 2]);
-    for (method, expected) in [
-        (DiagonalMethod::Bekas, vec![16, 4]),
-        (DiagonalMethod::XDiag, vec![10, 10]),
-    ] {
+    for (method, expected) in
+        [(DiagonalMethod::Bekas, vec![16, 4]), (DiagonalMethod::XDiag, vec![10, 10])]
+    {
         let config = DiagonalEstimatorConfig::new().with_method(method);
-        config
-            .with_products(20)
-            .init()
-            .unwrap()
-            .estimate(&a, &like)
-            .unwrap();
+        config.with_products(20).init().unwrap().estimate(&a, &like).unwrap();
         assert_eq!(sizes(), expected);
     }
-    FrobeniusNormConfig::new()
-        .with_products(20)
-        .init()
-        .unwrap()
-        .estimate(&a, &like)
-        .unwrap();
+    FrobeniusNormConfig::new().with_products(20).init().unwrap().estimate(&a, &like).unwrap();
     assert_eq!(sizes(), [16, 4]);
     let density = DensityEstimatorConfig::new().with_probes(5).with_steps(3);
     density.clone().init().unwrap().estimate(&a, &like).unwrap();
     assert_eq!(sizes(), [5; 3]);
-    density
-        .with_together(Some(3))
-        .init()
-        .unwrap()
-        .estimate(&a, &like)
-        .unwrap();
+    density.with_together(Some(3)).init().unwrap().estimate(&a, &like).unwrap();
     assert_eq!(sizes(), [3, 3, 3, 2, 2, 2]);
     let lanczos = LanczosConfig::new().with_pairs(4).init().unwrap();
     let found = lanczos.eigenpairs(&a, &like).unwrap();

@@ -20,10 +20,7 @@ fn estimate<B: TestBackend>(
     let a = operator(rows, &like).counted();
     let density = config.init().unwrap().estimate(&a, &like).unwrap();
     assert_eq!(density.products, a.applications());
-    assert_eq!(
-        (density.unknowns, density.rules.len()),
-        (rows.len(), config.probes)
-    );
+    assert_eq!((density.unknowns, density.rules.len()), (rows.len(), config.probes));
     density
 }
 
@@ -52,10 +49,7 @@ pub fn quadrature_rules<B: TestBackend>() {
             for power in 1..5 {
                 let found = density.trace_of(|x| x.powi(power)).unwrap();
                 let truth = sum(&spectrum, |x| x.powi(power));
-                assert!(
-                    found.deviations_from(truth) < 5.0,
-                    "{power}: {truth} {found}"
-                );
+                assert!(found.deviations_from(truth) < 5.0, "{power}: {truth} {found}");
             }
             // Working on several probes at once changes nothing but the rounding of products.
             let alone = estimate::<B>(&rows, precision, config.with_together(Some(1)));
@@ -84,26 +78,18 @@ pub fn exact_densities<B: TestBackend>() {
         }
         let like = flat::<B>(&[0.0; 30], precision);
         let config = DensityEstimatorConfig::new().with_probes(3).init().unwrap();
-        let identity = config
-            .estimate(&Identity::<B>::new(like.layout()), &like)
-            .unwrap();
+        let identity = config.estimate(&Identity::<B>::new(like.layout()), &like).unwrap();
         assert_eq!((identity.products, identity.rules[0].nodes.len()), (3, 1));
-        let count = identity
-            .trace_of(|x| if (x - 1.0).abs() < 1e-5 { 1.0 } else { 0.0 })
-            .unwrap();
+        let count = identity.trace_of(|x| if (x - 1.0).abs() < 1e-5 { 1.0 } else { 0.0 }).unwrap();
         assert!((count.estimate - 30.0).abs() < 30.0 * rounding && count.standard_error < rounding);
         // Two eigenvalues, whatever their multiplicities.
         let projector: Vec<f64> = (0..30).map(|i| if i < 11 { 1.0 } else { 0.0 }).collect();
         let d = Diagonal::new(like.from_vec_like(&projector).unwrap());
         let density = config.estimate(&d, &like).unwrap();
         assert_eq!(density.products, 6);
-        let above = density
-            .trace_of(|x| if x > 0.5 { 1.0 } else { 0.0 })
-            .unwrap();
+        let above = density.trace_of(|x| if x > 0.5 { 1.0 } else { 0.0 }).unwrap();
         assert!((above.estimate - 11.0).abs() < 30.0 * rounding, "{above}");
-        let zero = config
-            .estimate(&Diagonal::new(like.zeros_like()), &like)
-            .unwrap();
+        let zero = config.estimate(&Diagonal::new(like.zeros_like()), &like).unwrap();
         assert_eq!(zero.trace_of(|x| x).unwrap().estimate, 0.0);
         let one = flat::<B>(&[5.0], precision);
         let density = config.estimate(&Diagonal::new(one.clone()), &one).unwrap();
@@ -124,9 +110,7 @@ pub fn density_curves<B: TestBackend>() {
         let grid = even(-1.1, 8.6, 200);
         let (mut inside, mut looked_at, mut mean) = (0.0, 0.0, vec![0.0; grid.len()]);
         for seed in 0..runs {
-            let config = DensityEstimatorConfig::new()
-                .with_probes(probes)
-                .with_seed(seed);
+            let config = DensityEstimatorConfig::new().with_probes(probes).with_seed(seed);
             let density = estimate::<B>(&rows, precision, config);
             let own = density.grid(200, 4.0 * width);
             assert!((own[0] + 1.1).abs() < 1e-3 && (own[199] - 8.6).abs() < 1e-3);
@@ -169,11 +153,7 @@ pub fn log_determinants<B: TestBackend>() {
     // Few steps overestimate a logarithm, as Gauss' rule must.
     let coarse = DensityEstimatorConfig::new().with_probes(50).with_steps(3);
     let fine = coarse.clone().with_steps(60);
-    let at = |config| {
-        estimate::<B>(&rows, Precision::F64, config)
-            .log_determinant(0.0)
-            .unwrap()
-    };
+    let at = |config| estimate::<B>(&rows, Precision::F64, config).log_determinant(0.0).unwrap();
     assert!(at(coarse).estimate > at(fine).estimate + 0.5);
 }
 
@@ -196,31 +176,22 @@ pub fn densities_of_bad_input<B: TestBackend>() {
     let rows = with_spectrum(&even(-1.0, 1.0, 20), 1);
     let density = estimate::<B>(&rows, Precision::F64, DensityEstimatorConfig::new());
     let refused = density.log_determinant(0.5).unwrap_err();
-    let Error::Spectrum(SpectrumError::NotPositive { ritz, damping }) = refused else {
+    let Some(SpectrumError::NotPositive { ritz, damping }) = refused.downcast_ref() else {
         panic!("{refused}")
     };
-    assert!((ritz + 1.0).abs() < 1e-9 && damping == 0.5);
+    assert!((ritz + 1.0).abs() < 1e-9 && *damping == 0.5);
     assert!(density.log_determinant(1.1).is_ok());
     for bad in [-1.0, f64::NAN, f64::INFINITY] {
         let refused = density.log_determinant(bad).unwrap_err();
-        assert!(matches!(
-            refused,
-            Error::Operator(OperatorError::Damping { .. })
-        ));
+        assert!(matches!(refused.downcast_ref(), Some(OperatorError::Damping { .. })));
     }
     for bad in [0.0, -0.1, f64::NAN, f64::INFINITY] {
         let refused = density.on_grid(&[0.0], bad).unwrap_err();
-        assert!(matches!(
-            refused,
-            Error::Spectrum(SpectrumError::Width { .. })
-        ));
+        assert!(matches!(refused.downcast_ref(), Some(SpectrumError::Width { .. })));
     }
     let refused = density.trace_of(f64::sqrt).unwrap_err();
     assert!(
-        matches!(
-            refused,
-            Error::Spectrum(SpectrumError::FunctionValue { .. })
-        ),
+        matches!(refused.downcast_ref(), Some(SpectrumError::FunctionValue { .. })),
         "{refused}"
     );
 
@@ -234,27 +205,14 @@ pub fn densities_of_bad_input<B: TestBackend>() {
     }
     let like = flat::<B>(&[1.0, f64::NAN, 1.0], Precision::F32);
     let estimator = config().init().unwrap();
-    let refused = estimator
-        .estimate(&Diagonal::new(like.clone()), &like)
-        .unwrap_err();
-    assert!(matches!(
-        refused,
-        Error::Vector(VectorError::NonFinite { .. })
-    ));
+    let refused = estimator.estimate(&Diagonal::new(like.clone()), &like).unwrap_err();
+    assert!(matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })));
     let other = flat::<B>(&[1.0], Precision::F32);
-    let refused = estimator
-        .estimate(&Diagonal::new(like), &other)
-        .unwrap_err();
-    assert!(matches!(
-        refused,
-        Error::Vector(VectorError::LayoutMismatch { .. })
-    ));
+    let refused = estimator.estimate(&Diagonal::new(like), &other).unwrap_err();
+    assert!(matches!(refused.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
 
     let json = serde_json::to_string(&density).unwrap();
     let back: SpectralDensity = serde_json::from_str(&json).unwrap();
-    let (a, b) = (
-        back.trace_of(|x| x * x).unwrap(),
-        density.trace_of(|x| x * x).unwrap(),
-    );
+    let (a, b) = (back.trace_of(|x| x * x).unwrap(), density.trace_of(|x| x * x).unwrap());
     assert!((a.estimate - b.estimate).abs() < 1e-9);
 }

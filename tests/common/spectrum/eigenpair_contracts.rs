@@ -21,42 +21,25 @@ pub fn eigenpairs_stop<B: TestBackend>() {
     let like = flat::<B>(&[0.0; 100], Precision::F32);
     let a = operator(&rows, &like);
     let run = |config: LanczosConfig| config.init().unwrap().eigenpairs(&a, &like).unwrap();
-    let few = run(LanczosConfig::new()
-        .with_max_products(Some(9))
-        .with_pairs(2));
+    let few = run(LanczosConfig::new().with_max_products(Some(9)).with_pairs(2));
     assert_eq!(few.report.stop, EigenpairsStop::ProductLimit);
     assert_eq!((few.report.products, few.vectors.len()), (11, 2));
     assert!(few.report.worst_residual() > few.report.threshold);
     check(&few, &rows);
-    let fewer = run(LanczosConfig::new()
-        .with_max_products(Some(1))
-        .with_pairs(2));
-    assert_eq!(
-        (fewer.report.stop, fewer.vectors.len()),
-        (EigenpairsStop::ProductLimit, 1)
-    );
+    let fewer = run(LanczosConfig::new().with_max_products(Some(1)).with_pairs(2));
+    assert_eq!((fewer.report.stop, fewer.vectors.len()), (EigenpairsStop::ProductLimit, 1));
     let exact = run(LanczosConfig::new().with_relative_tolerance(1e-12));
-    assert_eq!(
-        exact.report.stop,
-        EigenpairsStop::Rounding,
-        "{}",
-        exact.report
-    );
+    assert_eq!(exact.report.stop, EigenpairsStop::Rounding, "{}", exact.report);
     assert!((exact.report.largest() - 1.0).abs() < 1e-5);
-    let needed = run(LanczosConfig::new()
-        .with_pairs(3)
-        .with_confirm_copies(false));
+    let needed = run(LanczosConfig::new().with_pairs(3).with_confirm_copies(false));
     assert_eq!(needed.report.stop, EigenpairsStop::Converged);
-    let unconfirmed = run(LanczosConfig::new()
-        .with_pairs(3)
-        .with_max_products(Some(needed.report.products)));
+    let unconfirmed =
+        run(LanczosConfig::new().with_pairs(3).with_max_products(Some(needed.report.products)));
     assert_eq!(unconfirmed.report.stop, EigenpairsStop::Unconfirmed);
     check(&unconfirmed, &rows);
-    for stop in [
-        EigenpairsStop::ProductLimit,
-        EigenpairsStop::Rounding,
-        EigenpairsStop::Unconfirmed,
-    ] {
+    for stop in
+        [EigenpairsStop::ProductLimit, EigenpairsStop::Rounding, EigenpairsStop::Unconfirmed]
+    {
         assert!(!stop.is_success());
     }
 }
@@ -69,41 +52,25 @@ pub fn eigenpairs_of_bad_input<B: TestBackend>() {
     let diagonal = |values: &[f64]| Diagonal::new(like.from_vec_like(values).unwrap());
 
     let nan = refused(&diagonal(&[1.0, f64::NAN, 2.0]), &like);
-    assert!(
-        matches!(nan, Error::Vector(VectorError::NonFinite { count: 1, .. })),
-        "{nan}"
-    );
+    assert!(matches!(nan.downcast_ref(), Some(VectorError::NonFinite { count: 1, .. })), "{nan}");
     let other = flat::<B>(&[1.0, 2.0], Precision::F32);
     let mismatch = refused(&diagonal(&[1.0; 3]), &other);
-    assert!(matches!(
-        mismatch,
-        Error::Vector(VectorError::LayoutMismatch { .. })
-    ));
+    assert!(matches!(mismatch.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
     let wide = refused(&diagonal(&[1.0; 3]), &flat(&[1.0; 3], Precision::F64));
-    assert!(matches!(
-        wide,
-        Error::Vector(VectorError::PrecisionMismatch { .. })
-    ));
+    assert!(matches!(wide.downcast_ref(), Some(VectorError::PrecisionMismatch { .. })));
     for scale in [1e25, 1e-25] {
         let range = refused(&diagonal(&[scale, 2.0 * scale, 3.0 * scale]), &like);
-        assert!(
-            matches!(range, Error::Spectrum(SpectrumError::Range { .. })),
-            "{range}"
-        );
+        assert!(matches!(range.downcast_ref(), Some(SpectrumError::Range { .. })), "{range}");
         let double = like.clone().cast(Precision::F64).unwrap();
-        let found = lanczos
-            .eigenpairs(&Diagonal::new(double.clone().scale(scale)), &double)
-            .unwrap();
+        let found =
+            lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale)), &double).unwrap();
         expect_values(&found.report, &[3.0 * scale], 1e-9 * scale);
     }
     let many = LanczosConfig::new().with_pairs(4).init().unwrap();
     let refused = many.eigenpairs(&diagonal(&[1.0; 3]), &like).unwrap_err();
     assert_eq!(
-        refused,
-        Error::Spectrum(SpectrumError::TooManyPairs {
-            wanted: 4,
-            unknowns: 3
-        })
+        refused.downcast_ref(),
+        Some(&SpectrumError::TooManyPairs { wanted: 4, unknowns: 3 })
     );
 
     struct Tall<B, F>(FromFn<B, F>);
@@ -125,19 +92,10 @@ pub fn eigenpairs_of_bad_input<B: TestBackend>() {
     {
     }
     let taller = other.layout().clone();
-    let tall = Tall(FromFn::between(
-        like.layout(),
-        &taller,
-        |_: &ParamVector<B>| Ok(other.clone()),
-    ));
+    let tall =
+        Tall(FromFn::between(like.layout(), &taller, |_: &ParamVector<B>| Ok(other.clone())));
     let refused = lanczos.eigenpairs(&tall, &like).unwrap_err();
-    assert_eq!(
-        refused,
-        Error::Operator(OperatorError::NotSquare {
-            domain: 3,
-            codomain: 2
-        })
-    );
+    assert_eq!(refused.downcast_ref(), Some(&OperatorError::NotSquare { domain: 3, codomain: 2 }));
 }
 
 pub fn lanczos_configurations<B: TestBackend>() {
@@ -149,26 +107,14 @@ pub fn lanczos_configurations<B: TestBackend>() {
     let config = LanczosConfig::new;
     assert_eq!(field(config().with_pairs(0)), "pairs");
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert_eq!(
-            field(config().with_relative_tolerance(bad)),
-            "relative_tolerance"
-        );
+        assert_eq!(field(config().with_relative_tolerance(bad)), "relative_tolerance");
     }
     assert_eq!(field(config().with_max_products(Some(0))), "max_products");
     assert_eq!(field(config().with_subspace(Some(2))), "subspace");
-    assert_eq!(
-        field(config().with_end(SpectrumEnd::Both).with_subspace(Some(3))),
-        "subspace"
-    );
+    assert_eq!(field(config().with_end(SpectrumEnd::Both).with_subspace(Some(3))), "subspace");
     assert!(config().with_subspace(Some(3)).init().is_ok());
-    let changed = config()
-        .with_pairs(7)
-        .with_end(SpectrumEnd::Smallest)
-        .with_seed(3);
+    let changed = config().with_pairs(7).with_end(SpectrumEnd::Smallest).with_seed(3);
     let json = serde_json::to_string(&changed).unwrap();
-    assert_eq!(
-        serde_json::from_str::<LanczosConfig>(&json).unwrap(),
-        changed
-    );
+    assert_eq!(serde_json::from_str::<LanczosConfig>(&json).unwrap(), changed);
     assert_eq!(*changed.init().unwrap().config(), changed);
 }

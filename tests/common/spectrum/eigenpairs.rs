@@ -22,21 +22,15 @@ fn tolerance(precision: Precision) -> f64 {
 /// ‖A y − θ y‖ in f64 for the numbers as they are, orthonormality, and the report's own words.
 pub(super) fn check<B: TestBackend>(found: &Eigenpairs<B>, rows: &Rows) {
     let report = &found.report;
-    let scale = report
-        .eigenvalues
-        .iter()
-        .fold(0.0f64, |m, v| m.max(v.abs()));
+    let scale = report.eigenvalues.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     let rounding = 200.0 * report.precision.epsilon();
     let vectors: Vec<Vec<f64>> = found.vectors.iter().map(|v| v.to_vec().unwrap()).collect();
     assert_eq!(vectors.len(), report.eigenvalues.len());
     assert_eq!(report.eigenvalues, sorted(&report.eigenvalues));
     for (i, y) in vectors.iter().enumerate() {
         let product = multiply(rows, y);
-        let rest: Vec<f64> = product
-            .iter()
-            .zip(y)
-            .map(|(p, y)| p - report.eigenvalues[i] * y)
-            .collect();
+        let rest: Vec<f64> =
+            product.iter().zip(y).map(|(p, y)| p - report.eigenvalues[i] * y).collect();
         let residual = dot(&rest, &rest).sqrt();
         assert!(
             (residual - report.residuals[i]).abs() <= rounding * scale,
@@ -44,11 +38,7 @@ pub(super) fn check<B: TestBackend>(found: &Eigenpairs<B>, rows: &Rows) {
         );
         for (j, other) in vectors.iter().enumerate() {
             let expected = if i == j { 1.0 } else { 0.0 };
-            assert!(
-                (dot(y, other) - expected).abs() <= rounding,
-                "{i} {j}: {:e}",
-                dot(y, other)
-            );
+            assert!((dot(y, other) - expected).abs() <= rounding, "{i} {j}: {:e}", dot(y, other));
         }
     }
     let text = report.to_string();
@@ -63,10 +53,7 @@ pub(super) fn expect_values(report: &EigenpairsReport, expected: &[f64], allowed
     assert_eq!(report.stop, EigenpairsStop::Converged, "{report}");
     assert_eq!(report.eigenvalues.len(), expected.len(), "{report}");
     for (found, expected) in report.eigenvalues.iter().zip(expected) {
-        assert!(
-            (found - expected).abs() <= allowed,
-            "expected {expected}\n{report}"
-        );
+        assert!((found - expected).abs() <= allowed, "expected {expected}\n{report}");
     }
 }
 
@@ -161,13 +148,8 @@ pub fn multiple_eigenvalues<B: TestBackend>() {
     // Without the second look the copies are missed, and the first value is right all the same.
     let like = flat::<B>(&[0.0; 50], Precision::F64);
     let rows = with_spectrum(&spectrum, 1);
-    let config = LanczosConfig::new()
-        .with_pairs(2)
-        .with_confirm_copies(false);
-    let found = config
-        .init()
-        .unwrap()
-        .eigenpairs(&operator(&rows, &like), &like);
+    let config = LanczosConfig::new().with_pairs(2).with_confirm_copies(false);
+    let found = config.init().unwrap().eigenpairs(&operator(&rows, &like), &like);
     expect_values(&found.unwrap().report, &[5.0, 2.0], 1e-4);
 }
 
@@ -178,17 +160,9 @@ pub fn whole_spectrum<B: TestBackend>() {
         for end in [SpectrumEnd::Largest, SpectrumEnd::Both] {
             let rows = with_spectrum(&spectrum, 9);
             let like = flat::<B>(&[0.0; 12], precision);
-            let lanczos = LanczosConfig::new()
-                .with_end(end)
-                .with_pairs(12)
-                .init()
-                .unwrap();
+            let lanczos = LanczosConfig::new().with_end(end).with_pairs(12).init().unwrap();
             let found = lanczos.eigenpairs(&operator(&rows, &like), &like).unwrap();
-            expect_values(
-                &found.report,
-                &sorted(&spectrum),
-                100.0 * precision.epsilon(),
-            );
+            expect_values(&found.report, &sorted(&spectrum), 100.0 * precision.epsilon());
             assert_eq!(found.report.products, 24);
             check(&found, &rows);
         }
@@ -206,20 +180,13 @@ pub fn smallest_problems<B: TestBackend>() {
         ] {
             let like = flat::<B>(&[-3.0], precision);
             let lanczos = LanczosConfig::new().with_end(end).init().unwrap();
-            let found = lanczos
-                .eigenpairs(&Diagonal::new(like.clone()), &like)
-                .unwrap();
+            let found = lanczos.eigenpairs(&Diagonal::new(like.clone()), &like).unwrap();
             expect_values(&found.report, &[-3.0], 4.0 * precision.epsilon());
             assert!((found.vectors[0].norm().unwrap() - 1.0).abs() < 1e-6);
         }
         let like = flat::<B>(&[-3.0, 4.0], precision);
-        let lanczos = LanczosConfig::new()
-            .with_end(SpectrumEnd::Both)
-            .init()
-            .unwrap();
-        let found = lanczos
-            .eigenpairs(&Diagonal::new(like.clone()), &like)
-            .unwrap();
+        let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init().unwrap();
+        let found = lanczos.eigenpairs(&Diagonal::new(like.clone()), &like).unwrap();
         expect_values(&found.report, &[4.0, -3.0], 1e-5);
     }
 }
@@ -236,16 +203,8 @@ pub fn small_subspace<B: TestBackend>() {
                 .with_subspace(Some(12))
                 .with_relative_tolerance(tolerance(precision))
                 .with_seed(seed);
-            let found = config
-                .init()
-                .unwrap()
-                .eigenpairs(&operator(&rows, &like), &like)
-                .unwrap();
-            expect_values(
-                &found.report,
-                &sorted(&spectrum)[..5],
-                20.0 * tolerance(precision),
-            );
+            let found = config.init().unwrap().eigenpairs(&operator(&rows, &like), &like).unwrap();
+            expect_values(&found.report, &sorted(&spectrum)[..5], 20.0 * tolerance(precision));
             assert!(found.report.restarts > 1, "{}", found.report);
             check(&found, &rows);
         }
@@ -259,11 +218,7 @@ pub fn start_is_random<B: TestBackend>() {
     let total: f64 = p.iter().sum();
     let p: Vec<f64> = p.iter().map(|p| p / total).collect();
     let rows: Rows = (0..n)
-        .map(|i| {
-            (0..n)
-                .map(|j| if i == j { p[i] } else { 0.0 } - p[i] * p[j])
-                .collect()
-        })
+        .map(|i| (0..n).map(|j| if i == j { p[i] } else { 0.0 } - p[i] * p[j]).collect())
         .collect();
     let like = flat::<B>(&vec![0.0; n], Precision::F64);
     let a = operator(&rows, &like);
@@ -274,11 +229,7 @@ pub fn start_is_random<B: TestBackend>() {
         let lanczos = LanczosConfig::new().with_seed(seed).init().unwrap();
         let found = lanczos.eigenpairs(&a, &like).unwrap();
         expect_values(&found.report, &dense[n - 1..], 1e-8);
-        assert_eq!(
-            found.report,
-            lanczos.eigenpairs(&a, &like).unwrap().report,
-            "repeatable"
-        );
+        assert_eq!(found.report, lanczos.eigenpairs(&a, &like).unwrap().report, "repeatable");
         starts.push(found.report.residuals[0]);
     }
     starts.dedup();

@@ -59,10 +59,7 @@ pub(super) fn calibration(found: &[Estimate], truth: f64) -> Calibration {
     let errors: f64 = found.iter().map(|e| (e.estimate - truth).powi(2)).sum();
     let bars: f64 = found.iter().map(|e| e.standard_error.powi(2)).sum();
     let inside = found.iter().filter(|e| e.deviations_from(truth) <= 2.0);
-    Calibration {
-        covered: inside.count() as f64 / count,
-        size: (bars / errors).sqrt(),
-    }
+    Calibration { covered: inside.count() as f64 / count, size: (bars / errors).sqrt() }
 }
 
 impl Calibration {

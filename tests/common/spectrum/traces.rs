@@ -1,5 +1,6 @@
 //! Traces and Frobenius norms against dense sums; error bars against what they promise.
 
+use crate::failure::failure;
 use burn_curvature::{
     Dense, Diagonal, Error, Estimate, FrobeniusNormConfig, FromFn, Identity, LinearOperator,
     OperatorError, ParamLayout, ParamVector, Precision, SpectrumError, TraceEstimatorConfig,
@@ -12,11 +13,8 @@ use super::super::{
 };
 use super::{calibration, even, operator};
 
-const METHODS: [TraceMethod; 3] = [
-    TraceMethod::Hutchinson,
-    TraceMethod::HutchPlusPlus,
-    TraceMethod::XTrace,
-];
+const METHODS: [TraceMethod; 3] =
+    [TraceMethod::Hutchinson, TraceMethod::HutchPlusPlus, TraceMethod::XTrace];
 
 fn estimate<B: TestBackend>(
     a: &dyn LinearOperator<B>,
@@ -25,10 +23,8 @@ fn estimate<B: TestBackend>(
     products: usize,
     seed: u64,
 ) -> Estimate {
-    let config = TraceEstimatorConfig::new()
-        .with_method(method)
-        .with_products(products)
-        .with_seed(seed);
+    let config =
+        TraceEstimatorConfig::new().with_method(method).with_products(products).with_seed(seed);
     config.init().unwrap().estimate(a, like).unwrap()
 }
 
@@ -48,9 +44,8 @@ pub fn traces_are_near<B: TestBackend>() {
     ];
     for &precision in B::PRECISIONS {
         let like = on::<B>(&layout, &vec![0.0; n], precision);
-        for (rows, method, budget) in matrices
-            .iter()
-            .flat_map(|rows| METHODS.map(|method| (rows, method, 32)))
+        for (rows, method, budget) in
+            matrices.iter().flat_map(|rows| METHODS.map(|method| (rows, method, 32)))
         {
             let a = Dense::new(&matrix(rows), &like).unwrap().counted();
             let truth = trace(rows);
@@ -62,16 +57,9 @@ pub fn traces_are_near<B: TestBackend>() {
                 let allowed = 4.5 * found.standard_error + 100.0 * precision.epsilon() * size;
                 assert!(error <= allowed, "{method:?}: {truth} {found}");
                 assert_eq!(found.products, a.applications() - before);
-                assert!(
-                    found.products <= budget && found.products > budget - 3,
-                    "{found}"
-                );
+                assert!(found.products <= budget && found.products > budget - 3, "{found}");
                 assert!(!found.is_exact() && found.standard_error > 0.0);
-                assert_eq!(
-                    found,
-                    estimate(&a, &like, method, budget, seed),
-                    "repeatable"
-                );
+                assert_eq!(found, estimate(&a, &like, method, budget, seed), "repeatable");
             }
         }
     }
@@ -83,15 +71,11 @@ pub fn trace_error_bars<B: TestBackend>() {
     let n = 60;
     let like = flat::<B>(&vec![0.0; n], Precision::F64);
     let spectra = [logarithmic(1e-3, 10.0, n), even(-1.0, 2.0, n)];
-    for (spectrum, method) in spectra
-        .iter()
-        .flat_map(|s| METHODS.map(|method| (s, method)))
-    {
+    for (spectrum, method) in spectra.iter().flat_map(|s| METHODS.map(|method| (s, method))) {
         let rows = with_spectrum(spectrum, 7);
         let a = operator(&rows, &like);
-        let found: Vec<Estimate> = (0..100)
-            .map(|seed| estimate(&a, &like, method, 36, seed))
-            .collect();
+        let found: Vec<Estimate> =
+            (0..100).map(|seed| estimate(&a, &like, method, 36, seed)).collect();
         let (least, most) = match method {
             TraceMethod::XTrace => (0.75, 1.7), // errs on the large side
             _ => (0.75, 1.33),
@@ -114,18 +98,13 @@ pub fn trace_methods_compared<B: TestBackend>() {
         (squares.sum::<f64>() / 20.0).sqrt()
     });
     let [hutchinson, hutch_plus_plus, xtrace] = errors;
-    assert!(
-        2.0 * hutch_plus_plus < hutchinson && 2.0 * xtrace < hutch_plus_plus,
-        "{errors:?}"
-    );
+    assert!(2.0 * hutch_plus_plus < hutchinson && 2.0 * xtrace < hutch_plus_plus, "{errors:?}");
 }
 
 /// Matrices of low rank are seen in full by the basis; a diagonal by random signs; small ones by the unit vectors.
 pub fn exact_traces<B: TestBackend>() {
     let n = 80;
-    let low: Vec<f64> = (0..n)
-        .map(|i| if i < 6 { (i + 1) as f64 } else { 0.0 })
-        .collect();
+    let low: Vec<f64> = (0..n).map(|i| if i < 6 { (i + 1) as f64 } else { 0.0 }).collect();
     for &precision in B::PRECISIONS {
         let like = flat::<B>(&vec![0.0; n], precision);
         let rounding = 200.0 * precision.epsilon();
@@ -137,34 +116,16 @@ pub fn exact_traces<B: TestBackend>() {
                 (TraceMethod::XTrace, 40),
             ] {
                 let found = estimate(&a, &like, method, budget, seed);
-                assert!(
-                    (found.estimate - 21.0).abs() <= 21.0 * rounding,
-                    "{method:?} {found}"
-                );
-                assert!(
-                    found.standard_error <= 21.0 * rounding,
-                    "{method:?} {found}"
-                );
+                assert!((found.estimate - 21.0).abs() <= 21.0 * rounding, "{method:?} {found}");
+                assert!(found.standard_error <= 21.0 * rounding, "{method:?} {found}");
             }
         }
-        let numbers = like
-            .from_vec_like(&(0..n).map(|i| i as f64).collect::<Vec<_>>())
-            .unwrap();
-        let found = estimate(
-            &Diagonal::new(numbers),
-            &like,
-            TraceMethod::Hutchinson,
-            5,
-            1,
-        );
+        let numbers = like.from_vec_like(&(0..n).map(|i| i as f64).collect::<Vec<_>>()).unwrap();
+        let found = estimate(&Diagonal::new(numbers), &like, TraceMethod::Hutchinson, 5, 1);
         assert_eq!((found.estimate, found.standard_error), (3160.0, 0.0));
         for method in METHODS {
             let zero = estimate(&Diagonal::new(like.zeros_like()), &like, method, 20, 1);
-            assert_eq!(
-                (zero.estimate, zero.standard_error),
-                (0.0, 0.0),
-                "{method:?}"
-            );
+            assert_eq!((zero.estimate, zero.standard_error), (0.0, 0.0), "{method:?}");
             let identity = estimate(&Identity::new(like.layout()), &like, method, 20, 1);
             assert!(
                 (identity.estimate - n as f64).abs() <= n as f64 * rounding,
@@ -172,10 +133,7 @@ pub fn exact_traces<B: TestBackend>() {
             );
             let one = flat::<B>(&[-7.0], precision);
             let found = estimate(&Diagonal::new(one.clone()), &one, method, 6, 0);
-            assert_eq!(
-                (found.estimate, found.standard_error, found.products),
-                (-7.0, 0.0, 1)
-            );
+            assert_eq!((found.estimate, found.standard_error, found.products), (-7.0, 0.0, 1));
             assert!(found.is_exact() && found.to_string().contains("exactly"));
             let rows = with_spectrum(&even(-1.0, 3.0, 20), 2);
             let small = flat::<B>(&[0.0; 20], precision);
@@ -196,15 +154,10 @@ pub fn traces_of_bad_input<B: TestBackend>() {
         };
         let config = TraceEstimatorConfig::new().with_method(method);
         let refused = config.clone().with_products(least - 1).init().unwrap_err();
-        assert_eq!(
-            (refused.field, refused.found),
-            ("products", (least - 1) as f64)
-        );
+        assert_eq!((refused.field, refused.found), ("products", (least - 1) as f64));
         let fewest = config.clone().with_products(least).init().unwrap();
         assert_eq!(fewest.config().products, least);
-        let fewest = fewest
-            .estimate(&Identity::<B>::new(like.layout()), &like)
-            .unwrap();
+        let fewest = fewest.estimate(&Identity::<B>::new(like.layout()), &like).unwrap();
         assert!(fewest.standard_error.is_finite());
 
         let mut values = vec![1.0; n];
@@ -213,53 +166,33 @@ pub fn traces_of_bad_input<B: TestBackend>() {
         let poisoned = Diagonal::new(like.from_vec_like(&values).unwrap());
         let refused = estimator.estimate(&poisoned, &like).unwrap_err();
         assert!(
-            matches!(refused, Error::Vector(VectorError::NonFinite { .. })),
+            matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),
             "{method:?} {refused}"
         );
         let other = flat::<B>(&[1.0], Precision::F32);
         let refused = estimator.estimate(&poisoned, &other).unwrap_err();
-        assert!(matches!(
-            refused,
-            Error::Vector(VectorError::LayoutMismatch { .. })
-        ));
+        assert!(matches!(refused.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
         let narrow = other.clone();
         let tall = FromFn::between(like.layout(), other.layout(), move |_: &ParamVector<B>| {
             Ok(narrow.clone())
         });
         let refused = estimator.estimate(&tall, &like).unwrap_err();
         assert_eq!(
-            refused,
-            Error::Operator(OperatorError::NotSquare {
-                domain: n,
-                codomain: 1
-            })
+            refused.downcast_ref(),
+            Some(&OperatorError::NotSquare { domain: n, codomain: 1 })
         );
         let huge = Diagonal::new(like.full_like(3e38));
         let refused = estimator.estimate(&huge, &like).unwrap_err();
         assert!(
-            matches!(
-                refused,
-                Error::Spectrum(SpectrumError::Range { .. })
-                    | Error::Vector(VectorError::NonFinite { .. })
-            ),
+            matches!(refused.downcast_ref(), Some(SpectrumError::Range { .. }))
+                || matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),
             "{refused}"
         );
     }
-    let changed = TraceEstimatorConfig::new()
-        .with_method(TraceMethod::Hutchinson)
-        .with_seed(9);
+    let changed = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_seed(9);
     let json = serde_json::to_string(&changed).unwrap();
-    assert_eq!(
-        serde_json::from_str::<TraceEstimatorConfig>(&json).unwrap(),
-        changed
-    );
-    let found = estimate(
-        &Identity::<B>::new(like.layout()),
-        &like,
-        TraceMethod::XTrace,
-        10,
-        0,
-    );
+    assert_eq!(serde_json::from_str::<TraceEstimatorConfig>(&json).unwrap(), changed);
+    let found = estimate(&Identity::<B>::new(like.layout()), &like, TraceMethod::XTrace, 10, 0);
     let json = serde_json::to_string(&found).unwrap();
     let back: Estimate = serde_json::from_str(&json).unwrap();
     assert!((back.estimate - found.estimate).abs() < 1e-12 && back.products == found.products);
@@ -274,40 +207,21 @@ pub fn frobenius_norms<B: TestBackend>() {
         let a = operator(&rows, &like).counted();
         let config = FrobeniusNormConfig::new().with_products(30);
         for seed in 0..4 {
-            let norm = config
-                .clone()
-                .with_seed(seed)
-                .init()
-                .unwrap()
-                .estimate(&a, &like)
-                .unwrap();
+            let norm = config.clone().with_seed(seed).init().unwrap().estimate(&a, &like).unwrap();
             assert!(norm.deviations_from(square.sqrt()) < 4.0, "{norm}");
             assert!(norm.standard_error < 0.1 * square.sqrt());
         }
         assert_eq!(a.applications(), 4 * 30);
-        let exact = FrobeniusNormConfig::new()
-            .init()
-            .unwrap()
-            .estimate(&a, &like)
-            .unwrap();
+        let exact = FrobeniusNormConfig::new().init().unwrap().estimate(&a, &like).unwrap();
         assert!((exact.estimate / square.sqrt() - 1.0).abs() < 20.0 * precision.epsilon());
         assert_eq!((exact.products, exact.is_exact()), (n, true));
         // A row vector: v ↦ ⟨3·1, v⟩, with norm 3√n.
         let one = ParamLayout::flat(1).unwrap();
         let row = FromFn::between(like.layout(), &one, |v: &ParamVector<B>| {
             let sum = 3.0 * v.dot(&v.ones_like())?;
-            Ok(ParamVector::from_vec(
-                &ParamLayout::flat(1)?,
-                &[sum],
-                v.device(),
-                v.precision(),
-            )?)
+            Ok(ParamVector::from_vec(&ParamLayout::flat(1)?, &[sum], v.device(), v.precision())?)
         });
-        let norm = FrobeniusNormConfig::new()
-            .init()
-            .unwrap()
-            .estimate(&row, &like)
-            .unwrap();
+        let norm = FrobeniusNormConfig::new().init().unwrap().estimate(&row, &like).unwrap();
         assert!((norm.estimate - 3.0 * (n as f64).sqrt()).abs() < 1e-4);
         let zero = Diagonal::new(like.zeros_like());
         let norm = config.init().unwrap().estimate(&zero, &like).unwrap();
@@ -323,20 +237,8 @@ pub fn frobenius_norms<B: TestBackend>() {
         .collect();
     calibration(&found, square).expect("Frobenius", 0.75..=1.33);
     let large = flat::<B>(&vec![1e25; n], Precision::F32);
-    let refused = FrobeniusNormConfig::new()
-        .init()
-        .unwrap()
-        .estimate(&Diagonal::new(large.clone()), &large);
-    assert!(matches!(
-        refused,
-        Err(Error::Spectrum(SpectrumError::Range { .. }))
-    ));
-    assert_eq!(
-        FrobeniusNormConfig::new()
-            .with_products(1)
-            .init()
-            .unwrap_err()
-            .field,
-        "products"
-    );
+    let refused =
+        FrobeniusNormConfig::new().init().unwrap().estimate(&Diagonal::new(large.clone()), &large);
+    assert!(matches!(failure(&refused), Some(SpectrumError::Range { .. })));
+    assert_eq!(FrobeniusNormConfig::new().with_products(1).init().unwrap_err().field, "products");
 }

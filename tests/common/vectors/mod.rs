@@ -53,9 +53,7 @@ pub fn arithmetic<B: TestBackend>() {
             // The same where nobody else holds the numbers, and they may be changed in place.
             let alone = || x.clone().scale(2.0);
             close(alone().axpy(-1.5, &y).unwrap(), &|a, b| 2.0 * a - 1.5 * b);
-            close(alone().axpy_device(&s, &y).unwrap(), &|a, b| {
-                2.0 * a + 0.75 * b
-            });
+            close(alone().axpy_device(&s, &y).unwrap(), &|a, b| 2.0 * a + 0.75 * b);
             close(alone().aypx_device(&s, &y).unwrap(), &|a, b| 1.5 * a + b);
             // Nothing above may have touched the originals.
             close(x.clone(), &|a, _| a);
@@ -73,26 +71,15 @@ pub fn norm_of_extremes<B: TestBackend>() {
     for (value, count) in [(1e-30, 4), (1e30, 9), (0.0, 3)] {
         let x = flat::<B>(&vec![value; count], Precision::F32);
         let expected = value * (count as f64).sqrt();
-        assert!(
-            (x.norm().unwrap() - expected).abs() <= 1e-6 * expected,
-            "{value}"
-        );
+        assert!((x.norm().unwrap() - expected).abs() <= 1e-6 * expected, "{value}");
     }
     let nan = flat::<B>(&[1.0, f64::NAN, 2.0], Precision::F32);
     assert!(nan.norm().unwrap().is_nan());
     let infinite = flat::<B>(&[1.0, f64::INFINITY], Precision::F32);
     assert_eq!(infinite.norm().unwrap(), f64::INFINITY);
-    assert!(
-        flat::<B>(&[1e30, 1.0], Precision::F32)
-            .expect_finite("x")
-            .is_ok()
-    );
+    assert!(flat::<B>(&[1e30, 1.0], Precision::F32).expect_finite("x").is_ok());
     let error = nan.expect_finite("x").unwrap_err();
-    let expected = VectorError::NonFinite {
-        what: "x".into(),
-        block: "x".into(),
-        count: 1,
-    };
+    let expected = VectorError::NonFinite { what: "x".into(), block: "x".into(), count: 1 };
     assert_eq!(error, expected);
 }
 
@@ -116,15 +103,9 @@ pub fn device_scalars<B: TestBackend>() {
     if let [first, second] = B::PRECISIONS {
         let a = DeviceScalar::<B>::new(1.0, &B::device(), *first).unwrap();
         let b = DeviceScalar::<B>::new(1.0, &B::device(), *second).unwrap();
-        assert!(matches!(
-            a.add(&b),
-            Err(VectorError::PrecisionMismatch { .. })
-        ));
+        assert!(matches!(a.add(&b), Err(VectorError::PrecisionMismatch { .. })));
         let x = flat::<B>(&[1.0], *second);
-        assert!(matches!(
-            x.scale_device(&a),
-            Err(VectorError::PrecisionMismatch { .. })
-        ));
+        assert!(matches!(x.scale_device(&a), Err(VectorError::PrecisionMismatch { .. })));
     }
 }
 
@@ -138,25 +119,14 @@ pub fn random_vectors<B: TestBackend>() {
             let normal = like.normal_like(seed).unwrap().to_vec().unwrap();
             let mean = normal.iter().sum::<f64>() / 1e4;
             let variance = normal.iter().map(|x| x * x).sum::<f64>() / 1e4;
-            assert!(
-                mean.abs() < 0.04 && (variance - 1.0).abs() < 0.06,
-                "{mean} {variance}"
-            );
+            assert!(mean.abs() < 0.04 && (variance - 1.0).abs() < 0.06, "{mean} {variance}");
             assert_eq!(normal, like.normal_like(seed).unwrap().to_vec().unwrap());
-            assert_ne!(
-                normal,
-                like.normal_like(seed + 1).unwrap().to_vec().unwrap()
-            );
-            assert_ne!(
-                signs,
-                like.rademacher_like(seed + 1).unwrap().to_vec().unwrap()
-            );
+            assert_ne!(normal, like.normal_like(seed + 1).unwrap().to_vec().unwrap());
+            assert_ne!(signs, like.rademacher_like(seed + 1).unwrap().to_vec().unwrap());
         }
         // The layout does not change the numbers.
-        let (split, whole) = (
-            on::<B>(&blocks(), &[0.0; 13], precision),
-            flat::<B>(&[0.0; 13], precision),
-        );
+        let (split, whole) =
+            (on::<B>(&blocks(), &[0.0; 13], precision), flat::<B>(&[0.0; 13], precision));
         assert_eq!(
             split.normal_like(7).unwrap().to_vec().unwrap(),
             whole.normal_like(7).unwrap().to_vec().unwrap()
@@ -179,20 +149,14 @@ pub fn flat_and_back<B: TestBackend>() {
         assert!(ParamVector::<B>::from_tensor(&blocks(), tracked).is_ok());
         let short = Tensor::<1>::zeros([12], &B::user_device());
         let error = ParamVector::<B>::from_tensor(&blocks(), short).unwrap_err();
-        let expected = VectorError::LengthMismatch {
-            expected: 13,
-            found: 12,
-        };
+        let expected = VectorError::LengthMismatch { expected: 13, found: 12 };
         assert_eq!(error, ParamError::Vector(expected));
     }
     if let [first, second] = B::PRECISIONS {
         let x = on::<B>(&blocks(), &numbers, *first);
         let y = x.clone().cast(*second).unwrap();
         assert_eq!((y.precision(), y.to_vec().unwrap()), (*second, numbers));
-        assert!(matches!(
-            x.dot(&y),
-            Err(VectorError::PrecisionMismatch { .. })
-        ));
+        assert!(matches!(x.dot(&y), Err(VectorError::PrecisionMismatch { .. })));
     }
 }
 
@@ -202,10 +166,7 @@ pub fn mismatches_are_named<B: TestBackend>() {
     let renamed =
         ParamLayout::from_shapes([("a.w", vec![2, 3]), ("a.bias", vec![3]), ("c", vec![4])])
             .unwrap();
-    let error = x
-        .clone()
-        .add(&on::<B>(&renamed, &[1.0; 13], precision))
-        .unwrap_err();
+    let error = x.clone().add(&on::<B>(&renamed, &[1.0; 13], precision)).unwrap_err();
     let expected = VectorError::LayoutMismatch {
         expected: 13,
         found: 13,
@@ -224,40 +185,23 @@ pub fn mismatches_are_named<B: TestBackend>() {
         error.to_string().contains("13 numbers") && error.to_string().contains("`c` is missing"),
         "{error}"
     );
-    let error = on::<B>(&shorter, &[1.0; 9], precision)
-        .axpy(1.0, &x)
-        .unwrap_err();
+    let error = on::<B>(&shorter, &[1.0; 9], precision).axpy(1.0, &x).unwrap_err();
     assert!(error.to_string().contains("`c` is one too many"), "{error}");
 
     let length =
         ParamVector::<B>::from_vec(&blocks(), &[1.0], &B::device(), precision).unwrap_err();
-    assert_eq!(
-        length,
-        VectorError::LengthMismatch {
-            expected: 13,
-            found: 1
-        }
-    );
+    assert_eq!(length, VectorError::LengthMismatch { expected: 13, found: 1 });
     let mut parts = x.clone().into_blocks();
     parts.pop();
     let count = ParamVector::<B>::from_blocks(&blocks(), parts.clone()).unwrap_err();
-    assert_eq!(
-        count,
-        VectorError::BlockCount {
-            expected: 3,
-            found: 2
-        }
-    );
+    assert_eq!(count, VectorError::BlockCount { expected: 3, found: 2 });
     parts.push(parts[0].clone());
     let shape = ParamVector::<B>::from_blocks(&blocks(), parts).unwrap_err();
     assert!(matches!(shape, VectorError::BlockShape { ref block, .. } if block == "c"));
 }
 
 pub fn layouts_are_checked<B: TestBackend>() {
-    assert!(matches!(
-        ParamLayout::flat(0),
-        Err(ParamError::EmptyBlock { .. })
-    ));
+    assert!(matches!(ParamLayout::flat(0), Err(ParamError::EmptyBlock { .. })));
     let twice = ParamLayout::from_shapes([("a", [1]), ("a", [2])]);
     assert_eq!(twice, Err(ParamError::DuplicateName { block: "a".into() }));
     let half = usize::MAX / 2 + 1;
@@ -284,27 +228,15 @@ pub fn subsets<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let layout = blocks();
     let names = |subset: burn_curvature::ParamSubset| -> Vec<String> {
-        subset
-            .layout()
-            .blocks()
-            .iter()
-            .map(|block| block.name().to_string())
-            .collect()
+        subset.layout().blocks().iter().map(|block| block.name().to_string()).collect()
     };
     assert_eq!(names(layout.select("a.*").unwrap()), ["a.w", "a.b"]);
     assert_eq!(names(layout.select("*.?").unwrap()), ["a.w", "a.b"]);
     assert_eq!(names(layout.select("?").unwrap()), ["c"]);
     assert_eq!(names(layout.select("*w*").unwrap()), ["a.w"]);
     assert_eq!(names(layout.select_module("a").unwrap()), ["a.w", "a.b"]);
-    assert_eq!(
-        names(layout.select_by(|block| block.shape().len() == 3).unwrap()),
-        ["c"]
-    );
-    for nothing in [
-        layout.select("w"),
-        layout.select_module("a.w.x"),
-        layout.select_module("a."),
-    ] {
+    assert_eq!(names(layout.select_by(|block| block.shape().len() == 3).unwrap()), ["c"]);
+    for nothing in [layout.select("w"), layout.select_module("a.w.x"), layout.select_module("a.")] {
         let error = nothing.unwrap_err();
         assert!(error.to_string().contains("a.w, a.b, c"), "{error}");
     }
@@ -314,10 +246,7 @@ pub fn subsets<B: TestBackend>() {
     let part = subset.restrict(&x).unwrap();
     let embedded = subset.embed(&part).unwrap();
     assert_eq!(part.len(), 10);
-    assert_eq!(
-        subset.restrict(&embedded).unwrap().to_vec().unwrap(),
-        part.to_vec().unwrap()
-    );
+    assert_eq!(subset.restrict(&embedded).unwrap().to_vec().unwrap(), part.to_vec().unwrap());
     let (whole, embedded) = (x.to_vec().unwrap(), embedded.to_vec().unwrap());
     assert_eq!(embedded[..6], whole[..6]);
     assert_eq!(embedded[6..9], [0.0; 3]);

@@ -14,48 +14,24 @@ use super::super::{
 };
 use super::blocks;
 
-/// The running statistics of the normalisation are floats of the module and no parameters.
+/// The running statistics of the normalization are floats of the module and no parameters.
 pub fn layout_of_a_model<B: TestBackend>() {
     let device = B::user_device().autodiff();
     let model = Mlp::new(&device);
     let layout = ParamLayout::of(&model).unwrap();
     let names: Vec<_> = layout.blocks().iter().map(|block| block.name()).collect();
-    let expected = [
-        "first.weight",
-        "first.bias",
-        "norm.gamma",
-        "norm.beta",
-        "second.weight",
-        "second.bias",
-    ];
+    let expected =
+        ["first.weight", "first.bias", "norm.gamma", "norm.beta", "second.weight", "second.bias"];
     assert_eq!(names, expected);
     assert_eq!(layout.len(), 12 + 4 + 4 + 4 + 8 + 2);
-    assert_eq!(
-        layout.block("second.weight").unwrap().id(),
-        Some(model.second.weight.id)
-    );
+    assert_eq!(layout.block("second.weight").unwrap().id(), Some(model.second.weight.id));
 
-    let partly = Mlp {
-        first: model.first.clone().freeze(),
-        ..model.clone()
-    };
+    let partly = Mlp { first: model.first.clone().freeze(), ..model.clone() };
     assert_eq!(ParamLayout::of(&partly).unwrap().len(), 18);
     let frozen = ParamLayout::of(&model.clone().freeze()).unwrap_err();
-    assert_eq!(
-        frozen,
-        ParamError::NoTrainable {
-            plain: 0,
-            frozen: 8
-        }
-    );
+    assert_eq!(frozen, ParamError::NoTrainable { plain: 0, frozen: 8 });
     let valid = ParamLayout::of(&model.valid()).unwrap_err();
-    assert_eq!(
-        valid,
-        ParamError::NoTrainable {
-            plain: 8,
-            frozen: 0
-        }
-    );
+    assert_eq!(valid, ParamError::NoTrainable { plain: 8, frozen: 0 });
     assert!(valid.to_string().contains(".train()"));
 
     // Another model of the same kind is another space, until the caller says otherwise.
@@ -67,21 +43,12 @@ pub fn layout_of_a_model<B: TestBackend>() {
     let error = theta.dot(&foreign).unwrap_err();
     assert!(error.to_string().contains("another model"), "{error}");
     let error = theta.write_to(&other).unwrap_err();
-    assert_eq!(
-        error,
-        ParamError::MissingParameter {
-            block: "first.weight".into()
-        }
-    );
-    assert!(
-        theta
-            .dot(&foreign.clone().with_layout(&layout).unwrap())
-            .is_ok()
-    );
+    assert_eq!(error, ParamError::MissingParameter { block: "first.weight".into() });
+    assert!(theta.dot(&foreign.clone().with_layout(&layout).unwrap()).is_ok());
     assert!(foreign.with_layout(&blocks()).is_err());
 }
 
-/// Parameters that Burn has not initialised yet are one and the same in a clone.
+/// Parameters that Burn has not initialized yet are one and the same in a clone.
 pub fn lazy_parameters<B: TestBackend>() {
     let model = LinearConfig::new(3, 2).init(&B::user_device().autodiff());
     let clone = model.clone();
@@ -102,13 +69,7 @@ pub fn model_round_trip<B: TestBackend>() {
 
     assert_eq!(ParamLayout::of(&twice).unwrap(), *theta.layout());
     let doubled: Vec<f64> = theta.to_vec().unwrap().iter().map(|x| 2.0 * x).collect();
-    assert_eq!(
-        ParamVector::<B>::from_module(&twice)
-            .unwrap()
-            .to_vec()
-            .unwrap(),
-        doubled
-    );
+    assert_eq!(ParamVector::<B>::from_module(&twice).unwrap().to_vec().unwrap(), doubled);
     let weight = values(model.first.weight.val());
     assert_eq!(
         values(twice.first.weight.val()),
@@ -118,15 +79,9 @@ pub fn model_round_trip<B: TestBackend>() {
     let bias = |model: &Mlp| values(model.first.bias.as_ref().unwrap().val());
     assert_eq!(bias(&twice), bias(&model));
     assert!(!twice.first.bias.as_ref().unwrap().is_require_grad());
+    assert_eq!(values(twice.norm.running_mean.value()), values(model.norm.running_mean.value()));
     assert_eq!(
-        values(twice.norm.running_mean.value()),
-        values(model.norm.running_mean.value())
-    );
-    assert_eq!(
-        ParamVector::<B>::from_module(&model)
-            .unwrap()
-            .to_vec()
-            .unwrap(),
+        ParamVector::<B>::from_module(&model).unwrap().to_vec().unwrap(),
         theta.to_vec().unwrap()
     );
     // Leaves: every parameter gets a gradient.
@@ -143,10 +98,7 @@ pub fn model_round_trip<B: TestBackend>() {
     let stepped = theta.add_to(&model, -0.25).unwrap();
     let expected: Vec<f64> = theta.to_vec().unwrap().iter().map(|x| 0.75 * x).collect();
     assert_close(
-        &ParamVector::<B>::from_module(&stepped)
-            .unwrap()
-            .to_vec()
-            .unwrap(),
+        &ParamVector::<B>::from_module(&stepped).unwrap().to_vec().unwrap(),
         &expected,
         1e-7,
     );
@@ -160,24 +112,15 @@ pub fn step_in_another_precision<B: TestBackend>() {
         let step = theta.normal_like(3).unwrap().cast(precision).unwrap();
         let stepped = ParamVector::<B>::from_module(&step.add_to(&model, 0.5).unwrap()).unwrap();
         assert_eq!(stepped.precision(), theta.precision());
-        let expected = theta
-            .clone()
-            .axpy(0.5, &step.cast(theta.precision()).unwrap())
-            .unwrap();
-        assert_close(
-            &stepped.to_vec().unwrap(),
-            &expected.to_vec().unwrap(),
-            1e-7,
-        );
+        let expected = theta.clone().axpy(0.5, &step.cast(theta.precision()).unwrap()).unwrap();
+        assert_close(&stepped.to_vec().unwrap(), &expected.to_vec().unwrap(), 1e-7);
     }
 }
 
 /// A transposed weight is read and written in the orientation in which the model uses it.
 pub fn column_layout<B: TestBackend>() {
     let device = B::user_device().autodiff();
-    let model = LinearConfig::new(3, 2)
-        .with_layout(LinearLayout::Col)
-        .init(&device);
+    let model = LinearConfig::new(3, 2).with_layout(LinearLayout::Col).init(&device);
     let theta = ParamVector::<B>::from_module(&model).unwrap();
     assert_eq!(theta.layout().block("weight").unwrap().shape(), [3, 2]);
     assert_eq!(theta.to_vec().unwrap()[..6], values(model.weight.val()));
@@ -203,33 +146,21 @@ pub fn checkpointing<B: TestBackend>() {
     let stepped = theta.add_to(&model, 1.0).unwrap();
     assert_eq!(stepped.weight.gradient_checkpointing_strategy(), strategy);
     let gradients = stepped.forward(batch(&device)).sum().backward();
-    assert!(
-        ParamVector::<B>::from_backward(&stepped, gradients)
-            .unwrap()
-            .norm()
-            .unwrap()
-            > 0.0
-    );
+    assert!(ParamVector::<B>::from_backward(&stepped, gradients).unwrap().norm().unwrap() > 0.0);
 }
 
-/// Burn's optimiser takes our step: with learning rate 1 it arrives at θ − x.
-pub fn burn_optimiser<B: TestBackend>() {
+/// Burn's optimizer takes our step: with learning rate 1 it arrives at θ − x.
+pub fn burn_optimizer<B: TestBackend>() {
     let model = Mlp::new(&B::user_device().autodiff());
     let theta = ParamVector::<B>::from_module(&model).unwrap();
     let step = theta.normal_like(11).unwrap();
     let gradients = step.clone().into_gradients().unwrap();
     assert_eq!(gradients.len(), theta.layout().blocks().len());
     let stepped = SgdConfig::new().init().step(1.0, model, gradients);
-    let found = ParamVector::<B>::from_module(&stepped)
-        .unwrap()
-        .to_vec()
-        .unwrap();
+    let found = ParamVector::<B>::from_module(&stepped).unwrap().to_vec().unwrap();
     assert_close(&found, &theta.sub(&step).unwrap().to_vec().unwrap(), 1e-7);
     let model_free = flat::<B>(&[1.0], B::PRECISIONS[0]).into_gradients();
-    assert_eq!(
-        model_free.err(),
-        Some(ParamError::NoIdentity { block: "x".into() })
-    );
+    assert_eq!(model_free.err(), Some(ParamError::NoIdentity { block: "x".into() }));
 }
 
 pub fn burn_gradients<B: TestBackend>() {
@@ -245,18 +176,12 @@ pub fn burn_gradients<B: TestBackend>() {
 
     // A loss that does not reach the second layer.
     let partial = || model.first.forward(batch(&device)).sum().backward();
-    let gradient = ParamVector::<B>::from_backward(&model, partial())
-        .unwrap()
-        .to_vec()
-        .unwrap();
+    let gradient = ParamVector::<B>::from_backward(&model, partial()).unwrap().to_vec().unwrap();
     assert!(gradient[..12].iter().any(|x| *x != 0.0));
     assert_eq!(gradient[24..], [0.0; 10]);
     let partial = GradientsParams::from_grads(partial(), &model);
     assert_eq!(
-        ParamVector::<B>::from_gradients(&model, &partial)
-            .unwrap()
-            .to_vec()
-            .unwrap(),
+        ParamVector::<B>::from_gradients(&model, &partial).unwrap().to_vec().unwrap(),
         gradient
     );
 
@@ -275,10 +200,7 @@ pub fn tied_weights<B: TestBackend>() {
 
     let theta = ParamVector::<B>::from_module(&model).unwrap();
     let stepped = theta.add_to(&model, 1.0).unwrap();
-    assert_eq!(
-        values(stepped.encoder.weight.val()),
-        values(stepped.decoder.weight.val())
-    );
+    assert_eq!(values(stepped.encoder.weight.val()), values(stepped.decoder.weight.val()));
 
     // As built, both places are one leaf; after a validation round trip they are two.
     let x = batch(&device);
@@ -303,33 +225,20 @@ pub fn tied_weights<B: TestBackend>() {
     let split = model.valid().train();
     let two_leaves =
         ParamVector::<B>::from_backward(&split, split.loss(x.clone()).backward()).unwrap();
-    assert_close(
-        &two_leaves.to_vec().unwrap(),
-        &one_leaf.to_vec().unwrap(),
-        1e-6,
-    );
+    assert_close(&two_leaves.to_vec().unwrap(), &one_leaf.to_vec().unwrap(), 1e-6);
     let by_parameter = GradientsParams::from_grads(split.loss(x).backward(), &split);
     let error = ParamVector::<B>::from_gradients(&split, &by_parameter).unwrap_err();
     let names = ("encoder.weight".to_string(), "decoder.weight".to_string());
     assert_eq!(
         error,
-        ParamError::SeparateLeaves {
-            block: names.0.clone(),
-            alias: names.1.clone()
-        }
+        ParamError::SeparateLeaves { block: names.0.clone(), alias: names.1.clone() }
     );
 
-    // Burn's optimiser moves the first place only; that is noticed, and mended.
+    // Burn's optimizer moves the first place only; that is noticed, and mended.
     let step = theta.ones_like().into_gradients().unwrap();
     let apart = SgdConfig::new().init().step(0.5, model, step);
     let error = ParamVector::<B>::from_module(&apart).unwrap_err();
-    assert_eq!(
-        error,
-        ParamError::TiedApart {
-            block: names.0,
-            alias: names.1
-        }
-    );
+    assert_eq!(error, ParamError::TiedApart { block: names.0, alias: names.1 });
     let mended = layout.retie(&apart);
     let gradients = GradientsParams::from_grads(mended.loss(batch(&device)).backward(), &mended);
     assert!(ParamVector::<B>::from_gradients(&mended, &gradients).is_ok());
@@ -342,11 +251,7 @@ pub fn tied_weights<B: TestBackend>() {
 fn by_difference<B: TestBackend>(model: &Tied, theta: &ParamVector<B>, x: Tensor<2>) -> Vec<f64> {
     let h = 1e-2;
     let loss = |offset: &[f64]| {
-        let moved = theta
-            .from_vec_like(offset)
-            .unwrap()
-            .add_to(model, 1.0)
-            .unwrap();
+        let moved = theta.from_vec_like(offset).unwrap().add_to(model, 1.0).unwrap();
         values(moved.loss(x.clone()))[0]
     };
     (0..theta.len())

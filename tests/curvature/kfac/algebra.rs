@@ -8,7 +8,7 @@ use burn::{
 use burn_curvature::{
     ConjugateGradientConfig, GaussNewton, Kfac, KfacConfig, KfacMap, KroneckerFactor, Likelihood,
     LinearOperator, Objective, ParamLayout, ParamVector, Precision, Reduction, SolveOptions,
-    StopReason, materialise,
+    StopReason, materialize,
 };
 
 use super::{
@@ -23,20 +23,13 @@ fn inverses_undo_the_damped_operator() {
     let v = objective.parameters().normal_like(2).unwrap();
     for damping in [1e-3, 0.1, 10.0] {
         let inverse = kfac.inverse(damping).unwrap();
-        let back = inverse
-            .apply(&kfac.apply(&v).unwrap().axpy(damping, &v).unwrap())
-            .unwrap();
+        let back = inverse.apply(&kfac.apply(&v).unwrap().axpy(damping, &v).unwrap()).unwrap();
         assert!(relative_error(&back, &v) < 1e-10);
         let determinant = kfac.log_determinant(damping).unwrap();
-        let eigenvalues = burn_curvature::DenseMatrix::from_rows(&matrix)
-            .unwrap()
-            .eigenvalues()
-            .unwrap();
+        let eigenvalues =
+            burn_curvature::DenseMatrix::from_rows(&matrix).unwrap().eigenvalues().unwrap();
         let expected: f64 = eigenvalues.iter().map(|value| (value + damping).ln()).sum();
-        assert!(
-            (determinant - expected).abs() < 1e-8,
-            "{determinant}, {expected}"
-        );
+        assert!((determinant - expected).abs() < 1e-8, "{determinant}, {expected}");
     }
     let root = kfac.square_root().unwrap();
     let twice = root.apply(&root.apply(&v).unwrap()).unwrap();
@@ -51,9 +44,8 @@ fn inverses_undo_the_damped_operator() {
 #[test]
 fn factored_damping_is_the_paper_s() {
     let model = Deep::new(&[3, 2], false);
-    let objective = squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| {
-        model.forward(x)
-    });
+    let objective =
+        squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| model.forward(x));
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
     let layer = kfac.layers().unwrap().next().unwrap();
     let matrix = |factor: KroneckerFactor<'_>| -> Vec<Vec<f64>> {
@@ -64,21 +56,12 @@ fn factored_damping_is_the_paper_s() {
     let (mut a, mut g) = (matrix(layer.input()), matrix(layer.output()));
     let trace = |m: &[Vec<f64>]| (0..m.len()).map(|i| m[i][i]).sum::<f64>() / m.len() as f64;
     let (damping, pi) = (0.3_f64, (trace(&a) / trace(&g)).sqrt());
-    assert!(
-        (pi - 1.0).abs() > 0.05,
-        "this test needs unequal traces: {pi}"
-    );
+    assert!((pi - 1.0).abs() > 0.05, "this test needs unequal traces: {pi}");
     assert!((layer.balance()[0] - pi).abs() < 1e-14);
     (0..3).for_each(|i| a[i][i] += pi * damping.sqrt());
     (0..2).for_each(|i| g[i][i] += damping.sqrt() / pi);
     let v = objective.parameters().normal_like(3).unwrap();
-    let w = kfac
-        .factored_inverse(damping)
-        .unwrap()
-        .apply(&v)
-        .unwrap()
-        .to_vec()
-        .unwrap();
+    let w = kfac.factored_inverse(damping).unwrap().apply(&v).unwrap().to_vec().unwrap();
     let w: Vec<Vec<f64>> = w.chunks(2).map(<[f64]>::to_vec).collect();
     let back = product(&product(&a, &w), &g).concat();
     let back = v.from_vec_like(&back).unwrap();
@@ -117,7 +100,7 @@ fn the_balance_of_damping_helps_badly_scaled_factors() {
             let own = map.layer(layer.weight()).unwrap();
             let device = objective.parameters().device();
             let like = ParamVector::zeros(own.domain(), device, Precision::F64).unwrap();
-            materialise(&own, &like).unwrap().values().to_vec()
+            materialize(&own, &like).unwrap().values().to_vec()
         };
         let exact = matrix(kfac.inverse(damping).unwrap());
         let factored = matrix(kfac.factored_inverse(damping).unwrap());
@@ -134,10 +117,7 @@ fn the_balance_of_damping_helps_badly_scaled_factors() {
         });
         let without = (off.sum::<f64>() / square).sqrt();
         assert!((with - 0.36).abs() < 0.04, "seed {seed}: {with} with π");
-        assert!(
-            (without - 0.84).abs() < 0.04,
-            "seed {seed}: {without} without"
-        );
+        assert!((without - 0.84).abs() < 0.04, "seed {seed}: {without} without");
     }
 }
 
@@ -154,10 +134,7 @@ fn a_sigmoid_may_be_written_as_a_hyperbolic_tangent() {
     });
     let step = |objective: &Objective<B>| -> ParamVector<B> {
         let kfac = Kfac::new(objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
-        kfac.inverse(1e-2)
-            .unwrap()
-            .apply(&objective.gradient().unwrap())
-            .unwrap()
+        kfac.inverse(1e-2).unwrap().apply(&objective.gradient().unwrap()).unwrap()
     };
     assert!(relative_error(&step(&one), &step(&other)) < 1e-9);
 }
@@ -171,14 +148,8 @@ fn it_preconditions_conjugate_gradients() {
     let x = random([30, 6], 4) * scales.unsqueeze::<2>();
     let objective = squared(&model, x, Reduction::Mean, |model, x| model.forward(x));
     let damping = 1e-3;
-    let newton = GaussNewton::new(&objective)
-        .unwrap()
-        .damped(damping)
-        .unwrap();
-    let solver = ConjugateGradientConfig::new()
-        .with_relative_tolerance(1e-8)
-        .init()
-        .unwrap();
+    let newton = GaussNewton::new(&objective).unwrap().damped(damping).unwrap();
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-8).init().unwrap();
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
     let inverse = kfac.inverse(damping).unwrap();
     for seed in 0..3 {

@@ -6,7 +6,8 @@ use burn::{
     prelude::*,
 };
 use burn_curvature::{
-    Ekfac, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction, TraceConfig,
+    CaptureConfig, Ekfac, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective,
+    Reduction,
 };
 
 use super::{
@@ -31,17 +32,13 @@ impl Mlp {
         let layers = [[64, 16], [16, 16], [16, 10]].map(|[input, output]| {
             let mut layer = nn::LinearConfig::new(input, output).init(&device());
             let scale = (3.0 / input as f32).sqrt();
-            let values: Vec<f32> = (0..input * output)
-                .map(|_| numbers.symmetric(scale))
-                .collect();
+            let values: Vec<f32> = (0..input * output).map(|_| numbers.symmetric(scale)).collect();
             let data = TensorData::new(values, [input, output]);
             layer.weight = Param::from_data(data, &device());
             layer.bias = Some(Param::from_tensor(Tensor::zeros([output], &device())));
             layer
         });
-        Self {
-            layers: layers.into(),
-        }
+        Self { layers: layers.into() }
     }
 
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
@@ -54,14 +51,13 @@ fn objective(seed: u64, samples: usize) -> Objective<B> {
     let (digits, _) = Digits::load().unwrap().split(samples, seed);
     let batch = (digits.images(&device()), digits.classes(&device()));
     let objective = Objective::<B>::trace_with(
-        &TraceConfig::new(),
+        &CaptureConfig::new(),
         &Mlp::new(seed),
         batch,
         |model: &Mlp, (x, y): (Tensor<2>, Tensor<1, Int>)| {
             let z = model.forward(x);
-            let loss = nn::loss::CrossEntropyLossConfig::new()
-                .init(&z.device())
-                .forward(z.clone(), y);
+            let loss =
+                nn::loss::CrossEntropyLossConfig::new().init(&z.device()).forward(z.clone(), y);
             (z, loss)
         },
     );

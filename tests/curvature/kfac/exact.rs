@@ -20,10 +20,7 @@ fn it_is_exact_for_deep_linear_networks() {
                 let x = random([samples, 3], 99);
                 let objective = squared(&model, x, reduction, |model, x| model.forward(x));
                 let error = worst(&objective, GAUSSIAN, reduction, &KfacConfig::new());
-                assert!(
-                    error < 1e-12,
-                    "{reduction:?}, {samples} samples, bias {bias}: {error}"
-                );
+                assert!(error < 1e-12, "{reduction:?}, {samples} samples, bias {bias}: {error}");
                 // The likelihood's own scale.
                 let error = worst(
                     &objective,
@@ -41,20 +38,10 @@ fn it_is_exact_for_deep_linear_networks() {
 fn it_is_exact_for_one_sample_and_not_for_several() {
     for seed in 0..3 {
         let one = classifier(seed, 1);
-        let error = worst(
-            &one,
-            Likelihood::Categorical,
-            Reduction::Mean,
-            &KfacConfig::new(),
-        );
+        let error = worst(&one, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new());
         assert!(error < 1e-12, "{error}");
         let several = classifier(seed, 6);
-        let error = worst(
-            &several,
-            Likelihood::Categorical,
-            Reduction::Mean,
-            &KfacConfig::new(),
-        );
+        let error = worst(&several, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new());
         assert!(error > 1e-3, "{error}");
     }
 }
@@ -70,11 +57,7 @@ fn a_data_set_has_the_factors_of_one_large_batch() {
     });
     let risk = objective.over(parts, Reduction::Mean).unwrap();
     let v = objective.parameters().normal_like(1).unwrap();
-    for fisher in [
-        KfacFisher::Exact,
-        KfacFisher::Empirical,
-        KfacFisher::ForwardOnly,
-    ] {
+    for fisher in [KfacFisher::Exact, KfacFisher::Empirical, KfacFisher::ForwardOnly] {
         let config = KfacConfig::new().with_fisher(fisher);
         let product = |objective: &Objective<B>| {
             let kfac =
@@ -105,30 +88,21 @@ fn expansion_is_exact_for_a_convolution_with_a_loss_at_every_position() {
     let cases = [
         (plain.clone(), [4, 2, 3, 2]),
         (plain.clone().with_stride([2, 1]), [4, 2, 3, 2]),
-        (
-            plain
-                .clone()
-                .with_padding(PaddingConfig2d::Explicit(1, 2, 1, 2)),
-            [4, 2, 3, 2],
-        ),
+        (plain.clone().with_padding(PaddingConfig2d::Explicit(1, 2, 1, 2)), [4, 2, 3, 2]),
         (plain.clone().with_dilation([1, 2]), [4, 2, 3, 2]),
         (plain.with_groups(2), [4, 1, 3, 2]),
     ];
     for (config, shape) in cases {
         let model = convolved(config.clone(), shape);
-        let objective = squared(
-            &model,
-            random([2, 2, 6, 5], 3),
-            Reduction::Mean,
-            |model, x| model.conv.forward(x),
-        );
+        let objective = squared(&model, random([2, 2, 6, 5], 3), Reduction::Mean, |model, x| {
+            model.conv.forward(x)
+        });
         let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
         let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap();
         // G of one layer with a Gaussian likelihood is the identity times what the sum over positions leaves.
         let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
-        let positions: usize = objective.outputs().unwrap().layout().blocks()[0].shape()[2..]
-            .iter()
-            .product();
+        let positions: usize =
+            objective.outputs().unwrap().layout().blocks()[0].shape()[2..].iter().product();
         let v = objective.parameters().normal_like(4).unwrap();
         let found = kfac.apply(&v).unwrap().scale(positions as f64);
         let error = relative_error(&found, &exact.apply(&v).unwrap());
@@ -155,15 +129,10 @@ fn reduction_is_exact_for_pooled_outputs_where_expansion_is_not() {
 #[test]
 fn shared_positions_of_a_linear_layer_are_rows_or_are_reduced() {
     let model = Deep::new(&[3, 4, 2], true);
-    let pooled = squared(
-        &model,
-        random([5, 6, 3], 8),
-        Reduction::Sum,
-        |model, x: Tensor<3>| {
-            let z: Tensor<2> = model.forward(x).mean_dim(1).squeeze_dim(1);
-            z
-        },
-    );
+    let pooled = squared(&model, random([5, 6, 3], 8), Reduction::Sum, |model, x: Tensor<3>| {
+        let z: Tensor<2> = model.forward(x).mean_dim(1).squeeze_dim(1);
+        z
+    });
     let reduce = KfacConfig::new().with_approximation(KfacApproximation::Reduce);
     let error = worst(&pooled, GAUSSIAN, Reduction::Sum, &reduce);
     assert!(error < 1e-12, "{error}");
@@ -185,22 +154,14 @@ fn an_embedding_has_a_diagonal_of_frequencies() {
     linear.bias = Some(weight([2], 3));
     let model = Embedded { embedding, linear };
     let tokens = Tensor::<2, Int>::from_ints([[1], [4], [1], [0], [2], [1]], &device());
-    let objective = squared(
-        &model,
-        tokens,
-        Reduction::Mean,
-        |model: &Embedded, tokens| {
-            let [samples, _] = tokens.dims();
-            model
-                .linear
-                .forward(model.embedding.forward(tokens))
-                .reshape([samples, 2])
-        },
-    );
+    let objective = squared(&model, tokens, Reduction::Mean, |model: &Embedded, tokens| {
+        let [samples, _] = tokens.dims();
+        model.linear.forward(model.embedding.forward(tokens)).reshape([samples, 2])
+    });
     let error = worst(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new());
     assert!(error < 1e-12, "{error}");
     // Token 3 is never seen: its rows are zero, exactly.
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
     let error = kfac.inverse(0.0).unwrap_err();
-    assert_eq!(error, OperatorError::KfacSingular { damping: 0.0 }.into());
+    assert_eq!(error.downcast_ref(), Some(&OperatorError::KfacSingular { damping: 0.0 }));
 }

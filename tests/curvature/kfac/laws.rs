@@ -1,9 +1,9 @@
-//! Laws that hold whatever the numbers are: scales, re-parametrisations, precision, one-hot inputs.
+//! Laws that hold whatever the numbers are: scales, re-parametrizations, precision, one-hot inputs.
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective, Precision, Reduction,
-    TraceConfig, Treatment,
+    CaptureConfig, Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective, Precision,
+    Reduction, Treatment,
 };
 
 use super::{
@@ -18,15 +18,11 @@ fn kfac(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction) 
 /// Least squares ½‖x W + b − y‖²: the step with λ = 0 lands on the solution from everywhere.
 #[test]
 fn a_step_without_damping_solves_linear_least_squares() {
-    for (seed, reduction) in [
-        (1, Reduction::Mean),
-        (2, Reduction::Sum),
-        (3, Reduction::Mean),
-    ] {
+    for (seed, reduction) in [(1, Reduction::Mean), (2, Reduction::Sum), (3, Reduction::Mean)] {
         let model = Deep::new(&[3, 2], true);
         let batch = (random([9, 3], seed), random([9, 2], seed + 10));
         let objective = Objective::<B>::trace_with(
-            &TraceConfig::new(),
+            &CaptureConfig::new(),
             &model,
             batch,
             move |model: &Deep, (x, y): (Tensor<2>, Tensor<2>)| {
@@ -57,20 +53,13 @@ fn a_loss_and_a_damping_times_a_number_give_the_same_step() {
     let gradient = objective.gradient().unwrap();
     let step = |factor: f64, factored: bool| {
         let variance = factor.recip();
-        let kfac = kfac(
-            &objective,
-            Likelihood::Gaussian { variance },
-            Reduction::Mean,
-        );
+        let kfac = kfac(&objective, Likelihood::Gaussian { variance }, Reduction::Mean);
         let damping = 0.01 * factor;
         let inverse = match factored {
             true => kfac.factored_inverse(damping),
             false => kfac.inverse(damping),
         };
-        inverse
-            .unwrap()
-            .apply(&gradient.clone().scale(factor))
-            .unwrap()
+        inverse.unwrap().apply(&gradient.clone().scale(factor)).unwrap()
     };
     for factored in [false, true] {
         let expected = step(1.0, factored);
@@ -87,10 +76,8 @@ fn a_loss_and_a_damping_times_a_number_give_the_same_step() {
 fn a_step_does_not_depend_on_how_inputs_are_written() {
     let model = Deep::new(&[3, 3], true);
     let x = random([12, 3], 4);
-    let t = Tensor::<2>::from_floats(
-        [[2.0, 0.0, 0.0], [0.5, 0.25, 0.0], [0.0, -1.0, 4.0]],
-        &device(),
-    );
+    let t =
+        Tensor::<2>::from_floats([[2.0, 0.0, 0.0], [0.5, 0.25, 0.0], [0.0, -1.0, 4.0]], &device());
     let inverse = Tensor::<2>::from_floats(
         [[0.5, 0.0, 0.0], [-1.0, 4.0, 0.0], [-0.25, 1.0, 0.25]],
         &device(),
@@ -132,19 +119,15 @@ fn the_number_of_samples_leaves_no_trace() {
         let twice = Tensor::cat(vec![x.clone(), x.clone()], 0);
         for (reduction, factor) in [(Reduction::Mean, 1.0), (Reduction::Sum, 2.0)] {
             let product = |x: Tensor<2>| {
-                let objective = squared(&model, x, reduction, |model: &Deep, x| {
-                    model.forward(x.tanh())
-                });
+                let objective =
+                    squared(&model, x, reduction, |model: &Deep, x| model.forward(x.tanh()));
                 let v = objective.parameters().normal_like(2).unwrap();
                 let kfac = kfac(&objective, Likelihood::Bernoulli, reduction);
                 kfac.apply(&v).unwrap().to_vec().unwrap()
             };
             let (one, two) = (product(x.clone()), product(twice.clone()));
             for (one, two) in one.iter().zip(two) {
-                assert!(
-                    (factor * one - two).abs() < 1e-12,
-                    "{reduction:?}, {samples}"
-                );
+                assert!((factor * one - two).abs() < 1e-12, "{reduction:?}, {samples}");
             }
         }
     }
@@ -186,26 +169,15 @@ fn an_embedding_has_the_factors_of_a_linear_layer_with_one_hot_inputs() {
     let linear = Deep::new(&[3, 2], true).layers.remove(0);
     let mut dense = nn::LinearConfig::new(5, 3).with_bias(false).init(&device());
     dense.weight = weight([5, 3], 1);
-    let sparse = Embedded {
-        embedding,
-        linear: linear.clone(),
-    };
-    let dense = OneHot {
-        embedding: dense,
-        linear,
-    };
+    let sparse = Embedded { embedding, linear: linear.clone() };
+    let dense = OneHot { embedding: dense, linear };
     let tokens = Tensor::<2, Int>::from_ints([[1], [4], [1], [0], [2], [1]], &device());
     let hot = tokens.clone().reshape([6]).one_hot::<2>(5).float();
-    let sparse = squared(
-        &sparse,
-        tokens,
-        Reduction::Mean,
-        |model: &Embedded, tokens| {
-            let [samples, _] = tokens.dims();
-            let hidden = model.embedding.forward(tokens).reshape([samples, 3]);
-            model.linear.forward(hidden.tanh())
-        },
-    );
+    let sparse = squared(&sparse, tokens, Reduction::Mean, |model: &Embedded, tokens| {
+        let [samples, _] = tokens.dims();
+        let hidden = model.embedding.forward(tokens).reshape([samples, 3]);
+        model.linear.forward(hidden.tanh())
+    });
     let dense = squared(&dense, hot, Reduction::Mean, |model: &OneHot, x| {
         model.linear.forward(model.embedding.forward(x).tanh())
     });
@@ -231,27 +203,18 @@ fn the_projections_of_a_gated_cell_are_found() {
         gru: nn::GruConfig::new(3, 4, true).init(&device()),
         output: Deep::new(&[4, 2], true).layers.remove(0),
     };
-    let objective = squared(
-        &model,
-        random([5, 6, 3], 2),
-        Reduction::Mean,
-        |model: &Gated, x| {
-            let hidden = model.gru.forward(x, None);
-            let last: Tensor<2> = hidden.slice([0..5, 5..6]).squeeze_dim(1);
-            model.output.forward(last)
-        },
-    );
+    let objective = squared(&model, random([5, 6, 3], 2), Reduction::Mean, |model: &Gated, x| {
+        let hidden = model.gru.forward(x, None);
+        let last: Tensor<2> = hidden.slice([0..5, 5..6]).squeeze_dim(1);
+        model.output.forward(last)
+    });
     let config = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2, seed: 1 });
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap();
     for entry in &kfac.coverage().entries {
         let kronecker = matches!(entry.treatment, Treatment::Kronecker { .. });
         assert!(kronecker || entry.numbers <= 1024, "{}", kfac.coverage());
     }
-    assert!(
-        kfac.coverage().kronecker_fraction() > 0.9,
-        "{}",
-        kfac.coverage()
-    );
+    assert!(kfac.coverage().kronecker_fraction() > 0.9, "{}", kfac.coverage());
     let v = objective.parameters().normal_like(1).unwrap();
     assert!(v.dot(&kfac.apply(&v).unwrap()).unwrap() > 0.0);
 }

@@ -18,7 +18,7 @@ use burn::{
     nn,
     prelude::*,
 };
-use burn_curvature::{Fisher, Kfac, KfacConfig, Likelihood, Objective, Reduction, TraceConfig};
+use burn_curvature::{CaptureConfig, Fisher, Kfac, KfacConfig, Likelihood, Objective, Reduction};
 
 use super::{B, rows, support::random::SplitMix64};
 
@@ -30,9 +30,7 @@ pub fn device() -> Device {
 
 pub fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     let mut numbers = SplitMix64::new(seed);
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| numbers.symmetric(1.0))
-        .collect();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| numbers.symmetric(1.0)).collect();
     Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
@@ -50,7 +48,7 @@ pub fn squared<M: Module + 'static, X, const D: usize>(
 where
     X: burn_curvature::Batch + Send + 'static,
 {
-    let objective = Objective::<B>::trace_with(&TraceConfig::new(), model, x, move |model, x| {
+    let objective = Objective::<B>::trace_with(&CaptureConfig::new(), model, x, move |model, x| {
         let z = forward(model, x);
         let samples = z.dims()[0] as f64;
         let sum = z.clone().powf_scalar(2.0).sum() * 0.5;
@@ -74,10 +72,7 @@ pub fn worst(
     let exact = Fisher::exact(objective, likelihood, reduction).unwrap();
     let blocks = kfac.compare_with(&exact).unwrap();
     assert!(!blocks.is_empty());
-    blocks
-        .iter()
-        .map(|block| block.relative_error)
-        .fold(0.0, f64::max)
+    blocks.iter().map(|block| block.relative_error).fold(0.0, f64::max)
 }
 
 #[derive(Module, Debug)]
@@ -88,16 +83,12 @@ pub struct Deep {
 impl Deep {
     pub fn new(widths: &[usize], bias: bool) -> Self {
         let layers = widths.windows(2).enumerate().map(|(index, pair)| {
-            let mut layer = nn::LinearConfig::new(pair[0], pair[1])
-                .with_bias(bias)
-                .init(&device());
+            let mut layer = nn::LinearConfig::new(pair[0], pair[1]).with_bias(bias).init(&device());
             layer.weight = weight([pair[0], pair[1]], index as u64);
             layer.bias = bias.then(|| weight([pair[1]], 10 + index as u64));
             layer
         });
-        Self {
-            layers: layers.collect(),
-        }
+        Self { layers: layers.collect() }
     }
 
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
@@ -107,34 +98,26 @@ impl Deep {
 
 /// Its dense matrix.
 pub fn dense(objective: &Objective<B>) -> (Kfac<B>, Vec<Vec<f64>>) {
-    let kfac = Kfac::new(
-        objective,
-        Likelihood::Categorical,
-        Reduction::Mean,
-        &KfacConfig::new(),
-    )
-    .unwrap();
+    let kfac =
+        Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new()).unwrap();
     let matrix = rows(&kfac, objective.parameters());
     (kfac, matrix)
 }
 
-/// A linear layer with a normalisation behind it.
+/// A linear layer with a normalization behind it.
 #[derive(Module, Debug)]
-struct Normalised {
+struct Normalized {
     linear: nn::Linear,
     norm: nn::LayerNorm,
 }
 
 /// Its objective, with squared errors.
-pub fn normalised(samples: usize, reduction: Reduction) -> Objective<B> {
-    let model = Normalised {
+pub fn normalized(samples: usize, reduction: Reduction) -> Objective<B> {
+    let model = Normalized {
         linear: Deep::new(&[3, 4], true).layers.remove(0),
         norm: nn::LayerNormConfig::new(4).init(&device()),
     };
-    squared(
-        &model,
-        random([samples, 3], 1),
-        reduction,
-        |model: &Normalised, x| model.norm.forward(model.linear.forward(x)),
-    )
+    squared(&model, random([samples, 3], 1), reduction, |model: &Normalized, x| {
+        model.norm.forward(model.linear.forward(x))
+    })
 }

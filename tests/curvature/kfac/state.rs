@@ -1,13 +1,13 @@
 //! Saving, loading, averaging, and what is refused.
 
 use burn_curvature::{
-    BesidePolicy, Error, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood,
-    LinearOperator, Objective, ObjectiveError, OperatorError, ParamVector, Reduction, TraceConfig,
+    CaptureConfig, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood, LinearOperator,
+    Objective, ObjectiveError, OperatorError, ParamVector, Reduction, UncoveredPolicy,
 };
 
 use super::{
     super::{B, Classifier, classifier, cross_entropy, relative_error, samples},
-    Deep, GAUSSIAN, dense, device, normalised, random, squared,
+    Deep, GAUSSIAN, dense, device, normalized, random, squared,
 };
 
 #[test]
@@ -28,42 +28,32 @@ fn factors_are_saved_loaded_and_averaged() {
     assert!(relative_error(&averaged.apply(&v).unwrap(), &other.apply(&v).unwrap()) > 1e-3);
     let kept = state.averaged(&other.state().unwrap(), 1.0).unwrap();
     assert_eq!(kept, state);
-    assert_eq!(
-        state.averaged(&other.state().unwrap(), 0.0).unwrap(),
-        other.state().unwrap()
-    );
+    assert_eq!(state.averaged(&other.state().unwrap(), 0.0).unwrap(), other.state().unwrap());
     assert!(state.averaged(&other.state().unwrap(), 1.5).is_err());
 
     let model = Deep::new(&[3, 2], false);
-    let foreign = squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| {
-        model.forward(x)
-    });
+    let foreign = squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| model.forward(x));
     assert_eq!(
-        Kfac::from_state(&foreign, &state).unwrap_err(),
-        OperatorError::KfacState.into()
+        Kfac::from_state(&foreign, &state).unwrap_err().downcast_ref(),
+        Some(&OperatorError::KfacState)
     );
 }
 
 #[test]
 fn what_is_no_layer_has_its_exact_block_or_is_refused() {
-    let objective = normalised(5, Reduction::Mean);
+    let objective = normalized(5, Reduction::Mean);
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
     let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
     for name in ["norm.gamma", "norm.beta"] {
         let subset = objective.layout().select(name).unwrap();
-        let v = ParamVector::normal(
-            subset.layout(),
-            3,
-            &Default::default(),
-            objective.precision(),
-        )
-        .unwrap();
+        let v = ParamVector::normal(subset.layout(), 3, &Default::default(), objective.precision())
+            .unwrap();
         let v = subset.embed(&v).unwrap();
         let found = subset.restrict(&kfac.apply(&v).unwrap()).unwrap();
         let truth = subset.restrict(&exact.apply(&v).unwrap()).unwrap();
         assert!(relative_error(&found, &truth) < 1e-12, "{name}");
     }
-    for policy in [BesidePolicy::Refuse, BesidePolicy::ExactBlock { limit: 3 }] {
+    for policy in [UncoveredPolicy::Refuse, UncoveredPolicy::ExactBlock { limit: 3 }] {
         let config = KfacConfig::new().with_beside(policy);
         let error = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap_err();
         assert!(error.to_string().contains("norm.gamma"), "{error}");
@@ -75,29 +65,21 @@ fn bad_settings_are_refused() {
     let objective = classifier(1, 4);
     let none = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 0, seed: 1 });
     let error = Kfac::new(&objective, Likelihood::Categorical, Reduction::Mean, &none).unwrap_err();
-    assert_eq!(error, OperatorError::NoDraws.into());
+    assert_eq!(error.downcast_ref(), Some(&OperatorError::NoDraws));
     let (kfac, _) = dense(&objective);
     for damping in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(
-            kfac.inverse(damping).unwrap_err(),
-            Error::Operator(OperatorError::Damping { .. })
+            kfac.inverse(damping).unwrap_err().downcast_ref(),
+            Some(OperatorError::Damping { .. })
         ));
         assert!(kfac.factored_inverse(damping).is_err());
     }
     // The closure has the mean of its samples.
     let empirical = KfacConfig::new().with_fisher(KfacFisher::Empirical);
-    let wrong = Kfac::new(
-        &objective,
-        Likelihood::Categorical,
-        Reduction::Sum,
-        &empirical,
-    );
-    assert!(matches!(
-        wrong.unwrap_err(),
-        Error::Objective(ObjectiveError::NotReducedSo { .. })
-    ));
+    let wrong = Kfac::new(&objective, Likelihood::Categorical, Reduction::Sum, &empirical);
+    assert!(matches!(wrong.unwrap_err().downcast_ref(), Some(ObjectiveError::NotReducedSo { .. })));
     let other = Objective::<B>::trace_with(
-        &TraceConfig::new(),
+        &CaptureConfig::new(),
         &Classifier::new(1, &device()),
         samples(3, 1, &device()),
         cross_entropy,

@@ -14,21 +14,13 @@ fn fixed_factors_meet_before_the_varying_one() {
     let (v, a, c) = (b.input(ty(&[3])), b.input(ty(&[3])), b.input(ty(&[3])));
     let first = one(&mut b, Op::Binary(Binary::Mul), &[v, a], &[3]);
     let second = one(&mut b, Op::Binary(Binary::Mul), &[c, first], &[3]);
-    let third = one(
-        &mut b,
-        Op::BinaryScalar(Binary::Mul, Literal::Float(2.0)),
-        &[second],
-        &[3],
-    );
+    let third = one(&mut b, Op::BinaryScalar(Binary::Mul, Literal::Float(2.0)), &[second], &[3]);
     let graph = b.finish(vec![third]);
     let before = run(&graph);
     let graph = fixed_factors_first(graph, &[0]);
     graph.validate().expect("well formed");
     let after = run(&graph);
-    let close = before[0]
-        .iter()
-        .zip(&after[0])
-        .all(|(x, y)| (x - y).abs() < 1e-15);
+    let close = before[0].iter().zip(&after[0]).all(|(x, y)| (x - y).abs() < 1e-15);
     assert!(close, "{before:?} against {after:?}");
     assert_eq!(graph.split(&[0], |_| false).finish.len(), 1);
 }
@@ -44,10 +36,7 @@ fn products_read_elsewhere_stay() {
 }
 
 fn indices(shape: &[usize]) -> ValueType {
-    ValueType {
-        dtype: DType::I64,
-        ..ty(shape)
-    }
+    ValueType { dtype: DType::I64, ..ty(shape) }
 }
 
 #[test]
@@ -69,11 +58,7 @@ fn fixed_factors_move_behind_a_gather() {
         shapes.collect::<Vec<_>>()
     };
     assert_eq!((sizes(&graph), sizes(&moved)), (vec![12], vec![4]));
-    assert_eq!(
-        factors_of_what_is_picked(graph, &[0, 1]).len(),
-        3,
-        "both vary"
-    );
+    assert_eq!(factors_of_what_is_picked(graph, &[0, 1]).len(), 3, "both vary");
 }
 
 #[test]
@@ -93,11 +78,7 @@ fn fixed_factors_move_before_a_scatter_into_zeros() {
         moved.validate().expect("well formed");
         assert_eq!(run(&moved), run(&graph));
         let last = moved.nodes.last().map(|node| node.op.clone());
-        let expected = if target_is_zero {
-            Op::Reshape
-        } else {
-            Op::Binary(Binary::Mul)
-        };
+        let expected = if target_is_zero { Op::Reshape } else { Op::Binary(Binary::Mul) };
         assert_eq!(last, Some(expected));
     }
 }

@@ -14,11 +14,8 @@ pub(super) fn averages(
     target: usize,
     count_padding: bool,
 ) -> AxisMap {
-    let (kernel, stride, padding) = (
-        window.kernel[axis],
-        window.stride[axis],
-        window.padding[axis],
-    );
+    let (kernel, stride, padding) =
+        (window.kernel[axis], window.stride[axis], window.padding[axis]);
     if kernel == 1 && stride == 1 && padding == 0 {
         return AxisMap::Identity;
     }
@@ -26,16 +23,8 @@ pub(super) fn averages(
         let start = output * stride;
         let padded_end = (start + kernel).min(size + 2 * padding);
         let inside = start.max(padding)..padded_end.min(size + padding);
-        let count = if count_padding {
-            padded_end.saturating_sub(start)
-        } else {
-            inside.len()
-        };
-        share(
-            size,
-            inside.start - padding..(inside.end.max(inside.start) - padding),
-            count,
-        )
+        let count = if count_padding { padded_end.saturating_sub(start) } else { inside.len() };
+        share(size, inside.start - padding..(inside.end.max(inside.start) - padding), count)
     };
     AxisMap::Mix((0..target).map(row).collect())
 }
@@ -55,9 +44,7 @@ pub(super) fn equal_shares(size: usize, target: usize) -> AxisMap {
 
 fn share(size: usize, range: std::ops::Range<usize>, count: usize) -> Vec<f64> {
     let weight = 1.0 / count.max(1) as f64;
-    (0..size)
-        .map(|index| if range.contains(&index) { weight } else { 0.0 })
-        .collect()
+    (0..size).map(|index| if range.contains(&index) { weight } else { 0.0 }).collect()
 }
 
 /// Interpolation from `size` to `target` points.
@@ -69,11 +56,7 @@ pub(super) fn interpolation(
 ) -> AxisMap {
     let scale = size as f64 / target as f64;
     let pick = |source: &dyn Fn(usize) -> usize| {
-        AxisMap::Pick(
-            (0..target)
-                .map(|output| source(output).min(size - 1))
-                .collect(),
-        )
+        AxisMap::Pick((0..target).map(|output| source(output).min(size - 1)).collect())
     };
     let coordinate = |output: usize| {
         if align_corners {
@@ -83,11 +66,7 @@ pub(super) fn interpolation(
         }
     };
     let mix = |row: fn(f64, usize) -> Vec<f64>| {
-        AxisMap::Mix(
-            (0..target)
-                .map(|output| row(coordinate(output), size))
-                .collect(),
-        )
+        AxisMap::Mix((0..target).map(|output| row(coordinate(output), size)).collect())
     };
     match mode {
         Interpolation::Nearest => pick(&|output| (output as f64 * scale).floor() as usize),
@@ -98,7 +77,7 @@ pub(super) fn interpolation(
     }
 }
 
-/// Two neighbours; beyond the border, the border.
+/// Two neighbors; beyond the border, the border.
 fn linear_row(coordinate: f64, size: usize) -> Vec<f64> {
     let coordinate = coordinate.clamp(0.0, (size - 1) as f64);
     let low = coordinate.floor() as usize;
@@ -109,7 +88,7 @@ fn linear_row(coordinate: f64, size: usize) -> Vec<f64> {
     row
 }
 
-/// Four neighbours by Keys' cubic with a = −¾; beyond the border, the border.
+/// Four neighbors by Keys' cubic with a = −¾; beyond the border, the border.
 fn cubic_row(coordinate: f64, size: usize) -> Vec<f64> {
     const A: f64 = -0.75;
     let weight = |distance: f64| {
@@ -131,7 +110,7 @@ fn cubic_row(coordinate: f64, size: usize) -> Vec<f64> {
     row
 }
 
-/// Six neighbours by Lanczos' windowed sinc, those beyond the border left out and the rest scaled to sum one.
+/// Six neighbors by Lanczos' windowed sinc, those beyond the border left out and the rest scaled to sum one.
 fn lanczos_row(coordinate: f64, size: usize) -> Vec<f64> {
     let weight = |x: f64| match x.abs() {
         0.0 => 1.0,

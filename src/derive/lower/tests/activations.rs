@@ -9,12 +9,7 @@ use crate::graph::{Binary, Literal, Op, Unary};
 pub(super) fn cases() -> Vec<Case> {
     let shape = [3, 4];
     let unary = |function: Unary, input| {
-        Case::new(
-            &format!("{function:?}"),
-            Op::Unary(function),
-            vec![input],
-            &shape,
-        )
+        Case::new(&format!("{function:?}"), Op::Unary(function), vec![input], &shape)
     };
     let mut cases: Vec<Case> = [
         Unary::Abs,
@@ -50,12 +45,7 @@ pub(super) fn cases() -> Vec<Case> {
             vec![real(&shape)],
             &shape,
         ),
-        Case::new(
-            "prelu",
-            Op::Binary(Binary::PRelu),
-            vec![real(&shape), real(&[1, 4])],
-            &shape,
-        ),
+        Case::new("prelu", Op::Binary(Binary::PRelu), vec![real(&shape), real(&[1, 4])], &shape),
         Case::new(
             "prelu of one slope",
             Op::Binary(Binary::PRelu),
@@ -64,10 +54,7 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "hard sigmoid",
-            Op::HardSigmoid {
-                alpha: Literal::Float(0.3),
-                beta: Literal::Float(0.45),
-            },
+            Op::HardSigmoid { alpha: Literal::Float(0.3), beta: Literal::Float(0.45) },
             vec![real(&shape)],
             &shape,
         ),
@@ -85,12 +72,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn backward(name: &str, function: Binary) -> Case {
-    Case::new(
-        name,
-        Op::Binary(function),
-        vec![real(&[3, 4]), real(&[3, 4])],
-        &[3, 4],
-    )
+    Case::new(name, Op::Binary(function), vec![real(&[3, 4]), real(&[3, 4])], &[3, 4])
 }
 
 #[test]

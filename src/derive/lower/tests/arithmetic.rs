@@ -12,13 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn binary() -> Vec<Case> {
     let mut cases = Vec::new();
-    for function in [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::ArcTan2,
-        Binary::Hypot,
-    ] {
+    for function in [Binary::Add, Binary::Sub, Binary::Mul, Binary::ArcTan2, Binary::Hypot] {
         for (name, left, right) in shapes() {
             let name = format!("{function:?} {name}");
             cases.push(Case::new(
@@ -60,12 +54,7 @@ fn shapes() -> Vec<(&'static str, Vec<usize>, Vec<usize>)> {
 fn scalars() -> Vec<Case> {
     let scalar = |function: Binary, value: f64| {
         let op = Op::BinaryScalar(function, Literal::Float(value));
-        Case::new(
-            &format!("{function:?} {value}"),
-            op,
-            vec![real(&[2, 5])],
-            &[2, 5],
-        )
+        Case::new(&format!("{function:?} {value}"), op, vec![real(&[2, 5])], &[2, 5])
     };
     vec![
         scalar(Binary::Add, 0.7),
@@ -82,27 +71,16 @@ fn powers() -> Vec<Case> {
         let op = Op::BinaryScalar(Binary::Powf, Literal::Float(value));
         Case::new(&format!("power {value}"), op, vec![input], &[2, 5])
     };
-    let mut cases: Vec<Case> = [0.5, 1.5, -0.5, -3.0, 2.7]
-        .map(|value| scalar(value, positive(&[2, 5])))
-        .to_vec();
+    let mut cases: Vec<Case> =
+        [0.5, 1.5, -0.5, -3.0, 2.7].map(|value| scalar(value, positive(&[2, 5]))).to_vec();
     cases.extend([1.0, 2.0, 3.0, 4.0].map(|value| scalar(value, real(&[2, 5]))));
     cases.extend([2, 3, -1, -2].map(|value| {
         let op = Op::BinaryScalar(Binary::Powi, Literal::Int(value));
-        Case::new(
-            &format!("integer power {value}"),
-            op,
-            vec![positive(&[2, 5])],
-            &[2, 5],
-        )
+        Case::new(&format!("integer power {value}"), op, vec![positive(&[2, 5])], &[2, 5])
     }));
     let powf = Op::Binary(Binary::Powf);
     cases.extend([
-        Case::new(
-            "power of both",
-            powf.clone(),
-            vec![positive(&[2, 5]), real(&[2, 5])],
-            &[2, 5],
-        ),
+        Case::new("power of both", powf.clone(), vec![positive(&[2, 5]), real(&[2, 5])], &[2, 5]),
         Case::new(
             "power broadcast",
             powf.clone(),
@@ -118,10 +96,7 @@ fn powers() -> Vec<Case> {
         Case::new(
             "power by integers",
             Op::Binary(Binary::Powi),
-            vec![
-                real(&[2, 3]),
-                super::case::ints(&[2, 3], &[1, 2, 3, 2, 4, 1]),
-            ],
+            vec![real(&[2, 3]), super::case::ints(&[2, 3], &[1, 2, 3, 2, 4, 1])],
             &[2, 3],
         ),
     ]);
@@ -130,22 +105,14 @@ fn powers() -> Vec<Case> {
 
 fn bounds() -> Vec<Case> {
     let clamp = |name, min: Option<f64>, max: Option<f64>| {
-        let op = Op::Clamp {
-            min: min.map(Literal::Float),
-            max: max.map(Literal::Float),
-        };
+        let op = Op::Clamp { min: min.map(Literal::Float), max: max.map(Literal::Float) };
         Case::new(name, op, vec![real(&[3, 4])], &[3, 4])
     };
     vec![
         clamp("clamp", Some(-0.6), Some(0.8)),
         clamp("clamp from below", Some(-0.3), None),
         clamp("clamp from above", None, Some(0.3)),
-        Case::new(
-            "cross",
-            Op::Cross(1),
-            vec![real(&[2, 3, 2]), real(&[2, 3, 2])],
-            &[2, 3, 2],
-        ),
+        Case::new("cross", Op::Cross(1), vec![real(&[2, 3, 2]), real(&[2, 3, 2])], &[2, 3, 2]),
         Case::new("cast", Op::Cast, vec![unit(&[3])], &[3]),
         Case::new(
             "product with a constant",

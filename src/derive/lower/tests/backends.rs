@@ -52,18 +52,11 @@ fn on_both(case: &Case, draw: &Draw) -> Vec<(Vec<f64>, Vec<f64>)> {
         &ndarray,
     );
     let pairs = on_flex.into_iter().zip(on_ndarray);
-    pairs
-        .filter_map(|(a, b)| Some((numbers::<Flex>(a?), numbers::<NdArray>(b?))))
-        .collect()
+    pairs.filter_map(|(a, b)| Some((numbers::<Flex>(a?), numbers::<NdArray>(b?)))).collect()
 }
 
 #[test]
 fn ndarray_gives_what_flex_gives() {
     let failures: Vec<String> = table().iter().flat_map(failures).collect();
-    assert!(
-        failures.is_empty(),
-        "{} failures:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }

@@ -45,29 +45,18 @@ pub(super) struct Case {
 
 impl Case {
     pub fn new(name: &str, op: Op, inputs: Vec<Input>, output: &[usize]) -> Self {
-        Self {
-            name: name.into(),
-            op,
-            inputs,
-            outputs: vec![float(output)],
-        }
+        Self { name: name.into(), op, inputs, outputs: vec![float(output)] }
     }
 
     /// With one more output, of indices.
     pub fn with_indices(mut self, shape: &[usize]) -> Self {
-        self.outputs.push(ValueType {
-            shape: Shape::from(shape.to_vec()),
-            dtype: DType::I64,
-        });
+        self.outputs.push(ValueType { shape: Shape::from(shape.to_vec()), dtype: DType::I64 });
         self
     }
 }
 
 pub(super) fn float(shape: &[usize]) -> ValueType {
-    ValueType {
-        shape: Shape::from(shape.to_vec()),
-        dtype: DType::F64,
-    }
+    ValueType { shape: Shape::from(shape.to_vec()), dtype: DType::F64 }
 }
 
 pub(super) fn real(shape: &[usize]) -> Input {
@@ -106,8 +95,5 @@ pub(super) fn ints(shape: &[usize], values: &[i64]) -> Input {
 /// True at the given flat positions.
 pub(super) fn bools(shape: &[usize], set: &[usize]) -> Input {
     let count = shape.iter().product();
-    Input::Bool(
-        shape.to_vec(),
-        (0..count).map(|index| set.contains(&index)).collect(),
-    )
+    Input::Bool(shape.to_vec(), (0..count).map(|index| set.contains(&index)).collect())
 }

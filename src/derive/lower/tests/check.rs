@@ -19,10 +19,8 @@ const SEEDS: [u64; 2] = [1, 2];
 
 /// What is wrong with a row, if anything.
 pub(super) fn check(case: &Case) -> Vec<String> {
-    let twice = [
-        ("eager", apply::<Twice> as Run<Twice>),
-        ("recorded", apply_recorded_twice::<Once>),
-    ];
+    let twice =
+        [("eager", apply::<Twice> as Run<Twice>), ("recorded", apply_recorded_twice::<Once>)];
     let at = |seed| {
         let mut failures = check_at(case, seed, apply::<Once>, &twice);
         failures.extend(check_value(case, seed));
@@ -57,18 +55,12 @@ fn check_at(case: &Case, seed: u64, once: Run<Once>, twice: &[(&str, Run<Twice>)
         |axis: &Vec<Vec<f64>>| difference(|by| vec![value(case, &draw.moved(axis, by), &draw)]);
     let expected: Vec<f64> = draw.axes(case).iter().flat_map(along).collect();
     let error = relative_error(&gradient_at(&draw.point), &expected);
-    let mut failures: Vec<String> = complaint(case, "gradient", error, TOLERANCE)
-        .into_iter()
-        .collect();
+    let mut failures: Vec<String> =
+        complaint(case, "gradient", error, TOLERANCE).into_iter().collect();
     let expected = difference(|by| gradient_at(&draw.moved(&draw.direction, by)));
     for (name, run) in twice {
         let error = relative_error(&hessian_product(case, &draw, *run), &expected);
-        failures.extend(complaint(
-            case,
-            &format!("Hessian product ({name})"),
-            error,
-            TOLERANCE,
-        ));
+        failures.extend(complaint(case, &format!("Hessian product ({name})"), error, TOLERANCE));
     }
     failures
 }

@@ -33,37 +33,14 @@ fn both(
 
 fn one_dimension() -> Vec<Case> {
     let conv = |name, options: ConvOptions<1>, weight: &[usize], y: &[usize]| {
-        let op = |bias| Op::Conv {
-            conv: Convolution::D1(options.clone()),
-            bias,
-        };
+        let op = |bias| Op::Conv { conv: Convolution::D1(options.clone()), bias };
         both(&format!("conv1d {name}"), op, &[2, 4, 7], weight, y[1], y)
     };
     [
-        conv(
-            "plain",
-            ConvOptions::new([1], [0], [1], 1),
-            &[3, 4, 3],
-            &[2, 3, 5],
-        ),
-        conv(
-            "strided",
-            ConvOptions::new([2], [1], [1], 1),
-            &[3, 4, 2],
-            &[2, 3, 4],
-        ),
-        conv(
-            "dilated",
-            ConvOptions::new([1], [2], [2], 1),
-            &[3, 4, 3],
-            &[2, 3, 7],
-        ),
-        conv(
-            "grouped",
-            ConvOptions::new([1], [1], [1], 2),
-            &[4, 2, 3],
-            &[2, 4, 7],
-        ),
+        conv("plain", ConvOptions::new([1], [0], [1], 1), &[3, 4, 3], &[2, 3, 5]),
+        conv("strided", ConvOptions::new([2], [1], [1], 1), &[3, 4, 2], &[2, 3, 4]),
+        conv("dilated", ConvOptions::new([1], [2], [2], 1), &[3, 4, 3], &[2, 3, 7]),
+        conv("grouped", ConvOptions::new([1], [1], [1], 2), &[4, 2, 3], &[2, 4, 7]),
         conv(
             "grouped, stride does not divide",
             ConvOptions::new([3], [0], [1], 2),
@@ -82,51 +59,21 @@ fn one_dimension() -> Vec<Case> {
 
 fn two_dimensions() -> Vec<Case> {
     let conv = |name, options: ConvOptions<2>, weight: &[usize], y: &[usize]| {
-        let op = |bias| Op::Conv {
-            conv: Convolution::D2(options.clone()),
-            bias,
-        };
-        both(
-            &format!("conv2d {name}"),
-            op,
-            &[2, 2, 5, 6],
-            weight,
-            y[1],
-            y,
-        )
+        let op = |bias| Op::Conv { conv: Convolution::D2(options.clone()), bias };
+        both(&format!("conv2d {name}"), op, &[2, 2, 5, 6], weight, y[1], y)
     };
     let uneven = ConvOptions::new_with_padding([1, 2], [(1, 0), (0, 2)], [1, 1], 1);
     [
-        conv(
-            "plain",
-            ConvOptions::new([1, 1], [0, 0], [1, 1], 1),
-            &[3, 2, 3, 2],
-            &[2, 3, 3, 5],
-        ),
-        conv(
-            "padded",
-            ConvOptions::new([1, 1], [1, 1], [1, 1], 1),
-            &[2, 2, 3, 3],
-            &[2, 2, 5, 6],
-        ),
-        conv(
-            "strided",
-            ConvOptions::new([2, 3], [1, 0], [1, 1], 1),
-            &[3, 2, 3, 2],
-            &[2, 3, 3, 2],
-        ),
+        conv("plain", ConvOptions::new([1, 1], [0, 0], [1, 1], 1), &[3, 2, 3, 2], &[2, 3, 3, 5]),
+        conv("padded", ConvOptions::new([1, 1], [1, 1], [1, 1], 1), &[2, 2, 3, 3], &[2, 2, 5, 6]),
+        conv("strided", ConvOptions::new([2, 3], [1, 0], [1, 1], 1), &[3, 2, 3, 2], &[2, 3, 3, 2]),
         conv(
             "strided, nothing left over",
             ConvOptions::new([2, 2], [1, 0], [1, 1], 1),
             &[3, 2, 3, 2],
             &[2, 3, 3, 3],
         ),
-        conv(
-            "dilated",
-            ConvOptions::new([1, 1], [1, 2], [2, 2], 1),
-            &[3, 2, 2, 3],
-            &[2, 3, 5, 6],
-        ),
+        conv("dilated", ConvOptions::new([1, 1], [1, 2], [2, 2], 1), &[3, 2, 2, 3], &[2, 3, 5, 6]),
         conv(
             "by channel",
             ConvOptions::new([1, 1], [1, 1], [1, 1], 2),
@@ -158,18 +105,8 @@ fn two_dimensions() -> Vec<Case> {
 
 fn three_dimensions() -> Vec<Case> {
     let conv = |name, options: ConvOptions<3>, weight: &[usize], y: &[usize]| {
-        let op = |bias| Op::Conv {
-            conv: Convolution::D3(options.clone()),
-            bias,
-        };
-        both(
-            &format!("conv3d {name}"),
-            op,
-            &[1, 2, 4, 3, 4],
-            weight,
-            y[1],
-            y,
-        )
+        let op = |bias| Op::Conv { conv: Convolution::D3(options.clone()), bias };
+        both(&format!("conv3d {name}"), op, &[1, 2, 4, 3, 4], weight, y[1], y)
     };
     let uneven = ConvOptions::new_with_padding([1, 2, 1], [(1, 0), (0, 1), (0, 0)], [1; 3], 1);
     [
@@ -203,44 +140,19 @@ fn three_dimensions() -> Vec<Case> {
             &[2, 1, 2, 2, 2],
             &[1, 2, 2, 1, 3],
         ),
-        conv(
-            "padded unevenly",
-            uneven,
-            &[1, 2, 2, 2, 2],
-            &[1, 1, 4, 2, 3],
-        ),
+        conv("padded unevenly", uneven, &[1, 2, 2, 2, 2], &[1, 1, 4, 2, 3]),
     ]
     .concat()
 }
 
 fn transposed_one() -> Vec<Case> {
     let conv = |name, options: ConvTransposeOptions<1>, weight: &[usize], y: &[usize]| {
-        let op = |bias| Op::ConvTranspose {
-            conv: ConvolutionTranspose::D1(options.clone()),
-            bias,
-        };
-        both(
-            &format!("conv transpose 1d {name}"),
-            op,
-            &[2, 4, 4],
-            weight,
-            y[1],
-            y,
-        )
+        let op = |bias| Op::ConvTranspose { conv: ConvolutionTranspose::D1(options.clone()), bias };
+        both(&format!("conv transpose 1d {name}"), op, &[2, 4, 4], weight, y[1], y)
     };
     [
-        conv(
-            "plain",
-            ConvTransposeOptions::new([1], [0], [0], [1], 1),
-            &[4, 3, 3],
-            &[2, 3, 6],
-        ),
-        conv(
-            "strided",
-            ConvTransposeOptions::new([2], [1], [1], [1], 1),
-            &[4, 2, 3],
-            &[2, 2, 8],
-        ),
+        conv("plain", ConvTransposeOptions::new([1], [0], [0], [1], 1), &[4, 3, 3], &[2, 3, 6]),
+        conv("strided", ConvTransposeOptions::new([2], [1], [1], [1], 1), &[4, 2, 3], &[2, 2, 8]),
         conv(
             "grouped and dilated",
             ConvTransposeOptions::new([1], [1], [0], [2], 2),
@@ -259,18 +171,8 @@ fn transposed_one() -> Vec<Case> {
 
 fn transposed_two() -> Vec<Case> {
     let conv = |name, options: ConvTransposeOptions<2>, weight: &[usize], y: &[usize]| {
-        let op = |bias| Op::ConvTranspose {
-            conv: ConvolutionTranspose::D2(options.clone()),
-            bias,
-        };
-        both(
-            &format!("conv transpose 2d {name}"),
-            op,
-            &[2, 2, 3, 4],
-            weight,
-            y[1],
-            y,
-        )
+        let op = |bias| Op::ConvTranspose { conv: ConvolutionTranspose::D2(options.clone()), bias };
+        both(&format!("conv transpose 2d {name}"), op, &[2, 2, 3, 4], weight, y[1], y)
     };
     [
         conv(
@@ -309,18 +211,8 @@ fn transposed_two() -> Vec<Case> {
 
 fn transposed_three() -> Vec<Case> {
     let conv = |name, options: ConvTransposeOptions<3>, weight: &[usize], y: &[usize]| {
-        let op = |bias| Op::ConvTranspose {
-            conv: ConvolutionTranspose::D3(options.clone()),
-            bias,
-        };
-        both(
-            &format!("conv transpose 3d {name}"),
-            op,
-            &[1, 2, 2, 3, 2],
-            weight,
-            y[1],
-            y,
-        )
+        let op = |bias| Op::ConvTranspose { conv: ConvolutionTranspose::D3(options.clone()), bias };
+        both(&format!("conv transpose 3d {name}"), op, &[1, 2, 2, 3, 2], weight, y[1], y)
     };
     let strided = ConvTransposeOptions::new([2, 1, 2], [1, 0, 0], [1, 0, 1], [1, 2, 1], 1);
     [
@@ -330,12 +222,7 @@ fn transposed_three() -> Vec<Case> {
             &[2, 2, 2, 2, 2],
             &[1, 2, 3, 4, 3],
         ),
-        conv(
-            "strided and dilated",
-            strided,
-            &[2, 1, 2, 2, 2],
-            &[1, 1, 3, 5, 5],
-        ),
+        conv("strided and dilated", strided, &[2, 1, 2, 2, 2], &[1, 1, 3, 5, 5]),
         conv(
             "grouped",
             ConvTransposeOptions::new([1; 3], [1; 3], [0; 3], [1; 3], 2),

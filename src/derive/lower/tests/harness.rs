@@ -16,8 +16,9 @@ use super::{
     case::{Case, Domain, Input},
 };
 use crate::{
-    execute::{ExecuteError, Operand},
+    execute::ExecuteError,
     graph::{Op, ValueType},
+    tensor::Operand,
 };
 
 pub(super) type Once = Autodiff<Flex>;
@@ -58,40 +59,25 @@ impl Draw {
         let shapes: Vec<_> = shapes.collect();
         let mut direction: Vec<_> = shapes.iter().map(|shape| draw(shape)).collect();
         for (values, leaf) in direction.iter_mut().zip(is_leaf(case)) {
-            values
-                .iter_mut()
-                .for_each(|value| *value *= f64::from(u8::from(leaf)));
+            values.iter_mut().for_each(|value| *value *= f64::from(u8::from(leaf)));
         }
         Self {
             point: shapes.iter().map(|shape| draw(shape)).collect(),
             direction,
-            weights: case
-                .outputs
-                .iter()
-                .map(|output| draw(&output.shape))
-                .collect(),
+            weights: case.outputs.iter().map(|output| draw(&output.shape)).collect(),
         }
     }
 
     /// The point, moved along a direction.
     pub fn moved(&self, direction: &[Vec<f64>], by: f64) -> Vec<Vec<f64>> {
         let pairs = self.point.iter().zip(direction);
-        pairs
-            .map(|(p, v)| p.iter().zip(v).map(|(p, v)| p + by * v).collect())
-            .collect()
+        pairs.map(|(p, v)| p.iter().zip(v).map(|(p, v)| p + by * v).collect()).collect()
     }
 
     /// One direction per number that is differentiated by.
     pub fn axes(&self, case: &Case) -> Vec<Vec<Vec<f64>>> {
-        let zero: Vec<Vec<f64>> = self
-            .point
-            .iter()
-            .map(|values| vec![0.0; values.len()])
-            .collect();
-        let places = is_leaf(case)
-            .into_iter()
-            .enumerate()
-            .filter(|(_, leaf)| *leaf);
+        let zero: Vec<Vec<f64>> = self.point.iter().map(|values| vec![0.0; values.len()]).collect();
+        let places = is_leaf(case).into_iter().enumerate().filter(|(_, leaf)| *leaf);
         let places =
             places.flat_map(|(input, _)| (0..zero[input].len()).map(move |index| (input, index)));
         let axes = places.map(|(input, index)| {
@@ -135,10 +121,9 @@ fn operands<B: Backend>(
 ) -> Vec<Operand<B>> {
     let mut parameters = parameters.iter();
     let operand = |input: &Input| match input {
-        Input::Float(_, domain) => Operand::Float(place::<B>(
-            parameters.next().expect("one per float").clone(),
-            *domain,
-        )),
+        Input::Float(_, domain) => {
+            Operand::Float(place::<B>(parameters.next().expect("one per float").clone(), *domain))
+        }
         Input::Given(shape, values) => {
             Operand::Float(B::float_from_data(data(values.clone(), shape), device))
         }
@@ -184,12 +169,7 @@ pub(super) fn try_outputs<B: Backend>(
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let device = B::Device::default();
     let point = parameters::<B>(case, &Draw::new(case, 0).point, &device);
-    run(
-        &case.op,
-        operands::<B>(case, &point, &device),
-        &case.outputs,
-        &device,
-    )
+    run(&case.op, operands::<B>(case, &point, &device), &case.outputs, &device)
 }
 
 /// Float outputs of the operation.
@@ -199,21 +179,11 @@ pub(super) fn outputs<B: Backend>(
     run: Run<B>,
     device: &B::Device,
 ) -> Vec<FloatTensor<B>> {
-    let outputs = run(
-        &case.op,
-        operands::<B>(case, point, device),
-        &case.outputs,
-        device,
-    );
+    let outputs = run(&case.op, operands::<B>(case, point, device), &case.outputs, device);
     let outputs = outputs.unwrap_or_else(|error| panic!("{}: {error}", case.name));
     for (operand, expected) in outputs.iter().zip(&case.outputs) {
         assert_eq!(operand.shape(), expected.shape, "shape of {}", case.name);
-        assert_eq!(
-            operand.dtype(),
-            expected.dtype,
-            "element type of {}",
-            case.name
-        );
+        assert_eq!(operand.dtype(), expected.dtype, "element type of {}", case.name);
     }
     let floats = outputs.into_iter().filter_map(|operand| match operand {
         Operand::Float(tensor) => Some(tensor),
@@ -229,9 +199,7 @@ fn objective<B: Backend>(
     run: Run<B>,
     device: &B::Device,
 ) -> FloatTensor<B> {
-    let outputs = outputs::<B>(case, point, run, device)
-        .into_iter()
-        .zip(weights);
+    let outputs = outputs::<B>(case, point, run, device).into_iter().zip(weights);
     let terms = outputs.map(|(y, weights)| {
         let weights = B::float_from_data(data(weights.clone(), &y.shape().to_vec()), device);
         let square = mul_scalar::<B>(B::float_mul(y.clone(), y.clone()), 0.25);
@@ -263,10 +231,7 @@ fn on_tape<A: AutodiffBackend>(
 /// Those of a list that are differentiated by.
 fn leaves<T>(case: &Case, list: Vec<T>) -> Vec<T> {
     let pairs = list.into_iter().zip(is_leaf(case));
-    pairs
-        .filter(|(_, leaf)| *leaf)
-        .map(|(item, _)| item)
-        .collect()
+    pairs.filter(|(_, leaf)| *leaf).map(|(item, _)| item).collect()
 }
 
 pub(super) fn gradient(case: &Case, point: &[Vec<f64>], draw: &Draw, run: Run<Once>) -> Vec<f64> {
@@ -293,26 +258,19 @@ pub(super) fn product_tensors<L: Backend>(
     let outer = on_tape::<Autodiff<Autodiff<L>>>(case, inner.iter().cloned());
     let objective = objective::<Autodiff<Autodiff<L>>>(case, &outer, weights, run, device);
     let gradients = Autodiff::<Autodiff<L>>::backward(objective);
-    let direction = direction
-        .into_iter()
-        .map(Autodiff::<L>::from_inner)
-        .collect();
+    let direction = direction.into_iter().map(Autodiff::<L>::from_inner).collect();
     let slope = leaves(case, outer)
         .into_iter()
         .zip(leaves(case, direction))
         .filter_map(|(leaf, direction)| {
             let gradient = Autodiff::<Autodiff<L>>::grad(&leaf, &gradients)?;
-            Some(Autodiff::<L>::float_sum(Autodiff::<L>::float_mul(
-                gradient, direction,
-            )))
+            Some(Autodiff::<L>::float_sum(Autodiff::<L>::float_mul(gradient, direction)))
         })
         .reduce(Autodiff::<L>::float_add)
         .expect("a parameter");
     let gradients = Autodiff::<L>::backward(slope);
     let leaves = leaves(case, inner).into_iter();
-    leaves
-        .map(|leaf| Autodiff::<L>::grad(&leaf, &gradients))
-        .collect()
+    leaves.map(|leaf| Autodiff::<L>::grad(&leaf, &gradients)).collect()
 }
 
 /// The same in numbers, on Flex.
@@ -334,9 +292,5 @@ pub(super) fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let distance = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
     let size = norm(&mut expected.iter().copied());
-    if distance == 0.0 {
-        0.0
-    } else {
-        distance / size.max(1e-8)
-    }
+    if distance == 0.0 { 0.0 } else { distance / size.max(1e-8) }
 }

@@ -59,23 +59,13 @@ fn reads() -> Vec<Case> {
         Case::new(
             "embedding backward",
             Op::EmbeddingBackward,
-            vec![
-                real(&[4, 3]),
-                real(&[2, 3, 3]),
-                ints(&[2, 3], &[0, 3, 3, 2, 0, 2]),
-            ],
+            vec![real(&[4, 3]), real(&[2, 3, 3]), ints(&[2, 3], &[0, 3, 3, 2, 0, 2])],
             &[4, 3],
         ),
     ]
 }
 
-const UPDATES: [Update; 5] = [
-    Update::Add,
-    Update::Assign,
-    Update::Mul,
-    Update::Min,
-    Update::Max,
-];
+const UPDATES: [Update; 5] = [Update::Add, Update::Assign, Update::Mul, Update::Min, Update::Max];
 
 /// `set` gives the indices of scatter, select-assign and scatter-nd.
 fn scatters(what: &str, set: [&[i64]; 3]) -> Vec<Case> {
@@ -105,28 +95,17 @@ fn scatters(what: &str, set: [&[i64]; 3]) -> Vec<Case> {
 }
 
 fn writes() -> Vec<Case> {
-    scatters(
-        "distinct",
-        [&[0, 3, 1, 2, 0, 3], &[3, 0, 1], &[0, 1, 2, 0, 1, 1]],
-    )
+    scatters("distinct", [&[0, 3, 1, 2, 0, 3], &[3, 0, 1], &[0, 1, 2, 0, 1, 1]])
 }
 
 fn repeated_writes() -> Vec<Case> {
-    scatters(
-        "repeated",
-        [&[0, 3, 3, 2, 2, 2], &[1, 0, 1], &[2, 1, 0, 1, 2, 1]],
-    )
+    scatters("repeated", [&[0, 3, 3, 2, 2, 2], &[1, 0, 1], &[2, 1, 0, 1, 2, 1]])
 }
 
 fn masks() -> Vec<Case> {
     let fill = || Op::MaskFill(Literal::Float(0.7));
     vec![
-        Case::new(
-            "mask fill",
-            fill(),
-            vec![real(&[2, 4]), bools(&[2, 4], &[0, 3, 6])],
-            &[2, 4],
-        ),
+        Case::new("mask fill", fill(), vec![real(&[2, 4]), bools(&[2, 4], &[0, 3, 6])], &[2, 4]),
         Case::new(
             "mask fill, mask broadcast",
             fill(),

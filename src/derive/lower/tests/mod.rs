@@ -40,12 +40,7 @@ fn table() -> Vec<Case> {
 /// Checks every row of a table and reports all failures at once.
 fn check_all(cases: Vec<Case>) {
     let failures: Vec<String> = cases.iter().flat_map(check::check).collect();
-    assert!(
-        failures.is_empty(),
-        "{} failures:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[test]

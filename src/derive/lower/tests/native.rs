@@ -15,16 +15,9 @@ fn rules_of_burn_that_fail() {
             Ok(failures) => failures.iter().for_each(|failure| println!("{failure}")),
             Err(payload) => {
                 let text = payload.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| {
-                    payload
-                        .downcast_ref::<&str>()
-                        .map(|text| (*text).to_string())
-                });
-                println!(
-                    "{}: panics: {}",
-                    case.name,
-                    text.unwrap_or_default().replace('\n', " ")
-                );
+                let text =
+                    text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_string()));
+                println!("{}: panics: {}", case.name, text.unwrap_or_default().replace('\n', " "));
             }
         }
     }

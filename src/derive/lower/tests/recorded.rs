@@ -13,10 +13,11 @@ use super::{
     table,
 };
 use crate::{
+    capture,
     derive::{fold::fold, split, tidy},
-    execute::{Operand, replay},
+    execute::replay,
     graph::Graph,
-    trace,
+    tensor::Operand,
 };
 use burn_autodiff::Autodiff;
 
@@ -33,37 +34,23 @@ pub(super) fn record(
     let captured = device.capture_scope(|scope| {
         let point = parameters::<CaptureBackend>(case, &draw.point, &device);
         let direction = parameters::<CaptureBackend>(case, &draw.direction, &device);
-        let inputs: Vec<_> = point
-            .iter()
-            .chain(&direction)
-            .map(|tensor| tensor.id())
-            .collect();
+        let inputs: Vec<_> = point.iter().chain(&direction).map(|tensor| tensor.id()).collect();
         let products =
             product_tensors::<CaptureBackend>(case, point, direction, &draw.weights, run, &device);
-        let outputs: Vec<_> = products
-            .iter()
-            .flatten()
-            .map(|tensor| tensor.id())
-            .collect();
+        let outputs: Vec<_> = products.iter().flatten().map(|tensor| tensor.id()).collect();
         boundary = (inputs.clone(), outputs.clone());
         let completed = scope.complete(inputs, outputs);
         drop(products);
         completed
     });
     let captured = captured.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-    trace::graph(&captured, &boundary.0, &boundary.1)
+    capture::graph(&captured, &boundary.0, &boundary.1)
         .unwrap_or_else(|error| panic!("{}: {error}", case.name))
 }
 
 fn run(graph: &Graph, inputs: Vec<Operand<Flex>>) -> Vec<Operand<Flex>> {
     graph.validate().expect("well formed");
-    replay::<Flex>(
-        graph,
-        &Default::default(),
-        inputs,
-        crate::execute::apply::<Flex>,
-    )
-    .expect("runs")
+    replay::<Flex>(graph, &Default::default(), inputs, crate::execute::apply::<Flex>).expect("runs")
 }
 
 fn flat(outputs: Vec<Operand<Flex>>) -> Vec<f64> {
@@ -76,9 +63,7 @@ fn flat(outputs: Vec<Operand<Flex>>) -> Vec<f64> {
 fn inputs(case: &Case, draw: &Draw) -> Vec<Operand<Flex>> {
     let device = Default::default();
     let values = [&draw.point, &draw.direction];
-    let tensors = values
-        .into_iter()
-        .flat_map(|values| parameters::<Flex>(case, values, &device));
+    let tensors = values.into_iter().flat_map(|values| parameters::<Flex>(case, values, &device));
     tensors.map(Operand::Float).collect()
 }
 
@@ -90,26 +75,17 @@ fn varying(draw: &Draw) -> Vec<usize> {
 /// The program prepared at the point and finished for the direction.
 fn split_run(graph: &Graph, inputs: Vec<Operand<Flex>>, varying: &[usize]) -> Vec<f64> {
     let split = split(tidy(graph.clone()), varying);
-    let (early, late): (Vec<_>, Vec<_>) = inputs
-        .into_iter()
-        .enumerate()
-        .partition(|(index, _)| !varying.contains(index));
+    let (early, late): (Vec<_>, Vec<_>) =
+        inputs.into_iter().enumerate().partition(|(index, _)| !varying.contains(index));
     let values = |list: Vec<(usize, Operand<Flex>)>| list.into_iter().map(|(_, operand)| operand);
     let prepared = run(&split.prepare, values(early).collect());
-    flat(run(
-        &split.finish,
-        prepared.into_iter().chain(values(late)).collect(),
-    ))
+    flat(run(&split.finish, prepared.into_iter().chain(values(late)).collect()))
 }
 
 fn failures(case: &Case) -> Vec<String> {
     let draw = Draw::new(case, 3);
     let eager = hessian_product(case, &draw, apply::<Twice>);
-    let graph = record(
-        case,
-        &draw,
-        apply_recorded_twice::<Autodiff<CaptureBackend>>,
-    );
+    let graph = record(case, &draw, apply_recorded_twice::<Autodiff<CaptureBackend>>);
     let folded = fold(graph.clone());
     let mut failures = Vec::new();
     let mut compare = |what: &str, found: Vec<f64>| {
@@ -124,30 +100,19 @@ fn failures(case: &Case) -> Vec<String> {
     };
     compare("recorded", flat(run(&graph, inputs(case, &draw))));
     compare("folded", flat(run(&folded, inputs(case, &draw))));
-    compare(
-        "split",
-        split_run(&graph, inputs(case, &draw), &varying(&draw)),
-    );
+    compare("split", split_run(&graph, inputs(case, &draw), &varying(&draw)));
     failures
 }
 
 #[test]
 fn recorded_programs_give_what_the_tape_gives() {
     let failures: Vec<String> = table().iter().flat_map(failures).collect();
-    assert!(
-        failures.is_empty(),
-        "{} failures:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
 /// Operations that remain for each product: the reason for jets and folding.
 fn operations_per_product(name: &str, run: Run<Autodiff<Autodiff<CaptureBackend>>>) -> usize {
-    let case = table()
-        .into_iter()
-        .find(|case| case.name == name)
-        .expect("a row");
+    let case = table().into_iter().find(|case| case.name == name).expect("a row");
     assert!(matches!(case.inputs[..], [Input::Float(..)]));
     let draw = Draw::new(&case, 3);
     let program = tidy(record(&case, &draw, run));
@@ -163,9 +128,6 @@ fn jets_leave_less_to_do_for_each_product() {
             name,
             crate::execute::apply::<Autodiff<Autodiff<CaptureBackend>>>,
         );
-        assert!(
-            lowered < native,
-            "{name}: {lowered} operations against {native}"
-        );
+        assert!(lowered < native, "{name}: {lowered} operations against {native}");
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::graph::{Cumulative, Op, Reduction, Softmax, SortOutputs};
 
 pub(super) fn cases() -> Vec<Case> {
-    [totals(), along(), orders(), normalised()].concat()
+    [totals(), along(), orders(), normalized()].concat()
 }
 
 const SHAPE: [usize; 3] = [2, 5, 3];
@@ -25,10 +25,7 @@ fn totals() -> Vec<Case> {
         Reduction::Min,
         Reduction::MaxAbs,
     ];
-    kinds
-        .into_iter()
-        .map(|kind| one(&format!("{kind:?} of all"), Op::Reduce(kind), &[1]))
-        .collect()
+    kinds.into_iter().map(|kind| one(&format!("{kind:?} of all"), Op::Reduce(kind), &[1])).collect()
 }
 
 fn along() -> Vec<Case> {
@@ -45,18 +42,9 @@ fn along() -> Vec<Case> {
         let mut reduced = SHAPE;
         reduced[dim] = 1;
         for kind in kinds {
-            cases.push(one(
-                &format!("{kind:?} along {dim}"),
-                Op::ReduceDim(kind, dim),
-                &reduced,
-            ));
+            cases.push(one(&format!("{kind:?} along {dim}"), Op::ReduceDim(kind, dim), &reduced));
         }
-        for kind in [
-            Cumulative::Sum,
-            Cumulative::Prod,
-            Cumulative::Min,
-            Cumulative::Max,
-        ] {
+        for kind in [Cumulative::Sum, Cumulative::Prod, Cumulative::Min, Cumulative::Max] {
             cases.push(one(
                 &format!("running {kind:?} along {dim}"),
                 Op::Cumulative(kind, dim),
@@ -76,11 +64,7 @@ fn along() -> Vec<Case> {
 fn orders() -> Vec<Case> {
     let mut cases = Vec::new();
     for descending in [true, false] {
-        let sort = |outputs| Op::Sort {
-            dim: 1,
-            descending,
-            outputs,
-        };
+        let sort = |outputs| Op::Sort { dim: 1, descending, outputs };
         cases.push(one(
             &format!("sort, descending {descending}"),
             sort(SortOutputs::Values),
@@ -89,11 +73,7 @@ fn orders() -> Vec<Case> {
         let name = format!("sort with indices, descending {descending}");
         cases.push(one(&name, sort(SortOutputs::Both), &SHAPE).with_indices(&SHAPE));
     }
-    let top = |outputs| Op::TopK {
-        dim: 1,
-        k: 2,
-        outputs,
-    };
+    let top = |outputs| Op::TopK { dim: 1, k: 2, outputs };
     cases.push(one("top k", top(SortOutputs::Values), &[2, 2, 3]));
     cases.push(
         one("top k with indices", top(SortOutputs::Both), &[2, 2, 3]).with_indices(&[2, 2, 3]),
@@ -101,15 +81,11 @@ fn orders() -> Vec<Case> {
     cases
 }
 
-fn normalised() -> Vec<Case> {
+fn normalized() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in [Softmax::Softmax, Softmax::LogSoftmax, Softmax::Softmin] {
         for dim in 0..3 {
-            cases.push(one(
-                &format!("{kind:?} along {dim}"),
-                Op::Softmax(kind, dim),
-                &SHAPE,
-            ));
+            cases.push(one(&format!("{kind:?} along {dim}"), Op::Softmax(kind, dim), &SHAPE));
         }
     }
     cases

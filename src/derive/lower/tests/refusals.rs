@@ -27,10 +27,7 @@ fn kernels_that_are_gradients_are_refused() {
         dilation: vec![1],
         ceil_mode: false,
     };
-    let op = Op::AvgPoolBackward {
-        window,
-        count_include_pad: true,
-    };
+    let op = Op::AvgPoolBackward { window, count_include_pad: true };
     let case = Case::new(
         "average pool backward",
         op,
@@ -49,12 +46,8 @@ fn grid_samples_other_than_bilinear_are_refused() {
         padding: GridPadding::Zeros,
         align_corners: true,
     };
-    let case = Case::new(
-        "nearest",
-        op,
-        vec![real(&[1, 1, 4, 4]), real(&[1, 2, 2, 2])],
-        &[1, 1, 2, 2],
-    );
+    let case =
+        Case::new("nearest", op, vec![real(&[1, 1, 4, 4]), real(&[1, 2, 2, 2])], &[1, 1, 2, 2]);
     assert!(refusal(&case).1.contains("bilinear"));
 }
 
@@ -67,10 +60,7 @@ fn windows_without_an_element_are_refused() {
         dilation: vec![1],
         ceil_mode: false,
     };
-    let op = Op::MaxPool {
-        window,
-        indices: false,
-    };
+    let op = Op::MaxPool { window, indices: false };
     let case = Case::new("max pool", op, vec![real(&[1, 1, 4])], &[1, 1, 3]);
     assert!(refusal(&case).1.contains("padding"));
 }
@@ -79,23 +69,15 @@ fn windows_without_an_element_are_refused() {
 fn long_multiplying_scatters_are_refused() {
     let indices: Vec<i64> = (0..65).collect();
     let op = Op::Scatter(0, IndexingUpdateOp::Mul);
-    let case = Case::new(
-        "scatter",
-        op,
-        vec![real(&[65]), ints(&[65], &indices), real(&[65])],
-        &[65],
-    );
+    let case =
+        Case::new("scatter", op, vec![real(&[65]), ints(&[65], &indices), real(&[65])], &[65]);
     assert!(refusal(&case).1.contains("65"));
 }
 
 #[test]
 fn missing_operands_are_an_error() {
-    let case = Case::new(
-        "linear",
-        Op::Linear { bias: true },
-        vec![real(&[2, 3]), real(&[3, 4])],
-        &[2, 4],
-    );
+    let case =
+        Case::new("linear", Op::Linear { bias: true }, vec![real(&[2, 3]), real(&[3, 4])], &[2, 4]);
     let result = super::harness::try_outputs::<Flex>(&case, apply::<Flex>);
     assert!(matches!(result, Err(ExecuteError::InputCount { .. })));
 }

@@ -11,18 +11,11 @@ use crate::graph::{Binary, Cumulative, Literal, Op, Reduction, Unary};
 
 /// A row whose parameters are the operands themselves: `x = p`.
 fn plain(op: Op, values: &[f64], output: &[usize]) -> (Case, Draw) {
-    let case = Case::new(
-        "plain",
-        op,
-        vec![Input::Float(vec![values.len()], Domain::Plain)],
-        output,
-    );
+    let case =
+        Case::new("plain", op, vec![Input::Float(vec![values.len()], Domain::Plain)], output);
     let mut draw = Draw::new(&case, 7);
     draw.point = vec![values.to_vec()];
-    draw.weights
-        .iter_mut()
-        .flatten()
-        .for_each(|weight| *weight = 1.0);
+    draw.weights.iter_mut().flatten().for_each(|weight| *weight = 1.0);
     (case, draw)
 }
 
@@ -31,34 +24,20 @@ fn plain(op: Op, values: &[f64], output: &[usize]) -> (Case, Draw) {
 fn products_at_zeros() {
     for point in [vec![1.5, 0.0, -2.0, 0.5], vec![0.0, 3.0, 0.0, -1.0]] {
         let without = |skip: &[usize]| -> f64 {
-            (0..4)
-                .filter(|index| !skip.contains(index))
-                .map(|index| point[index])
-                .product()
+            (0..4).filter(|index| !skip.contains(index)).map(|index| point[index]).product()
         };
-        for op in [
-            Op::Reduce(Reduction::Prod),
-            Op::ReduceDim(Reduction::Prod, 0),
-        ] {
+        for op in [Op::Reduce(Reduction::Prod), Op::ReduceDim(Reduction::Prod, 0)] {
             let (case, mut draw) = plain(op, &point, &[1]);
             let expected: Vec<f64> = (0..4).map(|i| without(&[i])).collect();
             let found = gradient(&case, &draw.point, &draw, apply::<Once>);
-            assert!(
-                relative_error(&found, &expected) < 1e-14,
-                "{found:?} against {expected:?}"
-            );
+            assert!(relative_error(&found, &expected) < 1e-14, "{found:?} against {expected:?}");
             for column in 0..4 {
                 draw.direction = vec![(0..4).map(|i| f64::from(u8::from(i == column))).collect()];
                 let mixed = |i: usize| {
-                    if i == column {
-                        0.0
-                    } else {
-                        without(&[i, column])
-                    }
+                    if i == column { 0.0 } else { without(&[i, column]) }
                 };
-                let expected: Vec<f64> = (0..4)
-                    .map(|i| mixed(i) + 0.5 * without(&[i]) * without(&[column]))
-                    .collect();
+                let expected: Vec<f64> =
+                    (0..4).map(|i| mixed(i) + 0.5 * without(&[i]) * without(&[column])).collect();
                 let found = hessian_product(&case, &draw, apply_recorded_twice::<Once>);
                 assert!(
                     relative_error(&found, &expected) < 1e-14,
@@ -78,10 +57,7 @@ fn running_products_at_zeros() {
     let (product, mut other) = plain(Op::Reduce(Reduction::Prod), &point, &[1]);
     other.direction.clone_from(&draw.direction);
     let found = hessian_product(&running, &draw, apply_recorded_twice::<Once>);
-    assert_eq!(
-        found,
-        hessian_product(&product, &other, apply_recorded_twice::<Once>)
-    );
+    assert_eq!(found, hessian_product(&product, &other, apply_recorded_twice::<Once>));
 }
 
 /// Far out and at zero: value, slope and curvature of sigmoid and log-sigmoid against closed forms that are exact there.
@@ -95,10 +71,7 @@ fn sigmoids_in_their_tails() {
         (sigmoid, near * far, near * far * (1.0 - 2.0 * sigmoid))
     };
     for (function, run) in [
-        (
-            Unary::Sigmoid,
-            apply_recorded_twice::<Once> as super::harness::Run<Twice>,
-        ),
+        (Unary::Sigmoid, apply_recorded_twice::<Once> as super::harness::Run<Twice>),
         (Unary::Sigmoid, apply::<Twice>),
     ] {
         for x in points {
@@ -125,10 +98,7 @@ fn log_sigmoid_in_its_tails() {
         let (near, far) = (1.0 / (1.0 + e), e / (1.0 + e));
         let slope = if x > 0.0 { far } else { near };
         let expected = slope * slope / 2.0 - (1.0 + value / 2.0) * near * far;
-        for run in [
-            apply_recorded_twice::<Once> as super::harness::Run<Twice>,
-            apply::<Twice>,
-        ] {
+        for run in [apply_recorded_twice::<Once> as super::harness::Run<Twice>, apply::<Twice>] {
             let found = hessian_product(&case, &draw, run)[0];
             assert!(
                 (found - expected).abs() <= 1e-14 * expected.abs(),
@@ -142,17 +112,10 @@ fn log_sigmoid_in_its_tails() {
 #[test]
 fn ctc_loss_without_a_path() {
     use super::case::ints;
-    let inputs = vec![
-        real(&[2, 1, 3]),
-        ints(&[1, 2], &[1, 1]),
-        ints(&[1], &[2]),
-        ints(&[1], &[2]),
-    ];
+    let inputs = vec![real(&[2, 1, 3]), ints(&[1, 2], &[1, 1]), ints(&[1], &[2]), ints(&[1], &[2])];
     let case = Case::new("ctc", Op::CtcLoss { blank: 0 }, inputs, &[1]);
     let outputs = try_outputs::<Flex>(&case, apply::<Flex>).expect("a loss");
-    let crate::execute::Operand::Float(loss) = outputs[0].clone() else {
-        panic!("a float")
-    };
+    let crate::tensor::Operand::Float(loss) = outputs[0].clone() else { panic!("a float") };
     assert_eq!(numbers::<Flex>(loss), [f64::INFINITY]);
 }
 
@@ -160,16 +123,10 @@ fn ctc_loss_without_a_path() {
 #[test]
 fn division_by_a_tiny_literal() {
     let op = Op::BinaryScalar(Binary::Div, Literal::Float(1e-310));
-    let case = Case::new(
-        "quotient",
-        op,
-        vec![super::case::given(&[2], &[3e-310, -0.5e-310])],
-        &[2],
-    );
+    let case =
+        Case::new("quotient", op, vec![super::case::given(&[2], &[3e-310, -0.5e-310])], &[2]);
     let outputs = try_outputs::<Flex>(&case, apply::<Flex>).expect("a quotient");
-    let crate::execute::Operand::Float(quotient) = outputs[0].clone() else {
-        panic!("a float")
-    };
+    let crate::tensor::Operand::Float(quotient) = outputs[0].clone() else { panic!("a float") };
     let error = relative_error(&numbers::<Flex>(quotient), &[3.0, -0.5]);
     assert!(error < 1e-9, "{error}");
 }
@@ -187,7 +144,7 @@ fn sigmoid_in_single_precision() {
             shape: Shape::from(vec![1]),
             dtype: burn_backend::DType::F32,
         };
-        let inputs = vec![crate::execute::Operand::Float(outer.clone())];
+        let inputs = vec![crate::tensor::Operand::Float(outer.clone())];
         let outputs =
             apply::<Twice>(&Op::Unary(Unary::Sigmoid), inputs, &[ty], &device).expect("a sigmoid");
         let y = outputs[0].clone().into_float().expect("a float");
@@ -197,9 +154,6 @@ fn sigmoid_in_single_precision() {
         let found = numbers::<Flex>(Once::grad(&inner, &gradients).expect("a gradient"))[0];
         let s = 1.0 / (1.0 + (-f64::from(x)).exp());
         let expected = s * (1.0 - s) * (1.0 - 2.0 * s);
-        assert!(
-            (found - expected).abs() < 1e-7,
-            "at {x}: {found} against {expected}"
-        );
+        assert!((found - expected).abs() < 1e-7, "at {x}: {found} against {expected}");
     }
 }

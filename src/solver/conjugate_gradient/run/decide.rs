@@ -5,9 +5,9 @@ use burn_backend::AutodiffBackend;
 use super::super::{OnNegativeCurvature, curvature::Curvature, seen::Seen};
 use super::{End, Run};
 use crate::{
-    Error,
-    params::ParamVector,
+    error::Error,
     solver::{Iteration, NegativeCurvature, SolverError, StopReason},
+    space::ParamVector,
 };
 
 impl<B: AutodiffBackend> Run<'_, '_, B> {
@@ -92,10 +92,8 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             return Ok(None);
         }
         let length = p.norm()?;
-        let found = NegativeCurvature {
-            direction: p.clone(),
-            curvature: curvature / length / length,
-        };
+        let found =
+            NegativeCurvature { direction: p.clone(), curvature: curvature / length / length };
         if carried {
             self.negative = Some(found);
             return Ok(None);

@@ -4,9 +4,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{Next, Run, Verified};
 use crate::{
-    Error,
-    params::ParamVector,
+    error::Error,
     solver::{Method, Solution, SolveReport, StopReason},
+    space::ParamVector,
 };
 
 impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
@@ -17,10 +17,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
     ) -> Result<(ParamVector<B>, ParamVector<B>), Error> {
         let (r, residual) = self.check(&x)?;
         let steps = self.ritz.steps();
-        let Some(basis) = self
-            .basis
-            .as_ref()
-            .filter(|_| steps > 0 && residual > self.threshold)
+        let Some(basis) = self.basis.as_ref().filter(|_| steps > 0 && residual > self.threshold)
         else {
             return Ok((x, r));
         };
@@ -39,10 +36,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
     /// b − A x and its norm, which is noted.
     fn check(&mut self, x: &ParamVector<B>) -> Result<(ParamVector<B>, f64), Error> {
         let (r, residual) = self.system.checked_residual(x)?;
-        self.verified = Verified {
-            residual,
-            current: true,
-        };
+        self.verified = Verified { residual, current: true };
         Ok((r, residual))
     }
 
@@ -59,19 +53,12 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             (x, _) = self.verify(x)?;
         }
         let true_residual = self.verified.residual;
-        let whole = !matches!(
-            reason,
-            StopReason::NegativeCurvature | StopReason::TrustRegion
-        );
+        let whole = !matches!(reason, StopReason::NegativeCurvature | StopReason::TrustRegion);
         let reached = whole && true_residual <= self.threshold;
         let rhs = self.system.rhs();
         let report = SolveReport {
             method: Method::ConjugateGradient,
-            stop: if reached {
-                StopReason::Converged
-            } else {
-                reason
-            },
+            stop: if reached { StopReason::Converged } else { reason },
             precision: rhs.precision(),
             unknowns: rhs.len(),
             iterations: self.iterations,
@@ -88,10 +75,6 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             spectrum: self.ritz.spectrum(),
             detail: None,
         };
-        Ok(Next::Done(Box::new(Solution {
-            x,
-            report,
-            negative_curvature: self.negative,
-        })))
+        Ok(Next::Done(Box::new(Solution { x, report, negative_curvature: self.negative })))
     }
 }

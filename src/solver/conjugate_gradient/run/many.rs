@@ -10,10 +10,10 @@ use super::{
     step::{Descent, Step},
 };
 use crate::{
-    Error,
+    error::Error,
     operator::SelfAdjoint,
-    params::{DeviceScalar, ParamVector},
     solver::{Solution, SolveOptions, SolverError, start::begin, system::System},
+    space::{DeviceScalar, ParamVector},
 };
 
 /// A system that is not solved yet, with its place among the right-hand sides.
@@ -71,11 +71,9 @@ fn advance<'a, 'o, B: AutodiffBackend>(
     let products = operator.apply_many(&directions)?;
     drop(directions); // so that they can be worked on in place
     if products.len() != active.len() {
-        return Err(SolverError::ProductCount {
-            expected: active.len(),
-            found: products.len(),
-        }
-        .into());
+        return Err(
+            SolverError::ProductCount { expected: active.len(), found: products.len() }.into()
+        );
     }
     let mut stepped = Vec::with_capacity(active.len());
     for ((place, run, descent), product) in active.into_iter().zip(products) {

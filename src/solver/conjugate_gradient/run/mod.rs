@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::super::{
     NegativeCurvature, Solution, SolveOption, SolveOptions, SolverError, StopReason,
@@ -39,13 +39,7 @@ pub(super) fn solve<B: AutodiffBackend>(
         .into());
     }
     let (x, residual, start) = begin(system, &mut options)?;
-    let run = Run::new(
-        config,
-        system,
-        &start,
-        options.preconditioner,
-        options.observer,
-    );
+    let run = Run::new(config, system, &start, options.preconditioner, options.observer);
     let mut next = run.open(x, residual)?;
     loop {
         next = match next {
@@ -112,11 +106,8 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         preconditioner: Option<&'o dyn SelfAdjoint<B>>,
         observer: Option<Observer<'o, B>>,
     ) -> Self {
-        let threshold = threshold(
-            config.relative_tolerance,
-            config.absolute_tolerance,
-            start.rhs_norm,
-        );
+        let threshold =
+            threshold(config.relative_tolerance, config.absolute_tolerance, start.rhs_norm);
         Self {
             config,
             system,
@@ -127,10 +118,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             limit: config.iteration_limit(system.rhs().len()),
             iterations: 0,
             residual: start.residual,
-            verified: Verified {
-                residual: start.residual,
-                current: true,
-            },
+            verified: Verified { residual: start.residual, current: true },
             objective: start.objective,
             curvature: CurvatureScale::new(system.rhs().precision().epsilon()),
             ritz: RitzRecorder::default(),

@@ -9,9 +9,9 @@ use super::{
     End, Run,
 };
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamVector},
+    error::Error,
     solver::basis::Basis,
+    space::{DeviceScalar, ParamVector},
 };
 
 /// The vectors between two iterations.
@@ -65,7 +65,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         if let Some(region) = self.region.as_mut().filter(|_| self.iterations > 0) {
             region.restart(x.dot(&r)?); // xᵀM p = xᵀr for p = M⁻¹r
         }
-        self.basis = self.config.reorthogonalisation.then(Basis::new);
+        self.basis = self.config.reorthogonalization.then(Basis::new);
         self.remember(&r, z.as_ref(), &rho)?;
         let p = z.unwrap_or_else(|| r.clone());
         Ok(Descent { p, x, r, rho })
@@ -81,7 +81,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let alpha = rho.div(&curvature)?; //                        α = rᵀz / pᵀA p
         let (mut r, mut square) = product.aypx_square(&alpha.neg(), &r)?; // r ← r − α A p
         if let Some(basis) = &self.basis {
-            r = basis.orthogonalise(r)?;
+            r = basis.orthogonalize(r)?;
             square = r.dot_device(&r)?;
         }
         let z = self.precondition(&r)?; //                          z = M⁻¹ r
@@ -89,17 +89,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             Some(z) => r.dot_device(z)?, //                         rᵀz
             None => square.clone(),
         };
-        Ok(Step {
-            p,
-            x,
-            r,
-            z,
-            alpha,
-            rho,
-            curvature,
-            next,
-            square,
-        })
+        Ok(Step { p, x, r, z, alpha, rho, curvature, next, square })
     }
 
     /// Takes the step if what was seen allows it, and turns to the next direction.
@@ -108,14 +98,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         step: Step<B>,
         seen: &Seen,
     ) -> Result<ControlFlow<Ended<B>, Descent<B>>, Error> {
-        let Step {
-            p,
-            x,
-            mut r,
-            mut z,
-            mut next,
-            ..
-        } = step;
+        let Step { p, x, mut r, mut z, mut next, .. } = step;
         if let Some(end) = self.judge(seen, &p, z.as_ref())? {
             return Ok(ControlFlow::Break((x, end))); //             before the step
         }
@@ -152,9 +135,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     }
 
     fn precondition(&self, r: &ParamVector<B>) -> Result<Option<ParamVector<B>>, Error> {
-        self.preconditioner
-            .map(|inverse| inverse.apply(r))
-            .transpose()
+        self.preconditioner.map(|inverse| inverse.apply(r)).transpose()
     }
 
     fn remember(

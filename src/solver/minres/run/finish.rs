@@ -4,9 +4,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{Run, Verified};
 use crate::{
-    Error,
-    params::ParamVector,
+    error::Error,
     solver::{Method, Solution, SolveReport, StopReason},
+    space::ParamVector,
 };
 
 impl<B: AutodiffBackend> Run<'_, '_, B> {
@@ -42,18 +42,13 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             return Ok(None);
         };
         let (tridiagonal, below) = (&self.estimate.tridiagonal, self.estimate.below);
-        basis.correction(r, basis.len(), |overlaps| {
-            tridiagonal.least_squares(overlaps, below, cut)
-        })
+        basis.correction(r, basis.len(), |overlaps| tridiagonal.least_squares(overlaps, below, cut))
     }
 
     /// b − A x and its norm, which is noted.
     pub(super) fn check(&mut self, x: &ParamVector<B>) -> Result<(ParamVector<B>, f64), Error> {
         let (r, residual) = self.system.checked_residual(x)?;
-        self.verified = Verified {
-            residual,
-            current: true,
-        };
+        self.verified = Verified { residual, current: true };
         Ok((r, residual))
     }
 
@@ -70,11 +65,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let rhs = self.system.rhs();
         let report = SolveReport {
             method: Method::Minres,
-            stop: if true_residual <= self.threshold {
-                StopReason::Converged
-            } else {
-                reason
-            },
+            stop: if true_residual <= self.threshold { StopReason::Converged } else { reason },
             precision: rhs.precision(),
             unknowns: rhs.len(),
             iterations: self.iterations,
@@ -91,10 +82,6 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             spectrum: self.estimate.spectrum(),
             detail: None,
         };
-        Ok(Solution {
-            x,
-            report,
-            negative_curvature: self.negative,
-        })
+        Ok(Solution { x, report, negative_curvature: self.negative })
     }
 }

@@ -3,8 +3,8 @@
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamVector},
+    error::Error,
+    space::{DeviceScalar, ParamVector},
 };
 
 use super::super::rotation::Column;
@@ -23,10 +23,7 @@ impl<B: AutodiffBackend> Pair<B> {
         length: f64,
     ) -> Self {
         let inverse = 1.0 / length;
-        Self {
-            u: u.scale(inverse),
-            preconditioned: preconditioned.map(|v| v.scale(inverse)),
-        }
+        Self { u: u.scale(inverse), preconditioned: preconditioned.map(|v| v.scale(inverse)) }
     }
 
     pub(super) fn v(&self) -> &ParamVector<B> {
@@ -51,11 +48,7 @@ pub(super) struct Lanczos<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Lanczos<B> {
     /// Starts with the first pair and its length before scaling.
     pub(super) fn new(first: Pair<B>) -> Self {
-        Self {
-            current: first,
-            previous: None,
-            beta: 0.0,
-        }
+        Self { current: first, previous: None, beta: 0.0 }
     }
 
     /// αₖ and βₖ₊₁uₖ₊₁ = A vₖ − βₖuₖ₋₁ − αₖuₖ, both on the device.
@@ -88,10 +81,7 @@ pub(super) struct Directions<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Directions<B> {
     pub(super) fn new() -> Self {
-        Self {
-            last: None,
-            earlier: None,
-        }
+        Self { last: None, earlier: None }
     }
 
     /// wₖ = (vₖ − εₖwₖ₋₂ − δₖwₖ₋₁) / γₖ

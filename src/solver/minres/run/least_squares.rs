@@ -4,9 +4,9 @@ use burn_backend::AutodiffBackend;
 
 use super::Run;
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamVector},
+    error::Error,
     solver::{MinresConfig, Solution, SolveOptions, StopReason, system::System},
+    space::{DeviceScalar, ParamVector},
 };
 
 /// The x with the smallest A r so far.
@@ -116,11 +116,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let (square, size) = (r.dot_device(z)?, x.dot_device(x)?);
         let read = DeviceScalar::read_many(&[&normal, &square, &size])?;
         let [normal, square, size] = read.as_slice().try_into().unwrap_or([f64::NAN; 3]);
-        Ok(Test {
-            normal: normal.max(0.0).sqrt(),
-            square,
-            size: size.sqrt(),
-        })
+        Ok(Test { normal: normal.max(0.0).sqrt(), square, size: size.sqrt() })
     }
 
     /// x without its part along z = M⁻¹r, where r is in the null space.

@@ -7,7 +7,7 @@ mod step;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{Error, operator::SelfAdjoint, params::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::super::{
     NegativeCurvature, Solution, SolveOptions, StopReason,
@@ -104,10 +104,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             candidate: None,
             iterations: 0,
             residual: start.residual,
-            verified: Verified {
-                residual: start.residual,
-                current: true,
-            },
+            verified: Verified { residual: start.residual, current: true },
             objective: start.objective,
             scale: 0.0,
             estimate: Estimate::new(),
@@ -157,9 +154,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             let Some(next) = self.expand(&state)? else {
                 return Ok((x, End::Stop(StopReason::Breakdown)));
             };
-            let column = state
-                .rotation
-                .column(state.lanczos.beta, next.alpha, next.beta);
+            let column = state.rotation.column(state.lanczos.beta, next.alpha, next.beta);
             self.scale = self.scale.max(column.length);
             if self.meets_null_space(&x, column.root) {
                 return Ok((x, End::LeastSquares)); //                       before the step

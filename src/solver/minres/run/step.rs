@@ -8,9 +8,9 @@ use super::{
     lanczos::{Directions, Lanczos, Pair},
 };
 use crate::{
-    Error,
-    params::{DeviceScalar, ParamVector},
+    error::Error,
     solver::{Iteration, NegativeCurvature, SolverError, StopReason, basis::Basis},
+    space::{DeviceScalar, ParamVector},
 };
 
 /// The state of the loop: vectors, and the numbers that go with them.
@@ -62,7 +62,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         self.candidate = None;
         let residual = z.is_some().then(|| r.clone());
         let first = Pair::new(r, z, length);
-        self.basis = self.config.reorthogonalisation.then(Basis::new);
+        self.basis = self.config.reorthogonalization.then(Basis::new);
         if let Some(basis) = &mut self.basis {
             basis.push_unit(&first.u, first.preconditioned());
         }
@@ -80,19 +80,13 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let product = self.system.multiply(state.lanczos.current.v())?;
         let (alpha, vector) = state.lanczos.expand(product)?;
         let vector = match &self.basis {
-            Some(basis) => basis.orthogonalise(vector)?,
+            Some(basis) => basis.orthogonalize(vector)?,
             None => vector,
         };
         let preconditioned = self.precondition(&vector)?;
         let square = vector.dot_device(preconditioned.as_ref().unwrap_or(&vector))?;
         let (seen, squares) = read(&alpha, &square, &vector, state.residual.as_ref())?;
-        let mut next = Next {
-            vector,
-            preconditioned,
-            alpha: seen[0],
-            beta: f64::NAN,
-            squares,
-        };
+        let mut next = Next { vector, preconditioned, alpha: seen[0], beta: f64::NAN, squares };
         match self.length(&next, seen[1])? {
             Some(beta) => next.beta = beta,
             None => return Ok(None),
@@ -204,9 +198,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     }
 
     pub(super) fn precondition(&self, r: &ParamVector<B>) -> Result<Option<ParamVector<B>>, Error> {
-        self.preconditioner
-            .map(|inverse| inverse.apply(r))
-            .transpose()
+        self.preconditioner.map(|inverse| inverse.apply(r)).transpose()
     }
 }
 
@@ -219,16 +211,9 @@ fn read<B: AutodiffBackend>(
 ) -> Result<([f64; 2], [f64; 3]), Error> {
     let Some(r) = residual else {
         let read = DeviceScalar::read_many(&[alpha, square])?;
-        return Ok((
-            read.as_slice().try_into().unwrap_or([f64::NAN; 2]),
-            [0.0; 3],
-        ));
+        return Ok((read.as_slice().try_into().unwrap_or([f64::NAN; 2]), [0.0; 3]));
     };
-    let (rr, rq, qq) = (
-        r.dot_device(r)?,
-        r.dot_device(next)?,
-        next.dot_device(next)?,
-    );
+    let (rr, rq, qq) = (r.dot_device(r)?, r.dot_device(next)?, next.dot_device(next)?);
     let read = DeviceScalar::read_many(&[alpha, square, &rr, &rq, &qq])?;
     let [alpha, square, rr, rq, qq] = read.as_slice().try_into().unwrap_or([f64::NAN; 5]);
     Ok(([alpha, square], [rr, rq, qq]))

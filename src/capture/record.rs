@@ -1,0 +1,141 @@
+//! One evaluation of a model's loss, written down as a program.
+
+use std::collections::HashMap;
+
+use burn::{
+    backend::DispatchDevice,
+    module::{Module, ModuleMapper, Param, ParamId},
+    tensor::{Bool, Device, Int, Tensor},
+};
+use burn_backend::TensorMetadata;
+use burn_capture::CaptureBackend;
+use burn_router::RouterTensor;
+
+use super::{
+    Batch, BatchMapper, CaptureError, Traced,
+    guards::{self, Guards, Truths},
+};
+use crate::{
+    graph::{Graph, ValueType},
+    tensor::Operand,
+};
+
+type Primitive = RouterTensor<burn_capture::CaptureClient>;
+
+/// The program of one loss. Inputs: the parameters, then the batch. Outputs: the loss, then the model's outputs
+/// where the closure returned them.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    /// The program.
+    pub graph: Graph,
+    /// How many of its inputs are parameters.
+    pub parameters: usize,
+    /// Truth values that the closure read.
+    pub guards: Guards,
+}
+
+/// The trainable parameters of a recording, in order.
+pub(crate) type Parameters = [(ParamId, ValueType)];
+
+/// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
+pub(crate) fn record_loss<M: Module, X: Batch, O: Traced, E: From<CaptureError>>(
+    model: &M,
+    parameters: &Parameters,
+    batch: (&X, &[ValueType]),
+    loss: &impl Fn(&M, X) -> O,
+    truths: Truths<'_, E>,
+) -> Result<Recording, E> {
+    let record = |scope: &mut super::Scope| {
+        let device = Device::new(DispatchDevice::Capture(scope.device()));
+        let mut leaves = HashMap::new();
+        for (id, ty) in parameters {
+            if let Operand::Float(tensor) = scope.input(ty) {
+                leaves.insert(*id, tensor);
+            }
+        }
+        // `valid`, not `clone`: clones share their running statistics, and recording moves them to another device.
+        let model = model.valid().map(&mut PlaceParameters { leaves }).to_device(&device);
+        let (template, types) = batch;
+        let batch = template.clone().map_tensors(&mut PlaceBatch {
+            operands: types.iter().map(|ty| scope.input(ty)).collect(),
+        });
+        let (outputs, loss) = loss(&model, batch).into_parts();
+        let mut results = vec![Operand::Float(scalar_loss(loss)?)];
+        if let Some(outputs) = outputs {
+            let outputs =
+                <burn::backend::DispatchTensor as burn::backend::DispatchKindConversion<
+                    CaptureBackend,
+                >>::try_into_backend(outputs)
+                .map_err(|found| CaptureError::OtherDevice { what: "the outputs".into(), found })?;
+            results.push(Operand::Float(outputs.float()));
+        }
+        Ok(results)
+    };
+    let (graph, guards) = guards::record(record, truths)?;
+    // Drops what only mentions the inputs.
+    let graph = graph.without_dead_code();
+    if !graph.dependents(&graph.inputs[..parameters.len()]).contains(&graph.outputs[0]) {
+        return Err(CaptureError::IndependentLoss.into());
+    }
+    Ok(Recording { graph: graph.without_dead_code(), parameters: parameters.len(), guards })
+}
+
+fn scalar_loss(loss: Tensor<1>) -> Result<Primitive, CaptureError> {
+    let shape = loss.shape();
+    if shape.num_elements() != 1 {
+        return Err(CaptureError::LossNotScalar { shape: shape.to_vec() });
+    }
+    loss.try_into_primitive::<CaptureBackend>().map_err(|error| CaptureError::OtherDevice {
+        what: "the loss".into(),
+        found: format!("{error:?}"),
+    })
+}
+
+/// Puts the program's inputs in the places of the trainable parameters.
+struct PlaceParameters {
+    leaves: HashMap<ParamId, Primitive>,
+}
+
+impl ModuleMapper for PlaceParameters {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.leaves.get(&param.id) {
+            Some(leaf) if leaf.rank() == D => {
+                let (id, _, mapper) = param.consume();
+                Param::from_mapped_value(
+                    id,
+                    Tensor::from_primitive::<CaptureBackend>(leaf.clone()),
+                    mapper,
+                )
+            }
+            _ => param,
+        }
+    }
+}
+
+/// Puts the program's inputs in the places of the batch's tensors.
+struct PlaceBatch {
+    operands: std::collections::VecDeque<Operand<CaptureBackend>>,
+}
+
+impl BatchMapper for PlaceBatch {
+    fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
+        match self.operands.pop_front() {
+            Some(Operand::Float(input)) => Tensor::from_primitive::<CaptureBackend>(input),
+            _ => tensor,
+        }
+    }
+
+    fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
+        match self.operands.pop_front() {
+            Some(Operand::Int(input)) => Tensor::from_primitive::<CaptureBackend>(input),
+            _ => tensor,
+        }
+    }
+
+    fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
+        match self.operands.pop_front() {
+            Some(Operand::Bool(input)) => Tensor::from_primitive::<CaptureBackend>(input),
+            _ => tensor,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed, and
+//! truth values are told to who reads them.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+};
+
+use burn_backend::{
+    Shape, TensorData,
+    ops::{BoolTensorOps, FloatTensorOps, IntTensorOps},
+};
+use burn_capture::{CaptureBackend, CaptureChannel, CaptureDevice, CapturedGraph};
+use burn_ir::TensorId;
+use burn_router::{RouterClient, RouterTensor, get_client};
+
+use super::{CaptureError, import, turn};
+use crate::{
+    execute::panic_message,
+    graph::{Graph, Kind, ValueType},
+    tensor::Operand,
+};
+
+/// Devices not in use. Burn never recycles their identifiers, of which a process has 65,536.
+static IDLE_DEVICES: Mutex<Vec<CaptureDevice>> = Mutex::new(Vec::new());
+
+/// A device borrowed from the pool.
+struct BorrowedDevice(CaptureDevice);
+
+impl BorrowedDevice {
+    fn take() -> Self {
+        let mut idle = IDLE_DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(idle.pop().unwrap_or_default())
+    }
+}
+
+impl Drop for BorrowedDevice {
+    fn drop(&mut self) {
+        IDLE_DEVICES.lock().unwrap_or_else(PoisonError::into_inner).push(self.0);
+    }
+}
+
+/// An active recording.
+pub(crate) struct Scope {
+    device: CaptureDevice,
+    inputs: Vec<TensorId>,
+    /// What recorded tensors are numbered from, and the constants behind what was told.
+    first: TensorId,
+    told: Vec<TensorId>,
+}
+
+/// The truth value of a tensor that an earlier attempt wanted to read.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// Which tensor, counted from the first of the recording.
+    pub number: u64,
+    pub shape: Shape,
+    pub truth: bool,
+}
+
+impl Scope {
+    /// Whoever reads one of the tensors told gets its value.
+    fn new(device: CaptureDevice, told: &[Told]) -> Self {
+        let client = get_client::<CaptureChannel>(&device);
+        let values = told.iter().map(|told| {
+            let numbers = vec![told.truth; told.shape.num_elements()];
+            let data = TensorData::new(numbers, told.shape.clone());
+            client.register_tensor_data(data).id()
+        });
+        let values: Vec<TensorId> = values.collect();
+        let first = client.create_empty_handle();
+        for (told, value) in told.iter().zip(&values) {
+            let tensor = TensorId::new(first.value() + told.number);
+            client.register_alias(tensor, *value);
+        }
+        Self { device, inputs: Vec::new(), first, told: values }
+    }
+
+    /// The device to record on.
+    pub fn device(&self) -> CaptureDevice {
+        self.device
+    }
+
+    /// A new input of the recorded program: a tensor without numbers, so that reading it fails.
+    pub fn input(&mut self, ty: &ValueType) -> Operand<CaptureBackend> {
+        let operand = self.placeholder(ty);
+        self.inputs.push(operand_id(&operand));
+        // A boundary that no operation mentions is unknown to the recording: mention it in one that nobody uses.
+        match operand.clone() {
+            Operand::Float(tensor) => drop(CaptureBackend::float_neg(tensor)),
+            Operand::Int(tensor) => drop(CaptureBackend::int_neg(tensor)),
+            Operand::Bool(tensor) => drop(CaptureBackend::bool_not(tensor)),
+        }
+        operand
+    }
+
+    fn placeholder(&self, ty: &ValueType) -> Operand<CaptureBackend> {
+        let client = get_client::<CaptureChannel>(&self.device);
+        let tensor =
+            RouterTensor::new(client.create_empty_handle(), ty.shape.clone(), ty.dtype, client);
+        match ty.kind() {
+            Kind::Float => Operand::Float(tensor),
+            Kind::Int => Operand::Int(tensor),
+            Kind::Bool => Operand::Bool(tensor),
+        }
+    }
+}
+
+fn operand_id(operand: &Operand<CaptureBackend>) -> TensorId {
+    match operand {
+        Operand::Float(tensor) | Operand::Int(tensor) | Operand::Bool(tensor) => tensor.id(),
+    }
+}
+
+/// A recording as Burn hands it over.
+pub(super) struct Attempt {
+    pub captured: CapturedGraph,
+    pub inputs: Vec<TensorId>,
+    /// What recorded tensors are numbered from.
+    pub first: TensorId,
+    /// The tensors whose values were told, in order.
+    pub told: Vec<TensorId>,
+    pub end: End,
+}
+
+/// How a recording ended.
+pub(super) enum End {
+    Outputs(Vec<TensorId>),
+    Panicked(String),
+}
+
+/// Records what `body` does; its returned operands are the program's outputs, its scope's inputs the inputs.
+pub(crate) fn record<E: From<CaptureError>>(
+    body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
+) -> Result<Graph, E> {
+    let attempt = turn::beside_others(|| attempt(&[], body))?;
+    match attempt.end {
+        End::Outputs(outputs) => Ok(import::graph(&attempt.captured, &attempt.inputs, &outputs)
+            .map_err(CaptureError::from)?),
+        End::Panicked(message) => Err(CaptureError::Panicked { message }.into()),
+    }
+}
+
+/// Records once, with truth values told, as far as `body` comes.
+pub(super) fn attempt<E: From<CaptureError>>(
+    told: &[Told],
+    body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
+) -> Result<Attempt, E> {
+    let borrowed = BorrowedDevice::take();
+    let mut ended = None;
+    let captured = catch_unwind(AssertUnwindSafe(|| {
+        borrowed.0.capture_scope(|capture| {
+            let mut scope = Scope::new(borrowed.0, told);
+            let result = catch_unwind(AssertUnwindSafe(|| body(&mut scope)));
+            let outputs = match &result {
+                Ok(Ok(outputs)) => outputs.iter().map(operand_id).collect(),
+                _ => Vec::new(),
+            };
+            // An output may be returned twice, or be an input; Burn wants each boundary tensor once and unconsumed.
+            let completed = capture.complete(scope.inputs.clone(), unique(&outputs));
+            let end = result
+                .map(|returned| returned.map(|_| End::Outputs(outputs)))
+                .unwrap_or_else(|panic| Ok(End::Panicked(panic_message(panic.as_ref()))));
+            ended = Some((end, scope));
+            completed
+        })
+    }));
+    let captured = captured
+        .map_err(|panic| CaptureError::Panicked { message: panic_message(panic.as_ref()) })?;
+    let Some((end, scope)) = ended else {
+        let message = "the recording did not start".into();
+        return Err(CaptureError::Boundary { message }.into());
+    };
+    let end = end?;
+    let captured = captured.map_err(|error| match &end {
+        End::Outputs(_) => CaptureError::Boundary { message: error.to_string() },
+        End::Panicked(message) => CaptureError::Panicked { message: message.clone() },
+    })?;
+    Ok(Attempt { captured, inputs: scope.inputs, first: scope.first, told: scope.told, end })
+}
+
+fn unique(ids: &[TensorId]) -> Vec<TensorId> {
+    let mut unique = Vec::new();
+    for id in ids {
+        if !unique.contains(id) {
+            unique.push(*id);
+        }
+    }
+    unique
+}

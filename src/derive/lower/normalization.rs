@@ -1,0 +1,67 @@
+//! Batch norm with given statistics, and layer norm. Group, instance and RMS norm are recorded as compositions.
+
+use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
+
+use super::{
+    inputs::Inputs,
+    primitive::{add_scalar, reshape},
+};
+use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+
+/// Both norms multiply by the reciprocal of the deviation, which is small, in place of dividing what is large.
+pub(super) fn normalize<B: Backend>(
+    op: &Op,
+    mut inputs: Inputs<B>,
+) -> Result<Vec<Operand<B>>, ExecuteError> {
+    let y = match op {
+        Op::LayerNorm { epsilon, beta } => {
+            let (x, gamma) = (inputs.float()?, inputs.float()?);
+            let beta = inputs.float_if(*beta)?;
+            layer_norm::<B>(x, gamma, beta, *epsilon)
+        }
+        Op::BatchNorm { epsilon } => batch_norm::<B>(inputs, *epsilon)?,
+        _ => return Err(inputs.refuse("this is no norm with a lowering")),
+    };
+    Ok(vec![Operand::Float(y)])
+}
+
+/// `(x − mean)·γ/√(variance + ε) + β`, one of each per channel.
+fn batch_norm<B: Backend>(
+    mut inputs: Inputs<B>,
+    epsilon: f64,
+) -> Result<FloatTensor<B>, ExecuteError> {
+    let x = inputs.float()?;
+    let mut shape = vec![1; x.shape().num_dims()];
+    shape[1] = x.shape()[1];
+    let mut per_channel = || inputs.float().map(|tensor| reshape::<B>(tensor, &shape));
+    let (gamma, beta) = (per_channel()?, per_channel()?);
+    let (mean, variance) = (per_channel()?, per_channel()?);
+    let scale = B::float_mul(gamma, reciprocal_deviation::<B>(variance, epsilon));
+    let scaled = B::float_mul(B::float_sub(x, mean), scale);
+    Ok(B::float_add(scaled, beta))
+}
+
+/// `γ·(x − mean)/√(variance + ε) + β` over the last dimension.
+fn layer_norm<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: Option<FloatTensor<B>>,
+    epsilon: f64,
+) -> FloatTensor<B> {
+    let last = x.shape().num_dims() - 1;
+    let mut shape = vec![1; last + 1];
+    shape[last] = x.shape()[last];
+    let mean = B::float_mean_dim(x.clone(), last);
+    let centered = B::float_sub(x, mean);
+    let variance = B::float_mean_dim(B::float_mul(centered.clone(), centered.clone()), last);
+    let normal = B::float_mul(centered, reciprocal_deviation::<B>(variance, epsilon));
+    let scaled = B::float_mul(normal, reshape::<B>(gamma, &shape));
+    match beta {
+        Some(beta) => B::float_add(scaled, reshape::<B>(beta, &shape)),
+        None => scaled,
+    }
+}
+
+fn reciprocal_deviation<B: Backend>(variance: FloatTensor<B>, epsilon: f64) -> FloatTensor<B> {
+    B::float_recip(B::float_sqrt(add_scalar::<B>(variance, epsilon)))
+}

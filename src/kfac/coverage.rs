@@ -1,0 +1,152 @@
+//! What K-FAC makes of each parameter. Knows names and sizes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What K-FAC makes of one parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Treatment {
+    /// Weight of a layer, or bias together with its weight: A ⊗ G.
+    Kronecker {
+        /// Kind of layer.
+        layer: String,
+        /// Size of A, a one for the bias included.
+        input: usize,
+        /// Size of G.
+        output: usize,
+        /// Groups of a convolution, each with factors of its own.
+        groups: usize,
+        /// How often the weight is used.
+        uses: usize,
+        /// What is made of the places of a sample at which it is used.
+        #[serde(default)]
+        sharing: WeightSharing,
+    },
+    /// Its exact block of the Fisher matrix.
+    ExactBlock {
+        /// Why it belongs to no layer.
+        reason: String,
+    },
+    /// An estimate of the diagonal of its block.
+    Diagonal {
+        /// Why it belongs to no layer.
+        reason: String,
+        /// Backward passes it is estimated by.
+        probes: usize,
+    },
+    /// Its block is zero: the outputs do not depend on it.
+    Unused,
+}
+
+/// What is made of the places of a sample at which a weight is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WeightSharing {
+    /// Every place is a sample of its own.
+    #[default]
+    Expand,
+    /// Inputs are averaged and gradients summed over the places.
+    Reduce,
+    /// Expanded although other weights are reduced, by [`EmbeddingPolicy::Expand`](crate::EmbeddingPolicy::Expand).
+    ExpandByPolicy,
+}
+
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Treatment::Kronecker { layer, input, output, groups, uses, sharing } => {
+                write!(f, "{layer}, {input} ⊗ {output}")?;
+                if *groups > 1 {
+                    write!(f, ", {groups} groups")?;
+                }
+                if *uses > 1 {
+                    write!(f, ", {uses} uses")?;
+                }
+                match sharing {
+                    WeightSharing::Expand => Ok(()),
+                    WeightSharing::Reduce => f.write_str(", reduced"),
+                    WeightSharing::ExpandByPolicy => f.write_str(
+                        ", expanded by policy where others are reduced (its A is a diagonal so)",
+                    ),
+                }
+            }
+            Treatment::ExactBlock { reason } => write!(f, "exact block ({reason})"),
+            Treatment::Diagonal { reason, probes } => {
+                write!(f, "diagonal, estimated by {probes} probes ({reason})")
+            }
+            Treatment::Unused => f.write_str("zero (the outputs do not depend on it)"),
+        }
+    }
+}
+
+/// One parameter in a [`KfacCoverage`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageEntry {
+    /// Name of the parameter.
+    pub parameter: String,
+    /// Its size.
+    pub numbers: usize,
+    /// What is made of it.
+    pub treatment: Treatment,
+}
+
+/// What K-FAC makes of every parameter of a model. Prints as a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KfacCoverage {
+    /// In the order of the layout.
+    pub entries: Vec<CoverageEntry>,
+}
+
+impl KfacCoverage {
+    /// The fraction of all numbers that have Kronecker factors.
+    pub fn kronecker_fraction(&self) -> f64 {
+        let total: usize = self.entries.iter().map(|entry| entry.numbers).sum();
+        let factored = self
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.treatment, Treatment::Kronecker { .. }));
+        factored.map(|entry| entry.numbers).sum::<usize>() as f64 / total.max(1) as f64
+    }
+
+    /// What is made of one parameter.
+    pub fn of(&self, parameter: &str) -> Option<&Treatment> {
+        let mut entries = self.entries.iter();
+        let found = entries.find(|entry| entry.parameter == parameter);
+        found.map(|entry| &entry.treatment)
+    }
+
+    /// With an estimated diagonal in place of every exact block.
+    pub(super) fn estimated_by(mut self, probes: usize) -> Self {
+        for entry in &mut self.entries {
+            if let Treatment::ExactBlock { reason } = &entry.treatment {
+                let reason = reason.clone();
+                entry.treatment = Treatment::Diagonal { reason, probes };
+            }
+        }
+        self
+    }
+
+    /// Whether it is of the same parameters as another.
+    pub(super) fn has_the_parameters_of(&self, other: &Self) -> bool {
+        let parameters = |coverage: &Self| -> Vec<(String, usize)> {
+            let entries = coverage.entries.iter();
+            entries.map(|entry| (entry.parameter.clone(), entry.numbers)).collect()
+        };
+        parameters(self) == parameters(other)
+    }
+}
+
+impl fmt::Display for KfacCoverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.entries.iter().map(|entry| entry.parameter.len()).max();
+        let width = width.unwrap_or(0);
+        for entry in &self.entries {
+            writeln!(f, "{:width$}  {:>9}  {}", entry.parameter, entry.numbers, entry.treatment)?;
+        }
+        write!(
+            f,
+            "{:.1} % of the numbers have Kronecker factors",
+            100.0 * self.kronecker_fraction()
+        )
+    }
+}

@@ -1,0 +1,48 @@
+//! What can go wrong with applications.
+
+/// An application that cannot work as asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptimizerError {
+    /// The loss is not the negative log-likelihood it is said to be.
+    #[error(
+        "vᵀGv of the traced loss is {gauss_newton:e}, vᵀFv of the likelihood {fisher:e}, where a negative log-likelihood has \
+         equal ones (their ratio is {ratio:.6}): check the likelihood, its variance and the reduction, over the outputs of a \
+         sample too (a sum, not a mean), or switch this check off for a loss that is meant to differ",
+        ratio = gauss_newton / fisher
+    )]
+    LossIsNotLikelihood {
+        /// vᵀGv with G the Gauss-Newton matrix of the loss.
+        gauss_newton: f64,
+        /// vᵀFv with F the Fisher matrix of the likelihood.
+        fisher: f64,
+    },
+    /// A learning rate for steps whose size is found otherwise.
+    #[error(
+        "a learning rate of {found:e} was set, but the quadratic model chooses the size of the steps: build the optimizer \
+         with `StepRule::LearningRate`"
+    )]
+    NoLearningRate {
+        /// The rate.
+        found: f64,
+    },
+    /// Products along a direction leave the range of the number format.
+    #[error(
+        "the slope or the curvature along the step is {found:e}: its numbers are finite, their products are not; raise the \
+         damping, shorten the gradient, or work in f64"
+    )]
+    StepRange {
+        /// The number.
+        found: f64,
+    },
+    /// The state of an optimizer for another model or configuration.
+    #[error(
+        "the state does not fit: {reason}; resume with the model and the configuration it was saved with"
+    )]
+    State {
+        /// What does not fit.
+        reason: &'static str,
+    },
+}
+
+crate::error::kind!(OptimizerError);

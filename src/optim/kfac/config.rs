@@ -1,0 +1,218 @@
+//! Configuration of the K-FAC optimizer and its ranges.
+
+use burn::config::Config;
+use burn_backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+
+use super::{KfacOptimizer, KfacOptimizerState};
+use crate::{
+    config::{ConfigError, Field},
+    curvature::Likelihood,
+    error::Error,
+    kfac::{KfacConfig, KfacFisher},
+    objective::{Objective, Reduction},
+};
+
+/// How the size of a step is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum StepRule {
+    /// δ = αΔ + μδ₀, δ₀ the step before, with the α and μ at which the quadratic model of the objective with the exact
+    /// Fisher matrix is lowest (Martens & Grosse 2015, sections 6.4 and 7).
+    QuadraticModel {
+        /// Whether μ is sought too; otherwise μ = 0.
+        momentum: bool,
+    },
+    /// δ = rate·ν·Δ + momentum·δ₀
+    LearningRate {
+        /// The learning rate, above zero.
+        rate: f64,
+        /// Share of the step before, at least zero and below one.
+        momentum: f64,
+        /// Limits the change of the predictive distribution: ν = min(1, √(limit / rate²·|Δᵀ∇h|)) (Ba et al. 2017,
+        /// section 5).
+        limit: Option<f64>,
+    },
+}
+
+/// Which damped inverse of K-FAC multiplies the gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KfacInverse {
+    /// (A + πγI)⁻¹ ⊗ (G + γ/π I)⁻¹
+    Factored,
+    /// (A ⊗ G + γ²I)⁻¹, by eigen-decompositions.
+    Exact,
+    /// (U diag(s) Uᵀ + γ²I)⁻¹ with U = U_A ⊗ U_G: EKFAC ([`Ekfac`](crate::Ekfac)).
+    ///
+    /// ```text
+    /// s ← ε·s + (1 − ε)·c·Σ (Uᵀ∇)²      ε = min(1 − 1/k, decay) at the k-th update of the factors
+    /// ```
+    ///
+    /// The bases are made anew when the other kinds invert, and s begins in them as K-FAC's own eigenvalues λ_A λ_G;
+    /// wherever factors are collected, the diagonal of the same batch and targets is averaged in. So s follows the
+    /// curvature between inversions, and `inverse_period` can be longer.
+    ///
+    /// Between inversions a step with factors costs, beside them, as much again for the diagonal (a pass forward and the
+    /// passes back, two products of matrices a layer for the rotations, and per sample one matrix as large as the layer
+    /// where it is used at several places), on the device, and nothing on the host. Not with
+    /// [`KfacFisher::ForwardOnly`]. George et al. 2018, section 3.
+    EigenvalueCorrected,
+}
+
+/// Configuration of [`KfacOptimizer`].
+///
+/// [`new`](Self::new) has the settings of Martens & Grosse; [`stochastic`](Self::stochastic) those of the light mode.
+///
+/// | field | `new` | `stochastic` | range | purpose |
+/// |---|---|---|---|---|
+/// | `rule` | quadratic model with momentum | learning rate, momentum 0.9, limit 1e-3 | | size of the steps |
+/// | `kfac` | one drawn target a sample | the same | | how factors are made |
+/// | `damping` | 150 | 1e-2 | > 0 | λ at the start |
+/// | `damping_period` | 5 | `None` | ≥ 1 | steps between Levenberg–Marquardt adaptations of λ; `None`: λ stays |
+/// | `search_period` | 20 | `None` | ≥ 1 | steps between searches for γ; `None`: γ = √(λ + η) |
+/// | `inverse_period` | 20 | 20 | ≥ 1 | steps between inversions, which the first three steps have all |
+/// | `factor_period` | 1 | 1 | ≥ 1 | steps between updates of the factors |
+/// | `decay` | 0.95 | 0.95 | 0 to 1 | most that the moving averages keep of old factors |
+/// | `weight_decay` | 1e-5 | 0 | ≥ 0 | η in h = ℒ + η/2 ‖θ‖² |
+/// | `inverse` | factored | factored | | how the curvature is damped |
+/// | `gradient_norm` | `None` | `None` | > 0 | longest gradient; a longer one is shortened |
+/// | `check_loss` | yes | yes | | whether the loss is compared with the likelihood |
+///
+/// # Example
+/// ```
+/// use burn_curvature::KfacOptimizerConfig;
+/// let config = KfacOptimizerConfig::new().with_damping(3.0).with_inverse_period(5);
+/// assert!(config.validate().is_ok());
+/// assert!(config.with_damping(-1.0).validate().is_err());
+/// ```
+#[derive(Config, Debug, PartialEq)]
+pub struct KfacOptimizerConfig {
+    /// Size of the steps.
+    #[config(default = "StepRule::QuadraticModel { momentum: true }")]
+    pub rule: StepRule,
+    /// How factors are made.
+    #[config(
+        default = "KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 1, seed: 0 })"
+    )]
+    pub kfac: KfacConfig,
+    /// λ at the start.
+    #[config(default = 150.0)]
+    pub damping: f64,
+    /// Steps between adaptations of λ.
+    #[config(default = "Some(5)")]
+    pub damping_period: Option<usize>,
+    /// Steps between searches for γ.
+    #[config(default = "Some(20)")]
+    pub search_period: Option<usize>,
+    /// Steps between inversions.
+    #[config(default = 20)]
+    pub inverse_period: usize,
+    /// Steps between updates of the factors.
+    #[config(default = 1)]
+    pub factor_period: usize,
+    /// Most that the moving averages keep of old factors.
+    #[config(default = 0.95)]
+    pub decay: f64,
+    /// η in h = ℒ + η/2 ‖θ‖².
+    #[config(default = 1e-5)]
+    pub weight_decay: f64,
+    /// How the curvature is damped.
+    #[config(default = "KfacInverse::Factored")]
+    pub inverse: KfacInverse,
+    /// Longest gradient.
+    pub gradient_norm: Option<f64>,
+    /// Whether the loss is compared with the likelihood.
+    #[config(default = true)]
+    pub check_loss: bool,
+}
+
+impl KfacOptimizerConfig {
+    /// The light mode for mini-batches: steps of a given rate that are limited in what they change, fixed damping.
+    pub fn stochastic(rate: f64) -> Self {
+        Self::new()
+            .with_rule(StepRule::LearningRate { rate, momentum: 0.9, limit: Some(1e-3) })
+            .with_damping(1e-2)
+            .with_damping_period(None)
+            .with_search_period(None)
+            .with_weight_decay(0.0)
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first field out of range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let field = |name| Field { config: "KfacOptimizerConfig", name };
+        if let StepRule::LearningRate { rate, momentum, limit } = self.rule {
+            field("rate").positive(rate)?;
+            field("momentum").check(
+                momentum,
+                (0.0..1.0).contains(&momentum),
+                "at least 0 and below 1",
+            )?;
+            limit.map_or(Ok(()), |limit| field("limit").positive(limit))?;
+            for (name, period) in
+                [("damping_period", self.damping_period), ("search_period", self.search_period)]
+            {
+                period.map_or(Ok(()), |period| {
+                    let expected = "`None` with a learning rate, since the quadratic model decides";
+                    field(name).check(period as f64, false, expected)
+                })?;
+            }
+        }
+        field("damping").positive(self.damping)?;
+        for (name, period) in [
+            ("damping_period", self.damping_period),
+            ("search_period", self.search_period),
+            ("inverse_period", Some(self.inverse_period)),
+            ("factor_period", Some(self.factor_period)),
+        ] {
+            period.map_or(Ok(()), |period| field(name).at_least_one(period))?;
+        }
+        field("decay").check(self.decay, (0.0..=1.0).contains(&self.decay), "0 to 1")?;
+        field("weight_decay").not_negative(self.weight_decay)?;
+        self.gradient_norm.map_or(Ok(()), |norm| field("gradient_norm").positive(norm))
+    }
+
+    /// Checks the ranges and builds the optimizer for a model as it was traced.
+    ///
+    /// The loss must be the negative log-likelihood, reduced as is said; that is checked by one product with its
+    /// Gauss-Newton matrix and one with the Fisher matrix.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first field out of range;
+    /// [`OptimizerError::LossIsNotLikelihood`](crate::OptimizerError::LossIsNotLikelihood);
+    /// [`OperatorError::NoDiagonal`](crate::OperatorError::NoDiagonal) for an eigenvalue correction without gradients; those of
+    /// [`Fisher::exact`](crate::Fisher::exact).
+    pub fn init<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+        reduction: Reduction,
+    ) -> Result<KfacOptimizer<B>, Error> {
+        self.validate()?;
+        KfacOptimizer::new(self.clone(), objective, (likelihood, reduction))
+    }
+
+    /// As [`init`](Self::init), from the state of an optimizer that was saved: the steps go on as if it had not been.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init); [`OptimizerError::State`](crate::OptimizerError::State) and
+    /// [`OperatorError::KfacState`](crate::OperatorError::KfacState) for the state of another model.
+    pub fn resume<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+        reduction: Reduction,
+        state: &KfacOptimizerState,
+    ) -> Result<KfacOptimizer<B>, Error> {
+        let mut optimizer = self.init(objective, likelihood, reduction)?;
+        optimizer.load(state)?;
+        Ok(optimizer)
+    }
+}
+
+impl Default for KfacOptimizerConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,137 @@
+//! The quadratic model of the objective around θ, and where it is lowest along one or two directions. Knows products
+//! with the Fisher matrix, not where directions come from.
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    curvature::Fisher,
+    error::Error,
+    operator::LinearOperator,
+    optim::OptimizerError,
+    space::{DeviceScalar, ParamVector},
+};
+
+/// Determinants of the two-by-two system below this, in units of the product of its diagonal, count as zero.
+const DEPENDENT: f64 = 1e-10;
+
+/// M(δ) = ½ δᵀ(F + cI)δ + ∇hᵀδ
+pub(super) struct QuadraticModel<'a, B: AutodiffBackend> {
+    fisher: &'a Fisher<B>,
+    gradient: &'a ParamVector<B>,
+    /// c = λ + η
+    damping: f64,
+}
+
+/// A direction with its product and what the model needs of it.
+pub(super) struct Direction<B: AutodiffBackend> {
+    vector: ParamVector<B>,
+    product: ParamVector<B>,
+}
+
+/// The lowest point αΔ + μδ₀.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Lowest {
+    pub alpha: f64,
+    pub momentum: f64,
+    /// M there.
+    pub value: f64,
+}
+
+impl<'a, B: AutodiffBackend> QuadraticModel<'a, B> {
+    pub fn new(fisher: &'a Fisher<B>, gradient: &'a ParamVector<B>, damping: f64) -> Self {
+        Self { fisher, gradient, damping }
+    }
+
+    /// A direction with its product (F + cI)v.
+    pub fn direction(&self, vector: ParamVector<B>) -> Result<Direction<B>, Error> {
+        let product = self.fisher.apply(&vector)?.axpy(self.damping, &vector)?;
+        Ok(Direction { vector, product })
+    }
+
+    /// Where M is lowest among the multiples of Δ, or the sums of multiples of Δ and δ₀. One read-back.
+    pub fn lowest(
+        &self,
+        delta: &Direction<B>,
+        previous: Option<&Direction<B>>,
+    ) -> Result<Lowest, Error> {
+        let mut scalars = vec![
+            self.gradient.dot_device(&delta.vector)?,
+            delta.vector.dot_device(&delta.product)?,
+        ];
+        if let Some(previous) = previous {
+            scalars.extend([
+                self.gradient.dot_device(&previous.vector)?,
+                previous.vector.dot_device(&delta.product)?,
+                previous.vector.dot_device(&previous.product)?,
+            ]);
+        }
+        let scalars: Vec<_> = scalars.iter().collect();
+        let numbers = DeviceScalar::read_many(&scalars)?;
+        if let Some(&found) = numbers.iter().find(|number| !number.is_finite()) {
+            for direction in [delta].into_iter().chain(previous) {
+                direction.vector.expect_finite("the direction of the step")?;
+                direction.product.expect_finite("its product with the Fisher matrix")?;
+            }
+            return Err(OptimizerError::StepRange { found }.into());
+        }
+        Ok(match numbers.as_slice() {
+            [slope, curvature, other_slope, mixed, other] => {
+                pair([*slope, *other_slope], [*curvature, *mixed, *other])
+                    .unwrap_or_else(|| along(*slope, *curvature))
+            }
+            [slope, curvature, ..] => along(*slope, *curvature),
+            _ => along(0.0, 0.0),
+        })
+    }
+}
+
+impl<B: AutodiffBackend> Direction<B> {
+    pub fn vector(&self) -> &ParamVector<B> {
+        &self.vector
+    }
+}
+
+/// The lowest point of ½ c α² + s α.
+fn along(slope: f64, curvature: f64) -> Lowest {
+    let alpha = match curvature > 0.0 {
+        true => -slope / curvature,
+        false => 0.0,
+    };
+    Lowest { alpha, momentum: 0.0, value: 0.5 * alpha * slope }
+}
+
+/// The lowest point of ½ xᵀCx + sᵀx, C = [[a, b], [b, c]]; none where C is not clearly positive definite.
+fn pair([first, second]: [f64; 2], [a, b, c]: [f64; 3]) -> Option<Lowest> {
+    let determinant = a * c - b * b;
+    if !(a > 0.0 && c > 0.0 && determinant > DEPENDENT * a * c) {
+        return None;
+    }
+    let alpha = (b * second - c * first) / determinant;
+    let momentum = (b * first - a * second) / determinant;
+    Some(Lowest { alpha, momentum, value: 0.5 * (alpha * first + momentum * second) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_relative_eq;
+
+    #[test]
+    fn the_lowest_point_has_no_slope() {
+        let (slopes, [a, b, c]) = ([-2.0, 0.7], [3.0, 1.0, 0.5]);
+        let lowest = pair(slopes, [a, b, c]).expect("a definite matrix");
+        let (x, y) = (lowest.alpha, lowest.momentum);
+        assert_relative_eq!(a * x + b * y, 2.0, epsilon = 1e-12);
+        assert_relative_eq!(b * x + c * y, -0.7, epsilon = 1e-12);
+        let value = 0.5 * (a * x * x + 2.0 * b * x * y + c * y * y) - 2.0 * x + 0.7 * y;
+        assert_relative_eq!(lowest.value, value, epsilon = 1e-12);
+    }
+
+    #[test]
+    fn dependent_directions_leave_the_first() {
+        assert_eq!(pair([-1.0, -2.0], [1.0, 2.0, 4.0]), None);
+        assert_eq!(along(-1.0, 2.0).alpha, 0.5);
+        assert_eq!(along(-1.0, 2.0).value, -0.25);
+        assert_eq!(along(-1.0, 0.0).alpha, 0.0);
+    }
+}

@@ -1,0 +1,55 @@
+//! What one step was made of.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What one step of a [`KfacOptimizer`](crate::KfacOptimizer) was made of, at the parameters before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KfacStep {
+    /// The number of the step, from 1.
+    pub step: usize,
+    /// h = ℒ + η/2 ‖θ‖² on the batch.
+    pub value: f64,
+    /// ‖∇h‖, before it is shortened.
+    pub gradient_norm: f64,
+    /// λ, as the step used it.
+    pub damping: f64,
+    /// γ, the damping of the factors.
+    pub gamma: f64,
+    /// What Δ = −F̂⁻¹∇h is multiplied by: α, or rate·ν.
+    pub alpha: f64,
+    /// What the step before is multiplied by: μ, or the momentum.
+    pub momentum: f64,
+    /// M(δ) − M(0), what the quadratic model promises, where there is one.
+    pub predicted: Option<f64>,
+    /// ρ = (h(θ + δ) − h(θ)) / (M(δ) − M(0)), in steps that adapt λ.
+    pub reduction_ratio: Option<f64>,
+    /// Whether the inverse was made anew.
+    pub inverted: bool,
+    /// Whether the step was taken: one that leads to a loss that is not finite is not.
+    pub taken: bool,
+}
+
+impl fmt::Display for KfacStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "step {}: h {:.6e}, |∇h| {:.3e}, λ {:.3e}, γ {:.3e}, α {:.3e}, μ {:.3e}",
+            self.step,
+            self.value,
+            self.gradient_norm,
+            self.damping,
+            self.gamma,
+            self.alpha,
+            self.momentum
+        )?;
+        if let Some(ratio) = self.reduction_ratio {
+            write!(f, ", ρ {ratio:.3}")?;
+        }
+        match self.taken {
+            true => Ok(()),
+            false => write!(f, ", not taken: the loss would not be finite"),
+        }
+    }
+}

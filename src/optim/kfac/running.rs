@@ -1,0 +1,184 @@
+//! K-FAC factors that are averaged over the steps, and the damped inverse that is made of them now and then. Knows
+//! factors, not steps.
+
+use burn_backend::AutodiffBackend;
+
+use super::KfacInverse;
+use crate::{
+    error::Error,
+    kfac::{
+        CorrectedFactors, DeviceFactors, EkfacState, ExactBlocks, Kfac, KfacCollector, KfacMap,
+        KfacState,
+    },
+    objective::Objective,
+};
+use serde::{Deserialize, Serialize};
+
+/// Averaged factors, on the device, with the inverse in use.
+#[derive(Clone)]
+pub(super) struct Running<B: AutodiffBackend> {
+    /// The moving average of the layers' factors.
+    pub average: Option<DeviceFactors<B>>,
+    /// Updates of that so far.
+    pub updates: usize,
+    /// The moving average of the blocks of other parameters, which is made when inverses are.
+    pub beside: Option<ExactBlocks>,
+    /// Updates of that so far.
+    pub refreshes: usize,
+    pub inverted: Option<Inverted<B>>,
+}
+
+/// An inverse and what it was made of.
+#[derive(Clone)]
+pub(super) struct Inverted<B: AutodiffBackend> {
+    pub source: Source<B>,
+    pub gamma: f64,
+    pub map: KfacMap<B>,
+}
+
+/// What an inverse is made of.
+#[derive(Clone)]
+pub(super) enum Source<B: AutodiffBackend> {
+    Factored(Kfac<B>),
+    Exact(Kfac<B>),
+    Corrected(CorrectedFactors<B>),
+}
+
+/// The same as data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum SourceState {
+    Factors(KfacState),
+    Corrected(EkfacState),
+}
+
+impl<B: AutodiffBackend> Running<B> {
+    pub fn new() -> Self {
+        Self { average: None, updates: 0, beside: None, refreshes: 0, inverted: None }
+    }
+
+    /// Averages new factors in.
+    pub fn update(&mut self, new: DeviceFactors<B>, decay: f64) -> Result<(), Error> {
+        self.updates += 1;
+        self.average = Some(match self.average.take() {
+            Some(average) => average.averaged(&new, kept(self.updates, decay))?,
+            None => new,
+        });
+        Ok(())
+    }
+
+    /// Averages new blocks of the parameters of no layer in.
+    pub fn refresh(
+        &mut self,
+        collector: &KfacCollector,
+        objective: &Objective<B>,
+        decay: f64,
+    ) -> Result<(), Error> {
+        let new = collector.exact_blocks(objective)?;
+        self.refreshes += 1;
+        self.beside = Some(match self.beside.take() {
+            Some(average) => average.averaged(&new, kept(self.refreshes, decay)),
+            None => new,
+        });
+        Ok(())
+    }
+
+    /// Inverses of the averaged factors, one for each γ; the diagonal of an eigenvalue correction is not that of the step
+    /// yet.
+    pub fn invert(
+        &self,
+        (collector, objective): (&KfacCollector, &Objective<B>),
+        kind: KfacInverse,
+        gammas: &[f64],
+    ) -> Result<Vec<Inverted<B>>, Error> {
+        let Some(kfac) = self.kfac(collector, objective)? else {
+            return Ok(Vec::new());
+        };
+        let source = Source::new(kfac, kind)?;
+        let each = gammas.iter().map(|&gamma| Inverted::new(source.clone(), gamma));
+        each.collect()
+    }
+
+    /// Averages the diagonal of the step's batch into that of an eigenvalue correction, in the bases of `inverses`, all of
+    /// which have the same. Leaves other inverses as they are.
+    pub fn correct(
+        &self,
+        collector: &KfacCollector,
+        objective: &Objective<B>,
+        (inverses, decay): (Vec<Inverted<B>>, f64),
+    ) -> Result<Vec<Inverted<B>>, Error> {
+        let Some(Source::Corrected(factors)) = inverses.first().map(|first| &first.source) else {
+            return Ok(inverses);
+        };
+        let kept = kept(self.updates, decay);
+        let factors = factors.clone().averaged(collector, objective, kept)?;
+        let each = inverses
+            .iter()
+            .map(|inverse| Inverted::new(Source::Corrected(factors.clone()), inverse.gamma));
+        each.collect()
+    }
+
+    /// The averages as they are.
+    pub fn kfac(
+        &self,
+        collector: &KfacCollector,
+        objective: &Objective<B>,
+    ) -> Result<Option<Kfac<B>>, Error> {
+        let Some(factors) = &self.average else {
+            return Ok(None);
+        };
+        let beside = self.beside.clone().unwrap_or_default();
+        Ok(Some(collector.kfac(objective, factors, beside)?))
+    }
+}
+
+impl<B: AutodiffBackend> Inverted<B> {
+    pub fn new(source: Source<B>, gamma: f64) -> Result<Self, Error> {
+        let damping = gamma * gamma;
+        let map = match &source {
+            Source::Factored(kfac) => kfac.factored_inverse(damping)?,
+            Source::Exact(kfac) => kfac.inverse(damping)?,
+            Source::Corrected(factors) => factors.inverse(damping)?,
+        };
+        Ok(Self { source, gamma, map })
+    }
+}
+
+impl<B: AutodiffBackend> Source<B> {
+    fn new(kfac: Kfac<B>, kind: KfacInverse) -> Result<Self, Error> {
+        Ok(match kind {
+            KfacInverse::Factored => Self::Factored(kfac),
+            KfacInverse::Exact => Self::Exact(kfac),
+            KfacInverse::EigenvalueCorrected => Self::Corrected(CorrectedFactors::new(&kfac)?),
+        })
+    }
+
+    /// Reads the diagonal of an eigenvalue correction.
+    pub fn state(&self) -> Result<SourceState, Error> {
+        Ok(match self {
+            Self::Factored(kfac) | Self::Exact(kfac) => SourceState::Factors(kfac.state()?),
+            Self::Corrected(factors) => SourceState::Corrected(factors.state()?),
+        })
+    }
+
+    /// None where the state is that of another kind of inverse.
+    pub fn from_state(
+        objective: &Objective<B>,
+        kind: KfacInverse,
+        state: &SourceState,
+    ) -> Result<Option<Self>, Error> {
+        Ok(match (kind, state) {
+            (KfacInverse::Factored | KfacInverse::Exact, SourceState::Factors(factors)) => {
+                Some(Self::new(Kfac::from_state(objective, factors)?, kind)?)
+            }
+            (KfacInverse::EigenvalueCorrected, SourceState::Corrected(state)) => {
+                Some(Self::Corrected(CorrectedFactors::from_state(objective, state)?))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// ε = min(1 − 1/k, decay) of the old average stays at the k-th update.
+fn kept(updates: usize, decay: f64) -> f64 {
+    (1.0 - (updates.max(1) as f64).recip()).min(decay)
+}

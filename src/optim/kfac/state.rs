@@ -1,0 +1,191 @@
+//! The optimizer's state as data: saved and loaded.
+
+use burn_backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    KfacOptimizer,
+    running::{Inverted, Source, SourceState},
+};
+use crate::{
+    error::Error,
+    kfac::{Kfac, KfacState},
+    optim::OptimizerError,
+    space::ParamVector,
+    state::{Packed, Visit, numbers, saved},
+};
+
+/// All that a [`KfacOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with serde.
+///
+/// Numbers come back bit by bit from any format, so that a run that goes on from a state is the one that was interrupted.
+/// The model and the scheduler of learning rates have files of their own, by Burn; the model is loaded before it is traced
+/// anew, since parameters are known by their identities, which come from the file.
+///
+/// # Example
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{KfacOptimizerConfig, KfacOptimizerState, Likelihood, Objective, Reduction};
+///
+/// #[derive(Module, Debug)]
+/// struct Line {
+///     w: Param<Tensor<2>>,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let device = Device::default().autodiff();
+/// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+/// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
+/// let loss = |model: &Line, x: Tensor<2>| {
+///     let z = x.clone().matmul(model.w.val());
+///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
+/// };
+/// let objective = Objective::trace(&model, x.clone(), loss)?;
+/// let (likelihood, reduction) = (Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum);
+/// let config = KfacOptimizerConfig::new();
+/// let mut optimizer = config.init(&objective, likelihood, reduction)?;
+/// let (model, _) = optimizer.step(&model, x.clone())?;
+///
+/// let folder = std::env::temp_dir().join(format!("kfac-{}", std::process::id()));
+/// std::fs::create_dir_all(&folder)?;
+/// optimizer.state()?.save(folder.join("optimizer"))?; // optimizer.bpk
+/// model.clone().into_record().save(folder.join("model"))?;
+///
+/// let fresh = Line { w: Param::from_tensor(Tensor::ones([1, 1], &device)) };
+/// let loaded = fresh.load_record(burn::store::ModuleRecord::load(folder.join("model"))?);
+/// let objective = Objective::trace(&loaded, x.clone(), loss)?;
+/// let state = KfacOptimizerState::load(folder.join("optimizer"))?;
+/// let mut resumed = config.resume(&objective, likelihood, reduction, &state)?;
+/// assert_eq!(resumed.step(&loaded, x.clone())?.1, optimizer.step(&model, x)?.1);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KfacOptimizerState {
+    step: usize,
+    #[serde(with = "numbers::one")]
+    damping: f64,
+    #[serde(with = "numbers::one")]
+    gamma: f64,
+    /// The step before.
+    #[serde(with = "numbers::optional")]
+    previous: Option<Vec<f64>>,
+    /// The moving average, and how many updates it is of: of layers, of other parameters.
+    average: Option<KfacState>,
+    updates: [usize; 2],
+    inverted: Option<InvertedState>,
+}
+
+/// What the inverse in use was made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct InvertedState {
+    source: SourceState,
+    #[serde(with = "numbers::one")]
+    gamma: f64,
+}
+
+impl KfacOptimizerState {
+    /// Steps so far.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+}
+
+saved!(KfacOptimizerState);
+
+impl Packed for KfacOptimizerState {
+    const KIND: &'static str = "the K-FAC optimizer";
+
+    fn visit(&mut self, visit: &mut Visit<'_>) {
+        if let Some(previous) = &mut self.previous {
+            visit("previous", &[], previous);
+        }
+        let mut inside = |place: &str, state: &mut dyn FnMut(&mut Visit<'_>)| {
+            state(&mut |name, shape, numbers| visit(&format!("{place}/{name}"), shape, numbers));
+        };
+        if let Some(average) = &mut self.average {
+            inside("average", &mut |visit| average.visit(visit));
+        }
+        if let Some(inverted) = &mut self.inverted {
+            inside("inverted", &mut |visit| match &mut inverted.source {
+                SourceState::Factors(factors) => factors.visit(visit),
+                SourceState::Corrected(corrected) => corrected.visit(visit),
+            });
+        }
+    }
+}
+
+impl<B: AutodiffBackend> KfacOptimizer<B> {
+    /// What is carried from one step to the next. Reads the averaged factors from the device.
+    ///
+    /// # Errors
+    /// A step that cannot be read from the device.
+    pub fn state(&self) -> Result<KfacOptimizerState, Error> {
+        let progress = &self.progress;
+        let running = &progress.running;
+        let previous = progress.previous.as_ref();
+        Ok(KfacOptimizerState {
+            step: progress.step,
+            damping: progress.damping,
+            gamma: progress.gamma,
+            previous: previous.map(ParamVector::to_vec).transpose()?,
+            average: running
+                .kfac(&self.collector, &self.objective)?
+                .map(|kfac| kfac.state())
+                .transpose()?,
+            updates: [running.updates, running.refreshes],
+            inverted: match &running.inverted {
+                Some(inverted) => {
+                    Some(InvertedState { source: inverted.source.state()?, gamma: inverted.gamma })
+                }
+                None => None,
+            },
+        })
+    }
+
+    /// Goes on from a saved state. The optimizer stays as it is where the state does not fit.
+    pub(super) fn load(&mut self, state: &KfacOptimizerState) -> Result<(), Error> {
+        let wrong = |reason| Err(Error::from(OptimizerError::State { reason }));
+        if !(state.damping > 0.0 && state.damping.is_finite()) {
+            return wrong("its damping is not a finite number above zero");
+        }
+        if !(state.gamma > 0.0 && state.gamma.is_finite()) {
+            return wrong("its γ is not a finite number above zero");
+        }
+        let like = self.objective.parameters();
+        let mut progress = self.progress.clone();
+        progress.step = state.step;
+        progress.damping = state.damping;
+        progress.gamma = state.gamma;
+        progress.previous = match &state.previous {
+            Some(previous) if previous.len() != like.len() => {
+                return wrong("its last step has another number of parameters");
+            }
+            Some(previous) => Some(like.from_vec_like(previous)?),
+            None => None,
+        };
+        let running = &mut progress.running;
+        [running.updates, running.refreshes] = state.updates;
+        (running.average, running.beside) = match &state.average {
+            Some(average) => {
+                let kfac = Kfac::from_state(&self.objective, average)?;
+                let (factors, beside) = self.collector.uploaded(&kfac)?;
+                (Some(factors), Some(beside))
+            }
+            None => (None, None),
+        };
+        running.inverted = match &state.inverted {
+            Some(inverted) => {
+                let kind = self.config.inverse;
+                match Source::from_state(&self.objective, kind, &inverted.source)? {
+                    Some(source) => Some(Inverted::new(source, inverted.gamma)?),
+                    None => return wrong("its inverse is of another kind"),
+                }
+            }
+            None => None,
+        };
+        self.progress = progress;
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! One step: gradient, curvature, direction, size, damping. Knows vectors, not models.
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    KfacInverse, KfacOptimizer, KfacStep, Progress, StepRule,
+    model::{Lowest, QuadraticModel},
+    running::Inverted,
+};
+use crate::{
+    curvature::Fisher,
+    error::Error,
+    kfac::{KfacCollector, KfacFisher},
+    objective::{Objective, ObjectiveError},
+    operator::LinearOperator,
+    optim::OptimizerError,
+    space::ParamVector,
+};
+
+/// ω₁ and ω₂ are powers of this: the period of the adaptation, and half that of the search.
+const OMEGA: f64 = 19.0 / 20.0;
+/// The inverse is made anew in the first steps, when factors change most.
+const FIRST_STEPS: usize = 3;
+/// Seeds of neighboring numbers draw different targets at all steps.
+const SEED_STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
+/// λ falls above the one ratio and rises below the other.
+const GOOD_RATIO: f64 = 0.75;
+const BAD_RATIO: f64 = 0.25;
+
+/// h and ∇h at θ.
+struct Slope<B: AutodiffBackend> {
+    value: f64,
+    gradient: ParamVector<B>,
+    /// ‖∇h‖ before it is shortened.
+    norm: f64,
+    /// Whether factors were collected.
+    collected: bool,
+}
+
+/// A direction −F̂⁻¹∇h with the inverse it was made by.
+struct Candidate<B: AutodiffBackend> {
+    inverse: Inverted<B>,
+    direction: ParamVector<B>,
+}
+
+impl<B: AutodiffBackend> Candidate<B> {
+    /// |Δᵀ∇h|; an error where it is not finite.
+    fn change(&self, slope: &Slope<B>) -> Result<f64, Error> {
+        let found = self.direction.dot(&slope.gradient)?.abs();
+        if !found.is_finite() {
+            self.direction.expect_finite("the natural gradient")?;
+            return Err(OptimizerError::StepRange { found }.into());
+        }
+        Ok(found)
+    }
+}
+
+/// A step with what it was made of.
+struct Chosen<B: AutodiffBackend> {
+    inverse: Inverted<B>,
+    delta: ParamVector<B>,
+    alpha: f64,
+    momentum: f64,
+    predicted: Option<f64>,
+}
+
+impl<B: AutodiffBackend> KfacOptimizer<B> {
+    /// δ at the objective's parameters. What is carried on changes only if all succeeds.
+    pub(super) fn advance(
+        &mut self,
+        objective: &Objective<B>,
+    ) -> Result<(ParamVector<B>, KfacStep), Error> {
+        let mut next = self.progress.clone();
+        next.step += 1;
+        let slope = self.observe(&mut next, objective)?;
+        let searches =
+            self.config.search_period.is_some_and(|period| next.step.is_multiple_of(period));
+        let (candidates, inverted) = self.candidates(&mut next, objective, &slope, searches)?;
+        let chosen = match self.config.rule {
+            StepRule::QuadraticModel { momentum } => {
+                self.by_model(&next, objective, (&slope, momentum), candidates)?
+            }
+            StepRule::LearningRate { .. } => self.by_rate(&next, &slope, candidates)?,
+        };
+        let mut report = report(&next, &slope, inverted);
+        report.gamma = chosen.inverse.gamma;
+        (report.alpha, report.momentum) = (chosen.alpha, chosen.momentum);
+        report.predicted = chosen.predicted;
+        next.gamma = chosen.inverse.gamma;
+        next.running.inverted = Some(chosen.inverse);
+        self.adapt(&mut next, objective, &chosen.delta, &mut report)?;
+        next.previous = report.taken.then(|| chosen.delta.clone());
+        self.progress = next;
+        Ok((chosen.delta, report))
+    }
+
+    /// F̂⁻¹∇h at the objective's parameters.
+    pub(super) fn natural_gradient(
+        &mut self,
+        objective: &Objective<B>,
+    ) -> Result<(ParamVector<B>, KfacStep), Error> {
+        let mut next = self.progress.clone();
+        next.step += 1;
+        let slope = self.observe(&mut next, objective)?;
+        let (candidates, inverted) = self.candidates(&mut next, objective, &slope, false)?;
+        let candidate = first(candidates)?;
+        candidate.change(&slope)?;
+        next.gamma = candidate.inverse.gamma;
+        let mut report = report(&next, &slope, inverted);
+        report.alpha = 1.0;
+        next.running.inverted = Some(candidate.inverse);
+        self.progress = next;
+        Ok((candidate.direction.neg(), report))
+    }
+
+    /// h, ∇h, and new factors where they are due, by one program.
+    fn observe(&self, next: &mut Progress<B>, objective: &Objective<B>) -> Result<Slope<B>, Error> {
+        let due =
+            next.running.average.is_none() || next.step.is_multiple_of(self.config.factor_period);
+        let at = match due {
+            true => {
+                let collector = self.collector_of_step(next.step);
+                let (at, factors) = collector.gradient_and_factors(objective)?;
+                next.running.update(factors, self.config.decay)?;
+                at
+            }
+            false => objective.value_and_gradient()?,
+        };
+        let parameters = objective.parameters();
+        let decay = self.config.weight_decay;
+        let (value, gradient) = match decay > 0.0 {
+            true => (
+                at.value + 0.5 * decay * parameters.dot(parameters)?,
+                at.gradient.axpy(decay, parameters)?,
+            ),
+            false => (at.value, at.gradient),
+        };
+        let norm = gradient.norm()?;
+        if !norm.is_finite() {
+            gradient.expect_finite("the gradient")?;
+        }
+        let gradient = match self.config.gradient_norm {
+            Some(longest) if norm > longest => gradient.scale(longest / norm),
+            _ => gradient,
+        };
+        Ok(Slope { value, gradient, norm, collected: due })
+    }
+
+    /// What collects this step's factors: every step draws its own targets.
+    fn collector_of_step(&self, step: usize) -> KfacCollector {
+        let collector = self.collector.clone();
+        match self.config.kfac.fisher() {
+            KfacFisher::MonteCarlo { seed, .. } => {
+                let own = seed.wrapping_mul(SEED_STRIDE).wrapping_add(step as u64);
+                collector.with_seed(own)
+            }
+            _ => collector,
+        }
+    }
+
+    /// Directions by one inverse or several, and whether they were made anew.
+    fn candidates(
+        &self,
+        next: &mut Progress<B>,
+        objective: &Objective<B>,
+        slope: &Slope<B>,
+        searches: bool,
+    ) -> Result<(Vec<Candidate<B>>, bool), Error> {
+        let due = searches
+            || next.step <= FIRST_STEPS
+            || next.step.is_multiple_of(self.config.inverse_period);
+        let gammas = match (self.config.search_period, searches) {
+            (None, _) => vec![(next.damping + self.config.weight_decay).sqrt()],
+            (Some(period), true) => {
+                let omega = OMEGA.powf(0.5 * period as f64);
+                vec![next.gamma, next.gamma * omega, next.gamma / omega]
+            }
+            (Some(_), false) => vec![next.gamma],
+        };
+        let kind: KfacInverse = self.config.inverse;
+        let collector = self.collector_of_step(next.step);
+        let decay = self.config.decay;
+        let mut inverses = match next.running.inverted.take() {
+            Some(inverted) if !due => vec![inverted],
+            _ => {
+                next.running.refresh(&collector, objective, decay)?;
+                next.running.invert((&collector, objective), kind, &gammas)?
+            }
+        };
+        if slope.collected {
+            inverses = next.running.correct(&collector, objective, (inverses, decay))?;
+        }
+        let inverted = due || next.step == 1;
+        let candidates = inverses.into_iter().map(|inverse| {
+            let direction = inverse.map.apply(&slope.gradient)?.neg();
+            Ok(Candidate { inverse, direction })
+        });
+        Ok((candidates.collect::<Result<_, Error>>()?, inverted))
+    }
+
+    /// The lowest point of the quadratic model over all candidates.
+    fn by_model(
+        &self,
+        next: &Progress<B>,
+        objective: &Objective<B>,
+        (slope, momentum): (&Slope<B>, bool),
+        candidates: Vec<Candidate<B>>,
+    ) -> Result<Chosen<B>, Error> {
+        let (likelihood, reduction) = self.target;
+        let fisher = Fisher::exact(objective, likelihood, reduction)?;
+        let damping = next.damping + self.config.weight_decay;
+        let model = QuadraticModel::new(&fisher, &slope.gradient, damping);
+        let previous = next.previous.clone().filter(|_| momentum);
+        let previous = previous.map(|previous| model.direction(previous)).transpose()?;
+        let mut best: Option<(Candidate<B>, Lowest)> = None;
+        for candidate in candidates {
+            let direction = model.direction(candidate.direction.clone())?;
+            let lowest = model.lowest(&direction, previous.as_ref())?;
+            if best.as_ref().is_none_or(|(_, best)| lowest.value < best.value) {
+                best = Some((candidate, lowest));
+            }
+        }
+        let (candidate, lowest) = best.ok_or(ObjectiveError::NoBatches)?;
+        let delta = candidate.direction.scale(lowest.alpha);
+        let delta = match &previous {
+            Some(previous) => delta.axpy(lowest.momentum, previous.vector())?,
+            None => delta,
+        };
+        Ok(Chosen {
+            inverse: candidate.inverse,
+            delta,
+            alpha: lowest.alpha,
+            momentum: lowest.momentum,
+            predicted: Some(lowest.value),
+        })
+    }
+
+    /// rate·ν·Δ + momentum·δ₀
+    fn by_rate(
+        &self,
+        next: &Progress<B>,
+        slope: &Slope<B>,
+        candidates: Vec<Candidate<B>>,
+    ) -> Result<Chosen<B>, Error> {
+        let candidate = first(candidates)?;
+        let (rate, momentum, limit) = match self.config.rule {
+            StepRule::LearningRate { rate, momentum, limit } => (rate, momentum, limit),
+            StepRule::QuadraticModel { .. } => (1.0, 0.0, None),
+        };
+        let change = candidate.change(slope)?;
+        let nu = limit.map_or(1.0, |limit| (limit / (rate * rate * change)).sqrt().min(1.0));
+        let delta = candidate.direction.scale(rate * nu);
+        let delta = match &next.previous {
+            Some(previous) if momentum > 0.0 => delta.axpy(momentum, previous)?,
+            _ => delta,
+        };
+        Ok(Chosen {
+            inverse: candidate.inverse,
+            delta,
+            alpha: rate * nu,
+            momentum: next.previous.as_ref().map_or(0.0, |_| momentum),
+            predicted: None,
+        })
+    }
+
+    /// Compares the decrease with what the model promised, where that is due, and changes λ by it.
+    fn adapt(
+        &self,
+        next: &mut Progress<B>,
+        objective: &Objective<B>,
+        delta: &ParamVector<B>,
+        report: &mut KfacStep,
+    ) -> Result<(), Error> {
+        let (Some(period), Some(predicted)) = (self.config.damping_period, report.predicted) else {
+            return Ok(());
+        };
+        if !next.step.is_multiple_of(period) || predicted >= 0.0 {
+            return Ok(());
+        }
+        let parameters = objective.parameters().clone().axpy(1.0, delta)?;
+        let decay = 0.5 * self.config.weight_decay * parameters.dot(&parameters)?;
+        let ratio = match objective.at(&parameters)?.value() {
+            Ok(value) => (value + decay - report.value) / predicted,
+            Err(error)
+                if matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. })) =>
+            {
+                report.taken = false;
+                f64::NEG_INFINITY
+            }
+            Err(error) => return Err(error),
+        };
+        let omega = OMEGA.powf(period as f64);
+        if ratio > GOOD_RATIO {
+            next.damping *= omega;
+        } else if ratio < BAD_RATIO {
+            next.damping /= omega;
+        }
+        report.reduction_ratio = report.taken.then_some(ratio);
+        Ok(())
+    }
+}
+
+fn first<B: AutodiffBackend>(candidates: Vec<Candidate<B>>) -> Result<Candidate<B>, Error> {
+    let first = candidates.into_iter().next();
+    first.ok_or_else(|| ObjectiveError::NoBatches.into())
+}
+
+fn report<B: AutodiffBackend>(next: &Progress<B>, slope: &Slope<B>, inverted: bool) -> KfacStep {
+    KfacStep {
+        step: next.step,
+        value: slope.value,
+        gradient_norm: slope.norm,
+        damping: next.damping,
+        gamma: next.gamma,
+        alpha: 0.0,
+        momentum: 0.0,
+        predicted: None,
+        reduction_ratio: None,
+        inverted,
+        taken: true,
+    }
+}

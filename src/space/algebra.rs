@@ -1,0 +1,296 @@
+//! Arithmetic of vectors: sums, products, norms. Knows vectors and scalars, no layout's meaning.
+
+use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
+
+use super::{
+    DeviceScalar, Inner, InnerFloat, ParamVector, VectorError,
+    host::{self, With},
+};
+
+/// Arithmetic. Methods that take `self` by value work in place where the backend can. Every method that takes two
+/// vectors fails with [`VectorError::LayoutMismatch`], [`VectorError::PrecisionMismatch`] or
+/// [`VectorError::DeviceMismatch`] if they do not fit together.
+#[allow(clippy::should_implement_trait)] // The operators of `std::ops` cannot fail with an error.
+impl<B: AutodiffBackend> ParamVector<B> {
+    /// `self + other`
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn add(self, other: &Self) -> Result<Self, VectorError> {
+        self.zip(other, Inner::<B>::float_add)
+    }
+
+    /// `self − other`
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn sub(self, other: &Self) -> Result<Self, VectorError> {
+        self.zip(other, Inner::<B>::float_sub)
+    }
+
+    /// The product of each number with its counterpart.
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn mul(self, other: &Self) -> Result<Self, VectorError> {
+        self.zip(other, Inner::<B>::float_mul)
+    }
+
+    /// `−self`
+    pub fn neg(self) -> Self {
+        self.map(Inner::<B>::float_neg)
+    }
+
+    /// `factor · self`
+    pub fn scale(self, factor: f64) -> Self {
+        self.map(|block| Inner::<B>::float_mul_scalar(block, Scalar::Float(factor)))
+    }
+
+    /// `self + alpha · x`
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn axpy(self, alpha: f64, x: &Self) -> Result<Self, VectorError> {
+        self.combine(Some([1.0, alpha]), x, |block, x| {
+            let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
+            Inner::<B>::float_add(block, step)
+        })
+    }
+
+    /// `keep · self + (1 − keep) · other`
+    #[allow(dead_code, reason = "for optimizers that keep factors from step to step")]
+    pub(crate) fn mixed(self, keep: f64, other: &Self) -> Result<Self, VectorError> {
+        let factors = [keep, 1.0 - keep];
+        self.combine(Some(factors), other, |block, other| {
+            let [own, other] = [(block, factors[0]), (other, factors[1])]
+                .map(|(block, factor)| Inner::<B>::float_mul_scalar(block, Scalar::Float(factor)));
+            Inner::<B>::float_add(own, other)
+        })
+    }
+
+    /// `factor · self`, without reading the factor.
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn scale_device(self, factor: &DeviceScalar<B>) -> Result<Self, VectorError> {
+        factor.expect_fits(&self)?;
+        Ok(self.map(|block| factor.times(block)))
+    }
+
+    /// `self + alpha · x`, without waiting for alpha.
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn axpy_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
+        alpha.expect_fits(&self)?;
+        let factors = alpha.known().map(|alpha| [1.0, alpha]);
+        self.combine(factors, x, |block, x| Inner::<B>::float_add(block, alpha.times(x)))
+    }
+
+    /// `alpha · self + x`, without waiting for alpha.
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn aypx_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
+        alpha.expect_fits(&self)?;
+        let factors = alpha.known().map(|alpha| [alpha, 1.0]);
+        self.combine(factors, x, |block, x| Inner::<B>::float_add(alpha.times(block), x))
+    }
+
+    /// `y = self + alpha · x`, and `yᵀx`.
+    ///
+    /// # Errors
+    /// As said above.
+    pub(crate) fn axpy_dot(
+        self,
+        alpha: f64,
+        x: &Self,
+    ) -> Result<(Self, DeviceScalar<B>), VectorError> {
+        let (y, sum) = self.combine_and_sum(Some([1.0, alpha]), x, With::Other, |block, x| {
+            let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
+            Inner::<B>::float_add(block, step)
+        })?;
+        let sum = sum.map_or_else(|| y.dot_device(x), Ok)?;
+        Ok((y, sum))
+    }
+
+    /// `y = alpha · self + x` without waiting for alpha, and `yᵀy`.
+    ///
+    /// # Errors
+    /// As said above.
+    pub(crate) fn aypx_square(
+        self,
+        alpha: &DeviceScalar<B>,
+        x: &Self,
+    ) -> Result<(Self, DeviceScalar<B>), VectorError> {
+        alpha.expect_fits(&self)?;
+        let factors = alpha.known().map(|alpha| [alpha, 1.0]);
+        let (y, sum) = self.combine_and_sum(factors, x, With::Itself, |block, x| {
+            Inner::<B>::float_add(alpha.times(block), x)
+        })?;
+        let sum = sum.map_or_else(|| y.dot_device(&y), Ok)?;
+        Ok((y, sum))
+    }
+
+    /// `self + alpha · direction`, and `beta · direction + z`, without waiting for alpha and beta.
+    ///
+    /// # Errors
+    /// As said above.
+    pub(crate) fn step_and_turn(
+        mut self,
+        alpha: &DeviceScalar<B>,
+        mut direction: Self,
+        beta: &DeviceScalar<B>,
+        z: &Self,
+    ) -> Result<(Self, Self), VectorError> {
+        self.expect_like(&direction)?;
+        self.expect_like(z)?;
+        if let (Some(alpha), Some(beta)) = (alpha.known(), beta.known()) {
+            let (own, others) = (self.blocks_mut(), direction.blocks_mut());
+            if host::step::<Inner<B>>(own, alpha, others, beta, z.blocks()).is_some() {
+                return Ok((self, direction));
+            }
+        }
+        let moved = self.axpy_device(alpha, &direction)?;
+        Ok((moved, direction.aypx_device(beta, z)?))
+    }
+
+    /// `selfᵀ other`, left on the device.
+    ///
+    /// # Errors
+    /// As said above.
+    pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
+        self.expect_like(other)?;
+        if let Some(known) = host::dot::<Inner<B>>(self.blocks(), other.blocks()) {
+            return Ok(DeviceScalar::on(known, self.device(), self.precision()));
+        }
+        let pairs = self.blocks().iter().zip(other.blocks());
+        let parts =
+            pairs.map(|(a, b)| Inner::<B>::float_sum(Inner::<B>::float_mul(a.clone(), b.clone())));
+        Ok(self.total(parts.collect()))
+    }
+
+    /// `selfᵀ other`. Reads the device.
+    ///
+    /// # Errors
+    /// As said above, and [`VectorError::Read`].
+    pub fn dot(&self, other: &Self) -> Result<f64, VectorError> {
+        self.dot_device(other)?.read()
+    }
+
+    /// `‖self‖ = √(selfᵀ self)`, also where the square leaves the range of the numbers. Reads the device.
+    ///
+    /// # Errors
+    /// [`VectorError::Read`].
+    pub fn norm(&self) -> Result<f64, VectorError> {
+        let square = self.dot(self)?;
+        if square.is_finite()
+            && square > self.precision().smallest_normal() / self.precision().epsilon()
+        {
+            return Ok(square.sqrt());
+        }
+        let largest = self.largest()?;
+        if largest == 0.0 || !largest.is_finite() {
+            return Ok(largest);
+        }
+        // Dividing twice keeps the reciprocal of a tiny number out of the way.
+        let root = largest.sqrt();
+        let scaled = self.clone().scale(1.0 / root).scale(1.0 / root);
+        Ok(largest * scaled.dot(&scaled)?.sqrt())
+    }
+
+    /// The largest absolute value, NaN if there is one. Reads the device.
+    ///
+    /// # Errors
+    /// [`VectorError::Read`].
+    pub fn largest(&self) -> Result<f64, VectorError> {
+        let parts =
+            self.blocks().iter().map(|block| self.scalar(Inner::<B>::float_max_abs(block.clone())));
+        let parts: Vec<_> = parts.collect();
+        let values = DeviceScalar::read_many(&parts.iter().collect::<Vec<_>>())?;
+        Ok(values.into_iter().fold(0.0, |largest: f64, value| {
+            if value > largest || value.is_nan() { value } else { largest }
+        }))
+    }
+
+    /// Checks that every number is finite. Reads the vector if its sum of squares is not, or might have overflowed.
+    ///
+    /// # Errors
+    /// [`VectorError::NonFinite`], which says `what` the vector is and names the first block at fault.
+    pub fn expect_finite(&self, what: &str) -> Result<(), VectorError> {
+        if self.dot(self)?.is_finite() {
+            return Ok(());
+        }
+        let values = self.to_vec()?;
+        let mut faults = values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+        match faults.next() {
+            None => Ok(()),
+            Some((position, _)) => Err(VectorError::NonFinite {
+                what: what.to_string(),
+                block: self.layout().block_at(position).to_string(),
+                count: 1 + faults.count(),
+            }),
+        }
+    }
+
+    fn map(self, mut op: impl FnMut(InnerFloat<B>) -> InnerFloat<B>) -> Self {
+        self.map_blocks(|blocks| blocks.into_iter().map(&mut op).collect())
+    }
+
+    /// `factors[0] · self + factors[1] · other` in one pass where the factors are known and the numbers at hand, and
+    /// as the backend does it otherwise.
+    fn combine(
+        self,
+        factors: Option<[f64; 2]>,
+        other: &Self,
+        op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+    ) -> Result<Self, VectorError> {
+        let (vector, _) = self.combine_and_sum(factors, other, With::Nothing, op)?;
+        Ok(vector)
+    }
+
+    /// The same, with the sum asked for where it fell off.
+    fn combine_and_sum(
+        mut self,
+        factors: Option<[f64; 2]>,
+        other: &Self,
+        with: With,
+        op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+    ) -> Result<(Self, Option<DeviceScalar<B>>), VectorError> {
+        self.expect_like(other)?;
+        if let Some([own, others]) = factors {
+            let blocks = self.blocks_mut();
+            if let Some(sum) = host::combine::<Inner<B>>(blocks, own, other.blocks(), others, with)
+            {
+                let sum = DeviceScalar::on(sum, self.device(), self.precision());
+                return Ok((self, Some(sum)));
+            }
+        }
+        Ok((self.zip(other, op)?, None))
+    }
+
+    fn zip(
+        self,
+        other: &Self,
+        mut op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+    ) -> Result<Self, VectorError> {
+        self.expect_like(other)?;
+        let mut others = other.blocks().iter();
+        Ok(self.map(|block| match others.next() {
+            Some(other) => op(block, other.clone()),
+            None => block,
+        }))
+    }
+
+    fn total(&self, parts: Vec<InnerFloat<B>>) -> DeviceScalar<B> {
+        let total = parts.into_iter().reduce(Inner::<B>::float_add);
+        match total {
+            Some(total) => self.scalar(total),
+            None => DeviceScalar::on(0.0, self.device(), self.precision()),
+        }
+    }
+
+    fn scalar(&self, value: InnerFloat<B>) -> DeviceScalar<B> {
+        DeviceScalar::wrap(value, self.precision())
+    }
+}

@@ -1,0 +1,104 @@
+//! Vectors as plain lists of numbers, as Burn's `Tensor<1>`, and in another precision.
+
+use std::sync::Arc;
+
+use burn::Tensor;
+use burn_backend::{AutodiffBackend, Slice, TensorMetadata, ops::FloatTensorOps};
+
+use crate::tensor::TensorBridge;
+
+use super::{
+    Inner, InnerFloat, ParamError, ParamLayout, ParamVector, Precision, VectorError,
+    model::{float_primitive, user_tensor},
+    scalar::read_tensor,
+    vector::expect_supported,
+};
+
+impl<B: AutodiffBackend> ParamVector<B> {
+    /// All numbers in flat order. One transfer.
+    ///
+    /// # Errors
+    /// [`VectorError::Read`].
+    pub fn to_vec(&self) -> Result<Vec<f64>, VectorError> {
+        read_tensor::<B>(self.flat_tensor())
+    }
+
+    /// The same numbers in another format; rounds if it is narrower.
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionUnsupported`].
+    pub fn cast(self, precision: Precision) -> Result<Self, VectorError> {
+        if precision == self.precision() {
+            return Ok(self);
+        }
+        expect_supported::<B>(self.device(), precision)?;
+        let layout = self.layout().clone();
+        let blocks = self.into_blocks().into_iter();
+        let blocks = blocks.map(|block| Inner::<B>::float_cast(block, precision.dtype()));
+        Self::from_blocks(&layout, blocks.collect())
+    }
+
+    /// One tensor of shape `[len]`, in the order of the layout.
+    pub(crate) fn flat_tensor(&self) -> InnerFloat<B> {
+        let layout = self.layout().blocks().iter().zip(self.blocks());
+        let parts = layout
+            .map(|(block, tensor)| Inner::<B>::float_reshape(tensor.clone(), [block.len()].into()));
+        let mut parts: Vec<_> = parts.collect();
+        match parts.len() {
+            1 => parts.remove(0),
+            _ => Inner::<B>::float_cat(parts, 0),
+        }
+    }
+
+    /// Cuts a tensor of shape `[len]` into the blocks of a layout.
+    ///
+    /// # Errors
+    /// [`VectorError::LengthMismatch`], [`VectorError::ElementType`].
+    pub(crate) fn from_flat_tensor(
+        layout: &Arc<ParamLayout>,
+        flat: InnerFloat<B>,
+    ) -> Result<Self, VectorError> {
+        let found = flat.shape().to_vec();
+        if found != [layout.len()] {
+            return Err(VectorError::LengthMismatch {
+                expected: layout.len(),
+                found: found.iter().product(),
+            });
+        }
+        let blocks = layout.blocks().iter().map(|block| {
+            let part = if block.len() == layout.len() {
+                flat.clone()
+            } else {
+                Inner::<B>::float_slice(flat.clone(), &[Slice::from(block.range())])
+            };
+            Inner::<B>::float_reshape(part, block.shape().to_vec().into())
+        });
+        Self::from_blocks(layout, blocks.collect())
+    }
+}
+
+impl<B: AutodiffBackend> ParamVector<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// All numbers as one Burn tensor, without autodiff.
+    ///
+    /// # Shapes
+    /// - output: `[len]`
+    pub fn to_tensor(&self) -> Tensor<1> {
+        user_tensor::<B, 1>(self.flat_tensor())
+    }
+
+    /// A vector from one Burn tensor. The autodiff association of the tensor is dropped.
+    ///
+    /// # Shapes
+    /// - `tensor`: `[len]`
+    ///
+    /// # Errors
+    /// [`ParamError::Bridge`] if the tensor lives on another backend; [`VectorError::LengthMismatch`] and
+    /// [`VectorError::ElementType`] within [`ParamError::Vector`].
+    pub fn from_tensor(layout: &Arc<ParamLayout>, tensor: Tensor<1>) -> Result<Self, ParamError> {
+        let flat = float_primitive::<B, 1>(tensor)?;
+        Ok(Self::from_flat_tensor(layout, flat)?)
+    }
+}

@@ -1,0 +1,257 @@
+//! Between vectors and Burn's gradients, so that Burn's optimizers can take our steps. Knows modules and gradients.
+
+use std::{collections::HashMap, sync::Arc};
+
+use burn::{
+    Tensor,
+    module::{Module, ModuleVisitor, Param, ParamId},
+    optim::GradientsParams,
+    tensor::Gradients,
+};
+use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
+
+use crate::tensor::TensorBridge;
+
+use super::{
+    Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector,
+    model::{float_primitive, user_tensor},
+};
+
+impl<B: AutodiffBackend> ParamVector<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// The gradient from Burn's `GradientsParams`. A parameter without a gradient gets zeros. Copies nothing.
+    ///
+    /// # Errors
+    /// [`ParamError::ForeignGradients`] if none of the gradients belongs to the model; [`ParamError::SeparateLeaves`] if
+    /// a shared parameter needs [`from_backward`](Self::from_backward); and those of
+    /// [`from_module`](ParamVector::from_module).
+    pub fn from_gradients<M: Module>(
+        model: &M,
+        gradients: &GradientsParams,
+    ) -> Result<Self, ParamError> {
+        let layout = ParamLayout::of(model)?;
+        expect_shared_leaves(&layout, model)?;
+        let values = collect::<B, M>(&layout, model, Source::ByParameter(gradients))?;
+        if values.iter().all(Option::is_none) && !gradients.is_empty() {
+            return Err(ParamError::ForeignGradients { found: gradients.len() });
+        }
+        filled(&layout, model, values)
+    }
+
+    /// The gradient from what Burn's `backward()` returns, summed over the places of a shared parameter. A parameter
+    /// without a gradient gets zeros. Copies nothing.
+    ///
+    /// # Errors
+    /// Those of [`from_module`](ParamVector::from_module).
+    pub fn from_backward<M: Module>(
+        model: &M,
+        mut gradients: Gradients,
+    ) -> Result<Self, ParamError> {
+        let layout = ParamLayout::of(model)?;
+        let values = collect::<B, M>(&layout, model, Source::ByLeaf(&mut gradients))?;
+        filled(&layout, model, values)
+    }
+
+    /// This vector as gradients for an optimizer of Burn. Copies nothing.
+    ///
+    /// The optimizer goes by the identities of the parameters, so the vector must have been made for the model that is
+    /// stepped, and in the precision of that model: [`cast`](Self::cast) it where it was computed in f64 for a model in f32,
+    /// since Burn's optimizers panic on a mixture. Of a shared parameter it updates only the first place: call [`ParamLayout::retie`] afterwards.
+    ///
+    /// # Errors
+    /// [`ParamError::NoIdentity`] for a layout that was not taken from a model; [`ParamError::Rank`].
+    ///
+    /// # Example
+    /// ```
+    /// use burn::{backend::{Autodiff, Flex}, nn::LinearConfig, optim::SgdConfig, tensor::Device};
+    /// use burn_curvature::ParamVector;
+    ///
+    /// let model = LinearConfig::new(3, 2).init(&Device::flex().autodiff());
+    /// let theta = ParamVector::<Autodiff<Flex>>::from_module(&model)?;
+    /// let step = theta.normal_like(1)?;
+    /// let model = SgdConfig::new().init().step(0.5, model, step.clone().into_gradients()?);
+    /// let expected = theta.axpy(-0.5, &step)?;
+    /// assert_eq!(ParamVector::from_module(&model)?.sub(&expected)?.norm()?, 0.0);
+    /// # Ok::<(), burn_curvature::Error>(())
+    /// ```
+    pub fn into_gradients(self) -> Result<GradientsParams, ParamError> {
+        let layout = self.layout().clone();
+        let mut gradients = GradientsParams::new();
+        for (block, value) in layout.blocks().iter().zip(self.into_blocks()) {
+            register::<B>(&mut gradients, block, value)?;
+        }
+        Ok(gradients)
+    }
+}
+
+/// Puts a block among the gradients, as the tensor of its rank.
+fn register<B: AutodiffBackend>(
+    gradients: &mut GradientsParams,
+    block: &ParamBlock,
+    value: InnerFloat<B>,
+) -> Result<(), ParamError>
+where
+    B::InnerBackend: TensorBridge,
+{
+    let id =
+        block.id().ok_or_else(|| ParamError::NoIdentity { block: block.name().to_string() })?;
+    match block.shape().len() {
+        1 => gradients.register(id, user_tensor::<B, 1>(value)),
+        2 => gradients.register(id, user_tensor::<B, 2>(value)),
+        3 => gradients.register(id, user_tensor::<B, 3>(value)),
+        4 => gradients.register(id, user_tensor::<B, 4>(value)),
+        5 => gradients.register(id, user_tensor::<B, 5>(value)),
+        6 => gradients.register(id, user_tensor::<B, 6>(value)),
+        7 => gradients.register(id, user_tensor::<B, 7>(value)),
+        8 => gradients.register(id, user_tensor::<B, 8>(value)),
+        rank => {
+            return Err(ParamError::Rank { block: block.name().to_string(), rank });
+        }
+    }
+    Ok(())
+}
+
+/// Where gradients come from.
+enum Source<'a> {
+    /// One per parameter: taken at its first place.
+    ByParameter(&'a GradientsParams),
+    /// One per leaf: removed, so that places that are one leaf count once, and added up.
+    ByLeaf(&'a mut Gradients),
+}
+
+impl Source<'_> {
+    fn take<const D: usize>(&mut self, param: &Param<Tensor<D>>, first: bool) -> Option<Tensor<D>> {
+        match self {
+            Source::ByParameter(gradients) if first => gradients.get(param.id),
+            Source::ByParameter(_) => None,
+            Source::ByLeaf(gradients) => param.val().grad_remove(gradients),
+        }
+    }
+}
+
+fn collect<B: AutodiffBackend, M: Module>(
+    layout: &ParamLayout,
+    model: &M,
+    source: Source<'_>,
+) -> Result<Vec<Option<InnerFloat<B>>>, ParamError>
+where
+    B::InnerBackend: TensorBridge,
+{
+    let mut collector = GradientCollector::<B> {
+        positions: layout.positions(),
+        values: vec![None; layout.blocks().len()],
+        source,
+        failure: None,
+    };
+    model.visit(&mut collector);
+    collector.failure.map_or(Ok(collector.values), Err)
+}
+
+/// Zeros for the parameters without a gradient.
+fn filled<B: AutodiffBackend, M: Module>(
+    layout: &Arc<ParamLayout>,
+    model: &M,
+    values: Vec<Option<InnerFloat<B>>>,
+) -> Result<ParamVector<B>, ParamError>
+where
+    B::InnerBackend: TensorBridge,
+{
+    if values.iter().all(Option::is_some) {
+        return Ok(ParamVector::from_blocks(layout, values.into_iter().flatten().collect())?);
+    }
+    let zeros = ParamVector::<B>::from_module_with(layout, model)?.zeros_like();
+    let values = values.into_iter().zip(zeros.into_blocks());
+    let values = values.map(|(value, zero)| value.unwrap_or(zero));
+    Ok(ParamVector::from_blocks(layout, values.collect())?)
+}
+
+struct GradientCollector<'a, B: AutodiffBackend> {
+    positions: HashMap<ParamId, usize>,
+    values: Vec<Option<InnerFloat<B>>>,
+    source: Source<'a>,
+    failure: Option<ParamError>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor for GradientCollector<'_, B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let position = self.positions.get(&param.id).copied();
+        let Some(slot) = position.and_then(|position| self.values.get_mut(position)) else {
+            return;
+        };
+        let Some(gradient) = self.source.take(param, slot.is_none()) else {
+            return;
+        };
+        match float_primitive::<B, D>(gradient) {
+            Ok(gradient) => {
+                *slot = Some(match slot.take() {
+                    Some(sum) => Inner::<B>::float_add(sum, gradient),
+                    None => gradient,
+                });
+            }
+            Err(failure) => {
+                self.failure.get_or_insert(failure.into());
+            }
+        }
+    }
+}
+
+/// Checks that all places of a shared parameter are one leaf of the autodiff graph.
+fn expect_shared_leaves<M: Module>(layout: &ParamLayout, model: &M) -> Result<(), ParamError> {
+    let shared = layout.blocks().iter().filter(|block| !block.aliases().is_empty());
+    let mut check = LeafCheck {
+        blocks: shared.filter_map(|block| Some((block.id()?, block))).collect(),
+        gradients: HashMap::new(),
+        path: Vec::new(),
+        failure: None,
+    };
+    if !check.blocks.is_empty() {
+        model.visit(&mut check);
+    }
+    check.failure.map_or(Ok(()), Err)
+}
+
+/// Differentiates the sum of the first place of each shared parameter: the other places have a gradient only if they
+/// are the same leaf.
+struct LeafCheck<'a> {
+    blocks: HashMap<ParamId, &'a ParamBlock>,
+    gradients: HashMap<ParamId, Gradients>,
+    path: Vec<String>,
+    failure: Option<ParamError>,
+}
+
+impl ModuleVisitor for LeafCheck<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(block) = self.blocks.get(&param.id) else {
+            return;
+        };
+        let tensor = param.val();
+        if !tensor.is_require_grad() {
+            return;
+        }
+        match self.gradients.get(&param.id) {
+            None => {
+                self.gradients.insert(param.id, tensor.sum().backward());
+            }
+            Some(gradients) if tensor.grad(gradients).is_none() => {
+                self.failure.get_or_insert(ParamError::SeparateLeaves {
+                    block: block.name().to_string(),
+                    alias: self.path.join("."),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+}

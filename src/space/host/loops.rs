@@ -1,0 +1,172 @@
+//! Loops over slices, in parallel where there is enough to do. Knows numbers only.
+
+use std::ops::{Add, AddAssign, Mul};
+
+/// A number of f32 or f64.
+pub(super) trait Number:
+    Copy + Default + Send + Sync + Into<f64> + Add<Output = Self> + AddAssign + Mul<Output = Self>
+{
+}
+
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// What one thread does at a time.
+const CHUNK: usize = 1 << 14;
+/// Fewer numbers are not worth waking a thread for.
+#[cfg(feature = "flex")]
+const FEW: usize = 1 << 17;
+/// Numbers that are summed in their own precision before their sum is added in f64.
+const RUN: usize = 1 << 10;
+/// Sums kept side by side, so that a processor can add several at once.
+const LANES: usize = 16;
+
+/// Which numbers the sum is taken with after a combination.
+#[derive(Clone, Copy)]
+pub(in super::super) enum With {
+    /// Nothing: no sum.
+    Nothing,
+    /// Σ yᵀy
+    Itself,
+    /// Σ yᵀx
+    Other,
+}
+
+/// `y ← a·y + b·x` for pairs `(y, x)` of equal lengths, and the sum asked for.
+pub(super) fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, with: With) -> f64 {
+    let numbers = pairs.iter().map(|(y, _)| y.len()).sum();
+    let chunks = pairs.into_iter().flat_map(|(y, x)| y.chunks_mut(CHUNK).zip(x.chunks(CHUNK)));
+    total(chunks, numbers, |(y, x): (&mut [N], &[N])| {
+        combine_chunk(y, a, x, b);
+        match with {
+            With::Nothing => 0.0,
+            With::Itself => dot_of_chunk(y, y),
+            With::Other => dot_of_chunk(y, x),
+        }
+    })
+}
+
+/// `x ← x + α·p`, then `p ← z + β·p`, for triples `(x, p, z)` of equal lengths.
+pub(super) fn step<N: Number>(triples: Vec<(&mut [N], &mut [N], &[N])>, alpha: N, beta: N) {
+    let numbers = triples.iter().map(|(x, _, _)| x.len()).sum();
+    let chunks = triples.into_iter().flat_map(|(x, p, z)| {
+        let moved = x.chunks_mut(CHUNK).zip(p.chunks_mut(CHUNK));
+        moved.zip(z.chunks(CHUNK))
+    });
+    total(chunks, numbers, |((x, p), z): ((&mut [N], &mut [N]), &[N])| {
+        for ((x, p), &z) in x.iter_mut().zip(p.iter_mut()).zip(z) {
+            *x += alpha * *p;
+            *p = beta * *p + z;
+        }
+        0.0
+    });
+}
+
+/// `Σ xᵀy` over pairs of equal lengths, chunk by chunk in order.
+pub(super) fn dot<N: Number>(pairs: &[(&[N], &[N])]) -> f64 {
+    let numbers = pairs.iter().map(|(x, _)| x.len()).sum();
+    let chunks = pairs.iter().flat_map(|(x, y)| x.chunks(CHUNK).zip(y.chunks(CHUNK)));
+    total(chunks, numbers, |(x, y)| dot_of_chunk(x, y))
+}
+
+/// Does `each` with every chunk, with all threads if there are enough numbers, and adds what it returns in order.
+fn total<C: Send>(
+    chunks: impl Iterator<Item = C>,
+    numbers: usize,
+    each: impl Fn(C) -> f64 + Sync,
+) -> f64 {
+    #[cfg(feature = "flex")]
+    if numbers >= FEW {
+        use rayon::prelude::*;
+        let chunks: Vec<C> = chunks.collect();
+        let parts: Vec<f64> = chunks.into_par_iter().map(&each).collect();
+        return parts.into_iter().sum();
+    }
+    #[cfg(not(feature = "flex"))]
+    let _ = numbers;
+    chunks.map(each).sum()
+}
+
+fn combine_chunk<N: Number>(y: &mut [N], a: N, x: &[N], b: N) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = a * *y + b * x;
+    }
+}
+
+fn dot_of_chunk<N: Number>(x: &[N], y: &[N]) -> f64 {
+    let runs = x.chunks(RUN).zip(y.chunks(RUN));
+    runs.map(|(x, y)| dot_of_run(x, y)).sum()
+}
+
+fn dot_of_run<N: Number>(x: &[N], y: &[N]) -> f64 {
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
+    let mut lanes = [N::default(); LANES];
+    for (x, y) in x.iter().zip(y) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane += x * y;
+        }
+    }
+    let rest = x_rest.iter().zip(y_rest);
+    let rest: f64 = rest.map(|(&x, &y)| (x * y).into()).sum();
+    lanes.into_iter().map(Into::into).sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK, RUN, With, combine, dot, step};
+
+    /// Small whole numbers, whose products and sums are exact.
+    fn numbers(count: usize, shift: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7 + shift) % 5) as f32).collect()
+    }
+
+    #[test]
+    fn every_number_counts_once_at_every_length() {
+        for count in [0, 1, 15, 16, 17, RUN, RUN + 3, CHUNK + 1, 9 * CHUNK + 5] {
+            let (x, y) = (numbers(count, 1), numbers(count, 3));
+            let (u, v) = (numbers(3, 2), numbers(3, 4));
+            let product = |x: &[f32], y: &[f32]| -> f64 {
+                x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum()
+            };
+            let expected = product(&x, &y) + product(&u, &v);
+            assert_eq!(dot(&[(&x, &y), (&u, &v)]), expected, "{count}");
+            let sum = |x: &[f32], y: &[f32]| -> Vec<f32> {
+                x.iter().zip(y).map(|(x, y)| 2.0 * y - 3.0 * x).collect()
+            };
+            let expected = (sum(&x, &y), sum(&u, &v));
+            for with in [With::Nothing, With::Itself, With::Other] {
+                let (mut y, mut v) = (y.clone(), v.clone());
+                let pairs = vec![(&mut y[..], &x[..]), (&mut v[..], &u[..])];
+                let sum = combine(pairs, 2.0, -3.0, with);
+                let expected_sum = match with {
+                    With::Nothing => 0.0,
+                    With::Itself => product(&y, &y) + product(&v, &v),
+                    With::Other => product(&y, &x) + product(&v, &u),
+                };
+                assert_eq!(sum, expected_sum, "{count}");
+                assert_eq!((&y, &v), (&expected.0, &expected.1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_moves_x_before_it_turns_p() {
+        for count in [0, 1, 17, CHUNK + 1, 9 * CHUNK + 5] {
+            let [x, p, z] = [1, 3, 2].map(|shift| numbers(count, shift));
+            let moved: Vec<f32> = x.iter().zip(&p).map(|(x, p)| x + 2.0 * p).collect();
+            let turned: Vec<f32> = z.iter().zip(&p).map(|(z, p)| z - 3.0 * p).collect();
+            let (mut x, mut p) = (x, p);
+            step(vec![(&mut x[..], &mut p[..], &z[..])], 2.0, -3.0);
+            assert_eq!((x, p), (moved, turned), "{count}");
+        }
+    }
+
+    #[test]
+    fn many_equal_numbers_are_summed_without_drift() {
+        let x = vec![0.1f32; 20 * CHUNK];
+        let exact = f64::from(0.1f32 * 0.1) * x.len() as f64;
+        let found = dot(&[(&x, &x)]);
+        assert!((found / exact - 1.0).abs() < 1e-6, "{found} {exact}");
+    }
+}

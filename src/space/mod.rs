@@ -1,0 +1,38 @@
+//! θ-space: vectors that are shaped like a model's trainable parameters. Knows Burn's modules, tensors and gradients;
+//! knows no loss, no operator and no solver.
+//!
+//! [`ParamLayout`] says which parameters there are, in which order and of which shape. [`ParamVector`] holds one
+//! tensor per parameter on a device, with the arithmetic of a vector. [`DeviceScalar`] is a number that stays on the
+//! device. [`ParamSubset`] picks some of the parameters.
+
+mod algebra;
+mod compare;
+mod error;
+mod flat;
+mod gradients;
+mod host;
+mod layout;
+mod model;
+mod random;
+mod scalar;
+mod subset;
+mod vector;
+
+pub use compare::BlockDifference;
+pub use error::{ParamError, VectorError};
+pub use layout::{ParamBlock, ParamLayout};
+pub use scalar::DeviceScalar;
+pub use subset::ParamSubset;
+pub use vector::ParamVector;
+
+pub(crate) use scalar::read_tensor;
+
+use burn_backend::{AutodiffBackend, BackendTypes};
+
+use crate::tensor::Precision;
+
+/// The backend on which the values of `B` live, without autodiff.
+pub(crate) type Inner<B> = <B as AutodiffBackend>::InnerBackend;
+
+/// A tensor of floats on [`Inner`].
+pub(crate) type InnerFloat<B> = <Inner<B> as BackendTypes>::FloatTensorPrimitive;

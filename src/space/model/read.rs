@@ -1,0 +1,84 @@
+//! Reads the values of a module's parameters. Knows Burn's traversal; copies nothing.
+
+use std::collections::HashMap;
+
+use burn::{
+    Tensor,
+    module::{ModuleVisitor, Param, ParamId},
+};
+use burn_backend::{AutodiffBackend, TensorMetadata};
+
+use crate::tensor::TensorBridge;
+
+use super::super::{InnerFloat, ParamError, ParamLayout, VectorError, scalar::read_tensor};
+use super::float_primitive;
+
+/// Reads the values of the blocks of a layout.
+pub(super) struct ValueReader<'a, B: AutodiffBackend> {
+    pub(super) layout: &'a ParamLayout,
+    pub(super) positions: HashMap<ParamId, usize>,
+    pub(super) values: Vec<Option<InnerFloat<B>>>,
+    pub(super) path: Vec<String>,
+    pub(super) failure: Option<ParamError>,
+}
+
+impl<B: AutodiffBackend> ValueReader<'_, B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    fn take(&mut self, position: usize, value: InnerFloat<B>) -> Result<(), ParamError> {
+        let (Some(slot), Some(block)) =
+            (self.values.get_mut(position), self.layout.blocks().get(position))
+        else {
+            return Ok(());
+        };
+        match slot {
+            None => *slot = Some(value),
+            Some(first) if !same_values::<B>(first, &value)? => {
+                return Err(ParamError::TiedApart {
+                    block: block.name().to_string(),
+                    alias: self.path.join("."),
+                });
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl<B: AutodiffBackend> ModuleVisitor for ValueReader<'_, B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(position) = self.positions.get(&param.id).copied() else {
+            return;
+        };
+        let taken = float_primitive::<B, D>(param.val())
+            .map_err(ParamError::from)
+            .and_then(|value| self.take(position, value));
+        if let Err(failure) = taken {
+            self.failure.get_or_insert(failure);
+        }
+    }
+}
+
+/// Whether two tensors hold the same numbers, bit for bit. Reads both.
+fn same_values<B: AutodiffBackend>(
+    a: &InnerFloat<B>,
+    b: &InnerFloat<B>,
+) -> Result<bool, VectorError> {
+    if a.shape() != b.shape() || a.dtype() != b.dtype() {
+        return Ok(false);
+    }
+    let (a, b) = (read_tensor::<B>(a.clone())?, read_tensor::<B>(b.clone())?);
+    Ok(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()))
+}

@@ -1,0 +1,195 @@
+//! A number that stays on the device, so that an iteration need not wait for it. Knows no vector's layout.
+
+use std::fmt;
+
+use burn_backend::{
+    AutodiffBackend, Scalar, TensorMetadata, ops::FloatTensorOps, tensor::Device, try_read_sync,
+};
+
+use super::{
+    Inner, InnerFloat, ParamVector, Precision, VectorError, host,
+    vector::{expect_device, expect_precision, expect_supported},
+};
+
+/// One number on the device.
+///
+/// Arithmetic on it queues work and waits for nothing; [`read_many`](Self::read_many) brings several numbers back in
+/// one transfer. Division by zero and the like follow IEEE arithmetic.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{DeviceScalar, ParamLayout, ParamVector, Precision};
+///
+/// let layout = ParamLayout::flat(3)?;
+/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1., 2., 2.], &Default::default(), Precision::F32)?;
+/// let square = x.dot_device(&x)?;             // on the device
+/// let norm = square.sqrt();                   // on the device
+/// assert_eq!(DeviceScalar::read_many(&[&square, &norm])?, [9.0, 3.0]); // one transfer
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct DeviceScalar<B: AutodiffBackend> {
+    /// Shape `[1]`.
+    value: InnerFloat<B>,
+    precision: Precision,
+}
+
+#[allow(clippy::should_implement_trait)] // The operators of `std::ops` cannot fail with an error.
+impl<B: AutodiffBackend> DeviceScalar<B> {
+    /// Puts a number on a device.
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionUnsupported`].
+    pub fn new(value: f64, device: &Device<B>, precision: Precision) -> Result<Self, VectorError> {
+        expect_supported::<B>(device, precision)?;
+        Ok(Self::on(value, device, precision))
+    }
+
+    /// A number on a device that is known to have the format.
+    pub(crate) fn on(value: f64, device: &Device<B>, precision: Precision) -> Self {
+        let value =
+            Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype());
+        Self { value, precision }
+    }
+
+    /// A reduction's result, of shape `[1]` or `[]`.
+    pub(super) fn wrap(value: InnerFloat<B>, precision: Precision) -> Self {
+        let value =
+            if value.rank() == 1 { value } else { Inner::<B>::float_reshape(value, [1].into()) };
+        Self { value, precision }
+    }
+
+    /// `self + other`
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn add(&self, other: &Self) -> Result<Self, VectorError> {
+        self.combine(other, Inner::<B>::float_add)
+    }
+
+    /// `self − other`
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn sub(&self, other: &Self) -> Result<Self, VectorError> {
+        self.combine(other, Inner::<B>::float_sub)
+    }
+
+    /// `self · other`
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn mul(&self, other: &Self) -> Result<Self, VectorError> {
+        self.combine(other, Inner::<B>::float_mul)
+    }
+
+    /// `self / other`
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn div(&self, other: &Self) -> Result<Self, VectorError> {
+        self.combine(other, Inner::<B>::float_div)
+    }
+
+    /// `−self`
+    pub fn neg(&self) -> Self {
+        self.map(Inner::<B>::float_neg)
+    }
+
+    /// `√self`
+    pub fn sqrt(&self) -> Self {
+        self.map(Inner::<B>::float_sqrt)
+    }
+
+    /// Format of the number.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Brings the number to the host.
+    ///
+    /// # Errors
+    /// [`VectorError::Read`].
+    pub fn read(&self) -> Result<f64, VectorError> {
+        Ok(read_tensor::<B>(self.value.clone())?.into_iter().sum())
+    }
+
+    /// Brings several numbers to the host in one transfer.
+    ///
+    /// # Errors
+    /// [`VectorError::Read`]; [`VectorError::PrecisionMismatch`] and [`VectorError::DeviceMismatch`] between them.
+    pub fn read_many(scalars: &[&Self]) -> Result<Vec<f64>, VectorError> {
+        let Some((first, rest)) = scalars.split_first() else {
+            return Ok(Vec::new());
+        };
+        for other in rest {
+            first.expect_like(other)?;
+        }
+        let values = scalars.iter().map(|scalar| scalar.value.clone());
+        read_tensor::<B>(Inner::<B>::float_cat(values.collect(), 0))
+    }
+
+    /// The number, where it lies in this process's memory and there is nothing to wait for.
+    pub(super) fn known(&self) -> Option<f64> {
+        host::number::<Inner<B>>(&self.value)
+    }
+
+    /// `self · tensor` for a tensor of any shape.
+    pub(super) fn times(&self, tensor: InnerFloat<B>) -> InnerFloat<B> {
+        let ones = vec![1; tensor.rank()];
+        let factor = match ones.len() {
+            1 => self.value.clone(),
+            _ => Inner::<B>::float_reshape(self.value.clone(), ones.into()),
+        };
+        Inner::<B>::float_mul(tensor, factor)
+    }
+
+    pub(super) fn expect_fits(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {
+        expect_precision(vector.precision(), self.precision)?;
+        expect_device(vector.device(), &self.value.device())
+    }
+
+    fn expect_like(&self, other: &Self) -> Result<(), VectorError> {
+        expect_precision(self.precision, other.precision)?;
+        expect_device(&self.value.device(), &other.value.device())
+    }
+
+    fn combine(
+        &self,
+        other: &Self,
+        op: impl FnOnce(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+    ) -> Result<Self, VectorError> {
+        self.expect_like(other)?;
+        Ok(Self { value: op(self.value.clone(), other.value.clone()), precision: self.precision })
+    }
+
+    fn map(&self, op: impl FnOnce(InnerFloat<B>) -> InnerFloat<B>) -> Self {
+        Self { value: op(self.value.clone()), precision: self.precision }
+    }
+}
+
+/// The format; the number is not read.
+impl<B: AutodiffBackend> fmt::Debug for DeviceScalar<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceScalar").field("precision", &self.precision).finish_non_exhaustive()
+    }
+}
+
+/// All numbers of a tensor, in one transfer.
+pub(crate) fn read_tensor<B: AutodiffBackend>(
+    tensor: InnerFloat<B>,
+) -> Result<Vec<f64>, VectorError> {
+    if let Some(numbers) = host::numbers::<Inner<B>>(&tensor) {
+        return Ok(numbers);
+    }
+    let read = |message: String| VectorError::Read { message };
+    let data = try_read_sync(Inner::<B>::float_into_data(tensor))
+        .ok_or_else(|| read("this platform cannot wait for a device".into()))?
+        .map_err(|error| read(format!("{error:?}")))?;
+    // Slices are read many times faster than an iterator over any element type.
+    Ok(match data.as_slice::<f32>() {
+        Ok(numbers) => numbers.iter().copied().map(f64::from).collect(),
+        Err(_) => data.iter::<f64>().collect(),
+    })
+}
