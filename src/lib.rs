@@ -86,8 +86,8 @@
 //!
 //! | floor | rooms | they hold |
 //! |---|---|---|
-//! | 0 | `error`, `config`, `seeds` | one opaque error; ranges of configurations; seeds derived from a seed |
-//! | 1 | `tensor`, `state` | tensors of a typed backend and Burn's `Tensor<D>`; saved states |
+//! | 0 | `error` | one opaque error |
+//! | 1 | `config`, `seeds`, `tensor`, `state` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
 //! | 4 | `capture`, `krylov` | from a Burn closure to a program; bases, tridiagonal matrices, counted products |
