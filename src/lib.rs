@@ -105,9 +105,11 @@ mod error;
 mod execute;
 mod graph;
 mod kfac;
+mod krylov;
 mod objective;
 mod operator;
 mod optim;
+mod seeds;
 mod solver;
 mod space;
 mod spectrum;
@@ -130,6 +132,7 @@ pub use kfac::{
     FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
     KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment, UncoveredPolicy, WeightSharing,
 };
+pub use krylov::KrylovError;
 pub use objective::{
     CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,
 };

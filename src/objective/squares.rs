@@ -1,12 +1,12 @@
 //! Squares of products with random signs, over all batches. Knows programs, not what the squares are wanted for.
 
 use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
-use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{Objective, ObjectiveError, Part, PreparedProduct};
 use crate::{
     derive::{Product, Root},
     error::Error,
+    seeds::Seeds,
     space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
     tensor::Operand,
 };
@@ -24,14 +24,14 @@ impl<B: AutodiffBackend> Objective<B> {
         (probes, seed): (usize, u64),
     ) -> Result<Vec<Vec<f64>>, Error> {
         let product = PreparedProduct::new(Product::Root(root));
-        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut seeds = Seeds::new(seed);
         let mut sums: Vec<Option<InnerFloat<B>>> = vec![None; positions.len()];
         self.for_each_part(|index, part| {
             let ready = self.ready(&product, index, part)?;
             let outputs = part.programs.outputs_type()?.shape.to_vec();
             let weight = part.weight * factor(part) / probes.max(1) as f64;
             for _ in 0..probes {
-                let signs = self.signs(&outputs, root == Root::Empirical, seeds.random())?;
+                let signs = self.signs(&outputs, root == Root::Empirical, seeds.next())?;
                 let blocks = ready.run(vec![Operand::Float(signs)])?;
                 for (sum, &position) in sums.iter_mut().zip(positions) {
                     let block = blocks.get(position).cloned();

@@ -9,7 +9,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{DeviceScalar, ParamLayout, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
@@ -87,6 +87,11 @@ impl<A> Counted<A> {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Counts products that were made elsewhere.
+    pub(crate) fn add(&self, products: usize) {
+        self.count.fetch_add(products, Ordering::Relaxed);
+    }
+
     /// Products with the transpose so far.
     pub fn adjoint_applications(&self) -> usize {
         self.adjoint.load(Ordering::Relaxed)
@@ -118,7 +123,15 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Counted<A> 
     }
 }
 
-impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Counted<A> {}
+impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Counted<A> {
+    fn apply_with_quadratic_form(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+        self.add(1);
+        self.operator.apply_with_quadratic_form(vector)
+    }
+}
 
 impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Counted<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

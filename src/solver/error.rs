@@ -59,16 +59,6 @@ pub enum SolverError {
         /// How many there are.
         count: usize,
     },
-    /// `apply_many` gave another number of products than it was given vectors.
-    #[error(
-        "the operator gave {found} products for {expected} vectors; its `apply_many` is at fault"
-    )]
-    ProductCount {
-        /// Vectors given.
-        expected: usize,
-        /// Products found.
-        found: usize,
-    },
     /// An operator that must be positive semi-definite is not.
     #[error(
         "the operator without its damping is not positive semi-definite: a random sketch has the eigenvalue {found:e}; use a \

@@ -36,7 +36,6 @@
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```
 
-mod basis;
 mod choice;
 mod conjugate_gradient;
 mod detail;
@@ -51,12 +50,10 @@ mod neumann;
 mod nystrom;
 mod options;
 mod report;
-mod ritz;
 mod solution;
 mod start;
 mod stopping;
 mod system;
-mod tridiagonal;
 mod woodbury;
 
 use crate::config;

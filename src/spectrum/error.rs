@@ -1,7 +1,5 @@
 //! What can go wrong with spectra. Running out of products is not among it: that is a stop reason.
 
-use crate::tensor::Precision;
-
 /// A spectrum that cannot be estimated as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -15,17 +13,6 @@ pub enum SpectrumError {
         wanted: usize,
         /// Rows of the matrix.
         unknowns: usize,
-    },
-    /// Squares of products leave the range of the number format.
-    #[error(
-        "the square of ‖A v‖ leaves the range of {precision} (the largest norm or number of A v is {norm:e}); estimate the \
-         spectrum of a multiple of A, or use f64"
-    )]
-    Range {
-        /// ‖A v‖, or the largest number of A v where that is not finite.
-        norm: f64,
-        /// Format of the numbers.
-        precision: Precision,
     },
     /// A Ritz value of A + λI is not positive, so that the logarithm of the determinant is not a real number.
     #[error(

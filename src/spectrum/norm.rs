@@ -6,14 +6,13 @@ use burn_backend::AutodiffBackend;
 use crate::{
     config::{ConfigError, Field},
     error::Error,
+    krylov::{Products, finite_dot},
     operator::LinearOperator,
+    seeds::Seeds,
     space::ParamVector,
 };
 
-use super::{
-    Estimate,
-    products::{Products, Seeds, finite_dot},
-};
+use super::Estimate;
 
 /// Configuration of [`FrobeniusNorm`].
 ///
@@ -65,7 +64,7 @@ impl Default for FrobeniusNormConfig {
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`SpectrumError::Range`](crate::SpectrumError::Range) if a square does;
+/// [`KrylovError::Range`](crate::KrylovError::Range) if a square does;
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
 ///
 /// # Example
@@ -102,7 +101,7 @@ impl FrobeniusNorm {
         operator: &dyn LinearOperator<B>,
         like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::new(operator, like)?;
+        let products = Products::<B, dyn LinearOperator<B>>::new(operator, like)?;
         let square = |_, product: ParamVector<B>| finite_dot(&product, &product);
         if self.config.products >= like.len() {
             let squares = products.exhaust(square)?;

@@ -11,11 +11,11 @@
 use burn_backend::AutodiffBackend;
 use faer::{Mat, linalg::solvers::Solve};
 
-use crate::{error::Error, space::ParamVector};
-
-use super::{
-    frame::{Frame, Projection},
-    products::{Products, Seeds, not_finite},
+use crate::{
+    error::Error,
+    krylov::{Basis, Products, not_finite},
+    seeds::Seeds,
+    space::ParamVector,
 };
 
 /// By how much the error bar of leave-one-out estimates is wider than the scatter of independent samples would make it.
@@ -28,7 +28,7 @@ pub(super) const SHARED_VECTORS: f64 = std::f64::consts::SQRT_2;
 /// Q and R of some vectors.
 pub(super) struct Factors<B: AutodiffBackend> {
     /// Orthonormal.
-    pub(super) basis: Frame<B>,
+    pub(super) basis: Basis<B>,
     /// One column per vector; as many rows as the basis has vectors.
     pub(super) triangle: Mat<f64>,
 }
@@ -49,15 +49,12 @@ impl<B: AutodiffBackend> Factors<B> {
         dependent: Dependent,
         seeds: &mut Seeds,
     ) -> Result<Self, Error> {
-        let mut basis = Frame::new(like);
+        let mut basis = Basis::new(like);
         let mut columns: Vec<Vec<f64>> = Vec::new();
         for vector in vectors {
             like.expect_like(vector)?;
             let projection = basis.project(vector.flat_tensor(), usize::MAX);
-            let read = Projection::read(std::slice::from_ref(&projection))?;
-            let Some(overlaps) = read.into_iter().next() else {
-                continue;
-            };
+            let overlaps = projection.read_one()?;
             let mut column = overlaps.coefficients;
             let inside: f64 = column.iter().map(|c| c * c).sum();
             let (length, rest) = ((inside + overlaps.square).sqrt(), overlaps.square.sqrt());
@@ -84,11 +81,11 @@ impl<B: AutodiffBackend> Factors<B> {
 /// Everything that leaving one out needs.
 pub(super) struct Sketch<B: AutodiffBackend> {
     /// The random vectors Ω.
-    pub(super) vectors: Frame<B>,
+    pub(super) vectors: Basis<B>,
     /// Q
-    pub(super) basis: Frame<B>,
+    pub(super) basis: Basis<B>,
     /// Z = A Q
-    pub(super) image: Frame<B>,
+    pub(super) image: Basis<B>,
     /// R
     pub(super) triangle: Mat<f64>,
     /// One sᵢ per column.
@@ -106,8 +103,8 @@ impl<B: AutodiffBackend> Sketch<B> {
         let images = products.multiply_many(&vectors)?;
         let Factors { basis, triangle } = Factors::new(&images, like, Dependent::Replaced, seeds)?;
         drop(images);
-        let image = products.multiply_frame(&basis)?;
-        let vectors = Frame::of(like, vectors);
+        let image = products.multiply_basis(&basis)?;
+        let vectors = Basis::of(like, vectors);
         let directions = directions(&triangle, like.precision().epsilon());
         Ok(Self { vectors, basis, image, triangle, directions })
     }

@@ -1,7 +1,7 @@
 //! Predictive distributions given by a model's outputs, and the noise that targets are drawn from them by.
 
 use burn_backend::{AutodiffBackend, TensorData};
-use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 use rand_distr::{Distribution as _, OpenClosed01, StandardNormal};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::{
     graph::ValueType,
     objective::{Objective, Reduction},
     operator::OperatorError,
+    seeds::Seeds,
 };
 
 /// The distribution p(y|z) of targets y given a model's outputs z.
@@ -94,8 +95,7 @@ impl Likelihood {
         seed: u64,
         batch: usize,
     ) -> Result<TensorData, Error> {
-        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let own = (0..=batch).fold(seed, |_, _| seeds.random());
+        let own = Seeds::at(seed, batch as u64);
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(own);
         let shape = self.draws(draws).noise_type(outputs).shape;
         let total = shape.iter().try_fold(1_usize, |total, &size| total.checked_mul(size));

@@ -146,7 +146,6 @@ impl Direct {
     ) -> Result<Factorization, Error> {
         let rhs = system.rhs();
         let matrix = materialize_up_to(system.operator(), rhs, self.config.max_size)?;
-        system.count(matrix.columns());
         matrix.expect_symmetric(self.config.symmetry_tolerance)?;
         let rounding = matrix.rows() as f64 * rhs.precision().epsilon();
         let cut = self.config.singular_below.unwrap_or(rounding);

@@ -3,11 +3,11 @@
 use std::{cell::Cell, sync::Arc};
 
 use burn_backend::AutodiffBackend;
-use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use crate::{
     error::Error,
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
+    seeds::Seeds,
     space::{ParamLayout, ParamVector},
     spectrum::{LanczosConfig, SpectrumEnd},
 };
@@ -20,19 +20,18 @@ pub(super) struct Terms<'a, B: AutodiffBackend> {
 
 /// Numbers of terms, drawn with replacement.
 pub(super) struct Draws {
-    generator: Xoshiro256PlusPlus,
+    seeds: Seeds,
     terms: usize,
 }
 
 impl Draws {
     /// Numbers below `terms`. A seed and a repeat give the same numbers everywhere.
     pub(super) fn new(terms: usize, seed: u64, repeat: usize) -> Self {
-        let stream = (repeat as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Self { generator: Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_add(stream)), terms }
+        Self { seeds: Seeds::new(Seeds::at(seed, repeat as u64)), terms }
     }
 
     pub(super) fn next(&mut self) -> usize {
-        let wide = u128::from(self.generator.next_u64()) * self.terms as u128;
+        let wide = u128::from(self.seeds.next()) * self.terms as u128;
         (wide >> 64) as usize
     }
 }
@@ -71,7 +70,7 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
 
     /// The largest absolute eigenvalue of some of the terms, by Lanczos' process from a random start.
     pub(super) fn largest(&self, like: &ParamVector<B>, seed: u64) -> Result<f64, Error> {
-        let mut draws = Draws::new(self.len(), seed, usize::MAX - 1);
+        let mut draws = Draws::new(self.len(), seed, usize::MAX);
         let all = self.len() <= Self::SAMPLE;
         let sample: Vec<usize> = match all {
             true => (0..self.len()).collect(),

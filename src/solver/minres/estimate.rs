@@ -4,7 +4,9 @@
 //! nothing of an indefinite A, since Ritz values move across zero; the smallest singular value of T̄, the tridiagonal with
 //! its row below, does: ‖T̄ y‖ = ‖A V y‖ for orthonormal V, so that it is never below the smallest |λ|.
 
-use super::super::{Spectrum, tridiagonal::Tridiagonal};
+use crate::krylov::Tridiagonal;
+
+use super::super::Spectrum;
 use super::rotation::Column;
 
 /// T and the R of its QR factorization since the last start, and estimates from the runs before.

@@ -161,7 +161,6 @@ impl Nystrom {
         let like = system.rhs();
         let rank = self.config.rank.min(like.len());
         let damping = self.config.damping;
-        system.count(rank);
         let sketch = sketch(system.operator(), like, (rank, damping), self.config.seed)?;
         Ok(NystromApproximation { sketch, like: like.zeros_like(), damping, products: rank })
     }

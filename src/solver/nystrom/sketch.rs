@@ -13,6 +13,7 @@ use faer::{Mat, Side};
 use crate::{
     error::Error,
     operator::{OperatorError, SelfAdjoint, stack, transpose, upload},
+    seeds::Seeds,
     space::{Inner, InnerFloat, ParamVector, read_tensor},
 };
 
@@ -85,10 +86,8 @@ fn random_vectors<B: AutodiffBackend>(
     seed: u64,
 ) -> Result<Vec<ParamVector<B>>, Error> {
     let scale = 1.0 / (like.len() as f64).sqrt();
-    // Apart from the small seeds that callers like to use for vectors of their own.
-    let first = (seed ^ 0x6E79_7374_726F_6D00).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let draw = |index: u64| first.wrapping_add(index);
-    (0..count as u64).map(|index| Ok(like.normal_like(draw(index))?.scale(scale))).collect()
+    let mut seeds = Seeds::new(seed);
+    (0..count).map(|_| Ok(like.normal_like(seeds.next())?.scale(scale))).collect()
 }
 
 /// a·bᵀ, symmetrized and decomposed.

@@ -10,9 +10,12 @@ pub use curve::{DensityCurve, QuadratureRule, SpectralDensity};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
-
-use super::products::Products;
+use crate::{
+    error::Error,
+    krylov::Products,
+    operator::{LinearOperator, SelfAdjoint},
+    space::ParamVector,
+};
 
 /// Estimates how the eigenvalues of a self-adjoint A are distributed, by stochastic Lanczos quadrature (SLQ).
 ///
@@ -38,7 +41,7 @@ use super::products::Products;
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`SpectrumError::Range`](crate::SpectrumError::Range),
+/// [`KrylovError::Range`](crate::KrylovError::Range),
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
 /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
 ///
@@ -84,7 +87,7 @@ impl DensityEstimator {
         operator: &dyn SelfAdjoint<B>,
         like: &ParamVector<B>,
     ) -> Result<SpectralDensity, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator, like)?;
         let rules = run::quadrature_rules(&products, &self.config)?;
         Ok(SpectralDensity { unknowns: like.len(), rules, products: products.count() })
     }

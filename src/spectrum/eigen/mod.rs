@@ -12,9 +12,14 @@ pub use report::{Eigenpairs, EigenpairsReport, EigenpairsStop};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{
+    error::Error,
+    krylov::Products,
+    operator::{LinearOperator, SelfAdjoint},
+    space::ParamVector,
+};
 
-use super::{SpectrumError, products::Products};
+use super::SpectrumError;
 
 /// Lanczos' process for the eigenpairs at the ends of the spectrum of a self-adjoint A.
 ///
@@ -39,7 +44,7 @@ use super::{SpectrumError, products::Products};
 /// A self-adjoint A, definite or not.
 ///
 /// # Errors
-/// [`SpectrumError::TooManyPairs`], [`SpectrumError::Range`];
+/// [`SpectrumError::TooManyPairs`]; [`KrylovError::Range`](crate::KrylovError::Range);
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
 /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare). Running out of products is no error but an
@@ -89,7 +94,7 @@ impl Lanczos {
         operator: &dyn SelfAdjoint<B>,
         like: &ParamVector<B>,
     ) -> Result<Eigenpairs<B>, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator, like)?;
         let unknowns = like.len();
         if self.config.pairs > unknowns {
             let wanted = self.config.pairs;

@@ -7,10 +7,11 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
+    krylov::{Products, finite_dot},
+    seeds::Seeds,
     space::ParamVector,
     spectrum::{
         Estimate,
-        products::{Products, Seeds, finite_dot},
         sketch::{Dependent, Factors},
     },
 };
@@ -27,7 +28,7 @@ pub(super) fn estimate<B: AutodiffBackend>(
     let images = products.multiply_many(&sketched)?;
     let basis = Factors::new(&images, like, Dependent::Dropped, &mut seeds)?.basis;
     drop((sketched, images));
-    let image = products.multiply_frame(&basis)?;
+    let image = products.multiply_basis(&basis)?;
     let inner = basis.overlaps(&image)?;
     let known: f64 = (0..basis.len()).map(|i| inner[(i, i)]).sum();
 

@@ -9,12 +9,14 @@ pub use config::{TraceEstimatorConfig, TraceMethod};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::LinearOperator, space::ParamVector};
-
-use super::{
-    Estimate,
-    products::{Products, finite_dot},
+use crate::{
+    error::Error,
+    krylov::{Products, finite_dot},
+    operator::LinearOperator,
+    space::ParamVector,
 };
+
+use super::Estimate;
 
 /// Estimates tr A = Σ Aᵢᵢ.
 ///
@@ -40,7 +42,7 @@ use super::{
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`SpectrumError::Range`](crate::SpectrumError::Range),
+/// [`KrylovError::Range`](crate::KrylovError::Range),
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
 /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
 ///
@@ -86,7 +88,7 @@ impl TraceEstimator {
         operator: &dyn LinearOperator<B>,
         like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator, like)?;
         let (budget, seed) = (self.config.products, self.config.seed);
         if budget >= like.len() {
             let diagonal = products.exhaust(|unit, product| finite_dot(&unit, &product))?;

@@ -3,8 +3,8 @@
 use std::{cell::Cell, sync::Arc};
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Error, LinearOperator, LinearSolver, ParamLayout,
-    ParamVector, SelfAdjoint, SolverError, StopReason, SymmetricDense, VectorError,
+    ConjugateGradientConfig, Diagonal, Error, KrylovError, LinearOperator, LinearSolver,
+    ParamLayout, ParamVector, SelfAdjoint, StopReason, SymmetricDense, VectorError,
 };
 
 use super::super::{
@@ -121,5 +121,5 @@ pub fn lock_step_contracts<B: TestBackend>() {
     let losing = batched(operator(&rows, &b), 1);
     let both = [b.clone(), b.ones_like()];
     let refused = LinearSolver::solve_many(&solver, &losing, &both).unwrap_err();
-    assert_eq!(refused.downcast_ref(), Some(&SolverError::ProductCount { expected: 2, found: 1 }));
+    assert_eq!(refused.downcast_ref(), Some(&KrylovError::ProductCount { expected: 2, found: 1 }));
 }

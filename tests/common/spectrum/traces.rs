@@ -2,8 +2,8 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Dense, Diagonal, Error, Estimate, FrobeniusNormConfig, FromFn, Identity, LinearOperator,
-    OperatorError, ParamLayout, ParamVector, Precision, SpectrumError, TraceEstimatorConfig,
+    Dense, Diagonal, Error, Estimate, FrobeniusNormConfig, FromFn, Identity, KrylovError,
+    LinearOperator, OperatorError, ParamLayout, ParamVector, Precision, TraceEstimatorConfig,
     TraceMethod, VectorError,
 };
 
@@ -184,7 +184,7 @@ pub fn traces_of_bad_input<B: TestBackend>() {
         let huge = Diagonal::new(like.full_like(3e38));
         let refused = estimator.estimate(&huge, &like).unwrap_err();
         assert!(
-            matches!(refused.downcast_ref(), Some(SpectrumError::Range { .. }))
+            matches!(refused.downcast_ref(), Some(KrylovError::Range { .. }))
                 || matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),
             "{refused}"
         );
@@ -239,6 +239,6 @@ pub fn frobenius_norms<B: TestBackend>() {
     let large = flat::<B>(&vec![1e25; n], Precision::F32);
     let refused =
         FrobeniusNormConfig::new().init().unwrap().estimate(&Diagonal::new(large.clone()), &large);
-    assert!(matches!(failure(&refused), Some(SpectrumError::Range { .. })));
+    assert!(matches!(failure(&refused), Some(KrylovError::Range { .. })));
     assert_eq!(FrobeniusNormConfig::new().with_products(1).init().unwrap_err().field, "products");
 }

@@ -5,7 +5,7 @@ use burn_backend::AutodiffBackend;
 use super::{Next, Run, Verified};
 use crate::{
     error::Error,
-    solver::{Method, Solution, SolveReport, StopReason},
+    solver::{Method, Solution, SolveReport, Spectrum, StopReason},
     space::ParamVector,
 };
 
@@ -72,7 +72,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             } else {
                 0.0
             },
-            spectrum: self.ritz.spectrum(),
+            spectrum: Spectrum::of(&self.ritz.extremes(), false),
             detail: None,
         };
         Ok(Next::Done(Box::new(Solution { x, report, negative_curvature: self.negative })))

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     error::Error,
+    krylov::expect_one_each,
     operator::SelfAdjoint,
-    solver::{Solution, SolveOptions, SolverError, start::begin, system::System},
+    solver::{Solution, SolveOptions, start::begin, system::System},
     space::{DeviceScalar, ParamVector},
 };
 
@@ -69,15 +70,12 @@ fn advance<'a, 'o, B: AutodiffBackend>(
 ) -> Result<Vec<(usize, Next<'a, 'o, B>)>, Error> {
     let directions: Vec<_> = active.iter().map(|(_, _, d)| d.p.clone()).collect();
     let products = operator.apply_many(&directions)?;
+    expect_one_each(&directions, &products)?;
     drop(directions); // so that they can be worked on in place
-    if products.len() != active.len() {
-        return Err(
-            SolverError::ProductCount { expected: active.len(), found: products.len() }.into()
-        );
-    }
     let mut stepped = Vec::with_capacity(active.len());
     for ((place, run, descent), product) in active.into_iter().zip(products) {
-        let product = run.system.accept(&descent.p, product)?;
+        run.system.count(1);
+        descent.p.expect_like(&product)?;
         let curvature = descent.p.dot_device(&product)?;
         let step = run.measure(*descent, (product, curvature))?;
         stepped.push((place, run, step));

@@ -11,13 +11,16 @@ use std::ops::ControlFlow;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{
+    error::Error,
+    krylov::{ResidualBasis, RitzRecorder},
+    operator::SelfAdjoint,
+    space::ParamVector,
+};
 
 use super::super::{
     NegativeCurvature, Solution, SolveOption, SolveOptions, SolverError, StopReason,
-    basis::Basis,
     options::Observer,
-    ritz::RitzRecorder,
     start::{Start, begin},
     stopping::{ProgressRule, StagnationWatch, threshold},
     system::System,
@@ -91,7 +94,7 @@ struct Run<'a, 'o, B: AutodiffBackend> {
     objective: f64,
     curvature: CurvatureScale,
     ritz: RitzRecorder,
-    basis: Option<Basis<B>>,
+    basis: Option<ResidualBasis<B>>,
     stagnation: StagnationWatch,
     progress: ProgressRule,
     region: Option<TrustRegion>,

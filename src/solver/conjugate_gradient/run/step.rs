@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    solver::basis::Basis,
+    krylov::ResidualBasis,
     space::{DeviceScalar, ParamVector},
 };
 
@@ -65,7 +65,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         if let Some(region) = self.region.as_mut().filter(|_| self.iterations > 0) {
             region.restart(x.dot(&r)?); // xᵀM p = xᵀr for p = M⁻¹r
         }
-        self.basis = self.config.reorthogonalization.then(Basis::new);
+        self.basis = self.config.reorthogonalization.then(|| ResidualBasis::new(&x, z.is_some()));
         self.remember(&r, z.as_ref(), &rho)?;
         let p = z.unwrap_or_else(|| r.clone());
         Ok(Descent { p, x, r, rho })

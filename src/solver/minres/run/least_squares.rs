@@ -173,7 +173,6 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         };
         let system = System::new(self.system.operator(), rhs)?;
         let solution = super::solve(&config, &system, SolveOptions::new())?;
-        self.system.count(system.applications());
         let good = solution.report.stop.is_success();
         Ok(good.then_some(solution))
     }

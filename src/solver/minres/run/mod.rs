@@ -7,11 +7,10 @@ mod step;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{error::Error, krylov::ResidualBasis, operator::SelfAdjoint, space::ParamVector};
 
 use super::super::{
     NegativeCurvature, Solution, SolveOptions, StopReason,
-    basis::Basis,
     options::Observer,
     start::{Start, begin},
     stopping::{StagnationWatch, threshold},
@@ -73,7 +72,7 @@ struct Run<'a, 'o, B: AutodiffBackend> {
     /// The largest ‖A v‖ so far.
     scale: f64,
     estimate: Estimate,
-    basis: Option<Basis<B>>,
+    basis: Option<ResidualBasis<B>>,
     stagnation: [StagnationWatch; 2],
     negative: Option<NegativeCurvature<B>>,
 }

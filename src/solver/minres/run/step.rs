@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     error::Error,
-    solver::{Iteration, NegativeCurvature, SolverError, StopReason, basis::Basis},
+    krylov::ResidualBasis,
+    solver::{Iteration, NegativeCurvature, SolverError, StopReason},
     space::{DeviceScalar, ParamVector},
 };
 
@@ -62,7 +63,10 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         self.candidate = None;
         let residual = z.is_some().then(|| r.clone());
         let first = Pair::new(r, z, length);
-        self.basis = self.config.reorthogonalization.then(Basis::new);
+        self.basis = self
+            .config
+            .reorthogonalization
+            .then(|| ResidualBasis::new(&first.u, first.preconditioned().is_some()));
         if let Some(basis) = &mut self.basis {
             basis.push_unit(&first.u, first.preconditioned());
         }

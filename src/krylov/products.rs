@@ -1,85 +1,90 @@
-//! An operator with a count of its products, and the random vectors it meets. Knows no method.
-
-use std::cell::Cell;
+//! An operator with a count of its products, checked, one by one or several at once.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::{LinearOperator, expect_square},
-    space::ParamVector,
+    operator::{Counted, LinearOperator, SelfAdjoint, expect_square},
+    space::{DeviceScalar, ParamVector},
 };
 
-use super::{SpectrumError, frame::Frame};
+use super::{Basis, KrylovError};
 
 /// Vectors that are given to an operator at once.
 const TOGETHER: usize = 16;
 
 /// A, and a count of the products with it.
-pub(super) struct Products<'a, B: AutodiffBackend> {
-    operator: &'a dyn LinearOperator<B>,
+pub(crate) struct Products<'a, B: AutodiffBackend, A: ?Sized = dyn LinearOperator<B> + 'a> {
+    operator: Counted<&'a A>,
     like: &'a ParamVector<B>,
-    count: Cell<usize>,
 }
 
-impl<'a, B: AutodiffBackend> Products<'a, B> {
+impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
     /// Checks that A takes vectors like the given one.
-    pub(super) fn new(
-        operator: &'a dyn LinearOperator<B>,
-        like: &'a ParamVector<B>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(operator: &'a A, like: &'a ParamVector<B>) -> Result<Self, Error> {
         operator.domain().expect_same(like.layout())?;
-        Ok(Self { operator, like, count: Cell::new(0) })
+        Ok(Self { operator: Counted::new(operator), like })
     }
 
     /// Checks that A maps the space of the given vector to itself.
-    pub(super) fn square(
-        operator: &'a dyn LinearOperator<B>,
-        like: &'a ParamVector<B>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn square(operator: &'a A, like: &'a ParamVector<B>) -> Result<Self, Error> {
         expect_square(operator)?;
         Self::new(operator, like)
     }
 
+    /// A; its products are counted here.
+    pub(crate) fn operator(&self) -> &Counted<&'a A> {
+        &self.operator
+    }
+
     /// A vector of the right layout, device and precision.
-    pub(super) fn like(&self) -> &'a ParamVector<B> {
+    pub(crate) fn like(&self) -> &'a ParamVector<B> {
         self.like
     }
 
     /// Products so far.
-    pub(super) fn count(&self) -> usize {
-        self.count.get()
+    pub(crate) fn count(&self) -> usize {
+        self.operator.applications()
+    }
+
+    /// Counts products that were made elsewhere.
+    pub(crate) fn add(&self, products: usize) {
+        self.operator.add(products);
     }
 
     /// A v
-    pub(super) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+    pub(crate) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let product = self.operator.apply(vector)?;
-        self.admit(&product)?;
+        self.expect_fits(&product)?;
         Ok(product)
     }
 
     /// A v for several vectors, some of them at once.
-    pub(super) fn multiply_many(
+    ///
+    /// # Errors
+    /// Those of the operator; [`KrylovError::ProductCount`].
+    pub(crate) fn multiply_many(
         &self,
         vectors: &[ParamVector<B>],
     ) -> Result<Vec<ParamVector<B>>, Error> {
         let mut all = Vec::with_capacity(vectors.len());
         for some in vectors.chunks(TOGETHER) {
             let products = self.operator.apply_many(some)?;
+            expect_one_each(some, &products)?;
             for product in &products {
-                self.admit(product)?;
+                self.expect_fits(product)?;
             }
             all.extend(products);
         }
         Ok(all)
     }
 
-    /// A q for every vector of a frame.
-    pub(super) fn multiply_frame(&self, frame: &Frame<B>) -> Result<Frame<B>, Error> {
-        let mut images = Frame::new(self.like);
-        let indices: Vec<usize> = (0..frame.len()).collect();
+    /// A q for every vector of a basis.
+    pub(crate) fn multiply_basis(&self, basis: &Basis<B>) -> Result<Basis<B>, Error> {
+        let mut images = Basis::new(self.like);
+        let indices: Vec<usize> = (0..basis.len()).collect();
         for some in indices.chunks(TOGETHER) {
-            let vectors = some.iter().filter_map(|index| frame.vector(*index).transpose());
+            let vectors = some.iter().filter_map(|index| basis.vector(*index).transpose());
             let vectors: Vec<_> = vectors.collect::<Result<_, Error>>()?;
             for product in self.multiply_many(&vectors)? {
                 self.like.expect_like(&product)?;
@@ -95,13 +100,12 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         Ok(images)
     }
 
-    fn admit(&self, product: &ParamVector<B>) -> Result<(), Error> {
-        self.count.set(self.count.get() + 1);
+    fn expect_fits(&self, product: &ParamVector<B>) -> Result<(), Error> {
         Ok(self.operator.codomain().expect_same(product.layout())?)
     }
 
-    /// Random vectors with A v for each, some at a time, and what becomes of a pair.
-    pub(super) fn sample<T>(
+    /// Draws `count` vectors, and passes each with its product to `take`; some at a time.
+    pub(crate) fn sample<T>(
         &self,
         count: usize,
         mut draw: impl FnMut() -> Result<ParamVector<B>, Error>,
@@ -119,8 +123,8 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         Ok(results)
     }
 
-    /// The number that a function makes of each unit vector e and A e.
-    pub(super) fn exhaust(
+    /// What `take` returns for each unit vector e and A e.
+    pub(crate) fn exhaust(
         &self,
         take: impl FnMut(ParamVector<B>, ParamVector<B>) -> Result<f64, Error>,
     ) -> Result<Vec<f64>, Error> {
@@ -136,11 +140,38 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
     }
 }
 
+impl<B: AutodiffBackend, A: SelfAdjoint<B> + ?Sized> Products<'_, B, A> {
+    /// A v and vᵀA v
+    pub(crate) fn multiply_with_form(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+        let (product, form) = self.operator.apply_with_quadratic_form(vector)?;
+        self.expect_fits(&product)?;
+        Ok((product, form))
+    }
+}
+
+/// `apply_many` must return one product per vector.
+///
+/// # Errors
+/// [`KrylovError::ProductCount`].
+pub(crate) fn expect_one_each<B: AutodiffBackend>(
+    vectors: &[ParamVector<B>],
+    products: &[ParamVector<B>],
+) -> Result<(), Error> {
+    let (expected, found) = (vectors.len(), products.len());
+    if expected == found {
+        return Ok(());
+    }
+    Err(KrylovError::ProductCount { expected, found }.into())
+}
+
 /// ⟨u, A v⟩, checked.
 ///
 /// # Errors
 /// As [`not_finite`].
-pub(super) fn finite_dot<B: AutodiffBackend>(
+pub(crate) fn finite_dot<B: AutodiffBackend>(
     vector: &ParamVector<B>,
     product: &ParamVector<B>,
 ) -> Result<f64, Error> {
@@ -151,37 +182,12 @@ pub(super) fn finite_dot<B: AutodiffBackend>(
     Ok(value)
 }
 
-/// Why a sum over the numbers of a product is not finite.
+/// Why a sum over the entries of a product is not finite.
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if the product itself is not.
-pub(super) fn not_finite<B: AutodiffBackend>(product: &ParamVector<B>) -> Result<Error, Error> {
+pub(crate) fn not_finite<B: AutodiffBackend>(product: &ParamVector<B>) -> Result<Error, Error> {
     product.expect_finite("the product A v")?;
     let (norm, precision) = (product.largest()?, product.precision());
-    Ok(SpectrumError::Range { norm, precision }.into())
-}
-
-/// An endless sequence of seeds, another one for each seed to start from.
-#[derive(Debug, Clone)]
-pub(super) struct Seeds {
-    state: u64,
-}
-
-impl Seeds {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { state: mix(seed) }
-    }
-
-    /// Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators, section 4. The first mixing keeps
-    /// the sequences of neighboring seeds apart.
-    pub(super) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.state)
-    }
-}
-
-fn mix(bits: u64) -> u64 {
-    let mixed = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    Ok(KrylovError::Range { norm, precision }.into())
 }
