@@ -63,7 +63,6 @@ on_every_backend!(
     sample_gradients,
     direct_options,
     jacobi,
-    recommendations,
     lock_step,
     lock_step_contracts,
     trust_region_definite,

@@ -19,7 +19,7 @@ use burn::{
 };
 use burn_curvature::{
     ConjugateGradientConfig, Fisher, GaussNewton, Kfac, KfacConfig, Likelihood, LinearOperator,
-    Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
+    LinearSolver, Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use support::{

@@ -14,7 +14,8 @@ use burn::{
     tensor::{TensorData, activation::sigmoid},
 };
 use burn_curvature::{
-    CaptureConfig, DirectConfig, Hessian, LinearOperator, Objective, Solution, StopReason,
+    CaptureConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, Objective, Solution,
+    StopReason,
 };
 
 use super::{

@@ -17,8 +17,8 @@ use std::{error::Error, process::ExitCode, time::Instant};
 use burn::tensor::Device;
 use burn_curvature::{
     ConjugateGradientConfig, Ekfac, GaussNewton, Kfac, KfacConfig, Likelihood, LinearOperator,
-    NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution, SolveOptions,
-    StopReason,
+    LinearSolver, NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution,
+    SolveOptions, StopReason,
 };
 
 use network::{Network, loss};

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Method, SolveReport, StopReason, system::System};
+use super::StopReason;
 
 /// What a method can tell besides what all report. Numbers that are not known are `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,32 +115,6 @@ impl fmt::Display for MethodDetail {
                 "  rank               {rank}, eigenvalues {largest:.4e} to {smallest:.4e}"
             ),
             Self::Woodbury { rank } => writeln!(f, "  vectors            {rank}"),
-        }
-    }
-}
-
-impl SolveReport {
-    /// What every report says, for a method that has no recurrence, no tolerance and no iterations.
-    pub(super) fn of<B: AutodiffBackend>(
-        method: Method,
-        stop: StopReason,
-        system: &System<'_, B>,
-        (rhs_norm, true_residual): (f64, f64),
-    ) -> Self {
-        Self {
-            method,
-            stop,
-            precision: system.rhs().precision(),
-            unknowns: system.rhs().len(),
-            iterations: 0,
-            applications: system.applications(),
-            rhs_norm,
-            threshold: None,
-            recursive_residual: None,
-            true_residual,
-            relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
-            spectrum: None,
-            detail: None,
         }
     }
 }

@@ -44,7 +44,7 @@ pub enum SolverError {
         /// The solver.
         solver: &'static str,
         /// The option.
-        option: SolveOption,
+        option: UnusedOption,
     },
     /// A diagonal preconditioner with an entry that has no positive power.
     #[error(
@@ -92,10 +92,10 @@ pub enum SolverError {
     },
 }
 
-/// An option of one solve, as in [`SolveOptions`](crate::SolveOptions).
+/// An option of [`SolveOptions`](crate::SolveOptions) that a solver cannot use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum SolveOption {
+pub enum UnusedOption {
     /// An initial guess.
     InitialGuess,
     /// A preconditioner.
@@ -104,12 +104,12 @@ pub enum SolveOption {
     Observer,
 }
 
-impl fmt::Display for SolveOption {
+impl fmt::Display for UnusedOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SolveOption::InitialGuess => "an initial guess",
-            SolveOption::Preconditioner => "a preconditioner",
-            SolveOption::Observer => "an observer",
+            UnusedOption::InitialGuess => "an initial guess",
+            UnusedOption::Preconditioner => "a preconditioner",
+            UnusedOption::Observer => "an observer",
         })
     }
 }

@@ -27,7 +27,7 @@ use super::{ConfigError, SolverError};
 /// ```
 /// use burn::backend::{Autodiff, Flex};
 /// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, ParamLayout, ParamVector, Precision, SolveOptions,
+///     ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, LinearSolver, ParamLayout, ParamVector, Precision, SolveOptions,
 /// };
 ///
 /// let layout = ParamLayout::flat(3)?;
@@ -51,7 +51,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
     /// (diag(d) + λI)⁻¹
     ///
     /// # Errors
-    /// As said [above](Jacobi#errors).
+    /// See [`Jacobi`].
     pub fn new(diagonal: &ParamVector<B>, damping: f64) -> Result<Self, Error> {
         Self::with_exponent(diagonal, damping, 1.0)
     }
@@ -59,7 +59,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
     /// (diag(d) + λI)^−ξ; an exponent below 1 trusts the diagonal less.
     ///
     /// # Errors
-    /// As said [above](Jacobi#errors).
+    /// See [`Jacobi`].
     pub fn with_exponent(
         diagonal: &ParamVector<B>,
         damping: f64,

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::tensor::Precision;
 
-use super::{MethodDetail, StopReason};
+use super::{ExtremeEigenvalues, MethodDetail, StopReason, system::System};
 
 /// Estimated relative errors above which a report warns.
 const WORRYING_ERROR: f64 = 1e-2;
@@ -51,38 +52,6 @@ impl fmt::Display for Method {
     }
 }
 
-/// What is known of the eigenvalues of A.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spectrum {
-    /// The smallest eigenvalue; a Ritz estimate is too large rather than too small.
-    pub smallest: f64,
-    /// The largest eigenvalue; a Ritz estimate is too small rather than too large.
-    pub largest: f64,
-    /// κ = max|λ| / min|λ|, or `None` if it is not finite. An estimate is a lower bound: from conjugate gradients for a
-    /// positive definite A, and a rough figure for an indefinite one; from MINRES for any A that is not singular.
-    pub condition: Option<f64>,
-    /// Whether these are eigenvalues and not Ritz estimates.
-    pub exact: bool,
-}
-
-impl Spectrum {
-    /// From some eigenvalues or Ritz values, among them the outermost and those closest to zero.
-    pub(super) fn of(values: &[f64], exact: bool) -> Option<Self> {
-        let (first, rest) = values.split_first()?;
-        let start = (*first, *first, first.abs(), first.abs());
-        let (smallest, largest, least, most) = rest.iter().fold(start, |(s, l, least, most), v| {
-            (s.min(*v), l.max(*v), least.min(v.abs()), most.max(v.abs()))
-        });
-        let condition = most / least;
-        Some(Self {
-            smallest,
-            largest,
-            condition: condition.is_finite().then_some(condition),
-            exact,
-        })
-    }
-}
-
 /// How a solve went. Prints as a short table and one sentence of advice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SolveReport {
@@ -110,13 +79,37 @@ pub struct SolveReport {
     /// ‖b − A x‖ / ‖b‖, and 0 for b = 0.
     pub relative_residual: f64,
     /// What the method learned of the eigenvalues (of M⁻¹A with a preconditioner).
-    pub spectrum: Option<Spectrum>,
+    pub spectrum: Option<ExtremeEigenvalues>,
     /// What this method alone can tell.
     #[serde(default)]
     pub detail: Option<MethodDetail>,
 }
 
 impl SolveReport {
+    /// What every report says, for a method without recurrence, tolerance and iterations.
+    pub(super) fn new<B: AutodiffBackend>(
+        method: Method,
+        stop: StopReason,
+        system: &System<'_, B>,
+        (rhs_norm, true_residual): (f64, f64),
+    ) -> Self {
+        Self {
+            method,
+            stop,
+            precision: system.rhs().precision(),
+            unknowns: system.rhs().len(),
+            iterations: 0,
+            applications: system.applications(),
+            rhs_norm,
+            threshold: None,
+            recursive_residual: None,
+            true_residual,
+            relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
+            spectrum: None,
+            detail: None,
+        }
+    }
+
     /// About how large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is known no better than to
     /// rounding.
     pub fn error_estimate(&self) -> Option<f64> {

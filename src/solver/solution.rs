@@ -78,13 +78,8 @@ pub trait LinearSolver<B: AutodiffBackend> {
         rhs: &[ParamVector<B>],
         preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
-        let solve = |rhs| {
-            let options = match preconditioner {
-                Some(inverse) => SolveOptions::new().with_preconditioner(inverse),
-                None => SolveOptions::new(),
-            };
-            self.solve_with(operator, rhs, options)
-        };
+        let solve =
+            |rhs| self.solve_with(operator, rhs, SolveOptions::preconditioned(preconditioner));
         rhs.iter().map(solve).collect()
     }
 }

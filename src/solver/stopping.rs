@@ -97,11 +97,6 @@ impl StopReason {
     }
 }
 
-/// Residual norms below which an iteration has converged: max(relative · ‖b‖, absolute).
-pub(super) fn threshold(relative: f64, absolute: f64, rhs_norm: f64) -> f64 {
-    (relative * rhs_norm).max(absolute)
-}
-
 /// Notices that the residual has not fallen for a number of iterations.
 pub(super) struct StagnationWatch {
     window: Option<usize>,

@@ -63,6 +63,18 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
         Ok((product, form))
     }
 
+    /// An initial guess that fits b and is finite.
+    pub(super) fn checked_guess(
+        &self,
+        guess: Option<ParamVector<B>>,
+    ) -> Result<Option<ParamVector<B>>, Error> {
+        if let Some(guess) = &guess {
+            self.rhs.expect_like(guess)?;
+            guess.expect_finite("the initial guess")?;
+        }
+        Ok(guess)
+    }
+
     /// b − A x
     pub(super) fn residual(&self, x: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         Ok(self.multiply(x)?.neg().add(self.rhs)?)

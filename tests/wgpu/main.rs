@@ -22,7 +22,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use burn_curvature::{
     Batch, CaptureConfig, ConjugateGradientConfig, ExecuteError, GaussNewton, Hessian,
-    LinearOperator, Objective, Precision, StopReason, TensorBridge,
+    LinearOperator, LinearSolver, Objective, Precision, StopReason, TensorBridge,
 };
 use common::TestBackend;
 use plain::{distance, loss_and_gradient, ndarray, numbers};

@@ -7,7 +7,7 @@ use faer::{
 
 use crate::{error::Error, operator::OperatorError};
 
-use super::super::{Method, SolverError, Spectrum};
+use super::super::{ExtremeEigenvalues, Method, SolverError};
 use super::DirectMethod;
 
 /// A factorized matrix.
@@ -80,9 +80,9 @@ impl Factorization {
     }
 
     /// The eigenvalues, where the factorization knows them.
-    pub(super) fn spectrum(&self) -> Option<Spectrum> {
+    pub(super) fn spectrum(&self) -> Option<ExtremeEigenvalues> {
         match self {
-            Self::Eigen(eigen) => Spectrum::of(&eigen.values, true),
+            Self::Eigen(eigen) => ExtremeEigenvalues::of(&eigen.values, true),
             _ => None,
         }
     }

@@ -35,11 +35,7 @@ pub(super) fn solve<B: AutodiffBackend>(
 ) -> Result<Solution<B>, Error> {
     let rhs = system.rhs();
     let rhs_norm = system.rhs_norm(rhs.dot(rhs)?)?;
-    let guess = options.initial_guess.filter(|_| rhs_norm > 0.0);
-    if let Some(guess) = &guess {
-        rhs.expect_like(guess)?;
-        guess.expect_finite("the initial guess")?;
-    }
+    let guess = system.checked_guess(options.initial_guess)?.filter(|_| rhs_norm > 0.0);
     let terms = Terms::new(operator);
     let scale = match config.scale {
         Some(scale) => scale,
@@ -228,7 +224,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let report = SolveReport {
             iterations: self.steps,
             detail: Some(detail),
-            ..SolveReport::of(Method::Lissa, stop, self.system, norms)
+            ..SolveReport::new(Method::Lissa, stop, self.system, norms)
         };
         Ok(Solution { x, report, negative_curvature: None })
     }

@@ -1,7 +1,9 @@
-//! The minimum residual method: the configuration and the public face. The iteration itself is in `run`.
+//! The minimum residual method: the public face. The iteration is in `run`.
 
 mod config;
 mod estimate;
+mod lanczos;
+mod least_squares;
 mod rotation;
 mod run;
 
@@ -58,7 +60,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, MinresConfig, ParamLayout, ParamVector, Precision, StopReason};
+/// use burn_curvature::{Diagonal, LinearSolver, MinresConfig, ParamLayout, ParamVector, Precision, StopReason};
 ///
 /// let layout = ParamLayout::flat(3)?;
 /// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, -2.0, 0.0], &Default::default(), Precision::F64)?;
@@ -84,31 +86,6 @@ pub struct Minres {
 }
 
 impl Minres {
-    /// Solves A x = b from x = 0.
-    ///
-    /// # Errors
-    /// As said [above](Minres#errors).
-    pub fn solve<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-    ) -> Result<Solution<B>, Error> {
-        self.solve_with(operator, rhs, SolveOptions::new())
-    }
-
-    /// Solves A x = b from an initial guess, with a preconditioner or under observation.
-    ///
-    /// # Errors
-    /// As said [above](Minres#errors).
-    pub fn solve_with<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-        options: SolveOptions<'_, B>,
-    ) -> Result<Solution<B>, Error> {
-        run::solve(&self.config, &System::new(operator, rhs)?, options)
-    }
-
     /// The configuration.
     pub fn config(&self) -> &MinresConfig {
         &self.config
@@ -122,6 +99,6 @@ impl<B: AutodiffBackend> LinearSolver<B> for Minres {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        Minres::solve_with(self, operator, rhs, options)
+        run::solve(&self.config, &System::new(operator, rhs)?, options)
     }
 }

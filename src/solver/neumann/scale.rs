@@ -9,7 +9,8 @@ use crate::{
 };
 
 use super::super::{
-    ConjugateGradientConfig, NegativeCurvature, SolveOptions, Spectrum, system::System,
+    ConjugateGradientConfig, ExtremeEigenvalues, LinearSolver, NegativeCurvature, SolveOptions,
+    system::System,
 };
 
 /// What the estimate found of A, or of M⁻¹A.
@@ -27,8 +28,8 @@ pub(super) struct Extremes {
     pub(super) largest: f64,
 }
 
-impl From<Spectrum> for Extremes {
-    fn from(spectrum: Spectrum) -> Self {
+impl From<ExtremeEigenvalues> for Extremes {
+    fn from(spectrum: ExtremeEigenvalues) -> Self {
         Self { smallest: spectrum.smallest, largest: spectrum.largest }
     }
 }
@@ -39,8 +40,8 @@ impl Extremes {
         self.smallest > 0.0
     }
 
-    pub(super) fn spectrum(self) -> Option<Spectrum> {
-        Spectrum::of(&[self.smallest, self.largest], false)
+    pub(super) fn spectrum(self) -> Option<ExtremeEigenvalues> {
+        ExtremeEigenvalues::of(&[self.smallest, self.largest], false)
     }
 }
 

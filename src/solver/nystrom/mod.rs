@@ -1,4 +1,4 @@
-//! The Nyström approximation as a solver and as a preconditioner: the public face. The sketch is in `sketch`.
+//! The Nyström approximation as a solver and as a preconditioner. The sketch is in `sketch`.
 
 mod config;
 mod sketch;
@@ -14,8 +14,8 @@ use crate::{
 };
 
 use super::{
-    LinearSolver, Method, MethodDetail, Solution, SolveOption, SolveOptions, SolveReport,
-    SolverError, StopReason, system::System,
+    LinearSolver, Method, MethodDetail, Solution, SolveOptions, SolveReport, StopReason,
+    system::System,
 };
 use sketch::{Sketch, sketch};
 
@@ -50,7 +50,7 @@ use sketch::{Sketch, sketch};
 /// ```
 /// use burn::backend::{Autodiff, Flex};
 /// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, LinearOperator, NystromConfig, ParamLayout, ParamVector, Precision,
+///     ConjugateGradientConfig, Diagonal, LinearOperator, LinearSolver, NystromConfig, ParamLayout, ParamVector, Precision,
 ///     SolveOptions, StopReason,
 /// };
 ///
@@ -79,79 +79,21 @@ pub struct Nystrom {
 }
 
 impl Nystrom {
+    /// The configuration.
+    pub fn config(&self) -> &NystromConfig {
+        &self.config
+    }
+
     /// The approximation of A, from an operator that holds A + λI. Of `like` only layout, device and precision matter.
     ///
     /// # Errors
-    /// As said [above](Nystrom#errors).
+    /// See [`Nystrom`].
     pub fn approximate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
         like: &ParamVector<B>,
     ) -> Result<NystromApproximation<B>, Error> {
-        let system = System::new(operator, like)?;
-        self.approximate_system(&system)
-    }
-
-    /// Solves A x + λ x = b approximately.
-    ///
-    /// # Errors
-    /// As said [above](Nystrom#errors).
-    pub fn solve<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-    ) -> Result<Solution<B>, Error> {
-        self.solve_with(operator, rhs, SolveOptions::new())
-    }
-
-    /// Solves A x + λ x = b approximately from an initial guess x₀, as x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀).
-    ///
-    /// # Errors
-    /// As said [above](Nystrom#errors).
-    pub fn solve_with<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-        options: SolveOptions<'_, B>,
-    ) -> Result<Solution<B>, Error> {
-        if options.preconditioner.is_some() {
-            return Err(refused(SolveOption::Preconditioner));
-        }
-        if options.observer.is_some() {
-            return Err(refused(SolveOption::Observer));
-        }
-        let system = System::new(operator, rhs)?;
-        rhs.expect_finite("the right-hand side b")?;
-        let approximation = self.approximate_system(&system)?;
-        self.solve_system(&system, &approximation, options.initial_guess)
-    }
-
-    /// Solves for several b with one approximation.
-    ///
-    /// # Errors
-    /// As said [above](Nystrom#errors).
-    pub fn solve_many<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &[ParamVector<B>],
-    ) -> Result<Vec<Solution<B>>, Error> {
-        let Some(first) = rhs.first() else {
-            return Ok(Vec::new());
-        };
-        let approximation = self.approximate(operator, first)?;
-        rhs.iter()
-            .map(|rhs| {
-                let system = System::new(operator, rhs)?;
-                first.expect_like(rhs)?;
-                system.count(approximation.products);
-                self.solve_system(&system, &approximation, None)
-            })
-            .collect()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &NystromConfig {
-        &self.config
+        self.approximate_system(&System::new(operator, like)?)
     }
 
     fn approximate_system<B: AutodiffBackend>(
@@ -176,11 +118,9 @@ impl Nystrom {
         rhs.expect_finite("the right-hand side b")?;
         let rhs_norm = rhs.norm()?;
         let inverse = approximation.inverse()?;
-        let x = match guess {
+        let x = match system.checked_guess(guess)? {
             None => inverse.apply(rhs)?,
             Some(guess) => {
-                rhs.expect_like(&guess)?;
-                guess.expect_finite("the initial guess")?;
                 let step = inverse.apply(&system.residual(&guess)?)?;
                 guess.add(&step)?
             }
@@ -202,12 +142,13 @@ impl Nystrom {
         let report = SolveReport {
             threshold: Some(threshold),
             detail: Some(detail),
-            ..SolveReport::of(Method::Nystrom, stop, system, (rhs_norm, true_residual))
+            ..SolveReport::new(Method::Nystrom, stop, system, (rhs_norm, true_residual))
         };
         Ok(Solution { x, report, negative_curvature: None })
     }
 }
 
+/// An initial guess x₀ leads to x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀). Several b share one approximation.
 impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
     fn solve_with(
         &self,
@@ -215,7 +156,12 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        Nystrom::solve_with(self, operator, rhs, options)
+        options.expect_no_preconditioner("Nystrom")?;
+        options.expect_no_observer("Nystrom")?;
+        let system = System::new(operator, rhs)?;
+        rhs.expect_finite("the right-hand side b")?;
+        let approximation = self.approximate_system(&system)?;
+        self.solve_system(&system, &approximation, options.initial_guess)
     }
 
     fn solve_many_with(
@@ -224,15 +170,19 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
         rhs: &[ParamVector<B>],
         preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
-        match preconditioner {
-            Some(_) => Err(refused(SolveOption::Preconditioner)),
-            None => Nystrom::solve_many(self, operator, rhs),
-        }
+        SolveOptions::preconditioned(preconditioner).expect_no_preconditioner("Nystrom")?;
+        let Some(first) = rhs.first() else {
+            return Ok(Vec::new());
+        };
+        let approximation = self.approximate(operator, first)?;
+        let solutions = rhs.iter().map(|rhs| {
+            let system = System::new(operator, rhs)?;
+            first.expect_like(rhs)?;
+            system.count(approximation.products);
+            self.solve_system(&system, &approximation, None)
+        });
+        solutions.collect()
     }
-}
-
-fn refused(option: SolveOption) -> Error {
-    SolverError::OptionRefused { solver: "Nystrom", option }.into()
 }
 
 /// A low-rank approximation of a positive semi-definite A, with the damping λ that goes with it.
@@ -253,7 +203,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// The approximation of A + λI.
     ///
     /// # Errors
-    /// None that can occur.
+    /// None in practice; a `Result` as with other operators.
     pub fn operator(&self) -> Result<LowRank<B>, Error> {
         self.with(|eigenvalue| eigenvalue, self.damping)
     }
@@ -261,7 +211,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// (Â + λI)⁻¹, the inverse of the approximation.
     ///
     /// # Errors
-    /// None that can occur.
+    /// None in practice; a `Result` as with other operators.
     pub fn inverse(&self) -> Result<LowRank<B>, Error> {
         let rest = 1.0 / self.damping;
         self.with(|eigenvalue| 1.0 / (eigenvalue + self.damping) - rest, rest)
@@ -270,7 +220,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// P⁻¹, for [`SolveOptions::with_preconditioner`].
     ///
     /// # Errors
-    /// None that can occur.
+    /// None in practice; a `Result` as with other operators.
     pub fn preconditioner(&self) -> Result<LowRank<B>, Error> {
         let smallest = self.eigenvalues().last().copied().unwrap_or(0.0);
         let top = smallest + self.damping;

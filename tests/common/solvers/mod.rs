@@ -1,11 +1,11 @@
 //! Solvers: against a dense solve in f64, closed forms and laws; every stop reason and every bad input.
 
-mod choice;
 mod contracts;
 mod converging;
 mod direct;
 mod indefinite;
 mod inverses;
+mod jacobi;
 mod lissa;
 mod low_rank;
 mod many;
@@ -18,12 +18,12 @@ mod over_data;
 mod region;
 mod stopping;
 
-pub use choice::*;
 pub use contracts::*;
 pub use converging::*;
 pub use direct::*;
 pub use indefinite::*;
 pub use inverses::*;
+pub use jacobi::*;
 pub use lissa::*;
 pub use low_rank::*;
 pub use many::*;

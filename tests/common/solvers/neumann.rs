@@ -2,9 +2,9 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, Error, FromFn, Identity, Iteration, LinearOperator, MethodDetail, Neumann,
-    NeumannConfig, NeumannScale, ParamVector, Precision, SolveOptions, SolveReport, SolverError,
-    StopReason, VectorError,
+    Diagonal, Error, FromFn, Identity, Iteration, LinearOperator, LinearSolver, MethodDetail,
+    Neumann, NeumannConfig, NeumannScale, ParamVector, Precision, SolveOptions, SolveReport,
+    SolverError, StopReason, VectorError,
 };
 
 use super::super::{

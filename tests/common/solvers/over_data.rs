@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_curvature::{
     CaptureConfig, DirectConfig, EmpiricalFisher, GaussNewton, Hessian, LinearOperator,
-    LissaConfig, LowRank, MethodDetail, NeumannConfig, NystromConfig, Objective, Reduction,
-    StopReason, Woodbury, check_self_adjoint, materialize,
+    LinearSolver, LissaConfig, LowRank, MethodDetail, NeumannConfig, NystromConfig, Objective,
+    Reduction, StopReason, Woodbury, check_self_adjoint, materialize,
 };
 
 use super::super::{TestBackend, assert_close, oracle::Numbers, relative_error};

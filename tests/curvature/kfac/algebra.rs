@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_curvature::{
     ConjugateGradientConfig, GaussNewton, Kfac, KfacConfig, KfacMap, KroneckerFactor, Likelihood,
-    LinearOperator, Objective, ParamLayout, ParamVector, Precision, Reduction, SolveOptions,
-    StopReason, materialize,
+    LinearOperator, LinearSolver, Objective, ParamLayout, ParamVector, Precision, Reduction,
+    SolveOptions, StopReason, materialize,
 };
 
 use super::{
