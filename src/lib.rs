@@ -52,7 +52,7 @@
 //!
 //! ```
 //! use burn::{module::Param, prelude::*};
-//! use burn_curvature::{ConjugateGradientConfig, Hessian, LinearOperator, Objective, StopReason};
+//! use burn_curvature::{ConjugateGradientConfig, Hessian, LinearOperator, LinearSolver, Objective, StopReason};
 //!
 //! #[derive(Module, Debug)]
 //! struct Line {

@@ -26,7 +26,7 @@
 //! An operator that is not self-adjoint does not compile here:
 //! ```compile_fail
 //! use burn::backend::{Autodiff, Flex};
-//! use burn_curvature::{ConjugateGradientConfig, FromFn, ParamLayout, ParamVector, Precision};
+//! use burn_curvature::{ConjugateGradientConfig, FromFn, LinearSolver, ParamLayout, ParamVector, Precision};
 //!
 //! let layout = ParamLayout::flat(2).unwrap();
 //! let b = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64).unwrap();
