@@ -2,8 +2,8 @@
 
 /// An endless sequence of seeds, a different one for each seed it starts from.
 ///
-/// Everything random in this crate takes the seed of its configuration through here. Neighboring seeds give unrelated
-/// sequences, and none contains the small numbers that callers like to use as seeds of their own.
+/// Everything random in this crate derives its seeds here from the seed of its configuration. Neighboring seeds give
+/// unrelated sequences, and small integers, which callers like to use as seeds, occur in them by chance only.
 ///
 /// Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators, section 4.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ impl Seeds {
         Self { state: mix(seed) }
     }
 
-    /// Seed number `index` of the sequence, without those before it.
+    /// The seed at an index of the sequence, without computing those before it.
     pub(crate) fn at(seed: u64, index: u64) -> u64 {
         mix(mix(seed).wrapping_add(index.wrapping_add(1).wrapping_mul(Self::STRIDE)))
     }

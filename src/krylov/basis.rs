@@ -27,7 +27,7 @@ pub(crate) struct Basis<B: AutodiffBackend> {
 pub(crate) struct Projection<B: AutodiffBackend> {
     /// Shape `[n]`.
     pub(crate) rest: InnerFloat<B>,
-    /// The overlaps that were taken off, in passes over some of the basis; last the square of the rest.
+    /// The overlaps that were removed, pass by pass; last the square of the rest.
     scalars: Vec<InnerFloat<B>>,
     /// First vector of each pass.
     passes: Vec<usize>,
@@ -35,7 +35,7 @@ pub(crate) struct Projection<B: AutodiffBackend> {
     size: usize,
 }
 
-/// What has been read of a [`Projection`].
+/// The scalars of a [`Projection`], on the host.
 pub(crate) struct Overlaps {
     /// ⟨qᵢ, v⟩ for every vector of the basis.
     pub(crate) coefficients: Vec<f64>,
@@ -128,7 +128,7 @@ impl<B: AutodiffBackend> Basis<B> {
         Projection { rest: Inner::<B>::float_reshape(rest, [n].into()), scalars, passes, size }
     }
 
-    /// All vectors from number `first`, as matrices.
+    /// All vectors from index `first`, as matrices.
     fn rows_from(&self, first: usize) -> Vec<InnerFloat<B>> {
         let mut start = 0;
         let mut rows = Vec::new();
@@ -196,7 +196,7 @@ impl<B: AutodiffBackend> Basis<B> {
             let length = drawn.norm()?;
             let projection = self.project(drawn.flat_tensor(), usize::MAX);
             let rest = projection.read_one()?.square.sqrt();
-            // Too little is left only by a rare chance; another vector will do.
+            // Too little is left only by rare chance; then another vector is drawn.
             if rest > 100.0 * self.like.precision().epsilon() * length {
                 return Ok(Some(projection.scaled(1.0 / rest)));
             }

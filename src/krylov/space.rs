@@ -24,7 +24,7 @@ use super::{
     not_finite,
 };
 
-/// An orthonormal basis Q, the matrix H, and where to go next.
+/// An orthonormal basis Q, the matrix H, and the next basis vector.
 pub(crate) struct KrylovSpace<B: AutodiffBackend> {
     like: ParamVector<B>,
     basis: Basis<B>,
@@ -44,7 +44,7 @@ struct Next<B: AutodiffBackend> {
     vector: InnerFloat<B>,
     /// β
     coupling: f64,
-    /// The number of last basis vectors that A q⁺ is not orthogonal to, with rounding aside.
+    /// How many of the last basis vectors A q⁺ is not orthogonal to, apart from rounding.
     recent: usize,
 }
 
@@ -52,7 +52,7 @@ struct Next<B: AutodiffBackend> {
 pub(crate) struct RitzPairs {
     /// From the smallest to the largest.
     pub(crate) values: Vec<f64>,
-    /// ‖A y − θ y‖ for each, as far as the process knows.
+    /// ‖A y − θ y‖ for each, by the recurrence.
     pub(crate) residuals: Vec<f64>,
     /// One eigenvector of H per column.
     pub(crate) vectors: Mat<f64>,
@@ -89,12 +89,12 @@ impl<B: AutodiffBackend> KrylovSpace<B> {
         self.columns.len()
     }
 
-    /// The largest |θ| that a look at the Ritz values has shown so far; a restart may have dropped it since.
+    /// The largest |θ| computed so far; a restart may have dropped it since.
     pub(crate) fn largest(&self) -> f64 {
         self.largest
     }
 
-    /// Whether the space is invariant: A maps it to itself.
+    /// Whether A maps the space to itself.
     pub(crate) fn is_invariant(&self) -> bool {
         self.next.is_none()
     }
@@ -110,7 +110,7 @@ impl<B: AutodiffBackend> KrylovSpace<B> {
         Ok(Some(Step { vector, recent }))
     }
 
-    /// Takes the components of A q in the basis off. Nothing is read.
+    /// Removes the components of A q in the basis. Nothing is read.
     pub(crate) fn project(
         &self,
         step: &Step<B>,
@@ -170,7 +170,7 @@ impl<B: AutodiffBackend> KrylovSpace<B> {
         Ok(RitzPairs { values, residuals: residuals.collect(), vectors })
     }
 
-    /// The Ritz vectors with these numbers.
+    /// The Ritz vectors with these indices.
     pub(crate) fn ritz_vectors(&self, ritz: &RitzPairs, indices: &[usize]) -> Basis<B> {
         let wanted = Mat::from_fn(self.size(), indices.len(), |row, column| {
             let index = indices.get(column).copied().unwrap_or(0);
@@ -194,7 +194,7 @@ impl<B: AutodiffBackend> KrylovSpace<B> {
         }
     }
 
-    /// Squares of A q must be numbers, and large enough to tell rounding from zero.
+    /// Squares of A q must be finite, and large enough to distinguish rounding from zero.
     fn expect_range(&self, norm: f64, product: &ParamVector<B>) -> Result<(), Error> {
         if !norm.is_finite() {
             return Err(not_finite(product)?);
@@ -216,7 +216,7 @@ pub(crate) struct Step<B: AutodiffBackend> {
     recent: usize,
 }
 
-/// Squares from here on are exact enough to tell a residual of ε from zero.
+/// Squares from here on are accurate enough to distinguish a residual of ε from zero.
 fn smallest_square(precision: Precision) -> f64 {
     precision.smallest_normal() / precision.epsilon().powi(2)
 }

@@ -1,4 +1,4 @@
-//! What one method alone can tell about a solve. Knows numbers on the host only.
+//! What a single method reports about a solve.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StopReason;
 
-/// What a method can tell besides what all report. Numbers that are not known are `None`.
+/// What a method reports beyond what all report. Values that are not known are `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MethodDetail {
@@ -14,13 +14,13 @@ pub enum MethodDetail {
     Neumann {
         /// The scale s in x ← x + s(b − A x).
         scale: f64,
-        /// An estimate of λmax (of M⁻¹A with a preconditioner), where one was made. The series converges for
+        /// An estimate of λmax (of M⁻¹A with a preconditioner), if one was made. The series converges for
         /// s < 2/λmax.
         largest: Option<f64>,
         /// ‖r‖ over the ‖r‖ before, in the last iteration (in the norm of M⁻¹ with a preconditioner). Rises towards
         /// ‖I − sA‖ as the series goes on; above 1 it diverges.
         contraction: Option<f64>,
-        /// A bound on ‖x − A⁻¹b‖: ‖r‖/λmin where `smallest` was given, else s·‖r‖/(1 − contraction), which is too low as
+        /// A bound on ‖x − A⁻¹b‖: ‖r‖/λmin if `smallest` was given, else s·‖r‖/(1 − contraction), which is too low as
         /// long as the contraction rises.
         error_bound: Option<f64>,
     },

@@ -1,4 +1,4 @@
-//! What can go wrong with solvers. Running out of iterations is not among it: that is a stop reason.
+//! What can go wrong with solvers. Running out of iterations is a stop reason, not an error.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use super::{Method, StopReason};
 pub enum SolverError {
     /// ‖b‖² leaves the range of the number format.
     #[error(
-        "the square of ‖b‖ leaves the range of {precision} (the largest number of b is {largest:e}); the system is linear, \
+        "the square of ‖b‖ leaves the range of {precision} (the largest absolute value in b is {largest:e}); the system is linear, \
          so solve for a multiple of b and divide x by it, or use f64"
     )]
     RightHandSideRange {
         /// The largest absolute value in b.
         largest: f64,
-        /// Format of the numbers.
+        /// Format of the entries.
         precision: Precision,
     },
     /// The preconditioner is not positive definite.
@@ -38,8 +38,8 @@ pub enum SolverError {
         /// The factorization.
         method: Method,
     },
-    /// A solver has no use for an option.
-    #[error("`{solver}` cannot make use of {option}: leave it out, or take another solver")]
+    /// A solver cannot use an option.
+    #[error("`{solver}` cannot use {option}: leave it out, or take another solver")]
     OptionRefused {
         /// The solver.
         solver: &'static str,
@@ -56,12 +56,12 @@ pub enum SolverError {
         block: String,
         /// The first entry at fault.
         found: f64,
-        /// How many there are.
+        /// Number of entries at fault.
         count: usize,
     },
     /// An operator that must be positive semi-definite is not.
     #[error(
-        "the operator without its damping is not positive semi-definite: a random sketch has the eigenvalue {found:e}; use a \
+        "the operator without its damping is not positive semi-definite: a random sketch of it has the eigenvalue {found:e}; use a \
          Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the configuration is part of the \
          operator, or take MINRES"
     )]

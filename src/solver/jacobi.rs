@@ -1,23 +1,24 @@
-//! The diagonal preconditioner. Knows one vector, not where its diagonal comes from.
+//! The diagonal preconditioner.
 
 use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
+    config::ConfigError,
     error::Error,
     operator::{Diagonal, LinearOperator, OperatorError, SelfAdjoint},
     space::{ParamLayout, ParamVector},
 };
 
-use super::{ConfigError, SolverError};
+use super::SolverError;
 
 /// The Jacobi preconditioner M⁻¹ = (diag(d) + λI)^−ξ from the diagonal d of A, or an estimate of it.
 ///
 /// It helps where the unknowns have different scales, and does nothing for a matrix whose diagonal is constant.
 ///
 /// # Cost
-/// Reads d once; one multiplication per number and application.
+/// Reads d once; one multiplication per entry and application.
 ///
 /// # Errors
 /// [`SolverError::Diagonal`] if an entry of d + λ is not positive and finite, as for an indefinite A;
@@ -78,7 +79,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
             .into());
         }
         let damped: Vec<f64> = diagonal.to_vec()?.iter().map(|d| d + damping).collect();
-        // The reciprocal must be a number of the vector's format, too.
+        // The reciprocal must be within the range of the vector's format, too.
         let least = diagonal.precision().smallest_normal();
         let good = |entry: f64| entry >= least && entry.is_finite();
         let mut faults = damped.iter().enumerate().filter(|(_, entry)| !good(**entry));

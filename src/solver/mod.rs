@@ -1,4 +1,5 @@
-//! Solvers for A x = b with a self-adjoint A. Knows operators and vectors; knows no model and no loss.
+//! Solvers for A x = b with a self-adjoint A. Depends on `operator`, `krylov` and `spectrum`; independent of models and
+//! losses.
 //!
 //! # Which solver when
 //!
@@ -54,9 +55,6 @@ mod stopping;
 mod system;
 mod woodbury;
 
-use crate::config;
-
-pub use crate::config::ConfigError;
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
 pub use detail::MethodDetail;
 pub use direct::{Direct, DirectConfig, DirectMethod};

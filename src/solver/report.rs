@@ -1,4 +1,4 @@
-//! What a solve tells about itself. Knows numbers on the host only.
+//! The report on a solve.
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ pub struct SolveReport {
     pub method: Method,
     /// Why it stopped.
     pub stop: StopReason,
-    /// Format of the numbers of b and x.
+    /// Format of the entries of b and x.
     pub precision: Precision,
     /// Number of unknowns.
     pub unknowns: usize,
@@ -78,15 +78,15 @@ pub struct SolveReport {
     pub true_residual: f64,
     /// ‖b − A x‖ / ‖b‖, and 0 for b = 0.
     pub relative_residual: f64,
-    /// What the method learned of the eigenvalues (of M⁻¹A with a preconditioner).
+    /// What the method learned about the eigenvalues (of M⁻¹A with a preconditioner).
     pub spectrum: Option<ExtremeEigenvalues>,
-    /// What this method alone can tell.
+    /// What this method alone reports.
     #[serde(default)]
     pub detail: Option<MethodDetail>,
 }
 
 impl SolveReport {
-    /// What every report says, for a method without recurrence, tolerance and iterations.
+    /// The fields that all methods share; a method without recurrence, tolerance or iterations leaves the others as they are.
     pub(super) fn new<B: AutodiffBackend>(
         method: Method,
         stop: StopReason,
@@ -110,14 +110,13 @@ impl SolveReport {
         }
     }
 
-    /// About how large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is known no better than to
-    /// rounding.
+    /// How large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is known to rounding at best.
     pub fn error_estimate(&self) -> Option<f64> {
         let condition = self.spectrum?.condition?;
         Some(condition * self.relative_residual.max(self.precision.epsilon()))
     }
 
-    /// Whether the residual looks good but the error need not be: [`error_estimate`](Self::error_estimate) above 0.01
+    /// Whether the residual is small but the error may be large: [`error_estimate`](Self::error_estimate) above 0.01
     /// in spite of success.
     pub fn residual_misleads(&self) -> bool {
         self.stop.is_success() && self.error_estimate().is_some_and(|error| error > WORRYING_ERROR)

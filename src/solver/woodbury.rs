@@ -1,4 +1,4 @@
-//! The exact solver for low rank plus diagonal. Knows one operator, of that kind.
+//! The exact solver for low rank plus diagonal.
 
 use burn_backend::AutodiffBackend;
 
@@ -24,7 +24,7 @@ use super::{
 /// a few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
 ///
 /// # Cost
-/// For k vectors of n numbers: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
+/// For k vectors of n elements: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
 /// right-hand side and refinement.
 ///
 /// # Requirements

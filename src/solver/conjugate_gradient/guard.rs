@@ -99,7 +99,7 @@ impl Guard {
         (!inside).then(|| region.to_boundary(length))
     }
 
-    /// Takes note of a step, and says why it was the last, if it was.
+    /// Records a step; the reason to stop if it was the last.
     pub(super) fn advance<B: AutodiffBackend>(
         &mut self,
         seen: &Seen,

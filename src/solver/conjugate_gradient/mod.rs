@@ -30,10 +30,10 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Cost
 /// One product with A per iteration, one more every `residual_replacement` iterations and one or two at the end; four
 /// vectors (five with a preconditioner), and all residuals with `reorthogonalization`. The coefficients stay on the
-/// device; one transfer of a few numbers per iteration brings them to the host, which decides whether to go on.
+/// device; one transfer of a few scalars per iteration brings them to the host, which decides whether to go on.
 ///
 /// # Requirements
-/// A self-adjoint and positive definite. If it is not, the iteration meets pᵀA p < 0 sooner or later, stops with
+/// A self-adjoint and positive definite. If it is not, the iteration sooner or later meets pᵀA p < 0, stops with
 /// [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) *before* it takes the step, and returns p.
 ///
 /// # In a trust region
@@ -46,11 +46,11 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Several right-hand sides
 /// [`solve_many`](LinearSolver::solve_many) runs them in lock-step, with one
 /// [`apply_many`](crate::LinearOperator::apply_many) and one transfer per iteration for all that have not stopped. Each
-/// stops by itself, with the same numbers as when solved alone if the operator gives the same products.
+/// stops by itself, with the same result as when solved alone if the operator gives the same products.
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
-/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the numbers
+/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the number format
 /// ([`SolverError::RightHandSideRange`](crate::SolverError::RightHandSideRange)); a preconditioner that is not positive
 /// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)); an initial guess together with a trust
 /// radius ([`SolverError::OptionRefused`](crate::SolverError::OptionRefused)).

@@ -36,11 +36,10 @@ use factor::Factorization;
 /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) above `max_size` unknowns;
 /// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric);
 /// [`OperatorError::NonFiniteEntry`](crate::OperatorError::NonFiniteEntry);
-/// [`SolverError::Factorization`](crate::SolverError::Factorization) if a factorization that was asked for by name does
+/// [`SolverError::Factorization`](crate::SolverError::Factorization) if the factorization asked for by name does
 /// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
 ///
-/// A preconditioner or an observer, of which a factorization can make no use:
-/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
+/// A preconditioner or an observer, which a factorization cannot use: [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
 ///
 /// # Example
 /// ```

@@ -22,7 +22,7 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// [`operator.damped(λ)`](crate::LinearOperator::damped) for (A + λI)⁻¹b. (In the code of Koh and Liang the effective
 /// damping is damping·scale, and some of its descendants leave out the last division by the scale.)
 ///
-/// The result is wrong in two ways, both reported. What is left of the start decays as exp(−depth·λmin/scale): below three
+/// The result has two errors, both reported. What is left of the start decays as exp(−depth·λmin/scale): below three
 /// such time constants the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged). And it
 /// scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::MethodDetail::Lissa), which falls as 1/√repeats and
 /// does *not* fall with the depth. A larger scale makes it scatter less, and needs more depth.
@@ -34,7 +34,7 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// # Requirements
 /// Every Aᵢ self-adjoint, with eigenvalues between 0 and the scale (2·scale at the very most, and positive ones on
 /// average). If h grows beyond what such terms allow, the solve stops with
-/// [`StopReason::Diverged`](crate::StopReason::Diverged), and the report says how large an eigenvalue it met.
+/// [`StopReason::Diverged`](crate::StopReason::Diverged), and the report gives a lower bound on the eigenvalue it met.
 ///
 /// # Errors
 /// [`SolverError::NoScale`](crate::SolverError::NoScale) if every term looked at is zero;

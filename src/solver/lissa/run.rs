@@ -1,4 +1,4 @@
-//! The recursion of LiSSA and the average over its repeats. Knows one system; keeps nothing beyond it.
+//! The recursion of LiSSA, as in Agarwal, Bullins and Hazan (2017), and the average over its repeats.
 
 use burn_backend::AutodiffBackend;
 
@@ -178,7 +178,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok(h_square.sqrt() > MARGIN * allowed)
     }
 
-    /// Finds out whether numbers that are not finite come from the operator or from growth.
+    /// Finds out whether values that are not finite come from the operator or from growth.
     fn blame(&self) -> Result<(), Error> {
         let product = self.system.multiply(self.system.rhs())?;
         product.expect_finite("the product A b")?;

@@ -1,4 +1,4 @@
-//! The terms of a finite sum: which come next, and how large some of them are. Knows no method.
+//! The terms of a finite sum: which comes next, and how large some of them are.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -18,14 +18,14 @@ pub(super) struct Terms<'a, B: AutodiffBackend> {
     products: Cell<usize>,
 }
 
-/// Numbers of terms, drawn with replacement.
+/// Indices of terms, drawn with replacement.
 pub(super) struct Draws {
     seeds: Seeds,
     terms: usize,
 }
 
 impl Draws {
-    /// Numbers below `terms`. A seed and a repeat give the same numbers everywhere.
+    /// Indices below `terms`. A seed and a repeat give the same indices on every backend.
     pub(super) fn new(terms: usize, seed: u64, repeat: usize) -> Self {
         Self { seeds: Seeds::new(Seeds::at(seed, repeat as u64)), terms }
     }
@@ -37,9 +37,9 @@ impl Draws {
 }
 
 impl<'a, B: AutodiffBackend> Terms<'a, B> {
-    /// Terms that an estimate looks at.
+    /// Terms in the sample of an estimate.
     const SAMPLE: usize = 8;
-    /// Products that it spends on each.
+    /// Products spent on each.
     const EFFORT: usize = 20;
 
     pub(super) fn new(operator: &'a dyn FiniteSum<B>) -> Self {

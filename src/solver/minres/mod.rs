@@ -41,11 +41,11 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// ```
 /// It is A⁺b from x₀ = 0, and x₀ + A⁺(b − A x₀), the least-squares solution closest to x₀, from elsewhere. With a
 /// preconditioner n = M⁻¹r is taken as it is, to some κ√ε, and lengths are those of M: x minimizes ‖b − A x‖ in the norm
-/// of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates as they come; this x is none of them.
+/// of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates only, not this x.
 ///
 /// # Cost
 /// One product with A per iteration, one at the end; for a least-squares solution those of two more, shorter solves; seven vectors (ten with a
-/// preconditioner), and all Lanczos vectors with `reorthogonalization`. One transfer of a few numbers per iteration.
+/// preconditioner), and all Lanczos vectors with `reorthogonalization`. One transfer of a few scalars per iteration.
 ///
 /// # Requirements
 /// A self-adjoint, nothing else; M positive definite. Rounding costs up to twice as many digits as κ has, where conjugate
@@ -53,7 +53,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
-/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the numbers
+/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the number format
 /// ([`SolverError::RightHandSideRange`](crate::SolverError::RightHandSideRange)); a preconditioner that is not positive
 /// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)).
 ///

@@ -92,7 +92,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok(None)
     }
 
-    /// Estimates the extreme eigenvalues, and says whether there is a negative one.
+    /// Estimates the extreme eigenvalues; true if there is a negative one.
     fn estimate(&mut self) -> Result<bool, Error> {
         let effort = (self.config.estimate_products, self.config.seed);
         match estimate(self.system, self.preconditioner, effort)? {
@@ -203,7 +203,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         self.finish(best, StopReason::Diverged)
     }
 
-    /// ½ xᵀA x − bᵀx = −½ xᵀ(b + r), if anybody wants to see it.
+    /// φ(x) = ½ xᵀA x − bᵀx = −½ xᵀ(b + r) for the observer; NaN without one.
     fn objective(&self, state: &State<B>) -> Result<f64, Error> {
         if !self.monitor.is_observed() {
             return Ok(f64::NAN);
@@ -227,7 +227,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Err(SolverError::Preconditioner { found: state.rho }.into())
     }
 
-    /// What the residual says about the error.
+    /// The bound on the error that follows from the residual.
     fn error_bound(&self, residual: f64) -> Option<f64> {
         let contraction = self.contraction.filter(|ratio| *ratio < 1.0);
         match (self.config.smallest, self.preconditioner) {
@@ -261,7 +261,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
 const STAGNATION: usize = 50;
 /// Growth over the smallest residual at which the series has diverged.
 const GROWTH: f64 = 1.5;
-/// Iterations in a row that grow a little, and the same follows.
+/// Iterations in a row with slight growth at which it has diverged, too.
 const STEADY_GROWTH: usize = 10;
 
 /// An iterate and what is known of it.
@@ -297,8 +297,8 @@ impl<B: AutodiffBackend> Trend<B> {
         self.since >= STAGNATION
     }
 
-    /// Takes the next iterate, and says whether the residual grows. For a symmetric iteration the ratio of successive
-    /// residuals never falls, so that what grows, and is not rounding, will grow for ever.
+    /// Takes the next iterate; true if the residual grows. For a symmetric iteration the ratio of successive residuals never
+    /// falls, so that a residual that grows beyond rounding keeps growing.
     fn grows(&mut self, state: &State<B>) -> bool {
         if state.rho < self.best.rho {
             self.best = state.clone();

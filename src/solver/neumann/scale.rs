@@ -1,4 +1,4 @@
-//! The extreme eigenvalues that a Neumann series needs to know, from a random start. Knows one system.
+//! The extreme eigenvalues that the scale of a Neumann series needs, estimated from a random start.
 
 use burn_backend::AutodiffBackend;
 
@@ -47,7 +47,7 @@ impl Extremes {
 
 /// Accuracy of the estimates, relative to the largest.
 const TOLERANCE: f64 = 1e-2;
-/// Negative eigenvalues that are put down to rounding in the products, in units of ε relative to the largest.
+/// Negative eigenvalues down to this, in units of ε relative to the largest, count as rounding in the products.
 const TOLERATED: f64 = 1000.0;
 
 /// Estimates λmin and λmax with at most about `products` products.

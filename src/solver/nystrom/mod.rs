@@ -27,15 +27,14 @@ use sketch::{Sketch, sketch};
 /// P⁻¹ = (λₖ + λ) Uᵀ (Λ + λ)⁻¹ U + (I − UᵀU)         as a preconditioner: λₖ is the smallest kept
 /// ```
 ///
-/// The operator that is given to every method here is A + λI, as for any other solver; the configuration says how much of
-/// it is λ. The approximation is as good as the rest of A, what the rank does not hold, is small beside λ; where the rest is
-/// larger, x is too long and the residual can exceed ‖b‖. As a solver it is a fixed amount of work with an honest true
-/// residual; to be exact, use it as a preconditioner for
-/// [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about three times the effective dimension
+/// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its λ.
+/// The approximation is good if the part of A beyond the rank is small compared with λ; if it is larger, x is too long
+/// and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true residual. For an
+/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about three times the effective dimension
 /// Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
 ///
 /// # Cost
-/// `rank` products with A at once (`apply_many`), 3·rank²·n multiply-adds and rank·n numbers; then 4·rank·n per
+/// `rank` products with A at once (`apply_many`), 3·rank²·n multiply-adds and rank·n elements of memory; then 4·rank·n per
 /// right-hand side, and one product for the true residual.
 ///
 /// # Requirements

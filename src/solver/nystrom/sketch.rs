@@ -1,10 +1,11 @@
-//! The randomized low-rank approximation of a positive semi-definite operator. Knows it by its products only.
+//! The randomized low-rank approximation of a positive semi-definite operator, as in Frangella, Tropp and Udell (2023),
+//! algorithm 2.1.
 //!
 //! With Ω one random vector per row and Y = Ω A (A symmetric):
 //! ```text
 //! A ≈ Yᵀ (Ω Yᵀ)⁺ Y = BᵀB,   Ω Yᵀ = W S Wᵀ,   B = S^−½ Wᵀ Y,   B Bᵀ = V Λ Vᵀ,   U = Λ^−½ Vᵀ B
 //! ```
-//! so that A ≈ Uᵀ Λ U with orthonormal rows in U. Directions below rounding are left out. The small matrices are
+//! so that A ≈ Uᵀ Λ U with orthonormal rows in U. Directions below rounding are dropped. The small matrices are
 //! decomposed on the host in f64.
 
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
@@ -27,9 +28,9 @@ pub(super) struct Sketch<B: AutodiffBackend> {
     pub(super) eigenvalues: Vec<f64>,
 }
 
-/// Eigenvalues that are left out, in units of ε relative to the largest.
+/// Eigenvalues up to this, in units of ε relative to the largest, are dropped.
 const ROUNDING: f64 = 100.0;
-/// Negative eigenvalues that are put down to rounding in the products, in the same units.
+/// Negative eigenvalues down to this, in the same units, count as rounding in the products.
 const TOLERATED: f64 = 1000.0;
 
 /// A small symmetric matrix, decomposed: eigenvectors, one per column, and eigenvalues.
