@@ -148,6 +148,22 @@ impl<B: AutodiffBackend> Monitor<'_, B> {
         Ok(r)
     }
 
+    /// x + correction with its residual if that is smaller than ‖r‖, else x and r.
+    pub(super) fn improve(
+        &mut self,
+        system: &System<'_, B>,
+        (x, r): (ParamVector<B>, ParamVector<B>),
+        correction: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, ParamVector<B>), Error> {
+        let better = x.clone().add(correction)?;
+        let (better_r, residual) = system.checked_residual(&better)?;
+        if residual < self.true_residual {
+            self.true_residual = residual;
+            return Ok((better, better_r));
+        }
+        Ok((x, r))
+    }
+
     /// Keeps the first direction p of negative curvature, given pᵀA p.
     pub(super) fn keep_negative(&mut self, p: &ParamVector<B>, form: f64) -> Result<(), Error> {
         if self.negative.is_none() {

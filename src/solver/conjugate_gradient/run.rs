@@ -123,7 +123,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
 
     /// The second half: takes the step if the scalars allow it, and turns to the next direction.
     pub(super) fn step(&mut self, trial: Trial<B>, seen: &Seen) -> Result<Next<B>, Error> {
-        self.expect_sound(&trial, seen)?;
+        trial.expect_sound(seen, self.system, self.preconditioner.is_some())?;
         let Trial { p, x, mut r, mut z, alpha, rho, mut next, .. } = trial;
         match self.guard.judge(seen) {
             Verdict::Step => {}
@@ -216,16 +216,10 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         let Some(basis) = self.basis.as_ref().filter(|_| improvable) else {
             return Ok((x, r));
         };
-        let Some(correction) = basis.correction(&r, steps, |y| self.ritz.solve(y))? else {
-            return Ok((x, r));
-        };
-        let better = x.clone().add(&correction)?;
-        let (better_r, residual) = self.system.checked_residual(&better)?;
-        if residual < self.monitor.true_residual {
-            self.monitor.true_residual = residual;
-            return Ok((better, better_r));
+        match basis.correction(&r, steps, |y| self.ritz.solve(y))? {
+            Some(correction) => self.monitor.improve(self.system, (x, r), &correction),
+            None => Ok((x, r)),
         }
-        Ok((x, r))
     }
 
     /// The solution with a report on it. The true residual has the last word.
@@ -244,21 +238,6 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         let mut solution = self.monitor.solution(x, self.system, stopped);
         solution.report.spectrum = ExtremeEigenvalues::of(&self.ritz.extremes(), false);
         Ok(solution)
-    }
-
-    /// What makes the scalars of an iteration useless is the fault of a product, or a reason to stop.
-    fn expect_sound(&self, trial: &Trial<B>, seen: &Seen) -> Result<(), Error> {
-        if !seen.curvature.is_finite() {
-            self.system.multiply(&trial.p)?.expect_finite("the product A p")?;
-            return Ok(());
-        }
-        if let Some(z) = trial.z.as_ref().filter(|_| !seen.next.is_finite()) {
-            z.expect_finite("the product with the preconditioner")?;
-        }
-        if seen.rho <= 0.0 && self.preconditioner.is_some() {
-            return Err(SolverError::Preconditioner { found: seen.rho }.into());
-        }
-        Ok(())
     }
 
     fn precondition(&self, r: &ParamVector<B>) -> Result<Option<ParamVector<B>>, Error> {

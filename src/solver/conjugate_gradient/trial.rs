@@ -4,6 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
+    solver::{SolverError, system::System},
     space::{DeviceScalar, ParamVector},
 };
 
@@ -38,6 +39,26 @@ impl<B: AutodiffBackend> Trial<B> {
     /// What the host needs to see.
     pub(super) fn scalars(&self) -> [&DeviceScalar<B>; Seen::COUNT] {
         [&self.rho, &self.curvature, &self.next, &self.square]
+    }
+
+    /// Scalars that are not finite may be the fault of a product; a preconditioner must be positive definite.
+    pub(super) fn expect_sound(
+        &self,
+        seen: &Seen,
+        system: &System<'_, B>,
+        preconditioned: bool,
+    ) -> Result<(), Error> {
+        if !seen.curvature.is_finite() {
+            system.multiply(&self.p)?.expect_finite("the product A p")?;
+            return Ok(());
+        }
+        if let Some(z) = self.z.as_ref().filter(|_| !seen.next.is_finite()) {
+            z.expect_finite("the product with the preconditioner")?;
+        }
+        if seen.rho <= 0.0 && preconditioned {
+            return Err(SolverError::Preconditioner { found: seen.rho }.into());
+        }
+        Ok(())
     }
 }
 

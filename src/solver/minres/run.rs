@@ -272,12 +272,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             let Some(correction) = basis.correction(&r, basis.len(), inverse)? else {
                 break;
             };
-            let better = x.clone().add(&correction)?;
-            let (better_r, residual) = self.system.checked_residual(&better)?;
-            if residual < self.monitor.true_residual {
-                (x, r) = (better, better_r);
-                self.monitor.true_residual = residual;
-            }
+            (x, r) = self.monitor.improve(self.system, (x, r), &correction)?;
         }
         Ok((x, r))
     }

@@ -3,6 +3,7 @@
 mod config;
 mod run;
 mod scale;
+mod trend;
 
 pub use config::{NeumannConfig, NeumannScale};
 

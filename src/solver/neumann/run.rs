@@ -1,4 +1,4 @@
-//! The iteration of the Neumann series, and whether its residuals fall or grow.
+//! The iteration of the Neumann series.
 
 use burn_backend::AutodiffBackend;
 
@@ -17,6 +17,7 @@ use super::super::{
 use super::{
     NeumannConfig, NeumannScale,
     scale::{Estimate, Extremes, estimate},
+    trend::{State, Trend},
 };
 
 /// Solves one system, with an estimate of the extreme eigenvalues that may be known already.
@@ -254,60 +255,5 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             ..SolveReport::new(Method::Neumann, stop, self.system, norms)
         };
         Ok(Solution { x: state.x, report, negative_curvature: self.monitor.negative })
-    }
-}
-
-/// Iterations without a new smallest residual, though it does not grow: rounding.
-const STAGNATION: usize = 50;
-/// Growth over the smallest residual at which the series has diverged.
-const GROWTH: f64 = 1.5;
-/// Iterations in a row with slight growth at which it has diverged, too.
-const STEADY_GROWTH: usize = 10;
-
-/// An iterate and what is known of it.
-#[derive(Clone)]
-struct State<B: AutodiffBackend> {
-    x: ParamVector<B>,
-    r: ParamVector<B>,
-    /// M⁻¹r
-    z: ParamVector<B>,
-    /// ‖r‖
-    residual: f64,
-    /// rᵀz, which falls and grows as the series converges and diverges.
-    rho: f64,
-}
-
-/// How the residuals have been going.
-struct Trend<B: AutodiffBackend> {
-    /// The iterate with the smallest rᵀz.
-    best: State<B>,
-    /// Iterations since then.
-    since: usize,
-    /// Growing iterations in a row.
-    growing: usize,
-}
-
-impl<B: AutodiffBackend> Trend<B> {
-    fn new(start: State<B>) -> Self {
-        Self { best: start, since: 0, growing: 0 }
-    }
-
-    /// Whether there has been no new smallest residual for so long that only rounding is left.
-    fn stagnates(&self) -> bool {
-        self.since >= STAGNATION
-    }
-
-    /// Takes the next iterate; true if the residual grows. For a symmetric iteration the ratio of successive residuals never
-    /// falls, so that a residual that grows beyond rounding keeps growing.
-    fn grows(&mut self, state: &State<B>) -> bool {
-        if state.rho < self.best.rho {
-            self.best = state.clone();
-            (self.since, self.growing) = (0, 0);
-            return false;
-        }
-        self.since += 1;
-        let growth = (state.rho / self.best.rho).sqrt();
-        self.growing += usize::from(growth > 1.0 + 1e-3);
-        growth > GROWTH || self.growing >= STEADY_GROWTH
     }
 }
