@@ -124,7 +124,7 @@ impl Chart {
     /// Writes the chart to `target/<name>.svg`.
     pub fn save(mut self, name: &str) -> io::Result<PathBuf> {
         for (index, (color, text)) in std::mem::take(&mut self.legend).into_iter().enumerate() {
-            let (x, y) = (RIGHT_BOTTOM.0 - 262.0, LEFT_TOP.1 + 22.0 + 20.0 * index as f64);
+            let (x, y) = (RIGHT_BOTTOM.0 - 276.0, LEFT_TOP.1 + 22.0 + 20.0 * index as f64);
             let swatch = format!("M{x},{:.1}h24", y - 4.5);
             self.element(format_args!("<path d='{swatch}' stroke='{color}' stroke-width='5'/>"));
             self.text((x + 32.0, y), "", &text);
