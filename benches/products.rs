@@ -14,8 +14,10 @@ mod figures;
 mod harness;
 mod kfac;
 mod matmul;
-#[path = "../examples/support/mod.rs"]
-mod support;
+#[path = "../tests/support/models/mod.rs"]
+mod models;
+#[path = "../tests/support/random.rs"]
+mod random;
 
 use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
@@ -27,7 +29,7 @@ use burn_curvature::{
 use figures::{Figures, flops};
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
-use support::models::{Case, cnn, mlp, tiny, transformer};
+use models::{Case, cnn, mlp, tiny, transformer};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;

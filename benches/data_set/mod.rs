@@ -11,7 +11,7 @@ use crate::{
     figures::Figures,
     finish,
     harness::{Plan, Rounds},
-    support::models::mlp,
+    models::mlp,
 };
 
 const BATCHES: usize = 20;

@@ -13,7 +13,7 @@ use crate::{
     finish,
     harness::{Plan, Rounds, Samples},
     megabytes,
-    support::models::Case,
+    models::Case,
 };
 
 const LOSS: (Likelihood, Reduction) = (Likelihood::Categorical, Reduction::Mean);
