@@ -23,7 +23,12 @@ pub use jacobian::Jacobian;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, objective::ObjectiveError, operator::OperatorError, space::ParamVector};
+use crate::{
+    error::Error,
+    objective::ObjectiveError,
+    operator::OperatorError,
+    space::{ParamSpace, ParamVector},
+};
 
 /// The one product there is.
 fn single<B: AutodiffBackend>(products: Vec<ParamVector<B>>) -> Result<ParamVector<B>, Error> {
@@ -72,8 +77,8 @@ macro_rules! objective_operator {
         }
 
         impl<B: AutodiffBackend> LinearOperator<B> for $name<B> {
-            fn domain(&self) -> &Arc<ParamLayout> {
-                self.objective.layout()
+            fn domain(&self) -> &ParamSpace<B> {
+                self.objective.parameters().space()
             }
 
             fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

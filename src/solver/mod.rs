@@ -31,7 +31,7 @@
 //! use burn_curvature::{ConjugateGradientConfig, FromFn, ParamLayout, ParamVector, Precision};
 //!
 //! let layout = ParamLayout::flat(2).unwrap();
-//! let b = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64).unwrap();
+//! let b = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64).unwrap().full(1.0);
 //! let jacobian = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone()));
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```

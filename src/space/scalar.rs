@@ -8,7 +8,7 @@ use burn_backend::{
 
 use super::{
     Inner, InnerFloat, ParamVector, Precision, VectorError, host,
-    vector::{expect_device, expect_precision, expect_supported},
+    param_space::{expect_device, expect_precision, expect_supported},
 };
 
 /// One number on the device.
@@ -22,7 +22,7 @@ use super::{
 /// use burn_curvature::{DeviceScalar, ParamLayout, ParamVector, Precision};
 ///
 /// let layout = ParamLayout::flat(3)?;
-/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1., 2., 2.], &Default::default(), Precision::F32)?;
+/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F32)?.vector(&[1., 2., 2.])?;
 /// let square = x.dot_device(&x)?;             // on the device
 /// let norm = square.sqrt();                   // on the device
 /// assert_eq!(DeviceScalar::read_many(&[&square, &norm])?, [9.0, 3.0]); // one transfer

@@ -60,8 +60,8 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamLayout, ParamVector, Precision, StopReason};
 ///
 /// let layout = ParamLayout::flat(3)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 4.0], &Default::default(), Precision::F64)?;
-/// let b = a.ones_like();
+/// let a = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, 2.0, 4.0])?;
+/// let b = a.space().ones();
 /// let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-12).init()?;
 /// let solution = solver.solve(&Diagonal::new(a), &b)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);

@@ -61,11 +61,11 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// use burn_curvature::{Diagonal, MinresConfig, ParamLayout, ParamVector, Precision, StopReason};
 ///
 /// let layout = ParamLayout::flat(3)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, -2.0, 0.0], &Default::default(), Precision::F64)?;
+/// let a = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, -2.0, 0.0])?;
 /// let solver = MinresConfig::new().with_relative_tolerance(1e-12).init()?;
-/// let solution = solver.solve(&Diagonal::new(a.clone()), &a.from_vec_like(&[3.0, 4.0, 0.0])?)?;
+/// let solution = solver.solve(&Diagonal::new(a.clone()), &a.space().vector(&[3.0, 4.0, 0.0])?)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged); // b is in the range of this indefinite, singular A
-/// let solution = solver.solve(&Diagonal::new(a.clone()), &a.from_vec_like(&[3.0, 4.0, 5.0])?)?;
+/// let solution = solver.solve(&Diagonal::new(a.clone()), &a.space().vector(&[3.0, 4.0, 5.0])?)?;
 /// assert_eq!(solution.report.stop, StopReason::LeastSquares); // b is not
 /// let x = solution.x.to_vec()?;
 /// assert!(x.iter().zip([3.0, -2.0, 0.0]).all(|(x, truth)| (x - truth).abs() < 1e-12));

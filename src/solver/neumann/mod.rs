@@ -49,8 +49,8 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// use burn_curvature::{Diagonal, NeumannConfig, NeumannScale, ParamLayout, ParamVector, Precision, StopReason};
 ///
 /// let layout = ParamLayout::flat(3)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 4.0], &Default::default(), Precision::F64)?;
-/// let (operator, b) = (Diagonal::new(a.clone()), a.ones_like());
+/// let a = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, 2.0, 4.0])?;
+/// let (operator, b) = (Diagonal::new(a.clone()), a.space().ones());
 /// let solution = NeumannConfig::new().init()?.solve(&operator, &b)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);
 ///

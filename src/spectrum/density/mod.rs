@@ -10,7 +10,7 @@ pub use curve::{DensityCurve, QuadratureRule, SpectralDensity};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint};
 
 use super::products::Products;
 
@@ -48,7 +48,7 @@ use super::products::Products;
 /// use burn_curvature::{DensityEstimatorConfig, Diagonal, ParamLayout, ParamVector, Precision};
 ///
 /// let layout = ParamLayout::flat(4)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1., 1., 2., 4.], &Default::default(), Precision::F64)?;
+/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1., 1., 2., 4.])?;
 /// let density = DensityEstimatorConfig::new().init()?.estimate(&Diagonal::new(d.clone()), &d)?;
 /// // Random signs see a diagonal matrix exactly: det(A) = 8.
 /// assert!((density.log_determinant(0.0)?.estimate - 8f64.ln()).abs() < 1e-12);
@@ -74,18 +74,14 @@ impl DensityEstimator {
 
     /// The density, as one quadrature rule for each probe.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`DensityEstimator`].
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<SpectralDensity, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::square(operator)?;
         let rules = run::quadrature_rules(&products, &self.config)?;
-        Ok(SpectralDensity { unknowns: like.len(), rules, products: products.count() })
+        Ok(SpectralDensity { unknowns: products.space().len(), rules, products: products.count() })
     }
 }

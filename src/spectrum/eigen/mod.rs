@@ -12,7 +12,7 @@ pub use report::{Eigenpairs, EigenpairsReport, EigenpairsStop};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint};
 
 use super::{SpectrumError, products::Products};
 
@@ -51,7 +51,7 @@ use super::{SpectrumError, products::Products};
 /// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamLayout, ParamVector, Precision, SpectrumEnd};
 ///
 /// let layout = ParamLayout::flat(4)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3., -5., 2., 8.], &Default::default(), Precision::F64)?;
+/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[3., -5., 2., 8.])?;
 /// let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init()?;
 /// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()), &d)?;
 /// assert_eq!(found.report.stop, EigenpairsStop::Converged);
@@ -79,18 +79,14 @@ impl Lanczos {
 
     /// The eigenpairs asked for, or as near to them as the products allow.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`Lanczos`].
     pub fn eigenpairs<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<Eigenpairs<B>, Error> {
-        let products = Products::square(operator, like)?;
-        let unknowns = like.len();
+        let products = Products::square(operator)?;
+        let unknowns = products.space().len();
         if self.config.pairs > unknowns {
             let wanted = self.config.pairs;
             return Err(SpectrumError::TooManyPairs { wanted, unknowns }.into());

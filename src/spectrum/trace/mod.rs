@@ -9,7 +9,7 @@ pub use config::{TraceEstimatorConfig, TraceMethod};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::LinearOperator, space::ParamVector};
+use crate::{error::Error, operator::LinearOperator};
 
 use super::{
     Estimate,
@@ -51,7 +51,7 @@ use super::{
 ///
 /// let layout = ParamLayout::flat(100)?;
 /// let numbers: Vec<f64> = (0..100).map(f64::from).collect();
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &numbers, &Default::default(), Precision::F64)?;
+/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&numbers)?;
 /// // Random signs see the diagonal of a matrix exactly.
 /// let hutchinson = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_products(10).init()?;
 /// let trace = hutchinson.estimate(&Diagonal::new(d.clone()), &d)?;
@@ -76,19 +76,15 @@ impl TraceEstimator {
 
     /// The trace, with a standard error.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`TraceEstimator`].
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
-        like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::square(operator)?;
         let (budget, seed) = (self.config.products, self.config.seed);
-        if budget >= like.len() {
+        if budget >= products.space().len() {
             let diagonal = products.exhaust(|unit, product| finite_dot(&unit, &product))?;
             return Ok(Estimate::exact(diagonal.iter().sum(), products.count()));
         }
