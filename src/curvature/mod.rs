@@ -23,12 +23,7 @@ pub use jacobian::Jacobian;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{
-    error::Error,
-    objective::ObjectiveError,
-    operator::OperatorError,
-    space::{ParamSpace, ParamVector},
-};
+use crate::{error::Error, objective::ObjectiveError, operator::OperatorError, space::ParamVector};
 
 /// The one product there is.
 fn single<B: AutodiffBackend>(products: Vec<ParamVector<B>>) -> Result<ParamVector<B>, Error> {

@@ -26,19 +26,16 @@ use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{
-///     BlockDiagonal, Identity, LinearOperator, ParamLayout, ParamVector, Precision, Scaled,
-/// };
+/// use burn_curvature::{BlockDiagonal, Identity, LinearOperator, ParamSpace, Scaled};
 ///
-/// let layout = ParamLayout::from_shapes([("w", [2]), ("b", [1])])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2]), ("b", [1])])?;
 /// let parts = [("w", 2.0), ("b", -1.0)].map(|(name, factor)| {
-///     let subset = layout.select(name)?;
-///     let multiple = Scaled::new(Identity::new(subset.layout()), factor)?;
+///     let subset = space.layout().select(name)?;
+///     let multiple = Scaled::new(Identity::new(&space.restricted(&subset)?), factor)?;
 ///     Ok::<_, burn_curvature::Error>((subset, multiple))
 /// });
-/// let operator = BlockDiagonal::new(&layout, parts.into_iter().collect::<Result<Vec<_>, _>>()?)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.full(1.0);
-/// assert_eq!(operator.apply(&x)?.to_vec()?, [2.0, 2.0, -1.0]);
+/// let operator = BlockDiagonal::new(&space, parts.into_iter().collect::<Result<Vec<_>, _>>()?)?;
+/// assert_eq!(operator.apply(&space.ones())?.to_vec()?, [2.0, 2.0, -1.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]

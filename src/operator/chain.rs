@@ -17,13 +17,12 @@ use super::{Adjoint, LinearOperator, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamLayout, ParamVector, Precision, materialize};
+/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace, materialize};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.zeros();
-/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &x)?;
-/// let b = Dense::new(&DenseMatrix::from_rows(&[[1.0, 0.0], [3.0, 1.0]])?, &x)?;
-/// assert_eq!(materialize(&a.times(b)?, &x)?.values(), [7.0, 2.0, 3.0, 1.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &space)?;
+/// let b = Dense::new(&DenseMatrix::from_rows(&[[1.0, 0.0], [3.0, 1.0]])?, &space)?;
+/// assert_eq!(materialize(&a.times(b)?)?.values(), [7.0, 2.0, 3.0, 1.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]

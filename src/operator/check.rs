@@ -32,13 +32,12 @@ const BETA: f64 = -0.75;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, Identity, ParamLayout, ParamVector, Precision, check_operator};
+/// use burn_curvature::{FromFn, Identity, ParamSpace, check_operator};
 ///
-/// let layout = ParamLayout::flat(9)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F32)?.zeros();
-/// assert!(check_operator(&Identity::new(&layout), &x, 1).is_ok());
-/// let square = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone().mul(v)?));
-/// assert!(check_operator(&square, &x, 1).is_err());
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(9)?;
+/// assert!(check_operator(&Identity::new(&space), 1).is_ok());
+/// let square = FromFn::new(&space, |v| Ok(v.clone().mul(v)?));
+/// assert!(check_operator(&square, 1).is_err());
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 pub fn check_operator<B, A>(operator: &A, seed: u64) -> Result<(), Error>

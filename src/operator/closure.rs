@@ -16,11 +16,11 @@ use super::{Adjoint, LinearOperator};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{FromFn, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let triple = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone().scale(3.0)));
-/// let x = ParamSpace::new(&layout, &Default::default(), Precision::F32)?.vector(&[1.0, 2.0])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let triple = FromFn::new(&space, |v| Ok(v.clone().scale(3.0)));
+/// let x = space.vector(&[1.0, 2.0])?;
 /// assert_eq!(triple.apply(&x)?.to_vec()?, [3.0, 6.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -90,7 +90,7 @@ where
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Adjoint, FromFn, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Adjoint, FromFn, ParamSpace, ParamVector};
 ///
 /// // (x₀, x₁) ↦ (x₁, 0), and back.
 /// type Vector = ParamVector<Autodiff<Flex>>;
@@ -99,9 +99,9 @@ where
 ///     values[to] = v.to_vec()?[from];
 ///     Ok(v.space().vector(&values)?)
 /// };
-/// let layout = ParamLayout::flat(2)?;
-/// let operator = FromFn::new(&layout, shift(1, 0)).with_adjoint(shift(0, 1));
-/// let x = Vector::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F32)?;
+/// let space = ParamSpace::flat(2)?;
+/// let operator = FromFn::new(&space, shift(1, 0)).with_adjoint(shift(0, 1));
+/// let x = space.vector(&[3.0, 5.0])?;
 /// assert_eq!(operator.apply_adjoint(&x)?.to_vec()?, [0.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

@@ -25,11 +25,11 @@ pub(super) const SYMMETRY_TOLERANCE: f64 = 1e-12;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, 1.0])?;
-/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &x)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.vector(&[1.0, 1.0])?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
 /// assert_eq!(a.apply(&x)?.to_vec()?, [3.0, 7.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

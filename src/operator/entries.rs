@@ -27,11 +27,10 @@ const BATCH: usize = 32;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamLayout, ParamVector, Precision, materialize};
+/// use burn_curvature::{Identity, LinearOperator, ParamSpace, materialize};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F32)?.zeros();
-/// let matrix = materialize(&Identity::new(&layout).damped(2.0)?, &x)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let matrix = materialize(&Identity::new(&space).damped(2.0)?)?;
 /// assert_eq!(matrix.values(), [3.0, 0.0, 0.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -89,12 +88,11 @@ where
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, ParamLayout, ParamVector, Precision, diagonal};
+/// use burn_curvature::{Dense, DenseMatrix, ParamSpace, diagonal};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.zeros();
-/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &x)?;
-/// assert_eq!(diagonal(&a, &x)?.to_vec()?, [1.0, 4.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
+/// assert_eq!(diagonal(&a)?.to_vec()?, [1.0, 4.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 pub fn diagonal<B, A>(operator: &A) -> Result<ParamVector<B>, Error>

@@ -32,13 +32,12 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, Kronecker, ParamLayout, ParamVector, Precision, materialize};
+/// use burn_curvature::{DenseMatrix, Kronecker, ParamSpace, materialize};
 ///
-/// let layout = ParamLayout::from_shapes([("w", [2, 2])])?;
-/// let w = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.zeros();
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2, 2])])?;
 /// let a = DenseMatrix::from_rows(&[[1.0, 2.0], [2.0, 5.0]])?;
 /// let g = DenseMatrix::from_rows(&[[3.0, 0.0], [0.0, 7.0]])?;
-/// let product = materialize(&Kronecker::new(&a, &g, &w)?, &w)?;
+/// let product = materialize(&Kronecker::new(&a, &g, &space)?)?;
 /// let top: Vec<f64> = (0..4).filter_map(|j| product.entry(0, j)).collect();
 /// assert_eq!(top, [3.0, 0.0, 6.0, 0.0]); // 1·G beside 2·G
 /// # Ok::<(), burn_curvature::Error>(())

@@ -17,11 +17,11 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, FiniteSum, LinearOperator, Mean, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, FiniteSum, LinearOperator, Mean, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.full(1.0);
-/// let terms = [[1.0, 0.0], [0.0, 3.0]].map(|d| Ok(Diagonal::new(x.space().vector(&d)?)));
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.ones();
+/// let terms = [[1.0, 0.0], [0.0, 3.0]].map(|d| Ok(Diagonal::new(space.vector(&d)?)));
 /// let mean = Mean::new(terms.into_iter().collect::<Result<Vec<_>, burn_curvature::Error>>()?)?;
 /// assert_eq!(mean.apply(&x)?.to_vec()?, [0.5, 1.5]);
 /// assert_eq!(mean.apply_term(1, &x)?.to_vec()?, [0.0, 3.0]);

@@ -80,10 +80,10 @@ use crate::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[3.0, 5.0])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.vector(&[3.0, 5.0])?;
 /// let damped = Diagonal::new(x.clone()).damped(0.5)?;      // diag(3, 5) + ½ I
 /// assert_eq!(damped.apply(&x)?.to_vec()?, [10.5, 27.5]);
 /// # Ok::<(), burn_curvature::Error>(())

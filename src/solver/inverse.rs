@@ -48,12 +48,12 @@ pub enum OnFailedSolve {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Inverse, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Inverse, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let a = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[2.0, 4.0])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = space.vector(&[2.0, 4.0])?;
 /// let inverse = Inverse::new(Diagonal::new(a.clone()), ConjugateGradientConfig::new().init()?)?;
-/// let x = inverse.apply(&a.space().ones())?.to_vec()?;
+/// let x = inverse.apply(&space.ones())?.to_vec()?;
 /// assert!((x[0] - 0.5).abs() < 1e-12 && (x[1] - 0.25).abs() < 1e-12);
 /// assert_eq!(inverse.last_report().map(|report| report.iterations), Some(2));
 /// # Ok::<(), burn_curvature::Error>(())

@@ -24,13 +24,11 @@ use super::{ConfigError, SolverError};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, ParamLayout, ParamVector, Precision, SolveOptions,
-/// };
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, ParamSpace, SolveOptions};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, 1e2, 1e4])?;
-/// let (a, b) = (Diagonal::new(d.clone()).damped(0.5)?, d.space().ones());
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let d = space.vector(&[1.0, 1e2, 1e4])?;
+/// let (a, b) = (Diagonal::new(d.clone()).damped(0.5)?, space.ones());
 /// let jacobi = Jacobi::new(&d, 0.5)?;
 /// let options = SolveOptions::new().with_preconditioner(&jacobi);
 /// let solution = ConjugateGradientConfig::new().init()?.solve_with(&a, &b, options)?;

@@ -35,10 +35,10 @@ use super::{Method, MethodDetail, Solution, SolveReport, Spectrum, StopReason, s
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{LowRank, ParamLayout, ParamVector, Precision, StopReason, Woodbury};
+/// use burn_curvature::{LowRank, ParamSpace, StopReason, Woodbury};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let g = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, 2.0, 2.0])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let g = space.vector(&[1.0, 2.0, 2.0])?;
 /// let fisher = LowRank::mean_of(&[g.clone()])?.with_damping(1.0)?; // g gᵀ + I
 /// let solution = Woodbury::new(fisher)?.solve(&g)?;
 /// assert_eq!(solution.report.stop, StopReason::Solved);

@@ -19,10 +19,10 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DeviceScalar, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{DeviceScalar, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F32)?.vector(&[1., 2., 2.])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let x = space.vector(&[1., 2., 2.])?;
 /// let square = x.dot_device(&x)?;             // on the device
 /// let norm = square.sqrt();                   // on the device
 /// assert_eq!(DeviceScalar::read_many(&[&square, &norm])?, [9.0, 3.0]); // one transfer

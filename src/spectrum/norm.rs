@@ -71,11 +71,11 @@ impl Default for FrobeniusNormConfig {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, FrobeniusNormConfig, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, FrobeniusNormConfig, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[3., 4.])?;
-/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let d = space.vector(&[3., 4.])?;
+/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d.clone()))?;
 /// assert_eq!(norm.estimate, 5.0);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

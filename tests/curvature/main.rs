@@ -45,8 +45,8 @@ pub fn matrix_error(a: &DenseMatrix, b: &[Vec<f64>]) -> f64 {
 }
 
 /// The rows of an operator.
-pub fn rows(operator: &impl LinearOperator<B>, like: &ParamVector<B>) -> Vec<Vec<f64>> {
-    let matrix = materialize(operator, like).unwrap();
+pub fn rows(operator: &impl LinearOperator<B>) -> Vec<Vec<f64>> {
+    let matrix = materialize(operator).unwrap();
     let rows = matrix.values().chunks(matrix.columns());
     rows.map(<[f64]>::to_vec).collect()
 }
@@ -142,7 +142,7 @@ pub fn jacobian_by_differences(objective: &Objective<B>) -> Vec<Vec<f64>> {
             let outputs = |step: f64| {
                 let mut moved = theta.clone();
                 moved[column] += step;
-                let moved = objective.parameters().from_vec_like(&moved).unwrap();
+                let moved = objective.parameters().space().vector(&moved).unwrap();
                 objective.at(&moved).unwrap().outputs().unwrap().to_vec().unwrap()
             };
             let (up, down) = (outputs(h), outputs(-h));

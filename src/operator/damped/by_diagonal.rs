@@ -18,12 +18,12 @@ use super::expect_damping;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Identity, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[3.0, 5.0])?;
-/// let damped = Identity::new(&layout).damped_by(d.clone())?; // I + diag(3, 5)
-/// assert_eq!(damped.apply(&d.space().ones())?.to_vec()?, [4.0, 6.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let d = space.vector(&[3.0, 5.0])?;
+/// let damped = Identity::new(&space).damped_by(d.clone())?; // I + diag(3, 5)
+/// assert_eq!(damped.apply(&space.ones())?.to_vec()?, [4.0, 6.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]

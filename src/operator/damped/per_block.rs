@@ -18,12 +18,11 @@ use super::expect_damping;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DampedPerBlock, Identity, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{DampedPerBlock, Identity, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::from_shapes([("w", [1]), ("b", [2])])?;
-/// let damped = DampedPerBlock::by_name(Identity::new(&layout), 0.5, &[("b", 2.0)])?;
-/// let x = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.full(1.0);
-/// assert_eq!(damped.apply(&x)?.to_vec()?, [1.5, 3.0, 3.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [1]), ("b", [2])])?;
+/// let damped = DampedPerBlock::by_name(Identity::new(&space), 0.5, &[("b", 2.0)])?;
+/// assert_eq!(damped.apply(&space.ones())?.to_vec()?, [1.5, 3.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]

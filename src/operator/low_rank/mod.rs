@@ -34,10 +34,10 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{LinearOperator, LowRank, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{LinearOperator, LowRank, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let v = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, 2.0, 2.0])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let v = space.vector(&[1.0, 2.0, 2.0])?;
 /// let a = LowRank::new(&[v.clone()], &[1.0])?.with_damping(1.0)?; // v vᵀ + I
 /// assert_eq!(a.apply(&v)?.to_vec()?, [10.0, 20.0, 20.0]); // (vᵀv + 1) v
 /// let back = a.inverse()?.apply(&v)?.to_vec()?; // v / 10

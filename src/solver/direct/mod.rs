@@ -49,11 +49,11 @@ use factor::Factorization;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, DirectConfig, Method, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, DirectConfig, Method, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let a = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1.0, -2.0, 4.0])?;
-/// let solution = DirectConfig::new().init()?.solve(&Diagonal::new(a.clone()), &a.space().ones())?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let a = space.vector(&[1.0, -2.0, 4.0])?;
+/// let solution = DirectConfig::new().init()?.solve(&Diagonal::new(a.clone()), &space.ones())?;
 /// assert_eq!(solution.report.method, Method::EigenDecomposition); // not positive definite
 /// assert_eq!(solution.report.spectrum.and_then(|s| s.condition), Some(4.0));
 /// let x = solution.x.to_vec()?;

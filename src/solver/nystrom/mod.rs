@@ -49,21 +49,18 @@ use sketch::{Sketch, sketch};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, LinearOperator, NystromConfig, ParamLayout, ParamVector, Precision,
-///     SolveOptions, StopReason,
-/// };
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearOperator, NystromConfig, ParamSpace, SolveOptions, StopReason};
 ///
 /// // Two large eigenvalues and many small ones.
-/// let layout = ParamLayout::flat(50)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(50)?;
 /// let mut eigenvalues = vec![1e-3; 50];
 /// (eigenvalues[7], eigenvalues[30]) = (1e3, 20.0);
-/// let a = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&eigenvalues)?;
-/// let b = a.space().normal(1);
+/// let a = space.vector(&eigenvalues)?;
+/// let b = space.normal(1);
 /// let damped = Diagonal::new(a).damped(0.1)?;
 ///
 /// let nystrom = NystromConfig::new(6, 0.1).init()?;
-/// let preconditioner = nystrom.approximate(&damped, &b)?.preconditioner()?;
+/// let preconditioner = nystrom.approximate(&damped)?.preconditioner()?;
 /// let options = SolveOptions::new().with_preconditioner(&preconditioner);
 /// let solution = ConjugateGradientConfig::new().init()?.solve_with(&damped, &b, options)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);

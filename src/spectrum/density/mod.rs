@@ -45,11 +45,11 @@ use super::products::Products;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DensityEstimatorConfig, Diagonal, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{DensityEstimatorConfig, Diagonal, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(4)?;
-/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[1., 1., 2., 4.])?;
-/// let density = DensityEstimatorConfig::new().init()?.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
+/// let d = space.vector(&[1., 1., 2., 4.])?;
+/// let density = DensityEstimatorConfig::new().init()?.estimate(&Diagonal::new(d.clone()))?;
 /// // Random signs see a diagonal matrix exactly: det(A) = 8.
 /// assert!((density.log_determinant(0.0)?.estimate - 8f64.ln()).abs() < 1e-12);
 /// let above = density.trace_of(|x| if x > 1.5 { 1.0 } else { 0.0 })?;

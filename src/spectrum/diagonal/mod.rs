@@ -62,12 +62,11 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, DiagonalEstimatorConfig, ParamLayout, ParamVector, Precision, SymmetricDense};
+/// use burn_curvature::{DenseMatrix, DiagonalEstimatorConfig, ParamSpace, SymmetricDense};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let like = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.zeros();
-/// let a = SymmetricDense::new(&DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 5.0]])?, &like)?;
-/// let diagonal = DiagonalEstimatorConfig::new().init()?.estimate(&a, &like)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = SymmetricDense::new(&DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 5.0]])?, &space)?;
+/// let diagonal = DiagonalEstimatorConfig::new().init()?.estimate(&a)?;
 /// assert!(diagonal.is_exact()); // 60 products suffice for 2 unit vectors
 /// assert_eq!(diagonal.estimate.to_vec()?, [2.0, 5.0]);
 /// # Ok::<(), burn_curvature::Error>(())

@@ -48,12 +48,12 @@ use super::{SpectrumError, products::Products};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamLayout, ParamVector, Precision, SpectrumEnd};
+/// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamSpace, SpectrumEnd};
 ///
-/// let layout = ParamLayout::flat(4)?;
-/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&[3., -5., 2., 8.])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
+/// let d = space.vector(&[3., -5., 2., 8.])?;
 /// let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init()?;
-/// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()), &d)?;
+/// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()))?;
 /// assert_eq!(found.report.stop, EigenpairsStop::Converged);
 /// assert!((found.report.largest() - 8.0).abs() < 1e-9);
 /// assert!((found.report.smallest() + 5.0).abs() < 1e-9);

@@ -47,14 +47,14 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, ParamLayout, ParamVector, Precision, TraceEstimatorConfig, TraceMethod};
+/// use burn_curvature::{Diagonal, ParamSpace, TraceEstimatorConfig, TraceMethod};
 ///
-/// let layout = ParamLayout::flat(100)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(100)?;
 /// let numbers: Vec<f64> = (0..100).map(f64::from).collect();
-/// let d = ParamSpace::<Autodiff<Flex>>::new(&layout, &Default::default(), Precision::F64)?.vector(&numbers)?;
+/// let d = space.vector(&numbers)?;
 /// // Random signs see the diagonal of a matrix exactly.
 /// let hutchinson = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_products(10).init()?;
-/// let trace = hutchinson.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let trace = hutchinson.estimate(&Diagonal::new(d.clone()))?;
 /// assert_eq!((trace.estimate, trace.standard_error, trace.products), (4950.0, 0.0, 10));
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
