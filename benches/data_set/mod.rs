@@ -1,4 +1,4 @@
-//! Products over a data set of twenty batches, with nothing, half and all of what does not depend on the vector kept.
+//! Products over a data set of twenty batches, with none, half and all of the part independent of the vector cached.
 
 use burn::tensor::{Int, Tensor};
 use burn_backend::AutodiffBackend;
@@ -11,7 +11,7 @@ use crate::{
     figures::Figures,
     finish,
     harness::{Plan, Rounds},
-    support::models::mlp,
+    models::mlp,
 };
 
 const BATCHES: usize = 20;
