@@ -59,7 +59,7 @@ fn matrix_error(a: &DenseMatrix, b: &[Vec<f64>]) -> f64 {
 }
 
 /// The rows of an operator.
-fn rows(operator: &impl LinearOperator<B>, like: &ParamVector<B>) -> Vec<Vec<f64>> {
+fn rows(operator: &impl LinearOperator<B>) -> Vec<Vec<f64>> {
     let matrix = materialize(operator).unwrap();
     let rows = matrix.values().chunks(matrix.columns());
     rows.map(<[f64]>::to_vec).collect()
