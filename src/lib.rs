@@ -156,8 +156,8 @@ pub use solver::{
     SolveOptions, SolveReport, SolverError, StopReason, UnusedOption, Woodbury,
 };
 pub use space::{
-    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
-    VectorError,
+    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSpace, ParamSubset,
+    ParamVector, VectorError,
 };
 pub use spectrum::{
     DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,

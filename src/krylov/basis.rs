@@ -8,7 +8,7 @@ use faer::Mat;
 use crate::{
     error::Error,
     seeds::Seeds,
-    space::{Inner, InnerFloat, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor},
     tensor::Precision,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 /// each entry is copied a few times at most.
 pub(crate) struct Basis<B: AutodiffBackend> {
     /// Layout, device and precision of the vectors.
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
     /// Each of shape `[rows, n]`.
     chunks: Vec<InnerFloat<B>>,
 }
@@ -47,14 +47,14 @@ impl<B: AutodiffBackend> Basis<B> {
     /// Rows up to which matrices are put together.
     const HEIGHT: usize = 16;
 
-    /// No vectors yet. The values in `like` do not matter.
-    pub(crate) fn new(like: &ParamVector<B>) -> Self {
-        Self { like: like.clone(), chunks: Vec::new() }
+    /// No vectors yet.
+    pub(crate) fn new(space: &ParamSpace<B>) -> Self {
+        Self { space: space.clone(), chunks: Vec::new() }
     }
 
     /// These vectors.
-    pub(crate) fn of(like: &ParamVector<B>, vectors: Vec<ParamVector<B>>) -> Self {
-        let mut basis = Self::new(like);
+    pub(crate) fn of(space: &ParamSpace<B>, vectors: Vec<ParamVector<B>>) -> Self {
+        let mut basis = Self::new(space);
         for vector in vectors {
             basis.push(vector.flat_tensor());
         }
@@ -71,7 +71,7 @@ impl<B: AutodiffBackend> Basis<B> {
     /// # Shapes
     /// - `vector`: `[n]`
     pub(crate) fn push(&mut self, vector: InnerFloat<B>) {
-        let mut chunk = Inner::<B>::float_reshape(vector, [1, self.like.len()].into());
+        let mut chunk = Inner::<B>::float_reshape(vector, [1, self.space.len()].into());
         while let Some(last) = self.chunks.pop() {
             let rows = height::<B>(&last);
             if rows != height::<B>(&chunk) || rows >= Self::HEIGHT {
@@ -99,7 +99,7 @@ impl<B: AutodiffBackend> Basis<B> {
         vector: InnerFloat<B>,
         recent: usize,
     ) -> Projection<B> {
-        let n = self.like.len();
+        let n = self.space.len();
         let size = self.len();
         let passes = vec![size.saturating_sub(recent), 0];
         let mut rest = Inner::<B>::float_reshape(vector, [1, n].into());
@@ -140,7 +140,7 @@ impl<B: AutodiffBackend> Basis<B> {
                     0 => chunk.clone(),
                     _ => Inner::<B>::float_slice(
                         chunk.clone(),
-                        &[Slice::from(skipped..end - start), Slice::from(0..self.like.len())],
+                        &[Slice::from(skipped..end - start), Slice::from(0..self.space.len())],
                     ),
                 });
             }
@@ -155,11 +155,11 @@ impl<B: AutodiffBackend> Basis<B> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let n = self.like.len();
+        let n = self.space.len();
         let range = [Slice::from(0..1), Slice::from(0..n)];
         let row = Inner::<B>::float_slice(rows.swap_remove(0), &range);
         let row = Inner::<B>::float_reshape(row, [n].into());
-        Ok(Some(ParamVector::from_flat_tensor(self.like.layout(), row)?))
+        Ok(Some(self.space.from_flat_tensor(row)?))
     }
 
     /// The combinations Σᵢ cᵢ qᵢ, one for each column c of the coefficients.
@@ -180,7 +180,7 @@ impl<B: AutodiffBackend> Basis<B> {
             });
             first += rows;
         }
-        Self { like: self.like.clone(), chunks: sum.into_iter().collect() }
+        Self { space: self.space.clone(), chunks: sum.into_iter().collect() }
     }
 
     /// A random unit vector orthogonal to orthonormal vectors, or `None` if these span everything.
@@ -191,13 +191,13 @@ impl<B: AutodiffBackend> Basis<B> {
         &self,
         seeds: &mut Seeds,
     ) -> Result<Option<InnerFloat<B>>, Error> {
-        while self.len() < self.like.len() {
-            let drawn = self.like.normal_like(seeds.next())?;
+        while self.len() < self.space.len() {
+            let drawn = self.space.normal(seeds.next());
             let length = drawn.norm()?;
             let projection = self.project(drawn.flat_tensor(), usize::MAX);
             let rest = projection.read_one()?.square.sqrt();
             // Too little is left only by rare chance; then another vector is drawn.
-            if rest > 100.0 * self.like.precision().epsilon() * length {
+            if rest > 100.0 * self.space.precision().epsilon() * length {
                 return Ok(Some(projection.scaled(1.0 / rest)));
             }
         }
@@ -235,14 +235,14 @@ impl<B: AutodiffBackend> Basis<B> {
     }
 
     fn matrix(&self, values: Vec<f64>, shape: [usize; 2]) -> InnerFloat<B> {
-        let data = match self.like.precision() {
+        let data = match self.space.precision() {
             Precision::F64 => TensorData::new(values, shape),
             Precision::F32 => {
                 let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
                 TensorData::new(values, shape)
             }
         };
-        Inner::<B>::float_from_data(data, self.like.device())
+        Inner::<B>::float_from_data(data, self.space.device())
     }
 }
 

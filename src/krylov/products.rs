@@ -1,11 +1,13 @@
 //! An operator with a count of its products, checked, one by one or several at once.
 
+use std::marker::PhantomData;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
     operator::{Counted, LinearOperator, SelfAdjoint, expect_square},
-    space::{DeviceScalar, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::{Basis, KrylovError};
@@ -16,20 +18,19 @@ const TOGETHER: usize = 16;
 /// A, and a count of the products with it.
 pub(crate) struct Products<'a, B: AutodiffBackend, A: ?Sized = dyn LinearOperator<B> + 'a> {
     operator: Counted<&'a A>,
-    like: &'a ParamVector<B>,
+    backend: PhantomData<fn(B)>,
 }
 
 impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
-    /// Checks that A takes vectors like the given one.
-    pub(crate) fn new(operator: &'a A, like: &'a ParamVector<B>) -> Result<Self, Error> {
-        operator.domain().expect_same(like.layout())?;
-        Ok(Self { operator: Counted::new(operator), like })
+    /// No products yet.
+    pub(crate) fn new(operator: &'a A) -> Self {
+        Self { operator: Counted::new(operator), backend: PhantomData }
     }
 
-    /// Checks that A maps the space of the given vector to itself.
-    pub(crate) fn square(operator: &'a A, like: &'a ParamVector<B>) -> Result<Self, Error> {
+    /// Checks that A maps a space to itself.
+    pub(crate) fn square(operator: &'a A) -> Result<Self, Error> {
         expect_square(operator)?;
-        Self::new(operator, like)
+        Ok(Self::new(operator))
     }
 
     /// A; its products are counted here.
@@ -37,9 +38,9 @@ impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
         &self.operator
     }
 
-    /// A vector of the right layout, device and precision.
-    pub(crate) fn like(&self) -> &'a ParamVector<B> {
-        self.like
+    /// The domain of A.
+    pub(crate) fn space(&self) -> &ParamSpace<B> {
+        self.operator.domain()
     }
 
     /// Products so far.
@@ -81,13 +82,13 @@ impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
 
     /// A q for every vector of a basis.
     pub(crate) fn multiply_basis(&self, basis: &Basis<B>) -> Result<Basis<B>, Error> {
-        let mut images = Basis::new(self.like);
+        let mut images = Basis::new(self.space());
         let indices: Vec<usize> = (0..basis.len()).collect();
         for some in indices.chunks(TOGETHER) {
             let vectors = some.iter().filter_map(|index| basis.vector(*index).transpose());
             let vectors: Vec<_> = vectors.collect::<Result<_, Error>>()?;
             for product in self.multiply_many(&vectors)? {
-                self.like.expect_like(&product)?;
+                self.space().expect_same(product.space())?;
                 images.push(product.flat_tensor());
             }
         }
@@ -101,7 +102,7 @@ impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
     }
 
     fn expect_fits(&self, product: &ParamVector<B>) -> Result<(), Error> {
-        Ok(self.operator.codomain().expect_same(product.layout())?)
+        Ok(self.operator.codomain().expect_same(product.space())?)
     }
 
     /// Draws `count` vectors, and passes each with its product to `take`; some at a time.
@@ -128,13 +129,13 @@ impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
         &self,
         take: impl FnMut(ParamVector<B>, ParamVector<B>) -> Result<f64, Error>,
     ) -> Result<Vec<f64>, Error> {
-        let n = self.like.len();
+        let n = self.space().len();
         let mut position = 0;
         let draw = || {
             let mut unit = vec![0.0; n];
             unit.iter_mut().skip(position).take(1).for_each(|one| *one = 1.0);
             position += 1;
-            Ok(self.like.from_vec_like(&unit)?)
+            Ok(self.space().vector(&unit)?)
         };
         self.sample(n, draw, take)
     }

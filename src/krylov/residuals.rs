@@ -5,7 +5,7 @@ use faer::Mat;
 
 use crate::{
     error::Error,
-    space::{DeviceScalar, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::Basis;
@@ -18,11 +18,11 @@ pub(crate) struct ResidualBasis<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> ResidualBasis<B> {
-    /// No vectors yet. The values in `like` do not matter.
-    pub(crate) fn new(like: &ParamVector<B>, preconditioned: bool) -> Self {
+    /// No vectors yet.
+    pub(crate) fn new(space: &ParamSpace<B>, preconditioned: bool) -> Self {
         Self {
-            residuals: Basis::new(like),
-            preconditioned: preconditioned.then(|| Basis::new(like)),
+            residuals: Basis::new(space),
+            preconditioned: preconditioned.then(|| Basis::new(space)),
         }
     }
 
@@ -36,7 +36,7 @@ impl<B: AutodiffBackend> ResidualBasis<B> {
     pub(crate) fn orthogonalize(&self, residual: ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let flat = residual.flat_tensor();
         let rest = self.residuals.project_along(self.duals(), flat, usize::MAX).rest;
-        Ok(ParamVector::from_flat_tensor(residual.layout(), rest)?)
+        Ok(residual.space().from_flat_tensor(rest)?)
     }
 
     /// The correction Z T⁻¹ Zᵀ r of x within the space that the first `steps` vectors span, where Z holds the zⱼ and

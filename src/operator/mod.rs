@@ -26,6 +26,7 @@
 //! [`FiniteSum`] is the mean of terms; most compositions pass both on.
 
 mod block_diagonal;
+mod by_reference;
 mod chain;
 mod check;
 mod closure;
@@ -35,7 +36,7 @@ mod dense;
 mod diagonal;
 mod entries;
 mod error;
-mod forward;
+
 mod kronecker;
 mod low_rank;
 mod matrix;
@@ -65,13 +66,11 @@ pub use wrap::{AssumeSelfAdjoint, Counted};
 use dense::SYMMETRY_TOLERANCE;
 pub(crate) use stack::{stack, transpose, upload};
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{DeviceScalar, ParamLayout, ParamSubset, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamSubset, ParamVector},
 };
 
 /// A linear map that is known by what it does to a vector.
@@ -81,20 +80,20 @@ use crate::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.vector(&[3.0, 5.0])?;
 /// let damped = Diagonal::new(x.clone()).damped(0.5)?;      // diag(3, 5) + ½ I
 /// assert_eq!(damped.apply(&x)?.to_vec()?, [10.5, 27.5]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 pub trait LinearOperator<B: AutodiffBackend> {
-    /// Layout of the vectors that go in.
-    fn domain(&self) -> &Arc<ParamLayout>;
+    /// The space of the vectors that go in.
+    fn domain(&self) -> &ParamSpace<B>;
 
     /// Layout of the vectors that come out.
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.domain()
     }
 
@@ -188,7 +187,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// # Errors
     /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
     /// [`OperatorError::NotSquare`].
-    fn restricted(self, subset: ParamSubset) -> Result<Restricted<Self>, Error>
+    fn restricted(self, subset: ParamSubset) -> Result<Restricted<B, Self>, Error>
     where
         Self: Sized,
     {

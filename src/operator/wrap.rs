@@ -1,15 +1,12 @@
 //! Operators around one operator: promised symmetry, counting. Knows it by its products only.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{DeviceScalar, ParamLayout, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
@@ -39,7 +36,7 @@ impl<A> AssumeSelfAdjoint<A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for AssumeSelfAdjoint<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
@@ -104,11 +101,11 @@ impl<A> Counted<A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Counted<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.operator.codomain()
     }
 

@@ -61,7 +61,7 @@ pub(super) fn begin<'o, B: AutodiffBackend>(
     let (rhs_norm, residual, objective) = norms(system, guess.as_ref(), &r)?;
     let (x, r) = match guess {
         Some(guess) if rhs_norm > 0.0 => (guess, r),
-        _ => (rhs.zeros_like(), rhs.clone()),
+        _ => (rhs.space().zeros(), rhs.clone()),
     };
     let monitor = Monitor {
         rhs_norm,

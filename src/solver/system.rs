@@ -23,7 +23,8 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
         operator: &'a dyn SelfAdjoint<B>,
         rhs: &'a ParamVector<B>,
     ) -> Result<Self, Error> {
-        Ok(Self { products: Products::square(operator, rhs)?, rhs })
+        operator.domain().expect_same(rhs.space())?;
+        Ok(Self { products: Products::square(operator)?, rhs })
     }
 
     /// The operator A. Its products count as those of the system.

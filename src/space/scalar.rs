@@ -8,7 +8,7 @@ use burn_backend::{
 
 use super::{
     Inner, InnerFloat, ParamVector, Precision, VectorError, host,
-    vector::{expect_device, expect_precision, expect_supported},
+    param_space::{expect_device, expect_precision, expect_supported},
 };
 
 /// One number on the device.
@@ -19,10 +19,10 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DeviceScalar, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{DeviceScalar, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1., 2., 2.], &Default::default(), Precision::F32)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let x = space.vector(&[1., 2., 2.])?;
 /// let square = x.dot_device(&x)?;             // on the device
 /// let norm = square.sqrt();                   // on the device
 /// assert_eq!(DeviceScalar::read_many(&[&square, &norm])?, [9.0, 3.0]); // one transfer

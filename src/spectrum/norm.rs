@@ -70,11 +70,11 @@ impl Default for FrobeniusNormConfig {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, FrobeniusNormConfig, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, FrobeniusNormConfig, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3., 4.], &Default::default(), Precision::F64)?;
-/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let d = space.vector(&[3., 4.])?;
+/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d.clone()))?;
 /// assert_eq!(norm.estimate, 5.0);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -91,24 +91,20 @@ impl FrobeniusNorm {
 
     /// ‖A‖_F², with a standard error.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`FrobeniusNorm`].
     pub fn estimate_square<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
-        like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::<B, dyn LinearOperator<B>>::new(operator, like)?;
+        let products = Products::<B, dyn LinearOperator<B>>::new(operator);
         let square = |_, product: ParamVector<B>| finite_dot(&product, &product);
-        if self.config.products >= like.len() {
+        if self.config.products >= products.space().len() {
             let squares = products.exhaust(square)?;
             return Ok(Estimate::exact(squares.iter().sum(), products.count()));
         }
         let mut seeds = Seeds::new(self.config.seed);
-        let draw = || Ok(like.rademacher_like(seeds.next())?);
+        let draw = || Ok(products.space().rademacher(seeds.next()));
         let samples = products.sample(self.config.products, draw, square)?;
         Ok(Estimate::of_samples(0.0, &samples, products.count()))
     }
@@ -121,9 +117,8 @@ impl FrobeniusNorm {
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
-        like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let square = self.estimate_square(operator, like)?;
+        let square = self.estimate_square(operator)?;
         let norm = square.estimate.sqrt();
         let standard_error = match square.standard_error {
             0.0 => 0.0,

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     krylov::{Basis, Products, not_finite},
     seeds::Seeds,
-    space::ParamVector,
+    space::{ParamSpace, ParamVector},
 };
 
 /// By how much the error bar of leave-one-out estimates is wider than the scatter of independent samples would make it.
@@ -45,14 +45,14 @@ pub(super) enum Dependent {
 impl<B: AutodiffBackend> Factors<B> {
     pub(super) fn new(
         vectors: &[ParamVector<B>],
-        like: &ParamVector<B>,
+        space: &ParamSpace<B>,
         dependent: Dependent,
         seeds: &mut Seeds,
     ) -> Result<Self, Error> {
-        let mut basis = Basis::new(like);
+        let mut basis = Basis::new(space);
         let mut columns: Vec<Vec<f64>> = Vec::new();
         for vector in vectors {
-            like.expect_like(vector)?;
+            space.expect_same(vector.space())?;
             let projection = basis.project(vector.flat_tensor(), usize::MAX);
             let overlaps = projection.read_one()?;
             let mut column = overlaps.coefficients;
@@ -61,7 +61,7 @@ impl<B: AutodiffBackend> Factors<B> {
             if !length.is_finite() {
                 return Err(not_finite(vector)?);
             }
-            if rest > 10.0 * like.precision().epsilon() * length {
+            if rest > 10.0 * space.precision().epsilon() * length {
                 column.push(rest);
                 basis.push(projection.scaled(1.0 / rest));
             } else if dependent == Dependent::Replaced
@@ -99,13 +99,13 @@ impl<B: AutodiffBackend> Sketch<B> {
         vectors: Vec<ParamVector<B>>,
         seeds: &mut Seeds,
     ) -> Result<Self, Error> {
-        let like = products.like();
+        let space = products.space();
         let images = products.multiply_many(&vectors)?;
-        let Factors { basis, triangle } = Factors::new(&images, like, Dependent::Replaced, seeds)?;
+        let Factors { basis, triangle } = Factors::new(&images, space, Dependent::Replaced, seeds)?;
         drop(images);
         let image = products.multiply_basis(&basis)?;
-        let vectors = Basis::of(like, vectors);
-        let directions = directions(&triangle, like.precision().epsilon());
+        let vectors = Basis::of(space, vectors);
+        let directions = directions(&triangle, space.precision().epsilon());
         Ok(Self { vectors, basis, image, triangle, directions })
     }
 }

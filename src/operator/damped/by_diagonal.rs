@@ -1,13 +1,11 @@
 //! Damping by a diagonal. Knows the operator by its products only.
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
     operator::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::expect_damping;
@@ -20,12 +18,12 @@ use super::expect_damping;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Identity, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F64)?;
-/// let damped = Identity::new(&layout).damped_by(d.clone())?; // I + diag(3, 5)
-/// assert_eq!(damped.apply(&d.ones_like())?.to_vec()?, [4.0, 6.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let d = space.vector(&[3.0, 5.0])?;
+/// let damped = Identity::new(&space).damped_by(d.clone())?; // I + diag(3, 5)
+/// assert_eq!(damped.apply(&space.ones())?.to_vec()?, [4.0, 6.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -42,7 +40,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> DampedBy<B, A> {
     /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
     pub fn new(operator: A, diagonal: ParamVector<B>) -> Result<Self, Error> {
         expect_square(&operator)?;
-        operator.domain().expect_same(diagonal.layout())?;
+        operator.domain().expect_same(diagonal.space())?;
         for damping in diagonal.to_vec()? {
             expect_damping(damping)?;
         }
@@ -64,7 +62,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> DampedBy<B, A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for DampedBy<B, A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 

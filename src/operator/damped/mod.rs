@@ -6,13 +6,11 @@ mod per_block;
 pub use by_diagonal::DampedBy;
 pub use per_block::DampedPerBlock;
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{DeviceScalar, ParamLayout, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -51,7 +49,7 @@ impl<A> Damped<A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Damped<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 

@@ -1,13 +1,11 @@
 //! A damping for each block. Knows the operator by its products only.
 
-use std::sync::Arc;
-
 use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
     operator::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square},
-    space::{Inner, ParamLayout, ParamSubset, ParamVector},
+    space::{Inner, ParamSpace, ParamSubset, ParamVector},
 };
 
 use super::expect_damping;
@@ -20,12 +18,11 @@ use super::expect_damping;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DampedPerBlock, Identity, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{DampedPerBlock, Identity, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::from_shapes([("w", [1]), ("b", [2])])?;
-/// let damped = DampedPerBlock::by_name(Identity::new(&layout), 0.5, &[("b", 2.0)])?;
-/// let x = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64)?;
-/// assert_eq!(damped.apply(&x)?.to_vec()?, [1.5, 3.0, 3.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [1]), ("b", [2])])?;
+/// let damped = DampedPerBlock::by_name(Identity::new(&space), 0.5, &[("b", 2.0)])?;
+/// assert_eq!(damped.apply(&space.ones())?.to_vec()?, [1.5, 3.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -53,7 +50,7 @@ impl<A> DampedPerBlock<A> {
     {
         expect_square(&operator)?;
         expect_damping(otherwise)?;
-        let layout = operator.domain();
+        let layout = operator.domain().layout();
         let mut chosen = vec![None; layout.blocks().len()];
         for (subset, damping) in dampings {
             expect_damping(*damping)?;
@@ -83,7 +80,7 @@ impl<A> DampedPerBlock<A> {
         B: AutodiffBackend,
         A: LinearOperator<B>,
     {
-        let layout = operator.domain().clone();
+        let layout = operator.domain().layout().clone();
         let chosen =
             dampings.iter().map(|(pattern, damping)| Ok((layout.select(pattern)?, *damping)));
         let chosen = chosen.collect::<Result<Vec<_>, Error>>()?;
@@ -111,7 +108,7 @@ impl<A> DampedPerBlock<A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for DampedPerBlock<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 

@@ -16,7 +16,7 @@ use crate::{
         OperatorError,
         stack::{stack, transpose, unstack, upload},
     },
-    space::{Inner, InnerFloat, ParamVector},
+    space::{Inner, InnerFloat, ParamLayout, ParamVector},
 };
 
 use super::{Addend, LowRank};
@@ -59,13 +59,13 @@ impl<B: AutodiffBackend> LowRank<B> {
         let correction = if self.coefficients.iter().all(|c| *c >= 0.0) {
             semi_definite(&gram, &self.coefficients)?
         } else {
-            let rounding = self.rank() as f64 * self.like.precision().epsilon();
+            let rounding = self.rank() as f64 * self.space.precision().epsilon();
             indefinite(&gram, &self.coefficients, rounding)?
         };
         let k = self.rank();
-        let turn = upload(&correction.turn, [k, k], &self.like);
+        let turn = upload(&correction.turn, [k, k], &self.space);
         let rows = Inner::<B>::float_matmul(turn, scaled);
-        let mut inverse = Self::from_rows(rows, &correction.coefficients, &self.like);
+        let mut inverse = Self::from_rows(rows, &correction.coefficients, &self.space);
         let extremes = match (&inverse_diagonal, &correction.eigenvalues) {
             (Addend::Multiple(inverse), Some(eigenvalues)) => {
                 Some(self.extremes(1.0 / inverse, eigenvalues))
@@ -79,7 +79,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// Smallest and largest eigenvalue of A = λI + …, from the eigenvalues of C^½VVᵀC^½/λ.
     fn extremes(&self, damping: f64, eigenvalues: &[f64]) -> (f64, f64) {
         // They ascend. More vectors than numbers have zeros that are not eigenvalues of A, fewer leave some out.
-        let surplus = self.rank().checked_sub(self.like.len());
+        let surplus = self.rank().checked_sub(self.space.len());
         let least = surplus.and_then(|surplus| eigenvalues.get(surplus));
         let least = least.copied().unwrap_or(0.0);
         let most = eigenvalues.last().copied().unwrap_or(0.0);
@@ -105,7 +105,7 @@ impl<B: AutodiffBackend> LowRank<B> {
                     return Err(refused(*found).into());
                 }
                 let inverse: Vec<f64> = values.iter().map(|d| 1.0 / d).collect();
-                let inverse = diagonal.from_vec_like(&inverse)?;
+                let inverse = diagonal.space().vector(&inverse)?;
                 inverse.expect_finite("the inverse of the diagonal")?;
                 Ok(Addend::Diagonal(inverse))
             }
@@ -131,8 +131,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// A `[k, k]` tensor on the host, symmetrized.
     fn read_square(&self, tensor: InnerFloat<B>) -> Result<Mat<f64>, Error> {
         let k = self.rank();
-        let layout = crate::space::ParamLayout::flat(k)?;
-        let rows = unstack::<B>(&layout, tensor, k)?;
+        let rows = unstack(&self.space.with_layout(&ParamLayout::flat(k)?), tensor, k)?;
         let rows = rows.iter().map(ParamVector::to_vec);
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let at = |i: usize, j: usize| rows.get(i).and_then(|row| row.get(j)).copied();

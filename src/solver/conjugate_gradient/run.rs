@@ -94,7 +94,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         };
         self.guard.restart(overlap);
         let keeps = self.config.reorthogonalization;
-        self.basis = keeps.then(|| ResidualBasis::new(&r, z.is_some()));
+        self.basis = keeps.then(|| ResidualBasis::new(r.space(), z.is_some()));
         self.remember(&r, z.as_ref(), &rho)?;
         let p = z.unwrap_or_else(|| r.clone());
         Ok(Next::Descend(Iterate { p, x, r, rho }))

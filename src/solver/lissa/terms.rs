@@ -1,6 +1,6 @@
 //! The terms of a finite sum: which comes next, and how large some of them are.
 
-use std::{cell::Cell, sync::Arc};
+use std::cell::Cell;
 
 use burn_backend::AutodiffBackend;
 
@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     seeds::Seeds,
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
     spectrum::{LanczosConfig, SpectrumEnd},
 };
 
@@ -69,7 +69,7 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
     }
 
     /// The largest absolute eigenvalue of some of the terms, by Lanczos' process from a random start.
-    pub(super) fn largest(&self, like: &ParamVector<B>, seed: u64) -> Result<f64, Error> {
+    pub(super) fn largest(&self, seed: u64) -> Result<f64, Error> {
         let mut draws = Draws::new(self.len(), seed, usize::MAX);
         let all = self.len() <= Self::SAMPLE;
         let sample: Vec<usize> = match all {
@@ -85,7 +85,7 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
         let mut largest = 0.0f64;
         for index in sample {
             let term = Term { terms: self, index };
-            let report = lanczos.eigenpairs(&term, like)?.report;
+            let report = lanczos.eigenpairs(&term)?.report;
             let value = report.eigenvalues.first().map_or(0.0, |value| value.abs());
             let residual = report.residuals.first().copied().unwrap_or(0.0);
             largest = largest.max(value + residual);
@@ -101,7 +101,7 @@ struct Term<'a, 'b, B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Term<'_, '_, B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.terms.operator.domain()
     }
 

@@ -171,7 +171,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let residual = z.is_some().then(|| r.clone());
         let first = Pair::new(r, z, length);
         self.basis = self.config.reorthogonalization.then(|| {
-            let mut basis = ResidualBasis::new(&first.u, residual.is_some());
+            let mut basis = ResidualBasis::new(first.u.space(), residual.is_some());
             basis.push_unit(&first.u, first.preconditioned());
             basis
         });

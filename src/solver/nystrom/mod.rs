@@ -9,8 +9,8 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::{LinearOperator, LowRank, SelfAdjoint},
-    space::ParamVector,
+    operator::{LinearOperator, LowRank, SelfAdjoint, expect_square},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{
@@ -49,20 +49,20 @@ use sketch::{Sketch, sketch};
 /// ```
 /// use burn::backend::{Autodiff, Flex};
 /// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, LinearOperator, LinearSolver, NystromConfig, ParamLayout, ParamVector, Precision,
+///     ConjugateGradientConfig, Diagonal, LinearOperator, LinearSolver, NystromConfig, ParamSpace,
 ///     SolveOptions, StopReason,
 /// };
 ///
 /// // Two large eigenvalues and many small ones.
-/// let layout = ParamLayout::flat(50)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(50)?;
 /// let mut eigenvalues = vec![1e-3; 50];
 /// (eigenvalues[7], eigenvalues[30]) = (1e3, 20.0);
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &eigenvalues, &Default::default(), Precision::F64)?;
-/// let b = a.normal_like(1)?;
+/// let a = space.vector(&eigenvalues)?;
+/// let b = space.normal(1);
 /// let damped = Diagonal::new(a).damped(0.1)?;
 ///
 /// let nystrom = NystromConfig::new(6, 0.1).init()?;
-/// let preconditioner = nystrom.approximate(&damped, &b)?.preconditioner()?;
+/// let preconditioner = nystrom.approximate(&damped)?.preconditioner()?;
 /// let options = SolveOptions::new().with_preconditioner(&preconditioner);
 /// let solution = ConjugateGradientConfig::new().init()?.solve_with(&damped, &b, options)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);
@@ -83,27 +83,20 @@ impl Nystrom {
         &self.config
     }
 
-    /// The approximation of A, from an operator that holds A + λI. Of `like` only layout, device and precision matter.
+    /// The approximation of A, from an operator that holds A + λI.
     ///
     /// # Errors
     /// See [`Nystrom`].
     pub fn approximate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<NystromApproximation<B>, Error> {
-        self.approximate_system(&System::new(operator, like)?)
-    }
-
-    fn approximate_system<B: AutodiffBackend>(
-        &self,
-        system: &System<'_, B>,
-    ) -> Result<NystromApproximation<B>, Error> {
-        let like = system.rhs();
-        let rank = self.config.rank.min(like.len());
+        expect_square(operator)?;
+        let space = operator.domain().clone();
+        let rank = self.config.rank.min(space.len());
         let damping = self.config.damping;
-        let sketch = sketch(system.operator(), like, (rank, damping), self.config.seed)?;
-        Ok(NystromApproximation { sketch, like: like.zeros_like(), damping, products: rank })
+        let sketch = sketch(operator, (rank, damping), self.config.seed)?;
+        Ok(NystromApproximation { sketch, space, damping, products: rank })
     }
 
     /// x = x₀ + (Â + λI)⁻¹(b − A x₀), and the true residual.
@@ -159,7 +152,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
         options.expect_no_observer("Nystrom")?;
         let system = System::new(operator, rhs)?;
         rhs.expect_finite("the right-hand side b")?;
-        let approximation = self.approximate_system(&system)?;
+        let approximation = self.approximate(system.operator())?;
         self.solve_system(&system, &approximation, options.initial_guess)
     }
 
@@ -170,13 +163,12 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
         preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
         SolveOptions::preconditioned(preconditioner).expect_no_preconditioner("Nystrom")?;
-        let Some(first) = rhs.first() else {
+        if rhs.is_empty() {
             return Ok(Vec::new());
-        };
-        let approximation = self.approximate(operator, first)?;
+        }
+        let approximation = self.approximate(operator)?;
         let solutions = rhs.iter().map(|rhs| {
             let system = System::new(operator, rhs)?;
-            first.expect_like(rhs)?;
             system.count(approximation.products);
             self.solve_system(&system, &approximation, None)
         });
@@ -187,7 +179,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
 /// A low-rank approximation of a positive semi-definite A, with the damping λ that goes with it.
 pub struct NystromApproximation<B: AutodiffBackend> {
     sketch: Sketch<B>,
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
     damping: f64,
     products: usize,
 }
@@ -233,7 +225,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
             [] => vec![0.0; self.products],
             _ => eigenvalues.iter().map(|value| coefficient(*value)).collect(),
         };
-        LowRank::from_rows(self.sketch.rows.clone(), &coefficients, &self.like).with_damping(rest)
+        LowRank::from_rows(self.sketch.rows.clone(), &coefficients, &self.space).with_damping(rest)
     }
 }
 

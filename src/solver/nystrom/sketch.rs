@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     operator::{OperatorError, SelfAdjoint, stack, transpose, upload},
     seeds::Seeds,
-    space::{Inner, InnerFloat, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor},
 };
 
 use super::super::SolverError;
@@ -42,19 +42,19 @@ struct Small {
 /// Sketches `operator` − damping·I with `rank` products.
 pub(super) fn sketch<B: AutodiffBackend>(
     operator: &dyn SelfAdjoint<B>,
-    like: &ParamVector<B>,
     (rank, damping): (usize, f64),
     seed: u64,
 ) -> Result<Sketch<B>, Error> {
-    let omega = random_vectors(like, rank, seed)?;
+    let space = operator.domain();
+    let omega = random_vectors(space, rank, seed);
     let products = operator.apply_many(&omega)?.into_iter().zip(&omega);
     let products = products.map(|(product, vector)| {
-        like.expect_like(&product)?;
+        space.expect_same(product.space())?;
         product.expect_finite("the product with a random vector")?;
         Ok(product.axpy(-damping, vector)?)
     });
     let y = stack(&products.collect::<Result<Vec<_>, Error>>()?);
-    let epsilon = like.precision().epsilon();
+    let epsilon = space.precision().epsilon();
 
     let core = gram::<B>(stack(&omega), y.clone(), rank)?; //  Ω Yᵀ
     let size = largest(&core.values);
@@ -64,31 +64,31 @@ pub(super) fn sketch<B: AutodiffBackend>(
     if least < -TOLERATED * epsilon * size {
         return Err(SolverError::Indefinite { found: least }.into());
     }
-    let b = turn(&core, ROUNDING * epsilon * size, y, like)?;
+    let b = turn(&core, ROUNDING * epsilon * size, y, space)?;
     let Some((b, count)) = b else {
         return Ok(Sketch { rows: stack(&omega), eigenvalues: Vec::new() });
     };
     let spectrum = gram::<B>(b.clone(), b.clone(), count)?;
     let cut = ROUNDING * epsilon * largest(&spectrum.values);
-    let Some((rows, count)) = turn(&spectrum, cut, b, like)? else {
+    let Some((rows, count)) = turn(&spectrum, cut, b, space)? else {
         return Ok(Sketch { rows: stack(&omega), eigenvalues: Vec::new() });
     };
     let kept = spectrum.values.iter().rev().copied();
     Ok(Sketch {
-        rows: orthonormalized::<B>(rows, count, like)?,
+        rows: orthonormalized::<B>(rows, count, space)?,
         eigenvalues: kept.take(count).collect(),
     })
 }
 
 /// Normal vectors of about unit length.
 fn random_vectors<B: AutodiffBackend>(
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
     count: usize,
     seed: u64,
-) -> Result<Vec<ParamVector<B>>, Error> {
-    let scale = 1.0 / (like.len() as f64).sqrt();
+) -> Vec<ParamVector<B>> {
+    let scale = 1.0 / (space.len() as f64).sqrt();
     let mut seeds = Seeds::new(seed);
-    (0..count).map(|_| Ok(like.normal_like(seeds.next())?.scale(scale))).collect()
+    (0..count).map(|_| space.normal(seeds.next()).scale(scale)).collect()
 }
 
 /// a·bᵀ, symmetrized and decomposed.
@@ -119,7 +119,7 @@ fn turn<B: AutodiffBackend>(
     small: &Small,
     cut: f64,
     rows: InnerFloat<B>,
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> Result<Option<(InnerFloat<B>, usize)>, Error> {
     let size = small.values.len();
     let kept = small.values.iter().filter(|value| **value > cut).count();
@@ -132,7 +132,7 @@ fn turn<B: AutodiffBackend>(
         small.vectors[(at % size, column)] / value.sqrt()
     });
     let entries: Vec<f64> = entries.collect();
-    let turn = upload(&entries, [kept, size], like);
+    let turn = upload(&entries, [kept, size], space);
     Ok(Some((Inner::<B>::float_matmul(turn, rows), kept)))
 }
 
@@ -140,7 +140,7 @@ fn turn<B: AutodiffBackend>(
 fn orthonormalized<B: AutodiffBackend>(
     rows: InnerFloat<B>,
     count: usize,
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> Result<InnerFloat<B>, Error> {
     let small = gram::<B>(rows.clone(), rows.clone(), count)?;
     // G^−½ = V Λ^−½ Vᵀ moves the rows least.
@@ -154,7 +154,7 @@ fn orthonormalized<B: AutodiffBackend>(
     if entries.iter().any(|entry| !entry.is_finite()) {
         return Err(OperatorError::Eigenvalues { size: count }.into());
     }
-    let turn = upload(&entries, [count, count], like);
+    let turn = upload(&entries, [count, count], space);
     Ok(Inner::<B>::float_matmul(turn, rows))
 }
 

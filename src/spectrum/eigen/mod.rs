@@ -16,7 +16,6 @@ use crate::{
     error::Error,
     krylov::Products,
     operator::{LinearOperator, SelfAdjoint},
-    space::ParamVector,
 };
 
 use super::SpectrumError;
@@ -53,12 +52,12 @@ use super::SpectrumError;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamLayout, ParamVector, Precision, SpectrumEnd};
+/// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamSpace, SpectrumEnd};
 ///
-/// let layout = ParamLayout::flat(4)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3., -5., 2., 8.], &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
+/// let d = space.vector(&[3., -5., 2., 8.])?;
 /// let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init()?;
-/// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()), &d)?;
+/// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()))?;
 /// assert_eq!(found.report.stop, EigenpairsStop::Converged);
 /// assert!((found.report.largest() - 8.0).abs() < 1e-9);
 /// assert!((found.report.smallest() + 5.0).abs() < 1e-9);
@@ -84,18 +83,14 @@ impl Lanczos {
 
     /// The eigenpairs asked for, or as near to them as the products allow.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`Lanczos`].
     pub fn eigenpairs<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<Eigenpairs<B>, Error> {
-        let products = Products::<B, dyn LinearOperator<B>>::square(operator, like)?;
-        let unknowns = like.len();
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator)?;
+        let unknowns = products.space().len();
         if self.config.pairs > unknowns {
             let wanted = self.config.pairs;
             return Err(SpectrumError::TooManyPairs { wanted, unknowns }.into());

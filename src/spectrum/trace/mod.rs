@@ -13,7 +13,6 @@ use crate::{
     error::Error,
     krylov::{Products, finite_dot},
     operator::LinearOperator,
-    space::ParamVector,
 };
 
 use super::Estimate;
@@ -49,14 +48,14 @@ use super::Estimate;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, ParamLayout, ParamVector, Precision, TraceEstimatorConfig, TraceMethod};
+/// use burn_curvature::{Diagonal, ParamSpace, TraceEstimatorConfig, TraceMethod};
 ///
-/// let layout = ParamLayout::flat(100)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(100)?;
 /// let numbers: Vec<f64> = (0..100).map(f64::from).collect();
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &numbers, &Default::default(), Precision::F64)?;
+/// let d = space.vector(&numbers)?;
 /// // Random signs see the diagonal of a matrix exactly.
 /// let hutchinson = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_products(10).init()?;
-/// let trace = hutchinson.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let trace = hutchinson.estimate(&Diagonal::new(d.clone()))?;
 /// assert_eq!((trace.estimate, trace.standard_error, trace.products), (4950.0, 0.0, 10));
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -78,19 +77,15 @@ impl TraceEstimator {
 
     /// The trace, with a standard error.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`TraceEstimator`].
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
-        like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::<B, dyn LinearOperator<B>>::square(operator, like)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator)?;
         let (budget, seed) = (self.config.products, self.config.seed);
-        if budget >= like.len() {
+        if budget >= products.space().len() {
             let diagonal = products.exhaust(|unit, product| finite_dot(&unit, &product))?;
             return Ok(Estimate::exact(diagonal.iter().sum(), products.count()));
         }

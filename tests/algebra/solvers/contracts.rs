@@ -15,7 +15,7 @@ fn bad_input<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = ConjugateGradientConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 2.0], precision);
-    let identity = Identity::<B>::new(b.layout());
+    let identity = Identity::<B>::new(b.space());
     let longer = flat::<B>(&[1.0; 3], precision);
     let wrong = solver.solve(&identity, &longer);
     assert!(matches!(
@@ -31,7 +31,7 @@ fn bad_input<B: TestBackend>() {
         _ => panic!("expected a non-finite vector, got {:?}", result.err()),
     };
     for poison in [f64::NAN, f64::INFINITY] {
-        let bad = b.from_vec_like(&[1.0, poison]).unwrap();
+        let bad = b.space().vector(&[1.0, poison]).unwrap();
         non_finite(solver.solve(&identity, &bad), "right-hand side");
         let options = SolveOptions::new().with_initial_guess(bad.clone());
         non_finite(solver.solve_with(&identity, &b, options), "initial guess");
@@ -45,18 +45,18 @@ fn bad_input<B: TestBackend>() {
         assert!(matches!(refused.downcast_ref(), Some(OperatorError::NonFiniteEntry { .. })));
     }
     let tiny = flat::<B>(&[1e-25, 0.0], Precision::F32);
-    let refused = solver.solve(&Identity::<B>::new(tiny.layout()), &tiny).unwrap_err();
+    let refused = solver.solve(&Identity::<B>::new(tiny.space()), &tiny).unwrap_err();
     assert!(
         matches!(refused.downcast_ref(), Some(SolverError::RightHandSideRange { .. })),
         "{refused}"
     );
-    let negative = Diagonal::new(b.full_like(-1.0));
+    let negative = Diagonal::new(b.space().full(-1.0));
     let options = SolveOptions::new().with_preconditioner(&negative);
     let refused = solver.solve_with(&identity, &b, options).unwrap_err();
     assert!(
         matches!(refused.downcast_ref(), Some(SolverError::Preconditioner { found }) if *found < 0.0)
     );
-    let failing = FromFn::new(b.layout(), |v: &ParamVector<B>| {
+    let failing = FromFn::new(b.space(), |v: &ParamVector<B>| {
         v.clone().add(&flat::<B>(&[1.0], v.precision())).map_err(Error::from)
     });
     let refused = solver.solve(&failing.assume_self_adjoint().unwrap(), &b);
@@ -113,7 +113,7 @@ fn as_trait_objects<B: TestBackend>() {
         Box::new(NystromConfig::new(2, 1.0).init().unwrap()),
     ];
     let boxed: Box<dyn burn_curvature::SelfAdjoint<B>> =
-        Box::new(Identity::<B>::new(b.layout()).scaled(2.0).unwrap());
+        Box::new(Identity::<B>::new(b.space()).scaled(2.0).unwrap());
     for solver in &solvers {
         let solution = solver.solve(&boxed, &b).unwrap();
         assert!(solution.report.stop.is_success());
