@@ -5,8 +5,7 @@
 //! | [`Identity`] | I | yes |
 //! | [`Scaled`] | c·A | if A is |
 //! | [`Sum`] | A + B | if both are |
-//! | [`Damped`] | A + λI | if A is |
-//! | [`DampedBy`], [`DampedPerBlock`] | A + diag(d), A + λₖI on block k | if A is |
+//! | [`Damped`] | A + λI, A + diag(d), A + λₖI on block k | if A is |
 //! | [`Chain`] | A·B | no |
 //! | [`Transposed`] | Aᵀ | if A is |
 //! | [`Congruence`] | Aᵀ·M·A | if M is |
@@ -50,7 +49,7 @@ pub use chain::{Chain, Congruence, Transposed};
 pub use check::{check_adjoint, check_operator, check_self_adjoint};
 pub use closure::{FromFn, WithAdjoint};
 pub use compose::{Identity, Scaled, Sum};
-pub use damped::{Damped, DampedBy, DampedPerBlock};
+pub use damped::{BlockDamping, Damped, Damping};
 pub use dense::{Dense, SymmetricDense};
 pub use diagonal::Diagonal;
 pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialize, materialize_up_to};
@@ -155,11 +154,28 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// # Errors
     /// [`OperatorError::Damping`] if a number is negative or not finite, [`OperatorError::NotSquare`],
     /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
-    fn damped_by(self, diagonal: ParamVector<B>) -> Result<DampedBy<B, Self>, Error>
+    fn damped_by(self, diagonal: ParamVector<B>) -> Result<Damped<Self, ParamVector<B>>, Error>
     where
         Self: Sized,
     {
-        DampedBy::new(self, diagonal)
+        Damped::new(self, diagonal)
+    }
+
+    /// `A + λₖI` on block k: a damping for the blocks that match each pattern (as in
+    /// [`ParamLayout::select`](crate::ParamLayout::select)), and `otherwise` for those that match none.
+    ///
+    /// # Errors
+    /// Those of [`BlockDamping::by_name`]; [`OperatorError::NotSquare`].
+    fn damped_per_block(
+        self,
+        otherwise: f64,
+        dampings: &[(&str, f64)],
+    ) -> Result<Damped<Self, BlockDamping>, Error>
+    where
+        Self: Sized,
+    {
+        let damping = BlockDamping::by_name(self.domain().layout(), otherwise, dampings)?;
+        Damped::new(self, damping)
     }
 
     /// `A · other`: first the other, then A.

@@ -120,6 +120,11 @@ impl ParamLayout {
         Self::from_blocks(blocks.collect())
     }
 
+    /// The name of the block at a position; empty beyond the last.
+    pub(crate) fn name_at(&self, position: usize) -> String {
+        self.blocks.get(position).map_or(String::new(), |block| block.name.clone())
+    }
+
     /// Puts the blocks one after another.
     pub(super) fn from_blocks(mut blocks: Vec<ParamBlock>) -> Result<Arc<Self>, ParamError> {
         let mut names = HashSet::new();
