@@ -1,4 +1,4 @@
-//! One operator for each part of the parameters. Knows its parts by their products only.
+//! One operator for each part of the parameters.
 
 use burn_backend::AutodiffBackend;
 

@@ -162,7 +162,7 @@ fn as_trait_objects<B: TestBackend>() {
         Box::new(NeumannConfig::new().init().unwrap()),
         Box::new(NystromConfig::new(2, 1.0).init().unwrap()),
     ];
-    let boxed: Box<dyn burn_curvature::SelfAdjoint<B>> =
+    let boxed: Box<dyn SelfAdjoint<B>> =
         Box::new(Identity::<B>::new(b.space()).scaled(2.0).unwrap());
     for solver in &solvers {
         let solution = solver.solve(&boxed, &b).unwrap();
