@@ -44,14 +44,14 @@ fn run() -> Result<bool, Box<dyn Error>> {
 
     let clock = Instant::now();
     let lanczos = LanczosConfig::new().with_pairs(TOP).with_seed(1).init()?;
-    let top = lanczos.eigenpairs(&hessian, like)?.report;
+    let top = lanczos.eigenpairs(&hessian)?.report;
     println!("\n{top}");
     let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Smallest).init()?;
-    let bottom = lanczos.eigenpairs(&hessian, like)?.report;
+    let bottom = lanczos.eigenpairs(&hessian)?.report;
     let estimator =
         DensityEstimatorConfig::new().with_probes(20).with_steps(80).with_seed(1).init()?;
-    let density = estimator.estimate(&hessian, like)?;
-    let trace = TraceEstimatorConfig::new().init()?.estimate(&hessian, like)?;
+    let density = estimator.estimate(&hessian)?;
+    let trace = TraceEstimatorConfig::new().init()?.estimate(&hessian)?;
     println!("\ntrace {trace}");
     figures.note("seconds.estimates", clock.elapsed().as_secs_f64());
 

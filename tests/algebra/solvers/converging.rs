@@ -79,7 +79,7 @@ fn few_eigenvalues<B: TestBackend>() {
     let diagonal = flat::<B>(&[2.0, 5.0, 2.0, 9.0, 5.0, 9.0, 2.0], precision);
     let counted = Diagonal::new(diagonal.clone()).counted();
     let solution =
-        conjugate_gradient(1e-6).init().unwrap().solve(&counted, &diagonal.ones_like()).unwrap();
+        conjugate_gradient(1e-6).init().unwrap().solve(&counted, &diagonal.space().ones()).unwrap();
     assert_eq!(solution.report.stop, StopReason::Converged);
     assert_eq!(solution.report.iterations, 3);
     assert_eq!(solution.report.applications, 4);
@@ -93,23 +93,23 @@ fn degenerate_systems<B: TestBackend>() {
         let diagonal = flat::<B>(&[1.0, 2.0, 4.0], precision);
         let a = Diagonal::new(diagonal.clone()).counted();
         let solver = ConjugateGradientConfig::new().init().unwrap();
-        let zero = solver.solve(&a, &diagonal.zeros_like()).unwrap();
+        let zero = solver.solve(&a, &diagonal.space().zeros()).unwrap();
         assert_eq!(zero.report.stop, StopReason::Converged);
         assert_eq!((x_of(&zero), a.applications()), (vec![0.0; 3], 0));
         assert_eq!((zero.report.relative_residual, zero.report.iterations), (0.0, 0));
         let options = SolveOptions::new().with_initial_guess(diagonal.clone());
-        let zero = solver.solve_with(&a, &diagonal.zeros_like(), options).unwrap();
+        let zero = solver.solve_with(&a, &diagonal.space().zeros(), options).unwrap();
         assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; 3]));
         assert_eq!(zero.report.true_residual, 0.0);
 
-        let options = SolveOptions::new().with_initial_guess(diagonal.ones_like());
+        let options = SolveOptions::new().with_initial_guess(diagonal.space().ones());
         let exact = solver.solve_with(&a, &diagonal, options).unwrap();
         assert_eq!(exact.report.stop, StopReason::Converged);
         assert_eq!((exact.report.iterations, exact.report.applications), (0, 1));
         assert_eq!(x_of(&exact), [1.0; 3]);
 
         let one = flat::<B>(&[4.0], precision);
-        let solution = solver.solve(&Diagonal::new(one.clone()), &one.full_like(2.0)).unwrap();
+        let solution = solver.solve(&Diagonal::new(one.clone()), &one.space().full(2.0)).unwrap();
         assert_eq!((solution.report.stop, solution.report.iterations), (StopReason::Converged, 1));
         assert_eq!(x_of(&solution), [0.5]);
         let negative =
@@ -130,7 +130,7 @@ fn initial_guess<B: TestBackend>() {
     let close: Vec<f64> = exact.iter().map(|x| x * (1.0 + 1e-4)).collect();
     let solver = conjugate_gradient(1e-6).init().unwrap();
     let cold = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
-    let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&close).unwrap());
+    let options = SolveOptions::new().with_initial_guess(rhs.space().vector(&close).unwrap());
     let warm = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
     assert_eq!(
         (cold.report.stop, warm.report.stop),
@@ -159,7 +159,7 @@ fn observed_objective<B: TestBackend>() {
             last = iteration.index;
         };
         let options = SolveOptions::new()
-            .with_initial_guess(rhs.from_vec_like(&guess).unwrap())
+            .with_initial_guess(rhs.space().vector(&guess).unwrap())
             .with_observer(&mut observer);
         let solver = conjugate_gradient(1e-10).init().unwrap();
         let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
@@ -182,7 +182,7 @@ fn preconditioning<B: TestBackend>() {
         let b = SplitMix64::new(10).normals(24);
         let rhs = flat::<B>(&b, precision);
         let inverse: Vec<f64> = (0..24).map(|i| 1.0 / rows[i][i]).collect();
-        let jacobi = Diagonal::new(rhs.from_vec_like(&inverse).unwrap());
+        let jacobi = Diagonal::new(rhs.space().vector(&inverse).unwrap());
         let solver = conjugate_gradient(1e-5).init().unwrap();
         let a = operator(&rows, &rhs);
         let plain = solver.solve(&a, &rhs).unwrap();

@@ -63,17 +63,17 @@ on_backends!(direct_solves: ndarray, flex, dispatch);
 fn direct_singular<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let rhs = flat::<B>(&[2.0, -3.0, 5.0, 1.0], precision);
-        let a = Diagonal::new(rhs.from_vec_like(&[1.0, -3.0, 0.0, 1e-12]).unwrap());
+        let a = Diagonal::new(rhs.space().vector(&[1.0, -3.0, 0.0, 1e-12]).unwrap());
         let solver = DirectConfig::new().with_singular_below(Some(1e-10)).init().unwrap();
         let solution = solver.solve(&a, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::Singular);
         assert_close(&x_of(&solution), &[2.0, 1.0, 0.0, 0.0], 1e-6);
         assert!((solution.report.true_residual - 26f64.sqrt()).abs() < 1e-5);
         assert_eq!(solution.report.spectrum.unwrap().condition, None);
-        let zero = solver.solve(&Diagonal::new(rhs.zeros_like()), &rhs).unwrap();
+        let zero = solver.solve(&Diagonal::new(rhs.space().zeros()), &rhs).unwrap();
         assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Singular, vec![0.0; 4]));
         let refused = DirectConfig::new().with_method(DirectMethod::BunchKaufman).init().unwrap();
-        let refused = refused.solve(&Diagonal::new(rhs.zeros_like()), &rhs).unwrap_err();
+        let refused = refused.solve(&Diagonal::new(rhs.space().zeros()), &rhs).unwrap_err();
         assert_eq!(
             refused.downcast_ref(),
             Some(&SolverError::Factorization { method: Method::BunchKaufman })
@@ -96,7 +96,7 @@ fn direct_many_and_limits<B: TestBackend>() {
         assert_eq!(solution.report.applications, 10);
     }
     assert!(solver.solve_many(&counted, &[]).unwrap().is_empty());
-    let zero = solver.solve(&counted, &rhs[0].zeros_like()).unwrap();
+    let zero = solver.solve(&counted, &rhs[0].space().zeros()).unwrap();
     assert_eq!((x_of(&zero), zero.report.relative_residual), (vec![0.0; 9], 0.0));
 
     let small = DirectConfig::new().with_max_size(8).init().unwrap();
@@ -107,7 +107,7 @@ fn direct_many_and_limits<B: TestBackend>() {
     );
     let mut lopsided = rows.clone();
     lopsided[0][5] += 1.0;
-    let lopsided = burn_curvature::Dense::new(&matrix(&lopsided), &rhs[0]).unwrap();
+    let lopsided = burn_curvature::Dense::new(&matrix(&lopsided), rhs[0].space()).unwrap();
     let refused = solver.solve(&lopsided.assume_self_adjoint().unwrap(), &rhs[0]).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(OperatorError::NotSymmetric { .. })));
 }
@@ -121,20 +121,20 @@ fn direct_options<B: TestBackend>() {
         let (b, guess) = (SplitMix64::new(1).normals(12), SplitMix64::new(2).normals(12));
         let rhs = flat::<B>(&b, precision);
         let a = operator(&rows, &rhs).counted();
-        let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&guess).unwrap());
+        let options = SolveOptions::new().with_initial_guess(rhs.space().vector(&guess).unwrap());
         let solution = solver.solve_with(&a, &rhs, options).unwrap();
         assert_eq!(solution.report.stop, StopReason::Solved);
         assert_eq!((solution.report.applications, a.applications()), (14, 14));
         assert_close(&x_of(&solution), &solve(&rows, &b), 2000.0 * precision.epsilon());
         // Of a singular system, the least-squares solution closest to the guess.
-        let a = Diagonal::new(rhs.zeros_like());
-        let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&guess).unwrap());
+        let a = Diagonal::new(rhs.space().zeros());
+        let options = SolveOptions::new().with_initial_guess(rhs.space().vector(&guess).unwrap());
         let solution = solver.solve_with(&a, &rhs, options).unwrap();
         assert_eq!(solution.report.stop, StopReason::Singular);
         assert_close(&x_of(&solution), &guess, precision.epsilon());
         // The solution of b = 0 is 0, whatever the guess.
         let options = SolveOptions::new().with_initial_guess(rhs.clone());
-        let zero = solver.solve_with(&a, &rhs.zeros_like(), options).unwrap();
+        let zero = solver.solve_with(&a, &rhs.space().zeros(), options).unwrap();
         assert_eq!(x_of(&zero), vec![0.0; 12]);
 
         let refused = |option| SolverError::OptionRefused { solver: "Direct", option };

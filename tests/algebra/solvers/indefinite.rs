@@ -18,7 +18,7 @@ fn negative_curvature_stops<B: TestBackend>() {
         for seed in 0..5 {
             let diagonal = flat::<B>(&INDEFINITE, precision);
             let b = SplitMix64::new(seed).normals(10);
-            let rhs = diagonal.from_vec_like(&b).unwrap();
+            let rhs = diagonal.space().vector(&b).unwrap();
             let mut last = vec![0.0; 10];
             let mut observer = |iteration: &Iteration<'_, B>| last = iteration.x.to_vec().unwrap();
             let options = SolveOptions::new().with_observer(&mut observer);

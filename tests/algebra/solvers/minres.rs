@@ -201,7 +201,7 @@ fn minres_preconditioned<B: TestBackend>() {
         let b = SplitMix64::new(10).normals(n);
         let rhs = flat::<B>(&b, precision);
         let inverse: Vec<f64> = scales.iter().map(|scale| 1.0 / scale).collect();
-        let inverse = Diagonal::new(rhs.from_vec_like(&inverse).unwrap());
+        let inverse = Diagonal::new(rhs.space().vector(&inverse).unwrap());
         let a = operator(&rows, &rhs);
         let config = minimum_residual(1e-5);
         let plain = config.init().unwrap().solve(&a, &rhs).unwrap();
@@ -234,22 +234,23 @@ fn minres_degenerate<B: TestBackend>() {
         let diagonal = flat::<B>(&[1.0, -2.0, 4.0], precision);
         let a = Diagonal::new(diagonal.clone()).counted();
         let solver = MinresConfig::new().init().unwrap();
-        let zero = solver.solve(&a, &diagonal.zeros_like()).unwrap();
+        let zero = solver.solve(&a, &diagonal.space().zeros()).unwrap();
         assert_eq!(zero.report.stop, StopReason::Converged);
         assert_eq!((x_of(&zero), a.applications()), (vec![0.0; 3], 0));
         assert_eq!((zero.report.relative_residual, zero.report.iterations), (0.0, 0));
-        let options = SolveOptions::new().with_initial_guess(diagonal.ones_like());
+        let options = SolveOptions::new().with_initial_guess(diagonal.space().ones());
         let exact = solver.solve_with(&a, &diagonal, options).unwrap();
         assert_eq!(exact.report.stop, StopReason::Converged);
         assert_eq!((exact.report.iterations, exact.report.applications), (0, 1));
-        let close = diagonal.from_vec_like(&[1.0, 1.0, 1.01]).unwrap();
+        let close = diagonal.space().vector(&[1.0, 1.0, 1.01]).unwrap();
         let options = SolveOptions::new().with_initial_guess(close);
         let warm = solver.solve_with(&a, &diagonal, options).unwrap();
         assert_eq!((warm.report.stop, warm.report.iterations), (StopReason::Converged, 1));
         assert_close(&x_of(&warm), &[1.0; 3], 1e-5);
         for value in [4.0, -4.0] {
             let one = flat::<B>(&[value], precision);
-            let solution = solver.solve(&Diagonal::new(one.clone()), &one.full_like(2.0)).unwrap();
+            let solution =
+                solver.solve(&Diagonal::new(one.clone()), &one.space().full(2.0)).unwrap();
             assert_eq!(
                 (solution.report.stop, solution.report.iterations),
                 (StopReason::Converged, 1)

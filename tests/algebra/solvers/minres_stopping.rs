@@ -37,7 +37,7 @@ fn minres_stops<B: TestBackend>() {
     // Eigenvalues in pairs ±λ and equal weights: every other step gets nowhere.
     let pairs = flat::<B>(&[1.0, -1.0, 2.0, -2.0, 3.0, -3.0], Precision::F64);
     let solver = minimum_residual(1e-10).init().unwrap();
-    let solved = solver.solve(&Diagonal::new(pairs.clone()), &pairs.ones_like());
+    let solved = solver.solve(&Diagonal::new(pairs.clone()), &pairs.space().ones());
     let report = solved.unwrap().report;
     assert_eq!((report.stop, report.iterations), (StopReason::Converged, 6));
 }
@@ -49,9 +49,9 @@ fn minres_stagnation_window<B: TestBackend>() {
     let rows = with_spectrum(&mixed(&logarithmic(1.0, 20.0, 30)), 5);
     let rhs = flat::<B>(&SplitMix64::new(6).normals(30), precision);
     let (exact, calls) = (operator(&rows, &rhs), std::cell::Cell::new(0));
-    let noisy = FromFn::new(rhs.layout(), |v: &ParamVector<B>| {
+    let noisy = FromFn::new(rhs.space(), |v: &ParamVector<B>| {
         calls.set(calls.get() + 1);
-        let noise = v.normal_like(calls.get())?.scale(0.1 * v.norm()?);
+        let noise = v.space().normal(calls.get()).scale(0.1 * v.norm()?);
         Ok(exact.apply(v)?.add(&noise)?)
     });
     let noisy = noisy.assume_self_adjoint().unwrap();
@@ -96,7 +96,7 @@ fn minres_bad_input<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = MinresConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 2.0], precision);
-    let identity = Identity::<B>::new(b.layout());
+    let identity = Identity::<B>::new(b.space());
     let longer = flat::<B>(&[1.0; 3], precision);
     let wrong = solver.solve(&identity, &longer).unwrap_err();
     assert!(matches!(wrong.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
@@ -104,7 +104,7 @@ fn minres_bad_input<B: TestBackend>() {
         Some(VectorError::NonFinite { what, .. }) => what.clone(),
         _ => panic!("expected a non-finite vector, got {:?}", result.err()),
     };
-    let bad = b.from_vec_like(&[1.0, f64::NAN]).unwrap();
+    let bad = b.space().vector(&[1.0, f64::NAN]).unwrap();
     assert!(what(solver.solve(&identity, &bad)).contains("right-hand side"));
     let options = SolveOptions::new().with_initial_guess(bad.clone());
     assert!(what(solver.solve_with(&identity, &b, options)).contains("initial guess"));
@@ -113,10 +113,10 @@ fn minres_bad_input<B: TestBackend>() {
     let options = SolveOptions::new().with_preconditioner(&inverse);
     assert!(what(solver.solve_with(&identity, &b, options)).contains("preconditioner"));
     for (inverse, a) in [([-1.0, -1.0], [1.0, 1.0]), ([1.0, -0.1], [1.0, 3.0])] {
-        let inverse = Diagonal::new(b.from_vec_like(&inverse).unwrap());
-        let a = Diagonal::new(b.from_vec_like(&a).unwrap());
+        let inverse = Diagonal::new(b.space().vector(&inverse).unwrap());
+        let a = Diagonal::new(b.space().vector(&a).unwrap());
         let options = SolveOptions::new().with_preconditioner(&inverse);
-        let refused = solver.solve_with(&a, &b.from_vec_like(&[2.0, 1.0]).unwrap(), options);
+        let refused = solver.solve_with(&a, &b.space().vector(&[2.0, 1.0]).unwrap(), options);
         let found = refused.map(|solution| solution.report.stop);
         assert!(
             matches!(failure(&found), Some(SolverError::Preconditioner { found }) if *found < 0.0),

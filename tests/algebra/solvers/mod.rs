@@ -37,7 +37,7 @@ pub(super) fn minimum_residual(tolerance: f64) -> MinresConfig {
 }
 
 pub(super) fn operator<B: TestBackend>(rows: &Rows, like: &ParamVector<B>) -> SymmetricDense<B> {
-    SymmetricDense::new(&matrix(rows), like).unwrap()
+    SymmetricDense::new(&matrix(rows), like.space()).unwrap()
 }
 
 pub(super) fn x_of<B: TestBackend>(solution: &Solution<B>) -> Vec<f64> {

@@ -120,7 +120,7 @@ fn trust_region_indefinite<B: TestBackend>() {
         }
         let b = flat::<B>(&[3.0, 0.0, 4.0], precision);
         for (scale, negative) in [(-2.0, true), (0.0, false)] {
-            let a = Diagonal::new(b.full_like(scale));
+            let a = Diagonal::new(b.space().full(scale));
             let solution = within(10.0).init().unwrap().solve(&a, &b).unwrap();
             assert_eq!(solution.report.stop, StopReason::TrustRegion);
             assert_eq!(solution.report.iterations, 1);
@@ -145,7 +145,7 @@ fn trust_region_preconditioned<B: TestBackend>() {
         let b = SplitMix64::new(4).normals(n);
         let rhs = flat::<B>(&b, precision);
         let inverse: Vec<f64> = m.iter().map(|m| 1.0 / m).collect();
-        let inverse = Diagonal::new(rhs.from_vec_like(&inverse).unwrap());
+        let inverse = Diagonal::new(rhs.space().vector(&inverse).unwrap());
         let exact = solve(&rows, &b);
         let norm = |x: &[f64]| x.iter().zip(&m).map(|(x, m)| m * x * x).sum::<f64>().sqrt();
         for fraction in [0.2, 0.8] {
@@ -179,7 +179,7 @@ fn trust_region_contracts<B: TestBackend>() {
         Some(SolverError::OptionRefused { option: SolveOption::InitialGuess, .. })
     ));
     // b = 0 has its solution inside every region, and f32 works far below 1.
-    let zero = within(1e-6).init().unwrap().solve(&a, &b.zeros_like()).unwrap();
+    let zero = within(1e-6).init().unwrap().solve(&a, &b.space().zeros()).unwrap();
     assert_eq!(zero.report.stop, StopReason::Converged);
     let counted = (&a).counted();
     let tiny = within(1e-6).init().unwrap().solve(&counted, &b).unwrap();

@@ -60,11 +60,11 @@ fn breakdown<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let solver = ConjugateGradientConfig::new().init().unwrap();
         let b = flat::<B>(&[1.0, 2.0, 3.0], precision);
-        let zero = solver.solve(&Diagonal::new(b.zeros_like()), &b).unwrap();
+        let zero = solver.solve(&Diagonal::new(b.space().zeros()), &b).unwrap();
         assert_eq!(zero.report.stop, StopReason::Breakdown);
         assert_eq!((x_of(&zero), zero.report.iterations), (vec![0.0; 3], 0));
         assert!((zero.report.true_residual - 14f64.sqrt()).abs() < 1e-5);
-        let singular = Diagonal::new(b.from_vec_like(&[1.0, 2.0, 0.0]).unwrap());
+        let singular = Diagonal::new(b.space().vector(&[1.0, 2.0, 0.0]).unwrap());
         let solution = solver.solve(&singular, &b).unwrap();
         assert_eq!(solution.report.stop, StopReason::Breakdown, "{}", solution.report);
         check_report(
@@ -74,7 +74,7 @@ fn breakdown<B: TestBackend>() {
             &[1.0, 2.0, 3.0],
         );
         // With b in the range, a singular operator is no obstacle.
-        let consistent = b.from_vec_like(&[1.0, 2.0, 0.0]).unwrap();
+        let consistent = b.space().vector(&[1.0, 2.0, 0.0]).unwrap();
         let solution = solver.solve(&singular, &consistent).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged);
         assert_close(&x_of(&solution)[..2], &[1.0, 1.0], 1e-5);
@@ -143,9 +143,9 @@ fn stagnation_window<B: TestBackend>() {
     let rows = with_spectrum(&logarithmic(1.0, 20.0, 30), 5);
     let rhs = flat::<B>(&SplitMix64::new(6).normals(30), precision);
     let (exact, calls) = (operator(&rows, &rhs), std::cell::Cell::new(0));
-    let noisy = FromFn::new(rhs.layout(), |v: &ParamVector<B>| {
+    let noisy = FromFn::new(rhs.space(), |v: &ParamVector<B>| {
         calls.set(calls.get() + 1);
-        let noise = v.normal_like(calls.get())?.scale(1e-3 * v.norm()?);
+        let noise = v.space().normal(calls.get()).scale(1e-3 * v.norm()?);
         Ok(exact.apply(v)?.add(&noise)?)
     });
     let noisy = noisy.assume_self_adjoint().unwrap();

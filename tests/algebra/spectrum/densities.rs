@@ -5,7 +5,7 @@ use burn_curvature::{
     SpectralDensity, SpectrumError, VectorError,
 };
 
-use super::{calibration, even, operator};
+use super::{Astray, calibration, even, operator};
 use crate::{
     TestBackend, flat,
     oracle::{Rows, logarithmic, with_spectrum},
@@ -18,7 +18,7 @@ fn estimate<B: TestBackend>(
 ) -> SpectralDensity {
     let like = flat::<B>(&vec![0.0; rows.len()], precision);
     let a = operator(rows, &like).counted();
-    let density = config.init().unwrap().estimate(&a, &like).unwrap();
+    let density = config.init().unwrap().estimate(&a).unwrap();
     assert_eq!(density.products, a.applications());
     assert_eq!((density.unknowns, density.rules.len()), (rows.len(), config.probes));
     density
@@ -79,21 +79,21 @@ fn exact_densities<B: TestBackend>() {
         }
         let like = flat::<B>(&[0.0; 30], precision);
         let config = DensityEstimatorConfig::new().with_probes(3).init().unwrap();
-        let identity = config.estimate(&Identity::<B>::new(like.layout()), &like).unwrap();
+        let identity = config.estimate(&Identity::<B>::new(like.space())).unwrap();
         assert_eq!((identity.products, identity.rules[0].nodes.len()), (3, 1));
         let count = identity.trace_of(|x| if (x - 1.0).abs() < 1e-5 { 1.0 } else { 0.0 }).unwrap();
         assert!((count.estimate - 30.0).abs() < 30.0 * rounding && count.standard_error < rounding);
         // Two eigenvalues, whatever their multiplicities.
         let projector: Vec<f64> = (0..30).map(|i| if i < 11 { 1.0 } else { 0.0 }).collect();
-        let d = Diagonal::new(like.from_vec_like(&projector).unwrap());
-        let density = config.estimate(&d, &like).unwrap();
+        let d = Diagonal::new(like.space().vector(&projector).unwrap());
+        let density = config.estimate(&d).unwrap();
         assert_eq!(density.products, 6);
         let above = density.trace_of(|x| if x > 0.5 { 1.0 } else { 0.0 }).unwrap();
         assert!((above.estimate - 11.0).abs() < 30.0 * rounding, "{above}");
-        let zero = config.estimate(&Diagonal::new(like.zeros_like()), &like).unwrap();
+        let zero = config.estimate(&Diagonal::new(like.space().zeros())).unwrap();
         assert_eq!(zero.trace_of(|x| x).unwrap().estimate, 0.0);
         let one = flat::<B>(&[5.0], precision);
-        let density = config.estimate(&Diagonal::new(one.clone()), &one).unwrap();
+        let density = config.estimate(&Diagonal::new(one.clone())).unwrap();
         assert!((density.log_determinant(1.0).unwrap().estimate - 6f64.ln()).abs() < rounding);
     }
 }
@@ -210,10 +210,11 @@ fn densities_of_bad_input<B: TestBackend>() {
     }
     let like = flat::<B>(&[1.0, f64::NAN, 1.0], Precision::F32);
     let estimator = config().init().unwrap();
-    let refused = estimator.estimate(&Diagonal::new(like.clone()), &like).unwrap_err();
+    let refused = estimator.estimate(&Diagonal::new(like.clone())).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })));
     let other = flat::<B>(&[1.0], Precision::F32);
-    let refused = estimator.estimate(&Diagonal::new(like), &other).unwrap_err();
+    let astray = Astray { promised: like.space().clone(), returned: other };
+    let refused = estimator.estimate(&astray).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
 
     let json = serde_json::to_string(&density).unwrap();
