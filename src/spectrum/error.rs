@@ -4,17 +4,17 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpectrumError {
-    /// More eigenpairs are wanted than there are.
+    /// More eigenpairs were requested than exist.
     #[error(
-        "{wanted} eigenpairs of a matrix with {unknowns} rows are wanted; ask for {unknowns} at most"
+        "{wanted} eigenpairs of a matrix with {unknowns} rows were requested; ask for {unknowns} at most"
     )]
     TooManyPairs {
-        /// Pairs wanted.
+        /// Pairs requested.
         wanted: usize,
         /// Rows of the matrix.
         unknowns: usize,
     },
-    /// A Ritz value of A + λI is not positive, so that the logarithm of the determinant is not a real number.
+    /// A Ritz value of A + λI is not positive, so the logarithm of the determinant is not real.
     #[error(
         "A has an eigenvalue of at most {ritz:e}, so that A + λI is not positive definite for λ = {damping:e}; take a damping \
          well above {needed:e}, or an operator that is positive semi-definite", needed = 0.0 - ritz
