@@ -135,8 +135,8 @@ pub use objective::{
     CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,
 };
 pub use operator::{
-    Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
-    Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
+    Adjoint, AssumeSelfAdjoint, BlockDamping, BlockDiagonal, Chain, Congruence, Counted,
+    DEFAULT_SIZE_LIMIT, Damped, Damping, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
     Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
     SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
     diagonal, materialize, materialize_up_to,

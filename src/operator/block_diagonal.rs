@@ -1,10 +1,10 @@
-//! One operator for each part of the parameters. Knows its parts by their products only.
+//! One operator for each part of the parameters.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{InnerFloat, ParamLayout, ParamSpace, ParamSubset, ParamVector},
+    space::{InnerFloat, ParamSpace, ParamSubset, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -63,13 +63,13 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> BlockDiagonal<B, A> {
                 if let Some(seen) = seen.get_mut(*position)
                     && std::mem::replace(seen, true)
                 {
-                    let block = name_of(layout, *position);
+                    let block = layout.name_at(*position);
                     return Err(OperatorError::BlockTwice { block }.into());
                 }
             }
         }
         if let Some(position) = seen.iter().position(|seen| !seen) {
-            let block = name_of(layout, position);
+            let block = layout.name_at(position);
             return Err(OperatorError::BlockMissing { block }.into());
         }
         Ok(Self { space: space.clone(), parts })
@@ -166,9 +166,4 @@ fn gather<B: AutodiffBackend>(
     blocks: Vec<Option<InnerFloat<B>>>,
 ) -> Result<ParamVector<B>, Error> {
     Ok(space.from_blocks(blocks.into_iter().flatten().collect())?)
-}
-
-fn name_of(layout: &ParamLayout, position: usize) -> String {
-    let block = layout.blocks().get(position);
-    block.map_or(String::new(), |block| block.name().to_string())
 }

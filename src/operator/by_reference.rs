@@ -1,4 +1,4 @@
-//! Operators behind references and boxes are operators. Knows the traits only.
+//! Operators behind references and boxes are operators.
 
 use std::sync::Arc;
 

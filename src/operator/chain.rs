@@ -1,4 +1,4 @@
-//! Products and transposes of operators. Knows what its parts promise, not what they are.
+//! Products and transposes of operators.
 
 use burn_backend::AutodiffBackend;
 

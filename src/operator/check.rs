@@ -1,4 +1,4 @@
-//! Checks on demand that an operator keeps its promises. Knows operators by their products only.
+//! Checks on demand that an operator keeps its promises.
 
 use burn_backend::AutodiffBackend;
 
@@ -17,9 +17,9 @@ const BETA: f64 = -0.75;
 /// A(αx + βy) = αA x + βA y      to √ε of the norms, for random x and y (ε: rounding of the format)
 /// ```
 ///
-/// What fails here: dropout that draws anew for every product, a data set that is shuffled between products, a closure that keeps a
-/// state, finite differences, a product that adds a constant. A device that adds in a varying order (atomic additions
-/// on GPUs) fails the first check by rounding, as the size of the difference tells.
+/// What fails: dropout that draws a new mask for every product, a data set that is shuffled between products, a closure
+/// with state, finite differences, a product that adds a constant. A device that adds in a varying order (atomic additions
+/// on GPUs) fails the first check by rounding; the size of the difference shows it.
 ///
 /// # Cost
 /// Six products.
@@ -163,7 +163,7 @@ fn relative<B: AutodiffBackend>(
     Ok(ratio(difference, scale))
 }
 
-/// |⟨a, b⟩ − ⟨c, d⟩| on the scale of what rounding makes of such products: a and d are random with entries around 1, so
+/// |⟨a, b⟩ − ⟨c, d⟩| on the scale of the rounding errors of such products: a and d are random with entries around 1, so
 /// that a relative error δ of b and c leaves about δ‖b‖ and δ‖c‖.
 fn disagreement<B: AutodiffBackend>(
     (a, b): (&ParamVector<B>, &ParamVector<B>),

@@ -1,4 +1,4 @@
-//! Operators from closures. Knows only what the closures say.
+//! Operators from closures.
 
 use std::fmt;
 
@@ -134,8 +134,8 @@ impl<B: AutodiffBackend, A: LinearOperator<B>, G> LinearOperator<B> for WithAdjo
     }
 }
 
-/// The vectors on both sides are checked against the spaces. That the two closures belong together is not:
-/// [`check_adjoint`](crate::check_adjoint) tells.
+/// The vectors on both sides are checked against the spaces. Use [`check_adjoint`](crate::check_adjoint) to
+/// test that the two closures belong together.
 impl<B, A, G> Adjoint<B> for WithAdjoint<A, G>
 where
     B: AutodiffBackend,

@@ -1,4 +1,4 @@
-//! The identity, and multiples and sums of operators. Knows what its parts promise, not what they are.
+//! The identity, and multiples and sums of operators.
 
 use burn_backend::AutodiffBackend;
 

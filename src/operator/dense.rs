@@ -1,4 +1,4 @@
-//! Operators of an explicit matrix, kept on the device. Knows no operator but its own.
+//! Operators of an explicit matrix, kept on the device.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(super) const SYMMETRY_TOLERANCE: f64 = 1e-12;
 /// A square matrix as an operator.
 ///
 /// # Cost
-/// n² numbers on the device; one matrix-vector product, or one matrix product for several vectors.
+/// n² entries on the device; one matrix-vector product, or one matrix product for several vectors.
 ///
 /// # Example
 /// ```

@@ -1,4 +1,4 @@
-//! The operator of an explicit diagonal. Knows one vector.
+//! The operator of an explicit diagonal.
 
 use burn_backend::AutodiffBackend;
 
@@ -12,7 +12,7 @@ use super::{Adjoint, LinearOperator, SelfAdjoint};
 /// A diagonal matrix, diag(d).
 ///
 /// # Cost
-/// One multiplication per number.
+/// One elementwise product.
 #[derive(Debug, Clone)]
 pub struct Diagonal<B: AutodiffBackend> {
     diagonal: ParamVector<B>,

@@ -1,4 +1,4 @@
-//! Operators written down as matrices and diagonals, by unit vectors. Knows operators only by their products.
+//! Matrices and diagonals of operators, from products with unit vectors.
 
 use burn_backend::AutodiffBackend;
 
@@ -18,7 +18,7 @@ const BATCH: usize = 32;
 /// The matrix of an operator of at most [`DEFAULT_SIZE_LIMIT`] rows and columns.
 ///
 /// # Cost
-/// One product per column, 32 vectors at a time, and rows × columns numbers of 8 bytes on the host.
+/// One product per column, 32 vectors at a time, and rows × columns entries of 8 bytes on the host.
 ///
 /// # Errors
 /// [`OperatorError::TooLarge`]; [`OperatorError::NonFiniteEntry`] if a product holds NaN or infinity; whatever a product
@@ -77,7 +77,7 @@ where
 /// The diagonal of an operator, exactly: dⱼ = eⱼᵀA eⱼ for every unit vector eⱼ.
 ///
 /// # Cost
-/// One product per number, 32 vectors at a time, and one transfer for each 32. For many parameters an estimate from
+/// One product per column, 32 vectors at a time, and one transfer for each 32. For many parameters an estimate from
 /// random vectors is cheaper.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The Kronecker product of two symmetric matrices, on one matrix-shaped block. Knows no operator but its own.
+//! The Kronecker product of two symmetric matrices, on one matrix-shaped block.
 
 use std::fmt;
 
@@ -20,14 +20,14 @@ use super::{
 /// (A ⊗ G) vec(W) = vec(A W Gᵀ)        A: [d_in, d_in]   G: [d_out, d_out]
 /// ```
 ///
-/// vec reads W row by row, as Burn stores the weight of a linear layer: the number at row i and column o has position
+/// vec reads W row by row, as Burn stores the weight of a linear layer: the entry at row i and column o has position
 /// i·d_out + o, and the entry of A ⊗ G between (i, o) and (j, p) is Aᵢⱼ·Gₒₚ. In K-FAC, A is the second moment of the
 /// layer's inputs, and G that of the gradients of its outputs. (Papers that write weights as `[d_out, d_in]` and stack
 /// columns have the same A ⊗ G.)
 ///
 /// # Cost
-/// Two matrix products, d_in·d_out·(d_in + d_out) multiply-adds; d_in² + d_out² numbers on the device. Several vectors
-/// together take two products in all, each of one factor with all of them side by side.
+/// Two matrix products, d_in·d_out·(d_in + d_out) multiply-adds; d_in² + d_out² entries on the device. Several
+/// vectors together take two matrix products in all.
 ///
 /// # Example
 /// ```
@@ -39,7 +39,7 @@ use super::{
 /// let g = DenseMatrix::from_rows(&[[3.0, 0.0], [0.0, 7.0]])?;
 /// let product = materialize(&Kronecker::new(&a, &g, &space)?)?;
 /// let top: Vec<f64> = (0..4).filter_map(|j| product.entry(0, j)).collect();
-/// assert_eq!(top, [3.0, 0.0, 6.0, 0.0]); // 1·G beside 2·G
+/// assert_eq!(top, [3.0, 0.0, 6.0, 0.0]); // 1·G next to 2·G
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 ///
@@ -81,8 +81,8 @@ impl<B: AutodiffBackend> Kronecker<B> {
     fn products(&self, blocks: Vec<InnerFloat<B>>) -> Vec<InnerFloat<B>> {
         let (count, d_in, d_out) = (blocks.len(), self.left.shape()[0], self.right.shape()[0]);
         // [d_in, count · d_out] → [count · d_in, d_out]
-        let beside = Inner::<B>::float_cat(blocks, 1);
-        let left = Inner::<B>::float_matmul(self.left.clone(), beside);
+        let side_by_side = Inner::<B>::float_cat(blocks, 1);
+        let left = Inner::<B>::float_matmul(self.left.clone(), side_by_side);
         let left = Inner::<B>::float_reshape(left, Shape::from([d_in, count, d_out]));
         let below = Inner::<B>::float_swap_dims(left, 0, 1);
         let below = Inner::<B>::float_reshape(below, Shape::from([count * d_in, d_out]));

@@ -1,4 +1,4 @@
-//! The mean of a list of operators, as a finite sum. Knows its terms by their products only.
+//! The mean of a list of operators, as a finite sum.
 
 use burn_backend::AutodiffBackend;
 

@@ -1,4 +1,4 @@
-//! The block of an operator for some of the parameters. Knows the operator by its products only.
+//! The block of an operator for some of the parameters.
 
 use burn_backend::AutodiffBackend;
 

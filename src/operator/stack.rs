@@ -1,4 +1,4 @@
-//! Several vectors as the rows of one matrix on the device, and numbers on their way there. Knows vectors only.
+//! Several vectors as the rows of one matrix on the device, and uploads.
 
 use burn_backend::{AutodiffBackend, Slice, TensorData, ops::FloatTensorOps};
 

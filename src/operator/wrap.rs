@@ -1,4 +1,4 @@
-//! Operators around one operator: promised symmetry, counting. Knows it by its products only.
+//! Operators around one operator: promised symmetry, counting.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +13,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 
 /// An operator that the caller vouches to be self-adjoint.
 ///
-/// Nothing checks the promise here. [`check_self_adjoint`](crate::check_self_adjoint) does, for the price of some products;
+/// Nothing checks the promise here. [`check_self_adjoint`](crate::check_self_adjoint) does, at the cost of six products;
 /// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialized operator does, at a small size.
 #[derive(Debug, Clone)]
 pub struct AssumeSelfAdjoint<A> {
@@ -21,7 +21,7 @@ pub struct AssumeSelfAdjoint<A> {
 }
 
 impl<A> AssumeSelfAdjoint<A> {
-    /// Takes the caller's word.
+    /// Trusts the caller's promise.
     ///
     /// # Errors
     /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
@@ -51,7 +51,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for AssumeSelfA
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> SelfAdjoint<B> for AssumeSelfAdjoint<A> {}
 
-/// On the same word: Aᵀ = A. It gives any self-adjoint operator an adjoint.
+/// By the same promise: Aᵀ = A. It gives any self-adjoint operator an adjoint.
 impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply(vector)
@@ -59,7 +59,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<
 }
 
 /// An operator with a count of its applications, the usual unit of cost. Those of the transpose, and those of single
-/// terms of a finite sum, are counted apart.
+/// terms of a finite sum, are counted separately.
 #[derive(Debug)]
 pub struct Counted<A> {
     operator: A,

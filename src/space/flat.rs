@@ -1,4 +1,4 @@
-//! Vectors as plain lists of numbers, as Burn's `Tensor<1>`, and in another precision.
+//! Vectors as plain lists of values, as Burn's `Tensor<1>`, and in another precision.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 impl<B: AutodiffBackend> ParamVector<B> {
-    /// All numbers in flat order. One transfer.
+    /// All elements in flat order. One transfer.
     ///
     /// # Errors
     /// [`VectorError::Read`].
@@ -22,7 +22,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
         read_tensor::<B>(self.flat_tensor())
     }
 
-    /// The same numbers in another format; rounds if it is narrower.
+    /// The same vector in another precision; rounds to a narrower one.
     ///
     /// # Errors
     /// [`VectorError::PrecisionUnsupported`].
@@ -90,7 +90,7 @@ impl<B: AutodiffBackend> ParamVector<B>
 where
     B::InnerBackend: TensorBridge,
 {
-    /// All numbers as one Burn tensor, without autodiff.
+    /// All elements as one Burn tensor, without autodiff.
     ///
     /// # Shapes
     /// - output: `[len]`

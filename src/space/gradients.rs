@@ -1,4 +1,4 @@
-//! Between vectors and Burn's gradients, so that Burn's optimizers can take our steps. Knows modules and gradients.
+//! Between vectors and Burn's gradients, so that Burn's optimizers can apply steps from here.
 
 use std::{collections::HashMap, sync::Arc};
 

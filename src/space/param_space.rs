@@ -1,4 +1,4 @@
-//! The space that a vector belongs to: layout, device and precision. Depends on layouts; independent of any values.
+//! The space that a vector belongs to: layout, device and precision.
 
 use std::{fmt, sync::Arc};
 
@@ -17,8 +17,8 @@ use super::{
 
 /// A space of vectors: which parameters there are ([`ParamLayout`]), on which device, and in which [`Precision`].
 ///
-/// Every vector and every operator knows its space, and a space makes vectors. Two spaces are equal if all three
-/// properties are. Cloning is cheap.
+/// Every vector and every operator has a space, and a space makes vectors. Two spaces are equal if all three properties
+/// are equal. Cloning is cheap.
 ///
 /// # Example
 /// ```
@@ -56,7 +56,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     /// ℝⁿ as one block named `x`, in f64 on the backend's default device. [`cast`](Self::cast) changes the precision.
     ///
     /// # Errors
-    /// [`ParamError::EmptyBlock`] if n is zero, [`ParamError::TooManyNumbers`]; within [`ParamError::Vector`], those of
+    /// [`ParamError::EmptyBlock`] if n is zero, [`ParamError::TooManyElements`]; within [`ParamError::Vector`], those of
     /// [`new`](Self::new).
     pub fn flat(len: usize) -> Result<Self, ParamError> {
         Self::on_default_device(&ParamLayout::flat(len)?)
@@ -179,7 +179,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
         Ok(self.vector_by(|block| values.get(block.range()).unwrap_or_default()))
     }
 
-    /// The vector whose block `b` has the elements `values(b)`, of the right number.
+    /// The vector whose block `b` has the elements `values(b)`, one per position.
     pub(super) fn vector_by<'a>(
         &self,
         values: impl Fn(&ParamBlock) -> &'a [f64],

@@ -1,4 +1,4 @@
-//! The Frobenius norm of an operator from products with random vectors. Knows operators and vectors only.
+//! The Frobenius norm of an operator from products with random vectors.
 
 use burn::config::Config;
 use burn_backend::AutodiffBackend;
@@ -55,7 +55,7 @@ impl Default for FrobeniusNormConfig {
 /// ‖A‖_F² = Σ Aᵢⱼ² = E ‖A z‖²        z: random signs
 /// ```
 ///
-/// With products enough for every unit vector the norm is exact.
+/// With at least n products the norm is exact.
 ///
 /// # Cost
 /// As many products as configured at most; 32 vectors at a time.

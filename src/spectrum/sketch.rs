@@ -1,5 +1,4 @@
-//! A basis of what an operator does to a few random vectors, and the same with any one of them left out. Knows products
-//! and vectors only.
+//! A basis of what an operator does to a few random vectors, and the same with any one of them left out.
 //!
 //! ```text
 //! Y = A Ω = Q R        Z = A Q        P₍ᵢ₎ = Q (I − sᵢ sᵢᵀ) Qᵀ

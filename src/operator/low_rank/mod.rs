@@ -1,4 +1,4 @@
-//! A few directions with their weights, plus a diagonal. Knows vectors; its exact inverse is in `inverse`.
+//! A few directions with their weights, plus a diagonal.
 
 mod inverse;
 
@@ -28,7 +28,7 @@ use super::{
 /// estimate of the Fisher matrix, and D = λI is its damping.
 ///
 /// # Cost
-/// k·n numbers on the device for k vectors of n numbers; 2·k·n multiply-adds per product, done for several vectors in
+/// k·n elements on the device for k vectors of length n; 2·k·n multiply-adds per product, done for several vectors in
 /// one matrix product. [`inverse`](Self::inverse): k²·n multiply-adds on the device and about 9 k³ on the host, once.
 ///
 /// # Example
@@ -116,7 +116,7 @@ impl<B: AutodiffBackend> LowRank<B> {
         }
     }
 
-    /// The same vectors with D = λI in place of what D was.
+    /// The same vectors with D = λI in place of D.
     ///
     /// # Errors
     /// [`OperatorError::Damping`] if λ is negative or not finite.
@@ -128,7 +128,7 @@ impl<B: AutodiffBackend> LowRank<B> {
         Ok(self)
     }
 
-    /// The same vectors with D = diag(d) in place of what D was.
+    /// The same vectors with D = diag(d) in place of D.
     ///
     /// # Errors
     /// [`VectorError`](crate::VectorError) if d does not fit or holds NaN or infinity.
@@ -152,7 +152,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// The vectors, in order.
     ///
     /// # Errors
-    /// None that can occur.
+    /// Infallible in practice.
     pub fn vectors(&self) -> Result<Vec<ParamVector<B>>, Error> {
         unstack(&self.space, self.rows.clone(), self.rank())
     }

@@ -1,4 +1,4 @@
-//! Writes values into a module and rebuilds its leaves. Knows Burn's traversal and its autodiff associations.
+//! Writes values into a module and rebuilds its leaves.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,4 @@
-//! The density of eigenvalues by stochastic Lanczos quadrature, and the traces of functions that follow from it. Knows
-//! operators and vectors only.
+//! The density of eigenvalues by stochastic Lanczos quadrature, and the traces of functions that follow from it.
 
 mod config;
 mod curve;

@@ -1,4 +1,4 @@
-//! The diagonal of an operator from products with random vectors. Knows operators and vectors only.
+//! The diagonal of an operator from products with random vectors.
 
 mod bekas;
 mod config;
@@ -44,7 +44,7 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// | XDiag | exactly on a basis of A Ω, by Bekas on the rest, averaged over leaving one vector out | faster for falling eigenvalues |
 ///
 /// Both have no bias, and come with a standard error for each entry from the scatter of their samples; XDiag's samples
-/// share their vectors, and its error bar is √2 times as wide for that, a little more than need be on most spectra. With
+/// share their vectors, and its error bar is √2 times as wide for that, slightly wider than necessary on most spectra. With
 /// products enough for every unit vector the diagonal is exact.
 ///
 /// # Cost

@@ -1,4 +1,4 @@
-//! Mean and variance of vectors, entry by entry, as they come. Knows vectors only.
+//! Mean and variance of vectors, entry by entry, as they come.
 
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 

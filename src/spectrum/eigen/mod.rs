@@ -1,5 +1,4 @@
-//! Eigenpairs at the ends of the spectrum, by Lanczos' process with full reorthogonalization and thick restart. Knows
-//! operators and vectors only.
+//! Eigenpairs at the ends of the spectrum, by Lanczos' process with full reorthogonalization and thick restart.
 
 mod config;
 mod end;
@@ -27,7 +26,7 @@ use super::{SpectrumError, products::Products};
 /// The start is random: a start of all ones can be orthogonal to the largest eigenvectors, exactly so for the Hessian
 /// of a softmax layer. What one random start sees of an eigenvalue of multiplicity two or more is one copy; with
 /// [`confirm_copies`](LanczosConfig::confirm_copies) a second random start, orthogonal to the pairs found, looks for
-/// others until none turns up.
+/// others until no more are found.
 ///
 /// # Cost
 /// Products: a few dozen for λmax, more the closer the eigenvalues; to confirm that no copy is missing, about as many

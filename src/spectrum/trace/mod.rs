@@ -1,4 +1,4 @@
-//! The trace of an operator from products with random vectors. Knows operators and vectors only.
+//! The trace of an operator from products with random vectors.
 
 mod config;
 mod hutch_plus_plus;
@@ -25,7 +25,7 @@ use super::{
 /// | XTrace | Hutch++ with every vector used for both, averaged over leaving one out | 1/products, faster for falling eigenvalues |
 ///
 /// All have no bias, and come with a standard error from the scatter of their samples; XTrace's samples share their
-/// vectors, and its error bar is √2 times as wide for that, a little more than need be on most spectra. With products
+/// vectors, and its error bar is √2 times as wide for that, slightly wider than necessary on most spectra. With products
 /// enough for every unit vector the trace is exact.
 ///
 /// XTrace and Hutch++ pay where a few eigenvalues hold most of the trace, as for Hessians and Gauss-Newton matrices of
@@ -50,8 +50,8 @@ use super::{
 /// use burn_curvature::{Diagonal, ParamSpace, TraceEstimatorConfig, TraceMethod};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(100)?;
-/// let numbers: Vec<f64> = (0..100).map(f64::from).collect();
-/// let d = space.vector(&numbers)?;
+/// let values: Vec<f64> = (0..100).map(f64::from).collect();
+/// let d = space.vector(&values)?;
 /// // Random signs see the diagonal of a matrix exactly.
 /// let hutchinson = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_products(10).init()?;
 /// let trace = hutchinson.estimate(&Diagonal::new(d.clone()))?;

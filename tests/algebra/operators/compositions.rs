@@ -2,7 +2,7 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Chain, Congruence, DampedBy, DampedPerBlock, Dense, Diagonal, FromFn, Identity, LinearOperator,
+    BlockDamping, Chain, Congruence, Damped, Dense, Diagonal, FromFn, Identity, LinearOperator,
     OperatorError, ParamError, ParamSpace, ParamVector, SymmetricDense, VectorError, diagonal,
     materialize,
 };
@@ -83,15 +83,16 @@ fn damping_by_parts<B: TestBackend>() {
         let vector = || x.space().vector(&d).unwrap();
         let plus = |a, d: &[f64]| combined(a, &diagonal_matrix(d), |a, d| a + d);
         obeys_with_adjoint(dense().damped_by(vector()).unwrap(), &plus(&a, &d));
-        obeys_symmetric(&DampedBy::new(symmetric(), vector()).unwrap(), &plus(&s, &d));
+        obeys_symmetric(&Damped::new(symmetric(), vector()).unwrap(), &plus(&s, &d));
 
         let per_block = [0.25, 0.25, 0.25, 0.25, 3.0, 3.0, 3.0];
-        let by_name = DampedPerBlock::by_name(dense(), 0.25, &[("b", 3.0)]).unwrap();
-        assert_eq!(by_name.dampings(), [0.25, 3.0]);
+        let by_name = dense().damped_per_block(0.25, &[("b", 3.0)]).unwrap();
+        assert_eq!(by_name.diagonal().values(), [0.25, 3.0]);
         obeys_with_adjoint(by_name, &plus(&a, &per_block));
         let all =
             [(layout().select("b").unwrap(), 3.0), (layout().select_module("w").unwrap(), 0.25)];
-        let by_subset = DampedPerBlock::new(symmetric(), 7.0, &all).unwrap();
+        let by_subset = BlockDamping::new(&layout(), 7.0, &all).unwrap();
+        let by_subset = Damped::new(symmetric(), by_subset).unwrap();
         obeys_symmetric(&by_subset, &plus(&s, &per_block));
 
         for bad in [-1e-9, f64::NAN, f64::INFINITY] {
@@ -100,14 +101,14 @@ fn damping_by_parts<B: TestBackend>() {
             let refused = dense().damped_by(x.space().vector(&values).unwrap());
             assert!(matches!(operator_error(refused), OperatorError::Damping { .. }));
             for (otherwise, damping) in [(bad, 1.0), (1.0, bad)] {
-                let refused = DampedPerBlock::by_name(dense(), otherwise, &[("b", damping)]);
+                let refused = dense().damped_per_block(otherwise, &[("b", damping)]);
                 assert!(matches!(operator_error(refused), OperatorError::Damping { .. }));
             }
         }
-        let twice = DampedPerBlock::by_name(dense(), 0.0, &[("*", 1.0), ("b", 2.0)]);
+        let twice = dense().damped_per_block(0.0, &[("*", 1.0), ("b", 2.0)]);
         let block = "b".to_string();
         assert_eq!(operator_error(twice), OperatorError::BlockTwice { block });
-        let unknown = DampedPerBlock::by_name(dense(), 0.0, &[("c", 1.0)]).unwrap_err();
+        let unknown = dense().damped_per_block(0.0, &[("c", 1.0)]).unwrap_err();
         assert!(matches!(unknown.downcast_ref(), Some(ParamError::EmptySelection { .. })));
         let other = flat::<B>(&[1.0; 7], precision);
         assert!(matches!(

@@ -2,8 +2,8 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    DampedPerBlock, Diagonal, FiniteSum, Identity, LinearOperator, LowRank, Mean, OperatorError,
-    SymmetricDense, VectorError,
+    Diagonal, FiniteSum, Identity, LinearOperator, LowRank, Mean, OperatorError, SymmetricDense,
+    VectorError,
 };
 
 use super::{
@@ -62,7 +62,7 @@ fn finite_sums<B: TestBackend>() {
         terms_are(&mean().scaled(3.0).unwrap(), &scaled);
         let damped = each(&|a| combined(a, &one, |a, one| a + 0.7 * one));
         terms_are(&mean().damped(0.7).unwrap(), &damped);
-        let by_name = DampedPerBlock::by_name(mean(), 0.7, &[("*", 0.7)]).unwrap();
+        let by_name = mean().damped_per_block(0.7, &[("*", 0.7)]).unwrap();
         terms_are(&by_name, &damped);
         let weights = || x.space().vector(&d).unwrap();
         let shifted = each(&|a| combined(a, &diagonal_matrix(&d), |a, d| a + d));

@@ -1,15 +1,65 @@
 //! What solvers refuse, and configurations there and back.
 
+use std::cell::Cell;
+
 use crate::failure::failure;
 use burn_curvature::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Diagonal, DirectConfig, DirectMethod,
     Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, NeumannConfig,
-    NystromConfig, OnNegativeCurvature, OperatorError, ParamVector, Precision, Solution,
-    SolveOptions, SolverError, VectorError,
+    NystromConfig, OnNegativeCurvature, OperatorError, ParamSpace, ParamVector, Precision,
+    SelfAdjoint, Solution, SolveOptions, SolverError, VectorError,
 };
 
 use super::x_of;
 use crate::{TestBackend, assert_close, flat};
+
+/// A failure of a user's own: no kind of this crate.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("the simulator stopped after {products} products")]
+struct SimulatorStopped {
+    products: usize,
+}
+
+/// An operator of a user's own, A = 2I, that fails after some products.
+struct Simulator<B: TestBackend> {
+    space: ParamSpace<B>,
+    products: Cell<usize>,
+    limit: usize,
+}
+
+impl<B: TestBackend> LinearOperator<B> for Simulator<B> {
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        let products = self.products.get();
+        if products == self.limit {
+            return Err(Error::new(SimulatorStopped { products }));
+        }
+        self.products.set(products + 1);
+        Ok(vector.clone().scale(2.0))
+    }
+}
+
+impl<B: TestBackend> SelfAdjoint<B> for Simulator<B> {}
+
+/// A user's own operator fails with an error of its own, which comes back through the solver as it was.
+fn own_errors<B: TestBackend>() {
+    let b = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
+    let solver = ConjugateGradientConfig::new().init().unwrap();
+    let simulator = |limit| Simulator { space: b.space().clone(), products: Cell::new(0), limit };
+    assert_close(&x_of(&solver.solve(&simulator(9), &b).unwrap()), &[0.5, 1.0], 1e-6);
+    for limit in [0, 1] {
+        let composed = simulator(limit).scaled(3.0).unwrap().damped(0.5).unwrap();
+        let error = solver.solve(&composed, &b).unwrap_err();
+        assert!(error.is::<SimulatorStopped>());
+        assert_eq!(error.downcast_ref(), Some(&SimulatorStopped { products: limit }));
+        assert!(error.downcast_ref::<SolverError>().is_none());
+        assert_eq!(error.to_string(), format!("the simulator stopped after {limit} products"));
+    }
+}
+on_backends!(own_errors: ndarray, flex, dispatch);
 
 fn bad_input<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
@@ -112,7 +162,7 @@ fn as_trait_objects<B: TestBackend>() {
         Box::new(NeumannConfig::new().init().unwrap()),
         Box::new(NystromConfig::new(2, 1.0).init().unwrap()),
     ];
-    let boxed: Box<dyn burn_curvature::SelfAdjoint<B>> =
+    let boxed: Box<dyn SelfAdjoint<B>> =
         Box::new(Identity::<B>::new(b.space()).scaled(2.0).unwrap());
     for solver in &solvers {
         let solution = solver.solve(&boxed, &b).unwrap();

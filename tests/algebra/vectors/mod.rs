@@ -218,7 +218,7 @@ fn layouts_are_checked<B: TestBackend>() {
     ] {
         let wrapped = ParamLayout::from_shapes(shapes.clone());
         assert!(
-            matches!(wrapped, Err(ParamError::TooManyNumbers { .. })),
+            matches!(wrapped, Err(ParamError::TooManyElements { .. })),
             "{shapes:?}: {wrapped:?}"
         );
     }
