@@ -18,10 +18,10 @@ use burn_curvature::{
 };
 
 use crate::{
-    TestBackend, assert_close, flat, on,
+    TestBackend, assert_close, flat, flat_space, on,
     oracle::{Rows, dot, matrix, multiply, solve, with_spectrum},
     random::SplitMix64,
-    space,
+    space_of,
 };
 
 pub(super) fn random_rows(n: usize, seed: u64) -> Rows {
@@ -94,16 +94,16 @@ on_backends!(laws: ndarray, flex, dispatch, wgpu);
 /// Compositions against their definition, entry by entry.
 fn composition<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         let (a, b) = (random_rows(7, 1), random_rows(7, 2));
-        let dense = |rows: &Rows| Dense::new(&matrix(rows), x.space()).unwrap();
+        let dense = |rows: &Rows| Dense::new(&matrix(rows), &space).unwrap();
         let close = |operator: &dyn LinearOperator<B>, entry: &dyn Fn(usize, usize) -> f64| {
             let found = materialize(operator).unwrap();
             let expected: Vec<f64> = (0..49).map(|k| entry(k / 7, k % 7)).collect();
             assert_close(found.values(), &expected, 4.0 * precision.epsilon());
         };
         let one = |i, j| if i == j { 1.0 } else { 0.0 };
-        close(&Identity::new(x.space()), &|i, j| one(i, j));
+        close(&Identity::new(&space), &|i, j| one(i, j));
         close(&dense(&a).scaled(-3.0).unwrap(), &|i, j| -3.0 * a[i][j]);
         close(&dense(&a).plus(dense(&b)).unwrap(), &|i, j| a[i][j] + b[i][j]);
         close(&dense(&a).damped(0.25).unwrap(), &|i, j| a[i][j] + 0.25 * one(i, j));
@@ -114,7 +114,7 @@ fn composition<B: TestBackend>() {
             2.0 * (a[i][j] + one(i, j))
         });
         let boxed: Box<dyn LinearOperator<B>> = Box::new(kept);
-        close(&boxed.plus(Identity::new(x.space())).unwrap(), &|i, j| a[i][j] + one(i, j));
+        close(&boxed.plus(Identity::new(&space)).unwrap(), &|i, j| a[i][j] + one(i, j));
 
         let bias = layout().select("b").unwrap();
         let block = dense(&a).restricted(bias).unwrap();
@@ -128,7 +128,7 @@ on_backends!(composition: ndarray, flex, dispatch, wgpu);
 /// A map between different spaces, and what needs one space.
 fn rectangular<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
-    let [three, two] = [3, 2].map(|n| space::<B>(n, precision));
+    let [three, two] = [3, 2].map(|n| flat_space::<B>(n, precision));
     let x = three.vector(&[1.0, 2.0, 3.0]).unwrap();
     let target = two.clone();
     let first_two = FromFn::between(&three, &two, move |v: &ParamVector<B>| {
@@ -231,7 +231,7 @@ fn host_matrices<B: TestBackend>() {
     let overflown = operator_error(largest.eigenvalues());
     assert_eq!(overflown, OperatorError::Eigenvalues { size: 2 });
     let half = usize::MAX / 64;
-    let huge = Identity::new(&space::<B>(half, Precision::F32));
+    let huge = Identity::new(&flat_space::<B>(half, Precision::F32));
     let refused = operator_error(materialize_up_to(&huge, usize::MAX));
     assert!(matches!(refused, OperatorError::TooLarge { .. }), "{refused}");
     assert_eq!(DenseMatrix::from_rows(&[[1.0, 2.0]]).unwrap().entry(0, 2), None);

@@ -24,7 +24,7 @@ fn positive_definite_systems<B: TestBackend>() {
                 let b = SplitMix64::new(seed + 50).normals(n);
                 let rhs = flat::<B>(&b, precision);
                 let solver = conjugate_gradient(tight(precision)).init().unwrap();
-                let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
+                let solution = solver.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
                 assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
                 let bound = condition * 2.0 * tight(precision);
                 assert_close(&x_of(&solution), &solve(&rows, &b), bound);
@@ -57,7 +57,7 @@ fn convergence_bound<B: TestBackend>() {
         let rhs = flat::<B>(&b, Precision::F64);
         let solver = conjugate_gradient(1e-8).init().unwrap();
         let options = SolveOptions::new().with_observer(&mut observer);
-        let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+        let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged);
         assert_eq!(iterates.len(), solution.report.iterations);
         for (k, x) in &iterates {
@@ -129,9 +129,9 @@ fn initial_guess<B: TestBackend>() {
     let rhs = flat::<B>(&b, precision);
     let close: Vec<f64> = exact.iter().map(|x| x * (1.0 + 1e-4)).collect();
     let solver = conjugate_gradient(1e-6).init().unwrap();
-    let cold = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
+    let cold = solver.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
     let options = SolveOptions::new().with_initial_guess(rhs.space().vector(&close).unwrap());
-    let warm = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+    let warm = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
     assert_eq!(
         (cold.report.stop, warm.report.stop),
         (StopReason::Converged, StopReason::Converged)
@@ -162,7 +162,7 @@ fn observed_objective<B: TestBackend>() {
             .with_initial_guess(rhs.space().vector(&guess).unwrap())
             .with_observer(&mut observer);
         let solver = conjugate_gradient(1e-10).init().unwrap();
-        let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+        let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged);
         assert!(worst < 1e-11, "{worst:e}");
     }
@@ -184,7 +184,7 @@ fn preconditioning<B: TestBackend>() {
         let inverse: Vec<f64> = (0..24).map(|i| 1.0 / rows[i][i]).collect();
         let jacobi = Diagonal::new(rhs.space().vector(&inverse).unwrap());
         let solver = conjugate_gradient(1e-5).init().unwrap();
-        let a = operator(&rows, &rhs);
+        let a = operator(&rows, rhs.space());
         let plain = solver.solve(&a, &rhs).unwrap();
         let options = SolveOptions::new().with_preconditioner(&jacobi);
         let helped = solver.solve_with(&a, &rhs, options).unwrap();
@@ -211,7 +211,7 @@ fn ritz_estimates<B: TestBackend>() {
         let n = 20;
         let rows = with_spectrum(&logarithmic(0.1, 200.0, n), seed);
         let rhs = flat::<B>(&SplitMix64::new(seed + 30).normals(n), Precision::F64);
-        let a = operator(&rows, &rhs);
+        let a = operator(&rows, rhs.space());
         let full = conjugate_gradient(1e-12).init().unwrap().solve(&a, &rhs).unwrap();
         let spectrum = full.report.spectrum.unwrap();
         assert_eq!(full.report.stop, StopReason::Converged);
@@ -234,7 +234,7 @@ fn ritz_estimates<B: TestBackend>() {
         .with_reorthogonalization(true)
         .init()
         .unwrap();
-    let solution = solver.solve(&operator(&diagonal_rows(&INDEFINITE), &rhs), &rhs).unwrap();
+    let solution = solver.solve(&operator(&diagonal_rows(&INDEFINITE), rhs.space()), &rhs).unwrap();
     let spectrum = solution.report.spectrum.unwrap();
     assert!(
         (spectrum.smallest + 8.0).abs() < 1e-8 && (spectrum.largest - 10.0).abs() < 1e-8,
@@ -249,10 +249,10 @@ fn scale_invariance<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(0.2, 20.0, 15), 8);
         let rhs = flat::<B>(&SplitMix64::new(9).normals(15), precision);
         let solver = conjugate_gradient(1e-5).init().unwrap();
-        let base = operator(&rows, &rhs).damped(0.1).unwrap();
+        let base = operator(&rows, rhs.space()).damped(0.1).unwrap();
         let plain = solver.solve(&base, &rhs).unwrap();
         for c in [1e-3, 1024.0] {
-            let scaled = operator(&rows, &rhs).scaled(c).unwrap().damped(0.1 * c).unwrap();
+            let scaled = operator(&rows, rhs.space()).scaled(c).unwrap().damped(0.1 * c).unwrap();
             let solution = solver.solve(&scaled, &rhs.clone().scale(c)).unwrap();
             assert_eq!(solution.report.stop, plain.report.stop);
             assert_close(&x_of(&solution), &x_of(&plain), 1e-4);

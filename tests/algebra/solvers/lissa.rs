@@ -153,7 +153,7 @@ fn lissa_depth<B: TestBackend>() {
         let b = SplitMix64::new(4).normals(N);
         let exact = solve(&rows, &b);
         let rhs = flat::<B>(&b, precision);
-        let mean = || Mean::new::<B>(vec![operator(&rows, &rhs)]).unwrap();
+        let mean = || Mean::new::<B>(vec![operator(&rows, rhs.space())]).unwrap();
         let scale = 5.0;
         let mut last = f64::INFINITY;
         for depth in [1, 10, 40, 160] {

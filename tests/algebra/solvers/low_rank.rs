@@ -101,7 +101,7 @@ fn nystrom_low_rank<B: TestBackend>() {
             let b = SplitMix64::new(seed).normals(n);
             let rhs = flat::<B>(&b, precision);
             let damping = 0.1;
-            let damped = operator(&rows, &rhs).damped(damping).unwrap();
+            let damped = operator(&rows, rhs.space()).damped(damping).unwrap();
             let mut whole = rows.clone();
             (0..n).for_each(|i| whole[i][i] += damping);
             for rank in [8, 12, 25, 40] {
@@ -155,7 +155,7 @@ fn nystrom_preconditioner<B: TestBackend>() {
             let b = SplitMix64::new(seed + 1).normals(n);
             let rhs = flat::<B>(&b, precision);
             let damping = 1e-2;
-            let damped = operator(&rows, &rhs).damped(damping).unwrap();
+            let damped = operator(&rows, rhs.space()).damped(damping).unwrap();
             let dimension: f64 = spectrum.iter().map(|a| a / (a + damping)).sum();
             let rank = 2 * (1.5 * dimension).ceil() as usize + 1;
             let tolerance = 100.0 * tight(precision);
@@ -191,7 +191,7 @@ fn nystrom_approximates<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(10.0, 1e-3, n), 2);
         let b = SplitMix64::new(3).normals(n);
         let rhs = flat::<B>(&b, precision);
-        let damped = operator(&rows, &rhs).damped(0.1).unwrap();
+        let damped = operator(&rows, rhs.space()).damped(0.1).unwrap();
         let mut whole = rows;
         (0..n).for_each(|i| whole[i][i] += 0.1);
         let mut last = 20.0; // what is left out, over λ

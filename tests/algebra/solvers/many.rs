@@ -65,7 +65,7 @@ fn lock_step<B: TestBackend>() {
                     .with_reorthogonalization(reorthogonalization)
                     .init()
                     .unwrap();
-                let a = batched(operator(&rows, &rhs[0]), 0);
+                let a = batched(operator(&rows, rhs[0].space()), 0);
                 let together = solver.solve_many_with(&a, &rhs, inverse).unwrap();
                 assert_eq!(together.len(), all.len());
                 let mut slowest = 0;
@@ -121,7 +121,7 @@ fn lock_step_contracts<B: TestBackend>() {
     let refused = solver.solve_many(&a, &bad).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })));
     let rows = with_spectrum(&[1.0, 2.0, 3.0], 1);
-    let losing = batched(operator(&rows, &b), 1);
+    let losing = batched(operator(&rows, b.space()), 1);
     let both = [b.clone(), b.space().ones()];
     let refused = LinearSolver::solve_many(&solver, &losing, &both).unwrap_err();
     assert_eq!(refused.downcast_ref(), Some(&SolverError::ProductCount { expected: 2, found: 1 }));

@@ -40,7 +40,7 @@ fn minres_singular<B: TestBackend>() {
                 for (b, in_range) in [(inside, true), (outside, false)] {
                     for reorthogonalization in [false, true] {
                         let rhs = flat::<B>(&b, precision);
-                        let a = operator(&rows, &rhs).counted();
+                        let a = operator(&rows, rhs.space()).counted();
                         let solver = minimum_residual(tight(precision))
                             .with_reorthogonalization(reorthogonalization)
                             .init()
@@ -84,7 +84,7 @@ fn minres_singular_ill_conditioned<B: TestBackend>() {
         for reorthogonalization in [false, true] {
             let config = minimum_residual(1e-12).with_reorthogonalization(reorthogonalization);
             let solution = config.init().unwrap();
-            let solution = solution.solve(&operator(&rows, &rhs), &rhs).unwrap();
+            let solution = solution.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
             let report = &solution.report;
             assert_eq!(report.stop, StopReason::LeastSquares, "{report}");
             assert_close(&x_of(&solution), &multiply(&inverse, &b), 10.0 * 1e6 * f64::EPSILON);
@@ -109,7 +109,7 @@ fn minres_singular_guess<B: TestBackend>() {
             let options =
                 SolveOptions::new().with_initial_guess(rhs.space().vector(&guess).unwrap());
             let solver = minimum_residual(tight(precision)).init().unwrap();
-            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::LeastSquares, "{}", solution.report);
             assert_close(&x_of(&solution), &closest, accuracy(precision));
         }
@@ -131,7 +131,7 @@ fn minres_singular_preconditioned<B: TestBackend>() {
                 .init()
                 .unwrap();
             let options = SolveOptions::new().with_preconditioner(&m);
-            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::LeastSquares, "{}", solution.report);
             let x = x_of(&solution);
             let product = multiply(&rows, &x);

@@ -19,7 +19,7 @@ fn minres_stops<B: TestBackend>() {
     let rows = with_spectrum(&mixed(&logarithmic(1e-3, 1.0, 30)), 2);
     let b = SplitMix64::new(3).normals(30);
     let rhs = flat::<B>(&b, Precision::F32);
-    let a = operator(&rows, &rhs).counted();
+    let a = operator(&rows, rhs.space()).counted();
     let solver = minimum_residual(1e-12).with_max_iterations(Some(5000)).init().unwrap();
     let solution = solver.solve(&a, &rhs).unwrap();
     assert_eq!(solution.report.stop, StopReason::Stagnation, "{}", solution.report);
@@ -27,7 +27,7 @@ fn minres_stops<B: TestBackend>() {
     check_report(&solution.report, &rows, &x_of(&solution), &b);
     for &precision in B::PRECISIONS {
         let rhs = flat::<B>(&b, precision);
-        let a = operator(&rows, &rhs).counted();
+        let a = operator(&rows, rhs.space()).counted();
         let limited = minimum_residual(1e-5).with_max_iterations(Some(4)).init().unwrap();
         let solution = limited.solve(&a, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::IterationLimit);
@@ -48,7 +48,7 @@ fn minres_stagnation_window<B: TestBackend>() {
     let precision = *B::PRECISIONS.last().unwrap();
     let rows = with_spectrum(&mixed(&logarithmic(1.0, 20.0, 30)), 5);
     let rhs = flat::<B>(&SplitMix64::new(6).normals(30), precision);
-    let (exact, calls) = (operator(&rows, &rhs), std::cell::Cell::new(0));
+    let (exact, calls) = (operator(&rows, rhs.space()), std::cell::Cell::new(0));
     let noisy = FromFn::new(rhs.space(), |v: &ParamVector<B>| {
         calls.set(calls.get() + 1);
         let noise = v.space().normal(calls.get()).scale(0.1 * v.norm()?);
@@ -74,7 +74,7 @@ fn minres_small_residual_large_error<B: TestBackend>() {
         let b = multiply(&rows, &SplitMix64::new(seed + 1).normals(30));
         let rhs = flat::<B>(&b, Precision::F32);
         let solver = minimum_residual(1e-4).init().unwrap();
-        let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
+        let solution = solver.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
         let report = &solution.report;
         assert_eq!(report.stop, StopReason::Converged, "{report}");
         let error = relative_error(&x_of(&solution), &solve(&rows, &b));
@@ -86,7 +86,7 @@ fn minres_small_residual_large_error<B: TestBackend>() {
     let rows = with_spectrum(&mixed(&logarithmic(1.0, 10.0, 30)), 1);
     let rhs = flat::<B>(&SplitMix64::new(2).normals(30), Precision::F32);
     let solution = minimum_residual(1e-5).init().unwrap();
-    let solution = solution.solve(&operator(&rows, &rhs), &rhs).unwrap();
+    let solution = solution.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
     assert!(!solution.report.residual_misleads(), "{}", solution.report);
 }
 on_backends!(minres_small_residual_large_error: ndarray, flex, dispatch);

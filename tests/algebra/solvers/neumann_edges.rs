@@ -24,7 +24,7 @@ fn neumann_edges<B: TestBackend>() {
         let exact = SplitMix64::new(9).normals(6);
         let b = multiply(&rows, &exact);
         let rhs = flat::<B>(&b, precision);
-        let a = operator(&rows, &rhs);
+        let a = operator(&rows, rhs.space());
         let zero = solver.solve(&a, &rhs.space().zeros()).unwrap();
         assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; 6]));
         let guess = rhs.space().vector(&exact).unwrap();
@@ -92,7 +92,7 @@ fn neumann_edges<B: TestBackend>() {
             for scale in [NeumannScale::InverseLargest, NeumannScale::Given(1.9)] {
                 let solver = config.clone().with_scale(scale).with_max_iterations(2000);
                 let solver = solver.init().unwrap();
-                let report = solver.solve(&operator(&rows, &b), &b).unwrap().report;
+                let report = solver.solve(&operator(&rows, b.space()), &b).unwrap().report;
                 assert_eq!(report.stop, StopReason::IterationLimit, "{report}");
             }
         }

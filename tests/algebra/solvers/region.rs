@@ -50,7 +50,7 @@ fn trust_region_definite<B: TestBackend>() {
             let rows = with_spectrum(&logarithmic(0.1, 30.0, n), seed);
             let b = SplitMix64::new(seed + 2).normals(n);
             let rhs = flat::<B>(&b, precision);
-            let a = operator(&rows, &rhs);
+            let a = operator(&rows, rhs.space());
             let exact = solve(&rows, &b);
             let length = dot(&exact, &exact).sqrt();
             for fraction in [1e-3, 0.1, 0.5, 0.9] {
@@ -97,7 +97,7 @@ fn trust_region_indefinite<B: TestBackend>() {
             let rows = diagonal_rows(&INDEFINITE);
             let b = SplitMix64::new(seed).normals(10);
             let rhs = flat::<B>(&b, precision);
-            let a = operator(&rows, &rhs);
+            let a = operator(&rows, rhs.space());
             for reorthogonalization in [false, true] {
                 let config = within(50.0).with_reorthogonalization(reorthogonalization);
                 let mut values = Vec::new();
@@ -152,7 +152,7 @@ fn trust_region_preconditioned<B: TestBackend>() {
             let radius = fraction * norm(&exact);
             let options = SolveOptions::new().with_preconditioner(&inverse);
             let solver = within(radius).init().unwrap();
-            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::TrustRegion);
             let found = norm(&x_of(&solution));
             assert!((found / radius - 1.0).abs() < 200.0 * precision.epsilon(), "{found} {radius}");
