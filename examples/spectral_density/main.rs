@@ -37,9 +37,8 @@ fn main() -> ExitCode {
 fn run() -> Result<bool, Box<dyn Error>> {
     let mut figures = Figures::default();
     let Trained { objective, accuracy } = classifier::train()?;
-    let like = objective.parameters();
     let hessian = Hessian::new(&objective);
-    println!("{} parameters, loss {:.4}", like.len(), objective.value()?);
+    println!("{} parameters, loss {:.4}", objective.parameters().len(), objective.value()?);
     figures.expect("test_accuracy", accuracy, 0.9..=1.0);
 
     let clock = Instant::now();
