@@ -83,7 +83,7 @@ use crate::{
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let x = space.vector(&[3.0, 5.0])?;
-/// let damped = Diagonal::new(x.clone()).damped(0.5)?;      // diag(3, 5) + ½ I
+/// let damped = Diagonal::new(x.clone())?.damped(0.5)?;      // diag(3, 5) + ½ I
 /// assert_eq!(damped.apply(&x)?.to_vec()?, [10.5, 27.5]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

@@ -58,8 +58,9 @@ fn checks_on_demand<B: TestBackend>() {
                 OperatorError::ManyDiffer { .. }
             ));
         }
-        let closure =
-            |f: fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>| FromFn::new(&space, f);
+        let closure = |f: fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>| {
+            FromFn::new(&space, f).unwrap()
+        };
         let affine = closure(|v| Ok(v.clone().add(&v.space().full(0.01))?));
         let clipped = closure(|v| Ok(v.clone().scale((1.0 / v.norm()?).min(0.3))));
         for nonlinear in [&affine, &clipped] {
@@ -81,7 +82,8 @@ fn checks_on_demand<B: TestBackend>() {
         let dropout = FromFn::new(&space, |v: &ParamVector<B>| {
             let seed = calls.fetch_add(1, Ordering::Relaxed) as u64;
             Ok(v.space().rademacher(seed).add(&v.space().ones())?.mul(v)?)
-        });
+        })
+        .unwrap();
         let error = operator_error(check_operator(&dropout, 1));
         assert!(
             matches!(error, OperatorError::NotDeterministic { difference } if difference > 0.1)

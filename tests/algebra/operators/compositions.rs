@@ -29,10 +29,10 @@ fn transposes<B: TestBackend>() {
             let dense = |rows| Dense::new(&matrix(rows), &space).unwrap();
             let s = with_spectrum(&[3.0, -1.0, 0.5, 2.0, 0.0, 1.0, -4.0], seed);
             let one = diagonal_matrix(&[1.0; 7]);
-            obeys_with_adjoint(Identity::new(&space), &one);
+            obeys_with_adjoint(Identity::new(&space).unwrap(), &one);
             obeys_with_adjoint(dense(&a), &a);
             obeys_with_adjoint(SymmetricDense::new(&matrix(&s), &space).unwrap(), &s);
-            let weights = Diagonal::new(space.vector(&d).unwrap());
+            let weights = Diagonal::new(space.vector(&d).unwrap()).unwrap();
             obeys_with_adjoint(weights, &diagonal_matrix(&d));
             let scaled = combined(&a, &a, |a, _| -2.0 * a);
             obeys_with_adjoint(dense(&a).scaled(-2.0).unwrap(), &scaled);
@@ -55,7 +55,8 @@ fn transposes<B: TestBackend>() {
             let promised = FromFn::new(&space, {
                 let s = SymmetricDense::new(&matrix(&s), &space).unwrap();
                 move |v: &ParamVector<B>| s.apply(v)
-            });
+            })
+            .unwrap();
             obeys_with_adjoint(promised.assume_self_adjoint().unwrap(), &s);
             let bias = layout().select("b").unwrap();
             let block = |rows: &Vec<Vec<f64>>| -> Vec<Vec<f64>> {
@@ -132,6 +133,7 @@ fn rectangular_chains<B: TestBackend>() {
     };
     let forward = || {
         FromFn::between(&three, &two, map(rows.clone(), two.clone()))
+            .unwrap()
             .with_adjoint(map(transposed(&rows), three.clone()))
     };
     obeys_with_adjoint(forward(), &rows);
@@ -140,14 +142,14 @@ fn rectangular_chains<B: TestBackend>() {
     obeys_with_adjoint(back_and_forth, &gram);
     let outer = forward().times(forward().transposed()).unwrap();
     obeys_with_adjoint(outer, &product(&rows, &transposed(&rows)));
-    let seen = Congruence::new(forward(), Identity::new(&two)).unwrap();
+    let seen = Congruence::new(forward(), Identity::new(&two).unwrap()).unwrap();
     obeys_symmetric(&seen, &gram);
 
     assert!(matches!(
         failure(&Chain::new(forward(), forward())),
         Some(VectorError::LayoutMismatch { expected: 3, found: 2, .. })
     ));
-    assert!(Congruence::new(forward(), Identity::new(&three)).is_err());
+    assert!(Congruence::new(forward(), Identity::new(&three).unwrap()).is_err());
     assert!(matches!(
         operator_error(Congruence::new(forward(), forward())),
         OperatorError::NotSquare { .. }
@@ -155,6 +157,7 @@ fn rectangular_chains<B: TestBackend>() {
     assert!(matches!(operator_error(diagonal(&forward())), OperatorError::NotSquare { .. }));
     // A closure whose transpose does not keep its word.
     let liar = FromFn::between(&three, &two, map(rows.clone(), two.clone()))
+        .unwrap()
         .with_adjoint(|v: &ParamVector<B>| Ok(v.clone()));
     assert!(materialize(&liar.transposed()).is_err());
 }

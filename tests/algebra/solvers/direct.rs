@@ -64,17 +64,18 @@ on_backends!(direct_solves: ndarray, flex, dispatch);
 fn direct_singular<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let rhs = flat::<B>(&[2.0, -3.0, 5.0, 1.0], precision);
-        let a = Diagonal::new(rhs.space().vector(&[1.0, -3.0, 0.0, 1e-12]).unwrap());
+        let a = Diagonal::new(rhs.space().vector(&[1.0, -3.0, 0.0, 1e-12]).unwrap()).unwrap();
         let solver = DirectConfig::new().with_singular_below(Some(1e-10)).init().unwrap();
         let solution = solver.solve(&a, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::Singular);
         assert_close(&x_of(&solution), &[2.0, 1.0, 0.0, 0.0], 1e-6);
         assert!((solution.report.true_residual - 26f64.sqrt()).abs() < 1e-5);
         assert_eq!(solution.report.spectrum.unwrap().condition, None);
-        let zero = solver.solve(&Diagonal::new(rhs.space().zeros()), &rhs).unwrap();
+        let zero = solver.solve(&Diagonal::new(rhs.space().zeros()).unwrap(), &rhs).unwrap();
         assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Singular, vec![0.0; 4]));
         let refused = DirectConfig::new().with_method(DirectMethod::BunchKaufman).init().unwrap();
-        let refused = refused.solve(&Diagonal::new(rhs.space().zeros()), &rhs).unwrap_err();
+        let refused =
+            refused.solve(&Diagonal::new(rhs.space().zeros()).unwrap(), &rhs).unwrap_err();
         assert_eq!(
             refused.downcast_ref(),
             Some(&SolverError::Factorization { method: Method::BunchKaufman })
@@ -128,7 +129,7 @@ fn direct_options<B: TestBackend>() {
         assert_eq!((solution.report.applications, a.applications()), (14, 14));
         assert_close(&x_of(&solution), &solve(&rows, &b), 2000.0 * precision.epsilon());
         // Of a singular system, the least-squares solution closest to the guess.
-        let a = Diagonal::new(rhs.space().zeros());
+        let a = Diagonal::new(rhs.space().zeros()).unwrap();
         let options = SolveOptions::new().with_initial_guess(rhs.space().vector(&guess).unwrap());
         let solution = solver.solve_with(&a, &rhs, options).unwrap();
         assert_eq!(solution.report.stop, StopReason::Singular);

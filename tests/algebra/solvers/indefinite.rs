@@ -23,7 +23,8 @@ fn negative_curvature_stops<B: TestBackend>() {
             let mut observer = |iteration: &Iteration<'_, B>| last = iteration.x.to_vec().unwrap();
             let options = SolveOptions::new().with_observer(&mut observer);
             let solver = ConjugateGradientConfig::new().init().unwrap();
-            let solution = solver.solve_with(&Diagonal::new(diagonal), &rhs, options).unwrap();
+            let solution =
+                solver.solve_with(&Diagonal::new(diagonal).unwrap(), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
             assert_eq!(x_of(&solution), last, "the iterate before the step");
             let found = solution.negative_curvature.clone().unwrap();

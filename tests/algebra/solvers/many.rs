@@ -58,7 +58,7 @@ fn lock_step<B: TestBackend>() {
                 all.push(rows.iter().map(|row| row[3]).collect());
                 let rhs: Vec<_> = all.iter().map(|b| flat::<B>(b, precision)).collect();
                 let inverse: Vec<f64> = (0..n).map(|i| 1.0 / rows[i][i]).collect();
-                let inverse = Diagonal::new(rhs[0].space().vector(&inverse).unwrap());
+                let inverse = Diagonal::new(rhs[0].space().vector(&inverse).unwrap()).unwrap();
                 let inverse = preconditioned.then_some(&inverse as &dyn SelfAdjoint<B>);
                 let solver = conjugate_gradient(1e-4)
                     .with_residual_replacement(Some(7))
@@ -101,7 +101,7 @@ fn lock_step_contracts<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = ConjugateGradientConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 0.0, 0.0], precision);
-    let a = Diagonal::new(b.space().vector(&[2.0, -1.0, 0.0]).unwrap());
+    let a = Diagonal::new(b.space().vector(&[2.0, -1.0, 0.0]).unwrap()).unwrap();
     let rhs = [
         b.clone(),
         b.space().vector(&[0.0, 1.0, 0.0]).unwrap(),

@@ -125,7 +125,7 @@ fn minres_singular_preconditioned<B: TestBackend>() {
             let b = SplitMix64::new(6).normals(24);
             let inverse = logarithmic(0.5, 2.0, 24);
             let rhs = flat::<B>(&b, precision);
-            let m = Diagonal::new(rhs.space().vector(&inverse).unwrap());
+            let m = Diagonal::new(rhs.space().vector(&inverse).unwrap()).unwrap();
             let solver = minimum_residual(tight(precision))
                 .with_reorthogonalization(reorthogonalization)
                 .init()
@@ -150,9 +150,9 @@ on_backends!(minres_singular_preconditioned: ndarray, flex, dispatch);
 fn minres_null_space<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let b = flat::<B>(&[0.0, 0.0, 3.0], precision);
-        let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 0.0]).unwrap());
+        let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 0.0]).unwrap()).unwrap();
         let solver = MinresConfig::new().init().unwrap();
-        for a in [a, Diagonal::new(b.space().zeros())] {
+        for a in [a, Diagonal::new(b.space().zeros()).unwrap()] {
             let solution = solver.solve(&a, &b).unwrap();
             assert_eq!(solution.report.stop, StopReason::LeastSquares);
             assert_eq!((x_of(&solution), solution.report.iterations), (vec![0.0; 3], 0));
@@ -161,7 +161,7 @@ fn minres_null_space<B: TestBackend>() {
     }
     // An eigenvalue of 1e-9 counts as zero if the caller says so.
     let b = flat::<B>(&[1.0, 2.0, 3.0], Precision::F64);
-    let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 1e-9]).unwrap());
+    let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 1e-9]).unwrap()).unwrap();
     let cut = minimum_residual(1e-10).with_singular_below(Some(1e-8));
     let solution = cut.init().unwrap().solve(&a, &b).unwrap();
     assert_eq!(solution.report.stop, StopReason::LeastSquares);

@@ -37,7 +37,7 @@ fn minres_stops<B: TestBackend>() {
     // Eigenvalues in pairs ±λ and equal weights: every other step gets nowhere.
     let pairs = flat::<B>(&[1.0, -1.0, 2.0, -2.0, 3.0, -3.0], Precision::F64);
     let solver = minimum_residual(1e-10).init().unwrap();
-    let solved = solver.solve(&Diagonal::new(pairs.clone()), &pairs.space().ones());
+    let solved = solver.solve(&Diagonal::new(pairs.clone()).unwrap(), &pairs.space().ones());
     let report = solved.unwrap().report;
     assert_eq!((report.stop, report.iterations), (StopReason::Converged, 6));
 }
@@ -53,7 +53,8 @@ fn minres_stagnation_window<B: TestBackend>() {
         calls.set(calls.get() + 1);
         let noise = v.space().normal(calls.get()).scale(0.1 * v.norm()?);
         Ok(exact.apply(v)?.add(&noise)?)
-    });
+    })
+    .unwrap();
     let noisy = noisy.assume_self_adjoint().unwrap();
     let config = minimum_residual(1e-12).with_max_iterations(Some(1000));
     let run = |window| {
@@ -96,7 +97,7 @@ fn minres_bad_input<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = MinresConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 2.0], precision);
-    let identity = Identity::<B>::new(b.space());
+    let identity = Identity::<B>::new(b.space()).unwrap();
     let longer = flat::<B>(&[1.0; 3], precision);
     let wrong = solver.solve(&identity, &longer).unwrap_err();
     assert!(matches!(wrong.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
@@ -108,13 +109,13 @@ fn minres_bad_input<B: TestBackend>() {
     assert!(what(solver.solve(&identity, &bad)).contains("right-hand side"));
     let options = SolveOptions::new().with_initial_guess(bad.clone());
     assert!(what(solver.solve_with(&identity, &b, options)).contains("initial guess"));
-    assert!(what(solver.solve(&Diagonal::new(bad.clone()), &b)).contains("product A v"));
-    let inverse = Diagonal::new(bad);
+    assert!(what(solver.solve(&Diagonal::new(bad.clone()).unwrap(), &b)).contains("product A v"));
+    let inverse = Diagonal::new(bad).unwrap();
     let options = SolveOptions::new().with_preconditioner(&inverse);
     assert!(what(solver.solve_with(&identity, &b, options)).contains("preconditioner"));
     for (inverse, a) in [([-1.0, -1.0], [1.0, 1.0]), ([1.0, -0.1], [1.0, 3.0])] {
-        let inverse = Diagonal::new(b.space().vector(&inverse).unwrap());
-        let a = Diagonal::new(b.space().vector(&a).unwrap());
+        let inverse = Diagonal::new(b.space().vector(&inverse).unwrap()).unwrap();
+        let a = Diagonal::new(b.space().vector(&a).unwrap()).unwrap();
         let options = SolveOptions::new().with_preconditioner(&inverse);
         let refused = solver.solve_with(&a, &b.space().vector(&[2.0, 1.0]).unwrap(), options);
         let found = refused.map(|solution| solution.report.stop);

@@ -156,7 +156,7 @@ fn neumann_scaling<B: TestBackend>() {
         // A scale that is beyond all bounds, and one that is a little too large.
         let b = SplitMix64::new(1).normals(3);
         let rhs = flat::<B>(&b, precision);
-        let a = Diagonal::new(rhs.space().vector(&[1.0, 0.5, 0.25]).unwrap());
+        let a = Diagonal::new(rhs.space().vector(&[1.0, 0.5, 0.25]).unwrap()).unwrap();
         for (scale, most) in [(1e30, 2), (2.05, 60)] {
             let solver = neumann(NeumannScale::Given(scale), 1e-5);
             let report = solver.solve(&a, &rhs).unwrap().report;
@@ -172,7 +172,7 @@ fn neumann_indefinite<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for seed in 0..5 {
             let rhs = flat::<B>(&SplitMix64::new(seed).normals(10), precision);
-            let a = Diagonal::new(rhs.space().vector(&INDEFINITE).unwrap());
+            let a = Diagonal::new(rhs.space().vector(&INDEFINITE).unwrap()).unwrap();
             for scale in [
                 NeumannScale::InverseLargest,
                 NeumannScale::Balanced,
@@ -223,10 +223,10 @@ fn neumann_preconditioned<B: TestBackend>() {
         let spectrum = logarithmic(1e-2, 1e2, 20);
         let b = SplitMix64::new(4).normals(20);
         let rhs = flat::<B>(&b, precision);
-        let a = Diagonal::new(rhs.space().vector(&spectrum).unwrap());
+        let a = Diagonal::new(rhs.space().vector(&spectrum).unwrap()).unwrap();
         let off = |i: usize| 1.0 + 0.3 * (i as f64).sin();
         let nearly: Vec<f64> = (0..20).map(|i| off(i) / spectrum[i]).collect();
-        let inverse = Diagonal::new(rhs.space().vector(&nearly).unwrap());
+        let inverse = Diagonal::new(rhs.space().vector(&nearly).unwrap()).unwrap();
         let exact: Vec<f64> = b.iter().zip(&spectrum).map(|(b, a)| b / a).collect();
         for scale in
             [NeumannScale::InverseLargest, NeumannScale::Balanced, NeumannScale::Given(1.0)]
@@ -249,7 +249,7 @@ fn neumann_preconditioned<B: TestBackend>() {
         let report =
             neumann(NeumannScale::Given(2.0), 1e-5).solve_with(&a, &rhs, options).unwrap().report;
         assert_eq!(report.stop, StopReason::Diverged, "{report}");
-        let negative = Diagonal::new(rhs.space().full(-1.0));
+        let negative = Diagonal::new(rhs.space().full(-1.0)).unwrap();
         let options = SolveOptions::new().with_preconditioner(&negative);
         let refused = neumann(NeumannScale::Given(1.0), 1e-5).solve_with(&a, &rhs, options);
         assert!(

@@ -63,11 +63,11 @@ fn breakdown<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let solver = ConjugateGradientConfig::new().init().unwrap();
         let b = flat::<B>(&[1.0, 2.0, 3.0], precision);
-        let zero = solver.solve(&Diagonal::new(b.space().zeros()), &b).unwrap();
+        let zero = solver.solve(&Diagonal::new(b.space().zeros()).unwrap(), &b).unwrap();
         assert_eq!(zero.report.stop, StopReason::Breakdown);
         assert_eq!((x_of(&zero), zero.report.iterations), (vec![0.0; 3], 0));
         assert!((zero.report.true_residual - 14f64.sqrt()).abs() < 1e-5);
-        let singular = Diagonal::new(b.space().vector(&[1.0, 2.0, 0.0]).unwrap());
+        let singular = Diagonal::new(b.space().vector(&[1.0, 2.0, 0.0]).unwrap()).unwrap();
         let solution = solver.solve(&singular, &b).unwrap();
         assert_eq!(solution.report.stop, StopReason::Breakdown, "{}", solution.report);
         check_report(
@@ -150,7 +150,8 @@ fn stagnation_window<B: TestBackend>() {
         calls.set(calls.get() + 1);
         let noise = v.space().normal(calls.get()).scale(1e-3 * v.norm()?);
         Ok(exact.apply(v)?.add(&noise)?)
-    });
+    })
+    .unwrap();
     let noisy = noisy.assume_self_adjoint().unwrap();
     let config = conjugate_gradient(1e-9).with_max_iterations(Some(500));
     let run = |window| {

@@ -94,7 +94,7 @@ fn exact_diagonals<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let space = flat_space::<B>(n, precision);
         let numbers: Vec<f64> = (0..n).map(|i| i as f64 - 20.0).collect();
-        let d = Diagonal::new(space.vector(&numbers).unwrap());
+        let d = Diagonal::new(space.vector(&numbers).unwrap()).unwrap();
         let found = estimate(&d, DiagonalMethod::Bekas, 7, 3);
         assert_eq!(found.estimate.to_vec().unwrap(), numbers);
         assert_eq!(found.standard_error.to_vec().unwrap(), vec![0.0; n]);
@@ -108,10 +108,10 @@ fn exact_diagonals<B: TestBackend>() {
         }
         for method in METHODS {
             let one = flat::<B>(&[-7.0], precision);
-            let found = estimate(&Diagonal::new(one.clone()), method, 4, 0);
+            let found = estimate(&Diagonal::new(one.clone()).unwrap(), method, 4, 0);
             assert_eq!(found.estimate.to_vec().unwrap(), [-7.0]);
             assert_eq!((found.standard_error.to_vec().unwrap(), found.products), (vec![0.0], 1));
-            let zero = estimate(&Diagonal::new(space.zeros()), method, 10, 0);
+            let zero = estimate(&Diagonal::new(space.zeros()).unwrap(), method, 10, 0);
             assert_eq!(zero.estimate.to_vec().unwrap(), vec![0.0; n]);
             let rows = with_spectrum(&even(-1.0, 3.0, 20), 2);
             let small = flat_space::<B>(20, precision);
@@ -131,12 +131,12 @@ fn diagonals_of_bad_input<B: TestBackend>() {
         let config = DiagonalEstimatorConfig::new().with_method(method);
         assert_eq!(config.clone().with_products(least - 1).init().unwrap_err().field, "products");
         let fewest = config.clone().with_products(least).init().unwrap();
-        let found = fewest.estimate(&Identity::<B>::new(&space)).unwrap();
+        let found = fewest.estimate(&Identity::<B>::new(&space).unwrap()).unwrap();
         assert!(found.standard_error.norm().unwrap().is_finite());
         let mut values = vec![1.0; n];
         values[7] = f64::INFINITY;
         let estimator = config.with_products(12).init().unwrap();
-        let poisoned = Diagonal::new(space.vector(&values).unwrap());
+        let poisoned = Diagonal::new(space.vector(&values).unwrap()).unwrap();
         let refused = estimator.estimate(&poisoned).unwrap_err();
         assert!(
             matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),

@@ -48,7 +48,7 @@ fn eigenpairs_of_bad_input<B: TestBackend>() {
     let vector = flat::<B>(&[1.0, 2.0, 3.0], Precision::F32);
     let lanczos = LanczosConfig::new().init().unwrap();
     let refused = |a: &dyn SelfAdjoint<B>| lanczos.eigenpairs(a).unwrap_err();
-    let diagonal = |values: &[f64]| Diagonal::new(vector.space().vector(values).unwrap());
+    let diagonal = |values: &[f64]| Diagonal::new(vector.space().vector(values).unwrap()).unwrap();
 
     let nan = refused(&diagonal(&[1.0, f64::NAN, 2.0]));
     assert!(matches!(nan.downcast_ref(), Some(VectorError::NonFinite { count: 1, .. })), "{nan}");
@@ -62,7 +62,8 @@ fn eigenpairs_of_bad_input<B: TestBackend>() {
         let range = refused(&diagonal(&[scale, 2.0 * scale, 3.0 * scale]));
         assert!(matches!(range.downcast_ref(), Some(SpectrumError::Range { .. })), "{range}");
         let double = vector.clone().cast(Precision::F64).unwrap();
-        let found = lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale))).unwrap();
+        let found =
+            lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale)).unwrap()).unwrap();
         expect_values(&found.report, &[3.0 * scale], 1e-9 * scale);
     }
     let many = LanczosConfig::new().with_pairs(4).init().unwrap();
@@ -90,12 +91,10 @@ fn eigenpairs_of_bad_input<B: TestBackend>() {
         for Tall<B, F>
     {
     }
-    let tall =
-        Tall(FromFn::between(
-            vector.space(),
-            other.space(),
-            |_: &ParamVector<B>| Ok(other.clone()),
-        ));
+    let tall = Tall(
+        FromFn::between(vector.space(), other.space(), |_: &ParamVector<B>| Ok(other.clone()))
+            .unwrap(),
+    );
     let refused = lanczos.eigenpairs(&tall).unwrap_err();
     assert_eq!(refused.downcast_ref(), Some(&OperatorError::NotSquare { domain: 3, codomain: 2 }));
 }

@@ -133,10 +133,10 @@ fn multiple_eigenvalues<B: TestBackend>() {
             }
         }
         let few = LanczosConfig::new().with_pairs(3).init().unwrap();
-        let identity = Identity::<B>::new(&space);
+        let identity = Identity::<B>::new(&space).unwrap();
         let found = few.eigenpairs(&identity).unwrap();
         expect_values(&found.report, &[1.0; 3], 1e-6);
-        let zero = Diagonal::new(space.zeros());
+        let zero = Diagonal::new(space.zeros()).unwrap();
         let found = few.eigenpairs(&zero).unwrap();
         expect_values(&found.report, &[0.0; 3], 0.0);
         // Two eigenvalues only: every space is soon invariant.
@@ -184,13 +184,13 @@ fn smallest_problems<B: TestBackend>() {
         ] {
             let vector = flat::<B>(&[-3.0], precision);
             let lanczos = LanczosConfig::new().with_end(end).init().unwrap();
-            let found = lanczos.eigenpairs(&Diagonal::new(vector.clone())).unwrap();
+            let found = lanczos.eigenpairs(&Diagonal::new(vector.clone()).unwrap()).unwrap();
             expect_values(&found.report, &[-3.0], 4.0 * precision.epsilon());
             assert!((found.vectors[0].norm().unwrap() - 1.0).abs() < 1e-6);
         }
         let vector = flat::<B>(&[-3.0, 4.0], precision);
         let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init().unwrap();
-        let found = lanczos.eigenpairs(&Diagonal::new(vector.clone())).unwrap();
+        let found = lanczos.eigenpairs(&Diagonal::new(vector.clone()).unwrap()).unwrap();
         expect_values(&found.report, &[4.0, -3.0], 1e-5);
     }
 }

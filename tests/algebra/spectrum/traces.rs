@@ -124,18 +124,18 @@ fn exact_traces<B: TestBackend>() {
             }
         }
         let numbers = space.vector(&(0..n).map(|i| i as f64).collect::<Vec<_>>()).unwrap();
-        let found = estimate(&Diagonal::new(numbers), TraceMethod::Hutchinson, 5, 1);
+        let found = estimate(&Diagonal::new(numbers).unwrap(), TraceMethod::Hutchinson, 5, 1);
         assert_eq!((found.estimate, found.standard_error), (3160.0, 0.0));
         for method in METHODS {
-            let zero = estimate(&Diagonal::new(space.zeros()), method, 20, 1);
+            let zero = estimate(&Diagonal::new(space.zeros()).unwrap(), method, 20, 1);
             assert_eq!((zero.estimate, zero.standard_error), (0.0, 0.0), "{method:?}");
-            let identity = estimate(&Identity::new(&space), method, 20, 1);
+            let identity = estimate(&Identity::new(&space).unwrap(), method, 20, 1);
             assert!(
                 (identity.estimate - n as f64).abs() <= n as f64 * rounding,
                 "{method:?} {identity}"
             );
             let one = flat::<B>(&[-7.0], precision);
-            let found = estimate(&Diagonal::new(one.clone()), method, 6, 0);
+            let found = estimate(&Diagonal::new(one.clone()).unwrap(), method, 6, 0);
             assert_eq!((found.estimate, found.standard_error, found.products), (-7.0, 0.0, 1));
             assert!(found.is_exact() && found.to_string().contains("exactly"));
             let rows = with_spectrum(&even(-1.0, 3.0, 20), 2);
@@ -161,13 +161,13 @@ fn traces_of_bad_input<B: TestBackend>() {
         assert_eq!((refused.field, refused.found), ("products", (least - 1) as f64));
         let fewest = config.clone().with_products(least).init().unwrap();
         assert_eq!(fewest.config().products, least);
-        let fewest = fewest.estimate(&Identity::<B>::new(&space)).unwrap();
+        let fewest = fewest.estimate(&Identity::<B>::new(&space).unwrap()).unwrap();
         assert!(fewest.standard_error.is_finite());
 
         let mut values = vec![1.0; n];
         values[7] = f64::NAN;
         let estimator = config.with_products(12).init().unwrap();
-        let poisoned = Diagonal::new(space.vector(&values).unwrap());
+        let poisoned = Diagonal::new(space.vector(&values).unwrap()).unwrap();
         let refused = estimator.estimate(&poisoned).unwrap_err();
         assert!(
             matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),
@@ -179,13 +179,14 @@ fn traces_of_bad_input<B: TestBackend>() {
         assert!(matches!(refused.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
         let narrow = other.clone();
         let tall =
-            FromFn::between(&space, other.space(), move |_: &ParamVector<B>| Ok(narrow.clone()));
+            FromFn::between(&space, other.space(), move |_: &ParamVector<B>| Ok(narrow.clone()))
+                .unwrap();
         let refused = estimator.estimate(&tall).unwrap_err();
         assert_eq!(
             refused.downcast_ref(),
             Some(&OperatorError::NotSquare { domain: n, codomain: 1 })
         );
-        let huge = Diagonal::new(space.full(3e38));
+        let huge = Diagonal::new(space.full(3e38)).unwrap();
         let refused = estimator.estimate(&huge).unwrap_err();
         assert!(
             matches!(refused.downcast_ref(), Some(SpectrumError::Range { .. }))
@@ -196,7 +197,7 @@ fn traces_of_bad_input<B: TestBackend>() {
     let changed = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_seed(9);
     let json = serde_json::to_string(&changed).unwrap();
     assert_eq!(serde_json::from_str::<TraceEstimatorConfig>(&json).unwrap(), changed);
-    let found = estimate(&Identity::<B>::new(&space), TraceMethod::XTrace, 10, 0);
+    let found = estimate(&Identity::<B>::new(&space).unwrap(), TraceMethod::XTrace, 10, 0);
     let json = serde_json::to_string(&found).unwrap();
     let back: Estimate = serde_json::from_str(&json).unwrap();
     assert!((back.estimate - found.estimate).abs() < 1e-12 && back.products == found.products);
@@ -226,10 +227,11 @@ fn frobenius_norms<B: TestBackend>() {
         let row = FromFn::between(&space, &one, move |v: &ParamVector<B>| {
             let sum = 3.0 * v.dot(&v.space().ones())?;
             Ok(target.vector(&[sum])?)
-        });
+        })
+        .unwrap();
         let norm = FrobeniusNormConfig::new().init().unwrap().estimate(&row).unwrap();
         assert!((norm.estimate - 3.0 * (n as f64).sqrt()).abs() < 1e-4);
-        let zero = Diagonal::new(space.zeros());
+        let zero = Diagonal::new(space.zeros()).unwrap();
         let norm = config.init().unwrap().estimate(&zero).unwrap();
         assert_eq!((norm.estimate, norm.standard_error), (0.0, 0.0));
     }
@@ -244,7 +246,7 @@ fn frobenius_norms<B: TestBackend>() {
     calibration(&found, square).expect("Frobenius", 0.75..=1.33);
     let large = flat::<B>(&vec![1e25; n], Precision::F32);
     let refused =
-        FrobeniusNormConfig::new().init().unwrap().estimate(&Diagonal::new(large.clone()));
+        FrobeniusNormConfig::new().init().unwrap().estimate(&Diagonal::new(large.clone()).unwrap());
     assert!(matches!(failure(&refused), Some(SpectrumError::Range { .. })));
     assert_eq!(FrobeniusNormConfig::new().with_products(1).init().unwrap_err().field, "products");
 }
