@@ -116,8 +116,8 @@ mod tensor;
 
 pub use capture::{Batch, BatchMapper, CaptureError, ImportError, Traced};
 pub use config::ConfigError;
-pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian, Likelihood};
-pub use derive::DeriveError;
+pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian};
+pub use derive::{DeriveError, Likelihood, LikelihoodError};
 pub use error::Error;
 pub use execute::ExecuteError;
 pub use graph::{

@@ -16,7 +16,7 @@ mod gauss_newton;
 mod hessian;
 mod jacobian;
 
-pub use fisher::{EmpiricalFisher, Fisher, Likelihood};
+pub use fisher::{EmpiricalFisher, Fisher};
 pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
 pub use jacobian::Jacobian;

@@ -7,11 +7,11 @@
 //! products, and split what depends on v from what does not. The *eager* engine does the same on the tape of a computing
 //! backend, anew for every product.
 
-mod draw;
 mod error;
 mod factors;
 mod fold;
 mod layers;
+mod likelihood;
 mod lower;
 mod network;
 mod outputs;
@@ -19,11 +19,11 @@ mod patches;
 mod product;
 mod reverse;
 
-pub(crate) use draw::{Distribution, Draws};
 pub use error::DeriveError;
-pub(crate) use factors::{Cotangents, FactorKind, LayerGroup, Reduced};
+pub(crate) use factors::{FactorKind, LayerGroup, Reduced};
 pub(crate) use layers::{Beside, LayerKind, Layers};
-pub(crate) use product::{Given, Product, Root};
+pub use likelihood::{Likelihood, LikelihoodError};
+pub(crate) use product::{Given, Metric, Product};
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -65,7 +65,7 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
 }
 
 /// The program of a product with a vector, split by what depends on the vector: `prepare` takes the loss program's
-/// inputs and then the noise of [`Product::Drawn`], `finish` what it returns and then the vector's parts.
+/// inputs and then the noise of [`Metric::Drawn`], `finish` what it returns and then the vector's parts.
 pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<Split, Error> {
     let target = Target::new(kind, loss, parameters)?;
     let vector = target.vector_types();
@@ -89,7 +89,7 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
     Ok(split(tidy(program), &varying))
 }
 
-/// The program of Kronecker factors: inputs as the loss program's, then the noise of [`Cotangents::Drawn`], then the
+/// The program of Kronecker factors: inputs as the loss program's, then the noise of [`Metric::Drawn`], then the
 /// scale of the gradients' moments unless there are none; outputs the loss and its gradient where `with_gradient` asks
 /// for them, then the moments of [`factors::Factors`].
 pub(crate) fn kronecker_factors(
@@ -101,7 +101,7 @@ pub(crate) fn kronecker_factors(
 ) -> Result<Graph, Error> {
     let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
     record_factors(kind, loss, parameters, |scope, mut given| {
-        if kind.cotangents != Cotangents::None {
+        if kind.metric.is_some() {
             given.scale =
                 float(scope.input(&ValueType { shape: vec![1].into(), dtype: float_type(loss) }));
         }
@@ -116,7 +116,7 @@ pub(crate) fn kronecker_factors(
     })
 }
 
-/// The program of the diagonals in given bases: inputs as the loss program's, then the noise of [`Cotangents::Drawn`],
+/// The program of the diagonals in given bases: inputs as the loss program's, then the noise of [`Metric::Drawn`],
 /// then the bases, left where there is one and right, layer by layer; outputs as [`factors::compute_diagonals`] says.
 pub(crate) fn kronecker_diagonals(
     kind: FactorKind,
@@ -164,10 +164,8 @@ fn record_factors(
     };
     let program = record("Kronecker factors", |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
-        let noise = match kind.cotangents {
-            Cotangents::Drawn(draws) => float(scope.input(&draws.noise_type(loss.value(outputs)))),
-            _ => None,
-        };
+        let noise = kind.metric.and_then(|metric| metric.noise_type(loss.value(outputs)));
+        let noise = noise.and_then(|ty| float(scope.input(&ty)));
         let device = scope.device();
         let given = factors::Given {
             device: &device,

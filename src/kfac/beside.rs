@@ -4,8 +4,8 @@ use burn_backend::AutodiffBackend;
 
 use super::{KfacConfig, KfacFisher, UncoveredPolicy, moment::Moment, network::Network};
 use crate::{
-    curvature::{EmpiricalFisher, Fisher, Likelihood, fisher::share},
-    derive::Root,
+    curvature::{EmpiricalFisher, Fisher, fisher::share},
+    derive::{Likelihood, Metric},
     error::Error,
     objective::{Objective, Part, Reduction},
     operator::{LinearOperator, OperatorError, SelfAdjoint, materialize_up_to},
@@ -98,21 +98,19 @@ fn diagonals<B: AutodiffBackend>(
     (likelihood, reduction): (Likelihood, Reduction),
     probes: (usize, u64),
 ) -> Result<ExactBlocks, Error> {
-    let (root, precision) = match (fisher, likelihood) {
-        (KfacFisher::Empirical, _) => (Root::Empirical, 1.0),
-        (_, Likelihood::Categorical) => (Root::Categorical, 1.0),
-        (_, Likelihood::Bernoulli) => (Root::Bernoulli, 1.0),
-        (_, Likelihood::Gaussian { .. }) => (Root::Gaussian, likelihood.precision()),
+    let metric = match fisher {
+        KfacFisher::Empirical => Metric::Empirical,
+        _ => Metric::Exact(likelihood.family()),
     };
     let factor = |part: &Part<B>| {
         let share = share(part.samples_of_outputs(), reduction);
         match fisher {
             KfacFisher::Empirical => share.recip(),
-            _ => share * precision,
+            _ => share * likelihood.scale(),
         }
     };
     let positions: Vec<usize> = network.beside.iter().map(|(position, _)| *position).collect();
-    let diagonals = objective.mean_squares(root, &factor, &positions, probes)?;
+    let diagonals = objective.mean_squares(metric, &factor, &positions, probes)?;
     let moments = positions.into_iter().zip(diagonals);
     let moments = moments.map(|(position, values)| {
         let moment = Moment::Diagonal(values);

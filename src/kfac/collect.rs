@@ -11,8 +11,8 @@ use super::{
     network::{self, Network},
 };
 use crate::{
-    curvature::{Likelihood, fisher::share},
-    derive::{Cotangents, FactorKind},
+    curvature::fisher::share,
+    derive::{FactorKind, Likelihood, Metric},
     error::Error,
     objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
     operator::OperatorError,
@@ -37,7 +37,8 @@ impl KfacCollector {
         reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        likelihood.check(objective, reduction)?;
+        objective.expect_reduction_of_data(reduction)?;
+        likelihood.check(&objective.shape_of_outputs()?)?;
         if config.fisher == KfacFisher::Empirical {
             objective.expect_reduction_of_closure(reduction)?;
         }
@@ -45,7 +46,7 @@ impl KfacCollector {
         network::check(&layers, config)?;
         network::check_embeddings(&layers, objective.layout(), config)?;
         let kind = FactorKind {
-            cotangents: cotangents(config.fisher, likelihood),
+            metric: metric(config.fisher, likelihood),
             reduced: network::reduced(&layers, config),
         };
         let mut network = Network::of(objective, kind)?;
@@ -147,7 +148,7 @@ impl KfacCollector {
         if plans.into_iter().any(|(own, other)| own.diagonal != other.diagonal) {
             return Err(OperatorError::KfacState.into());
         }
-        let draws = self.kind.cotangents != Cotangents::None;
+        let draws = self.kind.metric.is_some();
         let layers = kfac.factors()?.iter().map(|layer| LayerMoments {
             inputs: on_device(&layer.a, &kfac.like),
             gradients: draws.then(|| on_device(&layer.g, &kfac.like)),
@@ -215,7 +216,7 @@ impl KfacCollector {
         let share = share(part.samples_of_outputs(), self.reduction);
         match self.config.fisher {
             KfacFisher::Empirical => share.recip(),
-            KfacFisher::Exact => share * self.likelihood.precision(),
+            KfacFisher::Exact => share * self.likelihood.scale(),
             KfacFisher::MonteCarlo { .. } | KfacFisher::ForwardOnly => share,
         }
     }
@@ -226,17 +227,16 @@ impl KfacCollector {
             return None;
         };
         let likelihood = self.likelihood;
-        Some(Box::new(move |batch, outputs: &_| likelihood.noise(outputs, draws, seed, batch)))
+        Some(Box::new(move |batch, outputs: &_| Ok(likelihood.noise(outputs, draws, seed, batch)?)))
     }
 }
 
-fn cotangents(fisher: KfacFisher, likelihood: Likelihood) -> Cotangents {
-    match (fisher, likelihood) {
-        (KfacFisher::Exact, Likelihood::Categorical) => Cotangents::Categorical,
-        (KfacFisher::Exact, Likelihood::Bernoulli) => Cotangents::Bernoulli,
-        (KfacFisher::Exact, Likelihood::Gaussian { .. }) => Cotangents::Gaussian,
-        (KfacFisher::MonteCarlo { draws, .. }, _) => Cotangents::Drawn(likelihood.draws(draws)),
-        (KfacFisher::Empirical, _) => Cotangents::Empirical,
-        (KfacFisher::ForwardOnly, _) => Cotangents::None,
+fn metric(fisher: KfacFisher, likelihood: Likelihood) -> Option<Metric> {
+    let family = likelihood.family();
+    match fisher {
+        KfacFisher::Exact => Some(Metric::Exact(family)),
+        KfacFisher::MonteCarlo { draws, .. } => Some(Metric::Drawn { family, draws }),
+        KfacFisher::Empirical => Some(Metric::Empirical),
+        KfacFisher::ForwardOnly => None,
     }
 }

@@ -10,7 +10,7 @@ use super::{
     spectra::{DampedRetry, Spectra},
 };
 use crate::{
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
     objective::{Objective, Reduction},
     operator::{LinearOperator, OperatorError, SelfAdjoint},

@@ -41,7 +41,7 @@ use std::{fmt, sync::Arc};
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
     objective::{Objective, Reduction, ValueAndGradient},
     operator::{LinearOperator, SelfAdjoint},
@@ -134,7 +134,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
     /// [`OperatorError::KfacVocabulary`](crate::OperatorError::KfacVocabulary),
     /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and
-    /// [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
+    /// [`LikelihoodError::NoDraws`](crate::LikelihoodError::NoDraws) for what a configuration does not cover;
     /// [`OperatorError::NonFiniteFactor`](crate::OperatorError::NonFiniteFactor).
     pub fn new(
         objective: &Objective<B>,

@@ -10,7 +10,7 @@ use super::{
     plan::LayerPlan,
 };
 use crate::{
-    derive::{Beside, FactorKind, Reduced},
+    derive::{Beside, FactorKind, LikelihoodError, Reduced},
     error::Error,
     objective::{NetworkLayers, Objective},
     operator::OperatorError,
@@ -120,18 +120,18 @@ pub(super) fn check_embeddings(
 }
 
 /// Refuses what the theory does not cover.
-pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), OperatorError> {
+pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), Error> {
     if config.fisher == KfacFisher::Exact && !layers.rows_are_samples {
-        return Err(OperatorError::KfacPlaces);
+        return Err(OperatorError::KfacPlaces.into());
     }
     if config.approximation == KfacApproximation::Reduce && !layers.even_uses {
-        return Err(OperatorError::KfacUnevenUses);
+        return Err(OperatorError::KfacUnevenUses.into());
     }
     if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
-        return Err(OperatorError::NoDraws);
+        return Err(LikelihoodError::NoDraws.into());
     }
     if let UncoveredPolicy::Diagonal { probes: 0, .. } = config.beside {
-        return Err(OperatorError::NoProbes);
+        return Err(OperatorError::NoProbes.into());
     }
     Ok(())
 }

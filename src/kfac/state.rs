@@ -14,7 +14,7 @@ use super::{
     spectra::Spectra,
 };
 use crate::{
-    derive::{Cotangents, FactorKind, Reduced},
+    derive::{FactorKind, Reduced},
     error::Error,
     objective::Objective,
     operator::OperatorError,
@@ -186,7 +186,7 @@ fn network_of<B: AutodiffBackend>(
     let outline = outline.ok_or(OperatorError::KfacState)?;
     // Embeddings have a diagonal A or, reduced, a full one.
     for reduced in [Reduced::Nothing, Reduced::Everything] {
-        let kind = FactorKind { cotangents: Cotangents::None, reduced };
+        let kind = FactorKind { metric: None, reduced };
         let network = Network::of(objective, kind)?;
         if outline.is_of(&network, objective.layout())
             && network.coverage.has_the_parameters_of(coverage)

@@ -9,7 +9,7 @@ use super::{
     programs::FactorResults,
 };
 use crate::{
-    derive::{Beside, Cotangents, FactorKind, LayerGroup},
+    derive::{Beside, FactorKind, LayerGroup},
     error::Error,
     space::{Inner, InnerFloat, ParamVector},
     tensor::Operand,
@@ -150,7 +150,7 @@ impl<B: AutodiffBackend> Objective<B> {
         if let Some(noise) = pass.noise {
             inputs.push(self.noise(noise, index, part)?);
         }
-        if pass.kind.cotangents != Cotangents::None {
+        if pass.kind.metric.is_some() {
             let scale = TensorData::from([part.weight * (pass.factor)(part)]);
             let scale = scale.convert_dtype(DType::from(self.precision().dtype()));
             inputs.push(Operand::from_data(scale, part.programs.device())?);
@@ -194,7 +194,7 @@ impl<B: AutodiffBackend> Means<B> {
             if let Some(inputs) = moments.next() {
                 add::<B>(&mut mean.inputs, share, inputs.into_float()?, 1.0 - share);
             }
-            if kind.cotangents != Cotangents::None
+            if kind.metric.is_some()
                 && let Some(gradients) = moments.next()
             {
                 add::<B>(&mut mean.gradients, 1.0, gradients.into_float()?, 1.0);

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{Objective, ObjectiveError, Part, PreparedProduct};
 use crate::{
-    derive::{Product, Root},
+    derive::{Metric, Product},
     error::Error,
     space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
     tensor::Operand,
@@ -15,15 +15,15 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Σ over batches of weight · factor · mean over probes of (JᵀS r)∘(JᵀS r), r random signs: in expectation the
     /// diagonal of Σ weight · factor · JᵀS SᵀJ, for the parameters at the given positions.
     ///
-    /// With [`Root::Empirical`] there is one sign a sample, else one an output.
+    /// With [`Metric::Empirical`] there is one sign per sample, else one per output.
     pub(crate) fn mean_squares(
         &self,
-        root: Root,
+        metric: Metric,
         factor: &dyn Fn(&Part<B>) -> f64,
         positions: &[usize],
         (probes, seed): (usize, u64),
     ) -> Result<Vec<Vec<f64>>, Error> {
-        let product = PreparedProduct::new(Product::Root(root));
+        let product = PreparedProduct::new(Product::Root(metric));
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut sums: Vec<Option<InnerFloat<B>>> = vec![None; positions.len()];
         self.for_each_part(|index, part| {
@@ -31,7 +31,7 @@ impl<B: AutodiffBackend> Objective<B> {
             let outputs = part.programs.outputs_type()?.shape.to_vec();
             let weight = part.weight * factor(part) / probes.max(1) as f64;
             for _ in 0..probes {
-                let signs = self.signs(&outputs, root == Root::Empirical, seeds.random())?;
+                let signs = self.signs(&outputs, metric == Metric::Empirical, seeds.random())?;
                 let blocks = ready.run(vec![Operand::Float(signs)])?;
                 for (sum, &position) in sums.iter_mut().zip(positions) {
                     let block = blocks.get(position).cloned();

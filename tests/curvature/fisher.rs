@@ -1,7 +1,10 @@
 //! Fisher matrices: the exact one against the Gauss-Newton matrix of its likelihood, sampled ones against the exact one,
 //! the empirical one against gradients of single samples.
 
-use burn::prelude::*;
+use burn::{
+    nn::{self, loss::PoissonNllLossConfig},
+    prelude::*,
+};
 use burn_curvature::{
     CaptureConfig, EmpiricalFisher, Engine, Fisher, GaussNewton, Likelihood, LinearOperator,
     Objective, Reduction,
@@ -56,6 +59,13 @@ fn the_exact_fisher_matrix_is_the_gauss_newton_matrix_of_the_likelihood() {
         (softplus(z.clone(), 1.0) - z * target).sum()
     });
     check(&bernoulli, Likelihood::Bernoulli, Reduction::Sum);
+    let poisson = with_loss(|z, y| {
+        let counts = y.float().unsqueeze_dim::<2>(1).expand(z.dims());
+        // eᶻ − y z, with the outputs for log-rates.
+        let loss = PoissonNllLossConfig::new().with_log_input(true).with_full(false).init();
+        loss.forward(z, counts, nn::loss::Reduction::Sum)
+    });
+    check(&poisson, Likelihood::Poisson, Reduction::Sum);
     for variance in [0.5, 3.0] {
         let gaussian = with_loss(move |z, y| {
             let target = y.float().unsqueeze_dim::<2>(1);
@@ -76,8 +86,12 @@ fn distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 #[test]
 fn sampled_targets_tend_to_the_exact_matrix() {
     let objective = classifier(2, 6);
-    let likelihoods =
-        [Likelihood::Categorical, Likelihood::Bernoulli, Likelihood::Gaussian { variance: 2.0 }];
+    let likelihoods = [
+        Likelihood::Categorical,
+        Likelihood::Bernoulli,
+        Likelihood::Gaussian { variance: 2.0 },
+        Likelihood::Poisson,
+    ];
     for likelihood in likelihoods {
         let exact = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap();
         let exact = rows(&exact, objective.parameters());

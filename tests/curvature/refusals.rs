@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use burn_curvature::{
     Adjoint, CaptureConfig, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton, Jacobian,
-    Likelihood, LinearOperator, Objective, ObjectiveError, OperatorError, Reduction, Traced,
+    Likelihood, LikelihoodError, LinearOperator, Objective, ObjectiveError, Reduction, Traced,
     VectorError,
 };
 
@@ -65,7 +65,7 @@ fn a_likelihood_that_does_not_fit_is_refused() {
     for variance in [0.0, -1.0, 1e-310, f64::NAN, f64::INFINITY] {
         let likelihood = Likelihood::Gaussian { variance };
         let error = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap_err();
-        assert!(matches!(error.downcast_ref(), Some(OperatorError::Likelihood { .. })), "{error}");
+        assert!(matches!(error.downcast_ref(), Some(LikelihoodError::Unfit { .. })), "{error}");
     }
     let flat = traced(|model: &Classifier, (x, _)| {
         let z: Tensor<1> = model.forward(x).flatten(0, 1);
@@ -75,7 +75,7 @@ fn a_likelihood_that_does_not_fit_is_refused() {
     assert!(error.to_string().contains("classes"), "{error}");
     let error = Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 0, 1)
         .unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&OperatorError::NoDraws));
+    assert_eq!(error.downcast_ref(), Some(&LikelihoodError::NoDraws));
 }
 
 #[test]

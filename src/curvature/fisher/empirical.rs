@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{objective_operator, share};
 use crate::{
-    derive::Product,
+    derive::{Metric, Product},
     error::Error,
     objective::{Objective, PreparedProduct, Reduction},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
@@ -78,8 +78,8 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
     /// [`ObjectiveError::OtherReduction`](crate::ObjectiveError::OtherReduction) over a data set of another reduction.
     pub fn new(objective: &Objective<B>, reduction: Reduction) -> Result<Self, Error> {
         objective.expect_reduction_of_closure(reduction)?;
-        objective.derive_product(Product::Empirical)?;
-        let product = PreparedProduct::new(Product::Empirical)
+        objective.derive_product(Product::Fisher(Metric::Empirical))?;
+        let product = PreparedProduct::new(Product::Fisher(Metric::Empirical))
             .with_factor(move |part| share(part.samples_of_outputs(), reduction).recip());
         Ok(Self { objective: objective.clone(), product })
     }

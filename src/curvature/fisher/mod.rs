@@ -1,10 +1,8 @@
-//! Fisher information: exact, by sampled targets, and the empirical one, which is none.
+//! Fisher information: exact, Monte-Carlo, and "empirical" (not a Fisher matrix in the strict sense).
 
 mod empirical;
-mod likelihood;
 
 pub use empirical::EmpiricalFisher;
-pub use likelihood::Likelihood;
 
 use std::sync::Arc;
 
@@ -12,10 +10,10 @@ use burn_backend::AutodiffBackend;
 
 use super::objective_operator;
 use crate::{
-    derive::Product,
+    derive::{Likelihood, LikelihoodError, Metric, Product},
     error::Error,
     objective::{Objective, PreparedProduct, Reduction},
-    operator::{FiniteSum, LinearOperator, OperatorError, SelfAdjoint},
+    operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamLayout, ParamVector},
 };
 
@@ -80,19 +78,20 @@ impl<B: AutodiffBackend> Fisher<B> {
     ///
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the traced closure returned the loss alone;
-    /// [`OperatorError::Likelihood`] for a variance that is not positive or outputs without a dimension of classes;
+    /// [`LikelihoodError::Unfit`] for a variance that is not positive or outputs without a dimension of classes;
     /// [`ObjectiveError::OtherReduction`](crate::ObjectiveError::OtherReduction) over a data set of another reduction.
     pub fn exact(
         objective: &Objective<B>,
         likelihood: Likelihood,
         reduction: Reduction,
     ) -> Result<Self, Error> {
-        likelihood.check(objective, reduction)?;
-        let kind = likelihood.product();
+        objective.expect_reduction_of_data(reduction)?;
+        likelihood.check(&objective.shape_of_outputs()?)?;
+        let kind = Product::Fisher(Metric::Exact(likelihood.family()));
         objective.derive_product(kind)?;
-        let precision = likelihood.precision();
+        let scale = likelihood.scale();
         let product = PreparedProduct::new(kind)
-            .with_factor(move |part| precision * share(part.samples_of_outputs(), reduction));
+            .with_factor(move |part| scale * share(part.samples_of_outputs(), reduction));
         Ok(Self { objective: objective.clone(), product })
     }
 
@@ -105,7 +104,7 @@ impl<B: AutodiffBackend> Fisher<B> {
     /// Unbiased, with an error that falls as 1/√(N S); of rank at most N S. The same seed draws the same targets.
     ///
     /// # Errors
-    /// As [`exact`](Self::exact); [`OperatorError::NoDraws`] for no draw.
+    /// As [`exact`](Self::exact); [`LikelihoodError::NoDraws`] for no draw, [`LikelihoodError::TooManyDraws`].
     pub fn monte_carlo(
         objective: &Objective<B>,
         likelihood: Likelihood,
@@ -114,15 +113,16 @@ impl<B: AutodiffBackend> Fisher<B> {
         seed: u64,
     ) -> Result<Self, Error> {
         if draws == 0 {
-            return Err(OperatorError::NoDraws.into());
+            return Err(LikelihoodError::NoDraws.into());
         }
-        likelihood.check(objective, reduction)?;
-        let kind = Product::Drawn(likelihood.draws(draws));
+        objective.expect_reduction_of_data(reduction)?;
+        likelihood.check(&objective.shape_of_outputs()?)?;
+        let kind = Product::Fisher(Metric::Drawn { family: likelihood.family(), draws });
         objective.derive_product(kind)?;
         let product = PreparedProduct::new(kind)
             .with_factor(move |part| share(part.samples_of_outputs(), reduction))
             .with_noise(Arc::new(move |batch, outputs| {
-                likelihood.noise(outputs, draws, seed, batch)
+                Ok(likelihood.noise(outputs, draws, seed, batch)?)
             }));
         Ok(Self { objective: objective.clone(), product })
     }

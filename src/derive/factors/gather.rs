@@ -3,7 +3,7 @@
 use burn_autodiff::Autodiff;
 use burn_backend::{Backend, tensor::FloatTensor};
 
-use super::{Cotangents, FactorKind, Given, Probed, cotangents::cotangents, rows::Rows};
+use super::{FactorKind, Given, Probed, cotangents::cotangents, rows::Rows};
 use crate::{
     derive::{
         outputs::{adjoint_product, required},
@@ -72,8 +72,10 @@ pub(super) fn backward<B: Backend>(
     let parameters = with_probes(probed, given);
     let arguments = arguments(probed, given, &parameters);
     let noise = given.noise.clone();
-    match cotangents::<B>(kind.cotangents, &forward.z, noise, given.scale.clone())? {
-        None if kind.cotangents == Cotangents::None => Ok(()),
+    let Some(metric) = kind.metric else {
+        return Ok(());
+    };
+    match cotangents::<B>(metric, &forward.z, noise, given.scale.clone())? {
         None => hand_over(std::mem::take(&mut forward.by_probes)),
         Some(cotangents) => cotangents.into_iter().try_for_each(|cotangent| {
             let own = given.parameters.len();

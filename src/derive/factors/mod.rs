@@ -24,32 +24,17 @@ use burn_backend::{
     tensor::{Device, FloatTensor},
 };
 
-use super::{draw::Draws, layers::LayerKind, reverse::Apply};
+use super::{layers::LayerKind, product::Metric, reverse::Apply};
 use crate::{execute::ExecuteError, tensor::Operand};
 use product::Symmetric;
 use rows::Rows;
 
-/// What is propagated back from the outputs z to the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Cotangents {
-    /// The derivative of the loss by z, with the targets of the data.
-    Empirical,
-    /// The derivatives of −log p for targets drawn by noise that is handed in.
-    Drawn(Draws),
-    /// The columns of a square root of diag(p) − p pᵀ, p = softmax(z): one fewer than there are classes.
-    Categorical,
-    /// Those of diag(σ(1 − σ)).
-    Bernoulli,
-    /// Those of I.
-    Gaussian,
-    /// Nothing: the second moments of the inputs only.
-    None,
-}
-
 /// What a program of factors computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FactorKind {
-    pub cotangents: Cotangents,
+    /// The metric in the outputs whose root is propagated back to the layers; `None` for the second moments of the inputs
+    /// only.
+    pub metric: Option<Metric>,
     pub reduced: Reduced,
 }
 
@@ -118,8 +103,8 @@ pub(super) fn compute<B: Backend>(
     for ((group, inputs), sum) in probed.groups.iter().zip(forward.inputs).zip(sums) {
         moments.push(inputs::moment::<B>(kind, group, inputs, given)?);
         let moment = sum.finish();
-        moments.extend(match (kind.cotangents, &given.scale) {
-            (Cotangents::Empirical, Some(scale)) => moment.map(|moment| {
+        moments.extend(match (kind.metric, &given.scale) {
+            (Some(Metric::Empirical), Some(scale)) => moment.map(|moment| {
                 let scale = B::float_reshape(scale.clone(), Shape::from(vec![1, 1, 1]));
                 B::float_mul(moment, scale)
             }),

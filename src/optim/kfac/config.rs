@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{KfacOptimizer, KfacOptimizerState};
 use crate::{
     config::{ConfigError, Field},
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
     kfac::{KfacConfig, KfacFisher},
     objective::{Objective, Reduction},

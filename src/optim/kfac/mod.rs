@@ -20,7 +20,8 @@ use burn_backend::AutodiffBackend;
 use super::OptimizerError;
 use crate::{
     capture::Batch,
-    curvature::{Fisher, GaussNewton, Likelihood},
+    curvature::{Fisher, GaussNewton},
+    derive::Likelihood,
     error::Error,
     kfac::{KfacCollector, KfacCoverage},
     objective::{Objective, Reduction},

@@ -2,12 +2,12 @@
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    Fisher, Kfac, KfacApproximation, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective,
-    OperatorError, Reduction,
+    CaptureConfig, Fisher, Kfac, KfacApproximation, KfacConfig, KfacFisher, Likelihood,
+    LinearOperator, Objective, OperatorError, Reduction, materialize,
 };
 
 use super::{
-    super::{B, classifier, relative_error, samples},
+    super::{B, classifier, matrix_error, relative_error, rows, samples},
     Deep, GAUSSIAN, device, random, squared, weight, worst,
 };
 
@@ -43,6 +43,63 @@ fn it_is_exact_for_one_sample_and_not_for_several() {
         let several = classifier(seed, 6);
         let error = worst(&several, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new());
         assert!(error > 1e-3, "{error}");
+    }
+}
+
+/// Counts with the outputs for log-rates.
+fn poisson(widths: &[usize], samples: usize) -> Objective<B> {
+    let model = Deep::new(widths, true);
+    let counts = random([samples, widths[widths.len() - 1]], 4).add_scalar(1.0);
+    let batch = (random([samples, widths[0]], 99), counts);
+    let objective = Objective::<B>::trace_with(
+        &CaptureConfig::new(),
+        &model,
+        batch,
+        |model: &Deep, (x, y): (Tensor<2>, Tensor<2>)| {
+            let z = model.forward(x);
+            (z.clone(), (z.clone().exp() - y * z).sum())
+        },
+    );
+    objective.unwrap().in_f64().unwrap()
+}
+
+#[test]
+fn counts_have_the_kronecker_product_of_their_rates() {
+    let one = poisson(&[3, 4, 2], 1);
+    let error = worst(&one, Likelihood::Poisson, Reduction::Sum, &KfacConfig::new());
+    assert!(error < 1e-12, "{error}");
+
+    // One layer: A = mean x̄ x̄ᵀ, G = Σ diag(eᶻ), from the numbers themselves.
+    const SAMPLES: usize = 5;
+    let objective = poisson(&[3, 2], SAMPLES);
+    let x: Vec<f64> = random([SAMPLES, 3], 99).into_data().iter::<f64>().collect();
+    let inputs: Vec<Vec<f64>> =
+        x.chunks(3).map(|row| row.iter().copied().chain([1.0]).collect()).collect();
+    let theta = objective.parameters().to_vec().unwrap();
+    let rate = |sample: &[f64], j: usize| -> f64 {
+        sample.iter().enumerate().map(|(i, x)| x * theta[2 * i + j]).sum::<f64>().exp()
+    };
+    let kfac = Kfac::new(&objective, Likelihood::Poisson, Reduction::Sum, &KfacConfig::new());
+    let found = rows(&kfac.unwrap(), objective.parameters());
+    for (row, found) in found.iter().enumerate() {
+        for (column, found) in found.iter().enumerate() {
+            let a = inputs.iter().map(|x| x[row / 2] * x[column / 2]).sum::<f64>();
+            let g = inputs.iter().map(|x| rate(x, row % 2)).sum::<f64>();
+            let same = row % 2 == column % 2;
+            let expected = if same { a / SAMPLES as f64 * g } else { 0.0 };
+            assert!((found - expected).abs() < 1e-12 * g, "{row}, {column}: {found} {expected}");
+        }
+    }
+
+    // Drawn counts tend to it.
+    let exact = Kfac::new(&objective, Likelihood::Poisson, Reduction::Sum, &KfacConfig::new());
+    let exact = rows(&exact.unwrap(), objective.parameters());
+    for seed in 0..4 {
+        let sampled = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2000, seed });
+        let kfac = Kfac::new(&objective, Likelihood::Poisson, Reduction::Sum, &sampled).unwrap();
+        let found = materialize(&kfac, objective.parameters()).unwrap();
+        let error = matrix_error(&found, &exact);
+        assert!(error > 1e-6 && error < 0.1, "seed {seed}: {error}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Saving, loading, averaging, and what is refused.
 
 use burn_curvature::{
-    CaptureConfig, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood, LinearOperator,
-    Objective, ObjectiveError, OperatorError, ParamVector, Reduction, UncoveredPolicy,
+    CaptureConfig, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood, LikelihoodError,
+    LinearOperator, Objective, ObjectiveError, OperatorError, ParamVector, Reduction,
+    UncoveredPolicy,
 };
 
 use super::{
@@ -65,7 +66,7 @@ fn bad_settings_are_refused() {
     let objective = classifier(1, 4);
     let none = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 0, seed: 1 });
     let error = Kfac::new(&objective, Likelihood::Categorical, Reduction::Mean, &none).unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&OperatorError::NoDraws));
+    assert_eq!(error.downcast_ref(), Some(&LikelihoodError::NoDraws));
     let (kfac, _) = dense(&objective);
     for damping in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(
