@@ -91,7 +91,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let streamed = GaussNewton::new(&stream)?.apply(&x.x)?;
     let held = GaussNewton::new(&risk)?.apply(&x.x)?;
     figures.expect("stream_and_held.difference", difference(&streamed, &held)?, 0.0..=1e-6);
-    let fisher = Fisher::exact(&risk, Likelihood::Categorical, Reduction::Mean)?;
+    let fisher = Fisher::exact(&risk, Likelihood::Categorical)?;
     let fisher = difference(&fisher.apply(&x.x)?, &held)?;
     figures.expect("fisher_and_gauss_newton.difference", fisher, 0.0..=1e-4);
 
@@ -163,7 +163,7 @@ fn budgets(
 /// A solve with little damping, without and with K-FAC as preconditioner.
 fn preconditioned(risk: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let config = KfacConfig::new();
-    let kfac = Kfac::new(risk, Likelihood::Categorical, Reduction::Mean, &config)?;
+    let kfac = Kfac::new(risk, Likelihood::Categorical, &config)?;
     println!("\n{}", kfac.coverage());
     let inverse = kfac.inverse(LITTLE_DAMPING)?;
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-4).init()?;

@@ -51,7 +51,7 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
         .with_damping(3.0)
         .with_inverse_period(5)
         .with_weight_decay(DECAY)
-        .init(&objective, Likelihood::Bernoulli, Reduction::Mean)?;
+        .init(&objective.reduced_by(Reduction::Mean)?, Likelihood::Bernoulli)?;
     run.time += clock.elapsed();
     loop {
         let logits = model.valid().forward(images.clone().inner());

@@ -90,8 +90,8 @@ fn solve(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(), B
     let damped = GaussNewton::new(&risk)?.damped(DAMPING)?;
     let gradient = risk.gradient()?;
     let (likelihood, config) = (Likelihood::Categorical, KfacConfig::new());
-    let kfac = Kfac::new(&risk, likelihood, Reduction::Mean, &config)?;
-    let ekfac = Ekfac::from_kfac(&kfac, &risk, likelihood, Reduction::Mean, &config)?;
+    let kfac = Kfac::new(&risk, likelihood, &config)?;
+    let ekfac = Ekfac::from_kfac(&kfac, &risk, likelihood, &config)?;
     println!("\n{}", kfac.coverage());
 
     let nystrom = NystromConfig::new(RANK, DAMPING)

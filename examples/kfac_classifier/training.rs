@@ -51,11 +51,9 @@ pub fn by_kfac(
     let clock = Instant::now();
     let first = batches(digits, seed, device).swap_remove(0);
     let objective: Objective<OnDevice> = Objective::trace(&model, first, loss)?;
-    let mut optimizer = KfacOptimizerConfig::stochastic(RATE).init(
-        &objective,
-        Likelihood::Categorical,
-        Reduction::Mean,
-    )?;
+    let objective = objective.reduced_by(Reduction::Mean)?;
+    let mut optimizer =
+        KfacOptimizerConfig::stochastic(RATE).init(&objective, Likelihood::Categorical)?;
     if seed == 1 {
         println!("{}\n", optimizer.coverage());
     }

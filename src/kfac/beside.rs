@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{KfacConfig, KfacFisher, UncoveredPolicy, moment::Moment, network::Network};
 use crate::{
-    curvature::{EmpiricalFisher, Fisher, fisher::share},
+    curvature::{EmpiricalFisher, Fisher},
     derive::{Likelihood, Metric},
     error::Error,
     objective::{Objective, Part, Reduction},
@@ -61,12 +61,12 @@ pub(super) fn exact_blocks<B: AutodiffBackend>(
     }
     let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
-            Box::new(Fisher::exact(objective, likelihood, reduction)?)
+            Box::new(Fisher::exact(objective, likelihood)?)
         }
         KfacFisher::MonteCarlo { draws, seed } => {
-            Box::new(Fisher::monte_carlo(objective, likelihood, reduction, draws, seed)?)
+            Box::new(Fisher::monte_carlo(objective, likelihood, draws, seed)?)
         }
-        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective, reduction)?),
+        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),
     };
     let blocks = network.beside.iter().filter_map(|(position, _)| {
         let block = layout.blocks().get(*position)?;
@@ -103,7 +103,7 @@ fn diagonals<B: AutodiffBackend>(
         _ => Metric::Exact(likelihood.family()),
     };
     let factor = |part: &Part<B>| {
-        let share = share(part.samples_of_outputs(), reduction);
+        let share = reduction.factor(part.samples_of_outputs());
         match fisher {
             KfacFisher::Empirical => share.recip(),
             _ => share * likelihood.scale(),

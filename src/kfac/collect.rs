@@ -11,7 +11,6 @@ use super::{
     network::{self, Network},
 };
 use crate::{
-    curvature::fisher::share,
     derive::{FactorKind, Likelihood, Metric},
     error::Error,
     objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
@@ -34,14 +33,10 @@ impl KfacCollector {
     pub(crate) fn new<B: AutodiffBackend>(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        objective.expect_reduction_of_data(reduction)?;
         likelihood.check(&objective.shape_of_outputs()?)?;
-        if config.fisher == KfacFisher::Empirical {
-            objective.expect_reduction_of_closure(reduction)?;
-        }
+        let reduction = objective.stated_reduction()?;
         let layers = objective.network_layers()?;
         network::check(&layers, config)?;
         network::check_embeddings(&layers, objective.layout(), config)?;
@@ -213,7 +208,7 @@ impl KfacCollector {
 
     /// What second moments of gradients are multiplied by.
     fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
-        let share = share(part.samples_of_outputs(), self.reduction);
+        let share = self.reduction.factor(part.samples_of_outputs());
         match self.config.fisher {
             KfacFisher::Empirical => share.recip(),
             KfacFisher::Exact => share * self.likelihood.scale(),

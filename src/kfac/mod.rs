@@ -43,7 +43,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     derive::Likelihood,
     error::Error,
-    objective::{Objective, Reduction, ValueAndGradient},
+    objective::{Objective, ValueAndGradient},
     operator::{LinearOperator, SelfAdjoint},
     space::{ParamLayout, ParamVector},
 };
@@ -109,7 +109,8 @@ use network::Plans;
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-/// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
 /// let v = objective.parameters().from_vec_like(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
@@ -139,10 +140,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn new(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let beside = collector.exact_blocks(objective)?;
         let factors = collector.factors(objective)?;
         collector.expect_finite(objective, &factors)?;
@@ -177,8 +177,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    /// let objective = objective.reduced_by(Reduction::Sum)?;
     /// let (kfac, at) =
-    ///     Kfac::with_gradient(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+    ///     Kfac::with_gradient(&objective, likelihood, &KfacConfig::new())?;
     /// assert_eq!(at.value, 18.0);
     /// assert_eq!(at.gradient.to_vec()?, [18.0]);
     /// let step = kfac.inverse(0.0)?.apply(&at.gradient)?;
@@ -189,10 +190,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn with_gradient(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<(Self, ValueAndGradient<B>), Error> {
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let beside = collector.exact_blocks(objective)?;
         let (at, factors) = collector.gradient_and_factors(objective)?;
         at.gradient.expect_finite("the gradient")?;

@@ -51,7 +51,8 @@ pub struct KfacState {
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-/// let ekfac = Ekfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
 /// let saved = serde_json::to_string(&ekfac.state())?;
 ///
 /// let state: EkfacState = serde_json::from_str(&saved)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Observer, Reduction};
+use super::{parts::Observer, reduction::Reduction};
 use crate::capture::CaptureError;
 
 /// What an objective's passes go by.
@@ -12,7 +12,7 @@ pub(super) struct Settings {
     /// Bytes an operator may keep between products, where chosen.
     pub memory_budget: Option<usize>,
     pub observer: Option<Observer>,
-    /// How the batches make the whole, over a data set.
+    /// What the loss does with the samples of a batch, if it was stated.
     pub reduction: Option<Reduction>,
 }
 

@@ -43,7 +43,7 @@ pub enum ObjectiveError {
     /// The loss of a batch is not that reduction of its samples.
     #[error(
         "the loss of the first batch is {whole}, and as the {reduction:?} over its samples it would be {expected} by \
-         its halves; name the reduction that the closure has. Neither holds for a loss that weights or masks samples \
+         its halves; state the reduction that the closure has. Neither holds for a loss that weights or masks samples \
          (reduce by the sum, and divide by one fixed number) or, as a sum, has a term without samples"
     )]
     NotReducedSo {
@@ -66,16 +66,23 @@ pub enum ObjectiveError {
         /// What the panic said.
         message: String,
     },
-    /// An operator of another reduction than the data set's.
+    /// Another reduction than the one stated before.
     #[error(
-        "the objective is the {expected:?} over the samples of a data set, and the operator asked for is the {found:?}"
+        "the objective was stated to be the {expected:?} over its samples (by `reduced_by`, `over` or `over_stream`), and \
+         is now called the {found:?}"
     )]
     OtherReduction {
-        /// Reduction of the data set.
+        /// Reduction stated before.
         expected: Reduction,
-        /// Reduction asked for.
+        /// Reduction stated now.
         found: Reduction,
     },
+    /// An operator needs the reduction, and it was not stated.
+    #[error(
+        "this operator needs to know whether the loss is the sum or the mean over the samples of a batch: state it with \
+         `objective.reduced_by(Reduction::Mean)?` or `Reduction::Sum`; a data set states it in `over`"
+    )]
+    NoReduction,
     /// A stream of batches failed.
     #[error("the data could not be read: {message}")]
     Data {

@@ -11,6 +11,7 @@ mod parts;
 mod prepared;
 mod products;
 mod programs;
+mod reduction;
 mod source;
 mod squares;
 mod trace_model;
@@ -20,8 +21,9 @@ pub use config::{CaptureConfig, Engine, Mode};
 pub use error::ObjectiveError;
 pub(crate) use factors::{LayerMoments, MomentPass, NetworkLayers};
 pub(crate) use parts::Part;
-pub use parts::{Progress, Reduction};
+pub use parts::Progress;
 pub(crate) use products::{Noise, PreparedProduct};
+pub use reduction::Reduction;
 
 use std::{
     collections::HashMap,
@@ -294,7 +296,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn operands(&self, part: &Part<B>) -> Vec<Operand<B::InnerBackend>> {
-        inputs(&self.parameters, &part.batch)
+        inputs(&self.parameters, &part.batch.operands)
     }
 
     fn vector(&self, blocks: Vec<Operand<B::InnerBackend>>) -> Result<ParamVector<B>, Error> {

@@ -256,7 +256,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                 let given = Given::<B::InnerBackend> {
                     device: part.programs.device(),
                     parameters: objective.parameters.blocks(),
-                    batch: &part.batch,
+                    batch: &part.batch.operands,
                     noise,
                     vector: &vector?,
                 };

@@ -14,7 +14,7 @@ use burn_backend::{AutodiffBackend, Backend, TensorMetadata, tensor::Device};
 
 use super::{
     CaptureConfig, Objective, Recorder, Settings, faithfulness, guards, inputs,
-    parts::{Part, Parts},
+    parts::{Counted, Part, Parts},
     products::PreparedProduct,
     programs::ProgramSet,
     source::{self, ModelSource},
@@ -160,6 +160,7 @@ where
         }
         let burn = burn.transpose()?;
         let tensors = source::tensors(batch.clone());
+        let samples = batch.samples();
         let recorder = Arc::new(Recorder {
             kinds: tensors.iter().map(kind_and_rank).collect(),
             source: Mutex::new(Box::new(ModelSource {
@@ -170,7 +171,8 @@ where
             })),
             programs: Mutex::new(HashMap::new()),
         });
-        let part = Part::new(&recorder, &parameters, recorder.operands(tensors)?, 1.0)?;
+        let batch = Counted::new(recorder.operands(tensors)?, samples);
+        let part = Part::new(&recorder, &parameters, batch, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
         let tolerance =
@@ -198,11 +200,9 @@ where
     /// A batch of other kinds or ranks than the one traced, on another device, or with an empty tensor; what tracing
     /// refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
-        let operands = self.recorder.operands(source::tensors(batch))?;
-        let part = Part::new(&self.recorder, &self.parameters, operands, 1.0)?;
-        let mut on = self.with_parts(Parts::Kept([part].into()));
-        on.settings.reduction = None;
-        Ok(on)
+        let batch = self.recorder.counted(batch)?;
+        let part = Part::new(&self.recorder, &self.parameters, batch, 1.0)?;
+        Ok(self.with_parts(Parts::Kept([part].into())))
     }
 
     /// The same objective computed in f64, from the same recording; parameters and batch are converted.

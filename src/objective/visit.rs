@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Objective, ObjectiveError, Progress, Reduction,
+    Objective, ObjectiveError, Progress,
     parts::{Part, Parts, Stream},
     products::PreparedProduct,
 };
@@ -42,7 +42,7 @@ impl<B: AutodiffBackend> Objective<B> {
         (stream.run)(&mut |batch| {
             stream.expect_size(count, batch.samples)?;
             let weight = Parts::<B>::weight(stream.reduction, batch.samples, total);
-            let part = Part::new(&self.recorder, &self.parameters, batch.operands, weight)?;
+            let part = Part::new(&self.recorder, &self.parameters, batch, weight)?;
             each(count, &part)?;
             count += 1;
             Ok(())
@@ -83,16 +83,6 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Shape of the outputs on the first batch.
     pub(crate) fn shape_of_outputs(&self) -> Result<Vec<usize>, Error> {
         self.of_first(|part| Ok(part.programs.outputs_type()?.shape.to_vec()))
-    }
-
-    /// Refuses another reduction than that over the data set, where there is one.
-    pub(crate) fn expect_reduction_of_data(&self, found: Reduction) -> Result<(), ObjectiveError> {
-        match self.settings.reduction {
-            Some(expected) if expected != found => {
-                Err(ObjectiveError::OtherReduction { expected, found })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// One block a batch, shaped as the outputs.

@@ -45,14 +45,15 @@ fn figures(risk: &Objective<B>, reduction: Reduction) -> Vec<ParamVector<B>> {
     let v = risk.parameters().normal_like(5).unwrap();
     let at = risk.value_and_gradient().unwrap();
     assert!((at.value - risk.value().unwrap()).abs() < 1e-12);
-    let exact = Fisher::exact(risk, Likelihood::Categorical, reduction).unwrap();
+    let stated = risk.reduced_by(reduction).unwrap();
+    let exact = Fisher::exact(&stated, Likelihood::Categorical).unwrap();
     vec![
         at.gradient.clone(),
         at.gradient.full_like(at.value),
         Hessian::new(risk).apply(&v).unwrap(),
         GaussNewton::new(risk).unwrap().apply(&v).unwrap(),
         exact.apply(&v).unwrap(),
-        EmpiricalFisher::new(risk, reduction).unwrap().apply(&v).unwrap(),
+        EmpiricalFisher::new(&stated).unwrap().apply(&v).unwrap(),
     ]
 }
 
@@ -131,8 +132,7 @@ fn a_sampled_fisher_matrix_does_not_change_when_it_is_recomputed() {
     let v = objective.parameters().normal_like(5).unwrap();
     let product = |budget: usize| {
         let objective = objective.with_memory_budget(budget);
-        let fisher =
-            Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 3, 1);
+        let fisher = Fisher::monte_carlo(&objective, Likelihood::Categorical, 3, 1);
         fisher.unwrap().apply(&v).unwrap().to_vec().unwrap()
     };
     assert_eq!(product(0), product(usize::MAX));
@@ -192,7 +192,7 @@ fn a_wrong_reduction_is_refused() {
     let error = traced(Reduction::Sum).over(batches(4), Reduction::Mean).unwrap_err();
     assert!(error.to_string().contains("Mean"), "{error}");
     let risk = traced(Reduction::Mean).over(batches(4), Reduction::Mean).unwrap();
-    let error = EmpiricalFisher::new(&risk, Reduction::Sum).unwrap_err();
+    let error = risk.reduced_by(Reduction::Sum).unwrap_err();
     let (expected, found) = (Reduction::Mean, Reduction::Sum);
     assert_eq!(error.downcast_ref(), Some(&ObjectiveError::OtherReduction { expected, found }));
 }

@@ -34,8 +34,8 @@ fn with_loss(
 
 fn check(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction) {
     for engine in [Engine::Compiled, Engine::Eager] {
-        let objective = objective.with_engine(engine);
-        let fisher = Fisher::exact(&objective, likelihood, reduction).unwrap();
+        let objective = objective.with_engine(engine).reduced_by(reduction).unwrap();
+        let fisher = Fisher::exact(&objective, likelihood).unwrap();
         let newton = GaussNewton::new(&objective).unwrap();
         for seed in 0..3 {
             let v = objective.parameters().normal_like(seed).unwrap();
@@ -93,13 +93,11 @@ fn sampled_targets_tend_to_the_exact_matrix() {
         Likelihood::Poisson,
     ];
     for likelihood in likelihoods {
-        let exact = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap();
+        let exact = Fisher::exact(&objective, likelihood).unwrap();
         let exact = rows(&exact, objective.parameters());
         let error = |draws: usize| {
             let errors = (0..8).map(|seed| {
-                let sampled =
-                    Fisher::monte_carlo(&objective, likelihood, Reduction::Mean, draws, seed)
-                        .unwrap();
+                let sampled = Fisher::monte_carlo(&objective, likelihood, draws, seed).unwrap();
                 distance(&rows(&sampled, objective.parameters()), &exact).powi(2)
             });
             (errors.sum::<f64>() / 8.0).sqrt()
@@ -116,8 +114,7 @@ fn a_seed_draws_the_same_targets_and_another_others() {
     let objective = classifier(2, 6);
     let v = objective.parameters().normal_like(0).unwrap();
     let sampled = |seed| {
-        let fisher =
-            Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 2, seed);
+        let fisher = Fisher::monte_carlo(&objective, Likelihood::Categorical, 2, seed);
         fisher.unwrap().apply(&v).unwrap().to_vec().unwrap()
     };
     assert_eq!(sampled(1), sampled(1));
@@ -136,7 +133,7 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
         };
         let objective =
             Objective::<B>::trace_with(&CaptureConfig::new(), &model, (x.clone(), y.clone()), loss);
-        let objective = objective.unwrap().in_f64().unwrap();
+        let objective = objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap();
         let v = objective.parameters().normal_like(3).unwrap();
         let mut expected = objective.parameters().zeros_like();
         for n in 0..5 {
@@ -148,8 +145,7 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
             expected = expected.scale(0.2);
         }
         for engine in [Engine::Compiled, Engine::Eager] {
-            let empirical =
-                EmpiricalFisher::new(&objective.with_engine(engine), reduction).unwrap();
+            let empirical = EmpiricalFisher::new(&objective.with_engine(engine)).unwrap();
             let error = relative_error(&empirical.apply(&v).unwrap(), &expected);
             assert!(error < 1e-12, "{reduction:?}: {error}");
         }

@@ -21,8 +21,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, TensorBridge,
-    materialize,
+    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, Reduction,
+    TensorBridge, materialize,
 };
 use support::models::Case;
 
@@ -130,7 +130,7 @@ pub fn classifier(seed: u64, count: usize) -> Objective<B> {
     let model = Classifier::new(seed, &device);
     let batch = samples(count, seed + 100, &device);
     let objective = Objective::trace_with(&CaptureConfig::new(), &model, batch, cross_entropy);
-    objective.unwrap().in_f64().unwrap()
+    objective.unwrap().in_f64().unwrap().reduced_by(Reduction::Mean).unwrap()
 }
 
 /// ∂z/∂θ by central differences of the outputs; rows are outputs.

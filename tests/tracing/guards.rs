@@ -146,10 +146,10 @@ fn what_needs_outputs_is_guarded_too() {
         assert!(truth(z.clone().lower_scalar(2.0).all()), "small outputs");
         (z.clone(), (z - y).square().mean())
     });
-    let objective = objective.unwrap();
+    let objective = objective.unwrap().reduced_by(Reduction::Mean).unwrap();
     let kfac = |objective: &Objective<_>| {
         let likelihood = Likelihood::Gaussian { variance: 1.0 };
-        Kfac::new(objective, likelihood, Reduction::Mean, &KfacConfig::new())
+        Kfac::new(objective, likelihood, &KfacConfig::new())
     };
     assert!(objective.outputs().is_ok() && kfac(&objective).is_ok());
     let theta = objective.parameters();

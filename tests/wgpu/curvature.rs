@@ -43,7 +43,7 @@ fn kronecker_factors_have_the_values_of_flex() {
 
 /// A product, and a product with each of the damped inverses.
 fn kronecker<B: TestBackend>(objective: &Objective<B>, config: &KfacConfig) -> [Vec<f64>; 3] {
-    let kfac = Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, config).unwrap();
+    let kfac = Kfac::new(objective, Likelihood::Categorical, config).unwrap();
     let v = objective.parameters().normal_like(5).unwrap();
     let inverse = kfac.inverse(0.5).unwrap();
     let factored = kfac.factored_inverse(0.5).unwrap();
@@ -77,7 +77,9 @@ where
         let loss = CrossEntropyLossConfig::new().init(&z.device());
         (z.clone(), loss.forward(z, labels))
     };
-    Objective::trace_with(&CaptureConfig::new(), &Convolved { conv, linear }, batch, loss).unwrap()
+    let model = Convolved { conv, linear };
+    let objective = Objective::trace_with(&CaptureConfig::new(), &model, batch, loss).unwrap();
+    objective.reduced_by(Reduction::Mean).unwrap()
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
-use super::{objective_operator, share};
+use super::objective_operator;
 use crate::{
     derive::{Metric, Product},
     error::Error,
-    objective::{Objective, PreparedProduct, Reduction},
+    objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamLayout, ParamVector},
 };
@@ -19,9 +19,9 @@ use crate::{
 /// E = c·Σₙ ∇_θ ℓₙ ∇_θ ℓₙᵀ
 /// ```
 ///
-/// c = 1 for [`Reduction::Sum`] and 1/N for [`Reduction::Mean`], which must be the reduction of the traced closure (as it
-/// is on a batch and its two halves, where the closure takes half a batch); N is the size of the outputs' first dimension.
-/// The loss of a sample must depend on that sample's outputs only.
+/// c = 1 for [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), the
+/// reduction stated by [`Objective::reduced_by`]; N is the size of the outputs' first dimension. The loss of a sample must
+/// depend on that sample's outputs only.
 ///
 /// It is *not* the Fisher matrix, whose targets come from the model ([`Fisher`](crate::Fisher)), and no curvature of
 /// the loss: it vanishes where all samples are fitted.
@@ -53,10 +53,10 @@ use crate::{
 /// let y = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
 ///
 /// let objective = Objective::trace(&model, y, |model, y| {
-///     let z = model.w.val().expand([2, 1]);
+///     let z = model.w.val().expand(y.dims());
 ///     (z.clone(), (z - y).powf_scalar(2.0).mean() * 0.5)
 /// })?;
-/// let empirical = EmpiricalFisher::new(&objective, Reduction::Mean)?;
+/// let empirical = EmpiricalFisher::new(&objective.reduced_by(Reduction::Mean)?)?;
 /// let one = objective.parameters().ones_like();
 /// assert_eq!(empirical.apply(&one)?.to_vec()?, [5.0]); // (1 + 9) / 2
 /// # Ok(())
@@ -74,13 +74,12 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
     ///
     /// # Errors
     /// As [`GaussNewton::new`](crate::GaussNewton::new);
-    /// [`ObjectiveError::NotReducedSo`](crate::ObjectiveError::NotReducedSo),
-    /// [`ObjectiveError::OtherReduction`](crate::ObjectiveError::OtherReduction) over a data set of another reduction.
-    pub fn new(objective: &Objective<B>, reduction: Reduction) -> Result<Self, Error> {
-        objective.expect_reduction_of_closure(reduction)?;
+    /// [`ObjectiveError::NoReduction`](crate::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
+        let reduction = objective.stated_reduction()?;
         objective.derive_product(Product::Fisher(Metric::Empirical))?;
         let product = PreparedProduct::new(Product::Fisher(Metric::Empirical))
-            .with_factor(move |part| share(part.samples_of_outputs(), reduction).recip());
+            .with_factor(move |part| reduction.factor(part.samples_of_outputs()).recip());
         Ok(Self { objective: objective.clone(), product })
     }
 }

@@ -12,7 +12,7 @@ use super::objective_operator;
 use crate::{
     derive::{Likelihood, LikelihoodError, Metric, Product},
     error::Error,
-    objective::{Objective, PreparedProduct, Reduction},
+    objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamLayout, ParamVector},
 };
@@ -23,8 +23,8 @@ use crate::{
 /// F = c·Σₙ E_{y ~ p(y|zₙ)} [∇_θ log p(y|zₙ) ∇_θ log p(y|zₙ)ᵀ] = c·Σₙ Jₙᵀ F_z(zₙ) Jₙ
 /// ```
 ///
-/// z are the outputs that the traced closure returned beside the loss; what the loss is does not matter. c = 1 for
-/// [`Reduction::Sum`] and 1/N for [`Reduction::Mean`], N the size of the outputs' first dimension; the log-likelihood of
+/// z are the outputs that the traced closure returned besides the loss; of the loss only the reduction matters. c = 1 for
+/// [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), N the size of the outputs' first dimension; the log-likelihood of
 /// a sample is the sum over its other dimensions. Self-adjoint and positive semi-definite.
 ///
 /// [`exact`](Self::exact) takes the expectation in closed form, and equals the [`GaussNewton`](crate::GaussNewton)
@@ -58,9 +58,10 @@ use crate::{
 ///
 /// let objective = Objective::trace(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
-///     (z.clone(), z.sum()) // only the outputs are used
+///     (z.clone(), z.mean()) // only the outputs are used
 /// })?;
-/// let fisher = Fisher::exact(&objective, Likelihood::Bernoulli, Reduction::Mean)?;
+/// let objective = objective.reduced_by(Reduction::Mean)?;
+/// let fisher = Fisher::exact(&objective, Likelihood::Bernoulli)?;
 /// let one = objective.parameters().ones_like();
 /// assert_eq!(fisher.apply(&one)?.to_vec()?, [0.25]);
 /// # Ok(())
@@ -79,19 +80,15 @@ impl<B: AutodiffBackend> Fisher<B> {
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the traced closure returned the loss alone;
     /// [`LikelihoodError::Unfit`] for a variance that is not positive or outputs without a dimension of classes;
-    /// [`ObjectiveError::OtherReduction`](crate::ObjectiveError::OtherReduction) over a data set of another reduction.
-    pub fn exact(
-        objective: &Objective<B>,
-        likelihood: Likelihood,
-        reduction: Reduction,
-    ) -> Result<Self, Error> {
-        objective.expect_reduction_of_data(reduction)?;
+    /// [`ObjectiveError::NoReduction`](crate::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    pub fn exact(objective: &Objective<B>, likelihood: Likelihood) -> Result<Self, Error> {
         likelihood.check(&objective.shape_of_outputs()?)?;
+        let reduction = objective.stated_reduction()?;
         let kind = Product::Fisher(Metric::Exact(likelihood.family()));
         objective.derive_product(kind)?;
         let scale = likelihood.scale();
         let product = PreparedProduct::new(kind)
-            .with_factor(move |part| scale * share(part.samples_of_outputs(), reduction));
+            .with_factor(move |part| scale * reduction.factor(part.samples_of_outputs()));
         Ok(Self { objective: objective.clone(), product })
     }
 
@@ -108,30 +105,21 @@ impl<B: AutodiffBackend> Fisher<B> {
     pub fn monte_carlo(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         draws: usize,
         seed: u64,
     ) -> Result<Self, Error> {
         if draws == 0 {
             return Err(LikelihoodError::NoDraws.into());
         }
-        objective.expect_reduction_of_data(reduction)?;
         likelihood.check(&objective.shape_of_outputs()?)?;
+        let reduction = objective.stated_reduction()?;
         let kind = Product::Fisher(Metric::Drawn { family: likelihood.family(), draws });
         objective.derive_product(kind)?;
         let product = PreparedProduct::new(kind)
-            .with_factor(move |part| share(part.samples_of_outputs(), reduction))
+            .with_factor(move |part| reduction.factor(part.samples_of_outputs()))
             .with_noise(Arc::new(move |batch, outputs| {
                 Ok(likelihood.noise(outputs, draws, seed, batch)?)
             }));
         Ok(Self { objective: objective.clone(), product })
-    }
-}
-
-/// The c of a batch.
-pub(crate) fn share(samples: usize, reduction: Reduction) -> f64 {
-    match reduction {
-        Reduction::Sum => 1.0,
-        Reduction::Mean => 1.0 / samples.max(1) as f64,
     }
 }

@@ -43,13 +43,12 @@ pub fn classifier(widths: &[usize], rows: usize) -> Objective<B> {
         let logs = burn::tensor::activation::log_softmax(z.clone(), 1);
         (z, logs.narrow(1, 0, 1).mean().neg())
     });
-    objective.unwrap()
+    objective.unwrap().reduced_by(Reduction::Mean).unwrap()
 }
 
 fn program(objective: &Objective<B>, fisher: KfacFisher) -> Graph {
     let config = KfacConfig::new().with_fisher(fisher);
-    let target = (Likelihood::Categorical, Reduction::Mean);
-    let collector = KfacCollector::new(objective, target.0, target.1, &config).unwrap();
+    let collector = KfacCollector::new(objective, Likelihood::Categorical, &config).unwrap();
     collector.program(objective).unwrap()
 }
 

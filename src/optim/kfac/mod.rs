@@ -24,7 +24,7 @@ use crate::{
     derive::Likelihood,
     error::Error,
     kfac::{KfacCollector, KfacCoverage},
-    objective::{Objective, Reduction},
+    objective::Objective,
     operator::LinearOperator,
     space::ParamVector,
     tensor::{Precision, TensorBridge},
@@ -91,7 +91,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 ///     .with_kfac(KfacConfig::new())
 ///     .with_damping(1e-6)
 ///     .with_weight_decay(0.0)
-///     .init(&objective, Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum)?;
+///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
 /// let (model, step) = optimizer.step(&model, batch)?;
 /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-4);
 /// assert_eq!(step.value, 22.5);
@@ -101,7 +101,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 pub struct KfacOptimizer<B: AutodiffBackend> {
     config: KfacOptimizerConfig,
     objective: Objective<B>,
-    target: (Likelihood, Reduction),
+    likelihood: Likelihood,
     collector: KfacCollector,
     progress: Progress<B>,
 }
@@ -122,12 +122,12 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     fn new(
         config: KfacOptimizerConfig,
         objective: &Objective<B>,
-        target: (Likelihood, Reduction),
+        likelihood: Likelihood,
     ) -> Result<Self, Error> {
         if config.check_loss {
-            expect_likelihood(objective, target)?;
+            expect_likelihood(objective, likelihood)?;
         }
-        let collector = KfacCollector::new(objective, target.0, target.1, &config.kfac)?;
+        let collector = KfacCollector::new(objective, likelihood, &config.kfac)?;
         if config.inverse == KfacInverse::EigenvalueCorrected {
             collector.expect_gradients()?;
         }
@@ -142,7 +142,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             },
             collector,
             objective: objective.clone(),
-            target,
+            likelihood,
             config,
         })
     }
@@ -257,7 +257,7 @@ where
     /// let mut kfac = KfacOptimizerConfig::stochastic(1.0)
     ///     .with_kfac(KfacConfig::new())
     ///     .with_damping(1e-6)
-    ///     .init(&objective, Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum)?;
+    ///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
     /// let (gradients, _) = kfac.transform(&model, x)?;
     /// let model = SgdConfig::new().init().step(1.0, model, gradients);
     /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-2);
@@ -283,6 +283,7 @@ where
         self.objective.layout().expect_same(objective.layout())?;
         let parameters = ParamVector::from_module_with(objective.layout(), model)?;
         let precision = parameters.precision();
+        let objective = objective.stating(self.objective.stated_reduction()?)?;
         let at = objective.at(&parameters.cast(objective.precision())?)?;
         Ok((at, precision))
     }
@@ -291,11 +292,11 @@ where
 /// Compares vᵀGv of the loss with vᵀFv of the likelihood for one random v.
 fn expect_likelihood<B: AutodiffBackend>(
     objective: &Objective<B>,
-    (likelihood, reduction): (Likelihood, Reduction),
+    likelihood: Likelihood,
 ) -> Result<(), Error> {
     let v = objective.parameters().normal_like(0)?;
     let gauss_newton = GaussNewton::new(objective)?.apply(&v)?.dot(&v)?;
-    let fisher = Fisher::exact(objective, likelihood, reduction)?.apply(&v)?.dot(&v)?;
+    let fisher = Fisher::exact(objective, likelihood)?.apply(&v)?.dot(&v)?;
     let largest = gauss_newton.abs().max(fisher.abs());
     match (gauss_newton - fisher).abs() <= LOSS_TOLERANCE * largest {
         true => Ok(()),
@@ -320,7 +321,7 @@ impl<B: AutodiffBackend> Clone for KfacOptimizer<B> {
         Self {
             config: self.config.clone(),
             objective: self.objective.clone(),
-            target: self.target,
+            likelihood: self.likelihood,
             collector: self.collector.clone(),
             progress: self.progress.clone(),
         }

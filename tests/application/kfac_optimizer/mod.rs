@@ -72,7 +72,7 @@ pub fn cross_entropy(model: &Classifier, (x, y): Samples) -> (Tensor<2>, Tensor<
     (z, loss)
 }
 
-pub const TARGET: (Likelihood, Reduction) = (Likelihood::Categorical, Reduction::Mean);
+pub const TARGET: Likelihood = Likelihood::Categorical;
 
 /// A model, a batch and its objective in f64.
 pub fn problem<T: AutodiffBackend>(
@@ -86,7 +86,8 @@ where
     let batch = samples(12, seed + 100, device);
     let objective =
         Objective::trace_with(&CaptureConfig::new(), &model, batch.clone(), cross_entropy);
-    (model, batch, objective.unwrap().in_f64().unwrap())
+    let objective = objective.unwrap().in_f64().unwrap();
+    (model, batch, objective.reduced_by(Reduction::Mean).unwrap())
 }
 
 /// Martens & Grosse without drawn targets, with a λ for small problems.
@@ -101,7 +102,7 @@ pub fn optimizer<T: AutodiffBackend>(
     config: &KfacOptimizerConfig,
     objective: &Objective<T>,
 ) -> KfacOptimizer<T> {
-    config.init(objective, TARGET.0, TARGET.1).unwrap()
+    config.init(objective, TARGET).unwrap()
 }
 
 pub fn parameters<M: Module>(model: &M) -> Vec<f64> {

@@ -109,7 +109,7 @@ pub fn sample_gradients<B: TestBackend>() {
     let gradients: Vec<_> = gradients.collect();
     let b = single.gradient().unwrap();
     let low_rank = LowRank::mean_of(&gradients).unwrap();
-    let fisher = EmpiricalFisher::new(&single, Reduction::Mean).unwrap();
+    let fisher = EmpiricalFisher::new(&single).unwrap();
     let expected = materialize(&fisher, &b).unwrap();
     assert_close(materialize(&low_rank, &b).unwrap().values(), expected.values(), 1e-12);
     let solution = Woodbury::new(low_rank.with_damping(1e-3).unwrap()).unwrap().solve(&b).unwrap();

@@ -58,18 +58,13 @@ where
         };
         (z, loss)
     });
-    objective.unwrap().in_f64().unwrap()
+    objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap()
 }
 
 /// The largest relative error of a layer's block against the exact Fisher matrix.
-pub fn worst(
-    objective: &Objective<B>,
-    likelihood: Likelihood,
-    reduction: Reduction,
-    config: &KfacConfig,
-) -> f64 {
-    let kfac = Kfac::new(objective, likelihood, reduction, config).unwrap();
-    let exact = Fisher::exact(objective, likelihood, reduction).unwrap();
+pub fn worst(objective: &Objective<B>, likelihood: Likelihood, config: &KfacConfig) -> f64 {
+    let kfac = Kfac::new(objective, likelihood, config).unwrap();
+    let exact = Fisher::exact(objective, likelihood).unwrap();
     let blocks = kfac.compare_with(&exact).unwrap();
     assert!(!blocks.is_empty());
     blocks.iter().map(|block| block.relative_error).fold(0.0, f64::max)
@@ -98,8 +93,7 @@ impl Deep {
 
 /// Its dense matrix.
 pub fn dense(objective: &Objective<B>) -> (Kfac<B>, Vec<Vec<f64>>) {
-    let kfac =
-        Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new()).unwrap();
+    let kfac = Kfac::new(objective, Likelihood::Categorical, &KfacConfig::new()).unwrap();
     let matrix = rows(&kfac, objective.parameters());
     (kfac, matrix)
 }
