@@ -86,7 +86,7 @@
 //!
 //! | floor | rooms | they hold |
 //! |---|---|---|
-//! | 0 | `error` | one opaque error |
+//! | 0 | `error`, `panics` | one opaque error; panics caught |
 //! | 1 | `config`, `seeds`, `tensor`, `state` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
@@ -108,6 +108,7 @@ mod kfac;
 mod objective;
 mod operator;
 mod optim;
+mod panics;
 mod solver;
 mod space;
 mod spectrum;
