@@ -37,7 +37,7 @@ where
     M: Module + 'static,
     X: Batch + Send + 'static,
 {
-    let objective = Objective::<B>::trace_with(
+    let objective = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &case.model,
         case.batch.clone(),

@@ -72,7 +72,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         .collect();
 
     // One recording for each size of batch: 100 and 97.
-    let objective = Objective::trace(&model, batches[0].clone(), loss)?;
+    let objective = Objective::capture(&model, batches[0].clone(), loss)?;
     let risk = objective.over(batches.clone(), Reduction::Mean)?;
     println!(
         "{} parameters, {TRAIN_ROWS} images in {} batches, loss {:.4}",

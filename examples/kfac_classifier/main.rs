@@ -85,7 +85,7 @@ fn print(name: &str, seed: u64, run: &Trained, accuracy: f64) {
 fn solve(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
     let parts = batches(train, 1, &device);
-    let objective: Objective<OnDevice> = Objective::trace(model, parts[0].clone(), loss)?;
+    let objective: Objective<OnDevice> = Objective::capture(model, parts[0].clone(), loss)?;
     let risk = objective.over(parts, Reduction::Mean)?;
     let damped = GaussNewton::new(&risk)?.damped(DAMPING)?;
     let gradient = risk.gradient()?;

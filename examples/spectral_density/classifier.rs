@@ -67,7 +67,7 @@ pub fn train() -> Result<Trained, Box<dyn Error>> {
         model = optimizer.step(LEARNING_RATE, model, gradients);
     }
     let accuracy = accuracy(&model, test.images(&device), test.classes(&device));
-    Ok(Trained { objective: Objective::trace(&model, batch, loss)?, accuracy })
+    Ok(Trained { objective: Objective::capture(&model, batch, loss)?, accuracy })
 }
 
 fn accuracy(model: &Classifier, images: Tensor<2>, classes: Tensor<1, Int>) -> f64 {

@@ -39,7 +39,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let mut figures = Figures::default();
     let Trained { objective, accuracy } = classifier::train()?;
     let like = objective.parameters();
-    let hessian = Hessian::new(&objective);
+    let hessian = Hessian::new(&objective)?;
     println!("{} parameters, loss {:.4}", like.len(), objective.value()?);
     figures.expect("test_accuracy", accuracy, 0.9..=1.0);
 

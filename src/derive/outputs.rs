@@ -9,8 +9,8 @@ use burn_backend::{
 };
 
 use super::{
+    metric::Metric,
     network::Network,
-    product::Metric,
     reverse::{self, Apply, Arguments},
 };
 use crate::execute::ExecuteError;
@@ -68,7 +68,7 @@ pub(super) fn jacobian_product<B: Backend>(
 }
 
 /// Jᵀu. `arguments` are those of the network.
-pub(super) fn adjoint_product<B: Backend>(
+pub(crate) fn adjoint_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     cotangent: FloatTensor<B>,
     apply: Apply<Autodiff<B>>,
@@ -181,7 +181,7 @@ fn unsqueezed<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(tensor, Shape::from(shape))
 }
 
-pub(super) fn required<T>(value: Option<T>) -> Result<T, ExecuteError> {
+pub(crate) fn required<T>(value: Option<T>) -> Result<T, ExecuteError> {
     value.ok_or_else(|| ExecuteError::InputCount {
         what: "a product in output space".into(),
         expected: 1,

@@ -7,8 +7,8 @@ use burn_backend::{
 };
 
 use super::{
-    likelihood::Family,
     lower,
+    metric::Metric,
     network::Network,
     outputs::{self, Curvature, Tables},
     reverse::{self, Arguments},
@@ -36,32 +36,6 @@ pub(crate) enum Product {
     /// JᵀS r with S Sᵀ = M, from outputs to parameters. For a metric of directions r has one value per direction and
     /// sample, expanded to the shape of the outputs.
     Root(Metric),
-}
-
-/// A matrix M in output space, sample by sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Metric {
-    /// E[∇_z log p ∇_z log pᵀ] in closed form.
-    Exact(Family),
-    /// Σₛ dₛ dₛᵀ, the dₛ of targets drawn by noise that follows the batch.
-    Drawn {
-        /// The distribution drawn from.
-        family: Family,
-        /// Targets per sample.
-        draws: usize,
-    },
-    /// d dᵀ with d = ∂ℓ/∂z, the targets being those of the data.
-    Empirical,
-}
-
-impl Metric {
-    /// Type of the noise for outputs of a type, if targets are drawn.
-    pub fn noise_type(self, outputs: &ValueType) -> Option<ValueType> {
-        match self {
-            Metric::Drawn { family, draws } => Some(family.noise_type(draws, outputs)),
-            Metric::Exact(_) | Metric::Empirical => None,
-        }
-    }
 }
 
 impl Product {

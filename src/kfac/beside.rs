@@ -2,7 +2,10 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{KfacConfig, KfacFisher, UncoveredPolicy, moment::Moment, network::Network};
+use super::{
+    KfacConfig, KfacFisher, UncoveredPolicy, diagonal_estimate::mean_squares, moment::Moment,
+    network::Network,
+};
 use crate::{
     curvature::{EmpiricalFisher, Fisher},
     derive::{Likelihood, Metric},
@@ -110,7 +113,7 @@ fn diagonals<B: AutodiffBackend>(
         }
     };
     let positions: Vec<usize> = network.beside.iter().map(|(position, _)| *position).collect();
-    let diagonals = objective.mean_squares(metric, &factor, &positions, probes)?;
+    let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
     let moments = positions.into_iter().zip(diagonals);
     let moments = moments.map(|(position, values)| {
         let moment = Moment::Diagonal(values);

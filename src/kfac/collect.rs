@@ -9,11 +9,13 @@ use super::{
     factors::{DeviceFactors, HostFactors, on_device},
     moment::Eigen,
     network::{self, Network},
+    pass::{LayerMoments, MomentPass, network_layers},
+    program::FactorKind,
 };
 use crate::{
-    derive::{FactorKind, Likelihood, Metric},
+    derive::{Likelihood, Metric},
     error::Error,
-    objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
+    objective::{Noise, Objective, Part, Reduction, ValueAndGradient},
     operator::OperatorError,
     space::{InnerFloat, read_tensor},
 };
@@ -37,7 +39,7 @@ impl KfacCollector {
     ) -> Result<Self, Error> {
         likelihood.check(&objective.shape_of_outputs()?)?;
         let reduction = objective.stated_reduction()?;
-        let layers = objective.network_layers()?;
+        let layers = network_layers(objective)?;
         network::check(&layers, config)?;
         network::check_embeddings(&layers, objective.layout(), config)?;
         let kind = FactorKind {
@@ -73,7 +75,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<DeviceFactors<B>, Error> {
-        let layers = self.pass(|pass| objective.layer_moments(pass))?;
+        let layers = self.pass(|pass| pass.moments(objective))?;
         DeviceFactors::new(&self.network.plans, objective.layout(), layers)
     }
 
@@ -83,7 +85,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, DeviceFactors<B>), Error> {
-        let (gradient, layers) = self.pass(|pass| objective.gradient_and_moments(pass))?;
+        let (gradient, layers) = self.pass(|pass| pass.gradient_and_moments(objective))?;
         let factors = DeviceFactors::new(&self.network.plans, objective.layout(), layers)?;
         Ok((gradient, factors))
     }
@@ -94,7 +96,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<crate::graph::Graph, Error> {
-        objective.gradient_and_moments_program(self.kind)
+        self.pass(|pass| pass.program(objective))
     }
 
     /// The exact blocks of parameters that belong to no layer: one product for each of their numbers.
@@ -182,7 +184,7 @@ impl KfacCollector {
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
         self.expect_gradients()?;
-        self.pass(|pass| objective.layer_diagonals(pass, bases))
+        self.pass(|pass| pass.diagonals(objective, bases))
     }
 
     /// Checks that gradients are propagated back, of which a diagonal can be made.

@@ -12,15 +12,19 @@ mod compare;
 mod config;
 mod corrected;
 mod coverage;
+mod diagonal_estimate;
 mod eigenvalue_corrected;
 mod factors;
 mod inverse;
+mod layers;
 mod map;
 mod moment;
 mod network;
 mod outline;
 mod parallel;
+mod pass;
 mod plan;
+mod program;
 mod spectra;
 mod state;
 #[cfg(test)]
@@ -104,7 +108,7 @@ use network::Plans;
 /// let device = Device::default().autodiff();
 /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
@@ -172,7 +176,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
     /// let x = Tensor::<2>::from_floats([[3.0]], &device);
-    /// let objective = Objective::trace(&model, x, |model, x| {
+    /// let objective = Objective::capture(&model, x, |model, x| {
     ///     let z = x.matmul(model.w.val());
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;

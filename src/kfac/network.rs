@@ -7,13 +7,13 @@ use burn_backend::AutodiffBackend;
 use super::{
     EmbeddingPolicy, KfacApproximation, KfacConfig, KfacFisher, UncoveredPolicy,
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
+    layers::Beside,
+    pass::{NetworkLayers, network_layers},
     plan::LayerPlan,
+    program::{FactorKind, Reduced},
 };
 use crate::{
-    derive::{Beside, FactorKind, LikelihoodError, Reduced},
-    error::Error,
-    objective::{NetworkLayers, Objective},
-    operator::OperatorError,
+    derive::LikelihoodError, error::Error, objective::Objective, operator::OperatorError,
     space::ParamLayout,
 };
 
@@ -34,7 +34,7 @@ impl Network {
         objective: &Objective<B>,
         kind: FactorKind,
     ) -> Result<Self, Error> {
-        let layers = objective.network_layers()?;
+        let layers = network_layers(objective)?;
         let groups = layers.groups.iter();
         let plans: Vec<_> = groups.map(|group| LayerPlan::new(group, kind)).collect();
         let blocks = objective.layout().blocks();

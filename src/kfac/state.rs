@@ -11,10 +11,10 @@ use super::{
     moment::Moment,
     network::Network,
     outline::{Outline, Shape},
+    program::{FactorKind, Reduced},
     spectra::Spectra,
 };
 use crate::{
-    derive::{FactorKind, Reduced},
     error::Error,
     objective::Objective,
     operator::OperatorError,
@@ -46,7 +46,7 @@ pub struct KfacState {
 /// let device = Device::default().autodiff();
 /// let model = nn::LinearConfig::new(3, 2).init(&device);
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], &device);
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = model.forward(x);
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;

@@ -40,7 +40,7 @@ fn objective() -> Objective<B> {
     };
     let batch = numbers([6, 4], 3.0);
     let config = CaptureConfig::new();
-    let objective = Objective::trace_with(&config, &model, batch, |model: &Scaled, x| {
+    let objective = Objective::capture_with(&config, &model, batch, |model: &Scaled, x| {
         let z = x.matmul(model.weight.val()) * model.scale.val().unsqueeze::<2>();
         (z.clone(), z.powf_scalar(2.0).mean())
     });

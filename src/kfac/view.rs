@@ -34,7 +34,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
     /// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
-    /// let objective = Objective::trace(&model, x, |model, x| {
+    /// let objective = Objective::capture(&model, x, |model, x| {
     ///     let z = x.matmul(model.w.val());
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;

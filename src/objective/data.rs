@@ -1,13 +1,12 @@
-//! Objectives over a data set: batches of any iterator, held, or a stream that is run anew for every pass.
+//! Objectives over a data set: batches of any iterator, held, or a stream that is run again for every pass.
 
 use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Objective, ObjectiveError, Recorder, Reduction,
-    parts::{Counted, Part, Parts, Stream, Visit},
-    source,
+    Objective, ObjectiveError, Reduction,
+    batches::{Counted, Part, Parts, Stream, Visit},
 };
 use crate::{capture::Batch, error::Error, tensor::TensorBridge};
 
@@ -21,14 +20,14 @@ where
     /// Sum    ℒ = Σ_b ℒ_b              Mean    ℒ = Σ_b (n_b / N) ℒ_b
     /// ```
     ///
-    /// `reduction` says what the traced closure does with the samples of a batch; on the first batch of several samples it
-    /// is checked that it does (the loss of the batch against those of its halves). The number of samples n_b is the size
-    /// of the first dimension of a batch's first tensor: a tensor that counts something else, such as a mask for all
-    /// samples, must not come first, nor may another dimension count the samples. Batches of other sizes, such as a ragged last one, are recorded on first
+    /// `reduction`, this crate's or Burn's, is what the closure does with the samples of a batch. It is checked on the
+    /// first batch of several samples (the loss of the batch against those of its halves), and stated for operators that
+    /// need it, as by [`reduced_by`](Self::reduced_by). The number of samples n_b is the size of the first dimension of a
+    /// batch's first tensor, unless the batch says otherwise by [`samples`](Batch::samples). Batches of other sizes, such as a ragged last one, are recorded on first
     /// use. The tensors of all batches are kept, not copied; see [`over_stream`](Self::over_stream) for data that does
     /// not fit in memory.
     ///
-    /// What of a product does not depend on the vector is kept for as many batches as the
+    /// The part of a product that does not depend on the vector is kept for as many batches as the
     /// [memory budget](Self::with_memory_budget) allows, and recomputed for the others.
     ///
     /// # Cost
@@ -56,12 +55,12 @@ where
     /// let last = Tensor::<2>::from_floats([[4.0]], &device);
     /// let batches = [(first.clone(), first), (last.clone(), last)];
     ///
-    /// let objective = Objective::trace(&model, batches[0].clone(), |model, (x, y)| {
+    /// let objective = Objective::capture(&model, batches[0].clone(), |model, (x, y)| {
     ///     (x.matmul(model.w.val()) - y).powf_scalar(2.0).mean() * 0.5
     /// })?;
     /// let risk = objective.over(batches, Reduction::Mean)?;
     /// let one = risk.parameters().ones_like();
-    /// assert_eq!(Hessian::new(&risk).apply(&one)?.to_vec()?, [7.0]); // (1 + 4 + 16) / 3
+    /// assert_eq!(Hessian::new(&risk)?.apply(&one)?.to_vec()?, [7.0]); // (1 + 4 + 16) / 3
     /// # Ok(())
     /// # }
     /// ```
@@ -91,9 +90,9 @@ where
         self.with_parts(Parts::Kept(parts?.into())).stating(reduction)
     }
 
-    /// The same loss over a data set that is fetched anew for every pass.
+    /// The same loss over a data set that is fetched again for every pass.
     ///
-    /// As [`over`](Self::over), but `stream` is run once for every value, gradient and product, and hands over one batch
+    /// As [`over`](Self::over), but `stream` is run once for every value, gradient and product, and passes on one batch
     /// after another, always the same ones in the same order: a shuffling loader breaks the symmetry of the Hessian.
     /// It is run once here to count the samples.
     ///
@@ -135,15 +134,5 @@ where
         }
         let stream = Stream { run: Box::new(run), sizes, reduction };
         self.with_parts(Parts::Streamed(Arc::new(stream))).stating(reduction)
-    }
-}
-
-impl<B: AutodiffBackend> Recorder<B>
-where
-    B::InnerBackend: TensorBridge,
-{
-    pub(super) fn counted<X: Batch>(&self, batch: X) -> Result<Counted<B>, Error> {
-        let samples = batch.samples();
-        Ok(Counted::new(self.operands(source::tensors(batch))?, samples))
     }
 }

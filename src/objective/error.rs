@@ -1,4 +1,4 @@
-//! What can be wrong with an objective's numbers and batches.
+//! What can be wrong with an objective's values, batches and recording.
 
 use super::Reduction;
 
@@ -17,8 +17,8 @@ pub enum ObjectiveError {
     },
     /// The loss reaches parameters by another way than the outputs.
     #[error(
-        "the loss depends on {parameters:?} beside the outputs (a weight decay in the closure, or outputs that are not all \
-         that the loss reads); trace the loss without that term, and add weight decay by \
+        "the loss depends on {parameters:?} besides the outputs (a weight decay in the closure, or outputs that are not all \
+         that the loss reads); capture the loss without that term, and add weight decay by \
          `GaussNewton::with_weight_decay`"
     )]
     BesideOutputs {
@@ -28,8 +28,8 @@ pub enum ObjectiveError {
     /// A truth value that the closure read is another than where it was recorded.
     #[error(
         "the closure read {expected} as truth value {position} (counted from 0) where it was recorded, and would read \
-         {} with these parameters and this batch: the recording may have taken another way and does not apply. Trace \
-         anew here, or choose between values with `mask_where` instead of branching on one", !expected
+         {} with these parameters and this batch: the recording may have taken another way and does not apply. Capture \
+         again here, or choose between values with `mask_where` instead of branching on one", !expected
     )]
     OtherTruth {
         /// Which of the truth values that the closure reads, counted from 0.
@@ -37,6 +37,12 @@ pub enum ObjectiveError {
         /// What it was where the closure was recorded.
         expected: bool,
     },
+    /// The closure evaluates an objective that is being recorded.
+    #[error(
+        "the captured closure uses the objective that is being captured; evaluate the objective outside, and pass the result \
+         in with the batch"
+    )]
+    Nested,
     /// A data set without a batch.
     #[error("the data set has no batch; an iterator that was used before is empty")]
     NoBatches,
@@ -109,4 +115,70 @@ impl ObjectiveError {
     }
 }
 
-crate::error::kind!(ObjectiveError);
+/// A recorded gradient that is not Burn's, or could not be compared with it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaithfulnessError {
+    /// The closure panicked in Burn itself, where nothing was recorded.
+    #[error(
+        "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it train \
+         in Burn first, or capture with `CaptureConfig::new().unchecked()` if only Burn's own gradient is missing"
+    )]
+    BurnPanicked {
+        /// What the panic said.
+        message: String,
+    },
+    /// A tolerance that no comparison can use.
+    #[error(
+        "the tolerance of the comparison with `backward()` is {found}; expected a number above 0, such as 1e-3"
+    )]
+    Tolerance {
+        /// What was given.
+        found: f64,
+    },
+    /// The recorded gradient is not Burn's.
+    #[error(
+        "the recorded gradient differs from Burn's own `backward()` by {difference:.1e} of its norm in {parameter} \
+         (loss {recorded_loss} recorded, {burn_loss} by Burn). Likely causes: {causes}"
+    )]
+    Unfaithful {
+        /// The parameter with the largest relative difference.
+        parameter: String,
+        /// ‖g − g_Burn‖ / ‖g_Burn‖ of that parameter.
+        difference: f64,
+        /// The loss as recorded.
+        recorded_loss: f64,
+        /// The loss by Burn.
+        burn_loss: f64,
+        /// What usually causes it, most likely first.
+        causes: String,
+    },
+}
+
+/// A batch that the recorded loss does not accept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// A tensor of the batch has no elements.
+    #[error(
+        "tensor {position} of the batch has shape {shape:?} and so no elements; skip empty batches"
+    )]
+    Empty {
+        /// Which tensor, counted from 0.
+        position: usize,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// A batch with other tensors than the one recorded.
+    #[error(
+        "the batch holds {found}, but the loss was recorded for {expected}; only sizes may differ, not kinds or ranks"
+    )]
+    Other {
+        /// Kinds and ranks recorded.
+        expected: String,
+        /// Kinds and ranks found.
+        found: String,
+    },
+}
+
+crate::error::kind!(ObjectiveError, FaithfulnessError, BatchError);

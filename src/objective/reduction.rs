@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Objective, ObjectiveError,
-    parts::{Counted, Part, Parts},
+    batches::{Counted, Part, Parts},
 };
 use crate::{capture::CaptureError, error::Error, tensor::Operand};
 
@@ -79,7 +79,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// let device = Device::default().autodiff();
     /// let model = Mean { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
     /// let y = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
-    /// let objective = Objective::trace(&model, y, |model, y| {
+    /// let objective = Objective::capture(&model, y, |model, y| {
     ///     let z = model.w.val().expand(y.dims());
     ///     (z.clone(), (z - y).powf_scalar(2.0).mean() * 0.5)
     /// })?;

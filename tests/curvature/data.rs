@@ -36,7 +36,7 @@ fn traced(reduction: Reduction) -> Objective<B> {
     };
     let model = Classifier::new(8, &device);
     let first = batches(4).swap_remove(0);
-    let objective = Objective::trace_with(&CaptureConfig::new(), &model, first, loss);
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, first, loss);
     objective.unwrap().in_f64().unwrap()
 }
 
@@ -50,7 +50,7 @@ fn figures(risk: &Objective<B>, reduction: Reduction) -> Vec<ParamVector<B>> {
     vec![
         at.gradient.clone(),
         at.gradient.full_like(at.value),
-        Hessian::new(risk).apply(&v).unwrap(),
+        Hessian::new(risk).unwrap().apply(&v).unwrap(),
         GaussNewton::new(risk).unwrap().apply(&v).unwrap(),
         exact.apply(&v).unwrap(),
         EmpiricalFisher::new(&stated).unwrap().apply(&v).unwrap(),
@@ -144,7 +144,7 @@ fn an_operator_is_the_mean_of_its_terms() {
         let risk = traced(reduction).over(batches(4), reduction).unwrap();
         let v = risk.parameters().normal_like(5).unwrap();
         let operators: [Box<dyn FiniteSum<B>>; 2] =
-            [Box::new(Hessian::new(&risk)), Box::new(GaussNewton::new(&risk).unwrap())];
+            [Box::new(Hessian::new(&risk).unwrap()), Box::new(GaussNewton::new(&risk).unwrap())];
         for operator in operators {
             assert_eq!(operator.terms(), 3);
             let mut mean = v.zeros_like();
@@ -171,7 +171,7 @@ fn progress_is_told_batch_by_batch() {
     });
     risk.gradient().unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 4);
-    Hessian::new(&risk).apply(risk.parameters()).unwrap();
+    Hessian::new(&risk).unwrap().apply(risk.parameters()).unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 8);
 }
 
@@ -260,7 +260,7 @@ fn a_first_tensor_that_does_not_count_samples_is_named() {
         (model.forward(x) * weights.unsqueeze::<2>()).powf_scalar(2.0).mean()
     };
     let objective: Objective<B> =
-        Objective::trace_with(&CaptureConfig::new(), &model, batch(5), loss).unwrap();
+        Objective::capture_with(&CaptureConfig::new(), &model, batch(5), loss).unwrap();
     let error = objective.over([batch(5), batch(2)], Reduction::Mean).unwrap_err();
     assert!(
         matches!(error.downcast_ref(), Some(ObjectiveError::Halved { samples: 3, .. })),
@@ -293,7 +293,7 @@ fn a_batch_may_count_its_samples_itself() {
         z.powf_scalar(2.0).sum() / (samples as f64)
     };
     let objective =
-        Objective::<B>::trace_with(&CaptureConfig::new(), &model, Sequences(whole.clone()), loss);
+        Objective::<B>::capture_with(&CaptureConfig::new(), &model, Sequences(whole.clone()), loss);
     let objective = objective.unwrap().in_f64().unwrap();
     let parts = [0..4, 4..6].map(|range| Sequences(whole.clone().slice([0..2, range])));
     let risk = objective.over(parts, Reduction::Mean).unwrap();

@@ -20,7 +20,7 @@ fn with_loss(
 ) -> Objective<B> {
     let device = Device::flex().autodiff();
     let model = Classifier::new(5, &device);
-    let objective = Objective::<B>::trace_with(
+    let objective = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &model,
         samples(6, 1, &device),
@@ -131,8 +131,12 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
             Reduction::Mean => cross_entropy,
             Reduction::Sum => summed_cross_entropy,
         };
-        let objective =
-            Objective::<B>::trace_with(&CaptureConfig::new(), &model, (x.clone(), y.clone()), loss);
+        let objective = Objective::<B>::capture_with(
+            &CaptureConfig::new(),
+            &model,
+            (x.clone(), y.clone()),
+            loss,
+        );
         let objective = objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap();
         let v = objective.parameters().normal_like(3).unwrap();
         let mut expected = objective.parameters().zeros_like();

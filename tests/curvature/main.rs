@@ -60,7 +60,7 @@ where
     X: Batch + Send + 'static,
 {
     let objective =
-        Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap();
+        Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap();
     objective.in_f64().unwrap()
 }
 
@@ -129,7 +129,7 @@ pub fn classifier(seed: u64, count: usize) -> Objective<B> {
     let device = Device::flex().autodiff();
     let model = Classifier::new(seed, &device);
     let batch = samples(count, seed + 100, &device);
-    let objective = Objective::trace_with(&CaptureConfig::new(), &model, batch, cross_entropy);
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, cross_entropy);
     objective.unwrap().in_f64().unwrap().reduced_by(Reduction::Mean).unwrap()
 }
 

@@ -2,20 +2,20 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Adjoint, CaptureConfig, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton, Jacobian,
-    Kfac, KfacConfig, KfacOptimizerConfig, Likelihood, LikelihoodError, LinearOperator, Objective,
-    ObjectiveError, Reduction, Traced, VectorError,
+    Adjoint, CaptureConfig, Captured, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton,
+    Jacobian, Kfac, KfacConfig, KfacOptimizerConfig, Likelihood, LikelihoodError, LinearOperator,
+    Objective, ObjectiveError, Reduction, VectorError,
 };
 
 use super::{B, Classifier, Samples, classifier, cross_entropy, samples};
 
-fn traced<O: Traced + 'static>(
+fn traced<O: Captured + 'static>(
     loss: impl Fn(&Classifier, Samples) -> O + Send + 'static,
 ) -> Objective<B> {
     let device = Device::flex().autodiff();
     let model = Classifier::new(1, &device);
     let batch = samples(4, 1, &device);
-    Objective::trace_with(&CaptureConfig::new(), &model, batch, loss).unwrap()
+    Objective::capture_with(&CaptureConfig::new(), &model, batch, loss).unwrap()
 }
 
 #[test]

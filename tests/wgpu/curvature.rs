@@ -78,7 +78,7 @@ where
         (z.clone(), loss.forward(z, labels))
     };
     let model = Convolved { conv, linear };
-    let objective = Objective::trace_with(&CaptureConfig::new(), &model, batch, loss).unwrap();
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, loss).unwrap();
     objective.reduced_by(Reduction::Mean).unwrap()
 }
 
@@ -96,7 +96,7 @@ fn spectra_of_a_hessian_have_the_values_of_flex() {
 
 /// The largest eigenvalue, estimates of the trace by every method, and what densities say of trace and log det.
 fn spectrum_of<B: TestBackend>(objective: &Objective<B>) -> Vec<f64> {
-    let (hessian, like) = (Hessian::new(objective), objective.parameters());
+    let (hessian, like) = (Hessian::new(objective).unwrap(), objective.parameters());
     let lanczos = LanczosConfig::new().init().unwrap();
     let pairs = lanczos.eigenpairs(&hessian, like).unwrap();
     assert_eq!(pairs.report.stop, EigenpairsStop::Converged);
@@ -117,7 +117,7 @@ fn spectrum_of<B: TestBackend>(objective: &Objective<B>) -> Vec<f64> {
 fn truth_values_are_read_on_wgpu() {
     let Some(wgpu) = device() else { return };
     let case = tiny::case(&wgpu.autodiff());
-    let objective = Objective::<Autodiff<Cube>>::trace_with(
+    let objective = Objective::<Autodiff<Cube>>::capture_with(
         &CaptureConfig::new(),
         &case.model,
         case.batch,

@@ -27,15 +27,12 @@ use crate::{
 /// the loss: it vanishes where all samples are fitted.
 ///
 /// # Cost
-///
 /// As [`Fisher`](crate::Fisher).
 ///
 /// # References
-///
 /// Kunstner, Balles & Hennig 2019, *Limitations of the empirical Fisher approximation for natural gradient descent*.
 ///
 /// # Example
-///
 /// For z = w and ℓ = ½(z − y)², ∇ℓₙ = w − yₙ.
 ///
 /// ```
@@ -52,7 +49,7 @@ use crate::{
 /// let model = Mean { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
 /// let y = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
 ///
-/// let objective = Objective::trace(&model, y, |model, y| {
+/// let objective = Objective::capture(&model, y, |model, y| {
 ///     let z = model.w.val().expand(y.dims());
 ///     (z.clone(), (z - y).powf_scalar(2.0).mean() * 0.5)
 /// })?;
@@ -77,8 +74,8 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
     /// [`ObjectiveError::NoReduction`](crate::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         let reduction = objective.stated_reduction()?;
-        objective.derive_product(Product::Fisher(Metric::Empirical))?;
-        let product = PreparedProduct::new(Product::Fisher(Metric::Empirical))
+        let product = objective
+            .product(Product::Fisher(Metric::Empirical))?
             .with_factor(move |part| reduction.factor(part.samples_of_outputs()).recip());
         Ok(Self { objective: objective.clone(), product })
     }

@@ -83,7 +83,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 /// let y = Tensor::<2>::from_floats([[3.0], [6.0]], &device);
 /// let batch = (x, y);
 ///
-/// let objective = Objective::trace(&model, batch.clone(), |model, (x, y)| {
+/// let objective = Objective::capture(&model, batch.clone(), |model, (x, y)| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), (z - y).powf_scalar(2.0).sum() * 0.5)
 /// })?;
@@ -250,7 +250,7 @@ where
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
     /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
-    /// let objective = Objective::trace(&model, x.clone(), |model, x| {
+    /// let objective = Objective::capture(&model, x.clone(), |model, x| {
     ///     let z = x.clone().matmul(model.w.val());
     ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
     /// })?;

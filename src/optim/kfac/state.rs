@@ -40,7 +40,7 @@ use crate::{
 ///     let z = x.clone().matmul(model.w.val());
 ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
 /// };
-/// let objective = Objective::trace(&model, x.clone(), loss)?;
+/// let objective = Objective::capture(&model, x.clone(), loss)?;
 /// let objective = objective.reduced_by(Reduction::Sum)?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let config = KfacOptimizerConfig::new();
@@ -54,7 +54,7 @@ use crate::{
 ///
 /// let fresh = Line { w: Param::from_tensor(Tensor::ones([1, 1], &device)) };
 /// let loaded = fresh.load_record(burn::store::ModuleRecord::load(folder.join("model"))?);
-/// let objective = Objective::trace(&loaded, x.clone(), loss)?;
+/// let objective = Objective::capture(&loaded, x.clone(), loss)?;
 /// let state = KfacOptimizerState::load(folder.join("optimizer"))?;
 /// let mut resumed = config.resume(&objective, likelihood, &state)?;
 /// assert_eq!(resumed.step(&loaded, x.clone())?.1, optimizer.step(&model, x)?.1);

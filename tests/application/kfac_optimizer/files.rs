@@ -56,7 +56,7 @@ fn a_run_resumed_from_files_equals_an_uninterrupted_one() {
             let mut other = Classifier::new(9, &device).load_record(record);
             let trace = CaptureConfig::new();
             let first = samples(12, 5, &device);
-            let objective = Objective::<B>::trace_with(&trace, &other, first, cross_entropy);
+            let objective = Objective::<B>::capture_with(&trace, &other, first, cross_entropy);
             let objective = objective.unwrap().in_precision(precision).unwrap();
             let state = KfacOptimizerState::load(folder.file("optimizer.bpk")).unwrap();
             assert_eq!(state, whole.state().unwrap());

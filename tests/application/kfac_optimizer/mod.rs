@@ -85,7 +85,7 @@ where
     let model = Classifier::new(seed, device);
     let batch = samples(12, seed + 100, device);
     let objective =
-        Objective::trace_with(&CaptureConfig::new(), &model, batch.clone(), cross_entropy);
+        Objective::capture_with(&CaptureConfig::new(), &model, batch.clone(), cross_entropy);
     let objective = objective.unwrap().in_f64().unwrap();
     (model, batch, objective.reduced_by(Reduction::Mean).unwrap())
 }

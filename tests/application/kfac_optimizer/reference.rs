@@ -230,7 +230,7 @@ fn one_step_solves_least_squares() {
     for seed in 0..4 {
         let (model, batch) = line(seed, &device);
         let objective: Objective<B> =
-            Objective::trace_with(&Default::default(), &model, batch.clone(), squares).unwrap();
+            Objective::capture_with(&Default::default(), &model, batch.clone(), squares).unwrap();
         let objective = objective.in_f64().unwrap();
         let gaussian = Likelihood::Gaussian { variance: 1.0 };
         let mut optimizer = KfacOptimizerConfig::new()
@@ -281,7 +281,7 @@ fn a_multiple_of_the_loss_makes_the_same_step() {
         (z, loss * rows)
     };
     let sum: Objective<B> =
-        Objective::trace_with(&Default::default(), &model, batch.clone(), summed).unwrap();
+        Objective::capture_with(&Default::default(), &model, batch.clone(), summed).unwrap();
     let rows = samples(12, 105, &device).0.dims()[0] as f64;
     let config = exact_config().with_inverse_period(1).with_damping(0.3 * factor);
     let scaled = config

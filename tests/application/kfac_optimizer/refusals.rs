@@ -48,7 +48,7 @@ fn a_loss_that_is_not_the_likelihood() {
     let (model, batch, objective) = problem::<B>(1, &device);
     // A closure that half a batch does not fit: its reduction is taken on trust.
     let fixed: Objective<B> =
-        Objective::trace_with(&Default::default(), &model, batch, |model: &Classifier, batch| {
+        Objective::capture_with(&Default::default(), &model, batch, |model: &Classifier, batch| {
             let (z, loss) = cross_entropy(model, batch);
             (z.reshape([12, 3]), loss)
         })
@@ -138,7 +138,7 @@ fn step_from_zero(
         (z.clone(), function(z).sum())
     };
     let objective: Objective<B> =
-        Objective::trace_with(&Default::default(), &model, x.clone(), loss).unwrap();
+        Objective::capture_with(&Default::default(), &model, x.clone(), loss).unwrap();
     let gaussian = Likelihood::Gaussian { variance: 1.0 };
     let mut optimizer = config
         .with_kfac(KfacConfig::new())
@@ -193,7 +193,7 @@ fn frozen_parameters_stay() {
     model.hidden = model.hidden.no_grad();
     let batch: Samples = samples(12, 101, &device);
     let objective: Objective<B> =
-        Objective::trace_with(&Default::default(), &model, batch.clone(), cross_entropy).unwrap();
+        Objective::capture_with(&Default::default(), &model, batch.clone(), cross_entropy).unwrap();
     let objective = objective.reduced_by(Reduction::Mean).unwrap();
     let mut kfac = exact_config().init(&objective, TARGET).unwrap();
     let (moved, _) = kfac.step(&model, batch).unwrap();

@@ -59,7 +59,7 @@ fn risk<B: TestBackend>(size: usize) -> Objective<B> {
         (logits.clone(), loss.forward(logits, y))
     };
     let config = CaptureConfig::new();
-    let objective = Objective::trace_with(&config, &softmax(&device), batches[0].clone(), loss);
+    let objective = Objective::capture_with(&config, &softmax(&device), batches[0].clone(), loss);
     let objective = objective.unwrap().in_f64().unwrap();
     objective.over(batches, Reduction::Mean).unwrap()
 }
@@ -70,7 +70,7 @@ pub fn solvers_over_data<B: TestBackend>() {
     let b = risk.gradient().unwrap();
     let matrix = GaussNewton::new(&risk).unwrap();
     check_self_adjoint(&matrix, &b, 1).unwrap();
-    check_self_adjoint(&Hessian::new(&risk), &b, 2).unwrap();
+    check_self_adjoint(&Hessian::new(&risk).unwrap(), &b, 2).unwrap();
     let damped = (&matrix).damped(0.05).unwrap();
     let exact = DirectConfig::new().init().unwrap().solve(&damped, &b).unwrap();
     assert_eq!(exact.report.stop, StopReason::Solved);

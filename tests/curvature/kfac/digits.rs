@@ -50,7 +50,7 @@ impl Mlp {
 fn objective(seed: u64, samples: usize) -> Objective<B> {
     let (digits, _) = Digits::load().unwrap().split(samples, seed);
     let batch = (digits.images(&device()), digits.classes(&device()));
-    let objective = Objective::<B>::trace_with(
+    let objective = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &Mlp::new(seed),
         batch,

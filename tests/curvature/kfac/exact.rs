@@ -47,7 +47,7 @@ fn poisson(widths: &[usize], samples: usize) -> Objective<B> {
     let model = Deep::new(widths, true);
     let counts = random([samples, widths[widths.len() - 1]], 4).add_scalar(1.0);
     let batch = (random([samples, widths[0]], 99), counts);
-    let objective = Objective::<B>::trace_with(
+    let objective = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &model,
         batch,

@@ -46,7 +46,7 @@ fn gradient_and_factors_of_one_program_are_those_of_two() {
     check(&objective, GAUSSIAN, 1e-13);
     let case = cnn::case(&device());
     let objective =
-        Objective::<B>::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
+        Objective::<B>::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
             .unwrap();
     let objective = objective.reduced_by(Reduction::Mean).unwrap();
     check(&objective, Likelihood::Categorical, 1e-5);

@@ -21,7 +21,7 @@ fn a_step_without_damping_solves_linear_least_squares() {
     for (seed, reduction) in [(1, Reduction::Mean), (2, Reduction::Sum), (3, Reduction::Mean)] {
         let model = Deep::new(&[3, 2], true);
         let batch = (random([9, 3], seed), random([9, 2], seed + 10));
-        let objective = Objective::<B>::trace_with(
+        let objective = Objective::<B>::capture_with(
             &CaptureConfig::new(),
             &model,
             batch,

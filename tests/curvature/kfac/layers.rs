@@ -81,7 +81,7 @@ fn sampled_targets_tend_to_the_exact_factors() {
 fn every_projection_of_a_transformer_is_found() {
     let case = transformer::case(&device());
     let objective =
-        Objective::<B>::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
+        Objective::<B>::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
             .unwrap();
     let config = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 1, seed: 1 });
     let kfac = Kfac::new(&objective, Likelihood::Categorical, &config).unwrap();

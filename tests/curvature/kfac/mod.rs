@@ -48,16 +48,17 @@ pub fn squared<M: Module + 'static, X, const D: usize>(
 where
     X: burn_curvature::Batch + Send + 'static,
 {
-    let objective = Objective::<B>::trace_with(&CaptureConfig::new(), model, x, move |model, x| {
-        let z = forward(model, x);
-        let samples = z.dims()[0] as f64;
-        let sum = z.clone().powf_scalar(2.0).sum() * 0.5;
-        let loss = match reduction {
-            Reduction::Sum => sum,
-            Reduction::Mean => sum / samples,
-        };
-        (z, loss)
-    });
+    let objective =
+        Objective::<B>::capture_with(&CaptureConfig::new(), model, x, move |model, x| {
+            let z = forward(model, x);
+            let samples = z.dims()[0] as f64;
+            let sum = z.clone().powf_scalar(2.0).sum() * 0.5;
+            let loss = match reduction {
+                Reduction::Sum => sum,
+                Reduction::Mean => sum / samples,
+            };
+            (z, loss)
+        });
     objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap()
 }
 

@@ -76,7 +76,7 @@ fn bad_settings_are_refused() {
         assert!(kfac.factored_inverse(damping).is_err());
     }
     // The closure has the mean of its samples.
-    let other = Objective::<B>::trace_with(
+    let other = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &Classifier::new(1, &device()),
         samples(3, 1, &device()),

@@ -5,10 +5,7 @@ use burn_backend::{Backend, tensor::FloatTensor};
 
 use super::{FactorKind, Given, Probed, cotangents::cotangents, rows::Rows};
 use crate::{
-    derive::{
-        outputs::{adjoint_product, required},
-        reverse::{self, Apply, Arguments},
-    },
+    derive::{Apply, Arguments, adjoint_product, gradient_at, required},
     execute::ExecuteError,
     tensor::Operand,
 };
@@ -32,7 +29,7 @@ pub(super) fn forward<B: Backend>(
     apply: Apply<Autodiff<B>>,
 ) -> Result<Forward<B>, ExecuteError> {
     let parameters = with_probes(probed, given);
-    let whole = reverse::gradient(&arguments(probed, given, &parameters), apply)?;
+    let whole = gradient_at(&arguments(probed, given, &parameters), apply)?;
     let mut outputs = whole.outputs.into_iter();
     let mut next = || -> Result<_, ExecuteError> { Ok(required(outputs.next())?.into_float()?) };
     let (loss, z) = (next()?, next()?);

@@ -1,4 +1,4 @@
-//! The batches an objective is made of, held or fetched anew for every pass. Knows no derivative.
+//! The batches of an objective, held or fetched again for every pass.
 
 use std::{
     fmt,
@@ -7,8 +7,14 @@ use std::{
 
 use burn_backend::AutodiffBackend;
 
-use super::{ObjectiveError, Recorder, Reduction, inputs, programs::ProgramSet};
-use crate::{error::Error, space::ParamVector, tensor::Operand};
+use super::{ObjectiveError, Reduction, capturing::Recorder, inputs, programs::ProgramSet};
+use crate::{
+    derive::DeriveError,
+    error::Error,
+    graph::{Graph, ValueType},
+    space::ParamVector,
+    tensor::Operand,
+};
 
 /// How far a pass over the batches has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +31,8 @@ type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
 /// One batch with its programs and its weight in ℒ.
 pub(crate) struct Part<B: AutodiffBackend> {
-    pub programs: Arc<ProgramSet<B>>,
-    pub batch: Counted<B>,
+    pub(super) programs: Arc<ProgramSet<B>>,
+    pub(super) batch: Counted<B>,
     pub weight: f64,
     /// The point at which the recording was last seen to apply.
     applies_at: Mutex<Option<Arc<()>>>,
@@ -53,23 +59,33 @@ impl<B: AutodiffBackend> Part<B> {
         Ok(Self { programs, batch, weight, applies_at: Mutex::default() })
     }
 
-    /// Looks whether the recording applies at a point, unless it was seen there last.
+    /// Checks that the recording applies at a point, unless it did so when last checked.
     pub fn once_at(
         &self,
         point: &Arc<()>,
-        look: impl FnOnce() -> Result<(), Error>,
+        check: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut seen = self.applies_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, point)) {
-            look()?;
-            *seen = Some(Arc::clone(point));
+        let mut last = self.applies_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, point)) {
+            check()?;
+            *last = Some(Arc::clone(point));
         }
         Ok(())
     }
 
+    /// The loss as recorded.
+    pub fn recorded(&self) -> &Graph {
+        self.programs.recorded()
+    }
+
+    /// Type of the model's outputs.
+    pub fn outputs_type(&self) -> Result<&ValueType, DeriveError> {
+        self.programs.outputs_type()
+    }
+
     /// Size of the outputs' first dimension.
     pub fn samples_of_outputs(&self) -> usize {
-        let outputs = self.programs.outputs_type().ok();
+        let outputs = self.outputs_type().ok();
         let first = outputs.and_then(|ty| ty.shape.iter().next().copied());
         first.unwrap_or(1)
     }

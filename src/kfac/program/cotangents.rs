@@ -3,7 +3,7 @@
 use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
 
 use crate::{
-    derive::{outputs::required, product::Metric},
+    derive::{Metric, required},
     execute::ExecuteError,
 };
 
