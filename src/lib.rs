@@ -136,8 +136,8 @@ pub use objective::{
     Progress, Reduction, ValueAndGradient,
 };
 pub use operator::{
-    Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
-    Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
+    Adjoint, AssumeSelfAdjoint, BlockDamping, BlockDiagonal, Chain, Congruence, Counted,
+    DEFAULT_SIZE_LIMIT, Damped, Damping, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
     Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
     SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
     diagonal, materialize, materialize_up_to,
@@ -155,8 +155,8 @@ pub use solver::{
     StopReason, Woodbury, recommend,
 };
 pub use space::{
-    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
-    VectorError,
+    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSpace, ParamSubset,
+    ParamVector, VectorError,
 };
 pub use spectrum::{
     DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,

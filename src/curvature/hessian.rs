@@ -1,7 +1,5 @@
 //! The Hessian of an objective.
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use super::objective_operator;
@@ -10,7 +8,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The exact Hessian of an objective as a linear operator.

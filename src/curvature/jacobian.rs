@@ -1,6 +1,6 @@
 //! The Jacobian of a model's outputs.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use burn_backend::AutodiffBackend;
 
@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct},
     operator::{Adjoint, LinearOperator},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The Jacobian J = ∂z/∂θ of the outputs that the captured closure returned besides the loss.
@@ -46,9 +46,9 @@ use crate::{
 ///     (z.clone(), z.powf_scalar(2.0).sum())
 /// })?;
 /// let jacobian = Jacobian::new(&objective)?;
-/// let v = objective.parameters().from_vec_like(&[1.0, 1.0])?;
+/// let v = objective.parameters().space().vector(&[1.0, 1.0])?;
 /// assert_eq!(jacobian.apply(&v)?.to_vec()?, [3.0, 7.0]);
-/// let u = objective.outputs()?.from_vec_like(&[1.0, 0.0])?;
+/// let u = objective.outputs()?.space().vector(&[1.0, 0.0])?;
 /// assert_eq!(jacobian.apply_adjoint(&u)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
 /// # }
@@ -56,7 +56,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Jacobian<B: AutodiffBackend> {
     objective: Objective<B>,
-    outputs: Arc<ParamLayout>,
+    outputs: ParamSpace<B>,
     forward: PreparedProduct<B>,
     adjoint: PreparedProduct<B>,
 }
@@ -68,7 +68,7 @@ impl<B: AutodiffBackend> Jacobian<B> {
     /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         Ok(Self {
-            outputs: objective.outputs_layout()?,
+            outputs: objective.parameters().space().with_layout(&objective.outputs_layout()?),
             objective: objective.clone(),
             forward: objective.product(Product::Jacobian)?,
             adjoint: objective.product(Product::Adjoint)?,
@@ -95,22 +95,22 @@ impl<B: AutodiffBackend> fmt::Debug for Jacobian<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Jacobian<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.objective.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.objective.parameters().space()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         &self.outputs
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.objective.jacobian_product(&self.forward, &self.outputs, vector)
+        self.objective.jacobian_product(&self.forward, self.outputs.layout(), vector)
     }
 }
 
 impl<B: AutodiffBackend> Adjoint<B> for Jacobian<B> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.outputs.expect_same(vector.layout())?;
+        self.outputs.expect_same(vector.space())?;
         self.objective.adjoint_product(&self.adjoint, vector)
     }
 }

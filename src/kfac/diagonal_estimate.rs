@@ -7,7 +7,7 @@ use crate::{
     derive::{Metric, Product},
     error::Error,
     objective::{Objective, ObjectiveError, Part, PreparedProduct},
-    space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamLayout, ParamSpace, read_tensor},
     tensor::Operand,
 };
 
@@ -64,7 +64,7 @@ fn signs<B: AutodiffBackend>(
     };
     let layout = ParamLayout::from_shapes([("outputs", own)])?;
     let (device, precision) = (objective.parameters().device(), objective.precision());
-    let signs = ParamVector::<B>::rademacher(&layout, seed, device, precision)?;
+    let signs = ParamSpace::<B>::new(&layout, device, precision)?.rademacher(seed);
     let signs = signs.into_blocks().pop().ok_or(ObjectiveError::NoBatches)?;
     Ok(Inner::<B>::float_expand(signs, Shape::from(outputs.to_vec())))
 }

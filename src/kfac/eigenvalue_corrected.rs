@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     objective::Objective,
     operator::{LinearOperator, OperatorError, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// EKFAC: K-FAC whose eigenvalues are those that fit the Fisher matrix best in its eigenbases.
@@ -59,7 +59,7 @@ use crate::{
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let objective = objective.reduced_by(Reduction::Sum)?;
 /// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
-/// let one = objective.parameters().ones_like();
+/// let one = objective.parameters().space().ones();
 /// assert_eq!(ekfac.apply(&one)?.to_vec()?, [10.0]);
 /// # Ok(())
 /// # }
@@ -96,7 +96,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         likelihood: Likelihood,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        kfac.domain().expect_same(objective.layout())?;
+        kfac.domain().layout().expect_same(objective.layout())?;
         let target = KfacCollector::new(objective, likelihood, config)?;
         let spectra = kfac.spectra()?;
         let diagonals = target.diagonals(objective, &spectra.bases())?;
@@ -119,7 +119,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         if !(0.0..=1.0).contains(&decay) {
             return Err(OperatorError::Factor { found: decay }.into());
         }
-        self.domain().expect_same(objective.layout())?;
+        self.domain().layout().expect_same(objective.layout())?;
         let target = KfacCollector::new(objective, likelihood, config)?;
         let diagonals = target.diagonals(objective, &self.spectra.bases())?;
         let pairs = self.spectra.layers.iter().zip(diagonals);
@@ -244,8 +244,8 @@ impl<B: AutodiffBackend> fmt::Debug for Ekfac<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Ekfac<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.like.space()
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

@@ -49,7 +49,7 @@ use crate::{
     error::Error,
     objective::{Objective, ValueAndGradient},
     operator::{LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 #[allow(unused_imports, reason = "for optimizers that keep factors from step to step")]
 pub(crate) use beside::ExactBlocks;
@@ -115,7 +115,7 @@ use network::Plans;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let objective = objective.reduced_by(Reduction::Sum)?;
 /// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
-/// let v = objective.parameters().from_vec_like(&[1.0, 0.0])?;
+/// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
 /// # }
@@ -246,8 +246,8 @@ impl<B: AutodiffBackend> fmt::Debug for Kfac<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Kfac<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.like.space()
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

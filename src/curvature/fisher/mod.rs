@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The Fisher information matrix of a model's predictive distribution as a linear operator.
@@ -59,7 +59,7 @@ use crate::{
 /// })?;
 /// let objective = objective.reduced_by(Reduction::Mean)?;
 /// let fisher = Fisher::exact(&objective, Likelihood::Bernoulli)?;
-/// let one = objective.parameters().ones_like();
+/// let one = objective.parameters().space().ones();
 /// assert_eq!(fisher.apply(&one)?.to_vec()?, [0.25]);
 /// # Ok(())
 /// # }
