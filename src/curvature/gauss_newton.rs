@@ -87,7 +87,7 @@ impl<B: AutodiffBackend> GaussNewton<B> {
         objective: &Objective<B>,
         decay: f64,
     ) -> Result<Sum<Self, Scaled<Identity<B>>>, Error> {
-        let identity = Identity::new(objective.parameters().space()).scaled(decay)?;
+        let identity = Identity::new(objective.parameters().space())?.scaled(decay)?;
         Self::new(objective)?.plus(identity)
     }
 }
