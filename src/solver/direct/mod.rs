@@ -39,7 +39,8 @@ use factor::Factorization;
 /// [`SolverError::Factorization`](crate::SolverError::Factorization) if the factorization asked for by name does
 /// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
 ///
-/// A preconditioner or an observer, which a factorization cannot use: [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
+/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a preconditioner or an observer, which a
+/// factorization cannot use.
 ///
 /// # Example
 /// ```
