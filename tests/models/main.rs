@@ -6,7 +6,11 @@
 mod capture;
 #[path = "../support/classifier.rs"]
 mod classifier;
+#[path = "../support/compare.rs"]
+mod compare;
 mod curvature;
+#[path = "../support/dense.rs"]
+mod dense;
 #[path = "../support/digits.rs"]
 mod digits;
 #[path = "../support/failure.rs"]
@@ -34,10 +38,11 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, TensorBridge,
-    materialize,
+    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, Reduction,
+    TensorBridge, materialize,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
+use dense::transposed;
 use models::Case;
 
 /// The backend of most tests.
@@ -74,7 +79,7 @@ where
     X: Batch + Send + 'static,
 {
     let objective =
-        Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap();
+        Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap();
     objective.in_f64().unwrap()
 }
 
@@ -83,8 +88,8 @@ fn classifier(seed: u64, count: usize) -> Objective<B> {
     let device = Device::flex().autodiff();
     let model = Classifier::new(seed, &device);
     let batch = samples(count, seed + 100, &device);
-    let objective = Objective::trace_with(&CaptureConfig::new(), &model, batch, cross_entropy);
-    objective.unwrap().in_f64().unwrap()
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, cross_entropy);
+    objective.unwrap().in_f64().unwrap().reduced_by(Reduction::Mean).unwrap()
 }
 
 /// ∂z/∂θ by central differences of the outputs; rows are outputs.
@@ -104,19 +109,6 @@ fn jacobian_by_differences(objective: &Objective<B>) -> Vec<Vec<f64>> {
         })
         .collect();
     transposed(&columns)
-}
-
-fn transposed(a: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    (0..a[0].len()).map(|column| a.iter().map(|row| row[column]).collect()).collect()
-}
-
-fn product(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let b = transposed(b);
-    a.iter()
-        .map(|row| {
-            b.iter().map(|column| row.iter().zip(column).map(|(x, y)| x * y).sum()).collect()
-        })
-        .collect()
 }
 
 /// softmax of every row of three.

@@ -2,8 +2,8 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, FromFn, Identity, Iteration, LinearOperator, Neumann, NeumannConfig, NeumannScale,
-    ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
+    Diagonal, FromFn, Identity, Iteration, LinearOperator, LinearSolver, Neumann, NeumannConfig,
+    NeumannScale, ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
 };
 
 use super::{
@@ -11,8 +11,10 @@ use super::{
     operator, same, x_of,
 };
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, multiply, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat,
+    oracle::{logarithmic, with_spectrum},
     random::SplitMix64,
 };
 
