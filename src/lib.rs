@@ -13,7 +13,7 @@
 //!
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
 //! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
-//! its progress. [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
+//! its progress. [`Objective::capture`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
 //! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
 //! cannot record faithfully with a [`CaptureError`].
 //!
@@ -32,8 +32,8 @@
 //! [`Ekfac`] corrects the diagonal in its eigenbases.
 //!
 //! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`], [`Minres`], [`Neumann`] and [`Nystrom`]
-//! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix; [`recommend`] says
-//! which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
+//! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix.
+//! A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
 //! residual, estimates of the extreme eigenvalues, and one sentence of advice.
 //!
 //! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],
@@ -53,7 +53,7 @@
 //!
 //! ```
 //! use burn::{module::Param, prelude::*};
-//! use burn_curvature::{ConjugateGradientConfig, Hessian, LinearOperator, Objective, StopReason};
+//! use burn_curvature::{ConjugateGradientConfig, Hessian, LinearOperator, LinearSolver, Objective, StopReason};
 //!
 //! #[derive(Module, Debug)]
 //! struct Line {
@@ -66,10 +66,10 @@
 //! let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0], [-1.0, 1.0]], &device);
 //! let y = Tensor::<2>::from_floats([[5.0], [11.0], [1.0]], &device); // y = x·(1, 2)
 //!
-//! let objective = Objective::trace(&model, (x, y), |model, (x, y)| {
+//! let objective = Objective::capture(&model, (x, y), |model, (x, y)| {
 //!     (x.matmul(model.w.val()) - y).powf_scalar(2.0).mean()
 //! })?;
-//! let hessian = Hessian::new(&objective).damped(1e-6)?;
+//! let hessian = Hessian::new(&objective)?.damped(1e-6)?;
 //! let solution = ConjugateGradientConfig::new().init()?.solve(&hessian, &objective.gradient()?)?;
 //! assert_eq!(solution.report.stop, StopReason::Converged);
 //!
@@ -106,20 +106,22 @@ mod error;
 mod execute;
 mod graph;
 mod kfac;
+mod krylov;
 mod objective;
 mod operator;
 mod optim;
 mod panics;
+mod seeds;
 mod solver;
 mod space;
 mod spectrum;
 mod state;
 mod tensor;
 
-pub use capture::{Batch, BatchMapper, CaptureError, ImportError, Traced};
+pub use capture::{Batch, BatchMapper, CaptureError, Captured, ImportError};
 pub use config::ConfigError;
-pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian, Likelihood};
-pub use derive::DeriveError;
+pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian};
+pub use derive::{DeriveError, Likelihood, LikelihoodError};
 pub use error::Error;
 pub use execute::ExecuteError;
 pub use graph::{
@@ -132,8 +134,10 @@ pub use kfac::{
     FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
     KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment, UncoveredPolicy, WeightSharing,
 };
+pub use krylov::KrylovError;
 pub use objective::{
-    CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,
+    BatchError, CaptureConfig, Engine, FaithfulnessError, Mode, Objective, ObjectiveError,
+    Progress, Reduction, ValueAndGradient,
 };
 pub use operator::{
     Adjoint, AssumeSelfAdjoint, BlockDamping, BlockDiagonal, Chain, Congruence, Counted,
@@ -147,12 +151,11 @@ pub use optim::{
     StepRule,
 };
 pub use solver::{
-    Choice, ConjugateGradient, ConjugateGradientConfig, Definiteness, Direct, DirectConfig,
-    DirectMethod, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig, Method,
+    ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
+    ExtremeEigenvalues, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig, Method,
     MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig, NeumannScale,
-    Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature, Problem,
-    Recommendation, Solution, SolveOption, SolveOptions, SolveReport, SolverError, Spectrum,
-    StopReason, Woodbury, recommend,
+    Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature, Solution,
+    SolveOptions, SolveReport, SolverError, StopReason, UnusedOption, Woodbury,
 };
 pub use space::{
     BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSpace, ParamSubset,

@@ -15,7 +15,7 @@ use crate::wgpu_device::device;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, CaptureConfig, ConjugateGradientConfig, ExecuteError, GaussNewton, Hessian,
-    LinearOperator, Objective, StopReason, TensorBridge,
+    LinearOperator, LinearSolver, Objective, StopReason, TensorBridge,
 };
 
 /// Relative distance of single-precision results of different backends.
@@ -96,7 +96,7 @@ fn conjugate_gradients_solve_on_wgpu() {
     let Some(wgpu) = device() else { return };
     let objective = objective::<Autodiff<Cube>, _, _>(tiny::case(&wgpu.autodiff()));
     let gradient = objective.gradient().unwrap();
-    let damped = Hessian::new(&objective).damped(2.0).unwrap();
+    let damped = Hessian::new(&objective).unwrap().damped(2.0).unwrap();
     let solution =
         ConjugateGradientConfig::new().init().unwrap().solve(&damped, &gradient).unwrap();
     assert_eq!(solution.report.stop, StopReason::Converged);
@@ -111,7 +111,7 @@ where
     M: Module + 'static,
     X: Batch + Send + 'static,
 {
-    Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap()
+    Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap()
 }
 
 /// Loss, gradient and one product, in f32 on wgpu against f64 on Flex.
