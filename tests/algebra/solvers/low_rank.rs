@@ -9,8 +9,10 @@ use burn_curvature::{
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, tight, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot},
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

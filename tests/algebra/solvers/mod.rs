@@ -25,7 +25,8 @@ use burn_curvature::{
 
 use crate::{
     TestBackend,
-    oracle::{Rows, dot, matrix, multiply},
+    dense::{Rows, dot, multiply},
+    oracle::matrix,
 };
 
 pub(super) fn conjugate_gradient(tolerance: f64) -> ConjugateGradientConfig {

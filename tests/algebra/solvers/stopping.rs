@@ -7,8 +7,10 @@ use burn_curvature::{
 
 use super::{check_report, conjugate_gradient, diagonal_rows, operator, residual, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{logarithmic, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::multiply,
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

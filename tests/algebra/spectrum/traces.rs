@@ -9,8 +9,10 @@ use burn_curvature::{
 
 use super::{Astray, calibration, even, operator};
 use crate::{
-    TestBackend, flat, flat_space,
-    oracle::{Rows, logarithmic, matrix, with_spectrum},
+    TestBackend,
+    dense::Rows,
+    flat, flat_space,
+    oracle::{logarithmic, matrix, with_spectrum},
     random::SplitMix64,
     space_of,
 };
