@@ -73,7 +73,7 @@ impl<B: AutodiffBackend> GaussNewton<B> {
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone,
     /// [`DeriveError::UnusedOutputs`](crate::DeriveError::UnusedOutputs),
-    /// [`ObjectiveError::BesideOutputs`](crate::ObjectiveError::BesideOutputs) if the loss reaches parameters by another
+    /// [`ObjectiveError::Bypass`](crate::ObjectiveError::Bypass) if the loss reaches parameters by another
     /// way.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         Ok(Self { objective: objective.clone(), product: objective.product(Product::GaussNewton)? })
