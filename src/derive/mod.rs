@@ -17,6 +17,8 @@ mod outputs;
 mod patches;
 mod product;
 mod reverse;
+#[cfg(test)]
+mod tests;
 
 pub use error::DeriveError;
 pub use likelihood::{Likelihood, LikelihoodError};
