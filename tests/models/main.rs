@@ -6,7 +6,11 @@
 mod capture;
 #[path = "../support/classifier.rs"]
 mod classifier;
+#[path = "../support/compare.rs"]
+mod compare;
 mod curvature;
+#[path = "../support/dense.rs"]
+mod dense;
 #[path = "../support/digits.rs"]
 mod digits;
 #[path = "../support/failure.rs"]
@@ -38,6 +42,7 @@ use burn_curvature::{
     TensorBridge, materialize,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
+use dense::transposed;
 use models::Case;
 
 /// The backend of most tests.
@@ -104,19 +109,6 @@ fn jacobian_by_differences(objective: &Objective<B>) -> Vec<Vec<f64>> {
         })
         .collect();
     transposed(&columns)
-}
-
-fn transposed(a: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    (0..a[0].len()).map(|column| a.iter().map(|row| row[column]).collect()).collect()
-}
-
-fn product(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let b = transposed(b);
-    a.iter()
-        .map(|row| {
-            b.iter().map(|column| row.iter().zip(column).map(|(x, y)| x * y).sum()).collect()
-        })
-        .collect()
 }
 
 /// softmax of every row of three.

@@ -5,12 +5,14 @@ use burn_curvature::{LinearOperator, LowRank, OperatorError, Precision, VectorEr
 
 use super::{
     layout,
-    obey::{combined, diagonal_matrix, obeys_symmetric, obeys_with_adjoint, product},
+    obey::{combined, diagonal_matrix, obeys_symmetric, obeys_with_adjoint},
     operator_error,
 };
 use crate::{
-    TestBackend, assert_close, flat, flat_space,
-    oracle::{Rows, solve},
+    TestBackend, assert_close,
+    dense::{Rows, product},
+    flat, flat_space,
+    oracle::solve,
     random::SplitMix64,
     space_of,
 };

@@ -18,8 +18,10 @@ use burn_curvature::{
 };
 
 use crate::{
-    TestBackend, assert_close, flat, flat_space, on,
-    oracle::{Rows, dot, matrix, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat, flat_space, on,
+    oracle::{matrix, solve, with_spectrum},
     random::SplitMix64,
     space_of,
 };

@@ -7,19 +7,11 @@ use burn_curvature::{
 };
 
 use crate::{
-    TestBackend, assert_close, flat, on,
-    oracle::{Rows, dot, multiply},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply, transposed},
+    flat, on,
     random::SplitMix64,
 };
-
-pub(super) fn transposed(rows: &Rows) -> Rows {
-    (0..rows[0].len()).map(|j| rows.iter().map(|row| row[j]).collect()).collect()
-}
-
-pub(super) fn product(a: &Rows, b: &Rows) -> Rows {
-    let columns: Vec<Vec<f64>> = transposed(b).iter().map(|b| multiply(a, b)).collect();
-    transposed(&columns)
-}
 
 pub(super) fn combined(a: &Rows, b: &Rows, f: impl Fn(f64, f64) -> f64) -> Rows {
     let rows = a.iter().zip(b);

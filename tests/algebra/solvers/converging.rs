@@ -1,16 +1,18 @@
 //! Conjugate gradients on positive definite systems: against a dense solve, the theory, and themselves.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, OnNegativeCurvature, Precision,
-    SolveOptions, StopReason,
+    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, LinearSolver,
+    OnNegativeCurvature, Precision, SolveOptions, StopReason,
 };
 
 use super::{
     INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, residual, tight, x_of,
 };
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{dot, logarithmic, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{dot, multiply},
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
 };
 

@@ -9,8 +9,10 @@ use burn_curvature::{
 
 use super::{check_report, operator, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, matrix, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat,
+    oracle::{logarithmic, matrix, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

@@ -1,7 +1,8 @@
 //! MINRES on systems that are not singular: against a dense solve, the theory, and itself.
 
 use burn_curvature::{
-    Diagonal, Iteration, LinearOperator, MinresConfig, Precision, SolveOptions, StopReason,
+    Diagonal, Iteration, LinearOperator, LinearSolver, MinresConfig, Precision, SolveOptions,
+    StopReason,
 };
 
 use super::{
@@ -9,8 +10,10 @@ use super::{
     residual, tight, x_of,
 };
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{dot, logarithmic, multiply, small_network, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{dot, multiply},
+    flat,
+    oracle::{logarithmic, small_network, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

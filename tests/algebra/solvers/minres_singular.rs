@@ -1,11 +1,15 @@
 //! MINRES on singular systems: A⁺b with b in the range of A and outside it.
 
-use burn_curvature::{Diagonal, LinearOperator, MinresConfig, Precision, SolveOptions, StopReason};
+use burn_curvature::{
+    Diagonal, LinearOperator, LinearSolver, MinresConfig, Precision, SolveOptions, StopReason,
+};
 
 use super::{check_report, minimum_residual, operator, tight, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, multiply, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat,
+    oracle::{logarithmic, with_spectrum},
     random::SplitMix64,
 };
 

@@ -2,14 +2,16 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, Error, FromFn, Identity, LinearOperator, MinresConfig, ParamVector, Precision,
-    SolveOptions, SolverError, StopReason, VectorError,
+    Diagonal, Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, ParamVector,
+    Precision, SolveOptions, SolverError, StopReason, VectorError,
 };
 
 use super::{check_report, minimum_residual, minres::mixed, operator, x_of};
 use crate::{
-    TestBackend, flat,
-    oracle::{logarithmic, multiply, solve, with_spectrum},
+    TestBackend,
+    dense::multiply,
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

@@ -2,14 +2,16 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, LinearOperator, MethodDetail, Neumann, NeumannConfig, NeumannScale, Precision,
-    SolveOptions, SolveReport, SolverError, StopReason,
+    Diagonal, LinearOperator, LinearSolver, MethodDetail, Neumann, NeumannConfig, NeumannScale,
+    Precision, SolveOptions, SolveReport, SolverError, StopReason,
 };
 
 use super::{INDEFINITE, check_report, diagonal_rows, operator, tight, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{dot, logarithmic, multiply, small_network, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{dot, multiply},
+    flat,
+    oracle::{logarithmic, small_network, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

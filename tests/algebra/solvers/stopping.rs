@@ -1,13 +1,16 @@
 //! Every reason to stop short, and what the report says of it.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, FromFn, LinearOperator, ParamVector, Precision, StopReason,
+    ConjugateGradientConfig, Diagonal, FromFn, LinearOperator, LinearSolver, ParamVector,
+    Precision, StopReason,
 };
 
 use super::{check_report, conjugate_gradient, diagonal_rows, operator, residual, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{logarithmic, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::multiply,
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

@@ -13,7 +13,7 @@ use burn_curvature::{
     VectorError,
 };
 
-use crate::{TestBackend, assert_close, flat, flat_space, on, oracle::dot, random::SplitMix64};
+use crate::{TestBackend, assert_close, dense::dot, flat, flat_space, on, random::SplitMix64};
 
 pub(super) fn blocks() -> Arc<ParamLayout> {
     ParamLayout::from_shapes([("a.w", vec![2, 3]), ("a.b", vec![3]), ("c", vec![2, 1, 2])]).unwrap()

@@ -12,9 +12,11 @@ use burn_curvature::{
 };
 
 use crate::{
-    B, classifier, in_f64, jacobian_by_differences, matrix_error,
+    B, classifier,
+    dense::{product, transposed},
+    in_f64, jacobian_by_differences, matrix_error,
     models::{Case, cnn, mlp, tiny, transformer},
-    probabilities, product, relative_error, transposed,
+    probabilities, relative_error,
 };
 
 /// diag(p) − p pᵀ for every sample, over the number of samples.

@@ -7,12 +7,12 @@ use burn::{
 };
 use burn_curvature::{
     ConjugateGradientConfig, GaussNewton, Kfac, KfacConfig, KfacMap, KroneckerFactor, Likelihood,
-    LinearOperator, Objective, ParamLayout, ParamSpace, ParamVector, Precision, Reduction,
-    SolveOptions, StopReason, materialize,
+    LinearOperator, LinearSolver, Objective, ParamLayout, ParamSpace, ParamVector, Precision,
+    Reduction, SolveOptions, StopReason, materialize,
 };
 
 use super::{
-    super::{B, classifier, product, relative_error},
+    super::{B, classifier, dense::product, relative_error},
     Deep, GAUSSIAN, dense, device, random, squared,
 };
 

@@ -8,17 +8,13 @@ use burn_curvature::{
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
-use crate::{B, Classifier};
+use crate::{B, Classifier, dense::dot};
 
 type Matrix = Vec<Vec<f64>>;
 
 const RATE: f64 = 0.3;
 const DAMPING: f64 = 0.2;
 const DECAY: f64 = 0.6;
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
 
 /// Eigenvectors (as rows) and eigenvalues by Jacobi's rotations.
 fn eigen(matrix: &Matrix) -> (Matrix, Vec<f64>) {

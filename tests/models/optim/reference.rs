@@ -7,19 +7,12 @@ use burn_curvature::{
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
+use crate::dense::{dot, multiply};
 use crate::{B, Classifier, Samples, samples};
 
 const DECAY: f64 = 1e-3;
 
 type Matrix = Vec<Vec<f64>>;
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn times(a: &Matrix, b: &[f64]) -> Vec<f64> {
-    a.iter().map(|row| dot(row, b)).collect()
-}
 
 fn sum(alpha: f64, a: &[f64], beta: f64, b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| alpha * a + beta * b).collect()
@@ -90,12 +83,12 @@ impl Reference {
                 true => dense(&kfac.factored_inverse(gamma * gamma).unwrap()),
                 false => self.inverse.clone(),
             };
-            let delta = sum(-1.0, &times(&inverse, &gradient), 0.0, theta);
+            let delta = sum(-1.0, &multiply(&inverse, &gradient), 0.0, theta);
             let (alpha, momentum) = self.lowest(&fisher, &gradient, &delta);
             let zero = vec![0.0; theta.len()];
             let previous = self.previous.as_ref().unwrap_or(&zero);
             let step = sum(alpha, &delta, momentum, previous);
-            let predicted = 0.5 * dot(&step, &times(&fisher, &step)) + dot(&gradient, &step);
+            let predicted = 0.5 * dot(&step, &multiply(&fisher, &step)) + dot(&gradient, &step);
             if best.as_ref().is_none_or(|(best, _)| predicted < best.predicted) {
                 let step = Step {
                     value: self.value(theta),
@@ -130,12 +123,12 @@ impl Reference {
 
     /// α and μ by Cramer's rule.
     fn lowest(&self, curvature: &Matrix, gradient: &[f64], delta: &[f64]) -> (f64, f64) {
-        let product = times(curvature, delta);
+        let product = multiply(curvature, delta);
         let (a, s) = (dot(delta, &product), dot(gradient, delta));
         let Some(previous) = &self.previous else {
             return (-s / a, 0.0);
         };
-        let (b, c) = (dot(previous, &product), dot(previous, &times(curvature, previous)));
+        let (b, c) = (dot(previous, &product), dot(previous, &multiply(curvature, previous)));
         let t = dot(gradient, previous);
         let determinant = a * c - b * b;
         ((-s * c + t * b) / determinant, (-t * a + s * b) / determinant)
