@@ -26,8 +26,8 @@ use crate::{
 /// differs from the Hessian by the curvature of the network, Σ ∂ℓ/∂z·∇²z, and equals it where z is linear in θ.
 ///
 /// # Cost
-/// 0.3 to 0.6 gradients per product, and once per (θ, batch) about half a gradient more. Products are not read back from the
-/// device: one that is not finite is reported by the solver.
+/// 0.3 to 0.6 gradients per product, and once per (θ, batch) about half a gradient more. Products are not read back from
+/// the device: one that is not finite is reported by the solver.
 ///
 /// # References
 /// Schraudolph 2002, *Fast curvature matrix-vector products for second-order gradient descent*, section 3. Martens
@@ -73,7 +73,7 @@ impl<B: AutodiffBackend> GaussNewton<B> {
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone,
     /// [`DeriveError::UnusedOutputs`](crate::DeriveError::UnusedOutputs),
-    /// [`ObjectiveError::BesideOutputs`](crate::ObjectiveError::BesideOutputs) if the loss reaches parameters by another
+    /// [`ObjectiveError::Bypass`](crate::ObjectiveError::Bypass) if the loss reaches parameters by another
     /// way.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         Ok(Self { objective: objective.clone(), product: objective.product(Product::GaussNewton)? })

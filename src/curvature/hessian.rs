@@ -30,7 +30,7 @@ use crate::{
 /// Pearlmutter 1994, *Fast exact multiplication by the Hessian*.
 ///
 /// # Example
-/// For ℒ = w⁴ at w = 2, H = 12 w² = 48.
+/// For ℒ = w³ at w = 2, H = 6 w = 12.
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
@@ -43,10 +43,12 @@ use crate::{
 ///
 /// # fn main() -> Result<(), burn_curvature::Error> {
 /// let model = Weight { w: Param::from_tensor(Tensor::full([1], 2.0, &Device::default().autodiff())) };
-/// let objective =
-///     Objective::capture(&model, (), |model, ()| model.w.val().powi_scalar(4).sum())?;
+/// let objective = Objective::capture(&model, (), |model, ()| {
+///     let w = model.w.val();
+///     w.clone() * w.clone() * w
+/// })?;
 /// let one = objective.parameters().ones_like();
-/// assert_eq!(Hessian::new(&objective)?.apply(&one)?.to_vec()?, [48.0]);
+/// assert_eq!(Hessian::new(&objective)?.apply(&one)?.to_vec()?, [12.0]);
 /// # Ok(())
 /// # }
 /// ```

@@ -12,7 +12,7 @@ pub enum DeriveError {
     Refused {
         /// Which derivative.
         derivative: &'static str,
-        /// What Burn said.
+        /// Burn's message.
         message: String,
     },
     /// The eager engine failed on the backend's tape.
@@ -20,26 +20,26 @@ pub enum DeriveError {
         "the eager engine failed on this backend: {message}. Use `Engine::Compiled`, which needs no nested tape"
     )]
     Eager {
-        /// What Burn said.
+        /// Burn's message.
         message: String,
     },
     /// The closure returned the loss alone.
     #[error(
-        "this product needs to know where the model ends and the loss begins: let the traced closure return \
+        "this product needs to know where the model ends and the loss begins: let the captured closure return \
          `(outputs, loss)`"
     )]
     NoOutputs,
-    /// The loss is computed from something else than the outputs.
+    /// The loss is not computed from the outputs.
     #[error(
-        "the loss does not depend on the outputs that the traced closure returned: return the tensor that the loss is \
+        "the loss does not depend on the outputs that the captured closure returned: return the tensor that the loss is \
          computed from, in `(outputs, loss)`"
     )]
     UnusedOutputs,
-    /// The loss reaches parameters by another way.
+    /// The loss depends on parameters by a way that bypasses the outputs.
     #[error(
-        "the loss depends on parameters beside the outputs: those numbered {parameters:?} in the layout"
+        "the loss depends on parameters besides the outputs: those at positions {parameters:?} in the layout"
     )]
-    BesideOutputs {
+    Bypass {
         /// Their positions in the layout.
         parameters: Vec<usize>,
     },

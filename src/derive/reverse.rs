@@ -64,7 +64,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
     Ok(gradients_of::<B>(tracked::<B>(slope, &leaves), &leaves))
 }
 
-/// Σᵢ ⟨gᵢ, vᵢ⟩ of tracked gradients and constant vectors; `None` where there are no parameters.
+/// Σᵢ ⟨gᵢ, vᵢ⟩ of tracked gradients and constant vectors; `None` if there are no parameters.
 pub(super) fn directional_derivative<B: Backend>(
     gradient: Vec<FloatTensor<Autodiff<B>>>,
     vector: &[FloatTensor<B>],
@@ -90,7 +90,7 @@ pub(super) fn replay_on_tape<B: Backend>(
     execute::replay(arguments.program, arguments.device, inputs, apply)
 }
 
-/// `value` made to stand on the tape even if it depends on no leaf: plus zero times the smallest of them.
+/// `value` on the tape even if it depends on no leaf: plus zero times the smallest of them.
 ///
 /// Burn's backward pass starts only from a tracked tensor; a gradient that is constant has the derivative zero.
 pub(super) fn tracked<B: Backend>(

@@ -19,7 +19,7 @@ pub enum KfacFisher {
         /// Seed of the draws.
         seed: u64,
     },
-    /// The targets of the data: the empirical Fisher matrix, which is none. The traced loss must reduce as is said.
+    /// The targets of the data: the empirical Fisher matrix, which is none. The captured loss must reduce as is said.
     Empirical,
     /// No gradients: G = I (Benzing 2022, 'FOOF').
     ForwardOnly,

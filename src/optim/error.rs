@@ -6,7 +6,7 @@
 pub enum OptimizerError {
     /// The loss is not the negative log-likelihood it is said to be.
     #[error(
-        "vᵀGv of the traced loss is {gauss_newton:e}, vᵀFv of the likelihood {fisher:e}, where a negative log-likelihood has \
+        "vᵀGv of the captured loss is {gauss_newton:e}, vᵀFv of the likelihood {fisher:e}, where a negative log-likelihood has \
          equal ones (their ratio is {ratio:.6}): check the likelihood, its variance and the reduction, over the outputs of a \
          sample too (a sum, not a mean), or switch this check off for a loss that is meant to differ",
         ratio = gauss_newton / fisher

@@ -24,8 +24,9 @@ use crate::{
 /// ```
 ///
 /// z are the outputs that the captured closure returned besides the loss; of the loss only the reduction matters. c = 1 for
-/// [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), N the size of the outputs' first dimension; the log-likelihood of
-/// a sample is the sum over its other dimensions. Self-adjoint and positive semi-definite.
+/// [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), N the size of the
+/// outputs' first dimension; the log-likelihood of a sample is the sum over its other dimensions. Self-adjoint and positive
+/// semi-definite.
 ///
 /// [`exact`](Self::exact) takes the expectation in closed form, and equals the [`GaussNewton`](crate::GaussNewton)
 /// matrix of the negative log-likelihood. [`monte_carlo`](Self::monte_carlo) draws targets from the model.

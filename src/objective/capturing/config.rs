@@ -17,7 +17,7 @@ pub enum Mode {
     Evaluation,
 }
 
-/// How Hessian products are computed. Both give the same numbers up to rounding.
+/// How Hessian products are computed. Both give the same values up to rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Engine {
     /// A recorded program, of which the part that does not depend on v has run once.

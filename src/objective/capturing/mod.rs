@@ -181,7 +181,7 @@ where
         Ok(objective)
     }
 
-    /// The same loss on another batch. A batch of sizes seen before reuses the recording; other sizes are recorded
+    /// The same loss on another batch. A batch of known sizes reuses the recording; other sizes are recorded
     /// on first use and kept.
     ///
     /// # Errors

@@ -173,7 +173,7 @@ impl KfacOptimizerConfig {
         self.gradient_norm.map_or(Ok(()), |norm| field("gradient_norm").positive(norm))
     }
 
-    /// Checks the ranges and builds the optimizer for a model as it was traced.
+    /// Checks the ranges and builds the optimizer for a model as it was captured.
     ///
     /// The loss must be the negative log-likelihood, reduced as the objective states; that is checked by one product with its
     /// Gauss-Newton matrix and one with the Fisher matrix.

@@ -200,7 +200,7 @@ where
     ///
     /// # Errors
     /// Those of [`Objective::on`] and [`Kfac::new`](crate::Kfac::new); a loss or gradient that is not finite; a model
-    /// without the parameters that were traced.
+    /// without the parameters that were captured.
     pub fn step<M: Module, X: Batch>(
         &mut self,
         model: &M,

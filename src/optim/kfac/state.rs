@@ -18,7 +18,7 @@ use crate::{
 /// All that a [`KfacOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with serde.
 ///
 /// Numbers come back bit by bit from any format, so that a run that goes on from a state is the one that was interrupted.
-/// The model and the scheduler of learning rates have files of their own, by Burn; the model is loaded before it is traced
+/// The model and the scheduler of learning rates have files of their own, by Burn; the model is loaded before it is captured
 /// anew, since parameters are known by their identities, which come from the file.
 ///
 /// # Example
