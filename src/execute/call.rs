@@ -5,8 +5,8 @@ use burn_backend::{
     tensor::{BoolTensor, Device, FloatTensor, IntTensor},
 };
 
-use super::{ExecuteError, Operand, arity};
-use crate::graph::{Kind, Op, ValueType};
+use super::{ExecuteError, Operand};
+use crate::graph::{Arity, Kind, Op, ValueType};
 
 /// Results of one operation.
 pub(crate) type Results<B> = Result<Vec<Operand<B>>, ExecuteError>;
@@ -28,7 +28,8 @@ impl<'a, B: Backend> Call<'a, B> {
         outputs: &'a [ValueType],
         device: &'a Device<B>,
     ) -> Result<Self, ExecuteError> {
-        if let Some(expected) = arity::inputs(op)
+        let Arity { inputs: takes, outputs: expected } = op.arity();
+        if let Some(expected) = takes
             && expected != inputs.len()
         {
             return Err(ExecuteError::InputCount {
@@ -37,7 +38,6 @@ impl<'a, B: Backend> Call<'a, B> {
                 found: inputs.len(),
             });
         }
-        let expected = arity::outputs(op);
         if expected != outputs.len() {
             return Err(ExecuteError::OutputCount {
                 what: op.name(),

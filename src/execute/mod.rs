@@ -5,7 +5,6 @@
 //! another table of operations. [`adapted`] brings a program to the element types that a device has.
 
 mod activation;
-mod arity;
 mod call;
 mod comparison;
 mod conv;

@@ -11,6 +11,7 @@ mod error;
 mod op;
 mod passes;
 mod split;
+mod table;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -23,6 +24,7 @@ pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;
 pub use op::Op;
 pub(crate) use split::Split;
+pub(crate) use table::{Arity, Class, Lowering, Smooth};
 
 use burn_backend::TensorData;
 

@@ -10,28 +10,25 @@ use super::{
     jet::{Jet, from_jet},
     primitive::{add_scalar, bool_dtype, mul_scalar, scalar},
 };
-use crate::{execute::ExecuteError, graph::Unary, tensor::Operand};
+use crate::{execute::ExecuteError, graph::Smooth, tensor::Operand};
 
 /// `1/√(2π)`.
 const NORMAL_PEAK: f64 = 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 
 /// Erf, GELU, tanh, sigmoid and log-sigmoid.
 pub(super) fn smooth<B: Backend>(
-    unary: Unary,
+    function: Smooth,
     mut inputs: Inputs<B>,
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let x = inputs.float()?;
-    if unary == Unary::Tanh {
-        return Ok(vec![Operand::Float(hyperbolic_tangent(x, site))]);
-    }
-    let jet = match unary {
-        Unary::Erf => erf,
-        Unary::Gelu => gelu,
-        Unary::LogSigmoid => log_sigmoid,
-        Unary::Sigmoid if x.dtype() == DType::F64 => sigmoid,
-        Unary::Sigmoid => native_sigmoid,
-        other => return Err(inputs.refuse(format!("{other:?} has no jet"))),
+    let jet = match function {
+        Smooth::Tanh => return Ok(vec![Operand::Float(hyperbolic_tangent(x, site))]),
+        Smooth::Erf => erf,
+        Smooth::Gelu => gelu,
+        Smooth::LogSigmoid => log_sigmoid,
+        Smooth::Sigmoid if x.dtype() == DType::F64 => sigmoid,
+        Smooth::Sigmoid => native_sigmoid,
     };
     Ok(vec![Operand::Float(from_jet::<B>(x, site.detach, jet))])
 }

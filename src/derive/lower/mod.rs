@@ -24,7 +24,6 @@ mod normalization;
 mod piecewise;
 mod pool;
 mod primitive;
-mod refusal;
 mod resample;
 mod scan;
 mod scatter;
@@ -37,7 +36,7 @@ use burn_backend::{AutodiffBackend, Backend};
 
 use crate::{
     execute::ExecuteError,
-    graph::{Binary, Cumulative, Kind, Op, Reduction, Unary, ValueType},
+    graph::{Class, Kind, Lowering, Op, ValueType},
     tensor::Operand,
 };
 
@@ -101,7 +100,8 @@ fn apply_at<B: Backend>(
     inputs: Vec<Operand<B>>,
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
-    if let Some(reason) = refusal::reason(op) {
+    let class = op.class();
+    if let Class::Refused(reason) = class {
         return Err(ExecuteError::NotDifferentiable {
             operation: op.name(),
             reason: reason.into(),
@@ -110,58 +110,40 @@ fn apply_at<B: Backend>(
     if site.outputs.first().map(ValueType::kind) != Some(Kind::Float) {
         return crate::execute::apply(op, inputs, site.outputs, site.device);
     }
-    let floats = Inputs::new(op, inputs);
-    lower(op, floats, site)
+    match class {
+        Class::Lowered(lowering) => lower(lowering, op, Inputs::new(op, inputs), site),
+        Class::Native | Class::Constant | Class::Refused(_) => {
+            crate::execute::apply(op, inputs, site.outputs, site.device)
+        }
+    }
 }
 
 /// Lowered form of an operation whose first output is float.
 fn lower<B: Backend>(
+    lowering: Lowering,
     op: &Op,
     inputs: Inputs<B>,
     site: &Site<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
-    match op {
-        Op::Unary(
-            unary @ (Unary::Erf | Unary::Gelu | Unary::Tanh | Unary::Sigmoid | Unary::LogSigmoid),
-        ) => activation::smooth(*unary, inputs, site),
-        Op::Unary(Unary::Relu)
-        | Op::Binary(Binary::ReluBackward)
-        | Op::BinaryScalar(Binary::LeakyRelu, _)
-        | Op::HardSigmoid { .. }
-        | Op::Clamp { .. }
-        | Op::MaskFill(_)
-        | Op::MaskWhere => piecewise::piecewise(op, inputs, site),
-        Op::Binary(Binary::GeluBackward) => activation::gelu_backward(inputs, site),
-        Op::Binary(Binary::Div) | Op::BinaryScalar(Binary::Div, _) => {
-            arithmetic::divide(op, inputs, site)
-        }
-        Op::Binary(Binary::Powf) | Op::BinaryScalar(Binary::Powf, _) => {
-            arithmetic::power(op, inputs, site)
-        }
-        Op::Reduce(Reduction::Prod) | Op::ReduceDim(Reduction::Prod, _) => {
-            scan::product(op, inputs)
-        }
-        Op::Cumulative(Cumulative::Prod, dim) => scan::running_product(*dim, inputs),
-        Op::Softmax(kind, dim) => softmax::softmax(*kind, *dim, inputs, site),
-        Op::Matmul => linear::matmul(inputs),
-        Op::Linear { .. } | Op::LinearBackward(_) => linear::linear(op, inputs),
-        Op::Embedding
-        | Op::EmbeddingBackward
-        | Op::Pad { .. }
-        | Op::Unfold { .. }
-        | Op::Unfold4d { .. } => indexing::indexing(op, inputs, site),
-        Op::Scatter(..) | Op::ScatterNd(_) | Op::SelectAssign(..) => {
-            scatter::scatter(op, inputs, site)
-        }
-        Op::BatchNorm { .. } | Op::LayerNorm { .. } => normalization::normalize(op, inputs),
-        Op::Conv { .. } | Op::ConvTranspose { .. } => convolution::convolution(op, inputs, site),
-        Op::MaxPool { .. } => pool::max_pool(op, inputs, site),
-        Op::AvgPool { .. } | Op::AdaptiveAvgPool | Op::Interpolate { .. } => {
-            resample::resample(op, inputs, site)
-        }
-        Op::Attention { .. } => attention::attention(op, inputs, site),
-        Op::CtcLoss { blank } => ctc::ctc_loss(*blank, inputs, site),
-        _ => native(op, inputs, site),
+    match lowering {
+        Lowering::Smooth(function) => activation::smooth(function, inputs, site),
+        Lowering::GeluBackward => activation::gelu_backward(inputs, site),
+        Lowering::Piecewise => piecewise::piecewise(op, inputs, site),
+        Lowering::Divide => arithmetic::divide(op, inputs, site),
+        Lowering::Power => arithmetic::power(op, inputs, site),
+        Lowering::Product => scan::product(op, inputs),
+        Lowering::RunningProduct { dim } => scan::running_product(dim, inputs),
+        Lowering::Softmax(kind, dim) => softmax::softmax(kind, dim, inputs, site),
+        Lowering::Matmul => linear::matmul(inputs),
+        Lowering::Linear => linear::linear(op, inputs),
+        Lowering::Indexing => indexing::indexing(op, inputs, site),
+        Lowering::Scatter => scatter::scatter(op, inputs, site),
+        Lowering::Normalization => normalization::normalize(op, inputs),
+        Lowering::Convolution => convolution::convolution(op, inputs, site),
+        Lowering::MaxPool => pool::max_pool(op, inputs, site),
+        Lowering::Resample => resample::resample(op, inputs, site),
+        Lowering::Attention => attention::attention(op, inputs, site),
+        Lowering::CtcLoss { blank } => ctc::ctc_loss(blank, inputs, site),
     }
 }
 
