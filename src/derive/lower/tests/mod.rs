@@ -20,6 +20,7 @@ mod reductions;
 mod refusals;
 mod special;
 
+use crate::graph::{Class, samples};
 use case::Case;
 
 /// All rows.
@@ -51,4 +52,13 @@ fn names_are_unique_and_the_table_is_long() {
     names.dedup();
     assert_eq!(names.len(), count);
     assert!(count > 200, "only {count} rows");
+}
+
+#[test]
+fn the_table_has_a_row_for_every_operation_that_is_differentiated() {
+    let differentiated =
+        samples::existing().filter(|op| matches!(op.class(), Class::Native | Class::Lowered(_)));
+    let table = table();
+    let missing = samples::missing(differentiated, table.iter().map(|case| &case.op));
+    assert!(missing.is_empty(), "no row for {missing:#?}");
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     execute::ExecuteError,
-    graph::{GridPadding, Interpolation, Op, PoolWindow},
+    graph::{Class, GridPadding, Interpolation, Op, PoolWindow, samples},
 };
 use burn::backend::Flex;
 use burn_backend::tensor::IndexingUpdateOp;
@@ -15,6 +15,16 @@ fn refusal(case: &Case) -> (String, String) {
     match super::harness::try_outputs::<Flex>(case, apply::<Flex>) {
         Err(ExecuteError::NotDifferentiable { operation, reason }) => (operation, reason),
         other => panic!("{} was not refused: {:?}", case.name, other.map(|_| ())),
+    }
+}
+
+#[test]
+fn what_the_table_refuses_is_refused_for_its_reason() {
+    for op in samples::samples().into_iter().flatten() {
+        if let Class::Refused(expected) = op.class() {
+            let case = Case::new("refused", op.clone(), vec![], &[1]);
+            assert_eq!(refusal(&case), (op.name(), expected.into()));
+        }
     }
 }
 
