@@ -178,7 +178,7 @@ where
         let objective =
             Objective::<B>::trace_with(&config, &case.model, case.batch.clone(), case.loss)
                 .expect("the models of the benchmark are traceable");
-        let vector = objective.parameters().normal_like(1).expect("a vector");
+        let vector = objective.parameters().space().normal(1);
         objective.prepare().expect("the programs run");
         let cg20 = ConjugateGradientConfig::new()
             .with_relative_tolerance(1e-30)
@@ -190,7 +190,7 @@ where
         let jacobian = Jacobian::new(&objective).expect("the models return their outputs");
         let outputs = objective.outputs().expect("outputs");
         Self {
-            cotangent: outputs.normal_like(2).expect("a vector"),
+            cotangent: outputs.space().normal(2),
             objective,
             newton,
             jacobian,

@@ -17,14 +17,15 @@
 //! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
 //! cannot record faithfully with a [`CaptureError`].
 //!
-//! **[`ParamVector`]** is a vector shaped like the trainable parameters, with its [`ParamLayout`]: arithmetic, seeded
-//! random vectors, from and to modules, gradients and flat tensors, and [`ParamSubset`]s.
+//! **[`ParamVector`]** is a vector shaped like the trainable parameters: arithmetic, from and to modules, gradients and
+//! flat tensors. Its [`ParamSpace`] ([`ParamLayout`], device and [`Precision`]) makes vectors, random ones too, and
+//! [`ParamSubset`] selects parameters.
 //!
 //! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
 //! [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`] are those
 //! of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Chain`], [`Restricted`], [`BlockDiagonal`], [`LowRank`],
-//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialize`] writes one down as a dense matrix, and
-//! [`check_operator`] and its like look whether one is linear, deterministic and symmetric.
+//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialize`] computes the dense matrix of one, and
+//! [`check_operator`] and [`check_self_adjoint`] test whether one is linear, deterministic and symmetric.
 //!
 //! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
 //! program: factors, exact and factored damped inverses, and a [`KfacCoverage`] of what is made of each parameter.
@@ -131,8 +132,8 @@ pub use objective::{
     CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,
 };
 pub use operator::{
-    Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
-    Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
+    Adjoint, AssumeSelfAdjoint, BlockDamping, BlockDiagonal, Chain, Congruence, Counted,
+    DEFAULT_SIZE_LIMIT, Damped, Damping, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
     Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
     SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
     diagonal, materialize, materialize_up_to,
@@ -150,8 +151,8 @@ pub use solver::{
     StopReason, Woodbury, recommend,
 };
 pub use space::{
-    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
-    VectorError,
+    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSpace, ParamSubset,
+    ParamVector, VectorError,
 };
 pub use spectrum::{
     DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,

@@ -31,7 +31,7 @@ where
     let risk = Objective::<B>::trace_with(&CaptureConfig::new(), &case.model, rows, case.loss)
         .and_then(|objective| objective.over(batches.clone(), Reduction::Mean))
         .expect("the model of the benchmark is traceable");
-    let vector = risk.parameters().normal_like(1).expect("a vector");
+    let vector = risk.parameters().space().normal(1);
 
     let mut rounds = Rounds::default();
     rounds.add(GRADIENTS, || {

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     objective::{Objective, Part, Reduction},
     operator::{LinearOperator, OperatorError, SelfAdjoint, materialize_up_to},
-    space::{ParamBlock, ParamVector},
+    space::ParamBlock,
 };
 
 /// Exact blocks of parameters that belong to no layer, by position.
@@ -76,12 +76,7 @@ pub(super) fn exact_blocks<B: AutodiffBackend>(
     let moments = blocks
         .map(|(position, subset)| {
             let block = fisher.as_ref().restricted(subset?)?;
-            let like = ParamVector::zeros(
-                block.domain(),
-                objective.parameters().device(),
-                objective.precision(),
-            )?;
-            let matrix = materialize_up_to(&block, &like, limit)?;
+            let matrix = materialize_up_to(&block, limit)?;
             let moment =
                 Moment::Dense { groups: 1, size: matrix.rows(), values: matrix.values().to_vec() };
             Ok((position, moment))

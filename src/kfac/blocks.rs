@@ -23,9 +23,11 @@ impl<B: AutodiffBackend> Side<B> {
     pub fn moment(moment: &Moment, like: &ParamVector<B>) -> Self {
         match moment {
             Moment::Dense { groups, size, values } => {
-                Self::Matrix(upload(values, [*groups, *size, *size], like))
+                Self::Matrix(upload(values, [*groups, *size, *size], like.space()))
             }
-            Moment::Diagonal(values) => Self::Diagonal(upload(values, [1, values.len(), 1], like)),
+            Moment::Diagonal(values) => {
+                Self::Diagonal(upload(values, [1, values.len(), 1], like.space()))
+            }
         }
     }
 
@@ -33,7 +35,7 @@ impl<B: AutodiffBackend> Side<B> {
     pub fn basis(eigen: &Eigen, like: &ParamVector<B>) -> Self {
         match &eigen.vectors {
             Some(vectors) => {
-                Self::Matrix(upload(vectors, [eigen.groups, eigen.size, eigen.size], like))
+                Self::Matrix(upload(vectors, [eigen.groups, eigen.size, eigen.size], like.space()))
             }
             None => Self::Identity,
         }

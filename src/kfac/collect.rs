@@ -126,7 +126,7 @@ impl KfacCollector {
         factors: &DeviceFactors<B>,
         beside: ExactBlocks,
     ) -> Result<Kfac<B>, Error> {
-        let like = objective.parameters().zeros_like();
+        let like = objective.parameters().space().zeros();
         let plans = &self.network.plans;
         Ok(Kfac {
             map: KfacMap::new(&like, plans, factors.maps(plans), &beside.0, 0.0),

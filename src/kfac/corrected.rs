@@ -51,7 +51,7 @@ impl<B: AutodiffBackend> CorrectedFactors<B> {
         let pairs = spectra.layers.iter().zip(plans.iter());
         let diagonals = pairs.map(|(layer, plan)| {
             let shape = [plan.groups, plan.d_in, plan.d_out];
-            upload(&layer.diagonal, shape, like)
+            upload(&layer.diagonal, shape, like.space())
         });
         let layers = spectra.layers.iter();
         let bases = layers.map(|layer| (Side::basis(&layer.a, like), Side::basis(&layer.g, like)));

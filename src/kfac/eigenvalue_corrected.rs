@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     objective::{Objective, Reduction},
     operator::{LinearOperator, OperatorError, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// EKFAC: K-FAC whose eigenvalues are those that fit the Fisher matrix best in its eigenbases.
@@ -58,7 +58,7 @@ use crate::{
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let ekfac = Ekfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
-/// let one = objective.parameters().ones_like();
+/// let one = objective.parameters().space().ones();
 /// assert_eq!(ekfac.apply(&one)?.to_vec()?, [10.0]);
 /// # Ok(())
 /// # }
@@ -97,7 +97,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        kfac.domain().expect_same(objective.layout())?;
+        kfac.domain().layout().expect_same(objective.layout())?;
         let target = KfacCollector::new(objective, likelihood, reduction, config)?;
         let spectra = kfac.spectra()?;
         let diagonals = target.diagonals(objective, &spectra.bases())?;
@@ -120,7 +120,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         if !(0.0..=1.0).contains(&decay) {
             return Err(OperatorError::Factor { found: decay }.into());
         }
-        self.domain().expect_same(objective.layout())?;
+        self.domain().layout().expect_same(objective.layout())?;
         let target = KfacCollector::new(objective, likelihood, reduction, config)?;
         let diagonals = target.diagonals(objective, &self.spectra.bases())?;
         let pairs = self.spectra.layers.iter().zip(diagonals);
@@ -245,8 +245,8 @@ impl<B: AutodiffBackend> fmt::Debug for Ekfac<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Ekfac<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.like.space()
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

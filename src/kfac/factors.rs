@@ -216,10 +216,12 @@ pub(super) fn on_device<B: AutodiffBackend>(
     like: &ParamVector<B>,
 ) -> InnerFloat<B> {
     match moment {
-        Moment::Dense { groups, size, values } => upload(values, [*groups, *size, *size], like),
+        Moment::Dense { groups, size, values } => {
+            upload(values, [*groups, *size, *size], like.space())
+        }
         Moment::Diagonal(values) => {
             let size = values.len();
-            let column = upload(values, [1, 1, size], like);
+            let column = upload(values, [1, 1, size], like.space());
             Inner::<B>::float_reshape(column, Shape::from(vec![size]))
         }
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::Error,
     operator::{LinearOperator, OperatorError, SelfAdjoint},
-    space::{Inner, InnerFloat, ParamBlock, ParamLayout, ParamVector, VectorError},
+    space::{Inner, InnerFloat, ParamBlock, ParamSpace, ParamVector, VectorError},
 };
 
 /// A function of K-FAC's curvature, block by block, such as its damped inverse or its square root.
@@ -130,7 +130,7 @@ impl<B: AutodiffBackend> KfacMap<B> {
             BlockMap::Spectral {
                 left: Side::basis(&layer.a, like),
                 right: Side::basis(&layer.g, like),
-                middle: upload(&middle, [plan.groups, plan.d_in, plan.d_out], like),
+                middle: upload(&middle, [plan.groups, plan.d_in, plan.d_out], like.space()),
             }
         });
         let dense: Vec<_> =
@@ -206,8 +206,8 @@ impl<B: AutodiffBackend> fmt::Debug for KfacMap<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for KfacMap<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.like.space()
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

@@ -45,7 +45,7 @@ use crate::{
     error::Error,
     objective::{Objective, Reduction, ValueAndGradient},
     operator::{LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 #[allow(unused_imports, reason = "for optimizers that keep factors from step to step")]
 pub(crate) use beside::ExactBlocks;
@@ -110,7 +110,7 @@ use network::Plans;
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
-/// let v = objective.parameters().from_vec_like(&[1.0, 0.0])?;
+/// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
 /// # }
@@ -242,8 +242,8 @@ impl<B: AutodiffBackend> fmt::Debug for Kfac<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Kfac<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.like.space()
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

@@ -4,7 +4,7 @@ use burn_backend::{AutodiffBackend, Shape, Slice, TensorData, ops::FloatTensorOp
 
 use crate::{
     derive::{FactorKind, LayerGroup, LayerKind},
-    space::{Inner, InnerFloat, ParamVector},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector},
     tensor::Precision,
 };
 
@@ -125,12 +125,12 @@ impl LayerPlan {
 pub(super) fn upload<B: AutodiffBackend>(
     values: &[f64],
     shape: [usize; 3],
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> InnerFloat<B> {
     let data = TensorData::new(values.to_vec(), shape);
-    let data = match like.precision() {
+    let data = match space.precision() {
         Precision::F64 => data,
         Precision::F32 => data.convert::<f32>(),
     };
-    Inner::<B>::float_from_data(data, like.device())
+    Inner::<B>::float_from_data(data, space.device())
 }

@@ -56,7 +56,7 @@ pub struct KfacState {
 ///
 /// let state: EkfacState = serde_json::from_str(&saved)?;
 /// let loaded = Ekfac::from_state(&objective, &state)?;
-/// let v = objective.parameters().ones_like();
+/// let v = objective.parameters().space().ones();
 /// assert_eq!(loaded.apply(&v)?.to_vec()?, ekfac.apply(&v)?.to_vec()?);
 ///
 /// let file = std::env::temp_dir().join(format!("ekfac-{}.bpk", std::process::id()));
@@ -216,7 +216,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::KfacState`] for factors of another model.
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.outline(), &state.coverage)?;
-        let like = objective.parameters().zeros_like();
+        let like = objective.parameters().space().zeros();
         let plans = network.plans;
         let maps = state.layers.iter().map(|layer| BlockMap::Sandwich {
             left: Side::moment(&layer.a, &like),
@@ -245,7 +245,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// [`OperatorError::KfacState`] for those of another model.
     pub fn from_state(objective: &Objective<B>, state: &EkfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.outline(), &state.coverage)?;
-        let like = objective.parameters().zeros_like();
+        let like = objective.parameters().space().zeros();
         let (coverage, spectra) = (state.coverage.clone(), state.spectra.clone());
         Ok(Self::of_spectra(like, network.plans, coverage, spectra))
     }

@@ -82,7 +82,7 @@ fn averages_on_the_device_are_those_on_the_host() {
         let found = collector.kfac(&one, &factors, beside).unwrap();
         let state = old.0.averaged(&new.0, decay).unwrap();
         let expected = Kfac::from_state(&one, &state).unwrap();
-        let v = one.parameters().normal_like(4).unwrap();
+        let v = one.parameters().space().normal(4);
         for (found, expected) in [
             (found.apply(&v), expected.apply(&v)),
             (
@@ -100,7 +100,7 @@ fn averages_on_the_device_are_those_on_the_host() {
 #[test]
 fn a_seed_draws_the_same_factors_and_another_others() {
     let objective = objective();
-    let v = objective.parameters().ones_like();
+    let v = objective.parameters().space().ones();
     let collector = collector(&objective, KfacFisher::MonteCarlo { draws: 1, seed: 1 });
     let product = |seed| {
         let collector = collector.clone().with_seed(seed);
@@ -116,7 +116,7 @@ fn a_seed_draws_the_same_factors_and_another_others() {
 #[test]
 fn factors_are_read_when_they_are_needed_and_once_for_all_clones() {
     let objective = objective();
-    let v = objective.parameters().ones_like();
+    let v = objective.parameters().space().ones();
     let config = KfacConfig::new();
     let (kfac, _) = Kfac::with_gradient(&objective, LIKELIHOOD, REDUCTION, &config).unwrap();
     kfac.apply(&v).unwrap();

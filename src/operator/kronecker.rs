@@ -1,12 +1,12 @@
-//! The Kronecker product of two symmetric matrices, on one matrix-shaped block. Knows no operator but its own.
+//! The Kronecker product of two symmetric matrices, on one matrix-shaped block.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
-    space::{Inner, InnerFloat, ParamLayout, ParamVector},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector},
 };
 
 use super::{
@@ -20,27 +20,26 @@ use super::{
 /// (A ⊗ G) vec(W) = vec(A W Gᵀ)        A: [d_in, d_in]   G: [d_out, d_out]
 /// ```
 ///
-/// vec reads W row by row, as Burn stores the weight of a linear layer: the number at row i and column o has position
+/// vec reads W row by row, as Burn stores the weight of a linear layer: the entry at row i and column o has position
 /// i·d_out + o, and the entry of A ⊗ G between (i, o) and (j, p) is Aᵢⱼ·Gₒₚ. In K-FAC, A is the second moment of the
 /// layer's inputs, and G that of the gradients of its outputs. (Papers that write weights as `[d_out, d_in]` and stack
 /// columns have the same A ⊗ G.)
 ///
 /// # Cost
-/// Two matrix products, d_in·d_out·(d_in + d_out) multiply-adds; d_in² + d_out² numbers on the device. Several vectors
-/// together take two products in all, each of one factor with all of them side by side.
+/// Two matrix products, d_in·d_out·(d_in + d_out) multiply-adds; d_in² + d_out² entries on the device. Several
+/// vectors together take two matrix products in all.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, Kronecker, ParamLayout, ParamVector, Precision, materialize};
+/// use burn_curvature::{DenseMatrix, Kronecker, ParamSpace, materialize};
 ///
-/// let layout = ParamLayout::from_shapes([("w", [2, 2])])?;
-/// let w = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2, 2])])?;
 /// let a = DenseMatrix::from_rows(&[[1.0, 2.0], [2.0, 5.0]])?;
 /// let g = DenseMatrix::from_rows(&[[3.0, 0.0], [0.0, 7.0]])?;
-/// let product = materialize(&Kronecker::new(&a, &g, &w)?, &w)?;
+/// let product = materialize(&Kronecker::new(&a, &g, &space)?)?;
 /// let top: Vec<f64> = (0..4).filter_map(|j| product.entry(0, j)).collect();
-/// assert_eq!(top, [3.0, 0.0, 6.0, 0.0]); // 1·G beside 2·G
+/// assert_eq!(top, [3.0, 0.0, 6.0, 0.0]); // 1·G next to 2·G
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 ///
@@ -52,18 +51,17 @@ pub struct Kronecker<B: AutodiffBackend> {
     left: InnerFloat<B>,
     /// Shape `[d_out, d_out]`.
     right: InnerFloat<B>,
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
 }
 
 impl<B: AutodiffBackend> Kronecker<B> {
-    /// Puts A and G on the device of a vector with one block of shape `[d_in, d_out]`. The vector's numbers do not
-    /// matter.
+    /// Puts A and G on the device of a space with one block of shape `[d_in, d_out]`.
     ///
     /// # Errors
-    /// [`OperatorError::NotOneMatrix`] if the vector is not one matrix, [`OperatorError::MatrixSize`] if A or G has
+    /// [`OperatorError::NotOneMatrix`] if the space is not of one matrix, [`OperatorError::MatrixSize`] if A or G has
     /// another size, [`OperatorError::NotSymmetric`] as for [`SymmetricDense`](crate::SymmetricDense).
-    pub fn new(a: &DenseMatrix, g: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
-        let blocks = like.layout().blocks();
+    pub fn new(a: &DenseMatrix, g: &DenseMatrix, space: &ParamSpace<B>) -> Result<Self, Error> {
+        let blocks = space.layout().blocks();
         let [d_in, d_out] = match blocks {
             [block] => block.shape().try_into().unwrap_or([0, 0]),
             _ => [0, 0],
@@ -73,9 +71,9 @@ impl<B: AutodiffBackend> Kronecker<B> {
             return Err(OperatorError::NotOneMatrix { shapes }.into());
         }
         Ok(Self {
-            left: factor(a, d_in, like)?,
-            right: factor(g, d_out, like)?,
-            like: like.zeros_like(),
+            left: factor(a, d_in, space)?,
+            right: factor(g, d_out, space)?,
+            space: space.clone(),
         })
     }
 
@@ -83,8 +81,8 @@ impl<B: AutodiffBackend> Kronecker<B> {
     fn products(&self, blocks: Vec<InnerFloat<B>>) -> Vec<InnerFloat<B>> {
         let (count, d_in, d_out) = (blocks.len(), self.left.shape()[0], self.right.shape()[0]);
         // [d_in, count · d_out] → [count · d_in, d_out]
-        let beside = Inner::<B>::float_cat(blocks, 1);
-        let left = Inner::<B>::float_matmul(self.left.clone(), beside);
+        let side_by_side = Inner::<B>::float_cat(blocks, 1);
+        let left = Inner::<B>::float_matmul(self.left.clone(), side_by_side);
         let left = Inner::<B>::float_reshape(left, Shape::from([d_in, count, d_out]));
         let below = Inner::<B>::float_swap_dims(left, 0, 1);
         let below = Inner::<B>::float_reshape(below, Shape::from([count * d_in, d_out]));
@@ -97,20 +95,20 @@ impl<B: AutodiffBackend> Kronecker<B> {
 fn factor<B: AutodiffBackend>(
     matrix: &DenseMatrix,
     n: usize,
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> Result<InnerFloat<B>, Error> {
     matrix.expect_size(n, n)?;
     matrix.expect_symmetric(SYMMETRY_TOLERANCE)?;
-    Ok(upload(matrix.values(), [n, n], like))
+    Ok(upload(matrix.values(), [n, n], space))
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Kronecker<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.like.expect_like(vector)?;
+        self.space.expect_same(vector.space())?;
         let products = vector.blocks().iter().map(|w| {
             let left = Inner::<B>::float_matmul(self.left.clone(), w.clone());
             Inner::<B>::float_matmul(left, self.right.clone())
@@ -123,7 +121,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for Kronecker<B> {
             return vectors.iter().map(|vector| self.apply(vector)).collect();
         }
         for vector in vectors {
-            self.like.expect_like(vector)?;
+            self.space.expect_same(vector.space())?;
         }
         let blocks = vectors.iter().flat_map(|vector| vector.blocks()).cloned();
         let products = self.products(blocks.collect()).into_iter().zip(vectors);
@@ -142,6 +140,6 @@ impl<B: AutodiffBackend> Adjoint<B> for Kronecker<B> {
 
 impl<B: AutodiffBackend> fmt::Debug for Kronecker<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kronecker").field("like", &self.like).finish_non_exhaustive()
+        f.debug_struct("Kronecker").field("space", &self.space).finish_non_exhaustive()
     }
 }

@@ -1,12 +1,11 @@
-//! Linear maps between spaces of vectors. Knows vectors and their layouts; knows no model, no loss and no solver.
+//! Linear maps between spaces of vectors. Depends on spaces and vectors; independent of models, losses and solvers.
 //!
 //! | operator | is | self-adjoint |
 //! |---|---|---|
 //! | [`Identity`] | I | yes |
 //! | [`Scaled`] | c·A | if A is |
 //! | [`Sum`] | A + B | if both are |
-//! | [`Damped`] | A + λI | if A is |
-//! | [`DampedBy`], [`DampedPerBlock`] | A + diag(d), A + λₖI on block k | if A is |
+//! | [`Damped`] | A + λI, A + diag(d), A + λₖI on block k | if A is |
 //! | [`Chain`] | A·B | no |
 //! | [`Transposed`] | Aᵀ | if A is |
 //! | [`Congruence`] | Aᵀ·M·A | if M is |
@@ -22,10 +21,11 @@
 //! | [`Counted`] | A, with a count of its applications | if A is |
 //!
 //! [`materialize`] turns any of them into a [`DenseMatrix`] on the host, [`diagonal()`] into its diagonal. [`check_operator`],
-//! [`check_self_adjoint`] and [`check_adjoint`] put one to the test. An [`Adjoint`] has a transpose as well, a
+//! [`check_self_adjoint`] and [`check_adjoint`] test one. An [`Adjoint`] has a transpose as well, a
 //! [`FiniteSum`] is the mean of terms; most compositions pass both on.
 
 mod block_diagonal;
+mod by_reference;
 mod chain;
 mod check;
 mod closure;
@@ -35,8 +35,8 @@ mod dense;
 mod diagonal;
 mod entries;
 mod error;
-mod forward;
 mod kronecker;
+mod linear_operator;
 mod low_rank;
 mod matrix;
 mod mean;
@@ -49,12 +49,13 @@ pub use chain::{Chain, Congruence, Transposed};
 pub use check::{check_adjoint, check_operator, check_self_adjoint};
 pub use closure::{FromFn, WithAdjoint};
 pub use compose::{Identity, Scaled, Sum};
-pub use damped::{Damped, DampedBy, DampedPerBlock};
+pub use damped::{BlockDamping, Damped, Damping};
 pub use dense::{Dense, SymmetricDense};
 pub use diagonal::Diagonal;
 pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialize, materialize_up_to};
 pub use error::OperatorError;
 pub use kronecker::Kronecker;
+pub use linear_operator::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
 pub(crate) use low_rank::InvertedLowRank;
 pub use low_rank::LowRank;
 pub use matrix::DenseMatrix;
@@ -65,219 +66,9 @@ pub use wrap::{AssumeSelfAdjoint, Counted};
 use dense::SYMMETRY_TOLERANCE;
 pub(crate) use stack::{stack, transpose, upload};
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
-use crate::{
-    error::Error,
-    space::{DeviceScalar, ParamLayout, ParamSubset, ParamVector},
-};
-
-/// A linear map that is known by what it does to a vector.
-///
-/// There is no transpose here: conjugate gradients and their relatives never ask for one.
-///
-/// # Example
-/// ```
-/// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamLayout, ParamVector, Precision};
-///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F64)?;
-/// let damped = Diagonal::new(x.clone()).damped(0.5)?;      // diag(3, 5) + ½ I
-/// assert_eq!(damped.apply(&x)?.to_vec()?, [10.5, 27.5]);
-/// # Ok::<(), burn_curvature::Error>(())
-/// ```
-pub trait LinearOperator<B: AutodiffBackend> {
-    /// Layout of the vectors that go in.
-    fn domain(&self) -> &Arc<ParamLayout>;
-
-    /// Layout of the vectors that come out.
-    fn codomain(&self) -> &Arc<ParamLayout> {
-        self.domain()
-    }
-
-    /// The product with a vector.
-    ///
-    /// # Shapes
-    /// - `vector`: laid out as [`domain`](Self::domain)
-    /// - output: laid out as [`codomain`](Self::codomain)
-    ///
-    /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a vector of another layout, and whatever
-    /// the operator cannot do.
-    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
-
-    /// The products with several vectors, in order. Operators that gain from it compute them together.
-    ///
-    /// # Errors
-    /// As [`apply`](Self::apply), for the first vector that fails.
-    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-        vectors.iter().map(|vector| self.apply(vector)).collect()
-    }
-
-    /// `factor · A`
-    ///
-    /// # Errors
-    /// [`OperatorError::Factor`] if the factor is not finite.
-    fn scaled(self, factor: f64) -> Result<Scaled<Self>, Error>
-    where
-        Self: Sized,
-    {
-        Scaled::new(self, factor)
-    }
-
-    /// `A + damping · I`
-    ///
-    /// # Errors
-    /// [`OperatorError::Damping`] if the damping is negative or not finite, [`OperatorError::NotSquare`].
-    fn damped(self, damping: f64) -> Result<Damped<Self>, Error>
-    where
-        Self: Sized,
-    {
-        Damped::new(self, damping)
-    }
-
-    /// `A + other`
-    ///
-    /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the two do not map between the same
-    /// spaces.
-    fn plus<T: LinearOperator<B>>(self, other: T) -> Result<Sum<Self, T>, Error>
-    where
-        Self: Sized,
-    {
-        Sum::new(self, other)
-    }
-
-    /// `A + diag(diagonal)`
-    ///
-    /// # Errors
-    /// [`OperatorError::Damping`] if a number is negative or not finite, [`OperatorError::NotSquare`],
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
-    fn damped_by(self, diagonal: ParamVector<B>) -> Result<DampedBy<B, Self>, Error>
-    where
-        Self: Sized,
-    {
-        DampedBy::new(self, diagonal)
-    }
-
-    /// `A · other`: first the other, then A.
-    ///
-    /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if what comes out of the other does not go
-    /// into A.
-    fn times<T: LinearOperator<B>>(self, other: T) -> Result<Chain<Self, T>, Error>
-    where
-        Self: Sized,
-    {
-        Chain::new(self, other)
-    }
-
-    /// Aᵀ
-    fn transposed(self) -> Transposed<Self>
-    where
-        Self: Adjoint<B> + Sized,
-    {
-        Transposed::new(self)
-    }
-
-    /// The block of A for some of the parameters: R·A·Rᵀ, where R keeps the selected parameters.
-    ///
-    /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
-    /// [`OperatorError::NotSquare`].
-    fn restricted(self, subset: ParamSubset) -> Result<Restricted<Self>, Error>
-    where
-        Self: Sized,
-    {
-        Restricted::new(self, subset)
-    }
-
-    /// A with a count of its applications.
-    fn counted(self) -> Counted<Self>
-    where
-        Self: Sized,
-    {
-        Counted::new(self)
-    }
-
-    /// A, taken to be self-adjoint on the caller's word.
-    ///
-    /// # Errors
-    /// [`OperatorError::NotSquare`].
-    fn assume_self_adjoint(self) -> Result<AssumeSelfAdjoint<Self>, Error>
-    where
-        Self: Sized,
-    {
-        AssumeSelfAdjoint::new(self)
-    }
-}
-
-/// Promise that ⟨u, A v⟩ = ⟨A u, v⟩ for all u and v: the matrix is symmetric.
-///
-/// Solvers for symmetric systems ask for it, so that a Jacobian does not reach them. Wrap an operator in
-/// [`AssumeSelfAdjoint`] to promise it for a map whose type does not say so.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not known to be self-adjoint",
-    note = "hand over the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \
-            with `assume_self_adjoint()`"
-)]
-pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {
-    /// A v and vᵀA v, which an iteration wants together. An operator that works on A v last of all can take the scalar
-    /// product in the same pass over memory.
-    ///
-    /// # Errors
-    /// As [`apply`](LinearOperator::apply).
-    fn apply_with_quadratic_form(
-        &self,
-        vector: &ParamVector<B>,
-    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
-        let product = self.apply(vector)?;
-        let form = vector.dot_device(&product)?;
-        Ok((product, form))
-    }
-}
-
-/// A linear map whose transpose can be applied too: a Jacobian, a dense matrix, a product of such maps.
-///
-/// ```text
-/// ⟨u, A v⟩ = ⟨Aᵀu, v⟩
-/// ```
-pub trait Adjoint<B: AutodiffBackend>: LinearOperator<B> {
-    /// The product of the transpose with a vector.
-    ///
-    /// # Shapes
-    /// - `vector`: laid out as [`codomain`](LinearOperator::codomain)
-    /// - output: laid out as [`domain`](LinearOperator::domain)
-    ///
-    /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a vector of another layout, and whatever
-    /// the operator cannot do.
-    fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
-}
-
-/// An operator that is the mean of others, one for each mini-batch: A = 1/n · Σ Aᵢ.
-///
-/// Stochastic solvers apply one Aᵢ at a time. Each Aᵢ stands for the whole on its own: for a sum over samples it is
-/// the batch's part *times* the number of batches, and a term λI of A is in every Aᵢ in full.
-pub trait FiniteSum<B: AutodiffBackend>: SelfAdjoint<B> {
-    /// The number n of the Aᵢ, at least 1.
-    fn terms(&self) -> usize;
-
-    /// A damping λ that is known to be in every Aᵢ, as the term λI; 0 if none is. For positive semi-definite terms it
-    /// bounds their eigenvalues from below.
-    fn damping(&self) -> f64 {
-        0.0
-    }
-
-    /// Aᵢ·v, for i from 0 to n − 1.
-    ///
-    /// # Errors
-    /// As [`apply`](LinearOperator::apply); [`OperatorError::NoSuchTerm`] for i ≥ n.
-    fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
-}
+use crate::error::Error;
 
 /// Checks that an operator maps a space to itself.
 pub(crate) fn expect_square<B: AutodiffBackend>(

@@ -59,8 +59,8 @@ fn matrix_error(a: &DenseMatrix, b: &[Vec<f64>]) -> f64 {
 }
 
 /// The rows of an operator.
-fn rows(operator: &impl LinearOperator<B>, like: &ParamVector<B>) -> Vec<Vec<f64>> {
-    let matrix = materialize(operator, like).unwrap();
+fn rows(operator: &impl LinearOperator<B>) -> Vec<Vec<f64>> {
+    let matrix = materialize(operator).unwrap();
     let rows = matrix.values().chunks(matrix.columns());
     rows.map(<[f64]>::to_vec).collect()
 }
@@ -96,7 +96,7 @@ fn jacobian_by_differences(objective: &Objective<B>) -> Vec<Vec<f64>> {
             let outputs = |step: f64| {
                 let mut moved = theta.clone();
                 moved[column] += step;
-                let moved = objective.parameters().from_vec_like(&moved).unwrap();
+                let moved = objective.parameters().space().vector(&moved).unwrap();
                 objective.at(&moved).unwrap().outputs().unwrap().to_vec().unwrap()
             };
             let (up, down) = (outputs(h), outputs(-h));

@@ -36,8 +36,8 @@ where
 {
     let exact = objective.in_f64().expect("a backend with f64");
     for seed in 0..3 {
-        let v = exact.parameters().normal_like(seed).expect("a vector");
-        let u = exact.parameters().normal_like(seed + 100).expect("a vector");
+        let v = exact.parameters().space().normal(seed);
+        let u = exact.parameters().space().normal(seed + 100);
         let hv = exact.hessian_vector_product(&v).expect("a product");
         let difference = central_difference(&exact, &v, 1e-5);
         assert!(relative_error(&hv, &difference) < 1e-6, "{}", relative_error(&hv, &difference));
@@ -103,8 +103,8 @@ fn products_on_dispatch_are_those_of_the_backend_behind_it() {
         Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
             .expect("tiny");
     let ones = |n| vec![1.0; n];
-    let v = dispatched.parameters().from_vec_like(&ones(26)).expect("a vector");
-    let w = typed.parameters().from_vec_like(&ones(26)).expect("a vector");
+    let v = dispatched.parameters().space().vector(&ones(26)).expect("a vector");
+    let w = typed.parameters().space().vector(&ones(26)).expect("a vector");
     assert_eq!(
         dispatched.hessian_vector_product(&v).and_then(|p| Ok(p.to_vec()?)).expect("a product"),
         typed.hessian_vector_product(&w).and_then(|p| Ok(p.to_vec()?)).expect("a product"),
@@ -144,7 +144,7 @@ fn the_hessian_of_least_squares_is_the_gram_matrix() {
     let gram = [[10.0, 14.0, -2.5], [14.0, 20.0, -3.0], [-2.5, -3.0, 1.25]];
     for (column, expected) in gram.iter().enumerate() {
         let unit: Vec<f64> = (0..3).map(|row| f64::from(u8::from(row == column))).collect();
-        let v = objective.parameters().from_vec_like(&unit).expect("a vector");
+        let v = objective.parameters().space().vector(&unit).expect("a vector");
         assert_eq!(
             objective.hessian_vector_product(&v).and_then(|p| Ok(p.to_vec()?)).expect("a product"),
             expected
@@ -192,7 +192,7 @@ fn a_shared_parameter_is_one_block_and_an_unused_one_has_zeros() {
         .expect("tied layers");
     assert_eq!(objective.layout().len(), 9 + 3 + 4 + 2);
     check_products(&objective);
-    let v = objective.parameters().normal_like(1).expect("a vector");
+    let v = objective.parameters().space().normal(1);
     let product =
         objective.hessian_vector_product(&v).and_then(|p| Ok(p.to_vec()?)).expect("a product");
     assert_eq!(product[12..], [0.0; 6]);
@@ -206,7 +206,7 @@ fn products_at_other_parameters_are_those_of_a_fresh_trace() {
     let objective: Objective<Autodiff<Flex>> =
         Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch.clone(), case.loss)
             .expect("tiny");
-    let v = objective.parameters().normal_like(3).expect("a vector");
+    let v = objective.parameters().space().normal(3);
     let before =
         objective.hessian_vector_product(&v).and_then(|p| Ok(p.to_vec()?)).expect("a product");
     let moved = objective.parameters().clone().axpy(0.5, &v).expect("one layout");
@@ -266,7 +266,7 @@ fn the_eager_engine_on_dispatch_says_what_to_use() {
     let case = tiny::case(&Device::flex().autodiff());
     let objective: Objective<Autodiff<Dispatch>> =
         Objective::trace(&case.model, case.batch, case.loss).expect("tiny");
-    let v = objective.parameters().normal_like(1).expect("a vector");
+    let v = objective.parameters().space().normal(1);
     assert!(objective.hessian_vector_product(&v).is_ok());
     let eager = objective.with_engine(Engine::Eager);
     let error = eager.hessian_vector_product(&v).expect_err("two tapes");

@@ -7,7 +7,7 @@ use burn::{
     tensor::Device as UserDevice,
 };
 use burn_backend::{AutodiffBackend, tensor::Device};
-use burn_curvature::{ParamLayout, ParamVector, Precision, TensorBridge};
+use burn_curvature::{ParamLayout, ParamSpace, ParamVector, Precision, TensorBridge};
 
 /// A backend on which the shared test bodies run.
 pub trait TestBackend: AutodiffBackend<InnerBackend: TensorBridge> {
@@ -94,17 +94,26 @@ impl TestBackend for Autodiff<burn::backend::Cube> {
     }
 }
 
-/// A vector without blocks to speak of.
-pub fn flat<B: TestBackend>(values: &[f64], precision: Precision) -> ParamVector<B> {
-    let layout = ParamLayout::flat(values.len()).unwrap();
-    ParamVector::from_vec(&layout, values, &B::device(), precision).unwrap()
+/// ℝⁿ as one block.
+pub fn flat_space<B: TestBackend>(n: usize, precision: Precision) -> ParamSpace<B> {
+    ParamSpace::new(&ParamLayout::flat(n).unwrap(), &B::device(), precision).unwrap()
 }
 
-/// A vector on a given layout.
+/// The space of a given layout.
+pub fn space_of<B: TestBackend>(layout: &Arc<ParamLayout>, precision: Precision) -> ParamSpace<B> {
+    ParamSpace::new(layout, &B::device(), precision).unwrap()
+}
+
+/// A vector of one block.
+pub fn flat<B: TestBackend>(values: &[f64], precision: Precision) -> ParamVector<B> {
+    flat_space(values.len(), precision).vector(values).unwrap()
+}
+
+/// A vector of a given layout.
 pub fn on<B: TestBackend>(
     layout: &Arc<ParamLayout>,
     values: &[f64],
     precision: Precision,
 ) -> ParamVector<B> {
-    ParamVector::from_vec(layout, values, &B::device(), precision).unwrap()
+    space_of(layout, precision).vector(values).unwrap()
 }

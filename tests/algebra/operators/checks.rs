@@ -5,21 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn_curvature::{
-    Adjoint, Dense, Error, FromFn, LinearOperator, OperatorError, ParamLayout, ParamVector,
+    Adjoint, Dense, Error, FromFn, LinearOperator, OperatorError, ParamSpace, ParamVector,
     SymmetricDense, VectorError, check_adjoint, check_operator, check_self_adjoint,
 };
 
 use super::{layout, operator_error, random_rows};
 use crate::{
-    TestBackend, flat, on,
+    TestBackend, flat,
     oracle::{matrix, with_spectrum},
+    space_of,
 };
 
 /// Treats several vectors otherwise than one.
 struct Careless<A>(A);
 
 impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Careless<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.0.domain()
     }
 
@@ -35,53 +36,55 @@ impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Careless<A> {
 
 fn checks_on_demand<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         for seed in 0..5 {
-            let a = Dense::new(&matrix(&random_rows(7, seed)), &x).unwrap();
+            let a = Dense::new(&matrix(&random_rows(7, seed)), &space).unwrap();
             let s = with_spectrum(&[1e3, 1.0, -2.0, 0.0, 5.0, 1e-3, 2.0], seed);
-            let s = SymmetricDense::new(&matrix(&s), &x).unwrap();
-            check_operator(&a, &x, seed).unwrap();
-            check_adjoint(&a, &x, seed).unwrap();
-            check_self_adjoint(&s, &x, seed).unwrap();
+            let s = SymmetricDense::new(&matrix(&s), &space).unwrap();
+            check_operator(&a, seed).unwrap();
+            check_adjoint(&a, seed).unwrap();
+            check_self_adjoint(&s, seed).unwrap();
             let promised = (&a).assume_self_adjoint().unwrap();
             assert!(matches!(
-                operator_error(check_self_adjoint(&promised, &x, seed)),
+                operator_error(check_self_adjoint(&promised, seed)),
                 OperatorError::NotSelfAdjoint { found, allowed } if found > 10.0 * allowed
             ));
             assert!(matches!(
-                operator_error(check_adjoint(&promised, &x, seed)),
+                operator_error(check_adjoint(&promised, seed)),
                 OperatorError::NotAdjoint { .. }
             ));
             assert!(matches!(
-                operator_error(check_operator(&Careless(&a), &x, seed)),
+                operator_error(check_operator(&Careless(&a), seed)),
                 OperatorError::ManyDiffer { .. }
             ));
         }
-        let closure =
-            |f: fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>| FromFn::new(&layout(), f);
-        let affine = closure(|v| Ok(v.clone().add(&v.full_like(0.01))?));
+        let closure = |f: fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>| {
+            FromFn::new(&space, f).unwrap()
+        };
+        let affine = closure(|v| Ok(v.clone().add(&v.space().full(0.01))?));
         let clipped = closure(|v| Ok(v.clone().scale((1.0 / v.norm()?).min(0.3))));
         for nonlinear in [&affine, &clipped] {
-            let error = operator_error(check_operator(nonlinear, &x, 1));
+            let error = operator_error(check_operator(nonlinear, 1));
             assert!(matches!(error, OperatorError::NotLinear { .. }), "{error}");
         }
         let poison = closure(|v| Ok(v.clone().scale(f64::NAN)));
         assert!(matches!(
-            failure(&check_operator(&poison, &x, 1)),
+            failure(&check_operator(&poison, 1)),
             Some(VectorError::NonFinite { .. })
         ));
         let shorter = closure(|v| Ok(flat::<B>(&[1.0], v.precision())));
         assert!(matches!(
-            failure(&check_operator(&shorter, &x, 1)),
+            failure(&check_operator(&shorter, 1)),
             Some(VectorError::LayoutMismatch { .. })
         ));
         // A mask that is drawn anew for every product, as dropout does.
         let calls = AtomicUsize::new(0);
-        let dropout = FromFn::new(&layout(), |v: &ParamVector<B>| {
+        let dropout = FromFn::new(&space, |v: &ParamVector<B>| {
             let seed = calls.fetch_add(1, Ordering::Relaxed) as u64;
-            Ok(v.rademacher_like(seed)?.add(&v.ones_like())?.mul(v)?)
-        });
-        let error = operator_error(check_operator(&dropout, &x, 1));
+            Ok(v.space().rademacher(seed).add(&v.space().ones())?.mul(v)?)
+        })
+        .unwrap();
+        let error = operator_error(check_operator(&dropout, 1));
         assert!(
             matches!(error, OperatorError::NotDeterministic { difference } if difference > 0.1)
         );
@@ -92,9 +95,10 @@ on_backends!(checks_on_demand: ndarray, flex, dispatch);
 
 /// An operator with an adjoint of a trait object's kind still has it.
 fn adjoints_behind_pointers<B: TestBackend>() {
-    let x = on::<B>(&layout(), &[0.0; 7], B::PRECISIONS[0]);
-    let boxed: Box<dyn Adjoint<B>> = Box::new(Dense::new(&matrix(&random_rows(7, 1)), &x).unwrap());
-    check_adjoint(&boxed, &x, 1).unwrap();
-    check_adjoint(&Arc::new(boxed), &x, 2).unwrap();
+    let space = space_of::<B>(&layout(), B::PRECISIONS[0]);
+    let boxed: Box<dyn Adjoint<B>> =
+        Box::new(Dense::new(&matrix(&random_rows(7, 1)), &space).unwrap());
+    check_adjoint(&boxed, 1).unwrap();
+    check_adjoint(&Arc::new(boxed), 2).unwrap();
 }
 on_backends!(adjoints_behind_pointers: ndarray, flex, dispatch);

@@ -9,9 +9,10 @@ use super::{
     operator_error,
 };
 use crate::{
-    TestBackend, assert_close, flat, on,
+    TestBackend, assert_close, flat, flat_space,
     oracle::{Rows, solve},
     random::SplitMix64,
+    space_of,
 };
 
 fn outer_sum(vectors: &[Vec<f64>], coefficients: &[f64]) -> Rows {
@@ -35,7 +36,7 @@ fn inverse_of(rows: &Rows) -> Rows {
 /// Fewer and more vectors than numbers; coefficients of either sign and zero; every kind of diagonal.
 fn low_rank<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         let cases: [&[f64]; 4] = [
             &[1.5],
             &[0.5, 2.0, 0.0],
@@ -45,33 +46,33 @@ fn low_rank<B: TestBackend>() {
         for (seed, coefficients) in cases.into_iter().enumerate() {
             let draw = |i: usize| SplitMix64::new(100 * seed as u64 + i as u64).normals(7);
             let vectors: Vec<Vec<f64>> = (0..coefficients.len()).map(draw).collect();
-            let on_device: Vec<_> = vectors.iter().map(|v| x.from_vec_like(v).unwrap()).collect();
+            let on_device: Vec<_> = vectors.iter().map(|v| space.vector(v).unwrap()).collect();
             let plain = LowRank::new(&on_device, coefficients).unwrap();
             assert_eq!((plain.rank(), plain.coefficients()), (coefficients.len(), coefficients));
             let back = plain.vectors().unwrap();
             assert_close(&back[0].to_vec().unwrap(), &vectors[0], precision.epsilon());
             let sum = outer_sum(&vectors, coefficients);
-            obeys_with_adjoint(&plain, &sum, &x);
+            obeys_with_adjoint(&plain, &sum);
             let d: Vec<f64> = SplitMix64::new(8).normals(7).iter().map(|d| 0.5 + d * d).collect();
-            let weights = x.from_vec_like(&d).unwrap();
+            let weights = space.vector(&d).unwrap();
             let cases = [
                 (vec![0.4; 7], plain.clone().with_damping(0.4).unwrap()),
                 (d, plain.with_diagonal(weights).unwrap()),
             ];
             for (d, operator) in cases {
                 let whole = combined(&sum, &diagonal_matrix(&d), |a, d| a + d);
-                obeys_symmetric(&operator, &whole, &x);
+                obeys_symmetric(&operator, &whole);
                 let inverse = operator.inverse().unwrap();
-                let found = materialize(&inverse, &x).unwrap();
+                let found = materialize(&inverse).unwrap();
                 let exact = inverse_of(&whole);
                 assert_close(found.values(), &exact.concat(), 500.0 * precision.epsilon());
-                let twice = materialize(&inverse.inverse().unwrap(), &x).unwrap();
+                let twice = materialize(&inverse.inverse().unwrap()).unwrap();
                 assert_close(twice.values(), &whole.concat(), 1e4 * precision.epsilon());
             }
         }
-        let same = vec![x.ones_like(); 4];
+        let same = vec![space.ones(); 4];
         let mean = LowRank::mean_of(&same).unwrap();
-        obeys_symmetric(&mean, &vec![vec![1.0; 7]; 7], &x);
+        obeys_symmetric(&mean, &vec![vec![1.0; 7]; 7]);
     }
 }
 on_backends!(low_rank: ndarray, flex, dispatch);
@@ -82,11 +83,11 @@ fn low_rank_ill_conditioned<B: TestBackend>() {
         let n = 20;
         let vectors: Vec<Vec<f64>> =
             (0..5).map(|i| SplitMix64::new(seed + 10 * i).normals(n)).collect();
-        let like = flat::<B>(&vec![0.0; n], Precision::F64);
-        let on_device: Vec<_> = vectors.iter().map(|v| like.from_vec_like(v).unwrap()).collect();
+        let space = flat_space::<B>(n, Precision::F64);
+        let on_device: Vec<_> = vectors.iter().map(|v| space.vector(v).unwrap()).collect();
         let operator = LowRank::new(&on_device, &[1.0; 5]).unwrap();
         let operator = operator.with_damping(1e-6).unwrap(); // κ ≈ 5e7
-        let inverse = materialize(&operator.inverse().unwrap(), &like).unwrap();
+        let inverse = materialize(&operator.inverse().unwrap()).unwrap();
         let rows: Rows = inverse.values().chunks(n).map(<[f64]>::to_vec).collect();
         let damping = diagonal_matrix(&vec![1e-6; n]);
         let whole = combined(&outer_sum(&vectors, &[1.0; 5]), &damping, |a, d| a + d);
@@ -107,7 +108,7 @@ fn low_rank_refusals<B: TestBackend>() {
         OperatorError::CoefficientCount { vectors: 1, coefficients: 2 }
     );
     assert!(matches!(operator_error(make(&[f64::NAN])), OperatorError::Factor { .. }));
-    let poison = v.from_vec_like(&[1.0, f64::NAN, 0.0]).unwrap();
+    let poison = v.space().vector(&[1.0, f64::NAN, 0.0]).unwrap();
     assert!(matches!(
         failure(&LowRank::new(&[v.clone(), poison.clone()], &[1.0, 1.0])),
         Some(VectorError::NonFinite { .. })
@@ -124,8 +125,8 @@ fn low_rank_refusals<B: TestBackend>() {
     assert!(one().with_diagonal(poison).is_err());
     assert!(one().with_diagonal(longer).is_err());
     // No diagonal, a zero on it, a number below zero: no inverse.
-    let mixed = v.from_vec_like(&[1.0, 0.0, 1.0]).unwrap();
-    let negative = v.from_vec_like(&[1.0, -2.0, 1.0]).unwrap();
+    let mixed = v.space().vector(&[1.0, 0.0, 1.0]).unwrap();
+    let negative = v.space().vector(&[1.0, -2.0, 1.0]).unwrap();
     for (operator, at_fault) in [
         (one(), 0.0),
         (one().with_damping(0.0).unwrap(), 0.0),

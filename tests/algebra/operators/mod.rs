@@ -12,15 +12,16 @@ use proptest::prelude::*;
 
 use crate::failure::failure;
 use burn_curvature::{
-    Counted, Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator,
-    OperatorError, ParamLayout, ParamVector, Precision, Scaled, SelfAdjoint, SymmetricDense,
-    VectorError, materialize, materialize_up_to,
+    Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator, OperatorError,
+    ParamLayout, ParamVector, Precision, Scaled, SelfAdjoint, SymmetricDense, VectorError,
+    materialize, materialize_up_to,
 };
 
 use crate::{
-    TestBackend, assert_close, flat, on,
+    TestBackend, assert_close, flat, flat_space, on,
     oracle::{Rows, dot, matrix, multiply, solve, with_spectrum},
     random::SplitMix64,
+    space_of,
 };
 
 pub(super) fn random_rows(n: usize, seed: u64) -> Rows {
@@ -46,11 +47,11 @@ fn dense_products<B: TestBackend>() {
             let rows = random_rows(7, seed);
             let v = SplitMix64::new(seed + 100).normals(7);
             let x = on::<B>(&layout(), &v, precision);
-            let dense = Dense::new(&matrix(&rows), &x).unwrap();
+            let dense = Dense::new(&matrix(&rows), x.space()).unwrap();
             let found = dense.apply(&x).unwrap().to_vec().unwrap();
             assert_close(&found, &multiply(&rows, &v), 10.0 * precision.epsilon());
             assert_eq!(found, dense.apply(&x).unwrap().to_vec().unwrap(), "applied twice");
-            let back = materialize(&dense, &x).unwrap();
+            let back = materialize(&dense).unwrap();
             assert_close(back.values(), &rows.concat(), precision.epsilon());
         }
     }
@@ -67,10 +68,10 @@ fn laws<B: TestBackend>() {
         let (x, y, d) = (draw(), draw(), draw());
         let spectrum: Vec<f64> = (0..7).map(|i| f64::from(i) - 2.5).collect();
         let symmetric =
-            || SymmetricDense::new(&matrix(&with_spectrum(&spectrum, seed)), &x).unwrap();
-        let diagonal = || Diagonal::new(d.clone());
+            || SymmetricDense::new(&matrix(&with_spectrum(&spectrum, seed)), x.space()).unwrap();
+        let diagonal = || Diagonal::new(d.clone()).unwrap();
         let operators: Vec<Box<dyn SelfAdjoint<B>>> = vec![
-            Box::new(Identity::new(&layout())),
+            Box::new(Identity::new(x.space()).unwrap()),
             Box::new(symmetric()),
             Box::new(diagonal()),
             Box::new(symmetric().scaled(-2.0).unwrap()),
@@ -93,16 +94,16 @@ on_backends!(laws: ndarray, flex, dispatch, wgpu);
 /// Compositions against their definition, entry by entry.
 fn composition<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         let (a, b) = (random_rows(7, 1), random_rows(7, 2));
-        let dense = |rows: &Rows| Dense::new(&matrix(rows), &x).unwrap();
+        let dense = |rows: &Rows| Dense::new(&matrix(rows), &space).unwrap();
         let close = |operator: &dyn LinearOperator<B>, entry: &dyn Fn(usize, usize) -> f64| {
-            let found = materialize(operator, &x).unwrap();
+            let found = materialize(operator).unwrap();
             let expected: Vec<f64> = (0..49).map(|k| entry(k / 7, k % 7)).collect();
             assert_close(found.values(), &expected, 4.0 * precision.epsilon());
         };
         let one = |i, j| if i == j { 1.0 } else { 0.0 };
-        close(&Identity::new(&layout()), &|i, j| one(i, j));
+        close(&Identity::new(&space).unwrap(), &|i, j| one(i, j));
         close(&dense(&a).scaled(-3.0).unwrap(), &|i, j| -3.0 * a[i][j]);
         close(&dense(&a).plus(dense(&b)).unwrap(), &|i, j| a[i][j] + b[i][j]);
         close(&dense(&a).damped(0.25).unwrap(), &|i, j| a[i][j] + 0.25 * one(i, j));
@@ -113,11 +114,11 @@ fn composition<B: TestBackend>() {
             2.0 * (a[i][j] + one(i, j))
         });
         let boxed: Box<dyn LinearOperator<B>> = Box::new(kept);
-        close(&boxed.plus(Identity::new(&layout())).unwrap(), &|i, j| a[i][j] + one(i, j));
+        close(&boxed.plus(Identity::new(&space).unwrap()).unwrap(), &|i, j| a[i][j] + one(i, j));
 
         let bias = layout().select("b").unwrap();
         let block = dense(&a).restricted(bias).unwrap();
-        let found = materialize(&block, &x).unwrap();
+        let found = materialize(&block).unwrap();
         let expected: Vec<f64> = (0..9).map(|k| a[4 + k / 3][4 + k % 3]).collect();
         assert_close(found.values(), &expected, precision.epsilon());
     }
@@ -127,14 +128,15 @@ on_backends!(composition: ndarray, flex, dispatch, wgpu);
 /// A map between different spaces, and what needs one space.
 fn rectangular<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
-    let (three, two) = (ParamLayout::flat(3).unwrap(), ParamLayout::flat(2).unwrap());
-    let x = on::<B>(&three, &[1.0, 2.0, 3.0], precision);
+    let [three, two] = [3, 2].map(|n| flat_space::<B>(n, precision));
+    let x = three.vector(&[1.0, 2.0, 3.0]).unwrap();
     let target = two.clone();
     let first_two = FromFn::between(&three, &two, move |v: &ParamVector<B>| {
         let values = v.to_vec()?;
-        Ok(ParamVector::from_vec(&target, &values[..2], v.device(), v.precision())?)
-    });
-    let found = materialize(&first_two, &x).unwrap();
+        Ok(target.vector(&values[..2])?)
+    })
+    .unwrap();
+    let found = materialize(&first_two).unwrap();
     assert_eq!((found.rows(), found.columns()), (2, 3));
     assert_eq!(found.values(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     assert_eq!(found.symmetry_error(), f64::INFINITY);
@@ -142,9 +144,9 @@ fn rectangular<B: TestBackend>() {
     assert_eq!(operator_error((&first_two).damped(1.0)), expected);
     assert_eq!(operator_error((&first_two).assume_self_adjoint()), expected);
     assert_eq!(operator_error(found.eigenvalues()), expected);
-    assert!(first_two.plus(Identity::new(&three)).is_err());
+    assert!(first_two.plus(Identity::new(&three).unwrap()).is_err());
     // A closure that does not keep its word.
-    let liar = FromFn::between(&three, &two, |v: &ParamVector<B>| Ok(v.clone()));
+    let liar = FromFn::between(&three, &two, |v: &ParamVector<B>| Ok(v.clone())).unwrap();
     assert!(matches!(failure(&liar.apply(&x)), Some(VectorError::LayoutMismatch { .. })));
 }
 on_backends!(rectangular: ndarray, flex, dispatch, wgpu);
@@ -152,7 +154,7 @@ on_backends!(rectangular: ndarray, flex, dispatch, wgpu);
 fn refusals<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let x = flat::<B>(&[1.0, 2.0], precision);
-    let identity = || Identity::<B>::new(x.layout());
+    let identity = || Identity::<B>::new(x.space()).unwrap();
     for damping in [-1e-9, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let error = operator_error(identity().damped(damping));
         assert!(
@@ -166,19 +168,19 @@ fn refusals<B: TestBackend>() {
         ));
     }
     let longer = flat::<B>(&[1.0; 3], precision);
-    for refused in [identity().apply(&longer), Diagonal::new(x.clone()).apply(&longer)] {
+    for refused in [identity().apply(&longer), Diagonal::new(x.clone()).unwrap().apply(&longer)] {
         assert!(matches!(
             failure(&refused),
             Some(VectorError::LayoutMismatch { expected: 2, found: 3, .. })
         ));
     }
     let square = DenseMatrix::from_rows(&[[1.0, 2.0], [2.5, 1.0]]).unwrap();
-    let error = operator_error(SymmetricDense::new(&square, &x));
+    let error = operator_error(SymmetricDense::new(&square, x.space()));
     assert!(
         matches!(error, OperatorError::NotSymmetric { found, .. } if (found - 0.2).abs() < 1e-15)
     );
     assert!(matches!(
-        operator_error(Dense::new(&square, &longer)),
+        operator_error(Dense::new(&square, longer.space())),
         OperatorError::MatrixSize { .. }
     ));
     let nan = DenseMatrix::new(1, 2, vec![0.0, f64::NAN]);
@@ -190,13 +192,11 @@ fn refusals<B: TestBackend>() {
     let ragged = DenseMatrix::from_rows(&[vec![1.0], vec![1.0, 2.0]]);
     assert!(matches!(operator_error(ragged), OperatorError::EntryCount { .. }));
 
-    let large = materialize_up_to(&identity(), &x, 1);
+    let large = materialize_up_to(&identity(), 1);
     assert_eq!(operator_error(large), OperatorError::TooLarge { rows: 2, columns: 2, limit: 1 });
-    let poison = FromFn::new(x.layout(), |v: &ParamVector<B>| Ok(v.clone().scale(f64::NAN)));
-    assert!(matches!(
-        operator_error(materialize(&poison, &x)),
-        OperatorError::NonFiniteEntry { .. }
-    ));
+    let poison =
+        FromFn::new(x.space(), |v: &ParamVector<B>| Ok(v.clone().scale(f64::NAN))).unwrap();
+    assert!(matches!(operator_error(materialize(&poison)), OperatorError::NonFiniteEntry { .. }));
     let other = layout().select("b").unwrap();
     assert!(identity().restricted(other).is_err());
 }
@@ -204,11 +204,11 @@ on_backends!(refusals: ndarray, flex, dispatch, wgpu);
 
 fn counting<B: TestBackend>() {
     let x = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
-    let counted = Counted::new(Identity::<B>::new(x.layout()));
+    let counted = Identity::<B>::new(x.space()).unwrap().counted();
     for _ in 0..3 {
         counted.apply(&x).unwrap();
     }
-    materialize(&counted, &x).unwrap();
+    materialize(&counted).unwrap();
     assert_eq!(counted.applications(), 5);
     assert!(Damped::new(&counted, 1.0).unwrap().apply(&x).is_ok());
     assert_eq!(counted.applications(), 6);
@@ -233,9 +233,8 @@ fn host_matrices<B: TestBackend>() {
     let overflown = operator_error(largest.eigenvalues());
     assert_eq!(overflown, OperatorError::Eigenvalues { size: 2 });
     let half = usize::MAX / 64;
-    let huge = Identity::<B>::new(&ParamLayout::flat(half).unwrap());
-    let like = flat::<B>(&[0.0], Precision::F32);
-    let refused = operator_error(materialize_up_to(&huge, &like, usize::MAX));
+    let huge = Identity::new(&flat_space::<B>(half, Precision::F32)).unwrap();
+    let refused = operator_error(materialize_up_to(&huge, usize::MAX));
     assert!(matches!(refused, OperatorError::TooLarge { .. }), "{refused}");
     assert_eq!(DenseMatrix::from_rows(&[[1.0, 2.0]]).unwrap().entry(0, 2), None);
 }
@@ -245,7 +244,7 @@ on_backends!(host_matrices: ndarray, flex, dispatch);
 fn damping_and_sums<B: TestBackend>(entries: &[f64], vector: &[f64], damping: f64) {
     let n = vector.len();
     let v = flat::<B>(vector, Precision::F64);
-    let a = || Dense::new(&DenseMatrix::new(n, n, entries.to_vec()).unwrap(), &v).unwrap();
+    let a = || Dense::new(&DenseMatrix::new(n, n, entries.to_vec()).unwrap(), v.space()).unwrap();
     let av = a().apply(&v).unwrap();
     let damped = a().damped(damping).unwrap().apply(&v).unwrap();
     let expected = av.clone().axpy(damping, &v).unwrap();

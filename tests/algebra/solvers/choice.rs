@@ -17,7 +17,7 @@ use crate::{
 fn jacobi<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let d = flat::<B>(&[1.0, 3.5, 0.0, 15.5], precision);
-        let v = d.from_vec_like(&[3.0, 4.0, 1.0, 32.0]).unwrap();
+        let v = d.space().vector(&[3.0, 4.0, 1.0, 32.0]).unwrap();
         let product = Jacobi::new(&d, 0.5).unwrap().apply(&v).unwrap();
         assert_close(&product.to_vec().unwrap(), &[2.0, 1.0, 2.0, 2.0], 4.0 * precision.epsilon());
         let half = Jacobi::with_exponent(&d, 0.5, 0.5).unwrap();
@@ -28,9 +28,9 @@ fn jacobi<B: TestBackend>() {
             _ => panic!("{:?}", result.err()),
         };
         assert_eq!(fault(Jacobi::new(&d, 0.0)), (0.0, 1));
-        let negative = d.from_vec_like(&[1.0, -3.0, -0.5, f64::INFINITY]).unwrap();
+        let negative = d.space().vector(&[1.0, -3.0, -0.5, f64::INFINITY]).unwrap();
         assert_eq!(fault(Jacobi::new(&negative, 1.0)), (-2.0, 2));
-        let nan = d.full_like(f64::NAN);
+        let nan = d.space().full(f64::NAN);
         assert_eq!(fault(Jacobi::new(&nan, 1.0)).1, 4);
         assert!(matches!(failure(&Jacobi::new(&d, -1.0)), Some(OperatorError::Damping { .. })));
         for exponent in [0.0, -1.0, 1.5, f64::NAN] {
@@ -56,9 +56,9 @@ fn scaled_systems<B: TestBackend>(precision: Precision) {
     }
     let b = SplitMix64::new(10).normals(n);
     let rhs = flat::<B>(&b, precision);
-    let a = operator(&rows, &rhs);
+    let a = operator(&rows, rhs.space());
     let diagonal: Vec<f64> = (0..n).map(|i| rows[i][i]).collect();
-    let jacobi = Jacobi::new(&rhs.from_vec_like(&diagonal).unwrap(), 0.0).unwrap();
+    let jacobi = Jacobi::new(&rhs.space().vector(&diagonal).unwrap(), 0.0).unwrap();
     let tolerance = tight(precision).max(1e-8);
     let (cg, minres) = (conjugate_gradient(tolerance), minimum_residual(tolerance));
     let (cg, minres) = (cg.init().unwrap(), minres.init().unwrap());

@@ -1,21 +1,71 @@
 //! What solvers refuse, and configurations there and back.
 
+use std::cell::Cell;
+
 use crate::failure::failure;
 use burn_curvature::{
     ConfigError, ConjugateGradient, ConjugateGradientConfig, Diagonal, DirectConfig, DirectMethod,
     Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, NeumannConfig,
-    NystromConfig, OnNegativeCurvature, OperatorError, ParamVector, Precision, Solution,
-    SolveOptions, SolverError, VectorError,
+    NystromConfig, OnNegativeCurvature, OperatorError, ParamSpace, ParamVector, Precision,
+    SelfAdjoint, Solution, SolveOptions, SolverError, VectorError,
 };
 
 use super::x_of;
 use crate::{TestBackend, assert_close, flat};
 
+/// A failure of a user's own: no kind of this crate.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("the simulator stopped after {products} products")]
+struct SimulatorStopped {
+    products: usize,
+}
+
+/// An operator of a user's own, A = 2I, that fails after some products.
+struct Simulator<B: TestBackend> {
+    space: ParamSpace<B>,
+    products: Cell<usize>,
+    limit: usize,
+}
+
+impl<B: TestBackend> LinearOperator<B> for Simulator<B> {
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        let products = self.products.get();
+        if products == self.limit {
+            return Err(Error::new(SimulatorStopped { products }));
+        }
+        self.products.set(products + 1);
+        Ok(vector.clone().scale(2.0))
+    }
+}
+
+impl<B: TestBackend> SelfAdjoint<B> for Simulator<B> {}
+
+/// A user's own operator fails with an error of its own, which comes back through the solver as it was.
+fn own_errors<B: TestBackend>() {
+    let b = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
+    let solver = ConjugateGradientConfig::new().init().unwrap();
+    let simulator = |limit| Simulator { space: b.space().clone(), products: Cell::new(0), limit };
+    assert_close(&x_of(&solver.solve(&simulator(9), &b).unwrap()), &[0.5, 1.0], 1e-6);
+    for limit in [0, 1] {
+        let composed = simulator(limit).scaled(3.0).unwrap().damped(0.5).unwrap();
+        let error = solver.solve(&composed, &b).unwrap_err();
+        assert!(error.is::<SimulatorStopped>());
+        assert_eq!(error.downcast_ref(), Some(&SimulatorStopped { products: limit }));
+        assert!(error.downcast_ref::<SolverError>().is_none());
+        assert_eq!(error.to_string(), format!("the simulator stopped after {limit} products"));
+    }
+}
+on_backends!(own_errors: ndarray, flex, dispatch);
+
 fn bad_input<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = ConjugateGradientConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 2.0], precision);
-    let identity = Identity::<B>::new(b.layout());
+    let identity = Identity::<B>::new(b.space()).unwrap();
     let longer = flat::<B>(&[1.0; 3], precision);
     let wrong = solver.solve(&identity, &longer);
     assert!(matches!(
@@ -31,34 +81,35 @@ fn bad_input<B: TestBackend>() {
         _ => panic!("expected a non-finite vector, got {:?}", result.err()),
     };
     for poison in [f64::NAN, f64::INFINITY] {
-        let bad = b.from_vec_like(&[1.0, poison]).unwrap();
+        let bad = b.space().vector(&[1.0, poison]).unwrap();
         non_finite(solver.solve(&identity, &bad), "right-hand side");
         let options = SolveOptions::new().with_initial_guess(bad.clone());
         non_finite(solver.solve_with(&identity, &b, options), "initial guess");
-        non_finite(solver.solve(&Diagonal::new(bad.clone()), &b), "product A p");
-        let inverse = Diagonal::new(bad.clone());
+        non_finite(solver.solve(&Diagonal::new(bad.clone()).unwrap(), &b), "product A p");
+        let inverse = Diagonal::new(bad.clone()).unwrap();
         let options = SolveOptions::new().with_preconditioner(&inverse);
-        non_finite(solver.solve_with(&Diagonal::new(b.clone()), &b, options), "p");
+        non_finite(solver.solve_with(&Diagonal::new(b.clone()).unwrap(), &b, options), "p");
         let direct = DirectConfig::new().init().unwrap();
         non_finite(direct.solve(&identity, &bad), "right-hand side");
-        let refused = direct.solve(&Diagonal::new(bad), &b).unwrap_err();
+        let refused = direct.solve(&Diagonal::new(bad).unwrap(), &b).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(OperatorError::NonFiniteEntry { .. })));
     }
     let tiny = flat::<B>(&[1e-25, 0.0], Precision::F32);
-    let refused = solver.solve(&Identity::<B>::new(tiny.layout()), &tiny).unwrap_err();
+    let refused = solver.solve(&Identity::<B>::new(tiny.space()).unwrap(), &tiny).unwrap_err();
     assert!(
         matches!(refused.downcast_ref(), Some(SolverError::RightHandSideRange { .. })),
         "{refused}"
     );
-    let negative = Diagonal::new(b.full_like(-1.0));
+    let negative = Diagonal::new(b.space().full(-1.0)).unwrap();
     let options = SolveOptions::new().with_preconditioner(&negative);
     let refused = solver.solve_with(&identity, &b, options).unwrap_err();
     assert!(
         matches!(refused.downcast_ref(), Some(SolverError::Preconditioner { found }) if *found < 0.0)
     );
-    let failing = FromFn::new(b.layout(), |v: &ParamVector<B>| {
+    let failing = FromFn::new(b.space(), |v: &ParamVector<B>| {
         v.clone().add(&flat::<B>(&[1.0], v.precision())).map_err(Error::from)
-    });
+    })
+    .unwrap();
     let refused = solver.solve(&failing.assume_self_adjoint().unwrap(), &b);
     assert!(matches!(failure(&refused), Some(VectorError::LayoutMismatch { .. })));
 }
@@ -112,8 +163,8 @@ fn as_trait_objects<B: TestBackend>() {
         Box::new(NeumannConfig::new().init().unwrap()),
         Box::new(NystromConfig::new(2, 1.0).init().unwrap()),
     ];
-    let boxed: Box<dyn burn_curvature::SelfAdjoint<B>> =
-        Box::new(Identity::<B>::new(b.layout()).scaled(2.0).unwrap());
+    let boxed: Box<dyn SelfAdjoint<B>> =
+        Box::new(Identity::<B>::new(b.space()).unwrap().scaled(2.0).unwrap());
     for solver in &solvers {
         let solution = solver.solve(&boxed, &b).unwrap();
         assert!(solution.report.stop.is_success());

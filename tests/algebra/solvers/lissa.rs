@@ -47,7 +47,7 @@ impl Problem {
 
     fn operator<B: TestBackend>(&self, precision: Precision) -> (LowRank<B>, ParamVector<B>) {
         let rhs = flat::<B>(&self.b, precision);
-        let vectors: Vec<_> = self.vectors.iter().map(|v| rhs.from_vec_like(v).unwrap()).collect();
+        let vectors: Vec<_> = self.vectors.iter().map(|v| rhs.space().vector(v).unwrap()).collect();
         let mean = LowRank::mean_of(&vectors).unwrap();
         (mean.with_damping(Self::DAMPING).unwrap(), rhs)
     }
@@ -153,7 +153,7 @@ fn lissa_depth<B: TestBackend>() {
         let b = SplitMix64::new(4).normals(N);
         let exact = solve(&rows, &b);
         let rhs = flat::<B>(&b, precision);
-        let mean = || Mean::new::<B>(vec![operator(&rows, &rhs)]).unwrap();
+        let mean = || Mean::new::<B>(vec![operator(&rows, rhs.space())]).unwrap();
         let scale = 5.0;
         let mut last = f64::INFINITY;
         for depth in [1, 10, 40, 160] {
@@ -172,7 +172,7 @@ fn lissa_depth<B: TestBackend>() {
             last = error;
         }
         // From a guess: (I − A/c)ᵈ of its error is left.
-        let options = SolveOptions::new().with_initial_guess(rhs.from_vec_like(&exact).unwrap());
+        let options = SolveOptions::new().with_initial_guess(rhs.space().vector(&exact).unwrap());
         let solution = lissa(scale, 3, 1, 0).solve_with(&mean(), &rhs, options).unwrap();
         assert_close(&x_of(&solution), &exact, 300.0 * precision.epsilon());
     }
@@ -215,7 +215,7 @@ fn lissa_diverges<B: TestBackend>() {
         let large = with_spectrum(&[0.1, 1.0, 2.0, 3.0, 5.0, 50.0], 1);
         let negative = with_spectrum(&[-2.0, 1.0, 2.0, 3.0, 5.0, 1.0], 1);
         for (rows, scale, largest) in [(large.clone(), 10.0, 50.0), (negative, 10.0, 5.0)] {
-            let term = SymmetricDense::new(&matrix(&rows), &rhs).unwrap();
+            let term = SymmetricDense::new(&matrix(&rows), rhs.space()).unwrap();
             let mean = Mean::new::<B>(vec![term]).unwrap().counted();
             let solution = lissa(scale, 5000, 3, 0).solve(&mean, &rhs).unwrap();
             let report = &solution.report;
@@ -229,7 +229,7 @@ fn lissa_diverges<B: TestBackend>() {
             assert!(report.advice().contains("raise the scale"));
         }
         // So far beyond that the format overflows between two looks.
-        let term = SymmetricDense::new(&matrix(&large), &rhs).unwrap();
+        let term = SymmetricDense::new(&matrix(&large), rhs.space()).unwrap();
         let mean = Mean::new::<B>(vec![term]).unwrap();
         let report = lissa(1e-20, 100, 1, 0).solve(&mean, &rhs).unwrap().report;
         assert_eq!(report.stop, StopReason::Diverged);
@@ -242,7 +242,7 @@ fn lissa_edges<B: TestBackend>() {
     let problem = Problem::new(3);
     let (operator, rhs) = problem.operator::<B>(precision);
     let solver = lissa(8.0, 200, 3, 1);
-    let zero = solver.solve(&operator, &rhs.zeros_like()).unwrap();
+    let zero = solver.solve(&operator, &rhs.space().zeros()).unwrap();
     assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; N]));
     let mut seen = Vec::new();
     let mut observer =
@@ -268,8 +268,9 @@ fn lissa_edges<B: TestBackend>() {
 
     let mut values = problem.b.clone();
     values[2] = f64::NAN;
-    let bad = rhs.from_vec_like(&values).unwrap();
-    let poisoned = Mean::new::<B>(vec![burn_curvature::Diagonal::new(bad.clone())]).unwrap();
+    let bad = rhs.space().vector(&values).unwrap();
+    let poisoned =
+        Mean::new::<B>(vec![burn_curvature::Diagonal::new(bad.clone()).unwrap()]).unwrap();
     let options = SolveOptions::new().with_initial_guess(bad.clone());
     for refused in [
         solver.solve(&operator, &bad),
@@ -290,7 +291,8 @@ fn lissa_edges<B: TestBackend>() {
         failure(&solver.solve(&operator, &longer)),
         Some(VectorError::LayoutMismatch { .. })
     ));
-    let nothing = Mean::new::<B>(vec![burn_curvature::Diagonal::new(rhs.zeros_like())]).unwrap();
+    let nothing =
+        Mean::new::<B>(vec![burn_curvature::Diagonal::new(rhs.space().zeros()).unwrap()]).unwrap();
     let refused = LissaConfig::new().init().unwrap().solve(&nothing, &rhs);
     assert!(matches!(failure(&refused), Some(SolverError::NoScale { .. })), "{refused:?}");
 

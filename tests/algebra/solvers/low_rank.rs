@@ -33,7 +33,8 @@ fn woodbury<B: TestBackend>() {
                 (0..8).map(|i| SplitMix64::new(seed + 10 * i).normals(n)).collect();
             let b = SplitMix64::new(seed + 5).normals(n);
             let rhs = flat::<B>(&b, precision);
-            let gradients: Vec<_> = vectors.iter().map(|v| rhs.from_vec_like(v).unwrap()).collect();
+            let gradients: Vec<_> =
+                vectors.iter().map(|v| rhs.space().vector(v).unwrap()).collect();
             let fisher = LowRank::mean_of(&gradients).unwrap().with_damping(damping).unwrap();
             let rows = sum_of(&vectors, 1.0 / 8.0, damping);
             let solver = Woodbury::new(fisher).unwrap();
@@ -52,14 +53,14 @@ fn woodbury<B: TestBackend>() {
             let x = x_of(&solution);
             let floor = eigenvalues[n - 1] * dot(&x, &x).sqrt() + report.rhs_norm;
             assert!(report.true_residual <= 10.0 * precision.epsilon() * floor, "{report}");
-            let many = solver.solve_many(&[rhs.clone(), rhs.zeros_like()]).unwrap();
+            let many = solver.solve_many(&[rhs.clone(), rhs.space().zeros()]).unwrap();
             assert_eq!(x_of(&many[0]), x_of(&solution));
             assert_eq!(x_of(&many[1]), vec![0.0; n]);
         }
         // More samples than numbers: the eigenvalues are still those of A.
         let vectors: Vec<Vec<f64>> = (0..9).map(|i| SplitMix64::new(50 + i).normals(4)).collect();
         let rhs = flat::<B>(&[1.0, 2.0, 3.0, 4.0], precision);
-        let gradients: Vec<_> = vectors.iter().map(|v| rhs.from_vec_like(v).unwrap()).collect();
+        let gradients: Vec<_> = vectors.iter().map(|v| rhs.space().vector(v).unwrap()).collect();
         let fisher = LowRank::mean_of(&gradients).unwrap().with_damping(1e-3).unwrap();
         let rows = sum_of(&vectors, 1.0 / 9.0, 1e-3);
         let eigenvalues = crate::oracle::matrix(&rows).eigenvalues().unwrap();
@@ -75,7 +76,7 @@ fn woodbury<B: TestBackend>() {
             Some(OperatorError::NotInvertible { .. })
         ));
         let solver = Woodbury::new(plain.with_damping(1.0).unwrap()).unwrap();
-        let bad = v.from_vec_like(&[f64::NAN, 1.0]).unwrap();
+        let bad = v.space().vector(&[f64::NAN, 1.0]).unwrap();
         assert!(matches!(failure(&solver.solve(&bad)), Some(VectorError::NonFinite { .. })));
         assert!(matches!(
             failure(&solver.solve(&flat::<B>(&[1.0; 3], precision))),
@@ -100,7 +101,7 @@ fn nystrom_low_rank<B: TestBackend>() {
             let b = SplitMix64::new(seed).normals(n);
             let rhs = flat::<B>(&b, precision);
             let damping = 0.1;
-            let damped = operator(&rows, &rhs).damped(damping).unwrap();
+            let damped = operator(&rows, rhs.space()).damped(damping).unwrap();
             let mut whole = rows.clone();
             (0..n).for_each(|i| whole[i][i] += damping);
             for rank in [8, 12, 25, 40] {
@@ -117,20 +118,20 @@ fn nystrom_low_rank<B: TestBackend>() {
                     assert_eq!(report.stop, StopReason::Converged, "{report}");
                 }
                 check_report(report, &whole, &x_of(&solution), &b);
-                let approximation = solver.approximate(&damped, &rhs).unwrap();
+                let approximation = solver.approximate(&damped).unwrap();
                 let found = approximation.eigenvalues();
                 assert!(found.len() >= 5 && found.len() <= rank);
                 assert_close(&found[..5], &spectrum[..5], 1e4 * precision.epsilon());
                 let inverse = approximation.inverse().unwrap();
                 let one = approximation.operator().unwrap().times(inverse).unwrap();
-                let one = materialize(&one, &rhs).unwrap();
+                let one = materialize(&one).unwrap();
                 let identity = diagonal_rows(&vec![1.0; n]).concat();
                 assert_close(one.values(), &identity, 5e3 * precision.epsilon());
                 let p = approximation.preconditioner().unwrap();
-                check_self_adjoint(&p, &rhs, 1).unwrap();
+                check_self_adjoint(&p, 1).unwrap();
                 let top = found[found.len() - 1] + damping;
                 let scaled = approximation.inverse().unwrap().scaled(top).unwrap();
-                let v = rhs.from_vec_like(&x_of(&solution)).unwrap();
+                let v = rhs.space().vector(&x_of(&solution)).unwrap();
                 // On the range of U the two are the same.
                 let image = approximation.operator().unwrap().apply(&v).unwrap();
                 let image = image.axpy(-damping, &v).unwrap();
@@ -154,7 +155,7 @@ fn nystrom_preconditioner<B: TestBackend>() {
             let b = SplitMix64::new(seed + 1).normals(n);
             let rhs = flat::<B>(&b, precision);
             let damping = 1e-2;
-            let damped = operator(&rows, &rhs).damped(damping).unwrap();
+            let damped = operator(&rows, rhs.space()).damped(damping).unwrap();
             let dimension: f64 = spectrum.iter().map(|a| a / (a + damping)).sum();
             let rank = 2 * (1.5 * dimension).ceil() as usize + 1;
             let tolerance = 100.0 * tight(precision);
@@ -162,8 +163,7 @@ fn nystrom_preconditioner<B: TestBackend>() {
             let plain = solver.solve(&damped, &rhs).unwrap().report;
             let mut last = plain.iterations;
             for rank in [rank / 4, rank / 2, rank.min(n)] {
-                let approximation =
-                    nystrom(rank, damping, seed).approximate(&damped, &rhs).unwrap();
+                let approximation = nystrom(rank, damping, seed).approximate(&damped).unwrap();
                 let p = approximation.preconditioner().unwrap();
                 let options = SolveOptions::new().with_preconditioner(&p);
                 let report = solver.solve_with(&damped, &rhs, options).unwrap().report;
@@ -191,7 +191,7 @@ fn nystrom_approximates<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(10.0, 1e-3, n), 2);
         let b = SplitMix64::new(3).normals(n);
         let rhs = flat::<B>(&b, precision);
-        let damped = operator(&rows, &rhs).damped(0.1).unwrap();
+        let damped = operator(&rows, rhs.space()).damped(0.1).unwrap();
         let mut whole = rows;
         (0..n).for_each(|i| whole[i][i] += 0.1);
         let mut last = 20.0; // what is left out, over λ
@@ -217,7 +217,7 @@ fn nystrom_approximates<B: TestBackend>() {
             assert!(better.report.relative_residual < report.relative_residual);
         }
         let many =
-            nystrom(40, 0.1, 7).solve_many(&damped, &[rhs.clone(), rhs.zeros_like()]).unwrap();
+            nystrom(40, 0.1, 7).solve_many(&damped, &[rhs.clone(), rhs.space().zeros()]).unwrap();
         assert_eq!(many[0].report.relative_residual, last);
         assert_eq!((many[0].report.applications, many[1].report.stop), (41, StopReason::Converged));
         assert!(nystrom(4, 1.0, 1).solve_many(&damped, &[]).unwrap().is_empty());
@@ -228,7 +228,7 @@ on_backends!(nystrom_approximates: ndarray, flex, dispatch);
 fn nystrom_refuses<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let rhs = flat::<B>(&SplitMix64::new(1).normals(10), precision);
-        let indefinite = Diagonal::new(rhs.from_vec_like(&INDEFINITE).unwrap());
+        let indefinite = Diagonal::new(rhs.space().vector(&INDEFINITE).unwrap()).unwrap();
         for seed in 0..5 {
             let damped = (&indefinite).damped(0.5).unwrap();
             let refused = nystrom(6, 0.5, seed).solve(&damped, &rhs).unwrap_err();
@@ -238,11 +238,11 @@ fn nystrom_refuses<B: TestBackend>() {
             );
         }
         // Less damping in the operator than the configuration says.
-        let small = Diagonal::new(rhs.full_like(0.1));
+        let small = Diagonal::new(rhs.space().full(0.1)).unwrap();
         let refused = nystrom(3, 0.5, 0).solve(&small, &rhs).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(SolverError::Indefinite { .. })));
         // Nothing but damping.
-        let nothing = Diagonal::new(rhs.zeros_like()).damped(0.5).unwrap();
+        let nothing = Diagonal::new(rhs.space().zeros()).unwrap().damped(0.5).unwrap();
         let solution = nystrom(3, 0.5, 0).solve(&nothing, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         let twice: Vec<f64> = rhs.to_vec().unwrap().iter().map(|b| 2.0 * b).collect();
@@ -260,12 +260,12 @@ fn nystrom_refuses<B: TestBackend>() {
 
         let mut values = vec![1.0; 10];
         values[4] = f64::NAN;
-        let bad = rhs.from_vec_like(&values).unwrap();
-        let fine = Diagonal::new(rhs.ones_like()).damped(0.5).unwrap();
+        let bad = rhs.space().vector(&values).unwrap();
+        let fine = Diagonal::new(rhs.space().ones()).unwrap().damped(0.5).unwrap();
         let options = SolveOptions::new().with_initial_guess(bad.clone());
         for refused in [
             nystrom(3, 0.5, 0).solve(&fine, &bad),
-            nystrom(3, 0.5, 0).solve(&Diagonal::new(bad), &rhs),
+            nystrom(3, 0.5, 0).solve(&Diagonal::new(bad).unwrap(), &rhs),
             nystrom(3, 0.5, 0).solve_with(&fine, &rhs, options),
         ] {
             assert!(matches!(failure(&refused), Some(VectorError::NonFinite { .. })));

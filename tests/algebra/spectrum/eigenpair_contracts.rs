@@ -1,26 +1,25 @@
 //! Lanczos' process: every stop reason but success, every bad input, every field out of range.
 
-use std::sync::Arc;
-
 use burn_curvature::{
     ConfigError, Diagonal, EigenpairsStop, Error, FromFn, LanczosConfig, LinearOperator,
-    OperatorError, ParamLayout, ParamVector, Precision, SelfAdjoint, SpectrumEnd, SpectrumError,
+    OperatorError, ParamSpace, ParamVector, Precision, SelfAdjoint, SpectrumEnd, SpectrumError,
     VectorError,
 };
 
 use super::{
+    Astray,
     eigenpairs::{check, expect_values},
     even, operator,
 };
-use crate::{TestBackend, flat, oracle::with_spectrum};
+use crate::{TestBackend, flat, flat_space, oracle::with_spectrum};
 
 /// Every stop reason but success.
 fn eigenpairs_stop<B: TestBackend>() {
     let spectrum = even(0.0, 1.0, 100);
     let rows = with_spectrum(&spectrum, 4);
-    let like = flat::<B>(&[0.0; 100], Precision::F32);
-    let a = operator(&rows, &like);
-    let run = |config: LanczosConfig| config.init().unwrap().eigenpairs(&a, &like).unwrap();
+    let space = flat_space::<B>(100, Precision::F32);
+    let a = operator(&rows, &space);
+    let run = |config: LanczosConfig| config.init().unwrap().eigenpairs(&a).unwrap();
     let few = run(LanczosConfig::new().with_max_products(Some(9)).with_pairs(2));
     assert_eq!(few.report.stop, EigenpairsStop::ProductLimit);
     assert_eq!((few.report.products, few.vectors.len()), (11, 2));
@@ -46,42 +45,42 @@ fn eigenpairs_stop<B: TestBackend>() {
 on_backends!(eigenpairs_stop: ndarray, flex, dispatch);
 
 fn eigenpairs_of_bad_input<B: TestBackend>() {
-    let like = flat::<B>(&[1.0, 2.0, 3.0], Precision::F32);
+    let vector = flat::<B>(&[1.0, 2.0, 3.0], Precision::F32);
     let lanczos = LanczosConfig::new().init().unwrap();
-    let refused =
-        |a: &dyn SelfAdjoint<B>, like: &ParamVector<B>| lanczos.eigenpairs(a, like).unwrap_err();
-    let diagonal = |values: &[f64]| Diagonal::new(like.from_vec_like(values).unwrap());
+    let refused = |a: &dyn SelfAdjoint<B>| lanczos.eigenpairs(a).unwrap_err();
+    let diagonal = |values: &[f64]| Diagonal::new(vector.space().vector(values).unwrap()).unwrap();
 
-    let nan = refused(&diagonal(&[1.0, f64::NAN, 2.0]), &like);
+    let nan = refused(&diagonal(&[1.0, f64::NAN, 2.0]));
     assert!(matches!(nan.downcast_ref(), Some(VectorError::NonFinite { count: 1, .. })), "{nan}");
     let other = flat::<B>(&[1.0, 2.0], Precision::F32);
-    let mismatch = refused(&diagonal(&[1.0; 3]), &other);
+    let astray = |returned| Astray { promised: vector.space().clone(), returned };
+    let mismatch = refused(&astray(other.clone()));
     assert!(matches!(mismatch.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
-    let wide = refused(&diagonal(&[1.0; 3]), &flat(&[1.0; 3], Precision::F64));
+    let wide = refused(&astray(flat(&[1.0; 3], Precision::F64)));
     assert!(matches!(wide.downcast_ref(), Some(VectorError::PrecisionMismatch { .. })));
     for scale in [1e25, 1e-25] {
-        let range = refused(&diagonal(&[scale, 2.0 * scale, 3.0 * scale]), &like);
+        let range = refused(&diagonal(&[scale, 2.0 * scale, 3.0 * scale]));
         assert!(matches!(range.downcast_ref(), Some(SpectrumError::Range { .. })), "{range}");
-        let double = like.clone().cast(Precision::F64).unwrap();
+        let double = vector.clone().cast(Precision::F64).unwrap();
         let found =
-            lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale)), &double).unwrap();
+            lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale)).unwrap()).unwrap();
         expect_values(&found.report, &[3.0 * scale], 1e-9 * scale);
     }
     let many = LanczosConfig::new().with_pairs(4).init().unwrap();
-    let refused = many.eigenpairs(&diagonal(&[1.0; 3]), &like).unwrap_err();
+    let refused = many.eigenpairs(&diagonal(&[1.0; 3])).unwrap_err();
     assert_eq!(
         refused.downcast_ref(),
         Some(&SpectrumError::TooManyPairs { wanted: 4, unknowns: 3 })
     );
 
-    struct Tall<B, F>(FromFn<B, F>);
+    struct Tall<B: TestBackend, F>(FromFn<B, F>);
     impl<B: TestBackend, F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>> LinearOperator<B>
         for Tall<B, F>
     {
-        fn domain(&self) -> &Arc<ParamLayout> {
+        fn domain(&self) -> &ParamSpace<B> {
             self.0.domain()
         }
-        fn codomain(&self) -> &Arc<ParamLayout> {
+        fn codomain(&self) -> &ParamSpace<B> {
             self.0.codomain()
         }
         fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -92,10 +91,11 @@ fn eigenpairs_of_bad_input<B: TestBackend>() {
         for Tall<B, F>
     {
     }
-    let taller = other.layout().clone();
-    let tall =
-        Tall(FromFn::between(like.layout(), &taller, |_: &ParamVector<B>| Ok(other.clone())));
-    let refused = lanczos.eigenpairs(&tall, &like).unwrap_err();
+    let tall = Tall(
+        FromFn::between(vector.space(), other.space(), |_: &ParamVector<B>| Ok(other.clone()))
+            .unwrap(),
+    );
+    let refused = lanczos.eigenpairs(&tall).unwrap_err();
     assert_eq!(refused.downcast_ref(), Some(&OperatorError::NotSquare { domain: 3, codomain: 2 }));
 }
 on_backends!(eigenpairs_of_bad_input: ndarray, flex, dispatch);

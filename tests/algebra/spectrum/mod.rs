@@ -7,16 +7,36 @@ mod eigenpair_contracts;
 mod eigenpairs;
 mod traces;
 
-use burn_curvature::{Estimate, ParamVector, SymmetricDense};
+use burn_curvature::{
+    Error, Estimate, LinearOperator, ParamSpace, ParamVector, SelfAdjoint, SymmetricDense,
+};
 
 use crate::{
     TestBackend,
     oracle::{Rows, matrix},
 };
 
-pub(super) fn operator<B: TestBackend>(rows: &Rows, like: &ParamVector<B>) -> SymmetricDense<B> {
-    SymmetricDense::new(&matrix(rows), like).unwrap()
+pub(super) fn operator<B: TestBackend>(rows: &Rows, space: &ParamSpace<B>) -> SymmetricDense<B> {
+    SymmetricDense::new(&matrix(rows), space).unwrap()
 }
+
+/// An operator that promises one space and returns a vector of another.
+pub(super) struct Astray<B: TestBackend> {
+    pub(super) promised: ParamSpace<B>,
+    pub(super) returned: ParamVector<B>,
+}
+
+impl<B: TestBackend> LinearOperator<B> for Astray<B> {
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.promised
+    }
+
+    fn apply(&self, _: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        Ok(self.returned.clone())
+    }
+}
+
+impl<B: TestBackend> SelfAdjoint<B> for Astray<B> {}
 
 /// n numbers from `low` to `high`, evenly spaced.
 pub(super) fn even(low: f64, high: f64, n: usize) -> Vec<f64> {

@@ -1,7 +1,7 @@
 //! Vectors of several backends and devices side by side.
 
 use burn::backend::{Autodiff, Dispatch, DispatchDevice, Flex, NdArray};
-use burn_curvature::{ParamError, ParamLayout, ParamVector, Precision, VectorError};
+use burn_curvature::{ParamError, ParamLayout, ParamSpace, ParamVector, Precision, VectorError};
 
 use super::models::Mlp;
 use crate::{TestBackend, flat};
@@ -14,12 +14,12 @@ fn seeds_are_the_same_everywhere() {
         let b = flat::<Autodiff<Flex>>(&[0.0; 100], precision);
         for seed in [0, 7] {
             assert_eq!(
-                a.normal_like(seed).unwrap().to_vec().unwrap(),
-                b.normal_like(seed).unwrap().to_vec().unwrap()
+                a.space().normal(seed).to_vec().unwrap(),
+                b.space().normal(seed).to_vec().unwrap()
             );
             assert_eq!(
-                a.rademacher_like(seed).unwrap().to_vec().unwrap(),
-                b.rademacher_like(seed).unwrap().to_vec().unwrap()
+                a.space().rademacher(seed).to_vec().unwrap(),
+                b.space().rademacher(seed).to_vec().unwrap()
             );
         }
     }
@@ -31,7 +31,10 @@ fn dispatch_keeps_devices_apart() {
     type Any = Autodiff<Dispatch>;
     let layout = ParamLayout::flat(2).unwrap();
     let on = |device: DispatchDevice| {
-        ParamVector::<Any>::from_vec(&layout, &[3.0, 4.0], &device, Precision::F32).unwrap()
+        ParamSpace::<Any>::new(&layout, &device, Precision::F32)
+            .unwrap()
+            .vector(&[3.0, 4.0])
+            .unwrap()
     };
     let flex = on(DispatchDevice::Flex(Default::default()));
     let ndarray = on(DispatchDevice::NdArray(Default::default()));
@@ -39,7 +42,7 @@ fn dispatch_keeps_devices_apart() {
     assert_eq!(ndarray.norm().unwrap(), 5.0);
     assert!(matches!(flex.dot(&ndarray), Err(VectorError::DeviceMismatch { .. })));
     let recording = <Autodiff<Flex> as TestBackend>::user_device().autodiff();
-    let refused = ParamVector::<Any>::zeros(&layout, recording.as_dispatch(), Precision::F32);
+    let refused = ParamSpace::<Any>::new(&layout, recording.as_dispatch(), Precision::F32);
     assert!(matches!(refused, Err(VectorError::AutodiffDevice { .. })));
 }
 

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use burn::Tensor;
 use burn_curvature::{
-    BlockDifference, DeviceScalar, ParamError, ParamLayout, ParamVector, Precision, VectorError,
+    BlockDifference, DeviceScalar, ParamError, ParamLayout, ParamSpace, ParamVector, Precision,
+    VectorError,
 };
 
-use crate::{TestBackend, assert_close, flat, on, oracle::dot, random::SplitMix64};
+use crate::{TestBackend, assert_close, flat, flat_space, on, oracle::dot, random::SplitMix64};
 
 pub(super) fn blocks() -> Arc<ParamLayout> {
     ParamLayout::from_shapes([("a.w", vec![2, 3]), ("a.b", vec![3]), ("c", vec![2, 1, 2])]).unwrap()
@@ -41,7 +42,7 @@ fn arithmetic<B: TestBackend>() {
             close(x.clone().axpy(-1.5, &y).unwrap(), &|a, b| a - 1.5 * b);
             close(x.clone().scale(3.0), &|a, _| 3.0 * a);
             close(x.clone().neg(), &|a, _| -a);
-            close(x.ones_like(), &|_, _| 1.0);
+            close(x.space().ones(), &|_, _| 1.0);
             let s = DeviceScalar::new(0.75, x.device(), precision).unwrap();
             close(x.clone().scale_device(&s).unwrap(), &|a, _| 0.75 * a);
             close(x.clone().axpy_device(&s, &y).unwrap(), &|a, b| a + 0.75 * b);
@@ -110,25 +111,25 @@ on_backends!(device_scalars: ndarray, flex, dispatch);
 
 fn random_vectors<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let like = flat::<B>(&vec![0.0; 10_000], precision);
+        let space = flat_space::<B>(10_000, precision);
         for seed in [0, 1, 12_345] {
-            let signs = like.rademacher_like(seed).unwrap().to_vec().unwrap();
+            let signs = space.rademacher(seed).to_vec().unwrap();
             assert!(signs.iter().all(|x| x.abs() == 1.0));
             assert!(signs.iter().sum::<f64>().abs() < 400.0, "mean of signs");
-            let normal = like.normal_like(seed).unwrap().to_vec().unwrap();
+            let normal = space.normal(seed).to_vec().unwrap();
             let mean = normal.iter().sum::<f64>() / 1e4;
             let variance = normal.iter().map(|x| x * x).sum::<f64>() / 1e4;
             assert!(mean.abs() < 0.04 && (variance - 1.0).abs() < 0.06, "{mean} {variance}");
-            assert_eq!(normal, like.normal_like(seed).unwrap().to_vec().unwrap());
-            assert_ne!(normal, like.normal_like(seed + 1).unwrap().to_vec().unwrap());
-            assert_ne!(signs, like.rademacher_like(seed + 1).unwrap().to_vec().unwrap());
+            assert_eq!(normal, space.normal(seed).to_vec().unwrap());
+            assert_ne!(normal, space.normal(seed + 1).to_vec().unwrap());
+            assert_ne!(signs, space.rademacher(seed + 1).to_vec().unwrap());
         }
         // The layout does not change the numbers.
         let (split, whole) =
             (on::<B>(&blocks(), &[0.0; 13], precision), flat::<B>(&[0.0; 13], precision));
         assert_eq!(
-            split.normal_like(7).unwrap().to_vec().unwrap(),
-            whole.normal_like(7).unwrap().to_vec().unwrap()
+            split.space().normal(7).to_vec().unwrap(),
+            whole.space().normal(7).to_vec().unwrap()
         );
     }
 }
@@ -189,8 +190,10 @@ fn mismatches_are_named<B: TestBackend>() {
     let error = on::<B>(&shorter, &[1.0; 9], precision).axpy(1.0, &x).unwrap_err();
     assert!(error.to_string().contains("`c` is one too many"), "{error}");
 
-    let length =
-        ParamVector::<B>::from_vec(&blocks(), &[1.0], &B::device(), precision).unwrap_err();
+    let length = ParamSpace::<B>::new(&blocks(), &B::device(), precision)
+        .unwrap()
+        .vector(&[1.0])
+        .unwrap_err();
     assert_eq!(length, VectorError::LengthMismatch { expected: 13, found: 1 });
     let mut parts = x.clone().into_blocks();
     parts.pop();
@@ -215,7 +218,7 @@ fn layouts_are_checked<B: TestBackend>() {
     ] {
         let wrapped = ParamLayout::from_shapes(shapes.clone());
         assert!(
-            matches!(wrapped, Err(ParamError::TooManyNumbers { .. })),
+            matches!(wrapped, Err(ParamError::TooManyElements { .. })),
             "{shapes:?}: {wrapped:?}"
         );
     }

@@ -112,7 +112,7 @@ fn step_in_another_precision<B: TestBackend>() {
     let model = Mlp::new(&B::user_device().autodiff());
     let theta = ParamVector::<B>::from_module(&model).unwrap();
     for &precision in B::PRECISIONS {
-        let step = theta.normal_like(3).unwrap().cast(precision).unwrap();
+        let step = theta.space().normal(3).cast(precision).unwrap();
         let stepped = ParamVector::<B>::from_module(&step.add_to(&model, 0.5).unwrap()).unwrap();
         assert_eq!(stepped.precision(), theta.precision());
         let expected = theta.clone().axpy(0.5, &step.cast(theta.precision()).unwrap()).unwrap();
@@ -159,7 +159,7 @@ on_backends!(checkpointing: ndarray, flex, dispatch);
 fn burn_optimizer<B: TestBackend>() {
     let model = Mlp::new(&B::user_device().autodiff());
     let theta = ParamVector::<B>::from_module(&model).unwrap();
-    let step = theta.normal_like(11).unwrap();
+    let step = theta.space().normal(11);
     let gradients = step.clone().into_gradients().unwrap();
     assert_eq!(gradients.len(), theta.layout().blocks().len());
     let stepped = SgdConfig::new().init().step(1.0, model, gradients);
@@ -243,7 +243,7 @@ fn tied_weights<B: TestBackend>() {
     );
 
     // Burn's optimizer moves the first place only; that is noticed, and mended.
-    let step = theta.ones_like().into_gradients().unwrap();
+    let step = theta.space().ones().into_gradients().unwrap();
     let apart = SgdConfig::new().init().step(0.5, model, step);
     let error = ParamVector::<B>::from_module(&apart).unwrap_err();
     assert_eq!(error, ParamError::TiedApart { block: names.0, alias: names.1 });
@@ -260,7 +260,7 @@ on_backends!(tied_weights: ndarray, flex, dispatch);
 fn by_difference<B: TestBackend>(model: &Tied, theta: &ParamVector<B>, x: Tensor<2>) -> Vec<f64> {
     let h = 1e-2;
     let loss = |offset: &[f64]| {
-        let moved = theta.from_vec_like(offset).unwrap().add_to(model, 1.0).unwrap();
+        let moved = theta.space().vector(offset).unwrap().add_to(model, 1.0).unwrap();
         values(moved.loss(x.clone()))[0]
     };
     (0..theta.len())

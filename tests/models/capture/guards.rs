@@ -51,7 +51,7 @@ fn other_truth<T: std::fmt::Debug>(result: Result<T, Error>) -> (usize, bool) {
 /// Value, gradient and a product of two objectives agree.
 fn same(a: &Objective<Autodiff<Dispatch>>, b: &Objective<Autodiff<Dispatch>>) {
     let numbers = |one: &Objective<Autodiff<Dispatch>>| {
-        let v = one.parameters().normal_like(3).unwrap();
+        let v = one.parameters().space().normal(3);
         let found = one.value_and_gradient().unwrap();
         assert!((one.value().unwrap() - found.value).abs() < 1e-6 * found.value);
         let product = one.hessian_vector_product(&v).unwrap().to_vec().unwrap();
@@ -108,7 +108,7 @@ fn a_data_set_of_both_branches_is_refused() {
         .unwrap();
     assert_eq!(other_truth(stream.value()), (0, false));
     assert_eq!(other_truth(stream.gradient()), (0, false));
-    let v = stream.parameters().ones_like();
+    let v = stream.parameters().space().ones();
     assert_eq!(other_truth(stream.hessian_vector_product(&v)), (0, false));
 }
 
@@ -123,7 +123,7 @@ fn parameters_of_the_other_branch_are_refused_by_everything_that_is_evaluated() 
     same(&near, &plain.at(&theta.scale_by(1.1)).unwrap());
 
     let far = objective.at(&theta.scale_by(50.0)).unwrap();
-    let v = theta.ones_like();
+    let v = theta.space().ones();
     for _ in 0..2 {
         assert_eq!(other_truth(far.value()), (0, false));
         assert_eq!(other_truth(far.gradient()), (0, false));
@@ -180,7 +180,7 @@ fn the_eager_engine_and_f64_are_guarded_too() {
     let objective =
         Objective::<Autodiff<Flex>>::trace_with(&config, &small(), batch(5), by_outputs).unwrap();
     let exact = objective.in_f64().unwrap();
-    let v = exact.parameters().normal_like(1).unwrap();
+    let v = exact.parameters().space().normal(1);
     let eager = exact.hessian_vector_product(&v).unwrap();
     let compiled = exact.with_engine(Engine::Compiled);
     let compiled = compiled.hessian_vector_product(&v).unwrap();

@@ -42,13 +42,13 @@ fn traced(reduction: Reduction) -> Objective<B> {
 
 /// Everything that is summed over the batches.
 fn figures(risk: &Objective<B>, reduction: Reduction) -> Vec<ParamVector<B>> {
-    let v = risk.parameters().normal_like(5).unwrap();
+    let v = risk.parameters().space().normal(5);
     let at = risk.value_and_gradient().unwrap();
     assert!((at.value - risk.value().unwrap()).abs() < 1e-12);
     let exact = Fisher::exact(risk, Likelihood::Categorical, reduction).unwrap();
     vec![
         at.gradient.clone(),
-        at.gradient.full_like(at.value),
+        at.gradient.space().full(at.value),
         Hessian::new(risk).apply(&v).unwrap(),
         GaussNewton::new(risk).unwrap().apply(&v).unwrap(),
         exact.apply(&v).unwrap(),
@@ -86,8 +86,8 @@ fn a_stream_is_the_batches_held() {
         assert_eq!(found.to_vec().unwrap(), expected.to_vec().unwrap());
     }
     let jacobians = [&stream, &held].map(|risk| Jacobian::new(risk).unwrap());
-    let v = held.parameters().normal_like(1).unwrap();
-    let u = held.outputs().unwrap().normal_like(2).unwrap();
+    let v = held.parameters().space().normal(1);
+    let u = held.outputs().unwrap().space().normal(2);
     assert_eq!(u.len(), 3 * SAMPLES);
     assert_eq!(u.layout().blocks().len(), 3);
     let [tangents, cotangents] = [
@@ -103,7 +103,7 @@ fn a_stream_is_the_batches_held() {
 #[test]
 fn a_budget_changes_what_is_kept_and_no_number() {
     let objective = traced(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
-    let v = objective.parameters().normal_like(5).unwrap();
+    let v = objective.parameters().space().normal(5);
     let product = |budget: usize| {
         let newton = GaussNewton::new(&objective.with_memory_budget(budget)).unwrap();
         newton.prepare().unwrap();
@@ -128,7 +128,7 @@ fn a_budget_changes_what_is_kept_and_no_number() {
 #[test]
 fn a_sampled_fisher_matrix_does_not_change_when_it_is_recomputed() {
     let objective = traced(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
-    let v = objective.parameters().normal_like(5).unwrap();
+    let v = objective.parameters().space().normal(5);
     let product = |budget: usize| {
         let objective = objective.with_memory_budget(budget);
         let fisher =
@@ -142,12 +142,12 @@ fn a_sampled_fisher_matrix_does_not_change_when_it_is_recomputed() {
 fn an_operator_is_the_mean_of_its_terms() {
     for reduction in [Reduction::Mean, Reduction::Sum] {
         let risk = traced(reduction).over(batches(4), reduction).unwrap();
-        let v = risk.parameters().normal_like(5).unwrap();
+        let v = risk.parameters().space().normal(5);
         let operators: [Box<dyn FiniteSum<B>>; 2] =
             [Box::new(Hessian::new(&risk)), Box::new(GaussNewton::new(&risk).unwrap())];
         for operator in operators {
             assert_eq!(operator.terms(), 3);
-            let mut mean = v.zeros_like();
+            let mut mean = v.space().zeros();
             for index in 0..3 {
                 let term = operator.apply_term(index, &v).unwrap();
                 mean = mean.axpy(1.0 / 3.0, &term).unwrap();

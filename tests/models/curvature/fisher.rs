@@ -35,7 +35,7 @@ fn check(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction)
         let fisher = Fisher::exact(&objective, likelihood, reduction).unwrap();
         let newton = GaussNewton::new(&objective).unwrap();
         for seed in 0..3 {
-            let v = objective.parameters().normal_like(seed).unwrap();
+            let v = objective.parameters().space().normal(seed);
             let error = relative_error(&fisher.apply(&v).unwrap(), &newton.apply(&v).unwrap());
             assert!(error < 1e-7, "{likelihood:?} {reduction:?}: {error}");
         }
@@ -80,13 +80,13 @@ fn sampled_targets_tend_to_the_exact_matrix() {
         [Likelihood::Categorical, Likelihood::Bernoulli, Likelihood::Gaussian { variance: 2.0 }];
     for likelihood in likelihoods {
         let exact = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap();
-        let exact = rows(&exact, objective.parameters());
+        let exact = rows(&exact);
         let error = |draws: usize| {
             let errors = (0..8).map(|seed| {
                 let sampled =
                     Fisher::monte_carlo(&objective, likelihood, Reduction::Mean, draws, seed)
                         .unwrap();
-                distance(&rows(&sampled, objective.parameters()), &exact).powi(2)
+                distance(&rows(&sampled), &exact).powi(2)
             });
             (errors.sum::<f64>() / 8.0).sqrt()
         };
@@ -100,7 +100,7 @@ fn sampled_targets_tend_to_the_exact_matrix() {
 #[test]
 fn a_seed_draws_the_same_targets_and_another_others() {
     let objective = classifier(2, 6);
-    let v = objective.parameters().normal_like(0).unwrap();
+    let v = objective.parameters().space().normal(0);
     let sampled = |seed| {
         let fisher =
             Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 2, seed);
@@ -123,8 +123,8 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
         let objective =
             Objective::<B>::trace_with(&CaptureConfig::new(), &model, (x.clone(), y.clone()), loss);
         let objective = objective.unwrap().in_f64().unwrap();
-        let v = objective.parameters().normal_like(3).unwrap();
-        let mut expected = objective.parameters().zeros_like();
+        let v = objective.parameters().space().normal(3);
+        let mut expected = objective.parameters().space().zeros();
         for n in 0..5 {
             let one = (x.clone().narrow(0, n, 1), y.clone().narrow(0, n, 1));
             let gradient = objective.on(one).unwrap().gradient().unwrap();

@@ -38,12 +38,12 @@ fn g_is_the_product_of_its_factors() {
         for engine in [Engine::Compiled, Engine::Eager] {
             let objective = objective.with_engine(engine);
             let g = GaussNewton::new(&objective).unwrap();
-            let dense = materialize(&g, objective.parameters()).unwrap();
+            let dense = materialize(&g).unwrap();
             let error = matrix_error(&dense, &expected);
             assert!(error < 1e-8, "{error}");
         }
         // Were G the Hessian, this test would say little.
-        let h = materialize(&Hessian::new(&objective), objective.parameters()).unwrap();
+        let h = materialize(&Hessian::new(&objective)).unwrap();
         assert!(matrix_error(&h, &expected) > 1e-2);
     }
 }
@@ -57,7 +57,7 @@ where
 {
     let objective: Objective<B> = in_f64(case.clone());
     let g = GaussNewton::new(&objective).unwrap();
-    let v = objective.parameters().normal_like(7).unwrap();
+    let v = objective.parameters().space().normal(7);
     let outputs = |step: f64| {
         let moved = objective.parameters().clone().axpy(step, &v).unwrap();
         objective.at(&moved).unwrap().outputs().unwrap()
@@ -126,8 +126,8 @@ where
     let exact = objective.in_f64().unwrap();
     let (g, single) = (GaussNewton::new(&exact).unwrap(), GaussNewton::new(objective).unwrap());
     for seed in 0..3 {
-        let v = exact.parameters().normal_like(seed).unwrap();
-        let u = exact.parameters().normal_like(seed + 9).unwrap();
+        let v = exact.parameters().space().normal(seed);
+        let u = exact.parameters().space().normal(seed + 9);
         let products = g.apply_many(&[u.clone(), v.clone()]).unwrap();
         let (gu, gv) = (&products[0], &products[1]);
         let scale = u.norm().unwrap() * gv.norm().unwrap();
@@ -168,7 +168,7 @@ fn the_loss_times_a_constant_has_g_times_it() {
         },
     );
     let three = three.unwrap().in_f64().unwrap();
-    let v = one.parameters().normal_like(1).unwrap();
+    let v = one.parameters().space().normal(1);
     let expected = GaussNewton::new(&one).unwrap().apply(&v).unwrap().scale(3.0);
     let found = GaussNewton::new(&three).unwrap().apply(&v).unwrap();
     assert!(relative_error(&found, &expected) < 1e-14);
@@ -177,7 +177,7 @@ fn the_loss_times_a_constant_has_g_times_it() {
 #[test]
 fn weight_decay_adds_a_multiple_of_the_identity() {
     let objective = classifier(3, 5);
-    let v = objective.parameters().normal_like(1).unwrap();
+    let v = objective.parameters().space().normal(1);
     let plain = GaussNewton::new(&objective).unwrap().apply(&v).unwrap();
     let decayed = GaussNewton::with_weight_decay(&objective, 0.25).unwrap();
     let expected = plain.axpy(0.25, &v).unwrap();
@@ -202,7 +202,7 @@ fn a_parameter_that_the_outputs_do_not_reach_has_zeros() {
         (z.clone(), z.powf_scalar(2.0).sum())
     });
     let objective = objective.unwrap();
-    let ones = objective.parameters().ones_like();
+    let ones = objective.parameters().space().ones();
     let product = GaussNewton::new(&objective).unwrap().apply(&ones).unwrap();
     // z = w·(1, 2) + b, G = 2 (1, 2, 1)(1, 2, 1)ᵀ
     assert_eq!(product.to_vec().unwrap(), [8.0, 16.0, 8.0, 0.0, 0.0, 0.0]);

@@ -20,7 +20,7 @@ fn the_jacobian_is_that_of_differences() {
         let objective = classifier(seed, 7);
         let jacobian = Jacobian::new(&objective).unwrap();
         assert_eq!(jacobian.codomain().len(), 21);
-        let dense = materialize(&jacobian, objective.parameters()).unwrap();
+        let dense = materialize(&jacobian).unwrap();
         let error = matrix_error(&dense, &jacobian_by_differences(&objective));
         assert!(error < 1e-8, "{error}");
     }
@@ -35,8 +35,8 @@ where
     let jacobian = Jacobian::new(objective).unwrap();
     let eager = Jacobian::new(&objective.with_engine(Engine::Eager)).unwrap();
     for seed in 0..3 {
-        let v = objective.parameters().normal_like(seed).unwrap();
-        let u = objective.outputs().unwrap().normal_like(seed + 50).unwrap();
+        let v = objective.parameters().space().normal(seed);
+        let u = objective.outputs().unwrap().space().normal(seed + 50);
         let (jv, jtu) = (jacobian.apply(&v).unwrap(), jacobian.apply_adjoint(&u).unwrap());
         let (left, right) = (u.dot(&jv).unwrap(), v.dot(&jtu).unwrap());
         let scale = u.norm().unwrap() * jv.norm().unwrap();
@@ -70,8 +70,8 @@ fn products_of_a_model_on_ndarray_and_dispatch() {
     // Burn's dispatch layer has no tape over a tape, so only the compiled engine runs there.
     let objective = objective.in_f64().unwrap();
     let jacobian = Jacobian::new(&objective).unwrap();
-    let v = objective.parameters().normal_like(1).unwrap();
-    let u = objective.outputs().unwrap().normal_like(2).unwrap();
+    let v = objective.parameters().space().normal(1);
+    let u = objective.outputs().unwrap().space().normal(2);
     let left = u.dot(&jacobian.apply(&v).unwrap()).unwrap();
     let right = v.dot(&jacobian.apply_adjoint(&u).unwrap()).unwrap();
     assert!((left - right).abs() < 1e-12 * left.abs().max(1.0));

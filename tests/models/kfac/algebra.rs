@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_curvature::{
     ConjugateGradientConfig, GaussNewton, Kfac, KfacConfig, KfacMap, KroneckerFactor, Likelihood,
-    LinearOperator, Objective, ParamLayout, ParamVector, Precision, Reduction, SolveOptions,
-    StopReason, materialize,
+    LinearOperator, Objective, ParamLayout, ParamSpace, ParamVector, Precision, Reduction,
+    SolveOptions, StopReason, materialize,
 };
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 fn inverses_undo_the_damped_operator() {
     let objective = classifier(1, 8);
     let (kfac, matrix) = dense(&objective);
-    let v = objective.parameters().normal_like(2).unwrap();
+    let v = objective.parameters().space().normal(2);
     for damping in [1e-3, 0.1, 10.0] {
         let inverse = kfac.inverse(damping).unwrap();
         let back = inverse.apply(&kfac.apply(&v).unwrap().axpy(damping, &v).unwrap()).unwrap();
@@ -60,19 +60,19 @@ fn factored_damping_is_the_paper_s() {
     assert!((layer.balance()[0] - pi).abs() < 1e-14);
     (0..3).for_each(|i| a[i][i] += pi * damping.sqrt());
     (0..2).for_each(|i| g[i][i] += damping.sqrt() / pi);
-    let v = objective.parameters().normal_like(3).unwrap();
+    let v = objective.parameters().space().normal(3);
     let w = kfac.factored_inverse(damping).unwrap().apply(&v).unwrap().to_vec().unwrap();
     let w: Vec<Vec<f64>> = w.chunks(2).map(<[f64]>::to_vec).collect();
     let back = product(&product(&a, &w), &g).concat();
-    let back = v.from_vec_like(&back).unwrap();
+    let back = v.space().vector(&back).unwrap();
     assert!(relative_error(&back, &v) < 1e-12);
 }
 
 /// Standard normal numbers.
 fn normal<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     let layout = ParamLayout::from_shapes([("x", shape)]).unwrap();
-    let numbers = ParamVector::<B>::normal(&layout, seed, &Default::default(), Precision::F64);
-    let data = TensorData::new(numbers.unwrap().to_vec().unwrap(), shape);
+    let space = ParamSpace::<B>::new(&layout, &Default::default(), Precision::F64).unwrap();
+    let data = TensorData::new(space.normal(seed).to_vec().unwrap(), shape);
     Tensor::from_data(data.convert::<f32>(), &device())
 }
 
@@ -98,9 +98,7 @@ fn the_balance_of_damping_helps_badly_scaled_factors() {
 
         let matrix = |map: KfacMap<B>| -> Vec<f64> {
             let own = map.layer(layer.weight()).unwrap();
-            let device = objective.parameters().device();
-            let like = ParamVector::zeros(own.domain(), device, Precision::F64).unwrap();
-            materialize(&own, &like).unwrap().values().to_vec()
+            materialize(&own).unwrap().values().to_vec()
         };
         let exact = matrix(kfac.inverse(damping).unwrap());
         let factored = matrix(kfac.factored_inverse(damping).unwrap());
@@ -153,7 +151,7 @@ fn it_preconditions_conjugate_gradients() {
     let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
     let inverse = kfac.inverse(damping).unwrap();
     for seed in 0..3 {
-        let rhs = objective.parameters().normal_like(seed).unwrap();
+        let rhs = objective.parameters().space().normal(seed);
         let plain = solver.solve(&newton, &rhs).unwrap().report;
         assert_eq!(plain.stop, StopReason::Converged);
         let options = SolveOptions::new().with_preconditioner(&inverse);

@@ -7,8 +7,7 @@ use burn::{
 };
 use burn_curvature::{
     Ekfac, EmpiricalFisher, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood,
-    LinearOperator, Objective, OperatorError, ParamVector, Reduction, SelfAdjoint, Treatment,
-    UncoveredPolicy,
+    LinearOperator, Objective, OperatorError, Reduction, SelfAdjoint, Treatment, UncoveredPolicy,
 };
 
 use super::{
@@ -23,14 +22,8 @@ fn estimated(fisher: KfacFisher, probes: usize, seed: u64) -> KfacConfig {
 /// The diagonal of an operator for the parameters of a pattern; of K-FAC all there is.
 fn diagonal(operator: &dyn SelfAdjoint<B>, objective: &Objective<B>, pattern: &str) -> Vec<f64> {
     let subset = objective.layout().select(pattern).unwrap();
-    let block = operator.restricted(subset.clone()).unwrap();
-    let like = ParamVector::<B>::zeros(
-        subset.layout(),
-        objective.parameters().device(),
-        objective.precision(),
-    )
-    .unwrap();
-    burn_curvature::diagonal(&block, &like).unwrap().to_vec().unwrap()
+    let block = operator.restricted(subset).unwrap();
+    burn_curvature::diagonal(&block).unwrap().to_vec().unwrap()
 }
 
 fn distance(found: &[f64], truth: &[f64]) -> f64 {
@@ -157,7 +150,7 @@ fn it_is_reported_saved_averaged_inverted_and_traced() {
     let state: KfacState = serde_json::from_str(&saved).unwrap();
     let loaded = Kfac::from_state(&objective, &state).unwrap();
     assert_eq!(loaded.coverage(), kfac.coverage());
-    let v = objective.parameters().normal_like(2).unwrap();
+    let v = objective.parameters().space().normal(2);
     let product = |kfac: &Kfac<B>| kfac.apply(&v).unwrap();
     assert!(relative_error(&product(&loaded), &product(&kfac)) < 1e-14);
 
@@ -178,7 +171,7 @@ fn it_is_reported_saved_averaged_inverted_and_traced() {
     let inverse = kfac.inverse(0.1).unwrap();
     assert!(relative_error(&inverse.apply(&damped).unwrap(), &v) < 1e-10);
     let own = kfac.factored_inverse(0.1).unwrap().layer("norm.gamma").unwrap();
-    let one = ParamVector::full(own.domain(), 1.0, v.device(), v.precision()).unwrap();
+    let one = own.domain().full(1.0);
     for (found, number) in own.apply(&one).unwrap().to_vec().unwrap().iter().zip(gamma(&kfac)) {
         assert!((found - (number + 0.1).recip()).abs() < 1e-12);
     }

@@ -116,10 +116,9 @@ fn it_has_the_factors_of_a_linear_layer_with_one_hot_inputs() {
         let [one, two] = [&sparse, &dense].map(|objective| {
             let kfac = Kfac::new(objective, GAUSSIAN, Reduction::Mean, &config).unwrap();
             let ekfac = Ekfac::new(objective, GAUSSIAN, Reduction::Mean, &config).unwrap();
-            let like = objective.parameters();
-            let mut numbers = rows(&kfac.inverse(0.1).unwrap(), like).concat();
-            numbers.extend(rows(&kfac.factored_inverse(0.1).unwrap(), like).concat());
-            numbers.extend(rows(&ekfac.inverse(0.1).unwrap(), like).concat());
+            let mut numbers = rows(&kfac.inverse(0.1).unwrap()).concat();
+            numbers.extend(rows(&kfac.factored_inverse(0.1).unwrap()).concat());
+            numbers.extend(rows(&ekfac.inverse(0.1).unwrap()).concat());
             numbers
         });
         assert_eq!(one.len(), two.len());
@@ -201,7 +200,7 @@ fn large_vocabularies_are_refused_or_expanded() {
 #[test]
 fn states_of_reduced_embeddings_come_back() {
     let objective = bent(Reduction::Mean);
-    let v = objective.parameters().normal_like(1).unwrap();
+    let v = objective.parameters().space().normal(1);
     let numbers = |vector: ParamVector<B>| vector.to_vec().unwrap();
     let mut states = Vec::new();
     for config in [reduce(), expanded()] {

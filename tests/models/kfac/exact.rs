@@ -56,7 +56,7 @@ fn a_data_set_has_the_factors_of_one_large_batch() {
         (x.clone().slice([range.clone()]), y.clone().slice([range]))
     });
     let risk = objective.over(parts, Reduction::Mean).unwrap();
-    let v = objective.parameters().normal_like(1).unwrap();
+    let v = objective.parameters().space().normal(1);
     for fisher in [KfacFisher::Exact, KfacFisher::Empirical, KfacFisher::ForwardOnly] {
         let config = KfacConfig::new().with_fisher(fisher);
         let product = |objective: &Objective<B>| {
@@ -103,7 +103,7 @@ fn expansion_is_exact_for_a_convolution_with_a_loss_at_every_position() {
         let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
         let positions: usize =
             objective.outputs().unwrap().layout().blocks()[0].shape()[2..].iter().product();
-        let v = objective.parameters().normal_like(4).unwrap();
+        let v = objective.parameters().space().normal(4);
         let found = kfac.apply(&v).unwrap().scale(positions as f64);
         let error = relative_error(&found, &exact.apply(&v).unwrap());
         assert!(error < 1e-12, "{config:?}: {error}");

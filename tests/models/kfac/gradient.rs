@@ -20,7 +20,7 @@ const FISHERS: [KfacFisher; 4] = [
 /// Gradient and loss are the objective's, the factors those of `Kfac::new`.
 fn check(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction, bound: f64) {
     let expected = objective.value_and_gradient().unwrap();
-    let v = objective.parameters().normal_like(5).unwrap();
+    let v = objective.parameters().space().normal(5);
     for fisher in FISHERS {
         for approximation in [KfacApproximation::Expand, KfacApproximation::Reduce] {
             let config = KfacConfig::new().with_fisher(fisher).with_approximation(approximation);
@@ -66,7 +66,7 @@ fn over_a_data_set_they_are_those_of_all_batches() {
 #[test]
 fn a_loss_that_is_not_finite_is_refused() {
     let objective = classifier(1, 4);
-    let infinite = objective.parameters().full_like(f64::NAN);
+    let infinite = objective.parameters().space().full(f64::NAN);
     let found = Kfac::with_gradient(
         &objective.at(&infinite).unwrap(),
         Likelihood::Categorical,

@@ -121,7 +121,7 @@ fn the_number_of_samples_leaves_no_trace() {
             let product = |x: Tensor<2>| {
                 let objective =
                     squared(&model, x, reduction, |model: &Deep, x| model.forward(x.tanh()));
-                let v = objective.parameters().normal_like(2).unwrap();
+                let v = objective.parameters().space().normal(2);
                 let kfac = kfac(&objective, Likelihood::Bernoulli, reduction);
                 kfac.apply(&v).unwrap().to_vec().unwrap()
             };
@@ -139,7 +139,7 @@ fn factors_in_f32_are_those_in_f64_rounded() {
     let single = double.in_precision(Precision::F32).unwrap();
     let product = |objective: &Objective<B>| {
         let kfac = kfac(objective, Likelihood::Categorical, Reduction::Mean);
-        let v = objective.parameters().normal_like(1).unwrap();
+        let v = objective.parameters().space().normal(1);
         let inverse = kfac.inverse(0.1).unwrap().apply(&v).unwrap();
         [kfac.apply(&v).unwrap(), inverse].map(|one| one.cast(Precision::F64).unwrap())
     };
@@ -183,7 +183,7 @@ fn an_embedding_has_the_factors_of_a_linear_layer_with_one_hot_inputs() {
     });
     let [sparse, dense] = [&sparse, &dense].map(|objective| {
         let kfac = kfac(objective, Likelihood::Categorical, Reduction::Mean);
-        rows(&kfac.inverse(0.1).unwrap(), objective.parameters()).concat()
+        rows(&kfac.inverse(0.1).unwrap()).concat()
     });
     assert_eq!(sparse.len(), dense.len());
     for (one, two) in sparse.iter().zip(&dense) {
@@ -215,6 +215,6 @@ fn the_projections_of_a_gated_cell_are_found() {
         assert!(kronecker || entry.numbers <= 1024, "{}", kfac.coverage());
     }
     assert!(kfac.coverage().kronecker_fraction() > 0.9, "{}", kfac.coverage());
-    let v = objective.parameters().normal_like(1).unwrap();
+    let v = objective.parameters().space().normal(1);
     assert!(v.dot(&kfac.apply(&v).unwrap()).unwrap() > 0.0);
 }

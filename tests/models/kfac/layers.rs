@@ -65,7 +65,7 @@ fn sampled_targets_tend_to_the_exact_factors() {
     let product = |fisher| {
         let config = KfacConfig::new().with_fisher(fisher);
         let kfac = Kfac::new(&objective, Likelihood::Categorical, Reduction::Mean, &config);
-        kfac.unwrap().apply(&objective.parameters().ones_like()).unwrap()
+        kfac.unwrap().apply(&objective.parameters().space().ones()).unwrap()
     };
     let exact = product(KfacFisher::Exact);
     let error = |draws| {
@@ -100,7 +100,7 @@ fn every_projection_of_a_transformer_is_found() {
     }
     assert_eq!(normalizations, 8, "{coverage}");
     assert!(coverage.kronecker_fraction() > 0.98);
-    let v = objective.parameters().normal_like(1).unwrap();
+    let v = objective.parameters().space().normal(1);
     assert!(v.dot(&kfac.apply(&v).unwrap()).unwrap() > 0.0);
     // Rows of these outputs are places of a sequence that attention mixes.
     let exact = Kfac::new(&objective, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new());

@@ -100,7 +100,7 @@ impl Deep {
 pub fn dense(objective: &Objective<B>) -> (Kfac<B>, Vec<Vec<f64>>) {
     let kfac =
         Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new()).unwrap();
-    let matrix = rows(&kfac, objective.parameters());
+    let matrix = rows(&kfac);
     (kfac, matrix)
 }
 

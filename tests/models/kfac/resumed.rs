@@ -29,7 +29,7 @@ fn numbers(vector: ParamVector<B>) -> Vec<f64> {
 fn a_state_gives_the_same_products_bit_by_bit() {
     for seed in 0..3 {
         let objective = classifier(seed, 9);
-        let v = objective.parameters().normal_like(seed).unwrap();
+        let v = objective.parameters().space().normal(seed);
         let made = ekfac(&objective, &KfacConfig::new());
         let state = through_json(&made.state());
         assert_eq!(state, made.state());
@@ -59,7 +59,7 @@ fn a_state_gives_the_same_products_bit_by_bit() {
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
     let objective = classifier(1, 8);
-    let v = objective.parameters().normal_like(2).unwrap();
+    let v = objective.parameters().space().normal(2);
     let batches: Vec<Objective<B>> =
         (0..3).map(|seed| objective.on(samples(8, 70 + seed, &device())).unwrap()).collect();
     for fisher in

@@ -2,7 +2,7 @@
 
 use burn_curvature::{
     CaptureConfig, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood, LinearOperator,
-    Objective, ObjectiveError, OperatorError, ParamVector, Reduction, UncoveredPolicy,
+    Objective, ObjectiveError, OperatorError, ParamSpace, Reduction, UncoveredPolicy,
 };
 
 use super::{
@@ -17,7 +17,7 @@ fn factors_are_saved_loaded_and_averaged() {
     let saved = serde_json::to_string(&kfac.state().unwrap()).unwrap();
     let state: KfacState = serde_json::from_str(&saved).unwrap();
     let loaded = Kfac::from_state(&objective, &state).unwrap();
-    let v = objective.parameters().normal_like(2).unwrap();
+    let v = objective.parameters().space().normal(2);
     assert!(relative_error(&loaded.apply(&v).unwrap(), &kfac.apply(&v).unwrap()) < 1e-14);
     assert_eq!(loaded.coverage(), kfac.coverage());
 
@@ -46,8 +46,9 @@ fn what_is_no_layer_has_its_exact_block_or_is_refused() {
     let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
     for name in ["norm.gamma", "norm.beta"] {
         let subset = objective.layout().select(name).unwrap();
-        let v = ParamVector::normal(subset.layout(), 3, &Default::default(), objective.precision())
-            .unwrap();
+        let v = ParamSpace::new(subset.layout(), &Default::default(), objective.precision())
+            .unwrap()
+            .normal(3);
         let v = subset.embed(&v).unwrap();
         let found = subset.restrict(&kfac.apply(&v).unwrap()).unwrap();
         let truth = subset.restrict(&exact.apply(&v).unwrap()).unwrap();
@@ -85,6 +86,6 @@ fn bad_settings_are_refused() {
         cross_entropy,
     )
     .unwrap();
-    let wrong = other.parameters().ones_like();
+    let wrong = other.parameters().space().ones();
     assert!(kfac.apply(&wrong).is_err()); // f32 against f64
 }

@@ -1,8 +1,8 @@
 //! Single layers: their factors, and the operators on their parameters alone.
 
 use burn_curvature::{
-    Ekfac, Error, Kfac, KfacConfig, KfacMap, LinearOperator, OperatorError, ParamVector, Reduction,
-    SelfAdjoint, Treatment,
+    Ekfac, Error, Kfac, KfacConfig, KfacMap, LinearOperator, OperatorError, Reduction, SelfAdjoint,
+    Treatment,
 };
 
 use super::{
@@ -69,13 +69,7 @@ fn the_bases_and_diagonals_are_those_of_the_operator() {
             |row: usize, column: usize| u.entry(row, i).unwrap() * w.entry(column, j).unwrap();
         let vector: Vec<f64> =
             (0..u.rows() * w.rows()).map(|at| entry(at / w.rows(), at % w.rows())).collect();
-        let v = ParamVector::from_vec(
-            own.domain(),
-            &vector,
-            objective.parameters().device(),
-            objective.precision(),
-        )
-        .unwrap();
+        let v = own.domain().vector(&vector).unwrap();
         let product = own.apply(&v).unwrap();
         assert!(relative_error(&product, &v.scale(value)) < 1e-11);
         assert!(layer.input().largest >= layer.input().smallest);
@@ -103,14 +97,8 @@ fn the_operator_of_one_layer_is_its_block_of_the_whole() {
         ] {
             let own = layer(name).unwrap();
             let subset = objective.layout().select(pattern).unwrap();
-            assert_eq!(own.domain(), subset.layout());
-            let v = ParamVector::normal(
-                own.domain(),
-                3,
-                objective.parameters().device(),
-                objective.precision(),
-            )
-            .unwrap();
+            assert_eq!(own.domain().layout(), subset.layout());
+            let v = own.domain().normal(3);
             let expected = operator.apply(&subset.embed(&v).unwrap()).unwrap();
             let expected = subset.restrict(&expected).unwrap();
             assert!(relative_error(&own.apply(&v).unwrap(), &expected) < 1e-14);
@@ -119,6 +107,6 @@ fn the_operator_of_one_layer_is_its_block_of_the_whole() {
     let error = kfac.layer("linear").unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(OperatorError::NoSuchParameter { .. })));
     assert!(error.to_string().contains("linear.weight"), "{error}");
-    let whole = rows(&kfac, objective.parameters());
+    let whole = rows(&kfac);
     assert_eq!(whole.len(), 24);
 }

@@ -204,7 +204,7 @@ fn steps_are_those_of_dense_matrices() {
             let theta = parameters(&model);
             let x: Vec<f64> = part.0.to_data().iter().collect();
             let at = objective.on(part.clone()).unwrap();
-            let at = at.at(&objective.parameters().from_vec_like(&theta).unwrap());
+            let at = at.at(&objective.parameters().space().vector(&theta).unwrap());
             let gradient = at.unwrap().gradient().unwrap().to_vec().unwrap();
 
             let seen = seen(&theta, &x);
@@ -279,7 +279,7 @@ fn mini_batches_train_in_old_bases() {
             let part = (batch.0.clone().slice([rows.clone()]), batch.1.clone().slice([rows]));
             (model, _) = optimizer.step(&model, part).unwrap();
         }
-        let theta = objective.parameters().from_vec_like(&parameters(&model));
+        let theta = objective.parameters().space().vector(&parameters(&model));
         let after = objective.at(&theta.unwrap()).unwrap().value().unwrap();
         assert!(after < 0.7 * before, "seed {seed}: {before} to {after}");
     }

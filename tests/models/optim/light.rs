@@ -153,7 +153,7 @@ fn mini_batches_train() {
             let part = (batch.0.clone().slice([rows.clone()]), batch.1.clone().slice([rows]));
             (model, _) = optimizer.step(&model, part).unwrap();
         }
-        let theta = objective.parameters().from_vec_like(&parameters(&model)).unwrap();
+        let theta = objective.parameters().space().vector(&parameters(&model)).unwrap();
         let after = objective.at(&theta).unwrap().value().unwrap();
         assert!(after < 0.7 * before, "seed {seed}: {before} to {after}");
     }

@@ -25,8 +25,8 @@ fn sum(alpha: f64, a: &[f64], beta: f64, b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| alpha * a + beta * b).collect()
 }
 
-fn dense(operator: &impl LinearOperator<B>, like: &ParamVector<B>) -> Matrix {
-    let matrix = materialize(operator, like).unwrap();
+fn dense(operator: &impl LinearOperator<B>) -> Matrix {
+    let matrix = materialize(operator).unwrap();
     let rows = matrix.values().chunks(matrix.columns());
     rows.map(<[f64]>::to_vec).collect()
 }
@@ -56,7 +56,7 @@ struct Reference {
 
 impl Reference {
     fn value(&self, theta: &[f64]) -> f64 {
-        let theta_vector = self.objective.parameters().from_vec_like(theta).unwrap();
+        let theta_vector = self.objective.parameters().space().vector(theta).unwrap();
         self.objective.at(&theta_vector).unwrap().value().unwrap() + 0.5 * DECAY * dot(theta, theta)
     }
 
@@ -64,7 +64,7 @@ impl Reference {
         self.k += 1;
         let [t1, t2, t3] = self.periods;
         let at =
-            self.objective.at(&self.objective.parameters().from_vec_like(theta).unwrap()).unwrap();
+            self.objective.at(&self.objective.parameters().space().vector(theta).unwrap()).unwrap();
         let gradient = at.gradient().unwrap().to_vec().unwrap();
         let gradient = sum(1.0, &gradient, DECAY, theta);
         let new = Kfac::new(&at, TARGET.0, TARGET.1, &KfacConfig::new()).unwrap();
@@ -73,7 +73,7 @@ impl Reference {
             Some(old) => old.averaged(&new.state().unwrap(), kept).unwrap(),
             None => new.state().unwrap(),
         };
-        let mut fisher = dense(&Fisher::exact(&at, TARGET.0, TARGET.1).unwrap(), at.parameters());
+        let mut fisher = dense(&Fisher::exact(&at, TARGET.0, TARGET.1).unwrap());
         for (i, row) in fisher.iter_mut().enumerate() {
             row[i] += self.damping + DECAY;
         }
@@ -87,7 +87,7 @@ impl Reference {
         let mut best: Option<(Step, Matrix)> = None;
         for gamma in gammas {
             let inverse = match anew {
-                true => dense(&kfac.factored_inverse(gamma * gamma).unwrap(), at.parameters()),
+                true => dense(&kfac.factored_inverse(gamma * gamma).unwrap()),
                 false => self.inverse.clone(),
             };
             let delta = sum(-1.0, &times(&inverse, &gradient), 0.0, theta);

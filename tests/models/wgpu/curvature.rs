@@ -46,7 +46,7 @@ fn kronecker<B: AutodiffBackend<InnerBackend: TensorBridge>>(
     config: &KfacConfig,
 ) -> [Vec<f64>; 3] {
     let kfac = Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, config).unwrap();
-    let v = objective.parameters().normal_like(5).unwrap();
+    let v = objective.parameters().space().normal(5);
     let inverse = kfac.inverse(0.5).unwrap();
     let factored = kfac.factored_inverse(0.5).unwrap();
     [kfac.apply(&v), inverse.apply(&v), factored.apply(&v)]
@@ -98,18 +98,18 @@ fn spectra_of_a_hessian_have_the_values_of_flex() {
 fn spectrum_of<B: AutodiffBackend<InnerBackend: TensorBridge>>(
     objective: &Objective<B>,
 ) -> Vec<f64> {
-    let (hessian, like) = (Hessian::new(objective), objective.parameters());
+    let hessian = Hessian::new(objective);
     let lanczos = LanczosConfig::new().init().unwrap();
-    let pairs = lanczos.eigenpairs(&hessian, like).unwrap();
+    let pairs = lanczos.eigenpairs(&hessian).unwrap();
     assert_eq!(pairs.report.stop, EigenpairsStop::Converged);
     let mut found = vec![pairs.report.largest()];
     for method in [TraceMethod::Hutchinson, TraceMethod::HutchPlusPlus, TraceMethod::XTrace] {
         let config = TraceEstimatorConfig::new().with_method(method).with_products(12);
-        let estimate = config.init().unwrap().estimate(&hessian, like).unwrap();
+        let estimate = config.init().unwrap().estimate(&hessian).unwrap();
         found.push(estimate.estimate);
     }
     let config = DensityEstimatorConfig::new().with_probes(4).with_steps(8);
-    let density = config.init().unwrap().estimate(&hessian, like).unwrap();
+    let density = config.init().unwrap().estimate(&hessian).unwrap();
     found.push(density.trace_of(|x| x).unwrap().estimate);
     found.push(density.trace_of(|x| (x + 3.0).ln()).unwrap().estimate);
     found

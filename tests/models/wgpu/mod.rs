@@ -126,8 +126,7 @@ fn compare_products<M: Module + 'static, X: Batch + Send + 'static>(
     let numbers = |vector: burn_curvature::ParamVector<_>| vector.to_vec().unwrap();
     let exact = |vector: burn_curvature::ParamVector<_>| vector.to_vec().unwrap();
     assert_close(&numbers(found.gradient().unwrap()), &exact(expected.gradient().unwrap()));
-    let (v, w) =
-        (found.parameters().normal_like(1).unwrap(), expected.parameters().normal_like(1).unwrap());
+    let (v, w) = (found.parameters().space().normal(1), expected.parameters().space().normal(1));
     let product = numbers(found.hessian_vector_product(&v).unwrap());
     assert_close(&product, &exact(expected.hessian_vector_product(&w).unwrap()));
     let product = numbers(GaussNewton::new(&found).unwrap().apply(&v).unwrap());

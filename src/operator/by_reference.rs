@@ -1,4 +1,4 @@
-//! Operators behind references and boxes are operators. Knows the traits only.
+//! Operators behind references and boxes are operators.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{DeviceScalar, ParamLayout, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
@@ -14,11 +14,11 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
 macro_rules! forward_to_inner {
     ($pointer:ty) => {
         impl<B: AutodiffBackend, T: LinearOperator<B> + ?Sized> LinearOperator<B> for $pointer {
-            fn domain(&self) -> &Arc<ParamLayout> {
+            fn domain(&self) -> &ParamSpace<B> {
                 (**self).domain()
             }
 
-            fn codomain(&self) -> &Arc<ParamLayout> {
+            fn codomain(&self) -> &ParamSpace<B> {
                 (**self).codomain()
             }
 

@@ -1,66 +1,34 @@
-//! Real data: a classifier of handwritten digits trained by plain Burn, then H⁻¹g and (H + λI)⁻¹g against the dense
+//! Real data: a trained classifier of handwritten digits, then H⁻¹g and (H + λI)⁻¹g against the dense
 //! exact solve, and the same solve in f64 on the f32 model.
 
 use std::error::Error;
 
-use burn::{
-    backend::{Autodiff, Dispatch},
-    module::Module,
-    nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig},
-    optim::{AdamConfig, GradientsParams},
-    prelude::*,
-    tensor::activation::tanh,
-};
+use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, MinresConfig,
     Objective, Solution, StopReason,
 };
 
-use super::support::digits::Digits;
-use super::support::figures::{Comparison, Figures};
+use super::{
+    comparison::Comparison,
+    figures::Figures,
+    trained::{TRAIN_ROWS, Trained, Training, loss},
+};
 
-const HIDDEN: usize = 16;
-const TRAIN_ROWS: usize = 1297;
-const STEPS: usize = 200;
 const DAMPING: f64 = 1e-2;
 
 type OnDevice = Autodiff<Dispatch>;
 
-#[derive(Module, Debug)]
-struct Classifier {
-    hidden: Linear,
-    output: Linear,
-}
-
-impl Classifier {
-    fn forward(&self, images: Tensor<2>) -> Tensor<2> {
-        self.output.forward(tanh(self.hidden.forward(images)))
-    }
-}
-
-fn loss(
-    model: &Classifier,
-    (images, labels): (Tensor<2>, Tensor<1, Int>),
-) -> (Tensor<2>, Tensor<1>) {
-    let logits = model.forward(images);
-    let loss = CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
-    (logits, loss)
-}
-
 /// Trains, then solves in several ways and compares.
 pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
-    let device = Device::default().autodiff();
-    device.seed(1);
-    let (train, test) = Digits::load()?.split(TRAIN_ROWS, 1);
-    let batch = (train.images(&device), train.classes(&device));
-    let model = fit(&device, &batch);
-    let accuracy = accuracy(&model, &test.images(&device), &test.classes(&device));
+    let training = Training { hidden: 16, steps: 200, learning_rate: 0.02, weight_decay: None };
+    let Trained { model, batch, accuracy } = training.run()?;
     let objective = Objective::trace(&model, batch, loss)?;
     println!(
-        "\nDigits: {} parameters trained on {TRAIN_ROWS} images, {:.1} % right on {} others, loss {:.4}",
+        "\nDigits: {} parameters trained on {TRAIN_ROWS} images, {:.1} % of the others classified \
+         correctly, loss {:.4}",
         objective.layout().len(),
         100.0 * accuracy,
-        test.len(),
         objective.value()?
     );
     figures.expect("digits.test_accuracy", accuracy, 0.9..=1.0);
@@ -68,28 +36,7 @@ pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     damped(&objective, figures)
 }
 
-/// 200 steps of Adam on the whole training set.
-fn fit(device: &Device, batch: &(Tensor<2>, Tensor<1, Int>)) -> Classifier {
-    let mut model = Classifier {
-        hidden: LinearConfig::new(64, HIDDEN).init(device),
-        output: LinearConfig::new(HIDDEN, 10).init(device),
-    };
-    let mut optimizer = AdamConfig::new().init();
-    for _ in 0..STEPS {
-        let (_, loss) = loss(&model, batch.clone());
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        model = optimizer.step(0.02, model, gradients);
-    }
-    model
-}
-
-fn accuracy(model: &Classifier, images: &Tensor<2>, classes: &Tensor<1, Int>) -> f64 {
-    let predicted = model.forward(images.clone()).argmax(1).flatten::<1>(0, 1);
-    let right = predicted.inner().equal(classes.clone().inner()).float().mean();
-    right.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
-}
-
-/// H⁻¹g: the Hessian of a network is indefinite, and singular where pixels are always blank. The solvers say so.
+/// H⁻¹g: the Hessian of a network is indefinite, and singular where pixels are always blank. The reports show it.
 fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let gradient = objective.gradient()?;
     let solution =
@@ -109,7 +56,7 @@ fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<()
     println!("\n[H⁻¹g by MINRES, f64]\n{}", solution.report);
     let comparison = Comparison::of(&solution.x.to_vec()?, &truth.x.to_vec()?);
     println!("relative error {:.2e}, cosine {:.6}", comparison.relative_error, comparison.cosine);
-    // Without damping the condition number is out of reach in any number of steps, and the report says so.
+    // Without damping the condition number is too large for any number of steps, and the report shows it.
     let refused = solution.report.stop != StopReason::Converged;
     figures.expect(
         "digits.minres_undamped_f64.not_converged",
