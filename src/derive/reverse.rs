@@ -90,7 +90,7 @@ pub(super) fn replay_on_tape<B: Backend>(
     execute::replay(arguments.program, arguments.device, inputs, apply)
 }
 
-/// `value` made to stand on the tape even if it depends on no leaf: plus zero times the smallest of them.
+/// `value` on the tape even if it depends on no leaf: plus zero times the smallest of them.
 ///
 /// Burn's backward pass starts only from a tracked tensor; a gradient that is constant has the derivative zero.
 pub(super) fn tracked<B: Backend>(

@@ -1,5 +1,4 @@
-//! Runs graphs: values in slots, each moved out at its last use. Knows order and lifetimes; what an operation does it
-//! is told.
+//! Runs graphs: values live in slots, and each is moved out at its last use.
 
 use std::{cell::Cell, collections::HashSet};
 
@@ -60,7 +59,7 @@ impl<B: Backend> Program<B> {
     }
 }
 
-/// Runs a graph once, with a table of operations of the caller's. Element types are taken as they stand.
+/// Runs a graph once, with `apply` to run each operation. Element types are taken as they are.
 ///
 /// # Errors
 ///

@@ -1,11 +1,11 @@
-//! What operations are made of besides the values they read: functions, reductions, windows, literals.
+//! Attributes of operations: functions, reductions, windows, literals.
 
 use burn_backend::{
     Scalar,
     ops::{ConvOptions, ConvTransposeOptions},
 };
 
-/// A literal number inside an operation.
+/// A literal inside an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Literal {
     /// A floating-point number.
@@ -131,7 +131,7 @@ pub enum Reduction {
     Max,
     Min,
     MaxAbs,
-    /// Of bool operands, or of numbers taken as 'non-zero'.
+    /// Of bool operands, or of others taken as 'non-zero'.
     All,
     Any,
     /// Index of the largest element; only along a dimension.
@@ -140,7 +140,7 @@ pub enum Reduction {
     ArgMin,
 }
 
-/// Running reductions along one dimension.
+/// Cumulative reductions along one dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cumulative {
     Sum,

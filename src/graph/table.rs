@@ -76,7 +76,7 @@ pub(super) const NO_SUCH_OPERATION: &str = "Burn has no such operation";
 
 /// One row of the table.
 struct Row<'a> {
-    /// A name of its own, or what stands around the name of a function: `Cumulative`, `Sum` and nothing.
+    /// The name, or what precedes and follows the name of the function, as `Cumulative` in `CumulativeSum`.
     name: [&'static str; 2],
     function: Option<&'a dyn Debug>,
     inputs: Option<usize>,

@@ -8,7 +8,7 @@ use burn_backend::{
 };
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     native,
     primitive::{reshape, slice_dim},
@@ -24,7 +24,7 @@ use crate::{
 pub(super) fn convolution<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let y = match op {
         Op::Conv { conv: Convolution::D1(options), bias } => {
@@ -52,7 +52,7 @@ pub(super) fn convolution<B: Backend>(
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
             transposed::<B>(conv, x, weight, bias)
         }
-        _ => return native(op, inputs, site),
+        _ => return native(op, inputs, context),
     };
     Ok(vec![Operand::Float(y)])
 }

@@ -48,7 +48,7 @@ impl<B: Backend> Inputs<B> {
         present.then(|| self.float()).transpose()
     }
 
-    /// What was not read, as it came.
+    /// The operands not yet read.
     pub fn into_operands(self) -> Vec<Operand<B>> {
         self.rest.collect()
     }
@@ -58,7 +58,7 @@ impl<B: Backend> Inputs<B> {
         self.rest.as_slice()
     }
 
-    /// An error that says that this operation cannot be differentiated twice as it stands here.
+    /// The error of an operation that cannot be differentiated twice with these operands.
     pub fn refuse(&self, reason: impl Into<String>) -> ExecuteError {
         ExecuteError::NotDifferentiable { operation: self.operation.clone(), reason: reason.into() }
     }

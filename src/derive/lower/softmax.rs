@@ -2,7 +2,7 @@
 
 use burn_backend::{Backend, tensor::FloatTensor};
 
-use super::{Site, inputs::Inputs};
+use super::{Context, inputs::Inputs};
 use crate::{execute::ExecuteError, graph::Softmax, tensor::Operand};
 
 /// The shift changes no value, so neither tape needs to see it.
@@ -10,11 +10,11 @@ pub(super) fn softmax<B: Backend>(
     kind: Softmax,
     dim: usize,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let x = inputs.float()?;
     let x = if kind == Softmax::Softmin { B::float_neg(x) } else { x };
-    let max = B::float_max_dim((site.detach)(x.clone()), dim);
+    let max = B::float_max_dim((context.detach)(x.clone()), dim);
     let shifted = B::float_sub(x, max);
     let y = match kind {
         Softmax::LogSoftmax => {

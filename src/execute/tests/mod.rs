@@ -17,7 +17,7 @@ use burn_backend::{Backend, DType, Shape, TensorData, get_device_settings, tenso
 use super::{ExecuteError, Operand, apply};
 use crate::graph::{Binary, Interpolation, Kind, Op, ValueType, samples};
 
-/// A tensor of any kind, its elements as double-precision numbers.
+/// A tensor of any kind, its elements in double precision.
 #[derive(Clone, Debug)]
 pub(crate) struct Values {
     pub kind: Kind,
@@ -83,7 +83,7 @@ pub(super) fn bools(shape: &[usize], data: &[u8]) -> Values {
     Values::of(Kind::Bool, shape, data)
 }
 
-/// Smooth numbers without repetitions in (-1, 1).
+/// Smooth values without repetitions in (-1, 1).
 pub(super) fn wave(shape: &[usize], seed: f64) -> Values {
     let count: usize = shape.iter().product();
     let data = (0..count).map(|i| (1.3 + 0.71 * seed + 0.93 * i as f64).sin());
@@ -168,7 +168,7 @@ fn written_cases() -> Vec<Case> {
     .collect()
 }
 
-/// Runs a case and compares kinds, shapes, element types and numbers.
+/// Runs a case and compares kinds, shapes, element types and elements.
 fn check<B: Backend>(case: &Case, tolerance: f64) -> Result<(), String> {
     let device = Device::<B>::default();
     let bool_dtype = DType::from(get_device_settings::<B>(&device).bool_dtype);

@@ -74,7 +74,7 @@ impl Draw {
         pairs.map(|(p, v)| p.iter().zip(v).map(|(p, v)| p + by * v).collect()).collect()
     }
 
-    /// One direction per number that is differentiated by.
+    /// One direction per element that is differentiated by.
     pub fn axes(&self, case: &Case) -> Vec<Vec<Vec<f64>>> {
         let zero: Vec<Vec<f64>> = self.point.iter().map(|values| vec![0.0; values.len()]).collect();
         let places = is_leaf(case).into_iter().enumerate().filter(|(_, leaf)| *leaf);
@@ -89,7 +89,7 @@ impl Draw {
     }
 }
 
-/// Random numbers in ±1.3 that keep a distance from each other: ties are kinks.
+/// Random values in ±1.3 that keep a distance from each other: ties are kinks.
 fn spread(count: usize, rng: &mut StdRng) -> Vec<f64> {
     let cell = |index: usize, rng: &mut StdRng| {
         let within = rng.random_range(0.2..0.8);
@@ -245,7 +245,7 @@ pub(super) fn gradient(case: &Case, point: &[Vec<f64>], draw: &Draw, run: Run<On
     leaves(case, point).into_iter().flat_map(gradient).collect()
 }
 
-/// `∇²f·v` by reverse over reverse, one tensor per leaf; none where the operand only lends its shape or sign.
+/// `∇²f·v` by reverse over reverse, one tensor per leaf; `None` if only the shape or sign of the operand matters.
 pub(super) fn product_tensors<L: Backend>(
     case: &Case,
     point: Vec<FloatTensor<L>>,
@@ -273,7 +273,7 @@ pub(super) fn product_tensors<L: Backend>(
     leaves.map(|leaf| Autodiff::<L>::grad(&leaf, &gradients)).collect()
 }
 
-/// The same in numbers, on Flex.
+/// The same as plain values, on Flex.
 pub(super) fn hessian_product(case: &Case, draw: &Draw, run: Run<Twice>) -> Vec<f64> {
     let device = Default::default();
     let point = parameters::<Flex>(case, &draw.point, &device);
