@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // One recording for each size of batch: 100 and 97. The mean over batches weighs every image the same.
     let batches = trained.batches(BATCH);
-    let objective = Objective::<B>::trace(&trained.model, batches[0].clone(), loss)?;
+    let objective = Objective::<B>::capture(&trained.model, batches[0].clone(), loss)?;
     let risk = objective.over(batches, Reduction::Mean)?;
     let (parameters, count) = (risk.layout().len(), risk.batches());
     println!("{parameters} parameters, {count} batches, loss {:.4}", risk.value()?);

@@ -23,7 +23,7 @@ type OnDevice = Autodiff<Dispatch>;
 pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let training = Training { hidden: 16, steps: 200, learning_rate: 0.02, weight_decay: None };
     let Trained { model, batch, accuracy } = training.run()?;
-    let objective = Objective::trace(&model, batch, loss)?;
+    let objective = Objective::capture(&model, batch, loss)?;
     println!(
         "\nDigits: {} parameters trained on {TRAIN_ROWS} images, {:.1} % of the others classified \
          correctly, loss {:.4}",
@@ -40,14 +40,14 @@ pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
 fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let gradient = objective.gradient()?;
     let solution =
-        ConjugateGradientConfig::new().init()?.solve(&Hessian::new(objective), &gradient)?;
+        ConjugateGradientConfig::new().init()?.solve(&Hessian::new(objective)?, &gradient)?;
     println!("\n[H⁻¹g by CG, f32]\n{}", solution.report);
     let stopped = solution.report.stop;
     let refused = !matches!(stopped, StopReason::Converged);
     figures.expect("digits.cg_undamped.not_converged", f64::from(u8::from(refused)), 1.0..=1.0);
 
     let exact = objective.in_f64()?;
-    let (hessian, gradient) = (Hessian::new(&exact), exact.gradient()?);
+    let (hessian, gradient) = (Hessian::new(&exact)?, exact.gradient()?);
     let truth = DirectConfig::new().init()?.solve(&hessian, &gradient)?;
     println!("\n[H⁻¹g by the dense matrix, f64]\n{}", truth.report);
 
@@ -77,7 +77,7 @@ fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<()
 fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let exact = objective.in_f64()?;
     let direct = DirectConfig::new().init()?;
-    let truth = direct.solve(&Hessian::new(&exact).damped(DAMPING)?, &exact.gradient()?)?;
+    let truth = direct.solve(&Hessian::new(&exact)?.damped(DAMPING)?, &exact.gradient()?)?;
     println!("\n[(H + {DAMPING}·I)⁻¹g by the dense matrix, f64]\n{}", truth.report);
     let truth = truth.x.to_vec()?;
     for (name, objective, tolerance, allowed) in
@@ -87,7 +87,7 @@ fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), 
         let minimum = MinresConfig::new().with_relative_tolerance(tolerance);
         let solvers: [(&str, Box<dyn LinearSolver<OnDevice>>); 2] =
             [("cg", Box::new(conjugate.init()?)), ("minres", Box::new(minimum.init()?))];
-        let operator = Hessian::new(objective).damped(DAMPING)?;
+        let operator = Hessian::new(objective)?.damped(DAMPING)?;
         for (method, solver) in solvers {
             let solution = solver.solve(&operator, &objective.gradient()?)?;
             judge(&format!("digits.{method}_damped_{name}"), &solution, &truth, allowed, figures)?;

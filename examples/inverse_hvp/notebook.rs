@@ -44,7 +44,7 @@ pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
         let objective = objective(seed)?;
         let exact = objective.in_f64()?;
         let direct = DirectConfig::new().init()?;
-        let hessian = Hessian::new(&exact).damped(0.0)?;
+        let hessian = Hessian::new(&exact)?.damped(0.0)?;
         let whole = direct.solve(&hessian, &exact.gradient()?)?;
         let spectrum = whole.report.spectrum.ok_or("no spectrum")?;
         indefinite += usize::from(spectrum.smallest < 0.0 && spectrum.largest > 0.0);
@@ -92,7 +92,7 @@ fn objective(seed: u64) -> Result<Objective<Train>, Box<dyn Error>> {
         linear
     };
     let network = Network { hidden: layer(3, 5), output: layer(5, 1) };
-    Ok(Objective::trace_with(&CaptureConfig::new(), &network, (points, targets), loss)?)
+    Ok(Objective::capture_with(&CaptureConfig::new(), &network, (points, targets), loss)?)
 }
 
 /// Predictions and mean squared error.

@@ -73,8 +73,8 @@ impl Matrix {
         objective: &Objective<Train>,
     ) -> Result<Box<dyn SelfAdjoint<Train>>, Box<dyn Error>> {
         Ok(match self {
-            Self::Hessian => Box::new(Hessian::new(objective)),
-            Self::DampedHessian => Box::new(Hessian::new(objective).damped(DAMPING)?),
+            Self::Hessian => Box::new(Hessian::new(objective)?),
+            Self::DampedHessian => Box::new(Hessian::new(objective)?.damped(DAMPING)?),
             Self::DampedGaussNewton => Box::new(GaussNewton::new(objective)?.damped(DAMPING)?),
         })
     }

@@ -59,12 +59,13 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
     let mut model = Autoencoder::new(&images.device(), seed);
     let mut run = Run::new("K-FAC");
     let clock = Instant::now();
-    let objective: Objective<Autodiff<Dispatch>> = Objective::trace(&model, images.clone(), loss)?;
+    let objective: Objective<Autodiff<Dispatch>> =
+        Objective::capture(&model, images.clone(), loss)?;
     let mut optimizer = KfacOptimizerConfig::new()
         .with_damping(3.0)
         .with_inverse_period(5)
         .with_weight_decay(DECAY)
-        .init(&objective, Likelihood::Bernoulli, Reduction::Mean)?;
+        .init(&objective.reduced_by(Reduction::Mean)?, Likelihood::Bernoulli)?;
     run.time += clock.elapsed();
     loop {
         let logits = model.valid().forward(images.clone().inner());

@@ -52,12 +52,10 @@ pub fn by_kfac(
     let mut model = Network::new(device, seed);
     let clock = Instant::now();
     let first = batches(digits, seed, device).swap_remove(0);
-    let objective: Objective<OnDevice> = Objective::trace(&model, first, loss)?;
-    let mut optimizer = KfacOptimizerConfig::stochastic(RATE).init(
-        &objective,
-        Likelihood::Categorical,
-        Reduction::Mean,
-    )?;
+    let objective: Objective<OnDevice> = Objective::capture(&model, first, loss)?;
+    let objective = objective.reduced_by(Reduction::Mean)?;
+    let mut optimizer =
+        KfacOptimizerConfig::stochastic(RATE).init(&objective, Likelihood::Categorical)?;
     if seed == 1 {
         println!("{}\n", optimizer.coverage());
     }

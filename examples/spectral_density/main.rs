@@ -32,8 +32,8 @@ const SMOOTHING: f64 = 0.006;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let trained = TRAINING.run()?;
-    let objective = Objective::<Autodiff<Dispatch>>::trace(&trained.model, trained.batch, loss)?;
-    let hessian = Hessian::new(&objective);
+    let objective = Objective::<Autodiff<Dispatch>>::capture(&trained.model, trained.batch, loss)?;
+    let hessian = Hessian::new(&objective)?;
     println!("{} parameters, loss {:.4}", objective.layout().len(), objective.value()?);
     println!("{:.1} % of other images are classified correctly", 100.0 * trained.accuracy);
 

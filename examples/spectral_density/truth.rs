@@ -5,7 +5,7 @@ use burn_curvature::{Error, Hessian, Objective, materialize};
 
 /// The eigenvalues of the Hessian, from the smallest to the largest.
 pub fn eigenvalues(objective: &Objective<Autodiff<Dispatch>>) -> Result<Vec<f64>, Error> {
-    materialize(&Hessian::new(&objective.in_f64()?))?.eigenvalues()
+    materialize(&Hessian::new(&objective.in_f64()?)?)?.eigenvalues()
 }
 
 /// The density of eigenvalues, smoothed by a Gaussian.

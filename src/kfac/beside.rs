@@ -2,10 +2,13 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{KfacConfig, KfacFisher, UncoveredPolicy, moment::Moment, network::Network};
+use super::{
+    KfacConfig, KfacFisher, UncoveredPolicy, diagonal_estimate::mean_squares, moment::Moment,
+    network::Network,
+};
 use crate::{
-    curvature::{EmpiricalFisher, Fisher, Likelihood, fisher::share},
-    derive::Root,
+    curvature::{EmpiricalFisher, Fisher},
+    derive::{Likelihood, Metric},
     error::Error,
     objective::{Objective, Part, Reduction},
     operator::{LinearOperator, OperatorError, SelfAdjoint, materialize_up_to},
@@ -61,12 +64,12 @@ pub(super) fn exact_blocks<B: AutodiffBackend>(
     }
     let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
-            Box::new(Fisher::exact(objective, likelihood, reduction)?)
+            Box::new(Fisher::exact(objective, likelihood)?)
         }
         KfacFisher::MonteCarlo { draws, seed } => {
-            Box::new(Fisher::monte_carlo(objective, likelihood, reduction, draws, seed)?)
+            Box::new(Fisher::monte_carlo(objective, likelihood, draws, seed)?)
         }
-        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective, reduction)?),
+        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),
     };
     let blocks = network.beside.iter().filter_map(|(position, _)| {
         let block = layout.blocks().get(*position)?;
@@ -93,21 +96,19 @@ fn diagonals<B: AutodiffBackend>(
     (likelihood, reduction): (Likelihood, Reduction),
     probes: (usize, u64),
 ) -> Result<ExactBlocks, Error> {
-    let (root, precision) = match (fisher, likelihood) {
-        (KfacFisher::Empirical, _) => (Root::Empirical, 1.0),
-        (_, Likelihood::Categorical) => (Root::Categorical, 1.0),
-        (_, Likelihood::Bernoulli) => (Root::Bernoulli, 1.0),
-        (_, Likelihood::Gaussian { .. }) => (Root::Gaussian, likelihood.precision()),
+    let metric = match fisher {
+        KfacFisher::Empirical => Metric::Empirical,
+        _ => Metric::Exact(likelihood.family()),
     };
     let factor = |part: &Part<B>| {
-        let share = share(part.samples_of_outputs(), reduction);
+        let share = reduction.factor(part.samples_of_outputs());
         match fisher {
             KfacFisher::Empirical => share.recip(),
-            _ => share * precision,
+            _ => share * likelihood.scale(),
         }
     };
     let positions: Vec<usize> = network.beside.iter().map(|(position, _)| *position).collect();
-    let diagonals = objective.mean_squares(root, &factor, &positions, probes)?;
+    let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
     let moments = positions.into_iter().zip(diagonals);
     let moments = moments.map(|(position, values)| {
         let moment = Moment::Diagonal(values);

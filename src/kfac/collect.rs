@@ -9,12 +9,13 @@ use super::{
     factors::{DeviceFactors, HostFactors, on_device},
     moment::Eigen,
     network::{self, Network},
+    pass::{LayerMoments, MomentPass, network_layers},
+    program::FactorKind,
 };
 use crate::{
-    curvature::{Likelihood, fisher::share},
-    derive::{Cotangents, FactorKind},
+    derive::{Likelihood, Metric},
     error::Error,
-    objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
+    objective::{Noise, Objective, Part, Reduction, ValueAndGradient},
     operator::OperatorError,
     space::{InnerFloat, read_tensor},
 };
@@ -34,18 +35,15 @@ impl KfacCollector {
     pub(crate) fn new<B: AutodiffBackend>(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        likelihood.check(objective, reduction)?;
-        if config.fisher == KfacFisher::Empirical {
-            objective.expect_reduction_of_closure(reduction)?;
-        }
-        let layers = objective.network_layers()?;
+        likelihood.check(&objective.shape_of_outputs()?)?;
+        let reduction = objective.stated_reduction()?;
+        let layers = network_layers(objective)?;
         network::check(&layers, config)?;
         network::check_embeddings(&layers, objective.layout(), config)?;
         let kind = FactorKind {
-            cotangents: cotangents(config.fisher, likelihood),
+            metric: metric(config.fisher, likelihood),
             reduced: network::reduced(&layers, config),
         };
         let mut network = Network::of(objective, kind)?;
@@ -77,7 +75,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<DeviceFactors<B>, Error> {
-        let layers = self.pass(|pass| objective.layer_moments(pass))?;
+        let layers = self.pass(|pass| pass.moments(objective))?;
         DeviceFactors::new(&self.network.plans, objective.layout(), layers)
     }
 
@@ -87,7 +85,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, DeviceFactors<B>), Error> {
-        let (gradient, layers) = self.pass(|pass| objective.gradient_and_moments(pass))?;
+        let (gradient, layers) = self.pass(|pass| pass.gradient_and_moments(objective))?;
         let factors = DeviceFactors::new(&self.network.plans, objective.layout(), layers)?;
         Ok((gradient, factors))
     }
@@ -98,7 +96,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<crate::graph::Graph, Error> {
-        objective.gradient_and_moments_program(self.kind)
+        self.pass(|pass| pass.program(objective))
     }
 
     /// The exact blocks of parameters that belong to no layer: one product for each of their numbers.
@@ -147,7 +145,7 @@ impl KfacCollector {
         if plans.into_iter().any(|(own, other)| own.diagonal != other.diagonal) {
             return Err(OperatorError::KfacState.into());
         }
-        let draws = self.kind.cotangents != Cotangents::None;
+        let draws = self.kind.metric.is_some();
         let layers = kfac.factors()?.iter().map(|layer| LayerMoments {
             inputs: on_device(&layer.a, &kfac.like),
             gradients: draws.then(|| on_device(&layer.g, &kfac.like)),
@@ -186,7 +184,7 @@ impl KfacCollector {
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
         self.expect_gradients()?;
-        self.pass(|pass| objective.layer_diagonals(pass, bases))
+        self.pass(|pass| pass.diagonals(objective, bases))
     }
 
     /// Checks that gradients are propagated back, of which a diagonal can be made.
@@ -212,10 +210,10 @@ impl KfacCollector {
 
     /// What second moments of gradients are multiplied by.
     fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
-        let share = share(part.samples_of_outputs(), self.reduction);
+        let share = self.reduction.factor(part.samples_of_outputs());
         match self.config.fisher {
             KfacFisher::Empirical => share.recip(),
-            KfacFisher::Exact => share * self.likelihood.precision(),
+            KfacFisher::Exact => share * self.likelihood.scale(),
             KfacFisher::MonteCarlo { .. } | KfacFisher::ForwardOnly => share,
         }
     }
@@ -226,17 +224,16 @@ impl KfacCollector {
             return None;
         };
         let likelihood = self.likelihood;
-        Some(Box::new(move |batch, outputs: &_| likelihood.noise(outputs, draws, seed, batch)))
+        Some(Box::new(move |batch, outputs: &_| Ok(likelihood.noise(outputs, draws, seed, batch)?)))
     }
 }
 
-fn cotangents(fisher: KfacFisher, likelihood: Likelihood) -> Cotangents {
-    match (fisher, likelihood) {
-        (KfacFisher::Exact, Likelihood::Categorical) => Cotangents::Categorical,
-        (KfacFisher::Exact, Likelihood::Bernoulli) => Cotangents::Bernoulli,
-        (KfacFisher::Exact, Likelihood::Gaussian { .. }) => Cotangents::Gaussian,
-        (KfacFisher::MonteCarlo { draws, .. }, _) => Cotangents::Drawn(likelihood.draws(draws)),
-        (KfacFisher::Empirical, _) => Cotangents::Empirical,
-        (KfacFisher::ForwardOnly, _) => Cotangents::None,
+fn metric(fisher: KfacFisher, likelihood: Likelihood) -> Option<Metric> {
+    let family = likelihood.family();
+    match fisher {
+        KfacFisher::Exact => Some(Metric::Exact(family)),
+        KfacFisher::MonteCarlo { draws, .. } => Some(Metric::Drawn { family, draws }),
+        KfacFisher::Empirical => Some(Metric::Empirical),
+        KfacFisher::ForwardOnly => None,
     }
 }

@@ -10,9 +10,9 @@ use super::{
     spectra::{DampedRetry, Spectra},
 };
 use crate::{
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
-    objective::{Objective, Reduction},
+    objective::Objective,
     operator::{LinearOperator, OperatorError, SelfAdjoint},
     space::{ParamSpace, ParamVector},
 };
@@ -52,12 +52,13 @@ use crate::{
 /// let device = Device::default().autodiff();
 /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
 /// let x = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-/// let ekfac = Ekfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
 /// let one = objective.parameters().space().ones();
 /// assert_eq!(ekfac.apply(&one)?.to_vec()?, [10.0]);
 /// # Ok(())
@@ -79,11 +80,10 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn new(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        let kfac = Kfac::new(objective, likelihood, reduction, config)?;
-        Self::from_kfac(&kfac, objective, likelihood, reduction, config)
+        let kfac = Kfac::new(objective, likelihood, config)?;
+        Self::from_kfac(&kfac, objective, likelihood, config)
     }
 
     /// K-FAC's bases with the diagonal at the objective's parameters, over its batches.
@@ -94,11 +94,10 @@ impl<B: AutodiffBackend> Ekfac<B> {
         kfac: &Kfac<B>,
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
         kfac.domain().layout().expect_same(objective.layout())?;
-        let target = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let target = KfacCollector::new(objective, likelihood, config)?;
         let spectra = kfac.spectra()?;
         let diagonals = target.diagonals(objective, &spectra.bases())?;
         let spectra = spectra.with_diagonals(diagonals);
@@ -113,7 +112,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn updated(
         &self,
         objective: &Objective<B>,
-        (likelihood, reduction): (Likelihood, Reduction),
+        likelihood: Likelihood,
         config: &KfacConfig,
         decay: f64,
     ) -> Result<Self, Error> {
@@ -121,7 +120,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
             return Err(OperatorError::Factor { found: decay }.into());
         }
         self.domain().layout().expect_same(objective.layout())?;
-        let target = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let target = KfacCollector::new(objective, likelihood, config)?;
         let diagonals = target.diagonals(objective, &self.spectra.bases())?;
         let pairs = self.spectra.layers.iter().zip(diagonals);
         let averaged = pairs.map(|(layer, new)| {

@@ -10,11 +10,11 @@ use super::{
     blocks::{BlockMap, Side},
     moment::Moment,
     parallel::map_each,
+    pass::LayerMoments,
     plan::{LayerPlan, upload},
 };
 use crate::{
     error::Error,
-    objective::LayerMoments,
     operator::OperatorError,
     space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
 };

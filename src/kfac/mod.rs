@@ -12,15 +12,19 @@ mod compare;
 mod config;
 mod corrected;
 mod coverage;
+mod diagonal_estimate;
 mod eigenvalue_corrected;
 mod factors;
 mod inverse;
+mod layers;
 mod map;
 mod moment;
 mod network;
 mod outline;
 mod parallel;
+mod pass;
 mod plan;
+mod program;
 mod spectra;
 mod state;
 #[cfg(test)]
@@ -41,9 +45,9 @@ use std::{fmt, sync::Arc};
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
-    objective::{Objective, Reduction, ValueAndGradient},
+    objective::{Objective, ValueAndGradient},
     operator::{LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
 };
@@ -104,12 +108,13 @@ use network::Plans;
 /// let device = Device::default().autodiff();
 /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-/// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
 /// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
@@ -134,15 +139,14 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
     /// [`OperatorError::KfacVocabulary`](crate::OperatorError::KfacVocabulary),
     /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and
-    /// [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
+    /// [`LikelihoodError::NoDraws`](crate::LikelihoodError::NoDraws) for what a configuration does not cover;
     /// [`OperatorError::NonFiniteFactor`](crate::OperatorError::NonFiniteFactor).
     pub fn new(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let beside = collector.exact_blocks(objective)?;
         let factors = collector.factors(objective)?;
         collector.expect_finite(objective, &factors)?;
@@ -172,13 +176,14 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
     /// let x = Tensor::<2>::from_floats([[3.0]], &device);
-    /// let objective = Objective::trace(&model, x, |model, x| {
+    /// let objective = Objective::capture(&model, x, |model, x| {
     ///     let z = x.matmul(model.w.val());
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    /// let objective = objective.reduced_by(Reduction::Sum)?;
     /// let (kfac, at) =
-    ///     Kfac::with_gradient(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+    ///     Kfac::with_gradient(&objective, likelihood, &KfacConfig::new())?;
     /// assert_eq!(at.value, 18.0);
     /// assert_eq!(at.gradient.to_vec()?, [18.0]);
     /// let step = kfac.inverse(0.0)?.apply(&at.gradient)?;
@@ -189,10 +194,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn with_gradient(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<(Self, ValueAndGradient<B>), Error> {
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let beside = collector.exact_blocks(objective)?;
         let (at, factors) = collector.gradient_and_factors(objective)?;
         at.gradient.expect_finite("the gradient")?;

@@ -7,13 +7,13 @@ use burn_backend::AutodiffBackend;
 use super::{
     EmbeddingPolicy, KfacApproximation, KfacConfig, KfacFisher, UncoveredPolicy,
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
+    layers::Beside,
+    pass::{NetworkLayers, network_layers},
     plan::LayerPlan,
+    program::{FactorKind, Reduced},
 };
 use crate::{
-    derive::{Beside, FactorKind, Reduced},
-    error::Error,
-    objective::{NetworkLayers, Objective},
-    operator::OperatorError,
+    derive::LikelihoodError, error::Error, objective::Objective, operator::OperatorError,
     space::ParamLayout,
 };
 
@@ -34,7 +34,7 @@ impl Network {
         objective: &Objective<B>,
         kind: FactorKind,
     ) -> Result<Self, Error> {
-        let layers = objective.network_layers()?;
+        let layers = network_layers(objective)?;
         let groups = layers.groups.iter();
         let plans: Vec<_> = groups.map(|group| LayerPlan::new(group, kind)).collect();
         let blocks = objective.layout().blocks();
@@ -120,18 +120,18 @@ pub(super) fn check_embeddings(
 }
 
 /// Refuses what the theory does not cover.
-pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), OperatorError> {
+pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), Error> {
     if config.fisher == KfacFisher::Exact && !layers.rows_are_samples {
-        return Err(OperatorError::KfacPlaces);
+        return Err(OperatorError::KfacPlaces.into());
     }
     if config.approximation == KfacApproximation::Reduce && !layers.even_uses {
-        return Err(OperatorError::KfacUnevenUses);
+        return Err(OperatorError::KfacUnevenUses.into());
     }
     if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
-        return Err(OperatorError::NoDraws);
+        return Err(LikelihoodError::NoDraws.into());
     }
     if let UncoveredPolicy::Diagonal { probes: 0, .. } = config.beside {
-        return Err(OperatorError::NoProbes);
+        return Err(OperatorError::NoProbes.into());
     }
     Ok(())
 }

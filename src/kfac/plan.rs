@@ -2,8 +2,11 @@
 
 use burn_backend::{AutodiffBackend, Shape, Slice, TensorData, ops::FloatTensorOps};
 
+use super::{
+    layers::{LayerGroup, LayerKind},
+    program::FactorKind,
+};
 use crate::{
-    derive::{FactorKind, LayerGroup, LayerKind},
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
     tensor::Precision,
 };

@@ -34,12 +34,13 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
     /// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
-    /// let objective = Objective::trace(&model, x, |model, x| {
+    /// let objective = Objective::capture(&model, x, |model, x| {
     ///     let z = x.matmul(model.w.val());
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-    /// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+    /// let objective = objective.reduced_by(Reduction::Sum)?;
+    /// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
     /// for layer in kfac.layers()? {
     ///     assert_eq!(layer.weight(), "w");
     ///     assert_eq!(layer.input().matrix(0).map(|a| a.values().to_vec()), Some(vec![9.0, 12.0, 12.0, 16.0]));

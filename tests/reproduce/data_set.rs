@@ -25,7 +25,7 @@ fn data_set() -> Outcome {
     let training = Training { hidden: 24, steps: 120, learning_rate: 0.02, weight_decay: None };
     let trained = training.run()?;
     let batches = trained.batches(BATCH);
-    let objective = Objective::<B>::trace(&trained.model, batches[0].clone(), loss)?;
+    let objective = Objective::<B>::capture(&trained.model, batches[0].clone(), loss)?;
     let risk = objective.over(batches.clone(), Reduction::Mean)?;
     let mut figures = Figures::default();
 
@@ -39,7 +39,7 @@ fn data_set() -> Outcome {
     let streamed = GaussNewton::new(&stream)?.apply(&x.x)?;
     let held = GaussNewton::new(&risk)?.apply(&x.x)?;
     figures.expect("stream_and_held.difference", difference(&streamed, &held)?, 0.0..=1e-6);
-    let fisher = Fisher::exact(&risk, Likelihood::Categorical, Reduction::Mean)?;
+    let fisher = Fisher::exact(&risk, Likelihood::Categorical)?;
     let fisher = difference(&fisher.apply(&x.x)?, &held)?;
     figures.expect("fisher_and_gauss_newton.difference", fisher, 0.0..=1e-4);
 
@@ -77,7 +77,7 @@ fn compare_budgets(risk: &Objective<B>, v: &ParamVector<B>, figures: &mut Figure
 /// A solve with little damping, without and with K-FAC as preconditioner.
 fn precondition(risk: &Objective<B>, figures: &mut Figures) -> Outcome {
     let config = KfacConfig::new();
-    let kfac = Kfac::new(risk, Likelihood::Categorical, Reduction::Mean, &config)?;
+    let kfac = Kfac::new(risk, Likelihood::Categorical, &config)?;
     println!("\n{}", kfac.coverage());
     let inverse = kfac.inverse(LITTLE_DAMPING)?;
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-4).init()?;

@@ -29,13 +29,13 @@ const RANK: usize = 60;
 pub fn check(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
     let parts = batches(train, 1, &device);
-    let objective: Objective<OnDevice> = Objective::trace(model, parts[0].clone(), loss)?;
+    let objective: Objective<OnDevice> = Objective::capture(model, parts[0].clone(), loss)?;
     let risk = objective.over(parts, Reduction::Mean)?;
     let damped = GaussNewton::new(&risk)?.damped(DAMPING)?;
     let gradient = risk.gradient()?;
     let (likelihood, config) = (Likelihood::Categorical, KfacConfig::new());
-    let kfac = Kfac::new(&risk, likelihood, Reduction::Mean, &config)?;
-    let ekfac = Ekfac::from_kfac(&kfac, &risk, likelihood, Reduction::Mean, &config)?;
+    let kfac = Kfac::new(&risk, likelihood, &config)?;
+    let ekfac = Ekfac::from_kfac(&kfac, &risk, likelihood, &config)?;
     println!("\n{}", kfac.coverage());
 
     let nystrom =

@@ -28,8 +28,8 @@ const SMOOTHING: f64 = 0.006;
 fn spectral_density() -> Outcome {
     let mut figures = Figures::default();
     let trained = TRAINING.run()?;
-    let objective = Objective::<Autodiff<Dispatch>>::trace(&trained.model, trained.batch, loss)?;
-    let hessian = Hessian::new(&objective);
+    let objective = Objective::<Autodiff<Dispatch>>::capture(&trained.model, trained.batch, loss)?;
+    let hessian = Hessian::new(&objective).unwrap();
     figures.expect("test_accuracy", trained.accuracy, 0.9..=1.0);
 
     let clock = Instant::now();

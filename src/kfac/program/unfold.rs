@@ -6,14 +6,21 @@ use burn_backend::{
     tensor::FloatTensor,
 };
 
-use super::rows::{Rows, are_columns};
+/// Largest width of a row per place for which products are summed sample by sample.
+const WIDTH_PER_PLACE: usize = 2;
 
-/// The patches of a plain convolution as its weight gradient has them, if they are to be columns.
+/// Whether sums of products, sample by sample, take little more memory than their factors.
+pub(super) fn are_columns(width: usize, places: usize) -> bool {
+    places > 1 && width <= WIDTH_PER_PLACE * places
+}
+
+/// The patches of a plain convolution as its weight gradient has them, `[samples, 1, width, places]`; `None` if rows are
+/// better.
 pub(super) fn columns<B: Backend>(
     x: &FloatTensor<B>,
     kernel: [usize; 2],
     options: &ConvOptions<2>,
-) -> Option<Rows<B>> {
+) -> Option<FloatTensor<B>> {
     let plain = options.groups == 1 && options.dilation == [1, 1];
     let unpadded = options.padding == [(0, 0); 2];
     let shape = x.shape();
@@ -29,7 +36,7 @@ pub(super) fn columns<B: Backend>(
     let unfold = UnfoldOptions::new(options.stride, [0, 0], [1, 1]);
     let columns = B::unfold4d(x.clone(), kernel, unfold);
     let dims = vec![shape[0], 1, width, places];
-    Some(Rows::Columns(B::float_reshape(columns, Shape::from(dims))))
+    Some(B::float_reshape(columns, Shape::from(dims)))
 }
 
 /// The kernel of a weight `[out, in / groups, kernel…]`.
@@ -42,7 +49,7 @@ pub(super) fn patches<B: Backend, const N: usize>(
     x: FloatTensor<B>,
     kernel: [usize; N],
     options: &ConvOptions<N>,
-) -> Rows<B> {
+) -> FloatTensor<B> {
     let border: Vec<(usize, usize)> = [(0, 0), (0, 0)].into_iter().chain(options.padding).collect();
     let mut x = match options.padding.iter().all(|&padding| padding == (0, 0)) {
         true => x,
@@ -69,5 +76,5 @@ pub(super) fn patches<B: Backend, const N: usize>(
     let positions: usize = shape[1..=N].iter().product();
     let width: usize = shape[N + 1..].iter().product();
     let dims = vec![samples, positions, options.groups, width / options.groups.max(1)];
-    Rows::Rows(B::float_reshape(x, Shape::from(dims)))
+    B::float_reshape(x, Shape::from(dims))
 }

@@ -7,26 +7,27 @@ use burn_backend::{
 };
 
 use super::{
-    FactorKind, Given, LayerGroup, Probed, gather,
+    FactorKind, Given, Probed, gather,
     inputs::{self, flat_indices},
     rows::Rows,
 };
 use crate::{
-    derive::{layers::LayerKind, outputs::required, reverse::Apply},
+    derive::{Apply, required},
     execute::ExecuteError,
+    kfac::layers::{LayerGroup, LayerKind},
     tensor::Operand,
 };
 
 /// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
 /// embedding whose places are not reduced: its basis is its rows), and `[groups, d_out, d_out]`.
-pub(in crate::derive) struct Basis<B: Backend> {
+pub(super) struct Basis<B: Backend> {
     pub left: Option<FloatTensor<B>>,
     pub right: FloatTensor<B>,
 }
 
 /// Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group, `[groups, d_in, d_out]`; ∇ is a sample's gradient
 /// of the layer's matrix.
-pub(in crate::derive) fn compute_diagonals<B: Backend>(
+pub(super) fn compute_diagonals<B: Backend>(
     kind: FactorKind,
     probed: &Probed,
     given: &Given<'_, B>,

@@ -5,10 +5,11 @@ use burn_backend::{
     tensor::{Device, FloatTensor, IndexingUpdateOp, IntTensor},
 };
 
-use super::{FactorKind, Given, LayerGroup, rows::Rows};
+use super::{FactorKind, Given, rows::Rows};
 use crate::{
-    derive::{layers::LayerKind, outputs::required},
+    derive::required,
     execute::ExecuteError,
+    kfac::layers::{LayerGroup, LayerKind},
     tensor::Operand,
 };
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::LayerGroup;
-use crate::graph::{Binary, Graph, Node, Op, ValueId};
+use crate::{
+    graph::{Binary, Graph, Node, Op, ValueId},
+    kfac::layers::LayerGroup,
+};
 
 /// A loss program with a probe at the output of every layer.
-pub(in crate::derive) struct Probed {
+pub(super) struct Probed {
     /// Inputs: parameters, probes, batch. Outputs: the loss, z, then the inputs of the layers.
     pub program: Graph,
     /// Types of the probes are those of these values.

@@ -1,31 +1,14 @@
-//! How a loss is traced and differentiated.
+//! How a loss is captured and differentiated.
 
+use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
-use super::parts::{Observer, Reduction};
-use crate::capture::CaptureError;
+use crate::objective::FaithfulnessError;
 
-/// What an objective's passes go by.
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub engine: Engine,
-    /// Bytes an operator may keep between products, where chosen.
-    pub memory_budget: Option<usize>,
-    pub observer: Option<Observer>,
-    /// How the batches make the whole, over a data set.
-    pub reduction: Option<Reduction>,
-}
-
-impl Settings {
-    pub fn new(engine: Engine) -> Self {
-        Self { engine, memory_budget: None, observer: None, reduction: None }
-    }
-}
-
-/// Whether layers that behave differently during training are traced in evaluation mode.
+/// Whether layers that behave differently during training are captured in evaluation mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// As the model is: if it would train with Dropout or batch statistics, tracing fails and says so.
+    /// As the model is: if it would train with Dropout or batch statistics, capturing fails and says so.
     ///
     /// A model without an autodiff device, as `valid()` returns it, is in evaluation mode.
     #[default]
@@ -40,17 +23,19 @@ pub enum Engine {
     /// A recorded program, of which the part that does not depend on v has run once.
     #[default]
     Compiled,
-    /// Reverse over reverse on the backend's tape, anew for every product; less memory between products.
+    /// Reverse over reverse on the backend's tape, again for every product; less memory between products.
     ///
-    /// Needs a typed backend, such as `Autodiff<Flex>`: on `Autodiff<Dispatch>`, where [`Objective::trace`] traces, Burn
+    /// Needs a typed backend, such as `Autodiff<Flex>`: on `Autodiff<Dispatch>`, which [`Objective::capture`] uses, Burn
     /// 0.22 cannot put one tape over another, and every product is refused with [`DeriveError::Eager`].
     ///
-    /// [`Objective::trace`]: crate::Objective::trace
+    /// [`Objective::capture`]: crate::Objective::capture
     /// [`DeriveError::Eager`]: crate::DeriveError::Eager
     Eager,
 }
 
-/// How a loss is traced.
+/// How a loss is captured: [`init`](CaptureConfig::init) does it.
+///
+/// It is a [`Config`] of Burn: it can be saved and loaded, and fields that are missing in a file keep their defaults.
 ///
 /// | parameter | default | purpose |
 /// |---|---|---|
@@ -64,11 +49,13 @@ pub enum Engine {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CaptureConfig {
-    pub(super) mode: Mode,
-    pub(super) engine: Engine,
-    pub(super) compare: bool,
-    pub(super) tolerance: Option<f64>,
+    pub(in crate::objective) mode: Mode,
+    pub(in crate::objective) engine: Engine,
+    pub(in crate::objective) compare: bool,
+    pub(in crate::objective) tolerance: Option<f64>,
 }
+
+impl Config for CaptureConfig {}
 
 impl Default for CaptureConfig {
     fn default() -> Self {
@@ -82,7 +69,7 @@ impl CaptureConfig {
         Self::default()
     }
 
-    /// Says that evaluation mode is what is meant, for models with Dropout, BatchNorm or noise.
+    /// Chooses evaluation mode, for models with Dropout, BatchNorm or noise.
     #[must_use]
     pub fn evaluation(mut self) -> Self {
         self.mode = Mode::Evaluation;
@@ -96,17 +83,17 @@ impl CaptureConfig {
         self
     }
 
-    /// Traces without comparing the gradient with Burn's; saves one forward and one backward pass.
+    /// Captures without comparing the gradient with Burn's; saves one forward and one backward pass.
     ///
-    /// Then nothing notices where the recording is of another loss than the one meant: a `detach`, which a recording
-    /// does not see, a read of a value whose failure is swallowed, randomness, layers in training mode.
+    /// A recording of another loss than the one meant then goes unnoticed: a `detach`, which a recording does not see, a
+    /// read of a value whose failure is swallowed, randomness, layers in training mode.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.compare = false;
         self
     }
 
-    /// Sets the largest relative difference from Burn's gradient that is taken for rounding.
+    /// Sets the largest relative difference from Burn's gradient that counts as rounding.
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = Some(tolerance);
@@ -114,9 +101,11 @@ impl CaptureConfig {
     }
 
     /// Refuses a tolerance that no comparison can use.
-    pub(super) fn check(&self) -> Result<(), CaptureError> {
+    pub(in crate::objective) fn check(&self) -> Result<(), FaithfulnessError> {
         match self.tolerance {
-            Some(found) if found.is_nan() || found <= 0.0 => Err(CaptureError::Tolerance { found }),
+            Some(found) if found.is_nan() || found <= 0.0 => {
+                Err(FaithfulnessError::Tolerance { found })
+            }
             _ => Ok(()),
         }
     }

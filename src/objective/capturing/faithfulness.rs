@@ -3,11 +3,11 @@
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 
-use super::ValueAndGradient;
 use crate::{
-    capture::{Batch, CaptureError, Traced},
+    capture::{Batch, CaptureError, Captured},
     error::Error,
     graph::{Graph, Op, Unary},
+    objective::{FaithfulnessError, ValueAndGradient},
     panics::caught,
     space::ParamVector,
     tensor::TensorBridge,
@@ -24,7 +24,7 @@ where
     B::InnerBackend: TensorBridge,
     M: Module,
     X: Batch,
-    O: Traced,
+    O: Captured,
 {
     let run = || {
         let (_, loss) = loss(model, batch).into_parts();
@@ -39,23 +39,21 @@ where
         let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
         Ok(ValueAndGradient { value, gradient })
     };
-    caught(run).unwrap_or_else(|message| Err(CaptureError::BurnPanicked { message }.into()))
+    caught(run).unwrap_or_else(|message| Err(FaithfulnessError::BurnPanicked { message }.into()))
 }
 
-/// The relative difference from Burn's gradient that is taken for rounding, where none was chosen.
+/// The default for the relative difference from Burn's gradient that counts as rounding.
 ///
 /// Burn's default gradient of GELU, which ndarray uses, is that of the tanh approximation: off by up to 4e-4 for each
 /// activation, and by 2e-3 of the norm in parameters behind several layers.
 pub(super) fn tolerance(loss: &Graph) -> f64 {
-    match loss.nodes.iter().any(|node| node.op == Op::Unary(Unary::Gelu)) {
-        true => 1e-2,
-        false => 1e-3,
-    }
+    let has_gelu = loss.nodes.iter().any(|node| node.op == Op::Unary(Unary::Gelu));
+    if has_gelu { 1e-2 } else { 1e-3 }
 }
 
 /// Compares block by block: ‖g − g_Burn‖ ≤ tolerance · max(‖g_Burn‖, 1e-2 ‖whole g_Burn‖).
 ///
-/// The second term keeps rounding in a parameter whose gradient all but vanishes from being taken for a difference.
+/// The second term tolerates rounding in a parameter whose gradient almost vanishes.
 pub(super) fn compare<B: AutodiffBackend>(
     recorded: &ValueAndGradient<B>,
     burn: &ValueAndGradient<B>,
@@ -76,7 +74,7 @@ pub(super) fn compare<B: AutodiffBackend>(
     if worst.0 <= tolerance {
         return Ok(());
     }
-    Err(CaptureError::Unfaithful {
+    Err(FaithfulnessError::Unfaithful {
         parameter: worst.1.to_string(),
         difference: worst.0,
         recorded_loss: recorded.value,
@@ -98,7 +96,7 @@ fn causes(layers_in_training_mode: usize) -> String {
         0 => others.into(),
         n => format!(
             "{n} layers are in training mode (Dropout, BatchNorm, noise), which is recorded in evaluation mode: if \
-             evaluation mode is what you mean, trace with `CaptureConfig::new().evaluation().trace(…)` or hand in \
+             evaluation mode is what you mean, capture with `CaptureConfig::new().evaluation().init(…)` or pass \
              `model.valid()`; otherwise {others}"
         ),
     }

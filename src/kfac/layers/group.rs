@@ -1,14 +1,11 @@
 //! All uses of one weight, and their sizes.
 
-use super::{FactorKind, rows};
-use crate::{
-    derive::layers::{Layer, LayerKind},
-    graph::{Graph, ValueId},
-};
+use super::{Layer, LayerKind};
+use crate::graph::{Convolution, Graph, ValueId};
 
 /// All uses of one weight.
 #[derive(Clone, Debug)]
-pub(crate) struct LayerGroup {
+pub(in crate::kfac) struct LayerGroup {
     /// The first use; the others differ in input and output only.
     pub first: Layer,
     /// All uses.
@@ -18,12 +15,9 @@ pub(crate) struct LayerGroup {
 }
 
 impl LayerGroup {
-    /// How often the weight is used in a batch: samples times places, or samples alone where places are reduced.
-    pub fn rows(&self, graph: &Graph, kind: FactorKind) -> usize {
-        match kind.reduces(self) {
-            true => self.samples(graph),
-            false => self.places(graph),
-        }
+    /// How often the weight is used in a batch: samples times places, or samples alone if places are reduced.
+    pub fn rows(&self, graph: &Graph, reduced: bool) -> usize {
+        if reduced { self.samples(graph) } else { self.places(graph) }
     }
 
     /// How often the weight is used in a batch: samples times places.
@@ -75,7 +69,7 @@ impl LayerGroup {
     /// Number of groups of a convolution, else 1.
     pub fn groups(&self) -> usize {
         match &self.first.kind {
-            LayerKind::Conv(conv) => rows::groups(conv),
+            LayerKind::Conv(conv) => groups(conv),
             _ => 1,
         }
     }
@@ -95,5 +89,14 @@ impl LayerGroup {
             }
         }
         groups
+    }
+}
+
+/// Number of groups of a convolution.
+pub(in crate::kfac) fn groups(conv: &Convolution) -> usize {
+    match conv {
+        Convolution::D1(options) => options.groups,
+        Convolution::D2(options) => options.groups,
+        Convolution::D3(options) => options.groups,
     }
 }

@@ -1,4 +1,4 @@
-//! Where recordings come from: the model, a template of the batch and the closure, asked again for each new shape.
+//! The source of recordings: the model, a template of the batch and the closure, run again for each new shape.
 
 use std::collections::HashMap;
 
@@ -8,20 +8,20 @@ use burn::{
     tensor::{Bool, Int, Tensor},
 };
 
-use super::config::Mode;
+use super::Mode;
 use crate::{
-    capture::{self, Batch, BatchMapper, Parameters, Recording, Traced, Truths},
+    capture::{self, Batch, BatchMapper, Captured, Parameters, Recording, Truths},
     error::Error,
     graph::ValueType,
 };
 
-/// Records the loss for batch tensors of the given types, on which `truths` evaluates what the closure reads.
-pub(super) trait Source: Send {
+/// Records the loss for batch tensors of the given types; `truths` evaluates the truth values that the closure reads.
+pub(in crate::objective) trait Source: Send {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error>;
 }
 
 /// A model, a batch to take the structure from, and the closure over both.
-pub(super) struct ModelSource<M, X, L> {
+pub(in crate::objective) struct ModelSource<M, X, L> {
     pub model: M,
     pub parameters: Box<Parameters>,
     pub template: X,
@@ -32,7 +32,7 @@ impl<M, X, O, L> Source for ModelSource<M, X, L>
 where
     M: Module,
     X: Batch + Send,
-    O: Traced,
+    O: Captured,
     L: Fn(&M, X) -> O + Send,
 {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
@@ -42,7 +42,7 @@ where
 }
 
 /// The model on an autodiff device, in the mode asked for.
-pub(super) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
+pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
     let on_tape = model.devices().iter().any(burn::tensor::Device::is_autodiff);
     match (on_tape, mode) {
         (true, Mode::AsGiven) => model.clone(),
@@ -61,7 +61,7 @@ impl ModuleMapper for EvaluationMode {
 }
 
 /// How many layers of a model would behave as during training.
-pub(super) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
+pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
     struct Count(usize);
     impl ModuleVisitor for Count {
         fn visit_flag(&mut self, flag: &Param<Flag>) {
@@ -76,14 +76,14 @@ pub(super) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
 /// Gives a model the buffers of a copy without autodiff again, which a forward pass in training mode has changed.
 ///
 /// Running statistics are shared by all clones of a model, the user's included.
-pub(super) fn restore_buffers<M: Module>(model: M, plain: &M) {
+pub(in crate::objective) fn restore_buffers<M: Module>(model: M, plain: &M) {
     let mut collect = Buffers(HashMap::new());
     plain.visit(&mut collect);
     drop(model.valid()); // takes the pending updates in, so that they do not come back later
     drop(model.map(&mut collect));
 }
 
-/// Tensors that are no parameters of a copy without autodiff, by identifier.
+/// Tensors of a copy without autodiff, by identifier.
 struct Buffers(HashMap<ParamId, DispatchTensor>);
 
 impl ModuleVisitor for Buffers {
@@ -109,7 +109,7 @@ impl ModuleMapper for Buffers {
 }
 
 /// The tensors of a batch in order, without autodiff association.
-pub(super) fn tensors<X: Batch>(batch: X) -> Vec<DispatchTensor> {
+pub(in crate::objective) fn tensors<X: Batch>(batch: X) -> Vec<DispatchTensor> {
     struct Collect(Vec<DispatchTensor>);
     impl BatchMapper for Collect {
         fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {

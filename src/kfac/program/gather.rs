@@ -3,12 +3,9 @@
 use burn_autodiff::Autodiff;
 use burn_backend::{Backend, tensor::FloatTensor};
 
-use super::{Cotangents, FactorKind, Given, Probed, cotangents::cotangents, rows::Rows};
+use super::{FactorKind, Given, Probed, cotangents::cotangents, rows::Rows};
 use crate::{
-    derive::{
-        outputs::{adjoint_product, required},
-        reverse::{self, Apply, Arguments},
-    },
+    derive::{Apply, Arguments, adjoint_product, gradient_at, required},
     execute::ExecuteError,
     tensor::Operand,
 };
@@ -32,7 +29,7 @@ pub(super) fn forward<B: Backend>(
     apply: Apply<Autodiff<B>>,
 ) -> Result<Forward<B>, ExecuteError> {
     let parameters = with_probes(probed, given);
-    let whole = reverse::gradient(&arguments(probed, given, &parameters), apply)?;
+    let whole = gradient_at(&arguments(probed, given, &parameters), apply)?;
     let mut outputs = whole.outputs.into_iter();
     let mut next = || -> Result<_, ExecuteError> { Ok(required(outputs.next())?.into_float()?) };
     let (loss, z) = (next()?, next()?);
@@ -72,8 +69,10 @@ pub(super) fn backward<B: Backend>(
     let parameters = with_probes(probed, given);
     let arguments = arguments(probed, given, &parameters);
     let noise = given.noise.clone();
-    match cotangents::<B>(kind.cotangents, &forward.z, noise, given.scale.clone())? {
-        None if kind.cotangents == Cotangents::None => Ok(()),
+    let Some(metric) = kind.metric else {
+        return Ok(());
+    };
+    match cotangents::<B>(metric, &forward.z, noise, given.scale.clone())? {
         None => hand_over(std::mem::take(&mut forward.by_probes)),
         Some(cotangents) => cotangents.into_iter().try_for_each(|cotangent| {
             let own = given.parameters.len();

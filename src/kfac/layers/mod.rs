@@ -1,5 +1,9 @@
 //! Finds the layers of a network in its program: products of a parameter with an input, and parameters added to them.
-//! Knows operations, not models.
+//! Depends on graphs; independent of models.
+
+mod group;
+
+pub(super) use group::{LayerGroup, groups};
 
 use std::collections::HashMap;
 
@@ -7,7 +11,7 @@ use crate::graph::{Binary, Convolution, Graph, Node, Op, ValueId};
 
 /// How a layer uses its weight.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum LayerKind {
+pub(in crate::kfac) enum LayerKind {
     /// y = x W with W of `[d_in, d_out]`, or of `[d_out, d_in]` where it is transposed first.
     Linear {
         /// Whether W is stored as `[d_out, d_in]`.
@@ -21,7 +25,7 @@ pub(crate) enum LayerKind {
 
 /// One use of a weight in a layer.
 #[derive(Clone, Debug)]
-pub(crate) struct Layer {
+pub(in crate::kfac) struct Layer {
     pub kind: LayerKind,
     /// Position of the weight among the parameters.
     pub weight: usize,
@@ -35,7 +39,7 @@ pub(crate) struct Layer {
 
 /// Why a parameter is not the weight or bias of layers only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Beside {
+pub(in crate::kfac) enum Beside {
     /// It is used by another operation, of this name.
     Operation(String),
     /// Its uses are of different kinds, or with different biases.
@@ -46,7 +50,7 @@ pub(crate) enum Beside {
 
 /// The layers of a network.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Layers {
+pub(in crate::kfac) struct Layers {
     /// In order of execution.
     pub layers: Vec<Layer>,
     /// The parameters that are not covered.

@@ -1,4 +1,4 @@
-//! The batches an objective is made of, held or fetched anew for every pass. Knows no derivative.
+//! The batches of an objective, held or fetched again for every pass.
 
 use std::{
     fmt,
@@ -6,26 +6,15 @@ use std::{
 };
 
 use burn_backend::AutodiffBackend;
-use serde::{Deserialize, Serialize};
 
-use super::{ObjectiveError, Recorder, inputs, programs::ProgramSet};
-use crate::{error::Error, space::ParamVector, tensor::Operand};
-
-/// How the loss of a batch is made of those of its samples, and the whole of the batches.
-///
-/// ```text
-/// Sum    ℒ = Σₙ ℓₙ              Mean    ℒ = 1/N Σₙ ℓₙ
-/// ```
-///
-/// The traced closure must reduce its batch in this way; over a data set the same holds for all samples, whatever the
-/// sizes of the batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Reduction {
-    /// The sum over samples.
-    Sum,
-    /// The mean over samples.
-    Mean,
-}
+use super::{ObjectiveError, Reduction, capturing::Recorder, inputs, programs::ProgramSet};
+use crate::{
+    derive::DeriveError,
+    error::Error,
+    graph::{Graph, ValueType},
+    space::ParamVector,
+    tensor::Operand,
+};
 
 /// How far a pass over the batches has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +31,8 @@ type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
 /// One batch with its programs and its weight in ℒ.
 pub(crate) struct Part<B: AutodiffBackend> {
-    pub programs: Arc<ProgramSet<B>>,
-    pub batch: Operands<B>,
+    pub(super) programs: Arc<ProgramSet<B>>,
+    pub(super) batch: Counted<B>,
     pub weight: f64,
     /// The point at which the recording was last seen to apply.
     applies_at: Mutex<Option<Arc<()>>>,
@@ -54,39 +43,49 @@ impl<B: AutodiffBackend> Part<B> {
     pub fn new(
         recorder: &Recorder<B>,
         parameters: &ParamVector<B>,
-        batch: Operands<B>,
+        mut batch: Counted<B>,
         weight: f64,
     ) -> Result<Self, Error> {
         let device = parameters.device();
-        for operand in &batch {
+        for operand in &batch.operands {
             parameters.expect_device(&operand.device())?;
         }
-        let precision = parameters.precision();
-        let batch: Vec<_> =
-            batch.into_iter().map(|operand| operand.stored_on(device, precision.dtype())).collect();
-        let programs = recorder.programs(parameters, &batch)?;
+        let dtype = parameters.precision().dtype();
+        let operands = batch.operands.into_iter();
+        batch.operands = operands.map(|operand| operand.stored_on(device, dtype)).collect();
+        let programs = recorder.programs(parameters, &batch.operands)?;
         let guards = programs.guards();
-        guards.expect_on_batch(|| inputs(parameters, &batch))?;
+        guards.expect_on_batch(|| inputs(parameters, &batch.operands))?;
         Ok(Self { programs, batch, weight, applies_at: Mutex::default() })
     }
 
-    /// Looks whether the recording applies at a point, unless it was seen there last.
+    /// Checks that the recording applies at a point, unless it did so when last checked.
     pub fn once_at(
         &self,
         point: &Arc<()>,
-        look: impl FnOnce() -> Result<(), Error>,
+        check: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut seen = self.applies_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, point)) {
-            look()?;
-            *seen = Some(Arc::clone(point));
+        let mut last = self.applies_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, point)) {
+            check()?;
+            *last = Some(Arc::clone(point));
         }
         Ok(())
     }
 
+    /// The loss as recorded.
+    pub fn recorded(&self) -> &Graph {
+        self.programs.recorded()
+    }
+
+    /// Type of the model's outputs.
+    pub fn outputs_type(&self) -> Result<&ValueType, DeriveError> {
+        self.programs.outputs_type()
+    }
+
     /// Size of the outputs' first dimension.
     pub fn samples_of_outputs(&self) -> usize {
-        let outputs = self.programs.outputs_type().ok();
+        let outputs = self.outputs_type().ok();
         let first = outputs.and_then(|ty| ty.shape.iter().next().copied());
         first.unwrap_or(1)
     }
@@ -96,20 +95,26 @@ impl<B: AutodiffBackend> Part<B> {
 pub(super) type Visit<'a, B> = &'a mut dyn FnMut(Counted<B>) -> Result<(), Error>;
 
 /// The tensors of a batch, and its number of samples.
-pub(super) struct Counted<B: AutodiffBackend> {
+#[derive(Clone)]
+pub(crate) struct Counted<B: AutodiffBackend> {
     pub operands: Operands<B>,
     pub samples: usize,
-    /// Whether the batch itself has said so.
-    pub told: bool,
+    /// Whether the count came from [`Batch::samples`](crate::capture::Batch::samples).
+    supplied: bool,
 }
 
 impl<B: AutodiffBackend> Counted<B> {
-    pub fn new(operands: Operands<B>, told: Option<usize>) -> Self {
+    pub fn new(operands: Operands<B>, supplied: Option<usize>) -> Self {
         Self {
-            samples: told.unwrap_or_else(|| samples::<B>(&operands)),
-            told: told.is_some(),
+            samples: supplied.unwrap_or_else(|| samples::<B>(&operands)),
+            supplied: supplied.is_some(),
             operands,
         }
+    }
+
+    /// Whether the first dimension of its first tensor holds several samples.
+    pub fn can_be_halved(&self) -> bool {
+        !self.supplied && self.samples > 1
     }
 }
 
@@ -178,7 +183,7 @@ impl<B: AutodiffBackend> Parts<B> {
         }
     }
 
-    /// The weight of a batch of so many samples in a whole of so many.
+    /// The weight of a batch of `samples` among `total` samples.
     pub fn weight(reduction: Reduction, samples: usize, total: usize) -> f64 {
         match reduction {
             Reduction::Sum => 1.0,
@@ -188,7 +193,7 @@ impl<B: AutodiffBackend> Parts<B> {
 }
 
 /// The number of samples in a batch: the size of the first dimension of its first tensor.
-pub(super) fn samples<B: AutodiffBackend>(batch: &[Operand<B::InnerBackend>]) -> usize {
+fn samples<B: AutodiffBackend>(batch: &[Operand<B::InnerBackend>]) -> usize {
     let first = batch.first().map(Operand::shape);
     first.and_then(|shape| shape.iter().next().copied()).unwrap_or(1)
 }

@@ -1,5 +1,5 @@
-//! The second moments that a Kronecker-factored curvature is made of, as one recorded program. Knows layers and their
-//! products, not what the factors are combined to.
+//! The second moments of a Kronecker-factored curvature, as one recorded program. Depends on layers and `derive`;
+//! independent of objectives.
 //!
 //! A zero is added to the output of every layer, as a leaf of the tape: its gradient is that of the output. The zeros
 //! are folded away afterwards, so that they cost nothing.
@@ -7,16 +7,16 @@
 mod cotangents;
 mod diagonal;
 mod gather;
-mod group;
 mod inputs;
 mod probe;
 mod product;
+mod record;
 mod rows;
 mod unfold;
 
-pub(super) use diagonal::{Basis, compute_diagonals};
-pub(crate) use group::LayerGroup;
-pub(super) use probe::Probed;
+use diagonal::{Basis, compute_diagonals};
+use probe::Probed;
+pub(super) use record::{diagonals, moments};
 
 use burn_autodiff::Autodiff;
 use burn_backend::{
@@ -24,32 +24,21 @@ use burn_backend::{
     tensor::{Device, FloatTensor},
 };
 
-use super::{draw::Draws, layers::LayerKind, reverse::Apply};
-use crate::{execute::ExecuteError, tensor::Operand};
+use super::layers::{LayerGroup, LayerKind};
+use crate::{
+    derive::{Apply, Metric},
+    execute::ExecuteError,
+    tensor::Operand,
+};
 use product::Symmetric;
 use rows::Rows;
 
-/// What is propagated back from the outputs z to the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Cotangents {
-    /// The derivative of the loss by z, with the targets of the data.
-    Empirical,
-    /// The derivatives of −log p for targets drawn by noise that is handed in.
-    Drawn(Draws),
-    /// The columns of a square root of diag(p) − p pᵀ, p = softmax(z): one fewer than there are classes.
-    Categorical,
-    /// Those of diag(σ(1 − σ)).
-    Bernoulli,
-    /// Those of I.
-    Gaussian,
-    /// Nothing: the second moments of the inputs only.
-    None,
-}
-
 /// What a program of factors computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FactorKind {
-    pub cotangents: Cotangents,
+pub(super) struct FactorKind {
+    /// The metric in the outputs whose root is propagated back to the layers; `None` for the second moments of the inputs
+    /// only.
+    pub metric: Option<Metric>,
     pub reduced: Reduced,
 }
 
@@ -71,14 +60,14 @@ impl FactorKind {
 
 /// Which layers have their places reduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Reduced {
+pub(super) enum Reduced {
     Nothing,
     ButEmbeddings,
     Everything,
 }
 
 /// What a program of factors is computed from.
-pub(super) struct Given<'a, B: Backend> {
+struct Given<'a, B: Backend> {
     pub device: &'a Device<B>,
     pub parameters: &'a [FloatTensor<B>],
     pub batch: &'a [Operand<B>],
@@ -89,7 +78,7 @@ pub(super) struct Given<'a, B: Backend> {
 }
 
 /// The results of a program of factors.
-pub(super) struct Factors<B: Backend> {
+struct Factors<B: Backend> {
     pub loss: FloatTensor<B>,
     pub gradient: Vec<FloatTensor<B>>,
     /// For all groups in order: the mean of ā āᵀ, or its diagonal for an embedding; then the scaled Σ g gᵀ unless there
@@ -101,7 +90,7 @@ pub(super) struct Factors<B: Backend> {
 const MOST_HELD: usize = 1 << 24;
 
 /// The factors of all groups, with the loss and its gradient by the parameters.
-pub(super) fn compute<B: Backend>(
+fn compute<B: Backend>(
     kind: FactorKind,
     probed: &Probed,
     given: &Given<'_, B>,
@@ -118,8 +107,8 @@ pub(super) fn compute<B: Backend>(
     for ((group, inputs), sum) in probed.groups.iter().zip(forward.inputs).zip(sums) {
         moments.push(inputs::moment::<B>(kind, group, inputs, given)?);
         let moment = sum.finish();
-        moments.extend(match (kind.cotangents, &given.scale) {
-            (Cotangents::Empirical, Some(scale)) => moment.map(|moment| {
+        moments.extend(match (kind.metric, &given.scale) {
+            (Some(Metric::Empirical), Some(scale)) => moment.map(|moment| {
                 let scale = B::float_reshape(scale.clone(), Shape::from(vec![1, 1, 1]));
                 B::float_mul(moment, scale)
             }),

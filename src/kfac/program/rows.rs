@@ -4,9 +4,12 @@ use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     product::Symmetric,
-    unfold::{columns, kernel, patches},
+    unfold::{are_columns, columns, kernel, patches},
 };
-use crate::{derive::layers::LayerKind, graph::Convolution};
+use crate::{
+    graph::Convolution,
+    kfac::layers::{LayerKind, groups},
+};
 
 /// One row of numbers for each place of each sample, group by group.
 pub(super) enum Rows<B: Backend> {
@@ -15,9 +18,6 @@ pub(super) enum Rows<B: Backend> {
     /// `[samples, groups, width, places]`, as convolutions have them.
     Columns(FloatTensor<B>),
 }
-
-/// Most numbers of a row for each place at which products are summed sample by sample.
-const WIDTH_PER_PLACE: usize = 2;
 
 /// Width from which a product with itself is computed by panels: below, they are too narrow to be fast.
 const LEAST_WIDTH: usize = 256;
@@ -35,13 +35,18 @@ impl<B: Backend> Rows<B> {
     pub fn of_input(kind: &LayerKind, x: FloatTensor<B>, weight: &[usize]) -> Self {
         match kind {
             LayerKind::Linear { .. } | LayerKind::Embedding => Self::last_dimension(x),
-            LayerKind::Conv(Convolution::D1(options)) => patches(x, kernel(weight), options),
-            LayerKind::Conv(Convolution::D2(options)) => columns(&x, kernel(weight), options)
-                .unwrap_or_else(|| {
-                    let kernel = kernel(weight);
-                    patches(x, kernel, options)
-                }),
-            LayerKind::Conv(Convolution::D3(options)) => patches(x, kernel(weight), options),
+            LayerKind::Conv(Convolution::D1(options)) => {
+                Self::Rows(patches::<B, 1>(x, kernel(weight), options))
+            }
+            LayerKind::Conv(Convolution::D2(options)) => {
+                match columns::<B>(&x, kernel(weight), options) {
+                    Some(columns) => Self::Columns(columns),
+                    None => Self::Rows(patches::<B, 2>(x, kernel(weight), options)),
+                }
+            }
+            LayerKind::Conv(Convolution::D3(options)) => {
+                Self::Rows(patches::<B, 3>(x, kernel(weight), options))
+            }
         }
     }
 
@@ -252,22 +257,9 @@ impl<B: Backend> Rows<B> {
     }
 }
 
-/// Whether sums of products, sample by sample, take little more memory than what is multiplied.
-pub(super) fn are_columns(width: usize, places: usize) -> bool {
-    places > 1 && width <= WIDTH_PER_PLACE * places
-}
-
 fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
     match factor == 1.0 {
         true => tensor,
         false => B::float_mul_scalar(tensor, factor.into()),
-    }
-}
-
-pub(super) fn groups(conv: &Convolution) -> usize {
-    match conv {
-        Convolution::D1(options) => options.groups,
-        Convolution::D2(options) => options.groups,
-        Convolution::D3(options) => options.groups,
     }
 }
