@@ -92,14 +92,6 @@ pub enum ExecuteError {
         /// The element type.
         dtype: String,
     },
-    /// The operation has no exact second derivative here.
-    #[error("operation {operation} cannot be differentiated twice: {reason}")]
-    NotDifferentiable {
-        /// Name of the operation.
-        operation: String,
-        /// Why not, and what to use in its place.
-        reason: String,
-    },
 }
 
 crate::error::kind!(ExecuteError);

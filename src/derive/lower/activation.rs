@@ -10,7 +10,7 @@ use super::{
     jet::{Jet, from_jet},
     primitive::{add_scalar, bool_dtype, mul_scalar, scalar},
 };
-use crate::{execute::ExecuteError, graph::Smooth, tensor::Operand};
+use crate::{error::Error, graph::Smooth, tensor::Operand};
 
 /// `1/√(2π)`.
 const NORMAL_PEAK: f64 = 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
@@ -20,7 +20,7 @@ pub(super) fn smooth<B: Backend>(
     function: Smooth,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let x = inputs.float()?;
     let jet = match function {
         Smooth::Tanh => return Ok(vec![Operand::Float(hyperbolic_tangent(x, context))]),
@@ -72,7 +72,7 @@ fn gelu_slope<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
 pub(super) fn gelu_backward<B: Backend>(
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let (x, grad) = (inputs.float()?, inputs.float()?);
     let slope = from_jet::<B>(x, context.detach, gelu_slope);
     Ok(vec![Operand::Float(B::float_mul(slope, grad))])

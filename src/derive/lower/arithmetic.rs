@@ -8,7 +8,7 @@ use super::{
     native,
     primitive::{bool_dtype, constant, mul_scalar, scalar},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// Division by a literal, whose rule goes through an f32 reciprocal, and by a broadcast divisor, whose rule divides
 /// at the size of the quotient.
@@ -16,7 +16,7 @@ pub(super) fn divide<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let quotient = match op {
         Op::BinaryScalar(_, divisor) => {
             divide_by_literal(inputs.float()?, divisor.as_f64(), context)
@@ -63,7 +63,7 @@ pub(super) fn power<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let exponent = match op {
         Op::BinaryScalar(_, exponent) => exponent.as_f64(),
         _ => {

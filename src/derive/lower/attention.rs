@@ -13,14 +13,14 @@ use super::{
     primitive::{bool_dtype, int_dtype, mul_scalar, scalar},
     softmax::normalized,
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// `softmax(cap·tanh(s·QKᵀ/cap) masked + bias)·V`; a row with every position masked gives zeros.
 pub(super) fn attention<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let Op::Attention { mask, attn_bias, scale, softcap, is_causal } = op else {
         return Err(inputs.refuse("this is no attention"));
     };

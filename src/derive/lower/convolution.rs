@@ -14,7 +14,7 @@ use super::{
     primitive::{reshape, slice_dim},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Convolution, ConvolutionTranspose, Op},
     tensor::Operand,
 };
@@ -25,7 +25,7 @@ pub(super) fn convolution<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::Conv { conv: Convolution::D1(options), bias } => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);

@@ -11,7 +11,7 @@ use super::{
     inputs::Inputs,
     primitive::{bool_dtype, int_dtype, reshape, scalar, slice_dim},
 };
-use crate::{execute::ExecuteError, tensor::Operand};
+use crate::{error::Error, tensor::Operand};
 
 /// Logarithm of an impossible path. Finite, so that no difference of two of them is undefined.
 const IMPOSSIBLE: f32 = -1e30;
@@ -24,7 +24,7 @@ pub(super) fn ctc_loss<B: Backend>(
     blank: usize,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let log_probs = inputs.float()?;
     let targets = inputs.int()?;
     let (input_lengths, target_lengths) = (inputs.int()?, inputs.int()?);

@@ -12,14 +12,14 @@ use super::{
     native,
     primitive::{indices, reshape, slice_dim},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// Embedding, padding, unfolding.
 pub(super) fn indexing<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::Embedding => embedding::<B>(inputs)?,
         Op::EmbeddingBackward => embedding_backward::<B>(inputs)?,
@@ -52,7 +52,7 @@ pub(super) fn indexing<B: Backend>(
     Ok(vec![Operand::Float(y)])
 }
 
-fn embedding<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, ExecuteError> {
+fn embedding<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, Error> {
     let (weights, rows) = (inputs.float()?, inputs.int()?);
     let mut shape = rows.shape().to_vec();
     shape.push(weights.shape()[1]);
@@ -61,7 +61,7 @@ fn embedding<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, Execut
     Ok(reshape::<B>(selected, &shape))
 }
 
-fn embedding_backward<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, ExecuteError> {
+fn embedding_backward<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, Error> {
     let (weights, grad, rows) = (inputs.float()?, inputs.float()?, inputs.int()?);
     let (shape, count) = (weights.shape(), rows.shape().num_elements());
     let zeros = B::float_zeros(shape.clone(), &weights.device(), grad.dtype().into());

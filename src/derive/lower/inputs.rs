@@ -5,7 +5,7 @@ use burn_backend::{
     tensor::{BoolTensor, FloatTensor, IntTensor},
 };
 
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{derive::DeriveError, error::Error, execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// Operands still to be read.
 pub(super) struct Inputs<B: Backend> {
@@ -59,8 +59,9 @@ impl<B: Backend> Inputs<B> {
     }
 
     /// The error of an operation that cannot be differentiated twice with these operands.
-    pub fn refuse(&self, reason: impl Into<String>) -> ExecuteError {
-        ExecuteError::NotDifferentiable { operation: self.operation.clone(), reason: reason.into() }
+    pub fn refuse(&self, reason: impl Into<String>) -> Error {
+        let operation = self.operation.clone();
+        DeriveError::NotDifferentiable { operation, reason: reason.into() }.into()
     }
 
     fn next(&mut self, expected: &str) -> Result<Operand<B>, ExecuteError> {

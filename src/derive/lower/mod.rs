@@ -35,7 +35,8 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend};
 
 use crate::{
-    execute::ExecuteError,
+    derive::DeriveError,
+    error::Error,
     graph::{Class, Kind, Lowering, Op, ValueType},
     tensor::Operand,
 };
@@ -65,7 +66,7 @@ pub(crate) fn apply<B: Backend>(
     inputs: Vec<Operand<B>>,
     outputs: &[ValueType],
     device: &B::Device,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let detach = detach_once::<B>;
     let folds = false;
     apply_in(op, inputs, &Context { outputs, device, detach, folds })
@@ -77,7 +78,7 @@ pub(crate) fn apply_recorded<B: Backend>(
     inputs: Vec<Operand<B>>,
     outputs: &[ValueType],
     device: &B::Device,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let detach = detach_once::<B>;
     let folds = true;
     apply_in(op, inputs, &Context { outputs, device, detach, folds })
@@ -89,7 +90,7 @@ pub(crate) fn apply_recorded_twice<A: AutodiffBackend>(
     inputs: Vec<Operand<Autodiff<A>>>,
     outputs: &[ValueType],
     device: &A::Device,
-) -> Result<Vec<Operand<Autodiff<A>>>, ExecuteError> {
+) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
     let detach = detach_twice::<A>;
     let folds = true;
     apply_in(op, inputs, &Context { outputs, device, detach, folds })
@@ -99,21 +100,20 @@ fn apply_in<B: Backend>(
     op: &Op,
     inputs: Vec<Operand<B>>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let class = op.class();
     if let Class::Refused(reason) = class {
-        return Err(ExecuteError::NotDifferentiable {
-            operation: op.name(),
-            reason: reason.into(),
-        });
+        return Err(
+            DeriveError::NotDifferentiable { operation: op.name(), reason: reason.into() }.into()
+        );
     }
     if context.outputs.first().map(ValueType::kind) != Some(Kind::Float) {
-        return crate::execute::apply(op, inputs, context.outputs, context.device);
+        return Ok(crate::execute::apply(op, inputs, context.outputs, context.device)?);
     }
     match class {
         Class::Lowered(lowering) => lower(lowering, op, Inputs::new(op, inputs), context),
         Class::Native | Class::Constant | Class::Refused(_) => {
-            crate::execute::apply(op, inputs, context.outputs, context.device)
+            Ok(crate::execute::apply(op, inputs, context.outputs, context.device)?)
         }
     }
 }
@@ -124,7 +124,7 @@ fn lower<B: Backend>(
     op: &Op,
     inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     match lowering {
         Lowering::Smooth(function) => activation::smooth(function, inputs, context),
         Lowering::GeluBackward => activation::gelu_backward(inputs, context),
@@ -152,6 +152,6 @@ fn native<B: Backend>(
     op: &Op,
     inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
-    crate::execute::apply(op, inputs.into_operands(), context.outputs, context.device)
+) -> Result<Vec<Operand<B>>, Error> {
+    Ok(crate::execute::apply(op, inputs.into_operands(), context.outputs, context.device)?)
 }

@@ -15,7 +15,7 @@ use super::{
     primitive::{bool_dtype, scalar},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Binary, Literal, Op, Unary},
     tensor::Operand,
 };
@@ -25,7 +25,7 @@ pub(super) fn piecewise<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::MaskFill(_) | Op::MaskWhere => masked(op, inputs, context)?,
         Op::BinaryScalar(Binary::LeakyRelu, slope) => {
@@ -113,7 +113,7 @@ fn masked<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<FloatTensor<B>, ExecuteError> {
+) -> Result<FloatTensor<B>, Error> {
     let Some(output) = context.outputs.first() else {
         return Err(inputs.refuse("its output has no shape"));
     };

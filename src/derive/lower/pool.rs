@@ -11,7 +11,7 @@ use super::{
     primitive::{int_dtype, reshape},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Op, PoolWindow},
     tensor::Operand,
 };
@@ -21,7 +21,7 @@ pub(super) fn max_pool<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let Op::MaxPool { window, indices: wants_indices } = op else {
         return Err(inputs.refuse("this is no max pool"));
     };

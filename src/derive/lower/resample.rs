@@ -8,7 +8,7 @@ use super::{
     linear,
     primitive::{constant, indices, reshape},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 mod kernels;
 
@@ -29,7 +29,7 @@ pub(super) fn resample<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let mut x = inputs.float()?;
     let Some(output) = context.outputs.first().map(|output| output.shape.clone()) else {
         return Err(inputs.refuse("its output has no shape"));

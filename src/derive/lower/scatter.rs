@@ -12,7 +12,7 @@ use super::{
     native,
     primitive::{bool_dtype, int_dtype, reshape, slice_dim},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// Largest number of writes of one multiplying or comparing scatter; each becomes a separate operation.
 const MOST_WRITES: usize = 64;
@@ -29,7 +29,7 @@ pub(super) fn scatter<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let (Op::Scatter(_, update) | Op::SelectAssign(_, update) | Op::ScatterNd(update)) = op else {
         return native(op, inputs, context);
     };

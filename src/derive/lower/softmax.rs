@@ -3,7 +3,7 @@
 use burn_backend::{Backend, tensor::FloatTensor};
 
 use super::{Context, inputs::Inputs};
-use crate::{execute::ExecuteError, graph::Softmax, tensor::Operand};
+use crate::{error::Error, graph::Softmax, tensor::Operand};
 
 /// The shift changes no value, so neither tape needs to see it.
 pub(super) fn softmax<B: Backend>(
@@ -11,7 +11,7 @@ pub(super) fn softmax<B: Backend>(
     dim: usize,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let x = inputs.float()?;
     let x = if kind == Softmax::Softmin { B::float_neg(x) } else { x };
     let max = B::float_max_dim((context.detach)(x.clone()), dim);

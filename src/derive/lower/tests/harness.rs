@@ -16,7 +16,7 @@ use super::{
     case::{Case, Domain, Input},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Op, ValueType},
     tensor::Operand,
 };
@@ -30,7 +30,17 @@ pub(super) type Run<B> = fn(
     Vec<Operand<B>>,
     &[ValueType],
     &<B as burn_backend::BackendTypes>::Device,
-) -> Result<Vec<Operand<B>>, ExecuteError>;
+) -> Result<Vec<Operand<B>>, Error>;
+
+/// Without lowerings.
+pub(super) fn as_burn_does<B: Backend>(
+    op: &Op,
+    inputs: Vec<Operand<B>>,
+    outputs: &[ValueType],
+    device: &B::Device,
+) -> Result<Vec<Operand<B>>, Error> {
+    Ok(crate::execute::apply(op, inputs, outputs, device)?)
+}
 
 pub(super) fn data(values: Vec<f64>, shape: &[usize]) -> TensorData {
     TensorData::new(values, Shape::from(shape.to_vec()))
@@ -163,10 +173,7 @@ fn is_leaf(case: &Case) -> Vec<bool> {
 }
 
 /// The operation's outputs at a drawn point, or its error.
-pub(super) fn try_outputs<B: Backend>(
-    case: &Case,
-    run: Run<B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+pub(super) fn try_outputs<B: Backend>(case: &Case, run: Run<B>) -> Result<Vec<Operand<B>>, Error> {
     let device = B::Device::default();
     let point = parameters::<B>(case, &Draw::new(case, 0).point, &device);
     run(&case.op, operands::<B>(case, &point, &device), &case.outputs, &device)
@@ -212,7 +219,7 @@ fn objective<B: Backend>(
 pub(super) fn value(case: &Case, point: &[Vec<f64>], draw: &Draw) -> f64 {
     let device = Default::default();
     let point = parameters::<Flex>(case, point, &device);
-    let run = crate::execute::apply::<Flex>;
+    let run = as_burn_does::<Flex>;
     numbers::<Flex>(objective::<Flex>(case, &point, &draw.weights, run, &device))[0]
 }
 
