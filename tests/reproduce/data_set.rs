@@ -4,7 +4,8 @@
 use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
     ConjugateGradientConfig, Error, Fisher, GaussNewton, Kfac, KfacConfig, Likelihood,
-    LinearOperator, Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
+    LinearOperator, LinearSolver, Objective, ParamVector, Reduction, Solution, SolveOptions,
+    StopReason,
 };
 
 use crate::{

@@ -8,8 +8,8 @@ use std::{error::Error, time::Instant};
 use burn::tensor::Device;
 use burn_curvature::{
     ConjugateGradientConfig, Ekfac, GaussNewton, Kfac, KfacConfig, Likelihood, LinearOperator,
-    NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution, SolveOptions,
-    StopReason,
+    LinearSolver, NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution,
+    SolveOptions, StopReason,
 };
 
 use crate::{

@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_curvature::{
     ConjugateGradientConfig, GaussNewton, Kfac, KfacConfig, KfacMap, KroneckerFactor, Likelihood,
-    LinearOperator, Objective, ParamLayout, ParamSpace, ParamVector, Precision, Reduction,
-    SolveOptions, StopReason, materialize,
+    LinearOperator, LinearSolver, Objective, ParamLayout, ParamSpace, ParamVector, Precision,
+    Reduction, SolveOptions, StopReason, materialize,
 };
 
 use super::{
