@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn_ir::OperationIr;
 
 use super::{super::operation, burn_operations};
-use crate::graph::{Class, Op, samples};
+use crate::graph::{Class, Op, SortOutputs, samples};
 
 const PUBLISHED: &str = include_str!("../../../graph/operations.md");
 
@@ -49,6 +49,8 @@ fn operations() -> String {
             let class = derivatives(op.class());
             let name = match op {
                 Op::GridSample2d { mode, .. } => format!("GridSample2d ({mode:?})"),
+                Op::TopK { outputs: SortOutputs::Indices, .. } => "TopK (indices alone)".into(),
+                Op::Sort { outputs: SortOutputs::Indices, .. } => "Sort (indices alone)".into(),
                 op => op.name(),
             };
             match classes.iter_mut().find(|(other, _)| *other == class) {
@@ -57,7 +59,10 @@ fn operations() -> String {
             }
         }
         for (class, ops) in classes {
-            text += &format!("| {} | yes | {class} |\n", names(&ops));
+            // No backend on a CPU has it.
+            let everywhere = !matches!(variant[0], Op::CtcLossBackward { .. });
+            let evaluated = if everywhere { "yes" } else { "if the backend can" };
+            text += &format!("| {} | {evaluated} | {class} |\n", names(&ops));
         }
     }
     text
