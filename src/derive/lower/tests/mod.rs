@@ -9,6 +9,7 @@ mod arithmetic;
 mod backends;
 mod case;
 mod check;
+mod conv_gradients;
 mod convolutions;
 mod harness;
 mod indexing;
@@ -29,6 +30,7 @@ fn table() -> Vec<Case> {
     [
         activations::cases(),
         arithmetic::cases(),
+        conv_gradients::cases(),
         convolutions::cases(),
         indexing::cases(),
         layers::cases(),
