@@ -1,6 +1,9 @@
 //! Imports layers, one line per operation of Burn's, so that the compiler asks for a new one.
 
-use burn_ir::{AttentionOpIr, ModuleOperationIr, ScalarIr, TensorIr};
+use burn_ir::{
+    AttentionOpIr, BatchNormOpIr, CtcLossBackwardOpIr, CtcLossOpIr, LayerNormOpIr,
+    ModuleOperationIr, ScalarIr, TensorIr,
+};
 
 use super::{Imported, conv, literal, one, pool};
 use crate::graph::{Op, WithRespectTo};
@@ -9,16 +12,8 @@ use crate::graph::{Op, WithRespectTo};
 pub(super) fn operation(ir: &ModuleOperationIr) -> Option<Imported> {
     use ModuleOperationIr as Ir;
     match ir {
-        Ir::BatchNorm(ir) => {
-            let epsilon = number(ir.epsilon);
-            let inputs = [&ir.x, &ir.gamma, &ir.beta, &ir.mean, &ir.variance];
-            one(Op::BatchNorm { epsilon }, &inputs, &ir.out)
-        }
-        Ir::LayerNorm(ir) => {
-            let op = Op::LayerNorm { epsilon: number(ir.epsilon), beta: ir.beta.is_some() };
-            let inputs: Vec<_> = [&ir.input, &ir.gamma].into_iter().chain(&ir.beta).collect();
-            one(op, &inputs, &ir.out)
-        }
+        Ir::BatchNorm(ir) => batch_norm(ir),
+        Ir::LayerNorm(ir) => layer_norm(ir),
         Ir::Embedding(ir) => one(Op::Embedding, &[&ir.weights, &ir.indices], &ir.out),
         Ir::EmbeddingBackward(ir) => {
             let inputs = [&ir.weights, &ir.out_grad, &ir.indices];
@@ -47,15 +42,8 @@ pub(super) fn operation(ir: &ModuleOperationIr) -> Option<Imported> {
             one(Op::Unfold4d { kernel, stride, padding, dilation }, &[&ir.x], &ir.out)
         }
         Ir::Attention(ir) => attention(ir),
-        Ir::CtcLoss(ir) => {
-            let inputs = [&ir.log_probs, &ir.targets, &ir.input_lengths, &ir.target_lengths];
-            one(Op::CtcLoss { blank: ir.blank }, &inputs, &ir.out)
-        }
-        Ir::CtcLossBackward(ir) => {
-            let lengths = [&ir.input_lengths, &ir.target_lengths];
-            let inputs = [&ir.log_probs, &ir.targets, lengths[0], lengths[1], &ir.grad_loss];
-            one(Op::CtcLossBackward { blank: ir.blank }, &inputs, &ir.out)
-        }
+        Ir::CtcLoss(ir) => ctc_loss(ir),
+        Ir::CtcLossBackward(ir) => ctc_loss_backward(ir),
         Ir::Conv1d(ir) => conv::conv1d(ir),
         Ir::Conv2d(ir) => conv::conv2d(ir),
         Ir::Conv3d(ir) => conv::conv3d(ir),
@@ -97,6 +85,28 @@ pub(super) fn operation(ir: &ModuleOperationIr) -> Option<Imported> {
         Ir::InterpolateBackward(ir) => pool::interpolate_backward(ir),
         Ir::DeformableConv2d(_) | Ir::DeformableConv2dBackward(_) => None,
     }
+}
+
+fn batch_norm(ir: &BatchNormOpIr) -> Option<Imported> {
+    let op = Op::BatchNorm { epsilon: number(ir.epsilon) };
+    one(op, &[&ir.x, &ir.gamma, &ir.beta, &ir.mean, &ir.variance], &ir.out)
+}
+
+fn layer_norm(ir: &LayerNormOpIr) -> Option<Imported> {
+    let op = Op::LayerNorm { epsilon: number(ir.epsilon), beta: ir.beta.is_some() };
+    let inputs: Vec<_> = [&ir.input, &ir.gamma].into_iter().chain(&ir.beta).collect();
+    one(op, &inputs, &ir.out)
+}
+
+fn ctc_loss(ir: &CtcLossOpIr) -> Option<Imported> {
+    let inputs = [&ir.log_probs, &ir.targets, &ir.input_lengths, &ir.target_lengths];
+    one(Op::CtcLoss { blank: ir.blank }, &inputs, &ir.out)
+}
+
+fn ctc_loss_backward(ir: &CtcLossBackwardOpIr) -> Option<Imported> {
+    let lengths = [&ir.input_lengths, &ir.target_lengths];
+    let inputs = [&ir.log_probs, &ir.targets, lengths[0], lengths[1], &ir.grad_loss];
+    one(Op::CtcLossBackward { blank: ir.blank }, &inputs, &ir.out)
 }
 
 fn adaptive_backward([x, grad, out]: [&TensorIr; 3]) -> Option<Imported> {
