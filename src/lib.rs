@@ -126,9 +126,9 @@ pub use graph::{
     Softmax, SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
 };
 pub use kfac::{
-    BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy,
-    FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
-    KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment, UncoveredPolicy, WeightSharing,
+    BlockComparison, CoverageEntry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy, FactorSpectrum,
+    Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KfacState,
+    KroneckerFactor, Treatment, UncoveredPolicy, WeightSharing,
 };
 pub use objective::{
     CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,

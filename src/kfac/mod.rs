@@ -1,40 +1,38 @@
-//! Kronecker-factored approximate curvature of unmodified models. Knows objectives and their layers, not solvers.
+//! Kronecker-factored approximate curvature of unmodified models. Depends on objectives and their layers; independent of
+//! solvers.
 //!
 //! The recorded program shows which products have a parameter as their right operand: those are the layers, with no
-//! change to the model and no registration. `network` names them, `collect` takes their second moments, `factors` keeps
-//! those on the device, `moment` and `spectra` are their algebra on the host, `view` shows them, `plan` how a layer's
-//! weight and bias make a matrix, `blocks` and `map` the products on the device.
+//! change to the model and no registration. `network` names them and assembles block-diagonal operators, `collector`
+//! takes their second moments, `factor` keeps those on the device, `matrix` is their algebra on the host.
 
-mod beside;
-mod blocks;
-mod collect;
+mod collector;
 mod compare;
 mod config;
-mod corrected;
 mod coverage;
-mod eigenvalue_corrected;
-mod factors;
+mod ekfac;
+mod error;
+mod factor;
 mod inverse;
-mod map;
-mod moment;
+mod layer;
+mod matrix;
 mod network;
-mod outline;
 mod parallel;
-mod plan;
-mod spectra;
+mod signature;
 mod state;
 #[cfg(test)]
 mod tests;
-mod view;
+mod uncovered;
 
 pub use compare::BlockComparison;
 pub use config::{EmbeddingPolicy, KfacApproximation, KfacConfig, KfacFisher, UncoveredPolicy};
 pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
-pub use eigenvalue_corrected::Ekfac;
-pub use map::KfacMap;
-pub use spectra::{DampedRetry, RetriedMatrix};
+pub use ekfac::Ekfac;
+pub use error::KfacError;
+pub use factor::{FactorSpectrum, KroneckerFactor};
+pub use layer::{EkfacLayer, KfacLayer};
 pub use state::{EkfacState, KfacState};
-pub use view::{EkfacLayer, FactorSpectrum, KfacLayer, KroneckerFactor};
+
+pub(crate) use collector::{Factors, KfacCollector, UncoveredFactors};
 
 use std::{fmt, sync::Arc};
 
@@ -44,20 +42,12 @@ use crate::{
     curvature::Likelihood,
     error::Error,
     objective::{Objective, Reduction, ValueAndGradient},
-    operator::{LinearOperator, SelfAdjoint},
+    operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint},
     space::{ParamLayout, ParamVector},
 };
-#[allow(unused_imports, reason = "for optimizers that keep factors from step to step")]
-pub(crate) use beside::ExactBlocks;
-pub(crate) use collect::KfacCollector;
-pub(crate) use corrected::CorrectedFactors;
-#[allow(unused_imports, reason = "for optimizers that keep factors from step to step")]
-pub(crate) use factors::DeviceFactors;
-use factors::{HostFactors, LayerFactors};
-use moment::Moment;
-use network::Plans;
+use network::{BlockProduct, Network};
 
-/// K-FAC: the Fisher matrix with a Kronecker product for every layer and nothing between layers.
+/// K-FAC: the Fisher matrix as a Kronecker product per layer, with zeros between layers.
 ///
 /// ```text
 /// F ≈ diag over layers of A ⊗ G      A = E[ā āᵀ],  ā the layer's input with a one for the bias
@@ -67,19 +57,19 @@ use network::Plans;
 /// Layers are found in the recorded program: linear layers of any number of shared dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), the projections inside attention
 /// and recurrent cells. Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal,
-/// or are refused, by [`UncoveredPolicy`]; none is dropped. [`coverage`](Self::coverage) says what is made of each. c is that
-/// of [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
+/// or are refused, by [`UncoveredPolicy`]; none is dropped. [`coverage`](Self::coverage) reports how each is treated. c is
+/// that of [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
 /// same scale.
 ///
 /// Exact for a single sample, and for deep linear networks with a Gaussian likelihood.
 ///
 /// # Cost
 ///
-/// Making it: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]; one fewer for classes) or draw, and
-/// the second moments. They stay on the device until a decomposition, a view or the state is asked for, which read them
-/// once.
-/// A product: two products of matrices a layer. [`inverse`](Self::inverse): two eigen-decompositions a layer,
-/// [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions a layer, on the host in f64.
+/// Construction: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]; one fewer for classes) or draw, and
+/// the second moments. They stay on the device until a decomposition, their entries or the state is asked for, which read
+/// them once.
+/// A product: two matrix products per layer. [`inverse`](Self::inverse): two eigendecompositions per layer, which are
+/// kept; [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer; both on the host in f64.
 ///
 /// # References
 ///
@@ -115,14 +105,14 @@ use network::Plans;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct Kfac<B: AutodiffBackend> {
     like: ParamVector<B>,
-    plans: Plans,
-    layers: HostFactors<B>,
-    /// Exact blocks of parameters that belong to no layer, by position.
-    dense: Arc<[(usize, Moment)]>,
-    coverage: KfacCoverage,
-    map: KfacMap<B>,
+    network: Arc<Network>,
+    layers: Arc<[KfacLayer<B>]>,
+    /// Exact blocks or diagonals of uncovered parameters.
+    uncovered: Arc<[KroneckerFactor<B>]>,
+    operator: BlockDiagonal<Kronecker<B>>,
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
@@ -130,12 +120,12 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// Those of [`Fisher::exact`](crate::Fisher::exact);
-    /// [`OperatorError::KfacPlaces`](crate::OperatorError::KfacPlaces),
-    /// [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
-    /// [`OperatorError::KfacVocabulary`](crate::OperatorError::KfacVocabulary),
-    /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and
+    /// [`KfacError::Places`](crate::KfacError::Places),
+    /// [`KfacError::UnevenUses`](crate::KfacError::UnevenUses),
+    /// [`KfacError::Vocabulary`](crate::KfacError::Vocabulary),
+    /// [`KfacError::Uncovered`](crate::KfacError::Uncovered) and
     /// [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
-    /// [`OperatorError::NonFiniteFactor`](crate::OperatorError::NonFiniteFactor).
+    /// [`KfacError::NonFinite`](crate::KfacError::NonFinite).
     pub fn new(
         objective: &Objective<B>,
         likelihood: Likelihood,
@@ -143,10 +133,10 @@ impl<B: AutodiffBackend> Kfac<B> {
         config: &KfacConfig,
     ) -> Result<Self, Error> {
         let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
-        let beside = collector.exact_blocks(objective)?;
+        let uncovered = collector.uncovered(objective)?;
         let factors = collector.factors(objective)?;
-        collector.expect_finite(objective, &factors)?;
-        collector.kfac(objective, &factors, beside)
+        collector.expect_finite(&factors)?;
+        collector.kfac(objective, factors, uncovered)
     }
 
     /// The factors, and ℒ(θ) with its gradient, by one program: the forward pass is done once, and the backward pass too
@@ -193,42 +183,88 @@ impl<B: AutodiffBackend> Kfac<B> {
         config: &KfacConfig,
     ) -> Result<(Self, ValueAndGradient<B>), Error> {
         let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
-        let beside = collector.exact_blocks(objective)?;
+        let uncovered = collector.uncovered(objective)?;
         let (at, factors) = collector.gradient_and_factors(objective)?;
         at.gradient.expect_finite("the gradient")?;
-        collector.expect_finite(objective, &factors)?;
-        Ok((collector.kfac(objective, &factors, beside)?, at))
+        collector.expect_finite(&factors)?;
+        Ok((collector.kfac(objective, factors, uncovered)?, at))
     }
 
-    /// The factors on the host.
-    fn factors(&self) -> Result<&[LayerFactors], Error> {
-        self.layers.read(&self.plans, self.like.layout())
+    fn of_factors(
+        like: ParamVector<B>,
+        network: Arc<Network>,
+        layers: Vec<KfacLayer<B>>,
+        uncovered: Vec<KroneckerFactor<B>>,
+    ) -> Result<Self, Error> {
+        let products = layers
+            .iter()
+            .map(|layer| BlockProduct::Sides(layer.input.side(), layer.output.side()))
+            .chain(
+                uncovered
+                    .iter()
+                    .map(|factor| BlockProduct::Sides(factor.side(), KroneckerSide::IDENTITY)),
+            );
+        let operator = network.operator(&like, products, 0.0)?;
+        Ok(Self { like, network, layers: layers.into(), uncovered: uncovered.into(), operator })
     }
 
-    /// What is made of every parameter.
+    /// The layers with their factors, in order of execution.
+    ///
+    /// # Example
+    ///
+    /// One sample x = (3, 4) of z = x W: A = x xᵀ with the eigenvalues 0 and 25.
+    ///
+    /// ```
+    /// use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Kfac, KfacConfig, Likelihood, Objective, Reduction};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::default().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
+    /// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
+    /// let objective = Objective::trace(&model, x, |model, x| {
+    ///     let z = x.matmul(model.w.val());
+    ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
+    /// })?;
+    /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    /// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+    /// for layer in kfac.layers() {
+    ///     assert_eq!(layer.weight(), "w");
+    ///     assert_eq!(layer.input().values()?, [9.0, 12.0, 12.0, 16.0]);
+    ///     assert!((layer.input().spectrum()?.largest - 25.0).abs() < 1e-12);
+    ///     assert_eq!(layer.trace()?, 25.0);
+    ///     assert!((layer.balance()?[0] - 12.5_f64.sqrt()).abs() < 1e-12); // π
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn layers(&self) -> &[KfacLayer<B>] {
+        &self.layers
+    }
+
+    /// How each parameter is approximated.
     pub fn coverage(&self) -> &KfacCoverage {
-        &self.coverage
+        &self.network.coverage
     }
 
-    /// The block of one layer, on its weight and bias only: see [`KfacMap::layer`].
+    /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
+    ///
+    /// `parameter` is a name of the layout: that of a weight, or of the bias that goes with it. The vectors of the block
+    /// are those of [`ParamLayout::select`](ParamLayout::select) with both names. The functions of K-FAC, such as its
+    /// inverse, have the same blocks in [`BlockDiagonal::part_of`](BlockDiagonal::part_of).
+    ///
+    /// # Cost
+    /// Nothing is copied. A product costs that of the layer alone.
     ///
     /// # Errors
     /// [`OperatorError::NoSuchParameter`](crate::OperatorError::NoSuchParameter).
-    pub fn layer(&self, parameter: &str) -> Result<KfacMap<B>, Error> {
-        self.map.layer(parameter)
-    }
-}
-
-impl<B: AutodiffBackend> Clone for Kfac<B> {
-    fn clone(&self) -> Self {
-        Self {
-            like: self.like.clone(),
-            plans: Arc::clone(&self.plans),
-            layers: self.layers.clone(),
-            dense: Arc::clone(&self.dense),
-            coverage: self.coverage.clone(),
-            map: self.map.clone(),
-        }
+    pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
+        Ok(self.operator.part_of(parameter)?.clone())
     }
 }
 
@@ -236,7 +272,7 @@ impl<B: AutodiffBackend> fmt::Debug for Kfac<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kfac")
             .field("parameters", &self.like.len())
-            .field("layers", &self.plans.len())
+            .field("layers", &self.layers.len())
             .finish_non_exhaustive()
     }
 }
@@ -247,7 +283,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for Kfac<B> {
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.map.apply(vector)
+        self.operator.apply(vector)
     }
 }
 

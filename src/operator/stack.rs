@@ -40,10 +40,10 @@ pub(crate) fn unstack<B: AutodiffBackend>(
         .collect()
 }
 
-/// A matrix on the device of a vector, in its precision.
-pub(crate) fn upload<B: AutodiffBackend>(
+/// An array on the device of a vector, in its precision.
+pub(crate) fn upload<B: AutodiffBackend, const D: usize>(
     values: &[f64],
-    shape: [usize; 2],
+    shape: [usize; D],
     like: &ParamVector<B>,
 ) -> InnerFloat<B> {
     let data = match like.precision() {

@@ -167,11 +167,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         };
         let running = &mut progress.running;
         [running.updates, running.refreshes] = state.updates;
-        (running.average, running.beside) = match &state.average {
+        (running.average, running.uncovered) = match &state.average {
             Some(average) => {
                 let kfac = Kfac::from_state(&self.objective, average)?;
-                let (factors, beside) = self.collector.uploaded(&kfac)?;
-                (Some(factors), Some(beside))
+                let (factors, uncovered) = self.collector.resumed(&kfac)?;
+                (Some(factors), Some(uncovered))
             }
             None => (None, None),
         };

@@ -121,7 +121,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             true => {
                 let collector = self.collector_of_step(next.step);
                 let (at, factors) = collector.gradient_and_factors(objective)?;
-                next.running.update(factors, self.config.decay)?;
+                next.running.update(factors, self.config.decay);
                 at
             }
             false => objective.value_and_gradient()?,
@@ -149,7 +149,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// What collects this step's factors: every step draws its own targets.
     fn collector_of_step(&self, step: usize) -> KfacCollector {
         let collector = self.collector.clone();
-        match self.config.kfac.fisher() {
+        match self.config.kfac.fisher {
             KfacFisher::MonteCarlo { seed, .. } => {
                 let own = seed.wrapping_mul(SEED_STRIDE).wrapping_add(step as u64);
                 collector.with_seed(own)

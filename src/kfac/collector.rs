@@ -1,23 +1,28 @@
-//! Collects the Kronecker factors of a network. Knows objectives and likelihoods; the algebra of factors is elsewhere.
+//! Collects the Kronecker factors of a network over the batches of an objective.
 
-use burn_backend::AutodiffBackend;
+use std::sync::Arc;
+
+use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use super::{
-    Kfac, KfacConfig, KfacCoverage, KfacFisher, KfacMap, UncoveredPolicy,
-    beside::{ExactBlocks, exact_blocks},
-    blocks::Side,
-    factors::{DeviceFactors, HostFactors, on_device},
-    moment::Eigen,
+    Kfac, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KroneckerFactor,
+    UncoveredPolicy,
     network::{self, Network},
+    uncovered::uncovered_factors,
 };
 use crate::{
     curvature::{Likelihood, fisher::share},
     derive::{Cotangents, FactorKind},
     error::Error,
     objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
-    operator::OperatorError,
-    space::{InnerFloat, read_tensor},
+    space::{Inner, InnerFloat, read_tensor},
 };
+
+/// The factors of all layers.
+pub(crate) type Factors<B> = Vec<KfacLayer<B>>;
+
+/// The factors of uncovered parameters.
+pub(crate) type UncoveredFactors<B> = Vec<KroneckerFactor<B>>;
 
 /// Collects the factors of one network, checked once, at any of its parameters and batches.
 #[derive(Clone, Debug)]
@@ -26,7 +31,7 @@ pub(crate) struct KfacCollector {
     kind: FactorKind,
     likelihood: Likelihood,
     reduction: Reduction,
-    network: Network,
+    pub(super) network: Arc<Network>,
 }
 
 impl KfacCollector {
@@ -49,25 +54,25 @@ impl KfacCollector {
             reduced: network::reduced(&layers, config),
         };
         let mut network = Network::of(objective, kind)?;
-        if let UncoveredPolicy::Diagonal { probes, .. } = config.beside {
+        if let UncoveredPolicy::Diagonal { probes, .. } = config.uncovered {
             network.coverage = network.coverage.estimated_by(probes);
         }
-        Ok(Self { config: *config, kind, likelihood, reduction, network })
+        Ok(Self { config: config.clone(), kind, likelihood, reduction, network: Arc::new(network) })
     }
 
-    /// The same with other draws from now on; as it is where nothing is drawn.
+    /// The same with another seed; unchanged if nothing is drawn.
     #[must_use]
     pub(crate) fn with_seed(mut self, seed: u64) -> Self {
         if let KfacFisher::MonteCarlo { seed: own, .. } = &mut self.config.fisher {
             *own = seed;
         }
-        if let UncoveredPolicy::Diagonal { seed: own, .. } = &mut self.config.beside {
+        if let UncoveredPolicy::Diagonal { seed: own, .. } = &mut self.config.uncovered {
             *own = seed;
         }
         self
     }
 
-    /// What is made of every parameter.
+    /// How each parameter is approximated.
     pub(crate) fn coverage(&self) -> &KfacCoverage {
         &self.network.coverage
     }
@@ -76,20 +81,23 @@ impl KfacCollector {
     pub(crate) fn factors<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-    ) -> Result<DeviceFactors<B>, Error> {
-        let layers = self.pass(|pass| objective.layer_moments(pass))?;
-        DeviceFactors::new(&self.network.plans, objective.layout(), layers)
+    ) -> Result<Factors<B>, Error> {
+        Ok(self.layers(self.pass(|pass| objective.layer_moments(pass))?))
     }
 
-    /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program a batch. Reads back the loss only: what is not finite in
-    /// the gradient is for the caller to see.
+    /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program per batch. Only the loss is read back; the caller must
+    /// check the gradient for non-finite values.
     pub(crate) fn gradient_and_factors<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-    ) -> Result<(ValueAndGradient<B>, DeviceFactors<B>), Error> {
+    ) -> Result<(ValueAndGradient<B>, Factors<B>), Error> {
         let (gradient, layers) = self.pass(|pass| objective.gradient_and_moments(pass))?;
-        let factors = DeviceFactors::new(&self.network.plans, objective.layout(), layers)?;
-        Ok((gradient, factors))
+        Ok((gradient, self.layers(layers)))
+    }
+
+    fn layers<B: AutodiffBackend>(&self, moments: Vec<LayerMoments<B>>) -> Factors<B> {
+        let pairs = self.network.layers.iter().zip(moments);
+        pairs.map(|(layer, moments)| KfacLayer::measured(layer, moments)).collect()
     }
 
     /// The program of [`gradient_and_factors`](Self::gradient_and_factors).
@@ -101,86 +109,70 @@ impl KfacCollector {
         objective.gradient_and_moments_program(self.kind)
     }
 
-    /// The exact blocks of parameters that belong to no layer: one product for each of their numbers.
-    pub(crate) fn exact_blocks<B: AutodiffBackend>(
+    /// Exact blocks or estimated diagonals of the uncovered parameters: one product for each of their elements, or per
+    /// probe.
+    pub(crate) fn uncovered<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-    ) -> Result<ExactBlocks, Error> {
+    ) -> Result<UncoveredFactors<B>, Error> {
         let target = (self.likelihood, self.reduction);
-        exact_blocks(objective, &self.network, &self.config, target)
+        uncovered_factors(objective, &self.network, &self.config, target)
     }
 
-    /// Checks that factors are finite, by one number that is read back.
+    /// Checks that all elements of factors that are sums of squares are finite: by their traces, which bound all other
+    /// entries. Reads one number back if they are, otherwise the factors.
     pub(crate) fn expect_finite<B: AutodiffBackend>(
         &self,
-        objective: &Objective<B>,
-        factors: &DeviceFactors<B>,
+        layers: &[KfacLayer<B>],
     ) -> Result<(), Error> {
-        factors.expect_finite(&self.network.plans, objective.layout())
+        let factors = || layers.iter().flat_map(|layer| [&layer.input, &layer.output]);
+        let traces: Vec<_> = factors().filter_map(KroneckerFactor::device_trace).collect();
+        if traces.is_empty() {
+            return Ok(());
+        }
+        let total = Inner::<B>::float_sum(Inner::<B>::float_cat(traces, 0));
+        if read_tensor::<B>(total)?.iter().all(|sum| sum.is_finite()) {
+            return Ok(());
+        }
+        factors().try_for_each(|factor| factor.host().map(drop))
     }
 
-    /// The curvature of given factors. Reads nothing back: what is not finite shows where they are first read.
+    /// The curvature of given factors. Reads nothing back: non-finite entries are found when the factors are first read.
     pub(crate) fn kfac<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-        factors: &DeviceFactors<B>,
-        beside: ExactBlocks,
+        layers: Factors<B>,
+        uncovered: UncoveredFactors<B>,
     ) -> Result<Kfac<B>, Error> {
         let like = objective.parameters().zeros_like();
-        let plans = &self.network.plans;
-        Ok(Kfac {
-            map: KfacMap::new(&like, plans, factors.maps(plans), &beside.0, 0.0),
-            coverage: self.network.coverage.clone(),
-            layers: HostFactors::on_device(factors),
-            dense: beside.0.into(),
-            plans: plans.clone(),
-            like,
-        })
+        Kfac::of_factors(like, Arc::clone(&self.network), layers, uncovered)
     }
 
-    /// The factors and blocks of a curvature that was made of saved ones, on the device again.
-    pub(crate) fn uploaded<B: AutodiffBackend>(
+    /// The factors of a curvature loaded from a state, as [`factors`](Self::factors) returns them.
+    pub(crate) fn resumed<B: AutodiffBackend>(
         &self,
         kfac: &Kfac<B>,
-    ) -> Result<(DeviceFactors<B>, ExactBlocks), Error> {
-        let plans = self.network.plans.iter().zip(kfac.plans.iter());
-        if plans.into_iter().any(|(own, other)| own.diagonal != other.diagonal) {
-            return Err(OperatorError::KfacState.into());
-        }
+    ) -> Result<(Factors<B>, UncoveredFactors<B>), Error> {
         let draws = self.kind.cotangents != Cotangents::None;
-        let layers = kfac.factors()?.iter().map(|layer| LayerMoments {
-            inputs: on_device(&layer.a, &kfac.like),
-            gradients: draws.then(|| on_device(&layer.g, &kfac.like)),
-        });
-        let layout = kfac.like.layout();
-        let factors = DeviceFactors::new(&self.network.plans, layout, layers.collect())?;
-        Ok((factors, ExactBlocks(kfac.dense.to_vec())))
-    }
-
-    /// The second moments of the gradients' coordinates in the eigenbases of every layer, `[groups, d_in, d_out]`.
-    pub(super) fn diagonals<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-        bases: &[(Eigen, Eigen)],
-    ) -> Result<Vec<Vec<f64>>, Error> {
-        let like = objective.parameters();
-        let sides = bases.iter().flat_map(|(a, g)| [a, g]);
-        let tensors = sides.filter_map(|eigen| Side::basis(eigen, like).matrix());
-        let tensors: Vec<_> = tensors.collect();
-        let diagonals = self.device_diagonals(objective, &tensors)?.into_iter();
-        let diagonals = diagonals.map(read_tensor::<B>);
-        let diagonals = diagonals.collect::<Result<Vec<_>, _>>()?;
-        match diagonals.iter().flatten().all(|value| value.is_finite()) {
-            true => Ok(diagonals),
-            false => Err(OperatorError::NonFiniteFactor {
-                layer: "the network (corrected diagonal)".into(),
+        let pairs = self.network.layers.iter().zip(&*kfac.layers);
+        let layers = pairs.map(|(layer, saved)| {
+            if layer.diagonal != saved.input.is_diagonal() {
+                return Err(KfacError::State.into());
             }
-            .into()),
-        }
+            let (groups, size) = (saved.output.groups(), saved.output.size());
+            let identity = || KroneckerFactor::identity(layer.weight(), groups, size);
+            Ok(KfacLayer {
+                layer: Arc::clone(layer),
+                input: saved.input.clone(),
+                output: if draws { saved.output.clone() } else { identity() },
+            })
+        });
+        Ok((layers.collect::<Result<_, Error>>()?, kfac.uncovered.to_vec()))
     }
 
-    /// The same on the device, in bases `[groups, size, size]` for all factors but diagonals. Reads nothing back.
-    pub(super) fn device_diagonals<B: AutodiffBackend>(
+    /// The second moments of the gradients' coordinates in bases `[groups, size, size]` for all factors but diagonals,
+    /// `[groups, d_in, d_out]` per layer. Reads nothing back.
+    pub(super) fn diagonals<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         bases: &[InnerFloat<B>],
@@ -189,10 +181,10 @@ impl KfacCollector {
         self.pass(|pass| objective.layer_diagonals(pass, bases))
     }
 
-    /// Checks that gradients are propagated back, of which a diagonal can be made.
-    pub(crate) fn expect_gradients(&self) -> Result<(), OperatorError> {
+    /// Checks that gradients are propagated back, as a corrected diagonal needs them.
+    pub(crate) fn expect_gradients(&self) -> Result<(), KfacError> {
         match self.config.fisher {
-            KfacFisher::ForwardOnly => Err(OperatorError::NoDiagonal),
+            KfacFisher::ForwardOnly => Err(KfacError::NoDiagonal),
             _ => Ok(()),
         }
     }
@@ -210,7 +202,7 @@ impl KfacCollector {
         })
     }
 
-    /// What second moments of gradients are multiplied by.
+    /// The factor of second moments of gradients.
     fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
         let share = share(part.samples_of_outputs(), self.reduction);
         match self.config.fisher {
@@ -220,7 +212,7 @@ impl KfacCollector {
         }
     }
 
-    /// What targets are drawn by, where they are.
+    /// The noise for sampled targets, if any are sampled.
     fn noise(&self) -> Option<Box<Noise>> {
         let KfacFisher::MonteCarlo { draws, seed } = self.config.fisher else {
             return None;

@@ -1,0 +1,94 @@
+//! Exact blocks, or estimated diagonals, of parameters that belong to no layer.
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    KfacConfig, KfacError, KfacFisher, KroneckerFactor, UncoveredPolicy, matrix::FactorMatrix,
+    network::Network,
+};
+use crate::{
+    curvature::{EmpiricalFisher, Fisher, Likelihood, fisher::share},
+    derive::Root,
+    error::Error,
+    objective::{Objective, Part, Reduction},
+    operator::{LinearOperator, SelfAdjoint, materialize_up_to},
+};
+
+/// Blocks of the uncovered parameters, as the policy wants them.
+pub(super) fn uncovered_factors<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    network: &Network,
+    config: &KfacConfig,
+    (likelihood, reduction): (Likelihood, Reduction),
+) -> Result<Vec<KroneckerFactor<B>>, Error> {
+    if network.uncovered.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limit = match config.uncovered {
+        UncoveredPolicy::ExactBlock { limit } => limit,
+        UncoveredPolicy::Diagonal { probes, seed } => {
+            let target = (likelihood, reduction);
+            return diagonals(objective, network, config.fisher, target, (probes, seed));
+        }
+        UncoveredPolicy::Refuse => 0,
+    };
+    if let Some(large) = network.uncovered.iter().find(|one| one.elements() > limit) {
+        return Err(KfacError::Uncovered {
+            parameter: large.name().into(),
+            reason: large.reason.clone(),
+            elements: large.elements(),
+            limit,
+        }
+        .into());
+    }
+    let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
+        KfacFisher::Exact | KfacFisher::ForwardOnly => {
+            Box::new(Fisher::exact(objective, likelihood, reduction)?)
+        }
+        KfacFisher::MonteCarlo { draws, seed } => {
+            Box::new(Fisher::monte_carlo(objective, likelihood, reduction, draws, seed)?)
+        }
+        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective, reduction)?),
+    };
+    let factors = network.uncovered.iter().map(|one| {
+        let block = fisher.as_ref().restricted(one.subset.clone())?;
+        let like = one.subset.restrict(objective.parameters())?;
+        let matrix = materialize_up_to(&block, &like, limit)?;
+        let (size, values) = (matrix.rows(), matrix.values().to_vec());
+        let matrix = FactorMatrix::Dense { groups: 1, size, values };
+        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters()))
+    });
+    factors.collect()
+}
+
+/// Estimates of their diagonals.
+fn diagonals<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    network: &Network,
+    fisher: KfacFisher,
+    (likelihood, reduction): (Likelihood, Reduction),
+    probes: (usize, u64),
+) -> Result<Vec<KroneckerFactor<B>>, Error> {
+    let (root, precision) = match (fisher, likelihood) {
+        (KfacFisher::Empirical, _) => (Root::Empirical, 1.0),
+        (_, Likelihood::Categorical) => (Root::Categorical, 1.0),
+        (_, Likelihood::Bernoulli) => (Root::Bernoulli, 1.0),
+        (_, Likelihood::Gaussian { .. }) => (Root::Gaussian, likelihood.precision()),
+    };
+    let factor = |part: &Part<B>| {
+        let share = share(part.samples_of_outputs(), reduction);
+        match fisher {
+            KfacFisher::Empirical => share.recip(),
+            _ => share * precision,
+        }
+    };
+    let positions: Vec<usize> = network.uncovered.iter().map(|one| one.position).collect();
+    let diagonals = objective.mean_squares(root, &factor, &positions, probes)?;
+    let pairs = network.uncovered.iter().zip(diagonals);
+    let factors = pairs.map(|(one, values)| {
+        let matrix = FactorMatrix::Diagonal(values);
+        matrix.expect_finite(one.name())?;
+        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters()))
+    });
+    factors.collect()
+}
