@@ -1,13 +1,12 @@
-//! Times and memory of products with a model, in one interleaved run, beside the
-//! plain Burn gradient of the same model and batch.
+//! Time and memory of products with a model, compared with the plain Burn gradient of the same model and batch in one
+//! interleaved run.
 //!
 //! ```text
 //! cargo bench --bench products -- [--quick] [part of a name, such as flex or mlp]
 //! ```
 //!
-//! Prints one figure a line, `<model>.<backend>.<figure> = <value>`; each median
-//! is followed by its quartiles, `<figure>_q1` and `<figure>_q3`; ratios to a
-//! gradient also by the ratio of the shortest times, `<figure>_min`.
+//! Prints one figure per line, `<model>.<backend>.<figure> = <value>`; each median is followed by its quartiles,
+//! `<figure>_q1` and `<figure>_q3`; ratios to a gradient also by the ratio of the shortest times, `<figure>_min`.
 #![allow(clippy::print_stdout)]
 
 mod data_set;
@@ -15,8 +14,10 @@ mod figures;
 mod harness;
 mod kfac;
 mod matmul;
-#[path = "../examples/support/mod.rs"]
-mod support;
+#[path = "../tests/support/models/mod.rs"]
+mod models;
+#[path = "../tests/support/random.rs"]
+mod random;
 
 use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
@@ -28,7 +29,7 @@ use burn_curvature::{
 use figures::{Figures, flops};
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
-use support::models::{Case, cnn, mlp, tiny, transformer};
+use models::{Case, cnn, mlp, tiny, transformer};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -36,13 +37,13 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 /// The unit of all figures but times and memory.
 const GRADIENT: &str = "gradient";
 const BYTES_PER_MEGABYTE: f64 = 1e6;
-/// Damping that makes the Hessians here definite enough for twenty steps.
+/// Makes the Hessians here definite enough for twenty steps.
 const DAMPING: f64 = 1.0;
 
 /// Steps of conjugate gradients.
 const STEPS: usize = 20;
 
-/// What the command line asks for.
+/// The command line.
 struct Request {
     plan: Plan,
     filter: String,
@@ -69,7 +70,7 @@ fn main() {
     }
 }
 
-/// Measures all models asked for on one backend.
+/// Measures all requested models on one backend.
 fn on_backend<B: AutodiffBackend>(name: &'static str, device: &Device, request: &Request)
 where
     B::InnerBackend: TensorBridge,
@@ -158,7 +159,7 @@ fn megabytes(run: impl FnOnce()) -> f64 {
     peak_bytes(run) as f64 / BYTES_PER_MEGABYTE
 }
 
-/// What is measured of one objective.
+/// The operators of one objective that are measured.
 struct Products<B: AutodiffBackend> {
     objective: Objective<B>,
     newton: GaussNewton<B>,
@@ -177,7 +178,7 @@ where
         let objective =
             Objective::<B>::trace_with(&config, &case.model, case.batch.clone(), case.loss)
                 .expect("the models of the benchmark are traceable");
-        let vector = objective.parameters().normal_like(1).expect("a vector");
+        let vector = objective.parameters().space().normal(1);
         objective.prepare().expect("the programs run");
         let cg20 = ConjugateGradientConfig::new()
             .with_relative_tolerance(1e-30)
@@ -189,7 +190,7 @@ where
         let jacobian = Jacobian::new(&objective).expect("the models return their outputs");
         let outputs = objective.outputs().expect("outputs");
         Self {
-            cotangent: outputs.normal_like(2).expect("a vector"),
+            cotangent: outputs.space().normal(2),
             objective,
             newton,
             jacobian,
@@ -217,7 +218,7 @@ where
         });
     }
 
-    /// Products that need to know the outputs.
+    /// Products that need the outputs.
     fn add_outputs_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
         let damped = self.newton.clone().damped(DAMPING).expect("a damping");
         rounds.add("ggn", || finish(device, self.newton.apply(&self.vector).expect("a product")));

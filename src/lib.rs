@@ -86,7 +86,7 @@
 //!
 //! | floor | rooms | they hold |
 //! |---|---|---|
-//! | 0 | `error` | one opaque error |
+//! | 0 | `error`, `panics` | one opaque error; panics caught |
 //! | 1 | `config`, `seeds`, `tensor`, `state` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
@@ -108,6 +108,7 @@ mod kfac;
 mod objective;
 mod operator;
 mod optim;
+mod panics;
 mod solver;
 mod space;
 mod spectrum;
@@ -134,8 +135,8 @@ pub use objective::{
     CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,
 };
 pub use operator::{
-    Adjoint, AssumeSelfAdjoint, BlockDiagonal, Chain, Congruence, Counted, DEFAULT_SIZE_LIMIT,
-    Damped, DampedBy, DampedPerBlock, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
+    Adjoint, AssumeSelfAdjoint, BlockDamping, BlockDiagonal, Chain, Congruence, Counted,
+    DEFAULT_SIZE_LIMIT, Damped, Damping, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
     Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
     SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
     diagonal, materialize, materialize_up_to,
@@ -153,8 +154,8 @@ pub use solver::{
     StopReason, Woodbury, recommend,
 };
 pub use space::{
-    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector,
-    VectorError,
+    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSpace, ParamSubset,
+    ParamVector, VectorError,
 };
 pub use spectrum::{
     DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,

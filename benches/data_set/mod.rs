@@ -1,4 +1,4 @@
-//! Products over a data set of twenty batches, with nothing, half and all of what does not depend on the vector kept.
+//! Products over a data set of twenty batches, with none, half and all of the part independent of the vector cached.
 
 use burn::tensor::{Int, Tensor};
 use burn_backend::AutodiffBackend;
@@ -11,7 +11,7 @@ use crate::{
     figures::Figures,
     finish,
     harness::{Plan, Rounds},
-    support::models::mlp,
+    models::mlp,
 };
 
 const BATCHES: usize = 20;
@@ -31,7 +31,7 @@ where
     let risk = Objective::<B>::trace_with(&CaptureConfig::new(), &case.model, rows, case.loss)
         .and_then(|objective| objective.over(batches.clone(), Reduction::Mean))
         .expect("the model of the benchmark is traceable");
-    let vector = risk.parameters().normal_like(1).expect("a vector");
+    let vector = risk.parameters().space().normal(1);
 
     let mut rounds = Rounds::default();
     rounds.add(GRADIENTS, || {

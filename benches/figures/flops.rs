@@ -1,5 +1,5 @@
-//! Floating-point operations of a program's matrix products and convolutions, by the sizes of what they read and
-//! write. Counts nothing else.
+//! Floating-point operations of a program's matrix products and convolutions, from the sizes of what they read and
+//! write. Nothing else is counted.
 
 use burn_curvature::{Graph, Node, Op, ValueId, WithRespectTo};
 

@@ -1,4 +1,4 @@
-//! Printing figures, one a line, for readers and scripts. Does not measure.
+//! Prints figures, one per line, for readers and scripts.
 
 mod flops;
 

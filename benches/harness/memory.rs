@@ -1,5 +1,5 @@
-//! A global allocator that can tell the highest number of bytes held during a
-//! call. Counts the heap of this process only; idle unless asked.
+//! A global allocator that reports the peak number of bytes held during a call. Counts the heap of this process only;
+//! idle unless asked.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,8 +12,8 @@ static PEAK: AtomicIsize = AtomicIsize::new(0);
 /// The system's allocator with a counter.
 pub struct CountingAllocator;
 
-/// The highest number of bytes that `run` held above what was held before it.
-/// Not to be nested.
+/// The peak number of bytes that `run` held in addition to those held before it.
+/// Must not be nested.
 pub fn peak_bytes(run: impl FnOnce()) -> usize {
     HELD.store(0, Relaxed);
     PEAK.store(0, Relaxed);

@@ -1,5 +1,4 @@
-//! Measuring: interleaved rounds, quartiles, peak memory. Knows neither models
-//! nor tensors.
+//! Measurement: interleaved rounds, quartiles, peak memory. Independent of models and tensors.
 
 pub mod memory;
 mod quartiles;

@@ -1,4 +1,4 @@
-//! Median and quartiles of a sample. Knows nothing of what was sampled.
+//! Median and quartiles of a sample.
 
 /// The three cuts of a sample into four equal parts.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! Interleaved rounds: every closure runs once in each round, in an order that
-//! changes from round to round, so that a slow spell of the machine falls on all
-//! of them alike. Does not know what the closures compute.
+//! changes from round to round, so that a slow spell of the machine affects all
+//! of them alike. Independent of what the closures compute.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use super::Quartiles;
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Rounds that count.
+    /// Measured rounds.
     pub rounds: usize,
-    /// A closure faster than this is repeated within a round.
+    /// Closures faster than this are repeated within a round.
     pub shortest_sample: Duration,
 }
 
 impl Plan {
     /// For figures to be quoted.
     pub const FULL: Self = Self { rounds: 41, shortest_sample: Duration::from_millis(5) };
-    /// For a look, and to see that the benchmark works.
+    /// For a quick look, and to check that the benchmark works.
     pub const QUICK: Self = Self { rounds: 7, shortest_sample: Duration::from_millis(2) };
 }
 
@@ -100,7 +100,7 @@ impl Samples {
         Quartiles::of(self.of(name).iter().copied())
     }
 
-    /// What each of `steps` takes beyond a product, in products: `whole` holds one product more than steps.
+    /// The overhead of each step over a product, in products; `whole` takes one product more than `steps`.
     pub fn overhead(&self, whole: &str, product: &str, steps: usize) -> Quartiles {
         let pairs = self.of(whole).iter().zip(self.of(product));
         let steps = steps as f64;

@@ -1,4 +1,4 @@
-//! Kronecker factors of a model, their inverses and products, beside the plain Burn gradient, in one interleaved run.
+//! Kronecker factors of a model, their inverses and products, compared with the plain Burn gradient in one interleaved run.
 
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
@@ -13,12 +13,12 @@ use crate::{
     finish,
     harness::{Plan, Rounds, Samples},
     megabytes,
-    support::models::Case,
+    models::Case,
 };
 
 const LOSS: (Likelihood, Reduction) = (Likelihood::Categorical, Reduction::Mean);
 const DAMPING: f64 = 1e-2;
-/// One draw for every sample.
+/// One draw per sample.
 const SAMPLED: KfacFisher = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
 /// Rounds of eigen-decompositions, each of which takes as long as dozens of gradients.
 const SLOW_ROUNDS: usize = 3;
@@ -27,9 +27,9 @@ const FIGURES: [&str; 5] =
     ["kfac_factors", "kfac_factors_exact", "kfac_inverse", "kfac_apply", "kfac_gradient_program"];
 const SLOW_FIGURES: [&str; 2] = ["kfac_eigen", "ekfac_factors"];
 
-/// Prints the figures of one model: `kfac_factors` is the gradient with all factors by one draw, `kfac_factors_exact`
-/// by the exact Fisher matrix; `kfac_inverse` the factored inverse of factors on the host, `kfac_eigen` the exact one;
-/// `ekfac_factors` the corrected diagonal by one draw in given bases, decompositions included.
+/// Prints the figures of one model: `kfac_factors` is the gradient with all factors from one draw, `kfac_factors_exact`
+/// from the exact Fisher matrix; `kfac_inverse` the factored inverse of factors on the host, `kfac_eigen` the exact one;
+/// `ekfac_factors` the corrected diagonal from one draw, decompositions included.
 pub fn measure<B, M, X>((backend, device): &Backend, plan: Plan, case: &Case<M, X>)
 where
     B: AutodiffBackend,

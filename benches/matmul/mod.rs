@@ -1,5 +1,5 @@
-//! The matrix products that decide the MLP's time, with the layouts in which
-//! they occur: forward `x·W`, weights `xᵀ·g`, inputs `g·Wᵀ`. Knows no model.
+//! The matrix products that dominate the MLP's time, with the layouts in which they occur: forward `x·W`, weights `xᵀ·g`,
+//! inputs `g·Wᵀ`.
 
 use burn::tensor::{Device, Distribution, Tensor};
 
@@ -7,7 +7,7 @@ use crate::figures::Figures;
 use crate::harness::{Plan, Rounds};
 use crate::{Backend, finish};
 
-/// Rows, inner extent and columns of a product, and how its operands lie.
+/// Rows, inner dimension and columns of a product, and the layout of its operands.
 struct Product {
     figure: &'static str,
     extents: [usize; 3],

@@ -1,5 +1,5 @@
 //! K-FAC against first-order methods on a deep autoencoder of handwritten digits, 64-48-24-12-6-12-24-48-64, over three
-//! starting points. Drawn to `target/kfac_autoencoder.svg` and `.png`.
+//! starting points. Drawn to `target/kfac_autoencoder.svg`.
 //!
 //! Every figure stands on a line `name = value`; the program exits with an error when one leaves its stated range.
 #![allow(clippy::print_stdout)]
@@ -60,14 +60,12 @@ fn run() -> Result<bool, Box<dyn Error>> {
     for (name, runs) in [("nesterov", &nesterov), ("adam", &adam)] {
         compare_times(&mut figures, name, runs, &kfac);
     }
-    let curves = Curves {
-        kfac: kfac.iter().collect(),
-        nesterov: nesterov.iter().collect(),
-        adam: adam.iter().collect(),
-    };
-    for path in page::save("kfac_autoencoder", &curves)? {
-        println!("drawn: {}", path.display());
-    }
+    let curves = [
+        Curves { method: "Nesterov, best of four rates", color: "#1a63a8", runs: &nesterov },
+        Curves { method: "Adam, best of two rates", color: "#468c46", runs: &adam },
+        Curves { method: "K-FAC", color: "#cc4422", runs: &kfac },
+    ];
+    println!("drawn: {}", picture::draw(&curves)?.display());
     Ok(figures.print())
 }
 

@@ -1,67 +1,37 @@
 //! The picture: squared error by step, of K-FAC and of the best first-order runs.
 
-use plotters::{coord::Shift, prelude::*};
+use std::{io, path::PathBuf};
 
 use super::{
-    page::{Drawn, FAINT, INK, Picture, legend, text},
+    page::{Axis, Chart, Scale},
     training::{GOAL, Run},
 };
 
-const KFAC: RGBColor = RGBColor(204, 68, 34);
-const NESTEROV: RGBColor = RGBColor(26, 99, 168);
-const ADAM: RGBColor = RGBColor(70, 140, 70);
+const GOAL_COLOR: &str = "#2d2d2d";
 
-/// All runs of all seeds.
+/// All runs of one method.
 pub struct Curves<'a> {
-    pub kfac: Vec<&'a Run>,
-    pub nesterov: Vec<&'a Run>,
-    pub adam: Vec<&'a Run>,
+    pub method: &'static str,
+    pub color: &'static str,
+    pub runs: &'a [Run],
 }
 
-impl Picture for Curves<'_> {
-    fn paint<B: DrawingBackend<ErrorType: 'static>>(&self, page: &DrawingArea<B, Shift>) -> Drawn {
-        let all = [&self.kfac, &self.nesterov, &self.adam];
-        let runs = || all.into_iter().flatten();
-        let steps = runs().map(|run| run.errors.len()).max().unwrap_or(1);
-        let errors = runs().flat_map(|run| &run.errors).copied();
-        let highest = errors.fold(GOAL, f64::max);
-        let mut chart = ChartBuilder::on(page)
-            .margin(20)
-            .caption("An autoencoder of handwritten digits", text(26))
-            .x_label_area_size(50)
-            .y_label_area_size(70)
-            .build_cartesian_2d(
-                (1.0..steps as f64).log_scale(),
-                (0.5..1.2 * highest).log_scale(),
-            )?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .label_style(text(16))
-            .axis_desc_style(text(18))
-            .x_desc("steps")
-            .y_desc("squared error of an image")
-            .draw()?;
-        let goal = [(1.0, GOAL), (steps as f64, GOAL)];
-        chart.draw_series(DashedLineSeries::new(goal, 6, 4, INK.into()))?;
-        let named = [
-            ("K-FAC", KFAC),
-            ("Nesterov, best of four rates", NESTEROV),
-            ("Adam, best of two rates", ADAM),
-        ];
-        for (runs, (name, color)) in all.into_iter().zip(named) {
-            for (seed, run) in runs.iter().enumerate() {
-                let points = run.errors.iter().enumerate();
-                let points = points.map(|(step, error)| ((step + 1) as f64, *error));
-                let drawn = chart.draw_series(LineSeries::new(points, color.stroke_width(2)))?;
-                if seed == 0 {
-                    drawn.label(name).legend(move |(x, y)| {
-                        PathElement::new([(x, y), (x + 24, y)], color.stroke_width(2))
-                    });
-                }
-            }
+/// Draws the curves of several methods.
+pub fn draw(curves: &[Curves<'_>]) -> io::Result<PathBuf> {
+    let runs = || curves.iter().flat_map(|curves| curves.runs);
+    let steps = runs().map(|run| run.errors.len()).max().unwrap_or(1);
+    let highest = runs().flat_map(|run| &run.errors).copied().fold(GOAL, f64::max);
+    let x = Axis { label: "steps", scale: Scale::Logarithmic, ends: (1.0, steps as f64) };
+    let ends = (0.5, 1.2 * highest);
+    let y = Axis { label: "squared error per image", scale: Scale::Logarithmic, ends };
+    let mut chart = Chart::new("Training an autoencoder of handwritten digits", x, y);
+    chart.level(GOAL, GOAL_COLOR);
+    for Curves { method, color, runs } in curves {
+        for run in *runs {
+            let points = run.errors.iter().enumerate();
+            chart.line(points.map(|(step, error)| ((step + 1) as f64, *error)), color);
         }
-        legend(&mut chart)
+        chart.name(color, *method);
     }
+    chart.save("kfac_autoencoder")
 }

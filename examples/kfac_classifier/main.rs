@@ -94,10 +94,8 @@ fn solve(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(), B
     let ekfac = Ekfac::from_kfac(&kfac, &risk, likelihood, Reduction::Mean, &config)?;
     println!("\n{}", kfac.coverage());
 
-    let nystrom = NystromConfig::new(RANK, DAMPING)
-        .init()?
-        .approximate(&damped, &gradient)?
-        .preconditioner()?;
+    let nystrom =
+        NystromConfig::new(RANK, DAMPING).init()?.approximate(&damped)?.preconditioner()?;
     let plain = solved("plain", &damped, &gradient, None)?;
     figures.note("cg.plain.steps", plain.report.iterations as f64);
     let (kfac, ekfac) = (kfac.factored_inverse(DAMPING)?, ekfac.inverse(DAMPING)?);

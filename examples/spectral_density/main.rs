@@ -1,5 +1,5 @@
 //! The eigenvalues of a trained network's Hessian: a classifier of handwritten digits has a bulk near zero and a few
-//! outliers, one fewer than there are classes. Drawn to `target/spectral_density.svg` and `.png`.
+//! outliers, one fewer than there are classes. Drawn to `target/spectral_density.svg`.
 //!
 //! The network is small enough for all eigenvalues to be computed, so that the estimates are compared with the truth.
 //! Every figure stands on a line `name = value`; the program exits with an error when one leaves its stated range.
@@ -20,7 +20,6 @@ use burn_curvature::{
 };
 
 use classifier::Trained;
-use picture::Density;
 use support::{
     digits::CLASSES,
     figures::{Figures, exit_code},
@@ -45,14 +44,14 @@ fn run() -> Result<bool, Box<dyn Error>> {
 
     let clock = Instant::now();
     let lanczos = LanczosConfig::new().with_pairs(TOP).with_seed(1).init()?;
-    let top = lanczos.eigenpairs(&hessian, like)?.report;
+    let top = lanczos.eigenpairs(&hessian)?.report;
     println!("\n{top}");
     let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Smallest).init()?;
-    let bottom = lanczos.eigenpairs(&hessian, like)?.report;
+    let bottom = lanczos.eigenpairs(&hessian)?.report;
     let estimator =
         DensityEstimatorConfig::new().with_probes(20).with_steps(80).with_seed(1).init()?;
-    let density = estimator.estimate(&hessian, like)?;
-    let trace = TraceEstimatorConfig::new().init()?.estimate(&hessian, like)?;
+    let density = estimator.estimate(&hessian)?;
+    let trace = TraceEstimatorConfig::new().init()?.estimate(&hessian)?;
     println!("\ntrace {trace}");
     figures.note("seconds.estimates", clock.elapsed().as_secs_f64());
 
@@ -71,14 +70,8 @@ fn run() -> Result<bool, Box<dyn Error>> {
     figures.expect("density.difference", truth::difference(&curve, &exact), 0.0..=0.1);
     figures.expect("density.inside_error_bars", truth::inside(&curve, &exact), 0.6..=1.0);
 
-    let picture = Density {
-        curve: &curve,
-        exact: &exact,
-        outliers: top.eigenvalues.get(..CLASSES - 1).unwrap_or_default(),
-    };
-    for path in page::save("spectral_density", &picture)? {
-        println!("drawn: {}", path.display());
-    }
+    let outliers = top.eigenvalues.get(..CLASSES - 1).unwrap_or_default();
+    println!("drawn: {}", picture::draw(&curve, &exact, outliers)?.display());
     Ok(figures.print())
 }
 

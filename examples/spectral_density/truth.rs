@@ -11,7 +11,7 @@ pub struct Truth {
 impl Truth {
     pub fn of(objective: &Objective<Autodiff<Dispatch>>) -> Result<Self, Error> {
         let exact = objective.in_f64()?;
-        let matrix = materialize(&Hessian::new(&exact), exact.parameters())?;
+        let matrix = materialize(&Hessian::new(&exact))?;
         Ok(Self { eigenvalues: matrix.eigenvalues()? })
     }
 

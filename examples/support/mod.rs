@@ -1,11 +1,10 @@
-//! What examples, tests and benchmarks share: real data, reference models and
-//! reproducible random numbers. Knows Burn; does not know this library.
+//! What examples share: the digits, random numbers, figures. Knows Burn; does not know this library.
 //!
-//! Each program mounts it at its root as `support`, by `mod support;` or with
-//! `#[path = "../examples/support/mod.rs"]`.
+//! Each program mounts it at its root as `support`.
 #![allow(dead_code, reason = "each program uses its own part")]
 
+#[path = "../../tests/support/digits.rs"]
 pub mod digits;
 pub mod figures;
-pub mod models;
+#[path = "../../tests/support/random.rs"]
 pub mod random;

@@ -1,10 +1,7 @@
 //! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed, and
 //! truth values are told to who reads them.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use burn_backend::{
     Shape, TensorData,
@@ -16,8 +13,8 @@ use burn_router::{RouterClient, RouterTensor, get_client};
 
 use super::{CaptureError, import, turn};
 use crate::{
-    execute::panic_message,
     graph::{Graph, Kind, ValueType},
+    panics::caught,
     tensor::Operand,
 };
 
@@ -148,10 +145,10 @@ pub(super) fn attempt<E: From<CaptureError>>(
 ) -> Result<Attempt, E> {
     let borrowed = BorrowedDevice::take();
     let mut ended = None;
-    let captured = catch_unwind(AssertUnwindSafe(|| {
+    let captured = caught(|| {
         borrowed.0.capture_scope(|capture| {
             let mut scope = Scope::new(borrowed.0, told);
-            let result = catch_unwind(AssertUnwindSafe(|| body(&mut scope)));
+            let result = caught(|| body(&mut scope));
             let outputs = match &result {
                 Ok(Ok(outputs)) => outputs.iter().map(operand_id).collect(),
                 _ => Vec::new(),
@@ -160,13 +157,12 @@ pub(super) fn attempt<E: From<CaptureError>>(
             let completed = capture.complete(scope.inputs.clone(), unique(&outputs));
             let end = result
                 .map(|returned| returned.map(|_| End::Outputs(outputs)))
-                .unwrap_or_else(|panic| Ok(End::Panicked(panic_message(panic.as_ref()))));
+                .unwrap_or_else(|message| Ok(End::Panicked(message)));
             ended = Some((end, scope));
             completed
         })
-    }));
-    let captured = captured
-        .map_err(|panic| CaptureError::Panicked { message: panic_message(panic.as_ref()) })?;
+    });
+    let captured = captured.map_err(|message| CaptureError::Panicked { message })?;
     let Some((end, scope)) = ended else {
         let message = "the recording did not start".into();
         return Err(CaptureError::Boundary { message }.into());

@@ -1,7 +1,5 @@
 //! The generalized Gauss-Newton matrix of an objective.
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use super::objective_operator;
@@ -10,7 +8,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, Identity, LinearOperator, Scaled, SelfAdjoint, Sum},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The generalized Gauss-Newton matrix of an objective as a linear operator.
@@ -60,7 +58,7 @@ use crate::{
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), (z - y).powf_scalar(2.0).mean() * 0.5) // outputs, then the loss
 /// })?;
-/// let v = objective.parameters().from_vec_like(&[1.0, 0.0])?;
+/// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(GaussNewton::new(&objective)?.apply(&v)?.to_vec()?, [5.0, 7.0]);
 /// # Ok(())
 /// # }
@@ -96,7 +94,7 @@ impl<B: AutodiffBackend> GaussNewton<B> {
         objective: &Objective<B>,
         decay: f64,
     ) -> Result<Sum<Self, Scaled<Identity<B>>>, Error> {
-        let identity = Identity::<B>::new(objective.layout()).scaled(decay)?;
+        let identity = Identity::new(objective.parameters().space()).scaled(decay)?;
         Self::new(objective)?.plus(identity)
     }
 }

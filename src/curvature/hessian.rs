@@ -1,7 +1,5 @@
 //! The Hessian of an objective.
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use super::{expect_term, single};
@@ -9,7 +7,7 @@ use crate::{
     error::Error,
     objective::Objective,
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The exact Hessian of an objective as a linear operator.
@@ -50,8 +48,8 @@ impl<B: AutodiffBackend> Hessian<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Hessian<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.objective.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.objective.parameters().space()
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

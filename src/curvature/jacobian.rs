@@ -1,6 +1,6 @@
 //! The Jacobian of a model's outputs.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use burn_backend::AutodiffBackend;
 
@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct},
     operator::{Adjoint, LinearOperator},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The Jacobian J = ∂z/∂θ of the outputs that the traced closure returned beside the loss.
@@ -48,16 +48,16 @@ use crate::{
 ///     (z.clone(), z.powf_scalar(2.0).sum())
 /// })?;
 /// let jacobian = Jacobian::new(&objective)?;
-/// let v = objective.parameters().from_vec_like(&[1.0, 1.0])?;
+/// let v = objective.parameters().space().vector(&[1.0, 1.0])?;
 /// assert_eq!(jacobian.apply(&v)?.to_vec()?, [3.0, 7.0]);
-/// let u = objective.outputs()?.from_vec_like(&[1.0, 0.0])?;
+/// let u = objective.outputs()?.space().vector(&[1.0, 0.0])?;
 /// assert_eq!(jacobian.apply_adjoint(&u)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
 /// # }
 /// ```
 pub struct Jacobian<B: AutodiffBackend> {
     objective: Objective<B>,
-    outputs: Arc<ParamLayout>,
+    outputs: ParamSpace<B>,
     forward: PreparedProduct<B>,
     adjoint: PreparedProduct<B>,
 }
@@ -70,7 +70,7 @@ impl<B: AutodiffBackend> Jacobian<B> {
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         objective.derive_product(Product::Jacobian)?;
         Ok(Self {
-            outputs: objective.outputs_layout()?,
+            outputs: objective.parameters().space().with_layout(&objective.outputs_layout()?),
             objective: objective.clone(),
             forward: PreparedProduct::new(Product::Jacobian),
             adjoint: PreparedProduct::new(Product::Adjoint),
@@ -91,7 +91,7 @@ impl<B: AutodiffBackend> Clone for Jacobian<B> {
     fn clone(&self) -> Self {
         Self {
             objective: self.objective.clone(),
-            outputs: Arc::clone(&self.outputs),
+            outputs: self.outputs.clone(),
             forward: self.forward.clone(),
             adjoint: self.adjoint.clone(),
         }
@@ -108,22 +108,22 @@ impl<B: AutodiffBackend> fmt::Debug for Jacobian<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Jacobian<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.objective.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.objective.parameters().space()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         &self.outputs
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.objective.jacobian_product(&self.forward, &self.outputs, vector)
+        self.objective.jacobian_product(&self.forward, self.outputs.layout(), vector)
     }
 }
 
 impl<B: AutodiffBackend> Adjoint<B> for Jacobian<B> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.outputs.expect_same(vector.layout())?;
+        self.outputs.expect_same(vector.space())?;
         self.objective.adjoint_product(&self.adjoint, vector)
     }
 }

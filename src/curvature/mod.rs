@@ -72,8 +72,8 @@ macro_rules! objective_operator {
         }
 
         impl<B: AutodiffBackend> LinearOperator<B> for $name<B> {
-            fn domain(&self) -> &Arc<ParamLayout> {
-                self.objective.layout()
+            fn domain(&self) -> &ParamSpace<B> {
+                self.objective.parameters().space()
             }
 
             fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

@@ -25,10 +25,7 @@ pub(crate) use factors::{Cotangents, FactorKind, LayerGroup, Reduced};
 pub(crate) use layers::{Beside, LayerKind, Layers};
 pub(crate) use product::{Given, Product, Root};
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use burn_backend::{
     Backend,
@@ -39,8 +36,9 @@ use burn_capture::CaptureBackend;
 use crate::{
     capture::{self, CaptureError},
     error::Error,
-    execute::{ExecuteError, panic_message},
+    execute::ExecuteError,
     graph::{Graph, Split, ValueType},
+    panics::caught,
     tensor::Operand,
 };
 use outputs::Tables;
@@ -190,9 +188,9 @@ pub(crate) fn eager_product<B: Backend>(
 ) -> Result<Vec<FloatTensor<B>>, Error> {
     let target = Target::new(kind, loss, given.parameters.len())?;
     let run = || target.compute(given, &product::eager_tables());
-    match catch_unwind(AssertUnwindSafe(run)) {
+    match caught(run) {
         Ok(product) => Ok(product?),
-        Err(panic) => Err(DeriveError::Eager { message: panic_message(panic.as_ref()) }.into()),
+        Err(message) => Err(DeriveError::Eager { message }.into()),
     }
 }
 

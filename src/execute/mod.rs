@@ -31,5 +31,5 @@ pub(crate) use {
     call::{Call, Results},
     dispatch::apply,
     precision::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, adapted, in_precision, supports},
-    program::{Program, panic_message, replay},
+    program::{Program, replay},
 };

@@ -1,14 +1,15 @@
 //! Element types: which ones a device has, and programs rewritten from one to another. Knows no operations.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use burn_backend::{
     Backend, BoolStore, DType, FloatDType, TensorData, get_device_settings,
     tensor::{Device, FloatTensor},
 };
 
 use super::{ExecuteError, Operand};
-use crate::graph::{Graph, Kind, ValueType};
+use crate::{
+    graph::{Graph, Kind, ValueType},
+    panics::caught,
+};
 
 /// The element types in which programs are recorded.
 pub(crate) const RECORDED_FLOAT: DType = DType::F32;
@@ -57,7 +58,7 @@ fn computes_in_f64<B: Backend>(device: &Device<B>) -> bool {
                 .iter()
                 .all(|(on_device, on_host)| right(on_device(upload([2, 2])), &numbers.map(on_host)))
     };
-    catch_unwind(AssertUnwindSafe(check)).unwrap_or(false)
+    caught(check).unwrap_or(false)
 }
 
 /// The program with every float value, constants included, in another precision.

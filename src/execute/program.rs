@@ -1,17 +1,15 @@
 //! Runs graphs: values in slots, each moved out at its last use. Knows order and lifetimes; what an operation does it
 //! is told.
 
-use std::{
-    any::Any,
-    cell::Cell,
-    collections::HashSet,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::{cell::Cell, collections::HashSet};
 
 use burn_backend::{Backend, tensor::Device};
 
 use super::{ExecuteError, Operand, adapted, apply, precision::stored_as};
-use crate::graph::{Graph, GraphError, Kind, Node, Op, ValueId, ValueType};
+use crate::{
+    graph::{Graph, GraphError, Kind, Node, Op, ValueId, ValueType},
+    panics::caught,
+};
 
 /// A graph made ready for many runs on one device: checked, its constants uploaded, its last uses known.
 pub(crate) struct Program<B: Backend> {
@@ -241,25 +239,15 @@ fn guarded<B: Backend>(
     ) -> Result<Vec<Operand<B>>, ExecuteError>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let current = Cell::new(0);
-    let run = AssertUnwindSafe(|| {
+    let run = || {
         run_nodes(graph, plan, slots, |position, op, inputs, types| {
             current.set(position);
             apply(op, inputs, types, device)
         })
-    });
-    catch_unwind(run).unwrap_or_else(|payload| {
-        Err(ExecuteError::Backend {
-            operation: describe(graph, current.get()),
-            message: panic_message(payload.as_ref()),
-        })
+    };
+    caught(run).unwrap_or_else(|message| {
+        Err(ExecuteError::Backend { operation: describe(graph, current.get()), message })
     })
-}
-
-/// The message a panic carries.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".into())
 }
 
 /// Name, position and operand types of an operation, for messages.

@@ -57,7 +57,7 @@ impl KfacCollector {
         if let UncoveredPolicy::Diagonal { probes, .. } = config.uncovered {
             network.coverage = network.coverage.estimated_by(probes);
         }
-        Ok(Self { config: config.clone(), kind, likelihood, reduction, network: Arc::new(network) })
+        Ok(Self { config: *config, kind, likelihood, reduction, network: Arc::new(network) })
     }
 
     /// The same with another seed; unchanged if nothing is drawn.
@@ -144,8 +144,8 @@ impl KfacCollector {
         layers: Factors<B>,
         uncovered: UncoveredFactors<B>,
     ) -> Result<Kfac<B>, Error> {
-        let like = objective.parameters().zeros_like();
-        Kfac::of_factors(like, Arc::clone(&self.network), layers, uncovered)
+        let space = objective.parameters().space().clone();
+        Kfac::of_factors(space, Arc::clone(&self.network), layers, uncovered)
     }
 
     /// The factors of a curvature loaded from a state, as [`factors`](Self::factors) returns them.

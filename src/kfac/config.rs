@@ -99,7 +99,7 @@ pub enum UncoveredPolicy {
 /// | `approximation` | [`KfacApproximation::Expand`] | weights that are used at several places |
 /// | `embeddings` | reduced up to 2048 rows | embeddings where other weights are reduced |
 /// | `uncovered` | exact blocks up to 1024 elements | parameters that belong to no layer |
-#[derive(Config, Debug, PartialEq)]
+#[derive(Config, Copy, Debug, PartialEq, Eq)]
 pub struct KfacConfig {
     /// Source of the output gradients.
     #[config(default = "KfacFisher::Exact")]

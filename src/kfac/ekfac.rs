@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use super::{
-    EkfacLayer, Kfac, KfacCollector, KfacConfig, KfacCoverage, KfacError,
-    factor::{Eigenbasis, mixed},
+    EkfacLayer, FactorSpectrum, Kfac, KfacCollector, KfacConfig, KfacCoverage, KfacError,
+    factor::{Eigenbasis, expect_share, mixed},
     inverse::{expect_invertible, log_determinant},
     layer::Diagonal,
     network::{BlockProduct, Network},
@@ -16,10 +16,10 @@ use crate::{
     error::Error,
     objective::{Objective, Reduction},
     operator::{
-        BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, OperatorError, SelfAdjoint,
-        expect_damping, upload,
+        BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint, expect_damping,
+        upload,
     },
-    space::{Inner, InnerFloat, ParamLayout, ParamVector},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector},
 };
 
 /// EKFAC: K-FAC whose eigenvalues are those that fit the Fisher matrix best in its eigenbases.
@@ -64,19 +64,19 @@ use crate::{
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let ekfac = Ekfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
-/// let one = objective.parameters().ones_like();
+/// let one = objective.parameters().space().ones();
 /// assert_eq!(ekfac.apply(&one)?.to_vec()?, [10.0]);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Ekfac<B: AutodiffBackend> {
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
     network: Arc<Network>,
     layers: Arc<[EkfacLayer<B>]>,
     /// The blocks of uncovered parameters.
     uncovered: Arc<[Eigenbasis<B>]>,
-    operator: BlockDiagonal<Kronecker<B>>,
+    operator: BlockDiagonal<B, Kronecker<B>>,
 }
 
 impl<B: AutodiffBackend> Ekfac<B> {
@@ -105,7 +105,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        kfac.domain().expect_same(objective.layout())?;
+        kfac.domain().layout().expect_same(objective.layout())?;
         let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
         let ekfac = Self::uncorrected(kfac)?.averaged(&collector, objective, 0.0)?;
         ekfac.expect_finite()?;
@@ -122,28 +122,28 @@ impl<B: AutodiffBackend> Ekfac<B> {
                 continue;
             };
             let values = input.host().outer(output.host());
-            let diagonal = Diagonal::known(values, layer.layer.shape(), &kfac.like);
+            let diagonal = Diagonal::known(values, layer.layer.shape(), &kfac.space);
             layers.push(EkfacLayer { layer: Arc::clone(&layer.layer), input, output, diagonal });
         }
         let uncovered = spectra.map(|spectrum| spectrum.input).collect();
-        Self::of_parts(kfac.like.clone(), Arc::clone(&kfac.network), layers, uncovered)
+        Self::of_parts(kfac.space.clone(), Arc::clone(&kfac.network), layers, uncovered)
     }
 
     pub(super) fn of_parts(
-        like: ParamVector<B>,
+        space: ParamSpace<B>,
         network: Arc<Network>,
         layers: Vec<EkfacLayer<B>>,
         uncovered: Arc<[Eigenbasis<B>]>,
     ) -> Result<Self, Error> {
-        let operator = assemble(&like, &network, (&layers, &uncovered), (|s| s, |s| s))?;
-        Ok(Self { like, network, layers: layers.into(), uncovered, operator })
+        let operator = assemble(&space, &network, (&layers, &uncovered), (|s| s, |s| s))?;
+        Ok(Self { space, network, layers: layers.into(), uncovered, operator })
     }
 
     /// The same bases with the moving average decay·s + (1 − decay)·s' of the diagonal, s' that at the objective's
     /// parameters over its batches. Blocks of uncovered parameters stay as they are.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`OperatorError::Factor`] for a decay outside 0 to 1.
+    /// As [`new`](Self::new); [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
     pub fn updated(
         &self,
         objective: &Objective<B>,
@@ -151,7 +151,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         config: &KfacConfig,
         decay: f64,
     ) -> Result<Self, Error> {
-        self.domain().expect_same(objective.layout())?;
+        self.domain().layout().expect_same(objective.layout())?;
         let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
         let updated = self.averaged(&collector, objective, decay)?;
         updated.expect_finite()?;
@@ -167,7 +167,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     ) -> Result<Self, Error> {
         expect_share(decay)?;
         let sides = self.layers.iter().flat_map(|layer| [&layer.input, &layer.output]);
-        let sides: Vec<_> = sides.map(|basis| basis.side(&self.like)).collect();
+        let sides: Vec<_> = sides.map(|basis| basis.side(&self.space)).collect();
         let bases: Vec<_> = sides.iter().filter_map(KroneckerSide::matrix).cloned().collect();
         let new = collector.diagonals(objective, &bases)?;
         let layers = self.layers.iter().zip(new).map(|(layer, new)| {
@@ -175,8 +175,8 @@ impl<B: AutodiffBackend> Ekfac<B> {
             let diagonal = if decay == 0.0 { new } else { mixed::<B>(old, decay, new) };
             EkfacLayer { diagonal: Diagonal::on_device(diagonal), ..layer.clone() }
         });
-        let (like, network) = (self.like.clone(), Arc::clone(&self.network));
-        Self::of_parts(like, network, layers.collect(), Arc::clone(&self.uncovered))
+        let (space, network) = (self.space.clone(), Arc::clone(&self.network));
+        Self::of_parts(space, network, layers.collect(), Arc::clone(&self.uncovered))
     }
 
     /// Reads the diagonal.
@@ -194,11 +194,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
         &self.network
     }
 
-    pub(super) fn space(&self) -> &ParamVector<B> {
-        &self.like
-    }
-
-    pub(super) fn uncovered(&self) -> &[Eigenbasis<B>] {
+    pub(super) fn uncovered_bases(&self) -> &[Eigenbasis<B>] {
         &self.uncovered
     }
 
@@ -207,10 +203,16 @@ impl<B: AutodiffBackend> Ekfac<B> {
         &self.layers
     }
 
+    /// The eigenvalues of the blocks of uncovered parameters, with the parameters' names.
+    pub fn uncovered_spectra(&self) -> impl Iterator<Item = (&str, FactorSpectrum)> {
+        let pairs = self.network.uncovered.iter().zip(&*self.uncovered);
+        pairs.map(|(one, basis)| (one.name(), basis.spectrum()))
+    }
+
     /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
     ///
     /// # Errors
-    /// [`OperatorError::NoSuchParameter`].
+    /// [`OperatorError::NoSuchParameter`](crate::OperatorError::NoSuchParameter).
     pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
         Ok(self.operator.part_of(parameter)?.clone())
     }
@@ -223,31 +225,31 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// (F̂ + λI)⁻¹
     ///
     /// # Errors
-    /// [`OperatorError::Damping`] for a λ that is negative or not finite, [`KfacError::Singular`] for λ = 0 if the
+    /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite, [`KfacError::Singular`] for λ = 0 if the
     /// diagonal contains a zero.
-    pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+    pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         expect_damping(damping)?;
         if damping == 0.0 {
             expect_invertible(self.eigenvalues()?.into_iter(), damping)?;
         }
         let device = |s| Inner::<B>::float_recip(Inner::<B>::float_add_scalar(s, damping.into()));
         let parts = (&*self.layers, &*self.uncovered);
-        assemble(&self.like, &self.network, parts, (device, |s| (s + damping).recip()))
+        assemble(&self.space, &self.network, parts, (device, |s| (s + damping).recip()))
     }
 
     /// The square root F̂^½.
     ///
     /// # Errors
     /// As [`LinearOperator::apply`].
-    pub fn square_root(&self) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+    pub fn square_root(&self) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         let device = |s| Inner::<B>::float_sqrt(Inner::<B>::float_clamp_min(s, 0.0.into()));
         let parts = (&*self.layers, &*self.uncovered);
-        assemble(&self.like, &self.network, parts, (device, |s: f64| s.max(0.0).sqrt()))
+        assemble(&self.space, &self.network, parts, (device, |s: f64| s.max(0.0).sqrt()))
     }
 
     /// All eigenvalues, read from the device if they were not before.
     fn eigenvalues(&self) -> Result<Vec<f64>, Error> {
-        let mut values = Vec::with_capacity(self.like.len());
+        let mut values = Vec::with_capacity(self.space.len());
         for layer in &*self.layers {
             values.extend_from_slice(layer.diagonal()?);
         }
@@ -276,50 +278,49 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// # Errors
     /// As [`inverse`](Self::inverse).
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
-        log_determinant(&self.eigenvalues()?, damping, self.like.len())
+        log_determinant(&self.eigenvalues()?, damping, self.space.len())
     }
 }
 
 /// f of the eigenvalues of every block: on the device for layers, on the host for uncovered parameters.
 fn assemble<B: AutodiffBackend>(
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
     network: &Network,
     (layers, uncovered): (&[EkfacLayer<B>], &[Eigenbasis<B>]),
     (device, host): (impl Fn(InnerFloat<B>) -> InnerFloat<B>, impl Fn(f64) -> f64),
-) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
     let layers = layers.iter().map(|layer| {
-        let (left, right) = (layer.input.side(like), layer.output.side(like));
+        let (left, right) = (layer.input.side(space), layer.output.side(space));
         BlockProduct::Spectral(left, right, device(layer.diagonal.device.clone()))
     });
     let uncovered = uncovered.iter().map(|basis| {
         let values: Vec<f64> = basis.host().values.iter().map(|value| host(*value)).collect();
-        let values = upload(&values, [1, values.len(), 1], like);
-        BlockProduct::Spectral(basis.side(like), KroneckerSide::IDENTITY, values)
+        let values = upload(&values, [1, values.len(), 1], space);
+        BlockProduct::Spectral(basis.side(space), KroneckerSide::IDENTITY, values)
     });
-    network.operator(like, layers.chain(uncovered), host(0.0))
-}
-
-/// Checks that the decay of a moving average is between 0 and 1.
-pub(super) fn expect_share(decay: f64) -> Result<(), OperatorError> {
-    if (0.0..=1.0).contains(&decay) { Ok(()) } else { Err(OperatorError::Factor { found: decay }) }
+    network.operator(space, layers.chain(uncovered), host(0.0))
 }
 
 impl<B: AutodiffBackend> fmt::Debug for Ekfac<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ekfac")
-            .field("parameters", &self.like.len())
+            .field("parameters", &self.space.len())
             .field("layers", &self.layers.len())
             .finish_non_exhaustive()
     }
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Ekfac<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply(vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_many(vectors)
     }
 }
 

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     error::Error,
-    operator::{DenseMatrix, KroneckerSide, upload},
-    space::{Inner, InnerFloat, ParamVector, read_tensor},
+    operator::{DenseMatrix, KroneckerSide, OperatorError, upload},
+    space::{Inner, InnerFloat, ParamSpace, read_tensor},
 };
 
 /// A or G of one layer, or the exact block of an uncovered parameter: a symmetric matrix for each group of a convolution,
@@ -66,29 +66,29 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     }
 
     /// A factor that is known on the host, uploaded to the device of a vector.
-    pub(super) fn known(parameter: &str, matrix: FactorMatrix, like: &ParamVector<B>) -> Self {
+    pub(super) fn known(parameter: &str, matrix: FactorMatrix, space: &ParamSpace<B>) -> Self {
         let (groups, size) = (matrix.groups(), matrix.size());
         let (diagonal, tensor) = match &matrix {
             FactorMatrix::Dense { values, .. } => {
-                (false, upload(values, [groups, size, size], like))
+                (false, upload(values, [groups, size, size], space))
             }
-            FactorMatrix::Diagonal(values) => (true, upload(values, [size], like)),
+            FactorMatrix::Diagonal(values) => (true, upload(values, [size], space)),
         };
         let shape = FactorShape { groups, size, diagonal };
         Self::new(parameter, shape, Some(tensor), Some(matrix))
     }
 
     /// The moving average decay·self + (1 − decay)·new, on the device.
-    pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Self {
+    ///
+    /// # Errors
+    /// [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
+    pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
+        expect_share(decay)?;
         let device = match (&self.0.device, &new.0.device) {
             (Some(old), Some(new)) => Some(mixed::<B>(old.clone(), decay, new.clone())),
             _ => None,
         };
-        Self::new(&self.0.parameter, self.0.shape, device, None)
-    }
-
-    pub(super) fn shape(&self) -> FactorShape {
-        self.0.shape
+        Ok(Self::new(&self.0.parameter, self.0.shape, device, None))
     }
 
     /// What it multiplies by.
@@ -237,12 +237,12 @@ impl<B: AutodiffBackend> Eigenbasis<B> {
     }
 
     /// The eigenvectors on the device of a vector.
-    pub fn side(&self, like: &ParamVector<B>) -> KroneckerSide<B> {
+    pub fn side(&self, space: &ParamSpace<B>) -> KroneckerSide<B> {
         let (eigen, side) = &*self.0;
         let upload = || match &eigen.vectors {
             Some(vectors) => {
                 let shape = [eigen.groups, eigen.size, eigen.size];
-                KroneckerSide::Matrix(upload(vectors, shape, like))
+                KroneckerSide::Matrix(upload(vectors, shape, space))
             }
             None => KroneckerSide::IDENTITY,
         };
@@ -284,6 +284,11 @@ impl FactorSpectrum {
     pub fn condition(&self) -> f64 {
         self.largest / self.smallest
     }
+}
+
+/// Checks that the decay of a moving average is between 0 and 1.
+pub(super) fn expect_share(decay: f64) -> Result<(), OperatorError> {
+    if (0.0..=1.0).contains(&decay) { Ok(()) } else { Err(OperatorError::Factor { found: decay }) }
 }
 
 /// decay·old + (1 − decay)·new

@@ -18,7 +18,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite,
     /// [`KfacError::Singular`](crate::KfacError::Singular) for λ = 0 if a factor is singular,
     /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
-    pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+    pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         let spectra = self.spectra()?;
         expect_invertible(spectra.iter().flat_map(Spectrum::values), damping)?;
         self.spectral(&spectra, |value| (value + damping).recip())
@@ -34,7 +34,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # References
     /// Martens & Grosse 2015, section 6.3.
-    pub fn factored_inverse(&self, damping: f64) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+    pub fn factored_inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         expect_damping(damping)?;
         if damping == 0.0 {
             return self.inverse(damping);
@@ -63,17 +63,17 @@ impl<B: AutodiffBackend> Kfac<B> {
             let right = right.unwrap_or(KroneckerSide::IDENTITY);
             products.push(BlockProduct::Sides(left, right));
         }
-        self.network.operator(&self.like, products, damping.recip())
+        self.network.operator(&self.space, products, damping.recip())
     }
 
     fn side(&self, matrix: FactorMatrix) -> KroneckerSide<B> {
         let (groups, size) = (matrix.groups(), matrix.size());
         match matrix {
             FactorMatrix::Dense { values, .. } => {
-                KroneckerSide::Matrix(upload(&values, [groups, size, size], &self.like))
+                KroneckerSide::Matrix(upload(&values, [groups, size, size], &self.space))
             }
             FactorMatrix::Diagonal(values) => {
-                KroneckerSide::Diagonal(upload(&values, [size], &self.like))
+                KroneckerSide::Diagonal(upload(&values, [size], &self.space))
             }
         }
     }
@@ -82,7 +82,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
-    pub fn square_root(&self) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+    pub fn square_root(&self) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         self.spectral(&self.spectra()?, f64::sqrt)
     }
 
@@ -116,7 +116,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
         let spectra = self.spectra()?;
         let values: Vec<f64> = spectra.iter().flat_map(Spectrum::values).collect();
-        log_determinant(&values, damping, self.like.len())
+        log_determinant(&values, damping, self.space.len())
     }
 
     /// Reads all factors that were not read before, several at a time.
@@ -150,7 +150,7 @@ impl<B: AutodiffBackend> Kfac<B> {
         &self,
         spectra: &[Spectrum<B>],
         f: impl Fn(f64) -> f64,
-    ) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+    ) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         let products = spectra.iter().map(|spectrum| {
             let values: Vec<f64> = spectrum.values().map(&f).collect();
             let output = spectrum.output.as_ref();
@@ -158,12 +158,12 @@ impl<B: AutodiffBackend> Kfac<B> {
             let input = spectrum.input.host();
             let shape = [input.groups, input.size, columns];
             BlockProduct::Spectral(
-                spectrum.input.side(&self.like),
-                output.map_or(KroneckerSide::IDENTITY, |output| output.side(&self.like)),
-                upload(&values, shape, &self.like),
+                spectrum.input.side(&self.space),
+                output.map_or(KroneckerSide::IDENTITY, |output| output.side(&self.space)),
+                upload(&values, shape, &self.space),
             )
         });
-        self.network.operator(&self.like, products, f(0.0))
+        self.network.operator(&self.space, products, f(0.0))
     }
 }
 

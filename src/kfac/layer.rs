@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     objective::LayerMoments,
     operator::{DenseMatrix, WeightMatrix},
-    space::{InnerFloat, ParamBlock, ParamLayout, ParamSubset, ParamVector, read_tensor},
+    space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset, read_tensor},
 };
 
 /// One weight, with the bias that goes with it.
@@ -134,12 +134,15 @@ impl<B: AutodiffBackend> KfacLayer<B> {
     }
 
     /// The moving average decay·self + (1 − decay)·new, on the device.
-    pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// As [`KroneckerFactor::averaged`].
+    pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
+        Ok(Self {
             layer: Arc::clone(&self.layer),
-            input: self.input.averaged(&new.input, decay),
-            output: self.output.averaged(&new.output, decay),
-        }
+            input: self.input.averaged(&new.input, decay)?,
+            output: self.output.averaged(&new.output, decay)?,
+        })
     }
 
     /// Name of the weight.
@@ -220,8 +223,8 @@ impl<B: AutodiffBackend> Diagonal<B> {
     }
 
     /// A diagonal that is known on the host.
-    pub fn known(values: Vec<f64>, shape: [usize; 3], like: &ParamVector<B>) -> Self {
-        let device = crate::operator::upload(&values, shape, like);
+    pub fn known(values: Vec<f64>, shape: [usize; 3], space: &ParamSpace<B>) -> Self {
+        let device = crate::operator::upload(&values, shape, space);
         Self { device, host: Arc::new(Ok(values).into()) }
     }
 

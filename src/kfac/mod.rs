@@ -43,7 +43,7 @@ use crate::{
     error::Error,
     objective::{Objective, Reduction, ValueAndGradient},
     operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 use network::{BlockProduct, Network};
 
@@ -100,19 +100,19 @@ use network::{BlockProduct, Network};
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
-/// let v = objective.parameters().from_vec_like(&[1.0, 0.0])?;
+/// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Kfac<B: AutodiffBackend> {
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
     network: Arc<Network>,
     layers: Arc<[KfacLayer<B>]>,
     /// Exact blocks or diagonals of uncovered parameters.
     uncovered: Arc<[KroneckerFactor<B>]>,
-    operator: BlockDiagonal<Kronecker<B>>,
+    operator: BlockDiagonal<B, Kronecker<B>>,
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
@@ -191,7 +191,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     }
 
     fn of_factors(
-        like: ParamVector<B>,
+        space: ParamSpace<B>,
         network: Arc<Network>,
         layers: Vec<KfacLayer<B>>,
         uncovered: Vec<KroneckerFactor<B>>,
@@ -204,8 +204,8 @@ impl<B: AutodiffBackend> Kfac<B> {
                     .iter()
                     .map(|factor| BlockProduct::Sides(factor.side(), KroneckerSide::IDENTITY)),
             );
-        let operator = network.operator(&like, products, 0.0)?;
-        Ok(Self { like, network, layers: layers.into(), uncovered: uncovered.into(), operator })
+        let operator = network.operator(&space, products, 0.0)?;
+        Ok(Self { space, network, layers: layers.into(), uncovered: uncovered.into(), operator })
     }
 
     /// The layers with their factors, in order of execution.
@@ -247,6 +247,12 @@ impl<B: AutodiffBackend> Kfac<B> {
         &self.layers
     }
 
+    /// The factors of uncovered parameters, exact blocks or estimated diagonals, with the parameters' names.
+    pub fn uncovered(&self) -> impl Iterator<Item = (&str, &KroneckerFactor<B>)> {
+        let pairs = self.network.uncovered.iter().zip(&*self.uncovered);
+        pairs.map(|(one, factor)| (one.name(), factor))
+    }
+
     /// How each parameter is approximated.
     pub fn coverage(&self) -> &KfacCoverage {
         &self.network.coverage
@@ -255,7 +261,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
     ///
     /// `parameter` is a name of the layout: that of a weight, or of the bias that goes with it. The vectors of the block
-    /// are those of [`ParamLayout::select`](ParamLayout::select) with both names. The functions of K-FAC, such as its
+    /// are those of [`ParamLayout::select`](crate::ParamLayout::select) with both names. The functions of K-FAC, such as its
     /// inverse, have the same blocks in [`BlockDiagonal::part_of`](BlockDiagonal::part_of).
     ///
     /// # Cost
@@ -271,19 +277,23 @@ impl<B: AutodiffBackend> Kfac<B> {
 impl<B: AutodiffBackend> fmt::Debug for Kfac<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kfac")
-            .field("parameters", &self.like.len())
+            .field("parameters", &self.space.len())
             .field("layers", &self.layers.len())
             .finish_non_exhaustive()
     }
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Kfac<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply(vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_many(vectors)
     }
 }
 

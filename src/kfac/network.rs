@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     objective::{NetworkLayers, Objective},
     operator::{BlockDiagonal, Kronecker, KroneckerSide, WeightMatrix},
-    space::{InnerFloat, ParamBlock, ParamLayout, ParamSubset, ParamVector},
+    space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset},
 };
 
 /// The layers of a network, with the parameters left over.
@@ -118,16 +118,16 @@ impl Network {
     /// multiplied by `rest`.
     pub fn operator<B: AutodiffBackend>(
         &self,
-        like: &ParamVector<B>,
+        space: &ParamSpace<B>,
         products: impl IntoIterator<Item = BlockProduct<B>>,
         rest: f64,
-    ) -> Result<BlockDiagonal<Kronecker<B>>, Error> {
+    ) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         let layers = self.layers.iter().map(|layer| (&layer.subset, Some(&layer.matrix)));
         let uncovered = self.uncovered.iter().map(|uncovered| (&uncovered.subset, None));
         let unused = self.unused.iter().map(|subset| (subset, None));
         let mut products = products.into_iter();
         let parts = layers.chain(uncovered).chain(unused).map(|(subset, matrix)| {
-            let like = subset.restrict(like)?;
+            let space = space.restricted(subset)?;
             let column = || {
                 let shape = subset.layout().blocks().first().map_or(&[][..], ParamBlock::shape);
                 WeightMatrix::column(shape)
@@ -137,14 +137,14 @@ impl Network {
                 BlockProduct::Sides(KroneckerSide::Multiple(rest), KroneckerSide::IDENTITY)
             });
             let operator = match product {
-                BlockProduct::Sides(left, right) => Kronecker::of_sides(like, matrix, left, right),
+                BlockProduct::Sides(left, right) => Kronecker::of_sides(space, matrix, left, right),
                 BlockProduct::Spectral(left, right, eigenvalues) => {
-                    Kronecker::spectral(like, matrix, (left, right), eigenvalues)
+                    Kronecker::spectral(space, matrix, (left, right), eigenvalues)
                 }
             };
             Ok((subset.clone(), operator))
         });
-        BlockDiagonal::new(like.layout(), parts.collect::<Result<Vec<_>, Error>>()?)
+        BlockDiagonal::new(space, parts.collect::<Result<Vec<_>, Error>>()?)
     }
 }
 

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Ekfac, EkfacLayer, Kfac, KfacCoverage, KfacError, KfacLayer, KroneckerFactor,
-    ekfac::expect_share,
-    factor::Eigenbasis,
+    factor::{Eigenbasis, expect_share},
     layer::Diagonal,
     matrix::{Eigen, FactorMatrix},
     network::Network,
@@ -84,7 +83,7 @@ pub struct KfacState {
 ///
 /// let state: EkfacState = serde_json::from_str(&saved)?;
 /// let loaded = Ekfac::from_state(&objective, &state)?;
-/// let v = objective.parameters().ones_like();
+/// let v = objective.parameters().space().ones();
 /// assert_eq!(loaded.apply(&v)?.to_vec()?, ekfac.apply(&v)?.to_vec()?);
 ///
 /// let file = std::env::temp_dir().join(format!("ekfac-{}.bpk", std::process::id()));
@@ -248,19 +247,19 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`KfacError::State`] for factors of another model.
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.signature(), &state.coverage)?;
-        let like = objective.parameters().zeros_like();
+        let space = objective.parameters().space().clone();
         let pairs = network.layers.iter().zip(&state.layers);
         let layers = pairs.map(|(layer, saved)| KfacLayer {
             layer: Arc::clone(layer),
-            input: KroneckerFactor::known(&saved.name, saved.a.clone(), &like),
-            output: KroneckerFactor::known(&saved.name, saved.g.clone(), &like),
+            input: KroneckerFactor::known(&saved.name, saved.a.clone(), &space),
+            output: KroneckerFactor::known(&saved.name, saved.g.clone(), &space),
         });
         let layers = layers.collect();
         let pairs = network.uncovered.iter().zip(&state.dense);
         let uncovered = pairs
-            .map(|(one, (_, matrix))| KroneckerFactor::known(one.name(), matrix.clone(), &like));
+            .map(|(one, (_, matrix))| KroneckerFactor::known(one.name(), matrix.clone(), &space));
         let uncovered = uncovered.collect();
-        Self::of_factors(like, Arc::new(network), layers, uncovered)
+        Self::of_factors(space, Arc::new(network), layers, uncovered)
     }
 }
 
@@ -278,7 +277,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
                 diagonal: layer.diagonal()?.to_vec(),
             })
         });
-        let dense = self.network().uncovered.iter().zip(self.uncovered());
+        let dense = self.network().uncovered.iter().zip(self.uncovered_bases());
         let dense = dense.map(|(one, basis)| (one.position, basis.host().clone()));
         let spectra =
             Spectra { layers: layers.collect::<Result<_, Error>>()?, dense: dense.collect() };
@@ -291,17 +290,17 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// [`KfacError::State`] for those of another model.
     pub fn from_state(objective: &Objective<B>, state: &EkfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.signature(), &state.coverage)?;
-        let like = objective.parameters().zeros_like();
+        let space = objective.parameters().space().clone();
         let pairs = network.layers.iter().zip(&state.spectra.layers);
         let layers = pairs.map(|(layer, saved)| EkfacLayer {
             layer: Arc::clone(layer),
             input: Eigenbasis::new(saved.a.clone()),
             output: Eigenbasis::new(saved.g.clone()),
-            diagonal: Diagonal::known(saved.diagonal.clone(), layer.shape(), &like),
+            diagonal: Diagonal::known(saved.diagonal.clone(), layer.shape(), &space),
         });
         let layers = layers.collect();
         let dense = state.spectra.dense.iter().map(|(_, eigen)| Eigenbasis::new(eigen.clone()));
         let uncovered = dense.collect();
-        Self::of_parts(like, Arc::new(network), layers, uncovered)
+        Self::of_parts(space, Arc::new(network), layers, uncovered)
     }
 }

@@ -52,11 +52,10 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
     };
     let factors = network.uncovered.iter().map(|one| {
         let block = fisher.as_ref().restricted(one.subset.clone())?;
-        let like = one.subset.restrict(objective.parameters())?;
-        let matrix = materialize_up_to(&block, &like, limit)?;
+        let matrix = materialize_up_to(&block, limit)?;
         let (size, values) = (matrix.rows(), matrix.values().to_vec());
         let matrix = FactorMatrix::Dense { groups: 1, size, values };
-        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters()))
+        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters().space()))
     });
     factors.collect()
 }
@@ -88,7 +87,7 @@ fn diagonals<B: AutodiffBackend>(
     let factors = pairs.map(|(one, values)| {
         let matrix = FactorMatrix::Diagonal(values);
         matrix.expect_finite(one.name())?;
-        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters()))
+        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters().space()))
     });
     factors.collect()
 }

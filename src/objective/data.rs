@@ -66,7 +66,7 @@ where
     ///     (x.matmul(model.w.val()) - y).powf_scalar(2.0).mean() * 0.5
     /// })?;
     /// let risk = objective.over(batches, Reduction::Mean)?;
-    /// let one = risk.parameters().ones_like();
+    /// let one = risk.parameters().space().ones();
     /// assert_eq!(Hessian::new(&risk).apply(&one)?.to_vec()?, [7.0]); // (1 + 4 + 16) / 3
     /// # Ok(())
     /// # }

@@ -1,7 +1,5 @@
 //! Burn's own gradient of a loss, and its comparison with the recorded one.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 
@@ -9,8 +7,8 @@ use super::ValueAndGradient;
 use crate::{
     capture::{Batch, CaptureError, Traced},
     error::Error,
-    execute::panic_message,
     graph::{Graph, Op, Unary},
+    panics::caught,
     space::ParamVector,
     tensor::TensorBridge,
 };
@@ -41,9 +39,7 @@ where
         let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
         Ok(ValueAndGradient { value, gradient })
     };
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        Err(CaptureError::BurnPanicked { message: panic_message(panic.as_ref()) }.into())
-    })
+    caught(run).unwrap_or_else(|message| Err(CaptureError::BurnPanicked { message }.into()))
 }
 
 /// The relative difference from Burn's gradient that is taken for rounding, where none was chosen.

@@ -7,7 +7,7 @@ use super::{Objective, ObjectiveError, Part, PreparedProduct};
 use crate::{
     derive::{Product, Root},
     error::Error,
-    space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamLayout, ParamSpace, read_tensor},
     tensor::Operand,
 };
 
@@ -67,7 +67,7 @@ impl<B: AutodiffBackend> Objective<B> {
         };
         let layout = ParamLayout::from_shapes([("outputs", own)])?;
         let (device, precision) = (self.parameters.device(), self.precision());
-        let signs = ParamVector::<B>::rademacher(&layout, seed, device, precision)?;
+        let signs = ParamSpace::<B>::new(&layout, device, precision)?.rademacher(seed);
         let signs = signs.into_blocks().pop().ok_or(ObjectiveError::NoBatches)?;
         let shape = Shape::from(outputs.to_vec());
         Ok(Inner::<B>::float_expand(signs, shape))

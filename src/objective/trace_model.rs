@@ -68,7 +68,7 @@ impl Objective<Autodiff<Dispatch>> {
     /// let objective = Objective::trace(&model, (x, y), |model, (x, y)| {
     ///     (x.matmul(model.w.val()) - y).powf_scalar(2.0).mean() * 0.5
     /// })?;
-    /// let v = objective.parameters().from_vec_like(&[1.0, 0.0])?;
+    /// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
     /// let product = objective.hessian_vector_product(&v)?.to_vec()?;
     /// assert_eq!(product, [5.0, 7.0]); // first column of [[1, 3], [2, 4]]·[[1, 2], [3, 4]] / 2
     /// # Ok(())

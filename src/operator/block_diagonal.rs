@@ -1,12 +1,10 @@
-//! One operator for each part of the parameters. Knows its parts by their products only.
-
-use std::sync::Arc;
+//! One operator for each part of the parameters.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{InnerFloat, ParamLayout, ParamSubset, ParamVector},
+    space::{InnerFloat, ParamSpace, ParamSubset, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -28,28 +26,25 @@ use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{
-///     BlockDiagonal, Identity, LinearOperator, ParamLayout, ParamVector, Precision, Scaled,
-/// };
+/// use burn_curvature::{BlockDiagonal, Identity, LinearOperator, ParamSpace, Scaled};
 ///
-/// let layout = ParamLayout::from_shapes([("w", [2]), ("b", [1])])?;
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2]), ("b", [1])])?;
 /// let parts = [("w", 2.0), ("b", -1.0)].map(|(name, factor)| {
-///     let subset = layout.select(name)?;
-///     let multiple = Scaled::new(Identity::new(subset.layout()), factor)?;
+///     let subset = space.layout().select(name)?;
+///     let multiple = Scaled::new(Identity::new(&space.restricted(&subset)?), factor)?;
 ///     Ok::<_, burn_curvature::Error>((subset, multiple))
 /// });
-/// let operator = BlockDiagonal::new(&layout, parts.into_iter().collect::<Result<Vec<_>, _>>()?)?;
-/// let x = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64)?;
-/// assert_eq!(operator.apply(&x)?.to_vec()?, [2.0, 2.0, -1.0]);
+/// let operator = BlockDiagonal::new(&space, parts.into_iter().collect::<Result<Vec<_>, _>>()?)?;
+/// assert_eq!(operator.apply(&space.ones())?.to_vec()?, [2.0, 2.0, -1.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct BlockDiagonal<A> {
-    layout: Arc<ParamLayout>,
+pub struct BlockDiagonal<B: AutodiffBackend, A> {
+    space: ParamSpace<B>,
     parts: Vec<(ParamSubset, A)>,
 }
 
-impl<A> BlockDiagonal<A> {
+impl<B: AutodiffBackend, A: LinearOperator<B>> BlockDiagonal<B, A> {
     /// One operator for each selection of parameters.
     ///
     /// # Errors
@@ -57,51 +52,45 @@ impl<A> BlockDiagonal<A> {
     /// one selection; [`OperatorError::NotSquare`] for a part;
     /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a selection from another layout, or an
     /// operator of another layout than its selection.
-    pub fn new<B>(layout: &Arc<ParamLayout>, parts: Vec<(ParamSubset, A)>) -> Result<Self, Error>
-    where
-        B: AutodiffBackend,
-        A: LinearOperator<B>,
-    {
+    pub fn new(space: &ParamSpace<B>, parts: Vec<(ParamSubset, A)>) -> Result<Self, Error> {
+        let layout = space.layout();
         let mut seen = vec![false; layout.blocks().len()];
         for (subset, operator) in &parts {
-            layout.expect_same(subset.whole())?;
+            let part = space.restricted(subset)?;
             expect_square(operator)?;
-            subset.layout().expect_same(operator.domain())?;
+            part.expect_same(operator.domain())?;
             for position in subset.positions() {
                 if let Some(seen) = seen.get_mut(*position)
                     && std::mem::replace(seen, true)
                 {
-                    let block = name_of(layout, *position);
+                    let block = layout.name_at(*position);
                     return Err(OperatorError::BlockTwice { block }.into());
                 }
             }
         }
         if let Some(position) = seen.iter().position(|seen| !seen) {
-            let block = name_of(layout, position);
+            let block = layout.name_at(position);
             return Err(OperatorError::BlockMissing { block }.into());
         }
-        Ok(Self { layout: layout.clone(), parts })
+        Ok(Self { space: space.clone(), parts })
     }
 
     /// One operator for each block of the layout, made by a function that is given the block alone.
     ///
     /// # Errors
     /// As [`new`](Self::new), and what the function fails with.
-    pub fn per_block<B>(
-        layout: &Arc<ParamLayout>,
+    pub fn per_block(
+        space: &ParamSpace<B>,
         mut operator: impl FnMut(&ParamSubset) -> Result<A, Error>,
-    ) -> Result<Self, Error>
-    where
-        B: AutodiffBackend,
-        A: LinearOperator<B>,
-    {
+    ) -> Result<Self, Error> {
+        let layout = space.layout();
         let blocks = layout.blocks().iter();
         let parts = blocks.map(|block| {
             let subset = layout.select_by(|other| other.name() == block.name())?;
             let operator = operator(&subset)?;
             Ok((subset, operator))
         });
-        Self::new(layout, parts.collect::<Result<Vec<_>, Error>>()?)
+        Self::new(space, parts.collect::<Result<Vec<_>, Error>>()?)
     }
 
     /// The operators and the parameters that each is for.
@@ -122,30 +111,36 @@ impl<A> BlockDiagonal<A> {
         });
         let (_, operator) = found.ok_or_else(|| OperatorError::NoSuchParameter {
             found: parameter.into(),
-            available: self.layout.blocks().iter().map(|block| block.name().into()).collect(),
+            available: self
+                .space
+                .layout()
+                .blocks()
+                .iter()
+                .map(|block| block.name().into())
+                .collect(),
         })?;
         Ok(operator)
     }
 
     /// Puts the products of the parts together.
-    fn assemble<B: AutodiffBackend>(
+    fn assemble(
         &self,
         vector: &ParamVector<B>,
         product: impl Fn(&A, &ParamVector<B>) -> Result<ParamVector<B>, Error>,
     ) -> Result<ParamVector<B>, Error> {
-        self.layout.expect_same(vector.layout())?;
-        let mut blocks: Vec<Option<InnerFloat<B>>> = vec![None; self.layout.blocks().len()];
+        self.space.expect_same(vector.space())?;
+        let mut blocks: Vec<Option<InnerFloat<B>>> = vec![None; self.space.layout().blocks().len()];
         for (subset, operator) in &self.parts {
             let part = product(operator, &subset.restrict(vector)?)?;
             place(&mut blocks, subset, part)?;
         }
-        gather(&self.layout, blocks)
+        gather(&self.space, blocks)
     }
 }
 
-impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for BlockDiagonal<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        &self.layout
+impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for BlockDiagonal<B, A> {
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -153,7 +148,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for BlockDiagon
     }
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-        let count = self.layout.blocks().len();
+        let count = self.space.layout().blocks().len();
         let mut all = vec![vec![None; count]; vectors.len()];
         for (subset, operator) in &self.parts {
             let parts = vectors.iter().map(|vector| subset.restrict(vector));
@@ -162,13 +157,13 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for BlockDiagon
                 place(blocks, subset, product)?;
             }
         }
-        all.into_iter().map(|blocks| gather(&self.layout, blocks)).collect()
+        all.into_iter().map(|blocks| gather(&self.space, blocks)).collect()
     }
 }
 
-impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for BlockDiagonal<A> {}
+impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for BlockDiagonal<B, A> {}
 
-impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for BlockDiagonal<A> {
+impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for BlockDiagonal<B, A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.assemble(vector, A::apply_adjoint)
     }
@@ -191,13 +186,8 @@ fn place<B: AutodiffBackend>(
 
 /// A vector from blocks that are all there, since the parts cover the layout.
 fn gather<B: AutodiffBackend>(
-    layout: &Arc<ParamLayout>,
+    space: &ParamSpace<B>,
     blocks: Vec<Option<InnerFloat<B>>>,
 ) -> Result<ParamVector<B>, Error> {
-    Ok(ParamVector::from_blocks(layout, blocks.into_iter().flatten().collect())?)
-}
-
-fn name_of(layout: &ParamLayout, position: usize) -> String {
-    let block = layout.blocks().get(position);
-    block.map_or(String::new(), |block| block.name().to_string())
+    Ok(space.from_blocks(blocks.into_iter().flatten().collect())?)
 }

@@ -1,12 +1,10 @@
-//! Products and transposes of operators. Knows what its parts promise, not what they are.
-
-use std::sync::Arc;
+//! Products and transposes of operators.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator, SelfAdjoint, expect_square};
@@ -19,13 +17,12 @@ use super::{Adjoint, LinearOperator, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamLayout, ParamVector, Precision, materialize};
+/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace, materialize};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F64)?;
-/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &x)?;
-/// let b = Dense::new(&DenseMatrix::from_rows(&[[1.0, 0.0], [3.0, 1.0]])?, &x)?;
-/// assert_eq!(materialize(&a.times(b)?, &x)?.values(), [7.0, 2.0, 3.0, 1.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &space)?;
+/// let b = Dense::new(&DenseMatrix::from_rows(&[[1.0, 0.0], [3.0, 1.0]])?, &space)?;
+/// assert_eq!(materialize(&a.times(b)?)?.values(), [7.0, 2.0, 3.0, 1.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -57,11 +54,11 @@ where
     L: LinearOperator<B>,
     R: LinearOperator<B>,
 {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.right.domain()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.left.codomain()
     }
 
@@ -100,11 +97,11 @@ impl<A> Transposed<A> {
 }
 
 impl<B: AutodiffBackend, A: Adjoint<B>> LinearOperator<B> for Transposed<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.codomain()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
@@ -158,7 +155,7 @@ where
     A: Adjoint<B>,
     M: LinearOperator<B>,
 {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.outer.domain()
     }
 

@@ -1,4 +1,4 @@
-//! Checks on demand that an operator keeps its promises. Knows operators by their products only.
+//! Checks on demand that an operator keeps its promises.
 
 use burn_backend::AutodiffBackend;
 
@@ -17,10 +17,9 @@ const BETA: f64 = -0.75;
 /// A(αx + βy) = αA x + βA y      to √ε of the norms, for random x and y (ε: rounding of the format)
 /// ```
 ///
-/// `like` says on which device and in which precision; its numbers and its layout do not matter. What fails here:
-/// dropout that draws anew for every product, a data set that is shuffled between products, a closure that keeps a
-/// state, finite differences, a product that adds a constant. A device that adds in a varying order (atomic additions
-/// on GPUs) fails the first check by rounding, as the size of the difference tells.
+/// What fails: dropout that draws a new mask for every product, a data set that is shuffled between products, a closure
+/// with state, finite differences, a product that adds a constant. A device that adds in a varying order (atomic additions
+/// on GPUs) fails the first check by rounding; the size of the difference shows it.
 ///
 /// # Cost
 /// Six products.
@@ -33,21 +32,20 @@ const BETA: f64 = -0.75;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, Identity, ParamLayout, ParamVector, Precision, check_operator};
+/// use burn_curvature::{FromFn, Identity, ParamSpace, check_operator};
 ///
-/// let layout = ParamLayout::flat(9)?;
-/// let x = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F32)?;
-/// assert!(check_operator(&Identity::new(&layout), &x, 1).is_ok());
-/// let square = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone().mul(v)?));
-/// assert!(check_operator(&square, &x, 1).is_err());
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(9)?;
+/// assert!(check_operator(&Identity::new(&space), 1).is_ok());
+/// let square = FromFn::new(&space, |v| Ok(v.clone().mul(v)?));
+/// assert!(check_operator(&square, 1).is_err());
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
-pub fn check_operator<B, A>(operator: &A, like: &ParamVector<B>, seed: u64) -> Result<(), Error>
+pub fn check_operator<B, A>(operator: &A, seed: u64) -> Result<(), Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
-    probe(operator, like, seed).map(|_| ())
+    probe(operator, seed).map(|_| ())
 }
 
 /// [`check_operator`], and that A is symmetric: ⟨y, A x⟩ = ⟨A y, x⟩ for random x and y.
@@ -57,15 +55,15 @@ where
 ///
 /// # Errors
 /// As [`check_operator`]; [`OperatorError::NotSelfAdjoint`].
-pub fn check_self_adjoint<B, A>(operator: &A, like: &ParamVector<B>, seed: u64) -> Result<(), Error>
+pub fn check_self_adjoint<B, A>(operator: &A, seed: u64) -> Result<(), Error>
 where
     B: AutodiffBackend,
     A: SelfAdjoint<B> + ?Sized,
 {
     super::expect_square(operator)?;
-    let Probe { x, y, ax, ay } = probe(operator, like, seed)?;
+    let Probe { x, y, ax, ay } = probe(operator, seed)?;
     let found = disagreement((&y, &ax), (&ay, &x))?;
-    let allowed = allowed(like);
+    let allowed = allowed(operator);
     if found <= allowed {
         return Ok(());
     }
@@ -79,15 +77,15 @@ where
 ///
 /// # Errors
 /// As [`check_operator`]; [`OperatorError::NotAdjoint`].
-pub fn check_adjoint<B, A>(operator: &A, like: &ParamVector<B>, seed: u64) -> Result<(), Error>
+pub fn check_adjoint<B, A>(operator: &A, seed: u64) -> Result<(), Error>
 where
     B: AutodiffBackend,
     A: Adjoint<B>,
 {
-    let forward = probe(operator, like, seed)?;
-    let backward = probe(&super::Transposed::new(operator), like, seed ^ 1)?;
+    let forward = probe(operator, seed)?;
+    let backward = probe(&super::Transposed::new(operator), seed ^ 1)?;
     let found = disagreement((&backward.x, &forward.ax), (&backward.ax, &forward.x))?;
-    let allowed = allowed(like);
+    let allowed = allowed(operator);
     if found <= allowed {
         return Ok(());
     }
@@ -102,15 +100,13 @@ struct Probe<B: AutodiffBackend> {
     ay: ParamVector<B>,
 }
 
-fn probe<B, A>(operator: &A, like: &ParamVector<B>, seed: u64) -> Result<Probe<B>, Error>
+fn probe<B, A>(operator: &A, seed: u64) -> Result<Probe<B>, Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
-    let draw =
-        |seed: u64| ParamVector::normal(operator.domain(), seed, like.device(), like.precision());
-    let x = draw(seed.wrapping_mul(2))?;
-    let y = draw(seed.wrapping_mul(2).wrapping_add(1))?;
+    let x = operator.domain().normal(seed.wrapping_mul(2));
+    let y = operator.domain().normal(seed.wrapping_mul(2).wrapping_add(1));
     let ax = product(operator, &x)?;
     let again = product(operator, &x)?;
     if ax.to_vec()? != again.to_vec()? {
@@ -118,7 +114,7 @@ where
         return Err(OperatorError::NotDeterministic { difference }.into());
     }
     let ay = product(operator, &y)?;
-    let allowed = allowed(like);
+    let allowed = allowed(operator);
     let together = product(operator, &x.clone().scale(ALPHA).axpy(BETA, &y)?)?;
     let apart = ax.clone().scale(ALPHA).axpy(BETA, &ay)?;
     let scale = ALPHA.abs() * ax.norm()? + BETA.abs() * ay.norm()?;
@@ -129,7 +125,7 @@ where
     let many = operator.apply_many(&[x.clone(), y.clone()])?;
     let mut found = if many.len() == 2 { 0.0 } else { f64::INFINITY };
     for (many, one) in many.iter().zip([&ax, &ay]) {
-        one.layout().expect_same(many.layout())?;
+        one.expect_like(many)?;
         found = relative(many, one, scale)?.max(found);
     }
     if found > allowed {
@@ -144,13 +140,17 @@ where
     A: LinearOperator<B> + ?Sized,
 {
     let product = operator.apply(vector)?;
-    operator.codomain().expect_same(product.layout())?;
+    operator.codomain().expect_same(product.space())?;
     product.expect_finite("a product with a random vector")?;
     Ok(product)
 }
 
-fn allowed<B: AutodiffBackend>(like: &ParamVector<B>) -> f64 {
-    like.precision().epsilon().sqrt()
+fn allowed<B, A>(operator: &A) -> f64
+where
+    B: AutodiffBackend,
+    A: LinearOperator<B> + ?Sized,
+{
+    operator.domain().precision().epsilon().sqrt()
 }
 
 /// ‖a − b‖ / scale, and 0 for two equal vectors.
@@ -163,7 +163,7 @@ fn relative<B: AutodiffBackend>(
     Ok(ratio(difference, scale))
 }
 
-/// |⟨a, b⟩ − ⟨c, d⟩| on the scale of what rounding makes of such products: a and d are random with entries around 1, so
+/// |⟨a, b⟩ − ⟨c, d⟩| on the scale of the rounding errors of such products: a and d are random with entries around 1, so
 /// that a relative error δ of b and c leaves about δ‖b‖ and δ‖c‖.
 fn disagreement<B: AutodiffBackend>(
     (a, b): (&ParamVector<B>, &ParamVector<B>),

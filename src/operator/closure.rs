@@ -1,12 +1,12 @@
-//! Operators from closures. Knows only what the closures say.
+//! Operators from closures.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::fmt;
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator};
@@ -16,19 +16,18 @@ use super::{Adjoint, LinearOperator};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{FromFn, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let triple = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone().scale(3.0)));
-/// let x = ParamVector::from_vec(&layout, &[1.0, 2.0], &Default::default(), Precision::F32)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let triple = FromFn::new(&space, |v| Ok(v.clone().scale(3.0)));
+/// let x = space.vector(&[1.0, 2.0])?;
 /// assert_eq!(triple.apply(&x)?.to_vec()?, [3.0, 6.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
-pub struct FromFn<B, F> {
-    domain: Arc<ParamLayout>,
-    codomain: Arc<ParamLayout>,
+pub struct FromFn<B: AutodiffBackend, F> {
+    domain: ParamSpace<B>,
+    codomain: ParamSpace<B>,
     function: F,
-    backend: PhantomData<fn(B)>,
 }
 
 impl<B, F> FromFn<B, F>
@@ -36,14 +35,14 @@ where
     B: AutodiffBackend,
     F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
 {
-    /// A closure that maps the vectors of a layout to vectors of the same layout.
-    pub fn new(layout: &Arc<ParamLayout>, function: F) -> Self {
-        Self::between(layout, layout, function)
+    /// A closure that maps a space to itself.
+    pub fn new(space: &ParamSpace<B>, function: F) -> Self {
+        Self::between(space, space, function)
     }
 
-    /// A closure that maps the vectors of one layout to those of another.
-    pub fn between(domain: &Arc<ParamLayout>, codomain: &Arc<ParamLayout>, function: F) -> Self {
-        Self { domain: domain.clone(), codomain: codomain.clone(), function, backend: PhantomData }
+    /// A closure that maps one space to another.
+    pub fn between(domain: &ParamSpace<B>, codomain: &ParamSpace<B>, function: F) -> Self {
+        Self { domain: domain.clone(), codomain: codomain.clone(), function }
     }
 
     /// The same map with a closure for its transpose.
@@ -55,7 +54,7 @@ where
     }
 }
 
-impl<B, F> fmt::Debug for FromFn<B, F> {
+impl<B: AutodiffBackend, F> fmt::Debug for FromFn<B, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FromFn")
             .field("domain", &self.domain.len())
@@ -64,24 +63,24 @@ impl<B, F> fmt::Debug for FromFn<B, F> {
     }
 }
 
-/// The vectors on both sides are checked against the layouts.
+/// The vectors on both sides are checked against the spaces.
 impl<B, F> LinearOperator<B> for FromFn<B, F>
 where
     B: AutodiffBackend,
     F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
 {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         &self.domain
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         &self.codomain
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.domain.expect_same(vector.layout())?;
+        self.domain.expect_same(vector.space())?;
         let product = (self.function)(vector)?;
-        self.codomain.expect_same(product.layout())?;
+        self.codomain.expect_same(product.space())?;
         Ok(product)
     }
 }
@@ -91,18 +90,18 @@ where
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Adjoint, FromFn, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Adjoint, FromFn, ParamSpace, ParamVector};
 ///
 /// // (x₀, x₁) ↦ (x₁, 0), and back.
 /// type Vector = ParamVector<Autodiff<Flex>>;
 /// let shift = |from: usize, to: usize| move |v: &Vector| {
 ///     let mut values = [0.0; 2];
 ///     values[to] = v.to_vec()?[from];
-///     Ok(v.from_vec_like(&values)?)
+///     Ok(v.space().vector(&values)?)
 /// };
-/// let layout = ParamLayout::flat(2)?;
-/// let operator = FromFn::new(&layout, shift(1, 0)).with_adjoint(shift(0, 1));
-/// let x = Vector::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F32)?;
+/// let space = ParamSpace::flat(2)?;
+/// let operator = FromFn::new(&space, shift(1, 0)).with_adjoint(shift(0, 1));
+/// let x = space.vector(&[3.0, 5.0])?;
 /// assert_eq!(operator.apply_adjoint(&x)?.to_vec()?, [0.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -118,11 +117,11 @@ impl<A: fmt::Debug, G> fmt::Debug for WithAdjoint<A, G> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>, G> LinearOperator<B> for WithAdjoint<A, G> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.operator.codomain()
     }
 
@@ -135,8 +134,8 @@ impl<B: AutodiffBackend, A: LinearOperator<B>, G> LinearOperator<B> for WithAdjo
     }
 }
 
-/// The vectors on both sides are checked against the layouts. That the two closures belong together is not:
-/// [`check_adjoint`](crate::check_adjoint) tells.
+/// The vectors on both sides are checked against the spaces. Use [`check_adjoint`](crate::check_adjoint) to
+/// test that the two closures belong together.
 impl<B, A, G> Adjoint<B> for WithAdjoint<A, G>
 where
     B: AutodiffBackend,
@@ -144,9 +143,9 @@ where
     G: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
 {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.codomain().expect_same(vector.layout())?;
+        self.codomain().expect_same(vector.space())?;
         let product = (self.adjoint)(vector)?;
-        self.domain().expect_same(product.layout())?;
+        self.domain().expect_same(product.space())?;
         Ok(product)
     }
 }

@@ -1,48 +1,34 @@
-//! The identity, and multiples and sums of operators. Knows what its parts promise, not what they are.
-
-use std::{fmt, marker::PhantomData, sync::Arc};
+//! The identity, and multiples and sums of operators.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
 
-/// The identity I on the vectors of a layout.
-pub struct Identity<B> {
-    layout: Arc<ParamLayout>,
-    backend: PhantomData<fn(B)>,
+/// The identity I on a space.
+#[derive(Debug, Clone)]
+pub struct Identity<B: AutodiffBackend> {
+    space: ParamSpace<B>,
 }
 
 impl<B: AutodiffBackend> Identity<B> {
-    /// The identity on the vectors of a layout.
-    pub fn new(layout: &Arc<ParamLayout>) -> Self {
-        Self { layout: layout.clone(), backend: PhantomData }
-    }
-}
-
-impl<B> Clone for Identity<B> {
-    fn clone(&self) -> Self {
-        Self { layout: self.layout.clone(), backend: PhantomData }
-    }
-}
-
-impl<B> fmt::Debug for Identity<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("len", &self.layout.len()).finish()
+    /// The identity on a space.
+    pub fn new(space: &ParamSpace<B>) -> Self {
+        Self { space: space.clone() }
     }
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Identity<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        &self.layout
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.layout.expect_same(vector.layout())?;
+        self.space.expect_same(vector.space())?;
         Ok(vector.clone())
     }
 }
@@ -81,11 +67,11 @@ impl<A> Scaled<A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Scaled<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.operator.codomain()
     }
 
@@ -156,11 +142,11 @@ where
     L: LinearOperator<B>,
     R: LinearOperator<B>,
 {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.left.domain()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.left.codomain()
     }
 

@@ -1,12 +1,12 @@
-//! Operators of an explicit matrix, kept on the device. Knows no operator but its own.
+//! Operators of an explicit matrix, kept on the device.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
-    space::{Inner, InnerFloat, ParamLayout, ParamVector},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector},
 };
 
 use super::{
@@ -20,16 +20,16 @@ pub(super) const SYMMETRY_TOLERANCE: f64 = 1e-12;
 /// A square matrix as an operator.
 ///
 /// # Cost
-/// n² numbers on the device; one matrix-vector product, or one matrix product for several vectors.
+/// n² entries on the device; one matrix-vector product, or one matrix product for several vectors.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 1.0], &Default::default(), Precision::F64)?;
-/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &x)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.vector(&[1.0, 1.0])?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
 /// assert_eq!(a.apply(&x)?.to_vec()?, [3.0, 7.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -37,25 +37,24 @@ pub(super) const SYMMETRY_TOLERANCE: f64 = 1e-12;
 pub struct Dense<B: AutodiffBackend> {
     /// Shape `[n, n]`.
     matrix: InnerFloat<B>,
-    /// Anything of the right layout, device and precision.
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
 }
 
 impl<B: AutodiffBackend> Dense<B> {
-    /// Puts a matrix on the device of a vector, in its precision. The vector's numbers do not matter.
+    /// Puts a matrix on the device of a space, in its precision.
     ///
     /// # Errors
-    /// [`OperatorError::MatrixSize`](crate::OperatorError::MatrixSize) if the matrix is not n×n for a vector of n numbers.
-    pub fn new(matrix: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
-        let n = like.len();
+    /// [`OperatorError::MatrixSize`](crate::OperatorError::MatrixSize) if the matrix is not n×n for a space of dimension n.
+    pub fn new(matrix: &DenseMatrix, space: &ParamSpace<B>) -> Result<Self, Error> {
+        let n = space.len();
         matrix.expect_size(n, n)?;
-        Ok(Self { matrix: upload(matrix.values(), [n, n], like), like: like.zeros_like() })
+        Ok(Self { matrix: upload(matrix.values(), [n, n], space), space: space.clone() })
     }
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Dense<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -67,13 +66,13 @@ impl<B: AutodiffBackend> LinearOperator<B> for Dense<B> {
             return vectors.iter().map(|vector| self.apply(vector)).collect();
         }
         for vector in vectors {
-            self.like.expect_like(vector)?;
+            self.space.expect_same(vector.space())?;
         }
         // A on the left, as it lies in memory: NdArray is several times slower with Aᵀ on the right.
         let columns = transpose::<B>(stack(vectors));
         let products = Inner::<B>::float_matmul(self.matrix.clone(), columns);
         let products = transpose::<B>(products);
-        unstack(self.like.layout(), products, vectors.len())
+        unstack(&self.space, products, vectors.len())
     }
 }
 
@@ -89,18 +88,18 @@ impl<B: AutodiffBackend> Dense<B> {
         matrix: InnerFloat<B>,
         vector: &ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
-        self.like.expect_like(vector)?;
+        self.space.expect_same(vector.space())?;
         let n = vector.len();
         let column = Inner::<B>::float_reshape(vector.flat_tensor(), [n, 1].into());
         let product = Inner::<B>::float_matmul(matrix, column);
         let product = Inner::<B>::float_reshape(product, [n].into());
-        Ok(ParamVector::from_flat_tensor(vector.layout(), product)?)
+        Ok(self.space.from_flat_tensor(product)?)
     }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for Dense<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dense").field("like", &self.like).finish_non_exhaustive()
+        f.debug_struct("Dense").field("space", &self.space).finish_non_exhaustive()
     }
 }
 
@@ -111,20 +110,20 @@ pub struct SymmetricDense<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> SymmetricDense<B> {
-    /// Puts a matrix on the device of a vector, in its precision. The vector's numbers do not matter.
+    /// Puts a matrix on the device of a space, in its precision.
     ///
     /// # Errors
     /// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric) if |aᵢⱼ − aⱼᵢ| exceeds 1e-12 of the largest
     /// entry; [`OperatorError::MatrixSize`](crate::OperatorError::MatrixSize).
-    pub fn new(matrix: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
-        let dense = Dense::new(matrix, like)?;
+    pub fn new(matrix: &DenseMatrix, space: &ParamSpace<B>) -> Result<Self, Error> {
+        let dense = Dense::new(matrix, space)?;
         matrix.expect_symmetric(SYMMETRY_TOLERANCE)?;
         Ok(Self { dense })
     }
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for SymmetricDense<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.dense.domain()
     }
 

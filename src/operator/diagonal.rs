@@ -1,12 +1,10 @@
-//! The operator of an explicit diagonal. Knows one vector.
-
-use std::sync::Arc;
+//! The operator of an explicit diagonal.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, LinearOperator, SelfAdjoint};
@@ -14,7 +12,7 @@ use super::{Adjoint, LinearOperator, SelfAdjoint};
 /// A diagonal matrix, diag(d).
 ///
 /// # Cost
-/// One multiplication per number.
+/// One elementwise product.
 #[derive(Debug, Clone)]
 pub struct Diagonal<B: AutodiffBackend> {
     diagonal: ParamVector<B>,
@@ -33,8 +31,8 @@ impl<B: AutodiffBackend> Diagonal<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Diagonal<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.diagonal.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        self.diagonal.space()
     }
 
     /// In the precision of the diagonal.

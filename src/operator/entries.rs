@@ -1,10 +1,10 @@
-//! Operators written down as matrices and diagonals, by unit vectors. Knows operators only by their products.
+//! Matrices and diagonals of operators, from products with unit vectors.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{DeviceScalar, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::{DenseMatrix, LinearOperator, OperatorError, expect_square};
@@ -17,10 +17,8 @@ const BATCH: usize = 32;
 
 /// The matrix of an operator of at most [`DEFAULT_SIZE_LIMIT`] rows and columns.
 ///
-/// `like` says on which device and in which precision the products run; its numbers and its layout do not matter.
-///
 /// # Cost
-/// One product per column, 32 vectors at a time, and rows × columns numbers of 8 bytes on the host.
+/// One product per column, 32 vectors at a time, and rows × columns entries of 8 bytes on the host.
 ///
 /// # Errors
 /// [`OperatorError::TooLarge`]; [`OperatorError::NonFiniteEntry`] if a product holds NaN or infinity; whatever a product
@@ -29,31 +27,26 @@ const BATCH: usize = 32;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamLayout, ParamVector, Precision, materialize};
+/// use burn_curvature::{Identity, LinearOperator, ParamSpace, materialize};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F32)?;
-/// let matrix = materialize(&Identity::new(&layout).damped(2.0)?, &x)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let matrix = materialize(&Identity::new(&space).damped(2.0)?)?;
 /// assert_eq!(matrix.values(), [3.0, 0.0, 0.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
-pub fn materialize<B, A>(operator: &A, like: &ParamVector<B>) -> Result<DenseMatrix, Error>
+pub fn materialize<B, A>(operator: &A) -> Result<DenseMatrix, Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
-    materialize_up_to(operator, like, DEFAULT_SIZE_LIMIT)
+    materialize_up_to(operator, DEFAULT_SIZE_LIMIT)
 }
 
 /// [`materialize`] with a limit of the caller's choice.
 ///
 /// # Errors
 /// As [`materialize`].
-pub fn materialize_up_to<B, A>(
-    operator: &A,
-    like: &ParamVector<B>,
-    limit: usize,
-) -> Result<DenseMatrix, Error>
+pub fn materialize_up_to<B, A>(operator: &A, limit: usize) -> Result<DenseMatrix, Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
@@ -68,9 +61,9 @@ where
     values.resize(total, 0.0);
     for start in (0..columns).step_by(BATCH) {
         let batch = start..columns.min(start + BATCH);
-        let units = unit_vectors(operator, like, batch.clone())?;
+        let units = unit_vectors(operator.domain(), batch.clone())?;
         for (column, product) in batch.zip(operator.apply_many(&units)?) {
-            operator.codomain().expect_same(product.layout())?;
+            operator.codomain().expect_same(product.space())?;
             for (row, entry) in product.to_vec()?.into_iter().enumerate() {
                 if let Some(slot) = values.get_mut(row * columns + column) {
                     *slot = entry;
@@ -83,10 +76,8 @@ where
 
 /// The diagonal of an operator, exactly: dⱼ = eⱼᵀA eⱼ for every unit vector eⱼ.
 ///
-/// `like` says on which device and in which precision; its numbers and its layout do not matter.
-///
 /// # Cost
-/// One product per number, 32 vectors at a time, and one transfer for each 32. For many parameters an estimate from
+/// One product per column, 32 vectors at a time, and one transfer for each 32. For many parameters an estimate from
 /// random vectors is cheaper.
 ///
 /// # Errors
@@ -97,15 +88,14 @@ where
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, ParamLayout, ParamVector, Precision, diagonal};
+/// use burn_curvature::{Dense, DenseMatrix, ParamSpace, diagonal};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F64)?;
-/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &x)?;
-/// assert_eq!(diagonal(&a, &x)?.to_vec()?, [1.0, 4.0]);
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
+/// assert_eq!(diagonal(&a)?.to_vec()?, [1.0, 4.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
-pub fn diagonal<B, A>(operator: &A, like: &ParamVector<B>) -> Result<ParamVector<B>, Error>
+pub fn diagonal<B, A>(operator: &A) -> Result<ParamVector<B>, Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
@@ -114,37 +104,30 @@ where
     let n = operator.domain().len();
     let mut values = Vec::with_capacity(n);
     for start in (0..n).step_by(BATCH) {
-        let units = unit_vectors(operator, like, start..n.min(start + BATCH))?;
+        let units = unit_vectors(operator.domain(), start..n.min(start + BATCH))?;
         let products = operator.apply_many(&units)?;
         let entries = units.iter().zip(&products);
         let entries = entries.map(|(unit, product)| unit.dot_device(product));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         values.extend(DeviceScalar::read_many(&entries.iter().collect::<Vec<_>>())?);
     }
-    let diagonal =
-        ParamVector::from_vec(operator.domain(), &values, like.device(), like.precision())?;
+    let diagonal = operator.domain().vector(&values)?;
     diagonal.expect_finite("the diagonal of the operator")?;
     Ok(diagonal)
 }
 
 /// The unit vectors of a range of positions.
-fn unit_vectors<B, A>(
-    operator: &A,
-    like: &ParamVector<B>,
+fn unit_vectors<B: AutodiffBackend>(
+    space: &ParamSpace<B>,
     positions: std::ops::Range<usize>,
-) -> Result<Vec<ParamVector<B>>, Error>
-where
-    B: AutodiffBackend,
-    A: LinearOperator<B> + ?Sized,
-{
-    let layout = operator.domain();
-    let mut unit = vec![0.0; layout.len()];
+) -> Result<Vec<ParamVector<B>>, Error> {
+    let mut unit = vec![0.0; space.len()];
     let mut units = Vec::with_capacity(positions.len());
     for position in positions {
         if let Some(one) = unit.get_mut(position) {
             *one = 1.0;
         }
-        units.push(ParamVector::from_vec(layout, &unit, like.device(), like.precision())?);
+        units.push(space.vector(&unit)?);
         if let Some(one) = unit.get_mut(position) {
             *one = 0.0;
         }

@@ -19,9 +19,7 @@ pub enum OperatorError {
         found: f64,
     },
     /// A square operator is needed.
-    #[error(
-        "the operator maps {domain} numbers to {codomain} others; here it must map a space to itself"
-    )]
+    #[error("expected a square operator, got one from dimension {domain} to {codomain}")]
     NotSquare {
         /// Numbers that go in.
         domain: usize,
@@ -88,7 +86,7 @@ pub enum OperatorError {
         /// Largest number of rows and columns.
         limit: usize,
     },
-    /// A mean of operators has no term of this number.
+    /// A mean of operators has no term with this index.
     #[error(
         "the operator is the mean of {terms} terms, counted from 0, and term {index} was asked for"
     )]
@@ -126,17 +124,13 @@ pub enum OperatorError {
         available: Vec<String>,
     },
     /// An eigenvalue computation failed.
-    #[error(
-        "the eigenvalues of a {size}×{size} matrix did not converge, or left the range of the numbers"
-    )]
+    #[error("the eigenvalues of a {size}×{size} matrix did not converge, or overflowed")]
     Eigenvalues {
         /// Rows of the matrix.
         size: usize,
     },
     /// A list of operators or vectors is empty.
-    #[error(
-        "an operator was to be made of a list of parts, and the list is empty; give at least one"
-    )]
+    #[error("expected a list of at least one operator or vector, and got an empty one")]
     Nothing,
     /// Not one coefficient for each vector.
     #[error(
@@ -156,7 +150,7 @@ pub enum OperatorError {
     },
     /// A block is in no selection.
     #[error(
-        "block `{block}` is in none of the selections; give an operator for it too, such as an `Identity` times a factor"
+        "block `{block}` is in no selection; give an operator for it too, such as an `Identity` times a factor"
     )]
     BlockMissing {
         /// Name of the block.
@@ -177,13 +171,13 @@ pub enum OperatorError {
          was found; add damping with `with_damping`"
     )]
     NotInvertible {
-        /// The number on the diagonal, or the singular value, at fault.
+        /// The diagonal element or singular value at fault.
         found: f64,
     },
     /// The same vector gave two products.
     #[error(
         "the product with the same vector changed between two calls, by {difference:e} of its norm; look for dropout or \
-         sampling that draws anew each time, data in another order, or a closure with a state (a difference of the size of \
+         sampling that draws again each time, data in another order, or a closure with state (a difference of the size of \
          rounding: a device that adds in a varying order)"
     )]
     NotDeterministic {
@@ -213,7 +207,7 @@ pub enum OperatorError {
     },
     /// An operator that was promised to be self-adjoint is not.
     #[error(
-        "⟨y, Ax⟩ differs from ⟨Ay, x⟩ by {found:e} of what these numbers can be, and {allowed:e} is allowed: the operator is \
+        "⟨y, Ax⟩ differs from ⟨Ay, x⟩ by {found:e} of their typical size, and {allowed:e} is allowed: the operator is \
          not symmetric; look for a Jacobian in place of a Hessian, or a product that leaves a term out"
     )]
     NotSelfAdjoint {
@@ -224,7 +218,7 @@ pub enum OperatorError {
     },
     /// A transpose does not belong to its operator.
     #[error(
-        "⟨u, Ax⟩ differs from ⟨Aᵀu, x⟩ by {found:e} of what these numbers can be, and {allowed:e} is allowed: `apply_adjoint` \
+        "⟨u, Ax⟩ differs from ⟨Aᵀu, x⟩ by {found:e} of their typical size, and {allowed:e} is allowed: `apply_adjoint` \
          is not the transpose of `apply`"
     )]
     NotAdjoint {

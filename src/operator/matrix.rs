@@ -1,4 +1,4 @@
-//! Matrices on the host in f64. Knows no operator and no device.
+//! Matrices on the host in f64.
 
 use faer::{Mat, Side};
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 
 use super::OperatorError;
 
-/// A matrix of finite numbers on the host, in f64.
+/// A matrix of finite entries on the host, in f64.
 ///
 /// # Example
 /// ```

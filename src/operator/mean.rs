@@ -1,12 +1,10 @@
-//! The mean of a list of operators, as a finite sum. Knows its terms by their products only.
-
-use std::sync::Arc;
+//! The mean of a list of operators, as a finite sum.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -19,11 +17,11 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, FiniteSum, LinearOperator, Mean, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, FiniteSum, LinearOperator, Mean, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64)?;
-/// let terms = [[1.0, 0.0], [0.0, 3.0]].map(|d| Ok(Diagonal::new(x.from_vec_like(&d)?)));
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.ones();
+/// let terms = [[1.0, 0.0], [0.0, 3.0]].map(|d| Ok(Diagonal::new(space.vector(&d)?)));
 /// let mean = Mean::new(terms.into_iter().collect::<Result<Vec<_>, burn_curvature::Error>>()?)?;
 /// assert_eq!(mean.apply(&x)?.to_vec()?, [0.5, 1.5]);
 /// assert_eq!(mean.apply_term(1, &x)?.to_vec()?, [0.0, 3.0]);
@@ -31,9 +29,8 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 /// ```
 #[derive(Debug, Clone)]
 pub struct Mean<A> {
-    /// At least one.
-    terms: Vec<A>,
-    layout: Arc<ParamLayout>,
+    first: A,
+    rest: Vec<A>,
 }
 
 impl<A> Mean<A> {
@@ -47,13 +44,20 @@ impl<A> Mean<A> {
         B: AutodiffBackend,
         A: LinearOperator<B>,
     {
-        let first = terms.first().ok_or(OperatorError::Nothing)?;
-        let layout = first.domain().clone();
-        for term in &terms {
+        let mut terms = terms.into_iter();
+        let first = terms.next().ok_or(OperatorError::Nothing)?;
+        expect_square(&first)?;
+        let rest: Vec<A> = terms.collect();
+        for term in &rest {
             expect_square(term)?;
-            layout.expect_same(term.domain())?;
+            first.domain().expect_same(term.domain())?;
         }
-        Ok(Self { terms, layout })
+        Ok(Self { first, rest })
+    }
+
+    /// 1/n
+    fn share(&self) -> f64 {
+        1.0 / (1 + self.rest.len()) as f64
     }
 
     fn sum<B: AutodiffBackend>(
@@ -61,16 +65,17 @@ impl<A> Mean<A> {
         vector: &ParamVector<B>,
         product: impl Fn(&A, &ParamVector<B>) -> Result<ParamVector<B>, Error>,
     ) -> Result<ParamVector<B>, Error> {
-        let mut products = self.terms.iter().map(|term| product(term, vector));
-        let first = products.next().ok_or(OperatorError::Nothing)??;
-        let sum = products.try_fold(first, |sum, product| Ok::<_, Error>(sum.add(&product?)?))?;
-        Ok(sum.scale(1.0 / self.terms.len() as f64))
+        let mut sum = product(&self.first, vector)?;
+        for term in &self.rest {
+            sum = sum.add(&product(term, vector)?)?;
+        }
+        Ok(sum.scale(self.share()))
     }
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Mean<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        &self.layout
+    fn domain(&self) -> &ParamSpace<B> {
+        self.first.domain()
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -78,14 +83,12 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Mean<A> {
     }
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-        let mut products = self.terms.iter().map(|term| term.apply_many(vectors));
-        let first = products.next().ok_or(OperatorError::Nothing)??;
-        let add = |(sum, product): (ParamVector<B>, ParamVector<B>)| Ok(sum.add(&product)?);
-        let sums = products.try_fold(first, |sums, products| -> Result<Vec<_>, Error> {
-            sums.into_iter().zip(products?).map(add).collect()
-        })?;
-        let share = 1.0 / self.terms.len() as f64;
-        Ok(sums.into_iter().map(|sum| sum.scale(share)).collect())
+        let mut sums = self.first.apply_many(vectors)?;
+        for term in &self.rest {
+            let pairs = sums.into_iter().zip(term.apply_many(vectors)?);
+            sums = pairs.map(|(sum, product)| sum.add(&product)).collect::<Result<_, _>>()?;
+        }
+        Ok(sums.into_iter().map(|sum| sum.scale(self.share())).collect())
     }
 }
 
@@ -99,12 +102,12 @@ impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Mean<A> {
 
 impl<B: AutodiffBackend, A: SelfAdjoint<B>> FiniteSum<B> for Mean<A> {
     fn terms(&self) -> usize {
-        self.terms.len()
+        1 + self.rest.len()
     }
 
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let terms = self.terms.len();
-        let term = self.terms.get(index);
-        term.ok_or(OperatorError::NoSuchTerm { index, terms })?.apply(vector)
+        let terms = 1 + self.rest.len();
+        let mut all = std::iter::once(&self.first).chain(&self.rest);
+        all.nth(index).ok_or(OperatorError::NoSuchTerm { index, terms })?.apply(vector)
     }
 }

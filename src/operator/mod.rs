@@ -1,12 +1,11 @@
-//! Linear maps between spaces of vectors. Knows vectors and their layouts; knows no model, no loss and no solver.
+//! Linear maps between spaces of vectors. Depends on spaces and vectors; independent of models, losses and solvers.
 //!
 //! | operator | is | self-adjoint |
 //! |---|---|---|
 //! | [`Identity`] | I | yes |
 //! | [`Scaled`] | c·A | if A is |
 //! | [`Sum`] | A + B | if both are |
-//! | [`Damped`] | A + λI | if A is |
-//! | [`DampedBy`], [`DampedPerBlock`] | A + diag(d), A + λₖI on block k | if A is |
+//! | [`Damped`] | A + λI, A + diag(d), A + λₖI on block k | if A is |
 //! | [`Chain`] | A·B | no |
 //! | [`Transposed`] | Aᵀ | if A is |
 //! | [`Congruence`] | Aᵀ·M·A | if M is |
@@ -22,10 +21,11 @@
 //! | [`Counted`] | A, with a count of its applications | if A is |
 //!
 //! [`materialize`] turns any of them into a [`DenseMatrix`] on the host, [`diagonal()`] into its diagonal. [`check_operator`],
-//! [`check_self_adjoint`] and [`check_adjoint`] put one to the test. An [`Adjoint`] has a transpose as well, a
+//! [`check_self_adjoint`] and [`check_adjoint`] test one. An [`Adjoint`] has a transpose as well, a
 //! [`FiniteSum`] is the mean of terms; most compositions pass both on.
 
 mod block_diagonal;
+mod by_reference;
 mod chain;
 mod check;
 mod closure;
@@ -35,7 +35,7 @@ mod dense;
 mod diagonal;
 mod entries;
 mod error;
-mod forward;
+
 mod kronecker;
 mod low_rank;
 mod matrix;
@@ -50,7 +50,7 @@ pub use check::{check_adjoint, check_operator, check_self_adjoint};
 pub use closure::{FromFn, WithAdjoint};
 pub use compose::{Identity, Scaled, Sum};
 pub(crate) use damped::expect_damping;
-pub use damped::{Damped, DampedBy, DampedPerBlock};
+pub use damped::{BlockDamping, Damped, Damping};
 pub use dense::{Dense, SymmetricDense};
 pub use diagonal::Diagonal;
 pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialize, materialize_up_to};
@@ -67,48 +67,46 @@ pub use wrap::{AssumeSelfAdjoint, Counted};
 use dense::SYMMETRY_TOLERANCE;
 pub(crate) use stack::{stack, transpose, upload};
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{DeviceScalar, ParamLayout, ParamSubset, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamSubset, ParamVector},
 };
 
 /// A linear map that is known by what it does to a vector.
 ///
-/// There is no transpose here: conjugate gradients and their relatives never ask for one.
+/// There is no transpose here: conjugate gradients and related methods do not need one. See [`Adjoint`].
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3.0, 5.0], &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.vector(&[3.0, 5.0])?;
 /// let damped = Diagonal::new(x.clone()).damped(0.5)?;      // diag(3, 5) + ½ I
 /// assert_eq!(damped.apply(&x)?.to_vec()?, [10.5, 27.5]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 pub trait LinearOperator<B: AutodiffBackend> {
-    /// Layout of the vectors that go in.
-    fn domain(&self) -> &Arc<ParamLayout>;
+    /// The space of the vectors that go in.
+    fn domain(&self) -> &ParamSpace<B>;
 
     /// Layout of the vectors that come out.
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.domain()
     }
 
     /// The product with a vector.
     ///
     /// # Shapes
-    /// - `vector`: laid out as [`domain`](Self::domain)
-    /// - output: laid out as [`codomain`](Self::codomain)
+    /// - `vector`: of the [`domain`](Self::domain)
+    /// - output: of the [`codomain`](Self::codomain)
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a vector of another layout, and whatever
-    /// the operator cannot do.
+    /// [`VectorError`](crate::VectorError) for a vector of another layout, precision or device; errors of the operator's
+    /// own.
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
 
     /// The products with several vectors, in order. Operators that gain from it compute them together.
@@ -156,13 +154,30 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// `A + diag(diagonal)`
     ///
     /// # Errors
-    /// [`OperatorError::Damping`] if a number is negative or not finite, [`OperatorError::NotSquare`],
+    /// [`OperatorError::Damping`] if an element is negative or not finite, [`OperatorError::NotSquare`],
     /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
-    fn damped_by(self, diagonal: ParamVector<B>) -> Result<DampedBy<B, Self>, Error>
+    fn damped_by(self, diagonal: ParamVector<B>) -> Result<Damped<Self, ParamVector<B>>, Error>
     where
         Self: Sized,
     {
-        DampedBy::new(self, diagonal)
+        Damped::new(self, diagonal)
+    }
+
+    /// `A + λₖI` on block k: a damping for the blocks that match each pattern (as in
+    /// [`ParamLayout::select`](crate::ParamLayout::select)), and `otherwise` for those that match none.
+    ///
+    /// # Errors
+    /// Those of [`BlockDamping::by_name`]; [`OperatorError::NotSquare`].
+    fn damped_per_block(
+        self,
+        otherwise: f64,
+        dampings: &[(&str, f64)],
+    ) -> Result<Damped<Self, BlockDamping>, Error>
+    where
+        Self: Sized,
+    {
+        let damping = BlockDamping::by_name(self.domain().layout(), otherwise, dampings)?;
+        Damped::new(self, damping)
     }
 
     /// `A · other`: first the other, then A.
@@ -190,7 +205,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// # Errors
     /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
     /// [`OperatorError::NotSquare`].
-    fn restricted(self, subset: ParamSubset) -> Result<Restricted<Self>, Error>
+    fn restricted(self, subset: ParamSubset) -> Result<Restricted<B, Self>, Error>
     where
         Self: Sized,
     {
@@ -205,7 +220,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
         Counted::new(self)
     }
 
-    /// A, taken to be self-adjoint on the caller's word.
+    /// A, promised by the caller to be self-adjoint.
     ///
     /// # Errors
     /// [`OperatorError::NotSquare`].
@@ -227,8 +242,8 @@ pub trait LinearOperator<B: AutodiffBackend> {
             with `assume_self_adjoint()`"
 )]
 pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {
-    /// A v and vᵀA v, which an iteration wants together. An operator that works on A v last of all can take the scalar
-    /// product in the same pass over memory.
+    /// A v and vᵀA v together. An operator whose last step is elementwise can compute the scalar product in the same
+    /// pass over memory.
     ///
     /// # Errors
     /// As [`apply`](LinearOperator::apply).
@@ -251,24 +266,24 @@ pub trait Adjoint<B: AutodiffBackend>: LinearOperator<B> {
     /// The product of the transpose with a vector.
     ///
     /// # Shapes
-    /// - `vector`: laid out as [`codomain`](LinearOperator::codomain)
-    /// - output: laid out as [`domain`](LinearOperator::domain)
+    /// - `vector`: of the [`codomain`](LinearOperator::codomain)
+    /// - output: of the [`domain`](LinearOperator::domain)
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a vector of another layout, and whatever
-    /// the operator cannot do.
+    /// [`VectorError`](crate::VectorError) for a vector of another layout, precision or device; errors of the operator's
+    /// own.
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
 }
 
 /// An operator that is the mean of others, one for each mini-batch: A = 1/n · Σ Aᵢ.
 ///
-/// Stochastic solvers apply one Aᵢ at a time. Each Aᵢ stands for the whole on its own: for a sum over samples it is
+/// Stochastic solvers apply one Aᵢ at a time. Each Aᵢ approximates A on its own: for a sum over samples it is
 /// the batch's part *times* the number of batches, and a term λI of A is in every Aᵢ in full.
 pub trait FiniteSum<B: AutodiffBackend>: SelfAdjoint<B> {
     /// The number n of the Aᵢ, at least 1.
     fn terms(&self) -> usize;
 
-    /// A damping λ that is known to be in every Aᵢ, as the term λI; 0 if none is. For positive semi-definite terms it
+    /// A damping λ known to be in every Aᵢ as a term λI; 0 otherwise. For positive semi-definite terms it
     /// bounds their eigenvalues from below.
     fn damping(&self) -> f64 {
         0.0

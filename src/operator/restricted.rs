@@ -1,12 +1,10 @@
-//! The block of an operator for some of the parameters. Knows the operator by its products only.
-
-use std::sync::Arc;
+//! The block of an operator for some of the parameters.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamSubset, ParamVector},
+    space::{ParamSpace, ParamSubset, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
@@ -16,31 +14,29 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 /// # Cost
 /// One product with A.
 #[derive(Debug, Clone)]
-pub struct Restricted<A> {
+pub struct Restricted<B: AutodiffBackend, A> {
     operator: A,
     subset: ParamSubset,
+    /// The space of the selected parameters.
+    space: ParamSpace<B>,
 }
 
-impl<A> Restricted<A> {
+impl<B: AutodiffBackend, A: LinearOperator<B>> Restricted<B, A> {
     /// The block of `operator` for a selection of parameters.
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
     /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
-    pub fn new<B>(operator: A, subset: ParamSubset) -> Result<Self, Error>
-    where
-        B: AutodiffBackend,
-        A: LinearOperator<B>,
-    {
+    pub fn new(operator: A, subset: ParamSubset) -> Result<Self, Error> {
         expect_square(&operator)?;
-        operator.domain().expect_same(subset.whole())?;
-        Ok(Self { operator, subset })
+        let space = operator.domain().restricted(&subset)?;
+        Ok(Self { operator, subset, space })
     }
 }
 
-impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Restricted<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.subset.layout()
+impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Restricted<B, A> {
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -56,9 +52,9 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Restricted<
     }
 }
 
-impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Restricted<A> {}
+impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Restricted<B, A> {}
 
-impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Restricted<A> {
+impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Restricted<B, A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let product = self.operator.apply_adjoint(&self.subset.embed(vector)?)?;
         Ok(self.subset.restrict(&product)?)
@@ -66,7 +62,7 @@ impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Restricted<A> {
 }
 
 /// The block of every term.
-impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Restricted<A> {
+impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Restricted<B, A> {
     fn terms(&self) -> usize {
         self.operator.terms()
     }

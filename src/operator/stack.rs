@@ -1,16 +1,14 @@
-//! Several vectors as the rows of one matrix on the device, and numbers on their way there. Knows vectors only.
-
-use std::sync::Arc;
+//! Several vectors as the rows of one matrix on the device, and uploads.
 
 use burn_backend::{AutodiffBackend, Slice, TensorData, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
-    space::{Inner, InnerFloat, ParamLayout, ParamVector},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector},
     tensor::Precision,
 };
 
-/// One vector per row, shape `[vectors, numbers]`. All must be like the first.
+/// One vector per row, shape `[vectors, numbers]`. All must be of one space.
 pub(crate) fn stack<B: AutodiffBackend>(vectors: &[ParamVector<B>]) -> InnerFloat<B> {
     let rows = vectors.iter().map(|vector| {
         let shape = [1, vector.len()].into();
@@ -25,35 +23,35 @@ pub(crate) fn stack<B: AutodiffBackend>(vectors: &[ParamVector<B>]) -> InnerFloa
 
 /// The first `count` rows of a matrix of shape `[rows, numbers]` as vectors.
 pub(crate) fn unstack<B: AutodiffBackend>(
-    layout: &Arc<ParamLayout>,
+    space: &ParamSpace<B>,
     rows: InnerFloat<B>,
     count: usize,
 ) -> Result<Vec<ParamVector<B>>, Error> {
-    let n = layout.len();
+    let n = space.len();
     (0..count)
         .map(|row| {
             let range = [Slice::from(row..row + 1), Slice::from(0..n)];
             let row = Inner::<B>::float_slice(rows.clone(), &range);
             let flat = Inner::<B>::float_reshape(row, [n].into());
-            Ok(ParamVector::from_flat_tensor(layout, flat)?)
+            Ok(space.from_flat_tensor(flat)?)
         })
         .collect()
 }
 
-/// An array on the device of a vector, in its precision.
+/// An array on the device of a space, in its precision.
 pub(crate) fn upload<B: AutodiffBackend, const D: usize>(
     values: &[f64],
     shape: [usize; D],
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> InnerFloat<B> {
-    let data = match like.precision() {
+    let data = match space.precision() {
         Precision::F64 => TensorData::new(values.to_vec(), shape),
         Precision::F32 => {
             let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
             TensorData::new(values, shape)
         }
     };
-    Inner::<B>::float_from_data(data, like.device())
+    Inner::<B>::float_from_data(data, space.device())
 }
 
 /// The transpose of a matrix.

@@ -1,22 +1,19 @@
-//! Operators around one operator: promised symmetry, counting. Knows it by its products only.
+//! Operators around one operator: promised symmetry, counting.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 
 /// An operator that the caller vouches to be self-adjoint.
 ///
-/// Nothing checks the promise here. [`check_self_adjoint`](crate::check_self_adjoint) does, for the price of some products;
+/// Nothing checks the promise here. [`check_self_adjoint`](crate::check_self_adjoint) does, at the cost of six products;
 /// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialized operator does, at a small size.
 #[derive(Debug, Clone)]
 pub struct AssumeSelfAdjoint<A> {
@@ -24,7 +21,7 @@ pub struct AssumeSelfAdjoint<A> {
 }
 
 impl<A> AssumeSelfAdjoint<A> {
-    /// Takes the caller's word.
+    /// Trusts the caller's promise.
     ///
     /// # Errors
     /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
@@ -39,7 +36,7 @@ impl<A> AssumeSelfAdjoint<A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for AssumeSelfAdjoint<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
@@ -54,7 +51,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for AssumeSelfA
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> SelfAdjoint<B> for AssumeSelfAdjoint<A> {}
 
-/// On the same word: Aᵀ = A. It gives any self-adjoint operator an adjoint.
+/// By the same promise: Aᵀ = A. It gives any self-adjoint operator an adjoint.
 impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply(vector)
@@ -62,7 +59,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<
 }
 
 /// An operator with a count of its applications, the usual unit of cost. Those of the transpose, and those of single
-/// terms of a finite sum, are counted apart.
+/// terms of a finite sum, are counted separately.
 #[derive(Debug)]
 pub struct Counted<A> {
     operator: A,
@@ -99,11 +96,11 @@ impl<A> Counted<A> {
 }
 
 impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Counted<A> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
-    fn codomain(&self) -> &Arc<ParamLayout> {
+    fn codomain(&self) -> &ParamSpace<B> {
         self.operator.codomain()
     }
 

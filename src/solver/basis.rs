@@ -56,7 +56,7 @@ impl<B: AutodiffBackend> Basis<B> {
         let Some(coefficients) = inverse(&overlaps) else {
             return Ok(None);
         };
-        let mut correction = residual.zeros_like();
+        let mut correction = residual.space().zeros();
         for (coefficient, direction) in coefficients.into_iter().zip(directions) {
             correction = correction.axpy(coefficient, direction)?;
         }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     marker::PhantomData,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Error,
     operator::{Adjoint, LinearOperator, SelfAdjoint, expect_square},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{LinearSolver, Solution, SolveReport, SolverError};
@@ -48,12 +48,12 @@ pub enum OnFailedSolve {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Inverse, LinearOperator, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Inverse, LinearOperator, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[2.0, 4.0], &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = space.vector(&[2.0, 4.0])?;
 /// let inverse = Inverse::new(Diagonal::new(a.clone()), ConjugateGradientConfig::new().init()?)?;
-/// let x = inverse.apply(&a.ones_like())?.to_vec()?;
+/// let x = inverse.apply(&space.ones())?.to_vec()?;
 /// assert!((x[0] - 0.5).abs() < 1e-12 && (x[1] - 0.25).abs() < 1e-12);
 /// assert_eq!(inverse.last_report().map(|report| report.iterations), Some(2));
 /// # Ok::<(), burn_curvature::Error>(())
@@ -130,7 +130,7 @@ where
     A: SelfAdjoint<B>,
     S: LinearSolver<B>,
 {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 

@@ -1,13 +1,11 @@
 //! The diagonal preconditioner. Knows one vector, not where its diagonal comes from.
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
     operator::{Diagonal, LinearOperator, OperatorError, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{ConfigError, SolverError};
@@ -26,13 +24,11 @@ use super::{ConfigError, SolverError};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, ParamLayout, ParamVector, Precision, SolveOptions,
-/// };
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, ParamSpace, SolveOptions};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 1e2, 1e4], &Default::default(), Precision::F64)?;
-/// let (a, b) = (Diagonal::new(d.clone()).damped(0.5)?, d.ones_like());
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let d = space.vector(&[1.0, 1e2, 1e4])?;
+/// let (a, b) = (Diagonal::new(d.clone()).damped(0.5)?, space.ones());
 /// let jacobi = Jacobi::new(&d, 0.5)?;
 /// let options = SolveOptions::new().with_preconditioner(&jacobi);
 /// let solution = ConjugateGradientConfig::new().init()?.solve_with(&a, &b, options)?;
@@ -91,7 +87,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
             .into());
         }
         let inverse: Vec<f64> = damped.iter().map(|entry| entry.powf(-exponent)).collect();
-        Ok(Self { inverse: Diagonal::new(diagonal.from_vec_like(&inverse)?) })
+        Ok(Self { inverse: Diagonal::new(diagonal.space().vector(&inverse)?) })
     }
 
     /// The diagonal of M⁻¹.
@@ -101,7 +97,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Jacobi<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.inverse.domain()
     }
 

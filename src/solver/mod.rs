@@ -28,11 +28,11 @@
 //! An operator that is not self-adjoint does not compile here:
 //! ```compile_fail
 //! use burn::backend::{Autodiff, Flex};
-//! use burn_curvature::{ConjugateGradientConfig, FromFn, ParamLayout, ParamVector, Precision};
+//! use burn_curvature::{ConjugateGradientConfig, FromFn, ParamSpace, ParamVector};
 //!
-//! let layout = ParamLayout::flat(2).unwrap();
-//! let b = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64).unwrap();
-//! let jacobian = FromFn::new(&layout, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone()));
+//! let space = ParamSpace::<Autodiff<Flex>>::flat(2).unwrap();
+//! let b = space.ones();
+//! let jacobian = FromFn::new(&space, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone()));
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```
 

@@ -32,15 +32,15 @@ pub(super) type Observer<'a, B> = &'a mut dyn FnMut(&Iteration<'_, B>);
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamLayout, ParamVector, Precision, SolveOptions};
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamSpace, SolveOptions};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 10.0, 100.0], &Default::default(), Precision::F64)?;
-/// let inverse = Diagonal::new(a.from_vec_like(&[1.0, 0.1, 0.01])?);
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let a = space.vector(&[1.0, 10.0, 100.0])?;
+/// let inverse = Diagonal::new(space.vector(&[1.0, 0.1, 0.01])?);
 /// let mut residuals = Vec::new();
 /// let mut observer = |iteration: &burn_curvature::Iteration<'_, _>| residuals.push(iteration.residual);
 /// let options = SolveOptions::new()
-///     .with_initial_guess(a.ones_like())
+///     .with_initial_guess(space.ones())
 ///     .with_preconditioner(&inverse)
 ///     .with_observer(&mut observer);
 /// let solver = ConjugateGradientConfig::new().init()?;

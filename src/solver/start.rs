@@ -65,7 +65,7 @@ pub(super) fn begin<B: AutodiffBackend>(
     let start = Start::read(system, guess.as_ref(), &residual)?;
     let x = match guess {
         Some(guess) if start.rhs_norm > 0.0 => guess,
-        _ => system.rhs().zeros_like(),
+        _ => system.rhs().space().zeros(),
     };
     Ok((x, residual, start))
 }

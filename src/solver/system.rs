@@ -25,7 +25,7 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
         operator: &'a dyn SelfAdjoint<B>,
         rhs: &'a ParamVector<B>,
     ) -> Result<Self, Error> {
-        operator.domain().expect_same(rhs.layout())?;
+        operator.domain().expect_same(rhs.space())?;
         expect_square(operator)?;
         Ok(Self { operator, rhs, applications: Cell::new(0) })
     }

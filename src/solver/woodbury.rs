@@ -35,10 +35,10 @@ use super::{Method, MethodDetail, Solution, SolveReport, Spectrum, StopReason, s
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{LowRank, ParamLayout, ParamVector, Precision, StopReason, Woodbury};
+/// use burn_curvature::{LowRank, ParamSpace, StopReason, Woodbury};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let g = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 2.0], &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let g = space.vector(&[1.0, 2.0, 2.0])?;
 /// let fisher = LowRank::mean_of(&[g.clone()])?.with_damping(1.0)?; // g gᵀ + I
 /// let solution = Woodbury::new(fisher)?.solve(&g)?;
 /// assert_eq!(solution.report.stop, StopReason::Solved);
@@ -86,7 +86,6 @@ impl<B: AutodiffBackend> Woodbury<B> {
     /// As said [above](Woodbury#errors).
     pub fn solve(&self, rhs: &ParamVector<B>) -> Result<Solution<B>, Error> {
         let system = System::new(&self.operator, rhs)?;
-        self.operator.like().expect_like(rhs)?;
         rhs.expect_finite("the right-hand side b")?;
         let rhs_norm = rhs.norm()?;
         let mut x = self.inverse.apply(rhs)?;

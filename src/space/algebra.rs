@@ -1,13 +1,14 @@
-//! Arithmetic of vectors: sums, products, norms. Knows vectors and scalars, no layout's meaning.
+//! Arithmetic of vectors: sums, products, norms.
 
 use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
 
 use super::{
     DeviceScalar, Inner, InnerFloat, ParamVector, VectorError,
-    host::{self, With},
+    host::{self, Accumulate},
 };
 
-/// Arithmetic. Methods that take `self` by value work in place where the backend can. Every method that takes two
+/// # Arithmetic
+/// Methods that take `self` by value work in place where the backend can. Every method that takes two
 /// vectors fails with [`VectorError::LayoutMismatch`], [`VectorError::PrecisionMismatch`] or
 /// [`VectorError::DeviceMismatch`] if they do not fit together.
 #[allow(clippy::should_implement_trait)] // The operators of `std::ops` cannot fail with an error.
@@ -15,7 +16,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `self + other`
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub fn add(self, other: &Self) -> Result<Self, VectorError> {
         self.zip(other, Inner::<B>::float_add)
     }
@@ -23,15 +24,15 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `self − other`
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub fn sub(self, other: &Self) -> Result<Self, VectorError> {
         self.zip(other, Inner::<B>::float_sub)
     }
 
-    /// The product of each number with its counterpart.
+    /// The elementwise product.
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub fn mul(self, other: &Self) -> Result<Self, VectorError> {
         self.zip(other, Inner::<B>::float_mul)
     }
@@ -49,7 +50,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `self + alpha · x`
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub fn axpy(self, alpha: f64, x: &Self) -> Result<Self, VectorError> {
         self.combine(Some([1.0, alpha]), x, |block, x| {
             let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
@@ -80,7 +81,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `self + alpha · x`, without waiting for alpha.
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub fn axpy_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
         alpha.expect_fits(&self)?;
         let factors = alpha.known().map(|alpha| [1.0, alpha]);
@@ -90,7 +91,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `alpha · self + x`, without waiting for alpha.
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub fn aypx_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
         alpha.expect_fits(&self)?;
         let factors = alpha.known().map(|alpha| [alpha, 1.0]);
@@ -100,16 +101,17 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `y = self + alpha · x`, and `yᵀx`.
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub(crate) fn axpy_dot(
         self,
         alpha: f64,
         x: &Self,
     ) -> Result<(Self, DeviceScalar<B>), VectorError> {
-        let (y, sum) = self.combine_and_sum(Some([1.0, alpha]), x, With::Other, |block, x| {
-            let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
-            Inner::<B>::float_add(block, step)
-        })?;
+        let (y, sum) =
+            self.combine_and_sum(Some([1.0, alpha]), x, Accumulate::Other, |block, x| {
+                let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
+                Inner::<B>::float_add(block, step)
+            })?;
         let sum = sum.map_or_else(|| y.dot_device(x), Ok)?;
         Ok((y, sum))
     }
@@ -117,7 +119,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `y = alpha · self + x` without waiting for alpha, and `yᵀy`.
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub(crate) fn aypx_square(
         self,
         alpha: &DeviceScalar<B>,
@@ -125,7 +127,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ) -> Result<(Self, DeviceScalar<B>), VectorError> {
         alpha.expect_fits(&self)?;
         let factors = alpha.known().map(|alpha| [alpha, 1.0]);
-        let (y, sum) = self.combine_and_sum(factors, x, With::Itself, |block, x| {
+        let (y, sum) = self.combine_and_sum(factors, x, Accumulate::Itself, |block, x| {
             Inner::<B>::float_add(alpha.times(block), x)
         })?;
         let sum = sum.map_or_else(|| y.dot_device(&y), Ok)?;
@@ -135,7 +137,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `self + alpha · direction`, and `beta · direction + z`, without waiting for alpha and beta.
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub(crate) fn step_and_turn(
         mut self,
         alpha: &DeviceScalar<B>,
@@ -158,7 +160,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `selfᵀ other`, left on the device.
     ///
     /// # Errors
-    /// As said above.
+    /// See the [arithmetic](#arithmetic) above.
     pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
         self.expect_like(other)?;
         if let Some(known) = host::dot::<Inner<B>>(self.blocks(), other.blocks()) {
@@ -173,12 +175,12 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// `selfᵀ other`. Reads the device.
     ///
     /// # Errors
-    /// As said above, and [`VectorError::Read`].
+    /// See the [arithmetic](#arithmetic) above; [`VectorError::Read`].
     pub fn dot(&self, other: &Self) -> Result<f64, VectorError> {
         self.dot_device(other)?.read()
     }
 
-    /// `‖self‖ = √(selfᵀ self)`, also where the square leaves the range of the numbers. Reads the device.
+    /// `‖self‖ = √(selfᵀ self)`, also if the square overflows or underflows. Reads the device.
     ///
     /// # Errors
     /// [`VectorError::Read`].
@@ -213,10 +215,10 @@ impl<B: AutodiffBackend> ParamVector<B> {
         }))
     }
 
-    /// Checks that every number is finite. Reads the vector if its sum of squares is not, or might have overflowed.
+    /// Checks that every element is finite. Reads one scalar, and the whole vector only if the sum of squares is not finite.
     ///
     /// # Errors
-    /// [`VectorError::NonFinite`], which says `what` the vector is and names the first block at fault.
+    /// [`VectorError::NonFinite`], which reports `what` the vector is and the first block at fault.
     pub fn expect_finite(&self, what: &str) -> Result<(), VectorError> {
         if self.dot(self)?.is_finite() {
             return Ok(());
@@ -237,31 +239,30 @@ impl<B: AutodiffBackend> ParamVector<B> {
         self.map_blocks(|blocks| blocks.into_iter().map(&mut op).collect())
     }
 
-    /// `factors[0] · self + factors[1] · other` in one pass where the factors are known and the numbers at hand, and
-    /// as the backend does it otherwise.
+    /// `factors[0] · self + factors[1] · other` in one pass if the factors are known and the elements are in this
+    /// process's memory; otherwise by operations of the backend.
     fn combine(
         self,
         factors: Option<[f64; 2]>,
         other: &Self,
         op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<Self, VectorError> {
-        let (vector, _) = self.combine_and_sum(factors, other, With::Nothing, op)?;
+        let (vector, _) = self.combine_and_sum(factors, other, Accumulate::Nothing, op)?;
         Ok(vector)
     }
 
-    /// The same, with the sum asked for where it fell off.
+    /// The same, with the requested sum if the pass computed it.
     fn combine_and_sum(
         mut self,
         factors: Option<[f64; 2]>,
         other: &Self,
-        with: With,
+        sum: Accumulate,
         op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<(Self, Option<DeviceScalar<B>>), VectorError> {
         self.expect_like(other)?;
         if let Some([own, others]) = factors {
             let blocks = self.blocks_mut();
-            if let Some(sum) = host::combine::<Inner<B>>(blocks, own, other.blocks(), others, with)
-            {
+            if let Some(sum) = host::combine::<Inner<B>>(blocks, own, other.blocks(), others, sum) {
                 let sum = DeviceScalar::on(sum, self.device(), self.precision());
                 return Ok((self, Some(sum)));
             }

@@ -1,4 +1,4 @@
-//! Where two layouts differ. Knows layouts only.
+//! Where two layouts differ.
 
 use super::{ParamBlock, ParamLayout, VectorError};
 
@@ -31,7 +31,7 @@ pub enum BlockDifference {
         /// Name of the block.
         block: String,
     },
-    /// A block stands at other places of the model.
+    /// A block is shared with other places of the model.
     #[error("block `{block}` is shared with other places of the model")]
     Aliases {
         /// Name of the block.

@@ -10,23 +10,23 @@ use super::{BlockDifference, Precision};
 pub enum VectorError {
     /// Two vectors, or a vector and an operator, are laid out differently.
     #[error(
-        "expected a vector of {expected} numbers and got one of {found}: {difference}; take both from the same model, \
+        "expected a vector of {expected} elements and got one of {found}: {difference}; take both from the same model, \
          or restrict and embed with a `ParamSubset`"
     )]
     LayoutMismatch {
-        /// Numbers in the layout that was expected.
+        /// Elements in the layout that was expected.
         expected: usize,
-        /// Numbers in the layout that was found.
+        /// Elements in the layout that was found.
         found: usize,
         /// The first block in which they differ.
         difference: BlockDifference,
     },
-    /// A plain list of numbers has another length than the layout.
-    #[error("the layout has {expected} numbers, and {found} were given")]
+    /// A list of values does not have the length of the layout.
+    #[error("the layout has {expected} elements, and {found} values were given")]
     LengthMismatch {
-        /// Numbers in the layout.
+        /// Elements in the layout.
         expected: usize,
-        /// Numbers given.
+        /// Values given.
         found: usize,
     },
     /// The wrong number of blocks was given for a layout.
@@ -37,7 +37,7 @@ pub enum VectorError {
         /// Blocks given.
         found: usize,
     },
-    /// A block has another shape than the layout says.
+    /// A block does not have the shape in the layout.
     #[error(
         "block `{block}` has shape {expected:?} in the layout, and a tensor of shape {found:?} was given"
     )]
@@ -49,8 +49,8 @@ pub enum VectorError {
         /// Shape of the tensor.
         found: Vec<usize>,
     },
-    /// Numbers of different formats meet.
-    #[error("expected numbers in {expected} and got {found}; convert one side with `cast`")]
+    /// The operands have different precisions.
+    #[error("expected {expected} and got {found}; convert one side with `cast`")]
     PrecisionMismatch {
         /// Format expected.
         expected: Precision,
@@ -76,7 +76,7 @@ pub enum VectorError {
         /// The device.
         device: String,
     },
-    /// A tensor holds numbers that are neither `f32` nor `f64`.
+    /// A tensor has elements that are neither `f32` nor `f64`.
     #[error("block `{block}` holds {found}; only f32 and f64 are supported: cast the model first")]
     ElementType {
         /// Name of the block.
@@ -84,7 +84,7 @@ pub enum VectorError {
         /// Element type found.
         found: String,
     },
-    /// Tensors of different devices meet.
+    /// The tensors are on different devices.
     #[error("expected a tensor on device {expected} and got one on {found}; move one of them")]
     DeviceMismatch {
         /// Device expected.
@@ -92,20 +92,20 @@ pub enum VectorError {
         /// Device found.
         found: String,
     },
-    /// A vector holds a number that is not finite.
+    /// A vector has elements that are not finite.
     #[error(
-        "{what} holds {count} numbers that are NaN or infinite, the first in block `{block}`; look for an overflow, a \
+        "{what} has {count} elements that are NaN or infinite, the first in block `{block}`; look for an overflow, a \
          division by zero or a logarithm of zero there"
     )]
     NonFinite {
         /// What the vector is.
         what: String,
-        /// The first block that holds such a number.
+        /// The first block with such an element.
         block: String,
         /// How many there are in all.
         count: usize,
     },
-    /// Numbers could not be read from the device.
+    /// The device could not be read.
     #[error("the device could not be read: {message}")]
     Read {
         /// What the backend said.
@@ -129,19 +129,19 @@ pub enum ParamError {
         /// Float tensors on an autodiff device that require no gradient.
         frozen: usize,
     },
-    /// A layout without any number, or a block without any.
-    #[error("block `{block}` of shape {shape:?} holds no numbers; leave it out")]
+    /// A layout or a block without elements.
+    #[error("block `{block}` of shape {shape:?} has no elements; leave it out")]
     EmptyBlock {
         /// Name of the block.
         block: String,
         /// Its shape.
         shape: Vec<usize>,
     },
-    /// A layout of more numbers than memory can address.
+    /// A layout of more elements than memory can address.
     #[error(
-        "with block `{block}` of shape {shape:?} the layout has more numbers than memory can address"
+        "with block `{block}` of shape {shape:?} the layout has more elements than memory can address"
     )]
-    TooManyNumbers {
+    TooManyElements {
         /// Name of the block.
         block: String,
         /// Its shape.

@@ -1,4 +1,4 @@
-//! Vectors as plain lists of numbers, as Burn's `Tensor<1>`, and in another precision.
+//! Vectors as plain lists of values, as Burn's `Tensor<1>`, and in another precision.
 
 use std::sync::Arc;
 
@@ -8,14 +8,13 @@ use burn_backend::{AutodiffBackend, Slice, TensorMetadata, ops::FloatTensorOps};
 use crate::tensor::TensorBridge;
 
 use super::{
-    Inner, InnerFloat, ParamError, ParamLayout, ParamVector, Precision, VectorError,
+    Inner, InnerFloat, ParamError, ParamLayout, ParamSpace, ParamVector, Precision, VectorError,
     model::{float_primitive, user_tensor},
     scalar::read_tensor,
-    vector::expect_supported,
 };
 
 impl<B: AutodiffBackend> ParamVector<B> {
-    /// All numbers in flat order. One transfer.
+    /// All elements in flat order. One transfer.
     ///
     /// # Errors
     /// [`VectorError::Read`].
@@ -23,7 +22,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
         read_tensor::<B>(self.flat_tensor())
     }
 
-    /// The same numbers in another format; rounds if it is narrower.
+    /// The same vector in another precision; rounds to a narrower one.
     ///
     /// # Errors
     /// [`VectorError::PrecisionUnsupported`].
@@ -31,11 +30,10 @@ impl<B: AutodiffBackend> ParamVector<B> {
         if precision == self.precision() {
             return Ok(self);
         }
-        expect_supported::<B>(self.device(), precision)?;
-        let layout = self.layout().clone();
+        let space = self.space().cast(precision)?;
         let blocks = self.into_blocks().into_iter();
         let blocks = blocks.map(|block| Inner::<B>::float_cast(block, precision.dtype()));
-        Self::from_blocks(&layout, blocks.collect())
+        space.from_blocks(blocks.collect())
     }
 
     /// One tensor of shape `[len]`, in the order of the layout.
@@ -49,39 +47,50 @@ impl<B: AutodiffBackend> ParamVector<B> {
             _ => Inner::<B>::float_cat(parts, 0),
         }
     }
+}
 
-    /// Cuts a tensor of shape `[len]` into the blocks of a layout.
+impl<B: AutodiffBackend> ParamSpace<B> {
+    /// Cuts a tensor of shape `[len]` into the blocks of the layout.
     ///
     /// # Errors
-    /// [`VectorError::LengthMismatch`], [`VectorError::ElementType`].
+    /// [`VectorError::LengthMismatch`], [`VectorError::ElementType`], [`VectorError::PrecisionMismatch`],
+    /// [`VectorError::DeviceMismatch`].
     pub(crate) fn from_flat_tensor(
-        layout: &Arc<ParamLayout>,
+        &self,
         flat: InnerFloat<B>,
-    ) -> Result<Self, VectorError> {
-        let found = flat.shape().to_vec();
-        if found != [layout.len()] {
-            return Err(VectorError::LengthMismatch {
-                expected: layout.len(),
-                found: found.iter().product(),
-            });
-        }
-        let blocks = layout.blocks().iter().map(|block| {
-            let part = if block.len() == layout.len() {
-                flat.clone()
-            } else {
-                Inner::<B>::float_slice(flat.clone(), &[Slice::from(block.range())])
-            };
-            Inner::<B>::float_reshape(part, block.shape().to_vec().into())
-        });
-        Self::from_blocks(layout, blocks.collect())
+    ) -> Result<ParamVector<B>, VectorError> {
+        self.from_blocks(cut::<B>(self.layout(), flat)?)
     }
+}
+
+/// Cuts a tensor of shape `[len]` into the blocks of a layout.
+fn cut<B: AutodiffBackend>(
+    layout: &ParamLayout,
+    flat: InnerFloat<B>,
+) -> Result<Vec<InnerFloat<B>>, VectorError> {
+    let found = flat.shape().to_vec();
+    if found != [layout.len()] {
+        return Err(VectorError::LengthMismatch {
+            expected: layout.len(),
+            found: found.iter().product(),
+        });
+    }
+    let blocks = layout.blocks().iter().map(|block| {
+        let part = if block.len() == layout.len() {
+            flat.clone()
+        } else {
+            Inner::<B>::float_slice(flat.clone(), &[Slice::from(block.range())])
+        };
+        Inner::<B>::float_reshape(part, block.shape().to_vec().into())
+    });
+    Ok(blocks.collect())
 }
 
 impl<B: AutodiffBackend> ParamVector<B>
 where
     B::InnerBackend: TensorBridge,
 {
-    /// All numbers as one Burn tensor, without autodiff.
+    /// All elements as one Burn tensor, without autodiff.
     ///
     /// # Shapes
     /// - output: `[len]`
@@ -99,6 +108,6 @@ where
     /// [`VectorError::ElementType`] within [`ParamError::Vector`].
     pub fn from_tensor(layout: &Arc<ParamLayout>, tensor: Tensor<1>) -> Result<Self, ParamError> {
         let flat = float_primitive::<B, 1>(tensor)?;
-        Ok(Self::from_flat_tensor(layout, flat)?)
+        Ok(Self::from_blocks(layout, cut::<B>(layout, flat)?)?)
     }
 }

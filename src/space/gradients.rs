@@ -1,4 +1,4 @@
-//! Between vectors and Burn's gradients, so that Burn's optimizers can take our steps. Knows modules and gradients.
+//! Between vectors and Burn's gradients, so that Burn's optimizers can apply steps from here.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -70,7 +70,7 @@ where
     ///
     /// let model = LinearConfig::new(3, 2).init(&Device::flex().autodiff());
     /// let theta = ParamVector::<Autodiff<Flex>>::from_module(&model)?;
-    /// let step = theta.normal_like(1)?;
+    /// let step = theta.space().normal(1);
     /// let model = SgdConfig::new().init().step(0.5, model, step.clone().into_gradients()?);
     /// let expected = theta.axpy(-0.5, &step)?;
     /// assert_eq!(ParamVector::from_module(&model)?.sub(&expected)?.norm()?, 0.0);
@@ -161,7 +161,7 @@ where
     if values.iter().all(Option::is_some) {
         return Ok(ParamVector::from_blocks(layout, values.into_iter().flatten().collect())?);
     }
-    let zeros = ParamVector::<B>::from_module_with(layout, model)?.zeros_like();
+    let zeros = ParamVector::<B>::from_module_with(layout, model)?.space().zeros();
     let values = values.into_iter().zip(zeros.into_blocks());
     let values = values.map(|(value, zero)| value.unwrap_or(zero));
     Ok(ParamVector::from_blocks(layout, values.collect())?)

@@ -1,4 +1,4 @@
-//! Which parameters a vector has numbers for, and in which order. Knows names and shapes, no values.
+//! The parameters that a vector ranges over, and their order.
 
 use std::{collections::HashSet, fmt, ops::Range, sync::Arc};
 
@@ -6,8 +6,8 @@ use burn::module::ParamId;
 
 use super::ParamError;
 
-/// As many numbers of 8 bytes as one allocation can hold.
-const MOST_NUMBERS: usize = isize::MAX as usize / 8;
+/// Largest number of 8-byte elements in one allocation.
+const MOST_ELEMENTS: usize = isize::MAX as usize / 8;
 
 /// One parameter of a [`ParamLayout`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +40,13 @@ impl ParamBlock {
         &self.shape
     }
 
-    /// Number of numbers.
+    /// Number of elements.
     #[allow(clippy::len_without_is_empty)] // A block is never empty.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Positions of the numbers in the flat vector.
+    /// Positions of the elements in the flat vector.
     pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.len()
     }
@@ -57,11 +57,11 @@ impl ParamBlock {
     }
 }
 
-/// The parameters a vector has numbers for: names, shapes, order and offsets.
+/// The parameters that a vector ranges over: names, shapes, order and offsets.
 ///
-/// Layouts are compared by content: names, shapes, order, and which parameters of which model they stand for. A
-/// shared parameter is one block. Frozen parameters and buffers (the running statistics of a batch normalization)
-/// are no part of it.
+/// Layouts are compared by content: names, shapes, order, and the identities of the model's parameters. A
+/// shared parameter is one block. Frozen parameters and buffers (such as the running statistics of a batch
+/// normalization) are not part of it.
 ///
 /// # Example
 /// ```
@@ -82,10 +82,10 @@ pub struct ParamLayout {
 }
 
 impl ParamLayout {
-    /// One block of `len` numbers, named `x`, that belongs to no model.
+    /// One block of `len` elements, named `x`, that belongs to no model.
     ///
     /// # Errors
-    /// [`ParamError::EmptyBlock`] if `len` is zero, [`ParamError::TooManyNumbers`].
+    /// [`ParamError::EmptyBlock`] if `len` is zero, [`ParamError::TooManyElements`].
     pub fn flat(len: usize) -> Result<Arc<Self>, ParamError> {
         Self::from_shapes([("x", [len])])
     }
@@ -93,7 +93,7 @@ impl ParamLayout {
     /// Blocks with given names and shapes, that belong to no model.
     ///
     /// # Errors
-    /// [`ParamError::EmptyBlock`] for a shape without numbers or no block at all, [`ParamError::TooManyNumbers`],
+    /// [`ParamError::EmptyBlock`] for a shape without elements, or if there is no block, [`ParamError::TooManyElements`],
     /// [`ParamError::DuplicateName`].
     ///
     /// # Example
@@ -120,6 +120,11 @@ impl ParamLayout {
         Self::from_blocks(blocks.collect())
     }
 
+    /// The name of the block at a position; empty beyond the last.
+    pub(crate) fn name_at(&self, position: usize) -> String {
+        self.blocks.get(position).map_or(String::new(), |block| block.name.clone())
+    }
+
     /// Puts the blocks one after another.
     pub(super) fn from_blocks(mut blocks: Vec<ParamBlock>) -> Result<Arc<Self>, ParamError> {
         let mut names = HashSet::new();
@@ -127,8 +132,8 @@ impl ParamLayout {
         for block in &mut blocks {
             let count =
                 numbers(&block.shape).and_then(|count| Some((count, count.checked_add(len)?)));
-            let Some((count, end)) = count.filter(|(_, end)| *end <= MOST_NUMBERS) else {
-                return Err(ParamError::TooManyNumbers {
+            let Some((count, end)) = count.filter(|(_, end)| *end <= MOST_ELEMENTS) else {
+                return Err(ParamError::TooManyElements {
                     block: block.name.clone(),
                     shape: block.shape.clone(),
                 });
@@ -153,7 +158,7 @@ impl ParamLayout {
         &self.blocks
     }
 
-    /// Number of numbers in all blocks.
+    /// Number of elements in all blocks.
     #[allow(clippy::len_without_is_empty)] // A layout is never empty.
     pub fn len(&self) -> usize {
         self.len
@@ -164,7 +169,7 @@ impl ParamLayout {
         self.blocks.iter().find(|block| block.paths().any(|path| path == name))
     }
 
-    /// Name of the block that holds the number at a position of the flat vector.
+    /// Name of the block at a position of the flat vector.
     pub(crate) fn block_at(&self, position: usize) -> &str {
         self.blocks
             .iter()

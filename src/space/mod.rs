@@ -1,9 +1,9 @@
-//! θ-space: vectors that are shaped like a model's trainable parameters. Knows Burn's modules, tensors and gradients;
-//! knows no loss, no operator and no solver.
+//! θ-space: vectors shaped like a model's trainable parameters. Depends on Burn's modules, tensors and gradients;
+//! independent of losses, operators and solvers.
 //!
-//! [`ParamLayout`] says which parameters there are, in which order and of which shape. [`ParamVector`] holds one
-//! tensor per parameter on a device, with the arithmetic of a vector. [`DeviceScalar`] is a number that stays on the
-//! device. [`ParamSubset`] picks some of the parameters.
+//! [`ParamLayout`] lists the parameters with their names, shapes and order. [`ParamSpace`] is a layout on a device in a
+//! precision, and makes vectors. [`ParamVector`] holds one tensor per parameter, with the arithmetic of a vector.
+//! [`DeviceScalar`] is a number that stays on the device. [`ParamSubset`] selects some of the parameters.
 
 mod algebra;
 mod compare;
@@ -13,6 +13,7 @@ mod gradients;
 mod host;
 mod layout;
 mod model;
+mod param_space;
 mod random;
 mod scalar;
 mod subset;
@@ -21,6 +22,7 @@ mod vector;
 pub use compare::BlockDifference;
 pub use error::{ParamError, VectorError};
 pub use layout::{ParamBlock, ParamLayout};
+pub use param_space::ParamSpace;
 pub use scalar::DeviceScalar;
 pub use subset::ParamSubset;
 pub use vector::ParamVector;

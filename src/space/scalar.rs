@@ -1,4 +1,4 @@
-//! A number that stays on the device, so that an iteration need not wait for it. Knows no vector's layout.
+//! A number that stays on the device, so that an iteration does not wait for it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use burn_backend::{
 
 use super::{
     Inner, InnerFloat, ParamVector, Precision, VectorError, host,
-    vector::{expect_device, expect_precision, expect_supported},
+    param_space::{expect_device, expect_precision, expect_supported},
 };
 
 /// One number on the device.
@@ -19,10 +19,10 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DeviceScalar, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{DeviceScalar, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let x = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1., 2., 2.], &Default::default(), Precision::F32)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let x = space.vector(&[1., 2., 2.])?;
 /// let square = x.dot_device(&x)?;             // on the device
 /// let norm = square.sqrt();                   // on the device
 /// assert_eq!(DeviceScalar::read_many(&[&square, &norm])?, [9.0, 3.0]); // one transfer
@@ -46,7 +46,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         Ok(Self::on(value, device, precision))
     }
 
-    /// A number on a device that is known to have the format.
+    /// A number on a device that is known to compute in the precision.
     pub(crate) fn on(value: f64, device: &Device<B>, precision: Precision) -> Self {
         let value =
             Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype());
@@ -102,7 +102,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         self.map(Inner::<B>::float_sqrt)
     }
 
-    /// Format of the number.
+    /// Floating-point format of the number.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -130,7 +130,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         read_tensor::<B>(Inner::<B>::float_cat(values.collect(), 0))
     }
 
-    /// The number, where it lies in this process's memory and there is nothing to wait for.
+    /// The number, if it is in this process's memory; waits for nothing.
     pub(super) fn known(&self) -> Option<f64> {
         host::number::<Inner<B>>(&self.value)
     }
@@ -169,19 +169,19 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     }
 }
 
-/// The format; the number is not read.
+/// The precision; the number is not read.
 impl<B: AutodiffBackend> fmt::Debug for DeviceScalar<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceScalar").field("precision", &self.precision).finish_non_exhaustive()
     }
 }
 
-/// All numbers of a tensor, in one transfer.
+/// All elements of a tensor, in one transfer.
 pub(crate) fn read_tensor<B: AutodiffBackend>(
     tensor: InnerFloat<B>,
 ) -> Result<Vec<f64>, VectorError> {
-    if let Some(numbers) = host::numbers::<Inner<B>>(&tensor) {
-        return Ok(numbers);
+    if let Some(elements) = host::elements::<Inner<B>>(&tensor) {
+        return Ok(elements);
     }
     let read = |message: String| VectorError::Read { message };
     let data = try_read_sync(Inner::<B>::float_into_data(tensor))
@@ -189,7 +189,7 @@ pub(crate) fn read_tensor<B: AutodiffBackend>(
         .map_err(|error| read(format!("{error:?}")))?;
     // Slices are read many times faster than an iterator over any element type.
     Ok(match data.as_slice::<f32>() {
-        Ok(numbers) => numbers.iter().copied().map(f64::from).collect(),
+        Ok(elements) => elements.iter().copied().map(f64::from).collect(),
         Err(_) => data.iter::<f64>().collect(),
     })
 }

@@ -1,4 +1,4 @@
-//! Some of the parameters: by pattern, by module, by predicate. Knows layouts and vectors.
+//! Some of the parameters: by pattern, by module, by predicate.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ impl ParamLayout {
     /// The blocks for which `keep` holds.
     ///
     /// # Errors
-    /// [`ParamError::EmptySelection`] if it holds for none.
+    /// [`ParamError::EmptySelection`] if there is none.
     pub fn select_by(
         self: &Arc<Self>,
         keep: impl Fn(&ParamBlock) -> bool,

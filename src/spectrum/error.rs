@@ -6,28 +6,28 @@ use crate::tensor::Precision;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpectrumError {
-    /// More eigenpairs are wanted than there are.
+    /// More eigenpairs were requested than exist.
     #[error(
-        "{wanted} eigenpairs of a matrix with {unknowns} rows are wanted; ask for {unknowns} at most"
+        "{wanted} eigenpairs of a matrix with {unknowns} rows were requested; ask for {unknowns} at most"
     )]
     TooManyPairs {
-        /// Pairs wanted.
+        /// Pairs requested.
         wanted: usize,
         /// Rows of the matrix.
         unknowns: usize,
     },
-    /// Squares of products leave the range of the number format.
+    /// Squares of products overflow or underflow.
     #[error(
-        "the square of ‖A v‖ leaves the range of {precision} (the largest norm or number of A v is {norm:e}); estimate the \
+        "the square of ‖A v‖ leaves the range of {precision} (the largest norm or element of A v is {norm:e}); estimate the \
          spectrum of a multiple of A, or use f64"
     )]
     Range {
-        /// ‖A v‖, or the largest number of A v where that is not finite.
+        /// ‖A v‖, or the largest element of A v if that is not finite.
         norm: f64,
-        /// Format of the numbers.
+        /// Floating-point format of the computation.
         precision: Precision,
     },
-    /// A Ritz value of A + λI is not positive, so that the logarithm of the determinant is not a real number.
+    /// A Ritz value of A + λI is not positive, so the logarithm of the determinant is not real.
     #[error(
         "A has an eigenvalue of at most {ritz:e}, so that A + λI is not positive definite for λ = {damping:e}; take a damping \
          well above {needed:e}, or an operator that is positive semi-definite", needed = 0.0 - ritz

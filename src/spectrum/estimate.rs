@@ -1,27 +1,27 @@
-//! A number with an error bar. Knows nothing of how it came about.
+//! A number with an error bar.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A number estimated from random vectors, with its standard error.
+/// A quantity estimated from random vectors, with its standard error.
 ///
-/// The estimate has no bias unless its maker says otherwise. The truth lies within two standard errors in about 95 % of
+/// The estimate is unbiased unless the estimator states otherwise. The truth lies within two standard errors in about 95 % of
 /// all cases for many samples, in fewer for few: 90 % for 6 samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// The number.
+    /// The estimated value.
     pub estimate: f64,
-    /// The standard deviation of the estimate, itself estimated from the samples; 0 for an exact number.
+    /// The standard deviation of the estimate, itself estimated from the samples; 0 for an exact value.
     pub standard_error: f64,
-    /// Number of samples; 0 for an exact number.
+    /// Number of samples; 0 for an exact value.
     pub samples: usize,
     /// Products with the operator.
     pub products: usize,
 }
 
 impl Estimate {
-    /// The mean of independent samples, plus a number that is known.
+    /// The mean of independent samples, plus a known value.
     pub(super) fn of_samples(known: f64, samples: &[f64], products: usize) -> Self {
         let count = samples.len() as f64;
         let mean = samples.iter().sum::<f64>() / count;
@@ -34,7 +34,7 @@ impl Estimate {
         }
     }
 
-    /// A number without an error but rounding.
+    /// A value that is exact up to rounding.
     pub(super) fn exact(value: f64, products: usize) -> Self {
         Self { estimate: value, standard_error: 0.0, samples: 0, products }
     }
@@ -44,7 +44,7 @@ impl Estimate {
         self.samples == 0
     }
 
-    /// Distance from a number in standard errors; ∞ from any number but itself for an exact one.
+    /// Distance from a value in standard errors; for an exact estimate, ∞ from any other value.
     pub fn deviations_from(&self, number: f64) -> f64 {
         let distance = (self.estimate - number).abs();
         if distance == 0.0 {

@@ -7,7 +7,7 @@ use faer::Mat;
 
 use crate::{
     error::Error,
-    space::{Inner, InnerFloat, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor},
     tensor::Precision,
 };
 
@@ -19,7 +19,7 @@ use super::products::Seeds;
 /// each number is copied a few times at most.
 pub(super) struct Frame<B: AutodiffBackend> {
     /// Layout, device and precision of the vectors.
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
     /// Each of shape `[rows, n]`.
     chunks: Vec<InnerFloat<B>>,
 }
@@ -49,13 +49,13 @@ impl<B: AutodiffBackend> Frame<B> {
     const HEIGHT: usize = 16;
 
     /// No vectors yet. The numbers of `like` do not matter.
-    pub(super) fn new(like: &ParamVector<B>) -> Self {
-        Self { like: like.clone(), chunks: Vec::new() }
+    pub(super) fn new(space: &ParamSpace<B>) -> Self {
+        Self { space: space.clone(), chunks: Vec::new() }
     }
 
     /// These vectors.
-    pub(super) fn of(like: &ParamVector<B>, vectors: Vec<ParamVector<B>>) -> Self {
-        let mut frame = Self::new(like);
+    pub(super) fn of(space: &ParamSpace<B>, vectors: Vec<ParamVector<B>>) -> Self {
+        let mut frame = Self::new(space);
         for vector in vectors {
             frame.push(vector.flat_tensor());
         }
@@ -72,7 +72,7 @@ impl<B: AutodiffBackend> Frame<B> {
     /// # Shapes
     /// - `vector`: `[n]`
     pub(super) fn push(&mut self, vector: InnerFloat<B>) {
-        let mut chunk = Inner::<B>::float_reshape(vector, [1, self.like.len()].into());
+        let mut chunk = Inner::<B>::float_reshape(vector, [1, self.space.len()].into());
         while let Some(last) = self.chunks.pop() {
             let rows = height::<B>(&last);
             if rows != height::<B>(&chunk) || rows >= Self::HEIGHT {
@@ -90,7 +90,7 @@ impl<B: AutodiffBackend> Frame<B> {
     /// A vector that is orthogonal to all but the recent ones to rounding is orthogonal to all to rounding afterwards,
     /// relative to its own length (Giraud et al. 2005, The loss of orthogonality in the Gram-Schmidt process).
     pub(super) fn project(&self, vector: InnerFloat<B>, recent: usize) -> Projection<B> {
-        let n = self.like.len();
+        let n = self.space.len();
         let size = self.len();
         let passes = vec![size.saturating_sub(recent), 0];
         let mut rest = Inner::<B>::float_reshape(vector, [1, n].into());
@@ -131,7 +131,7 @@ impl<B: AutodiffBackend> Frame<B> {
                     0 => chunk.clone(),
                     _ => Inner::<B>::float_slice(
                         chunk.clone(),
-                        &[Slice::from(skipped..end - start), Slice::from(0..self.like.len())],
+                        &[Slice::from(skipped..end - start), Slice::from(0..self.space.len())],
                     ),
                 });
             }
@@ -146,11 +146,11 @@ impl<B: AutodiffBackend> Frame<B> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let n = self.like.len();
+        let n = self.space.len();
         let range = [Slice::from(0..1), Slice::from(0..n)];
         let row = Inner::<B>::float_slice(rows.swap_remove(0), &range);
         let row = Inner::<B>::float_reshape(row, [n].into());
-        Ok(Some(ParamVector::from_flat_tensor(self.like.layout(), row)?))
+        Ok(Some(self.space.from_flat_tensor(row)?))
     }
 
     /// The frame of the combinations Σᵢ cᵢ qᵢ, one for each column c of the coefficients.
@@ -171,7 +171,7 @@ impl<B: AutodiffBackend> Frame<B> {
             });
             first += rows;
         }
-        Self { like: self.like.clone(), chunks: sum.into_iter().collect() }
+        Self { space: self.space.clone(), chunks: sum.into_iter().collect() }
     }
 
     /// A random unit vector orthogonal to a frame of orthonormal vectors, or `None` if these span everything.
@@ -182,14 +182,14 @@ impl<B: AutodiffBackend> Frame<B> {
         &self,
         seeds: &mut Seeds,
     ) -> Result<Option<InnerFloat<B>>, Error> {
-        while self.len() < self.like.len() {
-            let drawn = self.like.normal_like(seeds.next())?;
+        while self.len() < self.space.len() {
+            let drawn = self.space.normal(seeds.next());
             let length = drawn.norm()?;
             let projection = self.project(drawn.flat_tensor(), usize::MAX);
             let read = Projection::read(std::slice::from_ref(&projection))?;
             let rest = read.first().map_or(f64::NAN, |read| read.square.sqrt());
             // Too little is left only by a rare chance; another vector will do.
-            if rest > 100.0 * self.like.precision().epsilon() * length {
+            if rest > 100.0 * self.space.precision().epsilon() * length {
                 return Ok(Some(projection.scaled(1.0 / rest)));
             }
         }
@@ -227,14 +227,14 @@ impl<B: AutodiffBackend> Frame<B> {
     }
 
     fn matrix(&self, values: Vec<f64>, shape: [usize; 2]) -> InnerFloat<B> {
-        let data = match self.like.precision() {
+        let data = match self.space.precision() {
             Precision::F64 => TensorData::new(values, shape),
             Precision::F32 => {
                 let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
                 TensorData::new(values, shape)
             }
         };
-        Inner::<B>::float_from_data(data, self.like.device())
+        Inner::<B>::float_from_data(data, self.space.device())
     }
 }
 

@@ -14,7 +14,7 @@ use faer::{Mat, Side};
 use crate::{
     error::Error,
     operator::OperatorError,
-    space::{InnerFloat, ParamVector},
+    space::{InnerFloat, ParamSpace, ParamVector},
     tensor::Precision,
 };
 
@@ -26,7 +26,7 @@ use super::{
 
 /// An orthonormal basis Q, the matrix H, and where to go next.
 pub(super) struct Krylov<B: AutodiffBackend> {
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
     frame: Frame<B>,
     /// Column j holds the entries 0 to j of H.
     columns: Vec<Vec<f64>>,
@@ -60,9 +60,8 @@ pub(super) struct Ritz {
 
 impl<B: AutodiffBackend> Krylov<B> {
     /// An empty space that starts from a random vector.
-    pub(super) fn new(like: &ParamVector<B>, mut seeds: Seeds) -> Result<Self, Error> {
-        let start = like.normal_like(seeds.next())?;
-        Self::from_start(start, seeds)
+    pub(super) fn new(space: &ParamSpace<B>, mut seeds: Seeds) -> Result<Self, Error> {
+        Self::from_start(space.normal(seeds.next()), seeds)
     }
 
     /// An empty space that starts from a given vector, which must not be zero.
@@ -74,8 +73,8 @@ impl<B: AutodiffBackend> Krylov<B> {
             recent: 0,
         };
         Ok(Self {
-            frame: Frame::new(&start),
-            like: start,
+            frame: Frame::new(start.space()),
+            space: start.space().clone(),
             columns: Vec::new(),
             next: Some(next),
             scale: 0.0,
@@ -105,7 +104,7 @@ impl<B: AutodiffBackend> Krylov<B> {
             return Ok(None);
         };
         self.frame.push(next.vector.clone());
-        let vector = ParamVector::from_flat_tensor(self.like.layout(), next.vector)?;
+        let vector = self.space.from_flat_tensor(next.vector)?;
         let recent = next.recent.saturating_add(1);
         Ok(Some(Step { vector, recent }))
     }
@@ -116,7 +115,7 @@ impl<B: AutodiffBackend> Krylov<B> {
         step: &Step<B>,
         product: &ParamVector<B>,
     ) -> Result<Projection<B>, Error> {
-        self.like.expect_like(product)?;
+        self.space.expect_same(product.space())?;
         Ok(self.frame.project(product.flat_tensor(), step.recent))
     }
 
@@ -133,9 +132,9 @@ impl<B: AutodiffBackend> Krylov<B> {
         self.scale = self.scale.max(norm);
         self.columns.push(overlaps.coefficients);
         let coupling = overlaps.square.sqrt();
-        let precision = self.like.precision();
+        let precision = self.space.precision();
         let invariant = coupling <= 10.0 * precision.epsilon() * self.scale;
-        self.next = (!invariant && self.size() < self.like.len()).then(|| Next {
+        self.next = (!invariant && self.size() < self.space.len()).then(|| Next {
             vector: projection.scaled(1.0 / coupling),
             coupling,
             recent: 1,

@@ -1,6 +1,7 @@
-//! Eigenvalues of operators too large to write down. Knows operators and vectors; knows no model, no loss and no solver.
+//! Eigenvalues of operators too large to store. Depends on operators and vectors; independent of models, losses and
+//! solvers.
 //!
-//! | wanted | take | cost in products |
+//! | quantity | estimator | cost in products |
 //! |---|---|---|
 //! | λmax, λmin, ‖A‖₂, the top or bottom eigenpairs | [`Lanczos`] | dozens to hundreds |
 //! | the trace | [`TraceEstimator`] | as many as given; 60 by default |
@@ -8,8 +9,7 @@
 //! | ‖A‖_F | [`FrobeniusNorm`] | as many as given; 60 by default |
 //! | the density of eigenvalues, tr f(A), log det(A + λI) | [`DensityEstimator`] | probes × steps; 600 by default |
 //!
-//! All draw from a seed: the same seed gives the same numbers on the same backend. They take a vector `like` those of
-//! the operator's domain for its layout, device and precision, as [`materialize`](crate::materialize) does.
+//! All draw from a seed: the same seed gives the same results on the same backend.
 
 mod density;
 mod diagonal;

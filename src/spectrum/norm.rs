@@ -1,4 +1,4 @@
-//! The Frobenius norm of an operator from products with random vectors. Knows operators and vectors only.
+//! The Frobenius norm of an operator from products with random vectors.
 
 use burn::config::Config;
 use burn_backend::AutodiffBackend;
@@ -55,7 +55,7 @@ impl Default for FrobeniusNormConfig {
 /// ‖A‖_F² = Σ Aᵢⱼ² = E ‖A z‖²        z: random signs
 /// ```
 ///
-/// With products enough for every unit vector the norm is exact.
+/// With at least n products the norm is exact.
 ///
 /// # Cost
 /// As many products as configured at most; 32 vectors at a time.
@@ -71,11 +71,11 @@ impl Default for FrobeniusNormConfig {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, FrobeniusNormConfig, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, FrobeniusNormConfig, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3., 4.], &Default::default(), Precision::F64)?;
-/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let d = space.vector(&[3., 4.])?;
+/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d.clone()))?;
 /// assert_eq!(norm.estimate, 5.0);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -92,24 +92,20 @@ impl FrobeniusNorm {
 
     /// ‖A‖_F², with a standard error.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`FrobeniusNorm`].
     pub fn estimate_square<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
-        like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::new(operator, like)?;
+        let products = Products::new(operator);
         let square = |_, product: ParamVector<B>| finite_dot(&product, &product);
-        if self.config.products >= like.len() {
+        if self.config.products >= products.space().len() {
             let squares = products.exhaust(square)?;
             return Ok(Estimate::exact(squares.iter().sum(), products.count()));
         }
         let mut seeds = Seeds::new(self.config.seed);
-        let draw = || Ok(like.rademacher_like(seeds.next())?);
+        let draw = || Ok(products.space().rademacher(seeds.next()));
         let samples = products.sample(self.config.products, draw, square)?;
         Ok(Estimate::of_samples(0.0, &samples, products.count()))
     }
@@ -122,9 +118,8 @@ impl FrobeniusNorm {
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
-        like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let square = self.estimate_square(operator, like)?;
+        let square = self.estimate_square(operator)?;
         let norm = square.estimate.sqrt();
         let standard_error = match square.standard_error {
             0.0 => 0.0,

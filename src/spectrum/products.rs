@@ -7,7 +7,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     operator::{LinearOperator, expect_square},
-    space::ParamVector,
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{SpectrumError, frame::Frame};
@@ -18,32 +18,24 @@ const TOGETHER: usize = 16;
 /// A, and a count of the products with it.
 pub(super) struct Products<'a, B: AutodiffBackend> {
     operator: &'a dyn LinearOperator<B>,
-    like: &'a ParamVector<B>,
     count: Cell<usize>,
 }
 
 impl<'a, B: AutodiffBackend> Products<'a, B> {
-    /// Checks that A takes vectors like the given one.
-    pub(super) fn new(
-        operator: &'a dyn LinearOperator<B>,
-        like: &'a ParamVector<B>,
-    ) -> Result<Self, Error> {
-        operator.domain().expect_same(like.layout())?;
-        Ok(Self { operator, like, count: Cell::new(0) })
+    /// No products yet.
+    pub(super) fn new(operator: &'a dyn LinearOperator<B>) -> Self {
+        Self { operator, count: Cell::new(0) }
     }
 
-    /// Checks that A maps the space of the given vector to itself.
-    pub(super) fn square(
-        operator: &'a dyn LinearOperator<B>,
-        like: &'a ParamVector<B>,
-    ) -> Result<Self, Error> {
+    /// Checks that A maps a space to itself.
+    pub(super) fn square(operator: &'a dyn LinearOperator<B>) -> Result<Self, Error> {
         expect_square(operator)?;
-        Self::new(operator, like)
+        Ok(Self::new(operator))
     }
 
-    /// A vector of the right layout, device and precision.
-    pub(super) fn like(&self) -> &'a ParamVector<B> {
-        self.like
+    /// The domain of A.
+    pub(super) fn space(&self) -> &'a ParamSpace<B> {
+        self.operator.domain()
     }
 
     /// Products so far.
@@ -76,13 +68,13 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
 
     /// A q for every vector of a frame.
     pub(super) fn multiply_frame(&self, frame: &Frame<B>) -> Result<Frame<B>, Error> {
-        let mut images = Frame::new(self.like);
+        let mut images = Frame::new(self.space());
         let indices: Vec<usize> = (0..frame.len()).collect();
         for some in indices.chunks(TOGETHER) {
             let vectors = some.iter().filter_map(|index| frame.vector(*index).transpose());
             let vectors: Vec<_> = vectors.collect::<Result<_, Error>>()?;
             for product in self.multiply_many(&vectors)? {
-                self.like.expect_like(&product)?;
+                self.space().expect_same(product.space())?;
                 images.push(product.flat_tensor());
             }
         }
@@ -97,7 +89,7 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
 
     fn admit(&self, product: &ParamVector<B>) -> Result<(), Error> {
         self.count.set(self.count.get() + 1);
-        Ok(self.operator.codomain().expect_same(product.layout())?)
+        Ok(self.operator.codomain().expect_same(product.space())?)
     }
 
     /// Random vectors with A v for each, some at a time, and what becomes of a pair.
@@ -124,13 +116,13 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         &self,
         take: impl FnMut(ParamVector<B>, ParamVector<B>) -> Result<f64, Error>,
     ) -> Result<Vec<f64>, Error> {
-        let n = self.like.len();
+        let n = self.space().len();
         let mut position = 0;
         let draw = || {
             let mut unit = vec![0.0; n];
             unit.iter_mut().skip(position).take(1).for_each(|one| *one = 1.0);
             position += 1;
-            Ok(self.like.from_vec_like(&unit)?)
+            Ok(self.space().vector(&unit)?)
         };
         self.sample(n, draw, take)
     }

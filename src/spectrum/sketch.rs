@@ -1,5 +1,4 @@
-//! A basis of what an operator does to a few random vectors, and the same with any one of them left out. Knows products
-//! and vectors only.
+//! A basis of what an operator does to a few random vectors, and the same with any one of them left out.
 //!
 //! ```text
 //! Y = A Ω = Q R        Z = A Q        P₍ᵢ₎ = Q (I − sᵢ sᵢᵀ) Qᵀ
@@ -11,7 +10,10 @@
 use burn_backend::AutodiffBackend;
 use faer::{Mat, linalg::solvers::Solve};
 
-use crate::{error::Error, space::ParamVector};
+use crate::{
+    error::Error,
+    space::{ParamSpace, ParamVector},
+};
 
 use super::{
     frame::{Frame, Projection},
@@ -45,14 +47,14 @@ pub(super) enum Dependent {
 impl<B: AutodiffBackend> Factors<B> {
     pub(super) fn new(
         vectors: &[ParamVector<B>],
-        like: &ParamVector<B>,
+        space: &ParamSpace<B>,
         dependent: Dependent,
         seeds: &mut Seeds,
     ) -> Result<Self, Error> {
-        let mut basis = Frame::new(like);
+        let mut basis = Frame::new(space);
         let mut columns: Vec<Vec<f64>> = Vec::new();
         for vector in vectors {
-            like.expect_like(vector)?;
+            space.expect_same(vector.space())?;
             let projection = basis.project(vector.flat_tensor(), usize::MAX);
             let read = Projection::read(std::slice::from_ref(&projection))?;
             let Some(overlaps) = read.into_iter().next() else {
@@ -64,7 +66,7 @@ impl<B: AutodiffBackend> Factors<B> {
             if !length.is_finite() {
                 return Err(not_finite(vector)?);
             }
-            if rest > 10.0 * like.precision().epsilon() * length {
+            if rest > 10.0 * space.precision().epsilon() * length {
                 column.push(rest);
                 basis.push(projection.scaled(1.0 / rest));
             } else if dependent == Dependent::Replaced
@@ -102,13 +104,13 @@ impl<B: AutodiffBackend> Sketch<B> {
         vectors: Vec<ParamVector<B>>,
         seeds: &mut Seeds,
     ) -> Result<Self, Error> {
-        let like = products.like();
+        let space = products.space();
         let images = products.multiply_many(&vectors)?;
-        let Factors { basis, triangle } = Factors::new(&images, like, Dependent::Replaced, seeds)?;
+        let Factors { basis, triangle } = Factors::new(&images, space, Dependent::Replaced, seeds)?;
         drop(images);
         let image = products.multiply_frame(&basis)?;
-        let vectors = Frame::of(like, vectors);
-        let directions = directions(&triangle, like.precision().epsilon());
+        let vectors = Frame::of(space, vectors);
+        let directions = directions(&triangle, space.precision().epsilon());
         Ok(Self { vectors, basis, image, triangle, directions })
     }
 }

@@ -1,4 +1,4 @@
-//! The door between Burn's run-time `Tensor<D>` and a typed backend's primitives. Knows tensors only, no programs.
+//! The bridge between Burn's run-time `Tensor<D>` and a typed backend's primitives.
 
 use burn::backend::{Dispatch, DispatchTensor};
 use burn_backend::{Backend, TensorMetadata};
@@ -7,7 +7,7 @@ use super::{Operand, TensorError};
 
 /// A backend whose primitives are reached from Burn's `Tensor<D>` and back without a copy.
 ///
-/// Implemented for each backend switched on by a feature of this crate, and always for `Dispatch`, which stands for
+/// Implemented for each backend switched on by a feature of this crate, and always for `Dispatch`, which means
 /// 'whatever device the tensor is on'. Tensors are taken without their autodiff association.
 pub trait TensorBridge: Backend {
     /// The typed primitive of a tensor that carries no autodiff association.

@@ -11,7 +11,7 @@ use super::{Kind, TensorError, ValueType};
 /// A float, int or bool tensor of backend `B`.
 #[derive(Clone, Debug)]
 pub enum Operand<B: Backend> {
-    /// Floating-point numbers.
+    /// Floating-point elements.
     Float(FloatTensor<B>),
     /// Integers.
     Int(IntTensor<B>),
@@ -38,7 +38,7 @@ impl<B: Backend> Operand<B> {
         }
     }
 
-    /// Where the numbers are.
+    /// The device of the elements.
     pub(crate) fn device(&self) -> Device<B> {
         match self {
             Operand::Float(tensor) => tensor.device(),
@@ -61,7 +61,7 @@ impl<B: Backend> Operand<B> {
         ValueType { shape: self.shape(), dtype: self.dtype() }
     }
 
-    /// The numbers of a float operand.
+    /// The tensor of a float operand.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl<B: Backend> Operand<B> {
         }
     }
 
-    /// The numbers of an int operand.
+    /// The tensor of an int operand.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl<B: Backend> Operand<B> {
         TensorError::Kind { expected: expected.name().into(), found: self.value_type().to_string() }
     }
 
-    /// The numbers in the element types of a device: its default for integers, a chosen one for floats.
+    /// The operand in the element types of a device: its default for integers, a chosen one for floats.
     pub(crate) fn stored_on(self, device: &Device<B>, float: FloatDType) -> Self {
         let int: IntDType = get_device_settings::<B>(device).int_dtype;
         match self {
@@ -115,7 +115,7 @@ impl<B: Backend> Operand<B> {
         }
     }
 
-    /// Uploads numbers; their element type decides the kind.
+    /// Uploads data; its element type decides the kind.
     pub(crate) fn from_data(data: TensorData, device: &Device<B>) -> Result<Self, TensorError> {
         let dtype = data.dtype();
         if dtype.is_float() {
@@ -132,7 +132,7 @@ impl<B: Backend> Operand<B> {
         }
     }
 
-    /// Reads the numbers back; waits for the device.
+    /// Reads the elements back; waits for the device.
     pub(crate) fn into_data(self) -> Result<TensorData, TensorError> {
         let read = match self {
             Operand::Float(tensor) => try_read_sync(B::float_into_data(tensor)),

@@ -1,4 +1,4 @@
-//! The two floating-point formats in which vectors are kept. Knows no tensor.
+//! The two floating-point formats in which vectors are kept.
 
 use burn_backend::{DType, FloatDType};
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ impl Precision {
         }
     }
 
-    /// Smallest positive number that is kept with full precision.
+    /// Smallest positive number with full precision.
     pub(crate) fn smallest_normal(self) -> f64 {
         match self {
             Precision::F32 => f64::from(f32::MIN_POSITIVE),

@@ -269,7 +269,7 @@ fn product<B: AutodiffBackend>(
     objective: &Objective<B>,
     seed: u64,
 ) -> Result<ParamVector<B>, Error> {
-    objective.hessian_vector_product(&objective.parameters().normal_like(seed)?)
+    objective.hessian_vector_product(&objective.parameters().space().normal(seed))
 }
 
 /// Everything that is promised of an objective, for two random directions.
@@ -280,8 +280,8 @@ fn figures(objective: &Objective<Flexible>) -> Result<Figures, Error> {
     let value = (loss - exact.value_and_gradient()?.value).abs() / loss.abs();
     let mut worst = Figures { value, curvature: f64::INFINITY, ..Figures::default() };
     for seed in [1, 2] {
-        let v = exact.parameters().normal_like(seed)?;
-        let u = exact.parameters().normal_like(seed + 10)?;
+        let v = exact.parameters().space().normal(seed);
+        let u = exact.parameters().space().normal(seed + 10);
         let (hv, hu) = (exact.hessian_vector_product(&v)?, exact.hessian_vector_product(&u)?);
         let (product, gradient) = against_differences(&exact, &v, &hv)?;
         worst.product = worst.product.max(product);

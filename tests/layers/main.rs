@@ -12,7 +12,7 @@ mod activations;
 mod attention;
 mod check;
 mod convolutions;
-#[path = "../failure/mod.rs"]
+#[path = "../support/failure.rs"]
 mod failure;
 mod losses;
 mod norms;

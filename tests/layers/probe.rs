@@ -46,9 +46,9 @@ pub fn labels<const D: usize>(shape: [usize; D], classes: i64) -> Tensor<D, Int>
 /// that tests share.
 pub fn spread<M: Module>(model: &M) -> M {
     let numbers = ParamVector::<Autodiff<Flex>>::from_module(model)
-        .map(|parameters| parameters.normal_like(7).map(|numbers| numbers.scale(0.5)));
+        .map(|parameters| parameters.space().normal(7).scale(0.5));
     match numbers {
-        Ok(Ok(numbers)) => numbers.write_to(model).expect("numbers for this model"),
+        Ok(numbers) => numbers.write_to(model).expect("numbers for this model"),
         _ => model.clone(), // a model without parameters is refused by tracing
     }
 }

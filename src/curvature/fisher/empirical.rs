@@ -1,7 +1,5 @@
 //! The empirical Fisher matrix.
 
-use std::sync::Arc;
-
 use burn_backend::AutodiffBackend;
 
 use super::{objective_operator, share};
@@ -10,7 +8,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct, Reduction},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The empirical Fisher matrix: the second moment of the samples' gradients, with the targets of the data.
@@ -57,7 +55,7 @@ use crate::{
 ///     (z.clone(), (z - y).powf_scalar(2.0).mean() * 0.5)
 /// })?;
 /// let empirical = EmpiricalFisher::new(&objective, Reduction::Mean)?;
-/// let one = objective.parameters().ones_like();
+/// let one = objective.parameters().space().ones();
 /// assert_eq!(empirical.apply(&one)?.to_vec()?, [5.0]); // (1 + 9) / 2
 /// # Ok(())
 /// # }

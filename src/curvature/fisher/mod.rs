@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     objective::{Objective, PreparedProduct, Reduction},
     operator::{FiniteSum, LinearOperator, OperatorError, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
 };
 
 /// The Fisher information matrix of a model's predictive distribution as a linear operator.
@@ -63,7 +63,7 @@ use crate::{
 ///     (z.clone(), z.sum()) // only the outputs are used
 /// })?;
 /// let fisher = Fisher::exact(&objective, Likelihood::Bernoulli, Reduction::Mean)?;
-/// let one = objective.parameters().ones_like();
+/// let one = objective.parameters().space().ones();
 /// assert_eq!(fisher.apply(&one)?.to_vec()?, [0.25]);
 /// # Ok(())
 /// # }

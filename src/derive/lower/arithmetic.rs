@@ -6,7 +6,7 @@ use super::{
     Site,
     inputs::Inputs,
     native,
-    primitive::{constant, mul_scalar},
+    primitive::{bool_dtype, constant, mul_scalar, scalar},
 };
 use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
 
@@ -56,7 +56,7 @@ fn divide_by_literal<B: Backend>(
     B::float_div(x, constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device))
 }
 
-/// A power by a literal that f32 does not have exactly: by a tensor of one element, since NdArray rounds the literal.
+/// A power by a tensor, defined at zeros; a power by a literal that f32 does not have exactly.
 pub(super) fn power<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
@@ -64,7 +64,10 @@ pub(super) fn power<B: Backend>(
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let exponent = match op {
         Op::BinaryScalar(_, exponent) => exponent.as_f64(),
-        _ => return native(op, inputs, site),
+        _ => {
+            let (x, exponents) = (inputs.float()?, inputs.float()?);
+            return Ok(vec![Operand::Float(power_by_tensor(x, exponents, site))]);
+        }
     };
     let double = inputs.peek().first().map(Operand::dtype) == Some(DType::F64);
     if !double || f64::from(exponent as f32) == exponent {
@@ -74,4 +77,25 @@ pub(super) fn power<B: Backend>(
     let shape = vec![1; x.shape().num_dims()];
     let exponent = constant::<B>(vec![exponent], &shape, DType::F64, site.device);
     Ok(vec![Operand::Float(B::float_powf(x, exponent))])
+}
+
+/// `xᵉ` element by element. At x = 0 Burn's rule multiplies zero by infinity: e·xᵉ⁻¹ for e = 0, and e·(e − 1)·xᵉ⁻² for
+/// e = 0 and e = 1. There x⁰ = 1 and x¹ = x say it without a power.
+///
+/// At x = 0 and e = 1 the derivatives by e are those of 0ᵉ = 0, and the mixed one, which is −∞, is taken as 0 too.
+fn power_by_tensor<B: Backend>(
+    x: FloatTensor<B>,
+    exponents: FloatTensor<B>,
+    site: &Site<'_, B>,
+) -> FloatTensor<B> {
+    let shape = site.outputs.first().map_or_else(|| x.shape(), |output| output.shape.clone());
+    let (x, exponents) = (B::float_expand(x, shape.clone()), B::float_expand(exponents, shape));
+    let bool = bool_dtype::<B>(site.device);
+    let (point, powers) = ((site.detach)(x.clone()), (site.detach)(exponents.clone()));
+    let zero = B::float_equal_elem(point, scalar(0.0), bool);
+    let is =
+        |power| B::bool_and(zero.clone(), B::float_equal_elem(powers.clone(), scalar(power), bool));
+    let (zeroth, first) = (is(0.0), is(1.0));
+    let safe = B::float_mask_fill(x.clone(), B::bool_or(zeroth, first.clone()), scalar(1.0));
+    B::float_mask_where(B::float_powf(safe, exponents), first, x)
 }

@@ -7,7 +7,12 @@ use burn_backend::{
     tensor::FloatTensor,
 };
 
-use super::{Site, inputs::Inputs, native, primitive::reshape};
+use super::{
+    Site,
+    inputs::Inputs,
+    native,
+    primitive::{reshape, slice_dim},
+};
 use crate::{
     execute::ExecuteError,
     graph::{Convolution, ConvolutionTranspose, Op},
@@ -43,8 +48,24 @@ pub(super) fn convolution<B: Backend>(
             let (x, options) = even_padding::<B, 3>(x, options.clone());
             B::conv3d(x, weight, bias, options)
         }
-        Op::ConvTranspose { conv: ConvolutionTranspose::D1(options), bias } => {
+        Op::ConvTranspose { conv, bias } => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
+            transposed::<B>(conv, x, weight, bias)
+        }
+        _ => return native(op, inputs, site),
+    };
+    Ok(vec![Operand::Float(y)])
+}
+
+/// One dimension becomes two; output padding becomes a border (Burn's weight gradient has other sizes with it).
+fn transposed<B: Backend>(
+    conv: &ConvolutionTranspose,
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    match conv {
+        ConvolutionTranspose::D1(options) => {
             let options = ConvTransposeOptions::new(
                 [options.stride[0], 1],
                 [options.padding[0], 0],
@@ -52,11 +73,55 @@ pub(super) fn convolution<B: Backend>(
                 [options.dilation[0], 1],
                 options.groups,
             );
-            narrow::<B>(B::conv_transpose2d(widen::<B>(x), widen::<B>(weight), bias, options))
+            let (x, weight) = (widen::<B>(x), widen::<B>(weight));
+            narrow::<B>(without_output_padding::<B, 2>(options, bias, |options, bias| {
+                B::conv_transpose2d(x, weight, bias, options)
+            }))
         }
-        _ => return native(op, inputs, site),
-    };
-    Ok(vec![Operand::Float(y)])
+        ConvolutionTranspose::D2(options) => {
+            without_output_padding::<B, 2>(options.clone(), bias, |options, bias| {
+                B::conv_transpose2d(x, weight, bias, options)
+            })
+        }
+        ConvolutionTranspose::D3(options) => {
+            without_output_padding::<B, 3>(options.clone(), bias, |options, bias| {
+                B::conv_transpose3d(x, weight, bias, options)
+            })
+        }
+    }
+}
+
+/// A transposed convolution without padding, of which the padding is cut off and to which zeros are added for output
+/// padding that reaches beyond.
+fn without_output_padding<B: Backend, const N: usize>(
+    options: ConvTransposeOptions<N>,
+    bias: Option<FloatTensor<B>>,
+    convolve: impl FnOnce(ConvTransposeOptions<N>, Option<FloatTensor<B>>) -> FloatTensor<B>,
+) -> FloatTensor<B> {
+    let ConvTransposeOptions { stride, padding, padding_out, dilation, groups } = options.clone();
+    if padding_out.iter().all(|&extra| extra == 0) {
+        return convolve(options, bias);
+    }
+    let bare = ConvTransposeOptions::new(stride, [0; N], [0; N], dilation, groups);
+    let mut y = convolve(bare, None);
+    let mut border = vec![(0, 0); N + 2];
+    for (axis, (cut, extra)) in padding.into_iter().zip(padding_out).enumerate() {
+        let size = y.shape()[axis + 2];
+        let end = (size + extra).saturating_sub(cut);
+        border[axis + 2].1 = end.saturating_sub(size);
+        y = slice_dim::<B>(y, axis + 2, cut..end.min(size));
+    }
+    if border.iter().any(|&(_, after)| after > 0) {
+        y = B::float_pad(y, &border, PadMode::Constant(0.0));
+    }
+    match bias {
+        Some(bias) => {
+            let mut shape = vec![1; N + 2];
+            shape[1] = bias.shape().num_elements();
+            B::float_add(y, reshape::<B>(bias, &shape))
+        }
+        None => y,
+    }
 }
 
 fn widen<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {

@@ -135,7 +135,9 @@ fn lower<B: Backend>(
         Op::Binary(Binary::Div) | Op::BinaryScalar(Binary::Div, _) => {
             arithmetic::divide(op, inputs, site)
         }
-        Op::BinaryScalar(Binary::Powf, _) => arithmetic::power(op, inputs, site),
+        Op::Binary(Binary::Powf) | Op::BinaryScalar(Binary::Powf, _) => {
+            arithmetic::power(op, inputs, site)
+        }
         Op::Reduce(Reduction::Prod) | Op::ReduceDim(Reduction::Prod, _) => {
             scan::product(op, inputs)
         }

@@ -7,13 +7,13 @@ mod weight_matrix;
 pub(crate) use side::KroneckerSide;
 pub(crate) use weight_matrix::WeightMatrix;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use burn_backend::{AutodiffBackend, Shape, Slice, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
-    space::{Inner, InnerFloat, ParamLayout, ParamVector},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector},
 };
 
 use super::{
@@ -45,13 +45,12 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, Kronecker, ParamLayout, ParamVector, Precision, materialize};
+/// use burn_curvature::{DenseMatrix, Kronecker, ParamSpace, materialize};
 ///
-/// let layout = ParamLayout::from_shapes([("w", [2, 2])])?;
-/// let w = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2, 2])])?;
 /// let a = DenseMatrix::from_rows(&[[1.0, 2.0], [2.0, 5.0]])?;
 /// let g = DenseMatrix::from_rows(&[[3.0, 0.0], [0.0, 7.0]])?;
-/// let product = materialize(&Kronecker::new(&a, &g, &w)?, &w)?;
+/// let product = materialize(&Kronecker::new(&a, &g, &space)?)?;
 /// let top: Vec<f64> = (0..4).filter_map(|j| product.entry(0, j)).collect();
 /// assert_eq!(top, [3.0, 0.0, 6.0, 0.0]); // 1·G next to 2·G
 /// # Ok::<(), burn_curvature::Error>(())
@@ -66,19 +65,19 @@ pub struct Kronecker<B: AutodiffBackend> {
     right: KroneckerSide<B>,
     /// Of the spectral form, whose sides are eigenvectors: `[groups, rows, columns]`.
     eigenvalues: Option<InnerFloat<B>>,
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
 }
 
 impl<B: AutodiffBackend> Kronecker<B> {
-    /// Puts A and G on the device of a vector with one block of shape `[d_in, d_out]`, and perhaps a second of shape
-    /// `[d_out]`. The vector's elements do not matter.
+    /// Puts A and G on the device of a space with one block of shape `[d_in, d_out]`, and perhaps a second of shape
+    /// `[d_out]`.
     ///
     /// # Errors
-    /// [`OperatorError::NotOneMatrix`] if the vector is not one matrix, [`OperatorError::MatrixSize`] if A or G has
+    /// [`OperatorError::NotOneMatrix`] if the space is not that of one matrix, [`OperatorError::MatrixSize`] if A or G has
     /// another size, [`OperatorError::NotSymmetric`] as for [`SymmetricDense`](crate::SymmetricDense).
-    pub fn new(a: &DenseMatrix, g: &DenseMatrix, like: &ParamVector<B>) -> Result<Self, Error> {
+    pub fn new(a: &DenseMatrix, g: &DenseMatrix, space: &ParamSpace<B>) -> Result<Self, Error> {
         let shapes: Vec<_> =
-            like.layout().blocks().iter().map(|block| block.shape().to_vec()).collect();
+            space.layout().blocks().iter().map(|block| block.shape().to_vec()).collect();
         let (shape, bias) = match &shapes[..] {
             [weight] if weight.len() == 2 => (weight.clone(), None),
             [weight, bias] if weight.len() == 2 && bias[..] == weight[1..] => {
@@ -89,29 +88,29 @@ impl<B: AutodiffBackend> Kronecker<B> {
         let (rows, columns) = (shape[0] + usize::from(bias.is_some()), shape[1]);
         let matrix =
             WeightMatrix { groups: 1, rows, columns, shape, transposed: false, weight: 0, bias };
-        let (left, right) = (side(a, rows, like)?, side(g, columns, like)?);
-        Ok(Self::of_sides(like.zeros_like(), matrix, left, right))
+        let (left, right) = (side(a, rows, space)?, side(g, columns, space)?);
+        Ok(Self::of_sides(space.clone(), matrix, left, right))
     }
 
     /// V ↦ A V G
     pub(crate) fn of_sides(
-        like: ParamVector<B>,
+        space: ParamSpace<B>,
         matrix: WeightMatrix,
         left: KroneckerSide<B>,
         right: KroneckerSide<B>,
     ) -> Self {
-        Self { matrix, left, right, eigenvalues: None, like }
+        Self { matrix, left, right, eigenvalues: None, space }
     }
 
     /// V ↦ U (S ∘ (Uᵀ V W)) Wᵀ, for eigenvectors U on the left and W on the right and eigenvalues S,
     /// `[groups, rows, columns]`.
     pub(crate) fn spectral(
-        like: ParamVector<B>,
+        space: ParamSpace<B>,
         matrix: WeightMatrix,
         (left, right): (KroneckerSide<B>, KroneckerSide<B>),
         eigenvalues: InnerFloat<B>,
     ) -> Self {
-        Self { matrix, left, right, eigenvalues: Some(eigenvalues), like }
+        Self { matrix, left, right, eigenvalues: Some(eigenvalues), space }
     }
 
     /// The product with one matrix `[groups, rows, columns]`, or with `count` matrices side by side,
@@ -159,20 +158,20 @@ fn reshaped<B: AutodiffBackend, const D: usize>(
 fn side<B: AutodiffBackend>(
     matrix: &DenseMatrix,
     n: usize,
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> Result<KroneckerSide<B>, Error> {
     matrix.expect_size(n, n)?;
     matrix.expect_symmetric(SYMMETRY_TOLERANCE)?;
-    Ok(KroneckerSide::Matrix(upload(matrix.values(), [1, n, n], like)))
+    Ok(KroneckerSide::Matrix(upload(matrix.values(), [1, n, n], space)))
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Kronecker<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.like.expect_like(vector)?;
+        self.space.expect_same(vector.space())?;
         let matrix = self.matrix.gather::<B>(vector.blocks());
         let blocks = matrix.map(|v| self.matrix.scatter::<B>(self.product(v, 1)));
         Ok(vector.rebuilt(vector.layout().clone(), blocks.unwrap_or_default()))
@@ -183,7 +182,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for Kronecker<B> {
             return vectors.iter().map(|vector| self.apply(vector)).collect();
         }
         for vector in vectors {
-            self.like.expect_like(vector)?;
+            self.space.expect_same(vector.space())?;
         }
         let matrices = vectors.iter().filter_map(|v| self.matrix.gather::<B>(v.blocks()));
         let side_by_side = Inner::<B>::float_cat(matrices.collect(), 2);

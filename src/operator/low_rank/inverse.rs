@@ -16,12 +16,12 @@ use crate::{
         OperatorError,
         stack::{stack, transpose, unstack, upload},
     },
-    space::{Inner, InnerFloat, ParamVector},
+    space::{Inner, InnerFloat, ParamLayout, ParamVector},
 };
 
 use super::{Addend, LowRank};
 
-/// An inverse, and what was learned on the way.
+/// An inverse, with the extreme eigenvalues if they are by-products.
 pub(crate) struct Inverted<B: AutodiffBackend> {
     /// A⁻¹
     pub(crate) inverse: LowRank<B>,
@@ -32,7 +32,7 @@ pub(crate) struct Inverted<B: AutodiffBackend> {
 /// D⁻¹V' with V' = T·V: the rows and coefficients of the correction.
 struct Correction {
     /// T, shape `[k, k]`, row by row.
-    turn: Vec<f64>,
+    rotation: Vec<f64>,
     coefficients: Vec<f64>,
     /// The eigenvalues of C^½MC^½ for c ≥ 0.
     eigenvalues: Option<Vec<f64>>,
@@ -45,7 +45,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// number of A. [`Woodbury`](crate::Woodbury) removes most of it from a solution and reports on the rest.
     ///
     /// # Errors
-    /// [`OperatorError::NotInvertible`] if D has a number that is not above 0, or if a negative coefficient makes A
+    /// [`OperatorError::NotInvertible`] if D has an element that is not positive, or if a negative coefficient makes A
     /// singular to rounding.
     pub fn inverse(&self) -> Result<Self, Error> {
         self.inverted().map(|inverted| inverted.inverse)
@@ -59,13 +59,13 @@ impl<B: AutodiffBackend> LowRank<B> {
         let correction = if self.coefficients.iter().all(|c| *c >= 0.0) {
             semi_definite(&gram, &self.coefficients)?
         } else {
-            let rounding = self.rank() as f64 * self.like.precision().epsilon();
+            let rounding = self.rank() as f64 * self.space.precision().epsilon();
             indefinite(&gram, &self.coefficients, rounding)?
         };
         let k = self.rank();
-        let turn = upload(&correction.turn, [k, k], &self.like);
-        let rows = Inner::<B>::float_matmul(turn, scaled);
-        let mut inverse = Self::from_rows(rows, &correction.coefficients, &self.like);
+        let rotation = upload(&correction.rotation, [k, k], &self.space);
+        let rows = Inner::<B>::float_matmul(rotation, scaled);
+        let mut inverse = Self::from_rows(rows, &correction.coefficients, &self.space);
         let extremes = match (&inverse_diagonal, &correction.eigenvalues) {
             (Addend::Multiple(inverse), Some(eigenvalues)) => {
                 Some(self.extremes(1.0 / inverse, eigenvalues))
@@ -78,8 +78,8 @@ impl<B: AutodiffBackend> LowRank<B> {
 
     /// Smallest and largest eigenvalue of A = λI + …, from the eigenvalues of C^½VVᵀC^½/λ.
     fn extremes(&self, damping: f64, eigenvalues: &[f64]) -> (f64, f64) {
-        // They ascend. More vectors than numbers have zeros that are not eigenvalues of A, fewer leave some out.
-        let surplus = self.rank().checked_sub(self.like.len());
+        // They ascend. With k > n, k − n of them are zeros that are not eigenvalues of A; with k < n, n − k are left out.
+        let surplus = self.rank().checked_sub(self.space.len());
         let least = surplus.and_then(|surplus| eigenvalues.get(surplus));
         let least = least.copied().unwrap_or(0.0);
         let most = eigenvalues.last().copied().unwrap_or(0.0);
@@ -105,7 +105,7 @@ impl<B: AutodiffBackend> LowRank<B> {
                     return Err(refused(*found).into());
                 }
                 let inverse: Vec<f64> = values.iter().map(|d| 1.0 / d).collect();
-                let inverse = diagonal.from_vec_like(&inverse)?;
+                let inverse = diagonal.space().vector(&inverse)?;
                 inverse.expect_finite("the inverse of the diagonal")?;
                 Ok(Addend::Diagonal(inverse))
             }
@@ -131,8 +131,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// A `[k, k]` tensor on the host, symmetrized.
     fn read_square(&self, tensor: InnerFloat<B>) -> Result<Mat<f64>, Error> {
         let k = self.rank();
-        let layout = crate::space::ParamLayout::flat(k)?;
-        let rows = unstack::<B>(&layout, tensor, k)?;
+        let rows = unstack(&self.space.with_layout(&ParamLayout::flat(k)?), tensor, k)?;
         let rows = rows.iter().map(ParamVector::to_vec);
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let at = |i: usize, j: usize| rows.get(i).and_then(|row| row.get(j)).copied();
@@ -154,7 +153,7 @@ fn semi_definite(gram: &Mat<f64>, coefficients: &[f64]) -> Result<Correction, Er
     // Rounding may take a zero below zero.
     let eigenvalues: Vec<f64> = eigenvalues.into_iter().map(|s| s.max(0.0)).collect();
     Ok(Correction {
-        turn: turned(&vectors, root),
+        rotation: rotated(&vectors, root),
         coefficients: eigenvalues.iter().map(|s| -1.0 / (1.0 + s)).collect(),
         eigenvalues: Some(eigenvalues),
     })
@@ -177,7 +176,7 @@ fn indefinite(gram: &Mat<f64>, coefficients: &[f64], rounding: f64) -> Result<Co
     let kernel = Mat::from_fn(k, k, |i, j| 0.5 * (kernel[(i, j)] + kernel[(j, i)]));
     let (vectors, eigenvalues) = eigen(&kernel)?;
     Ok(Correction {
-        turn: turned(&vectors, |_| 1.0),
+        rotation: rotated(&vectors, |_| 1.0),
         coefficients: eigenvalues.iter().map(|value| -value).collect(),
         eigenvalues: None,
     })
@@ -192,7 +191,7 @@ fn eigen(matrix: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), Error> {
 }
 
 /// Uᵀ diag(factor), row by row.
-fn turned(vectors: &Mat<f64>, factor: impl Fn(usize) -> f64) -> Vec<f64> {
+fn rotated(vectors: &Mat<f64>, factor: impl Fn(usize) -> f64) -> Vec<f64> {
     let k = vectors.nrows();
     let entries = (0..k * k).map(|at| vectors[(at % k, at / k)] * factor(at % k));
     entries.collect()

@@ -1,16 +1,16 @@
-//! A few directions with their weights, plus a diagonal. Knows vectors; its exact inverse is in `inverse`.
+//! A few directions with their weights, plus a diagonal.
 
 mod inverse;
 
 pub(crate) use inverse::Inverted as InvertedLowRank;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
-    space::{Inner, InnerFloat, ParamLayout, ParamVector},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector},
 };
 
 use super::{
@@ -28,16 +28,16 @@ use super::{
 /// estimate of the Fisher matrix, and D = λI is its damping.
 ///
 /// # Cost
-/// k·n numbers on the device for k vectors of n numbers; 2·k·n multiply-adds per product, done for several vectors in
+/// k·n elements on the device for k vectors of length n; 2·k·n multiply-adds per product, done for several vectors in
 /// one matrix product. [`inverse`](Self::inverse): k²·n multiply-adds on the device and about 9 k³ on the host, once.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{LinearOperator, LowRank, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{LinearOperator, LowRank, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let v = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 2.0], &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let v = space.vector(&[1.0, 2.0, 2.0])?;
 /// let a = LowRank::new(&[v.clone()], &[1.0])?.with_damping(1.0)?; // v vᵀ + I
 /// assert_eq!(a.apply(&v)?.to_vec()?, [10.0, 20.0, 20.0]); // (vᵀv + 1) v
 /// let back = a.inverse()?.apply(&v)?.to_vec()?; // v / 10
@@ -55,8 +55,7 @@ pub struct LowRank<B: AutodiffBackend> {
     /// The coefficients as a column, shape `[k, 1]`.
     weights: InnerFloat<B>,
     diagonal: Addend<B>,
-    /// Zeros, for layout, device and precision.
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
 }
 
 /// What is added to the low rank.
@@ -90,7 +89,7 @@ impl<B: AutodiffBackend> LowRank<B> {
             first.expect_like(vector)?;
             vector.expect_finite("a vector of the low-rank operator")?;
         }
-        Ok(Self::from_rows(stack(vectors), coefficients, first))
+        Ok(Self::from_rows(stack(vectors), coefficients, first.space()))
     }
 
     /// `1/N · Σᵢ vectors[i] vectors[i]ᵀ`: the empirical Fisher matrix of a mean over N samples, from their gradients.
@@ -106,18 +105,18 @@ impl<B: AutodiffBackend> LowRank<B> {
     pub(crate) fn from_rows(
         rows: InnerFloat<B>,
         coefficients: &[f64],
-        like: &ParamVector<B>,
+        space: &ParamSpace<B>,
     ) -> Self {
         Self {
             rows,
-            weights: upload(coefficients, [coefficients.len(), 1], like),
+            weights: upload(coefficients, [coefficients.len(), 1], space),
             coefficients: coefficients.to_vec(),
             diagonal: Addend::Zero,
-            like: like.zeros_like(),
+            space: space.clone(),
         }
     }
 
-    /// The same vectors with D = λI in place of what D was.
+    /// The same vectors with D = λI in place of D.
     ///
     /// # Errors
     /// [`OperatorError::Damping`] if λ is negative or not finite.
@@ -129,12 +128,12 @@ impl<B: AutodiffBackend> LowRank<B> {
         Ok(self)
     }
 
-    /// The same vectors with D = diag(d) in place of what D was.
+    /// The same vectors with D = diag(d) in place of D.
     ///
     /// # Errors
     /// [`VectorError`](crate::VectorError) if d does not fit or holds NaN or infinity.
     pub fn with_diagonal(mut self, diagonal: ParamVector<B>) -> Result<Self, Error> {
-        self.like.expect_like(&diagonal)?;
+        self.space.expect_same(diagonal.space())?;
         diagonal.expect_finite("the diagonal")?;
         self.diagonal = Addend::Diagonal(diagonal);
         Ok(self)
@@ -153,14 +152,9 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// The vectors, in order.
     ///
     /// # Errors
-    /// None that can occur.
+    /// Infallible in practice.
     pub fn vectors(&self) -> Result<Vec<ParamVector<B>>, Error> {
-        unstack(self.like.layout(), self.rows.clone(), self.rank())
-    }
-
-    /// A vector of the layout, device and precision.
-    pub(crate) fn like(&self) -> &ParamVector<B> {
-        &self.like
+        unstack(&self.space, self.rows.clone(), self.rank())
     }
 
     /// product + D·vector
@@ -178,12 +172,12 @@ impl<B: AutodiffBackend> LowRank<B> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for LowRank<B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
-        self.like.layout()
+    fn domain(&self) -> &ParamSpace<B> {
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.like.expect_like(vector)?;
+        self.space.expect_same(vector.space())?;
         let n = vector.len();
         let column = Inner::<B>::float_reshape(vector.flat_tensor(), [n, 1].into());
         let overlaps = Inner::<B>::float_matmul(self.rows.clone(), column); //  V x
@@ -191,7 +185,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for LowRank<B> {
         let overlaps = Inner::<B>::float_reshape(overlaps, [1, self.rank()].into());
         let product = Inner::<B>::float_matmul(overlaps, self.rows.clone());
         let product = Inner::<B>::float_reshape(product, [n].into());
-        let product = ParamVector::from_flat_tensor(vector.layout(), product)?;
+        let product = self.space.from_flat_tensor(product)?;
         self.add_diagonal(product, vector)
     }
 
@@ -200,7 +194,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for LowRank<B> {
             return vectors.iter().map(|vector| self.apply(vector)).collect();
         }
         for vector in vectors {
-            self.like.expect_like(vector)?;
+            self.space.expect_same(vector.space())?;
         }
         let columns = transpose::<B>(stack(vectors));
         let overlaps = Inner::<B>::float_matmul(self.rows.clone(), columns); //  [k, m]
@@ -208,7 +202,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for LowRank<B> {
             Inner::<B>::float_expand(self.weights.clone(), [self.rank(), vectors.len()].into());
         let overlaps = transpose::<B>(Inner::<B>::float_mul(overlaps, weights));
         let products = Inner::<B>::float_matmul(overlaps, self.rows.clone()); //  [m, n]
-        let products = unstack(self.like.layout(), products, vectors.len())?;
+        let products = unstack(&self.space, products, vectors.len())?;
         let pairs = products.into_iter().zip(vectors);
         pairs.map(|(product, vector)| self.add_diagonal(product, vector)).collect()
     }
@@ -236,7 +230,7 @@ impl<B: AutodiffBackend> FiniteSum<B> for LowRank<B> {
     }
 
     fn apply_term(&self, index: usize, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.like.expect_like(vector)?;
+        self.space.expect_same(vector.space())?;
         let terms = self.rank();
         let coefficient = self.coefficients.get(index);
         let coefficient = coefficient.ok_or(OperatorError::NoSuchTerm { index, terms })?;
@@ -244,7 +238,7 @@ impl<B: AutodiffBackend> FiniteSum<B> for LowRank<B> {
         let range = [Slice::from(index..index + 1), Slice::from(0..n)];
         let row = Inner::<B>::float_slice(self.rows.clone(), &range);
         let flat = Inner::<B>::float_reshape(row, [n].into());
-        let term = ParamVector::from_flat_tensor(vector.layout(), flat)?;
+        let term = self.space.from_flat_tensor(flat)?;
         let overlap = term.dot_device(vector)?;
         let product = term.scale_device(&overlap)?;
         self.add_diagonal(product.scale(terms as f64 * coefficient), vector)
@@ -255,7 +249,7 @@ impl<B: AutodiffBackend> fmt::Debug for LowRank<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LowRank")
             .field("rank", &self.rank())
-            .field("like", &self.like)
+            .field("space", &self.space)
             .finish_non_exhaustive()
     }
 }

@@ -292,7 +292,7 @@ fn expect_likelihood<B: AutodiffBackend>(
     objective: &Objective<B>,
     (likelihood, reduction): (Likelihood, Reduction),
 ) -> Result<(), Error> {
-    let v = objective.parameters().normal_like(0)?;
+    let v = objective.parameters().space().normal(0);
     let gauss_newton = GaussNewton::new(objective)?.apply(&v)?.dot(&v)?;
     let fisher = Fisher::exact(objective, likelihood, reduction)?.apply(&v)?.dot(&v)?;
     let largest = gauss_newton.abs().max(fisher.abs());

@@ -31,7 +31,7 @@ pub(super) struct Running<B: AutodiffBackend> {
 pub(super) struct Inverted<B: AutodiffBackend> {
     pub source: Source<B>,
     pub gamma: f64,
-    pub map: BlockDiagonal<Kronecker<B>>,
+    pub map: BlockDiagonal<B, Kronecker<B>>,
 }
 
 /// What an inverse is computed from.
@@ -55,13 +55,18 @@ impl<B: AutodiffBackend> Running<B> {
     }
 
     /// Averages new factors in.
-    pub fn update(&mut self, new: Factors<B>, decay: f64) {
+    pub fn update(&mut self, new: Factors<B>, decay: f64) -> Result<(), Error> {
         self.updates += 1;
         let kept = kept(self.updates, decay);
         self.average = Some(match self.average.take() {
-            Some(old) => old.iter().zip(&new).map(|(old, new)| old.averaged(new, kept)).collect(),
+            Some(old) => old
+                .iter()
+                .zip(&new)
+                .map(|(old, new)| old.averaged(new, kept))
+                .collect::<Result<_, _>>()?,
             None => new,
         });
+        Ok(())
     }
 
     /// Averages new blocks of the uncovered parameters in.
@@ -75,7 +80,11 @@ impl<B: AutodiffBackend> Running<B> {
         self.refreshes += 1;
         let kept = kept(self.refreshes, decay);
         self.uncovered = Some(match self.uncovered.take() {
-            Some(old) => old.iter().zip(&new).map(|(old, new)| old.averaged(new, kept)).collect(),
+            Some(old) => old
+                .iter()
+                .zip(&new)
+                .map(|(old, new)| old.averaged(new, kept))
+                .collect::<Result<_, _>>()?,
             None => new,
         });
         Ok(())

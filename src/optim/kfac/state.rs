@@ -162,7 +162,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             Some(previous) if previous.len() != like.len() => {
                 return wrong("its last step has another number of parameters");
             }
-            Some(previous) => Some(like.from_vec_like(previous)?),
+            Some(previous) => Some(like.space().vector(previous)?),
             None => None,
         };
         let running = &mut progress.running;

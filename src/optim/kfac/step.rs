@@ -121,7 +121,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             true => {
                 let collector = self.collector_of_step(next.step);
                 let (at, factors) = collector.gradient_and_factors(objective)?;
-                next.running.update(factors, self.config.decay);
+                next.running.update(factors, self.config.decay)?;
                 at
             }
             false => objective.value_and_gradient()?,

@@ -57,11 +57,11 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamLayout, ParamVector, Precision, StopReason};
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamSpace, StopReason};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 4.0], &Default::default(), Precision::F64)?;
-/// let b = a.ones_like();
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let a = space.vector(&[1.0, 2.0, 4.0])?;
+/// let b = space.ones();
 /// let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-12).init()?;
 /// let solution = solver.solve(&Diagonal::new(a), &b)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);

@@ -49,11 +49,11 @@ use factor::Factorization;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, DirectConfig, Method, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{Diagonal, DirectConfig, Method, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, -2.0, 4.0], &Default::default(), Precision::F64)?;
-/// let solution = DirectConfig::new().init()?.solve(&Diagonal::new(a.clone()), &a.ones_like())?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let a = space.vector(&[1.0, -2.0, 4.0])?;
+/// let solution = DirectConfig::new().init()?.solve(&Diagonal::new(a.clone()), &space.ones())?;
 /// assert_eq!(solution.report.method, Method::EigenDecomposition); // not positive definite
 /// assert_eq!(solution.report.spectrum.and_then(|s| s.condition), Some(4.0));
 /// let x = solution.x.to_vec()?;
@@ -145,7 +145,7 @@ impl Direct {
         system: &System<'_, B>,
     ) -> Result<Factorization, Error> {
         let rhs = system.rhs();
-        let matrix = materialize_up_to(system.operator(), rhs, self.config.max_size)?;
+        let matrix = materialize_up_to(system.operator(), self.config.max_size)?;
         system.count(matrix.columns());
         matrix.expect_symmetric(self.config.symmetry_tolerance)?;
         let rounding = matrix.rows() as f64 * rhs.precision().epsilon();
@@ -167,9 +167,9 @@ fn finish<B: AutodiffBackend>(
         Some(guess) if rhs_norm > 0.0 => {
             let (residual, _) = system.checked_residual(&guess)?;
             let correction = factorization.solve(&residual.to_vec()?)?;
-            guess.add(&rhs.from_vec_like(&correction)?)?
+            guess.add(&rhs.space().vector(&correction)?)?
         }
-        _ => rhs.from_vec_like(&factorization.solve(&rhs.to_vec()?)?)?,
+        _ => rhs.space().vector(&factorization.solve(&rhs.to_vec()?)?)?,
     };
     let (_, true_residual) = system.checked_residual(&x)?;
     factorization.expect_solved(true_residual, rhs_norm)?;

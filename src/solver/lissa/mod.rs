@@ -43,11 +43,11 @@ use super::{MethodDetail, Solution, SolveOption, SolveOptions, SolverError, syst
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, LissaConfig, Mean, ParamLayout, ParamVector, Precision, StopReason};
+/// use burn_curvature::{Diagonal, LinearOperator, LissaConfig, Mean, ParamSpace, StopReason};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let b = ParamVector::<Autodiff<Flex>>::full(&layout, 1.0, &Default::default(), Precision::F64)?;
-/// let terms = [[1.0, 3.0], [3.0, 1.0]].map(|d| Ok(Diagonal::new(b.from_vec_like(&d)?)));
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let b = space.ones();
+/// let terms = [[1.0, 3.0], [3.0, 1.0]].map(|d| Ok(Diagonal::new(space.vector(&d)?)));
 /// let mean = Mean::new(terms.into_iter().collect::<Result<Vec<_>, burn_curvature::Error>>()?)?;
 ///
 /// // (diag(2, 2) + ½ I)⁻¹ (1, 1)

@@ -43,7 +43,7 @@ pub(super) fn solve<B: AutodiffBackend>(
     let terms = Terms::new(operator);
     let scale = match config.scale {
         Some(scale) => scale,
-        None => chosen_scale(&terms, rhs, config.seed)?,
+        None => chosen_scale(&terms, config.seed)?,
     };
     let known = (operator.damping() > 0.0).then(|| operator.damping());
     let run = Run {
@@ -67,12 +67,8 @@ pub(super) fn solve<B: AutodiffBackend>(
     run.solve()
 }
 
-fn chosen_scale<B: AutodiffBackend>(
-    terms: &Terms<'_, B>,
-    like: &ParamVector<B>,
-    seed: u64,
-) -> Result<f64, Error> {
-    let found = terms.largest(like, seed)?;
+fn chosen_scale<B: AutodiffBackend>(terms: &Terms<'_, B>, seed: u64) -> Result<f64, Error> {
+    let found = terms.largest(seed)?;
     let scale = SCALE_MARGIN * found;
     if scale.is_finite() && scale > 0.0 {
         return Ok(scale);
@@ -106,7 +102,7 @@ struct Average<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Average<B> {
     fn new(like: &ParamVector<B>) -> Self {
-        Self { mean: like.zeros_like(), count: 0, scatter: 0.0 }
+        Self { mean: like.space().zeros(), count: 0, scatter: 0.0 }
     }
 
     fn push(&mut self, x: &ParamVector<B>) -> Result<(), Error> {

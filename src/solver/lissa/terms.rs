@@ -1,6 +1,6 @@
 //! The terms of a finite sum: which come next, and how large some of them are. Knows no method.
 
-use std::{cell::Cell, sync::Arc};
+use std::cell::Cell;
 
 use burn_backend::AutodiffBackend;
 use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 use crate::{
     error::Error,
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamVector},
+    space::{ParamSpace, ParamVector},
     spectrum::{LanczosConfig, SpectrumEnd},
 };
 
@@ -70,7 +70,7 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
     }
 
     /// The largest absolute eigenvalue of some of the terms, by Lanczos' process from a random start.
-    pub(super) fn largest(&self, like: &ParamVector<B>, seed: u64) -> Result<f64, Error> {
+    pub(super) fn largest(&self, seed: u64) -> Result<f64, Error> {
         let mut draws = Draws::new(self.len(), seed, usize::MAX - 1);
         let all = self.len() <= Self::SAMPLE;
         let sample: Vec<usize> = match all {
@@ -86,7 +86,7 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
         let mut largest = 0.0f64;
         for index in sample {
             let term = Term { terms: self, index };
-            let report = lanczos.eigenpairs(&term, like)?.report;
+            let report = lanczos.eigenpairs(&term)?.report;
             let value = report.eigenvalues.first().map_or(0.0, |value| value.abs());
             let residual = report.residuals.first().copied().unwrap_or(0.0);
             largest = largest.max(value + residual);
@@ -102,7 +102,7 @@ struct Term<'a, 'b, B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Term<'_, '_, B> {
-    fn domain(&self) -> &Arc<ParamLayout> {
+    fn domain(&self) -> &ParamSpace<B> {
         self.terms.operator.domain()
     }
 

@@ -46,11 +46,11 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, NeumannConfig, NeumannScale, ParamLayout, ParamVector, Precision, StopReason};
+/// use burn_curvature::{Diagonal, NeumannConfig, NeumannScale, ParamSpace, StopReason};
 ///
-/// let layout = ParamLayout::flat(3)?;
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1.0, 2.0, 4.0], &Default::default(), Precision::F64)?;
-/// let (operator, b) = (Diagonal::new(a.clone()), a.ones_like());
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let a = space.vector(&[1.0, 2.0, 4.0])?;
+/// let (operator, b) = (Diagonal::new(a.clone()), &space.ones());
 /// let solution = NeumannConfig::new().init()?.solve(&operator, &b)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);
 ///

@@ -46,7 +46,7 @@ pub(super) fn solve<B: AutodiffBackend>(
         negative: None,
     };
     let start = match guess {
-        None => run.start(rhs.zeros_like(), rhs.clone())?,
+        None => run.start(rhs.space().zeros(), rhs.clone())?,
         Some(guess) => {
             let (residual, _) = system.checked_residual(&guess)?;
             run.start(guess, residual)?

@@ -74,7 +74,7 @@ fn lanczos<B: AutodiffBackend>(
         .with_max_products(Some(products))
         .with_seed(seed)
         .init()?;
-    let found = lanczos.eigenpairs(system.operator(), rhs)?;
+    let found = lanczos.eigenpairs(system.operator())?;
     system.count(found.report.products);
     let values = &found.report.eigenvalues;
     let residuals = &found.report.residuals;
@@ -106,7 +106,7 @@ fn ritz<B: AutodiffBackend>(
         .with_relative_tolerance(1e-3)
         .with_max_iterations(Some(products))
         .init()?;
-    let start = system.rhs().normal_like(seed)?;
+    let start = system.rhs().space().normal(seed);
     let options = SolveOptions::new().with_preconditioner(inverse);
     let solution = solver.solve_with(system.operator(), &start, options)?;
     system.count(solution.report.applications);

@@ -49,21 +49,18 @@ use sketch::{Sketch, sketch};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, LinearOperator, NystromConfig, ParamLayout, ParamVector, Precision,
-///     SolveOptions, StopReason,
-/// };
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearOperator, NystromConfig, ParamSpace, SolveOptions, StopReason};
 ///
 /// // Two large eigenvalues and many small ones.
-/// let layout = ParamLayout::flat(50)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(50)?;
 /// let mut eigenvalues = vec![1e-3; 50];
 /// (eigenvalues[7], eigenvalues[30]) = (1e3, 20.0);
-/// let a = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &eigenvalues, &Default::default(), Precision::F64)?;
-/// let b = a.normal_like(1)?;
+/// let a = space.vector(&eigenvalues)?;
+/// let b = space.normal(1);
 /// let damped = Diagonal::new(a).damped(0.1)?;
 ///
 /// let nystrom = NystromConfig::new(6, 0.1).init()?;
-/// let preconditioner = nystrom.approximate(&damped, &b)?.preconditioner()?;
+/// let preconditioner = nystrom.approximate(&damped)?.preconditioner()?;
 /// let options = SolveOptions::new().with_preconditioner(&preconditioner);
 /// let solution = ConjugateGradientConfig::new().init()?.solve_with(&damped, &b, options)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);
@@ -79,16 +76,16 @@ pub struct Nystrom {
 }
 
 impl Nystrom {
-    /// The approximation of A, from an operator that holds A + λI. Of `like` only layout, device and precision matter.
+    /// The approximation of A, from an operator that holds A + λI.
     ///
     /// # Errors
     /// As said [above](Nystrom#errors).
     pub fn approximate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<NystromApproximation<B>, Error> {
-        let system = System::new(operator, like)?;
+        let zero = operator.domain().zeros();
+        let system = System::new(operator, &zero)?;
         self.approximate_system(&system)
     }
 
@@ -138,7 +135,7 @@ impl Nystrom {
         let Some(first) = rhs.first() else {
             return Ok(Vec::new());
         };
-        let approximation = self.approximate(operator, first)?;
+        let approximation = self.approximate(operator)?;
         rhs.iter()
             .map(|rhs| {
                 let system = System::new(operator, rhs)?;
@@ -163,7 +160,7 @@ impl Nystrom {
         let damping = self.config.damping;
         system.count(rank);
         let sketch = sketch(system.operator(), like, (rank, damping), self.config.seed)?;
-        Ok(NystromApproximation { sketch, like: like.zeros_like(), damping, products: rank })
+        Ok(NystromApproximation { sketch, like: like.space().zeros(), damping, products: rank })
     }
 
     /// x = x₀ + (Â + λI)⁻¹(b − A x₀), and the true residual.
@@ -285,7 +282,8 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
             [] => vec![0.0; self.products],
             _ => eigenvalues.iter().map(|value| coefficient(*value)).collect(),
         };
-        LowRank::from_rows(self.sketch.rows.clone(), &coefficients, &self.like).with_damping(rest)
+        LowRank::from_rows(self.sketch.rows.clone(), &coefficients, self.like.space())
+            .with_damping(rest)
     }
 }
 

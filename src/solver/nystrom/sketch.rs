@@ -88,7 +88,7 @@ fn random_vectors<B: AutodiffBackend>(
     // Apart from the small seeds that callers like to use for vectors of their own.
     let first = (seed ^ 0x6E79_7374_726F_6D00).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let draw = |index: u64| first.wrapping_add(index);
-    (0..count as u64).map(|index| Ok(like.normal_like(draw(index))?.scale(scale))).collect()
+    (0..count as u64).map(|index| Ok(like.space().normal(draw(index)).scale(scale))).collect()
 }
 
 /// a·bᵀ, symmetrized and decomposed.
@@ -132,7 +132,7 @@ fn turn<B: AutodiffBackend>(
         small.vectors[(at % size, column)] / value.sqrt()
     });
     let entries: Vec<f64> = entries.collect();
-    let turn = upload(&entries, [kept, size], like);
+    let turn = upload(&entries, [kept, size], like.space());
     Ok(Some((Inner::<B>::float_matmul(turn, rows), kept)))
 }
 
@@ -154,7 +154,7 @@ fn orthonormalized<B: AutodiffBackend>(
     if entries.iter().any(|entry| !entry.is_finite()) {
         return Err(OperatorError::Eigenvalues { size: count }.into());
     }
-    let turn = upload(&entries, [count, count], like);
+    let turn = upload(&entries, [count, count], like.space());
     Ok(Inner::<B>::float_matmul(turn, rows))
 }
 

@@ -1,9 +1,9 @@
-//! The numbers of a tensor as a slice, for the backends that show them. Knows Flex, also behind `Dispatch`.
+//! The elements of a tensor as a slice, for backends that give access to them: Flex, also behind `Dispatch`.
 
 #[cfg(feature = "flex")]
-pub(super) use flex::{Shown, dtype, numbers, numbers_mut};
+pub(super) use flex::{Contiguous, dtype, elements, elements_mut};
 #[cfg(not(feature = "flex"))]
-pub(super) use nowhere::{Shown, dtype, numbers, numbers_mut};
+pub(super) use nowhere::{Contiguous, dtype, elements, elements_mut};
 
 #[cfg(feature = "flex")]
 mod flex {
@@ -13,23 +13,25 @@ mod flex {
     use burn_backend::{Backend, DType, Element, tensor::FloatTensor};
     use burn_flex::FlexTensor;
 
-    /// Element type of a tensor whose numbers can be shown.
+    /// Element type of a tensor whose elements can be accessed.
     pub fn dtype<B: Backend>(tensor: &FloatTensor<B>) -> Option<DType> {
         Some(shared::<B>(tensor)?.dtype())
     }
 
-    /// All numbers, if they lie in order. The element type must be the tensor's.
-    pub fn numbers<B: Backend, E: Shown>(tensor: &FloatTensor<B>) -> Option<&[E]> {
+    /// All elements, if they are contiguous. The element type must be the tensor's.
+    pub fn elements<B: Backend, E: Contiguous>(tensor: &FloatTensor<B>) -> Option<&[E]> {
         let tensor = shared::<B>(tensor).filter(|tensor| tensor.dtype() == E::dtype())?;
         let (start, end) = tensor.layout().contiguous_offsets()?;
-        E::numbers(tensor).get(start..end)
+        E::elements(tensor).get(start..end)
     }
 
-    /// All numbers, if they lie in order and nobody else holds them. The element type must be the tensor's.
-    pub fn numbers_mut<B: Backend, E: Shown>(tensor: &mut FloatTensor<B>) -> Option<&mut [E]> {
+    /// All elements, if they are contiguous and no clone of the tensor is alive. The element type must be the tensor's.
+    pub fn elements_mut<B: Backend, E: Contiguous>(
+        tensor: &mut FloatTensor<B>,
+    ) -> Option<&mut [E]> {
         let tensor = exclusive::<B>(tensor).filter(|tensor| tensor.dtype() == E::dtype())?;
         let (start, end) = tensor.layout().contiguous_offsets()?;
-        E::numbers_mut(tensor)?.get_mut(start..end)
+        E::elements_mut(tensor)?.get_mut(start..end)
     }
 
     fn shared<B: Backend>(tensor: &FloatTensor<B>) -> Option<&FlexTensor> {
@@ -54,28 +56,28 @@ mod flex {
         }
     }
 
-    /// Numbers that a tensor can show.
-    pub trait Shown: Element {
-        fn numbers(tensor: &FlexTensor) -> &[Self];
-        fn numbers_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]>;
+    /// An element type whose storage can be accessed.
+    pub trait Contiguous: Element {
+        fn elements(tensor: &FlexTensor) -> &[Self];
+        fn elements_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]>;
     }
 
-    impl Shown for f32 {
-        fn numbers(tensor: &FlexTensor) -> &[Self] {
+    impl Contiguous for f32 {
+        fn elements(tensor: &FlexTensor) -> &[Self] {
             tensor.storage()
         }
 
-        fn numbers_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
+        fn elements_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
             tensor.try_storage_mut()
         }
     }
 
-    impl Shown for f64 {
-        fn numbers(tensor: &FlexTensor) -> &[Self] {
+    impl Contiguous for f64 {
+        fn elements(tensor: &FlexTensor) -> &[Self] {
             tensor.storage()
         }
 
-        fn numbers_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
+        fn elements_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
             tensor.try_storage_mut()
         }
     }
@@ -89,15 +91,15 @@ mod nowhere {
         None
     }
 
-    pub fn numbers<B: Backend, E: Shown>(_: &FloatTensor<B>) -> Option<&[E]> {
+    pub fn elements<B: Backend, E: Contiguous>(_: &FloatTensor<B>) -> Option<&[E]> {
         None
     }
 
-    pub fn numbers_mut<B: Backend, E: Shown>(_: &mut FloatTensor<B>) -> Option<&mut [E]> {
+    pub fn elements_mut<B: Backend, E: Contiguous>(_: &mut FloatTensor<B>) -> Option<&mut [E]> {
         None
     }
 
-    pub trait Shown {}
-    impl Shown for f32 {}
-    impl Shown for f64 {}
+    pub trait Contiguous {}
+    impl Contiguous for f32 {}
+    impl Contiguous for f64 {}
 }

@@ -1,4 +1,4 @@
-//! Loops over slices, in parallel where there is enough to do. Knows numbers only.
+//! Loops over slices, in parallel where there is enough to do.
 
 use std::ops::{Add, AddAssign, Mul};
 
@@ -13,17 +13,17 @@ impl Number for f64 {}
 
 /// What one thread does at a time.
 const CHUNK: usize = 1 << 14;
-/// Fewer numbers are not worth waking a thread for.
+/// Below this number of elements, one thread is faster than several.
 #[cfg(feature = "flex")]
 const FEW: usize = 1 << 17;
-/// Numbers that are summed in their own precision before their sum is added in f64.
+/// Elements that are summed in their own precision before their sum is added in f64.
 const RUN: usize = 1 << 10;
-/// Sums kept side by side, so that a processor can add several at once.
+/// Independent partial sums, so that a processor can add several at once.
 const LANES: usize = 16;
 
-/// Which numbers the sum is taken with after a combination.
+/// The sum accumulated during a combination.
 #[derive(Clone, Copy)]
-pub(in super::super) enum With {
+pub(in super::super) enum Accumulate {
     /// Nothing: no sum.
     Nothing,
     /// Σ yᵀy
@@ -33,27 +33,27 @@ pub(in super::super) enum With {
 }
 
 /// `y ← a·y + b·x` for pairs `(y, x)` of equal lengths, and the sum asked for.
-pub(super) fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, with: With) -> f64 {
-    let numbers = pairs.iter().map(|(y, _)| y.len()).sum();
+pub(super) fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, sum: Accumulate) -> f64 {
+    let count = pairs.iter().map(|(y, _)| y.len()).sum();
     let chunks = pairs.into_iter().flat_map(|(y, x)| y.chunks_mut(CHUNK).zip(x.chunks(CHUNK)));
-    total(chunks, numbers, |(y, x): (&mut [N], &[N])| {
+    total(chunks, count, |(y, x): (&mut [N], &[N])| {
         combine_chunk(y, a, x, b);
-        match with {
-            With::Nothing => 0.0,
-            With::Itself => dot_of_chunk(y, y),
-            With::Other => dot_of_chunk(y, x),
+        match sum {
+            Accumulate::Nothing => 0.0,
+            Accumulate::Itself => dot_of_chunk(y, y),
+            Accumulate::Other => dot_of_chunk(y, x),
         }
     })
 }
 
 /// `x ← x + α·p`, then `p ← z + β·p`, for triples `(x, p, z)` of equal lengths.
 pub(super) fn step<N: Number>(triples: Vec<(&mut [N], &mut [N], &[N])>, alpha: N, beta: N) {
-    let numbers = triples.iter().map(|(x, _, _)| x.len()).sum();
+    let count = triples.iter().map(|(x, _, _)| x.len()).sum();
     let chunks = triples.into_iter().flat_map(|(x, p, z)| {
         let moved = x.chunks_mut(CHUNK).zip(p.chunks_mut(CHUNK));
         moved.zip(z.chunks(CHUNK))
     });
-    total(chunks, numbers, |((x, p), z): ((&mut [N], &mut [N]), &[N])| {
+    total(chunks, count, |((x, p), z): ((&mut [N], &mut [N]), &[N])| {
         for ((x, p), &z) in x.iter_mut().zip(p.iter_mut()).zip(z) {
             *x += alpha * *p;
             *p = beta * *p + z;
@@ -64,26 +64,26 @@ pub(super) fn step<N: Number>(triples: Vec<(&mut [N], &mut [N], &[N])>, alpha: N
 
 /// `Σ xᵀy` over pairs of equal lengths, chunk by chunk in order.
 pub(super) fn dot<N: Number>(pairs: &[(&[N], &[N])]) -> f64 {
-    let numbers = pairs.iter().map(|(x, _)| x.len()).sum();
+    let count = pairs.iter().map(|(x, _)| x.len()).sum();
     let chunks = pairs.iter().flat_map(|(x, y)| x.chunks(CHUNK).zip(y.chunks(CHUNK)));
-    total(chunks, numbers, |(x, y)| dot_of_chunk(x, y))
+    total(chunks, count, |(x, y)| dot_of_chunk(x, y))
 }
 
-/// Does `each` with every chunk, with all threads if there are enough numbers, and adds what it returns in order.
+/// Calls `each` with every chunk, on all threads if there are enough elements, and adds the results in order.
 fn total<C: Send>(
     chunks: impl Iterator<Item = C>,
-    numbers: usize,
+    count: usize,
     each: impl Fn(C) -> f64 + Sync,
 ) -> f64 {
     #[cfg(feature = "flex")]
-    if numbers >= FEW {
+    if count >= FEW {
         use rayon::prelude::*;
         let chunks: Vec<C> = chunks.collect();
         let parts: Vec<f64> = chunks.into_par_iter().map(&each).collect();
         return parts.into_iter().sum();
     }
     #[cfg(not(feature = "flex"))]
-    let _ = numbers;
+    let _ = count;
     chunks.map(each).sum()
 }
 
@@ -114,18 +114,18 @@ fn dot_of_run<N: Number>(x: &[N], y: &[N]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHUNK, RUN, With, combine, dot, step};
+    use super::{Accumulate, CHUNK, RUN, combine, dot, step};
 
-    /// Small whole numbers, whose products and sums are exact.
-    fn numbers(count: usize, shift: usize) -> Vec<f32> {
+    /// Small integers, whose products and sums are exact.
+    fn integers(count: usize, shift: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * 7 + shift) % 5) as f32).collect()
     }
 
     #[test]
     fn every_number_counts_once_at_every_length() {
         for count in [0, 1, 15, 16, 17, RUN, RUN + 3, CHUNK + 1, 9 * CHUNK + 5] {
-            let (x, y) = (numbers(count, 1), numbers(count, 3));
-            let (u, v) = (numbers(3, 2), numbers(3, 4));
+            let (x, y) = (integers(count, 1), integers(count, 3));
+            let (u, v) = (integers(3, 2), integers(3, 4));
             let product = |x: &[f32], y: &[f32]| -> f64 {
                 x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum()
             };
@@ -135,14 +135,14 @@ mod tests {
                 x.iter().zip(y).map(|(x, y)| 2.0 * y - 3.0 * x).collect()
             };
             let expected = (sum(&x, &y), sum(&u, &v));
-            for with in [With::Nothing, With::Itself, With::Other] {
+            for accumulated in [Accumulate::Nothing, Accumulate::Itself, Accumulate::Other] {
                 let (mut y, mut v) = (y.clone(), v.clone());
                 let pairs = vec![(&mut y[..], &x[..]), (&mut v[..], &u[..])];
-                let sum = combine(pairs, 2.0, -3.0, with);
-                let expected_sum = match with {
-                    With::Nothing => 0.0,
-                    With::Itself => product(&y, &y) + product(&v, &v),
-                    With::Other => product(&y, &x) + product(&v, &u),
+                let sum = combine(pairs, 2.0, -3.0, accumulated);
+                let expected_sum = match accumulated {
+                    Accumulate::Nothing => 0.0,
+                    Accumulate::Itself => product(&y, &y) + product(&v, &v),
+                    Accumulate::Other => product(&y, &x) + product(&v, &u),
                 };
                 assert_eq!(sum, expected_sum, "{count}");
                 assert_eq!((&y, &v), (&expected.0, &expected.1));
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_step_moves_x_before_it_turns_p() {
         for count in [0, 1, 17, CHUNK + 1, 9 * CHUNK + 5] {
-            let [x, p, z] = [1, 3, 2].map(|shift| numbers(count, shift));
+            let [x, p, z] = [1, 3, 2].map(|shift| integers(count, shift));
             let moved: Vec<f32> = x.iter().zip(&p).map(|(x, p)| x + 2.0 * p).collect();
             let turned: Vec<f32> = z.iter().zip(&p).map(|(z, p)| z - 3.0 * p).collect();
             let (mut x, mut p) = (x, p);

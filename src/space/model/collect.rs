@@ -1,4 +1,4 @@
-//! Collects the trainable parameters of a module. Knows Burn's traversal, no values.
+//! Collects the trainable parameters of a module.
 
 use std::collections::HashMap;
 

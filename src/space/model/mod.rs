@@ -1,5 +1,4 @@
-//! Between a Burn module and a vector: the layout of its trainable parameters, their values, and back. Knows Burn's
-//! traversal of modules, nothing of gradients.
+//! Between a Burn module and a vector: the layout of its trainable parameters, their values, and back.
 //!
 //! A parameter is known by its `ParamId`. A shared parameter is written to every place as one leaf; leaves are rebuilt as
 //! leaves, with their flag, checkpointing strategy and device, so that the module trains on as before.

@@ -1,4 +1,4 @@
-//! Reads the values of a module's parameters. Knows Burn's traversal; copies nothing.
+//! Reads the values of a module's parameters.
 
 use std::collections::HashMap;
 
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// Whether two tensors hold the same numbers, bit for bit. Reads both.
+/// Whether two tensors hold the same elements, bit for bit. Reads both.
 fn same_values<B: AutodiffBackend>(
     a: &InnerFloat<B>,
     b: &InnerFloat<B>,

@@ -47,7 +47,7 @@ impl DensityEstimatorConfig {
         Ok(DensityEstimator { config: self.clone() })
     }
 
-    /// Probes at once for vectors of so many bytes.
+    /// Probes at once, for vectors of the given number of bytes.
     pub(super) fn group(&self, vector: usize) -> usize {
         let probe = vector.saturating_mul(self.steps).max(1);
         self.together.unwrap_or((Self::MEMORY / probe).max(1))

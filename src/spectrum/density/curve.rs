@@ -1,4 +1,4 @@
-//! What follows from quadrature rules: densities on a grid, traces of functions. Knows numbers only.
+//! What follows from quadrature rules: densities on a grid, traces of functions.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct SpectralDensity {
     pub products: usize,
 }
 
-/// A smoothed density of eigenvalues, with an error bar; its integral over all numbers is 1.
+/// A smoothed density of eigenvalues, with an error bar; its integral is 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DensityCurve {
     /// Where the density was evaluated.
@@ -97,7 +97,7 @@ impl SpectralDensity {
 
     /// tr f(A) = Σₖ f(λₖ), with the standard error over the probes.
     ///
-    /// The error bar does not cover the error of the quadrature, which is none for polynomials of low degree, small for
+    /// The error bar does not cover the quadrature error, which is zero for polynomials of low degree, small for
     /// functions that are smooth on the spectrum, and up to the weight of one node for a step.
     ///
     /// # Errors

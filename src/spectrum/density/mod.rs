@@ -1,5 +1,4 @@
-//! The density of eigenvalues by stochastic Lanczos quadrature, and the traces of functions that follow from it. Knows
-//! operators and vectors only.
+//! The density of eigenvalues by stochastic Lanczos quadrature, and the traces of functions that follow from it.
 
 mod config;
 mod curve;
@@ -10,7 +9,7 @@ pub use curve::{DensityCurve, QuadratureRule, SpectralDensity};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint};
 
 use super::products::Products;
 
@@ -45,11 +44,11 @@ use super::products::Products;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DensityEstimatorConfig, Diagonal, ParamLayout, ParamVector, Precision};
+/// use burn_curvature::{DensityEstimatorConfig, Diagonal, ParamSpace};
 ///
-/// let layout = ParamLayout::flat(4)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[1., 1., 2., 4.], &Default::default(), Precision::F64)?;
-/// let density = DensityEstimatorConfig::new().init()?.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
+/// let d = space.vector(&[1., 1., 2., 4.])?;
+/// let density = DensityEstimatorConfig::new().init()?.estimate(&Diagonal::new(d.clone()))?;
 /// // Random signs see a diagonal matrix exactly: det(A) = 8.
 /// assert!((density.log_determinant(0.0)?.estimate - 8f64.ln()).abs() < 1e-12);
 /// let above = density.trace_of(|x| if x > 1.5 { 1.0 } else { 0.0 })?;
@@ -74,18 +73,14 @@ impl DensityEstimator {
 
     /// The density, as one quadrature rule for each probe.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`DensityEstimator`].
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<SpectralDensity, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::square(operator)?;
         let rules = run::quadrature_rules(&products, &self.config)?;
-        Ok(SpectralDensity { unknowns: like.len(), rules, products: products.count() })
+        Ok(SpectralDensity { unknowns: products.space().len(), rules, products: products.count() })
     }
 }

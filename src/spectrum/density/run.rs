@@ -20,18 +20,18 @@ pub(super) fn quadrature_rules<B: AutodiffBackend>(
     products: &Products<'_, B>,
     config: &DensityEstimatorConfig,
 ) -> Result<Vec<QuadratureRule>, Error> {
-    let like = products.like();
+    let space = products.space();
     let mut seeds = Seeds::new(config.seed);
-    let number = match like.precision() {
+    let number = match space.precision() {
         Precision::F32 => 4,
         Precision::F64 => 8,
     };
-    let group = config.group(number * like.len());
+    let group = config.group(number * space.len());
     let mut rules = Vec::with_capacity(config.probes);
     while rules.len() < config.probes {
         let some = group.min(config.probes - rules.len());
         let starts = (0..some).map(|_| {
-            let probe = like.rademacher_like(seeds.next())?;
+            let probe = space.rademacher(seeds.next());
             Krylov::from_start(probe, seeds.clone())
         });
         let mut spaces: Vec<_> = starts.collect::<Result<_, Error>>()?;

@@ -15,8 +15,8 @@ pub(super) fn estimate<B: AutodiffBackend>(
     seed: u64,
 ) -> Result<Moments<B>, Error> {
     let mut seeds = Seeds::new(seed);
-    let mut moments = Moments::new(products.like());
-    let draw = || Ok(products.like().rademacher_like(seeds.next())?);
+    let mut moments = Moments::new(products.space());
+    let draw = || Ok(products.space().rademacher(seeds.next()));
     products.sample(budget, draw, |z, product| {
         product.expect_finite("the product A v")?;
         moments.push(z.mul(&product)?)

@@ -1,4 +1,4 @@
-//! The diagonal of an operator from products with random vectors. Knows operators and vectors only.
+//! The diagonal of an operator from products with random vectors.
 
 mod bekas;
 mod config;
@@ -44,7 +44,7 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// | XDiag | exactly on a basis of A Ω, by Bekas on the rest, averaged over leaving one vector out | faster for falling eigenvalues |
 ///
 /// Both have no bias, and come with a standard error for each entry from the scatter of their samples; XDiag's samples
-/// share their vectors, and its error bar is √2 times as wide for that, a little more than need be on most spectra. With
+/// share their vectors, and its error bar is √2 times as wide for that, slightly wider than necessary on most spectra. With
 /// products enough for every unit vector the diagonal is exact.
 ///
 /// # Cost
@@ -62,12 +62,11 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, DiagonalEstimatorConfig, ParamLayout, ParamVector, Precision, SymmetricDense};
+/// use burn_curvature::{DenseMatrix, DiagonalEstimatorConfig, ParamSpace, SymmetricDense};
 ///
-/// let layout = ParamLayout::flat(2)?;
-/// let like = ParamVector::<Autodiff<Flex>>::zeros(&layout, &Default::default(), Precision::F64)?;
-/// let a = SymmetricDense::new(&DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 5.0]])?, &like)?;
-/// let diagonal = DiagonalEstimatorConfig::new().init()?.estimate(&a, &like)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = SymmetricDense::new(&DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 5.0]])?, &space)?;
+/// let diagonal = DiagonalEstimatorConfig::new().init()?.estimate(&a)?;
 /// assert!(diagonal.is_exact()); // 60 products suffice for 2 unit vectors
 /// assert_eq!(diagonal.estimate.to_vec()?, [2.0, 5.0]);
 /// # Ok::<(), burn_curvature::Error>(())
@@ -89,23 +88,19 @@ impl DiagonalEstimator {
 
     /// The diagonal, with standard errors.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`DiagonalEstimator`].
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<DiagonalEstimate<B>, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::square(operator)?;
         let (budget, seed) = (self.config.products, self.config.seed);
-        if budget >= like.len() {
+        if budget >= products.space().len() {
             let diagonal = products.exhaust(|unit, product| finite_dot(&unit, &product))?;
             return Ok(DiagonalEstimate {
-                estimate: like.from_vec_like(&diagonal)?,
-                standard_error: like.zeros_like(),
+                estimate: products.space().vector(&diagonal)?,
+                standard_error: products.space().zeros(),
                 samples: 0,
                 products: products.count(),
             });

@@ -1,10 +1,10 @@
-//! Mean and variance of vectors, entry by entry, as they come. Knows vectors only.
+//! Mean and variance of vectors, entry by entry, as they come.
 
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
-    space::{Inner, ParamVector},
+    space::{Inner, ParamSpace, ParamVector},
 };
 
 /// Mean and sum of squared deviations (Welford 1962).
@@ -16,8 +16,8 @@ pub(super) struct Moments<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Moments<B> {
     /// No vectors yet.
-    pub(super) fn new(like: &ParamVector<B>) -> Self {
-        Self { mean: like.zeros_like(), squares: like.zeros_like(), count: 0 }
+    pub(super) fn new(space: &ParamSpace<B>) -> Self {
+        Self { mean: space.zeros(), squares: space.zeros(), count: 0 }
     }
 
     pub(super) fn push(&mut self, vector: ParamVector<B>) -> Result<(), Error> {

@@ -27,11 +27,11 @@ pub(super) fn estimate<B: AutodiffBackend>(
     seed: u64,
 ) -> Result<Moments<B>, Error> {
     let mut seeds = Seeds::new(seed);
-    let like = products.like();
-    let drawn = (0..budget / 2).map(|_| Ok(like.rademacher_like(seeds.next())?));
+    let space = products.space();
+    let drawn = (0..budget / 2).map(|_| Ok(space.rademacher(seeds.next())));
     let drawn: Vec<_> = drawn.collect::<Result<_, Error>>()?;
     let sketch = Sketch::new(products, drawn, &mut seeds)?;
-    let mut known = like.zeros_like();
+    let mut known = space.zeros();
     for index in 0..sketch.basis.len() {
         if let Some([q, z]) = rows(&sketch.basis, &sketch.image, index)? {
             known = known.add(&q.mul(&z)?)?;
@@ -40,7 +40,7 @@ pub(super) fn estimate<B: AutodiffBackend>(
     known.expect_finite("the product A v")?;
     let left_out = sketch.basis.combine(&sketch.directions); // Q sᵢ
     let its_image = sketch.image.combine(&sketch.directions); // Z sᵢ
-    let mut moments = Moments::new(like);
+    let mut moments = Moments::new(space);
     for index in 0..sketch.vectors.len() {
         let s = sketch.directions.col(index);
         let weight = s.transpose() * sketch.triangle.col(index);

@@ -1,4 +1,4 @@
-//! Which end of the spectrum is wanted, and the order this puts eigenvalues in. Knows numbers only.
+//! Which end of the spectrum is wanted, and the order this puts eigenvalues in.
 
 use std::cmp::Ordering;
 

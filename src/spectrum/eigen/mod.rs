@@ -1,5 +1,4 @@
-//! Eigenpairs at the ends of the spectrum, by Lanczos' process with full reorthogonalization and thick restart. Knows
-//! operators and vectors only.
+//! Eigenpairs at the ends of the spectrum, by Lanczos' process with full reorthogonalization and thick restart.
 
 mod config;
 mod end;
@@ -12,7 +11,7 @@ pub use report::{Eigenpairs, EigenpairsReport, EigenpairsStop};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint};
 
 use super::{SpectrumError, products::Products};
 
@@ -27,7 +26,7 @@ use super::{SpectrumError, products::Products};
 /// The start is random: a start of all ones can be orthogonal to the largest eigenvectors, exactly so for the Hessian
 /// of a softmax layer. What one random start sees of an eigenvalue of multiplicity two or more is one copy; with
 /// [`confirm_copies`](LanczosConfig::confirm_copies) a second random start, orthogonal to the pairs found, looks for
-/// others until none turns up.
+/// others until no more are found.
 ///
 /// # Cost
 /// Products: a few dozen for λmax, more the closer the eigenvalues; to confirm that no copy is missing, about as many
@@ -48,12 +47,12 @@ use super::{SpectrumError, products::Products};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamLayout, ParamVector, Precision, SpectrumEnd};
+/// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamSpace, SpectrumEnd};
 ///
-/// let layout = ParamLayout::flat(4)?;
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &[3., -5., 2., 8.], &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
+/// let d = space.vector(&[3., -5., 2., 8.])?;
 /// let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init()?;
-/// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()), &d)?;
+/// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()))?;
 /// assert_eq!(found.report.stop, EigenpairsStop::Converged);
 /// assert!((found.report.largest() - 8.0).abs() < 1e-9);
 /// assert!((found.report.smallest() + 5.0).abs() < 1e-9);
@@ -79,18 +78,14 @@ impl Lanczos {
 
     /// The eigenpairs asked for, or as near to them as the products allow.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`Lanczos`].
     pub fn eigenpairs<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,
-        like: &ParamVector<B>,
     ) -> Result<Eigenpairs<B>, Error> {
-        let products = Products::square(operator, like)?;
-        let unknowns = like.len();
+        let products = Products::square(operator)?;
+        let unknowns = products.space().len();
         if self.config.pairs > unknowns {
             let wanted = self.config.pairs;
             return Err(SpectrumError::TooManyPairs { wanted, unknowns }.into());

@@ -1,4 +1,4 @@
-//! What Lanczos' process returns, and what it tells about itself.
+//! What Lanczos' process returns, and its report.
 
 use std::fmt;
 
@@ -66,7 +66,7 @@ pub struct EigenpairsReport {
     pub end: SpectrumEnd,
     /// Why the process stopped.
     pub stop: EigenpairsStop,
-    /// Format of the numbers.
+    /// Floating-point format of the computation.
     pub precision: Precision,
     /// Number of unknowns.
     pub unknowns: usize,

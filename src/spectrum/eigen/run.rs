@@ -54,14 +54,14 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         config: &'a LanczosConfig,
         products: &'a Products<'a, B>,
     ) -> Result<Self, Error> {
-        let like = products.like();
+        let space = products.space();
         Ok(Self {
             config,
             products,
-            space: Krylov::new(like, Seeds::new(config.seed))?,
-            wanted: config.wanted().min(like.len()),
+            space: Krylov::new(space, Seeds::new(config.seed))?,
+            wanted: config.wanted().min(space.len()),
             capacity: config.capacity(),
-            limit: config.product_limit(like.len()),
+            limit: config.product_limit(space.len()),
             restarts: 0,
             confirmation: None,
         })
@@ -77,7 +77,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
             }
             let ritz = self.space.ritz()?;
             let verdict = self.judge(&ritz);
-            let everything = self.space.size() == self.products.like().len();
+            let everything = self.space.size() == self.products.space().len();
             if everything || matches!(verdict, Verdict::Done) {
                 return self.finish(&ritz, EigenpairsStop::Converged);
             }
@@ -131,7 +131,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
             confirmation.steps += 1;
         }
         let threshold = self.threshold();
-        let rounding = 2.0 * self.products.like().precision().epsilon() * self.space.largest();
+        let rounding = 2.0 * self.products.space().precision().epsilon() * self.space.largest();
         let aim = (Self::AIM * threshold).max(rounding);
         let residual = |index: &usize| ritz.residuals.get(*index).copied().unwrap_or(f64::NAN);
         let converged = wanted.iter().all(|index| residual(index) <= aim);
@@ -219,7 +219,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         let residuals = self.true_residuals(&eigenvalues, &vectors)?;
         let threshold = self.threshold();
         let reached = residuals.iter().all(|residual| *residual <= threshold);
-        let like = self.products.like();
+        let space = self.products.space();
         let report = EigenpairsReport {
             end: self.config.end,
             stop: match claimed {
@@ -227,8 +227,8 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
                 EigenpairsStop::Unconfirmed if !reached => EigenpairsStop::ProductLimit,
                 claimed => claimed,
             },
-            precision: like.precision(),
-            unknowns: like.len(),
+            precision: space.precision(),
+            unknowns: space.len(),
             eigenvalues,
             residuals,
             threshold,

@@ -7,7 +7,6 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::ParamVector,
     spectrum::{
         Estimate,
         products::{Products, Seeds, finite_dot},
@@ -21,23 +20,23 @@ pub(super) fn estimate<B: AutodiffBackend>(
     seed: u64,
 ) -> Result<Estimate, Error> {
     let mut seeds = Seeds::new(seed);
-    let like = products.like();
-    let sketched = (0..budget / 3).map(|_| Ok(like.rademacher_like(seeds.next())?));
+    let space = products.space();
+    let sketched = (0..budget / 3).map(|_| Ok(space.rademacher(seeds.next())));
     let sketched: Vec<_> = sketched.collect::<Result<_, Error>>()?;
     let images = products.multiply_many(&sketched)?;
-    let basis = Factors::new(&images, like, Dependent::Dropped, &mut seeds)?.basis;
+    let basis = Factors::new(&images, space, Dependent::Dropped, &mut seeds)?.basis;
     drop((sketched, images));
     let image = products.multiply_frame(&basis)?;
     let inner = basis.overlaps(&image)?;
     let known: f64 = (0..basis.len()).map(|i| inner[(i, i)]).sum();
 
     let draw = || {
-        let z = like.normal_like(seeds.next())?;
+        let z = space.normal(seeds.next());
         let rest = basis.project(z.flat_tensor(), usize::MAX).rest;
-        Ok(ParamVector::from_flat_tensor(like.layout(), rest)?)
+        Ok(space.from_flat_tensor(rest)?)
     };
     let left = budget.saturating_sub(products.count());
-    let dimensions = like.len().saturating_sub(basis.len()) as f64;
+    let dimensions = space.len().saturating_sub(basis.len()) as f64;
     let samples = products
         .sample(left, draw, |z, product| Ok(dimensions * finite_dot(&z, &product)? / z.dot(&z)?))?;
     Ok(Estimate::of_samples(known, &samples, products.count()))

@@ -16,7 +16,7 @@ pub(super) fn estimate<B: AutodiffBackend>(
     seed: u64,
 ) -> Result<Estimate, Error> {
     let mut seeds = Seeds::new(seed);
-    let draw = || Ok(products.like().rademacher_like(seeds.next())?);
+    let draw = || Ok(products.space().rademacher(seeds.next()));
     let samples = products.sample(budget, draw, |z, product| finite_dot(&z, &product))?;
     Ok(Estimate::of_samples(0.0, &samples, products.count()))
 }

@@ -1,4 +1,4 @@
-//! The trace of an operator from products with random vectors. Knows operators and vectors only.
+//! The trace of an operator from products with random vectors.
 
 mod config;
 mod hutch_plus_plus;
@@ -9,7 +9,7 @@ pub use config::{TraceEstimatorConfig, TraceMethod};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::LinearOperator, space::ParamVector};
+use crate::{error::Error, operator::LinearOperator};
 
 use super::{
     Estimate,
@@ -25,7 +25,7 @@ use super::{
 /// | XTrace | Hutch++ with every vector used for both, averaged over leaving one out | 1/products, faster for falling eigenvalues |
 ///
 /// All have no bias, and come with a standard error from the scatter of their samples; XTrace's samples share their
-/// vectors, and its error bar is √2 times as wide for that, a little more than need be on most spectra. With products
+/// vectors, and its error bar is √2 times as wide for that, slightly wider than necessary on most spectra. With products
 /// enough for every unit vector the trace is exact.
 ///
 /// XTrace and Hutch++ pay where a few eigenvalues hold most of the trace, as for Hessians and Gauss-Newton matrices of
@@ -47,14 +47,14 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, ParamLayout, ParamVector, Precision, TraceEstimatorConfig, TraceMethod};
+/// use burn_curvature::{Diagonal, ParamSpace, TraceEstimatorConfig, TraceMethod};
 ///
-/// let layout = ParamLayout::flat(100)?;
-/// let numbers: Vec<f64> = (0..100).map(f64::from).collect();
-/// let d = ParamVector::<Autodiff<Flex>>::from_vec(&layout, &numbers, &Default::default(), Precision::F64)?;
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(100)?;
+/// let values: Vec<f64> = (0..100).map(f64::from).collect();
+/// let d = space.vector(&values)?;
 /// // Random signs see the diagonal of a matrix exactly.
 /// let hutchinson = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_products(10).init()?;
-/// let trace = hutchinson.estimate(&Diagonal::new(d.clone()), &d)?;
+/// let trace = hutchinson.estimate(&Diagonal::new(d.clone()))?;
 /// assert_eq!((trace.estimate, trace.standard_error, trace.products), (4950.0, 0.0, 10));
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -76,19 +76,15 @@ impl TraceEstimator {
 
     /// The trace, with a standard error.
     ///
-    /// # Shapes
-    /// - `like`: laid out as the operator's domain; only its layout, device and precision matter
-    ///
     /// # Errors
     /// See [`TraceEstimator`].
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
-        like: &ParamVector<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::square(operator, like)?;
+        let products = Products::square(operator)?;
         let (budget, seed) = (self.config.products, self.config.seed);
-        if budget >= like.len() {
+        if budget >= products.space().len() {
             let diagonal = products.exhaust(|unit, product| finite_dot(&unit, &product))?;
             return Ok(Estimate::exact(diagonal.iter().sum(), products.count()));
         }

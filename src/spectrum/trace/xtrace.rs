@@ -25,11 +25,11 @@ pub(super) fn estimate<B: AutodiffBackend>(
     seed: u64,
 ) -> Result<Estimate, Error> {
     let mut seeds = Seeds::new(seed);
-    let like = products.like();
-    let drawn = (0..budget / 2).map(|_| Ok(like.normal_like(seeds.next())?));
+    let space = products.space();
+    let drawn = (0..budget / 2).map(|_| Ok(space.normal(seeds.next())));
     let drawn: Vec<_> = drawn.collect::<Result<_, Error>>()?;
     let sketch = Sketch::new(products, drawn, &mut seeds)?;
-    let samples = samples(&sketch, like.len())?;
+    let samples = samples(&sketch, space.len())?;
     let scatter = Estimate::of_samples(0.0, &samples, products.count());
     Ok(Estimate { standard_error: SHARED_VECTORS * scatter.standard_error, ..scatter })
 }

@@ -154,6 +154,18 @@ fn transposed_one() -> Vec<Case> {
         conv("plain", ConvTransposeOptions::new([1], [0], [0], [1], 1), &[4, 3, 3], &[2, 3, 6]),
         conv("strided", ConvTransposeOptions::new([2], [1], [1], [1], 1), &[4, 2, 3], &[2, 2, 8]),
         conv(
+            "dilated, output padded",
+            ConvTransposeOptions::new([1], [0], [1], [2], 1),
+            &[4, 3, 3],
+            &[2, 3, 9],
+        ),
+        conv(
+            "padded, dilated, output padded",
+            ConvTransposeOptions::new([2], [2], [2], [3], 1),
+            &[4, 2, 2],
+            &[2, 2, 8],
+        ),
+        conv(
             "grouped and dilated",
             ConvTransposeOptions::new([1], [1], [0], [2], 2),
             &[4, 1, 3],
@@ -192,6 +204,12 @@ fn transposed_two() -> Vec<Case> {
             ConvTransposeOptions::new([1, 2], [1, 1], [0, 1], [2, 1], 1),
             &[2, 2, 2, 2],
             &[2, 2, 3, 7],
+        ),
+        conv(
+            "dilated, output padded",
+            ConvTransposeOptions::new([1, 1], [0, 1], [1, 2], [2, 3], 1),
+            &[2, 2, 2, 2],
+            &[2, 2, 6, 7],
         ),
         conv(
             "grouped",

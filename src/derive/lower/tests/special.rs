@@ -48,6 +48,32 @@ fn products_at_zeros() {
     }
 }
 
+/// `∇²Σ(y + y²/4)` of `y = xᵉ` at x = 0, where Burn's rule is 0 · ∞ for the exponents 0 and 1.
+#[test]
+fn powers_by_a_tensor_at_zero() {
+    // y″ + (y′² + y y″)/2 with y = 1, x, x², x³.
+    let (exponents, expected) = ([0.0, 1.0, 2.0, 3.0], [0.0, 0.5, 2.0, 0.0]);
+    let slopes = [0.0, 1.0, 0.0, 0.0];
+    for shape in [vec![4], vec![1]] {
+        let inputs =
+            vec![Input::Float(shape.clone(), Domain::Plain), super::case::given(&[4], &exponents)];
+        let case = Case::new("power", Op::Binary(Binary::Powf), inputs, &[4]);
+        let mut draw = Draw::new(&case, 7);
+        draw.point = vec![vec![0.0; shape[0]]];
+        draw.direction = vec![vec![1.0; shape[0]]];
+        draw.weights.iter_mut().flatten().for_each(|weight| *weight = 1.0);
+        let over = |values: &[f64; 4]| match shape[0] {
+            1 => vec![values.iter().sum()],
+            _ => values.to_vec(),
+        };
+        // The gradient of y + y²/4 is y′·(1 + y/2), and y is 0 wherever y′ is not.
+        assert_eq!(gradient(&case, &draw.point, &draw, apply::<Once>), over(&slopes));
+        for run in [apply_recorded_twice::<Once> as super::harness::Run<Twice>, apply::<Twice>] {
+            assert_eq!(hessian_product(&case, &draw, run), over(&expected));
+        }
+    }
+}
+
 /// The last running product is the product.
 #[test]
 fn running_products_at_zeros() {

@@ -1,0 +1,333 @@
+//! The space that a vector belongs to: layout, device and precision.
+
+use std::{fmt, sync::Arc};
+
+use burn::module::Module;
+use burn_backend::{
+    AutodiffBackend, Backend, Scalar, TensorData, TensorMetadata, ops::FloatTensorOps,
+    tensor::Device,
+};
+
+use crate::tensor::TensorBridge;
+
+use super::{
+    Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector, Precision,
+    VectorError,
+};
+
+/// A space of vectors: which parameters there are ([`ParamLayout`]), on which device, and in which [`Precision`].
+///
+/// Every vector and every operator has a space, and a space makes vectors. Two spaces are equal if all three properties
+/// are equal. Cloning is cheap.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::ParamSpace;
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?; // ℝ² in f64, on the default device
+/// let x = space.vector(&[3.0, 4.0])?;
+/// assert_eq!(x.norm()?, 5.0);
+/// assert_eq!(x.add(&space.ones())?.to_vec()?, [4.0, 5.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ParamSpace<B: AutodiffBackend> {
+    layout: Arc<ParamLayout>,
+    device: Device<B>,
+    precision: Precision,
+}
+
+impl<B: AutodiffBackend> ParamSpace<B> {
+    /// The space of a layout on a device.
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionUnsupported`] if the device does not compute in this precision,
+    /// [`VectorError::AutodiffDevice`] if it records operations.
+    pub fn new(
+        layout: &Arc<ParamLayout>,
+        device: &Device<B>,
+        precision: Precision,
+    ) -> Result<Self, VectorError> {
+        expect_supported::<B>(device, precision)?;
+        Ok(Self::known(layout, device, precision))
+    }
+
+    /// ℝⁿ as one block named `x`, in f64 on the backend's default device. [`cast`](Self::cast) changes the precision.
+    ///
+    /// # Errors
+    /// [`ParamError::EmptyBlock`] if n is zero, [`ParamError::TooManyElements`]; within [`ParamError::Vector`], those of
+    /// [`new`](Self::new).
+    pub fn flat(len: usize) -> Result<Self, ParamError> {
+        Self::on_default_device(&ParamLayout::flat(len)?)
+    }
+
+    /// Blocks with names and shapes, in f64 on the backend's default device.
+    ///
+    /// # Errors
+    /// Those of [`ParamLayout::from_shapes`]; within [`ParamError::Vector`], those of [`new`](Self::new).
+    ///
+    /// # Example
+    /// ```
+    /// use burn::backend::{Autodiff, Flex};
+    /// use burn_curvature::{ParamSpace, Precision};
+    ///
+    /// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", vec![4, 3]), ("b", vec![3])])?;
+    /// assert_eq!((space.len(), space.precision()), (15, Precision::F64));
+    /// # Ok::<(), burn_curvature::Error>(())
+    /// ```
+    pub fn from_shapes<N, S>(shapes: impl IntoIterator<Item = (N, S)>) -> Result<Self, ParamError>
+    where
+        N: Into<String>,
+        S: Into<Vec<usize>>,
+    {
+        Self::on_default_device(&ParamLayout::from_shapes(shapes)?)
+    }
+
+    /// A space of a device that is known to compute in the precision.
+    pub(super) fn known(
+        layout: &Arc<ParamLayout>,
+        device: &Device<B>,
+        precision: Precision,
+    ) -> Self {
+        Self { layout: layout.clone(), device: device.clone(), precision }
+    }
+
+    fn on_default_device(layout: &Arc<ParamLayout>) -> Result<Self, ParamError> {
+        Ok(Self::new(layout, &Default::default(), Precision::F64)?)
+    }
+
+    /// The space of a model's trainable parameters, on their device and in their precision.
+    ///
+    /// # Errors
+    /// Those of [`ParamVector::from_module`].
+    pub fn of<M: Module>(model: &M) -> Result<Self, ParamError>
+    where
+        B::InnerBackend: TensorBridge,
+    {
+        Ok(ParamVector::from_module(model)?.space().clone())
+    }
+
+    /// Names, shapes and order of the parameters.
+    pub fn layout(&self) -> &Arc<ParamLayout> {
+        &self.layout
+    }
+
+    /// The device of the vectors.
+    pub fn device(&self) -> &Device<B> {
+        &self.device
+    }
+
+    /// Floating-point format of the vectors.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Dimension: the number of elements of a vector.
+    #[allow(clippy::len_without_is_empty)] // A layout is never empty.
+    pub fn len(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// The same layout and device in another precision.
+    ///
+    /// # Errors
+    /// [`VectorError::PrecisionUnsupported`].
+    pub fn cast(&self, precision: Precision) -> Result<Self, VectorError> {
+        Self::new(&self.layout, &self.device, precision)
+    }
+
+    /// The same device and precision with another layout.
+    pub fn with_layout(&self, layout: &Arc<ParamLayout>) -> Self {
+        Self::known(layout, &self.device, self.precision)
+    }
+
+    /// The subspace of the selected parameters.
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`] if the selection is from another layout.
+    pub fn restricted(&self, subset: &ParamSubset) -> Result<Self, VectorError> {
+        self.layout.expect_same(subset.whole())?;
+        Ok(self.with_layout(subset.layout()))
+    }
+
+    /// The zero vector.
+    pub fn zeros(&self) -> ParamVector<B> {
+        self.full(0.0)
+    }
+
+    /// The vector of ones.
+    pub fn ones(&self) -> ParamVector<B> {
+        self.full(1.0)
+    }
+
+    /// The vector with one value everywhere.
+    pub fn full(&self, value: f64) -> ParamVector<B> {
+        self.build(|block| {
+            let shape = block.shape().to_vec().into();
+            let value = Scalar::Float(value);
+            Inner::<B>::float_full(shape, value, &self.device, self.precision.dtype())
+        })
+    }
+
+    /// The vector with the given elements, in flat order.
+    ///
+    /// # Errors
+    /// [`VectorError::LengthMismatch`].
+    pub fn vector(&self, values: &[f64]) -> Result<ParamVector<B>, VectorError> {
+        self.expect_len(values.len())?;
+        Ok(self.vector_by(|block| values.get(block.range()).unwrap_or_default()))
+    }
+
+    /// The vector whose block `b` has the elements `values(b)`, one per position.
+    pub(super) fn vector_by<'a>(
+        &self,
+        values: impl Fn(&ParamBlock) -> &'a [f64],
+    ) -> ParamVector<B> {
+        self.build(|block| {
+            let (values, shape) = (values(block), block.shape().to_vec());
+            let data = match self.precision {
+                Precision::F64 => TensorData::new(values.to_vec(), shape),
+                Precision::F32 => {
+                    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+                    TensorData::new(values, shape)
+                }
+            };
+            Inner::<B>::float_from_data(data, &self.device)
+        })
+    }
+
+    /// The vector with the given tensors, without a copy.
+    ///
+    /// # Shapes
+    /// - `blocks[i]`: the shape of block i of the layout.
+    ///
+    /// # Errors
+    /// [`VectorError::BlockCount`], [`VectorError::BlockShape`], [`VectorError::ElementType`],
+    /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn from_blocks(&self, blocks: Vec<InnerFloat<B>>) -> Result<ParamVector<B>, VectorError> {
+        let (expected, found) = (self.layout.blocks().len(), blocks.len());
+        if found != expected {
+            return Err(VectorError::BlockCount { expected, found });
+        }
+        for (block, tensor) in self.layout.blocks().iter().zip(&blocks) {
+            expect_shape::<B>(block, tensor)?;
+            expect_precision(self.precision, block_precision::<B>(block, tensor)?)?;
+            expect_device(&self.device, &tensor.device())?;
+        }
+        Ok(ParamVector::from_parts(self.clone(), blocks))
+    }
+
+    /// Checks that `found` is this space.
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`], [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    pub fn expect_same(&self, found: &Self) -> Result<(), VectorError> {
+        self.layout.expect_same(&found.layout)?;
+        self.expect_format(found)
+    }
+
+    /// Checks that `found` has this device and precision, whatever its layout.
+    pub(crate) fn expect_format(&self, found: &Self) -> Result<(), VectorError> {
+        expect_precision(self.precision, found.precision)?;
+        expect_device(&self.device, &found.device)
+    }
+
+    /// Checks that a list has one value per element.
+    pub(super) fn expect_len(&self, found: usize) -> Result<(), VectorError> {
+        if found == self.len() {
+            return Ok(());
+        }
+        Err(VectorError::LengthMismatch { expected: self.len(), found })
+    }
+
+    fn build(&self, tensor: impl FnMut(&ParamBlock) -> InnerFloat<B>) -> ParamVector<B> {
+        let blocks = self.layout.blocks().iter().map(tensor).collect();
+        ParamVector::from_parts(self.clone(), blocks)
+    }
+}
+
+impl<B: AutodiffBackend> PartialEq for ParamSpace<B> {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.layout, self.precision) == (&other.layout, other.precision)
+            && self.device == other.device
+    }
+}
+
+impl<B: AutodiffBackend> Eq for ParamSpace<B> {}
+
+/// Length, precision and device.
+impl<B: AutodiffBackend> fmt::Debug for ParamSpace<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParamSpace")
+            .field("len", &self.len())
+            .field("blocks", &self.layout.blocks().len())
+            .field("precision", &self.precision)
+            .field("device", &self.device)
+            .finish()
+    }
+}
+
+pub(super) fn expect_supported<B: AutodiffBackend>(
+    device: &Device<B>,
+    precision: Precision,
+) -> Result<(), VectorError> {
+    expect_plain::<B>(device)?;
+    if Inner::<B>::supports_dtype(device, precision.dtype().into()) {
+        return Ok(());
+    }
+    Err(VectorError::PrecisionUnsupported { precision, device: format!("{device:?}") })
+}
+
+/// On `Dispatch` a device can be an autodiff device: everything computed there would be recorded.
+pub(super) fn expect_plain<B: AutodiffBackend>(device: &Device<B>) -> Result<(), VectorError> {
+    if Inner::<B>::ad_enabled(device) {
+        return Err(VectorError::AutodiffDevice { device: format!("{device:?}") });
+    }
+    Ok(())
+}
+
+pub(super) fn expect_precision(expected: Precision, found: Precision) -> Result<(), VectorError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(VectorError::PrecisionMismatch { expected, found })
+}
+
+pub(super) fn expect_device<D: PartialEq + fmt::Debug>(
+    expected: &D,
+    found: &D,
+) -> Result<(), VectorError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(VectorError::DeviceMismatch {
+        expected: format!("{expected:?}"),
+        found: format!("{found:?}"),
+    })
+}
+
+fn expect_shape<B: AutodiffBackend>(
+    block: &ParamBlock,
+    tensor: &InnerFloat<B>,
+) -> Result<(), VectorError> {
+    let found = tensor.shape().to_vec();
+    if found == block.shape() {
+        return Ok(());
+    }
+    Err(VectorError::BlockShape {
+        block: block.name().to_string(),
+        expected: block.shape().to_vec(),
+        found,
+    })
+}
+
+pub(super) fn block_precision<B: AutodiffBackend>(
+    block: &ParamBlock,
+    tensor: &InnerFloat<B>,
+) -> Result<Precision, VectorError> {
+    Precision::of(tensor.dtype()).ok_or_else(|| VectorError::ElementType {
+        block: block.name().to_string(),
+        found: format!("{:?}", tensor.dtype()),
+    })
+}

@@ -1,0 +1,24 @@
+//! Vectors, operators, solvers and spectra on every backend; each test body says on which. `cargo test --test algebra
+//! solvers` runs one room, `cargo test --test algebra flex` one backend.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(deprecated)] // Burn deprecates NdArray but still ships it.
+
+#[macro_use]
+#[path = "../support/backends.rs"]
+mod backends;
+#[path = "../support/failure.rs"]
+mod failure;
+mod operators;
+#[path = "../support/oracle.rs"]
+mod oracle;
+#[path = "../support/random.rs"]
+mod random;
+mod solvers;
+mod spectrum;
+mod vectors;
+#[cfg(feature = "wgpu")]
+#[path = "../support/wgpu_device.rs"]
+mod wgpu_device;
+
+use backends::{TestBackend, flat, on, space};
+use oracle::{assert_close, relative_error};

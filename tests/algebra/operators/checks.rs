@@ -1,0 +1,101 @@
+//! The checks on demand name what is wrong, and let pass what is right.
+
+use crate::failure::failure;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn_curvature::{
+    Adjoint, Dense, Error, FromFn, LinearOperator, OperatorError, ParamSpace, ParamVector,
+    SymmetricDense, VectorError, check_adjoint, check_operator, check_self_adjoint,
+};
+
+use super::{layout, operator_error, random_rows};
+use crate::{
+    TestBackend, flat, on,
+    oracle::{matrix, with_spectrum},
+};
+
+/// Treats several vectors otherwise than one.
+struct Careless<A>(A);
+
+impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Careless<A> {
+    fn domain(&self) -> &ParamSpace<B> {
+        self.0.domain()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.0.apply(vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let products = vectors.iter().rev().map(|vector| self.0.apply(vector));
+        products.collect()
+    }
+}
+
+fn checks_on_demand<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        for seed in 0..5 {
+            let a = Dense::new(&matrix(&random_rows(7, seed)), x.space()).unwrap();
+            let s = with_spectrum(&[1e3, 1.0, -2.0, 0.0, 5.0, 1e-3, 2.0], seed);
+            let s = SymmetricDense::new(&matrix(&s), x.space()).unwrap();
+            check_operator(&a, seed).unwrap();
+            check_adjoint(&a, seed).unwrap();
+            check_self_adjoint(&s, seed).unwrap();
+            let promised = (&a).assume_self_adjoint().unwrap();
+            assert!(matches!(
+                operator_error(check_self_adjoint(&promised, seed)),
+                OperatorError::NotSelfAdjoint { found, allowed } if found > 10.0 * allowed
+            ));
+            assert!(matches!(
+                operator_error(check_adjoint(&promised, seed)),
+                OperatorError::NotAdjoint { .. }
+            ));
+            assert!(matches!(
+                operator_error(check_operator(&Careless(&a), seed)),
+                OperatorError::ManyDiffer { .. }
+            ));
+        }
+        let closure =
+            |f: fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>| FromFn::new(x.space(), f);
+        let affine = closure(|v| Ok(v.clone().add(&v.space().full(0.01))?));
+        let clipped = closure(|v| Ok(v.clone().scale((1.0 / v.norm()?).min(0.3))));
+        for nonlinear in [&affine, &clipped] {
+            let error = operator_error(check_operator(nonlinear, 1));
+            assert!(matches!(error, OperatorError::NotLinear { .. }), "{error}");
+        }
+        let poison = closure(|v| Ok(v.clone().scale(f64::NAN)));
+        assert!(matches!(
+            failure(&check_operator(&poison, 1)),
+            Some(VectorError::NonFinite { .. })
+        ));
+        let shorter = closure(|v| Ok(flat::<B>(&[1.0], v.precision())));
+        assert!(matches!(
+            failure(&check_operator(&shorter, 1)),
+            Some(VectorError::LayoutMismatch { .. })
+        ));
+        // A mask that is drawn anew for every product, as dropout does.
+        let calls = AtomicUsize::new(0);
+        let dropout = FromFn::new(x.space(), |v: &ParamVector<B>| {
+            let seed = calls.fetch_add(1, Ordering::Relaxed) as u64;
+            Ok(v.space().rademacher(seed).add(&v.space().ones())?.mul(v)?)
+        });
+        let error = operator_error(check_operator(&dropout, 1));
+        assert!(
+            matches!(error, OperatorError::NotDeterministic { difference } if difference > 0.1)
+        );
+        assert!(error.to_string().contains("dropout"));
+    }
+}
+on_backends!(checks_on_demand: ndarray, flex, dispatch);
+
+/// An operator with an adjoint of a trait object's kind still has it.
+fn adjoints_behind_pointers<B: TestBackend>() {
+    let x = on::<B>(&layout(), &[0.0; 7], B::PRECISIONS[0]);
+    let boxed: Box<dyn Adjoint<B>> =
+        Box::new(Dense::new(&matrix(&random_rows(7, 1)), x.space()).unwrap());
+    check_adjoint(&boxed, 1).unwrap();
+    check_adjoint(&Arc::new(boxed), 2).unwrap();
+}
+on_backends!(adjoints_behind_pointers: ndarray, flex, dispatch);

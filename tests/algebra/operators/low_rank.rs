@@ -1,0 +1,150 @@
+//! Low rank plus diagonal, and its exact inverse.
+
+use crate::failure::failure;
+use burn_curvature::{LinearOperator, LowRank, OperatorError, Precision, VectorError, materialize};
+
+use super::{
+    layout,
+    obey::{combined, diagonal_matrix, obeys_symmetric, obeys_with_adjoint, product},
+    operator_error,
+};
+use crate::{
+    TestBackend, assert_close, flat, on,
+    oracle::{Rows, solve},
+    random::SplitMix64,
+};
+
+fn outer_sum(vectors: &[Vec<f64>], coefficients: &[f64]) -> Rows {
+    let n = vectors[0].len();
+    let entry = |i: usize, j: usize| {
+        let terms = vectors.iter().zip(coefficients);
+        terms.map(|(v, c)| c * (v[i] * v[j])).sum()
+    };
+    (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect()
+}
+
+/// The inverse column by column.
+fn inverse_of(rows: &Rows) -> Rows {
+    let n = rows.len();
+    let columns: Vec<Vec<f64>> =
+        diagonal_matrix(&vec![1.0; n]).iter().map(|unit| solve(rows, unit)).collect();
+    let entry = |i: usize, j: usize| 0.5 * (columns[j][i] + columns[i][j]);
+    (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect()
+}
+
+/// Fewer and more vectors than numbers; coefficients of either sign and zero; every kind of diagonal.
+fn low_rank<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let cases: [&[f64]; 4] = [
+            &[1.5],
+            &[0.5, 2.0, 0.0],
+            &[0.3, -0.02, 0.1],
+            &[0.1, 0.4, 0.2, 0.3, 0.5, 0.1, 0.2, 0.7, 1.0],
+        ];
+        for (seed, coefficients) in cases.into_iter().enumerate() {
+            let draw = |i: usize| SplitMix64::new(100 * seed as u64 + i as u64).normals(7);
+            let vectors: Vec<Vec<f64>> = (0..coefficients.len()).map(draw).collect();
+            let on_device: Vec<_> = vectors.iter().map(|v| x.space().vector(v).unwrap()).collect();
+            let plain = LowRank::new(&on_device, coefficients).unwrap();
+            assert_eq!((plain.rank(), plain.coefficients()), (coefficients.len(), coefficients));
+            let back = plain.vectors().unwrap();
+            assert_close(&back[0].to_vec().unwrap(), &vectors[0], precision.epsilon());
+            let sum = outer_sum(&vectors, coefficients);
+            obeys_with_adjoint(&plain, &sum);
+            let d: Vec<f64> = SplitMix64::new(8).normals(7).iter().map(|d| 0.5 + d * d).collect();
+            let weights = x.space().vector(&d).unwrap();
+            let cases = [
+                (vec![0.4; 7], plain.clone().with_damping(0.4).unwrap()),
+                (d, plain.with_diagonal(weights).unwrap()),
+            ];
+            for (d, operator) in cases {
+                let whole = combined(&sum, &diagonal_matrix(&d), |a, d| a + d);
+                obeys_symmetric(&operator, &whole);
+                let inverse = operator.inverse().unwrap();
+                let found = materialize(&inverse).unwrap();
+                let exact = inverse_of(&whole);
+                assert_close(found.values(), &exact.concat(), 500.0 * precision.epsilon());
+                let twice = materialize(&inverse.inverse().unwrap()).unwrap();
+                assert_close(twice.values(), &whole.concat(), 1e4 * precision.epsilon());
+            }
+        }
+        let same = vec![x.space().ones(); 4];
+        let mean = LowRank::mean_of(&same).unwrap();
+        obeys_symmetric(&mean, &vec![vec![1.0; 7]; 7]);
+    }
+}
+on_backends!(low_rank: ndarray, flex, dispatch);
+
+/// Damping far below the low rank: the inverse is as good as the condition number lets it be.
+fn low_rank_ill_conditioned<B: TestBackend>() {
+    for seed in 0..3 {
+        let n = 20;
+        let vectors: Vec<Vec<f64>> =
+            (0..5).map(|i| SplitMix64::new(seed + 10 * i).normals(n)).collect();
+        let like = flat::<B>(&vec![0.0; n], Precision::F64);
+        let on_device: Vec<_> = vectors.iter().map(|v| like.space().vector(v).unwrap()).collect();
+        let operator = LowRank::new(&on_device, &[1.0; 5]).unwrap();
+        let operator = operator.with_damping(1e-6).unwrap(); // κ ≈ 5e7
+        let inverse = materialize(&operator.inverse().unwrap()).unwrap();
+        let rows: Rows = inverse.values().chunks(n).map(<[f64]>::to_vec).collect();
+        let damping = diagonal_matrix(&vec![1e-6; n]);
+        let whole = combined(&outer_sum(&vectors, &[1.0; 5]), &damping, |a, d| a + d);
+        let identity = product(&whole, &rows);
+        assert_close(&identity.concat(), &diagonal_matrix(&vec![1.0; n]).concat(), 1e-7);
+    }
+}
+on_backends!(low_rank_ill_conditioned: ndarray, flex, dispatch);
+
+fn low_rank_refusals<B: TestBackend>() {
+    let precision = B::PRECISIONS[0];
+    let v = flat::<B>(&[1.0, 2.0, 2.0], precision);
+    let make =
+        |coefficients: &[f64]| LowRank::new(&vec![v.clone(); coefficients.len()], coefficients);
+    assert_eq!(operator_error(make(&[])), OperatorError::Nothing);
+    assert_eq!(
+        operator_error(LowRank::new(std::slice::from_ref(&v), &[1.0, 2.0])),
+        OperatorError::CoefficientCount { vectors: 1, coefficients: 2 }
+    );
+    assert!(matches!(operator_error(make(&[f64::NAN])), OperatorError::Factor { .. }));
+    let poison = v.space().vector(&[1.0, f64::NAN, 0.0]).unwrap();
+    assert!(matches!(
+        failure(&LowRank::new(&[v.clone(), poison.clone()], &[1.0, 1.0])),
+        Some(VectorError::NonFinite { .. })
+    ));
+    let longer = flat::<B>(&[1.0; 4], precision);
+    assert!(matches!(
+        failure(&LowRank::new(&[v.clone(), longer.clone()], &[1.0, 1.0])),
+        Some(VectorError::LayoutMismatch { .. })
+    ));
+    let one = || make(&[1.0]).unwrap();
+    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        assert!(matches!(operator_error(one().with_damping(bad)), OperatorError::Damping { .. }));
+    }
+    assert!(one().with_diagonal(poison).is_err());
+    assert!(one().with_diagonal(longer).is_err());
+    // No diagonal, a zero on it, a number below zero: no inverse.
+    let mixed = v.space().vector(&[1.0, 0.0, 1.0]).unwrap();
+    let negative = v.space().vector(&[1.0, -2.0, 1.0]).unwrap();
+    for (operator, at_fault) in [
+        (one(), 0.0),
+        (one().with_damping(0.0).unwrap(), 0.0),
+        (one().with_diagonal(mixed).unwrap(), 0.0),
+        (one().with_diagonal(negative).unwrap(), -2.0),
+    ] {
+        assert_eq!(
+            operator_error(operator.inverse()),
+            OperatorError::NotInvertible { found: at_fault }
+        );
+    }
+    // I − v vᵀ/9 with ‖v‖² = 9 is singular.
+    let singular = make(&[-1.0 / 9.0]).unwrap().with_damping(1.0).unwrap();
+    assert!(matches!(
+        operator_error(singular.inverse()),
+        OperatorError::NotInvertible { found } if found.abs() < 1e-6
+    ));
+    let regular = make(&[-1.0 / 18.0]).unwrap().with_damping(1.0).unwrap();
+    let x = regular.inverse().unwrap().apply(&v).unwrap().to_vec().unwrap();
+    assert_close(&x, &[2.0, 4.0, 4.0], 1e-5);
+}
+on_backends!(low_rank_refusals: ndarray, flex, dispatch);

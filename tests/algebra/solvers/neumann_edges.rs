@@ -1,0 +1,167 @@
+//! The Neumann series on degenerate systems, at its limits, and what it refuses.
+
+use crate::failure::failure;
+use burn_curvature::{
+    Diagonal, FromFn, Identity, Iteration, LinearOperator, NeumannConfig, NeumannScale,
+    ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
+};
+
+use super::{
+    neumann::{detail, neumann},
+    operator, same, x_of,
+};
+use crate::{
+    TestBackend, assert_close, flat,
+    oracle::{dot, logarithmic, multiply, with_spectrum},
+    random::SplitMix64,
+};
+
+/// Degenerate systems, limits, what is observed, what is refused.
+fn neumann_edges<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        let solver = NeumannConfig::new().init().unwrap();
+        let rows = with_spectrum(&logarithmic(0.5, 2.0, 6), 2);
+        let exact = SplitMix64::new(9).normals(6);
+        let b = multiply(&rows, &exact);
+        let rhs = flat::<B>(&b, precision);
+        let a = operator(&rows, &rhs);
+        let zero = solver.solve(&a, &rhs.space().zeros()).unwrap();
+        assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; 6]));
+        let guess = rhs.space().vector(&exact).unwrap();
+        let options = SolveOptions::new().with_initial_guess(guess);
+        let known = solver.solve_with(&a, &rhs, options).unwrap().report;
+        assert_eq!(
+            (known.stop, known.iterations, known.applications),
+            (StopReason::Converged, 0, 1)
+        );
+        let options = SolveOptions::new().with_initial_guess(rhs.space().normal(3));
+        let mut seen: Vec<(usize, f64, f64, Vec<f64>)> = Vec::new();
+        let mut observer = |at: &Iteration<'_, B>| {
+            seen.push((at.index, at.residual, at.objective, at.x.to_vec().unwrap()));
+        };
+        let options = options.with_observer(&mut observer);
+        let solution = solver.solve_with(&a, &rhs, options).unwrap();
+        assert_eq!(solution.report.stop, StopReason::Converged);
+        assert_eq!(seen.len(), solution.report.iterations);
+        for (position, (index, residual, objective, x)) in seen.iter().enumerate() {
+            let value = 0.5 * dot(x, &multiply(&rows, x)) - dot(&b, x);
+            assert_eq!(*index, position + 1);
+            assert!((value - objective).abs() < 1e-4 * value.abs());
+            assert!((super::residual(&rows, x, &b) - residual).abs() < 1e-4);
+        }
+        let one = flat::<B>(&[3.0], precision);
+        let solution = solver.solve(&Diagonal::new(one.space().full(2.0)), &one).unwrap();
+        assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
+        assert_close(&x_of(&solution), &[1.5], 1e-5);
+        let negative = solver.solve(&Diagonal::new(one.space().full(-2.0)), &one).unwrap();
+        assert_eq!(negative.report.stop, StopReason::NegativeCurvature);
+
+        let nothing = solver.solve(&Diagonal::new(rhs.space().zeros()), &rhs);
+        assert!(matches!(failure(&nothing), Some(SolverError::NoScale { .. })), "{nothing:?}");
+        let short = NeumannConfig::new().with_max_iterations(3).init().unwrap();
+        let report = short.solve(&a, &rhs).unwrap().report;
+        assert_eq!((report.stop, report.iterations), (StopReason::IterationLimit, 3));
+        // Several at once: one estimate.
+        let counted = (&a).counted();
+        let all = [rhs.space().zeros(), rhs.clone(), rhs.clone().scale(2.0)];
+        let many = solver.solve_many(&counted, &all).unwrap();
+        let single = solver.solve(&a, &rhs).unwrap();
+        assert_eq!(x_of(&many[1]), x_of(&single));
+        assert_eq!(many[1].report, single.report);
+        assert_eq!(many[2].report.applications, many[2].report.iterations);
+        let counts: usize = many.iter().map(|many| many.report.applications).sum();
+        assert_eq!(counted.applications(), counts);
+        assert!(solver.solve_many(&a, &[]).unwrap().is_empty());
+        let many = solver.solve_many(&(&a).scaled(-1.0).unwrap(), &all[1..]).unwrap();
+        for solution in &many {
+            assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
+            assert!(solution.negative_curvature.is_some());
+        }
+        // Loss times c: the same x, with the scale divided by c.
+        let times = (&a).scaled(50.0).unwrap();
+        let scaled = solver.solve(&times, &rhs.clone().scale(50.0)).unwrap();
+        let plain = solver.solve(&a, &rhs).unwrap();
+        assert_eq!(scaled.report.iterations, plain.report.iterations);
+        assert_close(&x_of(&scaled), &x_of(&plain), 1e-5);
+        assert_close(&[50.0 * detail(&scaled.report).0], &[detail(&plain.report).0], 1e-4);
+        // Rounding is not taken for a negative eigenvalue, nor for divergence.
+        for seed in 0..3 {
+            let rows = with_spectrum(&logarithmic(1e-5, 1.0, 20), seed);
+            let b = flat::<B>(&SplitMix64::new(seed).normals(20), precision);
+            let config = NeumannConfig::new().with_relative_tolerance(1e-14);
+            for scale in [NeumannScale::InverseLargest, NeumannScale::Given(1.9)] {
+                let solver = config.clone().with_scale(scale).with_max_iterations(2000);
+                let solver = solver.init().unwrap();
+                let report = solver.solve(&operator(&rows, &b), &b).unwrap().report;
+                assert_eq!(report.stop, StopReason::IterationLimit, "{report}");
+            }
+        }
+        // More than the format gives.
+        let greedy = neumann(NeumannScale::InverseLargest, 1e-30);
+        let report = greedy.solve(&a, &rhs).unwrap().report;
+        assert_eq!(report.stop, StopReason::Stagnation, "{report}");
+
+        for poison in [f64::NAN, f64::INFINITY] {
+            let mut values = b.clone();
+            values[3] = poison;
+            let bad = rhs.space().vector(&values).unwrap();
+            let on_bad = Diagonal::new(bad.clone());
+            let options = SolveOptions::new().with_initial_guess(bad.clone());
+            let given = neumann(NeumannScale::Given(0.1), 1e-5);
+            for refused in [
+                solver.solve(&a, &bad),
+                solver.solve_with(&a, &rhs, options),
+                solver.solve(&on_bad, &rhs),
+                given.solve(&on_bad, &rhs),
+            ] {
+                let refused = refused.unwrap_err();
+                assert!(
+                    matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),
+                    "{refused}"
+                );
+            }
+        }
+        let longer = flat::<B>(&[1.0; 7], precision);
+        assert!(matches!(
+            failure(&solver.solve(&a, &longer)),
+            Some(VectorError::LayoutMismatch { .. })
+        ));
+        let options = SolveOptions::new().with_initial_guess(longer);
+        assert!(solver.solve_with(&a, &rhs, options).is_err());
+        let failing = FromFn::new(rhs.space(), |v: &ParamVector<B>| {
+            Ok(v.clone().add(&flat::<B>(&[1.0], v.precision()))?)
+        });
+        assert!(solver.solve(&failing.assume_self_adjoint().unwrap(), &rhs).is_err());
+        assert!(solver.solve(&Identity::<B>::new(rhs.space()), &rhs).is_ok());
+    }
+}
+on_backends!(neumann_edges: ndarray, flex, dispatch);
+
+fn neumann_configurations<B: TestBackend>() {
+    let config = NeumannConfig::new;
+    let field = |config: NeumannConfig| config.init().unwrap_err().field;
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(field(config().with_scale(NeumannScale::Given(bad))), "scale");
+        assert_eq!(field(config().with_smallest(Some(bad))), "smallest");
+        assert_eq!(field(config().with_relative_tolerance(bad)), "relative_tolerance");
+    }
+    assert_eq!(field(config().with_absolute_tolerance(-1.0)), "absolute_tolerance");
+    assert_eq!(field(config().with_max_iterations(0)), "max_iterations");
+    assert_eq!(field(config().with_estimate_products(0)), "estimate_products");
+    let changed =
+        config().with_scale(NeumannScale::Given(0.25)).with_smallest(Some(1e-3)).with_seed(4);
+    let json = serde_json::to_string(&changed).unwrap();
+    assert_eq!(serde_json::from_str::<NeumannConfig>(&json).unwrap(), changed);
+    // A report from before there were details is still read.
+    let rhs = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
+    let solver = config().init().unwrap();
+    let report = solver.solve(&Identity::<B>::new(rhs.space()), &rhs).unwrap().report;
+    let mut value = serde_json::to_value(&report).unwrap();
+    value.as_object_mut().unwrap().remove("detail");
+    let old: SolveReport = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(old.detail, None);
+    let mut again = serde_json::to_value(&old).unwrap();
+    again.as_object_mut().unwrap().remove("detail");
+    assert!(same(&again, &value));
+}
+on_backends!(neumann_configurations: ndarray, flex, dispatch);

@@ -1,0 +1,7 @@
+//! Jacobian, Gauss-Newton and Fisher operators, and objectives over data sets.
+
+mod data;
+mod fisher;
+mod gauss_newton;
+mod jacobian;
+mod refusals;

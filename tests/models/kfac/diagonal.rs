@@ -1,0 +1,243 @@
+//! Estimated diagonals of parameters that belong to no layer, and weights that are used in several ways.
+
+use burn::{
+    module::{Module, Param},
+    nn,
+    prelude::*,
+};
+use burn_curvature::{
+    Ekfac, EmpiricalFisher, Fisher, Kfac, KfacConfig, KfacError, KfacFisher, KfacState, Likelihood,
+    LinearOperator, Objective, Reduction, SelfAdjoint, Treatment, UncoveredPolicy,
+};
+
+use super::{
+    super::{B, relative_error},
+    Deep, GAUSSIAN, device, normalized, random, squared, weight,
+};
+
+fn estimated(fisher: KfacFisher, probes: usize, seed: u64) -> KfacConfig {
+    KfacConfig::new().with_fisher(fisher).with_uncovered(UncoveredPolicy::Diagonal { probes, seed })
+}
+
+/// The diagonal of an operator for the parameters of a pattern; of K-FAC all there is.
+fn diagonal(operator: &dyn SelfAdjoint<B>, objective: &Objective<B>, pattern: &str) -> Vec<f64> {
+    let subset = objective.layout().select(pattern).unwrap();
+    let block = operator.restricted(subset).unwrap();
+    burn_curvature::diagonal(&block).unwrap().to_vec().unwrap()
+}
+
+fn distance(found: &[f64], truth: &[f64]) -> f64 {
+    let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
+    let difference = square(&mut found.iter().zip(truth).map(|(x, y)| x - y));
+    (difference / square(&mut truth.iter().copied())).sqrt()
+}
+
+/// With one sample every sign is squared away: the diagonal of d dᵀ is exact, and so is that of one output.
+#[test]
+fn it_is_exact_where_there_is_one_sign() {
+    let objective = normalized(1, Reduction::Sum);
+    let empirical = EmpiricalFisher::new(&objective, Reduction::Sum).unwrap();
+    let config = estimated(KfacFisher::Empirical, 1, 3);
+    let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Sum, &config).unwrap();
+    let found = diagonal(&kfac, &objective, "norm.*");
+    let truth = diagonal(&empirical, &objective, "norm.*");
+    assert!(distance(&found, &truth) < 1e-13, "{found:?}, {truth:?}");
+
+    let model = Scaled { scale: weight([1], 3), linear: Deep::new(&[3, 1], true).layers.remove(0) };
+    let one = squared(&model, random([1, 3], 2), Reduction::Mean, Scaled::forward);
+    for likelihood in [Likelihood::Bernoulli, Likelihood::Gaussian { variance: 0.3 }] {
+        let exact = Fisher::exact(&one, likelihood, Reduction::Mean).unwrap();
+        let config = estimated(KfacFisher::Exact, 1, 3);
+        let kfac = Kfac::new(&one, likelihood, Reduction::Mean, &config).unwrap();
+        let found = diagonal(&kfac, &one, "scale");
+        let truth = diagonal(&exact, &one, "scale");
+        assert!(distance(&found, &truth) < 1e-13, "{likelihood:?}");
+    }
+}
+
+#[derive(Module, Debug)]
+struct Scaled {
+    scale: Param<Tensor<1>>,
+    linear: nn::Linear,
+}
+
+impl Scaled {
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.linear.forward(x) * self.scale.val().unsqueeze::<2>()
+    }
+}
+
+/// No bias, an error that falls as 1/√probes, and no negative number, in every likelihood and both reductions.
+#[test]
+fn it_tends_to_the_dense_diagonal() {
+    for reduction in [Reduction::Sum, Reduction::Mean] {
+        let objective = normalized(5, reduction);
+        for likelihood in
+            [Likelihood::Categorical, Likelihood::Bernoulli, Likelihood::Gaussian { variance: 0.3 }]
+        {
+            let exact = Fisher::exact(&objective, likelihood, reduction).unwrap();
+            let truth = diagonal(&exact, &objective, "norm.*");
+            let error = |probes: usize| {
+                let errors = (0..6).map(|seed| {
+                    let config = estimated(KfacFisher::Exact, probes, seed);
+                    let kfac = Kfac::new(&objective, likelihood, reduction, &config).unwrap();
+                    let found = diagonal(&kfac, &objective, "norm.*");
+                    assert!(found.iter().all(|&number| number >= 0.0));
+                    distance(&found, &truth).powi(2)
+                });
+                (errors.sum::<f64>() / 6.0).sqrt()
+            };
+            let (few, many) = (error(8), error(512));
+            assert!(many < 0.15, "{likelihood:?}: {many}");
+            let ratio = few / many;
+            assert!((4.0..16.0).contains(&ratio), "{likelihood:?}: {ratio}");
+        }
+    }
+}
+
+#[test]
+fn every_type_estimates_its_own_matrix() {
+    let objective = normalized(5, Reduction::Mean);
+    let likelihood = Likelihood::Gaussian { variance: 0.1 };
+    let exact = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap();
+    let empirical = EmpiricalFisher::new(&objective, Reduction::Mean).unwrap();
+    let matrices: [(KfacFisher, &dyn SelfAdjoint<B>); 3] = [
+        (KfacFisher::MonteCarlo { draws: 1, seed: 1 }, &exact),
+        (KfacFisher::ForwardOnly, &exact),
+        (KfacFisher::Empirical, &empirical),
+    ];
+    for (fisher, matrix) in matrices {
+        let truth = diagonal(matrix, &objective, "norm.*");
+        let config = estimated(fisher, 1024, 2);
+        let kfac = Kfac::new(&objective, likelihood, Reduction::Mean, &config).unwrap();
+        let error = distance(&diagonal(&kfac, &objective, "norm.*"), &truth);
+        assert!(error < 0.1, "{fisher:?}: {error}");
+    }
+    let [exact, empirical] =
+        [&exact as &dyn SelfAdjoint<B>, &empirical].map(|one| diagonal(one, &objective, "norm.*"));
+    assert!(distance(&exact, &empirical) > 0.5); // they can be told apart
+}
+
+#[test]
+fn batches_of_a_data_set_have_signs_of_their_own() {
+    let objective = normalized(4, Reduction::Mean);
+    let x = random([9, 3], 7);
+    let parts = [0..4, 4..8, 8..9].map(|range| x.clone().slice([range]));
+    let risk = objective.over(parts, Reduction::Mean).unwrap();
+    let exact = Fisher::exact(&risk, GAUSSIAN, Reduction::Mean).unwrap();
+    let truth = diagonal(&exact, &risk, "norm.*");
+    let config = estimated(KfacFisher::Exact, 512, 1);
+    let kfac = Kfac::new(&risk, GAUSSIAN, Reduction::Mean, &config).unwrap();
+    let error = distance(&diagonal(&kfac, &risk, "norm.*"), &truth);
+    assert!(error < 0.1, "{error}");
+}
+
+#[test]
+fn it_is_reported_saved_averaged_inverted_and_traced() {
+    let objective = normalized(5, Reduction::Mean);
+    let make = |seed| {
+        let config = estimated(KfacFisher::Exact, 3, seed);
+        Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap()
+    };
+    let (kfac, other) = (make(1), make(2));
+    let Some(Treatment::Diagonal { probes: 3, .. }) = kfac.coverage().of("norm.gamma") else {
+        panic!("{}", kfac.coverage());
+    };
+    let report = kfac.coverage().to_string();
+    assert!(report.contains("diagonal, estimated by 3 probes"), "{report}");
+
+    let saved = serde_json::to_string(&kfac.state().unwrap()).unwrap();
+    let state: KfacState = serde_json::from_str(&saved).unwrap();
+    let loaded = Kfac::from_state(&objective, &state).unwrap();
+    assert_eq!(loaded.coverage(), kfac.coverage());
+    let v = objective.parameters().space().normal(2);
+    let product = |kfac: &Kfac<B>| kfac.apply(&v).unwrap();
+    assert!(relative_error(&product(&loaded), &product(&kfac)) < 1e-14);
+
+    let gamma = |kfac: &Kfac<B>| diagonal(kfac, &objective, "norm.gamma");
+    let averaged = state.averaged(&other.state().unwrap(), 0.25).unwrap();
+    let averaged = Kfac::from_state(&objective, &averaged).unwrap();
+    for ((mean, old), new) in gamma(&averaged).iter().zip(gamma(&kfac)).zip(gamma(&other)) {
+        assert!((mean - 0.25 * old - 0.75 * new).abs() < 1e-14);
+    }
+    // A diagonal and an exact block do not go together.
+    let exact = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
+    assert_eq!(
+        state.averaged(&exact.state().unwrap(), 0.5).unwrap_err().downcast_ref(),
+        Some(&KfacError::State)
+    );
+
+    let damped = product(&kfac).axpy(0.1, &v).unwrap();
+    let inverse = kfac.inverse(0.1).unwrap();
+    assert!(relative_error(&inverse.apply(&damped).unwrap(), &v) < 1e-10);
+    let own = kfac.factored_inverse(0.1).unwrap().part_of("norm.gamma").unwrap().clone();
+    let one = own.domain().full(1.0);
+    for (found, number) in own.apply(&one).unwrap().to_vec().unwrap().iter().zip(gamma(&kfac)) {
+        assert!((found - (number + 0.1).recip()).abs() < 1e-12);
+    }
+    let root = kfac.square_root().unwrap();
+    let twice = root.apply(&root.apply(&v).unwrap()).unwrap();
+    assert!(relative_error(&twice, &product(&kfac)) < 1e-10);
+    let layers: f64 = kfac.layers().iter().map(|layer| layer.trace().unwrap()).sum();
+    let beside: f64 = diagonal(&kfac, &objective, "norm.*").iter().sum();
+    assert!((kfac.trace().unwrap() - layers - beside).abs() < 1e-12);
+
+    let config = estimated(KfacFisher::Exact, 3, 1);
+    let ekfac = Ekfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap();
+    assert_eq!(diagonal(&ekfac, &objective, "norm.*"), diagonal(&kfac, &objective, "norm.*"));
+    assert_eq!(ekfac.coverage(), kfac.coverage());
+    let loaded = Ekfac::from_state(&objective, &ekfac.state().unwrap()).unwrap();
+    assert_eq!(loaded.coverage(), ekfac.coverage());
+
+    let config = estimated(KfacFisher::Exact, 0, 1);
+    let error = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&KfacError::NoProbes));
+}
+
+/// A token's row goes in, and the scores of all tokens are its products with the output.
+#[derive(Module, Debug)]
+struct Tied {
+    embedding: nn::Embedding,
+    linear: nn::Linear,
+}
+
+fn tied() -> Objective<B> {
+    let mut embedding = nn::EmbeddingConfig::new(5, 3).init(&device());
+    embedding.weight = weight([5, 3], 1);
+    let model = Tied { embedding, linear: Deep::new(&[3, 3], true).layers.remove(0) };
+    let tokens = Tensor::<2, Int>::from_ints([[1], [4], [1], [0], [2], [1]], &device());
+    squared(&model, tokens, Reduction::Mean, |model: &Tied, tokens| {
+        let [samples, _] = tokens.dims();
+        let hidden = model.embedding.forward(tokens).reshape([samples, 3]);
+        let hidden = model.linear.forward(hidden).tanh();
+        hidden.matmul(model.embedding.weight.val().transpose())
+    })
+}
+
+/// The sum of two Kronecker products is none: no policy makes one of it silently.
+#[test]
+fn an_embedding_that_is_also_the_output_has_a_block_by_policy_only() {
+    let objective = tied();
+    let loss = (Likelihood::Categorical, Reduction::Mean);
+    let make = |policy| {
+        let config = KfacConfig::new().with_uncovered(policy);
+        Kfac::new(&objective, loss.0, loss.1, &config)
+    };
+    for policy in [UncoveredPolicy::Refuse, UncoveredPolicy::ExactBlock { limit: 14 }] {
+        let error = make(policy).unwrap_err().to_string();
+        assert!(error.contains("embedding.weight"), "{error}");
+        assert!(error.contains("layers of different kinds"), "{error}");
+    }
+    let exact = Fisher::exact(&objective, loss.0, loss.1).unwrap();
+    let truth = diagonal(&exact, &objective, "embedding.weight");
+    let block = make(UncoveredPolicy::ExactBlock { limit: 15 }).unwrap();
+    assert!(distance(&diagonal(&block, &objective, "embedding.weight"), &truth) < 1e-12);
+    let policy = UncoveredPolicy::Diagonal { probes: 1024, seed: 4 };
+    let estimate = make(policy).unwrap();
+    let found = diagonal(&estimate, &objective, "embedding.weight");
+    let error = distance(&found, &truth);
+    assert!(error < 0.1, "{error}");
+    let report = estimate.coverage().to_string();
+    assert!(report.contains("1024 probes (used by layers of different kinds)"), "{report}");
+    assert!(matches!(estimate.coverage().of("linear.weight"), Some(Treatment::Kronecker { .. })));
+}

@@ -1,0 +1,167 @@
+//! Where K-FAC is exact.
+
+use burn::{module::Module, nn, prelude::*};
+use burn_curvature::{
+    Fisher, Kfac, KfacApproximation, KfacConfig, KfacError, KfacFisher, Likelihood, LinearOperator,
+    Objective, Reduction,
+};
+
+use super::{
+    super::{B, classifier, relative_error, samples},
+    Deep, GAUSSIAN, device, random, squared, weight, worst,
+};
+
+#[test]
+fn it_is_exact_for_deep_linear_networks() {
+    for bias in [false, true] {
+        let model = Deep::new(&[3, 4, 2, 3], bias);
+        for reduction in [Reduction::Sum, Reduction::Mean] {
+            for samples in [1, 2, 7] {
+                let x = random([samples, 3], 99);
+                let objective = squared(&model, x, reduction, |model, x| model.forward(x));
+                let error = worst(&objective, GAUSSIAN, reduction, &KfacConfig::new());
+                assert!(error < 1e-12, "{reduction:?}, {samples} samples, bias {bias}: {error}");
+                // The likelihood's own scale.
+                let error = worst(
+                    &objective,
+                    Likelihood::Gaussian { variance: 0.3 },
+                    reduction,
+                    &KfacConfig::new(),
+                );
+                assert!(error < 1e-12, "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn it_is_exact_for_one_sample_and_not_for_several() {
+    for seed in 0..3 {
+        let one = classifier(seed, 1);
+        let error = worst(&one, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new());
+        assert!(error < 1e-12, "{error}");
+        let several = classifier(seed, 6);
+        let error = worst(&several, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new());
+        assert!(error > 1e-3, "{error}");
+    }
+}
+
+#[test]
+fn a_data_set_has_the_factors_of_one_large_batch() {
+    let objective = classifier(1, 4);
+    let device = device();
+    let (x, y) = samples(9, 5, &device);
+    let whole = objective.on((x.clone(), y.clone())).unwrap();
+    let parts = [0..4, 4..8, 8..9].map(|range: std::ops::Range<usize>| {
+        (x.clone().slice([range.clone()]), y.clone().slice([range]))
+    });
+    let risk = objective.over(parts, Reduction::Mean).unwrap();
+    let v = objective.parameters().space().normal(1);
+    for fisher in [KfacFisher::Exact, KfacFisher::Empirical, KfacFisher::ForwardOnly] {
+        let config = KfacConfig::new().with_fisher(fisher);
+        let product = |objective: &Objective<B>| {
+            let kfac =
+                Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, &config).unwrap();
+            kfac.apply(&v).unwrap()
+        };
+        let error = relative_error(&product(&risk), &product(&whole));
+        assert!(error < 1e-12, "{fisher:?}: {error}");
+    }
+}
+
+#[derive(Module, Debug)]
+struct Convolved {
+    conv: nn::conv::Conv2d,
+}
+
+fn convolved(config: nn::conv::Conv2dConfig, shape: [usize; 4]) -> Convolved {
+    let mut conv = config.init(&device());
+    conv.weight = weight(shape, 1);
+    conv.bias = Some(weight([shape[0]], 2));
+    Convolved { conv }
+}
+
+#[test]
+fn expansion_is_exact_for_a_convolution_with_a_loss_at_every_position() {
+    use nn::{PaddingConfig2d, conv::Conv2dConfig};
+    let plain = Conv2dConfig::new([2, 4], [3, 2]);
+    let cases = [
+        (plain.clone(), [4, 2, 3, 2]),
+        (plain.clone().with_stride([2, 1]), [4, 2, 3, 2]),
+        (plain.clone().with_padding(PaddingConfig2d::Explicit(1, 2, 1, 2)), [4, 2, 3, 2]),
+        (plain.clone().with_dilation([1, 2]), [4, 2, 3, 2]),
+        (plain.with_groups(2), [4, 1, 3, 2]),
+    ];
+    for (config, shape) in cases {
+        let model = convolved(config.clone(), shape);
+        let objective = squared(&model, random([2, 2, 6, 5], 3), Reduction::Mean, |model, x| {
+            model.conv.forward(x)
+        });
+        let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
+        let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap();
+        // G of one layer with a Gaussian likelihood is the identity times what the sum over positions leaves.
+        let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
+        let positions: usize =
+            objective.outputs().unwrap().layout().blocks()[0].shape()[2..].iter().product();
+        let v = objective.parameters().space().normal(4);
+        let found = kfac.apply(&v).unwrap().scale(positions as f64);
+        let error = relative_error(&found, &exact.apply(&v).unwrap());
+        assert!(error < 1e-12, "{config:?}: {error}");
+    }
+}
+
+#[test]
+fn reduction_is_exact_for_pooled_outputs_where_expansion_is_not() {
+    let model = convolved(nn::conv::Conv2dConfig::new([2, 3], [2, 2]), [3, 2, 2, 2]);
+    let x = random([4, 2, 4, 4], 3);
+    let objective = squared(&model, x, Reduction::Mean, |model, x| {
+        let y = model.conv.forward(x);
+        let [samples, channels, ..] = y.dims();
+        y.mean_dim(3).mean_dim(2).reshape([samples, channels])
+    });
+    let config = KfacConfig::new();
+    let reduce = config.with_approximation(KfacApproximation::Reduce);
+    let error = worst(&objective, GAUSSIAN, Reduction::Mean, &reduce);
+    assert!(error < 1e-12, "{error}");
+    assert!(worst(&objective, GAUSSIAN, Reduction::Mean, &config) > 1e-2);
+}
+
+#[test]
+fn shared_positions_of_a_linear_layer_are_rows_or_are_reduced() {
+    let model = Deep::new(&[3, 4, 2], true);
+    let pooled = squared(&model, random([5, 6, 3], 8), Reduction::Sum, |model, x: Tensor<3>| {
+        let z: Tensor<2> = model.forward(x).mean_dim(1).squeeze_dim(1);
+        z
+    });
+    let reduce = KfacConfig::new().with_approximation(KfacApproximation::Reduce);
+    let error = worst(&pooled, GAUSSIAN, Reduction::Sum, &reduce);
+    assert!(error < 1e-12, "{error}");
+    assert!(worst(&pooled, GAUSSIAN, Reduction::Sum, &KfacConfig::new()) > 1e-2);
+}
+
+#[derive(Module, Debug)]
+struct Embedded {
+    embedding: nn::Embedding,
+    linear: nn::Linear,
+}
+
+#[test]
+fn an_embedding_has_a_diagonal_of_frequencies() {
+    let mut embedding = nn::EmbeddingConfig::new(5, 3).init(&device());
+    embedding.weight = weight([5, 3], 1);
+    let mut linear = nn::LinearConfig::new(3, 2).init(&device());
+    linear.weight = weight([3, 2], 2);
+    linear.bias = Some(weight([2], 3));
+    let model = Embedded { embedding, linear };
+    let tokens = Tensor::<2, Int>::from_ints([[1], [4], [1], [0], [2], [1]], &device());
+    let objective = squared(&model, tokens, Reduction::Mean, |model: &Embedded, tokens| {
+        let [samples, _] = tokens.dims();
+        model.linear.forward(model.embedding.forward(tokens)).reshape([samples, 2])
+    });
+    let error = worst(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new());
+    assert!(error < 1e-12, "{error}");
+    // Token 3 is never seen: its rows are zero, exactly.
+    let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
+    let error = kfac.inverse(0.0).unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&KfacError::Singular { damping: 0.0 }));
+}
