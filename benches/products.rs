@@ -176,7 +176,7 @@ where
     fn new<M: Module + 'static, X: Batch + Send + 'static>(case: &Case<M, X>) -> Self {
         let config = CaptureConfig::new();
         let objective =
-            Objective::<B>::trace_with(&config, &case.model, case.batch.clone(), case.loss)
+            Objective::<B>::capture_with(&config, &case.model, case.batch.clone(), case.loss)
                 .expect("the models of the benchmark are traceable");
         let vector = objective.parameters().space().normal(1);
         objective.prepare().expect("the programs run");
@@ -201,7 +201,8 @@ where
 
     fn add_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
         let eager = self.objective.with_engine(Engine::Eager);
-        let hessian = Hessian::new(&self.objective).damped(DAMPING).expect("a damping");
+        let hessian =
+            Hessian::new(&self.objective).expect("a Hessian").damped(DAMPING).expect("a damping");
         rounds.add("loss", || finish(device, self.objective.value().expect("a loss")));
         rounds.add("gradient_program", || {
             finish(device, self.objective.gradient().expect("a gradient"))
@@ -239,7 +240,7 @@ where
     }
 
     fn product(&self, objective: &Objective<B>) -> ParamVector<B> {
-        Hessian::new(objective).apply(&self.vector).expect("a product")
+        Hessian::new(objective).expect("a Hessian").apply(&self.vector).expect("a product")
     }
 
     /// Of one prepared Hessian product.

@@ -35,7 +35,7 @@ fn main() -> Result<(), Error> {
     );
 
     // Recorded once, checked against Burn's own backward().
-    let objective = Objective::trace(&model, (images, labels), |model, (images, labels)| {
+    let objective = Objective::capture(&model, (images, labels), |model, (images, labels)| {
         let logits = model.forward(images);
         let loss =
             CrossEntropyLossConfig::new().init(&logits.device()).forward(logits.clone(), labels);
@@ -48,7 +48,7 @@ fn main() -> Result<(), Error> {
 
     // (H + λI)⁻¹ g, with the reason it stopped, its true residual and an estimate of the condition number.
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-4).init()?;
-    let solution = solver.solve(&Hessian::new(&objective).damped(1.0)?, &gradient)?;
+    let solution = solver.solve(&Hessian::new(&objective)?.damped(1.0)?, &gradient)?;
     println!("{}", solution.report);
 
     // A damped Newton step, as a Burn module again.

@@ -13,18 +13,19 @@
 //!
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
 //! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
-//! its progress. [`Objective::trace`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
+//! its progress. [`Objective::capture`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
 //! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
 //! cannot record faithfully with a [`CaptureError`].
 //!
-//! **[`ParamVector`]** is a vector shaped like the trainable parameters, with its [`ParamLayout`]: arithmetic, seeded
-//! random vectors, from and to modules, gradients and flat tensors, and [`ParamSubset`]s.
+//! **[`ParamVector`]** is a vector shaped like the trainable parameters: arithmetic, from and to modules, gradients and
+//! flat tensors. Its [`ParamSpace`] ([`ParamLayout`], device and [`Precision`]) makes vectors, random ones too, and
+//! [`ParamSubset`] selects parameters.
 //!
 //! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
 //! [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`] are those
 //! of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Chain`], [`Restricted`], [`BlockDiagonal`], [`LowRank`],
-//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialize`] writes one down as a dense matrix, and
-//! [`check_operator`] and its like look whether one is linear, deterministic and symmetric.
+//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialize`] computes the dense matrix of one, and
+//! [`check_operator`] and [`check_self_adjoint`] test whether one is linear, deterministic and symmetric.
 //!
 //! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
 //! program: factors, exact and factored damped inverses, and a [`KfacCoverage`] of what is made of each parameter.
@@ -65,10 +66,10 @@
 //! let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0], [-1.0, 1.0]], &device);
 //! let y = Tensor::<2>::from_floats([[5.0], [11.0], [1.0]], &device); // y = x·(1, 2)
 //!
-//! let objective = Objective::trace(&model, (x, y), |model, (x, y)| {
+//! let objective = Objective::capture(&model, (x, y), |model, (x, y)| {
 //!     (x.matmul(model.w.val()) - y).powf_scalar(2.0).mean()
 //! })?;
-//! let hessian = Hessian::new(&objective).damped(1e-6)?;
+//! let hessian = Hessian::new(&objective)?.damped(1e-6)?;
 //! let solution = ConjugateGradientConfig::new().init()?.solve(&hessian, &objective.gradient()?)?;
 //! assert_eq!(solution.report.stop, StopReason::Converged);
 //!
@@ -115,10 +116,10 @@ mod spectrum;
 mod state;
 mod tensor;
 
-pub use capture::{Batch, BatchMapper, CaptureError, ImportError, Traced};
+pub use capture::{Batch, BatchMapper, CaptureError, Captured, ImportError};
 pub use config::ConfigError;
-pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian, Likelihood};
-pub use derive::DeriveError;
+pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian};
+pub use derive::{DeriveError, Likelihood, LikelihoodError};
 pub use error::Error;
 pub use execute::ExecuteError;
 pub use graph::{
@@ -132,7 +133,8 @@ pub use kfac::{
     KroneckerFactor, Treatment, UncoveredPolicy, WeightSharing,
 };
 pub use objective::{
-    CaptureConfig, Engine, Mode, Objective, ObjectiveError, Progress, Reduction, ValueAndGradient,
+    BatchError, CaptureConfig, Engine, FaithfulnessError, Mode, Objective, ObjectiveError,
+    Progress, Reduction, ValueAndGradient,
 };
 pub use operator::{
     Adjoint, AssumeSelfAdjoint, BlockDamping, BlockDiagonal, Chain, Congruence, Counted,

@@ -2,6 +2,7 @@
 //!
 //! The table of floors is in the documentation of the crate (`src/lib.rs`); the imports are the `use crate::…` lines and
 //! every path that starts with `crate::`.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -28,7 +28,7 @@ where
     let case = mlp::case(&device.clone().autodiff());
     let rows = (case.batch.0.clone().narrow(0, 0, ROWS), case.batch.1.clone().narrow(0, 0, ROWS));
     let batches: Vec<(Tensor<2>, Tensor<1, Int>)> = vec![rows.clone(); BATCHES];
-    let risk = Objective::<B>::trace_with(&CaptureConfig::new(), &case.model, rows, case.loss)
+    let risk = Objective::<B>::capture_with(&CaptureConfig::new(), &case.model, rows, case.loss)
         .and_then(|objective| objective.over(batches.clone(), Reduction::Mean))
         .expect("the model of the benchmark is traceable");
     let vector = risk.parameters().space().normal(1);
@@ -48,7 +48,8 @@ where
     ];
     for (hv, ggn, budget) in budgets {
         let risk = risk.with_memory_budget(budget);
-        let (hessian, newton) = (Hessian::new(&risk), GaussNewton::new(&risk).expect("outputs"));
+        let (hessian, newton) =
+            (Hessian::new(&risk).expect("a Hessian"), GaussNewton::new(&risk).expect("outputs"));
         let (v, w) = (vector.clone(), vector.clone());
         rounds.add(hv, move || finish(device, hessian.apply(&v).expect("a product")));
         rounds.add(ggn, move || finish(device, newton.apply(&w).expect("a product")));

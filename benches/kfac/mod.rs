@@ -16,7 +16,7 @@ use crate::{
     models::Case,
 };
 
-const LOSS: (Likelihood, Reduction) = (Likelihood::Categorical, Reduction::Mean);
+const LOSS: Likelihood = Likelihood::Categorical;
 const DAMPING: f64 = 1e-2;
 /// One draw per sample.
 const SAMPLED: KfacFisher = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
@@ -37,17 +37,17 @@ where
     M: Module + 'static,
     X: Batch + Send + 'static,
 {
-    let objective = Objective::<B>::trace_with(
+    let objective = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &case.model,
         case.batch.clone(),
         case.loss,
     )
+    .and_then(|objective| objective.reduced_by(Reduction::Mean))
     .expect("the models of the benchmark are traceable");
     let sampled = KfacConfig::new().with_fisher(SAMPLED);
-    let collect = |config: &KfacConfig| {
-        Kfac::with_gradient(&objective, LOSS.0, LOSS.1, config).expect("factors")
-    };
+    let collect =
+        |config: &KfacConfig| Kfac::with_gradient(&objective, LOSS, config).expect("factors");
     let (kfac, at) = collect(&sampled);
     let gradient = || finish(device, case.forward().backward());
     let inverse = kfac.factored_inverse(DAMPING).expect("an inverse");
@@ -68,7 +68,7 @@ where
     slow.add(GRADIENT, gradient);
     slow.add("kfac_eigen", || finish(device, kfac.inverse(DAMPING).expect("an inverse")));
     slow.add("ekfac_factors", || {
-        let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS.0, LOSS.1, &sampled);
+        let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS, &sampled);
         finish(device, ekfac.expect("a diagonal"));
     });
     let slow = slow.measure(Plan { rounds: SLOW_ROUNDS, ..plan });

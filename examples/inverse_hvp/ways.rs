@@ -22,10 +22,29 @@ pub enum Matrix {
     DampedGaussNewton,
 }
 
+/// What the results of a way must be over all seeds.
+#[derive(Clone, Copy)]
+pub enum Expected {
+    /// It stops at negative curvature for every seed.
+    NegativeCurvature,
+    /// Its largest error is noted without a range.
+    Anything,
+    /// The median of its errors lies between these.
+    MedianError(f64, f64),
+    /// Its largest error is at most this.
+    LargestError(f64),
+    /// It converges for every seed, with errors of at most this.
+    Convergence(f64),
+}
+
 /// One way to compute A⁻¹∇ℒ.
 pub struct Way {
+    /// Its name in figures.
+    pub key: &'static str,
     pub name: &'static str,
+    /// Whether it runs in f64; if not, in f32.
     pub f64: bool,
+    pub expected: Expected,
     matrix: Matrix,
     solver: Box<dyn LinearSolver<Train>>,
 }
@@ -54,8 +73,8 @@ impl Matrix {
         objective: &Objective<Train>,
     ) -> Result<Box<dyn SelfAdjoint<Train>>, Box<dyn Error>> {
         Ok(match self {
-            Self::Hessian => Box::new(Hessian::new(objective)),
-            Self::DampedHessian => Box::new(Hessian::new(objective).damped(DAMPING)?),
+            Self::Hessian => Box::new(Hessian::new(objective)?),
+            Self::DampedHessian => Box::new(Hessian::new(objective)?.damped(DAMPING)?),
             Self::DampedGaussNewton => Box::new(GaussNewton::new(objective)?.damped(DAMPING)?),
         })
     }
@@ -71,13 +90,14 @@ pub fn all() -> Ways {
     Ok(ways)
 }
 
+/// A way by its key and name; those of `_f64` run in f64.
 fn way(
-    name: &'static str,
-    f64: bool,
+    (key, name): (&'static str, &'static str),
     matrix: Matrix,
     solver: impl LinearSolver<Train> + 'static,
+    expected: Expected,
 ) -> Way {
-    Way { name, f64, matrix, solver: Box::new(solver) }
+    Way { key, name, f64: key.ends_with("_f64"), expected, matrix, solver: Box::new(solver) }
 }
 
 /// On the Hessian as it is.
@@ -88,12 +108,42 @@ fn conjugate_gradients() -> Ways {
         carried.clone().with_reorthogonalization(true).with_max_iterations(Some(PARAMETERS));
     let on = Matrix::Hessian;
     Ok(vec![
-        way("CG on H, as the notebook ran it, f64", true, on, plain.init()?),
-        way("CG on H, as the notebook ran it, f32", false, on, plain.init()?),
-        way("CG on H, 40 steps carried through, f64", true, on, carried.init()?),
-        way("CG on H, 40 steps carried through, f32", false, on, carried.init()?),
-        way("CG on H, reorthogonalized, 26 steps, f64", true, on, orthogonal.init()?),
-        way("CG on H, reorthogonalized, 26 steps, f32", false, on, orthogonal.init()?),
+        way(
+            ("cg_f64", "CG on H, as the notebook ran it, f64"),
+            on,
+            plain.init()?,
+            Expected::NegativeCurvature,
+        ),
+        way(
+            ("cg_f32", "CG on H, as the notebook ran it, f32"),
+            on,
+            plain.init()?,
+            Expected::NegativeCurvature,
+        ),
+        way(
+            ("cg_carried_f64", "CG on H, 40 steps carried through, f64"),
+            on,
+            carried.init()?,
+            Expected::Anything,
+        ),
+        way(
+            ("cg_carried_f32", "CG on H, 40 steps carried through, f32"),
+            on,
+            carried.init()?,
+            Expected::MedianError(0.1, 1e3),
+        ),
+        way(
+            ("cg_orthogonal_f64", "CG on H, reorthogonalized, 26 steps, f64"),
+            on,
+            orthogonal.init()?,
+            Expected::LargestError(1e-10),
+        ),
+        way(
+            ("cg_orthogonal_f32", "CG on H, reorthogonalized, 26 steps, f32"),
+            on,
+            orthogonal.init()?,
+            Expected::MedianError(0.0, 1e-4),
+        ),
     ])
 }
 
@@ -111,9 +161,19 @@ fn minimum_residuals() -> Ways {
     let orthogonal = plain.clone().with_reorthogonalization(true);
     let on = Matrix::Hessian;
     Ok(vec![
-        way("MINRES on H, 26 steps, f64", true, on, plain.init()?),
-        way("MINRES on H, reorthogonalized, 26 steps, f64", true, on, orthogonal.init()?),
-        way("MINRES on H, reorthogonalized, 26 steps, f32", false, on, orthogonal.init()?),
+        way(("minres_f64", "MINRES on H, 26 steps, f64"), on, plain.init()?, Expected::Anything),
+        way(
+            ("minres_orthogonal_f64", "MINRES on H, reorthogonalized, 26 steps, f64"),
+            on,
+            orthogonal.init()?,
+            Expected::LargestError(1e-10),
+        ),
+        way(
+            ("minres_orthogonal_f32", "MINRES on H, reorthogonalized, 26 steps, f32"),
+            on,
+            orthogonal.init()?,
+            Expected::MedianError(0.0, 1e-3),
+        ),
     ])
 }
 
@@ -125,11 +185,41 @@ fn damped() -> Ways {
     let nystrom = NystromConfig::new(15, DAMPING).with_relative_tolerance(1e-9);
     let (hessian, newton) = (Matrix::DampedHessian, Matrix::DampedGaussNewton);
     Ok(vec![
-        way("CG on H + I, f64", true, hessian, plain.init()?),
-        way("CG on H + I, f32", false, hessian, single.init()?),
-        way("CG on G + I, f64", true, newton, plain.init()?),
-        way("Neumann on G + I, scale 1/λmax, f64", true, newton, neumann.init()?),
-        way("Neumann on H, f64", true, Matrix::Hessian, neumann.init()?),
-        way("Nyström on G + I, rank 15, f64", true, newton, nystrom.init()?),
+        way(
+            ("cg_damped_f64", "CG on H + I, f64"),
+            hessian,
+            plain.init()?,
+            Expected::Convergence(1e-10),
+        ),
+        way(
+            ("cg_damped_f32", "CG on H + I, f32"),
+            hessian,
+            single.init()?,
+            Expected::Convergence(1e-3),
+        ),
+        way(
+            ("cg_gauss_newton_f64", "CG on G + I, f64"),
+            newton,
+            plain.init()?,
+            Expected::Convergence(1e-10),
+        ),
+        way(
+            ("neumann_gauss_newton_f64", "Neumann on G + I, scale 1/λmax, f64"),
+            newton,
+            neumann.init()?,
+            Expected::Convergence(1e-10),
+        ),
+        way(
+            ("neumann_hessian_f64", "Neumann on H, f64"),
+            Matrix::Hessian,
+            neumann.init()?,
+            Expected::NegativeCurvature,
+        ),
+        way(
+            ("nystrom_gauss_newton_f64", "Nyström on G + I, rank 15, f64"),
+            newton,
+            nystrom.init()?,
+            Expected::Convergence(1e-8),
+        ),
     ])
 }

@@ -14,12 +14,18 @@ use super::network::{Autoencoder, loss, squared_error};
 
 /// Squared error at which training ends.
 pub const GOAL: f64 = 0.9;
-/// Weight decay of all methods.
+/// Images to train on.
+pub const IMAGES: usize = 1500;
+/// The largest number of steps of K-FAC.
+pub const LIMIT: usize = 180;
+/// First-order methods are stopped after this many times the steps that K-FAC took.
+pub const TIMES: usize = 10;
+/// Weight decay of K-FAC.
 const DECAY: f64 = 1e-5;
 
 /// One training.
 pub struct Run {
-    pub name: String,
+    name: String,
     /// Squared error before every step and after the last.
     pub errors: Vec<f64>,
     /// Time of the steps alone.
@@ -31,13 +37,20 @@ impl Run {
         Self { name: name.into(), errors: Vec::new(), time: Duration::ZERO }
     }
 
-    /// Steps to the goal; none if it was not reached.
+    /// Steps to the goal; `None` if it was not reached.
     pub fn steps(&self) -> Option<usize> {
         self.errors.iter().position(|error| *error <= GOAL)
     }
 
     pub fn last(&self) -> f64 {
         self.errors.last().copied().unwrap_or(f64::NAN)
+    }
+
+    /// One line of the table: the method, the starting point, steps to the goal, seconds, error at the end.
+    fn print(&self, seed: u64) {
+        let steps = self.steps().map_or("-".into(), |steps| steps.to_string());
+        let seconds = self.time.as_secs_f64();
+        println!("{:22} {seed:4}   {steps:>5}   {seconds:8.3}   {:.4}", self.name, self.last());
     }
 }
 
@@ -46,17 +59,19 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
     let mut model = Autoencoder::new(&images.device(), seed);
     let mut run = Run::new("K-FAC");
     let clock = Instant::now();
-    let objective: Objective<Autodiff<Dispatch>> = Objective::trace(&model, images.clone(), loss)?;
+    let objective: Objective<Autodiff<Dispatch>> =
+        Objective::capture(&model, images.clone(), loss)?;
     let mut optimizer = KfacOptimizerConfig::new()
         .with_damping(3.0)
         .with_inverse_period(5)
         .with_weight_decay(DECAY)
-        .init(&objective, Likelihood::Bernoulli, Reduction::Mean)?;
+        .init(&objective.reduced_by(Reduction::Mean)?, Likelihood::Bernoulli)?;
     run.time += clock.elapsed();
     loop {
         let logits = model.valid().forward(images.clone().inner());
         run.errors.push(squared_error(logits, images.clone().inner()));
         if run.last() <= GOAL || run.errors.len() > limit {
+            run.print(seed);
             return Ok(run);
         }
         let clock = Instant::now();
@@ -69,8 +84,28 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
     }
 }
 
+/// The best run of Nesterov's method over four learning rates.
+pub fn best_nesterov(images: &Tensor<2>, seed: u64, limit: usize) -> Run {
+    best([0.005, 0.01, 0.02, 0.05].map(|rate| by_nesterov(images, seed, rate, limit)))
+}
+
+/// The best run of Adam over two learning rates.
+pub fn best_adam(images: &Tensor<2>, seed: u64, limit: usize) -> Run {
+    best([3e-3, 1e-2].map(|rate| by_adam(images, seed, rate, limit)))
+}
+
+/// The run with the fewest steps to the goal, or with the smallest error at the end.
+fn best<const N: usize>(runs: [Run; N]) -> Run {
+    let order = |run: &Run| (run.steps().unwrap_or(usize::MAX), run.last());
+    let best = runs.into_iter().min_by(|a, b| {
+        let (a, b) = (order(a), order(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    best.expect("at least one run")
+}
+
 /// Nesterov's method at a learning rate.
-pub fn by_nesterov(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
+fn by_nesterov(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
     let momentum =
         MomentumConfig::new().with_momentum(0.95).with_dampening(0.0).with_nesterov(true);
     let optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
@@ -78,7 +113,7 @@ pub fn by_nesterov(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Ru
 }
 
 /// Adam at a learning rate.
-pub fn by_adam(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
+fn by_adam(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
     let run = Run::new(format!("Adam, rate {rate}"));
     first_order(run, AdamConfig::new().init(), images, (seed, rate, limit))
 }
@@ -100,6 +135,7 @@ fn first_order(
         run.errors.push(error);
         // A step too large to recover from ends a run too.
         if error <= GOAL || run.errors.len() > limit || !error.is_finite() {
+            run.print(seed);
             return run;
         }
         model = next;

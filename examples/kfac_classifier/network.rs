@@ -12,7 +12,7 @@ use burn::{
     tensor::activation::relu,
 };
 
-use super::support::digits::{CLASSES, PIXELS};
+use crate::digits::{CLASSES, PIXELS};
 
 const SIDE: usize = 8;
 const CHANNELS: [usize; 2] = [8, 16];

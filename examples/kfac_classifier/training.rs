@@ -10,13 +10,15 @@ use burn::{
 };
 use burn_curvature::{KfacOptimizerConfig, Likelihood, Objective, Reduction};
 
-use super::{
-    network::{Network, Samples, loss},
-    support::{digits::Digits, random::SplitMix64},
-};
+use super::network::{Network, Samples, loss};
+use crate::{digits::Digits, random::SplitMix64};
 
-pub const BATCH: usize = 64;
-pub const EPOCHS: usize = 4;
+/// Images to train on.
+pub const TRAIN: usize = 1297;
+pub const ADAM_RATES: [f64; 3] = [1e-3, 3e-3, 1e-2];
+
+const BATCH: usize = 64;
+const EPOCHS: usize = 4;
 const RATE: f64 = 0.1;
 /// The rate falls to about a tenth over all epochs.
 const RATE_FACTOR: f64 = 0.97;
@@ -50,12 +52,10 @@ pub fn by_kfac(
     let mut model = Network::new(device, seed);
     let clock = Instant::now();
     let first = batches(digits, seed, device).swap_remove(0);
-    let objective: Objective<OnDevice> = Objective::trace(&model, first, loss)?;
-    let mut optimizer = KfacOptimizerConfig::stochastic(RATE).init(
-        &objective,
-        Likelihood::Categorical,
-        Reduction::Mean,
-    )?;
+    let objective: Objective<OnDevice> = Objective::capture(&model, first, loss)?;
+    let objective = objective.reduced_by(Reduction::Mean)?;
+    let mut optimizer =
+        KfacOptimizerConfig::stochastic(RATE).init(&objective, Likelihood::Categorical)?;
     if seed == 1 {
         println!("{}\n", optimizer.coverage());
     }
@@ -93,13 +93,24 @@ pub fn by_adam(digits: &Digits, seed: u64, rate: f64, device: &Device) -> Traine
     Trained { model, time: clock.elapsed(), losses }
 }
 
-/// Share of images whose class is found.
+/// Fraction of images that are classified correctly.
 pub fn accuracy(model: &Network, digits: &Digits, device: &Device) -> f64 {
     let device = device.clone().inner();
     let found = model.valid().forward(digits.images(&device)).argmax(1);
     let right = found.flatten::<1>(0, 1).equal(digits.classes(&device));
     let share = right.float().mean().into_data();
     share.iter::<f64>().next().unwrap_or(f64::NAN)
+}
+
+/// One line of the table.
+pub fn print(name: &str, seed: u64, run: &Trained, accuracy: f64) {
+    let losses: Vec<String> =
+        run.losses.iter().take(EPOCHS).map(|loss| format!("{loss:.3}")).collect();
+    println!(
+        "{name:16} {seed:4}   {:7.2}   {:24}  {accuracy:.4}",
+        run.time.as_secs_f64(),
+        losses.join(" ")
+    );
 }
 
 #[derive(Default)]

@@ -16,7 +16,7 @@ pub trait BatchMapper {
 ///
 /// Implemented for tensors of any kind and rank, for tuples, arrays, `Vec`, `Option` and `()`. For a batch type of
 /// your own, map each tensor field. Fields that are not tensors are part of the recording: a later batch is evaluated
-/// with those of the batch that was traced, so put numbers that vary into tensors.
+/// with those of the batch that was captured, so put values that vary into tensors.
 ///
 /// ```
 /// use burn::prelude::*;
@@ -45,8 +45,8 @@ pub trait Batch: Clone {
     #[must_use]
     fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self;
 
-    /// The number of samples, where it is not the size of the first dimension of the first tensor: for batches that
-    /// begin with a mask or put time first. It weighs the batches of a data set, and is taken on the batch's word.
+    /// The number of samples, if it is not the size of the first dimension of the first tensor: for batches that
+    /// begin with a mask or put time first. It weighs the batches of a data set, and is not checked.
     fn samples(&self) -> Option<usize> {
         None
     }
@@ -108,26 +108,26 @@ batch_of_tuple!(A, B, C, D);
 batch_of_tuple!(A, B, C, D, E);
 batch_of_tuple!(A, B, C, D, E, F);
 
-/// What a traced closure returns: the loss alone, or `(outputs, loss)`.
+/// What a captured closure returns: the loss alone, or `(outputs, loss)`.
 ///
 /// The outputs z are noted so that Gauss-Newton products know where the model ends and the loss begins; a Hessian
 /// does not need them.
 #[diagnostic::on_unimplemented(
-    message = "a traced closure cannot return `{Self}`",
+    message = "a captured closure cannot return `{Self}`",
     note = "return the loss, a `Tensor<1>`, or the model's outputs and then the loss: `(outputs, loss)`"
 )]
-pub trait Traced {
+pub trait Captured {
     /// The outputs, where there are any, and the loss.
     fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>);
 }
 
-impl Traced for Tensor<1> {
+impl Captured for Tensor<1> {
     fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>) {
         (None, self)
     }
 }
 
-impl<const D: usize> Traced for (Tensor<D>, Tensor<1>) {
+impl<const D: usize> Captured for (Tensor<D>, Tensor<1>) {
     fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>) {
         (Some(self.0.into_dispatch()), self.1)
     }

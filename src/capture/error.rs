@@ -18,21 +18,6 @@ pub enum CaptureError {
         /// What the panic said.
         message: String,
     },
-    /// The closure evaluates an objective that is being recorded.
-    #[error(
-        "the closure works with an objective while that is recorded, which needs the closure; evaluate the objective \
-         outside, and hand the result in with the batch"
-    )]
-    Nested,
-    /// The closure panicked in Burn itself, where nothing was recorded.
-    #[error(
-        "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it train \
-         in Burn first, or trace with `CaptureConfig::new().unchecked()` if only Burn's own gradient is missing"
-    )]
-    BurnPanicked {
-        /// What the panic said.
-        message: String,
-    },
     /// The recording ended with boundaries that Burn refuses.
     #[error("the recording has no usable boundary: {message}")]
     Boundary {
@@ -64,61 +49,6 @@ pub enum CaptureError {
          is not frozen"
     )]
     IndependentLoss,
-    /// A tensor of the batch has no elements.
-    #[error(
-        "tensor {position} of the batch has shape {shape:?} and so no elements; skip empty batches"
-    )]
-    EmptyBatch {
-        /// Which tensor, counted from 0.
-        position: usize,
-        /// Its shape.
-        shape: Vec<usize>,
-    },
-    /// A batch with other tensors than the one recorded.
-    #[error(
-        "the batch holds {found}, but the loss was recorded for {expected}; only sizes may differ, not kinds or ranks"
-    )]
-    OtherBatch {
-        /// Kinds and ranks recorded.
-        expected: String,
-        /// Kinds and ranks found.
-        found: String,
-    },
-    /// Parameters of an element type that is not recorded.
-    #[error(
-        "parameter {name} holds {dtype}; only f32 and f64 parameters are differentiated, cast the model first"
-    )]
-    ParameterType {
-        /// Name of the parameter.
-        name: String,
-        /// Its element type.
-        dtype: String,
-    },
-    /// A tolerance that no comparison can use.
-    #[error(
-        "the tolerance of the comparison with `backward()` is {found}; expected a number above 0, such as 1e-3"
-    )]
-    Tolerance {
-        /// What was given.
-        found: f64,
-    },
-    /// The recorded gradient is not Burn's.
-    #[error(
-        "the recorded gradient differs from Burn's own `backward()` by {difference:.1e} of its norm in {parameter} \
-         (loss {recorded_loss} recorded, {burn_loss} by Burn). Likely causes: {causes}"
-    )]
-    Unfaithful {
-        /// The parameter with the largest relative difference.
-        parameter: String,
-        /// ‖g − g_Burn‖ / ‖g_Burn‖ of that parameter.
-        difference: f64,
-        /// The loss as recorded.
-        recorded_loss: f64,
-        /// The loss by Burn.
-        burn_loss: f64,
-        /// What usually causes it, most likely first.
-        causes: String,
-    },
 }
 
 /// A recording that cannot become a program.

@@ -12,7 +12,7 @@ mod record;
 mod scope;
 mod turn;
 
-pub use batch::{Batch, BatchMapper, Traced};
+pub use batch::{Batch, BatchMapper, Captured};
 pub use error::{CaptureError, ImportError};
 pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]

@@ -12,7 +12,7 @@ use burn_capture::CaptureBackend;
 use burn_router::RouterTensor;
 
 use super::{
-    Batch, BatchMapper, CaptureError, Traced,
+    Batch, BatchMapper, CaptureError, Captured,
     guards::{self, Guards, Truths},
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) struct Recording {
 pub(crate) type Parameters = [(ParamId, ValueType)];
 
 /// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
-pub(crate) fn record_loss<M: Module, X: Batch, O: Traced, E: From<CaptureError>>(
+pub(crate) fn record_loss<M: Module, X: Batch, O: Captured, E: From<CaptureError>>(
     model: &M,
     parameters: &Parameters,
     batch: (&X, &[ValueType]),

@@ -12,21 +12,19 @@ use crate::{
     space::{ParamSpace, ParamVector},
 };
 
-/// The Jacobian J = ∂z/∂θ of the outputs that the traced closure returned beside the loss.
+/// The Jacobian J = ∂z/∂θ of the outputs that the captured closure returned besides the loss.
 ///
 /// ```text
 /// tangent v ↦ J v      cotangent u ↦ Jᵀu
 /// ```
 ///
-/// Outputs are laid out as [`Objective::outputs`]: one block for one batch, or one a batch over a data set. Nothing is
+/// Outputs are laid out as [`Objective::outputs`]: one block for one batch, or one per batch over a data set. Nothing is
 /// averaged or rescaled.
 ///
 /// # Cost
-///
 /// J v about a forward pass and Jᵀu about a backward pass, each with a forward pass once per (θ, batch).
 ///
 /// # Example
-///
 /// For z = x w, J v = x v.
 ///
 /// ```
@@ -43,7 +41,7 @@ use crate::{
 /// let model = Line { w: Param::from_tensor(Tensor::from_floats([[0.5], [-1.0]], &device)) };
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
 ///
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), z.powf_scalar(2.0).sum())
 /// })?;
@@ -55,6 +53,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct Jacobian<B: AutodiffBackend> {
     objective: Objective<B>,
     outputs: ParamSpace<B>,
@@ -66,35 +65,23 @@ impl<B: AutodiffBackend> Jacobian<B> {
     /// The Jacobian at the objective's parameters, on its batches.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the traced closure returned the loss alone.
+    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
-        objective.derive_product(Product::Jacobian)?;
         Ok(Self {
             outputs: objective.parameters().space().with_layout(&objective.outputs_layout()?),
             objective: objective.clone(),
-            forward: PreparedProduct::new(Product::Jacobian),
-            adjoint: PreparedProduct::new(Product::Adjoint),
+            forward: objective.product(Product::Jacobian)?,
+            adjoint: objective.product(Product::Adjoint)?,
         })
     }
 
-    /// Runs now what of J v and Jᵀu does not depend on the vector; otherwise the first product does.
+    /// Precomputes everything of J v and Jᵀu that does not depend on the vector. Otherwise the first product does this.
     ///
     /// # Errors
     /// A failure of the backend.
     pub fn prepare(&self) -> Result<(), Error> {
         self.objective.prepare_product(&self.forward)?;
         self.objective.prepare_product(&self.adjoint)
-    }
-}
-
-impl<B: AutodiffBackend> Clone for Jacobian<B> {
-    fn clone(&self) -> Self {
-        Self {
-            objective: self.objective.clone(),
-            outputs: self.outputs.clone(),
-            forward: self.forward.clone(),
-            adjoint: self.adjoint.clone(),
-        }
     }
 }
 

@@ -1,22 +1,22 @@
-//! Curvature operators built from an objective. Knows objectives and operators, not solvers or what a product is
-//! wanted for.
+//! Curvature matrices of an objective as linear operators: Hessian, Gauss-Newton, Fisher, Jacobian. Depends on
+//! `objective`, `operator` and the products and likelihoods of `derive`.
 //!
 //! | operator | is | definite |
 //! |---|---|---|
 //! | [`Hessian`] | ∇²ℒ | no |
 //! | [`GaussNewton`] | c·Σ Jᵀ(∇²_z ℓ)J | positive semi-definite for a loss that is convex in the outputs |
-//! | [`Fisher`] | c·Σ E[∇log p ∇log pᵀ], exact or by sampled targets | positive semi-definite |
+//! | [`Fisher`] | c·Σ E[∇log p ∇log pᵀ], exact or Monte-Carlo | positive semi-definite |
 //! | [`EmpiricalFisher`] | c·Σ ∇ℓₙ∇ℓₙᵀ with the targets of the data | positive semi-definite |
 //! | [`Jacobian`] | ∂z/∂θ, from parameters to outputs | not square |
 //!
 //! Each is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.
 
-pub(crate) mod fisher;
+mod fisher;
 mod gauss_newton;
 mod hessian;
 mod jacobian;
 
-pub use fisher::{EmpiricalFisher, Fisher, Likelihood};
+pub use fisher::{EmpiricalFisher, Fisher};
 pub use gauss_newton::GaussNewton;
 pub use hessian::Hessian;
 pub use jacobian::Jacobian;
@@ -25,18 +25,15 @@ use burn_backend::AutodiffBackend;
 
 use crate::{error::Error, objective::ObjectiveError, operator::OperatorError, space::ParamVector};
 
-/// The one product there is.
+/// The product with a single vector.
 fn single<B: AutodiffBackend>(products: Vec<ParamVector<B>>) -> Result<ParamVector<B>, Error> {
     let product = products.into_iter().next();
     product.ok_or_else(|| ObjectiveError::NoBatches.into())
 }
 
-/// Checks the number of a batch.
+/// Checks the index of a batch.
 fn expect_term(index: usize, terms: usize) -> Result<(), OperatorError> {
-    match index < terms {
-        true => Ok(()),
-        false => Err(OperatorError::NoSuchTerm { index, terms }),
-    }
+    if index < terms { Ok(()) } else { Err(OperatorError::NoSuchTerm { index, terms }) }
 }
 
 /// A self-adjoint operator whose products are those of an objective: the field `objective` and the prepared `product`.
@@ -57,7 +54,7 @@ macro_rules! objective_operator {
         }
 
         impl<B: AutodiffBackend> $name<B> {
-            /// Runs now what of a product does not depend on the vector; otherwise the first product does.
+            /// Precomputes everything that does not depend on the vector. Otherwise the first product does this.
             ///
             /// # Errors
             /// A failure of the backend.
@@ -65,7 +62,8 @@ macro_rules! objective_operator {
                 self.objective.prepare_product(&self.product)
             }
 
-            /// Bytes kept between products at present.
+            /// Bytes kept between products at present, by all operators that share them: those of the same objective
+            /// with the same product.
             pub fn kept_bytes(&self) -> usize {
                 self.product.kept_bytes()
             }

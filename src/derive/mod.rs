@@ -7,25 +7,24 @@
 //! products, and split what depends on v from what does not. The *eager* engine does the same on the tape of a computing
 //! backend, anew for every product.
 
-mod draw;
 mod error;
-mod factors;
 mod fold;
-mod layers;
+mod likelihood;
 mod lower;
+mod metric;
 mod network;
 mod outputs;
 mod patches;
 mod product;
 mod reverse;
 
-pub(crate) use draw::{Distribution, Draws};
 pub use error::DeriveError;
-pub(crate) use factors::{Cotangents, FactorKind, LayerGroup, Reduced};
-pub(crate) use layers::{Beside, LayerKind, Layers};
-pub(crate) use product::{Given, Product, Root};
-
-use std::sync::Arc;
+pub use likelihood::{Likelihood, LikelihoodError};
+pub(crate) use lower::apply_recorded;
+pub(crate) use metric::Metric;
+pub(crate) use outputs::{adjoint_product, required};
+pub(crate) use product::{Given, Product};
+pub(crate) use reverse::{Apply, Arguments, gradient as gradient_at};
 
 use burn_backend::{
     Backend,
@@ -36,14 +35,12 @@ use burn_capture::CaptureBackend;
 use crate::{
     capture::{self, CaptureError},
     error::Error,
-    execute::ExecuteError,
-    graph::{Graph, Split, ValueType},
+    graph::{Graph, Split},
     panics::caught,
     tensor::Operand,
 };
 use outputs::Tables;
 use product::Target;
-use reverse::Arguments;
 
 /// The gradient program: inputs as the loss program's, outputs those of the loss program and then ∇ℒ, one value
 /// per parameter.
@@ -52,7 +49,7 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
         let inputs = Inputs::declare(scope, loss, parameters);
         let device = scope.device();
         let arguments = inputs.arguments(loss, &device);
-        let result = reverse::gradient(&arguments, lower::apply_recorded)?;
+        let result = reverse::gradient(&arguments, apply_recorded)?;
         Ok(result
             .outputs
             .into_iter()
@@ -63,7 +60,7 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
 }
 
 /// The program of a product with a vector, split by what depends on the vector: `prepare` takes the loss program's
-/// inputs and then the noise of [`Product::Drawn`], `finish` what it returns and then the vector's parts.
+/// inputs and then the noise of [`Metric::Drawn`], `finish` what it returns and then the vector's parts.
 pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<Split, Error> {
     let target = Target::new(kind, loss, parameters)?;
     let vector = target.vector_types();
@@ -78,7 +75,7 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
             noise,
             vector: &vector,
         };
-        let tables = Tables { once: lower::apply_recorded, twice: lower::apply_recorded_twice };
+        let tables = Tables { once: apply_recorded, twice: lower::apply_recorded_twice };
         let product = target.compute(given, &tables)?;
         Ok(product.into_iter().map(Operand::Float).collect())
     })?;
@@ -87,95 +84,16 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
     Ok(split(tidy(program), &varying))
 }
 
-/// The program of Kronecker factors: inputs as the loss program's, then the noise of [`Cotangents::Drawn`], then the
-/// scale of the gradients' moments unless there are none; outputs the loss and its gradient where `with_gradient` asks
-/// for them, then the moments of [`factors::Factors`].
-pub(crate) fn kronecker_factors(
-    kind: FactorKind,
-    with_gradient: bool,
+/// A program derived from that of a loss by `body`, which is handed the loss program's inputs and may declare more.
+pub(crate) fn derived(
+    derivative: &'static str,
     loss: &Graph,
     parameters: usize,
-    groups: &Arc<[LayerGroup]>,
+    body: impl FnOnce(&mut capture::Scope, &Inputs) -> Result<Vec<FloatTensor<CaptureBackend>>, Error>,
 ) -> Result<Graph, Error> {
-    let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
-    record_factors(kind, loss, parameters, |scope, mut given| {
-        if kind.cotangents != Cotangents::None {
-            given.scale =
-                float(scope.input(&ValueType { shape: vec![1].into(), dtype: float_type(loss) }));
-        }
-        let factors = factors::compute(kind, &probed, &given, lower::apply_recorded)?;
-        Ok(match with_gradient {
-            true => std::iter::once(factors.loss)
-                .chain(factors.gradient)
-                .chain(factors.moments)
-                .collect(),
-            false => factors.moments,
-        })
-    })
-}
-
-/// The program of the diagonals in given bases: inputs as the loss program's, then the noise of [`Cotangents::Drawn`],
-/// then the bases, left where there is one and right, layer by layer; outputs as [`factors::compute_diagonals`] says.
-pub(crate) fn kronecker_diagonals(
-    kind: FactorKind,
-    loss: &Graph,
-    parameters: usize,
-    groups: &Arc<[LayerGroup]>,
-) -> Result<Graph, Error> {
-    let probed = factors::Probed::new(loss, parameters, Arc::clone(groups));
-    let dtype = float_type(loss);
-    record_factors(kind, loss, parameters, |scope, given| {
-        let mut matrix = |group: &LayerGroup, size: usize| {
-            let shape = vec![group.groups(), size, size].into();
-            float(scope.input(&ValueType { shape, dtype }))
-        };
-        let bases = groups.iter().filter_map(|group| {
-            let left = match kind.has_diagonal(group) {
-                true => None,
-                false => Some(matrix(group, group.d_in())?),
-            };
-            let right = matrix(group, group.width_out() / group.groups().max(1))?;
-            Some(factors::Basis { left, right })
-        });
-        let bases: Vec<_> = bases.collect();
-        factors::compute_diagonals(kind, &probed, &given, &bases, lower::apply_recorded)
-    })
-}
-
-/// The element type of the parameters.
-fn float_type(loss: &Graph) -> burn_backend::DType {
-    let first = loss.inputs().first().map(|&value| loss.value(value).dtype);
-    first.unwrap_or(burn_backend::DType::F32)
-}
-
-fn record_factors(
-    kind: FactorKind,
-    loss: &Graph,
-    parameters: usize,
-    compute: impl FnOnce(
-        &mut capture::Scope,
-        factors::Given<'_, CaptureBackend>,
-    ) -> Result<Vec<FloatTensor<CaptureBackend>>, ExecuteError>,
-) -> Result<Graph, Error> {
-    let &[_, outputs] = loss.outputs() else {
-        return Err(DeriveError::NoOutputs.into());
-    };
-    let program = record("Kronecker factors", |scope| {
+    let program = record(derivative, |scope| {
         let inputs = Inputs::declare(scope, loss, parameters);
-        let noise = match kind.cotangents {
-            Cotangents::Drawn(draws) => float(scope.input(&draws.noise_type(loss.value(outputs)))),
-            _ => None,
-        };
-        let device = scope.device();
-        let given = factors::Given {
-            device: &device,
-            parameters: &inputs.parameters,
-            batch: &inputs.batch,
-            noise,
-            scale: None,
-        };
-        let factors = compute(scope, given)?;
-        Ok(factors.into_iter().map(Operand::Float).collect())
+        Ok(body(scope, &inputs)?.into_iter().map(Operand::Float).collect())
     })?;
     Ok(tidy(program))
 }
@@ -208,9 +126,9 @@ fn record(
 }
 
 /// A loss program's inputs on the recording backend.
-struct Inputs {
-    parameters: Vec<FloatTensor<CaptureBackend>>,
-    batch: Vec<Operand<CaptureBackend>>,
+pub(crate) struct Inputs {
+    pub parameters: Vec<FloatTensor<CaptureBackend>>,
+    pub batch: Vec<Operand<CaptureBackend>>,
 }
 
 impl Inputs {

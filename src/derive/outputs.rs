@@ -9,9 +9,8 @@ use burn_backend::{
 };
 
 use super::{
-    draw::{self, Draws},
+    metric::Metric,
     network::Network,
-    product::Root,
     reverse::{self, Apply, Arguments},
 };
 use crate::execute::ExecuteError;
@@ -22,24 +21,12 @@ pub(super) struct Tables<B: Backend> {
     pub twice: Apply<Autodiff<Autodiff<B>>>,
 }
 
-/// The matrix M in the outputs of a product JᵀMJ.
-pub(super) enum Middle<B: Backend> {
+/// The matrix in the outputs of a product JᵀMJ.
+pub(super) enum Curvature<B: Backend> {
     /// ∇²ℓ(z), by autodiff on the loss.
     Loss,
-    /// diag(p) − p pᵀ with p = softmax(z), classes in the last dimension.
-    Categorical,
-    /// diag(σ(1 − σ)), σ the logistic function of z.
-    Bernoulli,
-    /// I
-    Gaussian,
-    /// Σₛ dₛ dₛᵀ sample by sample, the dₛ of drawn targets.
-    Drawn {
-        draws: Draws,
-        /// Of [`Draws::noise_type`].
-        noise: FloatTensor<B>,
-    },
-    /// d dᵀ sample by sample with d = ∂ℓ/∂z.
-    Empirical,
+    /// A metric, with the noise that its targets are drawn by.
+    Metric(Metric, Option<FloatTensor<B>>),
 }
 
 /// J v, with z.
@@ -81,7 +68,7 @@ pub(super) fn jacobian_product<B: Backend>(
 }
 
 /// Jᵀu. `arguments` are those of the network.
-pub(super) fn adjoint_product<B: Backend>(
+pub(crate) fn adjoint_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     cotangent: FloatTensor<B>,
     apply: Apply<Autodiff<B>>,
@@ -93,30 +80,36 @@ pub(super) fn adjoint_product<B: Backend>(
 /// JᵀS r with S Sᵀ = M. `arguments` are those of the network.
 pub(super) fn root_product<B: Backend>(
     network: &Network,
-    root: Root,
+    (metric, noise): (Metric, Option<FloatTensor<B>>),
     arguments: &Arguments<'_, B>,
     vector: FloatTensor<B>,
     apply: Apply<Autodiff<B>>,
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
     let (outputs, leaves) = on_tape(arguments, apply)?;
     let z = Autodiff::<B>::inner(outputs.clone());
-    let cotangent = match root {
-        Root::Categorical => {
-            let last = z.shape().num_dims().saturating_sub(1);
-            let p = B::softmax(z, last);
-            let weighted = B::float_mul(B::float_sqrt(p.clone()), vector);
-            let mean = B::float_sum_dim(weighted.clone(), last);
-            B::float_sub(weighted, B::float_mul(p, mean))
-        }
-        Root::Bernoulli => B::float_mul(B::float_sqrt(logistic_variance::<B>(z)), vector),
-        Root::Gaussian => vector,
-        Root::Empirical => {
-            let head = Arguments { program: &network.head, parameters: &[z], ..*arguments };
-            let slope = reverse::gradient(&head, apply)?.gradient;
-            B::float_mul(required(slope.into_iter().next())?, vector)
+    let cotangent = match metric {
+        Metric::Exact(family) => family.root::<B>(z, vector),
+        Metric::Empirical => B::float_mul(slope(network, arguments, z, apply)?, vector),
+        Metric::Drawn { family, draws } => {
+            let shape = z.shape();
+            let directions = family.directions::<B>(draws, z, required(noise)?);
+            let vector = B::float_reshape(vector, directions.shape());
+            let sum = B::float_sum_dim(B::float_mul(directions, vector), 0);
+            B::float_reshape(sum, shape)
         }
     };
     Ok(pull_back::<B>(outputs, cotangent, &leaves))
+}
+
+/// ∂ℓ/∂z.
+fn slope<B: Backend>(
+    network: &Network,
+    arguments: &Arguments<'_, B>,
+    z: FloatTensor<B>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<FloatTensor<B>, ExecuteError> {
+    let head = Arguments { program: &network.head, parameters: &[z], ..*arguments };
+    required(reverse::gradient(&head, apply)?.gradient.into_iter().next())
 }
 
 type OnTape<B> = FloatTensor<Autodiff<B>>;
@@ -135,28 +128,25 @@ fn on_tape<B: Backend>(
 /// JᵀMJ v. `arguments` are those of the network.
 pub(super) fn gauss_newton_product<B: Backend>(
     network: &Network,
-    middle: Middle<B>,
+    curvature: Curvature<B>,
     arguments: &Arguments<'_, B>,
     vector: &[FloatTensor<B>],
     tables: &Tables<B>,
 ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
-    let Tangent { outputs, tangent } = jacobian_product(arguments, vector, tables.twice)?;
-    let head = Arguments { program: &network.head, parameters: &[outputs], ..*arguments };
-    let curved = match middle {
-        Middle::Loss => {
+    let Tangent { outputs: z, tangent } = jacobian_product(arguments, vector, tables.twice)?;
+    let curved = match curvature {
+        Curvature::Loss => {
+            let head = Arguments { program: &network.head, parameters: &[z], ..*arguments };
             let product = reverse::hessian_vector_product(&head, &[tangent], tables.twice)?;
             required(product.into_iter().next())?
         }
-        Middle::Categorical => categorical::<B>(head.parameters[0].clone(), tangent),
-        Middle::Bernoulli => bernoulli::<B>(head.parameters[0].clone(), tangent),
-        Middle::Gaussian => tangent,
-        Middle::Drawn { draws, noise } => {
-            let directions = draw::directions::<B>(draws, head.parameters[0].clone(), noise);
-            outer::<B>(directions, tangent)
+        Curvature::Metric(Metric::Exact(family), _) => family.curvature::<B>(z, tangent),
+        Curvature::Metric(Metric::Drawn { family, draws }, noise) => {
+            outer::<B>(family.directions::<B>(draws, z, required(noise)?), tangent)
         }
-        Middle::Empirical => {
-            let slope = reverse::gradient(&head, tables.once)?.gradient;
-            outer::<B>(unsqueezed::<B>(required(slope.into_iter().next())?), tangent)
+        Curvature::Metric(Metric::Empirical, _) => {
+            let slope = slope(network, arguments, z, tables.once)?;
+            outer::<B>(unsqueezed::<B>(slope), tangent)
         }
     };
     adjoint_product(arguments, curved, tables.once)
@@ -171,27 +161,6 @@ fn pull_back<B: Backend>(
     let cotangent = Autodiff::<B>::from_inner(cotangent);
     let product = Autodiff::<B>::float_sum(Autodiff::<B>::float_mul(outputs, cotangent));
     reverse::gradients_of::<B>(reverse::tracked::<B>(Some(product), leaves), leaves)
-}
-
-/// p∘u − p·⟨p, u⟩ along the last dimension.
-fn categorical<B: Backend>(outputs: FloatTensor<B>, tangent: FloatTensor<B>) -> FloatTensor<B> {
-    let last = outputs.shape().num_dims().saturating_sub(1);
-    let probabilities = B::softmax(outputs, last);
-    let weighted = B::float_mul(probabilities.clone(), tangent);
-    let mean = B::float_sum_dim(weighted.clone(), last);
-    B::float_sub(weighted, B::float_mul(probabilities, mean))
-}
-
-/// σ(1 − σ)∘u
-fn bernoulli<B: Backend>(outputs: FloatTensor<B>, tangent: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_mul(logistic_variance::<B>(outputs), tangent)
-}
-
-/// σ(1 − σ) = ¼(1 − tanh²(z/2)), which needs no sigmoid of the backend's own precision.
-fn logistic_variance<B: Backend>(outputs: FloatTensor<B>) -> FloatTensor<B> {
-    let half = B::float_tanh(B::float_mul_scalar(outputs, 0.5.into()));
-    let square = B::float_mul(half.clone(), half);
-    B::float_mul_scalar(B::float_sub_scalar(square, 1.0.into()), (-0.25).into())
 }
 
 /// Σₛ dₛ⟨dₛ, u⟩ sample by sample; samples are the first dimension of u.
@@ -212,7 +181,7 @@ fn unsqueezed<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(tensor, Shape::from(shape))
 }
 
-pub(super) fn required<T>(value: Option<T>) -> Result<T, ExecuteError> {
+pub(crate) fn required<T>(value: Option<T>) -> Result<T, ExecuteError> {
     value.ok_or_else(|| ExecuteError::InputCount {
         what: "a product in output space".into(),
         expected: 1,

@@ -7,10 +7,10 @@ use burn_backend::{
 };
 
 use super::{
-    draw::Draws,
     lower,
+    metric::Metric,
     network::Network,
-    outputs::{self, Middle, Tables},
+    outputs::{self, Curvature, Tables},
     reverse::{self, Arguments},
 };
 use crate::{
@@ -31,31 +31,11 @@ pub(crate) enum Product {
     Adjoint,
     /// Jᵀ∇²ℓ J v
     GaussNewton,
-    /// JᵀMJ v with the covariance of softmax probabilities.
-    Categorical,
-    /// JᵀMJ v with the variances of the logistic function.
-    Bernoulli,
-    /// JᵀJ v
-    Gaussian,
-    /// JᵀMJ v with M = Σₛ dₛdₛᵀ for each sample, dₛ for targets drawn by noise that is handed in beside the batch.
-    Drawn(Draws),
-    /// JᵀMJ v with M = d dᵀ for each sample, d = ∂ℓ/∂z.
-    Empirical,
-    /// JᵀS r, from outputs to parameters.
-    Root(Root),
-}
-
-/// A square root S of a matrix M in output space: S Sᵀ = M.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Root {
-    /// diag(√p) − p √pᵀ with p = softmax(z), for diag(p) − p pᵀ.
-    Categorical,
-    /// diag(√(σ(1 − σ))), σ the logistic function of z.
-    Bernoulli,
-    /// I
-    Gaussian,
-    /// diag(∂ℓ/∂z): for d dᵀ of each sample where r is one number a sample.
-    Empirical,
+    /// JᵀMJ v
+    Fisher(Metric),
+    /// JᵀS r with S Sᵀ = M, from outputs to parameters. For a metric of directions r has one value per direction and
+    /// sample, expanded to the shape of the outputs.
+    Root(Metric),
 }
 
 impl Product {
@@ -66,9 +46,9 @@ impl Product {
             Product::Jacobian => "Jacobian-vector product",
             Product::Adjoint => "vector-Jacobian product",
             Product::GaussNewton => "Gauss-Newton product",
-            Product::Categorical | Product::Bernoulli | Product::Gaussian => "Fisher product",
-            Product::Drawn(_) => "Monte-Carlo Fisher product",
-            Product::Empirical => "empirical Fisher product",
+            Product::Fisher(Metric::Exact(_)) => "Fisher product",
+            Product::Fisher(Metric::Drawn { .. }) => "Monte-Carlo Fisher product",
+            Product::Fisher(Metric::Empirical) => "empirical Fisher product",
             Product::Root(_) => "product with a square root of the Fisher matrix",
         }
     }
@@ -104,6 +84,10 @@ impl<'a> Target<'a> {
     /// Types of the vector's parts.
     pub fn vector_types(&self) -> Vec<ValueType> {
         match (self.product, self.outputs_type()) {
+            (Product::Root(Metric::Drawn { draws, .. }), Some(outputs)) if draws > 1 => {
+                let shape = [draws].into_iter().chain(outputs.shape.iter().copied());
+                vec![ValueType { shape: shape.collect::<Vec<_>>().into(), dtype: outputs.dtype }]
+            }
             (Product::Adjoint | Product::Root(_), Some(outputs)) => vec![outputs],
             _ => {
                 let own = self.loss.inputs().iter().take(self.parameters);
@@ -112,12 +96,14 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Type of the noise, where the product draws.
+    /// Type of the noise, if the product draws.
     pub fn noise_type(&self) -> Option<ValueType> {
-        let Product::Drawn(draws) = self.product else {
-            return None;
-        };
-        Some(draws.noise_type(&self.outputs_type()?))
+        match self.product {
+            Product::Fisher(metric) | Product::Root(metric) => {
+                metric.noise_type(&self.outputs_type()?)
+            }
+            Product::Hessian | Product::Jacobian | Product::Adjoint | Product::GaussNewton => None,
+        }
     }
 
     fn outputs_type(&self) -> Option<ValueType> {
@@ -141,7 +127,7 @@ impl<'a> Target<'a> {
             return reverse::hessian_vector_product(&whole, given.vector, tables.twice);
         };
         let arguments = Arguments { program: &network.network, ..whole };
-        let middle = match self.product {
+        let curvature = match self.product {
             Product::Jacobian => {
                 let product = outputs::jacobian_product(&arguments, given.vector, tables.twice)?;
                 return Ok(vec![product.tangent]);
@@ -150,20 +136,15 @@ impl<'a> Target<'a> {
                 let cotangent = outputs::required(given.vector.first().cloned())?;
                 return outputs::adjoint_product(&arguments, cotangent, tables.once);
             }
-            Product::Root(root) => {
+            Product::Root(metric) => {
                 let vector = outputs::required(given.vector.first().cloned())?;
-                return outputs::root_product(network, root, &arguments, vector, tables.once);
+                let metric = (metric, given.noise);
+                return outputs::root_product(network, metric, &arguments, vector, tables.once);
             }
-            Product::Hessian | Product::GaussNewton => Middle::Loss,
-            Product::Categorical => Middle::Categorical,
-            Product::Bernoulli => Middle::Bernoulli,
-            Product::Gaussian => Middle::Gaussian,
-            Product::Drawn(draws) => {
-                Middle::Drawn { draws, noise: outputs::required(given.noise)? }
-            }
-            Product::Empirical => Middle::Empirical,
+            Product::Hessian | Product::GaussNewton => Curvature::Loss,
+            Product::Fisher(metric) => Curvature::Metric(metric, given.noise),
         };
-        outputs::gauss_newton_product(network, middle, &arguments, given.vector, tables)
+        outputs::gauss_newton_product(network, curvature, &arguments, given.vector, tables)
     }
 }
 

@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// A table of operations that Burn's autodiff differentiates exactly on backend `B`.
-pub(super) type Apply<B> =
+pub(crate) type Apply<B> =
     fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, ExecuteError>;
 
 /// The operands of one program on backend `B`: parameters first, then the batch.
-pub(super) struct Arguments<'a, B: Backend> {
+pub(crate) struct Arguments<'a, B: Backend> {
     pub program: &'a Graph,
     pub device: &'a Device<B>,
     pub parameters: &'a [FloatTensor<B>],
@@ -27,14 +27,14 @@ pub(super) struct Arguments<'a, B: Backend> {
 }
 
 /// A loss with its gradient.
-pub(super) struct Gradient<B: Backend> {
+pub(crate) struct Gradient<B: Backend> {
     /// Everything the loss program returns, the loss first.
     pub outputs: Vec<Operand<B>>,
     pub gradient: Vec<FloatTensor<B>>,
 }
 
 /// ∇ℒ by one backward pass.
-pub(super) fn gradient<B: Backend>(
+pub(crate) fn gradient<B: Backend>(
     arguments: &Arguments<'_, B>,
     apply: Apply<Autodiff<B>>,
 ) -> Result<Gradient<B>, ExecuteError> {

@@ -8,13 +8,14 @@ use super::{
     Kfac, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KroneckerFactor,
     UncoveredPolicy,
     network::{self, Network},
+    pass::{LayerMoments, MomentPass, network_layers},
+    program::FactorKind,
     uncovered::uncovered_factors,
 };
 use crate::{
-    curvature::{Likelihood, fisher::share},
-    derive::{Cotangents, FactorKind},
+    derive::{Likelihood, Metric},
     error::Error,
-    objective::{LayerMoments, MomentPass, Noise, Objective, Part, Reduction, ValueAndGradient},
+    objective::{Noise, Objective, Part, Reduction, ValueAndGradient},
     space::{Inner, InnerFloat, read_tensor},
 };
 
@@ -39,18 +40,15 @@ impl KfacCollector {
     pub(crate) fn new<B: AutodiffBackend>(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        likelihood.check(objective, reduction)?;
-        if config.fisher == KfacFisher::Empirical {
-            objective.expect_reduction_of_closure(reduction)?;
-        }
-        let layers = objective.network_layers()?;
+        likelihood.check(&objective.shape_of_outputs()?)?;
+        let reduction = objective.stated_reduction()?;
+        let layers = network_layers(objective)?;
         network::check(&layers, config)?;
         network::check_embeddings(&layers, objective.layout(), config)?;
         let kind = FactorKind {
-            cotangents: cotangents(config.fisher, likelihood),
+            metric: metric(config.fisher, likelihood),
             reduced: network::reduced(&layers, config),
         };
         let mut network = Network::of(objective, kind)?;
@@ -82,7 +80,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
-        Ok(self.layers(self.pass(|pass| objective.layer_moments(pass))?))
+        Ok(self.layers(self.pass(|pass| pass.moments(objective))?))
     }
 
     /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program per batch. Only the loss is read back; the caller must
@@ -91,7 +89,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, Factors<B>), Error> {
-        let (gradient, layers) = self.pass(|pass| objective.gradient_and_moments(pass))?;
+        let (gradient, layers) = self.pass(|pass| pass.gradient_and_moments(objective))?;
         Ok((gradient, self.layers(layers)))
     }
 
@@ -106,7 +104,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<crate::graph::Graph, Error> {
-        objective.gradient_and_moments_program(self.kind)
+        self.pass(|pass| pass.program(objective))
     }
 
     /// Exact blocks or estimated diagonals of the uncovered parameters: one product for each of their elements, or per
@@ -153,7 +151,7 @@ impl KfacCollector {
         &self,
         kfac: &Kfac<B>,
     ) -> Result<(Factors<B>, UncoveredFactors<B>), Error> {
-        let draws = self.kind.cotangents != Cotangents::None;
+        let draws = self.kind.metric.is_some();
         let pairs = self.network.layers.iter().zip(&*kfac.layers);
         let layers = pairs.map(|(layer, saved)| {
             if layer.diagonal != saved.input.is_diagonal() {
@@ -178,7 +176,7 @@ impl KfacCollector {
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
         self.expect_gradients()?;
-        self.pass(|pass| objective.layer_diagonals(pass, bases))
+        self.pass(|pass| pass.diagonals(objective, bases))
     }
 
     /// Checks that gradients are propagated back, as a corrected diagonal needs them.
@@ -204,10 +202,10 @@ impl KfacCollector {
 
     /// The factor of second moments of gradients.
     fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
-        let share = share(part.samples_of_outputs(), self.reduction);
+        let share = self.reduction.factor(part.samples_of_outputs());
         match self.config.fisher {
             KfacFisher::Empirical => share.recip(),
-            KfacFisher::Exact => share * self.likelihood.precision(),
+            KfacFisher::Exact => share * self.likelihood.scale(),
             KfacFisher::MonteCarlo { .. } | KfacFisher::ForwardOnly => share,
         }
     }
@@ -218,17 +216,16 @@ impl KfacCollector {
             return None;
         };
         let likelihood = self.likelihood;
-        Some(Box::new(move |batch, outputs: &_| likelihood.noise(outputs, draws, seed, batch)))
+        Some(Box::new(move |batch, outputs: &_| Ok(likelihood.noise(outputs, draws, seed, batch)?)))
     }
 }
 
-fn cotangents(fisher: KfacFisher, likelihood: Likelihood) -> Cotangents {
-    match (fisher, likelihood) {
-        (KfacFisher::Exact, Likelihood::Categorical) => Cotangents::Categorical,
-        (KfacFisher::Exact, Likelihood::Bernoulli) => Cotangents::Bernoulli,
-        (KfacFisher::Exact, Likelihood::Gaussian { .. }) => Cotangents::Gaussian,
-        (KfacFisher::MonteCarlo { draws, .. }, _) => Cotangents::Drawn(likelihood.draws(draws)),
-        (KfacFisher::Empirical, _) => Cotangents::Empirical,
-        (KfacFisher::ForwardOnly, _) => Cotangents::None,
+fn metric(fisher: KfacFisher, likelihood: Likelihood) -> Option<Metric> {
+    let family = likelihood.family();
+    match fisher {
+        KfacFisher::Exact => Some(Metric::Exact(family)),
+        KfacFisher::MonteCarlo { draws, .. } => Some(Metric::Drawn { family, draws }),
+        KfacFisher::Empirical => Some(Metric::Empirical),
+        KfacFisher::ForwardOnly => None,
     }
 }

@@ -12,9 +12,9 @@ use super::{
     network::{BlockProduct, Network},
 };
 use crate::{
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
-    objective::{Objective, Reduction},
+    objective::Objective,
     operator::{
         BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint, expect_damping,
         upload,
@@ -58,12 +58,13 @@ use crate::{
 /// let device = Device::default().autodiff();
 /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
 /// let x = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-/// let ekfac = Ekfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
 /// let one = objective.parameters().space().ones();
 /// assert_eq!(ekfac.apply(&one)?.to_vec()?, [10.0]);
 /// # Ok(())
@@ -87,11 +88,10 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn new(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        let kfac = Kfac::new(objective, likelihood, reduction, config)?;
-        Self::from_kfac(&kfac, objective, likelihood, reduction, config)
+        let kfac = Kfac::new(objective, likelihood, config)?;
+        Self::from_kfac(&kfac, objective, likelihood, config)
     }
 
     /// K-FAC's bases with the diagonal at the objective's parameters, over its batches.
@@ -102,11 +102,10 @@ impl<B: AutodiffBackend> Ekfac<B> {
         kfac: &Kfac<B>,
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
         kfac.domain().layout().expect_same(objective.layout())?;
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let ekfac = Self::uncorrected(kfac)?.averaged(&collector, objective, 0.0)?;
         ekfac.expect_finite()?;
         Ok(ekfac)
@@ -147,12 +146,12 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn updated(
         &self,
         objective: &Objective<B>,
-        (likelihood, reduction): (Likelihood, Reduction),
+        likelihood: Likelihood,
         config: &KfacConfig,
         decay: f64,
     ) -> Result<Self, Error> {
         self.domain().layout().expect_same(objective.layout())?;
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let updated = self.averaged(&collector, objective, decay)?;
         updated.expect_finite()?;
         Ok(updated)

@@ -7,12 +7,13 @@ use burn_backend::AutodiffBackend;
 use super::{
     Treatment,
     factor::{Eigenbasis, FactorSpectrum, KroneckerFactor, once},
+    layers::{LayerGroup, LayerKind},
+    pass::LayerMoments,
+    program::FactorKind,
     signature::FactorShape,
 };
 use crate::{
-    derive::{FactorKind, LayerGroup, LayerKind},
     error::Error,
-    objective::LayerMoments,
     operator::{DenseMatrix, WeightMatrix},
     space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset, read_tensor},
 };

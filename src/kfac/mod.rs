@@ -9,14 +9,18 @@ mod collector;
 mod compare;
 mod config;
 mod coverage;
+mod diagonal_estimate;
 mod ekfac;
 mod error;
 mod factor;
 mod inverse;
 mod layer;
+mod layers;
 mod matrix;
 mod network;
 mod parallel;
+mod pass;
+mod program;
 mod signature;
 mod state;
 #[cfg(test)]
@@ -39,9 +43,9 @@ use std::{fmt, sync::Arc};
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
-    objective::{Objective, Reduction, ValueAndGradient},
+    objective::{Objective, ValueAndGradient},
     operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
 };
@@ -94,12 +98,13 @@ use network::{BlockProduct, Network};
 /// let device = Device::default().autodiff();
 /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-/// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
 /// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
@@ -124,15 +129,14 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`KfacError::UnevenUses`](crate::KfacError::UnevenUses),
     /// [`KfacError::Vocabulary`](crate::KfacError::Vocabulary),
     /// [`KfacError::Uncovered`](crate::KfacError::Uncovered) and
-    /// [`OperatorError::NoDraws`](crate::OperatorError::NoDraws) for what a configuration does not cover;
+    /// [`LikelihoodError::NoDraws`](crate::LikelihoodError::NoDraws) for what a configuration does not cover;
     /// [`KfacError::NonFinite`](crate::KfacError::NonFinite).
     pub fn new(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let uncovered = collector.uncovered(objective)?;
         let factors = collector.factors(objective)?;
         collector.expect_finite(&factors)?;
@@ -162,13 +166,14 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
     /// let x = Tensor::<2>::from_floats([[3.0]], &device);
-    /// let objective = Objective::trace(&model, x, |model, x| {
+    /// let objective = Objective::capture(&model, x, |model, x| {
     ///     let z = x.matmul(model.w.val());
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    /// let objective = objective.reduced_by(Reduction::Sum)?;
     /// let (kfac, at) =
-    ///     Kfac::with_gradient(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+    ///     Kfac::with_gradient(&objective, likelihood, &KfacConfig::new())?;
     /// assert_eq!(at.value, 18.0);
     /// assert_eq!(at.gradient.to_vec()?, [18.0]);
     /// let step = kfac.inverse(0.0)?.apply(&at.gradient)?;
@@ -179,10 +184,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn with_gradient(
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         config: &KfacConfig,
     ) -> Result<(Self, ValueAndGradient<B>), Error> {
-        let collector = KfacCollector::new(objective, likelihood, reduction, config)?;
+        let collector = KfacCollector::new(objective, likelihood, config)?;
         let uncovered = collector.uncovered(objective)?;
         let (at, factors) = collector.gradient_and_factors(objective)?;
         at.gradient.expect_finite("the gradient")?;
@@ -227,12 +231,13 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
     /// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
-    /// let objective = Objective::trace(&model, x, |model, x| {
+    /// let objective = Objective::capture(&model, x, |model, x| {
     ///     let z = x.matmul(model.w.val());
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-    /// let kfac = Kfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+    /// let objective = objective.reduced_by(Reduction::Sum)?;
+    /// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
     /// for layer in kfac.layers() {
     ///     assert_eq!(layer.weight(), "w");
     ///     assert_eq!(layer.input().values()?, [9.0, 12.0, 12.0, 16.0]);

@@ -8,11 +8,14 @@ use super::{
     EmbeddingPolicy, KfacApproximation, KfacConfig, KfacError, KfacFisher, UncoveredPolicy,
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
     layer::Layer,
+    layers::Leftover,
+    pass::{NetworkLayers, network_layers},
+    program::{FactorKind, Reduced},
 };
 use crate::{
-    derive::{Beside, FactorKind, Reduced},
+    derive::LikelihoodError,
     error::Error,
-    objective::{NetworkLayers, Objective},
+    objective::Objective,
     operator::{BlockDiagonal, Kronecker, KroneckerSide, WeightMatrix},
     space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset},
 };
@@ -59,7 +62,7 @@ impl Network {
         objective: &Objective<B>,
         kind: FactorKind,
     ) -> Result<Self, Error> {
-        let found = objective.network_layers()?;
+        let found = network_layers(objective)?;
         let layout = objective.layout();
         let mut layers = Vec::with_capacity(found.groups.len());
         for group in &found.groups {
@@ -83,7 +86,7 @@ impl Network {
                 let subset = layout.select_by(|one| one.name() == block.name())?;
                 let mut left = found.beside.iter();
                 match left.find(|(one, _)| *one == position).map(|(_, reason)| reason) {
-                    Some(Beside::Unused) | None => {
+                    Some(Leftover::Unused) | None => {
                         unused.push(subset);
                         Treatment::Unused
                     }
@@ -200,7 +203,7 @@ pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), E
         return Err(KfacError::UnevenUses.into());
     }
     if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
-        return Err(crate::operator::OperatorError::NoDraws.into());
+        return Err(LikelihoodError::NoDraws.into());
     }
     if let UncoveredPolicy::Diagonal { probes: 0, .. } = config.uncovered {
         return Err(KfacError::NoProbes.into());
@@ -208,10 +211,10 @@ pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), E
     Ok(())
 }
 
-fn explain(reason: &Beside) -> String {
+fn explain(reason: &Leftover) -> String {
     match reason {
-        Beside::Operation(name) => format!("used by {name}"),
-        Beside::Mixed => "used by layers of different kinds".into(),
-        Beside::Unused => "not used".into(),
+        Leftover::Operation(name) => format!("used by {name}"),
+        Leftover::Mixed => "used by layers of different kinds".into(),
+        Leftover::Unused => "not used".into(),
     }
 }

@@ -11,10 +11,10 @@ use super::{
     layer::Diagonal,
     matrix::{Eigen, FactorMatrix},
     network::Network,
+    program::{FactorKind, Reduced},
     signature::Signature,
 };
 use crate::{
-    derive::{Cotangents, FactorKind, Reduced},
     error::Error,
     objective::Objective,
     state::{Packed, Visit, numbers, saved},
@@ -73,12 +73,13 @@ pub struct KfacState {
 /// let device = Device::default().autodiff();
 /// let model = nn::LinearConfig::new(3, 2).init(&device);
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], &device);
-/// let objective = Objective::trace(&model, x, |model, x| {
+/// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = model.forward(x);
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-/// let ekfac = Ekfac::new(&objective, likelihood, Reduction::Sum, &KfacConfig::new())?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
 /// let saved = serde_json::to_string(&ekfac.state()?)?;
 ///
 /// let state: EkfacState = serde_json::from_str(&saved)?;
@@ -207,7 +208,7 @@ fn network_of<B: AutodiffBackend>(
     let signature = signature.ok_or(KfacError::State)?;
     // Embeddings have a diagonal A or, reduced, a full one.
     for reduced in [Reduced::Nothing, Reduced::Everything] {
-        let kind = FactorKind { cotangents: Cotangents::None, reduced };
+        let kind = FactorKind { metric: None, reduced };
         let network = Network::of(objective, kind)?;
         if signature.fits(&network, objective.layout())
             && network.coverage.has_the_parameters_of(coverage)

@@ -3,12 +3,13 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    KfacConfig, KfacError, KfacFisher, KroneckerFactor, UncoveredPolicy, matrix::FactorMatrix,
+    KfacConfig, KfacError, KfacFisher, KroneckerFactor, UncoveredPolicy,
+    diagonal_estimate::mean_squares, matrix::FactorMatrix,
     network::Network,
 };
 use crate::{
-    curvature::{EmpiricalFisher, Fisher, Likelihood, fisher::share},
-    derive::Root,
+    curvature::{EmpiricalFisher, Fisher},
+    derive::{Likelihood, Metric},
     error::Error,
     objective::{Objective, Part, Reduction},
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
@@ -43,12 +44,12 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
     }
     let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
-            Box::new(Fisher::exact(objective, likelihood, reduction)?)
+            Box::new(Fisher::exact(objective, likelihood)?)
         }
         KfacFisher::MonteCarlo { draws, seed } => {
-            Box::new(Fisher::monte_carlo(objective, likelihood, reduction, draws, seed)?)
+            Box::new(Fisher::monte_carlo(objective, likelihood, draws, seed)?)
         }
-        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective, reduction)?),
+        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),
     };
     let factors = network.uncovered.iter().map(|one| {
         let block = fisher.as_ref().restricted(one.subset.clone())?;
@@ -68,21 +69,19 @@ fn diagonals<B: AutodiffBackend>(
     (likelihood, reduction): (Likelihood, Reduction),
     probes: (usize, u64),
 ) -> Result<Vec<KroneckerFactor<B>>, Error> {
-    let (root, precision) = match (fisher, likelihood) {
-        (KfacFisher::Empirical, _) => (Root::Empirical, 1.0),
-        (_, Likelihood::Categorical) => (Root::Categorical, 1.0),
-        (_, Likelihood::Bernoulli) => (Root::Bernoulli, 1.0),
-        (_, Likelihood::Gaussian { .. }) => (Root::Gaussian, likelihood.precision()),
+    let metric = match fisher {
+        KfacFisher::Empirical => Metric::Empirical,
+        _ => Metric::Exact(likelihood.family()),
     };
     let factor = |part: &Part<B>| {
-        let share = share(part.samples_of_outputs(), reduction);
+        let share = reduction.factor(part.samples_of_outputs());
         match fisher {
             KfacFisher::Empirical => share.recip(),
-            _ => share * precision,
+            _ => share * likelihood.scale(),
         }
     };
     let positions: Vec<usize> = network.uncovered.iter().map(|one| one.position).collect();
-    let diagonals = objective.mean_squares(root, &factor, &positions, probes)?;
+    let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
     let pairs = network.uncovered.iter().zip(diagonals);
     let factors = pairs.map(|(one, values)| {
         let matrix = FactorMatrix::Diagonal(values);

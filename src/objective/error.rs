@@ -1,4 +1,4 @@
-//! What can be wrong with an objective's numbers and batches.
+//! What can be wrong with an objective's values, batches and recording.
 
 use super::Reduction;
 
@@ -17,8 +17,8 @@ pub enum ObjectiveError {
     },
     /// The loss reaches parameters by another way than the outputs.
     #[error(
-        "the loss depends on {parameters:?} beside the outputs (a weight decay in the closure, or outputs that are not all \
-         that the loss reads); trace the loss without that term, and add weight decay by \
+        "the loss depends on {parameters:?} besides the outputs (a weight decay in the closure, or outputs that are not all \
+         that the loss reads); capture the loss without that term, and add weight decay by \
          `GaussNewton::with_weight_decay`"
     )]
     BesideOutputs {
@@ -28,8 +28,8 @@ pub enum ObjectiveError {
     /// A truth value that the closure read is another than where it was recorded.
     #[error(
         "the closure read {expected} as truth value {position} (counted from 0) where it was recorded, and would read \
-         {} with these parameters and this batch: the recording may have taken another way and does not apply. Trace \
-         anew here, or choose between values with `mask_where` instead of branching on one", !expected
+         {} with these parameters and this batch: the recording may have taken another way and does not apply. Capture \
+         again here, or choose between values with `mask_where` instead of branching on one", !expected
     )]
     OtherTruth {
         /// Which of the truth values that the closure reads, counted from 0.
@@ -37,13 +37,19 @@ pub enum ObjectiveError {
         /// What it was where the closure was recorded.
         expected: bool,
     },
+    /// The closure evaluates an objective that is being recorded.
+    #[error(
+        "the captured closure uses the objective that is being captured; evaluate the objective outside, and pass the result \
+         in with the batch"
+    )]
+    Nested,
     /// A data set without a batch.
     #[error("the data set has no batch; an iterator that was used before is empty")]
     NoBatches,
     /// The loss of a batch is not that reduction of its samples.
     #[error(
         "the loss of the first batch is {whole}, and as the {reduction:?} over its samples it would be {expected} by \
-         its halves; name the reduction that the closure has. Neither holds for a loss that weights or masks samples \
+         its halves; state the reduction that the closure has. Neither holds for a loss that weights or masks samples \
          (reduce by the sum, and divide by one fixed number) or, as a sum, has a term without samples"
     )]
     NotReducedSo {
@@ -66,16 +72,23 @@ pub enum ObjectiveError {
         /// What the panic said.
         message: String,
     },
-    /// An operator of another reduction than the data set's.
+    /// Another reduction than the one stated before.
     #[error(
-        "the objective is the {expected:?} over the samples of a data set, and the operator asked for is the {found:?}"
+        "the objective was stated to be the {expected:?} over its samples (by `reduced_by`, `over` or `over_stream`), and \
+         is now called the {found:?}"
     )]
     OtherReduction {
-        /// Reduction of the data set.
+        /// Reduction stated before.
         expected: Reduction,
-        /// Reduction asked for.
+        /// Reduction stated now.
         found: Reduction,
     },
+    /// An operator needs the reduction, and it was not stated.
+    #[error(
+        "this operator needs to know whether the loss is the sum or the mean over the samples of a batch: state it with \
+         `objective.reduced_by(Reduction::Mean)?` or `Reduction::Sum`; a data set states it in `over`"
+    )]
+    NoReduction,
     /// A stream of batches failed.
     #[error("the data could not be read: {message}")]
     Data {
@@ -102,4 +115,70 @@ impl ObjectiveError {
     }
 }
 
-crate::error::kind!(ObjectiveError);
+/// A recorded gradient that is not Burn's, or could not be compared with it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaithfulnessError {
+    /// The closure panicked in Burn itself, where nothing was recorded.
+    #[error(
+        "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it train \
+         in Burn first, or capture with `CaptureConfig::new().unchecked()` if only Burn's own gradient is missing"
+    )]
+    BurnPanicked {
+        /// What the panic said.
+        message: String,
+    },
+    /// A tolerance that no comparison can use.
+    #[error(
+        "the tolerance of the comparison with `backward()` is {found}; expected a number above 0, such as 1e-3"
+    )]
+    Tolerance {
+        /// What was given.
+        found: f64,
+    },
+    /// The recorded gradient is not Burn's.
+    #[error(
+        "the recorded gradient differs from Burn's own `backward()` by {difference:.1e} of its norm in {parameter} \
+         (loss {recorded_loss} recorded, {burn_loss} by Burn). Likely causes: {causes}"
+    )]
+    Unfaithful {
+        /// The parameter with the largest relative difference.
+        parameter: String,
+        /// ‖g − g_Burn‖ / ‖g_Burn‖ of that parameter.
+        difference: f64,
+        /// The loss as recorded.
+        recorded_loss: f64,
+        /// The loss by Burn.
+        burn_loss: f64,
+        /// What usually causes it, most likely first.
+        causes: String,
+    },
+}
+
+/// A batch that the recorded loss does not accept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// A tensor of the batch has no elements.
+    #[error(
+        "tensor {position} of the batch has shape {shape:?} and so no elements; skip empty batches"
+    )]
+    Empty {
+        /// Which tensor, counted from 0.
+        position: usize,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// A batch with other tensors than the one recorded.
+    #[error(
+        "the batch holds {found}, but the loss was recorded for {expected}; only sizes may differ, not kinds or ranks"
+    )]
+    Other {
+        /// Kinds and ranks recorded.
+        expected: String,
+        /// Kinds and ranks found.
+        found: String,
+    },
+}
+
+crate::error::kind!(ObjectiveError, FaithfulnessError, BatchError);

@@ -1,9 +1,8 @@
-//! Whether the truth values that a closure read when it was recorded are the same elsewhere. Knows programs, not why a
-//! value was read.
+//! Whether the truth values that a closure read when it was recorded are the same on another batch and at other parameters.
 
 use burn_backend::{AutodiffBackend, tensor::Device};
 
-use super::{Objective, ObjectiveError, parts::Part};
+use super::ObjectiveError;
 use crate::{
     capture::{Guards, Recording},
     error::Error,
@@ -54,6 +53,16 @@ impl<B: AutodiffBackend> GuardPrograms<B> {
         })
     }
 
+    /// Whether some guards depend on the parameters.
+    pub fn depend_on_parameters(&self) -> bool {
+        self.of_parameters.is_some()
+    }
+
+    /// Refuses parameters at which the closure would go another way.
+    pub fn expect_at_parameters(&self, inputs: impl Fn() -> Operands<B>) -> Result<(), Error> {
+        self.of_parameters.as_ref().map_or(Ok(()), |guards| guards.expect(inputs()))
+    }
+
     /// Refuses a batch on which the closure would go another way whatever the parameters.
     pub fn expect_on_batch(&self, inputs: impl Fn() -> Operands<B>) -> Result<(), Error> {
         self.of_batch.as_ref().map_or(Ok(()), |guards| guards.expect(inputs()))
@@ -98,14 +107,4 @@ fn read<I: burn_backend::Backend>(values: Vec<Operand<I>>) -> Result<Vec<bool>, 
         truths.extend(value.into_data()?.iter::<bool>());
     }
     Ok(truths)
-}
-
-impl<B: AutodiffBackend> Objective<B> {
-    /// Refuses parameters at which the closure would go another way on this batch; asked once for each of both.
-    pub(super) fn expect_same_way(&self, part: &Part<B>) -> Result<(), Error> {
-        match &part.programs.guards().of_parameters {
-            Some(guards) => part.once_at(&self.point, || guards.expect(self.operands(part))),
-            None => Ok(()),
-        }
-    }
 }

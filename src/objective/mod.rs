@@ -1,56 +1,57 @@
-//! ℒ(θ) of a traced model on one batch or a data set: its value and its derivative products. Knows programs and
-//! vectors, not what a product is wanted for.
+//! ℒ(θ) of a captured loss on one batch or a data set: its value, its derivative products, and passes of derived programs.
+//! Depends on `capture`, `derive` and `space`; independent of what a product is used for.
 
-mod config;
+mod batches;
+mod capturing;
 mod data;
 mod error;
-mod factors;
-mod faithfulness;
 mod guards;
-mod parts;
+mod listing;
+mod pass;
 mod prepared;
 mod products;
 mod programs;
-mod source;
-mod squares;
-mod trace_model;
-mod visit;
+mod reduction;
 
-pub use config::{CaptureConfig, Engine, Mode};
-pub use error::ObjectiveError;
-pub(crate) use factors::{LayerMoments, MomentPass, NetworkLayers};
-pub(crate) use parts::Part;
-pub use parts::{Progress, Reduction};
+pub(crate) use batches::Part;
+pub use batches::Progress;
+pub use capturing::{CaptureConfig, Engine, Mode};
+pub use error::{BatchError, FaithfulnessError, ObjectiveError};
 pub(crate) use products::{Noise, PreparedProduct};
+pub(crate) use programs::Derivation;
+pub use reduction::Reduction;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use burn_backend::{AutodiffBackend, tensor::FloatTensor};
 
 use crate::{
     derive::Product,
     error::Error,
-    graph::{Kind, ValueType},
     space::{ParamLayout, ParamVector, VectorError},
     tensor::{Operand, Precision},
 };
-use config::Settings;
-use parts::Parts;
-use programs::ProgramSet;
-use source::Source;
+use batches::{Observer, Parts};
+use capturing::Recorder;
+use prepared::PreparedProducts;
 
-/// Types of the batch, and the precision.
-type ProgramKey = (Vec<ValueType>, Precision);
+type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
-/// The programs made so far, by the types of the batch and the precision.
-pub(crate) struct Recorder<B: AutodiffBackend> {
-    /// Kinds and ranks of the tensors of a batch.
-    kinds: Vec<(Kind, usize)>,
-    source: Mutex<Box<dyn Source>>,
-    programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
+/// What governs an objective's passes.
+#[derive(Clone)]
+struct Settings {
+    engine: Engine,
+    /// Bytes an operator may keep between products, if chosen.
+    memory_budget: Option<usize>,
+    observer: Option<Observer>,
+    /// What the loss does with the samples of a batch, if it was stated.
+    reduction: Option<Reduction>,
+}
+
+impl Settings {
+    fn new(engine: Engine) -> Self {
+        Self { engine, memory_budget: None, observer: None, reduction: None }
+    }
 }
 
 /// A loss ℒ(θ) on one batch or over a data set, with its value and derivative products.
@@ -59,31 +60,19 @@ pub(crate) struct Recorder<B: AutodiffBackend> {
 /// ℒ(θ) = loss(model_θ(x), y)      ∇ℒ(θ)      ∇²ℒ(θ)·v
 /// ```
 ///
-/// Made by [`Objective::trace`]; see there for an example. The reduction over samples is the one in the traced
-/// closure: nothing is rescaled. [`over`](Objective::over) extends it to a data set.
+/// Made by [`Objective::capture`]; see there for an example. The reduction over samples is that of the closure: nothing is
+/// rescaled. [`over`](Objective::over) extends it to a data set.
 ///
 /// Cloning is cheap and shares the recordings.
+#[derive(Clone)]
 pub struct Objective<B: AutodiffBackend> {
     recorder: Arc<Recorder<B>>,
     parameters: ParamVector<B>,
     parts: Parts<B>,
     settings: Settings,
-    hessian: PreparedProduct<B>,
-    /// Stands for the parameters and batches; clones share it.
+    prepared: Arc<PreparedProducts<B>>,
+    /// Identifies the parameters and batches; clones share it.
     point: Arc<()>,
-}
-
-impl<B: AutodiffBackend> Clone for Objective<B> {
-    fn clone(&self) -> Self {
-        Self {
-            recorder: Arc::clone(&self.recorder),
-            parameters: self.parameters.clone(),
-            parts: self.parts.clone(),
-            settings: self.settings.clone(),
-            hessian: self.hessian.clone(),
-            point: Arc::clone(&self.point),
-        }
-    }
 }
 
 impl<B: AutodiffBackend> std::fmt::Debug for Objective<B> {
@@ -135,7 +124,6 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The same objective at other parameters.
     ///
     /// # Errors
-    ///
     /// A vector of another layout, precision or device.
     pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         self.expect_compatible(parameters)?;
@@ -152,9 +140,9 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// The same objective with another limit for what one operator keeps between products, in bytes.
     ///
-    /// What of a product does not depend on the vector is computed once per (θ, batch) and kept, batch by batch while
-    /// the budget lasts; for the other batches it is recomputed for every product, at the cost of about one gradient
-    /// of the batch. 0 keeps nothing. The default is no limit for one batch and 1 GiB over a data set.
+    /// The part of a product that does not depend on the vector is computed once per (θ, batch) and kept, batch by batch
+    /// while the budget lasts; for the other batches it is recomputed for every product, at the cost of about half a
+    /// gradient of the batch. 0 keeps nothing. The default is no limit for one batch and 1 GiB over a data set.
     #[must_use]
     pub fn with_memory_budget(&self, bytes: usize) -> Self {
         let mut other = self.with_parts(self.parts.clone());
@@ -172,18 +160,12 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// The same loss on other batches; nothing that was prepared is kept.
     fn with_parts(&self, parts: Parts<B>) -> Self {
-        Self {
-            parts,
-            hessian: PreparedProduct::new(Product::Hessian),
-            point: Arc::default(),
-            ..self.clone()
-        }
+        Self { parts, prepared: Arc::default(), point: Arc::default(), ..self.clone() }
     }
 
     /// ℒ(θ). Costs one forward pass and a read-back for each batch.
     ///
     /// # Errors
-    ///
     /// A loss that is NaN or infinite.
     pub fn value(&self) -> Result<f64, Error> {
         let mut sum = 0.0;
@@ -197,7 +179,6 @@ impl<B: AutodiffBackend> Objective<B> {
     /// ∇ℒ(θ). Costs one gradient.
     ///
     /// # Errors
-    ///
     /// A loss or gradient that is NaN or infinite, naming the parameter.
     pub fn gradient(&self) -> Result<ParamVector<B>, Error> {
         Ok(self.value_and_gradient()?.gradient)
@@ -206,73 +187,61 @@ impl<B: AutodiffBackend> Objective<B> {
     /// ℒ(θ) and ∇ℒ(θ) by one forward and one backward pass.
     ///
     /// # Errors
-    ///
     /// A loss or gradient that is NaN or infinite, naming the parameter.
     pub fn value_and_gradient(&self) -> Result<ValueAndGradient<B>, Error> {
         let (mut value, mut gradient) = (0.0, None);
         self.for_each_part(|_, part| {
-            let mut outputs = part.programs.gradient()?.run(self.inputs(part)?)?;
-            let blocks =
-                outputs.split_off(outputs.len().saturating_sub(self.parameters.blocks().len()));
-            value += part.weight * finite_loss::<B>(outputs.first())?;
-            products::accumulate(&mut gradient, part.weight, self.vector(blocks)?)
+            let found = part.programs.gradient()?.run(self.inputs(part)?)?;
+            self.add_gradient(part, found, (&mut value, &mut gradient))
         })?;
         let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
         gradient.expect_finite("the gradient")?;
         Ok(ValueAndGradient { value, gradient })
     }
 
+    /// Adds a batch's loss and gradient, the first and last results of a program, with its weight.
+    pub(crate) fn add_gradient(
+        &self,
+        part: &Part<B>,
+        mut results: Operands<B>,
+        (value, gradient): (&mut f64, &mut Option<ParamVector<B>>),
+    ) -> Result<(), Error> {
+        let own = self.parameters.blocks().len();
+        let blocks = results.split_off(results.len().saturating_sub(own));
+        *value += part.weight * finite_loss::<B>(results.first())?;
+        products::accumulate(gradient, part.weight, self.vector(blocks)?)
+    }
+
     /// ∇²ℒ(θ)·v, exact, as Burn's gradient of ⟨∇ℒ, v⟩.
     ///
     /// # Cost
-    ///
-    /// With [`Engine::Compiled`] about one gradient per product, and once per (θ, batch) about one more; what does
-    /// not depend on v is kept until the objective and its clones are dropped, within the
+    /// With [`Engine::Compiled`] 0.4 to 0.8 gradients per product, and once per (θ, batch) about half a gradient more; the
+    /// part that does not depend on v is kept until the objective and its clones are dropped, within the
     /// [memory budget](Self::with_memory_budget). With [`Engine::Eager`] about 2.4 gradients per product, more for tiny
     /// models.
     ///
     /// # Errors
-    ///
     /// A vector of another layout, precision or device; a product that is NaN or infinite, naming the parameter.
     pub fn hessian_vector_product(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        let product = self.hessian_products(std::slice::from_ref(vector))?;
-        let product = product.into_iter().next();
+        let hessian = self.product(Product::Hessian)?;
+        let product = self.products(&hessian, std::slice::from_ref(vector))?.into_iter().next();
         let product = product.ok_or(ObjectiveError::NoBatches)?;
         product.expect_finite("the Hessian-vector product")?;
         Ok(product)
     }
 
-    /// Products without reading anything back from the device: solvers see what is not finite in their scalars.
-    pub(crate) fn hessian_products(
-        &self,
-        vectors: &[ParamVector<B>],
-    ) -> Result<Vec<ParamVector<B>>, Error> {
-        self.products(&self.hessian, vectors)
-    }
-
-    /// One batch's Hessian product, with its weight in the mean of all.
-    pub(crate) fn hessian_term(
-        &self,
-        term: usize,
-        vector: &ParamVector<B>,
-    ) -> Result<ParamVector<B>, Error> {
-        self.term(&self.hessian, term, vector)
-    }
-
-    /// Runs now what of a Hessian product does not depend on the vector; otherwise the first product does.
+    /// Precomputes the part of a Hessian product that does not depend on the vector. Otherwise the first product does this.
     ///
     /// # Errors
-    ///
     /// A failure of the backend.
     pub fn prepare(&self) -> Result<(), Error> {
-        self.prepare_product(&self.hessian)
+        self.prepare_product(&self.product(Product::Hessian)?)
     }
 
-    /// The model's outputs z on every batch: one block a batch, named `outputs` for a single one.
+    /// The model's outputs z on every batch: one block per batch, named `outputs` for a single one.
     ///
     /// # Errors
-    ///
-    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the traced closure returned the loss alone.
+    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
         let layout = self.outputs_layout()?;
         let mut blocks = Vec::with_capacity(self.batches());
@@ -287,17 +256,17 @@ impl<B: AutodiffBackend> Objective<B> {
         self.parameters.expect_like(vector)
     }
 
-    /// What the programs of a batch are run on, where its recording applies.
-    fn inputs(&self, part: &Part<B>) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
+    /// The inputs of a batch's programs, if its recording applies.
+    fn inputs(&self, part: &Part<B>) -> Result<Operands<B>, Error> {
         self.expect_same_way(part)?;
         Ok(self.operands(part))
     }
 
-    fn operands(&self, part: &Part<B>) -> Vec<Operand<B::InnerBackend>> {
-        inputs(&self.parameters, &part.batch)
+    fn operands(&self, part: &Part<B>) -> Operands<B> {
+        inputs(&self.parameters, &part.batch.operands)
     }
 
-    fn vector(&self, blocks: Vec<Operand<B::InnerBackend>>) -> Result<ParamVector<B>, Error> {
+    fn vector(&self, blocks: Operands<B>) -> Result<ParamVector<B>, Error> {
         let blocks: Vec<FloatTensor<B::InnerBackend>> = blocks
             .into_iter()
             .filter_map(|operand| match operand {
@@ -318,7 +287,7 @@ impl<B: AutodiffBackend> Objective<B> {
 fn inputs<B: AutodiffBackend>(
     parameters: &ParamVector<B>,
     batch: &[Operand<B::InnerBackend>],
-) -> Vec<Operand<B::InnerBackend>> {
+) -> Operands<B> {
     let parameters = parameters.blocks().iter().cloned().map(Operand::Float);
     parameters.chain(batch.iter().cloned()).collect()
 }
@@ -328,8 +297,8 @@ fn finite_loss<B: AutodiffBackend>(loss: Option<&Operand<B::InnerBackend>>) -> R
         Some(loss) => loss.clone().into_data()?.iter::<f64>().next().unwrap_or(f64::NAN),
         None => f64::NAN,
     };
-    match value.is_finite() {
-        true => Ok(value),
-        false => Err(ObjectiveError::NotFiniteLoss { value: value.to_string() }.into()),
+    if value.is_finite() {
+        return Ok(value);
     }
+    Err(ObjectiveError::NotFiniteLoss { value: value.to_string() }.into())
 }

@@ -1,5 +1,4 @@
-//! Products with a vector over all batches of an objective. Knows programs and what is kept of them between vectors,
-//! not what a product is wanted for.
+//! Products with a vector over all batches of an objective.
 
 use std::sync::Arc;
 
@@ -7,8 +6,9 @@ use burn_backend::{AutodiffBackend, TensorData};
 
 use super::{
     Engine, Objective, ObjectiveError,
-    parts::{Part, Parts},
+    batches::{Part, Parts},
     prepared::Prepared,
+    programs::SplitProgram,
 };
 use crate::{
     derive::{self, DeriveError, Given, Product},
@@ -18,13 +18,14 @@ use crate::{
     tensor::Operand,
 };
 
-/// Makes what targets are drawn by from the number of a batch and the type of the model's outputs on it.
+/// Produces the noise used to sample targets, given the batch index and the type of the outputs.
 pub(crate) type Noise = dyn Fn(usize, &ValueType) -> Result<TensorData, Error> + Send + Sync;
 
-/// What the product on a batch is multiplied by, beside the batch's weight.
+/// What the product on a batch is multiplied by, besides the batch's weight.
 type Factor<B> = dyn Fn(&Part<B>) -> f64 + Send + Sync;
 
-/// A product with what it keeps between vectors. Clones share it.
+/// A product with the part of it that is kept between vectors. Clones share that.
+#[derive(Clone)]
 pub(crate) struct PreparedProduct<B: AutodiffBackend> {
     kind: Product,
     /// Multiplies each product.
@@ -33,32 +34,26 @@ pub(crate) struct PreparedProduct<B: AutodiffBackend> {
     prepared: Arc<Prepared<B>>,
 }
 
-impl<B: AutodiffBackend> Clone for PreparedProduct<B> {
-    fn clone(&self) -> Self {
-        Self {
-            kind: self.kind,
-            factor: Arc::clone(&self.factor),
-            noise: self.noise.clone(),
-            prepared: Arc::clone(&self.prepared),
-        }
-    }
-}
-
 impl<B: AutodiffBackend> PreparedProduct<B> {
-    /// A product as the loss of each batch gives it.
+    /// A product that shares nothing with others.
     pub fn new(kind: Product) -> Self {
-        Self { kind, factor: Arc::new(|_| 1.0), noise: None, prepared: Arc::default() }
+        Self::sharing(kind, Arc::default())
     }
 
-    /// With a factor for each batch beside its weight in the loss.
+    fn sharing(kind: Product, prepared: Arc<Prepared<B>>) -> Self {
+        Self { kind, factor: Arc::new(|_| 1.0), noise: None, prepared }
+    }
+
+    /// With a factor for each batch besides its weight in the loss.
     pub fn with_factor(mut self, factor: impl Fn(&Part<B>) -> f64 + Send + Sync + 'static) -> Self {
         self.factor = Arc::new(factor);
         self
     }
 
-    /// With the noise that the product draws by.
+    /// With noise that targets are drawn by; nothing is shared with other products from here on.
     pub fn with_noise(mut self, noise: Arc<Noise>) -> Self {
         self.noise = Some(noise);
+        self.prepared = Arc::default();
         self
     }
 
@@ -74,6 +69,31 @@ const DATA_SET_BUDGET: usize = 1 << 30;
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
 impl<B: AutodiffBackend> Objective<B> {
+    /// A product, derived for the first batch so that a failure shows early. All operators of this product share the
+    /// part that does not depend on the vector.
+    pub(crate) fn product(&self, kind: Product) -> Result<PreparedProduct<B>, Error> {
+        // The Hessian product was derived when the loss was captured.
+        if kind != Product::Hessian {
+            let derived = self.with_part(0, |part| part.programs.product(kind).map(drop));
+            derived.map_err(|error| self.named(error))?;
+        }
+        Ok(PreparedProduct::sharing(kind, self.prepared.of(kind)))
+    }
+
+    /// Prepares every batch for a product, as far as the budget goes.
+    pub(crate) fn prepare_product(&self, product: &PreparedProduct<B>) -> Result<(), Error> {
+        self.each_product(product, |_, _| Ok(()))
+    }
+
+    /// Calls `work` with every batch and its product, ready for vectors.
+    pub(crate) fn each_product(
+        &self,
+        product: &PreparedProduct<B>,
+        mut work: impl FnMut(&Part<B>, &Ready<'_, B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.for_each_part(|index, part| work(part, &self.ready(product, index, part)?))
+    }
+
     /// Σ over batches of weight · factor · product, for several vectors; each batch is prepared once.
     pub(crate) fn products(
         &self,
@@ -84,9 +104,8 @@ impl<B: AutodiffBackend> Objective<B> {
             self.expect_compatible(vector)?;
         }
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; vectors.len()];
-        self.for_each_part(|index, part| {
+        self.each_product(product, |part, ready| {
             let weight = part.weight * (product.factor)(part);
-            let ready = self.ready(product, index, part)?;
             for (sum, vector) in sums.iter_mut().zip(vectors) {
                 let blocks = ready.finish(vector)?;
                 accumulate(sum, weight, self.vector(blocks)?)?;
@@ -96,7 +115,7 @@ impl<B: AutodiffBackend> Objective<B> {
         sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
     }
 
-    /// A batch's product alone, with its weight in the mean of all: weight · number of batches.
+    /// The product of one batch, weighted so that the mean over batches is the full product.
     pub(crate) fn term(
         &self,
         product: &PreparedProduct<B>,
@@ -122,8 +141,8 @@ impl<B: AutodiffBackend> Objective<B> {
     ) -> Result<ParamVector<B>, Error> {
         self.expect_compatible(vector)?;
         let mut blocks = Vec::with_capacity(self.batches());
-        self.for_each_part(|index, part| {
-            blocks.extend(self.ready(product, index, part)?.finish(vector)?);
+        self.each_product(product, |_, ready| {
+            blocks.extend(ready.finish(vector)?);
             Ok(())
         })?;
         let blocks: Result<Vec<_>, _> = blocks.into_iter().map(Operand::into_float).collect();
@@ -151,7 +170,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// A batch's product, ready for vectors.
-    pub(super) fn ready<'a>(
+    fn ready<'a>(
         &'a self,
         product: &PreparedProduct<B>,
         index: usize,
@@ -175,29 +194,8 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok(Ready::Compiled { programs, prepared })
     }
 
-    /// Prepares one batch for a product, as far as the budget goes.
-    pub(super) fn prepare_part(
-        &self,
-        product: &PreparedProduct<B>,
-        index: usize,
-        part: &Part<B>,
-    ) -> Result<(), Error> {
-        self.ready(product, index, part).map(drop)
-    }
-
-    pub(super) fn noise(
-        &self,
-        noise: &Noise,
-        index: usize,
-        part: &Part<B>,
-    ) -> Result<Operand<B::InnerBackend>, Error> {
-        let outputs = part.programs.outputs_type()?;
-        let made = noise(index, outputs)?.convert_dtype(outputs.dtype);
-        Ok(Operand::from_data(made, part.programs.device())?)
-    }
-
     /// Replaces positions of parameters by their names.
-    pub(super) fn named(&self, error: Error) -> Error {
+    fn named(&self, error: Error) -> Error {
         let Some(DeriveError::BesideOutputs { parameters }) = error.downcast_ref() else {
             return error;
         };
@@ -210,23 +208,20 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn memory_budget(&self) -> usize {
-        let default = match self.batches() {
-            1 => usize::MAX,
-            _ => DATA_SET_BUDGET,
-        };
+        let default = if self.batches() == 1 { usize::MAX } else { DATA_SET_BUDGET };
         self.settings.memory_budget.unwrap_or(default)
     }
 
-    /// Whether the batches are fetched anew for every pass.
+    /// Whether the batches are fetched again for every pass.
     pub fn is_streamed(&self) -> bool {
         matches!(self.parts, Parts::Streamed(_))
     }
 }
 
-/// A product on one batch, of which only what depends on the vector is left to do.
-pub(super) enum Ready<'a, B: AutodiffBackend> {
+/// A product on one batch, of which only the part that depends on the vector remains to be computed.
+pub(crate) enum Ready<'a, B: AutodiffBackend> {
     Compiled {
-        programs: Arc<super::programs::SplitProgram<B>>,
+        programs: Arc<SplitProgram<B>>,
         prepared: Arc<Operands<B>>,
     },
     Eager {
@@ -243,7 +238,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
         self.run(blocks.map(Operand::Float).collect())
     }
 
-    pub(super) fn run(&self, vector: Operands<B>) -> Result<Operands<B>, Error> {
+    pub fn run(&self, vector: Operands<B>) -> Result<Operands<B>, Error> {
         match self {
             Ready::Compiled { programs, prepared } => {
                 let inputs = prepared.iter().cloned().chain(vector).collect();
@@ -256,7 +251,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                 let given = Given::<B::InnerBackend> {
                     device: part.programs.device(),
                     parameters: objective.parameters.blocks(),
-                    batch: &part.batch,
+                    batch: &part.batch.operands,
                     noise,
                     vector: &vector?,
                 };

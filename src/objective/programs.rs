@@ -1,7 +1,9 @@
 //! The programs of one recording on one backend, in one set of element types; derived when first asked for.
 
 use std::{
+    any::{Any, TypeId},
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -10,7 +12,7 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 use super::guards::GuardPrograms;
 use crate::{
     capture::Recording,
-    derive::{self, DeriveError, FactorKind, LayerGroup, Layers, Product},
+    derive::{self, DeriveError, Product},
     error::Error,
     execute::{Program, adapted, in_precision},
     graph::{Graph, ValueType},
@@ -28,23 +30,29 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     outputs: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     gradient: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     products: Mutex<HashMap<Product, Arc<SplitProgram<B>>>>,
-    layers: OnceLock<(Layers, Arc<[LayerGroup]>)>,
-    factors: Mutex<HashMap<FactorProgram, Arc<Program<B::InnerBackend>>>>,
+    /// A map from derivations to programs for each type of derivation.
+    derived: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
     guards: GuardPrograms<B>,
 }
 
-/// What a program of factors returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum FactorResults {
-    /// Second moments.
-    Moments,
-    /// The loss, its gradient, then the moments.
-    WithGradient,
-    /// Diagonals in bases that are handed in.
-    Diagonals,
+/// A program that others derive from a recorded loss: made once per recording and kept by the value of the derivation.
+///
+/// Its inputs are the recording's, then the noise that targets are drawn by, if any, then others of its own.
+pub(crate) trait Derivation: Clone + Eq + Hash + Send + 'static {
+    /// What else is known of the program.
+    type Notes: Send + Sync + 'static;
+
+    /// The program for a loss with a number of parameters.
+    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Self::Notes), Error>;
 }
 
-type FactorProgram = (FactorKind, FactorResults);
+/// A derived program, ready to run.
+pub(crate) struct Derived<B: AutodiffBackend, N> {
+    pub program: Program<B::InnerBackend>,
+    pub notes: N,
+}
+
+type DerivedPrograms<B, D> = HashMap<D, Arc<Derived<B, <D as Derivation>::Notes>>>;
 
 /// A program in two parts: what runs once per (θ, batch), and what runs per vector.
 pub(crate) struct SplitProgram<B: AutodiffBackend> {
@@ -53,7 +61,7 @@ pub(crate) struct SplitProgram<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> SplitProgram<B> {
-    /// Memory that the results of `prepare` take, beside what they share with its inputs.
+    /// Memory of the results of `prepare`, without what they share with its inputs.
     pub fn kept_bytes(&self) -> usize {
         let graph = self.prepare.graph();
         let mut counted: Vec<_> = graph.inputs().to_vec();
@@ -86,8 +94,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             outputs: OnceLock::new(),
             gradient: OnceLock::new(),
             products: Mutex::default(),
-            layers: OnceLock::new(),
-            factors: Mutex::default(),
+            derived: Mutex::default(),
             guards,
         })
     }
@@ -161,36 +168,23 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         Ok(made)
     }
 
-    /// The layers of the network, and their uses by weight.
-    pub fn layers(&self) -> &(Layers, Arc<[LayerGroup]>) {
-        self.layers.get_or_init(|| {
-            let layers = Layers::of(self.recorded(), self.recording.parameters);
-            let groups = LayerGroup::all(self.recorded(), &layers.layers);
-            (layers, groups.into())
-        })
-    }
-
-    /// A program of Kronecker factors.
-    pub fn factors(
+    /// The program of a derivation.
+    pub fn derived<D: Derivation>(
         &self,
-        kind: FactorKind,
-        results: FactorResults,
-    ) -> Result<Arc<Program<B::InnerBackend>>, Error> {
-        let mut factors = self.factors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = factors.get(&(kind, results)) {
+        derivation: &D,
+    ) -> Result<Arc<Derived<B, D::Notes>>, Error> {
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = || -> Box<dyn Any + Send> { Box::new(DerivedPrograms::<B, D>::new()) };
+        let programs = derived.entry(TypeId::of::<D>()).or_insert_with(empty);
+        let mut programs = programs.downcast_mut::<DerivedPrograms<B, D>>();
+        if let Some(found) = programs.as_ref().and_then(|programs| programs.get(derivation)) {
             return Ok(Arc::clone(found));
         }
-        let (graph, own) = (self.recorded(), self.recording.parameters);
-        let groups = &self.layers().1;
-        let program = match results {
-            FactorResults::Diagonals => derive::kronecker_diagonals(kind, graph, own, groups)?,
-            FactorResults::Moments | FactorResults::WithGradient => {
-                let with_gradient = results == FactorResults::WithGradient;
-                derive::kronecker_factors(kind, with_gradient, graph, own, groups)?
-            }
-        };
-        let made = Arc::new(self.program(program)?);
-        factors.insert((kind, results), Arc::clone(&made));
+        let (graph, notes) = derivation.derive(self.recorded(), self.recording.parameters)?;
+        let made = Arc::new(Derived { program: self.program(graph)?, notes });
+        if let Some(programs) = &mut programs {
+            programs.insert(derivation.clone(), Arc::clone(&made));
+        }
         Ok(made)
     }
 

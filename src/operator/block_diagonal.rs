@@ -31,7 +31,7 @@ use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
 /// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2]), ("b", [1])])?;
 /// let parts = [("w", 2.0), ("b", -1.0)].map(|(name, factor)| {
 ///     let subset = space.layout().select(name)?;
-///     let multiple = Scaled::new(Identity::new(&space.restricted(&subset)?), factor)?;
+///     let multiple = Scaled::new(Identity::new(&space.restricted(&subset)?)?, factor)?;
 ///     Ok::<_, burn_curvature::Error>((subset, multiple))
 /// });
 /// let operator = BlockDiagonal::new(&space, parts.into_iter().collect::<Result<Vec<_>, _>>()?)?;

@@ -83,15 +83,14 @@ where
     }
 }
 
-/// The transpose of an operator, Aᵀ.
+/// The transpose of an operator, Aᵀ. Made by [`LinearOperator::transposed`].
 #[derive(Debug, Clone)]
 pub struct Transposed<A> {
     operator: A,
 }
 
 impl<A> Transposed<A> {
-    /// The transpose of `operator`.
-    pub fn new(operator: A) -> Self {
+    pub(super) fn new(operator: A) -> Self {
         Self { operator }
     }
 }

@@ -35,8 +35,8 @@ const BETA: f64 = -0.75;
 /// use burn_curvature::{FromFn, Identity, ParamSpace, check_operator};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(9)?;
-/// assert!(check_operator(&Identity::new(&space), 1).is_ok());
-/// let square = FromFn::new(&space, |v| Ok(v.clone().mul(v)?));
+/// assert!(check_operator(&Identity::new(&space)?, 1).is_ok());
+/// let square = FromFn::new(&space, |v| Ok(v.clone().mul(v)?))?;
 /// assert!(check_operator(&square, 1).is_err());
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

@@ -19,7 +19,7 @@ use super::{Adjoint, LinearOperator};
 /// use burn_curvature::{FromFn, LinearOperator, ParamSpace};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
-/// let triple = FromFn::new(&space, |v| Ok(v.clone().scale(3.0)));
+/// let triple = FromFn::new(&space, |v| Ok(v.clone().scale(3.0)))?;
 /// let x = space.vector(&[1.0, 2.0])?;
 /// assert_eq!(triple.apply(&x)?.to_vec()?, [3.0, 6.0]);
 /// # Ok::<(), burn_curvature::Error>(())
@@ -36,13 +36,23 @@ where
     F: Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
 {
     /// A closure that maps a space to itself.
-    pub fn new(space: &ParamSpace<B>, function: F) -> Self {
+    ///
+    /// # Errors
+    /// Infallible; `Result` as for all operators.
+    pub fn new(space: &ParamSpace<B>, function: F) -> Result<Self, Error> {
         Self::between(space, space, function)
     }
 
     /// A closure that maps one space to another.
-    pub fn between(domain: &ParamSpace<B>, codomain: &ParamSpace<B>, function: F) -> Self {
-        Self { domain: domain.clone(), codomain: codomain.clone(), function }
+    ///
+    /// # Errors
+    /// Infallible; `Result` as for all operators.
+    pub fn between(
+        domain: &ParamSpace<B>,
+        codomain: &ParamSpace<B>,
+        function: F,
+    ) -> Result<Self, Error> {
+        Ok(Self { domain: domain.clone(), codomain: codomain.clone(), function })
     }
 
     /// The same map with a closure for its transpose.
@@ -100,7 +110,7 @@ where
 ///     Ok(v.space().vector(&values)?)
 /// };
 /// let space = ParamSpace::flat(2)?;
-/// let operator = FromFn::new(&space, shift(1, 0)).with_adjoint(shift(0, 1));
+/// let operator = FromFn::new(&space, shift(1, 0))?.with_adjoint(shift(0, 1));
 /// let x = space.vector(&[3.0, 5.0])?;
 /// assert_eq!(operator.apply_adjoint(&x)?.to_vec()?, [0.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())

@@ -17,8 +17,11 @@ pub struct Identity<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Identity<B> {
     /// The identity on a space.
-    pub fn new(space: &ParamSpace<B>) -> Self {
-        Self { space: space.clone() }
+    ///
+    /// # Errors
+    /// Infallible; `Result` as for all operators.
+    pub fn new(space: &ParamSpace<B>) -> Result<Self, Error> {
+        Ok(Self { space: space.clone() })
     }
 }
 

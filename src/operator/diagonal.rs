@@ -20,8 +20,11 @@ pub struct Diagonal<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Diagonal<B> {
     /// The matrix with this diagonal.
-    pub fn new(diagonal: ParamVector<B>) -> Self {
-        Self { diagonal }
+    ///
+    /// # Errors
+    /// Infallible; `Result` as for all operators.
+    pub fn new(diagonal: ParamVector<B>) -> Result<Self, Error> {
+        Ok(Self { diagonal })
     }
 
     /// The diagonal d.

@@ -30,7 +30,7 @@ const BATCH: usize = 32;
 /// use burn_curvature::{Identity, LinearOperator, ParamSpace, materialize};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
-/// let matrix = materialize(&Identity::new(&space).damped(2.0)?)?;
+/// let matrix = materialize(&Identity::new(&space)?.damped(2.0)?)?;
 /// assert_eq!(matrix.values(), [3.0, 0.0, 0.0, 3.0]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

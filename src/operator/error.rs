@@ -96,25 +96,6 @@ pub enum OperatorError {
         /// Number of terms.
         terms: usize,
     },
-    /// A likelihood that does not fit.
-    #[error("the likelihood does not fit: {reason}, and {found} was found")]
-    Likelihood {
-        /// What is needed.
-        reason: &'static str,
-        /// What was found.
-        found: String,
-    },
-    /// More drawn targets than memory holds.
-    #[error(
-        "{draws} targets for every sample do not fit into memory; draw fewer, or take `Fisher::exact`"
-    )]
-    TooManyDraws {
-        /// Number of targets.
-        draws: usize,
-    },
-    /// An average over no draw at all.
-    #[error("at least one target must be drawn for every sample")]
-    NoDraws,
     /// A name that is none of the parameters'.
     #[error("there is no parameter {found}; the parameters are {}", available.join(", "))]
     NoSuchParameter {

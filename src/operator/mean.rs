@@ -21,7 +21,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let x = space.ones();
-/// let terms = [[1.0, 0.0], [0.0, 3.0]].map(|d| Ok(Diagonal::new(space.vector(&d)?)));
+/// let terms = [[1.0, 0.0], [0.0, 3.0]].map(|d| Diagonal::new(space.vector(&d)?));
 /// let mean = Mean::new(terms.into_iter().collect::<Result<Vec<_>, burn_curvature::Error>>()?)?;
 /// assert_eq!(mean.apply(&x)?.to_vec()?, [0.5, 1.5]);
 /// assert_eq!(mean.apply_term(1, &x)?.to_vec()?, [0.0, 3.0]);

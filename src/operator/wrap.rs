@@ -58,7 +58,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<
     }
 }
 
-/// An operator with a count of its applications, the usual unit of cost. Those of the transpose, and those of single
+/// An operator with a count of its applications, the usual unit of cost. Made by [`LinearOperator::counted`]. Those of the transpose, and those of single
 /// terms of a finite sum, are counted separately.
 #[derive(Debug)]
 pub struct Counted<A> {
@@ -70,7 +70,7 @@ pub struct Counted<A> {
 
 impl<A> Counted<A> {
     /// Starts counting at zero.
-    pub fn new(operator: A) -> Self {
+    pub(super) fn new(operator: A) -> Self {
         Self {
             operator,
             count: AtomicUsize::new(0),

@@ -52,7 +52,7 @@ pub enum OnFailedSolve {
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = space.vector(&[2.0, 4.0])?;
-/// let inverse = Inverse::new(Diagonal::new(a.clone()), ConjugateGradientConfig::new().init()?)?;
+/// let inverse = Inverse::new(Diagonal::new(a.clone())?, ConjugateGradientConfig::new().init()?)?;
 /// let x = inverse.apply(&space.ones())?.to_vec()?;
 /// assert!((x[0] - 0.5).abs() < 1e-12 && (x[1] - 0.25).abs() < 1e-12);
 /// assert_eq!(inverse.last_report().map(|report| report.iterations), Some(2));

@@ -28,7 +28,7 @@ use super::{ConfigError, SolverError};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let d = space.vector(&[1.0, 1e2, 1e4])?;
-/// let (a, b) = (Diagonal::new(d.clone()).damped(0.5)?, space.ones());
+/// let (a, b) = (Diagonal::new(d.clone())?.damped(0.5)?, space.ones());
 /// let jacobi = Jacobi::new(&d, 0.5)?;
 /// let options = SolveOptions::new().with_preconditioner(&jacobi);
 /// let solution = ConjugateGradientConfig::new().init()?.solve_with(&a, &b, options)?;
@@ -87,7 +87,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
             .into());
         }
         let inverse: Vec<f64> = damped.iter().map(|entry| entry.powf(-exponent)).collect();
-        Ok(Self { inverse: Diagonal::new(diagonal.space().vector(&inverse)?) })
+        Ok(Self { inverse: Diagonal::new(diagonal.space().vector(&inverse)?)? })
     }
 
     /// The diagonal of M⁻¹.

@@ -32,7 +32,7 @@
 //!
 //! let space = ParamSpace::<Autodiff<Flex>>::flat(2).unwrap();
 //! let b = space.ones();
-//! let jacobian = FromFn::new(&space, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone()));
+//! let jacobian = FromFn::new(&space, |v: &ParamVector<Autodiff<Flex>>| Ok(v.clone())).unwrap();
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```
 

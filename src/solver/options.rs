@@ -36,7 +36,7 @@ pub(super) type Observer<'a, B> = &'a mut dyn FnMut(&Iteration<'_, B>);
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 10.0, 100.0])?;
-/// let inverse = Diagonal::new(space.vector(&[1.0, 0.1, 0.01])?);
+/// let inverse = Diagonal::new(space.vector(&[1.0, 0.1, 0.01])?)?;
 /// let mut residuals = Vec::new();
 /// let mut observer = |iteration: &burn_curvature::Iteration<'_, _>| residuals.push(iteration.residual);
 /// let options = SolveOptions::new()
@@ -44,7 +44,7 @@ pub(super) type Observer<'a, B> = &'a mut dyn FnMut(&Iteration<'_, B>);
 ///     .with_preconditioner(&inverse)
 ///     .with_observer(&mut observer);
 /// let solver = ConjugateGradientConfig::new().init()?;
-/// let solution = solver.solve_with(&Diagonal::new(a.clone()), &a.scale(2.0), options)?;
+/// let solution = solver.solve_with(&Diagonal::new(a.clone())?, &a.scale(2.0), options)?;
 /// assert_eq!(solution.report.iterations, 1); // an exact preconditioner
 /// assert_eq!(residuals.len(), 1);
 /// # Ok::<(), burn_curvature::Error>(())

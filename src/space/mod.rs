@@ -8,6 +8,7 @@
 mod algebra;
 mod compare;
 mod error;
+mod expect;
 mod flat;
 mod gradients;
 mod host;

@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use burn::module::Module;
 use burn_backend::{
-    AutodiffBackend, Backend, Scalar, TensorData, TensorMetadata, ops::FloatTensorOps,
-    tensor::Device,
+    AutodiffBackend, Scalar, TensorData, TensorMetadata, ops::FloatTensorOps, tensor::Device,
 };
 
 use crate::tensor::TensorBridge;
@@ -13,6 +12,7 @@ use crate::tensor::TensorBridge;
 use super::{
     Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector, Precision,
     VectorError,
+    expect::{block_precision, expect_device, expect_precision, expect_shape, expect_supported},
 };
 
 /// A space of vectors: which parameters there are ([`ParamLayout`]), on which device, and in which [`Precision`].
@@ -266,68 +266,4 @@ impl<B: AutodiffBackend> fmt::Debug for ParamSpace<B> {
             .field("device", &self.device)
             .finish()
     }
-}
-
-pub(super) fn expect_supported<B: AutodiffBackend>(
-    device: &Device<B>,
-    precision: Precision,
-) -> Result<(), VectorError> {
-    expect_plain::<B>(device)?;
-    if Inner::<B>::supports_dtype(device, precision.dtype().into()) {
-        return Ok(());
-    }
-    Err(VectorError::PrecisionUnsupported { precision, device: format!("{device:?}") })
-}
-
-/// On `Dispatch` a device can be an autodiff device: everything computed there would be recorded.
-pub(super) fn expect_plain<B: AutodiffBackend>(device: &Device<B>) -> Result<(), VectorError> {
-    if Inner::<B>::ad_enabled(device) {
-        return Err(VectorError::AutodiffDevice { device: format!("{device:?}") });
-    }
-    Ok(())
-}
-
-pub(super) fn expect_precision(expected: Precision, found: Precision) -> Result<(), VectorError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(VectorError::PrecisionMismatch { expected, found })
-}
-
-pub(super) fn expect_device<D: PartialEq + fmt::Debug>(
-    expected: &D,
-    found: &D,
-) -> Result<(), VectorError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(VectorError::DeviceMismatch {
-        expected: format!("{expected:?}"),
-        found: format!("{found:?}"),
-    })
-}
-
-fn expect_shape<B: AutodiffBackend>(
-    block: &ParamBlock,
-    tensor: &InnerFloat<B>,
-) -> Result<(), VectorError> {
-    let found = tensor.shape().to_vec();
-    if found == block.shape() {
-        return Ok(());
-    }
-    Err(VectorError::BlockShape {
-        block: block.name().to_string(),
-        expected: block.shape().to_vec(),
-        found,
-    })
-}
-
-pub(super) fn block_precision<B: AutodiffBackend>(
-    block: &ParamBlock,
-    tensor: &InnerFloat<B>,
-) -> Result<Precision, VectorError> {
-    Precision::of(tensor.dtype()).ok_or_else(|| VectorError::ElementType {
-        block: block.name().to_string(),
-        found: format!("{:?}", tensor.dtype()),
-    })
 }

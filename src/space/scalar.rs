@@ -7,8 +7,9 @@ use burn_backend::{
 };
 
 use super::{
-    Inner, InnerFloat, ParamVector, Precision, VectorError, host,
-    param_space::{expect_device, expect_precision, expect_supported},
+    Inner, InnerFloat, ParamVector, Precision, VectorError,
+    expect::{expect_device, expect_precision, expect_supported},
+    host,
 };
 
 /// One number on the device.

@@ -6,7 +6,7 @@ use burn_backend::{AutodiffBackend, TensorMetadata, tensor::Device};
 
 use super::{
     InnerFloat, ParamLayout, ParamSpace, Precision, VectorError,
-    param_space::{block_precision, expect_device, expect_plain},
+    expect::{block_precision, expect_device, expect_plain},
 };
 
 /// A vector over the trainable parameters of a model, kept as one tensor per parameter.

@@ -75,7 +75,7 @@ impl Default for FrobeniusNormConfig {
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let d = space.vector(&[3., 4.])?;
-/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d.clone()))?;
+/// let norm = FrobeniusNormConfig::new().init()?.estimate(&Diagonal::new(d)?)?;
 /// assert_eq!(norm.estimate, 5.0);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

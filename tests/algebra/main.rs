@@ -20,5 +20,5 @@ mod vectors;
 #[path = "../support/wgpu_device.rs"]
 mod wgpu_device;
 
-use backends::{TestBackend, flat, on, space};
+use backends::{TestBackend, flat, flat_space, on, space_of};
 use oracle::{assert_close, relative_error};

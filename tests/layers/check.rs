@@ -242,7 +242,7 @@ where
     M: Module + 'static,
     X: Batch + Send + 'static,
 {
-    Objective::trace_with(config, model, batch, move |model: &M, batch: X| loss(model, batch))
+    Objective::capture_with(config, model, batch, move |model: &M, batch: X| loss(model, batch))
 }
 
 /// Model and batch on ndarray.

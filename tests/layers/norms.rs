@@ -56,7 +56,7 @@ fn tracing_leaves_running_statistics_as_they_are() {
     let before = statistics(&model);
     for config in [CaptureConfig::new(), CaptureConfig::new().evaluation()] {
         let batch: Tensor<3> = data([2, 3, 3], 1) * 3.0 + 1.0;
-        let result = Objective::<Autodiff<Flex>>::trace_with(
+        let result = Objective::<Autodiff<Flex>>::capture_with(
             &config,
             &model,
             batch,

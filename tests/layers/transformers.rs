@@ -13,7 +13,7 @@ use burn::nn::{
     },
 };
 use burn::{module::Module, prelude::*};
-use burn_curvature::{CaptureConfig, CaptureError, Objective};
+use burn_curvature::{CaptureConfig, FaithfulnessError, Objective};
 
 use super::{
     attention::padding,
@@ -146,11 +146,12 @@ fn a_language_model() {
 fn the_comparison_with_burn_is_wider_for_gelu() {
     let model = spread(&language_model());
     let close = CaptureConfig::new().evaluation().with_tolerance(1e-3);
-    Objective::<Flexible>::trace_with(&close, &model, tokens(), next_token).expect("exact on Flex");
+    Objective::<Flexible>::capture_with(&close, &model, tokens(), next_token)
+        .expect("exact on Flex");
     let (model, tokens) = moved(&model, tokens());
-    let error = Objective::<Arrays>::trace_with(&close, &model, tokens.clone(), next_token);
-    assert!(matches!(failure(&error), Some(CaptureError::Unfaithful { .. })), "{error:?}");
+    let error = Objective::<Arrays>::capture_with(&close, &model, tokens.clone(), next_token);
+    assert!(matches!(failure(&error), Some(FaithfulnessError::Unfaithful { .. })), "{error:?}");
     let wider = CaptureConfig::new().evaluation();
-    Objective::<Arrays>::trace_with(&wider, &model, tokens, next_token)
+    Objective::<Arrays>::capture_with(&wider, &model, tokens, next_token)
         .expect("within the tolerance for GELU");
 }

@@ -34,8 +34,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, TensorBridge,
-    materialize,
+    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, Reduction,
+    TensorBridge, materialize,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
 use models::Case;
@@ -74,7 +74,7 @@ where
     X: Batch + Send + 'static,
 {
     let objective =
-        Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap();
+        Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap();
     objective.in_f64().unwrap()
 }
 
@@ -83,8 +83,8 @@ fn classifier(seed: u64, count: usize) -> Objective<B> {
     let device = Device::flex().autodiff();
     let model = Classifier::new(seed, &device);
     let batch = samples(count, seed + 100, &device);
-    let objective = Objective::trace_with(&CaptureConfig::new(), &model, batch, cross_entropy);
-    objective.unwrap().in_f64().unwrap()
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, cross_entropy);
+    objective.unwrap().in_f64().unwrap().reduced_by(Reduction::Mean).unwrap()
 }
 
 /// ∂z/∂θ by central differences of the outputs; rows are outputs.

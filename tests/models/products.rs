@@ -79,7 +79,7 @@ where
     let case = tiny::case(&device);
     let config = CaptureConfig::new();
     check_products::<B>(
-        &Objective::trace_with(&config, &case.model, case.batch, case.loss).expect("tiny"),
+        &Objective::capture_with(&config, &case.model, case.batch, case.loss).expect("tiny"),
     );
 }
 
@@ -98,9 +98,9 @@ fn products_on_dispatch_are_those_of_the_backend_behind_it() {
     let device = Device::flex().autodiff();
     let case = tiny::case(&device);
     let dispatched: Objective<Autodiff<Dispatch>> =
-        Objective::trace(&case.model, case.batch.clone(), case.loss).expect("tiny");
+        Objective::capture(&case.model, case.batch.clone(), case.loss).expect("tiny");
     let typed: Objective<Autodiff<Flex>> =
-        Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
+        Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
             .expect("tiny");
     let ones = |n| vec![1.0; n];
     let v = dispatched.parameters().space().vector(&ones(26)).expect("a vector");
@@ -114,7 +114,7 @@ fn products_on_dispatch_are_those_of_the_backend_behind_it() {
 #[test]
 fn a_tensor_of_another_backend_is_refused_not_converted() {
     let case = tiny::case(&Device::flex().autodiff());
-    let result = Objective::<Autodiff<NdArray>>::trace_with(
+    let result = Objective::<Autodiff<NdArray>>::capture_with(
         &CaptureConfig::new(),
         &case.model,
         case.batch,
@@ -137,7 +137,7 @@ fn the_hessian_of_least_squares_is_the_gram_matrix() {
     let x = Tensor::<2>::from_floats([[1.0, 2.0, 0.5], [3.0, 4.0, -1.0]], &device);
     let y = Tensor::<2>::from_floats([[1.0], [0.0]], &device);
     let objective =
-        Objective::trace(&model, (x, y), |model: &Line, (x, y): (Tensor<2>, Tensor<2>)| {
+        Objective::capture(&model, (x, y), |model: &Line, (x, y): (Tensor<2>, Tensor<2>)| {
             (x.matmul(model.w.val()) - y).powf_scalar(2.0).sum() * 0.5
         })
         .expect("least squares");
@@ -160,7 +160,7 @@ fn a_linear_loss_has_the_hessian_zero() {
     for engine in [Engine::Compiled, Engine::Eager] {
         let config = CaptureConfig::new().with_engine(engine);
         let objective =
-            Objective::<Autodiff<Flex>>::trace_with(&config, &model, x.clone(), |model, x| {
+            Objective::<Autodiff<Flex>>::capture_with(&config, &model, x.clone(), |model, x| {
                 x.matmul(model.w.val()).sum()
             })
             .expect("a linear loss");
@@ -186,7 +186,7 @@ fn a_shared_parameter_is_one_block_and_an_unused_one_has_zeros() {
         Tied { second: first.clone(), first, unused: LinearConfig::new(2, 2).init(&device) };
     let x = Tensor::<2>::from_floats([[0.3, -0.2, 0.9], [1.0, 0.4, -0.6]], &device);
     let objective =
-        Objective::<Autodiff<Flex>>::trace_with(&CaptureConfig::new(), &model, x, |model, x| {
+        Objective::<Autodiff<Flex>>::capture_with(&CaptureConfig::new(), &model, x, |model, x| {
             softplus(model.second.forward(sigmoid(model.first.forward(x))), 1.0).mean()
         })
         .expect("tied layers");
@@ -204,14 +204,14 @@ fn products_at_other_parameters_are_those_of_a_fresh_trace() {
     let device = Device::flex().autodiff();
     let case = tiny::case(&device);
     let objective: Objective<Autodiff<Flex>> =
-        Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch.clone(), case.loss)
+        Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch.clone(), case.loss)
             .expect("tiny");
     let v = objective.parameters().space().normal(3);
     let before =
         objective.hessian_vector_product(&v).and_then(|p| Ok(p.to_vec()?)).expect("a product");
     let moved = objective.parameters().clone().axpy(0.5, &v).expect("one layout");
     let model = moved.write_to(&case.model).expect("a model");
-    let fresh = Objective::<Autodiff<Flex>>::trace_with(
+    let fresh = Objective::<Autodiff<Flex>>::capture_with(
         &CaptureConfig::new(),
         &model,
         case.batch,
@@ -231,8 +231,8 @@ fn products_at_other_parameters_are_those_of_a_fresh_trace() {
 fn a_vector_of_another_model_is_refused_by_name() {
     let device = Device::flex().autodiff();
     let (small, large) = (tiny::case(&device), mlp::case(&device));
-    let tiny = Objective::trace(&small.model, small.batch, small.loss).expect("tiny");
-    let mlp = Objective::trace(&large.model, large.batch, large.loss).expect("mlp");
+    let tiny = Objective::capture(&small.model, small.batch, small.loss).expect("tiny");
+    let mlp = Objective::capture(&large.model, large.batch, large.loss).expect("mlp");
     let error =
         tiny.hessian_vector_product(mlp.parameters()).expect_err("another layout").to_string();
     assert!(error.contains("26") && error.contains("669706"), "{error}");
@@ -248,7 +248,7 @@ fn a_product_that_is_not_finite_is_refused() {
     let model = Line { w: Param::from_tensor(Tensor::from_floats([[0.0], [1.0]], &device)) };
     let x = Tensor::<1>::from_floats([1.0], &device);
     // √w² has no second derivative at 0.
-    let objective = Objective::trace(&model, x, |model: &Line, x| {
+    let objective = Objective::capture(&model, x, |model: &Line, x| {
         (tanh(model.w.val()).powf_scalar(2.0) + 1e-30).powf_scalar(0.25).sum() * x.sum()
     })
     .expect("a finite loss and gradient");
@@ -265,7 +265,7 @@ fn a_product_that_is_not_finite_is_refused() {
 fn the_eager_engine_on_dispatch_says_what_to_use() {
     let case = tiny::case(&Device::flex().autodiff());
     let objective: Objective<Autodiff<Dispatch>> =
-        Objective::trace(&case.model, case.batch, case.loss).expect("tiny");
+        Objective::capture(&case.model, case.batch, case.loss).expect("tiny");
     let v = objective.parameters().space().normal(1);
     assert!(objective.hessian_vector_product(&v).is_ok());
     let eager = objective.with_engine(Engine::Eager);

@@ -95,13 +95,18 @@ impl TestBackend for Autodiff<burn::backend::Cube> {
 }
 
 /// ℝⁿ as one block.
-pub fn space<B: TestBackend>(n: usize, precision: Precision) -> ParamSpace<B> {
+pub fn flat_space<B: TestBackend>(n: usize, precision: Precision) -> ParamSpace<B> {
     ParamSpace::new(&ParamLayout::flat(n).unwrap(), &B::device(), precision).unwrap()
+}
+
+/// The space of a given layout.
+pub fn space_of<B: TestBackend>(layout: &Arc<ParamLayout>, precision: Precision) -> ParamSpace<B> {
+    ParamSpace::new(layout, &B::device(), precision).unwrap()
 }
 
 /// A vector of one block.
 pub fn flat<B: TestBackend>(values: &[f64], precision: Precision) -> ParamVector<B> {
-    space(values.len(), precision).vector(values).unwrap()
+    flat_space(values.len(), precision).vector(values).unwrap()
 }
 
 /// A vector of a given layout.
@@ -110,5 +115,5 @@ pub fn on<B: TestBackend>(
     values: &[f64],
     precision: Precision,
 ) -> ParamVector<B> {
-    ParamSpace::new(layout, &B::device(), precision).unwrap().vector(values).unwrap()
+    space_of(layout, precision).vector(values).unwrap()
 }

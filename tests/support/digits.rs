@@ -1,5 +1,5 @@
 //! The handwritten digits of `examples/data`: 1797 images of 8×8 pixels in ten
-//! classes (notice: `examples/data/NOTICE`). Does not know any model.
+//! classes (notice: `examples/data/NOTICE`).
 
 use std::io::{Error, ErrorKind, Read, Result};
 
@@ -11,6 +11,7 @@ use super::random::SplitMix64;
 /// Pixels of one image.
 pub const PIXELS: usize = 64;
 /// Number of classes.
+#[allow(dead_code, reason = "an autoencoder has none")]
 pub const CLASSES: usize = 10;
 
 const FILE: &[u8] = include_bytes!("../../examples/data/digits.csv.gz");
@@ -77,6 +78,7 @@ impl Digits {
     ///
     /// # Shapes
     /// `[len]`
+    #[allow(dead_code, reason = "an autoencoder needs none")]
     pub fn classes(&self, device: &Device) -> Tensor<1, Int> {
         let data = TensorData::new(self.labels.clone(), [self.len()]);
         Tensor::from_data(data, device)

@@ -2,11 +2,11 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{objective_operator, share};
+use super::objective_operator;
 use crate::{
-    derive::Product,
+    derive::{Metric, Product},
     error::Error,
-    objective::{Objective, PreparedProduct, Reduction},
+    objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
 };
@@ -17,23 +17,20 @@ use crate::{
 /// E = c·Σₙ ∇_θ ℓₙ ∇_θ ℓₙᵀ
 /// ```
 ///
-/// c = 1 for [`Reduction::Sum`] and 1/N for [`Reduction::Mean`], which must be the reduction of the traced closure (as it
-/// is on a batch and its two halves, where the closure takes half a batch); N is the size of the outputs' first dimension.
-/// The loss of a sample must depend on that sample's outputs only.
+/// c = 1 for [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), the
+/// reduction stated by [`Objective::reduced_by`]; N is the size of the outputs' first dimension. The loss of a sample must
+/// depend on that sample's outputs only.
 ///
 /// It is *not* the Fisher matrix, whose targets come from the model ([`Fisher`](crate::Fisher)), and no curvature of
 /// the loss: it vanishes where all samples are fitted.
 ///
 /// # Cost
-///
 /// As [`Fisher`](crate::Fisher).
 ///
 /// # References
-///
 /// Kunstner, Balles & Hennig 2019, *Limitations of the empirical Fisher approximation for natural gradient descent*.
 ///
 /// # Example
-///
 /// For z = w and ℓ = ½(z − y)², ∇ℓₙ = w − yₙ.
 ///
 /// ```
@@ -50,11 +47,11 @@ use crate::{
 /// let model = Mean { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
 /// let y = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
 ///
-/// let objective = Objective::trace(&model, y, |model, y| {
-///     let z = model.w.val().expand([2, 1]);
+/// let objective = Objective::capture(&model, y, |model, y| {
+///     let z = model.w.val().expand(y.dims());
 ///     (z.clone(), (z - y).powf_scalar(2.0).mean() * 0.5)
 /// })?;
-/// let empirical = EmpiricalFisher::new(&objective, Reduction::Mean)?;
+/// let empirical = EmpiricalFisher::new(&objective.reduced_by(Reduction::Mean)?)?;
 /// let one = objective.parameters().space().ones();
 /// assert_eq!(empirical.apply(&one)?.to_vec()?, [5.0]); // (1 + 9) / 2
 /// # Ok(())
@@ -72,13 +69,12 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
     ///
     /// # Errors
     /// As [`GaussNewton::new`](crate::GaussNewton::new);
-    /// [`ObjectiveError::NotReducedSo`](crate::ObjectiveError::NotReducedSo),
-    /// [`ObjectiveError::OtherReduction`](crate::ObjectiveError::OtherReduction) over a data set of another reduction.
-    pub fn new(objective: &Objective<B>, reduction: Reduction) -> Result<Self, Error> {
-        objective.expect_reduction_of_closure(reduction)?;
-        objective.derive_product(Product::Empirical)?;
-        let product = PreparedProduct::new(Product::Empirical)
-            .with_factor(move |part| share(part.samples_of_outputs(), reduction).recip());
+    /// [`ObjectiveError::NoReduction`](crate::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
+        let reduction = objective.stated_reduction()?;
+        let product = objective
+            .product(Product::Fisher(Metric::Empirical))?
+            .with_factor(move |part| reduction.factor(part.samples_of_outputs()).recip());
         Ok(Self { objective: objective.clone(), product })
     }
 }

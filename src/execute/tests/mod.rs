@@ -224,6 +224,7 @@ fn every_operation_equals_its_loop_on_flex_in_f64() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+#[cfg(feature = "ndarray")]
 #[test]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 fn every_operation_equals_its_loop_on_ndarray_in_f64() {

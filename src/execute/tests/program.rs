@@ -6,7 +6,7 @@ use burn::backend::Flex;
 use burn_backend::{BoolStore, DType, FloatDType, Shape, TensorData};
 
 use crate::{
-    execute::{ExecuteError, Program, adapted, apply, in_precision, replay, supports},
+    execute::{ExecuteError, Program, apply, in_precision, replay},
     graph::{Binary, Comparison, Graph, GraphBuilder, Literal, Op, Unary, ValueId, ValueType},
     tensor::Operand,
 };
@@ -175,10 +175,14 @@ fn truth_values_are_stored_as_the_device_stores_them() {
     assert_eq!(read(result), [1.0, 0.0, 0.0]);
 }
 
+#[cfg(feature = "ndarray")]
 #[test]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 fn a_precision_that_the_backend_lacks_is_refused() {
     use burn::backend::NdArray;
+
+    use crate::execute::{adapted, supports};
+
     let device = Default::default();
     assert!(supports::<NdArray>(&device, DType::F64));
     assert!(!supports::<NdArray>(&device, DType::F16));

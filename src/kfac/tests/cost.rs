@@ -33,23 +33,23 @@ pub fn classifier(widths: &[usize], rows: usize) -> Objective<B> {
             .collect(),
     };
     let x = numbers([rows, widths[0]], 3.0);
-    let objective = Objective::trace_with(&CaptureConfig::new(), &model, x, |model: &Stack, x| {
-        let mut z = x;
-        let layers = model.weights.iter().zip(&model.biases);
-        for (position, (weight, bias)) in layers.enumerate() {
-            let input = if position == 0 { z } else { tanh(z) };
-            z = input.matmul(weight.val()) + bias.val().unsqueeze::<2>();
-        }
-        let logs = burn::tensor::activation::log_softmax(z.clone(), 1);
-        (z, logs.narrow(1, 0, 1).mean().neg())
-    });
-    objective.unwrap()
+    let objective =
+        Objective::capture_with(&CaptureConfig::new(), &model, x, |model: &Stack, x| {
+            let mut z = x;
+            let layers = model.weights.iter().zip(&model.biases);
+            for (position, (weight, bias)) in layers.enumerate() {
+                let input = if position == 0 { z } else { tanh(z) };
+                z = input.matmul(weight.val()) + bias.val().unsqueeze::<2>();
+            }
+            let logs = burn::tensor::activation::log_softmax(z.clone(), 1);
+            (z, logs.narrow(1, 0, 1).mean().neg())
+        });
+    objective.unwrap().reduced_by(Reduction::Mean).unwrap()
 }
 
 fn program(objective: &Objective<B>, fisher: KfacFisher) -> Graph {
     let config = KfacConfig::new().with_fisher(fisher);
-    let target = (Likelihood::Categorical, Reduction::Mean);
-    let collector = KfacCollector::new(objective, target.0, target.1, &config).unwrap();
+    let collector = KfacCollector::new(objective, Likelihood::Categorical, &config).unwrap();
     collector.program(objective).unwrap()
 }
 

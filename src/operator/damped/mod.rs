@@ -33,7 +33,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 /// use burn_curvature::{Identity, LinearOperator, ParamSpace};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [1]), ("b", [2])])?;
-/// let (a, one) = (Identity::new(&space), space.ones());
+/// let (a, one) = (Identity::new(&space)?, space.ones());
 /// assert_eq!((&a).damped(0.5)?.apply(&one)?.to_vec()?, [1.5, 1.5, 1.5]);
 /// let d = space.vector(&[1.0, 2.0, 3.0])?;
 /// assert_eq!((&a).damped_by(d)?.apply(&one)?.to_vec()?, [2.0, 3.0, 4.0]);

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{KfacOptimizer, KfacOptimizerState};
 use crate::{
     config::{ConfigError, Field},
-    curvature::Likelihood,
+    derive::Likelihood,
     error::Error,
     kfac::{KfacConfig, KfacFisher},
-    objective::{Objective, Reduction},
+    objective::Objective,
 };
 
 /// How the size of a step is chosen.
@@ -175,7 +175,7 @@ impl KfacOptimizerConfig {
 
     /// Checks the ranges and builds the optimizer for a model as it was traced.
     ///
-    /// The loss must be the negative log-likelihood, reduced as is said; that is checked by one product with its
+    /// The loss must be the negative log-likelihood, reduced as the objective states; that is checked by one product with its
     /// Gauss-Newton matrix and one with the Fisher matrix.
     ///
     /// # Errors
@@ -187,10 +187,9 @@ impl KfacOptimizerConfig {
         &self,
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
     ) -> Result<KfacOptimizer<B>, Error> {
         self.validate()?;
-        KfacOptimizer::new(self.clone(), objective, (likelihood, reduction))
+        KfacOptimizer::new(self.clone(), objective, likelihood)
     }
 
     /// As [`init`](Self::init), from the state of an optimizer that was saved: the steps go on as if it had not been.
@@ -202,10 +201,9 @@ impl KfacOptimizerConfig {
         &self,
         objective: &Objective<B>,
         likelihood: Likelihood,
-        reduction: Reduction,
         state: &KfacOptimizerState,
     ) -> Result<KfacOptimizer<B>, Error> {
-        let mut optimizer = self.init(objective, likelihood, reduction)?;
+        let mut optimizer = self.init(objective, likelihood)?;
         optimizer.load(state)?;
         Ok(optimizer)
     }

@@ -20,10 +20,11 @@ use burn_backend::AutodiffBackend;
 use super::OptimizerError;
 use crate::{
     capture::Batch,
-    curvature::{Fisher, GaussNewton, Likelihood},
+    curvature::{Fisher, GaussNewton},
+    derive::Likelihood,
     error::Error,
     kfac::{KfacCollector, KfacCoverage},
-    objective::{Objective, Reduction},
+    objective::Objective,
     operator::LinearOperator,
     space::ParamVector,
     tensor::{Precision, TensorBridge},
@@ -82,7 +83,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 /// let y = Tensor::<2>::from_floats([[3.0], [6.0]], &device);
 /// let batch = (x, y);
 ///
-/// let objective = Objective::trace(&model, batch.clone(), |model, (x, y)| {
+/// let objective = Objective::capture(&model, batch.clone(), |model, (x, y)| {
 ///     let z = x.matmul(model.w.val());
 ///     (z.clone(), (z - y).powf_scalar(2.0).sum() * 0.5)
 /// })?;
@@ -90,7 +91,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 ///     .with_kfac(KfacConfig::new())
 ///     .with_damping(1e-6)
 ///     .with_weight_decay(0.0)
-///     .init(&objective, Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum)?;
+///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
 /// let (model, step) = optimizer.step(&model, batch)?;
 /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-4);
 /// assert_eq!(step.value, 22.5);
@@ -100,7 +101,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 pub struct KfacOptimizer<B: AutodiffBackend> {
     config: KfacOptimizerConfig,
     objective: Objective<B>,
-    target: (Likelihood, Reduction),
+    likelihood: Likelihood,
     collector: KfacCollector,
     progress: Progress<B>,
 }
@@ -121,12 +122,12 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     fn new(
         config: KfacOptimizerConfig,
         objective: &Objective<B>,
-        target: (Likelihood, Reduction),
+        likelihood: Likelihood,
     ) -> Result<Self, Error> {
         if config.check_loss {
-            expect_likelihood(objective, target)?;
+            expect_likelihood(objective, likelihood)?;
         }
-        let collector = KfacCollector::new(objective, target.0, target.1, &config.kfac)?;
+        let collector = KfacCollector::new(objective, likelihood, &config.kfac)?;
         if config.inverse == KfacInverse::EigenvalueCorrected {
             collector.expect_gradients()?;
         }
@@ -141,7 +142,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             },
             collector,
             objective: objective.clone(),
-            target,
+            likelihood,
             config,
         })
     }
@@ -249,14 +250,14 @@ where
     /// let device = Device::default().autodiff();
     /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
     /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
-    /// let objective = Objective::trace(&model, x.clone(), |model, x| {
+    /// let objective = Objective::capture(&model, x.clone(), |model, x| {
     ///     let z = x.clone().matmul(model.w.val());
     ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let mut kfac = KfacOptimizerConfig::stochastic(1.0)
     ///     .with_kfac(KfacConfig::new())
     ///     .with_damping(1e-6)
-    ///     .init(&objective, Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum)?;
+    ///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
     /// let (gradients, _) = kfac.transform(&model, x)?;
     /// let model = SgdConfig::new().init().step(1.0, model, gradients);
     /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-2);
@@ -282,6 +283,7 @@ where
         self.objective.layout().expect_same(objective.layout())?;
         let parameters = ParamVector::from_module_with(objective.layout(), model)?;
         let precision = parameters.precision();
+        let objective = objective.stating(self.objective.stated_reduction()?)?;
         let at = objective.at(&parameters.cast(objective.precision())?)?;
         Ok((at, precision))
     }
@@ -290,11 +292,11 @@ where
 /// Compares vᵀGv of the loss with vᵀFv of the likelihood for one random v.
 fn expect_likelihood<B: AutodiffBackend>(
     objective: &Objective<B>,
-    (likelihood, reduction): (Likelihood, Reduction),
+    likelihood: Likelihood,
 ) -> Result<(), Error> {
     let v = objective.parameters().space().normal(0);
     let gauss_newton = GaussNewton::new(objective)?.apply(&v)?.dot(&v)?;
-    let fisher = Fisher::exact(objective, likelihood, reduction)?.apply(&v)?.dot(&v)?;
+    let fisher = Fisher::exact(objective, likelihood)?.apply(&v)?.dot(&v)?;
     let largest = gauss_newton.abs().max(fisher.abs());
     match (gauss_newton - fisher).abs() <= LOSS_TOLERANCE * largest {
         true => Ok(()),
@@ -319,7 +321,7 @@ impl<B: AutodiffBackend> Clone for KfacOptimizer<B> {
         Self {
             config: self.config.clone(),
             objective: self.objective.clone(),
-            target: self.target,
+            likelihood: self.likelihood,
             collector: self.collector.clone(),
             progress: self.progress.clone(),
         }

@@ -40,10 +40,11 @@ use crate::{
 ///     let z = x.clone().matmul(model.w.val());
 ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
 /// };
-/// let objective = Objective::trace(&model, x.clone(), loss)?;
-/// let (likelihood, reduction) = (Likelihood::Gaussian { variance: 1.0 }, Reduction::Sum);
+/// let objective = Objective::capture(&model, x.clone(), loss)?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let config = KfacOptimizerConfig::new();
-/// let mut optimizer = config.init(&objective, likelihood, reduction)?;
+/// let mut optimizer = config.init(&objective, likelihood)?;
 /// let (model, _) = optimizer.step(&model, x.clone())?;
 ///
 /// let folder = std::env::temp_dir().join(format!("kfac-{}", std::process::id()));
@@ -53,9 +54,9 @@ use crate::{
 ///
 /// let fresh = Line { w: Param::from_tensor(Tensor::ones([1, 1], &device)) };
 /// let loaded = fresh.load_record(burn::store::ModuleRecord::load(folder.join("model"))?);
-/// let objective = Objective::trace(&loaded, x.clone(), loss)?;
+/// let objective = Objective::capture(&loaded, x.clone(), loss)?;
 /// let state = KfacOptimizerState::load(folder.join("optimizer"))?;
-/// let mut resumed = config.resume(&objective, likelihood, reduction, &state)?;
+/// let mut resumed = config.resume(&objective, likelihood, &state)?;
 /// assert_eq!(resumed.step(&loaded, x.clone())?.1, optimizer.step(&model, x)?.1);
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok(())

@@ -206,8 +206,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         (slope, momentum): (&Slope<B>, bool),
         candidates: Vec<Candidate<B>>,
     ) -> Result<Chosen<B>, Error> {
-        let (likelihood, reduction) = self.target;
-        let fisher = Fisher::exact(objective, likelihood, reduction)?;
+        let fisher = Fisher::exact(objective, self.likelihood)?;
         let damping = next.damping + self.config.weight_decay;
         let model = QuadraticModel::new(&fisher, &slope.gradient, damping);
         let previous = next.previous.clone().filter(|_| momentum);

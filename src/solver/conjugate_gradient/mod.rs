@@ -63,7 +63,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// let a = space.vector(&[1.0, 2.0, 4.0])?;
 /// let b = space.ones();
 /// let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-12).init()?;
-/// let solution = solver.solve(&Diagonal::new(a), &b)?;
+/// let solution = solver.solve(&Diagonal::new(a)?, &b)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);
 /// assert_eq!(solution.report.iterations, 3); // as many as there are different eigenvalues
 /// let x = solution.x.to_vec()?;

@@ -53,7 +53,7 @@ use factor::Factorization;
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, -2.0, 4.0])?;
-/// let solution = DirectConfig::new().init()?.solve(&Diagonal::new(a.clone()), &space.ones())?;
+/// let solution = DirectConfig::new().init()?.solve(&Diagonal::new(a.clone())?, &space.ones())?;
 /// assert_eq!(solution.report.method, Method::EigenDecomposition); // not positive definite
 /// assert_eq!(solution.report.spectrum.and_then(|s| s.condition), Some(4.0));
 /// let x = solution.x.to_vec()?;

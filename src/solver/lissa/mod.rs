@@ -47,7 +47,7 @@ use super::{MethodDetail, Solution, SolveOption, SolveOptions, SolverError, syst
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let b = space.ones();
-/// let terms = [[1.0, 3.0], [3.0, 1.0]].map(|d| Ok(Diagonal::new(space.vector(&d)?)));
+/// let terms = [[1.0, 3.0], [3.0, 1.0]].map(|d| Diagonal::new(space.vector(&d)?));
 /// let mean = Mean::new(terms.into_iter().collect::<Result<Vec<_>, burn_curvature::Error>>()?)?;
 ///
 /// // (diag(2, 2) + ½ I)⁻¹ (1, 1)

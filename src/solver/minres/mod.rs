@@ -63,9 +63,9 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, -2.0, 0.0])?;
 /// let solver = MinresConfig::new().with_relative_tolerance(1e-12).init()?;
-/// let solution = solver.solve(&Diagonal::new(a.clone()), &space.vector(&[3.0, 4.0, 0.0])?)?;
+/// let solution = solver.solve(&Diagonal::new(a.clone())?, &space.vector(&[3.0, 4.0, 0.0])?)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged); // b is in the range of this indefinite, singular A
-/// let solution = solver.solve(&Diagonal::new(a.clone()), &space.vector(&[3.0, 4.0, 5.0])?)?;
+/// let solution = solver.solve(&Diagonal::new(a.clone())?, &space.vector(&[3.0, 4.0, 5.0])?)?;
 /// assert_eq!(solution.report.stop, StopReason::LeastSquares); // b is not
 /// let x = solution.x.to_vec()?;
 /// assert!(x.iter().zip([3.0, -2.0, 0.0]).all(|(x, truth)| (x - truth).abs() < 1e-12));

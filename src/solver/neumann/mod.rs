@@ -50,7 +50,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 2.0, 4.0])?;
-/// let (operator, b) = (Diagonal::new(a.clone()), &space.ones());
+/// let (operator, b) = (Diagonal::new(a.clone())?, space.ones());
 /// let solution = NeumannConfig::new().init()?.solve(&operator, &b)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);
 ///

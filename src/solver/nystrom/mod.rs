@@ -57,7 +57,7 @@ use sketch::{Sketch, sketch};
 /// (eigenvalues[7], eigenvalues[30]) = (1e3, 20.0);
 /// let a = space.vector(&eigenvalues)?;
 /// let b = space.normal(1);
-/// let damped = Diagonal::new(a).damped(0.1)?;
+/// let damped = Diagonal::new(a)?.damped(0.1)?;
 ///
 /// let nystrom = NystromConfig::new(6, 0.1).init()?;
 /// let preconditioner = nystrom.approximate(&damped)?.preconditioner()?;

@@ -11,7 +11,7 @@ use burn_backend::{AutodiffBackend, FloatDType, TensorMetadata};
 
 use crate::tensor::TensorBridge;
 
-use super::super::{InnerFloat, ParamError, ParamVector, VectorError, param_space::expect_device};
+use super::super::{InnerFloat, ParamError, ParamVector, VectorError, expect::expect_device};
 use super::{cast_to, float_primitive, user_tensor};
 
 /// Writes new values into a module.

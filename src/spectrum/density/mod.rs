@@ -48,7 +48,7 @@ use super::products::Products;
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
 /// let d = space.vector(&[1., 1., 2., 4.])?;
-/// let density = DensityEstimatorConfig::new().init()?.estimate(&Diagonal::new(d.clone()))?;
+/// let density = DensityEstimatorConfig::new().init()?.estimate(&Diagonal::new(d)?)?;
 /// // Random signs see a diagonal matrix exactly: det(A) = 8.
 /// assert!((density.log_determinant(0.0)?.estimate - 8f64.ln()).abs() < 1e-12);
 /// let above = density.trace_of(|x| if x > 1.5 { 1.0 } else { 0.0 })?;

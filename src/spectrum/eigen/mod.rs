@@ -52,7 +52,7 @@ use super::{SpectrumError, products::Products};
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
 /// let d = space.vector(&[3., -5., 2., 8.])?;
 /// let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init()?;
-/// let found = lanczos.eigenpairs(&Diagonal::new(d.clone()))?;
+/// let found = lanczos.eigenpairs(&Diagonal::new(d)?)?;
 /// assert_eq!(found.report.stop, EigenpairsStop::Converged);
 /// assert!((found.report.largest() - 8.0).abs() < 1e-9);
 /// assert!((found.report.smallest() + 5.0).abs() < 1e-9);

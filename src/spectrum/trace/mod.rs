@@ -54,7 +54,7 @@ use super::{
 /// let d = space.vector(&values)?;
 /// // Random signs see the diagonal of a matrix exactly.
 /// let hutchinson = TraceEstimatorConfig::new().with_method(TraceMethod::Hutchinson).with_products(10).init()?;
-/// let trace = hutchinson.estimate(&Diagonal::new(d.clone()))?;
+/// let trace = hutchinson.estimate(&Diagonal::new(d)?)?;
 /// assert_eq!((trace.estimate, trace.standard_error, trace.products), (4950.0, 0.0, 10));
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```

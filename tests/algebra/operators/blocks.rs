@@ -52,7 +52,8 @@ fn block_diagonals<B: TestBackend>() {
         let middle = three.select("m").unwrap();
         let s = with_spectrum(&[1.0, -2.0, 5.0], 3);
         let dense = SymmetricDense::new(&matrix(&s), outer.restrict(&y).unwrap().space()).unwrap();
-        let minus = Identity::new(&y.space().restricted(&middle).unwrap()).scaled(-3.0).unwrap();
+        let minus =
+            Identity::new(&y.space().restricted(&middle).unwrap()).unwrap().scaled(-3.0).unwrap();
         let parts: Vec<(_, Box<dyn SelfAdjoint<B>>)> =
             vec![(outer, Box::new(dense)), (middle, Box::new(minus))];
         let mixed = BlockDiagonal::new(y.space(), parts).unwrap();

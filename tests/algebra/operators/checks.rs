@@ -11,8 +11,9 @@ use burn_curvature::{
 
 use super::{layout, operator_error, random_rows};
 use crate::{
-    TestBackend, flat, on,
+    TestBackend, flat,
     oracle::{matrix, with_spectrum},
+    space_of,
 };
 
 /// Treats several vectors otherwise than one.
@@ -35,11 +36,11 @@ impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Careless<A> {
 
 fn checks_on_demand<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         for seed in 0..5 {
-            let a = Dense::new(&matrix(&random_rows(7, seed)), x.space()).unwrap();
+            let a = Dense::new(&matrix(&random_rows(7, seed)), &space).unwrap();
             let s = with_spectrum(&[1e3, 1.0, -2.0, 0.0, 5.0, 1e-3, 2.0], seed);
-            let s = SymmetricDense::new(&matrix(&s), x.space()).unwrap();
+            let s = SymmetricDense::new(&matrix(&s), &space).unwrap();
             check_operator(&a, seed).unwrap();
             check_adjoint(&a, seed).unwrap();
             check_self_adjoint(&s, seed).unwrap();
@@ -57,8 +58,9 @@ fn checks_on_demand<B: TestBackend>() {
                 OperatorError::ManyDiffer { .. }
             ));
         }
-        let closure =
-            |f: fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>| FromFn::new(x.space(), f);
+        let closure = |f: fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>| {
+            FromFn::new(&space, f).unwrap()
+        };
         let affine = closure(|v| Ok(v.clone().add(&v.space().full(0.01))?));
         let clipped = closure(|v| Ok(v.clone().scale((1.0 / v.norm()?).min(0.3))));
         for nonlinear in [&affine, &clipped] {
@@ -77,10 +79,11 @@ fn checks_on_demand<B: TestBackend>() {
         ));
         // A mask that is drawn anew for every product, as dropout does.
         let calls = AtomicUsize::new(0);
-        let dropout = FromFn::new(x.space(), |v: &ParamVector<B>| {
+        let dropout = FromFn::new(&space, |v: &ParamVector<B>| {
             let seed = calls.fetch_add(1, Ordering::Relaxed) as u64;
             Ok(v.space().rademacher(seed).add(&v.space().ones())?.mul(v)?)
-        });
+        })
+        .unwrap();
         let error = operator_error(check_operator(&dropout, 1));
         assert!(
             matches!(error, OperatorError::NotDeterministic { difference } if difference > 0.1)
@@ -92,9 +95,9 @@ on_backends!(checks_on_demand: ndarray, flex, dispatch);
 
 /// An operator with an adjoint of a trait object's kind still has it.
 fn adjoints_behind_pointers<B: TestBackend>() {
-    let x = on::<B>(&layout(), &[0.0; 7], B::PRECISIONS[0]);
+    let space = space_of::<B>(&layout(), B::PRECISIONS[0]);
     let boxed: Box<dyn Adjoint<B>> =
-        Box::new(Dense::new(&matrix(&random_rows(7, 1)), x.space()).unwrap());
+        Box::new(Dense::new(&matrix(&random_rows(7, 1)), &space).unwrap());
     check_adjoint(&boxed, 1).unwrap();
     check_adjoint(&Arc::new(boxed), 2).unwrap();
 }

@@ -13,26 +13,26 @@ use super::{
     operator_error, random_rows,
 };
 use crate::{
-    TestBackend, assert_close, flat, on,
+    TestBackend, assert_close, flat, flat_space,
     oracle::{matrix, with_spectrum},
     random::SplitMix64,
-    space,
+    space_of,
 };
 
 /// Everything with a transpose, square: A and its compositions.
 fn transposes<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for seed in 0..3 {
-            let x = on::<B>(&layout(), &[0.0; 7], precision);
+            let space = space_of::<B>(&layout(), precision);
             let (a, b) = (random_rows(7, seed), random_rows(7, seed + 50));
             let d = SplitMix64::new(seed + 9).normals(7);
-            let dense = |rows| Dense::new(&matrix(rows), x.space()).unwrap();
+            let dense = |rows| Dense::new(&matrix(rows), &space).unwrap();
             let s = with_spectrum(&[3.0, -1.0, 0.5, 2.0, 0.0, 1.0, -4.0], seed);
             let one = diagonal_matrix(&[1.0; 7]);
-            obeys_with_adjoint(Identity::new(x.space()), &one);
+            obeys_with_adjoint(Identity::new(&space).unwrap(), &one);
             obeys_with_adjoint(dense(&a), &a);
-            obeys_with_adjoint(SymmetricDense::new(&matrix(&s), x.space()).unwrap(), &s);
-            let weights = Diagonal::new(x.space().vector(&d).unwrap());
+            obeys_with_adjoint(SymmetricDense::new(&matrix(&s), &space).unwrap(), &s);
+            let weights = Diagonal::new(space.vector(&d).unwrap()).unwrap();
             obeys_with_adjoint(weights, &diagonal_matrix(&d));
             let scaled = combined(&a, &a, |a, _| -2.0 * a);
             obeys_with_adjoint(dense(&a).scaled(-2.0).unwrap(), &scaled);
@@ -45,17 +45,18 @@ fn transposes<B: TestBackend>() {
             obeys_with_adjoint(&chain, &product(&a, &b));
             obeys_with_adjoint(dense(&a).counted(), &a);
             let congruence = product(&transposed(&a), &product(&s, &a));
-            let middle = SymmetricDense::new(&matrix(&s), x.space()).unwrap();
+            let middle = SymmetricDense::new(&matrix(&s), &space).unwrap();
             let congruence_operator = Congruence::new(dense(&a), middle).unwrap();
             obeys_with_adjoint(&congruence_operator, &congruence);
             let even = combined(&congruence, &transposed(&congruence), |a, b| 0.5 * (a + b));
             obeys_symmetric(&congruence_operator, &even);
             // By reference and boxed, and of any self-adjoint operator on the caller's word.
             obeys_with_adjoint(Box::new(&dense(&a)), &a);
-            let promised = FromFn::new(x.space(), {
-                let s = SymmetricDense::new(&matrix(&s), x.space()).unwrap();
+            let promised = FromFn::new(&space, {
+                let s = SymmetricDense::new(&matrix(&s), &space).unwrap();
                 move |v: &ParamVector<B>| s.apply(v)
-            });
+            })
+            .unwrap();
             obeys_with_adjoint(promised.assume_self_adjoint().unwrap(), &s);
             let bias = layout().select("b").unwrap();
             let block = |rows: &Vec<Vec<f64>>| -> Vec<Vec<f64>> {
@@ -74,13 +75,13 @@ on_backends!(transposes: ndarray, flex, dispatch);
 /// Damping by a diagonal, and block by block.
 fn damping_by_parts<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         let a = random_rows(7, 4);
         let s = with_spectrum(&[3.0, -1.0, 0.5, 2.0, 0.0, 1.0, -4.0], 4);
-        let dense = || Dense::new(&matrix(&a), x.space()).unwrap();
-        let symmetric = || SymmetricDense::new(&matrix(&s), x.space()).unwrap();
+        let dense = || Dense::new(&matrix(&a), &space).unwrap();
+        let symmetric = || SymmetricDense::new(&matrix(&s), &space).unwrap();
         let d: Vec<f64> = SplitMix64::new(3).normals(7).iter().map(|d| d.abs()).collect();
-        let vector = || x.space().vector(&d).unwrap();
+        let vector = || space.vector(&d).unwrap();
         let plus = |a, d: &[f64]| combined(a, &diagonal_matrix(d), |a, d| a + d);
         obeys_with_adjoint(dense().damped_by(vector()).unwrap(), &plus(&a, &d));
         obeys_symmetric(&Damped::new(symmetric(), vector()).unwrap(), &plus(&s, &d));
@@ -98,7 +99,7 @@ fn damping_by_parts<B: TestBackend>() {
         for bad in [-1e-9, f64::NAN, f64::INFINITY] {
             let mut values = d.clone();
             values[5] = bad;
-            let refused = dense().damped_by(x.space().vector(&values).unwrap());
+            let refused = dense().damped_by(space.vector(&values).unwrap());
             assert!(matches!(operator_error(refused), OperatorError::Damping { .. }));
             for (otherwise, damping) in [(bad, 1.0), (1.0, bad)] {
                 let refused = dense().damped_per_block(otherwise, &[("b", damping)]);
@@ -122,7 +123,7 @@ on_backends!(damping_by_parts: ndarray, flex, dispatch);
 /// Products of maps between different spaces.
 fn rectangular_chains<B: TestBackend>() {
     let precision = *B::PRECISIONS.last().unwrap();
-    let [three, two] = [3, 2].map(|n| space::<B>(n, precision));
+    let [three, two] = [3, 2].map(|n| flat_space::<B>(n, precision));
     let rows = random_rows(3, 8)[..2].to_vec();
     let map = |rows: Vec<Vec<f64>>, to: ParamSpace<B>| {
         move |v: &ParamVector<B>| {
@@ -132,6 +133,7 @@ fn rectangular_chains<B: TestBackend>() {
     };
     let forward = || {
         FromFn::between(&three, &two, map(rows.clone(), two.clone()))
+            .unwrap()
             .with_adjoint(map(transposed(&rows), three.clone()))
     };
     obeys_with_adjoint(forward(), &rows);
@@ -140,14 +142,14 @@ fn rectangular_chains<B: TestBackend>() {
     obeys_with_adjoint(back_and_forth, &gram);
     let outer = forward().times(forward().transposed()).unwrap();
     obeys_with_adjoint(outer, &product(&rows, &transposed(&rows)));
-    let seen = Congruence::new(forward(), Identity::new(&two)).unwrap();
+    let seen = Congruence::new(forward(), Identity::new(&two).unwrap()).unwrap();
     obeys_symmetric(&seen, &gram);
 
     assert!(matches!(
         failure(&Chain::new(forward(), forward())),
         Some(VectorError::LayoutMismatch { expected: 3, found: 2, .. })
     ));
-    assert!(Congruence::new(forward(), Identity::new(&three)).is_err());
+    assert!(Congruence::new(forward(), Identity::new(&three).unwrap()).is_err());
     assert!(matches!(
         operator_error(Congruence::new(forward(), forward())),
         OperatorError::NotSquare { .. }
@@ -155,6 +157,7 @@ fn rectangular_chains<B: TestBackend>() {
     assert!(matches!(operator_error(diagonal(&forward())), OperatorError::NotSquare { .. }));
     // A closure whose transpose does not keep its word.
     let liar = FromFn::between(&three, &two, map(rows.clone(), two.clone()))
+        .unwrap()
         .with_adjoint(|v: &ParamVector<B>| Ok(v.clone()));
     assert!(materialize(&liar.transposed()).is_err());
 }

@@ -67,7 +67,7 @@ fn finite_sums<B: TestBackend>() {
         let weights = || x.space().vector(&d).unwrap();
         let shifted = each(&|a| combined(a, &diagonal_matrix(&d), |a, d| a + d));
         terms_are(&mean().damped_by(weights()).unwrap(), &shifted);
-        let sum = mean().plus(Diagonal::new(weights())).unwrap();
+        let sum = mean().plus(Diagonal::new(weights()).unwrap()).unwrap();
         terms_are(&sum, &shifted);
         let bias = layout().select("b").unwrap();
         let block = each(&|a| a[4..].iter().map(|row| row[4..].to_vec()).collect());
@@ -88,13 +88,13 @@ fn finite_sums<B: TestBackend>() {
         terms_are(&low_rank, &expected);
     }
     let x = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
-    let counted = Mean::new::<B>(vec![Identity::<B>::new(x.space())]).unwrap().counted();
+    let counted = Mean::new::<B>(vec![Identity::<B>::new(x.space()).unwrap()]).unwrap().counted();
     counted.apply_term(0, &x).unwrap();
     assert_eq!((counted.applications(), counted.term_applications()), (0, 1));
     let empty = Mean::new::<B>(Vec::<Identity<B>>::new());
     assert_eq!(operator_error(empty), OperatorError::Nothing);
-    let other = Identity::new(flat::<B>(&[0.0; 7], x.precision()).space());
-    let mixed = Mean::new::<B>(vec![Identity::<B>::new(x.space()), other]);
+    let other = Identity::new(flat::<B>(&[0.0; 7], x.precision()).space()).unwrap();
+    let mixed = Mean::new::<B>(vec![Identity::<B>::new(x.space()).unwrap(), other]);
     assert!(matches!(failure(&mixed), Some(VectorError::LayoutMismatch { .. })));
 }
 on_backends!(finite_sums: ndarray, flex, dispatch);

@@ -9,9 +9,10 @@ use super::{
     operator_error,
 };
 use crate::{
-    TestBackend, assert_close, flat, on,
+    TestBackend, assert_close, flat, flat_space,
     oracle::{Rows, solve},
     random::SplitMix64,
+    space_of,
 };
 
 fn outer_sum(vectors: &[Vec<f64>], coefficients: &[f64]) -> Rows {
@@ -35,7 +36,7 @@ fn inverse_of(rows: &Rows) -> Rows {
 /// Fewer and more vectors than numbers; coefficients of either sign and zero; every kind of diagonal.
 fn low_rank<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         let cases: [&[f64]; 4] = [
             &[1.5],
             &[0.5, 2.0, 0.0],
@@ -45,7 +46,7 @@ fn low_rank<B: TestBackend>() {
         for (seed, coefficients) in cases.into_iter().enumerate() {
             let draw = |i: usize| SplitMix64::new(100 * seed as u64 + i as u64).normals(7);
             let vectors: Vec<Vec<f64>> = (0..coefficients.len()).map(draw).collect();
-            let on_device: Vec<_> = vectors.iter().map(|v| x.space().vector(v).unwrap()).collect();
+            let on_device: Vec<_> = vectors.iter().map(|v| space.vector(v).unwrap()).collect();
             let plain = LowRank::new(&on_device, coefficients).unwrap();
             assert_eq!((plain.rank(), plain.coefficients()), (coefficients.len(), coefficients));
             let back = plain.vectors().unwrap();
@@ -53,7 +54,7 @@ fn low_rank<B: TestBackend>() {
             let sum = outer_sum(&vectors, coefficients);
             obeys_with_adjoint(&plain, &sum);
             let d: Vec<f64> = SplitMix64::new(8).normals(7).iter().map(|d| 0.5 + d * d).collect();
-            let weights = x.space().vector(&d).unwrap();
+            let weights = space.vector(&d).unwrap();
             let cases = [
                 (vec![0.4; 7], plain.clone().with_damping(0.4).unwrap()),
                 (d, plain.with_diagonal(weights).unwrap()),
@@ -69,7 +70,7 @@ fn low_rank<B: TestBackend>() {
                 assert_close(twice.values(), &whole.concat(), 1e4 * precision.epsilon());
             }
         }
-        let same = vec![x.space().ones(); 4];
+        let same = vec![space.ones(); 4];
         let mean = LowRank::mean_of(&same).unwrap();
         obeys_symmetric(&mean, &vec![vec![1.0; 7]; 7]);
     }
@@ -82,8 +83,8 @@ fn low_rank_ill_conditioned<B: TestBackend>() {
         let n = 20;
         let vectors: Vec<Vec<f64>> =
             (0..5).map(|i| SplitMix64::new(seed + 10 * i).normals(n)).collect();
-        let like = flat::<B>(&vec![0.0; n], Precision::F64);
-        let on_device: Vec<_> = vectors.iter().map(|v| like.space().vector(v).unwrap()).collect();
+        let space = flat_space::<B>(n, Precision::F64);
+        let on_device: Vec<_> = vectors.iter().map(|v| space.vector(v).unwrap()).collect();
         let operator = LowRank::new(&on_device, &[1.0; 5]).unwrap();
         let operator = operator.with_damping(1e-6).unwrap(); // κ ≈ 5e7
         let inverse = materialize(&operator.inverse().unwrap()).unwrap();

@@ -12,16 +12,16 @@ use proptest::prelude::*;
 
 use crate::failure::failure;
 use burn_curvature::{
-    Counted, Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator,
-    OperatorError, ParamLayout, ParamVector, Precision, Scaled, SelfAdjoint, SymmetricDense,
-    VectorError, materialize, materialize_up_to,
+    Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator, OperatorError,
+    ParamLayout, ParamVector, Precision, Scaled, SelfAdjoint, SymmetricDense, VectorError,
+    materialize, materialize_up_to,
 };
 
 use crate::{
-    TestBackend, assert_close, flat, on,
+    TestBackend, assert_close, flat, flat_space, on,
     oracle::{Rows, dot, matrix, multiply, solve, with_spectrum},
     random::SplitMix64,
-    space,
+    space_of,
 };
 
 pub(super) fn random_rows(n: usize, seed: u64) -> Rows {
@@ -69,9 +69,9 @@ fn laws<B: TestBackend>() {
         let spectrum: Vec<f64> = (0..7).map(|i| f64::from(i) - 2.5).collect();
         let symmetric =
             || SymmetricDense::new(&matrix(&with_spectrum(&spectrum, seed)), x.space()).unwrap();
-        let diagonal = || Diagonal::new(d.clone());
+        let diagonal = || Diagonal::new(d.clone()).unwrap();
         let operators: Vec<Box<dyn SelfAdjoint<B>>> = vec![
-            Box::new(Identity::new(x.space())),
+            Box::new(Identity::new(x.space()).unwrap()),
             Box::new(symmetric()),
             Box::new(diagonal()),
             Box::new(symmetric().scaled(-2.0).unwrap()),
@@ -94,16 +94,16 @@ on_backends!(laws: ndarray, flex, dispatch, wgpu);
 /// Compositions against their definition, entry by entry.
 fn composition<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let x = on::<B>(&layout(), &[0.0; 7], precision);
+        let space = space_of::<B>(&layout(), precision);
         let (a, b) = (random_rows(7, 1), random_rows(7, 2));
-        let dense = |rows: &Rows| Dense::new(&matrix(rows), x.space()).unwrap();
+        let dense = |rows: &Rows| Dense::new(&matrix(rows), &space).unwrap();
         let close = |operator: &dyn LinearOperator<B>, entry: &dyn Fn(usize, usize) -> f64| {
             let found = materialize(operator).unwrap();
             let expected: Vec<f64> = (0..49).map(|k| entry(k / 7, k % 7)).collect();
             assert_close(found.values(), &expected, 4.0 * precision.epsilon());
         };
         let one = |i, j| if i == j { 1.0 } else { 0.0 };
-        close(&Identity::new(x.space()), &|i, j| one(i, j));
+        close(&Identity::new(&space).unwrap(), &|i, j| one(i, j));
         close(&dense(&a).scaled(-3.0).unwrap(), &|i, j| -3.0 * a[i][j]);
         close(&dense(&a).plus(dense(&b)).unwrap(), &|i, j| a[i][j] + b[i][j]);
         close(&dense(&a).damped(0.25).unwrap(), &|i, j| a[i][j] + 0.25 * one(i, j));
@@ -114,7 +114,7 @@ fn composition<B: TestBackend>() {
             2.0 * (a[i][j] + one(i, j))
         });
         let boxed: Box<dyn LinearOperator<B>> = Box::new(kept);
-        close(&boxed.plus(Identity::new(x.space())).unwrap(), &|i, j| a[i][j] + one(i, j));
+        close(&boxed.plus(Identity::new(&space).unwrap()).unwrap(), &|i, j| a[i][j] + one(i, j));
 
         let bias = layout().select("b").unwrap();
         let block = dense(&a).restricted(bias).unwrap();
@@ -128,13 +128,14 @@ on_backends!(composition: ndarray, flex, dispatch, wgpu);
 /// A map between different spaces, and what needs one space.
 fn rectangular<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
-    let [three, two] = [3, 2].map(|n| space::<B>(n, precision));
+    let [three, two] = [3, 2].map(|n| flat_space::<B>(n, precision));
     let x = three.vector(&[1.0, 2.0, 3.0]).unwrap();
     let target = two.clone();
     let first_two = FromFn::between(&three, &two, move |v: &ParamVector<B>| {
         let values = v.to_vec()?;
         Ok(target.vector(&values[..2])?)
-    });
+    })
+    .unwrap();
     let found = materialize(&first_two).unwrap();
     assert_eq!((found.rows(), found.columns()), (2, 3));
     assert_eq!(found.values(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
@@ -143,9 +144,9 @@ fn rectangular<B: TestBackend>() {
     assert_eq!(operator_error((&first_two).damped(1.0)), expected);
     assert_eq!(operator_error((&first_two).assume_self_adjoint()), expected);
     assert_eq!(operator_error(found.eigenvalues()), expected);
-    assert!(first_two.plus(Identity::new(&three)).is_err());
+    assert!(first_two.plus(Identity::new(&three).unwrap()).is_err());
     // A closure that does not keep its word.
-    let liar = FromFn::between(&three, &two, |v: &ParamVector<B>| Ok(v.clone()));
+    let liar = FromFn::between(&three, &two, |v: &ParamVector<B>| Ok(v.clone())).unwrap();
     assert!(matches!(failure(&liar.apply(&x)), Some(VectorError::LayoutMismatch { .. })));
 }
 on_backends!(rectangular: ndarray, flex, dispatch, wgpu);
@@ -153,7 +154,7 @@ on_backends!(rectangular: ndarray, flex, dispatch, wgpu);
 fn refusals<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let x = flat::<B>(&[1.0, 2.0], precision);
-    let identity = || Identity::<B>::new(x.space());
+    let identity = || Identity::<B>::new(x.space()).unwrap();
     for damping in [-1e-9, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let error = operator_error(identity().damped(damping));
         assert!(
@@ -167,7 +168,7 @@ fn refusals<B: TestBackend>() {
         ));
     }
     let longer = flat::<B>(&[1.0; 3], precision);
-    for refused in [identity().apply(&longer), Diagonal::new(x.clone()).apply(&longer)] {
+    for refused in [identity().apply(&longer), Diagonal::new(x.clone()).unwrap().apply(&longer)] {
         assert!(matches!(
             failure(&refused),
             Some(VectorError::LayoutMismatch { expected: 2, found: 3, .. })
@@ -193,7 +194,8 @@ fn refusals<B: TestBackend>() {
 
     let large = materialize_up_to(&identity(), 1);
     assert_eq!(operator_error(large), OperatorError::TooLarge { rows: 2, columns: 2, limit: 1 });
-    let poison = FromFn::new(x.space(), |v: &ParamVector<B>| Ok(v.clone().scale(f64::NAN)));
+    let poison =
+        FromFn::new(x.space(), |v: &ParamVector<B>| Ok(v.clone().scale(f64::NAN))).unwrap();
     assert!(matches!(operator_error(materialize(&poison)), OperatorError::NonFiniteEntry { .. }));
     let other = layout().select("b").unwrap();
     assert!(identity().restricted(other).is_err());
@@ -202,7 +204,7 @@ on_backends!(refusals: ndarray, flex, dispatch, wgpu);
 
 fn counting<B: TestBackend>() {
     let x = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
-    let counted = Counted::new(Identity::<B>::new(x.space()));
+    let counted = Identity::<B>::new(x.space()).unwrap().counted();
     for _ in 0..3 {
         counted.apply(&x).unwrap();
     }
@@ -231,7 +233,7 @@ fn host_matrices<B: TestBackend>() {
     let overflown = operator_error(largest.eigenvalues());
     assert_eq!(overflown, OperatorError::Eigenvalues { size: 2 });
     let half = usize::MAX / 64;
-    let huge = Identity::new(&space::<B>(half, Precision::F32));
+    let huge = Identity::new(&flat_space::<B>(half, Precision::F32)).unwrap();
     let refused = operator_error(materialize_up_to(&huge, usize::MAX));
     assert!(matches!(refused, OperatorError::TooLarge { .. }), "{refused}");
     assert_eq!(DenseMatrix::from_rows(&[[1.0, 2.0]]).unwrap().entry(0, 2), None);

@@ -102,7 +102,7 @@ fn quadratic_forms<B: TestBackend>() {
             let v = numbers.normals(n + 3);
             let d = numbers.normals(n + 3);
             let x = on::<B>(&layout, &v, precision);
-            let diagonal = Diagonal::new(on::<B>(&layout, &d, precision));
+            let diagonal = Diagonal::new(on::<B>(&layout, &d, precision)).unwrap();
             let damped: Box<dyn SelfAdjoint<B>> =
                 Box::new((&diagonal).damped(0.5).unwrap().damped(0.0).unwrap());
             let plain: &dyn SelfAdjoint<B> = &diagonal;

@@ -56,7 +56,7 @@ fn scaled_systems<B: TestBackend>(precision: Precision) {
     }
     let b = SplitMix64::new(10).normals(n);
     let rhs = flat::<B>(&b, precision);
-    let a = operator(&rows, &rhs);
+    let a = operator(&rows, rhs.space());
     let diagonal: Vec<f64> = (0..n).map(|i| rows[i][i]).collect();
     let jacobi = Jacobi::new(&rhs.space().vector(&diagonal).unwrap(), 0.0).unwrap();
     let tolerance = tight(precision).max(1e-8);

@@ -65,7 +65,7 @@ fn bad_input<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = ConjugateGradientConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 2.0], precision);
-    let identity = Identity::<B>::new(b.space());
+    let identity = Identity::<B>::new(b.space()).unwrap();
     let longer = flat::<B>(&[1.0; 3], precision);
     let wrong = solver.solve(&identity, &longer);
     assert!(matches!(
@@ -85,22 +85,22 @@ fn bad_input<B: TestBackend>() {
         non_finite(solver.solve(&identity, &bad), "right-hand side");
         let options = SolveOptions::new().with_initial_guess(bad.clone());
         non_finite(solver.solve_with(&identity, &b, options), "initial guess");
-        non_finite(solver.solve(&Diagonal::new(bad.clone()), &b), "product A p");
-        let inverse = Diagonal::new(bad.clone());
+        non_finite(solver.solve(&Diagonal::new(bad.clone()).unwrap(), &b), "product A p");
+        let inverse = Diagonal::new(bad.clone()).unwrap();
         let options = SolveOptions::new().with_preconditioner(&inverse);
-        non_finite(solver.solve_with(&Diagonal::new(b.clone()), &b, options), "p");
+        non_finite(solver.solve_with(&Diagonal::new(b.clone()).unwrap(), &b, options), "p");
         let direct = DirectConfig::new().init().unwrap();
         non_finite(direct.solve(&identity, &bad), "right-hand side");
-        let refused = direct.solve(&Diagonal::new(bad), &b).unwrap_err();
+        let refused = direct.solve(&Diagonal::new(bad).unwrap(), &b).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(OperatorError::NonFiniteEntry { .. })));
     }
     let tiny = flat::<B>(&[1e-25, 0.0], Precision::F32);
-    let refused = solver.solve(&Identity::<B>::new(tiny.space()), &tiny).unwrap_err();
+    let refused = solver.solve(&Identity::<B>::new(tiny.space()).unwrap(), &tiny).unwrap_err();
     assert!(
         matches!(refused.downcast_ref(), Some(SolverError::RightHandSideRange { .. })),
         "{refused}"
     );
-    let negative = Diagonal::new(b.space().full(-1.0));
+    let negative = Diagonal::new(b.space().full(-1.0)).unwrap();
     let options = SolveOptions::new().with_preconditioner(&negative);
     let refused = solver.solve_with(&identity, &b, options).unwrap_err();
     assert!(
@@ -108,7 +108,8 @@ fn bad_input<B: TestBackend>() {
     );
     let failing = FromFn::new(b.space(), |v: &ParamVector<B>| {
         v.clone().add(&flat::<B>(&[1.0], v.precision())).map_err(Error::from)
-    });
+    })
+    .unwrap();
     let refused = solver.solve(&failing.assume_self_adjoint().unwrap(), &b);
     assert!(matches!(failure(&refused), Some(VectorError::LayoutMismatch { .. })));
 }
@@ -163,7 +164,7 @@ fn as_trait_objects<B: TestBackend>() {
         Box::new(NystromConfig::new(2, 1.0).init().unwrap()),
     ];
     let boxed: Box<dyn SelfAdjoint<B>> =
-        Box::new(Identity::<B>::new(b.space()).scaled(2.0).unwrap());
+        Box::new(Identity::<B>::new(b.space()).unwrap().scaled(2.0).unwrap());
     for solver in &solvers {
         let solution = solver.solve(&boxed, &b).unwrap();
         assert!(solution.report.stop.is_success());

@@ -23,7 +23,8 @@ fn negative_curvature_stops<B: TestBackend>() {
             let mut observer = |iteration: &Iteration<'_, B>| last = iteration.x.to_vec().unwrap();
             let options = SolveOptions::new().with_observer(&mut observer);
             let solver = ConjugateGradientConfig::new().init().unwrap();
-            let solution = solver.solve_with(&Diagonal::new(diagonal), &rhs, options).unwrap();
+            let solution =
+                solver.solve_with(&Diagonal::new(diagonal).unwrap(), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
             assert_eq!(x_of(&solution), last, "the iterate before the step");
             let found = solution.negative_curvature.clone().unwrap();
@@ -53,7 +54,7 @@ fn carried_through<B: TestBackend>() {
     };
     let rhs = flat::<B>(&[1.0; 10], Precision::F64);
     let solution =
-        solver(10, true).solve(&operator(&diagonal_rows(&INDEFINITE), &rhs), &rhs).unwrap();
+        solver(10, true).solve(&operator(&diagonal_rows(&INDEFINITE), rhs.space()), &rhs).unwrap();
     let expected: Vec<f64> = INDEFINITE.iter().map(|a| 1.0 / a).collect();
     assert_close(&x_of(&solution), &expected, 1e-12);
     assert!(solution.negative_curvature.unwrap().curvature < 0.0);
@@ -67,12 +68,12 @@ fn carried_through<B: TestBackend>() {
         let exact = SplitMix64::new(seed + 7).normals(26);
         let b = multiply(&rows, &exact);
         let rhs = flat::<B>(&b, Precision::F64);
-        let solution = solver(26, true).solve(&operator(&rows, &rhs), &rhs).unwrap();
+        let solution = solver(26, true).solve(&operator(&rows, rhs.space()), &rhs).unwrap();
         assert!(solution.report.iterations <= 26);
         errors.push(relative_error(&x_of(&solution), &exact));
         check_report(&solution.report, &rows, &x_of(&solution), &b);
         let single = flat::<B>(&b, Precision::F32);
-        let solution = solver(40, false).solve(&operator(&rows, &single), &single).unwrap();
+        let solution = solver(40, false).solve(&operator(&rows, single.space()), &single).unwrap();
         plain.push(relative_error(&x_of(&solution), &exact));
     }
     errors.sort_by(f64::total_cmp);
@@ -98,7 +99,7 @@ fn small_networks<B: TestBackend>() {
         let (hessian, gradient) = small_network(seed);
         let exact = solve(&hessian, &gradient);
         let rhs = flat::<B>(&gradient, Precision::F64);
-        let a = operator(&hessian, &rhs);
+        let a = operator(&hessian, rhs.space());
         assert_eq!(plain.solve(&a, &rhs).unwrap().report.stop, StopReason::NegativeCurvature);
         let solution = carried.solve(&a, &rhs).unwrap();
         let stop = solution.report.stop;
@@ -113,7 +114,7 @@ fn small_networks<B: TestBackend>() {
         let solution = damped.solve(&(&a).damped(1.0).unwrap(), &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged);
         let rhs = flat::<B>(&gradient, Precision::F32);
-        let solution = carried.solve(&operator(&hessian, &rhs), &rhs).unwrap();
+        let solution = carried.solve(&operator(&hessian, rhs.space()), &rhs).unwrap();
         single.push(relative_error(&x_of(&solution), &exact));
     }
     single.sort_by(f64::total_cmp);

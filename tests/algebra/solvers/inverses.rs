@@ -19,7 +19,7 @@ fn inverses<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(0.5, 8.0, 9), 4);
         let b = SplitMix64::new(6).normals(9);
         let rhs = flat::<B>(&b, precision);
-        let a = operator(&rows, &rhs);
+        let a = operator(&rows, rhs.space());
         let solvers: Vec<Box<dyn LinearSolver<B>>> = vec![
             Box::new(DirectConfig::new().init().unwrap()),
             Box::new(conjugate_gradient(tight(precision)).init().unwrap()),

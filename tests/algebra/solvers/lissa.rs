@@ -153,7 +153,7 @@ fn lissa_depth<B: TestBackend>() {
         let b = SplitMix64::new(4).normals(N);
         let exact = solve(&rows, &b);
         let rhs = flat::<B>(&b, precision);
-        let mean = || Mean::new::<B>(vec![operator(&rows, &rhs)]).unwrap();
+        let mean = || Mean::new::<B>(vec![operator(&rows, rhs.space())]).unwrap();
         let scale = 5.0;
         let mut last = f64::INFINITY;
         for depth in [1, 10, 40, 160] {
@@ -269,7 +269,8 @@ fn lissa_edges<B: TestBackend>() {
     let mut values = problem.b.clone();
     values[2] = f64::NAN;
     let bad = rhs.space().vector(&values).unwrap();
-    let poisoned = Mean::new::<B>(vec![burn_curvature::Diagonal::new(bad.clone())]).unwrap();
+    let poisoned =
+        Mean::new::<B>(vec![burn_curvature::Diagonal::new(bad.clone()).unwrap()]).unwrap();
     let options = SolveOptions::new().with_initial_guess(bad.clone());
     for refused in [
         solver.solve(&operator, &bad),
@@ -290,7 +291,8 @@ fn lissa_edges<B: TestBackend>() {
         failure(&solver.solve(&operator, &longer)),
         Some(VectorError::LayoutMismatch { .. })
     ));
-    let nothing = Mean::new::<B>(vec![burn_curvature::Diagonal::new(rhs.space().zeros())]).unwrap();
+    let nothing =
+        Mean::new::<B>(vec![burn_curvature::Diagonal::new(rhs.space().zeros()).unwrap()]).unwrap();
     let refused = LissaConfig::new().init().unwrap().solve(&nothing, &rhs);
     assert!(matches!(failure(&refused), Some(SolverError::NoScale { .. })), "{refused:?}");
 

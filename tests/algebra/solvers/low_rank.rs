@@ -101,7 +101,7 @@ fn nystrom_low_rank<B: TestBackend>() {
             let b = SplitMix64::new(seed).normals(n);
             let rhs = flat::<B>(&b, precision);
             let damping = 0.1;
-            let damped = operator(&rows, &rhs).damped(damping).unwrap();
+            let damped = operator(&rows, rhs.space()).damped(damping).unwrap();
             let mut whole = rows.clone();
             (0..n).for_each(|i| whole[i][i] += damping);
             for rank in [8, 12, 25, 40] {
@@ -155,7 +155,7 @@ fn nystrom_preconditioner<B: TestBackend>() {
             let b = SplitMix64::new(seed + 1).normals(n);
             let rhs = flat::<B>(&b, precision);
             let damping = 1e-2;
-            let damped = operator(&rows, &rhs).damped(damping).unwrap();
+            let damped = operator(&rows, rhs.space()).damped(damping).unwrap();
             let dimension: f64 = spectrum.iter().map(|a| a / (a + damping)).sum();
             let rank = 2 * (1.5 * dimension).ceil() as usize + 1;
             let tolerance = 100.0 * tight(precision);
@@ -191,7 +191,7 @@ fn nystrom_approximates<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(10.0, 1e-3, n), 2);
         let b = SplitMix64::new(3).normals(n);
         let rhs = flat::<B>(&b, precision);
-        let damped = operator(&rows, &rhs).damped(0.1).unwrap();
+        let damped = operator(&rows, rhs.space()).damped(0.1).unwrap();
         let mut whole = rows;
         (0..n).for_each(|i| whole[i][i] += 0.1);
         let mut last = 20.0; // what is left out, over λ
@@ -228,7 +228,7 @@ on_backends!(nystrom_approximates: ndarray, flex, dispatch);
 fn nystrom_refuses<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let rhs = flat::<B>(&SplitMix64::new(1).normals(10), precision);
-        let indefinite = Diagonal::new(rhs.space().vector(&INDEFINITE).unwrap());
+        let indefinite = Diagonal::new(rhs.space().vector(&INDEFINITE).unwrap()).unwrap();
         for seed in 0..5 {
             let damped = (&indefinite).damped(0.5).unwrap();
             let refused = nystrom(6, 0.5, seed).solve(&damped, &rhs).unwrap_err();
@@ -238,11 +238,11 @@ fn nystrom_refuses<B: TestBackend>() {
             );
         }
         // Less damping in the operator than the configuration says.
-        let small = Diagonal::new(rhs.space().full(0.1));
+        let small = Diagonal::new(rhs.space().full(0.1)).unwrap();
         let refused = nystrom(3, 0.5, 0).solve(&small, &rhs).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(SolverError::Indefinite { .. })));
         // Nothing but damping.
-        let nothing = Diagonal::new(rhs.space().zeros()).damped(0.5).unwrap();
+        let nothing = Diagonal::new(rhs.space().zeros()).unwrap().damped(0.5).unwrap();
         let solution = nystrom(3, 0.5, 0).solve(&nothing, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         let twice: Vec<f64> = rhs.to_vec().unwrap().iter().map(|b| 2.0 * b).collect();
@@ -261,11 +261,11 @@ fn nystrom_refuses<B: TestBackend>() {
         let mut values = vec![1.0; 10];
         values[4] = f64::NAN;
         let bad = rhs.space().vector(&values).unwrap();
-        let fine = Diagonal::new(rhs.space().ones()).damped(0.5).unwrap();
+        let fine = Diagonal::new(rhs.space().ones()).unwrap().damped(0.5).unwrap();
         let options = SolveOptions::new().with_initial_guess(bad.clone());
         for refused in [
             nystrom(3, 0.5, 0).solve(&fine, &bad),
-            nystrom(3, 0.5, 0).solve(&Diagonal::new(bad), &rhs),
+            nystrom(3, 0.5, 0).solve(&Diagonal::new(bad).unwrap(), &rhs),
             nystrom(3, 0.5, 0).solve_with(&fine, &rhs, options),
         ] {
             assert!(matches!(failure(&refused), Some(VectorError::NonFinite { .. })));

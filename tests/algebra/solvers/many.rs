@@ -58,14 +58,14 @@ fn lock_step<B: TestBackend>() {
                 all.push(rows.iter().map(|row| row[3]).collect());
                 let rhs: Vec<_> = all.iter().map(|b| flat::<B>(b, precision)).collect();
                 let inverse: Vec<f64> = (0..n).map(|i| 1.0 / rows[i][i]).collect();
-                let inverse = Diagonal::new(rhs[0].space().vector(&inverse).unwrap());
+                let inverse = Diagonal::new(rhs[0].space().vector(&inverse).unwrap()).unwrap();
                 let inverse = preconditioned.then_some(&inverse as &dyn SelfAdjoint<B>);
                 let solver = conjugate_gradient(1e-4)
                     .with_residual_replacement(Some(7))
                     .with_reorthogonalization(reorthogonalization)
                     .init()
                     .unwrap();
-                let a = batched(operator(&rows, &rhs[0]), 0);
+                let a = batched(operator(&rows, rhs[0].space()), 0);
                 let together = solver.solve_many_with(&a, &rhs, inverse).unwrap();
                 assert_eq!(together.len(), all.len());
                 let mut slowest = 0;
@@ -101,7 +101,7 @@ fn lock_step_contracts<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = ConjugateGradientConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 0.0, 0.0], precision);
-    let a = Diagonal::new(b.space().vector(&[2.0, -1.0, 0.0]).unwrap());
+    let a = Diagonal::new(b.space().vector(&[2.0, -1.0, 0.0]).unwrap()).unwrap();
     let rhs = [
         b.clone(),
         b.space().vector(&[0.0, 1.0, 0.0]).unwrap(),
@@ -121,7 +121,7 @@ fn lock_step_contracts<B: TestBackend>() {
     let refused = solver.solve_many(&a, &bad).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })));
     let rows = with_spectrum(&[1.0, 2.0, 3.0], 1);
-    let losing = batched(operator(&rows, &b), 1);
+    let losing = batched(operator(&rows, b.space()), 1);
     let both = [b.clone(), b.space().ones()];
     let refused = LinearSolver::solve_many(&solver, &losing, &both).unwrap_err();
     assert_eq!(refused.downcast_ref(), Some(&SolverError::ProductCount { expected: 2, found: 1 }));

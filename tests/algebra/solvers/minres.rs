@@ -52,7 +52,7 @@ fn minres_systems<B: TestBackend>() {
                 let solution = config
                     .init()
                     .unwrap()
-                    .solve_with(&operator(&rows, &rhs), &rhs, options)
+                    .solve_with(&operator(&rows, rhs.space()), &rhs, options)
                     .unwrap();
                 let report = &solution.report;
                 assert_eq!(report.stop, StopReason::Converged, "{report}");
@@ -83,7 +83,7 @@ on_backends!(minres_systems: ndarray, flex, dispatch);
 fn minres_indefinite_diagonal<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for seed in 0..5 {
-            let a = Diagonal::new(flat::<B>(&INDEFINITE, precision)).counted();
+            let a = Diagonal::new(flat::<B>(&INDEFINITE, precision)).unwrap().counted();
             let b = SplitMix64::new(seed).normals(10);
             let rhs = flat::<B>(&b, precision);
             let refused = conjugate_gradient(1e-5).init().unwrap();
@@ -120,7 +120,7 @@ fn minres_small_networks<B: TestBackend>() {
         let (hessian, gradient) = small_network(seed);
         let exact = solve(&hessian, &gradient);
         let rhs = flat::<B>(&gradient, Precision::F64);
-        let a = operator(&hessian, &rhs);
+        let a = operator(&hessian, rhs.space());
         let solution = full.solve(&a, &rhs).unwrap();
         let stop = solution.report.stop;
         assert!(
@@ -136,7 +136,7 @@ fn minres_small_networks<B: TestBackend>() {
         assert!(error <= 1e-10, "seed {seed}: {error:e}\n{}", solution.report);
         plain.push(relative_error(&x_of(&short.solve(&a, &rhs).unwrap()), &exact));
         let rhs = flat::<B>(&gradient, Precision::F32);
-        let solution = full.solve(&operator(&hessian, &rhs), &rhs).unwrap();
+        let solution = full.solve(&operator(&hessian, rhs.space()), &rhs).unwrap();
         single.push(relative_error(&x_of(&solution), &exact));
     }
     single.sort_by(f64::total_cmp);
@@ -168,7 +168,7 @@ fn minres_bounds<B: TestBackend>() {
             let rhs = flat::<B>(&b, Precision::F64);
             let solver = minimum_residual(1e-8).init().unwrap();
             let options = SolveOptions::new().with_observer(&mut observer);
-            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::Converged);
             assert!(residuals.len() > 10);
             let root = if indefinite { condition } else { condition.sqrt() };
@@ -201,8 +201,8 @@ fn minres_preconditioned<B: TestBackend>() {
         let b = SplitMix64::new(10).normals(n);
         let rhs = flat::<B>(&b, precision);
         let inverse: Vec<f64> = scales.iter().map(|scale| 1.0 / scale).collect();
-        let inverse = Diagonal::new(rhs.space().vector(&inverse).unwrap());
-        let a = operator(&rows, &rhs);
+        let inverse = Diagonal::new(rhs.space().vector(&inverse).unwrap()).unwrap();
+        let a = operator(&rows, rhs.space());
         let config = minimum_residual(1e-5);
         let plain = config.init().unwrap().solve(&a, &rhs).unwrap();
         for reorthogonalization in [false, true] {
@@ -232,7 +232,7 @@ on_backends!(minres_preconditioned: ndarray, flex, dispatch);
 fn minres_degenerate<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let diagonal = flat::<B>(&[1.0, -2.0, 4.0], precision);
-        let a = Diagonal::new(diagonal.clone()).counted();
+        let a = Diagonal::new(diagonal.clone()).unwrap().counted();
         let solver = MinresConfig::new().init().unwrap();
         let zero = solver.solve(&a, &diagonal.space().zeros()).unwrap();
         assert_eq!(zero.report.stop, StopReason::Converged);
@@ -250,7 +250,7 @@ fn minres_degenerate<B: TestBackend>() {
         for value in [4.0, -4.0] {
             let one = flat::<B>(&[value], precision);
             let solution =
-                solver.solve(&Diagonal::new(one.clone()), &one.space().full(2.0)).unwrap();
+                solver.solve(&Diagonal::new(one.clone()).unwrap(), &one.space().full(2.0)).unwrap();
             assert_eq!(
                 (solution.report.stop, solution.report.iterations),
                 (StopReason::Converged, 1)
@@ -268,16 +268,17 @@ fn minres_scales<B: TestBackend>() {
         let rows = with_spectrum(&mixed(&logarithmic(0.2, 10.0, 15)), 8);
         let rhs = flat::<B>(&SplitMix64::new(9).normals(15), precision);
         let solver = minimum_residual(1e-5).init().unwrap();
-        let plain = solver.solve(&operator(&rows, &rhs).damped(0.01).unwrap(), &rhs).unwrap();
+        let plain =
+            solver.solve(&operator(&rows, rhs.space()).damped(0.01).unwrap(), &rhs).unwrap();
         assert_eq!(plain.report.stop, StopReason::Converged);
         for c in [1e-3, 1024.0] {
-            let scaled = operator(&rows, &rhs).scaled(c).unwrap().damped(0.01 * c).unwrap();
+            let scaled = operator(&rows, rhs.space()).scaled(c).unwrap().damped(0.01 * c).unwrap();
             let solution = solver.solve(&scaled, &rhs.clone().scale(c)).unwrap();
             assert_eq!(solution.report.stop, plain.report.stop);
             assert_close(&x_of(&solution), &x_of(&plain), 1e-3);
         }
         for c in [1e-22, 1e20] {
-            let extreme = operator(&rows, &rhs).scaled(c).unwrap().damped(0.01 * c).unwrap();
+            let extreme = operator(&rows, rhs.space()).scaled(c).unwrap().damped(0.01 * c).unwrap();
             let solution = solver.solve(&extreme, &rhs).unwrap();
             assert_eq!(solution.report.stop, plain.report.stop, "{}", solution.report);
             let x: Vec<f64> = x_of(&solution).iter().map(|x| x * c).collect();

@@ -40,7 +40,7 @@ fn minres_singular<B: TestBackend>() {
                 for (b, in_range) in [(inside, true), (outside, false)] {
                     for reorthogonalization in [false, true] {
                         let rhs = flat::<B>(&b, precision);
-                        let a = operator(&rows, &rhs).counted();
+                        let a = operator(&rows, rhs.space()).counted();
                         let solver = minimum_residual(tight(precision))
                             .with_reorthogonalization(reorthogonalization)
                             .init()
@@ -84,7 +84,7 @@ fn minres_singular_ill_conditioned<B: TestBackend>() {
         for reorthogonalization in [false, true] {
             let config = minimum_residual(1e-12).with_reorthogonalization(reorthogonalization);
             let solution = config.init().unwrap();
-            let solution = solution.solve(&operator(&rows, &rhs), &rhs).unwrap();
+            let solution = solution.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
             let report = &solution.report;
             assert_eq!(report.stop, StopReason::LeastSquares, "{report}");
             assert_close(&x_of(&solution), &multiply(&inverse, &b), 10.0 * 1e6 * f64::EPSILON);
@@ -109,7 +109,7 @@ fn minres_singular_guess<B: TestBackend>() {
             let options =
                 SolveOptions::new().with_initial_guess(rhs.space().vector(&guess).unwrap());
             let solver = minimum_residual(tight(precision)).init().unwrap();
-            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::LeastSquares, "{}", solution.report);
             assert_close(&x_of(&solution), &closest, accuracy(precision));
         }
@@ -125,13 +125,13 @@ fn minres_singular_preconditioned<B: TestBackend>() {
             let b = SplitMix64::new(6).normals(24);
             let inverse = logarithmic(0.5, 2.0, 24);
             let rhs = flat::<B>(&b, precision);
-            let m = Diagonal::new(rhs.space().vector(&inverse).unwrap());
+            let m = Diagonal::new(rhs.space().vector(&inverse).unwrap()).unwrap();
             let solver = minimum_residual(tight(precision))
                 .with_reorthogonalization(reorthogonalization)
                 .init()
                 .unwrap();
             let options = SolveOptions::new().with_preconditioner(&m);
-            let solution = solver.solve_with(&operator(&rows, &rhs), &rhs, options).unwrap();
+            let solution = solver.solve_with(&operator(&rows, rhs.space()), &rhs, options).unwrap();
             assert_eq!(solution.report.stop, StopReason::LeastSquares, "{}", solution.report);
             let x = x_of(&solution);
             let product = multiply(&rows, &x);
@@ -150,9 +150,9 @@ on_backends!(minres_singular_preconditioned: ndarray, flex, dispatch);
 fn minres_null_space<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let b = flat::<B>(&[0.0, 0.0, 3.0], precision);
-        let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 0.0]).unwrap());
+        let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 0.0]).unwrap()).unwrap();
         let solver = MinresConfig::new().init().unwrap();
-        for a in [a, Diagonal::new(b.space().zeros())] {
+        for a in [a, Diagonal::new(b.space().zeros()).unwrap()] {
             let solution = solver.solve(&a, &b).unwrap();
             assert_eq!(solution.report.stop, StopReason::LeastSquares);
             assert_eq!((x_of(&solution), solution.report.iterations), (vec![0.0; 3], 0));
@@ -161,7 +161,7 @@ fn minres_null_space<B: TestBackend>() {
     }
     // An eigenvalue of 1e-9 counts as zero if the caller says so.
     let b = flat::<B>(&[1.0, 2.0, 3.0], Precision::F64);
-    let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 1e-9]).unwrap());
+    let a = Diagonal::new(b.space().vector(&[1.0, -2.0, 1e-9]).unwrap()).unwrap();
     let cut = minimum_residual(1e-10).with_singular_below(Some(1e-8));
     let solution = cut.init().unwrap().solve(&a, &b).unwrap();
     assert_eq!(solution.report.stop, StopReason::LeastSquares);

@@ -19,7 +19,7 @@ fn minres_stops<B: TestBackend>() {
     let rows = with_spectrum(&mixed(&logarithmic(1e-3, 1.0, 30)), 2);
     let b = SplitMix64::new(3).normals(30);
     let rhs = flat::<B>(&b, Precision::F32);
-    let a = operator(&rows, &rhs).counted();
+    let a = operator(&rows, rhs.space()).counted();
     let solver = minimum_residual(1e-12).with_max_iterations(Some(5000)).init().unwrap();
     let solution = solver.solve(&a, &rhs).unwrap();
     assert_eq!(solution.report.stop, StopReason::Stagnation, "{}", solution.report);
@@ -27,7 +27,7 @@ fn minres_stops<B: TestBackend>() {
     check_report(&solution.report, &rows, &x_of(&solution), &b);
     for &precision in B::PRECISIONS {
         let rhs = flat::<B>(&b, precision);
-        let a = operator(&rows, &rhs).counted();
+        let a = operator(&rows, rhs.space()).counted();
         let limited = minimum_residual(1e-5).with_max_iterations(Some(4)).init().unwrap();
         let solution = limited.solve(&a, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::IterationLimit);
@@ -37,7 +37,7 @@ fn minres_stops<B: TestBackend>() {
     // Eigenvalues in pairs ±λ and equal weights: every other step gets nowhere.
     let pairs = flat::<B>(&[1.0, -1.0, 2.0, -2.0, 3.0, -3.0], Precision::F64);
     let solver = minimum_residual(1e-10).init().unwrap();
-    let solved = solver.solve(&Diagonal::new(pairs.clone()), &pairs.space().ones());
+    let solved = solver.solve(&Diagonal::new(pairs.clone()).unwrap(), &pairs.space().ones());
     let report = solved.unwrap().report;
     assert_eq!((report.stop, report.iterations), (StopReason::Converged, 6));
 }
@@ -48,12 +48,13 @@ fn minres_stagnation_window<B: TestBackend>() {
     let precision = *B::PRECISIONS.last().unwrap();
     let rows = with_spectrum(&mixed(&logarithmic(1.0, 20.0, 30)), 5);
     let rhs = flat::<B>(&SplitMix64::new(6).normals(30), precision);
-    let (exact, calls) = (operator(&rows, &rhs), std::cell::Cell::new(0));
+    let (exact, calls) = (operator(&rows, rhs.space()), std::cell::Cell::new(0));
     let noisy = FromFn::new(rhs.space(), |v: &ParamVector<B>| {
         calls.set(calls.get() + 1);
         let noise = v.space().normal(calls.get()).scale(0.1 * v.norm()?);
         Ok(exact.apply(v)?.add(&noise)?)
-    });
+    })
+    .unwrap();
     let noisy = noisy.assume_self_adjoint().unwrap();
     let config = minimum_residual(1e-12).with_max_iterations(Some(1000));
     let run = |window| {
@@ -74,7 +75,7 @@ fn minres_small_residual_large_error<B: TestBackend>() {
         let b = multiply(&rows, &SplitMix64::new(seed + 1).normals(30));
         let rhs = flat::<B>(&b, Precision::F32);
         let solver = minimum_residual(1e-4).init().unwrap();
-        let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
+        let solution = solver.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
         let report = &solution.report;
         assert_eq!(report.stop, StopReason::Converged, "{report}");
         let error = relative_error(&x_of(&solution), &solve(&rows, &b));
@@ -86,7 +87,7 @@ fn minres_small_residual_large_error<B: TestBackend>() {
     let rows = with_spectrum(&mixed(&logarithmic(1.0, 10.0, 30)), 1);
     let rhs = flat::<B>(&SplitMix64::new(2).normals(30), Precision::F32);
     let solution = minimum_residual(1e-5).init().unwrap();
-    let solution = solution.solve(&operator(&rows, &rhs), &rhs).unwrap();
+    let solution = solution.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
     assert!(!solution.report.residual_misleads(), "{}", solution.report);
 }
 on_backends!(minres_small_residual_large_error: ndarray, flex, dispatch);
@@ -96,7 +97,7 @@ fn minres_bad_input<B: TestBackend>() {
     let precision = B::PRECISIONS[0];
     let solver = MinresConfig::new().init().unwrap();
     let b = flat::<B>(&[1.0, 2.0], precision);
-    let identity = Identity::<B>::new(b.space());
+    let identity = Identity::<B>::new(b.space()).unwrap();
     let longer = flat::<B>(&[1.0; 3], precision);
     let wrong = solver.solve(&identity, &longer).unwrap_err();
     assert!(matches!(wrong.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
@@ -108,13 +109,13 @@ fn minres_bad_input<B: TestBackend>() {
     assert!(what(solver.solve(&identity, &bad)).contains("right-hand side"));
     let options = SolveOptions::new().with_initial_guess(bad.clone());
     assert!(what(solver.solve_with(&identity, &b, options)).contains("initial guess"));
-    assert!(what(solver.solve(&Diagonal::new(bad.clone()), &b)).contains("product A v"));
-    let inverse = Diagonal::new(bad);
+    assert!(what(solver.solve(&Diagonal::new(bad.clone()).unwrap(), &b)).contains("product A v"));
+    let inverse = Diagonal::new(bad).unwrap();
     let options = SolveOptions::new().with_preconditioner(&inverse);
     assert!(what(solver.solve_with(&identity, &b, options)).contains("preconditioner"));
     for (inverse, a) in [([-1.0, -1.0], [1.0, 1.0]), ([1.0, -0.1], [1.0, 3.0])] {
-        let inverse = Diagonal::new(b.space().vector(&inverse).unwrap());
-        let a = Diagonal::new(b.space().vector(&a).unwrap());
+        let inverse = Diagonal::new(b.space().vector(&inverse).unwrap()).unwrap();
+        let a = Diagonal::new(b.space().vector(&a).unwrap()).unwrap();
         let options = SolveOptions::new().with_preconditioner(&inverse);
         let refused = solver.solve_with(&a, &b.space().vector(&[2.0, 1.0]).unwrap(), options);
         let found = refused.map(|solution| solution.report.stop);

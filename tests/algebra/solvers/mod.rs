@@ -19,7 +19,7 @@ mod region;
 mod stopping;
 
 use burn_curvature::{
-    ConjugateGradientConfig, MinresConfig, ParamVector, Precision, Solution, SolveReport,
+    ConjugateGradientConfig, MinresConfig, ParamSpace, Precision, Solution, SolveReport,
     SymmetricDense,
 };
 
@@ -36,8 +36,8 @@ pub(super) fn minimum_residual(tolerance: f64) -> MinresConfig {
     MinresConfig::new().with_relative_tolerance(tolerance)
 }
 
-pub(super) fn operator<B: TestBackend>(rows: &Rows, like: &ParamVector<B>) -> SymmetricDense<B> {
-    SymmetricDense::new(&matrix(rows), like.space()).unwrap()
+pub(super) fn operator<B: TestBackend>(rows: &Rows, space: &ParamSpace<B>) -> SymmetricDense<B> {
+    SymmetricDense::new(&matrix(rows), space).unwrap()
 }
 
 pub(super) fn x_of<B: TestBackend>(solution: &Solution<B>) -> Vec<f64> {

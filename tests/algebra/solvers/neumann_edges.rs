@@ -24,7 +24,7 @@ fn neumann_edges<B: TestBackend>() {
         let exact = SplitMix64::new(9).normals(6);
         let b = multiply(&rows, &exact);
         let rhs = flat::<B>(&b, precision);
-        let a = operator(&rows, &rhs);
+        let a = operator(&rows, rhs.space());
         let zero = solver.solve(&a, &rhs.space().zeros()).unwrap();
         assert_eq!((zero.report.stop, x_of(&zero)), (StopReason::Converged, vec![0.0; 6]));
         let guess = rhs.space().vector(&exact).unwrap();
@@ -50,13 +50,13 @@ fn neumann_edges<B: TestBackend>() {
             assert!((super::residual(&rows, x, &b) - residual).abs() < 1e-4);
         }
         let one = flat::<B>(&[3.0], precision);
-        let solution = solver.solve(&Diagonal::new(one.space().full(2.0)), &one).unwrap();
+        let solution = solver.solve(&Diagonal::new(one.space().full(2.0)).unwrap(), &one).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         assert_close(&x_of(&solution), &[1.5], 1e-5);
-        let negative = solver.solve(&Diagonal::new(one.space().full(-2.0)), &one).unwrap();
+        let negative = solver.solve(&Diagonal::new(one.space().full(-2.0)).unwrap(), &one).unwrap();
         assert_eq!(negative.report.stop, StopReason::NegativeCurvature);
 
-        let nothing = solver.solve(&Diagonal::new(rhs.space().zeros()), &rhs);
+        let nothing = solver.solve(&Diagonal::new(rhs.space().zeros()).unwrap(), &rhs);
         assert!(matches!(failure(&nothing), Some(SolverError::NoScale { .. })), "{nothing:?}");
         let short = NeumannConfig::new().with_max_iterations(3).init().unwrap();
         let report = short.solve(&a, &rhs).unwrap().report;
@@ -92,7 +92,7 @@ fn neumann_edges<B: TestBackend>() {
             for scale in [NeumannScale::InverseLargest, NeumannScale::Given(1.9)] {
                 let solver = config.clone().with_scale(scale).with_max_iterations(2000);
                 let solver = solver.init().unwrap();
-                let report = solver.solve(&operator(&rows, &b), &b).unwrap().report;
+                let report = solver.solve(&operator(&rows, b.space()), &b).unwrap().report;
                 assert_eq!(report.stop, StopReason::IterationLimit, "{report}");
             }
         }
@@ -105,7 +105,7 @@ fn neumann_edges<B: TestBackend>() {
             let mut values = b.clone();
             values[3] = poison;
             let bad = rhs.space().vector(&values).unwrap();
-            let on_bad = Diagonal::new(bad.clone());
+            let on_bad = Diagonal::new(bad.clone()).unwrap();
             let options = SolveOptions::new().with_initial_guess(bad.clone());
             let given = neumann(NeumannScale::Given(0.1), 1e-5);
             for refused in [
@@ -130,9 +130,10 @@ fn neumann_edges<B: TestBackend>() {
         assert!(solver.solve_with(&a, &rhs, options).is_err());
         let failing = FromFn::new(rhs.space(), |v: &ParamVector<B>| {
             Ok(v.clone().add(&flat::<B>(&[1.0], v.precision()))?)
-        });
+        })
+        .unwrap();
         assert!(solver.solve(&failing.assume_self_adjoint().unwrap(), &rhs).is_err());
-        assert!(solver.solve(&Identity::<B>::new(rhs.space()), &rhs).is_ok());
+        assert!(solver.solve(&Identity::<B>::new(rhs.space()).unwrap(), &rhs).is_ok());
     }
 }
 on_backends!(neumann_edges: ndarray, flex, dispatch);
@@ -155,7 +156,7 @@ fn neumann_configurations<B: TestBackend>() {
     // A report from before there were details is still read.
     let rhs = flat::<B>(&[1.0, 2.0], B::PRECISIONS[0]);
     let solver = config().init().unwrap();
-    let report = solver.solve(&Identity::<B>::new(rhs.space()), &rhs).unwrap().report;
+    let report = solver.solve(&Identity::<B>::new(rhs.space()).unwrap(), &rhs).unwrap().report;
     let mut value = serde_json::to_value(&report).unwrap();
     value.as_object_mut().unwrap().remove("detail");
     let old: SolveReport = serde_json::from_value(value.clone()).unwrap();

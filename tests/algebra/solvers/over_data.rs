@@ -59,7 +59,7 @@ fn risk<B: TestBackend>(size: usize) -> Objective<B> {
         (logits.clone(), loss.forward(logits, y))
     };
     let config = CaptureConfig::new();
-    let objective = Objective::trace_with(&config, &softmax(&device), batches[0].clone(), loss);
+    let objective = Objective::capture_with(&config, &softmax(&device), batches[0].clone(), loss);
     let objective = objective.unwrap().in_f64().unwrap();
     objective.over(batches, Reduction::Mean).unwrap()
 }
@@ -70,7 +70,7 @@ fn solvers_over_data<B: TestBackend>() {
     let b = risk.gradient().unwrap();
     let matrix = GaussNewton::new(&risk).unwrap();
     check_self_adjoint(&matrix, 1).unwrap();
-    check_self_adjoint(&Hessian::new(&risk), 2).unwrap();
+    check_self_adjoint(&Hessian::new(&risk).unwrap(), 2).unwrap();
     let damped = (&matrix).damped(0.05).unwrap();
     let exact = DirectConfig::new().init().unwrap().solve(&damped, &b).unwrap();
     assert_eq!(exact.report.stop, StopReason::Solved);
@@ -110,7 +110,7 @@ fn sample_gradients<B: TestBackend>() {
     let gradients: Vec<_> = gradients.collect();
     let b = single.gradient().unwrap();
     let low_rank = LowRank::mean_of(&gradients).unwrap();
-    let fisher = EmpiricalFisher::new(&single, Reduction::Mean).unwrap();
+    let fisher = EmpiricalFisher::new(&single).unwrap();
     let expected = materialize(&fisher).unwrap();
     assert_close(materialize(&low_rank).unwrap().values(), expected.values(), 1e-12);
     let solution = Woodbury::new(low_rank.with_damping(1e-3).unwrap()).unwrap().solve(&b).unwrap();

@@ -22,7 +22,7 @@ fn small_residual_large_error<B: TestBackend>() {
         let b = multiply(&rows, &SplitMix64::new(seed + 1).normals(n));
         let rhs = flat::<B>(&b, Precision::F32);
         let solver = conjugate_gradient(1e-4).init().unwrap();
-        let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
+        let solution = solver.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
         let error = relative_error(&x_of(&solution), &solve(&rows, &b));
         assert!(error > 0.05, "the example is meant to be bad: {error}");
@@ -35,8 +35,11 @@ fn small_residual_large_error<B: TestBackend>() {
     // And says nothing of the kind where the residual can be trusted.
     let rows = with_spectrum(&logarithmic(1.0, 10.0, 30), 1);
     let rhs = flat::<B>(&SplitMix64::new(2).normals(30), Precision::F32);
-    let solution =
-        conjugate_gradient(1e-5).init().unwrap().solve(&operator(&rows, &rhs), &rhs).unwrap();
+    let solution = conjugate_gradient(1e-5)
+        .init()
+        .unwrap()
+        .solve(&operator(&rows, rhs.space()), &rhs)
+        .unwrap();
     assert!(!solution.report.residual_misleads(), "{}", solution.report);
 }
 on_backends!(small_residual_large_error: ndarray, flex, dispatch, wgpu);
@@ -47,7 +50,7 @@ fn stagnation<B: TestBackend>() {
     let b = SplitMix64::new(3).normals(30);
     let rhs = flat::<B>(&b, Precision::F32);
     let solver = conjugate_gradient(1e-12).init().unwrap();
-    let solution = solver.solve(&operator(&rows, &rhs), &rhs).unwrap();
+    let solution = solver.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
     assert_eq!(solution.report.stop, StopReason::Stagnation, "{}", solution.report);
     assert!(solution.report.true_residual > solution.report.threshold.unwrap());
     check_report(&solution.report, &rows, &x_of(&solution), &b);
@@ -60,11 +63,11 @@ fn breakdown<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let solver = ConjugateGradientConfig::new().init().unwrap();
         let b = flat::<B>(&[1.0, 2.0, 3.0], precision);
-        let zero = solver.solve(&Diagonal::new(b.space().zeros()), &b).unwrap();
+        let zero = solver.solve(&Diagonal::new(b.space().zeros()).unwrap(), &b).unwrap();
         assert_eq!(zero.report.stop, StopReason::Breakdown);
         assert_eq!((x_of(&zero), zero.report.iterations), (vec![0.0; 3], 0));
         assert!((zero.report.true_residual - 14f64.sqrt()).abs() < 1e-5);
-        let singular = Diagonal::new(b.space().vector(&[1.0, 2.0, 0.0]).unwrap());
+        let singular = Diagonal::new(b.space().vector(&[1.0, 2.0, 0.0]).unwrap()).unwrap();
         let solution = solver.solve(&singular, &b).unwrap();
         assert_eq!(solution.report.stop, StopReason::Breakdown, "{}", solution.report);
         check_report(
@@ -88,7 +91,7 @@ fn iteration_limit<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(1.0, 1e3, 25), 4);
         let b = SplitMix64::new(5).normals(25);
         let rhs = flat::<B>(&b, precision);
-        let counted = operator(&rows, &rhs).counted();
+        let counted = operator(&rows, rhs.space()).counted();
         let solver = conjugate_gradient(1e-6).with_max_iterations(Some(4)).init().unwrap();
         let solution = solver.solve(&counted, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::IterationLimit);
@@ -105,7 +108,7 @@ on_backends!(iteration_limit: ndarray, flex, dispatch, wgpu);
 fn relative_progress<B: TestBackend>() {
     let rows = with_spectrum(&logarithmic(1e-3, 1.0, 200), 6);
     let rhs = flat::<B>(&SplitMix64::new(7).normals(200), Precision::F64);
-    let a = operator(&rows, &rhs);
+    let a = operator(&rows, rhs.space());
     let full = conjugate_gradient(1e-10).init().unwrap().solve(&a, &rhs).unwrap();
     let truncated = conjugate_gradient(1e-10).with_relative_progress(Some(5e-4)).init().unwrap();
     let truncated = truncated.solve(&a, &rhs).unwrap();
@@ -123,7 +126,7 @@ fn residual_replacement<B: TestBackend>() {
         let rows = with_spectrum(&logarithmic(1.0, 200.0, 40), 3);
         let b = SplitMix64::new(8).normals(40);
         let rhs = flat::<B>(&b, precision);
-        let a = operator(&rows, &rhs).counted();
+        let a = operator(&rows, rhs.space()).counted();
         let solver = conjugate_gradient(1e-5).with_residual_replacement(Some(3));
         let solution = solver.init().unwrap().solve(&a, &rhs).unwrap();
         assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
@@ -142,12 +145,13 @@ fn stagnation_window<B: TestBackend>() {
     let precision = *B::PRECISIONS.last().unwrap();
     let rows = with_spectrum(&logarithmic(1.0, 20.0, 30), 5);
     let rhs = flat::<B>(&SplitMix64::new(6).normals(30), precision);
-    let (exact, calls) = (operator(&rows, &rhs), std::cell::Cell::new(0));
+    let (exact, calls) = (operator(&rows, rhs.space()), std::cell::Cell::new(0));
     let noisy = FromFn::new(rhs.space(), |v: &ParamVector<B>| {
         calls.set(calls.get() + 1);
         let noise = v.space().normal(calls.get()).scale(1e-3 * v.norm()?);
         Ok(exact.apply(v)?.add(&noise)?)
-    });
+    })
+    .unwrap();
     let noisy = noisy.assume_self_adjoint().unwrap();
     let config = conjugate_gradient(1e-9).with_max_iterations(Some(500));
     let run = |window| {
@@ -168,7 +172,7 @@ fn residual_drift<B: TestBackend>() {
         let b = SplitMix64::new(seed + 3).normals(30);
         let rhs = flat::<B>(&b, Precision::F32);
         let solver = conjugate_gradient(2e-6).with_residual_replacement(None);
-        let solution = solver.init().unwrap().solve(&operator(&rows, &rhs), &rhs).unwrap();
+        let solution = solver.init().unwrap().solve(&operator(&rows, rhs.space()), &rhs).unwrap();
         let report = &solution.report;
         assert_eq!(report.stop, StopReason::Stagnation, "{report}");
         let truth = residual(&rows, &x_of(&solution), &b);

@@ -9,7 +9,7 @@ use burn_curvature::{
 };
 
 use super::{even, operator};
-use crate::{TestBackend, flat, oracle::with_spectrum};
+use crate::{TestBackend, flat_space, oracle::with_spectrum};
 
 /// Notes how many vectors come at once.
 struct Batches<B: TestBackend> {
@@ -36,9 +36,9 @@ impl<B: TestBackend> LinearOperator<B> for Batches<B> {
 impl<B: TestBackend> SelfAdjoint<B> for Batches<B> {}
 
 fn several_vectors_at_once<B: TestBackend>() {
-    let like = flat::<B>(&[0.0; 90], Precision::F32);
+    let space = flat_space::<B>(90, Precision::F32);
     let a = Batches {
-        operator: operator(&with_spectrum(&even(-1.0, 2.0, 90), 1), &like),
+        operator: operator(&with_spectrum(&even(-1.0, 2.0, 90), 1), &space),
         sizes: RefCell::default(),
     };
     let sizes = || a.sizes.take();

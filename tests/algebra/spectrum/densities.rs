@@ -7,7 +7,7 @@ use burn_curvature::{
 
 use super::{Astray, calibration, even, operator};
 use crate::{
-    TestBackend, flat,
+    TestBackend, flat, flat_space,
     oracle::{Rows, logarithmic, with_spectrum},
 };
 
@@ -16,8 +16,8 @@ fn estimate<B: TestBackend>(
     precision: Precision,
     config: DensityEstimatorConfig,
 ) -> SpectralDensity {
-    let like = flat::<B>(&vec![0.0; rows.len()], precision);
-    let a = operator(rows, &like).counted();
+    let space = flat_space::<B>(rows.len(), precision);
+    let a = operator(rows, &space).counted();
     let density = config.init().unwrap().estimate(&a).unwrap();
     assert_eq!(density.products, a.applications());
     assert_eq!((density.unknowns, density.rules.len()), (rows.len(), config.probes));
@@ -77,23 +77,23 @@ fn exact_densities<B: TestBackend>() {
             let worst = rule.nodes.iter().zip(&spectrum).map(|(a, b)| (a - b).abs());
             assert!(worst.fold(0.0, f64::max) < rounding);
         }
-        let like = flat::<B>(&[0.0; 30], precision);
+        let space = flat_space::<B>(30, precision);
         let config = DensityEstimatorConfig::new().with_probes(3).init().unwrap();
-        let identity = config.estimate(&Identity::<B>::new(like.space())).unwrap();
+        let identity = config.estimate(&Identity::<B>::new(&space).unwrap()).unwrap();
         assert_eq!((identity.products, identity.rules[0].nodes.len()), (3, 1));
         let count = identity.trace_of(|x| if (x - 1.0).abs() < 1e-5 { 1.0 } else { 0.0 }).unwrap();
         assert!((count.estimate - 30.0).abs() < 30.0 * rounding && count.standard_error < rounding);
         // Two eigenvalues, whatever their multiplicities.
         let projector: Vec<f64> = (0..30).map(|i| if i < 11 { 1.0 } else { 0.0 }).collect();
-        let d = Diagonal::new(like.space().vector(&projector).unwrap());
+        let d = Diagonal::new(space.vector(&projector).unwrap()).unwrap();
         let density = config.estimate(&d).unwrap();
         assert_eq!(density.products, 6);
         let above = density.trace_of(|x| if x > 0.5 { 1.0 } else { 0.0 }).unwrap();
         assert!((above.estimate - 11.0).abs() < 30.0 * rounding, "{above}");
-        let zero = config.estimate(&Diagonal::new(like.space().zeros())).unwrap();
+        let zero = config.estimate(&Diagonal::new(space.zeros()).unwrap()).unwrap();
         assert_eq!(zero.trace_of(|x| x).unwrap().estimate, 0.0);
         let one = flat::<B>(&[5.0], precision);
-        let density = config.estimate(&Diagonal::new(one.clone())).unwrap();
+        let density = config.estimate(&Diagonal::new(one.clone()).unwrap()).unwrap();
         assert!((density.log_determinant(1.0).unwrap().estimate - 6f64.ln()).abs() < rounding);
     }
 }
@@ -208,12 +208,12 @@ fn densities_of_bad_input<B: TestBackend>() {
     ] {
         assert_eq!(bad.init().unwrap_err().field, field);
     }
-    let like = flat::<B>(&[1.0, f64::NAN, 1.0], Precision::F32);
+    let vector = flat::<B>(&[1.0, f64::NAN, 1.0], Precision::F32);
     let estimator = config().init().unwrap();
-    let refused = estimator.estimate(&Diagonal::new(like.clone())).unwrap_err();
+    let refused = estimator.estimate(&Diagonal::new(vector.clone()).unwrap()).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })));
     let other = flat::<B>(&[1.0], Precision::F32);
-    let astray = Astray { promised: like.space().clone(), returned: other };
+    let astray = Astray { promised: vector.space().clone(), returned: other };
     let refused = estimator.estimate(&astray).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
 

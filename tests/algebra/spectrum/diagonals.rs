@@ -7,9 +7,9 @@ use burn_curvature::{
 
 use super::{Astray, even, operator};
 use crate::{
-    TestBackend, flat, on,
+    TestBackend, flat, flat_space,
     oracle::{Rows, logarithmic, with_spectrum},
-    relative_error,
+    relative_error, space_of,
 };
 
 const METHODS: [DiagonalMethod; 2] = [DiagonalMethod::Bekas, DiagonalMethod::XDiag];
@@ -42,10 +42,10 @@ fn diagonals_are_near<B: TestBackend>() {
     let layout = ParamLayout::from_shapes([("w", vec![8, 10]), ("b", vec![10])]).unwrap();
     let n = layout.len();
     for &precision in B::PRECISIONS {
-        let like = on::<B>(&layout, &vec![0.0; n], precision);
+        let space = space_of::<B>(&layout, precision);
         for spectrum in [logarithmic(1e-2, 10.0, n), even(-1.0, 2.0, n)] {
             let rows = with_spectrum(&spectrum, 3);
-            let a = operator(&rows, &like).counted();
+            let a = operator(&rows, &space).counted();
             for method in METHODS {
                 let before = a.applications();
                 let found = estimate(&a, method, 40, 5);
@@ -64,10 +64,10 @@ on_backends!(diagonals_are_near: ndarray, flex, dispatch);
 /// All entries of 100 estimates together: 94 % (Bekas) and 95 % to 98 % (XDiag) were within two standard errors.
 fn diagonal_error_bars<B: TestBackend>() {
     let n = 50;
-    let like = flat::<B>(&vec![0.0; n], Precision::F64);
+    let space = flat_space::<B>(n, Precision::F64);
     for spectrum in [logarithmic(1e-3, 10.0, n), even(-1.0, 2.0, n)] {
         let rows = with_spectrum(&spectrum, 7);
-        let a = operator(&rows, &like);
+        let a = operator(&rows, &space);
         let truth = diagonal(&rows);
         for method in METHODS {
             let mut covered = 0;
@@ -92,29 +92,29 @@ fn exact_diagonals<B: TestBackend>() {
     let n = 60;
     let low: Vec<f64> = (0..n).map(|i| if i < 5 { (i + 1) as f64 } else { 0.0 }).collect();
     for &precision in B::PRECISIONS {
-        let like = flat::<B>(&vec![0.0; n], precision);
+        let space = flat_space::<B>(n, precision);
         let numbers: Vec<f64> = (0..n).map(|i| i as f64 - 20.0).collect();
-        let d = Diagonal::new(like.space().vector(&numbers).unwrap());
+        let d = Diagonal::new(space.vector(&numbers).unwrap()).unwrap();
         let found = estimate(&d, DiagonalMethod::Bekas, 7, 3);
         assert_eq!(found.estimate.to_vec().unwrap(), numbers);
         assert_eq!(found.standard_error.to_vec().unwrap(), vec![0.0; n]);
         assert_eq!((found.samples, found.is_exact()), (7, false));
         for seed in 0..5 {
             let rows = with_spectrum(&low, seed);
-            let found = estimate(&operator(&rows, &like), DiagonalMethod::XDiag, 24, seed);
+            let found = estimate(&operator(&rows, &space), DiagonalMethod::XDiag, 24, seed);
             let error = relative_error(&found.estimate.to_vec().unwrap(), &diagonal(&rows));
             assert!(error < 200.0 * precision.epsilon(), "{error:e}");
             assert!(found.standard_error.largest().unwrap() < 1000.0 * precision.epsilon());
         }
         for method in METHODS {
             let one = flat::<B>(&[-7.0], precision);
-            let found = estimate(&Diagonal::new(one.clone()), method, 4, 0);
+            let found = estimate(&Diagonal::new(one.clone()).unwrap(), method, 4, 0);
             assert_eq!(found.estimate.to_vec().unwrap(), [-7.0]);
             assert_eq!((found.standard_error.to_vec().unwrap(), found.products), (vec![0.0], 1));
-            let zero = estimate(&Diagonal::new(like.space().zeros()), method, 10, 0);
+            let zero = estimate(&Diagonal::new(space.zeros()).unwrap(), method, 10, 0);
             assert_eq!(zero.estimate.to_vec().unwrap(), vec![0.0; n]);
             let rows = with_spectrum(&even(-1.0, 3.0, 20), 2);
-            let small = flat::<B>(&[0.0; 20], precision);
+            let small = flat_space::<B>(20, precision);
             let found = estimate(&operator(&rows, &small), method, 20, 0);
             assert!(found.is_exact());
             let error = relative_error(&found.estimate.to_vec().unwrap(), &diagonal(&rows));
@@ -126,24 +126,24 @@ on_backends!(exact_diagonals: ndarray, flex, dispatch);
 
 fn diagonals_of_bad_input<B: TestBackend>() {
     let n = 30;
-    let like = flat::<B>(&vec![0.0; n], Precision::F32);
+    let space = flat_space::<B>(n, Precision::F32);
     for (method, least) in METHODS.into_iter().zip([2, 4]) {
         let config = DiagonalEstimatorConfig::new().with_method(method);
         assert_eq!(config.clone().with_products(least - 1).init().unwrap_err().field, "products");
         let fewest = config.clone().with_products(least).init().unwrap();
-        let found = fewest.estimate(&Identity::<B>::new(like.space())).unwrap();
+        let found = fewest.estimate(&Identity::<B>::new(&space).unwrap()).unwrap();
         assert!(found.standard_error.norm().unwrap().is_finite());
         let mut values = vec![1.0; n];
         values[7] = f64::INFINITY;
         let estimator = config.with_products(12).init().unwrap();
-        let poisoned = Diagonal::new(like.space().vector(&values).unwrap());
+        let poisoned = Diagonal::new(space.vector(&values).unwrap()).unwrap();
         let refused = estimator.estimate(&poisoned).unwrap_err();
         assert!(
             matches!(refused.downcast_ref(), Some(VectorError::NonFinite { .. })),
             "{method:?} {refused}"
         );
         let other = flat::<B>(&[1.0], Precision::F32);
-        let astray = Astray { promised: like.space().clone(), returned: other };
+        let astray = Astray { promised: space.clone(), returned: other };
         let refused = estimator.estimate(&astray).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
     }

@@ -11,14 +11,14 @@ use super::{
     eigenpairs::{check, expect_values},
     even, operator,
 };
-use crate::{TestBackend, flat, oracle::with_spectrum};
+use crate::{TestBackend, flat, flat_space, oracle::with_spectrum};
 
 /// Every stop reason but success.
 fn eigenpairs_stop<B: TestBackend>() {
     let spectrum = even(0.0, 1.0, 100);
     let rows = with_spectrum(&spectrum, 4);
-    let like = flat::<B>(&[0.0; 100], Precision::F32);
-    let a = operator(&rows, &like);
+    let space = flat_space::<B>(100, Precision::F32);
+    let a = operator(&rows, &space);
     let run = |config: LanczosConfig| config.init().unwrap().eigenpairs(&a).unwrap();
     let few = run(LanczosConfig::new().with_max_products(Some(9)).with_pairs(2));
     assert_eq!(few.report.stop, EigenpairsStop::ProductLimit);
@@ -45,15 +45,15 @@ fn eigenpairs_stop<B: TestBackend>() {
 on_backends!(eigenpairs_stop: ndarray, flex, dispatch);
 
 fn eigenpairs_of_bad_input<B: TestBackend>() {
-    let like = flat::<B>(&[1.0, 2.0, 3.0], Precision::F32);
+    let vector = flat::<B>(&[1.0, 2.0, 3.0], Precision::F32);
     let lanczos = LanczosConfig::new().init().unwrap();
     let refused = |a: &dyn SelfAdjoint<B>| lanczos.eigenpairs(a).unwrap_err();
-    let diagonal = |values: &[f64]| Diagonal::new(like.space().vector(values).unwrap());
+    let diagonal = |values: &[f64]| Diagonal::new(vector.space().vector(values).unwrap()).unwrap();
 
     let nan = refused(&diagonal(&[1.0, f64::NAN, 2.0]));
     assert!(matches!(nan.downcast_ref(), Some(VectorError::NonFinite { count: 1, .. })), "{nan}");
     let other = flat::<B>(&[1.0, 2.0], Precision::F32);
-    let astray = |returned| Astray { promised: like.space().clone(), returned };
+    let astray = |returned| Astray { promised: vector.space().clone(), returned };
     let mismatch = refused(&astray(other.clone()));
     assert!(matches!(mismatch.downcast_ref(), Some(VectorError::LayoutMismatch { .. })));
     let wide = refused(&astray(flat(&[1.0; 3], Precision::F64)));
@@ -61,8 +61,9 @@ fn eigenpairs_of_bad_input<B: TestBackend>() {
     for scale in [1e25, 1e-25] {
         let range = refused(&diagonal(&[scale, 2.0 * scale, 3.0 * scale]));
         assert!(matches!(range.downcast_ref(), Some(SpectrumError::Range { .. })), "{range}");
-        let double = like.clone().cast(Precision::F64).unwrap();
-        let found = lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale))).unwrap();
+        let double = vector.clone().cast(Precision::F64).unwrap();
+        let found =
+            lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale)).unwrap()).unwrap();
         expect_values(&found.report, &[3.0 * scale], 1e-9 * scale);
     }
     let many = LanczosConfig::new().with_pairs(4).init().unwrap();
@@ -90,8 +91,10 @@ fn eigenpairs_of_bad_input<B: TestBackend>() {
         for Tall<B, F>
     {
     }
-    let tall =
-        Tall(FromFn::between(like.space(), other.space(), |_: &ParamVector<B>| Ok(other.clone())));
+    let tall = Tall(
+        FromFn::between(vector.space(), other.space(), |_: &ParamVector<B>| Ok(other.clone()))
+            .unwrap(),
+    );
     let refused = lanczos.eigenpairs(&tall).unwrap_err();
     assert_eq!(refused.downcast_ref(), Some(&OperatorError::NotSquare { domain: 3, codomain: 2 }));
 }

@@ -7,7 +7,7 @@ use burn_curvature::{
 
 use super::{even, operator, sorted};
 use crate::{
-    TestBackend, flat, on,
+    TestBackend, flat, flat_space, on,
     oracle::{Rows, dot, logarithmic, matrix, multiply, with_spectrum},
     solvers::same,
 };
@@ -64,12 +64,12 @@ fn ends_of_the_spectrum<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for (spectrum, seed) in spectra.iter().zip(0..) {
             let rows = with_spectrum(spectrum, seed);
-            let like = on::<B>(
+            let vector = on::<B>(
                 &ParamLayout::from_shapes([("w", vec![10, 5]), ("b", vec![10])]).unwrap(),
                 &vec![0.0; n],
                 precision,
             );
-            let a = operator(&rows, &like).counted();
+            let a = operator(&rows, vector.space()).counted();
             let truth = sorted(spectrum);
             for pairs in [1, 4] {
                 let bottom = &truth[n - pairs..];
@@ -104,13 +104,13 @@ fn largest_magnitude<B: TestBackend>() {
     let spectrum = [even(-7.0, -6.0, 3), even(-1.0, 6.6, 40)].concat();
     for &precision in B::PRECISIONS {
         let rows = with_spectrum(&spectrum, 5);
-        let like = flat::<B>(&[0.0; 43], precision);
+        let space = flat_space::<B>(43, precision);
         let lanczos = LanczosConfig::new()
             .with_end(SpectrumEnd::LargestMagnitude)
             .with_pairs(3)
             .init()
             .unwrap();
-        let found = lanczos.eigenpairs(&operator(&rows, &like)).unwrap();
+        let found = lanczos.eigenpairs(&operator(&rows, &space)).unwrap();
         expect_values(&found.report, &[6.6, -6.5, -7.0], 1e-4);
         check(&found, &rows);
     }
@@ -121,10 +121,10 @@ on_backends!(largest_magnitude: ndarray, flex, dispatch, wgpu);
 fn multiple_eigenvalues<B: TestBackend>() {
     let spectrum = [vec![5.0; 3], vec![2.0; 2], even(-1.0, 1.0, 45)].concat();
     for &precision in B::PRECISIONS {
-        let like = flat::<B>(&[0.0; 50], precision);
+        let space = flat_space::<B>(50, precision);
         for seed in 0..5 {
             let rows = with_spectrum(&spectrum, seed);
-            let a = operator(&rows, &like);
+            let a = operator(&rows, &space);
             for pairs in [2, 3, 5] {
                 let config = LanczosConfig::new().with_pairs(pairs).with_seed(seed);
                 let found = config.init().unwrap().eigenpairs(&a).unwrap();
@@ -133,25 +133,25 @@ fn multiple_eigenvalues<B: TestBackend>() {
             }
         }
         let few = LanczosConfig::new().with_pairs(3).init().unwrap();
-        let identity = Identity::<B>::new(like.space());
+        let identity = Identity::<B>::new(&space).unwrap();
         let found = few.eigenpairs(&identity).unwrap();
         expect_values(&found.report, &[1.0; 3], 1e-6);
-        let zero = Diagonal::new(like.space().zeros());
+        let zero = Diagonal::new(space.zeros()).unwrap();
         let found = few.eigenpairs(&zero).unwrap();
         expect_values(&found.report, &[0.0; 3], 0.0);
         // Two eigenvalues only: every space is soon invariant.
         let projector: Vec<f64> = (0..50).map(|i| if i < 7 { 1.0 } else { 0.0 }).collect();
         let rows = with_spectrum(&projector, 3);
         let many = LanczosConfig::new().with_pairs(8).init().unwrap();
-        let found = many.eigenpairs(&operator(&rows, &like)).unwrap();
+        let found = many.eigenpairs(&operator(&rows, &space)).unwrap();
         expect_values(&found.report, &sorted(&projector)[..8], 1e-4);
         check(&found, &rows);
     }
     // Without the second look the copies are missed, and the first value is right all the same.
-    let like = flat::<B>(&[0.0; 50], Precision::F64);
+    let space = flat_space::<B>(50, Precision::F64);
     let rows = with_spectrum(&spectrum, 1);
     let config = LanczosConfig::new().with_pairs(2).with_confirm_copies(false);
-    let found = config.init().unwrap().eigenpairs(&operator(&rows, &like));
+    let found = config.init().unwrap().eigenpairs(&operator(&rows, &space));
     expect_values(&found.unwrap().report, &[5.0, 2.0], 1e-4);
 }
 on_backends!(multiple_eigenvalues: ndarray, flex, dispatch);
@@ -162,9 +162,9 @@ fn whole_spectrum<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for end in [SpectrumEnd::Largest, SpectrumEnd::Both] {
             let rows = with_spectrum(&spectrum, 9);
-            let like = flat::<B>(&[0.0; 12], precision);
+            let space = flat_space::<B>(12, precision);
             let lanczos = LanczosConfig::new().with_end(end).with_pairs(12).init().unwrap();
-            let found = lanczos.eigenpairs(&operator(&rows, &like)).unwrap();
+            let found = lanczos.eigenpairs(&operator(&rows, &space)).unwrap();
             expect_values(&found.report, &sorted(&spectrum), 100.0 * precision.epsilon());
             assert_eq!(found.report.products, 24);
             check(&found, &rows);
@@ -182,15 +182,15 @@ fn smallest_problems<B: TestBackend>() {
             SpectrumEnd::Both,
             SpectrumEnd::LargestMagnitude,
         ] {
-            let like = flat::<B>(&[-3.0], precision);
+            let vector = flat::<B>(&[-3.0], precision);
             let lanczos = LanczosConfig::new().with_end(end).init().unwrap();
-            let found = lanczos.eigenpairs(&Diagonal::new(like.clone())).unwrap();
+            let found = lanczos.eigenpairs(&Diagonal::new(vector.clone()).unwrap()).unwrap();
             expect_values(&found.report, &[-3.0], 4.0 * precision.epsilon());
             assert!((found.vectors[0].norm().unwrap() - 1.0).abs() < 1e-6);
         }
-        let like = flat::<B>(&[-3.0, 4.0], precision);
+        let vector = flat::<B>(&[-3.0, 4.0], precision);
         let lanczos = LanczosConfig::new().with_end(SpectrumEnd::Both).init().unwrap();
-        let found = lanczos.eigenpairs(&Diagonal::new(like.clone())).unwrap();
+        let found = lanczos.eigenpairs(&Diagonal::new(vector.clone()).unwrap()).unwrap();
         expect_values(&found.report, &[4.0, -3.0], 1e-5);
     }
 }
@@ -202,13 +202,13 @@ fn small_subspace<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for seed in 0..3 {
             let rows = with_spectrum(&spectrum, seed);
-            let like = flat::<B>(&[0.0; 150], precision);
+            let space = flat_space::<B>(150, precision);
             let config = LanczosConfig::new()
                 .with_pairs(5)
                 .with_subspace(Some(12))
                 .with_relative_tolerance(tolerance(precision))
                 .with_seed(seed);
-            let found = config.init().unwrap().eigenpairs(&operator(&rows, &like)).unwrap();
+            let found = config.init().unwrap().eigenpairs(&operator(&rows, &space)).unwrap();
             expect_values(&found.report, &sorted(&spectrum)[..5], 20.0 * tolerance(precision));
             assert!(found.report.restarts > 1, "{}", found.report);
             check(&found, &rows);
@@ -226,9 +226,9 @@ fn start_is_random<B: TestBackend>() {
     let rows: Rows = (0..n)
         .map(|i| (0..n).map(|j| if i == j { p[i] } else { 0.0 } - p[i] * p[j]).collect())
         .collect();
-    let like = flat::<B>(&vec![0.0; n], Precision::F64);
-    let a = operator(&rows, &like);
-    assert!(a.apply(&like.space().ones()).unwrap().norm().unwrap() < 1e-15);
+    let space = flat_space::<B>(n, Precision::F64);
+    let a = operator(&rows, &space);
+    assert!(a.apply(&space.ones()).unwrap().norm().unwrap() < 1e-15);
     let dense = matrix(&rows).eigenvalues().unwrap();
     let mut starts = Vec::new();
     for seed in 0..10 {

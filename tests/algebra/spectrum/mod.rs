@@ -16,8 +16,8 @@ use crate::{
     oracle::{Rows, matrix},
 };
 
-pub(super) fn operator<B: TestBackend>(rows: &Rows, like: &ParamVector<B>) -> SymmetricDense<B> {
-    SymmetricDense::new(&matrix(rows), like.space()).unwrap()
+pub(super) fn operator<B: TestBackend>(rows: &Rows, space: &ParamSpace<B>) -> SymmetricDense<B> {
+    SymmetricDense::new(&matrix(rows), space).unwrap()
 }
 
 /// An operator that promises one space and returns a vector of another.

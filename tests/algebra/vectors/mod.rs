@@ -13,7 +13,7 @@ use burn_curvature::{
     VectorError,
 };
 
-use crate::{TestBackend, assert_close, flat, on, oracle::dot, random::SplitMix64};
+use crate::{TestBackend, assert_close, flat, flat_space, on, oracle::dot, random::SplitMix64};
 
 pub(super) fn blocks() -> Arc<ParamLayout> {
     ParamLayout::from_shapes([("a.w", vec![2, 3]), ("a.b", vec![3]), ("c", vec![2, 1, 2])]).unwrap()
@@ -111,18 +111,18 @@ on_backends!(device_scalars: ndarray, flex, dispatch);
 
 fn random_vectors<B: TestBackend>() {
     for &precision in B::PRECISIONS {
-        let like = flat::<B>(&vec![0.0; 10_000], precision);
+        let space = flat_space::<B>(10_000, precision);
         for seed in [0, 1, 12_345] {
-            let signs = like.space().rademacher(seed).to_vec().unwrap();
+            let signs = space.rademacher(seed).to_vec().unwrap();
             assert!(signs.iter().all(|x| x.abs() == 1.0));
             assert!(signs.iter().sum::<f64>().abs() < 400.0, "mean of signs");
-            let normal = like.space().normal(seed).to_vec().unwrap();
+            let normal = space.normal(seed).to_vec().unwrap();
             let mean = normal.iter().sum::<f64>() / 1e4;
             let variance = normal.iter().map(|x| x * x).sum::<f64>() / 1e4;
             assert!(mean.abs() < 0.04 && (variance - 1.0).abs() < 0.06, "{mean} {variance}");
-            assert_eq!(normal, like.space().normal(seed).to_vec().unwrap());
-            assert_ne!(normal, like.space().normal(seed + 1).to_vec().unwrap());
-            assert_ne!(signs, like.space().rademacher(seed + 1).to_vec().unwrap());
+            assert_eq!(normal, space.normal(seed).to_vec().unwrap());
+            assert_ne!(normal, space.normal(seed + 1).to_vec().unwrap());
+            assert_ne!(signs, space.rademacher(seed + 1).to_vec().unwrap());
         }
         // The layout does not change the numbers.
         let (split, whole) =

@@ -1,20 +1,18 @@
 //! Other batches than the one traced: sizes, kinds, devices and types of the user's.
 
 use burn::prelude::*;
-use burn_curvature::{
-    Batch, BatchMapper, CaptureError, Error, Objective, ParamVector, VectorError,
-};
+use burn_curvature::{Batch, BatchError, BatchMapper, Error, Objective, ParamVector, VectorError};
 
-use super::{Small, batch, device, small, squared_error, trace_error};
+use super::{Small, batch, device, refusal, small, squared_error};
 
 #[test]
 fn one_recording_serves_every_batch_and_every_size_is_recorded_when_it_comes() {
     let model = small();
-    let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
+    let objective = Objective::capture(&model, batch(5), squared_error).expect("a traceable model");
     for rows in [5, 2, 7, 2] {
         let there = objective.on(batch(rows)).expect("a batch of the same kinds");
         let fresh =
-            Objective::trace(&model, batch(rows), squared_error).expect("a traceable model");
+            Objective::capture(&model, batch(rows), squared_error).expect("a traceable model");
         assert_eq!(there.value().expect("a loss"), fresh.value().expect("a loss"));
         let gradients = [there, fresh]
             .map(|one| one.gradient().and_then(|g| Ok(g.to_vec()?)).expect("a gradient"));
@@ -24,22 +22,24 @@ fn one_recording_serves_every_batch_and_every_size_is_recorded_when_it_comes() {
 
 #[test]
 fn a_batch_of_other_kinds_or_ranks_is_refused() {
-    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    let objective =
+        Objective::capture(&small(), batch(5), squared_error).expect("a traceable model");
     let (x, y) = batch(5);
-    let error = trace_error(objective.on((x.clone(), y.clone().flatten::<1>(0, 1))));
-    assert!(matches!(&error, CaptureError::OtherBatch { .. }), "{error}");
+    let error: BatchError = refusal(objective.on((x.clone(), y.clone().flatten::<1>(0, 1))));
+    assert!(matches!(&error, BatchError::Other { .. }), "{error}");
     assert!(error.to_string().contains("Float of rank 1"), "{error}");
-    assert!(matches!(trace_error(objective.on(x)), CaptureError::OtherBatch { .. }));
+    assert!(matches!(refusal(objective.on(x)), BatchError::Other { .. }));
 }
 
 #[test]
 fn an_empty_batch_is_refused() {
-    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    let objective =
+        Objective::capture(&small(), batch(5), squared_error).expect("a traceable model");
     let empty = (Tensor::<2>::zeros([0, 3], &device()), Tensor::<2>::zeros([0, 2], &device()));
-    let error = trace_error(objective.on(empty.clone()));
-    assert_eq!(error, CaptureError::EmptyBatch { position: 0, shape: vec![0, 3] });
-    let error = trace_error(Objective::trace(&small(), empty, squared_error));
-    assert_eq!(error, CaptureError::EmptyBatch { position: 0, shape: vec![0, 3] });
+    let error: BatchError = refusal(objective.on(empty.clone()));
+    assert_eq!(error, BatchError::Empty { position: 0, shape: vec![0, 3] });
+    let error: BatchError = refusal(Objective::capture(&small(), empty, squared_error));
+    assert_eq!(error, BatchError::Empty { position: 0, shape: vec![0, 3] });
 }
 
 /// Beside `Module`, whose tensors have a `map` too.
@@ -62,8 +62,8 @@ fn a_batch_may_be_a_type_of_the_users() {
         Pairs { x, y }
     };
     let loss = |model: &Small, batch: Pairs| squared_error(model, (batch.x, batch.y));
-    let own = Objective::trace(&small(), pairs(5), loss).expect("a traceable model");
-    let tuple = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    let own = Objective::capture(&small(), pairs(5), loss).expect("a traceable model");
+    let tuple = Objective::capture(&small(), batch(5), squared_error).expect("a traceable model");
     for rows in [5, 3] {
         assert_eq!(
             own.on(pairs(rows)).and_then(|there| there.value()).unwrap(),
@@ -74,7 +74,8 @@ fn a_batch_may_be_a_type_of_the_users() {
 
 #[test]
 fn a_batch_or_a_vector_on_another_device_is_refused_at_once() {
-    let objective = Objective::trace(&small(), batch(5), squared_error).expect("a traceable model");
+    let objective =
+        Objective::capture(&small(), batch(5), squared_error).expect("a traceable model");
     let elsewhere = Device::ndarray();
     let (x, y) = batch(5);
     let moved = objective.on((x.to_device(&elsewhere), y.to_device(&elsewhere)));

@@ -71,8 +71,8 @@ fn same(a: &Objective<Autodiff<Dispatch>>, b: &Objective<Autodiff<Dispatch>>) {
 #[test]
 fn the_branch_is_the_one_of_the_batch() {
     for (given, scale) in [(batch(5), 1.0), (large(5), 3.0)] {
-        let objective = Objective::trace(&small(), given.clone(), by_batch).unwrap();
-        let plain = Objective::trace(&small(), given, move |model, batch| {
+        let objective = Objective::capture(&small(), given.clone(), by_batch).unwrap();
+        let plain = Objective::capture(&small(), given, move |model, batch| {
             squared_error(model, batch) * scale
         });
         same(&objective, &plain.unwrap());
@@ -81,23 +81,23 @@ fn the_branch_is_the_one_of_the_batch() {
 
 #[test]
 fn a_batch_of_the_other_branch_is_refused() {
-    let objective = Objective::trace(&small(), batch(5), by_batch).unwrap();
+    let objective = Objective::capture(&small(), batch(5), by_batch).unwrap();
     assert!(objective.on(batch(5)).is_ok());
     assert_eq!(other_truth(objective.on(large(5))), (0, false));
-    let opposite = Objective::trace(&small(), large(5), by_batch).unwrap();
+    let opposite = Objective::capture(&small(), large(5), by_batch).unwrap();
     let error = opposite.on(batch(5)).map(drop).unwrap_err();
     let expected = ObjectiveError::OtherTruth { position: 0, expected: true };
     assert_eq!(error.downcast_ref(), Some(&expected));
     assert!(error.to_string().contains("would read false"), "{error}");
     // Batches of another size are recorded anew, with what is true there.
     let there = objective.on(large(3)).unwrap();
-    same(&there, &Objective::trace(&small(), large(3), by_batch).unwrap());
+    same(&there, &Objective::capture(&small(), large(3), by_batch).unwrap());
     assert_eq!(other_truth(objective.on(batch(3))), (0, true));
 }
 
 #[test]
 fn a_data_set_of_both_branches_is_refused() {
-    let objective = Objective::trace(&small(), batch(5), by_batch).unwrap();
+    let objective = Objective::capture(&small(), batch(5), by_batch).unwrap();
     let held = objective.over([batch(5), large(5)], Reduction::Mean);
     assert_eq!(other_truth(held), (0, false));
     let stream = objective
@@ -115,8 +115,8 @@ fn a_data_set_of_both_branches_is_refused() {
 #[test]
 fn parameters_of_the_other_branch_are_refused_by_everything_that_is_evaluated() {
     let model = small();
-    let objective = Objective::trace(&model, batch(5), by_outputs).unwrap();
-    let plain = Objective::trace(&model, batch(5), squared_error).unwrap();
+    let objective = Objective::capture(&model, batch(5), by_outputs).unwrap();
+    let plain = Objective::capture(&model, batch(5), squared_error).unwrap();
     same(&objective, &plain);
     let theta = objective.parameters();
     let near = objective.at(&theta.scale_by(1.1)).unwrap();
@@ -135,21 +135,21 @@ fn parameters_of_the_other_branch_are_refused_by_everything_that_is_evaluated() 
     // A recording made there takes the other way.
     let there = far.on(batch(4)).unwrap();
     let squared =
-        Objective::trace(&model, batch(4), |model, batch| squared_error(model, batch).square());
+        Objective::capture(&model, batch(4), |model, batch| squared_error(model, batch).square());
     same(&there, &squared.unwrap().at(far.parameters()).unwrap());
 }
 
 #[test]
 fn what_needs_outputs_is_guarded_too() {
-    let objective = Objective::trace(&small(), batch(5), |model: &Small, (x, y): Pair| {
+    let objective = Objective::capture(&small(), batch(5), |model: &Small, (x, y): Pair| {
         let z = model.linear.forward(x);
         assert!(truth(z.clone().lower_scalar(2.0).all()), "small outputs");
         (z.clone(), (z - y).square().mean())
     });
-    let objective = objective.unwrap();
+    let objective = objective.unwrap().reduced_by(Reduction::Mean).unwrap();
     let kfac = |objective: &Objective<_>| {
         let likelihood = Likelihood::Gaussian { variance: 1.0 };
-        Kfac::new(objective, likelihood, Reduction::Mean, &KfacConfig::new())
+        Kfac::new(objective, likelihood, &KfacConfig::new())
     };
     assert!(objective.outputs().is_ok() && kfac(&objective).is_ok());
     let theta = objective.parameters();
@@ -178,7 +178,7 @@ impl Scale for ParamVector<Autodiff<Dispatch>> {
 fn the_eager_engine_and_f64_are_guarded_too() {
     let config = CaptureConfig::new().with_engine(Engine::Eager);
     let objective =
-        Objective::<Autodiff<Flex>>::trace_with(&config, &small(), batch(5), by_outputs).unwrap();
+        Objective::<Autodiff<Flex>>::capture_with(&config, &small(), batch(5), by_outputs).unwrap();
     let exact = objective.in_f64().unwrap();
     let v = exact.parameters().space().normal(1);
     let eager = exact.hessian_vector_product(&v).unwrap();
@@ -209,8 +209,8 @@ fn several_truth_values_are_told_one_after_another() {
         }
         loss
     };
-    let objective = Objective::trace(&small(), large(5), nested).unwrap();
-    let plain = Objective::trace(&small(), large(5), |model: &Small, (x, y): Pair| {
+    let objective = Objective::capture(&small(), large(5), nested).unwrap();
+    let plain = Objective::capture(&small(), large(5), |model: &Small, (x, y): Pair| {
         let z = tanh(model.linear.forward(x));
         (z.clone() - y).square().mean() * 2.0 + z.square().sum()
     });
@@ -226,9 +226,9 @@ fn a_truth_value_that_is_read_and_used_stays_computed() {
         let factor = mask.float() + if read { 1.0 } else { 2.0 };
         squared_error(model, (x, y)) * factor
     };
-    let objective = Objective::trace(&small(), large(5), mixed).unwrap();
+    let objective = Objective::capture(&small(), large(5), mixed).unwrap();
     let plain =
-        Objective::trace(&small(), large(5), |model, batch| squared_error(model, batch) * 2.0);
+        Objective::capture(&small(), large(5), |model, batch| squared_error(model, batch) * 2.0);
     same(&objective, &plain.unwrap());
     let listing = objective.loss_program().unwrap().to_string();
     assert!(listing.contains("Any"), "{listing}");
@@ -237,7 +237,7 @@ fn a_truth_value_that_is_read_and_used_stays_computed() {
 #[test]
 fn what_is_no_computed_truth_value_is_still_not_read() {
     // A number.
-    let error = trace_error(Objective::trace(&small(), batch(5), |model, (x, y)| {
+    let error = trace_error(Objective::capture(&small(), batch(5), |model, (x, y)| {
         let _ = truth(Tensor::<2>::greater_scalar(x.clone(), 1.0).any());
         let positive: i64 = x.clone().greater_scalar(0.0).int().sum().into_scalar();
         squared_error(model, (x, y)) * positive as f64
@@ -245,7 +245,7 @@ fn what_is_no_computed_truth_value_is_still_not_read() {
     assert!(matches!(&error, CaptureError::Panicked { .. }), "{error}");
     assert!(error.to_string().contains("may not read values"), "{error}");
     // Several at once.
-    let error = trace_error(Objective::trace(&small(), batch(5), |model, (x, y)| {
+    let error = trace_error(Objective::capture(&small(), batch(5), |model, (x, y)| {
         let all = Tensor::<2>::greater_scalar(x.clone(), 1.0).into_data();
         let any = all.iter::<bool>().any(|large| large);
         squared_error(model, (x, y)) * if any { 2.0 } else { 1.0 }
@@ -254,13 +254,13 @@ fn what_is_no_computed_truth_value_is_still_not_read() {
     // One of the batch.
     let flag = Tensor::<1, Bool>::from_data([true], &device());
     let (x, y) = batch(5);
-    let error = trace_error(Objective::trace(&small(), (x, y, flag), |model, (x, y, flag)| {
+    let error = trace_error(Objective::capture(&small(), (x, y, flag), |model, (x, y, flag)| {
         let factor = if truth(flag) { 2.0 } else { 1.0 };
         squared_error(model, (x, y)) * factor
     }));
     assert!(matches!(&error, CaptureError::Panicked { .. }), "{error}");
     // A draw, which is another one in the next run.
-    let error = trace_error(Objective::trace(&small(), batch(5), |model, (x, y)| {
+    let error = trace_error(Objective::capture(&small(), batch(5), |model, (x, y)| {
         let coin = Tensor::<2>::random_like(&x, burn::tensor::Distribution::Default);
         let factor = if truth(coin.greater_scalar(0.5).any()) { 2.0 } else { 1.0 };
         squared_error(model, (x, y)) * factor
@@ -280,8 +280,8 @@ fn too_many_reads_are_refused() {
             squared_error(model, (x, y)) * factor
         }
     };
-    assert!(Objective::trace(&small(), batch(2), reads(64)).is_ok());
-    let error = trace_error(Objective::trace(&small(), batch(2), reads(65)));
+    assert!(Objective::capture(&small(), batch(2), reads(64)).is_ok());
+    let error = trace_error(Objective::capture(&small(), batch(2), reads(65)));
     assert!(matches!(&error, CaptureError::Panicked { .. }), "{error}");
 }
 
@@ -289,7 +289,7 @@ fn too_many_reads_are_refused() {
 fn a_closure_that_goes_another_way_when_it_runs_again_is_refused() {
     // Burn's own run, the first recording, and then another one each time.
     let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let error = trace_error(Objective::trace(&small(), batch(5), move |model, (x, y)| {
+    let error = trace_error(Objective::capture(&small(), batch(5), move |model, (x, y)| {
         let run = runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut z = Tensor::<2>::clone(&x);
         for _ in 0..run {
@@ -304,7 +304,7 @@ fn a_closure_that_goes_another_way_when_it_runs_again_is_refused() {
 #[test]
 fn threads_that_trace_at_once_do_not_mix_what_they_read() {
     let plain = |scale: f64| {
-        let objective = Objective::trace(&small(), batch(5), move |model, batch| {
+        let objective = Objective::capture(&small(), batch(5), move |model, batch| {
             squared_error(model, batch) * scale
         });
         objective.unwrap().value().unwrap()
@@ -318,7 +318,7 @@ fn threads_that_trace_at_once_do_not_mix_what_they_read() {
                     // Every second thread reads true, and each records another number of operations.
                     let threshold = if thread % 2 == 0 { -10.0 } else { 10.0 };
                     let objective =
-                        Objective::trace(&small(), batch(5), move |model, (x, y): Pair| {
+                        Objective::capture(&small(), batch(5), move |model, (x, y): Pair| {
                             let mut z = x.clone();
                             for _ in 0..thread + round {
                                 z = z + 0.0;
@@ -342,7 +342,7 @@ fn an_objective_that_its_own_closure_evaluates_is_refused() {
     type Shared = Arc<OnceLock<Objective<Autodiff<Dispatch>>>>;
     let itself = Shared::default();
     let seen = Arc::clone(&itself);
-    let objective = Objective::trace(&small(), batch(5), move |model: &Small, batch: Pair| {
+    let objective = Objective::capture(&small(), batch(5), move |model: &Small, batch: Pair| {
         let inner = Tensor::<2>::ones([4, 3], &device());
         let inner = (inner, Tensor::<2>::ones([4, 2], &device()));
         if let Some(Err(error)) = seen.get().map(|own| own.on(inner)) {
@@ -353,5 +353,5 @@ fn an_objective_that_its_own_closure_evaluates_is_refused() {
     let objective = objective.unwrap();
     itself.set(objective.clone()).unwrap();
     let error = trace_error(objective.on(batch(3)));
-    assert!(error.to_string().contains("while that is recorded"), "{error}");
+    assert!(error.to_string().contains("that is being captured"), "{error}");
 }

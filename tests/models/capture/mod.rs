@@ -11,7 +11,9 @@ use burn::{
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{CaptureConfig, CaptureError, Error, Objective, ObjectiveError, ParamError};
+use burn_curvature::{
+    CaptureConfig, CaptureError, Error, FaithfulnessError, Objective, ObjectiveError, ParamError,
+};
 
 #[derive(Module, Debug)]
 struct Small {
@@ -45,7 +47,14 @@ fn squared_error(model: &Small, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
 }
 
 fn trace_error<T: std::fmt::Debug>(result: Result<T, Error>) -> CaptureError {
-    match failure::<_, CaptureError>(&result) {
+    refusal(result)
+}
+
+/// The refusal of a kind.
+fn refusal<E: std::error::Error + Clone + 'static, T: std::fmt::Debug>(
+    result: Result<T, Error>,
+) -> E {
+    match failure::<_, E>(&result) {
         Some(error) => error.clone(),
         None => panic!("expected a refusal to trace, got {result:?}"),
     }
@@ -54,7 +63,7 @@ fn trace_error<T: std::fmt::Debug>(result: Result<T, Error>) -> CaptureError {
 #[test]
 fn the_recorded_loss_and_gradient_are_burns() {
     let model = small();
-    let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
+    let objective = Objective::capture(&model, batch(5), squared_error).expect("a traceable model");
     let loss = squared_error(&model, batch(5));
     let value: f32 = loss.clone().into_scalar();
     assert!((objective.value().expect("a loss") - f64::from(value)).abs() < 1e-6);
@@ -68,7 +77,7 @@ fn the_recorded_loss_and_gradient_are_burns() {
 
 #[test]
 fn a_loss_that_is_not_a_scalar_is_refused() {
-    let error = trace_error(Objective::trace(&small(), batch(5).0, |model, x| {
+    let error = trace_error(Objective::capture(&small(), batch(5).0, |model, x| {
         model.linear.forward(x).sum_dim(1).flatten::<1>(0, 1)
     }));
     assert_eq!(error, CaptureError::LossNotScalar { shape: vec![5] });
@@ -76,13 +85,13 @@ fn a_loss_that_is_not_a_scalar_is_refused() {
 
 #[test]
 fn a_loss_that_does_not_depend_on_the_parameters_is_refused() {
-    let error = trace_error(Objective::trace(&small(), batch(5).0, |_, x: Tensor<2>| x.sum()));
+    let error = trace_error(Objective::capture(&small(), batch(5).0, |_, x: Tensor<2>| x.sum()));
     assert_eq!(error, CaptureError::IndependentLoss);
 }
 
 #[test]
 fn reading_a_computed_value_is_refused() {
-    let error = trace_error(Objective::trace(&small(), batch(5), |model, batch| {
+    let error = trace_error(Objective::capture(&small(), batch(5), |model, batch| {
         let loss = squared_error(model, batch);
         let _seen: f32 = loss.clone().into_scalar();
         loss
@@ -93,17 +102,17 @@ fn reading_a_computed_value_is_refused() {
 
 #[test]
 fn reading_an_input_or_a_parameter_is_refused_too() {
-    let error = trace_error(Objective::trace(&small(), batch(5), |model, (x, y)| {
+    let error = trace_error(Objective::capture(&small(), batch(5), |model, (x, y)| {
         let scale: f32 = x.clone().max().into_scalar();
         squared_error(model, (x, y)) * scale
     }));
     assert!(matches!(&error, CaptureError::Panicked { .. }), "{error}");
-    let error = trace_error(Objective::trace(&small(), batch(5), |model, (x, y)| {
+    let error = trace_error(Objective::capture(&small(), batch(5), |model, (x, y)| {
         let _ = x.to_data();
         squared_error(model, (x, y))
     }));
     assert!(matches!(&error, CaptureError::Panicked { .. }), "{error}");
-    let error = trace_error(Objective::trace(&small(), batch(5), |model: &Small, batch| {
+    let error = trace_error(Objective::capture(&small(), batch(5), |model: &Small, batch| {
         let weights = model.linear.weight.val().to_data();
         squared_error(model, batch) * weights.iter::<f32>().sum::<f32>()
     }));
@@ -113,7 +122,7 @@ fn reading_an_input_or_a_parameter_is_refused_too() {
 #[test]
 fn a_tensor_captured_from_another_device_is_refused() {
     let outside = Tensor::<2>::ones([5, 2], &device());
-    let error = trace_error(Objective::trace(&small(), batch(5).0, move |model, x| {
+    let error = trace_error(Objective::capture(&small(), batch(5).0, move |model, x| {
         (model.linear.forward(x) - outside.clone()).powf_scalar(2.0).mean()
     }));
     assert!(matches!(&error, CaptureError::Panicked { .. }), "{error}");
@@ -122,7 +131,7 @@ fn a_tensor_captured_from_another_device_is_refused() {
 
 #[test]
 fn a_panic_in_the_closure_is_an_error_with_its_message() {
-    let error = trace_error(Objective::trace(&small(), batch(5), |_, _| -> Tensor<1> {
+    let error = trace_error(Objective::capture(&small(), batch(5), |_, _| -> Tensor<1> {
         panic!("the user's own words")
     }));
     assert!(error.to_string().contains("the user's own words"), "{error}");
@@ -131,7 +140,7 @@ fn a_panic_in_the_closure_is_an_error_with_its_message() {
 #[test]
 fn a_model_without_trainable_parameters_is_refused() {
     let frozen = small().no_grad();
-    let result = Objective::trace(&frozen, batch(5), squared_error);
+    let result = Objective::capture(&frozen, batch(5), squared_error);
     assert!(matches!(failure(&result), Some(ParamError::NoTrainable { .. })), "{result:?}");
 }
 
@@ -139,17 +148,18 @@ fn a_model_without_trainable_parameters_is_refused() {
 fn frozen_parameters_are_constants() {
     let mut model = small();
     model.linear.bias = model.linear.bias.map(|bias| bias.set_require_grad(false));
-    let objective = Objective::trace(&model, batch(5), squared_error).expect("a traceable model");
+    let objective = Objective::capture(&model, batch(5), squared_error).expect("a traceable model");
     assert_eq!(objective.layout().len(), 6);
 }
 
 #[test]
 fn a_detached_branch_is_noticed() {
-    let error = trace_error(Objective::trace(&small(), batch(5), |model: &Small, (x, y)| {
-        let z = tanh(model.linear.forward(x));
-        (z.clone() * z.detach() - y).powf_scalar(2.0).mean()
-    }));
-    assert!(matches!(&error, CaptureError::Unfaithful { .. }), "{error}");
+    let error: FaithfulnessError =
+        refusal(Objective::capture(&small(), batch(5), |model: &Small, (x, y)| {
+            let z = tanh(model.linear.forward(x));
+            (z.clone() * z.detach() - y).powf_scalar(2.0).mean()
+        }));
+    assert!(matches!(&error, FaithfulnessError::Unfaithful { .. }), "{error}");
     assert!(error.to_string().contains("detach"), "{error}");
 }
 
@@ -158,7 +168,7 @@ fn a_loss_that_is_nan_or_infinite_is_refused() {
     for poison in [f32::NAN, f32::INFINITY] {
         let (x, y) = batch(5);
         let y = y.slice_fill([0..1, 0..1], poison);
-        let result = Objective::trace(&small(), (x, y), squared_error);
+        let result = Objective::capture(&small(), (x, y), squared_error);
         let expected = ObjectiveError::NotFiniteLoss { value: f64::from(poison).to_string() };
         assert_eq!(failure(&result), Some(&expected));
     }
@@ -168,21 +178,21 @@ fn a_loss_that_is_nan_or_infinite_is_refused() {
 fn a_tolerance_of_the_comparison_that_is_not_positive_is_refused() {
     for tolerance in [0.0, -1e-3, f64::NAN] {
         let config = CaptureConfig::new().with_tolerance(tolerance);
-        let result = Objective::<burn::backend::Autodiff<burn::backend::Flex>>::trace_with(
+        let result = Objective::<burn::backend::Autodiff<burn::backend::Flex>>::capture_with(
             &config,
             &small(),
             batch(2),
             squared_error,
         );
-        let error = trace_error(result);
-        assert!(matches!(error, CaptureError::Tolerance { .. }), "{error}");
+        let error: FaithfulnessError = refusal(result);
+        assert!(matches!(error, FaithfulnessError::Tolerance { .. }), "{error}");
     }
 }
 
 #[test]
 fn a_listing_of_the_loss_holds_only_what_the_loss_needs() {
     let objective =
-        Objective::trace(&small(), batch(5), |model, (x, _): (Tensor<2>, Tensor<2>)| {
+        Objective::capture(&small(), batch(5), |model, (x, _): (Tensor<2>, Tensor<2>)| {
             model.linear.forward(x).sum() + Tensor::<1>::ones([1], &model.linear.weight.device())
         });
     let program = objective.and_then(|objective| objective.loss_program()).expect("a program");

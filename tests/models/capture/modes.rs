@@ -6,9 +6,9 @@ use burn::{
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{CaptureConfig, CaptureError, Objective};
+use burn_curvature::{CaptureConfig, FaithfulnessError, Objective};
 
-use super::{batch, device, trace_error};
+use super::{batch, device, refusal};
 
 #[derive(Module, Debug)]
 struct Noisy {
@@ -35,8 +35,9 @@ fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
 #[test]
 fn training_mode_is_not_recorded_in_silence() {
     for dropout in [0.0, 0.5] {
-        let error = trace_error(Objective::trace(&noisy(dropout), batch(5), noisy_loss));
-        assert!(matches!(&error, CaptureError::Unfaithful { .. }), "{error}");
+        let error: FaithfulnessError =
+            refusal(Objective::capture(&noisy(dropout), batch(5), noisy_loss));
+        assert!(matches!(&error, FaithfulnessError::Unfaithful { .. }), "{error}");
         assert!(error.to_string().contains("CaptureConfig::new().evaluation()"), "{error}");
     }
 }
@@ -46,8 +47,8 @@ fn evaluation_mode_can_be_meant() {
     let model = noisy(0.5);
     let config = CaptureConfig::new().evaluation();
     let meant =
-        Objective::trace_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
-    let valid = Objective::trace(&model.valid(), batch(5), noisy_loss).expect("evaluation mode");
+        Objective::capture_with(&config, &model, batch(5), noisy_loss).expect("evaluation mode");
+    let valid = Objective::capture(&model.valid(), batch(5), noisy_loss).expect("evaluation mode");
     let plain: f32 = noisy_loss(&model.valid(), {
         let (x, y) = batch(5);
         (x.inner(), y.inner())
@@ -63,6 +64,6 @@ fn evaluation_mode_can_be_meant() {
 fn a_configuration_traces_by_itself_and_is_read_from_json_with_defaults() {
     let config: CaptureConfig = serde_json::from_str(r#"{"mode":"Evaluation"}"#).expect("a choice");
     assert_eq!(config, CaptureConfig::new().evaluation());
-    let objective = config.trace(&noisy(0.5), batch(5), noisy_loss).expect("evaluation mode");
+    let objective = config.init(&noisy(0.5), batch(5), noisy_loss).expect("evaluation mode");
     assert!(objective.value().is_ok());
 }

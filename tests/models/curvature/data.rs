@@ -36,7 +36,7 @@ fn traced(reduction: Reduction) -> Objective<B> {
     };
     let model = Classifier::new(8, &device);
     let first = batches(4).swap_remove(0);
-    let objective = Objective::trace_with(&CaptureConfig::new(), &model, first, loss);
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, first, loss);
     objective.unwrap().in_f64().unwrap()
 }
 
@@ -45,14 +45,15 @@ fn figures(risk: &Objective<B>, reduction: Reduction) -> Vec<ParamVector<B>> {
     let v = risk.parameters().space().normal(5);
     let at = risk.value_and_gradient().unwrap();
     assert!((at.value - risk.value().unwrap()).abs() < 1e-12);
-    let exact = Fisher::exact(risk, Likelihood::Categorical, reduction).unwrap();
+    let stated = risk.reduced_by(reduction).unwrap();
+    let exact = Fisher::exact(&stated, Likelihood::Categorical).unwrap();
     vec![
         at.gradient.clone(),
         at.gradient.space().full(at.value),
-        Hessian::new(risk).apply(&v).unwrap(),
+        Hessian::new(risk).unwrap().apply(&v).unwrap(),
         GaussNewton::new(risk).unwrap().apply(&v).unwrap(),
         exact.apply(&v).unwrap(),
-        EmpiricalFisher::new(risk, reduction).unwrap().apply(&v).unwrap(),
+        EmpiricalFisher::new(&stated).unwrap().apply(&v).unwrap(),
     ]
 }
 
@@ -131,8 +132,7 @@ fn a_sampled_fisher_matrix_does_not_change_when_it_is_recomputed() {
     let v = objective.parameters().space().normal(5);
     let product = |budget: usize| {
         let objective = objective.with_memory_budget(budget);
-        let fisher =
-            Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 3, 1);
+        let fisher = Fisher::monte_carlo(&objective, Likelihood::Categorical, 3, 1);
         fisher.unwrap().apply(&v).unwrap().to_vec().unwrap()
     };
     assert_eq!(product(0), product(usize::MAX));
@@ -144,7 +144,7 @@ fn an_operator_is_the_mean_of_its_terms() {
         let risk = traced(reduction).over(batches(4), reduction).unwrap();
         let v = risk.parameters().space().normal(5);
         let operators: [Box<dyn FiniteSum<B>>; 2] =
-            [Box::new(Hessian::new(&risk)), Box::new(GaussNewton::new(&risk).unwrap())];
+            [Box::new(Hessian::new(&risk).unwrap()), Box::new(GaussNewton::new(&risk).unwrap())];
         for operator in operators {
             assert_eq!(operator.terms(), 3);
             let mut mean = v.space().zeros();
@@ -171,7 +171,7 @@ fn progress_is_told_batch_by_batch() {
     });
     risk.gradient().unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 4);
-    Hessian::new(&risk).apply(risk.parameters()).unwrap();
+    Hessian::new(&risk).unwrap().apply(risk.parameters()).unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 8);
 }
 
@@ -192,7 +192,7 @@ fn a_wrong_reduction_is_refused() {
     let error = traced(Reduction::Sum).over(batches(4), Reduction::Mean).unwrap_err();
     assert!(error.to_string().contains("Mean"), "{error}");
     let risk = traced(Reduction::Mean).over(batches(4), Reduction::Mean).unwrap();
-    let error = EmpiricalFisher::new(&risk, Reduction::Sum).unwrap_err();
+    let error = risk.reduced_by(Reduction::Sum).unwrap_err();
     let (expected, found) = (Reduction::Mean, Reduction::Sum);
     assert_eq!(error.downcast_ref(), Some(&ObjectiveError::OtherReduction { expected, found }));
 }
@@ -260,7 +260,7 @@ fn a_first_tensor_that_does_not_count_samples_is_named() {
         (model.forward(x) * weights.unsqueeze::<2>()).powf_scalar(2.0).mean()
     };
     let objective: Objective<B> =
-        Objective::trace_with(&CaptureConfig::new(), &model, batch(5), loss).unwrap();
+        Objective::capture_with(&CaptureConfig::new(), &model, batch(5), loss).unwrap();
     let error = objective.over([batch(5), batch(2)], Reduction::Mean).unwrap_err();
     assert!(
         matches!(error.downcast_ref(), Some(ObjectiveError::Halved { samples: 3, .. })),
@@ -293,7 +293,7 @@ fn a_batch_may_count_its_samples_itself() {
         z.powf_scalar(2.0).sum() / (samples as f64)
     };
     let objective =
-        Objective::<B>::trace_with(&CaptureConfig::new(), &model, Sequences(whole.clone()), loss);
+        Objective::<B>::capture_with(&CaptureConfig::new(), &model, Sequences(whole.clone()), loss);
     let objective = objective.unwrap().in_f64().unwrap();
     let parts = [0..4, 4..6].map(|range| Sequences(whole.clone().slice([0..2, range])));
     let risk = objective.over(parts, Reduction::Mean).unwrap();

@@ -1,7 +1,10 @@
 //! Fisher matrices: the exact one against the Gauss-Newton matrix of its likelihood, sampled ones against the exact one,
 //! the empirical one against gradients of single samples.
 
-use burn::prelude::*;
+use burn::{
+    nn::{self, loss::PoissonNllLossConfig},
+    prelude::*,
+};
 use burn_curvature::{
     CaptureConfig, EmpiricalFisher, Engine, Fisher, GaussNewton, Likelihood, LinearOperator,
     Objective, Reduction,
@@ -17,7 +20,7 @@ fn with_loss(
 ) -> Objective<B> {
     let device = Device::flex().autodiff();
     let model = Classifier::new(5, &device);
-    let objective = Objective::<B>::trace_with(
+    let objective = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &model,
         samples(6, 1, &device),
@@ -31,8 +34,8 @@ fn with_loss(
 
 fn check(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction) {
     for engine in [Engine::Compiled, Engine::Eager] {
-        let objective = objective.with_engine(engine);
-        let fisher = Fisher::exact(&objective, likelihood, reduction).unwrap();
+        let objective = objective.with_engine(engine).reduced_by(reduction).unwrap();
+        let fisher = Fisher::exact(&objective, likelihood).unwrap();
         let newton = GaussNewton::new(&objective).unwrap();
         for seed in 0..3 {
             let v = objective.parameters().space().normal(seed);
@@ -56,6 +59,13 @@ fn the_exact_fisher_matrix_is_the_gauss_newton_matrix_of_the_likelihood() {
         (softplus(z.clone(), 1.0) - z * target).sum()
     });
     check(&bernoulli, Likelihood::Bernoulli, Reduction::Sum);
+    let poisson = with_loss(|z, y| {
+        let counts = y.float().unsqueeze_dim::<2>(1).expand(z.dims());
+        // eᶻ − y z, with the outputs for log-rates.
+        let loss = PoissonNllLossConfig::new().with_log_input(true).with_full(false).init();
+        loss.forward(z, counts, nn::loss::Reduction::Sum)
+    });
+    check(&poisson, Likelihood::Poisson, Reduction::Sum);
     for variance in [0.5, 3.0] {
         let gaussian = with_loss(move |z, y| {
             let target = y.float().unsqueeze_dim::<2>(1);
@@ -76,16 +86,18 @@ fn distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
 #[test]
 fn sampled_targets_tend_to_the_exact_matrix() {
     let objective = classifier(2, 6);
-    let likelihoods =
-        [Likelihood::Categorical, Likelihood::Bernoulli, Likelihood::Gaussian { variance: 2.0 }];
+    let likelihoods = [
+        Likelihood::Categorical,
+        Likelihood::Bernoulli,
+        Likelihood::Gaussian { variance: 2.0 },
+        Likelihood::Poisson,
+    ];
     for likelihood in likelihoods {
-        let exact = Fisher::exact(&objective, likelihood, Reduction::Mean).unwrap();
+        let exact = Fisher::exact(&objective, likelihood).unwrap();
         let exact = rows(&exact);
         let error = |draws: usize| {
             let errors = (0..8).map(|seed| {
-                let sampled =
-                    Fisher::monte_carlo(&objective, likelihood, Reduction::Mean, draws, seed)
-                        .unwrap();
+                let sampled = Fisher::monte_carlo(&objective, likelihood, draws, seed).unwrap();
                 distance(&rows(&sampled), &exact).powi(2)
             });
             (errors.sum::<f64>() / 8.0).sqrt()
@@ -102,8 +114,7 @@ fn a_seed_draws_the_same_targets_and_another_others() {
     let objective = classifier(2, 6);
     let v = objective.parameters().space().normal(0);
     let sampled = |seed| {
-        let fisher =
-            Fisher::monte_carlo(&objective, Likelihood::Categorical, Reduction::Mean, 2, seed);
+        let fisher = Fisher::monte_carlo(&objective, Likelihood::Categorical, 2, seed);
         fisher.unwrap().apply(&v).unwrap().to_vec().unwrap()
     };
     assert_eq!(sampled(1), sampled(1));
@@ -120,9 +131,13 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
             Reduction::Mean => cross_entropy,
             Reduction::Sum => summed_cross_entropy,
         };
-        let objective =
-            Objective::<B>::trace_with(&CaptureConfig::new(), &model, (x.clone(), y.clone()), loss);
-        let objective = objective.unwrap().in_f64().unwrap();
+        let objective = Objective::<B>::capture_with(
+            &CaptureConfig::new(),
+            &model,
+            (x.clone(), y.clone()),
+            loss,
+        );
+        let objective = objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap();
         let v = objective.parameters().space().normal(3);
         let mut expected = objective.parameters().space().zeros();
         for n in 0..5 {
@@ -134,8 +149,7 @@ fn the_empirical_fisher_matrix_is_the_second_moment_of_gradients() {
             expected = expected.scale(0.2);
         }
         for engine in [Engine::Compiled, Engine::Eager] {
-            let empirical =
-                EmpiricalFisher::new(&objective.with_engine(engine), reduction).unwrap();
+            let empirical = EmpiricalFisher::new(&objective.with_engine(engine)).unwrap();
             let error = relative_error(&empirical.apply(&v).unwrap(), &expected);
             assert!(error < 1e-12, "{reduction:?}: {error}");
         }

@@ -43,7 +43,7 @@ fn g_is_the_product_of_its_factors() {
             assert!(error < 1e-8, "{error}");
         }
         // Were G the Hessian, this test would say little.
-        let h = materialize(&Hessian::new(&objective)).unwrap();
+        let h = materialize(&Hessian::new(&objective).unwrap()).unwrap();
         assert!(matrix_error(&h, &expected) > 1e-2);
     }
 }
@@ -99,7 +99,7 @@ where
     let w = Tensor::<2>::from_data(TensorData::new(numbers, [rows, classes]), &device);
     let loss = case.loss;
     let config = CaptureConfig::new().unchecked(); // w lives on a device without autodiff
-    let slope = Objective::<B>::trace_with(
+    let slope = Objective::<B>::capture_with(
         &config,
         &case.model,
         (case.batch.clone(), w),
@@ -144,11 +144,11 @@ fn g_is_symmetric_and_semi_definite() {
     let trace = CaptureConfig::new();
     let case = tiny::case(&Device::flex().autodiff());
     check_laws::<Autodiff<Flex>>(
-        &Objective::trace_with(&trace, &case.model, case.batch, case.loss).unwrap(),
+        &Objective::capture_with(&trace, &case.model, case.batch, case.loss).unwrap(),
     );
     let case = tiny::case(&Device::ndarray().autodiff());
     check_laws::<Autodiff<NdArray>>(
-        &Objective::trace_with(&trace, &case.model, case.batch, case.loss).unwrap(),
+        &Objective::capture_with(&trace, &case.model, case.batch, case.loss).unwrap(),
     );
 }
 
@@ -158,7 +158,7 @@ fn the_loss_times_a_constant_has_g_times_it() {
     let case = tiny::case(&device);
     let loss = case.loss;
     let one: Objective<B> = in_f64(case.clone());
-    let three = Objective::<B>::trace_with(
+    let three = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &case.model,
         case.batch,
@@ -197,7 +197,7 @@ fn a_parameter_that_the_outputs_do_not_reach_has_zeros() {
         unused: nn::LinearConfig::new(2, 1).init(&device),
     };
     let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
-    let objective = Objective::<B>::trace_with(&CaptureConfig::new(), &model, x, |model, x| {
+    let objective = Objective::<B>::capture_with(&CaptureConfig::new(), &model, x, |model, x| {
         let z = model.used.forward(x);
         (z.clone(), z.powf_scalar(2.0).sum())
     });

@@ -66,7 +66,7 @@ fn products_of_a_model_on_ndarray_and_dispatch() {
     check::<Autodiff<NdArray>>(&in_f64(tiny::case(&Device::ndarray().autodiff())));
     let case = tiny::case(&Device::flex().autodiff());
     let objective: Objective<Autodiff<Dispatch>> =
-        Objective::trace(&case.model, case.batch, case.loss).unwrap();
+        Objective::capture(&case.model, case.batch, case.loss).unwrap();
     // Burn's dispatch layer has no tape over a tape, so only the compiled engine runs there.
     let objective = objective.in_f64().unwrap();
     let jacobian = Jacobian::new(&objective).unwrap();

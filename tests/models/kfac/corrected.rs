@@ -2,8 +2,8 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    BlockComparison, Ekfac, Fisher, Kfac, KfacApproximation, KfacConfig, KfacError, KfacFisher,
-    Likelihood, LinearOperator, Objective, Reduction, SelfAdjoint,
+    BlockComparison, Ekfac, Fisher, Kfac, KfacApproximation, KfacConfig, KfacFisher, Likelihood,
+    LinearOperator, Objective, KfacError, Reduction, SelfAdjoint,
 };
 
 use super::{
@@ -11,15 +11,14 @@ use super::{
     Deep, GAUSSIAN, device, random, squared,
 };
 
-const LOSS: (Likelihood, Reduction) = (Likelihood::Categorical, Reduction::Mean);
+const LOSS: Likelihood = Likelihood::Categorical;
 
 /// Block by block: relative error and ratio of traces.
 fn compare(kfac: &Kfac<B>, other: &dyn SelfAdjoint<B>, exact: &Fisher<B>) -> Vec<(f64, f64, f64)> {
     let plain = kfac.compare_with(exact).unwrap();
-    let like = kfac.apply(&classifier_like(kfac)).unwrap();
     let (found, truth) = (rows(&other), rows(exact));
     let names: Vec<String> = plain.iter().map(|block| block.layer.clone()).collect();
-    let blocks = like.layout().blocks();
+    let blocks = kfac.domain().layout().blocks();
     let each = plain.iter().zip(names).map(|(block, name): (&BlockComparison, _)| {
         let stem = name.trim_end_matches("weight").to_string();
         let own: Vec<usize> = blocks
@@ -41,18 +40,14 @@ fn compare(kfac: &Kfac<B>, other: &dyn SelfAdjoint<B>, exact: &Fisher<B>) -> Vec
     each.collect()
 }
 
-fn classifier_like(kfac: &Kfac<B>) -> burn_curvature::ParamVector<B> {
-    kfac.domain().full(1.0)
-}
-
 #[test]
 fn its_error_is_below_that_of_kfac_in_every_layer_and_its_trace_exact() {
     for seed in 0..4 {
         let objective = classifier(seed, 20);
         let config = KfacConfig::new();
-        let kfac = Kfac::new(&objective, LOSS.0, LOSS.1, &config).unwrap();
-        let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS.0, LOSS.1, &config).unwrap();
-        let exact = Fisher::exact(&objective, LOSS.0, LOSS.1).unwrap();
+        let kfac = Kfac::new(&objective, LOSS, &config).unwrap();
+        let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS, &config).unwrap();
+        let exact = Fisher::exact(&objective, LOSS).unwrap();
         let blocks = compare(&kfac, &ekfac, &exact);
         assert_eq!(blocks.len(), 2);
         for (plain, corrected, trace) in blocks {
@@ -70,11 +65,11 @@ fn places_are_summed_before_squares_are_taken() {
         z
     });
     let config = KfacConfig::new();
-    let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Sum, &config).unwrap();
-    let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Sum).unwrap();
+    let kfac = Kfac::new(&objective, GAUSSIAN, &config).unwrap();
+    let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
     for approximation in [KfacApproximation::Expand, KfacApproximation::Reduce] {
         let config = config.with_approximation(approximation);
-        let ekfac = Ekfac::new(&objective, GAUSSIAN, Reduction::Sum, &config).unwrap();
+        let ekfac = Ekfac::new(&objective, GAUSSIAN, &config).unwrap();
         for (_, _, trace) in compare(&kfac, &ekfac, &exact) {
             // Of a deep linear network with pooled outputs both see the sums over places.
             assert!((trace - 1.0).abs() < 1e-10, "{approximation:?}: {trace}");
@@ -85,7 +80,7 @@ fn places_are_summed_before_squares_are_taken() {
 #[test]
 fn its_functions_are_those_of_the_dense_matrix() {
     let objective = classifier(1, 8);
-    let ekfac = Ekfac::new(&objective, LOSS.0, LOSS.1, &KfacConfig::new()).unwrap();
+    let ekfac = Ekfac::new(&objective, LOSS, &KfacConfig::new()).unwrap();
     let matrix = rows(&ekfac);
     let v = objective.parameters().space().normal(2);
     let damping = 0.1;
@@ -110,12 +105,12 @@ fn the_diagonal_is_averaged_in_the_bases_that_are_kept() {
     let objective: Objective<B> = classifier(1, 8);
     let other = objective.on(samples(9, 77, &device())).unwrap();
     let config = KfacConfig::new();
-    let ekfac = Ekfac::new(&objective, LOSS.0, LOSS.1, &config).unwrap();
+    let ekfac = Ekfac::new(&objective, LOSS, &config).unwrap();
     let kept = ekfac.updated(&objective, LOSS, &config, 0.3).unwrap();
     let v = objective.parameters().space().normal(2);
     let product = |ekfac: &Ekfac<B>| ekfac.apply(&v).unwrap();
     assert!(relative_error(&product(&kept), &product(&ekfac)) < 1e-12);
-    let exact = Fisher::exact(&other, LOSS.0, LOSS.1).unwrap();
+    let exact = Fisher::exact(&other, LOSS).unwrap();
     let fresh = ekfac.updated(&other, LOSS, &config, 0.0).unwrap();
     let exact = rows(&exact);
     let trace: f64 = (0..exact.len()).map(|i| exact[i][i]).sum();
@@ -129,6 +124,6 @@ fn the_diagonal_is_averaged_in_the_bases_that_are_kept() {
 #[test]
 fn without_gradients_there_is_no_diagonal() {
     let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
-    let error = Ekfac::new(&classifier(1, 8), LOSS.0, LOSS.1, &config).unwrap_err();
+    let error = Ekfac::new(&classifier(1, 8), LOSS, &config).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&KfacError::NoDiagonal));
 }

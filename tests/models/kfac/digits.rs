@@ -15,7 +15,7 @@ use super::{
     device,
 };
 
-const LOSS: (Likelihood, Reduction) = (Likelihood::Categorical, Reduction::Mean);
+const LOSS: Likelihood = Likelihood::Categorical;
 
 /// 64-16-16-10.
 #[derive(Module, Debug)]
@@ -47,7 +47,7 @@ impl Mlp {
 fn objective(seed: u64, samples: usize) -> Objective<B> {
     let (digits, _) = Digits::load().unwrap().split(samples, seed);
     let batch = (digits.images(&device()), digits.classes(&device()));
-    let objective = Objective::<B>::trace_with(
+    let objective = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &Mlp::new(seed),
         batch,
@@ -58,7 +58,7 @@ fn objective(seed: u64, samples: usize) -> Objective<B> {
             (z, loss)
         },
     );
-    objective.unwrap().in_f64().unwrap()
+    objective.unwrap().in_f64().unwrap().reduced_by(Reduction::Mean).unwrap()
 }
 
 /// Row F1: in every layer EKFAC's error is strictly below K-FAC's, and its trace the exact one; after a few natural
@@ -70,14 +70,14 @@ fn its_error_is_below_that_of_kfac_in_every_layer_of_a_network_of_digits() {
         let config = KfacConfig::new();
         for _ in 0..5 {
             let gradient = objective.gradient().unwrap();
-            let kfac = Kfac::new(&objective, LOSS.0, LOSS.1, &config).unwrap();
+            let kfac = Kfac::new(&objective, LOSS, &config).unwrap();
             let step = kfac.inverse(0.03).unwrap().apply(&gradient).unwrap();
             let moved = objective.parameters().clone().axpy(-0.5, &step).unwrap();
             objective = objective.at(&moved).unwrap();
         }
-        let kfac = Kfac::new(&objective, LOSS.0, LOSS.1, &config).unwrap();
-        let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS.0, LOSS.1, &config).unwrap();
-        let exact = Fisher::exact(&objective, LOSS.0, LOSS.1).unwrap();
+        let kfac = Kfac::new(&objective, LOSS, &config).unwrap();
+        let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS, &config).unwrap();
+        let exact = Fisher::exact(&objective, LOSS).unwrap();
         let plain = kfac.compare_with(&exact).unwrap();
         let corrected = ekfac.compare_with(&exact).unwrap();
         assert_eq!((plain.len(), corrected.len()), (3, 3));

@@ -18,15 +18,14 @@ const FISHERS: [KfacFisher; 4] = [
 ];
 
 /// Gradient and loss are the objective's, the factors those of `Kfac::new`.
-fn check(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction, bound: f64) {
+fn check(objective: &Objective<B>, likelihood: Likelihood, bound: f64) {
     let expected = objective.value_and_gradient().unwrap();
     let v = objective.parameters().space().normal(5);
     for fisher in FISHERS {
         for approximation in [KfacApproximation::Expand, KfacApproximation::Reduce] {
             let config = KfacConfig::new().with_fisher(fisher).with_approximation(approximation);
-            let alone = Kfac::new(objective, likelihood, reduction, &config).unwrap();
-            let (kfac, at) =
-                Kfac::with_gradient(objective, likelihood, reduction, &config).unwrap();
+            let alone = Kfac::new(objective, likelihood, &config).unwrap();
+            let (kfac, at) = Kfac::with_gradient(objective, likelihood, &config).unwrap();
             let error = (at.value - expected.value).abs() / expected.value.abs();
             assert!(error < bound, "{config:?}: {error}");
             let error = relative_error(&at.gradient, &expected.gradient);
@@ -40,16 +39,17 @@ fn check(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction,
 #[test]
 fn gradient_and_factors_of_one_program_are_those_of_two() {
     for seed in 0..3 {
-        check(&classifier(seed, 6), Likelihood::Categorical, Reduction::Mean, 1e-13);
+        check(&classifier(seed, 6), Likelihood::Categorical, 1e-13);
     }
     let model = Deep::new(&[3, 4, 2], true);
     let objective = squared(&model, random([5, 3], 1), Reduction::Sum, |model, x| model.forward(x));
-    check(&objective, GAUSSIAN, Reduction::Sum, 1e-13);
+    check(&objective, GAUSSIAN, 1e-13);
     let case = cnn::case(&device());
     let objective =
-        Objective::<B>::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
+        Objective::<B>::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
             .unwrap();
-    check(&objective, Likelihood::Categorical, Reduction::Mean, 1e-5);
+    let objective = objective.reduced_by(Reduction::Mean).unwrap();
+    check(&objective, Likelihood::Categorical, 1e-5);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn over_a_data_set_they_are_those_of_all_batches() {
         (x.clone().slice([range.clone()]), y.clone().slice([range]))
     });
     let risk = objective.over(parts, Reduction::Mean).unwrap();
-    check(&risk, Likelihood::Categorical, Reduction::Mean, 1e-13);
+    check(&risk, Likelihood::Categorical, 1e-13);
 }
 
 #[test]
@@ -70,7 +70,6 @@ fn a_loss_that_is_not_finite_is_refused() {
     let found = Kfac::with_gradient(
         &objective.at(&infinite).unwrap(),
         Likelihood::Categorical,
-        Reduction::Mean,
         &KfacConfig::new(),
     );
     assert!(matches!(

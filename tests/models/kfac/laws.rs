@@ -11,8 +11,8 @@ use super::{
     Deep, GAUSSIAN, device, random, squared, weight,
 };
 
-fn kfac(objective: &Objective<B>, likelihood: Likelihood, reduction: Reduction) -> Kfac<B> {
-    Kfac::new(objective, likelihood, reduction, &KfacConfig::new()).unwrap()
+fn kfac(objective: &Objective<B>, likelihood: Likelihood) -> Kfac<B> {
+    Kfac::new(objective, likelihood, &KfacConfig::new()).unwrap()
 }
 
 /// Least squares ½‖x W + b − y‖²: the step with λ = 0 lands on the solution from everywhere.
@@ -21,7 +21,7 @@ fn a_step_without_damping_solves_linear_least_squares() {
     for (seed, reduction) in [(1, Reduction::Mean), (2, Reduction::Sum), (3, Reduction::Mean)] {
         let model = Deep::new(&[3, 2], true);
         let batch = (random([9, 3], seed), random([9, 2], seed + 10));
-        let objective = Objective::<B>::trace_with(
+        let objective = Objective::<B>::capture_with(
             &CaptureConfig::new(),
             &model,
             batch,
@@ -30,14 +30,14 @@ fn a_step_without_damping_solves_linear_least_squares() {
                 let sum = (z.clone() - y).powf_scalar(2.0).sum() * 0.5;
                 let loss = match reduction {
                     Reduction::Sum => sum,
-                    Reduction::Mean => sum / 9.0,
+                    Reduction::Mean => sum / z.dims()[0] as f64,
                 };
                 (z, loss)
             },
         );
-        let objective = objective.unwrap().in_f64().unwrap();
+        let objective = objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap();
         let gradient = objective.gradient().unwrap();
-        let inverse = kfac(&objective, GAUSSIAN, reduction).inverse(0.0).unwrap();
+        let inverse = kfac(&objective, GAUSSIAN).inverse(0.0).unwrap();
         let step = inverse.apply(&gradient).unwrap();
         let landed = objective.parameters().clone().sub(&step).unwrap();
         let left = objective.at(&landed).unwrap().gradient().unwrap();
@@ -53,7 +53,7 @@ fn a_loss_and_a_damping_times_a_number_give_the_same_step() {
     let gradient = objective.gradient().unwrap();
     let step = |factor: f64, factored: bool| {
         let variance = factor.recip();
-        let kfac = kfac(&objective, Likelihood::Gaussian { variance }, Reduction::Mean);
+        let kfac = kfac(&objective, Likelihood::Gaussian { variance });
         let damping = 0.01 * factor;
         let inverse = match factored {
             true => kfac.factored_inverse(damping),
@@ -92,7 +92,7 @@ fn a_step_does_not_depend_on_how_inputs_are_written() {
         let gradient = objective.gradient().unwrap();
         let step = match natural {
             true => {
-                let kfac = kfac(objective, GAUSSIAN, Reduction::Mean);
+                let kfac = kfac(objective, GAUSSIAN);
                 kfac.inverse(0.0).unwrap().apply(&gradient).unwrap()
             }
             false => gradient,
@@ -122,7 +122,7 @@ fn the_number_of_samples_leaves_no_trace() {
                 let objective =
                     squared(&model, x, reduction, |model: &Deep, x| model.forward(x.tanh()));
                 let v = objective.parameters().space().normal(2);
-                let kfac = kfac(&objective, Likelihood::Bernoulli, reduction);
+                let kfac = kfac(&objective, Likelihood::Bernoulli);
                 kfac.apply(&v).unwrap().to_vec().unwrap()
             };
             let (one, two) = (product(x.clone()), product(twice.clone()));
@@ -138,7 +138,7 @@ fn factors_in_f32_are_those_in_f64_rounded() {
     let double = classifier(3, 12);
     let single = double.in_precision(Precision::F32).unwrap();
     let product = |objective: &Objective<B>| {
-        let kfac = kfac(objective, Likelihood::Categorical, Reduction::Mean);
+        let kfac = kfac(objective, Likelihood::Categorical);
         let v = objective.parameters().space().normal(1);
         let inverse = kfac.inverse(0.1).unwrap().apply(&v).unwrap();
         [kfac.apply(&v).unwrap(), inverse].map(|one| one.cast(Precision::F64).unwrap())
@@ -182,7 +182,7 @@ fn an_embedding_has_the_factors_of_a_linear_layer_with_one_hot_inputs() {
         model.linear.forward(model.embedding.forward(x).tanh())
     });
     let [sparse, dense] = [&sparse, &dense].map(|objective| {
-        let kfac = kfac(objective, Likelihood::Categorical, Reduction::Mean);
+        let kfac = kfac(objective, Likelihood::Categorical);
         rows(&kfac.inverse(0.1).unwrap()).concat()
     });
     assert_eq!(sparse.len(), dense.len());
@@ -209,7 +209,7 @@ fn the_projections_of_a_gated_cell_are_found() {
         model.output.forward(last)
     });
     let config = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2, seed: 1 });
-    let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap();
+    let kfac = Kfac::new(&objective, GAUSSIAN, &config).unwrap();
     for entry in &kfac.coverage().entries {
         let kronecker = matches!(entry.treatment, Treatment::Kronecker { .. });
         assert!(kronecker || entry.elements <= 1024, "{}", kfac.coverage());

@@ -48,28 +48,24 @@ pub fn squared<M: Module + 'static, X, const D: usize>(
 where
     X: burn_curvature::Batch + Send + 'static,
 {
-    let objective = Objective::<B>::trace_with(&CaptureConfig::new(), model, x, move |model, x| {
-        let z = forward(model, x);
-        let samples = z.dims()[0] as f64;
-        let sum = z.clone().powf_scalar(2.0).sum() * 0.5;
-        let loss = match reduction {
-            Reduction::Sum => sum,
-            Reduction::Mean => sum / samples,
-        };
-        (z, loss)
-    });
-    objective.unwrap().in_f64().unwrap()
+    let objective =
+        Objective::<B>::capture_with(&CaptureConfig::new(), model, x, move |model, x| {
+            let z = forward(model, x);
+            let samples = z.dims()[0] as f64;
+            let sum = z.clone().powf_scalar(2.0).sum() * 0.5;
+            let loss = match reduction {
+                Reduction::Sum => sum,
+                Reduction::Mean => sum / samples,
+            };
+            (z, loss)
+        });
+    objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap()
 }
 
 /// The largest relative error of a layer's block against the exact Fisher matrix.
-pub fn worst(
-    objective: &Objective<B>,
-    likelihood: Likelihood,
-    reduction: Reduction,
-    config: &KfacConfig,
-) -> f64 {
-    let kfac = Kfac::new(objective, likelihood, reduction, config).unwrap();
-    let exact = Fisher::exact(objective, likelihood, reduction).unwrap();
+pub fn worst(objective: &Objective<B>, likelihood: Likelihood, config: &KfacConfig) -> f64 {
+    let kfac = Kfac::new(objective, likelihood, config).unwrap();
+    let exact = Fisher::exact(objective, likelihood).unwrap();
     let blocks = kfac.compare_with(&exact).unwrap();
     assert!(!blocks.is_empty());
     blocks.iter().map(|block| block.relative_error).fold(0.0, f64::max)
@@ -98,8 +94,7 @@ impl Deep {
 
 /// Its dense matrix.
 pub fn dense(objective: &Objective<B>) -> (Kfac<B>, Vec<Vec<f64>>) {
-    let kfac =
-        Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, &KfacConfig::new()).unwrap();
+    let kfac = Kfac::new(objective, Likelihood::Categorical, &KfacConfig::new()).unwrap();
     let matrix = rows(&kfac);
     (kfac, matrix)
 }

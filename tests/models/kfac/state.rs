@@ -1,8 +1,8 @@
 //! Saving, loading, averaging, and what is refused.
 
 use burn_curvature::{
-    CaptureConfig, Fisher, Kfac, KfacConfig, KfacError, KfacFisher, KfacState, Likelihood,
-    LinearOperator, Objective, ObjectiveError, OperatorError, ParamSpace, Reduction,
+    CaptureConfig, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood, LikelihoodError,
+    LinearOperator, Objective, ObjectiveError, KfacError, OperatorError, ParamSpace, Reduction,
     UncoveredPolicy,
 };
 
@@ -43,8 +43,8 @@ fn factors_are_saved_loaded_and_averaged() {
 #[test]
 fn what_is_no_layer_has_its_exact_block_or_is_refused() {
     let objective = normalized(5, Reduction::Mean);
-    let kfac = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &KfacConfig::new()).unwrap();
-    let exact = Fisher::exact(&objective, GAUSSIAN, Reduction::Mean).unwrap();
+    let kfac = Kfac::new(&objective, GAUSSIAN, &KfacConfig::new()).unwrap();
+    let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
     for name in ["norm.gamma", "norm.beta"] {
         let subset = objective.layout().select(name).unwrap();
         let v = ParamSpace::new(subset.layout(), &Default::default(), objective.precision())
@@ -57,7 +57,7 @@ fn what_is_no_layer_has_its_exact_block_or_is_refused() {
     }
     for policy in [UncoveredPolicy::Refuse, UncoveredPolicy::ExactBlock { limit: 3 }] {
         let config = KfacConfig::new().with_uncovered(policy);
-        let error = Kfac::new(&objective, GAUSSIAN, Reduction::Mean, &config).unwrap_err();
+        let error = Kfac::new(&objective, GAUSSIAN, &config).unwrap_err();
         assert!(error.to_string().contains("norm.gamma"), "{error}");
     }
 }
@@ -66,8 +66,8 @@ fn what_is_no_layer_has_its_exact_block_or_is_refused() {
 fn bad_settings_are_refused() {
     let objective = classifier(1, 4);
     let none = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 0, seed: 1 });
-    let error = Kfac::new(&objective, Likelihood::Categorical, Reduction::Mean, &none).unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&OperatorError::NoDraws));
+    let error = Kfac::new(&objective, Likelihood::Categorical, &none).unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&LikelihoodError::NoDraws));
     let (kfac, _) = dense(&objective);
     for damping in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(
@@ -77,16 +77,15 @@ fn bad_settings_are_refused() {
         assert!(kfac.factored_inverse(damping).is_err());
     }
     // The closure has the mean of its samples.
-    let empirical = KfacConfig::new().with_fisher(KfacFisher::Empirical);
-    let wrong = Kfac::new(&objective, Likelihood::Categorical, Reduction::Sum, &empirical);
-    assert!(matches!(wrong.unwrap_err().downcast_ref(), Some(ObjectiveError::NotReducedSo { .. })));
-    let other = Objective::<B>::trace_with(
+    let other = Objective::<B>::capture_with(
         &CaptureConfig::new(),
         &Classifier::new(1, &device()),
         samples(3, 1, &device()),
         cross_entropy,
     )
     .unwrap();
+    let wrong = other.reduced_by(Reduction::Sum);
+    assert!(matches!(wrong.unwrap_err().downcast_ref(), Some(ObjectiveError::NotReducedSo { .. })));
     let wrong = other.parameters().space().ones();
     assert!(kfac.apply(&wrong).is_err()); // f32 against f64
 }

@@ -3,7 +3,8 @@
 use crate::failure::failure;
 use burn::tensor::{DType, Device};
 use burn_curvature::{
-    KfacConfig, KfacError, KfacFisher, KfacInverse, KfacOptimizerConfig, OptimizerError, StepRule,
+    KfacConfig, KfacFisher, KfacInverse, KfacOptimizerConfig, KfacError, OptimizerError,
+    StepRule,
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
@@ -289,7 +290,7 @@ fn what_has_no_diagonal_is_refused() {
     let device = Device::flex().autodiff();
     let (model, batch, objective) = problem::<B>(1, &device);
     let forward = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
-    let error = config(1).with_kfac(forward).init(&objective, TARGET.0, TARGET.1);
+    let error = config(1).with_kfac(forward).init(&objective, TARGET);
     assert_eq!(failure(&error), Some(&KfacError::NoDiagonal));
     // A state of the one kind of inverse is none of the other.
     let kinds = [KfacInverse::EigenvalueCorrected, KfacInverse::Exact];
@@ -298,7 +299,7 @@ fn what_has_no_diagonal_is_refused() {
         whole.step(&model, batch.clone()).unwrap();
         let state = whole.state().unwrap();
         let other = config(1).with_inverse(other);
-        let error = other.resume(&objective, TARGET.0, TARGET.1, &state);
+        let error = other.resume(&objective, TARGET, &state);
         assert!(matches!(error.unwrap_err().downcast_ref(), Some(OptimizerError::State { .. })));
     }
 }

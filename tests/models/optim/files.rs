@@ -54,11 +54,11 @@ fn a_run_resumed_from_files_equals_an_uninterrupted_one() {
             let mut other = Classifier::new(9, &device).load_record(record);
             let trace = CaptureConfig::new();
             let first = samples(12, 5, &device);
-            let objective = Objective::<B>::trace_with(&trace, &other, first, cross_entropy);
+            let objective = Objective::<B>::capture_with(&trace, &other, first, cross_entropy);
             let objective = objective.unwrap().in_precision(precision).unwrap();
             let state = KfacOptimizerState::load(folder.file("optimizer.bpk")).unwrap();
             assert_eq!(state, whole.state().unwrap());
-            let mut resumed = config.resume(&objective, TARGET.0, TARGET.1, &state).unwrap();
+            let mut resumed = config.resume(&objective, TARGET, &state).unwrap();
             for _ in 0..8 {
                 let (one, two);
                 (model, one) = whole.step(&model, batch.clone()).unwrap();
@@ -188,7 +188,7 @@ fn files_of_other_models_are_refused() {
     });
     let state = KfacOptimizerState::from_bytes(short).unwrap();
     let (_, _, objective) = problem::<B>(1, &Device::flex().autodiff());
-    let error = configurations()[0].resume(&objective, TARGET.0, TARGET.1, &state);
+    let error = configurations()[0].resume(&objective, TARGET, &state);
     let error = error.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(OptimizerError::State { .. })), "{error}");
 }

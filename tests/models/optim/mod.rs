@@ -20,7 +20,7 @@ use burn_curvature::{
 
 use crate::{B, Classifier, Samples, cross_entropy, samples};
 
-pub const TARGET: (Likelihood, Reduction) = (Likelihood::Categorical, Reduction::Mean);
+pub const TARGET: Likelihood = Likelihood::Categorical;
 
 /// A model, a batch and its objective in f64.
 pub fn problem<T: AutodiffBackend>(
@@ -33,8 +33,9 @@ where
     let model = Classifier::new(seed, device);
     let batch = samples(12, seed + 100, device);
     let objective =
-        Objective::trace_with(&CaptureConfig::new(), &model, batch.clone(), cross_entropy);
-    (model, batch, objective.unwrap().in_f64().unwrap())
+        Objective::capture_with(&CaptureConfig::new(), &model, batch.clone(), cross_entropy);
+    let objective = objective.unwrap().in_f64().unwrap();
+    (model, batch, objective.reduced_by(Reduction::Mean).unwrap())
 }
 
 /// Martens & Grosse without drawn targets, with a λ for small problems.
@@ -49,7 +50,7 @@ pub fn optimizer<T: AutodiffBackend>(
     config: &KfacOptimizerConfig,
     objective: &Objective<T>,
 ) -> KfacOptimizer<T> {
-    config.init(objective, TARGET.0, TARGET.1).unwrap()
+    config.init(objective, TARGET).unwrap()
 }
 
 pub fn parameters<M: Module>(model: &M) -> Vec<f64> {

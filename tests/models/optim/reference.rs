@@ -67,13 +67,13 @@ impl Reference {
             self.objective.at(&self.objective.parameters().space().vector(theta).unwrap()).unwrap();
         let gradient = at.gradient().unwrap().to_vec().unwrap();
         let gradient = sum(1.0, &gradient, DECAY, theta);
-        let new = Kfac::new(&at, TARGET.0, TARGET.1, &KfacConfig::new()).unwrap();
+        let new = Kfac::new(&at, TARGET, &KfacConfig::new()).unwrap();
         let kept = (1.0 - 1.0 / self.k as f64).min(0.95);
         let average = match &self.average {
             Some(old) => old.averaged(&new.state().unwrap(), kept).unwrap(),
             None => new.state().unwrap(),
         };
-        let mut fisher = dense(&Fisher::exact(&at, TARGET.0, TARGET.1).unwrap());
+        let mut fisher = dense(&Fisher::exact(&at, TARGET).unwrap());
         for (i, row) in fisher.iter_mut().enumerate() {
             row[i] += self.damping + DECAY;
         }
@@ -229,14 +229,14 @@ fn one_step_solves_least_squares() {
     for seed in 0..4 {
         let (model, batch) = line(seed, &device);
         let objective: Objective<B> =
-            Objective::trace_with(&Default::default(), &model, batch.clone(), squares).unwrap();
+            Objective::capture_with(&Default::default(), &model, batch.clone(), squares).unwrap();
         let objective = objective.in_f64().unwrap();
         let gaussian = Likelihood::Gaussian { variance: 1.0 };
         let mut optimizer = KfacOptimizerConfig::new()
             .with_kfac(KfacConfig::new())
             .with_damping(1e-12)
             .with_weight_decay(0.0)
-            .init(&objective, gaussian, Reduction::Sum)
+            .init(&objective.reduced_by(Reduction::Sum).unwrap(), gaussian)
             .unwrap();
         let (model, step) = optimizer.step_on(&model, &objective).unwrap();
         assert!((step.alpha - 1.0).abs() < 1e-5, "{step}");
@@ -280,7 +280,7 @@ fn a_multiple_of_the_loss_makes_the_same_step() {
         (z, loss * rows)
     };
     let sum: Objective<B> =
-        Objective::trace_with(&Default::default(), &model, batch.clone(), summed).unwrap();
+        Objective::capture_with(&Default::default(), &model, batch.clone(), summed).unwrap();
     let rows = samples(12, 105, &device).0.dims()[0] as f64;
     let config = exact_config().with_inverse_period(1).with_damping(0.3 * factor);
     let scaled = config
@@ -288,7 +288,8 @@ fn a_multiple_of_the_loss_makes_the_same_step() {
         .with_damping(config.damping * rows)
         .with_weight_decay(config.weight_decay * rows);
     let mut one = optimizer(&config, &objective);
-    let mut other = scaled.init(&sum.in_f64().unwrap(), TARGET.0, Reduction::Sum).unwrap();
+    let sum = sum.in_f64().unwrap().reduced_by(Reduction::Sum).unwrap();
+    let mut other = scaled.init(&sum, TARGET).unwrap();
     let (first, a) = one.step(&model, batch.clone()).unwrap();
     let (second, b) = other.step(&model, batch).unwrap();
     assert!((a.alpha - b.alpha).abs() < 1e-9 * a.alpha.abs());

@@ -44,7 +44,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
             }
             let state = saved_and_loaded(&whole);
             assert_eq!(state.step(), 5);
-            let mut resumed = config.resume(&objective, TARGET.0, TARGET.1, &state).unwrap();
+            let mut resumed = config.resume(&objective, TARGET, &state).unwrap();
             let mut other = model.clone();
             for _ in 0..8 {
                 let (one, two);
@@ -64,7 +64,7 @@ fn a_fresh_state_resumes() {
     let (model, batch, objective) = problem::<B>(1, &device);
     let mut fresh = optimizer(&exact_config(), &objective);
     let state = saved_and_loaded(&fresh);
-    let mut resumed = exact_config().resume(&objective, TARGET.0, TARGET.1, &state).unwrap();
+    let mut resumed = exact_config().resume(&objective, TARGET, &state).unwrap();
     let (_, one) = fresh.step(&model, batch.clone()).unwrap();
     let (_, two) = resumed.step(&model, batch).unwrap();
     assert_eq!(one, two);
@@ -81,7 +81,7 @@ fn states_that_do_not_fit_are_refused() {
         let mut changed = state.clone();
         change(&mut changed);
         let state = serde_json::from_value(changed).unwrap();
-        exact_config().resume(&objective, TARGET.0, TARGET.1, &state)
+        exact_config().resume(&objective, TARGET, &state)
     };
     assert!(resume(&|_| ()).is_ok());
     let error = resume(&|state| state["damping"] = "0.0".into()).unwrap_err();

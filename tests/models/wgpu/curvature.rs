@@ -45,7 +45,7 @@ fn kronecker<B: AutodiffBackend<InnerBackend: TensorBridge>>(
     objective: &Objective<B>,
     config: &KfacConfig,
 ) -> [Vec<f64>; 3] {
-    let kfac = Kfac::new(objective, Likelihood::Categorical, Reduction::Mean, config).unwrap();
+    let kfac = Kfac::new(objective, Likelihood::Categorical, config).unwrap();
     let v = objective.parameters().space().normal(5);
     let inverse = kfac.inverse(0.5).unwrap();
     let factored = kfac.factored_inverse(0.5).unwrap();
@@ -79,7 +79,9 @@ where
         let loss = CrossEntropyLossConfig::new().init(&z.device());
         (z.clone(), loss.forward(z, labels))
     };
-    Objective::trace_with(&CaptureConfig::new(), &Convolved { conv, linear }, batch, loss).unwrap()
+    let model = Convolved { conv, linear };
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, loss).unwrap();
+    objective.reduced_by(Reduction::Mean).unwrap()
 }
 
 #[test]
@@ -98,7 +100,7 @@ fn spectra_of_a_hessian_have_the_values_of_flex() {
 fn spectrum_of<B: AutodiffBackend<InnerBackend: TensorBridge>>(
     objective: &Objective<B>,
 ) -> Vec<f64> {
-    let hessian = Hessian::new(objective);
+    let hessian = Hessian::new(objective).unwrap();
     let lanczos = LanczosConfig::new().init().unwrap();
     let pairs = lanczos.eigenpairs(&hessian).unwrap();
     assert_eq!(pairs.report.stop, EigenpairsStop::Converged);
@@ -119,7 +121,7 @@ fn spectrum_of<B: AutodiffBackend<InnerBackend: TensorBridge>>(
 fn truth_values_are_read_on_wgpu() {
     let Some(wgpu) = device() else { return };
     let case = tiny::case(&wgpu.autodiff());
-    let objective = Objective::<Autodiff<Cube>>::trace_with(
+    let objective = Objective::<Autodiff<Cube>>::capture_with(
         &CaptureConfig::new(),
         &case.model,
         case.batch,

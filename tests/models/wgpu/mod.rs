@@ -96,7 +96,7 @@ fn conjugate_gradients_solve_on_wgpu() {
     let Some(wgpu) = device() else { return };
     let objective = objective::<Autodiff<Cube>, _, _>(tiny::case(&wgpu.autodiff()));
     let gradient = objective.gradient().unwrap();
-    let damped = Hessian::new(&objective).damped(2.0).unwrap();
+    let damped = Hessian::new(&objective).unwrap().damped(2.0).unwrap();
     let solution =
         ConjugateGradientConfig::new().init().unwrap().solve(&damped, &gradient).unwrap();
     assert_eq!(solution.report.stop, StopReason::Converged);
@@ -111,7 +111,7 @@ where
     M: Module + 'static,
     X: Batch + Send + 'static,
 {
-    Objective::trace_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap()
+    Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss).unwrap()
 }
 
 /// Loss, gradient and one product, in f32 on wgpu against f64 on Flex.

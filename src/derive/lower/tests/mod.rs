@@ -5,6 +5,7 @@
 
 mod activations;
 mod arithmetic;
+#[cfg(feature = "ndarray")]
 mod backends;
 mod case;
 mod check;

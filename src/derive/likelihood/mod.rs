@@ -1,0 +1,249 @@
+//! Distributions p(y|z) of targets y given a model's outputs z: one file per distribution, each with the curvature of
+//! −log p in z, its square root, the root's columns, and draws. Depends on tensor backends; independent of models.
+
+mod bernoulli;
+mod categorical;
+mod error;
+mod gaussian;
+mod poisson;
+
+pub use error::LikelihoodError;
+
+use std::{
+    hash::{Hash, Hasher},
+    mem::discriminant,
+    ops::Range,
+};
+
+use burn_backend::{Backend, Shape, Slice, TensorData, TensorMetadata, tensor::FloatTensor};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use rand_distr::{Distribution as _, OpenClosed01, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use super::lower::bool_dtype;
+use crate::graph::ValueType;
+
+/// The distribution p(y|z) of targets y given a model's outputs z.
+///
+/// | likelihood | −log p(y\|z), up to a constant | Fisher matrix in z | the loss in Burn |
+/// |---|---|---|---|
+/// | `Categorical` | −log softmax(z)_y | diag(p) − p pᵀ | `CrossEntropyLoss` |
+/// | `Bernoulli` | log(1 + eᶻ) − y z | σ(1 − σ) | `BinaryCrossEntropyLoss` with logits |
+/// | `Gaussian` | (z − y)² / (2·variance) | 1 / variance | `MseLoss`, for variance ½ |
+/// | `Poisson` | eᶻ − y z | eᶻ | `PoissonNllLoss` with `log_input` |
+///
+/// All but `Categorical` *sum* over the outputs of a sample, where Burn's mean losses average over them: for several
+/// outputs, scale the loss by their number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Likelihood {
+    /// Classes with probabilities softmax(z) along the last dimension; its negative logarithm is the cross-entropy.
+    Categorical,
+    /// Zero or one with probability σ(z), for every output alone; its negative logarithm is the binary cross-entropy of
+    /// logits, *summed* over the outputs of a sample.
+    Bernoulli,
+    /// Values with mean z and a given variance, for every output alone; its negative logarithm is
+    /// Σ(z − y)² / (2·variance) and a constant.
+    Gaussian {
+        /// The variance, above zero.
+        variance: f64,
+    },
+    /// Counts with rate exp(z), for every output alone: the outputs are *log-rates*. Its negative logarithm is
+    /// Σ(exp(z) − y z) and a constant.
+    ///
+    /// Drawn targets ([`Fisher::monte_carlo`](crate::Fisher::monte_carlo)) are counts up to a rate of 16, and above
+    /// that normal values of the same mean and variance, so that the estimate is unbiased at every rate.
+    Poisson,
+}
+
+/// What one target is drawn by.
+#[derive(Clone, Copy)]
+enum Noise {
+    /// A uniform value above zero and at most one, per row of the last dimension.
+    UniformPerRow,
+    /// A uniform value above zero and at most one, per output.
+    Uniform,
+    /// A standard normal value, per output.
+    Normal,
+}
+
+/// A likelihood up to its scale: all that a program depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family(Likelihood);
+
+impl PartialEq for Family {
+    fn eq(&self, other: &Self) -> bool {
+        discriminant(&self.0) == discriminant(&other.0)
+    }
+}
+
+impl Eq for Family {}
+
+impl Hash for Family {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        discriminant(&self.0).hash(state);
+    }
+}
+
+/// Calls a function of the file of a family's distribution.
+macro_rules! of {
+    ($family:expr, $function:ident::<$B:ident>($($argument:expr),*)) => {
+        match $family.0 {
+            Likelihood::Categorical => categorical::$function::<$B>($($argument),*),
+            Likelihood::Bernoulli => bernoulli::$function::<$B>($($argument),*),
+            Likelihood::Gaussian { .. } => gaussian::$function::<$B>($($argument),*),
+            Likelihood::Poisson => poisson::$function::<$B>($($argument),*),
+        }
+    };
+}
+
+impl Family {
+    /// M·u with M the Fisher matrix in output space.
+    pub fn curvature<B: Backend>(self, z: FloatTensor<B>, u: FloatTensor<B>) -> FloatTensor<B> {
+        of!(self, curvature::<B>(z, u))
+    }
+
+    /// S·r with S Sᵀ = M.
+    pub fn root<B: Backend>(self, z: FloatTensor<B>, r: FloatTensor<B>) -> FloatTensor<B> {
+        of!(self, root::<B>(z, r))
+    }
+
+    /// The columns of a square root of M, for all samples at once.
+    pub fn columns<B: Backend>(self, z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+        of!(self, columns::<B>(z))
+    }
+
+    /// Derivatives of −log p(ŷ|z) by z for `draws` targets ŷ, stacked in front and divided by √draws.
+    pub fn directions<B: Backend>(
+        self,
+        draws: usize,
+        z: FloatTensor<B>,
+        noise: FloatTensor<B>,
+    ) -> FloatTensor<B> {
+        let one: Vec<usize> = [1].into_iter().chain(z.shape().iter().copied()).collect();
+        let mut all = one.clone();
+        all[0] = draws;
+        let z = B::float_reshape(z, Shape::from(one));
+        let directions = of!(self, draw::<B>(z, noise, Shape::from(all)));
+        if draws == 1 {
+            return directions;
+        }
+        let scale = (draws.max(1) as f64).sqrt().recip();
+        B::float_mul_scalar(directions, scale.into())
+    }
+
+    /// Type of the noise that `draws` targets are drawn by for outputs of a type, draws in front.
+    pub fn noise_type(self, draws: usize, outputs: &ValueType) -> ValueType {
+        let mut shape: Vec<usize> =
+            [draws].into_iter().chain(outputs.shape.iter().copied()).collect();
+        if let (Noise::UniformPerRow, Some(classes)) = (self.noise(), shape.last_mut()) {
+            *classes = 1;
+        }
+        ValueType { shape: shape.into(), dtype: outputs.dtype }
+    }
+
+    fn noise(self) -> Noise {
+        match self.0 {
+            Likelihood::Categorical => categorical::NOISE,
+            Likelihood::Bernoulli => bernoulli::NOISE,
+            Likelihood::Gaussian { .. } => gaussian::NOISE,
+            Likelihood::Poisson => poisson::NOISE,
+        }
+    }
+}
+
+impl Likelihood {
+    pub(crate) fn family(self) -> Family {
+        Family(self)
+    }
+
+    /// What the curvature of the family is multiplied by.
+    pub(crate) fn scale(self) -> f64 {
+        match self {
+            Likelihood::Categorical | Likelihood::Bernoulli | Likelihood::Poisson => 1.0,
+            Likelihood::Gaussian { variance } => variance.recip(),
+        }
+    }
+
+    /// Checks the parameters, and that outputs of a shape are such as the distribution needs.
+    pub(crate) fn check(self, outputs: &[usize]) -> Result<(), LikelihoodError> {
+        let unfit = |reason, found| Err(LikelihoodError::Unfit { reason, found });
+        if let Likelihood::Gaussian { variance } = self
+            && !(variance > 0.0 && variance.is_finite() && variance.recip().is_finite())
+        {
+            return unfit(
+                "its variance must be above zero, and its reciprocal finite",
+                format!("{variance:e}"),
+            );
+        }
+        match (self, outputs.len()) {
+            (_, 0) => unfit("the outputs need a dimension of samples", format!("{outputs:?}")),
+            (Likelihood::Categorical, 1) => unfit(
+                "the outputs need a dimension of samples and a last one of classes",
+                format!("{outputs:?}"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Noise for sampling `draws` targets for outputs of a type. Deterministic in (seed, batch index).
+    pub(crate) fn noise(
+        self,
+        outputs: &ValueType,
+        draws: usize,
+        seed: u64,
+        batch: usize,
+    ) -> Result<TensorData, LikelihoodError> {
+        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let own = (0..=batch).fold(seed, |_, _| seeds.random());
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(own);
+        let shape = self.family().noise_type(draws, outputs).shape;
+        let total = shape.iter().try_fold(1_usize, |total, &size| total.checked_mul(size));
+        let mut noise: Vec<f64> = Vec::new();
+        let fits = total.is_some_and(|total| noise.try_reserve_exact(total).is_ok());
+        let Some(total) = total.filter(|_| fits) else {
+            return Err(LikelihoodError::TooManyDraws { draws });
+        };
+        let scale = self.scale().sqrt();
+        noise.extend((0..total).map(|_| match self.family().noise() {
+            Noise::Normal => {
+                let normal: f64 = StandardNormal.sample(&mut generator);
+                normal * scale
+            }
+            Noise::Uniform | Noise::UniformPerRow => OpenClosed01.sample(&mut generator),
+        }));
+        Ok(TensorData::new(noise, shape))
+    }
+}
+
+/// One where a ≤ b, else zero.
+fn at_most<B: Backend>(a: FloatTensor<B>, b: FloatTensor<B>) -> FloatTensor<B> {
+    let (dtype, truth) = (a.dtype().into(), bool_dtype::<B>(&a.device()));
+    B::bool_into_float(B::float_lower_equal(a, b, truth), dtype)
+}
+
+/// The columns of a diagonal matrix.
+fn scaled_units<B: Backend>(z: &FloatTensor<B>, diagonal: FloatTensor<B>) -> Vec<FloatTensor<B>> {
+    let width = z.shape().last().copied().unwrap_or(1);
+    let column = |column| B::float_mul(unit::<B>(z, column), diagonal.clone());
+    (0..width).map(column).collect()
+}
+
+/// Ones in one column, zeros elsewhere.
+fn unit<B: Backend>(like: &FloatTensor<B>, column: usize) -> FloatTensor<B> {
+    let (shape, device, dtype) = (like.shape(), like.device(), like.dtype());
+    let last = shape.num_dims().saturating_sub(1);
+    let mut one = shape.to_vec();
+    if let Some(size) = one.last_mut() {
+        *size = 1;
+    }
+    let zeros = B::float_zeros(shape, &device, dtype.into());
+    let ones = B::float_ones(Shape::from(one), &device, dtype.into());
+    B::float_slice_assign(zeros, &columns_of(last, column..column + 1), ones)
+}
+
+/// The slices that keep some columns.
+fn columns_of(last: usize, columns: Range<usize>) -> Vec<Slice> {
+    let mut slices = vec![Slice::full(); last];
+    slices.push(Slice::from(columns));
+    slices
+}

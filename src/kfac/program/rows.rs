@@ -1,0 +1,265 @@
+//! Inputs and output gradients of layers as rows of numbers, one for each place where a weight is used.
+
+use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+
+use super::{
+    product::Symmetric,
+    unfold::{are_columns, columns, kernel, patches},
+};
+use crate::{
+    graph::Convolution,
+    kfac::layers::{LayerKind, groups},
+};
+
+/// One row of numbers for each place of each sample, group by group.
+pub(super) enum Rows<B: Backend> {
+    /// `[samples, places, groups, width]`
+    Rows(FloatTensor<B>),
+    /// `[samples, groups, width, places]`, as convolutions have them.
+    Columns(FloatTensor<B>),
+}
+
+/// Width from which a product with itself is computed by panels: below, they are too narrow to be fast.
+const LEAST_WIDTH: usize = 256;
+/// Most columns for each row at which it is: above, the product is little work beside writing it twice.
+const WIDTH_PER_ROW: usize = 4;
+/// Five eighths of the work of the whole product.
+const PANELS: usize = 4;
+/// Numbers below which an operation takes as long as with more.
+const LEAST_NUMBERS: usize = 1 << 16;
+
+impl<B: Backend> Rows<B> {
+    /// The inputs of a layer that are multiplied by its weight: patches for a convolution.
+    ///
+    /// `weight` is the shape of the weight.
+    pub fn of_input(kind: &LayerKind, x: FloatTensor<B>, weight: &[usize]) -> Self {
+        match kind {
+            LayerKind::Linear { .. } | LayerKind::Embedding => Self::last_dimension(x),
+            LayerKind::Conv(Convolution::D1(options)) => {
+                Self::Rows(patches::<B, 1>(x, kernel(weight), options))
+            }
+            LayerKind::Conv(Convolution::D2(options)) => {
+                match columns::<B>(&x, kernel(weight), options) {
+                    Some(columns) => Self::Columns(columns),
+                    None => Self::Rows(patches::<B, 2>(x, kernel(weight), options)),
+                }
+            }
+            LayerKind::Conv(Convolution::D3(options)) => {
+                Self::Rows(patches::<B, 3>(x, kernel(weight), options))
+            }
+        }
+    }
+
+    /// The gradients of the outputs of a layer.
+    pub fn of_gradient(kind: &LayerKind, g: FloatTensor<B>) -> Self {
+        let LayerKind::Conv(conv) = kind else {
+            return Self::last_dimension(g);
+        };
+        let (groups, shape) = (groups(conv), g.shape());
+        let places: usize = shape[2..].iter().product();
+        let width = shape[1] / groups.max(1);
+        if are_columns(width, places) {
+            let dims = vec![shape[0], groups, width, places];
+            return Self::Columns(B::float_reshape(g, Shape::from(dims)));
+        }
+        let order: Vec<usize> = [0].into_iter().chain(2..shape.num_dims()).chain([1]).collect();
+        Self::grouped(B::float_permute(g, &order), groups)
+    }
+
+    fn last_dimension(x: FloatTensor<B>) -> Self {
+        Self::grouped(x, 1)
+    }
+
+    /// `[samples, …, groups·width]`
+    fn grouped(x: FloatTensor<B>, groups: usize) -> Self {
+        let shape = x.shape();
+        let (total, width) = (shape.num_elements(), shape.last().copied().unwrap_or(1));
+        let samples = match shape.num_dims() {
+            0 | 1 => 1,
+            _ => shape[0],
+        };
+        let places = total / (samples * width).max(1);
+        let dims = vec![samples, places, groups, width / groups.max(1)];
+        Self::Rows(B::float_reshape(x, Shape::from(dims)))
+    }
+
+    /// Samples, places, groups, width.
+    pub fn sizes(&self) -> [usize; 4] {
+        match self {
+            Self::Rows(rows) => {
+                let shape = rows.shape();
+                [shape[0], shape[1], shape[2], shape[3]]
+            }
+            Self::Columns(columns) => {
+                let shape = columns.shape();
+                [shape[0], shape[3], shape[1], shape[2]]
+            }
+        }
+    }
+
+    /// `[samples, places, groups, width]`
+    pub fn rows(&self) -> FloatTensor<B> {
+        match self {
+            Self::Rows(rows) => rows.clone(),
+            Self::Columns(columns) => B::float_permute(columns.clone(), &[0, 3, 1, 2]),
+        }
+    }
+
+    /// Several uses side by side, as further places.
+    pub fn joined(uses: Vec<Self>) -> Option<Self> {
+        Self::concatenated(uses, 1)
+    }
+
+    /// Several batches of rows of equal places and widths one after another.
+    pub fn stacked(batches: Vec<Self>) -> Option<Self> {
+        let mut columns = batches.iter().map(|batch| match batch {
+            Self::Columns(columns) => Some(columns.clone()),
+            Self::Rows(_) => None,
+        });
+        match columns.by_ref().collect::<Option<Vec<_>>>() {
+            Some(columns) if columns.len() > 1 => Some(Self::Columns(B::float_cat(columns, 0))),
+            _ => Self::concatenated(batches, 0),
+        }
+    }
+
+    fn concatenated(mut parts: Vec<Self>, dim: usize) -> Option<Self> {
+        if parts.len() < 2 {
+            return parts.pop();
+        }
+        let parts = parts.iter().map(Self::rows).collect();
+        Some(Self::Rows(B::float_cat(parts, dim)))
+    }
+
+    /// Summed over the places, and divided by their number where it is asked for.
+    pub fn over_places(self, mean: bool) -> Self {
+        let [samples, places, groups, width] = self.sizes();
+        let sum = match self {
+            Self::Rows(rows) => B::float_sum_dim(rows, 1),
+            Self::Columns(columns) => B::float_sum_dim(columns, 3),
+        };
+        let sum = B::float_reshape(sum, Shape::from(vec![samples, 1, groups, width]));
+        let factor = match mean {
+            true => (places as f64).recip(),
+            false => 1.0,
+        };
+        Self::Rows(times::<B>(sum, factor))
+    }
+
+    /// Number of rows.
+    pub fn count(&self) -> usize {
+        let [samples, places, ..] = self.sizes();
+        samples * places
+    }
+
+    /// factor·Σ over rows of row·rowᵀ, `[groups, width, width]`.
+    pub fn second_moment(&self, factor: f64) -> FloatTensor<B> {
+        self.moment(factor).finish()
+    }
+
+    /// The mean of row·rowᵀ over rows with a one behind each, `[groups, width + 1, width + 1]`.
+    pub fn mean_with_ones(self) -> FloatTensor<B> {
+        let share = (self.count().max(1) as f64).recip();
+        // Ones are put where there are fewer numbers: into the rows, or around their moments.
+        match self.count() <= self.width() && !self.is_halved() {
+            true => self.with_ones().second_moment(share),
+            false => self.moment(share).bordered(self.sum(share)),
+        }
+    }
+
+    /// factor·Σ over rows of row·rowᵀ, the factor where there are fewer numbers.
+    fn moment(&self, factor: f64) -> Symmetric<B> {
+        match self {
+            Self::Rows(_) if self.count() < self.width() => self.outer(factor),
+            Self::Rows(_) | Self::Columns(_) => self.outer(1.0).scaled(factor),
+        }
+    }
+
+    /// factor·Σ over rows of row·rowᵀ, of which half may be left out.
+    pub fn outer(&self, factor: f64) -> Symmetric<B> {
+        if let Self::Columns(columns) = self {
+            let [_, _, groups, width] = self.sizes();
+            let turned = B::float_swap_dims(columns.clone(), 2, 3);
+            let left = times::<B>(columns.clone(), factor);
+            let sum = B::float_sum_dim(B::float_matmul(left, turned), 0);
+            let dims = vec![groups, width, width];
+            return Symmetric::whole(B::float_reshape(sum, Shape::from(dims)));
+        }
+        let rows = self.by_group();
+        let panels = if self.is_halved() { PANELS } else { 1 };
+        Symmetric::product(&times::<B>(rows.clone(), factor), &rows, panels)
+    }
+
+    /// Whether half of the product with itself is left out.
+    fn is_halved(&self) -> bool {
+        let wide = self.width() >= LEAST_WIDTH;
+        wide && WIDTH_PER_ROW * self.count() >= self.width() && matches!(self, Self::Rows(_))
+    }
+
+    /// Whether their second moments take less work to add up than to compute, so that nothing is won by taking those
+    /// of further rows along.
+    pub fn are_many(&self) -> bool {
+        let numbers = self.sizes().iter().product::<usize>();
+        let many = match self {
+            Self::Rows(_) => 2 * self.count() >= self.width(),
+            Self::Columns(_) => true,
+        };
+        many && numbers >= LEAST_NUMBERS
+    }
+
+    /// factor·Σ over rows, `[groups, 1, width]`.
+    pub fn sum(&self, factor: f64) -> FloatTensor<B> {
+        let [_, _, groups, width] = self.sizes();
+        let sum = match self {
+            Self::Rows(_) => B::float_sum_dim(self.by_group(), 1),
+            Self::Columns(columns) => B::float_sum_dim(B::float_sum_dim(columns.clone(), 3), 0),
+        };
+        let sum = B::float_reshape(sum, Shape::from(vec![groups, 1, width]));
+        times::<B>(sum, factor)
+    }
+
+    /// Numbers in a row of one group.
+    pub fn width(&self) -> usize {
+        self.sizes()[3]
+    }
+
+    /// With a one behind every row.
+    pub fn with_ones(self) -> Self {
+        let rows = self.rows();
+        let (mut shape, device, dtype) = (rows.shape(), rows.device(), rows.dtype());
+        shape[3] = 1;
+        let ones = B::float_ones(shape, &device, dtype.into());
+        Self::Rows(B::float_cat(vec![rows, ones], 3))
+    }
+
+    /// Every row times a matrix of its group, `[groups, width, width]`; as they are without one.
+    pub fn rotated(self, basis: Option<&FloatTensor<B>>) -> Self {
+        let Some(basis) = basis else {
+            return self;
+        };
+        let [samples, places, groups, width] = self.sizes();
+        let rotated = B::float_matmul(self.by_group(), basis.clone());
+        let dims = vec![groups, samples, places, width];
+        let split = B::float_reshape(rotated, Shape::from(dims));
+        Self::Rows(B::float_permute(split, &[1, 2, 0, 3]))
+    }
+
+    /// `[groups, rows, width]`
+    pub fn by_group(&self) -> FloatTensor<B> {
+        let [_, _, groups, width] = self.sizes();
+        let count = self.count();
+        match groups {
+            1 => B::float_reshape(self.rows(), Shape::from(vec![1, count, width])),
+            _ => {
+                let flat = B::float_reshape(self.rows(), Shape::from(vec![count, groups, width]));
+                B::float_swap_dims(flat, 0, 1)
+            }
+        }
+    }
+}
+
+fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
+    match factor == 1.0 {
+        true => tensor,
+        false => B::float_mul_scalar(tensor, factor.into()),
+    }
+}

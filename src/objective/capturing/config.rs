@@ -1,0 +1,112 @@
+//! How a loss is captured and differentiated.
+
+use burn::config::Config;
+use serde::{Deserialize, Serialize};
+
+use crate::objective::FaithfulnessError;
+
+/// Whether layers that behave differently during training are captured in evaluation mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// As the model is: if it would train with Dropout or batch statistics, capturing fails and says so.
+    ///
+    /// A model without an autodiff device, as `valid()` returns it, is in evaluation mode.
+    #[default]
+    AsGiven,
+    /// Dropout, noise and batch statistics off, as at inference. Curvature of a trained model usually wants this.
+    Evaluation,
+}
+
+/// How Hessian products are computed. Both give the same numbers up to rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    /// A recorded program, of which the part that does not depend on v has run once.
+    #[default]
+    Compiled,
+    /// Reverse over reverse on the backend's tape, again for every product; less memory between products.
+    ///
+    /// Needs a typed backend, such as `Autodiff<Flex>`: on `Autodiff<Dispatch>`, which [`Objective::capture`] uses, Burn
+    /// 0.22 cannot put one tape over another, and every product is refused with [`DeriveError::Eager`].
+    ///
+    /// [`Objective::capture`]: crate::Objective::capture
+    /// [`DeriveError::Eager`]: crate::DeriveError::Eager
+    Eager,
+}
+
+/// How a loss is captured: [`init`](CaptureConfig::init) does it.
+///
+/// It is a [`Config`] of Burn: it can be saved and loaded, and fields that are missing in a file keep their defaults.
+///
+/// | parameter | default | purpose |
+/// |---|---|---|
+/// | `mode` | [`Mode::AsGiven`] | layers that differ between training and evaluation |
+/// | `engine` | [`Engine::Compiled`] | how Hessian products are computed |
+/// | `compare` | `true` | compare the recorded gradient with Burn's `backward()` |
+/// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
+///
+/// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
+/// approximation; here it is that of GELU itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureConfig {
+    pub(in crate::objective) mode: Mode,
+    pub(in crate::objective) engine: Engine,
+    pub(in crate::objective) compare: bool,
+    pub(in crate::objective) tolerance: Option<f64>,
+}
+
+impl Config for CaptureConfig {}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self { mode: Mode::AsGiven, engine: Engine::Compiled, compare: true, tolerance: None }
+    }
+}
+
+impl CaptureConfig {
+    /// The defaults of the table above.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses evaluation mode, for models with Dropout, BatchNorm or noise.
+    #[must_use]
+    pub fn evaluation(mut self) -> Self {
+        self.mode = Mode::Evaluation;
+        self
+    }
+
+    /// Chooses how Hessian products are computed.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Captures without comparing the gradient with Burn's; saves one forward and one backward pass.
+    ///
+    /// A recording of another loss than the one meant then goes unnoticed: a `detach`, which a recording does not see, a
+    /// read of a value whose failure is swallowed, randomness, layers in training mode.
+    #[must_use]
+    pub fn unchecked(mut self) -> Self {
+        self.compare = false;
+        self
+    }
+
+    /// Sets the largest relative difference from Burn's gradient that counts as rounding.
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = Some(tolerance);
+        self
+    }
+
+    /// Refuses a tolerance that no comparison can use.
+    pub(in crate::objective) fn check(&self) -> Result<(), FaithfulnessError> {
+        match self.tolerance {
+            Some(found) if found.is_nan() || found <= 0.0 => {
+                Err(FaithfulnessError::Tolerance { found })
+            }
+            _ => Ok(()),
+        }
+    }
+}

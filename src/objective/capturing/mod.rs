@@ -1,0 +1,248 @@
+//! Makes objectives: from a model and a closure, on another batch, in another precision.
+
+mod config;
+mod faithfulness;
+mod recorder;
+mod source;
+
+pub use config::{CaptureConfig, Engine, Mode};
+pub(super) use recorder::Recorder;
+
+use std::sync::Arc;
+
+use burn::{backend::Dispatch, module::Module};
+use burn_autodiff::Autodiff;
+use burn_backend::{AutodiffBackend, Backend, tensor::Device};
+
+use super::{
+    Objective, Settings,
+    batches::{Part, Parts},
+};
+use crate::{
+    capture::{Batch, Captured},
+    derive::Product,
+    error::Error,
+    execute::{ExecuteError, RECORDED_FLOAT, supports},
+    graph::ValueType,
+    space::ParamVector,
+    tensor::{Precision, TensorBridge},
+};
+use source::ModelSource;
+
+impl Objective<Autodiff<Dispatch>> {
+    /// Captures the loss of a model on the device its tensors are on.
+    ///
+    /// The closure gets the model and the batch, as in a training loop, and returns the loss, or
+    /// `(outputs, loss)`. It is run once to be recorded and once to compare the recording's gradient with Burn's
+    /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
+    /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
+    /// more (Burn's panic at the read is caught, but its message is printed), and wherever the loss is evaluated it is
+    /// checked that the closure would read the same; otherwise the result is an
+    /// [`ObjectiveError::OtherTruth`](crate::ObjectiveError::OtherTruth). Whatever varies must be in the batch; other
+    /// tensors it uses are constants.
+    ///
+    /// # Errors
+    /// [`CaptureError`](crate::CaptureError) and [`FaithfulnessError`](crate::FaithfulnessError) say what cannot be
+    /// recorded faithfully, and what to do; a model without trainable parameters.
+    ///
+    /// # Example
+    /// The Hessian of `½·mean((x·w − y)²)` is `xᵀx / n`.
+    ///
+    /// ```
+    /// use burn::{module::Param, prelude::*};
+    /// use burn_curvature::Objective;
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::flex().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::from_floats([[0.5], [-1.0]], &device)) };
+    /// let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
+    /// let y = Tensor::<2>::from_floats([[1.0], [0.0]], &device);
+    ///
+    /// let objective = Objective::capture(&model, (x, y), |model, (x, y)| {
+    ///     (x.matmul(model.w.val()) - y).powf_scalar(2.0).mean() * 0.5
+    /// })?;
+    /// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
+    /// let product = objective.hessian_vector_product(&v)?.to_vec()?;
+    /// assert_eq!(product, [5.0, 7.0]); // first column of [[1, 3], [2, 4]]·[[1, 2], [3, 4]] / 2
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn capture<M, X, O, L>(model: &M, batch: X, loss: L) -> Result<Self, Error>
+    where
+        M: Module + 'static,
+        X: Batch + Send + 'static,
+        O: Captured + 'static,
+        L: Fn(&M, X) -> O + Send + 'static,
+    {
+        CaptureConfig::new().init(model, batch, loss)
+    }
+}
+
+impl CaptureConfig {
+    /// Captures the loss of a model on the device its tensors are on, as [`Objective::capture`] does, with these choices.
+    ///
+    /// # Errors
+    /// As [`Objective::capture`].
+    ///
+    /// # Example
+    /// ```
+    /// use burn::{nn::DropoutConfig, nn::LinearConfig, prelude::*};
+    /// use burn_curvature::CaptureConfig;
+    ///
+    /// let device = Device::flex().autodiff();
+    /// let model = (LinearConfig::new(2, 3).init(&device), DropoutConfig::new(0.5).init());
+    /// let x = Tensor::<2>::ones([4, 2], &device);
+    /// let objective = CaptureConfig::new().evaluation().init(&model, x, |(linear, dropout), x| {
+    ///     dropout.forward(linear.forward(x)).powf_scalar(2.0).mean()
+    /// })?;
+    /// assert_eq!(objective.layout().len(), 9);
+    /// # Ok::<(), burn_curvature::Error>(())
+    /// ```
+    pub fn init<M, X, O, L>(
+        &self,
+        model: &M,
+        batch: X,
+        loss: L,
+    ) -> Result<Objective<Autodiff<Dispatch>>, Error>
+    where
+        M: Module + 'static,
+        X: Batch + Send + 'static,
+        O: Captured + 'static,
+        L: Fn(&M, X) -> O + Send + 'static,
+    {
+        Objective::capture_with(self, model, batch, loss)
+    }
+}
+
+impl<B: AutodiffBackend> Objective<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// Captures the loss of a model on a chosen backend `B`, with a choice of mode and engine.
+    ///
+    /// As [`Objective::capture`], but typed: the model's tensors must live on `B`.
+    ///
+    /// # Errors
+    /// As [`Objective::capture`]; tensors of another backend.
+    pub fn capture_with<M, X, O, L>(
+        config: &CaptureConfig,
+        model: &M,
+        batch: X,
+        loss: L,
+    ) -> Result<Self, Error>
+    where
+        M: Module + 'static,
+        X: Batch + Send + 'static,
+        O: Captured + 'static,
+        L: Fn(&M, X) -> O + Send + 'static,
+    {
+        config.check()?;
+        let model = source::tracked(model, config.mode);
+        let parameters = ParamVector::<B>::from_module(&model)?;
+        expect_precision::<B>(parameters.device(), parameters.precision())?;
+        let plain = model.valid(); // running statistics become those of the last update, here and in `model`
+        let layers_in_training_mode = source::layers_in_training_mode(&model);
+        let burn = config
+            .compare
+            .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
+        if config.compare && layers_in_training_mode > 0 {
+            source::restore_buffers(model, &plain);
+        }
+        let burn = burn.transpose()?;
+        let source = ModelSource {
+            parameters: recorded_parameters(&parameters),
+            model: plain,
+            template: batch.clone(),
+            loss,
+        };
+        let recorder = Arc::new(Recorder::new(batch.clone(), source));
+        let part = Part::new(&recorder, &parameters, recorder.counted(batch)?, 1.0)?;
+        // An operation without a second derivative is refused here, by name.
+        part.programs.product(Product::Hessian)?;
+        let tolerance =
+            config.tolerance.unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
+        let objective = Self {
+            recorder,
+            parameters,
+            parts: Parts::Kept([part].into()),
+            settings: Settings::new(config.engine),
+            prepared: Arc::default(),
+            point: Arc::default(),
+        };
+        if let Some(burn) = burn {
+            let recorded = objective.value_and_gradient()?;
+            faithfulness::compare(&recorded, &burn, tolerance, layers_in_training_mode)?;
+        }
+        Ok(objective)
+    }
+
+    /// The same loss on another batch. A batch of sizes seen before reuses the recording; other sizes are recorded
+    /// on first use and kept.
+    ///
+    /// # Errors
+    /// [`BatchError`](crate::BatchError) for a batch of other kinds or ranks than the one captured, or with an empty
+    /// tensor; a batch on another device; what capturing refuses.
+    pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
+        let batch = self.recorder.counted(batch)?;
+        let part = Part::new(&self.recorder, &self.parameters, batch, 1.0)?;
+        Ok(self.with_parts(Parts::Kept([part].into())))
+    }
+
+    /// The same objective computed in f64, from the same recording; parameters and batch are converted.
+    ///
+    /// # Errors
+    /// A backend without f64.
+    pub fn in_f64(&self) -> Result<Self, Error> {
+        self.in_precision(Precision::F64)
+    }
+
+    /// The same objective computed in another precision.
+    ///
+    /// # Errors
+    /// A backend without that precision.
+    pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
+        expect_precision::<B>(self.parameters.device(), precision)?;
+        let parameters = self.parameters.clone().cast(precision)?;
+        let parts = match &self.parts {
+            Parts::Kept(parts) => {
+                let converted = parts.iter().map(|part| {
+                    Part::new(&self.recorder, &parameters, part.batch.clone(), part.weight)
+                });
+                Parts::Kept(converted.collect::<Result<_, _>>()?)
+            }
+            Parts::Streamed(_) => self.parts.clone(),
+        };
+        Ok(Self { parameters, ..self.with_parts(parts) })
+    }
+}
+
+/// Refuses a precision that the device does not compute in, or claims to and does not.
+fn expect_precision<B: AutodiffBackend>(
+    device: &Device<B>,
+    precision: Precision,
+) -> Result<(), ExecuteError> {
+    if supports::<B::InnerBackend>(device, precision.dtype().into()) {
+        return Ok(());
+    }
+    Err(ExecuteError::Precision {
+        backend: <B::InnerBackend as Backend>::name(device),
+        dtype: precision.to_string(),
+    })
+}
+
+fn recorded_parameters<B: AutodiffBackend>(
+    parameters: &ParamVector<B>,
+) -> Box<[(burn::module::ParamId, ValueType)]> {
+    let blocks = parameters.layout().blocks().iter();
+    blocks
+        .filter_map(|block| {
+            let ty = ValueType { shape: block.shape().to_vec().into(), dtype: RECORDED_FLOAT };
+            Some((block.id()?, ty))
+        })
+        .collect()
+}

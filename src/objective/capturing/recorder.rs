@@ -1,0 +1,132 @@
+//! The recordings and programs made so far, by the types of the batch and the precision.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+};
+
+use burn::backend::DispatchTensor;
+use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
+
+use super::source::{self, Source};
+use crate::{
+    capture::{Batch, is_recording},
+    error::Error,
+    execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
+    graph::{Graph, Kind, ValueType},
+    objective::{
+        BatchError, ObjectiveError, batches::Counted, guards, inputs, programs::ProgramSet,
+    },
+    space::ParamVector,
+    tensor::{Operand, Precision, TensorBridge},
+};
+
+/// Types of the batch, and the precision.
+type ProgramKey = (Vec<ValueType>, Precision);
+
+/// The programs made so far, by the types of the batch and the precision.
+pub(crate) struct Recorder<B: AutodiffBackend> {
+    /// Kinds and ranks of the tensors of a batch.
+    kinds: Vec<(Kind, usize)>,
+    source: Mutex<Box<dyn Source>>,
+    programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
+}
+
+impl<B: AutodiffBackend> Recorder<B> {
+    /// A recorder for batches of the kinds and ranks of a template.
+    pub(super) fn new<X: Batch>(template: X, source: impl Source + 'static) -> Self {
+        Self {
+            kinds: source::tensors(template).iter().map(kind_and_rank).collect(),
+            source: Mutex::new(Box::new(source)),
+            programs: Mutex::new(HashMap::new()),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> Recorder<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// The tensors of a batch, and its number of samples.
+    pub(in crate::objective) fn counted<X: Batch>(&self, batch: X) -> Result<Counted<B>, Error> {
+        let samples = batch.samples();
+        Ok(Counted::new(self.operands(source::tensors(batch))?, samples))
+    }
+
+    /// The tensors of a batch on the typed backend, if they are of the kinds and ranks that were recorded.
+    fn operands(
+        &self,
+        tensors: Vec<DispatchTensor>,
+    ) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
+        let found: Vec<_> = tensors.iter().map(kind_and_rank).collect();
+        if found != self.kinds {
+            return Err(
+                BatchError::Other { expected: list(&self.kinds), found: list(&found) }.into()
+            );
+        }
+        for (position, tensor) in tensors.iter().enumerate() {
+            if tensor.shape().num_elements() == 0 {
+                let shape = tensor.shape().to_vec();
+                return Err(BatchError::Empty { position, shape }.into());
+            }
+        }
+        let typed = tensors.into_iter().map(<B::InnerBackend as TensorBridge>::from_dispatch);
+        Ok(typed.collect::<Result<_, _>>()?)
+    }
+}
+
+fn list(parts: &[(Kind, usize)]) -> String {
+    let parts: Vec<_> =
+        parts.iter().map(|(kind, rank)| format!("{kind:?} of rank {rank}")).collect();
+    format!("[{}]", parts.join(", "))
+}
+
+impl<B: AutodiffBackend> Recorder<B> {
+    pub(in crate::objective) fn programs(
+        &self,
+        parameters: &ParamVector<B>,
+        batch: &[Operand<B::InnerBackend>],
+    ) -> Result<Arc<ProgramSet<B>>, Error> {
+        let (precision, device) = (parameters.precision(), parameters.device());
+        let recorded: Vec<_> = batch.iter().map(recorded_type).collect();
+        let key = (recorded, precision);
+        let mut programs = available(&self.programs)?;
+        if let Some(found) = programs.get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let truths = |graph: &Graph| {
+            guards::truths::<B>(graph, precision, device, inputs(parameters, batch))
+        };
+        let recording = available(&self.source)?.record(&key.0, &truths)?;
+        let made = Arc::new(ProgramSet::new(recording, precision, device.clone())?);
+        programs.insert(key, Arc::clone(&made));
+        Ok(made)
+    }
+}
+
+/// Locks, unless the closure that is being recorded asks for a lock that its own recording holds.
+fn available<T>(shared: &Mutex<T>) -> Result<MutexGuard<'_, T>, ObjectiveError> {
+    if !is_recording() {
+        return Ok(shared.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    match shared.try_lock() {
+        Ok(free) => Ok(free),
+        Err(TryLockError::Poisoned(free)) => Ok(free.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(ObjectiveError::Nested),
+    }
+}
+
+/// The type an operand is recorded as.
+fn recorded_type<B: Backend>(operand: &Operand<B>) -> ValueType {
+    let dtype = match operand {
+        Operand::Float(_) => RECORDED_FLOAT,
+        Operand::Int(_) => RECORDED_INT,
+        Operand::Bool(_) => RECORDED_BOOL,
+    };
+    ValueType { shape: operand.shape(), dtype }
+}
+
+fn kind_and_rank(tensor: &DispatchTensor) -> (Kind, usize) {
+    let ty = ValueType { shape: tensor.shape(), dtype: tensor.dtype() };
+    (ty.kind(), ty.shape.num_dims())
+}

@@ -1,0 +1,153 @@
+//! Passes over the batches of an objective.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    Noise, Objective, ObjectiveError, Progress,
+    batches::{Part, Parts, Stream},
+    programs::Derivation,
+};
+use crate::{error::Error, space::ParamLayout, tensor::Operand};
+
+type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
+
+/// Takes one batch after another with its index.
+type Work<'a, B> = &'a mut dyn FnMut(usize, &Part<B>) -> Result<(), Error>;
+
+impl<B: AutodiffBackend> Objective<B> {
+    /// Runs a derived program on every batch and calls `work` with its notes and results.
+    ///
+    /// The program is derived once per recording. Its inputs are those of the loss, then the noise of the batch if there
+    /// is any, then those of `inputs`.
+    pub(crate) fn pass<D: Derivation>(
+        &self,
+        derivation: &D,
+        noise: Option<&Noise>,
+        inputs: impl Fn(&Part<B>) -> Result<Operands<B>, Error>,
+        mut work: impl FnMut(&Part<B>, &D::Notes, Operands<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.for_each_part(|index, part| {
+            let derived = part.programs.derived(derivation)?;
+            let mut operands = self.inputs(part)?;
+            if let Some(noise) = noise {
+                operands.push(self.noise(noise, index, part)?);
+            }
+            operands.extend(inputs(part)?);
+            work(part, &derived.notes, derived.program.run(operands)?)
+        })
+    }
+
+    /// Refuses parameters at which the closure would go another way on this batch; checked once for each pair.
+    pub(super) fn expect_same_way(&self, part: &Part<B>) -> Result<(), Error> {
+        let guards = part.programs.guards();
+        if !guards.depend_on_parameters() {
+            return Ok(());
+        }
+        part.once_at(&self.point, || guards.expect_at_parameters(|| self.operands(part)))
+    }
+
+    /// The noise that targets are drawn by on a batch.
+    pub(super) fn noise(
+        &self,
+        noise: &Noise,
+        index: usize,
+        part: &Part<B>,
+    ) -> Result<Operand<B::InnerBackend>, Error> {
+        let outputs = part.outputs_type()?;
+        let made = noise(index, outputs)?.convert_dtype(outputs.dtype);
+        Ok(Operand::from_data(made, self.parameters.device())?)
+    }
+
+    /// Calls `work` with every batch, and the observer after each.
+    pub(super) fn for_each_part(
+        &self,
+        mut work: impl FnMut(usize, &Part<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let total = self.batches();
+        let mut each = |index: usize, part: &Part<B>| {
+            work(index, part)?;
+            if let Some(observer) = &self.settings.observer {
+                observer(Progress { done: index + 1, total });
+            }
+            Ok(())
+        };
+        match &self.parts {
+            Parts::Kept(parts) => {
+                let mut numbered = parts.iter().enumerate();
+                numbered.try_for_each(|(index, part)| each(index, part))
+            }
+            Parts::Streamed(stream) => self.fetch(stream, &mut each),
+        }
+    }
+
+    fn fetch(&self, stream: &Stream<B>, work: Work<'_, B>) -> Result<(), Error> {
+        let (mut count, total) = (0, stream.samples());
+        (stream.run)(&mut |batch| {
+            stream.expect_size(count, batch.samples)?;
+            let weight = Parts::<B>::weight(stream.reduction, batch.samples, total);
+            let part = Part::new(&self.recorder, &self.parameters, batch, weight)?;
+            work(count, &part)?;
+            count += 1;
+            Ok(())
+        })?;
+        if count == stream.sizes.len() {
+            return Ok(());
+        }
+        Err(ObjectiveError::StreamChanged {
+            expected: format!("{} batches", stream.sizes.len()),
+            found: format!("{count} batches"),
+        }
+        .into())
+    }
+
+    /// Calls `work` with one batch. A stream is run through for it.
+    pub(super) fn with_part(
+        &self,
+        index: usize,
+        mut work: impl FnMut(&Part<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Parts::Kept(parts) = &self.parts {
+            return parts.get(index).map_or(Ok(()), work);
+        }
+        self.for_each_part(|at, part| if at == index { work(part) } else { Ok(()) })
+    }
+
+    /// Shape of the outputs on the first batch.
+    pub(crate) fn shape_of_outputs(&self) -> Result<Vec<usize>, Error> {
+        self.of_first(|part| Ok(part.outputs_type()?.shape.to_vec()))
+    }
+
+    /// One block per batch, shaped as the outputs.
+    pub(crate) fn outputs_layout(&self) -> Result<Arc<ParamLayout>, Error> {
+        let single = self.batches() == 1;
+        let mut shapes = Vec::with_capacity(self.batches());
+        self.for_each_part(|index, part| {
+            let name = if single { "outputs".to_string() } else { format!("outputs.{index}") };
+            shapes.push((name, part.outputs_type()?.shape.to_vec()));
+            Ok(())
+        })?;
+        Ok(ParamLayout::from_shapes(shapes)?)
+    }
+
+    /// The model's outputs on one batch.
+    pub(super) fn outputs_of(&self, part: &Part<B>) -> Result<Operand<B::InnerBackend>, Error> {
+        let outputs = part.programs.outputs()?.run(self.inputs(part)?)?;
+        let outputs = outputs.into_iter().next();
+        outputs.ok_or_else(|| ObjectiveError::NoBatches.into())
+    }
+
+    /// Reads something off the first batch.
+    pub(crate) fn of_first<T>(
+        &self,
+        read: impl Fn(&Part<B>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut found = None;
+        self.with_part(0, |part| {
+            found = Some(read(part)?);
+            Ok(())
+        })?;
+        found.ok_or_else(|| ObjectiveError::NoBatches.into())
+    }
+}

@@ -1,0 +1,20 @@
+//! The figures of the examples, over several seeds, each in its range. They take minutes in release:
+//! `cargo test --release --test reproduce -- --ignored --nocapture --test-threads 1`.
+#![allow(clippy::print_stdout, reason = "figures are printed")]
+
+mod data_set;
+#[path = "../support/digits.rs"]
+mod digits;
+#[path = "../support/figures.rs"]
+mod figures;
+mod kfac_autoencoder;
+mod kfac_classifier;
+mod preconditioners;
+#[path = "../support/random.rs"]
+mod random;
+mod spectral_density;
+#[path = "../support/trained.rs"]
+mod trained;
+
+/// The outcome of one program: an error, or a figure out of its range.
+type Outcome = Result<(), Box<dyn std::error::Error>>;
