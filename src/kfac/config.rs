@@ -1,7 +1,15 @@
 //! Configuration of K-FAC.
 
 use burn::config::Config;
+use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
+
+use super::{Ekfac, Kfac, KfacCollector};
+use crate::{
+    derive::Likelihood,
+    error::Error,
+    objective::{Objective, ValueAndGradient},
+};
 
 /// Where the gradients of the layers' outputs come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,4 +121,90 @@ pub struct KfacConfig {
     /// How parameters that belong to no layer are treated.
     #[config(default = "UncoveredPolicy::ExactBlock { limit: 1024 }")]
     pub uncovered: UncoveredPolicy,
+}
+
+impl KfacConfig {
+    /// K-FAC at the objective's parameters, over its batches.
+    ///
+    /// # Errors
+    /// Those of [`Fisher::exact`](crate::Fisher::exact);
+    /// [`KfacError::Places`](crate::KfacError::Places),
+    /// [`KfacError::UnevenUses`](crate::KfacError::UnevenUses),
+    /// [`KfacError::Vocabulary`](crate::KfacError::Vocabulary),
+    /// [`KfacError::Uncovered`](crate::KfacError::Uncovered) and
+    /// [`LikelihoodError::NoDraws`](crate::LikelihoodError::NoDraws) for what a configuration does not cover;
+    /// [`KfacError::NonFinite`](crate::KfacError::NonFinite).
+    pub fn init<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+    ) -> Result<Kfac<B>, Error> {
+        let collector = KfacCollector::new(objective, likelihood, self)?;
+        let uncovered = collector.uncovered(objective)?;
+        let factors = collector.factors(objective)?;
+        collector.expect_finite(&factors)?;
+        collector.kfac(objective, factors, uncovered)
+    }
+
+    /// K-FAC, and ℒ(θ) with its gradient, by one program: the forward pass is done once, and so is the backward pass for [`KfacFisher::Empirical`].
+    ///
+    /// # Errors
+    /// As [`init`](Self::init); a loss or gradient that is NaN or infinite.
+    ///
+    /// # Example
+    ///
+    /// ½z² for z = w x with w = 2 and x = 3: the gradient is 18, the curvature 9.
+    ///
+    /// ```
+    /// use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::default().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
+    /// let x = Tensor::<2>::from_floats([[3.0]], &device);
+    /// let objective = Objective::capture(&model, x, |model, x| {
+    ///     let z = x.matmul(model.w.val());
+    ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
+    /// })?;
+    /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    /// let objective = objective.reduced_by(Reduction::Sum)?;
+    /// let (kfac, at) = KfacConfig::new().init_with_gradient(&objective, likelihood)?;
+    /// assert_eq!(at.value, 18.0);
+    /// assert_eq!(at.gradient.to_vec()?, [18.0]);
+    /// let step = kfac.inverse(0.0)?.apply(&at.gradient)?;
+    /// assert!((step.to_vec()?[0] - 2.0).abs() < 1e-5); // to the minimum
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn init_with_gradient<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+    ) -> Result<(Kfac<B>, ValueAndGradient<B>), Error> {
+        let collector = KfacCollector::new(objective, likelihood, self)?;
+        let uncovered = collector.uncovered(objective)?;
+        let (at, factors) = collector.gradient_and_factors(objective)?;
+        at.gradient.expect_finite("the gradient")?;
+        collector.expect_finite(&factors)?;
+        Ok((collector.kfac(objective, factors, uncovered)?, at))
+    }
+
+    /// EKFAC, bases and diagonal, at the objective's parameters, over its batches.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init); [`KfacError::NoDiagonal`](crate::KfacError::NoDiagonal) for
+    /// [`KfacFisher::ForwardOnly`].
+    pub fn init_ekfac<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+    ) -> Result<Ekfac<B>, Error> {
+        Ekfac::from_kfac(&self.init(objective, likelihood)?, objective, likelihood, self)
+    }
 }

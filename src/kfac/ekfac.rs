@@ -47,7 +47,7 @@ use crate::{
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
-/// use burn_curvature::{Ekfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+/// use burn_curvature::{KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
 ///
 /// #[derive(Module, Debug)]
 /// struct Line {
@@ -64,7 +64,7 @@ use crate::{
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let objective = objective.reduced_by(Reduction::Sum)?;
-/// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
+/// let ekfac = KfacConfig::new().init_ekfac(&objective, likelihood)?;
 /// let one = objective.parameters().space().ones();
 /// assert_eq!(ekfac.apply(&one)?.to_vec()?, [10.0]);
 /// # Ok(())
@@ -81,23 +81,10 @@ pub struct Ekfac<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Ekfac<B> {
-    /// The bases and the diagonal at the objective's parameters, over its batches.
-    ///
-    /// # Errors
-    /// Those of [`Kfac::new`]; [`KfacError::NoDiagonal`] for [`KfacFisher::ForwardOnly`](crate::KfacFisher).
-    pub fn new(
-        objective: &Objective<B>,
-        likelihood: Likelihood,
-        config: &KfacConfig,
-    ) -> Result<Self, Error> {
-        let kfac = Kfac::new(objective, likelihood, config)?;
-        Self::from_kfac(&kfac, objective, likelihood, config)
-    }
-
     /// K-FAC's bases with the diagonal at the objective's parameters, over its batches.
     ///
     /// # Errors
-    /// As [`new`](Self::new); a [`Kfac`] of another model.
+    /// As [`KfacConfig::init_ekfac`]; a [`Kfac`] of another model.
     pub fn from_kfac(
         kfac: &Kfac<B>,
         objective: &Objective<B>,
@@ -142,7 +129,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// parameters over its batches. Blocks of uncovered parameters stay as they are.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
+    /// As [`KfacConfig::init_ekfac`]; [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
     pub fn updated(
         &self,
         objective: &Objective<B>,

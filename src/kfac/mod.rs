@@ -43,9 +43,7 @@ use std::{fmt, sync::Arc};
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    derive::Likelihood,
     error::Error,
-    objective::{Objective, ValueAndGradient},
     operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
 };
@@ -87,7 +85,7 @@ use network::{BlockProduct, Network};
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
-/// use burn_curvature::{Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+/// use burn_curvature::{KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
 ///
 /// #[derive(Module, Debug)]
 /// struct Line {
@@ -104,7 +102,7 @@ use network::{BlockProduct, Network};
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let objective = objective.reduced_by(Reduction::Sum)?;
-/// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
+/// let kfac = KfacConfig::new().init(&objective, likelihood)?;
 /// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
@@ -121,79 +119,6 @@ pub struct Kfac<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
-    /// The factors at the objective's parameters, over its batches.
-    ///
-    /// # Errors
-    /// Those of [`Fisher::exact`](crate::Fisher::exact);
-    /// [`KfacError::Places`](crate::KfacError::Places),
-    /// [`KfacError::UnevenUses`](crate::KfacError::UnevenUses),
-    /// [`KfacError::Vocabulary`](crate::KfacError::Vocabulary),
-    /// [`KfacError::Uncovered`](crate::KfacError::Uncovered) and
-    /// [`LikelihoodError::NoDraws`](crate::LikelihoodError::NoDraws) for what a configuration does not cover;
-    /// [`KfacError::NonFinite`](crate::KfacError::NonFinite).
-    pub fn new(
-        objective: &Objective<B>,
-        likelihood: Likelihood,
-        config: &KfacConfig,
-    ) -> Result<Self, Error> {
-        let collector = KfacCollector::new(objective, likelihood, config)?;
-        let uncovered = collector.uncovered(objective)?;
-        let factors = collector.factors(objective)?;
-        collector.expect_finite(&factors)?;
-        collector.kfac(objective, factors, uncovered)
-    }
-
-    /// The factors, and ℒ(θ) with its gradient, by one program: the forward pass is done once, and the backward pass too
-    /// for [`KfacFisher::Empirical`].
-    ///
-    /// # Errors
-    /// As [`new`](Self::new); a loss or gradient that is NaN or infinite.
-    ///
-    /// # Example
-    ///
-    /// ½z² for z = w x with w = 2 and x = 3: the gradient is 18, the curvature 9.
-    ///
-    /// ```
-    /// use burn::{module::Param, prelude::*};
-    /// use burn_curvature::{Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
-    ///
-    /// #[derive(Module, Debug)]
-    /// struct Line {
-    ///     w: Param<Tensor<2>>,
-    /// }
-    ///
-    /// # fn main() -> Result<(), burn_curvature::Error> {
-    /// let device = Device::default().autodiff();
-    /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
-    /// let x = Tensor::<2>::from_floats([[3.0]], &device);
-    /// let objective = Objective::capture(&model, x, |model, x| {
-    ///     let z = x.matmul(model.w.val());
-    ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
-    /// })?;
-    /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-    /// let objective = objective.reduced_by(Reduction::Sum)?;
-    /// let (kfac, at) =
-    ///     Kfac::with_gradient(&objective, likelihood, &KfacConfig::new())?;
-    /// assert_eq!(at.value, 18.0);
-    /// assert_eq!(at.gradient.to_vec()?, [18.0]);
-    /// let step = kfac.inverse(0.0)?.apply(&at.gradient)?;
-    /// assert!((step.to_vec()?[0] - 2.0).abs() < 1e-5); // to the minimum
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn with_gradient(
-        objective: &Objective<B>,
-        likelihood: Likelihood,
-        config: &KfacConfig,
-    ) -> Result<(Self, ValueAndGradient<B>), Error> {
-        let collector = KfacCollector::new(objective, likelihood, config)?;
-        let uncovered = collector.uncovered(objective)?;
-        let (at, factors) = collector.gradient_and_factors(objective)?;
-        at.gradient.expect_finite("the gradient")?;
-        collector.expect_finite(&factors)?;
-        Ok((collector.kfac(objective, factors, uncovered)?, at))
-    }
-
     fn of_factors(
         space: ParamSpace<B>,
         network: Arc<Network>,
@@ -220,7 +145,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// ```
     /// use burn::{module::Param, prelude::*};
-    /// use burn_curvature::{Kfac, KfacConfig, Likelihood, Objective, Reduction};
+    /// use burn_curvature::{KfacConfig, Likelihood, Objective, Reduction};
     ///
     /// #[derive(Module, Debug)]
     /// struct Line {
@@ -237,7 +162,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
     /// let objective = objective.reduced_by(Reduction::Sum)?;
-    /// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
+    /// let kfac = KfacConfig::new().init(&objective, likelihood)?;
     /// for layer in kfac.layers() {
     ///     assert_eq!(layer.weight(), "w");
     ///     assert_eq!(layer.input().values()?, [9.0, 12.0, 12.0, 16.0]);

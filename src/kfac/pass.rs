@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 
 use super::{
-    layers::{Leftover, LayerGroup, Layers},
+    layers::{LayerGroup, Layers, Leftover},
     program::{self, FactorKind},
 };
 use crate::{

@@ -79,7 +79,7 @@ pub struct KfacState {
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let objective = objective.reduced_by(Reduction::Sum)?;
-/// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
+/// let ekfac = KfacConfig::new().init_ekfac(&objective, likelihood)?;
 /// let saved = serde_json::to_string(&ekfac.state()?)?;
 ///
 /// let state: EkfacState = serde_json::from_str(&saved)?;

@@ -119,7 +119,7 @@ fn factors_are_read_when_they_are_needed_and_once_for_all_clones() {
     let objective = objective();
     let v = objective.parameters().space().ones();
     let config = KfacConfig::new();
-    let (kfac, _) = Kfac::with_gradient(&objective, LIKELIHOOD, &config).unwrap();
+    let (kfac, _) = config.init_with_gradient(&objective, LIKELIHOOD).unwrap();
     kfac.apply(&v).unwrap();
     kfac.layer("weight").unwrap();
     assert!(!kfac.layers[0].input().was_read());
@@ -146,7 +146,7 @@ fn factors_that_are_not_finite_are_refused_when_made_or_read() {
     assert_eq!(kfac.inverse(0.1).unwrap_err().downcast_ref(), Some(&expected));
     assert_eq!(kfac.trace().unwrap_err().downcast_ref(), Some(&expected));
     let config = KfacConfig::new().with_fisher(fisher);
-    let made = Kfac::new(&infinite, LIKELIHOOD, &config);
+    let made = config.init(&infinite, LIKELIHOOD);
     assert_eq!(made.unwrap_err().downcast_ref(), Some(&expected));
 }
 
@@ -156,6 +156,6 @@ fn large_factors_are_not_refused() {
     let objective = cost::classifier(&[8, 3], 2);
     let large = objective.on(numbers([2, 8], 3.0) * 1.6e19).unwrap();
     let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
-    let kfac = Kfac::new(&large, LIKELIHOOD, &config).unwrap();
+    let kfac = config.init(&large, LIKELIHOOD).unwrap();
     assert!(kfac.trace().unwrap() > f64::from(f32::MAX));
 }

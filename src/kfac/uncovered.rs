@@ -4,8 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     KfacConfig, KfacError, KfacFisher, KroneckerFactor, UncoveredPolicy,
-    diagonal_estimate::mean_squares, matrix::FactorMatrix,
-    network::Network,
+    diagonal_estimate::mean_squares, matrix::FactorMatrix, network::Network,
 };
 use crate::{
     curvature::{EmpiricalFisher, Fisher},

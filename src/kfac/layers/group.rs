@@ -1,6 +1,6 @@
 //! All uses of one weight, and their sizes.
 
-use super::{LayerUse, LayerKind};
+use super::{LayerKind, LayerUse};
 use crate::graph::{Convolution, Graph, ValueId};
 
 /// All uses of one weight.

@@ -199,7 +199,7 @@ where
     /// was before.
     ///
     /// # Errors
-    /// Those of [`Objective::on`] and [`Kfac::new`](crate::Kfac::new); a loss or gradient that is not finite; a model
+    /// Those of [`Objective::on`] and [`KfacConfig::init`](crate::KfacConfig::init); a loss or gradient that is not finite; a model
     /// without the parameters that were traced.
     pub fn step<M: Module, X: Batch>(
         &mut self,

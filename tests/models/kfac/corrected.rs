@@ -2,8 +2,8 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    BlockComparison, Ekfac, Fisher, Kfac, KfacApproximation, KfacConfig, KfacFisher, Likelihood,
-    LinearOperator, Objective, KfacError, Reduction, SelfAdjoint,
+    BlockComparison, Ekfac, Fisher, Kfac, KfacApproximation, KfacConfig, KfacError, KfacFisher,
+    Likelihood, LinearOperator, Objective, Reduction, SelfAdjoint,
 };
 
 use super::{
@@ -45,7 +45,7 @@ fn its_error_is_below_that_of_kfac_in_every_layer_and_its_trace_exact() {
     for seed in 0..4 {
         let objective = classifier(seed, 20);
         let config = KfacConfig::new();
-        let kfac = Kfac::new(&objective, LOSS, &config).unwrap();
+        let kfac = config.init(&objective, LOSS).unwrap();
         let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS, &config).unwrap();
         let exact = Fisher::exact(&objective, LOSS).unwrap();
         let blocks = compare(&kfac, &ekfac, &exact);
@@ -65,11 +65,11 @@ fn places_are_summed_before_squares_are_taken() {
         z
     });
     let config = KfacConfig::new();
-    let kfac = Kfac::new(&objective, GAUSSIAN, &config).unwrap();
+    let kfac = config.init(&objective, GAUSSIAN).unwrap();
     let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
     for approximation in [KfacApproximation::Expand, KfacApproximation::Reduce] {
         let config = config.with_approximation(approximation);
-        let ekfac = Ekfac::new(&objective, GAUSSIAN, &config).unwrap();
+        let ekfac = config.init_ekfac(&objective, GAUSSIAN).unwrap();
         for (_, _, trace) in compare(&kfac, &ekfac, &exact) {
             // Of a deep linear network with pooled outputs both see the sums over places.
             assert!((trace - 1.0).abs() < 1e-10, "{approximation:?}: {trace}");
@@ -80,7 +80,7 @@ fn places_are_summed_before_squares_are_taken() {
 #[test]
 fn its_functions_are_those_of_the_dense_matrix() {
     let objective = classifier(1, 8);
-    let ekfac = Ekfac::new(&objective, LOSS, &KfacConfig::new()).unwrap();
+    let ekfac = KfacConfig::new().init_ekfac(&objective, LOSS).unwrap();
     let matrix = rows(&ekfac);
     let v = objective.parameters().space().normal(2);
     let damping = 0.1;
@@ -105,7 +105,7 @@ fn the_diagonal_is_averaged_in_the_bases_that_are_kept() {
     let objective: Objective<B> = classifier(1, 8);
     let other = objective.on(samples(9, 77, &device())).unwrap();
     let config = KfacConfig::new();
-    let ekfac = Ekfac::new(&objective, LOSS, &config).unwrap();
+    let ekfac = config.init_ekfac(&objective, LOSS).unwrap();
     let kept = ekfac.updated(&objective, LOSS, &config, 0.3).unwrap();
     let v = objective.parameters().space().normal(2);
     let product = |ekfac: &Ekfac<B>| ekfac.apply(&v).unwrap();
@@ -124,6 +124,6 @@ fn the_diagonal_is_averaged_in_the_bases_that_are_kept() {
 #[test]
 fn without_gradients_there_is_no_diagonal() {
     let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
-    let error = Ekfac::new(&classifier(1, 8), LOSS, &config).unwrap_err();
+    let error = config.init_ekfac(&classifier(1, 8), LOSS).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&KfacError::NoDiagonal));
 }

@@ -2,8 +2,8 @@
 
 use burn::tensor::activation::tanh;
 use burn_curvature::{
-    Ekfac, EkfacState, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood, LinearOperator,
-    Objective, KfacError, ParamVector, Reduction,
+    Ekfac, EkfacState, Kfac, KfacConfig, KfacError, KfacFisher, KfacState, Likelihood,
+    LinearOperator, Objective, ParamVector, Reduction,
 };
 
 use super::{
@@ -18,7 +18,7 @@ fn through_json(state: &EkfacState) -> EkfacState {
 }
 
 fn ekfac(objective: &Objective<B>, config: &KfacConfig) -> Ekfac<B> {
-    Ekfac::new(objective, LOSS, config).unwrap()
+    config.init_ekfac(objective, LOSS).unwrap()
 }
 
 fn numbers(vector: ParamVector<B>) -> Vec<f64> {
@@ -41,7 +41,7 @@ fn a_state_gives_the_same_products_bit_by_bit() {
         let bytes = made.state().unwrap().to_bytes().unwrap();
         assert_eq!(EkfacState::from_bytes(bytes).unwrap(), state);
 
-        let kfac = Kfac::new(&objective, LOSS, &KfacConfig::new()).unwrap();
+        let kfac = KfacConfig::new().init(&objective, LOSS).unwrap();
         let saved = serde_json::to_string(&kfac.state().unwrap()).unwrap();
         let state: KfacState = serde_json::from_str(&saved).unwrap();
         assert_eq!(state, kfac.state().unwrap());
@@ -91,7 +91,7 @@ fn states_of_other_models_or_broken_ones_are_refused() {
         Ekfac::from_state(&foreign, &state).unwrap_err().downcast_ref(),
         Some(&KfacError::State)
     );
-    let own = Ekfac::new(&foreign, GAUSSIAN, &KfacConfig::new()).unwrap();
+    let own = KfacConfig::new().init_ekfac(&foreign, GAUSSIAN).unwrap();
     assert!(Ekfac::from_state(&foreign, &own.state().unwrap()).is_ok());
     // A number too few.
     for field in ["a", "g", "diagonal"] {

@@ -3,8 +3,7 @@
 use crate::failure::failure;
 use burn::tensor::{DType, Device};
 use burn_curvature::{
-    KfacConfig, KfacFisher, KfacInverse, KfacOptimizerConfig, KfacError, OptimizerError,
-    StepRule,
+    KfacConfig, KfacError, KfacFisher, KfacInverse, KfacOptimizerConfig, OptimizerError, StepRule,
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
