@@ -23,7 +23,8 @@ use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Adjoint, Batch, CaptureConfig, ConjugateGradient, ConjugateGradientConfig, Engine, GaussNewton,
-    Hessian, Jacobian, LinearOperator, Objective, OnNegativeCurvature, ParamVector, TensorBridge,
+    Hessian, Jacobian, LinearOperator, LinearSolver, Objective, OnNegativeCurvature, ParamVector,
+    TensorBridge,
 };
 
 use figures::{Figures, flops};

@@ -7,7 +7,7 @@ use burn::{
     tensor::{Distribution, activation::tanh},
 };
 use burn_curvature::{
-    ConjugateGradientConfig, Error, Hessian, LinearOperator, Objective, ParamVector,
+    ConjugateGradientConfig, Error, Hessian, LinearOperator, LinearSolver, Objective, ParamVector,
 };
 
 #[derive(Module, Debug)]

@@ -32,8 +32,8 @@
 //! [`Ekfac`] corrects the diagonal in its eigenbases.
 //!
 //! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`], [`Minres`], [`Neumann`] and [`Nystrom`]
-//! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix; [`recommend`] says
-//! which. A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
+//! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix.
+//! A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
 //! residual, estimates of the extreme eigenvalues, and one sentence of advice.
 //!
 //! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],
@@ -53,7 +53,7 @@
 //!
 //! ```
 //! use burn::{module::Param, prelude::*};
-//! use burn_curvature::{ConjugateGradientConfig, Hessian, LinearOperator, Objective, StopReason};
+//! use burn_curvature::{ConjugateGradientConfig, Hessian, LinearOperator, LinearSolver, Objective, StopReason};
 //!
 //! #[derive(Module, Debug)]
 //! struct Line {
@@ -106,10 +106,12 @@ mod error;
 mod execute;
 mod graph;
 mod kfac;
+mod krylov;
 mod objective;
 mod operator;
 mod optim;
 mod panics;
+mod seeds;
 mod solver;
 mod space;
 mod spectrum;
@@ -132,6 +134,7 @@ pub use kfac::{
     Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KfacState,
     KroneckerFactor, Treatment, UncoveredPolicy, WeightSharing,
 };
+pub use krylov::KrylovError;
 pub use objective::{
     BatchError, CaptureConfig, Engine, FaithfulnessError, Mode, Objective, ObjectiveError,
     Progress, Reduction, ValueAndGradient,
@@ -148,12 +151,11 @@ pub use optim::{
     StepRule,
 };
 pub use solver::{
-    Choice, ConjugateGradient, ConjugateGradientConfig, Definiteness, Direct, DirectConfig,
-    DirectMethod, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig, Method,
+    ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
+    ExtremeEigenvalues, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig, Method,
     MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig, NeumannScale,
-    Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature, Problem,
-    Recommendation, Solution, SolveOption, SolveOptions, SolveReport, SolverError, Spectrum,
-    StopReason, Woodbury, recommend,
+    Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature, Solution,
+    SolveOptions, SolveReport, SolverError, StopReason, UnusedOption, Woodbury,
 };
 pub use space::{
     BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSpace, ParamSubset,

@@ -13,8 +13,8 @@ use std::{error::Error, time::Instant};
 
 use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
-    ConjugateGradientConfig, GaussNewton, LinearOperator, Objective, ParamVector, Reduction,
-    Solution,
+    ConjugateGradientConfig, GaussNewton, LinearOperator, LinearSolver, Objective, ParamVector,
+    Reduction, Solution,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use trained::{Training, loss};

@@ -13,7 +13,9 @@ use burn::{
     prelude::*,
     tensor::{TensorData, activation::sigmoid},
 };
-use burn_curvature::{CaptureConfig, DirectConfig, Hessian, LinearOperator, Objective};
+use burn_curvature::{
+    CaptureConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, Objective,
+};
 
 use super::{
     comparison::median,

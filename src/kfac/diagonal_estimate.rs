@@ -1,12 +1,12 @@
 //! Hutchinson-style estimate of diag(JᵀS SᵀJ), accumulated over batches.
 
 use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
-use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use crate::{
     derive::{Metric, Product},
     error::Error,
     objective::{Objective, ObjectiveError, Part, PreparedProduct},
+    seeds::Seeds,
     space::{Inner, InnerFloat, ParamLayout, ParamSpace, read_tensor},
     tensor::Operand,
 };
@@ -23,13 +23,13 @@ pub(super) fn mean_squares<B: AutodiffBackend>(
     (probes, seed): (usize, u64),
 ) -> Result<Vec<Vec<f64>>, Error> {
     let product = PreparedProduct::new(Product::Root(metric));
-    let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut seeds = Seeds::new(seed);
     let mut sums: Vec<Option<InnerFloat<B>>> = vec![None; positions.len()];
     objective.each_product(&product, |part, product| {
         let outputs = part.outputs_type()?.shape.to_vec();
         let weight = part.weight * factor(part) / probes.max(1) as f64;
         for _ in 0..probes {
-            let signs = signs(objective, &outputs, metric == Metric::Empirical, seeds.random())?;
+            let signs = signs(objective, &outputs, metric == Metric::Empirical, seeds.next())?;
             let blocks = product.run(vec![Operand::Float(signs)])?;
             for (sum, &position) in sums.iter_mut().zip(positions) {
                 let block = blocks.get(position).cloned();

@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamSpace, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
@@ -70,7 +70,7 @@ pub struct Counted<A> {
 
 impl<A> Counted<A> {
     /// Starts counting at zero.
-    pub(super) fn new(operator: A) -> Self {
+    pub(crate) fn new(operator: A) -> Self {
         Self {
             operator,
             count: AtomicUsize::new(0),
@@ -82,6 +82,11 @@ impl<A> Counted<A> {
     /// Products so far.
     pub fn applications(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Counts products that were made elsewhere.
+    pub(crate) fn add(&self, products: usize) {
+        self.count.fetch_add(products, Ordering::Relaxed);
     }
 
     /// Products with the transpose so far.
@@ -115,7 +120,15 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Counted<A> 
     }
 }
 
-impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Counted<A> {}
+impl<B: AutodiffBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Counted<A> {
+    fn apply_with_quadratic_form(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+        self.add(1);
+        self.operator.apply_with_quadratic_form(vector)
+    }
+}
 
 impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Counted<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {

@@ -1,13 +1,12 @@
-//! What one method alone can tell about a solve. Knows numbers on the host only.
+//! What a single method reports about a solve.
 
 use std::fmt;
 
-use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Method, SolveReport, StopReason, system::System};
+use super::StopReason;
 
-/// What a method can tell besides what all report. Numbers that are not known are `None`.
+/// What a method reports beyond what all report. Values that are not known are `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MethodDetail {
@@ -15,13 +14,13 @@ pub enum MethodDetail {
     Neumann {
         /// The scale s in x ← x + s(b − A x).
         scale: f64,
-        /// An estimate of λmax (of M⁻¹A with a preconditioner), where one was made. The series converges for
+        /// An estimate of λmax (of M⁻¹A with a preconditioner), if one was made. The series converges for
         /// s < 2/λmax.
         largest: Option<f64>,
         /// ‖r‖ over the ‖r‖ before, in the last iteration (in the norm of M⁻¹ with a preconditioner). Rises towards
         /// ‖I − sA‖ as the series goes on; above 1 it diverges.
         contraction: Option<f64>,
-        /// A bound on ‖x − A⁻¹b‖: ‖r‖/λmin where `smallest` was given, else s·‖r‖/(1 − contraction), which is too low as
+        /// A bound on ‖x − A⁻¹b‖: ‖r‖/λmin if `smallest` was given, else s·‖r‖/(1 − contraction), which is too low as
         /// long as the contraction rises.
         error_bound: Option<f64>,
     },
@@ -116,32 +115,6 @@ impl fmt::Display for MethodDetail {
                 "  rank               {rank}, eigenvalues {largest:.4e} to {smallest:.4e}"
             ),
             Self::Woodbury { rank } => writeln!(f, "  vectors            {rank}"),
-        }
-    }
-}
-
-impl SolveReport {
-    /// What every report says, for a method that has no recurrence, no tolerance and no iterations.
-    pub(super) fn of<B: AutodiffBackend>(
-        method: Method,
-        stop: StopReason,
-        system: &System<'_, B>,
-        (rhs_norm, true_residual): (f64, f64),
-    ) -> Self {
-        Self {
-            method,
-            stop,
-            precision: system.rhs().precision(),
-            unknowns: system.rhs().len(),
-            iterations: 0,
-            applications: system.applications(),
-            rhs_norm,
-            threshold: None,
-            recursive_residual: None,
-            true_residual,
-            relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
-            spectrum: None,
-            detail: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with solvers. Running out of iterations is not among it: that is a stop reason.
+//! What can go wrong with solvers. Running out of iterations is a stop reason, not an error.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use super::{Method, StopReason};
 pub enum SolverError {
     /// ‖b‖² leaves the range of the number format.
     #[error(
-        "the square of ‖b‖ leaves the range of {precision} (the largest number of b is {largest:e}); the system is linear, \
+        "the square of ‖b‖ leaves the range of {precision} (the largest absolute value in b is {largest:e}); the system is linear, \
          so solve for a multiple of b and divide x by it, or use f64"
     )]
     RightHandSideRange {
         /// The largest absolute value in b.
         largest: f64,
-        /// Format of the numbers.
+        /// Format of the entries.
         precision: Precision,
     },
     /// The preconditioner is not positive definite.
@@ -38,13 +38,13 @@ pub enum SolverError {
         /// The factorization.
         method: Method,
     },
-    /// A solver has no use for an option.
-    #[error("`{solver}` cannot make use of {option}: leave it out, or take another solver")]
+    /// A solver cannot use an option.
+    #[error("`{solver}` cannot use {option}: leave it out, or take another solver")]
     OptionRefused {
         /// The solver.
         solver: &'static str,
         /// The option.
-        option: SolveOption,
+        option: UnusedOption,
     },
     /// A diagonal preconditioner with an entry that has no positive power.
     #[error(
@@ -56,22 +56,12 @@ pub enum SolverError {
         block: String,
         /// The first entry at fault.
         found: f64,
-        /// How many there are.
+        /// Number of entries at fault.
         count: usize,
-    },
-    /// `apply_many` gave another number of products than it was given vectors.
-    #[error(
-        "the operator gave {found} products for {expected} vectors; its `apply_many` is at fault"
-    )]
-    ProductCount {
-        /// Vectors given.
-        expected: usize,
-        /// Products found.
-        found: usize,
     },
     /// An operator that must be positive semi-definite is not.
     #[error(
-        "the operator without its damping is not positive semi-definite: a random sketch has the eigenvalue {found:e}; use a \
+        "the operator without its damping is not positive semi-definite: a random sketch of it has the eigenvalue {found:e}; use a \
          Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the configuration is part of the \
          operator, or take MINRES"
     )]
@@ -102,10 +92,10 @@ pub enum SolverError {
     },
 }
 
-/// An option of one solve, as in [`SolveOptions`](crate::SolveOptions).
+/// An option of [`SolveOptions`](crate::SolveOptions) that a solver cannot use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum SolveOption {
+pub enum UnusedOption {
     /// An initial guess.
     InitialGuess,
     /// A preconditioner.
@@ -114,12 +104,12 @@ pub enum SolveOption {
     Observer,
 }
 
-impl fmt::Display for SolveOption {
+impl fmt::Display for UnusedOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SolveOption::InitialGuess => "an initial guess",
-            SolveOption::Preconditioner => "a preconditioner",
-            SolveOption::Observer => "an observer",
+            UnusedOption::InitialGuess => "an initial guess",
+            UnusedOption::Preconditioner => "a preconditioner",
+            UnusedOption::Observer => "an observer",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Solvers behind references and boxes are solvers. Knows the trait only.
+//! Solvers behind references and boxes are solvers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A solver and an operator as one operator, A⁻¹. Knows any solver by its trait.
+//! A solver and an operator as one operator, A⁻¹.
 
 use std::{
     fmt,
@@ -20,12 +20,12 @@ use crate::{
 
 use super::{LinearSolver, Solution, SolveReport, SolverError};
 
-/// What an [`Inverse`] does with a solve that stopped short.
+/// What an [`Inverse`] does with a solve that stopped before its tolerance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OnFailedSolve {
     /// Fail with [`SolverError::Unsolved`].
     Refuse,
-    /// Hand out x as it is. The report tells.
+    /// Return x as it is; the report shows how far it is off.
     Accept,
 }
 
@@ -39,11 +39,11 @@ pub enum OnFailedSolve {
 /// last solve is kept.
 ///
 /// # Cost
-/// One solve per product; several vectors at once as the solver's `solve_many` has it.
+/// One solve per product; several vectors at once by the solver's `solve_many`.
 ///
 /// # Errors
 /// Those of the solver; [`SolverError::Unsolved`] if it stopped short of its tolerance, unless
-/// [`accepting`](Self::accepting) says otherwise.
+/// [`accepting`](Self::accepting) allows it.
 ///
 /// # Example
 /// ```
@@ -89,7 +89,7 @@ where
         })
     }
 
-    /// Says what to do with a solve that stops short.
+    /// Sets what to do with a solve that stops short.
     pub fn accepting(mut self, on_failure: OnFailedSolve) -> Self {
         self.on_failure = on_failure;
         self
@@ -106,7 +106,7 @@ where
         self.applications.load(Ordering::Relaxed)
     }
 
-    /// Keeps the report, and hands out x unless the solve stopped short.
+    /// Keeps the report, and returns x unless the solve stopped short.
     fn accept(&self, solution: Solution<B>) -> Result<ParamVector<B>, Error> {
         let report = solution.report;
         self.applications.fetch_add(report.applications, Ordering::Relaxed);
@@ -117,10 +117,7 @@ where
         };
         let refused = !report.stop.is_success() && self.on_failure == OnFailedSolve::Refuse;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
-        match refused {
-            true => Err(unsolved.into()),
-            false => Ok(solution.x),
-        }
+        if refused { Err(unsolved.into()) } else { Ok(solution.x) }
     }
 }
 

@@ -1,21 +1,22 @@
-//! The diagonal preconditioner. Knows one vector, not where its diagonal comes from.
+//! The diagonal preconditioner.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
+    config::ConfigError,
     error::Error,
     operator::{Diagonal, LinearOperator, OperatorError, SelfAdjoint},
     space::{ParamSpace, ParamVector},
 };
 
-use super::{ConfigError, SolverError};
+use super::SolverError;
 
 /// The Jacobi preconditioner M⁻¹ = (diag(d) + λI)^−ξ from the diagonal d of A, or an estimate of it.
 ///
 /// It helps where the unknowns have different scales, and does nothing for a matrix whose diagonal is constant.
 ///
 /// # Cost
-/// Reads d once; one multiplication per number and application.
+/// Reads d once; one multiplication per entry and application.
 ///
 /// # Errors
 /// [`SolverError::Diagonal`] if an entry of d + λ is not positive and finite, as for an indefinite A;
@@ -24,7 +25,9 @@ use super::{ConfigError, SolverError};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, ParamSpace, SolveOptions};
+/// use burn_curvature::{
+///     ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, LinearSolver, ParamSpace, SolveOptions,
+/// };
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let d = space.vector(&[1.0, 1e2, 1e4])?;
@@ -47,7 +50,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
     /// (diag(d) + λI)⁻¹
     ///
     /// # Errors
-    /// As said [above](Jacobi#errors).
+    /// See [`Jacobi`].
     pub fn new(diagonal: &ParamVector<B>, damping: f64) -> Result<Self, Error> {
         Self::with_exponent(diagonal, damping, 1.0)
     }
@@ -55,7 +58,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
     /// (diag(d) + λI)^−ξ; an exponent below 1 trusts the diagonal less.
     ///
     /// # Errors
-    /// As said [above](Jacobi#errors).
+    /// See [`Jacobi`].
     pub fn with_exponent(
         diagonal: &ParamVector<B>,
         damping: f64,
@@ -74,7 +77,7 @@ impl<B: AutodiffBackend> Jacobi<B> {
             .into());
         }
         let damped: Vec<f64> = diagonal.to_vec()?.iter().map(|d| d + damping).collect();
-        // The reciprocal must be a number of the vector's format, too.
+        // The reciprocal must be within the range of the vector's format, too.
         let least = diagonal.precision().smallest_normal();
         let good = |entry: f64| entry >= least && entry.is_finite();
         let mut faults = damped.iter().enumerate().filter(|(_, entry)| !good(**entry));

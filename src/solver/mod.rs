@@ -1,11 +1,12 @@
-//! Solvers for A x = b with a self-adjoint A. Knows operators and vectors; knows no model and no loss.
+//! Solvers for A x = b with a self-adjoint A. Depends on `operator`, `krylov` and `spectrum`; independent of models and
+//! losses.
 //!
 //! # Which solver when
 //!
 //! | A is | unknowns | take | it answers with |
 //! |---|---|---|---|
 //! | positive definite (a damped Gauss-Newton, a Hessian at a minimum) | any | [`ConjugateGradient`] | Ritz estimates of λmin, λmax and κ |
-//! | positive definite, and many b | any | [`ConjugateGradient::solve_many`]: one batched product per iteration | the same for each b |
+//! | positive definite, and many b | any | [`ConjugateGradient`] by `solve_many`: one batched product per iteration | the same for each b |
 //! | positive definite but badly scaled | any | [`ConjugateGradient`] with [`Jacobi`] in [`SolveOptions`] | the same for M⁻¹A |
 //! | positive definite, κ above 10⁴, with some large eigenvalues | any | [`ConjugateGradient`] with the preconditioner of [`Nystrom`] | the same for M⁻¹A |
 //! | a damped low-rank matrix, and a rough answer will do | any | [`Nystrom`] by itself: (Â + λI)⁻¹b | x after as many products as its rank |
@@ -19,8 +20,6 @@
 //! | anything self-adjoint | up to some thousands | [`Direct`], once for all b | the solution in f64, exact κ, singular directions |
 //! | positive definite, κ above 10⁴ in f32 or 10¹⁰ in f64 | any | damping, f64, or a preconditioner | |
 //!
-//! [`recommend`] goes through this table for a [`Problem`], with its reason.
-//!
 //! Every solver returns a [`Solution`]: x and a [`SolveReport`] with the stop reason, the true residual ‖b − A x‖
 //! computed at the end, and one sentence of advice. Running out of iterations or meeting negative curvature is a
 //! [`StopReason`]; an `Err` is a broken contract (layouts that differ, NaN, a configuration out of range).
@@ -28,7 +27,7 @@
 //! An operator that is not self-adjoint does not compile here:
 //! ```compile_fail
 //! use burn::backend::{Autodiff, Flex};
-//! use burn_curvature::{ConjugateGradientConfig, FromFn, ParamSpace, ParamVector};
+//! use burn_curvature::{ConjugateGradientConfig, FromFn, LinearSolver, ParamSpace};
 //!
 //! let space = ParamSpace::<Autodiff<Flex>>::flat(2).unwrap();
 //! let b = space.ones();
@@ -36,37 +35,31 @@
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```
 
-mod basis;
-mod choice;
 mod conjugate_gradient;
 mod detail;
 mod direct;
+mod eigenvalues;
 mod error;
 mod forward;
 mod inverse;
 mod jacobi;
 mod lissa;
 mod minres;
+mod monitor;
 mod neumann;
 mod nystrom;
 mod options;
 mod report;
-mod ritz;
 mod solution;
-mod start;
 mod stopping;
 mod system;
-mod tridiagonal;
 mod woodbury;
 
-use crate::config;
-
-pub use crate::config::ConfigError;
-pub use choice::{Choice, Definiteness, Problem, Recommendation, recommend};
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
 pub use detail::MethodDetail;
 pub use direct::{Direct, DirectConfig, DirectMethod};
-pub use error::{SolveOption, SolverError};
+pub use eigenvalues::ExtremeEigenvalues;
+pub use error::{SolverError, UnusedOption};
 pub use inverse::{Inverse, OnFailedSolve};
 pub use jacobi::Jacobi;
 pub use lissa::{Lissa, LissaConfig};
@@ -74,7 +67,7 @@ pub use minres::{Minres, MinresConfig};
 pub use neumann::{Neumann, NeumannConfig, NeumannScale};
 pub use nystrom::{Nystrom, NystromApproximation, NystromConfig};
 pub use options::{Iteration, SolveOptions};
-pub use report::{Method, SolveReport, Spectrum};
+pub use report::{Method, SolveReport};
 pub use solution::{LinearSolver, NegativeCurvature, Solution};
 pub use stopping::StopReason;
 pub use woodbury::Woodbury;

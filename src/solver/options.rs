@@ -1,4 +1,4 @@
-//! What a caller may give to one solve besides A and b. Knows no solver.
+//! What a caller may pass to a solve besides A and b.
 
 use std::fmt;
 
@@ -6,10 +6,12 @@ use burn_backend::AutodiffBackend;
 
 use crate::{operator::SelfAdjoint, space::ParamVector};
 
+use super::{SolverError, UnusedOption};
+
 /// One iteration, as an observer sees it.
 #[derive(Debug)]
 pub struct Iteration<'a, B: AutodiffBackend> {
-    /// Number of the iteration, from 1.
+    /// Iteration number, starting at 1.
     pub index: usize,
     /// ‖r‖ by the recurrence.
     pub residual: f64,
@@ -32,7 +34,7 @@ pub(super) type Observer<'a, B> = &'a mut dyn FnMut(&Iteration<'_, B>);
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamSpace, SolveOptions};
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearSolver, ParamSpace, SolveOptions};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 10.0, 100.0])?;
@@ -59,6 +61,29 @@ impl<'a, B: AutodiffBackend> SolveOptions<'a, B> {
     /// Start at x = 0, no preconditioner, no observer.
     pub fn new() -> Self {
         Self { initial_guess: None, preconditioner: None, observer: None }
+    }
+
+    /// A preconditioner if there is one, nothing else.
+    pub(super) fn preconditioned(preconditioner: Option<&'a dyn SelfAdjoint<B>>) -> Self {
+        Self { preconditioner, ..Self::new() }
+    }
+
+    /// For a solver that has no use for a preconditioner.
+    pub(super) fn expect_no_preconditioner(&self, solver: &'static str) -> Result<(), SolverError> {
+        let option = UnusedOption::Preconditioner;
+        match self.preconditioner {
+            Some(_) => Err(SolverError::OptionRefused { solver, option }),
+            None => Ok(()),
+        }
+    }
+
+    /// For a solver that has no use for an observer.
+    pub(super) fn expect_no_observer(&self, solver: &'static str) -> Result<(), SolverError> {
+        let option = UnusedOption::Observer;
+        match self.observer {
+            Some(_) => Err(SolverError::OptionRefused { solver, option }),
+            None => Ok(()),
+        }
     }
 
     /// Start at a given x. Costs one product with A.

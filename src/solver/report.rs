@@ -1,12 +1,13 @@
-//! What a solve tells about itself. Knows numbers on the host only.
+//! The report on a solve.
 
 use std::fmt;
 
+use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::tensor::Precision;
 
-use super::{MethodDetail, StopReason};
+use super::{ExtremeEigenvalues, MethodDetail, StopReason, system::System};
 
 /// Estimated relative errors above which a report warns.
 const WORRYING_ERROR: f64 = 1e-2;
@@ -51,38 +52,6 @@ impl fmt::Display for Method {
     }
 }
 
-/// What is known of the eigenvalues of A.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spectrum {
-    /// The smallest eigenvalue; a Ritz estimate is too large rather than too small.
-    pub smallest: f64,
-    /// The largest eigenvalue; a Ritz estimate is too small rather than too large.
-    pub largest: f64,
-    /// κ = max|λ| / min|λ|, or `None` if it is not finite. An estimate is a lower bound: from conjugate gradients for a
-    /// positive definite A, and a rough figure for an indefinite one; from MINRES for any A that is not singular.
-    pub condition: Option<f64>,
-    /// Whether these are eigenvalues and not Ritz estimates.
-    pub exact: bool,
-}
-
-impl Spectrum {
-    /// From some eigenvalues or Ritz values, among them the outermost and those closest to zero.
-    pub(super) fn of(values: &[f64], exact: bool) -> Option<Self> {
-        let (first, rest) = values.split_first()?;
-        let start = (*first, *first, first.abs(), first.abs());
-        let (smallest, largest, least, most) = rest.iter().fold(start, |(s, l, least, most), v| {
-            (s.min(*v), l.max(*v), least.min(v.abs()), most.max(v.abs()))
-        });
-        let condition = most / least;
-        Some(Self {
-            smallest,
-            largest,
-            condition: condition.is_finite().then_some(condition),
-            exact,
-        })
-    }
-}
-
 /// How a solve went. Prints as a short table and one sentence of advice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SolveReport {
@@ -90,7 +59,7 @@ pub struct SolveReport {
     pub method: Method,
     /// Why it stopped.
     pub stop: StopReason,
-    /// Format of the numbers of b and x.
+    /// Format of the entries of b and x.
     pub precision: Precision,
     /// Number of unknowns.
     pub unknowns: usize,
@@ -109,22 +78,45 @@ pub struct SolveReport {
     pub true_residual: f64,
     /// ‖b − A x‖ / ‖b‖, and 0 for b = 0.
     pub relative_residual: f64,
-    /// What the method learned of the eigenvalues (of M⁻¹A with a preconditioner).
-    pub spectrum: Option<Spectrum>,
-    /// What this method alone can tell.
+    /// What the method learned about the eigenvalues (of M⁻¹A with a preconditioner).
+    pub spectrum: Option<ExtremeEigenvalues>,
+    /// What this method alone reports.
     #[serde(default)]
     pub detail: Option<MethodDetail>,
 }
 
 impl SolveReport {
-    /// About how large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is known no better than to
-    /// rounding.
+    /// The fields that all methods share; a method without recurrence, tolerance or iterations leaves the others as they are.
+    pub(super) fn new<B: AutodiffBackend>(
+        method: Method,
+        stop: StopReason,
+        system: &System<'_, B>,
+        (rhs_norm, true_residual): (f64, f64),
+    ) -> Self {
+        Self {
+            method,
+            stop,
+            precision: system.rhs().precision(),
+            unknowns: system.rhs().len(),
+            iterations: 0,
+            applications: system.applications(),
+            rhs_norm,
+            threshold: None,
+            recursive_residual: None,
+            true_residual,
+            relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
+            spectrum: None,
+            detail: None,
+        }
+    }
+
+    /// How large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is known to rounding at best.
     pub fn error_estimate(&self) -> Option<f64> {
         let condition = self.spectrum?.condition?;
         Some(condition * self.relative_residual.max(self.precision.epsilon()))
     }
 
-    /// Whether the residual looks good but the error need not be: [`error_estimate`](Self::error_estimate) above 0.01
+    /// Whether the residual is small but the error may be large: [`error_estimate`](Self::error_estimate) above 0.01
     /// in spite of success.
     pub fn residual_misleads(&self) -> bool {
         self.stop.is_success() && self.error_estimate().is_some_and(|error| error > WORRYING_ERROR)

@@ -13,12 +13,12 @@ pub struct Solution<B: AutodiffBackend> {
     pub x: ParamVector<B>,
     /// Why the solver stopped and how large the residual is.
     pub report: SolveReport,
-    /// The first direction of negative curvature that was met, if any: a search direction of conjugate gradients, a
+    /// The first direction of negative curvature met, if any: a search direction of conjugate gradients, a
     /// Lanczos vector of MINRES. Factorizations meet none; their eigenvalues are in the report.
     pub negative_curvature: Option<NegativeCurvature<B>>,
 }
 
-/// A direction along which A is negative: A is not positive definite.
+/// A direction along which A is negative, which proves that A is not positive definite.
 #[derive(Debug, Clone)]
 pub struct NegativeCurvature<B: AutodiffBackend> {
     /// The direction p.
@@ -29,7 +29,8 @@ pub struct NegativeCurvature<B: AutodiffBackend> {
 
 /// A method for A x = b with a self-adjoint A.
 ///
-/// Solvers hold their configuration and nothing of a solve, so that one can be shared.
+/// A solver holds its configuration and no state of a solve, so that it can be shared. [`solve_with`](Self::solve_with) is
+/// the only method that each must have.
 pub trait LinearSolver<B: AutodiffBackend> {
     /// Solves A x = b.
     ///
@@ -78,13 +79,8 @@ pub trait LinearSolver<B: AutodiffBackend> {
         rhs: &[ParamVector<B>],
         preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
-        let solve = |rhs| {
-            let options = match preconditioner {
-                Some(inverse) => SolveOptions::new().with_preconditioner(inverse),
-                None => SolveOptions::new(),
-            };
-            self.solve_with(operator, rhs, options)
-        };
+        let solve =
+            |rhs| self.solve_with(operator, rhs, SolveOptions::preconditioned(preconditioner));
         rhs.iter().map(solve).collect()
     }
 }

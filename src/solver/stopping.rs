@@ -1,10 +1,10 @@
-//! Why and when an iteration stops. Knows numbers on the host only.
+//! Why and when an iteration stops.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a solver stopped. Prints as a sentence that says what to try next.
+/// Why a solver stopped. Its `Display` is a sentence with what to try next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopReason {
@@ -14,7 +14,7 @@ pub enum StopReason {
     /// A factorization solved the system.
     #[error("A factorization solved the system to working precision: nothing needs to be done.")]
     Solved,
-    /// The number of iterations is used up.
+    /// The limit on iterations is reached.
     #[error(
         "The iterations ran out before the residual reached the tolerance: raise `max_iterations`, add damping, or give a \
          preconditioner."
@@ -46,7 +46,7 @@ pub enum StopReason {
     Stagnation,
     /// The quadratic objective has stopped falling (Martens' rule).
     #[error(
-        "The quadratic objective hardly falls any more, as the rule for truncated solves wants it: lower \
+        "The quadratic objective hardly falls any more, which is where the rule for truncated solves stops: lower \
          `relative_progress` for a more exact solution."
     )]
     RelativeProgress,
@@ -97,11 +97,6 @@ impl StopReason {
     }
 }
 
-/// Residual norms below which an iteration has converged: max(relative · ‖b‖, absolute).
-pub(super) fn threshold(relative: f64, absolute: f64, rhs_norm: f64) -> f64 {
-    (relative * rhs_norm).max(absolute)
-}
-
 /// Notices that the residual has not fallen for a number of iterations.
 pub(super) struct StagnationWatch {
     window: Option<usize>,
@@ -110,14 +105,14 @@ pub(super) struct StagnationWatch {
 }
 
 impl StagnationWatch {
-    /// What counts as a fall: a hundredth.
+    /// A fall by less than a hundredth does not count.
     const FALL: f64 = 0.99;
 
     pub(super) fn new(window: Option<usize>, residual: f64) -> Self {
         Self { window, best: residual, since: 0 }
     }
 
-    /// Takes the next residual, and says whether the last `window` brought no fall.
+    /// Takes the next residual; true if it has not fallen over the last `window`.
     pub(super) fn stagnates(&mut self, residual: f64) -> bool {
         if residual < Self::FALL * self.best {
             self.best = residual;
@@ -143,7 +138,7 @@ impl ProgressRule {
         Self { epsilon, history: VecDeque::from([initial]), iteration: 0 }
     }
 
-    /// Takes the next φ, and says whether the rule stops.
+    /// Takes the next φ; true if the rule stops.
     pub(super) fn stops(&mut self, value: f64) -> bool {
         let Some(epsilon) = self.epsilon else {
             return false;

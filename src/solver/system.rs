@@ -1,12 +1,11 @@
-//! One system A x = b: its products, counted, and its residual. Knows no method.
-
-use std::cell::Cell;
+//! One system A x = b: its products, counted, and its residual.
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::{SelfAdjoint, expect_square},
+    krylov::Products,
+    operator::{Counted, SelfAdjoint},
     space::{DeviceScalar, ParamVector},
 };
 
@@ -14,9 +13,8 @@ use super::SolverError;
 
 /// A, b, and a count of the products with A.
 pub(super) struct System<'a, B: AutodiffBackend> {
-    operator: &'a dyn SelfAdjoint<B>,
+    products: Products<'a, B, dyn SelfAdjoint<B> + 'a>,
     rhs: &'a ParamVector<B>,
-    applications: Cell<usize>,
 }
 
 impl<'a, B: AutodiffBackend> System<'a, B> {
@@ -26,13 +24,12 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
         rhs: &'a ParamVector<B>,
     ) -> Result<Self, Error> {
         operator.domain().expect_same(rhs.space())?;
-        expect_square(operator)?;
-        Ok(Self { operator, rhs, applications: Cell::new(0) })
+        Ok(Self { products: Products::square(operator)?, rhs })
     }
 
-    /// The operator A.
-    pub(super) fn operator(&self) -> &'a dyn SelfAdjoint<B> {
-        self.operator
+    /// The operator A. Its products count as those of the system.
+    pub(super) fn operator(&self) -> &Counted<&'a (dyn SelfAdjoint<B> + 'a)> {
+        self.products.operator()
     }
 
     /// The right-hand side b.
@@ -42,17 +39,19 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
 
     /// Products so far.
     pub(super) fn applications(&self) -> usize {
-        self.applications.get()
+        self.products.count()
     }
 
     /// Counts products that were made elsewhere.
     pub(super) fn count(&self, products: usize) {
-        self.applications.set(self.applications.get() + products);
+        self.products.add(products);
     }
 
     /// A v
     pub(super) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.accept(vector, self.operator.apply(vector)?)
+        let product = self.products.multiply(vector)?;
+        self.rhs.expect_like(&product)?;
+        Ok(product)
     }
 
     /// A v and vᵀA v
@@ -60,19 +59,21 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
         &self,
         vector: &ParamVector<B>,
     ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
-        let (product, form) = self.operator.apply_with_quadratic_form(vector)?;
-        Ok((self.accept(vector, product)?, form))
+        let (product, form) = self.products.multiply_with_form(vector)?;
+        self.rhs.expect_like(&product)?;
+        Ok((product, form))
     }
 
-    /// Counts and checks a product that was made together with others.
-    pub(super) fn accept(
+    /// An initial guess that fits b and is finite.
+    pub(super) fn checked_guess(
         &self,
-        vector: &ParamVector<B>,
-        product: ParamVector<B>,
-    ) -> Result<ParamVector<B>, Error> {
-        self.count(1);
-        vector.expect_like(&product)?;
-        Ok(product)
+        guess: Option<ParamVector<B>>,
+    ) -> Result<Option<ParamVector<B>>, Error> {
+        if let Some(guess) = &guess {
+            self.rhs.expect_like(guess)?;
+            guess.expect_finite("the initial guess")?;
+        }
+        Ok(guess)
     }
 
     /// b − A x
@@ -100,7 +101,7 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
     ///
     /// # Errors
     /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if b holds NaN or infinity;
-    /// [`SolverError::RightHandSideRange`] if the square leaves the range of the numbers.
+    /// [`SolverError::RightHandSideRange`] if the square leaves the range of the number format.
     pub(super) fn rhs_norm(&self, square: f64) -> Result<f64, Error> {
         let precision = self.rhs.precision();
         if square.is_finite() && square > precision.smallest_normal() / precision.epsilon() {

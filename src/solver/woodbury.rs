@@ -1,4 +1,4 @@
-//! The exact solver for low rank plus diagonal. Knows one operator, of that kind.
+//! The exact solver for low rank plus diagonal.
 
 use burn_backend::AutodiffBackend;
 
@@ -8,7 +8,9 @@ use crate::{
     space::ParamVector,
 };
 
-use super::{Method, MethodDetail, Solution, SolveReport, Spectrum, StopReason, system::System};
+use super::{
+    ExtremeEigenvalues, Method, MethodDetail, Solution, SolveReport, StopReason, system::System,
+};
 
 /// The direct solver for low rank plus a positive diagonal, A = Σᵢ cᵢvᵢvᵢᵀ + D, by the formula of Sherman, Morrison and
 /// Woodbury.
@@ -22,7 +24,7 @@ use super::{Method, MethodDetail, Solution, SolveReport, Spectrum, StopReason, s
 /// a few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
 ///
 /// # Cost
-/// For k vectors of n numbers: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
+/// For k vectors of n elements: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
 /// right-hand side and refinement.
 ///
 /// # Requirements
@@ -53,7 +55,7 @@ use super::{Method, MethodDetail, Solution, SolveReport, Spectrum, StopReason, s
 pub struct Woodbury<B: AutodiffBackend> {
     operator: LowRank<B>,
     inverse: LowRank<B>,
-    spectrum: Option<Spectrum>,
+    spectrum: Option<ExtremeEigenvalues>,
 }
 
 impl<B: AutodiffBackend> Woodbury<B> {
@@ -66,7 +68,8 @@ impl<B: AutodiffBackend> Woodbury<B> {
     /// [`OperatorError::NotInvertible`](crate::OperatorError::NotInvertible).
     pub fn new(operator: LowRank<B>) -> Result<Self, Error> {
         let InvertedLowRank { inverse, extremes } = operator.inverted()?;
-        let spectrum = extremes.and_then(|(least, most)| Spectrum::of(&[least, most], true));
+        let spectrum =
+            extremes.and_then(|(least, most)| ExtremeEigenvalues::of(&[least, most], true));
         Ok(Self { operator, inverse, spectrum })
     }
 
@@ -83,7 +86,7 @@ impl<B: AutodiffBackend> Woodbury<B> {
     /// Solves A x = b.
     ///
     /// # Errors
-    /// As said [above](Woodbury#errors).
+    /// See [`Woodbury`].
     pub fn solve(&self, rhs: &ParamVector<B>) -> Result<Solution<B>, Error> {
         let system = System::new(&self.operator, rhs)?;
         rhs.expect_finite("the right-hand side b")?;
@@ -109,7 +112,7 @@ impl<B: AutodiffBackend> Woodbury<B> {
             iterations: refinements,
             spectrum: self.spectrum,
             detail: Some(MethodDetail::Woodbury { rank: self.operator.rank() }),
-            ..SolveReport::of(Method::Woodbury, StopReason::Solved, &system, norms)
+            ..SolveReport::new(Method::Woodbury, StopReason::Solved, &system, norms)
         };
         Ok(Solution { x, report, negative_curvature: None })
     }
@@ -117,7 +120,7 @@ impl<B: AutodiffBackend> Woodbury<B> {
     /// Solves A x = b for several b.
     ///
     /// # Errors
-    /// As said [above](Woodbury#errors).
+    /// See [`Woodbury`].
     pub fn solve_many(&self, rhs: &[ParamVector<B>]) -> Result<Vec<Solution<B>>, Error> {
         rhs.iter().map(|rhs| self.solve(rhs)).collect()
     }

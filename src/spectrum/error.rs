@@ -1,7 +1,5 @@
 //! What can go wrong with spectra. Running out of products is not among it: that is a stop reason.
 
-use crate::tensor::Precision;
-
 /// A spectrum that cannot be estimated as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -15,17 +13,6 @@ pub enum SpectrumError {
         wanted: usize,
         /// Rows of the matrix.
         unknowns: usize,
-    },
-    /// Squares of products overflow or underflow.
-    #[error(
-        "the square of ‖A v‖ leaves the range of {precision} (the largest norm or element of A v is {norm:e}); estimate the \
-         spectrum of a multiple of A, or use f64"
-    )]
-    Range {
-        /// ‖A v‖, or the largest element of A v if that is not finite.
-        norm: f64,
-        /// Floating-point format of the computation.
-        precision: Precision,
     },
     /// A Ritz value of A + λI is not positive, so the logarithm of the determinant is not real.
     #[error(

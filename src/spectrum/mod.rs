@@ -16,10 +16,7 @@ mod diagonal;
 mod eigen;
 mod error;
 mod estimate;
-mod frame;
-mod krylov;
 mod norm;
-mod products;
 mod sketch;
 mod trace;
 

@@ -6,14 +6,13 @@ use burn_backend::AutodiffBackend;
 use crate::{
     config::{ConfigError, Field},
     error::Error,
+    krylov::{Products, finite_dot},
     operator::LinearOperator,
+    seeds::Seeds,
     space::ParamVector,
 };
 
-use super::{
-    Estimate,
-    products::{Products, Seeds, finite_dot},
-};
+use super::Estimate;
 
 /// Configuration of [`FrobeniusNorm`].
 ///
@@ -65,7 +64,7 @@ impl Default for FrobeniusNormConfig {
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`SpectrumError::Range`](crate::SpectrumError::Range) if a square does;
+/// [`KrylovError::Range`](crate::KrylovError::Range) if a square does;
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
 ///
 /// # Example
@@ -98,7 +97,7 @@ impl FrobeniusNorm {
         &self,
         operator: &dyn LinearOperator<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::new(operator);
+        let products = Products::<B, dyn LinearOperator<B>>::new(operator);
         let square = |_, product: ParamVector<B>| finite_dot(&product, &product);
         if self.config.products >= products.space().len() {
             let squares = products.exhaust(square)?;

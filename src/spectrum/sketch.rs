@@ -12,12 +12,9 @@ use faer::{Mat, linalg::solvers::Solve};
 
 use crate::{
     error::Error,
+    krylov::{Basis, Products, not_finite},
+    seeds::Seeds,
     space::{ParamSpace, ParamVector},
-};
-
-use super::{
-    frame::{Frame, Projection},
-    products::{Products, Seeds, not_finite},
 };
 
 /// By how much the error bar of leave-one-out estimates is wider than the scatter of independent samples would make it.
@@ -30,7 +27,7 @@ pub(super) const SHARED_VECTORS: f64 = std::f64::consts::SQRT_2;
 /// Q and R of some vectors.
 pub(super) struct Factors<B: AutodiffBackend> {
     /// Orthonormal.
-    pub(super) basis: Frame<B>,
+    pub(super) basis: Basis<B>,
     /// One column per vector; as many rows as the basis has vectors.
     pub(super) triangle: Mat<f64>,
 }
@@ -51,15 +48,12 @@ impl<B: AutodiffBackend> Factors<B> {
         dependent: Dependent,
         seeds: &mut Seeds,
     ) -> Result<Self, Error> {
-        let mut basis = Frame::new(space);
+        let mut basis = Basis::new(space);
         let mut columns: Vec<Vec<f64>> = Vec::new();
         for vector in vectors {
             space.expect_same(vector.space())?;
             let projection = basis.project(vector.flat_tensor(), usize::MAX);
-            let read = Projection::read(std::slice::from_ref(&projection))?;
-            let Some(overlaps) = read.into_iter().next() else {
-                continue;
-            };
+            let overlaps = projection.read_one()?;
             let mut column = overlaps.coefficients;
             let inside: f64 = column.iter().map(|c| c * c).sum();
             let (length, rest) = ((inside + overlaps.square).sqrt(), overlaps.square.sqrt());
@@ -86,11 +80,11 @@ impl<B: AutodiffBackend> Factors<B> {
 /// Everything that leaving one out needs.
 pub(super) struct Sketch<B: AutodiffBackend> {
     /// The random vectors Ω.
-    pub(super) vectors: Frame<B>,
+    pub(super) vectors: Basis<B>,
     /// Q
-    pub(super) basis: Frame<B>,
+    pub(super) basis: Basis<B>,
     /// Z = A Q
-    pub(super) image: Frame<B>,
+    pub(super) image: Basis<B>,
     /// R
     pub(super) triangle: Mat<f64>,
     /// One sᵢ per column.
@@ -108,8 +102,8 @@ impl<B: AutodiffBackend> Sketch<B> {
         let images = products.multiply_many(&vectors)?;
         let Factors { basis, triangle } = Factors::new(&images, space, Dependent::Replaced, seeds)?;
         drop(images);
-        let image = products.multiply_frame(&basis)?;
-        let vectors = Frame::of(space, vectors);
+        let image = products.multiply_basis(&basis)?;
+        let vectors = Basis::of(space, vectors);
         let directions = directions(&triangle, space.precision().epsilon());
         Ok(Self { vectors, basis, image, triangle, directions })
     }

@@ -3,7 +3,7 @@
 
 use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
-    ConjugateGradientConfig, Error, Fisher, GaussNewton, KfacConfig, Likelihood, LinearOperator,
+    ConjugateGradientConfig, Error, Fisher, GaussNewton, KfacConfig, Likelihood, LinearOperator, LinearSolver,
     Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
 };
 

@@ -7,7 +7,7 @@ use std::{error::Error, time::Instant};
 
 use burn::tensor::Device;
 use burn_curvature::{
-    ConjugateGradientConfig, Ekfac, GaussNewton, KfacConfig, Likelihood, LinearOperator,
+    ConjugateGradientConfig, Ekfac, GaussNewton, KfacConfig, Likelihood, LinearOperator, LinearSolver,
     NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution, SolveOptions,
     StopReason,
 };

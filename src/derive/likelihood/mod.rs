@@ -16,12 +16,12 @@ use std::{
 };
 
 use burn_backend::{Backend, Shape, Slice, TensorData, TensorMetadata, tensor::FloatTensor};
-use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 use rand_distr::{Distribution as _, OpenClosed01, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use super::lower::bool_dtype;
-use crate::graph::ValueType;
+use crate::{graph::ValueType, seeds::Seeds};
 
 /// The distribution p(y|z) of targets y given a model's outputs z.
 ///
@@ -193,8 +193,7 @@ impl Likelihood {
         seed: u64,
         batch: usize,
     ) -> Result<TensorData, LikelihoodError> {
-        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let own = (0..=batch).fold(seed, |_, _| seeds.random());
+        let own = Seeds::at(seed, batch as u64);
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(own);
         let shape = self.family().noise_type(draws, outputs).shape;
         let total = shape.iter().try_fold(1_usize, |total, &size| total.checked_mul(size));

@@ -14,6 +14,7 @@ use crate::{
     objective::{Objective, ObjectiveError},
     operator::LinearOperator,
     optim::OptimizerError,
+    seeds::Seeds,
     space::ParamVector,
 };
 
@@ -21,8 +22,6 @@ use crate::{
 const OMEGA: f64 = 19.0 / 20.0;
 /// The inverse is made anew in the first steps, when factors change most.
 const FIRST_STEPS: usize = 3;
-/// Seeds of neighboring numbers draw different targets at all steps.
-const SEED_STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
 /// λ falls above the one ratio and rises below the other.
 const GOOD_RATIO: f64 = 0.75;
 const BAD_RATIO: f64 = 0.25;
@@ -151,8 +150,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let collector = self.collector.clone();
         match self.config.kfac.fisher {
             KfacFisher::MonteCarlo { seed, .. } => {
-                let own = seed.wrapping_mul(SEED_STRIDE).wrapping_add(step as u64);
-                collector.with_seed(own)
+                collector.with_seed(Seeds::at(seed, step as u64))
             }
             _ => collector,
         }

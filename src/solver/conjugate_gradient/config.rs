@@ -3,7 +3,8 @@
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
-use super::super::{ConfigError, config::Field};
+use crate::config::{ConfigError, Field};
+
 use super::ConjugateGradient;
 
 /// What to do when A turns out not to be positive definite.
@@ -23,8 +24,8 @@ pub enum OnNegativeCurvature {
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖r‖ ≤ max(relative · ‖b‖, absolute) |
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
 /// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice without rounding, some times as many with it |
-/// | `residual_replacement` | 50 | ≥ 1 | recompute r = b − A x every so many iterations; `None`: never |
-/// | `stagnation_window` | 100 | ≥ 1 | stop if ‖r‖ has not fallen by a hundredth for so many iterations; `None`: never |
+/// | `residual_replacement` | 50 | ≥ 1 | recompute r = b − A x every this many iterations; `None`: never |
+/// | `stagnation_window` | 100 | ≥ 1 | stop if ‖r‖ has not fallen by a hundredth over this many iterations; `None`: never |
 /// | `reorthogonalization` | false | | keep r orthogonal to all earlier residuals: for small or indefinite systems |
 /// | `on_negative_curvature` | `Stop` | | |
 /// | `trust_radius` | `None` | > 0 | stay within ‖x‖ ≤ radius, after Steihaug and Toint |
@@ -46,10 +47,10 @@ pub struct ConjugateGradientConfig {
     pub absolute_tolerance: f64,
     /// Largest number of iterations; `None` is min(10 n, 1000) for n unknowns.
     pub max_iterations: Option<usize>,
-    /// Recompute r = b − A x every so many iterations; `None` is never.
+    /// Recompute r = b − A x every this many iterations; `None` is never.
     #[config(default = "Some(50)")]
     pub residual_replacement: Option<usize>,
-    /// Stop if ‖r‖ has not fallen by a hundredth for so many iterations; `None` is never.
+    /// Stop if ‖r‖ has not fallen by a hundredth over this many iterations; `None` is never.
     #[config(default = "Some(100)")]
     pub stagnation_window: Option<usize>,
     /// Keep r orthogonal to all earlier residuals. Costs the memory of all of them, and 4 n k operations in iteration k.

@@ -1,10 +1,11 @@
-//! Conjugate gradients: the configuration and the public face. The iteration itself is in `run`.
+//! Conjugate gradients: the public face. The iteration is in `run`.
 
 mod config;
-mod curvature;
+mod guard;
+mod many;
 mod region;
 mod run;
-mod seen;
+mod trial;
 
 pub use config::{ConjugateGradientConfig, OnNegativeCurvature};
 
@@ -29,10 +30,10 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Cost
 /// One product with A per iteration, one more every `residual_replacement` iterations and one or two at the end; four
 /// vectors (five with a preconditioner), and all residuals with `reorthogonalization`. The coefficients stay on the
-/// device; one transfer of a few numbers per iteration brings them to the host, which decides whether to go on.
+/// device; one transfer of a few scalars per iteration brings them to the host, which decides whether to go on.
 ///
 /// # Requirements
-/// A self-adjoint and positive definite. If it is not, the iteration meets pᵀA p < 0 sooner or later, stops with
+/// A self-adjoint and positive definite. If it is not, the iteration sooner or later meets pᵀA p < 0, stops with
 /// [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) *before* it takes the step, and returns p.
 ///
 /// # In a trust region
@@ -43,13 +44,13 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// this takes at least half if A is positive definite.
 ///
 /// # Several right-hand sides
-/// [`solve_many`](Self::solve_many) runs them in lock-step, with one
+/// [`solve_many`](LinearSolver::solve_many) runs them in lock-step, with one
 /// [`apply_many`](crate::LinearOperator::apply_many) and one transfer per iteration for all that have not stopped. Each
-/// stops by itself, with the same numbers as when solved alone if the operator gives the same products.
+/// stops by itself, with the same result as when solved alone if the operator gives the same products.
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
-/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the numbers
+/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the number format
 /// ([`SolverError::RightHandSideRange`](crate::SolverError::RightHandSideRange)); a preconditioner that is not positive
 /// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)); an initial guess together with a trust
 /// radius ([`SolverError::OptionRefused`](crate::SolverError::OptionRefused)).
@@ -57,7 +58,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, ParamSpace, StopReason};
+/// use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearSolver, ParamSpace, StopReason};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 2.0, 4.0])?;
@@ -84,56 +85,6 @@ pub struct ConjugateGradient {
 }
 
 impl ConjugateGradient {
-    /// Solves A x = b from x = 0.
-    ///
-    /// # Errors
-    /// As said [above](ConjugateGradient#errors).
-    pub fn solve<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-    ) -> Result<Solution<B>, Error> {
-        self.solve_with(operator, rhs, SolveOptions::new())
-    }
-
-    /// Solves A x = b from an initial guess, with a preconditioner or under observation.
-    ///
-    /// # Errors
-    /// As said [above](ConjugateGradient#errors).
-    pub fn solve_with<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-        options: SolveOptions<'_, B>,
-    ) -> Result<Solution<B>, Error> {
-        run::solve(&self.config, &System::new(operator, rhs)?, options)
-    }
-
-    /// Solves A x = b for several b in lock-step, from x = 0.
-    ///
-    /// # Errors
-    /// As said [above](ConjugateGradient#errors), for the first system that fails.
-    pub fn solve_many<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &[ParamVector<B>],
-    ) -> Result<Vec<Solution<B>>, Error> {
-        run::solve_many(&self.config, operator, rhs, None)
-    }
-
-    /// Solves A x = b for several b in lock-step, with a preconditioner if there is one.
-    ///
-    /// # Errors
-    /// As said [above](ConjugateGradient#errors), for the first system that fails.
-    pub fn solve_many_with<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &[ParamVector<B>],
-        preconditioner: Option<&dyn SelfAdjoint<B>>,
-    ) -> Result<Vec<Solution<B>>, Error> {
-        run::solve_many(&self.config, operator, rhs, preconditioner)
-    }
-
     /// The configuration.
     pub fn config(&self) -> &ConjugateGradientConfig {
         &self.config
@@ -147,7 +98,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for ConjugateGradient {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        ConjugateGradient::solve_with(self, operator, rhs, options)
+        run::solve(&self.config, &System::new(operator, rhs)?, options)
     }
 
     fn solve_many_with(
@@ -156,6 +107,6 @@ impl<B: AutodiffBackend> LinearSolver<B> for ConjugateGradient {
         rhs: &[ParamVector<B>],
         preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
-        ConjugateGradient::solve_many_with(self, operator, rhs, preconditioner)
+        many::solve_many(&self.config, operator, rhs, preconditioner)
     }
 }

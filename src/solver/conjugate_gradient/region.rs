@@ -1,4 +1,4 @@
-//! The trust region of Steihaug and Toint. Knows numbers on the host only.
+//! The trust region of Steihaug and Toint.
 
 /// ‖x‖ ≤ radius in the norm of M, kept track of by recurrences (Conn, Gould & Toint 2000, section 7.5.1).
 pub(super) struct TrustRegion {

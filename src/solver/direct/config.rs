@@ -3,7 +3,8 @@
 use burn::config::Config;
 use serde::{Deserialize, Serialize};
 
-use super::super::{ConfigError, config::Field};
+use crate::config::{ConfigError, Field};
+
 use super::Direct;
 
 /// The factorization of the matrix.
@@ -14,9 +15,9 @@ pub enum DirectMethod {
     /// A = L Lᵀ, for a positive definite matrix.
     Cholesky,
     /// A = L B Lᵀ with pivoting after Bunch and Kaufman, for any symmetric matrix that is not singular. Cheaper than the
-    /// eigen-decomposition, and tells less.
+    /// eigen-decomposition, and reports less.
     BunchKaufman,
-    /// A = U Λ Uᵀ, for any symmetric matrix. Tells κ and the singular directions.
+    /// A = U Λ Uᵀ, for any symmetric matrix. Reports κ and finds the singular directions.
     EigenDecomposition,
 }
 

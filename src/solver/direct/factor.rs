@@ -1,4 +1,4 @@
-//! Factorizations of a symmetric matrix on the host, in f64. Knows no operator and no device.
+//! Factorizations of a symmetric matrix on the host, in f64.
 
 use faer::{
     Mat, Side,
@@ -7,7 +7,7 @@ use faer::{
 
 use crate::{error::Error, operator::OperatorError};
 
-use super::super::{Method, SolverError, Spectrum};
+use super::super::{ExtremeEigenvalues, Method, SolverError};
 use super::DirectMethod;
 
 /// A factorized matrix.
@@ -62,7 +62,7 @@ impl Factorization {
         }
     }
 
-    /// A factorization without a cut cannot tell that a matrix is singular to rounding, but then x is no solution.
+    /// A factorization without a cut does not notice a matrix that is singular to rounding, but its x is no solution.
     pub(super) fn expect_solved(&self, residual: f64, rhs_norm: f64) -> Result<(), Error> {
         match self {
             Self::Eigen(_) => Ok(()),
@@ -79,10 +79,10 @@ impl Factorization {
         }
     }
 
-    /// The eigenvalues, where the factorization knows them.
-    pub(super) fn spectrum(&self) -> Option<Spectrum> {
+    /// The extreme eigenvalues; `None` if the factorization does not compute them.
+    pub(super) fn spectrum(&self) -> Option<ExtremeEigenvalues> {
         match self {
-            Self::Eigen(eigen) => Spectrum::of(&eigen.values, true),
+            Self::Eigen(eigen) => ExtremeEigenvalues::of(&eigen.values, true),
             _ => None,
         }
     }

@@ -1,5 +1,4 @@
-//! The direct solver on the materialized operator: the configuration and the public face. The factorizations are in
-//! `factor`.
+//! The direct solver on the materialized operator: the public face. The factorizations are in `factor`.
 
 mod config;
 mod factor;
@@ -14,10 +13,7 @@ use crate::{
     space::ParamVector,
 };
 
-use super::{
-    LinearSolver, Solution, SolveOption, SolveOptions, SolveReport, SolverError, StopReason,
-    system::System,
-};
+use super::{LinearSolver, Solution, SolveOptions, SolveReport, StopReason, system::System};
 use factor::Factorization;
 
 /// A direct solver: the matrix of A in f64 on the host, factorized.
@@ -40,16 +36,15 @@ use factor::Factorization;
 /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) above `max_size` unknowns;
 /// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric);
 /// [`OperatorError::NonFiniteEntry`](crate::OperatorError::NonFiniteEntry);
-/// [`SolverError::Factorization`](crate::SolverError::Factorization) if a factorization that was asked for by name does
+/// [`SolverError::Factorization`](crate::SolverError::Factorization) if the factorization asked for by name does
 /// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
 ///
-/// A preconditioner or an observer, of which a factorization can make no use:
-/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
+/// A preconditioner or an observer, which a factorization cannot use: [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, DirectConfig, Method, ParamSpace};
+/// use burn_curvature::{Diagonal, DirectConfig, LinearSolver, Method, ParamSpace};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, -2.0, 4.0])?;
@@ -69,53 +64,48 @@ pub struct Direct {
 }
 
 impl Direct {
-    /// Solves A x = b.
-    ///
-    /// # Errors
-    /// As said [above](Direct#errors).
-    pub fn solve<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-    ) -> Result<Solution<B>, Error> {
-        self.solve_with(operator, rhs, SolveOptions::new())
+    /// The configuration.
+    pub fn config(&self) -> &DirectConfig {
+        &self.config
     }
 
-    /// Solves A x = b from an initial guess x₀, as x₀ + A⁻¹(b − A x₀). For a singular A that is the least-squares solution
-    /// closest to x₀.
-    ///
-    /// # Errors
-    /// As said [above](Direct#errors).
-    pub fn solve_with<B: AutodiffBackend>(
+    fn factorize<B: AutodiffBackend>(
+        &self,
+        system: &System<'_, B>,
+    ) -> Result<Factorization, Error> {
+        let rhs = system.rhs();
+        let matrix = materialize_up_to(system.operator(), self.config.max_size)?;
+        matrix.expect_symmetric(self.config.symmetry_tolerance)?;
+        let rounding = matrix.rows() as f64 * rhs.precision().epsilon();
+        let cut = self.config.singular_below.unwrap_or(rounding);
+        Factorization::new(&matrix.symmetrized()?, self.config.method, cut)
+    }
+}
+
+/// An initial guess x₀ leads to x₀ + A⁻¹(b − A x₀): for a singular A the least-squares solution closest to x₀. Several b
+/// share one factorization.
+impl<B: AutodiffBackend> LinearSolver<B> for Direct {
+    fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        if options.preconditioner.is_some() {
-            return Err(refused(SolveOption::Preconditioner));
-        }
-        if options.observer.is_some() {
-            return Err(refused(SolveOption::Observer));
-        }
+        options.expect_no_preconditioner("Direct")?;
+        options.expect_no_observer("Direct")?;
         let system = System::new(operator, rhs)?;
-        if let Some(guess) = &options.initial_guess {
-            rhs.expect_like(guess)?;
-            guess.expect_finite("the initial guess")?;
-        }
+        let guess = system.checked_guess(options.initial_guess)?;
         let factorization = self.factorize(&system)?;
-        finish(&system, &factorization, options.initial_guess)
+        finish(&system, &factorization, guess)
     }
 
-    /// Solves A x = b for several b with one factorization.
-    ///
-    /// # Errors
-    /// As said [above](Direct#errors).
-    pub fn solve_many<B: AutodiffBackend>(
+    fn solve_many_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
         rhs: &[ParamVector<B>],
+        preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
+        SolveOptions::preconditioned(preconditioner).expect_no_preconditioner("Direct")?;
         let mut shared: Option<(Factorization, usize)> = None;
         let mut solutions = Vec::with_capacity(rhs.len());
         for rhs in rhs {
@@ -133,24 +123,6 @@ impl Direct {
             solutions.push(finish(&system, factorization, None)?);
         }
         Ok(solutions)
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &DirectConfig {
-        &self.config
-    }
-
-    fn factorize<B: AutodiffBackend>(
-        &self,
-        system: &System<'_, B>,
-    ) -> Result<Factorization, Error> {
-        let rhs = system.rhs();
-        let matrix = materialize_up_to(system.operator(), self.config.max_size)?;
-        system.count(matrix.columns());
-        matrix.expect_symmetric(self.config.symmetry_tolerance)?;
-        let rounding = matrix.rows() as f64 * rhs.precision().epsilon();
-        let cut = self.config.singular_below.unwrap_or(rounding);
-        Factorization::new(&matrix.symmetrized()?, self.config.method, cut)
     }
 }
 
@@ -174,47 +146,11 @@ fn finish<B: AutodiffBackend>(
     let (_, true_residual) = system.checked_residual(&x)?;
     factorization.expect_solved(true_residual, rhs_norm)?;
     let singular = factorization.singular_directions() > 0;
+    let stop = if singular { StopReason::Singular } else { StopReason::Solved };
+    let norms = (rhs_norm, true_residual);
     let report = SolveReport {
-        method: factorization.method(),
-        stop: if singular { StopReason::Singular } else { StopReason::Solved },
-        precision: rhs.precision(),
-        unknowns: rhs.len(),
-        iterations: 0,
-        applications: system.applications(),
-        rhs_norm,
-        threshold: None,
-        recursive_residual: None,
-        true_residual,
-        relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
         spectrum: factorization.spectrum(),
-        detail: None,
+        ..SolveReport::new(factorization.method(), stop, system, norms)
     };
     Ok(Solution { x, report, negative_curvature: None })
-}
-
-fn refused(option: SolveOption) -> Error {
-    SolverError::OptionRefused { solver: "Direct", option }.into()
-}
-
-impl<B: AutodiffBackend> LinearSolver<B> for Direct {
-    fn solve_with(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-        options: SolveOptions<'_, B>,
-    ) -> Result<Solution<B>, Error> {
-        Direct::solve_with(self, operator, rhs, options)
-    }
-
-    fn solve_many_with(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &[ParamVector<B>],
-        preconditioner: Option<&dyn SelfAdjoint<B>>,
-    ) -> Result<Vec<Solution<B>>, Error> {
-        match preconditioner {
-            Some(_) => Err(refused(SolveOption::Preconditioner)),
-            None => Direct::solve_many(self, operator, rhs),
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! LiSSA, the stochastic Neumann series: the configuration and the public face. The recursion is in `run`.
+//! LiSSA, the stochastic Neumann series: the public face. The recursion is in `run`.
 
 mod config;
 mod run;
@@ -10,7 +10,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{error::Error, operator::FiniteSum, space::ParamVector};
 
-use super::{MethodDetail, Solution, SolveOption, SolveOptions, SolverError, system::System};
+use super::{MethodDetail, Solution, SolveOptions, system::System};
 
 /// LiSSA: A⁻¹b for an A that is a mean of terms, from products with one random term at a time.
 ///
@@ -22,7 +22,7 @@ use super::{MethodDetail, Solution, SolveOption, SolveOptions, SolverError, syst
 /// [`operator.damped(λ)`](crate::LinearOperator::damped) for (A + λI)⁻¹b. (In the code of Koh and Liang the effective
 /// damping is damping·scale, and some of its descendants leave out the last division by the scale.)
 ///
-/// The result is wrong in two ways, both reported. What is left of the start decays as exp(−depth·λmin/scale): below three
+/// The result has two errors, both reported. What is left of the start decays as exp(−depth·λmin/scale): below three
 /// such time constants the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged). And it
 /// scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::MethodDetail::Lissa), which falls as 1/√repeats and
 /// does *not* fall with the depth. A larger scale makes it scatter less, and needs more depth.
@@ -34,7 +34,7 @@ use super::{MethodDetail, Solution, SolveOption, SolveOptions, SolverError, syst
 /// # Requirements
 /// Every Aᵢ self-adjoint, with eigenvalues between 0 and the scale (2·scale at the very most, and positive ones on
 /// average). If h grows beyond what such terms allow, the solve stops with
-/// [`StopReason::Diverged`](crate::StopReason::Diverged), and the report says how large an eigenvalue it met.
+/// [`StopReason::Diverged`](crate::StopReason::Diverged), and the report gives a lower bound on the eigenvalue it met.
 ///
 /// # Errors
 /// [`SolverError::NoScale`](crate::SolverError::NoScale) if every term looked at is zero;
@@ -71,7 +71,7 @@ impl Lissa {
     /// Solves A x = b from h₀ = b.
     ///
     /// # Errors
-    /// As said [above](Lissa#errors).
+    /// See [`Lissa`].
     pub fn solve<B: AutodiffBackend>(
         &self,
         operator: &dyn FiniteSum<B>,
@@ -84,20 +84,14 @@ impl Lissa {
     /// repeat with the average so far, which costs it one product with A.
     ///
     /// # Errors
-    /// As said [above](Lissa#errors).
+    /// See [`Lissa`].
     pub fn solve_with<B: AutodiffBackend>(
         &self,
         operator: &dyn FiniteSum<B>,
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        if options.preconditioner.is_some() {
-            return Err(SolverError::OptionRefused {
-                solver: "Lissa",
-                option: SolveOption::Preconditioner,
-            }
-            .into());
-        }
+        options.expect_no_preconditioner("Lissa")?;
         let system = System::new(operator, rhs)?;
         run::solve(&self.config, operator, &system, options)
     }
@@ -105,7 +99,7 @@ impl Lissa {
     /// Solves A x = b for several b, with one choice of the scale. The terms drawn are the same for all.
     ///
     /// # Errors
-    /// As said [above](Lissa#errors).
+    /// See [`Lissa`].
     pub fn solve_many<B: AutodiffBackend>(
         &self,
         operator: &dyn FiniteSum<B>,

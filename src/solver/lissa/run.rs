@@ -1,4 +1,4 @@
-//! The recursion of LiSSA and the average over its repeats. Knows one system; keeps nothing beyond it.
+//! The recursion of LiSSA, as in Agarwal, Bullins and Hazan (2017), and the average over its repeats.
 
 use burn_backend::AutodiffBackend;
 
@@ -35,11 +35,7 @@ pub(super) fn solve<B: AutodiffBackend>(
 ) -> Result<Solution<B>, Error> {
     let rhs = system.rhs();
     let rhs_norm = system.rhs_norm(rhs.dot(rhs)?)?;
-    let guess = options.initial_guess.filter(|_| rhs_norm > 0.0);
-    if let Some(guess) = &guess {
-        rhs.expect_like(guess)?;
-        guess.expect_finite("the initial guess")?;
-    }
+    let guess = system.checked_guess(options.initial_guess)?.filter(|_| rhs_norm > 0.0);
     let terms = Terms::new(operator);
     let scale = match config.scale {
         Some(scale) => scale,
@@ -178,7 +174,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok(h_square.sqrt() > MARGIN * allowed)
     }
 
-    /// Finds out whether numbers that are not finite come from the operator or from growth.
+    /// Finds out whether values that are not finite come from the operator or from growth.
     fn blame(&self) -> Result<(), Error> {
         let product = self.system.multiply(self.system.rhs())?;
         product.expect_finite("the product A b")?;
@@ -224,7 +220,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let report = SolveReport {
             iterations: self.steps,
             detail: Some(detail),
-            ..SolveReport::of(Method::Lissa, stop, self.system, norms)
+            ..SolveReport::new(Method::Lissa, stop, self.system, norms)
         };
         Ok(Solution { x, report, negative_curvature: None })
     }

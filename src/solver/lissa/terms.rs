@@ -1,13 +1,13 @@
-//! The terms of a finite sum: which come next, and how large some of them are. Knows no method.
+//! The terms of a finite sum: which comes next, and how large some of them are.
 
 use std::cell::Cell;
 
 use burn_backend::AutodiffBackend;
-use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use crate::{
     error::Error,
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
+    seeds::Seeds,
     space::{ParamSpace, ParamVector},
     spectrum::{LanczosConfig, SpectrumEnd},
 };
@@ -18,29 +18,28 @@ pub(super) struct Terms<'a, B: AutodiffBackend> {
     products: Cell<usize>,
 }
 
-/// Numbers of terms, drawn with replacement.
+/// Indices of terms, drawn with replacement.
 pub(super) struct Draws {
-    generator: Xoshiro256PlusPlus,
+    seeds: Seeds,
     terms: usize,
 }
 
 impl Draws {
-    /// Numbers below `terms`. A seed and a repeat give the same numbers everywhere.
+    /// Indices below `terms`. A seed and a repeat give the same indices on every backend.
     pub(super) fn new(terms: usize, seed: u64, repeat: usize) -> Self {
-        let stream = (repeat as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Self { generator: Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_add(stream)), terms }
+        Self { seeds: Seeds::new(Seeds::at(seed, repeat as u64)), terms }
     }
 
     pub(super) fn next(&mut self) -> usize {
-        let wide = u128::from(self.generator.next_u64()) * self.terms as u128;
+        let wide = u128::from(self.seeds.next()) * self.terms as u128;
         (wide >> 64) as usize
     }
 }
 
 impl<'a, B: AutodiffBackend> Terms<'a, B> {
-    /// Terms that an estimate looks at.
+    /// Terms in the sample of an estimate.
     const SAMPLE: usize = 8;
-    /// Products that it spends on each.
+    /// Products spent on each.
     const EFFORT: usize = 20;
 
     pub(super) fn new(operator: &'a dyn FiniteSum<B>) -> Self {
@@ -71,7 +70,7 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
 
     /// The largest absolute eigenvalue of some of the terms, by Lanczos' process from a random start.
     pub(super) fn largest(&self, seed: u64) -> Result<f64, Error> {
-        let mut draws = Draws::new(self.len(), seed, usize::MAX - 1);
+        let mut draws = Draws::new(self.len(), seed, usize::MAX);
         let all = self.len() <= Self::SAMPLE;
         let sample: Vec<usize> = match all {
             true => (0..self.len()).collect(),

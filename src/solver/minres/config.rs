@@ -2,7 +2,8 @@
 
 use burn::config::Config;
 
-use super::super::{ConfigError, config::Field};
+use crate::config::{ConfigError, Field};
+
 use super::Minres;
 
 /// Configuration of [`Minres`].
@@ -13,7 +14,7 @@ use super::Minres;
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
 /// | `singular_below` | 20 ε | 0 to 1 | eigenvalues below this fraction of the largest count as zero; ε: rounding of b's format |
 /// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice without rounding, some times as many with it |
-/// | `stagnation_window` | 100 | ≥ 1 | stop if neither ‖r‖ nor ‖A r‖ has fallen by a hundredth for so many iterations; `None`: never |
+/// | `stagnation_window` | 100 | ≥ 1 | stop if neither ‖r‖ nor ‖A r‖ has fallen by a hundredth over this many iterations; `None`: never |
 /// | `reorthogonalization` | false | | keep the Lanczos vectors orthogonal: for small or badly conditioned systems |
 ///
 /// # Example
@@ -34,7 +35,7 @@ pub struct MinresConfig {
     pub singular_below: Option<f64>,
     /// Largest number of iterations; `None` is min(10 n, 1000) for n unknowns.
     pub max_iterations: Option<usize>,
-    /// Stop if neither ‖r‖ nor ‖A r‖ has fallen by a hundredth for so many iterations; `None` is never.
+    /// Stop if neither ‖r‖ nor ‖A r‖ has fallen by a hundredth over this many iterations; `None` is never.
     #[config(default = "Some(100)")]
     pub stagnation_window: Option<usize>,
     /// Keep the Lanczos vectors orthogonal, and solve with the whole tridiagonal at the end. Costs the memory of all of

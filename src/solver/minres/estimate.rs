@@ -1,18 +1,20 @@
-//! What the Lanczos coefficients tell of the eigenvalues. Knows numbers on the host only.
+//! What the Lanczos coefficients show of the eigenvalues.
 //!
 //! The outer Ritz values (eigenvalues of T) bound the outer eigenvalues from within. A Ritz value close to zero says
-//! nothing of an indefinite A, since Ritz values move across zero; the smallest singular value of T̄, the tridiagonal with
+//! nothing about an indefinite A, since Ritz values move across zero; the smallest singular value of T̄, the tridiagonal with
 //! its row below, does: ‖T̄ y‖ = ‖A V y‖ for orthonormal V, so that it is never below the smallest |λ|.
 
-use super::super::{Spectrum, tridiagonal::Tridiagonal};
+use crate::krylov::Tridiagonal;
+
+use super::super::ExtremeEigenvalues;
 use super::rotation::Column;
 
 /// T and the R of its QR factorization since the last start, and estimates from the runs before.
 #[derive(Default)]
 pub(super) struct Estimate {
-    pub(super) tridiagonal: Tridiagonal,
+    tridiagonal: Tridiagonal,
     /// βₖ₊₁, below the last column.
-    pub(super) below: f64,
+    below: f64,
     /// (εₖ, δₖ, γₖ)
     columns: Vec<(f64, f64, f64)>,
     /// Outer Ritz values, and bounds on the smallest |λ|, of earlier runs.
@@ -35,12 +37,17 @@ impl Estimate {
         self.columns.push((column.epsilon, column.delta, column.gamma));
     }
 
-    /// The iteration starts anew: its coefficients belong to another Krylov space.
+    /// The iteration restarts: the coefficients that follow belong to another Krylov space.
     pub(super) fn restart(&mut self) {
         let run = std::mem::take(self);
         self.earlier_least = run.earlier_least.min(run.smallest_singular_value());
         self.earlier = run.earlier;
         self.earlier.extend(run.tridiagonal.extremes());
+    }
+
+    /// The shortest y that minimizes ‖s − T̄ y‖; singular values up to `cut` of the largest count as zero.
+    pub(super) fn solve_t(&self, s: &[f64], cut: f64) -> Option<Vec<f64>> {
+        self.tridiagonal.least_squares(s, self.below, cut)
     }
 
     /// Number of columns since the last start.
@@ -49,10 +56,10 @@ impl Estimate {
     }
 
     /// Ritz estimates of the outer eigenvalues, and of κ.
-    pub(super) fn spectrum(&self) -> Option<Spectrum> {
+    pub(super) fn eigenvalues(&self) -> Option<ExtremeEigenvalues> {
         let mut values = self.earlier.clone();
         values.extend(self.tridiagonal.extremes());
-        let mut spectrum = Spectrum::of(&values, false)?;
+        let mut spectrum = ExtremeEigenvalues::of(&values, false)?;
         let least = self.earlier_least.min(self.smallest_singular_value());
         let condition = spectrum.largest.abs().max(spectrum.smallest.abs()) / least;
         spectrum.condition = condition.is_finite().then_some(condition.max(1.0));
@@ -121,7 +128,7 @@ mod tests {
             rotation.accept(&column);
             estimate.push(alpha, 0.0, &column);
         }
-        let spectrum = estimate.spectrum();
+        let spectrum = estimate.eigenvalues();
         assert!(spectrum.is_some_and(|s| (s.smallest + 0.5).abs() < 1e-12
             && (s.largest - 3.0).abs() < 1e-12
             && s.condition.is_some_and(|c| (c - 6.0).abs() < 1e-5)));

@@ -1,7 +1,9 @@
-//! The minimum residual method: the configuration and the public face. The iteration itself is in `run`.
+//! The minimum residual method: the public face. The iteration is in `run`.
 
 mod config;
 mod estimate;
+mod lanczos;
+mod least_squares;
 mod rotation;
 mod run;
 
@@ -39,11 +41,11 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// ```
 /// It is A⁺b from x₀ = 0, and x₀ + A⁺(b − A x₀), the least-squares solution closest to x₀, from elsewhere. With a
 /// preconditioner n = M⁻¹r is taken as it is, to some κ√ε, and lengths are those of M: x minimizes ‖b − A x‖ in the norm
-/// of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates as they come; this x is none of them.
+/// of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates only, not this x.
 ///
 /// # Cost
 /// One product with A per iteration, one at the end; for a least-squares solution those of two more, shorter solves; seven vectors (ten with a
-/// preconditioner), and all Lanczos vectors with `reorthogonalization`. One transfer of a few numbers per iteration.
+/// preconditioner), and all Lanczos vectors with `reorthogonalization`. One transfer of a few scalars per iteration.
 ///
 /// # Requirements
 /// A self-adjoint, nothing else; M positive definite. Rounding costs up to twice as many digits as κ has, where conjugate
@@ -51,14 +53,14 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
-/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the numbers
+/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the number format
 /// ([`SolverError::RightHandSideRange`](crate::SolverError::RightHandSideRange)); a preconditioner that is not positive
 /// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)).
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, MinresConfig, ParamSpace, StopReason};
+/// use burn_curvature::{Diagonal, LinearSolver, MinresConfig, ParamSpace, StopReason};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, -2.0, 0.0])?;
@@ -84,31 +86,6 @@ pub struct Minres {
 }
 
 impl Minres {
-    /// Solves A x = b from x = 0.
-    ///
-    /// # Errors
-    /// As said [above](Minres#errors).
-    pub fn solve<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-    ) -> Result<Solution<B>, Error> {
-        self.solve_with(operator, rhs, SolveOptions::new())
-    }
-
-    /// Solves A x = b from an initial guess, with a preconditioner or under observation.
-    ///
-    /// # Errors
-    /// As said [above](Minres#errors).
-    pub fn solve_with<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-        options: SolveOptions<'_, B>,
-    ) -> Result<Solution<B>, Error> {
-        run::solve(&self.config, &System::new(operator, rhs)?, options)
-    }
-
     /// The configuration.
     pub fn config(&self) -> &MinresConfig {
         &self.config
@@ -122,6 +99,6 @@ impl<B: AutodiffBackend> LinearSolver<B> for Minres {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        Minres::solve_with(self, operator, rhs, options)
+        run::solve(&self.config, &System::new(operator, rhs)?, options)
     }
 }

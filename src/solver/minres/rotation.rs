@@ -1,5 +1,4 @@
-//! The QR factorization of the Lanczos tridiagonal, one column at a time, and what follows from it. Knows numbers on
-//! the host only.
+//! The QR factorization of the Lanczos tridiagonal, one column at a time, and what follows from it.
 //!
 //! Names as in Paige & Saunders 1975 and Choi, Paige & Saunders 2011: column k of R is (εₖ, δₖ, γₖ), the reflection that
 //! makes it is (cₖ, sₖ), and φ̄ₖ = ‖rₖ‖ = sₖ φ̄ₖ₋₁, in the norm of M⁻¹ with a preconditioner.
@@ -79,7 +78,7 @@ impl Rotation {
     }
 }
 
-/// φ(x) = ½ xᵀA x − bᵀx by recurrences of numbers: with d = x − x₀ it is φ(x₀) − ½ dᵀ(r₀ + r), where d = Σ φₖ wₖ and
+/// φ(x) = ½ xᵀA x − bᵀx by recurrences of scalars: with d = x − x₀ it is φ(x₀) − ½ dᵀ(r₀ + r), where d = Σ φₖ wₖ and
 /// rₖ = sₖ² rₖ₋₁ − φ̄ₖ cₖ uₖ₊₁ (the uₖ₊₁ being orthogonal to d and to all wⱼ with j ≤ k).
 #[derive(Debug, Clone)]
 pub(super) struct Energy {

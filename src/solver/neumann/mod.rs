@@ -1,9 +1,9 @@
-//! Neumann series: the configuration and the public face. The iteration is in `run`, the choice of its scale in `scale`.
+//! Neumann series: the public face. The iteration is in `run`, the choice of its scale in `scale`.
 
 mod config;
 mod run;
 mod scale;
-mod state;
+mod trend;
 
 pub use config::{NeumannConfig, NeumannScale};
 
@@ -46,7 +46,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, NeumannConfig, NeumannScale, ParamSpace, StopReason};
+/// use burn_curvature::{Diagonal, LinearSolver, NeumannConfig, NeumannScale, ParamSpace, StopReason};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 2.0, 4.0])?;
@@ -70,23 +70,15 @@ pub struct Neumann {
 }
 
 impl Neumann {
-    /// Solves A x = b from x = 0.
-    ///
-    /// # Errors
-    /// As said [above](Neumann#errors).
-    pub fn solve<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-    ) -> Result<Solution<B>, Error> {
-        self.solve_with(operator, rhs, SolveOptions::new())
+    /// The configuration.
+    pub fn config(&self) -> &NeumannConfig {
+        &self.config
     }
+}
 
-    /// Solves A x = b from an initial guess, with a preconditioner or under observation.
-    ///
-    /// # Errors
-    /// As said [above](Neumann#errors).
-    pub fn solve_with<B: AutodiffBackend>(
+/// Several b share one estimate of λmax. It is counted in the first report that needs it.
+impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
+    fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
         rhs: &ParamVector<B>,
@@ -95,23 +87,7 @@ impl Neumann {
         run::solve(&self.config, &System::new(operator, rhs)?, options, None)
     }
 
-    /// Solves A x = b for several b, with one estimate of λmax. It is counted in the first report that needs it.
-    ///
-    /// # Errors
-    /// As said [above](Neumann#errors).
-    pub fn solve_many<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &[ParamVector<B>],
-    ) -> Result<Vec<Solution<B>>, Error> {
-        self.solve_many_with(operator, rhs, None)
-    }
-
-    /// [`solve_many`](Self::solve_many) with a preconditioner, if there is one.
-    ///
-    /// # Errors
-    /// As said [above](Neumann#errors).
-    pub fn solve_many_with<B: AutodiffBackend>(
+    fn solve_many_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
         rhs: &[ParamVector<B>],
@@ -120,36 +96,11 @@ impl Neumann {
         let mut known = None;
         let solutions = rhs.iter().map(|rhs| {
             let system = System::new(operator, rhs)?;
-            let mut options = SolveOptions::new();
-            options.preconditioner = preconditioner;
+            let options = SolveOptions::preconditioned(preconditioner);
             let solution = run::solve(&self.config, &system, options, known)?;
             known = known.or(solution.report.spectrum);
             Ok(solution)
         });
         solutions.collect()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &NeumannConfig {
-        &self.config
-    }
-}
-
-impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
-    fn solve_with(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-        options: SolveOptions<'_, B>,
-    ) -> Result<Solution<B>, Error> {
-        Neumann::solve_with(self, operator, rhs, options)
-    }
-    fn solve_many_with(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &[ParamVector<B>],
-        preconditioner: Option<&dyn SelfAdjoint<B>>,
-    ) -> Result<Vec<Solution<B>>, Error> {
-        Neumann::solve_many_with(self, operator, rhs, preconditioner)
     }
 }

@@ -1,4 +1,4 @@
-//! The iteration of the Neumann series. Knows one system; keeps nothing beyond it.
+//! The iteration of the Neumann series.
 
 use burn_backend::AutodiffBackend;
 
@@ -9,13 +9,15 @@ use crate::{
 };
 
 use super::super::{
-    Iteration, Method, MethodDetail, NegativeCurvature, Solution, SolveOptions, SolveReport,
-    SolverError, Spectrum, StopReason, options::Observer, stopping::threshold, system::System,
+    ExtremeEigenvalues, Method, MethodDetail, Solution, SolveOptions, SolveReport, SolverError,
+    StopReason,
+    monitor::{Monitor, Start, begin},
+    system::System,
 };
 use super::{
     NeumannConfig, NeumannScale,
     scale::{Estimate, Extremes, estimate},
-    state::{State, Trend},
+    trend::{State, Trend},
 };
 
 /// Solves one system, with an estimate of the extreme eigenvalues that may be known already.
@@ -23,36 +25,21 @@ pub(super) fn solve<B: AutodiffBackend>(
     config: &NeumannConfig,
     system: &System<'_, B>,
     options: SolveOptions<'_, B>,
-    known: Option<Spectrum>,
+    known: Option<ExtremeEigenvalues>,
 ) -> Result<Solution<B>, Error> {
-    let rhs = system.rhs();
-    let rhs_norm = system.rhs_norm(rhs.dot(rhs)?)?;
-    let guess = options.initial_guess.filter(|_| rhs_norm > 0.0);
-    if let Some(guess) = &guess {
-        rhs.expect_like(guess)?;
-        guess.expect_finite("the initial guess")?;
-    }
+    let tolerance = (config.relative_tolerance, config.absolute_tolerance);
+    let Start { x, r, monitor, preconditioner } = begin(system, options, tolerance)?;
     let mut run = Run {
         config,
         system,
-        preconditioner: options.preconditioner,
-        observer: options.observer,
-        rhs_norm,
-        threshold: threshold(config.relative_tolerance, config.absolute_tolerance, rhs_norm),
+        preconditioner,
+        monitor,
         scale: 0.0,
         extremes: known.map(Extremes::from),
-        iterations: 0,
         contraction: None,
-        negative: None,
     };
-    let start = match guess {
-        None => run.start(rhs.space().zeros(), rhs.clone())?,
-        Some(guess) => {
-            let (residual, _) = system.checked_residual(&guess)?;
-            run.start(guess, residual)?
-        }
-    };
-    if start.residual <= run.threshold {
+    let start = run.start(x, r)?;
+    if run.monitor.claims_convergence() {
         return run.finish(start, StopReason::Converged);
     }
     match run.choose_scale()? {
@@ -66,18 +53,14 @@ struct Run<'a, 'o, B: AutodiffBackend> {
     config: &'a NeumannConfig,
     system: &'a System<'a, B>,
     preconditioner: Option<&'o dyn SelfAdjoint<B>>,
-    observer: Option<Observer<'o, B>>,
-    rhs_norm: f64,
-    threshold: f64,
+    monitor: Monitor<'o, B>,
     scale: f64,
     extremes: Option<Extremes>,
-    iterations: usize,
     contraction: Option<f64>,
-    negative: Option<NegativeCurvature<B>>,
 }
 
 impl<B: AutodiffBackend> Run<'_, '_, B> {
-    /// What is known of the first iterate.
+    /// The first iterate.
     fn start(&self, x: ParamVector<B>, r: ParamVector<B>) -> Result<State<B>, Error> {
         let z = self.precondition(&r)?;
         let read = DeviceScalar::read_many(&[&r.dot_device(&r)?, &r.dot_device(&z)?])?;
@@ -87,7 +70,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok(state)
     }
 
-    /// Sets s, or says why there is none.
+    /// Sets s, or returns why there is none.
     fn choose_scale(&mut self) -> Result<Option<StopReason>, Error> {
         if let NeumannScale::Given(scale) = self.config.scale {
             self.scale = scale;
@@ -110,7 +93,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok(None)
     }
 
-    /// Estimates the extreme eigenvalues, and says whether there is a negative one.
+    /// Estimates the extreme eigenvalues; true if there is a negative one.
     fn estimate(&mut self) -> Result<bool, Error> {
         let effort = (self.config.estimate_products, self.config.seed);
         match estimate(self.system, self.preconditioner, effort)? {
@@ -121,33 +104,31 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             }
             Some(Estimate::Indefinite(found, extremes)) => {
                 self.extremes = Some(extremes);
-                self.negative = Some(found);
+                self.monitor.negative = Some(found);
                 Ok(true)
             }
         }
     }
 
+    /// xₖ₊₁ = xₖ + s M⁻¹(b − A xₖ)
     fn iterate(mut self, start: State<B>) -> Result<Solution<B>, Error> {
         let mut trend = Trend::new(start.clone());
         let mut state = start;
         loop {
-            let Some((next, curvature)) = self.step(&state)? else {
+            let Some((next, form)) = self.step(&state)? else {
                 return self.diverged(trend.best);
             };
-            if self.is_negative(&state, curvature)? {
-                let length = state.z.norm()?;
-                self.negative = Some(NegativeCurvature {
-                    curvature: curvature / length / length,
-                    direction: state.z.clone(),
-                });
+            if self.is_negative(&state, form)? {
+                self.monitor.keep_negative(&state.z, form)?;
                 return self.finish(trend.best, StopReason::NegativeCurvature);
             }
-            self.iterations += 1;
-            self.contraction =
-                Some((next.rho / state.rho).sqrt()).filter(|ratio| ratio.is_finite());
-            self.observe(&state, &next, curvature)?;
+            let contraction = (next.rho / state.rho).sqrt();
+            self.contraction = Some(contraction).filter(|ratio| ratio.is_finite());
+            let objective = self.objective(&next)?;
+            self.monitor.advance(next.residual, objective);
+            self.monitor.observe(&next.x, form / state.rho);
             state = next;
-            if state.residual <= self.threshold {
+            if self.monitor.claims_convergence() {
                 return self.finish(state, StopReason::Converged);
             }
             if trend.grows(&state) && state.residual > self.rounding(&state)? {
@@ -156,7 +137,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             if trend.stagnates() {
                 return self.finish(trend.best, StopReason::Stagnation);
             }
-            if self.iterations >= self.config.max_iterations {
+            if self.monitor.iterations >= self.config.max_iterations {
                 return self.finish(state, StopReason::IterationLimit);
             }
         }
@@ -181,7 +162,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Ok(Some((next, (state.rho - cross) / self.scale)))
     }
 
-    /// Finds out whether numbers that are not finite come from the operator or from growth.
+    /// Finds out whether values that are not finite come from the operator or from growth.
     fn blame(&self, z: &ParamVector<B>, r: &ParamVector<B>) -> Result<(), Error> {
         let rhs = self.system.rhs();
         self.system.multiply(rhs)?.expect_finite("the product A b")?;
@@ -203,11 +184,11 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
 
     /// What rounding can leave of a residual, with ‖A‖ taken to be below 2/s.
     fn rounding(&self, state: &State<B>) -> Result<f64, Error> {
-        let size = self.rhs_norm + 2.0 * state.x.norm()? / self.scale;
+        let size = self.monitor.rhs_norm + 2.0 * state.x.norm()? / self.scale;
         Ok(30.0 * self.system.rhs().precision().epsilon() * size)
     }
 
-    /// Says how far the scale is off, which costs an estimate of λmax if there is none.
+    /// Reports how far the scale is off, which costs an estimate of λmax if there is none.
     fn diverged(mut self, best: State<B>) -> Result<Solution<B>, Error> {
         if self.extremes.is_none() && self.estimate()? {
             return self.finish(best, StopReason::NegativeCurvature);
@@ -223,26 +204,13 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         self.finish(best, StopReason::Diverged)
     }
 
-    fn observe(
-        &mut self,
-        before: &State<B>,
-        state: &State<B>,
-        curvature: f64,
-    ) -> Result<(), Error> {
-        let Some(observer) = &mut self.observer else {
-            return Ok(());
-        };
-        // ½ xᵀA x − bᵀx = −½ xᵀ(b + r)
+    /// φ(x) = ½ xᵀA x − bᵀx = −½ xᵀ(b + r) for the observer; NaN without one.
+    fn objective(&self, state: &State<B>) -> Result<f64, Error> {
+        if !self.monitor.is_observed() {
+            return Ok(f64::NAN);
+        }
         let sum = state.r.clone().add(self.system.rhs())?;
-        observer(&Iteration {
-            index: self.iterations,
-            residual: state.residual,
-            relative_residual: state.residual / self.rhs_norm,
-            curvature: curvature / before.rho,
-            objective: -0.5 * state.x.dot(&sum)?,
-            x: &state.x,
-        });
-        Ok(())
+        Ok(-0.5 * state.x.dot(&sum)?)
     }
 
     fn precondition(&self, r: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -260,7 +228,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         Err(SolverError::Preconditioner { found: state.rho }.into())
     }
 
-    /// What the residual says about the error.
+    /// The bound on the error that follows from the residual.
     fn error_bound(&self, residual: f64) -> Option<f64> {
         let contraction = self.contraction.filter(|ratio| *ratio < 1.0);
         match (self.config.smallest, self.preconditioner) {
@@ -278,14 +246,14 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             contraction: self.contraction,
             error_bound: self.error_bound(state.residual),
         };
-        let norms = (self.rhs_norm, state.residual);
+        let norms = (self.monitor.rhs_norm, state.residual);
         let report = SolveReport {
-            iterations: self.iterations,
-            threshold: Some(self.threshold),
+            iterations: self.monitor.iterations,
+            threshold: Some(self.monitor.threshold),
             spectrum: self.extremes.and_then(Extremes::spectrum),
             detail: Some(detail),
-            ..SolveReport::of(Method::Neumann, stop, self.system, norms)
+            ..SolveReport::new(Method::Neumann, stop, self.system, norms)
         };
-        Ok(Solution { x: state.x, report, negative_curvature: self.negative })
+        Ok(Solution { x: state.x, report, negative_curvature: self.monitor.negative })
     }
 }

@@ -1,4 +1,4 @@
-//! The extreme eigenvalues that a Neumann series needs to know, from a random start. Knows one system.
+//! The extreme eigenvalues that the scale of a Neumann series needs, estimated from a random start.
 
 use burn_backend::AutodiffBackend;
 
@@ -9,7 +9,8 @@ use crate::{
 };
 
 use super::super::{
-    ConjugateGradientConfig, NegativeCurvature, SolveOptions, Spectrum, system::System,
+    ConjugateGradientConfig, ExtremeEigenvalues, LinearSolver, NegativeCurvature, SolveOptions,
+    system::System,
 };
 
 /// What the estimate found of A, or of M⁻¹A.
@@ -27,8 +28,8 @@ pub(super) struct Extremes {
     pub(super) largest: f64,
 }
 
-impl From<Spectrum> for Extremes {
-    fn from(spectrum: Spectrum) -> Self {
+impl From<ExtremeEigenvalues> for Extremes {
+    fn from(spectrum: ExtremeEigenvalues) -> Self {
         Self { smallest: spectrum.smallest, largest: spectrum.largest }
     }
 }
@@ -39,14 +40,14 @@ impl Extremes {
         self.smallest > 0.0
     }
 
-    pub(super) fn spectrum(self) -> Option<Spectrum> {
-        Spectrum::of(&[self.smallest, self.largest], false)
+    pub(super) fn spectrum(self) -> Option<ExtremeEigenvalues> {
+        ExtremeEigenvalues::of(&[self.smallest, self.largest], false)
     }
 }
 
 /// Accuracy of the estimates, relative to the largest.
 const TOLERANCE: f64 = 1e-2;
-/// Negative eigenvalues that are put down to rounding in the products, in units of ε relative to the largest.
+/// Negative eigenvalues down to this, in units of ε relative to the largest, count as rounding in the products.
 const TOLERATED: f64 = 1000.0;
 
 /// Estimates λmin and λmax with at most about `products` products.
@@ -75,7 +76,6 @@ fn lanczos<B: AutodiffBackend>(
         .with_seed(seed)
         .init()?;
     let found = lanczos.eigenpairs(system.operator())?;
-    system.count(found.report.products);
     let values = &found.report.eigenvalues;
     let residuals = &found.report.residuals;
     let largest = values.first().copied().unwrap_or(0.0);
@@ -109,7 +109,6 @@ fn ritz<B: AutodiffBackend>(
     let start = system.rhs().space().normal(seed);
     let options = SolveOptions::new().with_preconditioner(inverse);
     let solution = solver.solve_with(system.operator(), &start, options)?;
-    system.count(solution.report.applications);
     let extremes = solution.report.spectrum.map(|spectrum| Extremes {
         smallest: spectrum.smallest,
         largest: spectrum.largest * (1.0 + TOLERANCE),

@@ -1,4 +1,4 @@
-//! The Nyström approximation as a solver and as a preconditioner: the public face. The sketch is in `sketch`.
+//! The Nyström approximation as a solver and as a preconditioner. The sketch is in `sketch`.
 
 mod config;
 mod sketch;
@@ -9,13 +9,13 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::{LinearOperator, LowRank, SelfAdjoint},
-    space::ParamVector,
+    operator::{LinearOperator, LowRank, SelfAdjoint, expect_square},
+    space::{ParamSpace, ParamVector},
 };
 
 use super::{
-    LinearSolver, Method, MethodDetail, Solution, SolveOption, SolveOptions, SolveReport,
-    SolverError, StopReason, system::System,
+    LinearSolver, Method, MethodDetail, Solution, SolveOptions, SolveReport, StopReason,
+    system::System,
 };
 use sketch::{Sketch, sketch};
 
@@ -27,15 +27,14 @@ use sketch::{Sketch, sketch};
 /// P⁻¹ = (λₖ + λ) Uᵀ (Λ + λ)⁻¹ U + (I − UᵀU)         as a preconditioner: λₖ is the smallest kept
 /// ```
 ///
-/// The operator that is given to every method here is A + λI, as for any other solver; the configuration says how much of
-/// it is λ. The approximation is as good as the rest of A, what the rank does not hold, is small beside λ; where the rest is
-/// larger, x is too long and the residual can exceed ‖b‖. As a solver it is a fixed amount of work with an honest true
-/// residual; to be exact, use it as a preconditioner for
-/// [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about three times the effective dimension
+/// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its λ.
+/// The approximation is good if the part of A beyond the rank is small compared with λ; if it is larger, x is too long
+/// and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true residual. For an
+/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about three times the effective dimension
 /// Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
 ///
 /// # Cost
-/// `rank` products with A at once (`apply_many`), 3·rank²·n multiply-adds and rank·n numbers; then 4·rank·n per
+/// `rank` products with A at once (`apply_many`), 3·rank²·n multiply-adds and rank·n elements of memory; then 4·rank·n per
 /// right-hand side, and one product for the true residual.
 ///
 /// # Requirements
@@ -49,7 +48,10 @@ use sketch::{Sketch, sketch};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearOperator, NystromConfig, ParamSpace, SolveOptions, StopReason};
+/// use burn_curvature::{
+///     ConjugateGradientConfig, Diagonal, LinearOperator, LinearSolver, NystromConfig, ParamSpace,
+///     SolveOptions, StopReason,
+/// };
 ///
 /// // Two large eigenvalues and many small ones.
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(50)?;
@@ -76,91 +78,25 @@ pub struct Nystrom {
 }
 
 impl Nystrom {
-    /// The approximation of A, from an operator that holds A + λI.
-    ///
-    /// # Errors
-    /// As said [above](Nystrom#errors).
-    pub fn approximate<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-    ) -> Result<NystromApproximation<B>, Error> {
-        let zero = operator.domain().zeros();
-        let system = System::new(operator, &zero)?;
-        self.approximate_system(&system)
-    }
-
-    /// Solves A x + λ x = b approximately.
-    ///
-    /// # Errors
-    /// As said [above](Nystrom#errors).
-    pub fn solve<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-    ) -> Result<Solution<B>, Error> {
-        self.solve_with(operator, rhs, SolveOptions::new())
-    }
-
-    /// Solves A x + λ x = b approximately from an initial guess x₀, as x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀).
-    ///
-    /// # Errors
-    /// As said [above](Nystrom#errors).
-    pub fn solve_with<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &ParamVector<B>,
-        options: SolveOptions<'_, B>,
-    ) -> Result<Solution<B>, Error> {
-        if options.preconditioner.is_some() {
-            return Err(refused(SolveOption::Preconditioner));
-        }
-        if options.observer.is_some() {
-            return Err(refused(SolveOption::Observer));
-        }
-        let system = System::new(operator, rhs)?;
-        rhs.expect_finite("the right-hand side b")?;
-        let approximation = self.approximate_system(&system)?;
-        self.solve_system(&system, &approximation, options.initial_guess)
-    }
-
-    /// Solves for several b with one approximation.
-    ///
-    /// # Errors
-    /// As said [above](Nystrom#errors).
-    pub fn solve_many<B: AutodiffBackend>(
-        &self,
-        operator: &dyn SelfAdjoint<B>,
-        rhs: &[ParamVector<B>],
-    ) -> Result<Vec<Solution<B>>, Error> {
-        let Some(first) = rhs.first() else {
-            return Ok(Vec::new());
-        };
-        let approximation = self.approximate(operator)?;
-        rhs.iter()
-            .map(|rhs| {
-                let system = System::new(operator, rhs)?;
-                first.expect_like(rhs)?;
-                system.count(approximation.products);
-                self.solve_system(&system, &approximation, None)
-            })
-            .collect()
-    }
-
     /// The configuration.
     pub fn config(&self) -> &NystromConfig {
         &self.config
     }
 
-    fn approximate_system<B: AutodiffBackend>(
+    /// The approximation of A, from an operator that holds A + λI.
+    ///
+    /// # Errors
+    /// See [`Nystrom`].
+    pub fn approximate<B: AutodiffBackend>(
         &self,
-        system: &System<'_, B>,
+        operator: &dyn SelfAdjoint<B>,
     ) -> Result<NystromApproximation<B>, Error> {
-        let like = system.rhs();
-        let rank = self.config.rank.min(like.len());
+        expect_square(operator)?;
+        let space = operator.domain().clone();
+        let rank = self.config.rank.min(space.len());
         let damping = self.config.damping;
-        system.count(rank);
-        let sketch = sketch(system.operator(), like, (rank, damping), self.config.seed)?;
-        Ok(NystromApproximation { sketch, like: like.space().zeros(), damping, products: rank })
+        let sketch = sketch(operator, (rank, damping), self.config.seed)?;
+        Ok(NystromApproximation { sketch, space, damping, products: rank })
     }
 
     /// x = x₀ + (Â + λI)⁻¹(b − A x₀), and the true residual.
@@ -174,11 +110,9 @@ impl Nystrom {
         rhs.expect_finite("the right-hand side b")?;
         let rhs_norm = rhs.norm()?;
         let inverse = approximation.inverse()?;
-        let x = match guess {
+        let x = match system.checked_guess(guess)? {
             None => inverse.apply(rhs)?,
             Some(guess) => {
-                rhs.expect_like(&guess)?;
-                guess.expect_finite("the initial guess")?;
                 let step = inverse.apply(&system.residual(&guess)?)?;
                 guess.add(&step)?
             }
@@ -200,12 +134,13 @@ impl Nystrom {
         let report = SolveReport {
             threshold: Some(threshold),
             detail: Some(detail),
-            ..SolveReport::of(Method::Nystrom, stop, system, (rhs_norm, true_residual))
+            ..SolveReport::new(Method::Nystrom, stop, system, (rhs_norm, true_residual))
         };
         Ok(Solution { x, report, negative_curvature: None })
     }
 }
 
+/// An initial guess x₀ leads to x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀). Several b share one approximation.
 impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
     fn solve_with(
         &self,
@@ -213,7 +148,12 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        Nystrom::solve_with(self, operator, rhs, options)
+        options.expect_no_preconditioner("Nystrom")?;
+        options.expect_no_observer("Nystrom")?;
+        let system = System::new(operator, rhs)?;
+        rhs.expect_finite("the right-hand side b")?;
+        let approximation = self.approximate(system.operator())?;
+        self.solve_system(&system, &approximation, options.initial_guess)
     }
 
     fn solve_many_with(
@@ -222,21 +162,24 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
         rhs: &[ParamVector<B>],
         preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
-        match preconditioner {
-            Some(_) => Err(refused(SolveOption::Preconditioner)),
-            None => Nystrom::solve_many(self, operator, rhs),
+        SolveOptions::preconditioned(preconditioner).expect_no_preconditioner("Nystrom")?;
+        if rhs.is_empty() {
+            return Ok(Vec::new());
         }
+        let approximation = self.approximate(operator)?;
+        let solutions = rhs.iter().map(|rhs| {
+            let system = System::new(operator, rhs)?;
+            system.count(approximation.products);
+            self.solve_system(&system, &approximation, None)
+        });
+        solutions.collect()
     }
-}
-
-fn refused(option: SolveOption) -> Error {
-    SolverError::OptionRefused { solver: "Nystrom", option }.into()
 }
 
 /// A low-rank approximation of a positive semi-definite A, with the damping λ that goes with it.
 pub struct NystromApproximation<B: AutodiffBackend> {
     sketch: Sketch<B>,
-    like: ParamVector<B>,
+    space: ParamSpace<B>,
     damping: f64,
     products: usize,
 }
@@ -251,7 +194,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// The approximation of A + λI.
     ///
     /// # Errors
-    /// None that can occur.
+    /// None in practice; a `Result` as with other operators.
     pub fn operator(&self) -> Result<LowRank<B>, Error> {
         self.with(|eigenvalue| eigenvalue, self.damping)
     }
@@ -259,7 +202,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// (Â + λI)⁻¹, the inverse of the approximation.
     ///
     /// # Errors
-    /// None that can occur.
+    /// None in practice; a `Result` as with other operators.
     pub fn inverse(&self) -> Result<LowRank<B>, Error> {
         let rest = 1.0 / self.damping;
         self.with(|eigenvalue| 1.0 / (eigenvalue + self.damping) - rest, rest)
@@ -268,7 +211,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// P⁻¹, for [`SolveOptions::with_preconditioner`].
     ///
     /// # Errors
-    /// None that can occur.
+    /// None in practice; a `Result` as with other operators.
     pub fn preconditioner(&self) -> Result<LowRank<B>, Error> {
         let smallest = self.eigenvalues().last().copied().unwrap_or(0.0);
         let top = smallest + self.damping;
@@ -282,8 +225,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
             [] => vec![0.0; self.products],
             _ => eigenvalues.iter().map(|value| coefficient(*value)).collect(),
         };
-        LowRank::from_rows(self.sketch.rows.clone(), &coefficients, self.like.space())
-            .with_damping(rest)
+        LowRank::from_rows(self.sketch.rows.clone(), &coefficients, &self.space).with_damping(rest)
     }
 }
 

@@ -1,10 +1,11 @@
-//! The randomized low-rank approximation of a positive semi-definite operator. Knows it by its products only.
+//! The randomized low-rank approximation of a positive semi-definite operator, as in Frangella, Tropp and Udell (2023),
+//! algorithm 2.1.
 //!
 //! With Ω one random vector per row and Y = Ω A (A symmetric):
 //! ```text
 //! A ≈ Yᵀ (Ω Yᵀ)⁺ Y = BᵀB,   Ω Yᵀ = W S Wᵀ,   B = S^−½ Wᵀ Y,   B Bᵀ = V Λ Vᵀ,   U = Λ^−½ Vᵀ B
 //! ```
-//! so that A ≈ Uᵀ Λ U with orthonormal rows in U. Directions below rounding are left out. The small matrices are
+//! so that A ≈ Uᵀ Λ U with orthonormal rows in U. Directions below rounding are dropped. The small matrices are
 //! decomposed on the host in f64.
 
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
@@ -13,7 +14,8 @@ use faer::{Mat, Side};
 use crate::{
     error::Error,
     operator::{OperatorError, SelfAdjoint, stack, transpose, upload},
-    space::{Inner, InnerFloat, ParamVector, read_tensor},
+    seeds::Seeds,
+    space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor},
 };
 
 use super::super::SolverError;
@@ -26,9 +28,9 @@ pub(super) struct Sketch<B: AutodiffBackend> {
     pub(super) eigenvalues: Vec<f64>,
 }
 
-/// Eigenvalues that are left out, in units of ε relative to the largest.
+/// Eigenvalues up to this, in units of ε relative to the largest, are dropped.
 const ROUNDING: f64 = 100.0;
-/// Negative eigenvalues that are put down to rounding in the products, in the same units.
+/// Negative eigenvalues down to this, in the same units, count as rounding in the products.
 const TOLERATED: f64 = 1000.0;
 
 /// A small symmetric matrix, decomposed: eigenvectors, one per column, and eigenvalues.
@@ -40,19 +42,19 @@ struct Small {
 /// Sketches `operator` − damping·I with `rank` products.
 pub(super) fn sketch<B: AutodiffBackend>(
     operator: &dyn SelfAdjoint<B>,
-    like: &ParamVector<B>,
     (rank, damping): (usize, f64),
     seed: u64,
 ) -> Result<Sketch<B>, Error> {
-    let omega = random_vectors(like, rank, seed)?;
+    let space = operator.domain();
+    let omega = random_vectors(space, rank, seed);
     let products = operator.apply_many(&omega)?.into_iter().zip(&omega);
     let products = products.map(|(product, vector)| {
-        like.expect_like(&product)?;
+        space.expect_same(product.space())?;
         product.expect_finite("the product with a random vector")?;
         Ok(product.axpy(-damping, vector)?)
     });
     let y = stack(&products.collect::<Result<Vec<_>, Error>>()?);
-    let epsilon = like.precision().epsilon();
+    let epsilon = space.precision().epsilon();
 
     let core = gram::<B>(stack(&omega), y.clone(), rank)?; //  Ω Yᵀ
     let size = largest(&core.values);
@@ -62,33 +64,31 @@ pub(super) fn sketch<B: AutodiffBackend>(
     if least < -TOLERATED * epsilon * size {
         return Err(SolverError::Indefinite { found: least }.into());
     }
-    let b = turn(&core, ROUNDING * epsilon * size, y, like)?;
+    let b = turn(&core, ROUNDING * epsilon * size, y, space)?;
     let Some((b, count)) = b else {
         return Ok(Sketch { rows: stack(&omega), eigenvalues: Vec::new() });
     };
     let spectrum = gram::<B>(b.clone(), b.clone(), count)?;
     let cut = ROUNDING * epsilon * largest(&spectrum.values);
-    let Some((rows, count)) = turn(&spectrum, cut, b, like)? else {
+    let Some((rows, count)) = turn(&spectrum, cut, b, space)? else {
         return Ok(Sketch { rows: stack(&omega), eigenvalues: Vec::new() });
     };
     let kept = spectrum.values.iter().rev().copied();
     Ok(Sketch {
-        rows: orthonormalized::<B>(rows, count, like)?,
+        rows: orthonormalized::<B>(rows, count, space)?,
         eigenvalues: kept.take(count).collect(),
     })
 }
 
 /// Normal vectors of about unit length.
 fn random_vectors<B: AutodiffBackend>(
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
     count: usize,
     seed: u64,
-) -> Result<Vec<ParamVector<B>>, Error> {
-    let scale = 1.0 / (like.len() as f64).sqrt();
-    // Apart from the small seeds that callers like to use for vectors of their own.
-    let first = (seed ^ 0x6E79_7374_726F_6D00).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let draw = |index: u64| first.wrapping_add(index);
-    (0..count as u64).map(|index| Ok(like.space().normal(draw(index)).scale(scale))).collect()
+) -> Vec<ParamVector<B>> {
+    let scale = 1.0 / (space.len() as f64).sqrt();
+    let mut seeds = Seeds::new(seed);
+    (0..count).map(|_| space.normal(seeds.next()).scale(scale)).collect()
 }
 
 /// a·bᵀ, symmetrized and decomposed.
@@ -119,7 +119,7 @@ fn turn<B: AutodiffBackend>(
     small: &Small,
     cut: f64,
     rows: InnerFloat<B>,
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> Result<Option<(InnerFloat<B>, usize)>, Error> {
     let size = small.values.len();
     let kept = small.values.iter().filter(|value| **value > cut).count();
@@ -132,7 +132,7 @@ fn turn<B: AutodiffBackend>(
         small.vectors[(at % size, column)] / value.sqrt()
     });
     let entries: Vec<f64> = entries.collect();
-    let turn = upload(&entries, [kept, size], like.space());
+    let turn = upload(&entries, [kept, size], space);
     Ok(Some((Inner::<B>::float_matmul(turn, rows), kept)))
 }
 
@@ -140,7 +140,7 @@ fn turn<B: AutodiffBackend>(
 fn orthonormalized<B: AutodiffBackend>(
     rows: InnerFloat<B>,
     count: usize,
-    like: &ParamVector<B>,
+    space: &ParamSpace<B>,
 ) -> Result<InnerFloat<B>, Error> {
     let small = gram::<B>(rows.clone(), rows.clone(), count)?;
     // G^−½ = V Λ^−½ Vᵀ moves the rows least.
@@ -154,7 +154,7 @@ fn orthonormalized<B: AutodiffBackend>(
     if entries.iter().any(|entry| !entry.is_finite()) {
         return Err(OperatorError::Eigenvalues { size: count }.into());
     }
-    let turn = upload(&entries, [count, count], like.space());
+    let turn = upload(&entries, [count, count], space);
     Ok(Inner::<B>::float_matmul(turn, rows))
 }
 

@@ -9,9 +9,11 @@ pub use curve::{DensityCurve, QuadratureRule, SpectralDensity};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint};
-
-use super::products::Products;
+use crate::{
+    error::Error,
+    krylov::Products,
+    operator::{LinearOperator, SelfAdjoint},
+};
 
 /// Estimates how the eigenvalues of a self-adjoint A are distributed, by stochastic Lanczos quadrature (SLQ).
 ///
@@ -37,7 +39,7 @@ use super::products::Products;
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`SpectrumError::Range`](crate::SpectrumError::Range),
+/// [`KrylovError::Range`](crate::KrylovError::Range),
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
 /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
 ///
@@ -79,7 +81,7 @@ impl DensityEstimator {
         &self,
         operator: &dyn SelfAdjoint<B>,
     ) -> Result<SpectralDensity, Error> {
-        let products = Products::square(operator)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator)?;
         let rules = run::quadrature_rules(&products, &self.config)?;
         Ok(SpectralDensity { unknowns: products.space().len(), rules, products: products.count() })
     }

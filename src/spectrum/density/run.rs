@@ -4,12 +4,9 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
+    krylov::{KrylovSpace, Products, Projection},
+    seeds::Seeds,
     space::ParamVector,
-    spectrum::{
-        frame::Projection,
-        krylov::Krylov,
-        products::{Products, Seeds},
-    },
     tensor::Precision,
 };
 
@@ -32,7 +29,7 @@ pub(super) fn quadrature_rules<B: AutodiffBackend>(
         let some = group.min(config.probes - rules.len());
         let starts = (0..some).map(|_| {
             let probe = space.rademacher(seeds.next());
-            Krylov::from_start(probe, seeds.clone())
+            KrylovSpace::from_start(probe, seeds.clone())
         });
         let mut spaces: Vec<_> = starts.collect::<Result<_, Error>>()?;
         for _ in 0..config.steps {
@@ -48,7 +45,7 @@ pub(super) fn quadrature_rules<B: AutodiffBackend>(
 /// One step from every probe whose space still grows; one transfer for all of them.
 fn advance<B: AutodiffBackend>(
     products: &Products<'_, B>,
-    spaces: &mut [Krylov<B>],
+    spaces: &mut [KrylovSpace<B>],
 ) -> Result<(), Error> {
     let mut growing = Vec::new();
     let mut steps = Vec::new();
@@ -74,7 +71,7 @@ fn advance<B: AutodiffBackend>(
 }
 
 /// The eigenvalues of T, and the squares of the first entries of its eigenvectors.
-fn rule<B: AutodiffBackend>(space: &mut Krylov<B>) -> Result<QuadratureRule, Error> {
+fn rule<B: AutodiffBackend>(space: &mut KrylovSpace<B>) -> Result<QuadratureRule, Error> {
     let ritz = space.ritz()?;
     let weights = (0..ritz.values.len()).map(|index| ritz.vectors[(0, index)].powi(2));
     Ok(QuadratureRule { weights: weights.collect(), nodes: ritz.values })

@@ -2,10 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{
-    error::Error,
-    spectrum::products::{Products, Seeds},
-};
+use crate::{error::Error, krylov::Products, seeds::Seeds};
 
 use super::moments::Moments;
 

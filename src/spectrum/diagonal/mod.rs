@@ -9,12 +9,14 @@ pub use config::{DiagonalEstimatorConfig, DiagonalMethod};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
-
-use super::{
-    products::{Products, finite_dot},
-    sketch::SHARED_VECTORS,
+use crate::{
+    error::Error,
+    krylov::{Products, finite_dot},
+    operator::{LinearOperator, SelfAdjoint},
+    space::ParamVector,
 };
+
+use super::sketch::SHARED_VECTORS;
 
 /// A diagonal estimated from random vectors, with a standard error for each entry.
 #[derive(Debug, Clone)]
@@ -55,7 +57,7 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`SpectrumError::Range`](crate::SpectrumError::Range),
+/// [`KrylovError::Range`](crate::KrylovError::Range),
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
 /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
 ///
@@ -94,7 +96,7 @@ impl DiagonalEstimator {
         &self,
         operator: &dyn SelfAdjoint<B>,
     ) -> Result<DiagonalEstimate<B>, Error> {
-        let products = Products::square(operator)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator)?;
         let (budget, seed) = (self.config.products, self.config.seed);
         if budget >= products.space().len() {
             let diagonal = products.exhaust(|unit, product| finite_dot(&unit, &product))?;

@@ -12,11 +12,10 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    spectrum::{
-        frame::Frame,
-        products::{Products, Seeds},
-        sketch::Sketch,
-    },
+    krylov::{Basis, Products},
+    seeds::Seeds,
+    space::ParamVector,
+    spectrum::sketch::Sketch,
 };
 
 use super::moments::Moments;
@@ -53,12 +52,12 @@ pub(super) fn estimate<B: AutodiffBackend>(
     Ok(moments)
 }
 
-type Pair<B> = [crate::space::ParamVector<B>; 2];
+type Pair<B> = [ParamVector<B>; 2];
 
-/// The same vector of two frames.
+/// The same vector of two bases.
 fn rows<B: AutodiffBackend>(
-    left: &Frame<B>,
-    right: &Frame<B>,
+    left: &Basis<B>,
+    right: &Basis<B>,
     index: usize,
 ) -> Result<Option<Pair<B>>, Error> {
     Ok(left.vector(index)?.zip(right.vector(index)?).map(|(left, right)| [left, right]))

@@ -11,9 +11,13 @@ pub use report::{Eigenpairs, EigenpairsReport, EigenpairsStop};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint};
+use crate::{
+    error::Error,
+    krylov::Products,
+    operator::{LinearOperator, SelfAdjoint},
+};
 
-use super::{SpectrumError, products::Products};
+use super::SpectrumError;
 
 /// Lanczos' process for the eigenpairs at the ends of the spectrum of a self-adjoint A.
 ///
@@ -38,7 +42,7 @@ use super::{SpectrumError, products::Products};
 /// A self-adjoint A, definite or not.
 ///
 /// # Errors
-/// [`SpectrumError::TooManyPairs`], [`SpectrumError::Range`];
+/// [`SpectrumError::TooManyPairs`]; [`KrylovError::Range`](crate::KrylovError::Range);
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
 /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare). Running out of products is no error but an
@@ -84,7 +88,7 @@ impl Lanczos {
         &self,
         operator: &dyn SelfAdjoint<B>,
     ) -> Result<Eigenpairs<B>, Error> {
-        let products = Products::square(operator)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator)?;
         let unknowns = products.space().len();
         if self.config.pairs > unknowns {
             let wanted = self.config.pairs;

@@ -2,20 +2,20 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, space::ParamVector};
+use crate::{
+    error::Error,
+    krylov::{KrylovSpace, Products, RitzPairs},
+    seeds::Seeds,
+    space::ParamVector,
+};
 
 use super::{Eigenpairs, EigenpairsReport, EigenpairsStop, LanczosConfig};
-use crate::spectrum::{
-    frame::Projection,
-    krylov::{Krylov, Ritz},
-    products::{Products, Seeds},
-};
 
 /// One search in progress.
 pub(super) struct Run<'a, B: AutodiffBackend> {
     config: &'a LanczosConfig,
     products: &'a Products<'a, B>,
-    space: Krylov<B>,
+    space: KrylovSpace<B>,
     /// Number of pairs wanted.
     wanted: usize,
     capacity: usize,
@@ -58,7 +58,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         Ok(Self {
             config,
             products,
-            space: Krylov::new(space, Seeds::new(config.seed))?,
+            space: KrylovSpace::new(space, Seeds::new(config.seed))?,
             wanted: config.wanted().min(space.len()),
             capacity: config.capacity(),
             limit: config.product_limit(space.len()),
@@ -109,11 +109,8 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         };
         let product = self.products.multiply(&step.vector)?;
         let projection = self.space.project(&step, &product)?;
-        let read = Projection::read(std::slice::from_ref(&projection))?;
-        match read.into_iter().next() {
-            Some(overlaps) => self.space.settle(&product, projection, overlaps),
-            None => Ok(()),
-        }
+        let overlaps = projection.read_one()?;
+        self.space.settle(&product, projection, overlaps)
     }
 
     /// The eigenvalues of H cost little in a small space, and need not be looked at in every step of a large one.
@@ -122,7 +119,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
         size >= self.wanted && size.is_multiple_of(1 + size / 16)
     }
 
-    fn judge(&mut self, ritz: &Ritz) -> Verdict {
+    fn judge(&mut self, ritz: &RitzPairs) -> Verdict {
         let ranking = self.config.end.ranking(&ritz.values);
         let Some(wanted) = ranking.get(..self.wanted) else {
             return Verdict::GoOn;
@@ -167,7 +164,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
     fn runners_up_are_known(
         &self,
         confirmation: &Confirmation,
-        ritz: &Ritz,
+        ritz: &RitzPairs,
         ranking: &[usize],
         threshold: f64,
     ) -> bool {
@@ -188,7 +185,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
     }
 
     /// Keeps the wanted pairs, and starts again from a random vector orthogonal to them.
-    fn confirm(&mut self, ritz: &Ritz) -> Result<(), Error> {
+    fn confirm(&mut self, ritz: &RitzPairs) -> Result<(), Error> {
         let mut wanted = self.config.end.ranking(&ritz.values);
         wanted.truncate(self.wanted);
         self.confirmation = Some(Confirmation { values: picked(&ritz.values, &wanted), steps: 0 });
@@ -198,7 +195,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
     }
 
     /// Keeps the wanted Ritz vectors and a third of the others.
-    fn restart(&mut self, ritz: &Ritz) {
+    fn restart(&mut self, ritz: &RitzPairs) {
         self.restarts += 1;
         let others = self.capacity.saturating_sub(self.wanted);
         let kept = self.wanted + (others / 3).max(1).min(others.saturating_sub(1));
@@ -208,7 +205,7 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
     }
 
     /// The Ritz pairs with their true residuals, which have the last word.
-    fn finish(self, ritz: &Ritz, claimed: EigenpairsStop) -> Result<Eigenpairs<B>, Error> {
+    fn finish(self, ritz: &RitzPairs, claimed: EigenpairsStop) -> Result<Eigenpairs<B>, Error> {
         let mut wanted = self.config.end.ranking(&ritz.values);
         wanted.truncate(self.wanted);
         wanted.sort_by(|a, b| b.cmp(a)); // Ritz values ascend

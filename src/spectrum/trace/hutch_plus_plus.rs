@@ -7,9 +7,10 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
+    krylov::{Products, finite_dot},
+    seeds::Seeds,
     spectrum::{
         Estimate,
-        products::{Products, Seeds, finite_dot},
         sketch::{Dependent, Factors},
     },
 };
@@ -26,7 +27,7 @@ pub(super) fn estimate<B: AutodiffBackend>(
     let images = products.multiply_many(&sketched)?;
     let basis = Factors::new(&images, space, Dependent::Dropped, &mut seeds)?.basis;
     drop((sketched, images));
-    let image = products.multiply_frame(&basis)?;
+    let image = products.multiply_basis(&basis)?;
     let inner = basis.overlaps(&image)?;
     let known: f64 = (0..basis.len()).map(|i| inner[(i, i)]).sum();
 

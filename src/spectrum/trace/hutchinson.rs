@@ -4,10 +4,9 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    spectrum::{
-        Estimate,
-        products::{Products, Seeds, finite_dot},
-    },
+    krylov::{Products, finite_dot},
+    seeds::Seeds,
+    spectrum::Estimate,
 };
 
 pub(super) fn estimate<B: AutodiffBackend>(

@@ -9,12 +9,13 @@ pub use config::{TraceEstimatorConfig, TraceMethod};
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::LinearOperator};
-
-use super::{
-    Estimate,
-    products::{Products, finite_dot},
+use crate::{
+    error::Error,
+    krylov::{Products, finite_dot},
+    operator::LinearOperator,
 };
+
+use super::Estimate;
 
 /// Estimates tr A = Σ Aᵢᵢ.
 ///
@@ -40,7 +41,7 @@ use super::{
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`SpectrumError::Range`](crate::SpectrumError::Range),
+/// [`KrylovError::Range`](crate::KrylovError::Range),
 /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
 /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
 ///
@@ -82,7 +83,7 @@ impl TraceEstimator {
         &self,
         operator: &dyn LinearOperator<B>,
     ) -> Result<Estimate, Error> {
-        let products = Products::square(operator)?;
+        let products = Products::<B, dyn LinearOperator<B>>::square(operator)?;
         let (budget, seed) = (self.config.products, self.config.seed);
         if budget >= products.space().len() {
             let diagonal = products.exhaust(|unit, product| finite_dot(&unit, &product))?;

@@ -12,9 +12,10 @@ use faer::{Col, Scale};
 
 use crate::{
     error::Error,
+    krylov::Products,
+    seeds::Seeds,
     spectrum::{
         Estimate,
-        products::{Products, Seeds},
         sketch::{SHARED_VECTORS, Sketch},
     },
 };

@@ -1,8 +1,8 @@
 //! Conjugate gradients on positive definite systems: against a dense solve, the theory, and themselves.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, OnNegativeCurvature, Precision,
-    SolveOptions, StopReason,
+    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, LinearSolver,
+    OnNegativeCurvature, Precision, SolveOptions, StopReason,
 };
 
 use super::{

@@ -3,7 +3,7 @@
 use crate::failure::failure;
 use burn_curvature::{
     Diagonal, Direct, DirectConfig, DirectMethod, Iteration, LinearOperator, LinearSolver, Method,
-    OperatorError, Precision, SolveOption, SolveOptions, SolverError, StopReason,
+    OperatorError, Precision, SolveOptions, SolverError, StopReason, UnusedOption,
 };
 
 use super::{check_report, operator, x_of};
@@ -142,14 +142,14 @@ fn direct_options<B: TestBackend>() {
         let refused = |option| SolverError::OptionRefused { solver: "Direct", option };
         let options = SolveOptions::new().with_preconditioner(&a);
         let found = solver.solve_with(&a, &rhs, options).unwrap_err();
-        assert_eq!(found.downcast_ref(), Some(&refused(SolveOption::Preconditioner)));
+        assert_eq!(found.downcast_ref(), Some(&refused(UnusedOption::Preconditioner)));
         let mut observer = |_: &Iteration<'_, B>| {};
         let options = SolveOptions::new().with_observer(&mut observer);
         let found = solver.solve_with(&a, &rhs, options).unwrap_err();
-        assert_eq!(found.downcast_ref(), Some(&refused(SolveOption::Observer)));
+        assert_eq!(found.downcast_ref(), Some(&refused(UnusedOption::Observer)));
         let many: &dyn LinearSolver<B> = &solver;
         let found = many.solve_many_with(&a, std::slice::from_ref(&rhs), Some(&a)).unwrap_err();
-        assert_eq!(found.downcast_ref(), Some(&refused(SolveOption::Preconditioner)));
+        assert_eq!(found.downcast_ref(), Some(&refused(UnusedOption::Preconditioner)));
         let longer = flat::<B>(&[1.0; 13], precision);
         let options = SolveOptions::new().with_initial_guess(longer);
         assert!(solver.solve_with(&a, &rhs, options).is_err());

@@ -1,8 +1,8 @@
 //! Conjugate gradients on indefinite systems: stopping, and carrying through.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, OnNegativeCurvature, Precision,
-    SolveOptions, StopReason,
+    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, LinearSolver,
+    OnNegativeCurvature, Precision, SolveOptions, StopReason,
 };
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, x_of};

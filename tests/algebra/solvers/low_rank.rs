@@ -2,9 +2,9 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, Iteration, LinearOperator, LowRank, Method, MethodDetail, Nystrom, NystromConfig,
-    OperatorError, Precision, SolveOption, SolveOptions, SolverError, StopReason, VectorError,
-    Woodbury, check_self_adjoint, materialize,
+    Diagonal, Iteration, LinearOperator, LinearSolver, LowRank, Method, MethodDetail, Nystrom,
+    NystromConfig, OperatorError, Precision, SolveOptions, SolverError, StopReason, UnusedOption,
+    VectorError, Woodbury, check_self_adjoint, materialize,
 };
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, tight, x_of};
@@ -252,11 +252,11 @@ fn nystrom_refuses<B: TestBackend>() {
         let solver = nystrom(3, 0.5, 0);
         let options = SolveOptions::new().with_preconditioner(&nothing);
         let found = solver.solve_with(&nothing, &rhs, options).unwrap_err();
-        assert_eq!(found.downcast_ref(), Some(&refused(SolveOption::Preconditioner)));
+        assert_eq!(found.downcast_ref(), Some(&refused(UnusedOption::Preconditioner)));
         let mut observer = |_: &Iteration<'_, B>| {};
         let options = SolveOptions::new().with_observer(&mut observer);
         let found = solver.solve_with(&nothing, &rhs, options).unwrap_err();
-        assert_eq!(found.downcast_ref(), Some(&refused(SolveOption::Observer)));
+        assert_eq!(found.downcast_ref(), Some(&refused(UnusedOption::Observer)));
 
         let mut values = vec![1.0; 10];
         values[4] = f64::NAN;

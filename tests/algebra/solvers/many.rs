@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Error, LinearOperator, LinearSolver, ParamSpace,
-    ParamVector, SelfAdjoint, SolverError, StopReason, SymmetricDense, VectorError,
+    ConjugateGradientConfig, Diagonal, Error, KrylovError, LinearOperator, LinearSolver,
+    ParamSpace, ParamVector, SelfAdjoint, StopReason, SymmetricDense, VectorError,
 };
 
 use super::{check_report, conjugate_gradient, operator, x_of};
@@ -124,6 +124,6 @@ fn lock_step_contracts<B: TestBackend>() {
     let losing = batched(operator(&rows, b.space()), 1);
     let both = [b.clone(), b.space().ones()];
     let refused = LinearSolver::solve_many(&solver, &losing, &both).unwrap_err();
-    assert_eq!(refused.downcast_ref(), Some(&SolverError::ProductCount { expected: 2, found: 1 }));
+    assert_eq!(refused.downcast_ref(), Some(&KrylovError::ProductCount { expected: 2, found: 1 }));
 }
 on_backends!(lock_step_contracts: ndarray, flex, dispatch);

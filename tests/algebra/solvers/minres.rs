@@ -1,7 +1,8 @@
 //! MINRES on systems that are not singular: against a dense solve, the theory, and itself.
 
 use burn_curvature::{
-    Diagonal, Iteration, LinearOperator, MinresConfig, Precision, SolveOptions, StopReason,
+    Diagonal, Iteration, LinearOperator, LinearSolver, MinresConfig, Precision, SolveOptions,
+    StopReason,
 };
 
 use super::{

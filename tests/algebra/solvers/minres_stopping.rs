@@ -2,8 +2,8 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, Error, FromFn, Identity, LinearOperator, MinresConfig, ParamVector, Precision,
-    SolveOptions, SolverError, StopReason, VectorError,
+    Diagonal, Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, ParamVector,
+    Precision, SolveOptions, SolverError, StopReason, VectorError,
 };
 
 use super::{check_report, minimum_residual, minres::mixed, operator, x_of};

@@ -1,11 +1,11 @@
 //! Solvers: against a dense solve in f64, closed forms and laws; every stop reason and every bad input.
 
-mod choice;
 mod contracts;
 mod converging;
 mod direct;
 mod indefinite;
 mod inverses;
+mod jacobi;
 mod lissa;
 mod low_rank;
 mod many;

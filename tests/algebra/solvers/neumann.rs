@@ -2,8 +2,8 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, LinearOperator, MethodDetail, Neumann, NeumannConfig, NeumannScale, Precision,
-    SolveOptions, SolveReport, SolverError, StopReason,
+    Diagonal, LinearOperator, LinearSolver, MethodDetail, Neumann, NeumannConfig, NeumannScale,
+    Precision, SolveOptions, SolveReport, SolverError, StopReason,
 };
 
 use super::{INDEFINITE, check_report, diagonal_rows, operator, tight, x_of};

@@ -2,8 +2,8 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, FromFn, Identity, Iteration, LinearOperator, NeumannConfig, NeumannScale,
-    ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
+    Diagonal, FromFn, Identity, Iteration, LinearOperator, LinearSolver, NeumannConfig,
+    NeumannScale, ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
 };
 
 use super::{

@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_curvature::{
     CaptureConfig, DirectConfig, EmpiricalFisher, GaussNewton, Hessian, LinearOperator,
-    LissaConfig, LowRank, MethodDetail, NeumannConfig, NystromConfig, Objective, Reduction,
-    StopReason, Woodbury, check_self_adjoint, materialize,
+    LinearSolver, LissaConfig, LowRank, MethodDetail, NeumannConfig, NystromConfig, Objective,
+    Reduction, StopReason, Woodbury, check_self_adjoint, materialize,
 };
 
 use crate::{TestBackend, assert_close, random::SplitMix64, relative_error};

@@ -2,8 +2,8 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, OnNegativeCurvature, Precision,
-    Solution, SolveOption, SolveOptions, SolverError, StopReason,
+    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, LinearSolver,
+    OnNegativeCurvature, Precision, Solution, SolveOptions, SolverError, StopReason, UnusedOption,
 };
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, x_of};
@@ -176,7 +176,7 @@ fn trust_region_contracts<B: TestBackend>() {
     let refused = within(1.0).init().unwrap().solve_with(&a, &b, options);
     assert!(matches!(
         failure(&refused),
-        Some(SolverError::OptionRefused { option: SolveOption::InitialGuess, .. })
+        Some(SolverError::OptionRefused { option: UnusedOption::InitialGuess, .. })
     ));
     // b = 0 has its solution inside every region, and f32 works far below 1.
     let zero = within(1e-6).init().unwrap().solve(&a, &b.space().zeros()).unwrap();

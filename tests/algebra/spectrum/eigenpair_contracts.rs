@@ -1,9 +1,9 @@
 //! Lanczos' process: every stop reason but success, every bad input, every field out of range.
 
 use burn_curvature::{
-    ConfigError, Diagonal, EigenpairsStop, Error, FromFn, LanczosConfig, LinearOperator,
-    OperatorError, ParamSpace, ParamVector, Precision, SelfAdjoint, SpectrumEnd, SpectrumError,
-    VectorError,
+    ConfigError, Diagonal, EigenpairsStop, Error, FromFn, KrylovError, LanczosConfig,
+    LinearOperator, OperatorError, ParamSpace, ParamVector, Precision, SelfAdjoint, SpectrumEnd,
+    SpectrumError, VectorError,
 };
 
 use super::{
@@ -60,7 +60,7 @@ fn eigenpairs_of_bad_input<B: TestBackend>() {
     assert!(matches!(wide.downcast_ref(), Some(VectorError::PrecisionMismatch { .. })));
     for scale in [1e25, 1e-25] {
         let range = refused(&diagonal(&[scale, 2.0 * scale, 3.0 * scale]));
-        assert!(matches!(range.downcast_ref(), Some(SpectrumError::Range { .. })), "{range}");
+        assert!(matches!(range.downcast_ref(), Some(KrylovError::Range { .. })), "{range}");
         let double = vector.clone().cast(Precision::F64).unwrap();
         let found =
             lanczos.eigenpairs(&Diagonal::new(double.clone().scale(scale)).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use burn::{
 };
 use burn_curvature::{
     BlockDiagonal, ConjugateGradientConfig, GaussNewton, KfacConfig, Kronecker, KroneckerFactor,
-    Likelihood, LinearOperator, Objective, ParamLayout, ParamSpace, ParamVector, Precision,
+    Likelihood, LinearOperator, LinearSolver, Objective, ParamLayout, ParamSpace, ParamVector, Precision,
     Reduction, SolveOptions, StopReason, materialize,
 };
 

@@ -15,7 +15,7 @@ use crate::wgpu_device::device;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, CaptureConfig, ConjugateGradientConfig, ExecuteError, GaussNewton, Hessian,
-    LinearOperator, Objective, StopReason, TensorBridge,
+    LinearOperator, LinearSolver, Objective, StopReason, TensorBridge,
 };
 
 /// Relative distance of single-precision results of different backends.

@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::Run;
+use super::run::Run;
 use crate::{
     error::Error,
     solver::{MinresConfig, Solution, SolveOptions, StopReason, system::System},
@@ -80,7 +80,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     pub(super) fn least_squares(&mut self, x: ParamVector<B>) -> Result<Outcome<B>, Error> {
         let (x, r) = match self.candidate.take() {
             Some(candidate) => {
-                let (r, _) = self.check(&candidate.x)?;
+                let r = self.monitor.check(self.system, &candidate.x)?;
                 (candidate.x, r)
             }
             None => self.verify(x)?,
@@ -89,10 +89,11 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let normal = self.system.multiply(&z)?; //                          A M⁻¹r
         let test = self.test(&x, &r, &z, &normal)?;
         let epsilon = x.precision().epsilon();
-        let rounding = 10.0 * epsilon * (self.scale * test.size + self.rhs_norm);
+        let rounding = 10.0 * epsilon * (self.scale * test.size + self.monitor.rhs_norm);
         let allowed = 10.0 * self.candidates_below() * self.scale * test.square.sqrt();
         // A comparison with NaN is false.
-        let holds = test.normal <= allowed && self.verified.residual > self.threshold.max(rounding);
+        let holds = test.normal <= allowed
+            && self.monitor.true_residual > self.monitor.threshold.max(rounding);
         if !holds {
             return Ok(Outcome::Refused(x, r));
         }
@@ -100,7 +101,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             Some(_) => self.shorten(x, &r, &z)?,
             None => self.refine(x, r, &normal, &test)?,
         };
-        self.check(&x)?;
+        self.monitor.check(self.system, &x)?;
         Ok(Outcome::Found(x))
     }
 
@@ -126,10 +127,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         r: &ParamVector<B>,
         z: &ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
-        let moved = match &self.origin {
-            Some(origin) => x.clone().sub(origin)?,
-            None => x.clone(),
-        };
+        let moved = x.clone().sub(&self.origin)?;
         let read = DeviceScalar::read_many(&[&r.dot_device(&moved)?, &r.dot_device(z)?])?;
         let [overlap, square] = read.as_slice().try_into().unwrap_or([f64::NAN; 2]);
         Ok(x.axpy(-overlap / square, z)?)
@@ -172,8 +170,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             ..self.config.clone()
         };
         let system = System::new(self.system.operator(), rhs)?;
-        let solution = super::solve(&config, &system, SolveOptions::new())?;
-        self.system.count(system.applications());
+        let solution = super::run::solve(&config, &system, SolveOptions::new())?;
         let good = solution.report.stop.is_success();
         Ok(good.then_some(solution))
     }

@@ -1,4 +1,4 @@
-//! The iterates of a Neumann series, and whether its residuals fall or grow. Knows vectors and numbers only.
+//! The iterates of a Neumann series, and whether their residuals fall or grow.
 
 use burn_backend::AutodiffBackend;
 
@@ -8,7 +8,7 @@ use crate::space::ParamVector;
 const STAGNATION: usize = 50;
 /// Growth over the smallest residual at which the series has diverged.
 const GROWTH: f64 = 1.5;
-/// Iterations in a row that grow a little, and the same follows.
+/// Iterations in a row with slight growth at which it has diverged, too.
 const STEADY_GROWTH: usize = 10;
 
 /// An iterate and what is known of it.
@@ -44,8 +44,8 @@ impl<B: AutodiffBackend> Trend<B> {
         self.since >= STAGNATION
     }
 
-    /// Takes the next iterate, and says whether the residual grows. For a symmetric iteration the ratio of successive
-    /// residuals never falls, so that what grows, and is not rounding, will grow for ever.
+    /// Takes the next iterate; true if the residual grows. For a symmetric iteration the ratio of successive residuals never
+    /// falls, so that a residual that grows beyond rounding keeps growing.
     pub(super) fn grows(&mut self, state: &State<B>) -> bool {
         if state.rho < self.best.rho {
             self.best = state.clone();

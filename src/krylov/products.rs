@@ -1,77 +1,91 @@
-//! An operator with a count of its products, and the random vectors it meets. Knows no method.
+//! An operator with a count of its products, checked, one by one or several at once.
 
-use std::cell::Cell;
+use std::marker::PhantomData;
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::{LinearOperator, expect_square},
-    space::{ParamSpace, ParamVector},
+    operator::{Counted, LinearOperator, SelfAdjoint, expect_square},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
-use super::{SpectrumError, frame::Frame};
+use super::{Basis, KrylovError};
 
 /// Vectors that are given to an operator at once.
 const TOGETHER: usize = 16;
 
 /// A, and a count of the products with it.
-pub(super) struct Products<'a, B: AutodiffBackend> {
-    operator: &'a dyn LinearOperator<B>,
-    count: Cell<usize>,
+pub(crate) struct Products<'a, B: AutodiffBackend, A: ?Sized = dyn LinearOperator<B> + 'a> {
+    operator: Counted<&'a A>,
+    backend: PhantomData<fn(B)>,
 }
 
-impl<'a, B: AutodiffBackend> Products<'a, B> {
+impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
     /// No products yet.
-    pub(super) fn new(operator: &'a dyn LinearOperator<B>) -> Self {
-        Self { operator, count: Cell::new(0) }
+    pub(crate) fn new(operator: &'a A) -> Self {
+        Self { operator: Counted::new(operator), backend: PhantomData }
     }
 
     /// Checks that A maps a space to itself.
-    pub(super) fn square(operator: &'a dyn LinearOperator<B>) -> Result<Self, Error> {
+    pub(crate) fn square(operator: &'a A) -> Result<Self, Error> {
         expect_square(operator)?;
         Ok(Self::new(operator))
     }
 
+    /// A; its products are counted here.
+    pub(crate) fn operator(&self) -> &Counted<&'a A> {
+        &self.operator
+    }
+
     /// The domain of A.
-    pub(super) fn space(&self) -> &'a ParamSpace<B> {
+    pub(crate) fn space(&self) -> &ParamSpace<B> {
         self.operator.domain()
     }
 
     /// Products so far.
-    pub(super) fn count(&self) -> usize {
-        self.count.get()
+    pub(crate) fn count(&self) -> usize {
+        self.operator.applications()
+    }
+
+    /// Counts products that were made elsewhere.
+    pub(crate) fn add(&self, products: usize) {
+        self.operator.add(products);
     }
 
     /// A v
-    pub(super) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+    pub(crate) fn multiply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let product = self.operator.apply(vector)?;
-        self.admit(&product)?;
+        self.expect_fits(&product)?;
         Ok(product)
     }
 
     /// A v for several vectors, some of them at once.
-    pub(super) fn multiply_many(
+    ///
+    /// # Errors
+    /// Those of the operator; [`KrylovError::ProductCount`].
+    pub(crate) fn multiply_many(
         &self,
         vectors: &[ParamVector<B>],
     ) -> Result<Vec<ParamVector<B>>, Error> {
         let mut all = Vec::with_capacity(vectors.len());
         for some in vectors.chunks(TOGETHER) {
             let products = self.operator.apply_many(some)?;
+            expect_one_each(some, &products)?;
             for product in &products {
-                self.admit(product)?;
+                self.expect_fits(product)?;
             }
             all.extend(products);
         }
         Ok(all)
     }
 
-    /// A q for every vector of a frame.
-    pub(super) fn multiply_frame(&self, frame: &Frame<B>) -> Result<Frame<B>, Error> {
-        let mut images = Frame::new(self.space());
-        let indices: Vec<usize> = (0..frame.len()).collect();
+    /// A q for every vector of a basis.
+    pub(crate) fn multiply_basis(&self, basis: &Basis<B>) -> Result<Basis<B>, Error> {
+        let mut images = Basis::new(self.space());
+        let indices: Vec<usize> = (0..basis.len()).collect();
         for some in indices.chunks(TOGETHER) {
-            let vectors = some.iter().filter_map(|index| frame.vector(*index).transpose());
+            let vectors = some.iter().filter_map(|index| basis.vector(*index).transpose());
             let vectors: Vec<_> = vectors.collect::<Result<_, Error>>()?;
             for product in self.multiply_many(&vectors)? {
                 self.space().expect_same(product.space())?;
@@ -87,13 +101,12 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         Ok(images)
     }
 
-    fn admit(&self, product: &ParamVector<B>) -> Result<(), Error> {
-        self.count.set(self.count.get() + 1);
+    fn expect_fits(&self, product: &ParamVector<B>) -> Result<(), Error> {
         Ok(self.operator.codomain().expect_same(product.space())?)
     }
 
-    /// Random vectors with A v for each, some at a time, and what becomes of a pair.
-    pub(super) fn sample<T>(
+    /// Draws `count` vectors, and passes each with its product to `take`; some at a time.
+    pub(crate) fn sample<T>(
         &self,
         count: usize,
         mut draw: impl FnMut() -> Result<ParamVector<B>, Error>,
@@ -111,8 +124,8 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
         Ok(results)
     }
 
-    /// The number that a function makes of each unit vector e and A e.
-    pub(super) fn exhaust(
+    /// What `take` returns for each unit vector e and A e.
+    pub(crate) fn exhaust(
         &self,
         take: impl FnMut(ParamVector<B>, ParamVector<B>) -> Result<f64, Error>,
     ) -> Result<Vec<f64>, Error> {
@@ -128,11 +141,38 @@ impl<'a, B: AutodiffBackend> Products<'a, B> {
     }
 }
 
+impl<B: AutodiffBackend, A: SelfAdjoint<B> + ?Sized> Products<'_, B, A> {
+    /// A v and vᵀA v
+    pub(crate) fn multiply_with_form(
+        &self,
+        vector: &ParamVector<B>,
+    ) -> Result<(ParamVector<B>, DeviceScalar<B>), Error> {
+        let (product, form) = self.operator.apply_with_quadratic_form(vector)?;
+        self.expect_fits(&product)?;
+        Ok((product, form))
+    }
+}
+
+/// `apply_many` must return one product per vector.
+///
+/// # Errors
+/// [`KrylovError::ProductCount`].
+pub(crate) fn expect_one_each<B: AutodiffBackend>(
+    vectors: &[ParamVector<B>],
+    products: &[ParamVector<B>],
+) -> Result<(), Error> {
+    let (expected, found) = (vectors.len(), products.len());
+    if expected == found {
+        return Ok(());
+    }
+    Err(KrylovError::ProductCount { expected, found }.into())
+}
+
 /// ⟨u, A v⟩, checked.
 ///
 /// # Errors
 /// As [`not_finite`].
-pub(super) fn finite_dot<B: AutodiffBackend>(
+pub(crate) fn finite_dot<B: AutodiffBackend>(
     vector: &ParamVector<B>,
     product: &ParamVector<B>,
 ) -> Result<f64, Error> {
@@ -143,37 +183,12 @@ pub(super) fn finite_dot<B: AutodiffBackend>(
     Ok(value)
 }
 
-/// Why a sum over the numbers of a product is not finite.
+/// Why a sum over the entries of a product is not finite.
 ///
 /// # Errors
 /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if the product itself is not.
-pub(super) fn not_finite<B: AutodiffBackend>(product: &ParamVector<B>) -> Result<Error, Error> {
+pub(crate) fn not_finite<B: AutodiffBackend>(product: &ParamVector<B>) -> Result<Error, Error> {
     product.expect_finite("the product A v")?;
     let (norm, precision) = (product.largest()?, product.precision());
-    Ok(SpectrumError::Range { norm, precision }.into())
-}
-
-/// An endless sequence of seeds, another one for each seed to start from.
-#[derive(Debug, Clone)]
-pub(super) struct Seeds {
-    state: u64,
-}
-
-impl Seeds {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { state: mix(seed) }
-    }
-
-    /// Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators, section 4. The first mixing keeps
-    /// the sequences of neighboring seeds apart.
-    pub(super) fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.state)
-    }
-}
-
-fn mix(bits: u64) -> u64 {
-    let mixed = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    Ok(KrylovError::Range { norm, precision }.into())
 }

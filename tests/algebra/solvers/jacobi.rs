@@ -1,9 +1,9 @@
-//! The Jacobi preconditioner, and what is recommended when.
+//! The Jacobi preconditioner.
 
 use crate::failure::failure;
 use burn_curvature::{
-    Choice, ConfigError, Definiteness, Error, Jacobi, LinearOperator, OperatorError, Precision,
-    Problem, SolveOptions, SolverError, StopReason, recommend,
+    ConfigError, Error, Jacobi, LinearOperator, LinearSolver, OperatorError, Precision,
+    SolveOptions, SolverError, StopReason,
 };
 
 use super::{conjugate_gradient, minimum_residual, operator, tight, x_of};
@@ -73,48 +73,3 @@ fn scaled_systems<B: TestBackend>(precision: Precision) {
         assert_close(&x_of(&helped), &solve(&rows, &b), 1e5 * tolerance);
     }
 }
-
-/// One case per rule, and a reason that names what decided.
-fn recommendations<B: TestBackend>() {
-    use Definiteness::*;
-    let large = || Problem::new(1_000_000);
-    let definite = || large().with_definiteness(PositiveDefinite);
-    let cases = [
-        (Problem::new(26), Choice::Direct, "26 products"),
-        (Problem::new(2000).with_right_hand_sides(50), Choice::Direct, "50 right-hand sides"),
-        (
-            Problem::new(2000).with_definiteness(PositiveDefinite).with_condition(30.0),
-            Choice::ConjugateGradient,
-            "about 30",
-        ),
-        (Problem::new(5000).with_right_hand_sides(5000), Choice::Minres, "MINRES"),
-        (large(), Choice::Minres, "not known"),
-        (large().with_definiteness(Indefinite), Choice::Minres, "negative eigenvalues"),
-        (large().with_definiteness(PositiveSemidefinite), Choice::Minres, "singular"),
-        (definite(), Choice::ConjugateGradient, "condition number"),
-        (definite().with_condition(1e5), Choice::NystromConjugateGradient, "1e5"),
-        (definite().with_stochastic(true), Choice::Lissa, "mini-batch"),
-        (Problem::new(26).with_stochastic(true), Choice::Lissa, "Gauss-Newton"),
-    ];
-    for (problem, choice, words) in cases {
-        let found = recommend(&problem);
-        assert_eq!(found.choice, choice, "{problem:?}: {found:?}");
-        assert!(found.reason.contains(words), "{}", found.reason);
-        assert!(found.reason.ends_with('.') && !found.reason.contains(". "));
-        let json = serde_json::to_string(&(problem, &found)).unwrap();
-        let back: (Problem, burn_curvature::Recommendation) = serde_json::from_str(&json).unwrap();
-        assert_eq!(back, (problem, found));
-    }
-    let single = recommend(&definite().with_condition(1e6));
-    assert!(single.in_f64 && single.reason.contains("f64"));
-    let double = definite().with_condition(1e6).with_precision(Precision::F64);
-    assert!(!recommend(&double).in_f64);
-    assert!(!recommend(&definite().with_condition(1e4)).in_f64);
-    let beyond = recommend(&double.with_condition(1e15));
-    assert!(beyond.reason.contains("damping"), "{}", beyond.reason);
-    // A condition number that is none is left aside.
-    for bad in [f64::NAN, 0.0, -5.0] {
-        assert_eq!(recommend(&definite().with_condition(bad)), recommend(&definite()));
-    }
-}
-on_backends!(recommendations: ndarray, flex, dispatch);

@@ -1,4 +1,4 @@
-//! Several vectors kept as the rows of matrices, so that orthogonalization is matrix products. Knows no operator.
+//! Vectors kept as the rows of matrices, so that orthogonalization is matrix products.
 
 use burn_backend::{
     AutodiffBackend, Scalar, Slice, TensorData, TensorMetadata, ops::FloatTensorOps,
@@ -7,63 +7,62 @@ use faer::Mat;
 
 use crate::{
     error::Error,
+    seeds::Seeds,
     space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor},
     tensor::Precision,
 };
 
-use super::products::Seeds;
-
 /// Vectors in the order they came, as a few matrices on the device.
 ///
-/// A new vector is a matrix of one row; matrices of equal height are put together, up to [`Frame::HEIGHT`] rows, so that
-/// each number is copied a few times at most.
-pub(super) struct Frame<B: AutodiffBackend> {
+/// A new vector is a matrix of one row; matrices of equal height are put together, up to [`Basis::HEIGHT`] rows, so that
+/// each entry is copied a few times at most.
+pub(crate) struct Basis<B: AutodiffBackend> {
     /// Layout, device and precision of the vectors.
     space: ParamSpace<B>,
     /// Each of shape `[rows, n]`.
     chunks: Vec<InnerFloat<B>>,
 }
 
-/// A vector without its components in a frame, still on the device.
-pub(super) struct Projection<B: AutodiffBackend> {
+/// A vector without its components in a basis, still on the device.
+pub(crate) struct Projection<B: AutodiffBackend> {
     /// Shape `[n]`.
-    pub(super) rest: InnerFloat<B>,
-    /// The overlaps that were taken off, in passes over some of the frame; last the square of the rest.
+    pub(crate) rest: InnerFloat<B>,
+    /// The overlaps that were removed, pass by pass; last the square of the rest.
     scalars: Vec<InnerFloat<B>>,
     /// First vector of each pass.
     passes: Vec<usize>,
-    /// Number of vectors in the frame.
+    /// Number of vectors in the basis.
     size: usize,
 }
 
-/// What has been read of a [`Projection`].
-pub(super) struct Overlaps {
-    /// ⟨qᵢ, v⟩ for every vector of the frame.
-    pub(super) coefficients: Vec<f64>,
+/// The scalars of a [`Projection`], on the host.
+pub(crate) struct Overlaps {
+    /// ⟨qᵢ, v⟩ for every vector of the basis.
+    pub(crate) coefficients: Vec<f64>,
     /// ‖v − Σᵢ qᵢ ⟨qᵢ, v⟩‖²
-    pub(super) square: f64,
+    pub(crate) square: f64,
 }
 
-impl<B: AutodiffBackend> Frame<B> {
+impl<B: AutodiffBackend> Basis<B> {
     /// Rows up to which matrices are put together.
     const HEIGHT: usize = 16;
 
-    /// No vectors yet. The numbers of `like` do not matter.
-    pub(super) fn new(space: &ParamSpace<B>) -> Self {
+    /// No vectors yet.
+    pub(crate) fn new(space: &ParamSpace<B>) -> Self {
         Self { space: space.clone(), chunks: Vec::new() }
     }
 
     /// These vectors.
-    pub(super) fn of(space: &ParamSpace<B>, vectors: Vec<ParamVector<B>>) -> Self {
-        let mut frame = Self::new(space);
+    pub(crate) fn of(space: &ParamSpace<B>, vectors: Vec<ParamVector<B>>) -> Self {
+        let mut basis = Self::new(space);
         for vector in vectors {
-            frame.push(vector.flat_tensor());
+            basis.push(vector.flat_tensor());
         }
-        frame
+        basis
     }
 
     /// Number of vectors.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.chunks.iter().map(height::<B>).sum()
     }
 
@@ -71,7 +70,7 @@ impl<B: AutodiffBackend> Frame<B> {
     ///
     /// # Shapes
     /// - `vector`: `[n]`
-    pub(super) fn push(&mut self, vector: InnerFloat<B>) {
+    pub(crate) fn push(&mut self, vector: InnerFloat<B>) {
         let mut chunk = Inner::<B>::float_reshape(vector, [1, self.space.len()].into());
         while let Some(last) = self.chunks.pop() {
             let rows = height::<B>(&last);
@@ -89,7 +88,17 @@ impl<B: AutodiffBackend> Frame<B> {
     ///
     /// A vector that is orthogonal to all but the recent ones to rounding is orthogonal to all to rounding afterwards,
     /// relative to its own length (Giraud et al. 2005, The loss of orthogonality in the Gram-Schmidt process).
-    pub(super) fn project(&self, vector: InnerFloat<B>, recent: usize) -> Projection<B> {
+    pub(crate) fn project(&self, vector: InnerFloat<B>, recent: usize) -> Projection<B> {
+        self.project_along(self, vector, recent)
+    }
+
+    /// v − Q Pᵀ v for the vectors P of another basis with PᵀQ = I, as [`project`](Self::project).
+    pub(crate) fn project_along(
+        &self,
+        dual: &Self,
+        vector: InnerFloat<B>,
+        recent: usize,
+    ) -> Projection<B> {
         let n = self.space.len();
         let size = self.len();
         let passes = vec![size.saturating_sub(recent), 0];
@@ -98,8 +107,8 @@ impl<B: AutodiffBackend> Frame<B> {
         for first in &passes {
             let column = Inner::<B>::float_reshape(rest.clone(), [n, 1].into());
             let mut removed: Option<InnerFloat<B>> = None;
-            for rows in self.rows_from(*first) {
-                let overlaps = Inner::<B>::float_matmul(rows.clone(), column.clone());
+            for (rows, duals) in self.rows_from(*first).into_iter().zip(dual.rows_from(*first)) {
+                let overlaps = Inner::<B>::float_matmul(duals, column.clone());
                 let across = [1, height::<B>(&rows)].into();
                 let row = Inner::<B>::float_reshape(overlaps.clone(), across);
                 let part = Inner::<B>::float_matmul(row, rows);
@@ -119,7 +128,7 @@ impl<B: AutodiffBackend> Frame<B> {
         Projection { rest: Inner::<B>::float_reshape(rest, [n].into()), scalars, passes, size }
     }
 
-    /// All vectors from number `first`, as matrices.
+    /// All vectors from index `first`, as matrices.
     fn rows_from(&self, first: usize) -> Vec<InnerFloat<B>> {
         let mut start = 0;
         let mut rows = Vec::new();
@@ -141,7 +150,7 @@ impl<B: AutodiffBackend> Frame<B> {
     }
 
     /// One vector.
-    pub(super) fn vector(&self, index: usize) -> Result<Option<ParamVector<B>>, Error> {
+    pub(crate) fn vector(&self, index: usize) -> Result<Option<ParamVector<B>>, Error> {
         let mut rows = self.rows_from(index);
         if rows.is_empty() {
             return Ok(None);
@@ -153,8 +162,8 @@ impl<B: AutodiffBackend> Frame<B> {
         Ok(Some(self.space.from_flat_tensor(row)?))
     }
 
-    /// The frame of the combinations Σᵢ cᵢ qᵢ, one for each column c of the coefficients.
-    pub(super) fn combine(&self, coefficients: &Mat<f64>) -> Self {
+    /// The combinations Σᵢ cᵢ qᵢ, one for each column c of the coefficients.
+    pub(crate) fn combine(&self, coefficients: &Mat<f64>) -> Self {
         let mut first = 0;
         let mut sum: Option<InnerFloat<B>> = None;
         for chunk in &self.chunks {
@@ -174,11 +183,11 @@ impl<B: AutodiffBackend> Frame<B> {
         Self { space: self.space.clone(), chunks: sum.into_iter().collect() }
     }
 
-    /// A random unit vector orthogonal to a frame of orthonormal vectors, or `None` if these span everything.
+    /// A random unit vector orthogonal to orthonormal vectors, or `None` if these span everything.
     ///
     /// # Shapes
     /// - output: `[n]`
-    pub(super) fn random_direction(
+    pub(crate) fn random_direction(
         &self,
         seeds: &mut Seeds,
     ) -> Result<Option<InnerFloat<B>>, Error> {
@@ -186,9 +195,8 @@ impl<B: AutodiffBackend> Frame<B> {
             let drawn = self.space.normal(seeds.next());
             let length = drawn.norm()?;
             let projection = self.project(drawn.flat_tensor(), usize::MAX);
-            let read = Projection::read(std::slice::from_ref(&projection))?;
-            let rest = read.first().map_or(f64::NAN, |read| read.square.sqrt());
-            // Too little is left only by a rare chance; another vector will do.
+            let rest = projection.read_one()?.square.sqrt();
+            // Too little is left only by rare chance; then another vector is drawn.
             if rest > 100.0 * self.space.precision().epsilon() * length {
                 return Ok(Some(projection.scaled(1.0 / rest)));
             }
@@ -196,8 +204,8 @@ impl<B: AutodiffBackend> Frame<B> {
         Ok(None)
     }
 
-    /// ⟨pᵢ, qⱼ⟩ for the vectors of this frame and those of another.
-    pub(super) fn overlaps(&self, other: &Self) -> Result<Mat<f64>, Error> {
+    /// ⟨pᵢ, qⱼ⟩ for the vectors of this basis and those of another.
+    pub(crate) fn overlaps(&self, other: &Self) -> Result<Mat<f64>, Error> {
         let mut matrix = Mat::zeros(self.len(), other.len());
         let mut row = 0;
         for rows in &self.chunks {
@@ -217,7 +225,7 @@ impl<B: AutodiffBackend> Frame<B> {
     }
 
     /// ‖qᵢ‖² for every vector.
-    pub(super) fn squares(&self) -> Result<Vec<f64>, Error> {
+    pub(crate) fn squares(&self) -> Result<Vec<f64>, Error> {
         let mut squares = Vec::with_capacity(self.len());
         for rows in &self.chunks {
             let square = Inner::<B>::float_mul(rows.clone(), rows.clone());
@@ -239,8 +247,15 @@ impl<B: AutodiffBackend> Frame<B> {
 }
 
 impl<B: AutodiffBackend> Projection<B> {
+    /// Brings the overlaps of a projection to the host.
+    pub(crate) fn read_one(&self) -> Result<Overlaps, Error> {
+        let read = Self::read(std::slice::from_ref(self))?;
+        let nothing = Overlaps { coefficients: vec![f64::NAN; self.size], square: f64::NAN };
+        Ok(read.into_iter().next().unwrap_or(nothing))
+    }
+
     /// Brings the overlaps of several projections to the host, in one transfer.
-    pub(super) fn read(projections: &[Self]) -> Result<Vec<Overlaps>, Error> {
+    pub(crate) fn read(projections: &[Self]) -> Result<Vec<Overlaps>, Error> {
         let scalars: Vec<_> =
             projections.iter().flat_map(|projection| projection.scalars.iter().cloned()).collect();
         if scalars.is_empty() {
@@ -262,7 +277,7 @@ impl<B: AutodiffBackend> Projection<B> {
     }
 
     /// `factor` times what is left, of shape `[n]`.
-    pub(super) fn scaled(self, factor: f64) -> InnerFloat<B> {
+    pub(crate) fn scaled(self, factor: f64) -> InnerFloat<B> {
         Inner::<B>::float_mul_scalar(self.rest, Scalar::Float(factor))
     }
 }

@@ -1,18 +1,18 @@
-//! A symmetric tridiagonal matrix on the host: some eigenvalues and solves. Knows numbers only.
+//! A symmetric tridiagonal matrix on the host: some eigenvalues and solves.
 
 use faer::{Mat, linalg::solvers::Solve};
 
 /// A symmetric tridiagonal matrix.
 #[derive(Default)]
-pub(super) struct Tridiagonal {
-    pub(super) diagonal: Vec<f64>,
-    /// One number less than on the diagonal.
-    pub(super) off_diagonal: Vec<f64>,
+pub(crate) struct Tridiagonal {
+    pub(crate) diagonal: Vec<f64>,
+    /// One entry fewer than the diagonal.
+    pub(crate) off_diagonal: Vec<f64>,
 }
 
 impl Tridiagonal {
     /// T⁻¹ y, or `None` if T is singular.
-    pub(super) fn solve(&self, y: &[f64]) -> Option<Vec<f64>> {
+    pub(crate) fn solve(&self, y: &[f64]) -> Option<Vec<f64>> {
         let n = y.len();
         let matrix = Mat::from_fn(n, n, |i, j| self.entry(i, j));
         let column = Mat::from_fn(n, 1, |i, _| y.get(i).copied().unwrap_or(0.0));
@@ -21,9 +21,9 @@ impl Tridiagonal {
         solution.iter().all(|x| x.is_finite()).then_some(solution)
     }
 
-    /// The shortest y that minimizes ‖s − T̄ y‖, where T̄ is T, and one row more if s has one number more than T has
+    /// The shortest y that minimizes ‖s − T̄ y‖, where T̄ is T, and one row more if s has one entry more than T has
     /// rows: `below` in its last column. Singular values up to `cut` of the largest count as zero.
-    pub(super) fn least_squares(&self, s: &[f64], below: f64, cut: f64) -> Option<Vec<f64>> {
+    pub(crate) fn least_squares(&self, s: &[f64], below: f64, cut: f64) -> Option<Vec<f64>> {
         let n = self.diagonal.len();
         let matrix =
             Mat::from_fn(
@@ -56,7 +56,7 @@ impl Tridiagonal {
     }
 
     /// The smallest and the largest eigenvalue, and the two around zero.
-    pub(super) fn extremes(&self) -> Vec<f64> {
+    pub(crate) fn extremes(&self) -> Vec<f64> {
         let n = self.diagonal.len();
         let finite = self.diagonal.iter().chain(&self.off_diagonal).all(|x| x.is_finite());
         if n == 0 || !finite {
@@ -142,5 +142,15 @@ mod tests {
         let singular = Tridiagonal { diagonal: vec![1.0, 1.0], off_diagonal: vec![1.0] };
         let y = singular.least_squares(&[3.0, 1.0], 0.0, 1e-14);
         assert!(y.is_some_and(|y| y.iter().all(|y| (y - 1.0).abs() < 1e-14)));
+    }
+
+    #[test]
+    fn eigenvalues_around_zero_are_found() {
+        let matrix =
+            Tridiagonal { diagonal: vec![-3.0, -0.5, 0.25, 4.0], off_diagonal: vec![0.0; 3] };
+        let expected = [-3.0, 4.0, -0.5, 0.25];
+        let found = matrix.extremes();
+        assert_eq!(found.len(), 4);
+        assert!(found.iter().zip(expected).all(|(found, e)| (found - e).abs() < 1e-12));
     }
 }
