@@ -213,7 +213,7 @@ fn inverse_by_eigenvalues(matrix: &[f64], size: usize, damping: f64) -> Result<V
 }
 
 impl Eigen {
-    /// Visits its numbers, under a name.
+    /// Visits its entries, under a name.
     pub fn visit(&mut self, name: &str, visit: &mut Visit<'_>) {
         let (groups, size) = (self.groups, self.size);
         if let Some(vectors) = &mut self.vectors {

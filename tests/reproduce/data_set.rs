@@ -3,8 +3,8 @@
 
 use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
-    ConjugateGradientConfig, Error, Fisher, GaussNewton, KfacConfig, Likelihood, LinearOperator, LinearSolver,
-    Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
+    ConjugateGradientConfig, Error, Fisher, GaussNewton, KfacConfig, Likelihood, LinearOperator,
+    LinearSolver, Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
 };
 
 use crate::{

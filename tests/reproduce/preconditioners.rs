@@ -7,9 +7,9 @@ use std::{error::Error, time::Instant};
 
 use burn::tensor::Device;
 use burn_curvature::{
-    ConjugateGradientConfig, Ekfac, GaussNewton, KfacConfig, Likelihood, LinearOperator, LinearSolver,
-    NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution, SolveOptions,
-    StopReason,
+    ConjugateGradientConfig, Ekfac, GaussNewton, KfacConfig, Likelihood, LinearOperator,
+    LinearSolver, NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution,
+    SolveOptions, StopReason,
 };
 
 use crate::{

@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A view of a view: the same numbers in the same matrix.
+    /// A view of a view: the same elements in the same matrix.
     fn passes_view(&mut self, node: &Node) -> bool {
         let (&[source], &[output]) = (&node.inputs[..], &node.outputs[..]) else {
             return false;
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
         Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
     }
 
-    /// The parameter of a bias operand: none where there is none, a failure where it is no parameter.
+    /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter.
     fn bias(&self, value: Option<ValueId>) -> Option<Option<usize>> {
         match value {
             None => Some(None),
@@ -242,7 +242,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Sets apart what is used otherwise too, or in layers that do not go together.
+    /// Separates parameters that also have other uses, or whose layers are incompatible.
     fn finish(mut self, parameters: usize) -> Layers {
         loop {
             let before = self.other.len();

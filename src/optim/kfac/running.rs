@@ -90,8 +90,8 @@ impl<B: AutodiffBackend> Running<B> {
         Ok(())
     }
 
-    /// Inverses of the averaged factors, one for each γ; the diagonal of an eigenvalue correction is not that of the step
-    /// yet.
+    /// Inverses of the averaged factors, one for each γ. The diagonal of an eigenvalue correction is not yet that of the
+    /// step.
     pub fn invert(
         &self,
         (collector, objective): (&KfacCollector, &Objective<B>),
@@ -125,7 +125,7 @@ impl<B: AutodiffBackend> Running<B> {
         each.collect()
     }
 
-    /// The averages as they are.
+    /// The current averages.
     pub fn kfac(
         &self,
         collector: &KfacCollector,
@@ -186,7 +186,7 @@ impl<B: AutodiffBackend> Source<B> {
     }
 }
 
-/// ε = min(1 − 1/k, decay) of the old average stays at the k-th update.
+/// ε = min(1 − 1/k, decay), the share of the old average that is kept at the k-th update.
 fn kept(updates: usize, decay: f64) -> f64 {
     (1.0 - (updates.max(1) as f64).recip()).min(decay)
 }

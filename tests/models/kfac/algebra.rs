@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_curvature::{
     BlockDiagonal, ConjugateGradientConfig, GaussNewton, KfacConfig, Kronecker, KroneckerFactor,
-    Likelihood, LinearOperator, LinearSolver, Objective, ParamLayout, ParamSpace, ParamVector, Precision,
-    Reduction, SolveOptions, StopReason, materialize,
+    Likelihood, LinearOperator, LinearSolver, Objective, ParamLayout, ParamSpace, ParamVector,
+    Precision, Reduction, SolveOptions, StopReason, materialize,
 };
 
 use super::{

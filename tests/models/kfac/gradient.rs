@@ -17,7 +17,7 @@ const FISHERS: [KfacFisher; 4] = [
     KfacFisher::ForwardOnly,
 ];
 
-/// Gradient and loss are the objective's, the factors those of `Kfac::new`.
+/// Gradient and loss are the objective's, the factors those of `KfacConfig::init`.
 fn check(objective: &Objective<B>, likelihood: Likelihood, bound: f64) {
     let expected = objective.value_and_gradient().unwrap();
     let v = objective.parameters().space().normal(5);
