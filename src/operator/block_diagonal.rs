@@ -75,10 +75,10 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> BlockDiagonal<B, A> {
         Ok(Self { space: space.clone(), parts })
     }
 
-    /// One operator for each block of the layout, made by a function that is given the block alone.
+    /// One operator for each block of the layout, made by a function of the selection of that block.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and what the function fails with.
+    /// As [`new`](Self::new), and errors of the function.
     pub fn per_block(
         space: &ParamSpace<B>,
         mut operator: impl FnMut(&ParamSubset) -> Result<A, Error>,

@@ -35,8 +35,8 @@ impl<L, R> Chain<L, R> {
     /// `left · right`
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if what comes out of the right does not go
-    /// into the left.
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the codomain of the right is not the
+    /// domain of the left.
     pub fn new<B>(left: L, right: R) -> Result<Self, Error>
     where
         B: AutodiffBackend,
@@ -84,6 +84,20 @@ where
 }
 
 /// The transpose of an operator, Aᵀ. Made by [`LinearOperator::transposed`].
+///
+/// # Cost
+/// One product with Aᵀ.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace, materialize};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
+/// assert_eq!(materialize(&a.transposed())?.values(), [1.0, 3.0, 2.0, 4.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Transposed<A> {
     operator: A,
@@ -124,6 +138,18 @@ impl<B: AutodiffBackend, A: Adjoint<B> + SelfAdjoint<B>> SelfAdjoint<B> for Tran
 ///
 /// # Cost
 /// One product with each of A, M and Aᵀ.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Congruence, Dense, DenseMatrix, Diagonal, ParamSpace, materialize};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &space)?;
+/// let m = Diagonal::new(space.vector(&[1.0, 3.0])?)?;
+/// assert_eq!(materialize(&Congruence::new(a, m)?)?.values(), [1.0, 2.0, 2.0, 7.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Congruence<A, M> {
     outer: A,
@@ -134,7 +160,7 @@ impl<A, M> Congruence<A, M> {
     /// `outerᵀ · inner · outer`
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if what comes out of A does not go into M,
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the codomain of A is not the domain of M,
     /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare) for M.
     pub fn new<B>(outer: A, inner: M) -> Result<Self, Error>
     where

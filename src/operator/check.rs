@@ -9,8 +9,8 @@ use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint};
 const ALPHA: f64 = 1.5;
 const BETA: f64 = -0.75;
 
-/// Checks that an operator gives the same product twice, that it is linear, and that it treats several vectors as it
-/// treats one.
+/// Checks that an operator gives the same product twice, that it is linear, and that `apply_many` agrees
+/// with `apply`.
 ///
 /// ```text
 /// A x  twice: the same bits

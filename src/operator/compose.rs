@@ -10,6 +10,20 @@ use crate::{
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
 
 /// The identity I on a space.
+///
+/// # Cost
+/// None: the product shares the tensors of the vector.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Identity, LinearOperator, ParamSpace};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let x = space.vector(&[3.0, 4.0])?;
+/// assert_eq!(Identity::new(&space)?.apply(&x)?.to_vec()?, [3.0, 4.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Identity<B: AutodiffBackend> {
     space: ParamSpace<B>,
@@ -45,6 +59,20 @@ impl<B: AutodiffBackend> Adjoint<B> for Identity<B> {
 }
 
 /// A multiple of an operator, c·A.
+///
+/// # Cost
+/// One product with A, and one multiplication of the vector.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Diagonal::new(space.vector(&[1.0, 2.0])?)?.scaled(-3.0)?;
+/// assert_eq!(a.apply(&space.ones())?.to_vec()?, [-3.0, -6.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Scaled<A> {
     operator: A,
@@ -115,6 +143,17 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Scaled<A> {
 ///
 /// # Cost
 /// One product with each.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Diagonal, Identity, LinearOperator, ParamSpace};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Diagonal::new(space.vector(&[1.0, 2.0])?)?.plus(Identity::new(&space)?)?;
+/// assert_eq!(a.apply(&space.ones())?.to_vec()?, [2.0, 3.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sum<L, R> {
     left: L,

@@ -103,7 +103,22 @@ impl<B: AutodiffBackend> fmt::Debug for Dense<B> {
     }
 }
 
-/// A symmetric matrix as an operator: checked, so that solvers for symmetric systems take it.
+/// A symmetric matrix as an operator. The symmetry is checked, so that solvers for symmetric systems accept it.
+///
+/// # Cost
+/// As [`Dense`].
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{ConjugateGradientConfig, DenseMatrix, LinearSolver, ParamSpace, SymmetricDense};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = SymmetricDense::new(&DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 2.0]])?, &space)?;
+/// let solution = ConjugateGradientConfig::new().init()?.solve(&a, &space.vector(&[3.0, 3.0])?)?;
+/// assert_eq!(solution.x.to_vec()?, [1.0, 1.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SymmetricDense<B: AutodiffBackend> {
     dense: Dense<B>,

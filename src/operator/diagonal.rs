@@ -13,6 +13,17 @@ use super::{Adjoint, LinearOperator, SelfAdjoint};
 ///
 /// # Cost
 /// One elementwise product.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Diagonal::new(space.vector(&[3.0, 5.0])?)?;
+/// assert_eq!(a.apply(&space.vector(&[1.0, 2.0])?)?.to_vec()?, [3.0, 10.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Diagonal<B: AutodiffBackend> {
     diagonal: ParamVector<B>,

@@ -1,6 +1,6 @@
 //! What can go wrong with operators.
 
-/// An operator that cannot be built, or is not what it promises.
+/// Failure to build an operator, or a broken promise of one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {
@@ -176,7 +176,7 @@ pub enum OperatorError {
         /// Largest value that passes.
         allowed: f64,
     },
-    /// Products with several vectors are not those with each.
+    /// `apply_many` and `apply` disagree.
     #[error(
         "`apply_many` differs from `apply` by {found:e} of the norms, and {allowed:e} is allowed; one of the two is wrong"
     )]
@@ -197,7 +197,7 @@ pub enum OperatorError {
         /// Largest value that passes.
         allowed: f64,
     },
-    /// A transpose does not belong to its operator.
+    /// `apply_adjoint` is not the transpose of `apply`.
     #[error(
         "⟨u, Ax⟩ differs from ⟨Aᵀu, x⟩ by {found:e} of their typical size, and {allowed:e} is allowed: `apply_adjoint` \
          is not the transpose of `apply`"

@@ -1,4 +1,4 @@
-//! What an operator is, and what it may promise besides.
+//! The traits of operators.
 
 use burn_backend::AutodiffBackend;
 
@@ -13,7 +13,7 @@ use super::{
     AssumeSelfAdjoint, BlockDamping, Chain, Counted, Damped, Restricted, Scaled, Sum, Transposed,
 };
 
-/// A linear map that is known by what it does to a vector.
+/// A linear map between two spaces, defined by its products with vectors.
 ///
 /// There is no transpose here: conjugate gradients and related methods do not need one. See [`Adjoint`].
 ///
@@ -122,8 +122,8 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// `A · other`: first the other, then A.
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if what comes out of the other does not go
-    /// into A.
+    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the codomain of the other is not the
+    /// domain of A.
     fn times<T: LinearOperator<B>>(self, other: T) -> Result<Chain<Self, T>, Error>
     where
         Self: Sized,
@@ -173,8 +173,8 @@ pub trait LinearOperator<B: AutodiffBackend> {
 
 /// Promise that ⟨u, A v⟩ = ⟨A u, v⟩ for all u and v: the matrix is symmetric.
 ///
-/// Solvers for symmetric systems ask for it, so that a Jacobian does not reach them. Wrap an operator in
-/// [`AssumeSelfAdjoint`] to promise it for a map whose type does not say so.
+/// Solvers for symmetric systems require it, so that they refuse a Jacobian at compile time. Wrap an operator in
+/// [`AssumeSelfAdjoint`] to promise it for a map whose type does not imply it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not known to be self-adjoint",
     note = "hand over the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \

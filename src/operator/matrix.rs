@@ -123,7 +123,7 @@ impl DenseMatrix {
         differences.fold(0.0, |worst: f64, d| worst.max(d.abs())) / largest
     }
 
-    /// All eigenvalues of a symmetric matrix, from the smallest to the largest. Of a slightly unsymmetric one, those of
+    /// All eigenvalues of a symmetric matrix, ascending. For a slightly unsymmetric matrix, those of
     /// (A + Aᵀ)/2.
     ///
     /// # Cost

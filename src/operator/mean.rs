@@ -12,7 +12,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 /// The mean of operators, 1/n · Σ Aᵢ, of which stochastic solvers apply one at a time.
 ///
 /// # Cost
-/// One product with each term; a term alone costs one product with it.
+/// One product with each term; one product for a single term.
 ///
 /// # Example
 /// ```

@@ -76,12 +76,10 @@ use crate::error::Error;
 pub(crate) fn expect_square<B: AutodiffBackend>(
     operator: &(impl LinearOperator<B> + ?Sized),
 ) -> Result<(), Error> {
-    if operator.domain() == operator.codomain() {
-        return Ok(());
+    let (domain, codomain) = (operator.domain(), operator.codomain());
+    if domain.layout() != codomain.layout() {
+        let (domain, codomain) = (domain.len(), codomain.len());
+        return Err(OperatorError::NotSquare { domain, codomain }.into());
     }
-    Err(OperatorError::NotSquare {
-        domain: operator.domain().len(),
-        codomain: operator.codomain().len(),
-    }
-    .into())
+    Ok(domain.expect_same(codomain)?)
 }

@@ -13,6 +13,18 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 ///
 /// # Cost
 /// One product with A.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [1]), ("b", [2])])?;
+/// let a = Diagonal::new(space.vector(&[1.0, 2.0, 3.0])?)?;
+/// let block = a.restricted(space.layout().select("b")?)?;
+/// assert_eq!(block.apply(&block.domain().ones())?.to_vec()?, [2.0, 3.0]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Restricted<B: AutodiffBackend, A> {
     operator: A,

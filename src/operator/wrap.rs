@@ -13,8 +13,19 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 
 /// An operator that the caller vouches to be self-adjoint.
 ///
-/// Nothing checks the promise here. [`check_self_adjoint`](crate::check_self_adjoint) does, at the cost of six products;
-/// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialized operator does, at a small size.
+/// The promise is not checked here. [`check_self_adjoint`](crate::check_self_adjoint) checks it with six products, and
+/// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialized operator for small sizes.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{FromFn, LinearOperator, ParamSpace, check_self_adjoint};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
+/// let triple = FromFn::new(&space, |v| Ok(v.clone().scale(3.0)))?;
+/// check_self_adjoint(&triple.assume_self_adjoint()?, 1)?;
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct AssumeSelfAdjoint<A> {
     operator: A,
@@ -58,8 +69,21 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<
     }
 }
 
-/// An operator with a count of its applications, the usual unit of cost. Made by [`LinearOperator::counted`]. Those of the transpose, and those of single
-/// terms of a finite sum, are counted separately.
+/// An operator with a count of its applications, the usual unit of cost. Made by [`LinearOperator::counted`].
+///
+/// Applications of the transpose and of single terms of a finite sum are counted separately.
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Identity, LinearOperator, ParamSpace, materialize};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(5)?;
+/// let a = Identity::new(&space)?.counted();
+/// materialize(&a)?;
+/// assert_eq!(a.applications(), 5);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Counted<A> {
     operator: A,

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// # Arithmetic
-/// Methods that take `self` by value work in place where the backend can. Every method that takes two
+/// Methods that take `self` by value work in place if the backend can. Every method that takes two
 /// vectors fails with [`VectorError::LayoutMismatch`], [`VectorError::PrecisionMismatch`] or
 /// [`VectorError::DeviceMismatch`] if they do not fit together.
 #[allow(clippy::should_implement_trait)] // The operators of `std::ops` cannot fail with an error.

@@ -40,7 +40,7 @@ where
         filled(&layout, model, values)
     }
 
-    /// The gradient from what Burn's `backward()` returns, summed over the places of a shared parameter. A parameter
+    /// The gradient from the result of Burn's `backward()`, summed over the places of a shared parameter. A parameter
     /// without a gradient gets zeros. Copies nothing.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ where
 
     /// This vector as gradients for an optimizer of Burn. Copies nothing.
     ///
-    /// The optimizer goes by the identities of the parameters, so the vector must have been made for the model that is
+    /// The optimizer finds parameters by identity, so the vector must have been made for the model that is
     /// stepped, and in the precision of that model: [`cast`](Self::cast) it where it was computed in f64 for a model in f32,
     /// since Burn's optimizers panic on a mixture. Of a shared parameter it updates only the first place: call [`ParamLayout::retie`] afterwards.
     ///

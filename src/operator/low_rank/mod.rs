@@ -131,7 +131,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// The same vectors with D = diag(d) in place of D.
     ///
     /// # Errors
-    /// [`VectorError`](crate::VectorError) if d does not fit or holds NaN or infinity.
+    /// [`VectorError`](crate::VectorError) if d is of another space or holds NaN or infinity.
     pub fn with_diagonal(mut self, diagonal: ParamVector<B>) -> Result<Self, Error> {
         self.space.expect_same(diagonal.space())?;
         diagonal.expect_finite("the diagonal")?;

@@ -32,7 +32,7 @@ pub(in super::super) enum Accumulate {
     Other,
 }
 
-/// `y ← a·y + b·x` for pairs `(y, x)` of equal lengths, and the sum asked for.
+/// `y ← a·y + b·x` for pairs `(y, x)` of equal lengths, and the requested sum.
 pub(super) fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, sum: Accumulate) -> f64 {
     let count = pairs.iter().map(|(y, _)| y.len()).sum();
     let chunks = pairs.into_iter().flat_map(|(y, x)| y.chunks_mut(CHUNK).zip(x.chunks(CHUNK)));

@@ -15,8 +15,8 @@ use loops::Number;
 
 pub(super) use loops::Accumulate;
 
-/// `a·y + b·x` for each pair of tensors, in the memory of `y`, and the sum asked for. Nothing is changed where one of
-/// them cannot be done.
+/// `a·y + b·x` for each pair of tensors, in the memory of `y`, and the requested sum. Changes nothing if it returns
+/// `None`.
 pub(super) fn combine<B: Backend>(
     y: &mut [FloatTensor<B>],
     a: f64,
@@ -47,8 +47,8 @@ fn combine_in_place<B: Backend, N: Number + Contiguous>(
     Some(loops::combine(pairs, a, b, sum))
 }
 
-/// `x + α·p` and then `z + β·p` in the memory of `x` and `p`, for each triple of tensors. Nothing is changed where one
-/// of them cannot be done.
+/// `x + α·p` and then `z + β·p` in the memory of `x` and `p`, for each triple of tensors. Changes nothing if it returns
+/// `None`.
 pub(super) fn step<B: Backend>(
     x: &mut [FloatTensor<B>],
     alpha: f64,
