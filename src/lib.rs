@@ -126,9 +126,9 @@ pub use error::Error;
 pub use execute::ExecuteError;
 pub use graph::{Graph, GraphError};
 pub use kfac::{
-    BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy,
-    FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
-    KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment, UncoveredPolicy, WeightSharing,
+    BlockComparison, CoverageEntry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy, FactorSpectrum,
+    Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KfacState,
+    KroneckerFactor, Treatment, UncoveredPolicy, WeightSharing,
 };
 pub use krylov::KrylovError;
 pub use objective::{
