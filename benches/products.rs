@@ -22,9 +22,10 @@ mod random;
 use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Adjoint, Batch, CaptureConfig, ConjugateGradient, ConjugateGradientConfig, Engine, GaussNewton,
-    Hessian, Jacobian, LinearOperator, LinearSolver, Objective, OnNegativeCurvature, ParamVector,
-    TensorBridge,
+    Adjoint, Batch, CaptureConfig, ConjugateGradientConfig, Engine, GaussNewton, Hessian, Jacobian,
+    LinearOperator, LinearSolver, Objective, ParamVector,
+    backend::TensorBridge,
+    solver::{ConjugateGradient, OnNegativeCurvature},
 };
 
 use figures::Figures;

@@ -9,6 +9,7 @@ use crate::{
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// The exact Hessian of an objective as a linear operator.
@@ -52,7 +53,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct Hessian<B: AutodiffBackend> {
+pub struct Hessian<B: AutodiffBackend = DefaultBackend> {
     objective: Objective<B>,
     product: PreparedProduct<B>,
 }

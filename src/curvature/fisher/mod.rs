@@ -15,6 +15,7 @@ use crate::{
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// The Fisher information matrix of a model's predictive distribution as a linear operator.
@@ -65,7 +66,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct Fisher<B: AutodiffBackend> {
+pub struct Fisher<B: AutodiffBackend = DefaultBackend> {
     objective: Objective<B>,
     product: PreparedProduct<B>,
 }
@@ -76,9 +77,9 @@ impl<B: AutodiffBackend> Fisher<B> {
     /// The exact Fisher matrix of a likelihood.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone;
+    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone;
     /// [`LikelihoodError::Unfit`] for a variance that is not positive or outputs without a dimension of classes;
-    /// [`ObjectiveError::NoReduction`](crate::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
     pub fn exact(objective: &Objective<B>, likelihood: Likelihood) -> Result<Self, Error> {
         likelihood.check(&objective.shape_of_outputs()?)?;
         let reduction = objective.stated_reduction()?;

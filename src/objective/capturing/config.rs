@@ -29,7 +29,7 @@ pub enum Engine {
     /// 0.22 cannot put one tape over another, and every product is refused with [`DeriveError::Eager`].
     ///
     /// [`Objective::capture`]: crate::Objective::capture
-    /// [`DeriveError::Eager`]: crate::DeriveError::Eager
+    /// [`DeriveError::Eager`]: crate::errors::DeriveError::Eager
     Eager,
 }
 

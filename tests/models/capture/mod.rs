@@ -12,7 +12,8 @@ use burn::{
     tensor::activation::tanh,
 };
 use burn_curvature::{
-    CaptureConfig, CaptureError, Error, FaithfulnessError, Objective, ObjectiveError, ParamError,
+    CaptureConfig, Error, Objective,
+    errors::{CaptureError, FaithfulnessError, ObjectiveError, ParamError},
 };
 
 #[derive(Module, Debug)]

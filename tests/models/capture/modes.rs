@@ -7,7 +7,7 @@ use burn::{
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{CaptureConfig, FaithfulnessError, Objective};
+use burn_curvature::{CaptureConfig, Objective, errors::FaithfulnessError};
 
 use super::{batch, device, refusal};
 

@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, Engine, GaussNewton, Hessian, LinearOperator, Objective, TensorBridge,
-    materialize,
+    Batch, CaptureConfig, Engine, GaussNewton, Hessian, LinearOperator, Objective,
+    backend::TensorBridge, materialize,
 };
 
 use crate::{

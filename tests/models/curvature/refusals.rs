@@ -2,9 +2,9 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Adjoint, CaptureConfig, Captured, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton,
-    Jacobian, KfacConfig, KfacOptimizerConfig, Likelihood, LikelihoodError, LinearOperator,
-    Objective, ObjectiveError, Reduction, VectorError,
+    Adjoint, CaptureConfig, Captured, EmpiricalFisher, Error, Fisher, GaussNewton, Jacobian,
+    KfacConfig, KfacOptimizerConfig, Likelihood, LinearOperator, Objective, Reduction,
+    errors::{DeriveError, LikelihoodError, ObjectiveError, VectorError},
 };
 
 use crate::{B, Classifier, Samples, classifier, cross_entropy, samples};
