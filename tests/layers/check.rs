@@ -185,9 +185,10 @@ impl Table {
                     let said = error.to_string();
                     let missing: Vec<_> =
                         words.iter().filter(|word| !said.contains(**word)).collect();
-                    match missing.is_empty() {
-                        true => Ok(format!("refused: {said}")),
-                        false => Err(format!("refused without saying {missing:?}: {said}")),
+                    if missing.is_empty() {
+                        Ok(format!("refused: {said}"))
+                    } else {
+                        Err(format!("refused without saying {missing:?}: {said}"))
                     }
                 }
             };

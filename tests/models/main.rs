@@ -53,7 +53,7 @@ fn relative_error<B: AutodiffBackend>(a: &ParamVector<B>, b: &ParamVector<B>) ->
     a.clone().sub(b).unwrap().norm().unwrap() / b.norm().unwrap()
 }
 
-/// ‖A − B‖ / ‖B‖ of matrices, by Frobenius.
+/// ‖A − B‖ / ‖B‖ in the Frobenius norm.
 fn matrix_error(a: &DenseMatrix, b: &[Vec<f64>]) -> f64 {
     let (mut difference, mut whole) = (0.0, 0.0);
     for (x, y) in a.values().iter().zip(b.iter().flatten()) {

@@ -68,7 +68,7 @@ pub fn matrix(rows: &Rows) -> DenseMatrix {
     DenseMatrix::from_rows(rows).unwrap()
 }
 
-/// n numbers from `low` to `high`, evenly spaced on a logarithmic scale.
+/// n values from `low` to `high`, evenly spaced on a logarithmic scale.
 pub fn logarithmic(low: f64, high: f64, n: usize) -> Vec<f64> {
     let step = |i: usize| i as f64 / (n - 1) as f64;
     (0..n).map(|i| low * (high / low).powf(step(i))).collect()

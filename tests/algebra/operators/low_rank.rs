@@ -35,7 +35,7 @@ fn inverse_of(rows: &Rows) -> Rows {
     (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect()
 }
 
-/// Fewer and more vectors than numbers; coefficients of either sign and zero; every kind of diagonal.
+/// Fewer and more vectors than entries; coefficients of either sign and zero; every kind of diagonal.
 fn low_rank<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let space = space_of::<B>(&layout(), precision);

@@ -85,7 +85,7 @@ pub(super) fn obeys_symmetric<B: TestBackend>(operator: &dyn SelfAdjoint<B>, mat
     assert_close(&transposed(matrix).concat(), &matrix.concat(), 1e-14);
 }
 
-/// A v and vᵀA v asked for together equal A v and the host's sum, over few numbers and over many.
+/// A v and vᵀA v computed together equal A v and the host's sum, over few entries and over many.
 fn quadratic_forms<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for (n, seed) in [(1, 1), (7, 2), (200_003, 3)] {

@@ -24,7 +24,7 @@ pub(super) fn mixed(values: &[f64]) -> Vec<f64> {
     signs.map(|(i, x)| if i % 3 == 1 { -x } else { *x }).collect()
 }
 
-/// Random definite and indefinite systems against Gaussian elimination, with what the observer is told.
+/// Random definite and indefinite systems against Gaussian elimination, with the values passed to the observer.
 fn minres_systems<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for seed in 0..4 {

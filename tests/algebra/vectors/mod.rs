@@ -47,7 +47,7 @@ fn arithmetic<B: TestBackend>() {
             close(x.clone().scale_device(&s).unwrap(), &|a, _| 0.75 * a);
             close(x.clone().axpy_device(&s, &y).unwrap(), &|a, b| a + 0.75 * b);
             close(x.clone().aypx_device(&s, &y).unwrap(), &|a, b| 0.75 * a + b);
-            // The same where nobody else holds the numbers, and they may be changed in place.
+            // The same where the values are not shared, so that they may be changed in place.
             let alone = || x.clone().scale(2.0);
             close(alone().axpy(-1.5, &y).unwrap(), &|a, b| 2.0 * a - 1.5 * b);
             close(alone().axpy_device(&s, &y).unwrap(), &|a, b| 2.0 * a + 0.75 * b);

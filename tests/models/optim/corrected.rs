@@ -1,4 +1,4 @@
-//! Steps with the eigenvalue-corrected inverse: beside the same written out on dense matrices, and in training.
+//! Steps with the eigenvalue-corrected inverse: compared with the same on dense matrices, and in training.
 
 use crate::failure::failure;
 use burn::tensor::{DType, Device};
@@ -115,12 +115,11 @@ impl Layer {
         let share = 1.0 / seen.inputs.len() as f64;
         let a = moment(seen.inputs.iter(), share);
         let g = moment(seen.gradients.iter().flatten(), share);
-        match self.a.is_empty() {
-            true => (self.a, self.g) = (a, g),
-            false => {
-                mix(keep, &mut self.a, &a);
-                mix(keep, &mut self.g, &g);
-            }
+        if self.a.is_empty() {
+            (self.a, self.g) = (a, g);
+        } else {
+            mix(keep, &mut self.a, &a);
+            mix(keep, &mut self.g, &g);
         }
     }
 
@@ -162,7 +161,7 @@ impl Layer {
     }
 }
 
-/// The same numbers in f64, so that steps are not rounded.
+/// The same values in f64, so that steps are not rounded.
 fn in_f64(mut model: Classifier) -> Classifier {
     for layer in [&mut model.hidden, &mut model.output] {
         layer.weight =

@@ -1,4 +1,5 @@
-//! The algorithm of Martens & Grosse written anew on dense matrices, and its steps beside the optimizer's.
+//! The algorithm of Martens & Grosse implemented independently on dense matrices, and its steps compared with the
+//! optimizer's.
 
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
@@ -75,13 +76,14 @@ impl Reference {
             0 => vec![self.gamma, self.gamma * omega, self.gamma / omega],
             _ => vec![self.gamma],
         };
-        let anew = self.k <= 3 || self.k.is_multiple_of(t3) || self.k.is_multiple_of(t2);
+        let again = self.k <= 3 || self.k.is_multiple_of(t3) || self.k.is_multiple_of(t2);
         let kfac = Kfac::from_state(&self.objective, &average).unwrap();
         let mut best: Option<(Step, Matrix)> = None;
         for gamma in gammas {
-            let inverse = match anew {
-                true => dense(&kfac.factored_inverse(gamma * gamma).unwrap()),
-                false => self.inverse.clone(),
+            let inverse = if again {
+                dense(&kfac.factored_inverse(gamma * gamma).unwrap())
+            } else {
+                self.inverse.clone()
             };
             let delta = sum(-1.0, &multiply(&inverse, &gradient), 0.0, theta);
             let (alpha, momentum) = self.lowest(&fisher, &gradient, &delta);
