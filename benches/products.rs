@@ -27,7 +27,7 @@ use burn_curvature::{
     TensorBridge,
 };
 
-use figures::{Figures, flops};
+use figures::Figures;
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
 use models::{Case, cnn, mlp, tiny, transformer};
@@ -247,7 +247,7 @@ where
     /// Of one prepared Hessian product.
     fn flops(&self) -> f64 {
         let programs = self.objective.hessian_programs();
-        flops(&programs.expect("the programs run").1)
+        2.0 * programs.expect("the programs run").1.multiply_adds() as f64
     }
 
     fn prepare_and_multiply(&self) {

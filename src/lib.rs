@@ -124,15 +124,11 @@ pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian};
 pub use derive::{DeriveError, Likelihood, LikelihoodError};
 pub use error::Error;
 pub use execute::ExecuteError;
-pub use graph::{
-    Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError,
-    GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction as ReductionKind,
-    Softmax, SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
-};
+pub use graph::{Graph, GraphError};
 pub use kfac::{
-    BlockComparison, CoverageEntry, DampedRetry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy,
-    FactorSpectrum, Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacFisher, KfacLayer,
-    KfacMap, KfacState, KroneckerFactor, RetriedMatrix, Treatment, UncoveredPolicy, WeightSharing,
+    BlockComparison, CoverageEntry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy, FactorSpectrum,
+    Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KfacState,
+    KroneckerFactor, Treatment, UncoveredPolicy, WeightSharing,
 };
 pub use krylov::KrylovError;
 pub use objective::{

@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, Ekfac, Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator,
-    Objective, Reduction, TensorBridge,
+    Batch, CaptureConfig, Ekfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective,
+    Reduction, TensorBridge,
 };
 
 use crate::{
@@ -47,7 +47,7 @@ where
     .expect("the models of the benchmark are traceable");
     let sampled = KfacConfig::new().with_fisher(SAMPLED);
     let collect =
-        |config: &KfacConfig| Kfac::with_gradient(&objective, LOSS, config).expect("factors");
+        |config: &KfacConfig| config.init_with_gradient(&objective, LOSS).expect("factors");
     let (kfac, at) = collect(&sampled);
     let gradient = || finish(device, case.forward().backward());
     let inverse = kfac.factored_inverse(DAMPING).expect("an inverse");

@@ -4,6 +4,14 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeriveError {
+    /// The operation has no exact second derivative here.
+    #[error("operation {operation} cannot be differentiated twice: {reason}")]
+    NotDifferentiable {
+        /// Name of the operation.
+        operation: String,
+        /// Why not, and what to use in its place.
+        reason: String,
+    },
     /// Burn refused an operation while the derivative was recorded.
     #[error(
         "the {derivative} could not be derived: {message}. Replace the operation in the model by one that is \

@@ -166,9 +166,9 @@ fn tidy(program: Graph) -> Graph {
 /// A tidy program in two parts: as little as possible is left for the part that depends on the inputs at the given
 /// positions.
 ///
-/// Constant tensors are made again rather than kept, and so are patches if there are many.
+/// Uniform values are recomputed rather than kept, and so are patches if there are many.
 fn split(program: Graph, varying: &[usize]) -> Split {
-    let program = fold::factors_of_what_is_picked(program, varying);
+    let program = fold::factors_of_gathers(program, varying);
     let program = fold::fixed_factors_first(program, varying);
     let program = patches::products_of_fixed_images(program, varying);
     let program = program.without_common_subexpressions().without_dead_code();

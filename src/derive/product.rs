@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     error::Error,
-    execute::ExecuteError,
     graph::{Graph, ValueType},
     tensor::Operand,
 };
@@ -116,7 +115,7 @@ impl<'a> Target<'a> {
         &self,
         inputs: ProductInputs<'_, B>,
         tables: &Tables<B>,
-    ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+    ) -> Result<Vec<FloatTensor<B>>, Error> {
         let whole = Arguments {
             program: self.loss,
             device: inputs.device,

@@ -1,12 +1,12 @@
-//! K-FAC beside the exact matrix, block by block. Knows operators and their blocks.
+//! K-FAC next to the exact matrix, block by block.
 
 use burn_backend::AutodiffBackend;
 
-use super::{Ekfac, Kfac, plan::LayerPlan};
+use super::{Ekfac, Kfac, network::Network};
 use crate::{
     error::Error,
     operator::{DenseMatrix, LinearOperator, SelfAdjoint, materialize},
-    space::{ParamBlock, ParamSubset},
+    space::ParamSubset,
 };
 
 /// How close one block of K-FAC is to the exact one.
@@ -14,64 +14,52 @@ use crate::{
 pub struct BlockComparison {
     /// Name of the weight.
     pub layer: String,
-    /// ‖A ⊗ G − F‖ / ‖F‖ by Frobenius.
+    /// ‖A ⊗ G − F‖ / ‖F‖ in the Frobenius norm.
     pub relative_error: f64,
     /// tr(A ⊗ G) / tr F
     pub trace_ratio: f64,
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
-    /// Puts every layer's block beside that of an exact matrix, such as a [`Fisher`](crate::Fisher) on a sample.
+    /// Compares every layer's block with that of an exact matrix, such as a [`Fisher`](crate::Fisher) on a sample.
     ///
     /// # Cost
-    /// One product with the exact matrix for each number of the layers.
+    /// One product with the exact matrix for each element of the layers.
     ///
     /// # Errors
     /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) for layers of more than
-    /// [`DEFAULT_SIZE_LIMIT`](crate::DEFAULT_SIZE_LIMIT) numbers; an exact matrix of another model.
+    /// [`DEFAULT_SIZE_LIMIT`](crate::DEFAULT_SIZE_LIMIT) elements; an exact matrix of another model.
     pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
-        let names = self.factors()?.iter().map(|layer| layer.name.as_str());
-        compare(self, &names.collect::<Vec<_>>(), &self.plans, exact)
+        compare(self, &self.network, exact)
     }
 }
 
 impl<B: AutodiffBackend> Ekfac<B> {
-    /// Puts every layer's block beside that of an exact matrix, as [`Kfac::compare_with`] does.
+    /// Compares every layer's block with that of an exact matrix, as [`Kfac::compare_with`] does.
     ///
     /// # Errors
     /// As [`Kfac::compare_with`].
     pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
-        let layers = self.spectra().layers.iter();
-        let names = layers.map(|layer| layer.name.as_str());
-        compare(self, &names.collect::<Vec<_>>(), self.plans(), exact)
+        compare(self, self.network(), exact)
     }
 }
 
 fn compare<B: AutodiffBackend>(
     own: &dyn SelfAdjoint<B>,
-    names: &[&str],
-    plans: &[LayerPlan],
+    network: &Network,
     exact: &dyn SelfAdjoint<B>,
 ) -> Result<Vec<BlockComparison>, Error> {
     own.domain().expect_same(exact.domain())?;
-    let layout = own.domain().layout();
-    let mut comparisons = Vec::with_capacity(plans.len());
-    for (plan, name) in plans.iter().zip(names) {
-        let kept = [Some(plan.weight), plan.bias].into_iter().flatten();
-        let kept: Vec<&str> = kept
-            .filter_map(|position| layout.blocks().get(position))
-            .map(ParamBlock::name)
-            .collect();
-        let subset = layout.select_by(|block| kept.contains(&block.name()))?;
-        let found = block(own, &subset)?;
-        let truth = block(exact, &subset)?;
-        comparisons.push(BlockComparison {
-            layer: (*name).into(),
+    let layers = network.layers.iter().map(|layer| {
+        let found = block(own, &layer.subset)?;
+        let truth = block(exact, &layer.subset)?;
+        Ok(BlockComparison {
+            layer: layer.weight().into(),
             relative_error: distance(&found, &truth),
             trace_ratio: trace(&found) / trace(&truth),
-        });
-    }
-    Ok(comparisons)
+        })
+    });
+    layers.collect()
 }
 
 fn block<B: AutodiffBackend>(

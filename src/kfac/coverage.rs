@@ -1,25 +1,25 @@
-//! What K-FAC makes of each parameter. Knows names and sizes.
+//! How K-FAC treats each parameter.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What K-FAC makes of one parameter.
+/// How K-FAC treats one parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Treatment {
     /// Weight of a layer, or bias together with its weight: A ⊗ G.
     Kronecker {
         /// Kind of layer.
         layer: String,
-        /// Size of A, a one for the bias included.
+        /// Size of A, including the bias's constant 1.
         input: usize,
         /// Size of G.
         output: usize,
-        /// Groups of a convolution, each with factors of its own.
+        /// Groups of a convolution, each with its own factors.
         groups: usize,
         /// How often the weight is used.
         uses: usize,
-        /// What is made of the places of a sample at which it is used.
+        /// How the places of a sample at which it is used are treated.
         #[serde(default)]
         sharing: WeightSharing,
     },
@@ -32,14 +32,14 @@ pub enum Treatment {
     Diagonal {
         /// Why it belongs to no layer.
         reason: String,
-        /// Backward passes it is estimated by.
+        /// Backward passes used by the estimate.
         probes: usize,
     },
     /// Its block is zero: the outputs do not depend on it.
     Unused,
 }
 
-/// What is made of the places of a sample at which a weight is used.
+/// How the places of a sample at which a weight is used are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WeightSharing {
     /// Every place is a sample of its own.
@@ -66,7 +66,7 @@ impl fmt::Display for Treatment {
                     WeightSharing::Expand => Ok(()),
                     WeightSharing::Reduce => f.write_str(", reduced"),
                     WeightSharing::ExpandByPolicy => f.write_str(
-                        ", expanded by policy where others are reduced (its A is a diagonal so)",
+                        ", expanded by policy where others are reduced (so that its A is a diagonal)",
                     ),
                 }
             }
@@ -85,12 +85,13 @@ pub struct CoverageEntry {
     /// Name of the parameter.
     pub parameter: String,
     /// Its size.
-    pub numbers: usize,
-    /// What is made of it.
+    #[serde(rename = "numbers")]
+    pub elements: usize,
+    /// How it is treated.
     pub treatment: Treatment,
 }
 
-/// What K-FAC makes of every parameter of a model. Prints as a table.
+/// How K-FAC treats every parameter of a model. Prints as a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KfacCoverage {
     /// In the order of the layout.
@@ -98,17 +99,17 @@ pub struct KfacCoverage {
 }
 
 impl KfacCoverage {
-    /// The fraction of all numbers that have Kronecker factors.
+    /// The fraction of all elements that have Kronecker factors.
     pub fn kronecker_fraction(&self) -> f64 {
-        let total: usize = self.entries.iter().map(|entry| entry.numbers).sum();
+        let total: usize = self.entries.iter().map(|entry| entry.elements).sum();
         let factored = self
             .entries
             .iter()
             .filter(|entry| matches!(entry.treatment, Treatment::Kronecker { .. }));
-        factored.map(|entry| entry.numbers).sum::<usize>() as f64 / total.max(1) as f64
+        factored.map(|entry| entry.elements).sum::<usize>() as f64 / total.max(1) as f64
     }
 
-    /// What is made of one parameter.
+    /// How one parameter is treated.
     pub fn of(&self, parameter: &str) -> Option<&Treatment> {
         let mut entries = self.entries.iter();
         let found = entries.find(|entry| entry.parameter == parameter);
@@ -130,7 +131,7 @@ impl KfacCoverage {
     pub(super) fn has_the_parameters_of(&self, other: &Self) -> bool {
         let parameters = |coverage: &Self| -> Vec<(String, usize)> {
             let entries = coverage.entries.iter();
-            entries.map(|entry| (entry.parameter.clone(), entry.numbers)).collect()
+            entries.map(|entry| (entry.parameter.clone(), entry.elements)).collect()
         };
         parameters(self) == parameters(other)
     }
@@ -141,11 +142,11 @@ impl fmt::Display for KfacCoverage {
         let width = self.entries.iter().map(|entry| entry.parameter.len()).max();
         let width = width.unwrap_or(0);
         for entry in &self.entries {
-            writeln!(f, "{:width$}  {:>9}  {}", entry.parameter, entry.numbers, entry.treatment)?;
+            writeln!(f, "{:width$}  {:>9}  {}", entry.parameter, entry.elements, entry.treatment)?;
         }
         write!(
             f,
-            "{:.1} % of the numbers have Kronecker factors",
+            "{:.1} % of the elements have Kronecker factors",
             100.0 * self.kronecker_fraction()
         )
     }

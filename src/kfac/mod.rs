@@ -1,67 +1,55 @@
-//! Kronecker-factored approximate curvature of unmodified models. Knows objectives and their layers, not solvers.
+//! Kronecker-factored approximate curvature of unmodified models. Depends on objectives and their layers; independent of
+//! solvers.
 //!
 //! The recorded program shows which products have a parameter as their right operand: those are the layers, with no
-//! change to the model and no registration. `network` names them, `collect` takes their second moments, `factors` keeps
-//! those on the device, `moment` and `spectra` are their algebra on the host, `view` shows them, `plan` how a layer's
-//! weight and bias make a matrix, `blocks` and `map` the products on the device.
+//! change to the model and no registration. `network` names them and assembles block-diagonal operators, `collector`
+//! takes their second moments, `factor` keeps those on the device, `matrix` is their algebra on the host.
 
-mod beside;
-mod blocks;
-mod collect;
+mod collector;
 mod compare;
 mod config;
-mod corrected;
 mod coverage;
 mod diagonal_estimate;
-mod eigenvalue_corrected;
-mod factors;
+mod ekfac;
+mod error;
+mod factor;
 mod inverse;
+mod layer;
 mod layers;
-mod map;
-mod moment;
+mod matrix;
 mod network;
-mod outline;
 mod parallel;
 mod pass;
-mod plan;
 mod program;
-mod spectra;
+mod signature;
 mod state;
 #[cfg(test)]
 mod tests;
-mod view;
+mod uncovered;
 
 pub use compare::BlockComparison;
 pub use config::{EmbeddingPolicy, KfacApproximation, KfacConfig, KfacFisher, UncoveredPolicy};
 pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
-pub use eigenvalue_corrected::Ekfac;
-pub use map::KfacMap;
-pub use spectra::{DampedRetry, RetriedMatrix};
+pub use ekfac::Ekfac;
+pub use error::KfacError;
+pub use factor::{FactorSpectrum, KroneckerFactor};
+pub use layer::{EkfacLayer, KfacLayer};
 pub use state::{EkfacState, KfacState};
-pub use view::{EkfacLayer, FactorSpectrum, KfacLayer, KroneckerFactor};
+
+pub(crate) use collector::{Factors, KfacCollector, UncoveredFactors};
 
 use std::{fmt, sync::Arc};
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
-    derive::Likelihood,
     error::Error,
-    objective::{Objective, ValueAndGradient},
-    operator::{LinearOperator, SelfAdjoint},
+    operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
 };
-#[allow(unused_imports, reason = "for optimizers that keep factors from step to step")]
-pub(crate) use beside::ExactBlocks;
-pub(crate) use collect::KfacCollector;
-pub(crate) use corrected::CorrectedFactors;
-#[allow(unused_imports, reason = "for optimizers that keep factors from step to step")]
-pub(crate) use factors::DeviceFactors;
-use factors::{HostFactors, LayerFactors};
-use moment::Moment;
-use network::Plans;
+use network::{BlockProduct, Network};
 
-/// K-FAC: the Fisher matrix with a Kronecker product for every layer and nothing between layers.
+/// K-FAC: the Fisher matrix as a Kronecker product per layer, with zeros between layers.
 ///
 /// ```text
 /// F ≈ diag over layers of A ⊗ G      A = E[ā āᵀ],  ā the layer's input with a one for the bias
@@ -71,19 +59,19 @@ use network::Plans;
 /// Layers are found in the recorded program: linear layers of any number of shared dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), the projections inside attention
 /// and recurrent cells. Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal,
-/// or are refused, by [`UncoveredPolicy`]; none is dropped. [`coverage`](Self::coverage) says what is made of each. c is that
-/// of [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
+/// or are refused, by [`UncoveredPolicy`]; none is dropped. [`coverage`](Self::coverage) reports how each is treated. c is
+/// that of [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
 /// same scale.
 ///
 /// Exact for a single sample, and for deep linear networks with a Gaussian likelihood.
 ///
 /// # Cost
 ///
-/// Making it: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]; one fewer for classes) or draw, and
-/// the second moments. They stay on the device until a decomposition, a view or the state is asked for, which read them
-/// once.
-/// A product: two products of matrices a layer. [`inverse`](Self::inverse): two eigen-decompositions a layer,
-/// [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions a layer, on the host in f64.
+/// Construction: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]; one fewer for classes) or draw, and
+/// the second moments. They stay on the device until a decomposition, their entries or the state is asked for, which read
+/// them once.
+/// A product: two matrix products per layer. [`inverse`](Self::inverse): two eigendecompositions per layer, which are
+/// kept; [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer; both on the host in f64.
 ///
 /// # References
 ///
@@ -97,7 +85,7 @@ use network::Plans;
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
-/// use burn_curvature::{Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+/// use burn_curvature::{KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
 ///
 /// #[derive(Module, Debug)]
 /// struct Line {
@@ -114,58 +102,50 @@ use network::Plans;
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let objective = objective.reduced_by(Reduction::Sum)?;
-/// let kfac = Kfac::new(&objective, likelihood, &KfacConfig::new())?;
+/// let kfac = KfacConfig::new().init(&objective, likelihood)?;
 /// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct Kfac<B: AutodiffBackend> {
-    like: ParamVector<B>,
-    plans: Plans,
-    layers: HostFactors<B>,
-    /// Exact blocks of parameters that belong to no layer, by position.
-    dense: Arc<[(usize, Moment)]>,
-    coverage: KfacCoverage,
-    map: KfacMap<B>,
+    space: ParamSpace<B>,
+    network: Arc<Network>,
+    layers: Arc<[KfacLayer<B>]>,
+    /// Exact blocks or diagonals of uncovered parameters.
+    uncovered: Arc<[KroneckerFactor<B>]>,
+    operator: BlockDiagonal<B, Kronecker<B>>,
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
-    /// The factors at the objective's parameters, over its batches.
-    ///
-    /// # Errors
-    /// Those of [`Fisher::exact`](crate::Fisher::exact);
-    /// [`OperatorError::KfacPlaces`](crate::OperatorError::KfacPlaces),
-    /// [`OperatorError::KfacUnevenUses`](crate::OperatorError::KfacUnevenUses),
-    /// [`OperatorError::KfacVocabulary`](crate::OperatorError::KfacVocabulary),
-    /// [`OperatorError::KfacBeside`](crate::OperatorError::KfacBeside) and
-    /// [`LikelihoodError::NoDraws`](crate::LikelihoodError::NoDraws) for what a configuration does not cover;
-    /// [`OperatorError::NonFiniteFactor`](crate::OperatorError::NonFiniteFactor).
-    pub fn new(
-        objective: &Objective<B>,
-        likelihood: Likelihood,
-        config: &KfacConfig,
+    fn of_factors(
+        space: ParamSpace<B>,
+        network: Arc<Network>,
+        layers: Vec<KfacLayer<B>>,
+        uncovered: Vec<KroneckerFactor<B>>,
     ) -> Result<Self, Error> {
-        let collector = KfacCollector::new(objective, likelihood, config)?;
-        let beside = collector.exact_blocks(objective)?;
-        let factors = collector.factors(objective)?;
-        collector.expect_finite(objective, &factors)?;
-        collector.kfac(objective, &factors, beside)
+        let products = layers
+            .iter()
+            .map(|layer| BlockProduct::Sides(layer.input.side(), layer.output.side()))
+            .chain(
+                uncovered
+                    .iter()
+                    .map(|factor| BlockProduct::Sides(factor.side(), KroneckerSide::IDENTITY)),
+            );
+        let operator = network.operator(&space, products, 0.0)?;
+        Ok(Self { space, network, layers: layers.into(), uncovered: uncovered.into(), operator })
     }
 
-    /// The factors, and ℒ(θ) with its gradient, by one program: the forward pass is done once, and the backward pass too
-    /// for [`KfacFisher::Empirical`].
-    ///
-    /// # Errors
-    /// As [`new`](Self::new); a loss or gradient that is NaN or infinite.
+    /// The layers with their factors, in order of execution.
     ///
     /// # Example
     ///
-    /// ½z² for z = w x with w = 2 and x = 3: the gradient is 18, the curvature 9.
+    /// One sample x = (3, 4) of z = x W: A = x xᵀ with the eigenvalues 0 and 25.
     ///
     /// ```
     /// use burn::{module::Param, prelude::*};
-    /// use burn_curvature::{Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+    /// use burn_curvature::{KfacConfig, Likelihood, Objective, Reduction};
     ///
     /// #[derive(Module, Debug)]
     /// struct Line {
@@ -174,84 +154,76 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # fn main() -> Result<(), burn_curvature::Error> {
     /// let device = Device::default().autodiff();
-    /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
-    /// let x = Tensor::<2>::from_floats([[3.0]], &device);
+    /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
+    /// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
     /// let objective = Objective::capture(&model, x, |model, x| {
     ///     let z = x.matmul(model.w.val());
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
     /// let objective = objective.reduced_by(Reduction::Sum)?;
-    /// let (kfac, at) =
-    ///     Kfac::with_gradient(&objective, likelihood, &KfacConfig::new())?;
-    /// assert_eq!(at.value, 18.0);
-    /// assert_eq!(at.gradient.to_vec()?, [18.0]);
-    /// let step = kfac.inverse(0.0)?.apply(&at.gradient)?;
-    /// assert!((step.to_vec()?[0] - 2.0).abs() < 1e-5); // to the minimum
+    /// let kfac = KfacConfig::new().init(&objective, likelihood)?;
+    /// for layer in kfac.layers() {
+    ///     assert_eq!(layer.weight(), "w");
+    ///     assert_eq!(layer.input().values()?, [9.0, 12.0, 12.0, 16.0]);
+    ///     assert!((layer.input().spectrum()?.largest - 25.0).abs() < 1e-12);
+    ///     assert_eq!(layer.trace()?, 25.0);
+    ///     assert!((layer.balance()?[0] - 12.5_f64.sqrt()).abs() < 1e-12); // π
+    /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_gradient(
-        objective: &Objective<B>,
-        likelihood: Likelihood,
-        config: &KfacConfig,
-    ) -> Result<(Self, ValueAndGradient<B>), Error> {
-        let collector = KfacCollector::new(objective, likelihood, config)?;
-        let beside = collector.exact_blocks(objective)?;
-        let (at, factors) = collector.gradient_and_factors(objective)?;
-        at.gradient.expect_finite("the gradient")?;
-        collector.expect_finite(objective, &factors)?;
-        Ok((collector.kfac(objective, &factors, beside)?, at))
+    pub fn layers(&self) -> &[KfacLayer<B>] {
+        &self.layers
     }
 
-    /// The factors on the host.
-    fn factors(&self) -> Result<&[LayerFactors], Error> {
-        self.layers.read(&self.plans, self.like.layout())
+    /// The factors of uncovered parameters, exact blocks or estimated diagonals, with the parameters' names.
+    pub fn uncovered(&self) -> impl Iterator<Item = (&str, &KroneckerFactor<B>)> {
+        let pairs = self.network.uncovered.iter().zip(&*self.uncovered);
+        pairs.map(|(one, factor)| (one.name(), factor))
     }
 
-    /// What is made of every parameter.
+    /// How each parameter is approximated.
     pub fn coverage(&self) -> &KfacCoverage {
-        &self.coverage
+        &self.network.coverage
     }
 
-    /// The block of one layer, on its weight and bias only: see [`KfacMap::layer`].
+    /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
+    ///
+    /// `parameter` is a name of the layout: that of a weight, or of the bias that goes with it. The vectors of the block
+    /// are those of [`ParamLayout::select`](crate::ParamLayout::select) with both names. The functions of K-FAC, such as its
+    /// inverse, have the same blocks in [`BlockDiagonal::part_of`](BlockDiagonal::part_of).
+    ///
+    /// # Cost
+    /// Nothing is copied. A product costs that of the layer alone.
     ///
     /// # Errors
     /// [`OperatorError::NoSuchParameter`](crate::OperatorError::NoSuchParameter).
-    pub fn layer(&self, parameter: &str) -> Result<KfacMap<B>, Error> {
-        self.map.layer(parameter)
-    }
-}
-
-impl<B: AutodiffBackend> Clone for Kfac<B> {
-    fn clone(&self) -> Self {
-        Self {
-            like: self.like.clone(),
-            plans: Arc::clone(&self.plans),
-            layers: self.layers.clone(),
-            dense: Arc::clone(&self.dense),
-            coverage: self.coverage.clone(),
-            map: self.map.clone(),
-        }
+    pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
+        Ok(self.operator.part_of(parameter)?.clone())
     }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for Kfac<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kfac")
-            .field("parameters", &self.like.len())
-            .field("layers", &self.plans.len())
+            .field("parameters", &self.space.len())
+            .field("layers", &self.layers.len())
             .finish_non_exhaustive()
     }
 }
 
 impl<B: AutodiffBackend> LinearOperator<B> for Kfac<B> {
     fn domain(&self) -> &ParamSpace<B> {
-        self.like.space()
+        &self.space
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.map.apply(vector)
+        self.operator.apply(vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_many(vectors)
     }
 }
 

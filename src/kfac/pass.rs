@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 
 use super::{
-    layers::{Beside, LayerGroup, Layers},
+    layers::{LayerGroup, Layers, Leftover},
     program::{self, FactorKind},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct NetworkLayers {
     pub groups: Vec<LayerGroup>,
     /// Parameters that belong to no layer.
-    pub beside: Vec<(usize, Beside)>,
+    pub beside: Vec<(usize, Leftover)>,
     /// Whether every sample of the outputs has its own row in every layer.
     pub rows_are_samples: bool,
     /// Whether all uses of each weight have the same samples.

@@ -1,40 +1,67 @@
-//! K-FAC's factors and EKFAC's bases as data: saved, loaded, averaged. Knows names and numbers.
+//! K-FAC's factors and EKFAC's bases as data: saved, loaded, averaged.
+
+use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ekfac, Kfac, KfacCoverage,
-    blocks::{BlockMap, Side},
-    factors::{HostFactors, LayerFactors},
-    map::KfacMap,
-    moment::Moment,
+    Ekfac, EkfacLayer, Kfac, KfacCoverage, KfacError, KfacLayer, KroneckerFactor,
+    factor::{Eigenbasis, expect_share},
+    layer::Diagonal,
+    matrix::{Eigen, FactorMatrix},
     network::Network,
-    outline::{Outline, Shape},
     program::{FactorKind, Reduced},
-    spectra::Spectra,
+    signature::Signature,
 };
 use crate::{
     error::Error,
     objective::Objective,
-    operator::OperatorError,
-    state::{Packed, Visit, saved},
+    state::{Packed, Visit, numbers, saved},
 };
+
+/// The factors of one layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct LayerState {
+    /// Name of the weight.
+    name: String,
+    a: FactorMatrix,
+    g: FactorMatrix,
+}
+
+/// The eigendecompositions of one layer's factors, with the corrected diagonal, `[groups, d_in, d_out]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct SpectrumState {
+    /// Name of the weight.
+    name: String,
+    a: Eigen,
+    g: Eigen,
+    #[serde(with = "numbers")]
+    diagonal: Vec<f64>,
+}
+
+/// The eigendecompositions of all blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spectra {
+    layers: Vec<SpectrumState>,
+    /// Of the blocks of uncovered parameters, by position.
+    dense: Vec<(usize, Eigen)>,
+}
 
 /// The factors of a [`Kfac`], in f64, to be saved to a file of Burn's format or with serde.
 ///
-/// Numbers come back bit by bit from every format: readable ones, such as JSON, hold them as text.
+/// Values are restored bit by bit from every format: readable ones, such as JSON, store them as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacState {
-    layers: Vec<LayerFactors>,
-    dense: Vec<(usize, Moment)>,
+    layers: Vec<LayerState>,
+    /// Blocks of uncovered parameters, by position.
+    dense: Vec<(usize, FactorMatrix)>,
     coverage: KfacCoverage,
 }
 
 /// The eigenbases and diagonals of an [`Ekfac`], in f64, to be saved to a file of Burn's format or with serde.
 ///
-/// Numbers come back bit by bit from every format, so that a run that goes on from a state is the one that was
-/// interrupted.
+/// Values are restored bit by bit from every format, so that a run that resumes from a state continues exactly.
 ///
 /// # Example
 ///
@@ -52,8 +79,8 @@ pub struct KfacState {
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
 /// let objective = objective.reduced_by(Reduction::Sum)?;
-/// let ekfac = Ekfac::new(&objective, likelihood, &KfacConfig::new())?;
-/// let saved = serde_json::to_string(&ekfac.state())?;
+/// let ekfac = KfacConfig::new().init_ekfac(&objective, likelihood)?;
+/// let saved = serde_json::to_string(&ekfac.state()?)?;
 ///
 /// let state: EkfacState = serde_json::from_str(&saved)?;
 /// let loaded = Ekfac::from_state(&objective, &state)?;
@@ -61,7 +88,7 @@ pub struct KfacState {
 /// assert_eq!(loaded.apply(&v)?.to_vec()?, ekfac.apply(&v)?.to_vec()?);
 ///
 /// let file = std::env::temp_dir().join(format!("ekfac-{}.bpk", std::process::id()));
-/// ekfac.state().save(&file)?;
+/// ekfac.state()?.save(&file)?;
 /// assert_eq!(EkfacState::load(&file)?, state);
 /// # std::fs::remove_file(&file)?;
 /// # Ok(())
@@ -74,26 +101,22 @@ pub struct EkfacState {
 }
 
 impl EkfacState {
-    pub(super) fn new(spectra: Spectra, coverage: KfacCoverage) -> Self {
-        Self { spectra, coverage }
-    }
-
     /// The names of the weights that have bases.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
         self.spectra.layers.iter().map(|layer| layer.name.as_str())
     }
 
-    fn outline(&self) -> Option<Outline<'_>> {
+    fn signature(&self) -> Option<Signature<'_>> {
         let layers = self.spectra.layers.iter().map(|layer| {
-            let (a, g) = (Shape::of_eigen(&layer.a)?, Shape::of_eigen(&layer.g)?);
+            let (a, g) = (layer.a.shape()?, layer.g.shape()?);
             let whole = layer.diagonal.len() == g.groups * a.size * g.size;
             whole.then_some((layer.name.as_str(), a, g))
         });
-        let beside = self.spectra.dense.iter();
-        let beside = beside.map(|(position, eigen)| Some((*position, Shape::of_eigen(eigen)?)));
-        Some(Outline {
+        let uncovered = self.spectra.dense.iter();
+        let uncovered = uncovered.map(|(position, eigen)| Some((*position, eigen.shape()?)));
+        Some(Signature {
             layers: layers.collect::<Option<_>>()?,
-            beside: beside.collect::<Option<_>>()?,
+            uncovered: uncovered.collect::<Option<_>>()?,
         })
     }
 }
@@ -107,16 +130,14 @@ impl KfacState {
     /// The exponential moving average ε·self + (1 − ε)·new with ε = `decay`.
     ///
     /// # Errors
-    /// [`OperatorError::KfacState`] for factors of another model, [`OperatorError::Factor`] for a decay outside 0 to 1.
+    /// [`KfacError::State`] for factors of another model, [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
     pub fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
-        if !(0.0..=1.0).contains(&decay) {
-            return Err(OperatorError::Factor { found: decay }.into());
-        }
-        let (old, other) = (self.outline(), new.outline());
+        expect_share(decay)?;
+        let (old, other) = (self.signature(), new.signature());
         if old.is_none() || old != other {
-            return Err(OperatorError::KfacState.into());
+            return Err(KfacError::State.into());
         }
-        let layers = self.layers.iter().zip(&new.layers).map(|(old, new)| LayerFactors {
+        let layers = self.layers.iter().zip(&new.layers).map(|(old, new)| LayerState {
             name: new.name.clone(),
             a: old.a.averaged(&new.a, decay),
             g: old.g.averaged(&new.g, decay),
@@ -130,16 +151,16 @@ impl KfacState {
         })
     }
 
-    fn outline(&self) -> Option<Outline<'_>> {
+    fn signature(&self) -> Option<Signature<'_>> {
         let layers = self.layers.iter().map(|layer| {
-            let (a, g) = (Shape::of(&layer.a)?, Shape::of(&layer.g)?);
+            let (a, g) = (layer.a.shape()?, layer.g.shape()?);
             Some((layer.name.as_str(), a, g))
         });
-        let beside = self.dense.iter();
-        let beside = beside.map(|(position, moment)| Some((*position, Shape::of(moment)?)));
-        Some(Outline {
+        let uncovered = self.dense.iter();
+        let uncovered = uncovered.map(|(position, matrix)| Some((*position, matrix.shape()?)));
+        Some(Signature {
             layers: layers.collect::<Option<_>>()?,
-            beside: beside.collect::<Option<_>>()?,
+            uncovered: uncovered.collect::<Option<_>>()?,
         })
     }
 }
@@ -151,12 +172,12 @@ impl Packed for KfacState {
     const KIND: &'static str = "K-FAC";
 
     fn visit(&mut self, visit: &mut Visit<'_>) {
-        for LayerFactors { name, a, g } in &mut self.layers {
+        for LayerState { name, a, g } in &mut self.layers {
             a.visit(&format!("{name}/input"), visit);
             g.visit(&format!("{name}/output"), visit);
         }
-        for (position, moment) in &mut self.dense {
-            moment.visit(&format!("beside/{position}"), visit);
+        for (position, matrix) in &mut self.dense {
+            matrix.visit(&format!("beside/{position}"), visit);
         }
     }
 }
@@ -181,21 +202,21 @@ impl Packed for EkfacState {
 /// The network that factors are of.
 fn network_of<B: AutodiffBackend>(
     objective: &Objective<B>,
-    outline: Option<Outline<'_>>,
+    signature: Option<Signature<'_>>,
     coverage: &KfacCoverage,
 ) -> Result<Network, Error> {
-    let outline = outline.ok_or(OperatorError::KfacState)?;
+    let signature = signature.ok_or(KfacError::State)?;
     // Embeddings have a diagonal A or, reduced, a full one.
     for reduced in [Reduced::Nothing, Reduced::Everything] {
         let kind = FactorKind { metric: None, reduced };
         let network = Network::of(objective, kind)?;
-        if outline.is_of(&network, objective.layout())
+        if signature.fits(&network, objective.layout())
             && network.coverage.has_the_parameters_of(coverage)
         {
-            return Ok(network);
+            return Ok(network.with_coverage(coverage));
         }
     }
-    Err(OperatorError::KfacState.into())
+    Err(KfacError::State.into())
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
@@ -204,50 +225,83 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// # Errors
     /// Factors that cannot be read from the device.
     pub fn state(&self) -> Result<KfacState, Error> {
+        self.read()?;
+        let layers = self.layers.iter().map(|layer| {
+            Ok(LayerState {
+                name: layer.weight().into(),
+                a: layer.input.host()?.clone(),
+                g: layer.output.host()?.clone(),
+            })
+        });
+        let dense = self.network.uncovered.iter().zip(&*self.uncovered);
+        let dense = dense.map(|(one, factor)| Ok((one.position, factor.host()?.clone())));
         Ok(KfacState {
-            layers: self.factors()?.to_vec(),
-            dense: self.dense.to_vec(),
-            coverage: self.coverage.clone(),
+            layers: layers.collect::<Result<_, Error>>()?,
+            dense: dense.collect::<Result<_, Error>>()?,
+            coverage: self.coverage().clone(),
         })
     }
 
-    /// K-FAC with factors that were made before, for the same model.
+    /// K-FAC with factors from a state of the same model.
     ///
     /// # Errors
-    /// [`OperatorError::KfacState`] for factors of another model.
+    /// [`KfacError::State`] for factors of another model.
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
-        let network = network_of(objective, state.outline(), &state.coverage)?;
-        let like = objective.parameters().space().zeros();
-        let plans = network.plans;
-        let maps = state.layers.iter().map(|layer| BlockMap::Sandwich {
-            left: Side::moment(&layer.a, &like),
-            right: Side::moment(&layer.g, &like),
+        let network = network_of(objective, state.signature(), &state.coverage)?;
+        let space = objective.parameters().space().clone();
+        let pairs = network.layers.iter().zip(&state.layers);
+        let layers = pairs.map(|(layer, saved)| KfacLayer {
+            layer: Arc::clone(layer),
+            input: KroneckerFactor::known(&saved.name, saved.a.clone(), &space),
+            output: KroneckerFactor::known(&saved.name, saved.g.clone(), &space),
         });
-        Ok(Self {
-            map: KfacMap::new(&like, &plans, maps.collect(), &state.dense, 0.0),
-            coverage: state.coverage.clone(),
-            layers: HostFactors::known(state.layers.clone()),
-            dense: state.dense.clone().into(),
-            plans,
-            like,
-        })
+        let layers = layers.collect();
+        let pairs = network.uncovered.iter().zip(&state.dense);
+        let uncovered = pairs
+            .map(|(one, (_, matrix))| KroneckerFactor::known(one.name(), matrix.clone(), &space));
+        let uncovered = uncovered.collect();
+        Self::of_factors(space, Arc::new(network), layers, uncovered)
     }
 }
 
 impl<B: AutodiffBackend> Ekfac<B> {
-    /// The bases and diagonals as data.
-    pub fn state(&self) -> EkfacState {
-        EkfacState::new(self.spectra().clone(), self.coverage().clone())
-    }
-
-    /// EKFAC with bases and diagonals that were made before, for the same model.
+    /// The bases and diagonals as data, read from the device if they were not before.
     ///
     /// # Errors
-    /// [`OperatorError::KfacState`] for those of another model.
+    /// A diagonal that cannot be read from the device.
+    pub fn state(&self) -> Result<EkfacState, Error> {
+        let layers = self.layers().iter().map(|layer| {
+            Ok(SpectrumState {
+                name: layer.weight().into(),
+                a: layer.input.host().clone(),
+                g: layer.output.host().clone(),
+                diagonal: layer.diagonal()?.to_vec(),
+            })
+        });
+        let dense = self.network().uncovered.iter().zip(self.uncovered_bases());
+        let dense = dense.map(|(one, basis)| (one.position, basis.host().clone()));
+        let spectra =
+            Spectra { layers: layers.collect::<Result<_, Error>>()?, dense: dense.collect() };
+        Ok(EkfacState { spectra, coverage: self.coverage().clone() })
+    }
+
+    /// EKFAC with bases and diagonals from a state of the same model.
+    ///
+    /// # Errors
+    /// [`KfacError::State`] for those of another model.
     pub fn from_state(objective: &Objective<B>, state: &EkfacState) -> Result<Self, Error> {
-        let network = network_of(objective, state.outline(), &state.coverage)?;
-        let like = objective.parameters().space().zeros();
-        let (coverage, spectra) = (state.coverage.clone(), state.spectra.clone());
-        Ok(Self::of_spectra(like, network.plans, coverage, spectra))
+        let network = network_of(objective, state.signature(), &state.coverage)?;
+        let space = objective.parameters().space().clone();
+        let pairs = network.layers.iter().zip(&state.spectra.layers);
+        let layers = pairs.map(|(layer, saved)| EkfacLayer {
+            layer: Arc::clone(layer),
+            input: Eigenbasis::new(saved.a.clone()),
+            output: Eigenbasis::new(saved.g.clone()),
+            diagonal: Diagonal::known(saved.diagonal.clone(), layer.shape(), &space),
+        });
+        let layers = layers.collect();
+        let dense = state.spectra.dense.iter().map(|(_, eigen)| Eigenbasis::new(eigen.clone()));
+        let uncovered = dense.collect();
+        Self::of_parts(space, Arc::new(network), layers, uncovered)
     }
 }

@@ -11,10 +11,8 @@ use burn::{
     prelude::*,
 };
 
-use super::{Kfac, KfacCollector, KfacConfig, KfacFisher};
-use crate::{
-    CaptureConfig, Likelihood, LinearOperator, Objective, OperatorError, ParamVector, Reduction,
-};
+use super::{Kfac, KfacCollector, KfacConfig, KfacError, KfacFisher};
+use crate::{CaptureConfig, Likelihood, LinearOperator, Objective, ParamVector, Reduction};
 
 type B = Autodiff<Flex>;
 
@@ -72,14 +70,17 @@ fn averages_on_the_device_are_those_on_the_host() {
             let (at, factors) = collector.gradient_and_factors(objective).unwrap();
             let gradient = objective.gradient().unwrap();
             assert!(distance(&at.gradient, &gradient) < 1e-14);
-            let beside = collector.exact_blocks(objective).unwrap();
-            let kfac = collector.kfac(objective, &factors, beside.clone()).unwrap();
-            (kfac.state().unwrap(), factors, beside)
+            let uncovered = collector.uncovered(objective).unwrap();
+            let kfac = collector.kfac(objective, factors.clone(), uncovered.clone()).unwrap();
+            (kfac.state().unwrap(), factors, uncovered)
         });
         let decay = 0.3;
-        let factors = old.1.averaged(&new.1, decay).unwrap();
-        let beside = old.2.averaged(&new.2, decay);
-        let found = collector.kfac(&one, &factors, beside).unwrap();
+        let pairs = || old.1.iter().zip(&new.1);
+        let factors = pairs().map(|(old, new)| old.averaged(new, decay).unwrap()).collect();
+        let pairs_of_others = old.2.iter().zip(&new.2);
+        let uncovered =
+            pairs_of_others.map(|(old, new)| old.averaged(new, decay).unwrap()).collect();
+        let found = collector.kfac(&one, factors, uncovered).unwrap();
         let state = old.0.averaged(&new.0, decay).unwrap();
         let expected = Kfac::from_state(&one, &state).unwrap();
         let v = one.parameters().space().normal(4);
@@ -93,7 +94,7 @@ fn averages_on_the_device_are_those_on_the_host() {
             let error = distance(&found.unwrap(), &expected.unwrap());
             assert!(error < 1e-13, "{fisher:?}: {error}");
         }
-        assert!(factors.averaged(&new.1, 1.5).is_err());
+        assert!(pairs().all(|(old, new)| old.averaged(new, 1.5).is_err()));
     }
 }
 
@@ -105,8 +106,8 @@ fn a_seed_draws_the_same_factors_and_another_others() {
     let product = |seed| {
         let collector = collector.clone().with_seed(seed);
         let factors = collector.factors(&objective).unwrap();
-        let beside = collector.exact_blocks(&objective).unwrap();
-        let kfac = collector.kfac(&objective, &factors, beside).unwrap();
+        let uncovered = collector.uncovered(&objective).unwrap();
+        let kfac = collector.kfac(&objective, factors, uncovered).unwrap();
         kfac.apply(&v).unwrap().to_vec().unwrap()
     };
     assert_eq!(product(1), product(1));
@@ -118,13 +119,13 @@ fn factors_are_read_when_they_are_needed_and_once_for_all_clones() {
     let objective = objective();
     let v = objective.parameters().space().ones();
     let config = KfacConfig::new();
-    let (kfac, _) = Kfac::with_gradient(&objective, LIKELIHOOD, &config).unwrap();
+    let (kfac, _) = config.init_with_gradient(&objective, LIKELIHOOD).unwrap();
     kfac.apply(&v).unwrap();
     kfac.layer("weight").unwrap();
-    assert!(!kfac.layers.were_read());
+    assert!(!kfac.layers[0].input().was_read());
     let clone = kfac.clone();
     kfac.factored_inverse(0.1).unwrap();
-    assert!(clone.layers.were_read());
+    assert!(clone.layers[0].input().was_read());
     let state = clone.state().unwrap();
     let loaded = Kfac::from_state(&objective, &state).unwrap();
     assert_eq!(loaded.state().unwrap(), state);
@@ -135,17 +136,17 @@ fn factors_that_are_not_finite_are_refused_when_made_or_read() {
     let objective = cost::classifier(&[4, 3], 6);
     let fisher = KfacFisher::ForwardOnly;
     let collector = collector(&objective, fisher);
-    let beside = collector.exact_blocks(&objective).unwrap();
+    let uncovered = collector.uncovered(&objective).unwrap();
     let x = numbers([6, 4], 3.0) * f32::INFINITY;
     let infinite = objective.on(x).unwrap();
     let factors = collector.factors(&infinite).unwrap();
-    let expected = OperatorError::NonFiniteFactor { layer: "weights.0".into() };
-    let kfac = collector.kfac(&objective, &factors, beside).unwrap();
+    let expected = KfacError::NonFinite { layer: "weights.0".into() };
+    let kfac = collector.kfac(&objective, factors, uncovered).unwrap();
     assert_eq!(kfac.state().unwrap_err().downcast_ref(), Some(&expected));
     assert_eq!(kfac.inverse(0.1).unwrap_err().downcast_ref(), Some(&expected));
     assert_eq!(kfac.trace().unwrap_err().downcast_ref(), Some(&expected));
     let config = KfacConfig::new().with_fisher(fisher);
-    let made = Kfac::new(&infinite, LIKELIHOOD, &config);
+    let made = config.init(&infinite, LIKELIHOOD);
     assert_eq!(made.unwrap_err().downcast_ref(), Some(&expected));
 }
 
@@ -155,6 +156,6 @@ fn large_factors_are_not_refused() {
     let objective = cost::classifier(&[8, 3], 2);
     let large = objective.on(numbers([2, 8], 3.0) * 1.6e19).unwrap();
     let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
-    let kfac = Kfac::new(&large, LIKELIHOOD, &config).unwrap();
+    let kfac = config.init(&large, LIKELIHOOD).unwrap();
     assert!(kfac.trace().unwrap() > f64::from(f32::MAX));
 }

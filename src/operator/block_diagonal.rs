@@ -98,6 +98,30 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> BlockDiagonal<B, A> {
         &self.parts
     }
 
+    /// The operator on the part that holds a parameter, by any of the parameter's names. Its vectors have the blocks of
+    /// that part only.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchParameter`].
+    pub fn part_of(&self, parameter: &str) -> Result<&A, Error> {
+        let mut parts = self.parts.iter();
+        let found = parts.find(|(subset, _)| {
+            let mut blocks = subset.layout().blocks().iter();
+            blocks.any(|block| block.paths().any(|path| path == parameter))
+        });
+        let (_, operator) = found.ok_or_else(|| OperatorError::NoSuchParameter {
+            found: parameter.into(),
+            available: self
+                .space
+                .layout()
+                .blocks()
+                .iter()
+                .map(|block| block.name().into())
+                .collect(),
+        })?;
+        Ok(operator)
+    }
+
     /// Puts the products of the parts together.
     fn assemble(
         &self,

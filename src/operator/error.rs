@@ -96,77 +96,6 @@ pub enum OperatorError {
         /// Number of terms.
         terms: usize,
     },
-    /// A diagonal estimated by no probe at all.
-    #[error("at least one probe is needed to estimate a diagonal")]
-    NoProbes,
-    /// Exact output gradients where rows of a layer are no samples.
-    #[error(
-        "the exact Fisher type needs outputs of one row a sample that no layer mixes; here rows are places of a sequence \
-         or the like: use `KfacFisher::MonteCarlo`, whose independent targets keep the places apart"
-    )]
-    KfacPlaces,
-    /// Uses of one weight with different numbers of samples cannot be reduced together.
-    #[error(
-        "a weight is used with different numbers of samples, so that its uses cannot be reduced together; use \
-         `KfacApproximation::Expand`"
-    )]
-    KfacUnevenUses,
-    /// An embedding that is too large for a full second moment of its inputs.
-    #[error(
-        "the embedding {parameter} is used at several places of a sample, and reducing it takes a matrix of {rows} rows and \
-         columns, where at most {limit} are allowed: raise the limit of `EmbeddingPolicy::Whole`, or take \
-         `EmbeddingPolicy::Expand`"
-    )]
-    KfacVocabulary {
-        /// Name of the weight.
-        parameter: String,
-        /// Its rows.
-        rows: usize,
-        /// Most rows that are allowed.
-        limit: usize,
-    },
-    /// A parameter that belongs to no layer.
-    #[error(
-        "parameter {parameter} of {numbers} numbers belongs to no layer ({reason}), and exact blocks are made up to {limit} \
-         numbers: raise the limit of `UncoveredPolicy::ExactBlock`, take `UncoveredPolicy::Diagonal`, or freeze the parameter"
-    )]
-    KfacBeside {
-        /// Name of the parameter.
-        parameter: String,
-        /// Why it belongs to no layer.
-        reason: String,
-        /// Its size.
-        numbers: usize,
-        /// The largest size.
-        limit: usize,
-    },
-    /// A factor holds NaN or infinity.
-    #[error(
-        "the Kronecker factors of {layer} hold NaN or infinity; look at the layer's inputs and gradients at these \
-         parameters, or compute in f64 with `in_f64()`"
-    )]
-    NonFiniteFactor {
-        /// Name of the weight.
-        layer: String,
-    },
-    /// The inverse of a singular approximation.
-    #[error(
-        "a Kronecker factor is singular, and a damping of {damping} does not help; take a damping above 0"
-    )]
-    KfacSingular {
-        /// The damping given.
-        damping: f64,
-    },
-    /// A diagonal of gradients where there are none.
-    #[error(
-        "`KfacFisher::ForwardOnly` has no gradients, so there is no diagonal to correct; use `Kfac`, or another Fisher type"
-    )]
-    NoDiagonal,
-    /// Factors that belong to another model.
-    #[error(
-        "the saved factors are not those of this model's layers; load them for the model and the loss they were made of"
-    )]
-    KfacState,
     /// A name that is none of the parameters'.
     #[error("there is no parameter {found}; the parameters are {}", available.join(", "))]
     NoSuchParameter {
@@ -210,8 +139,8 @@ pub enum OperatorError {
     },
     /// A vector that must be one matrix is not.
     #[error(
-        "expected one block with two dimensions and got the shapes {shapes:?}; select the block of one weight with \
-         `ParamLayout::select`, and reshape other kernels to a matrix first"
+        "expected one block with two dimensions, or one and its bias, and got the shapes {shapes:?}; select the block of one \
+         weight with `ParamLayout::select`, and reshape other kernels to a matrix first"
     )]
     NotOneMatrix {
         /// Shape of each block.

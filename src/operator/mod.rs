@@ -13,7 +13,7 @@
 //! | [`BlockDiagonal`] | one operator for each part of the parameters | if all are |
 //! | [`Mean`] | 1/n · Σ Aᵢ, a [`FiniteSum`] | if all are |
 //! | [`LowRank`] | Σ cᵢvᵢvᵢᵀ + D, with its exact inverse | yes |
-//! | [`Kronecker`] | A ⊗ G on one matrix of weights | yes |
+//! | [`Kronecker`] | A ⊗ G on the weight and bias of a layer | yes |
 //! | [`Dense`] | an explicit matrix | no ([`SymmetricDense`]: checked) |
 //! | [`Diagonal`] | an explicit diagonal | yes |
 //! | [`FromFn`], [`WithAdjoint`] | a closure; one with a closure for its transpose | no |
@@ -49,12 +49,14 @@ pub use chain::{Chain, Congruence, Transposed};
 pub use check::{check_adjoint, check_operator, check_self_adjoint};
 pub use closure::{FromFn, WithAdjoint};
 pub use compose::{Identity, Scaled, Sum};
+pub(crate) use damped::expect_damping;
 pub use damped::{BlockDamping, Damped, Damping};
 pub use dense::{Dense, SymmetricDense};
 pub use diagonal::Diagonal;
 pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialize, materialize_up_to};
 pub use error::OperatorError;
 pub use kronecker::Kronecker;
+pub(crate) use kronecker::{KroneckerSide, WeightMatrix};
 pub use linear_operator::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
 pub(crate) use low_rank::InvertedLowRank;
 pub use low_rank::LowRank;

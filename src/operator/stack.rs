@@ -38,10 +38,10 @@ pub(crate) fn unstack<B: AutodiffBackend>(
         .collect()
 }
 
-/// A matrix on the device of a space, in its precision.
-pub(crate) fn upload<B: AutodiffBackend>(
+/// An array on the device of a space, in its precision.
+pub(crate) fn upload<B: AutodiffBackend, const D: usize>(
     values: &[f64],
-    shape: [usize; 2],
+    shape: [usize; D],
     space: &ParamSpace<B>,
 ) -> InnerFloat<B> {
     let data = match space.precision() {

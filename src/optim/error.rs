@@ -1,13 +1,13 @@
-//! What can go wrong with applications.
+//! What can go wrong with optimizers.
 
-/// An application that cannot work as asked.
+/// An optimizer that cannot work as configured.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptimizerError {
-    /// The loss is not the negative log-likelihood it is said to be.
+    /// The loss is not the negative log-likelihood of the stated likelihood.
     #[error(
-        "vᵀGv of the captured loss is {gauss_newton:e}, vᵀFv of the likelihood {fisher:e}, where a negative log-likelihood has \
-         equal ones (their ratio is {ratio:.6}): check the likelihood, its variance and the reduction, over the outputs of a \
+        "vᵀGv of the captured loss is {gauss_newton:e}, vᵀFv of the likelihood {fisher:e}, but for a negative log-likelihood \
+         they are equal (their ratio is {ratio:.6}): check the likelihood, its variance and the reduction, over the outputs of a \
          sample too (a sum, not a mean), or switch this check off for a loss that is meant to differ",
         ratio = gauss_newton / fisher
     )]
@@ -17,7 +17,7 @@ pub enum OptimizerError {
         /// vᵀFv with F the Fisher matrix of the likelihood.
         fisher: f64,
     },
-    /// A learning rate for steps whose size is found otherwise.
+    /// A learning rate for steps whose size is determined otherwise.
     #[error(
         "a learning rate of {found:e} was set, but the quadratic model chooses the size of the steps: build the optimizer \
          with `StepRule::LearningRate`"
@@ -28,11 +28,11 @@ pub enum OptimizerError {
     },
     /// Products along a direction leave the range of the number format.
     #[error(
-        "the slope or the curvature along the step is {found:e}: its numbers are finite, their products are not; raise the \
+        "the slope or the curvature along the step is {found:e}: its elements are finite, but their products are not; raise the \
          damping, shorten the gradient, or work in f64"
     )]
     StepRange {
-        /// The number.
+        /// The value.
         found: f64,
     },
     /// The state of an optimizer for another model or configuration.

@@ -3,9 +3,8 @@
 
 use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
-    ConjugateGradientConfig, Error, Fisher, GaussNewton, Kfac, KfacConfig, Likelihood,
-    LinearOperator, LinearSolver, Objective, ParamVector, Reduction, Solution, SolveOptions,
-    StopReason,
+    ConjugateGradientConfig, Error, Fisher, GaussNewton, KfacConfig, Likelihood, LinearOperator,
+    LinearSolver, Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
 };
 
 use crate::{
@@ -78,7 +77,7 @@ fn compare_budgets(risk: &Objective<B>, v: &ParamVector<B>, figures: &mut Figure
 /// A solve with little damping, without and with K-FAC as preconditioner.
 fn precondition(risk: &Objective<B>, figures: &mut Figures) -> Outcome {
     let config = KfacConfig::new();
-    let kfac = Kfac::new(risk, Likelihood::Categorical, &config)?;
+    let kfac = config.init(risk, Likelihood::Categorical)?;
     println!("\n{}", kfac.coverage());
     let inverse = kfac.inverse(LITTLE_DAMPING)?;
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-4).init()?;

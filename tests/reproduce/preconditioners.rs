@@ -7,7 +7,7 @@ use std::{error::Error, time::Instant};
 
 use burn::tensor::Device;
 use burn_curvature::{
-    ConjugateGradientConfig, Ekfac, GaussNewton, Kfac, KfacConfig, Likelihood, LinearOperator,
+    ConjugateGradientConfig, Ekfac, GaussNewton, KfacConfig, Likelihood, LinearOperator,
     LinearSolver, NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution,
     SolveOptions, StopReason,
 };
@@ -34,7 +34,7 @@ pub fn check(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(
     let damped = GaussNewton::new(&risk)?.damped(DAMPING)?;
     let gradient = risk.gradient()?;
     let (likelihood, config) = (Likelihood::Categorical, KfacConfig::new());
-    let kfac = Kfac::new(&risk, likelihood, &config)?;
+    let kfac = config.init(&risk, likelihood)?;
     let ekfac = Ekfac::from_kfac(&kfac, &risk, likelihood, &config)?;
     println!("\n{}", kfac.coverage());
 

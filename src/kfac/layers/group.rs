@@ -1,13 +1,13 @@
 //! All uses of one weight, and their sizes.
 
-use super::{Layer, LayerKind};
+use super::{LayerKind, LayerUse};
 use crate::graph::{Convolution, Graph, ValueId};
 
 /// All uses of one weight.
 #[derive(Clone, Debug)]
 pub(in crate::kfac) struct LayerGroup {
     /// The first use; the others differ in input and output only.
-    pub first: Layer,
+    pub first: LayerUse,
     /// All uses.
     pub uses: Vec<(ValueId, ValueId)>,
     /// Shape of the weight.
@@ -75,7 +75,7 @@ impl LayerGroup {
     }
 
     /// Groups layers by their weights.
-    pub fn all(graph: &Graph, layers: &[Layer]) -> Vec<Self> {
+    pub fn all(graph: &Graph, layers: &[LayerUse]) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for layer in layers {
             let one_use = (layer.input, layer.output);

@@ -25,7 +25,7 @@ pub(in crate::kfac) enum LayerKind {
 
 /// One use of a weight in a layer.
 #[derive(Clone, Debug)]
-pub(in crate::kfac) struct Layer {
+pub(in crate::kfac) struct LayerUse {
     pub kind: LayerKind,
     /// Position of the weight among the parameters.
     pub weight: usize,
@@ -39,7 +39,7 @@ pub(in crate::kfac) struct Layer {
 
 /// Why a parameter is not the weight or bias of layers only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::kfac) enum Beside {
+pub(in crate::kfac) enum Leftover {
     /// It is used by another operation, of this name.
     Operation(String),
     /// Its uses are of different kinds, or with different biases.
@@ -52,9 +52,9 @@ pub(in crate::kfac) enum Beside {
 #[derive(Clone, Debug, Default)]
 pub(in crate::kfac) struct Layers {
     /// In order of execution.
-    pub layers: Vec<Layer>,
+    pub layers: Vec<LayerUse>,
     /// The parameters that are not covered.
-    pub beside: Vec<(usize, Beside)>,
+    pub beside: Vec<(usize, Leftover)>,
 }
 
 /// A parameter seen through reshapes and transposes.
@@ -68,12 +68,12 @@ struct View {
 struct Walk<'a> {
     graph: &'a Graph,
     views: HashMap<ValueId, View>,
-    layers: Vec<Layer>,
+    layers: Vec<LayerUse>,
     /// Which layer writes a value.
     written: HashMap<ValueId, usize>,
     /// Readers of each value.
     readers: HashMap<ValueId, usize>,
-    other: HashMap<usize, Beside>,
+    other: HashMap<usize, Leftover>,
 }
 
 impl Layers {
@@ -118,13 +118,13 @@ impl<'a> Walk<'a> {
         }
         for value in &node.inputs {
             if let Some(view) = self.views.get(value) {
-                let reason = Beside::Operation(node.op.name());
+                let reason = Leftover::Operation(node.op.name());
                 self.other.entry(view.parameter).or_insert(reason);
             }
         }
     }
 
-    /// A view of a view: the same numbers in the same matrix.
+    /// A view of a view: the same elements in the same matrix.
     fn passes_view(&mut self, node: &Node) -> bool {
         let (&[source], &[output]) = (&node.inputs[..], &node.outputs[..]) else {
             return false;
@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
             return false;
         };
         self.written.insert(output, self.layers.len());
-        self.layers.push(Layer { kind, weight: view.parameter, bias, input, output });
+        self.layers.push(LayerUse { kind, weight: view.parameter, bias, input, output });
         true
     }
 
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
         Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
     }
 
-    /// The parameter of a bias operand: none where there is none, a failure where it is no parameter.
+    /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter.
     fn bias(&self, value: Option<ValueId>) -> Option<Option<usize>> {
         match value {
             None => Some(None),
@@ -242,7 +242,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Sets apart what is used otherwise too, or in layers that do not go together.
+    /// Separates parameters that also have other uses, or whose layers are incompatible.
     fn finish(mut self, parameters: usize) -> Layers {
         loop {
             let before = self.other.len();
@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
                 let own = [Some(layer.weight), layer.bias].into_iter().flatten();
                 if mixed || own.clone().any(|parameter| self.other.contains_key(&parameter)) {
                     for parameter in own {
-                        self.other.entry(parameter).or_insert(Beside::Mixed);
+                        self.other.entry(parameter).or_insert(Leftover::Mixed);
                     }
                 }
             }
@@ -267,7 +267,7 @@ impl<'a> Walk<'a> {
         };
         let beside = (0..parameters).filter(|&parameter| !used(parameter)).map(|parameter| {
             let reason = self.other.get(&parameter).cloned();
-            (parameter, reason.unwrap_or(Beside::Unused))
+            (parameter, reason.unwrap_or(Leftover::Unused))
         });
         Layers { beside: beside.collect(), layers: self.layers }
     }
@@ -280,8 +280,8 @@ impl<'a> Walk<'a> {
 type Found = (LayerKind, View, Option<usize>, ValueId);
 
 /// Whether two layers share nothing, or their weight and bias and the way they use them.
-fn goes_together(one: &Layer, other: &Layer) -> bool {
-    let shares = |layer: &Layer, parameter: usize| {
+fn goes_together(one: &LayerUse, other: &LayerUse) -> bool {
+    let shares = |layer: &LayerUse, parameter: usize| {
         layer.weight == parameter || layer.bias == Some(parameter)
     };
     let touching = shares(other, one.weight) || one.bias.is_some_and(|bias| shares(other, bias));

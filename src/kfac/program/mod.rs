@@ -27,7 +27,7 @@ use burn_backend::{
 use super::layers::{LayerGroup, LayerKind};
 use crate::{
     derive::{Apply, Metric},
-    execute::ExecuteError,
+    error::Error,
     tensor::Operand,
 };
 use product::Symmetric;
@@ -73,7 +73,7 @@ struct Given<'a, B: Backend> {
     pub batch: &'a [Operand<B>],
     /// What targets are drawn by.
     pub noise: Option<FloatTensor<B>>,
-    /// One number that multiplies all second moments of gradients; none where there are no gradients.
+    /// The factor of all second moments of gradients; `None` without gradients.
     pub scale: Option<FloatTensor<B>>,
 }
 
@@ -86,7 +86,7 @@ struct Factors<B: Backend> {
     pub moments: Vec<FloatTensor<B>>,
 }
 
-/// Most numbers of gradients that are held for one product.
+/// Largest number of gradient elements that are collected for one product.
 const MOST_HELD: usize = 1 << 24;
 
 /// The factors of all groups, with the loss and its gradient by the parameters.
@@ -95,7 +95,7 @@ fn compute<B: Backend>(
     probed: &Probed,
     given: &Given<'_, B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<Factors<B>, ExecuteError> {
+) -> Result<Factors<B>, Error> {
     let mut forward = gather::forward(probed, given, apply)?;
     let mut sums: Vec<Sum<B>> = probed.groups.iter().map(|_| Sum::default()).collect();
     gather::backward(kind, probed, given, &mut forward, apply, |group, rows| {

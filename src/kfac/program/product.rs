@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
 
-/// A symmetric matrix for each group: panel by panel what is on and right of the diagonal.
+/// A symmetric matrix for each group: stored panel by panel, on and right of the diagonal.
 pub(super) struct Symmetric<B: Backend> {
     width: usize,
     /// Of rows as [`ranges`] has them, each from its own diagonal on; a single one is the whole matrix.
@@ -17,7 +17,7 @@ impl<B: Backend> Symmetric<B> {
         Self { width: matrix.shape()[2], panels: vec![matrix] }
     }
 
-    /// XᵀY for X and Y `[groups, rows, width]` that differ by a factor, in so many panels.
+    /// XᵀY for X and Y `[groups, rows, width]` that differ by a factor, in the given number of panels.
     pub fn product(x: &FloatTensor<B>, y: &FloatTensor<B>, panels: usize) -> Self {
         let width = x.shape()[2];
         let product = |range: Range<usize>| {
@@ -47,7 +47,7 @@ impl<B: Backend> Symmetric<B> {
         Self { width: self.width, panels: panels.collect() }
     }
 
-    /// The whole matrix, what is left of the diagonal by symmetry.
+    /// The whole matrix; the part left of the diagonal follows by symmetry.
     pub fn finish(self) -> FloatTensor<B> {
         joined::<B>(self.bands(|_| None), 1)
     }

@@ -1,4 +1,4 @@
-//! Inputs and output gradients of layers as rows of numbers, one for each place where a weight is used.
+//! Inputs and output gradients of layers as rows, one for each place where a weight is used.
 
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
@@ -11,7 +11,7 @@ use crate::{
     kfac::layers::{LayerKind, groups},
 };
 
-/// One row of numbers for each place of each sample, group by group.
+/// One row for each place of each sample, group by group.
 pub(super) enum Rows<B: Backend> {
     /// `[samples, places, groups, width]`
     Rows(FloatTensor<B>),
@@ -21,7 +21,7 @@ pub(super) enum Rows<B: Backend> {
 
 /// Width from which a product with itself is computed by panels: below, they are too narrow to be fast.
 const LEAST_WIDTH: usize = 256;
-/// Most columns for each row at which it is: above, the product is little work beside writing it twice.
+/// Most columns for each row at which it is: above, the product is little work compared with writing it twice.
 const WIDTH_PER_ROW: usize = 4;
 /// Five eighths of the work of the whole product.
 const PANELS: usize = 4;
@@ -159,14 +159,14 @@ impl<B: Backend> Rows<B> {
     /// The mean of row·rowᵀ over rows with a one behind each, `[groups, width + 1, width + 1]`.
     pub fn mean_with_ones(self) -> FloatTensor<B> {
         let share = (self.count().max(1) as f64).recip();
-        // Ones are put where there are fewer numbers: into the rows, or around their moments.
+        // Ones are added where there are fewer elements: to the rows, or around their moments.
         match self.count() <= self.width() && !self.is_halved() {
             true => self.with_ones().second_moment(share),
             false => self.moment(share).bordered(self.sum(share)),
         }
     }
 
-    /// factor·Σ over rows of row·rowᵀ, the factor where there are fewer numbers.
+    /// factor·Σ over rows of row·rowᵀ, with the factor applied where there are fewer elements.
     fn moment(&self, factor: f64) -> Symmetric<B> {
         match self {
             Self::Rows(_) if self.count() < self.width() => self.outer(factor),

@@ -234,7 +234,8 @@ impl<B: AutodiffBackend> Damping<B> for ParamVector<B> {
     }
 }
 
-fn expect_damping(found: f64) -> Result<(), OperatorError> {
+/// Checks that a damping is finite and not negative.
+pub(crate) fn expect_damping(found: f64) -> Result<(), OperatorError> {
     if found.is_finite() && found >= 0.0 {
         return Ok(());
     }

@@ -16,17 +16,17 @@ use crate::{
 /// How the size of a step is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StepRule {
-    /// δ = αΔ + μδ₀, δ₀ the step before, with the α and μ at which the quadratic model of the objective with the exact
+    /// δ = αΔ + μδ₀, δ₀ the previous step, with the α and μ at which the quadratic model of the objective with the exact
     /// Fisher matrix is lowest (Martens & Grosse 2015, sections 6.4 and 7).
     QuadraticModel {
-        /// Whether μ is sought too; otherwise μ = 0.
+        /// Whether μ is optimized too; otherwise μ = 0.
         momentum: bool,
     },
     /// δ = rate·ν·Δ + momentum·δ₀
     LearningRate {
         /// The learning rate, above zero.
         rate: f64,
-        /// Share of the step before, at least zero and below one.
+        /// Share of the previous step, at least zero and below one.
         momentum: f64,
         /// Limits the change of the predictive distribution: ν = min(1, √(limit / rate²·|Δᵀ∇h|)) (Ba et al. 2017,
         /// section 5).
@@ -39,7 +39,7 @@ pub enum StepRule {
 pub enum KfacInverse {
     /// (A + πγI)⁻¹ ⊗ (G + γ/π I)⁻¹
     Factored,
-    /// (A ⊗ G + γ²I)⁻¹, by eigen-decompositions.
+    /// (A ⊗ G + γ²I)⁻¹, by eigendecompositions.
     Exact,
     /// (U diag(s) Uᵀ + γ²I)⁻¹ with U = U_A ⊗ U_G: EKFAC ([`Ekfac`](crate::Ekfac)).
     ///
@@ -47,14 +47,13 @@ pub enum KfacInverse {
     /// s ← ε·s + (1 − ε)·c·Σ (Uᵀ∇)²      ε = min(1 − 1/k, decay) at the k-th update of the factors
     /// ```
     ///
-    /// The bases are made anew when the other kinds invert, and s begins in them as K-FAC's own eigenvalues λ_A λ_G;
-    /// wherever factors are collected, the diagonal of the same batch and targets is averaged in. So s follows the
-    /// curvature between inversions, and `inverse_period` can be longer.
+    /// The bases are recomputed when the other kinds invert, and s then starts as K-FAC's own eigenvalues λ_A λ_G. Whenever
+    /// factors are collected, the diagonal of the same batch and targets is averaged in. So s follows the curvature between
+    /// inversions, and `inverse_period` can be longer.
     ///
-    /// Between inversions a step with factors costs, beside them, as much again for the diagonal (a pass forward and the
-    /// passes back, two products of matrices a layer for the rotations, and per sample one matrix as large as the layer
-    /// where it is used at several places), on the device, and nothing on the host. Not with
-    /// [`KfacFisher::ForwardOnly`]. George et al. 2018, section 3.
+    /// Between inversions, a step with factors costs as much again for the diagonal: a forward pass, the backward passes,
+    /// two matrix products per layer for the rotations, and for a layer that is used at several places one matrix of its
+    /// size per sample; all on the device, nothing on the host. Not with [`KfacFisher::ForwardOnly`]. George et al. 2018, section 3.
     EigenvalueCorrected,
 }
 
@@ -65,13 +64,13 @@ pub enum KfacInverse {
 /// | field | `new` | `stochastic` | range | purpose |
 /// |---|---|---|---|---|
 /// | `rule` | quadratic model with momentum | learning rate, momentum 0.9, limit 1e-3 | | size of the steps |
-/// | `kfac` | one drawn target a sample | the same | | how factors are made |
+/// | `kfac` | one sampled target per sample | the same | | how factors are computed |
 /// | `damping` | 150 | 1e-2 | > 0 | λ at the start |
 /// | `damping_period` | 5 | `None` | ≥ 1 | steps between Levenberg–Marquardt adaptations of λ; `None`: λ stays |
 /// | `search_period` | 20 | `None` | ≥ 1 | steps between searches for γ; `None`: γ = √(λ + η) |
-/// | `inverse_period` | 20 | 20 | ≥ 1 | steps between inversions, which the first three steps have all |
+/// | `inverse_period` | 20 | 20 | ≥ 1 | steps between inversions; each of the first three steps inverts too |
 /// | `factor_period` | 1 | 1 | ≥ 1 | steps between updates of the factors |
-/// | `decay` | 0.95 | 0.95 | 0 to 1 | most that the moving averages keep of old factors |
+/// | `decay` | 0.95 | 0.95 | 0 to 1 | largest share of old factors in the moving averages |
 /// | `weight_decay` | 1e-5 | 0 | ≥ 0 | η in h = ℒ + η/2 ‖θ‖² |
 /// | `inverse` | factored | factored | | how the curvature is damped |
 /// | `gradient_norm` | `None` | `None` | > 0 | longest gradient; a longer one is shortened |
@@ -89,7 +88,7 @@ pub struct KfacOptimizerConfig {
     /// Size of the steps.
     #[config(default = "StepRule::QuadraticModel { momentum: true }")]
     pub rule: StepRule,
-    /// How factors are made.
+    /// How factors are computed.
     #[config(
         default = "KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 1, seed: 0 })"
     )]
@@ -109,7 +108,7 @@ pub struct KfacOptimizerConfig {
     /// Steps between updates of the factors.
     #[config(default = 1)]
     pub factor_period: usize,
-    /// Most that the moving averages keep of old factors.
+    /// Largest share of old factors in the moving averages.
     #[config(default = 0.95)]
     pub decay: f64,
     /// η in h = ℒ + η/2 ‖θ‖².
@@ -126,7 +125,7 @@ pub struct KfacOptimizerConfig {
 }
 
 impl KfacOptimizerConfig {
-    /// The light mode for mini-batches: steps of a given rate that are limited in what they change, fixed damping.
+    /// The light mode for mini-batches: steps of a given rate with a limited change of the predictions, and fixed damping.
     pub fn stochastic(rate: f64) -> Self {
         Self::new()
             .with_rule(StepRule::LearningRate { rate, momentum: 0.9, limit: Some(1e-3) })
@@ -173,7 +172,7 @@ impl KfacOptimizerConfig {
         self.gradient_norm.map_or(Ok(()), |norm| field("gradient_norm").positive(norm))
     }
 
-    /// Checks the ranges and builds the optimizer for a model as it was captured.
+    /// Checks the ranges and builds the optimizer for a captured model.
     ///
     /// The loss must be the negative log-likelihood, reduced as the objective states; that is checked by one product with its
     /// Gauss-Newton matrix and one with the Fisher matrix.
@@ -181,7 +180,7 @@ impl KfacOptimizerConfig {
     /// # Errors
     /// [`ConfigError`] for the first field out of range;
     /// [`OptimizerError::LossIsNotLikelihood`](crate::OptimizerError::LossIsNotLikelihood);
-    /// [`OperatorError::NoDiagonal`](crate::OperatorError::NoDiagonal) for an eigenvalue correction without gradients; those of
+    /// [`KfacError::NoDiagonal`](crate::KfacError::NoDiagonal) for an eigenvalue correction without gradients; those of
     /// [`Fisher::exact`](crate::Fisher::exact).
     pub fn init<B: AutodiffBackend>(
         &self,
@@ -192,11 +191,11 @@ impl KfacOptimizerConfig {
         KfacOptimizer::new(self.clone(), objective, likelihood)
     }
 
-    /// As [`init`](Self::init), from the state of an optimizer that was saved: the steps go on as if it had not been.
+    /// As [`init`](Self::init), from the saved state of an optimizer: the steps continue exactly.
     ///
     /// # Errors
     /// As [`init`](Self::init); [`OptimizerError::State`](crate::OptimizerError::State) and
-    /// [`OperatorError::KfacState`](crate::OperatorError::KfacState) for the state of another model.
+    /// [`KfacError::State`](crate::KfacError::State) for the state of another model.
     pub fn resume<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

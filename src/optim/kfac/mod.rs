@@ -1,5 +1,5 @@
-//! K-FAC as an optimizer: the algorithm of Martens & Grosse, and a light mode for mini-batches. Knows curvature and
-//! objectives; solvers are not needed.
+//! K-FAC as an optimizer: the algorithm of Martens & Grosse, and a light mode for mini-batches. Depends on K-FAC and
+//! curvature; independent of solvers.
 
 mod config;
 mod model;
@@ -31,7 +31,7 @@ use crate::{
 };
 use running::Running;
 
-/// vᵀGv and vᵀFv may differ by so much.
+/// Largest relative difference allowed between vᵀGv and vᵀFv.
 const LOSS_TOLERANCE: f64 = 1e-3;
 
 /// The K-FAC optimizer: steps along the natural gradient with [`Kfac`](crate::Kfac) for the Fisher matrix.
@@ -42,16 +42,16 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 ///
 /// F̂ is a moving average of Kronecker factors. By default α and μ, the share of the step δ₀ before, are those at which
 /// the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest; λ follows the
-/// ratio of true to promised decrease (Levenberg–Marquardt), γ is sought among three values now and then. In the light
+/// ratio of actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values. In the light
 /// mode ([`KfacOptimizerConfig::stochastic`]) the size of a step is a learning rate that
-/// [`set_learning_rate`](Self::set_learning_rate) changes, limited in what it changes of the predictions.
+/// [`set_learning_rate`](Self::set_learning_rate) changes, with a limit on the change of the predictions.
 ///
 /// A step takes a model and returns it moved, as Burn's optimizers do; [`transform`](Self::transform) returns the natural
 /// gradient instead, for Burn's own optimizers to step by.
 ///
 /// # Cost
 ///
-/// A step: gradient and factors, about two gradients; for the quadratic model two products with the Fisher
+/// Per step: gradient and factors, about two gradients; for the quadratic model two products with the Fisher
 /// matrix; every `damping_period` steps a forward pass; every `inverse_period` steps the inverse of all factors on the
 /// host.
 ///
@@ -98,6 +98,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct KfacOptimizer<B: AutodiffBackend> {
     config: KfacOptimizerConfig,
     objective: Objective<B>,
@@ -106,7 +107,8 @@ pub struct KfacOptimizer<B: AutodiffBackend> {
     progress: Progress<B>,
 }
 
-/// What is carried from one step to the next.
+/// The state carried from one step to the next.
+#[derive(Clone)]
 pub(super) struct Progress<B: AutodiffBackend> {
     step: usize,
     /// λ
@@ -147,12 +149,12 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         })
     }
 
-    /// What is made of every parameter.
+    /// How each parameter is approximated.
     pub fn coverage(&self) -> &KfacCoverage {
         self.collector.coverage()
     }
 
-    /// The configuration, with the learning rate that was set last.
+    /// The configuration, with the most recently set learning rate.
     pub fn config(&self) -> &KfacOptimizerConfig {
         &self.config
     }
@@ -162,7 +164,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         self.progress.damping
     }
 
-    /// Sets λ, for a schedule; the inverse follows when it is made next.
+    /// Sets λ, for a schedule. It takes effect when the inverse is next computed.
     ///
     /// # Errors
     /// [`ConfigError`](crate::ConfigError) for a λ that is not a finite number above zero.
@@ -193,13 +195,13 @@ impl<B: AutodiffBackend> KfacOptimizer<B>
 where
     B::InnerBackend: TensorBridge,
 {
-    /// One step on a batch: the model moved, and what the step was made of.
+    /// One step on a batch: the updated model, and a report of the step.
     ///
-    /// A model in another precision than the objective is stepped in the objective's. On an error the optimizer is as it
-    /// was before.
+    /// A model in another precision than the objective's is updated in the objective's precision. On an error the optimizer
+    /// is unchanged.
     ///
     /// # Errors
-    /// Those of [`Objective::on`] and [`Kfac::new`](crate::Kfac::new); a loss or gradient that is not finite; a model
+    /// Those of [`Objective::on`] and [`KfacConfig::init`](crate::KfacConfig::init); a loss or gradient that is not finite; a model
     /// without the parameters that were captured.
     pub fn step<M: Module, X: Batch>(
         &mut self,
@@ -221,15 +223,12 @@ where
     ) -> Result<(M, KfacStep), Error> {
         let (objective, _) = self.at(model, objective)?;
         let (delta, report) = self.advance(&objective)?;
-        let model = match report.taken {
-            true => delta.add_to(model, 1.0)?,
-            false => model.clone(),
-        };
+        let model = if report.taken { delta.add_to(model, 1.0)? } else { model.clone() };
         Ok((model, report))
     }
 
     /// The natural gradient (F̂ damped by γ)⁻¹∇h on a batch, as gradients for an optimizer of Burn, with its momentum,
-    /// clipping and learning rates. Neither the quadratic model nor momentum of this optimizer has a part in it.
+    /// clipping and learning rates. This optimizer's quadratic model and momentum are not used.
     ///
     /// # Errors
     /// As [`step`](Self::step).
@@ -298,34 +297,10 @@ fn expect_likelihood<B: AutodiffBackend>(
     let gauss_newton = GaussNewton::new(objective)?.apply(&v)?.dot(&v)?;
     let fisher = Fisher::exact(objective, likelihood)?.apply(&v)?.dot(&v)?;
     let largest = gauss_newton.abs().max(fisher.abs());
-    match (gauss_newton - fisher).abs() <= LOSS_TOLERANCE * largest {
-        true => Ok(()),
-        false => Err(OptimizerError::LossIsNotLikelihood { gauss_newton, fisher }.into()),
+    if (gauss_newton - fisher).abs() <= LOSS_TOLERANCE * largest {
+        return Ok(());
     }
-}
-
-impl<B: AutodiffBackend> Clone for Progress<B> {
-    fn clone(&self) -> Self {
-        Self {
-            step: self.step,
-            damping: self.damping,
-            gamma: self.gamma,
-            previous: self.previous.clone(),
-            running: self.running.clone(),
-        }
-    }
-}
-
-impl<B: AutodiffBackend> Clone for KfacOptimizer<B> {
-    fn clone(&self) -> Self {
-        Self {
-            config: self.config.clone(),
-            objective: self.objective.clone(),
-            likelihood: self.likelihood,
-            collector: self.collector.clone(),
-            progress: self.progress.clone(),
-        }
-    }
+    Err(OptimizerError::LossIsNotLikelihood { gauss_newton, fisher }.into())
 }
 
 impl<B: AutodiffBackend> fmt::Debug for KfacOptimizer<B> {

@@ -100,7 +100,7 @@ fn along(slope: f64, curvature: f64) -> Lowest {
     Lowest { alpha, momentum: 0.0, value: 0.5 * alpha * slope }
 }
 
-/// The lowest point of ½ xᵀCx + sᵀx, C = [[a, b], [b, c]]; none where C is not clearly positive definite.
+/// The lowest point of ½ xᵀCx + sᵀx, C = [[a, b], [b, c]]; `None` if C is not clearly positive definite.
 fn pair([first, second]: [f64; 2], [a, b, c]: [f64; 3]) -> Option<Lowest> {
     let determinant = a * c - b * b;
     if !(a > 0.0 && c > 0.0 && determinant > DEPENDENT * a * c) {

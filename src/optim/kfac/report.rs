@@ -1,33 +1,33 @@
-//! What one step was made of.
+//! The report of one step.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What one step of a [`KfacOptimizer`](crate::KfacOptimizer) was made of, at the parameters before it.
+/// The report of one step of a [`KfacOptimizer`](crate::KfacOptimizer), at the parameters before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacStep {
-    /// The number of the step, from 1.
+    /// Step number, starting at 1.
     pub step: usize,
     /// h = ℒ + η/2 ‖θ‖² on the batch.
     pub value: f64,
-    /// ‖∇h‖, before it is shortened.
+    /// ‖∇h‖, before clipping.
     pub gradient_norm: f64,
     /// λ, as the step used it.
     pub damping: f64,
     /// γ, the damping of the factors.
     pub gamma: f64,
-    /// What Δ = −F̂⁻¹∇h is multiplied by: α, or rate·ν.
+    /// The factor of Δ = −F̂⁻¹∇h: α, or rate·ν.
     pub alpha: f64,
-    /// What the step before is multiplied by: μ, or the momentum.
+    /// The factor of the previous step: μ, or the momentum.
     pub momentum: f64,
-    /// M(δ) − M(0), what the quadratic model promises, where there is one.
+    /// M(δ) − M(0), the change that the quadratic model predicts, if there is one.
     pub predicted: Option<f64>,
     /// ρ = (h(θ + δ) − h(θ)) / (M(δ) − M(0)), in steps that adapt λ.
     pub reduction_ratio: Option<f64>,
-    /// Whether the inverse was made anew.
+    /// Whether the inverse was recomputed.
     pub inverted: bool,
-    /// Whether the step was taken: one that leads to a loss that is not finite is not.
+    /// Whether the step was taken. A step that leads to a non-finite loss is not.
     pub taken: bool,
 }
 
@@ -47,9 +47,6 @@ impl fmt::Display for KfacStep {
         if let Some(ratio) = self.reduction_ratio {
             write!(f, ", ρ {ratio:.3}")?;
         }
-        match self.taken {
-            true => Ok(()),
-            false => write!(f, ", not taken: the loss would not be finite"),
-        }
+        if self.taken { Ok(()) } else { write!(f, ", not taken: the loss would not be finite") }
     }
 }

@@ -1,47 +1,45 @@
-//! K-FAC factors that are averaged over the steps, and the damped inverse that is made of them now and then. Knows
-//! factors, not steps.
+//! K-FAC factors that are averaged over the steps, and the damped inverse that is computed from them periodically.
 
 use burn_backend::AutodiffBackend;
+
+use serde::{Deserialize, Serialize};
 
 use super::KfacInverse;
 use crate::{
     error::Error,
-    kfac::{
-        CorrectedFactors, DeviceFactors, EkfacState, ExactBlocks, Kfac, KfacCollector, KfacMap,
-        KfacState,
-    },
+    kfac::{Ekfac, EkfacState, Factors, Kfac, KfacCollector, KfacState, UncoveredFactors},
     objective::Objective,
+    operator::{BlockDiagonal, Kronecker},
 };
-use serde::{Deserialize, Serialize};
 
 /// Averaged factors, on the device, with the inverse in use.
 #[derive(Clone)]
 pub(super) struct Running<B: AutodiffBackend> {
     /// The moving average of the layers' factors.
-    pub average: Option<DeviceFactors<B>>,
-    /// Updates of that so far.
+    pub average: Option<Factors<B>>,
+    /// Number of its updates.
     pub updates: usize,
-    /// The moving average of the blocks of other parameters, which is made when inverses are.
-    pub beside: Option<ExactBlocks>,
-    /// Updates of that so far.
+    /// The moving average of the blocks of uncovered parameters, which is updated when inverses are computed.
+    pub uncovered: Option<UncoveredFactors<B>>,
+    /// Number of its updates.
     pub refreshes: usize,
     pub inverted: Option<Inverted<B>>,
 }
 
-/// An inverse and what it was made of.
+/// An inverse and its source.
 #[derive(Clone)]
 pub(super) struct Inverted<B: AutodiffBackend> {
     pub source: Source<B>,
     pub gamma: f64,
-    pub map: KfacMap<B>,
+    pub map: BlockDiagonal<B, Kronecker<B>>,
 }
 
-/// What an inverse is made of.
+/// What an inverse is computed from.
 #[derive(Clone)]
 pub(super) enum Source<B: AutodiffBackend> {
     Factored(Kfac<B>),
     Exact(Kfac<B>),
-    Corrected(CorrectedFactors<B>),
+    Corrected(Ekfac<B>),
 }
 
 /// The same as data.
@@ -53,37 +51,47 @@ pub(super) enum SourceState {
 
 impl<B: AutodiffBackend> Running<B> {
     pub fn new() -> Self {
-        Self { average: None, updates: 0, beside: None, refreshes: 0, inverted: None }
+        Self { average: None, updates: 0, uncovered: None, refreshes: 0, inverted: None }
     }
 
     /// Averages new factors in.
-    pub fn update(&mut self, new: DeviceFactors<B>, decay: f64) -> Result<(), Error> {
+    pub fn update(&mut self, new: Factors<B>, decay: f64) -> Result<(), Error> {
         self.updates += 1;
+        let kept = kept(self.updates, decay);
         self.average = Some(match self.average.take() {
-            Some(average) => average.averaged(&new, kept(self.updates, decay))?,
+            Some(old) => old
+                .iter()
+                .zip(&new)
+                .map(|(old, new)| old.averaged(new, kept))
+                .collect::<Result<_, _>>()?,
             None => new,
         });
         Ok(())
     }
 
-    /// Averages new blocks of the parameters of no layer in.
+    /// Averages new blocks of the uncovered parameters in.
     pub fn refresh(
         &mut self,
         collector: &KfacCollector,
         objective: &Objective<B>,
         decay: f64,
     ) -> Result<(), Error> {
-        let new = collector.exact_blocks(objective)?;
+        let new = collector.uncovered(objective)?;
         self.refreshes += 1;
-        self.beside = Some(match self.beside.take() {
-            Some(average) => average.averaged(&new, kept(self.refreshes, decay)),
+        let kept = kept(self.refreshes, decay);
+        self.uncovered = Some(match self.uncovered.take() {
+            Some(old) => old
+                .iter()
+                .zip(&new)
+                .map(|(old, new)| old.averaged(new, kept))
+                .collect::<Result<_, _>>()?,
             None => new,
         });
         Ok(())
     }
 
-    /// Inverses of the averaged factors, one for each γ; the diagonal of an eigenvalue correction is not that of the step
-    /// yet.
+    /// Inverses of the averaged factors, one for each γ. The diagonal of an eigenvalue correction is not yet that of the
+    /// step.
     pub fn invert(
         &self,
         (collector, objective): (&KfacCollector, &Objective<B>),
@@ -106,18 +114,18 @@ impl<B: AutodiffBackend> Running<B> {
         objective: &Objective<B>,
         (inverses, decay): (Vec<Inverted<B>>, f64),
     ) -> Result<Vec<Inverted<B>>, Error> {
-        let Some(Source::Corrected(factors)) = inverses.first().map(|first| &first.source) else {
+        let Some(Source::Corrected(ekfac)) = inverses.first().map(|first| &first.source) else {
             return Ok(inverses);
         };
         let kept = kept(self.updates, decay);
-        let factors = factors.clone().averaged(collector, objective, kept)?;
+        let ekfac = ekfac.averaged(collector, objective, kept)?;
         let each = inverses
             .iter()
-            .map(|inverse| Inverted::new(Source::Corrected(factors.clone()), inverse.gamma));
+            .map(|inverse| Inverted::new(Source::Corrected(ekfac.clone()), inverse.gamma));
         each.collect()
     }
 
-    /// The averages as they are.
+    /// The current averages.
     pub fn kfac(
         &self,
         collector: &KfacCollector,
@@ -126,8 +134,8 @@ impl<B: AutodiffBackend> Running<B> {
         let Some(factors) = &self.average else {
             return Ok(None);
         };
-        let beside = self.beside.clone().unwrap_or_default();
-        Ok(Some(collector.kfac(objective, factors, beside)?))
+        let uncovered = self.uncovered.clone().unwrap_or_default();
+        Ok(Some(collector.kfac(objective, factors.clone(), uncovered)?))
     }
 }
 
@@ -137,7 +145,7 @@ impl<B: AutodiffBackend> Inverted<B> {
         let map = match &source {
             Source::Factored(kfac) => kfac.factored_inverse(damping)?,
             Source::Exact(kfac) => kfac.inverse(damping)?,
-            Source::Corrected(factors) => factors.inverse(damping)?,
+            Source::Corrected(ekfac) => ekfac.inverse(damping)?,
         };
         Ok(Self { source, gamma, map })
     }
@@ -148,7 +156,7 @@ impl<B: AutodiffBackend> Source<B> {
         Ok(match kind {
             KfacInverse::Factored => Self::Factored(kfac),
             KfacInverse::Exact => Self::Exact(kfac),
-            KfacInverse::EigenvalueCorrected => Self::Corrected(CorrectedFactors::new(&kfac)?),
+            KfacInverse::EigenvalueCorrected => Self::Corrected(Ekfac::uncorrected(&kfac)?),
         })
     }
 
@@ -156,11 +164,11 @@ impl<B: AutodiffBackend> Source<B> {
     pub fn state(&self) -> Result<SourceState, Error> {
         Ok(match self {
             Self::Factored(kfac) | Self::Exact(kfac) => SourceState::Factors(kfac.state()?),
-            Self::Corrected(factors) => SourceState::Corrected(factors.state()?),
+            Self::Corrected(ekfac) => SourceState::Corrected(ekfac.state()?),
         })
     }
 
-    /// None where the state is that of another kind of inverse.
+    /// `None` if the state is that of another kind of inverse.
     pub fn from_state(
         objective: &Objective<B>,
         kind: KfacInverse,
@@ -171,14 +179,14 @@ impl<B: AutodiffBackend> Source<B> {
                 Some(Self::new(Kfac::from_state(objective, factors)?, kind)?)
             }
             (KfacInverse::EigenvalueCorrected, SourceState::Corrected(state)) => {
-                Some(Self::Corrected(CorrectedFactors::from_state(objective, state)?))
+                Some(Self::Corrected(Ekfac::from_state(objective, state)?))
             }
             _ => None,
         })
     }
 }
 
-/// ε = min(1 − 1/k, decay) of the old average stays at the k-th update.
+/// ε = min(1 − 1/k, decay), the share of the old average that is kept at the k-th update.
 fn kept(updates: usize, decay: f64) -> f64 {
     (1.0 - (updates.max(1) as f64).recip()).min(decay)
 }

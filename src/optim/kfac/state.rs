@@ -15,11 +15,11 @@ use crate::{
     state::{Packed, Visit, numbers, saved},
 };
 
-/// All that a [`KfacOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with serde.
+/// Everything that a [`KfacOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with serde.
 ///
-/// Numbers come back bit by bit from any format, so that a run that goes on from a state is the one that was interrupted.
-/// The model and the scheduler of learning rates have files of their own, by Burn; the model is loaded before it is captured
-/// anew, since parameters are known by their identities, which come from the file.
+/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. The model and
+/// the learning-rate scheduler have their own files, by Burn; load the model before capturing its loss again, since
+/// parameters are identified by their ids, which come from the file.
 ///
 /// # Example
 ///
@@ -69,16 +69,16 @@ pub struct KfacOptimizerState {
     damping: f64,
     #[serde(with = "numbers::one")]
     gamma: f64,
-    /// The step before.
+    /// The previous step.
     #[serde(with = "numbers::optional")]
     previous: Option<Vec<f64>>,
-    /// The moving average, and how many updates it is of: of layers, of other parameters.
+    /// The moving average, and its number of updates: of layers, of uncovered parameters.
     average: Option<KfacState>,
     updates: [usize; 2],
     inverted: Option<InvertedState>,
 }
 
-/// What the inverse in use was made of.
+/// The source of the inverse in use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct InvertedState {
     source: SourceState,
@@ -118,7 +118,7 @@ impl Packed for KfacOptimizerState {
 }
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
-    /// What is carried from one step to the next. Reads the averaged factors from the device.
+    /// The state carried from one step to the next. Reads the averaged factors from the device.
     ///
     /// # Errors
     /// A step that cannot be read from the device.
@@ -145,7 +145,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         })
     }
 
-    /// Goes on from a saved state. The optimizer stays as it is where the state does not fit.
+    /// Resumes from a saved state. The optimizer is unchanged if the state does not fit.
     pub(super) fn load(&mut self, state: &KfacOptimizerState) -> Result<(), Error> {
         let wrong = |reason| Err(Error::from(OptimizerError::State { reason }));
         if !(state.damping > 0.0 && state.damping.is_finite()) {
@@ -161,18 +161,18 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         progress.gamma = state.gamma;
         progress.previous = match &state.previous {
             Some(previous) if previous.len() != like.len() => {
-                return wrong("its last step has another number of parameters");
+                return wrong("its previous step has another number of parameters");
             }
             Some(previous) => Some(like.space().vector(previous)?),
             None => None,
         };
         let running = &mut progress.running;
         [running.updates, running.refreshes] = state.updates;
-        (running.average, running.beside) = match &state.average {
+        (running.average, running.uncovered) = match &state.average {
             Some(average) => {
                 let kfac = Kfac::from_state(&self.objective, average)?;
-                let (factors, beside) = self.collector.uploaded(&kfac)?;
-                (Some(factors), Some(beside))
+                let (factors, uncovered) = self.collector.resumed(&kfac)?;
+                (Some(factors), Some(uncovered))
             }
             None => (None, None),
         };

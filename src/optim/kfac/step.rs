@@ -1,4 +1,4 @@
-//! One step: gradient, curvature, direction, size, damping. Knows vectors, not models.
+//! One step: gradient, curvature, direction, size, damping.
 
 use burn_backend::AutodiffBackend;
 
@@ -20,9 +20,9 @@ use crate::{
 
 /// ω₁ and ω₂ are powers of this: the period of the adaptation, and half that of the search.
 const OMEGA: f64 = 19.0 / 20.0;
-/// The inverse is made anew in the first steps, when factors change most.
+/// The inverse is computed at each of the first steps, when factors change most.
 const FIRST_STEPS: usize = 3;
-/// λ falls above the one ratio and rises below the other.
+/// λ falls above the first ratio and rises below the second.
 const GOOD_RATIO: f64 = 0.75;
 const BAD_RATIO: f64 = 0.25;
 
@@ -36,7 +36,7 @@ struct Slope<B: AutodiffBackend> {
     collected: bool,
 }
 
-/// A direction −F̂⁻¹∇h with the inverse it was made by.
+/// A direction −F̂⁻¹∇h with its inverse.
 struct Candidate<B: AutodiffBackend> {
     inverse: Inverted<B>,
     direction: ParamVector<B>,
@@ -54,7 +54,7 @@ impl<B: AutodiffBackend> Candidate<B> {
     }
 }
 
-/// A step with what it was made of.
+/// A step with its components.
 struct Chosen<B: AutodiffBackend> {
     inverse: Inverted<B>,
     delta: ParamVector<B>,
@@ -64,7 +64,7 @@ struct Chosen<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
-    /// δ at the objective's parameters. What is carried on changes only if all succeeds.
+    /// δ at the objective's parameters. The carried state changes only if everything succeeds.
     pub(super) fn advance(
         &mut self,
         objective: &Objective<B>,
@@ -112,27 +112,27 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok((candidate.direction.neg(), report))
     }
 
-    /// h, ∇h, and new factors where they are due, by one program.
+    /// h, ∇h, and new factors if they are due, by one program.
     fn observe(&self, next: &mut Progress<B>, objective: &Objective<B>) -> Result<Slope<B>, Error> {
         let due =
             next.running.average.is_none() || next.step.is_multiple_of(self.config.factor_period);
-        let at = match due {
-            true => {
-                let collector = self.collector_of_step(next.step);
-                let (at, factors) = collector.gradient_and_factors(objective)?;
-                next.running.update(factors, self.config.decay)?;
-                at
-            }
-            false => objective.value_and_gradient()?,
+        let at = if due {
+            let collector = self.collector_of_step(next.step);
+            let (at, factors) = collector.gradient_and_factors(objective)?;
+            next.running.update(factors, self.config.decay)?;
+            at
+        } else {
+            objective.value_and_gradient()?
         };
         let parameters = objective.parameters();
         let decay = self.config.weight_decay;
-        let (value, gradient) = match decay > 0.0 {
-            true => (
+        let (value, gradient) = if decay > 0.0 {
+            (
                 at.value + 0.5 * decay * parameters.dot(parameters)?,
                 at.gradient.axpy(decay, parameters)?,
-            ),
-            false => (at.value, at.gradient),
+            )
+        } else {
+            (at.value, at.gradient)
         };
         let norm = gradient.norm()?;
         if !norm.is_finite() {
@@ -145,10 +145,10 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok(Slope { value, gradient, norm, collected: due })
     }
 
-    /// What collects this step's factors: every step draws its own targets.
+    /// The collector of this step's factors: every step draws its own targets.
     fn collector_of_step(&self, step: usize) -> KfacCollector {
         let collector = self.collector.clone();
-        match self.config.kfac.fisher() {
+        match self.config.kfac.fisher {
             KfacFisher::MonteCarlo { seed, .. } => {
                 collector.with_seed(Seeds::at(seed, step as u64))
             }
@@ -156,7 +156,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         }
     }
 
-    /// Directions by one inverse or several, and whether they were made anew.
+    /// Directions by one inverse or several, and whether the inverses are new.
     fn candidates(
         &self,
         next: &mut Progress<B>,
@@ -260,7 +260,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         })
     }
 
-    /// Compares the decrease with what the model promised, where that is due, and changes λ by it.
+    /// Adapts λ by the ratio of actual to predicted decrease, if that is due.
     fn adapt(
         &self,
         next: &mut Progress<B>,

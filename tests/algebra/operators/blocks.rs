@@ -102,6 +102,16 @@ fn kronecker<B: TestBackend>() {
         obeys_symmetric(&operator, &expected);
         obeys_with_adjoint(operator, &expected);
 
+        // A bias is the last row.
+        let with_bias = ParamLayout::from_shapes([("w", vec![2, 2]), ("b", vec![2])]).unwrap();
+        let space = on::<B>(&with_bias, &[0.0; 6], precision).space().clone();
+        let operator = Kronecker::new(&matrix(&a), &matrix(&g), &space).unwrap();
+        obeys_symmetric(&operator, &expected);
+        assert!(matches!(
+            operator_error(Kronecker::<B>::new(&matrix(&g), &matrix(&g), &space)),
+            OperatorError::MatrixSize { expected_rows: 3, rows: 2, .. }
+        ));
+
         let refused = |a: &Rows, g: &Rows, x: &ParamVector<B>| {
             operator_error(Kronecker::<B>::new(&matrix(a), &matrix(g), x.space()))
         };

@@ -9,7 +9,7 @@ use burn::{
     tensor::activation::tanh,
 };
 use burn_curvature::{
-    CaptureConfig, CaptureError, Engine, Error, GaussNewton, Kfac, KfacConfig, Likelihood,
+    CaptureConfig, CaptureError, Engine, Error, GaussNewton, KfacConfig, Likelihood,
     LinearOperator, Objective, ObjectiveError, ParamVector, Reduction,
 };
 
@@ -149,7 +149,7 @@ fn what_needs_outputs_is_guarded_too() {
     let objective = objective.unwrap().reduced_by(Reduction::Mean).unwrap();
     let kfac = |objective: &Objective<_>| {
         let likelihood = Likelihood::Gaussian { variance: 1.0 };
-        Kfac::new(objective, likelihood, &KfacConfig::new())
+        KfacConfig::new().init(objective, likelihood)
     };
     assert!(objective.outputs().is_ok() && kfac(&objective).is_ok());
     let theta = objective.parameters();

@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use burn_curvature::{
     Adjoint, CaptureConfig, Captured, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton,
-    Jacobian, Kfac, KfacConfig, KfacOptimizerConfig, Likelihood, LikelihoodError, LinearOperator,
+    Jacobian, KfacConfig, KfacOptimizerConfig, Likelihood, LikelihoodError, LinearOperator,
     Objective, ObjectiveError, Reduction, VectorError,
 };
 
@@ -123,7 +123,7 @@ fn a_reduction_that_was_not_stated_is_asked_for() {
         Fisher::exact(&objective, likelihood).unwrap_err(),
         Fisher::monte_carlo(&objective, likelihood, 1, 0).unwrap_err(),
         EmpiricalFisher::new(&objective).unwrap_err(),
-        Kfac::new(&objective, likelihood, &KfacConfig::new()).unwrap_err(),
+        KfacConfig::new().init(&objective, likelihood).unwrap_err(),
         KfacOptimizerConfig::new().init(&objective, likelihood).unwrap_err(),
     ];
     for error in errors {

@@ -6,8 +6,7 @@ use burn::{
     prelude::*,
 };
 use burn_curvature::{
-    CaptureConfig, Ekfac, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective,
-    Reduction,
+    CaptureConfig, Ekfac, Fisher, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
 };
 
 use super::{
@@ -70,12 +69,12 @@ fn its_error_is_below_that_of_kfac_in_every_layer_of_a_network_of_digits() {
         let config = KfacConfig::new();
         for _ in 0..5 {
             let gradient = objective.gradient().unwrap();
-            let kfac = Kfac::new(&objective, LOSS, &config).unwrap();
+            let kfac = config.init(&objective, LOSS).unwrap();
             let step = kfac.inverse(0.03).unwrap().apply(&gradient).unwrap();
             let moved = objective.parameters().clone().axpy(-0.5, &step).unwrap();
             objective = objective.at(&moved).unwrap();
         }
-        let kfac = Kfac::new(&objective, LOSS, &config).unwrap();
+        let kfac = config.init(&objective, LOSS).unwrap();
         let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS, &config).unwrap();
         let exact = Fisher::exact(&objective, LOSS).unwrap();
         let plain = kfac.compare_with(&exact).unwrap();

@@ -2,8 +2,8 @@
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    Ekfac, EkfacState, EmbeddingPolicy, Fisher, Kfac, KfacApproximation, KfacConfig, KfacFisher,
-    KfacState, LinearOperator, Objective, OperatorError, ParamVector, Reduction, Treatment,
+    Ekfac, EkfacState, EmbeddingPolicy, Fisher, Kfac, KfacApproximation, KfacConfig, KfacError,
+    KfacFisher, KfacState, LinearOperator, Objective, ParamVector, Reduction, Treatment,
     WeightSharing,
 };
 
@@ -45,7 +45,7 @@ fn reduce() -> KfacConfig {
 }
 
 fn expanded() -> KfacConfig {
-    reduce().with_reduced_embeddings(EmbeddingPolicy::Expand)
+    reduce().with_embeddings(EmbeddingPolicy::Expand)
 }
 
 /// The mean over the places of a deep linear network.
@@ -91,10 +91,10 @@ fn the_input_factor_is_that_of_mean_one_hot_inputs() {
     let parts = [tokens().narrow(0, 0, 1), tokens().narrow(0, 1, 3)];
     let parts = whole.over(parts, Reduction::Mean).unwrap();
     for objective in [whole, parts] {
-        let kfac = Kfac::new(&objective, GAUSSIAN, &reduce()).unwrap();
-        let layer = kfac.layers().unwrap().next().unwrap();
+        let kfac = reduce().init(&objective, GAUSSIAN).unwrap();
+        let layer = kfac.layers().first().unwrap();
         assert!(!layer.input().is_diagonal());
-        for (found, expected) in layer.input().values().iter().zip(&expected) {
+        for (found, expected) in layer.input().values().unwrap().iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-14, "{found} for {expected}");
         }
     }
@@ -114,8 +114,8 @@ fn it_has_the_factors_of_a_linear_layer_with_one_hot_inputs() {
     let drawn = KfacFisher::MonteCarlo { draws: 2, seed: 3 };
     for config in [reduce(), reduce().with_fisher(drawn)] {
         let [one, two] = [&sparse, &dense].map(|objective| {
-            let kfac = Kfac::new(objective, GAUSSIAN, &config).unwrap();
-            let ekfac = Ekfac::new(objective, GAUSSIAN, &config).unwrap();
+            let kfac = config.init(objective, GAUSSIAN).unwrap();
+            let ekfac = config.init_ekfac(objective, GAUSSIAN).unwrap();
             let mut numbers = rows(&kfac.inverse(0.1).unwrap()).concat();
             numbers.extend(rows(&kfac.factored_inverse(0.1).unwrap()).concat());
             numbers.extend(rows(&ekfac.inverse(0.1).unwrap()).concat());
@@ -134,9 +134,9 @@ fn eigenvalues_are_corrected_in_full_bases() {
     let objective = bent(Reduction::Mean);
     let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
     let errors = |config: &KfacConfig| -> [f64; 2] {
-        let kfac = Kfac::new(&objective, GAUSSIAN, config).unwrap();
-        let ekfac = Ekfac::new(&objective, GAUSSIAN, config).unwrap();
-        let basis = ekfac.layers().next().unwrap().input_basis(0);
+        let kfac = config.init(&objective, GAUSSIAN).unwrap();
+        let ekfac = config.init_ekfac(&objective, GAUSSIAN).unwrap();
+        let basis = ekfac.layers().first().unwrap().input_basis(0);
         let full = *config == reduce();
         assert_eq!(basis.is_some_and(|basis| basis.rows() == ROWS), full);
         let blocks = [kfac.compare_with(&exact).unwrap(), ekfac.compare_with(&exact).unwrap()];
@@ -151,7 +151,7 @@ fn eigenvalues_are_corrected_in_full_bases() {
 fn the_report_says_what_is_expanded() {
     let objective = pooled(Reduction::Mean);
     let report = |config: &KfacConfig| {
-        let kfac = Kfac::new(&objective, GAUSSIAN, config).unwrap();
+        let kfac = config.init(&objective, GAUSSIAN).unwrap();
         let sharing = ["embedding.weight", "linear.weight"].map(|name| {
             match kfac.coverage().of(name).unwrap() {
                 Treatment::Kronecker { sharing, .. } => *sharing,
@@ -177,24 +177,21 @@ fn the_report_says_what_is_expanded() {
 #[test]
 fn large_vocabularies_are_refused_or_expanded() {
     let objective = pooled(Reduction::Mean);
-    let limited = |limit| reduce().with_reduced_embeddings(EmbeddingPolicy::Whole { limit });
-    let error = Kfac::new(&objective, GAUSSIAN, &limited(ROWS - 1));
-    let expected = OperatorError::KfacVocabulary {
-        parameter: "embedding.weight".into(),
-        rows: ROWS,
-        limit: ROWS - 1,
-    };
+    let limited = |limit| reduce().with_embeddings(EmbeddingPolicy::Whole { limit });
+    let error = limited(ROWS - 1).init(&objective, GAUSSIAN);
+    let expected =
+        KfacError::Vocabulary { parameter: "embedding.weight".into(), rows: ROWS, limit: ROWS - 1 };
     assert_eq!(error.unwrap_err().downcast_ref(), Some(&expected));
-    assert!(Kfac::new(&objective, GAUSSIAN, &limited(ROWS)).is_ok());
-    assert!(Kfac::new(&objective, GAUSSIAN, &expanded()).is_ok());
+    assert!(limited(ROWS).init(&objective, GAUSSIAN).is_ok());
+    assert!(expanded().init(&objective, GAUSSIAN).is_ok());
     // At one place there is nothing to reduce: A is a diagonal, however large.
     let single = tokens().slice([0..4, 0..1]);
     let objective = squared(&bag(), single, Reduction::Mean, |model: &Bag, tokens| {
         let z = model.linear.forward(model.embedding.forward(tokens));
         z.squeeze_dim::<2>(1)
     });
-    let kfac = Kfac::new(&objective, GAUSSIAN, &limited(1)).unwrap();
-    assert!(kfac.layers().unwrap().next().unwrap().input().is_diagonal());
+    let kfac = limited(1).init(&objective, GAUSSIAN).unwrap();
+    assert!(kfac.layers().first().unwrap().input().is_diagonal());
 }
 
 #[test]
@@ -204,18 +201,18 @@ fn states_of_reduced_embeddings_come_back() {
     let numbers = |vector: ParamVector<B>| vector.to_vec().unwrap();
     let mut states = Vec::new();
     for config in [reduce(), expanded()] {
-        let kfac = Kfac::new(&objective, GAUSSIAN, &config).unwrap();
+        let kfac = config.init(&objective, GAUSSIAN).unwrap();
         let state = KfacState::from_bytes(kfac.state().unwrap().to_bytes().unwrap()).unwrap();
         assert_eq!(state, kfac.state().unwrap());
         let loaded = Kfac::from_state(&objective, &state).unwrap();
         assert_eq!(numbers(loaded.apply(&v).unwrap()), numbers(Kfac::apply(&kfac, &v).unwrap()));
         assert_eq!(loaded.coverage(), kfac.coverage());
-        let ekfac = Ekfac::new(&objective, GAUSSIAN, &config).unwrap();
-        let saved = EkfacState::from_bytes(ekfac.state().to_bytes().unwrap()).unwrap();
+        let ekfac = config.init_ekfac(&objective, GAUSSIAN).unwrap();
+        let saved = EkfacState::from_bytes(ekfac.state().unwrap().to_bytes().unwrap()).unwrap();
         let loaded = Ekfac::from_state(&objective, &saved).unwrap();
         assert!(relative_error(&loaded.apply(&v).unwrap(), &ekfac.apply(&v).unwrap()) == 0.0);
         states.push(state);
     }
     let mixed = states[0].averaged(&states[1], 0.5);
-    assert_eq!(mixed.unwrap_err().downcast_ref(), Some(&OperatorError::KfacState));
+    assert_eq!(mixed.unwrap_err().downcast_ref(), Some(&KfacError::State));
 }

@@ -2,8 +2,8 @@
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    CaptureConfig, Fisher, Kfac, KfacApproximation, KfacConfig, KfacFisher, Likelihood,
-    LinearOperator, Objective, OperatorError, Reduction, materialize,
+    CaptureConfig, Fisher, KfacApproximation, KfacConfig, KfacError, KfacFisher, Likelihood,
+    LinearOperator, Objective, Reduction, materialize,
 };
 
 use super::{
@@ -75,7 +75,7 @@ fn counts_have_the_kronecker_product_of_their_rates() {
     let rate = |sample: &[f64], j: usize| -> f64 {
         sample.iter().enumerate().map(|(i, x)| x * theta[2 * i + j]).sum::<f64>().exp()
     };
-    let kfac = Kfac::new(&objective, Likelihood::Poisson, &KfacConfig::new());
+    let kfac = KfacConfig::new().init(&objective, Likelihood::Poisson);
     let found = rows(&kfac.unwrap());
     for (row, found) in found.iter().enumerate() {
         for (column, found) in found.iter().enumerate() {
@@ -88,11 +88,11 @@ fn counts_have_the_kronecker_product_of_their_rates() {
     }
 
     // Drawn counts tend to it.
-    let exact = Kfac::new(&objective, Likelihood::Poisson, &KfacConfig::new());
+    let exact = KfacConfig::new().init(&objective, Likelihood::Poisson);
     let exact = rows(&exact.unwrap());
     for seed in 0..4 {
         let sampled = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2000, seed });
-        let kfac = Kfac::new(&objective, Likelihood::Poisson, &sampled).unwrap();
+        let kfac = sampled.init(&objective, Likelihood::Poisson).unwrap();
         let found = materialize(&kfac).unwrap();
         let error = matrix_error(&found, &exact);
         assert!(error > 1e-6 && error < 0.1, "seed {seed}: {error}");
@@ -113,7 +113,7 @@ fn a_data_set_has_the_factors_of_one_large_batch() {
     for fisher in [KfacFisher::Exact, KfacFisher::Empirical, KfacFisher::ForwardOnly] {
         let config = KfacConfig::new().with_fisher(fisher);
         let product = |objective: &Objective<B>| {
-            let kfac = Kfac::new(objective, Likelihood::Categorical, &config).unwrap();
+            let kfac = config.init(objective, Likelihood::Categorical).unwrap();
             kfac.apply(&v).unwrap()
         };
         let error = relative_error(&product(&risk), &product(&whole));
@@ -150,7 +150,7 @@ fn expansion_is_exact_for_a_convolution_with_a_loss_at_every_position() {
             model.conv.forward(x)
         });
         let config = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
-        let kfac = Kfac::new(&objective, GAUSSIAN, &config).unwrap();
+        let kfac = config.init(&objective, GAUSSIAN).unwrap();
         // G of one layer with a Gaussian likelihood is the identity times what the sum over positions leaves.
         let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
         let positions: usize =
@@ -213,7 +213,7 @@ fn an_embedding_has_a_diagonal_of_frequencies() {
     let error = worst(&objective, GAUSSIAN, &KfacConfig::new());
     assert!(error < 1e-12, "{error}");
     // Token 3 is never seen: its rows are zero, exactly.
-    let kfac = Kfac::new(&objective, GAUSSIAN, &KfacConfig::new()).unwrap();
+    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
     let error = kfac.inverse(0.0).unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&OperatorError::KfacSingular { damping: 0.0 }));
+    assert_eq!(error.downcast_ref(), Some(&KfacError::Singular { damping: 0.0 }));
 }

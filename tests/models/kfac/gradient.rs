@@ -1,7 +1,7 @@
 //! Factors and gradient by one program.
 
 use burn_curvature::{
-    CaptureConfig, Kfac, KfacApproximation, KfacConfig, KfacFisher, Likelihood, LinearOperator,
+    CaptureConfig, KfacApproximation, KfacConfig, KfacFisher, Likelihood, LinearOperator,
     Objective, ObjectiveError, Reduction,
 };
 
@@ -17,15 +17,15 @@ const FISHERS: [KfacFisher; 4] = [
     KfacFisher::ForwardOnly,
 ];
 
-/// Gradient and loss are the objective's, the factors those of `Kfac::new`.
+/// Gradient and loss are the objective's, the factors those of `KfacConfig::init`.
 fn check(objective: &Objective<B>, likelihood: Likelihood, bound: f64) {
     let expected = objective.value_and_gradient().unwrap();
     let v = objective.parameters().space().normal(5);
     for fisher in FISHERS {
         for approximation in [KfacApproximation::Expand, KfacApproximation::Reduce] {
             let config = KfacConfig::new().with_fisher(fisher).with_approximation(approximation);
-            let alone = Kfac::new(objective, likelihood, &config).unwrap();
-            let (kfac, at) = Kfac::with_gradient(objective, likelihood, &config).unwrap();
+            let alone = config.init(objective, likelihood).unwrap();
+            let (kfac, at) = config.init_with_gradient(objective, likelihood).unwrap();
             let error = (at.value - expected.value).abs() / expected.value.abs();
             assert!(error < bound, "{config:?}: {error}");
             let error = relative_error(&at.gradient, &expected.gradient);
@@ -67,11 +67,8 @@ fn over_a_data_set_they_are_those_of_all_batches() {
 fn a_loss_that_is_not_finite_is_refused() {
     let objective = classifier(1, 4);
     let infinite = objective.parameters().space().full(f64::NAN);
-    let found = Kfac::with_gradient(
-        &objective.at(&infinite).unwrap(),
-        Likelihood::Categorical,
-        &KfacConfig::new(),
-    );
+    let found = KfacConfig::new()
+        .init_with_gradient(&objective.at(&infinite).unwrap(), Likelihood::Categorical);
     assert!(matches!(
         found.unwrap_err().downcast_ref(),
         Some(ObjectiveError::NotFiniteLoss { .. })

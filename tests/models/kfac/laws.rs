@@ -12,7 +12,7 @@ use super::{
 };
 
 fn kfac(objective: &Objective<B>, likelihood: Likelihood) -> Kfac<B> {
-    Kfac::new(objective, likelihood, &KfacConfig::new()).unwrap()
+    KfacConfig::new().init(objective, likelihood).unwrap()
 }
 
 /// Least squares ½‖x W + b − y‖²: the step with λ = 0 lands on the solution from everywhere.
@@ -204,10 +204,10 @@ fn the_projections_of_a_gated_cell_are_found() {
         model.output.forward(last)
     });
     let config = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2, seed: 1 });
-    let kfac = Kfac::new(&objective, GAUSSIAN, &config).unwrap();
+    let kfac = config.init(&objective, GAUSSIAN).unwrap();
     for entry in &kfac.coverage().entries {
         let kronecker = matches!(entry.treatment, Treatment::Kronecker { .. });
-        assert!(kronecker || entry.numbers <= 1024, "{}", kfac.coverage());
+        assert!(kronecker || entry.elements <= 1024, "{}", kfac.coverage());
     }
     assert!(kfac.coverage().kronecker_fraction() > 0.9, "{}", kfac.coverage());
     let v = objective.parameters().space().normal(1);

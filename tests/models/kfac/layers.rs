@@ -2,8 +2,8 @@
 
 use burn::{module::Module, nn, prelude::*, tensor::activation::tanh};
 use burn_curvature::{
-    CaptureConfig, Ekfac, Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective,
-    OperatorError, Reduction, Treatment,
+    CaptureConfig, Ekfac, Kfac, KfacConfig, KfacError, KfacFisher, Likelihood, LinearOperator,
+    Objective, Reduction, Treatment,
 };
 
 use super::{
@@ -41,14 +41,14 @@ fn a_weight_used_twice_has_the_moments_of_both_uses() {
     assert_eq!(two.layout().len(), 24);
     assert!((one.value().unwrap() - two.value().unwrap()).abs() < 1e-14);
     let config = KfacConfig::new();
-    let [one, two] = [&one, &two].map(|objective| Kfac::new(objective, GAUSSIAN, &config).unwrap());
+    let [one, two] = [&one, &two].map(|objective| config.init(objective, GAUSSIAN).unwrap());
     let numbers = |kfac: &Kfac<B>, layer: usize, factor: &str| -> Vec<f64> {
-        let layer = kfac.layers().unwrap().nth(layer).unwrap();
+        let layer = kfac.layers().get(layer).unwrap();
         let factor = match factor {
             "a" => layer.input(),
             _ => layer.output(),
         };
-        factor.values().to_vec()
+        factor.values().unwrap().to_vec()
     };
     for (factor, share) in [("a", 0.5), ("g", 1.0)] {
         let (first, second) = (numbers(&two, 0, factor), numbers(&two, 1, factor));
@@ -63,7 +63,7 @@ fn sampled_targets_tend_to_the_exact_factors() {
     let objective = classifier(3, 6);
     let product = |fisher| {
         let config = KfacConfig::new().with_fisher(fisher);
-        let kfac = Kfac::new(&objective, Likelihood::Categorical, &config);
+        let kfac = config.init(&objective, Likelihood::Categorical);
         kfac.unwrap().apply(&objective.parameters().space().ones()).unwrap()
     };
     let exact = product(KfacFisher::Exact);
@@ -85,7 +85,7 @@ fn every_projection_of_a_transformer_is_found() {
             .unwrap();
     let objective = objective.reduced_by(Reduction::Mean).unwrap();
     let config = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 1, seed: 1 });
-    let kfac = Kfac::new(&objective, Likelihood::Categorical, &config).unwrap();
+    let kfac = config.init(&objective, Likelihood::Categorical).unwrap();
     let coverage = kfac.coverage();
     let mut normalizations = 0;
     for entry in &coverage.entries {
@@ -103,11 +103,11 @@ fn every_projection_of_a_transformer_is_found() {
     let v = objective.parameters().space().normal(1);
     assert!(v.dot(&kfac.apply(&v).unwrap()).unwrap() > 0.0);
     // Rows of these outputs are places of a sequence that attention mixes.
-    let exact = Kfac::new(&objective, Likelihood::Categorical, &KfacConfig::new());
-    assert_eq!(exact.unwrap_err().downcast_ref(), Some(&OperatorError::KfacPlaces));
+    let exact = KfacConfig::new().init(&objective, Likelihood::Categorical);
+    assert_eq!(exact.unwrap_err().downcast_ref(), Some(&KfacError::Places));
     let loss = Likelihood::Categorical;
     let corrected = Ekfac::from_kfac(&kfac, &objective, loss, &KfacConfig::new());
-    assert_eq!(corrected.unwrap_err().downcast_ref(), Some(&OperatorError::KfacPlaces));
+    assert_eq!(corrected.unwrap_err().downcast_ref(), Some(&KfacError::Places));
 }
 
 #[derive(Module, Debug)]
@@ -129,7 +129,7 @@ fn recurrent_weights_are_shared_over_time() {
             model.output.forward(last)
         });
     let config = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2, seed: 1 });
-    let kfac = Kfac::new(&objective, GAUSSIAN, &config).unwrap();
+    let kfac = config.init(&objective, GAUSSIAN).unwrap();
     let recurrent =
         kfac.coverage().entries.iter().filter(|entry| entry.parameter.starts_with("lstm"));
     for entry in recurrent {

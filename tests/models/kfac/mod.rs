@@ -64,7 +64,7 @@ where
 
 /// The largest relative error of a layer's block against the exact Fisher matrix.
 pub fn worst(objective: &Objective<B>, likelihood: Likelihood, config: &KfacConfig) -> f64 {
-    let kfac = Kfac::new(objective, likelihood, config).unwrap();
+    let kfac = config.init(objective, likelihood).unwrap();
     let exact = Fisher::exact(objective, likelihood).unwrap();
     let blocks = kfac.compare_with(&exact).unwrap();
     assert!(!blocks.is_empty());
@@ -94,7 +94,7 @@ impl Deep {
 
 /// Its dense matrix.
 pub fn dense(objective: &Objective<B>) -> (Kfac<B>, Vec<Vec<f64>>) {
-    let kfac = Kfac::new(objective, Likelihood::Categorical, &KfacConfig::new()).unwrap();
+    let kfac = KfacConfig::new().init(objective, Likelihood::Categorical).unwrap();
     let matrix = rows(&kfac);
     (kfac, matrix)
 }

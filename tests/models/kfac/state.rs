@@ -1,9 +1,9 @@
 //! Saving, loading, averaging, and what is refused.
 
 use burn_curvature::{
-    CaptureConfig, Fisher, Kfac, KfacConfig, KfacFisher, KfacState, Likelihood, LikelihoodError,
-    LinearOperator, Objective, ObjectiveError, OperatorError, ParamSpace, Reduction,
-    UncoveredPolicy,
+    CaptureConfig, Fisher, Kfac, KfacConfig, KfacError, KfacFisher, KfacState, Likelihood,
+    LikelihoodError, LinearOperator, Objective, ObjectiveError, OperatorError, ParamSpace,
+    Reduction, UncoveredPolicy,
 };
 
 use super::{
@@ -36,14 +36,14 @@ fn factors_are_saved_loaded_and_averaged() {
     let foreign = squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| model.forward(x));
     assert_eq!(
         Kfac::from_state(&foreign, &state).unwrap_err().downcast_ref(),
-        Some(&OperatorError::KfacState)
+        Some(&KfacError::State)
     );
 }
 
 #[test]
 fn what_is_no_layer_has_its_exact_block_or_is_refused() {
     let objective = normalized(5, Reduction::Mean);
-    let kfac = Kfac::new(&objective, GAUSSIAN, &KfacConfig::new()).unwrap();
+    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
     let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
     for name in ["norm.gamma", "norm.beta"] {
         let subset = objective.layout().select(name).unwrap();
@@ -56,8 +56,8 @@ fn what_is_no_layer_has_its_exact_block_or_is_refused() {
         assert!(relative_error(&found, &truth) < 1e-12, "{name}");
     }
     for policy in [UncoveredPolicy::Refuse, UncoveredPolicy::ExactBlock { limit: 3 }] {
-        let config = KfacConfig::new().with_beside(policy);
-        let error = Kfac::new(&objective, GAUSSIAN, &config).unwrap_err();
+        let config = KfacConfig::new().with_uncovered(policy);
+        let error = config.init(&objective, GAUSSIAN).unwrap_err();
         assert!(error.to_string().contains("norm.gamma"), "{error}");
     }
 }
@@ -66,7 +66,7 @@ fn what_is_no_layer_has_its_exact_block_or_is_refused() {
 fn bad_settings_are_refused() {
     let objective = classifier(1, 4);
     let none = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 0, seed: 1 });
-    let error = Kfac::new(&objective, Likelihood::Categorical, &none).unwrap_err();
+    let error = none.init(&objective, Likelihood::Categorical).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&LikelihoodError::NoDraws));
     let (kfac, _) = dense(&objective);
     for damping in [-1.0, f64::NAN, f64::INFINITY] {

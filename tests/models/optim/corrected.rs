@@ -3,8 +3,7 @@
 use crate::failure::failure;
 use burn::tensor::{DType, Device};
 use burn_curvature::{
-    KfacConfig, KfacFisher, KfacInverse, KfacOptimizerConfig, OperatorError, OptimizerError,
-    StepRule,
+    KfacConfig, KfacError, KfacFisher, KfacInverse, KfacOptimizerConfig, OptimizerError, StepRule,
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
@@ -286,7 +285,7 @@ fn what_has_no_diagonal_is_refused() {
     let (model, batch, objective) = problem::<B>(1, &device);
     let forward = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
     let error = config(1).with_kfac(forward).init(&objective, TARGET);
-    assert_eq!(failure(&error), Some(&OperatorError::NoDiagonal));
+    assert_eq!(failure(&error), Some(&KfacError::NoDiagonal));
     // A state of the one kind of inverse is none of the other.
     let kinds = [KfacInverse::EigenvalueCorrected, KfacInverse::Exact];
     for (own, other) in [(kinds[0], kinds[1]), (kinds[1], kinds[0])] {

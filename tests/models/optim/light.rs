@@ -28,7 +28,7 @@ fn momentum_and_rate_are_those_of_the_formula() {
         let config = rule(0.2, 0.7, None).with_inverse(kind);
         let mut optimizer = optimizer(&config, &objective);
         let start = objective.parameters().clone();
-        let kfac = Kfac::new(&objective, TARGET, &KfacConfig::new()).unwrap();
+        let kfac = KfacConfig::new().init(&objective, TARGET).unwrap();
         let inverse = |kfac: &Kfac<B>| match kind {
             KfacInverse::Factored => kfac.factored_inverse(0.1).unwrap(),
             KfacInverse::Exact => kfac.inverse(0.1).unwrap(),
@@ -41,7 +41,7 @@ fn momentum_and_rate_are_those_of_the_formula() {
         assert_close(&parameters(&model), &second_start.to_vec().unwrap());
 
         let at = objective.at(&second_start).unwrap();
-        let new = Kfac::new(&at, TARGET, &KfacConfig::new()).unwrap();
+        let new = KfacConfig::new().init(&at, TARGET).unwrap();
         let average = kfac.state().unwrap().averaged(&new.state().unwrap(), 0.5).unwrap();
         let kfac = Kfac::from_state(&objective, &average).unwrap();
         let second = inverse(&kfac)
@@ -68,7 +68,7 @@ fn assert_close(found: &[f64], expected: &[f64]) {
 fn the_limit_shortens_large_steps_only() {
     let device = Device::flex().autodiff();
     let (model, batch, objective) = problem::<B>(4, &device);
-    let kfac = Kfac::new(&objective, TARGET, &KfacConfig::new()).unwrap();
+    let kfac = KfacConfig::new().init(&objective, TARGET).unwrap();
     let gradient = objective.gradient().unwrap();
     let delta = kfac.factored_inverse(0.1).unwrap().apply(&gradient).unwrap();
     let change = delta.dot(&gradient).unwrap();

@@ -61,7 +61,7 @@ impl Reference {
             self.objective.at(&self.objective.parameters().space().vector(theta).unwrap()).unwrap();
         let gradient = at.gradient().unwrap().to_vec().unwrap();
         let gradient = sum(1.0, &gradient, DECAY, theta);
-        let new = Kfac::new(&at, TARGET, &KfacConfig::new()).unwrap();
+        let new = KfacConfig::new().init(&at, TARGET).unwrap();
         let kept = (1.0 - 1.0 / self.k as f64).min(0.95);
         let average = match &self.average {
             Some(old) => old.averaged(&new.state().unwrap(), kept).unwrap(),

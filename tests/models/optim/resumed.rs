@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 use burn_curvature::{
-    KfacConfig, KfacFisher, KfacInverse, KfacOptimizer, KfacOptimizerConfig, KfacOptimizerState,
-    OperatorError, OptimizerError, Precision,
+    KfacConfig, KfacError, KfacFisher, KfacInverse, KfacOptimizer, KfacOptimizerConfig,
+    KfacOptimizerState, OptimizerError, Precision,
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
@@ -94,5 +94,5 @@ fn states_that_do_not_fit_are_refused() {
         state["average"]["layers"].as_array_mut().unwrap().pop();
     })
     .unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&OperatorError::KfacState));
+    assert_eq!(error.downcast_ref(), Some(&KfacError::State));
 }

@@ -12,9 +12,9 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    CaptureConfig, DensityEstimatorConfig, EigenpairsStop, Hessian, Kfac, KfacApproximation,
-    KfacConfig, KfacFisher, LanczosConfig, Likelihood, LinearOperator, Objective, ObjectiveError,
-    Reduction, TensorBridge, TraceEstimatorConfig, TraceMethod,
+    CaptureConfig, DensityEstimatorConfig, EigenpairsStop, Hessian, KfacApproximation, KfacConfig,
+    KfacFisher, LanczosConfig, Likelihood, LinearOperator, Objective, ObjectiveError, Reduction,
+    TensorBridge, TraceEstimatorConfig, TraceMethod,
 };
 
 use super::{assert_close, objective, values};
@@ -45,7 +45,7 @@ fn kronecker<B: AutodiffBackend<InnerBackend: TensorBridge>>(
     objective: &Objective<B>,
     config: &KfacConfig,
 ) -> [Vec<f64>; 3] {
-    let kfac = Kfac::new(objective, Likelihood::Categorical, config).unwrap();
+    let kfac = config.init(objective, Likelihood::Categorical).unwrap();
     let v = objective.parameters().space().normal(5);
     let inverse = kfac.inverse(0.5).unwrap();
     let factored = kfac.factored_inverse(0.5).unwrap();

@@ -1,18 +1,22 @@
-//! Second moments on the host, block diagonal over the groups of a convolution, and their eigen-decompositions. Knows
-//! numbers only.
+//! Factors on the host, block diagonal over the groups of a convolution, and their eigendecompositions, in f64.
 
 use faer::{Mat, MatRef, Side, linalg::solvers::DenseSolveCore};
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, operator::OperatorError, state::Visit, state::numbers};
+use super::{KfacError, signature::FactorShape};
+use crate::{
+    error::Error,
+    operator::OperatorError,
+    state::{Visit, numbers},
+};
 
-/// Damping that is tried, in units of the mean eigenvalue, where an eigen-decomposition fails.
+/// Dampings that are tried in turn when an eigendecomposition fails, relative to the mean eigenvalue.
 const RETRIES: [f64; 4] = [0.0, 1e-12, 1e-9, 1e-6];
 
-/// A symmetric positive semi-definite matrix.
+/// A symmetric positive semidefinite matrix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Moment {
-    /// One matrix a group, each row by row.
+pub(super) enum FactorMatrix {
+    /// One matrix per group, each row by row.
     Dense {
         groups: usize,
         size: usize,
@@ -23,7 +27,7 @@ pub(super) enum Moment {
     Diagonal(#[serde(with = "numbers")] Vec<f64>),
 }
 
-/// Eigenvectors (as columns, row by row; none for a diagonal) and eigenvalues, group by group.
+/// Eigenvectors (as columns, stored row by row; `None` for a diagonal) and eigenvalues, group by group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Eigen {
     #[serde(with = "numbers::optional")]
@@ -32,11 +36,11 @@ pub(super) struct Eigen {
     pub values: Vec<f64>,
     pub groups: usize,
     pub size: usize,
-    /// Damping in units of the mean eigenvalue without which the decomposition failed.
+    /// Damping that the decomposition needed, relative to the mean eigenvalue.
     pub damped_by: f64,
 }
 
-impl Moment {
+impl FactorMatrix {
     /// I
     pub fn identity(groups: usize, size: usize) -> Self {
         let mut values = vec![0.0; groups * size * size];
@@ -80,7 +84,19 @@ impl Moment {
         }
     }
 
-    /// Visits its numbers, under a name.
+    /// Its entries: one matrix after another, or the diagonal alone.
+    pub fn values(&self) -> &[f64] {
+        let (Self::Dense { values, .. } | Self::Diagonal(values)) = self;
+        values
+    }
+
+    /// `None` if the number of entries contradicts the sizes.
+    pub fn shape(&self) -> Option<FactorShape> {
+        let diagonal = matches!(self, Self::Diagonal(_));
+        FactorShape::checked(self.groups(), self.size(), diagonal, self.values().len())
+    }
+
+    /// Visits its entries, under a name.
     pub fn visit(&mut self, name: &str, visit: &mut Visit<'_>) {
         match self {
             Self::Dense { groups, size, values } => visit(name, &[*groups, *size, *size], values),
@@ -88,12 +104,11 @@ impl Moment {
         }
     }
 
-    pub fn expect_finite(&self, layer: &str) -> Result<(), OperatorError> {
-        let (Self::Dense { values, .. } | Self::Diagonal(values)) = self;
-        match values.iter().all(|value| value.is_finite()) {
-            true => Ok(()),
-            false => Err(OperatorError::NonFiniteFactor { layer: layer.into() }),
+    pub fn expect_finite(&self, layer: &str) -> Result<(), KfacError> {
+        if self.values().iter().all(|value| value.is_finite()) {
+            return Ok(());
         }
+        Err(KfacError::NonFinite { layer: layer.into() })
     }
 
     /// ε·self + (1 − ε)·new with ε = `decay`.
@@ -105,14 +120,6 @@ impl Moment {
             *value = decay * old + (1.0 - decay) * *value;
         }
         averaged
-    }
-
-    /// Multiplications of a decomposition, up to a constant.
-    pub fn cost(&self) -> usize {
-        match self {
-            Self::Dense { groups, size, .. } => groups * size.pow(3),
-            Self::Diagonal(values) => values.len(),
-        }
     }
 
     /// (M + δI)⁻¹ with a δ above zero for each group, in f64.
@@ -138,7 +145,7 @@ impl Moment {
         Ok(Self::Dense { groups, size, values: inverse })
     }
 
-    /// The eigen-decomposition, in f64. One that fails is tried again with more and more damping.
+    /// The eigendecomposition, in f64. If it fails, it is retried with increasing damping.
     pub fn eigen(&self) -> Result<Eigen, Error> {
         let (groups, size, values) = match self {
             Self::Diagonal(values) => {
@@ -173,7 +180,7 @@ impl Moment {
             let (retry, mean, decomposition) = found.ok_or(OperatorError::Eigenvalues { size })?;
             eigen.damped_by = eigen.damped_by.max(retry);
             let own = decomposition.S().column_vector();
-            // What is below zero is so by rounding: the matrix is a sum of squares.
+            // Negative by rounding only: the matrix is a sum of squares.
             eigen.values.extend(own.iter().map(|value| (value - retry * mean).max(0.0)));
             let u = decomposition.U();
             if let Some(vectors) = &mut eigen.vectors {
@@ -185,7 +192,7 @@ impl Moment {
     }
 }
 
-/// (M + δI)⁻¹ by Cholesky; none for a matrix that is not definite.
+/// (M + δI)⁻¹ by Cholesky; `None` for a matrix that is not definite.
 fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<f64>> {
     let mut damped = MatRef::from_column_major_slice(matrix, size, size).to_owned();
     for one in damped.diagonal_mut().column_vector_mut().iter_mut() {
@@ -194,16 +201,19 @@ fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<
     Some(damped.llt(Side::Lower).ok()?.inverse())
 }
 
-/// (M + δI)⁻¹, also for a matrix that is not definite by rounding.
+/// (M + δI)⁻¹ by U (Λ + δI)⁻¹ Uᵀ, also for a matrix that is not definite by rounding.
 fn inverse_by_eigenvalues(matrix: &[f64], size: usize, damping: f64) -> Result<Vec<f64>, Error> {
-    let matrix = Moment::Dense { groups: 1, size, values: matrix.to_vec() };
-    let inverse = matrix.eigen()?.function(|value| (value + damping).recip());
-    let (Moment::Dense { values, .. } | Moment::Diagonal(values)) = inverse;
-    Ok(values)
+    let matrix = FactorMatrix::Dense { groups: 1, size, values: matrix.to_vec() };
+    let Eigen { vectors, values, .. } = matrix.eigen()?;
+    let vectors = vectors.unwrap_or_default();
+    let u = MatRef::from_row_major_slice(&vectors, size, size);
+    let scaled = Mat::from_fn(size, size, |i, j| u[(i, j)] * (values[j] + damping).recip());
+    let product = scaled * u.transpose();
+    Ok(product.row_iter().flat_map(|row| row.iter().copied()).collect())
 }
 
 impl Eigen {
-    /// Visits its numbers, under a name.
+    /// Visits its entries, under a name.
     pub fn visit(&mut self, name: &str, visit: &mut Visit<'_>) {
         let (groups, size) = (self.groups, self.size);
         if let Some(vectors) = &mut self.vectors {
@@ -212,39 +222,37 @@ impl Eigen {
         visit(&format!("{name}/values"), &[groups, size], &mut self.values);
     }
 
-    /// U f(Λ) Uᵀ
-    pub fn function(&self, f: impl Fn(f64) -> f64) -> Moment {
-        let Some(vectors) = &self.vectors else {
-            return Moment::Diagonal(self.values.iter().map(|value| f(*value)).collect());
-        };
-        let size = self.size;
-        let mut values = Vec::with_capacity(vectors.len());
-        for (u, lambda) in vectors.chunks(size * size).zip(self.values.chunks(size)) {
-            let u = Mat::from_fn(size, size, |row, column| u[row * size + column]);
-            let scaled =
-                Mat::from_fn(size, size, |row, column| u[(row, column)] * f(lambda[column]));
-            let product = &scaled * u.transpose();
-            let places = (0..size).flat_map(|row| (0..size).map(move |column| (row, column)));
-            values.extend(places.map(|(row, column)| product[(row, column)]));
+    /// `None` if the number of entries contradicts the sizes.
+    pub fn shape(&self) -> Option<FactorShape> {
+        if self.groups.checked_mul(self.size)? != self.values.len() {
+            return None;
         }
-        Moment::Dense { groups: self.groups, size, values }
+        let entries = self.vectors.as_ref().map_or(self.values.len(), Vec::len);
+        FactorShape::checked(self.groups, self.size, self.vectors.is_none(), entries)
+    }
+
+    /// λᵢ·μⱼ, group by group, with the eigenvalues μ of another matrix.
+    pub fn outer(&self, other: &Self) -> Vec<f64> {
+        let groups = self.values.chunks(self.size).zip(other.values.chunks(other.size));
+        let rows = groups.flat_map(|(own, other)| own.iter().map(move |own| (own, other)));
+        rows.flat_map(|(own, other)| other.iter().map(move |other| own * other)).collect()
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests {
-    use super::{Moment, inverse_of_definite};
+    use super::{FactorMatrix, inverse_of_definite};
 
-    fn two(values: [f64; 4]) -> Moment {
-        Moment::Dense { groups: 1, size: 2, values: values.to_vec() }
+    fn two(values: [f64; 4]) -> FactorMatrix {
+        FactorMatrix::Dense { groups: 1, size: 2, values: values.to_vec() }
     }
 
     #[test]
     fn a_damped_inverse_is_that_of_two_rows_in_closed_form() {
         let inverse = two([2.0, 1.0, 1.0, 2.0]).inverse(&[1.0]);
         let expected = [3.0, -1.0, -1.0, 3.0].map(|x| x / 8.0);
-        let Ok(Moment::Dense { values, .. }) = inverse else {
+        let Ok(FactorMatrix::Dense { values, .. }) = inverse else {
             panic!("no inverse");
         };
         let pairs = values.iter().zip(expected);
@@ -253,10 +261,10 @@ mod tests {
 
     /// Damping below rounding: no Cholesky factor, but still an inverse.
     #[test]
-    fn what_is_not_definite_by_rounding_is_inverted_by_its_eigenvalues() {
+    fn a_matrix_that_is_indefinite_by_rounding_is_inverted_by_its_eigenvalues() {
         let singular = [1.0, 1.0, 1.0, 1.0];
         assert!(inverse_of_definite(&singular, 2, 1e-30).is_none());
-        let Ok(Moment::Dense { values, .. }) = two(singular).inverse(&[1e-30]) else {
+        let Ok(FactorMatrix::Dense { values, .. }) = two(singular).inverse(&[1e-30]) else {
             panic!("no inverse");
         };
         // (1, 1) is an eigenvector with the eigenvalue 2; whatever the other one became by rounding, it is above zero.

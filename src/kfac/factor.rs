@@ -1,0 +1,319 @@
+//! Kronecker factors on the device, read and decomposed on the host when first asked for.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
+
+use super::{
+    matrix::{Eigen, FactorMatrix},
+    signature::FactorShape,
+};
+use crate::{
+    error::Error,
+    operator::{DenseMatrix, KroneckerSide, OperatorError, upload},
+    space::{Inner, InnerFloat, ParamSpace, read_tensor},
+};
+
+/// A or G of one layer, or the exact block of an uncovered parameter: a symmetric matrix for each group of a convolution,
+/// otherwise one.
+///
+/// It stays on the device until its entries or eigenvalues are asked for; they are then read once, in f64. Clones share
+/// them.
+#[derive(Clone)]
+pub struct KroneckerFactor<B: AutodiffBackend>(Arc<Shared<B>>);
+
+struct Shared<B: AutodiffBackend> {
+    /// Name of the parameter.
+    parameter: String,
+    shape: FactorShape,
+    /// `[groups, size, size]`, or `[size]` for a diagonal; `None` for the identity.
+    device: Option<InnerFloat<B>>,
+    host: OnceLock<Result<FactorMatrix, Error>>,
+    eigen: OnceLock<Result<Eigenbasis<B>, Error>>,
+}
+
+impl<B: AutodiffBackend> KroneckerFactor<B> {
+    fn new(
+        parameter: &str,
+        shape: FactorShape,
+        device: Option<InnerFloat<B>>,
+        host: Option<FactorMatrix>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            parameter: parameter.into(),
+            shape,
+            device,
+            host: host.map_or_else(OnceLock::new, |host| OnceLock::from(Ok(host))),
+            eigen: OnceLock::new(),
+        }))
+    }
+
+    /// A factor on the device, `[groups, size, size]` or `[size]`.
+    pub(super) fn on_device(parameter: &str, tensor: InnerFloat<B>) -> Self {
+        let shape = match tensor.shape()[..] {
+            [groups, size, _] => FactorShape { groups, size, diagonal: false },
+            _ => FactorShape { groups: 1, size: tensor.shape().num_elements(), diagonal: true },
+        };
+        Self::new(parameter, shape, Some(tensor), None)
+    }
+
+    /// I
+    pub(super) fn identity(parameter: &str, groups: usize, size: usize) -> Self {
+        Self::new(parameter, FactorShape { groups, size, diagonal: false }, None, None)
+    }
+
+    /// A factor that is known on the host, uploaded to the device of a vector.
+    pub(super) fn known(parameter: &str, matrix: FactorMatrix, space: &ParamSpace<B>) -> Self {
+        let (groups, size) = (matrix.groups(), matrix.size());
+        let (diagonal, tensor) = match &matrix {
+            FactorMatrix::Dense { values, .. } => {
+                (false, upload(values, [groups, size, size], space))
+            }
+            FactorMatrix::Diagonal(values) => (true, upload(values, [size], space)),
+        };
+        let shape = FactorShape { groups, size, diagonal };
+        Self::new(parameter, shape, Some(tensor), Some(matrix))
+    }
+
+    /// The moving average decay·self + (1 − decay)·new, on the device.
+    ///
+    /// # Errors
+    /// [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
+    pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
+        expect_share(decay)?;
+        let device = match (&self.0.device, &new.0.device) {
+            (Some(old), Some(new)) => Some(mixed::<B>(old.clone(), decay, new.clone())),
+            _ => None,
+        };
+        Ok(Self::new(&self.0.parameter, self.0.shape, device, None))
+    }
+
+    /// What it multiplies by.
+    pub(super) fn side(&self) -> KroneckerSide<B> {
+        match (&self.0.device, self.0.shape.diagonal) {
+            (Some(diagonal), true) => KroneckerSide::Diagonal(diagonal.clone()),
+            (Some(matrix), false) => KroneckerSide::Matrix(matrix.clone()),
+            (None, _) => KroneckerSide::IDENTITY,
+        }
+    }
+
+    /// The trace, summed over groups, on the device; `None` for the identity.
+    pub(super) fn device_trace(&self) -> Option<InnerFloat<B>> {
+        let tensor = self.0.device.clone()?;
+        let FactorShape { groups, size, diagonal } = self.0.shape;
+        if diagonal {
+            return Some(Inner::<B>::float_sum(tensor));
+        }
+        let rows = Inner::<B>::float_reshape(tensor, Shape::from([groups, size * size]));
+        let step = Slice::new(0, None, size as isize + 1);
+        Some(Inner::<B>::float_sum(Inner::<B>::float_slice(rows, &[Slice::full(), step])))
+    }
+
+    #[cfg(test)]
+    pub(super) fn was_read(&self) -> bool {
+        self.0.host.get().is_some()
+    }
+
+    /// The factor on the host.
+    ///
+    /// # Errors
+    /// [`KfacError::NonFinite`](super::KfacError::NonFinite); a failed read.
+    pub(super) fn host(&self) -> Result<&FactorMatrix, Error> {
+        once(&self.0.host, || {
+            let FactorShape { groups, size, diagonal } = self.0.shape;
+            let matrix = match &self.0.device {
+                None => FactorMatrix::identity(groups, size),
+                Some(tensor) => {
+                    let values = read_tensor::<B>(tensor.clone())?;
+                    if diagonal {
+                        FactorMatrix::Diagonal(values)
+                    } else {
+                        FactorMatrix::Dense { groups, size, values }
+                    }
+                }
+            };
+            matrix.expect_finite(&self.0.parameter)?;
+            Ok(matrix)
+        })
+    }
+
+    /// The eigendecomposition.
+    pub(super) fn eigen(&self) -> Result<&Eigenbasis<B>, Error> {
+        once(&self.0.eigen, || Ok(Eigenbasis::new(self.host()?.eigen()?)))
+    }
+
+    /// Multiplications of a decomposition, up to a constant.
+    pub(super) fn cost(&self) -> usize {
+        let FactorShape { groups, size, diagonal } = self.0.shape;
+        if diagonal { size } else { groups * size.pow(3) }
+    }
+
+    /// Number of groups.
+    pub fn groups(&self) -> usize {
+        self.0.shape.groups
+    }
+
+    /// Rows of each matrix.
+    pub fn size(&self) -> usize {
+        self.0.shape.size
+    }
+
+    /// Whether it is a diagonal: A of an embedding whose places are not reduced, or an estimated diagonal.
+    pub fn is_diagonal(&self) -> bool {
+        self.0.shape.diagonal
+    }
+
+    /// Its entries: one matrix after another, row by row; for a diagonal, the diagonal alone.
+    ///
+    /// # Errors
+    /// [`KfacError::NonFinite`](crate::KfacError::NonFinite); a factor that cannot be read from the device.
+    pub fn values(&self) -> Result<&[f64], Error> {
+        Ok(self.host()?.values())
+    }
+
+    /// The matrix of a group, counted from 0, with a diagonal written out; `None` if there is no such group.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn matrix(&self, group: usize) -> Result<Option<DenseMatrix>, Error> {
+        let size = self.size();
+        let values = match self.host()? {
+            FactorMatrix::Dense { values, .. } => {
+                values.chunks(size * size).nth(group).map(<[f64]>::to_vec)
+            }
+            FactorMatrix::Diagonal(diagonal) => (group == 0).then(|| {
+                let mut values = vec![0.0; size * size];
+                let entries = values.iter_mut().step_by(size + 1);
+                entries.zip(diagonal).for_each(|(entry, value)| *entry = *value);
+                values
+            }),
+        };
+        values.map(|values| DenseMatrix::new(size, size, values)).transpose()
+    }
+
+    /// The trace, summed over groups.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn trace(&self) -> Result<f64, Error> {
+        Ok(self.host()?.traces().iter().sum())
+    }
+
+    /// The range of its eigenvalues, over all groups.
+    ///
+    /// # Cost
+    /// An eigendecomposition of each group, once.
+    ///
+    /// # Errors
+    /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues); as [`values`](Self::values).
+    pub fn spectrum(&self) -> Result<FactorSpectrum, Error> {
+        Ok(self.eigen()?.spectrum())
+    }
+}
+
+impl<B: AutodiffBackend> fmt::Debug for KroneckerFactor<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KroneckerFactor")
+            .field("parameter", &self.0.parameter)
+            .field("shape", &self.0.shape)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An eigendecomposition on the host, with the eigenvectors on the device once they are needed there.
+#[derive(Clone)]
+pub(super) struct Eigenbasis<B: AutodiffBackend>(Arc<(Eigen, OnceLock<KroneckerSide<B>>)>);
+
+impl<B: AutodiffBackend> Eigenbasis<B> {
+    pub fn new(eigen: Eigen) -> Self {
+        Self(Arc::new((eigen, OnceLock::new())))
+    }
+
+    pub fn host(&self) -> &Eigen {
+        &self.0.0
+    }
+
+    /// The eigenvectors on the device of a vector.
+    pub fn side(&self, space: &ParamSpace<B>) -> KroneckerSide<B> {
+        let (eigen, side) = &*self.0;
+        let upload = || match &eigen.vectors {
+            Some(vectors) => {
+                let shape = [eigen.groups, eigen.size, eigen.size];
+                KroneckerSide::Matrix(upload(vectors, shape, space))
+            }
+            None => KroneckerSide::IDENTITY,
+        };
+        side.get_or_init(upload).clone()
+    }
+
+    pub fn spectrum(&self) -> FactorSpectrum {
+        let values = self.host().values.iter().copied();
+        FactorSpectrum {
+            smallest: values.clone().fold(f64::INFINITY, f64::min),
+            largest: values.fold(0.0, f64::max),
+            damped_by: self.host().damped_by,
+        }
+    }
+
+    /// The eigenvectors of a group as columns; `None` for a diagonal.
+    pub fn matrix(&self, group: usize) -> Option<DenseMatrix> {
+        let size = self.host().size;
+        let vectors = self.host().vectors.as_ref()?.chunks(size * size).nth(group)?;
+        DenseMatrix::new(size, size, vectors.to_vec()).ok()
+    }
+}
+
+/// The eigenvalues of a factor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FactorSpectrum {
+    /// The smallest; values that are negative by rounding count as zero.
+    pub smallest: f64,
+    /// The largest.
+    pub largest: f64,
+    /// Damping that the decomposition needed in order to succeed, relative to the matrix's mean eigenvalue; as a rule 0.
+    ///
+    /// It is subtracted from the eigenvalues again; those that are smaller than it are lost in it.
+    pub damped_by: f64,
+}
+
+impl FactorSpectrum {
+    /// The condition number κ; infinite for a singular factor.
+    pub fn condition(&self) -> f64 {
+        self.largest / self.smallest
+    }
+}
+
+/// Checks that the decay of a moving average is between 0 and 1.
+pub(super) fn expect_share(decay: f64) -> Result<(), OperatorError> {
+    if (0.0..=1.0).contains(&decay) { Ok(()) } else { Err(OperatorError::Factor { found: decay }) }
+}
+
+/// decay·old + (1 − decay)·new
+pub(super) fn mixed<B: AutodiffBackend>(
+    old: InnerFloat<B>,
+    decay: f64,
+    new: InnerFloat<B>,
+) -> InnerFloat<B> {
+    let old = Inner::<B>::float_mul_scalar(old, decay.into());
+    let new = Inner::<B>::float_mul_scalar(new, (1.0 - decay).into());
+    Inner::<B>::float_add(old, new)
+}
+
+/// The content of a cell, made if it is empty. Not under the cell's lock: threads that wait for their share of a read may
+/// take up work that reads too. Whichever is first, the values are the same.
+pub(super) fn once<T>(
+    cell: &OnceLock<Result<T, Error>>,
+    make: impl FnOnce() -> Result<T, Error>,
+) -> Result<&T, Error> {
+    let content = match cell.get() {
+        Some(content) => content,
+        None => {
+            let made = make();
+            cell.get_or_init(|| made)
+        }
+    };
+    content.as_ref().map_err(Clone::clone)
+}

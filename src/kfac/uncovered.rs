@@ -1,0 +1,91 @@
+//! Exact blocks, or estimated diagonals, of parameters that belong to no layer.
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    KfacConfig, KfacError, KfacFisher, KroneckerFactor, UncoveredPolicy,
+    diagonal_estimate::mean_squares, matrix::FactorMatrix, network::Network,
+};
+use crate::{
+    curvature::{EmpiricalFisher, Fisher},
+    derive::{Likelihood, Metric},
+    error::Error,
+    objective::{Objective, Part, Reduction},
+    operator::{LinearOperator, SelfAdjoint, materialize_up_to},
+};
+
+/// Blocks of the uncovered parameters, as the policy wants them.
+pub(super) fn uncovered_factors<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    network: &Network,
+    config: &KfacConfig,
+    (likelihood, reduction): (Likelihood, Reduction),
+) -> Result<Vec<KroneckerFactor<B>>, Error> {
+    if network.uncovered.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limit = match config.uncovered {
+        UncoveredPolicy::ExactBlock { limit } => limit,
+        UncoveredPolicy::Diagonal { probes, seed } => {
+            let target = (likelihood, reduction);
+            return diagonals(objective, network, config.fisher, target, (probes, seed));
+        }
+        UncoveredPolicy::Refuse => 0,
+    };
+    if let Some(large) = network.uncovered.iter().find(|one| one.elements() > limit) {
+        return Err(KfacError::Uncovered {
+            parameter: large.name().into(),
+            reason: large.reason.clone(),
+            elements: large.elements(),
+            limit,
+        }
+        .into());
+    }
+    let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
+        KfacFisher::Exact | KfacFisher::ForwardOnly => {
+            Box::new(Fisher::exact(objective, likelihood)?)
+        }
+        KfacFisher::MonteCarlo { draws, seed } => {
+            Box::new(Fisher::monte_carlo(objective, likelihood, draws, seed)?)
+        }
+        KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),
+    };
+    let factors = network.uncovered.iter().map(|one| {
+        let block = fisher.as_ref().restricted(one.subset.clone())?;
+        let matrix = materialize_up_to(&block, limit)?;
+        let (size, values) = (matrix.rows(), matrix.values().to_vec());
+        let matrix = FactorMatrix::Dense { groups: 1, size, values };
+        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters().space()))
+    });
+    factors.collect()
+}
+
+/// Estimates of their diagonals.
+fn diagonals<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    network: &Network,
+    fisher: KfacFisher,
+    (likelihood, reduction): (Likelihood, Reduction),
+    probes: (usize, u64),
+) -> Result<Vec<KroneckerFactor<B>>, Error> {
+    let metric = match fisher {
+        KfacFisher::Empirical => Metric::Empirical,
+        _ => Metric::Exact(likelihood.family()),
+    };
+    let factor = |part: &Part<B>| {
+        let share = reduction.factor(part.samples_of_outputs());
+        match fisher {
+            KfacFisher::Empirical => share.recip(),
+            _ => share * likelihood.scale(),
+        }
+    };
+    let positions: Vec<usize> = network.uncovered.iter().map(|one| one.position).collect();
+    let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
+    let pairs = network.uncovered.iter().zip(diagonals);
+    let factors = pairs.map(|(one, values)| {
+        let matrix = FactorMatrix::Diagonal(values);
+        matrix.expect_finite(one.name())?;
+        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters().space()))
+    });
+    factors.collect()
+}
