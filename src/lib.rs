@@ -6,8 +6,8 @@
 //!
 //! A loss is recorded once; Burn's own autodiff differentiates the recording twice; what does not depend on v is
 //! evaluated once, and only the rest runs again for every product. The recorded program runs on any Burn backend, in
-//! f32 or f64. Public objects carry one type parameter, `B: AutodiffBackend`: the backend the model trains on, or
-//! `Autodiff<Dispatch>` for 'whatever device my tensors are on', which nobody has to write down.
+//! f32 or f64. Public types carry one type parameter, `B: AutodiffBackend`, the backend the model trains on. Its default,
+//! [`backend::DefaultBackend`], follows the device of the tensors, so that few programs name a backend.
 //!
 //! # A tour
 //!
@@ -27,8 +27,9 @@
 //! [`Kronecker`](operator::Kronecker), [`Dense`](operator::Dense), [`Diagonal`](operator::Diagonal) and others compose them, [`materialize`] computes the dense matrix of one, and
 //! [`check_operator`](operator::check_operator) and [`check_self_adjoint`](operator::check_self_adjoint) test whether one is linear, deterministic and symmetric.
 //!
-//! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
-//! program: factors, exact and factored damped inverses, and a [`KfacCoverage`](kfac::KfacCoverage) of what is made of each parameter.
+//! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for each layer, which it finds in the recorded
+//! program: factors, exact and factored damped inverses, and a [`KfacCoverage`](kfac::KfacCoverage) that lists how each
+//! parameter is approximated.
 //! [`Ekfac`] corrects the diagonal in its eigenbases.
 //!
 //! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`](solver::ConjugateGradient), [`Minres`](solver::Minres), [`Neumann`](solver::Neumann) and [`Nystrom`](solver::Nystrom)
