@@ -18,6 +18,7 @@ use burn::tensor::Device;
 
 use digits::Digits;
 use picture::Curves;
+use plotters::style::RGBColor;
 use training::{IMAGES, LIMIT, TIMES, best_adam, best_nesterov, by_kfac};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,9 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         adam.push(best_adam(&images, seed, limit));
     }
     let curves = [
-        Curves { method: "Nesterov, best of four rates", color: "#1a63a8", runs: &nesterov },
-        Curves { method: "Adam, best of two rates", color: "#468c46", runs: &adam },
-        Curves { method: "K-FAC", color: "#cc4422", runs: &kfac },
+        Curves { method: "Nesterov, best of four rates", color: RGBColor(26, 99, 168), runs: &nesterov },
+        Curves { method: "Adam, best of two rates", color: RGBColor(70, 140, 70), runs: &adam },
+        Curves { method: "K-FAC", color: RGBColor(204, 68, 34), runs: &kfac },
     ];
     println!("drawn: {}", picture::draw(&curves)?.display());
     Ok(())

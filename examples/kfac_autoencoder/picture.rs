@@ -1,23 +1,25 @@
 //! The picture: squared error by step, of K-FAC and of the best first-order runs.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, path::PathBuf};
+
+use plotters::style::RGBColor;
 
 use super::{
     page::{Axis, Chart, Scale},
     training::{GOAL, Run},
 };
 
-const GOAL_COLOR: &str = "#2d2d2d";
+const GOAL_COLOR: RGBColor = RGBColor(45, 45, 45);
 
 /// All runs of one method.
 pub struct Curves<'a> {
     pub method: &'static str,
-    pub color: &'static str,
+    pub color: RGBColor,
     pub runs: &'a [Run],
 }
 
 /// Draws the curves of several methods.
-pub fn draw(curves: &[Curves<'_>]) -> io::Result<PathBuf> {
+pub fn draw(curves: &[Curves<'_>]) -> Result<PathBuf, Box<dyn Error>> {
     let runs = || curves.iter().flat_map(|curves| curves.runs);
     let steps = runs().map(|run| run.errors.len()).max().unwrap_or(1);
     let highest = runs().flat_map(|run| &run.errors).copied().fold(GOAL, f64::max);
@@ -29,9 +31,9 @@ pub fn draw(curves: &[Curves<'_>]) -> io::Result<PathBuf> {
     for Curves { method, color, runs } in curves {
         for run in *runs {
             let points = run.errors.iter().enumerate();
-            chart.line(points.map(|(step, error)| ((step + 1) as f64, *error)), color);
+            chart.line(points.map(|(step, error)| ((step + 1) as f64, *error)), *color);
         }
-        chart.name(color, *method);
+        chart.name(*color, *method);
     }
     chart.save("kfac_autoencoder")
 }

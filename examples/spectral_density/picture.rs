@@ -1,21 +1,22 @@
 //! The picture: the estimated density on a logarithmic axis with its error band, the exact density, the outliers marked.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, path::PathBuf};
 
 use burn_curvature::spectrum::DensityCurve;
+use plotters::style::RGBColor;
 
 use super::page::{Axis, Chart, Scale};
 
 /// Densities below this are not drawn.
 const FLOOR: f64 = 1e-3;
 
-const ESTIMATE: &str = "#1a63a8";
-const ERROR: &str = "#b8d1e9";
-const EXACT: &str = "#2d2d2d";
-const OUTLIER: &str = "#cc4422";
+const ESTIMATE: RGBColor = RGBColor(26, 99, 168);
+const ERROR: RGBColor = RGBColor(184, 209, 233);
+const EXACT: RGBColor = RGBColor(45, 45, 45);
+const OUTLIER: RGBColor = RGBColor(204, 68, 34);
 
 /// Draws an estimated density, the exact one at the same points, and the outliers.
-pub fn draw(curve: &DensityCurve, exact: &[f64], outliers: &[f64]) -> io::Result<PathBuf> {
+pub fn draw(curve: &DensityCurve, exact: &[f64], outliers: &[f64]) -> Result<PathBuf, Box<dyn Error>> {
     let points = &curve.points;
     let peak = curve.density.iter().copied().fold(FLOOR, f64::max);
     let (left, right) = (points[0], points[points.len() - 1]);

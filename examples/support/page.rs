@@ -2,23 +2,29 @@
 #![allow(dead_code, reason = "each program uses its own part")]
 
 use std::{
-    fmt::{Display, Write as _},
-    fs, io,
+    error::Error,
+    fs,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
+use plotters::{
+    coord::{
+        Shift,
+        ranged1d::{AsRangedCoord, ValueFormatter},
+    },
+    prelude::*,
+};
+
 /// The page in pixels.
-const PAGE: (f64, f64) = (800.0, 450.0);
-/// The corners of the plot on the page.
-const LEFT_TOP: (f64, f64) = (72.0, 44.0);
-const RIGHT_BOTTOM: (f64, f64) = (780.0, 396.0);
-const INK: &str = "#2d2d2d";
-const FAINT: &str = "#e4e4e4";
-/// Points of a line closer together than this, in pixels, are drawn as one.
-const RESOLUTION: f64 = 1.2;
+const PAGE: (u32, u32) = (800, 450);
+/// Points of a line closer together than this part of the plot are drawn as one, so that files stay small.
+const RESOLUTION: f64 = 2e-3;
+const INK: RGBColor = RGBColor(45, 45, 45);
+const FAINT: RGBColor = RGBColor(228, 228, 228);
 
 /// How values are placed along an axis.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Scale {
     Linear,
     Logarithmic,
@@ -33,6 +39,10 @@ pub struct Axis {
 }
 
 impl Axis {
+    fn range(&self) -> Range<f64> {
+        self.ends.0..self.ends.1
+    }
+
     /// Where a value lies between the ends, from 0 to 1.
     fn position(&self, value: f64) -> f64 {
         let place = |value: f64| match self.scale {
@@ -40,161 +50,155 @@ impl Axis {
             Scale::Logarithmic => value.max(f64::MIN_POSITIVE).log10(),
         };
         let (first, last) = (place(self.ends.0), place(self.ends.1));
-        ((place(value) - first) / (last - first)).clamp(0.0, 1.0)
+        (place(value) - first) / (last - first)
     }
+}
 
-    /// The values that are marked: powers of ten, or multiples of 1, 2 or 5 times one.
-    fn ticks(&self) -> Vec<f64> {
-        let (first, last) = self.ends;
-        match self.scale {
-            Scale::Logarithmic => {
-                let powers = first.log10().ceil() as i32..=last.log10().floor() as i32;
-                powers.map(|power| 10_f64.powi(power)).collect()
-            }
-            Scale::Linear => {
-                let rough = (last - first) / 8.0;
-                let power = 10_f64.powf(rough.log10().floor());
-                let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough);
-                let step = factor.unwrap_or(10.0) * power;
-                let count = (first / step).ceil() as i64..=(last / step).floor() as i64;
-                count.map(|index| index as f64 * step).collect()
-            }
-        }
-    }
-
-    fn label_of(&self, tick: f64) -> String {
-        match self.scale {
-            Scale::Logarithmic if !(0.01..=1e4).contains(&tick) => format!("{tick:.0e}"),
-            Scale::Linear | Scale::Logarithmic => format!("{}", (tick * 1e6).round() / 1e6),
-        }
-    }
+/// What stands on a chart, in the order of drawing.
+enum Item {
+    Line(Vec<(f64, f64)>, RGBColor),
+    Level(f64, RGBColor),
+    Area(Vec<(f64, f64)>, RGBColor),
+    Marks(Vec<f64>, RGBColor),
+    Name(String, RGBColor),
 }
 
 /// A chart on one page. Later lines are drawn over earlier ones.
 pub struct Chart {
+    title: String,
     axes: [Axis; 2],
-    body: String,
-    /// Color and text of each entry of the legend.
-    legend: Vec<(&'static str, String)>,
+    items: Vec<Item>,
 }
 
 impl Chart {
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
-        let mut chart = Self { axes: [x, y], body: String::new(), legend: Vec::new() };
-        let middle = (LEFT_TOP.0 + RIGHT_BOTTOM.0) / 2.0;
-        chart.text((middle, 27.0), "text-anchor='middle' font-size='18'", title);
-        chart.grid();
-        chart
+        Self { title: title.into(), axes: [x, y], items: Vec::new() }
     }
 
     /// A line through points.
-    pub fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>, color: &str) {
-        let path = self.path(points);
-        self.element(format_args!(
-            "<path d='{path}' fill='none' stroke='{color}' stroke-width='1.6'/>"
-        ));
+    pub fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>, color: RGBColor) {
+        let points = self.thinned(points);
+        self.items.push(Item::Line(points, color));
     }
 
     /// A dashed line at one height.
-    pub fn level(&mut self, y: f64, color: &str) {
-        let path = self.path([(self.axes[0].ends.0, y), (self.axes[0].ends.1, y)]);
-        self.element(format_args!("<path d='{path}' stroke='{color}' stroke-dasharray='6 4'/>"));
+    pub fn level(&mut self, y: f64, color: RGBColor) {
+        self.items.push(Item::Level(y, color));
     }
 
     /// A filled area with the given outline.
-    pub fn area(&mut self, outline: impl IntoIterator<Item = (f64, f64)>, color: &str) {
-        let path = self.path(outline);
-        self.element(format_args!("<path d='{path}Z' fill='{color}'/>"));
+    pub fn area(&mut self, outline: impl IntoIterator<Item = (f64, f64)>, color: RGBColor) {
+        let outline = self.thinned(outline);
+        self.items.push(Item::Area(outline, color));
     }
 
     /// Triangles on the lower edge.
-    pub fn marks(&mut self, values: impl IntoIterator<Item = f64>, color: &str) {
-        for value in values {
-            let (x, y) = self.place((value, self.axes[1].ends.0));
-            let path = format!("M{:.1},{y:.1}l5,-10l5,10Z", x - 5.0);
-            self.element(format_args!("<path d='{path}' fill='{color}'/>"));
-        }
+    pub fn marks(&mut self, values: impl IntoIterator<Item = f64>, color: RGBColor) {
+        self.items.push(Item::Marks(values.into_iter().collect(), color));
     }
 
     /// An entry of the legend, which stands in the upper right corner.
-    pub fn name(&mut self, color: &'static str, text: impl Into<String>) {
-        self.legend.push((color, text.into()));
+    pub fn name(&mut self, color: RGBColor, text: impl Into<String>) {
+        self.items.push(Item::Name(text.into(), color));
     }
 
     /// Writes the chart to `target/<name>.svg`.
-    pub fn save(mut self, name: &str) -> io::Result<PathBuf> {
-        for (index, (color, text)) in std::mem::take(&mut self.legend).into_iter().enumerate() {
-            let (x, y) = (RIGHT_BOTTOM.0 - 276.0, LEFT_TOP.1 + 22.0 + 20.0 * index as f64);
-            let swatch = format!("M{x},{:.1}h24", y - 4.5);
-            self.element(format_args!("<path d='{swatch}' stroke='{color}' stroke-width='5'/>"));
-            self.text((x + 32.0, y), "", &text);
-        }
+    pub fn save(self, name: &str) -> Result<PathBuf, Box<dyn Error>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
         fs::create_dir_all(&folder)?;
         let file = folder.join(format!("{name}.svg"));
-        let (width, height) = PAGE;
-        let page = format!(
-            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' \
-             font-family='sans-serif' font-size='13' fill='{INK}'>\n\
-             <path d='M0,0h{width}v{height}h-{width}Z' fill='white'/>\n{}</svg>\n",
-            self.body
-        );
-        fs::write(&file, page)?;
+        let page = SVGBackend::new(&file, PAGE).into_drawing_area();
+        page.fill(&WHITE)?;
+        let [x, y] = self.axes;
+        let y = y.range().log_scale();
+        match x.scale {
+            Scale::Linear => self.paint(&page, x.range(), y)?,
+            Scale::Logarithmic => self.paint(&page, x.range().log_scale(), y)?,
+        }
+        page.present()?;
+        drop(page);
         Ok(file)
     }
 
-    /// The frame, a faint line at every tick, and what stands beside the axes.
-    fn grid(&mut self) {
-        let [x, y] = self.axes;
-        let ((left, top), (right, bottom)) = (LEFT_TOP, RIGHT_BOTTOM);
-        for tick in x.ticks() {
-            let (at, _) = self.place((tick, y.ends.0));
-            self.element(format_args!("<path d='M{at:.1},{top}V{bottom}' stroke='{FAINT}'/>"));
-            self.text((at, bottom + 18.0), "text-anchor='middle'", x.label_of(tick));
-        }
-        for tick in y.ticks() {
-            let (_, at) = self.place((x.ends.0, tick));
-            self.element(format_args!("<path d='M{left},{at:.1}H{right}' stroke='{FAINT}'/>"));
-            self.text((left - 8.0, at + 4.5), "text-anchor='end'", y.label_of(tick));
-        }
-        let frame = format!("M{left},{top}V{bottom}H{right}");
-        self.element(format_args!("<path d='{frame}' fill='none' stroke='{INK}'/>"));
-        let (middle, height) = ((left + right) / 2.0, (top + bottom) / 2.0);
-        self.text((middle, bottom + 40.0), "text-anchor='middle' font-size='15'", x.label);
-        let turned =
-            format!("text-anchor='middle' font-size='15' transform='rotate(-90 18 {height})'");
-        self.text((18.0, height), &turned, y.label);
-    }
-
-    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        let [along, up] = [self.axes[0].position(x), self.axes[1].position(y)];
-        let width = RIGHT_BOTTOM.0 - LEFT_TOP.0;
-        let height = RIGHT_BOTTOM.1 - LEFT_TOP.1;
-        (LEFT_TOP.0 + along * width, RIGHT_BOTTOM.1 - up * height)
-    }
-
-    fn path(&self, points: impl IntoIterator<Item = (f64, f64)>) -> String {
-        let mut path = String::new();
-        let mut drawn: Option<(f64, f64)> = None;
-        let mut points = points.into_iter().map(|point| self.place(point)).peekable();
-        while let Some((x, y)) = points.next() {
-            let near = drawn.is_some_and(|(a, b)| (x - a).hypot(y - b) < RESOLUTION);
-            if near && points.peek().is_some() {
-                continue;
+    fn paint<'a, X, Y>(
+        &self,
+        page: &DrawingArea<SVGBackend<'a>, Shift>,
+        x: X,
+        y: Y,
+    ) -> Result<(), Box<dyn Error>>
+    where
+        X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+        Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    {
+        let mut chart = ChartBuilder::on(page)
+            .margin(14)
+            .caption(&self.title, text(20))
+            .x_label_area_size(42)
+            .y_label_area_size(58)
+            .build_cartesian_2d(x, y)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(FAINT)
+            .label_style(text(13))
+            .axis_desc_style(text(15))
+            .x_desc(self.axes[0].label)
+            .y_desc(self.axes[1].label)
+            .draw()?;
+        let ((left, right), bottom) = (self.axes[0].ends, self.axes[1].ends.0);
+        for item in &self.items {
+            match item {
+                Item::Line(points, color) => {
+                    let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
+                    chart.draw_series(line)?;
+                }
+                Item::Level(height, color) => {
+                    let ends = [(left, *height), (right, *height)];
+                    chart.draw_series(DashedLineSeries::new(ends, 6, 4, color.into()))?;
+                }
+                Item::Area(outline, color) => {
+                    chart.draw_series([Polygon::new(outline.clone(), color.filled())])?;
+                }
+                Item::Marks(values, color) => {
+                    let marks = values.iter();
+                    chart.draw_series(
+                        marks.map(|x| TriangleMarker::new((*x, bottom), 6, color.filled())),
+                    )?;
+                }
+                Item::Name(text, color) => {
+                    let color = *color;
+                    let nothing = std::iter::empty::<PathElement<(f64, f64)>>();
+                    chart.draw_series(nothing)?.label(text).legend(move |(x, y)| {
+                        PathElement::new([(x, y), (x + 22, y)], color.stroke_width(4))
+                    });
+                }
             }
-            let command = if drawn.is_none() { 'M' } else { 'L' };
-            drawn = Some((x, y));
-            // Writing to a string cannot fail.
-            let _ = write!(path, "{command}{x:.1},{y:.1}");
         }
-        path
+        let legend = &mut chart.configure_series_labels();
+        let legend = legend.label_font(text(13)).background_style(WHITE);
+        legend.position(SeriesLabelPosition::UpperRight).margin(10).draw()?;
+        Ok(())
     }
 
-    fn text(&mut self, (x, y): (f64, f64), attributes: &str, text: impl Display) {
-        self.element(format_args!("<text x='{x:.1}' y='{y:.1}' {attributes}>{text}</text>"));
+    /// The points without those that fall on one before.
+    fn thinned(&self, points: impl IntoIterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+        let place = |(x, y)| (self.axes[0].position(x), self.axes[1].position(y));
+        let mut drawn: Option<(f64, f64)> = None;
+        let mut points = points.into_iter().peekable();
+        let mut kept = Vec::new();
+        while let Some(point) = points.next() {
+            let (x, y) = place(point);
+            let near = drawn.is_some_and(|(a, b)| (x - a).hypot(y - b) < RESOLUTION);
+            if !near || points.peek().is_none() {
+                kept.push(point);
+                drawn = Some((x, y));
+            }
+        }
+        kept
     }
+}
 
-    fn element(&mut self, element: impl Display) {
-        let _ = writeln!(self.body, "{element}");
-    }
+/// Text of a size.
+fn text(size: u32) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&INK)
 }
