@@ -48,7 +48,7 @@ use crate::{
 ///     let w = model.w.val();
 ///     w.clone() * w.clone() * w
 /// })?;
-/// let one = objective.parameters().ones_like();
+/// let one = objective.parameters().space().ones();
 /// assert_eq!(Hessian::new(&objective)?.apply(&one)?.to_vec()?, [12.0]);
 /// # Ok(())
 /// # }
