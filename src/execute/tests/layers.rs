@@ -144,8 +144,15 @@ fn grids() -> Vec<Case> {
                 (1.0 - fy) * ((1.0 - fx) * read(0.0, 0.0) + fx * read(0.0, 1.0))
                     + fy * ((1.0 - fx) * read(1.0, 0.0) + fx * read(1.0, 1.0))
             });
-            let op = Op::GridSample2d { mode: Interpolation::Bilinear, padding, align_corners };
-            cases.push(case(op, &[&image, &grid], &[&expected]));
+            let op = |mode| Op::GridSample2d { mode, padding, align_corners };
+            cases.push(case(op(Interpolation::Bilinear), &[&image, &grid], &[&expected]));
+            let expected = build(Kind::Float, &[2, 3, 3, 2], |i| {
+                let point = |k| grid.at(&[i[0], i[2], i[3], k]);
+                let x = coordinate(point(0), 5, padding, align_corners);
+                let y = coordinate(point(1), 4, padding, align_corners);
+                pixel(i[0], i[1], y.round(), x.round())
+            });
+            cases.push(case(op(Interpolation::Nearest), &[&image, &grid], &[&expected]));
         }
     }
     cases

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn_ir::OperationIr;
 
 use super::{super::operation, burn_operations};
-use crate::graph::{Class, Op, SortOutputs, samples};
+use crate::graph::{Class, Interpolation, Op, SortOutputs, samples};
 
 const PUBLISHED: &str = include_str!("../../../graph/operations.md");
 
@@ -25,7 +25,17 @@ What Burn records, by the kinds of its recordings:
 |---|---|---|
 ";
 
-/// First and second derivative of operations of a class.
+/// Whether an operation is evaluated, and its first and second derivative.
+fn columns(op: &Op) -> String {
+    // Burn's backends on CPUs lack some of these.
+    let evaluated = match op {
+        Op::CtcLossBackward { .. } => "if the backend can",
+        Op::GridSample2d { mode, .. } if *mode != Interpolation::Bilinear => "if the backend can",
+        _ => "yes",
+    };
+    format!("{evaluated} | {}", derivatives(op.class()))
+}
+
 fn derivatives(class: Class) -> String {
     match class {
         Class::Native => "Burn's rule | Burn's rule".into(),
@@ -46,7 +56,7 @@ fn operations() -> String {
     for variant in samples::samples() {
         let mut classes: Vec<(String, BTreeSet<String>)> = Vec::new();
         for op in variant.iter().filter(|op| samples::exists(op)) {
-            let class = derivatives(op.class());
+            let class = columns(op);
             let name = match op {
                 Op::GridSample2d { mode, .. } => format!("GridSample2d ({mode:?})"),
                 Op::TopK { outputs: SortOutputs::Indices, .. } => "TopK (indices alone)".into(),
@@ -59,10 +69,7 @@ fn operations() -> String {
             }
         }
         for (class, ops) in classes {
-            // No backend on a CPU has it.
-            let everywhere = !matches!(variant[0], Op::CtcLossBackward { .. });
-            let evaluated = if everywhere { "yes" } else { "if the backend can" };
-            text += &format!("| {} | {evaluated} | {class} |\n", names(&ops));
+            text += &format!("| {} | {class} |\n", names(&ops));
         }
     }
     text
