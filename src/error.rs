@@ -76,6 +76,7 @@ macro_rules! kind {
 pub(crate) use kind;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::Error;
 

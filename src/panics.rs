@@ -67,6 +67,7 @@ fn place(info: &PanicHookInfo<'_>) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::process::Command;
 

@@ -52,7 +52,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// How a solve went. Prints as a short table and one sentence of advice.
+/// The outcome of a solve. Prints as a short table and one sentence of advice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SolveReport {
     /// The method.
@@ -70,7 +70,7 @@ pub struct SolveReport {
     pub applications: usize,
     /// ‖b‖
     pub rhs_norm: f64,
-    /// The residual norm that was asked for: max(relative tolerance · ‖b‖, absolute tolerance).
+    /// The residual norm requested: max(relative tolerance · ‖b‖, absolute tolerance).
     pub threshold: Option<f64>,
     /// ‖r‖ by the recurrence of the method, which drifts away from the true one by rounding.
     pub recursive_residual: Option<f64>,

@@ -20,7 +20,7 @@ use super::{
 /// ```
 ///
 /// For a small data set: with the gradients gᵢ of N samples in a [`LowRank`] it solves (1/N Σ gᵢgᵢᵀ + λI) x = b exactly,
-/// in as many dimensions as there are samples. The formula loses digits in the proportion of the largest eigenvalue to D;
+/// in as many dimensions as there are samples. The formula loses digits in proportion to the largest eigenvalue over D;
 /// a few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
 ///
 /// # Cost

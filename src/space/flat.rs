@@ -55,6 +55,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     /// # Errors
     /// [`VectorError::LengthMismatch`], [`VectorError::ElementType`], [`VectorError::PrecisionMismatch`],
     /// [`VectorError::DeviceMismatch`].
+    #[allow(clippy::wrong_self_convention, reason = "a space makes vectors from tensors")]
     pub(crate) fn from_flat_tensor(
         &self,
         flat: InnerFloat<B>,

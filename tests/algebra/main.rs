@@ -6,6 +6,10 @@
 #[macro_use]
 #[path = "../support/backends.rs"]
 mod backends;
+#[path = "../support/compare.rs"]
+mod compare;
+#[path = "../support/dense.rs"]
+mod dense;
 #[path = "../support/failure.rs"]
 mod failure;
 mod operators;
@@ -21,4 +25,5 @@ mod vectors;
 mod wgpu_device;
 
 use backends::{TestBackend, flat, flat_space, on, space_of};
-use oracle::{assert_close, relative_error};
+use compare::relative_error;
+use oracle::assert_close;

@@ -148,7 +148,7 @@ fn functions() {
 
 #[test]
 fn far_from_the_origin() {
-    let mut table = Table::new("Activations of large numbers");
+    let mut table = Table::new("Activations of large values");
     function(&mut table, "sigmoid", |x| activation::sigmoid(x * 15.0));
     function(&mut table, "log_sigmoid", |x| activation::log_sigmoid(x * 15.0));
     function(&mut table, "softplus", |x| activation::softplus(x * 15.0, 1.0));

@@ -18,6 +18,7 @@ use burn_curvature::{
 };
 
 use super::probe::{Probe, data, readout, spread};
+use crate::compare::relative_error;
 
 pub type Flexible = Autodiff<Flex>;
 #[allow(deprecated)] // deprecated in Burn 0.22, not gone
@@ -184,9 +185,10 @@ impl Table {
                     let said = error.to_string();
                     let missing: Vec<_> =
                         words.iter().filter(|word| !said.contains(**word)).collect();
-                    match missing.is_empty() {
-                        true => Ok(format!("refused: {said}")),
-                        false => Err(format!("refused without saying {missing:?}: {said}")),
+                    if missing.is_empty() {
+                        Ok(format!("refused: {said}"))
+                    } else {
+                        Err(format!("refused without saying {missing:?}: {said}"))
                     }
                 }
             };
@@ -261,7 +263,7 @@ where
     let (model, batch) = moved(model, batch);
     let arrays = trace::<Arrays, M, X>(&config(), &model, batch, loss)?;
     let exact = product(&flex.in_f64()?, 1)?.to_vec()?;
-    figures.arrays = relative(&product(&arrays, 1)?.to_vec()?, &exact);
+    figures.arrays = relative_error(&product(&arrays, 1)?.to_vec()?, &exact);
     Ok(figures)
 }
 
@@ -287,11 +289,11 @@ fn figures(objective: &Objective<Flexible>) -> Result<Figures, Error> {
         worst.product = worst.product.max(product);
         worst.gradient = worst.gradient.max(gradient);
         let eagerly = eager.hessian_vector_product(&v)?;
-        worst.engines = worst.engines.max(relative(&hv.to_vec()?, &eagerly.to_vec()?));
+        worst.engines = worst.engines.max(relative_error(&hv.to_vec()?, &eagerly.to_vec()?));
         let scale = u.norm()? * hv.norm()?;
         worst.symmetry = worst.symmetry.max((u.dot(&hv)? - v.dot(&hu)?).abs() / scale);
         let single = objective.hessian_vector_product(&v.clone().cast(Precision::F32)?)?;
-        worst.single = worst.single.max(relative(&single.to_vec()?, &hv.to_vec()?));
+        worst.single = worst.single.max(relative_error(&single.to_vec()?, &hv.to_vec()?));
         worst.curvature = worst.curvature.min(hv.norm()? / v.norm()?);
     }
     Ok(worst)
@@ -312,13 +314,7 @@ fn against_differences(
     let gradient = objective.gradient()?;
     let slope = (ahead.value - behind.value) / (2.0 * step);
     let slope_error = (gradient.dot(v)? - slope).abs() / gradient.norm()?;
-    Ok((relative(&hv.to_vec()?, &difference.to_vec()?), slope_error))
-}
-
-/// ‖a − b‖ / ‖b‖.
-fn relative(a: &[f64], b: &[f64]) -> f64 {
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
-    norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
+    Ok((relative_error(&hv.to_vec()?, &difference.to_vec()?), slope_error))
 }
 
 #[test]

@@ -185,10 +185,7 @@ fn counts() {
             let name = format!("log input {log_input}, full {full}, eps {eps}, {reduction:?}");
             table.everywhere(&name, net(), batch(), move |net: &Net, (x, y): Pair| {
                 let logarithms = net.forward(x);
-                let rates = match log_input {
-                    true => logarithms,
-                    false => logarithms.exp(),
-                };
+                let rates = if log_input { logarithms } else { logarithms.exp() };
                 loss.forward(rates, y, reduction.clone())
             });
         }

@@ -11,6 +11,8 @@
 mod activations;
 mod attention;
 mod check;
+#[path = "../support/compare.rs"]
+mod compare;
 mod convolutions;
 #[path = "../support/failure.rs"]
 mod failure;

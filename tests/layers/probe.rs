@@ -1,4 +1,4 @@
-//! Small models around one layer, numbers for their batches and parameters, and a loss that sees every output.
+//! Small models around one layer, values for their batches and parameters, and a loss that depends on every output.
 
 use burn::{
     backend::{Autodiff, Flex},
@@ -19,10 +19,10 @@ pub fn device() -> Device {
 /// Standard normal numbers.
 pub fn data<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     let generator = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let numbers: Vec<f64> =
+    let values: Vec<f64> =
         StandardNormal.sample_iter(generator).take(shape.iter().product()).collect();
-    let numbers: Vec<f32> = numbers.into_iter().map(|number| number as f32).collect();
-    Tensor::from_data(TensorData::new(numbers, shape), &device())
+    let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
 /// Numbers in (0, 1).
@@ -38,8 +38,8 @@ pub fn signs<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
 /// Class labels below `classes`, all of them met in turn.
 pub fn labels<const D: usize>(shape: [usize; D], classes: i64) -> Tensor<D, Int> {
     let count: usize = shape.iter().product();
-    let numbers: Vec<i64> = (0..count as i64).map(|i| (i * 5 + i / 3) % classes).collect();
-    Tensor::from_data(TensorData::new(numbers, shape), &device())
+    let values: Vec<i64> = (0..count as i64).map(|i| (i * 5 + i / 3) % classes).collect();
+    Tensor::from_data(TensorData::new(values, shape), &device())
 }
 
 /// The model with parameters that are a function of nothing but their number: Burn's own are drawn from a generator

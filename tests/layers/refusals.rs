@@ -78,9 +78,10 @@ fn shapes_that_depend_on_data() {
         (Net::new(3, 4), batch()),
         |net: &Net, x: Tensor<2>| {
             let output = net.forward(x).square();
-            match output.clone().max().into_scalar::<f32>() > 1.0 {
-                true => output.sum(),
-                false => output.mean(),
+            if output.clone().max().into_scalar::<f32>() > 1.0 {
+                output.sum()
+            } else {
+                output.mean()
             }
         },
     );

@@ -39,11 +39,10 @@ fn connectionist_temporal_classification() {
                     reduction.clone(),
                 )
             };
-            match cfg!(debug_assertions) {
-                true => {
-                    table.refused(&name, &["may not read values"], (net(), batch.clone()), loss)
-                }
-                false => table.model(&name, net(), batch.clone(), loss),
+            if cfg!(debug_assertions) {
+                table.refused(&name, &["may not read values"], (net(), batch.clone()), loss);
+            } else {
+                table.model(&name, net(), batch.clone(), loss);
             }
         }
     }

@@ -141,7 +141,7 @@ fn a_language_model() {
 }
 
 /// Burn's gradient of GELU is exact on Flex, and on ndarray that of the tanh approximation: models with GELU are
-/// compared with a wider tolerance, and the numbers that we give are those of GELU on both.
+/// compared with a wider tolerance, and our values are those of GELU on both.
 #[test]
 fn the_comparison_with_burn_is_wider_for_gelu() {
     let model = spread(&language_model());

@@ -6,7 +6,11 @@
 mod capture;
 #[path = "../support/classifier.rs"]
 mod classifier;
+#[path = "../support/compare.rs"]
+mod compare;
 mod curvature;
+#[path = "../support/dense.rs"]
+mod dense;
 #[path = "../support/digits.rs"]
 mod digits;
 #[path = "../support/failure.rs"]
@@ -38,6 +42,7 @@ use burn_curvature::{
     TensorBridge, materialize,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
+use dense::transposed;
 use models::Case;
 
 /// The backend of most tests.
@@ -48,7 +53,7 @@ fn relative_error<B: AutodiffBackend>(a: &ParamVector<B>, b: &ParamVector<B>) ->
     a.clone().sub(b).unwrap().norm().unwrap() / b.norm().unwrap()
 }
 
-/// ‖A − B‖ / ‖B‖ of matrices, by Frobenius.
+/// ‖A − B‖ / ‖B‖ in the Frobenius norm.
 fn matrix_error(a: &DenseMatrix, b: &[Vec<f64>]) -> f64 {
     let (mut difference, mut whole) = (0.0, 0.0);
     for (x, y) in a.values().iter().zip(b.iter().flatten()) {
@@ -104,19 +109,6 @@ fn jacobian_by_differences(objective: &Objective<B>) -> Vec<Vec<f64>> {
         })
         .collect();
     transposed(&columns)
-}
-
-fn transposed(a: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    (0..a[0].len()).map(|column| a.iter().map(|row| row[column]).collect()).collect()
-}
-
-fn product(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let b = transposed(b);
-    a.iter()
-        .map(|row| {
-            b.iter().map(|column| row.iter().zip(column).map(|(x, y)| x * y).sum()).collect()
-        })
-        .collect()
 }
 
 /// softmax of every row of three.

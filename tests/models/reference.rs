@@ -1,5 +1,4 @@
-//! The material that other tests and the benchmarks stand on: the digits and
-//! the reference models. Does not touch the library.
+//! The material of other tests and of the benchmarks: the digits and the reference models. Does not use the library.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -95,6 +94,6 @@ fn compare<M: Module, B: Clone>(
     assert!((flex_loss - ndarray_loss).abs() <= 1e-5 * flex_loss.abs());
 
     let (difference, norm) = (distance(&flex, &ndarray), distance(&flex, &vec![0.0; parameters]));
-    assert!(norm > 1e-3, "gradient of norm {norm} tells nothing");
+    assert!(norm > 1e-3, "gradient of norm {norm} is too small to compare");
     assert!(difference <= tolerance * norm, "{difference} of {norm}");
 }

@@ -29,7 +29,7 @@ fn spectral_density() -> Outcome {
     let mut figures = Figures::default();
     let trained = TRAINING.run()?;
     let objective = Objective::<Autodiff<Dispatch>>::capture(&trained.model, trained.batch, loss)?;
-    let hessian = Hessian::new(&objective).unwrap();
+    let hessian = Hessian::new(&objective)?;
     figures.expect("test_accuracy", trained.accuracy, 0.9..=1.0);
 
     let clock = Instant::now();

@@ -55,13 +55,13 @@ impl Digits {
         (self.select(first), self.select(rest))
     }
 
-    /// The images with these numbers, in this order; unknown numbers are left out.
-    pub fn select(&self, numbers: &[usize]) -> Self {
+    /// The images with these indices, in this order; unknown indices are left out.
+    pub fn select(&self, indices: &[usize]) -> Self {
         let image = |&number: &usize| self.pixels.chunks_exact(PIXELS).nth(number);
         let label = |&number: &usize| self.labels.get(number).copied();
         Self {
-            pixels: numbers.iter().filter_map(image).flatten().copied().collect(),
-            labels: numbers.iter().filter_map(label).collect(),
+            pixels: indices.iter().filter_map(image).flatten().copied().collect(),
+            labels: indices.iter().filter_map(label).collect(),
         }
     }
 

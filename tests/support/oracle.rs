@@ -3,9 +3,7 @@
 
 use burn_curvature::DenseMatrix;
 
-use crate::random::SplitMix64;
-
-pub type Rows = Vec<Vec<f64>>;
+use crate::{compare::relative_error, dense::Rows, random::SplitMix64};
 
 /// Q diag(λ) Qᵀ with a random orthogonal Q, exactly symmetric.
 pub fn with_spectrum(eigenvalues: &[f64], seed: u64) -> Rows {
@@ -66,19 +64,11 @@ pub fn solve(a: &Rows, b: &[f64]) -> Vec<f64> {
     x
 }
 
-pub fn multiply(a: &Rows, x: &[f64]) -> Vec<f64> {
-    a.iter().map(|row| row.iter().zip(x).map(|(a, x)| a * x).sum()).collect()
-}
-
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 pub fn matrix(rows: &Rows) -> DenseMatrix {
     DenseMatrix::from_rows(rows).unwrap()
 }
 
-/// n numbers from `low` to `high`, evenly spaced on a logarithmic scale.
+/// n values from `low` to `high`, evenly spaced on a logarithmic scale.
 pub fn logarithmic(low: f64, high: f64, n: usize) -> Vec<f64> {
     let step = |i: usize| i as f64 / (n - 1) as f64;
     (0..n).map(|i| low * (high / low).powf(step(i))).collect()
@@ -135,14 +125,6 @@ fn network_gradient(points: &[([f64; 3], f64)], theta: &[f64]) -> Vec<f64> {
         }
     }
     gradient
-}
-
-/// ‖a − b‖ / ‖b‖
-pub fn relative_error(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
-    let norm: f64 = b.iter().map(|b| b * b).sum();
-    (difference / norm).sqrt()
 }
 
 /// Fails with both sides unless they agree to a relative tolerance.

@@ -55,7 +55,7 @@ impl SplitMix64 {
         (self.next() % bound as u64) as usize
     }
 
-    /// The numbers `0..count` in random order (Fisher and Yates).
+    /// The indices `0..count` in random order (Fisher and Yates).
     pub fn permutation(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {

@@ -37,16 +37,16 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) *before* it takes the step, and returns p.
 ///
 /// # In a trust region
-/// With `trust_radius` the iterates, whose norms only grow, are followed up to ‖x‖ = radius and no further (Steihaug;
-/// Toint). Where a step would leave the region, and where pᵀA p ≤ 0, x is the point of x + τ p on its boundary, and the
-/// reason is [`StopReason::TrustRegion`](crate::StopReason::TrustRegion), with the direction in
-/// [`Solution::negative_curvature`] in the second case. Of the decrease of ½ xᵀA x − bᵀx that is possible in the region
-/// this takes at least half if A is positive definite.
+/// With `trust_radius` the iteration stops on the boundary ‖x‖ = radius (Steihaug; Toint): the norms of the iterates only
+/// grow. Where a step would leave the region, or pᵀA p ≤ 0, x is the point x + τ p on the boundary, and the reason is
+/// [`StopReason::TrustRegion`](crate::StopReason::TrustRegion). In the second case the direction is in
+/// [`Solution::negative_curvature`]. If A is positive definite, x achieves at least half of the decrease of
+/// ½ xᵀA x − bᵀx that is possible in the region.
 ///
 /// # Several right-hand sides
 /// [`solve_many`](LinearSolver::solve_many) runs them in lock-step, with one
 /// [`apply_many`](crate::LinearOperator::apply_many) and one transfer per iteration for all that have not stopped. Each
-/// stops by itself, with the same result as when solved alone if the operator gives the same products.
+/// stops on its own, with the same result as alone if the operator returns the same products.
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product

@@ -22,15 +22,15 @@ use factor::Factorization;
 /// positive definite   A = L Lᵀ     (Cholesky)
 /// otherwise           A = U Λ Uᵀ   (eigen-decomposition), x = U Λ⁺ Uᵀ b
 /// ```
-/// where Λ⁺ leaves out the eigenvalues below `singular_below` of the largest (n·ε by default), so that x is the shortest
+/// where Λ⁺ drops the eigenvalues below `singular_below` of the largest (n·ε by default), so that x is the shortest
 /// least-squares solution of a singular system.
 ///
 /// # Cost
 /// n products with A and n²·8 bytes; n³/3 multiply-adds for Cholesky, about 9 n³ for the eigen-decomposition.
 ///
 /// # Requirements
-/// A self-adjoint; nothing else. The products run in the precision of b, so that a matrix of f32 products is no better
-/// than f32, and only its factorization is exact.
+/// A self-adjoint. The products run in the precision of b, so a matrix of f32 products is no more accurate than f32; only
+/// its factorization is in f64.
 ///
 /// # Errors
 /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) above `max_size` unknowns;
@@ -39,7 +39,8 @@ use factor::Factorization;
 /// [`SolverError::Factorization`](crate::SolverError::Factorization) if the factorization asked for by name does
 /// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
 ///
-/// A preconditioner or an observer, which a factorization cannot use: [`SolverError::OptionRefused`](crate::SolverError::OptionRefused).
+/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a preconditioner or an observer, which a
+/// factorization cannot use.
 ///
 /// # Example
 /// ```

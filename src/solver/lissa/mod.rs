@@ -22,14 +22,14 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// [`operator.damped(λ)`](crate::LinearOperator::damped) for (A + λI)⁻¹b. (In the code of Koh and Liang the effective
 /// damping is damping·scale, and some of its descendants leave out the last division by the scale.)
 ///
-/// The result has two errors, both reported. What is left of the start decays as exp(−depth·λmin/scale): below three
+/// The result has two errors, both reported. The influence of the start decays as exp(−depth·λmin/scale): below three
 /// such time constants the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged). And it
 /// scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::MethodDetail::Lissa), which falls as 1/√repeats and
 /// does *not* fall with the depth. A larger scale makes it scatter less, and needs more depth.
 ///
 /// # Cost
-/// depth·repeats products with a term, and one product with A for the true residual; for a scale that is not given, up to
-/// 160 more with terms. The host waits for the device at every 64th step only.
+/// depth·repeats products with a term, and one product with A for the true residual; if no scale is given, up to
+/// 160 more with terms. The host waits for the device only at every 64th step.
 ///
 /// # Requirements
 /// Every Aᵢ self-adjoint, with eigenvalues between 0 and the scale (2·scale at the very most, and positive ones on
@@ -37,7 +37,7 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// [`StopReason::Diverged`](crate::StopReason::Diverged), and the report gives a lower bound on the eigenvalue it met.
 ///
 /// # Errors
-/// [`SolverError::NoScale`](crate::SolverError::NoScale) if every term looked at is zero;
+/// [`SolverError::NoScale`](crate::SolverError::NoScale) if every sampled term is zero;
 /// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a preconditioner; and those of every solver.
 ///
 /// # Example

@@ -29,26 +29,27 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Singular systems
 /// With b in the range of A it converges as usual, and from x₀ = 0 without a preconditioner x is A⁺b, the shortest of all
-/// solutions. With b outside the range the residual cannot reach 0; A r falls instead. Since rounding makes a zero
-/// eigenvalue one of about ε‖A‖, A r falls to some √ε of ‖A‖ ‖r‖ and then rises again, while x runs off along the null
-/// space. The iteration keeps the x with the smallest A r, and when the smallest singular value of T̄ falls below
+/// solutions. With b outside the range the residual cannot reach 0; A r falls instead. Rounding turns a zero
+/// eigenvalue into one of about ε‖A‖, so A r falls to about √ε ‖A‖ ‖r‖ and then rises again, while x drifts along the
+/// null space. The iteration keeps the x with the smallest A r, and when the smallest singular value of T̄ falls below
 /// `singular_below` of ‖A‖ it goes back there and stops with
-/// [`StopReason::LeastSquares`](crate::StopReason::LeastSquares). In exact arithmetic this x has but one part in the null
-/// space, along that of r, n. Without a preconditioner two more solves with right-hand sides in the range separate n from
-/// the rest of r, and the answer is accurate to some κ²ε:
+/// [`StopReason::LeastSquares`](crate::StopReason::LeastSquares). In exact arithmetic the part of this x in the null
+/// space is a multiple of n, that of r. Without a preconditioner two more solves with right-hand sides in the range separate
+/// n from the rest of r, and the answer is accurate to about κ²ε:
 /// ```text
 /// A w = A r,  A d = w,  n = r − w,  x ← x + d − (nᵀ(x + d − x₀) / nᵀn) n
 /// ```
 /// It is A⁺b from x₀ = 0, and x₀ + A⁺(b − A x₀), the least-squares solution closest to x₀, from elsewhere. With a
-/// preconditioner n = M⁻¹r is taken as it is, to some κ√ε, and lengths are those of M: x minimizes ‖b − A x‖ in the norm
-/// of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates only, not this x.
+/// preconditioner n = M⁻¹r is used as it is, accurate to about κ√ε, and lengths are those of M: x minimizes ‖b − A x‖
+/// in the norm of M⁻¹ and, from 0, ‖x‖ in the norm of M. An observer sees the iterates only, not this x.
 ///
 /// # Cost
-/// One product with A per iteration, one at the end; for a least-squares solution those of two more, shorter solves; seven vectors (ten with a
-/// preconditioner), and all Lanczos vectors with `reorthogonalization`. One transfer of a few scalars per iteration.
+/// One product with A per iteration and one at the end; for a least-squares solution those of two more, shorter solves.
+/// Seven vectors (ten with a preconditioner), and all Lanczos vectors with `reorthogonalization`. One transfer of a few
+/// scalars per iteration.
 ///
 /// # Requirements
-/// A self-adjoint, nothing else; M positive definite. Rounding costs up to twice as many digits as κ has, where conjugate
+/// A self-adjoint; M positive definite. Rounding costs up to twice as many digits as κ has, where conjugate
 /// gradients lose once as many; `reorthogonalization` gets them back.
 ///
 /// # Errors

@@ -28,20 +28,20 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// where conjugate gradients need about √κ. The series is for truncated inverses, as implicit differentiation uses them.
 ///
 /// # Cost
-/// One product with A per term; for a scale that is not given, some dozen products for the estimate of λmax. The residual
-/// is computed from x in every iteration, so that it is the true one. One transfer per iteration.
+/// One product with A per term; if no scale is given, a few dozen products to estimate λmax. Every iteration computes
+/// the true residual from x. One transfer per iteration.
 ///
 /// # Requirements
-/// A self-adjoint and positive definite. An A with a negative eigenvalue makes the series diverge whatever the scale: it
-/// is refused with [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) and the direction, by the
+/// A self-adjoint and positive definite. An A with a negative eigenvalue makes the series diverge for any scale: the
+/// solve stops with [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) and the direction, by the
 /// estimate before the first term or as soon as the residual shows it. A scale that is too large stops with
 /// [`StopReason::Diverged`](crate::StopReason::Diverged) as soon as the residual grows; the report names λmax and a scale
 /// that converges. Both return the best x so far.
 ///
 /// # Errors
 /// [`SolverError::NoScale`](crate::SolverError::NoScale) if A is zero;
-/// [`SolverError::Preconditioner`](crate::SolverError::Preconditioner) for one that is not positive definite; and those of
-/// every solver.
+/// [`SolverError::Preconditioner`](crate::SolverError::Preconditioner) for one that is not positive definite; those of every
+/// solver.
 ///
 /// # Example
 /// ```

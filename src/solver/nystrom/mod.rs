@@ -30,8 +30,8 @@ use sketch::{Sketch, sketch};
 /// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its λ.
 /// The approximation is good if the part of A beyond the rank is small compared with λ; if it is larger, x is too long
 /// and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true residual. For an
-/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about three times the effective dimension
-/// Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
+/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about
+/// three times the effective dimension Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
 ///
 /// # Cost
 /// `rank` products with A at once (`apply_many`), 3·rank²·n multiply-adds and rank·n elements of memory; then 4·rank·n per

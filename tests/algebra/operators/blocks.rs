@@ -12,8 +12,10 @@ use super::{
     operator_error, random_rows,
 };
 use crate::{
-    TestBackend, flat, on,
-    oracle::{Rows, matrix, with_spectrum},
+    TestBackend,
+    dense::Rows,
+    flat, on,
+    oracle::{matrix, with_spectrum},
 };
 
 /// Parts in a matrix of zeros.

@@ -77,7 +77,7 @@ fn checks_on_demand<B: TestBackend>() {
             failure(&check_operator(&shorter, 1)),
             Some(VectorError::LayoutMismatch { .. })
         ));
-        // A mask that is drawn anew for every product, as dropout does.
+        // A new random mask for every product, as in dropout.
         let calls = AtomicUsize::new(0);
         let dropout = FromFn::new(&space, |v: &ParamVector<B>| {
             let seed = calls.fetch_add(1, Ordering::Relaxed) as u64;

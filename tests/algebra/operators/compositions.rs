@@ -9,11 +9,13 @@ use burn_curvature::{
 
 use super::{
     layout,
-    obey::{combined, diagonal_matrix, obeys_symmetric, obeys_with_adjoint, product, transposed},
+    obey::{combined, diagonal_matrix, obeys_symmetric, obeys_with_adjoint},
     operator_error, random_rows,
 };
 use crate::{
-    TestBackend, assert_close, flat, flat_space,
+    TestBackend, assert_close,
+    dense::{product, transposed},
+    flat, flat_space,
     oracle::{matrix, with_spectrum},
     random::SplitMix64,
     space_of,
@@ -127,7 +129,7 @@ fn rectangular_chains<B: TestBackend>() {
     let rows = random_rows(3, 8)[..2].to_vec();
     let map = |rows: Vec<Vec<f64>>, to: ParamSpace<B>| {
         move |v: &ParamVector<B>| {
-            let values = crate::oracle::multiply(&rows, &v.to_vec()?);
+            let values = crate::dense::multiply(&rows, &v.to_vec()?);
             Ok(to.vector(&values)?)
         }
     };

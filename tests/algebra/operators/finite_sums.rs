@@ -12,8 +12,10 @@ use super::{
     operator_error,
 };
 use crate::{
-    TestBackend, assert_close, flat, on,
-    oracle::{Rows, matrix, multiply, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, multiply},
+    flat, on,
+    oracle::{matrix, with_spectrum},
     random::SplitMix64,
 };
 

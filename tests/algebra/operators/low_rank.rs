@@ -5,12 +5,14 @@ use burn_curvature::{LinearOperator, LowRank, OperatorError, Precision, VectorEr
 
 use super::{
     layout,
-    obey::{combined, diagonal_matrix, obeys_symmetric, obeys_with_adjoint, product},
+    obey::{combined, diagonal_matrix, obeys_symmetric, obeys_with_adjoint},
     operator_error,
 };
 use crate::{
-    TestBackend, assert_close, flat, flat_space,
-    oracle::{Rows, solve},
+    TestBackend, assert_close,
+    dense::{Rows, product},
+    flat, flat_space,
+    oracle::solve,
     random::SplitMix64,
     space_of,
 };
@@ -33,7 +35,7 @@ fn inverse_of(rows: &Rows) -> Rows {
     (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect()).collect()
 }
 
-/// Fewer and more vectors than numbers; coefficients of either sign and zero; every kind of diagonal.
+/// Fewer and more vectors than entries; coefficients of either sign and zero; every kind of diagonal.
 fn low_rank<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let space = space_of::<B>(&layout(), precision);

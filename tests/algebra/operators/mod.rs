@@ -18,8 +18,10 @@ use burn_curvature::{
 };
 
 use crate::{
-    TestBackend, assert_close, flat, flat_space, on,
-    oracle::{Rows, dot, matrix, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat, flat_space, on,
+    oracle::{matrix, solve, with_spectrum},
     random::SplitMix64,
     space_of,
 };
@@ -261,8 +263,8 @@ fn damping_and_sums<B: TestBackend>(entries: &[f64], vector: &[f64], damping: f6
 
 fn square_and_vector() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     (1usize..6).prop_flat_map(|n| {
-        let numbers = -1e3..1e3f64;
-        (prop::collection::vec(numbers.clone(), n * n), prop::collection::vec(numbers, n))
+        let entries = -1e3..1e3f64;
+        (prop::collection::vec(entries.clone(), n * n), prop::collection::vec(entries, n))
     })
 }
 

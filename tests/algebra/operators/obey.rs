@@ -7,19 +7,11 @@ use burn_curvature::{
 };
 
 use crate::{
-    TestBackend, assert_close, flat, on,
-    oracle::{Rows, dot, multiply},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply, transposed},
+    flat, on,
     random::SplitMix64,
 };
-
-pub(super) fn transposed(rows: &Rows) -> Rows {
-    (0..rows[0].len()).map(|j| rows.iter().map(|row| row[j]).collect()).collect()
-}
-
-pub(super) fn product(a: &Rows, b: &Rows) -> Rows {
-    let columns: Vec<Vec<f64>> = transposed(b).iter().map(|b| multiply(a, b)).collect();
-    transposed(&columns)
-}
 
 pub(super) fn combined(a: &Rows, b: &Rows, f: impl Fn(f64, f64) -> f64) -> Rows {
     let rows = a.iter().zip(b);
@@ -93,7 +85,7 @@ pub(super) fn obeys_symmetric<B: TestBackend>(operator: &dyn SelfAdjoint<B>, mat
     assert_close(&transposed(matrix).concat(), &matrix.concat(), 1e-14);
 }
 
-/// A v and vᵀA v asked for together equal A v and the host's sum, over few numbers and over many.
+/// A v and vᵀA v computed together equal A v and the host's sum, over few entries and over many.
 fn quadratic_forms<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for (n, seed) in [(1, 1), (7, 2), (200_003, 3)] {

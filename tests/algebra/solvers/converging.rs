@@ -9,8 +9,10 @@ use super::{
     INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, residual, tight, x_of,
 };
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{dot, logarithmic, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{dot, multiply},
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
 };
 

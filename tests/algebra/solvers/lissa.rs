@@ -9,8 +9,10 @@ use burn_curvature::{
 
 use super::{check_report, operator, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, matrix, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat,
+    oracle::{logarithmic, matrix, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };
@@ -121,7 +123,7 @@ fn lissa_solves<B: TestBackend>() {
             let mut other = problem.rows.clone();
             (0..N).for_each(|i| other[i][i] += 7.0 * Problem::DAMPING);
             assert!(relative_error(&x_of(&solution), &solve(&other, &problem.b)) > 0.5);
-            // The same seed, the same numbers; another seed, others.
+            // The same seed gives the same values; another seed gives others.
             let again = lissa(8.0, 320, 8, seed).solve(&counted, &rhs).unwrap();
             assert_eq!(x_of(&again), x_of(&solution));
             let other = lissa(8.0, 320, 8, seed + 1).solve(&counted, &rhs).unwrap();
@@ -207,7 +209,7 @@ fn lissa_warns<B: TestBackend>() {
 }
 on_backends!(lissa_warns: ndarray, flex, dispatch);
 
-/// Terms that the scale does not hold, and indefinite ones: stopped early, with numbers that are finite.
+/// Terms that the scale does not hold, and indefinite ones: stopped early, with finite values.
 fn lissa_diverges<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let b = SplitMix64::new(2).normals(N);

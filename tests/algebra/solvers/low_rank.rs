@@ -9,8 +9,10 @@ use burn_curvature::{
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, tight, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot},
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };
@@ -57,7 +59,7 @@ fn woodbury<B: TestBackend>() {
             assert_eq!(x_of(&many[0]), x_of(&solution));
             assert_eq!(x_of(&many[1]), vec![0.0; n]);
         }
-        // More samples than numbers: the eigenvalues are still those of A.
+        // More samples than parameters: the eigenvalues are still those of A.
         let vectors: Vec<Vec<f64>> = (0..9).map(|i| SplitMix64::new(50 + i).normals(4)).collect();
         let rhs = flat::<B>(&[1.0, 2.0, 3.0, 4.0], precision);
         let gradients: Vec<_> = vectors.iter().map(|v| rhs.space().vector(v).unwrap()).collect();
@@ -211,7 +213,7 @@ fn nystrom_approximates<B: TestBackend>() {
             if rank < 40 {
                 continue;
             }
-            // Where what is left out is small beside λ, a second step improves the first.
+            // Where what is left out is small compared with λ, a second step improves the first.
             let options = SolveOptions::new().with_initial_guess(solution.x.clone());
             let better = solver.solve_with(&damped, &rhs, options).unwrap();
             assert!(better.report.relative_residual < report.relative_residual);

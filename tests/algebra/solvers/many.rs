@@ -45,7 +45,7 @@ fn batched<B: TestBackend>(inner: SymmetricDense<B>, lost: usize) -> Batched<B> 
     Batched { inner, batches: Cell::new(0), vectors: Cell::new(0), lost }
 }
 
-/// The same numbers as one by one, with as many batches as the slowest system has iterations.
+/// The same values as one by one, with as many batches as the slowest system has iterations.
 fn lock_step<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for preconditioned in [false, true] {

@@ -10,8 +10,10 @@ use super::{
     residual, tight, x_of,
 };
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{dot, logarithmic, multiply, small_network, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{dot, multiply},
+    flat,
+    oracle::{logarithmic, small_network, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };
@@ -22,7 +24,7 @@ pub(super) fn mixed(values: &[f64]) -> Vec<f64> {
     signs.map(|(i, x)| if i % 3 == 1 { -x } else { *x }).collect()
 }
 
-/// Random definite and indefinite systems against Gaussian elimination, with what the observer is told.
+/// Random definite and indefinite systems against Gaussian elimination, with the values passed to the observer.
 fn minres_systems<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         for seed in 0..4 {

@@ -6,8 +6,10 @@ use burn_curvature::{
 
 use super::{check_report, minimum_residual, operator, tight, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, multiply, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat,
+    oracle::{logarithmic, with_spectrum},
     random::SplitMix64,
 };
 

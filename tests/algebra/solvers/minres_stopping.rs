@@ -8,8 +8,10 @@ use burn_curvature::{
 
 use super::{check_report, minimum_residual, minres::mixed, operator, x_of};
 use crate::{
-    TestBackend, flat,
-    oracle::{logarithmic, multiply, solve, with_spectrum},
+    TestBackend,
+    dense::multiply,
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

@@ -25,7 +25,8 @@ use burn_curvature::{
 
 use crate::{
     TestBackend,
-    oracle::{Rows, dot, matrix, multiply},
+    dense::{Rows, dot, multiply},
+    oracle::matrix,
 };
 
 pub(super) fn conjugate_gradient(tolerance: f64) -> ConjugateGradientConfig {
@@ -52,7 +53,7 @@ pub(super) fn tight(precision: Precision) -> f64 {
     }
 }
 
-/// ‖b − A x‖ in f64 for the matrix and the numbers as they are.
+/// ‖b − A x‖ in f64 for the matrix and the values as they are.
 pub(super) fn residual(rows: &Rows, x: &[f64], b: &[f64]) -> f64 {
     let product = multiply(rows, x);
     let r: Vec<f64> = b.iter().zip(&product).map(|(b, p)| b - p).collect();

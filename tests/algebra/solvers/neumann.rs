@@ -8,8 +8,10 @@ use burn_curvature::{
 
 use super::{INDEFINITE, check_report, diagonal_rows, operator, tight, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{dot, logarithmic, multiply, small_network, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{dot, multiply},
+    flat,
+    oracle::{logarithmic, small_network, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };

@@ -2,7 +2,7 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, FromFn, Identity, Iteration, LinearOperator, LinearSolver, NeumannConfig,
+    Diagonal, FromFn, Identity, Iteration, LinearOperator, LinearSolver, Neumann, NeumannConfig,
     NeumannScale, ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
 };
 
@@ -11,18 +11,29 @@ use super::{
     operator, same, x_of,
 };
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{dot, logarithmic, multiply, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat,
+    oracle::{logarithmic, with_spectrum},
     random::SplitMix64,
 };
 
-/// Degenerate systems, limits, what is observed, what is refused.
+/// A = Q diag(λ) Qᵀ, x and b = A x.
+fn system() -> (Rows, Vec<f64>, Vec<f64>) {
+    let rows = with_spectrum(&logarithmic(0.5, 2.0, 6), 2);
+    let exact = SplitMix64::new(9).normals(6);
+    let b = multiply(&rows, &exact);
+    (rows, exact, b)
+}
+
+fn solver() -> Neumann {
+    NeumannConfig::new().init().unwrap()
+}
+
+/// Degenerate systems, limits, and what is observed.
 fn neumann_edges<B: TestBackend>() {
+    let ((rows, exact, b), solver) = (system(), solver());
     for &precision in B::PRECISIONS {
-        let solver = NeumannConfig::new().init().unwrap();
-        let rows = with_spectrum(&logarithmic(0.5, 2.0, 6), 2);
-        let exact = SplitMix64::new(9).normals(6);
-        let b = multiply(&rows, &exact);
         let rhs = flat::<B>(&b, precision);
         let a = operator(&rows, rhs.space());
         let zero = solver.solve(&a, &rhs.space().zeros()).unwrap();
@@ -61,7 +72,16 @@ fn neumann_edges<B: TestBackend>() {
         let short = NeumannConfig::new().with_max_iterations(3).init().unwrap();
         let report = short.solve(&a, &rhs).unwrap().report;
         assert_eq!((report.stop, report.iterations), (StopReason::IterationLimit, 3));
-        // Several at once: one estimate.
+    }
+}
+on_backends!(neumann_edges: ndarray, flex, dispatch);
+
+/// Several right-hand sides share one estimate of the scale; a loss times c has the same x, with the scale divided by c.
+fn neumann_many_and_scaled<B: TestBackend>() {
+    let ((rows, _, b), solver) = (system(), solver());
+    for &precision in B::PRECISIONS {
+        let rhs = flat::<B>(&b, precision);
+        let a = operator(&rows, rhs.space());
         let counted = (&a).counted();
         let all = [rhs.space().zeros(), rhs.clone(), rhs.clone().scale(2.0)];
         let many = solver.solve_many(&counted, &all).unwrap();
@@ -77,14 +97,20 @@ fn neumann_edges<B: TestBackend>() {
             assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
             assert!(solution.negative_curvature.is_some());
         }
-        // Loss times c: the same x, with the scale divided by c.
         let times = (&a).scaled(50.0).unwrap();
         let scaled = solver.solve(&times, &rhs.clone().scale(50.0)).unwrap();
         let plain = solver.solve(&a, &rhs).unwrap();
         assert_eq!(scaled.report.iterations, plain.report.iterations);
         assert_close(&x_of(&scaled), &x_of(&plain), 1e-5);
         assert_close(&[50.0 * detail(&scaled.report).0], &[detail(&plain.report).0], 1e-4);
-        // Rounding is not taken for a negative eigenvalue, nor for divergence.
+    }
+}
+on_backends!(neumann_many_and_scaled: ndarray, flex, dispatch);
+
+/// Rounding is not taken for a negative eigenvalue, nor for divergence; more than the precision allows ends in stagnation.
+fn neumann_rounding<B: TestBackend>() {
+    let (rows, _, b) = system();
+    for &precision in B::PRECISIONS {
         for seed in 0..3 {
             let rows = with_spectrum(&logarithmic(1e-5, 1.0, 20), seed);
             let b = flat::<B>(&SplitMix64::new(seed).normals(20), precision);
@@ -96,11 +122,20 @@ fn neumann_edges<B: TestBackend>() {
                 assert_eq!(report.stop, StopReason::IterationLimit, "{report}");
             }
         }
-        // More than the format gives.
+        let rhs = flat::<B>(&b, precision);
         let greedy = neumann(NeumannScale::InverseLargest, 1e-30);
-        let report = greedy.solve(&a, &rhs).unwrap().report;
+        let report = greedy.solve(&operator(&rows, rhs.space()), &rhs).unwrap().report;
         assert_eq!(report.stop, StopReason::Stagnation, "{report}");
+    }
+}
+on_backends!(neumann_rounding: ndarray, flex, dispatch);
 
+/// What is refused.
+fn neumann_refusals<B: TestBackend>() {
+    let ((rows, _, b), solver) = (system(), solver());
+    for &precision in B::PRECISIONS {
+        let rhs = flat::<B>(&b, precision);
+        let a = operator(&rows, rhs.space());
         for poison in [f64::NAN, f64::INFINITY] {
             let mut values = b.clone();
             values[3] = poison;
@@ -136,7 +171,7 @@ fn neumann_edges<B: TestBackend>() {
         assert!(solver.solve(&Identity::<B>::new(rhs.space()).unwrap(), &rhs).is_ok());
     }
 }
-on_backends!(neumann_edges: ndarray, flex, dispatch);
+on_backends!(neumann_refusals: ndarray, flex, dispatch);
 
 fn neumann_configurations<B: TestBackend>() {
     let config = NeumannConfig::new;

@@ -8,8 +8,10 @@ use burn_curvature::{
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{Rows, dot, logarithmic, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::{Rows, dot, multiply},
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
 };
 

@@ -7,15 +7,17 @@ use burn_curvature::{
 
 use super::{check_report, conjugate_gradient, diagonal_rows, operator, residual, x_of};
 use crate::{
-    TestBackend, assert_close, flat,
-    oracle::{logarithmic, multiply, solve, with_spectrum},
+    TestBackend, assert_close,
+    dense::multiply,
+    flat,
+    oracle::{logarithmic, solve, with_spectrum},
     random::SplitMix64,
     relative_error,
 };
 
 /// κ ≈ 10⁶ in f32: the residual looks converged, the solution is not, and the report says so.
 fn small_residual_large_error<B: TestBackend>() {
-    let mut told = 0;
+    let mut calls = 0;
     for seed in 0..5 {
         let n = 30;
         let rows = with_spectrum(&logarithmic(1e-6, 1.0, n), seed);
@@ -30,9 +32,9 @@ fn small_residual_large_error<B: TestBackend>() {
         assert!(solution.report.residual_misleads(), "{}", solution.report);
         assert!(solution.report.error_estimate().unwrap() > 0.1 * error);
         assert!(solution.report.advice().contains("solve in f64"));
-        told += 1;
+        calls += 1;
     }
-    assert_eq!(told, 5);
+    assert_eq!(calls, 5);
     // And says nothing of the kind where the residual can be trusted.
     let rows = with_spectrum(&logarithmic(1.0, 10.0, 30), 1);
     let rhs = flat::<B>(&SplitMix64::new(2).normals(30), Precision::F32);
@@ -86,7 +88,7 @@ fn breakdown<B: TestBackend>() {
 }
 on_backends!(breakdown: ndarray, flex, dispatch);
 
-/// The limit is a stop reason, with numbers of the last iterate.
+/// The limit is a stop reason, with the values of the last iterate.
 fn iteration_limit<B: TestBackend>() {
     for &precision in B::PRECISIONS {
         let rows = with_spectrum(&logarithmic(1.0, 1e3, 25), 4);

@@ -7,8 +7,10 @@ use burn_curvature::{
 
 use super::{Astray, calibration, even, operator};
 use crate::{
-    TestBackend, flat, flat_space,
-    oracle::{Rows, logarithmic, with_spectrum},
+    TestBackend,
+    dense::Rows,
+    flat, flat_space,
+    oracle::{logarithmic, with_spectrum},
 };
 
 fn estimate<B: TestBackend>(

@@ -7,8 +7,10 @@ use burn_curvature::{
 
 use super::{even, operator, sorted};
 use crate::{
-    TestBackend, flat, flat_space, on,
-    oracle::{Rows, dot, logarithmic, matrix, multiply, with_spectrum},
+    TestBackend,
+    dense::{Rows, dot, multiply},
+    flat, flat_space, on,
+    oracle::{logarithmic, matrix, with_spectrum},
     solvers::same,
 };
 

@@ -11,10 +11,7 @@ use burn_curvature::{
     Error, Estimate, LinearOperator, ParamSpace, ParamVector, SelfAdjoint, SymmetricDense,
 };
 
-use crate::{
-    TestBackend,
-    oracle::{Rows, matrix},
-};
+use crate::{TestBackend, dense::Rows, oracle::matrix};
 
 pub(super) fn operator<B: TestBackend>(rows: &Rows, space: &ParamSpace<B>) -> SymmetricDense<B> {
     SymmetricDense::new(&matrix(rows), space).unwrap()

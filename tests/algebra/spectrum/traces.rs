@@ -9,8 +9,10 @@ use burn_curvature::{
 
 use super::{Astray, calibration, even, operator};
 use crate::{
-    TestBackend, flat, flat_space,
-    oracle::{Rows, logarithmic, matrix, with_spectrum},
+    TestBackend,
+    dense::Rows,
+    flat, flat_space,
+    oracle::{logarithmic, matrix, with_spectrum},
     random::SplitMix64,
     space_of,
 };
@@ -123,8 +125,8 @@ fn exact_traces<B: TestBackend>() {
                 assert!(found.standard_error <= 21.0 * rounding, "{method:?} {found}");
             }
         }
-        let numbers = space.vector(&(0..n).map(|i| i as f64).collect::<Vec<_>>()).unwrap();
-        let found = estimate(&Diagonal::new(numbers).unwrap(), TraceMethod::Hutchinson, 5, 1);
+        let entries = space.vector(&(0..n).map(|i| i as f64).collect::<Vec<_>>()).unwrap();
+        let found = estimate(&Diagonal::new(entries).unwrap(), TraceMethod::Hutchinson, 5, 1);
         assert_eq!((found.estimate, found.standard_error), (3160.0, 0.0));
         for method in METHODS {
             let zero = estimate(&Diagonal::new(space.zeros()).unwrap(), method, 20, 1);

@@ -13,7 +13,7 @@ use burn_curvature::{
     VectorError,
 };
 
-use crate::{TestBackend, assert_close, flat, flat_space, on, oracle::dot, random::SplitMix64};
+use crate::{TestBackend, assert_close, dense::dot, flat, flat_space, on, random::SplitMix64};
 
 pub(super) fn blocks() -> Arc<ParamLayout> {
     ParamLayout::from_shapes([("a.w", vec![2, 3]), ("a.b", vec![3]), ("c", vec![2, 1, 2])]).unwrap()
@@ -47,7 +47,7 @@ fn arithmetic<B: TestBackend>() {
             close(x.clone().scale_device(&s).unwrap(), &|a, _| 0.75 * a);
             close(x.clone().axpy_device(&s, &y).unwrap(), &|a, b| a + 0.75 * b);
             close(x.clone().aypx_device(&s, &y).unwrap(), &|a, b| 0.75 * a + b);
-            // The same where nobody else holds the numbers, and they may be changed in place.
+            // The same where the values are not shared, so that they may be changed in place.
             let alone = || x.clone().scale(2.0);
             close(alone().axpy(-1.5, &y).unwrap(), &|a, b| 2.0 * a - 1.5 * b);
             close(alone().axpy_device(&s, &y).unwrap(), &|a, b| 2.0 * a + 0.75 * b);

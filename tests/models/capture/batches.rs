@@ -85,8 +85,8 @@ fn a_batch_or_a_vector_on_another_device_is_refused_at_once() {
     };
     let error = moved.map(drop).expect_err("a batch on another device");
     assert!(refused(&error), "{error}");
-    let numbers = Tensor::<1>::ones([objective.layout().len()], &elsewhere);
-    let vector = ParamVector::from_tensor(objective.layout(), numbers).expect("a vector");
+    let values = Tensor::<1>::ones([objective.layout().len()], &elsewhere);
+    let vector = ParamVector::from_tensor(objective.layout(), values).expect("a vector");
     let product = objective.hessian_vector_product(&vector).map(drop);
     let error = product.expect_err("a vector on another device");
     assert!(refused(&error), "{error}");

@@ -1,4 +1,4 @@
-//! Truth values that a closure reads: told while it is recorded, checked wherever the loss is evaluated.
+//! Booleans that a closure reads: supplied while it is recorded, checked wherever the loss is evaluated.
 
 use crate::failure::failure;
 use std::sync::{Arc, OnceLock};
@@ -89,7 +89,7 @@ fn a_batch_of_the_other_branch_is_refused() {
     let expected = ObjectiveError::OtherTruth { position: 0, expected: true };
     assert_eq!(error.downcast_ref(), Some(&expected));
     assert!(error.to_string().contains("would read false"), "{error}");
-    // Batches of another size are recorded anew, with what is true there.
+    // Batches of another size are recorded again, with the booleans that hold there.
     let there = objective.on(large(3)).unwrap();
     same(&there, &Objective::capture(&small(), large(3), by_batch).unwrap());
     assert_eq!(other_truth(objective.on(batch(3))), (0, true));

@@ -76,13 +76,6 @@ fn the_exact_fisher_matrix_is_the_gauss_newton_matrix_of_the_likelihood() {
     }
 }
 
-/// ‖A − B‖ / ‖B‖
-fn distance(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
-    let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
-    let mut difference = a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| a - b);
-    (square(&mut difference) / square(&mut b.iter().flatten().copied())).sqrt()
-}
-
 #[test]
 fn sampled_targets_tend_to_the_exact_matrix() {
     let objective = classifier(2, 6);
@@ -98,7 +91,7 @@ fn sampled_targets_tend_to_the_exact_matrix() {
         let error = |draws: usize| {
             let errors = (0..8).map(|seed| {
                 let sampled = Fisher::monte_carlo(&objective, likelihood, draws, seed).unwrap();
-                distance(&rows(&sampled), &exact).powi(2)
+                crate::compare::relative_error(&rows(&sampled).concat(), &exact.concat()).powi(2)
             });
             (errors.sum::<f64>() / 8.0).sqrt()
         };

@@ -12,9 +12,11 @@ use burn_curvature::{
 };
 
 use crate::{
-    B, classifier, in_f64, jacobian_by_differences, matrix_error,
+    B, classifier,
+    dense::{product, transposed},
+    in_f64, jacobian_by_differences, matrix_error,
     models::{Case, cnn, mlp, tiny, transformer},
-    probabilities, product, relative_error, transposed,
+    probabilities, relative_error,
 };
 
 /// diag(p) − p pᵀ for every sample, over the number of samples.
@@ -49,7 +51,7 @@ fn g_is_the_product_of_its_factors() {
 }
 
 /// G v = Jᵀ∇²_z ℓ J v, with J v by differences of the outputs, ∇²_z ℓ written out for cross-entropy, Jᵀw as the gradient of
-/// ⟨z, w⟩ recorded anew.
+/// ⟨z, w⟩ from a recording of its own.
 fn check_cross_entropy<M, X>(case: Case<M, X>)
 where
     M: Module + 'static,
@@ -95,8 +97,8 @@ where
 {
     let device = Device::flex();
     let rows = w.len() / classes;
-    let numbers: Vec<f32> = w.iter().map(|w| *w as f32).collect();
-    let w = Tensor::<2>::from_data(TensorData::new(numbers, [rows, classes]), &device);
+    let values: Vec<f32> = w.iter().map(|w| *w as f32).collect();
+    let w = Tensor::<2>::from_data(TensorData::new(values, [rows, classes]), &device);
     let loss = case.loss;
     let config = CaptureConfig::new().unchecked(); // w lives on a device without autodiff
     let slope = Objective::<B>::capture_with(

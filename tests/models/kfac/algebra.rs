@@ -12,7 +12,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, classifier, product, relative_error},
+    super::{B, classifier, dense::product, relative_error},
     Deep, GAUSSIAN, dense, device, random, squared,
 };
 

@@ -11,7 +11,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, relative_error},
+    super::{B, compare::relative_error as distance, relative_error},
     Deep, GAUSSIAN, device, normalized, random, squared, weight,
 };
 
@@ -24,12 +24,6 @@ fn diagonal(operator: &dyn SelfAdjoint<B>, objective: &Objective<B>, pattern: &s
     let subset = objective.layout().select(pattern).unwrap();
     let block = operator.restricted(subset).unwrap();
     burn_curvature::diagonal(&block).unwrap().to_vec().unwrap()
-}
-
-fn distance(found: &[f64], truth: &[f64]) -> f64 {
-    let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
-    let difference = square(&mut found.iter().zip(truth).map(|(x, y)| x - y));
-    (difference / square(&mut truth.iter().copied())).sqrt()
 }
 
 /// With one sample every sign is squared away: the diagonal of d dᵀ is exact, and so is that of one output.

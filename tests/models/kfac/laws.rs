@@ -55,10 +55,7 @@ fn a_loss_and_a_damping_times_a_number_give_the_same_step() {
         let variance = factor.recip();
         let kfac = kfac(&objective, Likelihood::Gaussian { variance });
         let damping = 0.01 * factor;
-        let inverse = match factored {
-            true => kfac.factored_inverse(damping),
-            false => kfac.inverse(damping),
-        };
+        let inverse = if factored { kfac.factored_inverse(damping) } else { kfac.inverse(damping) };
         inverse.unwrap().apply(&gradient.clone().scale(factor)).unwrap()
     };
     for factored in [false, true] {
@@ -90,12 +87,10 @@ fn a_step_does_not_depend_on_how_inputs_are_written() {
     let two = squared(&other, x.matmul(t), Reduction::Mean, forward);
     let moved = |objective: &Objective<B>, natural: bool| -> Vec<f64> {
         let gradient = objective.gradient().unwrap();
-        let step = match natural {
-            true => {
-                let kfac = kfac(objective, GAUSSIAN);
-                kfac.inverse(0.0).unwrap().apply(&gradient).unwrap()
-            }
-            false => gradient,
+        let step = if natural {
+            kfac(objective, GAUSSIAN).inverse(0.0).unwrap().apply(&gradient).unwrap()
+        } else {
+            gradient
         };
         let jacobian = burn_curvature::Jacobian::new(objective).unwrap();
         jacobian.apply(&step).unwrap().to_vec().unwrap()

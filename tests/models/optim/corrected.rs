@@ -1,4 +1,4 @@
-//! Steps with the eigenvalue-corrected inverse: beside the same written out on dense matrices, and in training.
+//! Steps with the eigenvalue-corrected inverse: compared with the same on dense matrices, and in training.
 
 use crate::failure::failure;
 use burn::tensor::{DType, Device};
@@ -7,17 +7,13 @@ use burn_curvature::{
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
-use crate::{B, Classifier};
+use crate::{B, Classifier, dense::dot};
 
 type Matrix = Vec<Vec<f64>>;
 
 const RATE: f64 = 0.3;
 const DAMPING: f64 = 0.2;
 const DECAY: f64 = 0.6;
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
 
 /// Eigenvectors (as rows) and eigenvalues by Jacobi's rotations.
 fn eigen(matrix: &Matrix) -> (Matrix, Vec<f64>) {
@@ -118,12 +114,11 @@ impl Layer {
         let share = 1.0 / seen.inputs.len() as f64;
         let a = moment(seen.inputs.iter(), share);
         let g = moment(seen.gradients.iter().flatten(), share);
-        match self.a.is_empty() {
-            true => (self.a, self.g) = (a, g),
-            false => {
-                mix(keep, &mut self.a, &a);
-                mix(keep, &mut self.g, &g);
-            }
+        if self.a.is_empty() {
+            (self.a, self.g) = (a, g);
+        } else {
+            mix(keep, &mut self.a, &a);
+            mix(keep, &mut self.g, &g);
         }
     }
 
@@ -165,7 +160,7 @@ impl Layer {
     }
 }
 
-/// The same numbers in f64, so that steps are not rounded.
+/// The same values in f64, so that steps are not rounded.
 fn in_f64(mut model: Classifier) -> Classifier {
     for layer in [&mut model.hidden, &mut model.output] {
         layer.weight =

@@ -33,7 +33,7 @@ impl Drop for Folder {
     }
 }
 
-/// Model and optimizer are saved to files; another objective, traced anew from another model, goes on from them.
+/// Model and optimizer are saved to files; another objective, recorded from another model, continues from them.
 #[test]
 fn a_run_resumed_from_files_equals_an_uninterrupted_one() {
     let device = Device::flex().autodiff();

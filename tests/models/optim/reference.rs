@@ -1,4 +1,5 @@
-//! The algorithm of Martens & Grosse written anew on dense matrices, and its steps beside the optimizer's.
+//! The algorithm of Martens & Grosse implemented independently on dense matrices, and its steps compared with the
+//! optimizer's.
 
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
@@ -7,19 +8,12 @@ use burn_curvature::{
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
+use crate::dense::{dot, multiply};
 use crate::{B, Classifier, Samples, samples};
 
 const DECAY: f64 = 1e-3;
 
 type Matrix = Vec<Vec<f64>>;
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn times(a: &Matrix, b: &[f64]) -> Vec<f64> {
-    a.iter().map(|row| dot(row, b)).collect()
-}
 
 fn sum(alpha: f64, a: &[f64], beta: f64, b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| alpha * a + beta * b).collect()
@@ -82,20 +76,21 @@ impl Reference {
             0 => vec![self.gamma, self.gamma * omega, self.gamma / omega],
             _ => vec![self.gamma],
         };
-        let anew = self.k <= 3 || self.k.is_multiple_of(t3) || self.k.is_multiple_of(t2);
+        let again = self.k <= 3 || self.k.is_multiple_of(t3) || self.k.is_multiple_of(t2);
         let kfac = Kfac::from_state(&self.objective, &average).unwrap();
         let mut best: Option<(Step, Matrix)> = None;
         for gamma in gammas {
-            let inverse = match anew {
-                true => dense(&kfac.factored_inverse(gamma * gamma).unwrap()),
-                false => self.inverse.clone(),
+            let inverse = if again {
+                dense(&kfac.factored_inverse(gamma * gamma).unwrap())
+            } else {
+                self.inverse.clone()
             };
-            let delta = sum(-1.0, &times(&inverse, &gradient), 0.0, theta);
+            let delta = sum(-1.0, &multiply(&inverse, &gradient), 0.0, theta);
             let (alpha, momentum) = self.lowest(&fisher, &gradient, &delta);
             let zero = vec![0.0; theta.len()];
             let previous = self.previous.as_ref().unwrap_or(&zero);
             let step = sum(alpha, &delta, momentum, previous);
-            let predicted = 0.5 * dot(&step, &times(&fisher, &step)) + dot(&gradient, &step);
+            let predicted = 0.5 * dot(&step, &multiply(&fisher, &step)) + dot(&gradient, &step);
             if best.as_ref().is_none_or(|(best, _)| predicted < best.predicted) {
                 let step = Step {
                     value: self.value(theta),
@@ -130,12 +125,12 @@ impl Reference {
 
     /// α and μ by Cramer's rule.
     fn lowest(&self, curvature: &Matrix, gradient: &[f64], delta: &[f64]) -> (f64, f64) {
-        let product = times(curvature, delta);
+        let product = multiply(curvature, delta);
         let (a, s) = (dot(delta, &product), dot(gradient, delta));
         let Some(previous) = &self.previous else {
             return (-s / a, 0.0);
         };
-        let (b, c) = (dot(previous, &product), dot(previous, &times(curvature, previous)));
+        let (b, c) = (dot(previous, &product), dot(previous, &multiply(curvature, previous)));
         let t = dot(gradient, previous);
         let determinant = a * c - b * b;
         ((-s * c + t * b) / determinant, (-t * a + s * b) / determinant)

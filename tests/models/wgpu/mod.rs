@@ -166,7 +166,7 @@ fn values<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tens
 /// Values, not shapes: a buffer that is too large once read as zeros.
 fn assert_close(found: &[f64], expected: &[f64]) {
     let norm = distance(expected, &vec![0.0; expected.len()]);
-    assert!(norm > 1e-3, "expected values of norm {norm} tell nothing");
+    assert!(norm > 1e-3, "expected values of norm {norm} are too small to compare");
     let difference = distance(found, expected);
     assert!(difference <= SINGLE * norm, "{difference} of {norm}");
 }
