@@ -84,7 +84,7 @@ impl Network {
                 layer.treatment.clone()
             } else {
                 let subset = layout.select_by(|one| one.name() == block.name())?;
-                let mut left = found.beside.iter();
+                let mut left = found.leftover.iter();
                 match left.find(|(one, _)| *one == position).map(|(_, reason)| reason) {
                     Some(Leftover::Unused) | None => {
                         unused.push(subset);

@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct NetworkLayers {
     pub groups: Vec<LayerGroup>,
     /// Parameters that belong to no layer.
-    pub beside: Vec<(usize, Leftover)>,
+    pub leftover: Vec<(usize, Leftover)>,
     /// Whether every sample of the outputs has its own row in every layer.
     pub rows_are_samples: bool,
     /// Whether all uses of each weight have the same samples.
@@ -98,7 +98,7 @@ pub(super) fn network_layers<B: AutodiffBackend>(
         let samples = outputs.iter().next().copied().unwrap_or(1);
         let shared = groups.iter().filter(|group| group.is_shared_embedding(graph));
         Ok(NetworkLayers {
-            beside: layers.beside,
+            leftover: layers.leftover,
             rows_are_samples: outputs.num_dims() <= 2
                 && groups.iter().all(|group| group.samples(graph) == samples),
             even_uses: groups.iter().all(|group| group.has_even_uses(graph)),

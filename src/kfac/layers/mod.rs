@@ -54,7 +54,7 @@ pub(in crate::kfac) struct Layers {
     /// In order of execution.
     pub layers: Vec<LayerUse>,
     /// The parameters that are not covered.
-    pub beside: Vec<(usize, Leftover)>,
+    pub leftover: Vec<(usize, Leftover)>,
 }
 
 /// A parameter seen through reshapes and transposes.
@@ -265,11 +265,11 @@ impl<'a> Walk<'a> {
             let mut own = self.layers.iter().flat_map(|layer| [Some(layer.weight), layer.bias]);
             own.any(|one| one == Some(parameter))
         };
-        let beside = (0..parameters).filter(|&parameter| !used(parameter)).map(|parameter| {
+        let leftover = (0..parameters).filter(|&parameter| !used(parameter)).map(|parameter| {
             let reason = self.other.get(&parameter).cloned();
             (parameter, reason.unwrap_or(Leftover::Unused))
         });
-        Layers { beside: beside.collect(), layers: self.layers }
+        Layers { leftover: leftover.collect(), layers: self.layers }
     }
 
     fn shape(&self, value: ValueId) -> &'a [usize] {
