@@ -22,12 +22,13 @@ mod random;
 use burn::{backend::Autodiff, module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Adjoint, Batch, CaptureConfig, ConjugateGradient, ConjugateGradientConfig, Engine, GaussNewton,
-    Hessian, Jacobian, LinearOperator, LinearSolver, Objective, OnNegativeCurvature, ParamVector,
-    TensorBridge,
+    Adjoint, Batch, CaptureConfig, ConjugateGradientConfig, Engine, GaussNewton, Hessian, Jacobian,
+    LinearOperator, LinearSolver, Objective, ParamVector,
+    backend::TensorBridge,
+    solver::{ConjugateGradient, OnNegativeCurvature},
 };
 
-use figures::{Figures, flops};
+use figures::Figures;
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
 use models::{Case, cnn, mlp, tiny, transformer};
@@ -247,7 +248,7 @@ where
     /// Of one prepared Hessian product.
     fn flops(&self) -> f64 {
         let programs = self.objective.hessian_programs();
-        flops(&programs.expect("the programs run").1)
+        2.0 * programs.expect("the programs run").1.multiply_adds() as f64
     }
 
     fn prepare_and_multiply(&self) {

@@ -5,12 +5,12 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 /// Anything that can go wrong, in this crate or in an operator, a stream or a solver of your own.
 ///
 /// The message says what was found, what was expected and what to try. To react to one kind, ask for it by its type:
-/// the kinds of each module ([`VectorError`](crate::VectorError), [`SolverError`](crate::solver::SolverError), …) are
+/// the kinds of each module ([`VectorError`](crate::errors::VectorError), [`SolverError`](crate::solver::SolverError), …) are
 /// public and `#[non_exhaustive]`. Cloning is cheap.
 ///
 /// # Example
 /// ```
-/// use burn_curvature::{Error, ParamLayout, ParamError};
+/// use burn_curvature::{Error, ParamLayout, errors::ParamError};
 ///
 /// let error: Error = ParamLayout::flat(0).unwrap_err().into();
 /// assert!(error.is::<ParamError>());

@@ -6,16 +6,16 @@
 //!
 //! A loss is recorded once; Burn's own autodiff differentiates the recording twice; what does not depend on v is
 //! evaluated once, and only the rest runs again for every product. The recorded program runs on any Burn backend, in
-//! f32 or f64. Public objects carry one type parameter, `B: AutodiffBackend`: the backend the model trains on, or
-//! `Autodiff<Dispatch>` for 'whatever device my tensors are on', which nobody has to write down.
+//! f32 or f64. Public types carry one type parameter, `B: AutodiffBackend`, the backend the model trains on. Its default,
+//! [`backend::DefaultBackend`], follows the device of the tensors, so that few programs name a backend.
 //!
 //! # A tour
 //!
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
 //! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
 //! its progress. [`Objective::capture`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
-//! [`Engine`] and a typed backend. Tracing compares the recorded gradient with Burn's `backward()` and refuses what it
-//! cannot record faithfully with a [`CaptureError`].
+//! [`Engine`] and a typed backend. Capturing compares the recorded gradient with Burn's `backward()` and refuses what it
+//! cannot record faithfully with a [`CaptureError`](errors::CaptureError).
 //!
 //! **[`ParamVector`]** is a vector shaped like the trainable parameters: arithmetic, from and to modules, gradients and
 //! flat tensors. Its [`ParamSpace`] ([`ParamLayout`], device and [`Precision`]) makes vectors, random ones too, and
@@ -23,28 +23,29 @@
 //!
 //! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
 //! [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`] are those
-//! of an objective; [`Damped`], [`Scaled`], [`Sum`], [`Chain`], [`Restricted`], [`BlockDiagonal`], [`LowRank`],
-//! [`Kronecker`], [`Dense`], [`Diagonal`] and others compose them, [`materialize`] computes the dense matrix of one, and
-//! [`check_operator`] and [`check_self_adjoint`] test whether one is linear, deterministic and symmetric.
+//! of an objective; [`Damped`](operator::Damped), [`Scaled`](operator::Scaled), [`Sum`](operator::Sum), [`Chain`](operator::Chain), [`Restricted`](operator::Restricted), [`BlockDiagonal`](operator::BlockDiagonal), [`LowRank`](operator::LowRank),
+//! [`Kronecker`](operator::Kronecker), [`Dense`](operator::Dense), [`Diagonal`](operator::Diagonal) and others compose them, [`materialize`] computes the dense matrix of one, and
+//! [`check_operator`](operator::check_operator) and [`check_self_adjoint`](operator::check_self_adjoint) test whether one is linear, deterministic and symmetric.
 //!
-//! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for every layer, which it finds in the recorded
-//! program: factors, exact and factored damped inverses, and a [`KfacCoverage`] of what is made of each parameter.
+//! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for each layer, which it finds in the recorded
+//! program: factors, exact and factored damped inverses, and a [`KfacCoverage`](kfac::KfacCoverage) that lists how each
+//! parameter is approximated.
 //! [`Ekfac`] corrects the diagonal in its eigenbases.
 //!
-//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`], [`Minres`], [`Neumann`] and [`Nystrom`]
-//! matrix-free, [`Lissa`] over mini-batches, [`Woodbury`] for low rank, [`Direct`] on the dense matrix.
+//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`](solver::ConjugateGradient), [`Minres`](solver::Minres), [`Neumann`](solver::Neumann) and [`Nystrom`](solver::Nystrom)
+//! matrix-free, [`Lissa`](solver::Lissa) over mini-batches, [`Woodbury`](solver::Woodbury) for low rank, [`Direct`](solver::Direct) on the dense matrix.
 //! A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
 //! residual, estimates of the extreme eigenvalues, and one sentence of advice.
 //!
-//! **Spectra** of operators too large to write down: [`Lanczos`] finds eigenpairs at the ends, [`TraceEstimator`],
-//! [`DiagonalEstimator`] and [`FrobeniusNorm`] estimate with a standard error, and a [`SpectralDensity`] says how all
+//! **Spectra** of operators too large to write down: [`Lanczos`](spectrum::Lanczos) finds eigenpairs at the ends, [`TraceEstimator`](spectrum::TraceEstimator),
+//! [`DiagonalEstimator`](spectrum::DiagonalEstimator) and [`FrobeniusNorm`](spectrum::FrobeniusNorm) estimate with a standard error, and a [`SpectralDensity`](spectrum::SpectralDensity) says how all
 //! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
 //!
 //! **[`KfacOptimizer`]** trains with it: the algorithm of Martens & Grosse, and a light mode for mini-batches with learning
 //! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
 //! and [`Ekfac`], is saved to files of Burn's format.
 //!
-//! **[`Graph`]** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
+//! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!
 //! # Example
@@ -105,70 +106,75 @@ mod derive;
 mod error;
 mod execute;
 mod graph;
-mod kfac;
+pub mod kfac;
 mod krylov;
 mod objective;
-mod operator;
-mod optim;
+pub mod operator;
+pub mod optim;
 mod panics;
 mod seeds;
-mod solver;
+pub mod solver;
 mod space;
-mod spectrum;
+pub mod spectrum;
 mod state;
 mod tensor;
 
-pub use capture::{Batch, BatchMapper, CaptureError, Captured, ImportError};
-pub use config::ConfigError;
+pub use capture::{Batch, BatchMapper, Captured};
 pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian};
-pub use derive::{DeriveError, Likelihood, LikelihoodError};
+pub use derive::Likelihood;
 pub use error::Error;
-pub use execute::ExecuteError;
-pub use graph::{
-    Binary, Comparison, Constant, Convolution, ConvolutionTranspose, Cumulative, Graph, GraphError,
-    GridPadding, Interpolation, Kind, Literal, Node, Op, PoolWindow, Reduction as ReductionKind,
-    Softmax, SortOutputs, Unary, ValueId, ValueType, WithRespectTo,
-};
-pub use kfac::{
-    BlockComparison, CoverageEntry, Ekfac, EkfacLayer, EkfacState, EmbeddingPolicy, FactorSpectrum,
-    Kfac, KfacApproximation, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KfacState,
-    KroneckerFactor, Treatment, UncoveredPolicy, WeightSharing,
-};
-pub use krylov::KrylovError;
+pub use kfac::{Ekfac, Kfac, KfacConfig};
 pub use objective::{
-    BatchError, CaptureConfig, Engine, FaithfulnessError, Mode, Objective, ObjectiveError,
-    Progress, Reduction, ValueAndGradient,
+    CaptureConfig, Engine, Mode, Objective, Progress, Reduction, ValueAndGradient,
 };
-pub use operator::{
-    Adjoint, AssumeSelfAdjoint, BlockDamping, BlockDiagonal, Chain, Congruence, Counted,
-    DEFAULT_SIZE_LIMIT, Damped, Damping, Dense, DenseMatrix, Diagonal, FiniteSum, FromFn, Identity,
-    Kronecker, LinearOperator, LowRank, Mean, OperatorError, Restricted, Scaled, SelfAdjoint, Sum,
-    SymmetricDense, Transposed, WithAdjoint, check_adjoint, check_operator, check_self_adjoint,
-    diagonal, materialize, materialize_up_to,
-};
-pub use optim::{
-    KfacInverse, KfacOptimizer, KfacOptimizerConfig, KfacOptimizerState, KfacStep, OptimizerError,
-    StepRule,
-};
+pub use operator::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, materialize};
+pub use optim::{KfacOptimizer, KfacOptimizerConfig};
 pub use solver::{
-    ConjugateGradient, ConjugateGradientConfig, Direct, DirectConfig, DirectMethod,
-    ExtremeEigenvalues, Inverse, Iteration, Jacobi, LinearSolver, Lissa, LissaConfig, Method,
-    MethodDetail, Minres, MinresConfig, NegativeCurvature, Neumann, NeumannConfig, NeumannScale,
-    Nystrom, NystromApproximation, NystromConfig, OnFailedSolve, OnNegativeCurvature, Solution,
-    SolveOptions, SolveReport, SolverError, StopReason, UnusedOption, Woodbury,
+    ConjugateGradientConfig, DirectConfig, LinearSolver, MinresConfig, NeumannConfig, Solution,
+    SolveOptions, SolveReport, StopReason,
 };
-pub use space::{
-    BlockDifference, DeviceScalar, ParamBlock, ParamError, ParamLayout, ParamSpace, ParamSubset,
-    ParamVector, VectorError,
-};
-pub use spectrum::{
-    DensityCurve, DensityEstimator, DensityEstimatorConfig, DiagonalEstimate, DiagonalEstimator,
-    DiagonalEstimatorConfig, DiagonalMethod, Eigenpairs, EigenpairsReport, EigenpairsStop,
-    Estimate, FrobeniusNorm, FrobeniusNormConfig, Lanczos, LanczosConfig, QuadratureRule,
-    SpectralDensity, SpectrumEnd, SpectrumError, TraceEstimator, TraceEstimatorConfig, TraceMethod,
-};
-pub use state::SavedStateError;
-pub use tensor::{Operand, Precision, TensorBridge, TensorError};
+pub use space::{DeviceScalar, ParamBlock, ParamLayout, ParamSpace, ParamSubset, ParamVector};
+pub use spectrum::{LanczosConfig, TraceEstimatorConfig};
+pub use tensor::Precision;
+
+/// The backends that programs run on.
+pub mod backend {
+    pub use crate::tensor::{DefaultBackend, Operand, TensorBridge};
+}
+
+/// The kinds of [`Error`], for [`Error::downcast_ref`].
+pub mod errors {
+    pub use crate::{
+        capture::{CaptureError, ImportError},
+        config::ConfigError,
+        derive::{DeriveError, LikelihoodError},
+        execute::ExecuteError,
+        graph::GraphError,
+        kfac::KfacError,
+        krylov::KrylovError,
+        objective::{BatchError, FaithfulnessError, ObjectiveError},
+        operator::OperatorError,
+        optim::OptimizerError,
+        solver::SolverError,
+        space::{BlockDifference, ParamError, VectorError},
+        spectrum::SpectrumError,
+        state::SavedStateError,
+        tensor::TensorError,
+    };
+}
+
+/// Recorded programs, to be read.
+pub mod program {
+    pub use crate::graph::Graph;
+}
+
+/// What most programs need: `use burn_curvature::prelude::*;`
+pub mod prelude {
+    pub use crate::{
+        Adjoint, Error, FiniteSum, LinearOperator, LinearSolver, Objective, ParamVector,
+        SelfAdjoint,
+    };
+}
 
 /// The code of the README, compiled and run.
 #[cfg(doctest)]

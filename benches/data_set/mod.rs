@@ -3,7 +3,8 @@
 use burn::tensor::{Int, Tensor};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    CaptureConfig, GaussNewton, Hessian, LinearOperator, Objective, Reduction, TensorBridge,
+    CaptureConfig, GaussNewton, Hessian, LinearOperator, Objective, Reduction,
+    backend::TensorBridge,
 };
 
 use crate::{

@@ -1,9 +1,5 @@
 //! Prints figures, one per line, for readers and scripts.
 
-mod flops;
-
-pub use flops::flops;
-
 use crate::harness::Quartiles;
 
 /// Prints under `<model>.<backend>.`.

@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, Ekfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective,
-    Reduction, TensorBridge,
+    Batch, CaptureConfig, Ekfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
+    backend::TensorBridge, kfac::KfacFisher,
 };
 
 use crate::{

@@ -11,7 +11,6 @@ mod trained;
 
 use std::{error::Error, time::Instant};
 
-use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
     ConjugateGradientConfig, GaussNewton, LinearOperator, LinearSolver, Objective, ParamVector,
     Reduction, Solution,
@@ -25,15 +24,13 @@ const DAMPING: f64 = 1e-2;
 /// Timed products.
 const REPEATS: u32 = 9;
 
-type B = Autodiff<Dispatch>;
-
 fn main() -> Result<(), Box<dyn Error>> {
     let training = Training { hidden: 24, steps: 120, learning_rate: 0.02, weight_decay: None };
     let trained = training.run()?;
 
     // One recording for each size of batch: 100 and 97. The mean over batches weighs every image the same.
     let batches = trained.batches(BATCH);
-    let objective = Objective::<B>::capture(&trained.model, batches[0].clone(), loss)?;
+    let objective = Objective::capture(&trained.model, batches[0].clone(), loss)?;
     let risk = objective.over(batches, Reduction::Mean)?;
     let (parameters, count) = (risk.layout().len(), risk.batches());
     println!("{parameters} parameters, {count} batches, loss {:.4}", risk.value()?);
@@ -45,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// (G + λI)⁻¹g by conjugate gradients, with a bar that counts batches.
-fn solve(risk: &Objective<B>) -> Result<Solution<B>, Box<dyn Error>> {
+fn solve(risk: &Objective) -> Result<Solution, Box<dyn Error>> {
     let bar = ProgressBar::new_spinner();
     bar.set_style(ProgressStyle::with_template("{spinner} {pos} batches in {elapsed}")?);
     let counter = bar.clone();
@@ -57,7 +54,7 @@ fn solve(risk: &Objective<B>) -> Result<Solution<B>, Box<dyn Error>> {
 }
 
 /// The part of a product that does not depend on the vector is cached as far as a budget allows: none, half or all of it.
-fn compare_budgets(risk: &Objective<B>, v: &ParamVector<B>) -> Result<(), Box<dyn Error>> {
+fn compare_budgets(risk: &Objective, v: &ParamVector) -> Result<(), Box<dyn Error>> {
     let whole = GaussNewton::new(&risk.with_memory_budget(usize::MAX))?;
     whole.prepare()?;
     let all = whole.kept_bytes();

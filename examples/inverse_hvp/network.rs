@@ -3,7 +3,6 @@
 
 use std::error::Error;
 
-use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, MinresConfig,
     Objective, Solution, StopReason,
@@ -16,8 +15,6 @@ use super::{
 };
 
 const DAMPING: f64 = 1e-2;
-
-type OnDevice = Autodiff<Dispatch>;
 
 /// Trains, then solves in several ways and compares.
 pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
@@ -37,7 +34,7 @@ pub fn run(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
 }
 
 /// H⁻¹g: the Hessian of a network is indefinite, and singular where pixels are always blank. The reports show it.
-fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+fn undamped(objective: &Objective, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let gradient = objective.gradient()?;
     let solution =
         ConjugateGradientConfig::new().init()?.solve(&Hessian::new(objective)?, &gradient)?;
@@ -74,7 +71,7 @@ fn undamped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<()
 }
 
 /// (H + λI)⁻¹g in f32 and, from the same recording, in f64.
-fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+fn damped(objective: &Objective, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let exact = objective.in_f64()?;
     let direct = DirectConfig::new().init()?;
     let truth = direct.solve(&Hessian::new(&exact)?.damped(DAMPING)?, &exact.gradient()?)?;
@@ -85,7 +82,7 @@ fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), 
     {
         let conjugate = ConjugateGradientConfig::new().with_relative_tolerance(tolerance);
         let minimum = MinresConfig::new().with_relative_tolerance(tolerance);
-        let solvers: [(&str, Box<dyn LinearSolver<OnDevice>>); 2] =
+        let solvers: [(&str, Box<dyn LinearSolver>); 2] =
             [("cg", Box::new(conjugate.init()?)), ("minres", Box::new(minimum.init()?))];
         let operator = Hessian::new(objective)?.damped(DAMPING)?;
         for (method, solver) in solvers {
@@ -99,7 +96,7 @@ fn damped(objective: &Objective<OnDevice>, figures: &mut Figures) -> Result<(), 
 /// Prints a solution of the damped system and notes its figures.
 fn judge(
     name: &str,
-    solution: &Solution<OnDevice>,
+    solution: &Solution,
     truth: &[f64],
     allowed: f64,
     figures: &mut Figures,

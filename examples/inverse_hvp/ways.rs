@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use burn_curvature::{
-    ConjugateGradientConfig, Direct, GaussNewton, Hessian, LinearOperator, LinearSolver,
-    MinresConfig, NeumannConfig, NystromConfig, Objective, OnNegativeCurvature, SelfAdjoint,
-    Solution,
+    ConjugateGradientConfig, GaussNewton, Hessian, LinearOperator, LinearSolver, MinresConfig,
+    NeumannConfig, Objective, SelfAdjoint, Solution,
+    solver::{Direct, NystromConfig, OnNegativeCurvature},
 };
 
 use super::notebook::Train;

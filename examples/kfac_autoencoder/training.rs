@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use burn::{
-    backend::{Autodiff, Dispatch},
     optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig, momentum::MomentumConfig},
     prelude::*,
 };
@@ -59,8 +58,7 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
     let mut model = Autoencoder::new(&images.device(), seed);
     let mut run = Run::new("K-FAC");
     let clock = Instant::now();
-    let objective: Objective<Autodiff<Dispatch>> =
-        Objective::capture(&model, images.clone(), loss)?;
+    let objective: Objective = Objective::capture(&model, images.clone(), loss)?;
     let mut optimizer = KfacOptimizerConfig::new()
         .with_damping(3.0)
         .with_inverse_period(5)

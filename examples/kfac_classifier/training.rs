@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use burn::{
-    backend::{Autodiff, Dispatch},
     lr_scheduler::exponential::ExponentialLrSchedulerConfig,
     optim::{AdamConfig, GradientsParams},
     prelude::*,
@@ -22,8 +21,6 @@ const EPOCHS: usize = 4;
 const RATE: f64 = 0.1;
 /// The rate falls to about a tenth over all epochs.
 const RATE_FACTOR: f64 = 0.97;
-
-pub type OnDevice = Autodiff<Dispatch>;
 
 /// A trained network.
 pub struct Trained {
@@ -52,7 +49,7 @@ pub fn by_kfac(
     let mut model = Network::new(device, seed);
     let clock = Instant::now();
     let first = batches(digits, seed, device).swap_remove(0);
-    let objective: Objective<OnDevice> = Objective::capture(&model, first, loss)?;
+    let objective = Objective::capture(&model, first, loss)?;
     let objective = objective.reduced_by(Reduction::Mean)?;
     let mut optimizer =
         KfacOptimizerConfig::stochastic(RATE).init(&objective, Likelihood::Categorical)?;

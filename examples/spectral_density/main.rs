@@ -16,9 +16,9 @@ mod truth;
 
 use std::error::Error;
 
-use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
-    DensityEstimatorConfig, Hessian, LanczosConfig, Objective, SpectrumEnd, TraceEstimatorConfig,
+    Hessian, LanczosConfig, Objective, TraceEstimatorConfig,
+    spectrum::{DensityEstimatorConfig, SpectrumEnd},
 };
 
 use digits::CLASSES;
@@ -32,7 +32,7 @@ const SMOOTHING: f64 = 0.006;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let trained = TRAINING.run()?;
-    let objective = Objective::<Autodiff<Dispatch>>::capture(&trained.model, trained.batch, loss)?;
+    let objective = Objective::capture(&trained.model, trained.batch, loss)?;
     let hessian = Hessian::new(&objective)?;
     println!("{} parameters, loss {:.4}", objective.layout().len(), objective.value()?);
     println!("{:.1} % of other images are classified correctly", 100.0 * trained.accuracy);

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use burn_curvature::DensityCurve;
+use burn_curvature::spectrum::DensityCurve;
 
 use super::page::{Axis, Chart, Scale};
 

@@ -1,10 +1,9 @@
 //! All eigenvalues, from the dense matrix in f64, and their smoothed density.
 
-use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{Error, Hessian, Objective, materialize};
 
 /// The eigenvalues of the Hessian, from the smallest to the largest.
-pub fn eigenvalues(objective: &Objective<Autodiff<Dispatch>>) -> Result<Vec<f64>, Error> {
+pub fn eigenvalues(objective: &Objective) -> Result<Vec<f64>, Error> {
     materialize(&Hessian::new(&objective.in_f64()?)?)?.eigenvalues()
 }
 

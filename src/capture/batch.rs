@@ -110,14 +110,14 @@ batch_of_tuple!(A, B, C, D, E, F);
 
 /// What a captured closure returns: the loss alone, or `(outputs, loss)`.
 ///
-/// The outputs z are noted so that Gauss-Newton products know where the model ends and the loss begins; a Hessian
+/// The outputs z are recorded so that Gauss-Newton products know where the model ends and the loss begins; a Hessian
 /// does not need them.
 #[diagnostic::on_unimplemented(
     message = "a captured closure cannot return `{Self}`",
     note = "return the loss, a `Tensor<1>`, or the model's outputs and then the loss: `(outputs, loss)`"
 )]
 pub trait Captured {
-    /// The outputs, where there are any, and the loss.
+    /// The outputs, if there are any, and the loss.
     fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>);
 }
 

@@ -9,9 +9,9 @@ pub enum CaptureError {
     Import(#[from] ImportError),
     /// The closure, or Burn inside it, panicked.
     #[error(
-        "the closure panicked while it was recorded: {message}. While recording, tensors have shapes but no numbers: \
-         a closure may not read values (`into_scalar`, `into_data`) but computed truth values one by one, make shapes \
-         of them, or use tensors from outside, such as the weights of a loss built there; hand every tensor to the \
+        "the closure panicked while it was recorded: {message}. While recording, tensors have shapes but no values: \
+         a closure may not read values (`into_scalar`, `into_data`) except computed truth values one by one, make shapes \
+         of them, or use tensors from outside, such as the weights of a loss built there; put every tensor into the \
          batch, and make constants on the device of one of its tensors"
     )]
     Panicked {
@@ -24,7 +24,7 @@ pub enum CaptureError {
         /// What Burn said.
         message: String,
     },
-    /// The loss is not one number.
+    /// The loss is not a scalar.
     #[error(
         "the loss has shape {shape:?}, but a scalar of shape [1] is needed; reduce it with `mean()` or `sum()`"
     )]
@@ -32,9 +32,9 @@ pub enum CaptureError {
         /// Shape of what the closure returned.
         shape: Vec<usize>,
     },
-    /// The loss or the outputs were not computed from what was handed to the closure.
+    /// The loss or the outputs were not computed from the closure's arguments.
     #[error(
-        "{what} did not come from the recording ({found}); compute it from the model and batch handed to the closure, \
+        "{what} did not come from the recording ({found}); compute it from the closure's model and batch, \
          not from tensors captured from outside"
     )]
     OtherDevice {
@@ -45,7 +45,7 @@ pub enum CaptureError {
     },
     /// The loss does not depend on any trainable parameter.
     #[error(
-        "the loss does not depend on any trainable parameter; use the model handed to the closure, and check that it \
+        "the loss does not depend on any trainable parameter; use the closure's model, and check that it \
          is not frozen"
     )]
     IndependentLoss,
@@ -58,7 +58,7 @@ pub enum ImportError {
     /// The model uses an operation that this crate cannot differentiate.
     #[error(
         "operation {operation} (number {position} of the recording, inputs {inputs}) is not supported; express it with \
-         other tensor operations, or keep it out of the traced closure"
+         other tensor operations, or keep it out of the captured closure"
     )]
     Unsupported {
         /// Name of the operation.

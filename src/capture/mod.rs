@@ -1,5 +1,5 @@
 //! From a Burn closure to a program: parameters and batch become inputs, frozen parameters and buffers constants.
-//! Knows Burn's recording device and graphs; refuses loudly what cannot be recorded faithfully.
+//! Depends on Burn's recording device and graphs; refuses what cannot be recorded faithfully.
 //!
 //! Everything of Burn's that belongs to recording (its operation format, its capturing backend) is touched in this
 //! room and named in `derive` only.
@@ -8,15 +8,15 @@ mod batch;
 mod error;
 mod guards;
 mod import;
+mod lock;
 mod record;
 mod scope;
-mod turn;
 
 pub use batch::{Batch, BatchMapper, Captured};
 pub use error::{CaptureError, ImportError};
 pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]
 pub(crate) use import::graph;
+pub(crate) use lock::is_recording;
 pub(crate) use record::{Parameters, Recording, record_loss};
 pub(crate) use scope::{Scope, record};
-pub(crate) use turn::is_recording;

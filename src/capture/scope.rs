@@ -1,5 +1,5 @@
 //! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed, and
-//! truth values are told to who reads them.
+//! truth values are supplied when the closure reads them.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use burn_capture::{CaptureBackend, CaptureChannel, CaptureDevice, CapturedGraph}
 use burn_ir::TensorId;
 use burn_router::{RouterClient, RouterTensor, get_client};
 
-use super::{CaptureError, import, turn};
+use super::{CaptureError, import, lock};
 use crate::{
     graph::{Graph, Kind, ValueType},
     panics::caught,
@@ -41,14 +41,14 @@ impl Drop for BorrowedDevice {
 pub(crate) struct Scope {
     device: CaptureDevice,
     inputs: Vec<TensorId>,
-    /// What recorded tensors are numbered from, and the constants behind what was told.
+    /// The number of the first recorded tensor, and the constants that hold the supplied values.
     first: TensorId,
-    told: Vec<TensorId>,
+    supplied: Vec<TensorId>,
 }
 
 /// The truth value of a tensor that an earlier attempt wanted to read.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct Supplied {
     /// Which tensor, counted from the first of the recording.
     pub number: u64,
     pub shape: Shape,
@@ -56,21 +56,21 @@ pub(super) struct Told {
 }
 
 impl Scope {
-    /// Whoever reads one of the tensors told gets its value.
-    fn new(device: CaptureDevice, told: &[Told]) -> Self {
+    /// A read of one of the supplied tensors returns its value.
+    fn new(device: CaptureDevice, supplied: &[Supplied]) -> Self {
         let client = get_client::<CaptureChannel>(&device);
-        let values = told.iter().map(|told| {
-            let numbers = vec![told.truth; told.shape.num_elements()];
-            let data = TensorData::new(numbers, told.shape.clone());
+        let values = supplied.iter().map(|supplied| {
+            let numbers = vec![supplied.truth; supplied.shape.num_elements()];
+            let data = TensorData::new(numbers, supplied.shape.clone());
             client.register_tensor_data(data).id()
         });
         let values: Vec<TensorId> = values.collect();
         let first = client.create_empty_handle();
-        for (told, value) in told.iter().zip(&values) {
-            let tensor = TensorId::new(first.value() + told.number);
+        for (supplied, value) in supplied.iter().zip(&values) {
+            let tensor = TensorId::new(first.value() + supplied.number);
             client.register_alias(tensor, *value);
         }
-        Self { device, inputs: Vec::new(), first, told: values }
+        Self { device, inputs: Vec::new(), first, supplied: values }
     }
 
     /// The device to record on.
@@ -78,7 +78,7 @@ impl Scope {
         self.device
     }
 
-    /// A new input of the recorded program: a tensor without numbers, so that reading it fails.
+    /// A new input of the recorded program: a tensor without values, so that reading it fails.
     pub fn input(&mut self, ty: &ValueType) -> Operand<CaptureBackend> {
         let operand = self.placeholder(ty);
         self.inputs.push(operand_id(&operand));
@@ -109,14 +109,14 @@ fn operand_id(operand: &Operand<CaptureBackend>) -> TensorId {
     }
 }
 
-/// A recording as Burn hands it over.
+/// A recording as Burn returns it.
 pub(super) struct Attempt {
     pub captured: CapturedGraph,
     pub inputs: Vec<TensorId>,
     /// What recorded tensors are numbered from.
     pub first: TensorId,
-    /// The tensors whose values were told, in order.
-    pub told: Vec<TensorId>,
+    /// The tensors whose values were supplied, in order.
+    pub supplied: Vec<TensorId>,
     pub end: End,
 }
 
@@ -130,7 +130,7 @@ pub(super) enum End {
 pub(crate) fn record<E: From<CaptureError>>(
     body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
 ) -> Result<Graph, E> {
-    let attempt = turn::beside_others(|| attempt(&[], body))?;
+    let attempt = lock::shared(|| attempt(&[], body))?;
     match attempt.end {
         End::Outputs(outputs) => Ok(import::graph(&attempt.captured, &attempt.inputs, &outputs)
             .map_err(CaptureError::from)?),
@@ -138,16 +138,16 @@ pub(crate) fn record<E: From<CaptureError>>(
     }
 }
 
-/// Records once, with truth values told, as far as `body` comes.
+/// Records once, with truth values supplied, as far as `body` gets.
 pub(super) fn attempt<E: From<CaptureError>>(
-    told: &[Told],
+    supplied: &[Supplied],
     body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
 ) -> Result<Attempt, E> {
     let borrowed = BorrowedDevice::take();
     let mut ended = None;
     let captured = caught(|| {
         borrowed.0.capture_scope(|capture| {
-            let mut scope = Scope::new(borrowed.0, told);
+            let mut scope = Scope::new(borrowed.0, supplied);
             let result = caught(|| body(&mut scope));
             let outputs = match &result {
                 Ok(Ok(outputs)) => outputs.iter().map(operand_id).collect(),
@@ -172,7 +172,13 @@ pub(super) fn attempt<E: From<CaptureError>>(
         End::Outputs(_) => CaptureError::Boundary { message: error.to_string() },
         End::Panicked(message) => CaptureError::Panicked { message: message.clone() },
     })?;
-    Ok(Attempt { captured, inputs: scope.inputs, first: scope.first, told: scope.told, end })
+    Ok(Attempt {
+        captured,
+        inputs: scope.inputs,
+        first: scope.first,
+        supplied: scope.supplied,
+        end,
+    })
 }
 
 fn unique(ids: &[TensorId]) -> Vec<TensorId> {

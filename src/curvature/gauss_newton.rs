@@ -9,6 +9,7 @@ use crate::{
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, Identity, LinearOperator, Scaled, SelfAdjoint, Sum},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// The generalized Gauss-Newton matrix of an objective as a linear operator.
@@ -26,8 +27,8 @@ use crate::{
 /// differs from the Hessian by the curvature of the network, Σ ∂ℓ/∂z·∇²z, and equals it where z is linear in θ.
 ///
 /// # Cost
-/// 0.3 to 0.6 gradients per product, and once per (θ, batch) about half a gradient more. Products are not read back from the
-/// device: one that is not finite is reported by the solver.
+/// 0.3 to 0.6 gradients per product, and once per (θ, batch) about half a gradient more. Products are not read back from
+/// the device: one that is not finite is reported by the solver.
 ///
 /// # References
 /// Schraudolph 2002, *Fast curvature matrix-vector products for second-order gradient descent*, section 3. Martens
@@ -60,7 +61,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct GaussNewton<B: AutodiffBackend> {
+pub struct GaussNewton<B: AutodiffBackend = DefaultBackend> {
     objective: Objective<B>,
     product: PreparedProduct<B>,
 }
@@ -71,9 +72,9 @@ impl<B: AutodiffBackend> GaussNewton<B> {
     /// The Gauss-Newton matrix at the objective's parameters, on its batches.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone,
-    /// [`DeriveError::UnusedOutputs`](crate::DeriveError::UnusedOutputs),
-    /// [`ObjectiveError::BesideOutputs`](crate::ObjectiveError::BesideOutputs) if the loss reaches parameters by another
+    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone,
+    /// [`DeriveError::UnusedOutputs`](crate::errors::DeriveError::UnusedOutputs),
+    /// [`ObjectiveError::Bypass`](crate::errors::ObjectiveError::Bypass) if the loss reaches parameters by another
     /// way.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         Ok(Self { objective: objective.clone(), product: objective.product(Product::GaussNewton)? })
@@ -82,7 +83,7 @@ impl<B: AutodiffBackend> GaussNewton<B> {
     /// The Gauss-Newton matrix of the objective plus the weight decay ½·decay·‖θ‖²: G + decay·I.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`OperatorError::Factor`](crate::OperatorError::Factor) if `decay` is not finite.
+    /// As [`new`](Self::new); [`OperatorError::Factor`](crate::errors::OperatorError::Factor) if `decay` is not finite.
     pub fn with_weight_decay(
         objective: &Objective<B>,
         decay: f64,

@@ -9,6 +9,7 @@ use crate::{
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// The exact Hessian of an objective as a linear operator.
@@ -30,7 +31,7 @@ use crate::{
 /// Pearlmutter 1994, *Fast exact multiplication by the Hessian*.
 ///
 /// # Example
-/// For ℒ = w⁴ at w = 2, H = 12 w² = 48.
+/// For ℒ = w³ at w = 2, H = 6 w = 12.
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
@@ -43,14 +44,16 @@ use crate::{
 ///
 /// # fn main() -> Result<(), burn_curvature::Error> {
 /// let model = Weight { w: Param::from_tensor(Tensor::full([1], 2.0, &Device::default().autodiff())) };
-/// let objective =
-///     Objective::capture(&model, (), |model, ()| model.w.val().powi_scalar(4).sum())?;
-/// let one = objective.parameters().ones_like();
-/// assert_eq!(Hessian::new(&objective)?.apply(&one)?.to_vec()?, [48.0]);
+/// let objective = Objective::capture(&model, (), |model, ()| {
+///     let w = model.w.val();
+///     w.clone() * w.clone() * w
+/// })?;
+/// let one = objective.parameters().space().ones();
+/// assert_eq!(Hessian::new(&objective)?.apply(&one)?.to_vec()?, [12.0]);
 /// # Ok(())
 /// # }
 /// ```
-pub struct Hessian<B: AutodiffBackend> {
+pub struct Hessian<B: AutodiffBackend = DefaultBackend> {
     objective: Objective<B>,
     product: PreparedProduct<B>,
 }

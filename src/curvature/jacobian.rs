@@ -10,6 +10,7 @@ use crate::{
     objective::{Objective, PreparedProduct},
     operator::{Adjoint, LinearOperator},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// The Jacobian J = ∂z/∂θ of the outputs that the captured closure returned besides the loss.
@@ -54,7 +55,7 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Jacobian<B: AutodiffBackend> {
+pub struct Jacobian<B: AutodiffBackend = DefaultBackend> {
     objective: Objective<B>,
     outputs: ParamSpace<B>,
     forward: PreparedProduct<B>,
@@ -65,7 +66,7 @@ impl<B: AutodiffBackend> Jacobian<B> {
     /// The Jacobian at the objective's parameters, on its batches.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone.
+    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         Ok(Self {
             outputs: objective.parameters().space().with_layout(&objective.outputs_layout()?),

@@ -1,10 +1,9 @@
-//! Removes the arithmetic with zeros and ones that differentiation leaves in a recorded program. Knows algebra, not
-//! what a program computes.
+//! Removes the arithmetic with zeros and ones that differentiation leaves in a recorded program.
 //!
 //! Burn's rules multiply by tensors of ones where they mean to broadcast and add zeros where a branch has no gradient;
 //! the lowerings of smooth functions go through differences that are zero (see [`lower`](super::lower)). All of these
-//! are found from values known to be the same number everywhere. Numbers are taken to be finite: zero times anything
-//! is zero here. What is broadcast is worked on before it is.
+//! are found from values whose elements are known to be equal. Values are taken to be finite: zero times anything is
+//! zero here. A value is processed before it is broadcast.
 
 use std::collections::HashMap;
 
@@ -15,13 +14,13 @@ use crate::graph::{Binary, Graph, Kind, Literal, Node, Op, ValueId, ValueType};
 mod broadcast;
 mod convolution;
 mod fixed;
-mod picked;
+mod gathered;
 mod rules;
 #[cfg(test)]
 pub(super) mod tests;
 
 pub(crate) use fixed::fixed_factors_first;
-pub(crate) use picked::factors_of_what_is_picked;
+pub(crate) use gathered::factors_of_gathers;
 
 /// What becomes of an operation.
 enum Rewrite {
@@ -29,11 +28,11 @@ enum Rewrite {
     Keep,
     /// Its output is another value.
     Same(ValueId),
-    /// Its output is one number everywhere.
+    /// All elements of its output are equal.
     Uniform(f64),
     /// Another operation on these values gives the same.
-    With(Op, Vec<ValueId>),
-    /// Its output is a value times a number, broadcast.
+    Replace(Op, Vec<ValueId>),
+    /// Its output is a value times a scalar, broadcast.
     Scaled(ValueId, f64),
     /// Its output is an operation on smaller operands, with a result of this shape, broadcast.
     Small(Op, Vec<ValueId>, Shape),
@@ -57,7 +56,7 @@ struct Folder {
     graph: Graph,
     /// Values replaced by others.
     same_as: HashMap<ValueId, ValueId>,
-    /// Float values that are one number everywhere.
+    /// Float values whose elements are all equal.
     uniform: HashMap<ValueId, f64>,
     /// Float values that are smaller ones, broadcast along dimensions of size one.
     broadcast: HashMap<ValueId, ValueId>,
@@ -103,7 +102,7 @@ impl Folder {
                 self.uniform.insert(output, number);
                 self.emit(uniform_op(number), vec![], output);
             }
-            Rewrite::With(op, inputs) => {
+            Rewrite::Replace(op, inputs) => {
                 self.note_broadcast(&op, &inputs, output);
                 self.emit(op, inputs, output);
             }
@@ -214,7 +213,7 @@ fn turned_type(ty: &ValueType) -> ValueType {
     ty
 }
 
-/// The number that all numbers are, if there is one.
+/// The common value of all elements, if there is one.
 fn only_number(mut numbers: impl Iterator<Item = f64>) -> Option<f64> {
     let first = numbers.next()?;
     numbers.all(|number| number == first).then_some(first)

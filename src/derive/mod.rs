@@ -1,11 +1,11 @@
-//! From the program of a loss to the programs of its derivatives, by Burn's own autodiff. Knows graphs and the
-//! recording backend, not models, data or what a product is wanted for.
+//! From the program of a loss to the programs of its derivatives, by Burn's own autodiff. Depends on graphs and the
+//! recording backend; independent of models, data and the purpose of a product.
 //!
-//! A loss program is replayed on `Autodiff<recording>`, where its backward pass is written down as another program:
-//! the gradient. Replayed on `Autodiff<Autodiff<recording>>`, the gradient of ⟨∇ℒ, v⟩ is written down: the
-//! Hessian-vector product. Passes then remove what stands there twice or for nothing, write gradients of convolutions as
-//! products, and split what depends on v from what does not. The *eager* engine does the same on the tape of a computing
-//! backend, anew for every product.
+//! A loss program is replayed on `Autodiff<recording>`, where its backward pass is recorded as another program:
+//! the gradient. Replayed on `Autodiff<Autodiff<recording>>`, the gradient of ⟨∇ℒ, v⟩ is recorded: the
+//! Hessian-vector product. Passes then remove duplicate and dead computations, write gradients of convolutions as
+//! products, and separate the part that depends on v from the rest. The *eager* engine does the same on the tape of a
+//! computing backend, again for every product.
 
 mod error;
 mod fold;
@@ -17,13 +17,15 @@ mod outputs;
 mod patches;
 mod product;
 mod reverse;
+#[cfg(test)]
+mod tests;
 
 pub use error::DeriveError;
 pub use likelihood::{Likelihood, LikelihoodError};
 pub(crate) use lower::apply_recorded;
 pub(crate) use metric::Metric;
 pub(crate) use outputs::{adjoint_product, required};
-pub(crate) use product::{Given, Product};
+pub(crate) use product::{Product, ProductInputs};
 pub(crate) use reverse::{Apply, Arguments, gradient as gradient_at};
 
 use burn_backend::{
@@ -59,7 +61,7 @@ pub(crate) fn gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> 
     Ok(tidy(program))
 }
 
-/// The program of a product with a vector, split by what depends on the vector: `prepare` takes the loss program's
+/// The program of a product with a vector, split by dependence on the vector: `prepare` takes the loss program's
 /// inputs and then the noise of [`Metric::Drawn`], `finish` what it returns and then the vector's parts.
 pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<Split, Error> {
     let target = Target::new(kind, loss, parameters)?;
@@ -68,7 +70,7 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
         let inputs = Inputs::declare(scope, loss, parameters);
         let noise = target.noise_type().and_then(|ty| float(scope.input(&ty)));
         let vector: Vec<_> = vector.iter().filter_map(|ty| float(scope.input(ty))).collect();
-        let given = Given {
+        let given = ProductInputs {
             device: &scope.device(),
             parameters: &inputs.parameters,
             batch: &inputs.batch,
@@ -84,7 +86,7 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
     Ok(split(tidy(program), &varying))
 }
 
-/// A program derived from that of a loss by `body`, which is handed the loss program's inputs and may declare more.
+/// A program derived from that of a loss by `body`, which receives the loss program's inputs and may declare more.
 pub(crate) fn derived(
     derivative: &'static str,
     loss: &Graph,
@@ -102,17 +104,17 @@ pub(crate) fn derived(
 pub(crate) fn eager_product<B: Backend>(
     kind: Product,
     loss: &Graph,
-    given: Given<'_, B>,
+    inputs: ProductInputs<'_, B>,
 ) -> Result<Vec<FloatTensor<B>>, Error> {
-    let target = Target::new(kind, loss, given.parameters.len())?;
-    let run = || target.compute(given, &product::eager_tables());
+    let target = Target::new(kind, loss, inputs.parameters.len())?;
+    let run = || target.compute(inputs, &product::eager_tables());
     match caught(run) {
         Ok(product) => Ok(product?),
         Err(message) => Err(DeriveError::Eager { message }.into()),
     }
 }
 
-/// Records a derivative; what Burn refuses there is a refusal to differentiate.
+/// Records a derivative; a panic of Burn there is a refusal to differentiate.
 fn record(
     derivative: &'static str,
     body: impl FnOnce(&mut capture::Scope) -> Result<Vec<Operand<CaptureBackend>>, Error>,
@@ -161,11 +163,12 @@ fn tidy(program: Graph) -> Graph {
     program.without_common_subexpressions().without_dead_code()
 }
 
-/// A tidy program in two parts, with as little as possible left for what depends on the inputs at the given positions.
+/// A tidy program in two parts: as little as possible is left for the part that depends on the inputs at the given
+/// positions.
 ///
-/// Numbers that are the same everywhere are made again rather than kept, and so are patches where they are many.
+/// Uniform values are recomputed rather than kept, and so are patches if there are many.
 fn split(program: Graph, varying: &[usize]) -> Split {
-    let program = fold::factors_of_what_is_picked(program, varying);
+    let program = fold::factors_of_gathers(program, varying);
     let program = fold::fixed_factors_first(program, varying);
     let program = patches::products_of_fixed_images(program, varying);
     let program = program.without_common_subexpressions().without_dead_code();

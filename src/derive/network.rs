@@ -15,7 +15,7 @@ impl Network {
     /// Cuts a loss program at the outputs that its closure returned.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`], [`DeriveError::UnusedOutputs`], [`DeriveError::BesideOutputs`].
+    /// [`DeriveError::NoOutputs`], [`DeriveError::UnusedOutputs`], [`DeriveError::Bypass`].
     pub fn of(loss: &Graph, parameters: usize) -> Result<Self, DeriveError> {
         let &[value, outputs] = loss.outputs() else {
             return Err(DeriveError::NoOutputs);
@@ -27,9 +27,9 @@ impl Network {
             return Err(DeriveError::UnusedOutputs);
         }
         let (own, batch) = loss.inputs().split_at(parameters);
-        let beside: Vec<usize> = (0..parameters).filter(|&index| of(&[own[index]])).collect();
-        if !beside.is_empty() {
-            return Err(DeriveError::BesideOutputs { parameters: beside });
+        let bypass: Vec<usize> = (0..parameters).filter(|&index| of(&[own[index]])).collect();
+        if !bypass.is_empty() {
+            return Err(DeriveError::Bypass { parameters: bypass });
         }
         let inputs = std::iter::once(cut).chain(batch.iter().copied()).collect();
         Ok(Self { network, head: head.taking(inputs).without_dead_code() })

@@ -13,7 +13,7 @@ use super::{
     network::Network,
     reverse::{self, Apply, Arguments},
 };
-use crate::execute::ExecuteError;
+use crate::{error::Error, execute::ExecuteError};
 
 /// The tables of operations for one tape and for two.
 pub(super) struct Tables<B: Backend> {
@@ -40,7 +40,7 @@ pub(super) fn jacobian_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     vector: &[FloatTensor<B>],
     apply: Apply<Autodiff<Autodiff<B>>>,
-) -> Result<Tangent<B>, ExecuteError> {
+) -> Result<Tangent<B>, Error> {
     let lifted = arguments.parameters.iter().cloned().map(Autodiff::<B>::from_inner);
     let parameters: Vec<_> = lifted.collect();
     let batch: Vec<_> = arguments.batch.iter().cloned().map(reverse::lift::<B>).collect();
@@ -72,7 +72,7 @@ pub(crate) fn adjoint_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     cotangent: FloatTensor<B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+) -> Result<Vec<FloatTensor<B>>, Error> {
     let (outputs, leaves) = on_tape(arguments, apply)?;
     Ok(pull_back::<B>(outputs, cotangent, &leaves))
 }
@@ -84,7 +84,7 @@ pub(super) fn root_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     vector: FloatTensor<B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+) -> Result<Vec<FloatTensor<B>>, Error> {
     let (outputs, leaves) = on_tape(arguments, apply)?;
     let z = Autodiff::<B>::inner(outputs.clone());
     let cotangent = match metric {
@@ -107,9 +107,9 @@ fn slope<B: Backend>(
     arguments: &Arguments<'_, B>,
     z: FloatTensor<B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<FloatTensor<B>, ExecuteError> {
+) -> Result<FloatTensor<B>, Error> {
     let head = Arguments { program: &network.head, parameters: &[z], ..*arguments };
-    required(reverse::gradient(&head, apply)?.gradient.into_iter().next())
+    Ok(required(reverse::gradient(&head, apply)?.gradient.into_iter().next())?)
 }
 
 type OnTape<B> = FloatTensor<Autodiff<B>>;
@@ -118,7 +118,7 @@ type OnTape<B> = FloatTensor<Autodiff<B>>;
 fn on_tape<B: Backend>(
     arguments: &Arguments<'_, B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<(OnTape<B>, Vec<OnTape<B>>), ExecuteError> {
+) -> Result<(OnTape<B>, Vec<OnTape<B>>), Error> {
     let leaves = arguments.parameters.iter().cloned();
     let leaves: Vec<_> = leaves.map(reverse::leaf::<B>).collect();
     let replayed = reverse::replay_on_tape(arguments, &leaves, apply)?;
@@ -132,7 +132,7 @@ pub(super) fn gauss_newton_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     vector: &[FloatTensor<B>],
     tables: &Tables<B>,
-) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+) -> Result<Vec<FloatTensor<B>>, Error> {
     let Tangent { outputs: z, tangent } = jacobian_product(arguments, vector, tables.twice)?;
     let curved = match curvature {
         Curvature::Loss => {

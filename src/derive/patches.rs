@@ -1,8 +1,7 @@
-//! Convolutions of images as matrix products with the images' patches. Knows which are the same, and the sizes that
-//! make products the better form; knows no backend.
+//! Convolutions of images as matrix products with the images' patches.
 //!
-//! Burn writes a weight gradient as a convolution with kernels of the size of an image, whatever the backend makes of
-//! that. With the patches `U(x)` of the image, one column per position, it is a product, and so is the convolution:
+//! Burn writes a weight gradient as a convolution with kernels of the size of an image, which some backends execute
+//! poorly. With the patches `U(x)` of the image, one column per position, it is a product, and so is the convolution:
 //!
 //! ```text
 //! conv(x, W) = W · U(x)      ∂⟨conv(x, W), g⟩/∂W = Σ g · U(x)ᵀ      (sum over the batch)
@@ -11,7 +10,7 @@
 //! Patches take kernel-size times the memory of the image. A weight gradient needs them for a moment; a convolution
 //! uses them where a weight gradient of the same image does and all such patches together are not too many.
 
-mod seen;
+mod matching;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +21,9 @@ use burn_backend::{Shape, ops::PadMode};
 use crate::graph::{
     Binary, Convolution, Graph, Node, Op, Reduction, ValueId, ValueType, WithRespectTo,
 };
-use seen::{Patches, WeightGradient};
+use matching::{Patches, WeightGradient};
 
-/// Most numbers that patches shared by several operations may have together: a quarter of a gigabyte in f32.
+/// Largest total number of elements of patches shared by several operations: a quarter of a gigabyte in f32.
 const MOST_SHARED: usize = 1 << 26;
 
 /// The program with the gradients of convolutions, and the convolutions that share patches with them, as products and
@@ -90,7 +89,7 @@ pub(crate) fn is_patches(node: &Node) -> bool {
     matches!(node.op, Op::Unfold4d { .. })
 }
 
-/// Those of the patches, in order, that may be kept for several uses, beside those that the program makes already.
+/// Those of the patches, in order, that may be kept for several uses, in addition to those already in the program.
 fn shareable(graph: &Graph, wanted: &[Patches]) -> HashSet<Patches> {
     let mut shared = HashSet::new();
     let mut total = held(graph).min(MOST_SHARED);
@@ -189,7 +188,7 @@ impl Rewriter {
         self.graph.append_to(Op::Reshape, vec![sum], output);
     }
 
-    /// `U(x)` as `[images, numbers per patch, positions]`.
+    /// `U(x)` as `[images, elements per patch, positions]`.
     fn columns(&mut self, patches: Patches, keep: bool) -> Option<ValueId> {
         if let Some(&columns) = self.patches.get(&patches) {
             return Some(columns);

@@ -1,4 +1,4 @@
-//! The products with a vector that a recorded loss gives, each computed on one backend: recorded there or at once.
+//! The products of a recorded loss with a vector, each computed on one backend: recorded there or computed at once.
 
 use burn_autodiff::Autodiff;
 use burn_backend::{
@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     error::Error,
-    execute::ExecuteError,
     graph::{Graph, ValueType},
     tensor::Operand,
 };
@@ -62,12 +61,12 @@ pub(super) struct Target<'a> {
     network: Option<Network>,
 }
 
-/// What a product is computed from on backend `B`.
-pub(crate) struct Given<'a, B: Backend> {
+/// The inputs of a product on backend `B`.
+pub(crate) struct ProductInputs<'a, B: Backend> {
     pub device: &'a Device<B>,
     pub parameters: &'a [FloatTensor<B>],
     pub batch: &'a [Operand<B>],
-    /// What a product draws by.
+    /// The noise that targets are drawn by.
     pub noise: Option<FloatTensor<B>>,
     pub vector: &'a [FloatTensor<B>],
 }
@@ -114,37 +113,37 @@ impl<'a> Target<'a> {
     /// The product, by Burn's autodiff on tables of operations that it differentiates exactly.
     pub fn compute<B: Backend>(
         &self,
-        given: Given<'_, B>,
+        inputs: ProductInputs<'_, B>,
         tables: &Tables<B>,
-    ) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+    ) -> Result<Vec<FloatTensor<B>>, Error> {
         let whole = Arguments {
             program: self.loss,
-            device: given.device,
-            parameters: given.parameters,
-            batch: given.batch,
+            device: inputs.device,
+            parameters: inputs.parameters,
+            batch: inputs.batch,
         };
         let Some(network) = &self.network else {
-            return reverse::hessian_vector_product(&whole, given.vector, tables.twice);
+            return reverse::hessian_vector_product(&whole, inputs.vector, tables.twice);
         };
         let arguments = Arguments { program: &network.network, ..whole };
         let curvature = match self.product {
             Product::Jacobian => {
-                let product = outputs::jacobian_product(&arguments, given.vector, tables.twice)?;
+                let product = outputs::jacobian_product(&arguments, inputs.vector, tables.twice)?;
                 return Ok(vec![product.tangent]);
             }
             Product::Adjoint => {
-                let cotangent = outputs::required(given.vector.first().cloned())?;
+                let cotangent = outputs::required(inputs.vector.first().cloned())?;
                 return outputs::adjoint_product(&arguments, cotangent, tables.once);
             }
             Product::Root(metric) => {
-                let vector = outputs::required(given.vector.first().cloned())?;
-                let metric = (metric, given.noise);
+                let vector = outputs::required(inputs.vector.first().cloned())?;
+                let metric = (metric, inputs.noise);
                 return outputs::root_product(network, metric, &arguments, vector, tables.once);
             }
             Product::Hessian | Product::GaussNewton => Curvature::Loss,
-            Product::Fisher(metric) => Curvature::Metric(metric, given.noise),
+            Product::Fisher(metric) => Curvature::Metric(metric, inputs.noise),
         };
-        outputs::gauss_newton_product(network, curvature, &arguments, given.vector, tables)
+        outputs::gauss_newton_product(network, curvature, &arguments, inputs.vector, tables)
     }
 }
 

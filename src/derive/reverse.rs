@@ -9,6 +9,7 @@ use burn_backend::{
 };
 
 use crate::{
+    error::Error,
     execute::{self, ExecuteError},
     graph::{Graph, Op, ValueType},
     tensor::Operand,
@@ -16,7 +17,7 @@ use crate::{
 
 /// A table of operations that Burn's autodiff differentiates exactly on backend `B`.
 pub(crate) type Apply<B> =
-    fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, ExecuteError>;
+    fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, Error>;
 
 /// The operands of one program on backend `B`: parameters first, then the batch.
 pub(crate) struct Arguments<'a, B: Backend> {
@@ -37,7 +38,7 @@ pub(crate) struct Gradient<B: Backend> {
 pub(crate) fn gradient<B: Backend>(
     arguments: &Arguments<'_, B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<Gradient<B>, ExecuteError> {
+) -> Result<Gradient<B>, Error> {
     let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
     let outputs = replay_on_tape(arguments, &leaves, apply)?;
     let loss = tracked::<B>(first_float(&outputs)?, &leaves);
@@ -50,7 +51,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
     arguments: &Arguments<'_, B>,
     vector: &[FloatTensor<B>],
     apply: Apply<Autodiff<Autodiff<B>>>,
-) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+) -> Result<Vec<FloatTensor<B>>, Error> {
     let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
     let batch: Vec<_> = arguments.batch.iter().cloned().map(lift::<B>).collect();
     let outer = Arguments::<Autodiff<B>> {
@@ -64,7 +65,7 @@ pub(super) fn hessian_vector_product<B: Backend>(
     Ok(gradients_of::<B>(tracked::<B>(slope, &leaves), &leaves))
 }
 
-/// Σᵢ ⟨gᵢ, vᵢ⟩ of tracked gradients and constant vectors; `None` where there are no parameters.
+/// Σᵢ ⟨gᵢ, vᵢ⟩ of tracked gradients and constant vectors; `None` if there are no parameters.
 pub(super) fn directional_derivative<B: Backend>(
     gradient: Vec<FloatTensor<Autodiff<B>>>,
     vector: &[FloatTensor<B>],
@@ -83,14 +84,14 @@ pub(super) fn replay_on_tape<B: Backend>(
     arguments: &Arguments<'_, B>,
     leaves: &[FloatTensor<Autodiff<B>>],
     apply: Apply<Autodiff<B>>,
-) -> Result<Vec<Operand<Autodiff<B>>>, ExecuteError> {
+) -> Result<Vec<Operand<Autodiff<B>>>, Error> {
     let parameters = leaves.iter().cloned().map(Operand::Float);
     let batch = arguments.batch.iter().cloned().map(lift::<B>);
     let inputs = parameters.chain(batch).collect();
     execute::replay(arguments.program, arguments.device, inputs, apply)
 }
 
-/// `value` made to stand on the tape even if it depends on no leaf: plus zero times the smallest of them.
+/// `value` on the tape even if it depends on no leaf: plus zero times the smallest of them.
 ///
 /// Burn's backward pass starts only from a tracked tensor; a gradient that is constant has the derivative zero.
 pub(super) fn tracked<B: Backend>(

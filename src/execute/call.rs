@@ -1,17 +1,17 @@
-//! One operation about to run, with its operands and the types of its results. Knows kinds and counts, no mathematics.
+//! One operation about to run, with its operands and the types of its results; checks their number and kinds.
 
 use burn_backend::{
     Backend, BoolDType, FloatDType, IntDType, Scalar, TensorMetadata,
     tensor::{BoolTensor, Device, FloatTensor, IntTensor},
 };
 
-use super::{ExecuteError, Operand, arity};
-use crate::graph::{Kind, Op, ValueType};
+use super::{ExecuteError, Operand};
+use crate::graph::{Arity, Kind, Op, ValueType};
 
 /// Results of one operation.
 pub(crate) type Results<B> = Result<Vec<Operand<B>>, ExecuteError>;
 
-/// One operation about to run; hands its operands out in order, by value.
+/// One operation about to run; returns its operands in order, by value.
 pub(crate) struct Call<'a, B: Backend> {
     pub op: &'a Op,
     pub device: &'a Device<B>,
@@ -28,7 +28,8 @@ impl<'a, B: Backend> Call<'a, B> {
         outputs: &'a [ValueType],
         device: &'a Device<B>,
     ) -> Result<Self, ExecuteError> {
-        if let Some(expected) = arity::inputs(op)
+        let Arity { inputs: takes, outputs: expected } = op.arity();
+        if let Some(expected) = takes
             && expected != inputs.len()
         {
             return Err(ExecuteError::InputCount {
@@ -37,7 +38,6 @@ impl<'a, B: Backend> Call<'a, B> {
                 found: inputs.len(),
             });
         }
-        let expected = arity::outputs(op);
         if expected != outputs.len() {
             return Err(ExecuteError::OutputCount {
                 what: op.name(),
@@ -152,7 +152,7 @@ impl<'a, B: Backend> Call<'a, B> {
         }))
     }
 
-    /// A bool result, for operations that some backend hands back labeled as integers (Flex: gather and select).
+    /// A bool result, for operations that some backend returns labeled as integers (Flex: gather and select).
     pub fn bool_result(
         &self,
         position: usize,

@@ -1,4 +1,4 @@
-//! Runs operations that make tensors out of nothing. Knows shapes and element types of the results only.
+//! Runs operations that create tensors.
 
 use burn_backend::{Backend, Distribution};
 

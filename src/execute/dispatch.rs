@@ -1,4 +1,4 @@
-//! The table of operations: finds the function that runs one. Knows their names and attributes, no mathematics.
+//! Finds the function that runs an operation: one line per variant, so that the compiler asks for a new one.
 
 use burn_backend::{
     Backend,
@@ -7,9 +7,8 @@ use burn_backend::{
 };
 
 use super::{
-    ExecuteError, Operand, activation,
-    call::{Call, Results},
-    comparison, conv, creation, elementwise, indexing, module, movement, pool, reduction,
+    ExecuteError, Operand, activation, call::Call, comparison, conv, creation, elementwise,
+    indexing, module, movement, pool, reduction,
 };
 use crate::graph::{Op, ValueType};
 
@@ -55,22 +54,14 @@ pub(crate) fn apply<B: Backend>(
         Op::CompareScalar(comparison, y) => comparison::compare_scalar(call, *comparison, *y),
         Op::Clamp { min, max } => elementwise::clamp(call, *min, *max),
         Op::HardSigmoid { alpha, beta } => activation::hard_sigmoid(call, *alpha, *beta),
-        Op::Softmax(function, dim) => activation::softmax(call, *function, *dim),
-        _ => reduce_or_layer(call),
-    }
-}
-
-fn reduce_or_layer<B: Backend>(call: Call<B>) -> Results<B> {
-    match call.op {
-        Op::Reduce(reduction) => reduction::reduce(call, *reduction),
-        Op::ReduceDim(reduction, dim) => reduction::reduce_dim(call, *reduction, *dim),
+        Op::Reduce(function) => reduction::reduce(call, *function),
+        Op::ReduceDim(function, dim) => reduction::reduce_dim(call, *function, *dim),
         Op::SumDims(dims) => reduction::sum_dims(call, dims),
-        Op::ExtremumWithIndices { dim, largest } => {
-            reduction::extremum_with_indices(call, *dim, *largest)
-        }
+        Op::ExtremumWithIndices { dim, largest } => reduction::extremum(call, *dim, *largest),
         Op::TopK { dim, k, outputs } => reduction::top_k(call, *dim, *k, *outputs),
         Op::Sort { dim, descending, outputs } => reduction::sort(call, *dim, *descending, *outputs),
         Op::Cumulative(function, dim) => reduction::cumulative(call, *function, *dim),
+        Op::Softmax(function, dim) => activation::softmax(call, *function, *dim),
         Op::Matmul => module::matmul(call),
         Op::Cross(dim) => module::cross(call, *dim),
         Op::Linear { bias } => module::linear(call, *bias),
@@ -79,19 +70,6 @@ fn reduce_or_layer<B: Backend>(call: Call<B>) -> Results<B> {
         Op::EmbeddingBackward => module::embedding_backward(call),
         Op::BatchNorm { epsilon } => module::batch_norm(call, *epsilon),
         Op::LayerNorm { epsilon, beta } => module::layer_norm(call, *epsilon, *beta),
-        Op::Attention { mask, attn_bias, scale, softcap, is_causal } => {
-            let options =
-                AttentionModuleOptions { scale: *scale, softcap: *softcap, is_causal: *is_causal };
-            module::attention(call, *mask, *attn_bias, options)
-        }
-        Op::CtcLoss { blank } => module::ctc_loss(call, *blank),
-        Op::CtcLossBackward { blank } => module::ctc_loss_backward(call, *blank),
-        _ => image(call),
-    }
-}
-
-fn image<B: Backend>(call: Call<B>) -> Results<B> {
-    match call.op {
         Op::Conv { conv, bias } => conv::conv(call, conv, *bias),
         Op::ConvBackward(conv, to) => conv::conv_backward(call, conv, *to),
         Op::ConvTranspose { conv, bias } => conv::conv_transpose(call, conv, *bias),
@@ -100,9 +78,7 @@ fn image<B: Backend>(call: Call<B>) -> Results<B> {
             let options = UnfoldOptions { stride: *stride, padding: *padding, dilation: *dilation };
             conv::unfold4d(call, *kernel, options)
         }
-        Op::AvgPool { window, count_include_pad } => {
-            pool::avg_pool(call, window, *count_include_pad)
-        }
+        Op::AvgPool { window, count_include_pad: pad } => pool::avg_pool(call, window, *pad),
         Op::AvgPoolBackward { window, count_include_pad } => {
             pool::avg_pool_backward(call, window, *count_include_pad)
         }
@@ -117,6 +93,12 @@ fn image<B: Backend>(call: Call<B>) -> Results<B> {
         Op::GridSample2d { mode, padding, align_corners } => {
             module::grid_sample_2d(call, *mode, *padding, *align_corners)
         }
-        _ => Err(call.unsupported("a known operation;")),
+        Op::Attention { mask, attn_bias, scale, softcap, is_causal } => {
+            let (scale, softcap, is_causal) = (*scale, *softcap, *is_causal);
+            let options = AttentionModuleOptions { scale, softcap, is_causal };
+            module::attention(call, *mask, *attn_bias, options)
+        }
+        Op::CtcLoss { blank } => module::ctc_loss(call, *blank),
+        Op::CtcLossBackward { blank } => module::ctc_loss_backward(call, *blank),
     }
 }

@@ -6,7 +6,7 @@ use burn_backend::{
 };
 
 use super::{
-    ExecuteError, Operand, activation,
+    ExecuteError, Operand,
     call::{Call, Results, bool, float, int},
 };
 use crate::graph::{Binary, Kind, Literal, Unary};
@@ -32,29 +32,19 @@ pub(super) fn cast<B: Backend>(mut call: Call<B>) -> Results<B> {
 
 /// One operand.
 pub(super) fn unary<B: Backend>(mut call: Call<B>, function: Unary) -> Results<B> {
-    match call.any()? {
-        Operand::Float(x) => match function {
-            Unary::IsNan => bool(B::float_is_nan(x, call.bool_dtype(0)?)),
-            Unary::IsInf => bool(B::float_is_inf(x, call.bool_dtype(0)?)),
-            Unary::Not => Err(call.unsupported("bool or int")),
-            _ => float(unary_float::<B>(function, x)),
-        },
-        Operand::Int(x) => match function {
-            Unary::Abs => int(B::int_abs(x)),
-            Unary::Neg => int(B::int_neg(x)),
-            Unary::Sign => int(B::int_sign(x)),
-            Unary::Not => int(B::bitwise_not(x)),
-            _ => Err(call.unsupported("float")),
-        },
-        Operand::Bool(x) => match function {
-            Unary::Not => bool(B::bool_not(x)),
-            _ => Err(call.unsupported("float")),
-        },
+    match (call.any()?, function) {
+        (Operand::Float(x), _) => unary_float(&call, function, x),
+        (Operand::Int(x), Unary::Abs) => int(B::int_abs(x)),
+        (Operand::Int(x), Unary::Neg) => int(B::int_neg(x)),
+        (Operand::Int(x), Unary::Sign) => int(B::int_sign(x)),
+        (Operand::Int(x), Unary::Not) => int(B::bitwise_not(x)),
+        (Operand::Bool(x), Unary::Not) => bool(B::bool_not(x)),
+        (Operand::Int(_) | Operand::Bool(_), _) => Err(call.unsupported("float")),
     }
 }
 
-fn unary_float<B: Backend>(function: Unary, x: FloatTensor<B>) -> FloatTensor<B> {
-    match function {
+fn unary_float<B: Backend>(call: &Call<B>, function: Unary, x: FloatTensor<B>) -> Results<B> {
+    float(match function {
         Unary::Abs => B::float_abs(x),
         Unary::Neg => B::float_neg(x),
         Unary::Sign => B::float_sign(x),
@@ -84,9 +74,10 @@ fn unary_float<B: Backend>(function: Unary, x: FloatTensor<B>) -> FloatTensor<B>
         Unary::Gelu => B::gelu(x),
         Unary::Sigmoid => B::sigmoid(x),
         Unary::LogSigmoid => B::log_sigmoid(x),
-        // Their results are not float: `unary` has treated them.
-        Unary::IsNan | Unary::IsInf | Unary::Not => x,
-    }
+        Unary::IsNan => return bool(B::float_is_nan(x, call.bool_dtype(0)?)),
+        Unary::IsInf => return bool(B::float_is_inf(x, call.bool_dtype(0)?)),
+        Unary::Not => return Err(call.unsupported("bool or int")),
+    })
 }
 
 /// Two operands.
@@ -122,10 +113,15 @@ fn wrong_binary<B: Backend>(call: &Call<B>, function: Binary) -> ExecuteError {
         Binary::And | Binary::Or | Binary::Xor => "two int or two bool",
         Binary::ShiftLeft | Binary::ShiftRight => "two int",
         Binary::LeakyRelu => "float, with a literal as slope,",
-        _ => "two float",
+        Binary::Powf | Binary::ArcTan2 | Binary::Hypot | Binary::PRelu => "two float",
+        Binary::ReluBackward
+        | Binary::GeluBackward
+        | Binary::SigmoidBackward
+        | Binary::LogSigmoidBackward => "two float",
     })
 }
 
+/// `None` where two float operands are not what the function takes.
 fn binary_float<B: Backend>(
     function: Binary,
     x: FloatTensor<B>,
@@ -140,10 +136,18 @@ fn binary_float<B: Backend>(
         Binary::Powf => B::float_powf(x, y),
         Binary::ArcTan2 => B::float_atan2(x, y),
         Binary::Hypot => B::float_hypot(x, y),
-        _ => return activation::binary::<B>(function, x, y),
+        Binary::PRelu => B::prelu(x, y),
+        Binary::ReluBackward => B::relu_backward(x, y),
+        Binary::GeluBackward => B::gelu_backward(x, y),
+        Binary::SigmoidBackward => B::sigmoid_backward(x, y),
+        Binary::LogSigmoidBackward => B::log_sigmoid_backward(x, y),
+        Binary::Powi | Binary::LeakyRelu => return None,
+        Binary::And | Binary::Or | Binary::Xor => return None,
+        Binary::ShiftLeft | Binary::ShiftRight => return None,
     })
 }
 
+/// `None` where two int operands are not what the function takes.
 fn binary_int<B: Backend>(
     function: Binary,
     x: IntTensor<B>,
@@ -161,7 +165,12 @@ fn binary_int<B: Backend>(
         Binary::Xor => B::bitwise_xor(x, y),
         Binary::ShiftLeft => B::bitwise_left_shift(x, y),
         Binary::ShiftRight => B::bitwise_right_shift(x, y),
-        _ => return None,
+        Binary::Powf | Binary::ArcTan2 | Binary::Hypot => return None,
+        Binary::LeakyRelu | Binary::PRelu => return None,
+        Binary::ReluBackward
+        | Binary::GeluBackward
+        | Binary::SigmoidBackward
+        | Binary::LogSigmoidBackward => return None,
     })
 }
 
@@ -198,7 +207,13 @@ fn float_scalar<B: Backend>(
         Binary::Powf => B::float_powf_scalar(x, y),
         Binary::Powi => B::float_powi_scalar(x, y),
         Binary::LeakyRelu => B::leaky_relu(x, y),
-        _ => return None,
+        Binary::And | Binary::Or | Binary::Xor => return None,
+        Binary::ShiftLeft | Binary::ShiftRight => return None,
+        Binary::ArcTan2 | Binary::Hypot | Binary::PRelu => return None,
+        Binary::ReluBackward
+        | Binary::GeluBackward
+        | Binary::SigmoidBackward
+        | Binary::LogSigmoidBackward => return None,
     })
 }
 
@@ -215,7 +230,12 @@ fn int_scalar<B: Backend>(function: Binary, x: IntTensor<B>, y: Scalar) -> Optio
         Binary::Xor => B::bitwise_xor_scalar(x, y),
         Binary::ShiftLeft => B::bitwise_left_shift_scalar(x, y),
         Binary::ShiftRight => B::bitwise_right_shift_scalar(x, y),
-        _ => return None,
+        Binary::Powf | Binary::ArcTan2 | Binary::Hypot => return None,
+        Binary::LeakyRelu | Binary::PRelu => return None,
+        Binary::ReluBackward
+        | Binary::GeluBackward
+        | Binary::SigmoidBackward
+        | Binary::LogSigmoidBackward => return None,
     })
 }
 

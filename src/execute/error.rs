@@ -26,7 +26,7 @@ pub enum ExecuteError {
         /// Number of inputs it got.
         found: usize,
     },
-    /// An operation was asked for another number of results than it has.
+    /// An operation was declared with the wrong number of results.
     #[error("{what} has {expected} results, and {found} were declared")]
     OutputCount {
         /// The operation.
@@ -50,19 +50,19 @@ pub enum ExecuteError {
     /// The program is not well formed.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A number fixed while recording could not be brought to the element type it has in the program.
+    /// A constant could not be converted to the element type it has in the program.
     #[error("constant %{value} holds {found} and cannot be stored as {expected}: {reason}")]
     Constant {
         /// Index of the value.
         value: usize,
         /// Element type and shape it should have.
         expected: String,
-        /// Element type and shape of the stored numbers.
+        /// Element type and shape of the stored data.
         found: String,
         /// What went wrong.
         reason: String,
     },
-    /// An input of another shape or element type than recorded.
+    /// An input whose shape or element type differs from the recorded one.
     #[error(
         "input {index} has {found}, but the program was recorded for {expected}; trace again for another shape, or cast"
     )]
@@ -91,14 +91,6 @@ pub enum ExecuteError {
         backend: String,
         /// The element type.
         dtype: String,
-    },
-    /// The operation has no exact second derivative here.
-    #[error("operation {operation} cannot be differentiated twice: {reason}")]
-    NotDifferentiable {
-        /// Name of the operation.
-        operation: String,
-        /// Why not, and what to use in its place.
-        reason: String,
     },
 }
 

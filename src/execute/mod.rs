@@ -1,11 +1,10 @@
-//! Runs a recorded program on any Burn backend. Knows operations and values, not where a program came from or what
-//! it means.
+//! Runs a recorded program on any Burn backend. Depends on graphs and tensors; independent of where a program came
+//! from and what it means.
 //!
 //! [`apply`] runs one operation, [`Program`] a whole graph made ready for many runs, [`replay`] a graph once and with
 //! another table of operations. [`adapted`] brings a program to the element types that a device has.
 
 mod activation;
-mod arity;
 mod call;
 mod comparison;
 mod conv;
@@ -26,9 +25,7 @@ pub(crate) mod tests;
 
 use crate::tensor::Operand;
 pub use error::ExecuteError;
-#[allow(unused_imports)] // Written for rooms above this one.
 pub(crate) use {
-    call::{Call, Results},
     dispatch::apply,
     precision::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, adapted, in_precision, supports},
     program::{Program, replay},

@@ -1,4 +1,4 @@
-//! Runs operations that move elements without changing them. Knows positions, not numbers.
+//! Runs operations that move elements without changing them.
 
 use burn_backend::{Backend, Shape, Slice, ops::PadMode};
 

@@ -1,4 +1,4 @@
-//! Element types: which ones a device has, and programs rewritten from one to another. Knows no operations.
+//! Element types: which ones a device has, and programs converted from one to another.
 
 use burn_backend::{
     Backend, BoolStore, DType, FloatDType, TensorData, get_device_settings,
@@ -18,12 +18,12 @@ pub(crate) const RECORDED_BOOL: DType = DType::Bool(BoolStore::U8);
 
 /// Whether a device computes with this element type.
 ///
-/// Some drivers claim f64 and return other numbers: for f64 a few functions are computed and compared.
+/// Some drivers claim f64 and compute in less: for f64 a few functions are computed and compared.
 pub(crate) fn supports<B: Backend>(device: &Device<B>, dtype: DType) -> bool {
     B::supports_dtype(device, dtype) && (dtype != DType::F64 || computes_in_f64::<B>(device))
 }
 
-/// Whether the functions that losses are made of give on a device what the host gives, to 1e-6.
+/// Whether common functions give the same results on the device as on the host, to 1e-6.
 fn computes_in_f64<B: Backend>(device: &Device<B>) -> bool {
     type Function<B> = (fn(FloatTensor<B>) -> FloatTensor<B>, fn(f64) -> f64);
     let numbers = [0.3, 0.7, 1.9, 0.05];
@@ -116,7 +116,7 @@ fn retyped(mut graph: Graph, convert: impl Fn(DType) -> DType) -> Result<Graph, 
     Ok(graph)
 }
 
-/// Numbers in the element type of a value.
+/// Data in the element type of a value.
 pub(super) fn stored_as(
     data: TensorData,
     ty: &ValueType,

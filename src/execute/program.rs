@@ -1,5 +1,4 @@
-//! Runs graphs: values in slots, each moved out at its last use. Knows order and lifetimes; what an operation does it
-//! is told.
+//! Runs graphs: values live in slots, and each is moved out at its last use.
 
 use std::{cell::Cell, collections::HashSet};
 
@@ -60,23 +59,18 @@ impl<B: Backend> Program<B> {
     }
 }
 
-/// Runs a graph once, with a table of operations of the caller's. Element types are taken as they stand.
+/// Runs a graph once, with `apply` to run each operation. Element types are taken as they are.
 ///
 /// # Errors
 ///
 /// As [`Program::new`] and [`Program::run`], and those of `apply`.
-pub(crate) fn replay<B: Backend>(
+pub(crate) fn replay<B: Backend, E: From<ExecuteError>>(
     graph: &Graph,
     device: &Device<B>,
     inputs: Vec<Operand<B>>,
-    apply: impl Fn(
-        &Op,
-        Vec<Operand<B>>,
-        &[ValueType],
-        &Device<B>,
-    ) -> Result<Vec<Operand<B>>, ExecuteError>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
-    graph.validate()?;
+    apply: impl Fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, E>,
+) -> Result<Vec<Operand<B>>, E> {
+    graph.validate().map_err(ExecuteError::from)?;
     check_inputs(graph, &inputs)?;
     let plan = Plan::new(graph);
     let slots = Slots::new(graph, &plan, inputs, upload(graph, device)?);
@@ -199,17 +193,12 @@ fn check_inputs<B: Backend>(graph: &Graph, inputs: &[Operand<B>]) -> Result<(), 
     Ok(())
 }
 
-fn run_nodes<B: Backend>(
+fn run_nodes<B: Backend, E: From<ExecuteError>>(
     graph: &Graph,
     plan: &Plan,
     mut slots: Slots<B>,
-    mut apply: impl FnMut(
-        usize,
-        &Op,
-        Vec<Operand<B>>,
-        &[ValueType],
-    ) -> Result<Vec<Operand<B>>, ExecuteError>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    mut apply: impl FnMut(usize, &Op, Vec<Operand<B>>, &[ValueType]) -> Result<Vec<Operand<B>>, E>,
+) -> Result<Vec<Operand<B>>, E> {
     let steps = graph.nodes.iter().zip(&plan.last_uses).zip(&plan.results);
     for (position, ((node, last_uses), types)) in steps.enumerate() {
         let reads = node.inputs.iter().zip(last_uses);
@@ -222,22 +211,18 @@ fn run_nodes<B: Backend>(
         }
     }
     let outputs = graph.outputs.iter().zip(&plan.last_outputs);
-    outputs.map(|(&value, &last)| slots.read(value, last, || "the outputs".into())).collect()
+    let results = outputs.map(|(&value, &last)| slots.read(value, last, || "the outputs".into()));
+    Ok(results.collect::<Result<_, _>>()?)
 }
 
 /// Runs with panics of the backend turned into errors that name the operation.
-fn guarded<B: Backend>(
+fn guarded<B: Backend, E: From<ExecuteError>>(
     graph: &Graph,
     plan: &Plan,
     slots: Slots<B>,
     device: &Device<B>,
-    apply: impl Fn(
-        &Op,
-        Vec<Operand<B>>,
-        &[ValueType],
-        &Device<B>,
-    ) -> Result<Vec<Operand<B>>, ExecuteError>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    apply: impl Fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, E>,
+) -> Result<Vec<Operand<B>>, E> {
     let current = Cell::new(0);
     let run = || {
         run_nodes(graph, plan, slots, |position, op, inputs, types| {
@@ -246,7 +231,8 @@ fn guarded<B: Backend>(
         })
     };
     caught(run).unwrap_or_else(|message| {
-        Err(ExecuteError::Backend { operation: describe(graph, current.get()), message })
+        let operation = describe(graph, current.get());
+        Err(ExecuteError::Backend { operation, message }.into())
     })
 }
 

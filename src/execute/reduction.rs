@@ -85,11 +85,7 @@ pub(super) fn sum_dims<B: Backend>(mut call: Call<B>, dims: &[usize]) -> Results
 }
 
 /// Largest or smallest along a dimension, and where.
-pub(super) fn extremum_with_indices<B: Backend>(
-    mut call: Call<B>,
-    dim: usize,
-    largest: bool,
-) -> Results<B> {
+pub(super) fn extremum<B: Backend>(mut call: Call<B>, dim: usize, largest: bool) -> Results<B> {
     match call.any()? {
         Operand::Float(x) => {
             let dtype = call.int_dtype(1)?;

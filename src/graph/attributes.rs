@@ -1,11 +1,11 @@
-//! What operations are made of besides the values they read: functions, reductions, windows, literals.
+//! Attributes of operations: functions, reductions, windows, literals.
 
 use burn_backend::{
     Scalar,
     ops::{ConvOptions, ConvTransposeOptions},
 };
 
-/// A literal number inside an operation.
+/// A literal inside an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Literal {
     /// A floating-point number.
@@ -42,7 +42,6 @@ impl Literal {
 }
 
 /// Functions of one operand, element by element.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unary {
     Abs,
@@ -81,7 +80,6 @@ pub enum Unary {
 }
 
 /// Functions of two operands, element by element, with broadcasting; also between an operand and a literal.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
     Add,
@@ -114,7 +112,6 @@ pub enum Binary {
 }
 
 /// Comparisons; the output is bool.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     Equal,
@@ -126,7 +123,6 @@ pub enum Comparison {
 }
 
 /// Reductions, over everything (output of shape `[1]`) or along one dimension (which then has size 1).
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reduction {
     Sum,
@@ -135,7 +131,7 @@ pub enum Reduction {
     Max,
     Min,
     MaxAbs,
-    /// Of bool operands, or of numbers taken as 'non-zero'.
+    /// Of bool operands, or of others taken as 'non-zero'.
     All,
     Any,
     /// Index of the largest element; only along a dimension.
@@ -144,8 +140,7 @@ pub enum Reduction {
     ArgMin,
 }
 
-/// Running reductions along one dimension.
-#[allow(missing_docs)]
+/// Cumulative reductions along one dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cumulative {
     Sum,
@@ -155,7 +150,6 @@ pub enum Cumulative {
 }
 
 /// Normalizing functions along one dimension.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Softmax {
     Softmax,
@@ -164,7 +158,6 @@ pub enum Softmax {
 }
 
 /// A convolution in one, two or three dimensions.
-#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Convolution {
     D1(ConvOptions<1>),
@@ -173,7 +166,6 @@ pub enum Convolution {
 }
 
 /// A transposed convolution in one, two or three dimensions.
-#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConvolutionTranspose {
     D1(ConvTransposeOptions<1>),
@@ -182,7 +174,6 @@ pub enum ConvolutionTranspose {
 }
 
 /// With respect to which operand a backward operation takes its gradient.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WithRespectTo {
     Input,
@@ -205,8 +196,7 @@ pub struct PoolWindow {
     pub ceil_mode: bool,
 }
 
-/// Interpolation method of [`Op::Interpolate`](super::Op::Interpolate) and [`Op::GridSample2d`](super::Op::GridSample2d).
-#[allow(missing_docs)]
+/// Method of an interpolation or a grid sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interpolation {
     Nearest,
@@ -217,7 +207,6 @@ pub enum Interpolation {
 }
 
 /// What a grid sample reads outside the image.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GridPadding {
     Zeros,
@@ -226,7 +215,6 @@ pub enum GridPadding {
 }
 
 /// Which outputs a sorting operation has.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortOutputs {
     Values,

@@ -1,4 +1,4 @@
-//! Appends operations to a graph, new or half rewritten by a pass.
+//! Appends operations to a graph, be it new or partly rewritten by a pass.
 
 use super::{Graph, Node, Op, ValueId, ValueType};
 
@@ -15,14 +15,14 @@ impl GraphBuilder {
         ValueId::new(self.graph.values.len() - 1)
     }
 
-    /// A new value handed in at every run.
+    /// A new value passed in at every run.
     pub fn input(&mut self, ty: ValueType) -> ValueId {
         let id = self.value(ty);
         self.graph.inputs.push(id);
         id
     }
 
-    /// A new value fixed now.
+    /// A new constant.
     pub fn constant(&mut self, ty: ValueType, data: burn_backend::TensorData) -> ValueId {
         let id = self.value(ty);
         self.graph.constants.push(super::Constant { value: id, data });

@@ -2,30 +2,11 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{Graph, Node, Op, ValueId};
+use super::{Graph, Node, ValueId};
 
 impl Display for ValueId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "%{}", self.index())
-    }
-}
-
-impl Op {
-    /// Name of the operation, without its attributes.
-    pub fn name(&self) -> String {
-        let text = format!("{self:?}");
-        match self {
-            Op::Unary(inner) => format!("{inner:?}"),
-            Op::Binary(inner) => format!("{inner:?}"),
-            Op::BinaryScalar(inner, _) => format!("{inner:?}Scalar"),
-            Op::Compare(inner) => format!("{inner:?}"),
-            Op::CompareScalar(inner, _) => format!("{inner:?}Scalar"),
-            Op::Reduce(inner) => format!("{inner:?}"),
-            Op::ReduceDim(inner, _) => format!("{inner:?}Dim"),
-            Op::Cumulative(inner, _) => format!("Cumulative{inner:?}"),
-            Op::Softmax(inner, _) => format!("{inner:?}"),
-            _ => text.split(['(', ' ', '{']).next().unwrap_or_default().to_string(),
-        }
     }
 }
 

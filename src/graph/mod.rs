@@ -1,51 +1,56 @@
-//! The program as data: values, operations and passes over them. Knows nothing of how a program is recorded,
-//! differentiated or run.
+//! The program as data: values, operations with their table, and passes. Depends on tensor types; independent of how a
+//! program is recorded, differentiated or run.
 //!
 //! A [`Graph`] is a list of [`Node`]s in execution order, each reading values and writing new ones (static single
 //! assignment). Values are inputs, constants, or written by exactly one node.
 
 mod attributes;
 mod builder;
+mod count;
 mod display;
 mod error;
 mod op;
 mod passes;
+#[cfg(test)]
+pub(crate) mod samples;
 mod split;
+mod table;
 #[cfg(test)]
 mod tests;
 mod transpose;
 
-pub use attributes::{
+pub(crate) use attributes::{
     Binary, Comparison, Convolution, ConvolutionTranspose, Cumulative, GridPadding, Interpolation,
     Literal, PoolWindow, Reduction, Softmax, SortOutputs, Unary, WithRespectTo,
 };
 pub(crate) use builder::GraphBuilder;
 pub use error::GraphError;
-pub use op::Op;
+pub(crate) use op::Op;
 pub(crate) use split::Split;
+pub(crate) use table::{Arity, Class, Lowering, Smooth};
 
 use burn_backend::TensorData;
 
-pub use crate::tensor::{Kind, ValueType};
+pub(crate) use crate::tensor::{Kind, ValueType};
 
 /// Names a value of one [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ValueId(u32);
+pub(crate) struct ValueId(u32);
 
 impl ValueId {
-    /// Position of the value in [`Graph::values`].
+    /// Position of the value among all values of its graph.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 
-    pub(crate) fn new(index: usize) -> Self {
+    pub fn new(index: usize) -> Self {
         Self(u32::try_from(index).unwrap_or(u32::MAX))
     }
 }
 
 /// One operation with the values it reads and writes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub(crate) struct Node {
     /// What is computed.
     pub op: Op,
     /// Values read, in the order of the operation's documentation.
@@ -54,53 +59,69 @@ pub struct Node {
     pub outputs: Vec<ValueId>,
 }
 
-/// A constant of a program: a number fixed while recording.
+/// A constant of a program: a tensor fixed while recording.
 #[derive(Clone, Debug)]
-pub struct Constant {
+pub(crate) struct Constant {
     /// The value it defines.
     pub value: ValueId,
-    /// Its numbers.
+    /// Its elements.
     pub data: TensorData,
 }
 
 /// A program: inputs and constants, operations in execution order, outputs.
+///
+/// A recorded loss or one of its derivatives. It prints as a listing, [`to_dot`](Self::to_dot) draws it, and
+/// [`operations`](Self::operations) counts what it computes.
+///
+/// # Example
+/// ```
+/// use burn::{nn::LinearConfig, prelude::*};
+/// use burn_curvature::Objective;
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let model = LinearConfig::new(3, 2).init(&device);
+/// let x = Tensor::<2>::ones([4, 3], &device);
+/// let objective =
+///     Objective::trace(&model, x, |model, x: Tensor<2>| model.forward(x).powi_scalar(2).mean())?;
+///
+/// let (_, product) = objective.hessian_programs()?; // run for every product with a vector
+/// assert_eq!(product.operations()["Matmul"], 2); // X·V and Xᵀ·(X·V)
+/// println!("{product}");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Operations
+///
+#[doc = include_str!("operations.md")]
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// Type of every value, indexed by [`ValueId::index`].
     pub(crate) values: Vec<ValueType>,
     /// Operations in execution order.
     pub(crate) nodes: Vec<Node>,
-    /// Values handed in at every run.
+    /// Values passed in at every run.
     pub(crate) inputs: Vec<ValueId>,
     /// Values fixed while recording.
     pub(crate) constants: Vec<Constant>,
-    /// Values handed back at every run; a value may stand here more than once.
+    /// Values returned by every run; one value may occur more than once.
     pub(crate) outputs: Vec<ValueId>,
 }
 
 impl Graph {
-    /// Types of all values, by [`ValueId::index`].
-    pub fn values(&self) -> &[ValueType] {
-        &self.values
-    }
-
     /// Operations in execution order.
-    pub fn nodes(&self) -> &[Node] {
+    pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// Values handed in at every run.
-    pub fn inputs(&self) -> &[ValueId] {
+    /// Values passed in at every run.
+    pub(crate) fn inputs(&self) -> &[ValueId] {
         &self.inputs
     }
 
-    /// Values fixed while recording.
-    pub fn constants(&self) -> &[Constant] {
-        &self.constants
-    }
-
-    /// Values handed back at every run; a value may stand here more than once.
-    pub fn outputs(&self) -> &[ValueId] {
+    /// Values returned by every run; one value may occur more than once.
+    pub(crate) fn outputs(&self) -> &[ValueId] {
         &self.outputs
     }
 

@@ -1,8 +1,7 @@
 //! The operations a recorded program is made of.
 //!
-//! One variant per mathematical operation, whatever the kind (float, int, bool) of its operands: the kinds stand in
-//! the types of the values it reads and writes. Shapes are not repeated either; `Reshape` reshapes to the shape of
-//! its output.
+//! One variant per mathematical operation, for operands of all kinds (float, int, bool): the kinds are part of the
+//! types of the values it reads and writes. Nor are shapes repeated: `Reshape` reshapes to the shape of its output.
 
 use burn_backend::{Distribution, Slice, ops::PadMode, tensor::IndexingUpdateOp};
 
@@ -68,7 +67,7 @@ pub enum Op {
     },
 
     // --- indexing ---
-    /// `x, indices`: picks along a dimension, indices of the output's shape.
+    /// `x, indices`: selects along a dimension, indices of the output's shape.
     Gather(usize),
     /// `x, indices, value`.
     Scatter(usize, IndexingUpdateOp),
@@ -145,7 +144,7 @@ pub enum Op {
         /// Which outputs there are.
         outputs: SortOutputs,
     },
-    /// A running reduction along a dimension.
+    /// A cumulative reduction along a dimension.
     Cumulative(Cumulative, usize),
     /// Softmax and its relatives along a dimension.
     Softmax(Softmax, usize),
@@ -285,12 +284,12 @@ pub enum Op {
 }
 
 impl Op {
-    /// Whether the result is one number everywhere, made from nothing.
+    /// Whether the result has no operands and equal elements.
     pub(crate) fn is_uniform(&self) -> bool {
         matches!(self, Op::Zeros | Op::Ones | Op::Full(_))
     }
 
-    /// Whether two runs of the operation may give different numbers.
+    /// Whether two runs of the operation may give different results.
     pub fn is_random(&self) -> bool {
         matches!(self, Op::Random(_))
     }

@@ -1,4 +1,4 @@
-//! Passes from graph to graph: dead code, common subexpressions; and what the others ask of a graph.
+//! Passes from graph to graph (dead code, common subexpressions) and queries that other passes need.
 
 use std::collections::{HashMap, HashSet};
 
@@ -70,7 +70,7 @@ impl Graph {
         Self { inputs, ..self }
     }
 
-    /// With a value handed in, as the last input, where it was computed; and the new input.
+    /// Replaces a computed value by a new last input; also returns that input.
     #[must_use]
     pub(crate) fn with_value_as_input(mut self, value: ValueId) -> (Self, ValueId) {
         self.values.push(self.value(value).clone());
@@ -85,7 +85,7 @@ impl Graph {
         (self.without_dead_code(), input)
     }
 
-    /// With every repeated computation done once. Two random draws are never one.
+    /// With every repeated computation done once. Random draws are never merged.
     #[must_use]
     pub(crate) fn without_common_subexpressions(mut self) -> Self {
         let mut same_as: HashMap<ValueId, ValueId> = HashMap::new();

@@ -1,5 +1,4 @@
-//! Splits a program by dependence on some inputs, so that what does not depend on them runs once. Knows operations,
-//! not what a program computes.
+//! Splits a program by what depends on some inputs, so that the rest runs once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,8 +19,9 @@ pub(crate) struct Split {
 impl Graph {
     /// Splits by dependence on the inputs at the given positions.
     ///
-    /// `prepare` takes the other inputs in their order; see [`Split`]. Of what does not depend on the varying inputs,
-    /// `finish` computes again what `again` says, just before it is first needed, and is handed the rest.
+    /// `prepare` takes the other inputs in their order; see [`Split`]. Values that do not depend on the varying inputs
+    /// are passed to `finish`, except those of operations for which `again` is true: it recomputes them just before
+    /// their first use.
     pub(crate) fn split(&self, varying: &[usize], again: impl Fn(&Node) -> bool) -> Split {
         let is_varying = |index: &usize| varying.contains(index);
         let varying_inputs: Vec<ValueId> =
@@ -66,17 +66,17 @@ impl Graph {
 
 /// The part that varies, under construction.
 struct Finish<'a> {
-    /// Values that need not be handed over.
+    /// Values that need not be passed on.
     known: HashSet<ValueId>,
-    /// Operations that are run again, by the values they write.
+    /// Operations to run again, by the values they write.
     again: HashMap<ValueId, &'a Node>,
-    /// Values handed over.
+    /// Values passed from `prepare` to `finish`.
     boundary: Vec<ValueId>,
     nodes: Vec<Node>,
 }
 
 impl Finish<'_> {
-    /// Makes a value known, by computing it again or by having it handed over.
+    /// Makes a value known, by computing it again or by receiving it.
     fn require(&mut self, value: ValueId) {
         if !self.known.insert(value) {
             return;

@@ -1,4 +1,4 @@
-//! Passes on small graphs written by hand.
+//! Passes on small hand-written graphs.
 
 use burn_backend::{DType, Distribution, Shape, TensorData};
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::{Graph, Node, Op, ValueId, ValueType};
 
 impl Graph {
-    /// With the transposes of matrix products, where nothing else reads the product, moved to the operands.
+    /// Moves transposes of matrix products to the operands, where nothing else reads the product.
     #[must_use]
     pub(crate) fn with_transposes_inside_products(mut self) -> Self {
         let readers = self.readers();

@@ -27,8 +27,8 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// One product with the exact matrix for each element of the layers.
     ///
     /// # Errors
-    /// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) for layers of more than
-    /// [`DEFAULT_SIZE_LIMIT`](crate::DEFAULT_SIZE_LIMIT) elements; an exact matrix of another model.
+    /// [`OperatorError::TooLarge`](crate::errors::OperatorError::TooLarge) for layers of more than
+    /// [`DEFAULT_SIZE_LIMIT`](crate::operator::DEFAULT_SIZE_LIMIT) elements; an exact matrix of another model.
     pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
         compare(self, &self.network, exact)
     }

@@ -28,7 +28,7 @@ pub enum KfacFisher {
         /// Seed of the draws.
         seed: u64,
     },
-    /// Uses the targets in the data (the empirical Fisher). The traced loss must use the stated reduction.
+    /// Uses the targets in the data (the empirical Fisher). The captured loss must use the stated reduction.
     Empirical,
     /// No gradients: G = I (Benzing 2022, 'FOOF').
     ForwardOnly,
@@ -128,12 +128,12 @@ impl KfacConfig {
     ///
     /// # Errors
     /// Those of [`Fisher::exact`](crate::Fisher::exact);
-    /// [`KfacError::Places`](crate::KfacError::Places),
-    /// [`KfacError::UnevenUses`](crate::KfacError::UnevenUses),
-    /// [`KfacError::Vocabulary`](crate::KfacError::Vocabulary),
-    /// [`KfacError::Uncovered`](crate::KfacError::Uncovered) and
-    /// [`LikelihoodError::NoDraws`](crate::LikelihoodError::NoDraws) for what a configuration does not cover;
-    /// [`KfacError::NonFinite`](crate::KfacError::NonFinite).
+    /// [`KfacError::Places`](crate::errors::KfacError::Places),
+    /// [`KfacError::UnevenUses`](crate::errors::KfacError::UnevenUses),
+    /// [`KfacError::Vocabulary`](crate::errors::KfacError::Vocabulary),
+    /// [`KfacError::Uncovered`](crate::errors::KfacError::Uncovered) and
+    /// [`LikelihoodError::NoDraws`](crate::errors::LikelihoodError::NoDraws) for what a configuration does not cover;
+    /// [`KfacError::NonFinite`](crate::errors::KfacError::NonFinite).
     pub fn init<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -198,7 +198,7 @@ impl KfacConfig {
     /// EKFAC, bases and diagonal, at the objective's parameters, over its batches.
     ///
     /// # Errors
-    /// As [`init`](Self::init); [`KfacError::NoDiagonal`](crate::KfacError::NoDiagonal) for
+    /// As [`init`](Self::init); [`KfacError::NoDiagonal`](crate::errors::KfacError::NoDiagonal) for
     /// [`KfacFisher::ForwardOnly`].
     pub fn init_ekfac<B: AutodiffBackend>(
         &self,

@@ -47,7 +47,7 @@ pub enum WeightSharing {
     Expand,
     /// Inputs are averaged and gradients summed over the places.
     Reduce,
-    /// Expanded although other weights are reduced, by [`EmbeddingPolicy::Expand`](crate::EmbeddingPolicy::Expand).
+    /// Expanded although other weights are reduced, by [`EmbeddingPolicy::Expand`](crate::kfac::EmbeddingPolicy::Expand).
     ExpandByPolicy,
 }
 

@@ -20,6 +20,7 @@ use crate::{
         upload,
     },
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// EKFAC: K-FAC whose eigenvalues are those that fit the Fisher matrix best in its eigenbases.
@@ -71,7 +72,7 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Ekfac<B: AutodiffBackend> {
+pub struct Ekfac<B: AutodiffBackend = DefaultBackend> {
     space: ParamSpace<B>,
     network: Arc<Network>,
     layers: Arc<[EkfacLayer<B>]>,
@@ -129,7 +130,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// parameters over its batches. Blocks of uncovered parameters stay as they are.
     ///
     /// # Errors
-    /// As [`KfacConfig::init_ekfac`]; [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
+    /// As [`KfacConfig::init_ekfac`]; [`OperatorError::Factor`](crate::errors::OperatorError::Factor) for a decay outside 0 to 1.
     pub fn updated(
         &self,
         objective: &Objective<B>,
@@ -198,7 +199,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
     ///
     /// # Errors
-    /// [`OperatorError::NoSuchParameter`](crate::OperatorError::NoSuchParameter).
+    /// [`OperatorError::NoSuchParameter`](crate::errors::OperatorError::NoSuchParameter).
     pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
         Ok(self.operator.part_of(parameter)?.clone())
     }
@@ -211,7 +212,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// (F̂ + λI)⁻¹
     ///
     /// # Errors
-    /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite, [`KfacError::Singular`] for λ = 0 if the
+    /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite, [`KfacError::Singular`] for λ = 0 if the
     /// diagonal contains a zero.
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         expect_damping(damping)?;

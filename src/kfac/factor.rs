@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     operator::{DenseMatrix, KroneckerSide, OperatorError, upload},
     space::{Inner, InnerFloat, ParamSpace, read_tensor},
+    tensor::DefaultBackend,
 };
 
 /// A or G of one layer, or the exact block of an uncovered parameter: a symmetric matrix for each group of a convolution,
@@ -23,7 +24,7 @@ use crate::{
 /// It stays on the device until its entries or eigenvalues are asked for; they are then read once, in f64. Clones share
 /// them.
 #[derive(Clone)]
-pub struct KroneckerFactor<B: AutodiffBackend>(Arc<Shared<B>>);
+pub struct KroneckerFactor<B: AutodiffBackend = DefaultBackend>(Arc<Shared<B>>);
 
 struct Shared<B: AutodiffBackend> {
     /// Name of the parameter.
@@ -81,7 +82,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     /// The moving average decay·self + (1 − decay)·new, on the device.
     ///
     /// # Errors
-    /// [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
+    /// [`OperatorError::Factor`](crate::errors::OperatorError::Factor) for a decay outside 0 to 1.
     pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
         expect_share(decay)?;
         let device = match (&self.0.device, &new.0.device) {
@@ -169,7 +170,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     /// Its entries: one matrix after another, row by row; for a diagonal, the diagonal alone.
     ///
     /// # Errors
-    /// [`KfacError::NonFinite`](crate::KfacError::NonFinite); a factor that cannot be read from the device.
+    /// [`KfacError::NonFinite`](crate::errors::KfacError::NonFinite); a factor that cannot be read from the device.
     pub fn values(&self) -> Result<&[f64], Error> {
         Ok(self.host()?.values())
     }
@@ -208,7 +209,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     /// An eigendecomposition of each group, once.
     ///
     /// # Errors
-    /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues); as [`values`](Self::values).
+    /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues); as [`values`](Self::values).
     pub fn spectrum(&self) -> Result<FactorSpectrum, Error> {
         Ok(self.eigen()?.spectrum())
     }

@@ -15,9 +15,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// (F̂ + λI)⁻¹, exactly, by eigendecompositions of A and G.
     ///
     /// # Errors
-    /// [`OperatorError::Damping`](crate::OperatorError::Damping) for a λ that is negative or not finite,
-    /// [`KfacError::Singular`](crate::KfacError::Singular) for λ = 0 if a factor is singular,
-    /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
+    /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite,
+    /// [`KfacError::Singular`](crate::errors::KfacError::Singular) for λ = 0 if a factor is singular,
+    /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues).
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         let spectra = self.spectra()?;
         expect_invertible(spectra.iter().flat_map(Spectrum::values), damping)?;
@@ -81,7 +81,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// The square root F̂^½: applied to standard normal vectors it draws from the normal distribution with covariance F̂.
     ///
     /// # Errors
-    /// [`OperatorError::Eigenvalues`](crate::OperatorError::Eigenvalues).
+    /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues).
     pub fn square_root(&self) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         self.spectral(&self.spectra()?, f64::sqrt)
     }

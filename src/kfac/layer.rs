@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     operator::{DenseMatrix, WeightMatrix},
     space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset, read_tensor},
+    tensor::DefaultBackend,
 };
 
 /// One weight, with the bias that goes with it.
@@ -113,7 +114,7 @@ impl Layer {
 
 /// One layer of a [`Kfac`](crate::Kfac): A ⊗ G.
 #[derive(Clone, Debug)]
-pub struct KfacLayer<B: AutodiffBackend> {
+pub struct KfacLayer<B: AutodiffBackend = DefaultBackend> {
     pub(super) layer: Arc<Layer>,
     pub(super) input: KroneckerFactor<B>,
     pub(super) output: KroneckerFactor<B>,
@@ -204,7 +205,7 @@ impl<B: AutodiffBackend> KfacLayer<B> {
 
 /// One layer of an [`Ekfac`](crate::Ekfac): (U_A ⊗ U_G) diag(s) (U_A ⊗ U_G)ᵀ.
 #[derive(Clone)]
-pub struct EkfacLayer<B: AutodiffBackend> {
+pub struct EkfacLayer<B: AutodiffBackend = DefaultBackend> {
     pub(super) layer: Arc<Layer>,
     pub(super) input: Eigenbasis<B>,
     pub(super) output: Eigenbasis<B>,

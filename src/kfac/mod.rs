@@ -46,6 +46,7 @@ use crate::{
     error::Error,
     operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 use network::{BlockProduct, Network};
 
@@ -109,7 +110,7 @@ use network::{BlockProduct, Network};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Kfac<B: AutodiffBackend> {
+pub struct Kfac<B: AutodiffBackend = DefaultBackend> {
     space: ParamSpace<B>,
     network: Arc<Network>,
     layers: Arc<[KfacLayer<B>]>,
@@ -198,7 +199,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// Nothing is copied. A product costs that of the layer alone.
     ///
     /// # Errors
-    /// [`OperatorError::NoSuchParameter`](crate::OperatorError::NoSuchParameter).
+    /// [`OperatorError::NoSuchParameter`](crate::errors::OperatorError::NoSuchParameter).
     pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
         Ok(self.operator.part_of(parameter)?.clone())
     }

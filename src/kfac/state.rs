@@ -67,7 +67,7 @@ pub struct KfacState {
 ///
 /// ```
 /// use burn::{nn, prelude::*};
-/// use burn_curvature::{Ekfac, EkfacState, KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
+/// use burn_curvature::{Ekfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction, kfac::EkfacState};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let device = Device::default().autodiff();
@@ -130,7 +130,7 @@ impl KfacState {
     /// The exponential moving average ε·self + (1 − ε)·new with ε = `decay`.
     ///
     /// # Errors
-    /// [`KfacError::State`] for factors of another model, [`OperatorError::Factor`](crate::OperatorError::Factor) for a decay outside 0 to 1.
+    /// [`KfacError::State`] for factors of another model, [`OperatorError::Factor`](crate::errors::OperatorError::Factor) for a decay outside 0 to 1.
     pub fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
         expect_share(decay)?;
         let (old, other) = (self.signature(), new.signature());

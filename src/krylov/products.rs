@@ -186,7 +186,7 @@ pub(crate) fn finite_dot<B: AutodiffBackend>(
 /// Why a sum over the entries of a product is not finite.
 ///
 /// # Errors
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if the product itself is not.
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if the product itself is not.
 pub(crate) fn not_finite<B: AutodiffBackend>(product: &ParamVector<B>) -> Result<Error, Error> {
     product.expect_finite("the product A v")?;
     let (norm, precision) = (product.largest()?, product.precision());

@@ -34,7 +34,7 @@ pub(crate) struct Part<B: AutodiffBackend> {
     pub(super) programs: Arc<ProgramSet<B>>,
     pub(super) batch: Counted<B>,
     pub weight: f64,
-    /// The point at which the recording was last seen to apply.
+    /// The point at which the recording last applied.
     applies_at: Mutex<Option<Arc<()>>>,
 }
 
@@ -118,7 +118,7 @@ impl<B: AutodiffBackend> Counted<B> {
     }
 }
 
-/// Hands over all batches once.
+/// Passes on all batches once.
 pub(super) type Run<B> = dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync;
 
 /// Batches that are fetched for every pass.

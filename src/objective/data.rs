@@ -23,9 +23,9 @@ where
     /// `reduction`, this crate's or Burn's, is what the closure does with the samples of a batch. It is checked on the
     /// first batch of several samples (the loss of the batch against those of its halves), and stated for operators that
     /// need it, as by [`reduced_by`](Self::reduced_by). The number of samples n_b is the size of the first dimension of a
-    /// batch's first tensor, unless the batch says otherwise by [`samples`](Batch::samples). Batches of other sizes, such as a ragged last one, are recorded on first
-    /// use. The tensors of all batches are kept, not copied; see [`over_stream`](Self::over_stream) for data that does
-    /// not fit in memory.
+    /// batch's first tensor, unless the batch says otherwise by [`samples`](Batch::samples). Batches of other sizes, such
+    /// as a ragged last one, are recorded on first use. The tensors of all batches are kept, not copied; see
+    /// [`over_stream`](Self::over_stream) for data that does not fit in memory.
     ///
     /// The part of a product that does not depend on the vector is kept for as many batches as the
     /// [memory budget](Self::with_memory_budget) allows, and recomputed for the others.
@@ -34,7 +34,8 @@ where
     /// Every value, gradient and product costs the sum of those of the batches.
     ///
     /// # Errors
-    /// [`ObjectiveError::NoBatches`], [`ObjectiveError::NotReducedSo`], [`ObjectiveError::Halved`]; what [`on`](Self::on) refuses.
+    /// [`ObjectiveError::NoBatches`], [`ObjectiveError::NotReducedSo`], [`ObjectiveError::Halved`],
+    /// [`ObjectiveError::OtherReduction`]; the errors of [`on`](Self::on).
     ///
     /// # Example
     /// The mean over three samples in batches of two and one; ℒ = ½ mean (x w − y)², so H = mean x².

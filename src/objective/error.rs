@@ -12,20 +12,20 @@ pub enum ObjectiveError {
          or compute in f64 with `in_f64()`"
     )]
     NotFiniteLoss {
-        /// What it is.
+        /// Its value.
         value: String,
     },
-    /// The loss reaches parameters by another way than the outputs.
+    /// The loss depends on parameters by a way that bypasses the outputs.
     #[error(
         "the loss depends on {parameters:?} besides the outputs (a weight decay in the closure, or outputs that are not all \
          that the loss reads); capture the loss without that term, and add weight decay by \
          `GaussNewton::with_weight_decay`"
     )]
-    BesideOutputs {
+    Bypass {
         /// Names of the parameters.
         parameters: Vec<String>,
     },
-    /// A truth value that the closure read is another than where it was recorded.
+    /// A truth value that the closure read differs from its value when it was recorded.
     #[error(
         "the closure read {expected} as truth value {position} (counted from 0) where it was recorded, and would read \
          {} with these parameters and this batch: the recording may have taken another way and does not apply. Capture \
@@ -34,7 +34,7 @@ pub enum ObjectiveError {
     OtherTruth {
         /// Which of the truth values that the closure reads, counted from 0.
         position: usize,
-        /// What it was where the closure was recorded.
+        /// Its value when the closure was recorded.
         expected: bool,
     },
     /// The closure evaluates an objective that is being recorded.
@@ -69,7 +69,7 @@ pub enum ObjectiveError {
     Halved {
         /// The samples counted.
         samples: usize,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
     /// Another reduction than the one stated before.
@@ -92,7 +92,7 @@ pub enum ObjectiveError {
     /// A stream of batches failed.
     #[error("the data could not be read: {message}")]
     Data {
-        /// What the source said.
+        /// The message of the source.
         message: String,
     },
     /// A stream does not give the same batches in every pass.
@@ -125,7 +125,7 @@ pub enum FaithfulnessError {
          in Burn first, or capture with `CaptureConfig::new().unchecked()` if only Burn's own gradient is missing"
     )]
     BurnPanicked {
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
     /// A tolerance that no comparison can use.

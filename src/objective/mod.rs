@@ -29,7 +29,7 @@ use crate::{
     derive::Product,
     error::Error,
     space::{ParamLayout, ParamVector, VectorError},
-    tensor::{Operand, Precision},
+    tensor::{DefaultBackend, Operand, Precision},
 };
 use batches::{Observer, Parts};
 use capturing::Recorder;
@@ -65,7 +65,7 @@ impl Settings {
 ///
 /// Cloning is cheap and shares the recordings.
 #[derive(Clone)]
-pub struct Objective<B: AutodiffBackend> {
+pub struct Objective<B: AutodiffBackend = DefaultBackend> {
     recorder: Arc<Recorder<B>>,
     parameters: ParamVector<B>,
     parts: Parts<B>,
@@ -88,7 +88,7 @@ impl<B: AutodiffBackend> std::fmt::Debug for Objective<B> {
 
 /// A loss and its gradient at one θ.
 #[derive(Clone, Debug)]
-pub struct ValueAndGradient<B: AutodiffBackend> {
+pub struct ValueAndGradient<B: AutodiffBackend = DefaultBackend> {
     /// ℒ(θ).
     pub value: f64,
     /// ∇ℒ(θ).
@@ -241,7 +241,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The model's outputs z on every batch: one block per batch, named `outputs` for a single one.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone.
+    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
         let layout = self.outputs_layout()?;
         let mut blocks = Vec::with_capacity(self.batches());

@@ -11,7 +11,7 @@ use super::{
     programs::SplitProgram,
 };
 use crate::{
-    derive::{self, DeriveError, Given, Product},
+    derive::{self, DeriveError, Product, ProductInputs},
     error::Error,
     graph::ValueType,
     space::{ParamLayout, ParamVector, VectorError},
@@ -196,15 +196,13 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// Replaces positions of parameters by their names.
     fn named(&self, error: Error) -> Error {
-        let Some(DeriveError::BesideOutputs { parameters }) = error.downcast_ref() else {
+        let Some(DeriveError::Bypass { parameters }) = error.downcast_ref() else {
             return error;
         };
         let blocks = self.layout().blocks();
         let names = parameters.iter().filter_map(|&index| blocks.get(index));
-        ObjectiveError::BesideOutputs {
-            parameters: names.map(|block| block.name().to_string()).collect(),
-        }
-        .into()
+        ObjectiveError::Bypass { parameters: names.map(|block| block.name().to_string()).collect() }
+            .into()
     }
 
     fn memory_budget(&self) -> usize {
@@ -248,7 +246,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                 let vector: Result<Vec<_>, _> =
                     vector.into_iter().map(Operand::into_float).collect();
                 let noise = noise.clone().map(Operand::into_float).transpose()?;
-                let given = Given::<B::InnerBackend> {
+                let given = ProductInputs::<B::InnerBackend> {
                     device: part.programs.device(),
                     parameters: objective.parameters.blocks(),
                     batch: &part.batch.operands,

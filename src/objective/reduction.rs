@@ -88,7 +88,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// assert!(objective.reduced_by(Reduction::Sum).is_err()); // it is not the sum
     /// let objective = objective.reduced_by(loss::Reduction::Mean)?; // Burn's
     /// let empirical = EmpiricalFisher::new(&objective)?;
-    /// assert_eq!(empirical.apply(&objective.parameters().ones_like())?.to_vec()?, [5.0]);
+    /// assert_eq!(empirical.apply(&objective.parameters().space().ones())?.to_vec()?, [5.0]);
     /// # Ok(())
     /// # }
     /// ```

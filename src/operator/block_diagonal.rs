@@ -26,7 +26,7 @@ use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{BlockDiagonal, Identity, LinearOperator, ParamSpace, Scaled};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::{BlockDiagonal, Identity, Scaled}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2]), ("b", [1])])?;
 /// let parts = [("w", 2.0), ("b", -1.0)].map(|(name, factor)| {
@@ -50,7 +50,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> BlockDiagonal<B, A> {
     /// # Errors
     /// [`OperatorError::BlockTwice`] and [`OperatorError::BlockMissing`] unless each block of the layout is in exactly
     /// one selection; [`OperatorError::NotSquare`] for a part;
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a selection from another layout, or an
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) for a selection from another layout, or an
     /// operator of another layout than its selection.
     pub fn new(space: &ParamSpace<B>, parts: Vec<(ParamSubset, A)>) -> Result<Self, Error> {
         let layout = space.layout();

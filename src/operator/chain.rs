@@ -17,7 +17,7 @@ use super::{Adjoint, LinearOperator, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace, materialize};
+/// use burn_curvature::{LinearOperator, ParamSpace, materialize, operator::{Dense, DenseMatrix}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &space)?;
@@ -35,7 +35,7 @@ impl<L, R> Chain<L, R> {
     /// `left · right`
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the codomain of the right is not the
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) if the codomain of the right is not the
     /// domain of the left.
     pub fn new<B>(left: L, right: R) -> Result<Self, Error>
     where
@@ -91,7 +91,7 @@ where
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace, materialize};
+/// use burn_curvature::{LinearOperator, ParamSpace, materialize, operator::{Dense, DenseMatrix}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
@@ -142,7 +142,7 @@ impl<B: AutodiffBackend, A: Adjoint<B> + SelfAdjoint<B>> SelfAdjoint<B> for Tran
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Congruence, Dense, DenseMatrix, Diagonal, ParamSpace, materialize};
+/// use burn_curvature::{ParamSpace, materialize, operator::{Congruence, Dense, DenseMatrix, Diagonal}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [0.0, 1.0]])?, &space)?;
@@ -160,8 +160,8 @@ impl<A, M> Congruence<A, M> {
     /// `outerᵀ · inner · outer`
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the codomain of A is not the domain of M,
-    /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare) for M.
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) if the codomain of A is not the domain of M,
+    /// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare) for M.
     pub fn new<B>(outer: A, inner: M) -> Result<Self, Error>
     where
         B: AutodiffBackend,

@@ -26,13 +26,13 @@ const BETA: f64 = -0.75;
 ///
 /// # Errors
 /// [`OperatorError::NotDeterministic`], [`OperatorError::NotLinear`], [`OperatorError::ManyDiffer`];
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) for a product that holds NaN or infinity;
-/// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for one that is not laid out as promised.
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) for a product that holds NaN or infinity;
+/// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) for one that is not laid out as promised.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, Identity, ParamSpace, check_operator};
+/// use burn_curvature::{ParamSpace, operator::{FromFn, Identity, check_operator}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(9)?;
 /// assert!(check_operator(&Identity::new(&space)?, 1).is_ok());

@@ -16,7 +16,7 @@ use super::{Adjoint, LinearOperator};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::FromFn};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let triple = FromFn::new(&space, |v| Ok(v.clone().scale(3.0)))?;
@@ -100,7 +100,7 @@ where
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Adjoint, FromFn, ParamSpace, ParamVector};
+/// use burn_curvature::{Adjoint, ParamSpace, ParamVector, operator::FromFn};
 ///
 /// // (x₀, x₁) ↦ (x₁, 0), and back.
 /// type Vector = ParamVector<Autodiff<Flex>>;
@@ -144,7 +144,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>, G> LinearOperator<B> for WithAdjo
     }
 }
 
-/// The vectors on both sides are checked against the spaces. Use [`check_adjoint`](crate::check_adjoint) to
+/// The vectors on both sides are checked against the spaces. Use [`check_adjoint`](crate::operator::check_adjoint) to
 /// test that the two closures belong together.
 impl<B, A, G> Adjoint<B> for WithAdjoint<A, G>
 where

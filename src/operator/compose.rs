@@ -5,6 +5,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
@@ -17,7 +18,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::Identity};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let x = space.vector(&[3.0, 4.0])?;
@@ -25,7 +26,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Identity<B: AutodiffBackend> {
+pub struct Identity<B: AutodiffBackend = DefaultBackend> {
     space: ParamSpace<B>,
 }
 
@@ -66,7 +67,7 @@ impl<B: AutodiffBackend> Adjoint<B> for Identity<B> {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::Diagonal};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = Diagonal::new(space.vector(&[1.0, 2.0])?)?.scaled(-3.0)?;
@@ -147,7 +148,7 @@ impl<B: AutodiffBackend, A: FiniteSum<B>> FiniteSum<B> for Scaled<A> {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, Identity, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::{Diagonal, Identity}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = Diagonal::new(space.vector(&[1.0, 2.0])?)?.plus(Identity::new(&space)?)?;
@@ -164,7 +165,7 @@ impl<L, R> Sum<L, R> {
     /// `left + right`
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the two do not map between the same
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) if the two do not map between the same
     /// spaces.
     pub fn new<B>(left: L, right: R) -> Result<Self, Error>
     where

@@ -7,6 +7,7 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 use crate::{
     error::Error,
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::{
@@ -25,7 +26,7 @@ pub(super) const SYMMETRY_TOLERANCE: f64 = 1e-12;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::{Dense, DenseMatrix}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let x = space.vector(&[1.0, 1.0])?;
@@ -34,7 +35,7 @@ pub(super) const SYMMETRY_TOLERANCE: f64 = 1e-12;
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Dense<B: AutodiffBackend> {
+pub struct Dense<B: AutodiffBackend = DefaultBackend> {
     /// Shape `[n, n]`.
     matrix: InnerFloat<B>,
     space: ParamSpace<B>,
@@ -44,7 +45,7 @@ impl<B: AutodiffBackend> Dense<B> {
     /// Puts a matrix on the device of a space, in its precision.
     ///
     /// # Errors
-    /// [`OperatorError::MatrixSize`](crate::OperatorError::MatrixSize) if the matrix is not n×n for a space of dimension n.
+    /// [`OperatorError::MatrixSize`](crate::errors::OperatorError::MatrixSize) if the matrix is not n×n for a space of dimension n.
     pub fn new(matrix: &DenseMatrix, space: &ParamSpace<B>) -> Result<Self, Error> {
         let n = space.len();
         matrix.expect_size(n, n)?;
@@ -111,7 +112,7 @@ impl<B: AutodiffBackend> fmt::Debug for Dense<B> {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, DenseMatrix, LinearSolver, ParamSpace, SymmetricDense};
+/// use burn_curvature::{ConjugateGradientConfig, LinearSolver, ParamSpace, operator::{DenseMatrix, SymmetricDense}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = SymmetricDense::new(&DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 2.0]])?, &space)?;
@@ -120,7 +121,7 @@ impl<B: AutodiffBackend> fmt::Debug for Dense<B> {
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct SymmetricDense<B: AutodiffBackend> {
+pub struct SymmetricDense<B: AutodiffBackend = DefaultBackend> {
     dense: Dense<B>,
 }
 
@@ -128,8 +129,8 @@ impl<B: AutodiffBackend> SymmetricDense<B> {
     /// Puts a matrix on the device of a space, in its precision.
     ///
     /// # Errors
-    /// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric) if |aᵢⱼ − aⱼᵢ| exceeds 1e-12 of the largest
-    /// entry; [`OperatorError::MatrixSize`](crate::OperatorError::MatrixSize).
+    /// [`OperatorError::NotSymmetric`](crate::errors::OperatorError::NotSymmetric) if |aᵢⱼ − aⱼᵢ| exceeds 1e-12 of the largest
+    /// entry; [`OperatorError::MatrixSize`](crate::errors::OperatorError::MatrixSize).
     pub fn new(matrix: &DenseMatrix, space: &ParamSpace<B>) -> Result<Self, Error> {
         let dense = Dense::new(matrix, space)?;
         matrix.expect_symmetric(SYMMETRY_TOLERANCE)?;

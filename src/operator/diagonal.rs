@@ -5,6 +5,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::{Adjoint, LinearOperator, SelfAdjoint};
@@ -17,7 +18,7 @@ use super::{Adjoint, LinearOperator, SelfAdjoint};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::Diagonal};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = Diagonal::new(space.vector(&[3.0, 5.0])?)?;
@@ -25,7 +26,7 @@ use super::{Adjoint, LinearOperator, SelfAdjoint};
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Diagonal<B: AutodiffBackend> {
+pub struct Diagonal<B: AutodiffBackend = DefaultBackend> {
     diagonal: ParamVector<B>,
 }
 

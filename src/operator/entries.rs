@@ -27,7 +27,7 @@ const BATCH: usize = 32;
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamSpace, materialize};
+/// use burn_curvature::{LinearOperator, ParamSpace, materialize, operator::Identity};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let matrix = materialize(&Identity::new(&space)?.damped(2.0)?)?;
@@ -82,13 +82,13 @@ where
 ///
 /// # Errors
 /// [`OperatorError::NotSquare`];
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if the diagonal holds NaN or infinity; whatever a product
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if the diagonal holds NaN or infinity; whatever a product
 /// fails with.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Dense, DenseMatrix, ParamSpace, diagonal};
+/// use burn_curvature::{ParamSpace, operator::{Dense, DenseMatrix, diagonal}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;

@@ -5,6 +5,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     space::{DeviceScalar, ParamSpace, ParamSubset, ParamVector},
+    tensor::DefaultBackend,
 };
 
 #[cfg(doc)]
@@ -20,7 +21,7 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::Diagonal};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let x = space.vector(&[3.0, 5.0])?;
@@ -28,7 +29,7 @@ use super::{
 /// assert_eq!(damped.apply(&x)?.to_vec()?, [10.5, 27.5]);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
-pub trait LinearOperator<B: AutodiffBackend> {
+pub trait LinearOperator<B: AutodiffBackend = DefaultBackend> {
     /// The space of the vectors that go in.
     fn domain(&self) -> &ParamSpace<B>;
 
@@ -44,7 +45,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// - output: of the [`codomain`](Self::codomain)
     ///
     /// # Errors
-    /// [`VectorError`](crate::VectorError) for a vector of another layout, precision or device; errors of the operator's
+    /// [`VectorError`](crate::errors::VectorError) for a vector of another layout, precision or device; errors of the operator's
     /// own.
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
 
@@ -81,7 +82,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// `A + other`
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the two do not map between the same
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) if the two do not map between the same
     /// spaces.
     fn plus<T: LinearOperator<B>>(self, other: T) -> Result<Sum<Self, T>, Error>
     where
@@ -94,7 +95,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     ///
     /// # Errors
     /// [`OperatorError::Damping`] if an element is negative or not finite, [`OperatorError::NotSquare`],
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch).
     fn damped_by(self, diagonal: ParamVector<B>) -> Result<Damped<Self, ParamVector<B>>, Error>
     where
         Self: Sized,
@@ -122,7 +123,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// `A · other`: first the other, then A.
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the codomain of the other is not the
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) if the codomain of the other is not the
     /// domain of A.
     fn times<T: LinearOperator<B>>(self, other: T) -> Result<Chain<Self, T>, Error>
     where
@@ -142,7 +143,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     /// The block of A for some of the parameters: R·A·Rᵀ, where R keeps the selected parameters.
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) if the selection is from another layout,
     /// [`OperatorError::NotSquare`].
     fn restricted(self, subset: ParamSubset) -> Result<Restricted<B, Self>, Error>
     where
@@ -180,7 +181,7 @@ pub trait LinearOperator<B: AutodiffBackend> {
     note = "hand over the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \
             with `assume_self_adjoint()`"
 )]
-pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {
+pub trait SelfAdjoint<B: AutodiffBackend = DefaultBackend>: LinearOperator<B> {
     /// A v and vᵀA v together. An operator whose last step is elementwise can compute the scalar product in the same
     /// pass over memory.
     ///
@@ -201,7 +202,7 @@ pub trait SelfAdjoint<B: AutodiffBackend>: LinearOperator<B> {
 /// ```text
 /// ⟨u, A v⟩ = ⟨Aᵀu, v⟩
 /// ```
-pub trait Adjoint<B: AutodiffBackend>: LinearOperator<B> {
+pub trait Adjoint<B: AutodiffBackend = DefaultBackend>: LinearOperator<B> {
     /// The product of the transpose with a vector.
     ///
     /// # Shapes
@@ -209,7 +210,7 @@ pub trait Adjoint<B: AutodiffBackend>: LinearOperator<B> {
     /// - output: of the [`domain`](LinearOperator::domain)
     ///
     /// # Errors
-    /// [`VectorError`](crate::VectorError) for a vector of another layout, precision or device; errors of the operator's
+    /// [`VectorError`](crate::errors::VectorError) for a vector of another layout, precision or device; errors of the operator's
     /// own.
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
 }
@@ -218,7 +219,7 @@ pub trait Adjoint<B: AutodiffBackend>: LinearOperator<B> {
 ///
 /// Stochastic solvers apply one Aᵢ at a time. Each Aᵢ approximates A on its own: for a sum over samples it is
 /// the batch's part *times* the number of batches, and a term λI of A is in every Aᵢ in full.
-pub trait FiniteSum<B: AutodiffBackend>: SelfAdjoint<B> {
+pub trait FiniteSum<B: AutodiffBackend = DefaultBackend>: SelfAdjoint<B> {
     /// The number n of the Aᵢ, at least 1.
     fn terms(&self) -> usize;
 

@@ -10,7 +10,7 @@ use super::OperatorError;
 ///
 /// # Example
 /// ```
-/// use burn_curvature::DenseMatrix;
+/// use burn_curvature::operator::DenseMatrix;
 /// let a = DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 2.0]])?;
 /// assert_eq!(a.symmetry_error(), 0.0);
 /// let eigenvalues = a.eigenvalues()?;

@@ -17,7 +17,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, FiniteSum, LinearOperator, Mean, ParamSpace};
+/// use burn_curvature::{FiniteSum, LinearOperator, ParamSpace, operator::{Diagonal, Mean}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let x = space.ones();
@@ -38,7 +38,7 @@ impl<A> Mean<A> {
     ///
     /// # Errors
     /// [`OperatorError::Nothing`] for an empty list, [`OperatorError::NotSquare`],
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) between the terms.
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) between the terms.
     pub fn new<B>(terms: Vec<A>) -> Result<Self, Error>
     where
         B: AutodiffBackend,

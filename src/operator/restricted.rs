@@ -17,7 +17,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::Diagonal};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [1]), ("b", [2])])?;
 /// let a = Diagonal::new(space.vector(&[1.0, 2.0, 3.0])?)?;
@@ -37,8 +37,8 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> Restricted<B, A> {
     /// The block of `operator` for a selection of parameters.
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) if the selection is from another layout,
-    /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) if the selection is from another layout,
+    /// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare).
     pub fn new(operator: A, subset: ParamSubset) -> Result<Self, Error> {
         expect_square(&operator)?;
         let space = operator.domain().restricted(&subset)?;

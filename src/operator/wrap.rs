@@ -13,13 +13,13 @@ use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 
 /// An operator that the caller vouches to be self-adjoint.
 ///
-/// The promise is not checked here. [`check_self_adjoint`](crate::check_self_adjoint) checks it with six products, and
-/// [`DenseMatrix::symmetry_error`](crate::DenseMatrix::symmetry_error) of the materialized operator for small sizes.
+/// The promise is not checked here. [`check_self_adjoint`](crate::operator::check_self_adjoint) checks it with six products, and
+/// [`DenseMatrix::symmetry_error`](crate::operator::DenseMatrix::symmetry_error) of the materialized operator for small sizes.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{FromFn, LinearOperator, ParamSpace, check_self_adjoint};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::{FromFn, check_self_adjoint}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let triple = FromFn::new(&space, |v| Ok(v.clone().scale(3.0)))?;
@@ -35,7 +35,7 @@ impl<A> AssumeSelfAdjoint<A> {
     /// Trusts the caller's promise.
     ///
     /// # Errors
-    /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
+    /// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare).
     pub fn new<B>(operator: A) -> Result<Self, Error>
     where
         B: AutodiffBackend,
@@ -76,7 +76,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamSpace, materialize};
+/// use burn_curvature::{LinearOperator, ParamSpace, materialize, operator::Identity};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(5)?;
 /// let a = Identity::new(&space)?.counted();

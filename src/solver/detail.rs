@@ -10,7 +10,7 @@ use super::StopReason;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MethodDetail {
-    /// Of a [`Neumann`](crate::Neumann) series.
+    /// Of a [`Neumann`](crate::solver::Neumann) series.
     Neumann {
         /// The scale s in x ← x + s(b − A x).
         scale: f64,
@@ -24,7 +24,7 @@ pub enum MethodDetail {
         /// long as the contraction rises.
         error_bound: Option<f64>,
     },
-    /// Of [`Lissa`](crate::Lissa).
+    /// Of [`Lissa`](crate::solver::Lissa).
     Lissa {
         /// The scale by which the terms are divided.
         scale: f64,
@@ -41,7 +41,7 @@ pub enum MethodDetail {
         /// depth·λmin/scale: what is left of the start is about exp of minus this. Too little below 3.
         time_constants: Option<f64>,
     },
-    /// Of [`Nystrom`](crate::Nystrom).
+    /// Of [`Nystrom`](crate::solver::Nystrom).
     Nystrom {
         /// Eigenvalues that the approximation holds.
         rank: usize,
@@ -52,7 +52,7 @@ pub enum MethodDetail {
         /// The damping λ.
         damping: f64,
     },
-    /// Of [`Woodbury`](crate::Woodbury).
+    /// Of [`Woodbury`](crate::solver::Woodbury).
     Woodbury {
         /// Number of vectors.
         rank: usize,

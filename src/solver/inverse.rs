@@ -48,7 +48,7 @@ pub enum OnFailedSolve {
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, Inverse, LinearOperator, ParamSpace};
+/// use burn_curvature::{ConjugateGradientConfig, LinearOperator, ParamSpace, operator::Diagonal, solver::Inverse};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = space.vector(&[2.0, 4.0])?;
@@ -76,7 +76,7 @@ where
     /// The inverse of `operator` by `solver`. A solve that stops short is an error.
     ///
     /// # Errors
-    /// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
+    /// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare).
     pub fn new(operator: A, solver: S) -> Result<Self, Error> {
         expect_square(&operator)?;
         Ok(Self {

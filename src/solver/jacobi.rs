@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     operator::{Diagonal, LinearOperator, OperatorError, SelfAdjoint},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::SolverError;
@@ -26,7 +27,8 @@ use super::SolverError;
 /// ```
 /// use burn::backend::{Autodiff, Flex};
 /// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, Jacobi, LinearOperator, LinearSolver, ParamSpace, SolveOptions,
+///     ConjugateGradientConfig, LinearOperator, LinearSolver, ParamSpace, SolveOptions, operator::Diagonal,
+///     solver::Jacobi,
 /// };
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
@@ -42,7 +44,7 @@ use super::SolverError;
 /// # References
 /// Martens, Deep learning via Hessian-free optimization, 2010, section 4.7 (the exponent, ξ = ¾ there).
 #[derive(Debug, Clone)]
-pub struct Jacobi<B: AutodiffBackend> {
+pub struct Jacobi<B: AutodiffBackend = DefaultBackend> {
     inverse: Diagonal<B>,
 }
 

@@ -16,7 +16,7 @@
 //! | indefinite, κ above 10³ | up to some hundreds | [`Minres`] with `reorthogonalization` | the same, after at most n steps |
 //! | positive definite, κ small, and x must be a fixed linear map of b (unrolled gradient steps, implicit derivatives) | any | [`Neumann`] | a bound on the error |
 //! | positive definite, known through mini-batches only | any | [`Lissa`] | the standard error over repeats |
-//! | the empirical Fisher matrix of some hundreds of samples, damped | any | [`Woodbury`] on their gradients in a [`LowRank`](crate::LowRank) | the rank; x is refined to rounding |
+//! | the empirical Fisher matrix of some hundreds of samples, damped | any | [`Woodbury`] on their gradients in a [`LowRank`](crate::operator::LowRank) | the rank; x is refined to rounding |
 //! | anything self-adjoint | up to some thousands | [`Direct`], once for all b | exact κ (if A is not positive definite), and whether A is singular |
 //! | positive definite, κ above 10⁴ in f32 or 10¹⁰ in f64 | any | damping, f64, or a preconditioner | |
 //!
@@ -27,7 +27,7 @@
 //! An operator that is not self-adjoint does not compile here:
 //! ```compile_fail
 //! use burn::backend::{Autodiff, Flex};
-//! use burn_curvature::{ConjugateGradientConfig, FromFn, LinearSolver, ParamSpace, ParamVector};
+//! use burn_curvature::{ConjugateGradientConfig, LinearSolver, ParamSpace, ParamVector, operator::FromFn};
 //!
 //! let space = ParamSpace::<Autodiff<Flex>>::flat(2).unwrap();
 //! let b = space.ones();

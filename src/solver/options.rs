@@ -4,13 +4,13 @@ use std::fmt;
 
 use burn_backend::AutodiffBackend;
 
-use crate::{operator::SelfAdjoint, space::ParamVector};
+use crate::{operator::SelfAdjoint, space::ParamVector, tensor::DefaultBackend};
 
 use super::{SolverError, UnusedOption};
 
 /// One iteration, as an observer sees it.
 #[derive(Debug)]
-pub struct Iteration<'a, B: AutodiffBackend> {
+pub struct Iteration<'a, B: AutodiffBackend = DefaultBackend> {
     /// Iteration number, starting at 1.
     pub index: usize,
     /// ‖r‖ by the recurrence.
@@ -34,13 +34,13 @@ pub(super) type Observer<'a, B> = &'a mut dyn FnMut(&Iteration<'_, B>);
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearSolver, ParamSpace, SolveOptions};
+/// use burn_curvature::{ConjugateGradientConfig, LinearSolver, ParamSpace, SolveOptions, operator::Diagonal};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 10.0, 100.0])?;
 /// let inverse = Diagonal::new(space.vector(&[1.0, 0.1, 0.01])?)?;
 /// let mut residuals = Vec::new();
-/// let mut observer = |iteration: &burn_curvature::Iteration<'_, _>| residuals.push(iteration.residual);
+/// let mut observer = |iteration: &burn_curvature::solver::Iteration<'_, _>| residuals.push(iteration.residual);
 /// let options = SolveOptions::new()
 ///     .with_initial_guess(space.ones())
 ///     .with_preconditioner(&inverse)
@@ -51,7 +51,7 @@ pub(super) type Observer<'a, B> = &'a mut dyn FnMut(&Iteration<'_, B>);
 /// assert_eq!(residuals.len(), 1);
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
-pub struct SolveOptions<'a, B: AutodiffBackend> {
+pub struct SolveOptions<'a, B: AutodiffBackend = DefaultBackend> {
     pub(super) initial_guess: Option<ParamVector<B>>,
     pub(super) preconditioner: Option<&'a dyn SelfAdjoint<B>>,
     pub(super) observer: Option<Observer<'a, B>>,

@@ -2,13 +2,13 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
+use crate::{error::Error, operator::SelfAdjoint, space::ParamVector, tensor::DefaultBackend};
 
 use super::{SolveOptions, SolveReport};
 
 /// x, and how far to trust it.
 #[derive(Debug, Clone)]
-pub struct Solution<B: AutodiffBackend> {
+pub struct Solution<B: AutodiffBackend = DefaultBackend> {
     /// The approximate solution.
     pub x: ParamVector<B>,
     /// Why the solver stopped and how large the residual is.
@@ -20,7 +20,7 @@ pub struct Solution<B: AutodiffBackend> {
 
 /// A direction along which A is negative, which proves that A is not positive definite.
 #[derive(Debug, Clone)]
-pub struct NegativeCurvature<B: AutodiffBackend> {
+pub struct NegativeCurvature<B: AutodiffBackend = DefaultBackend> {
     /// The direction p.
     pub direction: ParamVector<B>,
     /// pᵀAp / pᵀp, an upper bound on the smallest eigenvalue.
@@ -31,7 +31,7 @@ pub struct NegativeCurvature<B: AutodiffBackend> {
 ///
 /// A solver holds its configuration and no state of a solve, so that it can be shared. [`solve_with`](Self::solve_with) is
 /// the only method that each must have.
-pub trait LinearSolver<B: AutodiffBackend> {
+pub trait LinearSolver<B: AutodiffBackend = DefaultBackend> {
     /// Solves A x = b.
     ///
     /// # Errors

@@ -84,7 +84,7 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
     /// b − A x and its norm.
     ///
     /// # Errors
-    /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if the product holds NaN or infinity.
+    /// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if the product holds NaN or infinity.
     pub(super) fn checked_residual(
         &self,
         x: &ParamVector<B>,
@@ -100,7 +100,7 @@ impl<'a, B: AutodiffBackend> System<'a, B> {
     /// ‖b‖ from ‖b‖², which has been read.
     ///
     /// # Errors
-    /// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if b holds NaN or infinity;
+    /// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if b holds NaN or infinity;
     /// [`SolverError::RightHandSideRange`] if the square leaves the range of the number format.
     pub(super) fn rhs_norm(&self, square: f64) -> Result<f64, Error> {
         let precision = self.rhs.precision();

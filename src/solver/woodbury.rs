@@ -6,6 +6,7 @@ use crate::{
     error::Error,
     operator::{InvertedLowRank, LinearOperator, LowRank},
     space::ParamVector,
+    tensor::DefaultBackend,
 };
 
 use super::{
@@ -31,13 +32,13 @@ use super::{
 /// D > 0. Coefficients of either sign, as long as A is not singular.
 ///
 /// # Errors
-/// [`OperatorError::NotInvertible`](crate::OperatorError::NotInvertible); layouts, precisions or devices that differ, NaN
+/// [`OperatorError::NotInvertible`](crate::errors::OperatorError::NotInvertible); layouts, precisions or devices that differ, NaN
 /// or infinity in b.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{LowRank, ParamSpace, StopReason, Woodbury};
+/// use burn_curvature::{ParamSpace, StopReason, operator::LowRank, solver::Woodbury};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let g = space.vector(&[1.0, 2.0, 2.0])?;
@@ -52,7 +53,7 @@ use super::{
 /// # References
 /// Golub & Van Loan, Matrix Computations, 4th edition, sections 2.1.4 and 3.5.3 (iterative refinement).
 #[derive(Debug, Clone)]
-pub struct Woodbury<B: AutodiffBackend> {
+pub struct Woodbury<B: AutodiffBackend = DefaultBackend> {
     operator: LowRank<B>,
     inverse: LowRank<B>,
     spectrum: Option<ExtremeEigenvalues>,
@@ -65,7 +66,7 @@ impl<B: AutodiffBackend> Woodbury<B> {
     /// Decomposes the small matrix.
     ///
     /// # Errors
-    /// [`OperatorError::NotInvertible`](crate::OperatorError::NotInvertible).
+    /// [`OperatorError::NotInvertible`](crate::errors::OperatorError::NotInvertible).
     pub fn new(operator: LowRank<B>) -> Result<Self, Error> {
         let InvertedLowRank { inverse, extremes } = operator.inverted()?;
         let spectrum =

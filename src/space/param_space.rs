@@ -7,7 +7,7 @@ use burn_backend::{
     AutodiffBackend, Scalar, TensorData, TensorMetadata, ops::FloatTensorOps, tensor::Device,
 };
 
-use crate::tensor::TensorBridge;
+use crate::tensor::{DefaultBackend, TensorBridge};
 
 use super::{
     Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector, Precision,
@@ -32,7 +32,7 @@ use super::{
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct ParamSpace<B: AutodiffBackend> {
+pub struct ParamSpace<B: AutodiffBackend = DefaultBackend> {
     layout: Arc<ParamLayout>,
     device: Device<B>,
     precision: Precision,

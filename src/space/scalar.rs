@@ -1,5 +1,6 @@
 //! A number that stays on the device, so that an iteration does not wait for it.
 
+use crate::tensor::DefaultBackend;
 use std::fmt;
 
 use burn_backend::{
@@ -30,7 +31,7 @@ use super::{
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct DeviceScalar<B: AutodiffBackend> {
+pub struct DeviceScalar<B: AutodiffBackend = DefaultBackend> {
     /// Shape `[1]`.
     value: InnerFloat<B>,
     precision: Precision,

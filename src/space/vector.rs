@@ -1,5 +1,6 @@
 //! A vector of θ-space on a device. `param_space` makes it, `algebra` computes with it.
 
+use crate::tensor::DefaultBackend;
 use std::{fmt, sync::Arc};
 
 use burn_backend::{AutodiffBackend, TensorMetadata, tensor::Device};
@@ -28,7 +29,7 @@ use super::{
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct ParamVector<B: AutodiffBackend> {
+pub struct ParamVector<B: AutodiffBackend = DefaultBackend> {
     space: ParamSpace<B>,
     blocks: Vec<InnerFloat<B>>,
 }

@@ -63,14 +63,14 @@ impl Default for FrobeniusNormConfig {
 /// Any linear map, square or not.
 ///
 /// # Errors
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`KrylovError::Range`](crate::KrylovError::Range) if a square does;
-/// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch).
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if a product holds NaN or infinity;
+/// [`KrylovError::Range`](crate::errors::KrylovError::Range) if a square does;
+/// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch).
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, FrobeniusNormConfig, ParamSpace};
+/// use burn_curvature::{ParamSpace, operator::Diagonal, spectrum::FrobeniusNormConfig};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let d = space.vector(&[3., 4.])?;

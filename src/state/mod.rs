@@ -149,7 +149,7 @@ macro_rules! saved {
             /// `.bpk`. A file that is there is replaced once the new one is whole. All numbers are f64, bit by bit.
             ///
             /// # Errors
-            /// [`SavedStateError::File`](crate::SavedStateError).
+            /// [`SavedStateError::File`](crate::errors::SavedStateError).
             pub fn save(
                 &self,
                 path: impl AsRef<std::path::Path>,
@@ -160,7 +160,7 @@ macro_rules! saved {
             /// Loads what [`save`](Self::save) saved.
             ///
             /// # Errors
-            /// [`SavedStateError`](crate::SavedStateError) for a file that cannot be read, is damaged, or holds another
+            /// [`SavedStateError`](crate::errors::SavedStateError) for a file that cannot be read, is damaged, or holds another
             /// kind or version of state. Whether it is of the model at hand is seen where it is put to use.
             pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self, crate::error::Error> {
                 Ok(crate::state::Packed::load(path.as_ref())?)
@@ -169,7 +169,7 @@ macro_rules! saved {
             /// The same file in memory.
             ///
             /// # Errors
-            /// [`SavedStateError::File`](crate::SavedStateError).
+            /// [`SavedStateError::File`](crate::errors::SavedStateError).
             pub fn to_bytes(&self) -> Result<burn::tensor::Bytes, crate::error::Error> {
                 Ok(crate::state::Packed::to_bytes(self)?)
             }

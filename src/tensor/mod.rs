@@ -11,3 +11,8 @@ pub use error::TensorError;
 pub use kind::{Kind, ValueType};
 pub use operand::Operand;
 pub use precision::Precision;
+
+use burn::backend::{Autodiff, Dispatch};
+
+/// The backend of public types that name none: whatever device the tensors are on.
+pub type DefaultBackend = Autodiff<Dispatch>;

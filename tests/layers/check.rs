@@ -14,7 +14,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, BatchMapper, CaptureConfig, Engine, Error, Objective, ParamVector, Precision,
-    TensorBridge,
+    backend::TensorBridge,
 };
 
 use super::probe::{Probe, data, readout, spread};

@@ -13,7 +13,7 @@ use burn::nn::{
     },
 };
 use burn::{module::Module, prelude::*};
-use burn_curvature::{CaptureConfig, FaithfulnessError, Objective};
+use burn_curvature::{CaptureConfig, Objective, errors::FaithfulnessError};
 
 use super::{
     attention::padding,

@@ -38,8 +38,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, DenseMatrix, LinearOperator, Objective, ParamVector, Reduction,
-    TensorBridge, materialize,
+    Batch, CaptureConfig, LinearOperator, Objective, ParamVector, Reduction, backend::TensorBridge,
+    materialize, operator::DenseMatrix,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
 use dense::transposed;

@@ -1,14 +1,14 @@
 //! Hessian-vector products against closed forms, central differences in f64, the other engine, and laws.
 
 use burn::{
-    backend::{Autodiff, Dispatch, Flex, NdArray},
+    backend::{Autodiff, Flex, NdArray},
     module::{Module, Param},
     nn::{Linear, LinearConfig},
     prelude::*,
     tensor::activation::{sigmoid, softplus, tanh},
 };
 use burn_backend::AutodiffBackend;
-use burn_curvature::{CaptureConfig, Engine, Objective, ParamVector, TensorBridge};
+use burn_curvature::{CaptureConfig, Engine, Objective, ParamVector, backend::TensorBridge};
 
 use crate::{
     models::{mlp, tiny},
@@ -97,7 +97,7 @@ fn products_are_right_on_ndarray() {
 fn products_on_dispatch_are_those_of_the_backend_behind_it() {
     let device = Device::flex().autodiff();
     let case = tiny::case(&device);
-    let dispatched: Objective<Autodiff<Dispatch>> =
+    let dispatched: Objective =
         Objective::capture(&case.model, case.batch.clone(), case.loss).expect("tiny");
     let typed: Objective<Autodiff<Flex>> =
         Objective::capture_with(&CaptureConfig::new(), &case.model, case.batch, case.loss)
@@ -264,7 +264,7 @@ fn a_product_that_is_not_finite_is_refused() {
 #[test]
 fn the_eager_engine_on_dispatch_says_what_to_use() {
     let case = tiny::case(&Device::flex().autodiff());
-    let objective: Objective<Autodiff<Dispatch>> =
+    let objective: Objective =
         Objective::capture(&case.model, case.batch, case.loss).expect("tiny");
     let v = objective.parameters().space().normal(1);
     assert!(objective.hessian_vector_product(&v).is_ok());

@@ -1,7 +1,6 @@
 //! Curvature over mini-batches: against the whole set in one batch, a stream, the Fisher matrix, other memory budgets; and
 //! K-FAC as a preconditioner.
 
-use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
     ConjugateGradientConfig, Error, Fisher, GaussNewton, KfacConfig, Likelihood, LinearOperator,
     LinearSolver, Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
@@ -17,15 +16,13 @@ const BATCH: usize = 100;
 const DAMPING: f64 = 1e-2;
 const LITTLE_DAMPING: f64 = 1e-4;
 
-type B = Autodiff<Dispatch>;
-
 #[test]
 #[ignore = "takes a while, see main.rs"]
 fn data_set() -> Outcome {
     let training = Training { hidden: 24, steps: 120, learning_rate: 0.02, weight_decay: None };
     let trained = training.run()?;
     let batches = trained.batches(BATCH);
-    let objective = Objective::<B>::capture(&trained.model, batches[0].clone(), loss)?;
+    let objective = Objective::capture(&trained.model, batches[0].clone(), loss)?;
     let risk = objective.over(batches.clone(), Reduction::Mean)?;
     let mut figures = Figures::default();
 
@@ -49,18 +46,18 @@ fn data_set() -> Outcome {
     Ok(())
 }
 
-fn solve(risk: &Objective<B>) -> Result<Solution<B>, Error> {
+fn solve(risk: &Objective) -> Result<Solution, Error> {
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-5).init()?;
     solver.solve(&GaussNewton::new(risk)?.damped(DAMPING)?, &risk.gradient()?)
 }
 
 /// ‖a − b‖ / ‖b‖
-fn difference(a: &ParamVector<B>, b: &ParamVector<B>) -> Result<f64, Error> {
+fn difference(a: &ParamVector, b: &ParamVector) -> Result<f64, Error> {
     Ok(a.clone().sub(b)?.norm()? / b.norm()?)
 }
 
 /// The same product with none, half and all of what does not depend on the vector cached.
-fn compare_budgets(risk: &Objective<B>, v: &ParamVector<B>, figures: &mut Figures) -> Outcome {
+fn compare_budgets(risk: &Objective, v: &ParamVector, figures: &mut Figures) -> Outcome {
     let whole = GaussNewton::new(&risk.with_memory_budget(usize::MAX))?;
     whole.prepare()?;
     let (all, expected) = (whole.kept_bytes(), whole.apply(v)?);
@@ -75,7 +72,7 @@ fn compare_budgets(risk: &Objective<B>, v: &ParamVector<B>, figures: &mut Figure
 }
 
 /// A solve with little damping, without and with K-FAC as preconditioner.
-fn precondition(risk: &Objective<B>, figures: &mut Figures) -> Outcome {
+fn precondition(risk: &Objective, figures: &mut Figures) -> Outcome {
     let config = KfacConfig::new();
     let kfac = config.init(risk, Likelihood::Categorical)?;
     println!("\n{}", kfac.coverage());

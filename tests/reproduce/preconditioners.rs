@@ -8,8 +8,8 @@ use std::{error::Error, time::Instant};
 use burn::tensor::Device;
 use burn_curvature::{
     ConjugateGradientConfig, Ekfac, GaussNewton, KfacConfig, Likelihood, LinearOperator,
-    LinearSolver, NystromConfig, Objective, ParamVector, Reduction, SelfAdjoint, Solution,
-    SolveOptions, StopReason,
+    LinearSolver, Objective, ParamVector, Reduction, SelfAdjoint, Solution, SolveOptions,
+    StopReason, solver::NystromConfig,
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     figures::Figures,
     kfac_classifier::{
         network::{Network, loss},
-        training::{OnDevice, batches},
+        training::batches,
     },
 };
 
@@ -29,7 +29,7 @@ const RANK: usize = 60;
 pub fn check(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
     let parts = batches(train, 1, &device);
-    let objective: Objective<OnDevice> = Objective::capture(model, parts[0].clone(), loss)?;
+    let objective = Objective::capture(model, parts[0].clone(), loss)?;
     let risk = objective.over(parts, Reduction::Mean)?;
     let damped = GaussNewton::new(&risk)?.damped(DAMPING)?;
     let gradient = risk.gradient()?;
@@ -43,7 +43,7 @@ pub fn check(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(
     let plain = solved("plain", &damped, &gradient, None)?;
     figures.note("cg.plain.steps", plain.report.iterations as f64);
     let (kfac, ekfac) = (kfac.factored_inverse(DAMPING)?, ekfac.inverse(DAMPING)?);
-    let preconditioners: [(&str, &dyn SelfAdjoint<OnDevice>); 3] =
+    let preconditioners: [(&str, &dyn SelfAdjoint); 3] =
         [("kfac", &kfac), ("ekfac", &ekfac), ("nystrom", &nystrom)];
     for (name, inverse) in preconditioners {
         let solution = solved(name, &damped, &gradient, Some(inverse))?;
@@ -61,10 +61,10 @@ pub fn check(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(
 
 fn solved(
     name: &str,
-    operator: &dyn SelfAdjoint<OnDevice>,
-    b: &ParamVector<OnDevice>,
-    inverse: Option<&dyn SelfAdjoint<OnDevice>>,
-) -> Result<Solution<OnDevice>, Box<dyn Error>> {
+    operator: &dyn SelfAdjoint,
+    b: &ParamVector,
+    inverse: Option<&dyn SelfAdjoint>,
+) -> Result<Solution, Box<dyn Error>> {
     let solver = ConjugateGradientConfig::new()
         .with_relative_tolerance(1e-4)
         .with_max_iterations(Some(2000))

@@ -5,10 +5,9 @@ mod truth;
 
 use std::time::Instant;
 
-use burn::backend::{Autodiff, Dispatch};
 use burn_curvature::{
-    DensityCurve, DensityEstimatorConfig, Hessian, LanczosConfig, Objective, SpectrumEnd,
-    TraceEstimatorConfig,
+    Hessian, LanczosConfig, Objective, TraceEstimatorConfig,
+    spectrum::{DensityCurve, DensityEstimatorConfig, SpectrumEnd},
 };
 
 use crate::{
@@ -28,7 +27,7 @@ const SMOOTHING: f64 = 0.006;
 fn spectral_density() -> Outcome {
     let mut figures = Figures::default();
     let trained = TRAINING.run()?;
-    let objective = Objective::<Autodiff<Dispatch>>::capture(&trained.model, trained.batch, loss)?;
+    let objective = Objective::capture(&trained.model, trained.batch, loss)?;
     let hessian = Hessian::new(&objective)?;
     figures.expect("test_accuracy", trained.accuracy, 0.9..=1.0);
 

@@ -7,7 +7,7 @@ use burn::{
     tensor::Device as UserDevice,
 };
 use burn_backend::{AutodiffBackend, tensor::Device};
-use burn_curvature::{ParamLayout, ParamSpace, ParamVector, Precision, TensorBridge};
+use burn_curvature::{ParamLayout, ParamSpace, ParamVector, Precision, backend::TensorBridge};
 
 /// A backend on which the shared test bodies run.
 pub trait TestBackend: AutodiffBackend<InnerBackend: TensorBridge> {

@@ -1,7 +1,7 @@
 //! Dense linear algebra in f64 by the plainest means, to judge the library by.
 #![allow(clippy::needless_range_loop)] // Indices are how the formulas are written.
 
-use burn_curvature::DenseMatrix;
+use burn_curvature::operator::DenseMatrix;
 
 use crate::{compare::relative_error, dense::Rows, random::SplitMix64};
 

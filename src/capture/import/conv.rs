@@ -1,146 +1,80 @@
 //! Imports convolutions, transposed ones and their backward operations.
+//!
+//! Burn has one type per operation and number of dimensions, with the same fields: one function each.
 
 use burn_backend::ops::{ConvOptions, ConvTransposeOptions};
-use burn_ir::{ModuleOperationIr, TensorIr};
+use burn_ir::{
+    Conv1dBiasBackwardOpIr, Conv1dOpIr, Conv1dWeightBackwardOpIr, Conv1dXBackwardOpIr,
+    Conv2dBiasBackwardOpIr, Conv2dOpIr, Conv2dWeightBackwardOpIr, Conv2dXBackwardOpIr,
+    Conv3dBiasBackwardOpIr, Conv3dOpIr, Conv3dWeightBackwardOpIr, Conv3dXBackwardOpIr,
+    ConvTranspose1dBiasBackwardOpIr, ConvTranspose1dOpIr, ConvTranspose1dWeightBackwardOpIr,
+    ConvTranspose2dBiasBackwardOpIr, ConvTranspose2dOpIr, ConvTranspose2dWeightBackwardOpIr,
+    ConvTranspose3dBiasBackwardOpIr, ConvTranspose3dOpIr, ConvTranspose3dWeightBackwardOpIr,
+};
 
 use super::{Imported, one};
-use crate::graph::{Convolution, ConvolutionTranspose, Op, WithRespectTo};
+use crate::graph::{
+    Convolution::{D1, D2, D3},
+    ConvolutionTranspose as Transpose, Op,
+    WithRespectTo::{Bias, Input, Weight},
+};
 
-/// Convolutions; `None` where the operation is none.
-pub(super) fn operation(ir: &ModuleOperationIr) -> Option<Imported> {
-    use ModuleOperationIr as Ir;
-    match ir {
-        Ir::Conv1d(ir) => {
-            let options = Convolution::D1(ir.options.clone().into());
-            forward(options, [&ir.x, &ir.weight], &ir.bias, &ir.out)
+macro_rules! forward {
+    ($($name:ident: $ir:ty => $op:ident, $dimensions:path;)+) => {$(
+        pub(super) fn $name(ir: &$ir) -> Option<Imported> {
+            let conv = $dimensions(ir.options.clone().into());
+            let inputs: Vec<_> = [&ir.x, &ir.weight].into_iter().chain(&ir.bias).collect();
+            one(Op::$op { conv, bias: ir.bias.is_some() }, &inputs, &ir.out)
         }
-        Ir::Conv2d(ir) => {
-            let options = Convolution::D2(ir.options.clone().into());
-            forward(options, [&ir.x, &ir.weight], &ir.bias, &ir.out)
-        }
-        Ir::Conv3d(ir) => {
-            let options = Convolution::D3(ir.options.clone().into());
-            forward(options, [&ir.x, &ir.weight], &ir.bias, &ir.out)
-        }
-        Ir::ConvTranspose1d(ir) => {
-            let options = ConvolutionTranspose::D1(ir.options.clone().into());
-            transpose(options, [&ir.x, &ir.weight], &ir.bias, &ir.out)
-        }
-        Ir::ConvTranspose2d(ir) => {
-            let options = ConvolutionTranspose::D2(ir.options.clone().into());
-            transpose(options, [&ir.x, &ir.weight], &ir.bias, &ir.out)
-        }
-        Ir::ConvTranspose3d(ir) => {
-            let options = ConvolutionTranspose::D3(ir.options.clone().into());
-            transpose(options, [&ir.x, &ir.weight], &ir.bias, &ir.out)
-        }
-        _ => input_or_weight(ir).or_else(|| bias(ir)),
-    }
+    )+};
 }
 
-fn forward(
-    conv: Convolution,
-    [x, weight]: [&TensorIr; 2],
-    bias: &Option<TensorIr>,
-    out: &TensorIr,
-) -> Option<Imported> {
-    let inputs: Vec<&TensorIr> = [x, weight].into_iter().chain(bias).collect();
-    let bias = bias.is_some();
-    one(Op::Conv { conv, bias }, &inputs, out)
+forward! {
+    conv1d: Conv1dOpIr => Conv, D1;
+    conv2d: Conv2dOpIr => Conv, D2;
+    conv3d: Conv3dOpIr => Conv, D3;
+    transpose1d: ConvTranspose1dOpIr => ConvTranspose, Transpose::D1;
+    transpose2d: ConvTranspose2dOpIr => ConvTranspose, Transpose::D2;
+    transpose3d: ConvTranspose3dOpIr => ConvTranspose, Transpose::D3;
 }
 
-fn transpose(
-    conv: ConvolutionTranspose,
-    [x, weight]: [&TensorIr; 2],
-    bias: &Option<TensorIr>,
-    out: &TensorIr,
-) -> Option<Imported> {
-    let inputs: Vec<&TensorIr> = [x, weight].into_iter().chain(bias).collect();
-    let bias = bias.is_some();
-    one(Op::ConvTranspose { conv, bias }, &inputs, out)
+macro_rules! backward {
+    ($($name:ident: $ir:ty => $op:ident, $dimensions:path, $to:ident;)+) => {$(
+        pub(super) fn $name(ir: &$ir) -> Option<Imported> {
+            let op = Op::$op($dimensions(ir.options.clone().into()), $to);
+            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
+        }
+    )+};
 }
 
-fn input_or_weight(ir: &ModuleOperationIr) -> Option<Imported> {
-    use ModuleOperationIr as Ir;
-    use WithRespectTo::{Input, Weight};
-    match ir {
-        Ir::Conv1dXBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D1(ir.options.clone().into()), Input);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::Conv2dXBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D2(ir.options.clone().into()), Input);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::Conv3dXBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D3(ir.options.clone().into()), Input);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::Conv1dWeightBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D1(ir.options.clone().into()), Weight);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::Conv2dWeightBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D2(ir.options.clone().into()), Weight);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::Conv3dWeightBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D3(ir.options.clone().into()), Weight);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::ConvTranspose1dWeightBackward(ir) => {
-            let conv = ConvolutionTranspose::D1(ir.options.clone().into());
-            let op = Op::ConvTransposeBackward(conv, Weight);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::ConvTranspose2dWeightBackward(ir) => {
-            let conv = ConvolutionTranspose::D2(ir.options.clone().into());
-            let op = Op::ConvTransposeBackward(conv, Weight);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        Ir::ConvTranspose3dWeightBackward(ir) => {
-            let conv = ConvolutionTranspose::D3(ir.options.clone().into());
-            let op = Op::ConvTransposeBackward(conv, Weight);
-            one(op, &[&ir.x, &ir.weight, &ir.output_grad], &ir.out)
-        }
-        _ => None,
-    }
+backward! {
+    conv1d_input: Conv1dXBackwardOpIr => ConvBackward, D1, Input;
+    conv2d_input: Conv2dXBackwardOpIr => ConvBackward, D2, Input;
+    conv3d_input: Conv3dXBackwardOpIr => ConvBackward, D3, Input;
+    conv1d_weight: Conv1dWeightBackwardOpIr => ConvBackward, D1, Weight;
+    conv2d_weight: Conv2dWeightBackwardOpIr => ConvBackward, D2, Weight;
+    conv3d_weight: Conv3dWeightBackwardOpIr => ConvBackward, D3, Weight;
+    transpose1d_weight: ConvTranspose1dWeightBackwardOpIr => ConvTransposeBackward, Transpose::D1, Weight;
+    transpose2d_weight: ConvTranspose2dWeightBackwardOpIr => ConvTransposeBackward, Transpose::D2, Weight;
+    transpose3d_weight: ConvTranspose3dWeightBackwardOpIr => ConvTransposeBackward, Transpose::D3, Weight;
 }
 
-/// Gradients of the bias, which depend on no option: plain ones stand in.
-fn bias(ir: &ModuleOperationIr) -> Option<Imported> {
-    use ModuleOperationIr as Ir;
-    use WithRespectTo::Bias;
-    match ir {
-        Ir::Conv1dBiasBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D1(plain()), Bias);
-            one(op, &[&ir.x, &ir.bias, &ir.output_grad], &ir.out)
+// Gradients of the bias depend on no option: plain ones stand in.
+macro_rules! bias {
+    ($($name:ident: $ir:ty => $op:ident, $convolution:expr;)+) => {$(
+        pub(super) fn $name(ir: &$ir) -> Option<Imported> {
+            one(Op::$op($convolution, Bias), &[&ir.x, &ir.bias, &ir.output_grad], &ir.out)
         }
-        Ir::Conv2dBiasBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D2(plain()), Bias);
-            one(op, &[&ir.x, &ir.bias, &ir.output_grad], &ir.out)
-        }
-        Ir::Conv3dBiasBackward(ir) => {
-            let op = Op::ConvBackward(Convolution::D3(plain()), Bias);
-            one(op, &[&ir.x, &ir.bias, &ir.output_grad], &ir.out)
-        }
-        Ir::ConvTranspose1dBiasBackward(ir) => {
-            let conv = ConvolutionTranspose::D1(plain_transpose());
-            let op = Op::ConvTransposeBackward(conv, Bias);
-            one(op, &[&ir.x, &ir.bias, &ir.output_grad], &ir.out)
-        }
-        Ir::ConvTranspose2dBiasBackward(ir) => {
-            let conv = ConvolutionTranspose::D2(plain_transpose());
-            let op = Op::ConvTransposeBackward(conv, Bias);
-            one(op, &[&ir.x, &ir.bias, &ir.output_grad], &ir.out)
-        }
-        Ir::ConvTranspose3dBiasBackward(ir) => {
-            let conv = ConvolutionTranspose::D3(plain_transpose());
-            let op = Op::ConvTransposeBackward(conv, Bias);
-            one(op, &[&ir.x, &ir.bias, &ir.output_grad], &ir.out)
-        }
-        _ => None,
-    }
+    )+};
+}
+
+bias! {
+    conv1d_bias: Conv1dBiasBackwardOpIr => ConvBackward, D1(plain());
+    conv2d_bias: Conv2dBiasBackwardOpIr => ConvBackward, D2(plain());
+    conv3d_bias: Conv3dBiasBackwardOpIr => ConvBackward, D3(plain());
+    transpose1d_bias: ConvTranspose1dBiasBackwardOpIr => ConvTransposeBackward, Transpose::D1(plain_transpose());
+    transpose2d_bias: ConvTranspose2dBiasBackwardOpIr => ConvTransposeBackward, Transpose::D2(plain_transpose());
+    transpose3d_bias: ConvTranspose3dBiasBackwardOpIr => ConvTransposeBackward, Transpose::D3(plain_transpose());
 }
 
 fn plain<const N: usize>() -> ConvOptions<N> {

@@ -1,4 +1,4 @@
-//! From Burn's recorded operations to a [`Graph`]. Knows the recording's format, not what an operation computes.
+//! From Burn's recorded operations to a [`Graph`].
 
 mod base;
 mod conv;
@@ -19,7 +19,7 @@ use burn_ir::{OperationIr, ScalarIr, TensorId, TensorIr};
 use super::ImportError;
 use crate::graph::{Graph, GraphBuilder, Literal, Op, ValueId, ValueType};
 
-/// One recorded operation in our own terms; inputs and outputs in the order that [`Op`] documents.
+/// One recorded operation as an [`Op`]; inputs and outputs in the order that it documents.
 #[derive(Debug)]
 pub(crate) struct Imported {
     pub op: Op,
@@ -47,7 +47,7 @@ fn literal(scalar: ScalarIr) -> Literal {
     }
 }
 
-/// The operation at a position of the recording in our own terms.
+/// The operation at a position of the recording, as an [`Op`].
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ fn name(ir: &OperationIr) -> String {
     if let OperationIr::Custom(custom) = ir {
         return format!("Custom \"{}\"", custom.id);
     }
-    // The names stand in the derived debug text: `Module(DeformableConv2d(DeformConv2dOpIr { … }))`.
+    // The derived debug text contains the name: `Module(DeformableConv2d(DeformConv2dOpIr { … }))`.
     let text = format!("{ir:?}");
     let words: Vec<&str> = text
         .split('{')

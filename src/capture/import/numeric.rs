@@ -1,8 +1,8 @@
 //! Imports operations that exist for float and int tensors.
 
 use burn_ir::{
-    BinaryOpIr, NumericOperationIr, PadModeIr, ReduceDimOpIr, ReduceDimWithIndicesOpIr, ScalarOpIr,
-    SortOpIr, UnaryOpIr,
+    BinaryOpIr, DimOpIr, NumericOperationIr, PadModeIr, ReduceDimOpIr, ReduceDimWithIndicesOpIr,
+    ScalarOpIr, SortOpIr, TensorIr, UnaryOpIr,
 };
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     base::{compare, compare_scalar, reduce, reduce_dim},
     literal, many, one,
 };
-use crate::graph::{Binary, Comparison, Cumulative, Op, Reduction, SortOutputs, Unary};
+use crate::graph::{Binary, Comparison, Cumulative, Literal, Op, Reduction, SortOutputs, Unary};
 
 /// Operations on float and int tensors.
 pub(super) fn operation(ir: &NumericOperationIr) -> Option<Imported> {
@@ -41,29 +41,13 @@ pub(super) fn operation(ir: &NumericOperationIr) -> Option<Imported> {
         Ir::GreaterEqualElem(ir) => compare_scalar(Comparison::GreaterEqual, ir),
         Ir::LowerElem(ir) => compare_scalar(Comparison::Lower, ir),
         Ir::LowerEqualElem(ir) => compare_scalar(Comparison::LowerEqual, ir),
-        Ir::Clamp(ir) => {
-            let (min, max) = (Some(literal(ir.min)), Some(literal(ir.max)));
-            one(Op::Clamp { min, max }, &[&ir.tensor], &ir.out)
-        }
-        Ir::ClampMin(ir) => {
-            let (min, max) = (Some(literal(ir.rhs)), None);
-            one(Op::Clamp { min, max }, &[&ir.lhs], &ir.out)
-        }
-        Ir::ClampMax(ir) => {
-            let (min, max) = (None, Some(literal(ir.rhs)));
-            one(Op::Clamp { min, max }, &[&ir.lhs], &ir.out)
-        }
+        Ir::Clamp(ir) => clamp(Some(literal(ir.min)), Some(literal(ir.max)), [&ir.tensor, &ir.out]),
+        Ir::ClampMin(ir) => clamp(Some(literal(ir.rhs)), None, [&ir.lhs, &ir.out]),
+        Ir::ClampMax(ir) => clamp(None, Some(literal(ir.rhs)), [&ir.lhs, &ir.out]),
         Ir::Pad(ir) => {
             let op = Op::Pad { padding: ir.padding.clone(), mode: PadModeIr::into(ir.mode) };
             one(op, &[&ir.input], &ir.out)
         }
-        _ => reduction(ir),
-    }
-}
-
-fn reduction(ir: &NumericOperationIr) -> Option<Imported> {
-    use NumericOperationIr as Ir;
-    match ir {
         Ir::Sum(ir) => reduce(Reduction::Sum, ir),
         Ir::Mean(ir) => reduce(Reduction::Mean, ir),
         Ir::Prod(ir) => reduce(Reduction::Prod, ir),
@@ -90,16 +74,27 @@ fn reduction(ir: &NumericOperationIr) -> Option<Imported> {
         Ir::Sort(ir) => sort(SortOutputs::Values, ir),
         Ir::ArgSort(ir) => sort(SortOutputs::Indices, ir),
         Ir::SortWithIndices(ir) => {
-            let op =
-                Op::Sort { dim: ir.dim, descending: ir.descending, outputs: SortOutputs::Both };
+            let (dim, descending, outputs) = (ir.dim, ir.descending, SortOutputs::Both);
+            let op = Op::Sort { dim, descending, outputs };
             many(op, &[&ir.input], &[&ir.out, &ir.out_indices])
         }
-        Ir::CumSum(ir) => one(Op::Cumulative(Cumulative::Sum, ir.axis), &[&ir.input], &ir.out),
-        Ir::CumProd(ir) => one(Op::Cumulative(Cumulative::Prod, ir.axis), &[&ir.input], &ir.out),
-        Ir::CumMin(ir) => one(Op::Cumulative(Cumulative::Min, ir.axis), &[&ir.input], &ir.out),
-        Ir::CumMax(ir) => one(Op::Cumulative(Cumulative::Max, ir.axis), &[&ir.input], &ir.out),
-        _ => None,
+        Ir::CumSum(ir) => cumulative(Cumulative::Sum, ir),
+        Ir::CumProd(ir) => cumulative(Cumulative::Prod, ir),
+        Ir::CumMin(ir) => cumulative(Cumulative::Min, ir),
+        Ir::CumMax(ir) => cumulative(Cumulative::Max, ir),
     }
+}
+
+fn clamp(
+    min: Option<Literal>,
+    max: Option<Literal>,
+    [input, out]: [&TensorIr; 2],
+) -> Option<Imported> {
+    one(Op::Clamp { min, max }, &[input], out)
+}
+
+fn cumulative(function: Cumulative, ir: &DimOpIr) -> Option<Imported> {
+    one(Op::Cumulative(function, ir.axis), &[&ir.input], &ir.out)
 }
 
 /// A function of one tensor.

@@ -1,111 +1,82 @@
 //! Imports pools, interpolation and their backward operations.
 
-use burn_ir::{InterpolateModeIr, ModuleOperationIr};
+use burn_ir::{
+    AvgPool1dBackwardOpIr, AvgPool1dOpIr, AvgPool2dBackwardOpIr, AvgPool2dOpIr,
+    InterpolateBackwardOpIr, InterpolateModeIr, InterpolateOpIr, MaxPool1dOpIr,
+    MaxPool1dWithIndicesBackwardOpIr, MaxPool1dWithIndicesOpIr, MaxPool2dOpIr,
+    MaxPool2dWithIndicesBackwardOpIr, MaxPool2dWithIndicesOpIr,
+};
 
 use super::{Imported, many, one};
 use crate::graph::{Interpolation, Op, PoolWindow};
 
-/// Average pools and interpolation; `None` where the operation is neither, nor a max pool.
-pub(super) fn operation(ir: &ModuleOperationIr) -> Option<Imported> {
-    use ModuleOperationIr as Ir;
-    match ir {
-        Ir::AvgPool1d(ir) => {
-            let op = Op::AvgPool {
-                window: window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode),
-                count_include_pad: ir.count_include_pad,
-            };
-            one(op, &[&ir.x], &ir.out)
-        }
-        Ir::AvgPool2d(ir) => {
-            let op = Op::AvgPool {
-                window: window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode),
-                count_include_pad: ir.count_include_pad,
-            };
-            one(op, &[&ir.x], &ir.out)
-        }
-        Ir::AvgPool1dBackward(ir) => {
-            let op = Op::AvgPoolBackward {
-                window: window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode),
-                count_include_pad: ir.count_include_pad,
-            };
-            one(op, &[&ir.x, &ir.grad], &ir.out)
-        }
-        Ir::AvgPool2dBackward(ir) => {
-            let op = Op::AvgPoolBackward {
-                window: window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode),
-                count_include_pad: ir.count_include_pad,
-            };
-            one(op, &[&ir.x, &ir.grad], &ir.out)
-        }
-        Ir::AdaptiveAvgPool1d(ir) => one(Op::AdaptiveAvgPool, &[&ir.x], &ir.out),
-        Ir::AdaptiveAvgPool2d(ir) => one(Op::AdaptiveAvgPool, &[&ir.x], &ir.out),
-        Ir::AdaptiveAvgPool3d(ir) => one(Op::AdaptiveAvgPool, &[&ir.x], &ir.out),
-        Ir::AdaptiveAvgPool1dBackward(ir) => {
-            one(Op::AdaptiveAvgPoolBackward, &[&ir.x, &ir.grad], &ir.out)
-        }
-        Ir::AdaptiveAvgPool2dBackward(ir) => {
-            one(Op::AdaptiveAvgPoolBackward, &[&ir.x, &ir.grad], &ir.out)
-        }
-        Ir::AdaptiveAvgPool3dBackward(ir) => {
-            one(Op::AdaptiveAvgPoolBackward, &[&ir.x, &ir.grad], &ir.out)
-        }
-        Ir::Interpolate(ir) => {
-            let op = Op::Interpolate {
-                mode: interpolation(&ir.options.mode),
-                align_corners: ir.options.align_corners,
-            };
-            one(op, &[&ir.x], &ir.out)
-        }
-        Ir::InterpolateBackward(ir) => {
-            let op = Op::InterpolateBackward {
-                mode: interpolation(&ir.options.mode),
-                align_corners: ir.options.align_corners,
-            };
-            one(op, &[&ir.x, &ir.grad], &ir.out)
-        }
-        _ => max_pool(ir),
-    }
+pub(super) fn average1d(ir: &AvgPool1dOpIr) -> Option<Imported> {
+    let window = window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode);
+    let op = Op::AvgPool { window, count_include_pad: ir.count_include_pad };
+    one(op, &[&ir.x], &ir.out)
 }
 
-fn max_pool(ir: &ModuleOperationIr) -> Option<Imported> {
-    use ModuleOperationIr as Ir;
-    match ir {
-        Ir::MaxPool1d(ir) => {
-            let window = window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode);
-            let window = dilated(window, [ir.dilation]);
-            let indices = false;
-            one(Op::MaxPool { window, indices }, &[&ir.x], &ir.out)
-        }
-        Ir::MaxPool2d(ir) => {
-            let window = window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode);
-            let window = dilated(window, ir.dilation);
-            let indices = false;
-            one(Op::MaxPool { window, indices }, &[&ir.x], &ir.out)
-        }
-        Ir::MaxPool1dWithIndices(ir) => {
-            let window = window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode);
-            let window = dilated(window, [ir.dilation]);
-            let op = Op::MaxPool { window, indices: true };
-            many(op, &[&ir.x], &[&ir.out, &ir.out_indices])
-        }
-        Ir::MaxPool2dWithIndices(ir) => {
-            let window = window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode);
-            let window = dilated(window, ir.dilation);
-            let op = Op::MaxPool { window, indices: true };
-            many(op, &[&ir.x], &[&ir.out, &ir.out_indices])
-        }
-        Ir::MaxPool1dWithIndicesBackward(ir) => {
-            let window = window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode);
-            let op = Op::MaxPoolBackward(dilated(window, [ir.dilation]));
-            one(op, &[&ir.x, &ir.grad, &ir.indices], &ir.out)
-        }
-        Ir::MaxPool2dWithIndicesBackward(ir) => {
-            let window = window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode);
-            let op = Op::MaxPoolBackward(dilated(window, ir.dilation));
-            one(op, &[&ir.x, &ir.grad, &ir.indices], &ir.out)
-        }
-        _ => None,
-    }
+pub(super) fn average2d(ir: &AvgPool2dOpIr) -> Option<Imported> {
+    let window = window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode);
+    let op = Op::AvgPool { window, count_include_pad: ir.count_include_pad };
+    one(op, &[&ir.x], &ir.out)
+}
+
+pub(super) fn average1d_backward(ir: &AvgPool1dBackwardOpIr) -> Option<Imported> {
+    let window = window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode);
+    let op = Op::AvgPoolBackward { window, count_include_pad: ir.count_include_pad };
+    one(op, &[&ir.x, &ir.grad], &ir.out)
+}
+
+pub(super) fn average2d_backward(ir: &AvgPool2dBackwardOpIr) -> Option<Imported> {
+    let window = window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode);
+    let op = Op::AvgPoolBackward { window, count_include_pad: ir.count_include_pad };
+    one(op, &[&ir.x, &ir.grad], &ir.out)
+}
+
+pub(super) fn max1d(ir: &MaxPool1dOpIr) -> Option<Imported> {
+    let window =
+        dilated(window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode), [ir.dilation]);
+    one(Op::MaxPool { window, indices: false }, &[&ir.x], &ir.out)
+}
+
+pub(super) fn max2d(ir: &MaxPool2dOpIr) -> Option<Imported> {
+    let window = dilated(window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode), ir.dilation);
+    one(Op::MaxPool { window, indices: false }, &[&ir.x], &ir.out)
+}
+
+pub(super) fn max1d_with_indices(ir: &MaxPool1dWithIndicesOpIr) -> Option<Imported> {
+    let window =
+        dilated(window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode), [ir.dilation]);
+    let op = Op::MaxPool { window, indices: true };
+    many(op, &[&ir.x], &[&ir.out, &ir.out_indices])
+}
+
+pub(super) fn max2d_with_indices(ir: &MaxPool2dWithIndicesOpIr) -> Option<Imported> {
+    let window = dilated(window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode), ir.dilation);
+    let op = Op::MaxPool { window, indices: true };
+    many(op, &[&ir.x], &[&ir.out, &ir.out_indices])
+}
+
+pub(super) fn max1d_backward(ir: &MaxPool1dWithIndicesBackwardOpIr) -> Option<Imported> {
+    let window =
+        dilated(window([ir.kernel_size], [ir.stride], [ir.padding], ir.ceil_mode), [ir.dilation]);
+    one(Op::MaxPoolBackward(window), &[&ir.x, &ir.grad, &ir.indices], &ir.out)
+}
+
+pub(super) fn max2d_backward(ir: &MaxPool2dWithIndicesBackwardOpIr) -> Option<Imported> {
+    let window = dilated(window(ir.kernel_size, ir.stride, ir.padding, ir.ceil_mode), ir.dilation);
+    one(Op::MaxPoolBackward(window), &[&ir.x, &ir.grad, &ir.indices], &ir.out)
+}
+
+pub(super) fn interpolate(ir: &InterpolateOpIr) -> Option<Imported> {
+    let (mode, align_corners) = (interpolation(&ir.options.mode), ir.options.align_corners);
+    one(Op::Interpolate { mode, align_corners }, &[&ir.x], &ir.out)
+}
+
+pub(super) fn interpolate_backward(ir: &InterpolateBackwardOpIr) -> Option<Imported> {
+    let (mode, align_corners) = (interpolation(&ir.options.mode), ir.options.align_corners);
+    one(Op::InterpolateBackward { mode, align_corners }, &[&ir.x, &ir.grad], &ir.out)
 }
 
 fn window<const N: usize>(

@@ -9,6 +9,7 @@ use crate::{
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// The empirical Fisher matrix: the second moment of the samples' gradients, with the targets of the data.
@@ -57,7 +58,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct EmpiricalFisher<B: AutodiffBackend> {
+pub struct EmpiricalFisher<B: AutodiffBackend = DefaultBackend> {
     objective: Objective<B>,
     product: PreparedProduct<B>,
 }
@@ -69,7 +70,7 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
     ///
     /// # Errors
     /// As [`GaussNewton::new`](crate::GaussNewton::new);
-    /// [`ObjectiveError::NoReduction`](crate::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         let reduction = objective.stated_reduction()?;
         let product = objective

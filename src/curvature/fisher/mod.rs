@@ -15,6 +15,7 @@ use crate::{
     objective::{Objective, PreparedProduct},
     operator::{FiniteSum, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 /// The Fisher information matrix of a model's predictive distribution as a linear operator.
@@ -24,8 +25,9 @@ use crate::{
 /// ```
 ///
 /// z are the outputs that the captured closure returned besides the loss; of the loss only the reduction matters. c = 1 for
-/// [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), N the size of the outputs' first dimension; the log-likelihood of
-/// a sample is the sum over its other dimensions. Self-adjoint and positive semi-definite.
+/// [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), N the size of the
+/// outputs' first dimension; the log-likelihood of a sample is the sum over its other dimensions. Self-adjoint and positive
+/// semi-definite.
 ///
 /// [`exact`](Self::exact) takes the expectation in closed form, and equals the [`GaussNewton`](crate::GaussNewton)
 /// matrix of the negative log-likelihood. [`monte_carlo`](Self::monte_carlo) draws targets from the model.
@@ -64,7 +66,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct Fisher<B: AutodiffBackend> {
+pub struct Fisher<B: AutodiffBackend = DefaultBackend> {
     objective: Objective<B>,
     product: PreparedProduct<B>,
 }
@@ -75,9 +77,9 @@ impl<B: AutodiffBackend> Fisher<B> {
     /// The exact Fisher matrix of a likelihood.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::DeriveError::NoOutputs) if the captured closure returned the loss alone;
+    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone;
     /// [`LikelihoodError::Unfit`] for a variance that is not positive or outputs without a dimension of classes;
-    /// [`ObjectiveError::NoReduction`](crate::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
     pub fn exact(objective: &Objective<B>, likelihood: Likelihood) -> Result<Self, Error> {
         likelihood.check(&objective.shape_of_outputs()?)?;
         let reduction = objective.stated_reduction()?;

@@ -62,7 +62,7 @@ impl Folder {
         }
         let shape = together(&self.ty(pair[0]).shape, &self.ty(pair[1]).shape);
         if shape == self.ty(output).shape {
-            Rewrite::With(node.op.clone(), pair)
+            Rewrite::Replace(node.op.clone(), pair)
         } else {
             Rewrite::Small(node.op.clone(), pair, shape)
         }
@@ -102,7 +102,7 @@ fn reshaped(small: &[usize], from: &[usize], to: &[usize]) -> Option<Shape> {
     let mut result = Vec::with_capacity(to.len());
     let (mut i, mut j) = (0, 0);
     while i < from.len() && j < to.len() {
-        // The fewest dimensions of both that hold equally many numbers.
+        // The fewest dimensions of both with the same number of elements.
         let (first, mut left, mut right) = ((i, j), from[i], to[j]);
         while left != right {
             if left < right {

@@ -1,5 +1,4 @@
-//! Derivatives of a convolution's weight gradient, written with the batch as the batch. Knows which convolutions are
-//! the same, not which is fastest on a backend.
+//! Derivatives of a convolution's weight gradient, written with the batch as the batch.
 //!
 //! Burn writes a weight gradient as a convolution of `xᵀ` with the kernel `gᵀ` (batch and channels exchanged, stride
 //! and dilation too). That is as good as any, but its own derivatives then convolve with kernels of the size of an

@@ -1,4 +1,4 @@
-//! Reorders products so that factors which stay from run to run meet first. Knows which inputs vary.
+//! Reorders products so that factors which do not vary from run to run are multiplied first.
 
 use std::collections::HashMap;
 

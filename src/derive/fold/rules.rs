@@ -14,7 +14,7 @@ impl Folder {
         }
     }
 
-    /// What follows from numbers that are known.
+    /// Rules for operands with a known uniform value.
     fn known(&self, node: &Node, output: ValueId) -> Rewrite {
         match (&node.op, &node.inputs[..]) {
             (Op::Zeros, _) => Rewrite::Uniform(0.0),
@@ -46,7 +46,7 @@ impl Folder {
             Binary::Add | Binary::Sub if self.is(right, 0.0) => Rewrite::Scaled(left, 1.0),
             Binary::Add if self.is(left, 0.0) => Rewrite::Scaled(right, 1.0),
             Binary::Sub if self.is(left, 0.0) && self.ty(right) == self.ty(output) => {
-                Rewrite::With(Op::Unary(Unary::Neg), vec![right])
+                Rewrite::Replace(Op::Unary(Unary::Neg), vec![right])
             }
             Binary::Mul if self.is(left, 0.0) || self.is(right, 0.0) => Rewrite::Uniform(0.0),
             Binary::Div if self.is(left, 0.0) => Rewrite::Uniform(0.0),
@@ -82,11 +82,12 @@ impl Folder {
         match self.written_by(value).map(|node| (&node.op, &node.inputs[..])) {
             Some((Op::BinaryScalar(Binary::Mul, before), &[source])) => {
                 let both = Literal::Float(before.as_f64() * number);
-                Rewrite::With(Op::BinaryScalar(Binary::Mul, both), vec![source])
+                Rewrite::Replace(Op::BinaryScalar(Binary::Mul, both), vec![source])
             }
-            Some((Op::Unary(Unary::Neg), &[source])) => {
-                Rewrite::With(Op::BinaryScalar(Binary::Mul, Literal::Float(-number)), vec![source])
-            }
+            Some((Op::Unary(Unary::Neg), &[source])) => Rewrite::Replace(
+                Op::BinaryScalar(Binary::Mul, Literal::Float(-number)),
+                vec![source],
+            ),
             _ => Rewrite::Keep,
         }
     }
@@ -99,7 +100,7 @@ impl Folder {
             Some((Op::Unary(Unary::Neg), &[source])) => Rewrite::Same(source),
             Some((Op::BinaryScalar(Binary::Mul, factor), &[source])) => {
                 let factor = Literal::Float(-factor.as_f64());
-                Rewrite::With(Op::BinaryScalar(Binary::Mul, factor), vec![source])
+                Rewrite::Replace(Op::BinaryScalar(Binary::Mul, factor), vec![source])
             }
             _ => Rewrite::Keep,
         }
@@ -138,7 +139,7 @@ impl Folder {
         }
     }
 
-    /// Moves of one number, moves that undo each other and moves that move nothing.
+    /// Movements of uniform values, movements that undo each other and movements that change nothing.
     fn movement(&self, op: &Op, inputs: &[ValueId], output: ValueId) -> Rewrite {
         let Some(&value) = inputs.first() else {
             return Rewrite::Keep;
@@ -170,7 +171,7 @@ impl Folder {
             (false, Op::Reshape, Op::Reshape) if self.ty(source) == self.ty(output) => {
                 Rewrite::Same(source)
             }
-            (false, Op::Reshape, Op::Reshape) => Rewrite::With(Op::Reshape, vec![source]),
+            (false, Op::Reshape, Op::Reshape) => Rewrite::Replace(Op::Reshape, vec![source]),
             _ => Rewrite::Keep,
         }
     }

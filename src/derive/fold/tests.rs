@@ -54,8 +54,7 @@ pub(in crate::derive) fn run(graph: &Graph) -> Vec<Vec<f64>> {
         }
     };
     let inputs = graph.inputs.iter().map(operand).collect();
-    let outputs =
-        replay::<Flex>(graph, &device, inputs, crate::execute::apply::<Flex>).expect("runs");
+    let outputs = replay(graph, &device, inputs, crate::execute::apply::<Flex>).expect("runs");
     let numbers = outputs.into_iter().map(|output| {
         let tensor = output.into_float().expect("float");
         let data =

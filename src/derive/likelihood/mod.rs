@@ -6,6 +6,8 @@ mod categorical;
 mod error;
 mod gaussian;
 mod poisson;
+#[cfg(test)]
+mod tests;
 
 pub use error::LikelihoodError;
 

@@ -5,35 +5,32 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use burn_backend::{Backend, DType, TensorMetadata, tensor::FloatTensor};
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     jet::{Jet, from_jet},
     primitive::{add_scalar, bool_dtype, mul_scalar, scalar},
 };
-use crate::{execute::ExecuteError, graph::Unary, tensor::Operand};
+use crate::{error::Error, graph::Smooth, tensor::Operand};
 
 /// `1/√(2π)`.
 const NORMAL_PEAK: f64 = 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 
 /// Erf, GELU, tanh, sigmoid and log-sigmoid.
 pub(super) fn smooth<B: Backend>(
-    unary: Unary,
+    function: Smooth,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let x = inputs.float()?;
-    if unary == Unary::Tanh {
-        return Ok(vec![Operand::Float(hyperbolic_tangent(x, site))]);
-    }
-    let jet = match unary {
-        Unary::Erf => erf,
-        Unary::Gelu => gelu,
-        Unary::LogSigmoid => log_sigmoid,
-        Unary::Sigmoid if x.dtype() == DType::F64 => sigmoid,
-        Unary::Sigmoid => native_sigmoid,
-        other => return Err(inputs.refuse(format!("{other:?} has no jet"))),
+    let jet = match function {
+        Smooth::Tanh => return Ok(vec![Operand::Float(hyperbolic_tangent(x, context))]),
+        Smooth::Erf => erf,
+        Smooth::Gelu => gelu,
+        Smooth::LogSigmoid => log_sigmoid,
+        Smooth::Sigmoid if x.dtype() == DType::F64 => sigmoid,
+        Smooth::Sigmoid => native_sigmoid,
     };
-    Ok(vec![Operand::Float(from_jet::<B>(x, site.detach, jet))])
+    Ok(vec![Operand::Float(from_jet::<B>(x, context.detach, jet))])
 }
 
 fn erf<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
@@ -62,7 +59,7 @@ fn gelu<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     }
 }
 
-/// The derivative of GELU as a function of its own: `f′`, `f″` and `f‴ = (x² − 4)·x·φ`.
+/// The derivative of GELU with its own derivatives: `f′`, `f″` and `f‴ = (x² − 4)·x·φ`.
 fn gelu_slope<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let Jet { first, second, .. } = gelu::<B>(x.clone());
     let (density, _) = normal::<B>(x.clone());
@@ -74,19 +71,19 @@ fn gelu_slope<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
 /// `gelu_backward(x, grad)` by the exact derivative, not by the tanh approximation of Burn's default.
 pub(super) fn gelu_backward<B: Backend>(
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let (x, grad) = (inputs.float()?, inputs.float()?);
-    let slope = from_jet::<B>(x, site.detach, gelu_slope);
+    let slope = from_jet::<B>(x, context.detach, gelu_slope);
     Ok(vec![Operand::Float(B::float_mul(slope, grad))])
 }
 
 /// Burn's rule for tanh is exact; its jet is shorter where zeros are folded.
 pub(super) fn hyperbolic_tangent<B: Backend>(
     x: FloatTensor<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
-    if site.folds { from_jet::<B>(x, site.detach, tanh) } else { B::float_tanh(x) }
+    if context.folds { from_jet::<B>(x, context.detach, tanh) } else { B::float_tanh(x) }
 }
 
 /// `f′ = 1 − f²`, `f″ = −2·f·f′`.
@@ -111,7 +108,7 @@ fn one_minus_twice<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     add_scalar::<B>(mul_scalar::<B>(x, -2.0), 1.0)
 }
 
-/// `e = exp(−|x|)` with its parts: never overflows, exact in both tails.
+/// `e = exp(−|x|)` and quotients of it: never overflows, exact in both tails.
 struct Tail<B: Backend> {
     positive: burn_backend::tensor::BoolTensor<B>,
     /// `e`.

@@ -3,33 +3,35 @@
 use burn_backend::{Backend, DType, TensorMetadata, tensor::FloatTensor};
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     native,
     primitive::{bool_dtype, constant, mul_scalar, scalar},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// Division by a literal, whose rule goes through an f32 reciprocal, and by a broadcast divisor, whose rule divides
 /// at the size of the quotient.
 pub(super) fn divide<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let quotient = match op {
-        Op::BinaryScalar(_, divisor) => divide_by_literal(inputs.float()?, divisor.as_f64(), site),
-        _ if divisor_is_smaller(inputs.peek(), site) => {
+        Op::BinaryScalar(_, divisor) => {
+            divide_by_literal(inputs.float()?, divisor.as_f64(), context)
+        }
+        _ if divisor_is_smaller(inputs.peek(), context) => {
             let (x, y) = (inputs.float()?, inputs.float()?);
             B::float_mul(x, B::float_recip(y))
         }
-        _ => return native(op, inputs, site),
+        _ => return native(op, inputs, context),
     };
     Ok(vec![Operand::Float(quotient)])
 }
 
-fn divisor_is_smaller<B: Backend>(operands: &[Operand<B>], site: &Site<'_, B>) -> bool {
-    match (operands.get(1), site.outputs.first()) {
+fn divisor_is_smaller<B: Backend>(operands: &[Operand<B>], context: &Context<'_, B>) -> bool {
+    match (operands.get(1), context.outputs.first()) {
         (Some(divisor), Some(quotient)) => {
             divisor.shape().num_elements() < quotient.shape.num_elements()
         }
@@ -42,7 +44,7 @@ fn divisor_is_smaller<B: Backend>(operands: &[Operand<B>], site: &Site<'_, B>) -
 fn divide_by_literal<B: Backend>(
     x: FloatTensor<B>,
     divisor: f64,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     let (dtype, rank) = (x.dtype(), x.shape().num_dims());
     let reciprocal = 1.0 / divisor;
@@ -53,29 +55,29 @@ fn divide_by_literal<B: Backend>(
     if in_range {
         return mul_scalar::<B>(x, reciprocal);
     }
-    B::float_div(x, constant::<B>(vec![divisor], &vec![1; rank], dtype, site.device))
+    B::float_div(x, constant::<B>(vec![divisor], &vec![1; rank], dtype, context.device))
 }
 
 /// A power by a tensor, defined at zeros; a power by a literal that f32 does not have exactly.
 pub(super) fn power<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let exponent = match op {
         Op::BinaryScalar(_, exponent) => exponent.as_f64(),
         _ => {
             let (x, exponents) = (inputs.float()?, inputs.float()?);
-            return Ok(vec![Operand::Float(power_by_tensor(x, exponents, site))]);
+            return Ok(vec![Operand::Float(power_by_tensor(x, exponents, context))]);
         }
     };
     let double = inputs.peek().first().map(Operand::dtype) == Some(DType::F64);
     if !double || f64::from(exponent as f32) == exponent {
-        return native(op, inputs, site);
+        return native(op, inputs, context);
     }
     let x = inputs.float()?;
     let shape = vec![1; x.shape().num_dims()];
-    let exponent = constant::<B>(vec![exponent], &shape, DType::F64, site.device);
+    let exponent = constant::<B>(vec![exponent], &shape, DType::F64, context.device);
     Ok(vec![Operand::Float(B::float_powf(x, exponent))])
 }
 
@@ -86,12 +88,12 @@ pub(super) fn power<B: Backend>(
 fn power_by_tensor<B: Backend>(
     x: FloatTensor<B>,
     exponents: FloatTensor<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
-    let shape = site.outputs.first().map_or_else(|| x.shape(), |output| output.shape.clone());
+    let shape = context.outputs.first().map_or_else(|| x.shape(), |output| output.shape.clone());
     let (x, exponents) = (B::float_expand(x, shape.clone()), B::float_expand(exponents, shape));
-    let bool = bool_dtype::<B>(site.device);
-    let (point, powers) = ((site.detach)(x.clone()), (site.detach)(exponents.clone()));
+    let bool = bool_dtype::<B>(context.device);
+    let (point, powers) = ((context.detach)(x.clone()), (context.detach)(exponents.clone()));
     let zero = B::float_equal_elem(point, scalar(0.0), bool);
     let is =
         |power| B::bool_and(zero.clone(), B::float_equal_elem(powers.clone(), scalar(power), bool));

@@ -8,13 +8,13 @@ use burn_backend::{
 };
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     native,
     primitive::{reshape, slice_dim},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Convolution, ConvolutionTranspose, Op},
     tensor::Operand,
 };
@@ -24,8 +24,8 @@ use crate::{
 pub(super) fn convolution<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::Conv { conv: Convolution::D1(options), bias } => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
@@ -52,7 +52,7 @@ pub(super) fn convolution<B: Backend>(
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
             transposed::<B>(conv, x, weight, bias)
         }
-        _ => return native(op, inputs, site),
+        _ => return native(op, inputs, context),
     };
     Ok(vec![Operand::Float(y)])
 }

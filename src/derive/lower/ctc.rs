@@ -7,11 +7,11 @@ use burn_backend::{
 };
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     primitive::{bool_dtype, int_dtype, reshape, scalar, slice_dim},
 };
-use crate::{execute::ExecuteError, tensor::Operand};
+use crate::{error::Error, tensor::Operand};
 
 /// Logarithm of an impossible path. Finite, so that no difference of two of them is undefined.
 const IMPOSSIBLE: f32 = -1e30;
@@ -23,12 +23,12 @@ const UNREACHABLE: f64 = 1e29;
 pub(super) fn ctc_loss<B: Backend>(
     blank: usize,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let log_probs = inputs.float()?;
     let targets = inputs.int()?;
     let (input_lengths, target_lengths) = (inputs.int()?, inputs.int()?);
-    let lattice = Lattice::new(&log_probs.shape(), targets, blank, site);
+    let lattice = Lattice::new(&log_probs.shape(), targets, blank, context);
     let steps = lattice.steps(log_probs);
     let mut alpha = lattice.start(steps.clone());
     for time in 1..lattice.times {
@@ -48,28 +48,33 @@ struct Lattice<'a, B: Backend> {
     labels: IntTensor<B>,
     /// Where a state may not be reached from two states before.
     no_skip: BoolTensor<B>,
-    site: &'a Site<'a, B>,
+    context: &'a Context<'a, B>,
 }
 
 impl<'a, B: Backend> Lattice<'a, B> {
-    fn new(log_probs: &Shape, targets: IntTensor<B>, blank: usize, site: &'a Site<'a, B>) -> Self {
+    fn new(
+        log_probs: &Shape,
+        targets: IntTensor<B>,
+        blank: usize,
+        context: &'a Context<'a, B>,
+    ) -> Self {
         let (times, batch) = (log_probs[0], log_probs[1]);
         let states = 2 * targets.shape()[1] + 1;
         let dtype = targets.dtype().into();
         let shape = Shape::from(vec![batch, states]);
-        let mut labels = B::int_full(shape, (blank as i64).into(), site.device, dtype);
+        let mut labels = B::int_full(shape, (blank as i64).into(), context.device, dtype);
         if states > 1 {
             labels = B::int_slice_assign(labels, &[Slice::full(), Slice::new(1, None, 2)], targets);
         }
-        let no_skip = Self::no_skip(labels.clone(), blank, site);
-        Self { times, batch, states, labels, no_skip, site }
+        let no_skip = Self::no_skip(labels.clone(), blank, context);
+        Self { times, batch, states, labels, no_skip, context }
     }
 
     /// A skip needs two different labels with the blank between them.
-    fn no_skip(labels: IntTensor<B>, blank: usize, site: &Site<'_, B>) -> BoolTensor<B> {
-        let dtype = bool_dtype::<B>(site.device);
+    fn no_skip(labels: IntTensor<B>, blank: usize, context: &Context<'_, B>) -> BoolTensor<B> {
+        let dtype = bool_dtype::<B>(context.device);
         let shape = labels.shape();
-        let everywhere = B::bool_ones(shape.clone(), site.device, dtype);
+        let everywhere = B::bool_ones(shape.clone(), context.device, dtype);
         if shape[1] < 3 {
             return everywhere;
         }
@@ -97,15 +102,16 @@ impl<'a, B: Backend> Lattice<'a, B> {
 
     /// A path begins in one of the first two states.
     fn start(&self, steps: FloatTensor<B>) -> FloatTensor<B> {
-        let late = B::int_greater_elem(self.columns(), 1.into(), bool_dtype::<B>(self.site.device));
+        let late =
+            B::int_greater_elem(self.columns(), 1.into(), bool_dtype::<B>(self.context.device));
         B::float_mask_fill(self.step(steps, 0), late, scalar(f64::from(IMPOSSIBLE)))
     }
 
     fn columns(&self) -> IntTensor<B> {
         let columns = B::int_arange(
             0..self.states as i64,
-            self.site.device,
-            int_dtype::<B>(self.site.device),
+            self.context.device,
+            int_dtype::<B>(self.context.device),
         );
         let columns = B::int_reshape(columns, Shape::from(vec![1, self.states]));
         B::int_expand(columns, Shape::from(vec![self.batch, self.states]))
@@ -113,8 +119,11 @@ impl<'a, B: Backend> Lattice<'a, B> {
 
     /// Samples that are longer than `time`.
     fn running(&self, lengths: IntTensor<B>, time: usize) -> BoolTensor<B> {
-        let running =
-            B::int_greater_elem(lengths, (time as i64).into(), bool_dtype::<B>(self.site.device));
+        let running = B::int_greater_elem(
+            lengths,
+            (time as i64).into(),
+            bool_dtype::<B>(self.context.device),
+        );
         let running = B::bool_reshape(running, Shape::from(vec![self.batch, 1]));
         B::bool_expand(running, Shape::from(vec![self.batch, self.states]))
     }
@@ -134,7 +143,7 @@ impl<'a, B: Backend> Lattice<'a, B> {
             return B::float_full(
                 alpha.shape(),
                 scalar(f64::from(IMPOSSIBLE)),
-                self.site.device,
+                self.context.device,
                 dtype,
             );
         }
@@ -144,9 +153,9 @@ impl<'a, B: Backend> Lattice<'a, B> {
 
     /// `ln Σ e^term`, shifted by a maximum that is off the tape.
     fn log_sum_exp(&self, first: FloatTensor<B>, rest: Vec<FloatTensor<B>>) -> FloatTensor<B> {
-        let dtype = bool_dtype::<B>(self.site.device);
-        let max = rest.iter().fold((self.site.detach)(first.clone()), |max, term| {
-            let term = (self.site.detach)(term.clone());
+        let dtype = bool_dtype::<B>(self.context.device);
+        let max = rest.iter().fold((self.context.detach)(first.clone()), |max, term| {
+            let term = (self.context.detach)(term.clone());
             let greater = B::float_greater(term.clone(), max.clone(), dtype);
             B::float_mask_where(max, greater, term)
         });
@@ -157,7 +166,7 @@ impl<'a, B: Backend> Lattice<'a, B> {
 
     /// The path ends in the last label or in the blank after it.
     fn loss(&self, alpha: FloatTensor<B>, target_lengths: IntTensor<B>) -> FloatTensor<B> {
-        let dtype = bool_dtype::<B>(self.site.device);
+        let dtype = bool_dtype::<B>(self.context.device);
         let column = Shape::from(vec![self.batch, 1]);
         let lengths = B::int_reshape(target_lengths, column);
         let blank = B::int_mul_scalar(lengths.clone(), 2.into());

@@ -1,4 +1,4 @@
-//! Ways for a tensor to leave the tape. Knows tapes, not operations.
+//! Ways for a tensor to leave the tape.
 
 use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
@@ -9,7 +9,7 @@ use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
 /// both derivatives off the inner tape, and the recorded program shorter.
 pub(super) type Detach<B> = fn(FloatTensor<B>) -> FloatTensor<B>;
 
-/// Off the outermost tape, whatever the backend. The identity where there is none.
+/// Off the outermost tape of any backend; the identity if there is no tape.
 pub(super) fn detach_once<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     B::float_set_require_grad(tensor, false)
 }

@@ -7,37 +7,37 @@ use burn_backend::{
 };
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     native,
     primitive::{indices, reshape, slice_dim},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// Embedding, padding, unfolding.
 pub(super) fn indexing<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::Embedding => embedding::<B>(inputs)?,
         Op::EmbeddingBackward => embedding_backward::<B>(inputs)?,
         Op::Pad { padding, mode: PadMode::Reflect } => {
-            border(inputs.float()?, padding, site, |position, size| {
+            border(inputs.float()?, padding, context, |position, size| {
                 let folded = position.unsigned_abs();
                 if folded < size { folded } else { (2 * size - 2).saturating_sub(folded) }
             })
         }
         Op::Pad { padding, mode: PadMode::Edge } => {
-            border(inputs.float()?, padding, site, |position, size| {
+            border(inputs.float()?, padding, context, |position, size| {
                 position.clamp(0, size as isize - 1).unsigned_abs()
             })
         }
         Op::Unfold { dim, size, .. } if too_short(inputs.peek(), *dim, *size) => {
-            return native(op, inputs, site);
+            return native(op, inputs, context);
         }
-        Op::Unfold { dim, size, step } => windows(inputs.float()?, *dim, *size, *step, site),
+        Op::Unfold { dim, size, step } => windows(inputs.float()?, *dim, *size, *step, context),
         Op::Unfold4d { kernel, stride, padding, dilation } => {
             let axes = [0, 1].map(|axis| Axis {
                 kernel: kernel[axis],
@@ -45,14 +45,14 @@ pub(super) fn indexing<B: Backend>(
                 padding: padding[axis],
                 dilation: dilation[axis],
             });
-            patches(inputs.float()?, axes, site)
+            patches(inputs.float()?, axes, context)
         }
-        _ => return native(op, inputs, site),
+        _ => return native(op, inputs, context),
     };
     Ok(vec![Operand::Float(y)])
 }
 
-fn embedding<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, ExecuteError> {
+fn embedding<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, Error> {
     let (weights, rows) = (inputs.float()?, inputs.int()?);
     let mut shape = rows.shape().to_vec();
     shape.push(weights.shape()[1]);
@@ -61,7 +61,7 @@ fn embedding<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, Execut
     Ok(reshape::<B>(selected, &shape))
 }
 
-fn embedding_backward<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, ExecuteError> {
+fn embedding_backward<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B>, Error> {
     let (weights, grad, rows) = (inputs.float()?, inputs.float()?, inputs.int()?);
     let (shape, count) = (weights.shape(), rows.shape().num_elements());
     let zeros = B::float_zeros(shape.clone(), &weights.device(), grad.dtype().into());
@@ -70,11 +70,11 @@ fn embedding_backward<B: Backend>(mut inputs: Inputs<B>) -> Result<FloatTensor<B
     Ok(B::float_select_assign(zeros, 0, rows, grad, IndexingUpdateOp::Add))
 }
 
-/// A border filled from inside: `source` says which element stands at a position.
+/// A border filled from inside: `source` gives the index of the element at a position.
 fn border<B: Backend>(
     mut x: FloatTensor<B>,
     padding: &[(usize, usize)],
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
     source: impl Fn(isize, usize) -> usize,
 ) -> FloatTensor<B> {
     for (dim, &(before, after)) in padding.iter().enumerate() {
@@ -85,7 +85,7 @@ fn border<B: Backend>(
         let rows: Vec<usize> = (0..before + size + after)
             .map(|position| source(position as isize - before as isize, size))
             .collect();
-        x = B::float_select(x, dim, indices::<B>(&rows, site.device));
+        x = B::float_select(x, dim, indices::<B>(&rows, context.device));
     }
     x
 }
@@ -101,7 +101,7 @@ fn windows<B: Backend>(
     dim: usize,
     size: usize,
     step: usize,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     let shape = x.shape();
     let count = (shape[dim] - size) / step + 1;
@@ -110,7 +110,7 @@ fn windows<B: Backend>(
     } else {
         let rows: Vec<usize> =
             (0..count).flat_map(|window| (0..size).map(move |k| window * step + k)).collect();
-        B::float_select(x, dim, indices::<B>(&rows, site.device))
+        B::float_select(x, dim, indices::<B>(&rows, context.device))
     };
     let mut split = shape.to_vec();
     split[dim] = count;
@@ -148,7 +148,7 @@ impl Axis {
 fn patches<B: Backend>(
     x: FloatTensor<B>,
     [vertical, horizontal]: [Axis; 2],
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     let [batch, channels, height, width] = x.shape().dims();
     let padding = [
@@ -162,8 +162,8 @@ fn patches<B: Backend>(
     } else {
         B::float_pad(x, &padding, PadMode::Constant(0.0))
     };
-    let x = B::float_select(x, 2, indices::<B>(&vertical.rows(height), site.device));
-    let x = B::float_select(x, 3, indices::<B>(&horizontal.rows(width), site.device));
+    let x = B::float_select(x, 2, indices::<B>(&vertical.rows(height), context.device));
+    let x = B::float_select(x, 3, indices::<B>(&horizontal.rows(width), context.device));
     let (rows, columns) = (vertical.positions(height), horizontal.positions(width));
     let split = [batch, channels, vertical.kernel, rows, horizontal.kernel, columns];
     let x = B::float_permute(reshape::<B>(x, &split), &[0, 1, 2, 4, 3, 5]);

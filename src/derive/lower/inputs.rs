@@ -5,7 +5,7 @@ use burn_backend::{
     tensor::{BoolTensor, FloatTensor, IntTensor},
 };
 
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{derive::DeriveError, error::Error, execute::ExecuteError, graph::Op, tensor::Operand};
 
 /// Operands still to be read.
 pub(super) struct Inputs<B: Backend> {
@@ -48,7 +48,7 @@ impl<B: Backend> Inputs<B> {
         present.then(|| self.float()).transpose()
     }
 
-    /// What was not read, as it came.
+    /// The operands not yet read.
     pub fn into_operands(self) -> Vec<Operand<B>> {
         self.rest.collect()
     }
@@ -58,9 +58,10 @@ impl<B: Backend> Inputs<B> {
         self.rest.as_slice()
     }
 
-    /// An error that says that this operation cannot be differentiated twice as it stands here.
-    pub fn refuse(&self, reason: impl Into<String>) -> ExecuteError {
-        ExecuteError::NotDifferentiable { operation: self.operation.clone(), reason: reason.into() }
+    /// The error of an operation that cannot be differentiated twice with these operands.
+    pub fn refuse(&self, reason: impl Into<String>) -> Error {
+        let operation = self.operation.clone();
+        DeriveError::NotDifferentiable { operation, reason: reason.into() }.into()
     }
 
     fn next(&mut self, expected: &str) -> Result<Operand<B>, ExecuteError> {

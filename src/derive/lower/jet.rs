@@ -1,5 +1,4 @@
-//! Functions of one element given by value, first and second derivative. Knows how they go on the tape, not which
-//! functions they are.
+//! Functions of one element given by value, first and second derivative.
 
 use burn_backend::{Backend, tensor::FloatTensor};
 
@@ -15,7 +14,7 @@ pub(super) struct Jet<B: Backend> {
     pub second: FloatTensor<B>,
 }
 
-/// `f(x)` with derivatives taken from the jet of `f`, not from Burn's rules for the operations `f` is made of.
+/// `f(x)` with derivatives taken from the jet of `f`, not from Burn's rules for the operations that compute `f`.
 ///
 /// ```text
 /// h = x − x̄,  s = f′(x̄) + h·f″(x̄),  y = f(x̄) + h·s      (x̄: x off the tape, h is zero)

@@ -4,7 +4,7 @@ use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
 use super::{inputs::Inputs, primitive::reshape};
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Op, WithRespectTo},
     tensor::Operand,
 };
@@ -13,7 +13,7 @@ use crate::{
 ///
 /// Where `y` is one matrix for all batches, Burn's rule would compute its gradient per batch and then sum; as one
 /// product of all rows it is one product.
-pub(super) fn matmul<B: Backend>(mut inputs: Inputs<B>) -> Result<Vec<Operand<B>>, ExecuteError> {
+pub(super) fn matmul<B: Backend>(mut inputs: Inputs<B>) -> Result<Vec<Operand<B>>, Error> {
     let (x, y) = (inputs.float()?, inputs.float()?);
     Ok(vec![Operand::Float(product::<B>(x, y))])
 }
@@ -51,10 +51,7 @@ fn with_last(shape: &Shape, last: usize) -> Vec<usize> {
 }
 
 /// `x·W + b` and its three transposes, as plain products and sums.
-pub(super) fn linear<B: Backend>(
-    op: &Op,
-    mut inputs: Inputs<B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+pub(super) fn linear<B: Backend>(op: &Op, mut inputs: Inputs<B>) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::LinearBackward(WithRespectTo::Input) => {
             let (weight, grad) = (inputs.float()?, inputs.float()?);

@@ -6,13 +6,13 @@ use super::{
     inputs::Inputs,
     primitive::{add_scalar, reshape},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// Both norms multiply by the reciprocal of the deviation, which is small, in place of dividing what is large.
 pub(super) fn normalize<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::LayerNorm { epsilon, beta } => {
             let (x, gamma) = (inputs.float()?, inputs.float()?);
@@ -26,10 +26,7 @@ pub(super) fn normalize<B: Backend>(
 }
 
 /// `(x − mean)·γ/√(variance + ε) + β`, one of each per channel.
-fn batch_norm<B: Backend>(
-    mut inputs: Inputs<B>,
-    epsilon: f64,
-) -> Result<FloatTensor<B>, ExecuteError> {
+fn batch_norm<B: Backend>(mut inputs: Inputs<B>, epsilon: f64) -> Result<FloatTensor<B>, Error> {
     let x = inputs.float()?;
     let mut shape = vec![1; x.shape().num_dims()];
     shape[1] = x.shape()[1];

@@ -1,7 +1,7 @@
 //! Piecewise linear operations: rectifiers, bounds and masks.
 //!
 //! Where zeros are folded, each is its value off the tape plus a zero difference times its slope: the derivative is one
-//! product with a mask of numbers, an order of magnitude faster than the masked fill of Burn's rules on a CPU.
+//! product with a mask of zeros and ones, an order of magnitude faster than the masked fill of Burn's rules on a CPU.
 
 use burn_backend::{
     Backend, Scalar, Shape, TensorMetadata,
@@ -9,13 +9,13 @@ use burn_backend::{
 };
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     native,
     primitive::{bool_dtype, scalar},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Binary, Literal, Op, Unary},
     tensor::Operand,
 };
@@ -24,29 +24,31 @@ use crate::{
 pub(super) fn piecewise<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
-        Op::MaskFill(_) | Op::MaskWhere => masked(op, inputs, site)?,
-        Op::BinaryScalar(Binary::LeakyRelu, slope) => leaky(inputs.float()?, (*slope).into(), site),
+        Op::MaskFill(_) | Op::MaskWhere => masked(op, inputs, context)?,
+        Op::BinaryScalar(Binary::LeakyRelu, slope) => {
+            leaky(inputs.float()?, (*slope).into(), context)
+        }
         Op::HardSigmoid { alpha, beta } => {
             let line = B::float_mul_scalar(inputs.float()?, (*alpha).into());
             let line = B::float_add_scalar(line, (*beta).into());
-            between(line, Some(Literal::Float(0.0)), Some(Literal::Float(1.0)), site)
+            between(line, Some(Literal::Float(0.0)), Some(Literal::Float(1.0)), context)
         }
-        Op::Clamp { min, max } => between(inputs.float()?, *min, *max, site),
-        Op::Unary(Unary::Relu) if site.folds => {
+        Op::Clamp { min, max } => between(inputs.float()?, *min, *max, context),
+        Op::Unary(Unary::Relu) if context.folds => {
             let x = inputs.float()?;
-            let point = (site.detach)(x.clone());
-            let slope = numbers::<B>(is_positive(point.clone(), site), &x);
+            let point = (context.detach)(x.clone());
+            let slope = numbers::<B>(is_positive(point.clone(), context), &x);
             with_slope::<B>(B::relu(point.clone()), x, point, slope)
         }
         Op::Binary(Binary::ReluBackward) => {
             let (output, grad) = (inputs.float()?, inputs.float()?);
-            let slope = numbers::<B>(is_positive(output, site), &grad);
+            let slope = numbers::<B>(is_positive(output, context), &grad);
             B::float_mul(grad, slope)
         }
-        _ => return native(op, inputs, site),
+        _ => return native(op, inputs, context),
     };
     Ok(vec![Operand::Float(y)])
 }
@@ -61,8 +63,8 @@ fn with_slope<B: Backend>(
     B::float_add(value, B::float_mul(B::float_sub(x, point), slope))
 }
 
-fn is_positive<B: Backend>(x: FloatTensor<B>, site: &Site<'_, B>) -> BoolTensor<B> {
-    B::float_greater_elem(x, scalar(0.0), bool_dtype::<B>(site.device))
+fn is_positive<B: Backend>(x: FloatTensor<B>, context: &Context<'_, B>) -> BoolTensor<B> {
+    B::float_greater_elem(x, scalar(0.0), bool_dtype::<B>(context.device))
 }
 
 /// One where the mask is true and zero elsewhere.
@@ -71,9 +73,9 @@ fn numbers<B: Backend>(mask: BoolTensor<B>, like: &FloatTensor<B>) -> FloatTenso
 }
 
 /// A product with one where `x` is not negative and `slope` where it is.
-fn leaky<B: Backend>(x: FloatTensor<B>, slope: Scalar, site: &Site<'_, B>) -> FloatTensor<B> {
-    let negative = B::float_lower_elem(x.clone(), scalar(0.0), bool_dtype::<B>(site.device));
-    let ones = B::float_ones(x.shape(), site.device, x.dtype().into());
+fn leaky<B: Backend>(x: FloatTensor<B>, slope: Scalar, context: &Context<'_, B>) -> FloatTensor<B> {
+    let negative = B::float_lower_elem(x.clone(), scalar(0.0), bool_dtype::<B>(context.device));
+    let ones = B::float_ones(x.shape(), context.device, x.dtype().into());
     B::float_mul(x, B::float_mask_fill(ones, negative, slope))
 }
 
@@ -82,7 +84,7 @@ fn between<B: Backend>(
     x: FloatTensor<B>,
     min: Option<Literal>,
     max: Option<Literal>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     let clamp = |x| match (min, max) {
         (Some(min), Some(max)) => B::float_clamp(x, min.into(), max.into()),
@@ -90,11 +92,11 @@ fn between<B: Backend>(
         (None, Some(max)) => B::float_clamp_max(x, max.into()),
         (None, None) => x,
     };
-    if !site.folds {
+    if !context.folds {
         return clamp(x);
     }
-    let dtype = bool_dtype::<B>(site.device);
-    let point = (site.detach)(x.clone());
+    let dtype = bool_dtype::<B>(context.device);
+    let point = (context.detach)(x.clone());
     let below = min.map(|min| B::float_lower_elem(point.clone(), min.into(), dtype));
     let above = max.map(|max| B::float_greater_elem(point.clone(), max.into(), dtype));
     let outside = match (below, above) {
@@ -110,9 +112,9 @@ fn between<B: Backend>(
 fn masked<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<FloatTensor<B>, ExecuteError> {
-    let Some(output) = site.outputs.first() else {
+    context: &Context<'_, B>,
+) -> Result<FloatTensor<B>, Error> {
+    let Some(output) = context.outputs.first() else {
         return Err(inputs.refuse("its output has no shape"));
     };
     let x = expand::<B>(inputs.float()?, &output.shape);
@@ -123,8 +125,8 @@ fn masked<B: Backend>(
         B::bool_expand(mask, output.shape.clone())
     };
     Ok(match op {
-        Op::MaskFill(value) => fill(x, mask, (*value).into(), site),
-        _ => choose(x, mask, expand::<B>(inputs.float()?, &output.shape), site),
+        Op::MaskFill(value) => fill(x, mask, (*value).into(), context),
+        _ => choose(x, mask, expand::<B>(inputs.float()?, &output.shape), context),
     })
 }
 
@@ -137,12 +139,12 @@ pub(super) fn fill<B: Backend>(
     x: FloatTensor<B>,
     mask: BoolTensor<B>,
     value: Scalar,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
-    if !site.folds {
+    if !context.folds {
         return B::float_mask_fill(x, mask, value);
     }
-    let point = (site.detach)(x.clone());
+    let point = (context.detach)(x.clone());
     let slope = numbers::<B>(B::bool_not(mask.clone()), &x);
     with_slope::<B>(B::float_mask_fill(point.clone(), mask, value), x, point, slope)
 }
@@ -152,12 +154,12 @@ fn choose<B: Backend>(
     x: FloatTensor<B>,
     mask: BoolTensor<B>,
     y: FloatTensor<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
-    if !site.folds {
+    if !context.folds {
         return B::float_mask_where(x, mask, y);
     }
-    let points = [(site.detach)(x.clone()), (site.detach)(y.clone())];
+    let points = [(context.detach)(x.clone()), (context.detach)(y.clone())];
     let [x_point, y_point] = points.clone();
     let (kept, taken) =
         (numbers::<B>(B::bool_not(mask.clone()), &x), numbers::<B>(mask.clone(), &y));

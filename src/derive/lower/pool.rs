@@ -6,12 +6,12 @@ use burn_backend::{
 };
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     primitive::{int_dtype, reshape},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Op, PoolWindow},
     tensor::Operand,
 };
@@ -20,8 +20,8 @@ use crate::{
 pub(super) fn max_pool<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let Op::MaxPool { window, indices: wants_indices } = op else {
         return Err(inputs.refuse("this is no max pool"));
     };
@@ -31,11 +31,11 @@ pub(super) fn max_pool<B: Backend>(
             "a window along spatial dimension {axis} lies in the padding only, so it has no maximum"
         )));
     }
-    let index_dtype = match site.outputs.get(1) {
+    let index_dtype = match context.outputs.get(1) {
         Some(output) if output.dtype.is_int() => output.dtype.into(),
-        _ => int_dtype::<B>(site.device),
+        _ => int_dtype::<B>(context.device),
     };
-    let positions = argmax::<B>((site.detach)(x.clone()), window, index_dtype)
+    let positions = argmax::<B>((context.detach)(x.clone()), window, index_dtype)
         .ok_or_else(|| inputs.refuse("a max pool has one or two spatial dimensions"))?;
     let values = at_positions::<B>(x, positions.clone());
     let mut outputs = vec![Operand::Float(values)];

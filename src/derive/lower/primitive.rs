@@ -1,4 +1,4 @@
-//! Short names for the primitives that lowerings are made of. Knows no operation of a program.
+//! Short names for the primitives that lowerings use.
 
 use burn_backend::{
     Backend, BoolDType, DType, DeviceSettings, IntDType, Scalar, Shape, Slice, TensorData,

@@ -1,14 +1,14 @@
-//! Average pools and interpolations as what they are: one constant matrix per spatial dimension.
+//! Average pools and interpolations as one constant matrix per spatial dimension.
 
 use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     linear,
     primitive::{constant, indices, reshape},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 mod kernels;
 
@@ -28,10 +28,10 @@ pub(super) enum AxisMap {
 pub(super) fn resample<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let mut x = inputs.float()?;
-    let Some(output) = site.outputs.first().map(|output| output.shape.clone()) else {
+    let Some(output) = context.outputs.first().map(|output| output.shape.clone()) else {
         return Err(inputs.refuse("its output has no shape"));
     };
     let shape = x.shape();
@@ -47,7 +47,7 @@ pub(super) fn resample<B: Backend>(
             }
             _ => return Err(inputs.refuse("this is no resampling")),
         };
-        x = apply_along(x, axis + 2, map, site);
+        x = apply_along(x, axis + 2, map, context);
     }
     Ok(vec![Operand::Float(x)])
 }
@@ -56,12 +56,12 @@ fn apply_along<B: Backend>(
     x: FloatTensor<B>,
     dim: usize,
     map: AxisMap,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     match map {
         AxisMap::Identity => x,
-        AxisMap::Pick(rows) => B::float_select(x, dim, indices::<B>(&rows, site.device)),
-        AxisMap::Mix(rows) => mix(x, dim, rows, site),
+        AxisMap::Pick(rows) => B::float_select(x, dim, indices::<B>(&rows, context.device)),
+        AxisMap::Mix(rows) => mix(x, dim, rows, context),
     }
 }
 
@@ -70,7 +70,7 @@ fn mix<B: Backend>(
     x: FloatTensor<B>,
     dim: usize,
     rows: Vec<Vec<f64>>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     let shape = x.shape();
     let (target, size) = (rows.len(), shape[dim]);
@@ -81,10 +81,10 @@ fn mix<B: Backend>(
     let mixed = if after == 1 {
         let columns =
             (0..size).flat_map(|column| rows.iter().map(move |row| row[column])).collect();
-        let matrix = constant::<B>(columns, &[size, target], dtype, site.device);
+        let matrix = constant::<B>(columns, &[size, target], dtype, context.device);
         B::float_matmul(reshape::<B>(x, &[before, size]), matrix)
     } else {
-        let matrix = constant::<B>(rows.concat(), &[1, target, size], dtype, site.device);
+        let matrix = constant::<B>(rows.concat(), &[1, target, size], dtype, context.device);
         linear::product::<B>(matrix, reshape::<B>(x, &[before, size, after]))
     };
     reshape::<B>(mixed, &result)

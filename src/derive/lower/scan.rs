@@ -6,13 +6,13 @@ use super::{
     inputs::Inputs,
     primitive::{reshape, slice_dim},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
 /// Product over everything or along one dimension, by halving: `⌈log₂ n⌉` products of halves.
 pub(super) fn product<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let x = inputs.float()?;
     let (mut x, dim) = match op {
         Op::ReduceDim(_, dim) => (x, *dim),
@@ -47,7 +47,7 @@ pub(super) fn product<B: Backend>(
 pub(super) fn running_product<B: Backend>(
     dim: usize,
     mut inputs: Inputs<B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+) -> Result<Vec<Operand<B>>, Error> {
     let mut x = inputs.float()?;
     let size = x.shape()[dim];
     let mut stride = 1;

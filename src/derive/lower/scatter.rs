@@ -7,14 +7,14 @@ use burn_backend::{
 };
 
 use super::{
-    Site,
+    Context,
     inputs::Inputs,
     native,
     primitive::{bool_dtype, int_dtype, reshape, slice_dim},
 };
-use crate::{execute::ExecuteError, graph::Op, tensor::Operand};
+use crate::{error::Error, graph::Op, tensor::Operand};
 
-/// Most writes of one multiplying or comparing scatter; each becomes an operation of its own.
+/// Largest number of writes of one multiplying or comparing scatter; each becomes a separate operation.
 const MOST_WRITES: usize = 64;
 
 /// `x, indices, value` of one scatter, in the form `scatter_nd` or along a dimension.
@@ -28,73 +28,86 @@ struct Writes<B: Backend> {
 pub(super) fn scatter<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let (Op::Scatter(_, update) | Op::SelectAssign(_, update) | Op::ScatterNd(update)) = op else {
-        return native(op, inputs, site);
+        return native(op, inputs, context);
     };
     if *update == IndexingUpdateOp::Add {
-        return native(op, inputs, site);
+        return native(op, inputs, context);
     }
     let writes = Writes { x: inputs.float()?, indices: inputs.int()?, value: inputs.float()? };
     let y = match (op, update) {
-        (Op::Scatter(dim, _), IndexingUpdateOp::Assign) => assign_elements(writes, *dim, site),
-        (Op::SelectAssign(dim, _), IndexingUpdateOp::Assign) => assign_slices(writes, *dim, site),
-        (Op::ScatterNd(_), IndexingUpdateOp::Assign) => assign_nd(writes, site),
-        _ => one_by_one(op, *update, writes, site).map_err(|reason| inputs.refuse(reason))?,
+        (Op::Scatter(dim, _), IndexingUpdateOp::Assign) => assign_elements(writes, *dim, context),
+        (Op::SelectAssign(dim, _), IndexingUpdateOp::Assign) => {
+            assign_slices(writes, *dim, context)
+        }
+        (Op::ScatterNd(_), IndexingUpdateOp::Assign) => assign_nd(writes, context),
+        _ => one_by_one(op, *update, writes, context).map_err(|reason| inputs.refuse(reason))?,
     };
     Ok(vec![Operand::Float(y)])
 }
 
 /// Numbers `0..count` along `dim` of `shape`.
-fn numbered<B: Backend>(shape: &Shape, dim: usize, site: &Site<'_, B>) -> IntTensor<B> {
-    let numbers = B::int_arange(0..shape[dim] as i64, site.device, int_dtype::<B>(site.device));
+fn numbered<B: Backend>(shape: &Shape, dim: usize, context: &Context<'_, B>) -> IntTensor<B> {
+    let numbers =
+        B::int_arange(0..shape[dim] as i64, context.device, int_dtype::<B>(context.device));
     let mut column = vec![1; shape.num_dims()];
     column[dim] = shape[dim];
     B::int_expand(B::int_reshape(numbers, Shape::from(column)), shape.clone())
 }
 
-/// `−1` everywhere: no write has come here.
-fn unwritten<B: Backend>(shape: Shape, site: &Site<'_, B>) -> IntTensor<B> {
-    B::int_full(shape, (-1i64).into(), site.device, int_dtype::<B>(site.device))
+/// `−1` everywhere: not written.
+fn unwritten<B: Backend>(shape: Shape, context: &Context<'_, B>) -> IntTensor<B> {
+    B::int_full(shape, (-1i64).into(), context.device, int_dtype::<B>(context.device))
 }
 
 /// Which write came last, and whether there was one.
 fn last_writes<B: Backend>(
     writer: IntTensor<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> (IntTensor<B>, BoolTensor<B>) {
-    let written = B::int_greater_equal_elem(writer.clone(), 0.into(), bool_dtype::<B>(site.device));
+    let written =
+        B::int_greater_equal_elem(writer.clone(), 0.into(), bool_dtype::<B>(context.device));
     (B::int_clamp_min(writer, 0.into()), written)
 }
 
 fn assign_elements<B: Backend>(
     writes: Writes<B>,
     dim: usize,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     let Writes { x, indices, value } = writes;
-    let numbers = numbered(&indices.shape(), dim, site);
-    let writer =
-        B::int_scatter(dim, unwritten(x.shape(), site), indices, numbers, IndexingUpdateOp::Assign);
-    let (writer, written) = last_writes(writer, site);
+    let numbers = numbered(&indices.shape(), dim, context);
+    let writer = B::int_scatter(
+        dim,
+        unwritten(x.shape(), context),
+        indices,
+        numbers,
+        IndexingUpdateOp::Assign,
+    );
+    let (writer, written) = last_writes(writer, context);
     B::float_mask_where(x, written, B::float_gather(dim, value, writer))
 }
 
-fn assign_slices<B: Backend>(writes: Writes<B>, dim: usize, site: &Site<'_, B>) -> FloatTensor<B> {
+fn assign_slices<B: Backend>(
+    writes: Writes<B>,
+    dim: usize,
+    context: &Context<'_, B>,
+) -> FloatTensor<B> {
     let Writes { x, indices, value } = writes;
     let shape = x.shape();
-    let numbers = numbered(&indices.shape(), 0, site);
-    let blank = unwritten(Shape::from(vec![shape[dim]]), site);
+    let numbers = numbered(&indices.shape(), 0, context);
+    let blank = unwritten(Shape::from(vec![shape[dim]]), context);
     let writer = B::int_select_assign(blank, 0, indices, numbers, IndexingUpdateOp::Assign);
-    let (writer, written) = last_writes(writer, site);
+    let (writer, written) = last_writes(writer, context);
     let mut column = vec![1; shape.num_dims()];
     column[dim] = shape[dim];
     let written = B::bool_expand(B::bool_reshape(written, Shape::from(column)), shape);
     B::float_mask_where(x, written, B::float_select(value, dim, writer))
 }
 
-fn assign_nd<B: Backend>(writes: Writes<B>, site: &Site<'_, B>) -> FloatTensor<B> {
+fn assign_nd<B: Backend>(writes: Writes<B>, context: &Context<'_, B>) -> FloatTensor<B> {
     let Writes { x, indices, value } = writes;
     let (shape, index_shape) = (x.shape(), indices.shape());
     let depth = index_shape.last().copied().unwrap_or(0);
@@ -102,10 +115,10 @@ fn assign_nd<B: Backend>(writes: Writes<B>, site: &Site<'_, B>) -> FloatTensor<B
     let (places, slice) = (shape[..depth].to_vec(), shape[depth..].to_vec());
     let size: usize = slice.iter().product();
     let indices = B::int_reshape(indices, Shape::from(vec![count, depth]));
-    let numbers = numbered(&Shape::from(vec![count]), 0, site);
-    let blank = unwritten(Shape::from(places.clone()), site);
+    let numbers = numbered(&Shape::from(vec![count]), 0, context);
+    let blank = unwritten(Shape::from(places.clone()), context);
     let writer = B::int_scatter_nd(blank, indices, numbers, IndexingUpdateOp::Assign);
-    let (writer, written) = last_writes(writer, site);
+    let (writer, written) = last_writes(writer, context);
     let total: usize = places.iter().product();
     let writer = B::int_reshape(writer, Shape::from(vec![total]));
     let value = B::float_select(reshape::<B>(value, &[count, size]), 0, writer);
@@ -115,12 +128,12 @@ fn assign_nd<B: Backend>(writes: Writes<B>, site: &Site<'_, B>) -> FloatTensor<B
     B::float_mask_where(x, written, reshape::<B>(value, &shape.to_vec()))
 }
 
-/// One write after the other, none of which repeats an index.
+/// One write after the other, so that no write repeats an index.
 fn one_by_one<B: Backend>(
     op: &Op,
     update: IndexingUpdateOp,
     writes: Writes<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> Result<FloatTensor<B>, String> {
     let Writes { mut x, indices, value } = writes;
     let axis = if let Op::Scatter(dim, _) = op { *dim } else { 0 };
@@ -140,7 +153,7 @@ fn one_by_one<B: Backend>(
     for write in 0..writes {
         let index = part_int::<B>(indices.clone(), axis, write);
         let value = slice_dim::<B>(value.clone(), value_axis, write..write + 1);
-        x = write_once(op, update, Writes { x, indices: index, value }, site);
+        x = write_once(op, update, Writes { x, indices: index, value }, context);
     }
     Ok(x)
 }
@@ -160,22 +173,22 @@ fn write_once<B: Backend>(
     op: &Op,
     update: IndexingUpdateOp,
     writes: Writes<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     let Writes { x, indices, value } = writes;
     let assign = IndexingUpdateOp::Assign;
     match op {
         Op::Scatter(dim, _) => {
             let old = B::float_gather(*dim, x.clone(), indices.clone());
-            B::float_scatter(*dim, x, indices, combine(update, old, value, site), assign)
+            B::float_scatter(*dim, x, indices, combine(update, old, value, context), assign)
         }
         Op::SelectAssign(dim, _) => {
             let old = B::float_select(x.clone(), *dim, indices.clone());
-            B::float_select_assign(x, *dim, indices, combine(update, old, value, site), assign)
+            B::float_select_assign(x, *dim, indices, combine(update, old, value, context), assign)
         }
         _ => {
             let old = B::float_gather_nd(x.clone(), indices.clone());
-            B::float_scatter_nd(x, indices, combine(update, old, value, site), assign)
+            B::float_scatter_nd(x, indices, combine(update, old, value, context), assign)
         }
     }
 }
@@ -184,9 +197,9 @@ fn combine<B: Backend>(
     update: IndexingUpdateOp,
     old: FloatTensor<B>,
     new: FloatTensor<B>,
-    site: &Site<'_, B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
-    let dtype = bool_dtype::<B>(site.device);
+    let dtype = bool_dtype::<B>(context.device);
     match update {
         IndexingUpdateOp::Mul => B::float_mul(old, new),
         IndexingUpdateOp::Add => B::float_add(old, new),

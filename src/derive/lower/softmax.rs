@@ -2,19 +2,19 @@
 
 use burn_backend::{Backend, tensor::FloatTensor};
 
-use super::{Site, inputs::Inputs};
-use crate::{execute::ExecuteError, graph::Softmax, tensor::Operand};
+use super::{Context, inputs::Inputs};
+use crate::{error::Error, graph::Softmax, tensor::Operand};
 
 /// The shift changes no value, so neither tape needs to see it.
 pub(super) fn softmax<B: Backend>(
     kind: Softmax,
     dim: usize,
     mut inputs: Inputs<B>,
-    site: &Site<'_, B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
     let x = inputs.float()?;
     let x = if kind == Softmax::Softmin { B::float_neg(x) } else { x };
-    let max = B::float_max_dim((site.detach)(x.clone()), dim);
+    let max = B::float_max_dim((context.detach)(x.clone()), dim);
     let shifted = B::float_sub(x, max);
     let y = match kind {
         Softmax::LogSoftmax => {

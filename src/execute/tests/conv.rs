@@ -51,7 +51,7 @@ fn cut(shape: [usize; 5], rank: usize) -> Vec<usize> {
     shape[..2 + rank].to_vec()
 }
 
-/// The same numbers with three spatial dimensions.
+/// The same data with three spatial dimensions.
 fn full(x: &Values) -> Values {
     let mut shape = x.shape.clone();
     shape.resize(5, 1);

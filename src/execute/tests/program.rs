@@ -69,15 +69,19 @@ fn operands_are_handed_over_at_their_last_use() {
     let graph = builder.finish(vec![b]);
     let seen = RefCell::new(Vec::new());
     let input = upload(TensorData::from([1.0f64, 2.0]));
-    let outputs =
-        replay::<Flex>(&graph, &Default::default(), vec![input], |op, inputs, types, device| {
+    let outputs = replay::<Flex, ExecuteError>(
+        &graph,
+        &Default::default(),
+        vec![input],
+        |op, inputs, types, device| {
             let unique = inputs.iter().map(|operand| match operand {
                 Operand::Float(tensor) => tensor.is_unique(),
                 _ => false,
             });
             seen.borrow_mut().push(unique.collect::<Vec<_>>());
             apply(op, inputs, types, device)
-        });
+        },
+    );
     assert_eq!(read(outputs.expect("a run").remove(0)), [2.0, 8.0]);
     // x is still needed after the first operation; after the second nothing is.
     assert_eq!(*seen.borrow(), [vec![false, false], vec![true, true]]);
@@ -134,7 +138,7 @@ fn a_graph_that_reads_what_nothing_defines_is_refused() {
     let graph = builder.finish(vec![ghost]);
     let error = Program::<Flex>::new(graph.clone(), &Default::default()).err();
     assert!(matches!(error, Some(ExecuteError::Graph(_))), "{error:?}");
-    let error = replay::<Flex>(&graph, &Default::default(), vec![], apply);
+    let error = replay(&graph, &Default::default(), vec![], apply::<Flex>);
     assert!(matches!(error, Err(ExecuteError::Graph(_))), "{error:?}");
 }
 

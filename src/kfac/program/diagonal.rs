@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     derive::{Apply, required},
+    error::Error,
     execute::ExecuteError,
     kfac::layers::{LayerGroup, LayerKind},
     tensor::Operand,
@@ -33,7 +34,7 @@ pub(super) fn compute_diagonals<B: Backend>(
     given: &Given<'_, B>,
     bases: &[Basis<B>],
     apply: Apply<Autodiff<B>>,
-) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+) -> Result<Vec<FloatTensor<B>>, Error> {
     let mut forward = gather::forward(probed, given, apply)?;
     let mut rotated = Vec::with_capacity(bases.len());
     let inputs = std::mem::take(&mut forward.inputs);
@@ -64,7 +65,7 @@ pub(super) fn compute_diagonals<B: Backend>(
             });
         }
     })?;
-    diagonals.into_iter().map(required).collect()
+    Ok(diagonals.into_iter().map(required).collect::<Result<_, _>>()?)
 }
 
 /// The rows of an embedding's inputs, written out.

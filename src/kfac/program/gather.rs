@@ -6,6 +6,7 @@ use burn_backend::{Backend, tensor::FloatTensor};
 use super::{FactorKind, Given, Probed, cotangents::cotangents, rows::Rows};
 use crate::{
     derive::{Apply, Arguments, adjoint_product, gradient_at, required},
+    error::Error,
     execute::ExecuteError,
     tensor::Operand,
 };
@@ -27,7 +28,7 @@ pub(super) fn forward<B: Backend>(
     probed: &Probed,
     given: &Given<'_, B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<Forward<B>, ExecuteError> {
+) -> Result<Forward<B>, Error> {
     let parameters = with_probes(probed, given);
     let whole = gradient_at(&arguments(probed, given, &parameters), apply)?;
     let mut outputs = whole.outputs.into_iter();
@@ -49,7 +50,7 @@ pub(super) fn backward<B: Backend>(
     forward: &mut Forward<B>,
     apply: Apply<Autodiff<B>>,
     mut visit: impl FnMut(usize, Rows<B>),
-) -> Result<(), ExecuteError> {
+) -> Result<(), Error> {
     let mut hand_over = |gradients: Vec<FloatTensor<B>>| {
         let mut gradients = gradients.into_iter();
         for (position, group) in probed.groups.iter().enumerate() {
@@ -104,7 +105,7 @@ fn pull_back<B: Backend>(
     cotangent: FloatTensor<B>,
     own: usize,
     apply: Apply<Autodiff<B>>,
-) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
+) -> Result<Vec<FloatTensor<B>>, Error> {
     let outputs = arguments.program.outputs().get(1).copied();
     let program = arguments.program.returning(outputs.into_iter().collect());
     let network = Arguments { program: &program, ..*arguments };

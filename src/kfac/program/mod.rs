@@ -27,7 +27,7 @@ use burn_backend::{
 use super::layers::{LayerGroup, LayerKind};
 use crate::{
     derive::{Apply, Metric},
-    execute::ExecuteError,
+    error::Error,
     tensor::Operand,
 };
 use product::Symmetric;
@@ -95,7 +95,7 @@ fn compute<B: Backend>(
     probed: &Probed,
     given: &Given<'_, B>,
     apply: Apply<Autodiff<B>>,
-) -> Result<Factors<B>, ExecuteError> {
+) -> Result<Factors<B>, Error> {
     let mut forward = gather::forward(probed, given, apply)?;
     let mut sums: Vec<Sum<B>> = probed.groups.iter().map(|_| Sum::default()).collect();
     gather::backward(kind, probed, given, &mut forward, apply, |group, rows| {

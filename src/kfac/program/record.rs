@@ -10,7 +10,6 @@ use crate::{
     capture::Scope,
     derive::{self, DeriveError},
     error::Error,
-    execute::ExecuteError,
     graph::{Graph, ValueType},
     kfac::layers::LayerGroup,
     tensor::Operand,
@@ -69,7 +68,7 @@ fn record(
     kind: FactorKind,
     loss: &Graph,
     parameters: usize,
-    compute: impl FnOnce(&mut Scope, Given<'_, CaptureBackend>) -> Result<Vec<Recorded>, ExecuteError>,
+    compute: impl FnOnce(&mut Scope, Given<'_, CaptureBackend>) -> Result<Vec<Recorded>, Error>,
 ) -> Result<Graph, Error> {
     let &[_, outputs] = loss.outputs() else {
         return Err(DeriveError::NoOutputs.into());

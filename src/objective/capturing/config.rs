@@ -17,7 +17,7 @@ pub enum Mode {
     Evaluation,
 }
 
-/// How Hessian products are computed. Both give the same numbers up to rounding.
+/// How Hessian products are computed. Both give the same values up to rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Engine {
     /// A recorded program, of which the part that does not depend on v has run once.
@@ -29,7 +29,7 @@ pub enum Engine {
     /// 0.22 cannot put one tape over another, and every product is refused with [`DeriveError::Eager`].
     ///
     /// [`Objective::capture`]: crate::Objective::capture
-    /// [`DeriveError::Eager`]: crate::DeriveError::Eager
+    /// [`DeriveError::Eager`]: crate::errors::DeriveError::Eager
     Eager,
 }
 

@@ -90,7 +90,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 
 fn causes(layers_in_training_mode: usize) -> String {
     let others = "a `detach` or `without_autodiff` in the model (gradients are not stopped in a recording), a value \
-                  read while tracing, randomness in the closure, or a closure that gives different results when \
+                  read while recording, randomness in the closure, or a closure that gives different results when \
                   called twice";
     match layers_in_training_mode {
         0 => others.into(),

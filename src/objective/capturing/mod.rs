@@ -38,11 +38,11 @@ impl Objective<Autodiff<Dispatch>> {
     /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
     /// more (Burn's panic at the read is caught, but its message is printed), and wherever the loss is evaluated it is
     /// checked that the closure would read the same; otherwise the result is an
-    /// [`ObjectiveError::OtherTruth`](crate::ObjectiveError::OtherTruth). Whatever varies must be in the batch; other
+    /// [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Whatever varies must be in the batch; other
     /// tensors it uses are constants.
     ///
     /// # Errors
-    /// [`CaptureError`](crate::CaptureError) and [`FaithfulnessError`](crate::FaithfulnessError) say what cannot be
+    /// [`CaptureError`](crate::errors::CaptureError) and [`FaithfulnessError`](crate::errors::FaithfulnessError) say what cannot be
     /// recorded faithfully, and what to do; a model without trainable parameters.
     ///
     /// # Example
@@ -181,11 +181,11 @@ where
         Ok(objective)
     }
 
-    /// The same loss on another batch. A batch of sizes seen before reuses the recording; other sizes are recorded
+    /// The same loss on another batch. A batch of known sizes reuses the recording; other sizes are recorded
     /// on first use and kept.
     ///
     /// # Errors
-    /// [`BatchError`](crate::BatchError) for a batch of other kinds or ranks than the one captured, or with an empty
+    /// [`BatchError`](crate::errors::BatchError) for a batch of other kinds or ranks than the one captured, or with an empty
     /// tensor; a batch on another device; what capturing refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let batch = self.recorder.counted(batch)?;

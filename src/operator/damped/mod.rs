@@ -9,6 +9,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     space::{DeviceScalar, ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square};
@@ -30,7 +31,7 @@ use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expe
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Identity, LinearOperator, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::Identity};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [1]), ("b", [2])])?;
 /// let (a, one) = (Identity::new(&space)?, space.ones());
@@ -48,17 +49,17 @@ pub struct Damped<A, D = f64> {
 }
 
 /// A diagonal D ≥ 0 that [`Damped`] adds to an operator.
-pub trait Damping<B: AutodiffBackend> {
+pub trait Damping<B: AutodiffBackend = DefaultBackend> {
     /// Checks that D belongs to a space, and that no element is negative or not finite.
     ///
     /// # Errors
-    /// [`OperatorError::Damping`]; [`VectorError`](crate::VectorError) for a D of another space.
+    /// [`OperatorError::Damping`]; [`VectorError`](crate::errors::VectorError) for a D of another space.
     fn check(&self, space: &ParamSpace<B>) -> Result<(), Error>;
 
     /// `product + D · vector`
     ///
     /// # Errors
-    /// [`VectorError`](crate::VectorError) for vectors of different spaces.
+    /// [`VectorError`](crate::errors::VectorError) for vectors of different spaces.
     fn add_to(
         &self,
         product: ParamVector<B>,
@@ -95,7 +96,7 @@ impl<A, D> Damped<A, D> {
     ///
     /// # Errors
     /// [`OperatorError::Damping`] for the first damping that is negative or not finite, [`OperatorError::NotSquare`];
-    /// [`VectorError`](crate::VectorError) for a damping of another space.
+    /// [`VectorError`](crate::errors::VectorError) for a damping of another space.
     pub fn new<B>(operator: A, damping: D) -> Result<Self, Error>
     where
         B: AutodiffBackend,

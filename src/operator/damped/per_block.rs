@@ -12,11 +12,11 @@ use crate::{
 
 use super::{Damping, expect_damping};
 
-/// A damping for each block, diag(λ₁I, λ₂I, …) with λₖ ≥ 0, for [`Damped`](crate::Damped).
+/// A damping for each block, diag(λ₁I, λ₂I, …) with λₖ ≥ 0, for [`Damped`](crate::operator::Damped).
 ///
 /// # Example
 /// ```
-/// use burn_curvature::{BlockDamping, ParamLayout};
+/// use burn_curvature::{ParamLayout, operator::BlockDamping};
 ///
 /// let layout = ParamLayout::from_shapes([("w", [1]), ("b", [2])])?;
 /// assert_eq!(BlockDamping::by_name(&layout, 0.5, &[("b", 2.0)])?.values(), [0.5, 2.0]);
@@ -34,7 +34,7 @@ impl BlockDamping {
     ///
     /// # Errors
     /// [`OperatorError::Damping`] if one is negative or not finite, [`OperatorError::BlockTwice`] if two selections hold
-    /// the same block, [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch) for a selection from another
+    /// the same block, [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) for a selection from another
     /// layout.
     pub fn new(
         layout: &Arc<ParamLayout>,
@@ -64,7 +64,7 @@ impl BlockDamping {
     /// match none.
     ///
     /// # Errors
-    /// As [`new`](Self::new); [`ParamError::EmptySelection`](crate::ParamError::EmptySelection) for a pattern that
+    /// As [`new`](Self::new); [`ParamError::EmptySelection`](crate::errors::ParamError::EmptySelection) for a pattern that
     /// matches nothing.
     pub fn by_name(
         layout: &Arc<ParamLayout>,

@@ -14,6 +14,7 @@ use burn_backend::{AutodiffBackend, Shape, Slice, ops::FloatTensorOps};
 use crate::{
     error::Error,
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::{
@@ -45,7 +46,7 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, Kronecker, ParamSpace, materialize};
+/// use burn_curvature::{ParamSpace, materialize, operator::{DenseMatrix, Kronecker}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::from_shapes([("w", [2, 2])])?;
 /// let a = DenseMatrix::from_rows(&[[1.0, 2.0], [2.0, 5.0]])?;
@@ -59,7 +60,7 @@ use super::{
 /// # References
 /// Martens & Grosse, Optimizing neural networks with Kronecker-factored approximate curvature, 2015, section 3.
 #[derive(Clone)]
-pub struct Kronecker<B: AutodiffBackend> {
+pub struct Kronecker<B: AutodiffBackend = DefaultBackend> {
     matrix: WeightMatrix,
     left: KroneckerSide<B>,
     right: KroneckerSide<B>,
@@ -74,7 +75,7 @@ impl<B: AutodiffBackend> Kronecker<B> {
     ///
     /// # Errors
     /// [`OperatorError::NotOneMatrix`] if the space is not that of one matrix, [`OperatorError::MatrixSize`] if A or G has
-    /// another size, [`OperatorError::NotSymmetric`] as for [`SymmetricDense`](crate::SymmetricDense).
+    /// another size, [`OperatorError::NotSymmetric`] as for [`SymmetricDense`](crate::operator::SymmetricDense).
     pub fn new(a: &DenseMatrix, g: &DenseMatrix, space: &ParamSpace<B>) -> Result<Self, Error> {
         let shapes: Vec<_> =
             space.layout().blocks().iter().map(|block| block.shape().to_vec()).collect();

@@ -42,7 +42,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// A⁻¹ by the formula of Sherman, Morrison and Woodbury, as an operator of the same kind.
     ///
     /// Exact but for rounding: about κ·ε of the result, where ε is the rounding of the format, and κ the condition
-    /// number of A. [`Woodbury`](crate::Woodbury) removes most of it from a solution and reports on the rest.
+    /// number of A. [`Woodbury`](crate::solver::Woodbury) removes most of it from a solution and reports on the rest.
     ///
     /// # Errors
     /// [`OperatorError::NotInvertible`] if D has an element that is not positive, or if a negative coefficient makes A

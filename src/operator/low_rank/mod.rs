@@ -11,6 +11,7 @@ use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 use crate::{
     error::Error,
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::{
@@ -34,7 +35,7 @@ use super::{
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{LinearOperator, LowRank, ParamSpace};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::LowRank};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let v = space.vector(&[1.0, 2.0, 2.0])?;
@@ -48,7 +49,7 @@ use super::{
 /// # References
 /// Golub & Van Loan, Matrix Computations, 4th edition, section 2.1.4 (the Sherman-Morrison-Woodbury formula).
 #[derive(Clone)]
-pub struct LowRank<B: AutodiffBackend> {
+pub struct LowRank<B: AutodiffBackend = DefaultBackend> {
     /// V, shape `[k, n]`.
     rows: InnerFloat<B>,
     coefficients: Vec<f64>,
@@ -71,7 +72,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     ///
     /// # Errors
     /// [`OperatorError::Nothing`] for an empty list, [`OperatorError::CoefficientCount`], [`OperatorError::Factor`] for
-    /// a coefficient that is not finite; [`VectorError`](crate::VectorError) for vectors that do not fit together or
+    /// a coefficient that is not finite; [`VectorError`](crate::errors::VectorError) for vectors that do not fit together or
     /// hold NaN or infinity.
     pub fn new(vectors: &[ParamVector<B>], coefficients: &[f64]) -> Result<Self, Error> {
         let first = vectors.first().ok_or(OperatorError::Nothing)?;
@@ -131,7 +132,7 @@ impl<B: AutodiffBackend> LowRank<B> {
     /// The same vectors with D = diag(d) in place of D.
     ///
     /// # Errors
-    /// [`VectorError`](crate::VectorError) if d is of another space or holds NaN or infinity.
+    /// [`VectorError`](crate::errors::VectorError) if d is of another space or holds NaN or infinity.
     pub fn with_diagonal(mut self, diagonal: ParamVector<B>) -> Result<Self, Error> {
         self.space.expect_same(diagonal.space())?;
         diagonal.expect_finite("the diagonal")?;

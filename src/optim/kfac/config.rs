@@ -179,8 +179,8 @@ impl KfacOptimizerConfig {
     ///
     /// # Errors
     /// [`ConfigError`] for the first field out of range;
-    /// [`OptimizerError::LossIsNotLikelihood`](crate::OptimizerError::LossIsNotLikelihood);
-    /// [`KfacError::NoDiagonal`](crate::KfacError::NoDiagonal) for an eigenvalue correction without gradients; those of
+    /// [`OptimizerError::LossIsNotLikelihood`](crate::errors::OptimizerError::LossIsNotLikelihood);
+    /// [`KfacError::NoDiagonal`](crate::errors::KfacError::NoDiagonal) for an eigenvalue correction without gradients; those of
     /// [`Fisher::exact`](crate::Fisher::exact).
     pub fn init<B: AutodiffBackend>(
         &self,
@@ -194,8 +194,8 @@ impl KfacOptimizerConfig {
     /// As [`init`](Self::init), from the saved state of an optimizer: the steps continue exactly.
     ///
     /// # Errors
-    /// As [`init`](Self::init); [`OptimizerError::State`](crate::OptimizerError::State) and
-    /// [`KfacError::State`](crate::KfacError::State) for the state of another model.
+    /// As [`init`](Self::init); [`OptimizerError::State`](crate::errors::OptimizerError::State) and
+    /// [`KfacError::State`](crate::errors::KfacError::State) for the state of another model.
     pub fn resume<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

@@ -27,7 +27,7 @@ use crate::{
     objective::Objective,
     operator::LinearOperator,
     space::ParamVector,
-    tensor::{Precision, TensorBridge},
+    tensor::{DefaultBackend, Precision, TensorBridge},
 };
 use running::Running;
 
@@ -99,7 +99,7 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct KfacOptimizer<B: AutodiffBackend> {
+pub struct KfacOptimizer<B: AutodiffBackend = DefaultBackend> {
     config: KfacOptimizerConfig,
     objective: Objective<B>,
     likelihood: Likelihood,
@@ -167,7 +167,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// Sets λ, for a schedule. It takes effect when the inverse is next computed.
     ///
     /// # Errors
-    /// [`ConfigError`](crate::ConfigError) for a λ that is not a finite number above zero.
+    /// [`ConfigError`](crate::errors::ConfigError) for a λ that is not a finite number above zero.
     pub fn set_damping(&mut self, damping: f64) -> Result<(), Error> {
         self.config.clone().with_damping(damping).validate()?;
         self.progress.damping = damping;
@@ -178,7 +178,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     ///
     /// # Errors
     /// [`OptimizerError::NoLearningRate`] where the quadratic model chooses the size of the steps;
-    /// [`ConfigError`](crate::ConfigError) for a rate that is not a finite number above zero.
+    /// [`ConfigError`](crate::errors::ConfigError) for a rate that is not a finite number above zero.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let StepRule::LearningRate { momentum, limit, .. } = self.config.rule else {
             return Err(OptimizerError::NoLearningRate { found: rate }.into());
@@ -202,7 +202,7 @@ where
     ///
     /// # Errors
     /// Those of [`Objective::on`] and [`KfacConfig::init`](crate::KfacConfig::init); a loss or gradient that is not finite; a model
-    /// without the parameters that were traced.
+    /// without the parameters that were captured.
     pub fn step<M: Module, X: Batch>(
         &mut self,
         model: &M,

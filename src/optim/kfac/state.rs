@@ -25,7 +25,7 @@ use crate::{
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
-/// use burn_curvature::{KfacOptimizerConfig, KfacOptimizerState, Likelihood, Objective, Reduction};
+/// use burn_curvature::{KfacOptimizerConfig, Likelihood, Objective, Reduction, optim::KfacOptimizerState};
 ///
 /// #[derive(Module, Debug)]
 /// struct Line {

@@ -50,15 +50,15 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
-/// ([`VectorError::NonFinite`](crate::VectorError::NonFinite)); a b whose square leaves the range of the number format
-/// ([`SolverError::RightHandSideRange`](crate::SolverError::RightHandSideRange)); a preconditioner that is not positive
-/// definite ([`SolverError::Preconditioner`](crate::SolverError::Preconditioner)); an initial guess together with a trust
-/// radius ([`SolverError::OptionRefused`](crate::SolverError::OptionRefused)).
+/// ([`VectorError::NonFinite`](crate::errors::VectorError::NonFinite)); a b whose square leaves the range of the number format
+/// ([`SolverError::RightHandSideRange`](crate::errors::SolverError::RightHandSideRange)); a preconditioner that is not positive
+/// definite ([`SolverError::Preconditioner`](crate::errors::SolverError::Preconditioner)); an initial guess together with a trust
+/// radius ([`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused)).
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{ConjugateGradientConfig, Diagonal, LinearSolver, ParamSpace, StopReason};
+/// use burn_curvature::{ConjugateGradientConfig, LinearSolver, ParamSpace, StopReason, operator::Diagonal};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 2.0, 4.0])?;

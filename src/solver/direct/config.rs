@@ -32,7 +32,7 @@ pub enum DirectMethod {
 ///
 /// # Example
 /// ```
-/// use burn_curvature::{DirectConfig, DirectMethod};
+/// use burn_curvature::{DirectConfig, solver::DirectMethod};
 /// let config = DirectConfig::new().with_method(DirectMethod::EigenDecomposition);
 /// assert!(config.init().is_ok());
 /// assert!(config.with_max_size(0).init().is_err());

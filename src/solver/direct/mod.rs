@@ -33,19 +33,19 @@ use factor::Factorization;
 /// its factorization is in f64.
 ///
 /// # Errors
-/// [`OperatorError::TooLarge`](crate::OperatorError::TooLarge) above `max_size` unknowns;
-/// [`OperatorError::NotSymmetric`](crate::OperatorError::NotSymmetric);
-/// [`OperatorError::NonFiniteEntry`](crate::OperatorError::NonFiniteEntry);
-/// [`SolverError::Factorization`](crate::SolverError::Factorization) if the factorization asked for by name does
+/// [`OperatorError::TooLarge`](crate::errors::OperatorError::TooLarge) above `max_size` unknowns;
+/// [`OperatorError::NotSymmetric`](crate::errors::OperatorError::NotSymmetric);
+/// [`OperatorError::NonFiniteEntry`](crate::errors::OperatorError::NonFiniteEntry);
+/// [`SolverError::Factorization`](crate::errors::SolverError::Factorization) if the factorization asked for by name does
 /// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
 ///
-/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a preconditioner or an observer, which a
+/// [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a preconditioner or an observer, which a
 /// factorization cannot use.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, DirectConfig, LinearSolver, Method, ParamSpace};
+/// use burn_curvature::{DirectConfig, LinearSolver, ParamSpace, operator::Diagonal, solver::Method};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, -2.0, 4.0])?;

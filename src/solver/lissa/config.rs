@@ -18,7 +18,7 @@ use super::Lissa;
 ///
 /// # Example
 /// ```
-/// use burn_curvature::LissaConfig;
+/// use burn_curvature::solver::LissaConfig;
 /// let config = LissaConfig::new().with_scale(Some(25.0)).with_depth(5000).with_repeats(10);
 /// assert!(config.clone().init().is_ok());
 /// assert!(config.with_scale(Some(-1.0)).init().is_err());

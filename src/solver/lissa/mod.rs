@@ -24,7 +24,7 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 ///
 /// The result has two errors, both reported. The influence of the start decays as exp(−depth·λmin/scale): below three
 /// such time constants the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged). And it
-/// scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::MethodDetail::Lissa), which falls as 1/√repeats and
+/// scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::solver::MethodDetail::Lissa), which falls as 1/√repeats and
 /// does *not* fall with the depth. A larger scale makes it scatter less, and needs more depth.
 ///
 /// # Cost
@@ -37,13 +37,13 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// [`StopReason::Diverged`](crate::StopReason::Diverged), and the report gives a lower bound on the eigenvalue it met.
 ///
 /// # Errors
-/// [`SolverError::NoScale`](crate::SolverError::NoScale) if every sampled term is zero;
-/// [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a preconditioner; and those of every solver.
+/// [`SolverError::NoScale`](crate::errors::SolverError::NoScale) if every sampled term is zero;
+/// [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a preconditioner; and those of every solver.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearOperator, LissaConfig, Mean, ParamSpace, StopReason};
+/// use burn_curvature::{LinearOperator, ParamSpace, StopReason, operator::{Diagonal, Mean}, solver::LissaConfig};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let b = space.ones();

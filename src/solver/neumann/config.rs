@@ -34,7 +34,7 @@ pub enum NeumannScale {
 ///
 /// # Example
 /// ```
-/// use burn_curvature::{NeumannConfig, NeumannScale};
+/// use burn_curvature::{NeumannConfig, solver::NeumannScale};
 /// assert!(NeumannConfig::new().with_scale(NeumannScale::Given(0.1)).init().is_ok());
 /// assert!(NeumannConfig::new().with_scale(NeumannScale::Given(0.0)).init().is_err());
 /// ```

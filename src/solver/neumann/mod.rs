@@ -39,14 +39,14 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// that converges. Both return the best x so far.
 ///
 /// # Errors
-/// [`SolverError::NoScale`](crate::SolverError::NoScale) if A is zero;
-/// [`SolverError::Preconditioner`](crate::SolverError::Preconditioner) for one that is not positive definite; those of every
+/// [`SolverError::NoScale`](crate::errors::SolverError::NoScale) if A is zero;
+/// [`SolverError::Preconditioner`](crate::errors::SolverError::Preconditioner) for one that is not positive definite; those of every
 /// solver.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, LinearSolver, NeumannConfig, NeumannScale, ParamSpace, StopReason};
+/// use burn_curvature::{LinearSolver, NeumannConfig, ParamSpace, StopReason, operator::Diagonal, solver::NeumannScale};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(3)?;
 /// let a = space.vector(&[1.0, 2.0, 4.0])?;

@@ -17,7 +17,7 @@ use super::Nystrom;
 ///
 /// # Example
 /// ```
-/// use burn_curvature::NystromConfig;
+/// use burn_curvature::solver::NystromConfig;
 /// assert!(NystromConfig::new(50, 1e-3).with_seed(7).init().is_ok());
 /// assert!(NystromConfig::new(50, 0.0).init().is_err());
 /// ```

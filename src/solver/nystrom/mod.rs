@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     operator::{LinearOperator, LowRank, SelfAdjoint, expect_square},
     space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
 };
 
 use super::{
@@ -30,7 +31,7 @@ use sketch::{Sketch, sketch};
 /// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its λ.
 /// The approximation is good if the part of A beyond the rank is small compared with λ; if it is larger, x is too long
 /// and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true residual. For an
-/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::ConjugateGradient): with a rank of about
+/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::solver::ConjugateGradient): with a rank of about
 /// three times the effective dimension Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
 ///
 /// # Cost
@@ -41,16 +42,16 @@ use sketch::{Sketch, sketch};
 /// A self-adjoint and positive semi-definite.
 ///
 /// # Errors
-/// [`SolverError::Indefinite`](crate::SolverError::Indefinite) if the sketch shows that A has a negative eigenvalue (or
-/// that λ is larger than what is in the operator); [`SolverError::OptionRefused`](crate::SolverError::OptionRefused) for a
+/// [`SolverError::Indefinite`](crate::errors::SolverError::Indefinite) if the sketch shows that A has a negative eigenvalue (or
+/// that λ is larger than what is in the operator); [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a
 /// preconditioner or an observer; layouts, precisions or devices that differ; NaN or infinity in b or in a product.
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
 /// use burn_curvature::{
-///     ConjugateGradientConfig, Diagonal, LinearOperator, LinearSolver, NystromConfig, ParamSpace,
-///     SolveOptions, StopReason,
+///     ConjugateGradientConfig, LinearOperator, LinearSolver, ParamSpace, SolveOptions, StopReason,
+///     operator::Diagonal, solver::NystromConfig,
 /// };
 ///
 /// // Two large eigenvalues and many small ones.
@@ -177,7 +178,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
 }
 
 /// A low-rank approximation of a positive semi-definite A, with the damping λ that goes with it.
-pub struct NystromApproximation<B: AutodiffBackend> {
+pub struct NystromApproximation<B: AutodiffBackend = DefaultBackend> {
     sketch: Sketch<B>,
     space: ParamSpace<B>,
     damping: f64,

@@ -109,8 +109,8 @@ where
     ///
     /// # Errors
     /// [`ParamError::MissingParameter`], [`ParamError::NoIdentity`], [`ParamError::Bridge`];
-    /// [`VectorError::BlockShape`](crate::VectorError::BlockShape) and
-    /// [`VectorError::DeviceMismatch`](crate::VectorError::DeviceMismatch) within [`ParamError::Vector`].
+    /// [`VectorError::BlockShape`](crate::errors::VectorError::BlockShape) and
+    /// [`VectorError::DeviceMismatch`](crate::errors::VectorError::DeviceMismatch) within [`ParamError::Vector`].
     pub fn write_to<M: Module>(&self, model: &M) -> Result<M, ParamError> {
         self.update(model, |_, value| value)
     }

@@ -17,7 +17,7 @@ pub struct QuadratureRule {
 
 /// The distribution of the eigenvalues of a self-adjoint operator, as quadrature rules.
 ///
-/// See [`DensityEstimator`](crate::DensityEstimator).
+/// See [`DensityEstimator`](crate::spectrum::DensityEstimator).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpectralDensity {
     /// Number of unknowns n, which is the number of eigenvalues.

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// The weight that the probes give a single eigenvalue scatters widely (as χ² with one degree of freedom), so that the
 /// error bar at a lone outlier means little with fewer than some twenty probes. Its place is exact all the same; for
-/// outliers take [`Lanczos`](crate::Lanczos).
+/// outliers take [`Lanczos`](crate::spectrum::Lanczos).
 ///
 /// # Cost
 /// `probes` × `steps` products. Memory: steps vectors for each probe that is worked on together with others, 256 MiB
@@ -38,15 +38,15 @@ use crate::{
 /// A self-adjoint A, definite or not.
 ///
 /// # Errors
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`KrylovError::Range`](crate::KrylovError::Range),
-/// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
-/// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if a product holds NaN or infinity;
+/// [`KrylovError::Range`](crate::errors::KrylovError::Range),
+/// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch),
+/// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare).
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DensityEstimatorConfig, Diagonal, ParamSpace};
+/// use burn_curvature::{ParamSpace, operator::Diagonal, spectrum::DensityEstimatorConfig};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
 /// let d = space.vector(&[1., 1., 2., 4.])?;

@@ -14,13 +14,14 @@ use crate::{
     krylov::{Products, finite_dot},
     operator::{LinearOperator, SelfAdjoint},
     space::ParamVector,
+    tensor::DefaultBackend,
 };
 
 use super::sketch::SHARED_VECTORS;
 
 /// A diagonal estimated from random vectors, with a standard error for each entry.
 #[derive(Debug, Clone)]
-pub struct DiagonalEstimate<B: AutodiffBackend> {
+pub struct DiagonalEstimate<B: AutodiffBackend = DefaultBackend> {
     /// The diagonal.
     pub estimate: ParamVector<B>,
     /// The standard deviation of each entry, itself estimated from the samples; 0 for an exact diagonal.
@@ -56,15 +57,15 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// A self-adjoint A, definite or not.
 ///
 /// # Errors
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`KrylovError::Range`](crate::KrylovError::Range),
-/// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
-/// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if a product holds NaN or infinity;
+/// [`KrylovError::Range`](crate::errors::KrylovError::Range),
+/// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch),
+/// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare).
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{DenseMatrix, DiagonalEstimatorConfig, ParamSpace, SymmetricDense};
+/// use burn_curvature::{ParamSpace, operator::{DenseMatrix, SymmetricDense}, spectrum::DiagonalEstimatorConfig};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
 /// let a = SymmetricDense::new(&DenseMatrix::from_rows(&[[2.0, 1.0], [1.0, 5.0]])?, &space)?;

@@ -20,7 +20,7 @@ use super::{Lanczos, SpectrumEnd};
 ///
 /// # Example
 /// ```
-/// use burn_curvature::{LanczosConfig, SpectrumEnd};
+/// use burn_curvature::{LanczosConfig, spectrum::SpectrumEnd};
 /// let config = LanczosConfig::new().with_end(SpectrumEnd::Smallest).with_pairs(3);
 /// assert!(config.clone().with_subspace(Some(20)).init().is_ok());
 /// assert!(config.with_subspace(Some(4)).init().is_err());

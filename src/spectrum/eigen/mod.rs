@@ -42,16 +42,16 @@ use super::SpectrumError;
 /// A self-adjoint A, definite or not.
 ///
 /// # Errors
-/// [`SpectrumError::TooManyPairs`]; [`KrylovError::Range`](crate::KrylovError::Range);
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
-/// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare). Running out of products is no error but an
+/// [`SpectrumError::TooManyPairs`]; [`KrylovError::Range`](crate::errors::KrylovError::Range);
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if a product holds NaN or infinity;
+/// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch),
+/// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare). Running out of products is no error but an
 /// [`EigenpairsStop`].
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, EigenpairsStop, LanczosConfig, ParamSpace, SpectrumEnd};
+/// use burn_curvature::{LanczosConfig, ParamSpace, operator::Diagonal, spectrum::{EigenpairsStop, SpectrumEnd}};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(4)?;
 /// let d = space.vector(&[3., -5., 2., 8.])?;

@@ -5,7 +5,10 @@ use std::fmt;
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use crate::{space::ParamVector, tensor::Precision};
+use crate::{
+    space::ParamVector,
+    tensor::{DefaultBackend, Precision},
+};
 
 use super::SpectrumEnd;
 
@@ -52,7 +55,7 @@ impl fmt::Display for EigenpairsStop {
 
 /// Eigenvectors with a report that holds their eigenvalues.
 #[derive(Debug, Clone)]
-pub struct Eigenpairs<B: AutodiffBackend> {
+pub struct Eigenpairs<B: AutodiffBackend = DefaultBackend> {
     /// Orthonormal eigenvectors, in the order of [`EigenpairsReport::eigenvalues`].
     pub vectors: Vec<ParamVector<B>>,
     /// Eigenvalues, residuals, and why the process stopped.

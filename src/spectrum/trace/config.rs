@@ -39,7 +39,7 @@ impl TraceMethod {
 ///
 /// # Example
 /// ```
-/// use burn_curvature::{TraceEstimatorConfig, TraceMethod};
+/// use burn_curvature::{TraceEstimatorConfig, spectrum::TraceMethod};
 /// let config = TraceEstimatorConfig::new().with_products(4);
 /// assert!(config.clone().with_method(TraceMethod::XTrace).init().is_ok());
 /// assert!(config.with_method(TraceMethod::HutchPlusPlus).init().is_err());

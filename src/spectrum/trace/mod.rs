@@ -40,15 +40,15 @@ use super::Estimate;
 /// A square A, self-adjoint or not.
 ///
 /// # Errors
-/// [`VectorError::NonFinite`](crate::VectorError::NonFinite) if a product holds NaN or infinity;
-/// [`KrylovError::Range`](crate::KrylovError::Range),
-/// [`VectorError::LayoutMismatch`](crate::VectorError::LayoutMismatch),
-/// [`OperatorError::NotSquare`](crate::OperatorError::NotSquare).
+/// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if a product holds NaN or infinity;
+/// [`KrylovError::Range`](crate::errors::KrylovError::Range),
+/// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch),
+/// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare).
 ///
 /// # Example
 /// ```
 /// use burn::backend::{Autodiff, Flex};
-/// use burn_curvature::{Diagonal, ParamSpace, TraceEstimatorConfig, TraceMethod};
+/// use burn_curvature::{ParamSpace, TraceEstimatorConfig, operator::Diagonal, spectrum::TraceMethod};
 ///
 /// let space = ParamSpace::<Autodiff<Flex>>::flat(100)?;
 /// let values: Vec<f64> = (0..100).map(f64::from).collect();

@@ -2,8 +2,9 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    BlockDiagonal, Dense, Identity, Kronecker, LinearOperator, OperatorError, ParamLayout,
-    ParamVector, SelfAdjoint, SymmetricDense, VectorError,
+    LinearOperator, ParamLayout, ParamVector, SelfAdjoint,
+    errors::{OperatorError, VectorError},
+    operator::{BlockDiagonal, Dense, Identity, Kronecker, SymmetricDense},
 };
 
 use super::{

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn_curvature::{
-    Adjoint, Dense, Error, FromFn, LinearOperator, OperatorError, ParamSpace, ParamVector,
-    SymmetricDense, VectorError, check_adjoint, check_operator, check_self_adjoint,
+    Adjoint, Error, LinearOperator, ParamSpace, ParamVector,
+    errors::{OperatorError, VectorError},
+    operator::{Dense, FromFn, SymmetricDense, check_adjoint, check_operator, check_self_adjoint},
 };
 
 use super::{layout, operator_error, random_rows};

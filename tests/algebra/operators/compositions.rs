@@ -2,9 +2,13 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    BlockDamping, Chain, Congruence, Damped, Dense, Diagonal, FromFn, Identity, LinearOperator,
-    OperatorError, ParamError, ParamSpace, ParamVector, SymmetricDense, VectorError, diagonal,
+    LinearOperator, ParamSpace, ParamVector,
+    errors::{OperatorError, ParamError, VectorError},
     materialize,
+    operator::{
+        BlockDamping, Chain, Congruence, Damped, Dense, Diagonal, FromFn, Identity, SymmetricDense,
+        diagonal,
+    },
 };
 
 use super::{

@@ -2,8 +2,9 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, FiniteSum, Identity, LinearOperator, LowRank, Mean, OperatorError, SymmetricDense,
-    VectorError,
+    FiniteSum, LinearOperator,
+    errors::{OperatorError, VectorError},
+    operator::{Diagonal, Identity, LowRank, Mean, SymmetricDense},
 };
 
 use super::{

@@ -1,7 +1,12 @@
 //! Low rank plus diagonal, and its exact inverse.
 
 use crate::failure::failure;
-use burn_curvature::{LinearOperator, LowRank, OperatorError, Precision, VectorError, materialize};
+use burn_curvature::{
+    LinearOperator, Precision,
+    errors::{OperatorError, VectorError},
+    materialize,
+    operator::LowRank,
+};
 
 use super::{
     layout,

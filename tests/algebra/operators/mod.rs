@@ -12,9 +12,13 @@ use proptest::prelude::*;
 
 use crate::failure::failure;
 use burn_curvature::{
-    Damped, Dense, DenseMatrix, Diagonal, Error, FromFn, Identity, LinearOperator, OperatorError,
-    ParamLayout, ParamVector, Precision, Scaled, SelfAdjoint, SymmetricDense, VectorError,
-    materialize, materialize_up_to,
+    Error, LinearOperator, ParamLayout, ParamVector, Precision, SelfAdjoint,
+    errors::{OperatorError, VectorError},
+    materialize,
+    operator::{
+        Damped, Dense, DenseMatrix, Diagonal, FromFn, Identity, Scaled, SymmetricDense,
+        materialize_up_to,
+    },
 };
 
 use crate::{

@@ -2,8 +2,10 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Adjoint, Diagonal, LinearOperator, ParamLayout, SelfAdjoint, VectorError, check_adjoint,
-    check_operator, check_self_adjoint, materialize,
+    Adjoint, LinearOperator, ParamLayout, SelfAdjoint,
+    errors::VectorError,
+    materialize,
+    operator::{Diagonal, check_adjoint, check_operator, check_self_adjoint},
 };
 
 use crate::{

@@ -4,10 +4,11 @@ use std::cell::Cell;
 
 use crate::failure::failure;
 use burn_curvature::{
-    ConfigError, ConjugateGradient, ConjugateGradientConfig, Diagonal, DirectConfig, DirectMethod,
-    Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, NeumannConfig,
-    NystromConfig, OnNegativeCurvature, OperatorError, ParamSpace, ParamVector, Precision,
-    SelfAdjoint, Solution, SolveOptions, SolverError, VectorError,
+    ConjugateGradientConfig, DirectConfig, Error, LinearOperator, LinearSolver, MinresConfig,
+    NeumannConfig, ParamSpace, ParamVector, Precision, SelfAdjoint, Solution, SolveOptions,
+    errors::{ConfigError, OperatorError, SolverError, VectorError},
+    operator::{Diagonal, FromFn, Identity},
+    solver::{ConjugateGradient, DirectMethod, NystromConfig, OnNegativeCurvature},
 };
 
 use super::x_of;

@@ -1,8 +1,9 @@
 //! Conjugate gradients on positive definite systems: against a dense solve, the theory, and themselves.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, LinearSolver,
-    OnNegativeCurvature, Precision, SolveOptions, StopReason,
+    ConjugateGradientConfig, LinearOperator, LinearSolver, Precision, SolveOptions, StopReason,
+    operator::Diagonal,
+    solver::{Iteration, OnNegativeCurvature},
 };
 
 use super::{

@@ -2,8 +2,10 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, Direct, DirectConfig, DirectMethod, Iteration, LinearOperator, LinearSolver, Method,
-    OperatorError, Precision, SolveOptions, SolverError, StopReason, UnusedOption,
+    DirectConfig, LinearOperator, LinearSolver, Precision, SolveOptions, StopReason,
+    errors::{OperatorError, SolverError},
+    operator::Diagonal,
+    solver::{Direct, DirectMethod, Iteration, Method, UnusedOption},
 };
 
 use super::{check_report, operator, x_of};
@@ -109,7 +111,8 @@ fn direct_many_and_limits<B: TestBackend>() {
     );
     let mut lopsided = rows.clone();
     lopsided[0][5] += 1.0;
-    let lopsided = burn_curvature::Dense::new(&matrix(&lopsided), rhs[0].space()).unwrap();
+    let lopsided =
+        burn_curvature::operator::Dense::new(&matrix(&lopsided), rhs[0].space()).unwrap();
     let refused = solver.solve(&lopsided.assume_self_adjoint().unwrap(), &rhs[0]).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(OperatorError::NotSymmetric { .. })));
 }

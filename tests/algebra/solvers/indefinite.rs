@@ -1,8 +1,9 @@
 //! Conjugate gradients on indefinite systems: stopping, and carrying through.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, LinearSolver,
-    OnNegativeCurvature, Precision, SolveOptions, StopReason,
+    ConjugateGradientConfig, LinearOperator, LinearSolver, Precision, SolveOptions, StopReason,
+    operator::Diagonal,
+    solver::{Iteration, OnNegativeCurvature},
 };
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, x_of};

@@ -1,9 +1,12 @@
 //! Inverses as operators.
 
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, Inverse, LinearOperator, LinearSolver, Method,
-    OnFailedSolve, Precision, SolveOptions, SolverError, StopReason, check_self_adjoint,
+    ConjugateGradientConfig, DirectConfig, LinearOperator, LinearSolver, Precision, SolveOptions,
+    StopReason,
+    errors::SolverError,
     materialize,
+    operator::check_self_adjoint,
+    solver::{Inverse, Method, OnFailedSolve},
 };
 
 use super::{conjugate_gradient, diagonal_rows, operator, tight};

@@ -2,8 +2,9 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    ConfigError, Error, Jacobi, LinearOperator, LinearSolver, OperatorError, Precision,
-    SolveOptions, SolverError, StopReason,
+    Error, LinearOperator, LinearSolver, Precision, SolveOptions, StopReason,
+    errors::{ConfigError, OperatorError, SolverError},
+    solver::Jacobi,
 };
 
 use super::{conjugate_gradient, minimum_residual, operator, tight, x_of};

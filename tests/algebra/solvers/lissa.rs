@@ -2,9 +2,11 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    FiniteSum, Iteration, LinearOperator, Lissa, LissaConfig, LowRank, Mean, MethodDetail,
-    ParamVector, Precision, Solution, SolveOptions, SolveReport, SolverError, StopReason,
-    SymmetricDense, VectorError,
+    FiniteSum, LinearOperator, ParamVector, Precision, Solution, SolveOptions, SolveReport,
+    StopReason,
+    errors::{SolverError, VectorError},
+    operator::{LowRank, Mean, SymmetricDense},
+    solver::{Iteration, Lissa, LissaConfig, MethodDetail},
 };
 
 use super::{check_report, operator, x_of};
@@ -272,7 +274,8 @@ fn lissa_edges<B: TestBackend>() {
     values[2] = f64::NAN;
     let bad = rhs.space().vector(&values).unwrap();
     let poisoned =
-        Mean::new::<B>(vec![burn_curvature::Diagonal::new(bad.clone()).unwrap()]).unwrap();
+        Mean::new::<B>(vec![burn_curvature::operator::Diagonal::new(bad.clone()).unwrap()])
+            .unwrap();
     let options = SolveOptions::new().with_initial_guess(bad.clone());
     for refused in [
         solver.solve(&operator, &bad),
@@ -294,7 +297,8 @@ fn lissa_edges<B: TestBackend>() {
         Some(VectorError::LayoutMismatch { .. })
     ));
     let nothing =
-        Mean::new::<B>(vec![burn_curvature::Diagonal::new(rhs.space().zeros()).unwrap()]).unwrap();
+        Mean::new::<B>(vec![burn_curvature::operator::Diagonal::new(rhs.space().zeros()).unwrap()])
+            .unwrap();
     let refused = LissaConfig::new().init().unwrap().solve(&nothing, &rhs);
     assert!(matches!(failure(&refused), Some(SolverError::NoScale { .. })), "{refused:?}");
 

@@ -2,9 +2,11 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, Iteration, LinearOperator, LinearSolver, LowRank, Method, MethodDetail, Nystrom,
-    NystromConfig, OperatorError, Precision, SolveOptions, SolverError, StopReason, UnusedOption,
-    VectorError, Woodbury, check_self_adjoint, materialize,
+    LinearOperator, LinearSolver, Precision, SolveOptions, StopReason,
+    errors::{OperatorError, SolverError, VectorError},
+    materialize,
+    operator::{Diagonal, LowRank, check_self_adjoint},
+    solver::{Iteration, Method, MethodDetail, Nystrom, NystromConfig, UnusedOption, Woodbury},
 };
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, tight, x_of};

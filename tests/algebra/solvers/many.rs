@@ -3,8 +3,10 @@
 use std::cell::Cell;
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Error, KrylovError, LinearOperator, LinearSolver,
-    ParamSpace, ParamVector, SelfAdjoint, StopReason, SymmetricDense, VectorError,
+    ConjugateGradientConfig, Error, LinearOperator, LinearSolver, ParamSpace, ParamVector,
+    SelfAdjoint, StopReason,
+    errors::{KrylovError, VectorError},
+    operator::{Diagonal, SymmetricDense},
 };
 
 use super::{check_report, conjugate_gradient, operator, x_of};

@@ -1,8 +1,8 @@
 //! MINRES on systems that are not singular: against a dense solve, the theory, and itself.
 
 use burn_curvature::{
-    Diagonal, Iteration, LinearOperator, LinearSolver, MinresConfig, Precision, SolveOptions,
-    StopReason,
+    LinearOperator, LinearSolver, MinresConfig, Precision, SolveOptions, StopReason,
+    operator::Diagonal, solver::Iteration,
 };
 
 use super::{

@@ -1,7 +1,8 @@
 //! MINRES on singular systems: A⁺b with b in the range of A and outside it.
 
 use burn_curvature::{
-    Diagonal, LinearOperator, LinearSolver, MinresConfig, Precision, SolveOptions, StopReason,
+    LinearOperator, LinearSolver, MinresConfig, Precision, SolveOptions, StopReason,
+    operator::Diagonal,
 };
 
 use super::{check_report, minimum_residual, operator, tight, x_of};

@@ -2,8 +2,10 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, Error, FromFn, Identity, LinearOperator, LinearSolver, MinresConfig, ParamVector,
-    Precision, SolveOptions, SolverError, StopReason, VectorError,
+    Error, LinearOperator, LinearSolver, MinresConfig, ParamVector, Precision, SolveOptions,
+    StopReason,
+    errors::{SolverError, VectorError},
+    operator::{Diagonal, FromFn, Identity},
 };
 
 use super::{check_report, minimum_residual, minres::mixed, operator, x_of};

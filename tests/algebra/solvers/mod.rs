@@ -20,7 +20,7 @@ mod stopping;
 
 use burn_curvature::{
     ConjugateGradientConfig, MinresConfig, ParamSpace, Precision, Solution, SolveReport,
-    SymmetricDense,
+    operator::SymmetricDense,
 };
 
 use crate::{

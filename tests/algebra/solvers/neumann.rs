@@ -2,8 +2,10 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, LinearOperator, LinearSolver, MethodDetail, Neumann, NeumannConfig, NeumannScale,
-    Precision, SolveOptions, SolveReport, SolverError, StopReason,
+    LinearOperator, LinearSolver, NeumannConfig, Precision, SolveOptions, SolveReport, StopReason,
+    errors::SolverError,
+    operator::Diagonal,
+    solver::{MethodDetail, Neumann, NeumannScale},
 };
 
 use super::{INDEFINITE, check_report, diagonal_rows, operator, tight, x_of};

@@ -2,8 +2,11 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Diagonal, FromFn, Identity, Iteration, LinearOperator, LinearSolver, Neumann, NeumannConfig,
-    NeumannScale, ParamVector, SolveOptions, SolveReport, SolverError, StopReason, VectorError,
+    LinearOperator, LinearSolver, NeumannConfig, ParamVector, SolveOptions, SolveReport,
+    StopReason,
+    errors::{SolverError, VectorError},
+    operator::{Diagonal, FromFn, Identity},
+    solver::{Iteration, Neumann, NeumannScale},
 };
 
 use super::{

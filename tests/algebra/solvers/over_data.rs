@@ -7,8 +7,9 @@ use burn::{
 };
 use burn_curvature::{
     CaptureConfig, DirectConfig, EmpiricalFisher, GaussNewton, Hessian, LinearOperator,
-    LinearSolver, LissaConfig, LowRank, MethodDetail, NeumannConfig, NystromConfig, Objective,
-    Reduction, StopReason, Woodbury, check_self_adjoint, materialize,
+    LinearSolver, NeumannConfig, Objective, Reduction, StopReason, materialize,
+    operator::{LowRank, check_self_adjoint},
+    solver::{LissaConfig, MethodDetail, NystromConfig, Woodbury},
 };
 
 use crate::{TestBackend, assert_close, random::SplitMix64, relative_error};

@@ -2,8 +2,11 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, Iteration, LinearOperator, LinearSolver,
-    OnNegativeCurvature, Precision, Solution, SolveOptions, SolverError, StopReason, UnusedOption,
+    ConjugateGradientConfig, LinearOperator, LinearSolver, Precision, Solution, SolveOptions,
+    StopReason,
+    errors::SolverError,
+    operator::Diagonal,
+    solver::{Iteration, OnNegativeCurvature, UnusedOption},
 };
 
 use super::{INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, x_of};

@@ -1,8 +1,8 @@
 //! Every reason to stop short, and what the report says of it.
 
 use burn_curvature::{
-    ConjugateGradientConfig, Diagonal, FromFn, LinearOperator, LinearSolver, ParamVector,
-    Precision, StopReason,
+    ConjugateGradientConfig, LinearOperator, LinearSolver, ParamVector, Precision, StopReason,
+    operator::{Diagonal, FromFn},
 };
 
 use super::{check_report, conjugate_gradient, diagonal_rows, operator, residual, x_of};

@@ -3,9 +3,13 @@
 use std::cell::RefCell;
 
 use burn_curvature::{
-    DensityEstimatorConfig, DiagonalEstimatorConfig, DiagonalMethod, Error, FrobeniusNormConfig,
-    LanczosConfig, LinearOperator, ParamSpace, ParamVector, Precision, SelfAdjoint, SymmetricDense,
-    TraceEstimatorConfig, TraceMethod,
+    Error, LanczosConfig, LinearOperator, ParamSpace, ParamVector, Precision, SelfAdjoint,
+    TraceEstimatorConfig,
+    operator::SymmetricDense,
+    spectrum::{
+        DensityEstimatorConfig, DiagonalEstimatorConfig, DiagonalMethod, FrobeniusNormConfig,
+        TraceMethod,
+    },
 };
 
 use super::{even, operator};

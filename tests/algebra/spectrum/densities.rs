@@ -1,8 +1,10 @@
 //! Densities, traces of functions and log-determinants against known eigenvalues; error bars against what they promise.
 
 use burn_curvature::{
-    DensityEstimatorConfig, Diagonal, Estimate, Identity, LinearOperator, OperatorError, Precision,
-    SpectralDensity, SpectrumError, VectorError,
+    LinearOperator, Precision,
+    errors::{OperatorError, SpectrumError, VectorError},
+    operator::{Diagonal, Identity},
+    spectrum::{DensityEstimatorConfig, Estimate, SpectralDensity},
 };
 
 use super::{Astray, calibration, even, operator};

@@ -1,8 +1,10 @@
 //! Diagonals against the dense ones; error bars of the entries against what they promise.
 
 use burn_curvature::{
-    Diagonal, DiagonalEstimate, DiagonalEstimatorConfig, DiagonalMethod, Identity, LinearOperator,
-    ParamLayout, Precision, SelfAdjoint, VectorError,
+    LinearOperator, ParamLayout, Precision, SelfAdjoint,
+    errors::VectorError,
+    operator::{Diagonal, Identity},
+    spectrum::{DiagonalEstimate, DiagonalEstimatorConfig, DiagonalMethod},
 };
 
 use super::{Astray, even, operator};

@@ -1,9 +1,10 @@
 //! Lanczos' process: every stop reason but success, every bad input, every field out of range.
 
 use burn_curvature::{
-    ConfigError, Diagonal, EigenpairsStop, Error, FromFn, KrylovError, LanczosConfig,
-    LinearOperator, OperatorError, ParamSpace, ParamVector, Precision, SelfAdjoint, SpectrumEnd,
-    SpectrumError, VectorError,
+    Error, LanczosConfig, LinearOperator, ParamSpace, ParamVector, Precision, SelfAdjoint,
+    errors::{ConfigError, KrylovError, OperatorError, SpectrumError, VectorError},
+    operator::{Diagonal, FromFn},
+    spectrum::{EigenpairsStop, SpectrumEnd},
 };
 
 use super::{

@@ -1,8 +1,9 @@
 //! Lanczos' process: eigenpairs of matrices with known eigenvalues, multiple ones among them.
 
 use burn_curvature::{
-    Diagonal, Eigenpairs, EigenpairsReport, EigenpairsStop, Identity, LanczosConfig,
-    LinearOperator, ParamLayout, Precision, SpectrumEnd,
+    LanczosConfig, LinearOperator, ParamLayout, Precision,
+    operator::{Diagonal, Identity},
+    spectrum::{Eigenpairs, EigenpairsReport, EigenpairsStop, SpectrumEnd},
 };
 
 use super::{even, operator, sorted};

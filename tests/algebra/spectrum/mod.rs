@@ -8,7 +8,8 @@ mod eigenpairs;
 mod traces;
 
 use burn_curvature::{
-    Error, Estimate, LinearOperator, ParamSpace, ParamVector, SelfAdjoint, SymmetricDense,
+    Error, LinearOperator, ParamSpace, ParamVector, SelfAdjoint, operator::SymmetricDense,
+    spectrum::Estimate,
 };
 
 use crate::{TestBackend, dense::Rows, oracle::matrix};

@@ -2,9 +2,10 @@
 
 use crate::failure::failure;
 use burn_curvature::{
-    Dense, Diagonal, Estimate, FrobeniusNormConfig, FromFn, Identity, KrylovError, LinearOperator,
-    OperatorError, ParamLayout, ParamVector, Precision, TraceEstimatorConfig, TraceMethod,
-    VectorError,
+    LinearOperator, ParamLayout, ParamVector, Precision, TraceEstimatorConfig,
+    errors::{KrylovError, OperatorError, VectorError},
+    operator::{Dense, Diagonal, FromFn, Identity},
+    spectrum::{Estimate, FrobeniusNormConfig, TraceMethod},
 };
 
 use super::{Astray, calibration, even, operator};

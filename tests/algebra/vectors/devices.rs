@@ -1,7 +1,10 @@
 //! Vectors of several backends and devices side by side.
 
 use burn::backend::{Autodiff, Dispatch, DispatchDevice, Flex, NdArray};
-use burn_curvature::{ParamError, ParamLayout, ParamSpace, ParamVector, Precision, VectorError};
+use burn_curvature::{
+    ParamLayout, ParamSpace, ParamVector, Precision,
+    errors::{ParamError, VectorError},
+};
 
 use super::models::Mlp;
 use crate::{TestBackend, flat};

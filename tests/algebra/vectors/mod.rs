@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use burn::Tensor;
 use burn_curvature::{
-    BlockDifference, DeviceScalar, ParamError, ParamLayout, ParamSpace, ParamVector, Precision,
-    VectorError,
+    DeviceScalar, ParamLayout, ParamSpace, ParamVector, Precision,
+    errors::{BlockDifference, ParamError, VectorError},
 };
 
 use crate::{TestBackend, assert_close, dense::dot, flat, flat_space, on, random::SplitMix64};

@@ -6,7 +6,7 @@ use burn::{
     nn::{LinearConfig, LinearLayout},
     optim::{GradientsParams, SgdConfig},
 };
-use burn_curvature::{ParamError, ParamLayout, ParamVector};
+use burn_curvature::{ParamLayout, ParamVector, errors::ParamError};
 
 use super::{
     blocks,

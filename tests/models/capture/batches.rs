@@ -1,7 +1,10 @@
 //! Other batches than the one traced: sizes, kinds, devices and types of the user's.
 
 use burn::prelude::*;
-use burn_curvature::{Batch, BatchError, BatchMapper, Error, Objective, ParamVector, VectorError};
+use burn_curvature::{
+    Batch, BatchMapper, Error, Objective, ParamVector,
+    errors::{BatchError, VectorError},
+};
 
 use super::{Small, batch, device, refusal, small, squared_error};
 

@@ -4,13 +4,14 @@ use crate::failure::failure;
 use std::sync::{Arc, OnceLock};
 
 use burn::{
-    backend::{Autodiff, Dispatch, Flex},
+    backend::{Autodiff, Flex},
     prelude::*,
     tensor::activation::tanh,
 };
 use burn_curvature::{
-    CaptureConfig, CaptureError, Engine, Error, GaussNewton, KfacConfig, Likelihood,
-    LinearOperator, Objective, ObjectiveError, ParamVector, Reduction,
+    CaptureConfig, Engine, Error, GaussNewton, KfacConfig, Likelihood, LinearOperator, Objective,
+    ParamVector, Reduction,
+    errors::{CaptureError, ObjectiveError},
 };
 
 use super::{Small, batch, device, small, squared_error, trace_error};
@@ -49,8 +50,8 @@ fn other_truth<T: std::fmt::Debug>(result: Result<T, Error>) -> (usize, bool) {
 }
 
 /// Value, gradient and a product of two objectives agree.
-fn same(a: &Objective<Autodiff<Dispatch>>, b: &Objective<Autodiff<Dispatch>>) {
-    let numbers = |one: &Objective<Autodiff<Dispatch>>| {
+fn same(a: &Objective, b: &Objective) {
+    let numbers = |one: &Objective| {
         let v = one.parameters().space().normal(3);
         let found = one.value_and_gradient().unwrap();
         assert!((one.value().unwrap() - found.value).abs() < 1e-6 * found.value);
@@ -168,7 +169,7 @@ trait Scale {
     fn scale_by(&self, factor: f64) -> Self;
 }
 
-impl Scale for ParamVector<Autodiff<Dispatch>> {
+impl Scale for ParamVector {
     fn scale_by(&self, factor: f64) -> Self {
         self.clone().scale(factor)
     }
@@ -339,7 +340,7 @@ fn threads_that_trace_at_once_do_not_mix_what_they_read() {
 
 #[test]
 fn an_objective_that_its_own_closure_evaluates_is_refused() {
-    type Shared = Arc<OnceLock<Objective<Autodiff<Dispatch>>>>;
+    type Shared = Arc<OnceLock<Objective>>;
     let itself = Shared::default();
     let seen = Arc::clone(&itself);
     let objective = Objective::capture(&small(), batch(5), move |model: &Small, batch: Pair| {

@@ -1,12 +1,13 @@
 //! Models that train otherwise than they are evaluated, and how one says which is meant.
 
 use burn::{
+    config::{Config, config_to_json},
     module::Module,
     nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig},
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{CaptureConfig, FaithfulnessError, Objective};
+use burn_curvature::{CaptureConfig, Objective, errors::FaithfulnessError};
 
 use super::{batch, device, refusal};
 
@@ -61,9 +62,13 @@ fn evaluation_mode_can_be_meant() {
 }
 
 #[test]
-fn a_configuration_traces_by_itself_and_is_read_from_json_with_defaults() {
+fn a_configuration_captures_by_itself_and_is_read_from_json_with_defaults() {
     let config: CaptureConfig = serde_json::from_str(r#"{"mode":"Evaluation"}"#).expect("a choice");
     assert_eq!(config, CaptureConfig::new().evaluation());
+    // It is a configuration of Burn.
+    let saved = config_to_json(&config.with_tolerance(1e-2));
+    let loaded = CaptureConfig::load_binary(saved.as_bytes()).expect("a configuration");
+    assert_eq!(loaded, config.with_tolerance(1e-2));
     let objective = config.init(&noisy(0.5), batch(5), noisy_loss).expect("evaluation mode");
     assert!(objective.value().is_ok());
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use burn::prelude::*;
 use burn_curvature::{
     Adjoint, CaptureConfig, EmpiricalFisher, FiniteSum, Fisher, GaussNewton, Hessian, Jacobian,
-    Likelihood, LinearOperator, Objective, ObjectiveError, ParamVector, Reduction,
+    Likelihood, LinearOperator, Objective, ParamVector, Reduction, errors::ObjectiveError,
 };
 
 use crate::{B, Classifier, Samples, cross_entropy, relative_error, samples, summed_cross_entropy};

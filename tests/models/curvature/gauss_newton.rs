@@ -7,8 +7,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, Engine, GaussNewton, Hessian, LinearOperator, Objective, TensorBridge,
-    materialize,
+    Batch, CaptureConfig, Engine, GaussNewton, Hessian, LinearOperator, Objective,
+    backend::TensorBridge, materialize,
 };
 
 use crate::{
@@ -208,4 +208,28 @@ fn a_parameter_that_the_outputs_do_not_reach_has_zeros() {
     let product = GaussNewton::new(&objective).unwrap().apply(&ones).unwrap();
     // z = w·(1, 2) + b, G = 2 (1, 2, 1)(1, 2, 1)ᵀ
     assert_eq!(product.to_vec().unwrap(), [8.0, 16.0, 8.0, 0.0, 0.0, 0.0]);
+}
+
+/// Operators of one objective and product share what does not depend on the vector, as long as one of them lives.
+#[test]
+fn operators_of_one_objective_share_what_is_prepared() {
+    let objective = classifier(3, 6);
+    let first = GaussNewton::new(&objective).unwrap();
+    first.prepare().unwrap();
+    let kept = first.kept_bytes();
+    assert!(kept > 0);
+    let second = GaussNewton::new(&objective.clone()).unwrap();
+    assert_eq!(second.kept_bytes(), kept);
+    let elsewhere = objective.at(objective.parameters()).unwrap();
+    assert_eq!(GaussNewton::new(&elsewhere).unwrap().kept_bytes(), 0);
+    drop((first, second));
+    assert_eq!(GaussNewton::new(&objective).unwrap().kept_bytes(), 0);
+    // The objective's own products are Hessian products.
+    let v = objective.parameters().space().normal(1);
+    objective.hessian_vector_product(&v).unwrap();
+    let hessian = Hessian::new(&objective).unwrap();
+    let kept = hessian.kept_bytes();
+    assert!(kept > 0);
+    hessian.prepare().unwrap();
+    assert_eq!(hessian.kept_bytes(), kept);
 }

@@ -1,11 +1,11 @@
 //! J v and Jᵀu.
 
 use burn::{
-    backend::{Autodiff, Dispatch, Flex, NdArray},
+    backend::{Autodiff, Flex, NdArray},
     prelude::*,
 };
 use burn_backend::AutodiffBackend;
-use burn_curvature::{Adjoint, Engine, Jacobian, LinearOperator, Objective, TensorBridge};
+use burn_curvature::{Adjoint, Engine, Jacobian, LinearOperator, Objective, backend::TensorBridge};
 
 use crate::{
     classifier, in_f64, jacobian_by_differences, matrix_error,
@@ -65,8 +65,7 @@ fn products_of_models_on_flex() {
 fn products_of_a_model_on_ndarray_and_dispatch() {
     check::<Autodiff<NdArray>>(&in_f64(tiny::case(&Device::ndarray().autodiff())));
     let case = tiny::case(&Device::flex().autodiff());
-    let objective: Objective<Autodiff<Dispatch>> =
-        Objective::capture(&case.model, case.batch, case.loss).unwrap();
+    let objective: Objective = Objective::capture(&case.model, case.batch, case.loss).unwrap();
     // Burn's dispatch layer has no tape over a tape, so only the compiled engine runs there.
     let objective = objective.in_f64().unwrap();
     let jacobian = Jacobian::new(&objective).unwrap();

@@ -2,9 +2,9 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Adjoint, CaptureConfig, Captured, DeriveError, EmpiricalFisher, Error, Fisher, GaussNewton,
-    Jacobian, KfacConfig, KfacOptimizerConfig, Likelihood, LikelihoodError, LinearOperator,
-    Objective, ObjectiveError, Reduction, VectorError,
+    Adjoint, CaptureConfig, Captured, EmpiricalFisher, Error, Fisher, GaussNewton, Jacobian,
+    KfacConfig, KfacOptimizerConfig, Likelihood, LinearOperator, Objective, Reduction,
+    errors::{DeriveError, LikelihoodError, ObjectiveError, VectorError},
 };
 
 use crate::{B, Classifier, Samples, classifier, cross_entropy, samples};
@@ -44,7 +44,7 @@ fn weight_decay_inside_the_loss_is_refused_by_name() {
     let error = GaussNewton::new(&objective).unwrap_err();
     assert_eq!(
         error.downcast_ref(),
-        Some(&ObjectiveError::BesideOutputs { parameters: vec!["hidden.weight".into()] })
+        Some(&ObjectiveError::Bypass { parameters: vec!["hidden.weight".into()] })
     );
     assert!(error.to_string().contains("with_weight_decay"), "{error}");
 }

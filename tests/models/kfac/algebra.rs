@@ -6,9 +6,12 @@ use burn::{
     tensor::activation::{sigmoid, tanh},
 };
 use burn_curvature::{
-    BlockDiagonal, ConjugateGradientConfig, GaussNewton, KfacConfig, Kronecker, KroneckerFactor,
-    Likelihood, LinearOperator, LinearSolver, Objective, ParamLayout, ParamSpace, ParamVector,
-    Precision, Reduction, SolveOptions, StopReason, materialize,
+    ConjugateGradientConfig, GaussNewton, KfacConfig, Likelihood, LinearOperator, LinearSolver,
+    Objective, ParamLayout, ParamSpace, ParamVector, Precision, Reduction, SolveOptions,
+    StopReason,
+    kfac::KroneckerFactor,
+    materialize,
+    operator::{BlockDiagonal, Kronecker},
 };
 
 use super::{
@@ -26,8 +29,10 @@ fn inverses_undo_the_damped_operator() {
         let back = inverse.apply(&kfac.apply(&v).unwrap().axpy(damping, &v).unwrap()).unwrap();
         assert!(relative_error(&back, &v) < 1e-10);
         let determinant = kfac.log_determinant(damping).unwrap();
-        let eigenvalues =
-            burn_curvature::DenseMatrix::from_rows(&matrix).unwrap().eigenvalues().unwrap();
+        let eigenvalues = burn_curvature::operator::DenseMatrix::from_rows(&matrix)
+            .unwrap()
+            .eigenvalues()
+            .unwrap();
         let expected: f64 = eigenvalues.iter().map(|value| (value + damping).ln()).sum();
         assert!((determinant - expected).abs() < 1e-8, "{determinant}, {expected}");
     }

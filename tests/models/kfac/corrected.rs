@@ -2,8 +2,9 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    BlockComparison, Ekfac, Fisher, Kfac, KfacApproximation, KfacConfig, KfacError, KfacFisher,
-    Likelihood, LinearOperator, Objective, Reduction, SelfAdjoint,
+    Ekfac, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction, SelfAdjoint,
+    errors::KfacError,
+    kfac::{BlockComparison, KfacApproximation, KfacFisher},
 };
 
 use super::{
@@ -94,7 +95,7 @@ fn its_functions_are_those_of_the_dense_matrix() {
     assert!((ekfac.trace().unwrap() - trace).abs() < 1e-12);
     let square: f64 = matrix.iter().flatten().map(|x| x * x).sum();
     assert!((ekfac.frobenius_norm().unwrap() - square.sqrt()).abs() < 1e-12);
-    let matrix = burn_curvature::DenseMatrix::from_rows(&matrix).unwrap();
+    let matrix = burn_curvature::operator::DenseMatrix::from_rows(&matrix).unwrap();
     let eigenvalues = matrix.eigenvalues().unwrap();
     let expected: f64 = eigenvalues.iter().map(|value| (value + damping).ln()).sum();
     assert!((ekfac.log_determinant(damping).unwrap() - expected).abs() < 1e-8);

@@ -6,8 +6,10 @@ use burn::{
     prelude::*,
 };
 use burn_curvature::{
-    Ekfac, EmpiricalFisher, Fisher, Kfac, KfacConfig, KfacError, KfacFisher, KfacState, Likelihood,
-    LinearOperator, Objective, Reduction, SelfAdjoint, Treatment, UncoveredPolicy,
+    Ekfac, EmpiricalFisher, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective,
+    Reduction, SelfAdjoint,
+    errors::KfacError,
+    kfac::{KfacFisher, KfacState, Treatment, UncoveredPolicy},
 };
 
 use super::{
@@ -23,7 +25,7 @@ fn estimated(fisher: KfacFisher, probes: usize, seed: u64) -> KfacConfig {
 fn diagonal(operator: &dyn SelfAdjoint<B>, objective: &Objective<B>, pattern: &str) -> Vec<f64> {
     let subset = objective.layout().select(pattern).unwrap();
     let block = operator.restricted(subset).unwrap();
-    burn_curvature::diagonal(&block).unwrap().to_vec().unwrap()
+    burn_curvature::operator::diagonal(&block).unwrap().to_vec().unwrap()
 }
 
 /// With one sample every sign is squared away: the diagonal of d dᵀ is exact, and so is that of one output.

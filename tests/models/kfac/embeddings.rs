@@ -2,9 +2,12 @@
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    Ekfac, EkfacState, EmbeddingPolicy, Fisher, Kfac, KfacApproximation, KfacConfig, KfacError,
-    KfacFisher, KfacState, LinearOperator, Objective, ParamVector, Reduction, Treatment,
-    WeightSharing,
+    Ekfac, Fisher, Kfac, KfacConfig, LinearOperator, Objective, ParamVector, Reduction,
+    errors::KfacError,
+    kfac::{
+        EkfacState, EmbeddingPolicy, KfacApproximation, KfacFisher, KfacState, Treatment,
+        WeightSharing,
+    },
 };
 
 use super::{

@@ -2,8 +2,10 @@
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    CaptureConfig, Fisher, KfacApproximation, KfacConfig, KfacError, KfacFisher, Likelihood,
-    LinearOperator, Objective, Reduction, materialize,
+    CaptureConfig, Fisher, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
+    errors::KfacError,
+    kfac::{KfacApproximation, KfacFisher},
+    materialize,
 };
 
 use super::{

@@ -1,8 +1,9 @@
 //! Factors and gradient by one program.
 
 use burn_curvature::{
-    CaptureConfig, KfacApproximation, KfacConfig, KfacFisher, Likelihood, LinearOperator,
-    Objective, ObjectiveError, Reduction,
+    CaptureConfig, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
+    errors::ObjectiveError,
+    kfac::{KfacApproximation, KfacFisher},
 };
 
 use super::{

@@ -2,8 +2,8 @@
 
 use burn::{module::Module, nn, prelude::*};
 use burn_curvature::{
-    CaptureConfig, Kfac, KfacConfig, KfacFisher, Likelihood, LinearOperator, Objective, Precision,
-    Reduction, Treatment,
+    CaptureConfig, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Precision, Reduction,
+    kfac::{KfacFisher, Treatment},
 };
 
 use super::{

@@ -2,8 +2,9 @@
 
 use burn::{module::Module, nn, prelude::*, tensor::activation::tanh};
 use burn_curvature::{
-    CaptureConfig, Ekfac, Kfac, KfacConfig, KfacError, KfacFisher, Likelihood, LinearOperator,
-    Objective, Reduction, Treatment,
+    CaptureConfig, Ekfac, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
+    errors::KfacError,
+    kfac::{KfacFisher, Treatment},
 };
 
 use super::{

@@ -2,8 +2,9 @@
 
 use burn::tensor::activation::tanh;
 use burn_curvature::{
-    Ekfac, EkfacState, Kfac, KfacConfig, KfacError, KfacFisher, KfacState, Likelihood,
-    LinearOperator, Objective, ParamVector, Reduction,
+    Ekfac, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, ParamVector, Reduction,
+    errors::KfacError,
+    kfac::{EkfacState, KfacFisher, KfacState},
 };
 
 use super::{

@@ -1,9 +1,10 @@
 //! Saving, loading, averaging, and what is refused.
 
 use burn_curvature::{
-    CaptureConfig, Fisher, Kfac, KfacConfig, KfacError, KfacFisher, KfacState, Likelihood,
-    LikelihoodError, LinearOperator, Objective, ObjectiveError, OperatorError, ParamSpace,
-    Reduction, UncoveredPolicy,
+    CaptureConfig, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, ParamSpace,
+    Reduction,
+    errors::{KfacError, LikelihoodError, ObjectiveError, OperatorError},
+    kfac::{KfacFisher, KfacState, UncoveredPolicy},
 };
 
 use super::{

@@ -1,8 +1,10 @@
 //! Single layers: their factors, and the operators on their parameters alone.
 
 use burn_curvature::{
-    Error, KfacConfig, Kronecker, LinearOperator, OperatorError, Reduction, SelfAdjoint, Treatment,
-    check_operator,
+    Error, KfacConfig, LinearOperator, Reduction, SelfAdjoint,
+    errors::OperatorError,
+    kfac::Treatment,
+    operator::{Kronecker, check_operator},
 };
 
 use super::{

@@ -3,7 +3,10 @@
 use crate::failure::failure;
 use burn::tensor::{DType, Device};
 use burn_curvature::{
-    KfacConfig, KfacError, KfacFisher, KfacInverse, KfacOptimizerConfig, OptimizerError, StepRule,
+    KfacConfig, KfacOptimizerConfig,
+    errors::{KfacError, OptimizerError},
+    kfac::KfacFisher,
+    optim::{KfacInverse, StepRule},
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use burn::{module::Module, tensor::Device};
 use burn_curvature::{
-    CaptureConfig, EkfacState, KfacOptimizerState, KfacState, Objective, OptimizerError, Precision,
-    SavedStateError,
+    CaptureConfig, Objective, Precision,
+    errors::{OptimizerError, SavedStateError},
+    kfac::{EkfacState, KfacState},
+    optim::KfacOptimizerState,
 };
 use burn_pack::{Bytes, DType, Reader, Scalar, Tensor, Writer};
 

@@ -6,7 +6,9 @@ use burn::{
     tensor::Device,
 };
 use burn_curvature::{
-    Kfac, KfacConfig, KfacFisher, KfacInverse, KfacOptimizerConfig, LinearOperator, StepRule,
+    Kfac, KfacConfig, KfacOptimizerConfig, LinearOperator,
+    kfac::KfacFisher,
+    optim::{KfacInverse, StepRule},
 };
 
 use super::{TARGET, optimizer, parameters, problem};

@@ -15,7 +15,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     CaptureConfig, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective,
-    ParamVector, Reduction, TensorBridge,
+    ParamVector, Reduction, backend::TensorBridge,
 };
 
 use crate::{B, Classifier, Samples, cross_entropy, samples};

@@ -3,8 +3,8 @@
 
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    Fisher, Kfac, KfacConfig, KfacOptimizerConfig, KfacState, Likelihood, LinearOperator,
-    Objective, ParamVector, Reduction, materialize,
+    Fisher, Kfac, KfacConfig, KfacOptimizerConfig, Likelihood, LinearOperator, Objective,
+    ParamVector, Reduction, kfac::KfacState, materialize,
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};

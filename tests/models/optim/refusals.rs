@@ -3,8 +3,9 @@
 use crate::failure::failure;
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    ConfigError, Error, KfacConfig, KfacOptimizer, KfacOptimizerConfig, KfacStep, Likelihood,
-    Objective, ObjectiveError, OptimizerError, ParamError, Reduction, StepRule,
+    Error, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, Reduction,
+    errors::{ConfigError, ObjectiveError, OptimizerError, ParamError},
+    optim::{KfacStep, StepRule},
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};

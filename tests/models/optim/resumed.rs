@@ -2,8 +2,10 @@
 
 use burn::tensor::Device;
 use burn_curvature::{
-    KfacConfig, KfacError, KfacFisher, KfacInverse, KfacOptimizer, KfacOptimizerConfig,
-    KfacOptimizerState, OptimizerError, Precision,
+    KfacConfig, KfacOptimizer, KfacOptimizerConfig, Precision,
+    errors::{KfacError, OptimizerError},
+    kfac::KfacFisher,
+    optim::{KfacInverse, KfacOptimizerState},
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};

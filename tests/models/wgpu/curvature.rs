@@ -12,9 +12,12 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    CaptureConfig, DensityEstimatorConfig, EigenpairsStop, Hessian, KfacApproximation, KfacConfig,
-    KfacFisher, LanczosConfig, Likelihood, LinearOperator, Objective, ObjectiveError, Reduction,
-    TensorBridge, TraceEstimatorConfig, TraceMethod,
+    CaptureConfig, Hessian, KfacConfig, LanczosConfig, Likelihood, LinearOperator, Objective,
+    Reduction, TraceEstimatorConfig,
+    backend::TensorBridge,
+    errors::ObjectiveError,
+    kfac::{KfacApproximation, KfacFisher},
+    spectrum::{DensityEstimatorConfig, EigenpairsStop, TraceMethod},
 };
 
 use super::{assert_close, objective, values};

@@ -14,8 +14,8 @@ use crate::random::SplitMix64;
 use crate::wgpu_device::device;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, ConjugateGradientConfig, ExecuteError, GaussNewton, Hessian,
-    LinearOperator, LinearSolver, Objective, StopReason, TensorBridge,
+    Batch, CaptureConfig, ConjugateGradientConfig, GaussNewton, Hessian, LinearOperator,
+    LinearSolver, Objective, StopReason, backend::TensorBridge, errors::ExecuteError,
 };
 
 /// Relative distance of single-precision results of different backends.

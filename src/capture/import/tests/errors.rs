@@ -149,7 +149,7 @@ fn empty_tensors_are_zeros_and_draws_are_drawn_at_every_run() {
     assert!(imported.nodes.iter().any(|node| node.op.is_random()));
 }
 
-/// Known limits of Burn's recording, all of them loud: these functions look at numbers that do not exist yet.
+/// Known limits of Burn's recording, all of them errors: these functions read values that do not exist yet.
 #[test]
 fn functions_that_read_computed_values_cannot_be_recorded() {
     use burn::nn::loss::{PoissonNllLossConfig, Reduction};

@@ -1,10 +1,12 @@
 //! Recordings are imported and run, and must give what the recorded functions give.
 
 mod basics;
+mod burn_operations;
 mod errors;
 mod layers;
 mod losses;
 mod numbers;
+mod published;
 mod table;
 
 use std::cell::RefCell;

@@ -1,4 +1,4 @@
-//! Functions of numbers: element by element, comparisons, activations, reductions, sorting.
+//! Functions of one and two operands, comparisons, activations, reductions, sorting.
 
 use burn::tensor::{Tensor, activation as act};
 

@@ -4,7 +4,7 @@ use burn_backend::{DType, tensor::IndexingUpdateOp};
 
 use super::{one, run, ty};
 use crate::{
-    derive::fold::{factors_of_what_is_picked, fixed_factors_first},
+    derive::fold::{factors_of_gathers, fixed_factors_first},
     graph::{Binary, Graph, GraphBuilder, Literal, Op, ValueType},
 };
 
@@ -46,9 +46,9 @@ fn fixed_factors_move_behind_a_gather() {
     let at = b.input(indices(&[4, 1]));
     let product = one(&mut b, Op::Binary(Binary::Mul), &[v, a], &[2, 2, 3]);
     let flat = one(&mut b, Op::Reshape, &[product], &[4, 3]);
-    let picked = one(&mut b, Op::Gather(1), &[flat, at], &[4, 1]);
-    let graph = b.finish(vec![picked]);
-    let moved = factors_of_what_is_picked(graph.clone(), &[0]);
+    let gathered = one(&mut b, Op::Gather(1), &[flat, at], &[4, 1]);
+    let graph = b.finish(vec![gathered]);
+    let moved = factors_of_gathers(graph.clone(), &[0]);
     moved.validate().expect("well formed");
     assert_eq!(run(&moved), run(&graph));
     let sizes = |graph: &Graph| {
@@ -58,7 +58,7 @@ fn fixed_factors_move_behind_a_gather() {
         shapes.collect::<Vec<_>>()
     };
     assert_eq!((sizes(&graph), sizes(&moved)), (vec![12], vec![4]));
-    assert_eq!(factors_of_what_is_picked(graph, &[0, 1]).len(), 3, "both vary");
+    assert_eq!(factors_of_gathers(graph, &[0, 1]).len(), 3, "both vary");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn fixed_factors_move_before_a_scatter_into_zeros() {
         let image = one(&mut b, Op::Reshape, &[scattered], &[2, 2, 3]);
         let product = one(&mut b, Op::Binary(Binary::Mul), &[image, a], &[2, 2, 3]);
         let graph = b.finish(vec![product]);
-        let moved = factors_of_what_is_picked(graph.clone(), &[0]);
+        let moved = factors_of_gathers(graph.clone(), &[0]);
         moved.validate().expect("well formed");
         assert_eq!(run(&moved), run(&graph));
         let last = moved.nodes.last().map(|node| node.op.clone());

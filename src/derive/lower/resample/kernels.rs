@@ -1,5 +1,5 @@
 //! The matrices of average pools and interpolations, one dimension at a time, as Burn's Flex and NdArray compute
-//! them. Knows sizes, not tensors.
+//! them.
 
 use std::f64::consts::PI;
 

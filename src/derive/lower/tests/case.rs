@@ -4,8 +4,8 @@ use burn_backend::{DType, Shape};
 
 use crate::graph::{Op, ValueType};
 
-/// Where the numbers of a float input lie. Each is a curved function of a free parameter, so that second derivatives
-/// of the operation and of what stands before it both count.
+/// The range of a float input. Each is a curved function of a free parameter, so that second derivatives of the
+/// operation and of what precedes it both count.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Domain {
     /// `p + sin p`.
@@ -28,7 +28,7 @@ pub(super) enum Domain {
 #[derive(Clone, Debug)]
 pub(super) enum Input {
     Float(Vec<usize>, Domain),
-    /// A constant with these numbers.
+    /// A constant with these elements.
     Given(Vec<usize>, Vec<f64>),
     Int(Vec<usize>, Vec<i64>),
     Bool(Vec<usize>, Vec<bool>),

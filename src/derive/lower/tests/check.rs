@@ -6,8 +6,8 @@ use super::{
     super::{apply, apply_recorded_twice},
     case::Case,
     harness::{
-        Draw, Once, Run, Twice, gradient, hessian_product, numbers, outputs, parameters,
-        relative_error, value,
+        Draw, Once, Run, Twice, as_burn_does, gradient, hessian_product, numbers, outputs,
+        parameters, relative_error, value,
     },
 };
 
@@ -31,14 +31,14 @@ pub(super) fn check(case: &Case) -> Vec<String> {
 
 /// The same for Burn's own rules.
 pub(super) fn check_native(case: &Case) -> Vec<String> {
-    let twice = [("native", crate::execute::apply::<Twice> as Run<Twice>)];
-    check_at(case, SEEDS[0], crate::execute::apply::<Once>, &twice)
+    let twice = [("native", as_burn_does::<Twice> as Run<Twice>)];
+    check_at(case, SEEDS[0], as_burn_does::<Once>, &twice)
 }
 
 fn check_value(case: &Case, seed: u64) -> Vec<String> {
     let device = Default::default();
     let point = parameters::<Flex>(case, &Draw::new(case, seed).point, &device);
-    let own = outputs::<Flex>(case, &point, crate::execute::apply::<Flex>, &device);
+    let own = outputs::<Flex>(case, &point, as_burn_does::<Flex>, &device);
     let lowered = outputs::<Flex>(case, &point, apply::<Flex>, &device);
     let pairs = own.into_iter().zip(lowered);
     let complaints = pairs.filter_map(|(own, lowered)| {

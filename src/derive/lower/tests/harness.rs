@@ -16,7 +16,7 @@ use super::{
     case::{Case, Domain, Input},
 };
 use crate::{
-    execute::ExecuteError,
+    error::Error,
     graph::{Op, ValueType},
     tensor::Operand,
 };
@@ -30,7 +30,17 @@ pub(super) type Run<B> = fn(
     Vec<Operand<B>>,
     &[ValueType],
     &<B as burn_backend::BackendTypes>::Device,
-) -> Result<Vec<Operand<B>>, ExecuteError>;
+) -> Result<Vec<Operand<B>>, Error>;
+
+/// Without lowerings.
+pub(super) fn as_burn_does<B: Backend>(
+    op: &Op,
+    inputs: Vec<Operand<B>>,
+    outputs: &[ValueType],
+    device: &B::Device,
+) -> Result<Vec<Operand<B>>, Error> {
+    Ok(crate::execute::apply(op, inputs, outputs, device)?)
+}
 
 pub(super) fn data(values: Vec<f64>, shape: &[usize]) -> TensorData {
     TensorData::new(values, Shape::from(shape.to_vec()))
@@ -74,7 +84,7 @@ impl Draw {
         pairs.map(|(p, v)| p.iter().zip(v).map(|(p, v)| p + by * v).collect()).collect()
     }
 
-    /// One direction per number that is differentiated by.
+    /// One direction per element that is differentiated by.
     pub fn axes(&self, case: &Case) -> Vec<Vec<Vec<f64>>> {
         let zero: Vec<Vec<f64>> = self.point.iter().map(|values| vec![0.0; values.len()]).collect();
         let places = is_leaf(case).into_iter().enumerate().filter(|(_, leaf)| *leaf);
@@ -89,7 +99,7 @@ impl Draw {
     }
 }
 
-/// Random numbers in ±1.3 that keep a distance from each other: ties are kinks.
+/// Random values in ±1.3 that keep a distance from each other: ties are kinks.
 fn spread(count: usize, rng: &mut StdRng) -> Vec<f64> {
     let cell = |index: usize, rng: &mut StdRng| {
         let within = rng.random_range(0.2..0.8);
@@ -163,10 +173,7 @@ fn is_leaf(case: &Case) -> Vec<bool> {
 }
 
 /// The operation's outputs at a drawn point, or its error.
-pub(super) fn try_outputs<B: Backend>(
-    case: &Case,
-    run: Run<B>,
-) -> Result<Vec<Operand<B>>, ExecuteError> {
+pub(super) fn try_outputs<B: Backend>(case: &Case, run: Run<B>) -> Result<Vec<Operand<B>>, Error> {
     let device = B::Device::default();
     let point = parameters::<B>(case, &Draw::new(case, 0).point, &device);
     run(&case.op, operands::<B>(case, &point, &device), &case.outputs, &device)
@@ -212,7 +219,7 @@ fn objective<B: Backend>(
 pub(super) fn value(case: &Case, point: &[Vec<f64>], draw: &Draw) -> f64 {
     let device = Default::default();
     let point = parameters::<Flex>(case, point, &device);
-    let run = crate::execute::apply::<Flex>;
+    let run = as_burn_does::<Flex>;
     numbers::<Flex>(objective::<Flex>(case, &point, &draw.weights, run, &device))[0]
 }
 
@@ -245,7 +252,7 @@ pub(super) fn gradient(case: &Case, point: &[Vec<f64>], draw: &Draw, run: Run<On
     leaves(case, point).into_iter().flat_map(gradient).collect()
 }
 
-/// `∇²f·v` by reverse over reverse, one tensor per leaf; none where the operand only lends its shape or sign.
+/// `∇²f·v` by reverse over reverse, one tensor per leaf; `None` if only the shape or sign of the operand matters.
 pub(super) fn product_tensors<L: Backend>(
     case: &Case,
     point: Vec<FloatTensor<L>>,
@@ -273,7 +280,7 @@ pub(super) fn product_tensors<L: Backend>(
     leaves.map(|leaf| Autodiff::<L>::grad(&leaf, &gradients)).collect()
 }
 
-/// The same in numbers, on Flex.
+/// The same as plain values, on Flex.
 pub(super) fn hessian_product(case: &Case, draw: &Draw, run: Run<Twice>) -> Vec<f64> {
     let device = Default::default();
     let point = parameters::<Flex>(case, &draw.point, &device);

@@ -9,6 +9,7 @@ mod arithmetic;
 mod backends;
 mod case;
 mod check;
+mod conv_gradients;
 mod convolutions;
 mod harness;
 mod indexing;
@@ -21,6 +22,7 @@ mod reductions;
 mod refusals;
 mod special;
 
+use crate::graph::{Class, samples};
 use case::Case;
 
 /// All rows.
@@ -28,6 +30,7 @@ fn table() -> Vec<Case> {
     [
         activations::cases(),
         arithmetic::cases(),
+        conv_gradients::cases(),
         convolutions::cases(),
         indexing::cases(),
         layers::cases(),
@@ -52,4 +55,13 @@ fn names_are_unique_and_the_table_is_long() {
     names.dedup();
     assert_eq!(names.len(), count);
     assert!(count > 200, "only {count} rows");
+}
+
+#[test]
+fn the_table_has_a_row_for_every_operation_that_is_differentiated() {
+    let differentiated =
+        samples::existing().filter(|op| matches!(op.class(), Class::Native | Class::Lowered(_)));
+    let table = table();
+    let missing = samples::missing(differentiated, table.iter().map(|case| &case.op));
+    assert!(missing.is_empty(), "no row for {missing:#?}");
 }

@@ -8,7 +8,8 @@ use super::{
     super::{apply, apply_recorded_twice},
     case::{Case, Input},
     harness::{
-        Draw, Run, Twice, hessian_product, numbers, parameters, product_tensors, relative_error,
+        Draw, Run, Twice, as_burn_does, hessian_product, numbers, parameters, product_tensors,
+        relative_error,
     },
     table,
 };
@@ -50,7 +51,7 @@ pub(super) fn record(
 
 fn run(graph: &Graph, inputs: Vec<Operand<Flex>>) -> Vec<Operand<Flex>> {
     graph.validate().expect("well formed");
-    replay::<Flex>(graph, &Default::default(), inputs, crate::execute::apply::<Flex>).expect("runs")
+    replay(graph, &Default::default(), inputs, crate::execute::apply::<Flex>).expect("runs")
 }
 
 fn flat(outputs: Vec<Operand<Flex>>) -> Vec<f64> {
@@ -124,10 +125,8 @@ fn jets_leave_less_to_do_for_each_product() {
     for name in ["Tanh", "Gelu", "Sigmoid", "LogSigmoid", "Erf"] {
         let lowered =
             operations_per_product(name, apply_recorded_twice::<Autodiff<CaptureBackend>>);
-        let native = operations_per_product(
-            name,
-            crate::execute::apply::<Autodiff<Autodiff<CaptureBackend>>>,
-        );
+        let native =
+            operations_per_product(name, as_burn_does::<Autodiff<Autodiff<CaptureBackend>>>);
         assert!(lowered < native, "{name}: {lowered} operations against {native}");
     }
 }

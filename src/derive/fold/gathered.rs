@@ -1,5 +1,5 @@
-//! Moves factors that stay from run to run to where fewer numbers are multiplied: behind a gather, before a scatter.
-//! Knows which inputs vary.
+//! Moves factors that do not vary from run to run to where fewer elements are multiplied: after a gather, before a
+//! scatter.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,23 +10,23 @@ use crate::graph::{Binary, Graph, Node, Op, ValueId};
 /// `gather(v·a) → gather(v)·gather(a)` and `scatter(v)·a → scatter(v·gather(a))` into zeros, where `v` depends on the
 /// inputs at the given positions and `a` does not, and where nothing else reads what is replaced.
 ///
-/// A rectifier before a max pool is such a factor: its mask is picked once.
+/// A rectifier before a max pool is such a factor: its mask is gathered once.
 #[must_use]
-pub(crate) fn factors_of_what_is_picked(mut graph: Graph, varying: &[usize]) -> Graph {
+pub(crate) fn factors_of_gathers(mut graph: Graph, varying: &[usize]) -> Graph {
     let inputs = varying.iter().filter_map(|&index| graph.inputs.get(index));
     let inputs: Vec<ValueId> = inputs.copied().collect();
     let varies = graph.dependents(&inputs);
     let readers = graph.readers();
     let nodes = std::mem::take(&mut graph.nodes);
-    let mut picker = Picker { graph, varies, readers, written_by: HashMap::new() };
+    let mut mover = Mover { graph, varies, readers, written_by: HashMap::new() };
     for node in nodes {
-        picker.visit(node);
+        mover.visit(node);
     }
-    picker.graph.without_dead_code()
+    mover.graph.without_dead_code()
 }
 
-/// A program half rewritten.
-struct Picker {
+/// A program being rewritten.
+struct Mover {
     /// The program; its nodes are those already rewritten.
     graph: Graph,
     varies: HashSet<ValueId>,
@@ -35,7 +35,7 @@ struct Picker {
     written_by: HashMap<ValueId, Node>,
 }
 
-impl Picker {
+impl Mover {
     fn visit(&mut self, node: Node) {
         if let &[output] = &node.outputs[..] {
             self.written_by.insert(output, node.clone());
@@ -55,12 +55,12 @@ impl Picker {
         if !fewer || self.varies.contains(&indices) || self.readers.get(&source) != Some(&1) {
             return None;
         }
-        let picked = [moving, fixed].map(|factor| {
+        let gathered = [moving, fixed].map(|factor| {
             let factor = self.shaped_like(factor, source);
             let ty = self.graph.value(output).clone();
             self.graph.append(Op::Gather(*dim), vec![factor, indices], ty)
         });
-        self.graph.append_to(Op::Binary(Binary::Mul), picked.to_vec(), output);
+        self.graph.append_to(Op::Binary(Binary::Mul), gathered.to_vec(), output);
         Some(())
     }
 

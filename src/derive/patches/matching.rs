@@ -1,4 +1,4 @@
-//! Which patches of an image a convolution or a weight gradient sees. Knows options and sizes; rewrites nothing.
+//! Which patches of an image a convolution or a weight gradient reads.
 
 use burn_backend::ops::ConvOptions;
 
@@ -7,7 +7,7 @@ use crate::graph::{Convolution, ConvolutionTranspose, Graph, Node, Op, ValueId, 
 /// Most output channels per position for which a sum of products per image is worth it.
 const CHANNELS_PER_POSITION: usize = 4;
 
-/// Which patches a convolution sees.
+/// The patches that a convolution reads.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Patches {
     pub image: ValueId,
@@ -41,7 +41,7 @@ impl Patches {
         self.kernel == [1, 1] && self.stride == [1, 1]
     }
 
-    /// Images, numbers per patch and patches per image.
+    /// Number of images, elements per patch and patches per image.
     pub fn sizes(&self, graph: &Graph) -> Option<[usize; 3]> {
         let &[batch, channels, height, width] = graph.value(self.image).shape.as_slice() else {
             return None;

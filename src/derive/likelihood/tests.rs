@@ -1,0 +1,70 @@
+//! The functions of each likelihood against one another.
+
+use burn::backend::Flex;
+use burn_backend::{DType, TensorData, ops::FloatTensorOps, read_sync, tensor::FloatTensor};
+
+use super::Likelihood;
+use crate::graph::ValueType;
+
+const WIDTH: usize = 3;
+const Z: [f64; WIDTH] = [0.7, -1.1, 0.2];
+
+fn tensor(values: &[f64], shape: &[usize]) -> FloatTensor<Flex> {
+    Flex::float_from_data(TensorData::new(values.to_vec(), shape.to_vec()), &Default::default())
+}
+
+fn read(tensor: FloatTensor<Flex>) -> Vec<f64> {
+    read_sync(Flex::float_into_data(tensor)).expect("values").iter::<f64>().collect()
+}
+
+/// Σ over vectors of vector·vectorᵀ.
+fn outer(vectors: &[Vec<f64>]) -> Vec<f64> {
+    let places = (0..WIDTH).flat_map(|i| (0..WIDTH).map(move |j| (i, j)));
+    places.map(|(i, j)| vectors.iter().map(|v| v[i] * v[j]).sum()).collect()
+}
+
+/// ‖A − B‖ / ‖B‖ in the Frobenius norm.
+fn error(a: &[f64], b: &[f64]) -> f64 {
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    (difference / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn curvature_root_columns_and_draws_make_one_matrix() {
+    const DRAWS: usize = 20_000;
+    let likelihoods = [
+        Likelihood::Categorical,
+        Likelihood::Bernoulli,
+        Likelihood::Gaussian { variance: 0.3 },
+        Likelihood::Poisson,
+    ];
+    let z = || tensor(&Z, &[1, WIDTH]);
+    let units = (0..WIDTH).map(|j| {
+        let unit: Vec<f64> = (0..WIDTH).map(|i| if i == j { 1.0 } else { 0.0 }).collect();
+        tensor(&unit, &[1, WIDTH])
+    });
+    let units: Vec<_> = units.collect();
+    let ty = ValueType { shape: vec![1, WIDTH].into(), dtype: DType::F64 };
+    for likelihood in likelihoods {
+        let family = likelihood.family();
+        let each = |f: &dyn Fn(FloatTensor<Flex>) -> FloatTensor<Flex>| -> Vec<Vec<f64>> {
+            units.iter().map(|unit| read(f(unit.clone()))).collect()
+        };
+        // M is symmetric, so that its rows are its columns.
+        let metric = each(&|unit| family.curvature::<Flex>(z(), unit)).concat();
+        let roots = each(&|unit| family.root::<Flex>(z(), unit));
+        assert!(error(&outer(&roots), &metric) < 1e-12, "{likelihood:?}");
+        let columns: Vec<_> = family.columns::<Flex>(&z()).into_iter().map(read).collect();
+        assert!(error(&outer(&columns), &metric) < 1e-12, "{likelihood:?}");
+        let scaled: Vec<f64> = metric.iter().map(|m| m * likelihood.scale()).collect();
+        for seed in 0..3 {
+            let noise = likelihood.noise(&ty, DRAWS, seed, 0).expect("noise");
+            let noise = Flex::float_from_data(noise, &Default::default());
+            let directions = read(family.directions::<Flex>(DRAWS, z(), noise));
+            let directions: Vec<_> = directions.chunks(WIDTH).map(<[f64]>::to_vec).collect();
+            assert_eq!(directions.len(), DRAWS);
+            let found = error(&outer(&directions), &scaled);
+            assert!(found < 0.06, "{likelihood:?}, seed {seed}: {found}");
+        }
+    }
+}
