@@ -208,3 +208,9 @@ impl KfacConfig {
         Ekfac::from_kfac(&self.init(objective, likelihood)?, objective, likelihood, self)
     }
 }
+
+impl Default for KfacConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
