@@ -34,7 +34,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         adam.push(best_adam(&images, seed, limit));
     }
     let curves = [
-        Curves { method: "Nesterov, best of four rates", color: RGBColor(26, 99, 168), runs: &nesterov },
+        Curves {
+            method: "Nesterov, best of four rates",
+            color: RGBColor(26, 99, 168),
+            runs: &nesterov,
+        },
         Curves { method: "Adam, best of two rates", color: RGBColor(70, 140, 70), runs: &adam },
         Curves { method: "K-FAC", color: RGBColor(204, 68, 34), runs: &kfac },
     ];

@@ -16,7 +16,11 @@ const EXACT: RGBColor = RGBColor(45, 45, 45);
 const OUTLIER: RGBColor = RGBColor(204, 68, 34);
 
 /// Draws an estimated density, the exact one at the same points, and the outliers.
-pub fn draw(curve: &DensityCurve, exact: &[f64], outliers: &[f64]) -> Result<PathBuf, Box<dyn Error>> {
+pub fn draw(
+    curve: &DensityCurve,
+    exact: &[f64],
+    outliers: &[f64],
+) -> Result<PathBuf, Box<dyn Error>> {
     let points = &curve.points;
     let peak = curve.density.iter().copied().fold(FLOOR, f64::max);
     let (left, right) = (points[0], points[points.len() - 1]);
