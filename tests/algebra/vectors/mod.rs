@@ -184,7 +184,7 @@ fn mismatches_are_named<B: TestBackend>() {
     let shorter = ParamLayout::from_shapes([("a.w", vec![2, 3]), ("a.b", vec![3])]).unwrap();
     let error = x.dot(&on::<B>(&shorter, &[1.0; 9], precision)).unwrap_err();
     assert!(
-        error.to_string().contains("13 numbers") && error.to_string().contains("`c` is missing"),
+        error.to_string().contains("13 elements") && error.to_string().contains("`c` is missing"),
         "{error}"
     );
     let error = on::<B>(&shorter, &[1.0; 9], precision).axpy(1.0, &x).unwrap_err();
