@@ -58,6 +58,9 @@ impl Outcomes {
                 figures.note(&name("error_median"), middle);
                 figures.note(&name("cosine_median"), median(&self.cosines));
             }
+            Expected::Refusal => {
+                figures.expect(&name("refused"), self.negative_curvature as f64, seeds..=seeds);
+            }
             Expected::Anything => figures.note(&name("error_largest"), worst),
             Expected::MedianError(low, high) => {
                 figures.expect(&name("error_median"), middle, low..=high);
