@@ -127,14 +127,15 @@ fn a_tensor_captured_from_another_device_is_refused() {
         (model.linear.forward(x) - outside.clone()).powf_scalar(2.0).mean()
     }));
     assert!(matches!(&error, CaptureError::Panicked { .. }), "{error}");
-    assert!(error.to_string().contains("hand every tensor to the batch"), "{error}");
+    assert!(error.to_string().contains("put every tensor into the batch"), "{error}");
 }
 
 #[test]
 fn a_panic_in_the_closure_is_an_error_with_its_message() {
-    let error = trace_error(Objective::capture(&small(), batch(5), |_, _| -> Tensor<1> {
-        panic!("the user's own words")
-    }));
+    let error: FaithfulnessError =
+        refusal(Objective::capture(&small(), batch(5), |_, _| -> Tensor<1> {
+            panic!("the user's own words")
+        }));
     assert!(error.to_string().contains("the user's own words"), "{error}");
 }
 

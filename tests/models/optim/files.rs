@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::{module::Module, tensor::Device};
 use burn_curvature::{
-    CaptureConfig, Objective, Precision,
+    CaptureConfig, Objective, Precision, Reduction,
     errors::{OptimizerError, SavedStateError},
     kfac::{EkfacState, KfacState},
     optim::KfacOptimizerState,
@@ -54,10 +54,11 @@ fn a_run_resumed_from_files_equals_an_uninterrupted_one() {
 
             let record = burn::store::ModuleRecord::load(folder.file("model")).unwrap();
             let mut other = Classifier::new(9, &device).load_record(record);
-            let trace = CaptureConfig::new();
+            let capture = CaptureConfig::new();
             let first = samples(12, 5, &device);
-            let objective = Objective::<B>::capture_with(&trace, &other, first, cross_entropy);
+            let objective = Objective::<B>::capture_with(&capture, &other, first, cross_entropy);
             let objective = objective.unwrap().in_precision(precision).unwrap();
+            let objective = objective.reduced_by(Reduction::Mean).unwrap();
             let state = KfacOptimizerState::load(folder.file("optimizer.bpk")).unwrap();
             assert_eq!(state, whole.state().unwrap());
             let mut resumed = config.resume(&objective, TARGET, &state).unwrap();

@@ -1,7 +1,7 @@
 //! What is refused, with the optimizer left as it was.
 
 use crate::failure::failure;
-use burn::{module::Param, prelude::*};
+use burn::{module::Param, nn::loss::CrossEntropyLossConfig, prelude::*};
 use burn_curvature::{
     Error, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, Reduction,
     errors::{ConfigError, ObjectiveError, OptimizerError, ParamError},
@@ -46,12 +46,17 @@ fn a_loss_that_is_not_the_likelihood() {
     let device = Device::flex().autodiff();
     let (model, batch, objective) = problem::<B>(1, &device);
     // A closure that half a batch does not fit: its reduction is taken on trust.
-    let fixed: Objective<B> =
-        Objective::capture_with(&Default::default(), &model, batch, |model: &Classifier, batch| {
-            let (z, loss) = cross_entropy(model, batch);
-            (z.reshape([12, 3]), loss)
-        })
-        .unwrap();
+    let fixed: Objective<B> = Objective::capture_with(
+        &Default::default(),
+        &model,
+        batch,
+        |model: &Classifier, (x, y)| {
+            let z: Tensor<2> = model.forward(x).reshape([12, 3]);
+            let loss = CrossEntropyLossConfig::new().init(&z.device()).forward(z.clone(), y);
+            (z, loss)
+        },
+    )
+    .unwrap();
     let summed = fixed.in_f64().unwrap().reduced_by(Reduction::Sum).unwrap();
     let wrong = [
         (Likelihood::Categorical, &summed, 1.0 / 12.0),
