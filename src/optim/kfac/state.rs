@@ -54,7 +54,7 @@ use crate::{
 ///
 /// let fresh = Line { w: Param::from_tensor(Tensor::ones([1, 1], &device)) };
 /// let loaded = fresh.load_record(burn::store::ModuleRecord::load(folder.join("model"))?);
-/// let objective = Objective::capture(&loaded, x.clone(), loss)?;
+/// let objective = Objective::capture(&loaded, x.clone(), loss)?.reduced_by(Reduction::Sum)?;
 /// let state = KfacOptimizerState::load(folder.join("optimizer"))?;
 /// let mut resumed = config.resume(&objective, likelihood, &state)?;
 /// assert_eq!(resumed.step(&loaded, x.clone())?.1, optimizer.step(&model, x)?.1);
