@@ -150,6 +150,7 @@ pub enum Cumulative {
 }
 
 /// Normalizing functions along one dimension.
+#[allow(clippy::enum_variant_names, reason = "the names of the functions")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Softmax {
     Softmax,

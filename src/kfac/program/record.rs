@@ -84,7 +84,7 @@ fn record(
             noise,
             scale: None,
         };
-        Ok(compute(scope, given)?)
+        compute(scope, given)
     })
 }
 
