@@ -83,7 +83,7 @@ pub(crate) struct Constant {
 /// let model = LinearConfig::new(3, 2).init(&device);
 /// let x = Tensor::<2>::ones([4, 3], &device);
 /// let objective =
-///     Objective::trace(&model, x, |model, x: Tensor<2>| model.forward(x).powi_scalar(2).mean())?;
+///     Objective::capture(&model, x, |model, x: Tensor<2>| model.forward(x).powi_scalar(2).mean())?;
 ///
 /// let (_, product) = objective.hessian_programs()?; // run for every product with a vector
 /// assert_eq!(product.operations()["Matmul"], 2); // X·V and Xᵀ·(X·V)
