@@ -119,7 +119,7 @@ pub mod spectrum;
 mod state;
 mod tensor;
 
-pub use capture::{Batch, BatchMapper, Captured};
+pub use capture::{Batch, BatchMapper, Captured, Loss};
 pub use curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian};
 pub use derive::Likelihood;
 pub use error::Error;

@@ -1,9 +1,17 @@
 //! What a model is evaluated on: the tensors of one batch, whatever their kinds, ranks and grouping.
 
+use std::fmt::Display;
+
 use burn::tensor::{Bool, Int, Tensor};
 
 /// Receives every tensor of a [`Batch`] and puts another of the same kind and rank in its place.
 pub trait BatchMapper {
+    /// Takes note of what a batch holds besides tensors: which variant, how many parts, a plain value.
+    ///
+    /// Batches with different notes are recorded separately. Needed by batch types of your own only for fields that are
+    /// neither tensors nor made of the types that implement [`Batch`].
+    fn note(&mut self, _part: &dyn Display) {}
+
     /// Replaces a float tensor.
     fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D>;
     /// Replaces an int tensor.
@@ -14,9 +22,13 @@ pub trait BatchMapper {
 
 /// The tensors a loss is evaluated on besides the parameters.
 ///
-/// Implemented for tensors of any kind and rank, for tuples, arrays, `Vec`, `Option` and `()`. For a batch type of
-/// your own, map each tensor field. Fields that are not tensors are part of the recording: a later batch is evaluated
-/// with those of the batch that was captured, so put values that vary into tensors.
+/// Implemented for tensors of any kind and rank, for tuples of up to twelve, arrays, `Vec`, `Option` and `()`, and for plain
+/// values: `bool`, integers, floats and `String`. For a batch type of your own, map each field in a fixed order.
+///
+/// A loss is recorded for the sizes of the tensors and for all that is not a tensor: which options are there, how long
+/// lists are, plain values. A batch that differs in any of these is recorded on first use. So put values that vary from
+/// batch to batch into tensors. For a variant of an enum of your own, call [`BatchMapper::note`] with its name. A field that
+/// is neither mapped nor noted must be the same in all batches.
 ///
 /// ```
 /// use burn::prelude::*;
@@ -38,15 +50,15 @@ pub trait BatchMapper {
     message = "`{Self}` is not a batch of tensors",
     label = "not a `Batch`",
     note = "hand tensors over by value, alone or in tuples, arrays, `Vec` or `Option`; for a type of your own, implement \
-            `burn_curvature::Batch` by calling `map_tensors` on each field that holds tensors"
+            `burn_curvature::Batch` by calling `map_tensors` on each field"
 )]
-pub trait Batch: Clone {
+pub trait Batch: Clone + Send + 'static {
     /// The same batch with every tensor replaced by the mapper's, in a fixed order.
     #[must_use]
     fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self;
 
     /// The number of samples, if it is not the size of the first dimension of the first tensor: for batches that
-    /// begin with a mask or put time first. It weighs the batches of a data set, and is not checked.
+    /// begin with a mask or put time first. Over a data set it is checked against what the loss divides by.
     fn samples(&self) -> Option<usize> {
         None
     }
@@ -72,12 +84,14 @@ impl<const D: usize> Batch for Tensor<D, Bool> {
 
 impl<X: Batch> Batch for Vec<X> {
     fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        mapper.note(&format_args!("list of {}", self.len()));
         self.into_iter().map(|part| part.map_tensors(mapper)).collect()
     }
 }
 
 impl<X: Batch> Batch for Option<X> {
     fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+        mapper.note(&if self.is_some() { "Some" } else { "None" });
         self.map(|part| part.map_tensors(mapper))
     }
 }
@@ -107,28 +121,23 @@ batch_of_tuple!(A, B, C);
 batch_of_tuple!(A, B, C, D);
 batch_of_tuple!(A, B, C, D, E);
 batch_of_tuple!(A, B, C, D, E, F);
+batch_of_tuple!(A, B, C, D, E, F, G);
+batch_of_tuple!(A, B, C, D, E, F, G, H);
+batch_of_tuple!(A, B, C, D, E, F, G, H, I);
+batch_of_tuple!(A, B, C, D, E, F, G, H, I, J);
+batch_of_tuple!(A, B, C, D, E, F, G, H, I, J, K);
+batch_of_tuple!(A, B, C, D, E, F, G, H, I, J, K, L);
 
-/// What a captured closure returns: the loss alone, or `(outputs, loss)`.
-///
-/// The outputs z are recorded so that Gauss-Newton products know where the model ends and the loss begins; a Hessian
-/// does not need them.
-#[diagnostic::on_unimplemented(
-    message = "a captured closure cannot return `{Self}`",
-    note = "return the loss, a `Tensor<1>`, or the model's outputs and then the loss: `(outputs, loss)`"
-)]
-pub trait Captured {
-    /// The outputs, if there are any, and the loss.
-    fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>);
+/// Values that are not tensors are recorded as they are: another value is another recording.
+macro_rules! batch_of_value {
+    ($($value:ty),*) => {
+        $(impl Batch for $value {
+            fn map_tensors<M: BatchMapper>(self, mapper: &mut M) -> Self {
+                mapper.note(&format_args!("{self:?}"));
+                self
+            }
+        })*
+    };
 }
 
-impl Captured for Tensor<1> {
-    fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>) {
-        (None, self)
-    }
-}
-
-impl<const D: usize> Captured for (Tensor<D>, Tensor<1>) {
-    fn into_parts(self) -> (Option<burn::backend::DispatchTensor>, Tensor<1>) {
-        (Some(self.0.into_dispatch()), self.1)
-    }
-}
+batch_of_value!(bool, i32, i64, u32, u64, usize, f32, f64, String);

@@ -26,12 +26,28 @@ pub enum CaptureError {
     },
     /// The loss is not a scalar.
     #[error(
-        "the loss has shape {shape:?}, but a scalar of shape [1] is needed; reduce it with `mean()` or `sum()`"
+        "the loss has shape {shape:?}, but a scalar of shape [1] is needed; reduce it with `mean()` or `sum()`, or return \
+         losses of samples as `Loss::mean_of(losses)` or `Loss::sum_of(losses)`"
     )]
     LossNotScalar {
         /// Shape of what the closure returned.
         shape: Vec<usize>,
     },
+    /// The weight of a [`Loss`](crate::Loss) is not a scalar.
+    #[error(
+        "the weight of the loss has shape {shape:?}, but a scalar of shape [1] is needed: `Loss::weighted` takes the sum of \
+         the losses and the sum of their weights"
+    )]
+    WeightNotScalar {
+        /// Shape of the weight.
+        shape: Vec<usize>,
+    },
+    /// The weight of a [`Loss`](crate::Loss) depends on trainable parameters.
+    #[error(
+        "the weight of the loss depends on trainable parameters, so that a data set is no weighted mean of its batches: \
+         compute the weight from the batch alone, or return the quotient as a scalar loss for single batches"
+    )]
+    WeightDependsOnParameters,
     /// The loss or the outputs were not computed from the closure's arguments.
     #[error(
         "{what} did not come from the recording ({found}); compute it from the closure's model and batch, \

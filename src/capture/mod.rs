@@ -9,14 +9,17 @@ mod error;
 mod guards;
 mod import;
 mod lock;
+mod loss;
 mod record;
 mod scope;
 
-pub use batch::{Batch, BatchMapper, Captured};
+pub use batch::{Batch, BatchMapper};
 pub use error::{CaptureError, ImportError};
 pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]
 pub(crate) use import::graph;
 pub(crate) use lock::is_recording;
+pub(crate) use loss::Divisor;
+pub use loss::{Captured, Loss};
 pub(crate) use record::{Parameters, Recording, record_loss};
 pub(crate) use scope::{Scope, record};

@@ -1,6 +1,6 @@
 //! One evaluation of a model's loss, written down as a program.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use burn::{
     backend::DispatchDevice,
@@ -12,7 +12,7 @@ use burn_capture::CaptureBackend;
 use burn_router::RouterTensor;
 
 use super::{
-    Batch, BatchMapper, CaptureError, Captured,
+    Batch, BatchMapper, CaptureError, Captured, Divisor,
     guards::{self, Guards, Truths},
 };
 use crate::{
@@ -32,6 +32,8 @@ pub(crate) struct Recording {
     pub parameters: usize,
     /// Truth values that the closure read.
     pub guards: Guards,
+    /// What the closure states that the loss is divided by; a weight is a program of the same inputs.
+    pub divisor: Divisor<Graph>,
 }
 
 /// The trainable parameters of a recording, in order.
@@ -45,6 +47,7 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Captured, E: From<CaptureError
     loss: &impl Fn(&M, X) -> O,
     truths: Truths<'_, E>,
 ) -> Result<Recording, E> {
+    let stated = RefCell::new(Divisor::Unstated);
     let record = |scope: &mut super::Scope| {
         let device = Device::new(DispatchDevice::Capture(scope.device()));
         let mut leaves = HashMap::new();
@@ -60,7 +63,8 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Captured, E: From<CaptureError
             operands: types.iter().map(|ty| scope.input(ty)).collect(),
         });
         let (outputs, loss) = loss(&model, batch).into_parts();
-        let mut results = vec![Operand::Float(scalar_loss(loss)?)];
+        let (loss, divisor) = loss.into_parts()?;
+        let mut results = vec![Operand::Float(recorded(loss, "the loss")?)];
         if let Some(outputs) = outputs {
             let outputs =
                 <burn::backend::DispatchTensor as burn::backend::DispatchKindConversion<
@@ -69,24 +73,33 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Captured, E: From<CaptureError
                 .map_err(|found| CaptureError::OtherDevice { what: "the outputs".into(), found })?;
             results.push(Operand::Float(outputs.float()));
         }
+        stated.replace(divisor.clone().map(|_| ()));
+        if let Divisor::Weight(weight) = divisor {
+            results.push(Operand::Float(recorded(weight, "the weight of the loss")?));
+        }
         Ok(results)
     };
-    let (graph, guards) = guards::record(record, truths)?;
+    let (mut graph, guards) = guards::record(record, truths)?;
+    let divisor = stated.into_inner().map(|()| {
+        let weight = graph.outputs.split_off(graph.outputs.len() - 1);
+        graph.returning(weight)
+    });
+    if let Divisor::Weight(weight) = &divisor
+        && weight.dependents(&weight.inputs[..parameters.len()]).contains(&weight.outputs[0])
+    {
+        return Err(CaptureError::WeightDependsOnParameters.into());
+    }
     // Drops what only mentions the inputs.
     let graph = graph.without_dead_code();
     if !graph.dependents(&graph.inputs[..parameters.len()]).contains(&graph.outputs[0]) {
         return Err(CaptureError::IndependentLoss.into());
     }
-    Ok(Recording { graph: graph.without_dead_code(), parameters: parameters.len(), guards })
+    Ok(Recording { graph, parameters: parameters.len(), guards, divisor })
 }
 
-fn scalar_loss(loss: Tensor<1>) -> Result<Primitive, CaptureError> {
-    let shape = loss.shape();
-    if shape.num_elements() != 1 {
-        return Err(CaptureError::LossNotScalar { shape: shape.to_vec() });
-    }
-    loss.try_into_primitive::<CaptureBackend>().map_err(|error| CaptureError::OtherDevice {
-        what: "the loss".into(),
+fn recorded(tensor: Tensor<1>, what: &str) -> Result<Primitive, CaptureError> {
+    tensor.try_into_primitive::<CaptureBackend>().map_err(|error| CaptureError::OtherDevice {
+        what: what.into(),
         found: format!("{error:?}"),
     })
 }

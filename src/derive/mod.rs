@@ -9,6 +9,7 @@
 
 mod error;
 mod fold;
+mod head;
 mod likelihood;
 mod lower;
 mod metric;
@@ -17,16 +18,20 @@ mod outputs;
 mod patches;
 mod product;
 mod reverse;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use error::DeriveError;
+pub(crate) use head::{ComparedAt, comparison};
+pub(crate) use likelihood::Family;
 pub use likelihood::{Likelihood, LikelihoodError};
 pub(crate) use lower::apply_recorded;
 pub(crate) use metric::Metric;
 pub(crate) use outputs::{adjoint_product, required};
 pub(crate) use product::{Product, ProductInputs};
 pub(crate) use reverse::{Apply, Arguments, gradient as gradient_at};
+pub(crate) use terms::{Growth, Terms};
 
 use burn_backend::{
     Backend,

@@ -42,7 +42,14 @@ impl KfacCollector {
         likelihood: Likelihood,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        likelihood.check(&objective.shape_of_outputs()?)?;
+        match config.fisher {
+            KfacFisher::Exact | KfacFisher::MonteCarlo { .. } => {
+                objective.expect_likelihood(likelihood)?
+            }
+            KfacFisher::Empirical | KfacFisher::ForwardOnly => {
+                likelihood.check(&objective.shape_of_outputs()?)?;
+            }
+        }
         let reduction = objective.stated_reduction()?;
         let layers = network_layers(objective)?;
         network::check(&layers, config)?;
@@ -202,7 +209,7 @@ impl KfacCollector {
 
     /// The factor of second moments of gradients.
     fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
-        let share = self.reduction.factor(part.samples_of_outputs());
+        let share = part.share(self.reduction);
         match self.config.fisher {
             KfacFisher::Empirical => share.recip(),
             KfacFisher::Exact => share * self.likelihood.scale(),

@@ -73,7 +73,7 @@ fn diagonals<B: AutodiffBackend>(
         _ => Metric::Exact(likelihood.family()),
     };
     let factor = |part: &Part<B>| {
-        let share = reduction.factor(part.samples_of_outputs());
+        let share = part.share(reduction);
         match fisher {
             KfacFisher::Empirical => share.recip(),
             _ => share * likelihood.scale(),

@@ -7,7 +7,12 @@ use std::{
 
 use burn_backend::AutodiffBackend;
 
-use super::{ObjectiveError, Reduction, capturing::Recorder, inputs, programs::ProgramSet};
+use super::{
+    ObjectiveError, Reduction,
+    capturing::{Recorder, Structure},
+    inputs,
+    programs::ProgramSet,
+};
 use crate::{
     derive::DeriveError,
     error::Error,
@@ -29,22 +34,47 @@ pub(super) type Observer = Arc<dyn Fn(Progress) + Send + Sync>;
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
+/// What the closure states of the loss of a batch, by a [`Loss`](crate::capture::Loss).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Stated {
+    /// Nothing: the closure reduced it.
+    Nothing,
+    /// It is a sum over samples.
+    Sum,
+    /// It is what was recorded divided by this.
+    Mean {
+        /// Number of samples, or a weight.
+        divisor: f64,
+    },
+}
+
+impl Stated {
+    pub fn reduction(self) -> Option<Reduction> {
+        match self {
+            Stated::Nothing => None,
+            Stated::Sum => Some(Reduction::Sum),
+            Stated::Mean { .. } => Some(Reduction::Mean),
+        }
+    }
+}
+
 /// One batch with its programs and its weight in ℒ.
 pub(crate) struct Part<B: AutodiffBackend> {
     pub(super) programs: Arc<ProgramSet<B>>,
     pub(super) batch: Counted<B>,
+    pub(super) stated: Stated,
+    /// What the recorded loss is multiplied by.
     pub weight: f64,
     /// The point at which the recording last applied.
     applies_at: Mutex<Option<Arc<()>>>,
 }
 
 impl<B: AutodiffBackend> Part<B> {
-    /// Brings the tensors to a precision and finds, or records, their programs.
+    /// Brings the tensors to a precision and finds, or records, their programs. The weight is 1.
     pub fn new(
         recorder: &Recorder<B>,
         parameters: &ParamVector<B>,
         mut batch: Counted<B>,
-        weight: f64,
     ) -> Result<Self, Error> {
         let device = parameters.device();
         for operand in &batch.operands {
@@ -53,10 +83,38 @@ impl<B: AutodiffBackend> Part<B> {
         let dtype = parameters.precision().dtype();
         let operands = batch.operands.into_iter();
         batch.operands = operands.map(|operand| operand.stored_on(device, dtype)).collect();
-        let programs = recorder.programs(parameters, &batch.operands)?;
+        let programs = recorder.programs(parameters, &batch)?;
         let guards = programs.guards();
         guards.expect_on_batch(|| inputs(parameters, &batch.operands))?;
-        Ok(Self { programs, batch, weight, applies_at: Mutex::default() })
+        let stated = programs.stated(|| inputs(parameters, &batch.operands))?;
+        Ok(Self { programs, batch, stated, weight: 1.0, applies_at: Mutex::default() })
+    }
+
+    /// With the weight of a single batch.
+    pub fn alone(self) -> Result<Self, ObjectiveError> {
+        match self.stated {
+            Stated::Mean { divisor: 0.0 } => Err(ObjectiveError::NoWeight),
+            Stated::Mean { divisor } => Ok(self.weighted(divisor.recip())),
+            Stated::Nothing | Stated::Sum => Ok(self),
+        }
+    }
+
+    pub fn weighted(self, weight: f64) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// The c of c·Σₙ ℓₙ, as which the loss was recorded.
+    pub fn share(&self, reduction: Reduction) -> f64 {
+        match self.stated {
+            Stated::Nothing => reduction.factor(self.samples_of_outputs()),
+            Stated::Sum | Stated::Mean { .. } => 1.0,
+        }
+    }
+
+    /// What is known of the batch without its tensors.
+    pub(super) fn outline(&self) -> Outline<B> {
+        let Counted { samples, supplied, .. } = self.batch;
+        Outline { programs: Arc::clone(&self.programs), stated: self.stated, samples, supplied }
     }
 
     /// Checks that the recording applies at a point, unless it did so when last checked.
@@ -84,7 +142,7 @@ impl<B: AutodiffBackend> Part<B> {
     }
 
     /// Size of the outputs' first dimension.
-    pub fn samples_of_outputs(&self) -> usize {
+    fn samples_of_outputs(&self) -> usize {
         let outputs = self.outputs_type().ok();
         let first = outputs.and_then(|ty| ty.shape.iter().next().copied());
         first.unwrap_or(1)
@@ -98,24 +156,30 @@ pub(super) type Visit<'a, B> = &'a mut dyn FnMut(Counted<B>) -> Result<(), Error
 #[derive(Clone)]
 pub(crate) struct Counted<B: AutodiffBackend> {
     pub operands: Operands<B>,
+    pub structure: Structure,
     pub samples: usize,
     /// Whether the count came from [`Batch::samples`](crate::capture::Batch::samples).
-    supplied: bool,
+    pub supplied: bool,
 }
 
 impl<B: AutodiffBackend> Counted<B> {
-    pub fn new(operands: Operands<B>, supplied: Option<usize>) -> Self {
+    pub fn new(operands: Operands<B>, structure: Structure, supplied: Option<usize>) -> Self {
         Self {
             samples: supplied.unwrap_or_else(|| samples::<B>(&operands)),
             supplied: supplied.is_some(),
+            structure,
             operands,
         }
     }
+}
 
-    /// Whether the first dimension of its first tensor holds several samples.
-    pub fn can_be_halved(&self) -> bool {
-        !self.supplied && self.samples > 1
-    }
+/// What is known of a batch without its tensors.
+pub(super) struct Outline<B: AutodiffBackend> {
+    pub programs: Arc<ProgramSet<B>>,
+    pub stated: Stated,
+    pub samples: usize,
+    /// Whether the number of samples came from [`Batch::samples`](crate::capture::Batch::samples).
+    pub supplied: bool,
 }
 
 /// Passes on all batches once.
@@ -124,28 +188,36 @@ pub(super) type Run<B> = dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync
 /// Batches that are fetched for every pass.
 pub(super) struct Stream<B: AutodiffBackend> {
     pub run: Box<Run<B>>,
-    /// Samples of each batch, as the first pass saw them.
-    pub sizes: Vec<usize>,
-    pub reduction: Reduction,
+    /// The batches as the first pass saw them.
+    pub batches: Vec<Fetched>,
+}
+
+/// A batch of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetched {
+    pub samples: usize,
+    pub stated: Stated,
+    pub weight: f64,
 }
 
 impl<B: AutodiffBackend> Stream<B> {
-    /// Samples in all batches.
-    pub fn samples(&self) -> usize {
-        self.sizes.iter().sum()
-    }
-
-    /// Checks that a batch of a later pass has as many samples as in the first one.
-    pub fn expect_size(&self, index: usize, found: usize) -> Result<(), ObjectiveError> {
-        let expected = match self.sizes.get(index) {
-            Some(size) if *size == found => return Ok(()),
-            Some(size) => format!("{size} samples"),
-            None => "its end".into(),
+    /// Checks that a batch of a later pass is as in the first one, and weighs it.
+    pub fn expect_same(&self, index: usize, part: Part<B>) -> Result<Part<B>, ObjectiveError> {
+        let found = part.batch.samples;
+        let changed = |expected: String, found: String| {
+            let found = format!("{found} in batch {index}");
+            Err(ObjectiveError::StreamChanged { expected, found })
         };
-        Err(ObjectiveError::StreamChanged {
-            expected,
-            found: format!("{found} samples in batch {index}"),
-        })
+        match self.batches.get(index) {
+            Some(first) if first.samples != found => {
+                changed(format!("{} samples", first.samples), format!("{found} samples"))
+            }
+            Some(first) if first.stated != part.stated => {
+                changed(format!("{:?}", first.stated), format!("{:?}", part.stated))
+            }
+            Some(first) => Ok(part.weighted(first.weight)),
+            None => changed("its end".into(), format!("{found} samples")),
+        }
     }
 }
 
@@ -179,15 +251,7 @@ impl<B: AutodiffBackend> Parts<B> {
     pub fn len(&self) -> usize {
         match self {
             Parts::Kept(parts) => parts.len(),
-            Parts::Streamed(stream) => stream.sizes.len(),
-        }
-    }
-
-    /// The weight of a batch of `samples` among `total` samples.
-    pub fn weight(reduction: Reduction, samples: usize, total: usize) -> f64 {
-        match reduction {
-            Reduction::Sum => 1.0,
-            Reduction::Mean => samples as f64 / total.max(1) as f64,
+            Parts::Streamed(stream) => stream.batches.len(),
         }
     }
 }

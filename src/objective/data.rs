@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Objective, ObjectiveError, Reduction,
-    batches::{Counted, Part, Parts, Stream, Visit},
+    batches::{Counted, Fetched, Part, Parts, Stream, Visit},
 };
 use crate::{capture::Batch, error::Error, tensor::TensorBridge};
 
@@ -20,11 +20,16 @@ where
     /// Sum    ℒ = Σ_b ℒ_b              Mean    ℒ = Σ_b (n_b / N) ℒ_b
     /// ```
     ///
-    /// `reduction`, this crate's or Burn's, is what the closure does with the samples of a batch. It is checked on the
-    /// first batch of several samples (the loss of the batch against those of its halves), and stated for operators that
-    /// need it, as by [`reduced_by`](Self::reduced_by). The number of samples n_b is the size of the first dimension of a
-    /// batch's first tensor, unless the batch says otherwise by [`samples`](Batch::samples). Batches of other sizes, such
-    /// as a ragged last one, are recorded on first use. The tensors of all batches are kept, not copied; see
+    /// `reduction`, this crate's or Burn's, is what the closure does with the samples of a batch. If the closure returns a
+    /// [`Loss`](crate::Loss), it says so itself, and n_b is its count or weight. The reduction of a scalar loss is proven
+    /// from the recorded programs of all batches, for all parameters: n_b is what the program divides the sum of its terms
+    /// by, so that ℒ is the sum of all terms over the sum of all divisors (samples, or tokens for a mean over tokens),
+    /// whichever dimension they are in. A loss that is divided by what the data hold is refused. A number of
+    /// [samples](Batch::samples) that a batch states must be what it is divided by. That samples do not depend on each other
+    /// is checked on one batch and its halves, by numbers.
+    ///
+    /// The reduction is stated for operators that need it, as by [`reduced_by`](Self::reduced_by). Batches of other sizes,
+    /// such as a ragged last one, are recorded on first use. The tensors of all batches are kept, not copied; see
     /// [`over_stream`](Self::over_stream) for data that does not fit in memory.
     ///
     /// The part of a product that does not depend on the vector is kept for as many batches as the
@@ -35,7 +40,8 @@ where
     ///
     /// # Errors
     /// [`ObjectiveError::NoBatches`], [`ObjectiveError::NotReducedSo`], [`ObjectiveError::Halved`],
-    /// [`ObjectiveError::OtherReduction`]; the errors of [`on`](Self::on).
+    /// [`ObjectiveError::OtherReduction`], [`ObjectiveError::NoWeight`] if no sample of all batches counts; the errors of
+    /// [`on`](Self::on).
     ///
     /// # Example
     /// The mean over three samples in batches of two and one; ℒ = ½ mean (x w − y)², so H = mean x².
@@ -70,25 +76,23 @@ where
         batches: impl IntoIterator<Item = X>,
         reduction: impl Into<Reduction>,
     ) -> Result<Self, Error> {
-        let batches: Result<Vec<Counted<B>>, Error> =
-            batches.into_iter().map(|batch| self.recorder.counted(batch)).collect();
-        let batches = batches?;
-        if batches.is_empty() {
-            return Err(ObjectiveError::NoBatches.into());
+        let part = |batch: X| {
+            let batch = self.recorder.counted(batch)?;
+            Part::new(&self.recorder, &self.parameters, batch)
+        };
+        let parts: Result<Vec<Part<B>>, Error> = batches.into_iter().map(part).collect();
+        let (parts, reduction) = (parts?, reduction.into());
+        let outlines: Vec<_> = parts.iter().map(Part::outline).collect();
+        let mut samples = Sample::default();
+        parts.iter().for_each(|part| samples.add(&part.batch));
+        let (stating, weights) = self.weighed(&samples.0, &outlines, reduction)?;
+        if stating.counts_samples() {
+            for part in &parts {
+                self.expect_halves(&part.batch, reduction)?;
+            }
         }
-        let reduction = reduction.into();
-        if let Some(several) = batches.iter().find(|batch| batch.can_be_halved()) {
-            self.expect_reduction(several, reduction)?;
-        }
-        let total = batches.iter().map(|batch| batch.samples).sum();
-        let parts: Result<Vec<_>, Error> = batches
-            .into_iter()
-            .map(|batch| {
-                let weight = Parts::<B>::weight(reduction, batch.samples, total);
-                Part::new(&self.recorder, &self.parameters, batch, weight)
-            })
-            .collect();
-        self.with_parts(Parts::Kept(parts?.into())).stating(reduction)
+        let parts = parts.into_iter().zip(weights).map(|(part, weight)| part.weighted(weight));
+        Ok(stating.with_parts(Parts::Kept(parts.collect())))
     }
 
     /// The same loss over a data set that is fetched again for every pass.
@@ -121,19 +125,45 @@ where
         let (recorder, reduction) = (Arc::clone(&self.recorder), reduction.into());
         let run =
             move |visit: Visit<'_, B>| stream(&mut |batch: X| visit(recorder.counted(batch)?));
-        let (mut sizes, mut checked) = (Vec::new(), false);
+        let (mut outlines, mut samples) = (Vec::new(), Sample::default());
         run(&mut |batch| {
-            if batch.can_be_halved() && !checked {
-                self.expect_reduction(&batch, reduction)?;
-                checked = true;
-            }
-            sizes.push(batch.samples);
+            let part = Part::new(&self.recorder, &self.parameters, batch)?;
+            outlines.push(part.outline());
+            samples.add(&part.batch);
             Ok(())
         })?;
-        if sizes.is_empty() {
+        if outlines.is_empty() {
             return Err(ObjectiveError::NoBatches.into());
         }
-        let stream = Stream { run: Box::new(run), sizes, reduction };
-        self.with_parts(Parts::Streamed(Arc::new(stream))).stating(reduction)
+        let (stating, weights) = self.weighed(&samples.0, &outlines, reduction)?;
+        if stating.counts_samples() {
+            run(&mut |batch| self.expect_halves(&batch, reduction))?;
+        }
+        let batches = outlines.iter().zip(weights).map(|(outline, weight)| Fetched {
+            samples: outline.samples,
+            stated: outline.stated,
+            weight,
+        });
+        let stream = Stream { run: Box::new(run), batches: batches.collect() };
+        Ok(stating.with_parts(Parts::Streamed(Arc::new(stream))))
+    }
+}
+
+/// Some batches of a data set, by which its reduction is found out: the first two, and the first of several samples.
+struct Sample<B: AutodiffBackend>(Vec<Counted<B>>);
+
+impl<B: AutodiffBackend> Default for Sample<B> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<B: AutodiffBackend> Sample<B> {
+    fn add(&mut self, batch: &Counted<B>) {
+        if self.0.len() < 2 {
+            self.0.push(batch.clone());
+        } else if batch.samples > 1 && self.0.iter().all(|seen| seen.samples == 1) {
+            self.0.insert(0, batch.clone());
+        }
     }
 }

@@ -48,23 +48,35 @@ pub enum ObjectiveError {
     NoBatches,
     /// The loss of a batch is not that reduction of its samples.
     #[error(
-        "the loss of the first batch is {whole}, and as the {reduction:?} over its samples it would be {expected} by \
-         its halves; state the reduction that the closure has. Neither holds for a loss that weights or masks samples \
-         (reduce by the sum, and divide by one fixed number) or, as a sum, has a term without samples"
+        "the loss is not the {reduction:?} over the samples of a batch: {reason}. State the reduction that the closure has, \
+         or let it return what the loss is made of: `Loss::mean_of(losses)` or `Loss::sum_of(losses)` with one loss per sample, \
+         or `Loss::weighted(sum, weight)` for a mean over the tokens that count or with class weights"
     )]
     NotReducedSo {
         /// The reduction named.
         reduction: Reduction,
-        /// The loss.
-        whole: String,
-        /// What it should be.
-        expected: String,
+        /// What was found instead.
+        reason: String,
+    },
+    /// No sample of a batch, or of a data set, counts.
+    #[error(
+        "the loss is a mean with a weight of zero in all: no sample or token counts; skip such a batch, or put it into a data \
+         set with others"
+    )]
+    NoWeight,
+    /// A weight that no mean has.
+    #[error(
+        "the weight of the loss is {found} on this batch; expected a finite number of at least 0"
+    )]
+    Weight {
+        /// Its value.
+        found: String,
     },
     /// Half of a batch cannot be evaluated, so that the reduction cannot be checked.
     #[error(
-        "a batch was taken to hold {samples} samples, by the first dimension of its first tensor, and the closure \
-         panicked on half of them: {message}. Put a tensor that counts samples first in the batch, and let the closure \
-         take any number of them"
+        "a batch was taken to hold {samples} samples, and the closure failed on another number of them: {message}. Let the \
+         closure take any number of samples, count them by `Batch::samples` if they are not in the first dimension, or let \
+         it return what the loss is made of, as `Loss::mean_of(losses)`"
     )]
     Halved {
         /// The samples counted.
@@ -74,8 +86,8 @@ pub enum ObjectiveError {
     },
     /// Another reduction than the one stated before.
     #[error(
-        "the objective was stated to be the {expected:?} over its samples (by `reduced_by`, `over` or `over_stream`), and \
-         is now called the {found:?}"
+        "the objective was stated to be the {expected:?} over its samples (by `Loss` in the closure, `reduced_by`, `over` or \
+         `over_stream`), and is now called the {found:?}"
     )]
     OtherReduction {
         /// Reduction stated before.
@@ -169,15 +181,14 @@ pub enum BatchError {
         /// Its shape.
         shape: Vec<usize>,
     },
-    /// A batch with other tensors than the one recorded.
+    /// A batch of another type with other parts than the one captured.
     #[error(
-        "the batch holds {found}, but the loss was recorded for {expected}; only sizes may differ, not kinds or ranks"
+        "the batch is of another type than the one captured, and its parts differ (✓ as captured, ✗ not): {difference}. \
+         Batches of the captured type may differ in sizes, in which options are there and in the lengths of lists"
     )]
     Other {
-        /// Kinds and ranks recorded.
-        expected: String,
-        /// Kinds and ranks found.
-        found: String,
+        /// The parts found, each with ✓ or ✗.
+        difference: String,
     },
 }
 

@@ -6,6 +6,7 @@ mod capturing;
 mod data;
 mod error;
 mod guards;
+mod likelihood;
 mod listing;
 mod pass;
 mod prepared;
@@ -19,6 +20,7 @@ pub use capturing::{CaptureConfig, Engine, Mode};
 pub use error::{BatchError, FaithfulnessError, ObjectiveError};
 pub(crate) use products::{Noise, PreparedProduct};
 pub(crate) use programs::Derivation;
+use reduction::Law;
 pub use reduction::Reduction;
 
 use std::sync::Arc;
@@ -45,12 +47,15 @@ struct Settings {
     memory_budget: Option<usize>,
     observer: Option<Observer>,
     /// What the loss does with the samples of a batch, if it was stated.
-    reduction: Option<Reduction>,
+    law: Option<Law>,
+    /// Whether a likelihood is compared with the loss.
+    check_loss: bool,
 }
 
 impl Settings {
-    fn new(engine: Engine) -> Self {
-        Self { engine, memory_budget: None, observer: None, reduction: None }
+    fn new(engine: Engine, stated: Option<Reduction>) -> Self {
+        let law = stated.map(Law::stated);
+        Self { engine, memory_budget: None, observer: None, law, check_loss: true }
     }
 }
 
@@ -119,6 +124,15 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Number of batches: 1, unless made by [`over`](Self::over).
     pub fn batches(&self) -> usize {
         self.parts.len()
+    }
+
+    /// The same objective for a loss that is meant to differ from the negative log-likelihood: [`Fisher`](crate::Fisher),
+    /// [`Kfac`](crate::Kfac) and [`Ekfac`](crate::Ekfac) take the likelihood they are given on trust.
+    #[must_use]
+    pub fn without_loss_check(&self) -> Self {
+        let mut other = self.clone();
+        other.settings.check_loss = false;
+        other
     }
 
     /// The same objective at other parameters.

@@ -83,20 +83,18 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn fetch(&self, stream: &Stream<B>, work: Work<'_, B>) -> Result<(), Error> {
-        let (mut count, total) = (0, stream.samples());
+        let mut count = 0;
         (stream.run)(&mut |batch| {
-            stream.expect_size(count, batch.samples)?;
-            let weight = Parts::<B>::weight(stream.reduction, batch.samples, total);
-            let part = Part::new(&self.recorder, &self.parameters, batch, weight)?;
-            work(count, &part)?;
+            let part = Part::new(&self.recorder, &self.parameters, batch)?;
+            work(count, &stream.expect_same(count, part)?)?;
             count += 1;
             Ok(())
         })?;
-        if count == stream.sizes.len() {
+        if count == stream.batches.len() {
             return Ok(());
         }
         Err(ObjectiveError::StreamChanged {
-            expected: format!("{} batches", stream.sizes.len()),
+            expected: format!("{} batches", stream.batches.len()),
             found: format!("{count} batches"),
         }
         .into())

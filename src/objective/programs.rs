@@ -9,14 +9,14 @@ use std::{
 
 use burn_backend::{AutodiffBackend, tensor::Device};
 
-use super::guards::GuardPrograms;
+use super::{ObjectiveError, Reduction, batches::Stated, guards::GuardPrograms};
 use crate::{
-    capture::Recording,
-    derive::{self, DeriveError, Product},
+    capture::{Divisor, Recording},
+    derive::{self, DeriveError, Product, Terms},
     error::Error,
     execute::{Program, adapted, in_precision},
     graph::{Graph, ValueType},
-    tensor::Precision,
+    tensor::{Operand, Precision},
 };
 
 /// Loss, outputs, gradient and products of one recording.
@@ -33,6 +33,10 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     /// A map from derivations to programs for each type of derivation.
     derived: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
     guards: GuardPrograms<B>,
+    terms: OnceLock<Terms>,
+    /// The reduction that the program of another number of samples has shown.
+    pub(super) shown: OnceLock<Reduction>,
+    weight: Divisor<OnceLock<Result<Program<B::InnerBackend>, Error>>>,
 }
 
 /// A program that others derive from a recorded loss: made once per recording and kept by the value of the derivation.
@@ -84,6 +88,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         device: Device<B>,
     ) -> Result<Self, Error> {
         let guards = GuardPrograms::new(&recording, precision, &device)?;
+        let weight = recording.divisor.as_ref().map(|_| OnceLock::new());
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
             recording,
@@ -96,7 +101,42 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             products: Mutex::default(),
             derived: Mutex::default(),
             guards,
+            terms: OnceLock::new(),
+            shown: OnceLock::new(),
+            weight,
         })
+    }
+
+    /// What the loss is a sum of.
+    pub(super) fn terms(&self) -> &Terms {
+        self.terms.get_or_init(|| Terms::of(self.recorded(), self.recording.parameters))
+    }
+
+    /// What the closure states that the loss is divided by, for given inputs.
+    pub(super) fn stated(
+        &self,
+        inputs: impl FnOnce() -> Vec<Operand<B::InnerBackend>>,
+    ) -> Result<Stated, Error> {
+        let divisor = match &self.weight {
+            Divisor::Unstated => return Ok(Stated::Nothing),
+            Divisor::One => return Ok(Stated::Sum),
+            Divisor::Count(count) => *count as f64,
+            Divisor::Weight(program) => {
+                let made = get(program, || match &self.recording.divisor {
+                    Divisor::Weight(graph) => {
+                        self.program(in_precision(graph.clone(), self.precision.dtype())?)
+                    }
+                    _ => Err(ObjectiveError::NoWeight.into()),
+                });
+                let weight = made?.run(inputs())?.into_iter().next();
+                let data = weight.map(Operand::into_data).transpose()?;
+                data.and_then(|data| data.iter::<f64>().next()).unwrap_or(f64::NAN)
+            }
+        };
+        if !divisor.is_finite() || divisor < 0.0 {
+            return Err(ObjectiveError::Weight { found: divisor.to_string() }.into());
+        }
+        Ok(Stated::Mean { divisor })
     }
 
     /// What must be so for the recording to apply.

@@ -4,19 +4,6 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptimizerError {
-    /// The loss is not the negative log-likelihood of the stated likelihood.
-    #[error(
-        "vᵀGv of the captured loss is {gauss_newton:e}, vᵀFv of the likelihood {fisher:e}, but for a negative log-likelihood \
-         they are equal (their ratio is {ratio:.6}): check the likelihood, its variance and the reduction, over the outputs of a \
-         sample too (a sum, not a mean), or switch this check off for a loss that is meant to differ",
-        ratio = gauss_newton / fisher
-    )]
-    LossIsNotLikelihood {
-        /// vᵀGv with G the Gauss-Newton matrix of the loss.
-        gauss_newton: f64,
-        /// vᵀFv with F the Fisher matrix of the likelihood.
-        fisher: f64,
-    },
     /// A learning rate for steps whose size is determined otherwise.
     #[error(
         "a learning rate of {found:e} was set, but the quadratic model chooses the size of the steps: build the optimizer \

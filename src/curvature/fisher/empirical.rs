@@ -19,8 +19,9 @@ use crate::{
 /// ```
 ///
 /// c = 1 for [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), the
-/// reduction stated by [`Objective::reduced_by`]; N is the size of the outputs' first dimension. The loss of a sample must
-/// depend on that sample's outputs only.
+/// reduction stated by [`Objective::reduced_by`]; N is the size of the outputs' first dimension. For a
+/// [`Loss`](crate::Loss), ℓₙ is the sample's part of its sum, and c the reciprocal of its count or weight. The loss of a
+/// sample must depend on that sample's outputs only.
 ///
 /// It is *not* the Fisher matrix, whose targets come from the model ([`Fisher`](crate::Fisher)), and no curvature of
 /// the loss: it vanishes where all samples are fitted.
@@ -75,7 +76,7 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
         let reduction = objective.stated_reduction()?;
         let product = objective
             .product(Product::Fisher(Metric::Empirical))?
-            .with_factor(move |part| reduction.factor(part.samples_of_outputs()).recip());
+            .with_factor(move |part| part.share(reduction).recip());
         Ok(Self { objective: objective.clone(), product })
     }
 }

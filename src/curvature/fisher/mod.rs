@@ -24,10 +24,14 @@ use crate::{
 /// F = c·Σₙ E_{y ~ p(y|zₙ)} [∇_θ log p(y|zₙ) ∇_θ log p(y|zₙ)ᵀ] = c·Σₙ Jₙᵀ F_z(zₙ) Jₙ
 /// ```
 ///
-/// z are the outputs that the captured closure returned besides the loss; of the loss only the reduction matters. c = 1 for
-/// [`Reduction::Sum`](crate::Reduction::Sum) and 1/N for [`Reduction::Mean`](crate::Reduction::Mean), N the size of the
-/// outputs' first dimension; the log-likelihood of a sample is the sum over its other dimensions. Self-adjoint and positive
-/// semi-definite.
+/// z are the outputs that the captured closure returned besides the loss. c is that of the loss: 1 for
+/// [`Reduction::Sum`](crate::Reduction::Sum), and for [`Reduction::Mean`](crate::Reduction::Mean) 1/N, N the size of the
+/// outputs' first dimension; for a [`Loss`](crate::Loss) the reciprocal of its count or weight. The log-likelihood of a sample
+/// is the sum over its other dimensions. Self-adjoint and positive semi-definite.
+///
+/// The loss must be the negative log-likelihood up to terms that are linear in z: their curvatures in the space of outputs are
+/// compared on every batch, at the cost of the loss' own operations. For a loss that is meant to differ, use
+/// [`Objective::without_loss_check`].
 ///
 /// [`exact`](Self::exact) takes the expectation in closed form, and equals the [`GaussNewton`](crate::GaussNewton)
 /// matrix of the negative log-likelihood. [`monte_carlo`](Self::monte_carlo) draws targets from the model.
@@ -42,7 +46,7 @@ use crate::{
 /// One logit z = w and p = σ(z) = ½: F = p(1 − p) = ¼.
 ///
 /// ```
-/// use burn::{module::Param, prelude::*};
+/// use burn::{module::Param, nn::loss::BinaryCrossEntropyLossConfig, prelude::*};
 /// use burn_curvature::{Fisher, Likelihood, LinearOperator, Objective, Reduction};
 ///
 /// #[derive(Module, Debug)]
@@ -57,7 +61,8 @@ use crate::{
 ///
 /// let objective = Objective::capture(&model, x, |model, x| {
 ///     let z = x.matmul(model.w.val());
-///     (z.clone(), z.mean()) // only the outputs are used
+///     let loss = BinaryCrossEntropyLossConfig::new().with_logits(true).init(&z.device());
+///     (z.clone(), loss.forward(z, Tensor::<2, Int>::zeros([8, 1], &model.w.device())))
 /// })?;
 /// let objective = objective.reduced_by(Reduction::Mean)?;
 /// let fisher = Fisher::exact(&objective, Likelihood::Bernoulli)?;
@@ -79,15 +84,15 @@ impl<B: AutodiffBackend> Fisher<B> {
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone;
     /// [`LikelihoodError::Unfit`] for a variance that is not positive or outputs without a dimension of classes;
+    /// [`LikelihoodError::LossIsNotLikelihood`] for a loss of another likelihood or reduction;
     /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
     pub fn exact(objective: &Objective<B>, likelihood: Likelihood) -> Result<Self, Error> {
-        likelihood.check(&objective.shape_of_outputs()?)?;
+        objective.expect_likelihood(likelihood)?;
         let reduction = objective.stated_reduction()?;
         let kind = Product::Fisher(Metric::Exact(likelihood.family()));
         let scale = likelihood.scale();
-        let product = objective
-            .product(kind)?
-            .with_factor(move |part| scale * reduction.factor(part.samples_of_outputs()));
+        let product =
+            objective.product(kind)?.with_factor(move |part| scale * part.share(reduction));
         Ok(Self { objective: objective.clone(), product })
     }
 
@@ -110,15 +115,13 @@ impl<B: AutodiffBackend> Fisher<B> {
         if draws == 0 {
             return Err(LikelihoodError::NoDraws.into());
         }
-        likelihood.check(&objective.shape_of_outputs()?)?;
+        objective.expect_likelihood(likelihood)?;
         let reduction = objective.stated_reduction()?;
         let kind = Product::Fisher(Metric::Drawn { family: likelihood.family(), draws });
-        let product = objective
-            .product(kind)?
-            .with_factor(move |part| reduction.factor(part.samples_of_outputs()))
-            .with_noise(Arc::new(move |batch, outputs| {
-                Ok(likelihood.noise(outputs, draws, seed, batch)?)
-            }));
+        let product =
+            objective.product(kind)?.with_factor(move |part| part.share(reduction)).with_noise(
+                Arc::new(move |batch, outputs| Ok(likelihood.noise(outputs, draws, seed, batch)?)),
+            );
         Ok(Self { objective: objective.clone(), product })
     }
 }

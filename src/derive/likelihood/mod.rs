@@ -35,7 +35,7 @@ use crate::{graph::ValueType, seeds::Seeds};
 /// | `Poisson` | eᶻ − y z | eᶻ | `PoissonNllLoss` with `log_input` |
 ///
 /// All but `Categorical` *sum* over the outputs of a sample, where Burn's mean losses average over them: for several
-/// outputs, scale the loss by their number.
+/// outputs, scale the loss by their number. What uses a likelihood compares it with the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Likelihood {
     /// Classes with probabilities softmax(z) along the last dimension; its negative logarithm is the cross-entropy.

@@ -28,10 +28,8 @@ where
 {
     let run = || {
         let (_, loss) = loss(model, batch).into_parts();
-        let shape = loss.shape();
-        if shape.num_elements() != 1 {
-            return Err(CaptureError::LossNotScalar { shape: shape.to_vec() }.into());
-        }
+        loss.clone().into_parts()?;
+        let loss = loss.into_tensor();
         if !loss.is_tracked() {
             return Err(CaptureError::IndependentLoss.into());
         }

@@ -4,11 +4,13 @@ mod config;
 mod faithfulness;
 mod recorder;
 mod source;
+mod structure;
 
 pub use config::{CaptureConfig, Engine, Mode};
 pub(super) use recorder::Recorder;
+pub(super) use structure::Structure;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use burn::{backend::Dispatch, module::Module};
 use burn_autodiff::Autodiff;
@@ -33,7 +35,7 @@ impl Objective<Autodiff<Dispatch>> {
     /// Captures the loss of a model on the device its tensors are on.
     ///
     /// The closure gets the model and the batch, as in a training loop, and returns the loss, or
-    /// `(outputs, loss)`. It is run once to be recorded and once to compare the recording's gradient with Burn's
+    /// `(outputs, loss)`. The loss is a scalar, or a [`Loss`](crate::Loss) that says what it is a mean of. It is run once to be recorded and once to compare the recording's gradient with Burn's
     /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
     /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
     /// more (Burn's panic at the read is caught, but its message is printed), and wherever the loss is evaluated it is
@@ -157,20 +159,21 @@ where
         let source = ModelSource {
             parameters: recorded_parameters(&parameters),
             model: plain,
-            template: batch.clone(),
+            templates: HashMap::new(),
             loss,
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
-        let part = Part::new(&recorder, &parameters, recorder.counted(batch)?, 1.0)?;
+        let part = Part::new(&recorder, &parameters, recorder.counted(batch)?)?.alone()?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
         let tolerance =
             config.tolerance.unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
+        let stated = part.stated.reduction();
         let objective = Self {
             recorder,
             parameters,
             parts: Parts::Kept([part].into()),
-            settings: Settings::new(config.engine),
+            settings: Settings::new(config.engine, stated),
             prepared: Arc::default(),
             point: Arc::default(),
         };
@@ -181,15 +184,18 @@ where
         Ok(objective)
     }
 
-    /// The same loss on another batch. A batch of known sizes reuses the recording; other sizes are recorded
+    /// The same loss on another batch. A batch of known sizes and structure reuses the recording; others are recorded
     /// on first use and kept.
     ///
     /// # Errors
-    /// [`BatchError`](crate::errors::BatchError) for a batch of other kinds or ranks than the one captured, or with an empty
-    /// tensor; a batch on another device; what capturing refuses.
+    /// [`BatchError`](crate::errors::BatchError) for a batch of another type with other parts than the one captured, or with
+    /// an empty tensor; a batch on another device; [`ObjectiveError::NoWeight`](crate::errors::ObjectiveError::NoWeight);
+    /// [`ObjectiveError::NotReducedSo`](crate::errors::ObjectiveError::NotReducedSo) if a reduction was stated and the loss
+    /// of this batch has another; what capturing refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let batch = self.recorder.counted(batch)?;
-        let part = Part::new(&self.recorder, &self.parameters, batch, 1.0)?;
+        let part = Part::new(&self.recorder, &self.parameters, batch)?.alone()?;
+        self.expect_same_reduction(&part)?;
         Ok(self.with_parts(Parts::Kept([part].into())))
     }
 
@@ -211,7 +217,8 @@ where
         let parts = match &self.parts {
             Parts::Kept(parts) => {
                 let converted = parts.iter().map(|part| {
-                    Part::new(&self.recorder, &parameters, part.batch.clone(), part.weight)
+                    let made = Part::new(&self.recorder, &parameters, part.batch.clone())?;
+                    Ok::<_, Error>(made.weighted(part.weight))
                 });
                 Parts::Kept(converted.collect::<Result<_, _>>()?)
             }

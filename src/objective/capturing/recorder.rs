@@ -8,12 +8,15 @@ use std::{
 use burn::backend::DispatchTensor;
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 
-use super::source::{self, Source};
+use super::{
+    source::Source,
+    structure::{Structure, taken_apart},
+};
 use crate::{
     capture::{Batch, is_recording},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
-    graph::{Graph, Kind, ValueType},
+    graph::{Graph, ValueType},
     objective::{
         BatchError, ObjectiveError, batches::Counted, guards, inputs, programs::ProgramSet,
     },
@@ -21,22 +24,24 @@ use crate::{
     tensor::{Operand, Precision, TensorBridge},
 };
 
-/// Types of the batch, and the precision.
-type ProgramKey = (Vec<ValueType>, Precision);
+/// Structure of the batch, types of its tensors, and the precision.
+type ProgramKey = (Structure, Vec<ValueType>, Precision);
 
-/// The programs made so far, by the types of the batch and the precision.
+/// The programs made so far, by the structure and types of the batch and the precision.
 pub(crate) struct Recorder<B: AutodiffBackend> {
-    /// Kinds and ranks of the tensors of a batch.
-    kinds: Vec<(Kind, usize)>,
+    /// The structure of the captured batch.
+    captured: Structure,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
 impl<B: AutodiffBackend> Recorder<B> {
-    /// A recorder for batches of the kinds and ranks of a template.
-    pub(super) fn new<X: Batch>(template: X, source: impl Source + 'static) -> Self {
+    /// A recorder for batches like a captured one.
+    pub(super) fn new<X: Batch>(batch: X, mut source: impl Source + 'static) -> Self {
+        let (captured, _) = taken_apart(batch.clone());
+        source.learn(&captured, &batch);
         Self {
-            kinds: source::tensors(template).iter().map(kind_and_rank).collect(),
+            captured,
             source: Mutex::new(Box::new(source)),
             programs: Mutex::new(HashMap::new()),
         }
@@ -50,54 +55,53 @@ where
     /// The tensors of a batch, and its number of samples.
     pub(in crate::objective) fn counted<X: Batch>(&self, batch: X) -> Result<Counted<B>, Error> {
         let samples = batch.samples();
-        Ok(Counted::new(self.operands(source::tensors(batch))?, samples))
-    }
-
-    /// The tensors of a batch on the typed backend, if they are of the kinds and ranks that were recorded.
-    fn operands(
-        &self,
-        tensors: Vec<DispatchTensor>,
-    ) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
-        let found: Vec<_> = tensors.iter().map(kind_and_rank).collect();
-        if found != self.kinds {
-            return Err(
-                BatchError::Other { expected: list(&self.kinds), found: list(&found) }.into()
-            );
+        let (structure, tensors) = taken_apart(batch.clone());
+        if structure != self.captured && !available(&self.source)?.learn(&structure, &batch) {
+            let difference = structure.compared_with(&self.captured);
+            return Err(BatchError::Other { difference }.into());
         }
-        for (position, tensor) in tensors.iter().enumerate() {
-            if tensor.shape().num_elements() == 0 {
-                let shape = tensor.shape().to_vec();
-                return Err(BatchError::Empty { position, shape }.into());
-            }
-        }
-        let typed = tensors.into_iter().map(<B::InnerBackend as TensorBridge>::from_dispatch);
-        Ok(typed.collect::<Result<_, _>>()?)
+        Ok(Counted::new(operands::<B>(tensors)?, structure, samples))
     }
 }
 
-fn list(parts: &[(Kind, usize)]) -> String {
-    let parts: Vec<_> =
-        parts.iter().map(|(kind, rank)| format!("{kind:?} of rank {rank}")).collect();
-    format!("[{}]", parts.join(", "))
+/// The tensors of a batch on the typed backend.
+fn operands<B: AutodiffBackend>(
+    tensors: Vec<DispatchTensor>,
+) -> Result<Vec<Operand<B::InnerBackend>>, Error>
+where
+    B::InnerBackend: TensorBridge,
+{
+    for (position, tensor) in tensors.iter().enumerate() {
+        if tensor.shape().num_elements() == 0 {
+            let shape = tensor.shape().to_vec();
+            return Err(BatchError::Empty { position, shape }.into());
+        }
+    }
+    let typed = tensors.into_iter().map(<B::InnerBackend as TensorBridge>::from_dispatch);
+    Ok(typed.collect::<Result<_, _>>()?)
 }
 
 impl<B: AutodiffBackend> Recorder<B> {
     pub(in crate::objective) fn programs(
         &self,
         parameters: &ParamVector<B>,
-        batch: &[Operand<B::InnerBackend>],
+        batch: &Counted<B>,
     ) -> Result<Arc<ProgramSet<B>>, Error> {
         let (precision, device) = (parameters.precision(), parameters.device());
-        let recorded: Vec<_> = batch.iter().map(recorded_type).collect();
-        let key = (recorded, precision);
+        let recorded: Vec<_> = batch.operands.iter().map(recorded_type).collect();
+        let key = (batch.structure.clone(), recorded, precision);
         let mut programs = available(&self.programs)?;
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
         let truths = |graph: &Graph| {
-            guards::truths::<B>(graph, precision, device, inputs(parameters, batch))
+            guards::truths::<B>(graph, precision, device, inputs(parameters, &batch.operands))
         };
-        let recording = available(&self.source)?.record(&key.0, &truths)?;
+        let recorded = available(&self.source)?.record((&key.0, &key.1), &truths);
+        let recording = recorded.unwrap_or_else(|| {
+            let difference = key.0.compared_with(&self.captured);
+            Err(BatchError::Other { difference }.into())
+        })?;
         let made = Arc::new(ProgramSet::new(recording, precision, device.clone())?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
@@ -124,9 +128,4 @@ fn recorded_type<B: Backend>(operand: &Operand<B>) -> ValueType {
         Operand::Bool(_) => RECORDED_BOOL,
     };
     ValueType { shape: operand.shape(), dtype }
-}
-
-fn kind_and_rank(tensor: &DispatchTensor) -> (Kind, usize) {
-    let ty = ValueType { shape: tensor.shape(), dtype: tensor.dtype() };
-    (ty.kind(), ty.shape.num_dims())
 }

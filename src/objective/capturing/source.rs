@@ -1,43 +1,64 @@
-//! The source of recordings: the model, a template of the batch and the closure, run again for each new shape.
+//! The source of recordings: the model, templates of batches and the closure, run again for each new shape.
 
-use std::collections::HashMap;
+use std::{any::Any, collections::HashMap};
 
 use burn::{
     backend::DispatchTensor,
     module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId},
-    tensor::{Bool, Int, Tensor},
+    tensor::Tensor,
 };
 
-use super::Mode;
+use super::{Mode, Structure};
 use crate::{
-    capture::{self, Batch, BatchMapper, Captured, Parameters, Recording, Truths},
+    capture::{self, Batch, Captured, Parameters, Recording, Truths},
     error::Error,
     graph::ValueType,
 };
 
-/// Records the loss for batch tensors of the given types; `truths` evaluates the truth values that the closure reads.
+/// Records the loss of a model on batches.
 pub(in crate::objective) trait Source: Send {
-    fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error>;
+    /// Learns how a batch of a structure is put together. `false` if it is not of the closure's type.
+    fn learn(&mut self, structure: &Structure, batch: &dyn Any) -> bool;
+
+    /// Records the loss for a batch of a structure with tensors of the given types; `truths` evaluates the truth values
+    /// that the closure reads. `None` for a structure that was not learned.
+    fn record(
+        &self,
+        batch: (&Structure, &[ValueType]),
+        truths: Truths<'_, Error>,
+    ) -> Option<Result<Recording, Error>>;
 }
 
-/// A model, a batch to take the structure from, and the closure over both.
+/// A model, batches to take the structure from, and the closure over both.
 pub(in crate::objective) struct ModelSource<M, X, L> {
     pub model: M,
     pub parameters: Box<Parameters>,
-    pub template: X,
+    pub templates: HashMap<Structure, X>,
     pub loss: L,
 }
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
 where
     M: Module,
-    X: Batch + Send,
+    X: Batch,
     O: Captured,
     L: Fn(&M, X) -> O + Send,
 {
-    fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
-        let batch = (&self.template, batch);
-        capture::record_loss(&self.model, &self.parameters, batch, &self.loss, truths)
+    fn learn(&mut self, structure: &Structure, batch: &dyn Any) -> bool {
+        let Some(batch) = batch.downcast_ref::<X>() else { return false };
+        if !self.templates.contains_key(structure) {
+            self.templates.insert(structure.clone(), batch.clone());
+        }
+        true
+    }
+
+    fn record(
+        &self,
+        (structure, types): (&Structure, &[ValueType]),
+        truths: Truths<'_, Error>,
+    ) -> Option<Result<Recording, Error>> {
+        let batch = (self.templates.get(structure)?, types);
+        Some(capture::record_loss(&self.model, &self.parameters, batch, &self.loss, truths))
     }
 }
 
@@ -106,26 +127,4 @@ impl ModuleMapper for Buffers {
             _ => param,
         }
     }
-}
-
-/// The tensors of a batch in order, without autodiff association.
-pub(in crate::objective) fn tensors<X: Batch>(batch: X) -> Vec<DispatchTensor> {
-    struct Collect(Vec<DispatchTensor>);
-    impl BatchMapper for Collect {
-        fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
-            self.0.push(tensor.clone().without_autodiff().into_dispatch());
-            tensor
-        }
-        fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
-            self.0.push(tensor.clone().without_autodiff().into_dispatch());
-            tensor
-        }
-        fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
-            self.0.push(tensor.clone().without_autodiff().into_dispatch());
-            tensor
-        }
-    }
-    let mut collect = Collect(Vec::new());
-    drop(batch.map_tensors(&mut collect));
-    collect.0
 }

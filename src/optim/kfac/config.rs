@@ -174,12 +174,12 @@ impl KfacOptimizerConfig {
 
     /// Checks the ranges and builds the optimizer for a captured model.
     ///
-    /// The loss must be the negative log-likelihood, reduced as the objective states; that is checked by one product with its
-    /// Gauss-Newton matrix and one with the Fisher matrix.
+    /// The loss must be the negative log-likelihood, reduced as the objective states; that is checked as for
+    /// [`Fisher`](crate::Fisher), also with [`KfacFisher::Empirical`](crate::kfac::KfacFisher::Empirical).
     ///
     /// # Errors
     /// [`ConfigError`] for the first field out of range;
-    /// [`OptimizerError::LossIsNotLikelihood`](crate::errors::OptimizerError::LossIsNotLikelihood);
+    /// [`LikelihoodError::LossIsNotLikelihood`](crate::errors::LikelihoodError::LossIsNotLikelihood);
     /// [`KfacError::NoDiagonal`](crate::errors::KfacError::NoDiagonal) for an eigenvalue correction without gradients; those of
     /// [`Fisher::exact`](crate::Fisher::exact).
     pub fn init<B: AutodiffBackend>(

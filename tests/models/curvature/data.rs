@@ -249,21 +249,33 @@ fn a_stream_that_reorders_batches_of_other_sizes_is_refused() {
 }
 
 #[test]
-fn a_first_tensor_that_does_not_count_samples_is_named() {
+fn samples_are_found_behind_a_first_tensor_that_does_not_count_them() {
     let device = Device::flex().autodiff();
     let model = Classifier::new(8, &device);
-    let batch = |count: usize| {
-        let weights = Tensor::<1>::ones([3], &device);
-        (weights, samples(count, 1, &device).0)
-    };
+    let (x, weights) = (samples(7, 1, &device).0, Tensor::<1>::ones([3], &device));
+    let batch = |range: std::ops::Range<usize>| (weights.clone(), x.clone().slice([range]));
     let loss = |model: &Classifier, (weights, x): (Tensor<1>, Tensor<2>)| {
         (model.forward(x) * weights.unsqueeze::<2>()).powf_scalar(2.0).mean()
     };
     let objective: Objective<B> =
-        Objective::capture_with(&CaptureConfig::new(), &model, batch(5), loss).unwrap();
-    let error = objective.over([batch(5), batch(2)], Reduction::Mean).unwrap_err();
+        Objective::capture_with(&CaptureConfig::new(), &model, batch(0..7), loss).unwrap();
+    let objective = objective.in_f64().unwrap();
+    let risk = objective.over([batch(0..5), batch(5..7)], Reduction::Mean).unwrap();
+    let (found, expected) = (risk.gradient().unwrap(), objective.gradient().unwrap());
+    assert!(relative_error(&found, &expected) < 1e-12);
+}
+
+#[test]
+fn a_closure_that_takes_one_number_of_samples_only_is_named() {
+    let device = Device::flex().autodiff();
+    let model = Classifier::new(8, &device);
+    let x = samples(5, 1, &device).0;
+    let loss = |model: &Classifier, x: Tensor<2>| model.forward(x).reshape([5, 3]).mean();
+    let objective: Objective<B> =
+        Objective::capture_with(&CaptureConfig::new(), &model, x.clone(), loss).unwrap();
+    let error = objective.over([x.clone(), x], Reduction::Mean).unwrap_err();
     assert!(
-        matches!(error.downcast_ref(), Some(ObjectiveError::Halved { samples: 3, .. })),
+        matches!(error.downcast_ref(), Some(ObjectiveError::Halved { samples: 5, .. })),
         "{error}"
     );
 }

@@ -1,0 +1,106 @@
+//! Ways to take a batch apart along its samples, and to put two batches together.
+
+use std::ops::Range;
+
+use burn_backend::{AutodiffBackend, Backend, Slice};
+
+use crate::{objective::batches::Counted, tensor::Operand};
+
+/// Which dimension of each tensor of a batch counts its samples.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Cut {
+    pub samples: usize,
+    dims: Vec<Option<usize>>,
+}
+
+/// A batch and the two parts it is made of.
+pub(super) struct Pieces<B: AutodiffBackend> {
+    pub whole: Counted<B>,
+    pub parts: [Counted<B>; 2],
+    /// Samples of each part.
+    pub samples: [usize; 2],
+}
+
+impl Cut {
+    /// The cuts worth trying, the most likely first: along the first dimension of the first tensor or, if the batch counts
+    /// its samples, wherever that number is found; then along other dimensions.
+    pub fn all<B: AutodiffBackend>(batch: &Counted<B>) -> Vec<Self> {
+        let shapes: Vec<Vec<usize>> =
+            batch.operands.iter().map(|operand| operand.shape().to_vec()).collect();
+        let sizes = |dim: usize| {
+            let sizes = shapes.iter().filter_map(|shape| shape.get(dim).copied()).collect();
+            if batch.supplied { vec![batch.samples] } else { sizes }
+        };
+        let mut cuts: Vec<Self> = Vec::new();
+        for dim in 0..2 {
+            for samples in sizes(dim) {
+                let of = |shape: &Vec<usize>| (shape.get(dim) == Some(&samples)).then_some(dim);
+                let cut = Self { samples, dims: shapes.iter().map(of).collect() };
+                let worthwhile = dim == 0 || samples > 1;
+                if worthwhile && cut.dims.iter().any(Option::is_some) && !cuts.contains(&cut) {
+                    cuts.push(cut);
+                }
+            }
+        }
+        if batch.supplied {
+            let of = |shape: &Vec<usize>| shape.iter().position(|size| *size == batch.samples);
+            cuts.push(Self { samples: batch.samples, dims: shapes.iter().map(of).collect() });
+        }
+        cuts
+    }
+
+    /// The halves of a batch; for a single sample, the batch and another one put together.
+    pub fn pieces<B: AutodiffBackend>(&self, batch: &Counted<B>, other: &Counted<B>) -> Pieces<B> {
+        let n = self.samples;
+        if n > 1 {
+            let part = |range: Range<usize>| self.part(batch, range);
+            let parts = [part(0..n / 2), part(n / 2..n)];
+            return Pieces { whole: batch.clone(), parts, samples: [n / 2, n - n / 2] };
+        }
+        let fits = batch.structure == other.structure
+            && batch.operands.iter().zip(&other.operands).all(|(a, b)| a.shape() == b.shape());
+        let other = if fits { other } else { batch };
+        let parts = [batch.clone(), other.clone()];
+        Pieces { whole: self.joined(batch, other), parts, samples: [1, 1] }
+    }
+
+    fn part<B: AutodiffBackend>(&self, batch: &Counted<B>, range: Range<usize>) -> Counted<B> {
+        let operands = batch.operands.iter().cloned().zip(&self.dims);
+        let operands = operands.map(|(operand, dim)| match dim {
+            Some(dim) => {
+                let mut slices = vec![Slice::full(); *dim];
+                slices.push(Slice::from(range.clone()));
+                slice(operand, &slices)
+            }
+            None => operand,
+        });
+        Counted { operands: operands.collect(), samples: range.len(), ..batch.clone() }
+    }
+
+    fn joined<B: AutodiffBackend>(&self, batch: &Counted<B>, other: &Counted<B>) -> Counted<B> {
+        let pairs = batch.operands.iter().cloned().zip(other.operands.iter().cloned());
+        let operands = pairs.zip(&self.dims).map(|((one, other), dim)| match dim {
+            Some(dim) => cat(one, other, *dim),
+            None => one,
+        });
+        let samples = batch.samples + other.samples;
+        Counted { operands: operands.collect(), samples, ..batch.clone() }
+    }
+}
+
+fn slice<B: Backend>(operand: Operand<B>, slices: &[Slice]) -> Operand<B> {
+    match operand {
+        Operand::Float(tensor) => Operand::Float(B::float_slice(tensor, slices)),
+        Operand::Int(tensor) => Operand::Int(B::int_slice(tensor, slices)),
+        Operand::Bool(tensor) => Operand::Bool(B::bool_slice(tensor, slices)),
+    }
+}
+
+fn cat<B: Backend>(one: Operand<B>, other: Operand<B>, dim: usize) -> Operand<B> {
+    match (one, other) {
+        (Operand::Float(a), Operand::Float(b)) => Operand::Float(B::float_cat(vec![a, b], dim)),
+        (Operand::Int(a), Operand::Int(b)) => Operand::Int(B::int_cat(vec![a, b], dim)),
+        (Operand::Bool(a), Operand::Bool(b)) => Operand::Bool(B::bool_cat(vec![a, b], dim)),
+        (one, _) => one,
+    }
+}

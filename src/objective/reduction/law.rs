@@ -1,0 +1,292 @@
+//! How the loss of a batch is made of those of its samples, and how that is known.
+//!
+//! The recorded programs of a batch and of a part of it show how the factors of the loss' terms change with the number of
+//! samples ([`Terms`]): that is so for all parameters and all data. That a sample's terms do not depend on other samples is
+//! checked by numbers: the batch against its parts, here and at other parameters.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    Reduction,
+    cut::{Cut, Pieces},
+};
+use crate::{
+    capture::CaptureError,
+    derive::{Growth, Terms},
+    error::Error,
+    objective::{
+        Objective, ObjectiveError,
+        batches::{Counted, Outline, Part, Stated},
+    },
+};
+
+/// A reduction with its evidence.
+#[derive(Clone, Debug)]
+pub(in crate::objective) struct Law {
+    pub reduction: Reduction,
+    evidence: Evidence,
+}
+
+#[derive(Clone, Debug)]
+enum Evidence {
+    /// The closure states it with every batch.
+    Stated,
+    /// By the program of a batch, with which those of other batches are compared.
+    Terms(Arc<Reference>),
+    /// Samples are counted in the first dimension of the first tensor.
+    Counted,
+}
+
+impl Law {
+    /// The law of a closure that states it.
+    pub fn stated(reduction: Reduction) -> Self {
+        Self { reduction, evidence: Evidence::Stated }
+    }
+
+    /// What is taken on trust.
+    pub fn trusted(reduction: Reduction) -> Self {
+        Self { reduction, evidence: Evidence::Counted }
+    }
+
+    /// Whether batches are counted, and not known by their programs.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.evidence, Evidence::Counted)
+    }
+
+    /// What the loss of a batch is divided by: 1 for a sum, and for a mean a number in units that are the same for all
+    /// batches.
+    pub fn divisor<B: AutodiffBackend>(&self, batch: &Outline<B>) -> Result<f64, ObjectiveError> {
+        let mean = self.reduction == Reduction::Mean;
+        match (&self.evidence, batch.stated) {
+            (Evidence::Stated, Stated::Sum) if !mean => Ok(1.0),
+            (Evidence::Stated, Stated::Mean { divisor }) if mean => Ok(divisor),
+            (Evidence::Terms(reference), Stated::Nothing) => {
+                reference.divisor(self.reduction, batch).map_err(|reason| {
+                    ObjectiveError::NotReducedSo { reduction: self.reduction, reason }
+                })
+            }
+            (Evidence::Counted, Stated::Nothing) if mean => Ok(batch.samples as f64),
+            (Evidence::Counted, Stated::Nothing) => Ok(1.0),
+            _ => Err(ObjectiveError::NotReducedSo {
+                reduction: self.reduction,
+                reason: "the closure returns different kinds of losses for different batches"
+                    .into(),
+            }),
+        }
+    }
+}
+
+/// A batch whose reduction is proven.
+#[derive(Debug)]
+struct Reference {
+    terms: Terms,
+    /// What its terms are divided by, for a mean.
+    divisor: f64,
+    /// Its number of samples by the batch itself, or in the first dimension.
+    samples: usize,
+}
+
+impl Reference {
+    /// What the loss of another batch is divided by, or why that is not known.
+    fn divisor<B: AutodiffBackend>(
+        &self,
+        reduction: Reduction,
+        batch: &Outline<B>,
+    ) -> Result<f64, String> {
+        let terms = batch.programs.terms();
+        let Some(ratio) = self.terms.ratio_to(terms) else {
+            return Err("the programs of two batches differ in more than their sizes".into());
+        };
+        if reduction == Reduction::Sum {
+            return if same(ratio, 1.0) {
+                Ok(1.0)
+            } else {
+                Err(format!("the factor of its terms differs by {ratio:.6} between two batches"))
+            };
+        }
+        let by_samples = same(ratio, batch.samples as f64 / self.samples as f64);
+        let by_elements = terms.elements_for(&self.terms).is_some_and(|more| same(ratio, more));
+        if by_samples || (by_elements && !batch.supplied) {
+            return Ok(self.divisor * ratio);
+        }
+        Err(format!(
+            "a batch of {} samples is divided by {} where one of {} is divided by {}",
+            batch.samples,
+            self.divisor * ratio,
+            self.samples,
+            self.divisor
+        ))
+    }
+}
+
+fn same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-6 * b.abs()
+}
+
+/// What came of one cut.
+enum Verdict {
+    Holds(Law),
+    /// The loss is made of the cut's samples, in another way.
+    Refuted(Error),
+    /// The loss is not made of the cut's samples, or cannot be evaluated on other numbers of them.
+    NotSamples(Error),
+}
+
+impl<B: AutodiffBackend> Objective<B> {
+    /// Finds out whether the loss of a batch is a reduction over its samples. `other` is put together with a batch of one
+    /// sample.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NotReducedSo`]; [`ObjectiveError::Halved`] if no other number of samples can be evaluated.
+    pub(in crate::objective) fn proven(
+        &self,
+        batch: &Counted<B>,
+        other: &Counted<B>,
+        reduction: Reduction,
+    ) -> Result<Law, Error> {
+        let mut reason = None;
+        for cut in Cut::all(batch) {
+            match self.judged(&cut, &cut.pieces(batch, other), reduction) {
+                Verdict::Holds(law) => return Ok(law),
+                Verdict::Refuted(error) => return Err(error),
+                Verdict::NotSamples(error) => reason = reason.or(Some(error)),
+            }
+        }
+        reason.map_or(Ok(Law::trusted(reduction)), Err)
+    }
+
+    fn judged(&self, cut: &Cut, pieces: &Pieces<B>, reduction: Reduction) -> Verdict {
+        let part = |batch: &Counted<B>| {
+            let made = Part::new(&self.recorder, &self.parameters, batch.clone());
+            made.map_err(|error| halved(error, cut.samples))
+        };
+        let made = part(&pieces.whole).and_then(|whole| {
+            let [first, second] = &pieces.parts;
+            Ok((whole, [part(first)?, part(second)?]))
+        });
+        let (whole, parts) = match made {
+            Ok(made) => made,
+            Err(error) => return Verdict::NotSamples(error),
+        };
+        let [fewer, more] = [pieces.samples[0], pieces.samples.iter().sum()];
+        let terms = whole.programs.terms();
+        let growth = terms.grown_from(parts[0].programs.terms(), (fewer, more));
+        let refused = |reason| ObjectiveError::NotReducedSo { reduction, reason }.into();
+        let evidence = match (growth, reduction) {
+            (Growth::Sum, Reduction::Sum) | (Growth::Mean, Reduction::Mean) => {
+                let samples = whole.batch.samples;
+                let reference = Reference { terms: terms.clone(), divisor: more as f64, samples };
+                Evidence::Terms(Arc::new(reference))
+            }
+            (Growth::Unknown, _) => Evidence::Counted,
+            (Growth::Reduced { operation, divides }, _) => {
+                return Verdict::NotSamples(refused(not_linear(&operation, divides)));
+            }
+            (growth, _) => return Verdict::Refuted(refused(other_law(&growth, fewer, more))),
+        };
+        match self.expect_parts(&whole, &parts, &pieces.samples, reduction) {
+            Ok(()) => Verdict::Holds(Law { reduction, evidence }),
+            Err(error) => Verdict::NotSamples(halved(error, cut.samples)),
+        }
+    }
+
+    /// Compares the loss of a batch with those of its parts, here and at other parameters.
+    fn expect_parts(
+        &self,
+        whole: &Part<B>,
+        parts: &[Part<B>; 2],
+        samples: &[usize; 2],
+        reduction: Reduction,
+    ) -> Result<(), Error> {
+        let moved = self.parameters.space().normal(SEED);
+        let moved = self.at(&self.parameters.clone().axpy(STEP, &moved)?)?;
+        self.expect_sum(whole, parts, samples, reduction)?;
+        match moved.expect_sum(whole, parts, samples, reduction) {
+            // Other parameters may be out of the range of the loss.
+            Err(error)
+                if !matches!(error.downcast_ref(), Some(ObjectiveError::NotReducedSo { .. })) =>
+            {
+                Ok(())
+            }
+            compared => compared,
+        }
+    }
+
+    fn expect_sum(
+        &self,
+        whole: &Part<B>,
+        parts: &[Part<B>; 2],
+        samples: &[usize; 2],
+        reduction: Reduction,
+    ) -> Result<(), Error> {
+        let whole = self.value_of(whole)?;
+        let total: usize = samples.iter().sum();
+        let (mut expected, mut scale) = (0.0, whole.abs());
+        for (part, samples) in parts.iter().zip(samples) {
+            let value = self.value_of(part)?;
+            let weight = match reduction {
+                Reduction::Sum => 1.0,
+                Reduction::Mean => *samples as f64 / total as f64,
+            };
+            expected += weight * value;
+            scale += value.abs();
+        }
+        if (whole - expected).abs() <= TOLERANCE * scale {
+            return Ok(());
+        }
+        let reason = format!(
+            "the loss of the batch is {whole}, and by the losses of its parts it would be {expected}; samples whose losses \
+             depend on each other have no such reduction"
+        );
+        Err(ObjectiveError::NotReducedSo { reduction, reason }.into())
+    }
+}
+
+/// Seed and size of the step to other parameters, at which losses that are equal or zero here differ.
+const SEED: u64 = 0x5eed;
+const STEP: f64 = 0.1;
+
+/// Relative difference that counts as rounding.
+const TOLERANCE: f64 = 1e-3;
+
+fn halved(error: Error, samples: usize) -> Error {
+    let message = match error.downcast_ref() {
+        Some(CaptureError::Panicked { message }) => message.clone(),
+        _ => match error.downcast_ref() {
+            Some(ObjectiveError::NotFiniteLoss { value }) => format!("its loss is {value}"),
+            _ => return error,
+        },
+    };
+    ObjectiveError::Halved { samples, message }.into()
+}
+
+fn not_linear(operation: &str, divides: bool) -> String {
+    if divides {
+        return "it is divided by a value that the batch decides, such as the number of tokens that count or a sum of class \
+                weights"
+            .into();
+    }
+    format!("{operation} acts on what was reduced over the samples")
+}
+
+fn other_law(growth: &Growth, fewer: usize, more: usize) -> String {
+    match growth {
+        Growth::Sum => {
+            format!("from {fewer} to {more} samples its terms keep their factors, as those of a sum do")
+        }
+        Growth::Mean => format!(
+            "from {fewer} to {more} samples its terms are divided by the number of samples, as those of a mean are"
+        ),
+        Growth::SumAndOthers => {
+            "it is a sum with a term that does not depend on samples, such as a weight decay, which every batch would add".into()
+        }
+        Growth::Neither { ratio } => format!(
+            "from {fewer} to {more} samples the factor of a term is multiplied by {ratio:.6}; that of a sum stays, and that of \
+             a mean is divided by the number of samples"
+        ),
+        Growth::Reduced { operation, divides } => not_linear(operation, *divides),
+        Growth::Unknown => "the recordings differ in more than the number of samples".into(),
+    }
+}
