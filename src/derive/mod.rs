@@ -7,6 +7,7 @@
 //! products, and separate the part that depends on v from the rest. The *eager* engine does the same on the tape of a
 //! computing backend, again for every product.
 
+mod backend;
 mod error;
 mod fold;
 mod head;
@@ -22,6 +23,8 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backend::Kernels;
+pub use backend::ProgramBackend;
 pub use error::DeriveError;
 pub(crate) use head::{ComparedAt, comparison};
 pub(crate) use likelihood::Family;
@@ -106,7 +109,7 @@ pub(crate) fn derived(
 }
 
 /// A product computed at once on backend `B`, reverse over reverse on its tape.
-pub(crate) fn eager_product<B: Backend>(
+fn eager_product<B: Backend>(
     kind: Product,
     loss: &Graph,
     inputs: ProductInputs<'_, B>,

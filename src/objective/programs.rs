@@ -12,7 +12,7 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 use super::{ObjectiveError, Reduction, batches::Stated, guards::GuardPrograms};
 use crate::{
     capture::{Divisor, Recording},
-    derive::{self, DeriveError, Product, Terms},
+    derive::{self, DeriveError, Kernels, Product, Terms},
     error::Error,
     execute::{Program, adapted, in_precision},
     graph::{Graph, ValueType},
@@ -25,6 +25,7 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     recording: Recording,
     precision: Precision,
     device: Device<B>,
+    kernels: Kernels<B::InnerBackend>,
     on_device: OnceLock<Result<Graph, Error>>,
     loss: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     outputs: OnceLock<Result<Program<B::InnerBackend>, Error>>,
@@ -86,14 +87,16 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         mut recording: Recording,
         precision: Precision,
         device: Device<B>,
+        kernels: Kernels<B::InnerBackend>,
     ) -> Result<Self, Error> {
-        let guards = GuardPrograms::new(&recording, precision, &device)?;
+        let guards = GuardPrograms::new(&recording, precision, &device, kernels)?;
         let weight = recording.divisor.as_ref().map(|_| OnceLock::new());
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
             recording,
             precision,
             device,
+            kernels,
             on_device: OnceLock::new(),
             loss: OnceLock::new(),
             outputs: OnceLock::new(),
@@ -142,6 +145,10 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     /// What must be so for the recording to apply.
     pub(super) fn guards(&self) -> &GuardPrograms<B> {
         &self.guards
+    }
+
+    pub fn kernels(&self) -> Kernels<B::InnerBackend> {
+        self.kernels
     }
 
     pub fn device(&self) -> &Device<B> {
@@ -229,7 +236,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     }
 
     fn program(&self, graph: Graph) -> Result<Program<B::InnerBackend>, Error> {
-        Ok(Program::new(graph, &self.device)?)
+        Ok(Program::new(graph, &self.device, self.kernels.apply)?)
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     capture::{Batch, is_recording},
+    derive::{Kernels, ProgramBackend},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, ValueType},
@@ -31,17 +32,22 @@ type ProgramKey = (Structure, Vec<ValueType>, Precision);
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// The structure of the captured batch.
     captured: Structure,
+    kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
-impl<B: AutodiffBackend> Recorder<B> {
+impl<B: AutodiffBackend> Recorder<B>
+where
+    B::InnerBackend: ProgramBackend,
+{
     /// A recorder for batches like a captured one.
     pub(super) fn new<X: Batch>(batch: X, mut source: impl Source + 'static) -> Self {
         let (captured, _) = taken_apart(batch.clone());
         source.learn(&captured, &batch);
         Self {
             captured,
+            kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
             programs: Mutex::new(HashMap::new()),
         }
@@ -95,14 +101,15 @@ impl<B: AutodiffBackend> Recorder<B> {
             return Ok(Arc::clone(found));
         }
         let truths = |graph: &Graph| {
-            guards::truths::<B>(graph, precision, device, inputs(parameters, &batch.operands))
+            let inputs = inputs(parameters, &batch.operands);
+            guards::truths::<B>(graph, precision, device, self.kernels, inputs)
         };
         let recorded = available(&self.source)?.record((&key.0, &key.1), &truths);
         let recording = recorded.unwrap_or_else(|| {
             let difference = key.0.compared_with(&self.captured);
             Err(BatchError::Other { difference }.into())
         })?;
-        let made = Arc::new(ProgramSet::new(recording, precision, device.clone())?);
+        let made = Arc::new(ProgramSet::new(recording, precision, device.clone(), self.kernels)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
     }
