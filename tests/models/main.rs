@@ -24,6 +24,7 @@ mod plain;
 mod products;
 #[path = "../support/random.rs"]
 mod random;
+mod reduction;
 mod reference;
 #[cfg(feature = "wgpu")]
 mod wgpu;

@@ -1,7 +1,10 @@
 //! Booleans that a closure reads: supplied while it is recorded, checked wherever the loss is evaluated.
 
 use crate::failure::failure;
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use burn::{
     backend::{Autodiff, Flex},
@@ -101,10 +104,18 @@ fn a_data_set_of_both_branches_is_refused() {
     let objective = Objective::capture(&small(), batch(5), by_batch).unwrap();
     let held = objective.over([batch(5), large(5)], Reduction::Mean);
     assert_eq!(other_truth(held), (0, false));
+    let stream = objective.over_stream(Reduction::Mean, |visit| {
+        visit(batch(5))?;
+        visit(large(5))
+    });
+    assert_eq!(other_truth(stream), (0, false));
+    // One that is found out by a later pass.
+    let passes = AtomicUsize::new(0);
     let stream = objective
-        .over_stream(Reduction::Mean, |visit| {
+        .over_stream(Reduction::Mean, move |visit| {
+            let first = passes.fetch_add(1, Ordering::Relaxed) == 0;
             visit(batch(5))?;
-            visit(large(5))
+            visit(if first { batch(5) } else { large(5) })
         })
         .unwrap();
     assert_eq!(other_truth(stream.value()), (0, false));

@@ -3,6 +3,7 @@
 mod batches;
 mod guards;
 mod modes;
+mod structure;
 
 use crate::failure::failure;
 use burn::{

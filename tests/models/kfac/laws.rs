@@ -12,7 +12,8 @@ use super::{
 };
 
 fn kfac(objective: &Objective<B>, likelihood: Likelihood) -> Kfac<B> {
-    KfacConfig::new().init(objective, likelihood).unwrap()
+    // The laws are those of the outputs alone.
+    KfacConfig::new().init(&objective.without_loss_check(), likelihood).unwrap()
 }
 
 /// Least squares ½‖x W + b − y‖²: the step with λ = 0 lands on the solution from everywhere.

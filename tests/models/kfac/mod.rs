@@ -38,7 +38,8 @@ pub fn weight<const D: usize>(shape: [usize; D], seed: u64) -> Param<Tensor<D>> 
     Param::from_tensor(random(shape, seed))
 }
 
-/// A model with any forward function, on a batch, with the sum or mean of ½‖z‖² over the first dimension.
+/// A model with any forward function, on a batch, with the sum or mean of ½‖z‖² over the first dimension, and to be used
+/// with any likelihood of its outputs.
 pub fn squared<M: Module + 'static, X, const D: usize>(
     model: &M,
     x: X,
@@ -59,7 +60,8 @@ where
             };
             (z, loss)
         });
-    objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap()
+    let objective = objective.unwrap().in_f64().unwrap().reduced_by(reduction).unwrap();
+    objective.without_loss_check()
 }
 
 /// The largest relative error of a layer's block against the exact Fisher matrix.
