@@ -301,9 +301,9 @@ fn too_many_reads_are_refused() {
 #[test]
 fn a_closure_that_goes_another_way_when_it_runs_again_is_refused() {
     // Burn's own run, the first recording, and then another one each time.
-    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let runs = Arc::new(AtomicUsize::new(0));
     let error = trace_error(Objective::capture(&small(), batch(5), move |model, (x, y)| {
-        let run = runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let run = runs.fetch_add(1, Ordering::Relaxed);
         let mut z = Tensor::<2>::clone(&x);
         for _ in 0..run {
             z = z + 0.0;

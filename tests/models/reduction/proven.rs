@@ -8,8 +8,8 @@ use burn::{
 use burn_curvature::{Hessian, LinearOperator, Objective, Reduction};
 
 use super::{
-    Labels, Logits, Slope, THETA, at, class_weights, class_weights_said, close, device, labels,
-    logits, not_reduced, padded, padded_and_said, slope,
+    Slope, THETA, at, class_weights, class_weights_said, close, device, labels, logits,
+    not_reduced, padded, padded_and_said, slope,
 };
 
 #[test]
