@@ -8,16 +8,15 @@ use std::{
 use burn::backend::DispatchTensor;
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 
-use super::source::{self, Source};
+use super::source::{self, ModelType, Source};
 use crate::{
     capture::{Batch, is_recording},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, Kind, ValueType},
     objective::{
-        BatchError, ObjectiveError, batches::Counted, guards, inputs, programs::ProgramSet,
+        BatchError, ObjectiveError, batches::Counted, guards, programs::ProgramSet, values::Values,
     },
-    space::ParamVector,
     tensor::{Operand, Precision, TensorBridge},
 };
 
@@ -28,6 +27,7 @@ type ProgramKey = (Vec<ValueType>, Precision);
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// Kinds and ranks of the tensors of a batch.
     kinds: Vec<(Kind, usize)>,
+    model: ModelType,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
@@ -37,9 +37,19 @@ impl<B: AutodiffBackend> Recorder<B> {
     pub(super) fn new<X: Batch>(template: X, source: impl Source + 'static) -> Self {
         Self {
             kinds: source::tensors(template).iter().map(kind_and_rank).collect(),
+            model: source.model(),
             source: Mutex::new(Box::new(source)),
             programs: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Refuses a model of another type than the one captured.
+    pub(in crate::objective) fn expect_type<M: 'static>(&self) -> Result<(), ObjectiveError> {
+        let found = ModelType::of::<M>();
+        if found.id == self.model.id {
+            return Ok(());
+        }
+        Err(ObjectiveError::OtherModel { expected: self.model.name, found: found.name })
     }
 }
 
@@ -84,19 +94,18 @@ fn list(parts: &[(Kind, usize)]) -> String {
 impl<B: AutodiffBackend> Recorder<B> {
     pub(in crate::objective) fn programs(
         &self,
-        parameters: &ParamVector<B>,
+        values: &Values<B>,
         batch: &[Operand<B::InnerBackend>],
     ) -> Result<Arc<ProgramSet<B>>, Error> {
-        let (precision, device) = (parameters.precision(), parameters.device());
+        let (precision, device) = (values.precision(), values.device());
         let recorded: Vec<_> = batch.iter().map(recorded_type).collect();
         let key = (recorded, precision);
         let mut programs = available(&self.programs)?;
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let truths = |graph: &Graph| {
-            guards::truths::<B>(graph, precision, device, inputs(parameters, batch))
-        };
+        let truths =
+            |graph: &Graph| guards::truths::<B>(graph, precision, device, values.inputs(batch));
         let recording = available(&self.source)?.record(&key.0, &truths)?;
         let made = Arc::new(ProgramSet::new(recording, precision, device.clone())?);
         programs.insert(key, Arc::clone(&made));

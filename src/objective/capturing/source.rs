@@ -1,43 +1,67 @@
 //! The source of recordings: the model, a template of the batch and the closure, run again for each new shape.
 
-use std::collections::HashMap;
+use std::{
+    any::{TypeId, type_name},
+    collections::HashMap,
+};
 
 use burn::{
     backend::DispatchTensor,
-    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Bool, Int, Tensor},
 };
 
 use super::Mode;
 use crate::{
-    capture::{self, Batch, BatchMapper, Captured, Parameters, Recording, Truths},
+    capture::{self, Batch, BatchMapper, Captured, ModelInputs, Recording, Truths},
     error::Error,
     graph::ValueType,
+    space::{Path, Place},
 };
 
 /// Records the loss for batch tensors of the given types; `truths` evaluates the truth values that the closure reads.
 pub(in crate::objective) trait Source: Send {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error>;
+
+    /// The type of the model.
+    fn model(&self) -> ModelType;
+}
+
+/// The type of a model.
+#[derive(Clone, Copy)]
+pub(in crate::objective) struct ModelType {
+    pub id: TypeId,
+    pub name: &'static str,
+}
+
+impl ModelType {
+    pub fn of<M: 'static>() -> Self {
+        Self { id: TypeId::of::<M>(), name: type_name::<M>() }
+    }
 }
 
 /// A model, a batch to take the structure from, and the closure over both.
 pub(in crate::objective) struct ModelSource<M, X, L> {
     pub model: M,
-    pub parameters: Box<Parameters>,
+    pub inputs: ModelInputs,
     pub template: X,
     pub loss: L,
 }
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
 where
-    M: Module,
+    M: Module + 'static,
     X: Batch + Send,
     O: Captured,
     L: Fn(&M, X) -> O + Send,
 {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
         let batch = (&self.template, batch);
-        capture::record_loss(&self.model, &self.parameters, batch, &self.loss, truths)
+        capture::record_loss(&self.model, &self.inputs, batch, &self.loss, truths)
+    }
+
+    fn model(&self) -> ModelType {
+        ModelType::of::<M>()
     }
 }
 
@@ -77,24 +101,43 @@ pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> usi
 ///
 /// Running statistics are shared by all clones of a model, the user's included.
 pub(in crate::objective) fn restore_buffers<M: Module>(model: M, plain: &M) {
-    let mut collect = Buffers(HashMap::new());
+    let mut collect = Buffers { path: Path::default(), values: HashMap::new() };
     plain.visit(&mut collect);
     drop(model.valid()); // takes the pending updates in, so that they do not come back later
     drop(model.map(&mut collect));
 }
 
-/// Tensors of a copy without autodiff, by identifier.
-struct Buffers(HashMap<ParamId, DispatchTensor>);
+/// Tensors of a copy without autodiff, by their places.
+struct Buffers {
+    path: Path,
+    values: HashMap<Place, DispatchTensor>,
+}
 
 impl ModuleVisitor for Buffers {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.insert(param.id, param.val().into_dispatch());
+        self.values.insert(self.path.place(param.id), param.val().into_dispatch());
     }
 }
 
 impl ModuleMapper for Buffers {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.0.remove(&param.id) {
+        match self.values.remove(&self.path.place(param.id)) {
             Some(buffer) if !param.is_require_grad() => {
                 let (id, _, mapper) = param.consume();
                 Param::from_mapped_value(

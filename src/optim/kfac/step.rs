@@ -276,7 +276,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         }
         let parameters = objective.parameters().clone().axpy(1.0, delta)?;
         let decay = 0.5 * self.config.weight_decay * parameters.dot(&parameters)?;
-        let ratio = match objective.at(&parameters)?.value() {
+        let ratio = match objective.at_keeping_buffers(&parameters)?.value() {
             Ok(value) => (value + decay - report.value) / predicted,
             Err(error)
                 if matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. })) =>
