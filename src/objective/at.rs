@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 
-use super::{Objective, ObjectiveError, values::Values};
+use super::{Objective, ObjectiveError, ValueAndGradient, values::Values};
 use crate::{
+    capture::Batch,
     error::Error,
     space::{ParamVector, float_places},
     tensor::TensorBridge,
@@ -89,5 +90,35 @@ where
         let buffers = self.values.buffers.in_model(&layout, model)?;
         let values = Values::new(parameters, buffers)?;
         Ok(Self { values, ..self.with_parts(self.parts.clone()) })
+    }
+
+    /// Checks that the parameters of a model are those of this objective, by place, identifier and flag.
+    ///
+    /// # Errors
+    /// As [`at_model`](Self::at_model); [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) for another
+    /// instance.
+    pub(crate) fn expect_model<M: Module + 'static>(&self, model: &M) -> Result<(), Error> {
+        self.recorder.expect_type::<M>()?;
+        let found = self.layout().in_model(&float_places(model))?;
+        Ok(self.layout().expect_same(&found)?)
+    }
+
+    /// The loss and gradient of Burn's own backward pass on a model as it is. In training mode this updates the model's
+    /// running statistics, and drops out.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::Backward`], [`ObjectiveError::NotFiniteLoss`],
+    /// [`BatchError::OtherType`](crate::errors::BatchError::OtherType).
+    pub(crate) fn backward<M: Module + 'static, X: Batch + 'static>(
+        &self,
+        model: &M,
+        batch: X,
+    ) -> Result<ValueAndGradient<B>, Error> {
+        let (value, gradients) = self.recorder.backward(model, Box::new(batch))?;
+        if !value.is_finite() {
+            return Err(ObjectiveError::NotFiniteLoss { value: value.to_string() }.into());
+        }
+        let gradient = ParamVector::from_backward(model, gradients)?.cast(self.precision())?;
+        Ok(ValueAndGradient { value, gradient })
     }
 }

@@ -47,6 +47,12 @@ pub enum ObjectiveError {
         /// Their paths in the model.
         buffers: Vec<String>,
     },
+    /// The closure panicked in Burn's own passes on a batch.
+    #[error("the closure panicked when Burn ran it and its `backward()` on this batch: {message}")]
+    Backward {
+        /// The message of the panic.
+        message: String,
+    },
     /// A model of another type than the one captured.
     #[error(
         "the loss was captured for a `{expected}`, and the model is a `{found}`; capture the loss of that model"
@@ -188,6 +194,15 @@ pub enum BatchError {
         position: usize,
         /// Its shape.
         shape: Vec<usize>,
+    },
+    /// A batch of another type than the one captured, for Burn's own backward pass.
+    #[error(
+        "the closure takes a batch of type `{expected}`, and another type was given; in training mode the closure itself is run, \
+         so that the tensors alone are not enough"
+    )]
+    OtherType {
+        /// Type of the batch captured.
+        expected: &'static str,
     },
     /// A batch with other tensors than the one recorded.
     #[error(

@@ -17,6 +17,7 @@ mod values;
 
 pub(crate) use batches::Part;
 pub use batches::Progress;
+pub(crate) use capturing::layers_in_training_mode;
 pub use capturing::{CaptureConfig, Engine, Mode};
 pub use error::{BatchError, FaithfulnessError, ObjectiveError};
 pub(crate) use products::{Noise, PreparedProduct};

@@ -4,7 +4,11 @@ use super::{
     ParamBlock, ParamError, ParamLayout,
     model::{FloatPlace, Training, blocks},
 };
-use std::{fmt::Write, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write,
+    sync::Arc,
+};
 
 /// Parts of a model that are as before are listed up to this number.
 const MOST_ALIKE: usize = 12;
@@ -55,10 +59,13 @@ impl ParamLayout {
         places: &[FloatPlace],
     ) -> Result<Arc<Self>, ParamError> {
         let (mut changes, mut own) = (Changes::default(), Vec::new());
+        let at: HashMap<_, _> =
+            places.iter().map(|held| (held.place.path.as_str(), held)).collect();
+        let paths: HashSet<_> = self.blocks().iter().flat_map(ParamBlock::paths).collect();
         for block in self.blocks() {
-            let first = places.iter().find(|held| held.place.path == block.name());
+            let first = at.get(block.name()).copied();
             for path in block.paths() {
-                let here = places.iter().find(|held| held.place.path == path);
+                let here = at.get(path).copied();
                 match change(block, here, first) {
                     Some(how) => changes.differs(path, &how),
                     None => changes.same(path),
@@ -67,7 +74,7 @@ impl ParamLayout {
             own.extend(first.cloned());
         }
         for held in places.iter().filter(|held| held.training == Training::Trainable) {
-            if self.block(&held.place.path).is_none() {
+            if !paths.contains(held.place.path.as_str()) {
                 changes.differs(&held.place.path, "requires a gradient now, and did not");
             }
         }
@@ -75,7 +82,7 @@ impl ParamLayout {
         if own.iter().zip(self.blocks()).all(|(held, block)| block.id() == Some(held.place.id)) {
             return Ok(Arc::clone(self));
         }
-        let found = places.iter().filter(|held| self.block(&held.place.path).is_some());
+        let found = places.iter().filter(|held| paths.contains(held.place.path.as_str()));
         let trained =
             found.cloned().map(|held| FloatPlace { training: Training::Trainable, ..held });
         let found = Self::from_blocks(blocks(&trained.collect::<Vec<_>>())?)?;

@@ -7,6 +7,7 @@ mod source;
 
 pub use config::{CaptureConfig, Engine, Mode};
 pub(super) use recorder::Recorder;
+pub(crate) use source::layers_in_training_mode;
 
 use std::sync::Arc;
 
@@ -148,11 +149,11 @@ where
         let buffers = Buffers::of(parameters.layout(), &model)?;
         let values = Values::new(parameters, buffers)?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let layers_in_training_mode = source::layers_in_training_mode(&model);
+        let in_training_mode = layers_in_training_mode(&model);
         let burn = config
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
-        if config.compare && layers_in_training_mode > 0 {
+        if config.compare && in_training_mode > 0 {
             source::restore_buffers(model, &plain);
         }
         let burn = burn.transpose()?;
@@ -178,7 +179,7 @@ where
         };
         if let Some(burn) = burn {
             let recorded = objective.value_and_gradient()?;
-            faithfulness::compare(&recorded, &burn, tolerance, layers_in_training_mode)?;
+            faithfulness::compare(&recorded, &burn, tolerance, in_training_mode)?;
         }
         Ok(objective)
     }

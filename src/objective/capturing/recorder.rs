@@ -1,11 +1,12 @@
 //! The recordings and programs made so far, by the types of the batch and the precision.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-use burn::backend::DispatchTensor;
+use burn::{backend::DispatchTensor, tensor::Gradients};
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 
 use super::source::{self, ModelType, Source};
@@ -82,6 +83,17 @@ where
         }
         let typed = tensors.into_iter().map(<B::InnerBackend as TensorBridge>::from_dispatch);
         Ok(typed.collect::<Result<_, _>>()?)
+    }
+}
+
+impl<B: AutodiffBackend> Recorder<B> {
+    /// The loss and Burn's gradients of a model as it is.
+    pub(in crate::objective) fn backward(
+        &self,
+        model: &dyn Any,
+        batch: Box<dyn Any>,
+    ) -> Result<(f64, Gradients), Error> {
+        available(&self.source)?.backward(model, batch)
     }
 }
 

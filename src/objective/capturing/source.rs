@@ -1,21 +1,23 @@
 //! The source of recordings: the model, a template of the batch and the closure, run again for each new shape.
 
 use std::{
-    any::{TypeId, type_name},
+    any::{Any, TypeId, type_name},
     collections::HashMap,
 };
 
 use burn::{
     backend::DispatchTensor,
     module::{Flag, Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Bool, Int, Tensor},
+    tensor::{Bool, Gradients, Int, Tensor},
 };
 
 use super::Mode;
 use crate::{
-    capture::{self, Batch, BatchMapper, Captured, ModelInputs, Recording, Truths},
+    capture::{self, Batch, BatchMapper, CaptureError, Captured, ModelInputs, Recording, Truths},
     error::Error,
     graph::ValueType,
+    objective::{BatchError, ObjectiveError},
+    panics::caught,
     space::{Path, Place},
 };
 
@@ -25,6 +27,9 @@ pub(in crate::objective) trait Source: Send {
 
     /// The type of the model.
     fn model(&self) -> ModelType;
+
+    /// The loss and Burn's gradients of a model as it is, in training mode where it is in training mode.
+    fn backward(&self, model: &dyn Any, batch: Box<dyn Any>) -> Result<(f64, Gradients), Error>;
 }
 
 /// The type of a model.
@@ -51,7 +56,7 @@ pub(in crate::objective) struct ModelSource<M, X, L> {
 impl<M, X, O, L> Source for ModelSource<M, X, L>
 where
     M: Module + 'static,
-    X: Batch + Send,
+    X: Batch + Send + 'static,
     O: Captured,
     L: Fn(&M, X) -> O + Send,
 {
@@ -63,12 +68,46 @@ where
     fn model(&self) -> ModelType {
         ModelType::of::<M>()
     }
+
+    fn backward(&self, model: &dyn Any, batch: Box<dyn Any>) -> Result<(f64, Gradients), Error> {
+        let Some(model) = model.downcast_ref() else {
+            let expected = type_name::<M>();
+            return Err(ObjectiveError::OtherModel { expected, found: "another type" }.into());
+        };
+        let batch: Box<X> =
+            batch.downcast().map_err(|_| BatchError::OtherType { expected: type_name::<X>() })?;
+        let run = || backward(model, *batch, &self.loss);
+        caught(run).unwrap_or_else(|message| Err(ObjectiveError::Backward { message }.into()))
+    }
+}
+
+/// The loss of a model as it is, and the gradients of Burn's backward pass.
+pub(super) fn backward<M, X, O: Captured>(
+    model: &M,
+    batch: X,
+    loss: &impl Fn(&M, X) -> O,
+) -> Result<(f64, Gradients), Error> {
+    let (_, loss) = loss(model, batch).into_parts();
+    let shape = loss.shape();
+    if shape.num_elements() != 1 {
+        return Err(CaptureError::LossNotScalar { shape: shape.to_vec() }.into());
+    }
+    if !loss.is_tracked() {
+        return Err(CaptureError::IndependentLoss.into());
+    }
+    let gradients = loss.backward();
+    let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
+    Ok((value, gradients))
+}
+
+/// Whether a model is on an autodiff device.
+fn is_on_tape<M: Module>(model: &M) -> bool {
+    model.devices().iter().any(burn::tensor::Device::is_autodiff)
 }
 
 /// The model on an autodiff device, in the mode asked for.
 pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
-    let on_tape = model.devices().iter().any(burn::tensor::Device::is_autodiff);
-    match (on_tape, mode) {
+    match (is_on_tape(model), mode) {
         (true, Mode::AsGiven) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
         (false, _) => model.clone().train().map(&mut EvaluationMode),
@@ -85,7 +124,7 @@ impl ModuleMapper for EvaluationMode {
 }
 
 /// How many layers of a model would behave as during training.
-pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
+pub(crate) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
     struct Count(usize);
     impl ModuleVisitor for Count {
         fn visit_flag(&mut self, flag: &Param<Flag>) {
@@ -93,7 +132,9 @@ pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> usi
         }
     }
     let mut count = Count(0);
-    model.visit(&mut count);
+    if is_on_tape(model) {
+        model.visit(&mut count);
+    }
     count.0
 }
 
@@ -101,19 +142,19 @@ pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> usi
 ///
 /// Running statistics are shared by all clones of a model, the user's included.
 pub(in crate::objective) fn restore_buffers<M: Module>(model: M, plain: &M) {
-    let mut collect = Buffers { path: Path::default(), values: HashMap::new() };
+    let mut collect = Restore { path: Path::default(), values: HashMap::new() };
     plain.visit(&mut collect);
     drop(model.valid()); // takes the pending updates in, so that they do not come back later
     drop(model.map(&mut collect));
 }
 
 /// Tensors of a copy without autodiff, by their places.
-struct Buffers {
+struct Restore {
     path: Path,
     values: HashMap<Place, DispatchTensor>,
 }
 
-impl ModuleVisitor for Buffers {
+impl ModuleVisitor for Restore {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.enter(name);
     }
@@ -127,7 +168,7 @@ impl ModuleVisitor for Buffers {
     }
 }
 
-impl ModuleMapper for Buffers {
+impl ModuleMapper for Restore {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.enter(name);
     }

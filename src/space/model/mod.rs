@@ -9,7 +9,7 @@ mod place;
 mod read;
 mod write;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use burn::{Tensor, module::Module};
 use burn_backend::{AutodiffBackend, FloatDType, Scalar, TensorMetadata, ops::FloatTensorOps};
@@ -52,9 +52,10 @@ impl ParamLayout {
     /// identifier are no places of the parameter and keep their values.
     pub fn retie<M: Module>(&self, model: &M) -> M {
         let places = float_places(model);
-        let mut positions = std::collections::HashMap::new();
+        let (by_id, mut positions) = (place::by_id(&places), HashMap::new());
         for (position, block) in self.blocks().iter().enumerate() {
-            let held = place::places_of(block, &places).unwrap_or_default();
+            let own = block.id().and_then(|id| by_id.get(&id)).map_or(&[][..], Vec::as_slice);
+            let held = place::places_of(block, own).unwrap_or_default();
             let Some(first) = held.first() else { continue };
             let alike = held
                 .iter()

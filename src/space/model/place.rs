@@ -148,9 +148,10 @@ impl ParamLayout {
         &self,
         places: &[FloatPlace],
     ) -> Result<HashMap<Place, usize>, ParamError> {
-        let mut positions = HashMap::new();
+        let (by_id, mut positions) = (by_id(places), HashMap::new());
         for (position, block) in self.blocks().iter().enumerate() {
-            for held in places_of(block, places)? {
+            let own = block.id().and_then(|id| by_id.get(&id));
+            for held in places_of(block, own.map_or(&[], Vec::as_slice))? {
                 positions.insert(held.place.clone(), position);
             }
         }
@@ -158,13 +159,22 @@ impl ParamLayout {
     }
 }
 
-/// The places of a model that hold a block: those on its paths, and in a model that is nested otherwise, the trainable
-/// ones with its identifier.
+/// The places of a model by their identifiers.
+pub(super) fn by_id(places: &[FloatPlace]) -> HashMap<ParamId, Vec<&FloatPlace>> {
+    let mut by_id: HashMap<_, Vec<_>> = HashMap::new();
+    for held in places {
+        by_id.entry(held.place.id).or_default().push(held);
+    }
+    by_id
+}
+
+/// The places that hold a block, among those with its identifier: the ones on its paths, and in a model that is nested
+/// otherwise, the trainable ones.
 pub(super) fn places_of<'a>(
     block: &ParamBlock,
-    places: &'a [FloatPlace],
+    own: &[&'a FloatPlace],
 ) -> Result<Vec<&'a FloatPlace>, ParamError> {
-    let own = || places.iter().filter(|held| block.id() == Some(held.place.id));
+    let own = || own.iter().copied();
     let on_paths = own().filter(|held| block.paths().any(|path| path == held.place.path));
     let on_paths: Vec<_> = on_paths.collect();
     if !on_paths.is_empty() {

@@ -47,7 +47,7 @@ fn net(device: &Device, [scale, statistic, frozen]: [f32; 3]) -> Net {
 /// z = (w x − m)/s of the first channel, times the chosen entry of the frozen table; ℒ = ½ Σ z².
 fn loss(model: &Net, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let z = model.norm.forward(model.first.forward(x));
-    let z = z.mask_fill(model.keep.val().bool_not().unsqueeze::<2>().expand([2, 2]), 0.0);
+    let z = z.mask_fill(model.keep.val().bool_not().unsqueeze::<2>().expand(z.dims()), 0.0);
     let z = z * model.frozen.val().select(0, model.chosen.val()).unsqueeze::<2>();
     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 }
@@ -132,7 +132,8 @@ fn parameters_alone_are_refused_where_statistics_belong_to_them() {
     let buffers = ["norm.running_mean", "norm.running_var"].map(str::to_string).to_vec();
     assert_eq!(failure(&error), Some(&ObjectiveError::RunningStatistics { buffers }));
     assert!(failure::<_, ObjectiveError>(&error).unwrap().to_string().contains("at_model"));
-    assert_eq!(second_derivative(&objective.at_keeping_buffers(&other).unwrap()), 22.5);
+    // γ = 2 times that.
+    assert_eq!(second_derivative(&objective.at_keeping_buffers(&other).unwrap()), 90.0);
     // A clone shares its running statistics with the model; what was captured does not change with them.
     let before = objective.value().unwrap();
     let trained = model.norm.forward::<2>(model.first.forward(batch(&autodiff())));
