@@ -172,7 +172,6 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         if !(state.gamma > 0.0 && state.gamma.is_finite()) {
             return wrong("its γ is not a finite number above zero");
         }
-        self.expect_instance(state)?;
         let like = self.objective.parameters();
         let mut progress = self.progress.clone();
         progress.step = state.step;
@@ -205,6 +204,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             }
             None => None,
         };
+        self.expect_instance(state)?;
         self.progress = progress;
         Ok(())
     }

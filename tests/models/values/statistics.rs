@@ -47,7 +47,8 @@ fn net(device: &Device, [scale, statistic, frozen]: [f32; 3]) -> Net {
 /// z = (w x − m)/s of the first channel, times the chosen entry of the frozen table; ℒ = ½ Σ z².
 fn loss(model: &Net, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let z = model.norm.forward(model.first.forward(x));
-    let z = z.mask_fill(model.keep.val().bool_not().unsqueeze::<2>().expand(z.dims()), 0.0);
+    let dropped = model.keep.val().bool_not().unsqueeze::<2>().expand(z.dims());
+    let z = z.mask_fill(dropped, 0.0);
     let z = z * model.frozen.val().select(0, model.chosen.val()).unsqueeze::<2>();
     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 }
