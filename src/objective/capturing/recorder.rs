@@ -12,6 +12,7 @@ use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 use super::source::{self, ModelType, Source};
 use crate::{
     capture::{Batch, is_recording},
+    derive::{Kernels, ProgramBackend},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, Kind, ValueType},
@@ -29,28 +30,24 @@ pub(crate) struct Recorder<B: AutodiffBackend> {
     /// Kinds and ranks of the tensors of a batch.
     kinds: Vec<(Kind, usize)>,
     model: ModelType,
+    kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
-impl<B: AutodiffBackend> Recorder<B> {
+impl<B: AutodiffBackend> Recorder<B>
+where
+    B::InnerBackend: ProgramBackend,
+{
     /// A recorder for batches of the kinds and ranks of a template.
     pub(super) fn new<X: Batch>(template: X, source: impl Source + 'static) -> Self {
         Self {
             kinds: source::tensors(template).iter().map(kind_and_rank).collect(),
             model: source.model(),
+            kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
             programs: Mutex::new(HashMap::new()),
         }
-    }
-
-    /// Refuses a model of another type than the one captured.
-    pub(in crate::objective) fn expect_type<M: 'static>(&self) -> Result<(), ObjectiveError> {
-        let found = ModelType::of::<M>();
-        if found.id == self.model.id {
-            return Ok(());
-        }
-        Err(ObjectiveError::OtherModel { expected: self.model.name, found: found.name })
     }
 }
 
@@ -87,6 +84,15 @@ where
 }
 
 impl<B: AutodiffBackend> Recorder<B> {
+    /// Refuses a model of another type than the one captured.
+    pub(in crate::objective) fn expect_type<M: 'static>(&self) -> Result<(), ObjectiveError> {
+        let found = ModelType::of::<M>();
+        if found.id == self.model.id {
+            return Ok(());
+        }
+        Err(ObjectiveError::OtherModel { expected: self.model.name, found: found.name })
+    }
+
     /// The loss and Burn's gradients of a model as it is.
     pub(in crate::objective) fn backward(
         &self,
@@ -116,10 +122,11 @@ impl<B: AutodiffBackend> Recorder<B> {
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let truths =
-            |graph: &Graph| guards::truths::<B>(graph, precision, device, values.inputs(batch));
+        let truths = |graph: &Graph| {
+            guards::truths::<B>(graph, precision, device, self.kernels, values.inputs(batch))
+        };
         let recording = available(&self.source)?.record(&key.0, &truths)?;
-        let made = Arc::new(ProgramSet::new(recording, precision, device.clone())?);
+        let made = Arc::new(ProgramSet::new(recording, precision, device.clone(), self.kernels)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
     }

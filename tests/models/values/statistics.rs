@@ -9,7 +9,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     CaptureConfig, GaussNewton, LinearOperator, Objective, ParamVector, Reduction,
-    backend::TensorBridge,
+    backend::ProgramBackend,
     errors::{ObjectiveError, ParamError},
 };
 
@@ -57,7 +57,7 @@ fn batch(device: &Device) -> Tensor<2> {
     Tensor::from_floats([[1.0], [3.0]], device)
 }
 
-fn first<B: AutodiffBackend<InnerBackend: TensorBridge>>(
+fn first<B: AutodiffBackend<InnerBackend: ProgramBackend>>(
     objective: &Objective<B>,
 ) -> ParamVector<B> {
     let space = objective.parameters().space();
@@ -67,14 +67,14 @@ fn first<B: AutodiffBackend<InnerBackend: TensorBridge>>(
 }
 
 /// With w = c, statistics m and s = m and frozen f: ∂²ℒ/∂w² = f²/m² Σx², Σx² = 10.
-fn second_derivative<B: AutodiffBackend<InnerBackend: TensorBridge>>(
+fn second_derivative<B: AutodiffBackend<InnerBackend: ProgramBackend>>(
     objective: &Objective<B>,
 ) -> f64 {
     objective.hessian_vector_product(&first(objective)).unwrap().to_vec().unwrap()[0]
 }
 
 /// All buffers of a model are those of the model that is handed in, on every backend and in f64.
-fn buffers_are_taken<B: AutodiffBackend<InnerBackend: TensorBridge>>(device: &Device) {
+fn buffers_are_taken<B: AutodiffBackend<InnerBackend: ProgramBackend>>(device: &Device) {
     let device = device.clone().autodiff();
     let config = CaptureConfig::new().evaluation();
     let (early, late) = (net(&device, [1.0, 2.0, 3.0]), net(&device, [0.5, 4.0, 5.0]));
