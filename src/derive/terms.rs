@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
+    ops::Range,
 };
 
 use crate::graph::{Binary, Graph, Kind, Node, Op, Reduction, Unary, ValueId};
@@ -63,9 +64,9 @@ pub(crate) enum Growth {
 }
 
 impl Terms {
-    /// The terms of a loss program with a number of parameters.
-    pub fn of(loss: &Graph, parameters: usize) -> Self {
-        Walk::new(loss, parameters).terms(loss.outputs()[0])
+    /// The terms of a loss program, of which some inputs are the batch.
+    pub fn of(loss: &Graph, batch: Range<usize>) -> Self {
+        Walk::new(loss, batch).terms(loss.outputs()[0])
     }
 
     /// What happens to the terms of `fewer` samples when there are `more`, of which `self` are the terms.
@@ -173,11 +174,11 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(graph: &'a Graph, parameters: usize) -> Self {
+    fn new(graph: &'a Graph, batch: Range<usize>) -> Self {
         let outputs = |node: &'a Node| node.outputs.iter().map(move |&output| (output, node));
         Self {
             writers: graph.nodes().iter().flat_map(outputs).collect(),
-            of_batch: graph.dependents(graph.inputs().get(parameters..).unwrap_or(&[])),
+            of_batch: graph.dependents(graph.inputs().get(batch).unwrap_or(&[])),
             contents: contents(graph),
             literals: Vec::new(),
             graph,

@@ -10,14 +10,13 @@ use burn_backend::AutodiffBackend;
 use super::{
     ObjectiveError, Reduction,
     capturing::{Recorder, Structure},
-    inputs,
     programs::ProgramSet,
+    values::Values,
 };
 use crate::{
     derive::DeriveError,
     error::Error,
     graph::{Graph, ValueType},
-    space::ParamVector,
     tensor::Operand,
 };
 
@@ -71,22 +70,22 @@ pub(crate) struct Part<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Part<B> {
     /// Brings the tensors to a precision and finds, or records, their programs. The weight is 1.
-    pub fn new(
+    pub(super) fn new(
         recorder: &Recorder<B>,
-        parameters: &ParamVector<B>,
+        values: &Values<B>,
         mut batch: Counted<B>,
     ) -> Result<Self, Error> {
-        let device = parameters.device();
+        let device = values.device();
         for operand in &batch.operands {
-            parameters.expect_device(&operand.device())?;
+            values.parameters.expect_device(&operand.device())?;
         }
-        let dtype = parameters.precision().dtype();
+        let dtype = values.precision().dtype();
         let operands = batch.operands.into_iter();
         batch.operands = operands.map(|operand| operand.stored_on(device, dtype)).collect();
-        let programs = recorder.programs(parameters, &batch)?;
+        let programs = recorder.programs(values, &batch)?;
         let guards = programs.guards();
-        guards.expect_on_batch(|| inputs(parameters, &batch.operands))?;
-        let stated = programs.stated(|| inputs(parameters, &batch.operands))?;
+        guards.expect_on_batch(|| values.inputs(&batch.operands))?;
+        let stated = programs.stated(|| values.inputs(&batch.operands))?;
         Ok(Self { programs, batch, stated, weight: 1.0, applies_at: Mutex::default() })
     }
 

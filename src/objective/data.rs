@@ -78,7 +78,7 @@ where
     ) -> Result<Self, Error> {
         let part = |batch: X| {
             let batch = self.recorder.counted(batch)?;
-            Part::new(&self.recorder, &self.parameters, batch)
+            Part::new(&self.recorder, &self.values, batch)
         };
         let parts: Result<Vec<Part<B>>, Error> = batches.into_iter().map(part).collect();
         let (parts, reduction) = (parts?, reduction.into());
@@ -127,7 +127,7 @@ where
             move |visit: Visit<'_, B>| stream(&mut |batch: X| visit(recorder.counted(batch)?));
         let (mut outlines, mut samples) = (Vec::new(), Sample::default());
         run(&mut |batch| {
-            let part = Part::new(&self.recorder, &self.parameters, batch)?;
+            let part = Part::new(&self.recorder, &self.values, batch)?;
             outlines.push(part.outline());
             samples.add(&part.batch);
             Ok(())

@@ -109,7 +109,7 @@ impl<B: AutodiffBackend> Objective<B> {
         let program = part.programs.derived(&derivation)?;
         let factor = TensorData::new(vec![factor], [1]).convert_dtype(part.outputs_type()?.dtype);
         let mut inputs = self.inputs(part)?;
-        inputs.push(Operand::from_data(factor, self.parameters.device())?);
+        inputs.push(Operand::from_data(factor, self.parameters().device())?);
         let mut numbers = Vec::with_capacity(5);
         for result in program.program.run(inputs)? {
             numbers.extend(result.into_data()?.iter::<f64>());

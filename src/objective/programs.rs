@@ -112,7 +112,11 @@ impl<B: AutodiffBackend> ProgramSet<B> {
 
     /// What the loss is a sum of.
     pub(super) fn terms(&self) -> &Terms {
-        self.terms.get_or_init(|| Terms::of(self.recorded(), self.recording.parameters))
+        self.terms.get_or_init(|| {
+            let Recording { parameters, buffers, .. } = self.recording;
+            let inputs = self.recorded().inputs().len();
+            Terms::of(self.recorded(), parameters..inputs - buffers)
+        })
     }
 
     /// What the closure states that the loss is divided by, for given inputs.

@@ -26,6 +26,7 @@ mod products;
 mod random;
 mod reduction;
 mod reference;
+mod values;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 #[cfg(feature = "wgpu")]

@@ -1,15 +1,16 @@
 //! The recordings and programs made so far, by the types of the batch and the precision.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-use burn::backend::DispatchTensor;
+use burn::{backend::DispatchTensor, tensor::Gradients};
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 
 use super::{
-    source::Source,
+    source::{ModelType, Source},
     structure::{Structure, taken_apart},
 };
 use crate::{
@@ -19,9 +20,8 @@ use crate::{
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, ValueType},
     objective::{
-        BatchError, ObjectiveError, batches::Counted, guards, inputs, programs::ProgramSet,
+        BatchError, ObjectiveError, batches::Counted, guards, programs::ProgramSet, values::Values,
     },
-    space::ParamVector,
     tensor::{Operand, Precision, TensorBridge},
 };
 
@@ -32,6 +32,7 @@ type ProgramKey = (Structure, Vec<ValueType>, Precision);
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// The structure of the captured batch.
     captured: Structure,
+    model: ModelType,
     kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
@@ -47,6 +48,7 @@ where
         source.learn(&captured, &batch);
         Self {
             captured,
+            model: source.model(),
             kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
             programs: Mutex::new(HashMap::new()),
@@ -88,12 +90,32 @@ where
 }
 
 impl<B: AutodiffBackend> Recorder<B> {
+    /// Refuses a model of another type than the one captured.
+    pub(in crate::objective) fn expect_type<M: 'static>(&self) -> Result<(), ObjectiveError> {
+        let found = ModelType::of::<M>();
+        if found.id == self.model.id {
+            return Ok(());
+        }
+        Err(ObjectiveError::OtherModel { expected: self.model.name, found: found.name })
+    }
+
+    /// The loss and Burn's gradients of a model as it is.
+    pub(in crate::objective) fn backward(
+        &self,
+        model: &dyn Any,
+        batch: Box<dyn Any>,
+    ) -> Result<(f64, Gradients), Error> {
+        available(&self.source)?.backward(model, batch)
+    }
+}
+
+impl<B: AutodiffBackend> Recorder<B> {
     pub(in crate::objective) fn programs(
         &self,
-        parameters: &ParamVector<B>,
+        values: &Values<B>,
         batch: &Counted<B>,
     ) -> Result<Arc<ProgramSet<B>>, Error> {
-        let (precision, device) = (parameters.precision(), parameters.device());
+        let (precision, device) = (values.precision(), values.device());
         let recorded: Vec<_> = batch.operands.iter().map(recorded_type).collect();
         let key = (batch.structure.clone(), recorded, precision);
         let mut programs = available(&self.programs)?;
@@ -101,7 +123,7 @@ impl<B: AutodiffBackend> Recorder<B> {
             return Ok(Arc::clone(found));
         }
         let truths = |graph: &Graph| {
-            let inputs = inputs(parameters, &batch.operands);
+            let inputs = values.inputs(&batch.operands);
             guards::truths::<B>(graph, precision, device, self.kernels, inputs)
         };
         let recorded = available(&self.source)?.record((&key.0, &key.1), &truths);

@@ -159,7 +159,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     fn judged(&self, cut: &Cut, pieces: &Pieces<B>, reduction: Reduction) -> Verdict {
         let part = |batch: &Counted<B>| {
-            let made = Part::new(&self.recorder, &self.parameters, batch.clone());
+            let made = Part::new(&self.recorder, &self.values, batch.clone());
             made.map_err(|error| halved(error, cut.samples))
         };
         let made = part(&pieces.whole).and_then(|whole| {
@@ -200,8 +200,8 @@ impl<B: AutodiffBackend> Objective<B> {
         samples: &[usize; 2],
         reduction: Reduction,
     ) -> Result<(), Error> {
-        let moved = self.parameters.space().normal(SEED);
-        let moved = self.at(&self.parameters.clone().axpy(STEP, &moved)?)?;
+        let moved = self.parameters().space().normal(SEED);
+        let moved = self.at_keeping_buffers(&self.parameters().clone().axpy(STEP, &moved)?)?;
         self.expect_sum(whole, parts, samples, reduction)?;
         match moved.expect_sum(whole, parts, samples, reduction) {
             // Other parameters may be out of the range of the loss.
