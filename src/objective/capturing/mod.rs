@@ -170,7 +170,7 @@ where
             recorder,
             parameters,
             parts: Parts::Kept([part].into()),
-            settings: Settings::new(config.engine),
+            settings: Settings { compared: config.compare, ..Settings::new(config.engine) },
             prepared: Arc::default(),
             point: Arc::default(),
         };
