@@ -160,7 +160,7 @@ fn the_report_says_what_is_wrong() {
         hessian: Box::new(|at| {
             let hessian = Hessian::new(at)?;
             let turn = at.parameters().space().normal(7);
-            let skewed = crate::operator::FromFn::new(hessian.domain(), move |v| {
+            let skewed = crate::operator::FromFn::new(at.parameters().space(), move |v| {
                 let product = hessian.apply(v)?;
                 let factor = 0.1 * v.blocks().len() as f64 * v.dot(&v.space().ones())?;
                 Ok(product.axpy(factor, &turn.clone().cast(v.precision())?)?)

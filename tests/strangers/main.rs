@@ -19,5 +19,3 @@ mod recurrent;
 mod reinforcement;
 mod stranger;
 mod tables;
-mod text;
-mod windows;
