@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 
+use super::source::backward;
 use crate::{
-    capture::{Batch, CaptureError, Captured},
+    capture::{Batch, Captured},
     error::Error,
     graph::{Graph, Op, Unary},
     objective::{FaithfulnessError, ValueAndGradient},
@@ -27,17 +28,8 @@ where
     O: Captured,
 {
     let run = || {
-        let (_, loss) = loss(model, batch).into_parts();
-        let shape = loss.shape();
-        if shape.num_elements() != 1 {
-            return Err(CaptureError::LossNotScalar { shape: shape.to_vec() }.into());
-        }
-        if !loss.is_tracked() {
-            return Err(CaptureError::IndependentLoss.into());
-        }
-        let gradient = ParamVector::from_backward(model, loss.backward())?;
-        let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-        Ok(ValueAndGradient { value, gradient })
+        let (value, gradients) = backward(model, batch, loss)?;
+        Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(model, gradients)? })
     };
     caught(run).unwrap_or_else(|message| Err(FaithfulnessError::BurnPanicked { message }.into()))
 }
