@@ -106,7 +106,8 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             let (jv, ju) = (jacobian.apply(v)?, jacobian.apply_adjoint(&u)?);
             let difference = (u.dot(&jv)? - ju.dot(v)?).abs();
             let scale = jv.norm()? + ju.norm()?;
-            worst = worst.max(if difference == 0.0 { 0.0 } else { difference / scale });
+            let relative = if difference == 0.0 { 0.0 } else { difference / scale };
+            worst = if relative <= worst { worst } else { relative };
         }
         let allowed = self.objective.precision().epsilon().sqrt();
         Ok(CheckLine::measured(Check::Adjoint, worst, allowed, String::new()))

@@ -134,8 +134,8 @@ fn deviation(found: &[f64], expected: &[f64], floor: f64, noise: f64) -> (f64, u
     let floor = floor * (square / expected.len().max(1) as f64).sqrt();
     let mut worst = (0.0, 0);
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let difference = ((found - expected).abs() - noise).max(0.0);
-        let relative = if difference == 0.0 { 0.0 } else { difference / (expected.abs() + floor) };
+        let difference = (found - expected).abs() - noise;
+        let relative = if difference <= 0.0 { 0.0 } else { difference / (expected.abs() + floor) };
         if relative > worst.0 || relative.is_nan() {
             worst = (relative, at);
         }

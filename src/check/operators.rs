@@ -81,7 +81,8 @@ pub(super) fn positive<B: AutodiffBackend>(
     for v in directions {
         let product = gauss_newton.apply(v)?;
         let (form, scale) = (v.dot(&product)?, v.norm()? * product.norm()?);
-        least = least.min(if form == 0.0 { 0.0 } else { form / scale });
+        let cosine = if form == 0.0 { 0.0 } else { form / scale };
+        least = if cosine >= least { least } else { cosine };
     }
     let allowed = objective.precision().epsilon().sqrt();
     if least < -allowed && likelihood.is_none() {
@@ -89,7 +90,7 @@ pub(super) fn positive<B: AutodiffBackend>(
                       positive semi-definite";
         return Ok(CheckLine::skipped(Check::PositiveSemidefinite, reason));
     }
-    let found = (-least).max(0.0);
+    let found = if least >= 0.0 { 0.0 } else { -least };
     Ok(CheckLine::measured(Check::PositiveSemidefinite, found, allowed, String::new()))
 }
 
