@@ -24,7 +24,7 @@ pub(super) fn measure<B: AutodiffBackend>(
     }
     let v = objective.parameters().space().normal(seed);
     // The same point with nothing prepared.
-    let fresh = objective.at(objective.parameters())?;
+    let fresh = objective.at_keeping_buffers(objective.parameters())?;
     let gradient = least(rounds, || Ok(fresh.gradient()?.norm()?))?;
     let hessian = Hessian::new(&fresh)?;
     let hessian = product(&hessian, &v, (rounds, gradient), || hessian.kept_bytes())?;

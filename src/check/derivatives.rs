@@ -185,7 +185,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         let size = parameters.norm()? / (parameters.len() as f64).sqrt();
         let size = if size > 0.0 { size } else { 1.0 };
         let away = parameters.space().normal(self.seed.wrapping_add(2000));
-        self.objective.at(&parameters.clone().axpy(1e-3 * size, &away)?)
+        self.objective.at_keeping_buffers(&parameters.clone().axpy(1e-3 * size, &away)?)
     }
 }
 
@@ -194,7 +194,7 @@ fn moved<B: AutodiffBackend>(
     direction: &ParamVector<B>,
     step: f64,
 ) -> Result<Objective<B>, Error> {
-    objective.at(&objective.parameters().clone().axpy(step, direction)?)
+    objective.at_keeping_buffers(&objective.parameters().clone().axpy(step, direction)?)
 }
 
 /// Name and index of an element.
