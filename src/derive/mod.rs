@@ -18,6 +18,7 @@ mod outputs;
 mod patches;
 mod product;
 mod reverse;
+mod sample_axis;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub(crate) use metric::Metric;
 pub(crate) use outputs::{adjoint_product, required};
 pub(crate) use product::{Product, ProductInputs};
 pub(crate) use reverse::{Apply, Arguments, gradient as gradient_at};
+pub(crate) use sample_axis::{SampleAxes, SampleAxis};
 
 use burn_backend::{
     Backend,
