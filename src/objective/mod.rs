@@ -54,12 +54,15 @@ struct Settings {
     law: Option<Law>,
     /// Whether a likelihood is compared with the loss.
     check_loss: bool,
+    /// Whether the recorded gradient was compared with Burn's when the loss was captured.
+    compared: bool,
 }
 
 impl Settings {
     fn new(engine: Engine, stated: Option<Reduction>) -> Self {
         let law = stated.map(Law::stated);
-        Self { engine, memory_budget: None, observer: None, law, check_loss: true }
+        let (memory_budget, observer) = (None, None);
+        Self { engine, memory_budget, observer, law, check_loss: true, compared: false }
     }
 }
 
@@ -123,6 +126,11 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The engine that computes products.
     pub fn engine(&self) -> Engine {
         self.settings.engine
+    }
+
+    /// Whether the recorded gradient was compared with Burn's when the loss was captured, and agreed.
+    pub(crate) fn was_compared(&self) -> bool {
+        self.settings.compared
     }
 
     /// Number of batches: 1, unless made by [`over`](Self::over).

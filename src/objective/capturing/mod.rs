@@ -176,7 +176,7 @@ where
             recorder,
             values,
             parts: Parts::Kept([part].into()),
-            settings: Settings::new(config.engine, stated),
+            settings: Settings { compared: config.compare, ..Settings::new(config.engine, stated) },
             prepared: Arc::default(),
             point: Arc::default(),
         };

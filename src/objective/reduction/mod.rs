@@ -115,6 +115,15 @@ impl<B: AutodiffBackend> Objective<B> {
         self.settings.law.as_ref().map(|law| law.reduction)
     }
 
+    /// Checks the reduction that was stated on the first batch.
+    pub(crate) fn check_reduction(&self) -> Result<(), Error> {
+        let reduction = self.stated_reduction()?;
+        self.with_part(0, |part| match part.stated {
+            Stated::Nothing => self.proven(&part.batch, &part.batch, reduction).map(drop),
+            Stated::Sum | Stated::Mean { .. } => Ok(()),
+        })
+    }
+
     /// The reduction that was stated.
     pub(crate) fn stated_reduction(&self) -> Result<Reduction, ObjectiveError> {
         self.reduction().ok_or(ObjectiveError::NoReduction)
