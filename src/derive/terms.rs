@@ -86,10 +86,8 @@ impl Terms {
         let growth = more as f64 / fewer as f64;
         let changed = |by: f64| pairs().find(|(a, b)| !close(a.scale, b.scale * by));
         match (changed(1.0), changed(growth.recip())) {
-            (_, None) if self.has_totals_of(small) => Growth::Mean,
-            (None, _) if self.others.is_empty() && self.has_literals_per_sample(small, growth) => {
-                Growth::Sum
-            }
+            (_, None) if self.has_totals_of(small, 1.0) => Growth::Mean,
+            (None, _) if self.has_totals_of(small, growth) => Growth::Sum,
             (Some((a, b)), _) => Growth::Neither { ratio: a.scale / b.scale },
             (None, _) => Growth::SumAndOthers,
         }
@@ -103,12 +101,10 @@ impl Terms {
         let mut pairs = self.of_batch.iter().zip(&other.of_batch);
         let mut nonzero = pairs.clone().filter(|(_, b)| b.scale != 0.0);
         let ratio = nonzero.next().map_or(1.0, |(a, b)| a.scale / b.scale);
-        let mut others = self.others.iter().zip(&other.others);
-        let mut literals = self.literals.iter().zip(&other.literals);
-        let same = |(a, b): (&Term, &Term)| close(a.total(), b.total());
+        let more = self.elements_for(other).filter(|_| close(ratio, 1.0));
         let holds = pairs.all(|(a, b)| close(a.scale, ratio * b.scale))
-            && others.all(same)
-            && literals.all(|(a, b)| same((a, b)) || close(a.scale, ratio * b.scale));
+            && (self.has_totals_of(other, 1.0)
+                || more.is_some_and(|more| self.has_totals_of(other, more)));
         holds.then_some(ratio)
     }
 
@@ -127,17 +123,15 @@ impl Terms {
             && contents(&self.literals) == contents(&other.literals)
     }
 
-    /// Whether what is not summed over the batch is as large as in `other`.
-    fn has_totals_of(&self, other: &Self) -> bool {
+    /// Whether all that does not depend on the batch is `times` as large as in `other`.
+    fn has_totals_of(&self, other: &Self, times: f64) -> bool {
+        let largest = self.of_batch.iter().map(|term| term.total().abs()).fold(0.0, f64::max);
         let ours = self.others.iter().chain(&self.literals);
         let mut pairs = ours.zip(other.others.iter().chain(&other.literals));
-        pairs.all(|(a, b)| close(a.total(), b.total()))
-    }
-
-    /// Whether literals are added sample by sample.
-    fn has_literals_per_sample(&self, small: &Self, growth: f64) -> bool {
-        let mut pairs = self.literals.iter().zip(&small.literals);
-        pairs.all(|(a, b)| close(a.scale, b.scale) && close(a.total(), growth * b.total()))
+        pairs.all(|(a, b)| {
+            let (found, expected) = (a.total(), times * b.total());
+            close(found, expected) || (found - expected).abs() <= 1e-9 * largest
+        })
     }
 }
 

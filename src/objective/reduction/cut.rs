@@ -21,32 +21,53 @@ pub(super) struct Pieces<B: AutodiffBackend> {
     pub samples: [usize; 2],
 }
 
+/// How unlikely a tensor is to be left whole, beside its dimensions.
+const WHOLE: usize = 4;
+
+/// How many cuts are tried for one number of samples.
+const MOST_CUTS: usize = 8;
+
 impl Cut {
-    /// The cuts worth trying, the most likely first: along the first dimension of the first tensor or, if the batch counts
-    /// its samples, wherever that number is found; then along other dimensions.
+    /// The cuts worth trying, the most likely first: along the first dimensions of that size, along others, and with some
+    /// tensors left whole. The size is that which the batch states, or that of the first tensor's first dimension; failing
+    /// that, of any tensor's first two dimensions.
     pub fn all<B: AutodiffBackend>(batch: &Counted<B>) -> Vec<Self> {
         let shapes: Vec<Vec<usize>> =
             batch.operands.iter().map(|operand| operand.shape().to_vec()).collect();
-        let sizes = |dim: usize| {
-            let sizes = shapes.iter().filter_map(|shape| shape.get(dim).copied()).collect();
-            if batch.supplied { vec![batch.samples] } else { sizes }
-        };
-        let mut cuts: Vec<Self> = Vec::new();
-        for dim in 0..2 {
-            for samples in sizes(dim) {
-                let of = |shape: &Vec<usize>| (shape.get(dim) == Some(&samples)).then_some(dim);
-                let cut = Self { samples, dims: shapes.iter().map(of).collect() };
-                let worthwhile = dim == 0 || samples > 1;
-                if worthwhile && cut.dims.iter().any(Option::is_some) && !cuts.contains(&cut) {
-                    cuts.push(cut);
-                }
+        let mut sizes = vec![batch.samples];
+        if !batch.supplied {
+            for dim in 0..2 {
+                let others = shapes.iter().filter_map(|shape| shape.get(dim).copied());
+                sizes.extend(others.filter(|&size| size > 1));
             }
         }
-        if batch.supplied {
-            let of = |shape: &Vec<usize>| shape.iter().position(|size| *size == batch.samples);
-            cuts.push(Self { samples: batch.samples, dims: shapes.iter().map(of).collect() });
+        let mut cuts: Vec<Self> = Vec::new();
+        for samples in sizes {
+            if cuts.iter().all(|cut| cut.samples != samples) {
+                cuts.extend(Self::of_size(samples, &shapes));
+            }
         }
         cuts
+    }
+
+    /// The cuts for a number of samples.
+    fn of_size(samples: usize, shapes: &[Vec<usize>]) -> Vec<Self> {
+        let mut cuts = vec![Vec::new()];
+        for shape in shapes {
+            let dims = (0..shape.len()).filter(|&dim| shape[dim] == samples).map(Some);
+            let options: Vec<_> = dims.chain([None]).collect();
+            let longer = cuts.iter().flat_map(|cut: &Vec<Option<usize>>| {
+                options.iter().map(|option| cut.iter().copied().chain([*option]).collect())
+            });
+            cuts = longer.collect();
+            cuts.sort_by_key(|cut| {
+                cut.iter().map(|dim| dim.map_or(WHOLE, |dim| dim)).sum::<usize>()
+            });
+            cuts.truncate(MOST_CUTS);
+        }
+        // A tensor without a dimension of that size is whole in any case.
+        cuts.retain(|cut| cut.iter().any(Option::is_some));
+        cuts.into_iter().map(|dims| Self { samples, dims }).collect()
     }
 
     /// The halves of a batch; for a single sample, the batch and another one put together.
