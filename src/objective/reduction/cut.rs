@@ -70,6 +70,11 @@ impl Cut {
         cuts.into_iter().map(|dims| Self { samples, dims }).collect()
     }
 
+    /// How many tensors are not cut.
+    pub fn left_whole(&self) -> usize {
+        self.dims.iter().filter(|dim| dim.is_none()).count()
+    }
+
     /// The halves of a batch; for a single sample, the batch and another one put together.
     pub fn pieces<B: AutodiffBackend>(&self, batch: &Counted<B>, other: &Counted<B>) -> Pieces<B> {
         let n = self.samples;

@@ -146,15 +146,26 @@ impl<B: AutodiffBackend> Objective<B> {
         other: &Counted<B>,
         reduction: Reduction,
     ) -> Result<Law, Error> {
-        let mut reason = None;
+        let (mut held, mut reason) = (None, None);
         for cut in Cut::all(batch) {
+            // As many time steps as samples: whichever of the two they are, the reduction must hold.
+            if let Some((_, whole)) = &held
+                && *whole != cut.left_whole()
+            {
+                break;
+            }
             match self.judged(&cut, &cut.pieces(batch, other), reduction) {
-                Verdict::Holds(law) => return Ok(law),
+                Verdict::Holds(law) if !batch.supplied => return Ok(law),
+                Verdict::Holds(law) => held = held.or_else(|| Some((law, cut.left_whole()))),
                 Verdict::Refuted(error) => return Err(error),
                 Verdict::NotSamples(error) => reason = reason.or(Some(error)),
             }
         }
-        reason.map_or(Ok(Law::trusted(reduction)), Err)
+        match (held, reason) {
+            (Some((law, _)), _) => Ok(law),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Law::trusted(reduction)),
+        }
     }
 
     fn judged(&self, cut: &Cut, pieces: &Pieces<B>, reduction: Reduction) -> Verdict {

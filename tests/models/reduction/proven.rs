@@ -223,3 +223,32 @@ fn a_number_of_samples_that_a_batch_states_is_checked() {
     let message = not_reduced(objective.over([batch(4, 4), batch(2, 3)], Reduction::Mean));
     assert!(message.contains("3 samples"), "{message}");
 }
+
+#[test]
+fn outputs_with_a_bias_are_summed_and_subtracted() {
+    #[derive(Module, Debug)]
+    struct Biased {
+        w: Param<Tensor<2>>,
+        b: Param<Tensor<1>>,
+    }
+    let model = Biased {
+        w: Param::from_tensor(Tensor::from_floats([[2.0], [-1.0]], &device())),
+        b: Param::from_tensor(Tensor::from_floats([0.5], &device())),
+    };
+    fn forward(model: &Biased, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(model.w.val()) + model.b.val().unsqueeze()
+    }
+    let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 1.0], [0.0, -1.0]], &device());
+    let batches = [x.clone().slice([0..2]), x.clone().slice([2..3])];
+    let objective =
+        Objective::capture(&model, x.clone(), |model, x| forward(model, x).sum()).unwrap();
+    let sum = objective.over(batches.clone(), Reduction::Sum).unwrap();
+    assert_eq!(sum.value().unwrap(), 7.5);
+    not_reduced(objective.over(batches.clone(), Reduction::Mean));
+    let pairs = batches.map(|x| (x.clone(), x * 3.0));
+    let objective = Objective::capture(&model, (x.clone(), x * 3.0), |model, (real, fake)| {
+        forward(model, fake).mean() - forward(model, real).mean()
+    });
+    let mean = objective.unwrap().over(pairs, Reduction::Mean).unwrap();
+    assert!((mean.value().unwrap() - 4.0).abs() < 1e-6); // 2·(2·4 − 2)/3
+}
