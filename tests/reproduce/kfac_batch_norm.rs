@@ -45,7 +45,7 @@ impl Net {
     fn new(seed: u64, device: &Device) -> Self {
         device.seed(seed);
         let conv = |channels| {
-            let padding = burn::nn::PaddingConfig2d::Explicit(1, 1, 1, 1);
+            let padding = nn::PaddingConfig2d::Explicit(1, 1, 1, 1);
             Conv2dConfig::new(channels, [3, 3]).with_padding(padding).init(device)
         };
         let net = Self {
