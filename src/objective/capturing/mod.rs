@@ -27,6 +27,7 @@ use crate::{
     space::ParamVector,
     tensor::{Precision, TensorBridge},
 };
+use faithfulness::BurnLoss;
 use source::ModelSource;
 
 impl Objective<Autodiff<Dispatch>> {
@@ -147,21 +148,21 @@ where
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let layers_in_training_mode = source::layers_in_training_mode(&model);
-        let burn = config
-            .compare
-            .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
+        let loss = source::shared(loss);
+        let in_burn = BurnLoss { model: &model, batch: &batch, loss: &loss };
+        let burn = config.compare.then(|| in_burn.backward::<B>());
         if config.compare && layers_in_training_mode > 0 {
-            source::restore_buffers(model, &plain);
+            source::restore_buffers(model.clone(), &plain);
         }
         let burn = burn.transpose()?;
         let source = ModelSource {
             parameters: recorded_parameters(&parameters),
             model: plain,
             template: batch.clone(),
-            loss,
+            loss: loss.clone(),
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
-        let part = Part::new(&recorder, &parameters, recorder.counted(batch)?, 1.0)?;
+        let part = Part::new(&recorder, &parameters, recorder.counted(batch.clone())?, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
         let tolerance =
@@ -175,8 +176,7 @@ where
             point: Arc::default(),
         };
         if let Some(burn) = burn {
-            let recorded = objective.value_and_gradient()?;
-            faithfulness::compare(&recorded, &burn, tolerance, layers_in_training_mode)?;
+            in_burn.expect_recorded(&objective, &burn, (tolerance, layers_in_training_mode))?;
         }
         Ok(objective)
     }

@@ -1,6 +1,9 @@
 //! The source of recordings: the model, a template of the batch and the closure, run again for each new shape.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use burn::{
     backend::DispatchTensor,
@@ -38,6 +41,17 @@ where
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
         let batch = (&self.template, batch);
         capture::record_loss(&self.model, &self.parameters, batch, &self.loss, truths)
+    }
+}
+
+/// A closure with several owners. It is called by one at a time.
+pub(in crate::objective) fn shared<M, X, O>(
+    loss: impl Fn(&M, X) -> O + Send + 'static,
+) -> impl Fn(&M, X) -> O + Clone + Send + 'static {
+    let loss = Arc::new(Mutex::new(loss));
+    move |model: &M, batch: X| {
+        let loss = loss.lock().unwrap_or_else(PoisonError::into_inner);
+        loss(model, batch)
     }
 }
 
