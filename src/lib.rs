@@ -139,7 +139,10 @@ pub use tensor::Precision;
 
 /// The backends that programs run on.
 pub mod backend {
-    pub use crate::tensor::{DefaultBackend, Operand, TensorBridge};
+    pub use crate::{
+        derive::ProgramBackend,
+        tensor::{DefaultBackend, Operand, TensorBridge},
+    };
 }
 
 /// The kinds of [`Error`], for [`Error::downcast_ref`].

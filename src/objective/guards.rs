@@ -5,6 +5,7 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 use super::ObjectiveError;
 use crate::{
     capture::{Guards, Recording},
+    derive::Kernels,
     error::Error,
     execute::{Program, in_precision},
     graph::Graph,
@@ -31,6 +32,7 @@ impl<B: AutodiffBackend> GuardPrograms<B> {
         recording: &Recording,
         precision: Precision,
         device: &Device<B>,
+        kernels: Kernels<B::InnerBackend>,
     ) -> Result<Self, Error> {
         let (guards, parameters) = (&recording.guards, recording.parameters);
         let inputs = guards.graph.inputs.iter().take(parameters).copied();
@@ -40,7 +42,7 @@ impl<B: AutodiffBackend> GuardPrograms<B> {
         let make = |chosen: Option<(Guards, Vec<usize>)>| {
             let made = chosen.map(|(guards, positions)| {
                 Ok::<_, Error>(GuardProgram {
-                    program: program::<B>(&guards.graph, precision, device)?,
+                    program: program::<B>(&guards.graph, precision, device, kernels)?,
                     expected: guards.expected,
                     positions,
                 })
@@ -87,18 +89,20 @@ pub(super) fn truths<B: AutodiffBackend>(
     graph: &Graph,
     precision: Precision,
     device: &Device<B>,
+    kernels: Kernels<B::InnerBackend>,
     inputs: Operands<B>,
 ) -> Result<Vec<bool>, Error> {
-    read(program::<B>(graph, precision, device)?.run(inputs)?)
+    read(program::<B>(graph, precision, device, kernels)?.run(inputs)?)
 }
 
 fn program<B: AutodiffBackend>(
     graph: &Graph,
     precision: Precision,
     device: &Device<B>,
+    kernels: Kernels<B::InnerBackend>,
 ) -> Result<Program<B::InnerBackend>, Error> {
     let graph = in_precision(graph.clone(), precision.dtype())?;
-    Ok(Program::new(graph, device)?)
+    Ok(Program::new(graph, device, kernels.apply)?)
 }
 
 fn read<I: burn_backend::Backend>(values: Vec<Operand<I>>) -> Result<Vec<bool>, Error> {

@@ -11,7 +11,7 @@ use super::{
     programs::SplitProgram,
 };
 use crate::{
-    derive::{self, DeriveError, Product, ProductInputs},
+    derive::{DeriveError, Product, ProductInputs},
     error::Error,
     graph::ValueType,
     space::{ParamLayout, ParamVector, VectorError},
@@ -253,7 +253,8 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                     noise,
                     vector: &vector?,
                 };
-                let product = derive::eager_product(*kind, part.programs.on_device()?, given)
+                let eager = part.programs.kernels().eager;
+                let product = eager(*kind, part.programs.on_device()?, given)
                     .map_err(|error| objective.named(error))?;
                 Ok(product.into_iter().map(Operand::Float).collect())
             }

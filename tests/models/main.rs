@@ -38,8 +38,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, LinearOperator, Objective, ParamVector, Reduction, backend::TensorBridge,
-    materialize, operator::DenseMatrix,
+    Batch, CaptureConfig, LinearOperator, Objective, ParamVector, Reduction,
+    backend::ProgramBackend, materialize, operator::DenseMatrix,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
 use dense::transposed;
@@ -74,7 +74,7 @@ fn rows(operator: &impl LinearOperator<B>) -> Vec<Vec<f64>> {
 fn in_f64<T, M, X>(case: Case<M, X>) -> Objective<T>
 where
     T: AutodiffBackend,
-    T::InnerBackend: TensorBridge,
+    T::InnerBackend: ProgramBackend,
     M: Module + 'static,
     X: Batch + Send + 'static,
 {

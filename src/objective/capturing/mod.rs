@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     capture::{Batch, Captured},
-    derive::Product,
+    derive::{Product, ProgramBackend},
     error::Error,
     execute::{ExecuteError, RECORDED_FLOAT, supports},
     graph::ValueType,
@@ -122,7 +122,7 @@ impl CaptureConfig {
 
 impl<B: AutodiffBackend> Objective<B>
 where
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     /// Captures the loss of a model on a chosen backend `B`, with a choice of mode and engine.
     ///
@@ -180,7 +180,12 @@ where
         }
         Ok(objective)
     }
+}
 
+impl<B: AutodiffBackend> Objective<B>
+where
+    B::InnerBackend: TensorBridge,
+{
     /// The same loss on another batch. A batch of known sizes reuses the recording; other sizes are recorded
     /// on first use and kept.
     ///

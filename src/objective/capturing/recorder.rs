@@ -11,6 +11,7 @@ use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 use super::source::{self, Source};
 use crate::{
     capture::{Batch, is_recording},
+    derive::{Kernels, ProgramBackend},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, Kind, ValueType},
@@ -28,15 +29,20 @@ type ProgramKey = (Vec<ValueType>, Precision);
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// Kinds and ranks of the tensors of a batch.
     kinds: Vec<(Kind, usize)>,
+    kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
-impl<B: AutodiffBackend> Recorder<B> {
+impl<B: AutodiffBackend> Recorder<B>
+where
+    B::InnerBackend: ProgramBackend,
+{
     /// A recorder for batches of the kinds and ranks of a template.
     pub(super) fn new<X: Batch>(template: X, source: impl Source + 'static) -> Self {
         Self {
             kinds: source::tensors(template).iter().map(kind_and_rank).collect(),
+            kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
             programs: Mutex::new(HashMap::new()),
         }
@@ -95,10 +101,10 @@ impl<B: AutodiffBackend> Recorder<B> {
             return Ok(Arc::clone(found));
         }
         let truths = |graph: &Graph| {
-            guards::truths::<B>(graph, precision, device, inputs(parameters, batch))
+            guards::truths::<B>(graph, precision, device, self.kernels, inputs(parameters, batch))
         };
         let recording = available(&self.source)?.record(&key.0, &truths)?;
-        let made = Arc::new(ProgramSet::new(recording, precision, device.clone())?);
+        let made = Arc::new(ProgramSet::new(recording, precision, device.clone(), self.kernels)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
     }
