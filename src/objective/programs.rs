@@ -106,8 +106,9 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         &self,
         precision: Precision,
         device: Device<C>,
+        kernels: Kernels<C::InnerBackend>,
     ) -> Result<ProgramSet<C>, Error> {
-        ProgramSet::new(self.recording.clone(), precision, device)
+        ProgramSet::new(self.recording.clone(), precision, device, kernels)
     }
 
     /// What must be so for the recording to apply.

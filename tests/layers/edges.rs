@@ -54,12 +54,6 @@ fn powers_of_zero() {
         let z = net.forward(x);
         (rectified(z.clone()).powf(e.expand([6, 4])) + z.square()).mean()
     });
-    let exponents = Tensor::<2, Int>::from_ints([[1, 2, 3, 1]], &device());
-    table.model("by an int tensor", Net::new(3, 4), (batch(), exponents), |net: &Net, (x, e)| {
-        let (x, e): (Tensor<2>, Tensor<2, Int>) = (x, e);
-        let z = net.forward(x);
-        (rectified(z.clone()).powi(e.expand([6, 4])) + z.square()).mean()
-    });
     table.finish();
 }
 

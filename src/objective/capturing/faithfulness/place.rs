@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     capture::{Batch, BatchMapper},
+    derive::Kernels,
     error::Error,
     execute::supports,
     objective::{Objective, Operands, ValueAndGradient, inputs, programs::ProgramSet},
@@ -65,7 +66,8 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
         let device = parameters.device();
         let refined = parameters.precision() == Precision::F32
             && supports::<B::InnerBackend>(device, Precision::F64.dtype().into());
-        let precise = refined.then(|| programs.converted(Precision::F64, device.clone()));
+        let precise =
+            refined.then(|| programs.converted(Precision::F64, device.clone(), programs.kernels()));
         Ok(Self { precise: precise.transpose()?, programs, parameters, batch, backward })
     }
 
@@ -120,7 +122,8 @@ impl<'a> Place<'a, Autodiff<Dispatch>> {
     ) -> Result<Self, Error> {
         let parameters = moved.parameters.clone();
         let (precision, device) = (parameters.precision(), parameters.device().clone());
-        let convert = |programs: &ProgramSet<B>| programs.converted(precision, device.clone());
+        let convert =
+            |from: &ProgramSet<B>| from.converted(precision, device.clone(), Kernels::of());
         let programs = objective.of_first(|part| convert(&part.programs))?;
         let batch = stored_like(&parameters, moved.batch.clone());
         Self::new(Arc::new(programs), parameters, batch, &*moved.backward)
