@@ -158,8 +158,8 @@ fn what_is_not_finite_is_refused() {
     );
     table.refused(
         "a label out of range",
-        &["panicked"],
-        (Net::new(3, 4), (batch(), labels([6], 5))),
+        &["panicked", "out of bounds"],
+        (Net::new(3, 4), (batch(), Tensor::full([6], 4, &device()))),
         |net: &Net, (x, y): (Tensor<2>, Tensor<1, Int>)| {
             let logits = net.forward(x);
             CrossEntropyLossConfig::new().init(&logits.device()).forward(logits, y)
@@ -191,7 +191,7 @@ fn a_later_batch_with_impossible_labels_is_refused() {
     let ignored = words(Tensor::zeros([6], &device()));
     assert!(ignored.contains("NaN"), "{ignored}");
     let beyond = words(Tensor::full([6], 4, &device()));
-    assert!(beyond.contains("gather") || beyond.contains("Gather"), "{beyond}");
+    assert!(beyond.contains("index 4 out of bounds"), "{beyond}");
     let product = |y: Tensor<1, Int>| {
         let v = objective.parameters().space().ones();
         let at = objective.on((batch(), y)).and_then(|it| it.hessian_vector_product(&v));
@@ -199,5 +199,5 @@ fn a_later_batch_with_impossible_labels_is_refused() {
     };
     assert!(product(Tensor::zeros([6], &device())).contains("NaN"));
     let beyond = product(Tensor::full([6], 4, &device()));
-    assert!(beyond.contains("ather"), "{beyond}");
+    assert!(beyond.contains("index 4 out of bounds"), "{beyond}");
 }
