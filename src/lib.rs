@@ -14,7 +14,8 @@
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
 //! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
 //! its progress. [`Objective::capture`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
-//! [`Engine`] and a typed backend. Capturing compares the recorded gradient with Burn's `backward()` and refuses what it
+//! [`Engine`] and a typed backend. [`Objective::at_model`] takes parameters and running statistics from a model.
+//! Capturing compares the recorded gradient with Burn's `backward()` and refuses what it
 //! cannot record faithfully with a [`CaptureError`](errors::CaptureError).
 //!
 //! **[`ParamVector`]** is a vector shaped like the trainable parameters: arithmetic, from and to modules, gradients and
@@ -44,6 +45,9 @@
 //! **[`KfacOptimizer`]** trains with it: the algorithm of Martens & Grosse, and a light mode for mini-batches with learning
 //! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
 //! and [`Ekfac`], is saved to files of Burn's format.
+//!
+//! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
+//! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
 //!
 //! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
@@ -97,9 +101,10 @@
 //! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
-//! | 9 | `optim` | what A⁻¹b is wanted for |
+//! | 9 | `check`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
 
 mod capture;
+pub mod check;
 mod config;
 mod curvature;
 mod derive;

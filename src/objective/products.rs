@@ -246,10 +246,11 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                 let vector: Result<Vec<_>, _> =
                     vector.into_iter().map(Operand::into_float).collect();
                 let noise = noise.clone().map(Operand::into_float).transpose()?;
+                let data: Vec<_> = objective.values.data(&part.batch.operands).collect();
                 let given = ProductInputs::<B::InnerBackend> {
                     device: part.programs.device(),
-                    parameters: objective.parameters.blocks(),
-                    batch: &part.batch.operands,
+                    parameters: objective.parameters().blocks(),
+                    batch: &data,
                     noise,
                     vector: &vector?,
                 };

@@ -112,6 +112,12 @@ impl<B: AutodiffBackend> Objective<B> {
         self.settings.reduction
     }
 
+    /// Checks the reduction that was stated on the first batch.
+    pub(crate) fn check_reduction(&self) -> Result<(), Error> {
+        let reduction = self.stated_reduction()?;
+        self.with_part(0, |part| self.expect_reduction(&part.batch, reduction))
+    }
+
     /// The reduction that was stated.
     pub(crate) fn stated_reduction(&self) -> Result<Reduction, ObjectiveError> {
         self.settings.reduction.ok_or(ObjectiveError::NoReduction)
@@ -142,7 +148,7 @@ impl<B: AutodiffBackend> Objective<B> {
         }
         let n = batch.samples;
         let value = |batch: Counted<B>| {
-            self.value_of(&Part::new(&self.recorder, &self.parameters, batch, 1.0)?)
+            self.value_of(&Part::new(&self.recorder, &self.values, batch, 1.0)?)
         };
         let half = |range: Range<usize>| {
             let operands = batch.operands.iter().cloned();

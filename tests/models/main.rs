@@ -25,6 +25,7 @@ mod products;
 #[path = "../support/random.rs"]
 mod random;
 mod reference;
+mod values;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 #[cfg(feature = "wgpu")]

@@ -7,6 +7,7 @@ mod source;
 
 pub use config::{CaptureConfig, Engine, Mode};
 pub(super) use recorder::Recorder;
+pub(crate) use source::layers_in_training_mode;
 
 use std::sync::Arc;
 
@@ -17,14 +18,14 @@ use burn_backend::{AutodiffBackend, Backend, tensor::Device};
 use super::{
     Objective, Settings,
     batches::{Part, Parts},
+    values::Values,
 };
 use crate::{
     capture::{Batch, Captured},
     derive::{Product, ProgramBackend},
     error::Error,
-    execute::{ExecuteError, RECORDED_FLOAT, supports},
-    graph::ValueType,
-    space::ParamVector,
+    execute::{ExecuteError, supports},
+    space::{Buffers, ParamVector},
     tensor::{Precision, TensorBridge},
 };
 use faithfulness::BurnLoss;
@@ -146,37 +147,40 @@ where
         let model = source::tracked(model, config.mode);
         let parameters = ParamVector::<B>::from_module(&model)?;
         expect_precision::<B>(parameters.device(), parameters.precision())?;
+        let buffers = Buffers::of(parameters.layout(), &model)?;
+        let values = Values::new(parameters, buffers)?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let layers_in_training_mode = source::layers_in_training_mode(&model);
-        let loss = source::shared(loss);
-        let in_burn = BurnLoss { model: &model, batch: &batch, loss: &loss };
-        let burn = config.compare.then(|| in_burn.backward::<B>());
-        if config.compare && layers_in_training_mode > 0 {
+        let in_training_mode = layers_in_training_mode(&model);
+        let burn = config
+            .compare
+            .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
+        if config.compare && in_training_mode > 0 {
             source::restore_buffers(model.clone(), &plain);
         }
         let burn = burn.transpose()?;
         let source = ModelSource {
-            parameters: recorded_parameters(&parameters),
+            inputs: values.model_inputs(),
             model: plain,
             template: batch.clone(),
-            loss: loss.clone(),
+            loss,
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
-        let part = Part::new(&recorder, &parameters, recorder.counted(batch.clone())?, 1.0)?;
+        let part = Part::new(&recorder, &values, recorder.counted(batch.clone())?, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
         let tolerance =
             config.tolerance.unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
         let objective = Self {
             recorder,
-            parameters,
+            values,
             parts: Parts::Kept([part].into()),
-            settings: Settings::new(config.engine),
+            settings: Settings { compared: config.compare, ..Settings::new(config.engine) },
             prepared: Arc::default(),
             point: Arc::default(),
         };
         if let Some(burn) = burn {
-            in_burn.expect_recorded(&objective, &burn, (tolerance, layers_in_training_mode))?;
+            let in_burn = BurnLoss { model: &model, batch: &batch };
+            in_burn.expect_recorded(&objective, &burn, (tolerance, in_training_mode))?;
         }
         Ok(objective)
     }
@@ -194,7 +198,7 @@ where
     /// tensor; a batch on another device; what capturing refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let batch = self.recorder.counted(batch)?;
-        let part = Part::new(&self.recorder, &self.parameters, batch, 1.0)?;
+        let part = Part::new(&self.recorder, &self.values, batch, 1.0)?;
         Ok(self.with_parts(Parts::Kept([part].into())))
     }
 
@@ -211,18 +215,19 @@ where
     /// # Errors
     /// A backend without that precision.
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
-        expect_precision::<B>(self.parameters.device(), precision)?;
-        let parameters = self.parameters.clone().cast(precision)?;
+        expect_precision::<B>(self.values.device(), precision)?;
+        let parameters = self.parameters().clone().cast(precision)?;
+        let values = Values::new(parameters, self.values.buffers.clone())?;
         let parts = match &self.parts {
             Parts::Kept(parts) => {
                 let converted = parts.iter().map(|part| {
-                    Part::new(&self.recorder, &parameters, part.batch.clone(), part.weight)
+                    Part::new(&self.recorder, &values, part.batch.clone(), part.weight)
                 });
                 Parts::Kept(converted.collect::<Result<_, _>>()?)
             }
             Parts::Streamed(_) => self.parts.clone(),
         };
-        Ok(Self { parameters, ..self.with_parts(parts) })
+        Ok(Self { values, ..self.with_parts(parts) })
     }
 }
 
@@ -238,16 +243,4 @@ fn expect_precision<B: AutodiffBackend>(
         backend: <B::InnerBackend as Backend>::name(device),
         dtype: precision.to_string(),
     })
-}
-
-fn recorded_parameters<B: AutodiffBackend>(
-    parameters: &ParamVector<B>,
-) -> Box<[(burn::module::ParamId, ValueType)]> {
-    let blocks = parameters.layout().blocks().iter();
-    blocks
-        .filter_map(|block| {
-            let ty = ValueType { shape: block.shape().to_vec().into(), dtype: RECORDED_FLOAT };
-            Some((block.id()?, ty))
-        })
-        .collect()
 }

@@ -1,14 +1,15 @@
 //! The recordings and programs made so far, by the types of the batch and the precision.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-use burn::backend::DispatchTensor;
+use burn::{backend::DispatchTensor, tensor::Gradients};
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 
-use super::source::{self, Source};
+use super::source::{self, ModelType, Source};
 use crate::{
     capture::{Batch, is_recording},
     derive::{Kernels, ProgramBackend},
@@ -16,9 +17,8 @@ use crate::{
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, Kind, ValueType},
     objective::{
-        BatchError, ObjectiveError, batches::Counted, guards, inputs, programs::ProgramSet,
+        BatchError, ObjectiveError, batches::Counted, guards, programs::ProgramSet, values::Values,
     },
-    space::ParamVector,
     tensor::{Operand, Precision, TensorBridge},
 };
 
@@ -29,6 +29,7 @@ type ProgramKey = (Vec<ValueType>, Precision);
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// Kinds and ranks of the tensors of a batch.
     kinds: Vec<(Kind, usize)>,
+    model: ModelType,
     kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
@@ -42,6 +43,7 @@ where
     pub(super) fn new<X: Batch>(template: X, source: impl Source + 'static) -> Self {
         Self {
             kinds: source::tensors(template).iter().map(kind_and_rank).collect(),
+            model: source.model(),
             kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
             programs: Mutex::new(HashMap::new()),
@@ -81,6 +83,26 @@ where
     }
 }
 
+impl<B: AutodiffBackend> Recorder<B> {
+    /// Refuses a model of another type than the one captured.
+    pub(in crate::objective) fn expect_type<M: 'static>(&self) -> Result<(), ObjectiveError> {
+        let found = ModelType::of::<M>();
+        if found.id == self.model.id {
+            return Ok(());
+        }
+        Err(ObjectiveError::OtherModel { expected: self.model.name, found: found.name })
+    }
+
+    /// The loss and Burn's gradients of a model as it is.
+    pub(in crate::objective) fn backward(
+        &self,
+        model: &dyn Any,
+        batch: Box<dyn Any>,
+    ) -> Result<(f64, Gradients), Error> {
+        available(&self.source)?.backward(model, batch)
+    }
+}
+
 fn list(parts: &[(Kind, usize)]) -> String {
     let parts: Vec<_> =
         parts.iter().map(|(kind, rank)| format!("{kind:?} of rank {rank}")).collect();
@@ -90,10 +112,10 @@ fn list(parts: &[(Kind, usize)]) -> String {
 impl<B: AutodiffBackend> Recorder<B> {
     pub(in crate::objective) fn programs(
         &self,
-        parameters: &ParamVector<B>,
+        values: &Values<B>,
         batch: &[Operand<B::InnerBackend>],
     ) -> Result<Arc<ProgramSet<B>>, Error> {
-        let (precision, device) = (parameters.precision(), parameters.device());
+        let (precision, device) = (values.precision(), values.device());
         let recorded: Vec<_> = batch.iter().map(recorded_type).collect();
         let key = (recorded, precision);
         let mut programs = available(&self.programs)?;
@@ -101,7 +123,7 @@ impl<B: AutodiffBackend> Recorder<B> {
             return Ok(Arc::clone(found));
         }
         let truths = |graph: &Graph| {
-            guards::truths::<B>(graph, precision, device, self.kernels, inputs(parameters, batch))
+            guards::truths::<B>(graph, precision, device, self.kernels, values.inputs(batch))
         };
         let recording = available(&self.source)?.record(&key.0, &truths)?;
         let made = Arc::new(ProgramSet::new(recording, precision, device.clone(), self.kernels)?);

@@ -2,7 +2,9 @@
 
 mod corrected;
 mod files;
+mod frozen;
 mod light;
+mod modes;
 mod reference;
 mod refusals;
 mod resumed;

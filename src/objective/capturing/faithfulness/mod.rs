@@ -14,67 +14,76 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 
+use super::source::backward;
 use crate::{
-    capture::{Batch, CaptureError, Captured},
+    capture::{Batch, Captured},
     error::Error,
     graph::{Graph, Op, Unary},
-    objective::{FaithfulnessError, Objective, ValueAndGradient},
+    objective::{FaithfulnessError, Objective, ValueAndGradient, values::Values},
     panics::caught,
-    space::ParamVector,
+    space::{Buffers, ParamVector},
     tensor::TensorBridge,
 };
 use compare::Difference;
 use place::{Moved, Place};
 
-/// The loss as Burn runs it: the model in the mode that is meant, its batch and the closure.
-pub(super) struct BurnLoss<'a, M, X, L> {
-    pub model: &'a M,
-    pub batch: &'a X,
-    pub loss: &'a L,
-}
-
-impl<M, X, O, L> BurnLoss<'_, M, X, L>
+/// The loss and gradient that Burn's `backward()` computes.
+pub(super) fn by_burn<B, M, X, O>(
+    model: &M,
+    batch: X,
+    loss: &impl Fn(&M, X) -> O,
+) -> Result<ValueAndGradient<B>, Error>
 where
+    B: AutodiffBackend,
+    B::InnerBackend: TensorBridge,
     M: Module,
     X: Batch,
     O: Captured,
-    L: Fn(&M, X) -> O,
 {
-    /// The loss and gradient that Burn's `backward()` computes.
-    pub fn backward<B>(&self) -> Result<ValueAndGradient<B>, Error>
-    where
-        B: AutodiffBackend,
-        B::InnerBackend: TensorBridge,
-    {
-        let run = || {
-            let (_, loss) = (self.loss)(self.model, self.batch.clone()).into_parts();
-            let shape = loss.shape();
-            if shape.num_elements() != 1 {
-                return Err(CaptureError::LossNotScalar { shape: shape.to_vec() }.into());
-            }
-            if !loss.is_tracked() {
-                return Err(CaptureError::IndependentLoss.into());
-            }
-            let gradient = ParamVector::from_backward(self.model, loss.backward())?;
-            let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-            Ok(ValueAndGradient { value, gradient })
-        };
-        caught(run)
-            .unwrap_or_else(|message| Err(FaithfulnessError::BurnPanicked { message }.into()))
-    }
+    let run = || {
+        let (value, gradients) = backward(model, batch, loss)?;
+        Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(model, gradients)? })
+    };
+    caught(run).unwrap_or_else(|message| Err(FaithfulnessError::BurnPanicked { message }.into()))
+}
 
-    /// The same at other parameters.
-    fn backward_at<B>(&self, parameters: &ParamVector<B>) -> Result<ValueAndGradient<B>, Error>
+/// What Burn computes a loss on: the model in the mode that is meant, and the batch.
+pub(super) struct BurnLoss<'a, M, X> {
+    pub model: &'a M,
+    pub batch: &'a X,
+}
+
+impl<M, X> BurnLoss<'_, M, X>
+where
+    M: Module + 'static,
+    X: Batch + 'static,
+{
+    /// The loss of an objective and Burn's gradient at parameters.
+    fn backward_at<A, B>(
+        &self,
+        objective: &Objective<A>,
+        parameters: &ParamVector<B>,
+    ) -> Result<ValueAndGradient<B>, Error>
     where
+        A: AutodiffBackend,
+        A::InnerBackend: TensorBridge,
         B: AutodiffBackend,
         B::InnerBackend: TensorBridge,
     {
         let model = parameters.write_to(self.model)?;
-        BurnLoss { model: &model, ..*self }.backward()
+        let batch = Box::new(self.batch.clone());
+        let (value, gradients) = objective.recorder.backward(&model, batch)?;
+        Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(&model, gradients)? })
     }
 
     /// The same loss on another device.
-    fn on<'a>(&'a self, device: &Device) -> Result<Moved<'a>, Error> {
+    fn on<'a, B>(&self, device: &Device, objective: &'a Objective<B>) -> Result<Moved<'a>, Error>
+    where
+        M: 'a,
+        X: 'a,
+        B: AutodiffBackend,
+        B::InnerBackend: TensorBridge,
+    {
         let move_all = || {
             let model = self.model.clone().fork(&device.clone().autodiff());
             (model, self.batch.clone().map_tensors(&mut place::ToDevice(device)))
@@ -82,11 +91,13 @@ where
         let moved = caught(move_all);
         let (model, batch) =
             moved.map_err(|message| FaithfulnessError::BurnPanicked { message })?;
+        let parameters = ParamVector::from_module(&model)?;
+        let buffers = Buffers::of(parameters.layout(), &model)?;
         Ok(Moved {
-            parameters: ParamVector::from_module(&model)?,
+            values: Values::new(parameters, buffers)?,
             batch: place::operands(batch.clone())?,
             backward: Box::new(move |parameters| {
-                BurnLoss { model: &model, batch: &batch, loss: self.loss }.backward_at(parameters)
+                BurnLoss { model: &model, batch: &batch }.backward_at(objective, parameters)
             }),
         })
     }
@@ -105,11 +116,11 @@ where
         B::InnerBackend: TensorBridge,
     {
         let check = Check { objective, burn, tolerance, layers_in_training_mode };
-        let here = |parameters: &ParamVector<B>| self.backward_at(parameters);
+        let here = |parameters: &ParamVector<B>| self.backward_at(objective, parameters);
         let elsewhere = || {
             let device = processor()?;
             let here = self.model.devices().contains(&device);
-            (!here).then(|| self.on(&device).ok()).flatten()
+            (!here).then(|| self.on(&device, objective).ok()).flatten()
         };
         check.run(&here, &elsewhere)
     }
@@ -160,7 +171,7 @@ impl<B: AutodiffBackend> Check<'_, B> {
         };
         let difference = || {
             let place = Place::<Autodiff<Dispatch>>::moved(self.objective, &moved)?;
-            let point = place.gradients(place.parameters())?;
+            let point = place.gradients(place.values())?;
             place.difference(point)
         };
         difference().is_ok_and(|difference| difference.is_within(self.tolerance))

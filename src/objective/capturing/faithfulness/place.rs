@@ -17,7 +17,7 @@ use crate::{
     derive::Kernels,
     error::Error,
     execute::supports,
-    objective::{Objective, Operands, ValueAndGradient, inputs, programs::ProgramSet},
+    objective::{Objective, Operands, ValueAndGradient, programs::ProgramSet, values::Values},
     seeds::Seeds,
     space::ParamVector,
     tensor::{Operand, Precision, TensorBridge},
@@ -34,7 +34,7 @@ pub(super) type Backward<'a, B> =
 
 /// A loss that was moved to another device.
 pub(super) struct Moved<'a> {
-    pub parameters: ParamVector<Autodiff<Dispatch>>,
+    pub values: Values<Autodiff<Dispatch>>,
     pub batch: Operands<Autodiff<Dispatch>>,
     pub backward: Box<Backward<'a, Autodiff<Dispatch>>>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Place<'a, B: AutodiffBackend> {
     programs: Arc<ProgramSet<B>>,
     /// The same in f64, where the device has it and this is f32.
     precise: Option<ProgramSet<B>>,
-    parameters: ParamVector<B>,
+    values: Values<B>,
     batch: Operands<B>,
     backward: &'a Backward<'a, B>,
 }
@@ -54,60 +54,62 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
     pub fn of(objective: &Objective<B>, backward: &'a Backward<'a, B>) -> Result<Self, Error> {
         let (programs, batch) = objective
             .of_first(|part| Ok((Arc::clone(&part.programs), part.batch.operands.clone())))?;
-        Self::new(programs, objective.parameters().clone(), batch, backward)
+        Self::new(programs, objective.values.clone(), batch, backward)
     }
 
     fn new(
         programs: Arc<ProgramSet<B>>,
-        parameters: ParamVector<B>,
+        values: Values<B>,
         batch: Operands<B>,
         backward: &'a Backward<'a, B>,
     ) -> Result<Self, Error> {
-        let device = parameters.device();
-        let refined = parameters.precision() == Precision::F32
+        let device = values.device();
+        let refined = values.precision() == Precision::F32
             && supports::<B::InnerBackend>(device, Precision::F64.dtype().into());
         let precise =
             refined.then(|| programs.converted(Precision::F64, device.clone(), programs.kernels()));
-        Ok(Self { precise: precise.transpose()?, programs, parameters, batch, backward })
+        Ok(Self { precise: precise.transpose()?, programs, values, batch, backward })
     }
 
-    /// θ
-    pub fn parameters(&self) -> &ParamVector<B> {
-        &self.parameters
+    /// θ, and the buffers.
+    pub fn values(&self) -> &Values<B> {
+        &self.values
     }
 
     /// The largest difference near θ, or that at θ itself if nothing near it can be compared.
     pub fn difference(&self, mut point: Gradients) -> Result<Difference, Error> {
-        point.rounding = self.rounding(&self.parameters, &point.recorded);
+        point.rounding = self.rounding(&self.values, &point.recorded);
         let mut seeds = Seeds::new(SEED);
         let mut near = Vec::new();
         for radius in RADII {
-            let parameters = moved(&self.parameters, radius, seeds.next())?;
+            let parameters = moved(&self.values.parameters, radius, seeds.next())?;
+            let values = Values { parameters, ..self.values.clone() };
             // Where the closure takes another branch, leaves its domain or panics, there is nothing to compare.
-            near.extend(self.gradients(&parameters).ok().filter(Gradients::are_finite));
+            near.extend(self.gradients(&values).ok().filter(Gradients::are_finite));
         }
-        let layout = self.parameters.layout();
+        let layout = self.values.parameters.layout();
         let found = difference_near(layout, &point, &near);
         Ok(found.unwrap_or_else(|| point.difference(layout)))
     }
 
     /// Both gradients at parameters.
-    pub fn gradients(&self, parameters: &ParamVector<B>) -> Result<Gradients, Error> {
-        let recorded = recorded(&self.programs, parameters, &self.batch)?;
-        let mut gradients = gradients(&recorded, &(self.backward)(parameters)?.gradient)?;
-        gradients.rounding = self.rounding(parameters, &gradients.recorded);
+    pub fn gradients(&self, values: &Values<B>) -> Result<Gradients, Error> {
+        let recorded = recorded(&self.programs, values, &self.batch)?;
+        let mut gradients = gradients(&recorded, &(self.backward)(&values.parameters)?.gradient)?;
+        gradients.rounding = self.rounding(values, &gradients.recorded);
         Ok(gradients)
     }
 
     /// How much f64 changes in the recorded gradient, if it can be computed.
-    fn rounding(&self, parameters: &ParamVector<B>, gradient: &[f64]) -> Option<Vec<f64>> {
+    fn rounding(&self, values: &Values<B>, gradient: &[f64]) -> Option<Vec<f64>> {
         let precise = || -> Result<Option<Vec<f64>>, Error> {
             let Some(programs) = &self.precise else {
                 return Ok(None);
             };
-            let parameters = parameters.clone().cast(Precision::F64)?;
+            let parameters = values.parameters.clone().cast(Precision::F64)?;
             let batch = stored_like(&parameters, self.batch.clone());
-            Ok(Some(recorded(programs, &parameters, &batch)?.to_vec()?))
+            let values = Values::new(parameters, values.buffers.clone())?;
+            Ok(Some(recorded(programs, &values, &batch)?.to_vec()?))
         };
         let precise = precise().ok().flatten()?;
         Some(precise.iter().zip(gradient).map(|(a, b)| a - b).collect())
@@ -120,25 +122,25 @@ impl<'a> Place<'a, Autodiff<Dispatch>> {
         objective: &Objective<B>,
         moved: &'a Moved<'a>,
     ) -> Result<Self, Error> {
-        let parameters = moved.parameters.clone();
-        let (precision, device) = (parameters.precision(), parameters.device().clone());
+        let values = moved.values.clone();
+        let (precision, device) = (values.precision(), values.device().clone());
         let convert =
             |from: &ProgramSet<B>| from.converted(precision, device.clone(), Kernels::of());
         let programs = objective.of_first(|part| convert(&part.programs))?;
-        let batch = stored_like(&parameters, moved.batch.clone());
-        Self::new(Arc::new(programs), parameters, batch, &*moved.backward)
+        let batch = stored_like(&values.parameters, moved.batch.clone());
+        Self::new(Arc::new(programs), values, batch, &*moved.backward)
     }
 }
 
 /// The recorded gradient, unless the closure takes another branch at these parameters.
 fn recorded<B: AutodiffBackend>(
     programs: &ProgramSet<B>,
-    parameters: &ParamVector<B>,
+    values: &Values<B>,
     batch: &[Operand<B::InnerBackend>],
 ) -> Result<ParamVector<B>, Error> {
-    let inputs = || inputs(parameters, batch);
+    let (inputs, parameters) = (|| values.inputs(batch), &values.parameters);
     programs.guards().expect_on_batch(inputs)?;
-    programs.guards().expect_at_parameters(inputs)?;
+    programs.guards().expect_at_model(inputs)?;
     let mut results = programs.gradient()?.run(inputs())?;
     let blocks = results.split_off(results.len().saturating_sub(parameters.blocks().len()));
     let blocks = blocks.into_iter().map(Operand::into_float).collect::<Result<_, _>>()?;
