@@ -30,6 +30,7 @@ use crate::{
     space::{Buffers, ParamVector},
     tensor::{Precision, TensorBridge},
 };
+use faithfulness::BurnLoss;
 use source::ModelSource;
 
 impl Objective<Autodiff<Dispatch>> {
@@ -156,7 +157,7 @@ where
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
         if config.compare && in_training_mode > 0 {
-            source::restore_buffers(model, &plain);
+            source::restore_buffers(model.clone(), &plain);
         }
         let burn = burn.transpose()?;
         let source = ModelSource {
@@ -166,7 +167,7 @@ where
             loss,
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
-        let part = Part::new(&recorder, &values, recorder.counted(batch)?)?.alone()?;
+        let part = Part::new(&recorder, &values, recorder.counted(batch.clone())?)?.alone()?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
         let tolerance =
@@ -181,8 +182,8 @@ where
             point: Arc::default(),
         };
         if let Some(burn) = burn {
-            let recorded = objective.value_and_gradient()?;
-            faithfulness::compare(&recorded, &burn, tolerance, in_training_mode)?;
+            let in_burn = BurnLoss { model: &model, batch: &batch };
+            in_burn.expect_recorded(&objective, &burn, (tolerance, in_training_mode))?;
         }
         Ok(objective)
     }

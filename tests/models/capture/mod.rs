@@ -1,6 +1,7 @@
 //! What tracing accepts, refuses, and says when it refuses.
 
 mod batches;
+mod converged;
 mod guards;
 mod modes;
 mod structure;
