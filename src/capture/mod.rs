@@ -5,12 +5,15 @@
 //! room and named in `derive` only.
 
 mod batch;
+mod draws;
 mod error;
 mod guards;
 mod import;
 mod lock;
 mod record;
+mod refusal;
 mod scope;
+mod stops;
 
 pub use batch::{Batch, BatchMapper, Captured};
 pub use error::{CaptureError, ImportError};

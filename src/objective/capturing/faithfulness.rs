@@ -58,7 +58,7 @@ pub(super) fn compare<B: AutodiffBackend>(
     recorded: &ValueAndGradient<B>,
     burn: &ValueAndGradient<B>,
     tolerance: f64,
-    layers_in_training_mode: usize,
+    in_training_mode: Vec<String>,
 ) -> Result<(), Error> {
     let (ours, theirs) = (recorded.gradient.to_vec()?, burn.gradient.to_vec()?);
     let whole = norm(theirs.iter().copied());
@@ -74,30 +74,22 @@ pub(super) fn compare<B: AutodiffBackend>(
     if worst.0 <= tolerance {
         return Ok(());
     }
+    if !in_training_mode.is_empty() {
+        return Err(CaptureError::TrainingMode { layers: in_training_mode }.into());
+    }
     Err(FaithfulnessError::Unfaithful {
         parameter: worst.1.to_string(),
         difference: worst.0,
         recorded_loss: recorded.value,
         burn_loss: burn.value,
-        causes: causes(layers_in_training_mode),
+        causes: CAUSES.into(),
     }
     .into())
 }
 
+const CAUSES: &str = "a `detach` or `without_autodiff` in the model (put the detached tensor into the batch, or freeze \
+                      what it is computed by with `no_grad()`), or a closure that gives different results when called twice";
+
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|x| x * x).sum::<f64>().sqrt()
-}
-
-fn causes(layers_in_training_mode: usize) -> String {
-    let others = "a `detach` or `without_autodiff` in the model (gradients are not stopped in a recording), a value \
-                  read while recording, randomness in the closure, or a closure that gives different results when \
-                  called twice";
-    match layers_in_training_mode {
-        0 => others.into(),
-        n => format!(
-            "{n} layers are in training mode (Dropout, BatchNorm, noise), which is recorded in evaluation mode: if \
-             evaluation mode is what you mean, capture with `CaptureConfig::new().evaluation().init(…)` or pass \
-             `model.valid()`; otherwise {others}"
-        ),
-    }
 }

@@ -36,10 +36,14 @@ impl Objective<Autodiff<Dispatch>> {
     /// `(outputs, loss)`. It is run once to be recorded and once to compare the recording's gradient with Burn's
     /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
     /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
-    /// more (Burn's panic at the read is caught, but its message is printed), and wherever the loss is evaluated it is
-    /// checked that the closure would read the same; otherwise the result is an
-    /// [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Whatever varies must be in the batch; other
-    /// tensors it uses are constants.
+    /// more, and wherever the loss is evaluated it is checked that the closure would read the same; otherwise the result is
+    /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth).
+    ///
+    /// The closure may depend on its arguments only: whatever varies must be in the batch. While it is recorded, they are on
+    /// a device of the recording, so that a tensor from outside must be moved there:
+    /// `t.without_autodiff().to_device(&x.device())` makes a constant of a tensor, `other.valid().to_device(&x.device())` of
+    /// a module. A frozen module beside the model can also be captured with it, as the tuple
+    /// `(model, other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
     ///
     /// # Errors
     /// [`CaptureError`](crate::errors::CaptureError) and [`FaithfulnessError`](crate::errors::FaithfulnessError) say what cannot be
@@ -146,19 +150,19 @@ where
         let parameters = ParamVector::<B>::from_module(&model)?;
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let layers_in_training_mode = source::layers_in_training_mode(&model);
+        let in_training_mode = source::layers_in_training_mode(&model);
         let burn = config
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
-        if config.compare && layers_in_training_mode > 0 {
+        if config.compare && !in_training_mode.is_empty() {
             source::restore_buffers(model, &plain);
         }
-        let burn = burn.transpose()?;
         let source = ModelSource {
             parameters: recorded_parameters(&parameters),
             model: plain,
             template: batch.clone(),
             loss,
+            seed: config.draws,
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
         let part = Part::new(&recorder, &parameters, recorder.counted(batch)?, 1.0)?;
@@ -166,6 +170,8 @@ where
         part.programs.product(Product::Hessian)?;
         let tolerance =
             config.tolerance.unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
+        // Burn draws other values.
+        let burn = burn.filter(|_| part.programs.draws() == 0);
         let objective = Self {
             recorder,
             parameters,
@@ -174,9 +180,10 @@ where
             prepared: Arc::default(),
             point: Arc::default(),
         };
-        if let Some(burn) = burn {
+        // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
+        if let Some(burn) = burn.transpose()? {
             let recorded = objective.value_and_gradient()?;
-            faithfulness::compare(&recorded, &burn, tolerance, layers_in_training_mode)?;
+            faithfulness::compare(&recorded, &burn, tolerance, in_training_mode)?;
         }
         Ok(objective)
     }

@@ -26,6 +26,8 @@ pub(in crate::objective) struct ModelSource<M, X, L> {
     pub parameters: Box<Parameters>,
     pub template: X,
     pub loss: L,
+    /// The seed of random values that are drawn once.
+    pub seed: Option<u64>,
 }
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
@@ -37,7 +39,7 @@ where
 {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
         let batch = (&self.template, batch);
-        capture::record_loss(&self.model, &self.parameters, batch, &self.loss, truths)
+        capture::record_loss(&self.model, &self.parameters, batch, &self.loss, self.seed, truths)
     }
 }
 
@@ -60,17 +62,34 @@ impl ModuleMapper for EvaluationMode {
     }
 }
 
-/// How many layers of a model would behave as during training.
-pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
-    struct Count(usize);
-    impl ModuleVisitor for Count {
+/// The layers of a model that would behave as during training, by the names of their fields and their kinds.
+pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> Vec<String> {
+    #[derive(Default)]
+    struct Find {
+        path: Vec<(String, String)>,
+        found: Vec<String>,
+    }
+    impl ModuleVisitor for Find {
         fn visit_flag(&mut self, flag: &Param<Flag>) {
-            self.0 += usize::from(flag.is_enabled());
+            if flag.is_enabled() {
+                // The last name is that of the flag itself.
+                let layers = &self.path[..self.path.len().saturating_sub(1)];
+                let names: Vec<_> = layers.iter().map(|(name, _)| name.as_str()).collect();
+                let kind = self.path.last().map_or("", |(_, kind)| kind);
+                let kind = kind.strip_prefix("Struct:").unwrap_or(kind);
+                self.found.push(format!("`{}` ({kind})", names.join(".")));
+            }
+        }
+        fn enter_module(&mut self, name: &str, container_type: &str) {
+            self.path.push((name.into(), container_type.into()));
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
         }
     }
-    let mut count = Count(0);
-    model.visit(&mut count);
-    count.0
+    let mut find = Find::default();
+    model.visit(&mut find);
+    find.found
 }
 
 /// Gives a model the buffers of a copy without autodiff again, which a forward pass in training mode has changed.

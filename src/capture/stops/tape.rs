@@ -1,0 +1,227 @@
+//! Burn's own backward pass over a recorded program, recorded: plain, or with a probe on every way through it.
+
+use burn_autodiff::Autodiff;
+use burn_backend::{
+    AutodiffBackend, Backend, TensorMetadata,
+    ops::FloatTensorOps,
+    tensor::{Device, FloatTensor},
+};
+use burn_capture::CaptureBackend;
+
+use crate::{
+    capture::{CaptureError, Scope, scope},
+    error::Error,
+    execute,
+    graph::{Graph, Kind, Node, Op, ValueId, ValueType},
+    tensor::Operand,
+};
+
+type Tape = Autodiff<CaptureBackend>;
+
+/// A tensor on the tape that requires a gradient.
+pub(in crate::capture) fn leaf(tensor: FloatTensor<CaptureBackend>) -> FloatTensor<Tape> {
+    Tape::float_set_require_grad(Tape::from_inner(tensor), true)
+}
+
+/// The gradients of a tensor by leaves; zeros where it does not depend on them.
+pub(in crate::capture) fn gradients(
+    of: FloatTensor<Tape>,
+    leaves: &[FloatTensor<Tape>],
+) -> Vec<Operand<CaptureBackend>> {
+    let found = of.is_tracked().then(|| Tape::backward(of));
+    let gradient = |leaf: &FloatTensor<Tape>| {
+        let found = found.as_ref().and_then(|found| Tape::grad(leaf, found));
+        Operand::Float(found.unwrap_or_else(|| {
+            let device = leaf.primitive().device();
+            CaptureBackend::float_zeros(leaf.shape(), &device, leaf.dtype().into())
+        }))
+    };
+    leaves.iter().map(gradient).collect()
+}
+
+/// The gradients by the parameters, as Burn's backward pass computes them: a program of the loss program's inputs.
+pub(super) fn backward(loss: &Graph, parameters: usize) -> Result<Graph, Error> {
+    scope::record(|scope| {
+        let inputs = declared(scope, loss);
+        let (leaves, inputs) = on_tape(inputs, parameters);
+        let outputs = execute::replay(loss, &scope.device(), inputs, apply)?;
+        Ok(gradients(first(outputs)?, &leaves))
+    })
+}
+
+/// A way through a program: an operand of a node, or a float result of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// Node and position of the operand.
+    Into(usize, usize),
+    /// Node and position of the result.
+    OutOf(usize, usize),
+}
+
+/// A backward pass that also returns the cotangent of every way.
+pub(super) struct Probed {
+    /// Its inputs are the loss program's and then one probe per way, which is added there; its outputs are cotangents in
+    /// the same order.
+    pub graph: Graph,
+    pub ways: Vec<Way>,
+}
+
+impl Probed {
+    /// The backward pass with probes on the ways of some nodes.
+    pub fn new(
+        loss: &Graph,
+        parameters: usize,
+        nodes: impl Fn(usize) -> bool,
+    ) -> Result<Self, Error> {
+        let ways = ways(loss, nodes);
+        let graph = scope::record(|scope| {
+            let inputs = declared(scope, loss);
+            let probes = ways.iter().map(|way| leaf_of(scope.input(way.ty(loss))));
+            let probes = probes.collect::<Result<Vec<_>, Error>>()?;
+            let (_, inputs) = on_tape(inputs, parameters);
+            let loss = replay(loss, &scope.device(), inputs, (&ways, &probes))?;
+            Ok(gradients(loss, &probes))
+        })?;
+        Ok(Self { graph, ways })
+    }
+}
+
+impl Way {
+    fn value(self, graph: &Graph) -> ValueId {
+        match self {
+            Way::Into(node, at) => graph.nodes[node].inputs[at],
+            Way::OutOf(node, at) => graph.nodes[node].outputs[at],
+        }
+    }
+
+    pub fn ty(self, graph: &Graph) -> &ValueType {
+        graph.value(self.value(graph))
+    }
+}
+
+/// In the order of the nodes: operands, then results.
+fn ways(graph: &Graph, nodes: impl Fn(usize) -> bool) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(index, _)| nodes(*index)) {
+        let float = |value: &ValueId| graph.value(*value).kind() == Kind::Float;
+        let of = |values: &[ValueId]| {
+            (0..values.len()).filter(|&at| float(&values[at])).collect::<Vec<_>>()
+        };
+        ways.extend(of(&node.inputs).into_iter().map(|at| Way::Into(index, at)));
+        ways.extend(of(&node.outputs).into_iter().map(|at| Way::OutOf(index, at)));
+    }
+    ways
+}
+
+/// Runs a program on the tape, with the probes added; returns its first output.
+fn replay(
+    graph: &Graph,
+    device: &Device<CaptureBackend>,
+    inputs: Vec<Operand<Tape>>,
+    (ways, probes): (&[Way], &[FloatTensor<Tape>]),
+) -> Result<FloatTensor<Tape>, Error> {
+    let mut values: Vec<Option<Operand<Tape>>> = vec![None; graph.values.len()];
+    for (&input, operand) in graph.inputs.iter().zip(inputs) {
+        values[input.index()] = Some(operand);
+    }
+    for constant in &graph.constants {
+        let ty = graph.value(constant.value);
+        values[constant.value.index()] = Some(upload(constant.data.clone(), ty, device));
+    }
+    let mut probes = ways.iter().zip(probes).peekable();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut probed = |way: Way, operand: Operand<Tape>| match (operand, probes.peek()) {
+            (Operand::Float(tensor), Some((next, probe))) if **next == way => {
+                let probe = (*probe).clone();
+                probes.next();
+                Operand::Float(Tape::float_add(tensor, probe))
+            }
+            (operand, _) => operand,
+        };
+        let operands = node.inputs.iter().enumerate().map(|(at, input)| {
+            let operand = values[input.index()].clone().ok_or_else(unknown)?;
+            Ok(probed(Way::Into(index, at), operand))
+        });
+        let operands = operands.collect::<Result<Vec<_>, Error>>()?;
+        let types: Vec<_> =
+            node.outputs.iter().map(|&output| graph.value(output).clone()).collect();
+        let results = apply(&node.op, operands, &types, device)?;
+        for (at, (output, result)) in node.outputs.iter().zip(results).enumerate() {
+            values[output.index()] = Some(probed(Way::OutOf(index, at), result));
+        }
+    }
+    let loss = graph.outputs.first().and_then(|loss| values[loss.index()].clone());
+    first(loss.into_iter().collect())
+}
+
+/// Runs an operation on the tape as a user's closure does, where a stop-gradient leaves the tape.
+fn apply(
+    op: &Op,
+    inputs: Vec<Operand<Tape>>,
+    outputs: &[ValueType],
+    device: &Device<CaptureBackend>,
+) -> Result<Vec<Operand<Tape>>, Error> {
+    Ok(execute::apply(op, inputs, outputs, device)?)
+}
+
+fn declared(scope: &mut Scope, graph: &Graph) -> Vec<Operand<CaptureBackend>> {
+    graph.inputs.iter().map(|&input| scope.input(graph.value(input))).collect()
+}
+
+/// The parameters as leaves, and all operands on the tape.
+fn on_tape(
+    inputs: Vec<Operand<CaptureBackend>>,
+    parameters: usize,
+) -> (Vec<FloatTensor<Tape>>, Vec<Operand<Tape>>) {
+    let mut leaves = Vec::with_capacity(parameters);
+    let lifted = inputs.into_iter().enumerate().map(|(position, operand)| match operand {
+        Operand::Float(tensor) if position < parameters => {
+            leaves.push(leaf(tensor));
+            Operand::Float(leaves[leaves.len() - 1].clone())
+        }
+        Operand::Float(tensor) => Operand::Float(Tape::from_inner(tensor)),
+        Operand::Int(tensor) => Operand::Int(Tape::int_from_inner(tensor)),
+        Operand::Bool(tensor) => Operand::Bool(Tape::bool_from_inner(tensor)),
+    });
+    let lifted = lifted.collect();
+    (leaves, lifted)
+}
+
+fn upload(
+    data: burn_backend::TensorData,
+    ty: &ValueType,
+    device: &Device<CaptureBackend>,
+) -> Operand<Tape> {
+    match ty.kind() {
+        Kind::Float => Operand::Float(Tape::float_from_data(data, device)),
+        Kind::Int => Operand::Int(Tape::int_from_data(data, device)),
+        Kind::Bool => Operand::Bool(Tape::bool_from_data(data, device)),
+    }
+}
+
+fn leaf_of(operand: Operand<CaptureBackend>) -> Result<FloatTensor<Tape>, Error> {
+    match operand {
+        Operand::Float(tensor) => Ok(leaf(tensor)),
+        Operand::Int(_) | Operand::Bool(_) => Err(unknown()),
+    }
+}
+
+fn first(outputs: Vec<Operand<Tape>>) -> Result<FloatTensor<Tape>, Error> {
+    match outputs.into_iter().next() {
+        Some(Operand::Float(loss)) => Ok(loss),
+        _ => Err(unknown()),
+    }
+}
+
+fn unknown() -> Error {
+    CaptureError::Boundary { message: "a value of the program is not known".into() }.into()
+}
+
+/// A node's operands that may hold a stopped gradient.
+pub(super) fn float_operands<'a>(
+    graph: &'a Graph,
+    node: &'a Node,
+) -> impl Iterator<Item = (usize, ValueId)> {
+    let operands = node.inputs.iter().copied().enumerate();
+    operands.filter(|(_, value)| graph.value(*value).kind() == Kind::Float)
+}
