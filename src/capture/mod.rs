@@ -10,6 +10,7 @@ mod error;
 mod guards;
 mod import;
 mod lock;
+mod place;
 mod record;
 mod refusal;
 mod scope;
@@ -21,5 +22,5 @@ pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]
 pub(crate) use import::graph;
 pub(crate) use lock::is_recording;
-pub(crate) use record::{Parameters, Recording, record_loss};
+pub(crate) use record::{Choices, Parameters, Recording, record_loss};
 pub(crate) use scope::{Scope, record};

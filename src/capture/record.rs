@@ -1,20 +1,20 @@
 //! One evaluation of a model's loss, written down as a program.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use burn::{
     backend::{DispatchDevice, DispatchKindConversion, DispatchTensor},
-    module::{Flag, Module, ModuleMapper, Param, ParamId},
-    tensor::{Bool, Device, Int, Tensor},
+    module::{Module, ParamId},
+    tensor::{Device, Tensor},
 };
 use burn_autodiff::Autodiff;
-use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
 use burn_capture::CaptureBackend;
-use burn_router::RouterTensor;
 
 use super::{
-    Batch, BatchMapper, CaptureError, Captured, Scope,
+    Batch, CaptureError, Captured, Scope,
     guards::{self, Guards, Policy, Recorded, Truths},
+    place::{PlaceBatch, PlaceParameters},
     stops,
 };
 use crate::{
@@ -23,7 +23,8 @@ use crate::{
     tensor::Operand,
 };
 
-type Primitive = RouterTensor<burn_capture::CaptureClient>;
+/// Burn's tape over the recording device, where gradients and training mode are.
+type Tape = Autodiff<CaptureBackend>;
 
 /// The program of one loss. Inputs: the parameters, then the batch. Outputs: the loss, then the model's outputs
 /// where the closure returned them.
@@ -50,87 +51,145 @@ impl Recording {
 /// The trainable parameters of a recording, in order.
 pub(crate) type Parameters = [(ParamId, ValueType)];
 
+/// What becomes of layers and values that differ from call to call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choices {
+    /// The seed of random values that are drawn once; without one they are refused.
+    pub seed: Option<u64>,
+    /// The layers recorded as training runs them, by their flags.
+    pub training: HashSet<ParamId>,
+}
+
 /// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
-/// Random values are drawn once from the seed, if there is one.
 pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
     model: &M,
     parameters: &Parameters,
     batch: (&X, &[ValueType]),
     loss: &impl Fn(&M, X) -> O,
-    seed: Option<u64>,
+    choices: &Choices,
     truths: Truths<'_, Error>,
 ) -> Result<Recording, Error> {
-    let policy = Policy { parameters: parameters.len(), seed, truths };
-    let forward = |scope: &mut Scope| {
-        let (leaves, model, batch) = arguments(scope, model, parameters, batch);
-        let (outputs, loss) = loss(&model, batch).into_parts();
-        drop(leaves);
-        let mut results = vec![Operand::Float(scalar_loss::<CaptureBackend>(loss)?)];
-        if let Some(outputs) = outputs {
-            let outputs =
-                <DispatchTensor as DispatchKindConversion<CaptureBackend>>::try_into_backend(
-                    outputs,
-                )
-                .map_err(|found| CaptureError::OtherDevice { what: "the outputs".into(), found })?;
-            results.push(Operand::Float(outputs.float()));
-        }
-        Ok(results)
+    let policy = Policy { parameters: parameters.len(), seed: choices.seed, truths };
+    let place = Place { model, parameters, batch, choices };
+    let on_tape = || guards::record(|scope: &mut Scope| place.on_tape(scope, loss), &policy);
+    let in_training = !choices.training.is_empty();
+    let (recorded, gradients) = if !in_training {
+        let plain = guards::record(|scope: &mut Scope| place.plain(scope, loss), &policy)?;
+        (plain, on_tape().map(|both| split(&both.graph, parameters.len()).1))
+    } else {
+        let both = on_tape()?;
+        let (graph, gradients) = split(&both.graph, parameters.len());
+        (Recorded { graph, ..both }, Ok(gradients))
     };
-    let Recorded { graph, guards, draws } = guards::record(forward, &policy)?;
+    let Recorded { graph, guards, draws } = recorded;
     // Drops what only mentions the inputs.
     let graph = graph.without_dead_code();
-    if !graph.dependents(&graph.inputs[..parameters.len()]).contains(&graph.outputs[0]) {
+    let parameters = parameters.len();
+    if !graph.dependents(&graph.inputs[..parameters]).contains(&graph.outputs[0]) {
         return Err(CaptureError::IndependentLoss.into());
     }
-    let backward = |scope: &mut Scope| {
-        let (leaves, model, batch) = arguments(scope, model, parameters, batch);
-        let leaves: Vec<_> = leaves.into_iter().map(|(id, leaf)| (id, stops::leaf(leaf))).collect();
-        // A recording device has no training mode, and a tape over it has.
-        let mut replace = Replace { leaves: leaves.iter().cloned().collect(), evaluation: true };
-        let model = model.map(&mut replace);
-        let (_, loss) = loss(&model, batch).into_parts();
-        if !loss.is_tracked() {
-            return Err(CaptureError::IndependentLoss.into());
-        }
-        let leaves: Vec<_> = leaves.into_iter().map(|(_, leaf)| leaf).collect();
-        Ok(stops::gradients(scalar_loss::<Autodiff<CaptureBackend>>(loss)?, &leaves))
-    };
-    let graph = match guards::record(backward, &policy) {
-        Ok(gradients) => stops::found(graph, parameters.len(), &gradients.graph)?,
+    let graph = match gradients {
+        Ok(gradients) => stops::found(graph, parameters, &gradients, in_training)?,
         Err(error) if error.downcast_ref() == Some(&CaptureError::IndependentLoss) => {
             return Err(error);
         }
-        // A model that moves tensors between devices: Burn has none for a tape over a recording.
+        // The closure moves tensors to the device of others: Burn has no such move to a tape over a recording.
         Err(_) => graph,
     };
-    let parameters = parameters.len();
     Ok(Recording { graph: graph.without_dead_code(), parameters, guards, draws })
 }
 
-type Leaves<T> = Vec<(ParamId, T)>;
+/// The loss, with the outputs if there are any, and the gradients, of a program that returns all of them.
+fn split(both: &Graph, parameters: usize) -> (Graph, Graph) {
+    let (values, gradients) = both.outputs.split_at(both.outputs.len().saturating_sub(parameters));
+    (both.returning(values.to_vec()), both.returning(gradients.to_vec()))
+}
 
-/// The parameters, and the arguments of the closure with the program's inputs in their places.
-fn arguments<M: Module, X: Batch>(
-    scope: &mut Scope,
-    model: &M,
-    parameters: &Parameters,
-    (template, types): (&X, &[ValueType]),
-) -> (Leaves<Primitive>, M, X) {
-    let device = Device::new(DispatchDevice::Capture(scope.device()));
-    let mut leaves = Vec::with_capacity(parameters.len());
-    for (id, ty) in parameters {
-        if let Operand::Float(tensor) = scope.input(ty) {
-            leaves.push((*id, tensor));
+/// The arguments of a closure, to be placed on a recording device.
+struct Place<'a, M, X> {
+    model: &'a M,
+    parameters: &'a Parameters,
+    batch: (&'a X, &'a [ValueType]),
+    choices: &'a Choices,
+}
+
+impl<M: Module, X: Batch> Place<'_, M, X> {
+    /// Runs the closure on the recording device; returns the loss, and the outputs if there are any.
+    fn plain<O: Captured>(
+        &self,
+        scope: &mut Scope,
+        loss: &impl Fn(&M, X) -> O,
+    ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
+        let (_, model) = self.model(scope);
+        let batch = self.batch(scope, false);
+        let (outputs, loss) = loss(&model, batch).into_parts();
+        let mut results = vec![Operand::Float(scalar_loss::<CaptureBackend>(loss)?)];
+        if let Some(outputs) = outputs {
+            results.push(Operand::Float(float::<CaptureBackend>(outputs, "the outputs")?));
         }
+        Ok(results)
     }
-    // `valid`, not `clone`: clones share their running statistics, and recording moves them to another device.
-    let leaves_by_id = leaves.iter().cloned().collect();
-    let mut replace = Replace::<CaptureBackend> { leaves: leaves_by_id, evaluation: false };
-    let model = model.valid().map(&mut replace).to_device(&device);
-    let batch = template.clone().map_tensors(&mut PlaceBatch {
-        operands: types.iter().map(|ty| scope.input(ty)).collect(),
-    });
-    (leaves, model, batch)
+
+    /// Runs the closure and its backward pass on a tape over the recording device; returns also the gradients.
+    fn on_tape<O: Captured>(
+        &self,
+        scope: &mut Scope,
+        loss: &impl Fn(&M, X) -> O,
+    ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
+        let (leaves, model) = self.model(scope);
+        let leaves: Vec<_> = leaves.into_iter().map(|(id, leaf)| (id, stops::leaf(leaf))).collect();
+        let training = self.choices.training.clone();
+        let model = model.map(&mut PlaceParameters::<Tape> {
+            leaves: leaves.iter().cloned().collect(),
+            training,
+        });
+        let batch = self.batch(scope, !self.choices.training.is_empty());
+        let (outputs, loss) = loss(&model, batch).into_parts();
+        if !loss.is_tracked() {
+            return Err(CaptureError::IndependentLoss.into());
+        }
+        let loss = scalar_loss::<Tape>(loss)?;
+        let mut results = vec![Operand::Float(Tape::inner(loss.clone()))];
+        if let (Some(outputs), false) = (outputs, self.choices.training.is_empty()) {
+            results.push(Operand::Float(Tape::inner(float::<Tape>(outputs, "the outputs")?)));
+        }
+        let leaves: Vec<_> = leaves.into_iter().map(|(_, leaf)| leaf).collect();
+        results.extend(stops::gradients(loss, &leaves));
+        Ok(results)
+    }
+
+    /// The parameters, and the model with them in their places.
+    fn model(&self, scope: &mut Scope) -> (Vec<(ParamId, FloatTensor<CaptureBackend>)>, M) {
+        let device = Device::new(DispatchDevice::Capture(scope.device()));
+        let mut leaves = Vec::with_capacity(self.parameters.len());
+        for (id, ty) in self.parameters {
+            if let Operand::Float(tensor) = scope.input(ty) {
+                leaves.push((*id, tensor));
+            }
+        }
+        let mut place = PlaceParameters::<CaptureBackend> {
+            leaves: leaves.iter().cloned().collect(),
+            training: HashSet::new(),
+        };
+        // `valid`, not `clone`: clones share their running statistics, and recording moves them to another device.
+        (leaves, self.model.valid().map(&mut place).to_device(&device))
+    }
+
+    /// The batch, on a tape where its tensors are on one.
+    fn batch(&self, scope: &mut Scope, on_tape: bool) -> X {
+        let (template, types) = self.batch;
+        let operands = types.iter().map(|ty| scope.input(ty)).collect();
+        template.clone().map_tensors(&mut PlaceBatch { operands, on_tape })
+    }
+}
+
+fn float<B: Backend>(tensor: DispatchTensor, what: &str) -> Result<FloatTensor<B>, CaptureError>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    let typed = <DispatchTensor as DispatchKindConversion<B>>::try_into_backend(tensor);
+    let typed = typed.map_err(|found| CaptureError::OtherDevice { what: what.into(), found })?;
+    Ok(typed.float())
 }
 
 fn scalar_loss<B: Backend>(loss: Tensor<1>) -> Result<FloatTensor<B>, CaptureError>
@@ -141,62 +200,5 @@ where
     if shape.num_elements() != 1 {
         return Err(CaptureError::LossNotScalar { shape: shape.to_vec() });
     }
-    loss.try_into_primitive::<B>().map_err(|error| CaptureError::OtherDevice {
-        what: "the loss".into(),
-        found: format!("{error:?}"),
-    })
-}
-
-/// Puts tensors of a backend in the places of the trainable parameters.
-struct Replace<B: Backend> {
-    leaves: HashMap<ParamId, FloatTensor<B>>,
-    /// Whether layers are put into evaluation mode.
-    evaluation: bool,
-}
-
-impl<B: Backend> ModuleMapper for Replace<B>
-where
-    DispatchTensor: DispatchKindConversion<B>,
-{
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.leaves.get(&param.id) {
-            Some(leaf) if leaf.rank() == D => {
-                let (id, _, mapper) = param.consume();
-                Param::from_mapped_value(id, Tensor::from_primitive::<B>(leaf.clone()), mapper)
-            }
-            _ => param,
-        }
-    }
-
-    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
-        if self.evaluation { flag.with_value(false) } else { flag }
-    }
-}
-
-/// Puts the program's inputs in the places of the batch's tensors.
-struct PlaceBatch {
-    operands: std::collections::VecDeque<Operand<CaptureBackend>>,
-}
-
-impl BatchMapper for PlaceBatch {
-    fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
-        match self.operands.pop_front() {
-            Some(Operand::Float(input)) => Tensor::from_primitive::<CaptureBackend>(input),
-            _ => tensor,
-        }
-    }
-
-    fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
-        match self.operands.pop_front() {
-            Some(Operand::Int(input)) => Tensor::from_primitive::<CaptureBackend>(input),
-            _ => tensor,
-        }
-    }
-
-    fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
-        match self.operands.pop_front() {
-            Some(Operand::Bool(input)) => Tensor::from_primitive::<CaptureBackend>(input),
-            _ => tensor,
-        }
-    }
+    float::<B>(loss.into_dispatch(), "the loss")
 }

@@ -66,7 +66,7 @@ fn read_of(id: TensorId, attempt: &Attempt, parameters: usize) -> CaptureError {
     };
     let kind = kind(tensor);
     CaptureError::Read {
-        what: format!("{source}, a {kind} tensor of shape {:?}", tensor.shape.to_vec()),
+        what: format!("{source} ({kind}, shape {:?})", tensor.shape.to_vec()),
         advice: advice(Some(tensor)).into(),
     }
 }

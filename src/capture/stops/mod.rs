@@ -19,32 +19,38 @@ use crate::{
 };
 use numbering::{Number, Numbering};
 use search::{Operand, Search};
-use tape::Probed;
+use tape::Tape;
 
 /// The loss program with its stop-gradients, from the program of the gradients that Burn computed for the closure.
 ///
+/// A closure in training mode normalizes by Burn's operation for it, which has a backward pass of its own.
+///
 /// # Errors
 /// [`CaptureError::StopGradient`] if the gradients differ, and no places explain it.
-pub(super) fn found(loss: Graph, parameters: usize, by_closure: &Graph) -> Result<Graph, Error> {
+pub(super) fn found(
+    loss: Graph,
+    parameters: usize,
+    by_closure: &Graph,
+    in_training: bool,
+) -> Result<Graph, Error> {
+    let tape = Tape { parameters, in_training };
     let mut numbering = Numbering::default();
     let closure = numbering.all(by_closure);
     let outputs = by_closure.outputs.iter().map(|&gradient| closure.get(gradient));
     let Some(gradients) = outputs.collect::<Option<Vec<_>>>() else {
         return Err(CaptureError::StopGradient { place: None }.into());
     };
-    if same(&loss, parameters, &gradients, &mut numbering)? {
+    if same(&loss, tape, &gradients, &mut numbering)? {
         return Ok(loss);
     }
-    let tracked = loss.dependents(&loss.inputs[..parameters]);
-    let reached = |node: usize| loss.nodes[node].inputs.iter().any(|input| tracked.contains(input));
-    let probed = Probed::new(&loss, parameters, reached)?;
+    let probed = tape.probed(&loss)?;
     let occurring: HashSet<_> = closure.known().collect();
     let search = Search::new(&loss, &probed, &mut numbering, occurring);
     let Some(places) = search.run(&gradients) else {
         return Err(CaptureError::StopGradient { place: None }.into());
     };
     let stopped = with_stops(&loss, &places);
-    if same(&stopped, parameters, &gradients, &mut numbering)? {
+    if same(&stopped, tape, &gradients, &mut numbering)? {
         return Ok(stopped);
     }
     let place = places.iter().map(|&(node, _)| node).min();
@@ -56,11 +62,11 @@ pub(super) fn found(loss: Graph, parameters: usize, by_closure: &Graph) -> Resul
 /// Whether the gradients of a loss program are given functions of the inputs.
 fn same(
     loss: &Graph,
-    parameters: usize,
+    tape: Tape,
     gradients: &[Number],
     numbering: &mut Numbering,
 ) -> Result<bool, Error> {
-    let program = tape::backward(loss, parameters)?;
+    let program = tape.backward(loss)?;
     let numbers = numbering.all(&program);
     let found = program.outputs.iter().map(|&gradient| numbers.get(gradient));
     Ok(found.eq(gradients.iter().map(|&number| Some(number))))

@@ -98,27 +98,28 @@ impl<'a> Search<'a> {
 
     /// Decides which ways on from the results of a node were stopped, and passes on what reaches its operands.
     fn node(&mut self, index: usize, loss: ValueId) -> Option<()> {
-        let node = &self.loss.nodes[index];
+        let (graph, probed) = (self.loss, self.probed);
+        let node = &graph.nodes[index];
         let mut reached = false;
         for (at, &output) in node.outputs.iter().enumerate() {
             let Some(&cotangent) = self.cotangents.get(&Way::OutOf(index, at)) else { continue };
-            let ty = self.loss.value(output).clone();
+            let ty = graph.value(output);
             let reaching = self.reaching.remove(&output).unwrap_or_default();
-            let chosen = self.choose(&reaching, &ty, |search, sum| {
+            let chosen = self.choose(&reaching, ty, |search, sum| {
                 search.occurring.contains(&sum) && search.goes_on(index, cotangent, sum)
             })?;
             let number = if output == loss {
-                let seed = self.writers.get(&cotangent).map(|&at| &self.probed.nodes[at])?;
-                self.numbering.results(self.probed, seed, &[]).first().copied()?
+                let seed = &probed.nodes[*self.writers.get(&cotangent)?];
+                self.numbering.results(probed, seed, &[]).first().copied()?
             } else {
-                self.numbering.sum(&numbers_of(&chosen), &ty)
+                self.numbering.sum(&numbers_of(&chosen), ty)
             };
             self.numbers.set(cotangent, number);
             reached |= output == loss || !chosen.is_empty();
             self.stop(reaching, &chosen);
         }
         if reached {
-            for (at, value) in float_operands(self.loss, node) {
+            for (at, value) in float_operands(graph, node) {
                 let number = self.operand(index, at, &mut HashMap::new());
                 if let Some(number) = number.filter(|number| !self.numbering.is_zero(*number)) {
                     self.reaching.entry(value).or_default().push(((index, at), number));
@@ -135,10 +136,11 @@ impl<'a> Search<'a> {
 
     /// Whether a cotangent of a node's result would occur further down as well.
     fn goes_on(&mut self, index: usize, cotangent: ValueId, number: Number) -> bool {
-        let operands: Vec<_> = float_operands(self.loss, &self.loss.nodes[index]).collect();
-        operands.into_iter().any(|(at, _)| {
+        let graph = self.loss;
+        float_operands(graph, &graph.nodes[index]).any(|(at, _)| {
             let mut known = HashMap::from([(cotangent, number)]);
             let passed = self.operand(index, at, &mut known);
+            let passed = passed.filter(|passed| !self.numbering.is_zero(*passed));
             passed.is_some_and(|passed| self.occurring.contains(&passed))
         })
     }
@@ -162,10 +164,11 @@ impl<'a> Search<'a> {
         if let Some(number) = self.numbers.get(value) {
             return Some(number);
         }
-        let node = &self.probed.nodes[*self.writers.get(&value)?];
+        let probed = self.probed;
+        let node = &probed.nodes[*self.writers.get(&value)?];
         let inputs = node.inputs.iter().map(|&input| self.value(input, known));
         let inputs = inputs.collect::<Option<Vec<_>>>()?;
-        let results = self.numbering.results(self.probed, node, &inputs);
+        let results = self.numbering.results(probed, node, &inputs);
         known.extend(node.outputs.iter().copied().zip(results));
         known.get(&value).copied()
     }

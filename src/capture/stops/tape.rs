@@ -1,9 +1,11 @@
 //! Burn's own backward pass over a recorded program, recorded: plain, or with a probe on every way through it.
 
+use std::collections::HashSet;
+
 use burn_autodiff::Autodiff;
 use burn_backend::{
     AutodiffBackend, Backend, TensorMetadata,
-    ops::FloatTensorOps,
+    ops::{FloatTensorOps, IntTensorOps, BoolTensorOps, ModuleOps},
     tensor::{Device, FloatTensor},
 };
 use burn_capture::CaptureBackend;
@@ -16,21 +18,21 @@ use crate::{
     tensor::Operand,
 };
 
-type Tape = Autodiff<CaptureBackend>;
+type B = Autodiff<CaptureBackend>;
 
 /// A tensor on the tape that requires a gradient.
-pub(in crate::capture) fn leaf(tensor: FloatTensor<CaptureBackend>) -> FloatTensor<Tape> {
-    Tape::float_set_require_grad(Tape::from_inner(tensor), true)
+pub(in crate::capture) fn leaf(tensor: FloatTensor<CaptureBackend>) -> FloatTensor<B> {
+    B::float_set_require_grad(B::from_inner(tensor), true)
 }
 
 /// The gradients of a tensor by leaves; zeros where it does not depend on them.
 pub(in crate::capture) fn gradients(
-    of: FloatTensor<Tape>,
-    leaves: &[FloatTensor<Tape>],
+    of: FloatTensor<B>,
+    leaves: &[FloatTensor<B>],
 ) -> Vec<Operand<CaptureBackend>> {
-    let found = of.is_tracked().then(|| Tape::backward(of));
-    let gradient = |leaf: &FloatTensor<Tape>| {
-        let found = found.as_ref().and_then(|found| Tape::grad(leaf, found));
+    let found = of.is_tracked().then(|| B::backward(of));
+    let gradient = |leaf: &FloatTensor<B>| {
+        let found = found.as_ref().and_then(|found| B::grad(leaf, found));
         Operand::Float(found.unwrap_or_else(|| {
             let device = leaf.primitive().device();
             CaptureBackend::float_zeros(leaf.shape(), &device, leaf.dtype().into())
@@ -39,14 +41,88 @@ pub(in crate::capture) fn gradients(
     leaves.iter().map(gradient).collect()
 }
 
-/// The gradients by the parameters, as Burn's backward pass computes them: a program of the loss program's inputs.
-pub(super) fn backward(loss: &Graph, parameters: usize) -> Result<Graph, Error> {
-    scope::record(|scope| {
-        let inputs = declared(scope, loss);
-        let (leaves, inputs) = on_tape(inputs, parameters);
-        let outputs = execute::replay(loss, &scope.device(), inputs, apply)?;
-        Ok(gradients(first(outputs)?, &leaves))
-    })
+/// How a program is run on a tape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tape {
+    /// How many of its inputs are parameters.
+    pub parameters: usize,
+    /// Whether statistics that are computed are those of Burn's batch norm in training mode.
+    pub in_training: bool,
+}
+
+impl Tape {
+    /// The gradients by the parameters, as Burn's backward pass computes them: a program of the loss program's inputs.
+    pub fn backward(self, loss: &Graph) -> Result<Graph, Error> {
+        scope::record(|scope| {
+            let inputs = declared(scope, loss);
+            let (leaves, inputs) = on_tape(inputs, self.parameters);
+            let loss = self.replay(loss, &scope.device(), inputs, (&[], &[]))?;
+            Ok(gradients(loss, &leaves))
+        })
+    }
+
+    /// The backward pass with a probe wherever a float value depends on the parameters.
+    pub fn probed(self, loss: &Graph) -> Result<Probed, Error> {
+        let ways = ways(loss, &loss.dependents(&loss.inputs[..self.parameters]));
+        let graph = scope::record(|scope| {
+            let inputs = declared(scope, loss);
+            let probes = ways.iter().map(|way| leaf_of(scope.input(way.ty(loss))));
+            let probes = probes.collect::<Result<Vec<_>, Error>>()?;
+            let (_, inputs) = on_tape(inputs, self.parameters);
+            let loss = self.replay(loss, &scope.device(), inputs, (&ways, &probes))?;
+            Ok(gradients(loss, &probes))
+        })?;
+        Ok(Probed { graph, ways })
+    }
+
+/// Runs a program on the tape, with the probes added; returns its first output.
+fn replay(
+    self,
+    graph: &Graph,
+    device: &Device<CaptureBackend>,
+    inputs: Vec<Operand<B>>,
+    (ways, probes): (&[Way], &[FloatTensor<B>]),
+) -> Result<FloatTensor<B>, Error> {
+    let mut values: Vec<Option<Operand<B>>> = vec![None; graph.values.len()];
+    for (&input, operand) in graph.inputs.iter().zip(inputs) {
+        values[input.index()] = Some(operand);
+    }
+    for constant in &graph.constants {
+        let ty = graph.value(constant.value);
+        values[constant.value.index()] = Some(upload(constant.data.clone(), ty, device));
+    }
+    let computed: HashSet<_> = graph.nodes.iter().flat_map(|node| &node.outputs).collect();
+    let mut probes = ways.iter().zip(probes).peekable();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut probed = |way: Way, operand: Operand<B>| match (operand, probes.peek()) {
+            (Operand::Float(tensor), Some((next, probe))) if **next == way => {
+                let probe = (*probe).clone();
+                probes.next();
+                Operand::Float(B::float_add(tensor, probe))
+            }
+            (operand, _) => operand,
+        };
+        let operands = node.inputs.iter().enumerate().map(|(at, input)| {
+            let operand = values[input.index()].clone().ok_or_else(unknown)?;
+            Ok(probed(Way::Into(index, at), operand))
+        });
+        let operands = operands.collect::<Result<Vec<_>, Error>>()?;
+        let types: Vec<_> =
+            node.outputs.iter().map(|&output| graph.value(output).clone()).collect();
+        let results = match node.op {
+            Op::BatchNorm { epsilon } if self.in_training && computed.contains(&node.inputs[3]) => {
+                vec![Operand::Float(normalized(operands, epsilon)?)]
+            }
+            _ => execute::apply::<B>(&node.op, operands, &types, device)?,
+        };
+        for (at, (output, result)) in node.outputs.iter().zip(results).enumerate() {
+            values[output.index()] = Some(probed(Way::OutOf(index, at), result));
+        }
+    }
+    let loss = graph.outputs.first().and_then(|loss| values[loss.index()].clone());
+    first(loss.into_iter().collect())
+}
+
 }
 
 /// A way through a program: an operand of a node, or a float result of it.
@@ -66,26 +142,6 @@ pub(super) struct Probed {
     pub ways: Vec<Way>,
 }
 
-impl Probed {
-    /// The backward pass with probes on the ways of some nodes.
-    pub fn new(
-        loss: &Graph,
-        parameters: usize,
-        nodes: impl Fn(usize) -> bool,
-    ) -> Result<Self, Error> {
-        let ways = ways(loss, nodes);
-        let graph = scope::record(|scope| {
-            let inputs = declared(scope, loss);
-            let probes = ways.iter().map(|way| leaf_of(scope.input(way.ty(loss))));
-            let probes = probes.collect::<Result<Vec<_>, Error>>()?;
-            let (_, inputs) = on_tape(inputs, parameters);
-            let loss = replay(loss, &scope.device(), inputs, (&ways, &probes))?;
-            Ok(gradients(loss, &probes))
-        })?;
-        Ok(Self { graph, ways })
-    }
-}
-
 impl Way {
     fn value(self, graph: &Graph) -> ValueId {
         match self {
@@ -100,68 +156,26 @@ impl Way {
 }
 
 /// In the order of the nodes: operands, then results.
-fn ways(graph: &Graph, nodes: impl Fn(usize) -> bool) -> Vec<Way> {
+fn ways(graph: &Graph, tracked: &HashSet<ValueId>) -> Vec<Way> {
+    let float = |value: ValueId| tracked.contains(&value) && graph.value(value).kind() == Kind::Float;
     let mut ways = Vec::new();
-    for (index, node) in graph.nodes.iter().enumerate().filter(|(index, _)| nodes(*index)) {
-        let float = |value: &ValueId| graph.value(*value).kind() == Kind::Float;
-        let of = |values: &[ValueId]| {
-            (0..values.len()).filter(|&at| float(&values[at])).collect::<Vec<_>>()
-        };
-        ways.extend(of(&node.inputs).into_iter().map(|at| Way::Into(index, at)));
-        ways.extend(of(&node.outputs).into_iter().map(|at| Way::OutOf(index, at)));
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let of = |values: &[ValueId]| (0..values.len()).filter(|&at| float(values[at])).collect();
+        let (operands, results): (Vec<_>, Vec<_>) = (of(&node.inputs), of(&node.outputs));
+        ways.extend(operands.into_iter().map(|at| Way::Into(index, at)));
+        ways.extend(results.into_iter().map(|at| Way::OutOf(index, at)));
     }
     ways
 }
 
-/// Runs a program on the tape, with the probes added; returns its first output.
-fn replay(
-    graph: &Graph,
-    device: &Device<CaptureBackend>,
-    inputs: Vec<Operand<Tape>>,
-    (ways, probes): (&[Way], &[FloatTensor<Tape>]),
-) -> Result<FloatTensor<Tape>, Error> {
-    let mut values: Vec<Option<Operand<Tape>>> = vec![None; graph.values.len()];
-    for (&input, operand) in graph.inputs.iter().zip(inputs) {
-        values[input.index()] = Some(operand);
-    }
-    for constant in &graph.constants {
-        let ty = graph.value(constant.value);
-        values[constant.value.index()] = Some(upload(constant.data.clone(), ty, device));
-    }
-    let mut probes = ways.iter().zip(probes).peekable();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let mut probed = |way: Way, operand: Operand<Tape>| match (operand, probes.peek()) {
-            (Operand::Float(tensor), Some((next, probe))) if **next == way => {
-                let probe = (*probe).clone();
-                probes.next();
-                Operand::Float(Tape::float_add(tensor, probe))
-            }
-            (operand, _) => operand,
-        };
-        let operands = node.inputs.iter().enumerate().map(|(at, input)| {
-            let operand = values[input.index()].clone().ok_or_else(unknown)?;
-            Ok(probed(Way::Into(index, at), operand))
-        });
-        let operands = operands.collect::<Result<Vec<_>, Error>>()?;
-        let types: Vec<_> =
-            node.outputs.iter().map(|&output| graph.value(output).clone()).collect();
-        let results = apply(&node.op, operands, &types, device)?;
-        for (at, (output, result)) in node.outputs.iter().zip(results).enumerate() {
-            values[output.index()] = Some(probed(Way::OutOf(index, at), result));
+/// Batch norm in training mode of `x, gamma, beta` and statistics, which it computes itself.
+fn normalized(operands: Vec<Operand<B>>, epsilon: f64) -> Result<FloatTensor<B>, Error> {
+    match operands.as_slice() {
+        [Operand::Float(x), Operand::Float(gamma), Operand::Float(beta), ..] => {
+            Ok(B::batch_norm_train(x.clone(), gamma.clone(), beta.clone(), epsilon).output)
         }
+        _ => Err(unknown()),
     }
-    let loss = graph.outputs.first().and_then(|loss| values[loss.index()].clone());
-    first(loss.into_iter().collect())
-}
-
-/// Runs an operation on the tape as a user's closure does, where a stop-gradient leaves the tape.
-fn apply(
-    op: &Op,
-    inputs: Vec<Operand<Tape>>,
-    outputs: &[ValueType],
-    device: &Device<CaptureBackend>,
-) -> Result<Vec<Operand<Tape>>, Error> {
-    Ok(execute::apply(op, inputs, outputs, device)?)
 }
 
 fn declared(scope: &mut Scope, graph: &Graph) -> Vec<Operand<CaptureBackend>> {
@@ -172,16 +186,16 @@ fn declared(scope: &mut Scope, graph: &Graph) -> Vec<Operand<CaptureBackend>> {
 fn on_tape(
     inputs: Vec<Operand<CaptureBackend>>,
     parameters: usize,
-) -> (Vec<FloatTensor<Tape>>, Vec<Operand<Tape>>) {
+) -> (Vec<FloatTensor<B>>, Vec<Operand<B>>) {
     let mut leaves = Vec::with_capacity(parameters);
     let lifted = inputs.into_iter().enumerate().map(|(position, operand)| match operand {
         Operand::Float(tensor) if position < parameters => {
             leaves.push(leaf(tensor));
             Operand::Float(leaves[leaves.len() - 1].clone())
         }
-        Operand::Float(tensor) => Operand::Float(Tape::from_inner(tensor)),
-        Operand::Int(tensor) => Operand::Int(Tape::int_from_inner(tensor)),
-        Operand::Bool(tensor) => Operand::Bool(Tape::bool_from_inner(tensor)),
+        Operand::Float(tensor) => Operand::Float(B::from_inner(tensor)),
+        Operand::Int(tensor) => Operand::Int(B::int_from_inner(tensor)),
+        Operand::Bool(tensor) => Operand::Bool(B::bool_from_inner(tensor)),
     });
     let lifted = lifted.collect();
     (leaves, lifted)
@@ -191,22 +205,22 @@ fn upload(
     data: burn_backend::TensorData,
     ty: &ValueType,
     device: &Device<CaptureBackend>,
-) -> Operand<Tape> {
+) -> Operand<B> {
     match ty.kind() {
-        Kind::Float => Operand::Float(Tape::float_from_data(data, device)),
-        Kind::Int => Operand::Int(Tape::int_from_data(data, device)),
-        Kind::Bool => Operand::Bool(Tape::bool_from_data(data, device)),
+        Kind::Float => Operand::Float(B::float_from_data(data, device)),
+        Kind::Int => Operand::Int(B::int_from_data(data, device)),
+        Kind::Bool => Operand::Bool(B::bool_from_data(data, device)),
     }
 }
 
-fn leaf_of(operand: Operand<CaptureBackend>) -> Result<FloatTensor<Tape>, Error> {
+fn leaf_of(operand: Operand<CaptureBackend>) -> Result<FloatTensor<B>, Error> {
     match operand {
         Operand::Float(tensor) => Ok(leaf(tensor)),
         Operand::Int(_) | Operand::Bool(_) => Err(unknown()),
     }
 }
 
-fn first(outputs: Vec<Operand<Tape>>) -> Result<FloatTensor<Tape>, Error> {
+fn first(outputs: Vec<Operand<B>>) -> Result<FloatTensor<B>, Error> {
     match outputs.into_iter().next() {
         Some(Operand::Float(loss)) => Ok(loss),
         _ => Err(unknown()),

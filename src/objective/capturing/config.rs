@@ -15,6 +15,8 @@ pub enum Mode {
     AsGiven,
     /// Dropout, noise and batch statistics off, as at inference. Curvature of a trained model usually wants this.
     Evaluation,
+    /// As training runs it: batch statistics are part of the program, masks and noise are drawn once.
+    Training,
 }
 
 /// How Hessian products are computed. Both give the same values up to rounding.
@@ -79,6 +81,15 @@ impl CaptureConfig {
         self
     }
 
+    /// Chooses training mode: layers in training mode are recorded as training runs them. Batch norm normalizes by the
+    /// statistics of each batch, and these are differentiated; the masks of Dropout and other noise are drawn once, as
+    /// [`draw_once`](Self::draw_once) draws them. The model's running statistics stay as they are.
+    #[must_use]
+    pub fn training(mut self, seed: u64) -> Self {
+        self.mode = Mode::Training;
+        self.draw_once(seed)
+    }
+
     /// Chooses how Hessian products are computed.
     #[must_use]
     pub fn with_engine(mut self, engine: Engine) -> Self {
@@ -88,8 +99,8 @@ impl CaptureConfig {
 
     /// Captures without comparing the gradient with Burn's; saves one forward and one backward pass.
     ///
-    /// A recording of another loss than the one meant then goes unnoticed: a `detach`, which a recording does not see, a
-    /// read of a value whose failure is swallowed, layers in training mode. Random values are refused all the same.
+    /// A recording of another loss than the one meant may then go unnoticed: a read of a value whose failure is swallowed,
+    /// layers in training mode. Random values are refused, and stop-gradients are recorded, all the same.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.compare = false;

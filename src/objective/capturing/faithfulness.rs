@@ -87,8 +87,9 @@ pub(super) fn compare<B: AutodiffBackend>(
     .into())
 }
 
-const CAUSES: &str = "a `detach` or `without_autodiff` in the model (put the detached tensor into the batch, or freeze \
-                      what it is computed by with `no_grad()`), or a closure that gives different results when called twice";
+const CAUSES: &str = "a closure that gives different results when it is called twice, or a stopped gradient (`detach`, \
+                      `without_autodiff`): put the stopped tensor into the batch, or freeze what it is computed by with \
+                      `no_grad()`";
 
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|x| x * x).sum::<f64>().sqrt()

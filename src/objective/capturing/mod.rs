@@ -8,9 +8,12 @@ mod source;
 pub use config::{CaptureConfig, Engine, Mode};
 pub(super) use recorder::Recorder;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use burn::{backend::Dispatch, module::Module};
+use burn::{
+    backend::Dispatch,
+    module::{Module, ParamId},
+};
 use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, tensor::Device};
 
@@ -19,7 +22,7 @@ use super::{
     batches::{Part, Parts},
 };
 use crate::{
-    capture::{Batch, Captured},
+    capture::{Batch, Captured, Choices},
     derive::Product,
     error::Error,
     execute::{ExecuteError, RECORDED_FLOAT, supports},
@@ -151,6 +154,7 @@ where
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let in_training_mode = source::layers_in_training_mode(&model);
+        let flags = source::training_flags(&model);
         let burn = config
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
@@ -162,7 +166,7 @@ where
             model: plain,
             template: batch.clone(),
             loss,
-            seed: config.draws,
+            choices: choices(config, &flags),
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
         let part = Part::new(&recorder, &parameters, recorder.counted(batch)?, 1.0)?;
@@ -228,6 +232,16 @@ where
     }
 }
 
+/// What is recorded of layers in training mode and of random values.
+fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
+    match config.mode {
+        Mode::Training => Choices { seed: config.draws, training: flags.clone() },
+        Mode::AsGiven | Mode::Evaluation => {
+            Choices { seed: config.draws, ..Choices::default() }
+        }
+    }
+}
+
 /// Refuses a precision that the device does not compute in, or claims to and does not.
 fn expect_precision<B: AutodiffBackend>(
     device: &Device<B>,
@@ -244,7 +258,7 @@ fn expect_precision<B: AutodiffBackend>(
 
 fn recorded_parameters<B: AutodiffBackend>(
     parameters: &ParamVector<B>,
-) -> Box<[(burn::module::ParamId, ValueType)]> {
+) -> Box<[(ParamId, ValueType)]> {
     let blocks = parameters.layout().blocks().iter();
     blocks
         .filter_map(|block| {

@@ -1,6 +1,6 @@
 //! The source of recordings: the model, a template of the batch and the closure, run again for each new shape.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::{
     backend::DispatchTensor,
@@ -10,7 +10,7 @@ use burn::{
 
 use super::Mode;
 use crate::{
-    capture::{self, Batch, BatchMapper, Captured, Parameters, Recording, Truths},
+    capture::{self, Batch, BatchMapper, Captured, Choices, Parameters, Recording, Truths},
     error::Error,
     graph::ValueType,
 };
@@ -26,8 +26,7 @@ pub(in crate::objective) struct ModelSource<M, X, L> {
     pub parameters: Box<Parameters>,
     pub template: X,
     pub loss: L,
-    /// The seed of random values that are drawn once.
-    pub seed: Option<u64>,
+    pub choices: Choices,
 }
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
@@ -39,7 +38,8 @@ where
 {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
         let batch = (&self.template, batch);
-        capture::record_loss(&self.model, &self.parameters, batch, &self.loss, self.seed, truths)
+        let (model, choices) = (&self.model, &self.choices);
+        capture::record_loss(model, &self.parameters, batch, &self.loss, choices, truths)
     }
 }
 
@@ -47,7 +47,7 @@ where
 pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
     let on_tape = model.devices().iter().any(burn::tensor::Device::is_autodiff);
     match (on_tape, mode) {
-        (true, Mode::AsGiven) => model.clone(),
+        (true, Mode::AsGiven | Mode::Training) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
         (false, _) => model.clone().train().map(&mut EvaluationMode),
     }
@@ -90,6 +90,21 @@ pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> Vec
     let mut find = Find::default();
     model.visit(&mut find);
     find.found
+}
+
+/// The flags of the layers that behave as during training.
+pub(in crate::objective) fn training_flags<M: Module>(model: &M) -> HashSet<ParamId> {
+    struct Flags(HashSet<ParamId>);
+    impl ModuleVisitor for Flags {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            if flag.is_enabled() {
+                self.0.insert(flag.id);
+            }
+        }
+    }
+    let mut flags = Flags(HashSet::new());
+    model.visit(&mut flags);
+    flags.0
 }
 
 /// Gives a model the buffers of a copy without autodiff again, which a forward pass in training mode has changed.

@@ -1,8 +1,12 @@
 //! What tracing accepts, refuses, and says when it refuses.
 
 mod batches;
+mod changes;
+mod draws;
 mod guards;
+mod messages;
 mod modes;
+mod stops;
 
 use crate::failure::failure;
 use burn::{
@@ -19,6 +23,44 @@ use burn_curvature::{
 #[derive(Module, Debug)]
 struct Small {
     linear: Linear,
+}
+
+#[derive(Module, Debug)]
+struct Weights<const D: usize> {
+    w: Param<Tensor<D>>,
+}
+
+fn weights<const D: usize>(w: impl Into<TensorData>) -> Weights<D> {
+    Weights { w: Param::from_tensor(Tensor::from_data(w.into(), &device())) }
+}
+
+/// The rows of the Hessian, in f64.
+fn hessian(objective: &Objective) -> Vec<f64> {
+    let objective = objective.in_f64().unwrap();
+    let space = objective.parameters().space();
+    let unit = |at| (0..space.len()).map(|i| f64::from(u8::from(i == at))).collect::<Vec<_>>();
+    let row = |at| {
+        let v = space.vector(&unit(at)).unwrap();
+        objective.hessian_vector_product(&v).unwrap().to_vec().unwrap()
+    };
+    (0..space.len()).flat_map(row).collect()
+}
+
+#[track_caller]
+fn close(found: &[f64], expected: &[f64]) {
+    let far = found.iter().zip(expected).any(|(a, b)| (a - b).abs() > 1e-6 * (1.0 + b.abs()));
+    assert!(!far && found.len() == expected.len(), "{found:?} for {expected:?}");
+}
+
+/// The message of a refusal that begins with the given words and names nothing of Burn's inner life.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>, begins: &str) -> String {
+    let message = trace_error(result).to_string();
+    assert!(message.starts_with(begins), "{message}");
+    for noise in ["TensorId", "try_to_data", "rhs"] {
+        assert!(!message.contains(noise), "{message}");
+    }
+    message
 }
 
 fn device() -> Device {
@@ -47,11 +89,13 @@ fn squared_error(model: &Small, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
     (tanh(model.linear.forward(x)) - y).powf_scalar(2.0).mean()
 }
 
+#[track_caller]
 fn trace_error<T: std::fmt::Debug>(result: Result<T, Error>) -> CaptureError {
     refusal(result)
 }
 
 /// The refusal of a kind.
+#[track_caller]
 fn refusal<E: std::error::Error + Clone + 'static, T: std::fmt::Debug>(
     result: Result<T, Error>,
 ) -> E {
