@@ -33,29 +33,31 @@ pub(super) fn found(
     by_closure: &Graph,
     in_training: bool,
 ) -> Result<Graph, Error> {
-    let tape = Tape { parameters, in_training };
     let mut numbering = Numbering::default();
     let closure = numbering.all(by_closure);
     let outputs = by_closure.outputs.iter().map(|&gradient| closure.get(gradient));
     let Some(gradients) = outputs.collect::<Option<Vec<_>>>() else {
         return Err(CaptureError::StopGradient { place: None }.into());
     };
-    if same(&loss, tape, &gradients, &mut numbering)? {
-        return Ok(loss);
+    for tape in Tape::all(parameters, in_training) {
+        if same(&loss, tape, &gradients, &mut numbering)? {
+            return Ok(loss);
+        }
     }
-    let probed = tape.probed(&loss)?;
-    let occurring: HashSet<_> = closure.known().collect();
-    let search = Search::new(&loss, &probed, &mut numbering, occurring);
-    let Some(places) = search.run(&gradients) else {
-        return Err(CaptureError::StopGradient { place: None }.into());
-    };
-    let stopped = with_stops(&loss, &places);
-    if same(&stopped, tape, &gradients, &mut numbering)? {
-        return Ok(stopped);
+    let mut place = None;
+    for tape in Tape::all(parameters, in_training) {
+        let probed = tape.probed(&loss)?;
+        let occurring: HashSet<_> = closure.known().collect();
+        let search = Search::new(&loss, &probed, &mut numbering, occurring);
+        let Some(places) = search.run(&gradients) else { continue };
+        let stopped = with_stops(&loss, &places);
+        if same(&stopped, tape, &gradients, &mut numbering)? {
+            return Ok(stopped);
+        }
+        let first = places.iter().map(|&(node, _)| node).min();
+        place =
+            first.map(|node| format!("operation {} ({})", node + 1, loss.nodes[node].op.name()));
     }
-    let place = places.iter().map(|&(node, _)| node).min();
-    let place =
-        place.map(|node| format!("operation {} ({})", node + 1, loss.nodes[node].op.name()));
     Err(CaptureError::StopGradient { place }.into())
 }
 

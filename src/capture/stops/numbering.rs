@@ -5,7 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use crate::graph::{Binary, Graph, Literal, Node, Op, Unary, ValueId, ValueType};
+use crate::graph::{Binary, Graph, Literal, Node, Op, Reduction, Unary, ValueId, ValueType};
 
 /// The number of a function of the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,8 +85,10 @@ impl Numbering {
             inputs.sort_unstable();
         }
         let results = node.outputs.iter().enumerate();
+        let name =
+            |at| value_alone(&node.op).filter(|_| at == 0).unwrap_or_else(|| node.op.clone());
         let keys =
-            results.map(|(at, output)| format!("{:?} {inputs:?} {at} {}", node.op, ty(output)));
+            results.map(|(at, output)| format!("{:?} {inputs:?} {at} {}", name(at), ty(output)));
         keys.collect::<Vec<_>>().into_iter().map(|key| self.number(key)).collect()
     }
 
@@ -133,6 +135,20 @@ impl Numbering {
             }
         }
         values
+    }
+}
+
+/// The operation that gives the first result alone: on a tape, Burn computes indices for the backward pass as well.
+fn value_alone(op: &Op) -> Option<Op> {
+    match op {
+        Op::ExtremumWithIndices { dim, largest: true } => Some(Op::ReduceDim(Reduction::Max, *dim)),
+        Op::ExtremumWithIndices { dim, largest: false } => {
+            Some(Op::ReduceDim(Reduction::Min, *dim))
+        }
+        Op::MaxPool { window, indices: true } => {
+            Some(Op::MaxPool { window: *window, indices: false })
+        }
+        _ => None,
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use burn_autodiff::Autodiff;
 use burn_backend::{
-    AutodiffBackend, Backend, TensorMetadata,
-    ops::{FloatTensorOps, IntTensorOps, BoolTensorOps, ModuleOps},
+    AutodiffBackend, TensorMetadata,
+    ops::{BoolTensorOps, FloatTensorOps, IntTensorOps, ModuleOps},
     tensor::{Device, FloatTensor},
 };
 use burn_capture::CaptureBackend;
@@ -42,15 +42,37 @@ pub(in crate::capture) fn gradients(
 }
 
 /// How a program is run on a tape.
+///
+/// Burn runs an operation on the tape if one of its operands is associated with it, and on the device below otherwise,
+/// where some operations are recorded otherwise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tape {
     /// How many of its inputs are parameters.
     pub parameters: usize,
     /// Whether statistics that are computed are those of Burn's batch norm in training mode.
     pub in_training: bool,
+    /// Whether the batch is associated with the tape.
+    pub with_batch: bool,
+    /// Whether what the closure creates is associated with the tape.
+    pub with_created: bool,
 }
 
 impl Tape {
+    /// The ways in which a closure may have been run, the likeliest first.
+    pub fn all(parameters: usize, in_training: bool) -> impl Iterator<Item = Self> {
+        let associated: &[(bool, bool)] = if in_training {
+            &[(true, true), (false, false), (true, false)]
+        } else {
+            &[(false, false), (false, true)]
+        };
+        associated.iter().map(move |&(with_batch, with_created)| Self {
+            parameters,
+            in_training,
+            with_batch,
+            with_created,
+        })
+    }
+
     /// The gradients by the parameters, as Burn's backward pass computes them: a program of the loss program's inputs.
     pub fn backward(self, loss: &Graph) -> Result<Graph, Error> {
         scope::record(|scope| {
@@ -70,59 +92,101 @@ impl Tape {
             let probes = probes.collect::<Result<Vec<_>, Error>>()?;
             let (_, inputs) = on_tape(inputs, self.parameters);
             let loss = self.replay(loss, &scope.device(), inputs, (&ways, &probes))?;
-            Ok(gradients(loss, &probes))
+            Ok::<_, Error>(gradients(loss, &probes))
         })?;
         Ok(Probed { graph, ways })
     }
 
-/// Runs a program on the tape, with the probes added; returns its first output.
-fn replay(
-    self,
-    graph: &Graph,
-    device: &Device<CaptureBackend>,
-    inputs: Vec<Operand<B>>,
-    (ways, probes): (&[Way], &[FloatTensor<B>]),
-) -> Result<FloatTensor<B>, Error> {
-    let mut values: Vec<Option<Operand<B>>> = vec![None; graph.values.len()];
-    for (&input, operand) in graph.inputs.iter().zip(inputs) {
-        values[input.index()] = Some(operand);
-    }
-    for constant in &graph.constants {
-        let ty = graph.value(constant.value);
-        values[constant.value.index()] = Some(upload(constant.data.clone(), ty, device));
-    }
-    let computed: HashSet<_> = graph.nodes.iter().flat_map(|node| &node.outputs).collect();
-    let mut probes = ways.iter().zip(probes).peekable();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let mut probed = |way: Way, operand: Operand<B>| match (operand, probes.peek()) {
-            (Operand::Float(tensor), Some((next, probe))) if **next == way => {
-                let probe = (*probe).clone();
-                probes.next();
-                Operand::Float(B::float_add(tensor, probe))
+    /// Runs a program, with the probes added; returns its first output.
+    fn replay(
+        self,
+        graph: &Graph,
+        device: &Device<CaptureBackend>,
+        inputs: Vec<Operand<B>>,
+        (ways, probes): (&[Way], &[FloatTensor<B>]),
+    ) -> Result<FloatTensor<B>, Error> {
+        let mut values = self.begin(graph, device, inputs);
+        let computed: HashSet<_> = graph.nodes.iter().flat_map(|node| &node.outputs).collect();
+        let mut probes = ways.iter().zip(probes).peekable();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let mut probed = |way: Way, operand: Operand<B>| match (operand, probes.peek()) {
+                (Operand::Float(tensor), Some((next, probe))) if **next == way => {
+                    let probe = (*probe).clone();
+                    probes.next();
+                    Operand::Float(B::float_add(tensor, probe))
+                }
+                (operand, _) => operand,
+            };
+            let mut operands = Vec::with_capacity(node.inputs.len());
+            let mut on_tape = node.inputs.is_empty() && self.with_created;
+            for (at, input) in node.inputs.iter().enumerate() {
+                let (operand, associated) = values[input.index()].clone().ok_or_else(unknown)?;
+                on_tape |= associated;
+                operands.push(probed(Way::Into(index, at), operand));
             }
-            (operand, _) => operand,
-        };
-        let operands = node.inputs.iter().enumerate().map(|(at, input)| {
-            let operand = values[input.index()].clone().ok_or_else(unknown)?;
-            Ok(probed(Way::Into(index, at), operand))
-        });
-        let operands = operands.collect::<Result<Vec<_>, Error>>()?;
-        let types: Vec<_> =
-            node.outputs.iter().map(|&output| graph.value(output).clone()).collect();
-        let results = match node.op {
-            Op::BatchNorm { epsilon } if self.in_training && computed.contains(&node.inputs[3]) => {
-                vec![Operand::Float(normalized(operands, epsilon)?)]
+            let types: Vec<_> =
+                node.outputs.iter().map(|&output| graph.value(output).clone()).collect();
+            let results = match node.op {
+                Op::BatchNorm { epsilon }
+                    if self.in_training && computed.contains(&node.inputs[3]) =>
+                {
+                    vec![Operand::Float(normalized(operands, epsilon)?)]
+                }
+                _ if on_tape => execute::apply::<B>(&node.op, operands, &types, device)?,
+                _ => {
+                    let operands = operands.into_iter().map(below).collect();
+                    let results =
+                        execute::apply::<CaptureBackend>(&node.op, operands, &types, device)?;
+                    results.into_iter().map(lift).collect()
+                }
+            };
+            for (at, (output, result)) in node.outputs.iter().zip(results).enumerate() {
+                values[output.index()] = Some((probed(Way::OutOf(index, at), result), on_tape));
             }
-            _ => execute::apply::<B>(&node.op, operands, &types, device)?,
-        };
-        for (at, (output, result)) in node.outputs.iter().zip(results).enumerate() {
-            values[output.index()] = Some(probed(Way::OutOf(index, at), result));
+        }
+        let loss = graph.outputs.first().and_then(|loss| values[loss.index()].clone());
+        match loss {
+            Some((Operand::Float(loss), _)) => Ok(loss),
+            _ => Err(unknown()),
         }
     }
-    let loss = graph.outputs.first().and_then(|loss| values[loss.index()].clone());
-    first(loss.into_iter().collect())
+
+    /// The inputs and constants, each with whether it is associated with the tape.
+    fn begin(
+        self,
+        graph: &Graph,
+        device: &Device<CaptureBackend>,
+        inputs: Vec<Operand<B>>,
+    ) -> Vec<Option<(Operand<B>, bool)>> {
+        let mut values = vec![None; graph.values.len()];
+        for (position, (&input, operand)) in graph.inputs.iter().zip(inputs).enumerate() {
+            let associated = position < self.parameters || self.with_batch;
+            values[input.index()] = Some((operand, associated));
+        }
+        for constant in &graph.constants {
+            let ty = graph.value(constant.value);
+            let operand = upload(constant.data.clone(), ty, device);
+            values[constant.value.index()] = Some((operand, self.with_created));
+        }
+        values
+    }
 }
 
+/// The tensor below the tape.
+fn below(operand: Operand<B>) -> Operand<CaptureBackend> {
+    match operand {
+        Operand::Float(tensor) => Operand::Float(B::inner(tensor)),
+        Operand::Int(tensor) => Operand::Int(B::int_inner(tensor)),
+        Operand::Bool(tensor) => Operand::Bool(B::bool_inner(tensor)),
+    }
+}
+
+fn lift(operand: Operand<CaptureBackend>) -> Operand<B> {
+    match operand {
+        Operand::Float(tensor) => Operand::Float(B::from_inner(tensor)),
+        Operand::Int(tensor) => Operand::Int(B::int_from_inner(tensor)),
+        Operand::Bool(tensor) => Operand::Bool(B::bool_from_inner(tensor)),
+    }
 }
 
 /// A way through a program: an operand of a node, or a float result of it.
@@ -157,7 +221,8 @@ impl Way {
 
 /// In the order of the nodes: operands, then results.
 fn ways(graph: &Graph, tracked: &HashSet<ValueId>) -> Vec<Way> {
-    let float = |value: ValueId| tracked.contains(&value) && graph.value(value).kind() == Kind::Float;
+    let float =
+        |value: ValueId| tracked.contains(&value) && graph.value(value).kind() == Kind::Float;
     let mut ways = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         let of = |values: &[ValueId]| (0..values.len()).filter(|&at| float(values[at])).collect();
@@ -193,9 +258,7 @@ fn on_tape(
             leaves.push(leaf(tensor));
             Operand::Float(leaves[leaves.len() - 1].clone())
         }
-        Operand::Float(tensor) => Operand::Float(B::from_inner(tensor)),
-        Operand::Int(tensor) => Operand::Int(B::int_from_inner(tensor)),
-        Operand::Bool(tensor) => Operand::Bool(B::bool_from_inner(tensor)),
+        other => lift(other),
     });
     let lifted = lifted.collect();
     (leaves, lifted)
@@ -217,13 +280,6 @@ fn leaf_of(operand: Operand<CaptureBackend>) -> Result<FloatTensor<B>, Error> {
     match operand {
         Operand::Float(tensor) => Ok(leaf(tensor)),
         Operand::Int(_) | Operand::Bool(_) => Err(unknown()),
-    }
-}
-
-fn first(outputs: Vec<Operand<B>>) -> Result<FloatTensor<B>, Error> {
-    match outputs.into_iter().next() {
-        Some(Operand::Float(loss)) => Ok(loss),
-        _ => Err(unknown()),
     }
 }
 

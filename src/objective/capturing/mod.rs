@@ -153,12 +153,15 @@ where
         let parameters = ParamVector::<B>::from_module(&model)?;
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let in_training_mode = source::layers_in_training_mode(&model);
+        let refused_layers = match config.mode {
+            Mode::Training => Vec::new(),
+            Mode::AsGiven | Mode::Evaluation => source::layers_in_training_mode(&model),
+        };
         let flags = source::training_flags(&model);
         let burn = config
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
-        if config.compare && !in_training_mode.is_empty() {
+        if config.compare && !flags.is_empty() {
             source::restore_buffers(model, &plain);
         }
         let source = ModelSource {
@@ -187,7 +190,7 @@ where
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
         if let Some(burn) = burn.transpose()? {
             let recorded = objective.value_and_gradient()?;
-            faithfulness::compare(&recorded, &burn, tolerance, in_training_mode)?;
+            faithfulness::compare(&recorded, &burn, tolerance, refused_layers)?;
         }
         Ok(objective)
     }
@@ -236,9 +239,7 @@ where
 fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
     match config.mode {
         Mode::Training => Choices { seed: config.draws, training: flags.clone() },
-        Mode::AsGiven | Mode::Evaluation => {
-            Choices { seed: config.draws, ..Choices::default() }
-        }
+        Mode::AsGiven | Mode::Evaluation => Choices { seed: config.draws, ..Choices::default() },
     }
 }
 

@@ -49,7 +49,8 @@ pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
     match (on_tape, mode) {
         (true, Mode::AsGiven | Mode::Training) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
-        (false, _) => model.clone().train().map(&mut EvaluationMode),
+        (false, Mode::Training) => model.clone().train(),
+        (false, Mode::AsGiven | Mode::Evaluation) => model.clone().train().map(&mut EvaluationMode),
     }
 }
 

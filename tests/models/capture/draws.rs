@@ -156,9 +156,9 @@ fn the_mask_of_dropout_is_a_constant() {
     // Σ (mask·w / (1 − p))²: the curvature is 2/(1 − p)² where kept and 0 where dropped.
     let w = Param::from_tensor(Tensor::ones([8], &device()));
     let model = Masked { w, dropout: DropoutConfig::new(0.5).init() };
-    let objective = CaptureConfig::new().training(1).init(&model, (), |m: &Masked, ()| {
-        m.dropout.forward(m.w.val()).square().sum()
-    });
+    let objective = CaptureConfig::new()
+        .training(1)
+        .init(&model, (), |m: &Masked, ()| m.dropout.forward(m.w.val()).square().sum());
     let h = hessian(&objective.unwrap());
     let count = |value: f64| (0..8).filter(|i| h[i * 9] == value).count();
     let (kept, dropped) = (count(8.0), count(0.0));

@@ -36,14 +36,13 @@ fn weighted() -> CrossEntropyLossConfig {
     CrossEntropyLossConfig::new().with_weights(Some(vec![1.0, 2.0, 0.5]))
 }
 
-const OUTSIDE: &str = "the closure uses a tensor or a module from outside";
+const OUTSIDE: &str = "the closure uses a tensor or module from outside";
 
 #[test]
 fn modules_and_tensors_from_outside() {
     let other = net(1);
-    let by_module = move |m: &Linear, x: Tensor<2>| {
-        (m.forward(x.clone()) - other.forward(x)).square().mean()
-    };
+    let by_module =
+        move |m: &Linear, x: Tensor<2>| (m.forward(x.clone()) - other.forward(x)).square().mean();
     let message = refused(captured(&net(1), x(), by_module), OUTSIDE);
     assert!(message.contains("(model, other.no_grad())"), "{message}");
     let weights = Tensor::<1>::from_data([1.0, 2.0, 0.5], &device());

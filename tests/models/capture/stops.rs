@@ -126,16 +126,21 @@ fn a_branch_of_a_network() {
     let compiled = Objective::capture(&small(), (input.clone(), target.clone()), loss).unwrap();
     let stopped = bent(&small(), input.clone()).detach();
     let handed = (input.clone(), target.clone(), stopped);
-    let reference = Objective::capture(&small(), handed, move |m: &super::Small, (x, y, stopped): (Tensor<2>, Tensor<2>, Tensor<2>)| {
-        (bent(m, x) * stopped - y).square().mean()
-    });
+    let reference = Objective::capture(
+        &small(),
+        handed,
+        move |m: &super::Small, (x, y, stopped): (Tensor<2>, Tensor<2>, Tensor<2>)| {
+            (bent(m, x) * stopped - y).square().mean()
+        },
+    );
     close(&hessian(&compiled), &hessian(&reference.unwrap()));
     let config = CaptureConfig::new().with_engine(Engine::Eager);
     let eager = Objective::<Autodiff<Flex>>::capture_with(&config, &small(), (input, target), loss);
     let v = compiled.parameters().space().normal(3).to_vec().unwrap();
     let eager = eager.unwrap();
     let found = eager.hessian_vector_product(&eager.parameters().space().vector(&v).unwrap());
-    let expected = compiled.hessian_vector_product(&compiled.parameters().space().vector(&v).unwrap());
+    let expected =
+        compiled.hessian_vector_product(&compiled.parameters().space().vector(&v).unwrap());
     let (found, expected) = (found.unwrap().to_vec().unwrap(), expected.unwrap().to_vec().unwrap());
     for (a, b) in found.iter().zip(&expected) {
         assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{a} and {b}");
