@@ -24,7 +24,7 @@ use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Adjoint, Batch, CaptureConfig, ConjugateGradientConfig, Engine, GaussNewton, Hessian, Jacobian,
     LinearOperator, LinearSolver, Objective, ParamVector,
-    backend::TensorBridge,
+    backend::ProgramBackend,
     solver::{ConjugateGradient, OnNegativeCurvature},
 };
 
@@ -75,7 +75,7 @@ fn main() {
 /// Measures all requested models on one backend.
 fn on_backend<B: AutodiffBackend>(name: &'static str, device: &Device, request: &Request)
 where
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let asked = |model: &str| format!("{model}.{name}").contains(&request.filter);
     let backend = (name, device.clone());
@@ -112,7 +112,7 @@ type Backend = (&'static str, Device);
 fn measure<B, M, X>((backend, device): &Backend, plan: Plan, case: fn(&Device) -> Case<M, X>)
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
     M: Module + 'static,
     X: Batch + Send + 'static,
 {
@@ -173,7 +173,7 @@ struct Products<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Products<B>
 where
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     fn new<M: Module + 'static, X: Batch + Send + 'static>(case: &Case<M, X>) -> Self {
         let config = CaptureConfig::new();

@@ -14,7 +14,8 @@
 //! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
 //! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
 //! its progress. [`Objective::capture`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
-//! [`Engine`] and a typed backend. Capturing compares the recorded gradient with Burn's `backward()` and refuses what it
+//! [`Engine`] and a typed backend. [`Objective::at_model`] takes parameters and running statistics from a model.
+//! Capturing compares the recorded gradient with Burn's `backward()` and refuses what it
 //! cannot record faithfully with a [`CaptureError`](errors::CaptureError).
 //!
 //! **[`ParamVector`]** is a vector shaped like the trainable parameters: arithmetic, from and to modules, gradients and
@@ -139,7 +140,10 @@ pub use tensor::Precision;
 
 /// The backends that programs run on.
 pub mod backend {
-    pub use crate::tensor::{DefaultBackend, Operand, TensorBridge};
+    pub use crate::{
+        derive::ProgramBackend,
+        tensor::{DefaultBackend, Operand, TensorBridge},
+    };
 }
 
 /// The kinds of [`Error`], for [`Error::downcast_ref`].

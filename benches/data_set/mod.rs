@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     CaptureConfig, GaussNewton, Hessian, LinearOperator, Objective, Reduction,
-    backend::TensorBridge,
+    backend::ProgramBackend,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ const GRADIENTS: &str = "gradients";
 /// Prints `data20.<backend>.hv_budget_<none|half|all>` and the same for `ggn`, in gradients of the data set.
 pub fn measure<B: AutodiffBackend>((name, device): &Backend, plan: Plan)
 where
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let case = mlp::case(&device.clone().autodiff());
     let rows = (case.batch.0.clone().narrow(0, 0, ROWS), case.batch.1.clone().narrow(0, 0, ROWS));

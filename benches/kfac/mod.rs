@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, CaptureConfig, Ekfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
-    backend::TensorBridge, kfac::KfacFisher,
+    backend::ProgramBackend, kfac::KfacFisher,
 };
 
 use crate::{
@@ -33,7 +33,7 @@ const SLOW_FIGURES: [&str; 2] = ["kfac_eigen", "ekfac_factors"];
 pub fn measure<B, M, X>((backend, device): &Backend, plan: Plan, case: &Case<M, X>)
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
     M: Module + 'static,
     X: Batch + Send + 'static,
 {

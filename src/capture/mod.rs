@@ -1,4 +1,4 @@
-//! From a Burn closure to a program: parameters and batch become inputs, frozen parameters and buffers constants.
+//! From a Burn closure to a program: parameters, batch and buffers become inputs.
 //! Depends on Burn's recording device and graphs; refuses what cannot be recorded faithfully.
 //!
 //! Everything of Burn's that belongs to recording (its operation format, its capturing backend) is touched in this
@@ -22,5 +22,5 @@ pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]
 pub(crate) use import::graph;
 pub(crate) use lock::is_recording;
-pub(crate) use record::{Choices, Parameters, Recording, record_loss};
+pub(crate) use record::{Choices, ModelInputs, Recording, record_loss};
 pub(crate) use scope::{Scope, record};

@@ -1,6 +1,6 @@
 //! One evaluation of a model's loss, written down as a program.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use burn::{
     backend::{DispatchDevice, DispatchKindConversion, DispatchTensor},
@@ -14,26 +14,29 @@ use burn_capture::CaptureBackend;
 use super::{
     Batch, CaptureError, Captured, Scope,
     guards::{self, Guards, Policy, Recorded, Truths},
-    place::{PlaceBatch, PlaceParameters},
+    place::{PlaceBatch, PlaceInputs},
     stops,
 };
 use crate::{
     error::Error,
     graph::{Graph, ValueType},
+    space::{Path, Place},
     tensor::Operand,
 };
 
 /// Burn's tape over the recording device, where gradients and training mode are.
 type Tape = Autodiff<CaptureBackend>;
 
-/// The program of one loss. Inputs: the parameters, then the batch. Outputs: the loss, then the model's outputs
-/// where the closure returned them.
+/// The program of one loss. Inputs: the parameters, then the batch, then the model's buffers. Outputs: the loss, then the
+/// model's outputs where the closure returned them.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     /// The program.
     pub graph: Graph,
-    /// How many of its inputs are parameters.
+    /// How many of its first inputs are parameters.
     pub parameters: usize,
+    /// How many of its last inputs are buffers: tensors of the model that are no parameters.
+    pub buffers: usize,
     /// Truth values that the closure read.
     pub guards: Guards,
     /// How many random tensors of the closure were drawn once and are constants.
@@ -48,8 +51,13 @@ impl Recording {
     }
 }
 
-/// The trainable parameters of a recording, in order.
-pub(crate) type Parameters = [(ParamId, ValueType)];
+/// The tensors of a model that are inputs of its recordings.
+pub(crate) struct ModelInputs {
+    pub parameters: Vec<ValueType>,
+    pub buffers: Vec<ValueType>,
+    /// Which of them sits at which place of the model, parameters counted first and buffers after them.
+    pub places: HashMap<Place, usize>,
+}
 
 /// What becomes of layers and values that differ from call to call.
 #[derive(Clone, Debug, Default)]
@@ -63,40 +71,40 @@ pub(crate) struct Choices {
 /// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
 pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
     model: &M,
-    parameters: &Parameters,
+    inputs: &ModelInputs,
     batch: (&X, &[ValueType]),
     loss: &impl Fn(&M, X) -> O,
     choices: &Choices,
     truths: Truths<'_, Error>,
 ) -> Result<Recording, Error> {
-    let policy = Policy { parameters: parameters.len(), seed: choices.seed, truths };
-    let place = Place { model, parameters, batch, choices };
+    let (parameters, buffers) = (inputs.parameters.len(), inputs.buffers.len());
+    let policy = Policy { parameters, seed: choices.seed, truths };
+    let place = Arguments { model, inputs, batch, choices };
     let on_tape = || guards::record(|scope: &mut Scope| place.on_tape(scope, loss), &policy);
     let in_training = !choices.training.is_empty();
     let (recorded, gradients) = if !in_training {
         let plain = guards::record(|scope: &mut Scope| place.plain(scope, loss), &policy)?;
-        (plain, on_tape().map(|both| split(&both.graph, parameters.len()).1))
+        (plain, on_tape().map(|both| split(&both.graph, parameters).1))
     } else {
         let both = on_tape()?;
-        let (graph, gradients) = split(&both.graph, parameters.len());
+        let (graph, gradients) = split(&both.graph, parameters);
         (Recorded { graph, ..both }, Ok(gradients))
     };
     let Recorded { graph, guards, draws } = recorded;
     // Drops what only mentions the inputs.
     let graph = graph.without_dead_code();
-    let parameters = parameters.len();
     if !graph.dependents(&graph.inputs[..parameters]).contains(&graph.outputs[0]) {
         return Err(CaptureError::IndependentLoss.into());
     }
     let graph = match gradients {
-        Ok(gradients) => stops::found(graph, parameters, &gradients, in_training)?,
+        Ok(gradients) => stops::found(graph, (parameters, buffers), &gradients, in_training)?,
         Err(error) if error.downcast_ref() == Some(&CaptureError::IndependentLoss) => {
             return Err(error);
         }
         // The closure moves tensors to the device of others: Burn has no such move to a tape over a recording.
         Err(_) => graph,
     };
-    Ok(Recording { graph: graph.without_dead_code(), parameters, guards, draws })
+    Ok(Recording { graph: graph.without_dead_code(), parameters, buffers, guards, draws })
 }
 
 /// The loss, with the outputs if there are any, and the gradients, of a program that returns all of them.
@@ -106,22 +114,22 @@ fn split(both: &Graph, parameters: usize) -> (Graph, Graph) {
 }
 
 /// The arguments of a closure, to be placed on a recording device.
-struct Place<'a, M, X> {
+struct Arguments<'a, M, X> {
     model: &'a M,
-    parameters: &'a Parameters,
+    inputs: &'a ModelInputs,
     batch: (&'a X, &'a [ValueType]),
     choices: &'a Choices,
 }
 
-impl<M: Module, X: Batch> Place<'_, M, X> {
+impl<M: Module, X: Batch> Arguments<'_, M, X> {
     /// Runs the closure on the recording device; returns the loss, and the outputs if there are any.
     fn plain<O: Captured>(
         &self,
         scope: &mut Scope,
         loss: &impl Fn(&M, X) -> O,
     ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
-        let (_, model) = self.model(scope);
-        let batch = self.batch(scope, false);
+        let (operands, batch) = self.declare(scope, false);
+        let model = self.model(scope, operands);
         let (outputs, loss) = loss(&model, batch).into_parts();
         let mut results = vec![Operand::Float(scalar_loss::<CaptureBackend>(loss)?)];
         if let Some(outputs) = outputs {
@@ -136,50 +144,56 @@ impl<M: Module, X: Batch> Place<'_, M, X> {
         scope: &mut Scope,
         loss: &impl Fn(&M, X) -> O,
     ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
-        let (leaves, model) = self.model(scope);
-        let leaves: Vec<_> = leaves.into_iter().map(|(id, leaf)| (id, stops::leaf(leaf))).collect();
-        let training = self.choices.training.clone();
-        let model = model.map(&mut PlaceParameters::<Tape> {
-            leaves: leaves.iter().cloned().collect(),
-            training,
+        let in_training = !self.choices.training.is_empty();
+        let (operands, batch) = self.declare(scope, in_training);
+        let parameters = operands.iter().take(self.inputs.parameters.len());
+        let leaves: Vec<_> = parameters
+            .filter_map(|operand| match operand {
+                Operand::Float(tensor) => Some(stops::leaf(tensor.clone())),
+                Operand::Int(_) | Operand::Bool(_) => None,
+            })
+            .collect();
+        let model = self.model(scope, operands).map(&mut PlaceInputs::<Tape> {
+            places: &self.inputs.places,
+            operands: leaves.iter().cloned().map(Operand::Float).collect(),
+            training: self.choices.training.clone(),
+            path: Path::default(),
         });
-        let batch = self.batch(scope, !self.choices.training.is_empty());
         let (outputs, loss) = loss(&model, batch).into_parts();
         if !loss.is_tracked() {
             return Err(CaptureError::IndependentLoss.into());
         }
         let loss = scalar_loss::<Tape>(loss)?;
         let mut results = vec![Operand::Float(Tape::inner(loss.clone()))];
-        if let (Some(outputs), false) = (outputs, self.choices.training.is_empty()) {
+        if let (Some(outputs), true) = (outputs, in_training) {
             results.push(Operand::Float(Tape::inner(float::<Tape>(outputs, "the outputs")?)));
         }
-        let leaves: Vec<_> = leaves.into_iter().map(|(_, leaf)| leaf).collect();
         results.extend(stops::gradients(loss, &leaves));
         Ok(results)
     }
 
-    /// The parameters, and the model with them in their places.
-    fn model(&self, scope: &mut Scope) -> (Vec<(ParamId, FloatTensor<CaptureBackend>)>, M) {
-        let device = Device::new(DispatchDevice::Capture(scope.device()));
-        let mut leaves = Vec::with_capacity(self.parameters.len());
-        for (id, ty) in self.parameters {
-            if let Operand::Float(tensor) = scope.input(ty) {
-                leaves.push((*id, tensor));
-            }
-        }
-        let mut place = PlaceParameters::<CaptureBackend> {
-            leaves: leaves.iter().cloned().collect(),
-            training: HashSet::new(),
-        };
-        // `valid`, not `clone`: clones share their running statistics, and recording moves them to another device.
-        (leaves, self.model.valid().map(&mut place).to_device(&device))
+    /// The parameters and buffers, and the batch, on a tape where its tensors are on one.
+    fn declare(&self, scope: &mut Scope, on_tape: bool) -> (Vec<Operand<CaptureBackend>>, X) {
+        let (template, types) = self.batch;
+        let ModelInputs { parameters, buffers, .. } = self.inputs;
+        let mut operands: Vec<_> = parameters.iter().map(|ty| scope.input(ty)).collect();
+        let batch = types.iter().map(|ty| scope.input(ty)).collect();
+        let batch = template.clone().map_tensors(&mut PlaceBatch { operands: batch, on_tape });
+        operands.extend(buffers.iter().map(|ty| scope.input(ty)));
+        (operands, batch)
     }
 
-    /// The batch, on a tape where its tensors are on one.
-    fn batch(&self, scope: &mut Scope, on_tape: bool) -> X {
-        let (template, types) = self.batch;
-        let operands = types.iter().map(|ty| scope.input(ty)).collect();
-        template.clone().map_tensors(&mut PlaceBatch { operands, on_tape })
+    /// The model with its parameters and buffers in their places.
+    fn model(&self, scope: &Scope, operands: Vec<Operand<CaptureBackend>>) -> M {
+        let device = Device::new(DispatchDevice::Capture(scope.device()));
+        let mut place = PlaceInputs::<CaptureBackend> {
+            places: &self.inputs.places,
+            operands,
+            training: HashSet::new(),
+            path: Path::default(),
+        };
+        // `valid`, not `clone`: clones share their running statistics, and recording replaces them.
+        self.model.valid().map(&mut place).to_device(&device)
     }
 }
 

@@ -7,6 +7,7 @@
 //! products, and separate the part that depends on v from the rest. The *eager* engine does the same on the tape of a
 //! computing backend, again for every product.
 
+mod backend;
 mod error;
 mod fold;
 mod likelihood;
@@ -20,6 +21,8 @@ mod reverse;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backend::Kernels;
+pub use backend::ProgramBackend;
 pub use error::DeriveError;
 pub use likelihood::{Likelihood, LikelihoodError};
 pub(crate) use lower::apply_recorded;
@@ -101,7 +104,7 @@ pub(crate) fn derived(
 }
 
 /// A product computed at once on backend `B`, reverse over reverse on its tape.
-pub(crate) fn eager_product<B: Backend>(
+fn eager_product<B: Backend>(
     kind: Product,
     loss: &Graph,
     inputs: ProductInputs<'_, B>,

@@ -12,6 +12,10 @@ use super::{
 };
 use crate::graph::{Op, ValueType};
 
+/// A function that runs one operation, as [`apply`] does.
+pub(crate) type Apply<B> =
+    fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, ExecuteError>;
+
 /// Runs one operation: operands by value, so that a backend may work in place.
 ///
 /// Kinds come from the operands, shapes and element types from `outputs`.

@@ -26,7 +26,7 @@ pub(crate) mod tests;
 use crate::tensor::Operand;
 pub use error::ExecuteError;
 pub(crate) use {
-    dispatch::apply,
+    dispatch::{Apply, apply},
     precision::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, adapted, in_precision, supports},
     program::{Program, replay},
 };

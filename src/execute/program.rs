@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::HashSet};
 
 use burn_backend::{Backend, tensor::Device};
 
-use super::{ExecuteError, Operand, adapted, apply, precision::stored_as};
+use super::{ExecuteError, Operand, adapted, dispatch::Apply, precision::stored_as};
 use crate::{
     graph::{Graph, GraphError, Kind, Node, Op, ValueId, ValueType},
     panics::caught,
@@ -16,16 +16,18 @@ pub(crate) struct Program<B: Backend> {
     plan: Plan,
     constants: Vec<(ValueId, Operand<B>)>,
     device: Device<B>,
+    apply: Apply<B>,
 }
 
 impl<B: Backend> Program<B> {
-    /// Checks the graph, brings it to the element types the device has and uploads its constants.
+    /// Checks the graph, brings it to the element types the device has and uploads its constants. `apply` runs each
+    /// operation.
     ///
     /// # Errors
     ///
     /// [`ExecuteError::Graph`] for a graph that is not well formed, [`ExecuteError::Precision`] for a float type that
     /// the device lacks.
-    pub fn new(graph: Graph, device: &Device<B>) -> Result<Self, ExecuteError> {
+    pub fn new(graph: Graph, device: &Device<B>, apply: Apply<B>) -> Result<Self, ExecuteError> {
         graph.validate()?;
         let graph = adapted::<B>(graph, device)?;
         Ok(Self {
@@ -33,6 +35,7 @@ impl<B: Backend> Program<B> {
             constants: upload(&graph, device)?,
             device: device.clone(),
             graph,
+            apply,
         })
     }
 
@@ -44,7 +47,7 @@ impl<B: Backend> Program<B> {
     pub fn run(&self, inputs: Vec<Operand<B>>) -> Result<Vec<Operand<B>>, ExecuteError> {
         check_inputs(&self.graph, &inputs)?;
         let slots = Slots::new(&self.graph, &self.plan, inputs, self.constants.clone());
-        guarded(&self.graph, &self.plan, slots, &self.device, apply::<B>)
+        guarded(&self.graph, &self.plan, slots, &self.device, self.apply)
     }
 
     /// The graph that is run.

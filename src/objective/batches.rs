@@ -7,12 +7,11 @@ use std::{
 
 use burn_backend::AutodiffBackend;
 
-use super::{ObjectiveError, Reduction, capturing::Recorder, inputs, programs::ProgramSet};
+use super::{ObjectiveError, Reduction, capturing::Recorder, programs::ProgramSet, values::Values};
 use crate::{
     derive::DeriveError,
     error::Error,
     graph::{Graph, ValueType},
-    space::ParamVector,
     tensor::Operand,
 };
 
@@ -40,22 +39,22 @@ pub(crate) struct Part<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Part<B> {
     /// Brings the tensors to a precision and finds, or records, their programs.
-    pub fn new(
+    pub(super) fn new(
         recorder: &Recorder<B>,
-        parameters: &ParamVector<B>,
+        values: &Values<B>,
         mut batch: Counted<B>,
         weight: f64,
     ) -> Result<Self, Error> {
-        let device = parameters.device();
+        let device = values.device();
         for operand in &batch.operands {
-            parameters.expect_device(&operand.device())?;
+            values.parameters.expect_device(&operand.device())?;
         }
-        let dtype = parameters.precision().dtype();
+        let dtype = values.precision().dtype();
         let operands = batch.operands.into_iter();
         batch.operands = operands.map(|operand| operand.stored_on(device, dtype)).collect();
-        let programs = recorder.programs(parameters, &batch.operands)?;
+        let programs = recorder.programs(values, &batch.operands)?;
         let guards = programs.guards();
-        guards.expect_on_batch(|| inputs(parameters, &batch.operands))?;
+        guards.expect_on_batch(|| values.inputs(&batch.operands))?;
         Ok(Self { programs, batch, weight, applies_at: Mutex::default() })
     }
 

@@ -85,7 +85,7 @@ where
             .into_iter()
             .map(|batch| {
                 let weight = Parts::<B>::weight(reduction, batch.samples, total);
-                Part::new(&self.recorder, &self.parameters, batch, weight)
+                Part::new(&self.recorder, &self.values, batch, weight)
             })
             .collect();
         self.with_parts(Parts::Kept(parts?.into())).stating(reduction)

@@ -37,6 +37,32 @@ pub enum ObjectiveError {
         /// Its value when the closure was recorded.
         expected: bool,
     },
+    /// Other parameters for a model with running statistics.
+    #[error(
+        "the model has running statistics ({}), which belong to the parameters that they were collected at; take both from \
+         a model with `objective.at_model(&model)`, or keep the statistics that the objective has with \
+         `objective.at_keeping_buffers(&parameters)`", buffers.join(", ")
+    )]
+    RunningStatistics {
+        /// Their paths in the model.
+        buffers: Vec<String>,
+    },
+    /// The closure panicked in Burn's own passes on a batch.
+    #[error("the closure panicked when Burn ran it and its `backward()` on this batch: {message}")]
+    Backward {
+        /// The message of the panic.
+        message: String,
+    },
+    /// A model of another type than the one captured.
+    #[error(
+        "the loss was captured for a `{expected}`, and the model is a `{found}`; capture the loss of that model"
+    )]
+    OtherModel {
+        /// Type of the model captured.
+        expected: &'static str,
+        /// Type of the model given.
+        found: &'static str,
+    },
     /// The closure evaluates an objective that is being recorded.
     #[error(
         "the captured closure uses the objective that is being captured; evaluate the objective outside, and pass the result \
@@ -168,6 +194,15 @@ pub enum BatchError {
         position: usize,
         /// Its shape.
         shape: Vec<usize>,
+    },
+    /// A batch of another type than the one captured, for Burn's own backward pass.
+    #[error(
+        "the closure takes a batch of type `{expected}`, and another type was given; in training mode the closure itself is run, \
+         so that the tensors alone are not enough"
+    )]
+    OtherType {
+        /// Type of the batch captured.
+        expected: &'static str,
     },
     /// A batch with other tensors than the one recorded.
     #[error(

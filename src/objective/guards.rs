@@ -5,6 +5,7 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 use super::ObjectiveError;
 use crate::{
     capture::{Guards, Recording},
+    derive::Kernels,
     error::Error,
     execute::{Program, in_precision},
     graph::Graph,
@@ -13,10 +14,10 @@ use crate::{
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
-/// The guards of a recording: those that depend on the batch alone, and the others.
+/// The guards of a recording: those that depend on the batch alone, and those on the values of the model.
 pub(super) struct GuardPrograms<B: AutodiffBackend> {
     of_batch: Option<GuardProgram<B>>,
-    of_parameters: Option<GuardProgram<B>>,
+    of_model: Option<GuardProgram<B>>,
 }
 
 struct GuardProgram<B: AutodiffBackend> {
@@ -31,16 +32,19 @@ impl<B: AutodiffBackend> GuardPrograms<B> {
         recording: &Recording,
         precision: Precision,
         device: &Device<B>,
+        kernels: Kernels<B::InnerBackend>,
     ) -> Result<Self, Error> {
-        let (guards, parameters) = (&recording.guards, recording.parameters);
-        let inputs = guards.graph.inputs.iter().take(parameters).copied();
-        let dependent = guards.graph.dependents(&inputs.collect::<Vec<_>>());
+        let guards = &recording.guards;
+        let inputs = guards.graph.inputs.iter().copied();
+        let buffers = inputs.clone().rev().take(recording.buffers);
+        let of_model: Vec<_> = inputs.take(recording.parameters).chain(buffers).collect();
+        let dependent = guards.graph.dependents(&of_model);
         let outputs = &guards.graph.outputs;
         let depends = |at: usize| outputs.get(at).is_some_and(|it| dependent.contains(it));
         let make = |chosen: Option<(Guards, Vec<usize>)>| {
             let made = chosen.map(|(guards, positions)| {
                 Ok::<_, Error>(GuardProgram {
-                    program: program::<B>(&guards.graph, precision, device)?,
+                    program: program::<B>(&guards.graph, precision, device, kernels)?,
                     expected: guards.expected,
                     positions,
                 })
@@ -49,21 +53,21 @@ impl<B: AutodiffBackend> GuardPrograms<B> {
         };
         Ok(Self {
             of_batch: make(guards.chosen(|at| !depends(at)))?,
-            of_parameters: make(guards.chosen(depends))?,
+            of_model: make(guards.chosen(depends))?,
         })
     }
 
-    /// Whether some guards depend on the parameters.
-    pub fn depend_on_parameters(&self) -> bool {
-        self.of_parameters.is_some()
+    /// Whether some guards depend on the values of the model.
+    pub fn depend_on_model(&self) -> bool {
+        self.of_model.is_some()
     }
 
-    /// Refuses parameters at which the closure would go another way.
-    pub fn expect_at_parameters(&self, inputs: impl Fn() -> Operands<B>) -> Result<(), Error> {
-        self.of_parameters.as_ref().map_or(Ok(()), |guards| guards.expect(inputs()))
+    /// Refuses values of the model at which the closure would go another way.
+    pub fn expect_at_model(&self, inputs: impl Fn() -> Operands<B>) -> Result<(), Error> {
+        self.of_model.as_ref().map_or(Ok(()), |guards| guards.expect(inputs()))
     }
 
-    /// Refuses a batch on which the closure would go another way whatever the parameters.
+    /// Refuses a batch on which the closure would go another way whatever the model.
     pub fn expect_on_batch(&self, inputs: impl Fn() -> Operands<B>) -> Result<(), Error> {
         self.of_batch.as_ref().map_or(Ok(()), |guards| guards.expect(inputs()))
     }
@@ -87,18 +91,20 @@ pub(super) fn truths<B: AutodiffBackend>(
     graph: &Graph,
     precision: Precision,
     device: &Device<B>,
+    kernels: Kernels<B::InnerBackend>,
     inputs: Operands<B>,
 ) -> Result<Vec<bool>, Error> {
-    read(program::<B>(graph, precision, device)?.run(inputs)?)
+    read(program::<B>(graph, precision, device, kernels)?.run(inputs)?)
 }
 
 fn program<B: AutodiffBackend>(
     graph: &Graph,
     precision: Precision,
     device: &Device<B>,
+    kernels: Kernels<B::InnerBackend>,
 ) -> Result<Program<B::InnerBackend>, Error> {
     let graph = in_precision(graph.clone(), precision.dtype())?;
-    Ok(Program::new(graph, device)?)
+    Ok(Program::new(graph, device, kernels.apply)?)
 }
 
 fn read<I: burn_backend::Backend>(values: Vec<Operand<I>>) -> Result<Vec<bool>, Error> {

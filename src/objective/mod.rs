@@ -1,6 +1,7 @@
 //! ℒ(θ) of a captured loss on one batch or a data set: its value, its derivative products, and passes of derived programs.
 //! Depends on `capture`, `derive` and `space`; independent of what a product is used for.
 
+mod at;
 mod batches;
 mod capturing;
 mod data;
@@ -12,9 +13,11 @@ mod prepared;
 mod products;
 mod programs;
 mod reduction;
+mod values;
 
 pub(crate) use batches::Part;
 pub use batches::Progress;
+pub(crate) use capturing::layers_in_training_mode;
 pub use capturing::{CaptureConfig, Engine, Mode};
 pub use error::{BatchError, FaithfulnessError, ObjectiveError};
 pub(crate) use products::{Noise, PreparedProduct};
@@ -34,6 +37,7 @@ use crate::{
 use batches::{Observer, Parts};
 use capturing::Recorder;
 use prepared::PreparedProducts;
+use values::Values;
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
@@ -67,7 +71,7 @@ impl Settings {
 #[derive(Clone)]
 pub struct Objective<B: AutodiffBackend = DefaultBackend> {
     recorder: Arc<Recorder<B>>,
-    parameters: ParamVector<B>,
+    values: Values<B>,
     parts: Parts<B>,
     settings: Settings,
     prepared: Arc<PreparedProducts<B>>,
@@ -98,17 +102,17 @@ pub struct ValueAndGradient<B: AutodiffBackend = DefaultBackend> {
 impl<B: AutodiffBackend> Objective<B> {
     /// The parameters θ this objective is evaluated at.
     pub fn parameters(&self) -> &ParamVector<B> {
-        &self.parameters
+        &self.values.parameters
     }
 
     /// Names, shapes and order of the parameters.
     pub fn layout(&self) -> &Arc<ParamLayout> {
-        self.parameters.layout()
+        self.parameters().layout()
     }
 
     /// The precision everything is computed in.
     pub fn precision(&self) -> Precision {
-        self.parameters.precision()
+        self.values.precision()
     }
 
     /// The engine that computes products.
@@ -119,15 +123,6 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Number of batches: 1, unless made by [`over`](Self::over).
     pub fn batches(&self) -> usize {
         self.parts.len()
-    }
-
-    /// The same objective at other parameters.
-    ///
-    /// # Errors
-    /// A vector of another layout, precision or device.
-    pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
-        self.expect_compatible(parameters)?;
-        Ok(Self { parameters: parameters.clone(), ..self.with_parts(self.parts.clone()) })
     }
 
     /// The same objective with another engine for its products.
@@ -206,7 +201,7 @@ impl<B: AutodiffBackend> Objective<B> {
         mut results: Operands<B>,
         (value, gradient): (&mut f64, &mut Option<ParamVector<B>>),
     ) -> Result<(), Error> {
-        let own = self.parameters.blocks().len();
+        let own = self.parameters().blocks().len();
         let blocks = results.split_off(results.len().saturating_sub(own));
         *value += part.weight * finite_loss::<B>(results.first())?;
         products::accumulate(gradient, part.weight, self.vector(blocks)?)
@@ -253,7 +248,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn expect_compatible(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {
-        self.parameters.expect_like(vector)
+        self.parameters().expect_like(vector)
     }
 
     /// The inputs of a batch's programs, if its recording applies.
@@ -263,7 +258,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn operands(&self, part: &Part<B>) -> Operands<B> {
-        inputs(&self.parameters, &part.batch.operands)
+        self.values.inputs(&part.batch.operands)
     }
 
     fn vector(&self, blocks: Operands<B>) -> Result<ParamVector<B>, Error> {
@@ -281,15 +276,6 @@ impl<B: AutodiffBackend> Objective<B> {
         let outputs = part.programs.loss()?.run(self.inputs(part)?)?;
         finite_loss::<B>(outputs.first())
     }
-}
-
-/// The inputs of a recording.
-fn inputs<B: AutodiffBackend>(
-    parameters: &ParamVector<B>,
-    batch: &[Operand<B::InnerBackend>],
-) -> Operands<B> {
-    let parameters = parameters.blocks().iter().cloned().map(Operand::Float);
-    parameters.chain(batch.iter().cloned()).collect()
 }
 
 fn finite_loss<B: AutodiffBackend>(loss: Option<&Operand<B::InnerBackend>>) -> Result<f64, Error> {

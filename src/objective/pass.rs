@@ -39,13 +39,13 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
-    /// Refuses parameters at which the closure would go another way on this batch; checked once for each pair.
+    /// Refuses values of the model at which the closure would go another way on this batch; checked once for each pair.
     pub(super) fn expect_same_way(&self, part: &Part<B>) -> Result<(), Error> {
         let guards = part.programs.guards();
-        if !guards.depend_on_parameters() {
+        if !guards.depend_on_model() {
             return Ok(());
         }
-        part.once_at(&self.point, || guards.expect_at_parameters(|| self.operands(part)))
+        part.once_at(&self.point, || guards.expect_at_model(|| self.operands(part)))
     }
 
     /// The noise that targets are drawn by on a batch.
@@ -57,7 +57,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ) -> Result<Operand<B::InnerBackend>, Error> {
         let outputs = part.outputs_type()?;
         let made = noise(index, outputs)?.convert_dtype(outputs.dtype);
-        Ok(Operand::from_data(made, self.parameters.device())?)
+        Ok(Operand::from_data(made, self.values.device())?)
     }
 
     /// Calls `work` with every batch, and the observer after each.
@@ -87,7 +87,7 @@ impl<B: AutodiffBackend> Objective<B> {
         (stream.run)(&mut |batch| {
             stream.expect_size(count, batch.samples)?;
             let weight = Parts::<B>::weight(stream.reduction, batch.samples, total);
-            let part = Part::new(&self.recorder, &self.parameters, batch, weight)?;
+            let part = Part::new(&self.recorder, &self.values, batch, weight)?;
             work(count, &part)?;
             count += 1;
             Ok(())

@@ -11,7 +11,7 @@ use super::{
     programs::SplitProgram,
 };
 use crate::{
-    derive::{self, DeriveError, Product, ProductInputs},
+    derive::{DeriveError, Product, ProductInputs},
     error::Error,
     graph::ValueType,
     space::{ParamLayout, ParamVector, VectorError},
@@ -246,14 +246,16 @@ impl<B: AutodiffBackend> Ready<'_, B> {
                 let vector: Result<Vec<_>, _> =
                     vector.into_iter().map(Operand::into_float).collect();
                 let noise = noise.clone().map(Operand::into_float).transpose()?;
+                let data: Vec<_> = objective.values.data(&part.batch.operands).collect();
                 let given = ProductInputs::<B::InnerBackend> {
                     device: part.programs.device(),
-                    parameters: objective.parameters.blocks(),
-                    batch: &part.batch.operands,
+                    parameters: objective.parameters().blocks(),
+                    batch: &data,
                     noise,
                     vector: &vector?,
                 };
-                let product = derive::eager_product(*kind, part.programs.on_device()?, given)
+                let eager = part.programs.kernels().eager;
+                let product = eager(*kind, part.programs.on_device()?, given)
                     .map_err(|error| objective.named(error))?;
                 Ok(product.into_iter().map(Operand::Float).collect())
             }

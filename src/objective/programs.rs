@@ -12,7 +12,7 @@ use burn_backend::{AutodiffBackend, tensor::Device};
 use super::guards::GuardPrograms;
 use crate::{
     capture::Recording,
-    derive::{self, DeriveError, Product},
+    derive::{self, DeriveError, Kernels, Product},
     error::Error,
     execute::{Program, adapted, in_precision},
     graph::{Graph, ValueType},
@@ -25,6 +25,7 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     recording: Recording,
     precision: Precision,
     device: Device<B>,
+    kernels: Kernels<B::InnerBackend>,
     on_device: OnceLock<Result<Graph, Error>>,
     loss: OnceLock<Result<Program<B::InnerBackend>, Error>>,
     outputs: OnceLock<Result<Program<B::InnerBackend>, Error>>,
@@ -82,13 +83,15 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         mut recording: Recording,
         precision: Precision,
         device: Device<B>,
+        kernels: Kernels<B::InnerBackend>,
     ) -> Result<Self, Error> {
-        let guards = GuardPrograms::new(&recording, precision, &device)?;
+        let guards = GuardPrograms::new(&recording, precision, &device, kernels)?;
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
             recording,
             precision,
             device,
+            kernels,
             on_device: OnceLock::new(),
             loss: OnceLock::new(),
             outputs: OnceLock::new(),
@@ -102,6 +105,10 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     /// What must be so for the recording to apply.
     pub(super) fn guards(&self) -> &GuardPrograms<B> {
         &self.guards
+    }
+
+    pub fn kernels(&self) -> Kernels<B::InnerBackend> {
+        self.kernels
     }
 
     pub fn device(&self) -> &Device<B> {
@@ -194,7 +201,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     }
 
     fn program(&self, graph: Graph) -> Result<Program<B::InnerBackend>, Error> {
-        Ok(Program::new(graph, &self.device)?)
+        Ok(Program::new(graph, &self.device, self.kernels.apply)?)
     }
 }
 

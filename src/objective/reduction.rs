@@ -142,7 +142,7 @@ impl<B: AutodiffBackend> Objective<B> {
         }
         let n = batch.samples;
         let value = |batch: Counted<B>| {
-            self.value_of(&Part::new(&self.recorder, &self.parameters, batch, 1.0)?)
+            self.value_of(&Part::new(&self.recorder, &self.values, batch, 1.0)?)
         };
         let half = |range: Range<usize>| {
             let operands = batch.operands.iter().cloned();

@@ -35,6 +35,25 @@ pub enum OptimizerError {
         /// The value.
         found: f64,
     },
+    /// A model in training mode on an objective without a batch to run it on.
+    #[error(
+        "{layers} layers of the model are in training mode (Dropout, BatchNorm, noise), and this step has no batch to run them \
+         on: use `step`, or `step_with_gradient` with a gradient of your own; for a step in evaluation mode that of \
+         `objective.at_model(&model)?.value_and_gradient()?`"
+    )]
+    TrainingMode {
+        /// How many layers.
+        layers: usize,
+    },
+    /// The state of an optimizer for another instance of the model.
+    #[error(
+        "the state was saved with another instance of the model: {parameters:?} have other identifiers; load the model's \
+         record (`load_record`) before its loss is captured, since identifiers come with it"
+    )]
+    Instance {
+        /// Names of the parameters with other identifiers.
+        parameters: Vec<String>,
+    },
     /// The state of an optimizer for another model or configuration.
     #[error(
         "the state does not fit: {reason}; resume with the model and the configuration it was saved with"

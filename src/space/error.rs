@@ -169,14 +169,58 @@ pub enum ParamError {
     },
     /// Places that share one parameter hold different values.
     #[error(
-        "`{alias}` shares the parameter of `{block}` but holds other values; Burn's optimizer updates only the first \
-         place of a shared parameter: call `ParamLayout::retie` after each of its steps"
+        "`{alias}` shares the parameter of `{block}` but holds other values. If they are one parameter, call \
+         `ParamLayout::retie` after each step of an optimizer of Burn, which updates only the first place; if they are \
+         two, give one of them an identifier of its own (`Param::initialized(ParamId::new(), tensor)`), or freeze it if it is \
+         a constant (`no_grad`)"
     )]
     TiedApart {
         /// Name of the block.
         block: String,
         /// The other place.
         alias: String,
+    },
+    /// Several places of a model without trainable ones have the identifier of a block, and none has its path.
+    #[error(
+        "{places:?} all have the identity of block `{block}`, none has its path, and none requires a gradient, so that it is \
+         unknown which of them are meant; take the layout from this model as it is trained"
+    )]
+    Ambiguous {
+        /// Name of the block.
+        block: String,
+        /// Paths of the places.
+        places: Vec<String>,
+    },
+    /// A block of the layout is frozen in the model that should move.
+    #[error(
+        "`{block}` is frozen now, and was trainable when the layout was taken; take the layout and the vector from the \
+         model as it is, or unfreeze `{block}`"
+    )]
+    FrozenNow {
+        /// Path of the frozen place.
+        block: String,
+    },
+    /// The model is not as it was when the loss was captured or the layout taken.
+    #[error(
+        "the model is not as it was when the loss was captured:{report}\nCapture the loss of the model as it is now, or make the model as it was"
+    )]
+    Changed {
+        /// Paths of what has changed.
+        changed: Vec<String>,
+        /// Part by part what is as it was (✓) and what is not (✗).
+        report: String,
+    },
+    /// A frozen place comes before the parameter whose identifier it shares.
+    #[error(
+        "the frozen `{frozen}` shares the identifier of `{block}` and comes before it, and an optimizer of Burn gives a \
+         gradient to the first place with its identifier: put `{block}` before it in the model, or give it an identifier of \
+         its own (`Param::initialized(ParamId::new(), tensor)`)"
+    )]
+    FrozenFirst {
+        /// Name of the block.
+        block: String,
+        /// Path of the frozen place.
+        frozen: String,
     },
     /// Places that share one parameter are separate leaves, so that one gradient per parameter is not enough.
     #[error(

@@ -14,7 +14,7 @@ use crate::tensor::TensorBridge;
 
 use super::{
     Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector,
-    model::{float_primitive, user_tensor},
+    model::{Path, Place, float_places, float_primitive, user_tensor},
 };
 
 impl<B: AutodiffBackend> ParamVector<B>
@@ -58,10 +58,12 @@ where
     ///
     /// The optimizer finds parameters by identity, so the vector must have been made for the model that is
     /// stepped, and in the precision of that model: [`cast`](Self::cast) it where it was computed in f64 for a model in f32,
-    /// since Burn's optimizers panic on a mixture. Of a shared parameter it updates only the first place: call [`ParamLayout::retie`] afterwards.
+    /// since Burn's optimizers panic on a mixture. Of a shared parameter it updates only the first place: call
+    /// [`ParamLayout::retie`] afterwards.
     ///
     /// # Errors
-    /// [`ParamError::NoIdentity`] for a layout that was not taken from a model; [`ParamError::Rank`].
+    /// [`ParamError::NoIdentity`] for a layout that was not taken from a model; [`ParamError::FrozenFirst`] where Burn's
+    /// optimizer would update a frozen clone in place of the parameter; [`ParamError::Rank`].
     ///
     /// # Example
     /// ```
@@ -97,6 +99,12 @@ where
 {
     let id =
         block.id().ok_or_else(|| ParamError::NoIdentity { block: block.name().to_string() })?;
+    if let Some(frozen) = &block.frozen_first {
+        return Err(ParamError::FrozenFirst {
+            block: block.name().to_string(),
+            frozen: frozen.clone(),
+        });
+    }
     match block.shape().len() {
         1 => gradients.register(id, user_tensor::<B, 1>(value)),
         2 => gradients.register(id, user_tensor::<B, 2>(value)),
@@ -140,8 +148,9 @@ where
     B::InnerBackend: TensorBridge,
 {
     let mut collector = GradientCollector::<B> {
-        positions: layout.positions(),
+        positions: layout.positions_in(&float_places(model))?,
         values: vec![None; layout.blocks().len()],
+        path: Path::default(),
         source,
         failure: None,
     };
@@ -168,8 +177,9 @@ where
 }
 
 struct GradientCollector<'a, B: AutodiffBackend> {
-    positions: HashMap<ParamId, usize>,
+    positions: HashMap<Place, usize>,
     values: Vec<Option<InnerFloat<B>>>,
+    path: Path,
     source: Source<'a>,
     failure: Option<ParamError>,
 }
@@ -178,8 +188,16 @@ impl<B: AutodiffBackend> ModuleVisitor for GradientCollector<'_, B>
 where
     B::InnerBackend: TensorBridge,
 {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let position = self.positions.get(&param.id).copied();
+        let position = self.positions.get(&self.path.place(param.id)).copied();
         let Some(slot) = position.and_then(|position| self.values.get_mut(position)) else {
             return;
         };
@@ -206,7 +224,7 @@ fn expect_shared_leaves<M: Module>(layout: &ParamLayout, model: &M) -> Result<()
     let mut check = LeafCheck {
         blocks: shared.filter_map(|block| Some((block.id()?, block))).collect(),
         gradients: HashMap::new(),
-        path: Vec::new(),
+        path: Path::default(),
         failure: None,
     };
     if !check.blocks.is_empty() {
@@ -220,17 +238,17 @@ fn expect_shared_leaves<M: Module>(layout: &ParamLayout, model: &M) -> Result<()
 struct LeafCheck<'a> {
     blocks: HashMap<ParamId, &'a ParamBlock>,
     gradients: HashMap<ParamId, Gradients>,
-    path: Vec<String>,
+    path: Path,
     failure: Option<ParamError>,
 }
 
 impl ModuleVisitor for LeafCheck<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
+        self.path.enter(name);
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+        self.path.leave();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -248,7 +266,7 @@ impl ModuleVisitor for LeafCheck<'_> {
             Some(gradients) if tensor.grad(gradients).is_none() => {
                 self.failure.get_or_insert(ParamError::SeparateLeaves {
                     block: block.name().to_string(),
-                    alias: self.path.join("."),
+                    alias: self.path.place(param.id).path,
                 });
             }
             Some(_) => {}

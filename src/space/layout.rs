@@ -17,6 +17,8 @@ pub struct ParamBlock {
     pub(super) id: Option<ParamId>,
     pub(super) shape: Vec<usize>,
     pub(super) offset: usize,
+    /// A frozen place with the same identifier that Burn visits earlier.
+    pub(super) frozen_first: Option<String>,
 }
 
 impl ParamBlock {
@@ -116,6 +118,7 @@ impl ParamLayout {
             id: None,
             shape: shape.into(),
             offset: 0,
+            frozen_first: None,
         });
         Self::from_blocks(blocks.collect())
     }

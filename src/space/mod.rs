@@ -6,6 +6,7 @@
 //! [`DeviceScalar`] is a number that stays on the device. [`ParamSubset`] selects some of the parameters.
 
 mod algebra;
+mod changes;
 mod compare;
 mod error;
 mod expect;
@@ -28,6 +29,7 @@ pub use scalar::DeviceScalar;
 pub use subset::ParamSubset;
 pub use vector::ParamVector;
 
+pub(crate) use model::{Buffers, Path, Place, float_places};
 pub(crate) use scalar::read_tensor;
 
 use burn_backend::{AutodiffBackend, BackendTypes};

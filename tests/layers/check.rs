@@ -14,7 +14,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, BatchMapper, CaptureConfig, Engine, Error, Objective, ParamVector, Precision,
-    backend::TensorBridge,
+    backend::ProgramBackend,
 };
 
 use super::probe::{Probe, data, readout, spread};
@@ -240,7 +240,7 @@ fn trace<B, M, X>(
 ) -> Result<Objective<B>, Error>
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
     M: Module + 'static,
     X: Batch + Send + 'static,
 {

@@ -25,6 +25,7 @@ mod products;
 #[path = "../support/random.rs"]
 mod random;
 mod reference;
+mod values;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 #[cfg(feature = "wgpu")]
@@ -38,8 +39,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, LinearOperator, Objective, ParamVector, Reduction, backend::TensorBridge,
-    materialize, operator::DenseMatrix,
+    Batch, CaptureConfig, LinearOperator, Objective, ParamVector, Reduction,
+    backend::ProgramBackend, materialize, operator::DenseMatrix,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
 use dense::transposed;
@@ -74,7 +75,7 @@ fn rows(operator: &impl LinearOperator<B>) -> Vec<Vec<f64>> {
 fn in_f64<T, M, X>(case: Case<M, X>) -> Objective<T>
 where
     T: AutodiffBackend,
-    T::InnerBackend: TensorBridge,
+    T::InnerBackend: ProgramBackend,
     M: Module + 'static,
     X: Batch + Send + 'static,
 {

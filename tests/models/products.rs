@@ -8,7 +8,7 @@ use burn::{
     tensor::activation::{sigmoid, softplus, tanh},
 };
 use burn_backend::AutodiffBackend;
-use burn_curvature::{CaptureConfig, Engine, Objective, ParamVector, backend::TensorBridge};
+use burn_curvature::{CaptureConfig, Engine, Objective, ParamVector, backend::ProgramBackend};
 
 use crate::{
     models::{mlp, tiny},
@@ -19,7 +19,7 @@ use crate::{
 fn central_difference<B>(objective: &Objective<B>, v: &ParamVector<B>, step: f64) -> ParamVector<B>
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let gradient = |offset: f64| {
         let moved = objective.parameters().clone().axpy(offset, v).expect("a vector of one layout");
@@ -32,7 +32,7 @@ where
 fn check_products<B>(objective: &Objective<B>)
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let exact = objective.in_f64().expect("a backend with f64");
     for seed in 0..3 {
@@ -73,7 +73,7 @@ where
 fn on<B>(device: &Device)
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let device = device.clone().autodiff();
     let case = tiny::case(&device);

@@ -8,6 +8,7 @@ mod digits;
 #[path = "../support/figures.rs"]
 mod figures;
 mod kfac_autoencoder;
+mod kfac_batch_norm;
 mod kfac_classifier;
 mod preconditioners;
 #[path = "../support/random.rs"]

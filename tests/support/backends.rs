@@ -7,10 +7,10 @@ use burn::{
     tensor::Device as UserDevice,
 };
 use burn_backend::{AutodiffBackend, tensor::Device};
-use burn_curvature::{ParamLayout, ParamSpace, ParamVector, Precision, backend::TensorBridge};
+use burn_curvature::{ParamLayout, ParamSpace, ParamVector, Precision, backend::ProgramBackend};
 
 /// A backend on which the shared test bodies run.
-pub trait TestBackend: AutodiffBackend<InnerBackend: TensorBridge> {
+pub trait TestBackend: AutodiffBackend<InnerBackend: ProgramBackend> {
     /// The formats that it computes in.
     const PRECISIONS: &'static [Precision];
 

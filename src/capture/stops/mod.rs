@@ -23,13 +23,13 @@ use tape::Tape;
 
 /// The loss program with its stop-gradients, from the program of the gradients that Burn computed for the closure.
 ///
-/// A closure in training mode normalizes by Burn's operation for it, which has a backward pass of its own.
+/// `inputs` are the numbers of parameters and buffers. A closure in training mode normalizes by Burn's operation for it, which has a backward pass of its own.
 ///
 /// # Errors
 /// [`CaptureError::StopGradient`] if the gradients differ, and no places explain it.
 pub(super) fn found(
     loss: Graph,
-    parameters: usize,
+    inputs: (usize, usize),
     by_closure: &Graph,
     in_training: bool,
 ) -> Result<Graph, Error> {
@@ -39,13 +39,13 @@ pub(super) fn found(
     let Some(gradients) = outputs.collect::<Option<Vec<_>>>() else {
         return Err(CaptureError::StopGradient { place: None }.into());
     };
-    for tape in Tape::all(parameters, in_training) {
+    for tape in Tape::all(inputs, in_training) {
         if same(&loss, tape, &gradients, &mut numbering)? {
             return Ok(loss);
         }
     }
     let mut place = None;
-    for tape in Tape::all(parameters, in_training) {
+    for tape in Tape::all(inputs, in_training) {
         let probed = tape.probed(&loss)?;
         let occurring: HashSet<_> = closure.known().collect();
         let search = Search::new(&loss, &probed, &mut numbering, occurring);

@@ -146,7 +146,7 @@ fn value_alone(op: &Op) -> Option<Op> {
             Some(Op::ReduceDim(Reduction::Min, *dim))
         }
         Op::MaxPool { window, indices: true } => {
-            Some(Op::MaxPool { window: *window, indices: false })
+            Some(Op::MaxPool { window: window.clone(), indices: false })
         }
         _ => None,
     }

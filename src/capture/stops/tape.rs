@@ -49,6 +49,8 @@ pub(in crate::capture) fn gradients(
 pub(super) struct Tape {
     /// How many of its inputs are parameters.
     pub parameters: usize,
+    /// How many of its last inputs are buffers.
+    pub buffers: usize,
     /// Whether statistics that are computed are those of Burn's batch norm in training mode.
     pub in_training: bool,
     /// Whether the batch is associated with the tape.
@@ -59,7 +61,10 @@ pub(super) struct Tape {
 
 impl Tape {
     /// The ways in which a closure may have been run, the likeliest first.
-    pub fn all(parameters: usize, in_training: bool) -> impl Iterator<Item = Self> {
+    pub fn all(
+        (parameters, buffers): (usize, usize),
+        in_training: bool,
+    ) -> impl Iterator<Item = Self> {
         let associated: &[(bool, bool)] = if in_training {
             &[(true, true), (false, false), (true, false)]
         } else {
@@ -67,6 +72,7 @@ impl Tape {
         };
         associated.iter().map(move |&(with_batch, with_created)| Self {
             parameters,
+            buffers,
             in_training,
             with_batch,
             with_created,
@@ -160,7 +166,8 @@ impl Tape {
     ) -> Vec<Option<(Operand<B>, bool)>> {
         let mut values = vec![None; graph.values.len()];
         for (position, (&input, operand)) in graph.inputs.iter().zip(inputs).enumerate() {
-            let associated = position < self.parameters || self.with_batch;
+            let of_batch = position < graph.inputs.len().saturating_sub(self.buffers);
+            let associated = position < self.parameters || (of_batch && self.with_batch);
             values[input.index()] = Some((operand, associated));
         }
         for constant in &graph.constants {

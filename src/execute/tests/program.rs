@@ -26,7 +26,7 @@ fn read(operand: Operand<Flex>) -> Vec<f64> {
 }
 
 fn program(graph: Graph) -> Program<Flex> {
-    Program::new(graph, &Default::default()).expect("a good graph")
+    Program::new(graph, &Default::default(), apply::<Flex>).expect("a good graph")
 }
 
 fn binary(builder: &mut GraphBuilder, op: Binary, x: ValueId, y: ValueId) -> ValueId {
@@ -136,7 +136,7 @@ fn a_graph_that_reads_what_nothing_defines_is_refused() {
     let mut builder = GraphBuilder::default();
     let ghost = builder.value(vector(2, DType::F64));
     let graph = builder.finish(vec![ghost]);
-    let error = Program::<Flex>::new(graph.clone(), &Default::default()).err();
+    let error = Program::<Flex>::new(graph.clone(), &Default::default(), apply::<Flex>).err();
     assert!(matches!(error, Some(ExecuteError::Graph(_))), "{error:?}");
     let error = replay(&graph, &Default::default(), vec![], apply::<Flex>);
     assert!(matches!(error, Err(ExecuteError::Graph(_))), "{error:?}");

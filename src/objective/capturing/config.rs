@@ -13,7 +13,8 @@ pub enum Mode {
     /// A model without an autodiff device, as `valid()` returns it, is in evaluation mode.
     #[default]
     AsGiven,
-    /// Dropout, noise and batch statistics off, as at inference. Curvature of a trained model usually wants this.
+    /// Dropout, noise and batch statistics off, as at inference. Curvature of a trained model usually wants this, and so does
+    /// [`KfacOptimizer`](crate::KfacOptimizer), which takes the gradient in the mode of the model that it is given.
     Evaluation,
     /// As training runs it: batch statistics are part of the program, masks and noise are drawn once.
     Training,

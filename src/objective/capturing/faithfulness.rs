@@ -3,8 +3,9 @@
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 
+use super::source::backward;
 use crate::{
-    capture::{Batch, CaptureError, Captured},
+    capture::{Batch, Captured},
     error::Error,
     graph::{Graph, Op, Unary},
     objective::{FaithfulnessError, ValueAndGradient},
@@ -27,17 +28,8 @@ where
     O: Captured,
 {
     let run = || {
-        let (_, loss) = loss(model, batch).into_parts();
-        let shape = loss.shape();
-        if shape.num_elements() != 1 {
-            return Err(CaptureError::LossNotScalar { shape: shape.to_vec() }.into());
-        }
-        if !loss.is_tracked() {
-            return Err(CaptureError::IndependentLoss.into());
-        }
-        let gradient = ParamVector::from_backward(model, loss.backward())?;
-        let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-        Ok(ValueAndGradient { value, gradient })
+        let (value, gradients) = backward(model, batch, loss)?;
+        Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(model, gradients)? })
     };
     caught(run).unwrap_or_else(|message| Err(FaithfulnessError::BurnPanicked { message }.into()))
 }
@@ -58,7 +50,7 @@ pub(super) fn compare<B: AutodiffBackend>(
     recorded: &ValueAndGradient<B>,
     burn: &ValueAndGradient<B>,
     tolerance: f64,
-    in_training_mode: Vec<String>,
+    layers_in_training_mode: usize,
 ) -> Result<(), Error> {
     let (ours, theirs) = (recorded.gradient.to_vec()?, burn.gradient.to_vec()?);
     let whole = norm(theirs.iter().copied());
@@ -74,23 +66,30 @@ pub(super) fn compare<B: AutodiffBackend>(
     if worst.0 <= tolerance {
         return Ok(());
     }
-    if !in_training_mode.is_empty() {
-        return Err(CaptureError::TrainingMode { layers: in_training_mode }.into());
-    }
     Err(FaithfulnessError::Unfaithful {
         parameter: worst.1.to_string(),
         difference: worst.0,
         recorded_loss: recorded.value,
         burn_loss: burn.value,
-        causes: CAUSES.into(),
+        causes: causes(layers_in_training_mode),
     }
     .into())
 }
 
-const CAUSES: &str = "a closure that gives different results when it is called twice, or a stopped gradient (`detach`, \
-                      `without_autodiff`): put the stopped tensor into the batch, or freeze what it is computed by with \
-                      `no_grad()`";
-
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn causes(layers_in_training_mode: usize) -> String {
+    let others = "a `detach` or `without_autodiff` in the model (gradients are not stopped in a recording), a value \
+                  read while recording, randomness in the closure, or a closure that gives different results when \
+                  called twice";
+    match layers_in_training_mode {
+        0 => others.into(),
+        n => format!(
+            "{n} layers are in training mode (Dropout, BatchNorm, noise), which is recorded in evaluation mode: if \
+             evaluation mode is what you mean, capture with `CaptureConfig::new().evaluation().init(…)` or pass \
+             `model.valid()`; otherwise {others}"
+        ),
+    }
 }

@@ -7,6 +7,7 @@ mod source;
 
 pub use config::{CaptureConfig, Engine, Mode};
 pub(super) use recorder::Recorder;
+pub(crate) use source::layers_in_training_mode;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -18,16 +19,16 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, tensor::Device};
 
 use super::{
-    Objective, Settings,
+    FaithfulnessError, Objective, Settings,
     batches::{Part, Parts},
+    values::Values,
 };
 use crate::{
-    capture::{Batch, Captured, Choices},
-    derive::Product,
+    capture::{Batch, CaptureError, Captured, Choices},
+    derive::{Product, ProgramBackend},
     error::Error,
-    execute::{ExecuteError, RECORDED_FLOAT, supports},
-    graph::ValueType,
-    space::ParamVector,
+    execute::{ExecuteError, supports},
+    space::{Buffers, ParamVector},
     tensor::{Precision, TensorBridge},
 };
 use source::ModelSource;
@@ -128,7 +129,7 @@ impl CaptureConfig {
 
 impl<B: AutodiffBackend> Objective<B>
 where
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     /// Captures the loss of a model on a chosen backend `B`, with a choice of mode and engine.
     ///
@@ -152,10 +153,12 @@ where
         let model = source::tracked(model, config.mode);
         let parameters = ParamVector::<B>::from_module(&model)?;
         expect_precision::<B>(parameters.device(), parameters.precision())?;
+        let buffers = Buffers::of(parameters.layout(), &model)?;
+        let values = Values::new(parameters, buffers)?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let refused_layers = match config.mode {
+        let in_training_mode = match config.mode {
             Mode::Training => Vec::new(),
-            Mode::AsGiven | Mode::Evaluation => source::layers_in_training_mode(&model),
+            Mode::AsGiven | Mode::Evaluation => source::names_in_training_mode(&model),
         };
         let flags = source::training_flags(&model);
         let burn = config
@@ -165,14 +168,14 @@ where
             source::restore_buffers(model, &plain);
         }
         let source = ModelSource {
-            parameters: recorded_parameters(&parameters),
+            inputs: values.model_inputs(),
             model: plain,
             template: batch.clone(),
             loss,
             choices: choices(config, &flags),
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
-        let part = Part::new(&recorder, &parameters, recorder.counted(batch)?, 1.0)?;
+        let part = Part::new(&recorder, &values, recorder.counted(batch)?, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
         let tolerance =
@@ -181,7 +184,7 @@ where
         let burn = burn.filter(|_| part.programs.draws() == 0);
         let objective = Self {
             recorder,
-            parameters,
+            values,
             parts: Parts::Kept([part].into()),
             settings: Settings::new(config.engine),
             prepared: Arc::default(),
@@ -190,11 +193,18 @@ where
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
         if let Some(burn) = burn.transpose()? {
             let recorded = objective.value_and_gradient()?;
-            faithfulness::compare(&recorded, &burn, tolerance, refused_layers)?;
+            let compared =
+                faithfulness::compare(&recorded, &burn, tolerance, in_training_mode.len());
+            compared.map_err(|error| by_training_mode(error, in_training_mode))?;
         }
         Ok(objective)
     }
+}
 
+impl<B: AutodiffBackend> Objective<B>
+where
+    B::InnerBackend: TensorBridge,
+{
     /// The same loss on another batch. A batch of known sizes reuses the recording; other sizes are recorded
     /// on first use and kept.
     ///
@@ -203,7 +213,7 @@ where
     /// tensor; a batch on another device; what capturing refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let batch = self.recorder.counted(batch)?;
-        let part = Part::new(&self.recorder, &self.parameters, batch, 1.0)?;
+        let part = Part::new(&self.recorder, &self.values, batch, 1.0)?;
         Ok(self.with_parts(Parts::Kept([part].into())))
     }
 
@@ -220,18 +230,29 @@ where
     /// # Errors
     /// A backend without that precision.
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
-        expect_precision::<B>(self.parameters.device(), precision)?;
-        let parameters = self.parameters.clone().cast(precision)?;
+        expect_precision::<B>(self.values.device(), precision)?;
+        let parameters = self.parameters().clone().cast(precision)?;
+        let values = Values::new(parameters, self.values.buffers.clone())?;
         let parts = match &self.parts {
             Parts::Kept(parts) => {
                 let converted = parts.iter().map(|part| {
-                    Part::new(&self.recorder, &parameters, part.batch.clone(), part.weight)
+                    Part::new(&self.recorder, &values, part.batch.clone(), part.weight)
                 });
                 Parts::Kept(converted.collect::<Result<_, _>>()?)
             }
             Parts::Streamed(_) => self.parts.clone(),
         };
-        Ok(Self { parameters, ..self.with_parts(parts) })
+        Ok(Self { values, ..self.with_parts(parts) })
+    }
+}
+
+/// A gradient that differs from Burn's, where layers in training mode explain it.
+fn by_training_mode(error: Error, layers: Vec<String>) -> Error {
+    match error.downcast_ref() {
+        Some(FaithfulnessError::Unfaithful { .. }) if !layers.is_empty() => {
+            CaptureError::TrainingMode { layers }.into()
+        }
+        _ => error,
     }
 }
 
@@ -255,16 +276,4 @@ fn expect_precision<B: AutodiffBackend>(
         backend: <B::InnerBackend as Backend>::name(device),
         dtype: precision.to_string(),
     })
-}
-
-fn recorded_parameters<B: AutodiffBackend>(
-    parameters: &ParamVector<B>,
-) -> Box<[(ParamId, ValueType)]> {
-    let blocks = parameters.layout().blocks().iter();
-    blocks
-        .filter_map(|block| {
-            let ty = ValueType { shape: block.shape().to_vec().into(), dtype: RECORDED_FLOAT };
-            Some((block.id()?, ty))
-        })
-        .collect()
 }

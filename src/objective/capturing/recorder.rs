@@ -1,23 +1,24 @@
 //! The recordings made so far, by the types of the batch, and their programs, by the precision too.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-use burn::backend::DispatchTensor;
+use burn::{backend::DispatchTensor, tensor::Gradients};
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 
-use super::source::{self, Source};
+use super::source::{self, ModelType, Source};
 use crate::{
     capture::{Batch, CaptureError, Recording, is_recording},
+    derive::{Kernels, ProgramBackend},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, Kind, ValueType},
     objective::{
-        BatchError, ObjectiveError, batches::Counted, guards, inputs, programs::ProgramSet,
+        BatchError, ObjectiveError, batches::Counted, guards, programs::ProgramSet, values::Values,
     },
-    space::ParamVector,
     tensor::{Operand, Precision, TensorBridge},
 };
 
@@ -31,17 +32,24 @@ type RecordedFor = (Vec<ValueType>, Arc<Recording>);
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// Kinds and ranks of the tensors of a batch.
     kinds: Vec<(Kind, usize)>,
+    model: ModelType,
+    kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
     /// In the order in which they were made. One recording serves all precisions.
     recordings: Mutex<Vec<RecordedFor>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
-impl<B: AutodiffBackend> Recorder<B> {
+impl<B: AutodiffBackend> Recorder<B>
+where
+    B::InnerBackend: ProgramBackend,
+{
     /// A recorder for batches of the kinds and ranks of a template.
     pub(super) fn new<X: Batch>(template: X, source: impl Source + 'static) -> Self {
         Self {
             kinds: source::tensors(template).iter().map(kind_and_rank).collect(),
+            model: source.model(),
+            kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
             recordings: Mutex::default(),
             programs: Mutex::new(HashMap::new()),
@@ -81,6 +89,26 @@ where
     }
 }
 
+impl<B: AutodiffBackend> Recorder<B> {
+    /// Refuses a model of another type than the one captured.
+    pub(in crate::objective) fn expect_type<M: 'static>(&self) -> Result<(), ObjectiveError> {
+        let found = ModelType::of::<M>();
+        if found.id == self.model.id {
+            return Ok(());
+        }
+        Err(ObjectiveError::OtherModel { expected: self.model.name, found: found.name })
+    }
+
+    /// The loss and Burn's gradients of a model as it is.
+    pub(in crate::objective) fn backward(
+        &self,
+        model: &dyn Any,
+        batch: Box<dyn Any>,
+    ) -> Result<(f64, Gradients), Error> {
+        available(&self.source)?.backward(model, batch)
+    }
+}
+
 fn list(parts: &[(Kind, usize)]) -> String {
     let parts: Vec<_> =
         parts.iter().map(|(kind, rank)| format!("{kind:?} of rank {rank}")).collect();
@@ -90,18 +118,18 @@ fn list(parts: &[(Kind, usize)]) -> String {
 impl<B: AutodiffBackend> Recorder<B> {
     pub(in crate::objective) fn programs(
         &self,
-        parameters: &ParamVector<B>,
+        values: &Values<B>,
         batch: &[Operand<B::InnerBackend>],
     ) -> Result<Arc<ProgramSet<B>>, Error> {
-        let (precision, device) = (parameters.precision(), parameters.device());
+        let (precision, device) = (values.precision(), values.device());
         let recorded: Vec<_> = batch.iter().map(recorded_type).collect();
         let key = (recorded, precision);
         let mut programs = available(&self.programs)?;
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let recording = self.recording(&key.0, parameters, batch)?;
-        let made = Arc::new(ProgramSet::new((*recording).clone(), precision, device.clone())?);
+        let recording = (*self.recording(&key.0, values, batch)?).clone();
+        let made = Arc::new(ProgramSet::new(recording, precision, device.clone(), self.kernels)?);
         programs.insert(key, Arc::clone(&made));
         Ok(made)
     }
@@ -113,7 +141,7 @@ impl<B: AutodiffBackend> Recorder<B> {
     fn recording(
         &self,
         types: &[ValueType],
-        parameters: &ParamVector<B>,
+        values: &Values<B>,
         batch: &[Operand<B::InnerBackend>],
     ) -> Result<Arc<Recording>, Error> {
         let mut recordings = available(&self.recordings)?;
@@ -131,8 +159,8 @@ impl<B: AutodiffBackend> Recorder<B> {
             }
         }
         let truths = |graph: &Graph| {
-            let (precision, device) = (parameters.precision(), parameters.device());
-            guards::truths::<B>(graph, precision, device, inputs(parameters, batch))
+            let (precision, device) = (values.precision(), values.device());
+            guards::truths::<B>(graph, precision, device, self.kernels, values.inputs(batch))
         };
         let made = Arc::new(source.record(types, &truths)?);
         recordings.push((types.to_vec(), Arc::clone(&made)));

@@ -1,29 +1,56 @@
 //! The source of recordings: the model, a template of the batch and the closure, run again for each new shape.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    any::{Any, TypeId, type_name},
+    collections::{HashMap, HashSet},
+};
 
 use burn::{
     backend::DispatchTensor,
     module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId},
-    tensor::{Bool, Int, Tensor},
+    tensor::{Bool, Gradients, Int, Tensor},
 };
 
 use super::Mode;
 use crate::{
-    capture::{self, Batch, BatchMapper, Captured, Choices, Parameters, Recording, Truths},
+    capture::{
+        self, Batch, BatchMapper, CaptureError, Captured, Choices, ModelInputs, Recording, Truths,
+    },
     error::Error,
     graph::ValueType,
+    objective::{BatchError, ObjectiveError},
+    panics::caught,
+    space::{Path, Place},
 };
 
 /// Records the loss for batch tensors of the given types; `truths` evaluates the truth values that the closure reads.
 pub(in crate::objective) trait Source: Send {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error>;
+
+    /// The type of the model.
+    fn model(&self) -> ModelType;
+
+    /// The loss and Burn's gradients of a model as it is, in training mode where it is in training mode.
+    fn backward(&self, model: &dyn Any, batch: Box<dyn Any>) -> Result<(f64, Gradients), Error>;
+}
+
+/// The type of a model.
+#[derive(Clone, Copy)]
+pub(in crate::objective) struct ModelType {
+    pub id: TypeId,
+    pub name: &'static str,
+}
+
+impl ModelType {
+    pub fn of<M: 'static>() -> Self {
+        Self { id: TypeId::of::<M>(), name: type_name::<M>() }
+    }
 }
 
 /// A model, a batch to take the structure from, and the closure over both.
 pub(in crate::objective) struct ModelSource<M, X, L> {
     pub model: M,
-    pub parameters: Box<Parameters>,
+    pub inputs: ModelInputs,
     pub template: X,
     pub loss: L,
     pub choices: Choices,
@@ -31,22 +58,60 @@ pub(in crate::objective) struct ModelSource<M, X, L> {
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
 where
-    M: Module,
-    X: Batch + Send,
+    M: Module + 'static,
+    X: Batch + Send + 'static,
     O: Captured,
     L: Fn(&M, X) -> O + Send,
 {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
         let batch = (&self.template, batch);
         let (model, choices) = (&self.model, &self.choices);
-        capture::record_loss(model, &self.parameters, batch, &self.loss, choices, truths)
+        capture::record_loss(model, &self.inputs, batch, &self.loss, choices, truths)
     }
+
+    fn model(&self) -> ModelType {
+        ModelType::of::<M>()
+    }
+
+    fn backward(&self, model: &dyn Any, batch: Box<dyn Any>) -> Result<(f64, Gradients), Error> {
+        let Some(model) = model.downcast_ref() else {
+            let expected = type_name::<M>();
+            return Err(ObjectiveError::OtherModel { expected, found: "another type" }.into());
+        };
+        let batch: Box<X> =
+            batch.downcast().map_err(|_| BatchError::OtherType { expected: type_name::<X>() })?;
+        let run = || backward(model, *batch, &self.loss);
+        caught(run).unwrap_or_else(|message| Err(ObjectiveError::Backward { message }.into()))
+    }
+}
+
+/// The loss of a model as it is, and the gradients of Burn's backward pass.
+pub(super) fn backward<M, X, O: Captured>(
+    model: &M,
+    batch: X,
+    loss: &impl Fn(&M, X) -> O,
+) -> Result<(f64, Gradients), Error> {
+    let (_, loss) = loss(model, batch).into_parts();
+    let shape = loss.shape();
+    if shape.num_elements() != 1 {
+        return Err(CaptureError::LossNotScalar { shape: shape.to_vec() }.into());
+    }
+    if !loss.is_tracked() {
+        return Err(CaptureError::IndependentLoss.into());
+    }
+    let gradients = loss.backward();
+    let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
+    Ok((value, gradients))
+}
+
+/// Whether a model is on an autodiff device.
+fn is_on_tape<M: Module>(model: &M) -> bool {
+    model.devices().iter().any(burn::tensor::Device::is_autodiff)
 }
 
 /// The model on an autodiff device, in the mode asked for.
 pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
-    let on_tape = model.devices().iter().any(burn::tensor::Device::is_autodiff);
-    match (on_tape, mode) {
+    match (is_on_tape(model), mode) {
         (true, Mode::AsGiven | Mode::Training) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
         (false, Mode::Training) => model.clone().train(),
@@ -63,8 +128,23 @@ impl ModuleMapper for EvaluationMode {
     }
 }
 
+/// How many layers of a model would behave as during training.
+pub(crate) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.0 += usize::from(flag.is_enabled());
+        }
+    }
+    let mut count = Count(0);
+    if is_on_tape(model) {
+        model.visit(&mut count);
+    }
+    count.0
+}
+
 /// The layers of a model that would behave as during training, by the names of their fields and their kinds.
-pub(in crate::objective) fn layers_in_training_mode<M: Module>(model: &M) -> Vec<String> {
+pub(in crate::objective) fn names_in_training_mode<M: Module>(model: &M) -> Vec<String> {
     #[derive(Default)]
     struct Find {
         path: Vec<(String, String)>,
@@ -112,24 +192,43 @@ pub(in crate::objective) fn training_flags<M: Module>(model: &M) -> HashSet<Para
 ///
 /// Running statistics are shared by all clones of a model, the user's included.
 pub(in crate::objective) fn restore_buffers<M: Module>(model: M, plain: &M) {
-    let mut collect = Buffers(HashMap::new());
+    let mut collect = Restore { path: Path::default(), values: HashMap::new() };
     plain.visit(&mut collect);
     drop(model.valid()); // takes the pending updates in, so that they do not come back later
     drop(model.map(&mut collect));
 }
 
-/// Tensors of a copy without autodiff, by identifier.
-struct Buffers(HashMap<ParamId, DispatchTensor>);
+/// Tensors of a copy without autodiff, by their places.
+struct Restore {
+    path: Path,
+    values: HashMap<Place, DispatchTensor>,
+}
 
-impl ModuleVisitor for Buffers {
+impl ModuleVisitor for Restore {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.insert(param.id, param.val().into_dispatch());
+        self.values.insert(self.path.place(param.id), param.val().into_dispatch());
     }
 }
 
-impl ModuleMapper for Buffers {
+impl ModuleMapper for Restore {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.0.remove(&param.id) {
+        match self.values.remove(&self.path.place(param.id)) {
             Some(buffer) if !param.is_require_grad() => {
                 let (id, _, mapper) = param.consume();
                 Param::from_mapped_value(

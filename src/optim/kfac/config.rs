@@ -24,11 +24,11 @@ pub enum StepRule {
     },
     /// δ = rate·ν·Δ + momentum·δ₀
     LearningRate {
-        /// The learning rate, above zero.
+        /// The learning rate. Zero, at the end of a schedule, is no step.
         rate: f64,
         /// Share of the previous step, at least zero and below one.
         momentum: f64,
-        /// Limits the change of the predictive distribution: ν = min(1, √(limit / rate²·|Δᵀ∇h|)) (Ba et al. 2017,
+        /// Limits the change of the predictive distribution, and decides in place of the rate while steps are long: ν = min(1, √(limit / rate²·|Δᵀ∇h|)) (Ba et al. 2017,
         /// section 5).
         limit: Option<f64>,
     },
@@ -142,7 +142,7 @@ impl KfacOptimizerConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let field = |name| Field { config: "KfacOptimizerConfig", name };
         if let StepRule::LearningRate { rate, momentum, limit } = self.rule {
-            field("rate").positive(rate)?;
+            field("rate").not_negative(rate)?;
             field("momentum").check(
                 momentum,
                 (0.0..1.0).contains(&momentum),
@@ -195,7 +195,8 @@ impl KfacOptimizerConfig {
     ///
     /// # Errors
     /// As [`init`](Self::init); [`OptimizerError::State`](crate::errors::OptimizerError::State) and
-    /// [`KfacError::State`](crate::errors::KfacError::State) for the state of another model.
+    /// [`KfacError::State`](crate::errors::KfacError::State) for the state of another architecture or configuration;
+    /// [`OptimizerError::Instance`](crate::errors::OptimizerError::Instance) for that of another instance of the model.
     pub fn resume<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

@@ -7,6 +7,7 @@ mod report;
 mod running;
 mod state;
 mod step;
+mod steps;
 
 pub use config::{KfacInverse, KfacOptimizerConfig, StepRule};
 pub use report::KfacStep;
@@ -14,12 +15,10 @@ pub use state::KfacOptimizerState;
 
 use std::fmt;
 
-use burn::{module::Module, optim::GradientsParams};
 use burn_backend::AutodiffBackend;
 
 use super::OptimizerError;
 use crate::{
-    capture::Batch,
     curvature::{Fisher, GaussNewton},
     derive::Likelihood,
     error::Error,
@@ -27,7 +26,7 @@ use crate::{
     objective::Objective,
     operator::LinearOperator,
     space::ParamVector,
-    tensor::{DefaultBackend, Precision, TensorBridge},
+    tensor::DefaultBackend,
 };
 use running::Running;
 
@@ -48,6 +47,19 @@ const LOSS_TOLERANCE: f64 = 1e-3;
 ///
 /// A step takes a model and returns it moved, as Burn's optimizers do; [`transform`](Self::transform) returns the natural
 /// gradient instead, for Burn's own optimizers to step by.
+///
+/// # Batch normalization and dropout
+///
+/// Networks with layers that train otherwise than they are evaluated are captured in evaluation mode
+/// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and train as with Burn's optimizers: if the model that a
+/// step is given is in training mode, ℒ and ∇ℒ are those of Burn's own `backward()` on it, with dropped units and the
+/// statistics of the batch, and that pass updates the running statistics, which the model returned holds. The curvature is
+/// that of evaluation mode at the running statistics of the moment.
+///
+/// # How long a step is in the light mode
+///
+/// The limit on the change of the predictions, not the learning rate, decides at first: while the natural gradient is long, steps
+/// at rates 0.1 and 0.03 are the same. [`KfacStep::limited`] says so. The rate decides once steps are within the limit.
 ///
 /// # Cost
 ///
@@ -178,7 +190,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     ///
     /// # Errors
     /// [`OptimizerError::NoLearningRate`] where the quadratic model chooses the size of the steps;
-    /// [`ConfigError`](crate::errors::ConfigError) for a rate that is not a finite number above zero.
+    /// [`ConfigError`](crate::errors::ConfigError) for a rate that is negative or not finite. Zero is no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let StepRule::LearningRate { momentum, limit, .. } = self.config.rule else {
             return Err(OptimizerError::NoLearningRate { found: rate }.into());
@@ -188,103 +200,6 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         config.validate()?;
         self.config = config;
         Ok(())
-    }
-}
-
-impl<B: AutodiffBackend> KfacOptimizer<B>
-where
-    B::InnerBackend: TensorBridge,
-{
-    /// One step on a batch: the updated model, and a report of the step.
-    ///
-    /// A model in another precision than the objective's is updated in the objective's precision. On an error the optimizer
-    /// is unchanged.
-    ///
-    /// # Errors
-    /// Those of [`Objective::on`] and [`KfacConfig::init`](crate::KfacConfig::init); a loss or gradient that is not finite; a model
-    /// without the parameters that were captured.
-    pub fn step<M: Module, X: Batch>(
-        &mut self,
-        model: &M,
-        batch: X,
-    ) -> Result<(M, KfacStep), Error> {
-        let objective = self.objective.on(batch)?;
-        self.step_on(model, &objective)
-    }
-
-    /// One step on an objective of the same model, such as one over a data set.
-    ///
-    /// # Errors
-    /// As [`step`](Self::step); an objective of another model.
-    pub fn step_on<M: Module>(
-        &mut self,
-        model: &M,
-        objective: &Objective<B>,
-    ) -> Result<(M, KfacStep), Error> {
-        let (objective, _) = self.at(model, objective)?;
-        let (delta, report) = self.advance(&objective)?;
-        let model = if report.taken { delta.add_to(model, 1.0)? } else { model.clone() };
-        Ok((model, report))
-    }
-
-    /// The natural gradient (F̂ damped by γ)⁻¹∇h on a batch, as gradients for an optimizer of Burn, with its momentum,
-    /// clipping and learning rates. This optimizer's quadratic model and momentum are not used.
-    ///
-    /// # Errors
-    /// As [`step`](Self::step).
-    ///
-    /// # Example
-    /// The natural gradient of least squares leads to the solution in one step of rate 1.
-    ///
-    /// ```
-    /// use burn::{optim::SgdConfig, module::Param, prelude::*};
-    /// use burn_curvature::{KfacConfig, KfacOptimizerConfig, Likelihood, Objective, Reduction};
-    ///
-    /// #[derive(Module, Debug)]
-    /// struct Line {
-    ///     w: Param<Tensor<2>>,
-    /// }
-    ///
-    /// # fn main() -> Result<(), burn_curvature::Error> {
-    /// let device = Device::default().autodiff();
-    /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
-    /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
-    /// let objective = Objective::capture(&model, x.clone(), |model, x| {
-    ///     let z = x.clone().matmul(model.w.val());
-    ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
-    /// })?;
-    /// let mut kfac = KfacOptimizerConfig::stochastic(1.0)
-    ///     .with_kfac(KfacConfig::new())
-    ///     .with_damping(1e-6)
-    ///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
-    /// let (gradients, _) = kfac.transform(&model, x)?;
-    /// let model = SgdConfig::new().init().step(1.0, model, gradients);
-    /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-2);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn transform<M: Module, X: Batch>(
-        &mut self,
-        model: &M,
-        batch: X,
-    ) -> Result<(GradientsParams, KfacStep), Error> {
-        let (objective, precision) = self.at(model, &self.objective.on(batch)?)?;
-        let (gradient, report) = self.natural_gradient(&objective)?;
-        Ok((gradient.cast(precision)?.into_gradients()?, report))
-    }
-
-    /// The objective at a model's parameters, and their precision in the model.
-    fn at<M: Module>(
-        &self,
-        model: &M,
-        objective: &Objective<B>,
-    ) -> Result<(Objective<B>, Precision), Error> {
-        self.objective.layout().expect_same(objective.layout())?;
-        let parameters = ParamVector::from_module_with(objective.layout(), model)?;
-        let precision = parameters.precision();
-        let objective = objective.stating(self.objective.stated_reduction()?)?;
-        let at = objective.at(&parameters.cast(objective.precision())?)?;
-        Ok((at, precision))
     }
 }
 

@@ -25,6 +25,9 @@ pub struct KfacStep {
     pub predicted: Option<f64>,
     /// ρ = (h(θ + δ) − h(θ)) / (M(δ) − M(0)), in steps that adapt λ.
     pub reduction_ratio: Option<f64>,
+    /// Whether the limit on the change of the predictions (ν < 1) or the longest gradient made the step shorter.
+    #[serde(default)]
+    pub limited: bool,
     /// Whether the inverse was recomputed.
     pub inverted: bool,
     /// Whether the step was taken. A step that leads to a non-finite loss is not.
@@ -46,6 +49,9 @@ impl fmt::Display for KfacStep {
         )?;
         if let Some(ratio) = self.reduction_ratio {
             write!(f, ", ρ {ratio:.3}")?;
+        }
+        if self.limited {
+            write!(f, ", limited")?;
         }
         if self.taken { Ok(()) } else { write!(f, ", not taken: the loss would not be finite") }
     }

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     kfac::{Kfac, KfacState},
     optim::OptimizerError,
-    space::ParamVector,
+    space::{ParamLayout, ParamVector},
     state::{Packed, Visit, numbers, saved},
 };
 
@@ -19,7 +19,8 @@ use crate::{
 ///
 /// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. The model and
 /// the learning-rate scheduler have their own files, by Burn; load the model before capturing its loss again, since
-/// parameters are identified by their ids, which come from the file.
+/// parameters are identified by their ids, which come from the file: the state of one instance of a model is refused by
+/// another.
 ///
 /// # Example
 ///
@@ -65,6 +66,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacOptimizerState {
     step: usize,
+    /// Names and identifiers of the parameters.
+    #[serde(default)]
+    parameters: Vec<(String, u64)>,
     #[serde(with = "numbers::one")]
     damping: f64,
     #[serde(with = "numbers::one")]
@@ -128,6 +132,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let previous = progress.previous.as_ref();
         Ok(KfacOptimizerState {
             step: progress.step,
+            parameters: parameters(self.objective.layout()),
             damping: progress.damping,
             gamma: progress.gamma,
             previous: previous.map(ParamVector::to_vec).transpose()?,
@@ -143,6 +148,19 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
                 None => None,
             },
         })
+    }
+
+    /// Refuses the state of another instance of the model.
+    fn expect_instance(&self, state: &KfacOptimizerState) -> Result<(), Error> {
+        let own = parameters(self.objective.layout());
+        let differ =
+            |name: &str, id: u64| state.parameters.iter().any(|(n, i)| n == name && *i != id);
+        let other = own.into_iter().filter(|(name, id)| differ(name, *id));
+        let other: Vec<_> = other.map(|(name, _)| name).collect();
+        if other.is_empty() {
+            return Ok(());
+        }
+        Err(OptimizerError::Instance { parameters: other }.into())
     }
 
     /// Resumes from a saved state. The optimizer is unchanged if the state does not fit.
@@ -186,7 +204,13 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             }
             None => None,
         };
+        self.expect_instance(state)?;
         self.progress = progress;
         Ok(())
     }
+}
+
+fn parameters(layout: &ParamLayout) -> Vec<(String, u64)> {
+    let known = layout.blocks().iter();
+    known.filter_map(|block| Some((block.name().to_string(), block.id()?.val()))).collect()
 }

@@ -11,7 +11,7 @@ use crate::{
     curvature::Fisher,
     error::Error,
     kfac::{KfacCollector, KfacFisher},
-    objective::{Objective, ObjectiveError},
+    objective::{Objective, ObjectiveError, ValueAndGradient},
     operator::LinearOperator,
     optim::OptimizerError,
     seeds::Seeds,
@@ -32,6 +32,10 @@ struct Slope<B: AutodiffBackend> {
     gradient: ParamVector<B>,
     /// ‖∇h‖ before it is shortened.
     norm: f64,
+    /// Whether it is shortened.
+    clipped: bool,
+    /// Whether it was given, and may be that of another mode than the objective's.
+    given: bool,
     /// Whether factors were collected.
     collected: bool,
 }
@@ -61,6 +65,8 @@ struct Chosen<B: AutodiffBackend> {
     alpha: f64,
     momentum: f64,
     predicted: Option<f64>,
+    /// Whether the limit shortened it.
+    limited: bool,
 }
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
@@ -68,10 +74,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     pub(super) fn advance(
         &mut self,
         objective: &Objective<B>,
+        given: Option<ValueAndGradient<B>>,
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
         let mut next = self.progress.clone();
         next.step += 1;
-        let slope = self.observe(&mut next, objective)?;
+        let slope = self.observe(&mut next, objective, given)?;
         let searches =
             self.config.search_period.is_some_and(|period| next.step.is_multiple_of(period));
         let (candidates, inverted) = self.candidates(&mut next, objective, &slope, searches)?;
@@ -85,9 +92,10 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         report.gamma = chosen.inverse.gamma;
         (report.alpha, report.momentum) = (chosen.alpha, chosen.momentum);
         report.predicted = chosen.predicted;
+        report.limited |= chosen.limited;
         next.gamma = chosen.inverse.gamma;
         next.running.inverted = Some(chosen.inverse);
-        self.adapt(&mut next, objective, &chosen.delta, &mut report)?;
+        self.adapt(&mut next, objective, (&slope, &chosen.delta), &mut report)?;
         next.previous = report.taken.then(|| chosen.delta.clone());
         self.progress = next;
         Ok((chosen.delta, report))
@@ -97,10 +105,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     pub(super) fn natural_gradient(
         &mut self,
         objective: &Objective<B>,
+        given: Option<ValueAndGradient<B>>,
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
         let mut next = self.progress.clone();
         next.step += 1;
-        let slope = self.observe(&mut next, objective)?;
+        let slope = self.observe(&mut next, objective, given)?;
         let (candidates, inverted) = self.candidates(&mut next, objective, &slope, false)?;
         let candidate = first(candidates)?;
         candidate.change(&slope)?;
@@ -112,17 +121,31 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok((candidate.direction.neg(), report))
     }
 
-    /// h, ∇h, and new factors if they are due, by one program.
-    fn observe(&self, next: &mut Progress<B>, objective: &Objective<B>) -> Result<Slope<B>, Error> {
+    /// h, ∇h, and new factors if they are due, by one program unless the gradient is given.
+    fn observe(
+        &self,
+        next: &mut Progress<B>,
+        objective: &Objective<B>,
+        given: Option<ValueAndGradient<B>>,
+    ) -> Result<Slope<B>, Error> {
         let due =
             next.running.average.is_none() || next.step.is_multiple_of(self.config.factor_period);
-        let at = if due {
-            let collector = self.collector_of_step(next.step);
-            let (at, factors) = collector.gradient_and_factors(objective)?;
-            next.running.update(factors, self.config.decay)?;
-            at
-        } else {
-            objective.value_and_gradient()?
+        let (was_given, decay) = (given.is_some(), self.config.decay);
+        let collector = self.collector_of_step(next.step);
+        let at = match given {
+            Some(given) => {
+                objective.parameters().expect_like(&given.gradient)?;
+                if due {
+                    next.running.update(collector.factors(objective)?, decay)?;
+                }
+                given
+            }
+            None if due => {
+                let (at, factors) = collector.gradient_and_factors(objective)?;
+                next.running.update(factors, decay)?;
+                at
+            }
+            None => objective.value_and_gradient()?,
         };
         let parameters = objective.parameters();
         let decay = self.config.weight_decay;
@@ -138,11 +161,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         if !norm.is_finite() {
             gradient.expect_finite("the gradient")?;
         }
-        let gradient = match self.config.gradient_norm {
-            Some(longest) if norm > longest => gradient.scale(longest / norm),
-            _ => gradient,
+        let (gradient, clipped) = match self.config.gradient_norm {
+            Some(longest) if norm > longest => (gradient.scale(longest / norm), true),
+            _ => (gradient, false),
         };
-        Ok(Slope { value, gradient, norm, collected: due })
+        Ok(Slope { value, gradient, norm, clipped, given: was_given, collected: due })
     }
 
     /// The collector of this step's factors: every step draws its own targets.
@@ -229,6 +252,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             alpha: lowest.alpha,
             momentum: lowest.momentum,
             predicted: Some(lowest.value),
+            limited: false,
         })
     }
 
@@ -246,6 +270,8 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         };
         let change = candidate.change(slope)?;
         let nu = limit.map_or(1.0, |limit| (limit / (rate * rate * change)).sqrt().min(1.0));
+        // A rate of zero, at the end of a schedule, is no step.
+        let momentum = if rate > 0.0 { momentum } else { 0.0 };
         let delta = candidate.direction.scale(rate * nu);
         let delta = match &next.previous {
             Some(previous) if momentum > 0.0 => delta.axpy(momentum, previous)?,
@@ -257,15 +283,17 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             alpha: rate * nu,
             momentum: next.previous.as_ref().map_or(0.0, |_| momentum),
             predicted: None,
+            limited: nu < 1.0,
         })
     }
 
-    /// Adapts λ by the ratio of actual to predicted decrease, if that is due.
+    /// Adapts λ by the ratio of actual to predicted decrease, if that is due. The actual one is that of the objective in the
+    /// mode it was recorded in.
     fn adapt(
         &self,
         next: &mut Progress<B>,
         objective: &Objective<B>,
-        delta: &ParamVector<B>,
+        (slope, delta): (&Slope<B>, &ParamVector<B>),
         report: &mut KfacStep,
     ) -> Result<(), Error> {
         let (Some(period), Some(predicted)) = (self.config.damping_period, report.predicted) else {
@@ -274,10 +302,18 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         if !next.step.is_multiple_of(period) || predicted >= 0.0 {
             return Ok(());
         }
+        let decay = |parameters: &ParamVector<B>| -> Result<f64, Error> {
+            Ok(0.5 * self.config.weight_decay * parameters.dot(parameters)?)
+        };
+        let before = if slope.given {
+            objective.value()? + decay(objective.parameters())?
+        } else {
+            slope.value
+        };
         let parameters = objective.parameters().clone().axpy(1.0, delta)?;
-        let decay = 0.5 * self.config.weight_decay * parameters.dot(&parameters)?;
-        let ratio = match objective.at(&parameters)?.value() {
-            Ok(value) => (value + decay - report.value) / predicted,
+        let decay = decay(&parameters)?;
+        let ratio = match objective.at_keeping_buffers(&parameters)?.value() {
+            Ok(value) => (value + decay - before) / predicted,
             Err(error)
                 if matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. })) =>
             {
@@ -313,6 +349,7 @@ fn report<B: AutodiffBackend>(next: &Progress<B>, slope: &Slope<B>, inverted: bo
         momentum: 0.0,
         predicted: None,
         reduction_ratio: None,
+        limited: slope.clipped,
         inverted,
         taken: true,
     }

@@ -1,24 +1,25 @@
 //! Between a Burn module and a vector: the layout of its trainable parameters, their values, and back.
 //!
-//! A parameter is known by its `ParamId`. A shared parameter is written to every place as one leaf; leaves are rebuilt as
-//! leaves, with their flag, checkpointing strategy and device, so that the module trains on as before.
+//! A parameter is known by its `ParamId` and its places, which require a gradient: a frozen clone with the same
+//! identifier is a constant. A shared parameter is written to every place as one leaf; leaves are rebuilt as leaves, with
+//! their flag, checkpointing strategy and device, so that the module trains on as before.
 
-mod collect;
+mod buffers;
+mod place;
 mod read;
 mod write;
 
 use std::{collections::HashMap, sync::Arc};
 
-use burn::{
-    Tensor,
-    module::{Module, ParamId},
-};
+use burn::{Tensor, module::Module};
 use burn_backend::{AutodiffBackend, FloatDType, Scalar, TensorMetadata, ops::FloatTensorOps};
 
 use crate::tensor::{Operand, TensorBridge, TensorError};
 
 use super::{Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector};
-use collect::LayoutCollector;
+pub(crate) use buffers::Buffers;
+pub(in crate::space) use place::blocks;
+pub(crate) use place::{FloatPlace, Path, Place, Training, float_places};
 use read::ValueReader;
 use write::{Retie, ValueWriter};
 
@@ -26,39 +27,43 @@ impl ParamLayout {
     /// The trainable parameters of a model, in the order in which Burn visits them.
     ///
     /// Trainable is what requires a gradient on the model as it is trained: float parameters on an autodiff device that
-    /// are not frozen. Parameters that Burn has not initialized yet are initialized.
+    /// are not frozen. A frozen place is a constant, even where a trainable one has the same identifier (a frozen clone).
+    /// Parameters that Burn has not initialized yet are initialized.
     ///
     /// # Errors
     /// [`ParamError::NoTrainable`] if there is none, [`ParamError::SharedShape`], [`ParamError::EmptyBlock`].
     pub fn of<M: Module>(model: &M) -> Result<Arc<Self>, ParamError> {
-        let mut collector = LayoutCollector::default();
-        model.visit(&mut collector);
-        if let Some(failure) = collector.failure {
-            return Err(failure);
-        }
-        if collector.blocks.is_empty() {
+        let places = float_places(model);
+        let blocks = blocks(&places)?;
+        if blocks.is_empty() {
+            let count = |training| places.iter().filter(|place| place.training == training).count();
             return Err(ParamError::NoTrainable {
-                plain: collector.plain,
-                frozen: collector.frozen,
+                plain: count(Training::Unknown),
+                frozen: count(Training::Frozen),
             });
         }
-        Self::from_blocks(collector.blocks)
+        Self::from_blocks(blocks)
     }
 
     /// Gives every place of a shared parameter the value of its first place.
     ///
     /// Burn's optimizers update only the first place of a shared parameter, so that tied weights drift apart; call this
-    /// after each of their steps. (Vectors are written to every place, and need no such call.)
+    /// after each of their steps. (Vectors are written to every place, and need no such call.) Frozen places with the same
+    /// identifier are no places of the parameter and keep their values.
     pub fn retie<M: Module>(&self, model: &M) -> M {
-        model.clone().map(&mut Retie {
-            first: self.blocks().iter().filter_map(ParamBlock::id).map(|id| (id, None)).collect(),
-        })
-    }
-
-    /// Position of the block of each parameter.
-    pub(super) fn positions(&self) -> HashMap<ParamId, usize> {
-        let blocks = self.blocks().iter().enumerate();
-        blocks.filter_map(|(position, block)| Some((block.id()?, position))).collect()
+        let places = float_places(model);
+        let (by_id, mut positions) = (place::by_id(&places), HashMap::new());
+        for (position, block) in self.blocks().iter().enumerate() {
+            let own = block.id().and_then(|id| by_id.get(&id)).map_or(&[][..], Vec::as_slice);
+            let held = place::places_of(block, own).unwrap_or_default();
+            let Some(first) = held.first() else { continue };
+            let alike = held
+                .iter()
+                .filter(|held| held.training == first.training && held.shape == first.shape);
+            positions.extend(alike.map(|held| (held.place.clone(), position)));
+        }
+        let first = vec![None; self.blocks().len()];
+        model.clone().map(&mut Retie { positions, first, path: Path::default() })
     }
 }
 
@@ -79,8 +84,8 @@ where
     /// The values of the parameters of a layout, which may be frozen or without autodiff by now.
     ///
     /// # Errors
-    /// [`ParamError::MissingParameter`], [`ParamError::NoIdentity`], [`ParamError::TiedApart`], [`ParamError::Bridge`];
-    /// and within [`ParamError::Vector`] whatever [`from_blocks`](Self::from_blocks) finds.
+    /// [`ParamError::MissingParameter`], [`ParamError::NoIdentity`], [`ParamError::Ambiguous`],
+    /// [`ParamError::TiedApart`], [`ParamError::Bridge`]; and within [`ParamError::Vector`] whatever [`from_blocks`](Self::from_blocks) finds.
     pub fn from_module_with<M: Module>(
         layout: &Arc<ParamLayout>,
         model: &M,
@@ -88,9 +93,9 @@ where
         expect_identities(layout)?;
         let mut reader = ValueReader::<B> {
             layout,
-            positions: layout.positions(),
+            positions: layout.positions_in(&float_places(model))?,
             values: vec![None; layout.blocks().len()],
-            path: Vec::new(),
+            path: Path::default(),
             failure: None,
         };
         model.visit(&mut reader);
@@ -104,11 +109,13 @@ where
 
     /// A copy of the model whose parameters have the values of this vector, at every place of each.
     ///
-    /// Numbers are converted to the element type of the parameter. Flags, identities and devices stay as they are, and
-    /// parameters outside the layout are untouched.
+    /// Numbers are converted to the element type of the parameter. Flags, identities and devices stay as they are;
+    /// parameters outside the layout and frozen clones are untouched. A model that is frozen as a whole, or without
+    /// autodiff, is written to by the paths of the layout.
     ///
     /// # Errors
-    /// [`ParamError::MissingParameter`], [`ParamError::NoIdentity`], [`ParamError::Bridge`];
+    /// [`ParamError::MissingParameter`], [`ParamError::NoIdentity`], [`ParamError::Ambiguous`],
+    /// [`ParamError::FrozenNow`] for a block that is frozen in a model that is not, [`ParamError::Bridge`];
     /// [`VectorError::BlockShape`](crate::errors::VectorError::BlockShape) and
     /// [`VectorError::DeviceMismatch`](crate::errors::VectorError::DeviceMismatch) within [`ParamError::Vector`].
     pub fn write_to<M: Module>(&self, model: &M) -> Result<M, ParamError> {
@@ -148,9 +155,13 @@ where
         op: impl Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<M, ParamError> {
         expect_identities(self.layout())?;
+        let places = float_places(model);
+        let positions = self.layout().positions_in(&places)?;
+        expect_trainable(&places, |place| positions.contains_key(place))?;
         let mut writer = ValueWriter {
             vector: self,
-            positions: self.layout().positions(),
+            positions,
+            path: Path::default(),
             planted: vec![None; self.layout().blocks().len()],
             op,
             failure: None,
@@ -186,6 +197,20 @@ where
     B::InnerBackend: TensorBridge,
 {
     Tensor::from_dispatch(Inner::<B>::into_dispatch(Operand::Float(primitive)))
+}
+
+/// Refuses to move what is frozen in a model where something else is not.
+fn expect_trainable(
+    places: &[FloatPlace],
+    is_moved: impl Fn(&Place) -> bool,
+) -> Result<(), ParamError> {
+    let of = |training| places.iter().filter(move |place| place.training == training);
+    match of(Training::Frozen).find(|place| is_moved(&place.place)) {
+        Some(frozen) if of(Training::Trainable).next().is_some() => {
+            Err(ParamError::FrozenNow { block: frozen.place.path.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn expect_identities(layout: &ParamLayout) -> Result<(), ParamError> {

@@ -4,21 +4,21 @@ use std::collections::HashMap;
 
 use burn::{
     Tensor,
-    module::{ModuleVisitor, Param, ParamId},
+    module::{ModuleVisitor, Param},
 };
 use burn_backend::{AutodiffBackend, TensorMetadata};
 
 use crate::tensor::TensorBridge;
 
 use super::super::{InnerFloat, ParamError, ParamLayout, VectorError, scalar::read_tensor};
-use super::float_primitive;
+use super::{Path, Place, float_primitive};
 
 /// Reads the values of the blocks of a layout.
 pub(super) struct ValueReader<'a, B: AutodiffBackend> {
     pub(super) layout: &'a ParamLayout,
-    pub(super) positions: HashMap<ParamId, usize>,
+    pub(super) positions: HashMap<Place, usize>,
     pub(super) values: Vec<Option<InnerFloat<B>>>,
-    pub(super) path: Vec<String>,
+    pub(super) path: Path,
     pub(super) failure: Option<ParamError>,
 }
 
@@ -26,7 +26,12 @@ impl<B: AutodiffBackend> ValueReader<'_, B>
 where
     B::InnerBackend: TensorBridge,
 {
-    fn take(&mut self, position: usize, value: InnerFloat<B>) -> Result<(), ParamError> {
+    fn take(
+        &mut self,
+        position: usize,
+        place: Place,
+        value: InnerFloat<B>,
+    ) -> Result<(), ParamError> {
         let (Some(slot), Some(block)) =
             (self.values.get_mut(position), self.layout.blocks().get(position))
         else {
@@ -37,7 +42,7 @@ where
             Some(first) if !same_values::<B>(first, &value)? => {
                 return Err(ParamError::TiedApart {
                     block: block.name().to_string(),
-                    alias: self.path.join("."),
+                    alias: place.path,
                 });
             }
             Some(_) => {}
@@ -51,20 +56,21 @@ where
     B::InnerBackend: TensorBridge,
 {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
+        self.path.enter(name);
     }
 
     fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+        self.path.leave();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(position) = self.positions.get(&param.id).copied() else {
+        let place = self.path.place(param.id);
+        let Some(position) = self.positions.get(&place).copied() else {
             return;
         };
         let taken = float_primitive::<B, D>(param.val())
             .map_err(ParamError::from)
-            .and_then(|value| self.take(position, value));
+            .and_then(|value| self.take(position, place, value));
         if let Err(failure) = taken {
             self.failure.get_or_insert(failure);
         }

@@ -12,12 +12,13 @@ use burn_backend::{AutodiffBackend, FloatDType, TensorMetadata};
 use crate::tensor::TensorBridge;
 
 use super::super::{InnerFloat, ParamError, ParamVector, VectorError, expect::expect_device};
-use super::{cast_to, float_primitive, user_tensor};
+use super::{Path, Place, cast_to, float_primitive, user_tensor};
 
 /// Writes new values into a module.
 pub(super) struct ValueWriter<'a, B: AutodiffBackend, F> {
     pub(super) vector: &'a ParamVector<B>,
-    pub(super) positions: HashMap<ParamId, usize>,
+    pub(super) positions: HashMap<Place, usize>,
+    pub(super) path: Path,
     /// The first place of each block, once it is written.
     pub(super) planted: Vec<Option<DispatchTensor>>,
     pub(super) op: F,
@@ -58,8 +59,16 @@ where
     B::InnerBackend: TensorBridge,
     F: Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
 {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(position) = self.positions.get(&param.id).copied() else {
+        let Some(position) = self.positions.get(&self.path.place(param.id)).copied() else {
             return param;
         };
         match (self.updated(position, &param.val()), self.planted.get_mut(position)) {
@@ -75,12 +84,25 @@ where
 
 /// Puts the first place of each parameter in the others.
 pub(super) struct Retie {
-    pub(super) first: HashMap<ParamId, Option<DispatchTensor>>,
+    /// Which places hold which parameter.
+    pub(super) positions: HashMap<Place, usize>,
+    /// The first place of each parameter, once it is seen.
+    pub(super) first: Vec<Option<DispatchTensor>>,
+    pub(super) path: Path,
 }
 
 impl ModuleMapper for Retie {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.first.get_mut(&param.id) {
+        let position = self.positions.get(&self.path.place(param.id)).copied();
+        match position.and_then(|position| self.first.get_mut(position)) {
             None => param,
             Some(first @ None) => {
                 *first = Some(param.val().into_dispatch());

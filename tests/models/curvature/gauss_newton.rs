@@ -8,7 +8,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, CaptureConfig, Engine, GaussNewton, Hessian, LinearOperator, Objective,
-    backend::TensorBridge, materialize,
+    backend::ProgramBackend, materialize,
 };
 
 use crate::{
@@ -123,7 +123,7 @@ fn products_with_the_factors_of_models() {
 fn check_laws<B>(objective: &Objective<B>)
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let exact = objective.in_f64().unwrap();
     let (g, single) = (GaussNewton::new(&exact).unwrap(), GaussNewton::new(objective).unwrap());

@@ -5,7 +5,9 @@ use burn::{
     prelude::*,
 };
 use burn_backend::AutodiffBackend;
-use burn_curvature::{Adjoint, Engine, Jacobian, LinearOperator, Objective, backend::TensorBridge};
+use burn_curvature::{
+    Adjoint, Engine, Jacobian, LinearOperator, Objective, backend::ProgramBackend,
+};
 
 use crate::{
     classifier, in_f64, jacobian_by_differences, matrix_error,
@@ -30,7 +32,7 @@ fn the_jacobian_is_that_of_differences() {
 fn check<B>(objective: &Objective<B>)
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let jacobian = Jacobian::new(objective).unwrap();
     let eager = Jacobian::new(&objective.with_engine(Engine::Eager)).unwrap();

@@ -2,7 +2,9 @@
 
 mod corrected;
 mod files;
+mod frozen;
 mod light;
+mod modes;
 mod reference;
 mod refusals;
 mod resumed;
@@ -15,7 +17,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     CaptureConfig, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective,
-    ParamVector, Reduction, backend::TensorBridge,
+    ParamVector, Reduction, backend::ProgramBackend,
 };
 
 use crate::{B, Classifier, Samples, cross_entropy, samples};
@@ -28,7 +30,7 @@ pub fn problem<T: AutodiffBackend>(
     device: &Device,
 ) -> (Classifier, Samples, Objective<T>)
 where
-    T::InnerBackend: TensorBridge,
+    T::InnerBackend: ProgramBackend,
 {
     let model = Classifier::new(seed, device);
     let batch = samples(12, seed + 100, device);
@@ -60,7 +62,7 @@ pub fn parameters<M: Module>(model: &M) -> Vec<f64> {
 /// Steps lower the objective on every backend, in f32 and in f64.
 fn lowers<T: AutodiffBackend>(device: Device)
 where
-    T::InnerBackend: TensorBridge,
+    T::InnerBackend: ProgramBackend,
 {
     let (start, batch, in_f64) = problem::<T>(1, &device.autodiff());
     let in_f32 = in_f64.in_precision(burn_curvature::Precision::F32).unwrap();

@@ -4,7 +4,7 @@ use crate::failure::failure;
 use burn::{module::Param, nn::loss::CrossEntropyLossConfig, prelude::*};
 use burn_curvature::{
     Error, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, Reduction,
-    errors::{ConfigError, ObjectiveError, OptimizerError, ParamError},
+    errors::{ConfigError, ObjectiveError, OptimizerError, VectorError},
     optim::{KfacStep, StepRule},
 };
 
@@ -18,7 +18,7 @@ fn ranges() {
     };
     let new = KfacOptimizerConfig::new;
     for (field, config) in [
-        ("rate", light(0.0, 0.0, None)),
+        ("rate", light(-0.1, 0.0, None)),
         ("rate", light(f64::NAN, 0.0, None)),
         ("momentum", light(0.1, 1.0, None)),
         ("momentum", light(0.1, -0.1, None)),
@@ -114,7 +114,10 @@ fn errors_leave_the_optimizer_as_it_was() {
     };
     assert!(one.step(&infinite, batch.clone()).is_err());
     let stranger = nn::LinearConfig::new(4, 3).init(&device);
-    assert!(failure::<_, ParamError>(&one.step(&stranger, batch.clone())).is_some());
+    let refused = one.step(&stranger, batch.clone());
+    assert!(matches!(failure(&refused), Some(ObjectiveError::OtherModel { .. })), "{refused:?}");
+    let refused = one.step(&Classifier::new(1, &device), batch.clone());
+    assert!(matches!(failure(&refused), Some(VectorError::LayoutMismatch { .. })), "{refused:?}");
 
     let (first, a) = one.step(&model, batch.clone()).unwrap();
     let (second, b) = other.step(&model, batch).unwrap();

@@ -14,7 +14,7 @@ use burn_backend::AutodiffBackend;
 use burn_curvature::{
     CaptureConfig, Hessian, KfacConfig, LanczosConfig, Likelihood, LinearOperator, Objective,
     Reduction, TraceEstimatorConfig,
-    backend::TensorBridge,
+    backend::ProgramBackend,
     errors::ObjectiveError,
     kfac::{KfacApproximation, KfacFisher},
     spectrum::{DensityEstimatorConfig, EigenpairsStop, TraceMethod},
@@ -44,7 +44,7 @@ fn kronecker_factors_have_the_values_of_flex() {
 }
 
 /// A product, and a product with each of the damped inverses.
-fn kronecker<B: AutodiffBackend<InnerBackend: TensorBridge>>(
+fn kronecker<B: AutodiffBackend<InnerBackend: ProgramBackend>>(
     objective: &Objective<B>,
     config: &KfacConfig,
 ) -> [Vec<f64>; 3] {
@@ -66,7 +66,7 @@ struct Convolved {
 fn convolved<B>(device: &Device) -> Objective<B>
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
 {
     let mut conv = Conv2dConfig::new([2, 3], [3, 3]).init(device);
     conv.weight = Param::from_tensor(values([3, 2, 3, 3], 6, device));
@@ -100,7 +100,7 @@ fn spectra_of_a_hessian_have_the_values_of_flex() {
 }
 
 /// The largest eigenvalue, estimates of the trace by every method, and what densities say of trace and log det.
-fn spectrum_of<B: AutodiffBackend<InnerBackend: TensorBridge>>(
+fn spectrum_of<B: AutodiffBackend<InnerBackend: ProgramBackend>>(
     objective: &Objective<B>,
 ) -> Vec<f64> {
     let hessian = Hessian::new(objective).unwrap();

@@ -15,7 +15,7 @@ use crate::wgpu_device::device;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, CaptureConfig, ConjugateGradientConfig, GaussNewton, Hessian, LinearOperator,
-    LinearSolver, Objective, StopReason, backend::TensorBridge, errors::ExecuteError,
+    LinearSolver, Objective, StopReason, backend::ProgramBackend, errors::ExecuteError,
 };
 
 /// Relative distance of single-precision results of different backends.
@@ -107,7 +107,7 @@ fn conjugate_gradients_solve_on_wgpu() {
 fn objective<B, M, X>(case: Case<M, X>) -> Objective<B>
 where
     B: AutodiffBackend,
-    B::InnerBackend: TensorBridge,
+    B::InnerBackend: ProgramBackend,
     M: Module + 'static,
     X: Batch + Send + 'static,
 {

@@ -22,7 +22,7 @@ use burn_ir::TensorId;
 
 use super::graph;
 use crate::{
-    execute::{ExecuteError, Program},
+    execute::{ExecuteError, Program, apply},
     tensor::Operand,
 };
 
@@ -130,7 +130,8 @@ fn check(device: &Device, function: &Function) -> Result<(), String> {
     let inputs: Vec<TensorId> = made.iter().filter_map(|(_, id)| *id).collect();
     assert_eq!(inputs.len(), made.len());
     let graph = graph(&captured, &inputs, &outputs).map_err(|error| error.to_string())?;
-    let program = Program::<Flex>::new(graph, &Default::default()).map_err(|e| e.to_string())?;
+    let program = Program::<Flex>::new(graph, &Default::default(), apply::<Flex>)
+        .map_err(|e| e.to_string())?;
     let upload = |(data, _): &(TensorData, _)| {
         let operand = Operand::from_data(data.clone(), program.device())?;
         Ok(operand.stored_on(program.device(), FloatDType::F32))

@@ -47,7 +47,8 @@ fn check(case: &Case, device: &CaptureDevice) -> Result<(), String> {
             return Err(format!("recorded {}, expected {ty}", graph.value(value)));
         }
     }
-    let program = Program::<Flex>::new(graph, &Default::default()).map_err(|e| e.to_string())?;
+    let program = Program::<Flex>::new(graph, &Default::default(), apply::<Flex>)
+        .map_err(|e| e.to_string())?;
     let device = program.device();
     let stored = |x: &Values| x.operand(device).stored_on(device, FloatDType::F64);
     let operands = case.inputs.iter().map(stored);

@@ -1,0 +1,73 @@
+//! The values of a model that an objective is evaluated at: parameters and buffers.
+
+use burn_backend::{AutodiffBackend, tensor::Device};
+
+use crate::{
+    capture::ModelInputs,
+    execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
+    graph::{Kind, ValueType},
+    space::{Buffers, ParamVector, VectorError},
+    tensor::{Operand, Precision},
+};
+
+/// Parameters, and the tensors beside them in the same precision.
+#[derive(Clone, Debug)]
+pub(super) struct Values<B: AutodiffBackend> {
+    pub parameters: ParamVector<B>,
+    pub buffers: Buffers<B>,
+}
+
+impl<B: AutodiffBackend> Values<B> {
+    pub fn new(parameters: ParamVector<B>, buffers: Buffers<B>) -> Result<Self, VectorError> {
+        for buffer in buffers.values() {
+            parameters.expect_device(&buffer.device())?;
+        }
+        let buffers = buffers.stored_on(parameters.device(), parameters.precision());
+        Ok(Self { parameters, buffers })
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.parameters.precision()
+    }
+
+    pub fn device(&self) -> &Device<B> {
+        self.parameters.device()
+    }
+
+    /// The inputs of a recording on a batch.
+    pub fn inputs(&self, batch: &[Operand<B::InnerBackend>]) -> Vec<Operand<B::InnerBackend>> {
+        let parameters = self.parameters.blocks().iter().cloned().map(Operand::Float);
+        parameters.chain(self.data(batch)).collect()
+    }
+
+    /// The inputs of a recording that are not differentiated.
+    pub fn data<'a>(
+        &'a self,
+        batch: &'a [Operand<B::InnerBackend>],
+    ) -> impl Iterator<Item = Operand<B::InnerBackend>> + 'a {
+        batch.iter().chain(self.buffers.values()).cloned()
+    }
+
+    /// Where the inputs go in the model.
+    pub fn model_inputs(&self) -> ModelInputs {
+        let blocks = self.parameters.layout().blocks();
+        let parameters = blocks
+            .iter()
+            .map(|block| ValueType { shape: block.shape().to_vec().into(), dtype: RECORDED_FLOAT });
+        let buffers = self.buffers.list().iter().map(|buffer| ValueType {
+            shape: buffer.shape.clone().into(),
+            dtype: match buffer.kind {
+                Kind::Float => RECORDED_FLOAT,
+                Kind::Int => RECORDED_INT,
+                Kind::Bool => RECORDED_BOOL,
+            },
+        });
+        let of_buffers = self.buffers.list().iter().enumerate();
+        let of_buffers = of_buffers.map(|(at, buffer)| (buffer.place.clone(), blocks.len() + at));
+        ModelInputs {
+            parameters: parameters.collect(),
+            buffers: buffers.collect(),
+            places: self.parameters.layout().places().chain(of_buffers).collect(),
+        }
+    }
+}

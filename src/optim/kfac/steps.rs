@@ -1,0 +1,193 @@
+//! Steps on a model: with its own values, in its own mode.
+
+use burn::{module::Module, optim::GradientsParams};
+use burn_backend::AutodiffBackend;
+
+use super::{KfacOptimizer, KfacStep};
+use crate::{
+    capture::Batch,
+    error::Error,
+    objective::{Objective, ValueAndGradient, layers_in_training_mode},
+    optim::OptimizerError,
+    space::ParamVector,
+    tensor::TensorBridge,
+};
+
+impl<B: AutodiffBackend> KfacOptimizer<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// One step on a batch: the updated model, and a report of the step.
+    ///
+    /// A model in training mode (with dropout or batch normalization) trains so: see above. The running statistics of `model`
+    /// and of the model returned are the same, as with every clone of Burn's.
+    ///
+    /// A model in another precision than the objective's is updated in the objective's precision. On an error the optimizer
+    /// is unchanged.
+    ///
+    /// # Errors
+    /// Those of [`Objective::on`], [`Objective::at_model`] and [`KfacConfig::init`](crate::KfacConfig::init); a loss or gradient
+    /// that is not finite; another instance of the model than the one captured, or one in which something was frozen or
+    /// unfrozen since.
+    pub fn step<M: Module + 'static, X: Batch + 'static>(
+        &mut self,
+        model: &M,
+        batch: X,
+    ) -> Result<(M, KfacStep), Error> {
+        let objective = self.objective.on(batch.clone())?;
+        let gradient = self.training_gradient(model, batch)?;
+        self.take(model, &objective, gradient)
+    }
+
+    /// One step on an objective of the same model, such as one over a data set.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); an objective of another model; [`OptimizerError::TrainingMode`] for a model in training mode.
+    pub fn step_on<M: Module + 'static>(
+        &mut self,
+        model: &M,
+        objective: &Objective<B>,
+    ) -> Result<(M, KfacStep), Error> {
+        match layers_in_training_mode(model) {
+            0 => self.take(model, objective, None),
+            layers => Err(OptimizerError::TrainingMode { layers }.into()),
+        }
+    }
+
+    /// One step along a gradient from elsewhere: of a pass of your own in training mode, accumulated, or averaged over workers.
+    ///
+    /// The curvature is that of `objective` (such as `objective.on(batch)?`) at the values of the model. `gradient` holds ℒ and
+    /// ∇ℒ without weight decay.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); a gradient of another layout, precision or device.
+    ///
+    /// # Example
+    /// Burn's own `backward()`: the step is the same.
+    ///
+    /// ```
+    /// use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{
+    ///     KfacConfig, KfacOptimizerConfig, Likelihood, Objective, ParamVector, Reduction, ValueAndGradient,
+    /// };
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// fn loss(model: &Line, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
+    ///     let z = x.clone().matmul(model.w.val());
+    ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::default().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+    /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
+    /// let objective = Objective::capture(&model, x.clone(), loss)?.reduced_by(Reduction::Sum)?;
+    /// let config = KfacOptimizerConfig::stochastic(1.0).with_kfac(KfacConfig::new());
+    /// let mut optimizer = config.init(&objective, Likelihood::Gaussian { variance: 1.0 })?;
+    ///
+    /// let gradient = ParamVector::from_backward(&model, loss(&model, x).1.backward())?;
+    /// let gradient = ValueAndGradient { value: 22.5, gradient };
+    /// let (model, step) = optimizer.step_with_gradient(&model, &objective, gradient)?;
+    /// assert_eq!(step.value, 22.5);
+    /// assert!(model.w.val().into_scalar::<f32>() > 0.0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn step_with_gradient<M: Module + 'static>(
+        &mut self,
+        model: &M,
+        objective: &Objective<B>,
+        gradient: ValueAndGradient<B>,
+    ) -> Result<(M, KfacStep), Error> {
+        self.take(model, objective, Some(gradient))
+    }
+
+    /// The natural gradient (F̂ damped by γ)⁻¹∇h on a batch, as gradients for an optimizer of Burn, with its momentum,
+    /// clipping and learning rates. This optimizer's quadratic model and momentum are not used.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); [`ParamError::FrozenFirst`](crate::errors::ParamError::FrozenFirst).
+    ///
+    /// # Example
+    /// The natural gradient of least squares leads to the solution in one step of rate 1.
+    ///
+    /// ```
+    /// use burn::{optim::SgdConfig, module::Param, prelude::*};
+    /// use burn_curvature::{KfacConfig, KfacOptimizerConfig, Likelihood, Objective, Reduction};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::default().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+    /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
+    /// let objective = Objective::capture(&model, x.clone(), |model, x| {
+    ///     let z = x.clone().matmul(model.w.val());
+    ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
+    /// })?;
+    /// let mut kfac = KfacOptimizerConfig::stochastic(1.0)
+    ///     .with_kfac(KfacConfig::new())
+    ///     .with_damping(1e-6)
+    ///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
+    /// let (gradients, _) = kfac.transform(&model, x)?;
+    /// let model = SgdConfig::new().init().step(1.0, model, gradients);
+    /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn transform<M: Module + 'static, X: Batch + 'static>(
+        &mut self,
+        model: &M,
+        batch: X,
+    ) -> Result<(GradientsParams, KfacStep), Error> {
+        let objective = self.objective.on(batch.clone())?;
+        let given = self.training_gradient(model, batch)?;
+        let objective = self.at(model, &objective)?;
+        let precision = ParamVector::<B>::from_module_with(objective.layout(), model)?.precision();
+        let (gradient, report) = self.natural_gradient(&objective, given)?;
+        Ok((gradient.cast(precision)?.into_gradients()?, report))
+    }
+
+    fn take<M: Module + 'static>(
+        &mut self,
+        model: &M,
+        objective: &Objective<B>,
+        given: Option<ValueAndGradient<B>>,
+    ) -> Result<(M, KfacStep), Error> {
+        let objective = self.at(model, objective)?;
+        let (delta, report) = self.advance(&objective, given)?;
+        let model = if report.taken { delta.add_to(model, 1.0)? } else { model.clone() };
+        Ok((model, report))
+    }
+
+    /// Burn's own gradient if the model is in training mode, where the recorded one is another.
+    fn training_gradient<M: Module + 'static, X: Batch + 'static>(
+        &self,
+        model: &M,
+        batch: X,
+    ) -> Result<Option<ValueAndGradient<B>>, Error> {
+        if layers_in_training_mode(model) == 0 {
+            return Ok(None);
+        }
+        self.objective.expect_model(model)?;
+        Ok(Some(self.objective.backward(model, batch)?))
+    }
+
+    /// The objective at the values of a model.
+    fn at<M: Module + 'static>(
+        &self,
+        model: &M,
+        objective: &Objective<B>,
+    ) -> Result<Objective<B>, Error> {
+        self.objective.layout().expect_same(objective.layout())?;
+        self.objective.expect_model(model)?;
+        objective.at_model(model)?.stating(self.objective.stated_reduction()?)
+    }
+}

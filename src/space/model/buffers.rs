@@ -1,0 +1,175 @@
+//! The tensors of a model beside its parameters: running statistics, frozen weights, integers and truth values.
+
+use std::sync::Arc;
+
+use burn::{
+    Tensor,
+    backend::DispatchTensor,
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Bool, Int},
+};
+use burn_backend::{AutodiffBackend, tensor::Device};
+
+use crate::tensor::{Kind, Operand, Precision, TensorBridge, TensorError};
+
+use super::{
+    super::{Inner, ParamError, ParamLayout, changes::Changes},
+    Path, Place, float_places,
+};
+
+/// One buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Buffer {
+    pub place: Place,
+    pub kind: Kind,
+    pub shape: Vec<usize>,
+    /// Whether Burn updates it during a forward pass in training mode.
+    pub running: bool,
+}
+
+/// The tensors of a model beside its parameters, with their values at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Buffers<B: AutodiffBackend> {
+    list: Arc<[Buffer]>,
+    values: Vec<Operand<Inner<B>>>,
+}
+
+impl<B: AutodiffBackend> Buffers<B> {
+    /// What there is, in the order of the values.
+    pub fn list(&self) -> &[Buffer] {
+        &self.list
+    }
+
+    pub fn values(&self) -> &[Operand<Inner<B>>] {
+        &self.values
+    }
+
+    /// Paths of the running statistics.
+    pub fn running(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().filter(|buffer| buffer.running).map(|buffer| buffer.place.path.as_str())
+    }
+
+    /// The same in the element types of a device, with floats in a precision.
+    pub fn stored_on(self, device: &Device<B>, precision: Precision) -> Self {
+        let values = self.values.into_iter();
+        let stored = values.map(|value| value.stored_on(device, precision.dtype()));
+        Self { list: self.list, values: stored.collect() }
+    }
+}
+
+impl<B: AutodiffBackend> Buffers<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// The buffers of a model whose parameters are those of a layout. Copies nothing; later forward passes of the model do not
+    /// change them.
+    ///
+    /// # Errors
+    /// A tensor of another backend, or a quantized one.
+    pub fn of<M: Module>(layout: &ParamLayout, model: &M) -> Result<Self, ParamError> {
+        // A copy of its own, with the pending updates taken in: clones share their running statistics.
+        let copy = model.valid();
+        let (mut list, values): (Vec<_>, Vec<_>) = tensors(layout, &copy)?.into_iter().unzip();
+        drop(copy.clone().map(&mut Reshape));
+        for (buffer, (after, _)) in list.iter_mut().zip(tensors(layout, &copy)?) {
+            buffer.running = after.shape != buffer.shape;
+        }
+        let values = values.into_iter().map(<Inner<B> as TensorBridge>::from_dispatch);
+        Ok(Self { list: list.into(), values: values.collect::<Result<_, TensorError>>()? })
+    }
+
+    /// The same buffers with the values of another model of the same architecture.
+    ///
+    /// # Errors
+    /// [`ParamError::Changed`] for a model with other buffers, with what is alike and what is not; those of [`of`](Self::of).
+    pub fn in_model<M: Module>(&self, layout: &ParamLayout, model: &M) -> Result<Self, ParamError> {
+        let mut found = tensors(layout, &model.valid())?;
+        let (mut changes, mut values) = (Changes::default(), Vec::with_capacity(found.len()));
+        for buffer in self.list.iter() {
+            let path = &buffer.place.path;
+            let at = found.iter().position(|(other, _)| other.place.path == *path);
+            let Some((other, value)) = at.map(|at| found.remove(at)) else {
+                changes.differs(path, "is missing");
+                continue;
+            };
+            if (other.kind, &other.shape) == (buffer.kind, &buffer.shape) {
+                changes.same(path);
+                values.push(<Inner<B> as TensorBridge>::from_dispatch(value)?);
+            } else {
+                let of = |it: &Buffer| format!("{} {:?}", it.kind.name(), it.shape);
+                changes.differs(path, &format!("is {} in place of {}", of(&other), of(buffer)));
+            }
+        }
+        for (other, _) in &found {
+            changes.differs(&other.place.path, "was not there");
+        }
+        changes.finish()?;
+        Ok(Self { list: Arc::clone(&self.list), values })
+    }
+}
+
+/// The tensors of a model without autodiff, except those of a layout.
+fn tensors<M: Module>(
+    layout: &ParamLayout,
+    model: &M,
+) -> Result<Vec<(Buffer, DispatchTensor)>, ParamError> {
+    let parameters = layout.positions_in(&float_places(model))?;
+    let mut read = Read { path: Path::default(), found: Vec::new() };
+    model.visit(&mut read);
+    read.found.retain(|(buffer, _)| !parameters.contains_key(&buffer.place));
+    Ok(read.found)
+}
+
+/// Gives every float tensor another shape.
+///
+/// Burn does not tell visitors what is a running statistic. But a clone shares those, and those alone, with the original: what
+/// changes in the original when a clone is mapped is one.
+struct Reshape;
+
+impl ModuleMapper for Reshape {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let mut shape = [1; D];
+        if let (Some(size), Some(first)) = (shape.first_mut(), tensor.dims().first()) {
+            *size = first + 1;
+        }
+        Param::from_mapped_value(id, Tensor::zeros(shape, &tensor.device()), mapper)
+    }
+}
+
+/// Lists all tensors.
+struct Read {
+    path: Path,
+    found: Vec<(Buffer, DispatchTensor)>,
+}
+
+impl Read {
+    fn take(&mut self, place: Place, kind: Kind, shape: Vec<usize>, value: DispatchTensor) {
+        self.found.push((Buffer { place, kind, shape, running: false }, value));
+    }
+}
+
+impl ModuleVisitor for Read {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.leave();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let (place, tensor) = (self.path.place(param.id), param.val().without_autodiff());
+        self.take(place, Kind::Float, tensor.dims().to_vec(), tensor.into_dispatch());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        let (place, tensor) = (self.path.place(param.id), param.val().without_autodiff());
+        self.take(place, Kind::Int, tensor.dims().to_vec(), tensor.into_dispatch());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        let (place, tensor) = (self.path.place(param.id), param.val().without_autodiff());
+        self.take(place, Kind::Bool, tensor.dims().to_vec(), tensor.into_dispatch());
+    }
+}
