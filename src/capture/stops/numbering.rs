@@ -40,6 +40,11 @@ impl Numbering {
         self.zeros.contains(&number)
     }
 
+    /// The number of a tensor of equal elements, which Burn records as an operation or as a constant.
+    fn uniform(&mut self, element: f64, ty: &ValueType) -> Number {
+        if element == 0.0 { self.zero(ty) } else { self.number(format!("all {element} {ty}")) }
+    }
+
     fn zero(&mut self, ty: &ValueType) -> Number {
         let number = self.number(format!("zero {ty}"));
         self.zeros.insert(number);
@@ -77,8 +82,11 @@ impl Numbering {
         {
             return vec![self.sum(inputs, ty(output))];
         }
-        if let ([output], true) = (node.outputs.as_slice(), self.vanishes(node, inputs)) {
-            return vec![self.zero(ty(output))];
+        if let [output] = node.outputs.as_slice() {
+            let element = element(&node.op).or_else(|| self.vanishes(node, inputs).then_some(0.0));
+            if let Some(element) = element {
+                return vec![self.uniform(element, ty(output))];
+            }
         }
         let mut inputs = inputs.to_vec();
         if matches!(node.op, Op::Binary(Binary::Mul)) {
@@ -96,8 +104,7 @@ impl Numbering {
     fn vanishes(&self, node: &Node, inputs: &[Number]) -> bool {
         let zero = |literal: &Literal| matches!(literal, Literal::Float(x) if *x == 0.0);
         match &node.op {
-            Op::Zeros => true,
-            Op::Full(literal) | Op::BinaryScalar(Binary::Mul, literal) if zero(literal) => true,
+            Op::BinaryScalar(Binary::Mul, literal) if zero(literal) => true,
             Op::Binary(Binary::Mul) => inputs.iter().any(|input| self.is_zero(*input)),
             Op::Reshape | Op::Expand | Op::SwapDims(..) | Op::Permute(_) | Op::Slice(_) => {
                 inputs.iter().all(|input| self.is_zero(*input))
@@ -115,10 +122,18 @@ impl Numbering {
             values.set(input, self.input(position));
         }
         for constant in &graph.constants {
-            let mut hasher = DefaultHasher::new();
-            constant.data.as_bytes().hash(&mut hasher);
-            let key = format!("constant {} {}", graph.value(constant.value), hasher.finish());
-            values.set(constant.value, self.number(key));
+            let ty = graph.value(constant.value);
+            let mut elements = constant.data.iter::<f64>();
+            let first = elements.next();
+            let number = match first.filter(|first| elements.all(|element| element == *first)) {
+                Some(element) => self.uniform(element, ty),
+                None => {
+                    let mut hasher = DefaultHasher::new();
+                    constant.data.as_bytes().hash(&mut hasher);
+                    self.number(format!("constant {ty} {}", hasher.finish()))
+                }
+            };
+            values.set(constant.value, number);
         }
     }
 
@@ -135,6 +150,18 @@ impl Numbering {
             }
         }
         values
+    }
+}
+
+/// The element of a tensor that is created with equal elements.
+fn element(op: &Op) -> Option<f64> {
+    match op {
+        Op::Zeros | Op::Full(Literal::Bool(false)) => Some(0.0),
+        Op::Ones | Op::Full(Literal::Bool(true)) => Some(1.0),
+        Op::Full(Literal::Float(x)) => Some(*x),
+        Op::Full(Literal::Int(x)) => Some(*x as f64),
+        Op::Full(Literal::UInt(x)) => Some(*x as f64),
+        _ => None,
     }
 }
 

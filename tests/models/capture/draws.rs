@@ -49,7 +49,7 @@ fn consistent(objective: &Objective) {
     let v = objective.parameters().space().normal(5);
     let moved = |step: f64| {
         let theta = objective.parameters().clone().add(&v.clone().scale(step)).unwrap();
-        let there = objective.at(&theta).unwrap().value_and_gradient().unwrap();
+        let there = objective.at_keeping_buffers(&theta).unwrap().value_and_gradient().unwrap();
         (there.value, there.gradient.to_vec().unwrap())
     };
     let ((value_up, up), (value_down, down)) = (moved(1e-5), moved(-1e-5));
