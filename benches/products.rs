@@ -211,7 +211,8 @@ where
         });
         rounds.add("hv", || finish(device, self.product(&self.objective)));
         rounds.add("hv_prepare", || {
-            let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
+            let fresh =
+                self.objective.at_keeping_buffers(self.objective.parameters()).expect("one layout");
             fresh.prepare().expect("the programs run");
             finish(device, ());
         });
@@ -252,7 +253,8 @@ where
     }
 
     fn prepare_and_multiply(&self) {
-        let fresh = self.objective.at(self.objective.parameters()).expect("one layout");
+        let fresh =
+            self.objective.at_keeping_buffers(self.objective.parameters()).expect("one layout");
         std::hint::black_box(self.product(&fresh));
     }
 }

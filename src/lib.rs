@@ -46,6 +46,9 @@
 //! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
 //! and [`Ekfac`], is saved to files of Burn's format.
 //!
+//! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
+//! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
+//!
 //! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!
@@ -98,9 +101,10 @@
 //! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
-//! | 9 | `optim` | what A⁻¹b is wanted for |
+//! | 9 | `check`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
 
 mod capture;
+pub mod check;
 mod config;
 mod curvature;
 mod derive;

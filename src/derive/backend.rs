@@ -58,6 +58,7 @@ impl<B: Backend> Kernels<B> {
 }
 
 impl sealed::HasKernels for Dispatch {
+    #[inline(never)] // An inlined body would have its functions compiled where it is inlined.
     fn kernels() -> Kernels<Self> {
         Kernels { apply: execute::apply::<Self>, eager: no_tape_over_another }
     }
@@ -78,6 +79,7 @@ macro_rules! typed_kernels {
     ($backend:ty) => {
         #[allow(deprecated)] // NdArray is deprecated in Burn 0.22, not gone.
         impl sealed::HasKernels for $backend {
+            #[inline(never)]
             fn kernels() -> Kernels<Self> {
                 Kernels { apply: execute::apply::<Self>, eager: eager_product::<Self> }
             }

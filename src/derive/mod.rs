@@ -18,6 +18,7 @@ mod outputs;
 mod patches;
 mod product;
 mod reverse;
+mod sample_axis;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub(crate) use metric::Metric;
 pub(crate) use outputs::{adjoint_product, required};
 pub(crate) use product::{Product, ProductInputs};
 pub(crate) use reverse::{Apply, Arguments, gradient as gradient_at};
+pub(crate) use sample_axis::{SampleAxes, SampleAxis};
 
 use burn_backend::{
     Backend,
@@ -44,6 +46,7 @@ use crate::{
     panics::caught,
     tensor::Operand,
 };
+use network::Network;
 use outputs::Tables;
 use product::Target;
 
@@ -87,6 +90,24 @@ pub(crate) fn product(kind: Product, loss: &Graph, parameters: usize) -> Result<
     let total = program.inputs.len();
     let varying: Vec<usize> = (total.saturating_sub(vector.len())..total).collect();
     Ok(split(tidy(program), &varying))
+}
+
+/// The program of ∂ℓ/∂z at any z: inputs as the loss program's and then z, one output.
+pub(crate) fn output_gradient(loss: &Graph, parameters: usize) -> Result<Graph, Error> {
+    let network = Network::of(loss, parameters)?;
+    let outputs = network.network.outputs().first();
+    let outputs = required(outputs.map(|&value| loss.value(value).clone()))?;
+    derived("gradient in the outputs", loss, parameters, |scope, inputs| {
+        let z = required(float(scope.input(&outputs)))?;
+        let device = scope.device();
+        let head = Arguments {
+            program: &network.head,
+            device: &device,
+            parameters: &[z],
+            batch: &inputs.batch,
+        };
+        Ok(reverse::gradient(&head, apply_recorded)?.gradient)
+    })
 }
 
 /// A program derived from that of a loss by `body`, which receives the loss program's inputs and may declare more.

@@ -16,9 +16,9 @@ use crate::{
 pub enum KfacFisher {
     /// The exact Fisher matrix in output space, by the columns of its square root: as many backward passes as there are
     /// outputs. No randomness ('type 2'). All samples of a batch are propagated back together, so that their gradients
-    /// are distinguished by their rows only. Outputs with a row for each place of a sequence are refused; layers that mix
-    /// the samples of a batch, such as a batch normalization in training mode or attention from one sample to another,
-    /// are not detected.
+    /// are distinguished by their rows only. Layers whose rows reach several rows of the outputs are refused, such as those
+    /// of a language model, where attention mixes the places of a sequence, and those before a batch normalization in
+    /// training mode.
     #[default]
     Exact,
     /// Targets sampled from the model: one backward pass per draw.
@@ -28,7 +28,8 @@ pub enum KfacFisher {
         /// Seed of the draws.
         seed: u64,
     },
-    /// Uses the targets in the data (the empirical Fisher). The captured loss must use the stated reduction.
+    /// Uses the targets in the data (the empirical Fisher), one gradient for each index of the outputs' first dimension.
+    /// Layers whose rows reach several of them are refused. The captured loss must use the stated reduction.
     Empirical,
     /// No gradients: G = I (Benzing 2022, 'FOOF').
     ForwardOnly,
@@ -71,6 +72,11 @@ pub enum UncoveredPolicy {
     /// Their exact block of the Fisher matrix, for parameters up to a size: of the empirical one for
     /// [`KfacFisher::Empirical`], of that with sampled targets for [`KfacFisher::MonteCarlo`], and of the exact one for
     /// [`KfacFisher::ForwardOnly`].
+    ///
+    /// Parameters that are broadcast to the samples, such as those of norms, class tokens and tables of positions that are
+    /// parameters, biases of several layers, and weights that are used in several ways take no pass of their own: their
+    /// gradients by single samples come out of the passes of the factors. For others, such as a table that is looked up once for
+    /// all samples, the cost is a product with the Fisher matrix for each element.
     ExactBlock {
         /// Largest number of elements of a parameter.
         limit: usize,
@@ -129,7 +135,8 @@ impl KfacConfig {
     /// # Errors
     /// Those of [`Fisher::exact`](crate::Fisher::exact);
     /// [`KfacError::Places`](crate::errors::KfacError::Places),
-    /// [`KfacError::UnevenUses`](crate::errors::KfacError::UnevenUses),
+    /// [`KfacError::Samples`](crate::errors::KfacError::Samples),
+    /// [`KfacError::OtherNetwork`](crate::errors::KfacError::OtherNetwork),
     /// [`KfacError::Vocabulary`](crate::errors::KfacError::Vocabulary),
     /// [`KfacError::Uncovered`](crate::errors::KfacError::Uncovered) and
     /// [`LikelihoodError::NoDraws`](crate::errors::LikelihoodError::NoDraws) for what a configuration does not cover;

@@ -4,18 +4,39 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KfacError {
-    /// Exact output gradients for a layer whose rows are not samples.
+    /// Gradients of samples that cannot be told apart in the rows of a layer.
     #[error(
-        "the exact Fisher type needs outputs with one row per sample, and no layer that mixes the rows; here rows are places \
-         of a sequence or the like: use `KfacFisher::MonteCarlo`, whose independent targets keep the places apart"
+        "rows of the layer {parameter} reach several rows of the outputs (through {operation}), so that its gradients by \
+         single targets cannot be told apart. If rows of the outputs are places of a sequence, use \
+         `KfacFisher::MonteCarlo`, whose independent targets keep the places apart; for `KfacFisher::Empirical`, return \
+         outputs of [samples, …], one index of the first dimension for each sample"
     )]
-    Places,
-    /// Uses of one weight with different numbers of samples cannot be reduced together.
+    Places {
+        /// Name of the weight.
+        parameter: String,
+        /// In which operation they meet.
+        operation: String,
+    },
+    /// A reduction over places, or a corrected diagonal, of a layer whose rows belong to no sample.
     #[error(
-        "a weight is used with different numbers of samples, so that its uses cannot be reduced together; use \
-         `KfacApproximation::Expand`"
+        "which rows of the layer {parameter} belong to which sample cannot be told: {operation} mixes them. Use \
+         `KfacApproximation::Expand`, and `Kfac` in place of `Ekfac`, which need not know"
     )]
-    UnevenUses,
+    Samples {
+        /// Name of the weight.
+        parameter: String,
+        /// In which operation they meet.
+        operation: String,
+    },
+    /// A batch on which a parameter is used in another way than on the first one.
+    #[error(
+        "{parameter} is used in another way on another batch, so that their factors do not add up: a batch of a single sample \
+         cannot show what is shared by samples; put a batch of several samples first, and let all batches run the same layers"
+    )]
+    OtherNetwork {
+        /// Name of the parameter.
+        parameter: String,
+    },
     /// An embedding that is too large for a full second moment of its inputs.
     #[error(
         "the embedding {parameter} is used at several places of a sample, and reducing it takes a matrix of {rows} rows and \

@@ -39,29 +39,25 @@ impl Layer {
         kind: FactorKind,
         layout: &Arc<ParamLayout>,
     ) -> Result<Self, Error> {
-        let (weight, bias) = (group.first.weight, group.first.bias);
+        let (weight, bias) = (group.weight, group.bias);
         let names: Vec<&str> = [Some(weight), bias]
             .into_iter()
             .filter_map(|position| layout.blocks().get(position?).map(ParamBlock::name))
             .collect();
         let subset = layout.select_by(|block| names.contains(&block.name()))?;
         let at = |position: usize| subset.positions().iter().position(|kept| *kept == position);
-        let groups = group.groups();
+        let groups = group.kind.groups();
         let matrix = WeightMatrix {
             groups,
             rows: group.d_in(),
             columns: group.width_out() / groups.max(1),
-            shape: group.weight.clone(),
-            transposed: match group.first.kind {
-                LayerKind::Linear { transposed } => transposed,
-                LayerKind::Conv(_) => true,
-                LayerKind::Embedding => false,
-            },
+            shape: group.shape.clone(),
+            transposed: group.kind.is_stored_by_outputs(),
             weight: at(weight).unwrap_or(0),
             bias: bias.and_then(at),
         };
         Ok(Self {
-            kind: group.first.kind.clone(),
+            kind: group.kind.clone(),
             matrix,
             uses: group.uses.len(),
             diagonal: kind.has_diagonal(group),
@@ -82,6 +78,11 @@ impl Layer {
     /// Position of the weight in the whole layout.
     pub fn weight_position(&self) -> usize {
         self.subset.positions().get(self.matrix.weight).copied().unwrap_or(0)
+    }
+
+    /// Position of the bias in the whole layout.
+    pub fn bias_position(&self) -> Option<usize> {
+        self.subset.positions().get(self.matrix.bias?).copied()
     }
 
     pub fn weight(&self) -> &str {

@@ -8,8 +8,8 @@ use super::{
     EmbeddingPolicy, KfacApproximation, KfacConfig, KfacError, KfacFisher, UncoveredPolicy,
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
     layer::Layer,
-    layers::Leftover,
-    pass::{NetworkLayers, network_layers},
+    layers::{LayerGroup, Leftover, NetworkLayers, Separation},
+    pass::{Structure, names, network_layers},
     program::{FactorKind, Reduced},
 };
 use crate::{
@@ -37,6 +37,8 @@ pub(super) struct Uncovered {
     pub subset: ParamSubset,
     /// Why it belongs to no layer.
     pub reason: String,
+    /// Whether its gradients by single samples are known.
+    pub by_sample: bool,
 }
 
 impl Uncovered {
@@ -62,10 +64,18 @@ impl Network {
         objective: &Objective<B>,
         kind: FactorKind,
     ) -> Result<Self, Error> {
-        let found = network_layers(objective)?;
+        Self::of_layers(objective, &network_layers(objective, kind)?, kind)
+    }
+
+    /// The network with the layers of its first batch.
+    pub fn of_layers<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        found: &NetworkLayers,
+        kind: FactorKind,
+    ) -> Result<Self, Error> {
         let layout = objective.layout();
-        let mut layers = Vec::with_capacity(found.groups.len());
-        for group in &found.groups {
+        let mut layers = Vec::with_capacity(found.layers.len());
+        for group in &found.layers {
             let mut layer = Layer::new(group, kind, layout)?;
             layer.treatment = Treatment::Kronecker {
                 layer: layer.kind_name().into(),
@@ -73,28 +83,30 @@ impl Network {
                 output: layer.matrix.columns,
                 groups: layer.matrix.groups,
                 uses: layer.uses,
-                sharing: sharing(&layer, kind.reduced, &found),
+                sharing: sharing(group, kind.reduced),
             };
             layers.push(Arc::new(layer));
         }
         let (mut uncovered, mut unused, mut entries) = (Vec::new(), Vec::new(), Vec::new());
         for (position, block) in layout.blocks().iter().enumerate() {
             let layer = layers.iter().find(|layer| layer.subset.positions().contains(&position));
-            let treatment = if let Some(layer) = layer {
-                layer.treatment.clone()
-            } else {
-                let subset = layout.select_by(|one| one.name() == block.name())?;
-                let mut left = found.leftover.iter();
-                match left.find(|(one, _)| *one == position).map(|(_, reason)| reason) {
-                    Some(Leftover::Unused) | None => {
-                        unused.push(subset);
-                        Treatment::Unused
-                    }
-                    Some(reason) => {
-                        let reason = explain(reason);
-                        uncovered.push(Uncovered { position, subset, reason: reason.clone() });
-                        Treatment::ExactBlock { reason }
-                    }
+            let subset = || layout.select_by(|one| one.name() == block.name());
+            let treatment = match (layer, found.reason(position)) {
+                (Some(layer), _) => layer.treatment.clone(),
+                (None, Leftover::Unused) => {
+                    unused.push(subset()?);
+                    Treatment::Unused
+                }
+                (None, reason) => {
+                    let (reason, by_sample) = (explain(&reason), found.has_block(position));
+                    let subset = subset()?;
+                    uncovered.push(Uncovered {
+                        position,
+                        subset,
+                        reason: reason.clone(),
+                        by_sample,
+                    });
+                    Treatment::ExactBlock { reason }
                 }
             };
             entries.push(CoverageEntry {
@@ -104,6 +116,22 @@ impl Network {
             });
         }
         Ok(Self { layers, uncovered, unused, coverage: KfacCoverage { entries } })
+    }
+
+    /// Its layers, with the uncovered parameters whose blocks come out of the same pass.
+    pub fn structure<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        with_blocks: bool,
+    ) -> Structure {
+        let layers =
+            self.layers.iter().map(|layer| (layer.weight_position(), layer.bias_position()));
+        let blocks = self.uncovered.iter().filter(|one| with_blocks && one.by_sample);
+        Structure {
+            layers: layers.collect(),
+            blocks: blocks.map(|one| one.position).collect(),
+            names: names(objective),
+        }
     }
 
     /// The same network with the coverage that a state reports.
@@ -151,11 +179,10 @@ impl Network {
     }
 }
 
-fn sharing(layer: &Layer, reduced: Reduced, layers: &NetworkLayers) -> WeightSharing {
-    let shared = layers.shared_embeddings.contains(&layer.weight_position());
+fn sharing(group: &LayerGroup, reduced: Reduced) -> WeightSharing {
     match reduced {
         Reduced::Nothing => WeightSharing::Expand,
-        Reduced::ButEmbeddings if shared => WeightSharing::ExpandByPolicy,
+        Reduced::ButEmbeddings if group.is_shared_embedding() => WeightSharing::ExpandByPolicy,
         Reduced::ButEmbeddings | Reduced::Everything => WeightSharing::Reduce,
     }
 }
@@ -166,7 +193,7 @@ pub(super) fn reduced(layers: &NetworkLayers, config: &KfacConfig) -> Reduced {
     match (config.approximation, config.embeddings) {
         (KfacApproximation::Expand, _) => Reduced::Nothing,
         (KfacApproximation::Reduce, EmbeddingPolicy::Whole { .. })
-            if !layers.shared_embeddings.is_empty() =>
+            if layers.layers.iter().any(LayerGroup::is_shared_embedding) =>
         {
             Reduced::Everything
         }
@@ -185,22 +212,36 @@ pub(super) fn check_embeddings(
     else {
         return Ok(());
     };
-    for block in layers.shared_embeddings.iter().filter_map(|at| layout.blocks().get(*at)) {
-        let rows = block.shape().first().copied().unwrap_or(0);
+    for group in layers.layers.iter().filter(|group| group.is_shared_embedding()) {
+        let rows = group.shape.first().copied().unwrap_or(0);
         if rows > limit {
-            return Err(KfacError::Vocabulary { parameter: block.name().into(), rows, limit });
+            let parameter = name(layout, group);
+            return Err(KfacError::Vocabulary { parameter, rows, limit });
         }
     }
     Ok(())
 }
 
 /// Refuses what the theory does not cover.
-pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), Error> {
-    if config.fisher == KfacFisher::Exact && !layers.rows_are_samples {
-        return Err(KfacError::Places.into());
+pub(super) fn check(
+    layers: &NetworkLayers,
+    layout: &ParamLayout,
+    config: &KfacConfig,
+    separation: Separation,
+) -> Result<(), Error> {
+    let reduces = config.approximation == KfacApproximation::Reduce;
+    if reduces && separation == Separation::Rows && layers.has_rows_in_samples() {
+        let parameter = layers.layers.first().map(|group| name(layout, group)).unwrap_or_default();
+        let operation = "`KfacApproximation::Reduce`".into();
+        return Err(KfacError::Places { parameter, operation }.into());
     }
-    if config.approximation == KfacApproximation::Reduce && !layers.even_uses {
-        return Err(KfacError::UnevenUses.into());
+    if let Some((parameter, operation)) = mixed(layers, layout) {
+        if separation != Separation::OnAverage {
+            return Err(KfacError::Places { parameter, operation }.into());
+        }
+        if reduces {
+            return Err(KfacError::Samples { parameter, operation }.into());
+        }
     }
     if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
         return Err(LikelihoodError::NoDraws.into());
@@ -211,10 +252,28 @@ pub(super) fn check(layers: &NetworkLayers, config: &KfacConfig) -> Result<(), E
     Ok(())
 }
 
+/// The first layer whose rows reach several samples, and the operation in which they do.
+pub(super) fn mixed(layers: &NetworkLayers, layout: &ParamLayout) -> Option<(String, String)> {
+    let mut groups = layers.layers.iter();
+    groups.find_map(|group| Some((name(layout, group), group.mixed.clone()?)))
+}
+
+fn name(layout: &ParamLayout, group: &LayerGroup) -> String {
+    layout.blocks().get(group.weight).map_or("", ParamBlock::name).into()
+}
+
 fn explain(reason: &Leftover) -> String {
     match reason {
         Leftover::Operation(name) => format!("used by {name}"),
         Leftover::Mixed => "used by layers of different kinds".into(),
+        Leftover::Biases => "used as a bias of several layers".into(),
+        Leftover::Shared => {
+            "used once for all samples, so that their gradients cannot be told apart; looked up again for each \
+             sample, as by indices repeated with `repeat_dim`, it is a layer"
+                .into()
+        }
+        Leftover::Places(name) => format!("its rows reach several samples through {name}"),
+        Leftover::Beside => "read by the loss beside the outputs".into(),
         Leftover::Unused => "not used".into(),
     }
 }

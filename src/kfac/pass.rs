@@ -5,29 +5,27 @@ use std::sync::Arc;
 use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 
 use super::{
-    layers::{LayerGroup, Layers, Leftover},
+    KfacError,
+    layers::NetworkLayers,
     program::{self, FactorKind},
 };
 use crate::{
     error::Error,
     graph::Graph,
     objective::{Derivation, Noise, Objective, ObjectiveError, Part, ValueAndGradient},
-    space::{Inner, InnerFloat, ParamVector},
+    space::{Inner, InnerFloat, ParamBlock, ParamVector},
     tensor::Operand,
 };
 
-/// The layers of a network as they are laid out in its parameters.
-#[derive(Clone, Debug)]
-pub(super) struct NetworkLayers {
-    pub groups: Vec<LayerGroup>,
-    /// Parameters that belong to no layer.
-    pub leftover: Vec<(usize, Leftover)>,
-    /// Whether every sample of the outputs has its own row in every layer.
-    pub rows_are_samples: bool,
-    /// Whether all uses of each weight have the same samples.
-    pub even_uses: bool,
-    /// Embeddings that are used at several places of a sample, by position.
-    pub shared_embeddings: Vec<usize>,
+/// Which layers and blocks there are: the same on every batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Structure {
+    /// Positions of weights and biases.
+    pub layers: Vec<(usize, Option<usize>)>,
+    /// Positions of parameters whose blocks follow from their gradients by single samples.
+    pub blocks: Vec<usize>,
+    /// Names of all parameters.
+    pub names: Vec<String>,
 }
 
 /// The moments of one weight over all batches, on the device.
@@ -39,9 +37,13 @@ pub(super) struct LayerMoments<B: AutodiffBackend> {
     pub gradients: Option<InnerFloat<B>>,
 }
 
+/// The moments of all weights, and the blocks, over all batches.
+pub(super) type Moments<B> = (Vec<LayerMoments<B>>, Vec<InnerFloat<B>>);
+
 /// How a pass computes moments.
 pub(super) struct MomentPass<'a, B: AutodiffBackend> {
     pub kind: FactorKind,
+    pub structure: &'a Arc<Structure>,
     /// What moments of gradients are multiplied by, besides the batch's weight in the loss.
     pub factor: &'a dyn Fn(&Part<B>) -> f64,
     /// The noise that targets are drawn by.
@@ -49,9 +51,10 @@ pub(super) struct MomentPass<'a, B: AutodiffBackend> {
 }
 
 /// A program of Kronecker factors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct FactorProgram {
     kind: FactorKind,
+    structure: Arc<Structure>,
     results: Results,
 }
 
@@ -71,56 +74,75 @@ impl Derivation for FactorProgram {
     type Notes = Vec<usize>;
 
     fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Vec<usize>), Error> {
-        let Self { kind, results } = *self;
-        let layers = Layers::of(loss, parameters);
-        let groups: Arc<[_]> = LayerGroup::all(loss, &layers.layers).into();
-        let uses = groups.iter().map(|group| group.rows(loss, kind.reduces(group))).collect();
-        let program = match results {
-            Results::Diagonals => program::diagonals(kind, loss, parameters, &groups)?,
-            Results::Moments | Results::WithGradient => {
-                let with_gradient = results == Results::WithGradient;
-                program::moments(kind, with_gradient, loss, parameters, &groups)?
-            }
+        let kind = self.kind;
+        let found = NetworkLayers::of(loss, parameters, kind.separation());
+        let network = self.structure.select(found)?;
+        let uses = network.layers.iter().map(|group| kind.rows(group)).collect();
+        let program = match self.results {
+            Results::Diagonals => program::diagonals(kind, &network, parameters)?,
+            Results::Moments => program::moments(kind, false, &network, parameters)?,
+            Results::WithGradient => program::moments(kind, true, &network, parameters)?,
         };
         Ok((program, uses))
     }
 }
 
-/// The layers of the network, by its first batch.
+impl Structure {
+    /// The layers and blocks of a batch, in this order.
+    fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
+        let other = |parameter: usize| KfacError::OtherNetwork {
+            parameter: self.names.get(parameter).cloned().unwrap_or_default(),
+        };
+        let layer = |&(weight, bias): &(usize, Option<usize>)| {
+            let mut layers = found.layers.iter();
+            let found = layers.find(|layer| (layer.weight, layer.bias) == (weight, bias));
+            found.cloned().ok_or_else(|| other(weight))
+        };
+        let layers = self.layers.iter().map(layer).collect::<Result<_, _>>()?;
+        let block = |&parameter: &usize| {
+            let found = found.blocks.iter().find(|block| block.parameter == parameter);
+            found.cloned().ok_or_else(|| other(parameter))
+        };
+        let blocks = self.blocks.iter().map(block).collect::<Result<_, _>>()?;
+        (found.layers, found.blocks) = (layers, blocks);
+        Ok(found)
+    }
+
+    /// This structure with no layers, or with other blocks.
+    pub fn of_blocks(&self, blocks: Vec<usize>) -> Self {
+        Self { layers: Vec::new(), blocks, names: self.names.clone() }
+    }
+}
+
+/// The layers of the network, by its first batch, and the names of all parameters.
 pub(super) fn network_layers<B: AutodiffBackend>(
     objective: &Objective<B>,
+    kind: FactorKind,
 ) -> Result<NetworkLayers, Error> {
     objective.of_first(|part| {
-        let graph = part.recorded();
-        let layers = Layers::of(graph, objective.layout().blocks().len());
-        let groups = LayerGroup::all(graph, &layers.layers);
-        let outputs = &part.outputs_type()?.shape;
-        let samples = outputs.iter().next().copied().unwrap_or(1);
-        let shared = groups.iter().filter(|group| group.is_shared_embedding(graph));
-        Ok(NetworkLayers {
-            leftover: layers.leftover,
-            rows_are_samples: outputs.num_dims() <= 2
-                && groups.iter().all(|group| group.samples(graph) == samples),
-            even_uses: groups.iter().all(|group| group.has_even_uses(graph)),
-            shared_embeddings: shared.map(|group| group.first.weight).collect(),
-            groups,
-        })
+        let parameters = objective.layout().blocks().len();
+        Ok(NetworkLayers::of(part.recorded(), parameters, kind.separation()))
     })
 }
 
+/// The names of all parameters.
+pub(super) fn names<B: AutodiffBackend>(objective: &Objective<B>) -> Vec<String> {
+    objective.layout().blocks().iter().map(ParamBlock::name).map(String::from).collect()
+}
+
 impl<B: AutodiffBackend> MomentPass<'_, B> {
-    /// The moments of all weights in order. Reads nothing back.
-    pub fn moments(&self, objective: &Objective<B>) -> Result<Vec<LayerMoments<B>>, Error> {
+    /// The moments in order. Reads nothing back.
+    pub fn moments(&self, objective: &Objective<B>) -> Result<Moments<B>, Error> {
         let mut means = Means::default();
         self.run(objective, Results::Moments, |_, uses, found| means.add(self.kind, uses, found))?;
         Ok(means.finish())
     }
 
-    /// ℒ(θ), ∇ℒ(θ) and the moments of all weights in order by one program. Reads the loss only.
+    /// ℒ(θ), ∇ℒ(θ) and the moments in order by one program. Reads the loss only.
     pub fn gradient_and_moments(
         &self,
         objective: &Objective<B>,
-    ) -> Result<(ValueAndGradient<B>, Vec<LayerMoments<B>>), Error> {
+    ) -> Result<(ValueAndGradient<B>, Moments<B>), Error> {
         let mut means = Means::default();
         let (mut value, mut gradient): (f64, Option<ParamVector<B>>) = (0.0, None);
         let own = objective.parameters().blocks().len();
@@ -136,8 +158,11 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
     /// The program of [`gradient_and_moments`](Self::gradient_and_moments).
     #[cfg(test)]
     pub fn program(&self, objective: &Objective<B>) -> Result<Graph, Error> {
-        let derivation = FactorProgram { kind: self.kind, results: Results::WithGradient };
-        objective.derived_program(&derivation)
+        objective.derived_program(&self.derivation(Results::WithGradient))
+    }
+
+    fn derivation(&self, results: Results) -> FactorProgram {
+        FactorProgram { kind: self.kind, structure: Arc::clone(self.structure), results }
     }
 
     /// The weighted diagonals of all weights in order, in bases given as tensors `[groups, size, size]`. Reads nothing
@@ -148,7 +173,7 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
         let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
-        let derivation = FactorProgram { kind: self.kind, results: Results::Diagonals };
+        let derivation = self.derivation(Results::Diagonals);
         let inputs = |_: &Part<B>| Ok(bases.iter().cloned().map(Operand::Float).collect());
         objective.pass(&derivation, self.noise, inputs, |part, _, found| {
             sums.resize(found.len(), None);
@@ -176,18 +201,19 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
             let scale = scale.convert_dtype(DType::from(objective.precision().dtype()));
             Ok(vec![Operand::from_data(scale, objective.parameters().device())?])
         };
-        objective.pass(&FactorProgram { kind: self.kind, results }, self.noise, inputs, work)
+        objective.pass(&self.derivation(results), self.noise, inputs, work)
     }
 }
 
 /// Means of inputs and sums of gradients over the batches so far.
 struct Means<B: AutodiffBackend> {
     layers: Vec<Mean<B>>,
+    blocks: Vec<Option<InnerFloat<B>>>,
 }
 
 impl<B: AutodiffBackend> Default for Means<B> {
     fn default() -> Self {
-        Self { layers: Vec::new() }
+        Self { layers: Vec::new(), blocks: Vec::new() }
     }
 }
 
@@ -221,14 +247,18 @@ impl<B: AutodiffBackend> Means<B> {
                 add::<B>(&mut mean.gradients, 1.0, gradients.into_float()?, 1.0);
             }
         }
+        self.blocks.resize(moments.len().max(self.blocks.len()), None);
+        for (sum, block) in self.blocks.iter_mut().zip(moments) {
+            add::<B>(sum, 1.0, block.into_float()?, 1.0);
+        }
         Ok(())
     }
 
-    fn finish(self) -> Vec<LayerMoments<B>> {
+    fn finish(self) -> Moments<B> {
         let layers = self.layers.into_iter().filter_map(|mean| {
             Some(LayerMoments { inputs: mean.inputs?, gradients: mean.gradients })
         });
-        layers.collect()
+        (layers.collect(), self.blocks.into_iter().flatten().collect())
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     signature::Signature,
 };
 use crate::{
+    derive::Metric,
     error::Error,
     objective::Objective,
     state::{Packed, Visit, numbers, saved},
@@ -206,10 +207,12 @@ fn network_of<B: AutodiffBackend>(
     coverage: &KfacCoverage,
 ) -> Result<Network, Error> {
     let signature = signature.ok_or(KfacError::State)?;
-    // Embeddings have a diagonal A or, reduced, a full one.
-    for reduced in [Reduced::Nothing, Reduced::Everything] {
-        let kind = FactorKind { metric: None, reduced };
-        let network = Network::of(objective, kind)?;
+    // Embeddings have a diagonal A or, reduced, a full one; and targets of the data keep other rows apart than draws.
+    let kinds = [Reduced::Nothing, Reduced::Everything]
+        .into_iter()
+        .flat_map(|reduced| [None, Some(Metric::Empirical)].map(|metric| (metric, reduced)));
+    for (metric, reduced) in kinds {
+        let network = Network::of(objective, FactorKind { metric, reduced })?;
         if signature.fits(&network, objective.layout())
             && network.coverage.has_the_parameters_of(coverage)
         {

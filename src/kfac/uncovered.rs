@@ -4,7 +4,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     KfacConfig, KfacError, KfacFisher, KroneckerFactor, UncoveredPolicy,
-    diagonal_estimate::mean_squares, matrix::FactorMatrix, network::Network,
+    diagonal_estimate::mean_squares,
+    matrix::FactorMatrix,
+    network::{Network, Uncovered},
 };
 use crate::{
     curvature::{EmpiricalFisher, Fisher},
@@ -14,32 +16,37 @@ use crate::{
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
 };
 
-/// Blocks of the uncovered parameters, as the policy wants them.
-pub(super) fn uncovered_factors<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    network: &Network,
-    config: &KfacConfig,
-    (likelihood, reduction): (Likelihood, Reduction),
-) -> Result<Vec<KroneckerFactor<B>>, Error> {
-    if network.uncovered.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Refuses uncovered parameters that are larger than the policy allows.
+pub(super) fn expect_size(network: &Network, config: &KfacConfig) -> Result<(), KfacError> {
     let limit = match config.uncovered {
         UncoveredPolicy::ExactBlock { limit } => limit,
-        UncoveredPolicy::Diagonal { probes, seed } => {
-            let target = (likelihood, reduction);
-            return diagonals(objective, network, config.fisher, target, (probes, seed));
-        }
+        UncoveredPolicy::Diagonal { .. } => return Ok(()),
         UncoveredPolicy::Refuse => 0,
     };
-    if let Some(large) = network.uncovered.iter().find(|one| one.elements() > limit) {
-        return Err(KfacError::Uncovered {
+    match network.uncovered.iter().find(|one| one.elements() > limit) {
+        None => Ok(()),
+        Some(large) => Err(KfacError::Uncovered {
             parameter: large.name().into(),
             reason: large.reason.clone(),
             elements: large.elements(),
             limit,
-        }
-        .into());
+        }),
+    }
+}
+
+/// Blocks of uncovered parameters, as the policy wants them.
+pub(super) fn uncovered_factors<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    uncovered: &[&Uncovered],
+    config: &KfacConfig,
+    (likelihood, reduction): (Likelihood, Reduction),
+) -> Result<Vec<KroneckerFactor<B>>, Error> {
+    if uncovered.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let UncoveredPolicy::Diagonal { probes, seed } = config.uncovered {
+        let target = (likelihood, reduction);
+        return diagonals(objective, uncovered, config.fisher, target, (probes, seed));
     }
     let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
@@ -50,9 +57,9 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
         }
         KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),
     };
-    let factors = network.uncovered.iter().map(|one| {
+    let factors = uncovered.iter().map(|one| {
         let block = fisher.as_ref().restricted(one.subset.clone())?;
-        let matrix = materialize_up_to(&block, limit)?;
+        let matrix = materialize_up_to(&block, one.elements())?;
         let (size, values) = (matrix.rows(), matrix.values().to_vec());
         let matrix = FactorMatrix::Dense { groups: 1, size, values };
         Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters().space()))
@@ -63,7 +70,7 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
 /// Estimates of their diagonals.
 fn diagonals<B: AutodiffBackend>(
     objective: &Objective<B>,
-    network: &Network,
+    uncovered: &[&Uncovered],
     fisher: KfacFisher,
     (likelihood, reduction): (Likelihood, Reduction),
     probes: (usize, u64),
@@ -79,9 +86,9 @@ fn diagonals<B: AutodiffBackend>(
             _ => share * likelihood.scale(),
         }
     };
-    let positions: Vec<usize> = network.uncovered.iter().map(|one| one.position).collect();
+    let positions: Vec<usize> = uncovered.iter().map(|one| one.position).collect();
     let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
-    let pairs = network.uncovered.iter().zip(diagonals);
+    let pairs = uncovered.iter().zip(diagonals);
     let factors = pairs.map(|(one, values)| {
         let matrix = FactorMatrix::Diagonal(values);
         matrix.expect_finite(one.name())?;

@@ -50,11 +50,13 @@ struct Settings {
     observer: Option<Observer>,
     /// What the loss does with the samples of a batch, if it was stated.
     reduction: Option<Reduction>,
+    /// Whether the recorded gradient was compared with Burn's when the loss was captured.
+    compared: bool,
 }
 
 impl Settings {
     fn new(engine: Engine) -> Self {
-        Self { engine, memory_budget: None, observer: None, reduction: None }
+        Self { engine, memory_budget: None, observer: None, reduction: None, compared: false }
     }
 }
 
@@ -118,6 +120,11 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The engine that computes products.
     pub fn engine(&self) -> Engine {
         self.settings.engine
+    }
+
+    /// Whether the recorded gradient was compared with Burn's when the loss was captured, and agreed.
+    pub(crate) fn was_compared(&self) -> bool {
+        self.settings.compared
     }
 
     /// Number of batches: 1, unless made by [`over`](Self::over).

@@ -112,6 +112,12 @@ impl<B: AutodiffBackend> Objective<B> {
         self.settings.reduction
     }
 
+    /// Checks the reduction that was stated on the first batch.
+    pub(crate) fn check_reduction(&self) -> Result<(), Error> {
+        let reduction = self.stated_reduction()?;
+        self.with_part(0, |part| self.expect_reduction(&part.batch, reduction))
+    }
+
     /// The reduction that was stated.
     pub(crate) fn stated_reduction(&self) -> Result<Reduction, ObjectiveError> {
         self.settings.reduction.ok_or(ObjectiveError::NoReduction)

@@ -45,7 +45,7 @@ where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
-    probe(operator, seed).map(|_| ())
+    probe(operator, seed)?.properties.expect_operator()
 }
 
 /// [`check_operator`], and that A is symmetric: ⟨y, A x⟩ = ⟨A y, x⟩ for random x and y.
@@ -60,14 +60,29 @@ where
     B: AutodiffBackend,
     A: SelfAdjoint<B> + ?Sized,
 {
-    super::expect_square(operator)?;
-    let Probe { x, y, ax, ay } = probe(operator, seed)?;
-    let found = disagreement((&y, &ax), (&ay, &x))?;
-    let allowed = allowed(operator);
-    if found <= allowed {
+    let (properties, asymmetry) = measure_self_adjoint(operator, seed)?;
+    properties.expect_operator()?;
+    let allowed = properties.allowed;
+    if asymmetry <= allowed {
         return Ok(());
     }
-    Err(OperatorError::NotSelfAdjoint { found, allowed }.into())
+    Err(OperatorError::NotSelfAdjoint { found: asymmetry, allowed }.into())
+}
+
+/// How far an operator is from deterministic, linear and symmetric, by six products; the last is
+/// |⟨y, A x⟩ − ⟨A y, x⟩| on the scale of the products.
+pub(crate) fn measure_self_adjoint<B, A>(
+    operator: &A,
+    seed: u64,
+) -> Result<(Properties, f64), Error>
+where
+    B: AutodiffBackend,
+    A: SelfAdjoint<B> + ?Sized,
+{
+    super::expect_square(operator)?;
+    let Probe { x, y, ax, ay, properties } = probe(operator, seed)?;
+    let asymmetry = disagreement((&y, &ax), (&ay, &x))?;
+    Ok((properties, asymmetry))
 }
 
 /// [`check_operator`] for A and Aᵀ, and that they belong together: ⟨u, A x⟩ = ⟨Aᵀu, x⟩ for random x and u.
@@ -83,7 +98,9 @@ where
     A: Adjoint<B>,
 {
     let forward = probe(operator, seed)?;
+    forward.properties.expect_operator()?;
     let backward = probe(&super::Transposed::new(operator), seed ^ 1)?;
+    backward.properties.expect_operator()?;
     let found = disagreement((&backward.x, &forward.ax), (&backward.ax, &forward.x))?;
     let allowed = allowed(operator);
     if found <= allowed {
@@ -92,12 +109,42 @@ where
     Err(OperatorError::NotAdjoint { found, allowed }.into())
 }
 
+/// How far an operator is from what every operator promises; differences are relative to the norms of the products.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Properties {
+    /// Between two products with the same vector; `None` if all bits agree.
+    pub between_runs: Option<f64>,
+    /// Between A(αx + βy) and αA x + βA y.
+    pub nonlinearity: f64,
+    /// Between `apply_many` and `apply`.
+    pub between_many: f64,
+    /// The largest difference that counts as rounding.
+    pub allowed: f64,
+}
+
+impl Properties {
+    fn expect_operator(self) -> Result<(), Error> {
+        let Self { between_runs, nonlinearity, between_many, allowed } = self;
+        if let Some(difference) = between_runs {
+            return Err(OperatorError::NotDeterministic { difference }.into());
+        }
+        if nonlinearity > allowed {
+            return Err(OperatorError::NotLinear { found: nonlinearity, allowed }.into());
+        }
+        if between_many > allowed {
+            return Err(OperatorError::ManyDiffer { found: between_many, allowed }.into());
+        }
+        Ok(())
+    }
+}
+
 /// Two random vectors and their products.
 struct Probe<B: AutodiffBackend> {
     x: ParamVector<B>,
     y: ParamVector<B>,
     ax: ParamVector<B>,
     ay: ParamVector<B>,
+    properties: Properties,
 }
 
 fn probe<B, A>(operator: &A, seed: u64) -> Result<Probe<B>, Error>
@@ -109,29 +156,22 @@ where
     let y = operator.domain().normal(seed.wrapping_mul(2).wrapping_add(1));
     let ax = product(operator, &x)?;
     let again = product(operator, &x)?;
-    if ax.to_vec()? != again.to_vec()? {
-        let difference = relative(&again, &ax, ax.norm()?)?;
-        return Err(OperatorError::NotDeterministic { difference }.into());
-    }
+    let same = ax.to_vec()? == again.to_vec()?;
+    let between_runs = if same { None } else { Some(relative(&again, &ax, ax.norm()?)?) };
     let ay = product(operator, &y)?;
-    let allowed = allowed(operator);
     let together = product(operator, &x.clone().scale(ALPHA).axpy(BETA, &y)?)?;
     let apart = ax.clone().scale(ALPHA).axpy(BETA, &ay)?;
     let scale = ALPHA.abs() * ax.norm()? + BETA.abs() * ay.norm()?;
-    let found = relative(&together, &apart, scale)?;
-    if found > allowed {
-        return Err(OperatorError::NotLinear { found, allowed }.into());
-    }
+    let nonlinearity = relative(&together, &apart, scale)?;
     let many = operator.apply_many(&[x.clone(), y.clone()])?;
-    let mut found = if many.len() == 2 { 0.0 } else { f64::INFINITY };
+    let mut between_many = if many.len() == 2 { 0.0 } else { f64::INFINITY };
     for (many, one) in many.iter().zip([&ax, &ay]) {
         one.expect_like(many)?;
-        found = relative(many, one, scale)?.max(found);
+        between_many = relative(many, one, scale)?.max(between_many);
     }
-    if found > allowed {
-        return Err(OperatorError::ManyDiffer { found, allowed }.into());
-    }
-    Ok(Probe { x, y, ax, ay })
+    let allowed = allowed(operator);
+    let properties = Properties { between_runs, nonlinearity, between_many, allowed };
+    Ok(Probe { x, y, ax, ay, properties })
 }
 
 fn product<B, A>(operator: &A, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>

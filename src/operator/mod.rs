@@ -46,6 +46,7 @@ mod wrap;
 
 pub use block_diagonal::BlockDiagonal;
 pub use chain::{Chain, Congruence, Transposed};
+pub(crate) use check::{Properties, measure_self_adjoint};
 pub use check::{check_adjoint, check_operator, check_self_adjoint};
 pub use closure::{FromFn, WithAdjoint};
 pub use compose::{Identity, Scaled, Sum};

@@ -307,7 +307,9 @@ fn against_differences(
 ) -> Result<(f64, f64), Error> {
     let step = 1e-5;
     let at = |offset: f64| {
-        objective.at(&objective.parameters().clone().axpy(offset, v)?)?.value_and_gradient()
+        objective
+            .at_keeping_buffers(&objective.parameters().clone().axpy(offset, v)?)?
+            .value_and_gradient()
     };
     let (ahead, behind) = (at(step)?, at(-step)?);
     let difference = ahead.gradient.sub(&behind.gradient)?.scale(0.5 / step);

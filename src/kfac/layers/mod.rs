@@ -1,13 +1,17 @@
-//! Finds the layers of a network in its program: products of a parameter with an input, and parameters added to them.
-//! Depends on graphs; independent of models.
+//! Finds the layers of a network in its program: products of a parameter with an input, and parameters that are added to
+//! them or broadcast to the samples; and which of their rows belong to which sample. Depends on graphs and `derive`;
+//! independent of models.
 
-mod group;
+mod norms;
+mod owner;
+mod walk;
 
-pub(super) use group::{LayerGroup, groups};
+pub(super) use owner::{Samples, Separation};
 
 use std::collections::HashMap;
 
-use crate::graph::{Binary, Convolution, Graph, Node, Op, ValueId};
+use crate::graph::{Convolution, Graph, ValueId};
+use walk::Walk;
 
 /// How a layer uses its weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,18 +27,135 @@ pub(in crate::kfac) enum LayerKind {
     Embedding,
 }
 
+impl LayerKind {
+    /// Number of groups of a convolution, else 1.
+    pub fn groups(&self) -> usize {
+        match self {
+            Self::Conv(Convolution::D1(options)) => options.groups,
+            Self::Conv(Convolution::D2(options)) => options.groups,
+            Self::Conv(Convolution::D3(options)) => options.groups,
+            Self::Linear { .. } | Self::Embedding => 1,
+        }
+    }
+
+    /// Number of outputs of a layer with a weight of this shape.
+    pub fn width_out(&self, weight: &[usize]) -> usize {
+        let width = if self.is_stored_by_outputs() { weight.first() } else { weight.last() };
+        width.copied().unwrap_or(1)
+    }
+
+    /// Whether the weight has a row for each output.
+    pub fn is_stored_by_outputs(&self) -> bool {
+        matches!(self, Self::Linear { transposed: true } | Self::Conv(_))
+    }
+
+    /// Elements of an output between one place and the next where samples may begin.
+    fn features(&self, output: &[usize]) -> usize {
+        match self {
+            Self::Linear { .. } | Self::Embedding => output.last().copied().unwrap_or(1),
+            Self::Conv(_) => output.iter().skip(1).product(),
+        }
+    }
+}
+
 /// One use of a weight in a layer.
 #[derive(Clone, Debug)]
-pub(in crate::kfac) struct LayerUse {
+struct LayerUse {
+    kind: LayerKind,
+    /// Position of the weight among the parameters.
+    weight: usize,
+    /// Position of the bias among the parameters.
+    bias: Option<usize>,
+    /// The value x that is multiplied; indices for an embedding.
+    input: ValueId,
+    /// The value x W, with the bias where the operation itself adds it.
+    output: ValueId,
+}
+
+/// One use of a parameter that is broadcast.
+#[derive(Clone, Debug)]
+struct BroadcastUse {
+    parameter: usize,
+    value: ValueId,
+    operand: Option<usize>,
+    /// The shape that is broadcast.
+    from: Vec<usize>,
+    operation: String,
+}
+
+/// How a tapped value depends on a parameter.
+#[derive(Clone, Debug)]
+pub(in crate::kfac) enum Role {
+    /// It is the output of a layer with this weight.
+    Weight(LayerKind),
+    /// It is added to the output of such a layer.
+    Bias(LayerKind),
+    /// Its elements, in this shape, are broadcast to those of the value.
+    Broadcast(Vec<usize>),
+}
+
+/// A place of a program where the gradient is taken.
+#[derive(Clone, Debug)]
+pub(in crate::kfac) struct Tap {
+    pub role: Role,
+    /// The input of a layer.
+    pub input: Option<ValueId>,
+    /// The value whose gradient is taken, or which has the shape of the operand whose gradient is.
+    pub value: ValueId,
+    /// The operand of the operation that writes the value.
+    pub operand: Option<usize>,
+    /// Whether a bias is added in this use.
+    pub biased: bool,
+    /// Where its samples sit; `None` if rows of the value reach several samples.
+    pub samples: Option<Samples>,
+}
+
+/// All uses of one weight.
+#[derive(Clone, Debug)]
+pub(in crate::kfac) struct LayerGroup {
     pub kind: LayerKind,
     /// Position of the weight among the parameters.
     pub weight: usize,
     /// Position of the bias among the parameters.
     pub bias: Option<usize>,
-    /// The value x that is multiplied; indices for an embedding.
-    pub input: ValueId,
-    /// The value x W, with the bias where the operation itself adds it.
-    pub output: ValueId,
+    /// Shape of the weight.
+    pub shape: Vec<usize>,
+    pub uses: Vec<Tap>,
+    /// How often the weight is used in a batch: samples times places.
+    pub rows: usize,
+    /// The operation in which rows of it reach several samples, if they do.
+    pub mixed: Option<String>,
+}
+
+impl LayerGroup {
+    /// Number of outputs of the layer.
+    pub fn width_out(&self) -> usize {
+        self.kind.width_out(&self.shape)
+    }
+
+    /// Number of inputs of each group, a one for the bias included.
+    pub fn d_in(&self) -> usize {
+        let total: usize = self.shape.iter().product();
+        total / self.width_out().max(1) + usize::from(self.bias.is_some())
+    }
+
+    /// Samples of a batch, as far as they are told apart.
+    pub fn samples(&self) -> usize {
+        self.uses.first().and_then(|tap| tap.samples).map_or(1, |samples| samples.count)
+    }
+
+    /// Whether it is an embedding that is used at several places of a sample.
+    pub fn is_shared_embedding(&self) -> bool {
+        self.kind == LayerKind::Embedding && self.rows > self.samples()
+    }
+}
+
+/// A parameter that is no weight or bias of a layer, but whose gradients by single samples are known from those of values.
+#[derive(Clone, Debug)]
+pub(in crate::kfac) struct BlockGroup {
+    pub parameter: usize,
+    pub shape: Vec<usize>,
+    pub taps: Vec<Tap>,
 }
 
 /// Why a parameter is not the weight or bias of layers only.
@@ -42,253 +163,194 @@ pub(in crate::kfac) struct LayerUse {
 pub(in crate::kfac) enum Leftover {
     /// It is used by another operation, of this name.
     Operation(String),
-    /// Its uses are of different kinds, or with different biases.
+    /// Its uses are of different kinds.
     Mixed,
+    /// It is the bias of several layers.
+    Biases,
+    /// It is used once for all samples.
+    Shared,
+    /// Its rows reach several samples, through the operation of this name.
+    Places(String),
+    /// The loss reads it, the outputs do not.
+    Beside,
     /// The loss does not read it.
     Unused,
 }
 
-/// The layers of a network.
-#[derive(Clone, Debug, Default)]
-pub(in crate::kfac) struct Layers {
+/// The layers of a network, by its program on one batch.
+#[derive(Clone, Debug)]
+pub(in crate::kfac) struct NetworkLayers {
+    /// The loss with normalizations as what they are made of.
+    pub graph: Graph,
     /// In order of execution.
-    pub layers: Vec<LayerUse>,
-    /// The parameters that are not covered.
-    pub leftover: Vec<(usize, Leftover)>,
+    pub layers: Vec<LayerGroup>,
+    pub blocks: Vec<BlockGroup>,
+    /// The parameters that are not covered, those of blocks included.
+    leftover: Vec<(usize, Leftover)>,
 }
 
-/// A parameter seen through reshapes and transposes.
-#[derive(Clone, Copy)]
-struct View {
-    parameter: usize,
-    transposed: bool,
+impl NetworkLayers {
+    /// Finds the layers of a loss and its outputs, with the parameters as first inputs.
+    pub fn of(loss: &Graph, parameters: usize, separation: Separation) -> Self {
+        let graph = norms::apart(loss);
+        let uses = Uses::of(&graph, parameters);
+        let layers = uses.layers();
+        let covered = |parameter| {
+            let mut own = layers.iter().flat_map(|layer| [Some(layer.weight), layer.bias]);
+            own.any(|one| one == Some(parameter))
+        };
+        let left: Vec<usize> = (0..parameters).filter(|&parameter| !covered(parameter)).collect();
+        let blocks = left.iter().filter_map(|&parameter| uses.block(parameter)).collect();
+        let leftover = left.iter().map(|&parameter| (parameter, uses.reason(parameter))).collect();
+        let mut network = Self { layers, blocks, leftover, graph };
+        if let Some(&outputs) = loss.outputs().get(1) {
+            owner::assign(&mut network, outputs, separation);
+        }
+        network
+    }
+
+    /// Why a parameter belongs to no layer.
+    pub fn reason(&self, parameter: usize) -> Leftover {
+        let found = self.leftover.iter().find(|(one, _)| *one == parameter);
+        found.map_or(Leftover::Unused, |(_, reason)| reason.clone())
+    }
+
+    /// Whether a parameter is one of the blocks.
+    pub fn has_block(&self, parameter: usize) -> bool {
+        self.blocks.iter().any(|block| block.parameter == parameter)
+    }
+
+    /// Whether the outputs have several rows for each sample.
+    pub fn has_rows_in_samples(&self) -> bool {
+        let shape = self.graph.outputs().get(1).map(|&value| &self.graph.value(value).shape);
+        shape.is_some_and(|shape| {
+            let rows = shape.num_elements() / shape.last().copied().unwrap_or(1).max(1);
+            shape.num_dims() > 2 && rows != shape[0]
+        })
+    }
 }
 
-/// What is found while walking through a program.
-struct Walk<'a> {
+/// How a program uses its parameters.
+struct Uses<'a> {
     graph: &'a Graph,
-    views: HashMap<ValueId, View>,
     layers: Vec<LayerUse>,
-    /// Which layer writes a value.
-    written: HashMap<ValueId, usize>,
-    /// Readers of each value.
-    readers: HashMap<ValueId, usize>,
+    broadcasts: Vec<BroadcastUse>,
     other: HashMap<usize, Leftover>,
 }
 
-impl Layers {
-    /// Finds the layers of a program whose first inputs are the parameters.
-    pub fn of(graph: &Graph, parameters: usize) -> Self {
-        let mut walk = Walk::new(graph, parameters);
-        for node in graph.nodes() {
-            walk.visit(node);
-        }
-        walk.finish(parameters)
-    }
-}
-
-impl<'a> Walk<'a> {
-    fn new(graph: &'a Graph, parameters: usize) -> Self {
-        let own = graph.inputs().iter().take(parameters).enumerate();
-        let views = own.map(|(parameter, &value)| {
-            let transposed = false;
-            (value, View { parameter, transposed })
-        });
-        let mut readers = HashMap::new();
-        let read = graph.nodes().iter().flat_map(|node| &node.inputs);
-        for &value in read.chain(graph.outputs()) {
-            *readers.entry(value).or_default() += 1;
-        }
-        Self {
-            graph,
-            views: views.collect(),
-            layers: Vec::new(),
-            written: HashMap::new(),
-            readers,
-            other: HashMap::new(),
-        }
+impl<'a> Uses<'a> {
+    fn of(graph: &'a Graph, parameters: usize) -> Self {
+        let Walk { layers, broadcasts, other, .. } = Walk::through(graph, parameters);
+        Self { graph, layers, broadcasts, other }
     }
 
-    fn visit(&mut self, node: &Node) {
-        if !node.inputs.iter().any(|value| self.views.contains_key(value)) {
-            return;
-        }
-        if self.passes_view(node) || self.is_layer(node) || self.adds_bias(node) {
-            return;
-        }
-        for value in &node.inputs {
-            if let Some(view) = self.views.get(value) {
-                let reason = Leftover::Operation(node.op.name());
-                self.other.entry(view.parameter).or_insert(reason);
-            }
-        }
+    fn is_broadcast(&self, parameter: usize) -> bool {
+        self.broadcasts.iter().any(|one| one.parameter == parameter)
     }
 
-    /// A view of a view: the same elements in the same matrix.
-    fn passes_view(&mut self, node: &Node) -> bool {
-        let (&[source], &[output]) = (&node.inputs[..], &node.outputs[..]) else {
+    fn is_bias(&self, parameter: usize) -> bool {
+        self.layers.iter().any(|one| one.bias == Some(parameter))
+    }
+
+    fn as_weight(&self, parameter: usize) -> impl Iterator<Item = &LayerUse> {
+        self.layers.iter().filter(move |one| one.weight == parameter)
+    }
+
+    /// Whether a parameter is the weight of layers of one kind, and nothing else.
+    fn is_weight(&self, parameter: usize) -> bool {
+        let mut uses = self.as_weight(parameter);
+        let Some(first) = uses.next() else {
             return false;
         };
-        let Some(&view) = self.views.get(&source) else {
-            return false;
-        };
-        let (from, to) = (self.shape(source), self.shape(output));
-        let same = match &node.op {
-            Op::Reshape => without_leading_ones(from) == without_leading_ones(to),
-            Op::Expand => to.ends_with(without_leading_ones(from)),
-            Op::SwapDims(a, b) => {
-                let rank = from.len();
-                let matrix = rank >= 2 && a.min(b) + 2 == rank && a.max(b) + 1 == rank;
-                if matrix {
-                    let transposed = !view.transposed;
-                    self.views.insert(output, View { transposed, ..view });
+        let alike = uses.all(|one| one.kind == first.kind);
+        alike && !self.is_bias(parameter) && self.has_no_others(parameter)
+    }
+
+    fn has_no_others(&self, parameter: usize) -> bool {
+        !self.is_broadcast(parameter) && !self.other.contains_key(&parameter)
+    }
+
+    /// The bias of a weight: of all uses that have one the same, and of no other weight.
+    fn bias_of(&self, weight: usize) -> Option<usize> {
+        let bias = self.as_weight(weight).find_map(|one| one.bias)?;
+        let own = self.as_weight(weight).all(|one| one.bias.is_none_or(|other| other == bias));
+        let others = self.layers.iter().any(|one| one.bias == Some(bias) && one.weight != weight);
+        let weights = self.as_weight(bias).next().is_some();
+        (own && !others && !weights && self.has_no_others(bias)).then_some(bias)
+    }
+
+    /// The groups of uses of each weight.
+    fn layers(&self) -> Vec<LayerGroup> {
+        let mut groups: Vec<LayerGroup> = Vec::new();
+        for one in self.layers.iter().filter(|one| self.is_weight(one.weight)) {
+            let bias = self.bias_of(one.weight);
+            let tap = self.tap(one, Role::Weight(one.kind.clone()), bias.is_some());
+            let shape = self.shape_of(one.weight);
+            let width = one.kind.width_out(&shape).max(1);
+            let rows = self.graph.value(one.output).shape.num_elements() / width;
+            match groups.iter_mut().find(|group| group.weight == one.weight) {
+                Some(group) => {
+                    group.rows += rows;
+                    group.uses.push(tap);
                 }
-                return matrix;
+                None => groups.push(LayerGroup {
+                    kind: one.kind.clone(),
+                    weight: one.weight,
+                    bias,
+                    shape,
+                    uses: vec![tap],
+                    rows,
+                    mixed: None,
+                }),
             }
-            _ => false,
-        };
-        if same {
-            self.views.insert(output, view);
         }
-        same
+        groups
     }
 
-    fn is_layer(&mut self, node: &Node) -> bool {
-        let inputs = &node.inputs[..];
-        let found = match (&node.op, inputs) {
-            (Op::Matmul, &[x, w]) | (Op::Linear { bias: false }, &[x, w]) => {
-                self.linear(x, w, None)
-            }
-            (Op::Linear { bias: true }, &[x, w, b]) => self.linear(x, w, Some(b)),
-            (Op::Conv { conv, bias: false }, &[x, w]) => self.conv(conv, x, w, None),
-            (Op::Conv { conv, bias: true }, &[x, w, b]) => self.conv(conv, x, w, Some(b)),
-            (Op::Embedding, &[w, x]) => {
-                self.plain(w).map(|view| (LayerKind::Embedding, view, None, x))
-            }
-            (Op::Select(0), &[w, x]) => {
-                let matrix = self.shape(w).len() == 2;
-                let view = self.plain(w).filter(|_| matrix);
-                view.map(|view| (LayerKind::Embedding, view, None, x))
-            }
-            _ => None,
-        };
-        let (Some((kind, view, bias, input)), Some(&output)) = (found, node.outputs.first()) else {
-            return false;
-        };
-        self.written.insert(output, self.layers.len());
-        self.layers.push(LayerUse { kind, weight: view.parameter, bias, input, output });
-        true
+    fn tap(&self, one: &LayerUse, role: Role, with_bias: bool) -> Tap {
+        let biased = with_bias && one.bias.is_some();
+        let input = matches!(role, Role::Weight(_)).then_some(one.input);
+        Tap { role, input, value: one.output, operand: None, biased, samples: None }
     }
 
-    fn linear(&self, x: ValueId, w: ValueId, b: Option<ValueId>) -> Option<Found> {
-        let view = *self.views.get(&w)?;
-        let own = self.shape(self.graph.inputs()[view.parameter]);
-        if own.len() != 2 || self.views.contains_key(&x) {
+    /// All uses of a parameter that is no layer's; `None` if there are others than these.
+    fn block(&self, parameter: usize) -> Option<BlockGroup> {
+        if self.other.contains_key(&parameter) {
             return None;
         }
-        let transposed = view.transposed;
-        Some((LayerKind::Linear { transposed }, view, self.bias(b)?, x))
-    }
-
-    fn conv(
-        &self,
-        conv: &Convolution,
-        x: ValueId,
-        w: ValueId,
-        b: Option<ValueId>,
-    ) -> Option<Found> {
-        let view = self.plain(w).filter(|_| !self.views.contains_key(&x))?;
-        Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
-    }
-
-    /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter.
-    fn bias(&self, value: Option<ValueId>) -> Option<Option<usize>> {
-        match value {
-            None => Some(None),
-            Some(value) => Some(Some(self.views.get(&value)?.parameter)),
-        }
-    }
-
-    /// A parameter as it is stored.
-    fn plain(&self, value: ValueId) -> Option<View> {
-        let view = self.views.get(&value)?;
-        let own = self.graph.inputs()[view.parameter];
-        (!view.transposed && self.shape(value) == self.shape(own)).then_some(*view)
-    }
-
-    /// A vector added to the output of a layer that nothing else reads, along its last dimension.
-    fn adds_bias(&mut self, node: &Node) -> bool {
-        let (Op::Binary(Binary::Add), &[left, right]) = (&node.op, &node.inputs[..]) else {
-            return false;
-        };
-        let pairs = [(left, right), (right, left)];
-        let found = pairs.into_iter().find_map(|(product, vector)| {
-            let layer = *self.written.get(&product)?;
-            let view = *self.views.get(&vector)?;
-            let width = self.shape(product).last()?;
-            let own = self.shape(self.graph.inputs()[view.parameter]);
-            let fits = own == [*width] && self.readers.get(&product) == Some(&1);
-            (fits && self.layers.get(layer)?.bias.is_none()).then_some((layer, view.parameter))
+        let weights = self.as_weight(parameter);
+        let weights = weights.map(|one| self.tap(one, Role::Weight(one.kind.clone()), false));
+        let biases = self.layers.iter().filter(|one| one.bias == Some(parameter));
+        let biases = biases.map(|one| self.tap(one, Role::Bias(one.kind.clone()), false));
+        let broadcasts = self.broadcasts.iter().filter(|one| one.parameter == parameter);
+        let broadcasts = broadcasts.map(|one| Tap {
+            role: Role::Broadcast(one.from.clone()),
+            input: None,
+            value: one.value,
+            operand: one.operand,
+            biased: false,
+            samples: None,
         });
-        let Some((layer, parameter)) = found else {
-            return false;
-        };
-        match self.layers.get_mut(layer) {
-            Some(layer) if !matches!(layer.kind, LayerKind::Conv(_) | LayerKind::Embedding) => {
-                layer.bias = Some(parameter);
-                true
-            }
-            _ => false,
+        let taps: Vec<Tap> = weights.chain(biases).chain(broadcasts).collect();
+        let shape = self.shape_of(parameter);
+        (!taps.is_empty()).then_some(BlockGroup { parameter, shape, taps })
+    }
+
+    /// Why a parameter belongs to no layer.
+    fn reason(&self, parameter: usize) -> Leftover {
+        let (weight, bias) = (self.as_weight(parameter).next(), self.is_bias(parameter));
+        let broadcast = self.broadcasts.iter().find(|one| one.parameter == parameter);
+        match (self.other.get(&parameter), weight, bias, broadcast) {
+            (Some(_), Some(_), ..) | (Some(_), _, true, _) => Leftover::Mixed,
+            (Some(other), ..) => other.clone(),
+            (None, None, false, Some(one)) => Leftover::Operation(one.operation.clone()),
+            (None, None, false, None) => Leftover::Unused,
+            (None, None, true, None) => Leftover::Biases,
+            (None, ..) => Leftover::Mixed,
         }
     }
 
-    /// Separates parameters that also have other uses, or whose layers are incompatible.
-    fn finish(mut self, parameters: usize) -> Layers {
-        loop {
-            let before = self.other.len();
-            for layer in &self.layers {
-                let mixed = self.layers.iter().any(|other| !goes_together(layer, other));
-                let own = [Some(layer.weight), layer.bias].into_iter().flatten();
-                if mixed || own.clone().any(|parameter| self.other.contains_key(&parameter)) {
-                    for parameter in own {
-                        self.other.entry(parameter).or_insert(Leftover::Mixed);
-                    }
-                }
-            }
-            let other = &self.other;
-            self.layers.retain(|layer| !other.contains_key(&layer.weight));
-            if self.other.len() == before {
-                break;
-            }
-        }
-        let used = |parameter| {
-            let mut own = self.layers.iter().flat_map(|layer| [Some(layer.weight), layer.bias]);
-            own.any(|one| one == Some(parameter))
-        };
-        let leftover = (0..parameters).filter(|&parameter| !used(parameter)).map(|parameter| {
-            let reason = self.other.get(&parameter).cloned();
-            (parameter, reason.unwrap_or(Leftover::Unused))
-        });
-        Layers { leftover: leftover.collect(), layers: self.layers }
+    fn shape_of(&self, parameter: usize) -> Vec<usize> {
+        self.graph.value(self.graph.inputs()[parameter]).shape.to_vec()
     }
-
-    fn shape(&self, value: ValueId) -> &'a [usize] {
-        &self.graph.value(value).shape
-    }
-}
-
-type Found = (LayerKind, View, Option<usize>, ValueId);
-
-/// Whether two layers share nothing, or their weight and bias and the way they use them.
-fn goes_together(one: &LayerUse, other: &LayerUse) -> bool {
-    let shares = |layer: &LayerUse, parameter: usize| {
-        layer.weight == parameter || layer.bias == Some(parameter)
-    };
-    let touching = shares(other, one.weight) || one.bias.is_some_and(|bias| shares(other, bias));
-    !touching || (one.weight, one.bias, &one.kind) == (other.weight, other.bias, &other.kind)
-}
-
-fn without_leading_ones(shape: &[usize]) -> &[usize] {
-    let ones = shape.iter().take_while(|&&size| size == 1).count();
-    &shape[ones..]
 }

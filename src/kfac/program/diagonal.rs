@@ -1,22 +1,13 @@
 //! The diagonal of the Fisher matrix in given bases of every layer.
 
 use burn_autodiff::Autodiff;
-use burn_backend::{
-    Backend, FloatDType, Shape, TensorMetadata,
-    tensor::{Device, FloatTensor, IndexingUpdateOp},
-};
+use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{
-    FactorKind, Given, Probed, gather,
-    inputs::{self, flat_indices},
-    rows::Rows,
-};
+use super::{FactorKind, Given, Probed, gather, inputs, rows::Rows};
 use crate::{
     derive::{Apply, required},
     error::Error,
-    execute::ExecuteError,
-    kfac::layers::{LayerGroup, LayerKind},
-    tensor::Operand,
+    kfac::layers::LayerKind,
 };
 
 /// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
@@ -37,65 +28,36 @@ pub(super) fn compute_diagonals<B: Backend>(
 ) -> Result<Vec<FloatTensor<B>>, Error> {
     let mut forward = gather::forward(probed, given, apply)?;
     let mut rotated = Vec::with_capacity(bases.len());
-    let inputs = std::mem::take(&mut forward.inputs);
-    for ((group, inputs), basis) in probed.groups.iter().zip(inputs).zip(bases) {
-        let inputs = match group.first.kind {
+    for (group, basis) in probed.layers.iter().zip(bases) {
+        let xs: Vec<_> = forward.inputs.by_ref().take(group.uses.len()).collect();
+        let inputs = match group.kind {
             LayerKind::Embedding if kind.reduces(group) => {
-                let dtype = basis.right.dtype().into();
-                inputs::mean_one_hot(group, inputs, given.device, dtype)?
+                let types = (given.device, basis.right.dtype().into());
+                inputs::mean_one_hot(probed, group, xs, types)?
             }
-            LayerKind::Embedding => one_hot_rows(group, inputs, given.device, &basis.right)?,
-            _ => {
-                let rows = inputs::rows(kind, group, inputs)?;
-                match group.first.bias {
-                    Some(_) => rows.with_ones(),
-                    None => rows,
-                }
-            }
+            _ => inputs::rows(kind, (probed, group), xs, true)?,
         };
         rotated.push((inputs.rotated(basis.left.as_ref()), &basis.right));
     }
     let mut diagonals: Vec<Option<FloatTensor<B>>> = vec![None; bases.len()];
-    gather::backward(kind, probed, given, &mut forward, apply, |group, rows| {
-        if let (Some((inputs, right)), Some(sum)) = (rotated.get(group), diagonals.get_mut(group)) {
-            let squares = squared_gradients(inputs, &rows.rotated(Some(right)));
+    let (z, by_probes) = forward.take_back();
+    gather::backward(kind, probed, given, (&z, by_probes), apply, |gradients| {
+        let rows = gather::of_layers(kind, probed, &mut gradients.into_iter())?;
+        for ((rows, (inputs, right)), sum) in rows.into_iter().zip(&rotated).zip(&mut diagonals) {
+            let squares = squared_gradients(inputs, &rows.rotated(Some(*right)));
             *sum = Some(match sum.take() {
                 Some(sum) => B::float_add(sum, squares),
                 None => squares,
             });
         }
+        Ok(())
     })?;
     Ok(diagonals.into_iter().map(required).collect::<Result<_, _>>()?)
 }
 
-/// The rows of an embedding's inputs, written out.
-fn one_hot_rows<B: Backend>(
-    group: &LayerGroup,
-    inputs: Vec<Operand<B>>,
-    device: &Device<B>,
-    like: &FloatTensor<B>,
-) -> Result<Rows<B>, ExecuteError> {
-    let dtype: FloatDType = like.dtype().into();
-    let width = group.weight[0];
-    let uses = inputs.into_iter().map(|indices| {
-        let samples = indices.shape().iter().next().copied().unwrap_or(1);
-        let flat = flat_indices::<B>(indices)?;
-        let total = flat.shape().num_elements();
-        let shape = |columns: usize| Shape::from(vec![total, columns]);
-        let zeros = B::float_zeros(shape(width), device, dtype);
-        let ones = B::float_ones(shape(1), device, dtype);
-        let indices = B::int_reshape(flat, shape(1));
-        let one_hot = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
-        let dims = vec![samples, total / samples.max(1), 1, width];
-        Ok(Rows::Rows(B::float_reshape(one_hot, Shape::from(dims))))
-    });
-    required(Rows::joined(uses.collect::<Result<_, ExecuteError>>()?))
-}
-
 /// Σ over samples of (Σ over places a gᵀ)², `[groups, d_in, d_out]`.
 fn squared_gradients<B: Backend>(a: &Rows<B>, g: &Rows<B>) -> FloatTensor<B> {
-    let [samples, places, groups, d_in] = a.sizes();
-    let d_out = g.width();
+    let [_, places, groups, d_in] = a.sizes();
     if places == 1 {
         let square = |rows: &Rows<B>| {
             let rows = rows.by_group();
@@ -103,15 +65,7 @@ fn squared_gradients<B: Backend>(a: &Rows<B>, g: &Rows<B>) -> FloatTensor<B> {
         };
         return B::float_matmul(B::float_swap_dims(square(a), 1, 2), square(g));
     }
-    // [samples, places, groups, d] → [groups · samples, places, d]
-    let by_sample = |rows: &Rows<B>, width: usize| {
-        let permuted = B::float_permute(rows.rows(), &[2, 0, 1, 3]);
-        B::float_reshape(permuted, Shape::from(vec![groups * samples, places, width]))
-    };
-    let left = B::float_swap_dims(by_sample(a, d_in), 1, 2);
-    let gradients = B::float_matmul(left, by_sample(g, d_out));
-    let squares = B::float_mul(gradients.clone(), gradients);
-    let dims = vec![groups, samples, d_in, d_out];
-    let sum = B::float_sum_dim(B::float_reshape(squares, Shape::from(dims)), 1);
-    B::float_reshape(sum, Shape::from(vec![groups, d_in, d_out]))
+    let gradients = a.products(g);
+    let sum = B::float_sum_dim(B::float_mul(gradients.clone(), gradients), 0);
+    B::float_reshape(sum, Shape::from(vec![groups, d_in, g.width()]))
 }

@@ -8,6 +8,7 @@ use crate::{
     derive::{Apply, Arguments, adjoint_product, gradient_at, required},
     error::Error,
     execute::ExecuteError,
+    kfac::layers::{LayerKind, Tap},
     tensor::Operand,
 };
 
@@ -16,8 +17,8 @@ pub(super) struct Forward<B: Backend> {
     pub loss: FloatTensor<B>,
     /// By the parameters.
     pub gradient: Vec<FloatTensor<B>>,
-    /// Inputs of every use, group by group.
-    pub inputs: Vec<Vec<Operand<B>>>,
+    /// Inputs of the taps that have one, in order.
+    pub inputs: std::vec::IntoIter<Operand<B>>,
     z: FloatTensor<B>,
     /// The gradient of the loss by the probes.
     by_probes: Vec<FloatTensor<B>>,
@@ -31,61 +32,74 @@ pub(super) fn forward<B: Backend>(
 ) -> Result<Forward<B>, Error> {
     let parameters = with_probes(probed, given);
     let whole = gradient_at(&arguments(probed, given, &parameters), apply)?;
-    let mut outputs = whole.outputs.into_iter();
-    let mut next = || -> Result<_, ExecuteError> { Ok(required(outputs.next())?.into_float()?) };
+    let mut inputs = whole.outputs.into_iter();
+    let mut next = || -> Result<_, ExecuteError> { Ok(required(inputs.next())?.into_float()?) };
     let (loss, z) = (next()?, next()?);
-    let inputs =
-        probed.groups.iter().map(|group| outputs.by_ref().take(group.uses.len()).collect());
-    let inputs = inputs.collect();
     let mut gradient = whole.gradient;
     let by_probes = gradient.split_off(given.parameters.len());
     Ok(Forward { loss, gradient, inputs, z, by_probes })
 }
 
-/// The gradients of the outputs of every group, joined over its uses, for one cotangent after another.
+/// The gradients of all taps in order, for one cotangent after another.
 pub(super) fn backward<B: Backend>(
     kind: FactorKind,
     probed: &Probed,
     given: &Given<'_, B>,
-    forward: &mut Forward<B>,
+    (z, by_probes): (&FloatTensor<B>, Vec<FloatTensor<B>>),
     apply: Apply<Autodiff<B>>,
-    mut visit: impl FnMut(usize, Rows<B>),
+    mut visit: impl FnMut(Vec<FloatTensor<B>>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut hand_over = |gradients: Vec<FloatTensor<B>>| {
-        let mut gradients = gradients.into_iter();
-        for (position, group) in probed.groups.iter().enumerate() {
-            let uses = gradients.by_ref().take(group.uses.len());
-            let rows = uses.map(|g| Rows::of_gradient(&group.first.kind, g));
-            let rows = required(Rows::joined(rows.collect()))?;
-            visit(
-                position,
-                match kind.reduces(group) {
-                    true => rows.over_places(false),
-                    false => rows,
-                },
-            );
-        }
-        Ok(())
-    };
     let parameters = with_probes(probed, given);
     let arguments = arguments(probed, given, &parameters);
-    let noise = given.noise.clone();
     let Some(metric) = kind.metric else {
         return Ok(());
     };
-    match cotangents::<B>(metric, &forward.z, noise, given.scale.clone())? {
-        None => hand_over(std::mem::take(&mut forward.by_probes)),
+    match cotangents::<B>(metric, z, given.noise.clone(), given.scale.clone())? {
+        None => visit(by_probes),
         Some(cotangents) => cotangents.into_iter().try_for_each(|cotangent| {
             let own = given.parameters.len();
-            hand_over(pull_back(&arguments, cotangent, own, apply)?)
+            visit(pull_back(&arguments, cotangent, own, apply)?)
         }),
     }
 }
 
-/// Parameters and zeros at the outputs of all layers.
+impl<B: Backend> Forward<B> {
+    /// What goes back.
+    pub fn take_back(&mut self) -> (FloatTensor<B>, Vec<FloatTensor<B>>) {
+        (self.z.clone(), std::mem::take(&mut self.by_probes))
+    }
+}
+
+/// The gradients of all layers, joined over their uses, and the rest of the gradients.
+pub(super) fn of_layers<B: Backend>(
+    kind: FactorKind,
+    probed: &Probed,
+    gradients: &mut std::vec::IntoIter<FloatTensor<B>>,
+) -> Result<Vec<Rows<B>>, ExecuteError> {
+    let layers = probed.layers.iter().map(|group| {
+        let uses = group.uses.iter().zip(gradients.by_ref());
+        let rows = uses.map(|(tap, g)| of_tap(probed, tap, &group.kind, g));
+        let rows = required(Rows::joined(rows.collect()))?;
+        Ok(if kind.reduces(group) { rows.over_places(false) } else { rows })
+    });
+    layers.collect()
+}
+
+/// The gradients of a tap of a layer by samples and places.
+pub(super) fn of_tap<B: Backend>(
+    probed: &Probed,
+    tap: &Tap,
+    kind: &LayerKind,
+    g: FloatTensor<B>,
+) -> Rows<B> {
+    let conv = matches!(kind, LayerKind::Conv(_));
+    Rows::of_gradient(kind, g).by_sample(probed.row_axis(tap, conv))
+}
+
+/// Parameters and zeros at all taps.
 fn with_probes<B: Backend>(probed: &Probed, given: &Given<'_, B>) -> Vec<FloatTensor<B>> {
-    let zeros = probed.probed.iter().map(|&value| {
-        let ty = probed.program.value(value);
+    let zeros = probed.taps().map(|tap| {
+        let ty = probed.ty(tap);
         B::float_zeros(ty.shape.clone(), given.device, ty.dtype.into())
     });
     given.parameters.iter().cloned().chain(zeros).collect()

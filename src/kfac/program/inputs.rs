@@ -5,50 +5,85 @@ use burn_backend::{
     tensor::{Device, FloatTensor, IndexingUpdateOp, IntTensor},
 };
 
-use super::{FactorKind, Given, rows::Rows};
+use super::{FactorKind, Given, Probed, rows::Rows};
 use crate::{
     derive::required,
     execute::ExecuteError,
-    kfac::layers::{LayerGroup, LayerKind},
+    kfac::layers::{LayerGroup, LayerKind, Tap},
     tensor::Operand,
 };
 
-/// The mean of ā āᵀ over all uses of a weight, with a one behind every a where there is a bias; for an embedding whose
-/// places are not reduced, its diagonal.
+/// The mean of ā āᵀ over all uses of a weight, with a one behind every a where there is a bias, and a zero in uses without
+/// it; for an embedding whose places are not reduced, its diagonal.
 pub(super) fn moment<B: Backend>(
     kind: FactorKind,
-    group: &LayerGroup,
+    (probed, group): (&Probed, &LayerGroup),
     inputs: Vec<Operand<B>>,
     given: &Given<'_, B>,
 ) -> Result<FloatTensor<B>, ExecuteError> {
     if kind.has_diagonal(group) {
         return frequencies(group, inputs, given);
     }
-    let rows = match group.first.kind {
-        LayerKind::Embedding => mean_one_hot(group, inputs, given.device, float_type(given))?,
-        _ => rows(kind, group, inputs)?,
+    let biased = group.uses.iter().filter(|tap| tap.biased).count();
+    let always = biased == group.uses.len();
+    let rows = match group.kind {
+        LayerKind::Embedding => {
+            let types = (given.device, float_type(given));
+            mean_one_hot(probed, group, inputs, types)?
+        }
+        _ => rows(kind, (probed, group), inputs, !always)?,
     };
-    Ok(match group.first.bias {
-        Some(_) => rows.mean_with_ones(),
-        None => rows.second_moment((rows.count().max(1) as f64).recip()),
+    Ok(match group.bias {
+        Some(_) if always => rows.mean_with_ones(),
+        _ => rows.second_moment((rows.count().max(1) as f64).recip()),
     })
 }
 
-/// The inputs of all uses of a weight that is multiplied.
+/// The inputs of all uses of a weight that is multiplied; with their ones or zeros for the bias where it is asked for.
 pub(super) fn rows<B: Backend>(
     kind: FactorKind,
-    group: &LayerGroup,
+    (probed, group): (&Probed, &LayerGroup),
     inputs: Vec<Operand<B>>,
+    with_constants: bool,
 ) -> Result<Rows<B>, ExecuteError> {
-    let rows = inputs.into_iter().map(|x| {
-        let x = x.into_float()?;
-        Ok(Rows::of_input(&group.first.kind, x, &group.weight))
+    let uses = group.uses.iter().zip(inputs).map(|(tap, x)| {
+        let rows = of_tap(probed, tap, (&group.kind, &group.shape), x)?;
+        Ok(match group.bias {
+            Some(_) if with_constants => rows.with_constant(f64::from(u8::from(tap.biased))),
+            _ => rows,
+        })
     });
-    let rows = required(Rows::joined(rows.collect::<Result<_, ExecuteError>>()?))?;
-    Ok(match kind.reduces(group) {
-        true => rows.over_places(true),
-        false => rows,
-    })
+    let rows = required(Rows::joined(uses.collect::<Result<_, ExecuteError>>()?))?;
+    Ok(if kind.reduces(group) { rows.over_places(true) } else { rows })
+}
+
+/// The inputs of one use, by samples and places; those of an embedding written out.
+pub(super) fn of_tap<B: Backend>(
+    probed: &Probed,
+    tap: &Tap,
+    (kind, weight): (&LayerKind, &[usize]),
+    x: Operand<B>,
+) -> Result<Rows<B>, ExecuteError> {
+    let output = probed.ty(tap);
+    match kind {
+        LayerKind::Embedding => one_hot(probed, tap, weight[0], x),
+        LayerKind::Linear { .. } => {
+            let x = x.into_float()?;
+            // An input that is broadcast in the product.
+            let mut shape = output.shape.to_vec();
+            let (last, width) = (shape.last_mut(), x.shape().last().copied());
+            if let (Some(last), Some(width)) = (last, width) {
+                *last = width;
+            }
+            let fits = x.shape().num_elements() == shape.iter().product::<usize>();
+            let x = if fits { x } else { B::float_expand(x, Shape::from(shape)) };
+            Ok(Rows::of_input(kind, x, weight).by_sample(probed.row_axis(tap, false)))
+        }
+        LayerKind::Conv(_) => {
+            let rows = Rows::of_input(kind, x.into_float()?, weight);
+            Ok(rows.by_sample(probed.row_axis(tap, true)))
+        }
+    }
 }
 
 /// How often each row of an embedding is used, of all uses.
@@ -60,10 +95,11 @@ fn frequencies<B: Backend>(
     let dtype = float_type(given);
     let shape = |size: usize| Shape::from(vec![size]);
     let mut total = 0;
-    let mut counts = B::float_zeros(shape(group.weight[0]), given.device, dtype);
+    let mut counts = B::float_zeros(shape(group.shape[0]), given.device, dtype);
     for indices in inputs {
-        let flat = flat_indices::<B>(indices)?;
-        let uses = flat.shape().num_elements();
+        let indices = indices.into_int()?;
+        let uses = indices.shape().num_elements();
+        let flat = B::int_reshape(indices, shape(uses));
         total += uses;
         let ones = B::float_ones(shape(uses), given.device, dtype);
         counts = B::float_select_assign(counts, 0, flat, ones, IndexingUpdateOp::Add);
@@ -73,43 +109,62 @@ fn frequencies<B: Backend>(
 
 /// The one-hot inputs of an embedding, averaged over the places of each sample: how often each row is used, of all uses.
 pub(super) fn mean_one_hot<B: Backend>(
+    probed: &Probed,
     group: &LayerGroup,
     inputs: Vec<Operand<B>>,
-    device: &Device<B>,
-    dtype: FloatDType,
+    (device, dtype): (&Device<B>, FloatDType),
 ) -> Result<Rows<B>, ExecuteError> {
-    let width = group.weight[0];
-    let (mut sum, mut total): (Option<FloatTensor<B>>, usize) = (None, 0);
-    for indices in inputs {
-        let samples = indices.shape().iter().next().copied().unwrap_or(1);
-        let flat = flat_indices::<B>(indices)?;
-        let places = flat.shape().num_elements() / samples.max(1);
+    let (width, samples) = (group.shape[0], group.samples());
+    let shape = |columns: usize| Shape::from(vec![samples, columns]);
+    let (mut counts, mut total) = (B::float_zeros(shape(width), device, dtype), 0);
+    for (tap, indices) in group.uses.iter().zip(inputs) {
+        let indices = indices_by_sample(probed, tap, indices)?;
+        let places = indices.shape()[1];
         total += places;
-        let shape = |columns: usize| Shape::from(vec![samples, columns]);
         let ones = B::float_ones(shape(places), device, dtype);
-        let counts = match sum.take() {
-            Some(sum) => sum,
-            None => B::float_zeros(shape(width), device, dtype),
-        };
-        let indices = B::int_reshape(flat, shape(places));
-        let add = IndexingUpdateOp::Add;
-        sum = Some(B::float_scatter(1, counts, indices, ones, add));
+        counts = B::float_scatter(1, counts, indices, ones, IndexingUpdateOp::Add);
     }
-    let counts = required(sum)?;
     let mean = B::float_mul_scalar(counts, (total.max(1) as f64).recip().into());
-    let samples = mean.shape()[0];
-    let dims = Shape::from(vec![samples, 1, 1, width]);
-    Ok(Rows::Rows(B::float_reshape(mean, dims)))
+    Ok(Rows::Rows(B::float_reshape(mean, Shape::from(vec![samples, 1, 1, width]))))
+}
+
+/// The one-hot inputs of one use of an embedding with so many rows.
+fn one_hot<B: Backend>(
+    probed: &Probed,
+    tap: &Tap,
+    width: usize,
+    indices: Operand<B>,
+) -> Result<Rows<B>, ExecuteError> {
+    let indices = indices_by_sample(probed, tap, indices)?;
+    let [samples, places] = [indices.shape()[0], indices.shape()[1]];
+    let (total, dtype) = (samples * places, probed.ty(tap).dtype.into());
+    let device = indices.device();
+    let shape = |columns: usize| Shape::from(vec![total, columns]);
+    let zeros = B::float_zeros(shape(width), &device, dtype);
+    let ones = B::float_ones(shape(1), &device, dtype);
+    let indices = B::int_reshape(indices, shape(1));
+    let one_hot = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
+    let dims = vec![samples, places, 1, width];
+    Ok(Rows::Rows(B::float_reshape(one_hot, Shape::from(dims))))
+}
+
+/// `[samples, places]`
+fn indices_by_sample<B: Backend>(
+    probed: &Probed,
+    tap: &Tap,
+    indices: Operand<B>,
+) -> Result<IntTensor<B>, ExecuteError> {
+    let indices = indices.into_int()?;
+    let total = indices.shape().num_elements();
+    let [samples, stride] = probed.row_axis(tap, false).unwrap_or([1, total]);
+    let outer = total / (samples * stride).max(1);
+    let split = B::int_reshape(indices, Shape::from(vec![outer, samples, stride]));
+    let first = if outer == 1 { split } else { B::int_swap_dims(split, 0, 1) };
+    Ok(B::int_reshape(first, Shape::from(vec![samples, outer * stride])))
 }
 
 /// The element type of the parameters.
 fn float_type<B: Backend>(given: &Given<'_, B>) -> FloatDType {
     let first = given.parameters.first();
     first.map_or(FloatDType::F32, |parameter| parameter.dtype().into())
-}
-
-pub(super) fn flat_indices<B: Backend>(indices: Operand<B>) -> Result<IntTensor<B>, ExecuteError> {
-    let indices = indices.into_int()?;
-    let total = indices.shape().num_elements();
-    Ok(B::int_reshape(indices, Shape::from(vec![total])))
 }

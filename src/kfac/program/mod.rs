@@ -1,9 +1,11 @@
 //! The second moments of a Kronecker-factored curvature, as one recorded program. Depends on layers and `derive`;
 //! independent of objectives.
 //!
-//! A zero is added to the output of every layer, as a leaf of the tape: its gradient is that of the output. The zeros
-//! are folded away afterwards, so that they cost nothing.
+//! A zero is added to the output of every layer, as a leaf of the tape: its gradient is that of the output. So it is with
+//! parameters that are broadcast to the samples, whose gradients by single samples follow. The zeros are folded away
+//! afterwards, so that they cost nothing.
 
+mod blocks;
 mod cotangents;
 mod diagonal;
 mod gather;
@@ -24,7 +26,7 @@ use burn_backend::{
     tensor::{Device, FloatTensor},
 };
 
-use super::layers::{LayerGroup, LayerKind};
+use super::layers::{LayerGroup, LayerKind, Separation};
 use crate::{
     derive::{Apply, Metric},
     error::Error,
@@ -47,14 +49,28 @@ impl FactorKind {
     pub fn reduces(self, group: &LayerGroup) -> bool {
         match self.reduced {
             Reduced::Nothing => false,
-            Reduced::ButEmbeddings => group.first.kind != LayerKind::Embedding,
+            Reduced::ButEmbeddings => group.kind != LayerKind::Embedding,
             Reduced::Everything => true,
         }
     }
 
     /// Whether A is a diagonal.
     pub fn has_diagonal(self, group: &LayerGroup) -> bool {
-        group.first.kind == LayerKind::Embedding && !self.reduces(group)
+        group.kind == LayerKind::Embedding && !self.reduces(group)
+    }
+
+    /// How often a weight is used in a batch: samples times places, or samples alone if places are reduced.
+    pub fn rows(self, group: &LayerGroup) -> usize {
+        if self.reduces(group) { group.samples() } else { group.rows }
+    }
+
+    /// What its metric needs to be told apart.
+    pub fn separation(self) -> Separation {
+        match self.metric {
+            Some(Metric::Exact(_)) => Separation::Rows,
+            Some(Metric::Empirical) => Separation::Samples,
+            Some(Metric::Drawn { .. }) | None => Separation::OnAverage,
+        }
     }
 }
 
@@ -81,15 +97,15 @@ struct Given<'a, B: Backend> {
 struct Factors<B: Backend> {
     pub loss: FloatTensor<B>,
     pub gradient: Vec<FloatTensor<B>>,
-    /// For all groups in order: the mean of ā āᵀ, or its diagonal for an embedding; then the scaled Σ g gᵀ unless there
-    /// are no cotangents.
+    /// For all layers in order: the mean of ā āᵀ, or its diagonal for an embedding; then the scaled Σ g gᵀ unless there
+    /// are no cotangents. Behind them the scaled Σ ∇ ∇ᵀ over the samples, for each block.
     pub moments: Vec<FloatTensor<B>>,
 }
 
 /// Largest number of gradient elements that are collected for one product.
 const MOST_HELD: usize = 1 << 24;
 
-/// The factors of all groups, with the loss and its gradient by the parameters.
+/// The factors of all layers and blocks, with the loss and its gradient by the parameters.
 fn compute<B: Backend>(
     kind: FactorKind,
     probed: &Probed,
@@ -97,24 +113,34 @@ fn compute<B: Backend>(
     apply: Apply<Autodiff<B>>,
 ) -> Result<Factors<B>, Error> {
     let mut forward = gather::forward(probed, given, apply)?;
-    let mut sums: Vec<Sum<B>> = probed.groups.iter().map(|_| Sum::default()).collect();
-    gather::backward(kind, probed, given, &mut forward, apply, |group, rows| {
-        if let Some(sum) = sums.get_mut(group) {
-            sum.add(rows);
-        }
-    })?;
     let mut moments = Vec::new();
-    for ((group, inputs), sum) in probed.groups.iter().zip(forward.inputs).zip(sums) {
-        moments.push(inputs::moment::<B>(kind, group, inputs, given)?);
-        let moment = sum.finish();
-        moments.extend(match (kind.metric, &given.scale) {
-            (Some(Metric::Empirical), Some(scale)) => moment.map(|moment| {
-                let scale = B::float_reshape(scale.clone(), Shape::from(vec![1, 1, 1]));
-                B::float_mul(moment, scale)
-            }),
-            _ => moment,
-        });
+    for group in &probed.layers {
+        let xs = forward.inputs.by_ref().take(group.uses.len()).collect();
+        moments.push(vec![inputs::moment::<B>(kind, (probed, group), xs, given)?]);
     }
+    let inputs = blocks::inputs_of(probed, &mut forward.inputs)?;
+    moments.extend(probed.blocks.iter().map(|_| Vec::new()));
+    let mut sums: Vec<Sum<B>> = moments.iter().map(|_| Sum::default()).collect();
+    let (z, by_probes) = forward.take_back();
+    gather::backward(kind, probed, given, (&z, by_probes), apply, |gradients| {
+        let mut gradients = gradients.into_iter();
+        let layers = gather::of_layers(kind, probed, &mut gradients)?;
+        let blocks = blocks::gradients(probed, &inputs, &mut gradients)?;
+        let rows = layers.into_iter().chain(blocks);
+        rows.zip(&mut sums).for_each(|(rows, sum)| sum.add(rows));
+        Ok(())
+    })?;
+    let scaled = |moment| match (kind.metric, &given.scale) {
+        (Some(Metric::Empirical), Some(scale)) => {
+            let scale = B::float_reshape(scale.clone(), Shape::from(vec![1, 1, 1]));
+            B::float_mul(moment, scale)
+        }
+        _ => moment,
+    };
+    for (own, sum) in moments.iter_mut().zip(sums) {
+        own.extend(sum.finish().map(scaled));
+    }
+    let moments = moments.into_iter().flatten().collect();
     Ok(Factors { loss: forward.loss, gradient: forward.gradient, moments })
 }
 

@@ -1,7 +1,5 @@
 //! Records the programs of moments and of diagonals.
 
-use std::sync::Arc;
-
 use burn_backend::{DType, tensor::FloatTensor};
 use burn_capture::CaptureBackend;
 
@@ -11,7 +9,7 @@ use crate::{
     derive::{self, DeriveError},
     error::Error,
     graph::{Graph, ValueType},
-    kfac::layers::LayerGroup,
+    kfac::layers::{LayerGroup, NetworkLayers},
     tensor::Operand,
 };
 
@@ -22,11 +20,10 @@ type Recorded = FloatTensor<CaptureBackend>;
 pub(in crate::kfac) fn moments(
     kind: FactorKind,
     with_gradient: bool,
-    loss: &Graph,
+    network: &NetworkLayers,
     parameters: usize,
-    groups: &Arc<[LayerGroup]>,
 ) -> Result<Graph, Error> {
-    let probed = Probed::new(loss, parameters, Arc::clone(groups));
+    let (probed, loss) = (Probed::new(network, parameters), &network.graph);
     record(kind, loss, parameters, |scope, mut given| {
         if kind.metric.is_some() {
             given.scale = input(scope, vec![1], float_type(loss));
@@ -44,19 +41,18 @@ pub(in crate::kfac) fn moments(
 /// bases, left where there is one and right, layer by layer; outputs as [`compute_diagonals`] says.
 pub(in crate::kfac) fn diagonals(
     kind: FactorKind,
-    loss: &Graph,
+    network: &NetworkLayers,
     parameters: usize,
-    groups: &Arc<[LayerGroup]>,
 ) -> Result<Graph, Error> {
-    let probed = Probed::new(loss, parameters, Arc::clone(groups));
+    let (probed, loss) = (Probed::new(network, parameters), &network.graph);
     record(kind, loss, parameters, |scope, given| {
         let mut matrix = |group: &LayerGroup, size: usize| {
-            input(scope, vec![group.groups(), size, size], float_type(loss))
+            input(scope, vec![group.kind.groups(), size, size], float_type(loss))
         };
-        let bases = groups.iter().filter_map(|group| {
+        let bases = network.layers.iter().filter_map(|group| {
             let left =
                 if kind.has_diagonal(group) { None } else { Some(matrix(group, group.d_in())?) };
-            let right = matrix(group, group.width_out() / group.groups().max(1))?;
+            let right = matrix(group, group.width_out() / group.kind.groups().max(1))?;
             Some(Basis { left, right })
         });
         let bases: Vec<_> = bases.collect();

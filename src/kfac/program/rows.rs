@@ -6,10 +6,7 @@ use super::{
     product::Symmetric,
     unfold::{are_columns, columns, kernel, patches},
 };
-use crate::{
-    graph::Convolution,
-    kfac::layers::{LayerKind, groups},
-};
+use crate::{graph::Convolution, kfac::layers::LayerKind};
 
 /// One row for each place of each sample, group by group.
 pub(super) enum Rows<B: Backend> {
@@ -52,10 +49,10 @@ impl<B: Backend> Rows<B> {
 
     /// The gradients of the outputs of a layer.
     pub fn of_gradient(kind: &LayerKind, g: FloatTensor<B>) -> Self {
-        let LayerKind::Conv(conv) = kind else {
+        if !matches!(kind, LayerKind::Conv(_)) {
             return Self::last_dimension(g);
-        };
-        let (groups, shape) = (groups(conv), g.shape());
+        }
+        let (groups, shape) = (kind.groups(), g.shape());
         let places: usize = shape[2..].iter().product();
         let width = shape[1] / groups.max(1);
         if are_columns(width, places) {
@@ -161,7 +158,7 @@ impl<B: Backend> Rows<B> {
         let share = (self.count().max(1) as f64).recip();
         // Ones are added where there are fewer elements: to the rows, or around their moments.
         match self.count() <= self.width() && !self.is_halved() {
-            true => self.with_ones().second_moment(share),
+            true => self.with_constant(1.0).second_moment(share),
             false => self.moment(share).bordered(self.sum(share)),
         }
     }
@@ -222,13 +219,43 @@ impl<B: Backend> Rows<B> {
         self.sizes()[3]
     }
 
-    /// With a one behind every row.
-    pub fn with_ones(self) -> Self {
+    /// With a number behind every row.
+    pub fn with_constant(self, number: f64) -> Self {
         let rows = self.rows();
         let (mut shape, device, dtype) = (rows.shape(), rows.device(), rows.dtype());
         shape[3] = 1;
-        let ones = B::float_ones(shape, &device, dtype.into());
-        Self::Rows(B::float_cat(vec![rows, ones], 3))
+        let last = B::float_full(shape, number.into(), &device, dtype.into());
+        Self::Rows(B::float_cat(vec![rows, last], 3))
+    }
+
+    /// With samples first, of which row r is one of (r / stride) mod count; one for all rows without an axis.
+    pub fn by_sample(self, axis: Option<[usize; 2]>) -> Self {
+        let [first, places, groups, width] = self.sizes();
+        let total = first * places;
+        let [count, stride] = axis.unwrap_or([1, total]);
+        if [first, places] == [count, stride] {
+            return self;
+        }
+        let outer = total / (count * stride).max(1);
+        let dims = vec![outer, count, stride * groups * width];
+        let split = B::float_reshape(self.rows(), Shape::from(dims));
+        let sorted = if outer == 1 { split } else { B::float_swap_dims(split, 0, 1) };
+        let dims = vec![count, outer * stride, groups, width];
+        Self::Rows(B::float_reshape(sorted, Shape::from(dims)))
+    }
+
+    /// Σ over places of a gᵀ for each sample, `[samples, groups, width of a, width of g]`.
+    pub fn products(&self, g: &Self) -> FloatTensor<B> {
+        let [samples, places, groups, d_in] = self.sizes();
+        // [samples, places, groups, d] → [samples · groups, places, d]
+        let by_place = |rows: &Self| {
+            let permuted = B::float_permute(rows.rows(), &[0, 2, 1, 3]);
+            let dims = vec![samples * groups, places, rows.width()];
+            B::float_reshape(permuted, Shape::from(dims))
+        };
+        let left = B::float_swap_dims(by_place(self), 1, 2);
+        let products = B::float_matmul(left, by_place(g));
+        B::float_reshape(products, Shape::from(vec![samples, groups, d_in, g.width()]))
     }
 
     /// Every row times a matrix of its group, `[groups, width, width]`; as they are without one.

@@ -186,7 +186,7 @@ where
             recorder,
             values,
             parts: Parts::Kept([part].into()),
-            settings: Settings::new(config.engine),
+            settings: Settings { compared: config.compare, ..Settings::new(config.engine) },
             prepared: Arc::default(),
             point: Arc::default(),
         };

@@ -15,11 +15,11 @@ use crate::{
 /// Averaged factors, on the device, with the inverse in use.
 #[derive(Clone)]
 pub(super) struct Running<B: AutodiffBackend> {
-    /// The moving average of the layers' factors.
+    /// The moving average of the factors, and of the blocks that come with them.
     pub average: Option<Factors<B>>,
     /// Number of its updates.
     pub updates: usize,
-    /// The moving average of the blocks of uncovered parameters, which is updated when inverses are computed.
+    /// The moving average of the other blocks of uncovered parameters, which is updated when inverses are computed.
     pub uncovered: Option<UncoveredFactors<B>>,
     /// Number of its updates.
     pub refreshes: usize,
@@ -59,11 +59,7 @@ impl<B: AutodiffBackend> Running<B> {
         self.updates += 1;
         let kept = kept(self.updates, decay);
         self.average = Some(match self.average.take() {
-            Some(old) => old
-                .iter()
-                .zip(&new)
-                .map(|(old, new)| old.averaged(new, kept))
-                .collect::<Result<_, _>>()?,
+            Some(old) => old.averaged(&new, kept)?,
             None => new,
         });
         Ok(())

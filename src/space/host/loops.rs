@@ -6,10 +6,48 @@ use std::ops::{Add, AddAssign, Mul};
 pub(super) trait Number:
     Copy + Default + Send + Sync + Into<f64> + Add<Output = Self> + AddAssign + Mul<Output = Self>
 {
+    /// `y ← a·y + b·x` for pairs `(y, x)` of equal lengths, and the requested sum.
+    fn combine(pairs: Vec<(&mut [Self], &[Self])>, a: Self, b: Self, sum: Accumulate) -> f64;
+
+    /// `x ← x + α·p`, then `p ← z + β·p`, for triples `(x, p, z)` of equal lengths.
+    fn step(triples: Vec<Triple<'_, Self>>, alpha: Self, beta: Self);
+
+    /// `Σ xᵀy` over pairs of equal lengths, chunk by chunk in order.
+    fn dot(pairs: &[(&[Self], &[Self])]) -> f64;
 }
 
-impl Number for f32 {}
-impl Number for f64 {}
+/// Elements of `x`, `p` and `z`.
+type Triple<'a, N> = (&'a mut [N], &'a mut [N], &'a [N]);
+
+/// The loops of one type, compiled here and in no other crate.
+macro_rules! number {
+    ($number:ty) => {
+        impl Number for $number {
+            #[inline(never)]
+            fn combine(
+                pairs: Vec<(&mut [Self], &[Self])>,
+                a: Self,
+                b: Self,
+                sum: Accumulate,
+            ) -> f64 {
+                combine(pairs, a, b, sum)
+            }
+
+            #[inline(never)]
+            fn step(triples: Vec<Triple<'_, Self>>, alpha: Self, beta: Self) {
+                step(triples, alpha, beta);
+            }
+
+            #[inline(never)]
+            fn dot(pairs: &[(&[Self], &[Self])]) -> f64 {
+                dot(pairs)
+            }
+        }
+    };
+}
+
+number!(f32);
+number!(f64);
 
 /// What one thread does at a time.
 const CHUNK: usize = 1 << 14;
@@ -32,8 +70,7 @@ pub(in super::super) enum Accumulate {
     Other,
 }
 
-/// `y ← a·y + b·x` for pairs `(y, x)` of equal lengths, and the requested sum.
-pub(super) fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, sum: Accumulate) -> f64 {
+fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, sum: Accumulate) -> f64 {
     let count = pairs.iter().map(|(y, _)| y.len()).sum();
     let chunks = pairs.into_iter().flat_map(|(y, x)| y.chunks_mut(CHUNK).zip(x.chunks(CHUNK)));
     total(chunks, count, |(y, x): (&mut [N], &[N])| {
@@ -46,8 +83,7 @@ pub(super) fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, sum: 
     })
 }
 
-/// `x ← x + α·p`, then `p ← z + β·p`, for triples `(x, p, z)` of equal lengths.
-pub(super) fn step<N: Number>(triples: Vec<(&mut [N], &mut [N], &[N])>, alpha: N, beta: N) {
+fn step<N: Number>(triples: Vec<Triple<'_, N>>, alpha: N, beta: N) {
     let count = triples.iter().map(|(x, _, _)| x.len()).sum();
     let chunks = triples.into_iter().flat_map(|(x, p, z)| {
         let moved = x.chunks_mut(CHUNK).zip(p.chunks_mut(CHUNK));
@@ -62,8 +98,7 @@ pub(super) fn step<N: Number>(triples: Vec<(&mut [N], &mut [N], &[N])>, alpha: N
     });
 }
 
-/// `Σ xᵀy` over pairs of equal lengths, chunk by chunk in order.
-pub(super) fn dot<N: Number>(pairs: &[(&[N], &[N])]) -> f64 {
+fn dot<N: Number>(pairs: &[(&[N], &[N])]) -> f64 {
     let count = pairs.iter().map(|(x, _)| x.len()).sum();
     let chunks = pairs.iter().flat_map(|(x, y)| x.chunks(CHUNK).zip(y.chunks(CHUNK)));
     total(chunks, count, |(x, y)| dot_of_chunk(x, y))

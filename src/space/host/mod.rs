@@ -44,7 +44,7 @@ fn combine_in_place<B: Backend, N: Number + Contiguous>(
         access::elements_mut::<B, N>(y).filter(|y| y.len() == x.len()).map(|y| (y, x))
     });
     let pairs = pairs.collect::<Option<Vec<_>>>()?;
-    Some(loops::combine(pairs, a, b, sum))
+    Some(N::combine(pairs, a, b, sum))
 }
 
 /// `x + α·p` and then `z + β·p` in the memory of `x` and `p`, for each triple of tensors. Changes nothing if it returns
@@ -76,7 +76,7 @@ fn step_in_place<B: Backend, N: Number + Contiguous>(
         let p = access::elements_mut::<B, N>(p)?;
         (x.len() == z.len() && p.len() == z.len()).then_some((x, p, z))
     });
-    loops::step(triples.collect::<Option<Vec<_>>>()?, alpha, beta);
+    N::step(triples.collect::<Option<Vec<_>>>()?, alpha, beta);
     Some(())
 }
 
@@ -97,7 +97,7 @@ fn dot_of<B: Backend, N: Number + Contiguous>(
         let (x, y) = (access::elements::<B, N>(x)?, access::elements::<B, N>(y)?);
         (x.len() == y.len()).then_some((x, y))
     });
-    Some(loops::dot(&pairs.collect::<Option<Vec<_>>>()?))
+    Some(N::dot(&pairs.collect::<Option<Vec<_>>>()?))
 }
 
 /// The element of a tensor of one element.

@@ -4,7 +4,7 @@ use burn::{module::Module, nn, prelude::*, tensor::activation::tanh};
 use burn_curvature::{
     CaptureConfig, Ekfac, Kfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
     errors::KfacError,
-    kfac::{KfacFisher, Treatment},
+    kfac::{KfacFisher, Treatment, UncoveredPolicy},
 };
 
 use super::{
@@ -86,29 +86,41 @@ fn every_projection_of_a_transformer_is_found() {
             .unwrap();
     let objective = objective.reduced_by(Reduction::Mean).unwrap();
     let config = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 1, seed: 1 });
-    let kfac = config.init(&objective, Likelihood::Categorical).unwrap();
+    // The table of positions is looked up once for all samples, and larger than blocks are by default.
+    let refused = config.init(&objective, Likelihood::Categorical).unwrap_err();
+    let Some(KfacError::Uncovered { parameter, .. }) = refused.downcast_ref() else {
+        panic!("{refused}");
+    };
+    assert_eq!(parameter, "positions.weight");
+    assert!(refused.to_string().contains("once for all samples"), "{refused}");
+    let policy = UncoveredPolicy::Diagonal { probes: 2, seed: 1 };
+    let kfac = config.with_uncovered(policy).init(&objective, Likelihood::Categorical).unwrap();
     let coverage = kfac.coverage();
-    let mut normalizations = 0;
+    let (mut normalizations, mut left, mut covered) = (0, 0, 0);
     for entry in &coverage.entries {
         match &entry.treatment {
-            Treatment::Kronecker { .. } => {}
-            Treatment::ExactBlock { .. } => {
+            Treatment::Kronecker { .. } => covered += entry.elements,
+            Treatment::Diagonal { .. } if entry.parameter == "positions.weight" => {}
+            Treatment::Diagonal { .. } => {
                 normalizations += 1;
+                left += entry.elements;
                 assert!(entry.parameter.contains("norm"), "{coverage}");
             }
-            Treatment::Diagonal { .. } | Treatment::Unused => panic!("{coverage}"),
+            Treatment::ExactBlock { .. } | Treatment::Unused => panic!("{coverage}"),
         }
     }
     assert_eq!(normalizations, 8, "{coverage}");
-    assert!(coverage.kronecker_fraction() > 0.98);
+    assert!(covered as f64 / (covered + left) as f64 > 0.98, "{coverage}");
     let v = objective.parameters().space().normal(1);
     assert!(v.dot(&kfac.apply(&v).unwrap()).unwrap() > 0.0);
     // Rows of these outputs are places of a sequence that attention mixes.
     let exact = KfacConfig::new().init(&objective, Likelihood::Categorical);
-    assert_eq!(exact.unwrap_err().downcast_ref(), Some(&KfacError::Places));
+    let error = exact.unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(KfacError::Places { .. })), "{error}");
     let loss = Likelihood::Categorical;
     let corrected = Ekfac::from_kfac(&kfac, &objective, loss, &KfacConfig::new());
-    assert_eq!(corrected.unwrap_err().downcast_ref(), Some(&KfacError::Places));
+    let error = corrected.unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(KfacError::Places { .. })), "{error}");
 }
 
 #[derive(Module, Debug)]

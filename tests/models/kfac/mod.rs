@@ -9,7 +9,9 @@ mod exact;
 mod gradient;
 mod laws;
 mod layers;
+mod norms;
 mod resumed;
+mod samples;
 mod state;
 mod views;
 

@@ -53,7 +53,7 @@ impl Fill<'_> {
         let (name, owner) =
             self.path.last().map_or(("", ""), |(name, owner)| (name.as_str(), owner.as_str()));
         match &shape[..] {
-            [_] if name == "gamma" => (1.0, 0.1),
+            [_] if name == "gamma" || name == "running_var" => (1.0, 0.1),
             [_] => (0.0, 0.1),
             _ if owner.ends_with("Embedding") => (0.0, 1.0),
             [rows, _] => (0.0, (*rows as f32).sqrt().recip()),

@@ -1,0 +1,243 @@
+//! Derivatives next to differences of what they are derivatives of.
+
+use std::cell::Cell;
+
+use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
+
+use super::{
+    Check, CheckLine,
+    differences::{Agreement, Differences, compare},
+};
+use crate::{
+    curvature::{GaussNewton, Hessian, Jacobian},
+    derive,
+    error::Error,
+    graph::Graph,
+    objective::{Derivation, Objective, ObjectiveError},
+    operator::{Adjoint, LinearOperator, SelfAdjoint},
+    space::{Inner, ParamLayout, ParamVector},
+    tensor::{Operand, Precision},
+};
+
+type OperatorOf<B> = Box<dyn Fn(&Objective<B>) -> Result<Box<dyn SelfAdjoint<B>>, Error>>;
+
+/// The derivatives that are checked, at any objective.
+pub(super) struct Derivatives<B: AutodiffBackend> {
+    pub gradient: Box<dyn Fn(&Objective<B>) -> Result<ParamVector<B>, Error>>,
+    pub hessian: OperatorOf<B>,
+    pub gauss_newton: OperatorOf<B>,
+}
+
+impl<B: AutodiffBackend> Derivatives<B> {
+    /// Those of this crate.
+    pub fn new() -> Self {
+        Self {
+            gradient: Box::new(Objective::gradient),
+            hessian: Box::new(|objective| Ok(Box::new(Hessian::new(objective)?))),
+            gauss_newton: Box::new(|objective| Ok(Box::new(GaussNewton::new(objective)?))),
+        }
+    }
+}
+
+/// An objective in the precision that differences are computed in, and the directions to take them along.
+pub(super) struct Differentiated<'a, B: AutodiffBackend> {
+    pub objective: Objective<B>,
+    pub derivatives: &'a Derivatives<B>,
+    pub directions: Vec<ParamVector<B>>,
+    rules: Differences,
+    seed: u64,
+}
+
+impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
+    /// In f64, if the device computes in it.
+    pub fn new(
+        objective: &Objective<B>,
+        derivatives: &'a Derivatives<B>,
+        (directions, seed): (usize, u64),
+        in_f64: Option<Objective<B>>,
+    ) -> Self {
+        let objective = in_f64.unwrap_or_else(|| objective.clone());
+        let space = objective.parameters().space();
+        let directions = (0..directions).map(|index| space.normal(seed.wrapping_add(index as u64)));
+        Self {
+            directions: directions.collect(),
+            rules: Differences::of(objective.precision()),
+            objective,
+            derivatives,
+            seed,
+        }
+    }
+
+    /// ⟨∇ℒ, v⟩ against differences of ℒ.
+    pub fn gradient(&self) -> Result<CheckLine, Error> {
+        self.line(Check::Gradient, |_| String::new(), &|at, v| {
+            let slope = (self.derivatives.gradient)(at)?.dot(v)?;
+            let loss = |t: f64| Ok(vec![moved(at, v, t)?.value()?]);
+            compare(&loss, &[slope], &self.rules)
+        })
+    }
+
+    /// H v against differences of ∇ℒ.
+    pub fn hessian(&self) -> Result<CheckLine, Error> {
+        let locate = |element| place(self.objective.layout(), element);
+        self.line(Check::HessianProduct, locate, &|at, v| {
+            let product = (self.derivatives.hessian)(at)?.apply(v)?.to_vec()?;
+            let gradient = |t: f64| Ok(moved(at, v, t)?.gradient()?.to_vec()?);
+            compare(&gradient, &product, &self.rules)
+        })
+    }
+
+    /// J v against differences of the outputs.
+    pub fn jacobian(&self) -> Result<CheckLine, Error> {
+        let layout = self.objective.outputs_layout()?;
+        self.line(Check::Jacobian, |element| place(&layout, element), &|at, v| {
+            let product = Jacobian::new(at)?.apply(v)?.to_vec()?;
+            let outputs = |t: f64| Ok(moved(at, v, t)?.outputs()?.to_vec()?);
+            compare(&outputs, &product, &self.rules)
+        })
+    }
+
+    /// ⟨u, J v⟩ against ⟨Jᵀu, v⟩.
+    pub fn adjoint(&self) -> Result<CheckLine, Error> {
+        let jacobian = Jacobian::new(&self.objective)?;
+        let mut worst: f64 = 0.0;
+        for (index, v) in self.directions.iter().enumerate() {
+            let u = jacobian.codomain().normal(self.seed.wrapping_add(1000 + index as u64));
+            let (jv, ju) = (jacobian.apply(v)?, jacobian.apply_adjoint(&u)?);
+            let difference = (u.dot(&jv)? - ju.dot(v)?).abs();
+            let scale = jv.norm()? + ju.norm()?;
+            let relative = if difference == 0.0 { 0.0 } else { difference / scale };
+            worst = if relative <= worst { worst } else { relative };
+        }
+        let allowed = self.objective.precision().epsilon().sqrt();
+        Ok(CheckLine::measured(Check::Adjoint, worst, allowed, String::new()))
+    }
+
+    /// G v against differences of Jᵀ ∂ℓ/∂z along J v.
+    pub fn gauss_newton(&self) -> Result<CheckLine, Error> {
+        let locate = |element| place(self.objective.layout(), element);
+        self.line(Check::GaussNewton, locate, &|at, v| {
+            let product = (self.derivatives.gauss_newton)(at)?.apply(v)?.to_vec()?;
+            let jacobian = Jacobian::new(at)?;
+            let (outputs, tangent) = (at.outputs()?, jacobian.apply(v)?);
+            let pulled = |t: f64| {
+                let cotangent = output_gradient(at, &outputs.clone().axpy(t, &tangent)?)?;
+                Ok(jacobian.apply_adjoint(&cotangent)?.to_vec()?)
+            };
+            compare(&pulled, &product, &self.rules)
+        })
+    }
+
+    /// Compares along every direction, beside θ where θ itself lies on a kink.
+    fn line(
+        &self,
+        check: Check,
+        locate: impl Fn(usize) -> String,
+        judge: &dyn Fn(&Objective<B>, &ParamVector<B>) -> Result<Agreement, Error>,
+    ) -> Result<CheckLine, Error> {
+        let mut worst: f64 = 0.0;
+        let mut beside: Option<Objective<B>> = None;
+        for v in &self.directions {
+            let mut agreement = judge(beside.as_ref().unwrap_or(&self.objective), v)?;
+            if matches!(agreement, Agreement::Unsettled(_)) && beside.is_none() {
+                let point = self.beside()?;
+                agreement = judge(&point, v)?;
+                beside = Some(point);
+            }
+            match agreement {
+                Agreement::Agree(deviation) => worst = worst.max(deviation),
+                Agreement::Differ(deviation, element) => {
+                    let place = locate(element);
+                    return Ok(CheckLine::measured(check, deviation, self.rules.allowed, place));
+                }
+                Agreement::Unsettled(change) => return Ok(self.undecided(check, change)),
+            }
+        }
+        let note = if beside.is_some() {
+            "beside these parameters, which lie on a kink: products there are those of one side"
+        } else {
+            ""
+        };
+        Ok(CheckLine::measured(check, worst, self.rules.allowed, note.into()))
+    }
+
+    fn undecided(&self, check: Check, change: f64) -> CheckLine {
+        match self.objective.precision() {
+            Precision::F64 => CheckLine::failed(
+                check,
+                format!(
+                    "the differences change by {change:.1e} from step to step and do not settle"
+                ),
+            ),
+            Precision::F32 => CheckLine::skipped(
+                check,
+                format!(
+                    "differences in f32 change by {change:.1e} from step to step, too much to decide: check on a device \
+                     with f64"
+                ),
+            ),
+        }
+    }
+
+    /// The objective at θ moved by a thousandth of its size, off kinks.
+    fn beside(&self) -> Result<Objective<B>, Error> {
+        let parameters = self.objective.parameters();
+        let size = parameters.norm()? / (parameters.len() as f64).sqrt();
+        let size = if size > 0.0 { size } else { 1.0 };
+        let away = parameters.space().normal(self.seed.wrapping_add(2000));
+        self.objective.at_keeping_buffers(&parameters.clone().axpy(1e-3 * size, &away)?)
+    }
+}
+
+fn moved<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    direction: &ParamVector<B>,
+    step: f64,
+) -> Result<Objective<B>, Error> {
+    objective.at_keeping_buffers(&objective.parameters().clone().axpy(step, direction)?)
+}
+
+/// Name and index of an element.
+fn place(layout: &ParamLayout, element: usize) -> String {
+    let block = layout.blocks().iter().find(|block| block.range().contains(&element));
+    block.map_or(String::new(), |block| {
+        format!("at element {} of {}", element - block.range().start, block.name())
+    })
+}
+
+/// The program of ∂ℓ/∂z at any z.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct OutputGradient;
+
+impl Derivation for OutputGradient {
+    type Notes = ();
+
+    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, ()), Error> {
+        Ok((derive::output_gradient(loss, parameters)?, ()))
+    }
+}
+
+/// ∂ℒ/∂z at given outputs, one block per batch with the batch's weight.
+fn output_gradient<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    outputs: &ParamVector<B>,
+) -> Result<ParamVector<B>, Error> {
+    let index = Cell::new(0);
+    let next = || {
+        let block = outputs.blocks().get(index.replace(index.get() + 1)).cloned();
+        let block = block.ok_or(ObjectiveError::NoBatches)?;
+        Ok(vec![Operand::Float(block)])
+    };
+    let mut blocks = Vec::with_capacity(outputs.blocks().len());
+    objective.pass(
+        &OutputGradient,
+        None,
+        |_| next(),
+        |part, (), results| {
+            let gradient = results.into_iter().next().ok_or(ObjectiveError::NoBatches)?;
+            blocks.push(Inner::<B>::float_mul_scalar(gradient.into_float()?, part.weight.into()));
+            Ok(())
+        },
+    )?;
+    Ok(outputs.space().from_blocks(blocks)?)
+}

@@ -1,0 +1,211 @@
+//! Planted errors are found, and what is right passes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use burn::{
+    backend::{Autodiff, Flex},
+    module::{Module, Param},
+    prelude::*,
+    tensor::activation::{log_softmax, tanh},
+};
+
+use super::{
+    Check, CurvatureCheckConfig, CurvatureReport, Outcome,
+    derivatives::{Derivatives, Differentiated},
+};
+use crate::{
+    curvature::{GaussNewton, Hessian},
+    derive::Likelihood,
+    error::Error,
+    objective::{CaptureConfig, Objective, Reduction},
+    operator::{LinearOperator, SelfAdjoint},
+    seeds::Seeds,
+    space::{ParamSpace, ParamVector},
+};
+
+/// A backend on which Burn has both engines.
+type B = Autodiff<Flex>;
+
+#[derive(Module, Debug)]
+struct Net {
+    first: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+    second: Param<Tensor<2>>,
+}
+
+/// Values between −1 and 1 that look random.
+fn values<const D: usize>(shape: [usize; D], phase: f64) -> Tensor<D> {
+    let count: usize = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|i| (1.7 * i as f64 + phase).sin() as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+}
+
+/// The mean cross-entropy of two layers with tanh on six samples.
+fn classifier() -> Objective<B> {
+    let model = Net {
+        first: Param::from_tensor(values([3, 4], 0.3)),
+        bias: Param::from_tensor(values([4], 0.7)),
+        second: Param::from_tensor(values([4, 3], 1.1)),
+    };
+    let batch = (values([6, 3], 2.0), values([6, 3], 2.5).argmax(1));
+    let loss = |model: &Net, (x, y): (Tensor<2>, Tensor<2, Int>)| {
+        let hidden = tanh(x.matmul(model.first.val()) + model.bias.val().unsqueeze());
+        let logits = hidden.matmul(model.second.val());
+        let loss = log_softmax(logits.clone(), 1).gather(1, y).mean().neg();
+        (logits, loss)
+    };
+    let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, loss);
+    objective.unwrap().reduced_by(Reduction::Mean).unwrap()
+}
+
+/// A matrix whose products are wrong by a thousandth in one element.
+struct Wrong {
+    matrix: Box<dyn SelfAdjoint<B>>,
+    element: usize,
+}
+
+fn spoiled(product: &ParamVector<B>, element: usize) -> Result<ParamVector<B>, Error> {
+    let mut values = product.to_vec()?;
+    values[element] *= 1.001;
+    Ok(product.space().vector(&values)?)
+}
+
+impl LinearOperator<B> for Wrong {
+    fn domain(&self) -> &ParamSpace<B> {
+        self.matrix.domain()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        spoiled(&self.matrix.apply(vector)?, self.element)
+    }
+}
+
+impl SelfAdjoint<B> for Wrong {}
+
+fn wrong(matrix: impl SelfAdjoint<B> + 'static, element: usize) -> Box<dyn SelfAdjoint<B>> {
+    Box::new(Wrong { matrix: Box::new(matrix), element })
+}
+
+/// A seed and an element that follows from it.
+fn plants(objective: &Objective<B>) -> impl Iterator<Item = (u64, usize)> {
+    let count = objective.layout().len() as u64;
+    (0..100).map(move |seed| (seed, (Seeds::at(seed, 0) % count) as usize))
+}
+
+fn differentiated<'a>(
+    objective: &Objective<B>,
+    derivatives: &'a Derivatives<B>,
+    seed: u64,
+) -> Differentiated<'a, B> {
+    Differentiated::new(objective, derivatives, (2, seed), objective.in_f64().ok())
+}
+
+#[test]
+fn a_wrong_element_of_a_hessian_product_is_found_in_100_of_100_seeds() {
+    let objective = classifier();
+    for (seed, element) in plants(&objective) {
+        let derivatives = Derivatives {
+            hessian: Box::new(move |at| Ok(wrong(Hessian::new(at)?, element))),
+            ..Derivatives::new()
+        };
+        let line = differentiated(&objective, &derivatives, seed).hessian().unwrap();
+        assert_eq!(line.outcome, Outcome::Failed, "seed {seed}, element {element}: {line}");
+        let layout = objective.layout();
+        let block = layout.blocks().iter().find(|block| block.range().contains(&element)).unwrap();
+        let place = format!("at element {} of {}", element - block.range().start, block.name());
+        assert_eq!(line.note, place, "seed {seed}");
+        let right = Derivatives::new();
+        let line = differentiated(&objective, &right, seed).hessian().unwrap();
+        assert_eq!(line.outcome, Outcome::Passed, "seed {seed}: {line}");
+    }
+}
+
+#[test]
+fn a_wrong_element_of_a_gauss_newton_product_is_found_in_100_of_100_seeds() {
+    let objective = classifier();
+    for (seed, element) in plants(&objective) {
+        let derivatives = Derivatives {
+            gauss_newton: Box::new(move |at| Ok(wrong(GaussNewton::new(at)?, element))),
+            ..Derivatives::new()
+        };
+        let line = differentiated(&objective, &derivatives, seed).gauss_newton().unwrap();
+        assert_eq!(line.outcome, Outcome::Failed, "seed {seed}, element {element}: {line}");
+        let right = Derivatives::new();
+        let line = differentiated(&objective, &right, seed).gauss_newton().unwrap();
+        assert_eq!(line.outcome, Outcome::Passed, "seed {seed}: {line}");
+    }
+}
+
+#[test]
+fn a_wrong_element_of_the_gradient_is_found_in_100_of_100_seeds() {
+    let objective = classifier();
+    for (seed, element) in plants(&objective) {
+        let derivatives = Derivatives {
+            gradient: Box::new(move |at| spoiled(&at.gradient()?, element)),
+            ..Derivatives::new()
+        };
+        let line = differentiated(&objective, &derivatives, seed).gradient().unwrap();
+        assert_eq!(line.outcome, Outcome::Failed, "seed {seed}, element {element}: {line}");
+    }
+}
+
+/// An error that is not symmetric is found without differences too.
+#[test]
+fn the_report_says_what_is_wrong() {
+    let objective = classifier();
+    let derivatives = Derivatives {
+        hessian: Box::new(|at| {
+            let hessian = Hessian::new(at)?;
+            let turn = at.parameters().space().normal(7);
+            let skewed = crate::operator::FromFn::new(at.parameters().space(), move |v| {
+                let product = hessian.apply(v)?;
+                let factor = 0.1 * v.blocks().len() as f64 * v.dot(&v.space().ones())?;
+                Ok(product.axpy(factor, &turn.clone().cast(v.precision())?)?)
+            })?;
+            Ok(Box::new(skewed.assume_self_adjoint()?))
+        }),
+        ..Derivatives::new()
+    };
+    let check = CurvatureCheckConfig::new().with_timings(1).init().unwrap();
+    let report = check.run_on(&objective, &derivatives).unwrap();
+    let failed: Vec<Check> = report.failures().map(|line| line.check).collect();
+    assert_eq!(failed, [Check::HessianProduct, Check::Symmetry], "{report}");
+    let text = report.to_string();
+    for expected in ["✓ ", "✗ ", "– ", Check::Symmetry.advice(), "in gradients of"] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    let saved = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<CurvatureReport>(&saved).unwrap().lines, report.lines);
+}
+
+#[test]
+fn a_right_model_passes_every_line() {
+    let passes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&passes);
+    let objective = classifier().with_progress(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let config = CurvatureCheckConfig::new().with_likelihood(Likelihood::Categorical);
+    let report = config.init().unwrap().run(&objective).unwrap();
+    assert!(report.is_ok(), "{report}");
+    let skipped: Vec<Check> = report.skipped().map(|line| line.check).collect();
+    assert_eq!(skipped, [], "{report}");
+    assert_eq!(report.layers.len(), 2);
+    // EKFAC has the best diagonal in K-FAC's bases.
+    assert!(report.layers.iter().all(|layer| layer.kfac > 0.0 && layer.ekfac.is_some()));
+    // Most passes are products or losses, which cost less than a gradient.
+    let passes = passes.load(Ordering::Relaxed);
+    assert!(passes < 110, "{passes} passes");
+}
+
+#[test]
+fn another_likelihood_than_that_of_the_loss_is_named() {
+    let likelihood = Likelihood::Gaussian { variance: 1.0 };
+    let config = CurvatureCheckConfig::new().with_likelihood(likelihood).with_timings(0);
+    let report = config.init().unwrap().run(&classifier()).unwrap();
+    let failed: Vec<Check> = report.failures().map(|line| line.check).collect();
+    assert_eq!(failed, [Check::Likelihood], "{report}");
+}

@@ -1,0 +1,178 @@
+//! Axes against what numbers say: by hand, for the operations that move, merge, split, broadcast and mix samples.
+
+#![allow(clippy::unwrap_used)]
+
+use burn_backend::{DType, Shape};
+
+use super::{SampleAxes, SampleAxis};
+use crate::graph::{Binary, Graph, GraphBuilder, Op, Reduction, Softmax, ValueId, ValueType};
+
+/// A program under construction, in floats.
+#[derive(Default)]
+struct Program(GraphBuilder);
+
+impl Program {
+    fn ty(shape: &[usize]) -> ValueType {
+        ValueType { shape: Shape::from(shape.to_vec()), dtype: DType::F32 }
+    }
+
+    fn input(&mut self, shape: &[usize]) -> ValueId {
+        self.0.input(Self::ty(shape))
+    }
+
+    fn node(&mut self, op: Op, inputs: &[ValueId], shape: &[usize]) -> ValueId {
+        self.0.node(op, inputs.to_vec(), vec![Self::ty(shape)])[0]
+    }
+
+    fn finish(self, output: ValueId) -> Graph {
+        self.0.finish(vec![output])
+    }
+}
+
+fn samples(stride: usize) -> Option<SampleAxis> {
+    Some(SampleAxis::Samples { stride })
+}
+
+fn is_mixed(axis: Option<SampleAxis>) -> bool {
+    matches!(axis, Some(SampleAxis::Mixed { .. }))
+}
+
+/// Merged to rows and split again, by hand or by Burn: the stride stays.
+#[test]
+fn a_merge_and_a_split_keep_the_samples() {
+    let (b, s, d) = (4, 5, 3);
+    let mut p = Program::default();
+    let (x, w) = (p.input(&[b, s, d]), p.input(&[d, 7]));
+    let rows = p.node(Op::Reshape, &[x], &[b * s, d]);
+    let product = p.node(Op::Matmul, &[rows, w], &[b * s, 7]);
+    let split = p.node(Op::Reshape, &[product], &[b, s, 7]);
+    let pooled = p.node(Op::ReduceDim(Reduction::Mean, 1), &[split], &[b, 1, 7]);
+    let graph = p.finish(pooled);
+    let back = SampleAxes::backward(&graph, b, pooled, 7);
+    for (value, stride) in [(split, s * 7), (product, s * 7), (rows, s * d), (x, s * d)] {
+        assert_eq!(back.of(value), samples(stride));
+    }
+    assert_eq!(back.of(w), Some(SampleAxis::Shared));
+    let forward = SampleAxes::forward(&graph, b, &[(x, s * d)]);
+    for (value, stride) in [(rows, s * d), (product, s * 7), (split, s * 7), (pooled, 7)] {
+        assert_eq!(forward.of(value), samples(stride));
+    }
+    assert_eq!(forward.of(w), Some(SampleAxis::Shared));
+    assert_eq!(forward.samples(), b);
+}
+
+/// Time first: samples are the second dimension, and the inner part of merged rows.
+#[test]
+fn samples_behind_time_are_found() {
+    let (t, n, d) = (6, 4, 3);
+    let mut p = Program::default();
+    let (x, w) = (p.input(&[t, n, d]), p.input(&[d, 2]));
+    let rows = p.node(Op::Reshape, &[x], &[t * n, d]);
+    let product = p.node(Op::Matmul, &[rows, w], &[t * n, 2]);
+    let split = p.node(Op::Reshape, &[product], &[t, n, 2]);
+    let turned = p.node(Op::Permute(vec![1, 2, 0]), &[split], &[n, 2, t]);
+    let last = p.node(Op::Slice(vec![]), &[turned], &[n, 2, t]);
+    let pooled = p.node(Op::ReduceDim(Reduction::Sum, 2), &[last], &[n, 2, 1]);
+    let graph = p.finish(pooled);
+    let back = SampleAxes::backward(&graph, n, pooled, 2);
+    for (value, stride) in [(turned, 2 * t), (split, 2), (product, 2), (x, d)] {
+        assert_eq!(back.of(value), samples(stride));
+    }
+    let forward = SampleAxes::forward(&graph, n, &[(x, d)]);
+    assert_eq!(forward.of(pooled), samples(2));
+}
+
+/// A table that is added to all samples serves them all; what is repeated first belongs to each.
+#[test]
+fn a_broadcast_serves_all_samples_and_a_repetition_each() {
+    let (b, s, d) = (4, 5, 3);
+    let mut p = Program::default();
+    let (x, table) = (p.input(&[b, s, d]), p.input(&[1, s, d]));
+    let doubled = p.node(Op::Binary(Binary::Add), &[table, table], &[1, s, d]);
+    let repeated = p.node(Op::RepeatDim { dim: 0, times: b }, &[table], &[b, s, d]);
+    let once = p.node(Op::Binary(Binary::Add), &[x, doubled], &[b, s, d]);
+    let each = p.node(Op::Binary(Binary::Add), &[once, repeated], &[b, s, d]);
+    let graph = p.finish(each);
+    let back = SampleAxes::backward(&graph, b, each, s * d);
+    assert_eq!(back.of(doubled), Some(SampleAxis::Shared));
+    assert_eq!(back.of(table), Some(SampleAxis::Shared));
+    assert_eq!(back.of(repeated), samples(s * d));
+    let forward = SampleAxes::forward(&graph, b, &[(x, s * d)]);
+    assert_eq!(forward.of(repeated), Some(SampleAxis::Shared));
+    assert_eq!(forward.of(each), samples(s * d));
+}
+
+/// Attention within a sequence keeps sequences apart, and mixes rows that are their places.
+#[test]
+fn attention_mixes_places_and_not_samples() {
+    let (b, s, d) = (4, 5, 3);
+    let mut p = Program::default();
+    let x = p.input(&[b, s, d]);
+    let turned = p.node(Op::SwapDims(1, 2), &[x], &[b, d, s]);
+    let scores = p.node(Op::Matmul, &[x, turned], &[b, s, s]);
+    let shares = p.node(Op::Softmax(Softmax::Softmax, 2), &[scores], &[b, s, s]);
+    let mixed = p.node(Op::Matmul, &[shares, x], &[b, s, d]);
+    let rows = p.node(Op::Reshape, &[mixed], &[b * s, d]);
+    let graph = p.finish(rows);
+    let sequences = SampleAxes::backward(&graph, b, rows, s * d);
+    assert_eq!(sequences.of(x), samples(s * d));
+    let places = SampleAxes::backward(&graph, b * s, rows, d);
+    assert_eq!(places.of(shares), samples(s));
+    assert!(is_mixed(places.of(x)));
+    // One sample: nothing else can be mixed with it.
+    let one = SampleAxes::backward(&graph, 1, rows, b * s * d);
+    assert!(matches!(one.of(x), Some(SampleAxis::Samples { .. })));
+}
+
+/// Sizes that agree by chance do not make samples of places.
+#[test]
+fn equal_sizes_are_told_apart() {
+    let n = 4;
+    let mut p = Program::default();
+    let x = p.input(&[n, n, n]);
+    let turned = p.node(Op::SwapDims(0, 2), &[x], &[n, n, n]);
+    let sum = p.node(Op::SumDims(vec![0]), &[turned], &[1, n, n]);
+    let flat = p.node(Op::Reshape, &[sum], &[n, n]);
+    let both = p.node(Op::Binary(Binary::Mul), &[flat, flat], &[n, n]);
+    let graph = p.finish(both);
+    // The rows of the result are the middle dimension.
+    assert_eq!(SampleAxes::backward(&graph, n, both, n).of(x), samples(n));
+    // Its columns are the first.
+    assert_eq!(SampleAxes::backward(&graph, n, both, 1).of(x), samples(n * n));
+    // Followed on, the last dimension is summed over.
+    assert!(is_mixed(SampleAxes::forward(&graph, n, &[(x, 1)]).of(both)));
+}
+
+/// Several uses that put the samples in different places are not one axis.
+#[test]
+fn uses_that_disagree_are_mixed() {
+    let n = 3;
+    let mut p = Program::default();
+    let x = p.input(&[n, n]);
+    let turned = p.node(Op::SwapDims(0, 1), &[x], &[n, n]);
+    let sum = p.node(Op::Binary(Binary::Add), &[x, turned], &[n, n]);
+    let graph = p.finish(sum);
+    assert!(is_mixed(SampleAxes::backward(&graph, n, sum, n).of(x)));
+    assert!(is_mixed(SampleAxes::forward(&graph, n, &[(x, n)]).of(sum)));
+}
+
+/// Merged with another dimension and taken apart along a boundary that is not its own.
+#[test]
+fn a_split_across_the_samples_is_seen() {
+    let mut p = Program::default();
+    let x = p.input(&[6, 4]);
+    let split = p.node(Op::Reshape, &[x], &[4, 6]);
+    let turned = p.node(Op::SwapDims(0, 1), &[split], &[6, 4]);
+    let graph = p.finish(turned);
+    assert!(is_mixed(SampleAxes::forward(&graph, 6, &[(x, 4)]).of(turned)));
+    // Samples that fill two dimensions of the new shape, and stay together.
+    let mut p = Program::default();
+    let x = p.input(&[6, 4]);
+    let split = p.node(Op::Reshape, &[x], &[2, 3, 4]);
+    let turned = p.node(Op::Permute(vec![2, 0, 1]), &[split], &[4, 2, 3]);
+    let apart = p.node(Op::SwapDims(0, 1), &[turned], &[2, 4, 3]);
+    let graph = p.finish(apart);
+    let forward = SampleAxes::forward(&graph, 6, &[(x, 4)]);
+    assert_eq!(forward.of(turned), samples(1));
+    assert!(is_mixed(forward.of(apart)));
+}

@@ -1,0 +1,145 @@
+//! Which elements of a use belong to which sample of the outputs.
+
+use super::{Leftover, NetworkLayers, Role, Tap};
+use crate::{
+    derive::{SampleAxes, SampleAxis},
+    graph::{Graph, ValueId},
+};
+
+/// What a metric needs to be told apart in the gradients of the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::kfac) enum Separation {
+    /// The rows of the outputs, each with a target of its own: all are propagated back together.
+    Rows,
+    /// The samples, the first dimension of the outputs.
+    Samples,
+    /// Nothing for second moments, since independent targets keep rows apart on average. Where samples matter, rows that
+    /// were merged from a dimension of the batch are taken together.
+    OnAverage,
+}
+
+/// Where the samples of a use sit: element f of the tapped value belongs to sample (f / stride) mod count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kfac) struct Samples {
+    pub count: usize,
+    pub stride: usize,
+}
+
+/// Tells every tap its samples; layers whose output serves all samples at once are left over, those that mix samples are
+/// marked, and blocks that are not told apart are dropped.
+pub(super) fn assign(network: &mut NetworkLayers, outputs: ValueId, separation: Separation) {
+    let graph = network.graph.returning(vec![outputs]);
+    let shape = &graph.value(outputs).shape;
+    let total = shape.num_elements();
+    let row = if shape.num_dims() > 1 { shape.last().copied().unwrap_or(1) } else { 1 };
+    let first = shape.iter().next().copied().unwrap_or(1);
+    let mut units = vec![(first, total / first.max(1))];
+    if separation == Separation::OnAverage {
+        units.extend(coarser(&graph, first, total));
+    }
+    let owners = units.into_iter().map(|unit| Owner::new(&graph, outputs, unit));
+    let mut best: Option<(usize, Owner<'_>)> = None;
+    for owner in owners {
+        let told = network.layers.iter().filter(|layer| owner.of_all(&layer.uses).is_ok());
+        let told = told.count();
+        if best.as_ref().is_none_or(|(most, _)| told > *most) {
+            best = Some((told, owner));
+        }
+    }
+    let Some((_, samples)) = best else {
+        return;
+    };
+    let rows = (total / row.max(1), row);
+    let finer = separation == Separation::Rows && rows.0 != first;
+    let rows = finer.then(|| Owner::new(&graph, outputs, rows));
+    apply(network, &samples, rows.as_ref());
+}
+
+fn apply(network: &mut NetworkLayers, samples: &Owner<'_>, rows: Option<&Owner<'_>>) {
+    let finest = rows.unwrap_or(samples);
+    let mut kept = Vec::with_capacity(network.layers.len());
+    for mut layer in std::mem::take(&mut network.layers) {
+        match samples.of_all(&layer.uses).and_then(|_| finest.of_all(&layer.uses)) {
+            Ok(found) => tell(&mut layer.uses, found),
+            Err(Leftover::Places(operation)) => layer.mixed = Some(operation),
+            Err(reason) => {
+                let own = [Some(layer.weight), layer.bias].into_iter().flatten();
+                network.leftover.extend(own.map(|parameter| (parameter, reason.clone())));
+                continue;
+            }
+        }
+        kept.push(layer);
+    }
+    network.layers = kept;
+    network.blocks.retain_mut(|block| match finest.of_all(&block.taps) {
+        Ok(found) => {
+            tell(&mut block.taps, found);
+            true
+        }
+        Err(_) => false,
+    });
+}
+
+fn tell(taps: &mut [Tap], found: Vec<Samples>) {
+    for (tap, samples) in taps.iter_mut().zip(found) {
+        tap.samples = Some(samples);
+    }
+}
+
+/// Larger units than the first dimension of the outputs, which may be merged from sequences: the sizes of the batch's
+/// dimensions, outside or inside the rows.
+fn coarser(graph: &Graph, first: usize, total: usize) -> Vec<(usize, usize)> {
+    let inputs = graph.inputs().iter().flat_map(|&value| graph.value(value).shape.iter().copied());
+    let mut sizes: Vec<usize> =
+        inputs.filter(|size| *size > 1 && *size < first && first.is_multiple_of(*size)).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.dedup();
+    let both = |size: usize| [(size, total / size), (size, total / first)];
+    sizes.into_iter().flat_map(both).collect()
+}
+
+/// The samples of a program for one unit.
+struct Owner<'a> {
+    graph: &'a Graph,
+    axes: SampleAxes,
+}
+
+impl<'a> Owner<'a> {
+    fn new(graph: &'a Graph, outputs: ValueId, (count, stride): (usize, usize)) -> Self {
+        Self { graph, axes: SampleAxes::backward(graph, count, outputs, stride) }
+    }
+
+    /// The samples of all taps, or why one has none.
+    fn of_all(&self, taps: &[Tap]) -> Result<Vec<Samples>, Leftover> {
+        taps.iter().map(|tap| self.of(tap)).collect()
+    }
+
+    fn of(&self, tap: &Tap) -> Result<Samples, Leftover> {
+        let (count, shape) = (self.axes.samples(), &self.graph.value(tap.value).shape[..]);
+        let stride = match self.axes.of(tap.value) {
+            None => return Err(Leftover::Beside),
+            Some(_) if count == 1 => shape.iter().product(),
+            Some(SampleAxis::Shared) => return Err(Leftover::Shared),
+            Some(SampleAxis::Mixed { node }) => {
+                let name = self.graph.nodes().get(node).map(|node| node.op.name());
+                return Err(Leftover::Places(name.unwrap_or_default()));
+            }
+            Some(SampleAxis::Samples { stride }) => stride,
+        };
+        let features = match &tap.role {
+            Role::Weight(kind) | Role::Bias(kind) => kind.features(shape),
+            Role::Broadcast(from) => {
+                let dims = self.axes.dimensions(stride, shape).unwrap_or_default();
+                let own = |dim: &usize| {
+                    let at = (dim + from.len()).checked_sub(shape.len());
+                    at.is_some_and(|at| from.get(at).is_some_and(|&size| size > 1))
+                };
+                if dims.iter().any(own) { 0 } else { 1 }
+            }
+        };
+        if count > 1 && (features == 0 || !stride.is_multiple_of(features)) {
+            return Err(Leftover::Places("features".into()));
+        }
+        Ok(Samples { count, stride })
+    }
+}

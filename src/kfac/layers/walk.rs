@@ -1,0 +1,255 @@
+//! The walk through a program that finds how it uses each parameter.
+
+use std::collections::HashMap;
+
+use super::{BroadcastUse, LayerKind, LayerUse, Leftover};
+use crate::graph::{Binary, Class, Convolution, Graph, Node, Op, ValueId};
+
+/// A parameter seen through reshapes and transposes.
+#[derive(Clone, Copy)]
+struct View {
+    parameter: usize,
+    /// Whether it is the matrix of the parameter transposed.
+    transposed: bool,
+    /// Whether its shape is another than the parameter's, leading ones aside.
+    reshaped: bool,
+    /// Where it was expanded: before and after.
+    expanded: Option<(ValueId, ValueId)>,
+}
+
+/// What is found while walking through a program.
+pub(super) struct Walk<'a> {
+    graph: &'a Graph,
+    views: HashMap<ValueId, View>,
+    pub layers: Vec<LayerUse>,
+    pub broadcasts: Vec<BroadcastUse>,
+    /// Parameters with other uses.
+    pub other: HashMap<usize, Leftover>,
+    /// Which layer writes a value.
+    written: HashMap<ValueId, usize>,
+    /// Readers of each value.
+    readers: HashMap<ValueId, usize>,
+}
+
+impl<'a> Walk<'a> {
+    /// Walks through a program whose first inputs are the parameters.
+    pub fn through(graph: &'a Graph, parameters: usize) -> Self {
+        let own = graph.inputs().iter().take(parameters).enumerate();
+        let views = own.map(|(parameter, &value)| {
+            (value, View { parameter, transposed: false, reshaped: false, expanded: None })
+        });
+        let mut walk = Self {
+            graph,
+            views: views.collect(),
+            layers: Vec::new(),
+            broadcasts: Vec::new(),
+            other: HashMap::new(),
+            written: HashMap::new(),
+            readers: graph.readers(),
+        };
+        graph.nodes().iter().for_each(|node| walk.visit(node));
+        walk
+    }
+
+    fn visit(&mut self, node: &Node) {
+        self.passes_product(node);
+        if !node.inputs.iter().any(|value| self.views.contains_key(value)) {
+            return;
+        }
+        if self.passes_view(node) || self.is_layer(node) || self.adds_bias(node) {
+            return;
+        }
+        for (operand, value) in node.inputs.iter().enumerate() {
+            let Some(&view) = self.views.get(value) else {
+                continue;
+            };
+            match self.broadcast(node, operand, view) {
+                Some(found) => self.broadcasts.push(found),
+                None => {
+                    let reason = Leftover::Operation(node.op.name());
+                    self.other.entry(view.parameter).or_insert(reason);
+                }
+            }
+        }
+    }
+
+    /// The output of a layer, in another shape with the same last dimension.
+    fn passes_product(&mut self, node: &Node) {
+        if let (Op::Reshape, &[source], &[output]) = (&node.op, &node.inputs[..], &node.outputs[..])
+            && let Some(&layer) = self.written.get(&source)
+            && self.is_read_once(source)
+            && self.shape(source).last() == self.shape(output).last()
+        {
+            self.written.insert(output, layer);
+        }
+    }
+
+    /// A view of a view: the same elements.
+    fn passes_view(&mut self, node: &Node) -> bool {
+        let (&[source], &[output]) = (&node.inputs[..], &node.outputs[..]) else {
+            return false;
+        };
+        let Some(&view) = self.views.get(&source) else {
+            return false;
+        };
+        let (from, to) = (self.shape(source), self.shape(output));
+        let same = without_leading_ones(from) == without_leading_ones(to);
+        let passed = match &node.op {
+            Op::Reshape if same => Some(view),
+            Op::Reshape if !view.transposed && view.expanded.is_none() => {
+                let own = self.shape(self.graph.inputs()[view.parameter]);
+                let reshaped = without_leading_ones(own) != without_leading_ones(to);
+                Some(View { reshaped, ..view })
+            }
+            Op::Expand if to.ends_with(without_leading_ones(from)) => {
+                let expanded = view.expanded.or(Some((source, output)));
+                Some(View { expanded, ..view })
+            }
+            Op::SwapDims(a, b) => {
+                let rank = from.len();
+                let matrix = rank >= 2 && a.min(b) + 2 == rank && a.max(b) + 1 == rank;
+                let passes = matrix && !view.reshaped;
+                passes.then_some(View { transposed: !view.transposed, ..view })
+            }
+            _ => None,
+        };
+        if let Some(view) = passed {
+            self.views.insert(output, view);
+        }
+        passed.is_some()
+    }
+
+    fn is_layer(&mut self, node: &Node) -> bool {
+        let inputs = &node.inputs[..];
+        let found = match (&node.op, inputs) {
+            (Op::Matmul, &[x, w]) | (Op::Linear { bias: false }, &[x, w]) => {
+                self.linear(x, w, None)
+            }
+            (Op::Linear { bias: true }, &[x, w, b]) => self.linear(x, w, Some(b)),
+            (Op::Conv { conv, bias: false }, &[x, w]) => self.conv(conv, x, w, None),
+            (Op::Conv { conv, bias: true }, &[x, w, b]) => self.conv(conv, x, w, Some(b)),
+            (Op::Embedding, &[w, x]) => {
+                self.plain(w).map(|view| (LayerKind::Embedding, view, None, x))
+            }
+            (Op::Select(0), &[w, x]) => {
+                let matrix = self.shape(w).len() == 2;
+                let view = self.plain(w).filter(|_| matrix);
+                view.map(|view| (LayerKind::Embedding, view, None, x))
+            }
+            _ => None,
+        };
+        let (Some((kind, view, bias, input)), Some(&output)) = (found, node.outputs.first()) else {
+            return false;
+        };
+        self.written.insert(output, self.layers.len());
+        self.layers.push(LayerUse { kind, weight: view.parameter, bias, input, output });
+        true
+    }
+
+    fn linear(&self, x: ValueId, w: ValueId, b: Option<ValueId>) -> Option<Found> {
+        let view = *self.views.get(&w)?;
+        let own = self.shape(self.graph.inputs()[view.parameter]);
+        if own.len() != 2 || view.reshaped || self.views.contains_key(&x) {
+            return None;
+        }
+        let transposed = view.transposed;
+        Some((LayerKind::Linear { transposed }, view, self.bias(b)?, x))
+    }
+
+    fn conv(
+        &self,
+        conv: &Convolution,
+        x: ValueId,
+        w: ValueId,
+        b: Option<ValueId>,
+    ) -> Option<Found> {
+        let view = self.plain(w).filter(|_| !self.views.contains_key(&x))?;
+        Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
+    }
+
+    /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter.
+    fn bias(&self, value: Option<ValueId>) -> Option<Option<usize>> {
+        match value {
+            None => Some(None),
+            Some(value) => Some(Some(self.views.get(&value)?.parameter)),
+        }
+    }
+
+    /// A parameter as it is stored.
+    fn plain(&self, value: ValueId) -> Option<View> {
+        let view = self.views.get(&value)?;
+        let own = self.graph.inputs()[view.parameter];
+        (!view.transposed && self.shape(value) == self.shape(own)).then_some(*view)
+    }
+
+    /// A vector added to the output of a layer that nothing else reads, along its last dimension.
+    fn adds_bias(&mut self, node: &Node) -> bool {
+        let (Op::Binary(Binary::Add), &[left, right]) = (&node.op, &node.inputs[..]) else {
+            return false;
+        };
+        let pairs = [(left, right), (right, left)];
+        let found = pairs.into_iter().find_map(|(product, vector)| {
+            let layer = *self.written.get(&product)?;
+            let view = *self.views.get(&vector)?;
+            let width = self.shape(product).last()?;
+            let own = self.shape(self.graph.inputs()[view.parameter]);
+            let fits = own == [*width] && self.shape(vector).last() == Some(width);
+            let alone = self.is_read_once(product) && self.layers.get(layer)?.bias.is_none();
+            (fits && alone).then_some((layer, view.parameter))
+        });
+        let Some((layer, parameter)) = found else {
+            return false;
+        };
+        match self.layers.get_mut(layer) {
+            Some(layer) if matches!(layer.kind, LayerKind::Linear { .. }) => {
+                layer.bias = Some(parameter);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A parameter with its elements in order that an operation broadcasts.
+    fn broadcast(&self, node: &Node, operand: usize, view: View) -> Option<BroadcastUse> {
+        let (&[output], value) = (&node.outputs[..], node.inputs[operand]) else {
+            return None;
+        };
+        if view.transposed {
+            return None;
+        }
+        let parameter = view.parameter;
+        let made = |value, operand, from: ValueId| {
+            let (from, operation) = (self.shape(from).to_vec(), node.op.name());
+            Some(BroadcastUse { parameter, value, operand, from, operation })
+        };
+        if let Some((before, after)) = view.expanded {
+            let alone = self.is_read_once(value) && self.is_read_once(after);
+            return if alone { made(after, None, before) } else { None };
+        }
+        match &node.op {
+            Op::Binary(_) if node.op.class() != Class::Constant => {
+                made(output, Some(operand), value)
+            }
+            Op::Expand => made(output, None, value),
+            Op::RepeatDim { dim, .. } if self.shape(value).get(*dim) == Some(&1) => {
+                made(output, None, value)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_read_once(&self, value: ValueId) -> bool {
+        self.readers.get(&value) == Some(&1)
+    }
+
+    fn shape(&self, value: ValueId) -> &'a [usize] {
+        &self.graph.value(value).shape
+    }
+}
+
+type Found = (LayerKind, View, Option<usize>, ValueId);
+
+fn without_leading_ones(shape: &[usize]) -> &[usize] {
+    let ones = shape.iter().take_while(|&&size| size == 1).count();
+    &shape[ones..]
+}

@@ -1,0 +1,21 @@
+//! Architectures as their authors write them in Burn, each judged by the public check.
+//!
+//! One file per family. A test captures the model's loss as it is trained and asserts that every line of the report
+//! passes, apart from those that the test names as not applying.
+#![allow(clippy::unwrap_used)]
+
+mod alignment;
+mod contrastive;
+#[path = "../support/models/deterministic.rs"]
+mod deterministic;
+mod generative;
+mod graphs;
+mod images;
+mod losses;
+mod physics;
+#[path = "../support/random.rs"]
+mod random;
+mod recurrent;
+mod reinforcement;
+mod stranger;
+mod tables;

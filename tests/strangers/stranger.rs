@@ -1,0 +1,153 @@
+//! One model and loss, captured and checked.
+
+use std::collections::BTreeSet;
+
+use burn::{module::Module, prelude::*, tensor::TensorData};
+use burn_curvature::{
+    Batch, CaptureConfig, Captured, Likelihood, Objective, Reduction,
+    check::{Check, CurvatureCheckConfig, CurvatureReport, Outcome},
+    kfac::{KfacConfig, KfacFisher},
+};
+
+use crate::{deterministic::Synthetic, random::SplitMix64};
+
+/// The device that all models train on.
+pub fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+/// A model with parameters that do not depend on the order of tests.
+pub fn drawn<M: Module>(model: M) -> M {
+    Synthetic::new(1).fill(model)
+}
+
+/// Values of the standard normal distribution.
+pub fn normal<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    let values = SplitMix64::new(seed).normals(shape.iter().product());
+    let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), &device())
+}
+
+/// Values in `[0, 1)`.
+pub fn unit<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    Synthetic::new(seed).unit(shape, &device())
+}
+
+/// Integers in `0..classes`.
+pub fn labels<const D: usize>(shape: [usize; D], classes: usize, seed: u64) -> Tensor<D, Int> {
+    Synthetic::new(seed).below(classes, shape, &device())
+}
+
+/// Lines on outputs.
+pub const OF_OUTPUTS: [Check; 4] =
+    [Check::Jacobian, Check::Adjoint, Check::GaussNewton, Check::PositiveSemidefinite];
+
+/// Lines on a likelihood.
+const OF_LIKELIHOODS: [Check; 3] = [Check::Likelihood, Check::KfacBlocks, Check::KfacTrace];
+
+/// A captured loss, and which lines do not apply to it.
+pub struct Stranger {
+    objective: Objective,
+    config: CurvatureCheckConfig,
+    skipped: BTreeSet<String>,
+}
+
+/// The loss of a model as it is.
+pub fn as_given<M, X, O, L>(model: M, batch: X, loss: L) -> Stranger
+where
+    M: Module + 'static,
+    X: Batch + Send + 'static,
+    O: Captured + 'static,
+    L: Fn(&M, X) -> O + Send + 'static,
+{
+    captured(CaptureConfig::new(), model, batch, loss)
+}
+
+/// The loss of a model in evaluation mode.
+pub fn evaluated<M, X, O, L>(model: M, batch: X, loss: L) -> Stranger
+where
+    M: Module + 'static,
+    X: Batch + Send + 'static,
+    O: Captured + 'static,
+    L: Fn(&M, X) -> O + Send + 'static,
+{
+    captured(CaptureConfig::new().evaluation(), model, batch, loss)
+}
+
+fn captured<M, X, O, L>(config: CaptureConfig, model: M, batch: X, loss: L) -> Stranger
+where
+    M: Module + 'static,
+    X: Batch + Send + 'static,
+    O: Captured + 'static,
+    L: Fn(&M, X) -> O + Send + 'static,
+{
+    let objective = config.init(&drawn(model), batch, loss).expect("the loss is captured");
+    // On tensors whose device decides at run time, Burn cannot put one tape over another.
+    let skipped = [Check::Engines, Check::BatchInvariance].into_iter().chain(OF_LIKELIHOODS);
+    Stranger {
+        objective,
+        config: CurvatureCheckConfig::new().with_timings(0),
+        skipped: skipped.map(|check| check.to_string()).collect(),
+    }
+}
+
+impl Stranger {
+    /// Whose loss is the mean over the samples of the batch.
+    pub fn mean(self) -> Self {
+        self.reduced(Reduction::Mean)
+    }
+
+    fn reduced(mut self, reduction: Reduction) -> Self {
+        self.objective = self.objective.reduced_by(reduction).expect("the reduction holds");
+        self.applies(&[Check::BatchInvariance])
+    }
+
+    /// Whose loss is the negative logarithm of a likelihood; targets are drawn for K-FAC.
+    pub fn with(mut self, likelihood: Likelihood) -> Self {
+        let drawn = KfacFisher::MonteCarlo { draws: 2, seed: 1 };
+        let kfac = KfacConfig::new().with_fisher(drawn);
+        self.config = self.config.with_likelihood(likelihood).with_kfac(kfac);
+        self.applies(&OF_LIKELIHOODS)
+    }
+
+    /// Lines that do not apply, for a reason that the test names.
+    pub fn without(mut self, checks: &[Check]) -> Self {
+        self.skipped.extend(checks.iter().map(ToString::to_string));
+        self
+    }
+
+    fn applies(mut self, checks: &[Check]) -> Self {
+        for check in checks {
+            self.skipped.remove(&check.to_string());
+        }
+        self
+    }
+
+    /// Every line that applies is ✓.
+    #[track_caller]
+    pub fn passes(self) {
+        let report = self.report();
+        assert!(report.is_ok(), "{report}");
+        // A loss that is not convex in its outputs has an indefinite Gauss-Newton matrix.
+        let semidefinite = Check::PositiveSemidefinite.to_string();
+        let mut found: BTreeSet<String> =
+            report.skipped().map(|line| line.check.to_string()).collect();
+        let mut expected = self.skipped;
+        found.remove(&semidefinite);
+        expected.remove(&semidefinite);
+        assert_eq!(found, expected, "lines that do not apply\n{report}");
+    }
+
+    /// A line is skipped with a reason that says `reason`; all others as in [`passes`](Self::passes).
+    #[track_caller]
+    pub fn refuses(self, check: Check, reason: &str) {
+        let report = self.report();
+        let line = report.line(check).unwrap();
+        assert!(line.outcome == Outcome::Skipped && line.note.contains(reason), "{report}");
+        self.without(&[check]).passes();
+    }
+
+    fn report(&self) -> CurvatureReport {
+        self.config.init().unwrap().run(&self.objective).unwrap()
+    }
+}
