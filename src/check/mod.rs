@@ -137,7 +137,10 @@ impl CurvatureCheck {
             Differentiated::new(objective, derivatives, (directions, seed), in_f64.clone());
         let mut lines = self.of_the_loss(objective, &differentiated, in_f64.as_ref());
         lines.extend(self.of_outputs(&differentiated));
-        let (blocks, layers) = self.of_kfac(objective);
+        let is_likelihood = !lines
+            .iter()
+            .any(|line| line.check == Check::Likelihood && line.outcome == Outcome::Failed);
+        let (blocks, layers) = self.of_kfac(objective, is_likelihood);
         lines.extend(blocks);
         Ok(CurvatureReport {
             elements: objective.layout().len(),
@@ -202,16 +205,23 @@ impl CurvatureCheck {
         ]
     }
 
-    /// The lines on K-FAC, and the errors of its blocks.
+    /// The lines on K-FAC, and the errors of its blocks, if the loss is the likelihood's.
     fn of_kfac<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
+        is_likelihood: bool,
     ) -> ([CheckLine; 2], Vec<LayerError>) {
         let CurvatureCheckConfig { likelihood, kfac, seed, .. } = &self.config;
-        let Some(likelihood) = *likelihood else {
-            let skipped = |check| CheckLine::skipped(check, NO_LIKELIHOOD);
-            return ([Check::KfacBlocks, Check::KfacTrace].map(skipped), Vec::new());
+        let skipped = |reason: &str| {
+            let lines = [Check::KfacBlocks, Check::KfacTrace];
+            (lines.map(|check| CheckLine::skipped(check, reason)), Vec::new())
         };
+        let Some(likelihood) = *likelihood else {
+            return skipped(NO_LIKELIHOOD);
+        };
+        if !is_likelihood {
+            return skipped("the loss is not the likelihood's");
+        }
         let (blocks, layers) = match kfac::layer_errors(objective, likelihood, (kfac, *seed)) {
             Ok(layers) => (kfac::blocks(&layers), layers),
             Err(error) => (settled(Check::KfacBlocks, Err(error)), Vec::new()),
@@ -264,5 +274,13 @@ fn is_refusal(error: &Error) -> bool {
         error.downcast_ref(),
         Some(kind) if !matches!(kind, KfacError::NonFinite { .. })
     );
-    derived || objective || kfac || error.is::<LikelihoodError>()
+    let likelihood = matches!(
+        error.downcast_ref(),
+        Some(
+            LikelihoodError::Unfit { .. }
+                | LikelihoodError::TooManyDraws { .. }
+                | LikelihoodError::NoDraws
+        )
+    );
+    derived || objective || kfac || likelihood
 }

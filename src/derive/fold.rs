@@ -68,8 +68,8 @@ impl Folder {
     fn new(graph: Graph) -> Self {
         let uniform = graph.constants.iter().filter_map(|constant| {
             let kind = graph.value(constant.value).kind();
-            let numbers = (kind == Kind::Float).then(|| constant.data.iter::<f64>())?;
-            Some((constant.value, only_number(numbers)?))
+            let elements = (kind == Kind::Float).then(|| constant.data.iter::<f64>())?;
+            Some((constant.value, common_value(elements)?))
         });
         Self {
             uniform: uniform.collect(),
@@ -214,7 +214,7 @@ fn turned_type(ty: &ValueType) -> ValueType {
 }
 
 /// The common value of all elements, if there is one.
-fn only_number(mut numbers: impl Iterator<Item = f64>) -> Option<f64> {
-    let first = numbers.next()?;
-    numbers.all(|number| number == first).then_some(first)
+fn common_value(mut elements: impl Iterator<Item = f64>) -> Option<f64> {
+    let first = elements.next()?;
+    elements.all(|element| element == first).then_some(first)
 }

@@ -77,7 +77,7 @@ pub(crate) fn may_keep_patches(graph: &Graph) -> bool {
     held(graph) <= MOST_SHARED
 }
 
-/// Numbers in all patches that a program makes.
+/// Elements of all patches that a program makes.
 fn held(graph: &Graph) -> usize {
     let patches = graph.nodes.iter().filter(|node| is_patches(node));
     let numbers = patches.map(|node| graph.value(node.outputs[0]).shape.num_elements());

@@ -1,6 +1,9 @@
 //! Passes from graph to graph (dead code, common subexpressions) and queries that other passes need.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+};
 
 use super::{Constant, Graph, Node, ValueId};
 
@@ -89,14 +92,18 @@ impl Graph {
     #[must_use]
     pub(crate) fn without_common_subexpressions(mut self) -> Self {
         let mut same_as: HashMap<ValueId, ValueId> = HashMap::new();
-        let mut seen: HashMap<Vec<ValueId>, Vec<Node>> = HashMap::new();
+        let mut seen: HashMap<u64, Vec<Node>> = HashMap::new();
         self.merge_equal_constants(&mut same_as);
         let mut kept = Vec::with_capacity(self.nodes.len());
         for mut node in std::mem::take(&mut self.nodes) {
             for input in &mut node.inputs {
                 *input = *same_as.get(input).unwrap_or(input);
             }
-            let candidates = seen.entry(node.inputs.clone()).or_default();
+            if node.op.is_random() {
+                kept.push(node);
+                continue;
+            }
+            let candidates = seen.entry(self.signature(&node)).or_default();
             match candidates.iter().find(|other| self.computes_the_same(&node, other)) {
                 Some(other) => {
                     same_as.extend(node.outputs.iter().copied().zip(other.outputs.iter().copied()))
@@ -114,9 +121,18 @@ impl Graph {
         self
     }
 
+    /// A hash of the operation with its attributes, of what it reads, and of the types of what it writes.
+    fn signature(&self, node: &Node) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        node.op.hash_into(&mut hasher);
+        node.inputs.hash(&mut hasher);
+        node.outputs.iter().for_each(|&output| self.value(output).hash(&mut hasher));
+        hasher.finish()
+    }
+
     fn computes_the_same(&self, a: &Node, b: &Node) -> bool {
-        !a.op.is_random()
-            && a.op == b.op
+        a.op == b.op
+            && a.inputs == b.inputs
             && a.outputs.len() == b.outputs.len()
             && a.outputs.iter().zip(&b.outputs).all(|(&x, &y)| self.value(x) == self.value(y))
     }

@@ -248,10 +248,10 @@ impl Binary {
     fn class(self) -> Class {
         use Binary as B;
         match self {
-            B::Add | B::Sub | B::Mul | B::Rem | B::Powi | B::ArcTan2 | B::Hypot => Class::Native,
+            B::Add | B::Sub | B::Mul | B::Rem | B::ArcTan2 | B::Hypot => Class::Native,
             B::PRelu | B::SigmoidBackward | B::LogSigmoidBackward => Class::Native,
             B::Div => Class::Lowered(Lowering::Divide),
-            B::Powf => Class::Lowered(Lowering::Power),
+            B::Powf | B::Powi => Class::Lowered(Lowering::Power),
             B::ReluBackward => Class::Lowered(Lowering::Piecewise),
             B::GeluBackward => Class::Lowered(Lowering::GeluBackward),
             B::And | B::Or | B::Xor | B::ShiftLeft | B::ShiftRight => Class::Constant,

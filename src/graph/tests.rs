@@ -1,8 +1,11 @@
 //! Passes on small hand-written graphs.
 
+use std::collections::HashMap;
+
 use burn_backend::{DType, Distribution, Shape, TensorData};
 
 use super::*;
+use crate::seeds::Seeds;
 
 fn float(shape: &[usize]) -> ValueType {
     ValueType { shape: Shape::from(shape.to_vec()), dtype: DType::F32 }
@@ -63,6 +66,75 @@ fn operations_that_differ_in_an_attribute_or_type_are_not_merged() {
     let d = graph.node(Op::Reshape, vec![x], vec![float(&[1, 4])])[0];
     let graph = graph.finish(vec![a, b, c, d]).without_common_subexpressions();
     assert_eq!(graph.len(), 4);
+}
+
+/// The pass by its definition: every operation is compared with all before it.
+fn compared_with_all(mut graph: Graph) -> Graph {
+    let mut same_as: HashMap<ValueId, ValueId> = HashMap::new();
+    let mut kept: Vec<Node> = Vec::new();
+    for mut node in std::mem::take(&mut graph.nodes) {
+        node.inputs.iter_mut().for_each(|value| *value = *same_as.get(value).unwrap_or(value));
+        let types = |node: &Node| -> Vec<ValueType> {
+            node.outputs.iter().map(|&value| graph.value(value).clone()).collect()
+        };
+        let equal = |other: &&Node| {
+            (&node.op, &node.inputs, types(&node)) == (&other.op, &other.inputs, types(other))
+        };
+        match kept.iter().find(equal) {
+            Some(other) => same_as.extend(node.outputs.iter().copied().zip(other.outputs.clone())),
+            None => kept.push(node),
+        }
+    }
+    graph.outputs.iter_mut().for_each(|value| *value = *same_as.get(value).unwrap_or(value));
+    Graph { nodes: kept, ..graph }
+}
+
+#[test]
+fn merging_is_what_its_definition_says() {
+    for seed in 0..200 {
+        let mut seeds = Seeds::new(seed);
+        let mut graph = GraphBuilder::default();
+        let mut values = vec![graph.input(float(&[2, 2])), graph.input(float(&[2, 2]))];
+        for _ in 0..40 {
+            let mut below = |bound: usize| (seeds.next() % bound as u64) as usize;
+            let [x, y] = [values[below(values.len().min(4))], values[below(values.len())]];
+            let (op, inputs) = match below(5) {
+                0 => (Op::Unary(Unary::Exp), vec![y]),
+                1 => (Op::Binary(Binary::Add), vec![x, y]),
+                2 => (Op::ReduceDim(Reduction::Sum, below(2)), vec![x]),
+                3 => {
+                    let factor = Literal::Float([0.5, -1.0, 2.0][below(3)]);
+                    (Op::BinaryScalar(Binary::Mul, factor), vec![x])
+                }
+                _ => (Op::Full(Literal::Float(below(3) as f64)), vec![]),
+            };
+            values.extend(graph.node(op, inputs, vec![float(&[2, 2])]));
+        }
+        let graph = graph.finish(values.split_off(values.len() - 5));
+        let merged = graph.clone().without_common_subexpressions();
+        let expected = compared_with_all(graph);
+        assert_eq!((&merged.nodes, &merged.outputs), (&expected.nodes, &expected.outputs));
+        assert!(merged.len() < 40);
+    }
+}
+
+/// As differentiated loops leave them: one value times 20,000 factors, each twice.
+#[test]
+fn many_operations_on_one_value_are_merged() {
+    let mut graph = GraphBuilder::default();
+    let x = graph.input(float(&[2]));
+    let scaled: Vec<ValueId> = (0..40_000)
+        .map(|at| {
+            let factor = Literal::Float(1.0 / (1 + at / 2) as f64);
+            graph.node(Op::BinaryScalar(Binary::Mul, factor), vec![x], vec![float(&[2])])[0]
+        })
+        .collect();
+    let graph = graph.finish(scaled).without_common_subexpressions();
+    assert_eq!(graph.len(), 20_000);
+    assert_eq!(
+        graph.outputs[38_998..39_002].windows(2).filter(|pair| pair[0] == pair[1]).count(),
+        2
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
     Kfac, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KroneckerFactor,
     UncoveredPolicy,
     network::{self, Network, Uncovered},
-    pass::{MomentPass, Moments, Structure, network_layers},
+    pass::{MomentPass, Moments, Structure, expect_own_rows, network_layers},
     program::{FactorKind, Reduced},
     uncovered::{expect_size, uncovered_factors},
 };
@@ -74,6 +74,7 @@ impl KfacCollector {
         let layers = network_layers(objective, kind)?;
         network::check(&layers, objective.layout(), config, kind.separation())?;
         network::check_embeddings(&layers, objective.layout(), config)?;
+        expect_own_rows(objective, &layers, kind.separation())?;
         kind.reduced = network::reduced(&layers, config);
         let mut network = Network::of_layers(objective, &layers, kind)?;
         let exact = matches!(config.uncovered, UncoveredPolicy::ExactBlock { .. });

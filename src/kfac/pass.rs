@@ -6,7 +6,7 @@ use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 
 use super::{
     KfacError,
-    layers::NetworkLayers,
+    layers::{NetworkLayers, Separation},
     program::{self, FactorKind},
 };
 use crate::{
@@ -85,6 +85,47 @@ impl Derivation for FactorProgram {
         };
         Ok((program, uses))
     }
+}
+
+/// A program that checks by numbers which rows a sample reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ReachProgram(Separation);
+
+impl Derivation for ReachProgram {
+    type Notes = ();
+
+    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, ()), Error> {
+        let network = NetworkLayers::of(loss, parameters, self.0);
+        Ok((program::reach(&network, parameters)?, ()))
+    }
+}
+
+/// Checks on the first batch that a cotangent of one sample reaches no rows of others, in layers whose samples are known.
+/// One pass forward and one back.
+pub(super) fn expect_own_rows<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    network: &NetworkLayers,
+    separation: Separation,
+) -> Result<(), Error> {
+    let sums = objective.on_first(&ReachProgram(separation))?;
+    for (layer, sums) in network.layers.iter().zip(sums) {
+        let sums: Vec<f64> = sums.into_data()?.iter::<f64>().collect();
+        if let Some(parameter) = reaches_others(&sums)
+            .then(|| names(objective))
+            .and_then(|names| names.into_iter().nth(layer.weight))
+        {
+            let operation = "an operation found by numbers alone".into();
+            return Err(KfacError::Places { parameter, operation }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Whether rows of others than the first sample were reached.
+pub(super) fn reaches_others(sums: &[f64]) -> bool {
+    let own = sums.first().copied().unwrap_or(0.0);
+    let others = sums.iter().skip(1).fold(0.0_f64, |most, sum| most.max(*sum));
+    others > f64::from(f32::EPSILON) * own
 }
 
 impl Structure {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cost;
+mod reach;
 
 use burn::{
     backend::{Autodiff, Flex},
@@ -31,11 +32,15 @@ fn numbers<const D: usize>(shape: [usize; D], seed: f64) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
 }
 
-fn objective() -> Objective<B> {
-    let model = Scaled {
+fn scaled() -> Scaled {
+    Scaled {
         weight: Param::from_tensor(numbers([4, 3], 1.0)),
         scale: Param::from_tensor(numbers([3], 2.0)),
-    };
+    }
+}
+
+fn objective() -> Objective<B> {
+    let model = scaled();
     let batch = numbers([6, 4], 3.0);
     let config = CaptureConfig::new();
     let objective = Objective::capture_with(&config, &model, batch, |model: &Scaled, x| {

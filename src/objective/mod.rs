@@ -216,6 +216,9 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// ∇²ℒ(θ)·v, exact, as Burn's gradient of ⟨∇ℒ, v⟩.
     ///
+    /// At a kink, such as a ReLU of exactly 0, the gradient jumps, and the product is that of the side on which Burn's
+    /// gradient is. Models with zero biases on regions of zeros start at one.
+    ///
     /// # Cost
     /// With [`Engine::Compiled`] 0.4 to 0.8 gradients per product, and once per (θ, batch) about half a gradient more; the
     /// part that does not depend on v is kept until the objective and its clones are dropped, within the

@@ -39,6 +39,17 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
+    /// Runs a derived program on the first batch.
+    pub(crate) fn on_first<D: Derivation>(&self, derivation: &D) -> Result<Operands<B>, Error> {
+        let mut found = None;
+        self.with_part(0, |part| {
+            let derived = part.programs.derived(derivation)?;
+            found = Some(derived.program.run(self.inputs(part)?)?);
+            Ok(())
+        })?;
+        found.ok_or_else(|| ObjectiveError::NoBatches.into())
+    }
+
     /// Refuses values of the model at which the closure would go another way on this batch; checked once for each pair.
     pub(super) fn expect_same_way(&self, part: &Part<B>) -> Result<(), Error> {
         let guards = part.programs.guards();

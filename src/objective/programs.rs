@@ -2,7 +2,7 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hash,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -65,11 +65,10 @@ impl<B: AutodiffBackend> SplitProgram<B> {
     /// Memory of the results of `prepare`, without what they share with its inputs.
     pub fn kept_bytes(&self) -> usize {
         let graph = self.prepare.graph();
-        let mut counted: Vec<_> = graph.inputs().to_vec();
+        let mut counted: HashSet<_> = graph.inputs().iter().copied().collect();
         let mut bytes = 0;
         for &value in graph.outputs() {
-            if !counted.contains(&value) {
-                counted.push(value);
+            if counted.insert(value) {
                 let ty = graph.value(value);
                 bytes += ty.shape.num_elements() * ty.dtype.size();
             }
@@ -100,6 +99,16 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             derived: Mutex::default(),
             guards,
         })
+    }
+
+    /// The same recording on another backend or device, or in another precision.
+    pub fn converted<C: AutodiffBackend>(
+        &self,
+        precision: Precision,
+        device: Device<C>,
+        kernels: Kernels<C::InnerBackend>,
+    ) -> Result<ProgramSet<C>, Error> {
+        ProgramSet::new(self.recording.clone(), precision, device, kernels)
     }
 
     /// What must be so for the recording to apply.

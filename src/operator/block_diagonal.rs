@@ -93,7 +93,7 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> BlockDiagonal<B, A> {
         Self::new(space, parts.collect::<Result<Vec<_>, Error>>()?)
     }
 
-    /// The operators and the parameters that each is for.
+    /// The operators, each with the parameters it applies to.
     pub fn parts(&self) -> &[(ParamSubset, A)] {
         &self.parts
     }

@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, space::ParamVector};
+use crate::{error::Error, seeds::Seeds, space::ParamVector};
 
 use super::{Adjoint, LinearOperator, OperatorError, SelfAdjoint};
 
@@ -45,7 +45,7 @@ where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
-    probe(operator, seed)?.properties.expect_operator()
+    probe(operator, &mut Seeds::new(seed))?.properties.expect_operator()
 }
 
 /// [`check_operator`], and that A is symmetric: ⟨y, A x⟩ = ⟨A y, x⟩ for random x and y.
@@ -80,7 +80,7 @@ where
     A: SelfAdjoint<B> + ?Sized,
 {
     super::expect_square(operator)?;
-    let Probe { x, y, ax, ay, properties } = probe(operator, seed)?;
+    let Probe { x, y, ax, ay, properties } = probe(operator, &mut Seeds::new(seed))?;
     let asymmetry = disagreement((&y, &ax), (&ay, &x))?;
     Ok((properties, asymmetry))
 }
@@ -97,9 +97,10 @@ where
     B: AutodiffBackend,
     A: Adjoint<B>,
 {
-    let forward = probe(operator, seed)?;
+    let mut seeds = Seeds::new(seed);
+    let forward = probe(operator, &mut seeds)?;
     forward.properties.expect_operator()?;
-    let backward = probe(&super::Transposed::new(operator), seed ^ 1)?;
+    let backward = probe(&super::Transposed::new(operator), &mut seeds)?;
     backward.properties.expect_operator()?;
     let found = disagreement((&backward.x, &forward.ax), (&backward.ax, &forward.x))?;
     let allowed = allowed(operator);
@@ -147,13 +148,13 @@ struct Probe<B: AutodiffBackend> {
     properties: Properties,
 }
 
-fn probe<B, A>(operator: &A, seed: u64) -> Result<Probe<B>, Error>
+fn probe<B, A>(operator: &A, seeds: &mut Seeds) -> Result<Probe<B>, Error>
 where
     B: AutodiffBackend,
     A: LinearOperator<B> + ?Sized,
 {
-    let x = operator.domain().normal(seed.wrapping_mul(2));
-    let y = operator.domain().normal(seed.wrapping_mul(2).wrapping_add(1));
+    let x = operator.domain().normal(seeds.next());
+    let y = operator.domain().normal(seeds.next());
     let ax = product(operator, &x)?;
     let again = product(operator, &x)?;
     let same = ax.to_vec()? == again.to_vec()?;

@@ -23,7 +23,7 @@ pub enum OperatorError {
     NotSquare {
         /// Numbers that go in.
         domain: usize,
-        /// Numbers that come out.
+        /// Dimension of the products.
         codomain: usize,
     },
     /// A matrix of another size than is needed.
@@ -96,7 +96,7 @@ pub enum OperatorError {
         /// Number of terms.
         terms: usize,
     },
-    /// A name that is none of the parameters'.
+    /// A name that no parameter has.
     #[error("there is no parameter {found}; the parameters are {}", available.join(", "))]
     NoSuchParameter {
         /// The name given.
@@ -113,7 +113,7 @@ pub enum OperatorError {
     /// A list of operators or vectors is empty.
     #[error("expected a list of at least one operator or vector, and got an empty one")]
     Nothing,
-    /// Not one coefficient for each vector.
+    /// The number of coefficients is not the number of vectors.
     #[error(
         "there are {vectors} vectors and {coefficients} coefficients; give one for each vector"
     )]

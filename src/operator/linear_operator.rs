@@ -49,7 +49,7 @@ pub trait LinearOperator<B: AutodiffBackend = DefaultBackend> {
     /// own.
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
 
-    /// The products with several vectors, in order. Operators that gain from it compute them together.
+    /// The products with several vectors, in order. An operator may compute them together if that is faster.
     ///
     /// # Errors
     /// As [`apply`](Self::apply), for the first vector that fails.

@@ -8,7 +8,7 @@ use crate::{
     tensor::Precision,
 };
 
-/// One vector per row, shape `[vectors, numbers]`. All must be of one space.
+/// One vector per row, shape `[vectors, elements]`. All must be of one space.
 pub(crate) fn stack<B: AutodiffBackend>(vectors: &[ParamVector<B>]) -> InnerFloat<B> {
     let rows = vectors.iter().map(|vector| {
         let shape = [1, vector.len()].into();
@@ -21,7 +21,7 @@ pub(crate) fn stack<B: AutodiffBackend>(vectors: &[ParamVector<B>]) -> InnerFloa
     }
 }
 
-/// The first `count` rows of a matrix of shape `[rows, numbers]` as vectors.
+/// The first `count` rows of a matrix of shape `[rows, elements]` as vectors.
 pub(crate) fn unstack<B: AutodiffBackend>(
     space: &ParamSpace<B>,
     rows: InnerFloat<B>,

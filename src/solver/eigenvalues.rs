@@ -28,6 +28,23 @@ impl ExtremeEigenvalues {
         let condition = condition.is_finite().then_some(condition);
         Some(Self { smallest, largest, condition, exact })
     }
+
+    /// From estimates of both ends.
+    pub(super) fn between(smallest: f64, largest: f64) -> Self {
+        let unknown = Self { smallest, largest, condition: None, exact: false };
+        Self::of(&[smallest, largest], false).unwrap_or(unknown)
+    }
+
+    /// From Ritz values, for an A with a negative Rayleigh quotient besides: they say nothing about its smallest |λ|.
+    pub(super) fn of_indefinite(values: &[f64], quotient: f64) -> Option<Self> {
+        let found = Self::of(values, false)?;
+        Some(Self { smallest: found.smallest.min(quotient), condition: None, ..found })
+    }
+
+    /// The eigenvalues of a multiple of A, by a positive factor.
+    pub(super) fn scaled(self, factor: f64) -> Self {
+        Self { smallest: self.smallest * factor, largest: self.largest * factor, ..self }
+    }
 }
 
 #[cfg(test)]

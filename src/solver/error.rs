@@ -21,6 +21,17 @@ pub enum SolverError {
         /// Format of the entries.
         precision: Precision,
     },
+    /// x leaves the range of the number format.
+    #[error(
+        "the largest absolute value in x is {largest:e}, which leaves the range of {precision}; the system is linear, so solve \
+         for a multiple of b and multiply x afterwards, or use f64"
+    )]
+    SolutionRange {
+        /// The largest absolute value in x.
+        largest: f64,
+        /// Format of the entries.
+        precision: Precision,
+    },
     /// The preconditioner is not positive definite.
     #[error(
         "the preconditioner is not positive definite: rᵀM⁻¹r = {found:e} for r ≠ 0; damp it, or solve without one"

@@ -53,6 +53,7 @@ mod report;
 mod solution;
 mod stopping;
 mod system;
+mod units;
 mod woodbury;
 
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};

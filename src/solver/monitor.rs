@@ -4,13 +4,12 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::SelfAdjoint,
     space::{DeviceScalar, ParamVector},
 };
 
 use super::{
     Iteration, Method, NegativeCurvature, Solution, SolveOptions, SolveReport, StopReason,
-    options::Observer, system::System,
+    options::Observer, system::System, units::Preconditioner,
 };
 
 /// Where an iterative solver starts.
@@ -20,7 +19,7 @@ pub(super) struct Start<'o, B: AutodiffBackend> {
     /// b − A x
     pub(super) r: ParamVector<B>,
     pub(super) monitor: Monitor<'o, B>,
-    pub(super) preconditioner: Option<&'o dyn SelfAdjoint<B>>,
+    pub(super) preconditioner: Preconditioner<'o, B>,
 }
 
 /// Everything that every iterative solver keeps on the host.
@@ -54,18 +53,15 @@ pub(super) fn begin<'o, B: AutodiffBackend>(
 ) -> Result<Start<'o, B>, Error> {
     let rhs = system.rhs();
     let guess = system.checked_guess(options.initial_guess)?;
-    let r = match &guess {
-        Some(guess) => system.residual(guess)?,
-        None => rhs.clone(),
-    };
-    let (rhs_norm, residual, objective) = norms(system, guess.as_ref(), &r)?;
-    let (x, r) = match guess {
-        Some(guess) if rhs_norm > 0.0 => (guess, r),
+    let start = guess.map(|guess| system.start_from(guess)).transpose()?;
+    let (rhs_norm, residual, objective) = norms(system, start.as_ref())?;
+    let (x, r) = match start {
+        Some(start) if rhs_norm > 0.0 => start,
         _ => (rhs.space().zeros(), rhs.clone()),
     };
     let monitor = Monitor {
         rhs_norm,
-        threshold: (relative * rhs_norm).max(absolute),
+        threshold: (relative * rhs_norm).max(absolute / system.unit_of_rhs()),
         iterations: 0,
         residual,
         objective,
@@ -74,18 +70,18 @@ pub(super) fn begin<'o, B: AutodiffBackend>(
         negative: None,
         observer: options.observer,
     };
-    Ok(Start { x, r, monitor, preconditioner: options.preconditioner })
+    Ok(Start { x, r, monitor, preconditioner: system.preconditioner(options.preconditioner) })
 }
 
 /// ‖b‖, ‖b − A x‖ and φ(x) at the start.
 fn norms<B: AutodiffBackend>(
     system: &System<'_, B>,
-    guess: Option<&ParamVector<B>>,
-    r: &ParamVector<B>,
+    start: Option<&(ParamVector<B>, ParamVector<B>)>,
 ) -> Result<(f64, f64, f64), Error> {
     let rhs = system.rhs();
-    let Some(guess) = guess else {
-        let rhs_norm = system.rhs_norm(rhs.dot(rhs)?)?;
+    let Some((guess, r)) = start else {
+        let square = system.square().map_or_else(|| rhs.dot(rhs), Ok)?;
+        let rhs_norm = system.rhs_norm(square)?;
         return Ok((rhs_norm, rhs_norm, 0.0));
     };
     let square = rhs.dot_device(rhs)?;
@@ -118,16 +114,21 @@ impl<B: AutodiffBackend> Monitor<'_, B> {
         (self.residual, self.objective) = (residual, objective);
     }
 
-    /// Shows the iterate to the observer, if there is one.
-    pub(super) fn observe(&mut self, x: &ParamVector<B>, curvature: f64) {
+    /// Shows the iterate to the observer, if there is one, in units of 1.
+    pub(super) fn observe(
+        &mut self,
+        (system, preconditioner): (&System<'_, B>, &Preconditioner<'_, B>),
+        x: &ParamVector<B>,
+        curvature: f64,
+    ) {
         if let Some(observer) = &mut self.observer {
             observer(&Iteration {
                 index: self.iterations,
-                residual: self.residual,
+                residual: self.residual * system.unit_of_rhs(),
                 relative_residual: self.residual / self.rhs_norm,
-                curvature,
-                objective: self.objective,
-                x,
+                curvature: curvature * system.unit_of_eigenvalues(preconditioner),
+                objective: self.objective * system.unit_of_objective(),
+                x: &system.plain(x.clone()),
             });
         }
     }
@@ -186,6 +187,7 @@ impl<B: AutodiffBackend> Monitor<'_, B> {
             iterations: self.iterations,
             threshold: Some(self.threshold),
             recursive_residual: Some(self.residual),
+            negative_curvature: self.negative.as_ref().map(|found| found.curvature),
             ..SolveReport::new(method, stop, system, norms)
         };
         Solution { x, report, negative_curvature: self.negative }

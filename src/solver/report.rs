@@ -80,6 +80,9 @@ pub struct SolveReport {
     pub relative_residual: f64,
     /// What the method learned about the eigenvalues (of M⁻¹A with a preconditioner).
     pub spectrum: Option<ExtremeEigenvalues>,
+    /// pᵀAp / pᵀp of the direction of negative curvature, if one was met: the smallest eigenvalue of A is no larger.
+    #[serde(default)]
+    pub negative_curvature: Option<f64>,
     /// What this method alone reports.
     #[serde(default)]
     pub detail: Option<MethodDetail>,
@@ -106,6 +109,7 @@ impl SolveReport {
             true_residual,
             relative_residual: if rhs_norm > 0.0 { true_residual / rhs_norm } else { 0.0 },
             spectrum: None,
+            negative_curvature: None,
             detail: None,
         }
     }
@@ -124,6 +128,13 @@ impl SolveReport {
 
     /// One sentence: what to do next.
     pub fn advice(&self) -> String {
+        if let (StopReason::NegativeCurvature, Some(found)) = (self.stop, self.negative_curvature) {
+            return format!(
+                "A is not positive definite, since it has an eigenvalue of {found:.3e} or less: add damping well above {:.3e}, use \
+                 the Gauss-Newton in place of the Hessian, or a solver for indefinite systems: `Minres` or `Direct`.",
+                -found
+            );
+        }
         match (self.residual_misleads(), self.error_estimate()) {
             (true, Some(error)) => {
                 let other = match self.precision {
@@ -169,6 +180,12 @@ impl fmt::Display for SolveReport {
                 f,
                 "  eigenvalues        {:.4e} to {:.4e} ({kind})",
                 spectrum.smallest, spectrum.largest
+            )?;
+        }
+        if let Some(found) = self.negative_curvature {
+            writeln!(
+                f,
+                "  negative curvature {found:.4e}, and the smallest eigenvalue is no larger"
             )?;
         }
         if let Some(condition) = self.spectrum.and_then(|spectrum| spectrum.condition) {

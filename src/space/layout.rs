@@ -134,7 +134,7 @@ impl ParamLayout {
         let mut len = 0;
         for block in &mut blocks {
             let count =
-                numbers(&block.shape).and_then(|count| Some((count, count.checked_add(len)?)));
+                elements(&block.shape).and_then(|count| Some((count, count.checked_add(len)?)));
             let Some((count, end)) = count.filter(|(_, end)| *end <= MOST_ELEMENTS) else {
                 return Err(ParamError::TooManyElements {
                     block: block.name.clone(),
@@ -199,7 +199,7 @@ impl fmt::Display for ParamLayout {
 }
 
 /// Product of the sizes; `None` where it leaves the range of `usize`.
-fn numbers(shape: &[usize]) -> Option<usize> {
+fn elements(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1, |product: usize, size| product.checked_mul(*size))
 }
 

@@ -117,6 +117,7 @@ fn conv_transpose1d() {
         ("stride", config().with_stride(2)),
         ("padding", config().with_padding(1)),
         ("padding out", config().with_stride(3).with_padding(1).with_padding_out(1)),
+        ("padding out, dilation", config().with_dilation(2).with_padding_out(1)),
         ("dilation", config().with_dilation(2)),
         ("groups", config().with_groups(2).with_bias(false)),
     ];

@@ -14,6 +14,7 @@ mod check;
 #[path = "../support/compare.rs"]
 mod compare;
 mod convolutions;
+mod edges;
 #[path = "../support/failure.rs"]
 mod failure;
 mod losses;

@@ -11,6 +11,7 @@ mod deterministic;
 mod generative;
 mod graphs;
 mod images;
+mod llama;
 mod losses;
 mod physics;
 #[path = "../support/random.rs"]
@@ -19,3 +20,5 @@ mod recurrent;
 mod reinforcement;
 mod stranger;
 mod tables;
+mod text;
+mod windows;

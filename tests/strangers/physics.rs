@@ -98,6 +98,38 @@ fn pinn_with_gauss_newton() {
     .passes();
 }
 
+/// A branch over sensors and a trunk over places, joined by `einsum`.
+#[derive(Module, Debug)]
+struct DeepONet {
+    branch: Vec<Linear>,
+    trunk: Vec<Linear>,
+}
+
+#[test]
+fn deeponet() {
+    let model = DeepONet {
+        branch: vec![linear(6, 8), linear(8, 5)],
+        trunk: vec![linear(1, 8), linear(8, 5)],
+    };
+    let batch = (normal([4, 6], 1), unit([7, 1], 2), normal([4, 7], 3));
+    as_given(
+        model,
+        batch,
+        |model, (sensors, places, values): (Tensor<2>, Tensor<2>, Tensor<2>)| {
+            let net =
+                |layers: &[Linear], x: Tensor<2>| layers[1].forward(layers[0].forward(x).tanh());
+            let branch = net(&model.branch, sensors);
+            let trunk = net(&model.trunk, places);
+            let found = Tensor::<2>::einsum("bp,np->bn", [branch.into(), trunk.into()]);
+            // Summed over the places, as the likelihood is.
+            (found.clone(), (found - values).square().mean() * 7.0)
+        },
+    )
+    .mean()
+    .with(Likelihood::Gaussian { variance: 0.5 })
+    .passes();
+}
+
 /// dy/dt = f(y) by Runge and Kutta's classical method.
 #[derive(Module, Debug)]
 struct Ode {

@@ -8,7 +8,11 @@ use super::{
     native,
     primitive::{bool_dtype, constant, mul_scalar, scalar},
 };
-use crate::{error::Error, graph::Op, tensor::Operand};
+use crate::{
+    error::Error,
+    graph::{Binary, Op},
+    tensor::Operand,
+};
 
 /// Division by a literal, whose rule goes through an f32 reciprocal, and by a broadcast divisor, whose rule divides
 /// at the size of the quotient.
@@ -67,7 +71,11 @@ pub(super) fn power<B: Backend>(
     let exponent = match op {
         Op::BinaryScalar(_, exponent) => exponent.as_f64(),
         _ => {
-            let (x, exponents) = (inputs.float()?, inputs.float()?);
+            let x = inputs.float()?;
+            let exponents = match op {
+                Op::Binary(Binary::Powi) => B::int_into_float(inputs.int()?, x.dtype().into()),
+                _ => inputs.float()?,
+            };
             return Ok(vec![Operand::Float(power_by_tensor(x, exponents, context))]);
         }
     };

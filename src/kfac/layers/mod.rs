@@ -185,6 +185,8 @@ pub(in crate::kfac) struct NetworkLayers {
     /// In order of execution.
     pub layers: Vec<LayerGroup>,
     pub blocks: Vec<BlockGroup>,
+    /// Where the samples of the outputs sit.
+    pub samples: Samples,
     /// The parameters that are not covered, those of blocks included.
     leftover: Vec<(usize, Leftover)>,
 }
@@ -202,7 +204,8 @@ impl NetworkLayers {
         let left: Vec<usize> = (0..parameters).filter(|&parameter| !covered(parameter)).collect();
         let blocks = left.iter().filter_map(|&parameter| uses.block(parameter)).collect();
         let leftover = left.iter().map(|&parameter| (parameter, uses.reason(parameter))).collect();
-        let mut network = Self { layers, blocks, leftover, graph };
+        let samples = Samples { count: 1, stride: 1 };
+        let mut network = Self { layers, blocks, samples, leftover, graph };
         if let Some(&outputs) = loss.outputs().get(1) {
             owner::assign(&mut network, outputs, separation);
         }

@@ -37,7 +37,8 @@ pub(super) fn assign(network: &mut NetworkLayers, outputs: ValueId, separation: 
     if separation == Separation::OnAverage {
         units.extend(coarser(&graph, first, total));
     }
-    let owners = units.into_iter().map(|unit| Owner::new(&graph, outputs, unit));
+    let owners = units.into_iter().map(|(count, stride)| Samples { count, stride });
+    let owners = owners.map(|unit| Owner::new(&graph, outputs, unit));
     let mut best: Option<(usize, Owner<'_>)> = None;
     for owner in owners {
         let told = network.layers.iter().filter(|layer| owner.of_all(&layer.uses).is_ok());
@@ -49,14 +50,15 @@ pub(super) fn assign(network: &mut NetworkLayers, outputs: ValueId, separation: 
     let Some((_, samples)) = best else {
         return;
     };
-    let rows = (total / row.max(1), row);
-    let finer = separation == Separation::Rows && rows.0 != first;
+    let rows = Samples { count: total / row.max(1), stride: row };
+    let finer = separation == Separation::Rows && rows.count != first;
     let rows = finer.then(|| Owner::new(&graph, outputs, rows));
     apply(network, &samples, rows.as_ref());
 }
 
 fn apply(network: &mut NetworkLayers, samples: &Owner<'_>, rows: Option<&Owner<'_>>) {
     let finest = rows.unwrap_or(samples);
+    network.samples = finest.unit;
     let mut kept = Vec::with_capacity(network.layers.len());
     for mut layer in std::mem::take(&mut network.layers) {
         match samples.of_all(&layer.uses).and_then(|_| finest.of_all(&layer.uses)) {
@@ -101,12 +103,13 @@ fn coarser(graph: &Graph, first: usize, total: usize) -> Vec<(usize, usize)> {
 /// The samples of a program for one unit.
 struct Owner<'a> {
     graph: &'a Graph,
+    unit: Samples,
     axes: SampleAxes,
 }
 
 impl<'a> Owner<'a> {
-    fn new(graph: &'a Graph, outputs: ValueId, (count, stride): (usize, usize)) -> Self {
-        Self { graph, axes: SampleAxes::backward(graph, count, outputs, stride) }
+    fn new(graph: &'a Graph, outputs: ValueId, unit: Samples) -> Self {
+        Self { graph, unit, axes: SampleAxes::backward(graph, unit.count, outputs, unit.stride) }
     }
 
     /// The samples of all taps, or why one has none.

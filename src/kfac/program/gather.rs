@@ -113,6 +113,17 @@ fn arguments<'a, B: Backend>(
     Arguments { program: &probed.program, device: given.device, parameters, batch: given.batch }
 }
 
+/// The gradients of all taps in order, for one cotangent.
+pub(super) fn pulled_back<B: Backend>(
+    probed: &Probed,
+    given: &Given<'_, B>,
+    cotangent: FloatTensor<B>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<Vec<FloatTensor<B>>, Error> {
+    let parameters = with_probes(probed, given);
+    pull_back(&arguments(probed, given, &parameters), cotangent, given.parameters.len(), apply)
+}
+
 /// The gradients of ⟨z, u⟩ with respect to the probes.
 fn pull_back<B: Backend>(
     arguments: &Arguments<'_, B>,

@@ -12,12 +12,14 @@ mod gather;
 mod inputs;
 mod probe;
 mod product;
+mod reach;
 mod record;
 mod rows;
 mod unfold;
 
 use diagonal::{Basis, compute_diagonals};
 use probe::Probed;
+pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
 
 use burn_autodiff::Autodiff;

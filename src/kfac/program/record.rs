@@ -60,7 +60,7 @@ pub(in crate::kfac) fn diagonals(
     })
 }
 
-fn record(
+pub(super) fn record(
     kind: FactorKind,
     loss: &Graph,
     parameters: usize,

@@ -48,6 +48,10 @@ pub enum Engine {
 /// | `draws` | `None` | the seed of random values that are drawn once; without one they are refused |
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
+/// The comparison is made at the model's parameters. Where the gradients differ there, they are compared nearby, where a
+/// gradient that is rounding alone at an optimum is not, and again on the processor (with the feature `flex`) if the model
+/// is on a device of coarser arithmetic. A loss that is not the one recorded differs there too.
+///
 /// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
 /// approximation; here it is that of GELU itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

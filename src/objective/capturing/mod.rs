@@ -31,6 +31,7 @@ use crate::{
     space::{Buffers, ParamVector},
     tensor::{Precision, TensorBridge},
 };
+use faithfulness::BurnLoss;
 use source::ModelSource;
 
 impl Objective<Autodiff<Dispatch>> {
@@ -165,7 +166,7 @@ where
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
         if config.compare && !flags.is_empty() {
-            source::restore_buffers(model, &plain);
+            source::restore_buffers(model.clone(), &plain);
         }
         let source = ModelSource {
             inputs: values.model_inputs(),
@@ -175,7 +176,7 @@ where
             choices: choices(config, &flags),
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
-        let part = Part::new(&recorder, &values, recorder.counted(batch)?, 1.0)?;
+        let part = Part::new(&recorder, &values, recorder.counted(batch.clone())?, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
         let tolerance =
@@ -192,9 +193,9 @@ where
         };
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
         if let Some(burn) = burn.transpose()? {
-            let recorded = objective.value_and_gradient()?;
-            let compared =
-                faithfulness::compare(&recorded, &burn, tolerance, in_training_mode.len());
+            let in_burn = BurnLoss { model: &model, batch: &batch };
+            let layers = in_training_mode.len();
+            let compared = in_burn.expect_recorded(&objective, &burn, (tolerance, layers));
             compared.map_err(|error| by_training_mode(error, in_training_mode))?;
         }
         Ok(objective)

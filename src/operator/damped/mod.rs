@@ -80,12 +80,12 @@ pub trait Damping<B: AutodiffBackend = DefaultBackend> {
         Ok((sum, form))
     }
 
-    /// Whether D is known to be zero, so that nothing need be added.
+    /// Whether D is known to be zero, so that nothing has to be added.
     fn is_zero(&self) -> bool {
         false
     }
 
-    /// A number that no element of D is below, without reading a device.
+    /// A lower bound on the elements of D that needs no read of the device.
     fn lower_bound(&self) -> f64 {
         0.0
     }

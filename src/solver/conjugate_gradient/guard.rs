@@ -11,7 +11,7 @@ use crate::{
     space::ParamVector,
 };
 
-use super::{ConjugateGradientConfig, OnNegativeCurvature, region::TrustRegion, trial::Seen};
+use super::{ConjugateGradientConfig, OnNegativeCurvature, region::TrustRegion, trial::Scalars};
 
 /// The sign of pᵀA p.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,13 +73,16 @@ impl Guard {
         }
     }
 
-    /// Whether the step may be taken.
-    pub(super) fn judge(&mut self, seen: &Seen) -> Verdict {
-        if !seen.curvature.is_finite() || seen.rho <= 0.0 {
+    /// Whether the step may be taken, given the unit of ‖x‖.
+    pub(super) fn judge(&mut self, scalars: &Scalars, unit_of_length: f64) -> Verdict {
+        if !scalars.curvature.is_finite() || scalars.rho <= 0.0 {
             return Verdict::Stop(StopReason::Breakdown); // r = 0 in the second case
         }
-        let sign = self.curvature.sign(seen);
-        if let Some(tau) = self.to_boundary(seen, sign) {
+        if let Some(region) = &mut self.region {
+            region.measure_in(unit_of_length);
+        }
+        let sign = self.curvature.sign(scalars);
+        if let Some(tau) = self.to_boundary(scalars, sign) {
             return Verdict::Boundary { tau, sign };
         }
         let carries_on = self.on_negative_curvature == OnNegativeCurvature::Continue;
@@ -92,21 +95,22 @@ impl Guard {
     }
 
     /// The step length to the boundary of the trust region, if the step would leave it or p has no minimum.
-    fn to_boundary(&self, seen: &Seen, sign: Sign) -> Option<f64> {
+    fn to_boundary(&self, scalars: &Scalars, sign: Sign) -> Option<f64> {
         let region = self.region.as_ref()?;
         let length = self.curvature.length;
-        let inside = sign == Sign::Positive && region.holds(seen.rho / seen.curvature, length);
+        let inside =
+            sign == Sign::Positive && region.holds(scalars.rho / scalars.curvature, length);
         (!inside).then(|| region.to_boundary(length))
     }
 
     /// Records a step; the reason to stop if it was the last.
     pub(super) fn advance<B: AutodiffBackend>(
         &mut self,
-        seen: &Seen,
+        scalars: &Scalars,
         monitor: &Monitor<'_, B>,
     ) -> Option<StopReason> {
         if let Some(region) = &mut self.region {
-            let (alpha, beta) = (seen.rho / seen.curvature, seen.next / seen.rho);
+            let (alpha, beta) = (scalars.rho / scalars.curvature, scalars.next / scalars.rho);
             region.advance(alpha, beta, self.curvature.length);
         }
         let progress_stops = self.progress.stops(monitor.objective);
@@ -140,7 +144,7 @@ impl Guard {
     }
 }
 
-/// Judges pᵀA p against the curvatures seen before.
+/// Judges pᵀA p against the curvatures of earlier iterations.
 struct CurvatureScale {
     epsilon: f64,
     /// The largest |pᵀA p / pᵀM p| so far.
@@ -159,14 +163,14 @@ impl CurvatureScale {
     }
 
     /// pᵀM p follows from p = z + β p₋ and rᵀp₋ = 0: it is rᵀz + β² p₋ᵀM p₋, which saves a scalar product.
-    fn sign(&mut self, seen: &Seen) -> Sign {
+    fn sign(&mut self, scalars: &Scalars) -> Sign {
         let length = match self.previous {
-            None => seen.rho,
-            Some((length, rho)) => seen.rho + (seen.rho / rho).powi(2) * length,
+            None => scalars.rho,
+            Some((length, rho)) => scalars.rho + (scalars.rho / rho).powi(2) * length,
         };
         self.length = length;
-        self.previous = Some((length, seen.rho));
-        self.last = seen.curvature / length;
+        self.previous = Some((length, scalars.rho));
+        self.last = scalars.curvature / length;
         self.largest = self.largest.max(self.last.abs());
         if self.last.abs() <= self.epsilon * self.largest {
             Sign::Vanishing

@@ -13,7 +13,7 @@ use crate::{
 use super::{
     ConjugateGradientConfig,
     run::{Next, Run},
-    trial::{Iterate, Seen, Trial},
+    trial::{Iterate, Scalars, Trial},
 };
 
 /// A system that is not solved yet, with its place among the right-hand sides.
@@ -26,7 +26,8 @@ pub(super) fn solve_many<B: AutodiffBackend>(
     rhs: &[ParamVector<B>],
     preconditioner: Option<&dyn SelfAdjoint<B>>,
 ) -> Result<Vec<Solution<B>>, Error> {
-    let systems: Vec<_> = rhs.iter().map(|b| System::new(operator, b)).collect::<Result<_, _>>()?;
+    let systems = rhs.iter().map(|b| System::with_units(operator, b));
+    let systems: Vec<_> = systems.collect::<Result<_, _>>()?;
     let mut solutions: Vec<Option<Solution<B>>> = vec![None; rhs.len()];
     let mut runs = Vec::with_capacity(rhs.len());
     for (place, system) in systems.iter().enumerate() {
@@ -67,7 +68,7 @@ fn step<'a, 'o, B: AutodiffBackend>(
     let mut trials = Vec::with_capacity(active.len());
     for ((place, run, iterate), product) in active.into_iter().zip(products) {
         run.system.count(1);
-        iterate.p.expect_like(&product)?;
+        let product = run.system.take(product)?;
         let curvature = iterate.p.dot_device(&product)?;
         let trial = run.descend(iterate, (product, curvature))?;
         trials.push((place, run, trial));
@@ -76,9 +77,9 @@ fn step<'a, 'o, B: AutodiffBackend>(
         trials.iter().flat_map(|(_, _, trial)| Trial::scalars(trial)).collect();
     let read = DeviceScalar::read_many(&scalars)?; // the one read-back
     drop(scalars);
-    let seen = read.chunks(Seen::COUNT).map(Seen::from_slice);
-    let stepped = trials.into_iter().zip(seen).map(|((place, mut run, trial), seen)| {
-        let next = run.step(trial, &seen)?;
+    let scalars = read.chunks(Scalars::COUNT).map(Scalars::from_slice);
+    let stepped = trials.into_iter().zip(scalars).map(|((place, mut run, trial), scalars)| {
+        let next = run.step(trial, &scalars)?;
         Ok((place, run, next))
     });
     stepped.collect()

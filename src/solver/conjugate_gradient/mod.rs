@@ -50,8 +50,8 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product
-/// ([`VectorError::NonFinite`](crate::errors::VectorError::NonFinite)); a b whose square leaves the range of the number format
-/// ([`SolverError::RightHandSideRange`](crate::errors::SolverError::RightHandSideRange)); a preconditioner that is not positive
+/// ([`VectorError::NonFinite`](crate::errors::VectorError::NonFinite)); an x that leaves the range of the number format
+/// ([`SolverError::SolutionRange`](crate::errors::SolverError::SolutionRange)); a preconditioner that is not positive
 /// definite ([`SolverError::Preconditioner`](crate::errors::SolverError::Preconditioner)); an initial guess together with a trust
 /// radius ([`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused)).
 ///
@@ -98,7 +98,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for ConjugateGradient {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        run::solve(&self.config, &System::new(operator, rhs)?, options)
+        run::solve(&self.config, &System::with_units(operator, rhs)?, options)
     }
 
     fn solve_many_with(

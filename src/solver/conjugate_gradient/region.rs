@@ -2,6 +2,9 @@
 
 /// ‖x‖ ≤ radius in the norm of M, kept track of by recurrences (Conn, Gould & Toint 2000, section 7.5.1).
 pub(super) struct TrustRegion {
+    /// As it was asked for.
+    asked: f64,
+    /// In the unit of ‖x‖.
     radius: f64,
     /// xᵀM x
     square: f64,
@@ -12,7 +15,12 @@ pub(super) struct TrustRegion {
 impl TrustRegion {
     /// At x = 0.
     pub(super) fn new(radius: f64) -> Self {
-        Self { radius, square: 0.0, overlap: 0.0 }
+        Self { asked: radius, radius, square: 0.0, overlap: 0.0 }
+    }
+
+    /// Takes over the unit of ‖x‖, which the first product decides.
+    pub(super) fn measure_in(&mut self, unit: f64) {
+        self.radius = self.asked / unit;
     }
 
     /// At another direction, with xᵀM p.

@@ -5,7 +5,6 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     krylov::{ResidualBasis, RitzRecorder},
-    operator::SelfAdjoint,
     space::{DeviceScalar, ParamVector},
 };
 
@@ -13,11 +12,12 @@ use super::super::{
     ExtremeEigenvalues, Method, Solution, SolveOptions, SolverError, StopReason, UnusedOption,
     monitor::{Monitor, Start, begin},
     system::System,
+    units::Preconditioner,
 };
 use super::{
-    ConjugateGradientConfig,
+    ConjugateGradientConfig, OnNegativeCurvature,
     guard::{Guard, Sign, Verdict},
-    trial::{Iterate, Seen, Trial},
+    trial::{Iterate, Scalars, Trial},
 };
 
 /// Solves one system.
@@ -34,8 +34,8 @@ pub(super) fn solve<B: AutodiffBackend>(
         };
         let product = system.multiply_with_form(&iterate.p)?; //   A p, pᵀA p
         let trial = run.descend(iterate, product)?;
-        let seen = Seen::read(&trial.scalars())?; //               the one read-back
-        next = run.step(trial, &seen)?;
+        let scalars = Scalars::read(&trial.scalars())?; //               the one read-back
+        next = run.step(trial, &scalars)?;
     }
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Next<B: AutodiffBackend> {
 pub(super) struct Run<'a, 'o, B: AutodiffBackend> {
     config: &'a ConjugateGradientConfig,
     pub(super) system: &'a System<'a, B>,
-    preconditioner: Option<&'o dyn SelfAdjoint<B>>,
+    preconditioner: Preconditioner<'o, B>,
     monitor: Monitor<'o, B>,
     guard: Guard,
     ritz: RitzRecorder,
@@ -85,7 +85,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
 
     /// Descends from x, where r = b − A x.
     fn restart(&mut self, x: ParamVector<B>, r: ParamVector<B>) -> Result<Next<B>, Error> {
-        let z = self.precondition(&r)?;
+        let z = self.preconditioner.apply(&r)?;
         let rho = r.dot_device(z.as_ref().unwrap_or(&r))?;
         self.ritz.restart();
         let overlap = match self.config.trust_radius {
@@ -113,7 +113,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             r = basis.orthogonalize(r)?;
             square = r.dot_device(&r)?;
         }
-        let z = self.precondition(&r)?; //                                z = M⁻¹ r
+        let z = self.preconditioner.apply(&r)?; //                                z = M⁻¹ r
         let next = match &z {
             Some(z) => r.dot_device(z)?, //                               rᵀz
             None => square.clone(),
@@ -122,33 +122,35 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
     }
 
     /// The second half: takes the step if the scalars allow it, and turns to the next direction.
-    pub(super) fn step(&mut self, trial: Trial<B>, seen: &Seen) -> Result<Next<B>, Error> {
-        trial.expect_sound(seen, self.system, self.preconditioner.is_some())?;
+    pub(super) fn step(&mut self, trial: Trial<B>, scalars: &Scalars) -> Result<Next<B>, Error> {
+        trial.expect_sound(scalars, self.system, self.preconditioner.is_some())?;
         let Trial { p, x, mut r, mut z, alpha, rho, mut next, .. } = trial;
-        match self.guard.judge(seen) {
+        let unit = self.system.unit_of_length(&self.preconditioner);
+        match self.guard.judge(scalars, unit) {
             Verdict::Step => {}
-            Verdict::StepAlongNegative => self.monitor.keep_negative(&p, seen.curvature)?,
+            Verdict::StepAlongNegative => self.monitor.keep_negative(&p, scalars.curvature)?,
             Verdict::Boundary { tau, sign } => {
                 let x = x.axpy(tau, &p)?; //                              x ← x + τ p
-                return self.stop_at_boundary(x, &p, (tau, sign), seen);
+                return self.stop_at_boundary(x, &p, (tau, sign), scalars);
             }
             Verdict::Stop(reason) => {
                 if reason == StopReason::NegativeCurvature {
-                    self.monitor.keep_negative(&p, seen.curvature)?;
+                    self.monitor.keep_negative(&p, scalars.curvature)?;
                 }
                 return Ok(Next::Stop(x, reason)); //                      before the step
             }
         }
-        if !(seen.next.is_finite() && seen.square.is_finite()) {
+        if !(scalars.next.is_finite() && scalars.square.is_finite()) {
             return Ok(Next::Stop(x, StopReason::Breakdown));
         }
-        let objective = self.monitor.objective - 0.5 * seen.rho / seen.curvature * seen.rho;
-        self.monitor.advance(seen.square.sqrt(), objective);
-        self.ritz.push(seen.rho, seen.curvature);
-        let last = self.guard.advance(seen, &self.monitor);
+        let objective =
+            self.monitor.objective - 0.5 * scalars.rho / scalars.curvature * scalars.rho;
+        self.monitor.advance(scalars.square.sqrt(), objective);
+        self.ritz.push(scalars.rho, scalars.curvature);
+        let last = self.guard.advance(scalars, &self.monitor);
         if let Some(reason) = last {
             let x = x.axpy_device(&alpha, &p)?; //                        x ← x + α p
-            self.monitor.observe(&x, self.guard.curvature());
+            self.observe(&x);
             return if reason == StopReason::Converged {
                 self.confirm(x)
             } else {
@@ -158,7 +160,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         let (x, p) = if self.guard.replaces(self.monitor.iterations) {
             let x = x.axpy_device(&alpha, &p)?;
             r = self.system.residual(&x)?; //                             Shewchuk 1994, B2
-            z = self.precondition(&r)?;
+            z = self.preconditioner.apply(&r)?;
             next = r.dot_device(z.as_ref().unwrap_or(&r))?;
             let p = p.aypx_device(&next.div(&rho)?, z.as_ref().unwrap_or(&r))?;
             (x, p)
@@ -167,7 +169,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             let z = z.as_ref().unwrap_or(&r);
             x.step_and_turn(&alpha, p, &beta, z)? //                      x ← x + α p, p ← z + β p
         };
-        self.monitor.observe(&x, self.guard.curvature());
+        self.observe(&x);
         self.remember(&r, z.as_ref(), &next)?;
         Ok(Next::Descend(Iterate { p, x, r, rho: next }))
     }
@@ -178,19 +180,25 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         x: ParamVector<B>,
         p: &ParamVector<B>,
         (tau, sign): (f64, Sign),
-        seen: &Seen,
+        scalars: &Scalars,
     ) -> Result<Next<B>, Error> {
         match sign {
-            Sign::Positive => self.ritz.push(seen.rho, seen.curvature),
+            Sign::Positive => self.ritz.push(scalars.rho, scalars.curvature),
             Sign::Vanishing => {}
-            Sign::Negative => self.monitor.keep_negative(p, seen.curvature)?,
+            Sign::Negative => self.monitor.keep_negative(p, scalars.curvature)?,
         }
-        let objective = self.monitor.objective - tau * (seen.rho - 0.5 * tau * seen.curvature);
+        let objective =
+            self.monitor.objective - tau * (scalars.rho - 0.5 * tau * scalars.curvature);
         self.monitor.advance(self.monitor.residual, objective);
         self.monitor.check(self.system, &x)?;
         self.monitor.residual = self.monitor.true_residual;
-        self.monitor.observe(&x, self.guard.curvature());
+        self.observe(&x);
         Ok(Next::Stop(x, StopReason::TrustRegion))
+    }
+
+    fn observe(&mut self, x: &ParamVector<B>) {
+        let units = (self.system, &self.preconditioner);
+        self.monitor.observe(units, x, self.guard.curvature());
     }
 
     /// Holds the claim of the recurrence against the true residual, and descends again from there if it claimed too much.
@@ -235,13 +243,16 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         let reached = whole && self.monitor.has_converged();
         let stop = if reached { StopReason::Converged } else { reason };
         let stopped = (Method::ConjugateGradient, stop);
+        let indefinite = self.monitor.negative.is_some()
+            && self.config.on_negative_curvature == OnNegativeCurvature::Stop;
         let mut solution = self.monitor.solution(x, self.system, stopped);
-        solution.report.spectrum = ExtremeEigenvalues::of(&self.ritz.extremes(), false);
-        Ok(solution)
-    }
-
-    fn precondition(&self, r: &ParamVector<B>) -> Result<Option<ParamVector<B>>, Error> {
-        self.preconditioner.map(|inverse| inverse.apply(r)).transpose()
+        let ritz = self.ritz.extremes();
+        solution.report.spectrum = if indefinite {
+            ExtremeEigenvalues::of_indefinite(&ritz, self.guard.curvature())
+        } else {
+            ExtremeEigenvalues::of(&ritz, false)
+        };
+        self.system.restored(solution, &self.preconditioner)
     }
 
     fn remember(

@@ -17,7 +17,7 @@ pub(super) struct Iterate<B: AutodiffBackend> {
     pub(super) rho: DeviceScalar<B>,
 }
 
-/// An iteration before the host has seen it: r and z have moved, x has not.
+/// An iteration before the host has read its scalars: r and z have moved, x has not.
 pub(super) struct Trial<B: AutodiffBackend> {
     pub(super) p: ParamVector<B>,
     pub(super) x: ParamVector<B>,
@@ -37,33 +37,33 @@ pub(super) struct Trial<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Trial<B> {
     /// What the host needs to see.
-    pub(super) fn scalars(&self) -> [&DeviceScalar<B>; Seen::COUNT] {
+    pub(super) fn scalars(&self) -> [&DeviceScalar<B>; Scalars::COUNT] {
         [&self.rho, &self.curvature, &self.next, &self.square]
     }
 
     /// Scalars that are not finite may be the fault of a product; a preconditioner must be positive definite.
     pub(super) fn expect_sound(
         &self,
-        seen: &Seen,
+        scalars: &Scalars,
         system: &System<'_, B>,
         preconditioned: bool,
     ) -> Result<(), Error> {
-        if !seen.curvature.is_finite() {
+        if !scalars.curvature.is_finite() {
             system.multiply(&self.p)?.expect_finite("the product A p")?;
             return Ok(());
         }
-        if let Some(z) = self.z.as_ref().filter(|_| !seen.next.is_finite()) {
+        if let Some(z) = self.z.as_ref().filter(|_| !scalars.next.is_finite()) {
             z.expect_finite("the product with the preconditioner")?;
         }
-        if seen.rho <= 0.0 && preconditioned {
-            return Err(SolverError::Preconditioner { found: seen.rho }.into());
+        if scalars.rho <= 0.0 && preconditioned {
+            return Err(SolverError::Preconditioner { found: scalars.rho }.into());
         }
         Ok(())
     }
 }
 
 /// The scalars of one iteration.
-pub(super) struct Seen {
+pub(super) struct Scalars {
     /// rᵀz before the step
     pub(super) rho: f64,
     /// pᵀA p
@@ -74,7 +74,7 @@ pub(super) struct Seen {
     pub(super) square: f64,
 }
 
-impl Seen {
+impl Scalars {
     /// How many they are.
     pub(super) const COUNT: usize = 4;
 

@@ -5,7 +5,7 @@ use burn_backend::AutodiffBackend;
 use super::run::Run;
 use crate::{
     error::Error,
-    solver::{MinresConfig, Solution, SolveOptions, StopReason, system::System},
+    solver::{MinresConfig, Solution, SolveOptions, StopReason},
     space::{DeviceScalar, ParamVector},
 };
 
@@ -19,7 +19,7 @@ pub(super) struct Candidate<B: AutodiffBackend> {
 /// What became of a claim that x is a least-squares solution.
 pub(super) enum Outcome<B: AutodiffBackend> {
     /// It is; here it is without its part in the null space.
-    Found(ParamVector<B>),
+    Accepted(ParamVector<B>),
     /// It is not, or it solves the system; x and b − A x.
     Refused(ParamVector<B>, ParamVector<B>),
 }
@@ -71,7 +71,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             return self.finish(x, reason);
         }
         match self.least_squares(x)? {
-            Outcome::Found(x) => self.finish(x, StopReason::LeastSquares),
+            Outcome::Accepted(x) => self.finish(x, StopReason::LeastSquares),
             Outcome::Refused(x, _) => self.finish(x, reason),
         }
     }
@@ -85,7 +85,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             }
             None => self.verify(x)?,
         };
-        let z = self.precondition(&r)?.unwrap_or_else(|| r.clone()); //     M⁻¹r
+        let z = self.preconditioner.apply(&r)?.unwrap_or_else(|| r.clone()); //     M⁻¹r
         let normal = self.system.multiply(&z)?; //                          A M⁻¹r
         let test = self.test(&x, &r, &z, &normal)?;
         let epsilon = x.precision().epsilon();
@@ -97,12 +97,13 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         if !holds {
             return Ok(Outcome::Refused(x, r));
         }
-        let x = match self.preconditioner {
-            Some(_) => self.shorten(x, &r, &z)?,
-            None => self.refine(x, r, &normal, &test)?,
+        let x = if self.preconditioner.is_some() {
+            self.shorten(x, &r, &z)?
+        } else {
+            self.refine(x, r, &normal, &test)?
         };
         self.monitor.check(self.system, &x)?;
-        Ok(Outcome::Found(x))
+        Ok(Outcome::Accepted(x))
     }
 
     fn test(
@@ -112,7 +113,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         z: &ParamVector<B>,
         normal: &ParamVector<B>,
     ) -> Result<Test, Error> {
-        let preconditioned = self.precondition(normal)?;
+        let preconditioned = self.preconditioner.apply(normal)?;
         let normal = normal.dot_device(preconditioned.as_ref().unwrap_or(normal))?;
         let (square, size) = (r.dot_device(z)?, x.dot_device(x)?);
         let read = DeviceScalar::read_many(&[&normal, &square, &size])?;
@@ -169,7 +170,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             singular_below: Some(f64::MIN_POSITIVE), // b is in the range
             ..self.config.clone()
         };
-        let system = System::new(self.system.operator(), rhs)?;
+        let system = self.system.with_rhs(rhs)?;
         let solution = super::run::solve(&config, &system, SolveOptions::new())?;
         let good = solution.report.stop.is_success();
         Ok(good.then_some(solution))

@@ -3,13 +3,14 @@
 
 use burn_backend::AutodiffBackend;
 
-use crate::{error::Error, krylov::ResidualBasis, operator::SelfAdjoint, space::ParamVector};
+use crate::{error::Error, krylov::ResidualBasis, space::ParamVector};
 
 use super::super::{
     Method, Solution, SolveOptions, SolverError, StopReason,
     monitor::{Monitor, Start, begin},
     stopping::StagnationWatch,
     system::System,
+    units::Preconditioner,
 };
 use super::{
     MinresConfig,
@@ -59,7 +60,7 @@ enum End {
 pub(super) struct Run<'a, 'o, B: AutodiffBackend> {
     pub(super) config: &'a MinresConfig,
     pub(super) system: &'a System<'a, B>,
-    pub(super) preconditioner: Option<&'o dyn SelfAdjoint<B>>,
+    pub(super) preconditioner: Preconditioner<'o, B>,
     pub(super) monitor: Monitor<'o, B>,
     /// x₀
     pub(super) origin: ParamVector<B>,
@@ -97,7 +98,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             match end {
                 End::Claimed => (x, r) = self.verify(x)?,
                 End::LeastSquares => match self.least_squares(x)? {
-                    Outcome::Found(x) => return self.finish(x, StopReason::LeastSquares),
+                    Outcome::Accepted(x) => return self.finish(x, StopReason::LeastSquares),
                     Outcome::Refused(again, residual) => (x, r) = (again, residual),
                 },
                 End::Stop(reason) => return self.finish_or_fall_back(x, reason),
@@ -137,7 +138,8 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             let w = state.directions.next(lanczos.current.v(), &column)?; // wₖ
             x = x.axpy(column.step, w)?; //                                  x ← x + φₖ wₖ
             self.advance(&mut state, &next, &column)?;
-            self.monitor.observe(&x, next.alpha);
+            let units = (self.system, &self.preconditioner);
+            self.monitor.observe(units, &x, next.alpha);
             if let Some(end) = self.ends(&next, &column) {
                 return Ok((x, end));
             }
@@ -152,7 +154,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
 
     /// Starts from r = b − A x, whose norm is known.
     fn start(&mut self, r: ParamVector<B>) -> Result<State<B>, Error> {
-        let z = self.precondition(&r)?;
+        let z = self.preconditioner.apply(&r)?;
         let length = match &z {
             None => self.monitor.true_residual,
             Some(z) => {
@@ -190,7 +192,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         if let Some(basis) = &self.basis {
             vector = basis.orthogonalize(vector)?;
         }
-        let preconditioned = self.precondition(&vector)?;
+        let preconditioned = self.preconditioner.apply(&vector)?;
         Next::read(&alpha, (vector, preconditioned), state.residual.as_ref(), self.scale)
     }
 
@@ -248,10 +250,6 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         full || beta <= 10.0 * rhs.precision().epsilon() * self.scale
     }
 
-    pub(super) fn precondition(&self, r: &ParamVector<B>) -> Result<Option<ParamVector<B>>, Error> {
-        self.preconditioner.map(|inverse| inverse.apply(r)).transpose()
-    }
-
     /// x and b − A x; with all Lanczos vectors at hand, x is improved if it is not good enough.
     pub(super) fn verify(
         &mut self,
@@ -289,6 +287,6 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let stop = if self.monitor.has_converged() { StopReason::Converged } else { reason };
         let mut solution = self.monitor.solution(x, self.system, (Method::Minres, stop));
         solution.report.spectrum = self.estimate.eigenvalues();
-        Ok(solution)
+        self.system.restored(solution, &self.preconditioner)
     }
 }

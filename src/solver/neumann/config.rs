@@ -17,7 +17,7 @@ pub enum NeumannScale {
     /// large eigenvalues no sooner than the others.
     Balanced,
     /// A scale of the caller's. The series converges for 0 < s < 2/λmax.
-    Given(f64),
+    Fixed(f64),
 }
 
 /// Configuration of [`Neumann`].
@@ -35,8 +35,8 @@ pub enum NeumannScale {
 /// # Example
 /// ```
 /// use burn_curvature::{NeumannConfig, solver::NeumannScale};
-/// assert!(NeumannConfig::new().with_scale(NeumannScale::Given(0.1)).init().is_ok());
-/// assert!(NeumannConfig::new().with_scale(NeumannScale::Given(0.0)).init().is_err());
+/// assert!(NeumannConfig::new().with_scale(NeumannScale::Fixed(0.1)).init().is_ok());
+/// assert!(NeumannConfig::new().with_scale(NeumannScale::Fixed(0.0)).init().is_err());
 /// ```
 #[derive(Config, Debug, PartialEq)]
 pub struct NeumannConfig {
@@ -69,7 +69,7 @@ impl NeumannConfig {
     /// [`ConfigError`] for the first field out of range.
     pub fn init(&self) -> Result<Neumann, ConfigError> {
         let field = |name| Field { config: "NeumannConfig", name };
-        if let NeumannScale::Given(scale) = self.scale {
+        if let NeumannScale::Fixed(scale) = self.scale {
             field("scale").positive(scale)?;
         }
         if let Some(smallest) = self.smallest {

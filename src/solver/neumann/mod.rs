@@ -54,7 +54,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// let solution = NeumannConfig::new().init()?.solve(&operator, &b)?;
 /// assert_eq!(solution.report.stop, StopReason::Converged);
 ///
-/// let unscaled = NeumannConfig::new().with_scale(NeumannScale::Given(1.0)).init()?;
+/// let unscaled = NeumannConfig::new().with_scale(NeumannScale::Fixed(1.0)).init()?;
 /// let report = unscaled.solve(&operator, &b)?.report;
 /// assert_eq!(report.stop, StopReason::Diverged);
 /// assert!(report.advice().contains("take a scale of 2.500e-1")); // 1/λmax
@@ -84,7 +84,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
         rhs: &ParamVector<B>,
         options: SolveOptions<'_, B>,
     ) -> Result<Solution<B>, Error> {
-        run::solve(&self.config, &System::new(operator, rhs)?, options, None)
+        run::solve(&self.config, &System::with_unit_of_rhs(operator, rhs)?, options, None)
     }
 
     fn solve_many_with(
@@ -95,7 +95,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
     ) -> Result<Vec<Solution<B>>, Error> {
         let mut known = None;
         let solutions = rhs.iter().map(|rhs| {
-            let system = System::new(operator, rhs)?;
+            let system = System::with_unit_of_rhs(operator, rhs)?;
             let options = SolveOptions::preconditioned(preconditioner);
             let solution = run::solve(&self.config, &system, options, known)?;
             known = known.or(solution.report.spectrum);

@@ -4,7 +4,6 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::SelfAdjoint,
     space::{DeviceScalar, ParamVector},
 };
 
@@ -13,10 +12,11 @@ use super::super::{
     StopReason,
     monitor::{Monitor, Start, begin},
     system::System,
+    units::Preconditioner,
 };
 use super::{
     NeumannConfig, NeumannScale,
-    scale::{Estimate, Extremes, estimate},
+    scale::{Estimate, estimate},
     trend::{State, Trend},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn solve<B: AutodiffBackend>(
         preconditioner,
         monitor,
         scale: 0.0,
-        extremes: known.map(Extremes::from),
+        extremes: known,
         contraction: None,
     };
     let start = run.start(x, r)?;
@@ -52,10 +52,10 @@ pub(super) fn solve<B: AutodiffBackend>(
 struct Run<'a, 'o, B: AutodiffBackend> {
     config: &'a NeumannConfig,
     system: &'a System<'a, B>,
-    preconditioner: Option<&'o dyn SelfAdjoint<B>>,
+    preconditioner: Preconditioner<'o, B>,
     monitor: Monitor<'o, B>,
     scale: f64,
-    extremes: Option<Extremes>,
+    extremes: Option<ExtremeEigenvalues>,
     contraction: Option<f64>,
 }
 
@@ -72,11 +72,11 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
 
     /// Sets s, or returns why there is none.
     fn choose_scale(&mut self) -> Result<Option<StopReason>, Error> {
-        if let NeumannScale::Given(scale) = self.config.scale {
+        if let NeumannScale::Fixed(scale) = self.config.scale {
             self.scale = scale;
             return Ok(None);
         }
-        if !self.extremes.is_some_and(Extremes::are_positive) && self.estimate()? {
+        if !self.extremes.is_some_and(|known| known.smallest > 0.0) && self.estimate()? {
             return Ok(Some(StopReason::NegativeCurvature));
         }
         let found = self.extremes.map_or(0.0, |extremes| extremes.largest);
@@ -96,7 +96,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     /// Estimates the extreme eigenvalues; true if there is a negative one.
     fn estimate(&mut self) -> Result<bool, Error> {
         let effort = (self.config.estimate_products, self.config.seed);
-        match estimate(self.system, self.preconditioner, effort)? {
+        match estimate(self.system, self.preconditioner.inverse(), effort)? {
             None => Ok(false),
             Some(Estimate::Positive(extremes)) => {
                 self.extremes = Some(extremes);
@@ -126,7 +126,8 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             self.contraction = Some(contraction).filter(|ratio| ratio.is_finite());
             let objective = self.objective(&next)?;
             self.monitor.advance(next.residual, objective);
-            self.monitor.observe(&next.x, form / state.rho);
+            let units = (self.system, &self.preconditioner);
+            self.monitor.observe(units, &next.x, form / state.rho);
             state = next;
             if self.monitor.claims_convergence() {
                 return self.finish(state, StopReason::Converged);
@@ -199,7 +200,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         if let Some(extremes) = &mut self.extremes
             && extremes.largest * self.scale < 2.0
         {
-            extremes.largest = extremes.largest.max(shown);
+            *extremes = ExtremeEigenvalues::between(extremes.smallest, extremes.largest.max(shown));
         }
         self.finish(best, StopReason::Diverged)
     }
@@ -214,14 +215,11 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     }
 
     fn precondition(&self, r: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        match self.preconditioner {
-            Some(inverse) => inverse.apply(r),
-            None => Ok(r.clone()),
-        }
+        Ok(self.preconditioner.apply(r)?.unwrap_or_else(|| r.clone()))
     }
 
     fn expect_positive(&self, state: &State<B>) -> Result<(), Error> {
-        if self.preconditioner.is_none() || state.residual == 0.0 || state.rho > 0.0 {
+        if !self.preconditioner.is_some() || state.residual == 0.0 || state.rho > 0.0 {
             return Ok(());
         }
         state.z.expect_finite("the product with the preconditioner")?;
@@ -231,11 +229,12 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
     /// The bound on the error that follows from the residual.
     fn error_bound(&self, residual: f64) -> Option<f64> {
         let contraction = self.contraction.filter(|ratio| *ratio < 1.0);
-        match (self.config.smallest, self.preconditioner) {
-            (Some(smallest), _) => Some(residual / smallest),
-            (None, None) => contraction.map(|ratio| self.scale * residual / (1.0 - ratio)),
-            (None, Some(_)) => None,
-        }
+        let bound = match self.config.smallest {
+            Some(smallest) => Some(residual / smallest),
+            None if self.preconditioner.is_some() => None,
+            None => contraction.map(|ratio| self.scale * residual / (1.0 - ratio)),
+        };
+        bound.map(|bound| bound * self.system.unit_of_rhs())
     }
 
     /// The residual of every iterate is computed from it, so that it is the true one.
@@ -250,10 +249,13 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let report = SolveReport {
             iterations: self.monitor.iterations,
             threshold: Some(self.monitor.threshold),
-            spectrum: self.extremes.and_then(Extremes::spectrum),
+            spectrum: self.extremes,
+            negative_curvature: self.monitor.negative.as_ref().map(|found| found.curvature),
             detail: Some(detail),
             ..SolveReport::new(Method::Neumann, stop, self.system, norms)
         };
-        Ok(Solution { x: state.x, report, negative_curvature: self.monitor.negative })
+        let negative_curvature = self.monitor.negative;
+        let solution = Solution { x: state.x, report, negative_curvature };
+        self.system.restored(solution, &self.preconditioner)
     }
 }

@@ -16,33 +16,9 @@ use super::super::{
 /// What the estimate found of A, or of M⁻¹A.
 pub(super) enum Estimate<B: AutodiffBackend> {
     /// Positive as far as can be seen, with a margin that makes up for an estimate from below.
-    Positive(Extremes),
+    Positive(ExtremeEigenvalues),
     /// A direction along which A is negative.
-    Indefinite(NegativeCurvature<B>, Extremes),
-}
-
-/// Eigenvalue estimates.
-#[derive(Clone, Copy)]
-pub(super) struct Extremes {
-    pub(super) smallest: f64,
-    pub(super) largest: f64,
-}
-
-impl From<ExtremeEigenvalues> for Extremes {
-    fn from(spectrum: ExtremeEigenvalues) -> Self {
-        Self { smallest: spectrum.smallest, largest: spectrum.largest }
-    }
-}
-
-impl Extremes {
-    /// Whether there is no doubt that A is positive definite.
-    pub(super) fn are_positive(self) -> bool {
-        self.smallest > 0.0
-    }
-
-    pub(super) fn spectrum(self) -> Option<ExtremeEigenvalues> {
-        ExtremeEigenvalues::of(&[self.smallest, self.largest], false)
-    }
+    Indefinite(NegativeCurvature<B>, ExtremeEigenvalues),
 }
 
 /// Accuracy of the estimates, relative to the largest.
@@ -82,7 +58,7 @@ fn lanczos<B: AutodiffBackend>(
     let smallest = values.last().copied().unwrap_or(0.0);
     // A Ritz value errs by its residual at most.
     let above = residuals.first().copied().unwrap_or(0.0);
-    let extremes = Extremes { smallest, largest: largest + above };
+    let extremes = ExtremeEigenvalues::between(smallest, largest + above);
     let rounding = TOLERATED * rhs.precision().epsilon() * largest.abs().max(smallest.abs());
     match found.vectors.into_iter().last() {
         // The Ritz value is yᵀA y: a proof, whatever its residual.
@@ -109,12 +85,11 @@ fn ritz<B: AutodiffBackend>(
     let start = system.rhs().space().normal(seed);
     let options = SolveOptions::new().with_preconditioner(inverse);
     let solution = solver.solve_with(system.operator(), &start, options)?;
-    let extremes = solution.report.spectrum.map(|spectrum| Extremes {
-        smallest: spectrum.smallest,
-        largest: spectrum.largest * (1.0 + TOLERANCE),
+    let extremes = solution.report.spectrum.map(|spectrum| {
+        ExtremeEigenvalues::between(spectrum.smallest, spectrum.largest * (1.0 + TOLERANCE))
     });
     if let Some(found) = solution.negative_curvature {
-        let unknown = Extremes { smallest: found.curvature, largest: found.curvature };
+        let unknown = ExtremeEigenvalues::between(found.curvature, found.curvature);
         let extremes = extremes.unwrap_or(unknown);
         return Ok(Some(Estimate::Indefinite(found, extremes)));
     }

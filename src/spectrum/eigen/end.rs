@@ -26,7 +26,7 @@ impl SpectrumEnd {
         }
     }
 
-    /// The numbers of the values, from the most to the least wanted.
+    /// The indices of the values, from the most to the least wanted.
     pub(super) fn ranking(self, values: &[f64]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..values.len()).collect();
         let value = |index: &usize| values.get(*index).copied().unwrap_or(f64::NAN);

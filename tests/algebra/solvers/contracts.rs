@@ -7,8 +7,8 @@ use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Error, LinearOperator, LinearSolver, MinresConfig,
     NeumannConfig, ParamSpace, ParamVector, Precision, SelfAdjoint, Solution, SolveOptions,
     errors::{ConfigError, OperatorError, SolverError, VectorError},
-    operator::{Diagonal, FromFn, Identity},
-    solver::{ConjugateGradient, DirectMethod, NystromConfig, OnNegativeCurvature},
+    operator::{Diagonal, FromFn, Identity, LowRank},
+    solver::{ConjugateGradient, DirectMethod, LissaConfig, NystromConfig, OnNegativeCurvature},
 };
 
 use super::x_of;
@@ -96,7 +96,12 @@ fn bad_input<B: TestBackend>() {
         assert!(matches!(refused.downcast_ref(), Some(OperatorError::NonFiniteEntry { .. })));
     }
     let tiny = flat::<B>(&[1e-25, 0.0], Precision::F32);
-    let refused = solver.solve(&Identity::<B>::new(tiny.space()).unwrap(), &tiny).unwrap_err();
+    let solution = solver.solve(&Identity::<B>::new(tiny.space()).unwrap(), &tiny).unwrap();
+    assert_eq!(x_of(&solution), tiny.to_vec().unwrap()); // although its square is out of range
+    let vector = tiny.space().ones();
+    let sum = LowRank::mean_of(&[vector]).and_then(|mean| mean.with_damping(1.0)).unwrap();
+    let lissa = LissaConfig::new().with_scale(Some(4.0)).init().unwrap();
+    let refused = lissa.solve(&sum, &tiny).unwrap_err();
     assert!(
         matches!(refused.downcast_ref(), Some(SolverError::RightHandSideRange { .. })),
         "{refused}"

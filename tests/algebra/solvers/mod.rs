@@ -16,6 +16,7 @@ mod neumann;
 mod neumann_edges;
 mod over_data;
 mod region;
+mod scales;
 mod stopping;
 
 use burn_curvature::{

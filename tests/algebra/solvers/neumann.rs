@@ -49,7 +49,7 @@ fn neumann_converges<B: TestBackend>() {
             let rhs = flat::<B>(&b, precision);
             let mut iterations = Vec::new();
             for scale in
-                [NeumannScale::InverseLargest, NeumannScale::Balanced, NeumannScale::Given(0.15)]
+                [NeumannScale::InverseLargest, NeumannScale::Balanced, NeumannScale::Fixed(0.15)]
             {
                 let counted = operator(&rows, rhs.space()).counted();
                 let tolerance = tight(precision);
@@ -66,7 +66,7 @@ fn neumann_converges<B: TestBackend>() {
                 assert!(report.iterations <= terms, "{} > {terms}", report.iterations);
                 let rounding = 20.0 * precision.epsilon() / tolerance;
                 assert!(contraction.unwrap() <= factor + rounding);
-                assert_eq!(largest.is_none(), scale == NeumannScale::Given(0.15));
+                assert_eq!(largest.is_none(), scale == NeumannScale::Fixed(0.15));
                 if let Some(largest) = largest {
                     assert!((9.5..=11.0).contains(&largest), "{largest}");
                 }
@@ -110,7 +110,7 @@ fn neumann_terms<B: TestBackend>() {
                 continue;
             }
             let config = NeumannConfig::new()
-                .with_scale(NeumannScale::Given(s))
+                .with_scale(NeumannScale::Fixed(s))
                 .with_relative_tolerance(1e-30)
                 .with_max_iterations(terms);
             let counted = operator(&rows, rhs.space()).counted();
@@ -131,7 +131,7 @@ fn neumann_scaling<B: TestBackend>() {
             let rhs = flat::<B>(&b, precision);
             let tolerance = 100.0 * tight(precision);
             let inside = with_spectrum(&logarithmic(0.1, 1.9, 15), seed);
-            let one = neumann(NeumannScale::Given(1.0), tolerance);
+            let one = neumann(NeumannScale::Fixed(1.0), tolerance);
             let solution = one.solve(&operator(&inside, rhs.space()), &rhs).unwrap();
             assert_eq!(solution.report.stop, StopReason::Converged, "{}", solution.report);
             assert_close(&x_of(&solution), &solve(&inside, &b), 30.0 * tolerance);
@@ -151,7 +151,7 @@ fn neumann_scaling<B: TestBackend>() {
             assert!(report.advice().contains(&format!("a scale of {advised:.3e}")));
 
             for scale in [0.5, advised] {
-                let solver = neumann(NeumannScale::Given(scale), tolerance);
+                let solver = neumann(NeumannScale::Fixed(scale), tolerance);
                 let solution = solver.solve(&operator(&doubled, rhs.space()), &rhs).unwrap();
                 assert_eq!(solution.report.stop, StopReason::Converged);
                 assert_close(&x_of(&solution), &solve(&doubled, &b), 30.0 * tolerance);
@@ -162,7 +162,7 @@ fn neumann_scaling<B: TestBackend>() {
         let rhs = flat::<B>(&b, precision);
         let a = Diagonal::new(rhs.space().vector(&[1.0, 0.5, 0.25]).unwrap()).unwrap();
         for (scale, most) in [(1e30, 2), (2.05, 60)] {
-            let solver = neumann(NeumannScale::Given(scale), 1e-5);
+            let solver = neumann(NeumannScale::Fixed(scale), 1e-5);
             let report = solver.solve(&a, &rhs).unwrap().report;
             assert_eq!(report.stop, StopReason::Diverged, "{report}");
             assert!(report.iterations <= most, "{report}");
@@ -180,8 +180,8 @@ fn neumann_indefinite<B: TestBackend>() {
             for scale in [
                 NeumannScale::InverseLargest,
                 NeumannScale::Balanced,
-                NeumannScale::Given(0.02),
-                NeumannScale::Given(1.0),
+                NeumannScale::Fixed(0.02),
+                NeumannScale::Fixed(1.0),
             ] {
                 let solution = neumann(scale, 1e-5).solve(&a, &rhs).unwrap();
                 let report = &solution.report;
@@ -192,7 +192,7 @@ fn neumann_indefinite<B: TestBackend>() {
                 let curvature = curvature.sum::<f64>() / dot(&p, &p);
                 assert!(curvature < 0.0);
                 assert!((curvature - found.curvature).abs() < 1e-3);
-                let given = matches!(scale, NeumannScale::Given(_));
+                let given = matches!(scale, NeumannScale::Fixed(_));
                 assert!(given || report.iterations == 0);
                 check_report(
                     report,
@@ -233,7 +233,7 @@ fn neumann_preconditioned<B: TestBackend>() {
         let inverse = Diagonal::new(rhs.space().vector(&nearly).unwrap()).unwrap();
         let exact: Vec<f64> = b.iter().zip(&spectrum).map(|(b, a)| b / a).collect();
         for scale in
-            [NeumannScale::InverseLargest, NeumannScale::Balanced, NeumannScale::Given(1.0)]
+            [NeumannScale::InverseLargest, NeumannScale::Balanced, NeumannScale::Fixed(1.0)]
         {
             let options = SolveOptions::new().with_preconditioner(&inverse);
             let solver = neumann(scale, tight(precision));
@@ -251,11 +251,11 @@ fn neumann_preconditioned<B: TestBackend>() {
         assert_eq!(plain.report.stop, StopReason::IterationLimit, "κ = 10⁴ without one");
         let options = SolveOptions::new().with_preconditioner(&inverse);
         let report =
-            neumann(NeumannScale::Given(2.0), 1e-5).solve_with(&a, &rhs, options).unwrap().report;
+            neumann(NeumannScale::Fixed(2.0), 1e-5).solve_with(&a, &rhs, options).unwrap().report;
         assert_eq!(report.stop, StopReason::Diverged, "{report}");
         let negative = Diagonal::new(rhs.space().full(-1.0)).unwrap();
         let options = SolveOptions::new().with_preconditioner(&negative);
-        let refused = neumann(NeumannScale::Given(1.0), 1e-5).solve_with(&a, &rhs, options);
+        let refused = neumann(NeumannScale::Fixed(1.0), 1e-5).solve_with(&a, &rhs, options);
         assert!(
             matches!(failure(&refused), Some(SolverError::Preconditioner { found }) if *found < 0.0)
         );

@@ -118,7 +118,7 @@ fn neumann_rounding<B: TestBackend>() {
             let rows = with_spectrum(&logarithmic(1e-5, 1.0, 20), seed);
             let b = flat::<B>(&SplitMix64::new(seed).normals(20), precision);
             let config = NeumannConfig::new().with_relative_tolerance(1e-14);
-            for scale in [NeumannScale::InverseLargest, NeumannScale::Given(1.9)] {
+            for scale in [NeumannScale::InverseLargest, NeumannScale::Fixed(1.9)] {
                 let solver = config.clone().with_scale(scale).with_max_iterations(2000);
                 let solver = solver.init().unwrap();
                 let report = solver.solve(&operator(&rows, b.space()), &b).unwrap().report;
@@ -145,7 +145,7 @@ fn neumann_refusals<B: TestBackend>() {
             let bad = rhs.space().vector(&values).unwrap();
             let on_bad = Diagonal::new(bad.clone()).unwrap();
             let options = SolveOptions::new().with_initial_guess(bad.clone());
-            let given = neumann(NeumannScale::Given(0.1), 1e-5);
+            let given = neumann(NeumannScale::Fixed(0.1), 1e-5);
             for refused in [
                 solver.solve(&a, &bad),
                 solver.solve_with(&a, &rhs, options),
@@ -180,7 +180,7 @@ fn neumann_configurations<B: TestBackend>() {
     let config = NeumannConfig::new;
     let field = |config: NeumannConfig| config.init().unwrap_err().field;
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert_eq!(field(config().with_scale(NeumannScale::Given(bad))), "scale");
+        assert_eq!(field(config().with_scale(NeumannScale::Fixed(bad))), "scale");
         assert_eq!(field(config().with_smallest(Some(bad))), "smallest");
         assert_eq!(field(config().with_relative_tolerance(bad)), "relative_tolerance");
     }
@@ -188,7 +188,7 @@ fn neumann_configurations<B: TestBackend>() {
     assert_eq!(field(config().with_max_iterations(0)), "max_iterations");
     assert_eq!(field(config().with_estimate_products(0)), "estimate_products");
     let changed =
-        config().with_scale(NeumannScale::Given(0.25)).with_smallest(Some(1e-3)).with_seed(4);
+        config().with_scale(NeumannScale::Fixed(0.25)).with_smallest(Some(1e-3)).with_seed(4);
     let json = serde_json::to_string(&changed).unwrap();
     assert_eq!(serde_json::from_str::<NeumannConfig>(&json).unwrap(), changed);
     // A report from before there were details is still read.

@@ -2,6 +2,7 @@
 
 mod batches;
 mod changes;
+mod converged;
 mod draws;
 mod guards;
 mod messages;

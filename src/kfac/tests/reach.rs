@@ -1,0 +1,63 @@
+//! Rows that are told to the wrong samples are found by numbers.
+
+use burn::{backend::Flex, prelude::*, tensor::activation::tanh};
+use burn_backend::tensor::Device as DeviceOf;
+
+use super::{B, Scaled, numbers};
+use crate::{
+    CaptureConfig, Objective,
+    execute::{Program, apply},
+    graph::Graph,
+    kfac::{
+        layers::{NetworkLayers, Samples, Separation},
+        pass::reaches_others,
+        program::reach,
+    },
+    tensor::Operand,
+};
+
+/// `[4, 5, 4]` through a layer, pooled over the places, by samples.
+fn recorded() -> (Objective<B>, Graph) {
+    let model = super::scaled();
+    let x = numbers([4, 5, 4], 3.0);
+    let objective = Objective::capture_with(
+        &CaptureConfig::new(),
+        &model,
+        x,
+        |model: &Scaled, x: Tensor<3>| {
+            let rows = x.reshape([20, 4]).matmul(model.weight.val()).reshape([4, 5, 3]);
+            let z: Tensor<2> = tanh(rows).mean_dim(1).squeeze_dim(1);
+            let z = z * model.scale.val().unsqueeze::<2>();
+            (z.clone(), z.powf_scalar(2.0).mean())
+        },
+    );
+    let objective: Objective<B> = objective.unwrap();
+    let graph = objective.of_first(|part| Ok(part.recorded().clone())).unwrap();
+    (objective, graph)
+}
+
+/// Σ g² over the rows of each sample when a cotangent of the first goes back.
+fn sums(objective: &Objective<B>, network: &NetworkLayers) -> Vec<f64> {
+    let program = reach(network, 2).unwrap();
+    let device: DeviceOf<Flex> = Default::default();
+    let program = Program::<Flex>::new(program, &device, apply::<Flex>).unwrap();
+    let parameters = objective.parameters().blocks().iter().cloned().map(Operand::Float);
+    let x = Operand::from_data(numbers([4, 5, 4], 3.0).into_data(), &device).unwrap();
+    let found = program.run(parameters.chain([x]).collect()).unwrap();
+    found[0].clone().into_data().unwrap().iter::<f64>().collect()
+}
+
+#[test]
+fn rows_of_other_samples_are_found_by_numbers() {
+    let (objective, graph) = recorded();
+    let mut network = NetworkLayers::of(&graph, 2, Separation::Rows);
+    let own = network.layers[0].uses[0].samples;
+    assert_eq!(own, Some(Samples { count: 4, stride: 15 }));
+    let right = sums(&objective, &network);
+    assert!(right[0] > 0.0 && right[1..] == [0.0; 3], "{right:?}");
+    assert!(!reaches_others(&right));
+    // As if samples were the inner part of the merged rows.
+    network.layers[0].uses[0].samples = Some(Samples { count: 4, stride: 3 });
+    let wrong = sums(&objective, &network);
+    assert!(reaches_others(&wrong), "{wrong:?}");
+}

@@ -1,0 +1,213 @@
+//! Whether a recording is the loss that Burn trains: its gradient against that of Burn's own `backward()`.
+//!
+//! This is a property of the program, not of a point or a device. At θ it cannot be seen where the gradient is rounding
+//! alone, as at the optimum of a converged model, nor where the device rounds coarsely. Then the gradients are compared
+//! near θ, and on the processor.
+
+mod compare;
+mod place;
+
+use burn::{
+    backend::{Autodiff, Dispatch},
+    module::Module,
+    tensor::Device,
+};
+use burn_backend::AutodiffBackend;
+
+use super::source::backward;
+use crate::{
+    capture::{Batch, Captured},
+    error::Error,
+    graph::{Graph, Op, Unary},
+    objective::{FaithfulnessError, Objective, ValueAndGradient, values::Values},
+    panics::caught,
+    space::{Buffers, ParamVector},
+    tensor::TensorBridge,
+};
+use compare::Difference;
+use place::{Moved, Place};
+
+/// The loss and gradient that Burn's `backward()` computes.
+pub(super) fn by_burn<B, M, X, O>(
+    model: &M,
+    batch: X,
+    loss: &impl Fn(&M, X) -> O,
+) -> Result<ValueAndGradient<B>, Error>
+where
+    B: AutodiffBackend,
+    B::InnerBackend: TensorBridge,
+    M: Module,
+    X: Batch,
+    O: Captured,
+{
+    let run = || {
+        let (value, gradients) = backward(model, batch, loss)?;
+        Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(model, gradients)? })
+    };
+    caught(run).unwrap_or_else(|message| Err(FaithfulnessError::BurnPanicked { message }.into()))
+}
+
+/// What Burn computes a loss on: the model in the mode that is meant, and the batch.
+pub(super) struct BurnLoss<'a, M, X> {
+    pub model: &'a M,
+    pub batch: &'a X,
+}
+
+impl<M, X> BurnLoss<'_, M, X>
+where
+    M: Module + 'static,
+    X: Batch + 'static,
+{
+    /// The loss of an objective and Burn's gradient at parameters.
+    fn backward_at<A, B>(
+        &self,
+        objective: &Objective<A>,
+        parameters: &ParamVector<B>,
+    ) -> Result<ValueAndGradient<B>, Error>
+    where
+        A: AutodiffBackend,
+        A::InnerBackend: TensorBridge,
+        B: AutodiffBackend,
+        B::InnerBackend: TensorBridge,
+    {
+        let model = parameters.write_to(self.model)?;
+        let batch = Box::new(self.batch.clone());
+        let (value, gradients) = objective.recorder.backward(&model, batch)?;
+        Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(&model, gradients)? })
+    }
+
+    /// The same loss on another device.
+    fn on<'a, B>(&self, device: &Device, objective: &'a Objective<B>) -> Result<Moved<'a>, Error>
+    where
+        M: 'a,
+        X: 'a,
+        B: AutodiffBackend,
+        B::InnerBackend: TensorBridge,
+    {
+        let move_all = || {
+            let model = self.model.clone().fork(&device.clone().autodiff());
+            (model, self.batch.clone().map_tensors(&mut place::ToDevice(device)))
+        };
+        let moved = caught(move_all);
+        let (model, batch) =
+            moved.map_err(|message| FaithfulnessError::BurnPanicked { message })?;
+        let parameters = ParamVector::from_module(&model)?;
+        let buffers = Buffers::of(parameters.layout(), &model)?;
+        Ok(Moved {
+            values: Values::new(parameters, buffers)?,
+            batch: place::operands(batch.clone())?,
+            backward: Box::new(move |parameters| {
+                BurnLoss { model: &model, batch: &batch }.backward_at(objective, parameters)
+            }),
+        })
+    }
+
+    /// Compares the recorded gradient of an objective with Burn's, which has been computed at its parameters.
+    ///
+    /// With layers in training mode Burn's gradient is another one at every call, and is compared as it is.
+    pub fn expect_recorded<B>(
+        &self,
+        objective: &Objective<B>,
+        burn: &ValueAndGradient<B>,
+        (tolerance, layers_in_training_mode): (f64, usize),
+    ) -> Result<(), Error>
+    where
+        B: AutodiffBackend,
+        B::InnerBackend: TensorBridge,
+    {
+        let check = Check { objective, burn, tolerance, layers_in_training_mode };
+        let here = |parameters: &ParamVector<B>| self.backward_at(objective, parameters);
+        let elsewhere = || {
+            let device = processor()?;
+            let here = self.model.devices().contains(&device);
+            (!here).then(|| self.on(&device, objective).ok()).flatten()
+        };
+        check.run(&here, &elsewhere)
+    }
+}
+
+/// The device whose arithmetic is trusted, if this build has it.
+fn processor() -> Option<Device> {
+    #[cfg(feature = "flex")]
+    return Some(Device::flex());
+    #[cfg(not(feature = "flex"))]
+    None
+}
+
+/// The comparison of one recording.
+struct Check<'a, B: AutodiffBackend> {
+    objective: &'a Objective<B>,
+    burn: &'a ValueAndGradient<B>,
+    tolerance: f64,
+    layers_in_training_mode: usize,
+}
+
+impl<B: AutodiffBackend> Check<'_, B> {
+    fn run<'a>(
+        &self,
+        backward: &place::Backward<'_, B>,
+        elsewhere: &dyn Fn() -> Option<Moved<'a>>,
+    ) -> Result<(), Error> {
+        let recorded = self.objective.value_and_gradient()?;
+        let place = Place::of(self.objective, backward)?;
+        let point = place::gradients(&recorded.gradient, &self.burn.gradient)?;
+        let mut difference = point.difference(self.objective.layout());
+        if difference.is_within(self.tolerance) && !point.vanish() {
+            return Ok(());
+        }
+        if self.layers_in_training_mode == 0 {
+            difference = place.difference(point)?;
+            if difference.is_within(self.tolerance) || self.holds_elsewhere(elsewhere) {
+                return Ok(());
+            }
+        }
+        Err(self.refusal(recorded.value, difference))
+    }
+
+    /// Whether the recording agrees with Burn on another device. A loss that does not run there does not.
+    fn holds_elsewhere<'a>(&self, elsewhere: &dyn Fn() -> Option<Moved<'a>>) -> bool {
+        let Some(moved) = elsewhere() else {
+            return false;
+        };
+        let difference = || {
+            let place = Place::<Autodiff<Dispatch>>::moved(self.objective, &moved)?;
+            let point = place.gradients(place.values())?;
+            place.difference(point)
+        };
+        difference().is_ok_and(|difference| difference.is_within(self.tolerance))
+    }
+
+    fn refusal(&self, recorded_loss: f64, difference: Difference) -> Error {
+        FaithfulnessError::Unfaithful {
+            parameter: difference.parameter,
+            difference: difference.relative,
+            recorded_loss,
+            burn_loss: self.burn.value,
+            causes: causes(self.layers_in_training_mode),
+        }
+        .into()
+    }
+}
+
+/// The default for the relative difference from Burn's gradient that counts as rounding.
+///
+/// Burn's default gradient of GELU, which ndarray uses, is that of the tanh approximation: off by up to 4e-4 for each
+/// activation, and by 2e-3 of the norm in parameters behind several layers.
+pub(super) fn tolerance(loss: &Graph) -> f64 {
+    let has_gelu = loss.nodes.iter().any(|node| node.op == Op::Unary(Unary::Gelu));
+    if has_gelu { 1e-2 } else { 1e-3 }
+}
+
+fn causes(layers_in_training_mode: usize) -> String {
+    let others = "a `detach` or `without_autodiff` in the model (gradients are not stopped in a recording), a value \
+                  read while recording, randomness in the closure, or a closure that gives different results when \
+                  called twice";
+    match layers_in_training_mode {
+        0 => others.into(),
+        n => format!(
+            "{n} layers are in training mode (Dropout, BatchNorm, noise), which is recorded in evaluation mode: if \
+             evaluation mode is what you mean, capture with `CaptureConfig::new().evaluation().init(…)` or pass \
+             `model.valid()`; otherwise {others}"
+        ),
+    }
+}

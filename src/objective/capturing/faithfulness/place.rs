@@ -1,0 +1,213 @@
+//! Where gradients are compared: a device, with the recording and Burn's loss on it, at θ and near it.
+
+use std::sync::Arc;
+
+use burn::{
+    backend::{Autodiff, Dispatch},
+    tensor::{Bool, Device, Int, Tensor},
+};
+use burn_backend::AutodiffBackend;
+
+use super::{
+    super::source,
+    compare::{Difference, Gradients, difference_near},
+};
+use crate::{
+    capture::{Batch, BatchMapper},
+    derive::Kernels,
+    error::Error,
+    execute::supports,
+    objective::{Objective, Operands, ValueAndGradient, programs::ProgramSet, values::Values},
+    seeds::Seeds,
+    space::ParamVector,
+    tensor::{Operand, Precision, TensorBridge},
+};
+
+/// How far from θ gradients are compared, relative to the size of each parameter.
+const RADII: [f64; 3] = [0.0625, 0.125, 0.25];
+/// The seed of the directions.
+const SEED: u64 = 0;
+
+/// Burn's loss and gradient at parameters.
+pub(super) type Backward<'a, B> =
+    dyn Fn(&ParamVector<B>) -> Result<ValueAndGradient<B>, Error> + 'a;
+
+/// A loss that was moved to another device.
+pub(super) struct Moved<'a> {
+    pub values: Values<Autodiff<Dispatch>>,
+    pub batch: Operands<Autodiff<Dispatch>>,
+    pub backward: Box<Backward<'a, Autodiff<Dispatch>>>,
+}
+
+/// The recording and Burn's loss on one device.
+pub(super) struct Place<'a, B: AutodiffBackend> {
+    programs: Arc<ProgramSet<B>>,
+    /// The same in f64, where the device has it and this is f32.
+    precise: Option<ProgramSet<B>>,
+    values: Values<B>,
+    batch: Operands<B>,
+    backward: &'a Backward<'a, B>,
+}
+
+impl<'a, B: AutodiffBackend> Place<'a, B> {
+    /// The device of an objective of one batch.
+    pub fn of(objective: &Objective<B>, backward: &'a Backward<'a, B>) -> Result<Self, Error> {
+        let (programs, batch) = objective
+            .of_first(|part| Ok((Arc::clone(&part.programs), part.batch.operands.clone())))?;
+        Self::new(programs, objective.values.clone(), batch, backward)
+    }
+
+    fn new(
+        programs: Arc<ProgramSet<B>>,
+        values: Values<B>,
+        batch: Operands<B>,
+        backward: &'a Backward<'a, B>,
+    ) -> Result<Self, Error> {
+        let device = values.device();
+        let refined = values.precision() == Precision::F32
+            && supports::<B::InnerBackend>(device, Precision::F64.dtype().into());
+        let precise =
+            refined.then(|| programs.converted(Precision::F64, device.clone(), programs.kernels()));
+        Ok(Self { precise: precise.transpose()?, programs, values, batch, backward })
+    }
+
+    /// θ, and the buffers.
+    pub fn values(&self) -> &Values<B> {
+        &self.values
+    }
+
+    /// The largest difference near θ, or that at θ itself if nothing near it can be compared.
+    pub fn difference(&self, mut point: Gradients) -> Result<Difference, Error> {
+        point.rounding = self.rounding(&self.values, &point.recorded);
+        let mut seeds = Seeds::new(SEED);
+        let mut near = Vec::new();
+        for radius in RADII {
+            let parameters = moved(&self.values.parameters, radius, seeds.next())?;
+            let values = Values { parameters, ..self.values.clone() };
+            // Where the closure takes another branch, leaves its domain or panics, there is nothing to compare.
+            near.extend(self.gradients(&values).ok().filter(Gradients::are_finite));
+        }
+        let layout = self.values.parameters.layout();
+        let found = difference_near(layout, &point, &near);
+        Ok(found.unwrap_or_else(|| point.difference(layout)))
+    }
+
+    /// Both gradients at parameters.
+    pub fn gradients(&self, values: &Values<B>) -> Result<Gradients, Error> {
+        let recorded = recorded(&self.programs, values, &self.batch)?;
+        let mut gradients = gradients(&recorded, &(self.backward)(&values.parameters)?.gradient)?;
+        gradients.rounding = self.rounding(values, &gradients.recorded);
+        Ok(gradients)
+    }
+
+    /// How much f64 changes in the recorded gradient, if it can be computed.
+    fn rounding(&self, values: &Values<B>, gradient: &[f64]) -> Option<Vec<f64>> {
+        let precise = || -> Result<Option<Vec<f64>>, Error> {
+            let Some(programs) = &self.precise else {
+                return Ok(None);
+            };
+            let parameters = values.parameters.clone().cast(Precision::F64)?;
+            let batch = stored_like(&parameters, self.batch.clone());
+            let values = Values::new(parameters, values.buffers.clone())?;
+            Ok(Some(recorded(programs, &values, &batch)?.to_vec()?))
+        };
+        let precise = precise().ok().flatten()?;
+        Some(precise.iter().zip(gradient).map(|(a, b)| a - b).collect())
+    }
+}
+
+impl<'a> Place<'a, Autodiff<Dispatch>> {
+    /// The recording of an objective where its loss was moved to.
+    pub fn moved<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        moved: &'a Moved<'a>,
+    ) -> Result<Self, Error> {
+        let values = moved.values.clone();
+        let (precision, device) = (values.precision(), values.device().clone());
+        let convert =
+            |from: &ProgramSet<B>| from.converted(precision, device.clone(), Kernels::of());
+        let programs = objective.of_first(|part| convert(&part.programs))?;
+        let batch = stored_like(&values.parameters, moved.batch.clone());
+        Self::new(Arc::new(programs), values, batch, &*moved.backward)
+    }
+}
+
+/// The recorded gradient, unless the closure takes another branch at these parameters.
+fn recorded<B: AutodiffBackend>(
+    programs: &ProgramSet<B>,
+    values: &Values<B>,
+    batch: &[Operand<B::InnerBackend>],
+) -> Result<ParamVector<B>, Error> {
+    let (inputs, parameters) = (|| values.inputs(batch), &values.parameters);
+    programs.guards().expect_on_batch(inputs)?;
+    programs.guards().expect_at_model(inputs)?;
+    let mut results = programs.gradient()?.run(inputs())?;
+    let blocks = results.split_off(results.len().saturating_sub(parameters.blocks().len()));
+    let blocks = blocks.into_iter().map(Operand::into_float).collect::<Result<_, _>>()?;
+    Ok(ParamVector::from_blocks(parameters.layout(), blocks)?)
+}
+
+/// Two gradients, read from the device.
+pub(super) fn gradients<B: AutodiffBackend>(
+    recorded: &ParamVector<B>,
+    burn: &ParamVector<B>,
+) -> Result<Gradients, Error> {
+    Ok(Gradients { recorded: recorded.to_vec()?, burn: burn.to_vec()?, rounding: None })
+}
+
+/// θ with every element moved up or down by a fraction of its block's root mean square, which is taken as at least a
+/// hundredth of that of θ.
+fn moved<B: AutodiffBackend>(
+    parameters: &ParamVector<B>,
+    radius: f64,
+    seed: u64,
+) -> Result<ParamVector<B>, Error> {
+    let size =
+        |values: &[f64]| (values.iter().map(|x| x * x).sum::<f64>() / values.len() as f64).sqrt();
+    let mut values = parameters.to_vec()?;
+    let signs = parameters.space().rademacher(seed).to_vec()?;
+    let whole = Some(size(&values)).filter(|size| *size > 0.0).unwrap_or(1.0);
+    for block in parameters.layout().blocks() {
+        let step = radius * size(&values[block.range()]).max(1e-2 * whole);
+        let elements = values[block.range()].iter_mut().zip(&signs[block.range()]);
+        elements.for_each(|(value, sign)| *value += step * sign);
+    }
+    Ok(parameters.space().vector(&values)?)
+}
+
+/// A batch in the element types of the device and precision of parameters.
+fn stored_like<B: AutodiffBackend>(parameters: &ParamVector<B>, batch: Operands<B>) -> Operands<B> {
+    let dtype = parameters.precision().dtype();
+    batch.into_iter().map(|operand| operand.stored_on(parameters.device(), dtype)).collect()
+}
+
+/// The tensors of a batch.
+pub(super) fn operands<X: Batch>(batch: X) -> Result<Operands<Autodiff<Dispatch>>, Error> {
+    let tensors = source::tensors(batch).into_iter();
+    Ok(tensors.map(<Dispatch as TensorBridge>::from_dispatch).collect::<Result<_, _>>()?)
+}
+
+/// Moves the tensors of a batch to a device, those that record to where it records.
+pub(super) struct ToDevice<'a>(pub &'a Device);
+
+macro_rules! moved_tensor {
+    ($tensor:expr, $device:expr) => {{
+        let records = $tensor.device().is_autodiff();
+        let tensor = $tensor.without_autodiff().to_device($device);
+        if records { Tensor::from_inner(tensor) } else { tensor }
+    }};
+}
+
+impl BatchMapper for ToDevice<'_> {
+    fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
+        moved_tensor!(tensor, self.0)
+    }
+
+    fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
+        moved_tensor!(tensor, self.0)
+    }
+
+    fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
+        moved_tensor!(tensor, self.0)
+    }
+}

@@ -1,0 +1,320 @@
+//! Models at their optimum, where the gradient is rounding alone: captured all the same, unless the recording is of
+//! another loss.
+
+use burn::{
+    module::{Module, Param},
+    nn::{
+        LayerNorm, LayerNormConfig, Linear, LinearConfig,
+        loss::{BinaryCrossEntropyLossConfig, MseLoss, Reduction},
+    },
+    prelude::*,
+    tensor::activation::{gelu, log_sigmoid, sigmoid, silu, tanh},
+};
+use burn_curvature::{
+    CaptureConfig, Error, Hessian, Objective, Precision, errors::FaithfulnessError, materialize,
+};
+
+use crate::{failure::failure, random::SplitMix64};
+
+/// One weight matrix.
+#[derive(Module, Debug)]
+struct Weight {
+    w: Param<Tensor<2>>,
+}
+
+fn weight(values: &[f32], device: &Device) -> Weight {
+    let w = Tensor::<1>::from_floats(values, device).reshape([values.len(), 1]);
+    Weight { w: Param::from_tensor(w) }
+}
+
+fn normals(numbers: &mut SplitMix64, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| numbers.normal() as f32).collect();
+    Tensor::<1>::from_floats(values.as_slice(), device).reshape(shape)
+}
+
+/// ‖a − b‖ / ‖b‖
+fn relative_error(a: &[f64], b: &[f64]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    norm(&mut a.iter().zip(b).map(|(a, b)| a - b)) / norm(&mut b.iter().copied())
+}
+
+/// The Hessian product in f32 against that in f64, in a random direction.
+fn product_error(objective: &Objective) -> f64 {
+    let exact = objective.in_f64().unwrap();
+    let product = |objective: &Objective| {
+        let v = objective.parameters().space().normal(5);
+        objective.hessian_vector_product(&v).unwrap().to_vec().unwrap()
+    };
+    relative_error(&product(objective), &product(&exact))
+}
+
+/// At its optimum Burn's gradient of this loss is 3.0e-8 and the recorded one 0.
+#[test]
+fn logistic_regression_of_three_points_has_its_curvature_at_the_optimum() {
+    let device = Device::flex().autodiff();
+    let model = weight(&[-0.192_377_66], &device);
+    let points = [1.0f64, 2.0, 0.5];
+    let x = Tensor::<2>::from_floats([[1.0], [2.0], [0.5]], &device);
+    let y = Tensor::<2>::from_floats([[1.0], [0.0], [1.0]], &device);
+    let objective = Objective::capture(&model, (x, y), |model: &Weight, (x, y)| {
+        let z: Tensor<2> = x.matmul(model.w.val());
+        let y: Tensor<2> = y;
+        (log_sigmoid(z.clone()) * y.clone() + log_sigmoid(-z) * (-y + 1.0)).mean().neg()
+    })
+    .unwrap();
+    let v = objective.parameters().space().ones();
+    let found = objective.hessian_vector_product(&v).unwrap().to_vec().unwrap()[0];
+    let p = |x: f64| 1.0 / (1.0 + (0.192_377_656 * x).exp());
+    let expected = points.iter().map(|x| p(*x) * (1.0 - p(*x)) * x * x).sum::<f64>() / 3.0;
+    assert!((found / expected - 1.0).abs() < 1e-5, "{found} and {expected}");
+}
+
+/// The minimizer of mean cross-entropy + 0.005 Σw² by Newton's method in f64, and the Hessian there.
+fn logistic_optimum(x: &[f64], y: &[f64], columns: usize) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let mut w = vec![0.0; columns];
+    loop {
+        let mut gradient: Vec<f64> = w.iter().map(|w| 0.01 * w).collect();
+        let mut hessian = vec![vec![0.0; columns]; columns];
+        (0..columns).for_each(|i| hessian[i][i] = 0.01);
+        for (row, y) in x.chunks(columns).zip(y) {
+            let z: f64 = row.iter().zip(&w).map(|(x, w)| x * w).sum();
+            let p = 1.0 / (1.0 + (-z).exp());
+            for i in 0..columns {
+                gradient[i] += (p - y) * row[i] / 64.0;
+                for j in 0..columns {
+                    hessian[i][j] += p * (1.0 - p) * row[i] * row[j] / 64.0;
+                }
+            }
+        }
+        if gradient.iter().map(|g| g * g).sum::<f64>().sqrt() < 1e-13 {
+            return (w, hessian);
+        }
+        let step = solved(&hessian, &gradient);
+        w.iter_mut().zip(step).for_each(|(w, step)| *w -= step);
+    }
+}
+
+/// Gaussian elimination with row pivoting.
+fn solved(a: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
+    let n = b.len();
+    let mut a: Vec<Vec<f64>> =
+        a.iter().zip(b).map(|(row, b)| row.iter().copied().chain([*b]).collect()).collect();
+    for k in 0..n {
+        let pivot = (k..n).max_by(|i, j| a[*i][k].abs().total_cmp(&a[*j][k].abs())).unwrap();
+        a.swap(k, pivot);
+        for i in (0..n).filter(|i| *i != k) {
+            let factor = a[i][k] / a[k][k];
+            let pivot_row = a[k].clone();
+            a[i].iter_mut().zip(pivot_row).for_each(|(a, p)| *a -= factor * p);
+        }
+    }
+    (0..n).map(|i| a[i][n] / a[i][i]).collect()
+}
+
+#[test]
+fn logistic_regression_has_its_curvature_at_the_optimum_for_every_seed() {
+    let device = Device::flex().autodiff();
+    for seed in 0..10 {
+        let mut numbers = SplitMix64::new(seed);
+        let x = normals(&mut numbers, [64, 5], &device);
+        let labels: Vec<i32> = (0..64).map(|_| i32::from(numbers.uniform() < 0.5)).collect();
+        let rows: Vec<f64> = x.to_data().iter::<f64>().collect();
+        let targets: Vec<f64> = labels.iter().map(|y| f64::from(*y)).collect();
+        let (w, hessian) = logistic_optimum(&rows, &targets, 5);
+        let model = weight(&w.iter().map(|w| *w as f32).collect::<Vec<_>>(), &device);
+        let y = Tensor::<1, Int>::from_ints(labels.as_slice(), &device).reshape([64, 1]);
+        let objective = Objective::capture(&model, (x, y), |model: &Weight, (x, y)| {
+            let z: Tensor<2> = x.matmul(model.w.val());
+            let y: Tensor<2, Int> = y;
+            let config = BinaryCrossEntropyLossConfig::new().with_logits(true);
+            let loss = config.init(&z.device()).forward(z, y);
+            loss + model.w.val().powi_scalar(2).sum() * 0.005
+        });
+        let objective = objective.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let v = objective.parameters().space().ones();
+        let found = objective.hessian_vector_product(&v).unwrap().to_vec().unwrap();
+        let expected: Vec<f64> = hessian.iter().map(|row| row.iter().sum()).collect();
+        assert!(relative_error(&found, &expected) < 1e-4, "seed {seed}: {found:?} {expected:?}");
+    }
+}
+
+/// Two linear maps with a function between them, with and without a normalization.
+#[derive(Module, Debug)]
+struct Network {
+    inner: Linear,
+    norm: Option<LayerNorm>,
+    outer: Linear,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Function {
+    Tanh,
+    Sigmoid,
+    Silu,
+    Gelu,
+}
+
+impl Network {
+    fn new(seed: u64, normalized: bool, device: &Device) -> Self {
+        let mut numbers = SplitMix64::new(seed);
+        let mut linear = |[rows, columns]: [usize; 2]| {
+            let mut linear = LinearConfig::new(rows, columns).init(device);
+            linear.weight = Param::from_tensor(normals(&mut numbers, [rows, columns], device));
+            linear.bias = Some(Param::from_tensor(Tensor::zeros([columns], device)));
+            linear
+        };
+        Self {
+            inner: linear([3, 4]),
+            norm: normalized.then(|| LayerNormConfig::new(4).init(device)),
+            outer: linear([4, 1]),
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>, function: Function) -> Tensor<2> {
+        let hidden = self.inner.forward(x);
+        let hidden = self.norm.as_ref().map_or(hidden.clone(), |norm| norm.forward(hidden));
+        let hidden = match function {
+            Function::Tanh => tanh(hidden),
+            Function::Sigmoid => sigmoid(hidden),
+            Function::Silu => silu(hidden),
+            Function::Gelu => gelu(hidden),
+        };
+        self.outer.forward(hidden)
+    }
+}
+
+type Points = (Tensor<2>, Tensor<2>);
+
+fn points(seed: u64, device: &Device) -> Points {
+    let mut numbers = SplitMix64::new(1000 + seed);
+    (normals(&mut numbers, [24, 3], device), normals(&mut numbers, [24, 1], device))
+}
+
+/// Squared error, with a ridge that makes the optimum a point.
+fn squared_error(function: Function) -> impl Fn(&Network, Points) -> (Tensor<2>, Tensor<1>) + Send {
+    move |model, (x, y)| {
+        let z = model.forward(x, function);
+        let norm = model.norm.as_ref().map(|norm| norm.gamma.val().powi_scalar(2).sum());
+        let ridge = model.inner.weight.val().powi_scalar(2).sum()
+            + model.outer.weight.val().powi_scalar(2).sum();
+        let ridge = norm.map_or(ridge.clone(), |norm| ridge + norm);
+        (z.clone(), MseLoss::new().forward(z, y, Reduction::Mean) + ridge * 1e-2)
+    }
+}
+
+/// The model at a minimum of its loss, found in f64 by Newton's method with damping, and rounded to f32.
+fn converged(model: &Network, batch: Points, function: Function) -> Network {
+    let loss = squared_error(function);
+    let objective = CaptureConfig::new()
+        .unchecked()
+        .init(model, batch, move |model, batch| loss(model, batch).1);
+    let mut objective: Objective = objective.unwrap().in_f64().unwrap();
+    let mut damping = 1.0;
+    for _ in 0..300 {
+        let found = objective.value_and_gradient().unwrap();
+        let gradient = found.gradient.to_vec().unwrap();
+        if found.gradient.norm().unwrap() < 1e-12 {
+            break;
+        }
+        let hessian = materialize(&Hessian::new(&objective).unwrap()).unwrap();
+        let mut rows: Vec<Vec<f64>> =
+            hessian.values().chunks(gradient.len()).map(<[f64]>::to_vec).collect();
+        (0..rows.len()).for_each(|i| rows[i][i] += damping);
+        let step = objective.parameters().space().vector(&solved(&rows, &gradient)).unwrap();
+        let next = objective.parameters().clone().sub(&step).unwrap();
+        let next = objective.at(&next).unwrap();
+        if next.value().unwrap() <= found.value {
+            objective = next;
+            damping *= 0.2;
+        } else {
+            damping *= 5.0;
+        }
+    }
+    let gradient = objective.gradient().unwrap().norm().unwrap();
+    assert!(gradient < 1e-9, "not at an optimum: {gradient:e}");
+    let single = objective.parameters().clone().cast(Precision::F32).unwrap();
+    single.write_to(model).unwrap()
+}
+
+fn captured(model: &Network, batch: Points, function: Function) -> Result<Objective, Error> {
+    Objective::capture(model, batch, squared_error(function))
+}
+
+#[test]
+fn networks_have_their_curvature_at_the_optimum_for_every_seed() {
+    let device = Device::flex().autodiff();
+    for seed in 0..10 {
+        let model = Network::new(seed, true, &device);
+        let model = converged(&model, points(seed, &device), Function::Tanh);
+        let objective = captured(&model, points(seed, &device), Function::Tanh);
+        let objective = objective.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let error = product_error(&objective);
+        assert!(error < 1e-3, "seed {seed}: {error:e}");
+    }
+}
+
+#[test]
+fn every_smooth_function_is_captured_at_an_optimum() {
+    for device in [Device::flex().autodiff(), Device::ndarray().autodiff()] {
+        for function in [Function::Tanh, Function::Sigmoid, Function::Silu, Function::Gelu] {
+            for seed in 0..2 {
+                let model = Network::new(seed, false, &device);
+                let model = converged(&model, points(seed, &device), function);
+                let objective = captured(&model, points(seed, &device), function);
+                let objective =
+                    objective.unwrap_or_else(|error| panic!("{function:?} {seed}: {error}"));
+                let error = product_error(&objective);
+                assert!(error < 1e-3, "{function:?} {seed}: {error:e}");
+            }
+        }
+    }
+}
+
+fn unfaithful(result: &Result<Objective, Error>) -> bool {
+    matches!(failure(result), Some(FaithfulnessError::Unfaithful { .. }))
+}
+
+/// A loss whose target Burn holds fixed and a recording would not.
+#[test]
+fn a_target_that_is_stopped_is_never_taken_for_rounding() {
+    let device = Device::flex().autodiff();
+    for seed in 0..10 {
+        let mut numbers = SplitMix64::new(seed);
+        let w: Vec<f32> = numbers.normals(3).iter().map(|w| *w as f32).collect();
+        let (x, y) =
+            (normals(&mut numbers, [8, 3], &device), normals(&mut numbers, [8, 3], &device));
+        let result = Objective::capture(&weight(&w, &device), (x, y), |model: &Weight, (x, y)| {
+            let (x, y): Points = (x, y);
+            let target = y.matmul(model.w.val()) * 0.9;
+            (x.matmul(model.w.val()) - target.detach()).powi_scalar(2).mean()
+        });
+        assert!(unfaithful(&result), "{result:?}");
+    }
+}
+
+/// At w = 0 both gradients vanish; near it they do not.
+#[test]
+fn a_stopped_factor_at_zero_is_noticed_nearby() {
+    let device = Device::flex().autodiff();
+    let model = weight(&[0.0, 0.0], &device);
+    let result = Objective::capture(&model, (), |model: &Weight, ()| {
+        (model.w.val() * model.w.val().detach()).sum()
+    });
+    assert!(unfaithful(&result), "{result:?}");
+}
+
+/// The optimum of a network, with the target of its own outputs held fixed besides.
+#[test]
+fn a_stopped_branch_is_noticed_at_an_optimum() {
+    let device = Device::flex().autodiff();
+    for seed in 0..3 {
+        let model = Network::new(seed, false, &device);
+        let model = converged(&model, points(seed, &device), Function::Tanh);
+        let loss = squared_error(Function::Tanh);
+        let result = Objective::capture(&model, points(seed, &device), move |model, batch| {
+            let (z, loss) = loss(model, batch);
+            loss + (z.clone() * (z.clone() - z.detach())).mean()
+        });
+        assert!(unfaithful(&result), "{result:?}");
+    }
+}
