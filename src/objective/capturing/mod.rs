@@ -168,6 +168,7 @@ where
         if config.compare && !flags.is_empty() {
             source::restore_buffers(model.clone(), &plain);
         }
+        let kept = plain.clone();
         let source = ModelSource {
             inputs: values.model_inputs(),
             model: plain,
@@ -196,6 +197,9 @@ where
             let in_burn = BurnLoss { model: &model, batch: &batch };
             let layers = in_training_mode.len();
             let compared = in_burn.expect_recorded(&objective, &burn, (tolerance, layers));
+            if !flags.is_empty() {
+                source::restore_buffers(model, &kept);
+            }
             compared.map_err(|error| by_training_mode(error, in_training_mode))?;
         }
         Ok(objective)
