@@ -5,13 +5,17 @@
 //! room and named in `derive` only.
 
 mod batch;
+mod draws;
 mod error;
 mod guards;
 mod import;
 mod lock;
 mod loss;
+mod place;
 mod record;
+mod refusal;
 mod scope;
+mod stops;
 
 pub use batch::{Batch, BatchMapper};
 pub use error::{CaptureError, ImportError};
@@ -21,5 +25,5 @@ pub(crate) use import::graph;
 pub(crate) use lock::is_recording;
 pub(crate) use loss::Divisor;
 pub use loss::{Captured, Loss};
-pub(crate) use record::{ModelInputs, Recording, record_loss};
+pub(crate) use record::{Choices, ModelInputs, Recording, record_loss};
 pub(crate) use scope::{Scope, record};

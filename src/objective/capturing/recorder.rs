@@ -1,4 +1,4 @@
-//! The recordings and programs made so far, by the types of the batch and the precision.
+//! The recordings made so far, by the types of the batch, and their programs, by the precision too.
 
 use std::{
     any::Any,
@@ -14,7 +14,7 @@ use super::{
     structure::{Structure, taken_apart},
 };
 use crate::{
-    capture::{Batch, is_recording},
+    capture::{Batch, CaptureError, Recording, is_recording},
     derive::{Kernels, ProgramBackend},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
@@ -28,13 +28,18 @@ use crate::{
 /// Structure of the batch, types of its tensors, and the precision.
 type ProgramKey = (Structure, Vec<ValueType>, Precision);
 
-/// The programs made so far, by the structure and types of the batch and the precision.
+/// A recording with the structure and the types of the batch that it is for.
+type RecordedFor = (Structure, Vec<ValueType>, Arc<Recording>);
+
+/// The recordings and programs made so far.
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// The structure of the captured batch.
     captured: Structure,
     model: ModelType,
     kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
+    /// In the order in which they were made. One recording serves all precisions.
+    recordings: Mutex<Vec<RecordedFor>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
@@ -51,6 +56,7 @@ where
             model: source.model(),
             kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
+            recordings: Mutex::default(),
             programs: Mutex::new(HashMap::new()),
         }
     }
@@ -122,17 +128,43 @@ impl<B: AutodiffBackend> Recorder<B> {
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let truths = |graph: &Graph| {
-            let inputs = values.inputs(&batch.operands);
-            guards::truths::<B>(graph, precision, device, self.kernels, inputs)
-        };
-        let recorded = available(&self.source)?.record((&key.0, &key.1), &truths);
-        let recording = recorded.unwrap_or_else(|| {
-            let difference = key.0.compared_with(&self.captured);
-            Err(BatchError::Other { difference }.into())
-        })?;
+        let recording = (*self.recording((&key.0, &key.1), values, &batch.operands)?).clone();
         let made = Arc::new(ProgramSet::new(recording, precision, device.clone(), self.kernels)?);
         programs.insert(key, Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The recording for batches of the given types, of which `batch` is one.
+    ///
+    /// Before a second one is made, the first is made again: a closure whose state has changed since then, or changes
+    /// from call to call, is not the loss that was captured.
+    fn recording(
+        &self,
+        (structure, types): (&Structure, &[ValueType]),
+        values: &Values<B>,
+        batch: &[Operand<B::InnerBackend>],
+    ) -> Result<Arc<Recording>, Error> {
+        let mut recordings = available(&self.recordings)?;
+        let mut known = recordings.iter();
+        if let Some((.., found)) = known.find(|(s, t, _)| s == structure && t == types) {
+            return Ok(Arc::clone(found));
+        }
+        let source = available(&self.source)?;
+        if let Some((structure, types, first)) = recordings.first() {
+            let read = &first.guards.expected;
+            let same_truths =
+                |graph: &Graph| Ok(read[..graph.outputs.len().min(read.len())].to_vec());
+            let again = source.record((structure, types), &same_truths)?;
+            if let Some(difference) = first.difference(&again) {
+                return Err(CaptureError::ClosureChanged { difference }.into());
+            }
+        }
+        let truths = |graph: &Graph| {
+            let (precision, device) = (values.precision(), values.device());
+            guards::truths::<B>(graph, precision, device, self.kernels, values.inputs(batch))
+        };
+        let made = Arc::new(source.record((structure, types), &truths)?);
+        recordings.push((structure.clone(), types.to_vec(), Arc::clone(&made)));
         Ok(made)
     }
 }

@@ -2,18 +2,18 @@
 
 use std::{
     any::{Any, TypeId, type_name},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
 };
 
 use burn::{
     backend::DispatchTensor,
-    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Gradients, Tensor},
 };
 
 use super::{Mode, Structure};
 use crate::{
-    capture::{self, Batch, CaptureError, Captured, ModelInputs, Recording, Truths},
+    capture::{self, Batch, CaptureError, Captured, Choices, ModelInputs, Recording, Truths},
     error::Error,
     graph::ValueType,
     objective::{BatchError, ObjectiveError},
@@ -27,12 +27,12 @@ pub(in crate::objective) trait Source: Send {
     fn learn(&mut self, structure: &Structure, batch: &dyn Any) -> bool;
 
     /// Records the loss for a batch of a structure with tensors of the given types; `truths` evaluates the truth values
-    /// that the closure reads. `None` for a structure that was not learned.
+    /// that the closure reads.
     fn record(
         &self,
         batch: (&Structure, &[ValueType]),
         truths: Truths<'_, Error>,
-    ) -> Option<Result<Recording, Error>>;
+    ) -> Result<Recording, Error>;
 
     /// The type of the model.
     fn model(&self) -> ModelType;
@@ -60,6 +60,7 @@ pub(in crate::objective) struct ModelSource<M, X, L> {
     pub inputs: ModelInputs,
     pub templates: HashMap<Structure, X>,
     pub loss: L,
+    pub choices: Choices,
 }
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
@@ -81,9 +82,12 @@ where
         &self,
         (structure, types): (&Structure, &[ValueType]),
         truths: Truths<'_, Error>,
-    ) -> Option<Result<Recording, Error>> {
-        let batch = (self.templates.get(structure)?, types);
-        Some(capture::record_loss(&self.model, &self.inputs, batch, &self.loss, truths))
+    ) -> Result<Recording, Error> {
+        let Some(template) = self.templates.get(structure) else {
+            return Err(BatchError::OtherType { expected: type_name::<X>() }.into());
+        };
+        let (model, choices, batch) = (&self.model, &self.choices, (template, types));
+        capture::record_loss(model, &self.inputs, batch, &self.loss, choices, truths)
     }
 
     fn model(&self) -> ModelType {
@@ -127,9 +131,10 @@ fn is_on_tape<M: Module>(model: &M) -> bool {
 /// The model on an autodiff device, in the mode asked for.
 pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
     match (is_on_tape(model), mode) {
-        (true, Mode::AsGiven) => model.clone(),
+        (true, Mode::AsGiven | Mode::Training) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
-        (false, _) => model.clone().train().map(&mut EvaluationMode),
+        (false, Mode::Training) => model.clone().train(),
+        (false, Mode::AsGiven | Mode::Evaluation) => model.clone().train().map(&mut EvaluationMode),
     }
 }
 
@@ -155,6 +160,51 @@ pub(crate) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
         model.visit(&mut count);
     }
     count.0
+}
+
+/// The layers of a model that would behave as during training, by the names of their fields and their kinds.
+pub(in crate::objective) fn names_in_training_mode<M: Module>(model: &M) -> Vec<String> {
+    #[derive(Default)]
+    struct Find {
+        path: Vec<(String, String)>,
+        found: Vec<String>,
+    }
+    impl ModuleVisitor for Find {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            if flag.is_enabled() {
+                // The last name is that of the flag itself.
+                let layers = &self.path[..self.path.len().saturating_sub(1)];
+                let names: Vec<_> = layers.iter().map(|(name, _)| name.as_str()).collect();
+                let kind = self.path.last().map_or("", |(_, kind)| kind);
+                let kind = kind.strip_prefix("Struct:").unwrap_or(kind);
+                self.found.push(format!("`{}` ({kind})", names.join(".")));
+            }
+        }
+        fn enter_module(&mut self, name: &str, container_type: &str) {
+            self.path.push((name.into(), container_type.into()));
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+    }
+    let mut find = Find::default();
+    model.visit(&mut find);
+    find.found
+}
+
+/// The flags of the layers that behave as during training.
+pub(in crate::objective) fn training_flags<M: Module>(model: &M) -> HashSet<ParamId> {
+    struct Flags(HashSet<ParamId>);
+    impl ModuleVisitor for Flags {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            if flag.is_enabled() {
+                self.0.insert(flag.id);
+            }
+        }
+    }
+    let mut flags = Flags(HashSet::new());
+    model.visit(&mut flags);
+    flags.0
 }
 
 /// Gives a model the buffers of a copy without autodiff again, which a forward pass in training mode has changed.
