@@ -140,6 +140,11 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         graph.outputs().iter().any(|output| dependent.contains(output))
     }
 
+    /// How many random tensors of the closure were drawn once.
+    pub fn draws(&self) -> usize {
+        self.recording.draws
+    }
+
     /// Type of the model's outputs.
     pub fn outputs_type(&self) -> Result<&ValueType, DeriveError> {
         let outputs = self.recorded().outputs().get(1);
