@@ -12,12 +12,15 @@ use crate::{
     curvature::{GaussNewton, Hessian, Jacobian},
     derive,
     error::Error,
-    graph::Graph,
+    graph::{Graph, Op},
     objective::{Derivation, Objective, ObjectiveError},
     operator::{Adjoint, LinearOperator, SelfAdjoint},
     space::{Inner, ParamLayout, ParamVector},
     tensor::{Operand, Precision},
 };
+
+const STOPPED: &str = "the loss stops gradients (`detach`): its derivatives hold the stopped values fixed, and differences \
+                       move them";
 
 type OperatorOf<B> = Box<dyn Fn(&Objective<B>) -> Result<Box<dyn SelfAdjoint<B>>, Error>>;
 
@@ -135,6 +138,9 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         locate: impl Fn(usize) -> String,
         judge: &dyn Fn(&Objective<B>, &ParamVector<B>) -> Result<Agreement, Error>,
     ) -> Result<CheckLine, Error> {
+        if self.stops_gradients()? {
+            return Ok(CheckLine::skipped(check, STOPPED));
+        }
         let mut worst: f64 = 0.0;
         let mut beside: Option<Objective<B>> = None;
         for v in &self.directions {
@@ -159,6 +165,14 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             ""
         };
         Ok(CheckLine::measured(check, worst, self.rules.allowed, note.into()))
+    }
+
+    /// Whether the loss has stop-gradients that make a difference.
+    fn stops_gradients(&self) -> Result<bool, Error> {
+        self.objective.of_first(|part| {
+            let used = part.recorded().clone().without_dead_code();
+            Ok(used.nodes.iter().any(|node| node.op == Op::StopGradient))
+        })
     }
 
     fn undecided(&self, check: Check, change: f64) -> CheckLine {
