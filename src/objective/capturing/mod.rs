@@ -157,10 +157,7 @@ where
         let buffers = Buffers::of(parameters.layout(), &model)?;
         let values = Values::new(parameters, buffers)?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let in_training_mode = match config.mode {
-            Mode::Training => Vec::new(),
-            Mode::AsGiven | Mode::Evaluation => source::names_in_training_mode(&model),
-        };
+        let refused = refused_layers(config, &model);
         let flags = source::training_flags(&model);
         let burn = config
             .compare
@@ -168,6 +165,7 @@ where
         if config.compare && !flags.is_empty() {
             source::restore_buffers(model.clone(), &plain);
         }
+        let kept = plain.clone();
         let source = ModelSource {
             inputs: values.model_inputs(),
             model: plain,
@@ -179,10 +177,9 @@ where
         let part = Part::new(&recorder, &values, recorder.counted(batch.clone())?, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
-        let tolerance =
-            config.tolerance.unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
-        // Burn draws other values.
-        let burn = burn.filter(|_| part.programs.draws() == 0);
+        let usual = || faithfulness::tolerance(part.programs.recorded());
+        let tolerance = config.tolerance.unwrap_or_else(usual);
+        let burn = burn.filter(|_| part.programs.draws() == 0); // Burn draws other values
         let objective = Self {
             recorder,
             values,
@@ -194,9 +191,11 @@ where
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
         if let Some(burn) = burn.transpose()? {
             let in_burn = BurnLoss { model: &model, batch: &batch };
-            let layers = in_training_mode.len();
-            let compared = in_burn.expect_recorded(&objective, &burn, (tolerance, layers));
-            compared.map_err(|error| by_training_mode(error, in_training_mode))?;
+            let compared = in_burn.expect_recorded(&objective, &burn, (tolerance, refused.len()));
+            if !flags.is_empty() {
+                source::restore_buffers(model, &kept);
+            }
+            compared.map_err(|error| by_training_mode(error, refused))?;
         }
         Ok(objective)
     }
@@ -244,6 +243,14 @@ where
             Parts::Streamed(_) => self.parts.clone(),
         };
         Ok(Self { values, ..self.with_parts(parts) })
+    }
+}
+
+/// The layers that must not change the loss: those in training mode, unless it is recorded.
+fn refused_layers<M: Module>(config: &CaptureConfig, model: &M) -> Vec<String> {
+    match config.mode {
+        Mode::Training => Vec::new(),
+        Mode::AsGiven | Mode::Evaluation => source::names_in_training_mode(model),
     }
 }
 
