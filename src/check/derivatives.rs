@@ -138,9 +138,6 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         locate: impl Fn(usize) -> String,
         judge: &dyn Fn(&Objective<B>, &ParamVector<B>) -> Result<Agreement, Error>,
     ) -> Result<CheckLine, Error> {
-        if self.stops_gradients()? {
-            return Ok(CheckLine::skipped(check, STOPPED));
-        }
         let mut worst: f64 = 0.0;
         let mut beside: Option<Objective<B>> = None;
         for v in &self.directions {
@@ -152,6 +149,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             }
             match agreement {
                 Agreement::Agree(deviation) => worst = worst.max(deviation),
+                _ if self.stops_gradients()? => return Ok(CheckLine::skipped(check, STOPPED)),
                 Agreement::Differ(deviation, element) => {
                     let place = locate(element);
                     return Ok(CheckLine::measured(check, deviation, self.rules.allowed, place));
@@ -167,11 +165,14 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         Ok(CheckLine::measured(check, worst, self.rules.allowed, note.into()))
     }
 
-    /// Whether the loss has stop-gradients that make a difference.
+    /// Whether the loss has stop-gradients on values that depend on the parameters.
     fn stops_gradients(&self) -> Result<bool, Error> {
+        let parameters = self.objective.layout().blocks().len();
         self.objective.of_first(|part| {
             let used = part.recorded().clone().without_dead_code();
-            Ok(used.nodes.iter().any(|node| node.op == Op::StopGradient))
+            let moving = used.dependents(used.inputs().get(..parameters).unwrap_or_default());
+            let stops = used.nodes.iter().filter(|node| node.op == Op::StopGradient);
+            Ok(stops.flat_map(|node| &node.inputs).any(|value| moving.contains(value)))
         })
     }
 
