@@ -31,8 +31,7 @@ impl Differences {
 
     /// Those for functions that are computed in a precision, along directions whose elements are about 1.
     ///
-    /// f64 leaves ten digits between truncation and rounding. In f32 differences are good for one or two digits, so that
-    /// vectors are compared by their norms.
+    /// f64 leaves ten digits between truncation and rounding. In f32 differences are good for one or two digits.
     pub fn of(precision: Precision) -> Self {
         let rounding = 16.0 * precision.epsilon();
         match precision {
@@ -46,7 +45,7 @@ impl Differences {
             },
             Precision::F32 => Self {
                 allowed: 5e-2,
-                floor: 10.0,
+                floor: 1.0,
                 first_step: 2e-2,
                 ratio: 0.5,
                 steps: 5,

@@ -152,6 +152,29 @@ fn a_wrong_element_of_the_gradient_is_found_in_100_of_100_seeds() {
     }
 }
 
+/// Where there is no f64, differences are coarse: they find an error of a third, and do not report what is right.
+#[test]
+fn differences_in_f32_decide_with_care() {
+    let objective = classifier();
+    let count = |factor: f64| {
+        let derivatives = Derivatives {
+            hessian: Box::new(move |at| Ok(Box::new(Hessian::new(at)?.scaled(factor)?))),
+            ..Derivatives::new()
+        };
+        let outcome = |seed| {
+            let checked = Differentiated::new(&objective, &derivatives, (2, seed), None);
+            checked.hessian().unwrap().outcome
+        };
+        let outcomes: Vec<Outcome> = (0..100).map(outcome).collect();
+        let of = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
+        (of(Outcome::Passed), of(Outcome::Failed))
+    };
+    let (passed, failed) = count(1.0);
+    assert!(passed >= 90 && failed == 0, "right: {passed} passed, {failed} failed");
+    let (passed, failed) = count(1.3);
+    assert!(passed == 0 && failed >= 90, "wrong: {passed} passed, {failed} failed");
+}
+
 /// An error that is not symmetric is found without differences too.
 #[test]
 fn the_report_says_what_is_wrong() {

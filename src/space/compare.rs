@@ -38,13 +38,13 @@ pub enum BlockDifference {
         block: String,
     },
     /// A block is missing.
-    #[error("block `{block}` is missing")]
+    #[error("block `{block}` is missing (was it frozen since?)")]
     Missing {
         /// Name of the block.
         block: String,
     },
     /// There is a block too many.
-    #[error("block `{block}` is one too many")]
+    #[error("block `{block}` is one too many (was it unfrozen since?)")]
     Extra {
         /// Name of the block.
         block: String,
@@ -77,8 +77,23 @@ fn first_difference(expected: &[ParamBlock], found: &[ParamBlock]) -> Option<Blo
         .zip(found)
         .enumerate()
         .find_map(|(index, (expected, found))| block_difference(index, expected, found));
+    let name = |block: &ParamBlock| block.name().to_string();
+    let holds = |blocks: &[ParamBlock], name: &str| blocks.iter().any(|it| it.name() == name);
+    let differing = differing.map(|difference| match difference {
+        // One of them is in the other list all the same: the other one was left out, or added.
+        BlockDifference::Name { expected: block, found: other, .. }
+            if !holds(found, &block) && holds(expected, &other) =>
+        {
+            BlockDifference::Missing { block }
+        }
+        BlockDifference::Name { expected: other, found: block, .. }
+            if !holds(expected, &block) && holds(found, &other) =>
+        {
+            BlockDifference::Extra { block }
+        }
+        difference => difference,
+    });
     differing.or_else(|| {
-        let name = |block: &ParamBlock| block.name().to_string();
         if let Some(block) = expected.get(found.len()) {
             return Some(BlockDifference::Missing { block: name(block) });
         }

@@ -3,9 +3,11 @@
 //! independent of models.
 
 mod norms;
+mod once;
 mod owner;
 mod walk;
 
+pub(super) use once::Moves;
 pub(super) use owner::{Samples, Separation};
 
 use std::collections::HashMap;
@@ -47,6 +49,10 @@ impl LayerKind {
     /// Whether the weight has a row for each output.
     pub fn is_stored_by_outputs(&self) -> bool {
         matches!(self, Self::Linear { transposed: true } | Self::Conv(_))
+    }
+
+    fn is_convolution(&self) -> bool {
+        matches!(self, Self::Conv(_))
     }
 
     /// Elements of an output between one place and the next where samples may begin.
@@ -108,6 +114,8 @@ pub(in crate::kfac) struct Tap {
     pub biased: bool,
     /// Where its samples sit; `None` if rows of the value reach several samples.
     pub samples: Option<Samples>,
+    /// How the output of a layer that is used once for all samples is moved before it is broadcast to the value.
+    pub once: Option<Moves>,
 }
 
 /// All uses of one weight.
@@ -313,7 +321,7 @@ impl<'a> Uses<'a> {
     fn tap(&self, one: &LayerUse, role: Role, with_bias: bool) -> Tap {
         let biased = with_bias && one.bias.is_some();
         let input = matches!(role, Role::Weight(_)).then_some(one.input);
-        Tap { role, input, value: one.output, operand: None, biased, samples: None }
+        Tap { role, input, value: one.output, operand: None, biased, samples: None, once: None }
     }
 
     /// All uses of a parameter that is no layer's; `None` if there are others than these.
@@ -333,6 +341,7 @@ impl<'a> Uses<'a> {
             operand: one.operand,
             biased: false,
             samples: None,
+            once: None,
         });
         let taps: Vec<Tap> = weights.chain(biases).chain(broadcasts).collect();
         let shape = self.shape_of(parameter);

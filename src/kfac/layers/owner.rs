@@ -1,6 +1,6 @@
 //! Which elements of a use belong to which sample of the outputs.
 
-use super::{Leftover, NetworkLayers, Role, Tap};
+use super::{BlockGroup, LayerGroup, Leftover, NetworkLayers, Role, Tap, once};
 use crate::{
     derive::{SampleAxes, SampleAxis},
     graph::{Graph, ValueId},
@@ -65,6 +65,9 @@ fn apply(network: &mut NetworkLayers, samples: &Owner<'_>, rows: Option<&Owner<'
             Ok(found) => tell(&mut layer.uses, found),
             Err(Leftover::Places(operation)) => layer.mixed = Some(operation),
             Err(reason) => {
+                if reason == Leftover::Shared {
+                    network.blocks.extend(finest.once(&layer));
+                }
                 let own = [Some(layer.weight), layer.bias].into_iter().flatten();
                 network.leftover.extend(own.map(|parameter| (parameter, reason.clone())));
                 continue;
@@ -112,6 +115,27 @@ impl<'a> Owner<'a> {
         Self { graph, unit, axes: SampleAxes::backward(graph, unit.count, outputs, unit.stride) }
     }
 
+    /// The weight and the bias of a layer that is used once for all samples, where its output is broadcast to them.
+    fn once(&self, layer: &LayerGroup) -> Vec<BlockGroup> {
+        let follow = |tap: &Tap| match self.of(tap) {
+            Ok(_) => Some(tap.clone()),
+            Err(_) => once::follow(self.graph, &self.axes, tap),
+        };
+        let taps: Option<Vec<Tap>> = layer.uses.iter().map(follow).collect();
+        let Some(taps) = taps else {
+            return Vec::new();
+        };
+        let biased = taps.iter().filter(|tap| tap.biased).cloned();
+        let role = Role::Bias(layer.kind.clone());
+        let biased = biased.map(|tap| Tap { role: role.clone(), input: None, ..tap }).collect();
+        let bias = layer.bias.map(|parameter| {
+            let shape = vec![layer.width_out()];
+            BlockGroup { parameter, shape, taps: biased }
+        });
+        let (parameter, shape) = (layer.weight, layer.shape.clone());
+        std::iter::once(BlockGroup { parameter, shape, taps }).chain(bias).collect()
+    }
+
     /// The samples of all taps, or why one has none.
     fn of_all(&self, taps: &[Tap]) -> Result<Vec<Samples>, Leftover> {
         taps.iter().map(|tap| self.of(tap)).collect()
@@ -129,9 +153,10 @@ impl<'a> Owner<'a> {
             }
             Some(SampleAxis::Samples { stride }) => stride,
         };
-        let features = match &tap.role {
-            Role::Weight(kind) | Role::Bias(kind) => kind.features(shape),
-            Role::Broadcast(from) => {
+        let broadcast = tap.once.as_ref().map(|moves| &moves.from);
+        let features = match (&tap.role, broadcast) {
+            (Role::Weight(kind) | Role::Bias(kind), None) => kind.features(shape),
+            (Role::Broadcast(from), _) | (_, Some(from)) => {
                 let dims = self.axes.dimensions(stride, shape).unwrap_or_default();
                 let own = |dim: &usize| {
                     let at = (dim + from.len()).checked_sub(shape.len());

@@ -6,7 +6,8 @@ use super::{Probed, gather, inputs, rows::Rows};
 use crate::{
     derive::required,
     execute::ExecuteError,
-    kfac::layers::{BlockGroup, Role, Samples, Tap},
+    graph::Op,
+    kfac::layers::{BlockGroup, LayerKind, Moves, Role, Samples, Tap},
     tensor::Operand,
 };
 
@@ -64,13 +65,14 @@ fn gradient<B: Backend>(
     match &tap.role {
         Role::Broadcast(from) => Ok(collapsed::<B>(g, from, required(tap.samples)?)),
         Role::Bias(kind) => {
-            let rows = gather::of_tap::<B>(probed, tap, kind, g).over_places(false);
+            let rows = of_layer::<B>(probed, tap, kind, g)?.over_places(false);
             let [samples, _, groups, width] = rows.sizes();
             Ok(B::float_reshape(rows.rows(), Shape::from(vec![samples, groups * width])))
         }
         Role::Weight(kind) => {
-            let g = gather::of_tap::<B>(probed, tap, kind, g);
-            let products = required(x)?.products(&g);
+            let g = of_layer::<B>(probed, tap, kind, g)?;
+            let x = required(x)?.for_samples(g.sizes()[0]);
+            let products = x.products(&g);
             let [samples, groups, d_in, d_out] = dims4(&products);
             let products = if kind.is_stored_by_outputs() {
                 B::float_swap_dims(products, 2, 3)
@@ -81,6 +83,42 @@ fn gradient<B: Backend>(
             Ok(B::float_reshape(products, Shape::from(vec![samples, elements])))
         }
     }
+}
+
+/// The gradient of a layer's output by samples and places.
+fn of_layer<B: Backend>(
+    probed: &Probed,
+    tap: &Tap,
+    kind: &LayerKind,
+    g: FloatTensor<B>,
+) -> Result<Rows<B>, ExecuteError> {
+    let Some(Moves { moves, from }) = &tap.once else {
+        return Ok(gather::of_tap::<B>(probed, tap, kind, g));
+    };
+    let mut g = collapsed::<B>(g, from, required(tap.samples)?);
+    let samples = g.shape()[0];
+    let with_samples = |shape: &[usize]| {
+        let shape = std::iter::once(samples).chain(shape.iter().copied());
+        Shape::from(shape.collect::<Vec<_>>())
+    };
+    g = B::float_reshape(g, with_samples(from));
+    let mut width = from.last().copied();
+    for (op, before) in moves.iter().rev() {
+        g = match op {
+            Op::SwapDims(a, b) => B::float_swap_dims(g, a + 1, b + 1),
+            Op::Permute(axes) => {
+                let place = |dim| axes.iter().position(|axis| *axis == dim).map(|at| at + 1);
+                let back: Option<Vec<usize>> = (0..axes.len()).map(place).collect();
+                let order = std::iter::once(0).chain(required(back)?);
+                B::float_permute(g, &order.collect::<Vec<_>>())
+            }
+            _ => B::float_reshape(g, with_samples(before)),
+        };
+        width = before.last().copied();
+    }
+    let width = width.unwrap_or(1);
+    let places = g.shape().num_elements() / (samples * width).max(1);
+    Ok(Rows::Rows(B::float_reshape(g, Shape::from(vec![samples, places, 1, width]))))
 }
 
 fn dims4(tensor: &impl TensorMetadata) -> [usize; 4] {

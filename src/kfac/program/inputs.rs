@@ -75,7 +75,8 @@ pub(super) fn of_tap<B: Backend>(
             if let (Some(last), Some(width)) = (last, width) {
                 *last = width;
             }
-            let fits = x.shape().num_elements() == shape.iter().product::<usize>();
+            let fits =
+                tap.once.is_some() || x.shape().num_elements() == shape.iter().product::<usize>();
             let x = if fits { x } else { B::float_expand(x, Shape::from(shape)) };
             Ok(Rows::of_input(kind, x, weight).by_sample(probed.row_axis(tap, false)))
         }

@@ -42,7 +42,7 @@ impl Probed {
 
     /// Samples, and rows between one and the next, of the rows of a layer's tap.
     pub fn row_axis(&self, tap: &Tap, conv: bool) -> Option<[usize; 2]> {
-        let samples = tap.samples?;
+        let samples = tap.samples.filter(|_| tap.once.is_none())?;
         let shape = &self.ty(tap).shape;
         let stride = if conv {
             let places: usize = shape.iter().skip(2).product();

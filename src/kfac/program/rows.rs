@@ -244,6 +244,16 @@ impl<B: Backend> Rows<B> {
         Self::Rows(B::float_reshape(sorted, Shape::from(dims)))
     }
 
+    /// The same rows for each of some samples, if they are of one.
+    pub fn for_samples(&self, samples: usize) -> Self {
+        let [first, places, groups, width] = self.sizes();
+        let shape = Shape::from(vec![samples, places, groups, width]);
+        if first == samples {
+            return Self::Rows(self.rows());
+        }
+        Self::Rows(B::float_expand(self.rows(), shape))
+    }
+
     /// Σ over places of a gᵀ for each sample, `[samples, groups, width of a, width of g]`.
     pub fn products(&self, g: &Self) -> FloatTensor<B> {
         let [samples, places, groups, d_in] = self.sizes();

@@ -5,6 +5,7 @@ mod config;
 mod model;
 mod report;
 mod running;
+mod size;
 mod state;
 mod step;
 mod steps;

@@ -3,12 +3,9 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    KfacInverse, KfacOptimizer, KfacStep, Progress, StepRule,
-    model::{Lowest, QuadraticModel},
-    running::Inverted,
+    KfacInverse, KfacOptimizer, KfacStep, Progress, StepRule, running::Inverted, size::first,
 };
 use crate::{
-    curvature::Fisher,
     error::Error,
     kfac::{KfacCollector, KfacFisher},
     objective::{Objective, ObjectiveError, ValueAndGradient},
@@ -27,9 +24,9 @@ const GOOD_RATIO: f64 = 0.75;
 const BAD_RATIO: f64 = 0.25;
 
 /// h and ∇h at θ.
-struct Slope<B: AutodiffBackend> {
+pub(super) struct Slope<B: AutodiffBackend> {
     value: f64,
-    gradient: ParamVector<B>,
+    pub gradient: ParamVector<B>,
     /// ‖∇h‖ before it is shortened.
     norm: f64,
     /// Whether it is shortened.
@@ -41,14 +38,14 @@ struct Slope<B: AutodiffBackend> {
 }
 
 /// A direction −F̂⁻¹∇h with its inverse.
-struct Candidate<B: AutodiffBackend> {
-    inverse: Inverted<B>,
-    direction: ParamVector<B>,
+pub(super) struct Candidate<B: AutodiffBackend> {
+    pub inverse: Inverted<B>,
+    pub direction: ParamVector<B>,
 }
 
 impl<B: AutodiffBackend> Candidate<B> {
     /// |Δᵀ∇h|; an error where it is not finite.
-    fn change(&self, slope: &Slope<B>) -> Result<f64, Error> {
+    pub fn change(&self, slope: &Slope<B>) -> Result<f64, Error> {
         let found = self.direction.dot(&slope.gradient)?.abs();
         if !found.is_finite() {
             self.direction.expect_finite("the natural gradient")?;
@@ -56,17 +53,6 @@ impl<B: AutodiffBackend> Candidate<B> {
         }
         Ok(found)
     }
-}
-
-/// A step with its components.
-struct Chosen<B: AutodiffBackend> {
-    inverse: Inverted<B>,
-    delta: ParamVector<B>,
-    alpha: f64,
-    momentum: f64,
-    predicted: Option<f64>,
-    /// Whether the limit shortened it.
-    limited: bool,
 }
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
@@ -219,74 +205,6 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok((candidates.collect::<Result<_, Error>>()?, inverted))
     }
 
-    /// The lowest point of the quadratic model over all candidates.
-    fn by_model(
-        &self,
-        next: &Progress<B>,
-        objective: &Objective<B>,
-        (slope, momentum): (&Slope<B>, bool),
-        candidates: Vec<Candidate<B>>,
-    ) -> Result<Chosen<B>, Error> {
-        let fisher = Fisher::exact(objective, self.likelihood)?;
-        let damping = next.damping + self.config.weight_decay;
-        let model = QuadraticModel::new(&fisher, &slope.gradient, damping);
-        let previous = next.previous.clone().filter(|_| momentum);
-        let previous = previous.map(|previous| model.direction(previous)).transpose()?;
-        let mut best: Option<(Candidate<B>, Lowest)> = None;
-        for candidate in candidates {
-            let direction = model.direction(candidate.direction.clone())?;
-            let lowest = model.lowest(&direction, previous.as_ref())?;
-            if best.as_ref().is_none_or(|(_, best)| lowest.value < best.value) {
-                best = Some((candidate, lowest));
-            }
-        }
-        let (candidate, lowest) = best.ok_or(ObjectiveError::NoBatches)?;
-        let delta = candidate.direction.scale(lowest.alpha);
-        let delta = match &previous {
-            Some(previous) => delta.axpy(lowest.momentum, previous.vector())?,
-            None => delta,
-        };
-        Ok(Chosen {
-            inverse: candidate.inverse,
-            delta,
-            alpha: lowest.alpha,
-            momentum: lowest.momentum,
-            predicted: Some(lowest.value),
-            limited: false,
-        })
-    }
-
-    /// rate·ν·Δ + momentum·δ₀
-    fn by_rate(
-        &self,
-        next: &Progress<B>,
-        slope: &Slope<B>,
-        candidates: Vec<Candidate<B>>,
-    ) -> Result<Chosen<B>, Error> {
-        let candidate = first(candidates)?;
-        let (rate, momentum, limit) = match self.config.rule {
-            StepRule::LearningRate { rate, momentum, limit } => (rate, momentum, limit),
-            StepRule::QuadraticModel { .. } => (1.0, 0.0, None),
-        };
-        let change = candidate.change(slope)?;
-        let nu = limit.map_or(1.0, |limit| (limit / (rate * rate * change)).sqrt().min(1.0));
-        // A rate of zero, at the end of a schedule, is no step.
-        let momentum = if rate > 0.0 { momentum } else { 0.0 };
-        let delta = candidate.direction.scale(rate * nu);
-        let delta = match &next.previous {
-            Some(previous) if momentum > 0.0 => delta.axpy(momentum, previous)?,
-            _ => delta,
-        };
-        Ok(Chosen {
-            inverse: candidate.inverse,
-            delta,
-            alpha: rate * nu,
-            momentum: next.previous.as_ref().map_or(0.0, |_| momentum),
-            predicted: None,
-            limited: nu < 1.0,
-        })
-    }
-
     /// Adapts λ by the ratio of actual to predicted decrease, if that is due. The actual one is that of the objective in the
     /// mode it was recorded in.
     fn adapt(
@@ -331,11 +249,6 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         report.reduction_ratio = report.taken.then_some(ratio);
         Ok(())
     }
-}
-
-fn first<B: AutodiffBackend>(candidates: Vec<Candidate<B>>) -> Result<Candidate<B>, Error> {
-    let first = candidates.into_iter().next();
-    first.ok_or_else(|| ObjectiveError::NoBatches.into())
 }
 
 fn report<B: AutodiffBackend>(next: &Progress<B>, slope: &Slope<B>, inverted: bool) -> KfacStep {

@@ -190,6 +190,14 @@ fn mismatches_are_named<B: TestBackend>() {
     let error = on::<B>(&shorter, &[1.0; 9], precision).axpy(1.0, &x).unwrap_err();
     assert!(error.to_string().contains("`c` is one too many"), "{error}");
 
+    // A block left out in front is named as such, and so is one that was put in.
+    let frozen = ParamLayout::from_shapes([("a.b", vec![3]), ("c", vec![4])]).unwrap();
+    let y = on::<B>(&frozen, &[1.0; 7], precision);
+    let error = x.dot(&y).unwrap_err();
+    assert!(error.to_string().contains("`a.w` is missing (was it frozen since?)"), "{error}");
+    let error = y.dot(&x).unwrap_err();
+    assert!(error.to_string().contains("`a.w` is one too many"), "{error}");
+
     let length = ParamSpace::<B>::new(&blocks(), &B::device(), precision)
         .unwrap()
         .vector(&[1.0])

@@ -1,6 +1,16 @@
 //! What serves all samples at once has its exact block.
 
-use burn::{module::Module, nn, prelude::*, tensor::activation::tanh};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use burn::{
+    module::{Module, Param},
+    nn,
+    prelude::*,
+    tensor::activation::{softmax, tanh},
+};
 use burn_curvature::{
     CaptureConfig, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
     errors::KfacError,
@@ -63,6 +73,7 @@ fn a_table_that_serves_all_samples_has_its_exact_block() {
     for fisher in ALL {
         let error = block_error(&objective, CLASSES, fisher, TABLE);
         assert!(error < 1e-12, "{fisher:?}: {error}");
+        assert!(passes(&objective, fisher) <= 2, "{fisher:?}");
     }
     let empirical = config(KfacFisher::Empirical, KfacApproximation::Expand);
     let kfac = empirical.init(&objective, CLASSES).unwrap();
@@ -156,4 +167,46 @@ fn a_first_batch_of_one_sample_cannot_show_what_is_shared() {
     let error = made.unwrap_err();
     let expected = KfacError::OtherNetwork { parameter: "positions.weight".into() };
     assert_eq!(error.downcast_ref(), Some(&expected));
+}
+
+#[derive(Module, Debug)]
+struct Windowed {
+    table: Param<Tensor<2>>,
+    values: nn::Linear,
+    output: nn::Linear,
+}
+
+/// A table of relative positions, moved and added to the scores of every sample: no product for each of its elements.
+#[test]
+fn a_table_that_is_moved_before_it_serves_all_samples_takes_no_pass_of_its_own() {
+    let layer = |widths: &[usize]| Deep::new(widths, true).layers.remove(0);
+    let model =
+        Windowed { table: weight([9, 2], 4), values: layer(&[4, 4]), output: layer(&[4, 3]) };
+    let objective = capture(&model, batch([4, 5, 4]), |model: &Windowed, x| {
+        let relative: Vec<i64> = (0..25).map(|at| at / 5 - at % 5 + 4).collect();
+        let indices = Tensor::<1, Int>::from_data(TensorData::new(relative, [25]), &x.device());
+        let table: Tensor<3> = model.table.val().select(0, indices).reshape([5, 5, 2]);
+        let table = table.permute([2, 0, 1]).unsqueeze::<4>();
+        let heads = x.clone().reshape([4, 5, 2, 2]).swap_dims(1, 2);
+        let scores = heads.clone().matmul(heads.swap_dims(2, 3)) + table;
+        let values = model.values.forward(x).reshape([4, 5, 2, 2]).swap_dims(1, 2);
+        let mixed = softmax(scores, 3).matmul(values).swap_dims(1, 2).reshape([4, 5, 4]);
+        model.output.forward(mixed.mean_dim(1).squeeze_dim(1))
+    });
+    for fisher in ALL {
+        let error = block_error(&objective, CLASSES, fisher, "table");
+        assert!(error < 1e-12, "{fisher:?}: {error}");
+        assert!(passes(&objective, fisher) <= 2, "{fisher:?}");
+    }
+}
+
+/// Passes over the batch that K-FAC takes.
+fn passes(objective: &Objective<B>, fisher: KfacFisher) -> usize {
+    let count = Arc::new(AtomicUsize::new(0));
+    let own = Arc::clone(&count);
+    let watched = objective.with_progress(move |_| {
+        own.fetch_add(1, Ordering::Relaxed);
+    });
+    config(fisher, KfacApproximation::Expand).init(&watched, CLASSES).unwrap();
+    count.load(Ordering::Relaxed)
 }
