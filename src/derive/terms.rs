@@ -209,7 +209,7 @@ impl<'a> Walk<'a> {
             }
         }
         for terms in [&mut terms.of_batch, &mut terms.others, &mut terms.literals] {
-            terms.sort_by_key(|term| term.content);
+            *terms = merged(std::mem::take(terms));
         }
         terms
     }
@@ -319,6 +319,16 @@ impl<'a> Walk<'a> {
     fn elements(&self, value: ValueId) -> usize {
         self.graph.value(value).shape.num_elements()
     }
+}
+
+/// Terms in the order of their contents, those with the same one added.
+fn merged(terms: Vec<Term>) -> Vec<Term> {
+    let mut merged: BTreeMap<(u64, usize), Term> = BTreeMap::new();
+    for term in terms {
+        let key = (term.content, term.elements);
+        merged.entry(key).and_modify(|sum| sum.scale += term.scale).or_insert(term);
+    }
+    merged.into_values().collect()
 }
 
 fn uniform_data(data: &burn_backend::TensorData) -> Option<f64> {

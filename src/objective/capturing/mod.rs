@@ -190,7 +190,7 @@ where
             recorder,
             values,
             parts: Parts::Kept([part].into()),
-            settings: Settings { compared: config.compare, ..Settings::new(config.engine, stated) },
+            settings: Settings { compared: burn.is_some(), ..Settings::new(config.engine, stated) },
             prepared: Arc::default(),
             point: Arc::default(),
         };
