@@ -7,16 +7,88 @@ pub enum CaptureError {
     /// An operation that is not covered.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The closure, or Burn inside it, panicked.
+    /// The closure, or Burn inside it, panicked for a reason of its own.
     #[error(
-        "the closure panicked while it was recorded: {message}. While recording, tensors have shapes but no values: \
-         a closure may not read values (`into_scalar`, `into_data`) except computed truth values one by one, make shapes \
-         of them, or use tensors from outside, such as the weights of a loss built there; put every tensor into the \
-         batch, and make constants on the device of one of its tensors"
+        "the closure panicked while it was recorded: {message}. Check that it runs on this batch in Burn as well"
     )]
     Panicked {
-        /// What the panic said.
+        /// The message of the panic, in one line.
         message: String,
+    },
+    /// The closure reads values that it may not read.
+    #[error(
+        "the closure may not read values while it is recorded, and reads those of {what}: {advice}"
+    )]
+    Read {
+        /// The tensor that was read.
+        what: String,
+        /// How to do without.
+        advice: String,
+    },
+    /// The closure uses a tensor or module that is not among its arguments.
+    #[error(
+        "the closure uses a tensor or module from outside, which is on another device than its arguments while they are \
+         recorded. A tensor: put it into the batch, or use `t.without_autodiff().to_device(&x.device())` in the closure. A \
+         module: capture the tuple `(model, other.no_grad())`, or use `other.valid().to_device(&x.device())` in the closure. \
+         A criterion: build it in the closure, or capture it in the tuple"
+    )]
+    Outside,
+    /// The closure keeps a tensor of an earlier call.
+    #[error(
+        "the closure uses a tensor that an earlier call of it computed; compute it in every call, or put it into the batch"
+    )]
+    Kept,
+    /// The closure differentiates.
+    #[error(
+        "the closure calls `require_grad` or `backward`: Burn's gradients have no gradient, so a loss cannot be made of \
+         them. Write derivatives by the input as differences of the model's outputs, or by the chain rule through its layers"
+    )]
+    Derivative,
+    /// The closure draws random values.
+    #[error(
+        "the closure draws random values (operation {position} of {count}, {distribution} of shape {shape:?}): each \
+         evaluation would be that of another loss. Draw them outside and put them into the batch, or have them drawn once \
+         per objective by `CaptureConfig::new().draw_once(seed)`"
+    )]
+    Random {
+        /// The operation that draws, counted from 1.
+        position: usize,
+        /// Number of operations recorded.
+        count: usize,
+        /// What is drawn.
+        distribution: String,
+        /// Shape of the values drawn.
+        shape: Vec<usize>,
+    },
+    /// The closure recorded other operations when it was run again on batches of the same sizes.
+    #[error(
+        "the closure does not do the same when it is called again: {difference}. A captured closure may depend on its \
+         arguments only: put what varies, such as the weight of a penalty, into the batch as a tensor, or capture again \
+         after each change"
+    )]
+    ClosureChanged {
+        /// The first difference.
+        difference: String,
+    },
+    /// A gradient is stopped where the recording cannot say so.
+    #[error(
+        "a gradient is stopped (`detach`, `no_grad` or `without_autodiff`){}, and the recording cannot show where: put the \
+         stopped tensor into the batch, or freeze what it is computed by with `no_grad()` before capturing",
+        place.as_ref().map(|place| format!(" at or before {place}")).unwrap_or_default()
+    )]
+    StopGradient {
+        /// The first operation that a stopped value may enter.
+        place: Option<String>,
+    },
+    /// Layers of the model train otherwise than they are evaluated.
+    #[error(
+        "{} in training mode and change the loss: {}. If you mean evaluation mode, capture with \
+         `CaptureConfig::new().evaluation().init(…)` or pass `model.valid()`",
+        count(layers.len()), layers.join(", ")
+    )]
+    TrainingMode {
+        /// The layers, by the names of their fields.
+        layers: Vec<String>,
     },
     /// The recording ended with boundaries that Burn refuses.
     #[error("the recording has no usable boundary: {message}")]
@@ -49,6 +121,13 @@ pub enum CaptureError {
          is not frozen"
     )]
     IndependentLoss,
+}
+
+fn count(layers: usize) -> String {
+    match layers {
+        1 => "1 layer is".into(),
+        n => format!("{n} layers are"),
+    }
 }
 
 /// A recording that cannot become a program.

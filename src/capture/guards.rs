@@ -6,7 +6,7 @@ use burn_capture::{CaptureBackend, CapturedGraph};
 use burn_ir::{OperationIr, TensorId, TensorIr};
 
 use super::{
-    CaptureError, Scope, import, lock,
+    CaptureError, Scope, draws, import, lock, refusal,
     scope::{self, Attempt, End, Supplied},
 };
 use crate::{graph::Graph, tensor::Operand};
@@ -28,6 +28,23 @@ pub(crate) struct Guards {
 /// Computes the outputs, all truth values, of a program on the inputs that the recording is made for.
 pub(crate) type Truths<'a, E> = &'a dyn Fn(&Graph) -> Result<Vec<bool>, E>;
 
+/// How a closure's reads and draws are met.
+pub(super) struct Policy<'a, E> {
+    /// How many inputs are parameters; the others are the batch.
+    pub parameters: usize,
+    /// The seed of random values that are drawn once; without one they are refused.
+    pub seed: Option<u64>,
+    pub truths: Truths<'a, E>,
+}
+
+/// What a closure recorded.
+pub(super) struct Recorded {
+    pub graph: Graph,
+    pub guards: Guards,
+    /// How many tensors were drawn.
+    pub draws: usize,
+}
+
 /// Records what `body` does, as [`scope::record`] does, where `body` may read single truth values.
 ///
 /// A read ends an attempt. The program recorded so far computes the value, which is supplied to the next attempt at that
@@ -35,13 +52,15 @@ pub(crate) type Truths<'a, E> = &'a dyn Fn(&Graph) -> Result<Vec<bool>, E>;
 /// the value of a tensor that the recording computes, or the attempt does not count.
 pub(super) fn record<E: From<CaptureError>>(
     body: impl Fn(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-    truths: Truths<'_, E>,
-) -> Result<(Graph, Guards), E> {
+    policy: &Policy<'_, E>,
+) -> Result<Recorded, E> {
     let first = lock::shared(|| scope::attempt(&[], &body))?;
     match &first.end {
-        End::Panicked(message) if read(message).is_none() => Err(panicked(message)),
-        End::Panicked(_) => lock::exclusive(|| supply(first, &body, truths)),
-        End::Outputs(outputs) => finish(&first, outputs, &[]),
+        End::Panicked(message) if refusal::read(message).is_none() => {
+            Err(refusal::by_message(message).into())
+        }
+        End::Panicked(_) => lock::exclusive(|| supply(first, &body, policy)),
+        End::Outputs(outputs) => finish(&first, outputs, &[], policy),
     }
 }
 
@@ -49,18 +68,21 @@ pub(super) fn record<E: From<CaptureError>>(
 fn supply<E: From<CaptureError>>(
     mut attempt: Attempt,
     body: &impl Fn(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-    truths: Truths<'_, E>,
-) -> Result<(Graph, Guards), E> {
+    policy: &Policy<'_, E>,
+) -> Result<Recorded, E> {
     let (mut supplied, mut beginnings) = (Vec::new(), 1);
     loop {
-        match next(&attempt, &supplied, truths)? {
-            Next::Finished(outputs) => return finish(&attempt, outputs, &supplied),
+        match next(&attempt, &supplied, policy)? {
+            Next::Finished(outputs) => return finish(&attempt, outputs, &supplied, policy),
             Next::Supply(value) => supplied.push(value),
-            Next::Refused(message) => return Err(panicked(message)),
-            Next::Missed(message) if beginnings == MOST_BEGINNINGS => {
-                return Err(panicked(message));
+            Next::Refused(message) => {
+                return Err(refusal::by_attempt(message, &attempt, policy.parameters).into());
             }
-            Next::Missed(_) => {
+            Next::Missed if beginnings == MOST_BEGINNINGS => {
+                let difference = "it recorded other operations before a value that it reads".into();
+                return Err(CaptureError::ClosureChanged { difference }.into());
+            }
+            Next::Missed => {
                 supplied.clear();
                 beginnings += 1;
             }
@@ -76,25 +98,22 @@ enum Next<'a> {
     /// The closure read a value that it may not read, or panicked on its own.
     Refused(&'a str),
     /// A supplied value was not the one that the attempt computed at that place.
-    Missed(&'a str),
+    Missed,
 }
 
 fn next<'a, E: From<CaptureError>>(
     attempt: &'a Attempt,
     supplied: &[Supplied],
-    truths: Truths<'_, E>,
+    policy: &Policy<'_, E>,
 ) -> Result<Next<'a>, E> {
     let computed = |id| computed_truth(&attempt.captured, id);
     let missed = attempt.supplied.iter().any(|id| computed(*id).is_none());
     let message = match &attempt.end {
-        End::Outputs(outputs) if !missed => return Ok(Next::Finished(outputs)),
-        End::Outputs(_) => "the closure recorded other operations when it ran again",
+        _ if missed => return Ok(Next::Missed),
+        End::Outputs(outputs) => return Ok(Next::Finished(outputs)),
         End::Panicked(message) => message,
     };
-    if missed {
-        return Ok(Next::Missed(message));
-    }
-    let wanted = read(message).filter(|_| supplied.len() < MOST_READS);
+    let wanted = refusal::read(message).filter(|_| supplied.len() < MOST_READS);
     let found = wanted.and_then(|id| {
         let number = id.value().checked_sub(attempt.first.value())?;
         Some((id, number, computed(id)?))
@@ -102,9 +121,9 @@ fn next<'a, E: From<CaptureError>>(
     let Some((id, number, shape)) = found else {
         return Ok(Next::Refused(message));
     };
-    Ok(match evaluate(attempt, id, supplied, truths)? {
+    Ok(match evaluate(attempt, id, supplied, policy)? {
         Some(truth) => Next::Supply(Supplied { number, shape, truth }),
-        None => Next::Missed(message),
+        None => Next::Missed,
     })
 }
 
@@ -113,16 +132,11 @@ fn evaluate<E: From<CaptureError>>(
     attempt: &Attempt,
     tensor: TensorId,
     supplied: &[Supplied],
-    truths: Truths<'_, E>,
+    policy: &Policy<'_, E>,
 ) -> Result<Option<bool>, E> {
     let outputs: Vec<_> = attempt.supplied.iter().copied().chain([tensor]).collect();
-    let graph = import::graph(&attempt.captured, &attempt.inputs, &outputs);
-    let graph = graph.map_err(CaptureError::from)?.without_dead_code();
-    // Another draw would be another value.
-    if graph.nodes.iter().any(|node| node.op.is_random()) {
-        return Ok(None);
-    }
-    let values = truths(&graph)?;
+    let (graph, _) = imported(attempt, &outputs, policy.seed)?;
+    let values = (policy.truths)(&graph.without_dead_code())?;
     let same = supplied.iter().zip(&values).all(|(a, b)| a.truth == *b);
     Ok(values.last().copied().filter(|_| same))
 }
@@ -131,16 +145,29 @@ fn finish<E: From<CaptureError>>(
     attempt: &Attempt,
     outputs: &[TensorId],
     supplied: &[Supplied],
-) -> Result<(Graph, Guards), E> {
+    policy: &Policy<'_, E>,
+) -> Result<Recorded, E> {
     let all: Vec<_> = outputs.iter().chain(&attempt.supplied).copied().collect();
-    let graph = import::graph(&attempt.captured, &attempt.inputs, &all);
-    let graph = graph.map_err(CaptureError::from)?;
+    let (graph, draws) = imported(attempt, &all, policy.seed)?;
     let (own, read) = graph.outputs.split_at(outputs.len());
     let guards = Guards {
         graph: graph.returning(read.to_vec()),
         expected: supplied.iter().map(|supplied| supplied.truth).collect(),
     };
-    Ok((graph.returning(own.to_vec()), guards))
+    Ok(Recorded { graph: graph.returning(own.to_vec()), guards, draws })
+}
+
+/// The program of an attempt, with its random values drawn or refused; also returns how many tensors were drawn.
+fn imported(
+    attempt: &Attempt,
+    outputs: &[TensorId],
+    seed: Option<u64>,
+) -> Result<(Graph, usize), CaptureError> {
+    let graph = import::graph(&attempt.captured, &attempt.inputs, outputs)?;
+    match seed {
+        Some(seed) => draws::once(graph, seed),
+        None => draws::refuse(&graph).map(|()| (graph, 0)),
+    }
 }
 
 /// The shape of a tensor that one operation of the recording computes, if it is a single truth value.
@@ -157,18 +184,6 @@ fn computed_truth(captured: &CapturedGraph, id: TensorId) -> Option<Shape> {
     let is_truth = |ir: &TensorIr| ir.dtype.is_bool() && ir.shape.num_elements() == 1;
     let mut outputs = writer.outputs();
     outputs.find(|output| output.id == id && is_truth(output)).map(|output| output.shape.clone())
-}
-
-/// The tensor whose value was read, from Burn's message that there is none.
-fn read(message: &str) -> Option<TensorId> {
-    let (before, _) = message.split_once(" has no concrete value")?;
-    let (_, id) = before.rsplit_once("captured tensor TensorId(")?;
-    id.strip_suffix(')')?.parse().ok().map(TensorId::new)
-}
-
-fn panicked<E: From<CaptureError>>(message: &str) -> E {
-    let message = message.to_string();
-    CaptureError::Panicked { message }.into()
 }
 
 impl Guards {

@@ -5,12 +5,16 @@
 //! room and named in `derive` only.
 
 mod batch;
+mod draws;
 mod error;
 mod guards;
 mod import;
 mod lock;
+mod place;
 mod record;
+mod refusal;
 mod scope;
+mod stops;
 
 pub use batch::{Batch, BatchMapper, Captured};
 pub use error::{CaptureError, ImportError};
@@ -18,5 +22,5 @@ pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]
 pub(crate) use import::graph;
 pub(crate) use lock::is_recording;
-pub(crate) use record::{ModelInputs, Recording, record_loss};
+pub(crate) use record::{Choices, ModelInputs, Recording, record_loss};
 pub(crate) use scope::{Scope, record};

@@ -1,30 +1,34 @@
 //! One evaluation of a model's loss, written down as a program.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::{
-    backend::DispatchDevice,
-    module::{Module, ModuleMapper, Param, ParamId},
-    tensor::{Bool, Device, Int, Tensor},
+    backend::{DispatchDevice, DispatchKindConversion, DispatchTensor},
+    module::{Module, ParamId},
+    tensor::{Device, Tensor},
 };
-use burn_backend::TensorMetadata;
+use burn_autodiff::Autodiff;
+use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
 use burn_capture::CaptureBackend;
-use burn_router::RouterTensor;
 
 use super::{
-    Batch, BatchMapper, CaptureError, Captured,
-    guards::{self, Guards, Truths},
+    Batch, CaptureError, Captured, Scope,
+    guards::{self, Guards, Policy, Recorded, Truths},
+    place::{PlaceBatch, PlaceInputs},
+    stops,
 };
 use crate::{
+    error::Error,
     graph::{Graph, ValueType},
     space::{Path, Place},
     tensor::Operand,
 };
 
-type Primitive = RouterTensor<burn_capture::CaptureClient>;
+/// Burn's tape over the recording device, where gradients and training mode are.
+type Tape = Autodiff<CaptureBackend>;
 
-/// The program of one loss. Inputs: the parameters, then the batch, then the model's buffers. Outputs: the loss, then the model's outputs
-/// where the closure returned them.
+/// The program of one loss. Inputs: the parameters, then the batch, then the model's buffers. Outputs: the loss, then the
+/// model's outputs where the closure returned them.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     /// The program.
@@ -35,6 +39,16 @@ pub(crate) struct Recording {
     pub buffers: usize,
     /// Truth values that the closure read.
     pub guards: Guards,
+    /// How many random tensors of the closure were drawn once and are constants.
+    pub draws: usize,
+}
+
+impl Recording {
+    /// The first difference from another recording that should be the same.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let graphs = self.graph.difference(&other.graph);
+        graphs.or_else(|| self.guards.graph.difference(&other.guards.graph))
+    }
 }
 
 /// The tensors of a model that are inputs of its recordings.
@@ -45,143 +59,160 @@ pub(crate) struct ModelInputs {
     pub places: HashMap<Place, usize>,
 }
 
+/// What becomes of layers and values that differ from call to call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choices {
+    /// The seed of random values that are drawn once; without one they are refused.
+    pub seed: Option<u64>,
+    /// The layers recorded as training runs them, by their flags.
+    pub training: HashSet<ParamId>,
+}
+
 /// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
-pub(crate) fn record_loss<M: Module, X: Batch, O: Captured, E: From<CaptureError>>(
+pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
     model: &M,
     inputs: &ModelInputs,
     batch: (&X, &[ValueType]),
     loss: &impl Fn(&M, X) -> O,
-    truths: Truths<'_, E>,
-) -> Result<Recording, E> {
-    let record = |scope: &mut super::Scope| {
-        let device = Device::new(DispatchDevice::Capture(scope.device()));
-        let (template, types) = batch;
-        let mut operands: Vec<_> = inputs.parameters.iter().map(|ty| scope.input(ty)).collect();
-        let batch = template.clone().map_tensors(&mut PlaceBatch {
-            operands: types.iter().map(|ty| scope.input(ty)).collect(),
-        });
-        operands.extend(inputs.buffers.iter().map(|ty| scope.input(ty)));
-        let mut place = PlaceInputs { places: &inputs.places, operands, path: Path::default() };
-        // `valid`, not `clone`: clones share their running statistics, and recording replaces them.
-        let model = model.valid().map(&mut place).to_device(&device);
-        let (outputs, loss) = loss(&model, batch).into_parts();
-        let mut results = vec![Operand::Float(scalar_loss(loss)?)];
-        if let Some(outputs) = outputs {
-            let outputs =
-                <burn::backend::DispatchTensor as burn::backend::DispatchKindConversion<
-                    CaptureBackend,
-                >>::try_into_backend(outputs)
-                .map_err(|found| CaptureError::OtherDevice { what: "the outputs".into(), found })?;
-            results.push(Operand::Float(outputs.float()));
-        }
-        Ok(results)
+    choices: &Choices,
+    truths: Truths<'_, Error>,
+) -> Result<Recording, Error> {
+    let (parameters, buffers) = (inputs.parameters.len(), inputs.buffers.len());
+    let policy = Policy { parameters, seed: choices.seed, truths };
+    let place = Arguments { model, inputs, batch, choices };
+    let on_tape = || guards::record(|scope: &mut Scope| place.on_tape(scope, loss), &policy);
+    let in_training = !choices.training.is_empty();
+    let (recorded, gradients) = if !in_training {
+        let plain = guards::record(|scope: &mut Scope| place.plain(scope, loss), &policy)?;
+        (plain, on_tape().map(|both| split(&both.graph, parameters).1))
+    } else {
+        let both = on_tape()?;
+        let (graph, gradients) = split(&both.graph, parameters);
+        (Recorded { graph, ..both }, Ok(gradients))
     };
-    let (graph, guards) = guards::record(record, truths)?;
+    let Recorded { graph, guards, draws } = recorded;
     // Drops what only mentions the inputs.
     let graph = graph.without_dead_code();
-    let parameters = inputs.parameters.len();
     if !graph.dependents(&graph.inputs[..parameters]).contains(&graph.outputs[0]) {
         return Err(CaptureError::IndependentLoss.into());
     }
-    let buffers = inputs.buffers.len();
-    Ok(Recording { graph: graph.without_dead_code(), parameters, buffers, guards })
+    let graph = match gradients {
+        Ok(gradients) => stops::found(graph, (parameters, buffers), &gradients, in_training)?,
+        Err(error) if error.downcast_ref() == Some(&CaptureError::IndependentLoss) => {
+            return Err(error);
+        }
+        // The closure moves tensors to the device of others: Burn has no such move to a tape over a recording.
+        Err(_) => graph,
+    };
+    Ok(Recording { graph: graph.without_dead_code(), parameters, buffers, guards, draws })
 }
 
-fn scalar_loss(loss: Tensor<1>) -> Result<Primitive, CaptureError> {
+/// The loss, with the outputs if there are any, and the gradients, of a program that returns all of them.
+fn split(both: &Graph, parameters: usize) -> (Graph, Graph) {
+    let (values, gradients) = both.outputs.split_at(both.outputs.len().saturating_sub(parameters));
+    (both.returning(values.to_vec()), both.returning(gradients.to_vec()))
+}
+
+/// The arguments of a closure, to be placed on a recording device.
+struct Arguments<'a, M, X> {
+    model: &'a M,
+    inputs: &'a ModelInputs,
+    batch: (&'a X, &'a [ValueType]),
+    choices: &'a Choices,
+}
+
+impl<M: Module, X: Batch> Arguments<'_, M, X> {
+    /// Runs the closure on the recording device; returns the loss, and the outputs if there are any.
+    fn plain<O: Captured>(
+        &self,
+        scope: &mut Scope,
+        loss: &impl Fn(&M, X) -> O,
+    ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
+        let (operands, batch) = self.declare(scope, false);
+        let model = self.model(scope, operands);
+        let (outputs, loss) = loss(&model, batch).into_parts();
+        let mut results = vec![Operand::Float(scalar_loss::<CaptureBackend>(loss)?)];
+        if let Some(outputs) = outputs {
+            results.push(Operand::Float(float::<CaptureBackend>(outputs, "the outputs")?));
+        }
+        Ok(results)
+    }
+
+    /// Runs the closure and its backward pass on a tape over the recording device; returns also the gradients.
+    fn on_tape<O: Captured>(
+        &self,
+        scope: &mut Scope,
+        loss: &impl Fn(&M, X) -> O,
+    ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
+        let in_training = !self.choices.training.is_empty();
+        let (operands, batch) = self.declare(scope, in_training);
+        let parameters = operands.iter().take(self.inputs.parameters.len());
+        let leaves: Vec<_> = parameters
+            .filter_map(|operand| match operand {
+                Operand::Float(tensor) => Some(stops::leaf(tensor.clone())),
+                Operand::Int(_) | Operand::Bool(_) => None,
+            })
+            .collect();
+        let model = self.model(scope, operands).map(&mut PlaceInputs::<Tape> {
+            places: &self.inputs.places,
+            operands: leaves.iter().cloned().map(Operand::Float).collect(),
+            training: self.choices.training.clone(),
+            path: Path::default(),
+        });
+        let (outputs, loss) = loss(&model, batch).into_parts();
+        if !loss.is_tracked() {
+            return Err(CaptureError::IndependentLoss.into());
+        }
+        let loss = scalar_loss::<Tape>(loss)?;
+        let mut results = vec![Operand::Float(Tape::inner(loss.clone()))];
+        if let (Some(outputs), true) = (outputs, in_training) {
+            results.push(Operand::Float(Tape::inner(float::<Tape>(outputs, "the outputs")?)));
+        }
+        results.extend(stops::gradients(loss, &leaves));
+        Ok(results)
+    }
+
+    /// The parameters and buffers, and the batch, on a tape where its tensors are on one.
+    fn declare(&self, scope: &mut Scope, on_tape: bool) -> (Vec<Operand<CaptureBackend>>, X) {
+        let (template, types) = self.batch;
+        let ModelInputs { parameters, buffers, .. } = self.inputs;
+        let mut operands: Vec<_> = parameters.iter().map(|ty| scope.input(ty)).collect();
+        let batch = types.iter().map(|ty| scope.input(ty)).collect();
+        let batch = template.clone().map_tensors(&mut PlaceBatch { operands: batch, on_tape });
+        operands.extend(buffers.iter().map(|ty| scope.input(ty)));
+        (operands, batch)
+    }
+
+    /// The model with its parameters and buffers in their places.
+    fn model(&self, scope: &Scope, operands: Vec<Operand<CaptureBackend>>) -> M {
+        let device = Device::new(DispatchDevice::Capture(scope.device()));
+        let mut place = PlaceInputs::<CaptureBackend> {
+            places: &self.inputs.places,
+            operands,
+            training: HashSet::new(),
+            path: Path::default(),
+        };
+        // `valid`, not `clone`: clones share their running statistics, and recording replaces them.
+        self.model.valid().map(&mut place).to_device(&device)
+    }
+}
+
+fn float<B: Backend>(tensor: DispatchTensor, what: &str) -> Result<FloatTensor<B>, CaptureError>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    let typed = <DispatchTensor as DispatchKindConversion<B>>::try_into_backend(tensor);
+    let typed = typed.map_err(|found| CaptureError::OtherDevice { what: what.into(), found })?;
+    Ok(typed.float())
+}
+
+fn scalar_loss<B: Backend>(loss: Tensor<1>) -> Result<FloatTensor<B>, CaptureError>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
     let shape = loss.shape();
     if shape.num_elements() != 1 {
         return Err(CaptureError::LossNotScalar { shape: shape.to_vec() });
     }
-    loss.try_into_primitive::<CaptureBackend>().map_err(|error| CaptureError::OtherDevice {
-        what: "the loss".into(),
-        found: format!("{error:?}"),
-    })
-}
-
-/// Puts the program's inputs in the places of the model's parameters and buffers.
-struct PlaceInputs<'a> {
-    places: &'a HashMap<Place, usize>,
-    operands: Vec<Operand<CaptureBackend>>,
-    path: Path,
-}
-
-impl PlaceInputs<'_> {
-    fn input(&self, id: ParamId) -> Option<Operand<CaptureBackend>> {
-        let position = self.places.get(&self.path.place(id))?;
-        self.operands.get(*position).cloned()
-    }
-}
-
-impl ModuleMapper for PlaceInputs<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.input(param.id) {
-            Some(Operand::Float(input)) if input.rank() == D => {
-                let (id, _, mapper) = param.consume();
-                let input = Tensor::from_primitive::<CaptureBackend>(input);
-                Param::from_mapped_value(id, input, mapper)
-            }
-            _ => param,
-        }
-    }
-
-    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        match self.input(param.id) {
-            Some(Operand::Int(input)) if input.rank() == D => {
-                let (id, _, mapper) = param.consume();
-                let input = Tensor::from_primitive::<CaptureBackend>(input);
-                Param::from_mapped_value(id, input, mapper)
-            }
-            _ => param,
-        }
-    }
-
-    fn map_bool<const D: usize>(
-        &mut self,
-        param: Param<Tensor<D, Bool>>,
-    ) -> Param<Tensor<D, Bool>> {
-        match self.input(param.id) {
-            Some(Operand::Bool(input)) if input.rank() == D => {
-                let (id, _, mapper) = param.consume();
-                let input = Tensor::from_primitive::<CaptureBackend>(input);
-                Param::from_mapped_value(id, input, mapper)
-            }
-            _ => param,
-        }
-    }
-}
-
-/// Puts the program's inputs in the places of the batch's tensors.
-struct PlaceBatch {
-    operands: std::collections::VecDeque<Operand<CaptureBackend>>,
-}
-
-impl BatchMapper for PlaceBatch {
-    fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
-        match self.operands.pop_front() {
-            Some(Operand::Float(input)) => Tensor::from_primitive::<CaptureBackend>(input),
-            _ => tensor,
-        }
-    }
-
-    fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
-        match self.operands.pop_front() {
-            Some(Operand::Int(input)) => Tensor::from_primitive::<CaptureBackend>(input),
-            _ => tensor,
-        }
-    }
-
-    fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
-        match self.operands.pop_front() {
-            Some(Operand::Bool(input)) => Tensor::from_primitive::<CaptureBackend>(input),
-            _ => tensor,
-        }
-    }
+    float::<B>(loss.into_dispatch(), "the loss")
 }

@@ -43,14 +43,9 @@ impl Differences {
                 steps: 6,
                 rounding,
             },
-            Precision::F32 => Self {
-                allowed: 5e-2,
-                floor: 1.0,
-                first_step: 2e-2,
-                ratio: 0.5,
-                steps: 5,
-                rounding,
-            },
+            Precision::F32 => {
+                Self { allowed: 5e-2, floor: 1.0, first_step: 2e-2, ratio: 0.5, steps: 5, rounding }
+            }
         }
     }
 }

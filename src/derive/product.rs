@@ -149,5 +149,5 @@ impl<'a> Target<'a> {
 
 /// The tables that compute at once.
 pub(super) fn eager_tables<B: Backend>() -> Tables<B> {
-    Tables { once: lower::apply::<Autodiff<B>>, twice: lower::apply::<Autodiff<Autodiff<B>>> }
+    Tables { once: lower::apply::<Autodiff<B>>, twice: lower::apply_twice::<Autodiff<B>> }
 }

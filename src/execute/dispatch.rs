@@ -50,6 +50,7 @@ pub(crate) fn apply<B: Backend>(
         Op::SelectAssign(dim, update) => indexing::select_assign(call, *dim, *update),
         Op::MaskWhere => indexing::mask_where(call),
         Op::MaskFill(value) => indexing::mask_fill(call, *value),
+        Op::StopGradient => elementwise::stop_gradient(call),
         Op::Cast => elementwise::cast(call),
         Op::Unary(function) => elementwise::unary(call, *function),
         Op::Binary(function) => elementwise::binary(call, *function),

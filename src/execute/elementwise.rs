@@ -30,6 +30,11 @@ pub(super) fn cast<B: Backend>(mut call: Call<B>) -> Results<B> {
     }
 }
 
+/// `x` off the tape, if there is one.
+pub(super) fn stop_gradient<B: Backend>(mut call: Call<B>) -> Results<B> {
+    float(B::float_detach(call.float()?))
+}
+
 /// One operand.
 pub(super) fn unary<B: Backend>(mut call: Call<B>, function: Unary) -> Results<B> {
     match (call.any()?, function) {

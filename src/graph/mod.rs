@@ -6,6 +6,7 @@
 
 mod attributes;
 mod builder;
+mod compare;
 mod count;
 mod display;
 mod error;

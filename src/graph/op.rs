@@ -87,6 +87,8 @@ pub enum Op {
     MaskFill(Literal),
 
     // --- element by element ---
+    /// `x`, as a constant: no gradient passes.
+    StopGradient,
     /// `x` in the output's type and kind.
     Cast,
     /// `x`.

@@ -62,6 +62,7 @@ samples! {
     Op::SelectAssign(..) => updates().map(|update| Op::SelectAssign(0, update)).collect::<Vec<_>>();
     Op::MaskWhere => [Op::MaskWhere];
     Op::MaskFill(_) => [Op::MaskFill(ONE)];
+    Op::StopGradient => [Op::StopGradient];
     Op::Cast => [Op::Cast];
     Op::Unary(_) => unary().map(Op::Unary).collect::<Vec<_>>();
     Op::Binary(_) => binary().map(Op::Binary).collect::<Vec<_>>();

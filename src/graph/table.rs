@@ -143,6 +143,7 @@ impl Op {
             Op::SelectAssign(..) => Row::lowered("SelectAssign", 3, L::Scatter),
             Op::MaskWhere => Row::lowered("MaskWhere", 3, L::Piecewise),
             Op::MaskFill(_) => Row::lowered("MaskFill", 2, L::Piecewise),
+            Op::StopGradient => Row::constant("StopGradient", 1),
             Op::Cast => Row::native("Cast", 1),
             Op::Unary(of) => Row::function(["", ""], of, 1, of.class()),
             Op::Binary(of) => Row::function(["", ""], of, 2, of.class()),

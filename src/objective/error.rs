@@ -18,8 +18,8 @@ pub enum ObjectiveError {
     /// The loss depends on parameters by a way that bypasses the outputs.
     #[error(
         "the loss depends on {parameters:?} besides the outputs (a weight decay in the closure, or outputs that are not all \
-         that the loss reads); capture the loss without that term, and add weight decay by \
-         `GaussNewton::with_weight_decay`"
+         that the loss reads); capture the loss without that term and add weight decay by \
+         `GaussNewton::with_weight_decay`, or return all that the loss reads as outputs"
     )]
     Bypass {
         /// Names of the parameters.

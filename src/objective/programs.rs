@@ -129,6 +129,11 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         &self.recording.graph
     }
 
+    /// How many random tensors of the closure were drawn once.
+    pub fn draws(&self) -> usize {
+        self.recording.draws
+    }
+
     /// Type of the model's outputs.
     pub fn outputs_type(&self) -> Result<&ValueType, DeriveError> {
         let outputs = self.recorded().outputs().get(1);

@@ -75,7 +75,7 @@ pub(crate) fn operation(position: usize, ir: &OperationIr) -> Result<Imported, I
 }
 
 /// Name of a recorded operation, as Burn calls it.
-fn name(ir: &OperationIr) -> String {
+pub(super) fn name(ir: &OperationIr) -> String {
     if let OperationIr::Custom(custom) = ir {
         return format!("Custom \"{}\"", custom.id);
     }

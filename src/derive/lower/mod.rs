@@ -72,6 +72,18 @@ pub(crate) fn apply<B: Backend>(
     apply_in(op, inputs, &Context { outputs, device, detach, folds })
 }
 
+/// [`apply`] on two tapes, one in the other.
+pub(crate) fn apply_twice<A: AutodiffBackend>(
+    op: &Op,
+    inputs: Vec<Operand<Autodiff<A>>>,
+    outputs: &[ValueType],
+    device: &A::Device,
+) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
+    let detach = detach_twice::<A>;
+    let folds = false;
+    apply_in(op, inputs, &Context { outputs, device, detach, folds })
+}
+
 /// [`apply`] for a program that is recorded on one tape and then folded.
 pub(crate) fn apply_recorded<B: Backend>(
     op: &Op,
@@ -111,6 +123,11 @@ fn apply_in<B: Backend>(
         return Ok(crate::execute::apply(op, inputs, context.outputs, context.device)?);
     }
     match class {
+        // A constant to both derivatives: off all tapes.
+        Class::Constant if *op == Op::StopGradient => {
+            let stopped = (context.detach)(Inputs::new(op, inputs).float()?);
+            Ok(vec![Operand::Float(stopped)])
+        }
         Class::Lowered(lowering) => lower(lowering, op, Inputs::new(op, inputs), context),
         Class::Native | Class::Constant | Class::Refused(_) => {
             Ok(crate::execute::apply(op, inputs, context.outputs, context.device)?)

@@ -34,7 +34,8 @@ pub(super) fn link(graph: &Graph, node: &Node, operand: usize, output: ValueId) 
     let resized = |dim: usize| x.get(dim) != y.get(dim);
     match &node.op {
         Op::Zeros | Op::Ones | Op::Full(_) | Op::Random(_) => Link::Everything,
-        Op::Reshape | Op::Cast | Op::Unary(_) | Op::BinaryScalar(..) => Link::Flat,
+        Op::Reshape | Op::StopGradient | Op::Cast => Link::Flat,
+        Op::Unary(_) | Op::BinaryScalar(..) => Link::Flat,
         Op::CompareScalar(..) | Op::Clamp { .. } | Op::HardSigmoid { .. } => Link::Flat,
         Op::SwapDims(a, b) => pair.from(|dim| match dim {
             dim if dim == *a => Some(*b),

@@ -289,6 +289,8 @@ fn others() -> Vec<Case> {
             cases.push(case(Op::Cast, &[source], &[&expected.to(kind)]));
         }
     }
+    let x = n.to(Kind::Float);
+    cases.push(case(Op::StopGradient, &[&x], &[&x]));
     for kind in [Kind::Float, Kind::Int] {
         let x = n.to(kind);
         for (min, max) in

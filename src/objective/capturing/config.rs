@@ -16,6 +16,8 @@ pub enum Mode {
     /// Dropout, noise and batch statistics off, as at inference. Curvature of a trained model usually wants this, and so does
     /// [`KfacOptimizer`](crate::KfacOptimizer), which takes the gradient in the mode of the model that it is given.
     Evaluation,
+    /// As training runs it: batch statistics are part of the program, masks and noise are drawn once.
+    Training,
 }
 
 /// How Hessian products are computed. Both give the same values up to rounding.
@@ -43,6 +45,7 @@ pub enum Engine {
 /// | `mode` | [`Mode::AsGiven`] | layers that differ between training and evaluation |
 /// | `engine` | [`Engine::Compiled`] | how Hessian products are computed |
 /// | `compare` | `true` | compare the recorded gradient with Burn's `backward()` |
+/// | `draws` | `None` | the seed of random values that are drawn once; without one they are refused |
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
 /// The comparison is made at the model's parameters. Where the gradients differ there, they are compared nearby, where a
@@ -57,6 +60,7 @@ pub struct CaptureConfig {
     pub(in crate::objective) mode: Mode,
     pub(in crate::objective) engine: Engine,
     pub(in crate::objective) compare: bool,
+    pub(in crate::objective) draws: Option<u64>,
     pub(in crate::objective) tolerance: Option<f64>,
 }
 
@@ -64,7 +68,8 @@ impl Config for CaptureConfig {}
 
 impl Default for CaptureConfig {
     fn default() -> Self {
-        Self { mode: Mode::AsGiven, engine: Engine::Compiled, compare: true, tolerance: None }
+        let (mode, engine) = (Mode::AsGiven, Engine::Compiled);
+        Self { mode, engine, compare: true, draws: None, tolerance: None }
     }
 }
 
@@ -81,6 +86,15 @@ impl CaptureConfig {
         self
     }
 
+    /// Chooses training mode: layers in training mode are recorded as training runs them. Batch norm normalizes by the
+    /// statistics of each batch, and these are differentiated; the masks of Dropout and other noise are drawn once, as
+    /// [`draw_once`](Self::draw_once) draws them. The model's running statistics stay as they are.
+    #[must_use]
+    pub fn training(mut self, seed: u64) -> Self {
+        self.mode = Mode::Training;
+        self.draw_once(seed)
+    }
+
     /// Chooses how Hessian products are computed.
     #[must_use]
     pub fn with_engine(mut self, engine: Engine) -> Self {
@@ -90,11 +104,51 @@ impl CaptureConfig {
 
     /// Captures without comparing the gradient with Burn's; saves one forward and one backward pass.
     ///
-    /// A recording of another loss than the one meant then goes unnoticed: a `detach`, which a recording does not see, a
-    /// read of a value whose failure is swallowed, randomness, layers in training mode.
+    /// A recording of another loss than the one meant may then go unnoticed: a read of a value whose failure is swallowed,
+    /// layers in training mode. Random values are refused, and stop-gradients are recorded, all the same.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.compare = false;
+        self
+    }
+
+    /// Draws the random values of the closure once, from a seed: they are constants of the objective.
+    ///
+    /// The same seed gives the same values in every evaluation, in every precision and on every device; batches of equal
+    /// sizes share them. The loss is then one sample of a random loss, such as that of a variational autoencoder. As
+    /// Burn's own `backward()` draws other values, the gradients are not compared.
+    ///
+    /// ```
+    /// use burn::{module::Param, prelude::*, tensor::Distribution};
+    /// use burn_curvature::CaptureConfig;
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Shift {
+    ///     w: Param<Tensor<1>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::flex().autodiff();
+    /// let model = Shift { w: Param::from_tensor(Tensor::from_floats([1.0], &device)) };
+    /// let x = Tensor::<1>::from_floats([2.0], &device);
+    /// let objective = CaptureConfig::new().draw_once(7).init(&model, x, |model, x: Tensor<1>| {
+    ///     let noise = x.random_like(Distribution::Normal(0.0, 1.0)); // ε
+    ///     (model.w.val() * noise + x).square().sum() // (w·ε + 2)²
+    /// })?;
+    /// assert_eq!(objective.value()?, objective.value()?);
+    ///
+    /// let epsilon = objective.value()?.sqrt() - 2.0; // or −√ℓ − 2
+    /// let v = objective.parameters().space().vector(&[1.0])?;
+    /// let curvature = objective.hessian_vector_product(&v)?.to_vec()?[0]; // 2ε²
+    /// let other = -objective.value()?.sqrt() - 2.0;
+    /// let close = |epsilon: f64| (curvature - 2.0 * epsilon * epsilon).abs() < 1e-4 * curvature;
+    /// assert!(close(epsilon) || close(other));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn draw_once(mut self, seed: u64) -> Self {
+        self.draws = Some(seed);
         self
     }
 

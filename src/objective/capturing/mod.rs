@@ -9,19 +9,22 @@ pub use config::{CaptureConfig, Engine, Mode};
 pub(super) use recorder::Recorder;
 pub(crate) use source::layers_in_training_mode;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use burn::{backend::Dispatch, module::Module};
+use burn::{
+    backend::Dispatch,
+    module::{Module, ParamId},
+};
 use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, tensor::Device};
 
 use super::{
-    Objective, Settings,
+    FaithfulnessError, Objective, Settings,
     batches::{Part, Parts},
     values::Values,
 };
 use crate::{
-    capture::{Batch, Captured},
+    capture::{Batch, CaptureError, Captured, Choices},
     derive::{Product, ProgramBackend},
     error::Error,
     execute::{ExecuteError, supports},
@@ -38,10 +41,14 @@ impl Objective<Autodiff<Dispatch>> {
     /// `(outputs, loss)`. It is run once to be recorded and once to compare the recording's gradient with Burn's
     /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
     /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
-    /// more (Burn's panic at the read is caught, but its message is printed), and wherever the loss is evaluated it is
-    /// checked that the closure would read the same; otherwise the result is an
-    /// [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Whatever varies must be in the batch; other
-    /// tensors it uses are constants.
+    /// more, and wherever the loss is evaluated it is checked that the closure would read the same; otherwise the result is
+    /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth).
+    ///
+    /// The closure may depend on its arguments only: whatever varies must be in the batch. While it is recorded, they are on
+    /// a device of the recording, so that a tensor from outside must be moved there:
+    /// `t.without_autodiff().to_device(&x.device())` makes a constant of a tensor, `other.valid().to_device(&x.device())` of
+    /// a module. A frozen module beside the model can also be captured with it, as the tuple
+    /// `(model, other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
     ///
     /// # Errors
     /// [`CaptureError`](crate::errors::CaptureError) and [`FaithfulnessError`](crate::errors::FaithfulnessError) say what cannot be
@@ -150,26 +157,29 @@ where
         let buffers = Buffers::of(parameters.layout(), &model)?;
         let values = Values::new(parameters, buffers)?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let in_training_mode = layers_in_training_mode(&model);
+        let refused = refused_layers(config, &model);
+        let flags = source::training_flags(&model);
         let burn = config
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
-        if config.compare && in_training_mode > 0 {
+        if config.compare && !flags.is_empty() {
             source::restore_buffers(model.clone(), &plain);
         }
-        let burn = burn.transpose()?;
+        let kept = plain.clone();
         let source = ModelSource {
             inputs: values.model_inputs(),
             model: plain,
             template: batch.clone(),
             loss,
+            choices: choices(config, &flags),
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
         let part = Part::new(&recorder, &values, recorder.counted(batch.clone())?, 1.0)?;
         // An operation without a second derivative is refused here, by name.
         part.programs.product(Product::Hessian)?;
-        let tolerance =
-            config.tolerance.unwrap_or_else(|| faithfulness::tolerance(part.programs.recorded()));
+        let usual = || faithfulness::tolerance(part.programs.recorded());
+        let tolerance = config.tolerance.unwrap_or_else(usual);
+        let burn = burn.filter(|_| part.programs.draws() == 0); // Burn draws other values
         let objective = Self {
             recorder,
             values,
@@ -178,9 +188,14 @@ where
             prepared: Arc::default(),
             point: Arc::default(),
         };
-        if let Some(burn) = burn {
+        // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
+        if let Some(burn) = burn.transpose()? {
             let in_burn = BurnLoss { model: &model, batch: &batch };
-            in_burn.expect_recorded(&objective, &burn, (tolerance, in_training_mode))?;
+            let compared = in_burn.expect_recorded(&objective, &burn, (tolerance, refused.len()));
+            if !flags.is_empty() {
+                source::restore_buffers(model, &kept);
+            }
+            compared.map_err(|error| by_training_mode(error, refused))?;
         }
         Ok(objective)
     }
@@ -228,6 +243,32 @@ where
             Parts::Streamed(_) => self.parts.clone(),
         };
         Ok(Self { values, ..self.with_parts(parts) })
+    }
+}
+
+/// The layers that must not change the loss: those in training mode, unless it is recorded.
+fn refused_layers<M: Module>(config: &CaptureConfig, model: &M) -> Vec<String> {
+    match config.mode {
+        Mode::Training => Vec::new(),
+        Mode::AsGiven | Mode::Evaluation => source::names_in_training_mode(model),
+    }
+}
+
+/// A gradient that differs from Burn's, where layers in training mode explain it.
+fn by_training_mode(error: Error, layers: Vec<String>) -> Error {
+    match error.downcast_ref() {
+        Some(FaithfulnessError::Unfaithful { .. }) if !layers.is_empty() => {
+            CaptureError::TrainingMode { layers }.into()
+        }
+        _ => error,
+    }
+}
+
+/// What is recorded of layers in training mode and of random values.
+fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
+    match config.mode {
+        Mode::Training => Choices { seed: config.draws, training: flags.clone() },
+        Mode::AsGiven | Mode::Evaluation => Choices { seed: config.draws, ..Choices::default() },
     }
 }
 

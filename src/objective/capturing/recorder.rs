@@ -1,4 +1,4 @@
-//! The recordings and programs made so far, by the types of the batch and the precision.
+//! The recordings made so far, by the types of the batch, and their programs, by the precision too.
 
 use std::{
     any::Any,
@@ -11,7 +11,7 @@ use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
 
 use super::source::{self, ModelType, Source};
 use crate::{
-    capture::{Batch, is_recording},
+    capture::{Batch, CaptureError, Recording, is_recording},
     derive::{Kernels, ProgramBackend},
     error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
@@ -25,13 +25,18 @@ use crate::{
 /// Types of the batch, and the precision.
 type ProgramKey = (Vec<ValueType>, Precision);
 
-/// The programs made so far, by the types of the batch and the precision.
+/// A recording with the types of the batch that it is for.
+type RecordedFor = (Vec<ValueType>, Arc<Recording>);
+
+/// The recordings and programs made so far.
 pub(crate) struct Recorder<B: AutodiffBackend> {
     /// Kinds and ranks of the tensors of a batch.
     kinds: Vec<(Kind, usize)>,
     model: ModelType,
     kernels: Kernels<B::InnerBackend>,
     source: Mutex<Box<dyn Source>>,
+    /// In the order in which they were made. One recording serves all precisions.
+    recordings: Mutex<Vec<RecordedFor>>,
     programs: Mutex<HashMap<ProgramKey, Arc<ProgramSet<B>>>>,
 }
 
@@ -46,6 +51,7 @@ where
             model: source.model(),
             kernels: Kernels::of(),
             source: Mutex::new(Box::new(source)),
+            recordings: Mutex::default(),
             programs: Mutex::new(HashMap::new()),
         }
     }
@@ -122,12 +128,42 @@ impl<B: AutodiffBackend> Recorder<B> {
         if let Some(found) = programs.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let truths = |graph: &Graph| {
-            guards::truths::<B>(graph, precision, device, self.kernels, values.inputs(batch))
-        };
-        let recording = available(&self.source)?.record(&key.0, &truths)?;
+        let recording = (*self.recording(&key.0, values, batch)?).clone();
         let made = Arc::new(ProgramSet::new(recording, precision, device.clone(), self.kernels)?);
         programs.insert(key, Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The recording for batches of the given types, of which `batch` is one.
+    ///
+    /// Before a second one is made, the first is made again: a closure whose state has changed since then, or changes
+    /// from call to call, is not the loss that was captured.
+    fn recording(
+        &self,
+        types: &[ValueType],
+        values: &Values<B>,
+        batch: &[Operand<B::InnerBackend>],
+    ) -> Result<Arc<Recording>, Error> {
+        let mut recordings = available(&self.recordings)?;
+        if let Some((_, found)) = recordings.iter().find(|(known, _)| known == types) {
+            return Ok(Arc::clone(found));
+        }
+        let source = available(&self.source)?;
+        if let Some((types, first)) = recordings.first() {
+            let read = &first.guards.expected;
+            let same_truths =
+                |graph: &Graph| Ok(read[..graph.outputs.len().min(read.len())].to_vec());
+            let again = source.record(types, &same_truths)?;
+            if let Some(difference) = first.difference(&again) {
+                return Err(CaptureError::ClosureChanged { difference }.into());
+            }
+        }
+        let truths = |graph: &Graph| {
+            let (precision, device) = (values.precision(), values.device());
+            guards::truths::<B>(graph, precision, device, self.kernels, values.inputs(batch))
+        };
+        let made = Arc::new(source.record(types, &truths)?);
+        recordings.push((types.to_vec(), Arc::clone(&made)));
         Ok(made)
     }
 }

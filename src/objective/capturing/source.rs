@@ -2,18 +2,20 @@
 
 use std::{
     any::{Any, TypeId, type_name},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
 };
 
 use burn::{
     backend::DispatchTensor,
-    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId},
     tensor::{Bool, Gradients, Int, Tensor},
 };
 
 use super::Mode;
 use crate::{
-    capture::{self, Batch, BatchMapper, CaptureError, Captured, ModelInputs, Recording, Truths},
+    capture::{
+        self, Batch, BatchMapper, CaptureError, Captured, Choices, ModelInputs, Recording, Truths,
+    },
     error::Error,
     graph::ValueType,
     objective::{BatchError, ObjectiveError},
@@ -51,6 +53,7 @@ pub(in crate::objective) struct ModelSource<M, X, L> {
     pub inputs: ModelInputs,
     pub template: X,
     pub loss: L,
+    pub choices: Choices,
 }
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
@@ -62,7 +65,8 @@ where
 {
     fn record(&self, batch: &[ValueType], truths: Truths<'_, Error>) -> Result<Recording, Error> {
         let batch = (&self.template, batch);
-        capture::record_loss(&self.model, &self.inputs, batch, &self.loss, truths)
+        let (model, choices) = (&self.model, &self.choices);
+        capture::record_loss(model, &self.inputs, batch, &self.loss, choices, truths)
     }
 
     fn model(&self) -> ModelType {
@@ -108,9 +112,10 @@ fn is_on_tape<M: Module>(model: &M) -> bool {
 /// The model on an autodiff device, in the mode asked for.
 pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
     match (is_on_tape(model), mode) {
-        (true, Mode::AsGiven) => model.clone(),
+        (true, Mode::AsGiven | Mode::Training) => model.clone(),
         (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
-        (false, _) => model.clone().train().map(&mut EvaluationMode),
+        (false, Mode::Training) => model.clone().train(),
+        (false, Mode::AsGiven | Mode::Evaluation) => model.clone().train().map(&mut EvaluationMode),
     }
 }
 
@@ -136,6 +141,51 @@ pub(crate) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
         model.visit(&mut count);
     }
     count.0
+}
+
+/// The layers of a model that would behave as during training, by the names of their fields and their kinds.
+pub(in crate::objective) fn names_in_training_mode<M: Module>(model: &M) -> Vec<String> {
+    #[derive(Default)]
+    struct Find {
+        path: Vec<(String, String)>,
+        found: Vec<String>,
+    }
+    impl ModuleVisitor for Find {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            if flag.is_enabled() {
+                // The last name is that of the flag itself.
+                let layers = &self.path[..self.path.len().saturating_sub(1)];
+                let names: Vec<_> = layers.iter().map(|(name, _)| name.as_str()).collect();
+                let kind = self.path.last().map_or("", |(_, kind)| kind);
+                let kind = kind.strip_prefix("Struct:").unwrap_or(kind);
+                self.found.push(format!("`{}` ({kind})", names.join(".")));
+            }
+        }
+        fn enter_module(&mut self, name: &str, container_type: &str) {
+            self.path.push((name.into(), container_type.into()));
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+    }
+    let mut find = Find::default();
+    model.visit(&mut find);
+    find.found
+}
+
+/// The flags of the layers that behave as during training.
+pub(in crate::objective) fn training_flags<M: Module>(model: &M) -> HashSet<ParamId> {
+    struct Flags(HashSet<ParamId>);
+    impl ModuleVisitor for Flags {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            if flag.is_enabled() {
+                self.0.insert(flag.id);
+            }
+        }
+    }
+    let mut flags = Flags(HashSet::new());
+    model.visit(&mut flags);
+    flags.0
 }
 
 /// Gives a model the buffers of a copy without autodiff again, which a forward pass in training mode has changed.

@@ -7,7 +7,7 @@ use burn::{
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{CaptureConfig, Objective, errors::FaithfulnessError};
+use burn_curvature::{CaptureConfig, Objective, errors::CaptureError};
 
 use super::{batch, device, refusal};
 
@@ -36,9 +36,10 @@ fn noisy_loss(model: &Noisy, (x, y): (Tensor<2>, Tensor<2>)) -> Tensor<1> {
 #[test]
 fn training_mode_is_not_recorded_in_silence() {
     for dropout in [0.0, 0.5] {
-        let error: FaithfulnessError =
+        let error: CaptureError =
             refusal(Objective::capture(&noisy(dropout), batch(5), noisy_loss));
-        assert!(matches!(&error, FaithfulnessError::Unfaithful { .. }), "{error}");
+        let layers = ["`norm` (BatchNorm)", "`dropout` (Dropout)"].map(String::from).to_vec();
+        assert_eq!(error, CaptureError::TrainingMode { layers });
         assert!(error.to_string().contains("CaptureConfig::new().evaluation()"), "{error}");
     }
 }

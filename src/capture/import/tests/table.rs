@@ -74,7 +74,8 @@ fn check(case: &Case, device: &CaptureDevice) -> Result<(), String> {
 fn every_operation_survives_recording_and_import() {
     let device = CaptureDevice::default();
     let mut failures = Vec::new();
-    for case in all_cases() {
+    // A stop-gradient leaves no trace in a recording: it is found by other means.
+    for case in all_cases().iter().filter(|case| case.op != Op::StopGradient) {
         // Burn's recording refuses a float to the power of an int tensor (the element types differ).
         if case.op == Op::Binary(Binary::Powi) && case.inputs[0].kind == Kind::Float {
             continue;

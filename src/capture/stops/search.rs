@@ -1,0 +1,233 @@
+//! Finds the operands at which a closure stopped gradients, from the backward pass that Burn ran for it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    numbering::{Number, Numbering, Numbers},
+    tape::{Probed, Way, float_operands},
+};
+use crate::graph::{Binary, Graph, Op, ValueId};
+
+/// How many ways on from one value are told apart.
+const MOST_WAYS: usize = 8;
+
+/// An operand of a node: node and position.
+pub(super) type Operand = (usize, usize);
+
+/// A search through a loss program, from the loss to the parameters.
+///
+/// With a probe on every operand and every result of the program, Burn's backward pass gives the cotangent of each as
+/// a function of those after it. Going backwards, the cotangent that the closure's own backward pass has at a value is
+/// the sum over those ways on from it that were not stopped: the largest such sum that occurs in the closure's pass.
+pub(super) struct Search<'a> {
+    loss: &'a Graph,
+    probed: &'a Graph,
+    cotangents: HashMap<Way, ValueId>,
+    writers: HashMap<ValueId, usize>,
+    /// Numbers of the probed pass, as the closure has them.
+    numbers: Numbers,
+    /// All numbers that occur in the closure's pass.
+    occurring: HashSet<Number>,
+    numbering: &'a mut Numbering,
+    /// What reaches a value from the operations after it.
+    reaching: HashMap<ValueId, Vec<(Operand, Number)>>,
+    stopped: Vec<Operand>,
+}
+
+impl<'a> Search<'a> {
+    pub fn new(
+        loss: &'a Graph,
+        probed: &'a Probed,
+        numbering: &'a mut Numbering,
+        occurring: HashSet<Number>,
+    ) -> Self {
+        let graph = &probed.graph;
+        let mut numbers = Numbers::new(graph);
+        numbering.begin(graph, &mut numbers);
+        let probes: HashSet<_> = graph.inputs.iter().skip(loss.inputs.len()).copied().collect();
+        let backward = graph.dependents(&graph.outputs);
+        for node in &graph.nodes {
+            if node.outputs.iter().any(|output| backward.contains(output)) {
+                continue;
+            }
+            let inputs: Option<Vec<_>> =
+                node.inputs.iter().map(|&input| numbers.get(input)).collect();
+            let Some(inputs) = inputs else { continue };
+            let results = match node.inputs.last() {
+                Some(last) if probes.contains(last) => vec![inputs[0]],
+                _ => numbering.results(graph, node, &inputs),
+            };
+            for (&output, number) in node.outputs.iter().zip(results) {
+                numbers.set(output, number);
+            }
+        }
+        let nodes = graph.nodes.iter().enumerate();
+        let writers =
+            nodes.flat_map(|(at, node)| node.outputs.iter().map(move |&output| (output, at)));
+        Self {
+            loss,
+            probed: graph,
+            cotangents: probed.ways.iter().copied().zip(graph.outputs.iter().copied()).collect(),
+            writers: writers.collect(),
+            numbers,
+            occurring,
+            numbering,
+            reaching: HashMap::new(),
+            stopped: Vec::new(),
+        }
+    }
+
+    /// The stopped operands, if the gradients by the parameters can be the given ones.
+    pub fn run(mut self, gradients: &[Number]) -> Option<Vec<Operand>> {
+        let loss = *self.loss.outputs.first()?;
+        for index in (0..self.loss.nodes.len()).rev() {
+            self.node(index, loss)?;
+        }
+        let parameters = self.loss.inputs.iter().copied();
+        for (parameter, &gradient) in parameters.zip(gradients) {
+            let reaching = self.reaching.remove(&parameter).unwrap_or_default();
+            let ty = self.loss.value(parameter).clone();
+            let chosen = self.choose(&reaching, &ty, |_, number| number == gradient)?;
+            if self.numbering.sum(&numbers_of(&chosen), &ty) != gradient {
+                return None;
+            }
+            self.stop(reaching, &chosen);
+        }
+        Some(self.stopped)
+    }
+
+    /// Decides which ways on from the results of a node were stopped, and passes on what reaches its operands.
+    fn node(&mut self, index: usize, loss: ValueId) -> Option<()> {
+        let (graph, probed) = (self.loss, self.probed);
+        let node = &graph.nodes[index];
+        let mut reached = false;
+        for (at, &output) in node.outputs.iter().enumerate() {
+            let Some(&cotangent) = self.cotangents.get(&Way::OutOf(index, at)) else { continue };
+            let ty = graph.value(output);
+            let reaching = self.reaching.remove(&output).unwrap_or_default();
+            let chosen = self.choose(&reaching, ty, |search, sum| {
+                search.occurring.contains(&sum) && search.goes_on(index, cotangent, sum)
+            })?;
+            let number = if output == loss {
+                let seed = &probed.nodes[*self.writers.get(&cotangent)?];
+                self.numbering.results(probed, seed, &[]).first().copied()?
+            } else {
+                self.numbering.sum(&numbers_of(&chosen), ty)
+            };
+            self.numbers.set(cotangent, number);
+            reached |= output == loss || !chosen.is_empty();
+            self.stop(reaching, &chosen);
+        }
+        if reached {
+            for (at, value) in float_operands(graph, node) {
+                let number = self.operand(index, at, &mut HashMap::new());
+                if let Some(number) = number.filter(|number| !self.numbering.is_zero(*number)) {
+                    self.reaching.entry(value).or_default().push(((index, at), number));
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn stop(&mut self, reaching: Vec<(Operand, Number)>, chosen: &[(Operand, Number)]) {
+        let all = reaching.into_iter().filter(|way| !chosen.contains(way));
+        self.stopped.extend(all.map(|(operand, _)| operand));
+    }
+
+    /// Whether a cotangent of a node's result would occur further down as well.
+    fn goes_on(&mut self, index: usize, cotangent: ValueId, number: Number) -> bool {
+        let graph = self.loss;
+        float_operands(graph, &graph.nodes[index]).any(|(at, _)| {
+            let mut known = HashMap::from([(cotangent, number)]);
+            let passed = self.operand(index, at, &mut known);
+            let passed = passed.filter(|passed| !self.numbering.is_zero(*passed));
+            passed.is_some_and(|passed| self.occurring.contains(&passed))
+        })
+    }
+
+    /// What a node passes to an operand.
+    fn operand(
+        &mut self,
+        index: usize,
+        at: usize,
+        known: &mut HashMap<ValueId, Number>,
+    ) -> Option<Number> {
+        let value = *self.cotangents.get(&Way::Into(index, at))?;
+        self.value(value, known)
+    }
+
+    /// The number of a value of the probed pass.
+    fn value(&mut self, value: ValueId, known: &mut HashMap<ValueId, Number>) -> Option<Number> {
+        if let Some(&number) = known.get(&value) {
+            return Some(number);
+        }
+        if let Some(number) = self.numbers.get(value) {
+            return Some(number);
+        }
+        let probed = self.probed;
+        let node = &probed.nodes[*self.writers.get(&value)?];
+        let inputs = node.inputs.iter().map(|&input| self.value(input, known));
+        let inputs = inputs.collect::<Option<Vec<_>>>()?;
+        let results = self.numbering.results(probed, node, &inputs);
+        known.extend(node.outputs.iter().copied().zip(results));
+        known.get(&value).copied()
+    }
+
+    /// The most ways whose sum is wanted; none if there is no such sum. `None` if several choices are as good.
+    fn choose(
+        &mut self,
+        ways: &[(Operand, Number)],
+        ty: &crate::graph::ValueType,
+        mut wanted: impl FnMut(&mut Self, Number) -> bool,
+    ) -> Option<Vec<(Operand, Number)>> {
+        for size in (1..=ways.len()).rev() {
+            if ways.len() > MOST_WAYS && size + 1 < ways.len() {
+                return None;
+            }
+            let mut found: Vec<Vec<(Operand, Number)>> = Vec::new();
+            for subset in subsets(ways, size) {
+                let sum = self.numbering.sum(&numbers_of(&subset), ty);
+                if wanted(self, sum) {
+                    found.push(subset);
+                }
+            }
+            let mut found = found.into_iter();
+            if let Some(first) = found.next() {
+                return found.all(|other| self.exchangeable(&first, &other)).then_some(first);
+            }
+        }
+        Some(Vec::new())
+    }
+
+    /// Whether two choices differ by operands of one operation that may be exchanged.
+    fn exchangeable(&self, a: &[(Operand, Number)], b: &[(Operand, Number)]) -> bool {
+        let only = |a: &[(Operand, Number)], b: &[(Operand, Number)]| {
+            let differing = a.iter().filter(|way| !b.contains(way));
+            differing.map(|((node, _), _)| *node).collect::<Vec<_>>()
+        };
+        let nodes: HashSet<_> = only(a, b).into_iter().chain(only(b, a)).collect();
+        let commutes = |&node: &usize| {
+            matches!(self.loss.nodes[node].op, Op::Binary(Binary::Add | Binary::Mul))
+        };
+        nodes.len() == 1 && nodes.iter().all(commutes)
+    }
+}
+
+fn numbers_of(ways: &[(Operand, Number)]) -> Vec<Number> {
+    ways.iter().map(|(_, number)| *number).collect()
+}
+
+/// All choices of a number of elements, in order.
+fn subsets<T: Clone>(of: &[T], size: usize) -> Vec<Vec<T>> {
+    if size == 0 {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for (at, first) in of.iter().enumerate() {
+        for mut rest in subsets(&of[at + 1..], size - 1) {
+            rest.insert(0, first.clone());
+            all.push(rest);
+        }
+    }
+    all
+}
