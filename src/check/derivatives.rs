@@ -12,12 +12,15 @@ use crate::{
     curvature::{GaussNewton, Hessian, Jacobian},
     derive,
     error::Error,
-    graph::Graph,
+    graph::{Graph, Op},
     objective::{Derivation, Objective, ObjectiveError},
     operator::{Adjoint, LinearOperator, SelfAdjoint},
     space::{Inner, ParamLayout, ParamVector},
     tensor::{Operand, Precision},
 };
+
+const STOPPED: &str = "the loss stops gradients (`detach`): its derivatives hold the stopped values fixed, and differences \
+                       move them";
 
 type OperatorOf<B> = Box<dyn Fn(&Objective<B>) -> Result<Box<dyn SelfAdjoint<B>>, Error>>;
 
@@ -146,6 +149,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             }
             match agreement {
                 Agreement::Agree(deviation) => worst = worst.max(deviation),
+                _ if self.stops_gradients()? => return Ok(CheckLine::skipped(check, STOPPED)),
                 Agreement::Differ(deviation, element) => {
                     let place = locate(element);
                     return Ok(CheckLine::measured(check, deviation, self.rules.allowed, place));
@@ -159,6 +163,17 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             ""
         };
         Ok(CheckLine::measured(check, worst, self.rules.allowed, note.into()))
+    }
+
+    /// Whether the loss has stop-gradients on values that depend on the parameters.
+    fn stops_gradients(&self) -> Result<bool, Error> {
+        let parameters = self.objective.layout().blocks().len();
+        self.objective.of_first(|part| {
+            let used = part.recorded().clone().without_dead_code();
+            let moving = used.dependents(used.inputs().get(..parameters).unwrap_or_default());
+            let stops = used.nodes.iter().filter(|node| node.op == Op::StopGradient);
+            Ok(stops.flat_map(|node| &node.inputs).any(|value| moving.contains(value)))
+        })
     }
 
     fn undecided(&self, check: Check, change: f64) -> CheckLine {

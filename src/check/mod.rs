@@ -236,7 +236,10 @@ fn burn_gradient<B: AutodiffBackend>(objective: &Objective<B>) -> CheckLine {
     if objective.was_compared() {
         CheckLine::passed(Check::BurnGradient, "compared when the loss was captured")
     } else {
-        CheckLine::skipped(Check::BurnGradient, "captured with `unchecked()`")
+        CheckLine::skipped(
+            Check::BurnGradient,
+            "not compared: captured with `unchecked()`, or with values that are drawn",
+        )
     }
 }
 

@@ -201,7 +201,18 @@ fn the_report_says_what_is_wrong() {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
     let saved = serde_json::to_string(&report).unwrap();
-    assert_eq!(serde_json::from_str::<CurvatureReport>(&saved).unwrap().lines, report.lines);
+    let loaded = serde_json::from_str::<CurvatureReport>(&saved).unwrap().lines;
+    assert_eq!(loaded.len(), report.lines.len());
+    for (loaded, line) in loaded.iter().zip(&report.lines) {
+        assert_eq!(
+            (loaded.check, loaded.outcome, &loaded.note),
+            (line.check, line.outcome, &line.note)
+        );
+        // serde_json loses the last digit of a float.
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-15 * b.abs();
+        let same = |a: Option<f64>, b: Option<f64>| a.zip(b).map_or(a == b, |(a, b)| close(a, b));
+        assert!(same(loaded.found, line.found) && same(loaded.allowed, line.allowed), "{line:?}");
+    }
 }
 
 #[test]

@@ -15,13 +15,18 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The same objective at other parameters.
     ///
     /// Whatever else the model holds stays as it is: frozen weights, integers. Running statistics (batch normalization)
-    /// belong to the parameters that they were collected at, so that a model with some is refused here; take
+    /// belong to the parameters that they were collected at, so that a loss that reads some is refused here; take
     /// [`at_model`](Self::at_model).
     ///
     /// # Errors
     /// [`ObjectiveError::RunningStatistics`]; a vector of another layout, precision or device.
     pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
-        let running: Vec<_> = self.values.buffers.running().map(str::to_string).collect();
+        let mut running = Vec::new();
+        for (position, path) in self.values.buffers.running() {
+            if self.recorder.reads_buffer(position)? {
+                running.push(path.to_string());
+            }
+        }
         if !running.is_empty() {
             return Err(ObjectiveError::RunningStatistics { buffers: running }.into());
         }

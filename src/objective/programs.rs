@@ -129,6 +129,17 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         &self.recording.graph
     }
 
+    /// Whether the loss or the outputs depend on one of the model's buffers.
+    pub fn reads_buffer(&self, position: usize) -> bool {
+        let (graph, inputs) = (self.recorded(), self.recorded().inputs());
+        let first = inputs.len().saturating_sub(self.recording.buffers);
+        let Some(&input) = inputs.get(first + position) else {
+            return false;
+        };
+        let dependent = graph.dependents(&[input]);
+        graph.outputs().iter().any(|output| dependent.contains(output))
+    }
+
     /// How many random tensors of the closure were drawn once.
     pub fn draws(&self) -> usize {
         self.recording.draws

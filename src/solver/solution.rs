@@ -48,7 +48,7 @@ pub trait LinearSolver<B: AutodiffBackend = DefaultBackend> {
     ///
     /// # Errors
     /// A broken contract: layouts, precisions or devices that differ, NaN or infinity in b or in a product. Not reaching
-    /// the tolerance is no error but a [`StopReason`](crate::StopReason).
+    /// the tolerance is not an error but a [`StopReason`](crate::StopReason).
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,

@@ -1,4 +1,4 @@
-//! What can go wrong with spectra. Running out of products is not among it: that is a stop reason.
+//! What can go wrong with spectra. Running out of products is a stop reason, not an error.
 
 /// A spectrum that cannot be estimated as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

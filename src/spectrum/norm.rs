@@ -48,7 +48,7 @@ impl Default for FrobeniusNormConfig {
     }
 }
 
-/// Estimates the Frobenius norm, whose square has no bias.
+/// Estimates the Frobenius norm, whose square is unbiased.
 ///
 /// ```text
 /// ‖A‖_F² = Σ Aᵢⱼ² = E ‖A z‖²        z: random signs
@@ -57,7 +57,7 @@ impl Default for FrobeniusNormConfig {
 /// With at least n products the norm is exact.
 ///
 /// # Cost
-/// As many products as configured at most; 32 vectors at a time.
+/// At most as many products as configured; 32 vectors at a time.
 ///
 /// # Requirements
 /// Any linear map, square or not.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alignment;
+mod caught;
 mod contrastive;
 #[path = "../support/models/deterministic.rs"]
 mod deterministic;

@@ -6,6 +6,7 @@ use burn::{module::Module, prelude::*, tensor::TensorData};
 use burn_curvature::{
     Batch, CaptureConfig, Captured, Likelihood, Objective, Reduction,
     check::{Check, CurvatureCheckConfig, CurvatureReport, Outcome},
+    errors::CaptureError,
     kfac::{KfacConfig, KfacFisher},
 };
 
@@ -42,6 +43,9 @@ pub fn labels<const D: usize>(shape: [usize; D], classes: usize, seed: u64) -> T
 pub const OF_OUTPUTS: [Check; 4] =
     [Check::Jacobian, Check::Adjoint, Check::GaussNewton, Check::PositiveSemidefinite];
 
+/// Lines that take differences: they see through stopped gradients.
+pub const DIFFERENTIATED: [Check; 2] = [Check::Gradient, Check::HessianProduct];
+
 /// Lines on a likelihood.
 const OF_LIKELIHOODS: [Check; 3] = [Check::Likelihood, Check::KfacBlocks, Check::KfacTrace];
 
@@ -74,7 +78,8 @@ where
     captured(CaptureConfig::new().evaluation(), model, batch, loss)
 }
 
-fn captured<M, X, O, L>(config: CaptureConfig, model: M, batch: X, loss: L) -> Stranger
+/// The loss of a model, captured as configured.
+pub fn captured<M, X, O, L>(config: CaptureConfig, model: M, batch: X, loss: L) -> Stranger
 where
     M: Module + 'static,
     X: Batch + Send + 'static,
@@ -89,6 +94,20 @@ where
         config: CurvatureCheckConfig::new().with_timings(0),
         skipped: skipped.map(|check| check.to_string()).collect(),
     }
+}
+
+/// A loss that cannot be captured, for a reason that the message names.
+#[track_caller]
+pub fn not_captured<M, X, O, L>(model: M, batch: X, loss: L, reason: &str)
+where
+    M: Module + 'static,
+    X: Batch + Send + 'static,
+    O: Captured + 'static,
+    L: Fn(&M, X) -> O + Send + 'static,
+{
+    let error = CaptureConfig::new().init(&drawn(model), batch, loss).unwrap_err();
+    assert!(error.is::<CaptureError>(), "{error}");
+    assert!(error.to_string().contains(reason), "{error}");
 }
 
 impl Stranger {

@@ -184,7 +184,7 @@ where
             recorder,
             values,
             parts: Parts::Kept([part].into()),
-            settings: Settings { compared: config.compare, ..Settings::new(config.engine) },
+            settings: Settings { compared: burn.is_some(), ..Settings::new(config.engine) },
             prepared: Arc::default(),
             point: Arc::default(),
         };

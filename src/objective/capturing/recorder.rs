@@ -99,6 +99,15 @@ impl<B: AutodiffBackend> Recorder<B> {
         Err(ObjectiveError::OtherModel { expected: self.model.name, found: found.name })
     }
 
+    /// Whether a recording depends on one of the model's buffers.
+    pub(in crate::objective) fn reads_buffer(
+        &self,
+        position: usize,
+    ) -> Result<bool, ObjectiveError> {
+        let programs = available(&self.programs)?;
+        Ok(programs.values().any(|programs| programs.reads_buffer(position)))
+    }
+
     /// The loss and Burn's gradients of a model as it is.
     pub(in crate::objective) fn backward(
         &self,

@@ -44,9 +44,10 @@ impl<B: AutodiffBackend> Buffers<B> {
         &self.values
     }
 
-    /// Paths of the running statistics.
-    pub fn running(&self) -> impl Iterator<Item = &str> {
-        self.list.iter().filter(|buffer| buffer.running).map(|buffer| buffer.place.path.as_str())
+    /// Positions and paths of the running statistics.
+    pub fn running(&self) -> impl Iterator<Item = (usize, &str)> {
+        let running = self.list.iter().enumerate().filter(|(_, buffer)| buffer.running);
+        running.map(|(position, buffer)| (position, buffer.place.path.as_str()))
     }
 
     /// The same in the element types of a device, with floats in a precision.

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// The weight that the probes give a single eigenvalue scatters widely (as χ² with one degree of freedom), so that the
 /// error bar at a lone outlier means little with fewer than some twenty probes. Its place is exact all the same; for
-/// outliers take [`Lanczos`](crate::spectrum::Lanczos).
+/// outliers use [`Lanczos`](crate::spectrum::Lanczos).
 ///
 /// # Cost
 /// `probes` × `steps` products. Memory: steps vectors for each probe that is worked on together with others, 256 MiB

@@ -46,12 +46,12 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// | Bekas | mean of zᵢ (A z)ᵢ over random signs z | √(Σⱼ≠ᵢ Aᵢⱼ²) / √products |
 /// | XDiag | exactly on a basis of A Ω, by Bekas on the rest, averaged over leaving one vector out | faster for falling eigenvalues |
 ///
-/// Both have no bias, and come with a standard error for each entry from the scatter of their samples; XDiag's samples
-/// share their vectors, and its error bar is √2 times as wide for that, slightly wider than necessary on most spectra. With
-/// products enough for every unit vector the diagonal is exact.
+/// Both are unbiased, and come with a standard error for each entry from the scatter of their samples; XDiag's samples
+/// share their vectors, and its error bar is therefore √2 times as wide, slightly wider than necessary on most spectra. With
+/// products enough for every unit vector, the diagonal is exact.
 ///
 /// # Cost
-/// As many products as configured at most. Bekas keeps 32 vectors at a time; XDiag three times as many as products.
+/// At most as many products as configured. Bekas keeps 32 vectors at a time; XDiag three times as many as products.
 ///
 /// # Requirements
 /// A self-adjoint A, definite or not.

@@ -28,7 +28,7 @@ use super::SpectrumError;
 /// θ errs by no more than the residual, and by about its square over the distance to the next eigenvalue.
 ///
 /// The start is random: a start of all ones can be orthogonal to the largest eigenvectors, exactly so for the Hessian
-/// of a softmax layer. What one random start sees of an eigenvalue of multiplicity two or more is one copy; with
+/// of a softmax layer. One random start finds one copy of an eigenvalue of multiplicity two or more; with
 /// [`confirm_copies`](LanczosConfig::confirm_copies) a second random start, orthogonal to the pairs found, looks for
 /// others until no more are found.
 ///
@@ -80,7 +80,7 @@ impl Lanczos {
         &self.config
     }
 
-    /// The eigenpairs asked for, or as near to them as the products allow.
+    /// The requested eigenpairs, or as close to them as the products allow.
     ///
     /// # Errors
     /// See [`Lanczos`].

@@ -25,15 +25,15 @@ use super::Estimate;
 /// | Hutch++ | exactly on a basis Q of A S, by Hutchinson on the rest | 1/products |
 /// | XTrace | Hutch++ with every vector used for both, averaged over leaving one out | 1/products, faster for falling eigenvalues |
 ///
-/// All have no bias, and come with a standard error from the scatter of their samples; XTrace's samples share their
-/// vectors, and its error bar is √2 times as wide for that, slightly wider than necessary on most spectra. With products
-/// enough for every unit vector the trace is exact.
+/// All are unbiased, and come with a standard error from the scatter of their samples; XTrace's samples share their
+/// vectors, and its error bar is therefore √2 times as wide, slightly wider than necessary on most spectra. With products
+/// enough for every unit vector, the trace is exact.
 ///
 /// XTrace and Hutch++ pay where a few eigenvalues hold most of the trace, as for Hessians and Gauss-Newton matrices of
 /// networks; on a flat spectrum Hutchinson is as good and needs no memory.
 ///
 /// # Cost
-/// As many products as configured at most. Hutchinson keeps 32 vectors at a time; Hutch++ as many as two thirds of the
+/// At most as many products as configured. Hutchinson keeps 32 vectors at a time; Hutch++ as many as two thirds of the
 /// products, XTrace twice as many as products.
 ///
 /// # Requirements

@@ -38,7 +38,15 @@ fn negative_curvature_stops<B: TestBackend>() {
             assert!((curvature - found.curvature).abs() < 1e-4, "{curvature} {}", found.curvature);
             let rows = diagonal_rows(&INDEFINITE);
             check_report(&solution.report, &rows, &x_of(&solution), &b);
-            assert!(solution.report.advice().contains("damping"));
+            let report = &solution.report;
+            assert_eq!(report.negative_curvature, Some(found.curvature));
+            assert!(report.advice().contains("damping"));
+            assert!(report.advice().contains(&format!("{:.3e} or less", found.curvature)));
+            assert!(report.to_string().contains("negative curvature"), "{report}");
+            // Ritz values say nothing about the smallest |λ| of an indefinite A.
+            assert!(!report.to_string().contains("condition number"), "{report}");
+            assert_eq!(report.spectrum.and_then(|spectrum| spectrum.condition), None);
+            assert!(report.spectrum.is_none_or(|spectrum| spectrum.smallest < 0.0), "{report}");
         }
     }
 }

@@ -146,6 +146,19 @@ fn parameters_alone_are_refused_where_statistics_belong_to_them() {
     assert_ne!(objective.at_model(&model).unwrap().value().unwrap(), before);
 }
 
+/// What the loss does not read does not matter.
+#[test]
+fn parameters_alone_will_do_where_no_statistic_is_read() {
+    let config = CaptureConfig::new().evaluation();
+    let model = net(&autodiff(), [1.0, 2.0, 3.0]);
+    let objective = config.init(&model, batch(&autodiff()), |model: &Net, x| {
+        model.first.forward(x).powf_scalar(2.0).sum() * 0.5
+    });
+    let objective = objective.unwrap();
+    let other = objective.at(&objective.parameters().clone().scale(2.0)).unwrap();
+    assert_eq!(other.value().unwrap(), 4.0 * objective.value().unwrap());
+}
+
 /// A frozen weight is no running statistic.
 #[test]
 fn parameters_alone_will_do_beside_frozen_weights() {
