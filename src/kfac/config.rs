@@ -73,10 +73,10 @@ pub enum UncoveredPolicy {
     /// [`KfacFisher::Empirical`], of that with sampled targets for [`KfacFisher::MonteCarlo`], and of the exact one for
     /// [`KfacFisher::ForwardOnly`].
     ///
-    /// Parameters that are broadcast to the samples, such as those of norms, class tokens and tables of positions that are
-    /// parameters, biases of several layers, and weights that are used in several ways take no pass of their own: their
-    /// gradients by single samples come out of the passes of the factors. For others, such as a table that is looked up once for
-    /// all samples, the cost is a product with the Fisher matrix for each element.
+    /// Parameters that are broadcast to the samples take no pass of their own, nor do biases of several layers, tables that
+    /// are looked up once and added to all samples, and weights that are used in several ways: their gradients by single
+    /// samples come out of the passes of the factors. For others, such as a layer of inputs that no sample changes and with an
+    /// activation behind it, the cost is a product with the Fisher matrix for each element.
     ExactBlock {
         /// Largest number of elements of a parameter.
         limit: usize,

@@ -170,15 +170,6 @@ impl Link {
         }
     }
 
-    /// The dimension of the result that comes from one of the operand.
-    #[allow(dead_code, reason = "as `SampleAxes::forward`")]
-    pub fn result(&self, source: usize) -> Option<usize> {
-        match self {
-            Self::Dims(sources) => sources.iter().position(|found| *found == Source::Dim(source)),
-            Self::Flat | Self::Everything => None,
-        }
-    }
-
     /// Whether the operand has none of some dimensions of the result.
     pub fn lacks(&self, results: &[usize]) -> bool {
         let Self::Dims(sources) = self else {

@@ -1,4 +1,4 @@
-//! Where the samples of a batch sit in the values of a program. Depends on graphs; independent of models and data.
+//! Where the samples of the outputs sit in the values of a program. Depends on graphs; independent of models and data.
 //!
 //! Samples sit in a value at a stride: in row-major order element f belongs to sample (f / stride) mod n. A reshape keeps
 //! the stride, so that merging `[b, s, d]` to `[b·s, d]` and splitting it again loses nothing; other operations move it
@@ -20,12 +20,11 @@ pub(crate) enum SampleAxis {
         /// Elements between one sample and the next.
         stride: usize,
     },
-    /// Followed from the inputs: no element depends on a sample. Followed back from the outputs: every element serves all
-    /// samples.
+    /// Every element serves all samples.
     Shared,
-    /// Several samples meet in one element.
+    /// An element reaches several samples.
     Mixed {
-        /// Position of the operation in which they meet.
+        /// Position of the operation through which it does.
         node: usize,
     },
 }
@@ -38,27 +37,6 @@ pub(crate) struct SampleAxes {
 }
 
 impl SampleAxes {
-    /// Follows the samples from the inputs on: element f of each of the given ones depends on sample (f / stride) mod n, all
-    /// other inputs on none. A value that is `Samples` holds in each element what depends on one sample only.
-    #[allow(dead_code, reason = "for losses that are means over samples")]
-    pub fn forward(graph: &Graph, samples: usize, given: &[(ValueId, usize)]) -> Self {
-        let mut found = Self::new(graph, samples);
-        let constants = graph.constants.iter().map(|constant| constant.value);
-        for value in graph.inputs().iter().copied().chain(constants) {
-            found.axes[value.index()] = Some(SampleAxis::Shared);
-        }
-        for &(value, stride) in given {
-            found.axes[value.index()] = Some(SampleAxis::Samples { stride });
-        }
-        for (position, node) in graph.nodes().iter().enumerate() {
-            for &output in &node.outputs {
-                let axis = found.written(graph, (position, node), output);
-                found.axes[output.index()] = Some(axis);
-            }
-        }
-        found
-    }
-
     /// Follows the samples back from a float value, whose element f belongs to sample (f / stride) mod n: a value that is
     /// `Samples` reaches, with each of its elements, one sample only. Values that do not reach it have no axis.
     pub fn backward(graph: &Graph, samples: usize, value: ValueId, stride: usize) -> Self {
@@ -94,33 +72,6 @@ impl SampleAxes {
         self.axes.get(value.index()).copied().flatten()
     }
 
-    /// What an operation makes of the axes of its operands, in one of its results.
-    #[allow(dead_code, reason = "as `forward`")]
-    fn written(
-        &self,
-        graph: &Graph,
-        (position, node): (usize, &Node),
-        output: ValueId,
-    ) -> SampleAxis {
-        let mut joined = None;
-        for (operand, &input) in node.inputs.iter().enumerate() {
-            let axis = match self.of(input) {
-                None | Some(SampleAxis::Shared) => continue,
-                Some(SampleAxis::Samples { stride }) => {
-                    let link = link(graph, node, operand, output);
-                    let shapes = [input, output].map(|value| &graph.value(value).shape[..]);
-                    match self.moved(stride, &link, shapes, |dim| link.result(dim)) {
-                        Some(stride) => SampleAxis::Samples { stride },
-                        None => SampleAxis::Mixed { node: position },
-                    }
-                }
-                Some(mixed) => mixed,
-            };
-            joined = Some(self.joined(joined, axis, position));
-        }
-        joined.unwrap_or(SampleAxis::Shared)
-    }
-
     /// The axis that an operation asks of an operand; `None` if no result of it reaches the outputs.
     fn read(
         &self,
@@ -136,7 +87,7 @@ impl SampleAxes {
                     let link = link(graph, node, operand, output);
                     let shapes =
                         [output, node.inputs[operand]].map(|value| &graph.value(value).shape[..]);
-                    match self.moved(stride, &link, shapes, |dim| link.source(dim)) {
+                    match self.moved(stride, &link, shapes) {
                         Some(stride) => SampleAxis::Samples { stride },
                         None if self.is_broadcast(stride, &link, shapes[0]) => SampleAxis::Shared,
                         None => SampleAxis::Mixed { node: position },
@@ -169,20 +120,13 @@ impl SampleAxes {
         }
     }
 
-    /// The stride in another shape, whose dimensions hold those of this one as `map` says; `None` if the samples do not
-    /// move as one.
-    fn moved(
-        &self,
-        stride: usize,
-        link: &Link,
-        [from, to]: [&[usize]; 2],
-        map: impl Fn(usize) -> Option<usize>,
-    ) -> Option<usize> {
+    /// The stride in the shape of an operand; `None` if the samples do not move as one.
+    fn moved(&self, stride: usize, link: &Link, [from, to]: [&[usize]; 2]) -> Option<usize> {
         if self.samples == 1 || *link == Link::Flat {
             return Some(stride);
         }
         let dims = self.dimensions(stride, from)?;
-        let images: Vec<usize> = dims.iter().map(|&dim| map(dim)).collect::<Option<_>>()?;
+        let images: Vec<usize> = dims.iter().map(|&dim| link.source(dim)).collect::<Option<_>>()?;
         let beside = |pair: &[usize]| strides(to, pair[0]) == strides(to, pair[1]) * to[pair[1]];
         let (&inner, &image) = (dims.last()?, images.last()?);
         let adjacent = images.windows(2).all(beside);

@@ -53,12 +53,7 @@ fn a_merge_and_a_split_keep_the_samples() {
         assert_eq!(back.of(value), samples(stride));
     }
     assert_eq!(back.of(w), Some(SampleAxis::Shared));
-    let forward = SampleAxes::forward(&graph, b, &[(x, s * d)]);
-    for (value, stride) in [(rows, s * d), (product, s * 7), (split, s * 7), (pooled, 7)] {
-        assert_eq!(forward.of(value), samples(stride));
-    }
-    assert_eq!(forward.of(w), Some(SampleAxis::Shared));
-    assert_eq!(forward.samples(), b);
+    assert_eq!(back.samples(), b);
 }
 
 /// Time first: samples are the second dimension, and the inner part of merged rows.
@@ -78,8 +73,6 @@ fn samples_behind_time_are_found() {
     for (value, stride) in [(turned, 2 * t), (split, 2), (product, 2), (x, d)] {
         assert_eq!(back.of(value), samples(stride));
     }
-    let forward = SampleAxes::forward(&graph, n, &[(x, d)]);
-    assert_eq!(forward.of(pooled), samples(2));
 }
 
 /// A table that is added to all samples serves them all; what is repeated first belongs to each.
@@ -97,9 +90,6 @@ fn a_broadcast_serves_all_samples_and_a_repetition_each() {
     assert_eq!(back.of(doubled), Some(SampleAxis::Shared));
     assert_eq!(back.of(table), Some(SampleAxis::Shared));
     assert_eq!(back.of(repeated), samples(s * d));
-    let forward = SampleAxes::forward(&graph, b, &[(x, s * d)]);
-    assert_eq!(forward.of(repeated), Some(SampleAxis::Shared));
-    assert_eq!(forward.of(each), samples(s * d));
 }
 
 /// Attention within a sequence keeps sequences apart, and mixes rows that are their places.
@@ -139,8 +129,6 @@ fn equal_sizes_are_told_apart() {
     assert_eq!(SampleAxes::backward(&graph, n, both, n).of(x), samples(n));
     // Its columns are the first.
     assert_eq!(SampleAxes::backward(&graph, n, both, 1).of(x), samples(n * n));
-    // Followed on, the last dimension is summed over.
-    assert!(is_mixed(SampleAxes::forward(&graph, n, &[(x, 1)]).of(both)));
 }
 
 /// Several uses that put the samples in different places are not one axis.
@@ -153,26 +141,29 @@ fn uses_that_disagree_are_mixed() {
     let sum = p.node(Op::Binary(Binary::Add), &[x, turned], &[n, n]);
     let graph = p.finish(sum);
     assert!(is_mixed(SampleAxes::backward(&graph, n, sum, n).of(x)));
-    assert!(is_mixed(SampleAxes::forward(&graph, n, &[(x, n)]).of(sum)));
 }
 
 /// Merged with another dimension and taken apart along a boundary that is not its own.
 #[test]
 fn a_split_across_the_samples_is_seen() {
     let mut p = Program::default();
-    let x = p.input(&[6, 4]);
+    let y = p.input(&[4, 6]);
+    let x = p.node(Op::SwapDims(0, 1), &[y], &[6, 4]);
     let split = p.node(Op::Reshape, &[x], &[4, 6]);
     let turned = p.node(Op::SwapDims(0, 1), &[split], &[6, 4]);
     let graph = p.finish(turned);
-    assert!(is_mixed(SampleAxes::forward(&graph, 6, &[(x, 4)]).of(turned)));
-    // Samples that fill two dimensions of the new shape, and stay together.
+    let back = SampleAxes::backward(&graph, 6, turned, 4);
+    assert_eq!(back.of(x), samples(1));
+    assert!(is_mixed(back.of(y)));
+    // Samples that fill two dimensions: they stay together, or do not.
     let mut p = Program::default();
-    let x = p.input(&[6, 4]);
-    let split = p.node(Op::Reshape, &[x], &[2, 3, 4]);
-    let turned = p.node(Op::Permute(vec![2, 0, 1]), &[split], &[4, 2, 3]);
-    let apart = p.node(Op::SwapDims(0, 1), &[turned], &[2, 4, 3]);
-    let graph = p.finish(apart);
-    let forward = SampleAxes::forward(&graph, 6, &[(x, 4)]);
-    assert_eq!(forward.of(turned), samples(1));
-    assert!(is_mixed(forward.of(apart)));
+    let (together, apart) = (p.input(&[4, 2, 3]), p.input(&[2, 4, 3]));
+    let one = p.node(Op::Permute(vec![1, 2, 0]), &[together], &[2, 3, 4]);
+    let two = p.node(Op::Permute(vec![0, 2, 1]), &[apart], &[2, 3, 4]);
+    let sum = p.node(Op::Binary(Binary::Add), &[one, two], &[2, 3, 4]);
+    let merged = p.node(Op::Reshape, &[sum], &[6, 4]);
+    let graph = p.finish(merged);
+    let back = SampleAxes::backward(&graph, 6, merged, 4);
+    assert_eq!(back.of(together), samples(1));
+    assert!(is_mixed(back.of(apart)));
 }

@@ -115,7 +115,7 @@ fn batch([b, s, d]: [usize; 3]) -> Batch {
 }
 
 fn one((x, y): &Batch, n: usize) -> Batch {
-    (x.clone().slice([n..n + 1]), y.clone().slice([n..n + 1]))
+    (x.clone().narrow(0, n, 1), y.clone().narrow(0, n, 1))
 }
 
 /// Σₙ ‖∇ℓₙ‖²/N of some parameters, from the objective on single samples.

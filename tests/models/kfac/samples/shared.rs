@@ -161,7 +161,7 @@ fn a_first_batch_of_one_sample_cannot_show_what_is_shared() {
     let whole = batch([4, 5, 8]);
     let objective =
         capture(&model, one(&whole, 0), |model: &Positioned, x| model.forward(x, false));
-    let rest = (whole.0.clone().slice([1..4]), whole.1.clone().slice([1..4]));
+    let rest = (whole.0.clone().narrow(0, 1, 3), whole.1.clone().narrow(0, 1, 3));
     let risk = objective.over([one(&whole, 0), rest], Reduction::Mean).unwrap();
     let made = config(KfacFisher::Empirical, KfacApproximation::Expand).init(&risk, CLASSES);
     let error = made.unwrap_err();
