@@ -140,7 +140,7 @@ fn squared_gradients<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Vec
     objective.each_product(&product, |part, ready| {
         let shape = part.outputs_type()?.shape.to_vec();
         let samples = shape.first().copied().unwrap_or(1);
-        let weight = part.weight / reduction.factor(samples);
+        let weight = part.weight / part.share(reduction);
         let layout = ParamLayout::from_shapes([("outputs", shape)])?;
         let space = objective.parameters().space().with_layout(&layout);
         let own = layout.len() / samples.max(1);
