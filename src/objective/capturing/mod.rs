@@ -43,7 +43,8 @@ impl Objective<Autodiff<Dispatch>> {
     /// Captures the loss of a model on the device its tensors are on.
     ///
     /// The closure gets the model and the batch, as in a training loop, and returns the loss, or
-    /// `(outputs, loss)`. The loss is a scalar, or a [`Loss`](crate::Loss) that says what it is a mean of. It is run once to be recorded and once to compare the recording's gradient with Burn's
+    /// `(outputs, loss)`. The loss is a scalar, or a [`Loss`](crate::Loss) that says what it is a mean of. The closure is
+    /// run once to be recorded, once to find its stop-gradients, and once to compare the recording's gradient with Burn's
     /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
     /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
     /// more, and wherever the loss is evaluated it is checked that the closure would read the same; otherwise the result is
@@ -54,6 +55,10 @@ impl Objective<Autodiff<Dispatch>> {
     /// `t.without_autodiff().to_device(&x.device())` makes a constant of a tensor, `other.valid().to_device(&x.device())` of
     /// a module. A frozen module beside the model can also be captured with it, as the tuple
     /// `(model, other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
+    ///
+    /// `detach` and its like are constants to both derivatives. A closure that moves tensors to the device of others, as
+    /// above, cannot be searched for them: there a stop-gradient is noticed only if the gradients differ, so hand stopped
+    /// tensors in with the batch.
     ///
     /// # Errors
     /// [`CaptureError`](crate::errors::CaptureError) and [`FaithfulnessError`](crate::errors::FaithfulnessError) say what cannot be
