@@ -22,11 +22,18 @@ use crate::{
 const STOPPED: &str = "the loss stops gradients (`detach`): its derivatives hold the stopped values fixed, and differences \
                        move them";
 
-type OperatorOf<B> = Box<dyn Fn(&Objective<B>) -> Result<Box<dyn SelfAdjoint<B>>, Error>>;
+type GradientOf<B> = Box<dyn Fn(&Objective<B>) -> Result<ParamVector<B>, Error>>;
+
+type BoxedOperator<B> = Box<dyn SelfAdjoint<B>>;
+
+type OperatorOf<B> = Box<dyn Fn(&Objective<B>) -> Result<BoxedOperator<B>, Error>>;
+
+/// Compares at an objective along a direction.
+type Judge<'a, B> = &'a dyn Fn(&Objective<B>, &ParamVector<B>) -> Result<Agreement, Error>;
 
 /// The derivatives that are checked, at any objective.
 pub(super) struct Derivatives<B: AutodiffBackend> {
-    pub gradient: Box<dyn Fn(&Objective<B>) -> Result<ParamVector<B>, Error>>,
+    pub gradient: GradientOf<B>,
     pub hessian: OperatorOf<B>,
     pub gauss_newton: OperatorOf<B>,
 }
@@ -136,7 +143,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         &self,
         check: Check,
         locate: impl Fn(usize) -> String,
-        judge: &dyn Fn(&Objective<B>, &ParamVector<B>) -> Result<Agreement, Error>,
+        judge: Judge<'_, B>,
     ) -> Result<CheckLine, Error> {
         let mut worst: f64 = 0.0;
         let mut beside: Option<Objective<B>> = None;

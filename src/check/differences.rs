@@ -138,7 +138,7 @@ fn deviation(found: &[f64], expected: &[f64], floor: f64, noise: f64) -> (f64, u
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests {
     use super::{Agreement, Differences, compare};
     use crate::tensor::Precision;

@@ -14,6 +14,7 @@ mod operators;
 mod report;
 mod table;
 #[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests;
 
 pub use config::CurvatureCheckConfig;

@@ -66,8 +66,12 @@ pub(crate) fn comparison(
             }
         };
         let u = waves(&ty, 1.3, &device);
-        let arguments =
-            Arguments { program: &head, device: &device, parameters: &[z.clone()], batch: &all };
+        let arguments = Arguments {
+            program: &head,
+            device: &device,
+            parameters: std::slice::from_ref(&z),
+            batch: &all,
+        };
         let direction = [u.clone()];
         let apply = lower::apply_recorded_twice;
         let curved = reverse::hessian_vector_product(&arguments, &direction, apply)?;

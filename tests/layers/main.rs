@@ -15,8 +15,6 @@ mod check;
 mod compare;
 mod convolutions;
 mod edges;
-#[path = "../support/failure.rs"]
-mod failure;
 mod losses;
 mod norms;
 mod pools;

@@ -1,6 +1,5 @@
 //! Transformer encoders and decoders, and a language model.
 
-use crate::failure::failure;
 use burn::nn::{
     Embedding, EmbeddingConfig, Linear, LinearConfig, PositionalEncoding, PositionalEncodingConfig,
     activation::ActivationConfig,
@@ -13,7 +12,7 @@ use burn::nn::{
     },
 };
 use burn::{module::Module, prelude::*};
-use burn_curvature::{CaptureConfig, Objective, errors::FaithfulnessError};
+use burn_curvature::{CaptureConfig, Objective};
 
 use super::{
     attention::padding,
@@ -143,15 +142,12 @@ fn a_language_model() {
 /// Burn's gradient of GELU is exact on Flex, and on ndarray that of the tanh approximation: models with GELU are
 /// compared with a wider tolerance, and our values are those of GELU on both.
 #[test]
-fn the_comparison_with_burn_is_wider_for_gelu() {
+fn gelu_on_another_device_is_compared_on_flex() {
     let model = spread(&language_model());
     let close = CaptureConfig::new().evaluation().with_tolerance(1e-3);
     Objective::<Flexible>::capture_with(&close, &model, tokens(), next_token)
         .expect("exact on Flex");
     let (model, tokens) = moved(&model, tokens());
-    let error = Objective::<Arrays>::capture_with(&close, &model, tokens.clone(), next_token);
-    assert!(matches!(failure(&error), Some(FaithfulnessError::Unfaithful { .. })), "{error:?}");
-    let wider = CaptureConfig::new().evaluation();
-    Objective::<Arrays>::capture_with(&wider, &model, tokens, next_token)
-        .expect("within the tolerance for GELU");
+    // The gradient of GELU on ndarray is that of an approximation, so that it is compared on Flex.
+    Objective::<Arrays>::capture_with(&close, &model, tokens, next_token).expect("exact on Flex");
 }

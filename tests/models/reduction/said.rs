@@ -29,7 +29,7 @@ fn a_said_loss_over_a_data_set_is_that_of_one_batch() {
     for size in [1, 2, 3, 4, 11] {
         let batches: Vec<Labels> = (0..all.len())
             .step_by(size)
-            .map(|from| whole.clone().slice([from..(from + size).min(all.len())]))
+            .map(|from| whole.clone().narrow(0, from, size.min(all.len() - from)))
             .collect();
         let held = objective.over(batches.clone(), Reduction::Mean).unwrap();
         let stream = objective.over_stream(Reduction::Mean, move |visit| {
@@ -83,7 +83,7 @@ fn weights_that_no_mean_has_are_refused() {
 #[test]
 fn losses_of_samples_say_their_reduction() {
     let x = Tensor::<2>::from_floats([[1.0], [2.0], [4.0]], &device());
-    let batches = [x.clone().slice([0..2]), x.clone().slice([2..3])];
+    let batches = [x.clone().narrow(0, 0, 2), x.clone().narrow(0, 2, 1)];
     let losses =
         |model: &Slope, x: Tensor<2>| (x * model.w.val()).powf_scalar(2.0).squeeze_dim::<1>(1);
     let mean = Objective::capture(&slope(2.0), x.clone(), move |m, x| Loss::mean_of(losses(m, x)));
