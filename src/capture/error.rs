@@ -80,6 +80,16 @@ pub enum CaptureError {
         /// The first operation that a stopped value may enter.
         place: Option<String>,
     },
+    /// The closure cannot be run on a tape over the recording device, which its stop-gradients are found by.
+    #[error(
+        "whether the closure stops gradients (`detach`) cannot be seen: run on a tape that is recorded, it failed ({message}). \
+         A `to_device` of a tensor that depends on the parameters is the usual cause: leave it out; or capture with \
+         `CaptureConfig::new().unchecked()` if the closure stops no gradients"
+    )]
+    NotSearched {
+        /// What failed.
+        message: String,
+    },
     /// Layers of the model train otherwise than they are evaluated.
     #[error(
         "{} in training mode and change the loss: {}. If you mean evaluation mode, capture with \

@@ -71,6 +71,8 @@ pub(crate) struct Choices {
     pub seed: Option<u64>,
     /// The layers recorded as training runs them, by their flags.
     pub training: HashSet<ParamId>,
+    /// Whether a closure that cannot be searched for stop-gradients is taken to have none.
+    pub unsearched: bool,
 }
 
 /// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
@@ -108,8 +110,8 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
         Err(error) if error.downcast_ref() == Some(&CaptureError::IndependentLoss) => {
             return Err(error);
         }
-        // The closure moves tensors to the device of others: Burn has no such move to a tape over a recording.
-        Err(_) => graph,
+        Err(_) if choices.unsearched => graph,
+        Err(error) => return Err(CaptureError::NotSearched { message: error.to_string() }.into()),
     };
     Ok(Recording { graph: graph.without_dead_code(), parameters, buffers, guards, draws, divisor })
 }

@@ -105,7 +105,8 @@ impl CaptureConfig {
     /// Captures without comparing the gradient with Burn's; saves one forward and one backward pass.
     ///
     /// A recording of another loss than the one meant may then go unnoticed: a read of a value whose failure is swallowed,
-    /// layers in training mode. Random values are refused, and stop-gradients are recorded, all the same.
+    /// layers in training mode. Random values are refused and stop-gradients are recorded all the same, these only where the
+    /// closure can be searched for them.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.compare = false;

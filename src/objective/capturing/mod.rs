@@ -56,9 +56,8 @@ impl Objective<Autodiff<Dispatch>> {
     /// a module. A frozen module beside the model can also be captured with it, as the tuple
     /// `(model, other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
     ///
-    /// `detach` and its like are constants to both derivatives. A closure that moves tensors to the device of others, as
-    /// above, cannot be searched for them: there a stop-gradient is noticed only if the gradients differ, so hand stopped
-    /// tensors in with the batch.
+    /// `detach` and its like are constants to both derivatives. Where they cannot be found, because the closure moves a
+    /// tensor that depends on the parameters to another device, it is refused.
     ///
     /// # Errors
     /// [`CaptureError`](crate::errors::CaptureError) and [`FaithfulnessError`](crate::errors::FaithfulnessError) say what cannot be
@@ -281,9 +280,12 @@ fn by_training_mode(error: Error, layers: Vec<String>) -> Error {
 
 /// What is recorded of layers in training mode and of random values.
 fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
+    let unsearched = !config.compare;
     match config.mode {
-        Mode::Training => Choices { seed: config.draws, training: flags.clone() },
-        Mode::AsGiven | Mode::Evaluation => Choices { seed: config.draws, ..Choices::default() },
+        Mode::Training => Choices { seed: config.draws, training: flags.clone(), unsearched },
+        Mode::AsGiven | Mode::Evaluation => {
+            Choices { seed: config.draws, unsearched, ..Choices::default() }
+        }
     }
 }
 

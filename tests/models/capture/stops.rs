@@ -173,3 +173,43 @@ fn a_loss_that_is_stopped_altogether_is_refused() {
     }));
     assert_eq!(error, CaptureError::IndependentLoss);
 }
+
+/// Burn has no `to_device` for what is on a tape over the recording device.
+#[test]
+fn a_closure_that_cannot_be_searched_is_refused() {
+    type Loss = fn(&Weights<2>, Tensor<2>) -> Tensor<1>;
+    let cases: [Loss; 2] = [
+        |m, x| {
+            let f = x.clone().matmul(m.w.val()).to_device(&x.device());
+            (f.clone() - f.detach()).powf_scalar(2.0).sum()
+        },
+        |m, x| {
+            let f = x.matmul(m.w.val());
+            let one = Tensor::<2>::ones([1, 1], &f.device()).to_device(&f.device());
+            let f = f * one;
+            (f.clone() - f.detach()).powf_scalar(2.0).sum()
+        },
+    ];
+    for loss in cases {
+        let error = trace_error(Objective::capture(&two(), x(), loss));
+        assert!(matches!(error, CaptureError::NotSearched { .. }), "{error}");
+        assert!(error.to_string().contains("to_device"), "{error}");
+        CaptureConfig::new().unchecked().init(&two(), x(), loss).unwrap();
+    }
+}
+
+/// Constants may be moved to the batch, to the parameters and to what is computed from the batch.
+#[test]
+fn stops_are_found_beside_constants_that_are_moved() {
+    let x = Tensor::<2>::from_data([[1.0, 2.0]], &device());
+    let one = Tensor::<2>::ones([1, 1], &device());
+    for to_the_model in [false, true] {
+        let one = one.clone().without_autodiff();
+        let objective = Objective::capture(&two(), x.clone(), move |m, x: Tensor<2>| {
+            let device = if to_the_model { m.w.val().device() } else { x.device() };
+            let f = x.matmul(m.w.val()) * one.clone().to_device(&device);
+            (f.clone() - f.detach()).powf_scalar(2.0).sum()
+        });
+        close(&hessian(&objective.unwrap()), &[2.0, 4.0, 4.0, 8.0]);
+    }
+}
