@@ -7,6 +7,7 @@
 mod alignment;
 mod caught;
 mod contrastive;
+mod data_sets;
 #[path = "../support/models/deterministic.rs"]
 mod deterministic;
 mod generative;

@@ -116,6 +116,13 @@ impl Stranger {
         self.reduced(Reduction::Mean)
     }
 
+    /// The mean over the samples of several batches.
+    pub fn mean_over<X: Batch>(mut self, batches: impl IntoIterator<Item = X>) -> Self {
+        self.objective =
+            self.objective.over(batches, Reduction::Mean).expect("the reduction holds");
+        self.applies(&[Check::BatchInvariance])
+    }
+
     fn reduced(mut self, reduction: Reduction) -> Self {
         self.objective = self.objective.reduced_by(reduction).expect("the reduction holds");
         self.applies(&[Check::BatchInvariance])

@@ -1,0 +1,98 @@
+//! Data sets as they come: a last batch of fewer samples, a frozen part, sizes at which Burn merges samples and places.
+
+use burn::{
+    module::Module,
+    nn::{
+        BatchNorm, BatchNormConfig, Embedding, EmbeddingConfig, Linear, LinearConfig,
+        PaddingConfig2d,
+        conv::{Conv2d, Conv2dConfig},
+        loss::CrossEntropyLossConfig,
+        transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
+    },
+    prelude::*,
+    tensor::activation::silu,
+};
+use burn_curvature::Likelihood;
+
+use crate::stranger::{device, evaluated, labels, normal};
+
+fn classified(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
+    let loss = CrossEntropyLossConfig::new().init(&logits.device());
+    (logits.clone(), loss.forward(logits, targets))
+}
+
+/// A classifier of sentences whose word vectors are frozen.
+#[derive(Module, Debug)]
+struct Sentences {
+    words: Embedding,
+    positions: Embedding,
+    encoder: TransformerEncoder,
+    head: Linear,
+}
+
+impl Sentences {
+    fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let [_, length] = tokens.dims();
+        let positions = Tensor::arange(0..length as i64, &tokens.device()).reshape([1, length]);
+        let embedded = self.words.forward(tokens) + self.positions.forward(positions);
+        let encoded = self.encoder.forward(TransformerEncoderInput::new(embedded));
+        self.head.forward(encoded.mean_dim(1).squeeze_dim(1))
+    }
+}
+
+#[test]
+fn sentences_with_frozen_words() {
+    type Labeled = (Tensor<2, Int>, Tensor<1, Int>);
+    let model = Sentences {
+        words: EmbeddingConfig::new(20, 12).init(&device()).no_grad(),
+        positions: EmbeddingConfig::new(5, 12).init(&device()),
+        encoder: TransformerEncoderConfig::new(12, 24, 2, 1).init(&device()),
+        head: LinearConfig::new(12, 3).init(&device()),
+    };
+    let batch = |size, seed| (labels([size, 5], 20, seed), labels([size], 3, seed + 1));
+    evaluated(model, batch(4, 1), |model, (tokens, targets): Labeled| {
+        classified(model.forward(tokens), targets)
+    })
+    .mean_over([batch(4, 1), batch(4, 3), batch(3, 5)])
+    .with(Likelihood::Categorical)
+    .passes();
+}
+
+/// A convolutional network with batch normalization whose first layer is frozen.
+#[derive(Module, Debug)]
+struct Images {
+    first: Conv2d,
+    norm: BatchNorm,
+    second: Conv2d,
+    head: Linear,
+}
+
+impl Images {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = silu(self.norm.forward(self.first.forward(images)));
+        let x = silu(self.second.forward(x));
+        self.head.forward(x.flatten(1, 3))
+    }
+}
+
+#[test]
+fn images_with_a_frozen_layer() {
+    type Labeled = (Tensor<4>, Tensor<1, Int>);
+    let conv = |from, to| {
+        let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
+        Conv2dConfig::new([from, to], [3, 3]).with_padding(padding).init(&device())
+    };
+    let model = Images {
+        first: conv(1, 4).no_grad(),
+        norm: BatchNormConfig::new(4).init(&device()),
+        second: conv(4, 2),
+        head: LinearConfig::new(32, 3).init(&device()),
+    };
+    let batch = |size, seed| (normal([size, 1, 4, 4], seed), labels([size], 3, seed + 1));
+    evaluated(model, batch(5, 1), |model, (images, targets): Labeled| {
+        classified(model.forward(images), targets)
+    })
+    .mean_over([batch(5, 1), batch(5, 3), batch(2, 5)])
+    .with(Likelihood::Categorical)
+    .passes();
+}
