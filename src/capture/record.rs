@@ -46,6 +46,8 @@ pub(crate) struct Recording {
     pub draws: usize,
     /// What the closure states that the loss is divided by; a weight is a program of the same inputs.
     pub divisor: Divisor<Graph>,
+    /// Why the closure could not be searched for stop-gradients, where that matters.
+    pub not_searched: Option<CaptureError>,
 }
 
 impl Recording {
@@ -105,15 +107,20 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
     if !graph.dependents(&graph.inputs[..parameters]).contains(&graph.outputs[0]) {
         return Err(CaptureError::IndependentLoss.into());
     }
+    let mut not_searched = None;
     let graph = match gradients {
         Ok(gradients) => stops::found(graph, (parameters, buffers), &gradients, in_training)?,
         Err(error) if error.downcast_ref() == Some(&CaptureError::IndependentLoss) => {
             return Err(error);
         }
-        Err(_) if choices.unsearched => graph,
-        Err(error) => return Err(CaptureError::NotSearched { message: error.to_string() }.into()),
+        Err(error) => {
+            let message = error.to_string();
+            not_searched = (!choices.unsearched).then_some(CaptureError::NotSearched { message });
+            graph
+        }
     };
-    Ok(Recording { graph: graph.without_dead_code(), parameters, buffers, guards, draws, divisor })
+    let graph = graph.without_dead_code();
+    Ok(Recording { graph, parameters, buffers, guards, draws, divisor, not_searched })
 }
 
 /// The program of the loss, and that of the weight it is divided by, of one that returns the weight last if there is one.

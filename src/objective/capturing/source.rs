@@ -14,6 +14,7 @@ use burn::{
 use super::{Mode, Structure};
 use crate::{
     capture::{self, Batch, CaptureError, Captured, Choices, ModelInputs, Recording, Truths},
+    derive::{self, Product},
     error::Error,
     graph::ValueType,
     objective::{BatchError, ObjectiveError},
@@ -87,7 +88,14 @@ where
             return Err(BatchError::OtherType { expected: type_name::<X>() }.into());
         };
         let (model, choices, batch) = (&self.model, &self.choices, (template, types));
-        capture::record_loss(model, &self.inputs, batch, &self.loss, choices, truths)
+        let recording =
+            capture::record_loss(model, &self.inputs, batch, &self.loss, choices, truths)?;
+        let Some(refusal) = recording.not_searched else {
+            return Ok(recording);
+        };
+        // An operation without derivatives fails on the tape too, and is named here.
+        derive::product(Product::Hessian, &recording.graph, recording.parameters)?;
+        Err(refusal.into())
     }
 
     fn model(&self) -> ModelType {
