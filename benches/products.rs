@@ -227,7 +227,10 @@ where
         let damped = self.newton.clone().damped(DAMPING).expect("a damping");
         rounds.add("ggn", || finish(device, self.newton.apply(&self.vector).expect("a product")));
         rounds.add("ggn_prepare", || {
-            let fresh = GaussNewton::new(&self.objective).expect("derived before");
+            // Operators of one objective share what is prepared.
+            let fresh =
+                self.objective.at_keeping_buffers(self.objective.parameters()).expect("one layout");
+            let fresh = GaussNewton::new(&fresh).expect("derived before");
             fresh.prepare().expect("the programs run");
             finish(device, ());
         });

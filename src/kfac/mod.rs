@@ -69,7 +69,7 @@ use network::{BlockProduct, Network};
 /// # Cost
 ///
 /// Construction: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]; one fewer for classes) or draw, and
-/// the second moments. They stay on the device until a decomposition, their entries or the state is asked for, which read
+/// the second moments; once per recording, a forward and a backward pass that check the samples. The moments stay on the device until a decomposition, their entries or the state is asked for, which read
 /// them once.
 /// A product: two matrix products per layer. [`inverse`](Self::inverse): two eigendecompositions per layer, which are
 /// kept; [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer; both on the host in f64.

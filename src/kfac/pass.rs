@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::Error,
     graph::Graph,
-    objective::{Derivation, Noise, Objective, ObjectiveError, Part, ValueAndGradient},
+    objective::{Checked, Derivation, Noise, Objective, ObjectiveError, Part, ValueAndGradient},
     space::{Inner, InnerFloat, ParamBlock, ParamVector},
     tensor::Operand,
 };
@@ -92,33 +92,34 @@ impl Derivation for FactorProgram {
 struct ReachProgram(Separation);
 
 impl Derivation for ReachProgram {
-    type Notes = ();
+    type Notes = Checked;
 
-    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, ()), Error> {
+    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Checked), Error> {
         let network = NetworkLayers::of(loss, parameters, self.0);
-        Ok((program::reach(&network, parameters)?, ()))
+        Ok((program::reach(&network, parameters)?, Checked::new()))
     }
 }
 
 /// Checks on the first batch that a cotangent of one sample reaches no rows of others, in layers whose samples are known.
-/// One pass forward and one back.
+/// One pass forward and one back, once per recording.
 pub(super) fn expect_own_rows<B: AutodiffBackend>(
     objective: &Objective<B>,
     network: &NetworkLayers,
     separation: Separation,
 ) -> Result<(), Error> {
-    let sums = objective.on_first(&ReachProgram(separation))?;
-    for (layer, sums) in network.layers.iter().zip(sums) {
-        let sums: Vec<f64> = sums.into_data()?.iter::<f64>().collect();
-        if let Some(parameter) = reaches_others(&sums)
-            .then(|| names(objective))
-            .and_then(|names| names.into_iter().nth(layer.weight))
-        {
-            let operation = "an operation found by numbers alone".into();
-            return Err(KfacError::Places { parameter, operation }.into());
+    objective.checked_once(&ReachProgram(separation), |sums| {
+        for (layer, sums) in network.layers.iter().zip(sums) {
+            let sums: Vec<f64> = sums.into_data()?.iter::<f64>().collect();
+            if let Some(parameter) = reaches_others(&sums)
+                .then(|| names(objective))
+                .and_then(|names| names.into_iter().nth(layer.weight))
+            {
+                let operation = "an operation found by numbers alone".into();
+                return Err(KfacError::Places { parameter, operation }.into());
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Whether rows of others than the first sample were reached.

@@ -21,6 +21,7 @@ pub use batches::Progress;
 pub(crate) use capturing::layers_in_training_mode;
 pub use capturing::{CaptureConfig, Engine, Mode};
 pub use error::{BatchError, FaithfulnessError, ObjectiveError};
+pub(crate) use pass::Checked;
 pub(crate) use products::{Noise, PreparedProduct};
 pub(crate) use programs::Derivation;
 use reduction::Law;

@@ -1,6 +1,6 @@
 //! Passes over the batches of an objective.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn_backend::AutodiffBackend;
 
@@ -12,6 +12,9 @@ use super::{
 use crate::{error::Error, space::ParamLayout, tensor::Operand};
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
+
+/// Whether a check of a recording has passed.
+pub(crate) type Checked = OnceLock<()>;
 
 /// Takes one batch after another with its index.
 type Work<'a, B> = &'a mut dyn FnMut(usize, &Part<B>) -> Result<(), Error>;
@@ -39,15 +42,20 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
-    /// Runs a derived program on the first batch.
-    pub(crate) fn on_first<D: Derivation>(&self, derivation: &D) -> Result<Operands<B>, Error> {
-        let mut found = None;
+    /// Checks the results of a derived program on the first batch, once per recording.
+    pub(crate) fn checked_once<D: Derivation<Notes = Checked>>(
+        &self,
+        derivation: &D,
+        check: impl Fn(Operands<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.with_part(0, |part| {
             let derived = part.programs.derived(derivation)?;
-            found = Some(derived.program.run(self.inputs(part)?)?);
+            if derived.notes.get().is_none() {
+                check(derived.program.run(self.inputs(part)?)?)?;
+                derived.notes.get_or_init(|| ());
+            }
             Ok(())
-        })?;
-        found.ok_or_else(|| ObjectiveError::NoBatches.into())
+        })
     }
 
     /// Refuses values of the model at which the closure would go another way on this batch; checked once for each pair.
