@@ -1,0 +1,14 @@
+//! What A⁻¹b is wanted for: influence functions, implicit differentiation, Newton-type optimizers. Against dense
+//! references, finite differences in f64, retraining and closed forms.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(deprecated)] // Burn deprecates NdArray but still ships it.
+
+#[path = "../support/compare.rs"]
+mod compare;
+
+use compare::relative_error;
+
+#[test]
+fn the_distance_of_a_vector_to_itself_is_zero() {
+    assert_eq!(relative_error(&[1.0, -2.0], &[1.0, -2.0]), 0.0);
+}
