@@ -5,6 +5,9 @@
 
 #[path = "../support/compare.rs"]
 mod compare;
+#[path = "../support/random.rs"]
+mod random;
+mod samples;
 
 use compare::relative_error;
 
