@@ -55,6 +55,9 @@
 //! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!
+//! The [`guide`] goes through the choices one by one: matrix, solver, damping, memory, data sets, devices, errors, and what
+//! things are called in PyTorch and JAX.
+//!
 //! # Example
 //!
 //! A damped Newton step on least squares lands close to the solution:
@@ -95,7 +98,7 @@
 //!
 //! | floor | rooms | they hold |
 //! |---|---|---|
-//! | 0 | `error`, `panics` | one opaque error; panics caught |
+//! | 0 | `error`, `guide`, `panics` | one opaque error; the guide, which is text; panics caught |
 //! | 1 | `config`, `seeds`, `tensor`, `state` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
@@ -114,6 +117,7 @@ mod derive;
 mod error;
 mod execute;
 mod graph;
+pub mod guide;
 pub mod influence;
 pub mod kfac;
 mod krylov;

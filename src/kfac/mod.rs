@@ -21,6 +21,7 @@ mod network;
 mod parallel;
 mod pass;
 mod program;
+mod samples;
 mod signature;
 mod state;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use ekfac::Ekfac;
 pub use error::KfacError;
 pub use factor::{FactorSpectrum, KroneckerFactor};
 pub use layer::{EkfacLayer, KfacLayer};
+pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
 
 pub(crate) use collector::{Factors, KfacCollector, UncoveredFactors};

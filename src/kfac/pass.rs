@@ -131,7 +131,7 @@ pub(super) fn reaches_others(sums: &[f64]) -> bool {
 
 impl Structure {
     /// The layers and blocks of a batch, in this order.
-    fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
+    pub fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
         let other = |parameter: usize| KfacError::OtherNetwork {
             parameter: self.names.get(parameter).cloned().unwrap_or_default(),
         };

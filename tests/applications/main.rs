@@ -20,6 +20,7 @@ mod oracle;
 #[path = "../support/random.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod random;
+mod samples;
 
 use compare::relative_error;
 
