@@ -8,8 +8,12 @@ use burn_curvature::{
     solver::{LissaConfig, NystromConfig},
 };
 
-use super::{TEST, TRAINING, World, rows};
-use crate::{compare::relative_error, dense::Rows};
+use super::{TEST, TRAINING, World, damped, rows};
+use crate::{
+    compare::relative_error,
+    dense::{Rows, dot},
+    oracle::solve,
+};
 
 const CATEGORICAL: Curvature = Curvature::Fisher(Likelihood::Categorical);
 
@@ -103,10 +107,25 @@ fn kronecker_factors_are_the_inverse_of_their_own_matrix() {
         (Estimator::Ekfac(config), materialize(&ekfac).unwrap()),
     ] {
         let expected = world.reference(&rows(&matrix), damping);
-        let found = scores(&world, estimator.clone(), (CATEGORICAL, damping));
-        assert_eq!(found.report.solves.systems, 0);
-        let error = error(&found, &expected);
-        assert!(error < 1e-10, "{estimator:?}: {error:e}");
+        // Two queries at once by directional derivatives, five out of the layers.
+        for at_once in [2, 5] {
+            let config = InfluenceConfig::new(estimator.clone()).with_curvature(CATEGORICAL);
+            let config = config.with_damping(damping).with_at_once(at_once);
+            let found = config.init(&world.training).unwrap().scores(&world.queries).unwrap();
+            assert_eq!(found.report.solves.systems, 0);
+            let error = error(&found, &expected);
+            assert!(error < 1e-10, "{estimator:?}, {at_once} at once: {error:e}");
+        }
+        // Self-influence comes out of the layers.
+        let config = InfluenceConfig::new(estimator.clone()).with_curvature(CATEGORICAL);
+        let influence = config.with_damping(damping).init(&world.training).unwrap();
+        let own = influence.self_influence().unwrap();
+        let inverse = damped(&rows(&matrix), damping);
+        let gradients = world.gradients(&world.train, TRAINING);
+        let of_sample = |g: &Vec<f64>| dot(g, &solve(&inverse, g)) / TRAINING as f64;
+        let expected: Vec<f64> = gradients.iter().map(of_sample).collect();
+        assert!(relative_error(&own.scores, &expected) < 1e-10);
+        assert_eq!((own.report.solves.systems, own.report.directional_derivatives), (0, 0));
     }
 }
 
