@@ -46,6 +46,9 @@
 //! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
 //! and [`Ekfac`], is saved to files of Burn's format.
 //!
+//! **[`Influence`](influence::Influence)** functions: which training samples a prediction is owed to, by any estimator of
+//! A⁻¹, as the change that leaving a sample out is predicted to make.
+//!
 //! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
 //! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
 //!
@@ -104,7 +107,7 @@
 //! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
-//! | 9 | `check`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
+//! | 9 | `check`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
 
 mod capture;
 pub mod check;
@@ -115,6 +118,7 @@ mod error;
 mod execute;
 mod graph;
 pub mod guide;
+pub mod influence;
 pub mod kfac;
 mod krylov;
 mod objective;
@@ -162,6 +166,7 @@ pub mod errors {
         derive::{DeriveError, LikelihoodError},
         execute::ExecuteError,
         graph::GraphError,
+        influence::InfluenceError,
         kfac::KfacError,
         krylov::KrylovError,
         objective::{BatchError, FaithfulnessError, ObjectiveError},

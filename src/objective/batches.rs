@@ -11,6 +11,7 @@ use super::{
     ObjectiveError, Reduction,
     capturing::{Recorder, Structure},
     programs::ProgramSet,
+    samples::SampleView,
     values::Values,
 };
 use crate::{
@@ -130,6 +131,17 @@ impl<B: AutodiffBackend> Part<B> {
         Ok(())
     }
 
+    /// The batch with other programs, and with more tensors for them.
+    pub fn with_programs(
+        &self,
+        programs: Arc<ProgramSet<B>>,
+        more: impl IntoIterator<Item = Operand<B::InnerBackend>>,
+    ) -> Self {
+        let (stated, weight, mut batch) = (self.stated, self.weight, self.batch.clone());
+        batch.operands.extend(more);
+        Self { programs, batch, stated, weight, applies_at: Mutex::default() }
+    }
+
     /// The loss as recorded.
     pub fn recorded(&self) -> &Graph {
         self.programs.recorded()
@@ -186,9 +198,11 @@ pub(super) type Run<B> = dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync
 
 /// Batches that are fetched for every pass.
 pub(super) struct Stream<B: AutodiffBackend> {
-    pub run: Box<Run<B>>,
+    pub run: Arc<Run<B>>,
     /// The batches as the first pass saw them.
     pub batches: Vec<Fetched>,
+    /// What becomes of the losses of samples, one after the other.
+    pub views: Vec<SampleView>,
 }
 
 /// A batch of a stream.

@@ -144,7 +144,7 @@ where
             stated: outline.stated,
             weight,
         });
-        let stream = Stream { run: Box::new(run), batches: batches.collect() };
+        let stream = Stream { run: Arc::new(run), batches: batches.collect(), views: Vec::new() };
         Ok(stating.with_parts(Parts::Streamed(Arc::new(stream))))
     }
 }

@@ -102,11 +102,16 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn fetch(&self, stream: &Stream<B>, work: Work<'_, B>) -> Result<(), Error> {
-        let mut count = 0;
+        let (mut count, mut samples) = (0, 0);
         (stream.run)(&mut |batch| {
             let part = Part::new(&self.recorder, &self.values, batch)?;
-            work(count, &stream.expect_same(count, part)?)?;
+            let mut part = stream.expect_same(count, part)?;
+            for view in &stream.views {
+                part = self.viewed(&part, view, samples)?;
+            }
+            work(count, &part)?;
             count += 1;
+            samples += part.batch.samples;
             Ok(())
         })?;
         if count == stream.batches.len() {
