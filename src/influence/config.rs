@@ -177,7 +177,7 @@ impl InfluenceConfig {
     ///
     /// The closure of the objective returns the losses of samples: [`Loss::mean_of`](crate::Loss::mean_of) or
     /// [`Loss::sum_of`](crate::Loss::sum_of), alone or after the outputs. The loss of a sample must depend on that sample
-    /// only.
+    /// only, which is checked by numbers on the first batch and its first half.
     ///
     /// # Cost
     /// A gradient and four directional derivatives of the training objective, which tell whether it is at a stationary
@@ -187,7 +187,8 @@ impl InfluenceConfig {
     /// [`ConfigError`](crate::errors::ConfigError) for a field out of range; [`InfluenceError::NotFisher`],
     /// [`InfluenceError::OtherDamping`];
     /// [`ObjectiveError::NoSampleLosses`](crate::errors::ObjectiveError::NoSampleLosses),
-    /// [`ObjectiveError::LossCount`](crate::errors::ObjectiveError::LossCount); those of the curvature and the estimator; a loss
+    /// [`ObjectiveError::LossCount`](crate::errors::ObjectiveError::LossCount),
+    /// [`ObjectiveError::SharedLosses`](crate::errors::ObjectiveError::SharedLosses); those of the curvature and the estimator; a loss
     /// or gradient that is NaN or infinite.
     pub fn init<B: AutodiffBackend>(&self, training: &Objective<B>) -> Result<Influence<B>, Error> {
         self.check()?;

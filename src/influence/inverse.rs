@@ -111,6 +111,14 @@ impl<B: AutodiffBackend> Inverse<B> {
         }
     }
 
+    /// The inverse as a Kronecker product for each layer, if it is one.
+    pub fn factored(&self) -> Option<&BlockDiagonal<B, Kronecker<B>>> {
+        match &self.method {
+            Method::Factored(inverse) => Some(inverse),
+            _ => None,
+        }
+    }
+
     /// Products with C before the first solve.
     pub fn products(&self) -> usize {
         self.products

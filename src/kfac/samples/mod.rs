@@ -11,19 +11,20 @@ pub use scores::SampleScores;
 
 use std::sync::Arc;
 
-use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
 
 use super::{
     KfacError,
-    network::{self, Network},
+    block::{Network, Uncovered},
+    network,
     pass::{Structure, expect_own_rows, network_layers},
     program::{Form, SAMPLES, SideForm},
 };
 use crate::{
     error::Error,
     objective::{Objective, Part, Reduction},
-    operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, WeightMatrix},
-    space::{Inner, InnerFloat, ParamBlock, ParamLayout, ParamSubset, ParamVector, read_tensor},
+    operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator},
+    space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
     tensor::Operand,
 };
 use program::{SampleProgram, Scored};
@@ -114,9 +115,11 @@ impl SampleGradients {
         }
         expect_own_rows(objective, &layers, SAMPLES.separation())?;
         let network = Network::of_layers(objective, &layers, SAMPLES)?;
-        if let Some(one) = network.uncovered.iter().find(|one| !one.by_sample) {
-            let (parameter, reason) = (one.name().into(), one.reason.clone());
-            return Err(KfacError::SampleGradient { parameter, reason }.into());
+        for block in network.uncovered() {
+            if let Some(Uncovered { reason, by_sample: false }) = &block.uncovered {
+                let (parameter, reason) = (block.name().into(), reason.clone());
+                return Err(KfacError::SampleGradient { parameter, reason }.into());
+            }
         }
         let structure = Arc::new(network.structure(objective, true));
         let layout = Arc::clone(objective.layout());
@@ -158,10 +161,10 @@ impl SampleGradients {
         for vector in vectors {
             objective.parameters().expect_like(vector)?;
         }
-        let matrices = self.blocks().map(|(subset, matrix)| {
+        let matrices = self.network.blocks.iter().map(|block| {
             let each = vectors.iter().map(|vector| {
-                let own = subset.restrict(vector)?;
-                let matrix = matrix.gather::<B>(own.blocks());
+                let own = block.subset.restrict(vector)?;
+                let matrix = block.matrix.gather::<B>(own.blocks());
                 Ok(matrix.map(one_of_many::<B>))
             });
             let each = each.collect::<Result<Option<Vec<_>>, Error>>()?.unwrap_or_default();
@@ -204,14 +207,14 @@ impl SampleGradients {
     ) -> Result<(), Error> {
         objective.parameters().space().expect_same(operator.domain())?;
         let (mut forms, mut factors, mut operands) = (Vec::new(), Vec::new(), Vec::new());
-        for (subset, matrix) in self.blocks() {
+        for block in &self.network.blocks {
             let parts = operator.parts().iter();
-            let own = parts.map(|(part, block)| (part.positions(), block.factors()));
-            let own = own.into_iter().find(|(positions, (found, ..))| {
-                *positions == subset.positions() && **found == *matrix
+            let mut parts = parts.map(|(part, product)| (part.positions(), product.factors()));
+            let own = parts.find(|(positions, (matrix, ..))| {
+                *positions == block.subset.positions() && **matrix == block.matrix
             });
             let Some((_, (_, [left, right], eigenvalues))) = own else {
-                let parameter = name_of(subset).into();
+                let parameter = block.name().into();
                 return Err(KfacError::OtherBlocks { parameter }.into());
             };
             let spectral = eigenvalues.is_some();
@@ -253,33 +256,15 @@ impl SampleGradients {
         })
     }
 
-    /// The matrices that the parameters form, in the order of the programs' parts.
-    fn blocks(&self) -> impl Iterator<Item = (&ParamSubset, std::borrow::Cow<'_, WeightMatrix>)> {
-        use std::borrow::Cow;
-        let layers = self.network.layers.iter();
-        let layers = layers.map(|layer| (&layer.subset, Cow::Borrowed(&layer.matrix)));
-        let uncovered = self.network.uncovered.iter().map(|one| {
-            let shape = one.subset.layout().blocks().first().map_or(&[][..], ParamBlock::shape);
-            (&one.subset, Cow::Owned(WeightMatrix::column(shape)))
-        });
-        layers.chain(uncovered)
-    }
-
     /// Scores of no sample.
     fn nothing(&self, columns: usize) -> SampleScores {
-        let layers = self.network.layers.iter().map(|layer| layer.weight());
-        let uncovered = self.network.uncovered.iter().map(|one| one.name());
-        SampleScores::new(layers.chain(uncovered).map(String::from).collect(), columns)
+        let names = self.network.blocks.iter().map(|block| block.name().into());
+        SampleScores::new(names.collect(), columns)
     }
-}
-
-fn name_of(subset: &ParamSubset) -> &str {
-    subset.layout().blocks().first().map_or("", ParamBlock::name)
 }
 
 /// A matrix with a dimension for several before the others.
 fn one_of_many<B: AutodiffBackend>(matrix: InnerFloat<B>) -> InnerFloat<B> {
-    use burn_backend::TensorMetadata;
     let shape = std::iter::once(1).chain(matrix.shape().iter().copied()).collect::<Vec<_>>();
     Inner::<B>::float_reshape(matrix, Shape::from(shape))
 }

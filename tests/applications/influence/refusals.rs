@@ -57,6 +57,23 @@ fn a_closure_that_reduces_its_losses_is_refused() {
     }
 }
 
+/// Samples whose losses depend on each other have no influences of their own.
+#[test]
+fn a_loss_that_depends_on_other_samples_is_refused() {
+    let world = World::new(6);
+    let shared = capture(&world, |losses| {
+        let mean = losses.clone().mean();
+        Loss::mean_of(losses * 2.0 - mean)
+    });
+    let found = config().init(&shared);
+    let error: &ObjectiveError = failure(&found).unwrap();
+    assert!(matches!(error, ObjectiveError::SharedLosses { sample: 0, part: 15, whole: 30, .. }));
+    assert!(error.to_string().contains("evaluation()"), "{error}");
+    // A closure for one number of samples is taken on trust.
+    let fixed = capture(&world, |losses| Loss::mean_of(losses.reshape([30])));
+    assert!(config().init(&fixed).is_ok());
+}
+
 fn influence(world: &World) -> Influence {
     config().init(&world.training).unwrap()
 }
