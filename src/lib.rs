@@ -93,7 +93,7 @@
 //! | floor | rooms | they hold |
 //! |---|---|---|
 //! | 0 | `error`, `panics` | one opaque error; panics caught |
-//! | 1 | `config`, `seeds`, `tensor`, `state` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states |
+//! | 1 | `config`, `seeds`, `tensor`, `state`, `communicator` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states; sums over processes |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
 //! | 4 | `capture`, `krylov` | from a Burn closure to a program; bases, tridiagonal matrices, counted products |
@@ -105,6 +105,7 @@
 
 mod capture;
 pub mod check;
+pub mod communicator;
 mod config;
 mod curvature;
 mod derive;
@@ -154,6 +155,7 @@ pub mod backend {
 pub mod errors {
     pub use crate::{
         capture::{CaptureError, ImportError},
+        communicator::CommunicatorError,
         config::ConfigError,
         derive::{DeriveError, LikelihoodError},
         execute::ExecuteError,
