@@ -162,7 +162,7 @@ pub mod errors {
         graph::GraphError,
         kfac::KfacError,
         krylov::KrylovError,
-        objective::{BatchError, FaithfulnessError, ObjectiveError},
+        objective::{BatchError, FaithfulnessError, ObjectiveError, SharedError},
         operator::OperatorError,
         optim::OptimizerError,
         solver::SolverError,

@@ -5,7 +5,7 @@ use burn_backend::{AutodiffBackend, Shape, ops::FloatTensorOps};
 use crate::{
     derive::{Metric, Product},
     error::Error,
-    objective::{Objective, ObjectiveError, Part, PreparedProduct},
+    objective::{Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Sent},
     seeds::Seeds,
     space::{Inner, InnerFloat, ParamLayout, ParamSpace, read_tensor},
     tensor::Operand,
@@ -23,9 +23,12 @@ pub(super) fn mean_squares<B: AutodiffBackend>(
     (probes, seed): (usize, u64),
 ) -> Result<Vec<Vec<f64>>, Error> {
     let product = PreparedProduct::new(Product::Root(metric));
-    let mut seeds = Seeds::new(seed);
+    let mut index = 0;
     let mut sums: Vec<Option<InnerFloat<B>>> = vec![None; positions.len()];
-    objective.each_product(&product, |part, product| {
+    let own = objective.each_product(&product, |part, product| {
+        // By the batch's number, so that ranks draw what one process would.
+        let mut seeds = Seeds::new(Seeds::at(seed, objective.number_of(index) as u64));
+        index += 1;
         let outputs = part.outputs_type()?.shape.to_vec();
         let weight = part.weight * factor(part) / probes.max(1) as f64;
         for _ in 0..probes {
@@ -43,10 +46,19 @@ pub(super) fn mean_squares<B: AutodiffBackend>(
             }
         }
         Ok(())
-    })?;
-    sums.into_iter()
-        .map(|sum| Ok(read_tensor::<B>(sum.ok_or(ObjectiveError::NoBatches)?)?))
-        .collect()
+    });
+    let blocks = objective.layout().blocks();
+    let shape =
+        |&at: &usize| Extent::Whole(blocks.get(at).map_or(&[][..], |it| it.shape()).to_vec());
+    let sent = || Sent {
+        call: Call::Squares,
+        vectors: &[],
+        numbers: 0,
+        extents: positions.iter().map(shape).collect(),
+    };
+    let own = own.map(|()| Found { numbers: Vec::new(), tensors: sums });
+    let sums = objective.summed(sent, own)?.tensors.into_iter();
+    sums.map(|sum| Ok(read_tensor::<B>(sum.ok_or(ObjectiveError::NoBatches)?)?)).collect()
 }
 
 /// Random signs shaped as the outputs.

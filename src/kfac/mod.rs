@@ -21,6 +21,7 @@ mod network;
 mod parallel;
 mod pass;
 mod program;
+mod ranks;
 mod signature;
 mod state;
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub(super) struct MomentPass<'a, B: AutodiffBackend> {
 
 /// A program of Kronecker factors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct FactorProgram {
+pub(super) struct FactorProgram {
     kind: FactorKind,
     structure: Arc<Structure>,
     results: Results,
@@ -60,7 +60,7 @@ struct FactorProgram {
 
 /// What a program of factors returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Results {
+pub(super) enum Results {
     /// Second moments.
     Moments,
     /// The loss, its gradient, then the moments.
@@ -176,8 +176,10 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
     /// The moments in order. Reads nothing back.
     pub fn moments(&self, objective: &Objective<B>) -> Result<Moments<B>, Error> {
         let mut means = Means::default();
-        self.run(objective, Results::Moments, |_, uses, found| means.add(self.kind, uses, found))?;
-        Ok(means.finish())
+        let own = self
+            .run(objective, Results::Moments, |_, uses, found| means.add(self.kind, uses, found));
+        let own = own.map(|()| Collected { value: 0.0, gradient: None, means });
+        Ok(self.over_ranks(objective, Results::Moments, own)?.means.finish())
     }
 
     /// ℒ(θ), ∇ℒ(θ) and the moments in order by one program. Reads the loss only.
@@ -188,11 +190,14 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         let mut means = Means::default();
         let (mut value, mut gradient): (f64, Option<ParamVector<B>>) = (0.0, None);
         let own = objective.parameters().blocks().len();
-        self.run(objective, Results::WithGradient, |part, uses, mut found| {
+        let collected = self.run(objective, Results::WithGradient, |part, uses, mut found| {
             let moments = found.split_off(found.len().min(1 + own));
             objective.add_gradient(part, found, (&mut value, &mut gradient))?;
             means.add(self.kind, uses, moments)
-        })?;
+        });
+        let own = collected.map(|()| Collected { value, gradient, means });
+        let Collected { value, gradient, means } =
+            self.over_ranks(objective, Results::WithGradient, own)?;
         let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
         Ok((ValueAndGradient { value, gradient }, means.finish()))
     }
@@ -203,7 +208,7 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         objective.derived_program(&self.derivation(Results::WithGradient))
     }
 
-    fn derivation(&self, results: Results) -> FactorProgram {
+    pub(super) fn derivation(&self, results: Results) -> FactorProgram {
         FactorProgram { kind: self.kind, structure: Arc::clone(self.structure), results }
     }
 
@@ -217,15 +222,15 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
         let derivation = self.derivation(Results::Diagonals);
         let inputs = |_: &Part<B>| Ok(bases.iter().cloned().map(Operand::Float).collect());
-        objective.pass(&derivation, self.noise, inputs, |part, _, found| {
+        let own = objective.pass(&derivation, self.noise, inputs, |part, _, found| {
             sums.resize(found.len(), None);
             let weight = part.weight * (self.factor)(part);
             for (sum, operand) in sums.iter_mut().zip(found) {
                 add::<B>(sum, 1.0, operand.into_float()?, weight);
             }
             Ok(())
-        })?;
-        Ok(sums.into_iter().flatten().collect())
+        });
+        self.diagonals_over_ranks(objective, &derivation, own.map(|()| sums))
     }
 
     /// Runs the program of moments on every batch.
@@ -247,10 +252,17 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
     }
 }
 
+/// What a pass has collected, with the loss and gradient if they were asked for.
+pub(super) struct Collected<B: AutodiffBackend> {
+    pub value: f64,
+    pub gradient: Option<ParamVector<B>>,
+    pub means: Means<B>,
+}
+
 /// Means of inputs and sums of gradients over the batches so far.
-struct Means<B: AutodiffBackend> {
-    layers: Vec<Mean<B>>,
-    blocks: Vec<Option<InnerFloat<B>>>,
+pub(super) struct Means<B: AutodiffBackend> {
+    pub layers: Vec<Mean<B>>,
+    pub blocks: Vec<Option<InnerFloat<B>>>,
 }
 
 impl<B: AutodiffBackend> Default for Means<B> {
@@ -259,11 +271,11 @@ impl<B: AutodiffBackend> Default for Means<B> {
     }
 }
 
-struct Mean<B: AutodiffBackend> {
-    inputs: Option<InnerFloat<B>>,
+pub(super) struct Mean<B: AutodiffBackend> {
+    pub inputs: Option<InnerFloat<B>>,
     /// Uses of the weight so far.
-    rows: usize,
-    gradients: Option<InnerFloat<B>>,
+    pub rows: usize,
+    pub gradients: Option<InnerFloat<B>>,
 }
 
 impl<B: AutodiffBackend> Means<B> {

@@ -98,6 +98,16 @@ impl<B: AutodiffBackend> Part<B> {
         }
     }
 
+    /// The same batch once more.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            programs: Arc::clone(&self.programs),
+            batch: self.batch.clone(),
+            applies_at: Mutex::default(),
+            ..*self
+        }
+    }
+
     pub fn weighted(self, weight: f64) -> Self {
         Self { weight, ..self }
     }
@@ -186,7 +196,7 @@ pub(super) type Run<B> = dyn Fn(Visit<'_, B>) -> Result<(), Error> + Send + Sync
 
 /// Batches that are fetched for every pass.
 pub(super) struct Stream<B: AutodiffBackend> {
-    pub run: Box<Run<B>>,
+    pub run: Arc<Run<B>>,
     /// The batches as the first pass saw them.
     pub batches: Vec<Fetched>,
 }
@@ -196,6 +206,8 @@ pub(super) struct Stream<B: AutodiffBackend> {
 pub(super) struct Fetched {
     pub samples: usize,
     pub stated: Stated,
+    /// What its loss is divided by.
+    pub divisor: f64,
     pub weight: f64,
 }
 

@@ -42,6 +42,18 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
+    /// The shapes of a derived program's results on the first batch of this rank. Collective.
+    pub(crate) fn shapes_of<D: Derivation>(
+        &self,
+        derivation: &D,
+    ) -> Result<Vec<Vec<usize>>, Error> {
+        self.agreed(self.of_first(|part| {
+            let derived = part.programs.derived(derivation)?;
+            let graph = derived.program.graph();
+            Ok(graph.outputs().iter().map(|&it| graph.value(it).shape.to_vec()).collect())
+        }))
+    }
+
     /// Checks the results of a derived program on the first batch, once per recording.
     pub(crate) fn checked_once<D: Derivation<Notes = Checked>>(
         &self,
@@ -75,7 +87,7 @@ impl<B: AutodiffBackend> Objective<B> {
         part: &Part<B>,
     ) -> Result<Operand<B::InnerBackend>, Error> {
         let outputs = part.outputs_type()?;
-        let made = noise(index, outputs)?.convert_dtype(outputs.dtype);
+        let made = noise(self.number_of(index), outputs)?.convert_dtype(outputs.dtype);
         Ok(Operand::from_data(made, self.values.device())?)
     }
 
@@ -84,6 +96,9 @@ impl<B: AutodiffBackend> Objective<B> {
         &self,
         mut work: impl FnMut(usize, &Part<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        if self.is_idle() {
+            return Ok(());
+        }
         let total = self.batches();
         let mut each = |index: usize, part: &Part<B>| {
             work(index, part)?;

@@ -114,7 +114,8 @@ impl Watch {
                     }
                 }
                 ([WAITS, sums, elements, bits], Some(call))
-                    if sums == self.sums && (elements, bits) != (call.elements as u64, call.bits()) =>
+                    if sums == self.sums
+                        && (elements, bits) != (call.elements as u64, call.bits()) =>
                 {
                     return Err(format!(
                         "sums {} numbers in {} where rank {from} sums {elements} in f{bits}: all ranks make the same \

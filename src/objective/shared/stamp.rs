@@ -124,7 +124,9 @@ pub(super) fn printed(value: &(impl Hash + ?Sized)) -> u64 {
 }
 
 /// 64 bits of the elements of vectors.
-pub(super) fn print_of<B: AutodiffBackend>(vectors: &[ParamVector<B>]) -> Result<u64, Error> {
+pub(in crate::objective) fn print_of<B: AutodiffBackend>(
+    vectors: &[ParamVector<B>],
+) -> Result<u64, Error> {
     let mut print = vectors.len() as u64;
     for block in vectors.iter().flat_map(|vector| vector.blocks()) {
         print = print_tensor::<B>(Operand::Float(block.clone()), print)?;
@@ -133,7 +135,7 @@ pub(super) fn print_of<B: AutodiffBackend>(vectors: &[ParamVector<B>]) -> Result
 }
 
 /// 64 bits of the elements of a tensor, and of what came before.
-pub(super) fn print_tensor<B: AutodiffBackend>(
+pub(in crate::objective) fn print_tensor<B: AutodiffBackend>(
     tensor: Operand<B::InnerBackend>,
     before: u64,
 ) -> Result<u64, Error> {
@@ -204,8 +206,7 @@ mod tests {
         let words = |stamp: Stamp| stamp.words().to_vec();
         let all = |other: Stamp| [words(stamp), words(other), words(stamp), words(other)];
         let found = Stamp::difference(&all(Stamp { call: Call::Product, ..stamp }));
-        let expected =
-            SharedError::OtherCall { rank: 1, expected: "the loss", found: "a product" };
+        let expected = SharedError::OtherCall { rank: 1, expected: "the loss", found: "a product" };
         assert_eq!(found, expected);
         for (other, what) in [
             (Stamp { objective: 9, ..stamp }, "the objective"),
