@@ -46,11 +46,20 @@
 //! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
 //! and [`Ekfac`], is saved to files of Burn's format.
 //!
+//! **[`Influence`](influence::Influence)** functions: which training samples a prediction is owed to, by any estimator of
+//! A⁻¹, as the change that leaving a sample out is predicted to make.
+//!
 //! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
 //! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
 //!
+//! **[`communicator`]** shares an objective: [`Objective::shared`] makes ℒ(θ) the loss over the batches of all threads or MPI
+//! processes, and operators, solvers and optimizers work on it unchanged.
+//!
 //! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
+//!
+//! The [`guide`] goes through the choices one by one: matrix, solver, damping, memory, data sets, devices, errors, and what
+//! things are called in PyTorch and JAX.
 //!
 //! # Example
 //!
@@ -92,7 +101,7 @@
 //!
 //! | floor | rooms | they hold |
 //! |---|---|---|
-//! | 0 | `error`, `panics` | one opaque error; panics caught |
+//! | 0 | `error`, `guide`, `panics` | one opaque error; the guide, which is text; panics caught |
 //! | 1 | `config`, `seeds`, `tensor`, `state`, `communicator` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states; sums over processes |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
@@ -101,7 +110,7 @@
 //! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
-//! | 9 | `check`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
+//! | 9 | `check`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
 
 mod capture;
 pub mod check;
@@ -112,6 +121,8 @@ mod derive;
 mod error;
 mod execute;
 mod graph;
+pub mod guide;
+pub mod influence;
 pub mod kfac;
 mod krylov;
 mod objective;
@@ -160,6 +171,7 @@ pub mod errors {
         derive::{DeriveError, LikelihoodError},
         execute::ExecuteError,
         graph::GraphError,
+        influence::InfluenceError,
         kfac::KfacError,
         krylov::KrylovError,
         objective::{BatchError, FaithfulnessError, ObjectiveError, SharedError},

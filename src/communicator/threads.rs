@@ -35,7 +35,7 @@ pub struct Threads {
 impl Threads {
     /// The members of a group of `size` ranks, in order. Move each into a thread of its own.
     pub fn group(size: usize) -> Vec<Self> {
-        let state = State { given: vec![None; size], outcome: None, gone: vec![None; size] };
+        let state = State { given: vec![None; size], outcome: None, gone: Vec::new() };
         let group = Arc::new(Group { size, state: Mutex::new(state), changed: Condvar::new() });
         (0..size).map(|rank| Self { rank, group: Arc::clone(&group) }).collect()
     }
@@ -146,8 +146,8 @@ struct State {
     given: Vec<Option<Numbers>>,
     /// The outcome of the sum at hand, until all have taken it.
     outcome: Option<Outcome>,
-    /// Ranks that take no part any more, and whether they panicked.
-    gone: Vec<Option<bool>>,
+    /// Ranks that take no part any more in the order in which they left, and whether they panicked.
+    gone: Vec<(usize, bool)>,
 }
 
 impl Group {
@@ -156,9 +156,11 @@ impl Group {
     }
 
     fn leave(&self, rank: usize, panicked: bool) {
-        if let Some(gone) = self.lock().gone.get_mut(rank) {
-            gone.get_or_insert(panicked);
+        let mut state = self.lock();
+        if state.gone.iter().all(|gone| gone.0 != rank) {
+            state.gone.push((rank, panicked));
         }
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -196,10 +198,9 @@ impl Group {
 }
 
 impl State {
-    /// The error of a rank that will not give anything.
+    /// The error of the first rank that left: it is why others may have left since.
     fn missing(&self) -> Option<CommunicatorError> {
-        let mut gone = self.gone.iter().enumerate();
-        let (rank, panicked) = gone.find_map(|(rank, gone)| Some((rank, (*gone)?)))?;
+        let &(rank, panicked) = self.gone.first()?;
         Some(CommunicatorError::Left { rank, panicked })
     }
 }

@@ -86,6 +86,11 @@ impl<B: AutodiffBackend> Jacobian<B> {
         self.objective.prepare_product(&self.forward)?;
         self.objective.prepare_product(&self.adjoint)
     }
+
+    /// Bytes kept between products at present.
+    pub fn kept_bytes(&self) -> usize {
+        self.forward.kept_bytes() + self.adjoint.kept_bytes()
+    }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for Jacobian<B> {

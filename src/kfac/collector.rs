@@ -7,8 +7,9 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 use super::{
     Kfac, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KroneckerFactor,
     UncoveredPolicy,
-    network::{self, Network, Uncovered},
-    pass::{MomentPass, Moments, Structure, expect_own_rows, network_layers},
+    block::{Block, Network},
+    network,
+    pass::{MomentPass, Structure, expect_own_rows, network_layers},
     program::{FactorKind, Reduced},
     uncovered::{expect_size, uncovered_factors},
 };
@@ -19,15 +20,9 @@ use crate::{
     space::{Inner, InnerFloat, read_tensor},
 };
 
-/// The factors of all layers, and the blocks of uncovered parameters that come out of the same pass.
+/// The factors of some of the blocks.
 #[derive(Clone, Debug)]
-pub(crate) struct Factors<B: AutodiffBackend> {
-    pub layers: Vec<KfacLayer<B>>,
-    pub blocks: UncoveredFactors<B>,
-}
-
-/// The factors of uncovered parameters.
-pub(crate) type UncoveredFactors<B> = Vec<KroneckerFactor<B>>;
+pub(crate) struct Factors<B: AutodiffBackend>(pub(super) Vec<KfacLayer<B>>);
 
 impl<B: AutodiffBackend> Factors<B> {
     /// The moving average decay·self + (1 − decay)·new, on the device.
@@ -35,12 +30,8 @@ impl<B: AutodiffBackend> Factors<B> {
     /// # Errors
     /// As [`KroneckerFactor::averaged`].
     pub fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
-        let layers = self.layers.iter().zip(&new.layers);
-        let blocks = self.blocks.iter().zip(&new.blocks);
-        Ok(Self {
-            layers: layers.map(|(old, new)| old.averaged(new, decay)).collect::<Result<_, _>>()?,
-            blocks: blocks.map(|(old, new)| old.averaged(new, decay)).collect::<Result<_, _>>()?,
-        })
+        let pairs = self.0.iter().zip(&new.0);
+        pairs.map(|(old, new)| old.averaged(new, decay)).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -93,7 +84,7 @@ impl KfacCollector {
         let mut alone = Structure::default();
         if exact && metric.is_none() {
             let found = network_layers(objective, exact_kind(likelihood))?;
-            let own = network.uncovered.iter().map(|one| one.position);
+            let own = network.uncovered().iter().map(|one| one.position());
             alone = structure.of_blocks(own.filter(|&at| found.has_block(at)).collect());
         }
         if let UncoveredPolicy::Diagonal { probes, .. } = config.uncovered {
@@ -146,20 +137,21 @@ impl KfacCollector {
         Ok((gradient, self.measured(moments)))
     }
 
-    fn measured<B: AutodiffBackend>(&self, (layers, blocks): Moments<B>) -> Factors<B> {
-        let layers = self.network.layers.iter().zip(layers);
-        let blocks = self.network.uncovered.iter().filter(|one| self.is_of_pass(one)).zip(blocks);
-        Factors {
-            layers: layers.map(|(layer, moments)| KfacLayer::measured(layer, moments)).collect(),
-            blocks: blocks
-                .map(|(one, block)| KroneckerFactor::on_device(one.name(), block))
-                .collect(),
-        }
+    fn measured<B: AutodiffBackend>(&self, moments: Vec<InnerFloat<B>>) -> Factors<B> {
+        let mut moments = moments.into_iter();
+        let blocks = self.network.blocks.iter().filter(|block| self.is_of_pass(block));
+        let factors = blocks.map_while(|block| {
+            let mut next = || Some(KroneckerFactor::on_device(block.name(), moments.next()?));
+            let has_gradients = block.uncovered.is_none() && self.kind.metric.is_some();
+            let input = next()?;
+            Some(KfacLayer::new(block, input, if has_gradients { next() } else { None }))
+        });
+        Factors(factors.collect())
     }
 
-    /// Whether the block of a parameter comes out of the pass of the factors.
-    fn is_of_pass(&self, one: &Uncovered) -> bool {
-        self.structure.blocks.contains(&one.position)
+    /// Whether the factors of a block come out of the pass of the factors.
+    fn is_of_pass(&self, block: &Block) -> bool {
+        block.uncovered.is_none() || self.structure.blocks.contains(&block.position())
     }
 
     /// The program of [`gradient_and_factors`](Self::gradient_and_factors).
@@ -176,22 +168,18 @@ impl KfacCollector {
     pub(crate) fn uncovered<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-    ) -> Result<UncoveredFactors<B>, Error> {
-        let target = (self.likelihood, self.reduction);
+    ) -> Result<Factors<B>, Error> {
         expect_size(&self.network, &self.config)?;
-        let rest = || self.network.uncovered.iter().filter(move |one| !self.is_of_pass(one));
-        let is_alone = |one: &&Uncovered| self.alone.blocks.contains(&one.position);
-        let others: Vec<_> = rest().filter(|one| !is_alone(one)).collect();
-        let others = uncovered_factors(objective, &others, &self.config, target)?;
-        let (mut alone, mut others) =
-            (self.blocks_alone(objective)?.into_iter(), others.into_iter());
-        let each = rest().filter_map(|one| {
-            if !is_alone(&one) {
-                return others.next();
-            }
-            Some(KroneckerFactor::on_device(one.name(), alone.next()?))
-        });
-        Ok(each.collect())
+        let rest = self.network.uncovered().iter().filter(|block| !self.is_of_pass(block));
+        let is_alone = |block: &Block| self.alone.blocks.contains(&block.position());
+        let (alone, others): (Vec<_>, Vec<_>) = rest.partition(|block| is_alone(block));
+        let target = (self.likelihood, self.reduction);
+        let mut factors = uncovered_factors(objective, &others, &self.config, target)?;
+        for (block, moment) in alone.iter().zip(self.blocks_alone(objective)?) {
+            let factor = KroneckerFactor::on_device(block.name(), moment);
+            factors.push(KfacLayer::new(block, factor, None));
+        }
+        Ok(Factors(factors))
     }
 
     /// Blocks of the exact Fisher matrix by a pass of their own.
@@ -209,7 +197,7 @@ impl KfacCollector {
             factor: &|part| share(part) * self.likelihood.scale(),
             noise: None,
         };
-        Ok(pass.moments(objective)?.1)
+        pass.moments(objective)
     }
 
     /// Checks that all elements of factors that are sums of squares are finite: by their traces, which bound all other
@@ -218,9 +206,7 @@ impl KfacCollector {
         &self,
         factors: &Factors<B>,
     ) -> Result<(), Error> {
-        let Factors { layers, blocks } = factors;
-        let of_layers = || layers.iter().flat_map(|layer| [&layer.input, &layer.output]);
-        let factors = || of_layers().chain(blocks);
+        let factors = || factors.0.iter().flat_map(|block| block.factors());
         let traces: Vec<_> = factors().filter_map(KroneckerFactor::device_trace).collect();
         if traces.is_empty() {
             return Ok(());
@@ -236,41 +222,34 @@ impl KfacCollector {
     pub(crate) fn kfac<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-        Factors { layers, blocks }: Factors<B>,
-        uncovered: UncoveredFactors<B>,
+        factors: Factors<B>,
+        uncovered: Factors<B>,
     ) -> Result<Kfac<B>, Error> {
+        let mut blocks = factors.0;
+        blocks.extend(uncovered.0);
+        blocks.sort_by_key(|factors| factors.block.index);
         let space = objective.parameters().space().clone();
-        let (mut blocks, mut rest) = (blocks.into_iter(), uncovered.into_iter());
-        let all = self.network.uncovered.iter();
-        let all =
-            all.filter_map(|one| if self.is_of_pass(one) { blocks.next() } else { rest.next() });
-        Kfac::of_factors(space, Arc::clone(&self.network), layers, all.collect())
+        Kfac::of_blocks(space, Arc::clone(&self.network), blocks)
     }
 
-    /// The factors of a curvature loaded from a state, as [`factors`](Self::factors) returns them.
+    /// The factors of a curvature loaded from a state: those that [`factors`](Self::factors) and
+    /// [`uncovered`](Self::uncovered) return.
     pub(crate) fn resumed<B: AutodiffBackend>(
         &self,
         kfac: &Kfac<B>,
-    ) -> Result<(Factors<B>, UncoveredFactors<B>), Error> {
-        let draws = self.kind.metric.is_some();
-        let pairs = self.network.layers.iter().zip(&*kfac.layers);
-        let layers = pairs.map(|(layer, saved)| {
-            if layer.diagonal != saved.input.is_diagonal() {
+    ) -> Result<[Factors<B>; 2], Error> {
+        let pairs = self.network.blocks.iter().zip(&*kfac.0.blocks);
+        let blocks = pairs.map(|(block, saved)| {
+            if block.uncovered.is_none() && block.diagonal != saved.input.is_diagonal() {
                 return Err(KfacError::State.into());
             }
-            let (groups, size) = (saved.output.groups(), saved.output.size());
-            let identity = || KroneckerFactor::identity(layer.weight(), groups, size);
-            Ok(KfacLayer {
-                layer: Arc::clone(layer),
-                input: saved.input.clone(),
-                output: if draws { saved.output.clone() } else { identity() },
-            })
+            let has_gradients = block.uncovered.is_none() && self.kind.metric.is_some();
+            let output = has_gradients.then(|| saved.output.clone());
+            Ok(KfacLayer::new(block, saved.input.clone(), output))
         });
-        let layers = layers.collect::<Result<_, Error>>()?;
-        let own = self.network.uncovered.iter().zip(kfac.uncovered.iter().cloned());
-        let (blocks, rest): (Vec<_>, Vec<_>) = own.partition(|(one, _)| self.is_of_pass(one));
-        let factors = |pairs: Vec<(&Uncovered, _)>| pairs.into_iter().map(|pair| pair.1).collect();
-        Ok((Factors { layers, blocks: factors(blocks) }, factors(rest)))
+        let blocks = blocks.collect::<Result<Vec<_>, Error>>()?.into_iter();
+        let (own, rest) = blocks.partition(|factors| self.is_of_pass(&factors.block));
+        Ok([Factors(own), Factors(rest)])
     }
 
     /// The second moments of the gradients' coordinates in bases `[groups, size, size]` for all factors but diagonals,

@@ -1,8 +1,10 @@
 //! K-FAC next to the exact matrix, block by block.
 
+use std::sync::Arc;
+
 use burn_backend::AutodiffBackend;
 
-use super::{Ekfac, Kfac, network::Network};
+use super::block::Block;
 use crate::{
     error::Error,
     operator::{DenseMatrix, LinearOperator, SelfAdjoint, materialize},
@@ -20,41 +22,18 @@ pub struct BlockComparison {
     pub trace_ratio: f64,
 }
 
-impl<B: AutodiffBackend> Kfac<B> {
-    /// Compares every layer's block with that of an exact matrix, such as a [`Fisher`](crate::Fisher) on a sample.
-    ///
-    /// # Cost
-    /// One product with the exact matrix for each element of the layers.
-    ///
-    /// # Errors
-    /// [`OperatorError::TooLarge`](crate::errors::OperatorError::TooLarge) for layers of more than
-    /// [`DEFAULT_SIZE_LIMIT`](crate::operator::DEFAULT_SIZE_LIMIT) elements; an exact matrix of another model.
-    pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
-        compare(self, &self.network, exact)
-    }
-}
-
-impl<B: AutodiffBackend> Ekfac<B> {
-    /// Compares every layer's block with that of an exact matrix, as [`Kfac::compare_with`] does.
-    ///
-    /// # Errors
-    /// As [`Kfac::compare_with`].
-    pub fn compare_with(&self, exact: &dyn SelfAdjoint<B>) -> Result<Vec<BlockComparison>, Error> {
-        compare(self, self.network(), exact)
-    }
-}
-
-fn compare<B: AutodiffBackend>(
+/// Every layer's block of a curvature with that of an exact matrix.
+pub(super) fn compare<B: AutodiffBackend>(
     own: &dyn SelfAdjoint<B>,
-    network: &Network,
+    layers: &[Arc<Block>],
     exact: &dyn SelfAdjoint<B>,
 ) -> Result<Vec<BlockComparison>, Error> {
     own.domain().expect_same(exact.domain())?;
-    let layers = network.layers.iter().map(|layer| {
+    let layers = layers.iter().map(|layer| {
         let found = block(own, &layer.subset)?;
         let truth = block(exact, &layer.subset)?;
         Ok(BlockComparison {
-            layer: layer.weight().into(),
+            layer: layer.name().into(),
             relative_error: distance(&found, &truth),
             trace_ratio: trace(&found) / trace(&truth),
         })

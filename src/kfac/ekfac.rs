@@ -1,15 +1,18 @@
 //! EKFAC: K-FAC's eigenbases with the best diagonal.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use super::{
-    EkfacLayer, FactorSpectrum, Kfac, KfacCollector, KfacConfig, KfacCoverage, KfacError,
-    factor::{Eigenbasis, expect_share, mixed},
-    inverse::{expect_invertible, log_determinant},
+    BlockComparison, EkfacLayer, FactorSpectrum, Kfac, KfacCollector, KfacConfig, KfacCoverage,
+    KfacError,
+    assembled::{Assembled, assembled},
+    block::{BlockProduct, Network},
+    compare::compare,
+    factor::{expect_share, mixed},
     layer::Diagonal,
-    network::{BlockProduct, Network},
+    parallel::map_each,
 };
 use crate::{
     derive::Likelihood,
@@ -17,7 +20,6 @@ use crate::{
     objective::Objective,
     operator::{
         BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint, expect_damping,
-        upload,
     },
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
     tensor::DefaultBackend,
@@ -72,14 +74,9 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Ekfac<B: AutodiffBackend = DefaultBackend> {
-    space: ParamSpace<B>,
-    network: Arc<Network>,
-    layers: Arc<[EkfacLayer<B>]>,
-    /// The blocks of uncovered parameters.
-    uncovered: Arc<[Eigenbasis<B>]>,
-    operator: BlockDiagonal<B, Kronecker<B>>,
-}
+pub struct Ekfac<B: AutodiffBackend = DefaultBackend>(pub(super) Assembled<B, EkfacLayer<B>>);
+
+assembled!(Ekfac, "Ekfac");
 
 impl<B: AutodiffBackend> Ekfac<B> {
     /// K-FAC's bases with the diagonal at the objective's parameters, over its batches.
@@ -92,38 +89,27 @@ impl<B: AutodiffBackend> Ekfac<B> {
         likelihood: Likelihood,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        kfac.domain().layout().expect_same(objective.layout())?;
-        let collector = KfacCollector::new(objective, likelihood, config)?;
-        let ekfac = Self::uncorrected(kfac)?.averaged(&collector, objective, 0.0)?;
-        ekfac.expect_finite()?;
-        Ok(ekfac)
+        Self::uncorrected(kfac)?.updated(objective, likelihood, config, 0.0)
     }
 
-    /// K-FAC's bases with K-FAC's own eigenvalues.
+    /// K-FAC's bases with K-FAC's own eigenvalues: the same matrix.
     pub(crate) fn uncorrected(kfac: &Kfac<B>) -> Result<Self, Error> {
-        let mut spectra = kfac.spectra()?.into_iter();
-        let mut layers = Vec::with_capacity(kfac.layers.len());
-        for layer in &*kfac.layers {
-            let spectrum = spectra.next();
-            let Some((input, Some(output))) = spectrum.map(|pair| (pair.input, pair.output)) else {
-                continue;
-            };
-            let values = input.host().outer(output.host());
-            let diagonal = Diagonal::known(values, layer.layer.shape(), &kfac.space);
-            layers.push(EkfacLayer { layer: Arc::clone(&layer.layer), input, output, diagonal });
-        }
-        let uncovered = spectra.map(|spectrum| spectrum.input).collect();
-        Self::of_parts(kfac.space.clone(), Arc::clone(&kfac.network), layers, uncovered)
+        let factors: Vec<_> = kfac.0.blocks.iter().flat_map(|block| block.factors()).collect();
+        let made = map_each(&factors, |factor| factor.cost(), |factor| factor.eigen().map(drop));
+        made.into_iter().collect::<Result<(), Error>>()?;
+        let space = kfac.0.space.clone();
+        let blocks = kfac.0.blocks.iter().map(|block| EkfacLayer::of_factors(block, &space));
+        let blocks = blocks.collect::<Result<_, Error>>()?;
+        Self::of_blocks(space, Arc::clone(&kfac.0.network), blocks)
     }
 
-    pub(super) fn of_parts(
+    pub(super) fn of_blocks(
         space: ParamSpace<B>,
         network: Arc<Network>,
-        layers: Vec<EkfacLayer<B>>,
-        uncovered: Arc<[Eigenbasis<B>]>,
+        blocks: Vec<EkfacLayer<B>>,
     ) -> Result<Self, Error> {
-        let operator = assemble(&space, &network, (&layers, &uncovered), (|s| s, |s| s))?;
-        Ok(Self { space, network, layers: layers.into(), uncovered, operator })
+        let product = |block: &EkfacLayer<B>| product(block, &space, |s| s);
+        Ok(Self(Assembled::new(space.clone(), network, blocks, product)?))
     }
 
     /// The same bases with the moving average decay·s + (1 − decay)·s' of the diagonal, s' that at the objective's
@@ -153,22 +139,23 @@ impl<B: AutodiffBackend> Ekfac<B> {
         decay: f64,
     ) -> Result<Self, Error> {
         expect_share(decay)?;
-        let sides = self.layers.iter().flat_map(|layer| [&layer.input, &layer.output]);
-        let sides: Vec<_> = sides.map(|basis| basis.side(&self.space)).collect();
+        let space = &self.0.space;
+        let sides = self.layers().iter().flat_map(|layer| [&layer.input, &layer.output]);
+        let sides: Vec<_> = sides.map(|basis| basis.side(space)).collect();
         let bases: Vec<_> = sides.iter().filter_map(KroneckerSide::matrix).cloned().collect();
         let new = collector.diagonals(objective, &bases)?;
-        let layers = self.layers.iter().zip(new).map(|(layer, new)| {
+        let mut blocks = self.0.blocks.to_vec();
+        for (layer, new) in blocks.iter_mut().take(self.0.network.layers).zip(new) {
             let old = layer.diagonal.device.clone();
             let diagonal = if decay == 0.0 { new } else { mixed::<B>(old, decay, new) };
-            EkfacLayer { diagonal: Diagonal::on_device(diagonal), ..layer.clone() }
-        });
-        let (space, network) = (self.space.clone(), Arc::clone(&self.network));
-        Self::of_parts(space, network, layers.collect(), Arc::clone(&self.uncovered))
+            layer.diagonal = Diagonal::on_device(diagonal);
+        }
+        Self::of_blocks(space.clone(), Arc::clone(&self.0.network), blocks)
     }
 
     /// Reads the diagonal.
     fn expect_finite(&self) -> Result<(), Error> {
-        for layer in &*self.layers {
+        for layer in self.layers() {
             if !layer.diagonal()?.iter().all(|value| value.is_finite()) {
                 let layer = format!("{} (corrected diagonal)", layer.weight());
                 return Err(KfacError::NonFinite { layer }.into());
@@ -177,36 +164,14 @@ impl<B: AutodiffBackend> Ekfac<B> {
         Ok(())
     }
 
-    pub(super) fn network(&self) -> &Network {
-        &self.network
-    }
-
-    pub(super) fn uncovered_bases(&self) -> &[Eigenbasis<B>] {
-        &self.uncovered
-    }
-
     /// The layers with their bases and diagonals, in order of execution.
     pub fn layers(&self) -> &[EkfacLayer<B>] {
-        &self.layers
+        self.0.layers()
     }
 
     /// The eigenvalues of the blocks of uncovered parameters, with the parameters' names.
     pub fn uncovered_spectra(&self) -> impl Iterator<Item = (&str, FactorSpectrum)> {
-        let pairs = self.network.uncovered.iter().zip(&*self.uncovered);
-        pairs.map(|(one, basis)| (one.name(), basis.spectrum()))
-    }
-
-    /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
-    ///
-    /// # Errors
-    /// [`OperatorError::NoSuchParameter`](crate::errors::OperatorError::NoSuchParameter).
-    pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
-        Ok(self.operator.part_of(parameter)?.clone())
-    }
-
-    /// How each parameter is approximated.
-    pub fn coverage(&self) -> &KfacCoverage {
-        &self.network.coverage
+        self.0.uncovered().map(|(name, block)| (name, block.input()))
     }
 
     /// (F̂ + λI)⁻¹
@@ -217,30 +182,37 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         expect_damping(damping)?;
         if damping == 0.0 {
-            expect_invertible(self.eigenvalues()?.into_iter(), damping)?;
+            expect_invertible(&self.eigenvalues()?, damping)?;
         }
-        let device = |s| Inner::<B>::float_recip(Inner::<B>::float_add_scalar(s, damping.into()));
-        let parts = (&*self.layers, &*self.uncovered);
-        assemble(&self.space, &self.network, parts, (device, |s| (s + damping).recip()))
+        let inverse = |s| Inner::<B>::float_recip(Inner::<B>::float_add_scalar(s, damping.into()));
+        self.function(inverse, damping.recip())
     }
 
-    /// The square root F̂^½.
+    /// The square root F̂^½: applied to standard normal vectors it draws from the normal distribution with covariance F̂.
     ///
     /// # Errors
     /// As [`LinearOperator::apply`].
     pub fn square_root(&self) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
-        let device = |s| Inner::<B>::float_sqrt(Inner::<B>::float_clamp_min(s, 0.0.into()));
-        let parts = (&*self.layers, &*self.uncovered);
-        assemble(&self.space, &self.network, parts, (device, |s: f64| s.max(0.0).sqrt()))
+        let root = |s| Inner::<B>::float_sqrt(Inner::<B>::float_clamp_min(s, 0.0.into()));
+        self.function(root, 0.0)
+    }
+
+    /// f of the eigenvalues of every block, and f(0) for the parameters on which the outputs do not depend.
+    fn function(
+        &self,
+        f: impl Fn(InnerFloat<B>) -> InnerFloat<B>,
+        of_zero: f64,
+    ) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
+        let Assembled { space, network, blocks, .. } = &self.0;
+        network.operator(space, blocks.iter().map(|block| product(block, space, &f)), of_zero)
     }
 
     /// All eigenvalues, read from the device if they were not before.
     fn eigenvalues(&self) -> Result<Vec<f64>, Error> {
-        let mut values = Vec::with_capacity(self.space.len());
-        for layer in &*self.layers {
-            values.extend_from_slice(layer.diagonal()?);
+        let mut values = Vec::with_capacity(self.0.space.len());
+        for block in &*self.0.blocks {
+            values.extend_from_slice(block.diagonal()?);
         }
-        values.extend(self.uncovered.iter().flat_map(|basis| &basis.host().values));
         Ok(values)
     }
 
@@ -265,50 +237,31 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// # Errors
     /// As [`inverse`](Self::inverse).
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
-        log_determinant(&self.eigenvalues()?, damping, self.space.len())
+        let eigenvalues = self.eigenvalues()?;
+        expect_invertible(&eigenvalues, damping)?;
+        let sum = eigenvalues.iter().map(|value| (value + damping).ln()).sum::<f64>();
+        // The others are zero before damping.
+        match self.0.space.len().saturating_sub(eigenvalues.len()) {
+            0 => Ok(sum),
+            rest if damping > 0.0 => Ok(sum + rest as f64 * damping.ln()),
+            _ => Err(KfacError::Singular { damping }.into()),
+        }
     }
 }
 
-/// f of the eigenvalues of every block: on the device for layers, on the host for uncovered parameters.
-fn assemble<B: AutodiffBackend>(
+/// U (f(S) ∘ (Uᵀ V W)) Wᵀ
+fn product<B: AutodiffBackend>(
+    block: &EkfacLayer<B>,
     space: &ParamSpace<B>,
-    network: &Network,
-    (layers, uncovered): (&[EkfacLayer<B>], &[Eigenbasis<B>]),
-    (device, host): (impl Fn(InnerFloat<B>) -> InnerFloat<B>, impl Fn(f64) -> f64),
-) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
-    let layers = layers.iter().map(|layer| {
-        let (left, right) = (layer.input.side(space), layer.output.side(space));
-        BlockProduct::Spectral(left, right, device(layer.diagonal.device.clone()))
-    });
-    let uncovered = uncovered.iter().map(|basis| {
-        let values: Vec<f64> = basis.host().values.iter().map(|value| host(*value)).collect();
-        let values = upload(&values, [1, values.len(), 1], space);
-        BlockProduct::Spectral(basis.side(space), KroneckerSide::IDENTITY, values)
-    });
-    network.operator(space, layers.chain(uncovered), host(0.0))
+    f: impl Fn(InnerFloat<B>) -> InnerFloat<B>,
+) -> BlockProduct<B> {
+    let (left, right) = (block.input.side(space), block.output.side(space));
+    BlockProduct::Spectral(left, right, f(block.diagonal.device.clone()))
 }
 
-impl<B: AutodiffBackend> fmt::Debug for Ekfac<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ekfac")
-            .field("parameters", &self.space.len())
-            .field("layers", &self.layers.len())
-            .finish_non_exhaustive()
-    }
+/// Checks a damping for functions that divide by damped eigenvalues.
+fn expect_invertible(eigenvalues: &[f64], damping: f64) -> Result<(), Error> {
+    expect_damping(damping)?;
+    let smallest = eigenvalues.iter().copied().fold(f64::INFINITY, f64::min);
+    if smallest + damping > 0.0 { Ok(()) } else { Err(KfacError::Singular { damping }.into()) }
 }
-
-impl<B: AutodiffBackend> LinearOperator<B> for Ekfac<B> {
-    fn domain(&self) -> &ParamSpace<B> {
-        &self.space
-    }
-
-    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.operator.apply(vector)
-    }
-
-    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-        self.operator.apply_many(vectors)
-    }
-}
-
-impl<B: AutodiffBackend> SelfAdjoint<B> for Ekfac<B> {}

@@ -70,6 +70,40 @@ pub enum KfacError {
     /// A diagonal estimated without any probe.
     #[error("0 probes were given to estimate a diagonal; give at least one")]
     NoProbes,
+    /// A parameter whose gradients by single samples are not known.
+    #[error(
+        "the gradients of single samples with respect to {parameter} are not known from the inputs and outputs of layers \
+         ({reason}); freeze the parameter, or use inner products by derivatives of the samples' losses, which need no layers"
+    )]
+    SampleGradient {
+        /// Name of the parameter.
+        parameter: String,
+        /// Why they are not known.
+        reason: String,
+    },
+    /// Scores with no vector.
+    #[error(
+        "0 vectors were given for inner products with the gradients of samples; give at least one"
+    )]
+    NoVectors,
+    /// An operator with other blocks than the layers.
+    #[error(
+        "the operator has no Kronecker product for the layer of {parameter} alone; give a function of a `Kfac` or an `Ekfac` of \
+         the same model, such as its inverse"
+    )]
+    OtherBlocks {
+        /// Name of the first parameter of the layer.
+        parameter: String,
+    },
+    /// Scores of samples that are NaN or infinite.
+    #[error(
+        "the scores of samples by {layer} contain NaN or infinity; look at the batch, the vectors and the parameters, or \
+         compute in f64 with `in_f64()`"
+    )]
+    NonFiniteScores {
+        /// Name of the weight.
+        layer: String,
+    },
     /// A factor contains NaN or infinity.
     #[error(
         "the Kronecker factors of {layer} contain NaN or infinity; look at the layer's inputs and gradients at these \

@@ -7,10 +7,7 @@ use std::{
 
 use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 
-use super::{
-    matrix::{Eigen, FactorMatrix},
-    signature::FactorShape,
-};
+use super::matrix::{Eigen, FactorMatrix, FactorShape};
 use crate::{
     error::Error,
     operator::{DenseMatrix, KroneckerSide, OperatorError, upload},
@@ -37,46 +34,31 @@ struct Shared<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> KroneckerFactor<B> {
-    fn new(
-        parameter: &str,
-        shape: FactorShape,
-        device: Option<InnerFloat<B>>,
-        host: Option<FactorMatrix>,
-    ) -> Self {
-        Self(Arc::new(Shared {
-            parameter: parameter.into(),
-            shape,
-            device,
-            host: host.map_or_else(OnceLock::new, |host| OnceLock::from(Ok(host))),
-            eigen: OnceLock::new(),
-        }))
+    fn new(parameter: &str, shape: FactorShape, device: Option<InnerFloat<B>>) -> Self {
+        let parameter = parameter.into();
+        let (host, eigen) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Shared { parameter, shape, device, host, eigen }))
     }
 
     /// A factor on the device, `[groups, size, size]` or `[size]`.
     pub(super) fn on_device(parameter: &str, tensor: InnerFloat<B>) -> Self {
         let shape = match tensor.shape()[..] {
-            [groups, size, _] => FactorShape { groups, size, diagonal: false },
-            _ => FactorShape { groups: 1, size: tensor.shape().num_elements(), diagonal: true },
+            [groups, size, _] => FactorShape::dense(groups, size),
+            _ => FactorShape::diagonal(tensor.shape().num_elements()),
         };
-        Self::new(parameter, shape, Some(tensor), None)
+        Self::new(parameter, shape, Some(tensor))
     }
 
     /// I
-    pub(super) fn identity(parameter: &str, groups: usize, size: usize) -> Self {
-        Self::new(parameter, FactorShape { groups, size, diagonal: false }, None, None)
+    pub(super) fn identity(parameter: &str, shape: FactorShape) -> Self {
+        Self::new(parameter, shape, None)
     }
 
-    /// A factor that is known on the host, uploaded to the device of a vector.
+    /// A factor that is known on the host, uploaded to the device of a space.
     pub(super) fn known(parameter: &str, matrix: FactorMatrix, space: &ParamSpace<B>) -> Self {
-        let (groups, size) = (matrix.groups(), matrix.size());
-        let (diagonal, tensor) = match &matrix {
-            FactorMatrix::Dense { values, .. } => {
-                (false, upload(values, [groups, size, size], space))
-            }
-            FactorMatrix::Diagonal(values) => (true, upload(values, [size], space)),
-        };
-        let shape = FactorShape { groups, size, diagonal };
-        Self::new(parameter, shape, Some(tensor), Some(matrix))
+        let factor = Self::new(parameter, matrix.shape, Some(uploaded(&matrix, space)));
+        factor.0.host.get_or_init(|| Ok(matrix));
+        factor
     }
 
     /// The moving average decay·self + (1 − decay)·new, on the device.
@@ -89,28 +71,25 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
             (Some(old), Some(new)) => Some(mixed::<B>(old.clone(), decay, new.clone())),
             _ => None,
         };
-        Ok(Self::new(&self.0.parameter, self.0.shape, device, None))
+        Ok(Self::new(&self.0.parameter, self.0.shape, device))
     }
 
     /// What it multiplies by.
     pub(super) fn side(&self) -> KroneckerSide<B> {
-        match (&self.0.device, self.0.shape.diagonal) {
-            (Some(diagonal), true) => KroneckerSide::Diagonal(diagonal.clone()),
-            (Some(matrix), false) => KroneckerSide::Matrix(matrix.clone()),
-            (None, _) => KroneckerSide::IDENTITY,
+        match &self.0.device {
+            Some(tensor) => side(tensor.clone(), self.0.shape),
+            None => KroneckerSide::IDENTITY,
         }
     }
 
     /// The trace, summed over groups, on the device; `None` for the identity.
     pub(super) fn device_trace(&self) -> Option<InnerFloat<B>> {
         let tensor = self.0.device.clone()?;
-        let FactorShape { groups, size, diagonal } = self.0.shape;
-        if diagonal {
-            return Some(Inner::<B>::float_sum(tensor));
-        }
-        let rows = Inner::<B>::float_reshape(tensor, Shape::from([groups, size * size]));
-        let step = Slice::new(0, None, size as isize + 1);
-        Some(Inner::<B>::float_sum(Inner::<B>::float_slice(rows, &[Slice::full(), step])))
+        let (FactorShape { groups, .. }, step) = (self.0.shape, self.0.shape.step() as isize);
+        let elements = tensor.shape().num_elements() / groups.max(1);
+        let rows = Inner::<B>::float_reshape(tensor, Shape::from([groups, elements]));
+        let diagonal = [Slice::full(), Slice::new(0, None, step)];
+        Some(Inner::<B>::float_sum(Inner::<B>::float_slice(rows, &diagonal)))
     }
 
     #[cfg(test)]
@@ -124,16 +103,11 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     /// [`KfacError::NonFinite`](super::KfacError::NonFinite); a failed read.
     pub(super) fn host(&self) -> Result<&FactorMatrix, Error> {
         once(&self.0.host, || {
-            let FactorShape { groups, size, diagonal } = self.0.shape;
             let matrix = match &self.0.device {
-                None => FactorMatrix::identity(groups, size),
+                None => FactorMatrix::identity(self.0.shape),
                 Some(tensor) => {
                     let values = read_tensor::<B>(tensor.clone())?;
-                    if diagonal {
-                        FactorMatrix::Diagonal(values)
-                    } else {
-                        FactorMatrix::Dense { groups, size, values }
-                    }
+                    FactorMatrix { shape: self.0.shape, values }
                 }
             };
             matrix.expect_finite(&self.0.parameter)?;
@@ -143,13 +117,20 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
 
     /// The eigendecomposition.
     pub(super) fn eigen(&self) -> Result<&Eigenbasis<B>, Error> {
-        once(&self.0.eigen, || Ok(Eigenbasis::new(self.host()?.eigen()?)))
+        once(&self.0.eigen, || {
+            let FactorShape { groups, size, .. } = self.0.shape;
+            let eigen = match self.0.device {
+                None => Eigen::of_diagonal(groups, vec![1.0; groups * size]),
+                Some(_) => self.host()?.eigen()?,
+            };
+            Ok(Eigenbasis::new(eigen))
+        })
     }
 
     /// Multiplications of a decomposition, up to a constant.
     pub(super) fn cost(&self) -> usize {
         let FactorShape { groups, size, diagonal } = self.0.shape;
-        if diagonal { size } else { groups * size.pow(3) }
+        if diagonal || self.0.device.is_none() { size } else { groups * size.pow(3) }
     }
 
     /// Number of groups.
@@ -172,7 +153,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     /// # Errors
     /// [`KfacError::NonFinite`](crate::errors::KfacError::NonFinite); a factor that cannot be read from the device.
     pub fn values(&self) -> Result<&[f64], Error> {
-        Ok(self.host()?.values())
+        Ok(&self.host()?.values)
     }
 
     /// The matrix of a group, counted from 0, with a diagonal written out; `None` if there is no such group.
@@ -180,19 +161,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     /// # Errors
     /// As [`values`](Self::values).
     pub fn matrix(&self, group: usize) -> Result<Option<DenseMatrix>, Error> {
-        let size = self.size();
-        let values = match self.host()? {
-            FactorMatrix::Dense { values, .. } => {
-                values.chunks(size * size).nth(group).map(<[f64]>::to_vec)
-            }
-            FactorMatrix::Diagonal(diagonal) => (group == 0).then(|| {
-                let mut values = vec![0.0; size * size];
-                let entries = values.iter_mut().step_by(size + 1);
-                entries.zip(diagonal).for_each(|(entry, value)| *entry = *value);
-                values
-            }),
-        };
-        values.map(|values| DenseMatrix::new(size, size, values)).transpose()
+        self.host()?.matrix(group)
     }
 
     /// The trace, summed over groups.
@@ -237,15 +206,15 @@ impl<B: AutodiffBackend> Eigenbasis<B> {
         &self.0.0
     }
 
-    /// The eigenvectors on the device of a vector.
+    /// The eigenvectors on the device of a space.
     pub fn side(&self, space: &ParamSpace<B>) -> KroneckerSide<B> {
         let (eigen, side) = &*self.0;
-        let upload = || match &eigen.vectors {
-            Some(vectors) => {
-                let shape = [eigen.groups, eigen.size, eigen.size];
-                KroneckerSide::Matrix(upload(vectors, shape, space))
+        let upload = || {
+            let FactorShape { groups, size, diagonal } = eigen.shape;
+            if diagonal {
+                return KroneckerSide::IDENTITY;
             }
-            None => KroneckerSide::IDENTITY,
+            KroneckerSide::Matrix(upload(&eigen.vectors, [groups, size, size], space))
         };
         side.get_or_init(upload).clone()
     }
@@ -257,13 +226,6 @@ impl<B: AutodiffBackend> Eigenbasis<B> {
             largest: values.fold(0.0, f64::max),
             damped_by: self.host().damped_by,
         }
-    }
-
-    /// The eigenvectors of a group as columns; `None` for a diagonal.
-    pub fn matrix(&self, group: usize) -> Option<DenseMatrix> {
-        let size = self.host().size;
-        let vectors = self.host().vectors.as_ref()?.chunks(size * size).nth(group)?;
-        DenseMatrix::new(size, size, vectors.to_vec()).ok()
     }
 }
 
@@ -285,6 +247,23 @@ impl FactorSpectrum {
     pub fn condition(&self) -> f64 {
         self.largest / self.smallest
     }
+}
+
+/// What a matrix multiplies by, on the device of a space.
+pub(super) fn side_of<B: AutodiffBackend>(
+    matrix: &FactorMatrix,
+    space: &ParamSpace<B>,
+) -> KroneckerSide<B> {
+    side(uploaded(matrix, space), matrix.shape)
+}
+
+fn side<B: AutodiffBackend>(tensor: InnerFloat<B>, shape: FactorShape) -> KroneckerSide<B> {
+    if shape.diagonal { KroneckerSide::Diagonal(tensor) } else { KroneckerSide::Matrix(tensor) }
+}
+
+fn uploaded<B: AutodiffBackend>(matrix: &FactorMatrix, space: &ParamSpace<B>) -> InnerFloat<B> {
+    let flat = upload(&matrix.values, [matrix.values.len()], space);
+    Inner::<B>::float_reshape(flat, Shape::from(matrix.shape.dims()))
 }
 
 /// Checks that the decay of a moving average is between 0 and 1.

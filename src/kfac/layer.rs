@@ -1,139 +1,41 @@
-//! The layers of a network, and their factors.
+//! The factors of one block, and their eigenbases with a diagonal.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn_backend::AutodiffBackend;
 
 use super::{
     Treatment,
+    block::Block,
     factor::{Eigenbasis, FactorSpectrum, KroneckerFactor, once},
-    layers::{LayerGroup, LayerKind},
-    pass::LayerMoments,
-    program::FactorKind,
-    signature::FactorShape,
 };
 use crate::{
     error::Error,
-    operator::{DenseMatrix, WeightMatrix},
-    space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset, read_tensor},
+    operator::{DenseMatrix, upload},
+    space::{InnerFloat, ParamSpace, read_tensor},
     tensor::DefaultBackend,
 };
 
-/// One weight, with the bias that goes with it.
-#[derive(Clone, Debug)]
-pub(super) struct Layer {
-    pub kind: LayerKind,
-    /// Its parameters among all.
-    pub subset: ParamSubset,
-    pub matrix: WeightMatrix,
-    /// How often the network uses the weight.
-    pub uses: usize,
-    /// Whether A is a diagonal.
-    pub diagonal: bool,
-    pub treatment: Treatment,
-}
-
-impl Layer {
-    pub fn new(
-        group: &LayerGroup,
-        kind: FactorKind,
-        layout: &Arc<ParamLayout>,
-    ) -> Result<Self, Error> {
-        let (weight, bias) = (group.weight, group.bias);
-        let names: Vec<&str> = [Some(weight), bias]
-            .into_iter()
-            .filter_map(|position| layout.blocks().get(position?).map(ParamBlock::name))
-            .collect();
-        let subset = layout.select_by(|block| names.contains(&block.name()))?;
-        let at = |position: usize| subset.positions().iter().position(|kept| *kept == position);
-        let groups = group.kind.groups();
-        let matrix = WeightMatrix {
-            groups,
-            rows: group.d_in(),
-            columns: group.width_out() / groups.max(1),
-            shape: group.shape.clone(),
-            transposed: group.kind.is_stored_by_outputs(),
-            weight: at(weight).unwrap_or(0),
-            bias: bias.and_then(at),
-        };
-        Ok(Self {
-            kind: group.kind.clone(),
-            matrix,
-            uses: group.uses.len(),
-            diagonal: kind.has_diagonal(group),
-            treatment: Treatment::Unused,
-            subset,
-        })
-    }
-
-    /// The kind of layer, for people.
-    pub fn kind_name(&self) -> &'static str {
-        match self.kind {
-            LayerKind::Linear { .. } => "linear",
-            LayerKind::Conv(_) => "convolution",
-            LayerKind::Embedding => "embedding",
-        }
-    }
-
-    /// Position of the weight in the whole layout.
-    pub fn weight_position(&self) -> usize {
-        self.subset.positions().get(self.matrix.weight).copied().unwrap_or(0)
-    }
-
-    /// Position of the bias in the whole layout.
-    pub fn bias_position(&self) -> Option<usize> {
-        self.subset.positions().get(self.matrix.bias?).copied()
-    }
-
-    pub fn weight(&self) -> &str {
-        self.name(self.matrix.weight).unwrap_or_default()
-    }
-
-    pub fn bias(&self) -> Option<&str> {
-        self.name(self.matrix.bias?)
-    }
-
-    fn name(&self, position: usize) -> Option<&str> {
-        self.subset.layout().blocks().get(position).map(ParamBlock::name)
-    }
-
-    pub fn input_shape(&self) -> FactorShape {
-        let WeightMatrix { groups, rows, .. } = self.matrix;
-        FactorShape { groups, size: rows, diagonal: self.diagonal }
-    }
-
-    pub fn output_shape(&self) -> FactorShape {
-        let WeightMatrix { groups, columns, .. } = self.matrix;
-        FactorShape { groups, size: columns, diagonal: false }
-    }
-
-    /// `[groups, d_in, d_out]`
-    pub fn shape(&self) -> [usize; 3] {
-        [self.matrix.groups, self.matrix.rows, self.matrix.columns]
-    }
-}
-
 /// One layer of a [`Kfac`](crate::Kfac): A ⊗ G.
+///
+/// (A parameter that belongs to no layer has the same form, with its exact block for A and 1 for G.)
 #[derive(Clone, Debug)]
 pub struct KfacLayer<B: AutodiffBackend = DefaultBackend> {
-    pub(super) layer: Arc<Layer>,
+    pub(super) block: Arc<Block>,
     pub(super) input: KroneckerFactor<B>,
     pub(super) output: KroneckerFactor<B>,
 }
 
 impl<B: AutodiffBackend> KfacLayer<B> {
-    /// A layer with its second moments on the device.
-    pub(super) fn measured(layer: &Arc<Layer>, moments: LayerMoments<B>) -> Self {
-        let FactorShape { groups, size, .. } = layer.output_shape();
-        let name = layer.weight();
-        Self {
-            input: KroneckerFactor::on_device(name, moments.inputs),
-            output: match moments.gradients {
-                Some(gradients) => KroneckerFactor::on_device(name, gradients),
-                None => KroneckerFactor::identity(name, groups, size),
-            },
-            layer: Arc::clone(layer),
-        }
+    /// A block with factors; the right one is the identity without any.
+    pub(super) fn new(
+        block: &Arc<Block>,
+        input: KroneckerFactor<B>,
+        output: Option<KroneckerFactor<B>>,
+    ) -> Self {
+        let identity = || KroneckerFactor::identity(block.name(), block.output_shape());
+        let output = output.unwrap_or_else(identity);
+        Self { block: Arc::clone(block), input, output }
     }
 
     /// The moving average decay·self + (1 − decay)·new, on the device.
@@ -142,25 +44,29 @@ impl<B: AutodiffBackend> KfacLayer<B> {
     /// As [`KroneckerFactor::averaged`].
     pub(crate) fn averaged(&self, new: &Self, decay: f64) -> Result<Self, Error> {
         Ok(Self {
-            layer: Arc::clone(&self.layer),
+            block: Arc::clone(&self.block),
             input: self.input.averaged(&new.input, decay)?,
             output: self.output.averaged(&new.output, decay)?,
         })
     }
 
+    pub(super) fn factors(&self) -> [&KroneckerFactor<B>; 2] {
+        [&self.input, &self.output]
+    }
+
     /// Name of the weight.
     pub fn weight(&self) -> &str {
-        self.layer.weight()
+        self.block.name()
     }
 
     /// Name of the bias that goes with it.
     pub fn bias(&self) -> Option<&str> {
-        self.layer.bias()
+        self.block.bias()
     }
 
     /// Kind of layer and sizes, as in the coverage report.
     pub fn treatment(&self) -> &Treatment {
-        &self.layer.treatment
+        &self.block.treatment
     }
 
     /// A = E[ā āᵀ], with the bias's constant 1 last.
@@ -207,7 +113,7 @@ impl<B: AutodiffBackend> KfacLayer<B> {
 /// One layer of an [`Ekfac`](crate::Ekfac): (U_A ⊗ U_G) diag(s) (U_A ⊗ U_G)ᵀ.
 #[derive(Clone)]
 pub struct EkfacLayer<B: AutodiffBackend = DefaultBackend> {
-    pub(super) layer: Arc<Layer>,
+    pub(super) block: Arc<Block>,
     pub(super) input: Eigenbasis<B>,
     pub(super) output: Eigenbasis<B>,
     pub(super) diagonal: Diagonal<B>,
@@ -217,7 +123,7 @@ pub struct EkfacLayer<B: AutodiffBackend = DefaultBackend> {
 #[derive(Clone)]
 pub(super) struct Diagonal<B: AutodiffBackend> {
     pub device: InnerFloat<B>,
-    host: Arc<std::sync::OnceLock<Result<Vec<f64>, Error>>>,
+    host: Arc<OnceLock<Result<Vec<f64>, Error>>>,
 }
 
 impl<B: AutodiffBackend> Diagonal<B> {
@@ -227,25 +133,28 @@ impl<B: AutodiffBackend> Diagonal<B> {
 
     /// A diagonal that is known on the host.
     pub fn known(values: Vec<f64>, shape: [usize; 3], space: &ParamSpace<B>) -> Self {
-        let device = crate::operator::upload(&values, shape, space);
+        let device = upload(&values, shape, space);
         Self { device, host: Arc::new(Ok(values).into()) }
-    }
-
-    pub fn host(&self) -> Result<&[f64], Error> {
-        let values = once(&self.host, || Ok(read_tensor::<B>(self.device.clone())?))?;
-        Ok(values)
     }
 }
 
 impl<B: AutodiffBackend> EkfacLayer<B> {
+    /// The eigenbases of factors, with their own eigenvalues.
+    pub(super) fn of_factors(layer: &KfacLayer<B>, space: &ParamSpace<B>) -> Result<Self, Error> {
+        let [input, output] = [layer.input.eigen()?.clone(), layer.output.eigen()?.clone()];
+        let values = input.host().outer(output.host());
+        let diagonal = Diagonal::known(values, layer.block.shape(), space);
+        Ok(Self { block: Arc::clone(&layer.block), input, output, diagonal })
+    }
+
     /// Name of the weight.
     pub fn weight(&self) -> &str {
-        self.layer.weight()
+        self.block.name()
     }
 
     /// Kind of layer and sizes, as in the coverage report.
     pub fn treatment(&self) -> &Treatment {
-        &self.layer.treatment
+        &self.block.treatment
     }
 
     /// The eigenvalues of A.
@@ -263,17 +172,18 @@ impl<B: AutodiffBackend> EkfacLayer<B> {
     /// # Errors
     /// A diagonal that cannot be read from the device.
     pub fn diagonal(&self) -> Result<&[f64], Error> {
-        self.diagonal.host()
+        let Diagonal { device, host } = &self.diagonal;
+        Ok(once(host, || Ok(read_tensor::<B>(device.clone())?))?)
     }
 
     /// U_A of a group as columns; `None` for an embedding with a diagonal A, whose basis is its rows.
     pub fn input_basis(&self, group: usize) -> Option<DenseMatrix> {
-        self.input.matrix(group)
+        self.input.host().matrix(group)
     }
 
     /// U_G of a group as columns.
     pub fn output_basis(&self, group: usize) -> Option<DenseMatrix> {
-        self.output.matrix(group)
+        self.output.host().matrix(group)
     }
 
     /// The sum of s.
@@ -287,6 +197,6 @@ impl<B: AutodiffBackend> EkfacLayer<B> {
 
 impl<B: AutodiffBackend> std::fmt::Debug for EkfacLayer<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EkfacLayer").field("layer", &self.layer).finish_non_exhaustive()
+        f.debug_struct("EkfacLayer").field("block", &self.block).finish_non_exhaustive()
     }
 }

@@ -3,191 +3,155 @@
 use faer::{Mat, MatRef, Side, linalg::solvers::DenseSolveCore};
 use serde::{Deserialize, Serialize};
 
-use super::{KfacError, signature::FactorShape};
+use super::KfacError;
 use crate::{
     error::Error,
-    operator::OperatorError,
-    state::{Visit, numbers},
+    operator::{DenseMatrix, OperatorError},
+    state::numbers,
 };
 
 /// Dampings that are tried in turn when an eigendecomposition fails, relative to the mean eigenvalue.
 const RETRIES: [f64; 4] = [0.0, 1e-12, 1e-9, 1e-6];
 
-/// A symmetric positive semidefinite matrix.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum FactorMatrix {
-    /// One matrix per group, each row by row.
-    Dense {
-        groups: usize,
-        size: usize,
-        #[serde(with = "numbers")]
-        values: Vec<f64>,
-    },
-    /// A diagonal.
-    Diagonal(#[serde(with = "numbers")] Vec<f64>),
-}
-
-/// Eigenvectors (as columns, stored row by row; `None` for a diagonal) and eigenvalues, group by group.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Eigen {
-    #[serde(with = "numbers::optional")]
-    pub vectors: Option<Vec<f64>>,
-    #[serde(with = "numbers")]
-    pub values: Vec<f64>,
+/// A matrix for each group, or one diagonal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FactorShape {
     pub groups: usize,
     pub size: usize,
+    pub diagonal: bool,
+}
+
+impl FactorShape {
+    pub fn dense(groups: usize, size: usize) -> Self {
+        Self { groups, size, diagonal: false }
+    }
+
+    pub fn diagonal(size: usize) -> Self {
+        Self { groups: 1, size, diagonal: true }
+    }
+
+    /// Whether it has this number of entries, more than none.
+    pub fn holds(self, entries: usize) -> bool {
+        let size = if self.diagonal { Some(1) } else { Some(self.size) };
+        let group = size.and_then(|size| size.checked_mul(self.size));
+        let total = group.and_then(|group| group.checked_mul(self.groups));
+        entries > 0 && total == Some(entries)
+    }
+
+    /// Shape of a tensor with its entries.
+    pub fn dims(self) -> Vec<usize> {
+        if self.diagonal { vec![self.size] } else { vec![self.groups, self.size, self.size] }
+    }
+
+    /// From one entry on the diagonal to the next.
+    pub fn step(self) -> usize {
+        if self.diagonal { 1 } else { self.size + 1 }
+    }
+
+    /// The entries of each group.
+    pub fn groups_of(self, values: &[f64]) -> impl Iterator<Item = &[f64]> {
+        values.chunks((if self.diagonal { self.size } else { self.size * self.size }).max(1))
+    }
+}
+
+/// A symmetric positive semidefinite matrix: one per group, each row by row, or a diagonal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct FactorMatrix {
+    pub shape: FactorShape,
+    #[serde(with = "numbers")]
+    pub values: Vec<f64>,
+}
+
+/// Eigenvectors (as columns, stored row by row; none where they are the unit vectors, as of a diagonal) and eigenvalues, group
+/// by group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Eigen {
+    pub shape: FactorShape,
+    #[serde(with = "numbers")]
+    pub vectors: Vec<f64>,
+    #[serde(with = "numbers")]
+    pub values: Vec<f64>,
     /// Damping that the decomposition needed, relative to the mean eigenvalue.
     pub damped_by: f64,
 }
 
 impl FactorMatrix {
     /// I
-    pub fn identity(groups: usize, size: usize) -> Self {
+    pub fn identity(shape: FactorShape) -> Self {
+        let FactorShape { groups, size, .. } = shape;
         let mut values = vec![0.0; groups * size * size];
-        for group in values.chunks_mut(size * size) {
+        for group in values.chunks_mut((size * size).max(1)) {
             group.iter_mut().step_by(size + 1).for_each(|one| *one = 1.0);
         }
-        Self::Dense { groups, size, values }
-    }
-
-    pub fn groups(&self) -> usize {
-        match self {
-            Self::Dense { groups, .. } => *groups,
-            Self::Diagonal(_) => 1,
-        }
-    }
-
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Dense { size, .. } => *size,
-            Self::Diagonal(values) => values.len(),
-        }
+        Self { shape, values }
     }
 
     /// Traces of the groups.
     pub fn traces(&self) -> Vec<f64> {
-        match self {
-            Self::Dense { size, values, .. } => {
-                let each = values.chunks(size * size);
-                each.map(|matrix| matrix.iter().step_by(size + 1).sum()).collect()
-            }
-            Self::Diagonal(values) => vec![values.iter().sum()],
-        }
+        let step = self.shape.step();
+        let groups = self.shape.groups_of(&self.values);
+        groups.map(|matrix| matrix.iter().step_by(step).sum()).collect()
     }
 
     /// Squared Frobenius norms of the groups.
     pub fn squares(&self) -> Vec<f64> {
-        let square = |values: &[f64]| values.iter().map(|x| x * x).sum();
-        match self {
-            Self::Dense { size, values, .. } => values.chunks(size * size).map(square).collect(),
-            Self::Diagonal(values) => vec![square(values)],
-        }
-    }
-
-    /// Its entries: one matrix after another, or the diagonal alone.
-    pub fn values(&self) -> &[f64] {
-        let (Self::Dense { values, .. } | Self::Diagonal(values)) = self;
-        values
-    }
-
-    /// `None` if the number of entries contradicts the sizes.
-    pub fn shape(&self) -> Option<FactorShape> {
-        let diagonal = matches!(self, Self::Diagonal(_));
-        FactorShape::checked(self.groups(), self.size(), diagonal, self.values().len())
-    }
-
-    /// Visits its entries, under a name.
-    pub fn visit(&mut self, name: &str, visit: &mut Visit<'_>) {
-        match self {
-            Self::Dense { groups, size, values } => visit(name, &[*groups, *size, *size], values),
-            Self::Diagonal(values) => visit(name, &[], values),
-        }
+        let groups = self.shape.groups_of(&self.values);
+        groups.map(|matrix| matrix.iter().map(|x| x * x).sum()).collect()
     }
 
     pub fn expect_finite(&self, layer: &str) -> Result<(), KfacError> {
-        if self.values().iter().all(|value| value.is_finite()) {
+        if self.values.iter().all(|value| value.is_finite()) {
             return Ok(());
         }
         Err(KfacError::NonFinite { layer: layer.into() })
     }
 
+    /// The matrix of a group, with a diagonal written out.
+    pub fn matrix(&self, group: usize) -> Result<Option<DenseMatrix>, Error> {
+        let (size, diagonal) = (self.shape.size, self.shape.diagonal);
+        let Some(own) = self.shape.groups_of(&self.values).nth(group) else {
+            return Ok(None);
+        };
+        let mut values = if diagonal { vec![0.0; size * size] } else { own.to_vec() };
+        if diagonal {
+            values.iter_mut().step_by(size + 1).zip(own).for_each(|(entry, value)| *entry = *value);
+        }
+        DenseMatrix::new(size, size, values).map(Some)
+    }
+
     /// ε·self + (1 − ε)·new with ε = `decay`.
     pub fn averaged(&self, new: &Self, decay: f64) -> Self {
-        let mut averaged = new.clone();
-        let (Self::Dense { values: old, .. } | Self::Diagonal(old)) = self;
-        let (Self::Dense { values, .. } | Self::Diagonal(values)) = &mut averaged;
-        for (value, old) in values.iter_mut().zip(old) {
-            *value = decay * old + (1.0 - decay) * *value;
-        }
-        averaged
+        let pairs = self.values.iter().zip(&new.values);
+        let values = pairs.map(|(old, new)| decay * old + (1.0 - decay) * new);
+        Self { shape: new.shape, values: values.collect() }
     }
 
     /// (M + δI)⁻¹ with a δ above zero for each group, in f64.
     pub fn inverse(&self, damping: &[f64]) -> Result<Self, Error> {
-        let (groups, size, values) = match self {
-            Self::Diagonal(values) => {
-                let damping = damping.first().copied().unwrap_or(0.0);
-                let inverse = values.iter().map(|value| (value + damping).recip());
-                return Ok(Self::Diagonal(inverse.collect()));
-            }
-            Self::Dense { groups, size, values } => (*groups, *size, values),
-        };
-        let mut inverse = Vec::with_capacity(values.len());
-        for (matrix, &damping) in values.chunks(size * size).zip(damping) {
-            match inverse_of_definite(matrix, size, damping) {
-                Some(found) => {
-                    found.col_iter().for_each(|column| inverse.extend(column.iter().copied()));
-                }
+        let (shape, size) = (self.shape, self.shape.size);
+        let mut values = Vec::with_capacity(self.values.len());
+        for (matrix, &damping) in shape.groups_of(&self.values).zip(damping) {
+            if shape.diagonal {
+                values.extend(matrix.iter().map(|value| (value + damping).recip()));
+            } else if let Some(found) = inverse_of_definite(matrix, size, damping) {
+                found.col_iter().for_each(|column| values.extend(column.iter().copied()));
+            } else {
                 // Not definite by rounding.
-                None => inverse.extend(inverse_by_eigenvalues(matrix, size, damping)?),
+                values.extend(inverse_by_eigenvalues(matrix, size, damping)?);
             }
         }
-        Ok(Self::Dense { groups, size, values: inverse })
+        Ok(Self { shape, values })
     }
 
     /// The eigendecomposition, in f64. If it fails, it is retried with increasing damping.
     pub fn eigen(&self) -> Result<Eigen, Error> {
-        let (groups, size, values) = match self {
-            Self::Diagonal(values) => {
-                return Ok(Eigen {
-                    vectors: None,
-                    values: values.clone(),
-                    groups: 1,
-                    size: values.len(),
-                    damped_by: 0.0,
-                });
-            }
-            Self::Dense { groups, size, values } => (*groups, *size, values),
-        };
-        let mut eigen = Eigen {
-            vectors: Some(Vec::with_capacity(values.len())),
-            values: Vec::with_capacity(groups * size),
-            groups,
-            size,
-            damped_by: 0.0,
-        };
-        for matrix in values.chunks(size * size) {
-            let mean = matrix.iter().step_by(size + 1).sum::<f64>() / size as f64;
-            let at = |row: usize, column: usize| matrix[row * size + column];
-            let found = RETRIES.iter().find_map(|&retry| {
-                let matrix = Mat::from_fn(size, size, |row, column| {
-                    let damping = if row == column { retry * mean } else { 0.0 };
-                    0.5 * (at(row, column) + at(column, row)) + damping
-                });
-                let decomposition = matrix.self_adjoint_eigen(Side::Lower).ok()?;
-                Some((retry, mean, decomposition))
-            });
-            let (retry, mean, decomposition) = found.ok_or(OperatorError::Eigenvalues { size })?;
-            eigen.damped_by = eigen.damped_by.max(retry);
-            let own = decomposition.S().column_vector();
-            // Negative by rounding only: the matrix is a sum of squares.
-            eigen.values.extend(own.iter().map(|value| (value - retry * mean).max(0.0)));
-            let u = decomposition.U();
-            if let Some(vectors) = &mut eigen.vectors {
-                let rows = (0..size).flat_map(|row| (0..size).map(move |column| (row, column)));
-                vectors.extend(rows.map(|(row, column)| u[(row, column)]));
-            }
+        let shape = self.shape;
+        if shape.diagonal {
+            return Ok(Eigen::of_diagonal(1, self.values.clone()));
         }
+        let (vectors, values) = (Vec::with_capacity(self.values.len()), Vec::new());
+        let mut eigen = Eigen { shape, vectors, values, damped_by: 0.0 };
+        shape.groups_of(&self.values).try_for_each(|matrix| eigen.push(matrix))?;
         Ok(eigen)
     }
 }
@@ -203,9 +167,8 @@ fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<
 
 /// (M + δI)⁻¹ by U (Λ + δI)⁻¹ Uᵀ, also for a matrix that is not definite by rounding.
 fn inverse_by_eigenvalues(matrix: &[f64], size: usize, damping: f64) -> Result<Vec<f64>, Error> {
-    let matrix = FactorMatrix::Dense { groups: 1, size, values: matrix.to_vec() };
+    let matrix = FactorMatrix { shape: FactorShape::dense(1, size), values: matrix.to_vec() };
     let Eigen { vectors, values, .. } = matrix.eigen()?;
-    let vectors = vectors.unwrap_or_default();
     let u = MatRef::from_row_major_slice(&vectors, size, size);
     let scaled = Mat::from_fn(size, size, |i, j| u[(i, j)] * (values[j] + damping).recip());
     let product = scaled * u.transpose();
@@ -213,27 +176,53 @@ fn inverse_by_eigenvalues(matrix: &[f64], size: usize, damping: f64) -> Result<V
 }
 
 impl Eigen {
-    /// Visits its entries, under a name.
-    pub fn visit(&mut self, name: &str, visit: &mut Visit<'_>) {
-        let (groups, size) = (self.groups, self.size);
-        if let Some(vectors) = &mut self.vectors {
-            visit(&format!("{name}/vectors"), &[groups, size, size], vectors);
-        }
-        visit(&format!("{name}/values"), &[groups, size], &mut self.values);
+    /// Eigenvalues whose eigenvectors are the unit vectors.
+    pub fn of_diagonal(groups: usize, values: Vec<f64>) -> Self {
+        let shape = FactorShape { groups, size: values.len() / groups.max(1), diagonal: true };
+        Self { shape, vectors: Vec::new(), values, damped_by: 0.0 }
     }
 
-    /// `None` if the number of entries contradicts the sizes.
-    pub fn shape(&self) -> Option<FactorShape> {
-        if self.groups.checked_mul(self.size)? != self.values.len() {
-            return None;
+    /// Adds the decomposition of a group.
+    fn push(&mut self, matrix: &[f64]) -> Result<(), Error> {
+        let size = self.shape.size;
+        let mean = matrix.iter().step_by(size + 1).sum::<f64>() / size as f64;
+        let at = |row: usize, column: usize| matrix[row * size + column];
+        let found = RETRIES.iter().find_map(|&retry| {
+            let matrix = Mat::from_fn(size, size, |row, column| {
+                let damping = if row == column { retry * mean } else { 0.0 };
+                0.5 * (at(row, column) + at(column, row)) + damping
+            });
+            Some((retry, matrix.self_adjoint_eigen(Side::Lower).ok()?))
+        });
+        let (retry, decomposition) = found.ok_or(OperatorError::Eigenvalues { size })?;
+        self.damped_by = self.damped_by.max(retry);
+        let own = decomposition.S().column_vector();
+        // Negative by rounding only: the matrix is a sum of squares.
+        self.values.extend(own.iter().map(|value| (value - retry * mean).max(0.0)));
+        for row in decomposition.U().row_iter() {
+            self.vectors.extend(row.iter().copied());
         }
-        let entries = self.vectors.as_ref().map_or(self.values.len(), Vec::len);
-        FactorShape::checked(self.groups, self.size, self.vectors.is_none(), entries)
+        Ok(())
+    }
+
+    /// Whether the numbers of entries are those of the sizes.
+    pub fn is_whole(&self) -> bool {
+        let FactorShape { groups, size, diagonal } = self.shape;
+        let values = groups.checked_mul(size) == Some(self.values.len());
+        values && (diagonal || self.shape.holds(self.vectors.len()))
+    }
+
+    /// The eigenvectors of a group as columns, unless they are the unit vectors.
+    pub fn matrix(&self, group: usize) -> Option<DenseMatrix> {
+        let size = self.shape.size;
+        let vectors = self.shape.groups_of(&self.vectors).nth(group)?;
+        DenseMatrix::new(size, size, vectors.to_vec()).ok()
     }
 
     /// λᵢ·μⱼ, group by group, with the eigenvalues μ of another matrix.
     pub fn outer(&self, other: &Self) -> Vec<f64> {
-        let groups = self.values.chunks(self.size).zip(other.values.chunks(other.size));
+        let own = self.values.chunks(self.shape.size.max(1));
+        let groups = own.zip(other.values.chunks(other.shape.size.max(1)));
         let rows = groups.flat_map(|(own, other)| own.iter().map(move |own| (own, other)));
         rows.flat_map(|(own, other)| other.iter().map(move |other| own * other)).collect()
     }
@@ -242,17 +231,17 @@ impl Eigen {
 #[cfg(test)]
 #[allow(clippy::panic)]
 mod tests {
-    use super::{FactorMatrix, inverse_of_definite};
+    use super::{FactorMatrix, FactorShape, inverse_of_definite};
 
     fn two(values: [f64; 4]) -> FactorMatrix {
-        FactorMatrix::Dense { groups: 1, size: 2, values: values.to_vec() }
+        FactorMatrix { shape: FactorShape::dense(1, 2), values: values.to_vec() }
     }
 
     #[test]
     fn a_damped_inverse_is_that_of_two_rows_in_closed_form() {
         let inverse = two([2.0, 1.0, 1.0, 2.0]).inverse(&[1.0]);
         let expected = [3.0, -1.0, -1.0, 3.0].map(|x| x / 8.0);
-        let Ok(FactorMatrix::Dense { values, .. }) = inverse else {
+        let Ok(FactorMatrix { values, .. }) = inverse else {
             panic!("no inverse");
         };
         let pairs = values.iter().zip(expected);
@@ -264,7 +253,7 @@ mod tests {
     fn a_matrix_that_is_indefinite_by_rounding_is_inverted_by_its_eigenvalues() {
         let singular = [1.0, 1.0, 1.0, 1.0];
         assert!(inverse_of_definite(&singular, 2, 1e-30).is_none());
-        let Ok(FactorMatrix::Dense { values, .. }) = two(singular).inverse(&[1e-30]) else {
+        let Ok(FactorMatrix { values, .. }) = two(singular).inverse(&[1e-30]) else {
             panic!("no inverse");
         };
         // (1, 1) is an eigenvector with the eigenvalue 2; whatever the other one became by rounding, it is above zero.

@@ -2,14 +2,15 @@
 //! solvers.
 //!
 //! The recorded program shows which products have a parameter as their right operand: those are the layers, with no
-//! change to the model and no registration. `network` names them and assembles block-diagonal operators, `collector`
-//! takes their second moments, `factor` keeps those on the device, `matrix` is their algebra on the host.
+//! change to the model and no registration. `layers` finds them, `network` makes blocks of them, `collector` takes their
+//! second moments by the programs of `program`, `factor` keeps those on the device, `matrix` is their algebra on the host.
 
+mod assembled;
+mod block;
 mod collector;
 mod compare;
 mod config;
 mod coverage;
-mod diagonal_estimate;
 mod ekfac;
 mod error;
 mod factor;
@@ -22,7 +23,7 @@ mod parallel;
 mod pass;
 mod program;
 mod ranks;
-mod signature;
+mod samples;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -35,21 +36,24 @@ pub use ekfac::Ekfac;
 pub use error::KfacError;
 pub use factor::{FactorSpectrum, KroneckerFactor};
 pub use layer::{EkfacLayer, KfacLayer};
+pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
 
-pub(crate) use collector::{Factors, KfacCollector, UncoveredFactors};
+pub(crate) use collector::{Factors, KfacCollector};
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint},
+    operator::{Kronecker, LinearOperator, SelfAdjoint},
     space::{ParamSpace, ParamVector},
     tensor::DefaultBackend,
 };
-use network::{BlockProduct, Network};
+use assembled::{Assembled, assembled};
+use block::{BlockProduct, Network};
+use compare::compare;
 
 /// K-FAC: the Fisher matrix as a Kronecker product per layer, with zeros between layers.
 ///
@@ -111,32 +115,19 @@ use network::{BlockProduct, Network};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Kfac<B: AutodiffBackend = DefaultBackend> {
-    space: ParamSpace<B>,
-    network: Arc<Network>,
-    layers: Arc<[KfacLayer<B>]>,
-    /// Exact blocks or diagonals of uncovered parameters.
-    uncovered: Arc<[KroneckerFactor<B>]>,
-    operator: BlockDiagonal<B, Kronecker<B>>,
-}
+pub struct Kfac<B: AutodiffBackend = DefaultBackend>(Assembled<B, KfacLayer<B>>);
+
+assembled!(Kfac, "Kfac");
 
 impl<B: AutodiffBackend> Kfac<B> {
-    fn of_factors(
+    fn of_blocks(
         space: ParamSpace<B>,
         network: Arc<Network>,
-        layers: Vec<KfacLayer<B>>,
-        uncovered: Vec<KroneckerFactor<B>>,
+        blocks: Vec<KfacLayer<B>>,
     ) -> Result<Self, Error> {
-        let products = layers
-            .iter()
-            .map(|layer| BlockProduct::Sides(layer.input.side(), layer.output.side()))
-            .chain(
-                uncovered
-                    .iter()
-                    .map(|factor| BlockProduct::Sides(factor.side(), KroneckerSide::IDENTITY)),
-            );
-        let operator = network.operator(&space, products, 0.0)?;
-        Ok(Self { space, network, layers: layers.into(), uncovered: uncovered.into(), operator })
+        let product =
+            |block: &KfacLayer<B>| BlockProduct::Sides(block.input.side(), block.output.side());
+        Ok(Self(Assembled::new(space, network, blocks, product)?))
     }
 
     /// The layers with their factors, in order of execution.
@@ -176,57 +167,11 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// # }
     /// ```
     pub fn layers(&self) -> &[KfacLayer<B>] {
-        &self.layers
+        self.0.layers()
     }
 
     /// The factors of uncovered parameters, exact blocks or estimated diagonals, with the parameters' names.
     pub fn uncovered(&self) -> impl Iterator<Item = (&str, &KroneckerFactor<B>)> {
-        let pairs = self.network.uncovered.iter().zip(&*self.uncovered);
-        pairs.map(|(one, factor)| (one.name(), factor))
-    }
-
-    /// How each parameter is approximated.
-    pub fn coverage(&self) -> &KfacCoverage {
-        &self.network.coverage
-    }
-
-    /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
-    ///
-    /// `parameter` is a name of the layout: that of a weight, or of the bias that goes with it. The vectors of the block
-    /// are those of [`ParamLayout::select`](crate::ParamLayout::select) with both names. The functions of K-FAC, such as its
-    /// inverse, have the same blocks in [`BlockDiagonal::part_of`](BlockDiagonal::part_of).
-    ///
-    /// # Cost
-    /// Nothing is copied. A product costs that of the layer alone.
-    ///
-    /// # Errors
-    /// [`OperatorError::NoSuchParameter`](crate::errors::OperatorError::NoSuchParameter).
-    pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
-        Ok(self.operator.part_of(parameter)?.clone())
+        self.0.uncovered().map(|(name, block)| (name, &block.input))
     }
 }
-
-impl<B: AutodiffBackend> fmt::Debug for Kfac<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kfac")
-            .field("parameters", &self.space.len())
-            .field("layers", &self.layers.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<B: AutodiffBackend> LinearOperator<B> for Kfac<B> {
-    fn domain(&self) -> &ParamSpace<B> {
-        &self.space
-    }
-
-    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.operator.apply(vector)
-    }
-
-    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-        self.operator.apply_many(vectors)
-    }
-}
-
-impl<B: AutodiffBackend> SelfAdjoint<B> for Kfac<B> {}

@@ -1,4 +1,5 @@
-//! The layers of a network, the treatment of every parameter, and the operators assembled from their blocks.
+//! From the layers of a program to the blocks of the curvature, with the treatment of every parameter; and what the theory
+//! does not cover.
 
 use std::sync::Arc;
 
@@ -6,9 +7,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     EmbeddingPolicy, KfacApproximation, KfacConfig, KfacError, KfacFisher, UncoveredPolicy,
+    block::{Block, Network, Uncovered},
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
-    layer::Layer,
-    layers::{LayerGroup, Leftover, NetworkLayers, Separation},
+    layers::{LayerGroup, LayerKind, Leftover, NetworkLayers, Separation},
     pass::{Structure, names, network_layers},
     program::{FactorKind, Reduced},
 };
@@ -16,48 +17,8 @@ use crate::{
     derive::LikelihoodError,
     error::Error,
     objective::Objective,
-    operator::{BlockDiagonal, Kronecker, KroneckerSide, WeightMatrix},
-    space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset},
+    space::{ParamBlock, ParamLayout},
 };
-
-/// The layers of a network, with the parameters left over.
-#[derive(Clone, Debug)]
-pub(super) struct Network {
-    pub layers: Vec<Arc<Layer>>,
-    pub uncovered: Vec<Uncovered>,
-    unused: Vec<ParamSubset>,
-    pub coverage: KfacCoverage,
-}
-
-/// A parameter that is used, but belongs to no layer.
-#[derive(Clone, Debug)]
-pub(super) struct Uncovered {
-    /// Position in the layout.
-    pub position: usize,
-    pub subset: ParamSubset,
-    /// Why it belongs to no layer.
-    pub reason: String,
-    /// Whether its gradients by single samples are known.
-    pub by_sample: bool,
-}
-
-impl Uncovered {
-    pub fn name(&self) -> &str {
-        self.subset.layout().blocks().first().map_or("", ParamBlock::name)
-    }
-
-    pub fn elements(&self) -> usize {
-        self.subset.layout().len()
-    }
-}
-
-/// What one block of the curvature multiplies by.
-pub(super) enum BlockProduct<B: AutodiffBackend> {
-    /// V ↦ A V G
-    Sides(KroneckerSide<B>, KroneckerSide<B>),
-    /// V ↦ U (S ∘ (Uᵀ V W)) Wᵀ
-    Spectral(KroneckerSide<B>, KroneckerSide<B>, InnerFloat<B>),
-}
 
 impl Network {
     pub fn of<B: AutodiffBackend>(
@@ -74,23 +35,17 @@ impl Network {
         kind: FactorKind,
     ) -> Result<Self, Error> {
         let layout = objective.layout();
-        let mut layers = Vec::with_capacity(found.layers.len());
-        for group in &found.layers {
-            let mut layer = Layer::new(group, kind, layout)?;
-            layer.treatment = Treatment::Kronecker {
-                layer: layer.kind_name().into(),
-                input: layer.matrix.rows,
-                output: layer.matrix.columns,
-                groups: layer.matrix.groups,
-                uses: layer.uses,
-                sharing: sharing(group, kind.reduced),
-            };
-            layers.push(Arc::new(layer));
-        }
-        let (mut uncovered, mut unused, mut entries) = (Vec::new(), Vec::new(), Vec::new());
-        for (position, block) in layout.blocks().iter().enumerate() {
-            let layer = layers.iter().find(|layer| layer.subset.positions().contains(&position));
-            let subset = || layout.select_by(|one| one.name() == block.name());
+        let layers = found.layers.iter().enumerate().map(|(index, group)| {
+            let treatment = (kind.has_diagonal(group), treatment(group, kind.reduced));
+            Ok(Arc::new(Block::of_layer((index, group), treatment, layout)?))
+        });
+        let mut blocks = layers.collect::<Result<Vec<_>, Error>>()?;
+        let (layers, mut unused) = (blocks.len(), Vec::new());
+        let mut entries = Vec::with_capacity(layout.blocks().len());
+        for (position, one) in layout.blocks().iter().enumerate() {
+            let mut own = blocks[..layers].iter();
+            let layer = own.find(|layer| layer.subset.positions().contains(&position));
+            let subset = || layout.select_by(|other| other.name() == one.name());
             let treatment = match (layer, found.reason(position)) {
                 (Some(layer), _) => layer.treatment.clone(),
                 (None, Leftover::Unused) => {
@@ -98,24 +53,18 @@ impl Network {
                     Treatment::Unused
                 }
                 (None, reason) => {
-                    let (reason, by_sample) = (explain(&reason), found.has_block(position));
-                    let subset = subset()?;
-                    uncovered.push(Uncovered {
-                        position,
-                        subset,
-                        reason: reason.clone(),
-                        by_sample,
-                    });
-                    Treatment::ExactBlock { reason }
+                    let by_sample = found.has_block(position);
+                    let uncovered = Uncovered { reason: explain(&reason), by_sample };
+                    let block = Block::of_parameter(blocks.len(), subset()?, uncovered);
+                    let treatment = block.treatment.clone();
+                    blocks.push(Arc::new(block));
+                    treatment
                 }
             };
-            entries.push(CoverageEntry {
-                parameter: block.name().into(),
-                elements: block.len(),
-                treatment,
-            });
+            let (parameter, elements) = (one.name().into(), one.len());
+            entries.push(CoverageEntry { parameter, elements, treatment });
         }
-        Ok(Self { layers, uncovered, unused, coverage: KfacCoverage { entries } })
+        Ok(Self { blocks, layers, unused, coverage: KfacCoverage { entries } })
     }
 
     /// Its layers, with the uncovered parameters whose blocks come out of the same pass.
@@ -124,58 +73,30 @@ impl Network {
         objective: &Objective<B>,
         with_blocks: bool,
     ) -> Structure {
-        let layers =
-            self.layers.iter().map(|layer| (layer.weight_position(), layer.bias_position()));
-        let blocks = self.uncovered.iter().filter(|one| with_blocks && one.by_sample);
+        let layers = self.layers().iter().map(|layer| (layer.position(), layer.bias_position()));
+        let blocks = self.uncovered().iter().filter(|one| with_blocks && one.is_by_sample());
         Structure {
             layers: layers.collect(),
-            blocks: blocks.map(|one| one.position).collect(),
+            blocks: blocks.map(|one| one.position()).collect(),
             names: names(objective),
         }
     }
+}
 
-    /// The same network with the coverage that a state reports.
-    pub fn with_coverage(mut self, coverage: &KfacCoverage) -> Self {
-        for layer in &mut self.layers {
-            if let Some(treatment) = coverage.of(layer.weight()).cloned() {
-                Arc::make_mut(layer).treatment = treatment;
-            }
-        }
-        self.coverage = coverage.clone();
-        self
-    }
-
-    /// The operator with a product for each layer and then for each uncovered parameter; parameters without one are
-    /// multiplied by `rest`.
-    pub fn operator<B: AutodiffBackend>(
-        &self,
-        space: &ParamSpace<B>,
-        products: impl IntoIterator<Item = BlockProduct<B>>,
-        rest: f64,
-    ) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
-        let layers = self.layers.iter().map(|layer| (&layer.subset, Some(&layer.matrix)));
-        let uncovered = self.uncovered.iter().map(|uncovered| (&uncovered.subset, None));
-        let unused = self.unused.iter().map(|subset| (subset, None));
-        let mut products = products.into_iter();
-        let parts = layers.chain(uncovered).chain(unused).map(|(subset, matrix)| {
-            let space = space.restricted(subset)?;
-            let column = || {
-                let shape = subset.layout().blocks().first().map_or(&[][..], ParamBlock::shape);
-                WeightMatrix::column(shape)
-            };
-            let matrix = matrix.map_or_else(column, Clone::clone);
-            let product = products.next().unwrap_or_else(|| {
-                BlockProduct::Sides(KroneckerSide::Multiple(rest), KroneckerSide::IDENTITY)
-            });
-            let operator = match product {
-                BlockProduct::Sides(left, right) => Kronecker::of_sides(space, matrix, left, right),
-                BlockProduct::Spectral(left, right, eigenvalues) => {
-                    Kronecker::spectral(space, matrix, (left, right), eigenvalues)
-                }
-            };
-            Ok((subset.clone(), operator))
-        });
-        BlockDiagonal::new(space, parts.collect::<Result<Vec<_>, Error>>()?)
+fn treatment(group: &LayerGroup, reduced: Reduced) -> Treatment {
+    let groups = group.kind.groups();
+    let layer = match group.kind {
+        LayerKind::Linear { .. } => "linear",
+        LayerKind::Conv(_) => "convolution",
+        LayerKind::Embedding => "embedding",
+    };
+    Treatment::Kronecker {
+        layer: layer.into(),
+        input: group.d_in(),
+        output: group.width_out() / groups.max(1),
+        groups,
+        uses: group.uses.len(),
+        sharing: sharing(group, reduced),
     }
 }
 

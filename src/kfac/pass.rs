@@ -8,6 +8,7 @@ use super::{
     KfacError,
     layers::{NetworkLayers, Separation},
     program::{self, FactorKind},
+    ranks::over_ranks,
 };
 use crate::{
     error::Error,
@@ -28,18 +29,6 @@ pub(super) struct Structure {
     pub names: Vec<String>,
 }
 
-/// The moments of one weight over all batches, on the device.
-#[derive(Clone, Debug)]
-pub(super) struct LayerMoments<B: AutodiffBackend> {
-    /// The mean of ā āᵀ, `[groups, d_in, d_in]`, or its diagonal for an embedding whose places are not reduced.
-    pub inputs: InnerFloat<B>,
-    /// Weighted Σ g gᵀ, `[groups, d_out, d_out]`.
-    pub gradients: Option<InnerFloat<B>>,
-}
-
-/// The moments of all weights, and the blocks, over all batches.
-pub(super) type Moments<B> = (Vec<LayerMoments<B>>, Vec<InnerFloat<B>>);
-
 /// How a pass computes moments.
 pub(super) struct MomentPass<'a, B: AutodiffBackend> {
     pub kind: FactorKind,
@@ -55,7 +44,7 @@ pub(super) struct MomentPass<'a, B: AutodiffBackend> {
 pub(super) struct FactorProgram {
     kind: FactorKind,
     structure: Arc<Structure>,
-    results: Results,
+    pub results: Results,
 }
 
 /// What a program of factors returns.
@@ -70,20 +59,23 @@ pub(super) enum Results {
 }
 
 impl Derivation for FactorProgram {
-    /// How often each weight is used in a batch.
-    type Notes = Vec<usize>;
+    /// For each moment the number of rows that it is a mean over, or `None` for a sum.
+    type Notes = Vec<Option<usize>>;
 
-    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Vec<usize>), Error> {
+    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Self::Notes), Error> {
         let kind = self.kind;
         let found = NetworkLayers::of(loss, parameters, kind.separation());
         let network = self.structure.select(found)?;
-        let uses = network.layers.iter().map(|group| kind.rows(group)).collect();
-        let program = match self.results {
-            Results::Diagonals => program::diagonals(kind, &network, parameters)?,
-            Results::Moments => program::moments(kind, false, &network, parameters)?,
-            Results::WithGradient => program::moments(kind, true, &network, parameters)?,
-        };
-        Ok((program, uses))
+        if self.results == Results::Diagonals {
+            let sums = vec![None; network.layers.len()];
+            return Ok((program::diagonals(kind, &network, parameters)?, sums));
+        }
+        let gradients = usize::from(kind.metric.is_some());
+        let of_layer = |group| std::iter::once(Some(kind.rows(group))).chain(vec![None; gradients]);
+        let layers = network.layers.iter().flat_map(of_layer);
+        let rows = layers.chain(network.blocks.iter().map(|_| None)).collect();
+        let with_gradient = self.results == Results::WithGradient;
+        Ok((program::moments(kind, with_gradient, &network, parameters)?, rows))
     }
 }
 
@@ -131,7 +123,7 @@ pub(super) fn reaches_others(sums: &[f64]) -> bool {
 
 impl Structure {
     /// The layers and blocks of a batch, in this order.
-    fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
+    pub fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
         let other = |parameter: usize| KfacError::OtherNetwork {
             parameter: self.names.get(parameter).cloned().unwrap_or_default(),
         };
@@ -173,31 +165,36 @@ pub(super) fn names<B: AutodiffBackend>(objective: &Objective<B>) -> Vec<String>
 }
 
 impl<B: AutodiffBackend> MomentPass<'_, B> {
-    /// The moments in order. Reads nothing back.
-    pub fn moments(&self, objective: &Objective<B>) -> Result<Moments<B>, Error> {
-        let mut means = Means::default();
-        let own = self
-            .run(objective, Results::Moments, |_, uses, found| means.add(self.kind, uses, found));
+    /// The moments over all batches: for each layer the mean of ā āᵀ, `[groups, d_in, d_in]` (its diagonal for an embedding
+    /// whose places are not reduced), and the weighted Σ g gᵀ, `[groups, d_out, d_out]`, unless there are no cotangents;
+    /// then the blocks. Reads nothing back.
+    pub fn moments(&self, objective: &Objective<B>) -> Result<Vec<InnerFloat<B>>, Error> {
+        let mut means = Means::<B>::default();
+        let inputs = |part: &Part<B>| self.scale(objective, part);
+        let derivation = self.derivation(Results::Moments);
+        let own = objective
+            .pass(&derivation, self.noise, inputs, |_, rows, found| means.add(rows, found, 1.0));
         let own = own.map(|()| Collected { value: 0.0, gradient: None, means });
-        Ok(self.over_ranks(objective, Results::Moments, own)?.means.finish())
+        Ok(over_ranks(objective, &derivation, own)?.means.finish())
     }
 
-    /// ℒ(θ), ∇ℒ(θ) and the moments in order by one program. Reads the loss only.
+    /// ℒ(θ), ∇ℒ(θ) and the [`moments`](Self::moments) by one program. Reads the loss only.
     pub fn gradient_and_moments(
         &self,
         objective: &Objective<B>,
-    ) -> Result<(ValueAndGradient<B>, Moments<B>), Error> {
-        let mut means = Means::default();
+    ) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
+        let mut means = Means::<B>::default();
         let (mut value, mut gradient): (f64, Option<ParamVector<B>>) = (0.0, None);
-        let own = objective.parameters().blocks().len();
-        let collected = self.run(objective, Results::WithGradient, |part, uses, mut found| {
-            let moments = found.split_off(found.len().min(1 + own));
+        let blocks = objective.parameters().blocks().len();
+        let inputs = |part: &Part<B>| self.scale(objective, part);
+        let derivation = self.derivation(Results::WithGradient);
+        let own = objective.pass(&derivation, self.noise, inputs, |part, rows, mut found| {
+            let moments = found.split_off(found.len().min(1 + blocks));
             objective.add_gradient(part, found, (&mut value, &mut gradient))?;
-            means.add(self.kind, uses, moments)
+            means.add(rows, moments, 1.0)
         });
-        let own = collected.map(|()| Collected { value, gradient, means });
-        let Collected { value, gradient, means } =
-            self.over_ranks(objective, Results::WithGradient, own)?;
+        let own = own.map(|()| Collected { value, gradient, means });
+        let Collected { value, gradient, means } = over_ranks(objective, &derivation, own)?;
         let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
         Ok((ValueAndGradient { value, gradient }, means.finish()))
     }
@@ -208,47 +205,38 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         objective.derived_program(&self.derivation(Results::WithGradient))
     }
 
-    pub(super) fn derivation(&self, results: Results) -> FactorProgram {
-        FactorProgram { kind: self.kind, structure: Arc::clone(self.structure), results }
-    }
-
-    /// The weighted diagonals of all weights in order, in bases given as tensors `[groups, size, size]`. Reads nothing
-    /// back.
+    /// The weighted diagonals of all layers in order, in bases given as tensors `[groups, size, size]`. Reads nothing back.
     pub fn diagonals(
         &self,
         objective: &Objective<B>,
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
-        let mut sums: Vec<Option<InnerFloat<B>>> = Vec::new();
+        let mut sums = Means::<B>::default();
         let derivation = self.derivation(Results::Diagonals);
         let inputs = |_: &Part<B>| Ok(bases.iter().cloned().map(Operand::Float).collect());
-        let own = objective.pass(&derivation, self.noise, inputs, |part, _, found| {
-            sums.resize(found.len(), None);
-            let weight = part.weight * (self.factor)(part);
-            for (sum, operand) in sums.iter_mut().zip(found) {
-                add::<B>(sum, 1.0, operand.into_float()?, weight);
-            }
-            Ok(())
+        let own = objective.pass(&derivation, self.noise, inputs, |part, rows, found| {
+            sums.add(rows, found, part.weight * (self.factor)(part))
         });
-        self.diagonals_over_ranks(objective, &derivation, own.map(|()| sums))
+        let own = own.map(|()| Collected { value: 0.0, gradient: None, means: sums });
+        Ok(over_ranks(objective, &derivation, own)?.means.finish())
     }
 
-    /// Runs the program of moments on every batch.
-    fn run(
+    fn derivation(&self, results: Results) -> FactorProgram {
+        FactorProgram { kind: self.kind, structure: Arc::clone(self.structure), results }
+    }
+
+    /// What the moments of gradients are multiplied by, if there are any.
+    fn scale(
         &self,
         objective: &Objective<B>,
-        results: Results,
-        work: impl FnMut(&Part<B>, &Vec<usize>, Vec<Operand<B::InnerBackend>>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let inputs = |part: &Part<B>| {
-            if self.kind.metric.is_none() {
-                return Ok(Vec::new());
-            }
-            let scale = TensorData::from([part.weight * (self.factor)(part)]);
-            let scale = scale.convert_dtype(DType::from(objective.precision().dtype()));
-            Ok(vec![Operand::from_data(scale, objective.parameters().device())?])
-        };
-        objective.pass(&self.derivation(results), self.noise, inputs, work)
+        part: &Part<B>,
+    ) -> Result<Vec<Operand<B::InnerBackend>>, Error> {
+        if self.kind.metric.is_none() {
+            return Ok(Vec::new());
+        }
+        let scale = TensorData::from([part.weight * (self.factor)(part)]);
+        let scale = scale.convert_dtype(DType::from(objective.precision().dtype()));
+        Ok(vec![Operand::from_data(scale, objective.parameters().device())?])
     }
 }
 
@@ -259,76 +247,47 @@ pub(super) struct Collected<B: AutodiffBackend> {
     pub means: Means<B>,
 }
 
-/// Means of inputs and sums of gradients over the batches so far.
-pub(super) struct Means<B: AutodiffBackend> {
-    pub layers: Vec<Mean<B>>,
-    pub blocks: Vec<Option<InnerFloat<B>>>,
-}
+/// Means and sums over the batches so far, with the rows that they are over.
+pub(super) struct Means<B: AutodiffBackend>(pub Vec<(Option<InnerFloat<B>>, usize)>);
 
 impl<B: AutodiffBackend> Default for Means<B> {
     fn default() -> Self {
-        Self { layers: Vec::new(), blocks: Vec::new() }
+        Self(Vec::new())
     }
 }
 
-pub(super) struct Mean<B: AutodiffBackend> {
-    pub inputs: Option<InnerFloat<B>>,
-    /// Uses of the weight so far.
-    pub rows: usize,
-    pub gradients: Option<InnerFloat<B>>,
-}
-
 impl<B: AutodiffBackend> Means<B> {
-    /// Adds the moments of a batch, in which each weight has a number of uses.
+    /// Adds what a batch has: a mean over rows, or a sum, which counts by a weight.
     fn add(
         &mut self,
-        kind: FactorKind,
-        uses: &[usize],
-        moments: Vec<Operand<B::InnerBackend>>,
+        rows: &[Option<usize>],
+        found: Vec<Operand<B::InnerBackend>>,
+        weight: f64,
     ) -> Result<(), Error> {
-        self.layers.resize_with(uses.len(), || Mean { inputs: None, rows: 0, gradients: None });
-        let mut moments = moments.into_iter();
-        for (mean, uses) in self.layers.iter_mut().zip(uses) {
-            let before = mean.rows;
-            mean.rows += uses;
-            let share = before as f64 / mean.rows.max(1) as f64;
-            if let Some(inputs) = moments.next() {
-                add::<B>(&mut mean.inputs, share, inputs.into_float()?, 1.0 - share);
-            }
-            if kind.metric.is_some()
-                && let Some(gradients) = moments.next()
-            {
-                add::<B>(&mut mean.gradients, 1.0, gradients.into_float()?, 1.0);
-            }
-        }
-        self.blocks.resize(moments.len().max(self.blocks.len()), None);
-        for (sum, block) in self.blocks.iter_mut().zip(moments) {
-            add::<B>(sum, 1.0, block.into_float()?, 1.0);
+        self.0.resize_with(rows.len(), || (None, 0));
+        for (((mean, before), rows), term) in self.0.iter_mut().zip(rows).zip(found) {
+            let (keep, weight) = match rows {
+                None => (1.0, weight),
+                Some(rows) => {
+                    let share = *before as f64 / (*before + rows).max(1) as f64;
+                    *before += rows;
+                    (share, 1.0 - share)
+                }
+            };
+            let term = times::<B>(term.into_float()?, weight);
+            *mean = Some(match mean.take() {
+                Some(mean) => Inner::<B>::float_add(times::<B>(mean, keep), term),
+                None => term,
+            });
         }
         Ok(())
     }
 
-    fn finish(self) -> Moments<B> {
-        let layers = self.layers.into_iter().filter_map(|mean| {
-            Some(LayerMoments { inputs: mean.inputs?, gradients: mean.gradients })
-        });
-        (layers.collect(), self.blocks.into_iter().flatten().collect())
+    fn finish(self) -> Vec<InnerFloat<B>> {
+        self.0.into_iter().filter_map(|(mean, _)| mean).collect()
     }
 }
 
-/// `sum ← keep · sum + factor · term`
-fn add<B: AutodiffBackend>(
-    sum: &mut Option<InnerFloat<B>>,
-    keep: f64,
-    term: InnerFloat<B>,
-    factor: f64,
-) {
-    let times = |tensor: InnerFloat<B>, factor: f64| {
-        if factor == 1.0 { tensor } else { Inner::<B>::float_mul_scalar(tensor, factor.into()) }
-    };
-    let term = times(term, factor);
-    *sum = Some(match sum.take() {
-        Some(sum) => Inner::<B>::float_add(times(sum, keep), term),
-        None => term,
-    });
+pub(super) fn times<B: AutodiffBackend>(tensor: InnerFloat<B>, factor: f64) -> InnerFloat<B> {
+    if factor == 1.0 { tensor } else { Inner::<B>::float_mul_scalar(tensor, factor.into()) }
 }

@@ -6,13 +6,12 @@ use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ekfac, EkfacLayer, Kfac, KfacCoverage, KfacError, KfacLayer, KroneckerFactor,
+    Ekfac, EkfacLayer, Kfac, KfacCoverage, KfacError, KfacLayer, KroneckerFactor, Treatment,
+    block::Network,
     factor::{Eigenbasis, expect_share},
     layer::Diagonal,
-    matrix::{Eigen, FactorMatrix},
-    network::Network,
+    matrix::{Eigen, FactorMatrix, FactorShape},
     program::{FactorKind, Reduced},
-    signature::Signature,
 };
 use crate::{
     derive::Metric,
@@ -21,19 +20,19 @@ use crate::{
     state::{Packed, Visit, numbers, saved},
 };
 
-/// The factors of one layer.
+/// The factors of one block: of a layer, or of a parameter that belongs to none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct LayerState {
-    /// Name of the weight.
+struct BlockState {
+    /// Name of the weight or the parameter.
     name: String,
     a: FactorMatrix,
     g: FactorMatrix,
 }
 
-/// The eigendecompositions of one layer's factors, with the corrected diagonal, `[groups, d_in, d_out]`.
+/// The eigendecompositions of the factors of one block, with the corrected diagonal, `[groups, d_in, d_out]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct SpectrumState {
-    /// Name of the weight.
+    /// Name of the weight or the parameter.
     name: String,
     a: Eigen,
     g: Eigen,
@@ -41,22 +40,13 @@ struct SpectrumState {
     diagonal: Vec<f64>,
 }
 
-/// The eigendecompositions of all blocks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Spectra {
-    layers: Vec<SpectrumState>,
-    /// Of the blocks of uncovered parameters, by position.
-    dense: Vec<(usize, Eigen)>,
-}
-
 /// The factors of a [`Kfac`], in f64, to be saved to a file of Burn's format or with serde.
 ///
 /// Values are restored bit by bit from every format: readable ones, such as JSON, store them as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacState {
-    layers: Vec<LayerState>,
-    /// Blocks of uncovered parameters, by position.
-    dense: Vec<(usize, FactorMatrix)>,
+    /// Of layers, then of uncovered parameters.
+    blocks: Vec<BlockState>,
     coverage: KfacCoverage,
 }
 
@@ -97,35 +87,34 @@ pub struct KfacState {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EkfacState {
-    spectra: Spectra,
+    /// Of layers, then of uncovered parameters.
+    blocks: Vec<SpectrumState>,
     coverage: KfacCoverage,
 }
+
+/// Name, left and right factor of a block.
+type Signed<'a> = (&'a str, FactorShape, FactorShape);
 
 impl EkfacState {
     /// The names of the weights that have bases.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
-        self.spectra.layers.iter().map(|layer| layer.name.as_str())
+        layers(&self.coverage, self.blocks.iter().map(|block| block.name.as_str()))
     }
 
-    fn signature(&self) -> Option<Signature<'_>> {
-        let layers = self.spectra.layers.iter().map(|layer| {
-            let (a, g) = (layer.a.shape()?, layer.g.shape()?);
-            let whole = layer.diagonal.len() == g.groups * a.size * g.size;
-            whole.then_some((layer.name.as_str(), a, g))
+    /// `None` if numbers of entries contradict the sizes.
+    fn signature(&self) -> Option<Vec<Signed<'_>>> {
+        let blocks = self.blocks.iter().map(|SpectrumState { name, a, g, diagonal }| {
+            let whole = diagonal.len() == g.shape.groups * a.shape.size * g.shape.size;
+            (whole && a.is_whole() && g.is_whole()).then_some((name.as_str(), a.shape, g.shape))
         });
-        let uncovered = self.spectra.dense.iter();
-        let uncovered = uncovered.map(|(position, eigen)| Some((*position, eigen.shape()?)));
-        Some(Signature {
-            layers: layers.collect::<Option<_>>()?,
-            uncovered: uncovered.collect::<Option<_>>()?,
-        })
+        blocks.collect()
     }
 }
 
 impl KfacState {
     /// The names of the weights that have factors.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
-        self.layers.iter().map(|layer| layer.name.as_str())
+        layers(&self.coverage, self.blocks.iter().map(|block| block.name.as_str()))
     }
 
     /// The exponential moving average ε·self + (1 − ε)·new with ε = `decay`.
@@ -138,32 +127,30 @@ impl KfacState {
         if old.is_none() || old != other {
             return Err(KfacError::State.into());
         }
-        let layers = self.layers.iter().zip(&new.layers).map(|(old, new)| LayerState {
+        let blocks = self.blocks.iter().zip(&new.blocks).map(|(old, new)| BlockState {
             name: new.name.clone(),
             a: old.a.averaged(&new.a, decay),
             g: old.g.averaged(&new.g, decay),
         });
-        let dense = self.dense.iter().zip(&new.dense);
-        let dense = dense.map(|((position, old), (_, new))| (*position, old.averaged(new, decay)));
-        Ok(Self {
-            layers: layers.collect(),
-            dense: dense.collect(),
-            coverage: new.coverage.clone(),
-        })
+        Ok(Self { blocks: blocks.collect(), coverage: new.coverage.clone() })
     }
 
-    fn signature(&self) -> Option<Signature<'_>> {
-        let layers = self.layers.iter().map(|layer| {
-            let (a, g) = (layer.a.shape()?, layer.g.shape()?);
-            Some((layer.name.as_str(), a, g))
+    /// `None` if numbers of entries contradict the sizes.
+    fn signature(&self) -> Option<Vec<Signed<'_>>> {
+        let blocks = self.blocks.iter().map(|BlockState { name, a, g }| {
+            let whole = |matrix: &FactorMatrix| matrix.shape.holds(matrix.values.len());
+            (whole(a) && whole(g)).then_some((name.as_str(), a.shape, g.shape))
         });
-        let uncovered = self.dense.iter();
-        let uncovered = uncovered.map(|(position, matrix)| Some((*position, matrix.shape()?)));
-        Some(Signature {
-            layers: layers.collect::<Option<_>>()?,
-            uncovered: uncovered.collect::<Option<_>>()?,
-        })
+        blocks.collect()
     }
+}
+
+/// The names that are those of layers.
+fn layers<'a>(
+    coverage: &KfacCoverage,
+    names: impl Iterator<Item = &'a str>,
+) -> impl Iterator<Item = &'a str> {
+    names.filter(|name| matches!(coverage.of(name), Some(Treatment::Kronecker { .. })))
 }
 
 saved!(KfacState);
@@ -173,12 +160,10 @@ impl Packed for KfacState {
     const KIND: &'static str = "K-FAC";
 
     fn visit(&mut self, visit: &mut Visit<'_>) {
-        for LayerState { name, a, g } in &mut self.layers {
-            a.visit(&format!("{name}/input"), visit);
-            g.visit(&format!("{name}/output"), visit);
-        }
-        for (position, matrix) in &mut self.dense {
-            matrix.visit(&format!("beside/{position}"), visit);
+        for BlockState { name, a, g } in &mut self.blocks {
+            for (place, FactorMatrix { shape, values }) in [("input", a), ("output", g)] {
+                visit(&format!("{name}/{place}"), &shape.dims(), values);
+            }
         }
     }
 }
@@ -187,15 +172,15 @@ impl Packed for EkfacState {
     const KIND: &'static str = "EKFAC";
 
     fn visit(&mut self, visit: &mut Visit<'_>) {
-        for layer in &mut self.spectra.layers {
-            let name = &layer.name;
-            layer.a.visit(&format!("{name}/input"), visit);
-            layer.g.visit(&format!("{name}/output"), visit);
-            let shape = [layer.g.groups, layer.a.size, layer.g.size];
-            visit(&format!("{name}/diagonal"), &shape, &mut layer.diagonal);
-        }
-        for (position, eigen) in &mut self.spectra.dense {
-            eigen.visit(&format!("beside/{position}"), visit);
+        for SpectrumState { name, a, g, diagonal } in &mut self.blocks {
+            let whole = [g.shape.groups, a.shape.size, g.shape.size];
+            visit(&format!("{name}/diagonal"), &whole, diagonal);
+            for (place, Eigen { shape, vectors, values, .. }) in [("input", a), ("output", g)] {
+                if !shape.diagonal {
+                    visit(&format!("{name}/{place}/vectors"), &shape.dims(), vectors);
+                }
+                visit(&format!("{name}/{place}/values"), &[shape.groups, shape.size], values);
+            }
         }
     }
 }
@@ -203,9 +188,9 @@ impl Packed for EkfacState {
 /// The network that factors are of.
 fn network_of<B: AutodiffBackend>(
     objective: &Objective<B>,
-    signature: Option<Signature<'_>>,
+    signature: Option<Vec<Signed<'_>>>,
     coverage: &KfacCoverage,
-) -> Result<Network, Error> {
+) -> Result<Arc<Network>, Error> {
     let signature = signature.ok_or(KfacError::State)?;
     // Embeddings have a diagonal A or, reduced, a full one; and targets of the data keep other rows apart than draws.
     let kinds = [Reduced::Nothing, Reduced::Everything]
@@ -213,10 +198,12 @@ fn network_of<B: AutodiffBackend>(
         .flat_map(|reduced| [None, Some(Metric::Empirical)].map(|metric| (metric, reduced)));
     for (metric, reduced) in kinds {
         let network = Network::of(objective, FactorKind { metric, reduced })?;
-        if signature.fits(&network, objective.layout())
+        let mut pairs = network.blocks.iter().zip(&signature);
+        if network.blocks.len() == signature.len()
+            && pairs.all(|(block, (name, a, g))| block.name() == *name && block.fits(*a, *g))
             && network.coverage.has_the_parameters_of(coverage)
         {
-            return Ok(network.with_coverage(coverage));
+            return Ok(Arc::new(network.with_coverage(coverage)));
         }
     }
     Err(KfacError::State.into())
@@ -229,20 +216,12 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// Factors that cannot be read from the device.
     pub fn state(&self) -> Result<KfacState, Error> {
         self.read()?;
-        let layers = self.layers.iter().map(|layer| {
-            Ok(LayerState {
-                name: layer.weight().into(),
-                a: layer.input.host()?.clone(),
-                g: layer.output.host()?.clone(),
-            })
+        let blocks = self.0.blocks.iter().map(|block| {
+            let (a, g) = (block.input.host()?.clone(), block.output.host()?.clone());
+            Ok(BlockState { name: block.weight().into(), a, g })
         });
-        let dense = self.network.uncovered.iter().zip(&*self.uncovered);
-        let dense = dense.map(|(one, factor)| Ok((one.position, factor.host()?.clone())));
-        Ok(KfacState {
-            layers: layers.collect::<Result<_, Error>>()?,
-            dense: dense.collect::<Result<_, Error>>()?,
-            coverage: self.coverage().clone(),
-        })
+        let blocks = blocks.collect::<Result<_, Error>>()?;
+        Ok(KfacState { blocks, coverage: self.coverage().clone() })
     }
 
     /// K-FAC with factors from a state of the same model.
@@ -252,18 +231,13 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.signature(), &state.coverage)?;
         let space = objective.parameters().space().clone();
-        let pairs = network.layers.iter().zip(&state.layers);
-        let layers = pairs.map(|(layer, saved)| KfacLayer {
-            layer: Arc::clone(layer),
-            input: KroneckerFactor::known(&saved.name, saved.a.clone(), &space),
-            output: KroneckerFactor::known(&saved.name, saved.g.clone(), &space),
+        let pairs = network.blocks.iter().zip(&state.blocks);
+        let blocks = pairs.map(|(block, BlockState { name, a, g })| {
+            let [a, g] = [a, g].map(|factor| KroneckerFactor::known(name, factor.clone(), &space));
+            KfacLayer::new(block, a, block.uncovered.is_none().then_some(g))
         });
-        let layers = layers.collect();
-        let pairs = network.uncovered.iter().zip(&state.dense);
-        let uncovered = pairs
-            .map(|(one, (_, matrix))| KroneckerFactor::known(one.name(), matrix.clone(), &space));
-        let uncovered = uncovered.collect();
-        Self::of_factors(space, Arc::new(network), layers, uncovered)
+        let blocks = blocks.collect();
+        Self::of_blocks(space, network, blocks)
     }
 }
 
@@ -273,19 +247,16 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// # Errors
     /// A diagonal that cannot be read from the device.
     pub fn state(&self) -> Result<EkfacState, Error> {
-        let layers = self.layers().iter().map(|layer| {
+        let blocks = self.0.blocks.iter().map(|block| {
             Ok(SpectrumState {
-                name: layer.weight().into(),
-                a: layer.input.host().clone(),
-                g: layer.output.host().clone(),
-                diagonal: layer.diagonal()?.to_vec(),
+                name: block.weight().into(),
+                a: block.input.host().clone(),
+                g: block.output.host().clone(),
+                diagonal: block.diagonal()?.to_vec(),
             })
         });
-        let dense = self.network().uncovered.iter().zip(self.uncovered_bases());
-        let dense = dense.map(|(one, basis)| (one.position, basis.host().clone()));
-        let spectra =
-            Spectra { layers: layers.collect::<Result<_, Error>>()?, dense: dense.collect() };
-        Ok(EkfacState { spectra, coverage: self.coverage().clone() })
+        let blocks = blocks.collect::<Result<_, Error>>()?;
+        Ok(EkfacState { blocks, coverage: self.coverage().clone() })
     }
 
     /// EKFAC with bases and diagonals from a state of the same model.
@@ -295,16 +266,14 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn from_state(objective: &Objective<B>, state: &EkfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.signature(), &state.coverage)?;
         let space = objective.parameters().space().clone();
-        let pairs = network.layers.iter().zip(&state.spectra.layers);
-        let layers = pairs.map(|(layer, saved)| EkfacLayer {
-            layer: Arc::clone(layer),
+        let pairs = network.blocks.iter().zip(&state.blocks);
+        let blocks = pairs.map(|(block, saved)| EkfacLayer {
+            block: Arc::clone(block),
             input: Eigenbasis::new(saved.a.clone()),
             output: Eigenbasis::new(saved.g.clone()),
-            diagonal: Diagonal::known(saved.diagonal.clone(), layer.shape(), &space),
+            diagonal: Diagonal::known(saved.diagonal.clone(), block.shape(), &space),
         });
-        let layers = layers.collect();
-        let dense = state.spectra.dense.iter().map(|(_, eigen)| Eigenbasis::new(eigen.clone()));
-        let uncovered = dense.collect();
-        Self::of_parts(space, Arc::new(network), layers, uncovered)
+        let blocks = blocks.collect();
+        Self::of_blocks(space, network, blocks)
     }
 }

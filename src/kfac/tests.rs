@@ -82,9 +82,7 @@ fn averages_on_the_device_are_those_on_the_host() {
         });
         let decay = 0.3;
         let factors = old.1.averaged(&new.1, decay).unwrap();
-        let pairs_of_others = old.2.iter().zip(&new.2);
-        let uncovered =
-            pairs_of_others.map(|(old, new)| old.averaged(new, decay).unwrap()).collect();
+        let uncovered = old.2.averaged(&new.2, decay).unwrap();
         let found = collector.kfac(&one, factors, uncovered).unwrap();
         let state = old.0.averaged(&new.0, decay).unwrap();
         let expected = Kfac::from_state(&one, &state).unwrap();
@@ -127,10 +125,10 @@ fn factors_are_read_when_they_are_needed_and_once_for_all_clones() {
     let (kfac, _) = config.init_with_gradient(&objective, LIKELIHOOD).unwrap();
     kfac.apply(&v).unwrap();
     kfac.layer("weight").unwrap();
-    assert!(!kfac.layers[0].input().was_read());
+    assert!(!kfac.layers()[0].input().was_read());
     let clone = kfac.clone();
     kfac.factored_inverse(0.1).unwrap();
-    assert!(clone.layers[0].input().was_read());
+    assert!(clone.layers()[0].input().was_read());
     let state = clone.state().unwrap();
     let loaded = Kfac::from_state(&objective, &state).unwrap();
     assert_eq!(loaded.state().unwrap(), state);

@@ -1,19 +1,25 @@
-//! Exact blocks, or estimated diagonals, of parameters that belong to no layer.
+//! Exact blocks, or Hutchinson-style estimates of the diagonals, of parameters that belong to no layer.
 
-use burn_backend::AutodiffBackend;
+use std::sync::Arc;
+
+use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
 
 use super::{
-    KfacConfig, KfacError, KfacFisher, KroneckerFactor, UncoveredPolicy,
-    diagonal_estimate::mean_squares,
-    matrix::FactorMatrix,
-    network::{Network, Uncovered},
+    KfacConfig, KfacError, KfacFisher, KfacLayer, KroneckerFactor, UncoveredPolicy,
+    block::{Block, Network},
+    matrix::{FactorMatrix, FactorShape},
 };
 use crate::{
     curvature::{EmpiricalFisher, Fisher},
-    derive::{Likelihood, Metric},
+    derive::{Likelihood, Metric, Product},
     error::Error,
-    objective::{Objective, Part, Reduction},
+    objective::{
+        Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Reduction, Sent,
+    },
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
+    seeds::Seeds,
+    space::{Inner, InnerFloat, ParamLayout, ParamSpace},
+    tensor::Operand,
 };
 
 /// Refuses uncovered parameters that are larger than the policy allows.
@@ -23,24 +29,25 @@ pub(super) fn expect_size(network: &Network, config: &KfacConfig) -> Result<(), 
         UncoveredPolicy::Diagonal { .. } => return Ok(()),
         UncoveredPolicy::Refuse => 0,
     };
-    match network.uncovered.iter().find(|one| one.elements() > limit) {
-        None => Ok(()),
-        Some(large) => Err(KfacError::Uncovered {
-            parameter: large.name().into(),
-            reason: large.reason.clone(),
-            elements: large.elements(),
-            limit,
-        }),
-    }
+    let Some(large) = network.uncovered().iter().find(|one| one.elements() > limit) else {
+        return Ok(());
+    };
+    let reason = large.uncovered.as_ref().map(|uncovered| uncovered.reason.clone());
+    Err(KfacError::Uncovered {
+        parameter: large.name().into(),
+        reason: reason.unwrap_or_default(),
+        elements: large.elements(),
+        limit,
+    })
 }
 
 /// Blocks of uncovered parameters, as the policy wants them.
 pub(super) fn uncovered_factors<B: AutodiffBackend>(
     objective: &Objective<B>,
-    uncovered: &[&Uncovered],
+    uncovered: &[&Arc<Block>],
     config: &KfacConfig,
     (likelihood, reduction): (Likelihood, Reduction),
-) -> Result<Vec<KroneckerFactor<B>>, Error> {
+) -> Result<Vec<KfacLayer<B>>, Error> {
     if uncovered.is_empty() {
         return Ok(Vec::new());
     }
@@ -60,9 +67,10 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
     let factors = uncovered.iter().map(|one| {
         let block = fisher.as_ref().restricted(one.subset.clone())?;
         let matrix = materialize_up_to(&block, one.elements())?;
-        let (size, values) = (matrix.rows(), matrix.values().to_vec());
-        let matrix = FactorMatrix::Dense { groups: 1, size, values };
-        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters().space()))
+        let shape = FactorShape::dense(1, matrix.rows());
+        let matrix = FactorMatrix { shape, values: matrix.values().to_vec() };
+        let factor = KroneckerFactor::known(one.name(), matrix, objective.parameters().space());
+        Ok(KfacLayer::new(one, factor, None))
     });
     factors.collect()
 }
@@ -70,11 +78,11 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
 /// Estimates of their diagonals.
 fn diagonals<B: AutodiffBackend>(
     objective: &Objective<B>,
-    uncovered: &[&Uncovered],
+    uncovered: &[&Arc<Block>],
     fisher: KfacFisher,
     (likelihood, reduction): (Likelihood, Reduction),
     probes: (usize, u64),
-) -> Result<Vec<KroneckerFactor<B>>, Error> {
+) -> Result<Vec<KfacLayer<B>>, Error> {
     let metric = match fisher {
         KfacFisher::Empirical => Metric::Empirical,
         _ => Metric::Exact(likelihood.family()),
@@ -86,13 +94,83 @@ fn diagonals<B: AutodiffBackend>(
             _ => share * likelihood.scale(),
         }
     };
-    let positions: Vec<usize> = uncovered.iter().map(|one| one.position).collect();
+    let positions: Vec<usize> = uncovered.iter().map(|one| one.position()).collect();
     let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
     let pairs = uncovered.iter().zip(diagonals);
     let factors = pairs.map(|(one, values)| {
-        let matrix = FactorMatrix::Diagonal(values);
-        matrix.expect_finite(one.name())?;
-        Ok(KroneckerFactor::known(one.name(), matrix, objective.parameters().space()))
+        let factor = KroneckerFactor::on_device(one.name(), values);
+        factor.host()?;
+        Ok(KfacLayer::new(one, factor, None))
     });
     factors.collect()
+}
+
+/// Σ over batches of weight · factor · mean over probes of (JᵀS r)∘(JᵀS r), r random signs: in expectation the diagonal
+/// of Σ weight · factor · JᵀS SᵀJ, for the parameters at the given positions.
+///
+/// With [`Metric::Empirical`] there is one sign per sample, else one per output.
+fn mean_squares<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    metric: Metric,
+    factor: &dyn Fn(&Part<B>) -> f64,
+    positions: &[usize],
+    (probes, seed): (usize, u64),
+) -> Result<Vec<InnerFloat<B>>, Error> {
+    let product = PreparedProduct::new(Product::Root(metric));
+    let mut index = 0;
+    let mut sums: Vec<Option<InnerFloat<B>>> = vec![None; positions.len()];
+    let own = objective.each_product(&product, |part, product| {
+        // By the batch's number, so that ranks draw what one process would.
+        let mut seeds = Seeds::new(Seeds::at(seed, objective.number_of(index) as u64));
+        index += 1;
+        let outputs = part.outputs_type()?.shape.to_vec();
+        let weight = part.weight * factor(part) / probes.max(1) as f64;
+        for _ in 0..probes {
+            let signs = signs(objective, &outputs, metric == Metric::Empirical, seeds.next())?;
+            let blocks = product.run(vec![Operand::Float(signs)])?;
+            for (sum, &position) in sums.iter_mut().zip(positions) {
+                let block = blocks.get(position).cloned();
+                let block = block.ok_or(ObjectiveError::NoBatches)?.into_float()?;
+                let square = Inner::<B>::float_mul(block.clone(), block);
+                let square = Inner::<B>::float_mul_scalar(square, weight.into());
+                *sum = Some(match sum.take() {
+                    Some(sum) => Inner::<B>::float_add(sum, square),
+                    None => square,
+                });
+            }
+        }
+        Ok(())
+    });
+    let blocks = objective.layout().blocks();
+    let shape = |&at: &usize| blocks.get(at).map(|block| block.shape().to_vec());
+    let extents = || positions.iter().filter_map(shape).map(Extent::Whole).collect();
+    let sent = || Sent { call: Call::Squares, vectors: &[], numbers: 0, extents: extents() };
+    let own = own.map(|()| Found { numbers: Vec::new(), tensors: sums });
+    let sums = objective.summed(sent, own)?.tensors;
+    let flat = |sum: InnerFloat<B>| {
+        let elements = Shape::from([sum.shape().num_elements()]);
+        Inner::<B>::float_reshape(sum, elements)
+    };
+    let sums: Option<Vec<_>> = sums.into_iter().map(|sum| sum.map(flat)).collect();
+    Ok(sums.ok_or(ObjectiveError::NoBatches)?)
+}
+
+/// Random signs shaped as the outputs.
+fn signs<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    outputs: &[usize],
+    one_per_sample: bool,
+    seed: u64,
+) -> Result<InnerFloat<B>, Error> {
+    let own = if one_per_sample {
+        let ones = outputs.iter().skip(1).map(|_| 1);
+        outputs.iter().copied().take(1).chain(ones).collect()
+    } else {
+        outputs.to_vec()
+    };
+    let layout = ParamLayout::from_shapes([("outputs", own)])?;
+    let (device, precision) = (objective.parameters().device(), objective.precision());
+    let signs = ParamSpace::<B>::new(&layout, device, precision)?.rademacher(seed);
+    let signs = signs.into_blocks().pop().ok_or(ObjectiveError::NoBatches)?;
+    Ok(Inner::<B>::float_expand(signs, Shape::from(outputs.to_vec())))
 }

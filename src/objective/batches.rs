@@ -11,6 +11,7 @@ use super::{
     ObjectiveError, Reduction,
     capturing::{Recorder, Structure},
     programs::ProgramSet,
+    samples::SampleView,
     values::Values,
 };
 use crate::{
@@ -140,6 +141,17 @@ impl<B: AutodiffBackend> Part<B> {
         Ok(())
     }
 
+    /// The batch with other programs, and with more tensors for them.
+    pub fn with_programs(
+        &self,
+        programs: Arc<ProgramSet<B>>,
+        more: impl IntoIterator<Item = Operand<B::InnerBackend>>,
+    ) -> Self {
+        let (stated, weight, mut batch) = (self.stated, self.weight, self.batch.clone());
+        batch.operands.extend(more);
+        Self { programs, batch, stated, weight, applies_at: Mutex::default() }
+    }
+
     /// The loss as recorded.
     pub fn recorded(&self) -> &Graph {
         self.programs.recorded()
@@ -199,6 +211,8 @@ pub(super) struct Stream<B: AutodiffBackend> {
     pub run: Arc<Run<B>>,
     /// The batches as the first pass saw them.
     pub batches: Vec<Fetched>,
+    /// What becomes of the losses of samples, one after the other.
+    pub views: Vec<SampleView>,
 }
 
 /// A batch of a stream.

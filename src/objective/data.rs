@@ -165,7 +165,7 @@ where
             divisor,
             weight,
         });
-        let stream = Stream { run: Arc::new(run), batches: batches.collect() };
+        let stream = Stream { run: Arc::new(run), batches: batches.collect(), views: Vec::new() };
         Ok(stating.with_parts(Parts::Streamed(Arc::new(stream))))
     }
 }

@@ -69,6 +69,55 @@ pub enum ObjectiveError {
          in with the batch"
     )]
     Nested,
+    /// The losses of single samples are needed, and the closure does not return them.
+    #[error(
+        "the losses of single samples are needed, and the closure returns {found}; return `Loss::mean_of(losses)` or \
+         `Loss::sum_of(losses)` with one loss per sample `[n]`, alone or after the outputs"
+    )]
+    NoSampleLosses {
+        /// What it returns.
+        found: &'static str,
+    },
+    /// Another number of losses than samples.
+    #[error(
+        "the closure returns {losses} losses for a batch of {samples} samples; return one loss per sample, `[n]` (average those \
+         of tokens or pixels over a sample, and do not reduce over samples), or count the samples by `Batch::samples` if they \
+         are not in the first dimension of the first tensor"
+    )]
+    LossCount {
+        /// Number of losses.
+        losses: usize,
+        /// Samples of the batch.
+        samples: usize,
+    },
+    /// Losses that depend on other samples than their own.
+    #[error(
+        "the loss of sample {sample} is {together} in a batch of {whole} samples and {alone} in a batch of the first {part} of \
+         them, so that it depends on other samples than its own; compute batch normalization with its running statistics \
+         (`CaptureConfig::new().evaluation()`), and weigh samples by themselves only"
+    )]
+    SharedLosses {
+        /// Index of the sample.
+        sample: usize,
+        /// Samples of the part.
+        part: usize,
+        /// Its loss there.
+        alone: String,
+        /// Samples of the batch.
+        whole: usize,
+        /// Its loss there.
+        together: String,
+    },
+    /// Another number of weights than samples.
+    #[error(
+        "{found} weights were given for {samples} samples; give one per sample, in the order of the batches"
+    )]
+    WeightCount {
+        /// Number of weights.
+        found: usize,
+        /// Samples of all batches.
+        samples: usize,
+    },
     /// A data set without a batch.
     #[error("the data set has no batch; an iterator that was used before is empty")]
     NoBatches,

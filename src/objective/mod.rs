@@ -14,6 +14,7 @@ mod prepared;
 mod products;
 mod programs;
 mod reduction;
+mod samples;
 mod shared;
 mod values;
 

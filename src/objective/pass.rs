@@ -7,7 +7,7 @@ use burn_backend::AutodiffBackend;
 use super::{
     Noise, Objective, ObjectiveError, Progress,
     batches::{Part, Parts, Stream},
-    programs::Derivation,
+    programs::{Derivation, Derived},
 };
 use crate::{error::Error, space::ParamLayout, tensor::Operand};
 
@@ -42,16 +42,12 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
-    /// The shapes of a derived program's results on the first batch of this rank. Collective.
-    pub(crate) fn shapes_of<D: Derivation>(
+    /// A derived program for the first batch. Collective.
+    pub(crate) fn first_derived<D: Derivation>(
         &self,
         derivation: &D,
-    ) -> Result<Vec<Vec<usize>>, Error> {
-        self.agreed(self.of_first(|part| {
-            let derived = part.programs.derived(derivation)?;
-            let graph = derived.program.graph();
-            Ok(graph.outputs().iter().map(|&it| graph.value(it).shape.to_vec()).collect())
-        }))
+    ) -> Result<Arc<Derived<B, D::Notes>>, Error> {
+        self.agreed(self.of_first(|part| part.programs.derived(derivation)))
     }
 
     /// Checks the results of a derived program on the first batch, once per recording.
@@ -117,11 +113,16 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn fetch(&self, stream: &Stream<B>, work: Work<'_, B>) -> Result<(), Error> {
-        let mut count = 0;
+        let (mut count, mut samples) = (0, 0);
         (stream.run)(&mut |batch| {
             let part = Part::new(&self.recorder, &self.values, batch)?;
-            work(count, &stream.expect_same(count, part)?)?;
+            let mut part = stream.expect_same(count, part)?;
+            for view in &stream.views {
+                part = self.viewed(&part, view, samples)?;
+            }
+            work(count, &part)?;
             count += 1;
+            samples += part.batch.samples;
             Ok(())
         })?;
         if count == stream.batches.len() {

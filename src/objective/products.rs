@@ -198,7 +198,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// A batch's product, ready for vectors.
-    fn ready<'a>(
+    pub(super) fn ready<'a>(
         &'a self,
         product: &PreparedProduct<B>,
         index: usize,

@@ -9,7 +9,12 @@ use std::{
 
 use burn_backend::{AutodiffBackend, tensor::Device};
 
-use super::{ObjectiveError, Reduction, batches::Stated, guards::GuardPrograms};
+use super::{
+    ObjectiveError, Reduction,
+    batches::Stated,
+    guards::GuardPrograms,
+    samples::{Use, recorded_for},
+};
 use crate::{
     capture::{Divisor, Recording},
     derive::{self, DeriveError, Kernels, Product, Terms},
@@ -33,10 +38,14 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     products: Mutex<HashMap<Product, Arc<SplitProgram<B>>>>,
     /// A map from derivations to programs for each type of derivation.
     derived: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
+    /// The programs that do something else with the losses of samples.
+    uses: Mutex<HashMap<Use, Arc<ProgramSet<B>>>>,
     guards: GuardPrograms<B>,
     terms: OnceLock<Terms>,
     /// The reduction that the program of another number of samples has shown.
     pub(super) shown: OnceLock<Reduction>,
+    /// Whether the losses of its samples were found not to depend on each other.
+    pub(super) own_losses: OnceLock<()>,
     weight: Divisor<OnceLock<Result<Program<B::InnerBackend>, Error>>>,
 }
 
@@ -102,9 +111,11 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             gradient: OnceLock::new(),
             products: Mutex::default(),
             derived: Mutex::default(),
+            uses: Mutex::default(),
             guards,
             terms: OnceLock::new(),
             shown: OnceLock::new(),
+            own_losses: OnceLock::new(),
             weight,
         })
     }
@@ -153,6 +164,19 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         kernels: Kernels<C::InnerBackend>,
     ) -> Result<ProgramSet<C>, Error> {
         ProgramSet::new(self.recording.clone(), precision, device, kernels)
+    }
+
+    /// The programs that do something else with the losses of samples.
+    pub(super) fn used(&self, purpose: Use) -> Result<Arc<Self>, Error> {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = uses.get(&purpose) {
+            return Ok(Arc::clone(found));
+        }
+        let recording = recorded_for(&self.recording, purpose)?;
+        let made = Self::new(recording, self.precision, self.device.clone(), self.kernels)?;
+        let made = Arc::new(made);
+        uses.insert(purpose, Arc::clone(&made));
+        Ok(made)
     }
 
     /// What must be so for the recording to apply.

@@ -3,8 +3,24 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![allow(deprecated)] // Burn deprecates NdArray but still ships it.
 
+#[path = "../support/classifier.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod classifier;
 #[path = "../support/compare.rs"]
 mod compare;
+#[path = "../support/dense.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod dense;
+#[path = "../support/failure.rs"]
+mod failure;
+mod influence;
+#[path = "../support/oracle.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod oracle;
+#[path = "../support/random.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod random;
+mod samples;
 
 use compare::relative_error;
 

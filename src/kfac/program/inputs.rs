@@ -5,7 +5,7 @@ use burn_backend::{
     tensor::{Device, FloatTensor, IndexingUpdateOp, IntTensor},
 };
 
-use super::{FactorKind, Given, Probed, rows::Rows};
+use super::{FactorKind, Given, Probed, rows::Rows, samples::one_hot};
 use crate::{
     derive::required,
     execute::ExecuteError,
@@ -66,7 +66,10 @@ pub(super) fn of_tap<B: Backend>(
 ) -> Result<Rows<B>, ExecuteError> {
     let output = probed.ty(tap);
     match kind {
-        LayerKind::Embedding => one_hot(probed, tap, weight[0], x),
+        LayerKind::Embedding => {
+            let indices = indices_by_sample(probed, tap, x)?;
+            Ok(one_hot::<B>(indices, weight[0], output.dtype.into()))
+        }
         LayerKind::Linear { .. } => {
             let x = x.into_float()?;
             // An input that is broadcast in the product.
@@ -129,24 +132,19 @@ pub(super) fn mean_one_hot<B: Backend>(
     Ok(Rows::Rows(B::float_reshape(mean, Shape::from(vec![samples, 1, 1, width]))))
 }
 
-/// The one-hot inputs of one use of an embedding with so many rows.
-fn one_hot<B: Backend>(
+/// The rows that an embedding uses, over all its uses: `[samples, places]`.
+pub(super) fn indices<B: Backend>(
     probed: &Probed,
-    tap: &Tap,
-    width: usize,
-    indices: Operand<B>,
-) -> Result<Rows<B>, ExecuteError> {
-    let indices = indices_by_sample(probed, tap, indices)?;
-    let [samples, places] = [indices.shape()[0], indices.shape()[1]];
-    let (total, dtype) = (samples * places, probed.ty(tap).dtype.into());
-    let device = indices.device();
-    let shape = |columns: usize| Shape::from(vec![total, columns]);
-    let zeros = B::float_zeros(shape(width), &device, dtype);
-    let ones = B::float_ones(shape(1), &device, dtype);
-    let indices = B::int_reshape(indices, shape(1));
-    let one_hot = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
-    let dims = vec![samples, places, 1, width];
-    Ok(Rows::Rows(B::float_reshape(one_hot, Shape::from(dims))))
+    group: &LayerGroup,
+    inputs: Vec<Operand<B>>,
+) -> Result<IntTensor<B>, ExecuteError> {
+    let uses = group.uses.iter().zip(inputs);
+    let uses = uses.map(|(tap, indices)| indices_by_sample(probed, tap, indices));
+    let mut uses = uses.collect::<Result<Vec<_>, ExecuteError>>()?;
+    if uses.len() < 2 {
+        return required(uses.pop());
+    }
+    Ok(B::int_cat(uses, 1))
 }
 
 /// `[samples, places]`

@@ -15,12 +15,14 @@ mod product;
 mod reach;
 mod record;
 mod rows;
+mod samples;
 mod unfold;
 
 use diagonal::{Basis, compute_diagonals};
 use probe::Probed;
 pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
+pub(super) use samples::{Form, KIND as SAMPLES, SideForm, inner_products, quadratic_forms};
 
 use burn_autodiff::Autodiff;
 use burn_backend::{

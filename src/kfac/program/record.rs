@@ -85,7 +85,7 @@ pub(super) fn record(
 }
 
 /// Declares one more float input.
-fn input(scope: &mut Scope, shape: Vec<usize>, dtype: DType) -> Option<Recorded> {
+pub(super) fn input(scope: &mut Scope, shape: Vec<usize>, dtype: DType) -> Option<Recorded> {
     match scope.input(&ValueType { shape: shape.into(), dtype }) {
         Operand::Float(tensor) => Some(tensor),
         Operand::Int(_) | Operand::Bool(_) => None,
@@ -93,6 +93,6 @@ fn input(scope: &mut Scope, shape: Vec<usize>, dtype: DType) -> Option<Recorded>
 }
 
 /// The element type of the parameters.
-fn float_type(loss: &Graph) -> DType {
+pub(super) fn float_type(loss: &Graph) -> DType {
     loss.inputs().first().map_or(DType::F32, |&value| loss.value(value).dtype)
 }

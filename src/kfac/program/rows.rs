@@ -1,6 +1,8 @@
 //! Inputs and output gradients of layers as rows, one for each place where a weight is used.
 
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+use std::ops::Range;
+
+use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     product::Symmetric,
@@ -9,6 +11,7 @@ use super::{
 use crate::{graph::Convolution, kfac::layers::LayerKind};
 
 /// One row for each place of each sample, group by group.
+#[derive(Clone)]
 pub(super) enum Rows<B: Backend> {
     /// `[samples, places, groups, width]`
     Rows(FloatTensor<B>),
@@ -256,16 +259,26 @@ impl<B: Backend> Rows<B> {
 
     /// Σ over places of a gᵀ for each sample, `[samples, groups, width of a, width of g]`.
     pub fn products(&self, g: &Self) -> FloatTensor<B> {
-        let [samples, places, groups, d_in] = self.sizes();
-        // [samples, places, groups, d] → [samples · groups, places, d]
-        let by_place = |rows: &Self| {
-            let permuted = B::float_permute(rows.rows(), &[0, 2, 1, 3]);
-            let dims = vec![samples * groups, places, rows.width()];
-            B::float_reshape(permuted, Shape::from(dims))
-        };
-        let left = B::float_swap_dims(by_place(self), 1, 2);
-        let products = B::float_matmul(left, by_place(g));
+        let [samples, _, groups, d_in] = self.sizes();
+        let left = B::float_swap_dims(self.by_place(), 1, 2);
+        let products = B::float_matmul(left, g.by_place());
         B::float_reshape(products, Shape::from(vec![samples, groups, d_in, g.width()]))
+    }
+
+    /// `[samples · groups, places, width]`
+    pub fn by_place(&self) -> FloatTensor<B> {
+        let [samples, places, groups, width] = self.sizes();
+        let permuted = B::float_permute(self.rows(), &[0, 2, 1, 3]);
+        B::float_reshape(permuted, Shape::from(vec![samples * groups, places, width]))
+    }
+
+    /// The rows of some of the samples.
+    pub fn narrowed(&self, samples: Range<usize>) -> Self {
+        let slices = [Slice::from(samples)];
+        match self {
+            Self::Rows(rows) => Self::Rows(B::float_slice(rows.clone(), &slices)),
+            Self::Columns(columns) => Self::Columns(B::float_slice(columns.clone(), &slices)),
+        }
     }
 
     /// Every row times a matrix of its group, `[groups, width, width]`; as they are without one.

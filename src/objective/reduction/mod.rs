@@ -2,6 +2,7 @@
 
 mod cut;
 mod law;
+mod own;
 
 pub(super) use law::Law;
 

@@ -20,23 +20,17 @@ pub(crate) enum Call {
     Product,
     Term,
     Moments,
-    Diagonals,
     Squares,
-    Rows,
-    /// A sum of another room.
-    Other(u16),
 }
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 7] = [
     "a check",
     "the loss",
     "the gradient",
     "a product",
     "the product of one batch",
-    "K-FAC factors",
-    "corrected diagonals",
+    "factors of K-FAC, or corrected diagonals",
     "estimated diagonals",
-    "results by row",
 ];
 
 impl Call {
@@ -48,10 +42,7 @@ impl Call {
             Call::Product => 3,
             Call::Term => 4,
             Call::Moments => 5,
-            Call::Diagonals => 6,
-            Call::Squares => 7,
-            Call::Rows => 8,
-            Call::Other(code) => 256 + u64::from(code),
+            Call::Squares => 6,
         }
     }
 }

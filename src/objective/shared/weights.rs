@@ -170,7 +170,9 @@ impl<B: AutodiffBackend> Parts<B> {
             Parts::Streamed(stream) => {
                 let mut batches = stream.batches.clone();
                 batches.iter_mut().for_each(|batch| batch.weight *= factor);
-                Parts::Streamed(Stream { run: stream.run.clone(), batches }.into())
+                Parts::Streamed(
+                    Stream { run: stream.run.clone(), views: stream.views.clone(), batches }.into(),
+                )
             }
         }
     }

@@ -93,6 +93,14 @@ impl<B: AutodiffBackend> Kronecker<B> {
         Ok(Self::of_sides(space.clone(), matrix, left, right))
     }
 
+    /// How the parameters form a matrix, what it is multiplied by from the left and the right, and the eigenvalues of the
+    /// spectral form.
+    pub(crate) fn factors(
+        &self,
+    ) -> (&WeightMatrix, [&KroneckerSide<B>; 2], Option<&InnerFloat<B>>) {
+        (&self.matrix, [&self.left, &self.right], self.eigenvalues.as_ref())
+    }
+
     /// V ↦ A V G
     pub(crate) fn of_sides(
         space: ParamSpace<B>,

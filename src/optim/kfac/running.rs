@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::KfacInverse;
 use crate::{
     error::Error,
-    kfac::{Ekfac, EkfacState, Factors, Kfac, KfacCollector, KfacState, UncoveredFactors},
+    kfac::{Ekfac, EkfacState, Factors, Kfac, KfacCollector, KfacState},
     objective::Objective,
     operator::{BlockDiagonal, Kronecker},
 };
@@ -15,15 +15,19 @@ use crate::{
 /// Averaged factors, on the device, with the inverse in use.
 #[derive(Clone)]
 pub(super) struct Running<B: AutodiffBackend> {
-    /// The moving average of the factors, and of the blocks that come with them.
-    pub average: Option<Factors<B>>,
+    /// The factors, and the blocks that come with them.
+    pub factors: Average<B>,
+    /// The other blocks of uncovered parameters, which are updated when inverses are computed.
+    pub uncovered: Average<B>,
+    pub inverted: Option<Inverted<B>>,
+}
+
+/// A moving average.
+#[derive(Clone)]
+pub(super) struct Average<B: AutodiffBackend> {
+    pub value: Option<Factors<B>>,
     /// Number of its updates.
     pub updates: usize,
-    /// The moving average of the other blocks of uncovered parameters, which is updated when inverses are computed.
-    pub uncovered: Option<UncoveredFactors<B>>,
-    /// Number of its updates.
-    pub refreshes: usize,
-    pub inverted: Option<Inverted<B>>,
 }
 
 /// An inverse and its source.
@@ -37,53 +41,39 @@ pub(super) struct Inverted<B: AutodiffBackend> {
 /// What an inverse is computed from.
 #[derive(Clone)]
 pub(super) enum Source<B: AutodiffBackend> {
-    Factored(Kfac<B>),
-    Exact(Kfac<B>),
-    Corrected(Ekfac<B>),
+    Factors(Kfac<B>),
+    /// By eigendecompositions, with corrected eigenvalues or those of the factors.
+    Spectra(Ekfac<B>),
 }
 
 /// The same as data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum SourceState {
     Factors(KfacState),
-    Corrected(EkfacState),
+    Spectra(EkfacState),
+}
+
+impl<B: AutodiffBackend> Average<B> {
+    /// Averages a value in.
+    pub fn update(&mut self, new: Factors<B>, decay: f64) -> Result<(), Error> {
+        self.updates += 1;
+        self.value = Some(match self.value.take() {
+            Some(old) => old.averaged(&new, self.kept(decay))?,
+            None => new,
+        });
+        Ok(())
+    }
+
+    /// ε = min(1 − 1/k, decay), the share of the old average that is kept at the k-th update.
+    fn kept(&self, decay: f64) -> f64 {
+        (1.0 - (self.updates.max(1) as f64).recip()).min(decay)
+    }
 }
 
 impl<B: AutodiffBackend> Running<B> {
     pub fn new() -> Self {
-        Self { average: None, updates: 0, uncovered: None, refreshes: 0, inverted: None }
-    }
-
-    /// Averages new factors in.
-    pub fn update(&mut self, new: Factors<B>, decay: f64) -> Result<(), Error> {
-        self.updates += 1;
-        let kept = kept(self.updates, decay);
-        self.average = Some(match self.average.take() {
-            Some(old) => old.averaged(&new, kept)?,
-            None => new,
-        });
-        Ok(())
-    }
-
-    /// Averages new blocks of the uncovered parameters in.
-    pub fn refresh(
-        &mut self,
-        collector: &KfacCollector,
-        objective: &Objective<B>,
-        decay: f64,
-    ) -> Result<(), Error> {
-        let new = collector.uncovered(objective)?;
-        self.refreshes += 1;
-        let kept = kept(self.refreshes, decay);
-        self.uncovered = Some(match self.uncovered.take() {
-            Some(old) => old
-                .iter()
-                .zip(&new)
-                .map(|(old, new)| old.averaged(new, kept))
-                .collect::<Result<_, _>>()?,
-            None => new,
-        });
-        Ok(())
+        let [factors, uncovered] = [0, 0].map(|updates| Average { value: None, updates });
+        Self { factors, uncovered, inverted: None }
     }
 
     /// Inverses of the averaged factors, one for each γ. The diagonal of an eigenvalue correction is not yet that of the
@@ -97,28 +87,29 @@ impl<B: AutodiffBackend> Running<B> {
         let Some(kfac) = self.kfac(collector, objective)? else {
             return Ok(Vec::new());
         };
-        let source = Source::new(kfac, kind)?;
-        let each = gammas.iter().map(|&gamma| Inverted::new(source.clone(), gamma));
-        each.collect()
+        let source = match kind {
+            KfacInverse::Factored => Source::Factors(kfac),
+            KfacInverse::Exact | KfacInverse::EigenvalueCorrected => {
+                Source::Spectra(Ekfac::uncorrected(&kfac)?)
+            }
+        };
+        gammas.iter().map(|&gamma| Inverted::new(source.clone(), gamma)).collect()
     }
 
     /// Averages the diagonal of the step's batch into that of an eigenvalue correction, in the bases of `inverses`, all of
-    /// which have the same. Leaves other inverses as they are.
+    /// which have the same.
     pub fn correct(
         &self,
         collector: &KfacCollector,
         objective: &Objective<B>,
         (inverses, decay): (Vec<Inverted<B>>, f64),
     ) -> Result<Vec<Inverted<B>>, Error> {
-        let Some(Source::Corrected(ekfac)) = inverses.first().map(|first| &first.source) else {
+        let Some(Source::Spectra(ekfac)) = inverses.first().map(|first| &first.source) else {
             return Ok(inverses);
         };
-        let kept = kept(self.updates, decay);
-        let ekfac = ekfac.averaged(collector, objective, kept)?;
-        let each = inverses
-            .iter()
-            .map(|inverse| Inverted::new(Source::Corrected(ekfac.clone()), inverse.gamma));
-        each.collect()
+        let ekfac = ekfac.averaged(collector, objective, self.factors.kept(decay))?;
+        let gammas = inverses.iter().map(|inverse| inverse.gamma);
+        gammas.map(|gamma| Inverted::new(Source::Spectra(ekfac.clone()), gamma)).collect()
     }
 
     /// The current averages.
@@ -127,11 +118,8 @@ impl<B: AutodiffBackend> Running<B> {
         collector: &KfacCollector,
         objective: &Objective<B>,
     ) -> Result<Option<Kfac<B>>, Error> {
-        let Some(factors) = &self.average else {
-            return Ok(None);
-        };
-        let uncovered = self.uncovered.clone().unwrap_or_default();
-        Ok(Some(collector.kfac(objective, factors.clone(), uncovered)?))
+        let pair = self.factors.value.clone().zip(self.uncovered.value.clone());
+        pair.map(|(factors, rest)| collector.kfac(objective, factors, rest)).transpose()
     }
 }
 
@@ -139,50 +127,26 @@ impl<B: AutodiffBackend> Inverted<B> {
     pub fn new(source: Source<B>, gamma: f64) -> Result<Self, Error> {
         let damping = gamma * gamma;
         let map = match &source {
-            Source::Factored(kfac) => kfac.factored_inverse(damping)?,
-            Source::Exact(kfac) => kfac.inverse(damping)?,
-            Source::Corrected(ekfac) => ekfac.inverse(damping)?,
+            Source::Factors(kfac) => kfac.factored_inverse(damping)?,
+            Source::Spectra(ekfac) => ekfac.inverse(damping)?,
         };
         Ok(Self { source, gamma, map })
     }
 }
 
 impl<B: AutodiffBackend> Source<B> {
-    fn new(kfac: Kfac<B>, kind: KfacInverse) -> Result<Self, Error> {
-        Ok(match kind {
-            KfacInverse::Factored => Self::Factored(kfac),
-            KfacInverse::Exact => Self::Exact(kfac),
-            KfacInverse::EigenvalueCorrected => Self::Corrected(Ekfac::uncorrected(&kfac)?),
-        })
-    }
-
-    /// Reads the diagonal of an eigenvalue correction.
+    /// Reads what is not on the host.
     pub fn state(&self) -> Result<SourceState, Error> {
         Ok(match self {
-            Self::Factored(kfac) | Self::Exact(kfac) => SourceState::Factors(kfac.state()?),
-            Self::Corrected(ekfac) => SourceState::Corrected(ekfac.state()?),
+            Self::Factors(kfac) => SourceState::Factors(kfac.state()?),
+            Self::Spectra(ekfac) => SourceState::Spectra(ekfac.state()?),
         })
     }
 
-    /// `None` if the state is that of another kind of inverse.
-    pub fn from_state(
-        objective: &Objective<B>,
-        kind: KfacInverse,
-        state: &SourceState,
-    ) -> Result<Option<Self>, Error> {
-        Ok(match (kind, state) {
-            (KfacInverse::Factored | KfacInverse::Exact, SourceState::Factors(factors)) => {
-                Some(Self::new(Kfac::from_state(objective, factors)?, kind)?)
-            }
-            (KfacInverse::EigenvalueCorrected, SourceState::Corrected(state)) => {
-                Some(Self::Corrected(Ekfac::from_state(objective, state)?))
-            }
-            _ => None,
+    pub fn from_state(objective: &Objective<B>, state: &SourceState) -> Result<Self, Error> {
+        Ok(match state {
+            SourceState::Factors(state) => Self::Factors(Kfac::from_state(objective, state)?),
+            SourceState::Spectra(state) => Self::Spectra(Ekfac::from_state(objective, state)?),
         })
     }
-}
-
-/// ε = min(1 − 1/k, decay), the share of the old average that is kept at the k-th update.
-fn kept(updates: usize, decay: f64) -> f64 {
-    (1.0 - (updates.max(1) as f64).recip()).min(decay)
 }

@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KfacOptimizer,
+    KfacInverse, KfacOptimizer,
     running::{Inverted, Source, SourceState},
 };
 use crate::{
@@ -85,6 +85,7 @@ pub struct KfacOptimizerState {
 /// The source of the inverse in use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct InvertedState {
+    kind: KfacInverse,
     source: SourceState,
     #[serde(with = "numbers::one")]
     gamma: f64,
@@ -115,7 +116,7 @@ impl Packed for KfacOptimizerState {
         if let Some(inverted) = &mut self.inverted {
             inside("inverted", &mut |visit| match &mut inverted.source {
                 SourceState::Factors(factors) => factors.visit(visit),
-                SourceState::Corrected(corrected) => corrected.visit(visit),
+                SourceState::Spectra(spectra) => spectra.visit(visit),
             });
         }
     }
@@ -130,6 +131,10 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let progress = &self.progress;
         let running = &progress.running;
         let previous = progress.previous.as_ref();
+        let inverted = running.inverted.as_ref().map(|Inverted { source, gamma, .. }| {
+            let (kind, source) = (self.config.inverse, source.state()?);
+            Ok::<_, Error>(InvertedState { kind, source, gamma: *gamma })
+        });
         Ok(KfacOptimizerState {
             step: progress.step,
             parameters: parameters(self.objective.layout()),
@@ -140,13 +145,8 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
                 .kfac(&self.collector, &self.objective)?
                 .map(|kfac| kfac.state())
                 .transpose()?,
-            updates: [running.updates, running.refreshes],
-            inverted: match &running.inverted {
-                Some(inverted) => {
-                    Some(InvertedState { source: inverted.source.state()?, gamma: inverted.gamma })
-                }
-                None => None,
-            },
+            updates: [running.factors.updates, running.uncovered.updates],
+            inverted: inverted.transpose()?,
         })
     }
 
@@ -185,22 +185,20 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             None => None,
         };
         let running = &mut progress.running;
-        [running.updates, running.refreshes] = state.updates;
-        (running.average, running.uncovered) = match &state.average {
+        [running.factors.updates, running.uncovered.updates] = state.updates;
+        [running.factors.value, running.uncovered.value] = match &state.average {
             Some(average) => {
                 let kfac = Kfac::from_state(&self.objective, average)?;
-                let (factors, uncovered) = self.collector.resumed(&kfac)?;
-                (Some(factors), Some(uncovered))
+                self.collector.resumed(&kfac)?.map(Some)
             }
-            None => (None, None),
+            None => [None, None],
         };
         running.inverted = match &state.inverted {
-            Some(inverted) => {
-                let kind = self.config.inverse;
-                match Source::from_state(&self.objective, kind, &inverted.source)? {
-                    Some(source) => Some(Inverted::new(source, inverted.gamma)?),
-                    None => return wrong("its inverse is of another kind"),
-                }
+            Some(inverted) if inverted.kind != self.config.inverse => {
+                return wrong("its inverse is of another kind");
+            }
+            Some(InvertedState { source, gamma, .. }) => {
+                Some(Inverted::new(Source::from_state(&self.objective, source)?, *gamma)?)
             }
             None => None,
         };

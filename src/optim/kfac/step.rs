@@ -114,21 +114,21 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         objective: &Objective<B>,
         given: Option<ValueAndGradient<B>>,
     ) -> Result<Slope<B>, Error> {
-        let due =
-            next.running.average.is_none() || next.step.is_multiple_of(self.config.factor_period);
+        let due = next.running.factors.value.is_none()
+            || next.step.is_multiple_of(self.config.factor_period);
         let (was_given, decay) = (given.is_some(), self.config.decay);
         let collector = self.collector_of_step(next.step);
         let at = match given {
             Some(given) => {
                 objective.parameters().expect_like(&given.gradient)?;
                 if due {
-                    next.running.update(collector.factors(objective)?, decay)?;
+                    next.running.factors.update(collector.factors(objective)?, decay)?;
                 }
                 given
             }
             None if due => {
                 let (at, factors) = collector.gradient_and_factors(objective)?;
-                next.running.update(factors, decay)?;
+                next.running.factors.update(factors, decay)?;
                 at
             }
             None => objective.value_and_gradient()?,
@@ -190,11 +190,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let mut inverses = match next.running.inverted.take() {
             Some(inverted) if !due => vec![inverted],
             _ => {
-                next.running.refresh(&collector, objective, decay)?;
+                next.running.uncovered.update(collector.uncovered(objective)?, decay)?;
                 next.running.invert((&collector, objective), kind, &gammas)?
             }
         };
-        if slope.collected {
+        if slope.collected && kind == KfacInverse::EigenvalueCorrected {
             inverses = next.running.correct(&collector, objective, (inverses, decay))?;
         }
         let inverted = due || next.step == 1;

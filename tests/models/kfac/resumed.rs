@@ -97,7 +97,7 @@ fn states_of_other_models_or_broken_ones_are_refused() {
     // A number too few.
     for field in ["a", "g", "diagonal"] {
         let mut broken = serde_json::to_value(&state).unwrap();
-        let layer = &mut broken["spectra"]["layers"][0];
+        let layer = &mut broken["blocks"][0];
         let text = match field {
             "diagonal" => &mut layer[field],
             _ => &mut layer[field]["vectors"],
@@ -128,7 +128,7 @@ fn damping_of_failed_decompositions_is_reported() {
     let hidden = ("hidden.weight".into(), [0.0, 0.0]);
     assert_eq!(damping(&made), [hidden.clone(), ("output.weight".into(), [0.0, 0.0])]);
     let mut state = serde_json::to_value(made.state().unwrap()).unwrap();
-    state["spectra"]["layers"][1]["g"]["damped_by"] = 1e-9.into();
+    state["blocks"][1]["g"]["damped_by"] = 1e-9.into();
     let state: EkfacState = serde_json::from_value(state).unwrap();
     let ekfac = Ekfac::from_state(&objective, &state).unwrap();
     assert_eq!(damping(&ekfac), [hidden, ("output.weight".into(), [0.0, 1e-9])]);

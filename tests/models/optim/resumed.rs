@@ -93,7 +93,7 @@ fn states_that_do_not_fit_are_refused() {
     let error = resume(&|state| state["previous"] = "1.0 2.0".into()).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(OptimizerError::State { .. })), "{error}");
     let error = resume(&|state| {
-        state["average"]["layers"].as_array_mut().unwrap().pop();
+        state["average"]["blocks"].as_array_mut().unwrap().pop();
     })
     .unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&KfacError::State));

@@ -1,0 +1,130 @@
+//! Influences averaged over several points of a training.
+
+use burn_backend::AutodiffBackend;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Influence, InfluenceConfig, InfluenceError, InfluenceReport, Query};
+use crate::{error::Error, objective::Objective, space::ParamVector, tensor::DefaultBackend};
+
+/// The mean of the scores at several checkpoints of a training, each with its own A⁻¹ and its own gradients.
+///
+/// ```text
+/// score(f, n) = 1/K Σₖ c·∇f(θₖ)ᵀ A(θₖ)⁻¹ ∇ℓₙ(θₖ)
+/// ```
+///
+/// With [`Estimator::Identity`](super::Estimator::Identity) it is TracIn with equal step sizes, in units of one.
+///
+/// # References
+/// Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent*, section 3. Bae et al. 2024,
+/// *Training data attribution via approximate unrolled differentiation*, which weighs the segments of a training otherwise.
+#[derive(Debug)]
+pub struct AveragedInfluence<B: AutodiffBackend = DefaultBackend> {
+    points: Vec<Influence<B>>,
+}
+
+/// Scores averaged over checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AveragedScores {
+    /// `rows[q][n]`: query, training sample.
+    pub rows: Vec<Vec<f64>>,
+    /// What stands behind the scores at each checkpoint.
+    pub reports: Vec<InfluenceReport>,
+}
+
+impl InfluenceConfig {
+    /// Influences averaged over several parameters, at which the training objective is evaluated.
+    ///
+    /// # Errors
+    /// [`InfluenceError::NoCheckpoint`]; those of [`Objective::at`]; as [`init`](Self::init).
+    pub fn init_averaged<B: AutodiffBackend>(
+        &self,
+        training: &Objective<B>,
+        checkpoints: &[ParamVector<B>],
+    ) -> Result<AveragedInfluence<B>, Error> {
+        let at = |parameters: &ParamVector<B>| self.init(&training.at(parameters)?);
+        AveragedInfluence::new(checkpoints.iter().map(at).collect::<Result<_, _>>()?)
+    }
+}
+
+impl<B: AutodiffBackend> AveragedInfluence<B> {
+    /// The average of influences that were made at several points, of the same training samples.
+    ///
+    /// # Errors
+    /// [`InfluenceError::NoCheckpoint`]; [`InfluenceError::OtherSamples`] for another number of samples; parameters of another
+    /// layout, precision or device.
+    pub fn new(points: Vec<Influence<B>>) -> Result<Self, Error> {
+        let first = points.first().ok_or(InfluenceError::NoCheckpoint)?;
+        let (space, samples) = (first.training.parameters().space(), first.samples());
+        for point in &points {
+            space.expect_same(point.training.parameters().space())?;
+            let found = point.samples();
+            if found != samples {
+                return Err(InfluenceError::OtherSamples { expected: samples, found }.into());
+            }
+        }
+        Ok(Self { points })
+    }
+
+    /// The influences at the checkpoints.
+    pub fn points(&self) -> &[Influence<B>] {
+        &self.points
+    }
+
+    /// The mean scores of all training samples. Objectives of the query are evaluated at the parameters of each checkpoint;
+    /// vectors are the same for all.
+    ///
+    /// # Errors
+    /// Those of [`Objective::at`]; as [`Influence::visit_scores`].
+    pub fn scores<'a>(&self, query: impl Into<Query<'a, B>>) -> Result<AveragedScores, Error>
+    where
+        B: 'a,
+    {
+        let query = query.into();
+        let at = |point: &Influence<B>, objective: &Objective<B>| {
+            objective.at(point.training.parameters())
+        };
+        self.averaged(|_, point| match &query {
+            Query::Samples(objective) => point.scores(Query::Samples(&at(point, objective)?)),
+            Query::Value(objective) => point.scores(Query::Value(&at(point, objective)?)),
+            Query::Vectors(vectors) => point.scores(Query::Vectors(vectors)),
+        })
+    }
+
+    /// The same with a query of its own for each checkpoint: for models with running statistics, by
+    /// [`Objective::at_model`].
+    ///
+    /// # Errors
+    /// [`InfluenceError::QueryCount`] for another number of queries than checkpoints, or of rows of scores; as
+    /// [`Influence::visit_scores`].
+    pub fn scores_at(&self, queries: &[Query<'_, B>]) -> Result<AveragedScores, Error> {
+        let (expected, found) = (self.points.len(), queries.len());
+        if found != expected {
+            return Err(InfluenceError::QueryCount { expected, found }.into());
+        }
+        self.averaged(|index, point| point.scores(queries[index].clone()))
+    }
+
+    fn averaged(
+        &self,
+        scores: impl Fn(usize, &Influence<B>) -> Result<super::Scores, Error>,
+    ) -> Result<AveragedScores, Error> {
+        let (mut rows, mut reports) = (Vec::<Vec<f64>>::new(), Vec::new());
+        let weight = 1.0 / self.points.len() as f64;
+        for (index, point) in self.points.iter().enumerate() {
+            let scores = scores(index, point)?;
+            if index == 0 {
+                rows = vec![vec![0.0; scores.samples()]; scores.queries()];
+            }
+            let (expected, found) = (rows.len(), scores.queries());
+            if found != expected {
+                return Err(InfluenceError::QueryCount { expected, found }.into());
+            }
+            for (row, found) in rows.iter_mut().zip(scores.rows()) {
+                row.iter_mut().zip(found).for_each(|(sum, score)| *sum += weight * score);
+            }
+            reports.push(scores.report);
+        }
+        Ok(AveragedScores { rows, reports })
+    }
+}

@@ -1,0 +1,181 @@
+//! A⁻¹ by any estimator, A = C + λI: what is computed once, and solves with several right-hand sides.
+
+use burn_backend::AutodiffBackend;
+
+use super::{Curvature, Estimator, InfluenceConfig, InfluenceError, Solves, matrix::Matrix};
+use crate::{
+    derive::Likelihood,
+    error::Error,
+    objective::Objective,
+    operator::{
+        BlockDiagonal, DenseMatrix, Kronecker, LinearOperator, LowRank, SymmetricDense,
+        materialize_up_to,
+    },
+    solver::{Direct, LinearSolver, Lissa, NystromConfig, Solution, StopReason},
+    space::ParamVector,
+    tensor::Precision,
+};
+
+/// A⁻¹ with all that is computed once.
+pub(super) struct Inverse<B: AutodiffBackend> {
+    method: Method<B>,
+    damping: f64,
+    /// Products with C that were made before the first solve.
+    products: usize,
+}
+
+enum Method<B: AutodiffBackend> {
+    Iterative { matrix: Matrix<B>, solver: Box<dyn LinearSolver<B>> },
+    Dense { matrix: SymmetricDense<B>, solver: Direct },
+    Lissa { matrix: Matrix<B>, solver: Lissa },
+    Nystrom { matrix: Matrix<B>, inverse: LowRank<B>, tolerance: f64 },
+    Factored(BlockDiagonal<B, Kronecker<B>>),
+    Identity,
+}
+
+impl<B: AutodiffBackend> Inverse<B> {
+    pub fn new(config: &InfluenceConfig, training: &Objective<B>) -> Result<Self, Error> {
+        let damping = config.total_damping();
+        let matrix = || Matrix::new(config.curvature, training);
+        let mut products = 0;
+        let method = match &config.estimator {
+            Estimator::ConjugateGradient(solver) => {
+                Method::Iterative { matrix: matrix()?, solver: Box::new(solver.init()?) }
+            }
+            Estimator::Minres(solver) => {
+                Method::Iterative { matrix: matrix()?, solver: Box::new(solver.init()?) }
+            }
+            Estimator::Dense(direct) => {
+                let (solver, matrix) = (direct.init()?, matrix()?);
+                let damped = matrix.operator().damped(damping)?;
+                let dense = materialize_up_to(&damped, direct.max_size)?;
+                dense.expect_symmetric(direct.symmetry_tolerance)?;
+                products = dense.rows();
+                let space = training.parameters().space();
+                Method::Dense { matrix: SymmetricDense::new(&symmetric(&dense)?, space)?, solver }
+            }
+            Estimator::Lissa(lissa) => Method::Lissa { matrix: matrix()?, solver: lissa.init()? },
+            Estimator::Nystrom(nystrom) => {
+                let matrix = matrix()?;
+                let (inverse, rank) = approximated(nystrom, &matrix, damping)?;
+                products = rank;
+                Method::Nystrom { matrix, inverse, tolerance: nystrom.relative_tolerance }
+            }
+            Estimator::Kfac(kfac) => {
+                let likelihood = likelihood(config)?;
+                Method::Factored(kfac.init(training, likelihood)?.inverse(damping)?)
+            }
+            Estimator::Ekfac(kfac) => {
+                let likelihood = likelihood(config)?;
+                Method::Factored(kfac.init_ekfac(training, likelihood)?.inverse(damping)?)
+            }
+            Estimator::Identity => Method::Identity,
+        };
+        Ok(Self { method, damping, products })
+    }
+}
+
+impl<B: AutodiffBackend> Inverse<B> {
+    /// A⁻¹b for several b, with a summary of their solves.
+    pub fn solve(&self, rhs: &[ParamVector<B>]) -> Result<(Vec<ParamVector<B>>, Solves), Error> {
+        match &self.method {
+            Method::Iterative { matrix, solver } => {
+                let damped = matrix.operator().damped(self.damping)?;
+                Ok(solved(solver.solve_many(&damped, rhs)?))
+            }
+            Method::Dense { matrix, solver } => {
+                let (found, mut solves) = solved(solver.solve_many(matrix, rhs)?);
+                solves.products = 0; // those with the dense matrix
+                Ok((found, solves))
+            }
+            Method::Lissa { matrix, solver } => {
+                let damped = matrix.operator().damped(self.damping)?;
+                Ok(solved(solver.solve_many(&damped, rhs)?))
+            }
+            Method::Nystrom { matrix, inverse, tolerance } => {
+                let damped = matrix.operator().damped(self.damping)?;
+                let found = inverse.apply_many(rhs)?;
+                let mut solves = Solves::default();
+                for (product, rhs) in damped.apply_many(&found)?.into_iter().zip(rhs) {
+                    let (norm, residual) = (rhs.norm()?, product.neg().add(rhs)?.norm()?);
+                    let relative = if norm > 0.0 { residual / norm } else { 0.0 };
+                    let accurate = relative <= *tolerance;
+                    let stop =
+                        if accurate { StopReason::Converged } else { StopReason::Approximated };
+                    solves.add(stop, relative, 1);
+                }
+                Ok((found, solves))
+            }
+            Method::Factored(inverse) => Ok((inverse.apply_many(rhs)?, Solves::default())),
+            Method::Identity => Ok((rhs.to_vec(), Solves::default())),
+        }
+    }
+
+    /// The inverse as a Kronecker product for each layer, if it is one.
+    pub fn factored(&self) -> Option<&BlockDiagonal<B, Kronecker<B>>> {
+        match &self.method {
+            Method::Factored(inverse) => Some(inverse),
+            _ => None,
+        }
+    }
+
+    /// Products with C before the first solve.
+    pub fn products(&self) -> usize {
+        self.products
+    }
+
+    /// Bytes kept between products, factors and vectors of the estimator not counted.
+    pub fn kept_bytes(&self) -> usize {
+        match &self.method {
+            Method::Iterative { matrix, .. }
+            | Method::Lissa { matrix, .. }
+            | Method::Nystrom { matrix, .. } => matrix.kept_bytes(),
+            Method::Dense { matrix, .. } => {
+                let space = matrix.domain();
+                let entry = match space.precision() {
+                    Precision::F32 => size_of::<f32>(),
+                    Precision::F64 => size_of::<f64>(),
+                };
+                space.len() * space.len() * entry
+            }
+            Method::Factored(_) | Method::Identity => 0,
+        }
+    }
+}
+
+/// The likelihood whose Fisher matrix K-FAC approximates.
+fn likelihood(config: &InfluenceConfig) -> Result<Likelihood, InfluenceError> {
+    let (estimator, curvature) = (config.estimator.name(), config.curvature.name());
+    match config.curvature {
+        Curvature::Fisher(likelihood) => Ok(likelihood),
+        _ => Err(InfluenceError::NotFisher { estimator, curvature }),
+    }
+}
+
+/// The approximate inverse of a damped matrix, and its rank.
+fn approximated<B: AutodiffBackend>(
+    config: &NystromConfig,
+    matrix: &Matrix<B>,
+    damping: f64,
+) -> Result<(LowRank<B>, usize), Error> {
+    let damped = matrix.operator().damped(damping)?;
+    let approximation = config.init()?.approximate(&damped)?;
+    Ok((approximation.inverse()?, config.rank.min(damped.domain().len())))
+}
+
+/// Solutions and their summary.
+fn solved<B: AutodiffBackend>(solutions: Vec<Solution<B>>) -> (Vec<ParamVector<B>>, Solves) {
+    let mut solves = Solves::default();
+    let found = solutions.into_iter().map(|solution| {
+        solves.merge(&Solves::of(&solution.report));
+        solution.x
+    });
+    (found.collect(), solves)
+}
+
+/// (A + Aᵀ)/2
+fn symmetric(matrix: &DenseMatrix) -> Result<DenseMatrix, Error> {
+    let (n, values) = (matrix.rows(), matrix.values());
+    let mean = |at: usize| 0.5 * (values[at] + values[at % n * n + at / n]);
+    DenseMatrix::new(n, n, (0..n * n).map(mean).collect())
+}

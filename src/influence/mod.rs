@@ -1,0 +1,321 @@
+//! Influence functions: what the predictions of a trained model owe to each training sample. Depends on curvature, K-FAC,
+//! solvers and objectives; no room depends on it.
+//!
+//! ```text
+//! score(f, n) = c·∇fᵀ A⁻¹ ∇ℓₙ        A = C + λI        ℒ = c·Σₙ ℓₙ,  c = 1/N for a mean, 1 for a sum
+//! ```
+//!
+//! is the change of f(θ) that the implicit function theorem predicts when sample n is left out of the training: + for a
+//! sample that lowers f. C is the Hessian, the Gauss-Newton or a Fisher matrix of ℒ; the [estimator](Estimator) applies A⁻¹.
+//!
+//! For one solved s = A⁻¹∇f the scores of *all* training samples are one directional derivative of the vector of their
+//! losses, J_ℓ s: one forward-mode pass over the training data for each query, several queries in one. No gradient of a
+//! single sample is formed. Any model that can be recorded has influences, whatever its layers.
+//!
+//! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
+//! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
+//! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
+//! al. 2023, *Studying large language model generalization with influence functions* (EK-FAC). It does not retrain: whether
+//! scores predict retrainings of a model at hand is another question, and nets that are not trained to a stationary point
+//! answer it less well than convex models. Every result carries a [report](InfluenceReport) with its warnings.
+
+mod checkpoints;
+mod config;
+mod error;
+mod inverse;
+mod layers;
+mod losses;
+mod matrix;
+mod own;
+mod parts;
+mod query;
+mod removal;
+mod report;
+mod scores;
+mod stationarity;
+mod top;
+
+pub use checkpoints::{AveragedInfluence, AveragedScores};
+pub use config::{Curvature, Estimator, InfluenceConfig, Prediction};
+pub use error::InfluenceError;
+pub use own::SelfInfluence;
+pub use parts::PartScores;
+pub use query::Query;
+pub use removal::Removal;
+pub use report::{InfluenceReport, InfluenceWarning, Solves, Stationarity};
+pub use scores::Scores;
+pub use top::TopScores;
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use burn_backend::AutodiffBackend;
+
+use crate::{
+    error::Error,
+    kfac::SampleGradients,
+    objective::{Objective, Progress, Reduction},
+    space::ParamVector,
+    tensor::DefaultBackend,
+};
+use inverse::Inverse;
+use losses::SampleLosses;
+use query::Gradients;
+
+/// How many vectors make the passes over the layers worth while.
+const SEVERAL: usize = 4;
+
+/// Influences of the samples of a training objective, at its parameters. Made by [`InfluenceConfig::init`].
+///
+/// # Example
+/// The mean of three numbers as a model: ½(w − y)² at w = 2. Leaving y = 4 out moves w by −1 (exactly; −⅔ to first order),
+/// and the loss ½w² of a test sample at 0 by −2·⅔.
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{ConjugateGradientConfig, Loss, Objective, influence::{Estimator, InfluenceConfig}};
+///
+/// #[derive(Module, Debug)]
+/// struct Mean {
+///     w: Param<Tensor<1>>,
+/// }
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let model = Mean { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+/// let y = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+///
+/// let training = Objective::capture(&model, y(&[1.0, 1.0, 4.0]), |model, y| {
+///     Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5) // one loss per sample
+/// })?;
+/// let test = training.on(y(&[0.0]))?;
+///
+/// let influence = InfluenceConfig::default().init(&training)?;
+/// let scores = influence.scores(&test)?;
+/// let row = scores.row(0).unwrap_or_default();
+/// assert!((row[2] + 4.0 / 3.0).abs() < 1e-5 && (row[0] - 2.0 / 3.0).abs() < 1e-5);
+/// assert!(scores.report.warnings().is_empty()); // at the minimum, and solved
+///
+/// let step = influence.newton_step(&[2])?; // with the curvature of the two that remain
+/// assert!((step.step.to_vec()?[0] + 1.0).abs() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Influence<B: AutodiffBackend = DefaultBackend> {
+    config: InfluenceConfig,
+    training: Objective<B>,
+    reduction: Reduction,
+    losses: SampleLosses<B>,
+    /// The gradients of samples out of the layers, for estimators by layers, if all parameters are covered.
+    layers: Option<SampleGradients>,
+    inverse: Inverse<B>,
+    stationarity: Stationarity,
+    observer: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+impl<B: AutodiffBackend> fmt::Debug for Influence<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Influence")
+            .field("config", &self.config)
+            .field("training", &self.training)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The scores of some neighboring queries, as [`Influence::visit_scores`] passes them on.
+#[derive(Clone, Debug)]
+pub struct ScoreRows {
+    /// Index of the first query.
+    pub first: usize,
+    /// The scores of all training samples, a row for each query.
+    pub rows: Vec<Vec<f64>>,
+}
+
+impl<B: AutodiffBackend> Influence<B> {
+    fn new(config: InfluenceConfig, training: &Objective<B>) -> Result<Self, Error> {
+        let losses = SampleLosses::new(training)?;
+        let reduction = training.stated_reduction()?;
+        let share = reduction.factor(losses.len());
+        let decay = config.weight_decay;
+        let stationarity = stationarity::measure(training, &losses, (decay, share))?;
+        let inverse = Inverse::new(&config, training)?;
+        let layers = layers::covering(&config.estimator, training);
+        let (training, observer) = (training.clone(), None);
+        Ok(Self { config, training, reduction, losses, layers, inverse, stationarity, observer })
+    }
+
+    /// The same with an observer that is called after every block of queries (of samples for
+    /// [`self_influence`](Self::self_influence)) with how many are done. For the batches within, see
+    /// [`Objective::with_progress`].
+    #[must_use]
+    pub fn with_progress(self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &InfluenceConfig {
+        &self.config
+    }
+
+    /// The training objective.
+    pub fn training(&self) -> &Objective<B> {
+        &self.training
+    }
+
+    /// Number of training samples.
+    pub fn samples(&self) -> usize {
+        self.losses.len()
+    }
+
+    /// How far the training is from a stationary point.
+    pub fn stationarity(&self) -> Stationarity {
+        self.stationarity
+    }
+
+    /// The losses of the training samples at θ.
+    ///
+    /// # Errors
+    /// [`InfluenceError::NotFinite`].
+    pub fn training_losses(&self) -> Result<Vec<f64>, Error> {
+        self.losses.values()
+    }
+
+    /// The scores of all training samples for every query, held in memory: 8 bytes each. See
+    /// [`visit_scores`](Self::visit_scores) and [`top`](Self::top) where they do not fit.
+    ///
+    /// # Cost
+    /// A backward pass, a solve and a forward-mode pass over the training data per query (0.2 to 0.4 gradients).
+    ///
+    /// # Errors
+    /// As [`visit_scores`](Self::visit_scores).
+    pub fn scores<'a>(&self, query: impl Into<Query<'a, B>>) -> Result<Scores, Error>
+    where
+        B: 'a,
+    {
+        let mut values = Vec::new();
+        let report = self.visit_scores(query, None, |block| {
+            block.rows.iter().for_each(|row| values.extend(row));
+            Ok(())
+        })?;
+        Ok(Scores::new(values, report)?)
+    }
+
+    /// Passes on the scores of some queries, [`at_once`](InfluenceConfig::at_once) of them at a time, so that the whole
+    /// matrix is never held. `None` is all queries.
+    ///
+    /// Scores of queries depend to rounding on those that are computed together. A pass that is taken up again at a multiple
+    /// of `at_once` gives the same bits as an uninterrupted one.
+    ///
+    /// # Errors
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) and others for a query of other parameters,
+    /// precision or device; [`InfluenceError::NoQuery`], [`InfluenceError::QueryRange`]; a gradient that is not finite; those
+    /// of the solver, of the data and of `visit`. A solve that stops short is no error but a
+    /// [warning](InfluenceReport::warnings).
+    pub fn visit_scores<'a>(
+        &self,
+        query: impl Into<Query<'a, B>>,
+        range: Option<Range<usize>>,
+        mut visit: impl FnMut(ScoreRows) -> Result<(), Error>,
+    ) -> Result<InfluenceReport, Error>
+    where
+        B: 'a,
+    {
+        let mut derivatives = 0;
+        let solves = self.each_solved(query.into(), range, |first, solved| {
+            let rows = self.scored(solved)?;
+            derivatives += rows.len();
+            visit(ScoreRows { first, rows })
+        })?;
+        Ok(self.report(solves.queries, solves.solves, derivatives))
+    }
+
+    /// Calls `work` with the index of the first query of each block and A⁻¹∇f of its queries.
+    fn each_solved(
+        &self,
+        query: Query<'_, B>,
+        range: Option<Range<usize>>,
+        mut work: impl FnMut(usize, &[ParamVector<B>]) -> Result<(), Error>,
+    ) -> Result<Solved, Error> {
+        let gradients = Gradients::of(query, self.training.parameters().space())?;
+        let queries = gradients.len();
+        let Range { start, end } = range.unwrap_or(0..queries);
+        if start >= end || end > queries {
+            return Err(InfluenceError::QueryRange { start, end, queries }.into());
+        }
+        let mut solved = Solved { queries: end - start, solves: Solves::default() };
+        for first in (start..end).step_by(self.config.at_once) {
+            let last = end.min(first + self.config.at_once);
+            let (vectors, solves) = self.inverse.solve(&gradients.some(first..last)?)?;
+            solved.solves.merge(&solves);
+            work(first, &vectors)?;
+            self.observe(last - start, end - start);
+        }
+        Ok(solved)
+    }
+
+    /// The scores of all training samples for some s = A⁻¹∇f, or parts of them.
+    fn scored(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
+        let (factor, shared) = (self.factor(), self.shared_penalty());
+        let mut rows = self.products(solved)?;
+        for (row, solved) in rows.iter_mut().zip(solved) {
+            let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot(solved))?;
+            row.iter_mut().for_each(|product| *product = factor * (*product + more));
+        }
+        Ok(rows)
+    }
+
+    /// ∇ℓₙᵀs of all samples for each s: by directional derivatives, for several s and an estimator by layers out of these,
+    /// which take a forward and a backward pass for all s, and less for each.
+    fn products(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
+        match &self.layers {
+            Some(layers) if vectors.len() >= SEVERAL => {
+                layers::products(layers, &self.training, vectors)
+            }
+            _ => self.losses.products(vectors),
+        }
+    }
+
+    /// The part w·θ of a sample in the gradient of the penalty: of a mean that is left by a sample, the penalty keeps its
+    /// weight, and the losses of the others gain some.
+    fn shared_penalty(&self) -> Option<ParamVector<B>> {
+        let InfluenceConfig { weight_decay, prediction, .. } = self.config;
+        let shared = (self.reduction, prediction) == (Reduction::Mean, Prediction::LeftOut);
+        let parameters = self.training.parameters().clone();
+        (shared && weight_decay > 0.0).then(|| parameters.scale(weight_decay))
+    }
+
+    /// What ∇fᵀA⁻¹∇ℓₙ is multiplied by.
+    fn factor(&self) -> f64 {
+        match self.config.prediction {
+            Prediction::LeftOut => self.reduction.factor(self.losses.len()),
+            Prediction::Upweighted => -1.0,
+        }
+    }
+
+    fn observe(&self, done: usize, total: usize) {
+        if let Some(observer) = &self.observer {
+            observer(Progress { done, total });
+        }
+    }
+
+    fn report(&self, queries: usize, solves: Solves, derivatives: usize) -> InfluenceReport {
+        InfluenceReport {
+            config: self.config.clone(),
+            reduction: self.reduction,
+            samples: self.losses.len(),
+            queries,
+            parameters: self.training.layout().len(),
+            precision: self.training.precision(),
+            solves,
+            preparing_products: self.inverse.products(),
+            directional_derivatives: derivatives,
+            kept_bytes: self.inverse.kept_bytes() + self.losses.kept_bytes(),
+            stationarity: self.stationarity,
+        }
+    }
+}
+
+/// Solved queries.
+struct Solved {
+    queries: usize,
+    solves: Solves,
+}

@@ -1,0 +1,99 @@
+//! What is attributed to the training samples: losses of test samples, scalars of θ, or vectors.
+
+use std::ops::Range;
+
+use burn_backend::AutodiffBackend;
+
+use super::{InfluenceError, losses::SampleLosses};
+use crate::{
+    error::Error,
+    objective::Objective,
+    space::{ParamSpace, ParamVector},
+    tensor::DefaultBackend,
+};
+
+/// The functions f of θ whose change is predicted: each has one gradient ∇f, and one row of scores.
+///
+/// `&Objective` stands for the loss of each of its samples, `&ParamVector` and `&[ParamVector]` for gradients that are given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Query<'a, B: AutodiffBackend = DefaultBackend> {
+    /// The loss of each sample of an objective, whose closure returns the losses of samples.
+    Samples(&'a Objective<B>),
+    /// The value of an objective: any scalar of θ.
+    Value(&'a Objective<B>),
+    /// Gradients ∇f.
+    Vectors(&'a [ParamVector<B>]),
+}
+
+impl<'a, B: AutodiffBackend> From<&'a Objective<B>> for Query<'a, B> {
+    fn from(objective: &'a Objective<B>) -> Self {
+        Self::Samples(objective)
+    }
+}
+
+impl<'a, B: AutodiffBackend> From<&'a ParamVector<B>> for Query<'a, B> {
+    fn from(vector: &'a ParamVector<B>) -> Self {
+        Self::Vectors(std::slice::from_ref(vector))
+    }
+}
+
+impl<'a, B: AutodiffBackend> From<&'a [ParamVector<B>]> for Query<'a, B> {
+    fn from(vectors: &'a [ParamVector<B>]) -> Self {
+        Self::Vectors(vectors)
+    }
+}
+
+impl<'a, B: AutodiffBackend> From<&'a Vec<ParamVector<B>>> for Query<'a, B> {
+    fn from(vectors: &'a Vec<ParamVector<B>>) -> Self {
+        Self::Vectors(vectors)
+    }
+}
+
+/// The gradients of a query, computed when asked for.
+pub(super) enum Gradients<'a, B: AutodiffBackend> {
+    Samples(SampleLosses<B>),
+    Value(&'a Objective<B>),
+    Vectors(&'a [ParamVector<B>]),
+}
+
+impl<'a, B: AutodiffBackend> Gradients<'a, B> {
+    /// Checks that the query belongs to a space.
+    pub fn of(query: Query<'a, B>, space: &ParamSpace<B>) -> Result<Self, Error> {
+        let gradients = match query {
+            Query::Samples(objective) => {
+                space.expect_same(objective.parameters().space())?;
+                Self::Samples(SampleLosses::new(objective)?)
+            }
+            Query::Value(objective) => {
+                space.expect_same(objective.parameters().space())?;
+                Self::Value(objective)
+            }
+            Query::Vectors(vectors) => {
+                vectors.iter().try_for_each(|vector| space.expect_same(vector.space()))?;
+                Self::Vectors(vectors)
+            }
+        };
+        if gradients.len() == 0 { Err(InfluenceError::NoQuery.into()) } else { Ok(gradients) }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Samples(losses) => losses.len(),
+            Self::Value(_) => 1,
+            Self::Vectors(vectors) => vectors.len(),
+        }
+    }
+
+    /// ∇f of some queries.
+    pub fn some(&self, range: Range<usize>) -> Result<Vec<ParamVector<B>>, Error> {
+        let gradients = match self {
+            Self::Samples(losses) => losses.gradients(range)?,
+            Self::Value(objective) => vec![objective.gradient()?],
+            Self::Vectors(vectors) => vectors.get(range).unwrap_or_default().to_vec(),
+        };
+        let mut each = gradients.iter();
+        each.try_for_each(|gradient| gradient.expect_finite("the gradient of a query"))?;
+        Ok(gradients)
+    }
+}

@@ -1,0 +1,126 @@
+//! How leaving samples out moves the parameters: by influence, and by a Newton step on what remains.
+
+use burn_backend::AutodiffBackend;
+
+use super::{
+    Influence, InfluenceError, Query, Solves, losses::SampleLosses, matrix::Matrix,
+    query::Gradients, scores::expect_group,
+};
+use crate::{
+    error::Error, objective::Reduction, operator::LinearOperator, space::ParamVector,
+    tensor::DefaultBackend,
+};
+
+/// The predicted movement Δθ of the parameters when some samples are left out of the training.
+#[derive(Clone, Debug)]
+pub struct Removal<B: AutodiffBackend = DefaultBackend> {
+    /// Δθ. The parameters without the samples are θ + Δθ: [`Objective::at`](crate::Objective::at), or
+    /// [`ParamVector::add_to`] for a model.
+    pub step: ParamVector<B>,
+    /// How it was solved for.
+    pub solves: Solves,
+}
+
+impl<B: AutodiffBackend> Influence<B> {
+    /// The movement of the parameters when a group S of samples is left out, to first order.
+    ///
+    /// ```text
+    /// Δθ = c·A⁻¹ Σ_{n∈S} ∇ℓₙ
+    /// ```
+    ///
+    /// With a `weight_decay` w and a mean, of which the penalty is no part, w·θ is added to each ∇ℓₙ.
+    ///
+    /// # Cost
+    /// A backward pass and a solve.
+    ///
+    /// # Errors
+    /// [`InfluenceError::NoSuchSample`], [`InfluenceError::EmptyGroup`], [`InfluenceError::Repeated`]; those of the solver.
+    pub fn influence_step(&self, group: &[usize]) -> Result<Removal<B>, Error> {
+        expect_group(0, group, self.samples())?;
+        let gradient = self.gradient_of(group)?;
+        let (mut solved, solves) = self.inverse.solve(std::slice::from_ref(&gradient))?;
+        let step = solved.pop().unwrap_or(gradient);
+        Ok(Removal { step: step.scale(self.reduction.factor(self.samples())), solves })
+    }
+
+    /// The movement of the parameters when a group S of k samples is left out, by one Newton step with the curvature of those
+    /// that remain: exact for losses that are quadratic in θ.
+    ///
+    /// ```text
+    /// mean    Δθ = [N/(N−k)·(C − 1/N·Σ_{n∈S} Cₙ) + λI]⁻¹ · 1/(N−k)·Σ_{n∈S} ∇ℓₙ        C = 1/N·Σₙ Cₙ
+    /// sum     Δθ = [C − Σ_{n∈S} Cₙ + λI]⁻¹ · Σ_{n∈S} ∇ℓₙ                              C = Σₙ Cₙ
+    /// ```
+    ///
+    /// The training is taken to be at a stationary point: what is left of its gradient does not move θ here. With a
+    /// `weight_decay` w and a mean, w·θ is added to each ∇ℓₙ. The curvature is the configured one, for the Fisher matrix and K-FAC the Gauss-Newton matrix, which it equals; A⁻¹ is that
+    /// of the estimator's solver, and of conjugate gradients for those that have none.
+    ///
+    /// # Cost
+    /// A solve of its own for each group, and the part of the products that does not depend on vectors, once for each group.
+    ///
+    /// # Errors
+    /// As [`influence_step`](Self::influence_step); [`InfluenceError::NothingLeft`].
+    pub fn newton_step(&self, group: &[usize]) -> Result<Removal<B>, Error> {
+        let samples = self.samples();
+        expect_group(0, group, samples)?;
+        let left = samples - group.len();
+        if left == 0 {
+            return Err(InfluenceError::NothingLeft { group: 0, samples }.into());
+        }
+        let mut weights = vec![1.0; samples];
+        group.iter().for_each(|&sample| weights[sample] = 0.0);
+        let rest = self.training.weighing_losses(&weights)?;
+        let matrix = Matrix::of_rest(self.config.curvature, &rest)?;
+        let (scale, share) = match self.reduction {
+            Reduction::Sum => (1.0, 1.0),
+            Reduction::Mean => (samples as f64 / left as f64, 1.0 / left as f64),
+        };
+        let rhs = self.gradient_of(group)?;
+        let operator = matrix.operator().scaled(scale)?.damped(self.config.total_damping())?;
+        let solution = self.config.estimator.solver()?.solve(&operator, &rhs.scale(share))?;
+        Ok(Removal { solves: Solves::of(&solution.report), step: solution.x })
+    }
+
+    /// Σ over a group of ∇ℓₙ, with its share of the penalty.
+    fn gradient_of(&self, group: &[usize]) -> Result<ParamVector<B>, Error> {
+        let mut gradient = self.losses.gradient_of_sum(group)?;
+        if self.reduction == Reduction::Mean && self.config.weight_decay > 0.0 {
+            let decay = self.config.weight_decay * group.len() as f64;
+            gradient = gradient.axpy(decay, self.training.parameters())?;
+        }
+        gradient.expect_finite("the gradient of the group")?;
+        Ok(gradient)
+    }
+
+    /// The change of each f along a step, to first order: ∇fᵀΔθ. By one forward-mode pass for all samples of a query.
+    ///
+    /// # Errors
+    /// As [`visit_scores`](Self::visit_scores).
+    pub fn change_along<'a>(
+        &self,
+        step: &ParamVector<B>,
+        query: impl Into<Query<'a, B>>,
+    ) -> Result<Vec<f64>, Error>
+    where
+        B: 'a,
+    {
+        let space = self.training.parameters().space();
+        space.expect_same(step.space())?;
+        step.expect_finite("the step")?;
+        match Gradients::of(query.into(), space)? {
+            Gradients::Samples(losses) => one_row(&losses, step),
+            Gradients::Value(objective) => Ok(vec![objective.gradient()?.dot(step)?]),
+            Gradients::Vectors(vectors) => {
+                Ok(vectors.iter().map(|vector| vector.dot(step)).collect::<Result<_, _>>()?)
+            }
+        }
+    }
+}
+
+fn one_row<B: AutodiffBackend>(
+    losses: &SampleLosses<B>,
+    step: &ParamVector<B>,
+) -> Result<Vec<f64>, Error> {
+    let products = losses.products(std::slice::from_ref(step))?;
+    Ok(products.into_iter().next().unwrap_or_default())
+}

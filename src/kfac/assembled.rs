@@ -1,0 +1,115 @@
+//! What K-FAC and EKFAC have in common: a block for each layer and each parameter beside, as one operator.
+
+use std::sync::Arc;
+
+use burn_backend::AutodiffBackend;
+
+use super::block::{BlockProduct, Network};
+use crate::{
+    error::Error,
+    operator::{BlockDiagonal, Kronecker},
+    space::ParamSpace,
+};
+
+/// Blocks `L` with the operator that they make up.
+#[derive(Clone)]
+pub(super) struct Assembled<B: AutodiffBackend, L> {
+    pub space: ParamSpace<B>,
+    pub network: Arc<Network>,
+    /// One for each block of the network.
+    pub blocks: Arc<[L]>,
+    pub operator: BlockDiagonal<B, Kronecker<B>>,
+}
+
+impl<B: AutodiffBackend, L> Assembled<B, L> {
+    pub fn new(
+        space: ParamSpace<B>,
+        network: Arc<Network>,
+        blocks: Vec<L>,
+        product: impl Fn(&L) -> BlockProduct<B>,
+    ) -> Result<Self, Error> {
+        let operator = network.operator(&space, blocks.iter().map(product), 0.0)?;
+        Ok(Self { space, network, blocks: blocks.into(), operator })
+    }
+
+    /// Those of layers.
+    pub fn layers(&self) -> &[L] {
+        self.blocks.get(..self.network.layers).unwrap_or(&self.blocks)
+    }
+
+    /// Those of parameters that belong to no layer, with their names.
+    pub fn uncovered(&self) -> impl Iterator<Item = (&str, &L)> {
+        let rest = self.blocks.iter().skip(self.network.layers);
+        self.network.uncovered().iter().map(|block| block.name()).zip(rest)
+    }
+}
+
+/// The interface of a curvature that wraps an [`Assembled`].
+macro_rules! assembled {
+    ($curvature:ident, $name:literal) => {
+        impl<B: AutodiffBackend> $curvature<B> {
+            /// How each parameter is approximated.
+            pub fn coverage(&self) -> &KfacCoverage {
+                &self.0.network.coverage
+            }
+
+            /// The block of one layer, on its weight and bias only, or that of an uncovered parameter.
+            ///
+            /// `parameter` is a name of the layout: that of a weight, or of the bias that goes with it. The vectors of the
+            /// block are those of [`ParamLayout::select`](crate::ParamLayout::select) with both names. Functions of the
+            /// curvature, such as its inverse, have the same blocks in
+            /// [`BlockDiagonal::part_of`](crate::operator::BlockDiagonal::part_of).
+            ///
+            /// # Cost
+            /// Nothing is copied. A product costs that of the layer alone.
+            ///
+            /// # Errors
+            /// [`OperatorError::NoSuchParameter`](crate::errors::OperatorError::NoSuchParameter).
+            pub fn layer(&self, parameter: &str) -> Result<Kronecker<B>, Error> {
+                Ok(self.0.operator.part_of(parameter)?.clone())
+            }
+
+            /// Compares every layer's block with that of an exact matrix, such as a [`Fisher`](crate::Fisher) on a sample.
+            ///
+            /// # Cost
+            /// One product with the exact matrix for each element of the layers.
+            ///
+            /// # Errors
+            /// [`OperatorError::TooLarge`](crate::errors::OperatorError::TooLarge) for layers of more than
+            /// [`DEFAULT_SIZE_LIMIT`](crate::operator::DEFAULT_SIZE_LIMIT) elements; an exact matrix of another model.
+            pub fn compare_with(
+                &self,
+                exact: &dyn SelfAdjoint<B>,
+            ) -> Result<Vec<BlockComparison>, Error> {
+                compare(self, self.0.network.layers(), exact)
+            }
+        }
+
+        impl<B: AutodiffBackend> std::fmt::Debug for $curvature<B> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct($name)
+                    .field("parameters", &self.0.space.len())
+                    .field("layers", &self.0.network.layers)
+                    .finish_non_exhaustive()
+            }
+        }
+
+        impl<B: AutodiffBackend> LinearOperator<B> for $curvature<B> {
+            fn domain(&self) -> &ParamSpace<B> {
+                &self.0.space
+            }
+
+            fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+                self.0.operator.apply(vector)
+            }
+
+            fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+                self.0.operator.apply_many(vectors)
+            }
+        }
+
+        impl<B: AutodiffBackend> SelfAdjoint<B> for $curvature<B> {}
+    };
+}
+
+pub(super) use assembled;

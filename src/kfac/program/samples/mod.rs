@@ -1,0 +1,158 @@
+//! Inner products and quadratic forms of the gradients of single samples, as recorded programs. Depends on taps;
+//! independent of where vectors and operators come from.
+//!
+//! The gradient of a sample by the matrix of a layer is a sum over places of outer products of an input and the gradient
+//! of an output. It is never written down for all samples at once.
+
+mod inner;
+mod outer;
+mod quadratic;
+
+use burn_autodiff::Autodiff;
+use burn_backend::{Backend, DType, tensor::FloatTensor};
+use burn_capture::CaptureBackend;
+
+use super::{
+    FactorKind, Given, Probed, Reduced, blocks, gather, inputs,
+    record::{float_type, input, record},
+};
+use crate::{
+    capture::Scope,
+    derive::{self, Apply, Metric, required},
+    error::Error,
+    graph::Graph,
+    kfac::layers::{LayerKind, NetworkLayers},
+};
+pub(super) use outer::one_hot;
+use outer::{Left, Outer};
+use quadratic::{Side, Sides};
+
+/// The taps of the gradients at the targets of the data.
+pub(in crate::kfac) const KIND: FactorKind =
+    FactorKind { metric: Some(Metric::Empirical), reduced: Reduced::Nothing };
+
+/// What a factor of a block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::kfac) enum SideForm {
+    Identity,
+    /// `[size]`
+    Diagonal,
+    /// `[groups, size, size]`
+    Matrix,
+}
+
+/// The form of a block: V ↦ L V R, or V ↦ L (S ∘ (Lᵀ V R)) Rᵀ if it is spectral.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::kfac) struct Form {
+    pub left: SideForm,
+    pub right: SideForm,
+    pub spectral: bool,
+}
+
+/// ⟨∇ₙ, S⟩ for every sample: inputs as the loss program's, then the matrices S of each layer and block,
+/// `[vectors, groups, d_in, d_out]`; output `[samples, parts·vectors]`.
+pub(in crate::kfac) fn inner_products(
+    network: &NetworkLayers,
+    parameters: usize,
+    vectors: usize,
+) -> Result<Graph, Error> {
+    recorded(network, parameters, |scope, dtype, gradients| {
+        let each = gradients.iter().map(|gradient| {
+            let [groups, d_in, d_out] = gradient.shape;
+            let matrices = required(input(scope, vec![vectors, groups, d_in, d_out], dtype))?;
+            Ok(gradient.outer.inner(&matrices))
+        });
+        each.collect()
+    })
+}
+
+/// ⟨∇ₙ, M ∇ₙ⟩ for every sample: inputs as the loss program's, then for each layer and block the left and the right factor of
+/// M, without identities, and the eigenvalues `[groups, d_in, d_out]` if it is spectral; output `[samples, parts]`.
+pub(in crate::kfac) fn quadratic_forms(
+    network: &NetworkLayers,
+    parameters: usize,
+    forms: &[Form],
+) -> Result<Graph, Error> {
+    recorded(network, parameters, |scope, dtype, gradients| {
+        let each = gradients.iter().zip(forms).map(|(gradient, form)| {
+            let [groups, d_in, d_out] = gradient.shape;
+            let mut side = |form: SideForm, size: usize| {
+                Ok::<_, Error>(match form {
+                    SideForm::Identity => Side::Identity,
+                    SideForm::Diagonal => {
+                        Side::Diagonal(required(input(scope, vec![size], dtype))?)
+                    }
+                    SideForm::Matrix => {
+                        Side::Matrix(required(input(scope, vec![groups, size, size], dtype))?)
+                    }
+                })
+            };
+            let (left, right) = (side(form.left, d_in)?, side(form.right, d_out)?);
+            let eigenvalues = if form.spectral {
+                Some(required(input(scope, vec![groups, d_in, d_out], dtype))?)
+            } else {
+                None
+            };
+            Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
+        });
+        each.collect()
+    })
+}
+
+/// The gradients by one matrix of parameters.
+struct Part<B: Backend> {
+    /// Groups, d_in, d_out.
+    shape: [usize; 3],
+    outer: Outer<B>,
+}
+
+type Recorded = FloatTensor<CaptureBackend>;
+
+/// The program of what `scores` makes of the gradients by all layers and blocks, side by side.
+fn recorded(
+    network: &NetworkLayers,
+    parameters: usize,
+    scores: impl FnOnce(&mut Scope, DType, &[Part<CaptureBackend>]) -> Result<Vec<Recorded>, Error>,
+) -> Result<Graph, Error> {
+    let (probed, loss) = (Probed::new(network, parameters), &network.graph);
+    record(KIND, loss, parameters, |scope, given| {
+        let parts = gradients(&probed, &given, derive::apply_recorded)?;
+        let scores = scores(scope, float_type(loss), &parts)?;
+        Ok(outer::joined::<CaptureBackend>(scores, 1).into_iter().collect())
+    })
+}
+
+/// The gradients of the recorded loss by all layers and blocks, sample by sample.
+fn gradients<B: Backend>(
+    probed: &Probed,
+    given: &Given<'_, B>,
+    apply: Apply<Autodiff<B>>,
+) -> Result<Vec<Part<B>>, Error> {
+    let mut forward = gather::forward(probed, given, apply)?;
+    let mut left = Vec::with_capacity(probed.layers.len());
+    for group in &probed.layers {
+        let xs: Vec<_> = forward.inputs.by_ref().take(group.uses.len()).collect();
+        left.push(match group.kind {
+            LayerKind::Embedding => Left::Indices(inputs::indices(probed, group, xs)?),
+            _ => Left::Rows(inputs::rows(KIND, (probed, group), xs, true)?),
+        });
+    }
+    let inputs = blocks::inputs_of(probed, &mut forward.inputs)?;
+    let (z, by_probes) = forward.take_back();
+    let mut parts = Vec::with_capacity(probed.layers.len() + probed.blocks.len());
+    gather::backward(KIND, probed, given, (&z, by_probes), apply, |gradients| {
+        let mut gradients = gradients.into_iter();
+        let layers = gather::of_layers(KIND, probed, &mut gradients)?;
+        for ((group, right), left) in probed.layers.iter().zip(layers).zip(left.drain(..)) {
+            let groups = group.kind.groups();
+            let shape = [groups, group.d_in(), group.width_out() / groups.max(1)];
+            parts.push(Part { shape, outer: Outer { left, right } });
+        }
+        for rows in blocks::gradients(probed, &inputs, &mut gradients)? {
+            let shape = [1, rows.width(), 1];
+            parts.push(Part { shape, outer: Outer::of_rows(rows) });
+        }
+        Ok(())
+    })?;
+    Ok(parts)
+}

@@ -1,0 +1,92 @@
+//! The gradients of samples by one matrix, as sums of outer products. Knows nothing of what they are multiplied by.
+
+use std::ops::Range;
+
+use burn_backend::{
+    Backend, FloatDType, Shape, Slice, TensorMetadata,
+    tensor::{FloatTensor, IndexingUpdateOp, IntTensor},
+};
+
+use crate::kfac::program::rows::Rows;
+
+/// Largest number of elements that are held for some of the samples at a time.
+const MOST_HELD: usize = 1 << 22;
+
+/// ∇ₙ = Σ over places of a gᵀ, for every sample n.
+pub(super) struct Outer<B: Backend> {
+    pub left: Left<B>,
+    pub right: Rows<B>,
+}
+
+/// The inputs of a layer.
+pub(super) enum Left<B: Backend> {
+    Rows(Rows<B>),
+    /// The rows of an embedding, `[samples, places]`.
+    Indices(IntTensor<B>),
+}
+
+impl<B: Backend> Outer<B> {
+    /// Gradients that are written down, one row per sample: a gᵀ with g = 1.
+    pub fn of_rows(rows: Rows<B>) -> Self {
+        let tensor = rows.rows();
+        let shape = Shape::from(vec![rows.sizes()[0], 1, 1, 1]);
+        let ones = B::float_ones(shape, &tensor.device(), tensor.dtype().into());
+        Self { left: Left::Rows(rows), right: Rows::Rows(ones) }
+    }
+
+    /// `each` of some samples after others, so that not more than a limit is held, where a sample takes `held` elements.
+    /// `[samples, …]`
+    pub fn in_chunks(&self, held: usize, each: impl Fn(&Self) -> FloatTensor<B>) -> FloatTensor<B> {
+        let samples = self.right.sizes()[0];
+        let step = (MOST_HELD / held.max(1)).clamp(1, samples.max(1));
+        if step >= samples {
+            return each(self);
+        }
+        let starts = (0..samples).step_by(step);
+        let chunks = starts.map(|start| each(&self.narrowed(start..samples.min(start + step))));
+        joined::<B>(chunks.collect(), 0).unwrap_or_else(|| each(self))
+    }
+
+    fn narrowed(&self, samples: Range<usize>) -> Self {
+        let slices = [Slice::from(samples.clone())];
+        let left = match &self.left {
+            Left::Rows(rows) => Left::Rows(rows.narrowed(samples.clone())),
+            Left::Indices(indices) => Left::Indices(B::int_slice(indices.clone(), &slices)),
+        };
+        Self { left, right: self.right.narrowed(samples) }
+    }
+
+    /// The rows of an embedding written out, for a table with `width` rows.
+    pub fn written_out(&self, indices: &IntTensor<B>, width: usize) -> Self {
+        let right = self.right.rows();
+        let rows = one_hot::<B>(indices.clone(), width, right.dtype().into());
+        Self { left: Left::Rows(rows), right: Rows::Rows(right) }
+    }
+}
+
+/// One-hot rows of indices `[samples, places]`.
+pub(in crate::kfac::program) fn one_hot<B: Backend>(
+    indices: IntTensor<B>,
+    width: usize,
+    dtype: FloatDType,
+) -> Rows<B> {
+    let [samples, places] = [indices.shape()[0], indices.shape()[1]];
+    let (total, device) = (samples * places, indices.device());
+    let shape = |columns: usize| Shape::from(vec![total, columns]);
+    let zeros = B::float_zeros(shape(width), &device, dtype);
+    let ones = B::float_ones(shape(1), &device, dtype);
+    let indices = B::int_reshape(indices, shape(1));
+    let one_hot = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
+    Rows::Rows(B::float_reshape(one_hot, Shape::from(vec![samples, places, 1, width])))
+}
+
+/// Tensors side by side; `None` if there are none.
+pub(super) fn joined<B: Backend>(
+    mut parts: Vec<FloatTensor<B>>,
+    dim: usize,
+) -> Option<FloatTensor<B>> {
+    if parts.len() < 2 {
+        return parts.pop();
+    }
+    Some(B::float_cat(parts, dim))
+}

@@ -1,0 +1,289 @@
+//! Inner products and quadratic forms of the gradients of single samples, out of the taps of the layers. Depends on the
+//! layers of K-FAC and on Kronecker products; independent of what scores are wanted for.
+//!
+//! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
+//! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
+
+mod program;
+mod scores;
+
+pub use scores::SampleScores;
+
+use std::sync::Arc;
+
+use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
+
+use super::{
+    KfacError,
+    block::{Network, Uncovered},
+    network,
+    pass::{Structure, expect_own_rows, network_layers},
+    program::{Form, SAMPLES, SideForm},
+};
+use crate::{
+    error::Error,
+    objective::{Objective, Part, Reduction},
+    operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator},
+    space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
+    tensor::Operand,
+};
+use program::{SampleProgram, Scored};
+
+/// The gradients ∇ℓₙ of the losses of single samples, known by the inputs and the output gradients of the layers: their inner
+/// products with vectors, and quadratic forms, without the gradients themselves.
+///
+/// ```text
+/// ∇ℓₙ = Σ over places of a gᵀ        ⟨∇ℓₙ, S⟩ = Σ ⟨Sᵀa, g⟩        ⟨∇ℓₙ, (L ⊗ R) ∇ℓₙ⟩ = Σ over pairs of places (aᵀLa′)(gᵀRg′)
+/// ```
+///
+/// A sample is an index of the first dimension of the outputs, and ℓₙ its own loss at the target in the data, neither
+/// divided by the number of samples nor weighted by the data set: for a loss that is a mean over N samples, ∇ℒ is the mean of
+/// ∇ℓₙ; for a sum, their sum. Of a [`Loss`](crate::Loss) with a weight, ℓₙ is the sample's share of the sum. Places, such as
+/// those of a sequence or an image, and several uses of a weight are summed within a sample, exactly.
+///
+/// All layers and other parameters that K-FAC finds are covered; a parameter whose gradients by single samples are not
+/// known from the values of the network is refused by its name.
+///
+/// # Cost
+///
+/// Construction: a forward and a backward pass that check the samples, once per recording. A call: a forward and a backward
+/// pass without the gradients of the weights, and per layer, each in units of the multiplications of its forward pass,
+/// one per vector for [`inner_products`](Self::inner_products) (of three and more vectors, one for all places and one per
+/// vector divided by the number of places), and for [`quadratic_forms`](Self::quadratic_forms) those of a product with L and R
+/// per place. What it holds besides is bounded by 2²² elements per layer, or by one sample; parameters that belong to no layer
+/// have their gradients written down, samples times elements.
+///
+/// # Example
+///
+/// ℓ = ½z² for z = x w with w = 2 and x = 1, 3: the gradients are 2 and 18, the Fisher matrix of the sum 1² + 3².
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{KfacConfig, Likelihood, Objective, Reduction, kfac::SampleGradients};
+///
+/// #[derive(Module, Debug)]
+/// struct Line {
+///     w: Param<Tensor<2>>,
+/// }
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
+/// let x = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
+/// let objective = Objective::capture(&model, x, |model, x| {
+///     let z = x.matmul(model.w.val());
+///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
+/// })?;
+/// let objective = objective.reduced_by(Reduction::Sum)?;
+/// let kfac = KfacConfig::new().init(&objective, Likelihood::Gaussian { variance: 1.0 })?;
+///
+/// let gradients = SampleGradients::new(&objective)?;
+/// let one = objective.parameters().space().ones();
+/// assert_eq!(gradients.inner_products(&objective, &[one])?.total(), [2.0, 18.0]);
+/// let influence = gradients.quadratic_forms(&objective, &kfac.inverse(0.0)?)?;
+/// for (found, expected) in influence.total().iter().zip([2.0 * 2.0 / 10.0, 18.0 * 18.0 / 10.0]) {
+///     assert!((found - expected).abs() < 1e-5);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SampleGradients {
+    layout: Arc<ParamLayout>,
+    network: Arc<Network>,
+    structure: Arc<Structure>,
+    reduction: Reduction,
+}
+
+impl SampleGradients {
+    /// Finds the layers of the objective's network and checks that their rows are those of single samples.
+    ///
+    /// Other objectives of the same model and loss, such as those on other batches or at other parameters, need not be
+    /// looked at again.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) for a loss of which it is not stated whether it
+    /// is a sum or a mean; [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) for one without outputs;
+    /// [`KfacError::Places`] for a layer whose rows reach several samples, [`KfacError::SampleGradient`] for another parameter
+    /// whose gradients are not known.
+    pub fn new<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
+        objective.expect_data_here("gradients of single samples")?;
+        let reduction = objective.stated_reduction()?;
+        objective.shape_of_outputs()?;
+        let layers = network_layers(objective, SAMPLES)?;
+        if let Some((parameter, operation)) = network::mixed(&layers, objective.layout()) {
+            return Err(KfacError::Places { parameter, operation }.into());
+        }
+        expect_own_rows(objective, &layers, SAMPLES.separation())?;
+        let network = Network::of_layers(objective, &layers, SAMPLES)?;
+        for block in network.uncovered() {
+            if let Some(Uncovered { reason, by_sample: false }) = &block.uncovered {
+                let (parameter, reason) = (block.name().into(), reason.clone());
+                return Err(KfacError::SampleGradient { parameter, reason }.into());
+            }
+        }
+        let structure = Arc::new(network.structure(objective, true));
+        let layout = Arc::clone(objective.layout());
+        Ok(Self { layout, network: Arc::new(network), structure, reduction })
+    }
+
+    /// ⟨∇ℓₙ, sₖ⟩ for all samples n of all batches, in order, and all vectors sₖ.
+    ///
+    /// # Errors
+    /// As [`inner_products_by_batch`](Self::inner_products_by_batch).
+    pub fn inner_products<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        vectors: &[ParamVector<B>],
+    ) -> Result<SampleScores, Error> {
+        let mut all = self.nothing(vectors.len());
+        self.inner_products_by_batch(objective, vectors, |scores| {
+            all.append(scores);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// ⟨∇ℓₙ, sₖ⟩, handed over batch by batch, so that nothing is held for all of them.
+    ///
+    /// # Errors
+    /// [`KfacError::NoVectors`]; a vector of another layout, precision or device; an objective of another model or with another
+    /// reduction; [`KfacError::OtherNetwork`] for a batch in which a parameter is used in another way;
+    /// [`KfacError::NonFiniteScores`]; errors of `visit`.
+    pub fn inner_products_by_batch<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        vectors: &[ParamVector<B>],
+        visit: impl FnMut(SampleScores) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if vectors.is_empty() {
+            return Err(KfacError::NoVectors.into());
+        }
+        for vector in vectors {
+            objective.parameters().expect_like(vector)?;
+        }
+        let matrices = self.network.blocks.iter().map(|block| {
+            let each = vectors.iter().map(|vector| {
+                let own = block.subset.restrict(vector)?;
+                let matrix = block.matrix.gather::<B>(own.blocks());
+                Ok(matrix.map(one_of_many::<B>))
+            });
+            let each = each.collect::<Result<Option<Vec<_>>, Error>>()?.unwrap_or_default();
+            Ok(Inner::<B>::float_cat(each, 0))
+        });
+        let matrices = matrices.collect::<Result<Vec<_>, Error>>()?;
+        let scored = Scored::InnerProducts { vectors: vectors.len() };
+        self.run(objective, scored, (vectors.len(), 1, &[]), &matrices, visit)
+    }
+
+    /// ⟨∇ℓₙ, M ∇ℓₙ⟩ for all samples n of all batches, in order: with a damped inverse of [`Kfac`](crate::Kfac) or
+    /// [`Ekfac`](crate::Ekfac) for M the self-influence, up to its sign and scale.
+    ///
+    /// # Errors
+    /// As [`quadratic_forms_by_batch`](Self::quadratic_forms_by_batch).
+    pub fn quadratic_forms<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        operator: &BlockDiagonal<B, Kronecker<B>>,
+    ) -> Result<SampleScores, Error> {
+        let mut all = self.nothing(1);
+        self.quadratic_forms_by_batch(objective, operator, |scores| {
+            all.append(scores);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// ⟨∇ℓₙ, M ∇ℓₙ⟩, handed over batch by batch.
+    ///
+    /// # Errors
+    /// [`KfacError::OtherBlocks`] for an operator with other blocks than those of the layers; an operator on another space; an
+    /// objective of another model or with another reduction; [`KfacError::OtherNetwork`] for a batch in which a parameter is
+    /// used in another way; [`KfacError::NonFiniteScores`]; errors of `visit`.
+    pub fn quadratic_forms_by_batch<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        operator: &BlockDiagonal<B, Kronecker<B>>,
+        visit: impl FnMut(SampleScores) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        objective.parameters().space().expect_same(operator.domain())?;
+        let (mut forms, mut factors, mut operands) = (Vec::new(), Vec::new(), Vec::new());
+        for block in &self.network.blocks {
+            let parts = operator.parts().iter();
+            let mut parts = parts.map(|(part, product)| (part.positions(), product.factors()));
+            let own = parts.find(|(positions, (matrix, ..))| {
+                *positions == block.subset.positions() && **matrix == block.matrix
+            });
+            let Some((_, (_, [left, right], eigenvalues))) = own else {
+                let parameter = block.name().into();
+                return Err(KfacError::OtherBlocks { parameter }.into());
+            };
+            let spectral = eigenvalues.is_some();
+            let [(left, a), (right, g)] = [left, right].map(|side| form_of(side, &mut operands));
+            operands.extend(eigenvalues.cloned());
+            forms.push(Form { left, right, spectral });
+            factors.push(if spectral { (a * g).powi(2) } else { a * g });
+        }
+        let scored = Scored::QuadraticForms(forms);
+        self.run(objective, scored, (1, 2, &factors), &operands, visit)
+    }
+
+    /// Runs a program on every batch and hands over the scores: multiplied by a number for each part, and divided by a power of
+    /// what the gradients of the samples are multiplied by in the recorded loss.
+    fn run<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        scored: Scored,
+        (columns, power, factors): (usize, i32, &[f64]),
+        operands: &[InnerFloat<B>],
+        mut visit: impl FnMut(SampleScores) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.layout.expect_same(objective.layout())?;
+        let objective = objective.stating(self.reduction)?;
+        let program = SampleProgram { structure: Arc::clone(&self.structure), scored };
+        let inputs = |_: &Part<B>| Ok(operands.iter().cloned().map(Operand::Float).collect());
+        objective.pass(&program, None, inputs, |part, samples, found| {
+            let scale = part.share(self.reduction).recip().powi(power);
+            let mut scores = self.nothing(columns);
+            if let Some(found) = found.into_iter().next() {
+                let values = read_tensor::<B>(found.into_float()?)?;
+                let factor = |part: usize| scale * factors.get(part).copied().unwrap_or(1.0);
+                scores.fill(*samples, &values, factor);
+            }
+            if let Some(layer) = scores.not_finite() {
+                return Err(KfacError::NonFiniteScores { layer: layer.into() }.into());
+            }
+            visit(scores)
+        })
+    }
+
+    /// Scores of no sample.
+    fn nothing(&self, columns: usize) -> SampleScores {
+        let names = self.network.blocks.iter().map(|block| block.name().into());
+        SampleScores::new(names.collect(), columns)
+    }
+}
+
+/// A matrix with a dimension for several before the others.
+fn one_of_many<B: AutodiffBackend>(matrix: InnerFloat<B>) -> InnerFloat<B> {
+    let shape = std::iter::once(1).chain(matrix.shape().iter().copied()).collect::<Vec<_>>();
+    Inner::<B>::float_reshape(matrix, Shape::from(shape))
+}
+
+/// What a factor is, and the number it is multiplied by; its tensor goes to the operands.
+fn form_of<B: AutodiffBackend>(
+    side: &KroneckerSide<B>,
+    operands: &mut Vec<InnerFloat<B>>,
+) -> (SideForm, f64) {
+    match side {
+        KroneckerSide::Matrix(matrix) => {
+            operands.push(matrix.clone());
+            (SideForm::Matrix, 1.0)
+        }
+        KroneckerSide::Diagonal(diagonal) => {
+            operands.push(diagonal.clone());
+            (SideForm::Diagonal, 1.0)
+        }
+        KroneckerSide::Multiple(factor) => (SideForm::Identity, *factor),
+    }
+}

@@ -1,0 +1,209 @@
+//! The losses of single samples: objectives whose programs return them, or weigh them.
+//!
+//! A closure that returns [`Loss::mean_of`](crate::capture::Loss::mean_of) or `sum_of` records Σₙ ℓₙ with ℓ `[n]` just
+//! before the sum. With ℓ as the outputs, [`Jacobian`](crate::Jacobian) is that of the losses: J s holds ∇ℓₙᵀs for all
+//! samples by one forward-mode pass, and Jᵀu is Σ uₙ∇ℓₙ.
+
+use std::{ops::Range, sync::Arc};
+
+use burn_backend::{AutodiffBackend, TensorData};
+
+use super::{
+    Objective, ObjectiveError, PreparedProduct,
+    batches::{Part, Parts, Stream},
+};
+use crate::{
+    capture::{Divisor, Recording},
+    error::Error,
+    graph::{Binary, Graph, Op, Reduction, ValueId, ValueType},
+    space::ParamVector,
+    tensor::Operand,
+};
+
+/// What programs do with the losses of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Use {
+    /// They return ℓ `[n]` in place of the model's outputs.
+    Returned,
+    /// They take weights w `[n]` as the last tensor of the batch, and Σₙ wₙ ℓₙ is the loss.
+    Weighted,
+}
+
+/// What an objective does with the losses of its samples.
+#[derive(Clone)]
+pub(super) enum SampleView {
+    Returned,
+    /// The weights of all samples, in the order of the batches.
+    Weighted(Arc<[f64]>),
+}
+
+impl<B: AutodiffBackend> Objective<B> {
+    /// The same objective with the losses of its samples `[n]` as outputs.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NoSampleLosses`], [`ObjectiveError::LossCount`].
+    pub(crate) fn returning_losses(&self) -> Result<Self, Error> {
+        self.with_view(&SampleView::Returned)
+    }
+
+    /// The objective c·Σₙ wₙ ℓₙ, with the c of this one.
+    ///
+    /// # Errors
+    /// As [`returning_losses`](Self::returning_losses); [`ObjectiveError::WeightCount`].
+    pub(crate) fn weighing_losses(&self, weights: &[f64]) -> Result<Self, Error> {
+        let (found, samples) = (weights.len(), self.samples().iter().sum());
+        if found != samples {
+            return Err(ObjectiveError::WeightCount { found, samples }.into());
+        }
+        self.with_view(&SampleView::Weighted(weights.into()))
+    }
+
+    /// Number of samples of each batch.
+    pub(crate) fn samples(&self) -> Vec<usize> {
+        match &self.parts {
+            Parts::Kept(parts) => parts.iter().map(|part| part.batch.samples).collect(),
+            Parts::Streamed(stream) => stream.batches.iter().map(|batch| batch.samples).collect(),
+        }
+    }
+
+    fn with_view(&self, view: &SampleView) -> Result<Self, Error> {
+        self.expect_data_here("the losses of single samples")?;
+        let parts = match &self.parts {
+            Parts::Kept(parts) => {
+                let mut first = 0;
+                let viewed = parts.iter().map(|part| {
+                    let viewed = self.viewed(part, view, first)?;
+                    first += part.batch.samples;
+                    Ok(viewed)
+                });
+                Parts::Kept(viewed.collect::<Result<Arc<[_]>, Error>>()?)
+            }
+            Parts::Streamed(stream) => {
+                // The first batch shows early whether there are losses of samples.
+                self.with_part(0, |part| self.viewed(part, view, 0).map(drop))?;
+                let (run, batches) = (Arc::clone(&stream.run), stream.batches.clone());
+                let views = stream.views.iter().chain([view]).cloned().collect();
+                Parts::Streamed(Arc::new(Stream { run, batches, views }))
+            }
+        };
+        Ok(self.with_parts(parts))
+    }
+
+    /// A batch with the programs of a view, of which it holds the samples from `first`.
+    pub(super) fn viewed(
+        &self,
+        part: &Part<B>,
+        view: &SampleView,
+        first: usize,
+    ) -> Result<Part<B>, Error> {
+        let samples = part.batch.samples;
+        let purpose = match view {
+            SampleView::Returned => Use::Returned,
+            SampleView::Weighted(_) => Use::Weighted,
+        };
+        let programs = part.programs.used(purpose)?;
+        let losses = match view {
+            SampleView::Returned => programs.outputs_type()?.shape.num_elements(),
+            SampleView::Weighted(_) => samples,
+        };
+        if losses != samples {
+            return Err(ObjectiveError::LossCount { losses, samples }.into());
+        }
+        let weights = match view {
+            SampleView::Returned => None,
+            SampleView::Weighted(weights) => {
+                let own = weights.get(first..first + samples).unwrap_or_default().to_vec();
+                let own =
+                    TensorData::new(own, [samples]).convert_dtype(self.precision().dtype().into());
+                Some(Operand::from_data(own, self.parameters().device())?)
+            }
+        };
+        Ok(part.with_programs(programs, weights))
+    }
+
+    /// Calls `visit` with the index and gradient of each sample in a range, by Jᵀ of this objective, whose outputs are the
+    /// losses of samples. Costs a gradient of its batch for each.
+    pub(crate) fn each_sample_gradient(
+        &self,
+        adjoint: &PreparedProduct<B>,
+        range: &Range<usize>,
+        mut visit: impl FnMut(usize, ParamVector<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut first = 0;
+        self.for_each_part(|index, part| {
+            let samples = part.batch.samples;
+            let own = range.start.max(first)..range.end.min(first + samples);
+            if !own.is_empty() {
+                let ready = self.ready(adjoint, index, part)?;
+                for sample in own {
+                    let chosen = (0..samples).map(|at| f64::from(first + at == sample));
+                    let chosen = TensorData::new(chosen.collect::<Vec<f64>>(), [samples])
+                        .convert_dtype(self.precision().dtype().into());
+                    let chosen = Operand::from_data(chosen, self.parameters().device())?;
+                    visit(sample, self.vector(ready.run(vec![chosen])?)?)?;
+                }
+            }
+            first += samples;
+            Ok(())
+        })
+    }
+}
+
+/// The recording of another use of the losses of samples.
+pub(super) fn recorded_for(recording: &Recording, purpose: Use) -> Result<Recording, Error> {
+    let losses = losses(recording)?;
+    let mut made = recording.clone();
+    match purpose {
+        Use::Returned => {
+            let sum = recording.graph.outputs()[0];
+            made.graph = recording.graph.returning(vec![sum, losses]);
+        }
+        Use::Weighted => {
+            let of_losses = recording.graph.value(losses).clone();
+            let sum = recording.graph.value(recording.graph.outputs()[0]).clone();
+            let weights = with_input(&mut made.graph, recording.buffers, of_losses.clone());
+            let product = Op::Binary(Binary::Mul);
+            let weighted = made.graph.append(product, vec![losses, weights], of_losses.clone());
+            let total = made.graph.append(Op::Reduce(Reduction::Sum), vec![weighted], sum);
+            made.graph.outputs[0] = total;
+            made.graph = made.graph.without_dead_code();
+            with_input(&mut made.guards.graph, recording.buffers, of_losses);
+        }
+    }
+    Ok(made)
+}
+
+/// Adds an input after those of the batch.
+fn with_input(graph: &mut Graph, buffers: usize, ty: ValueType) -> ValueId {
+    graph.values.push(ty);
+    let input = ValueId::new(graph.values.len() - 1);
+    graph.inputs.insert(graph.inputs.len().saturating_sub(buffers), input);
+    input
+}
+
+/// The losses `[n]` that a recorded loss is the sum of.
+fn losses(recording: &Recording) -> Result<ValueId, ObjectiveError> {
+    let missing = |found| ObjectiveError::NoSampleLosses { found };
+    match recording.divisor {
+        Divisor::One | Divisor::Count(_) => {}
+        Divisor::Unstated => return Err(missing("a scalar that it reduced itself")),
+        Divisor::Weight(_) => return Err(missing("a sum with a weight (`Loss::weighted`)")),
+    }
+    let graph = &recording.graph;
+    let mut value = graph.outputs().first().copied();
+    while let Some(found) = value {
+        let node = graph.nodes().iter().find(|node| node.outputs.contains(&found));
+        let Some(node) = node else { break };
+        let input = node.inputs.first().copied();
+        match (&node.op, input) {
+            (Op::Reduce(Reduction::Sum) | Op::ReduceDim(Reduction::Sum, 0), Some(losses))
+                if graph.value(losses).shape.num_dims() == 1 =>
+            {
+                return Ok(losses);
+            }
+            (Op::Reshape, _) => value = input,
+            _ => break,
+        }
+    }
+    Err(missing("a loss whose sum over samples was not found in the recorded program"))
+}
