@@ -49,6 +49,10 @@
 //! **[`Influence`](influence::Influence)** functions: which training samples a prediction is owed to, by any estimator of
 //! A⁻¹, as the change that leaving a sample out is predicted to make.
 //!
+//! **[`ImplicitFunction`](implicit::ImplicitFunction)** is θ*(η), the minimizer of an inner objective as a function of
+//! hyper-parameters, with its tangents and adjoints; a [`Hypergradient`](implicit::Hypergradient) is the derivative of an
+//! outer objective through it, with a bound on its error.
+//!
 //! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
 //! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
 //!
@@ -107,7 +111,7 @@
 //! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
-//! | 9 | `check`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
+//! | 9 | `check`, `implicit`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
 
 mod capture;
 pub mod check;
@@ -118,6 +122,7 @@ mod error;
 mod execute;
 mod graph;
 pub mod guide;
+pub mod implicit;
 pub mod influence;
 pub mod kfac;
 mod krylov;
@@ -166,6 +171,7 @@ pub mod errors {
         derive::{DeriveError, LikelihoodError},
         execute::ExecuteError,
         graph::GraphError,
+        implicit::ImplicitError,
         influence::InfluenceError,
         kfac::KfacError,
         krylov::KrylovError,

@@ -3,6 +3,7 @@
 
 mod at;
 mod batches;
+mod blocks;
 mod capturing;
 mod data;
 mod error;
