@@ -210,7 +210,8 @@ impl<B: AutodiffBackend> Objective<B> {
             Ok(())
         });
         let own = own.map(|()| (vec![sum], Vec::new()));
-        let (sums, _) = self.summed_vectors((Call::Value, &[]), (1, 0), own)?;
+        let (sums, _) =
+            self.summed_vectors(self.parameters().space(), (Call::Value, &[]), (1, 0), own)?;
         sums.first().copied().ok_or_else(|| ObjectiveError::NoBatches.into())
     }
 
@@ -233,7 +234,8 @@ impl<B: AutodiffBackend> Objective<B> {
             self.add_gradient(part, found, (&mut value, &mut gradient))
         });
         let own = own.map(|()| (vec![value], vec![gradient]));
-        let (values, gradients) = self.summed_vectors((Call::Gradient, &[]), (1, 1), own)?;
+        let (values, gradients) =
+            self.summed_vectors(self.parameters().space(), (Call::Gradient, &[]), (1, 1), own)?;
         let (value, gradient) =
             values.into_iter().zip(gradients).next().ok_or(ObjectiveError::NoBatches)?;
         gradient.expect_finite("the gradient")?;

@@ -103,7 +103,8 @@ impl<B: AutodiffBackend> Objective<B> {
         vectors: &[ParamVector<B>],
     ) -> Result<Vec<ParamVector<B>>, Error> {
         let own = self.products_here(product, vectors).map(|sums| (Vec::new(), sums));
-        let (_, sums) = self.summed_vectors((Call::Product, vectors), (0, vectors.len()), own)?;
+        let (space, call) = (self.parameters().space(), (Call::Product, vectors));
+        let (_, sums) = self.summed_vectors(space, call, (0, vectors.len()), own)?;
         Ok(sums)
     }
 
@@ -136,8 +137,8 @@ impl<B: AutodiffBackend> Objective<B> {
         vector: &ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
         let own = self.term_here(product, term, vector).map(|sum| (Vec::new(), vec![sum]));
-        let vectors = std::slice::from_ref(vector);
-        let (_, sums) = self.summed_vectors((Call::Term, vectors), (0, 1), own)?;
+        let call = (Call::Term, std::slice::from_ref(vector));
+        let (_, sums) = self.summed_vectors(self.parameters().space(), call, (0, 1), own)?;
         sums.into_iter().next().ok_or_else(|| ObjectiveError::NoBatches.into())
     }
 

@@ -19,7 +19,7 @@ use crate::{
     communicator::{CommunicatorError, Ranks},
     error::Error,
     objective::{Objective, ObjectiveError},
-    space::{InnerFloat, ParamVector},
+    space::{InnerFloat, ParamSpace, ParamVector},
     tensor::{Operand, Precision},
 };
 
@@ -176,14 +176,15 @@ impl<B: AutodiffBackend> Objective<B> {
         }
     }
 
-    /// The sums of numbers and of vectors of θ-space.
+    /// The sums of numbers and of vectors of a space.
     pub(crate) fn summed_vectors(
         &self,
+        space: &ParamSpace<B>,
         (call, vectors): (Call, &[ParamVector<B>]),
         (numbers, results): (usize, usize),
         own: Result<(Vec<f64>, Vec<Option<ParamVector<B>>>), Error>,
     ) -> Result<(Vec<f64>, Vec<ParamVector<B>>), Error> {
-        let blocks = self.layout().blocks();
+        let blocks = space.layout().blocks();
         let sent = || {
             let one = blocks.iter().map(|block| Extent::Whole(block.shape().to_vec()));
             let extents = (0..results).flat_map(|_| one.clone()).collect();
@@ -205,7 +206,7 @@ impl<B: AutodiffBackend> Objective<B> {
         let mut tensors = found.tensors.into_iter().flatten();
         let sums = (0..results).map(|_| {
             let blocks = tensors.by_ref().take(blocks.len()).collect();
-            Ok(self.parameters().space().from_blocks(blocks)?)
+            Ok(space.from_blocks(blocks)?)
         });
         Ok((found.numbers, sums.collect::<Result<_, Error>>()?))
     }
