@@ -139,6 +139,18 @@ pub enum Prediction {
 /// | `at_once` | 16 | ≥ 1 | queries that are solved and scored together |
 ///
 /// λ = damping + weight decay, in units of the training objective: with a mean over samples, λ is that of the mean.
+///
+/// # Example
+/// ```
+/// use burn_curvature::{ConjugateGradientConfig, influence::{Curvature, Estimator, InfluenceConfig}};
+///
+/// let cg = ConjugateGradientConfig::new().with_relative_tolerance(1e-4);
+/// let config = InfluenceConfig::new(Estimator::ConjugateGradient(cg))
+///     .with_curvature(Curvature::GaussNewton) // positive semi-definite for convex losses
+///     .with_weight_decay(1e-2) // of the training
+///     .with_damping(1e-3); // for the solver
+/// assert_eq!(config.total_damping(), 0.011);
+/// ```
 #[derive(Config, Debug, PartialEq)]
 pub struct InfluenceConfig {
     /// How A⁻¹ is applied.
