@@ -56,6 +56,9 @@
 //! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
 //! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
 //!
+//! **[`communicator`]** shares an objective: [`Objective::shared`] makes ℒ(θ) the loss over the batches of all threads or MPI
+//! processes, and operators, solvers and optimizers work on it unchanged.
+//!
 //! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!
@@ -103,7 +106,7 @@
 //! | floor | rooms | they hold |
 //! |---|---|---|
 //! | 0 | `error`, `guide`, `panics` | one opaque error; the guide, which is text; panics caught |
-//! | 1 | `config`, `seeds`, `tensor`, `state` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states |
+//! | 1 | `config`, `seeds`, `tensor`, `state`, `communicator` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states; sums over processes |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
 //! | 4 | `capture`, `krylov` | from a Burn closure to a program; bases, tridiagonal matrices, counted products |
@@ -115,6 +118,7 @@
 
 mod capture;
 pub mod check;
+pub mod communicator;
 mod config;
 mod curvature;
 mod derive;
@@ -167,6 +171,7 @@ pub mod backend {
 pub mod errors {
     pub use crate::{
         capture::{CaptureError, ImportError},
+        communicator::CommunicatorError,
         config::ConfigError,
         derive::{DeriveError, LikelihoodError},
         execute::ExecuteError,
@@ -175,7 +180,7 @@ pub mod errors {
         influence::InfluenceError,
         kfac::KfacError,
         krylov::KrylovError,
-        objective::{BatchError, FaithfulnessError, ObjectiveError},
+        objective::{BatchError, FaithfulnessError, ObjectiveError, SharedError},
         operator::OperatorError,
         optim::OptimizerError,
         solver::SolverError,

@@ -34,10 +34,7 @@ impl<B: AutodiffBackend> Block<B> {
     }
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-        for vector in vectors {
-            self.columns.expect_same(vector.space())?;
-        }
-        self.objective.block_products(&self.product, self.rows.layout(), vectors)
+        self.objective.block_products(&self.product, (&self.rows, &self.columns), vectors)
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
@@ -142,7 +139,7 @@ impl<B: AutodiffBackend> SelfAdjoint<B> for InnerMatrix<B> {}
 impl<B: AutodiffBackend> FiniteSum<B> for InnerMatrix<B> {
     fn terms(&self) -> usize {
         match &self.kind {
-            Kind::Block(block) => block.objective.batches(),
+            Kind::Block(block) => block.objective.terms(),
             Kind::Given(_) => 1,
         }
     }
@@ -155,7 +152,7 @@ impl<B: AutodiffBackend> FiniteSum<B> for InnerMatrix<B> {
         match &self.kind {
             Kind::Block(block) => {
                 block.columns.expect_same(vector.space())?;
-                block.objective.block_term(&block.product, block.rows.layout(), index, vector)
+                block.objective.block_term(&block.product, &block.rows, index, vector)
             }
             Kind::Given(operator) => operator.apply(vector),
         }

@@ -11,6 +11,7 @@ use burn_backend::AutodiffBackend;
 use super::split::Split;
 use crate::{
     capture::{Batch, Captured},
+    communicator::Communicator,
     derive::ProgramBackend,
     error::Error,
     objective::{CaptureConfig, Objective, Reduction},
@@ -185,6 +186,14 @@ impl<B: AutodiffBackend> HyperObjective<B> {
     #[must_use]
     pub fn with_memory_budget(&self, bytes: usize) -> Self {
         self.changed(self.joint.with_memory_budget(bytes))
+    }
+
+    /// The same loss over the batches of several ranks, as [`Objective::shared`]. Collective.
+    ///
+    /// # Errors
+    /// As [`Objective::shared`].
+    pub fn shared<C: Communicator + 'static>(&self, communicator: Arc<C>) -> Result<Self, Error> {
+        Ok(self.changed(self.joint.shared(communicator)?))
     }
 
     /// At other parameters, with the running statistics that it has.

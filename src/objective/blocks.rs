@@ -7,11 +7,12 @@ use burn_backend::AutodiffBackend;
 use super::{
     Objective, ObjectiveError,
     products::{PreparedProduct, accumulate},
+    shared::Call,
 };
 use crate::{
     derive::Product,
     error::Error,
-    space::{ParamLayout, ParamVector},
+    space::{ParamLayout, ParamSpace, ParamVector},
     tensor::Operand,
 };
 
@@ -19,13 +20,29 @@ type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
 impl<B: AutodiffBackend> Objective<B> {
     /// Σ over batches of weight · product for vectors of some of the parameters, laid out as `rows`; each batch is
-    /// prepared once. The vectors must fit the product.
+    /// prepared once. Collective.
+    ///
+    /// # Errors
+    /// Vectors of another space than `columns`.
     pub(crate) fn block_products(
+        &self,
+        product: &PreparedProduct<B>,
+        (rows, columns): (&ParamSpace<B>, &ParamSpace<B>),
+        vectors: &[ParamVector<B>],
+    ) -> Result<Vec<ParamVector<B>>, Error> {
+        let fit = vectors.iter().try_for_each(|vector| columns.expect_same(vector.space()));
+        let own = fit.map_err(Error::from);
+        let own = own.and_then(|()| self.block_products_here(product, rows.layout(), vectors));
+        let (call, count) = ((Call::Product, vectors), (0, vectors.len()));
+        Ok(self.summed_vectors(rows, call, count, own.map(|sums| (Vec::new(), sums)))?.1)
+    }
+
+    fn block_products_here(
         &self,
         product: &PreparedProduct<B>,
         rows: &Arc<ParamLayout>,
         vectors: &[ParamVector<B>],
-    ) -> Result<Vec<ParamVector<B>>, Error> {
+    ) -> Result<Vec<Option<ParamVector<B>>>, Error> {
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; vectors.len()];
         self.each_product(product, |part, ready| {
             for (sum, vector) in sums.iter_mut().zip(vectors) {
@@ -34,24 +51,41 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             Ok(())
         })?;
-        sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
+        Ok(sums)
     }
 
-    /// The same product on one batch, weighted so that the mean over batches is the full product.
+    /// The same product on one batch, weighted so that the mean over batches is the full product. Collective.
     pub(crate) fn block_term(
+        &self,
+        product: &PreparedProduct<B>,
+        rows: &ParamSpace<B>,
+        term: usize,
+        vector: &ParamVector<B>,
+    ) -> Result<ParamVector<B>, Error> {
+        let own = self.block_term_here(product, rows.layout(), term, vector);
+        let call = (Call::Term, std::slice::from_ref(vector));
+        let own = own.map(|sum| (Vec::new(), vec![sum]));
+        let sum = self.summed_vectors(rows, call, (0, 1), own)?.1.into_iter().next();
+        sum.ok_or_else(|| ObjectiveError::NoBatches.into())
+    }
+
+    fn block_term_here(
         &self,
         product: &PreparedProduct<B>,
         rows: &Arc<ParamLayout>,
         term: usize,
         vector: &ParamVector<B>,
-    ) -> Result<ParamVector<B>, Error> {
+    ) -> Result<Option<ParamVector<B>>, Error> {
         let mut result = None;
+        if term >= self.batches() {
+            return Ok(None);
+        }
         self.with_part(term, |part| {
-            let weight = part.weight * self.batches() as f64;
+            let weight = part.weight * self.terms() as f64;
             let blocks = self.ready(product, term, part)?.run(operands(vector))?;
             accumulate(&mut result, weight, part_of::<B>(rows, blocks)?)
         })?;
-        result.ok_or_else(|| ObjectiveError::NoBatches.into())
+        Ok(result)
     }
 
     /// For every part of the product on the first batch, whether it depends on the vector; what does not is zero for all

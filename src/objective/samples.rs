@@ -70,6 +70,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn with_view(&self, view: &SampleView) -> Result<Self, Error> {
+        self.expect_data_here("the losses of single samples")?;
         let parts = match &self.parts {
             Parts::Kept(parts) => {
                 let mut first = 0;
