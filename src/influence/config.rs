@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// A solver that threads may share.
+pub(super) type BoxedSolver<B> = Box<dyn LinearSolver<B> + Send + Sync>;
+
 /// How A⁻¹ is applied, with the solver's own configuration.
 ///
 /// | estimator | A⁻¹ | cost |
@@ -65,7 +68,7 @@ impl Estimator {
     }
 
     /// The solver of a system of its own; conjugate gradients for what is no solver of any system.
-    pub(super) fn solver<B: AutodiffBackend>(&self) -> Result<Box<dyn LinearSolver<B>>, Error> {
+    pub(super) fn solver<B: AutodiffBackend>(&self) -> Result<BoxedSolver<B>, Error> {
         Ok(match self {
             Estimator::Dense(config) => Box::new(config.init()?),
             Estimator::ConjugateGradient(config) => Box::new(config.init()?),
