@@ -166,7 +166,7 @@ pub mod errors {
         derive::{DeriveError, LikelihoodError},
         execute::ExecuteError,
         graph::GraphError,
-        influence::InfluenceError,
+        influence::{InfluenceError, store::StoreError, truth::TruthError},
         kfac::KfacError,
         krylov::KrylovError,
         objective::{BatchError, FaithfulnessError, ObjectiveError},

@@ -34,6 +34,7 @@ mod report;
 mod scores;
 mod stationarity;
 mod top;
+pub mod truth;
 
 pub use checkpoints::{AveragedInfluence, AveragedScores};
 pub use config::{Curvature, Estimator, InfluenceConfig, Prediction};

@@ -9,6 +9,7 @@ mod error;
 mod guards;
 mod likelihood;
 mod listing;
+mod output_gradient;
 mod pass;
 mod prepared;
 mod products;
