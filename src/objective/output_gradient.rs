@@ -27,7 +27,10 @@ impl Derivation for OutputGradient {
 
 impl<B: AutodiffBackend> Objective<B> {
     /// ∂ℒ/∂z at given outputs, one block per batch with the batch's weight.
-    pub(crate) fn output_gradient(&self, outputs: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+    pub(crate) fn output_gradient(
+        &self,
+        outputs: &ParamVector<B>,
+    ) -> Result<ParamVector<B>, Error> {
         let index = Cell::new(0);
         let next = || {
             let block = outputs.blocks().get(index.replace(index.get() + 1)).cloned();

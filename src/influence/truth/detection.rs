@@ -48,7 +48,9 @@ impl Detection {
         for group in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
             let within = group.iter().filter(|&&index| wrong[index]).count();
             let share = within as f64 / group.len() as f64;
-            found.extend((1..=group.len()).map(|k| (before as f64 + share * k as f64) / count as f64));
+            found.extend(
+                (1..=group.len()).map(|k| (before as f64 + share * k as f64) / count as f64),
+            );
             before += within;
         }
         Ok(Self { found, wrong: count })

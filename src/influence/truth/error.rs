@@ -27,7 +27,9 @@ pub enum TruthError {
         found: usize,
     },
     /// A value that is not finite.
-    #[error("value {index} of {what} is {value}; a training that diverges is no ground truth: lower its step size")]
+    #[error(
+        "value {index} of {what} is {value}; a training that diverges is no ground truth: lower its step size"
+    )]
     NotFinite {
         /// What the value is one of.
         what: &'static str,
@@ -37,13 +39,17 @@ pub enum TruthError {
         value: String,
     },
     /// Too few values for a correlation.
-    #[error("a correlation of {found} pairs was asked for; give at least 2, and some 20 for a figure that means something")]
+    #[error(
+        "a correlation of {found} pairs was asked for; give at least 2, and some 20 for a figure that means something"
+    )]
     TooFew {
         /// Number of pairs.
         found: usize,
     },
     /// Values that do not vary have no correlation.
-    #[error("all {count} values of {what} are {value}, so that a correlation with them is not defined")]
+    #[error(
+        "all {count} values of {what} are {value}, so that a correlation with them is not defined"
+    )]
     Constant {
         /// What is constant.
         what: &'static str,
@@ -75,7 +81,9 @@ pub enum TruthError {
         found: usize,
     },
     /// Labels of which all or none are wrong.
-    #[error("{wrong} of {samples} samples are marked as wrong; there is something to find among both kinds only")]
+    #[error(
+        "{wrong} of {samples} samples are marked as wrong; there is something to find among both kinds only"
+    )]
     NothingToFind {
         /// Samples that are marked.
         wrong: usize,
@@ -102,7 +110,11 @@ pub enum TruthError {
 
 impl TruthError {
     /// Checks that there are as many values as expected.
-    pub(super) fn expect_count(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
+    pub(super) fn expect_count(
+        what: &'static str,
+        expected: usize,
+        found: usize,
+    ) -> Result<(), Self> {
         if expected == found { Ok(()) } else { Err(Self::Count { what, expected, found }) }
     }
 

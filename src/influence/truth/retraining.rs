@@ -81,7 +81,9 @@ impl<'a> Retraining<'a> {
         B: 'a,
     {
         let query = query.into();
-        Self::new(samples, move |kept, seed| values(&query, &train(kept, seed).map_err(Into::into)?))
+        Self::new(samples, move |kept, seed| {
+            values(&query, &train(kept, seed).map_err(Into::into)?)
+        })
     }
 
     /// The same by a closure that returns the model, of the type that the objective of the query was captured from.
@@ -175,9 +177,8 @@ impl<'a> Retraining<'a> {
         let mut mean: Vec<f64> = Vec::new();
         for repeat in 0..repeats {
             let seed = Seeds::at(self.seed, repeat as u64);
-            let found = caught(|| (self.run)(kept, seed)).map_err(|message| {
-                TruthError::Panicked { samples: kept.len(), seed, message }
-            })??;
+            let found = caught(|| (self.run)(kept, seed))
+                .map_err(|message| TruthError::Panicked { samples: kept.len(), seed, message })??;
             let expected = *self.values.get_or_insert(found.len());
             TruthError::expect_count("the training closure", expected.max(1), found.len())?;
             TruthError::expect_finite("the training closure", &found)?;

@@ -1,15 +1,17 @@
 //! Every estimator on every curvature equals the dense reference to its own accuracy.
 
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, EmpiricalFisher, Fisher, GaussNewton, KfacConfig,
-    Likelihood, MinresConfig, StopReason,
-    influence::{Curvature, Estimator, InfluenceConfig, Scores},
+    CaptureConfig, ConjugateGradientConfig, DirectConfig, EmpiricalFisher, Fisher, GaussNewton,
+    KfacConfig, Likelihood, MinresConfig, Objective, StopReason,
+    influence::{Curvature, Estimator, InfluenceConfig, InfluenceWarning, Scores},
     materialize,
     solver::{LissaConfig, NystromConfig},
 };
 
 use super::{TEST, TRAINING, World, damped, rows};
 use crate::{
+    backends::TestBackend,
+    classifier::{Classifier, samples},
     compare::relative_error,
     dense::{Rows, dot},
     oracle::solve,
@@ -146,4 +148,55 @@ fn an_indefinite_matrix_is_reported() {
     assert!(found.report.solves.unsolved().is_some(), "{}", found.report);
     let text = found.report.to_string();
     assert!(text.contains("warning") && text.contains("not positive definite"), "{text}");
+    // Solvers for indefinite systems solve it, and say so too.
+    for estimator in [Estimator::Dense(DirectConfig::new()), Estimator::Minres(MinresConfig::new())]
+    {
+        let found = scores(&world, estimator, (Curvature::Hessian, 0.0));
+        let indefinite = |warning: &InfluenceWarning| {
+            matches!(warning, InfluenceWarning::NegativeCurvature { systems: TEST })
+        };
+        assert!(found.report.warnings().iter().any(indefinite), "{}", found.report);
+    }
 }
+
+/// The same on every backend, in the precisions that it has.
+fn scores_of_all_samples<B: TestBackend>() {
+    let device = B::user_device().autodiff();
+    let model = Classifier::new(9, &device);
+    let (train, test) = (samples(12, 1, &device), samples(3, 2, &device));
+    let config = CaptureConfig::new();
+    let capture = |batch| {
+        Objective::<B>::capture_with(&config, &model, batch, super::mean_of_losses).unwrap()
+    };
+    let (training, queries) = (capture(train), capture(test));
+    let space = training.parameters().space().clone();
+    let gradients: Vec<Vec<f64>> = (0..12)
+        .map(|n| {
+            let (x, y) = samples(12, 1, &device);
+            let one = (x.slice([n..n + 1, 0..4]), y.slice([n..n + 1]));
+            training.on(one).unwrap().gradient().unwrap().to_vec().unwrap()
+        })
+        .collect();
+    let config = InfluenceConfig::default().with_curvature(Curvature::GaussNewton);
+    for &precision in B::PRECISIONS {
+        let training = training.in_precision(precision).unwrap();
+        let queries = queries.in_precision(precision).unwrap();
+        let gauss_newton = rows(&materialize(&GaussNewton::new(&training).unwrap()).unwrap());
+        let damped = damped(&gauss_newton, 0.1);
+        let found = config.clone().with_damping(0.1).init(&training).unwrap();
+        let found = found.scores(&queries).unwrap();
+        assert_eq!(found.report.solves.stops, [(StopReason::Converged, 3)]);
+        let mut expected = Vec::new();
+        for query in 0..3 {
+            let (x, y) = samples(3, 2, &device);
+            let one = (x.slice([query..query + 1, 0..4]), y.slice([query..query + 1]));
+            let gradient = training.on(one).unwrap().gradient().unwrap().to_vec().unwrap();
+            let solved = solve(&damped, &gradient);
+            expected.extend(gradients.iter().map(|g| dot(g, &solved) / 12.0));
+        }
+        let error = relative_error(found.values(), &expected);
+        assert!(error < 1e-4, "{precision}: {error:e}");
+    }
+    assert_eq!(space.len(), 43);
+}
+on_backends!(scores_of_all_samples: ndarray, flex);

@@ -13,12 +13,14 @@ use burn_curvature::{
     },
 };
 
-use super::super::{TRAINING, World, part, vector};
+use super::{
+    super::{TRAINING, World, part, vector},
+    kind,
+};
 use crate::{
     classifier::samples,
     compare::relative_error,
     dense::{Rows, dot},
-    failure::kind,
     oracle::solve,
     random::SplitMix64,
 };
@@ -37,7 +39,10 @@ fn the_response_of_a_linear_model_solves_a_linear_system() {
     let features: Vec<f64> = numbers.normals(rows * 3);
     let targets: Vec<f64> = numbers.normals(rows);
     let tensor = |values: &[f64], shape: [usize; 2]| {
-        Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), (&device, burn::tensor::DType::F32))
+        Tensor::<2>::from_data(
+            TensorData::new(values.to_vec(), shape),
+            (&device, burn::tensor::DType::F32),
+        )
     };
     let model = Line { w: Param::from_tensor(tensor(&[0.3, -0.2, 0.7], [3, 1])) };
     let batch = (tensor(&features, [rows, 3]), tensor(&targets, [rows, 1]));
@@ -51,9 +56,8 @@ fn the_response_of_a_linear_model_solves_a_linear_system() {
         let training = training.unwrap().in_f64().unwrap();
         let c = if matches!(reduction, Reduction::Mean) { 1.0 / rows as f64 } else { 1.0 };
         let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-13);
-        let config = ProximalBregmanConfig::new(damping)
-            .with_solver(solver)
-            .with_relative_tolerance(1e-11);
+        let config =
+            ProximalBregmanConfig::new(damping).with_solver(solver).with_relative_tolerance(1e-11);
         let response = config.init(&training).unwrap();
         let (left, w) = (5, vector(training.parameters()));
         let x = |n: usize| -> Vec<f64> {
@@ -108,9 +112,8 @@ fn the_gradient_is_that_of_the_value() {
         // With all samples in place the objective is stationary at the start: D and its gradient are 0 there.
         let start = objective.value_and_gradient(objective.start()).unwrap();
         let group = world.gradients(&world.train, TRAINING);
-        let expected: Vec<f64> = (0..space.len())
-            .map(|i| -(group[3][i] + group[17][i]) / TRAINING as f64)
-            .collect();
+        let expected: Vec<f64> =
+            (0..space.len()).map(|i| -(group[3][i] + group[17][i]) / TRAINING as f64).collect();
         assert!(relative_error(&vector(&start.gradient), &expected) < 1e-10);
     }
     assert!((values[0].0 - values[1].0).abs() < 1e-12);

@@ -8,8 +8,11 @@ use burn_curvature::{
     influence::truth::{DatamodelConfig, Retraining, SubsetOutputs},
 };
 
-use super::{Outcome, super::retraining::{SAMPLES, rows_of, trained, world}};
-use crate::{failure::kind, random::SplitMix64};
+use super::{
+    super::retraining::{SAMPLES, rows_of, trained, world},
+    Outcome, kind,
+};
+use crate::random::SplitMix64;
 
 /// Scores of a logistic regression rank its retrainings on subsets, and negated ones rank them the other way around.
 #[test]
