@@ -77,8 +77,8 @@ fn the_response_of_a_linear_model_solves_a_linear_system() {
         let rhs: Vec<f64> = x(left).iter().map(|x| c * residual * x).collect();
         let expected = solve(&matrix, &rhs);
         let found = response.without(&[left]).unwrap().minimize().unwrap();
-        let moved = found.parameters.sub(training.parameters()).unwrap();
         assert!(found.remaining <= 1e-11 && found.steps <= 3, "{found:?}");
+        let moved = found.parameters.sub(training.parameters()).unwrap();
         assert!(relative_error(&vector(&moved), &expected) < 1e-10);
     }
 }

@@ -58,6 +58,7 @@ fn subsets_have_their_size_and_vary() {
     assert_ne!(outputs.subsets[0], outputs.subsets[1]);
     assert_eq!(*seen.lock().unwrap(), (1..=400).map(|n| (n, 400)).collect::<Vec<_>>());
     // The second f is noise: over 200 subsets its score is small, and the error of the mean is its spread.
+    drop(retraining);
     let score = outputs.score_rows([numbers.normals(20), numbers.normals(20)]).unwrap();
     assert!(score.per_query[1].abs() < 0.3, "{score}");
     let half = (score.per_query[0] - score.per_query[1]).abs() / 2.0;
