@@ -5,11 +5,14 @@
 mod data_set;
 #[path = "../support/digits.rs"]
 mod digits;
+mod few_shot;
 #[path = "../support/figures.rs"]
 mod figures;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
+#[path = "../support/letters.rs"]
+mod letters;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;
