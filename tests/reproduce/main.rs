@@ -2,17 +2,22 @@
 //! `cargo test --release --test reproduce -- --ignored --nocapture --test-threads 1`.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
+mod data_cleaning;
 mod data_set;
 #[path = "../support/digits.rs"]
 mod digits;
+mod distilled;
 mod few_shot;
 #[path = "../support/figures.rs"]
 mod figures;
+mod hyperparameters;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
 #[path = "../support/letters.rs"]
 mod letters;
+mod meta_gradients;
+mod omniglot;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;
