@@ -12,6 +12,7 @@
 mod data_set;
 mod figures;
 mod harness;
+mod influence;
 mod kfac;
 mod matmul;
 #[path = "../tests/support/models/mod.rs"]
@@ -84,6 +85,9 @@ where
     }
     if asked("kfac.cnn") {
         kfac::measure::<B, _, _>(&backend, request.plan, &cnn::case(&device.clone().autodiff()));
+    }
+    if asked("influence.mlp") {
+        influence::measure::<B>(&backend, request.plan);
     }
     if asked("matmul") {
         matmul::measure(&backend, request.plan);

@@ -19,6 +19,12 @@ impl Quartiles {
             upper: quantile(&sorted, 0.75),
         }
     }
+
+    /// All three divided by a number.
+    pub fn divided_by(self, number: f64) -> Self {
+        let Self { lower, median, upper } = self;
+        Self { lower: lower / number, median: median / number, upper: upper / number }
+    }
 }
 
 fn quantile(sorted: &[f64], share: f64) -> f64 {

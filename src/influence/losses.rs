@@ -25,7 +25,8 @@ pub(super) struct SampleLosses<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> SampleLosses<B> {
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
-        let objective = objective.returning_losses()?;
+        let (given, objective) = (objective, objective.returning_losses()?);
+        given.expect_own_losses()?;
         Ok(Self {
             samples: objective.samples().iter().sum(),
             jacobian: Jacobian::new(&objective)?,
@@ -37,11 +38,6 @@ impl<B: AutodiffBackend> SampleLosses<B> {
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.samples
-    }
-
-    /// The objective whose outputs are the losses.
-    pub fn objective(&self) -> &Objective<B> {
-        &self.objective
     }
 
     /// J s for each s: the products ∇ℓₙᵀs of all samples, by one forward-mode pass.

@@ -2,7 +2,7 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{Curvature, losses::SampleLosses};
+use super::Curvature;
 use crate::{
     curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian},
     error::Error,
@@ -27,8 +27,7 @@ impl<B: AutodiffBackend> Matrix<B> {
             Curvature::GaussNewton => Self::GaussNewton(GaussNewton::new(objective)?),
             Curvature::Fisher(likelihood) => Self::Fisher(Fisher::exact(objective, likelihood)?),
             Curvature::EmpiricalFisher => {
-                let losses = SampleLosses::new(objective)?;
-                Self::EmpiricalFisher(EmpiricalFisher::new(losses.objective())?)
+                Self::EmpiricalFisher(EmpiricalFisher::new(&objective.returning_losses()?)?)
             }
         })
     }

@@ -22,7 +22,9 @@
 mod checkpoints;
 mod config;
 mod error;
+mod inputs;
 mod inverse;
+mod layers;
 mod losses;
 mod matrix;
 mod own;
@@ -33,10 +35,12 @@ mod report;
 mod scores;
 mod stationarity;
 mod top;
+pub mod truth;
 
 pub use checkpoints::{AveragedInfluence, AveragedScores};
 pub use config::{Curvature, Estimator, InfluenceConfig, Prediction};
 pub use error::InfluenceError;
+pub use inputs::InputInfluence;
 pub use own::SelfInfluence;
 pub use parts::PartScores;
 pub use query::Query;
@@ -51,6 +55,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
+    kfac::SampleGradients,
     objective::{Objective, Progress, Reduction},
     space::ParamVector,
     tensor::DefaultBackend,
@@ -58,6 +63,9 @@ use crate::{
 use inverse::Inverse;
 use losses::SampleLosses;
 use query::Gradients;
+
+/// How many vectors make the passes over the layers worth while.
+const SEVERAL: usize = 4;
 
 /// Influences of the samples of a training objective, at its parameters. Made by [`InfluenceConfig::init`].
 ///
@@ -100,6 +108,8 @@ pub struct Influence<B: AutodiffBackend = DefaultBackend> {
     training: Objective<B>,
     reduction: Reduction,
     losses: SampleLosses<B>,
+    /// The gradients of samples out of the layers, for estimators by layers, if all parameters are covered.
+    layers: Option<SampleGradients>,
     inverse: Inverse<B>,
     stationarity: Stationarity,
     observer: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
@@ -131,8 +141,9 @@ impl<B: AutodiffBackend> Influence<B> {
         let decay = config.weight_decay;
         let stationarity = stationarity::measure(training, &losses, (decay, share))?;
         let inverse = Inverse::new(&config, training)?;
+        let layers = layers::covering(&config.estimator, training);
         let (training, observer) = (training.clone(), None);
-        Ok(Self { config, training, reduction, losses, inverse, stationarity, observer })
+        Ok(Self { config, training, reduction, losses, layers, inverse, stationarity, observer })
     }
 
     /// The same with an observer that is called after every block of queries (of samples for
@@ -247,12 +258,23 @@ impl<B: AutodiffBackend> Influence<B> {
     /// The scores of all training samples for some s = A⁻¹∇f, or parts of them.
     fn scored(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
         let (factor, shared) = (self.factor(), self.shared_penalty());
-        let mut rows = self.losses.products(solved)?;
+        let mut rows = self.products(solved)?;
         for (row, solved) in rows.iter_mut().zip(solved) {
             let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot(solved))?;
             row.iter_mut().for_each(|product| *product = factor * (*product + more));
         }
         Ok(rows)
+    }
+
+    /// ∇ℓₙᵀs of all samples for each s: by directional derivatives, for several s and an estimator by layers out of these,
+    /// which take a forward and a backward pass for all s, and less for each.
+    fn products(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
+        match &self.layers {
+            Some(layers) if vectors.len() >= SEVERAL => {
+                layers::products(layers, &self.training, vectors)
+            }
+            _ => self.losses.products(vectors),
+        }
     }
 
     /// The part w·θ of a sample in the gradient of the penalty: of a mean that is left by a sample, the penalty keeps its

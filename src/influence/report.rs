@@ -20,7 +20,7 @@ pub struct Solves {
     pub stops: Vec<(StopReason, usize)>,
     /// The largest ‖b − A x‖ / ‖b‖, computed at the end of each solve.
     pub largest_residual: Option<f64>,
-    /// Solves that met a direction in which A is negative.
+    /// Solves that met a direction in which A is negative, or a negative eigenvalue.
     pub negative_curvature: usize,
     /// Solves with a small residual and a condition number that leaves room for an error above 1 %.
     pub uncertain: usize,
@@ -31,8 +31,10 @@ pub struct Solves {
 impl Solves {
     /// Those of one solve.
     pub(super) fn of(report: &SolveReport) -> Self {
+        let rounding = report.unknowns as f64 * report.precision.epsilon();
+        let indefinite = report.spectrum.is_some_and(|s| s.smallest < -rounding * s.largest.abs());
         let mut solves = Self {
-            negative_curvature: usize::from(report.negative_curvature.is_some()),
+            negative_curvature: usize::from(indefinite || report.negative_curvature.is_some()),
             uncertain: usize::from(report.residual_misleads()),
             ..Self::default()
         };

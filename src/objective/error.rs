@@ -90,6 +90,30 @@ pub enum ObjectiveError {
         /// Samples of the batch.
         samples: usize,
     },
+    /// A derivative by the inputs of a batch that has none that is a float.
+    #[error(
+        "the batch holds integers and truth values only, by which there is no derivative; take that by the embedded inputs: \
+         embed outside the model, and give the result as the batch"
+    )]
+    NoFloats,
+    /// Losses that depend on other samples than their own.
+    #[error(
+        "the loss of sample {sample} is {together} in a batch of {whole} samples and {alone} in a batch of the first {part} of \
+         them, so that it depends on other samples than its own; compute batch normalization with its running statistics \
+         (`CaptureConfig::new().evaluation()`), and weigh samples by themselves only"
+    )]
+    SharedLosses {
+        /// Index of the sample.
+        sample: usize,
+        /// Samples of the part.
+        part: usize,
+        /// Its loss there.
+        alone: String,
+        /// Samples of the batch.
+        whole: usize,
+        /// Its loss there.
+        together: String,
+    },
     /// Another number of weights than samples.
     #[error(
         "{found} weights were given for {samples} samples; give one per sample, in the order of the batches"

@@ -44,6 +44,8 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     terms: OnceLock<Terms>,
     /// The reduction that the program of another number of samples has shown.
     pub(super) shown: OnceLock<Reduction>,
+    /// Whether the losses of its samples were found not to depend on each other.
+    pub(super) own_losses: OnceLock<()>,
     weight: Divisor<OnceLock<Result<Program<B::InnerBackend>, Error>>>,
 }
 
@@ -113,6 +115,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             guards,
             terms: OnceLock::new(),
             shown: OnceLock::new(),
+            own_losses: OnceLock::new(),
             weight,
         })
     }

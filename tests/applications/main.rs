@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![allow(deprecated)] // Burn deprecates NdArray but still ships it.
 
+#[macro_use]
+#[path = "../support/backends.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod backends;
 #[path = "../support/classifier.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod classifier;
@@ -13,6 +17,7 @@ mod compare;
 mod dense;
 #[path = "../support/failure.rs"]
 mod failure;
+mod implicit;
 mod influence;
 #[path = "../support/oracle.rs"]
 #[allow(dead_code, reason = "shared with other programs")]

@@ -1,15 +1,21 @@
 //! Every estimator on every curvature equals the dense reference to its own accuracy.
 
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, EmpiricalFisher, Fisher, GaussNewton, KfacConfig,
-    Likelihood, MinresConfig, StopReason,
-    influence::{Curvature, Estimator, InfluenceConfig, Scores},
+    CaptureConfig, ConjugateGradientConfig, DirectConfig, EmpiricalFisher, Fisher, GaussNewton,
+    KfacConfig, Likelihood, MinresConfig, Objective, StopReason,
+    influence::{Curvature, Estimator, InfluenceConfig, InfluenceWarning, Scores},
     materialize,
     solver::{LissaConfig, NystromConfig},
 };
 
-use super::{TEST, TRAINING, World, rows};
-use crate::{compare::relative_error, dense::Rows};
+use super::{TEST, TRAINING, World, damped, rows};
+use crate::{
+    backends::TestBackend,
+    classifier::{Classifier, samples},
+    compare::relative_error,
+    dense::{Rows, dot},
+    oracle::solve,
+};
 
 const CATEGORICAL: Curvature = Curvature::Fisher(Likelihood::Categorical);
 
@@ -103,10 +109,25 @@ fn kronecker_factors_are_the_inverse_of_their_own_matrix() {
         (Estimator::Ekfac(config), materialize(&ekfac).unwrap()),
     ] {
         let expected = world.reference(&rows(&matrix), damping);
-        let found = scores(&world, estimator.clone(), (CATEGORICAL, damping));
-        assert_eq!(found.report.solves.systems, 0);
-        let error = error(&found, &expected);
-        assert!(error < 1e-10, "{estimator:?}: {error:e}");
+        // Two queries at once by directional derivatives, five out of the layers.
+        for at_once in [2, 5] {
+            let config = InfluenceConfig::new(estimator.clone()).with_curvature(CATEGORICAL);
+            let config = config.with_damping(damping).with_at_once(at_once);
+            let found = config.init(&world.training).unwrap().scores(&world.queries).unwrap();
+            assert_eq!(found.report.solves.systems, 0);
+            let error = error(&found, &expected);
+            assert!(error < 1e-10, "{estimator:?}, {at_once} at once: {error:e}");
+        }
+        // Self-influence comes out of the layers.
+        let config = InfluenceConfig::new(estimator.clone()).with_curvature(CATEGORICAL);
+        let influence = config.with_damping(damping).init(&world.training).unwrap();
+        let own = influence.self_influence().unwrap();
+        let inverse = damped(&rows(&matrix), damping);
+        let gradients = world.gradients(&world.train, TRAINING);
+        let of_sample = |g: &Vec<f64>| dot(g, &solve(&inverse, g)) / TRAINING as f64;
+        let expected: Vec<f64> = gradients.iter().map(of_sample).collect();
+        assert!(relative_error(&own.scores, &expected) < 1e-10);
+        assert_eq!((own.report.solves.systems, own.report.directional_derivatives), (0, 0));
     }
 }
 
@@ -127,4 +148,55 @@ fn an_indefinite_matrix_is_reported() {
     assert!(found.report.solves.unsolved().is_some(), "{}", found.report);
     let text = found.report.to_string();
     assert!(text.contains("warning") && text.contains("not positive definite"), "{text}");
+    // Solvers for indefinite systems solve it, and say so too.
+    for estimator in [Estimator::Dense(DirectConfig::new()), Estimator::Minres(MinresConfig::new())]
+    {
+        let found = scores(&world, estimator, (Curvature::Hessian, 0.0));
+        let indefinite = |warning: &InfluenceWarning| {
+            matches!(warning, InfluenceWarning::NegativeCurvature { systems: TEST })
+        };
+        assert!(found.report.warnings().iter().any(indefinite), "{}", found.report);
+    }
 }
+
+/// The same on every backend, in the precisions that it has.
+fn scores_of_all_samples<B: TestBackend>() {
+    let device = B::user_device().autodiff();
+    let model = Classifier::new(9, &device);
+    let (train, test) = (samples(12, 1, &device), samples(3, 2, &device));
+    let config = CaptureConfig::new();
+    let capture = |batch| {
+        Objective::<B>::capture_with(&config, &model, batch, super::mean_of_losses).unwrap()
+    };
+    let (training, queries) = (capture(train), capture(test));
+    let space = training.parameters().space().clone();
+    let gradients: Vec<Vec<f64>> = (0..12)
+        .map(|n| {
+            let (x, y) = samples(12, 1, &device);
+            let one = (x.slice([n..n + 1, 0..4]), y.slice([n..n + 1]));
+            training.on(one).unwrap().gradient().unwrap().to_vec().unwrap()
+        })
+        .collect();
+    let config = InfluenceConfig::default().with_curvature(Curvature::GaussNewton);
+    for &precision in B::PRECISIONS {
+        let training = training.in_precision(precision).unwrap();
+        let queries = queries.in_precision(precision).unwrap();
+        let gauss_newton = rows(&materialize(&GaussNewton::new(&training).unwrap()).unwrap());
+        let damped = damped(&gauss_newton, 0.1);
+        let found = config.clone().with_damping(0.1).init(&training).unwrap();
+        let found = found.scores(&queries).unwrap();
+        assert_eq!(found.report.solves.stops, [(StopReason::Converged, 3)]);
+        let mut expected = Vec::new();
+        for query in 0..3 {
+            let (x, y) = samples(3, 2, &device);
+            let one = (x.slice([query..query + 1, 0..4]), y.slice([query..query + 1]));
+            let gradient = training.on(one).unwrap().gradient().unwrap().to_vec().unwrap();
+            let solved = solve(&damped, &gradient);
+            expected.extend(gradients.iter().map(|g| dot(g, &solved) / 12.0));
+        }
+        let error = relative_error(found.values(), &expected);
+        assert!(error < 1e-4, "{precision}: {error:e}");
+    }
+    assert_eq!(space.len(), 43);
+}
+on_backends!(scores_of_all_samples: ndarray, flex);

@@ -57,6 +57,23 @@ fn a_closure_that_reduces_its_losses_is_refused() {
     }
 }
 
+/// Samples whose losses depend on each other have no influences of their own.
+#[test]
+fn a_loss_that_depends_on_other_samples_is_refused() {
+    let world = World::new(6);
+    let shared = capture(&world, |losses| {
+        let mean = losses.clone().mean();
+        Loss::mean_of(losses * 2.0 - mean)
+    });
+    let found = config().init(&shared);
+    let error: &ObjectiveError = failure(&found).unwrap();
+    assert!(matches!(error, ObjectiveError::SharedLosses { sample: 0, part: 15, whole: 30, .. }));
+    assert!(error.to_string().contains("evaluation()"), "{error}");
+    // A closure for one number of samples is taken on trust.
+    let fixed = capture(&world, |losses| Loss::mean_of(losses.reshape([30])));
+    assert!(config().init(&fixed).is_ok());
+}
+
 fn influence(world: &World) -> Influence {
     config().init(&world.training).unwrap()
 }
@@ -150,4 +167,22 @@ fn a_loss_that_is_not_finite_is_named() {
     let found = influence(&world).scores(&queries);
     assert!(matches!(failure(&found), Some(VectorError::NonFinite { .. })), "{found:?}");
     assert!(config().init(&queries).is_err());
+}
+
+/// There is no derivative by a token.
+#[test]
+fn inputs_that_are_integers_are_refused() {
+    let world = World::new(7);
+    let labels = world.train.1.clone();
+    let tokens = Objective::capture(&world.model, labels.clone(), |model, y: Tensor<1, Int>| {
+        let weight = model.hidden_weight().slice([0..1]).expand([30, 5]);
+        let chosen = weight.gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1);
+        Loss::mean_of(chosen.powf_scalar(2.0))
+    });
+    let influence = config().init(&tokens.unwrap()).unwrap();
+    let direction = influence.training().parameters().clone();
+    let found = influence.input_gradients(&direction, labels);
+    assert_eq!(failure(&found), Some(&ObjectiveError::NoFloats));
+    let single = world.train.0.clone();
+    assert!(influence.input_gradients(&direction, single).is_err());
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use burn::prelude::*;
 use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Objective, Reduction,
     influence::{
@@ -161,6 +162,16 @@ fn a_query_is_losses_a_scalar_or_vectors() {
     assert!(relative_error(given.row(0).unwrap(), &average) < 1e-11);
     let single = influence.scores(&vectors[1]).unwrap();
     assert!(relative_error(single.values(), given.row(1).unwrap()) < 1e-11);
+    // Any scalar of the parameters, by a closure of its own: the margin of a class.
+    let margin = Objective::capture(&world.model, world.test.0.clone(), |model, x: Tensor<2>| {
+        let z = model.forward(x).sum_dim(0).squeeze_dim::<1>(0);
+        z.clone().slice([0..1]) - z.slice([1..2])
+    });
+    let margin = margin.unwrap().in_f64().unwrap();
+    let of_margin = influence.scores(Query::Value(&margin)).unwrap();
+    let gradient = margin.gradient().unwrap();
+    let expected = influence.scores(&gradient).unwrap();
+    assert!(relative_error(of_margin.values(), expected.values()) < 1e-12);
     let along = influence.change_along(&vectors[1], Query::Value(&world.queries)).unwrap();
     assert!((along[0] - vectors[0].dot(&vectors[1]).unwrap()).abs() < 1e-13);
     assert_eq!(influence.change_along(&vectors[1], &vectors[..]).unwrap().len(), 2);
@@ -187,6 +198,11 @@ fn blocks_of_queries_are_passed_on_in_order_and_observed() {
     // Taken up again at a multiple of `at_once`: bit for bit.
     assert_eq!(rest, whole.values()[2 * TRAINING..]);
     assert_eq!((report.queries, report.directional_derivatives), (3, 3));
+    // And a second time, from another thread.
+    let again = std::thread::scope(|scope| {
+        scope.spawn(|| influence.scores(&world.queries).unwrap()).join().unwrap()
+    });
+    assert_eq!(again.values(), whole.values());
 }
 
 #[test]

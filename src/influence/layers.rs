@@ -1,0 +1,30 @@
+//! Products with the gradients of samples out of the inputs and output gradients of layers.
+
+use burn_backend::AutodiffBackend;
+
+use super::Estimator;
+use crate::{error::Error, kfac::SampleGradients, objective::Objective, space::ParamVector};
+
+/// The gradients of samples out of the layers, for an estimator by layers; `None` where a parameter is not covered, or where
+/// the samples of the loss are not those of the outputs.
+pub(super) fn covering<B: AutodiffBackend>(
+    estimator: &Estimator,
+    training: &Objective<B>,
+) -> Option<SampleGradients> {
+    let by_layers = matches!(estimator, Estimator::Kfac(_) | Estimator::Ekfac(_));
+    let of_outputs = |shape: Vec<usize>| shape.first() == training.samples().first();
+    let same = by_layers && training.shape_of_outputs().is_ok_and(of_outputs);
+    if same { SampleGradients::new(training).ok() } else { None }
+}
+
+/// ∇ℓₙᵀs of all samples for each s.
+pub(super) fn products<B: AutodiffBackend>(
+    gradients: &SampleGradients,
+    training: &Objective<B>,
+    vectors: &[ParamVector<B>],
+) -> Result<Vec<Vec<f64>>, Error> {
+    let scores = gradients.inner_products(training, vectors)?;
+    let (total, count) = (scores.total(), scores.vectors());
+    let row = |vector: usize| total.iter().skip(vector).step_by(count).copied().collect();
+    Ok((0..count).map(row).collect())
+}
