@@ -2,7 +2,10 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{Curvature, Estimator, InfluenceConfig, InfluenceError, Solves, matrix::Matrix};
+use super::{
+    Curvature, Estimator, InfluenceConfig, InfluenceError, Solves, config::BoxedSolver,
+    matrix::Matrix,
+};
 use crate::{
     derive::Likelihood,
     error::Error,
@@ -25,7 +28,7 @@ pub(super) struct Inverse<B: AutodiffBackend> {
 }
 
 enum Method<B: AutodiffBackend> {
-    Iterative { matrix: Matrix<B>, solver: Box<dyn LinearSolver<B>> },
+    Iterative { matrix: Matrix<B>, solver: BoxedSolver<B> },
     Dense { matrix: SymmetricDense<B>, solver: Direct },
     Lissa { matrix: Matrix<B>, solver: Lissa },
     Nystrom { matrix: Matrix<B>, inverse: LowRank<B>, tolerance: f64 },

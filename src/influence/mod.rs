@@ -35,6 +35,7 @@ mod report;
 mod scores;
 mod stationarity;
 mod top;
+pub mod truth;
 
 pub use checkpoints::{AveragedInfluence, AveragedScores};
 pub use config::{Curvature, Estimator, InfluenceConfig, Prediction};
