@@ -10,6 +10,7 @@ use burn_curvature::{
 };
 
 use crate::{
+    applied,
     compare::relative_error,
     shares::{self, Figures, Network},
 };
@@ -31,12 +32,18 @@ pub fn run(case: &str) -> ExitCode {
 fn work(case: &str, ranks: &Arc<Mpi>) -> Result<(), Error> {
     match case {
         "products" => {
-            compare(ranks, 1e-12, |risk, _| shares::products(risk))?;
+            compare(ranks, 1e-12, of_risk(|risk, _| shares::products(risk)))?;
             count(ranks)
         }
-        "kfac" => compare(ranks, 1e-12, |risk, _| shares::kfac(risk)),
-        "solves" => compare(ranks, 1e-10, |risk, _| shares::solves(risk)),
-        "training" => compare(ranks, 1e-9, shares::training),
+        "kfac" => compare(ranks, 1e-12, of_risk(|risk, _| shares::kfac(risk))),
+        "solves" => compare(ranks, 1e-10, of_risk(|risk, _| shares::solves(risk))),
+        "training" => compare(ranks, 1e-9, of_risk(shares::training)),
+        "influences" => {
+            compare(ranks, 1e-10, |model, ranks| applied::influences(model, ranks, &device()))
+        }
+        "hypergradient" => {
+            compare(ranks, 1e-10, |model, ranks| applied::hypergradient(model, ranks, &device()))
+        }
         _ => fault(case, ranks),
     }
 }
@@ -58,11 +65,11 @@ fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), Error> {
 fn compare(
     ranks: &Arc<Mpi>,
     tolerance: f64,
-    figures: impl Fn(&Objective, &Network) -> Result<Figures, Error>,
+    figures: impl Fn(&Network, Option<Arc<Mpi>>) -> Result<Figures, Error>,
 ) -> Result<(), Error> {
     let model = model();
-    let alone = figures(&shares::risk::<Mpi>(&model, None, &device())?, &model)?;
-    let found = figures(&shares::risk(&model, Some(ranks.clone()), &device())?, &model)?;
+    let alone = figures(&model, None)?;
+    let found = figures(&model, Some(ranks.clone()))?;
     for ((name, own), (_, truth)) in found.iter().zip(&alone) {
         let error = relative_error(own, truth);
         expect(error < tolerance, || format!("{name} differs by {error:e}"))?;
@@ -71,6 +78,13 @@ fn compare(
         }
     }
     Ok(())
+}
+
+/// Figures of the objective over all batches.
+fn of_risk(
+    figures: fn(&Objective, &Network) -> Result<Figures, Error>,
+) -> impl Fn(&Network, Option<Arc<Mpi>>) -> Result<Figures, Error> {
+    move |model, ranks| figures(&shares::risk(model, ranks, &device())?, model)
 }
 
 /// Each rank puts its bits in its place among zeros.

@@ -38,7 +38,7 @@ impl Job {
     pub fn all() -> Vec<Self> {
         let mut jobs = Vec::new();
         for ranks in 1..=4 {
-            for case in ["products", "kfac", "solves", "training"] {
+            for case in ["products", "kfac", "solves", "training", "influences", "hypergradient"] {
                 jobs.push(Self { case, ranks, end: End::Success });
             }
         }

@@ -2,6 +2,8 @@
 //! and 4 ranks, each time under a deadline; started by `mpirun` it is one rank of a case.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../support/applied.rs"]
+mod applied;
 mod cases;
 #[path = "../support/compare.rs"]
 mod compare;
