@@ -1,0 +1,46 @@
+//! What a program keeps in memory for each vector while it runs.
+
+use std::collections::HashSet;
+
+use crate::graph::{Graph, Op, ValueId};
+
+/// Memory of a program for one vector, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Working {
+    /// The most that is alive at one time of what depends on the vector, itself and the result included.
+    pub peak: usize,
+}
+
+impl Working {
+    /// Of a program whose last `varying` inputs are the vector.
+    pub fn of(program: &Graph, varying: usize) -> Self {
+        let fixed = program.inputs.len().saturating_sub(varying);
+        let vector = &program.inputs[fixed..];
+        let dependents = program.dependents(vector);
+        let bytes = |value: &ValueId| {
+            let ty = program.value(*value);
+            ty.shape.num_elements() * ty.dtype.size()
+        };
+        let mut alive: HashSet<ValueId> = vector.iter().copied().collect();
+        let mut now: usize = vector.iter().map(bytes).sum();
+        let mut peak = now;
+        for (node, last_uses) in program.nodes().iter().zip(program.last_uses()) {
+            let made = node.outputs.iter().filter(|output| dependents.contains(output));
+            for output in made.filter(|_| !is_view(&node.op)) {
+                alive.insert(*output);
+                now += bytes(output);
+            }
+            peak = peak.max(now);
+            for (input, last) in node.inputs.iter().zip(last_uses) {
+                if last && alive.remove(input) {
+                    now -= bytes(input);
+                }
+            }
+        }
+        Self { peak }
+    }
+}
+
+fn is_view(op: &Op) -> bool {
+    matches!(op, Op::Reshape | Op::SwapDims(..) | Op::Permute(_) | Op::Expand | Op::Slice(_))
+}
