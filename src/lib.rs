@@ -49,8 +49,15 @@
 //! **[`Influence`](influence::Influence)** functions: which training samples a prediction is owed to, by any estimator of
 //! A⁻¹, as the change that leaving a sample out is predicted to make.
 //!
+//! **[`ImplicitFunction`](implicit::ImplicitFunction)** is θ*(η), the minimizer of an inner objective as a function of
+//! hyper-parameters, with its tangents and adjoints; a [`Hypergradient`](implicit::Hypergradient) is the derivative of an
+//! outer objective through it, with a bound on its error.
+//!
 //! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
 //! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
+//!
+//! **[`communicator`]** shares an objective: [`Objective::shared`] makes ℒ(θ) the loss over the batches of all threads or MPI
+//! processes, and operators, solvers and optimizers work on it unchanged.
 //!
 //! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
@@ -99,7 +106,7 @@
 //! | floor | rooms | they hold |
 //! |---|---|---|
 //! | 0 | `error`, `guide`, `panics` | one opaque error; the guide, which is text; panics caught |
-//! | 1 | `config`, `seeds`, `tensor`, `state` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states |
+//! | 1 | `config`, `seeds`, `tensor`, `state`, `communicator` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states; sums over processes |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
 //! | 4 | `capture`, `krylov` | from a Burn closure to a program; bases, tridiagonal matrices, counted products |
@@ -107,10 +114,11 @@
 //! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
-//! | 9 | `check`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
+//! | 9 | `check`, `implicit`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
 
 mod capture;
 pub mod check;
+pub mod communicator;
 mod config;
 mod curvature;
 mod derive;
@@ -118,6 +126,7 @@ mod error;
 mod execute;
 mod graph;
 pub mod guide;
+pub mod implicit;
 pub mod influence;
 pub mod kfac;
 mod krylov;
@@ -162,14 +171,16 @@ pub mod backend {
 pub mod errors {
     pub use crate::{
         capture::{CaptureError, ImportError},
+        communicator::CommunicatorError,
         config::ConfigError,
         derive::{DeriveError, LikelihoodError},
         execute::ExecuteError,
         graph::GraphError,
+        implicit::ImplicitError,
         influence::InfluenceError,
         kfac::KfacError,
         krylov::KrylovError,
-        objective::{BatchError, FaithfulnessError, ObjectiveError},
+        objective::{BatchError, FaithfulnessError, ObjectiveError, SharedError},
         operator::OperatorError,
         optim::OptimizerError,
         solver::SolverError,

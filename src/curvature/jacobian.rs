@@ -66,8 +66,10 @@ impl<B: AutodiffBackend> Jacobian<B> {
     /// The Jacobian at the objective's parameters, on its batches.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
+    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone;
+    /// [`SharedError::DataSpace`](crate::errors::SharedError::DataSpace) for a shared objective.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
+        objective.expect_data_here("the Jacobian")?;
         Ok(Self {
             outputs: objective.parameters().space().with_layout(&objective.outputs_layout()?),
             objective: objective.clone(),

@@ -87,7 +87,7 @@ macro_rules! objective_operator {
 
         impl<B: AutodiffBackend> FiniteSum<B> for $name<B> {
             fn terms(&self) -> usize {
-                self.objective.batches()
+                self.objective.terms()
             }
 
             fn apply_term(

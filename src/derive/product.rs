@@ -1,5 +1,7 @@
 //! The products of a recorded loss with a vector, each computed on one backend: recorded there or computed at once.
 
+use std::ops::Range;
+
 use burn_autodiff::Autodiff;
 use burn_backend::{
     Backend,
@@ -24,6 +26,10 @@ use crate::{
 pub(crate) enum Product {
     /// ∇²ℒ·v
     Hessian,
+    /// The product with one block of ∇²ℒ: v has the parts of the columns, the product those of the rows.
+    HessianBlock { rows: Parameters, columns: Parameters },
+    /// Jᵀ∇²ℓ J v in the given parameters, which are the first ones. The others are data.
+    GaussNewtonBlock(Parameters),
     /// J v, from parameters to outputs.
     Jacobian,
     /// Jᵀu, from outputs to parameters.
@@ -37,14 +43,28 @@ pub(crate) enum Product {
     Root(Metric),
 }
 
+/// Some of the parameters: those at the positions from `start` to before `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Parameters {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Parameters {
+    pub(super) fn range(self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
 impl Product {
     /// For messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Product::Hessian => "Hessian-vector product",
+            Product::HessianBlock { .. } => "product with a block of the Hessian",
             Product::Jacobian => "Jacobian-vector product",
             Product::Adjoint => "vector-Jacobian product",
-            Product::GaussNewton => "Gauss-Newton product",
+            Product::GaussNewton | Product::GaussNewtonBlock(_) => "Gauss-Newton product",
             Product::Fisher(Metric::Exact(_)) => "Fisher product",
             Product::Fisher(Metric::Drawn { .. }) => "Monte-Carlo Fisher product",
             Product::Fisher(Metric::Empirical) => "empirical Fisher product",
@@ -73,8 +93,12 @@ pub(crate) struct ProductInputs<'a, B: Backend> {
 
 impl<'a> Target<'a> {
     pub fn new(product: Product, loss: &'a Graph, parameters: usize) -> Result<Self, Error> {
+        let parameters = match product {
+            Product::GaussNewtonBlock(own) => own.end,
+            _ => parameters,
+        };
         let network = match product {
-            Product::Hessian => None,
+            Product::Hessian | Product::HessianBlock { .. } => None,
             _ => Some(Network::of(loss, parameters)?),
         };
         Ok(Self { product, loss, parameters, network })
@@ -88,8 +112,12 @@ impl<'a> Target<'a> {
                 vec![ValueType { shape: shape.collect::<Vec<_>>().into(), dtype: outputs.dtype }]
             }
             (Product::Adjoint | Product::Root(_), Some(outputs)) => vec![outputs],
-            _ => {
-                let own = self.loss.inputs().iter().take(self.parameters);
+            (product, _) => {
+                let own = match product {
+                    Product::HessianBlock { columns, .. } => columns.range(),
+                    _ => 0..self.parameters,
+                };
+                let own = self.loss.inputs().iter().take(own.end).skip(own.start);
                 own.map(|&id| self.loss.value(id).clone()).collect()
             }
         }
@@ -101,7 +129,12 @@ impl<'a> Target<'a> {
             Product::Fisher(metric) | Product::Root(metric) => {
                 metric.noise_type(&self.outputs_type()?)
             }
-            Product::Hessian | Product::Jacobian | Product::Adjoint | Product::GaussNewton => None,
+            Product::Hessian
+            | Product::HessianBlock { .. }
+            | Product::Jacobian
+            | Product::Adjoint
+            | Product::GaussNewton
+            | Product::GaussNewtonBlock(_) => None,
         }
     }
 
@@ -116,14 +149,21 @@ impl<'a> Target<'a> {
         inputs: ProductInputs<'_, B>,
         tables: &Tables<B>,
     ) -> Result<Vec<FloatTensor<B>>, Error> {
-        let whole = Arguments {
-            program: self.loss,
-            device: inputs.device,
-            parameters: inputs.parameters,
-            batch: inputs.batch,
-        };
+        // Parameters that are data in this product come before the batch.
+        let (parameters, data) = inputs.parameters.split_at(self.parameters);
+        let data = data.iter().cloned().map(Operand::Float).chain(inputs.batch.iter().cloned());
+        let data: Vec<_> = data.collect();
+        let whole =
+            Arguments { program: self.loss, device: inputs.device, parameters, batch: &data };
         let Some(network) = &self.network else {
-            return reverse::hessian_vector_product(&whole, inputs.vector, tables.twice);
+            let twice = tables.twice;
+            return match self.product {
+                Product::HessianBlock { rows, columns } => {
+                    let block = (rows.range(), columns.range());
+                    reverse::hessian_block_product(&whole, block, inputs.vector, twice)
+                }
+                _ => reverse::hessian_vector_product(&whole, inputs.vector, twice),
+            };
         };
         let arguments = Arguments { program: &network.network, ..whole };
         let curvature = match self.product {
@@ -140,7 +180,10 @@ impl<'a> Target<'a> {
                 let metric = (metric, inputs.noise);
                 return outputs::root_product(network, metric, &arguments, vector, tables.once);
             }
-            Product::Hessian | Product::GaussNewton => Curvature::Loss,
+            Product::Hessian
+            | Product::HessianBlock { .. }
+            | Product::GaussNewton
+            | Product::GaussNewtonBlock(_) => Curvature::Loss,
             Product::Fisher(metric) => Curvature::Metric(metric, inputs.noise),
         };
         outputs::gauss_newton_product(network, curvature, &arguments, inputs.vector, tables)

@@ -1,6 +1,8 @@
 //! Reverse mode and reverse over reverse on Burn's tape, generic over the backend below the tape: on the recording
 //! backend they write programs down, on any other they compute at once.
 
+use std::ops::Range;
+
 use burn_autodiff::Autodiff;
 use burn_backend::{
     AutodiffBackend, Backend, TensorMetadata,
@@ -63,6 +65,47 @@ pub(super) fn hessian_vector_product<B: Backend>(
     let first = gradient(&outer, apply)?.gradient;
     let slope = directional_derivative::<B>(first, vector);
     Ok(gradients_of::<B>(tracked::<B>(slope, &leaves), &leaves))
+}
+
+/// The product with the block of ∇²ℒ in the given rows and columns of parameters, as the gradient in the rows of
+/// ⟨gradient in the columns, v⟩.
+pub(super) fn hessian_block_product<B: Backend>(
+    arguments: &Arguments<'_, B>,
+    (rows, columns): (Range<usize>, Range<usize>),
+    vector: &[FloatTensor<B>],
+    apply: Apply<Autodiff<Autodiff<B>>>,
+) -> Result<Vec<FloatTensor<B>>, Error> {
+    let parameters = arguments.parameters.iter().cloned().enumerate();
+    let parameters: Vec<FloatTensor<Autodiff<B>>> =
+        parameters
+            .map(|(at, tensor)| {
+                if rows.contains(&at) {
+                    leaf::<B>(tensor)
+                } else {
+                    Autodiff::<B>::from_inner(tensor)
+                }
+            })
+            .collect();
+    // The columns come first, as the parameters of the first derivative; the others are data to it.
+    let own = |at: &usize| columns.contains(at);
+    let others = (0..parameters.len()).filter(|at| !own(at));
+    let order: Vec<usize> = columns.clone().chain(others).collect();
+    let inputs = arguments.program.inputs();
+    let batch = inputs.iter().skip(parameters.len()).copied();
+    let reordered = order.iter().map(|&at| inputs[at]).chain(batch).collect();
+    let mut moved = order.iter().map(|&at| parameters[at].clone());
+    let first: Vec<_> = moved.by_ref().take(columns.len()).collect();
+    let data = moved.map(Operand::Float);
+    let data: Vec<_> = data.chain(arguments.batch.iter().cloned().map(lift::<B>)).collect();
+    let outer = Arguments::<Autodiff<B>> {
+        program: &arguments.program.clone().taking(reordered),
+        device: arguments.device,
+        parameters: &first,
+        batch: &data,
+    };
+    let slope = directional_derivative::<B>(gradient(&outer, apply)?.gradient, vector);
+    let rows = parameters.get(rows).unwrap_or_default();
+    Ok(gradients_of::<B>(tracked::<B>(slope, rows), rows))
 }
 
 /// Σᵢ ⟨gᵢ, vᵢ⟩ of tracked gradients and constant vectors; `None` if there are no parameters.

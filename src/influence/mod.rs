@@ -22,6 +22,7 @@
 mod checkpoints;
 mod config;
 mod error;
+mod inputs;
 mod inverse;
 mod layers;
 mod losses;
@@ -38,6 +39,7 @@ mod top;
 pub use checkpoints::{AveragedInfluence, AveragedScores};
 pub use config::{Curvature, Estimator, InfluenceConfig, Prediction};
 pub use error::InfluenceError;
+pub use inputs::InputInfluence;
 pub use own::SelfInfluence;
 pub use parts::PartScores;
 pub use query::Query;

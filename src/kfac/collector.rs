@@ -58,14 +58,18 @@ impl KfacCollector {
         likelihood: Likelihood,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        match config.fisher {
-            KfacFisher::Exact | KfacFisher::MonteCarlo { .. } => {
-                objective.expect_likelihood(likelihood)?
-            }
-            KfacFisher::Empirical | KfacFisher::ForwardOnly => {
-                likelihood.check(&objective.shape_of_outputs()?)?;
-            }
+        if let KfacFisher::Exact | KfacFisher::MonteCarlo { .. } = config.fisher {
+            objective.expect_likelihood(likelihood)?;
         }
+        objective.agreed(Self::of_network(objective, likelihood, config))
+    }
+
+    fn of_network<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+        config: &KfacConfig,
+    ) -> Result<Self, Error> {
+        likelihood.check(&objective.shape_of_outputs()?)?;
         let reduction = objective.stated_reduction()?;
         let metric = metric(config.fisher, likelihood);
         let mut kind = FactorKind { metric, reduced: Reduced::Nothing };

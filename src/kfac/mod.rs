@@ -22,6 +22,7 @@ mod network;
 mod parallel;
 mod pass;
 mod program;
+mod ranks;
 mod samples;
 mod state;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     KfacError,
     layers::{NetworkLayers, Separation},
     program::{self, FactorKind},
+    ranks::over_ranks,
 };
 use crate::{
     error::Error,
@@ -40,15 +41,15 @@ pub(super) struct MomentPass<'a, B: AutodiffBackend> {
 
 /// A program of Kronecker factors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct FactorProgram {
+pub(super) struct FactorProgram {
     kind: FactorKind,
     structure: Arc<Structure>,
-    results: Results,
+    pub results: Results,
 }
 
 /// What a program of factors returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Results {
+pub(super) enum Results {
     /// Second moments.
     Moments,
     /// The loss, its gradient, then the moments.
@@ -171,9 +172,10 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         let mut means = Means::<B>::default();
         let inputs = |part: &Part<B>| self.scale(objective, part);
         let derivation = self.derivation(Results::Moments);
-        objective
-            .pass(&derivation, self.noise, inputs, |_, rows, found| means.add(rows, found, 1.0))?;
-        Ok(means.finish())
+        let own = objective
+            .pass(&derivation, self.noise, inputs, |_, rows, found| means.add(rows, found, 1.0));
+        let own = own.map(|()| Collected { value: 0.0, gradient: None, means });
+        Ok(over_ranks(objective, &derivation, own)?.means.finish())
     }
 
     /// ℒ(θ), ∇ℒ(θ) and the [`moments`](Self::moments) by one program. Reads the loss only.
@@ -183,14 +185,16 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
     ) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
         let mut means = Means::<B>::default();
         let (mut value, mut gradient): (f64, Option<ParamVector<B>>) = (0.0, None);
-        let own = objective.parameters().blocks().len();
+        let blocks = objective.parameters().blocks().len();
         let inputs = |part: &Part<B>| self.scale(objective, part);
         let derivation = self.derivation(Results::WithGradient);
-        objective.pass(&derivation, self.noise, inputs, |part, rows, mut found| {
-            let moments = found.split_off(found.len().min(1 + own));
+        let own = objective.pass(&derivation, self.noise, inputs, |part, rows, mut found| {
+            let moments = found.split_off(found.len().min(1 + blocks));
             objective.add_gradient(part, found, (&mut value, &mut gradient))?;
             means.add(rows, moments, 1.0)
-        })?;
+        });
+        let own = own.map(|()| Collected { value, gradient, means });
+        let Collected { value, gradient, means } = over_ranks(objective, &derivation, own)?;
         let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
         Ok((ValueAndGradient { value, gradient }, means.finish()))
     }
@@ -210,10 +214,11 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         let mut sums = Means::<B>::default();
         let derivation = self.derivation(Results::Diagonals);
         let inputs = |_: &Part<B>| Ok(bases.iter().cloned().map(Operand::Float).collect());
-        objective.pass(&derivation, self.noise, inputs, |part, rows, found| {
+        let own = objective.pass(&derivation, self.noise, inputs, |part, rows, found| {
             sums.add(rows, found, part.weight * (self.factor)(part))
-        })?;
-        Ok(sums.finish())
+        });
+        let own = own.map(|()| Collected { value: 0.0, gradient: None, means: sums });
+        Ok(over_ranks(objective, &derivation, own)?.means.finish())
     }
 
     fn derivation(&self, results: Results) -> FactorProgram {
@@ -235,8 +240,15 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
     }
 }
 
+/// What a pass has collected, with the loss and gradient if they were asked for.
+pub(super) struct Collected<B: AutodiffBackend> {
+    pub value: f64,
+    pub gradient: Option<ParamVector<B>>,
+    pub means: Means<B>,
+}
+
 /// Means and sums over the batches so far, with the rows that they are over.
-struct Means<B: AutodiffBackend>(Vec<(Option<InnerFloat<B>>, usize)>);
+pub(super) struct Means<B: AutodiffBackend>(pub Vec<(Option<InnerFloat<B>>, usize)>);
 
 impl<B: AutodiffBackend> Default for Means<B> {
     fn default() -> Self {
@@ -276,6 +288,6 @@ impl<B: AutodiffBackend> Means<B> {
     }
 }
 
-fn times<B: AutodiffBackend>(tensor: InnerFloat<B>, factor: f64) -> InnerFloat<B> {
+pub(super) fn times<B: AutodiffBackend>(tensor: InnerFloat<B>, factor: f64) -> InnerFloat<B> {
     if factor == 1.0 { tensor } else { Inner::<B>::float_mul_scalar(tensor, factor.into()) }
 }

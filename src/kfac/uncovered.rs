@@ -13,7 +13,9 @@ use crate::{
     curvature::{EmpiricalFisher, Fisher},
     derive::{Likelihood, Metric, Product},
     error::Error,
-    objective::{Objective, ObjectiveError, Part, PreparedProduct, Reduction},
+    objective::{
+        Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Reduction, Sent,
+    },
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
     seeds::Seeds,
     space::{Inner, InnerFloat, ParamLayout, ParamSpace},
@@ -115,9 +117,12 @@ fn mean_squares<B: AutodiffBackend>(
     (probes, seed): (usize, u64),
 ) -> Result<Vec<InnerFloat<B>>, Error> {
     let product = PreparedProduct::new(Product::Root(metric));
-    let mut seeds = Seeds::new(seed);
+    let mut index = 0;
     let mut sums: Vec<Option<InnerFloat<B>>> = vec![None; positions.len()];
-    objective.each_product(&product, |part, product| {
+    let own = objective.each_product(&product, |part, product| {
+        // By the batch's number, so that ranks draw what one process would.
+        let mut seeds = Seeds::new(Seeds::at(seed, objective.number_of(index) as u64));
+        index += 1;
         let outputs = part.outputs_type()?.shape.to_vec();
         let weight = part.weight * factor(part) / probes.max(1) as f64;
         for _ in 0..probes {
@@ -135,7 +140,13 @@ fn mean_squares<B: AutodiffBackend>(
             }
         }
         Ok(())
-    })?;
+    });
+    let blocks = objective.layout().blocks();
+    let shape = |&at: &usize| blocks.get(at).map(|block| block.shape().to_vec());
+    let extents = || positions.iter().filter_map(shape).map(Extent::Whole).collect();
+    let sent = || Sent { call: Call::Squares, vectors: &[], numbers: 0, extents: extents() };
+    let own = own.map(|()| Found { numbers: Vec::new(), tensors: sums });
+    let sums = objective.summed(sent, own)?.tensors;
     let flat = |sum: InnerFloat<B>| {
         let elements = Shape::from([sum.shape().num_elements()]);
         Inner::<B>::float_reshape(sum, elements)

@@ -1,5 +1,7 @@
 //! The same objective at other values of its model.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 
@@ -41,7 +43,7 @@ impl<B: AutodiffBackend> Objective<B> {
     pub fn at_keeping_buffers(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         self.expect_compatible(parameters)?;
         let (parameters, buffers) = (parameters.clone(), self.values.buffers.clone());
-        let values = Values { parameters, buffers };
+        let values = Values { parameters, buffers, print: Arc::default() };
         Ok(Self { values, ..self.with_parts(self.parts.clone()) })
     }
 }

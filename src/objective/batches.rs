@@ -99,6 +99,16 @@ impl<B: AutodiffBackend> Part<B> {
         }
     }
 
+    /// The same batch once more.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            programs: Arc::clone(&self.programs),
+            batch: self.batch.clone(),
+            applies_at: Mutex::default(),
+            ..*self
+        }
+    }
+
     pub fn weighted(self, weight: f64) -> Self {
         Self { weight, ..self }
     }
@@ -210,6 +220,8 @@ pub(super) struct Stream<B: AutodiffBackend> {
 pub(super) struct Fetched {
     pub samples: usize,
     pub stated: Stated,
+    /// What its loss is divided by.
+    pub divisor: f64,
     pub weight: f64,
 }
 

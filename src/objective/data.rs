@@ -76,12 +76,22 @@ where
         batches: impl IntoIterator<Item = X>,
         reduction: impl Into<Reduction>,
     ) -> Result<Self, Error> {
+        let reduction = reduction.into();
+        self.sharing(self.kept(batches, reduction), reduction)
+    }
+
+    /// All batches, kept, weighed among themselves.
+    fn kept<X: Batch>(
+        &self,
+        batches: impl IntoIterator<Item = X>,
+        reduction: Reduction,
+    ) -> Result<Self, Error> {
         let part = |batch: X| {
             let batch = self.recorder.counted(batch)?;
             Part::new(&self.recorder, &self.values, batch)
         };
         let parts: Result<Vec<Part<B>>, Error> = batches.into_iter().map(part).collect();
-        let (parts, reduction) = (parts?, reduction.into());
+        let parts = parts?;
         let outlines: Vec<_> = parts.iter().map(Part::outline).collect();
         let mut samples = Sample::default();
         parts.iter().for_each(|part| samples.add(&part.batch));
@@ -91,7 +101,7 @@ where
                 self.expect_halves(&part.batch, reduction)?;
             }
         }
-        let parts = parts.into_iter().zip(weights).map(|(part, weight)| part.weighted(weight));
+        let parts = parts.into_iter().zip(weights).map(|(part, (_, weight))| part.weighted(weight));
         Ok(stating.with_parts(Parts::Kept(parts.collect())))
     }
 
@@ -122,7 +132,17 @@ where
         X: Batch + 'static,
         F: Fn(&mut dyn FnMut(X) -> Result<(), Error>) -> Result<(), Error> + Send + Sync + 'static,
     {
-        let (recorder, reduction) = (Arc::clone(&self.recorder), reduction.into());
+        let reduction = reduction.into();
+        self.sharing(self.streamed(reduction, stream), reduction)
+    }
+
+    /// All batches, fetched again for every pass, weighed among themselves.
+    fn streamed<X, F>(&self, reduction: Reduction, stream: F) -> Result<Self, Error>
+    where
+        X: Batch + 'static,
+        F: Fn(&mut dyn FnMut(X) -> Result<(), Error>) -> Result<(), Error> + Send + Sync + 'static,
+    {
+        let recorder = Arc::clone(&self.recorder);
         let run =
             move |visit: Visit<'_, B>| stream(&mut |batch: X| visit(recorder.counted(batch)?));
         let (mut outlines, mut samples) = (Vec::new(), Sample::default());
@@ -139,9 +159,10 @@ where
         if stating.counts_samples() {
             run(&mut |batch| self.expect_halves(&batch, reduction))?;
         }
-        let batches = outlines.iter().zip(weights).map(|(outline, weight)| Fetched {
+        let batches = outlines.iter().zip(weights).map(|(outline, (divisor, weight))| Fetched {
             samples: outline.samples,
             stated: outline.stated,
+            divisor,
             weight,
         });
         let stream = Stream { run: Arc::new(run), batches: batches.collect(), views: Vec::new() };

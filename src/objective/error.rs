@@ -90,6 +90,12 @@ pub enum ObjectiveError {
         /// Samples of the batch.
         samples: usize,
     },
+    /// A derivative by the inputs of a batch that has none that is a float.
+    #[error(
+        "the batch holds integers and truth values only, by which there is no derivative; take that by the embedded inputs: \
+         embed outside the model, and give the result as the batch"
+    )]
+    NoFloats,
     /// Losses that depend on other samples than their own.
     #[error(
         "the loss of sample {sample} is {together} in a batch of {whole} samples and {alone} in a batch of the first {part} of \

@@ -61,6 +61,10 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Checks on every batch that the curvature of the loss in the outputs is that of a likelihood, in the reduction that
     /// was stated. Costs as much as the head of the model, from outputs to loss.
     pub(crate) fn expect_likelihood(&self, likelihood: Likelihood) -> Result<(), Error> {
+        self.agreed(self.expect_likelihood_here(likelihood))
+    }
+
+    fn expect_likelihood_here(&self, likelihood: Likelihood) -> Result<(), Error> {
         likelihood.check(&self.shape_of_outputs()?)?;
         let reduction = self.stated_reduction()?;
         if !self.settings.check_loss {

@@ -3,10 +3,12 @@
 
 mod at;
 mod batches;
+mod blocks;
 mod capturing;
 mod data;
 mod error;
 mod guards;
+mod inputs;
 mod likelihood;
 mod listing;
 mod pass;
@@ -15,6 +17,7 @@ mod products;
 mod programs;
 mod reduction;
 mod samples;
+mod shared;
 mod values;
 
 pub(crate) use batches::Part;
@@ -22,11 +25,15 @@ pub use batches::Progress;
 pub(crate) use capturing::layers_in_training_mode;
 pub use capturing::{CaptureConfig, Engine, Mode};
 pub use error::{BatchError, FaithfulnessError, ObjectiveError};
+pub(crate) use inputs::with_floats;
 pub(crate) use pass::Checked;
 pub(crate) use products::{Noise, PreparedProduct};
 pub(crate) use programs::Derivation;
 use reduction::Law;
 pub use reduction::Reduction;
+use shared::Share;
+pub use shared::SharedError;
+pub(crate) use shared::{Call, Extent, Found, Sent};
 
 use std::sync::Arc;
 
@@ -58,13 +65,22 @@ struct Settings {
     check_loss: bool,
     /// Whether the recorded gradient was compared with Burn's when the loss was captured.
     compared: bool,
+    /// The ranks that have other batches, if any.
+    share: Option<Share>,
 }
 
 impl Settings {
     fn new(engine: Engine, stated: Option<Reduction>) -> Self {
         let law = stated.map(Law::stated);
-        let (memory_budget, observer) = (None, None);
-        Self { engine, memory_budget, observer, law, check_loss: true, compared: false }
+        Self {
+            engine,
+            memory_budget: None,
+            observer: None,
+            law,
+            check_loss: true,
+            compared: false,
+            share: None,
+        }
     }
 }
 
@@ -135,9 +151,10 @@ impl<B: AutodiffBackend> Objective<B> {
         self.settings.compared
     }
 
-    /// Number of batches: 1, unless made by [`over`](Self::over).
+    /// Number of batches: 1, unless made by [`over`](Self::over). Those of this rank, if the objective is
+    /// [shared](Self::shared).
     pub fn batches(&self) -> usize {
-        self.parts.len()
+        if self.is_idle() { 0 } else { self.parts.len() }
     }
 
     /// The same objective for a loss that is meant to differ from the negative log-likelihood: [`Fisher`](crate::Fisher),
@@ -188,11 +205,14 @@ impl<B: AutodiffBackend> Objective<B> {
     /// A loss that is NaN or infinite.
     pub fn value(&self) -> Result<f64, Error> {
         let mut sum = 0.0;
-        self.for_each_part(|_, part| {
+        let own = self.for_each_part(|_, part| {
             sum += part.weight * self.value_of(part)?;
             Ok(())
-        })?;
-        Ok(sum)
+        });
+        let own = own.map(|()| (vec![sum], Vec::new()));
+        let (sums, _) =
+            self.summed_vectors(self.parameters().space(), (Call::Value, &[]), (1, 0), own)?;
+        sums.first().copied().ok_or_else(|| ObjectiveError::NoBatches.into())
     }
 
     /// ∇ℒ(θ). Costs one gradient.
@@ -209,11 +229,15 @@ impl<B: AutodiffBackend> Objective<B> {
     /// A loss or gradient that is NaN or infinite, naming the parameter.
     pub fn value_and_gradient(&self) -> Result<ValueAndGradient<B>, Error> {
         let (mut value, mut gradient) = (0.0, None);
-        self.for_each_part(|_, part| {
+        let own = self.for_each_part(|_, part| {
             let found = part.programs.gradient()?.run(self.inputs(part)?)?;
             self.add_gradient(part, found, (&mut value, &mut gradient))
-        })?;
-        let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
+        });
+        let own = own.map(|()| (vec![value], vec![gradient]));
+        let (values, gradients) =
+            self.summed_vectors(self.parameters().space(), (Call::Gradient, &[]), (1, 1), own)?;
+        let (value, gradient) =
+            values.into_iter().zip(gradients).next().ok_or(ObjectiveError::NoBatches)?;
         gradient.expect_finite("the gradient")?;
         Ok(ValueAndGradient { value, gradient })
     }
@@ -265,6 +289,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
+        self.expect_data_here("`outputs`")?;
         let layout = self.outputs_layout()?;
         let mut blocks = Vec::with_capacity(self.batches());
         self.for_each_part(|_, part| {

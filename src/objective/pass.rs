@@ -7,7 +7,7 @@ use burn_backend::AutodiffBackend;
 use super::{
     Noise, Objective, ObjectiveError, Progress,
     batches::{Part, Parts, Stream},
-    programs::Derivation,
+    programs::{Derivation, Derived},
 };
 use crate::{error::Error, space::ParamLayout, tensor::Operand};
 
@@ -40,6 +40,14 @@ impl<B: AutodiffBackend> Objective<B> {
             operands.extend(inputs(part)?);
             work(part, &derived.notes, derived.program.run(operands)?)
         })
+    }
+
+    /// A derived program for the first batch. Collective.
+    pub(crate) fn first_derived<D: Derivation>(
+        &self,
+        derivation: &D,
+    ) -> Result<Arc<Derived<B, D::Notes>>, Error> {
+        self.agreed(self.of_first(|part| part.programs.derived(derivation)))
     }
 
     /// Checks the results of a derived program on the first batch, once per recording.
@@ -75,7 +83,7 @@ impl<B: AutodiffBackend> Objective<B> {
         part: &Part<B>,
     ) -> Result<Operand<B::InnerBackend>, Error> {
         let outputs = part.outputs_type()?;
-        let made = noise(index, outputs)?.convert_dtype(outputs.dtype);
+        let made = noise(self.number_of(index), outputs)?.convert_dtype(outputs.dtype);
         Ok(Operand::from_data(made, self.values.device())?)
     }
 
@@ -84,6 +92,9 @@ impl<B: AutodiffBackend> Objective<B> {
         &self,
         mut work: impl FnMut(usize, &Part<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        if self.is_idle() {
+            return Ok(());
+        }
         let total = self.batches();
         let mut each = |index: usize, part: &Part<B>| {
             work(index, part)?;

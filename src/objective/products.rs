@@ -9,6 +9,7 @@ use super::{
     batches::{Part, Parts},
     prepared::Prepared,
     programs::SplitProgram,
+    shared::Call,
 };
 use crate::{
     derive::{DeriveError, Product, ProductInputs},
@@ -75,7 +76,7 @@ impl<B: AutodiffBackend> Objective<B> {
         // The Hessian product was derived when the loss was captured.
         if kind != Product::Hessian {
             let derived = self.with_part(0, |part| part.programs.product(kind).map(drop));
-            derived.map_err(|error| self.named(error))?;
+            self.agreed(derived.map_err(|error| self.named(error)))?;
         }
         Ok(PreparedProduct::sharing(kind, self.prepared.of(kind)))
     }
@@ -94,12 +95,24 @@ impl<B: AutodiffBackend> Objective<B> {
         self.for_each_part(|index, part| work(part, &self.ready(product, index, part)?))
     }
 
-    /// Σ over batches of weight · factor · product, for several vectors; each batch is prepared once.
+    /// Σ over batches of weight · factor · product, for several vectors; each batch is prepared once. Collective: one message
+    /// for all vectors.
     pub(crate) fn products(
         &self,
         product: &PreparedProduct<B>,
         vectors: &[ParamVector<B>],
     ) -> Result<Vec<ParamVector<B>>, Error> {
+        let own = self.products_here(product, vectors).map(|sums| (Vec::new(), sums));
+        let (space, call) = (self.parameters().space(), (Call::Product, vectors));
+        let (_, sums) = self.summed_vectors(space, call, (0, vectors.len()), own)?;
+        Ok(sums)
+    }
+
+    fn products_here(
+        &self,
+        product: &PreparedProduct<B>,
+        vectors: &[ParamVector<B>],
+    ) -> Result<Vec<Option<ParamVector<B>>>, Error> {
         for vector in vectors {
             self.expect_compatible(vector)?;
         }
@@ -112,24 +125,40 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             Ok(())
         })?;
-        sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
+        Ok(sums)
     }
 
-    /// The product of one batch, weighted so that the mean over batches is the full product.
+    /// The product of one batch, weighted so that the mean over batches is the full product. On a shared objective the sum of
+    /// those of every rank's batch of that index. Collective.
     pub(crate) fn term(
         &self,
         product: &PreparedProduct<B>,
         term: usize,
         vector: &ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
+        let own = self.term_here(product, term, vector).map(|sum| (Vec::new(), vec![sum]));
+        let call = (Call::Term, std::slice::from_ref(vector));
+        let (_, sums) = self.summed_vectors(self.parameters().space(), call, (0, 1), own)?;
+        sums.into_iter().next().ok_or_else(|| ObjectiveError::NoBatches.into())
+    }
+
+    fn term_here(
+        &self,
+        product: &PreparedProduct<B>,
+        term: usize,
+        vector: &ParamVector<B>,
+    ) -> Result<Option<ParamVector<B>>, Error> {
         self.expect_compatible(vector)?;
         let mut result = None;
+        if term >= self.batches() {
+            return Ok(None);
+        }
         self.with_part(term, |part| {
-            let weight = part.weight * (product.factor)(part) * self.batches() as f64;
+            let weight = part.weight * (product.factor)(part) * self.terms() as f64;
             let blocks = self.ready(product, term, part)?.finish(vector)?;
             accumulate(&mut result, weight, self.vector(blocks)?)
         })?;
-        result.ok_or_else(|| ObjectiveError::NoBatches.into())
+        Ok(result)
     }
 
     /// J v batch by batch, unweighted, as blocks of the outputs' layout.

@@ -11,6 +11,7 @@ use burn_backend::{AutodiffBackend, TensorData};
 use super::{
     Objective, ObjectiveError, PreparedProduct,
     batches::{Part, Parts, Stream},
+    inputs::with_float_inputs,
 };
 use crate::{
     capture::{Divisor, Recording},
@@ -25,6 +26,8 @@ use crate::{
 pub(super) enum Use {
     /// They return ℓ `[n]` in place of the model's outputs.
     Returned,
+    /// They are differentiated by the float tensors of the batch too, which follow the parameters.
+    Differentiated,
     /// They take weights w `[n]` as the last tensor of the batch, and Σₙ wₙ ℓₙ is the loss.
     Weighted,
 }
@@ -67,6 +70,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn with_view(&self, view: &SampleView) -> Result<Self, Error> {
+        self.expect_data_here("the losses of single samples")?;
         let parts = match &self.parts {
             Parts::Kept(parts) => {
                 let mut first = 0;
@@ -150,9 +154,10 @@ impl<B: AutodiffBackend> Objective<B> {
 
 /// The recording of another use of the losses of samples.
 pub(super) fn recorded_for(recording: &Recording, purpose: Use) -> Result<Recording, Error> {
-    let losses = losses(recording)?;
     let mut made = recording.clone();
+    let losses = losses(recording)?;
     match purpose {
+        Use::Differentiated => return with_float_inputs(recording),
         Use::Returned => {
             let sum = recording.graph.outputs()[0];
             made.graph = recording.graph.returning(vec![sum, losses]);

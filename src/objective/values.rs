@@ -1,9 +1,13 @@
 //! The values of a model that an objective is evaluated at: parameters and buffers.
 
+use std::sync::{Arc, OnceLock};
+
 use burn_backend::{AutodiffBackend, tensor::Device};
 
+use super::shared::{print_of, print_tensor};
 use crate::{
     capture::ModelInputs,
+    error::Error,
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Kind, ValueType},
     space::{Buffers, ParamVector, VectorError},
@@ -15,6 +19,8 @@ use crate::{
 pub(super) struct Values<B: AutodiffBackend> {
     pub parameters: ParamVector<B>,
     pub buffers: Buffers<B>,
+    /// A fingerprint of the elements, once ranks compare them.
+    pub print: Arc<OnceLock<u64>>,
 }
 
 impl<B: AutodiffBackend> Values<B> {
@@ -23,7 +29,21 @@ impl<B: AutodiffBackend> Values<B> {
             parameters.expect_device(&buffer.device())?;
         }
         let buffers = buffers.stored_on(parameters.device(), parameters.precision());
-        Ok(Self { parameters, buffers })
+        Ok(Self { parameters, buffers, print: Arc::default() })
+    }
+
+    /// 64 bits of the parameters and running statistics.
+    pub fn print(&self) -> Result<u64, Error> {
+        if let Some(&print) = self.print.get() {
+            return Ok(print);
+        }
+        let mut print = print_of(std::slice::from_ref(&self.parameters))?;
+        for (position, _) in self.buffers.running() {
+            if let Some(value) = self.buffers.values().get(position) {
+                print = print_tensor::<B>(value.clone(), print)?;
+            }
+        }
+        Ok(*self.print.get_or_init(|| print))
     }
 
     pub fn precision(&self) -> Precision {

@@ -68,6 +68,11 @@ impl<'a, B: AutodiffBackend> SolveOptions<'a, B> {
         Self { preconditioner, ..Self::new() }
     }
 
+    /// The preconditioner, if there is one.
+    pub(crate) fn preconditioner(&self) -> Option<&'a dyn SelfAdjoint<B>> {
+        self.preconditioner
+    }
+
     /// For a solver that has no use for a preconditioner.
     pub(super) fn expect_no_preconditioner(&self, solver: &'static str) -> Result<(), SolverError> {
         let option = UnusedOption::Preconditioner;

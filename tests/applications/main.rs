@@ -17,6 +17,7 @@ mod compare;
 mod dense;
 #[path = "../support/failure.rs"]
 mod failure;
+mod implicit;
 mod influence;
 #[path = "../support/oracle.rs"]
 #[allow(dead_code, reason = "shared with other programs")]

@@ -10,6 +10,7 @@ mod walk;
 
 use std::ops::Range;
 
+use content::hash;
 use walk::Walk;
 
 use crate::graph::Graph;
@@ -115,6 +116,18 @@ impl Terms {
         let mut ratios = pairs.map(|(a, b)| a.elements as f64 / b.elements as f64);
         let first = ratios.next()?;
         ratios.all(|ratio| ratio == first).then_some(first)
+    }
+
+    /// The size of the factor of a term that is not zero.
+    pub fn scale(&self) -> f64 {
+        let mut scales = self.of_batch.iter().map(|term| term.scale.abs());
+        scales.find(|&scale| scale > 0.0).unwrap_or(1.0)
+    }
+
+    /// Identifies what computes the terms, whatever its sizes.
+    pub fn content(&self) -> u64 {
+        let all = [&self.of_batch, &self.others, &self.literals];
+        hash(&all.map(|terms| terms.iter().map(|term| term.content).collect::<Vec<_>>()))
     }
 
     fn has_contents_of(&self, other: &Self) -> bool {

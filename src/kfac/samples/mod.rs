@@ -107,6 +107,7 @@ impl SampleGradients {
     /// [`KfacError::Places`] for a layer whose rows reach several samples, [`KfacError::SampleGradient`] for another parameter
     /// whose gradients are not known.
     pub fn new<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
+        objective.expect_data_here("gradients of single samples")?;
         let reduction = objective.stated_reduction()?;
         objective.shape_of_outputs()?;
         let layers = network_layers(objective, SAMPLES)?;

@@ -224,6 +224,14 @@ where
     /// [`ObjectiveError::NotReducedSo`](crate::errors::ObjectiveError::NotReducedSo) if a reduction was stated and the loss
     /// of this batch has another; what capturing refuses.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
+        let made = self.single(batch);
+        match self.reduction() {
+            Some(reduction) => self.sharing(made, reduction),
+            None => made,
+        }
+    }
+
+    fn single<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let batch = self.recorder.counted(batch)?;
         let part = Part::new(&self.recorder, &self.values, batch)?.alone()?;
         self.expect_same_reduction(&part)?;

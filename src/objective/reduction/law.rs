@@ -55,6 +55,18 @@ impl Law {
         matches!(self.evidence, Evidence::Counted)
     }
 
+    /// The unit of divisors, the same on all ranks for one closure up to a factor that this is, and what identifies the
+    /// closure.
+    pub fn unit(&self) -> (f64, u64) {
+        match &self.evidence {
+            Evidence::Stated => (1.0, 1),
+            Evidence::Counted => (1.0, 2),
+            Evidence::Terms(reference) => {
+                (reference.divisor * reference.terms.scale(), reference.terms.content())
+            }
+        }
+    }
+
     /// What the loss of a batch is divided by: 1 for a sum, and for a mean a number in units that are the same for all
     /// batches.
     pub fn divisor<B: AutodiffBackend>(&self, batch: &Outline<B>) -> Result<f64, ObjectiveError> {

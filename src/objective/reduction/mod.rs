@@ -101,6 +101,10 @@ impl<B: AutodiffBackend> Objective<B> {
         if self.settings.law.is_some() {
             return self.stating(reduction);
         }
+        self.sharing(self.reduced_as(reduction), reduction)
+    }
+
+    fn reduced_as(&self, reduction: Reduction) -> Result<Self, Error> {
         let batch = self.of_first(|part| Ok(part.batch.clone()))?;
         let law = match self.proven(&batch, &batch, reduction) {
             Err(error) if matches!(error.downcast_ref(), Some(ObjectiveError::Halved { .. })) => {
@@ -119,10 +123,10 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Checks the reduction that was stated on the first batch.
     pub(crate) fn check_reduction(&self) -> Result<(), Error> {
         let reduction = self.stated_reduction()?;
-        self.with_part(0, |part| match part.stated {
+        self.agreed(self.with_part(0, |part| match part.stated {
             Stated::Nothing => self.proven(&part.batch, &part.batch, reduction).map(drop),
             Stated::Sum | Stated::Mean { .. } => Ok(()),
-        })
+        }))
     }
 
     /// The reduction that was stated.
@@ -159,13 +163,13 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok(())
     }
 
-    /// Finds out how the batches of a data set are reduced, by some of them, and weighs all of them.
+    /// Finds out how the batches of a data set are reduced, by some of them, and weighs all of them: divisors and weights.
     pub(super) fn weighed(
         &self,
         some: &[Counted<B>],
         all: &[Outline<B>],
         reduction: Reduction,
-    ) -> Result<(Self, Vec<f64>), Error> {
+    ) -> Result<(Self, Vec<(f64, f64)>), Error> {
         let stating = match all.first().and_then(|first| first.stated.reduction()) {
             Some(_) => self.stating(reduction)?,
             None => {
@@ -179,15 +183,15 @@ impl<B: AutodiffBackend> Objective<B> {
         let divisors: Result<Vec<f64>, _> = all.iter().map(|batch| law.divisor(batch)).collect();
         let divisors = divisors?;
         if reduction == Reduction::Sum {
-            return Ok((stating, vec![1.0; divisors.len()]));
+            return Ok((stating, divisors.into_iter().map(|divisor| (divisor, 1.0)).collect()));
         }
         let total: f64 = divisors.iter().sum();
         if total == 0.0 {
             return Err(ObjectiveError::NoWeight.into());
         }
         let weigh = |(batch, divisor): (&Outline<B>, f64)| match batch.stated {
-            Stated::Nothing => divisor / total,
-            Stated::Sum | Stated::Mean { .. } => total.recip(),
+            Stated::Nothing => (divisor, divisor / total),
+            Stated::Sum | Stated::Mean { .. } => (divisor, total.recip()),
         };
         let weights = all.iter().zip(divisors).map(weigh).collect();
         Ok((stating, weights))

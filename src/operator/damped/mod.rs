@@ -108,6 +108,11 @@ impl<A, D> Damped<A, D> {
         Ok(Self { operator, damping })
     }
 
+    /// The operator without what is added.
+    pub fn operator(&self) -> &A {
+        &self.operator
+    }
+
     /// What is added to the operator.
     pub fn diagonal(&self) -> &D {
         &self.damping

@@ -176,6 +176,7 @@ where
         if layers_in_training_mode(model) == 0 {
             return Ok(None);
         }
+        self.objective.expect_no_training()?;
         self.objective.expect_model(model)?;
         Ok(Some(self.objective.backward(model, batch)?))
     }

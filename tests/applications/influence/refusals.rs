@@ -168,3 +168,21 @@ fn a_loss_that_is_not_finite_is_named() {
     assert!(matches!(failure(&found), Some(VectorError::NonFinite { .. })), "{found:?}");
     assert!(config().init(&queries).is_err());
 }
+
+/// There is no derivative by a token.
+#[test]
+fn inputs_that_are_integers_are_refused() {
+    let world = World::new(7);
+    let labels = world.train.1.clone();
+    let tokens = Objective::capture(&world.model, labels.clone(), |model, y: Tensor<1, Int>| {
+        let weight = model.hidden_weight().slice([0..1]).expand([30, 5]);
+        let chosen = weight.gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1);
+        Loss::mean_of(chosen.powf_scalar(2.0))
+    });
+    let influence = config().init(&tokens.unwrap()).unwrap();
+    let direction = influence.training().parameters().clone();
+    let found = influence.input_gradients(&direction, labels);
+    assert_eq!(failure(&found), Some(&ObjectiveError::NoFloats));
+    let single = world.train.0.clone();
+    assert!(influence.input_gradients(&direction, single).is_err());
+}

@@ -143,3 +143,29 @@ fn upweighted_scores_are_derivatives_of_a_retraining() {
     let found: Vec<f64> = scores.rows().map(|row| row[n]).collect();
     assert!(relative_error(&found, &slopes) < 1e-6, "{found:?} {slopes:?}");
 }
+
+/// df/dx for one input of one training sample, by a central difference of two retrainings.
+#[test]
+fn input_gradients_are_derivatives_of_a_retraining() {
+    let world = world(5);
+    let (x, y) = &world.train;
+    let some = (x.clone().slice([20..23, 0..4]), y.clone().slice([20..23]));
+    let found = world.influence.input_gradients(&world.queries, some).unwrap();
+    assert_eq!(found.gradients.len(), 8);
+    assert!(found.report.warnings().is_empty(), "{}", found.report);
+    let (n, feature, step) = (21, 2, 2.0_f32.powi(-10));
+    let retrained = |change: f32| {
+        let place = [n..n + 1, feature..feature + 1];
+        let moved = x.clone().slice(place.clone()) + change;
+        let moved = x.clone().slice_assign(place, moved);
+        let rest = trained(world.training.on((moved, y.clone())).unwrap());
+        test_losses(&world.queries.at(rest.parameters()).unwrap())
+    };
+    let (up, down) = (retrained(step), retrained(-step));
+    for (query, (dx, labels)) in found.gradients.iter().enumerate() {
+        assert_eq!((dx.dims(), labels.dims()), ([3, 4], [3]));
+        let dx: Vec<f64> = dx.to_data().iter::<f64>().collect();
+        let slope = (up[query] - down[query]) / (2.0 * f64::from(step));
+        assert!((dx[4 + feature] - slope).abs() < 1e-5 * slope.abs().max(1e-3), "{dx:?} {slope}");
+    }
+}

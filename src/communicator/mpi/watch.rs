@@ -1,0 +1,138 @@
+//! What ranks tell each other outside of sums: that they have returned, and what they have been waiting for. A rank that
+//! learns that its sum can never be completed ends the job.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use mpi::{
+    topology::{Rank, SimpleCommunicator},
+    traits::{Communicator, Destination, Source},
+};
+
+/// Marks the messages between sums.
+const TAG: i32 = 0x4243;
+
+/// Returned after so many sums.
+const LEFT: u64 = 1;
+/// Waits in a sum.
+const WAITS: u64 = 2;
+
+/// How long a rank waits before it says for what.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a rank sums.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Call {
+    pub elements: usize,
+    /// The element type.
+    pub kind: &'static str,
+}
+
+impl Call {
+    fn bits(self) -> u64 {
+        if self.kind == "f32" { 32 } else { 64 }
+    }
+}
+
+/// What a rank knows of the others.
+pub(super) struct Watch {
+    rank: usize,
+    /// Sums begun.
+    sums: u64,
+    /// After how many sums each rank has returned.
+    left: Vec<Option<u64>>,
+    /// Tests of the sum at hand.
+    tests: u32,
+    begun: Instant,
+    said: bool,
+}
+
+impl Watch {
+    pub fn new(rank: usize, size: usize) -> Self {
+        let begun = Instant::now();
+        Self { rank, sums: 0, left: vec![None; size], tests: 0, begun, said: false }
+    }
+
+    /// Whether this rank has returned.
+    pub fn has_left(&self) -> bool {
+        self.left.get(self.rank).is_some_and(Option::is_some)
+    }
+
+    /// A sum begins.
+    pub fn begin(&mut self) {
+        self.sums += 1;
+        (self.tests, self.begun, self.said) = (0, Instant::now(), false);
+    }
+
+    /// Called between two tests of a sum that is not complete. An error says why it cannot be completed.
+    pub fn wait(&mut self, world: &SimpleCommunicator, call: Call) -> Result<(), String> {
+        self.tests = self.tests.wrapping_add(1);
+        if self.tests.is_multiple_of(32) {
+            thread::yield_now(); // to a rank on the same core
+        }
+        if !self.tests.is_multiple_of(2048) {
+            return Ok(());
+        }
+        self.hear(world, Some(call))?;
+        if !self.said && self.begun.elapsed() > PATIENCE {
+            self.said = true;
+            self.tell(world, [WAITS, self.sums, call.elements as u64, call.bits()]);
+        }
+        Ok(())
+    }
+
+    /// Tells the others that this rank has returned, and waits until all have.
+    pub fn leave(&mut self, world: &SimpleCommunicator) {
+        if let Some(own) = self.left.get_mut(self.rank) {
+            *own = Some(self.sums);
+        }
+        self.tell(world, [LEFT, self.sums, 0, 0]);
+        while self.left.iter().any(Option::is_none) {
+            // A rank that waits for a sum of this one ends the job.
+            let _ = self.hear(world, None);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn tell(&self, world: &SimpleCommunicator, message: [u64; 4]) {
+        for other in (0..self.left.len()).filter(|&other| other != self.rank) {
+            world.process_at_rank(other as Rank).send_with_tag(&message, TAG);
+        }
+    }
+
+    fn hear(&mut self, world: &SimpleCommunicator, call: Option<Call>) -> Result<(), String> {
+        while let Some(status) = world.any_process().immediate_probe_with_tag(TAG) {
+            let from = status.source_rank();
+            let mut message = [0_u64; 4];
+            world.process_at_rank(from).receive_into_with_tag(&mut message, TAG);
+            match (message, call) {
+                ([LEFT, sums, ..], _) => {
+                    if let Some(left) = self.left.get_mut(from as usize) {
+                        *left = Some(sums);
+                    }
+                }
+                ([WAITS, sums, elements, bits], Some(call))
+                    if sums == self.sums
+                        && (elements, bits) != (call.elements as u64, call.bits()) =>
+                {
+                    return Err(format!(
+                        "sums {} numbers in {} where rank {from} sums {elements} in f{bits}: all ranks make the same \
+                         calls in the same order",
+                        call.elements, call.kind
+                    ));
+                }
+                _ => {}
+            }
+        }
+        let mut gone = self.left.iter().enumerate();
+        match gone.find(|(_, left)| left.is_some_and(|sums| sums < self.sums)) {
+            Some((rank, _)) if call.is_some() => Err(format!(
+                "waits for a sum in which rank {rank} takes no part, because it has returned: all ranks make the same \
+                 calls in the same order"
+            )),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong with implicit differentiation.
+
+/// A bilevel problem that is not one, or that cannot be differentiated as asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImplicitError {
+    /// The module of hyper-parameters has nothing to differentiate by.
+    #[error(
+        "the module of hyper-parameters has no trainable float tensor: it holds {ints} int tensors, which have no derivative, \
+         {frozen} frozen float tensors (`.unfreeze()`) and {plain} on a device without autodiff (build it on \
+         `device.autodiff()`); wrap continuous hyper-parameters in `Param<Tensor<D>>`"
+    )]
+    NoHyperparameters {
+        /// Int tensors.
+        ints: usize,
+        /// Float tensors that require no gradient.
+        frozen: usize,
+        /// Float tensors on a device without autodiff.
+        plain: usize,
+    },
+    /// A parameter that is in the model and among the hyper-parameters.
+    #[error(
+        "{parameters:?} are in the model and among the hyper-parameters: a parameter is either solved for or differentiated \
+         by; give the module of hyper-parameters parameters of its own (`load_record` copies values, `clone` shares them)"
+    )]
+    Shared {
+        /// Names in the module of hyper-parameters.
+        parameters: Vec<String>,
+    },
+    /// The gradient of the inner objective depends on no hyper-parameter.
+    #[error(
+        "θ*(η) does not depend on η: ∂²ℒ/∂θ∂η vanishes for all hyper-parameters {hyperparameters:?}; use them in the closure of \
+         the inner objective, in a term that the model's parameters are in too"
+    )]
+    Independent {
+        /// Names of the hyper-parameters.
+        hyperparameters: Vec<String>,
+    },
+    /// Hyper-parameters that neither objective depends on.
+    #[error(
+        "the outer objective depends on {hyperparameters:?} neither directly nor through θ*(η), so that their derivative is \
+         zero by construction; use them, or freeze them (`no_grad`)"
+    )]
+    Unused {
+        /// Names of the hyper-parameters.
+        hyperparameters: Vec<String>,
+    },
+    /// An outer objective of another model.
+    #[error(
+        "the outer objective is one of other parameters: {reason}; capture it on the model, or the model and the \
+         hyper-parameters, that the inner objective was captured on"
+    )]
+    OtherParameters {
+        /// The first difference.
+        reason: String,
+    },
+    /// No task to average over.
+    #[error("there is no task: give at least one pair of a training and a test batch")]
+    NoTasks,
+    /// A user's inner solver panicked.
+    #[error("the inner solver panicked in task {task}: {message}")]
+    InnerSolver {
+        /// Position of the task.
+        task: usize,
+        /// The panic's message.
+        message: String,
+    },
+}
+
+crate::error::kind!(ImplicitError);

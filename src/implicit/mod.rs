@@ -1,0 +1,43 @@
+//! Implicit differentiation: derivatives through the minimizer of an inner problem. Depends on objectives, operators and
+//! solvers; no room depends on it.
+//!
+//! ```text
+//! θ*(η) = argmin ℒ(θ, η)      dL/dη = ∂L/∂η − ∂L/∂θ·A⁻¹·∂²ℒ/∂θ∂η      A = ∂²ℒ/∂θ²
+//! ```
+//!
+//! | you want | take |
+//! |---|---|
+//! | the derivative of a validation loss in hyper-parameters | [`ImplicitFunction::hypergradient`] |
+//! | how the minimizer moves with them | [`ImplicitFunction::tangent`], [`ImplicitFunction::adjoint`] |
+//! | a cheap, biased one: one step, K steps | the same with the solver [`truncated`] |
+//!
+//! η is a Burn module of its own, which the captured closure gets beside the model ([`HyperObjective`]): decays, weights of
+//! samples, images, a network. One recording of the loss in (θ, η) gives A, the mixed derivative in both directions and both
+//! gradients; each is derived with the other parameters as data, so that a solve costs what it costs without
+//! hyper-parameters.
+//!
+//! It stands on Larsen et al. 1996 and Bengio 2000 (the formula), Pedregosa 2016 (inexact solves), Lorraine, Vicol &
+//! Duvenaud 2020, *Optimizing millions of hyperparameters by implicit differentiation*. It finds no inner minimum by itself
+//! and differentiates no inner training: what a training that stops early does is another function of η than θ*(η).
+
+mod blocks;
+mod bound;
+mod config;
+mod error;
+mod function;
+mod hypergradient;
+mod objective;
+mod outer;
+mod report;
+mod split;
+mod truncated;
+
+pub use blocks::{InnerMatrix, MixedDerivative};
+pub use config::{ImplicitConfig, InnerCurvature, LipschitzConstants};
+pub use error::ImplicitError;
+pub use function::{ImplicitFunction, ImplicitProduct};
+pub use hypergradient::Hypergradient;
+pub use objective::{HyperGradient, HyperObjective};
+pub use outer::OuterObjective;
+pub use report::{ErrorBound, HypergradientReport, Verdict};
+pub use truncated::truncated;

@@ -1,0 +1,46 @@
+//! Truncated hypergradients: the last K steps of an unrolled inner training, without keeping them.
+
+use crate::{
+    config::ConfigError,
+    solver::{Neumann, NeumannConfig, NeumannScale},
+};
+
+/// The solver of a truncated hypergradient: K terms of the Neumann series with the step α of the inner training.
+///
+/// ```text
+/// (A + λI)⁻¹ ≈ α Σ_{j < K} (I − α(A + λI))ʲ
+/// ```
+///
+/// At the minimizer the hypergradient with it *is* the one that reverse mode through the last K steps
+/// θ ← θ − α ∂ℒ/∂θ finds, with the memory of one. K = 1 is the one-step hypergradient, α I in place of the inverse. The report's
+/// verdict is [`Unsolved`](super::Verdict::Unsolved), since the solve stops on purpose; leave the error bound out.
+///
+/// # Cost
+/// K products with A.
+///
+/// # Errors
+/// [`ConfigError`] for K = 0, or a step that is not positive and finite.
+///
+/// # References
+/// Luketina et al. 2016, *Scalable gradient-based tuning of continuous regularization hyperparameters* (one step, with I in
+/// place of αI); Shaban et al. 2019, *Truncated back-propagation for bilevel optimization* (K steps); Lorraine, Vicol &
+/// Duvenaud 2020, theorem 2 (the identity, at a minimum).
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{LinearSolver, ParamSpace, implicit::truncated, operator::Diagonal};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Diagonal::new(space.vector(&[1.0, 2.0])?)?;
+/// let x = truncated(2, 0.25)?.solve(&a, &space.ones())?.x; // ¼(1 + (1 − a/4))
+/// assert_eq!(x.to_vec()?, [0.4375, 0.375]);
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
+pub fn truncated(steps: usize, rate: f64) -> Result<Neumann, ConfigError> {
+    NeumannConfig::new()
+        .with_scale(NeumannScale::Fixed(rate))
+        .with_relative_tolerance(f64::MIN_POSITIVE)
+        .with_max_iterations(steps)
+        .init()
+}

@@ -1,0 +1,62 @@
+//! How changes of training inputs change a prediction.
+
+use burn_backend::AutodiffBackend;
+
+use super::{Influence, InfluenceReport, Query};
+use crate::{capture::Batch, error::Error, objective::with_floats, tensor::TensorBridge};
+
+/// The influence of the inputs of some training samples on each query.
+#[derive(Clone, Debug)]
+pub struct InputInfluence<X> {
+    /// For each query a batch like the one given, with df/dx in the places of its float tensors; integers and truth values are
+    /// as they were.
+    pub gradients: Vec<X>,
+    /// What stands behind them.
+    pub report: InfluenceReport,
+}
+
+impl<B: AutodiffBackend> Influence<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// How f changes per unit of change in the inputs x of training samples, when the training is done again with them.
+    ///
+    /// ```text
+    /// df/dxₙ = −c·∂/∂xₙ (∇ℓₙᵀ A⁻¹∇f) = −c·∂²ℓₙ/∂xₙ∂θ · A⁻¹∇f
+    /// ```
+    ///
+    /// `batch` holds some samples of the training, each with its weight c = 1/N or 1 there. The result has the shapes of its
+    /// float tensors, on their device and in the precision of the objective, all of them (of a batch of images and float
+    /// targets also the targets').
+    ///
+    /// # Cost
+    /// A backward pass and a solve per query, and for it about a Hessian product on the batch.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NoFloats`](crate::errors::ObjectiveError::NoFloats) for a batch of integers only, such as tokens; those
+    /// of [`Objective::on`](crate::Objective::on) for another batch than the captured one; as
+    /// [`visit_scores`](Self::visit_scores).
+    ///
+    /// # References
+    /// Koh & Liang 2017, *Understanding black-box predictions via influence functions*, section 2.2.
+    pub fn input_gradients<'a, X: Batch>(
+        &self,
+        query: impl Into<Query<'a, B>>,
+        batch: X,
+    ) -> Result<InputInfluence<X>, Error>
+    where
+        B: 'a,
+    {
+        let perturbed = self.training.on(batch.clone())?;
+        let scale = -self.reduction.factor(self.samples());
+        let mut gradients = Vec::new();
+        let solved = self.each_solved(query.into(), None, |_, solved| {
+            let scaled: Vec<_> = solved.iter().map(|vector| vector.clone().scale(scale)).collect();
+            for found in perturbed.input_gradients(&scaled)? {
+                gradients.push(with_floats(batch.clone(), found));
+            }
+            Ok(())
+        })?;
+        Ok(InputInfluence { gradients, report: self.report(solved.queries, solved.solves, 0) })
+    }
+}

@@ -1,0 +1,75 @@
+//! What a pass has collected, summed over the ranks of a shared objective: symmetric matrices as triangles.
+
+use burn_backend::AutodiffBackend;
+
+use super::pass::{Collected, FactorProgram, Means, Results, times};
+use crate::{
+    error::Error,
+    objective::{Call, Extent, Found, Objective, Sent},
+};
+
+/// Sums over all ranks, and means weighted by rows; unchanged if the objective is not shared. Collective.
+pub(super) fn over_ranks<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    derivation: &FactorProgram,
+    own: Result<Collected<B>, Error>,
+) -> Result<Collected<B>, Error> {
+    if !objective.is_shared() {
+        return own;
+    }
+    let derived = objective.first_derived(derivation)?;
+    let (graph, rows) = (derived.program.graph(), &derived.notes);
+    let with_gradient = derivation.results == Results::WithGradient;
+    let parameters = if with_gradient { objective.layout().blocks().len() } else { 0 };
+    let mut shapes = graph.outputs().iter().map(|&it| graph.value(it).shape.to_vec());
+    let gradient = shapes.by_ref().skip(usize::from(with_gradient)).take(parameters);
+    let mut extents: Vec<_> = gradient.map(Extent::Whole).collect();
+    extents.extend(shapes.map(|shape| match derivation.results {
+        Results::Diagonals => Extent::Whole(shape),
+        Results::Moments | Results::WithGradient => moment(shape),
+    }));
+    let sent = || Sent { call: Call::Moments, vectors: &[], numbers: 1 + rows.len(), extents };
+    let own = own.map(|own| message(own, rows, parameters));
+    let mut found = objective.summed(sent, own)?;
+    let moments = found.tensors.split_off(parameters);
+    let gradient = found.tensors.into_iter().flatten().collect();
+    let gradient = match with_gradient {
+        true => Some(objective.parameters().space().from_blocks(gradient)?),
+        false => None,
+    };
+    let means = moments.into_iter().zip(rows).zip(&found.numbers[1..]);
+    let means = means.map(|((sum, rows), &over)| match rows {
+        Some(_) => (sum.map(|sum| times::<B>(sum, 1.0 / over.max(1.0))), over as usize),
+        None => (sum, 0),
+    });
+    Ok(Collected { value: found.numbers[0], gradient, means: Means(means.collect()) })
+}
+
+/// One rank's part: the loss and the rows of each mean, then the gradient, then sums.
+fn message<B: AutodiffBackend>(
+    own: Collected<B>,
+    rows: &[Option<usize>],
+    parameters: usize,
+) -> Found<B> {
+    let mut numbers = vec![own.value];
+    let mut tensors: Vec<_> = match own.gradient {
+        Some(gradient) => gradient.into_blocks().into_iter().map(Some).collect(),
+        None => vec![None; parameters],
+    };
+    for ((mean, over), rows) in own.means.0.into_iter().zip(rows) {
+        numbers.push(over as f64);
+        let factor = if rows.is_some() { over as f64 } else { 1.0 };
+        tensors.push(mean.map(|mean| times::<B>(mean, factor)));
+    }
+    numbers.resize(1 + rows.len(), 0.0);
+    tensors.resize(parameters + rows.len(), None);
+    Found { numbers, tensors }
+}
+
+/// Second moments `[groups, size, size]` are symmetric; others are diagonals.
+fn moment(shape: Vec<usize>) -> Extent {
+    match shape[..] {
+        [groups, size, same] if size == same => Extent::Symmetric { groups, size },
+        _ => Extent::Whole(shape),
+    }
+}

@@ -1,0 +1,67 @@
+//! What can be wrong with an objective that ranks share.
+
+/// Ranks that cannot share an objective, or have parted ways.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SharedError {
+    /// Another rank failed in the same call.
+    #[error("rank {rank} failed, and with it this call on all ranks: {message}")]
+    OtherRank {
+        /// The first rank that failed.
+        rank: usize,
+        /// The message of its error.
+        message: String,
+    },
+    /// The ranks differ in what they must agree on.
+    #[error("{what} of rank {} is not that of rank 0; {advice}", ranks.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))]
+    Differs {
+        /// What differs.
+        what: &'static str,
+        /// The ranks that differ from rank 0.
+        ranks: Vec<usize>,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The ranks make different calls.
+    #[error(
+        "rank {rank} computes {found} where rank 0 computes {expected}; all ranks make the same calls in the same order"
+    )]
+    OtherCall {
+        /// The first rank that differs from rank 0.
+        rank: usize,
+        /// The call of rank 0.
+        expected: &'static str,
+        /// That of the other rank.
+        found: &'static str,
+    },
+    /// An objective that is shared already.
+    #[error(
+        "the objective is shared already; share the captured one, and give it batches by `over`, `over_stream` or `on`"
+    )]
+    Again,
+    /// Vectors of the data, which are not on one rank.
+    #[error(
+        "{what} of a shared objective has rows on every rank, and is not available; compute it from an objective of this rank's \
+         batches that is not shared"
+    )]
+    DataSpace {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// A model whose layers train otherwise than they are evaluated.
+    #[error(
+        "the model is in training mode, and each rank would drop out other units and collect running statistics of its own; \
+         train a shared objective with `model.valid()`, in evaluation mode"
+    )]
+    TrainingMode,
+    /// More ranks than a message can count.
+    #[error("{found} ranks share an objective; at most {most} can")]
+    TooMany {
+        /// Number of ranks.
+        found: usize,
+        /// The most that are possible.
+        most: usize,
+    },
+}
+
+crate::error::kind!(SharedError);

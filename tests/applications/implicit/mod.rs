@@ -1,0 +1,20 @@
+//! Implicit differentiation against dense formulas, differences of minimizers, unrolled trainings and closed forms, in f64.
+
+mod bounds;
+mod exact;
+mod refusals;
+mod truncated;
+mod world;
+
+use burn_curvature::{ConjugateGradientConfig, DirectConfig, LinearSolver, MinresConfig};
+
+/// Three solvers, to rounding.
+fn solvers() -> Vec<(&'static str, Box<dyn LinearSolver>)> {
+    let conjugate = ConjugateGradientConfig::new().with_relative_tolerance(1e-13);
+    let minres = MinresConfig::new().with_relative_tolerance(1e-13);
+    vec![
+        ("conjugate gradients", Box::new(conjugate.init().unwrap())),
+        ("MINRES", Box::new(minres.init().unwrap())),
+        ("direct", Box::new(DirectConfig::new().init().unwrap())),
+    ]
+}

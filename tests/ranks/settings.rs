@@ -1,0 +1,235 @@
+//! What ranks must agree on when they share an objective, and what a shared objective refuses.
+
+use burn::{module::Param, nn, prelude::*};
+use burn_curvature::{
+    CaptureConfig, Error, Jacobian, KfacOptimizerConfig, Likelihood, Objective, Reduction,
+    communicator::{Communicator, Counted, Threads},
+    errors::{ObjectiveError, SharedError},
+};
+
+use crate::{
+    device,
+    failure::failure,
+    run,
+    shares::{self, Network},
+};
+
+/// The error of all of two ranks.
+fn refused(
+    work: impl Fn(std::sync::Arc<Threads>) -> Result<Objective, Error> + Send + Sync + 'static,
+) -> SharedError {
+    let found = run(2, work);
+    let errors: Vec<_> = found.iter().map(|it| failure::<_, SharedError>(it).cloned()).collect();
+    assert_eq!(errors[0], errors[1], "{found:?}");
+    errors[0].clone().expect("an error")
+}
+
+fn differs(error: &SharedError, expected: &str) {
+    match error {
+        SharedError::Differs { what, ranks, .. } => {
+            assert!(what.starts_with(expected), "{error}");
+            assert_eq!(ranks, &[1], "{error}");
+        }
+        _ => panic!("{error}"),
+    }
+}
+
+#[test]
+fn the_ranks_agree_on_all_that_makes_an_objective() {
+    let of = |seed: u64| shares::captured(&Network::new(seed, &device()), &device());
+    differs(&refused(move |ranks| of(ranks.rank() as u64)?.shared(ranks)), "θ");
+    differs(
+        &refused(move |ranks| {
+            let captured = of(4)?;
+            if ranks.rank() == 1 {
+                return captured.in_precision(burn_curvature::Precision::F32)?.shared(ranks);
+            }
+            captured.shared(ranks)
+        }),
+        "the precision",
+    );
+    differs(
+        &refused(move |ranks| {
+            let captured = of(4)?;
+            if ranks.rank() == 1 {
+                return captured.reduced_by(Reduction::Mean)?.shared(ranks);
+            }
+            captured.shared(ranks)
+        }),
+        "the reduction",
+    );
+    differs(
+        &refused(|ranks| {
+            let width = 3 + ranks.rank();
+            let model = nn::LinearConfig::new(4, width).init(&device());
+            let x = Tensor::<2>::ones([2, 4], &device());
+            let loss = |model: &nn::Linear, x| model.forward(x).sum();
+            Objective::capture(&model, x, loss)?.shared(ranks)
+        }),
+        "the layout",
+    );
+    // Stated afterwards, and not so on one rank.
+    let found = run(2, move |ranks| {
+        let reduction = if ranks.rank() == 0 { Reduction::Mean } else { Reduction::Sum };
+        of(4)?.shared(ranks)?.over(shares::batches(0..1, &device()), reduction)
+    });
+    assert!(matches!(failure(&found[0]), Some(SharedError::OtherRank { rank: 1, .. })));
+    assert!(matches!(failure(&found[1]), Some(ObjectiveError::NotReducedSo { .. })));
+}
+
+#[derive(Module, Debug)]
+struct Frozen {
+    weight: Param<Tensor<1>>,
+    factor: Param<Tensor<1>>,
+}
+
+#[test]
+fn frozen_weights_are_compared() {
+    let found = refused(|ranks| {
+        let factor = Tensor::from_floats([1.0 + ranks.rank() as f32], &device());
+        let model = Frozen {
+            weight: Param::from_tensor(Tensor::ones([1], &device())),
+            factor: Param::from_tensor(factor).no_grad(),
+        };
+        let x = Tensor::<1>::ones([1], &device());
+        let loss =
+            |model: &Frozen, x: Tensor<1>| (model.weight.val() * model.factor.val() * x).sum();
+        Objective::capture(&model, x, loss)?.shared(ranks)
+    });
+    differs(&found, "the tensors of the model");
+}
+
+#[test]
+fn the_order_of_sharing_and_of_batches_does_not_matter() {
+    let found = run(2, |ranks| {
+        let device = device();
+        let mine = || shares::batches(shares::share(ranks.rank(), 2), &device);
+        let captured = shares::captured(&Network::new(4, &device), &device)?;
+        let before = captured.shared(ranks.clone())?.over(mine(), Reduction::Mean)?;
+        let after = captured.over(mine(), Reduction::Mean)?.shared(ranks.clone())?;
+        let stream = mine();
+        let shared = captured.shared(ranks.clone())?;
+        let streamed = shared.over_stream(Reduction::Mean, move |visit| {
+            stream.iter().cloned().try_for_each(visit)
+        })?;
+        let v = before.parameters().space().normal(1);
+        let mut products = Vec::new();
+        for risk in [&before, &after, &streamed] {
+            products.push(risk.hessian_vector_product(&v)?.to_vec()?);
+        }
+        let again = after.shared(ranks.clone()).map(drop);
+        Ok((products, again))
+    });
+    for outcome in found {
+        let (products, again) = outcome.unwrap();
+        assert_eq!((&products[0], &products[0]), (&products[1], &products[2]));
+        assert_eq!(failure(&again), Some(&SharedError::Again));
+    }
+}
+
+/// The captured batches of all ranks are the data if no others are given.
+#[test]
+fn the_captured_batches_count_if_there_are_no_others() {
+    let found = run(2, |ranks| {
+        let device = device();
+        let model = Network::new(4, &device);
+        let own = shares::batch(3 + ranks.rank(), &device); // eight samples and five
+        let captured = Objective::capture(&model, own, shares::cross_entropy)?.in_f64()?;
+        let unknown = captured.shared(ranks.clone())?;
+        let refused = unknown.value().map(drop);
+        let stated = unknown.reduced_by(Reduction::Mean)?.value()?;
+        let before = captured.reduced_by(Reduction::Mean)?.shared(ranks.clone())?.value()?;
+        let on = captured.reduced_by(Reduction::Mean)?.shared(ranks.clone())?;
+        let on = on.on(shares::batch(3 + ranks.rank(), &device))?.value()?;
+        Ok((refused, [stated, before, on]))
+    });
+    let captured = shares::captured(&Network::new(4, &device()), &device()).unwrap();
+    let truth = captured.over(shares::batches(3..5, &device()), Reduction::Mean).unwrap();
+    let truth = truth.value().unwrap();
+    for outcome in found {
+        let (refused, values) = outcome.unwrap();
+        assert_eq!(failure(&refused), Some(&ObjectiveError::NoReduction));
+        for value in values {
+            assert!((value / truth - 1.0).abs() < 1e-13, "{value} {truth}");
+        }
+    }
+}
+
+#[test]
+fn no_rank_has_a_batch() {
+    let found = run(2, |ranks| {
+        let shared = shares::captured(&Network::new(4, &device()), &device())?.shared(ranks)?;
+        shared.over(Vec::<shares::Samples>::new(), Reduction::Mean)
+    });
+    for outcome in found {
+        assert_eq!(failure(&outcome), Some(&ObjectiveError::NoBatches));
+    }
+}
+
+#[test]
+fn rows_of_other_ranks_are_refused() {
+    let found = run(2, |ranks| {
+        let risk = shares::risk(&Network::new(4, &device()), Some(ranks), &device())?;
+        Ok((risk.outputs().map(drop), Jacobian::new(&risk).map(drop)))
+    });
+    for outcome in found {
+        let (outputs, jacobian) = outcome.unwrap();
+        for refused in [outputs, jacobian] {
+            assert!(matches!(failure(&refused), Some(SharedError::DataSpace { .. })));
+        }
+    }
+}
+
+#[test]
+fn a_model_in_training_mode_is_refused() {
+    let found = run(2, |ranks| {
+        let device = device();
+        let model = (nn::LinearConfig::new(4, 3).init(&device), nn::DropoutConfig::new(0.5).init());
+        let batch = shares::batch(0, &device);
+        let loss = |(linear, dropout): &(nn::Linear, nn::Dropout), (x, y): shares::Samples| {
+            let z = dropout.forward(linear.forward(x));
+            let loss = nn::loss::CrossEntropyLossConfig::new().init(&z.device());
+            (z.clone(), loss.forward(z, y))
+        };
+        // The same θ on all ranks.
+        let model = (zeroed(model.0, &device), model.1);
+        let captured = CaptureConfig::new().evaluation().init(&model, batch.clone(), loss)?;
+        let shared = captured.reduced_by(Reduction::Mean)?.shared(ranks)?;
+        let mut optimizer = KfacOptimizerConfig::new().init(&shared, Likelihood::Categorical)?;
+        Ok(optimizer.step(&model, batch).map(drop))
+    });
+    for outcome in found {
+        assert_eq!(failure(&outcome.unwrap()), Some(&SharedError::TrainingMode));
+    }
+}
+
+fn zeroed(mut linear: nn::Linear, device: &Device) -> nn::Linear {
+    linear.weight = Param::from_tensor(Tensor::zeros([4, 3], device));
+    linear.bias = Some(Param::from_tensor(Tensor::zeros([3], device)));
+    linear
+}
+
+/// One message per product, whatever the number of vectors and batches, of n elements each and nine in front.
+#[test]
+fn a_product_is_one_message() {
+    let found = run(3, |ranks| {
+        let counted = std::sync::Arc::new(Counted::new(ranks));
+        let model = Network::new(4, &device());
+        let risk = shares::risk(&model, Some(counted.clone()), &device())?;
+        let hessian = burn_curvature::Hessian::new(&risk)?;
+        let (n, v) = (risk.parameters().len() as u64, risk.parameters().space().normal(1));
+        let mut seen = Vec::new();
+        for vectors in [1, 4] {
+            let before = counted.traffic();
+            burn_curvature::LinearOperator::apply_many(&hessian, &vec![v.clone(); vectors])?;
+            let traffic = counted.traffic() - before;
+            seen.push((traffic.sums, traffic.bytes, 8 * (9 + n * vectors as u64)));
+        }
+        Ok(seen)
+    });
+    for outcome in found {
+        for (sums, bytes, expected) in outcome.unwrap() {
+            assert_eq!((sums, bytes), (1, expected));
+        }
+    }
+}
