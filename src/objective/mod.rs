@@ -15,9 +15,11 @@ mod pass;
 mod prepared;
 mod products;
 mod programs;
+mod ready;
 mod reduction;
 mod samples;
 mod shared;
+mod split_program;
 mod values;
 
 pub(crate) use batches::Part;

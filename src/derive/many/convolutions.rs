@@ -11,7 +11,9 @@
 //! With several groups the channels are not free to be counted anew; such kernels are run one vector after another.
 
 use super::stack::Stack;
-use crate::graph::{Convolution, ConvolutionTranspose, Node, Op, Reduction, ValueId, WithRespectTo};
+use crate::graph::{
+    Convolution, ConvolutionTranspose, Node, Op, Reduction, ValueId, WithRespectTo,
+};
 
 /// Where the axis goes in.
 struct Way {

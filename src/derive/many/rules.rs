@@ -3,13 +3,15 @@
 use burn_backend::Slice;
 
 use super::stack::Stack;
-use crate::graph::{Node, Op, ValueId, WithRespectTo};
+use crate::graph::{Binary, Kind, Node, Op, ValueId, WithRespectTo};
 
 /// How an operation is applied to several vectors at once.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Rule {
     /// Element by element, operands aligned at the last dimension: a fixed one is broadcast.
     Broadcast,
+    /// The same, with all operands in the shape of the result: not every backend broadcasts them.
+    Expanded,
     /// This operation, whose dimensions are counted behind the axis, on operands that all have the axis.
     Behind(Op),
     /// The same, but operand 1 holds positions, which must be fixed.
@@ -53,8 +55,9 @@ pub(super) fn rule(op: &Op) -> Rule {
         Op::Select(dim) => Rule::Positions(Op::Select(dim + 1)),
         Op::SelectAssign(dim, update) => Rule::Positions(Op::SelectAssign(dim + 1, *update)),
         Op::GatherNd | Op::ScatterNd(_) => Rule::Last,
+        Op::MaskWhere | Op::Binary(Binary::PRelu) => Rule::Expanded,
         Op::Binary(_) | Op::Compare(_) | Op::MaskFill(_) => Rule::Broadcast,
-        Op::Expand | Op::MaskWhere | Op::Reduce(_) | Op::Matmul => Rule::Own,
+        Op::Expand | Op::Reduce(_) | Op::Matmul => Rule::Own,
         Op::ReduceDim(of, dim) => Rule::Behind(Op::ReduceDim(*of, dim + 1)),
         Op::SumDims(dims) => Rule::Behind(Op::SumDims(shifted(dims))),
         &Op::ExtremumWithIndices { dim, largest } => {
@@ -102,6 +105,7 @@ impl Stack<'_> {
                 let inputs = inputs.iter().map(|&input| self.lifted(input, rank)).collect();
                 Some(self.like(node, node.op.clone(), inputs))
             }
+            Rule::Expanded => self.expanded_operands(node),
             Rule::Positions(op) => {
                 let &positions = inputs.get(1).filter(|&&positions| !self.varies(positions))?;
                 let mut inputs: Vec<_> = inputs.iter().map(|&input| self.full(input)).collect();
@@ -120,14 +124,17 @@ impl Stack<'_> {
             }
             Rule::Merged(operands) => {
                 let parts = inputs.iter().enumerate().map(|(place, &input)| {
-                    if place < operands { Some((input, true)) } else { (!self.varies(input)).then_some((input, false)) }
+                    if place < operands {
+                        Some((input, true))
+                    } else {
+                        (!self.varies(input)).then_some((input, false))
+                    }
                 });
                 let parts: Vec<(ValueId, bool)> = parts.collect::<Option<_>>()?;
                 self.merged_batch(node, &parts)
             }
             Rule::Own => match &node.op {
                 Op::Expand => self.expanded(node),
-                Op::MaskWhere => self.masked(node),
                 Op::Reduce(of) => self.reduced(node, Op::ReduceDim(*of, 1)),
                 Op::Matmul => self.product(node),
                 _ => self.convolution(node),
@@ -170,15 +177,14 @@ impl Stack<'_> {
         Some(vec![self.expand(lifted, &shape)])
     }
 
-    /// All operands in the shape of the result: not every backend broadcasts them.
-    fn masked(&mut self, node: &Node) -> Option<Vec<ValueId>> {
+    fn expanded_operands(&mut self, node: &Node) -> Option<Vec<ValueId>> {
         let shape = self.with_axis(*node.outputs.first()?);
         let inputs = node.inputs.iter().map(|&input| {
             let lifted = self.lifted(input, shape.len());
             self.expand(lifted, &shape)
         });
         let inputs = inputs.collect();
-        Some(self.like(node, Op::MaskWhere, inputs))
+        Some(self.like(node, node.op.clone(), inputs))
     }
 
     /// Over everything but the axis.
@@ -203,8 +209,12 @@ impl Stack<'_> {
                 continue;
             }
             let full = self.full(input);
+            if self.kind(full) != Kind::Float {
+                return None;
+            }
             let rank = self.shape(full).len();
-            given.push(self.permute(full, (1..rank).chain([0]).collect()));
+            let last = self.permute(full, (1..rank).chain([0]).collect());
+            given.push(self.stored(last));
         }
         let mut shape = self.with_axis(output);
         shape.rotate_left(1);

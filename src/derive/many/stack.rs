@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use burn_backend::{Shape, Slice};
 
-use crate::graph::{Graph, Node, Op, ValueId, ValueType};
+use crate::graph::{Binary, Graph, Kind, Node, Op, ValueId, ValueType};
 
 /// A program half rewritten.
 pub(super) struct Stack<'a> {
@@ -78,6 +78,11 @@ impl<'a> Stack<'a> {
     /// Whether a value of the source depends on a vector.
     pub fn varies(&self, value: ValueId) -> bool {
         self.stacked.contains_key(&value)
+    }
+
+    /// Float, int or bool.
+    pub fn kind(&self, value: ValueId) -> Kind {
+        self.graph.value(value).kind()
     }
 
     /// Shape of a value.
@@ -182,6 +187,13 @@ impl<'a> Stack<'a> {
         self.emit(Op::Permute(axes), vec![value], &shape, value)
     }
 
+    /// A float value stored in the order of its indices, as not every operation takes a view: a product with ones.
+    pub fn stored(&mut self, value: ValueId) -> ValueId {
+        let shape = self.shape(value);
+        let ones = self.emit(Op::Ones, vec![], &shape, value);
+        self.emit(Op::Binary(Binary::Mul), vec![ones, value], &shape, value)
+    }
+
     /// A value with its leading axis merged into the dimension that follows `at` others: `[k, a, b]` becomes `[a, k·b]`
     /// for 1.
     pub fn merged(&mut self, value: ValueId, at: usize) -> ValueId {
@@ -215,7 +227,9 @@ impl<'a> Stack<'a> {
                 .collect();
             let op = node.op.clone();
             self.graph.nodes.push(Node { op, inputs, outputs: made.clone() });
-            for (results, (value, &output)) in results.iter_mut().zip(made.iter().zip(&node.outputs)) {
+            for (results, (value, &output)) in
+                results.iter_mut().zip(made.iter().zip(&node.outputs))
+            {
                 let mut shape = self.with_axis(output);
                 shape[0] = 1;
                 results.push(self.reshape(*value, &shape));
@@ -251,7 +265,8 @@ impl<'a> Stack<'a> {
     /// Remembers which results are turned views.
     fn note(&mut self, op: &Op, inputs: &[ValueId], outputs: &[ValueId]) {
         let turns = matches!(op, Op::SwapDims(..) | Op::Permute(_) | Op::Expand);
-        let passes = matches!(op, Op::Slice(_)) && inputs.iter().any(|&input| self.is_turned(input));
+        let passes =
+            matches!(op, Op::Slice(_)) && inputs.iter().any(|&input| self.is_turned(input));
         if turns || passes {
             self.turned.extend(outputs);
         }
