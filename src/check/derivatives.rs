@@ -1,8 +1,6 @@
 //! Derivatives next to differences of what they are derivatives of.
 
-use std::cell::Cell;
-
-use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
+use burn_backend::AutodiffBackend;
 
 use super::{
     Check, CheckLine,
@@ -10,13 +8,12 @@ use super::{
 };
 use crate::{
     curvature::{GaussNewton, Hessian, Jacobian},
-    derive,
     error::Error,
-    graph::{Graph, Op},
-    objective::{Derivation, Objective, ObjectiveError},
+    graph::Op,
+    objective::Objective,
     operator::{Adjoint, LinearOperator, SelfAdjoint},
-    space::{Inner, ParamLayout, ParamVector},
-    tensor::{Operand, Precision},
+    space::{ParamLayout, ParamVector},
+    tensor::Precision,
 };
 
 const STOPPED: &str = "the loss stops gradients (`detach`): its derivatives hold the stopped values fixed, and differences \
@@ -131,7 +128,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             let jacobian = Jacobian::new(at)?;
             let (outputs, tangent) = (at.outputs()?, jacobian.apply(v)?);
             let pulled = |t: f64| {
-                let cotangent = output_gradient(at, &outputs.clone().axpy(t, &tangent)?)?;
+                let cotangent = at.output_gradient(&outputs.clone().axpy(t, &tangent)?)?;
                 Ok(jacobian.apply_adjoint(&cotangent)?.to_vec()?)
             };
             compare(&pulled, &product, &self.rules)
@@ -225,41 +222,4 @@ fn place(layout: &ParamLayout, element: usize) -> String {
     block.map_or(String::new(), |block| {
         format!("at element {} of {}", element - block.range().start, block.name())
     })
-}
-
-/// The program of ∂ℓ/∂z at any z.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct OutputGradient;
-
-impl Derivation for OutputGradient {
-    type Notes = ();
-
-    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, ()), Error> {
-        Ok((derive::output_gradient(loss, parameters)?, ()))
-    }
-}
-
-/// ∂ℒ/∂z at given outputs, one block per batch with the batch's weight.
-fn output_gradient<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    outputs: &ParamVector<B>,
-) -> Result<ParamVector<B>, Error> {
-    let index = Cell::new(0);
-    let next = || {
-        let block = outputs.blocks().get(index.replace(index.get() + 1)).cloned();
-        let block = block.ok_or(ObjectiveError::NoBatches)?;
-        Ok(vec![Operand::Float(block)])
-    };
-    let mut blocks = Vec::with_capacity(outputs.blocks().len());
-    objective.pass(
-        &OutputGradient,
-        None,
-        |_| next(),
-        |part, (), results| {
-            let gradient = results.into_iter().next().ok_or(ObjectiveError::NoBatches)?;
-            blocks.push(Inner::<B>::float_mul_scalar(gradient.into_float()?, part.weight.into()));
-            Ok(())
-        },
-    )?;
-    Ok(outputs.space().from_blocks(blocks)?)
 }

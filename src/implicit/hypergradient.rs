@@ -4,14 +4,13 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     ErrorBound, HypergradientReport, ImplicitError, ImplicitFunction, OuterObjective, Verdict,
-    bound,
+    bound, inner::is_not_finite,
 };
 use crate::{
     error::Error,
-    objective::ObjectiveError,
     operator::{Adjoint, LinearOperator, SelfAdjoint},
     solver::{LinearSolver, Solution, SolveOptions},
-    space::{ParamVector, VectorError},
+    space::ParamVector,
     tensor::DefaultBackend,
 };
 
@@ -237,10 +236,4 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         }
         Err(ImplicitError::Unused { hyperparameters }.into())
     }
-}
-
-/// Whether something overflowed: the Newton step of a bound may lead anywhere.
-fn is_not_finite(error: &Error) -> bool {
-    let loss = matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. }));
-    loss || matches!(error.downcast_ref(), Some(VectorError::NonFinite { .. }))
 }

@@ -1,4 +1,4 @@
-//! Implicit differentiation: derivatives through the minimizer of an inner problem. Depends on objectives, operators and
+//! Implicit differentiation: derivatives through the minimizer of an inner problem. Depends on objectives, curvature and
 //! solvers; no room depends on it.
 //!
 //! ```text
@@ -10,6 +10,8 @@
 //! | the derivative of a validation loss in hyper-parameters | [`ImplicitFunction::hypergradient`] |
 //! | how the minimizer moves with them | [`ImplicitFunction::tangent`], [`ImplicitFunction::adjoint`] |
 //! | a cheap, biased one: one step, K steps | the same with the solver [`truncated`] |
+//! | a start from which few samples of a new task suffice | [`Imaml`] |
+//! | the inner minimum itself | a training of your own, or [`InnerSolver`] |
 //!
 //! η is a Burn module of its own, which the captured closure gets beside the model ([`HyperObjective`]): decays, weights of
 //! samples, images, a network. One recording of the loss in (θ, η) gives A, the mixed derivative in both directions and both
@@ -17,8 +19,8 @@
 //! hyper-parameters.
 //!
 //! It stands on Larsen et al. 1996 and Bengio 2000 (the formula), Pedregosa 2016 (inexact solves), Lorraine, Vicol &
-//! Duvenaud 2020, *Optimizing millions of hyperparameters by implicit differentiation*. It finds no inner minimum by itself
-//! and differentiates no inner training: what a training that stops early does is another function of η than θ*(η).
+//! Duvenaud 2020, *Optimizing millions of hyperparameters by implicit differentiation*, and for meta-learning on Rajeswaran et
+//! al. 2019. It differentiates no inner training: what a training that stops early does is another function of η than θ*(η).
 
 mod blocks;
 mod bound;
@@ -26,6 +28,8 @@ mod config;
 mod error;
 mod function;
 mod hypergradient;
+mod imaml;
+mod inner;
 mod objective;
 mod outer;
 mod report;
@@ -37,6 +41,8 @@ pub use config::{ImplicitConfig, InnerCurvature, LipschitzConstants};
 pub use error::ImplicitError;
 pub use function::{ImplicitFunction, ImplicitProduct};
 pub use hypergradient::Hypergradient;
+pub use imaml::{Imaml, ImamlConfig, MetaGradient, MetaReport, ProximalProblem, TaskReport};
+pub use inner::{InnerReport, InnerSolver};
 pub use objective::{HyperGradient, HyperObjective};
 pub use outer::OuterObjective;
 pub use report::{ErrorBound, HypergradientReport, Verdict};

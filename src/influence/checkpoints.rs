@@ -37,6 +37,34 @@ impl InfluenceConfig {
     ///
     /// # Errors
     /// [`InfluenceError::NoCheckpoint`]; those of [`Objective::at`]; as [`init`](Self::init).
+    ///
+    /// # Example
+    /// TracIn at w = 2 and w = 3: the mean of c·∇f·∇ℓₙ = w·(w − yₙ)/3 for f = ½w².
+    ///
+    /// ```
+    /// # use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Loss, Objective, influence::{Estimator, InfluenceConfig}};
+    ///
+    /// # #[derive(Module, Debug)]
+    /// # struct Mean {
+    /// #     w: Param<Tensor<1>>,
+    /// # }
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// # let device = Device::default().autodiff();
+    /// # let model = Mean { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// # let y = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    /// let training = Objective::capture(&model, y(&[1.0, 1.0, 4.0]), |model, y| {
+    ///     Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5)
+    /// })?;
+    /// let test = training.on(y(&[0.0]))?;
+    /// let space = training.parameters().space();
+    /// let checkpoints = [space.vector(&[2.0])?, space.vector(&[3.0])?];
+    /// let tracin = InfluenceConfig::new(Estimator::Identity).init_averaged(&training, &checkpoints)?;
+    /// let scores = tracin.scores(&test)?;
+    /// assert!((scores.rows[0][2] + 7.0 / 6.0).abs() < 1e-6); // (2·(−2) + 3·(−1)) / 6
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn init_averaged<B: AutodiffBackend>(
         &self,
         training: &Objective<B>,

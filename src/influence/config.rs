@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// A solver that threads may share.
+pub(super) type BoxedSolver<B> = Box<dyn LinearSolver<B> + Send + Sync>;
+
 /// How A⁻¹ is applied, with the solver's own configuration.
 ///
 /// | estimator | A⁻¹ | cost |
@@ -65,7 +68,7 @@ impl Estimator {
     }
 
     /// The solver of a system of its own; conjugate gradients for what is no solver of any system.
-    pub(super) fn solver<B: AutodiffBackend>(&self) -> Result<Box<dyn LinearSolver<B>>, Error> {
+    pub(super) fn solver<B: AutodiffBackend>(&self) -> Result<BoxedSolver<B>, Error> {
         Ok(match self {
             Estimator::Dense(config) => Box::new(config.init()?),
             Estimator::ConjugateGradient(config) => Box::new(config.init()?),
@@ -139,6 +142,18 @@ pub enum Prediction {
 /// | `at_once` | 16 | ≥ 1 | queries that are solved and scored together |
 ///
 /// λ = damping + weight decay, in units of the training objective: with a mean over samples, λ is that of the mean.
+///
+/// # Example
+/// ```
+/// use burn_curvature::{ConjugateGradientConfig, influence::{Curvature, Estimator, InfluenceConfig}};
+///
+/// let cg = ConjugateGradientConfig::new().with_relative_tolerance(1e-4);
+/// let config = InfluenceConfig::new(Estimator::ConjugateGradient(cg))
+///     .with_curvature(Curvature::GaussNewton) // positive semi-definite for convex losses
+///     .with_weight_decay(1e-2) // of the training
+///     .with_damping(1e-3); // for the solver
+/// assert_eq!(config.total_damping(), 0.011);
+/// ```
 #[derive(Config, Debug, PartialEq)]
 pub struct InfluenceConfig {
     /// How A⁻¹ is applied.

@@ -30,7 +30,7 @@ where
     /// targets also the targets').
     ///
     /// # Cost
-    /// A backward pass and a solve per query, and for it about a Hessian product on the batch.
+    /// A backward pass and a solve per query, and for it less than a Hessian product on the batch.
     ///
     /// # Errors
     /// [`ObjectiveError::NoFloats`](crate::errors::ObjectiveError::NoFloats) for a batch of integers only, such as tokens; those
@@ -39,6 +39,33 @@ where
     ///
     /// # References
     /// Koh & Liang 2017, *Understanding black-box predictions via influence functions*, section 2.2.
+    ///
+    /// # Example
+    /// w is the mean of three numbers y, so that d(½w²)/dyₙ = w/3.
+    ///
+    /// ```
+    /// # use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Loss, Objective, influence::{InfluenceConfig}};
+    ///
+    /// # #[derive(Module, Debug)]
+    /// # struct Mean {
+    /// #     w: Param<Tensor<1>>,
+    /// # }
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// # let device = Device::default().autodiff();
+    /// # let model = Mean { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// # let y = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    /// let training = Objective::capture(&model, y(&[1.0, 1.0, 4.0]), |model, y| {
+    ///     Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5)
+    /// })?;
+    /// let test = training.on(y(&[0.0]))?; // ½w²
+    /// let influence = InfluenceConfig::default().init(&training)?;
+    /// let found = influence.input_gradients(&test, y(&[4.0]))?; // one of the three
+    /// let slope = found.gradients[0].to_data().iter::<f64>().next();
+    /// assert!(slope.is_some_and(|slope| (slope - 2.0 / 3.0).abs() < 1e-6));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn input_gradients<'a, X: Batch>(
         &self,
         query: impl Into<Query<'a, B>>,

@@ -2,7 +2,10 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{Curvature, Estimator, InfluenceConfig, InfluenceError, Solves, matrix::Matrix};
+use super::{
+    Curvature, Estimator, InfluenceConfig, InfluenceError, Solves, config::BoxedSolver,
+    matrix::Matrix,
+};
 use crate::{
     derive::Likelihood,
     error::Error,
@@ -25,7 +28,7 @@ pub(super) struct Inverse<B: AutodiffBackend> {
 }
 
 enum Method<B: AutodiffBackend> {
-    Iterative { matrix: Matrix<B>, solver: Box<dyn LinearSolver<B>> },
+    Iterative { matrix: Matrix<B>, solver: BoxedSolver<B> },
     Dense { matrix: SymmetricDense<B>, solver: Direct },
     Lissa { matrix: Matrix<B>, solver: Lissa },
     Nystrom { matrix: Matrix<B>, inverse: LowRank<B>, tolerance: f64 },
@@ -116,6 +119,16 @@ impl<B: AutodiffBackend> Inverse<B> {
         match &self.method {
             Method::Factored(inverse) => Some(inverse),
             _ => None,
+        }
+    }
+
+    /// C, if a solve takes products with it.
+    pub fn matrix(&self) -> Option<&Matrix<B>> {
+        match &self.method {
+            Method::Iterative { matrix, .. }
+            | Method::Lissa { matrix, .. }
+            | Method::Nystrom { matrix, .. } => Some(matrix),
+            Method::Dense { .. } | Method::Factored(_) | Method::Identity => None,
         }
     }
 

@@ -34,7 +34,9 @@ mod removal;
 mod report;
 mod scores;
 mod stationarity;
+pub mod store;
 mod top;
+pub mod truth;
 
 pub use checkpoints::{AveragedInfluence, AveragedScores};
 pub use config::{Curvature, Estimator, InfluenceConfig, Prediction};

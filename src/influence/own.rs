@@ -31,6 +31,32 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Errors
     /// As [`visit_scores`](Self::visit_scores).
+    ///
+    /// # Example
+    /// For ½(w − y)² with w the mean of three numbers, c·∇ℓₙᵀH⁻¹∇ℓₙ = (w − yₙ)²/3.
+    ///
+    /// ```
+    /// # use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Loss, Objective, influence::{InfluenceConfig}};
+    ///
+    /// # #[derive(Module, Debug)]
+    /// # struct Mean {
+    /// #     w: Param<Tensor<1>>,
+    /// # }
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// # let device = Device::default().autodiff();
+    /// # let model = Mean { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// # let y = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    /// let training = Objective::capture(&model, y(&[1.0, 1.0, 4.0]), |model, y| {
+    ///     Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5)
+    /// })?;
+    /// let own = InfluenceConfig::default().init(&training)?.self_influence()?;
+    /// for (score, expected) in own.scores.iter().zip([1.0 / 3.0, 1.0 / 3.0, 4.0 / 3.0]) {
+    ///     assert!((score - expected).abs() < 1e-6);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn self_influence(&self) -> Result<SelfInfluence, Error> {
         let (samples, parameters) = (self.samples(), self.training.layout().len());
         let (mut scores, mut solves, mut derivatives) = match self.by_layers()? {

@@ -48,6 +48,34 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Errors
     /// As [`visit_scores`](Self::visit_scores).
+    ///
+    /// # Example
+    /// A model of a single parameter has a single part.
+    ///
+    /// ```
+    /// # use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Loss, Objective, influence::{InfluenceConfig}};
+    ///
+    /// # #[derive(Module, Debug)]
+    /// # struct Mean {
+    /// #     w: Param<Tensor<1>>,
+    /// # }
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// # let device = Device::default().autodiff();
+    /// # let model = Mean { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// # let y = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    /// let training = Objective::capture(&model, y(&[1.0, 1.0, 4.0]), |model, y| {
+    ///     Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5)
+    /// })?;
+    /// let influence = InfluenceConfig::default().init(&training)?;
+    /// let test = training.on(y(&[0.0]))?;
+    /// let parts = influence.scores_by_parameter(&test)?;
+    /// assert_eq!(parts.parts, ["w"]);
+    /// let scores = influence.scores(&test)?;
+    /// assert_eq!(parts.totals()[0], scores.row(0).unwrap_or_default());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scores_by_parameter<'a>(
         &self,
         query: impl Into<Query<'a, B>>,

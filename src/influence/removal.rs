@@ -60,6 +60,32 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Errors
     /// As [`influence_step`](Self::influence_step); [`InfluenceError::NothingLeft`].
+    ///
+    /// # Example
+    /// The mean of three numbers without the third is the mean of two, exactly; to first order it moves by two thirds of that.
+    ///
+    /// ```
+    /// # use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Loss, Objective, influence::{InfluenceConfig}};
+    ///
+    /// # #[derive(Module, Debug)]
+    /// # struct Mean {
+    /// #     w: Param<Tensor<1>>,
+    /// # }
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// # let device = Device::default().autodiff();
+    /// # let model = Mean { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// # let y = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    /// let training = Objective::capture(&model, y(&[1.0, 1.0, 4.0]), |model, y| {
+    ///     Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5)
+    /// })?;
+    /// let influence = InfluenceConfig::default().init(&training)?;
+    /// let exact = influence.newton_step(&[2])?.step.to_vec()?[0];
+    /// let first_order = influence.influence_step(&[2])?.step.to_vec()?[0];
+    /// assert!((exact + 1.0).abs() < 1e-6 && (first_order + 2.0 / 3.0).abs() < 1e-6);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn newton_step(&self, group: &[usize]) -> Result<Removal<B>, Error> {
         let samples = self.samples();
         expect_group(0, group, samples)?;

@@ -30,6 +30,32 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Errors
     /// [`ConfigError`](crate::errors::ConfigError) for a count of 0; as [`visit_scores`](Self::visit_scores).
+    ///
+    /// # Example
+    /// Of the numbers 1, 1 and 4, whose mean is 2, the third raises ½w² most, and the first lowers it most.
+    ///
+    /// ```
+    /// # use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{Loss, Objective, influence::{InfluenceConfig}};
+    ///
+    /// # #[derive(Module, Debug)]
+    /// # struct Mean {
+    /// #     w: Param<Tensor<1>>,
+    /// # }
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// # let device = Device::default().autodiff();
+    /// # let model = Mean { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// # let y = |y: &[f32]| Tensor::<1>::from_floats(y, &device);
+    /// let training = Objective::capture(&model, y(&[1.0, 1.0, 4.0]), |model, y| {
+    ///     Loss::mean_of((model.w.val() - y).powf_scalar(2.0) * 0.5)
+    /// })?;
+    /// let test = training.on(y(&[0.0]))?;
+    /// let top = InfluenceConfig::default().init(&training)?.top(&test, 1)?;
+    /// assert_eq!(top.smallest[0][0].0, 2); // left out, the loss falls
+    /// assert_eq!(top.largest[0][0].0, 0); // left out, it rises
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn top<'a>(&self, query: impl Into<Query<'a, B>>, count: usize) -> Result<TopScores, Error>
     where
         B: 'a,

@@ -1,12 +1,12 @@
 //! Derivatives in the float tensors of a batch, along a direction of the parameters.
 
 use burn::tensor::{Bool, Int, Tensor};
-use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
+use burn_backend::{AutodiffBackend, Backend};
 
 use super::{Objective, ObjectiveError, Part, samples::Use};
 use crate::{
     capture::{Batch, BatchMapper, Guards, Recording},
-    derive::Product,
+    derive::{Parameters, Product},
     error::Error,
     graph::{Graph, Kind, ValueId},
     space::ParamVector,
@@ -27,20 +27,21 @@ impl<B: AutodiffBackend> Objective<B> {
         self.of_first(|part| {
             self.expect_same_way(part)?;
             let programs = part.programs.used(Use::Differentiated)?;
-            let product = programs.product(Product::Hessian)?;
             let (floats, others) = self.split_batch(part);
+            let own = self.parameters().blocks().len();
+            let product = programs.product(Product::HessianBlock {
+                rows: Parameters { start: own, end: own + floats.len() },
+                columns: Parameters { start: 0, end: own },
+            })?;
             let parameters = self.parameters().blocks().iter().cloned().map(Operand::Float);
-            let inputs = parameters.chain(floats.iter().cloned()).chain(others);
+            let inputs = parameters.chain(floats).chain(others);
             let kept = product.prepare.run(inputs.collect())?;
-            let zeros = floats.into_iter().map(|float| zeros_like::<B::InnerBackend>(float));
-            let zeros = zeros.collect::<Result<Vec<_>, Error>>()?;
             let mut gradients = Vec::with_capacity(vectors.len());
             for vector in vectors {
                 self.expect_compatible(vector)?;
                 let own = vector.blocks().iter().cloned().map(Operand::Float);
-                let inputs = kept.iter().cloned().chain(own).chain(zeros.iter().cloned());
-                let mut found = product.finish.run(inputs.collect())?;
-                gradients.push(found.split_off(vector.blocks().len()));
+                let inputs = kept.iter().cloned().chain(own).collect();
+                gradients.push(product.finish.run(inputs)?);
             }
             Ok(gradients)
         })
@@ -53,12 +54,6 @@ impl<B: AutodiffBackend> Objective<B> {
         let buffers = self.values.data(&[]).collect::<Vec<_>>();
         (floats, others.into_iter().chain(buffers).collect())
     }
-}
-
-fn zeros_like<I: Backend>(operand: Operand<I>) -> Result<Operand<I>, Error> {
-    let float = operand.into_float()?;
-    let (shape, device, dtype) = (float.shape(), float.device(), float.dtype());
-    Ok(Operand::Float(I::float_zeros(shape, &device, dtype.into())))
 }
 
 /// The recording with the float tensors of the batch as further parameters, after the others.

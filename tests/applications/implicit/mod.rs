@@ -2,6 +2,7 @@
 
 mod bounds;
 mod exact;
+mod imaml;
 mod refusals;
 mod truncated;
 mod world;

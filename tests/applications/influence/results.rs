@@ -198,6 +198,11 @@ fn blocks_of_queries_are_passed_on_in_order_and_observed() {
     // Taken up again at a multiple of `at_once`: bit for bit.
     assert_eq!(rest, whole.values()[2 * TRAINING..]);
     assert_eq!((report.queries, report.directional_derivatives), (3, 3));
+    // And a second time, from another thread.
+    let again = std::thread::scope(|scope| {
+        scope.spawn(|| influence.scores(&world.queries).unwrap()).join().unwrap()
+    });
+    assert_eq!(again.values(), whole.values());
 }
 
 #[test]

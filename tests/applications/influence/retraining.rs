@@ -20,7 +20,7 @@ struct Logistic {
     w: Param<Tensor<2>>,
 }
 
-const SAMPLES: usize = 60;
+pub const SAMPLES: usize = 60;
 
 /// Cross-entropies with weight decay in each.
 fn losses(model: &Logistic, (x, y): Samples) -> Loss {
@@ -31,7 +31,7 @@ fn losses(model: &Logistic, (x, y): Samples) -> Loss {
 }
 
 /// The objective at its minimum, by Newton's method.
-fn trained(mut objective: Objective) -> Objective {
+pub fn trained(mut objective: Objective) -> Objective {
     let solver = DirectConfig::new().init().unwrap();
     for _ in 0..12 {
         let gradient = objective.gradient().unwrap();
@@ -46,20 +46,26 @@ fn trained(mut objective: Objective) -> Objective {
     objective
 }
 
-fn without((x, y): &Samples, n: usize) -> Samples {
-    let before = (x.clone().slice([0..n, 0..4]), y.clone().slice([0..n]));
-    let after = (x.clone().slice([n + 1..SAMPLES, 0..4]), y.clone().slice([n + 1..SAMPLES]));
-    (Tensor::cat(vec![before.0, after.0], 0), Tensor::cat(vec![before.1, after.1], 0))
+/// Some of the samples.
+pub fn rows_of((x, y): &Samples, rows: &[usize]) -> Samples {
+    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [rows.len()]), &x.device());
+    (x.clone().select(0, indices.clone()), y.clone().select(0, indices))
 }
 
-struct World {
-    train: Samples,
-    training: Objective,
-    queries: Objective,
-    influence: Influence,
+fn without(samples: &Samples, n: usize) -> Samples {
+    let kept: Vec<usize> = (0..SAMPLES).filter(|&other| other != n).collect();
+    rows_of(samples, &kept)
 }
 
-fn world(seed: u64) -> World {
+pub struct World {
+    pub train: Samples,
+    pub training: Objective,
+    pub queries: Objective,
+    pub influence: Influence,
+}
+
+pub fn world(seed: u64) -> World {
     let device = Device::default().autodiff();
     let model = Logistic { w: Param::from_tensor(Tensor::zeros([4, 3], &device)) };
     let (train, test) = (samples(SAMPLES, seed, &device), samples(8, seed + 1, &device));
