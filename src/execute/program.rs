@@ -65,7 +65,6 @@ impl<B: Backend> Program<B> {
     }
 
     /// Where it runs.
-    #[cfg(test)]
     pub fn device(&self) -> &Device<B> {
         &self.device
     }

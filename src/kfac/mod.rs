@@ -19,7 +19,6 @@ mod layer;
 mod layers;
 mod matrix;
 mod network;
-mod parallel;
 mod pass;
 mod program;
 mod ranks;

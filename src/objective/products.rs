@@ -67,8 +67,8 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
 /// What an operator over a data set keeps by default: 1 GiB.
 const DATA_SET_BUDGET: usize = 1 << 30;
 
-/// What vectors that are multiplied together take at most while a program runs: 256 MiB.
-const WORKING: usize = 1 << 28;
+/// What vectors that are multiplied together take at most while a program runs: 1 GiB.
+const WORKING: usize = 1 << 30;
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 

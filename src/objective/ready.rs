@@ -30,36 +30,22 @@ pub(crate) enum Ready<'a, B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Ready<'_, B> {
-    /// Multiplies several vectors, each given by its parts, as many at once as the memory allows, and passes each product
-    /// with the index of its vector to `take`.
+    /// Multiplies several vectors, each given by its parts, and passes each product with the index of its vector to
+    /// `take`.
     pub fn each(
         &self,
         vectors: impl ExactSizeIterator<Item = Operands<B>>,
         mut take: impl FnMut(usize, Operands<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let most = match self {
-            Ready::Compiled { programs, working, .. } => programs.together(*working),
-            Ready::Eager { .. } => 1,
-        };
-        let (mut vectors, mut index) = (vectors, 0);
-        while vectors.len() > 0 {
-            let count = power_of_two_up_to(vectors.len().min(most));
-            let some: Vec<Operands<B>> = vectors.by_ref().take(count).collect();
-            for product in self.run_many(some)? {
-                take(index, product)?;
-                index += 1;
+        match self {
+            Ready::Compiled { programs, prepared, working } => {
+                let together = programs.together(vectors.len(), *working);
+                programs.each((prepared, together), vectors, take)
             }
-        }
-        Ok(())
-    }
-
-    /// The products with vectors that are multiplied together.
-    fn run_many(&self, mut vectors: Vec<Operands<B>>) -> Result<Vec<Operands<B>>, Error> {
-        match (self, vectors.len()) {
-            (Ready::Compiled { programs, prepared, .. }, 2..) => {
-                programs.run_many(prepared, vectors)
+            Ready::Eager { .. } => {
+                let mut vectors = vectors.enumerate();
+                vectors.try_for_each(|(index, vector)| take(index, self.run(vector)?))
             }
-            _ => vectors.drain(..).map(|vector| self.run(vector)).collect(),
         }
     }
 
@@ -89,9 +75,4 @@ impl<B: AutodiffBackend> Ready<'_, B> {
             }
         }
     }
-}
-
-/// The largest power of two up to a number, which is at least 1: few numbers, so that few programs are made.
-fn power_of_two_up_to(number: usize) -> usize {
-    1 << number.max(1).ilog2()
 }

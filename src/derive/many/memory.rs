@@ -1,14 +1,16 @@
-//! What a program keeps in memory for each vector while it runs.
+//! What a program costs for each vector: memory while it runs, and work.
 
 use std::collections::HashSet;
 
 use crate::graph::{Graph, Op, ValueId};
 
-/// Memory of a program for one vector, in bytes.
+/// What a program costs for one vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Working {
-    /// The most that is alive at one time of what depends on the vector, itself and the result included.
+    /// Bytes: the most that is alive at one time of what depends on the vector, itself and the result included.
     pub peak: usize,
+    /// Multiply-adds and elements written, counted together.
+    pub work: usize,
 }
 
 impl Working {
@@ -23,12 +25,13 @@ impl Working {
         };
         let mut alive: HashSet<ValueId> = vector.iter().copied().collect();
         let mut now: usize = vector.iter().map(bytes).sum();
-        let mut peak = now;
+        let (mut peak, mut work) = (now, program.multiply_adds());
         for (node, last_uses) in program.nodes().iter().zip(program.last_uses()) {
             let made = node.outputs.iter().filter(|output| dependents.contains(output));
             for output in made.filter(|_| !is_view(&node.op)) {
                 alive.insert(*output);
                 now += bytes(output);
+                work += program.value(*output).shape.num_elements();
             }
             peak = peak.max(now);
             for (input, last) in node.inputs.iter().zip(last_uses) {
@@ -37,7 +40,7 @@ impl Working {
                 }
             }
         }
-        Self { peak }
+        Self { peak, work }
     }
 }
 

@@ -190,4 +190,23 @@ fn the_operands_without_a_rule_are_these() {
     assert_eq!(without, OPERANDS_WITHOUT_RULE);
 }
 
-const OPERANDS_WITHOUT_RULE: [&str; 1] = ["BatchNorm 1"];
+/// Layers that derivatives are written without, statistics and parameters of normalizations, biases alone, masks.
+const OPERANDS_WITHOUT_RULE: [&str; 17] = [
+    "Attention 3",
+    "Attention 4",
+    "BatchNorm 1",
+    "BatchNorm 2",
+    "BatchNorm 3",
+    "BatchNorm 4",
+    "Conv 2",
+    "ConvTranspose 2",
+    "CtcLoss 0",
+    "Embedding 0",
+    "EmbeddingBackward 0",
+    "EmbeddingBackward 1",
+    "LayerNorm 1",
+    "LayerNorm 2",
+    "Linear 1",
+    "Linear 2",
+    "LinearBackward 0",
+];
