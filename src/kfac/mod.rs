@@ -40,6 +40,7 @@ pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
 
 pub(crate) use collector::{Factors, KfacCollector};
+pub(crate) use uncovered::mean_squares;
 
 use std::sync::Arc;
 
