@@ -10,7 +10,7 @@ use crate::{
     derive::Product,
     error::Error,
     objective::{Objective, PreparedProduct},
-    operator::{Adjoint, LinearOperator},
+    operator::LinearOperator,
     space::ParamVector,
 };
 
@@ -53,12 +53,11 @@ impl<B: AutodiffBackend> SampleLosses<B> {
             .collect()
     }
 
-    /// Σ over some samples of ∇ℓₙ, by one backward pass.
+    /// Σ over some samples of ∇ℓₙ, by one backward pass over their batches.
     pub fn gradient_of_sum(&self, samples: &[usize]) -> Result<ParamVector<B>, Error> {
         let mut chosen = vec![0.0; self.samples];
         samples.iter().for_each(|&sample| chosen[sample] = 1.0);
-        let chosen = self.jacobian.codomain().vector(&chosen)?;
-        self.jacobian.apply_adjoint(&chosen)
+        self.objective.gradient_of_losses(&self.adjoint, &chosen)
     }
 
     /// ∇ℓₙ of the samples in a range, one backward pass for each.
@@ -76,6 +75,11 @@ impl<B: AutodiffBackend> SampleLosses<B> {
         let values = self.objective.outputs()?.to_vec()?;
         expect_finite("loss", &values)?;
         Ok(values)
+    }
+
+    /// The objective whose outputs are ℓ.
+    pub fn objective(&self) -> &Objective<B> {
+        &self.objective
     }
 
     /// Bytes kept between passes.

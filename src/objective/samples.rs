@@ -12,6 +12,7 @@ use super::{
     Objective, ObjectiveError, PreparedProduct,
     batches::{Part, Parts, Stream},
     inputs::with_float_inputs,
+    products::accumulate,
 };
 use crate::{
     capture::{Divisor, Recording},
@@ -115,17 +116,37 @@ impl<B: AutodiffBackend> Objective<B> {
         let weights = match view {
             SampleView::Returned => None,
             SampleView::Weighted(weights) => {
-                let own = weights.get(first..first + samples).unwrap_or_default().to_vec();
-                let own =
-                    TensorData::new(own, [samples]).convert_dtype(self.precision().dtype().into());
-                Some(Operand::from_data(own, self.parameters().device())?)
+                let own = weights.get(first..first + samples).unwrap_or_default();
+                Some(self.of_samples(own)?)
             }
         };
         Ok(part.with_programs(programs, weights))
     }
 
-    /// Calls `visit` with the index and gradient of each sample in a range, by Jᵀ of this objective, whose outputs are the
-    /// losses of samples. Costs a gradient of its batch for each.
+    /// Σₙ wₙ∇ℓₙ by Jᵀ of this objective, whose outputs are the losses of samples. Costs a gradient of each batch that has a
+    /// weight other than zero.
+    pub(crate) fn gradient_of_losses(
+        &self,
+        adjoint: &PreparedProduct<B>,
+        weights: &[f64],
+    ) -> Result<ParamVector<B>, Error> {
+        let (mut sum, mut first) = (None, 0);
+        self.for_each_part(|index, part| {
+            let samples = part.batch.samples;
+            let own = weights.get(first..first + samples).unwrap_or_default();
+            if own.iter().any(|&weight| weight != 0.0) {
+                let own = self.of_samples(own)?;
+                let found = self.ready(adjoint, index, part)?.run(vec![own])?;
+                accumulate(&mut sum, 1.0, self.vector(found)?)?;
+            }
+            first += samples;
+            Ok(())
+        })?;
+        Ok(sum.unwrap_or_else(|| self.parameters().space().zeros()))
+    }
+
+    /// Calls `visit` with the index and gradient of each sample in a range, as
+    /// [`gradient_of_losses`](Self::gradient_of_losses) for each, with one pass over the batches for all.
     pub(crate) fn each_sample_gradient(
         &self,
         adjoint: &PreparedProduct<B>,
@@ -140,15 +161,20 @@ impl<B: AutodiffBackend> Objective<B> {
                 let ready = self.ready(adjoint, index, part)?;
                 for sample in own {
                     let chosen = (0..samples).map(|at| f64::from(first + at == sample));
-                    let chosen = TensorData::new(chosen.collect::<Vec<f64>>(), [samples])
-                        .convert_dtype(self.precision().dtype().into());
-                    let chosen = Operand::from_data(chosen, self.parameters().device())?;
+                    let chosen = self.of_samples(&chosen.collect::<Vec<f64>>())?;
                     visit(sample, self.vector(ready.run(vec![chosen])?)?)?;
                 }
             }
             first += samples;
             Ok(())
         })
+    }
+
+    /// Numbers of the samples of a batch, on the device.
+    fn of_samples(&self, values: &[f64]) -> Result<Operand<B::InnerBackend>, Error> {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        let data = data.convert_dtype(self.precision().dtype().into());
+        Ok(Operand::from_data(data, self.parameters().device())?)
     }
 }
 
