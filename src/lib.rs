@@ -177,7 +177,7 @@ pub mod errors {
         execute::ExecuteError,
         graph::GraphError,
         implicit::ImplicitError,
-        influence::{InfluenceError, truth::TruthError},
+        influence::{InfluenceError, store::StoreError, truth::TruthError},
         kfac::KfacError,
         krylov::KrylovError,
         objective::{BatchError, FaithfulnessError, ObjectiveError, SharedError},

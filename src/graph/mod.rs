@@ -10,6 +10,7 @@ mod compare;
 mod count;
 mod display;
 mod error;
+mod memory;
 mod op;
 mod passes;
 #[cfg(test)]

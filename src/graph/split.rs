@@ -104,6 +104,7 @@ fn computed_again(nodes: &[Node], again: impl Fn(&Node) -> bool) -> HashMap<Valu
     computed
 }
 
-fn is_view(op: &Op) -> bool {
+/// Whether the result shares the memory of the operand.
+pub(super) fn is_view(op: &Op) -> bool {
     matches!(op, Op::Reshape | Op::SwapDims(..) | Op::Permute(_) | Op::Expand | Op::Slice(_))
 }

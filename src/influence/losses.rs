@@ -77,6 +77,11 @@ impl<B: AutodiffBackend> SampleLosses<B> {
         Ok(values)
     }
 
+    /// The objective whose outputs are ℓ.
+    pub fn objective(&self) -> &Objective<B> {
+        &self.objective
+    }
+
     /// Bytes kept between passes.
     pub fn kept_bytes(&self) -> usize {
         self.jacobian.kept_bytes()

@@ -34,6 +34,7 @@ mod removal;
 mod report;
 mod scores;
 mod stationarity;
+pub mod store;
 mod top;
 pub mod truth;
 

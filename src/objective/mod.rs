@@ -11,6 +11,7 @@ mod guards;
 mod inputs;
 mod likelihood;
 mod listing;
+mod memory;
 mod output_gradient;
 mod pass;
 mod prepared;

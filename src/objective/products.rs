@@ -234,7 +234,7 @@ impl<B: AutodiffBackend> Objective<B> {
             .into()
     }
 
-    fn memory_budget(&self) -> usize {
+    pub(super) fn memory_budget(&self) -> usize {
         let default = if self.batches() == 1 { usize::MAX } else { DATA_SET_BUDGET };
         self.settings.memory_budget.unwrap_or(default)
     }

@@ -258,6 +258,22 @@ impl SampleGradients {
         })
     }
 
+    /// Bytes that inner products with some vectors take at most beside their results, on the largest batch.
+    pub(crate) fn transient_bytes<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        vectors: usize,
+    ) -> Result<usize, Error> {
+        let scored = Scored::InnerProducts { vectors };
+        let program = SampleProgram { structure: Arc::clone(&self.structure), scored };
+        objective.transient_of(&program)
+    }
+
+    /// Number of parts that a score is the sum of.
+    pub(crate) fn parts(&self) -> usize {
+        self.network.blocks.len()
+    }
+
     /// Scores of no sample.
     fn nothing(&self, columns: usize) -> SampleScores {
         let names = self.network.blocks.iter().map(|block| block.name().into());
