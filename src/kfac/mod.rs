@@ -23,6 +23,7 @@ mod parallel;
 mod pass;
 mod program;
 mod ranks;
+mod reach;
 mod samples;
 mod state;
 #[cfg(test)]
