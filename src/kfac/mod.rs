@@ -22,6 +22,7 @@ mod network;
 mod pass;
 mod program;
 mod ranks;
+mod reach;
 mod samples;
 mod state;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
 
 pub(crate) use collector::{Factors, KfacCollector};
+pub(crate) use uncovered::mean_squares;
 
 use std::sync::Arc;
 
