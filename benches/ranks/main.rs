@@ -21,6 +21,7 @@ mod measure;
 #[path = "../../tests/support/models/mod.rs"]
 mod models;
 mod predict;
+#[allow(dead_code, reason = "another benchmark needs more of it")]
 #[path = "../harness/quartiles.rs"]
 mod quartiles;
 #[allow(dead_code, reason = "the models need some of it")]
