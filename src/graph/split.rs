@@ -55,6 +55,7 @@ impl Graph {
             nodes,
             inputs,
             outputs,
+            one_by_one: Vec::new(),
         };
         let finish_inputs = boundary.iter().copied().chain(varying_inputs).collect();
         Split {
@@ -104,6 +105,7 @@ fn computed_again(nodes: &[Node], again: impl Fn(&Node) -> bool) -> HashMap<Valu
     computed
 }
 
-fn is_view(op: &Op) -> bool {
+/// Whether the result shares the memory of the operand.
+pub(super) fn is_view(op: &Op) -> bool {
     matches!(op, Op::Reshape | Op::SwapDims(..) | Op::Permute(_) | Op::Expand | Op::Slice(_))
 }

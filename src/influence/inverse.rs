@@ -122,6 +122,16 @@ impl<B: AutodiffBackend> Inverse<B> {
         }
     }
 
+    /// C, if a solve takes products with it.
+    pub fn matrix(&self) -> Option<&Matrix<B>> {
+        match &self.method {
+            Method::Iterative { matrix, .. }
+            | Method::Lissa { matrix, .. }
+            | Method::Nystrom { matrix, .. } => Some(matrix),
+            Method::Dense { .. } | Method::Factored(_) | Method::Identity => None,
+        }
+    }
+
     /// Products with C before the first solve.
     pub fn products(&self) -> usize {
         self.products

@@ -5,6 +5,7 @@ use burn_backend::AutodiffBackend;
 use super::Curvature;
 use crate::{
     curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian},
+    derive::Product,
     error::Error,
     objective::Objective,
     operator::FiniteSum,
@@ -47,6 +48,17 @@ impl<B: AutodiffBackend> Matrix<B> {
             Self::GaussNewton(matrix) => matrix,
             Self::Fisher(matrix) => matrix,
             Self::EmpiricalFisher(matrix) => matrix,
+        }
+    }
+
+    /// The product that it is known by, in the program of the objective.
+    pub fn product(&self) -> Product {
+        match self {
+            Self::Hessian(_) => Product::Hessian,
+            // Those of likelihoods differ in the outputs alone.
+            Self::GaussNewton(_) | Self::Fisher(_) | Self::EmpiricalFisher(_) => {
+                Product::GaussNewton
+            }
         }
     }
 

@@ -178,6 +178,15 @@ pub struct InfluenceReport {
 }
 
 impl InfluenceReport {
+    /// That of these queries and of further ones, which were scored later.
+    pub(super) fn followed_by(mut self, later: Self) -> Self {
+        self.queries += later.queries;
+        self.solves.merge(&later.solves);
+        self.directional_derivatives += later.directional_derivatives;
+        self.kept_bytes = self.kept_bytes.max(later.kept_bytes);
+        self
+    }
+
     /// Why the scores may not be what they are taken for; empty if nothing is known against them.
     pub fn warnings(&self) -> Vec<InfluenceWarning> {
         let mut warnings = Vec::new();

@@ -12,6 +12,7 @@ use super::{
     Objective, ObjectiveError, PreparedProduct,
     batches::{Part, Parts, Stream},
     inputs::with_float_inputs,
+    products::accumulate,
 };
 use crate::{
     capture::{Divisor, Recording},
@@ -54,23 +55,35 @@ impl<B: AutodiffBackend> Objective<B> {
     /// # Errors
     /// As [`returning_losses`](Self::returning_losses); [`ObjectiveError::WeightCount`].
     pub(crate) fn weighing_losses(&self, weights: &[f64]) -> Result<Self, Error> {
-        let (found, samples) = (weights.len(), self.samples().iter().sum());
+        let rows = self.rows()?;
+        let (found, samples) = (weights.len(), rows.total);
         if found != samples {
             return Err(ObjectiveError::WeightCount { found, samples }.into());
         }
-        self.with_view(&SampleView::Weighted(weights.into()))
+        let own = weights.get(rows.first..rows.first + rows.own).unwrap_or_default();
+        self.agreed(self.with_view(&SampleView::Weighted(own.into())))
     }
 
     /// Number of samples of each batch.
     pub(crate) fn samples(&self) -> Vec<usize> {
+        if self.is_idle() {
+            return Vec::new();
+        }
         match &self.parts {
             Parts::Kept(parts) => parts.iter().map(|part| part.batch.samples).collect(),
             Parts::Streamed(stream) => stream.batches.iter().map(|batch| batch.samples).collect(),
         }
     }
 
+    /// Whether the first dimension of the outputs counts the samples, on the first batch.
+    pub(crate) fn counts_outputs(&self) -> bool {
+        let same = |part: &Part<B>| {
+            Ok(part.outputs_type()?.shape.iter().next() == Some(&part.batch.samples))
+        };
+        self.of_first(same).unwrap_or(false)
+    }
+
     fn with_view(&self, view: &SampleView) -> Result<Self, Error> {
-        self.expect_data_here("the losses of single samples")?;
         let parts = match &self.parts {
             Parts::Kept(parts) => {
                 let mut first = 0;
@@ -89,7 +102,7 @@ impl<B: AutodiffBackend> Objective<B> {
                 Parts::Streamed(Arc::new(Stream { run, batches, views }))
             }
         };
-        Ok(self.with_parts(parts))
+        Ok(self.with_parts(parts).numbered_anew())
     }
 
     /// A batch with the programs of a view, of which it holds the samples from `first`.
@@ -115,17 +128,39 @@ impl<B: AutodiffBackend> Objective<B> {
         let weights = match view {
             SampleView::Returned => None,
             SampleView::Weighted(weights) => {
-                let own = weights.get(first..first + samples).unwrap_or_default().to_vec();
-                let own =
-                    TensorData::new(own, [samples]).convert_dtype(self.precision().dtype().into());
-                Some(Operand::from_data(own, self.parameters().device())?)
+                // A rank without batches holds one that is not evaluated.
+                let none = vec![0.0; samples];
+                let own = weights.get(first..first + samples).unwrap_or(&none);
+                Some(self.of_samples(own)?)
             }
         };
         Ok(part.with_programs(programs, weights))
     }
 
-    /// Calls `visit` with the index and gradient of each sample in a range, by Jᵀ of this objective, whose outputs are the
-    /// losses of samples. Costs a gradient of its batch for each.
+    /// Σₙ wₙ∇ℓₙ by Jᵀ of this objective, whose outputs are the losses of samples. Costs a gradient of each batch that has a
+    /// weight other than zero.
+    pub(crate) fn gradient_of_losses(
+        &self,
+        adjoint: &PreparedProduct<B>,
+        weights: &[f64],
+    ) -> Result<ParamVector<B>, Error> {
+        let (mut sum, mut first) = (None, 0);
+        self.for_each_part(|index, part| {
+            let samples = part.batch.samples;
+            let own = weights.get(first..first + samples).unwrap_or_default();
+            if own.iter().any(|&weight| weight != 0.0) {
+                let own = self.of_samples(own)?;
+                let found = self.ready(adjoint, index, part)?.run(vec![own])?;
+                accumulate(&mut sum, 1.0, self.vector(found)?)?;
+            }
+            first += samples;
+            Ok(())
+        })?;
+        Ok(sum.unwrap_or_else(|| self.parameters().space().zeros()))
+    }
+
+    /// Calls `visit` with the index and gradient of each sample in a range, as
+    /// [`gradient_of_losses`](Self::gradient_of_losses) for each, with one pass over the batches for all.
     pub(crate) fn each_sample_gradient(
         &self,
         adjoint: &PreparedProduct<B>,
@@ -140,15 +175,20 @@ impl<B: AutodiffBackend> Objective<B> {
                 let ready = self.ready(adjoint, index, part)?;
                 for sample in own {
                     let chosen = (0..samples).map(|at| f64::from(first + at == sample));
-                    let chosen = TensorData::new(chosen.collect::<Vec<f64>>(), [samples])
-                        .convert_dtype(self.precision().dtype().into());
-                    let chosen = Operand::from_data(chosen, self.parameters().device())?;
+                    let chosen = self.of_samples(&chosen.collect::<Vec<f64>>())?;
                     visit(sample, self.vector(ready.run(vec![chosen])?)?)?;
                 }
             }
             first += samples;
             Ok(())
         })
+    }
+
+    /// Numbers of the samples of a batch, on the device.
+    fn of_samples(&self, values: &[f64]) -> Result<Operand<B::InnerBackend>, Error> {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        let data = data.convert_dtype(self.precision().dtype().into());
+        Ok(Operand::from_data(data, self.parameters().device())?)
     }
 }
 

@@ -12,10 +12,13 @@ use burn_curvature::{
     implicit::{HyperObjective, ImplicitConfig, InnerSolver},
 };
 
-use crate::{Outcome, figures::Figures, omniglot::content, random::SplitMix64};
+use crate::{
+    Outcome,
+    figures::Figures,
+    mnist::{self, CLASSES, PIXELS, Samples},
+    random::SplitMix64,
+};
 
-const PIXELS: usize = 784;
-const CLASSES: usize = 10;
 const TRAINING: usize = 1000;
 const VALIDATION: usize = 500;
 const TEST: usize = 2000;
@@ -24,8 +27,6 @@ const WRONG: f64 = 0.5;
 const STEPS: usize = 30;
 const RATE: f64 = 0.5;
 const INNER: InnerSolver = InnerSolver::NewtonCg { steps: 4, gradient_norm: 1e-4 };
-
-type Samples = (Tensor<2>, Tensor<1, Int>);
 
 #[derive(Module, Debug)]
 struct Softmax {
@@ -51,22 +52,13 @@ fn inner_loss(model: &Softmax, weights: &Weights, batch: Samples) -> Tensor<1> {
     (losses * sigmoid(weights.logits.val())).sum() * (1.0 / TRAINING as f64) + decay
 }
 
-/// Rows of pixels from 0 to 1, and the last column.
-fn rows(text: &str) -> Vec<(Vec<f32>, i64)> {
-    let row = |line: &str| {
-        let mut values: Vec<f32> = line.split(',').filter_map(|v| v.trim().parse().ok()).collect();
-        let class = values.pop().unwrap_or(0.0) as i64;
-        (values.into_iter().map(|v| v / 255.0).collect(), class)
-    };
-    text.lines().map(row).collect()
+/// The samples from a row to another.
+fn part((x, y): &Samples, rows: std::ops::Range<usize>) -> Samples {
+    (x.clone().slice([rows.clone()]), y.clone().slice([rows]))
 }
 
-fn samples(rows: &[(Vec<f32>, i64)], device: &Device) -> Samples {
-    let pixels: Vec<f32> = rows.iter().flat_map(|(row, _)| row.iter().copied()).collect();
-    let labels: Vec<i64> = rows.iter().map(|(_, class)| *class).collect();
-    let pixels = TensorData::new(pixels, [rows.len(), PIXELS]);
-    let labels = TensorData::new(labels, [rows.len()]);
-    (Tensor::from_data(pixels, device), Tensor::from_data(labels, device))
+fn labels((_, y): &Samples) -> Vec<i64> {
+    y.clone().into_data().iter::<i64>().collect()
 }
 
 fn accuracy(objective: &Objective, theta: &ParamVector, labels: &[i64]) -> Result<f64, Error> {
@@ -87,17 +79,15 @@ fn f1(logits: &[f64], wrong: &[bool]) -> f64 {
     2.0 * both / (2.0 * both + count(|a, b| a && !b) + count(|a, b| !a && b))
 }
 
-fn clean(all: &[(Vec<f32>, i64)], seed: u64, figures: &mut Figures) -> Outcome {
+fn clean([all, test]: &[Samples; 2], seed: u64, figures: &mut Figures) -> Outcome {
     let device = Device::default().autodiff();
     let mut numbers = SplitMix64::new(seed);
-    let order = numbers.permutation(all.len());
-    let mut chosen = order.into_iter().map(|at| all[at].clone());
-    let mut training: Vec<_> = chosen.by_ref().take(TRAINING).collect();
-    let validation: Vec<_> = chosen.by_ref().take(VALIDATION).collect();
-    let test: Vec<_> = chosen.take(TEST).collect();
-    let wrong: Vec<bool> = training
+    let (x, y) = part(all, 0..TRAINING);
+    let validation = part(all, TRAINING..TRAINING + VALIDATION);
+    let mut given = labels(&(x.clone(), y));
+    let wrong: Vec<bool> = given
         .iter_mut()
-        .map(|(_, class)| {
+        .map(|class| {
             let wrong = numbers.uniform() < WRONG;
             if wrong {
                 *class = (*class + 1 + numbers.below(CLASSES - 1) as i64) % CLASSES as i64;
@@ -105,17 +95,17 @@ fn clean(all: &[(Vec<f32>, i64)], seed: u64, figures: &mut Figures) -> Outcome {
             wrong
         })
         .collect();
+    let given = Tensor::from_data(TensorData::new(given, [TRAINING]), &device);
     let model = Softmax { w: Param::from_tensor(Tensor::zeros([PIXELS, CLASSES], &device)) };
     let mut weights = Weights { logits: Param::from_tensor(Tensor::zeros([TRAINING], &device)) };
-    let batch = samples(&training, &device);
-    let mut inner = HyperObjective::capture(&model, &weights, batch, inner_loss)?;
+    let mut inner = HyperObjective::capture(&model, &weights, (x, given), inner_loss)?;
     let mean = |model: &Softmax, batch: Samples| {
         let (z, losses) = losses(model, batch);
         (z, losses.mean())
     };
-    let outer = Objective::capture(&model, samples(&validation, &device), mean)?;
-    let testing = outer.on(samples(&test, &device))?;
-    let labels: Vec<i64> = test.iter().map(|(_, class)| *class).collect();
+    let outer = Objective::capture(&model, validation, mean)?;
+    let testing = outer.on(test.clone())?;
+    let labels = labels(test);
 
     let config = ImplicitConfig::new().with_error_bound(false);
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-2).init()?;
@@ -142,11 +132,13 @@ fn clean(all: &[(Vec<f32>, i64)], seed: u64, figures: &mut Figures) -> Outcome {
 #[test]
 #[ignore = "takes a while, see main.rs"]
 fn data_cleaning() -> Outcome {
-    let Some(bytes) = content("mnist-5k.csv.gz")? else { return Ok(()) };
-    let all = rows(&String::from_utf8(bytes)?);
+    let device = Device::default().autodiff();
     let mut figures = Figures::default();
     for seed in [1, 2, 3] {
-        clean(&all, seed, &mut figures)?;
+        let Some(digits) = mnist::load([TRAINING + VALIDATION, TEST], seed, &device)? else {
+            return Ok(());
+        };
+        clean(&digits, seed, &mut figures)?;
     }
     assert!(figures.print());
     Ok(())

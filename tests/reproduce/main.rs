@@ -11,16 +11,23 @@ mod few_shot;
 #[path = "../support/figures.rs"]
 mod figures;
 mod hyperparameters;
+mod influence;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
 #[path = "../support/letters.rs"]
 mod letters;
+#[path = "../support/logistic.rs"]
+mod logistic;
 mod meta_gradients;
+#[path = "../support/mnist.rs"]
+mod mnist;
 mod omniglot;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;
+#[path = "../../examples/mislabelled/spam.rs"]
+mod spam;
 mod spectral_density;
 #[path = "../support/trained.rs"]
 mod trained;

@@ -1,4 +1,4 @@
-//! Handwritten characters of Omniglot and the digits of MNIST, from files that are not part of this project.
+//! Handwritten characters of Omniglot, from a file that is not part of the project.
 #![allow(clippy::print_stdout, reason = "says what is skipped")]
 
 use std::{
@@ -20,7 +20,7 @@ const DRAWINGS: usize = 20;
 
 /// The content of a file in the folder `BURN_CURVATURE_DATA`, or `../shared/data` beside the project; `None`, with a message,
 /// if it is not there.
-pub fn content(name: &str) -> Result<Option<Vec<u8>>, Error> {
+fn content(name: &str) -> Result<Option<Vec<u8>>, Error> {
     let folder = std::env::var_os("BURN_CURVATURE_DATA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
         PathBuf::from,

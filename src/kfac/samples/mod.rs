@@ -17,8 +17,9 @@ use super::{
     KfacError,
     block::{Network, Uncovered},
     network,
-    pass::{Structure, expect_own_rows, network_layers},
+    pass::{Structure, network_layers},
     program::{Form, SAMPLES, SideForm},
+    reach::expect_own_rows,
 };
 use crate::{
     error::Error,
@@ -255,6 +256,22 @@ impl SampleGradients {
             }
             visit(scores)
         })
+    }
+
+    /// Bytes that inner products with some vectors take at most beside their results, on the largest batch.
+    pub(crate) fn transient_bytes<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        vectors: usize,
+    ) -> Result<usize, Error> {
+        let scored = Scored::InnerProducts { vectors };
+        let program = SampleProgram { structure: Arc::clone(&self.structure), scored };
+        objective.transient_of(&program)
+    }
+
+    /// Number of parts that a score is the sum of.
+    pub(crate) fn parts(&self) -> usize {
+        self.network.blocks.len()
     }
 
     /// Scores of no sample.

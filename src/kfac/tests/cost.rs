@@ -105,7 +105,7 @@ fn products_of_wide_layers_with_themselves_are_computed_by_half() {
         let squares = (2 + cotangents) * rows * width.pow(2);
         let rest = multiplications(&program) - gradient - back - cotangents * last;
         let share = rest as f64 / squares as f64;
-        assert_eq!(share, 0.625, "{fisher:?}");
+        assert_eq!(share, 0.5625, "{fisher:?}");
     }
 }
 

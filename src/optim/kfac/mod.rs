@@ -52,6 +52,11 @@ use running::Running;
 /// statistics of the batch, and that pass updates the running statistics, which the model returned holds. The curvature is
 /// that of evaluation mode at the running statistics of the moment.
 ///
+/// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the curvature of
+/// the batch's own statistics. These let every sample reach the rows of all others, so it takes targets that are drawn
+/// ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or none, and a closure that returns
+/// [`Loss::mean_of`](crate::Loss::mean_of).
+///
 /// # How long a step is in the light mode
 ///
 /// The limit on the change of the predictions, not the learning rate, decides at first: while the natural gradient is long, steps

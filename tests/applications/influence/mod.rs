@@ -5,6 +5,7 @@ mod estimators;
 mod refusals;
 mod results;
 mod retraining;
+mod store;
 mod truth;
 
 use burn::{prelude::*, tensor::activation::log_softmax};

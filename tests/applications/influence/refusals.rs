@@ -3,14 +3,15 @@
 use burn::prelude::*;
 use burn_curvature::{
     Error, KfacConfig, Loss, Objective, Reduction,
-    errors::{ConfigError, InfluenceError, ObjectiveError, VectorError},
+    communicator::Threads,
+    errors::{ConfigError, InfluenceError, ObjectiveError, SharedError, VectorError},
     influence::{Curvature, Estimator, Influence, InfluenceConfig, Query},
     solver::NystromConfig,
 };
 
-use super::{World, losses};
+use super::{World, losses, mean_of_losses};
 use crate::{
-    classifier::{Classifier, Samples},
+    classifier::{Classifier, Samples, samples},
     failure::failure,
 };
 
@@ -185,4 +186,19 @@ fn inputs_that_are_integers_are_refused() {
     assert_eq!(failure(&found), Some(&ObjectiveError::NoFloats));
     let single = world.train.0.clone();
     assert!(influence.input_gradients(&direction, single).is_err());
+}
+
+/// Scores have a column for each sample, which no rank has all of.
+#[test]
+fn objectives_shared_over_ranks_are_refused() {
+    let found = Threads::run(2, |ranks| {
+        let device = Device::default().autodiff();
+        let model = Classifier::new(1, &device);
+        let training = Objective::capture(&model, samples(4, 1, &device), mean_of_losses)?;
+        config().init(&training.shared(ranks)?).map(drop)
+    });
+    for found in found {
+        let error: Option<&SharedError> = failure(&found);
+        assert!(matches!(error, Some(SharedError::DataSpace { .. })), "{found:?}");
+    }
 }

@@ -13,6 +13,7 @@ mod norms;
 mod resumed;
 mod samples;
 mod state;
+mod training;
 mod views;
 
 use burn::{

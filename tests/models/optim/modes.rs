@@ -9,9 +9,10 @@ use burn::{
     tensor::activation::tanh,
 };
 use burn_curvature::{
-    CaptureConfig, KfacConfig, KfacOptimizerConfig, LinearOperator, Objective, ParamVector,
+    CaptureConfig, KfacConfig, KfacOptimizerConfig, LinearOperator, Loss, Objective, ParamVector,
     Reduction, ValueAndGradient,
-    errors::{BatchError, OptimizerError},
+    errors::{BatchError, KfacError, ObjectiveError, OptimizerError},
+    kfac::KfacFisher,
     optim::{KfacOptimizerState, StepRule},
 };
 
@@ -218,4 +219,55 @@ fn a_rate_of_zero_is_no_step() {
     let (same, step) = optimizer.step(&model, batch).unwrap();
     assert_eq!(parameters(&same), parameters(&model));
     assert!(step.taken && !step.limited && step.alpha == 0.0, "{step}");
+}
+
+/// Captured as it trains: gradient and curvature are both those of the statistics of the batch.
+#[test]
+fn a_net_captured_in_training_mode_trains_with_drawn_targets() {
+    let device = Device::flex().autodiff();
+    let (start, batch) = (normed(3, 0.0, &device), samples(12, 103, &device));
+    let training = CaptureConfig::new().training(1);
+    let scalar = Objective::<B>::capture_with(&training, &start, batch.clone(), loss).unwrap();
+    // The losses of the samples depend on each other: a scalar does not show what it is a mean of.
+    let error = scalar.reduced_by(Reduction::Mean);
+    assert!(matches!(failure(&error), Some(ObjectiveError::NotReducedSo { .. })));
+    let by_sample = |model: &Normed, (x, y): Samples| {
+        let z = model.norm.forward::<2>(model.hidden.forward(x));
+        let z = model.output.forward(model.dropout.forward(tanh(z)));
+        let logs = burn::tensor::activation::log_softmax(z.clone(), 1);
+        (z, Loss::mean_of(logs.gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1).neg()))
+    };
+    let objective = Objective::<B>::capture_with(&training, &start, batch.clone(), by_sample);
+    let objective = objective.unwrap();
+    // Without draws the samples cannot be told apart.
+    let error = config(0.1).init(&objective, TARGET);
+    assert!(matches!(failure(&error), Some(KfacError::Places { .. })), "{:?}", error.err());
+
+    // G = I needs none: the step by hand.
+    let forward = KfacConfig::new().with_fisher(KfacFisher::ForwardOnly);
+    let mut optimizer = config(0.1).with_kfac(forward).init(&objective, TARGET).unwrap();
+    let by_hand = apart(&start);
+    let (_, value) = loss(&by_hand, batch.clone());
+    let gradient = ParamVector::<B>::from_backward(&by_hand, value.backward()).unwrap();
+    let kfac = forward.init(&objective, TARGET).unwrap();
+    let delta = kfac.factored_inverse(1e-2).unwrap().apply(&gradient).unwrap();
+    let expected = parameters(&delta.add_to(&by_hand, -0.1).unwrap());
+    let (moved, _) = optimizer.step(&apart(&start), batch.clone()).unwrap();
+    for (found, expected) in parameters(&moved).iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
+    }
+    // The pass in training mode has updated the running statistics.
+    assert_ne!(statistics(&moved), statistics(&start));
+
+    for seed in 0..3 {
+        let drawn = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 1, seed });
+        let mut optimizer = config(0.1).with_kfac(drawn).init(&objective, TARGET).unwrap();
+        let (mut model, mut values) = (apart(&start), Vec::new());
+        for _ in 0..20 {
+            let report;
+            (model, report) = optimizer.step(&model, batch.clone()).unwrap();
+            values.push(report.value);
+        }
+        assert!(values[19] < 0.5 * values[0], "seed {seed}: {values:?}");
+    }
 }

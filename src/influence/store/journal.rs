@@ -1,0 +1,153 @@
+//! The description of scores on disk: of what run they are, and how many queries are done.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, npy};
+use crate::{influence::InfluenceReport, tensor::Precision};
+
+const FORMAT: &str = "burn-curvature.scores.1";
+
+/// Relative difference of checksums that counts as rounding.
+const ROUNDING: f64 = 1e-4;
+
+/// What a run is told by. Equal fingerprints belong to the same scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fingerprint {
+    /// The settings of the influence, as JSON.
+    pub settings: String,
+    /// Names and shapes of the parameters.
+    pub layout: String,
+    /// θ, bit by bit.
+    pub parameters: String,
+    pub queries: usize,
+    pub samples: usize,
+    /// Format that scores are computed in, and that they are written in.
+    pub computed: Precision,
+    pub written: Precision,
+    /// Sums over the losses of the training samples and over what is asked for, with random weights.
+    pub training: f64,
+    pub query: f64,
+}
+
+impl Fingerprint {
+    /// Checks that the scores at a path are of this run.
+    pub fn expect_same(&self, path: &Path, found: &Self) -> Result<(), StoreError> {
+        let number = |value: usize| value.to_string();
+        let precision = |value: Precision| value.to_string();
+        let texts = [
+            ("the settings are", self.settings.clone(), found.settings.clone()),
+            ("the layout of the parameters is", self.layout.clone(), found.layout.clone()),
+            ("the number of queries is", number(self.queries), number(found.queries)),
+            ("the number of samples is", number(self.samples), number(found.samples)),
+            ("the precision is", precision(self.computed), precision(found.computed)),
+            ("the precision on disk is", precision(self.written), precision(found.written)),
+            ("the fingerprint of θ is", self.parameters.clone(), found.parameters.clone()),
+        ];
+        let sums = [
+            ("the checksum of the training samples is", self.training, found.training),
+            ("the checksum of the queries is", self.query, found.query),
+        ];
+        let texts = texts.into_iter().map(|(what, own, other)| (what, own == other, own, other));
+        let close = |a: f64, b: f64| (a - b).abs() <= ROUNDING * a.abs().max(b.abs());
+        let sums = sums.map(|(what, own, other)| {
+            (what, close(own, other), own.to_string(), other.to_string())
+        });
+        match texts.chain(sums).find(|(_, same, ..)| !same) {
+            None => Ok(()),
+            Some((what, _, expected, found)) => {
+                Err(StoreError::OtherRun { path: named(path), what, found, expected })
+            }
+        }
+    }
+}
+
+/// The description of scores, in a file of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Journal {
+    format: String,
+    pub fingerprint: Fingerprint,
+    /// Queries whose scores are written.
+    pub done: usize,
+    /// What stands behind them.
+    pub report: Option<InfluenceReport>,
+}
+
+impl Journal {
+    pub fn new(fingerprint: Fingerprint) -> Self {
+        Self { format: FORMAT.into(), fingerprint, done: 0, report: None }
+    }
+
+    /// Where the description of a file of scores is.
+    pub fn beside(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".json");
+        PathBuf::from(name)
+    }
+
+    /// The description of the scores at a path.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let file = Self::beside(path);
+        if !file.exists() {
+            return Err(StoreError::Missing { path: named(&file) });
+        }
+        let text = fs::read_to_string(&file).map_err(|error| failed(&file, &error))?;
+        let journal: Self = serde_json::from_str(&text).map_err(|error| StoreError::Damaged {
+            path: named(&file),
+            reason: format!("it is no description of scores ({error})"),
+        })?;
+        if journal.format != FORMAT {
+            let (path, found) = (named(&file), journal.format);
+            let reason = format!("its format is {found:?}, and this version reads {FORMAT:?}");
+            return Err(StoreError::Damaged { path, reason });
+        }
+        Ok(journal)
+    }
+
+    /// Replaces the description of the scores at a path; whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), StoreError> {
+        let file = Self::beside(path);
+        let mut fresh = file.clone().into_os_string();
+        fresh.push(".new");
+        let fresh = PathBuf::from(fresh);
+        let text = serde_json::to_string_pretty(self);
+        let text = text.map_err(|error| failed(&file, &error))?;
+        fs::write(&fresh, text).map_err(|error| failed(&fresh, &error))?;
+        fs::rename(&fresh, &file).map_err(|error| failed(&file, &error))
+    }
+
+    /// Bytes of the file of scores with so many queries.
+    pub fn length(&self, queries: usize) -> u64 {
+        let Fingerprint { written, samples, .. } = self.fingerprint;
+        (self.header().len() + queries * samples * npy::width(written)) as u64
+    }
+
+    pub fn header(&self) -> Vec<u8> {
+        let Fingerprint { written, queries, samples, .. } = self.fingerprint;
+        npy::header(written, [queries, samples])
+    }
+
+    /// Checks the length of the file of scores.
+    pub fn expect_length(&self, path: &Path, found: u64) -> Result<(), StoreError> {
+        let (done, expected) = (self.done, self.length(self.done));
+        let whole = self.done == self.fingerprint.queries;
+        if found == expected || (found > expected && !whole) {
+            return Ok(()); // what is beyond was written when the last run was interrupted
+        }
+        let reason = format!("it has {found} bytes, and {expected} are those of {done} queries");
+        Err(StoreError::Damaged { path: named(path), reason })
+    }
+}
+
+pub(super) fn named(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The refusal of an operating system.
+pub(super) fn failed(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::File { path: named(path), message: error.to_string() }
+}

@@ -1,0 +1,56 @@
+//! How much memory scoring takes, before it starts.
+
+use burn_backend::AutodiffBackend;
+
+use super::npy::width;
+use crate::{
+    derive::Product,
+    error::Error,
+    influence::{Influence, SEVERAL, query::Gradients},
+    tensor::Precision,
+};
+
+/// Vectors of the size of θ that an iterative solver holds for each system.
+const WORKSPACE: usize = 6;
+
+/// Bytes that scoring block after block takes at most, beyond what the influence holds already.
+pub(super) fn predicted<B: AutodiffBackend>(
+    influence: &Influence<B>,
+    gradients: &Gradients<'_, B>,
+    written: Precision,
+) -> Result<usize, Error> {
+    let training = influence.training();
+    let element = width(training.precision());
+    let (samples, parameters) = (influence.samples(), training.layout().len());
+    let at_once = influence.config().at_once.min(gradients.len());
+
+    let iterative = influence.inverse.matrix();
+    let vectors = if iterative.is_some() { 2 + WORKSPACE } else { 3 };
+    let vectors = at_once * vectors * parameters * element;
+
+    let layers = influence.layers.as_ref().filter(|_| at_once >= SEVERAL);
+    let products = match layers {
+        Some(layers) => at_once * samples * size_of::<f64>() * (layers.parts() + 1),
+        None => at_once * samples * element,
+    };
+    let rows = samples * (at_once * size_of::<f64>() + width(written));
+
+    // What each product will keep, and keeps already.
+    let mut passes = Vec::new();
+    if layers.is_none() {
+        let losses = &influence.losses;
+        passes.push((losses.objective().memory_of(Product::Jacobian)?, losses.kept_bytes()));
+    }
+    if let Some(matrix) = iterative {
+        passes.push((training.memory_of(matrix.product())?, matrix.kept_bytes()));
+    }
+    if let Gradients::Samples(losses) = gradients {
+        passes.push((losses.objective().memory_of(Product::Adjoint)?, 0));
+    }
+    let kept: usize = passes.iter().map(|(memory, held)| memory.kept.saturating_sub(*held)).sum();
+    // Each pass has ended before the next one starts.
+    let by_layers = layers.map(|layers| layers.transient_bytes(training, at_once)).transpose()?;
+    let transient = passes.iter().map(|(memory, _)| memory.transient).chain(by_layers).max();
+    let transient = transient.unwrap_or_default();
+    Ok(vectors + products + rows + kept + transient)
+}

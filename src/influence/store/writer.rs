@@ -1,0 +1,116 @@
+//! Writes blocks of scores to a file, and what is done to its description after each.
+//!
+//! The scores of a block are on disk before the description counts them, so that an interruption at any moment leaves a file
+//! that can be gone on with: what the description does not count is written again.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{ErrorKind, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    StoreError, StoredScores,
+    journal::{Fingerprint, Journal, failed, named},
+    npy,
+};
+use crate::influence::InfluenceReport;
+
+/// A file of scores that is being written, locked against other writers.
+pub(super) struct Writer {
+    path: PathBuf,
+    file: File,
+    journal: Journal,
+}
+
+impl Writer {
+    /// Starts a new file.
+    pub fn create(path: &Path, fingerprint: &Fingerprint) -> Result<Self, StoreError> {
+        let description = Journal::beside(path);
+        if description.exists() {
+            let path = named(if path.exists() { path } else { &description });
+            return Err(StoreError::Exists { path, found: found(&description) });
+        }
+        let opened = OpenOptions::new().write(true).create_new(true).open(path);
+        let mut file = opened.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                let found = "no description beside it".into();
+                StoreError::Exists { path: named(path), found }
+            }
+            _ => failed(path, &error),
+        })?;
+        lock(path, &file)?;
+        let journal = Journal::new(fingerprint.clone());
+        let written = file.write_all(&journal.header()).and_then(|()| file.sync_data());
+        written.map_err(|error| failed(path, &error))?;
+        journal.write(path)?;
+        Ok(Self { path: path.into(), file, journal })
+    }
+
+    /// Opens a file that was begun, and cuts off what its description does not count.
+    pub fn resume(path: &Path, fingerprint: &Fingerprint) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing { path: named(path) });
+        }
+        Journal::read(path)?; // before the file is touched
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let mut file = opened.map_err(|error| failed(path, &error))?;
+        lock(path, &file)?;
+        let journal = Journal::read(path)?;
+        fingerprint.expect_same(path, &journal.fingerprint)?;
+        let length = file.metadata().map_err(|error| failed(path, &error))?.len();
+        journal.expect_length(path, length)?;
+        let end = journal.length(journal.done);
+        let cut = file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end)));
+        cut.map_err(|error| failed(path, &error))?;
+        Ok(Self { path: path.into(), file, journal })
+    }
+
+    /// Queries that are done.
+    pub fn done(&self) -> usize {
+        self.journal.done
+    }
+
+    /// Writes the rows that follow.
+    pub fn append(&mut self, rows: &[Vec<f64>], report: InfluenceReport) -> Result<(), StoreError> {
+        let precision = self.journal.fingerprint.written;
+        for row in rows {
+            let written = self.file.write_all(&npy::encoded(precision, row));
+            written.map_err(|error| failed(&self.path, &error))?;
+        }
+        self.file.sync_data().map_err(|error| failed(&self.path, &error))?;
+        self.journal.done += rows.len();
+        self.journal.report = Some(match self.journal.report.take() {
+            None => report,
+            Some(before) => before.followed_by(report),
+        });
+        self.journal.write(&self.path)
+    }
+
+    /// Closes the file and opens it for reading.
+    pub fn finish(self) -> Result<StoredScores, StoreError> {
+        let Self { path, file, .. } = self;
+        drop(file);
+        StoredScores::open(path)
+    }
+}
+
+/// What a description says of its file, in words.
+fn found(description: &Path) -> String {
+    let scores = description.with_extension("");
+    match Journal::read(&scores) {
+        Ok(Journal { done, fingerprint: Fingerprint { queries, .. }, .. }) => {
+            format!("the scores of {done} of {queries} queries")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn lock(path: &Path, file: &File) -> Result<(), StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: named(path) }),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) => Err(failed(path, &error)),
+    }
+}
