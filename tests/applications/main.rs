@@ -27,6 +27,8 @@ mod oracle;
 #[allow(dead_code, reason = "shared with other programs")]
 mod random;
 mod samples;
+#[path = "../../examples/mislabelled/spam.rs"]
+mod spam;
 
 use compare::relative_error;
 

@@ -7,9 +7,11 @@ mod data_set;
 mod digits;
 #[path = "../support/figures.rs"]
 mod figures;
+mod hessian_free;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
+mod lissa_newton;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;
