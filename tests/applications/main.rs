@@ -28,6 +28,7 @@ mod oracle;
 mod random;
 mod samples;
 #[path = "../../examples/mislabelled/spam.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
 mod spam;
 
 use compare::relative_error;
