@@ -10,6 +10,7 @@ mod distilled;
 mod few_shot;
 #[path = "../support/figures.rs"]
 mod figures;
+mod hessian_free;
 mod hyperparameters;
 mod influence;
 mod kfac_autoencoder;
@@ -17,6 +18,7 @@ mod kfac_batch_norm;
 mod kfac_classifier;
 #[path = "../support/letters.rs"]
 mod letters;
+mod lissa_newton;
 #[path = "../support/logistic.rs"]
 mod logistic;
 mod meta_gradients;
