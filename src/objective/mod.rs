@@ -37,7 +37,7 @@ use reduction::Law;
 pub use reduction::Reduction;
 use shared::Share;
 pub use shared::SharedError;
-pub(crate) use shared::{Call, Extent, Found, Sent};
+pub(crate) use shared::{Call, Extent, Found, Rows, Sent};
 
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 //! errors on all of them. Every test ends by a deadline.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../support/applied.rs"]
+mod applied;
 #[path = "../support/compare.rs"]
 mod compare;
 mod equal;
@@ -13,6 +15,11 @@ mod random;
 mod settings;
 #[path = "../support/shares.rs"]
 mod shares;
+#[cfg(feature = "wgpu")]
+mod wgpu;
+#[cfg(feature = "wgpu")]
+#[path = "../support/wgpu_device.rs"]
+mod wgpu_device;
 
 use std::{
     sync::{Arc, mpsc},

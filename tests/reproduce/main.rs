@@ -7,12 +7,19 @@ mod data_set;
 mod digits;
 #[path = "../support/figures.rs"]
 mod figures;
+mod influence;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
+#[path = "../support/logistic.rs"]
+mod logistic;
+#[path = "../support/mnist.rs"]
+mod mnist;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;
+#[path = "../../examples/mislabelled/spam.rs"]
+mod spam;
 mod spectral_density;
 #[path = "../support/trained.rs"]
 mod trained;
