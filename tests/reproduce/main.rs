@@ -7,10 +7,12 @@ mod data_set;
 mod digits;
 #[path = "../support/figures.rs"]
 mod figures;
+mod hessian_free;
 mod influence;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
+mod lissa_newton;
 #[path = "../support/logistic.rs"]
 mod logistic;
 #[path = "../support/mnist.rs"]
