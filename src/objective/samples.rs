@@ -160,7 +160,8 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Calls `visit` with the index and gradient of each sample in a range, as
-    /// [`gradient_of_losses`](Self::gradient_of_losses) for each, with one pass over the batches for all.
+    /// [`gradient_of_losses`](Self::gradient_of_losses) for each, with one pass over the batches for all and several
+    /// samples in one run.
     pub(crate) fn each_sample_gradient(
         &self,
         adjoint: &PreparedProduct<B>,
@@ -172,12 +173,15 @@ impl<B: AutodiffBackend> Objective<B> {
             let samples = part.batch.samples;
             let own = range.start.max(first)..range.end.min(first + samples);
             if !own.is_empty() {
+                let chosen = own.clone().map(|sample| {
+                    let of_one = (0..samples).map(|at| f64::from(first + at == sample));
+                    Ok(vec![self.of_samples(&of_one.collect::<Vec<f64>>())?])
+                });
+                let chosen: Vec<_> = chosen.collect::<Result<_, Error>>()?;
                 let ready = self.ready(adjoint, index, part)?;
-                for sample in own {
-                    let chosen = (0..samples).map(|at| f64::from(first + at == sample));
-                    let chosen = self.of_samples(&chosen.collect::<Vec<f64>>())?;
-                    visit(sample, self.vector(ready.run(vec![chosen])?)?)?;
-                }
+                ready.each(chosen.into_iter(), |at, found| {
+                    visit(own.start + at, self.vector(found)?)
+                })?;
             }
             first += samples;
             Ok(())
