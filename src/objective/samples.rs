@@ -22,6 +22,9 @@ use crate::{
     tensor::Operand,
 };
 
+/// Samples whose gradients are asked for together.
+const TOGETHER: usize = 64;
+
 /// What programs do with the losses of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Use {
@@ -160,8 +163,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Calls `visit` with the index and gradient of each sample in a range, as
-    /// [`gradient_of_losses`](Self::gradient_of_losses) for each, with one pass over the batches for all and several
-    /// samples in one run.
+    /// [`gradient_of_losses`](Self::gradient_of_losses) for each, with one pass over the batches for all.
     pub(crate) fn each_sample_gradient(
         &self,
         adjoint: &PreparedProduct<B>,
@@ -173,15 +175,18 @@ impl<B: AutodiffBackend> Objective<B> {
             let samples = part.batch.samples;
             let own = range.start.max(first)..range.end.min(first + samples);
             if !own.is_empty() {
-                let chosen = own.clone().map(|sample| {
-                    let of_one = (0..samples).map(|at| f64::from(first + at == sample));
-                    Ok(vec![self.of_samples(&of_one.collect::<Vec<f64>>())?])
-                });
-                let chosen: Vec<_> = chosen.collect::<Result<_, Error>>()?;
                 let ready = self.ready(adjoint, index, part)?;
-                ready.each(chosen.into_iter(), |at, found| {
-                    visit(own.start + at, self.vector(found)?)
-                })?;
+                let chosen = |sample: usize| {
+                    let chosen = (0..samples).map(|at| f64::from(first + at == sample));
+                    Ok(vec![self.of_samples(&chosen.collect::<Vec<f64>>())?])
+                };
+                for start in own.clone().step_by(TOGETHER) {
+                    let some = start..own.end.min(start + TOGETHER);
+                    let cotangents = some.map(chosen).collect::<Result<Vec<_>, Error>>()?;
+                    ready.each(cotangents.into_iter(), |at, found| {
+                        visit(start + at, self.vector(found)?)
+                    })?;
+                }
             }
             first += samples;
             Ok(())
