@@ -202,7 +202,7 @@ impl MomentPass {
     }
 
     /// The weight of second moments of gradients on a batch.
-    fn weight<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
+    pub fn weight<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
         let share = part.share(self.reduction);
         part.weight
             * match self.kind.metric {
