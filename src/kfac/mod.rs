@@ -19,7 +19,6 @@ mod layer;
 mod layers;
 mod matrix;
 mod network;
-mod parallel;
 mod pass;
 mod program;
 mod ranks;
@@ -41,6 +40,7 @@ pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
 
 pub(crate) use collector::{Factors, KfacCollector};
+pub(crate) use uncovered::mean_squares;
 
 use std::sync::Arc;
 

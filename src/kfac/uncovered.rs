@@ -100,7 +100,7 @@ fn diagonals<B: AutodiffBackend>(
 /// Σ weight · JᵀS SᵀJ, with the weight and the metric SSᵀ of a pass, for the parameters at the given positions.
 ///
 /// With [`Metric::Empirical`] there is one sign per sample, else one per output.
-fn mean_squares<B: AutodiffBackend>(
+pub(crate) fn mean_squares<B: AutodiffBackend>(
     objective: &Objective<B>,
     pass: &MomentPass,
     positions: &[usize],

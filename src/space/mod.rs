@@ -18,6 +18,7 @@ mod model;
 mod param_space;
 mod random;
 mod scalar;
+mod stacked;
 mod subset;
 mod vector;
 
@@ -31,6 +32,7 @@ pub use vector::ParamVector;
 
 pub(crate) use model::{Buffers, Path, Place, float_places};
 pub(crate) use scalar::read_tensor;
+pub(crate) use stacked::{stacked, unstacked};
 
 use burn_backend::{AutodiffBackend, BackendTypes};
 
