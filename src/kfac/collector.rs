@@ -253,19 +253,14 @@ impl KfacCollector {
 }
 
 impl MomentPass {
-    /// What propagates the columns of the exact Fisher matrix back.
-    pub(super) fn exact(&self) -> FactorKind {
-        let metric = Some(Metric::Exact(self.likelihood.family()));
-        FactorKind { metric, reduced: Reduced::Nothing }
-    }
-
     /// A pass for the exact blocks of the uncovered parameters of which it knows them; `None` if there are none.
     fn of_blocks<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         network: &Network,
     ) -> Result<Option<Self>, Error> {
-        let kind = self.exact();
+        let metric = Some(Metric::Exact(self.likelihood.family()));
+        let kind = FactorKind { metric, reduced: Reduced::Nothing };
         let found = network_layers(objective, kind)?;
         let own = network.uncovered().iter().map(|one| one.position());
         let blocks: Vec<usize> = own.filter(|&at| found.has_block(at)).collect();

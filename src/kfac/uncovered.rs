@@ -14,7 +14,7 @@ use crate::{
     curvature::{EmpiricalFisher, Fisher},
     derive::{Metric, Product},
     error::Error,
-    objective::{Call, Extent, Found, Objective, ObjectiveError, PreparedProduct, Sent},
+    objective::{Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Sent},
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
     seeds::Seeds,
     space::{Inner, InnerFloat, ParamLayout, ParamSpace},
@@ -53,10 +53,10 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
     let likelihood = pass.likelihood;
     if let UncoveredPolicy::Diagonal { probes, seed } = config.uncovered {
         // Of the true Fisher matrix, or of the empirical one.
-        let kind =
-            if pass.kind.metric == Some(Metric::Empirical) { pass.kind } else { pass.exact() };
-        let pass = MomentPass { kind, ..pass.clone() };
-        return diagonals(objective, uncovered, &pass, (probes, seed));
+        let empirical = pass.kind.metric.filter(|metric| *metric == Metric::Empirical);
+        let metric = empirical.unwrap_or(Metric::Exact(likelihood.family()));
+        let factor = |part: &Part<B>| pass.factor(Some(metric), part);
+        return diagonals(objective, uncovered, (metric, &factor), (probes, seed));
     }
     let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
@@ -82,11 +82,11 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
 fn diagonals<B: AutodiffBackend>(
     objective: &Objective<B>,
     uncovered: &[&Arc<Block>],
-    pass: &MomentPass,
+    (metric, factor): (Metric, &dyn Fn(&Part<B>) -> f64),
     probes: (usize, u64),
 ) -> Result<Vec<KfacLayer<B>>, Error> {
     let positions: Vec<usize> = uncovered.iter().map(|one| one.position()).collect();
-    let diagonals = mean_squares(objective, pass, &positions, probes)?;
+    let diagonals = mean_squares(objective, metric, factor, &positions, probes)?;
     let pairs = uncovered.iter().zip(diagonals);
     let factors = pairs.map(|(one, values)| {
         let factor = KroneckerFactor::on_device(one.name(), values);
@@ -96,17 +96,17 @@ fn diagonals<B: AutodiffBackend>(
     factors.collect()
 }
 
-/// Σ over batches of weight · mean over probes of (JᵀS r)∘(JᵀS r), r random signs: in expectation the diagonal of
-/// Σ weight · JᵀS SᵀJ, with the weight and the metric SSᵀ of a pass, for the parameters at the given positions.
+/// Σ over batches of weight · factor · mean over probes of (JᵀS r)∘(JᵀS r), r random signs: in expectation the diagonal
+/// of Σ weight · factor · JᵀS SᵀJ, for the parameters at the given positions.
 ///
 /// With [`Metric::Empirical`] there is one sign per sample, else one per output.
 pub(crate) fn mean_squares<B: AutodiffBackend>(
     objective: &Objective<B>,
-    pass: &MomentPass,
+    metric: Metric,
+    factor: &dyn Fn(&Part<B>) -> f64,
     positions: &[usize],
     (probes, seed): (usize, u64),
 ) -> Result<Vec<InnerFloat<B>>, Error> {
-    let metric = pass.kind.metric.unwrap_or(Metric::Empirical);
     let product = PreparedProduct::new(Product::Root(metric));
     let mut index = 0;
     let mut sums: Vec<Option<InnerFloat<B>>> = vec![None; positions.len()];
@@ -115,7 +115,7 @@ pub(crate) fn mean_squares<B: AutodiffBackend>(
         let mut seeds = Seeds::new(Seeds::at(seed, objective.number_of(index) as u64));
         index += 1;
         let outputs = part.outputs_type()?.shape.to_vec();
-        let weight = pass.weight(part) / probes.max(1) as f64;
+        let weight = part.weight * factor(part) / probes.max(1) as f64;
         for _ in 0..probes {
             let signs = signs(objective, &outputs, metric == Metric::Empirical, seeds.next())?;
             let blocks = product.run(vec![Operand::Float(signs)])?;
