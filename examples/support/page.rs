@@ -63,16 +63,25 @@ enum Item {
     Name(String, RGBColor),
 }
 
+/// Where the legend stands.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Corner {
+    UpperRight,
+    LowerRight,
+}
+
 /// A chart on one page. Later lines are drawn over earlier ones.
 pub struct Chart {
     title: String,
     axes: [Axis; 2],
     items: Vec<Item>,
+    legend: Corner,
 }
 
 impl Chart {
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
-        Self { title: title.into(), axes: [x, y], items: Vec::new() }
+        let (title, items) = (title.into(), Vec::new());
+        Self { title, axes: [x, y], items, legend: Corner::UpperRight }
     }
 
     /// A line through points.
@@ -97,7 +106,12 @@ impl Chart {
         self.items.push(Item::Marks(values.into_iter().collect(), color));
     }
 
-    /// An entry of the legend, which stands in the upper right corner.
+    /// Where the legend stands; the upper right corner unless said otherwise.
+    pub fn legend(&mut self, corner: Corner) {
+        self.legend = corner;
+    }
+
+    /// An entry of the legend.
     pub fn name(&mut self, color: RGBColor, text: impl Into<String>) {
         self.items.push(Item::Name(text.into(), color));
     }
@@ -110,10 +124,14 @@ impl Chart {
         let page = SVGBackend::new(&file, PAGE).into_drawing_area();
         page.fill(&WHITE)?;
         let [x, y] = self.axes;
-        let y = y.range().log_scale();
-        match x.scale {
-            Scale::Linear => self.paint(&page, x.range(), y)?,
-            Scale::Logarithmic => self.paint(&page, x.range().log_scale(), y)?,
+        let (across, up) = (x.range(), y.range());
+        match (x.scale, y.scale) {
+            (Scale::Linear, Scale::Linear) => self.paint(&page, across, up)?,
+            (Scale::Linear, Scale::Logarithmic) => self.paint(&page, across, up.log_scale())?,
+            (Scale::Logarithmic, Scale::Linear) => self.paint(&page, across.log_scale(), up)?,
+            (Scale::Logarithmic, Scale::Logarithmic) => {
+                self.paint(&page, across.log_scale(), up.log_scale())?;
+            }
         }
         page.present()?;
         drop(page);
@@ -176,7 +194,11 @@ impl Chart {
         }
         let legend = &mut chart.configure_series_labels();
         let legend = legend.label_font(text(13)).background_style(WHITE);
-        legend.position(SeriesLabelPosition::UpperRight).margin(10).draw()?;
+        let corner = match self.legend {
+            Corner::UpperRight => SeriesLabelPosition::UpperRight,
+            Corner::LowerRight => SeriesLabelPosition::LowerRight,
+        };
+        legend.position(corner).margin(10).draw()?;
         Ok(())
     }
 

@@ -41,6 +41,25 @@ fn compare(
     }
 }
 
+/// In f32 sums depend on the number of ranks in the last bits, and are the same on all of them. The loss is summed in f64.
+#[test]
+fn single_precision() {
+    let of = |model: &Network, ranks: Option<Arc<Threads>>| {
+        let single = burn_curvature::Precision::F32;
+        let risk = shares::risk(model, ranks, &device())?.in_precision(single)?;
+        let v = risk.parameters().space().normal(1);
+        let both = risk.value_and_gradient()?;
+        let solution = shares::solution(&risk, 1e-4)?;
+        Ok(vec![
+            ("value".into(), vec![risk.value()?, both.value]),
+            ("gradient".into(), both.gradient.to_vec()?),
+            ("Hv".into(), risk.hessian_vector_product(&v)?.to_vec()?),
+            ("solution".into(), solution.x.to_vec()?),
+        ])
+    };
+    compare(of, 1e-4, 2..=4);
+}
+
 /// Figures of the objective over all batches.
 fn of_risk(
     figures: fn(&Objective, &Network) -> Result<Figures, Error>,

@@ -7,12 +7,21 @@ mod data_set;
 mod digits;
 #[path = "../support/figures.rs"]
 mod figures;
+mod hessian_free;
+mod influence;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
+mod lissa_newton;
+#[path = "../support/logistic.rs"]
+mod logistic;
+#[path = "../support/mnist.rs"]
+mod mnist;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;
+#[path = "../../examples/mislabelled/spam.rs"]
+mod spam;
 mod spectral_density;
 #[path = "../support/trained.rs"]
 mod trained;

@@ -10,7 +10,7 @@ use burn::{
 use burn_curvature::{
     ConjugateGradientConfig, Ekfac, EmpiricalFisher, Error, FiniteSum, Fisher, GaussNewton,
     Hessian, KfacConfig, KfacOptimizerConfig, LanczosConfig, Likelihood, LinearOperator,
-    LinearSolver, Objective, ParamVector, Reduction, StopReason, TraceEstimatorConfig,
+    LinearSolver, Objective, ParamVector, Reduction, Solution, StopReason, TraceEstimatorConfig,
     communicator::Communicator,
     kfac::{KfacFisher, UncoveredPolicy},
 };
@@ -170,12 +170,18 @@ pub fn kfac(risk: &Objective) -> Result<Figures, Error> {
     Ok(found)
 }
 
-/// A solve, and spectra.
-pub fn solves(risk: &Objective) -> Result<Figures, Error> {
+/// (G + 0.1 I)⁻¹ ∇ℒ by conjugate gradients.
+pub fn solution(risk: &Objective, tolerance: f64) -> Result<Solution, Error> {
     let damped = GaussNewton::new(risk)?.damped(0.1)?;
-    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-12).init()?;
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(tolerance).init()?;
     let solution = solver.solve(&damped, &risk.gradient()?)?;
     assert_eq!(solution.report.stop, StopReason::Converged);
+    Ok(solution)
+}
+
+/// A solve, and spectra.
+pub fn solves(risk: &Objective) -> Result<Figures, Error> {
+    let solution = solution(risk, 1e-12)?;
     let iterations = solution.report.iterations as f64;
     let largest = LanczosConfig::new().with_pairs(2).init()?.eigenpairs(&Hessian::new(risk)?)?;
     let trace =
