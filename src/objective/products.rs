@@ -58,6 +58,11 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
         self
     }
 
+    /// Which product it is.
+    pub fn kind(&self) -> Product {
+        self.kind
+    }
+
     /// Bytes kept between vectors.
     pub fn kept_bytes(&self) -> usize {
         self.prepared.bytes()
@@ -283,6 +288,6 @@ pub(super) fn accumulate<B: AutodiffBackend>(
 }
 
 /// The parts of a vector, as a program takes them.
-fn parts<B: AutodiffBackend>(vector: &ParamVector<B>) -> Operands<B> {
+pub(super) fn parts<B: AutodiffBackend>(vector: &ParamVector<B>) -> Operands<B> {
     vector.blocks().iter().cloned().map(Operand::Float).collect()
 }
