@@ -14,6 +14,7 @@ mod figures;
 mod harness;
 mod influence;
 mod kfac;
+mod materialize;
 mod matmul;
 #[path = "../tests/support/models/mod.rs"]
 mod models;
@@ -45,6 +46,9 @@ const DAMPING: f64 = 1.0;
 
 /// Steps of conjugate gradients.
 const STEPS: usize = 20;
+
+/// Vectors in one call of `hv_many16` and `ggn_many16`.
+const VECTORS: usize = 16;
 
 /// The command line.
 struct Request {
@@ -88,6 +92,9 @@ where
     }
     if asked("influence.mlp") {
         influence::measure::<B>(&backend, request.plan);
+    }
+    if asked("materialize") {
+        materialize::measure::<B>(&backend, request.plan);
     }
     if asked("matmul") {
         matmul::measure(&backend, request.plan);
@@ -150,6 +157,11 @@ where
         let shortest = samples.ratio_of_shortest(figure, GRADIENT);
         figures.value(&format!("{figure}_min"), shortest);
     }
+    for (many, one) in [("hv_many16", "hv"), ("ggn_many16", "ggn")] {
+        figures.quartiles(many, samples.ratio(many, one));
+        figures.value(&format!("{many}_min"), samples.ratio_of_shortest(many, one));
+    }
+    figures.value("launches_hv", products.operations() as f64);
     figures.milliseconds("hv_ms", samples.seconds("hv"));
     figures.milliseconds("ggn_ms", samples.seconds("ggn"));
     figures.milliseconds("cg20_ggn_ms", samples.seconds("cg20_ggn"));
@@ -171,6 +183,7 @@ struct Products<B: AutodiffBackend> {
     newton: GaussNewton<B>,
     jacobian: Jacobian<B>,
     vector: ParamVector<B>,
+    vectors: Vec<ParamVector<B>>,
     cotangent: ParamVector<B>,
     cg20: ConjugateGradient,
 }
@@ -197,6 +210,7 @@ where
         let outputs = objective.outputs().expect("outputs");
         Self {
             cotangent: outputs.space().normal(2),
+            vectors: (0..VECTORS).map(|seed| vector.space().normal(seed as u64)).collect(),
             objective,
             newton,
             jacobian,
@@ -214,6 +228,10 @@ where
             finish(device, self.objective.gradient().expect("a gradient"))
         });
         rounds.add("hv", || finish(device, self.product(&self.objective)));
+        let plain = Hessian::new(&self.objective).expect("a Hessian");
+        rounds.add("hv_many16", move || {
+            finish(device, plain.apply_many(&self.vectors).expect("products"));
+        });
         rounds.add("hv_prepare", || {
             let fresh =
                 self.objective.at_keeping_buffers(self.objective.parameters()).expect("one layout");
@@ -230,6 +248,9 @@ where
     fn add_outputs_to<'a>(&'a self, rounds: &mut Rounds<'a>, device: &'a Device) {
         let damped = self.newton.clone().damped(DAMPING).expect("a damping");
         rounds.add("ggn", || finish(device, self.newton.apply(&self.vector).expect("a product")));
+        rounds.add("ggn_many16", || {
+            finish(device, self.newton.apply_many(&self.vectors).expect("products"));
+        });
         rounds.add("ggn_prepare", || {
             // Operators of one objective share what is prepared.
             let fresh =
@@ -257,6 +278,11 @@ where
     fn flops(&self) -> f64 {
         let programs = self.objective.hessian_programs();
         2.0 * programs.expect("the programs run").1.multiply_adds() as f64
+    }
+
+    /// Handed to the backend by one prepared Hessian product.
+    fn operations(&self) -> usize {
+        self.objective.hessian_programs().expect("the programs run").1.len()
     }
 
     fn prepare_and_multiply(&self) {

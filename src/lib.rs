@@ -46,6 +46,11 @@
 //! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
 //! and [`Ekfac`], is saved to files of Burn's format.
 //!
+//! **[`NewtonOptimizer`](optim::NewtonOptimizer)** puts a direction and a rule for its length together. Its presets are
+//! [Newton-CG](optim::NewtonCgConfig), [trust regions](optim::TrustRegionNewtonConfig), [LiSSA](optim::LissaNewtonConfig),
+//! [Hessian-free](optim::HessianFreeConfig) and [Levenberg–Marquardt](optim::LevenbergMarquardtConfig). Every step reports its
+//! verdict, and none that raises the loss is taken without a word.
+//!
 //! **[`Influence`](influence::Influence)** functions: which training samples a prediction is owed to, by any estimator of
 //! A⁻¹, as the change that leaving a sample out is predicted to make; [`truth`](influence::truth) compares them with
 //! retrainings, and [`store`](influence::store) writes those that memory does not hold.

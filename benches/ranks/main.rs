@@ -13,7 +13,7 @@
 //!   `waiting_ms`: what the others spend there on top.
 //! - `messages`, `bytes`: as counted; `bytes_formula`: n elements and nine in front for each message of a product.
 //! - `predicted`: efficiencies over networks, computed from the own time and the model in `predict.rs`, not measured.
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
 mod jobs;
 mod measure;

@@ -208,7 +208,7 @@ impl State {
 /// The sum in the order of ranks.
 fn added<'a>(mut all: impl Iterator<Item = &'a Numbers>) -> Result<Numbers, CommunicatorError> {
     let first = all.next().cloned().unwrap_or(Numbers::F64(Vec::new()));
-    let added = all.enumerate().try_fold(first, |sum, (before, next)| match (sum, next) {
+    all.enumerate().try_fold(first, |sum, (before, next)| match (sum, next) {
         (Numbers::F32(sum), Numbers::F32(next)) if sum.len() == next.len() => {
             Ok(Numbers::F32(sum.into_iter().zip(next).map(|(a, b)| a + b).collect()))
         }
@@ -220,8 +220,7 @@ fn added<'a>(mut all: impl Iterator<Item = &'a Numbers>) -> Result<Numbers, Comm
             expected: sum.to_string(),
             found: next.to_string(),
         }),
-    });
-    added
+    })
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ const HALVINGS: usize = 30;
 const DECREASE: f64 = 1e-4;
 /// Relative residual of a Newton step, at most.
 const FORCING: f64 = 0.1;
+/// Products for a Newton step, at most.
+const PRODUCTS: usize = 200;
 
 /// How an inner problem is minimized.
 ///
@@ -33,8 +35,8 @@ pub enum InnerSolver {
         /// Length of a step over that of the gradient.
         rate: f64,
     },
-    /// Newton's method: each step by conjugate gradients to a residual of min(0.1, √(‖∇ℒ‖/‖∇ℒ₀‖))‖∇ℒ‖, along the part
-    /// before a direction of negative curvature, halved until the loss falls.
+    /// Newton's method: each step by conjugate gradients to a residual of min(0.1, √(‖∇ℒ‖/‖∇ℒ₀‖))‖∇ℒ‖ in at most 200
+    /// products, along the part before a direction of negative curvature, halved until the loss falls.
     NewtonCg {
         /// Largest number of steps, at least 1.
         steps: usize,
@@ -186,7 +188,10 @@ fn direction<B: AutodiffBackend>(
     (x, gradient): (&ParamVector<B>, &ParamVector<B>),
     forcing: f64,
 ) -> Result<ParamVector<B>, Error> {
-    let solver = ConjugateGradientConfig::new().with_relative_tolerance(forcing).init()?;
+    let solver = ConjugateGradientConfig::new()
+        .with_relative_tolerance(forcing)
+        .with_max_iterations(Some(PRODUCTS))
+        .init()?;
     let solution = solver.solve(inner.matrix(x)?.as_ref(), gradient)?;
     if solution.x.largest()? == 0.0 {
         return Ok(gradient.clone().neg());

@@ -52,7 +52,7 @@ impl<'a, B: AutodiffBackend> From<&'a Vec<ParamVector<B>>> for Query<'a, B> {
 
 /// The gradients of a query, computed when asked for.
 pub(super) enum Gradients<'a, B: AutodiffBackend> {
-    Samples(SampleLosses<B>),
+    Samples(Box<SampleLosses<B>>),
     Value(&'a Objective<B>),
     Vectors(&'a [ParamVector<B>]),
 }
@@ -63,7 +63,7 @@ impl<'a, B: AutodiffBackend> Gradients<'a, B> {
         let gradients = match query {
             Query::Samples(objective) => {
                 space.expect_same(objective.parameters().space())?;
-                Self::Samples(SampleLosses::new(objective)?)
+                Self::Samples(Box::new(SampleLosses::new(objective)?))
             }
             Query::Value(objective) => {
                 space.expect_same(objective.parameters().space())?;

@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Objective, ObjectiveError,
-    products::{PreparedProduct, accumulate},
+    products::{PreparedProduct, accumulate, parts},
     shared::Call,
 };
 use crate::{
@@ -45,11 +45,10 @@ impl<B: AutodiffBackend> Objective<B> {
     ) -> Result<Vec<Option<ParamVector<B>>>, Error> {
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; vectors.len()];
         self.each_product(product, |part, ready| {
-            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                let blocks = ready.run(operands(vector))?;
-                accumulate(sum, part.weight, part_of::<B>(rows, blocks)?)?;
-            }
-            Ok(())
+            ready.each(vectors.iter().map(parts), |index, blocks| match sums.get_mut(index) {
+                Some(sum) => accumulate(sum, part.weight, part_of::<B>(rows, blocks)?),
+                None => Ok(()),
+            })
         })?;
         Ok(sums)
     }
@@ -82,7 +81,7 @@ impl<B: AutodiffBackend> Objective<B> {
         }
         self.with_part(term, |part| {
             let weight = part.weight * self.terms() as f64;
-            let blocks = self.ready(product, term, part)?.run(operands(vector))?;
+            let blocks = self.ready(product, term, part)?.run(parts(vector))?;
             accumulate(&mut result, weight, part_of::<B>(rows, blocks)?)
         })?;
         Ok(result)
@@ -112,10 +111,6 @@ impl<B: AutodiffBackend> Objective<B> {
             Ok(own.map(reaches).collect())
         })
     }
-}
-
-fn operands<B: AutodiffBackend>(vector: &ParamVector<B>) -> Operands<B> {
-    vector.blocks().iter().cloned().map(Operand::Float).collect()
 }
 
 fn part_of<B: AutodiffBackend>(

@@ -283,6 +283,6 @@ pub(super) fn accumulate<B: AutodiffBackend>(
 }
 
 /// The parts of a vector, as a program takes them.
-fn parts<B: AutodiffBackend>(vector: &ParamVector<B>) -> Operands<B> {
+pub(super) fn parts<B: AutodiffBackend>(vector: &ParamVector<B>) -> Operands<B> {
     vector.blocks().iter().cloned().map(Operand::Float).collect()
 }

@@ -22,6 +22,9 @@ use crate::{
     tensor::Operand,
 };
 
+/// Samples whose gradients are asked for together.
+const TOGETHER: usize = 64;
+
 /// What programs do with the losses of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Use {
@@ -173,10 +176,16 @@ impl<B: AutodiffBackend> Objective<B> {
             let own = range.start.max(first)..range.end.min(first + samples);
             if !own.is_empty() {
                 let ready = self.ready(adjoint, index, part)?;
-                for sample in own {
+                let chosen = |sample: usize| {
                     let chosen = (0..samples).map(|at| f64::from(first + at == sample));
-                    let chosen = self.of_samples(&chosen.collect::<Vec<f64>>())?;
-                    visit(sample, self.vector(ready.run(vec![chosen])?)?)?;
+                    Ok(vec![self.of_samples(&chosen.collect::<Vec<f64>>())?])
+                };
+                for start in own.clone().step_by(TOGETHER) {
+                    let some = start..own.end.min(start + TOGETHER);
+                    let cotangents = some.map(chosen).collect::<Result<Vec<_>, Error>>()?;
+                    ready.each(cotangents.into_iter(), |at, found| {
+                        visit(start + at, self.vector(found)?)
+                    })?;
                 }
             }
             first += samples;

@@ -24,7 +24,7 @@ const MOST: usize = 32;
 
 /// Bytes that the vectors of one run may take on a CPU, so that what one operation writes is still in its caches when the
 /// next one reads it.
-const CACHE: usize = 1 << 20;
+const CACHE: usize = 3 << 17;
 
 /// Multiply-adds, or elements written, from which on it is worth another thread.
 const WORTH_A_THREAD: usize = 1 << 18;
@@ -50,6 +50,22 @@ pub(crate) struct Together {
     threads: usize,
 }
 
+impl Together {
+    /// On a CPU of some threads several runs of few vectors share the threads and the caches; on another device one run takes
+    /// as many vectors as the bytes allow.
+    fn of(working: Working, host_threads: Option<usize>, vectors: usize, bytes: usize) -> Self {
+        let peak = working.peak.max(1);
+        let allowed = (bytes / peak).max(1);
+        let Some(threads) = host_threads else {
+            return Self { run: allowed.min(MOST), threads: 1 };
+        };
+        let run = allowed.min(CACHE / peak).clamp(1, MOST);
+        let worth = vectors.saturating_mul(working.work) / WORTH_A_THREAD;
+        let threads = threads.min(worth).min(allowed).clamp(1, vectors.max(1));
+        Self { run: run.min(allowed / threads).min(vectors.div_ceil(threads)).max(1), threads }
+    }
+}
+
 impl<B: AutodiffBackend> SplitProgram<B> {
     pub fn new(prepare: Program<Inner<B>>, finish: Program<Inner<B>>) -> Self {
         let varying = finish.graph().inputs().len() - prepare.graph().outputs().len();
@@ -72,18 +88,9 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         bytes
     }
 
-    /// How a number of vectors is multiplied within a number of bytes. On a CPU several runs of few vectors share the
-    /// threads and the caches; elsewhere one run takes as many vectors as the bytes allow.
+    /// How a number of vectors is multiplied within a number of bytes.
     pub fn together(&self, vectors: usize, bytes: usize) -> Together {
-        let peak = self.working.peak.max(1);
-        let allowed = (bytes / peak).max(1);
-        if !self.on_host {
-            return Together { run: allowed.min(MOST), threads: 1 };
-        }
-        let run = allowed.min(CACHE / peak).clamp(1, MOST);
-        let worth = vectors.saturating_mul(self.working.work) / WORTH_A_THREAD;
-        let threads = threads().min(worth).min(allowed).clamp(1, vectors.max(1));
-        Together { run: run.min(vectors.div_ceil(threads)).max(1), threads }
+        Together::of(self.working, self.on_host.then(threads), vectors, bytes)
     }
 
     /// Multiplies several vectors, each given by its parts, and passes each product with the index of its vector to
@@ -139,9 +146,11 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         }
         let program = self.many(vectors.len())?;
         for place in 0..self.varying() {
-            let parts = vectors.iter().filter_map(|vector| vector.get(place).cloned());
-            let parts = parts.map(Operand::into_float).collect::<Result<_, _>>()?;
-            inputs.push(Operand::Float(stacked::<Inner<B>>(parts)));
+            let parts = vectors.iter().filter_map(|vector| match vector.get(place) {
+                Some(Operand::Float(part)) => Some(part),
+                _ => None,
+            });
+            inputs.push(Operand::Float(stacked::<Inner<B>>(&parts.collect::<Vec<_>>())));
         }
         let mut products = vec![Vec::new(); vectors.len()];
         for result in program.run(inputs)? {
@@ -174,4 +183,51 @@ fn power_of_two_up_to(number: usize) -> usize {
 /// Whether a backend of this name, possibly behind another, runs on this machine's processor.
 fn is_host(backend: &str) -> bool {
     ["flex", "ndarray"].iter().any(|host| backend.contains(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CACHE, MOST, Together, Working};
+
+    const LARGE: usize = 1 << 30;
+
+    fn working(peak: usize, work: usize) -> Working {
+        Working { peak, work }
+    }
+
+    #[test]
+    fn small_products_run_together_on_one_thread() {
+        let found = Together::of(working(2_000, 1_000), Some(8), 16, LARGE);
+        assert_eq!(found, Together { run: 16, threads: 1 });
+        let found = Together::of(working(2_000, 1_000), Some(8), 500, LARGE);
+        assert_eq!(found, Together { run: MOST, threads: 1 });
+    }
+
+    #[test]
+    fn large_products_run_one_by_one_on_all_threads() {
+        let found = Together::of(working(CACHE, 1 << 30), Some(4), 16, LARGE);
+        assert_eq!(found, Together { run: 1, threads: 4 });
+        let found = Together::of(working(CACHE / 16, 1 << 30), Some(4), 16, LARGE);
+        assert_eq!(found, Together { run: 4, threads: 4 });
+        let found = Together::of(working(CACHE, 1 << 30), Some(4), 2, LARGE);
+        assert_eq!(found, Together { run: 1, threads: 2 });
+    }
+
+    #[test]
+    fn another_device_takes_what_fits() {
+        let found = Together::of(working(LARGE / 20, 1 << 30), None, 64, LARGE);
+        assert_eq!(found, Together { run: 20, threads: 1 });
+    }
+
+    /// Runs on all threads take no more than the bytes together.
+    #[test]
+    fn the_bytes_bound_all_runs_together() {
+        for bytes in [0, 100, 1_000, 10_000, 100_000] {
+            for host in [None, Some(1), Some(2), Some(8)] {
+                let Together { run, threads } =
+                    Together::of(working(300, 1 << 20), host, 40, bytes);
+                assert!(run * threads == 1 || run * threads * 300 <= bytes, "{bytes} {host:?}");
+            }
+        }
+    }
 }

@@ -123,6 +123,11 @@ impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Scaled<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         Ok(self.operator.apply_adjoint(vector)?.scale(self.factor))
     }
+
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let products = self.operator.apply_adjoint_many(vectors)?.into_iter();
+        Ok(products.map(|product| product.scale(self.factor)).collect())
+    }
 }
 
 /// Every term is multiplied.
@@ -221,6 +226,12 @@ where
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let left = self.left.apply_adjoint(vector)?;
         Ok(left.add(&self.right.apply_adjoint(vector)?)?)
+    }
+
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        let left = self.left.apply_adjoint_many(vectors)?.into_iter();
+        let right = self.right.apply_adjoint_many(vectors)?;
+        left.zip(&right).map(|(left, right)| Ok(left.add(right)?)).collect()
     }
 }
 

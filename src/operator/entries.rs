@@ -62,12 +62,15 @@ where
     for start in (0..columns).step_by(BATCH) {
         let batch = start..columns.min(start + BATCH);
         let units = unit_vectors(operator.domain(), batch.clone())?;
-        for (column, product) in batch.zip(operator.apply_many(&units)?) {
+        let mut products = Vec::with_capacity(batch.len());
+        for product in operator.apply_many(&units)? {
             operator.codomain().expect_same(product.space())?;
-            for (row, entry) in product.to_vec()?.into_iter().enumerate() {
-                if let Some(slot) = values.get_mut(row * columns + column) {
-                    *slot = entry;
-                }
+            products.push(product.to_vec()?);
+        }
+        for (row, entries) in values.chunks_mut(columns).enumerate() {
+            let own = entries.get_mut(batch.clone()).unwrap_or_default();
+            for (slot, product) in own.iter_mut().zip(&products) {
+                *slot = product.get(row).copied().unwrap_or(f64::NAN);
             }
         }
     }

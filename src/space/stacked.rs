@@ -5,14 +5,14 @@ use burn_backend::{Backend, Slice, TensorMetadata, tensor::FloatTensor};
 use super::host;
 
 /// Tensors of one shape `[…]` as one of shape `[k, …]`, by one copy. There must be one at least.
-pub(crate) fn stacked<B: Backend>(parts: Vec<FloatTensor<B>>) -> FloatTensor<B> {
-    if let Some(stack) = host::stacked::<B>(&parts) {
+pub(crate) fn stacked<B: Backend>(parts: &[&FloatTensor<B>]) -> FloatTensor<B> {
+    if let Some(stack) = host::stacked::<B>(parts) {
         return stack;
     }
-    let with_axis = parts.into_iter().map(|part| {
+    let with_axis = parts.iter().map(|&part| {
         let own = part.shape();
         let shape = [1].into_iter().chain(own.iter().copied());
-        B::float_reshape(part, shape.collect::<Vec<_>>().into())
+        B::float_reshape(part.clone(), shape.collect::<Vec<_>>().into())
     });
     B::float_cat(with_axis.collect(), 0)
 }

@@ -27,6 +27,9 @@ mod oracle;
 #[allow(dead_code, reason = "shared with other programs")]
 mod random;
 mod samples;
+#[path = "../../examples/mislabelled/spam.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod spam;
 
 use compare::relative_error;
 

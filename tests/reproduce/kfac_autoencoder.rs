@@ -1,7 +1,7 @@
 //! K-FAC against first-order methods on a deep autoencoder, over three starting points: steps and times to a goal.
 
 #[path = "../../examples/kfac_autoencoder/network.rs"]
-mod network;
+pub mod network;
 #[path = "../../examples/kfac_autoencoder/training.rs"]
 mod training;
 

@@ -2,19 +2,29 @@
 //! `cargo test --release --test reproduce -- --ignored --nocapture --test-threads 1`.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
+mod data_cleaning;
 mod data_set;
 #[path = "../support/digits.rs"]
 mod digits;
+mod distilled;
+mod few_shot;
 #[path = "../support/figures.rs"]
 mod figures;
+mod hessian_free;
+mod hyperparameters;
 mod influence;
 mod kfac_autoencoder;
 mod kfac_batch_norm;
 mod kfac_classifier;
+#[path = "../support/letters.rs"]
+mod letters;
+mod lissa_newton;
 #[path = "../support/logistic.rs"]
 mod logistic;
+mod meta_gradients;
 #[path = "../support/mnist.rs"]
 mod mnist;
+mod omniglot;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;

@@ -95,6 +95,11 @@ where
         &self.config
     }
 
+    /// The objective, at θ.
+    pub fn objective(&self) -> &Objective<B> {
+        &self.objective
+    }
+
     /// The same at another start θ.
     ///
     /// # Errors

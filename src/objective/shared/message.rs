@@ -31,6 +31,9 @@ pub(crate) struct Found<B: AutodiffBackend> {
     pub tensors: Vec<Option<InnerFloat<B>>>,
 }
 
+/// Numbers, and vectors of a space.
+type Sums<V> = (Vec<f64>, Vec<V>);
+
 /// The shape of a tensor that is summed, and what of it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Extent {
@@ -182,8 +185,8 @@ impl<B: AutodiffBackend> Objective<B> {
         space: &ParamSpace<B>,
         (call, vectors): (Call, &[ParamVector<B>]),
         (numbers, results): (usize, usize),
-        own: Result<(Vec<f64>, Vec<Option<ParamVector<B>>>), Error>,
-    ) -> Result<(Vec<f64>, Vec<ParamVector<B>>), Error> {
+        own: Result<Sums<Option<ParamVector<B>>>, Error>,
+    ) -> Result<Sums<ParamVector<B>>, Error> {
         let blocks = space.layout().blocks();
         let sent = || {
             let one = blocks.iter().map(|block| Extent::Whole(block.shape().to_vec()));
@@ -233,7 +236,7 @@ impl<B: AutodiffBackend> Objective<B> {
         let stamp = self.stamp(share, sent);
         let length =
             N::width(sent.numbers, ranks) + sent.extents.iter().map(Extent::len).sum::<usize>();
-        let own = stamp.clone().and_then(|_| own).and_then(|own| content(&own, sent, ranks));
+        let own = stamp.clone().and(own).and_then(|own| content(&own, sent, ranks));
         let pieces = stamp.as_ref().map_or(0, Stamp::print).to_le_bytes();
         let mut message = vec![N::default(); 1];
         message.extend(pieces.map(element::<N>));

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     error::Error,
     kfac::{Kfac, KfacState},
-    optim::OptimizerError,
-    space::{ParamLayout, ParamVector},
+    optim::{OptimizerError, instance},
+    space::ParamVector,
     state::{Packed, Visit, numbers, saved},
 };
 
@@ -137,7 +137,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         });
         Ok(KfacOptimizerState {
             step: progress.step,
-            parameters: parameters(self.objective.layout()),
+            parameters: instance::identifiers(self.objective.layout()),
             damping: progress.damping,
             gamma: progress.gamma,
             previous: previous.map(ParamVector::to_vec).transpose()?,
@@ -148,19 +148,6 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             updates: [running.factors.updates, running.uncovered.updates],
             inverted: inverted.transpose()?,
         })
-    }
-
-    /// Refuses the state of another instance of the model.
-    fn expect_instance(&self, state: &KfacOptimizerState) -> Result<(), Error> {
-        let own = parameters(self.objective.layout());
-        let differ =
-            |name: &str, id: u64| state.parameters.iter().any(|(n, i)| n == name && *i != id);
-        let other = own.into_iter().filter(|(name, id)| differ(name, *id));
-        let other: Vec<_> = other.map(|(name, _)| name).collect();
-        if other.is_empty() {
-            return Ok(());
-        }
-        Err(OptimizerError::Instance { parameters: other }.into())
     }
 
     /// Resumes from a saved state. The optimizer is unchanged if the state does not fit.
@@ -202,13 +189,8 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             }
             None => None,
         };
-        self.expect_instance(state)?;
+        instance::expect(self.objective.layout(), &state.parameters)?;
         self.progress = progress;
         Ok(())
     }
-}
-
-fn parameters(layout: &ParamLayout) -> Vec<(String, u64)> {
-    let known = layout.blocks().iter();
-    known.filter_map(|block| Some((block.name().to_string(), block.id()?.val()))).collect()
 }

@@ -5,8 +5,8 @@ use burn_backend::{Backend, DType, Element, TensorData, TensorMetadata, tensor::
 use super::access::{self, Contiguous};
 
 /// Tensors of one shape as one with a leading axis.
-pub(in crate::space) fn stacked<B: Backend>(parts: &[FloatTensor<B>]) -> Option<FloatTensor<B>> {
-    match parts.first().and_then(access::dtype::<B>)? {
+pub(in crate::space) fn stacked<B: Backend>(parts: &[&FloatTensor<B>]) -> Option<FloatTensor<B>> {
+    match parts.first().copied().and_then(access::dtype::<B>)? {
         DType::F32 => stacked_of::<B, f32>(parts),
         DType::F64 => stacked_of::<B, f64>(parts),
         _ => None,
@@ -14,7 +14,7 @@ pub(in crate::space) fn stacked<B: Backend>(parts: &[FloatTensor<B>]) -> Option<
 }
 
 fn stacked_of<B: Backend, N: Contiguous + Element>(
-    parts: &[FloatTensor<B>],
+    parts: &[&FloatTensor<B>],
 ) -> Option<FloatTensor<B>> {
     let first = parts.first()?;
     let own = first.shape();

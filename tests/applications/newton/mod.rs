@@ -3,7 +3,11 @@
 mod classic;
 mod functions;
 mod invariances;
+mod least_squares;
+mod logistic;
+mod refusals;
 mod resumed;
+mod rules;
 mod saddles;
 
 use burn::{module::Param, prelude::*, tensor::DType};

@@ -2,7 +2,6 @@
 
 mod armijo;
 mod damping;
-mod fixed;
 mod trust_region;
 
 pub use armijo::Armijo;
@@ -109,7 +108,7 @@ impl Rule {
         memory: &mut Memory<B>,
     ) -> Result<Outcome, Error> {
         match *self {
-            Rule::Fixed { rate } => fixed::decide(rate, point, proposal),
+            Rule::Fixed { rate } => fixed(rate, point, proposal),
             Rule::Armijo(armijo) => armijo.search(point, proposal),
             Rule::LevenbergMarquardt { adaptation, search } => {
                 damping::decide((adaptation, search), point, proposal, memory)
@@ -119,6 +118,21 @@ impl Rule {
             }
         }
     }
+}
+
+/// rate·δ, unless h would not be finite.
+fn fixed<B: AutodiffBackend>(
+    rate: f64,
+    point: &Point<'_, B>,
+    proposal: &Proposal<B>,
+) -> Result<Outcome, Error> {
+    let value = point.value_at(rate, &proposal.delta)?;
+    let verdict = match value {
+        None => Verdict::NotFinite,
+        Some(value) if value > point.value + point.rounding() => Verdict::Raised,
+        Some(_) => taken(proposal),
+    };
+    Ok(Outcome { rate, value, ratio: None, verdict })
 }
 
 /// h at θ + δ, which the direction may have computed.

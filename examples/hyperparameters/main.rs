@@ -1,0 +1,79 @@
+//! One weight decay for every weight of a digits classifier, 650 of them, trained by implicit differentiation on 50
+//! validation images. The validation loss falls to almost nothing and the test loss does not follow: as many hyper-parameters
+//! as parameters overfit the validation set. Drawn to `target/hyperparameters.svg`.
+#![allow(clippy::print_stdout)]
+
+#[path = "../../tests/support/digits.rs"]
+mod digits;
+#[path = "../../tests/support/figures.rs"]
+mod figures;
+#[path = "../support/page.rs"]
+mod page;
+#[path = "../../tests/support/random.rs"]
+mod random;
+mod training;
+
+use std::error::Error;
+
+use burn::tensor::Device;
+use burn_curvature::{
+    ConjugateGradientConfig,
+    implicit::{ImplicitConfig, InnerSolver},
+};
+use plotters::style::RGBColor;
+
+use digits::Digits;
+use figures::Figures;
+use page::{Axis, Chart, Scale};
+use training::{Point, Problem};
+
+const STEPS: usize = 150;
+const VALIDATION: RGBColor = RGBColor(26, 99, 168);
+const TEST: RGBColor = RGBColor(204, 68, 34);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let device = Device::default().autodiff();
+    let mut problem = Problem::new(&Digits::load()?, 1, &device)?;
+    let mut figures = Figures::default();
+
+    // The first hypergradient, in f64 and with a bound on its error.
+    let inner = problem.inner.in_f64()?;
+    let (inner, _) = InnerSolver::NewtonCg { steps: 30, gradient_norm: 1e-9 }.minimize(&inner)?;
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-6).init()?;
+    let function = ImplicitConfig::new().init(&inner)?;
+    let report = function.hypergradient(&problem.validation.in_f64()?, &solver)?.report;
+    println!("{report}");
+    figures.expect("start.error_bound", report.error.map_or(1.0, |e| e.total()), 0.0..=1e-5);
+
+    let clock = std::time::Instant::now();
+    let start = problem.train(0)?;
+    let [_, test] = problem.accuracies()?;
+    let curve = problem.train(STEPS)?;
+    figures.note("seconds", clock.elapsed().as_secs_f64());
+    let (first, last) = (start[0], curve[STEPS]);
+    figures.expect("start.validation_loss", first.validation_loss, 0.5..=2.0);
+    figures.expect("end.validation_loss", last.validation_loss, 0.0..=0.02);
+    let [validation, later] = problem.accuracies()?;
+    figures.expect("end.validation_accuracy", validation, 1.0..=1.0);
+    figures.note("start.test_loss", first.test_loss);
+    figures.expect("end.test_loss", last.test_loss, 0.2..=5.0);
+    figures.note("start.test_accuracy", test);
+    figures.expect("end.test_accuracy", later, 0.6..=0.95);
+    println!("drawn: {}", draw(&curve)?.display());
+    if figures.print() { Ok(()) } else { Err("a figure is out of its range".into()) }
+}
+
+fn draw(curve: &[Point]) -> Result<std::path::PathBuf, Box<dyn Error>> {
+    let x = Axis { label: "steps", scale: Scale::Linear, ends: (0.0, STEPS as f64) };
+    let y = Axis { label: "cross-entropy", scale: Scale::Logarithmic, ends: (1e-4, 10.0) };
+    let mut chart = Chart::new("One weight decay for every weight", x, y);
+    let of = |loss: fn(&Point) -> f64| {
+        let losses = curve.iter().enumerate();
+        losses.map(|(step, point)| (step as f64, loss(point))).collect::<Vec<_>>()
+    };
+    chart.line(of(|point| point.validation_loss), VALIDATION);
+    chart.line(of(|point| point.test_loss), TEST);
+    chart.name(VALIDATION, "50 validation images, which the decays are trained on");
+    chart.name(TEST, "1697 test images");
+    chart.save("hyperparameters")
+}
