@@ -19,10 +19,12 @@ use burn::tensor::Device;
 use digits::Digits;
 use picture::Curves;
 use plotters::style::RGBColor;
-use training::{IMAGES, LIMIT, TIMES, best_adam, best_nesterov, by_kfac};
+use training::{ADAM_RATES, IMAGES, LIMIT, NESTEROV_RATES, best_adam, best_nesterov, by_kfac};
 
 /// Of the starting point.
 const SEED: u64 = 1;
+/// First-order methods are stopped after this many times the steps that K-FAC took.
+const TIMES: usize = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
@@ -30,8 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("method                 seed   steps    seconds   squared error");
     let kfac = [by_kfac(&images, SEED, LIMIT)?];
     let limit = TIMES * kfac[0].errors.len();
-    let nesterov = [best_nesterov(&images, SEED, limit)];
-    let adam = [best_adam(&images, SEED, limit)];
+    let nesterov = [best_nesterov(&images, SEED, &NESTEROV_RATES, limit)];
+    let adam = [best_adam(&images, SEED, &ADAM_RATES, limit)];
     let curves = [
         Curves {
             method: "Nesterov, best of four rates",

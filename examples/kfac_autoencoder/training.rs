@@ -17,14 +17,18 @@ pub const GOAL: f64 = 0.9;
 pub const IMAGES: usize = 1500;
 /// The largest number of steps of K-FAC.
 pub const LIMIT: usize = 180;
-/// First-order methods are stopped after this many times the steps that K-FAC took.
-pub const TIMES: usize = 10;
+/// Learning rates of Nesterov's method.
+pub const NESTEROV_RATES: [f64; 4] = [0.005, 0.01, 0.02, 0.05];
+/// Learning rates of Adam.
+pub const ADAM_RATES: [f64; 2] = [3e-3, 1e-2];
 /// Weight decay of K-FAC.
 const DECAY: f64 = 1e-5;
 
 /// One training.
 pub struct Run {
     name: String,
+    /// Learning rate of a first-order method.
+    pub rate: f64,
     /// Squared error before every step and after the last.
     pub errors: Vec<f64>,
     /// Time of the steps alone.
@@ -32,8 +36,8 @@ pub struct Run {
 }
 
 impl Run {
-    fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), errors: Vec::new(), time: Duration::ZERO }
+    fn new(name: impl Into<String>, rate: f64) -> Self {
+        Self { name: name.into(), rate, errors: Vec::new(), time: Duration::ZERO }
     }
 
     /// Steps to the goal; `None` if it was not reached.
@@ -56,7 +60,7 @@ impl Run {
 /// K-FAC with the settings of Martens & Grosse but for the start of λ and the period of inversions.
 pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error> {
     let mut model = Autoencoder::new(&images.device(), seed);
-    let mut run = Run::new("K-FAC");
+    let mut run = Run::new("K-FAC", f64::NAN);
     let clock = Instant::now();
     let objective: Objective = Objective::capture(&model, images.clone(), loss)?;
     let mut optimizer = KfacOptimizerConfig::new()
@@ -82,20 +86,20 @@ pub fn by_kfac(images: &Tensor<2>, seed: u64, limit: usize) -> Result<Run, Error
     }
 }
 
-/// The best run of Nesterov's method over four learning rates.
-pub fn best_nesterov(images: &Tensor<2>, seed: u64, limit: usize) -> Run {
-    best([0.005, 0.01, 0.02, 0.05].map(|rate| by_nesterov(images, seed, rate, limit)))
+/// The best run of Nesterov's method over learning rates.
+pub fn best_nesterov(images: &Tensor<2>, seed: u64, rates: &[f64], limit: usize) -> Run {
+    best(rates.iter().map(|&rate| by_nesterov(images, seed, rate, limit)))
 }
 
-/// The best run of Adam over two learning rates.
-pub fn best_adam(images: &Tensor<2>, seed: u64, limit: usize) -> Run {
-    best([3e-3, 1e-2].map(|rate| by_adam(images, seed, rate, limit)))
+/// The best run of Adam over learning rates.
+pub fn best_adam(images: &Tensor<2>, seed: u64, rates: &[f64], limit: usize) -> Run {
+    best(rates.iter().map(|&rate| by_adam(images, seed, rate, limit)))
 }
 
 /// The run with the fewest steps to the goal, or with the smallest error at the end.
-fn best<const N: usize>(runs: [Run; N]) -> Run {
+fn best(runs: impl Iterator<Item = Run>) -> Run {
     let order = |run: &Run| (run.steps().unwrap_or(usize::MAX), run.last());
-    let best = runs.into_iter().min_by(|a, b| {
+    let best = runs.min_by(|a, b| {
         let (a, b) = (order(a), order(b));
         a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
     });
@@ -107,12 +111,17 @@ fn by_nesterov(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
     let momentum =
         MomentumConfig::new().with_momentum(0.95).with_dampening(0.0).with_nesterov(true);
     let optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
-    first_order(Run::new(format!("Nesterov, rate {rate}")), optimizer, images, (seed, rate, limit))
+    first_order(
+        Run::new(format!("Nesterov, rate {rate}"), rate),
+        optimizer,
+        images,
+        (seed, rate, limit),
+    )
 }
 
 /// Adam at a learning rate.
 fn by_adam(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
-    let run = Run::new(format!("Adam, rate {rate}"));
+    let run = Run::new(format!("Adam, rate {rate}"), rate);
     first_order(run, AdamConfig::new().init(), images, (seed, rate, limit))
 }
 
