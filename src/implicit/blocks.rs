@@ -8,6 +8,7 @@ use super::{HyperObjective, InnerCurvature};
 use crate::{
     derive::Product,
     error::Error,
+    graph::Graph,
     objective::{Objective, PreparedProduct},
     operator::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint},
     space::{ParamSpace, ParamVector},
@@ -208,6 +209,14 @@ impl<B: AutodiffBackend> MixedDerivative<B> {
         let vary = inner.joint().parts_that_vary(Product::HessianBlock { rows, columns })?;
         let names = inner.split().hyper.blocks().iter().zip(vary);
         Ok(names.filter(|(_, varies)| !varies).map(|(block, _)| block.name().into()).collect())
+    }
+
+    /// The derived programs of w ↦ Mᵀw on the first batch: what runs once, and what runs per vector.
+    ///
+    /// # Errors
+    /// A failure to derive them.
+    pub fn adjoint_programs(&self) -> Result<(Graph, Graph), Error> {
+        self.adjoint.objective.product_programs(self.adjoint.product.kind())
     }
 
     /// Bytes kept between products at present, in both directions.

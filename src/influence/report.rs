@@ -169,7 +169,8 @@ pub struct InfluenceReport {
     pub solves: Solves,
     /// Products with C before the first solve, for the dense matrix or a low-rank approximation.
     pub preparing_products: usize,
-    /// Directional derivatives of the losses of all training samples: one forward-mode pass each, several in one run.
+    /// Directional derivatives of the losses of all training samples: one forward-mode pass each, several in one run; of an
+    /// estimator by layers also those that came out of the layers.
     pub directional_derivatives: usize,
     /// Bytes kept between passes by the products with C and by the directional derivatives.
     pub kept_bytes: usize,

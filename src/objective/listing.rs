@@ -61,7 +61,8 @@ impl<B: AutodiffBackend> Objective<B> {
         self.of_first(|part| Ok(part.programs.product(kind)?.many(vectors)?.graph().clone()))
     }
 
-    fn product_programs(&self, kind: Product) -> Result<(Graph, Graph), Error> {
+    /// The derived programs of a product, in two parts.
+    pub(crate) fn product_programs(&self, kind: Product) -> Result<(Graph, Graph), Error> {
         self.of_first(|part| {
             let split = part.programs.product(kind)?;
             Ok((split.prepare.graph().clone(), split.finish.graph().clone()))

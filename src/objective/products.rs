@@ -58,6 +58,11 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
         self
     }
 
+    /// Which product it is.
+    pub fn kind(&self) -> Product {
+        self.kind
+    }
+
     /// Bytes kept between vectors.
     pub fn kept_bytes(&self) -> usize {
         self.prepared.bytes()

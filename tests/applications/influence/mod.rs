@@ -43,7 +43,7 @@ fn losses(model: &Classifier, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
 
 /// Rows `from..to` of samples.
 fn part((x, y): &Samples, from: usize, to: usize) -> Samples {
-    (x.clone().slice([from..to, 0..4]), y.clone().slice([from..to]))
+    (x.clone().slice([from..to, 0..4]), y.clone().narrow(0, from, to - from))
 }
 
 /// A classifier with training and test samples, and the same by a loss that is a plain sum.

@@ -3,15 +3,14 @@
 use burn::prelude::*;
 use burn_curvature::{
     Error, KfacConfig, Loss, Objective, Reduction,
-    communicator::Threads,
-    errors::{ConfigError, InfluenceError, ObjectiveError, SharedError, VectorError},
+    errors::{ConfigError, InfluenceError, ObjectiveError, VectorError},
     influence::{Curvature, Estimator, Influence, InfluenceConfig, Query},
     solver::NystromConfig,
 };
 
-use super::{World, losses, mean_of_losses};
+use super::{World, losses};
 use crate::{
-    classifier::{Classifier, Samples, samples},
+    classifier::{Classifier, Samples},
     failure::failure,
 };
 
@@ -50,7 +49,7 @@ fn a_closure_that_reduces_its_losses_is_refused() {
     }
     for (objective, losses) in [
         (capture(&world, |losses| Loss::mean_of(losses.mean())), 1),
-        (capture(&world, |losses| Loss::sum_of(losses.slice([0..15]))), 15),
+        (capture(&world, |losses| Loss::sum_of(losses.narrow(0, 0, 15))), 15),
     ] {
         let found = config().init(&objective);
         let expected = ObjectiveError::LossCount { losses, samples: 30 };
@@ -176,7 +175,7 @@ fn inputs_that_are_integers_are_refused() {
     let world = World::new(7);
     let labels = world.train.1.clone();
     let tokens = Objective::capture(&world.model, labels.clone(), |model, y: Tensor<1, Int>| {
-        let weight = model.hidden_weight().slice([0..1]).expand([30, 5]);
+        let weight = model.hidden_weight().narrow(0, 0, 1).expand([30, 5]);
         let chosen = weight.gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1);
         Loss::mean_of(chosen.powf_scalar(2.0))
     });
@@ -186,19 +185,4 @@ fn inputs_that_are_integers_are_refused() {
     assert_eq!(failure(&found), Some(&ObjectiveError::NoFloats));
     let single = world.train.0.clone();
     assert!(influence.input_gradients(&direction, single).is_err());
-}
-
-/// Scores have a column for each sample, which no rank has all of.
-#[test]
-fn objectives_shared_over_ranks_are_refused() {
-    let found = Threads::run(2, |ranks| {
-        let device = Device::default().autodiff();
-        let model = Classifier::new(1, &device);
-        let training = Objective::capture(&model, samples(4, 1, &device), mean_of_losses)?;
-        config().init(&training.shared(ranks)?).map(drop)
-    });
-    for found in found {
-        let error: Option<&SharedError> = failure(&found);
-        assert!(matches!(error, Some(SharedError::DataSpace { .. })), "{found:?}");
-    }
 }

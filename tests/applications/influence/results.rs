@@ -165,7 +165,7 @@ fn a_query_is_losses_a_scalar_or_vectors() {
     // Any scalar of the parameters, by a closure of its own: the margin of a class.
     let margin = Objective::capture(&world.model, world.test.0.clone(), |model, x: Tensor<2>| {
         let z = model.forward(x).sum_dim(0).squeeze_dim::<1>(0);
-        z.clone().slice([0..1]) - z.slice([1..2])
+        z.clone().narrow(0, 0, 1) - z.narrow(0, 1, 1)
     });
     let margin = margin.unwrap().in_f64().unwrap();
     let of_margin = influence.scores(Query::Value(&margin)).unwrap();

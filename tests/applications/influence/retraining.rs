@@ -130,7 +130,7 @@ fn upweighted_scores_are_derivatives_of_a_retraining() {
     let scores = config.init(&world.training).unwrap().scores(&world.queries).unwrap();
     let (n, epsilon) = (11, 1e-4);
     let (x, y) = &world.train;
-    let single = (x.clone().slice([n..n + 1, 0..4]), y.clone().slice([n..n + 1]));
+    let single = (x.clone().slice([n..n + 1, 0..4]), y.clone().narrow(0, n, 1));
     let single = world.training.on(single).unwrap();
     let solver = DirectConfig::new().init().unwrap();
     let retrained = |epsilon: f64| {
@@ -155,7 +155,7 @@ fn upweighted_scores_are_derivatives_of_a_retraining() {
 fn input_gradients_are_derivatives_of_a_retraining() {
     let world = world(5);
     let (x, y) = &world.train;
-    let some = (x.clone().slice([20..23, 0..4]), y.clone().slice([20..23]));
+    let some = (x.clone().slice([20..23, 0..4]), y.clone().narrow(0, 20, 3));
     let found = world.influence.input_gradients(&world.queries, some).unwrap();
     assert_eq!(found.gradients.len(), 8);
     assert!(found.report.warnings().is_empty(), "{}", found.report);
