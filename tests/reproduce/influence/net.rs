@@ -25,7 +25,7 @@ use crate::{
 
 const TRAIN: usize = 1000;
 const TEST: usize = 100;
-const SUBSETS: usize = 24;
+const SUBSETS: usize = 20;
 const EPOCHS: usize = 20;
 const BATCH: usize = 50;
 const RATE: f64 = 0.02;
