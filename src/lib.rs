@@ -105,7 +105,7 @@
 //!
 //! | floor | rooms | they hold |
 //! |---|---|---|
-//! | 0 | `error`, `guide`, `panics` | one opaque error; the guide, which is text; panics caught |
+//! | 0 | `error`, `guide`, `panics`, `parallel` | one opaque error; the guide, which is text; panics caught; work on all threads |
 //! | 1 | `config`, `seeds`, `tensor`, `state`, `communicator` | ranges of configurations; seeds derived from a seed; tensors of a typed backend and Burn's `Tensor<D>`; saved states; sums over processes |
 //! | 2 | `graph`, `space` | the program as data, with its table of operations; θ-space: layouts, vectors, subsets |
 //! | 3 | `execute`, `operator` | runs a program on any backend; linear maps between spaces |
@@ -134,6 +134,7 @@ mod objective;
 pub mod operator;
 pub mod optim;
 mod panics;
+mod parallel;
 mod seeds;
 pub mod solver;
 mod space;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use burn_backend::AutodiffBackend;
 
+use super::single;
 use crate::{
     derive::Product,
     error::Error,
@@ -112,13 +113,23 @@ impl<B: AutodiffBackend> LinearOperator<B> for Jacobian<B> {
     }
 
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.objective.jacobian_product(&self.forward, self.outputs.layout(), vector)
+        single(self.apply_many(std::slice::from_ref(vector))?)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.objective.jacobian_products(&self.forward, &self.outputs, vectors)
     }
 }
 
 impl<B: AutodiffBackend> Adjoint<B> for Jacobian<B> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
-        self.outputs.expect_same(vector.space())?;
-        self.objective.adjoint_product(&self.adjoint, vector)
+        single(self.apply_adjoint_many(std::slice::from_ref(vector))?)
+    }
+
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        for vector in vectors {
+            self.outputs.expect_same(vector.space())?;
+        }
+        self.objective.adjoint_products(&self.adjoint, vectors)
     }
 }

@@ -9,6 +9,12 @@
 //! | [`EmpiricalFisher`] | c·Σ ∇ℓₙ∇ℓₙᵀ with the targets of the data | positive semi-definite |
 //! | [`Jacobian`] | ∂z/∂θ, from parameters to outputs | not square |
 //!
+//! `apply_many`, and `apply_adjoint_many` of the Jacobian, multiply several vectors at once: the program of the product with a
+//! leading axis for the vectors runs once for as many as the [memory budget](crate::Objective::with_memory_budget) and, on a
+//! CPU, the caches allow; there several runs share the threads. Solvers with many right-hand sides, estimators and
+//! [`materialize`](crate::materialize) use them. [`Objective::hessian_program_for`](crate::Objective::hessian_program_for)
+//! shows the program. With [`Engine::Eager`](crate::Engine::Eager) vectors are multiplied one after another.
+//!
 //! Each is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.
 
 mod fisher;

@@ -50,13 +50,21 @@ impl<B: Backend> Program<B> {
         guarded(&self.graph, &self.plan, slots, &self.device, self.apply)
     }
 
+    /// Another graph, on the same device and with the same operations.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_graph(&self, graph: Graph) -> Result<Self, ExecuteError> {
+        Self::new(graph, &self.device, self.apply)
+    }
+
     /// The graph that is run.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
     /// Where it runs.
-    #[cfg(test)]
     pub fn device(&self) -> &Device<B> {
         &self.device
     }

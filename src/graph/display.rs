@@ -75,6 +75,9 @@ impl Display for Graph {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         writeln!(text, "program({}) {{", self.typed(&self.inputs))?;
+        if !self.one_by_one.is_empty() {
+            writeln!(text, "  // one vector after another: {}", self.one_by_one.join(", "))?;
+        }
         for constant in &self.constants {
             writeln!(text, "  {}: {} = constant", constant.value, self.value(constant.value))?;
         }

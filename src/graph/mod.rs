@@ -109,6 +109,8 @@ pub struct Graph {
     pub(crate) constants: Vec<Constant>,
     /// Values returned by every run; one value may occur more than once.
     pub(crate) outputs: Vec<ValueId>,
+    /// In a program for several vectors: names of the operations that it runs for one vector after another.
+    pub(crate) one_by_one: Vec<String>,
 }
 
 impl Graph {
@@ -130,6 +132,12 @@ impl Graph {
     /// Type of a value of this graph.
     pub(crate) fn value(&self, id: ValueId) -> &ValueType {
         &self.values[id.index()]
+    }
+
+    /// Names of the operations that a program for several vectors runs for one vector after another, because they have no
+    /// rule for several at once. Empty in all other programs.
+    pub fn one_by_one(&self) -> &[String] {
+        &self.one_by_one
     }
 
     /// Number of operations.

@@ -55,6 +55,7 @@ impl Graph {
             nodes,
             inputs,
             outputs,
+            one_by_one: Vec::new(),
         };
         let finish_inputs = boundary.iter().copied().chain(varying_inputs).collect();
         Split {

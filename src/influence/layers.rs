@@ -10,20 +10,22 @@ use crate::{error::Error, kfac::SampleGradients, objective::Objective, space::Pa
 pub(super) fn covering<B: AutodiffBackend>(
     estimator: &Estimator,
     training: &Objective<B>,
-) -> Option<SampleGradients> {
+) -> Result<Option<SampleGradients>, Error> {
+    let here = training.here();
     let by_layers = matches!(estimator, Estimator::Kfac(_) | Estimator::Ekfac(_));
-    let of_outputs = |shape: Vec<usize>| shape.first() == training.samples().first();
-    let same = by_layers && training.shape_of_outputs().is_ok_and(of_outputs);
-    if same { SampleGradients::new(training).ok() } else { None }
+    let same = by_layers && here.counts_outputs();
+    let gradients = if same { SampleGradients::new(&here).ok() } else { None };
+    let everywhere = training.everywhere(gradients.is_some())?;
+    Ok(gradients.filter(|_| everywhere))
 }
 
-/// ∇ℓₙᵀs of all samples for each s.
+/// ∇ℓₙᵀs of this rank's samples for each s.
 pub(super) fn products<B: AutodiffBackend>(
     gradients: &SampleGradients,
     training: &Objective<B>,
     vectors: &[ParamVector<B>],
 ) -> Result<Vec<Vec<f64>>, Error> {
-    let scores = gradients.inner_products(training, vectors)?;
+    let scores = gradients.inner_products(&training.here(), vectors)?;
     let (total, count) = (scores.total(), scores.vectors());
     let row = |vector: usize| total.iter().skip(vector).step_by(count).copied().collect();
     Ok((0..count).map(row).collect())

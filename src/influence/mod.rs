@@ -142,7 +142,7 @@ impl<B: AutodiffBackend> Influence<B> {
         let decay = config.weight_decay;
         let stationarity = stationarity::measure(training, &losses, (decay, share))?;
         let inverse = Inverse::new(&config, training)?;
-        let layers = layers::covering(&config.estimator, training);
+        let layers = layers::covering(&config.estimator, training)?;
         let (training, observer) = (training.clone(), None);
         Ok(Self { config, training, reduction, losses, layers, inverse, stationarity, observer })
     }
@@ -272,7 +272,8 @@ impl<B: AutodiffBackend> Influence<B> {
     fn products(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
         match &self.layers {
             Some(layers) if vectors.len() >= SEVERAL => {
-                layers::products(layers, &self.training, vectors)
+                let own = layers::products(layers, &self.training, vectors);
+                self.losses.by_row(vectors.len(), own)
             }
             _ => self.losses.products(vectors),
         }

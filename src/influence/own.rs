@@ -82,7 +82,9 @@ impl<B: AutodiffBackend> Influence<B> {
         let (Some(layers), Some(inverse)) = (&self.layers, self.inverse.factored()) else {
             return Ok(None);
         };
-        Ok(Some(layers.quadratic_forms(&self.training, inverse)?.total()))
+        let own = layers.quadratic_forms(&self.training.here(), inverse);
+        let own = own.map(|scores| vec![scores.total()]);
+        Ok(Some(self.losses.by_row(1, own)?.concat()))
     }
 
     /// ∇ℓₙᵀA⁻¹∇ℓₙ by the gradients of some samples at a time.

@@ -9,14 +9,15 @@ use super::{
     UncoveredPolicy,
     block::{Block, Network},
     network,
-    pass::{MomentPass, Structure, expect_own_rows, network_layers},
+    pass::{MomentPass, Structure, names, network_layers},
     program::{FactorKind, Reduced},
+    reach::expect_own_rows,
     uncovered::{expect_size, uncovered_factors},
 };
 use crate::{
     derive::{Likelihood, Metric},
     error::Error,
-    objective::{Noise, Objective, Part, Reduction, ValueAndGradient},
+    objective::{Objective, ValueAndGradient},
     space::{Inner, InnerFloat, read_tensor},
 };
 
@@ -39,14 +40,11 @@ impl<B: AutodiffBackend> Factors<B> {
 #[derive(Clone, Debug)]
 pub(crate) struct KfacCollector {
     config: KfacConfig,
-    kind: FactorKind,
-    likelihood: Likelihood,
-    reduction: Reduction,
     pub(super) network: Arc<Network>,
-    /// What a pass computes.
-    structure: Arc<Structure>,
-    /// The blocks of a pass of their own, where that of the factors propagates nothing back.
-    alone: Arc<Structure>,
+    /// Of the factors, and of blocks that come with them.
+    own: MomentPass,
+    /// Of blocks alone, where that of the factors propagates nothing back.
+    alone: Option<MomentPass>,
     /// The first layer whose rows reach several samples, and the operation in which they do.
     mixed: Option<(String, String)>,
 }
@@ -80,31 +78,24 @@ impl KfacCollector {
         kind.reduced = network::reduced(&layers, config);
         let mut network = Network::of_layers(objective, &layers, kind)?;
         let exact = matches!(config.uncovered, UncoveredPolicy::ExactBlock { .. });
-        let structure = network.structure(objective, exact && metric.is_some());
-        let mut alone = Structure::default();
-        if exact && metric.is_none() {
-            let found = network_layers(objective, exact_kind(likelihood))?;
-            let own = network.uncovered().iter().map(|one| one.position());
-            alone = structure.of_blocks(own.filter(|&at| found.has_block(at)).collect());
-        }
+        let structure = Arc::new(network.structure(objective, exact && metric.is_some()));
+        let seed = if let KfacFisher::MonteCarlo { seed, .. } = config.fisher { seed } else { 0 };
+        let own = MomentPass { kind, structure, likelihood, reduction, seed };
+        let alone = match exact && metric.is_none() {
+            true => own.of_blocks(objective, &network)?,
+            false => None,
+        };
         if let UncoveredPolicy::Diagonal { probes, .. } = config.uncovered {
             network.coverage = network.coverage.estimated_by(probes);
         }
-        Ok(Self {
-            config: *config,
-            kind,
-            likelihood,
-            reduction,
-            network: Arc::new(network),
-            structure: Arc::new(structure),
-            alone: Arc::new(alone),
-            mixed: network::mixed(&layers, objective.layout()),
-        })
+        let mixed = network::mixed(&layers, objective.layout());
+        Ok(Self { config: *config, network: Arc::new(network), own, alone, mixed })
     }
 
     /// The same with another seed; unchanged if nothing is drawn.
     #[must_use]
     pub(crate) fn with_seed(mut self, seed: u64) -> Self {
+        self.own.seed = seed;
         if let KfacFisher::MonteCarlo { seed: own, .. } = &mut self.config.fisher {
             *own = seed;
         }
@@ -124,7 +115,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
-        Ok(self.measured(self.pass(|pass| pass.moments(objective))?))
+        Ok(self.measured(self.own.moments(objective)?))
     }
 
     /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program per batch. Only the loss is read back; the caller must
@@ -133,7 +124,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, Factors<B>), Error> {
-        let (gradient, moments) = self.pass(|pass| pass.gradient_and_moments(objective))?;
+        let (gradient, moments) = self.own.gradient_and_moments(objective)?;
         Ok((gradient, self.measured(moments)))
     }
 
@@ -142,7 +133,7 @@ impl KfacCollector {
         let blocks = self.network.blocks.iter().filter(|block| self.is_of_pass(block));
         let factors = blocks.map_while(|block| {
             let mut next = || Some(KroneckerFactor::on_device(block.name(), moments.next()?));
-            let has_gradients = block.uncovered.is_none() && self.kind.metric.is_some();
+            let has_gradients = block.uncovered.is_none() && self.own.kind.metric.is_some();
             let input = next()?;
             Some(KfacLayer::new(block, input, if has_gradients { next() } else { None }))
         });
@@ -151,7 +142,7 @@ impl KfacCollector {
 
     /// Whether the factors of a block come out of the pass of the factors.
     fn is_of_pass(&self, block: &Block) -> bool {
-        block.uncovered.is_none() || self.structure.blocks.contains(&block.position())
+        block.uncovered.is_none() || self.own.structure.blocks.contains(&block.position())
     }
 
     /// The program of [`gradient_and_factors`](Self::gradient_and_factors).
@@ -160,7 +151,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<crate::graph::Graph, Error> {
-        self.pass(|pass| pass.program(objective))
+        self.own.program(objective)
     }
 
     /// Exact blocks or estimated diagonals of the uncovered parameters that do not come out of the pass of the factors: one
@@ -171,33 +162,20 @@ impl KfacCollector {
     ) -> Result<Factors<B>, Error> {
         expect_size(&self.network, &self.config)?;
         let rest = self.network.uncovered().iter().filter(|block| !self.is_of_pass(block));
-        let is_alone = |block: &Block| self.alone.blocks.contains(&block.position());
+        let is_alone = |block: &Block| {
+            let alone = self.alone.as_ref().map(|pass| &pass.structure.blocks);
+            alone.is_some_and(|blocks| blocks.contains(&block.position()))
+        };
         let (alone, others): (Vec<_>, Vec<_>) = rest.partition(|block| is_alone(block));
-        let target = (self.likelihood, self.reduction);
+        let target = (self.own.likelihood, self.own.reduction);
         let mut factors = uncovered_factors(objective, &others, &self.config, target)?;
-        for (block, moment) in alone.iter().zip(self.blocks_alone(objective)?) {
-            let factor = KroneckerFactor::on_device(block.name(), moment);
-            factors.push(KfacLayer::new(block, factor, None));
+        if let Some(pass) = &self.alone {
+            for (block, moment) in alone.iter().zip(pass.moments(objective)?) {
+                let factor = KroneckerFactor::on_device(block.name(), moment);
+                factors.push(KfacLayer::new(block, factor, None));
+            }
         }
         Ok(Factors(factors))
-    }
-
-    /// Blocks of the exact Fisher matrix by a pass of their own.
-    fn blocks_alone<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-    ) -> Result<Vec<InnerFloat<B>>, Error> {
-        if self.alone.blocks.is_empty() {
-            return Ok(Vec::new());
-        }
-        let share = |part: &Part<B>| part.share(self.reduction);
-        let pass = MomentPass {
-            kind: exact_kind(self.likelihood),
-            structure: &self.alone,
-            factor: &|part| share(part) * self.likelihood.scale(),
-            noise: None,
-        };
-        pass.moments(objective)
     }
 
     /// Checks that all elements of factors that are sums of squares are finite: by their traces, which bound all other
@@ -243,7 +221,7 @@ impl KfacCollector {
             if block.uncovered.is_none() && block.diagonal != saved.input.is_diagonal() {
                 return Err(KfacError::State.into());
             }
-            let has_gradients = block.uncovered.is_none() && self.kind.metric.is_some();
+            let has_gradients = block.uncovered.is_none() && self.own.kind.metric.is_some();
             let output = has_gradients.then(|| saved.output.clone());
             Ok(KfacLayer::new(block, saved.input.clone(), output))
         });
@@ -260,8 +238,9 @@ impl KfacCollector {
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
         self.expect_gradients()?;
-        let structure = Arc::new(Structure { blocks: Vec::new(), ..(*self.structure).clone() });
-        self.pass(|pass| MomentPass { structure: &structure, ..*pass }.diagonals(objective, bases))
+        let layers = Structure { blocks: Vec::new(), ..(*self.own.structure).clone() };
+        let pass = MomentPass { structure: Arc::new(layers), ..self.own.clone() };
+        pass.diagonals(objective, bases)
     }
 
     /// Checks that gradients are propagated back and told apart, as a corrected diagonal needs them.
@@ -274,45 +253,25 @@ impl KfacCollector {
             None => Ok(()),
         }
     }
-
-    /// Runs a pass over the batches.
-    fn pass<B: AutodiffBackend, T>(
-        &self,
-        run: impl FnOnce(&MomentPass<'_, B>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let noise = self.noise();
-        run(&MomentPass {
-            kind: self.kind,
-            structure: &self.structure,
-            factor: &|part| self.factor(part),
-            noise: noise.as_deref(),
-        })
-    }
-
-    /// The factor of second moments of gradients.
-    fn factor<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
-        let share = part.share(self.reduction);
-        match self.config.fisher {
-            KfacFisher::Empirical => share.recip(),
-            KfacFisher::Exact => share * self.likelihood.scale(),
-            KfacFisher::MonteCarlo { .. } | KfacFisher::ForwardOnly => share,
-        }
-    }
-
-    /// The noise for sampled targets, if any are sampled.
-    fn noise(&self) -> Option<Box<Noise>> {
-        let KfacFisher::MonteCarlo { draws, seed } = self.config.fisher else {
-            return None;
-        };
-        let likelihood = self.likelihood;
-        Some(Box::new(move |batch, outputs: &_| Ok(likelihood.noise(outputs, draws, seed, batch)?)))
-    }
 }
 
-/// What propagates the columns of the exact Fisher matrix back.
-fn exact_kind(likelihood: Likelihood) -> FactorKind {
-    let metric = Some(Metric::Exact(likelihood.family()));
-    FactorKind { metric, reduced: Reduced::Nothing }
+impl MomentPass {
+    /// A pass for the exact blocks of the uncovered parameters of which it knows them; `None` if there are none.
+    fn of_blocks<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        network: &Network,
+    ) -> Result<Option<Self>, Error> {
+        let metric = Some(Metric::Exact(self.likelihood.family()));
+        let kind = FactorKind { metric, reduced: Reduced::Nothing };
+        let found = network_layers(objective, kind)?;
+        let own = network.uncovered().iter().map(|one| one.position());
+        let blocks: Vec<usize> = own.filter(|&at| found.has_block(at)).collect();
+        let is_empty = blocks.is_empty();
+        let structure = Structure { layers: Vec::new(), blocks, names: names(objective) };
+        let pass = Self { kind, structure: Arc::new(structure), ..self.clone() };
+        Ok((!is_empty).then_some(pass))
+    }
 }
 
 fn metric(fisher: KfacFisher, likelihood: Likelihood) -> Option<Metric> {

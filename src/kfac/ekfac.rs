@@ -12,7 +12,6 @@ use super::{
     compare::compare,
     factor::{expect_share, mixed},
     layer::Diagonal,
-    parallel::map_each,
 };
 use crate::{
     derive::Likelihood,
@@ -21,6 +20,7 @@ use crate::{
     operator::{
         BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint, expect_damping,
     },
+    parallel::map_each,
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
     tensor::DefaultBackend,
 };

@@ -2,12 +2,11 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{
-    Ekfac, Kfac, KroneckerFactor, block::BlockProduct, factor::side_of, parallel::map_each,
-};
+use super::{Ekfac, Kfac, KroneckerFactor, block::BlockProduct, factor::side_of};
 use crate::{
     error::Error,
     operator::{BlockDiagonal, Kronecker, KroneckerSide, expect_damping},
+    parallel::map_each,
 };
 
 impl<B: AutodiffBackend> Kfac<B> {

@@ -19,10 +19,10 @@ mod layer;
 mod layers;
 mod matrix;
 mod network;
-mod parallel;
 mod pass;
 mod program;
 mod ranks;
+mod reach;
 mod samples;
 mod state;
 #[cfg(test)]
@@ -40,6 +40,7 @@ pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
 
 pub(crate) use collector::{Factors, KfacCollector};
+pub(crate) use uncovered::mean_squares;
 
 use std::sync::Arc;
 

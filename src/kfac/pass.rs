@@ -6,14 +6,15 @@ use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 
 use super::{
     KfacError,
-    layers::{NetworkLayers, Separation},
+    layers::NetworkLayers,
     program::{self, FactorKind},
     ranks::over_ranks,
 };
 use crate::{
+    derive::{Likelihood, Metric},
     error::Error,
     graph::Graph,
-    objective::{Checked, Derivation, Noise, Objective, ObjectiveError, Part, ValueAndGradient},
+    objective::{Derivation, Noise, Objective, ObjectiveError, Part, Reduction, ValueAndGradient},
     space::{Inner, InnerFloat, ParamBlock, ParamVector},
     tensor::Operand,
 };
@@ -29,14 +30,15 @@ pub(super) struct Structure {
     pub names: Vec<String>,
 }
 
-/// How a pass computes moments.
-pub(super) struct MomentPass<'a, B: AutodiffBackend> {
+/// A pass that computes moments.
+#[derive(Clone, Debug)]
+pub(super) struct MomentPass {
     pub kind: FactorKind,
-    pub structure: &'a Arc<Structure>,
-    /// What moments of gradients are multiplied by, besides the batch's weight in the loss.
-    pub factor: &'a dyn Fn(&Part<B>) -> f64,
-    /// The noise that targets are drawn by.
-    pub noise: Option<&'a Noise>,
+    pub structure: Arc<Structure>,
+    pub likelihood: Likelihood,
+    pub reduction: Reduction,
+    /// Seed of targets that are drawn.
+    pub seed: u64,
 }
 
 /// A program of Kronecker factors.
@@ -79,48 +81,6 @@ impl Derivation for FactorProgram {
     }
 }
 
-/// A program that checks by numbers which rows a sample reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct ReachProgram(Separation);
-
-impl Derivation for ReachProgram {
-    type Notes = Checked;
-
-    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Checked), Error> {
-        let network = NetworkLayers::of(loss, parameters, self.0);
-        Ok((program::reach(&network, parameters)?, Checked::new()))
-    }
-}
-
-/// Checks on the first batch that a cotangent of one sample reaches no rows of others, in layers whose samples are known.
-/// One pass forward and one back, once per recording.
-pub(super) fn expect_own_rows<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    network: &NetworkLayers,
-    separation: Separation,
-) -> Result<(), Error> {
-    objective.checked_once(&ReachProgram(separation), |sums| {
-        for (layer, sums) in network.layers.iter().zip(sums) {
-            let sums: Vec<f64> = sums.into_data()?.iter::<f64>().collect();
-            if let Some(parameter) = reaches_others(&sums)
-                .then(|| names(objective))
-                .and_then(|names| names.into_iter().nth(layer.weight))
-            {
-                let operation = "an operation found by numbers alone".into();
-                return Err(KfacError::Places { parameter, operation }.into());
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Whether rows of others than the first sample were reached.
-pub(super) fn reaches_others(sums: &[f64]) -> bool {
-    let own = sums.first().copied().unwrap_or(0.0);
-    let others = sums.iter().skip(1).fold(0.0_f64, |most, sum| most.max(*sum));
-    others > f64::from(f32::EPSILON) * own
-}
-
 impl Structure {
     /// The layers and blocks of a batch, in this order.
     pub fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
@@ -141,11 +101,6 @@ impl Structure {
         (found.layers, found.blocks) = (layers, blocks);
         Ok(found)
     }
-
-    /// This structure with no layers, or with other blocks.
-    pub fn of_blocks(&self, blocks: Vec<usize>) -> Self {
-        Self { layers: Vec::new(), blocks, names: self.names.clone() }
-    }
 }
 
 /// The layers of the network, by its first batch, and the names of all parameters.
@@ -164,69 +119,76 @@ pub(super) fn names<B: AutodiffBackend>(objective: &Objective<B>) -> Vec<String>
     objective.layout().blocks().iter().map(ParamBlock::name).map(String::from).collect()
 }
 
-impl<B: AutodiffBackend> MomentPass<'_, B> {
+impl MomentPass {
     /// The moments over all batches: for each layer the mean of ā āᵀ, `[groups, d_in, d_in]` (its diagonal for an embedding
     /// whose places are not reduced), and the weighted Σ g gᵀ, `[groups, d_out, d_out]`, unless there are no cotangents;
     /// then the blocks. Reads nothing back.
-    pub fn moments(&self, objective: &Objective<B>) -> Result<Vec<InnerFloat<B>>, Error> {
-        let mut means = Means::<B>::default();
-        let inputs = |part: &Part<B>| self.scale(objective, part);
-        let derivation = self.derivation(Results::Moments);
-        let own = objective
-            .pass(&derivation, self.noise, inputs, |_, rows, found| means.add(rows, found, 1.0));
-        let own = own.map(|()| Collected { value: 0.0, gradient: None, means });
-        Ok(over_ranks(objective, &derivation, own)?.means.finish())
+    pub fn moments<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+    ) -> Result<Vec<InnerFloat<B>>, Error> {
+        Ok(self.collected(objective, Results::Moments, &[])?.means.finish())
     }
 
     /// ℒ(θ), ∇ℒ(θ) and the [`moments`](Self::moments) by one program. Reads the loss only.
-    pub fn gradient_and_moments(
+    pub fn gradient_and_moments<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
-        let mut means = Means::<B>::default();
-        let (mut value, mut gradient): (f64, Option<ParamVector<B>>) = (0.0, None);
-        let blocks = objective.parameters().blocks().len();
-        let inputs = |part: &Part<B>| self.scale(objective, part);
-        let derivation = self.derivation(Results::WithGradient);
-        let own = objective.pass(&derivation, self.noise, inputs, |part, rows, mut found| {
-            let moments = found.split_off(found.len().min(1 + blocks));
-            objective.add_gradient(part, found, (&mut value, &mut gradient))?;
-            means.add(rows, moments, 1.0)
-        });
-        let own = own.map(|()| Collected { value, gradient, means });
-        let Collected { value, gradient, means } = over_ranks(objective, &derivation, own)?;
+        let Collected { value, gradient, means } =
+            self.collected(objective, Results::WithGradient, &[])?;
         let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
         Ok((ValueAndGradient { value, gradient }, means.finish()))
     }
 
-    /// The program of [`gradient_and_moments`](Self::gradient_and_moments).
-    #[cfg(test)]
-    pub fn program(&self, objective: &Objective<B>) -> Result<Graph, Error> {
-        objective.derived_program(&self.derivation(Results::WithGradient))
-    }
-
     /// The weighted diagonals of all layers in order, in bases given as tensors `[groups, size, size]`. Reads nothing back.
-    pub fn diagonals(
+    pub fn diagonals<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
-        let mut sums = Means::<B>::default();
-        let derivation = self.derivation(Results::Diagonals);
-        let inputs = |_: &Part<B>| Ok(bases.iter().cloned().map(Operand::Float).collect());
-        let own = objective.pass(&derivation, self.noise, inputs, |part, rows, found| {
-            sums.add(rows, found, part.weight * (self.factor)(part))
+        Ok(self.collected(objective, Results::Diagonals, bases)?.means.finish())
+    }
+
+    /// The program of [`gradient_and_moments`](Self::gradient_and_moments).
+    #[cfg(test)]
+    pub fn program<B: AutodiffBackend>(&self, objective: &Objective<B>) -> Result<Graph, Error> {
+        objective.derived_program(&self.derivation(Results::WithGradient))
+    }
+
+    /// Runs a program on every batch.
+    fn collected<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        results: Results,
+        bases: &[InnerFloat<B>],
+    ) -> Result<Collected<B>, Error> {
+        let (derivation, noise) = (self.derivation(results), self.noise());
+        let blocks = objective.parameters().blocks().len();
+        let inputs = |part: &Part<B>| match results {
+            Results::Diagonals => Ok(bases.iter().cloned().map(Operand::Float).collect()),
+            Results::Moments | Results::WithGradient => self.scale(objective, part),
+        };
+        let mut own = Collected { value: 0.0, gradient: None, means: Means(Vec::new()) };
+        let run = objective.pass(&derivation, noise.as_deref(), inputs, |part, rows, mut found| {
+            if results == Results::WithGradient {
+                let moments = found.split_off(found.len().min(1 + blocks));
+                let gradient = std::mem::replace(&mut found, moments);
+                objective.add_gradient(part, gradient, (&mut own.value, &mut own.gradient))?;
+            }
+            // Moments are weighted in the program.
+            let is_weighted = results != Results::Diagonals;
+            own.means.add(rows, found, if is_weighted { 1.0 } else { self.weight(part) })
         });
-        let own = own.map(|()| Collected { value: 0.0, gradient: None, means: sums });
-        Ok(over_ranks(objective, &derivation, own)?.means.finish())
+        over_ranks(objective, &derivation, run.map(|()| own))
     }
 
     fn derivation(&self, results: Results) -> FactorProgram {
-        FactorProgram { kind: self.kind, structure: Arc::clone(self.structure), results }
+        FactorProgram { kind: self.kind, structure: Arc::clone(&self.structure), results }
     }
 
     /// What the moments of gradients are multiplied by, if there are any.
-    fn scale(
+    fn scale<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         part: &Part<B>,
@@ -234,9 +196,29 @@ impl<B: AutodiffBackend> MomentPass<'_, B> {
         if self.kind.metric.is_none() {
             return Ok(Vec::new());
         }
-        let scale = TensorData::from([part.weight * (self.factor)(part)]);
+        let scale = TensorData::from([self.weight(part)]);
         let scale = scale.convert_dtype(DType::from(objective.precision().dtype()));
         Ok(vec![Operand::from_data(scale, objective.parameters().device())?])
+    }
+
+    /// The weight of second moments of gradients on a batch.
+    fn weight<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
+        let share = part.share(self.reduction);
+        part.weight
+            * match self.kind.metric {
+                Some(Metric::Empirical) => share.recip(),
+                Some(Metric::Exact(_)) => share * self.likelihood.scale(),
+                Some(Metric::Drawn { .. }) | None => share,
+            }
+    }
+
+    /// The noise for sampled targets, if any are sampled.
+    fn noise(&self) -> Option<Box<Noise>> {
+        let Some(Metric::Drawn { draws, .. }) = self.kind.metric else {
+            return None;
+        };
+        let (likelihood, seed) = (self.likelihood, self.seed);
+        Some(Box::new(move |batch, outputs: &_| Ok(likelihood.noise(outputs, draws, seed, batch)?)))
     }
 }
 
@@ -249,12 +231,6 @@ pub(super) struct Collected<B: AutodiffBackend> {
 
 /// Means and sums over the batches so far, with the rows that they are over.
 pub(super) struct Means<B: AutodiffBackend>(pub Vec<(Option<InnerFloat<B>>, usize)>);
-
-impl<B: AutodiffBackend> Default for Means<B> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
 
 impl<B: AutodiffBackend> Means<B> {
     /// Adds what a batch has: a mean over rows, or a sum, which counts by a weight.

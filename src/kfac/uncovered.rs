@@ -109,7 +109,7 @@ fn diagonals<B: AutodiffBackend>(
 /// of Σ weight · factor · JᵀS SᵀJ, for the parameters at the given positions.
 ///
 /// With [`Metric::Empirical`] there is one sign per sample, else one per output.
-fn mean_squares<B: AutodiffBackend>(
+pub(crate) fn mean_squares<B: AutodiffBackend>(
     objective: &Objective<B>,
     metric: Metric,
     factor: &dyn Fn(&Part<B>) -> f64,

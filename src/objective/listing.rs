@@ -38,6 +38,29 @@ impl<B: AutodiffBackend> Objective<B> {
         self.product_programs(Product::GaussNewton)
     }
 
+    /// The derived program that multiplies several vectors with the Hessian at once, for printing or drawing: the second
+    /// of [`hessian_programs`](Self::hessian_programs) with a leading axis for the vectors. Products with many vectors run it
+    /// for powers of two, as many at once as the memory allows. [`Graph::one_by_one`] names the operations that it runs
+    /// for one vector after another.
+    ///
+    /// # Errors
+    /// A failure to derive it.
+    pub fn hessian_program_for(&self, vectors: usize) -> Result<Graph, Error> {
+        self.program_for(Product::Hessian, vectors)
+    }
+
+    /// The same for the Gauss-Newton matrix.
+    ///
+    /// # Errors
+    /// A failure to derive it.
+    pub fn gauss_newton_program_for(&self, vectors: usize) -> Result<Graph, Error> {
+        self.program_for(Product::GaussNewton, vectors)
+    }
+
+    fn program_for(&self, kind: Product, vectors: usize) -> Result<Graph, Error> {
+        self.of_first(|part| Ok(part.programs.product(kind)?.many(vectors)?.graph().clone()))
+    }
+
     fn product_programs(&self, kind: Product) -> Result<(Graph, Graph), Error> {
         self.of_first(|part| {
             let split = part.programs.product(kind)?;

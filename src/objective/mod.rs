@@ -17,9 +17,11 @@ mod pass;
 mod prepared;
 mod products;
 mod programs;
+mod ready;
 mod reduction;
 mod samples;
 mod shared;
+mod split_program;
 mod values;
 
 pub(crate) use batches::Part;
@@ -35,7 +37,7 @@ use reduction::Law;
 pub use reduction::Reduction;
 use shared::Share;
 pub use shared::SharedError;
-pub(crate) use shared::{Call, Extent, Found, Sent};
+pub(crate) use shared::{Call, Extent, Found, Rows, Sent};
 
 use std::sync::Arc;
 
@@ -181,6 +183,9 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The part of a product that does not depend on the vector is computed once per (θ, batch) and kept, batch by batch
     /// while the budget lasts; for the other batches it is recomputed for every product, at the cost of about half a
     /// gradient of the batch. 0 keeps nothing. The default is no limit for one batch and 1 GiB over a data set.
+    ///
+    /// Vectors that are multiplied together (`apply_many` of the operators) take at most as much again while a program runs,
+    /// and at most 1 GiB: 0 multiplies them one after another.
     #[must_use]
     pub fn with_memory_budget(&self, bytes: usize) -> Self {
         let mut other = self.with_parts(self.parts.clone());

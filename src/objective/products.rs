@@ -8,14 +8,14 @@ use super::{
     Engine, Objective, ObjectiveError,
     batches::{Part, Parts},
     prepared::Prepared,
-    programs::SplitProgram,
+    ready::Ready,
     shared::Call,
 };
 use crate::{
-    derive::{DeriveError, Product, ProductInputs},
+    derive::{DeriveError, Product},
     error::Error,
     graph::ValueType,
-    space::{ParamLayout, ParamVector, VectorError},
+    space::{ParamSpace, ParamVector, VectorError},
     tensor::Operand,
 };
 
@@ -66,6 +66,9 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
 
 /// What an operator over a data set keeps by default: 1 GiB.
 const DATA_SET_BUDGET: usize = 1 << 30;
+
+/// What vectors that are multiplied together take at most while a program runs: 1 GiB.
+const WORKING: usize = 1 << 30;
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
@@ -119,11 +122,10 @@ impl<B: AutodiffBackend> Objective<B> {
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; vectors.len()];
         self.each_product(product, |part, ready| {
             let weight = part.weight * (product.factor)(part);
-            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                let blocks = ready.finish(vector)?;
-                accumulate(sum, weight, self.vector(blocks)?)?;
-            }
-            Ok(())
+            ready.each(vectors.iter().map(parts), |index, blocks| match sums.get_mut(index) {
+                Some(sum) => accumulate(sum, weight, self.vector(blocks)?),
+                None => Ok(()),
+            })
         })?;
         Ok(sums)
     }
@@ -155,47 +157,62 @@ impl<B: AutodiffBackend> Objective<B> {
         }
         self.with_part(term, |part| {
             let weight = part.weight * (product.factor)(part) * self.terms() as f64;
-            let blocks = self.ready(product, term, part)?.finish(vector)?;
+            let blocks = self.ready(product, term, part)?.run(parts(vector))?;
             accumulate(&mut result, weight, self.vector(blocks)?)
         })?;
         Ok(result)
     }
 
-    /// J v batch by batch, unweighted, as blocks of the outputs' layout.
-    pub(crate) fn jacobian_product(
+    /// J v for several vectors, batch by batch, unweighted, as blocks of the outputs' layout.
+    pub(crate) fn jacobian_products(
         &self,
         product: &PreparedProduct<B>,
-        outputs: &Arc<ParamLayout>,
-        vector: &ParamVector<B>,
-    ) -> Result<ParamVector<B>, Error> {
-        self.expect_compatible(vector)?;
-        let mut blocks = Vec::with_capacity(self.batches());
+        outputs: &ParamSpace<B>,
+        vectors: &[ParamVector<B>],
+    ) -> Result<Vec<ParamVector<B>>, Error> {
+        for vector in vectors {
+            self.expect_compatible(vector)?;
+        }
+        let mut blocks = vec![Vec::with_capacity(self.batches()); vectors.len()];
         self.each_product(product, |_, ready| {
-            blocks.extend(ready.finish(vector)?);
-            Ok(())
+            ready.each(vectors.iter().map(parts), |index, found| {
+                let found = found.into_iter().map(Operand::into_float);
+                if let Some(blocks) = blocks.get_mut(index) {
+                    blocks.extend(found.collect::<Result<Vec<_>, _>>()?);
+                }
+                Ok(())
+            })
         })?;
-        let blocks: Result<Vec<_>, _> = blocks.into_iter().map(Operand::into_float).collect();
-        Ok(ParamVector::from_blocks(outputs, blocks?)?)
+        let products = blocks.into_iter().map(|blocks| Ok(outputs.from_blocks(blocks)?));
+        products.collect()
     }
 
-    /// Σ over batches of Jᵀu, unweighted, u in blocks of the outputs' layout.
-    pub(crate) fn adjoint_product(
+    /// Σ over batches of Jᵀu for several u, unweighted, each in blocks of the outputs' layout.
+    pub(crate) fn adjoint_products(
         &self,
         product: &PreparedProduct<B>,
-        cotangent: &ParamVector<B>,
-    ) -> Result<ParamVector<B>, Error> {
-        self.parameters().expect_format(cotangent)?;
-        let mut sum = None;
+        cotangents: &[ParamVector<B>],
+    ) -> Result<Vec<ParamVector<B>>, Error> {
+        for cotangent in cotangents {
+            self.parameters().expect_format(cotangent)?;
+        }
+        let mut sums: Vec<Option<ParamVector<B>>> = vec![None; cotangents.len()];
         self.for_each_part(|index, part| {
-            let block = cotangent.blocks().get(index).cloned();
-            let block = block.ok_or(VectorError::BlockCount {
-                expected: index + 1,
-                found: cotangent.blocks().len(),
-            })?;
-            let blocks = self.ready(product, index, part)?.run(vec![Operand::Float(block)])?;
-            accumulate(&mut sum, 1.0, self.vector(blocks)?)
+            let block = |cotangent: &ParamVector<B>| {
+                let found = cotangent.blocks().len();
+                let block = cotangent.blocks().get(index).cloned();
+                block.ok_or(VectorError::BlockCount { expected: index + 1, found })
+            };
+            let blocks: Vec<_> = cotangents.iter().map(block).collect::<Result<_, _>>()?;
+            let blocks = blocks.into_iter().map(|block| vec![Operand::Float(block)]);
+            self.ready(product, index, part)?.each(blocks, |place, found| {
+                match sums.get_mut(place) {
+                    Some(sum) => accumulate(sum, 1.0, self.vector(found)?),
+                    None => Ok(()),
+                }
+            })
         })?;
-        sum.ok_or_else(|| ObjectiveError::NoBatches.into())
+        sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
     }
 
     /// A batch's product, ready for vectors.
@@ -220,11 +237,12 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             Ok(programs.prepare.run(inputs)?)
         })?;
-        Ok(Ready::Compiled { programs, prepared })
+        let working = self.working_budget();
+        Ok(Ready::Compiled { programs, prepared, working })
     }
 
     /// Replaces positions of parameters by their names.
-    fn named(&self, error: Error) -> Error {
+    pub(super) fn named(&self, error: Error) -> Error {
         let Some(DeriveError::Bypass { parameters }) = error.downcast_ref() else {
             return error;
         };
@@ -239,56 +257,14 @@ impl<B: AutodiffBackend> Objective<B> {
         self.settings.memory_budget.unwrap_or(default)
     }
 
+    /// Bytes that vectors multiplied together may take while a program runs.
+    fn working_budget(&self) -> usize {
+        self.settings.memory_budget.map_or(WORKING, |budget| budget.min(WORKING))
+    }
+
     /// Whether the batches are fetched again for every pass.
     pub fn is_streamed(&self) -> bool {
         matches!(self.parts, Parts::Streamed(_))
-    }
-}
-
-/// A product on one batch, of which only the part that depends on the vector remains to be computed.
-pub(crate) enum Ready<'a, B: AutodiffBackend> {
-    Compiled {
-        programs: Arc<SplitProgram<B>>,
-        prepared: Arc<Operands<B>>,
-    },
-    Eager {
-        objective: &'a Objective<B>,
-        part: &'a Part<B>,
-        kind: Product,
-        noise: Option<Operand<B::InnerBackend>>,
-    },
-}
-
-impl<B: AutodiffBackend> Ready<'_, B> {
-    fn finish(&self, vector: &ParamVector<B>) -> Result<Operands<B>, Error> {
-        let blocks = vector.blocks().iter().cloned();
-        self.run(blocks.map(Operand::Float).collect())
-    }
-
-    pub fn run(&self, vector: Operands<B>) -> Result<Operands<B>, Error> {
-        match self {
-            Ready::Compiled { programs, prepared } => {
-                let inputs = prepared.iter().cloned().chain(vector).collect();
-                Ok(programs.finish.run(inputs)?)
-            }
-            Ready::Eager { objective, part, kind, noise } => {
-                let vector: Result<Vec<_>, _> =
-                    vector.into_iter().map(Operand::into_float).collect();
-                let noise = noise.clone().map(Operand::into_float).transpose()?;
-                let data: Vec<_> = objective.values.data(&part.batch.operands).collect();
-                let given = ProductInputs::<B::InnerBackend> {
-                    device: part.programs.device(),
-                    parameters: objective.parameters().blocks(),
-                    batch: &data,
-                    noise,
-                    vector: &vector?,
-                };
-                let eager = part.programs.kernels().eager;
-                let product = eager(*kind, part.programs.on_device()?, given)
-                    .map_err(|error| objective.named(error))?;
-                Ok(product.into_iter().map(Operand::Float).collect())
-            }
-        }
     }
 }
 
@@ -304,4 +280,9 @@ pub(super) fn accumulate<B: AutodiffBackend>(
         None => vector.scale(weight),
     });
     Ok(())
+}
+
+/// The parts of a vector, as a program takes them.
+fn parts<B: AutodiffBackend>(vector: &ParamVector<B>) -> Operands<B> {
+    vector.blocks().iter().cloned().map(Operand::Float).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::Hash,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -14,6 +14,7 @@ use super::{
     batches::Stated,
     guards::GuardPrograms,
     samples::{Use, recorded_for},
+    split_program::SplitProgram,
 };
 use crate::{
     capture::{Divisor, Recording},
@@ -67,28 +68,6 @@ pub(crate) struct Derived<B: AutodiffBackend, N> {
 }
 
 type DerivedPrograms<B, D> = HashMap<D, Arc<Derived<B, <D as Derivation>::Notes>>>;
-
-/// A program in two parts: what runs once per (θ, batch), and what runs per vector.
-pub(crate) struct SplitProgram<B: AutodiffBackend> {
-    pub prepare: Program<B::InnerBackend>,
-    pub finish: Program<B::InnerBackend>,
-}
-
-impl<B: AutodiffBackend> SplitProgram<B> {
-    /// Memory of the results of `prepare`, without what they share with its inputs.
-    pub fn kept_bytes(&self) -> usize {
-        let graph = self.prepare.graph();
-        let mut counted: HashSet<_> = graph.inputs().iter().copied().collect();
-        let mut bytes = 0;
-        for &value in graph.outputs() {
-            if counted.insert(value) {
-                let ty = graph.value(value);
-                bytes += ty.shape.num_elements() * ty.dtype.size();
-            }
-        }
-        bytes
-    }
-}
 
 impl<B: AutodiffBackend> ProgramSet<B> {
     pub fn new(
@@ -260,10 +239,8 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             return Ok(Arc::clone(found));
         }
         let split = derive::product(kind, self.recorded(), self.recording.parameters)?;
-        let made = Arc::new(SplitProgram {
-            prepare: self.program(split.prepare)?,
-            finish: self.program(split.finish)?,
-        });
+        let (prepare, finish) = (self.program(split.prepare)?, self.program(split.finish)?);
+        let made = Arc::new(SplitProgram::new(prepare, finish));
         products.insert(kind, Arc::clone(&made));
         Ok(made)
     }

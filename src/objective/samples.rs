@@ -55,23 +55,35 @@ impl<B: AutodiffBackend> Objective<B> {
     /// # Errors
     /// As [`returning_losses`](Self::returning_losses); [`ObjectiveError::WeightCount`].
     pub(crate) fn weighing_losses(&self, weights: &[f64]) -> Result<Self, Error> {
-        let (found, samples) = (weights.len(), self.samples().iter().sum());
+        let rows = self.rows()?;
+        let (found, samples) = (weights.len(), rows.total);
         if found != samples {
             return Err(ObjectiveError::WeightCount { found, samples }.into());
         }
-        self.with_view(&SampleView::Weighted(weights.into()))
+        let own = weights.get(rows.first..rows.first + rows.own).unwrap_or_default();
+        self.agreed(self.with_view(&SampleView::Weighted(own.into())))
     }
 
     /// Number of samples of each batch.
     pub(crate) fn samples(&self) -> Vec<usize> {
+        if self.is_idle() {
+            return Vec::new();
+        }
         match &self.parts {
             Parts::Kept(parts) => parts.iter().map(|part| part.batch.samples).collect(),
             Parts::Streamed(stream) => stream.batches.iter().map(|batch| batch.samples).collect(),
         }
     }
 
+    /// Whether the first dimension of the outputs counts the samples, on the first batch.
+    pub(crate) fn counts_outputs(&self) -> bool {
+        let same = |part: &Part<B>| {
+            Ok(part.outputs_type()?.shape.iter().next() == Some(&part.batch.samples))
+        };
+        self.of_first(same).unwrap_or(false)
+    }
+
     fn with_view(&self, view: &SampleView) -> Result<Self, Error> {
-        self.expect_data_here("the losses of single samples")?;
         let parts = match &self.parts {
             Parts::Kept(parts) => {
                 let mut first = 0;
@@ -90,7 +102,7 @@ impl<B: AutodiffBackend> Objective<B> {
                 Parts::Streamed(Arc::new(Stream { run, batches, views }))
             }
         };
-        Ok(self.with_parts(parts))
+        Ok(self.with_parts(parts).numbered_anew())
     }
 
     /// A batch with the programs of a view, of which it holds the samples from `first`.
@@ -116,7 +128,9 @@ impl<B: AutodiffBackend> Objective<B> {
         let weights = match view {
             SampleView::Returned => None,
             SampleView::Weighted(weights) => {
-                let own = weights.get(first..first + samples).unwrap_or_default();
+                // A rank without batches holds one that is not evaluated.
+                let none = vec![0.0; samples];
+                let own = weights.get(first..first + samples).unwrap_or(&none);
                 Some(self.of_samples(own)?)
             }
         };

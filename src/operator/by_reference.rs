@@ -44,6 +44,13 @@ macro_rules! forward_to_inner {
             fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
                 (**self).apply_adjoint(vector)
             }
+
+            fn apply_adjoint_many(
+                &self,
+                vectors: &[ParamVector<B>],
+            ) -> Result<Vec<ParamVector<B>>, Error> {
+                (**self).apply_adjoint_many(vectors)
+            }
         }
 
         impl<B: AutodiffBackend, T: FiniteSum<B> + ?Sized> FiniteSum<B> for $pointer {

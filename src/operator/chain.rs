@@ -81,6 +81,10 @@ where
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.right.apply_adjoint(&self.left.apply_adjoint(vector)?)
     }
+
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.right.apply_adjoint_many(&self.left.apply_adjoint_many(vectors)?)
+    }
 }
 
 /// The transpose of an operator, Aᵀ. Made by [`LinearOperator::transposed`].
@@ -121,11 +125,19 @@ impl<B: AutodiffBackend, A: Adjoint<B>> LinearOperator<B> for Transposed<A> {
     fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply_adjoint(vector)
     }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_adjoint_many(vectors)
+    }
 }
 
 impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Transposed<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply(vector)
+    }
+
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_many(vectors)
     }
 }
 
@@ -191,7 +203,7 @@ where
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let products = self.inner.apply_many(&self.outer.apply_many(vectors)?)?;
-        products.iter().map(|product| self.outer.apply_adjoint(product)).collect()
+        self.outer.apply_adjoint_many(&products)
     }
 }
 

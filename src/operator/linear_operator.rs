@@ -213,6 +213,15 @@ pub trait Adjoint<B: AutodiffBackend = DefaultBackend>: LinearOperator<B> {
     /// [`VectorError`](crate::errors::VectorError) for a vector of another layout, precision or device; errors of the operator's
     /// own.
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error>;
+
+    /// The products of the transpose with several vectors, in order. An operator may compute them together if that is
+    /// faster.
+    ///
+    /// # Errors
+    /// As [`apply_adjoint`](Self::apply_adjoint), for the first vector that fails.
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        vectors.iter().map(|vector| self.apply_adjoint(vector)).collect()
+    }
 }
 
 /// An operator that is the mean of others, one for each mini-batch: A = 1/n · Σ Aᵢ.

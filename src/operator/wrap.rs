@@ -67,6 +67,10 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> Adjoint<B> for AssumeSelfAdjoint<
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.operator.apply(vector)
     }
+
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.operator.apply_many(vectors)
+    }
 }
 
 /// An operator with a count of its applications, the usual unit of cost. Made by [`LinearOperator::counted`].
@@ -158,6 +162,11 @@ impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Counted<A> {
     fn apply_adjoint(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         self.adjoint.fetch_add(1, Ordering::Relaxed);
         self.operator.apply_adjoint(vector)
+    }
+
+    fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        self.adjoint.fetch_add(vectors.len(), Ordering::Relaxed);
+        self.operator.apply_adjoint_many(vectors)
     }
 }
 

@@ -18,6 +18,7 @@ mod model;
 mod param_space;
 mod random;
 mod scalar;
+mod stacked;
 mod subset;
 mod vector;
 
@@ -33,6 +34,7 @@ pub(crate) use model::{
     Buffers, Found, Place, Replace, Visit, any_rank, float_places, replace, visit,
 };
 pub(crate) use scalar::read_tensor;
+pub(crate) use stacked::{stacked, unstacked};
 
 use burn_backend::{AutodiffBackend, BackendTypes};
 

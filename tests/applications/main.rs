@@ -19,6 +19,7 @@ mod dense;
 mod failure;
 mod implicit;
 mod influence;
+mod newton;
 #[path = "../support/oracle.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod oracle;

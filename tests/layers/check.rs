@@ -13,8 +13,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, BatchMapper, CaptureConfig, Engine, Error, Objective, ParamVector, Precision,
-    backend::ProgramBackend,
+    Batch, BatchMapper, CaptureConfig, Engine, Error, Hessian, LinearOperator, Objective,
+    ParamVector, Precision, backend::ProgramBackend,
 };
 
 use super::probe::{Probe, data, readout, spread};
@@ -40,6 +40,8 @@ struct Figures {
     symmetry: f64,
     /// Hv in f32 against f64.
     single: f64,
+    /// Hv and Hu at once against one after the other.
+    several: f64,
     /// Loss by the program as recorded against the one that the gradient is derived from.
     value: f64,
     /// Hv on ndarray in f32 against Flex in f64, where asked for.
@@ -52,11 +54,12 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Hv {:.0e} gradient {:.0e} engines {:.0e} symmetry {:.0e} value {:.0e} f32 {:.0e} ndarray {:.0e} ‖Hv‖/‖v‖ {:.0e}",
+            "Hv {:.0e} gradient {:.0e} engines {:.0e} symmetry {:.0e} several {:.0e} value {:.0e} f32 {:.0e} ndarray {:.0e} ‖Hv‖/‖v‖ {:.0e}",
             self.product,
             self.gradient,
             self.engines,
             self.symmetry,
+            self.several,
             self.value,
             self.single,
             self.arrays,
@@ -72,6 +75,7 @@ impl Figures {
             ("gradient against differences", self.gradient, 1e-6),
             ("compiled against eager", self.engines, 1e-10),
             ("symmetry", self.symmetry, 1e-10),
+            ("two vectors at once", self.several, 1e-12),
             ("loss against its lowered form", self.value, 1e-12),
             ("f32 against f64", self.single, 1e-3),
             ("ndarray against Flex", self.arrays, 1e-3),
@@ -285,6 +289,11 @@ fn figures(objective: &Objective<Flexible>) -> Result<Figures, Error> {
         let v = exact.parameters().space().normal(seed);
         let u = exact.parameters().space().normal(seed + 10);
         let (hv, hu) = (exact.hessian_vector_product(&v)?, exact.hessian_vector_product(&u)?);
+        let several = Hessian::new(&exact)?.apply_many(&[v.clone(), u.clone()])?;
+        for (found, one) in several.iter().zip([&hv, &hu]) {
+            let error = relative_error(&found.to_vec()?, &one.to_vec()?);
+            worst.several = worst.several.max(error);
+        }
         let (product, gradient) = against_differences(&exact, &v, &hv)?;
         worst.product = worst.product.max(product);
         worst.gradient = worst.gradient.max(gradient);

@@ -1,8 +1,11 @@
 //! What ranks compute together is what one process computes.
 
+use std::sync::Arc;
+
 use burn_curvature::{Error, Objective, communicator::Threads};
 
 use crate::{
+    applied,
     compare::relative_error,
     device, run,
     shares::{self, Figures, Network},
@@ -10,20 +13,17 @@ use crate::{
 
 /// The figures of 1 to 4 ranks against those of one process; the bits of all ranks are the same.
 fn compare(
-    figures: fn(&Objective, &Network) -> Result<Figures, Error>,
+    figures: impl Fn(&Network, Option<Arc<Threads>>) -> Result<Figures, Error>
+    + Copy
+    + Send
+    + Sync
+    + 'static,
     tolerance: f64,
     sizes: impl IntoIterator<Item = usize>,
 ) {
-    let one = || {
-        let model = Network::new(4, &device());
-        figures(&shares::risk::<Threads>(&model, None, &device())?, &model)
-    };
-    let expected = one().unwrap();
+    let expected = figures(&Network::new(4, &device()), None).unwrap();
     for size in sizes {
-        let found = run(size, move |ranks| {
-            let model = Network::new(4, &device());
-            figures(&shares::risk(&model, Some(ranks), &device())?, &model)
-        });
+        let found = run(size, move |ranks| figures(&Network::new(4, &device()), Some(ranks)));
         let found: Vec<Figures> = found.into_iter().map(Result::unwrap).collect();
         for (rank, figures) in found.iter().enumerate() {
             assert_eq!(figures.len(), expected.len());
@@ -41,22 +41,39 @@ fn compare(
     }
 }
 
+/// Figures of the objective over all batches.
+fn of_risk(
+    figures: fn(&Objective, &Network) -> Result<Figures, Error>,
+) -> impl Fn(&Network, Option<Arc<Threads>>) -> Result<Figures, Error> + Copy {
+    move |model, ranks| figures(&shares::risk(model, ranks, &device())?, model)
+}
+
 #[test]
 fn values_gradients_and_products() {
-    compare(|risk, _| shares::products(risk), 1e-12, 1..=4);
+    compare(of_risk(|risk, _| shares::products(risk)), 1e-12, 1..=4);
 }
 
 #[test]
 fn kfac_factors_and_diagonals() {
-    compare(|risk, _| shares::kfac(risk), 1e-12, 1..=4);
+    compare(of_risk(|risk, _| shares::kfac(risk)), 1e-12, 1..=4);
 }
 
 #[test]
 fn solves_and_spectra() {
-    compare(|risk, _| shares::solves(risk), 1e-10, 2..=4);
+    compare(of_risk(|risk, _| shares::solves(risk)), 1e-10, 2..=4);
 }
 
 #[test]
 fn five_steps_of_the_kfac_optimizer() {
-    compare(shares::training, 1e-9, 2..=4);
+    compare(of_risk(shares::training), 1e-9, 2..=4);
+}
+
+#[test]
+fn influences_by_row() {
+    compare(|model, ranks| applied::influences(model, ranks, &device()), 1e-10, 2..=4);
+}
+
+#[test]
+fn a_hypergradient() {
+    compare(|model, ranks| applied::hypergradient(model, ranks, &device()), 1e-10, 2..=4);
 }

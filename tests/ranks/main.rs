@@ -2,6 +2,8 @@
 //! errors on all of them. Every test ends by a deadline.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../support/applied.rs"]
+mod applied;
 #[path = "../support/compare.rs"]
 mod compare;
 mod equal;

@@ -100,6 +100,7 @@ impl StoreConfig {
         query: impl Into<Query<'a, B>>,
     ) -> Result<ScorePlan<'a, B>, Error> {
         let training = influence.training();
+        training.expect_data_here("a store of scores")?;
         let gradients = Gradients::of(query.into(), training.parameters().space())?;
         let computed = training.precision();
         let written = self.precision.unwrap_or(computed);

@@ -3,11 +3,10 @@
 use burn_autodiff::Autodiff;
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{FactorKind, Given, Probed, gather, inputs, rows::Rows};
+use super::{FactorKind, Given, Passes, Probed, inputs, rows::Rows};
 use crate::{
     derive::{Apply, required},
     error::Error,
-    kfac::layers::LayerKind,
 };
 
 /// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
@@ -26,31 +25,23 @@ pub(super) fn compute_diagonals<B: Backend>(
     bases: &[Basis<B>],
     apply: Apply<Autodiff<B>>,
 ) -> Result<Vec<FloatTensor<B>>, Error> {
-    let mut forward = gather::forward(probed, given, apply)?;
+    let mut passes = Passes::forward(probed, given, apply)?;
     let mut rotated = Vec::with_capacity(bases.len());
-    for (group, basis) in probed.layers.iter().zip(bases) {
-        let xs: Vec<_> = forward.inputs.by_ref().take(group.uses.len()).collect();
-        let inputs = match group.kind {
-            LayerKind::Embedding if kind.reduces(group) => {
-                let types = (given.device, basis.right.dtype().into());
-                inputs::mean_one_hot(probed, group, xs, types)?
-            }
-            _ => inputs::rows(kind, (probed, group), xs, true)?,
-        };
+    let inputs = std::mem::take(&mut passes.inputs);
+    for ((group, basis), xs) in probed.layers.iter().zip(bases).zip(inputs) {
+        let types = (given.device, basis.right.dtype().into());
+        let inputs = inputs::rows(kind, (probed, group), xs, (true, types))?;
         rotated.push((inputs.rotated(basis.left.as_ref()), &basis.right));
     }
     let mut diagonals: Vec<Option<FloatTensor<B>>> = vec![None; bases.len()];
-    let (z, by_probes) = forward.take_back();
-    gather::backward(kind, probed, given, (&z, by_probes), apply, |gradients| {
-        let rows = gather::of_layers(kind, probed, &mut gradients.into_iter())?;
-        for ((rows, (inputs, right)), sum) in rows.into_iter().zip(&rotated).zip(&mut diagonals) {
+    passes.back(kind, |layers, _| {
+        for ((rows, (inputs, right)), sum) in layers.into_iter().zip(&rotated).zip(&mut diagonals) {
             let squares = squared_gradients(inputs, &rows.rotated(Some(*right)));
             *sum = Some(match sum.take() {
                 Some(sum) => B::float_add(sum, squares),
                 None => squares,
             });
         }
-        Ok(())
     })?;
     Ok(diagonals.into_iter().map(required).collect::<Result<_, _>>()?)
 }

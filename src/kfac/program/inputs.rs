@@ -13,6 +13,15 @@ use crate::{
     tensor::Operand,
 };
 
+/// Where tensors are made, and of which type.
+pub(super) type Types<'a, B> = (&'a Device<B>, FloatDType);
+
+/// The device, and the element type of the parameters.
+pub(super) fn types<'a, B: Backend>(given: &Given<'a, B>) -> Types<'a, B> {
+    let first = given.parameters.first();
+    (given.device, first.map_or(FloatDType::F32, |parameter| parameter.dtype().into()))
+}
+
 /// The mean of ā āᵀ over all uses of a weight, with a one behind every a where there is a bias, and a zero in uses without
 /// it; for an embedding whose places are not reduced, its diagonal.
 pub(super) fn moment<B: Backend>(
@@ -21,31 +30,31 @@ pub(super) fn moment<B: Backend>(
     inputs: Vec<Operand<B>>,
     given: &Given<'_, B>,
 ) -> Result<FloatTensor<B>, ExecuteError> {
+    let types = types(given);
     if kind.has_diagonal(group) {
-        return frequencies(group, inputs, given);
+        let indices = indices(probed, group, inputs)?;
+        let total = Shape::from(vec![indices.shape().num_elements()]);
+        return Ok(frequencies::<B>(B::int_reshape(indices, total), group.shape[0], types));
     }
-    let biased = group.uses.iter().filter(|tap| tap.biased).count();
-    let always = biased == group.uses.len();
-    let rows = match group.kind {
-        LayerKind::Embedding => {
-            let types = (given.device, float_type(given));
-            mean_one_hot(probed, group, inputs, types)?
-        }
-        _ => rows(kind, (probed, group), inputs, !always)?,
-    };
+    let always = group.uses.iter().all(|tap| tap.biased);
+    let rows = rows(kind, (probed, group), inputs, (!always, types))?;
     Ok(match group.bias {
         Some(_) if always => rows.mean_with_ones(),
         _ => rows.second_moment((rows.count().max(1) as f64).recip()),
     })
 }
 
-/// The inputs of all uses of a weight that is multiplied; with their ones or zeros for the bias where it is asked for.
+/// The inputs of all uses of a weight, with their ones or zeros for the bias where it is asked for.
 pub(super) fn rows<B: Backend>(
     kind: FactorKind,
     (probed, group): (&Probed, &LayerGroup),
     inputs: Vec<Operand<B>>,
-    with_constants: bool,
+    (with_constants, types): (bool, Types<'_, B>),
 ) -> Result<Rows<B>, ExecuteError> {
+    if group.kind == LayerKind::Embedding && kind.reduces(group) {
+        // The one-hot inputs, averaged over the places of each sample.
+        return Ok(mean_one_hot::<B>(indices(probed, group, inputs)?, group.shape[0], types));
+    }
     let uses = group.uses.iter().zip(inputs).map(|(tap, x)| {
         let rows = of_tap(probed, tap, (&group.kind, &group.shape), x)?;
         Ok(match group.bias {
@@ -90,46 +99,33 @@ pub(super) fn of_tap<B: Backend>(
     }
 }
 
-/// How often each row of an embedding is used, of all uses.
+/// How often each of `width` rows is among indices, of all of them: `[width]`.
 fn frequencies<B: Backend>(
-    group: &LayerGroup,
-    inputs: Vec<Operand<B>>,
-    given: &Given<'_, B>,
-) -> Result<FloatTensor<B>, ExecuteError> {
-    let dtype = float_type(given);
+    indices: IntTensor<B>,
+    width: usize,
+    (device, dtype): Types<'_, B>,
+) -> FloatTensor<B> {
+    let uses = indices.shape().num_elements();
     let shape = |size: usize| Shape::from(vec![size]);
-    let mut total = 0;
-    let mut counts = B::float_zeros(shape(group.shape[0]), given.device, dtype);
-    for indices in inputs {
-        let indices = indices.into_int()?;
-        let uses = indices.shape().num_elements();
-        let flat = B::int_reshape(indices, shape(uses));
-        total += uses;
-        let ones = B::float_ones(shape(uses), given.device, dtype);
-        counts = B::float_select_assign(counts, 0, flat, ones, IndexingUpdateOp::Add);
-    }
-    Ok(B::float_mul_scalar(counts, (total.max(1) as f64).recip().into()))
+    let ones = B::float_ones(shape(uses), device, dtype);
+    let counts = B::float_zeros(shape(width), device, dtype);
+    let counts = B::float_select_assign(counts, 0, indices, ones, IndexingUpdateOp::Add);
+    B::float_mul_scalar(counts, (uses.max(1) as f64).recip().into())
 }
 
-/// The one-hot inputs of an embedding, averaged over the places of each sample: how often each row is used, of all uses.
-pub(super) fn mean_one_hot<B: Backend>(
-    probed: &Probed,
-    group: &LayerGroup,
-    inputs: Vec<Operand<B>>,
-    (device, dtype): (&Device<B>, FloatDType),
-) -> Result<Rows<B>, ExecuteError> {
-    let (width, samples) = (group.shape[0], group.samples());
+/// The same for indices `[samples, places]`, sample by sample.
+fn mean_one_hot<B: Backend>(
+    indices: IntTensor<B>,
+    width: usize,
+    (device, dtype): Types<'_, B>,
+) -> Rows<B> {
+    let [samples, places] = [indices.shape()[0], indices.shape()[1]];
     let shape = |columns: usize| Shape::from(vec![samples, columns]);
-    let (mut counts, mut total) = (B::float_zeros(shape(width), device, dtype), 0);
-    for (tap, indices) in group.uses.iter().zip(inputs) {
-        let indices = indices_by_sample(probed, tap, indices)?;
-        let places = indices.shape()[1];
-        total += places;
-        let ones = B::float_ones(shape(places), device, dtype);
-        counts = B::float_scatter(1, counts, indices, ones, IndexingUpdateOp::Add);
-    }
-    let mean = B::float_mul_scalar(counts, (total.max(1) as f64).recip().into());
-    Ok(Rows::Rows(B::float_reshape(mean, Shape::from(vec![samples, 1, 1, width]))))
+    let ones = B::float_ones(shape(places), device, dtype);
+    let counts = B::float_zeros(shape(width), device, dtype);
+    let counts = B::float_scatter(1, counts, indices, ones, IndexingUpdateOp::Add);
+    let mean = B::float_mul_scalar(counts, (places.max(1) as f64).recip().into());
+    Rows::Rows(B::float_reshape(mean, Shape::from(vec![samples, 1, 1, width])))
 }
 
 /// The rows that an embedding uses, over all its uses: `[samples, places]`.
@@ -160,10 +156,4 @@ fn indices_by_sample<B: Backend>(
     let split = B::int_reshape(indices, Shape::from(vec![outer, samples, stride]));
     let first = if outer == 1 { split } else { B::int_swap_dims(split, 0, 1) };
     Ok(B::int_reshape(first, Shape::from(vec![samples, outer * stride])))
-}
-
-/// The element type of the parameters.
-fn float_type<B: Backend>(given: &Given<'_, B>) -> FloatDType {
-    let first = given.parameters.first();
-    first.map_or(FloatDType::F32, |parameter| parameter.dtype().into())
 }

@@ -6,7 +6,6 @@
 //! afterwards, so that they cost nothing.
 
 mod blocks;
-mod cotangents;
 mod diagonal;
 mod gather;
 mod inputs;
@@ -16,9 +15,11 @@ mod reach;
 mod record;
 mod rows;
 mod samples;
+mod second_moment;
 mod unfold;
 
 use diagonal::{Basis, compute_diagonals};
+use gather::Passes;
 use probe::Probed;
 pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
@@ -36,8 +37,7 @@ use crate::{
     error::Error,
     tensor::Operand,
 };
-use product::Symmetric;
-use rows::Rows;
+use second_moment::Sum;
 
 /// What a program of factors computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,9 +106,6 @@ struct Factors<B: Backend> {
     pub moments: Vec<FloatTensor<B>>,
 }
 
-/// Largest number of gradient elements that are collected for one product.
-const MOST_HELD: usize = 1 << 24;
-
 /// The factors of all layers and blocks, with the loss and its gradient by the parameters.
 fn compute<B: Backend>(
     kind: FactorKind,
@@ -116,23 +113,16 @@ fn compute<B: Backend>(
     given: &Given<'_, B>,
     apply: Apply<Autodiff<B>>,
 ) -> Result<Factors<B>, Error> {
-    let mut forward = gather::forward(probed, given, apply)?;
+    let mut passes = Passes::forward(probed, given, apply)?;
     let mut moments = Vec::new();
-    for group in &probed.layers {
-        let xs = forward.inputs.by_ref().take(group.uses.len()).collect();
+    for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {
         moments.push(vec![inputs::moment::<B>(kind, (probed, group), xs, given)?]);
     }
-    let inputs = blocks::inputs_of(probed, &mut forward.inputs)?;
     moments.extend(probed.blocks.iter().map(|_| Vec::new()));
     let mut sums: Vec<Sum<B>> = moments.iter().map(|_| Sum::default()).collect();
-    let (z, by_probes) = forward.take_back();
-    gather::backward(kind, probed, given, (&z, by_probes), apply, |gradients| {
-        let mut gradients = gradients.into_iter();
-        let layers = gather::of_layers(kind, probed, &mut gradients)?;
-        let blocks = blocks::gradients(probed, &inputs, &mut gradients)?;
+    passes.back(kind, |layers, blocks| {
         let rows = layers.into_iter().chain(blocks);
         rows.zip(&mut sums).for_each(|(rows, sum)| sum.add(rows));
-        Ok(())
     })?;
     let scaled = |moment| match (kind.metric, &given.scale) {
         (Some(Metric::Empirical), Some(scale)) => {
@@ -145,54 +135,5 @@ fn compute<B: Backend>(
         own.extend(sum.finish().map(scaled));
     }
     let moments = moments.into_iter().flatten().collect();
-    Ok(Factors { loss: forward.loss, gradient: forward.gradient, moments })
-}
-
-/// Σ over rows of row·rowᵀ, many rows at a time.
-struct Sum<B: Backend> {
-    held: Vec<Rows<B>>,
-    numbers: usize,
-    sum: Option<Symmetric<B>>,
-}
-
-impl<B: Backend> Default for Sum<B> {
-    fn default() -> Self {
-        Self { held: Vec::new(), numbers: 0, sum: None }
-    }
-}
-
-impl<B: Backend> Sum<B> {
-    /// Rows that are many are added at once, so that their memory serves for the next ones; few ones are held until
-    /// there are more.
-    fn add(&mut self, rows: Rows<B>) {
-        if rows.are_many() {
-            return self.include(&rows);
-        }
-        let numbers = rows.sizes().iter().product::<usize>();
-        if self.numbers + numbers > MOST_HELD {
-            self.reduce();
-        }
-        self.numbers += numbers;
-        self.held.push(rows);
-    }
-
-    fn include(&mut self, rows: &Rows<B>) {
-        let moment = rows.outer(1.0);
-        self.sum = Some(match self.sum.take() {
-            Some(sum) => sum.add(moment),
-            None => moment,
-        });
-    }
-
-    fn reduce(&mut self) {
-        self.numbers = 0;
-        if let Some(rows) = Rows::stacked(std::mem::take(&mut self.held)) {
-            self.include(&rows);
-        }
-    }
-
-    fn finish(mut self) -> Option<FloatTensor<B>> {
-        self.reduce();
-        self.sum.map(Symmetric::finish)
-    }
+    Ok(Factors { loss: passes.loss, gradient: passes.gradient, moments })
 }

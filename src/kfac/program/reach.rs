@@ -6,7 +6,7 @@ use burn_backend::{
 };
 use burn_capture::CaptureBackend;
 
-use super::{FactorKind, Given, Probed, Reduced, gather, record::record, rows::Rows};
+use super::{FactorKind, Given, Passes, Probed, Reduced, record::record, rows::Rows};
 use crate::{
     derive::apply_recorded,
     error::Error,
@@ -33,8 +33,9 @@ fn squares(
     };
     let cotangent =
         of_first::<CaptureBackend>(probed.program.value(outputs), samples, given.device);
-    let gradients = gather::pulled_back(probed, given, cotangent, apply_recorded)?;
-    let layers = gather::of_layers::<CaptureBackend>(kind, probed, &mut gradients.into_iter())?;
+    let passes = Passes::forward(probed, given, apply_recorded)?;
+    let gradients = passes.pulled_back(cotangent)?;
+    let layers = passes.of_layers(kind, &mut gradients.into_iter())?;
     Ok(layers.iter().map(by_sample).collect())
 }
 

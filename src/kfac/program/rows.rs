@@ -4,10 +4,7 @@ use std::ops::Range;
 
 use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
 
-use super::{
-    product::Symmetric,
-    unfold::{are_columns, columns, kernel, patches},
-};
+use super::unfold::{are_columns, columns, kernel, patches};
 use crate::{graph::Convolution, kfac::layers::LayerKind};
 
 /// One row for each place of each sample, group by group.
@@ -18,15 +15,6 @@ pub(super) enum Rows<B: Backend> {
     /// `[samples, groups, width, places]`, as convolutions have them.
     Columns(FloatTensor<B>),
 }
-
-/// Width from which a product with itself is computed by panels: below, they are too narrow to be fast.
-const LEAST_WIDTH: usize = 256;
-/// Most columns for each row at which it is: above, the product is little work compared with writing it twice.
-const WIDTH_PER_ROW: usize = 4;
-/// Nine sixteenths of the work of the whole product.
-const PANELS: usize = 8;
-/// Numbers below which an operation takes as long as with more.
-const LEAST_NUMBERS: usize = 1 << 16;
 
 impl<B: Backend> Rows<B> {
     /// The inputs of a layer that are multiplied by its weight: patches for a convolution.
@@ -151,72 +139,6 @@ impl<B: Backend> Rows<B> {
         samples * places
     }
 
-    /// factor·Σ over rows of row·rowᵀ, `[groups, width, width]`.
-    pub fn second_moment(&self, factor: f64) -> FloatTensor<B> {
-        self.moment(factor).finish()
-    }
-
-    /// The mean of row·rowᵀ over rows with a one behind each, `[groups, width + 1, width + 1]`.
-    pub fn mean_with_ones(self) -> FloatTensor<B> {
-        let share = (self.count().max(1) as f64).recip();
-        // Ones are added where there are fewer elements: to the rows, or around their moments.
-        match self.count() <= self.width() && !self.is_halved() {
-            true => self.with_constant(1.0).second_moment(share),
-            false => self.moment(share).bordered(self.sum(share)),
-        }
-    }
-
-    /// factor·Σ over rows of row·rowᵀ, with the factor applied where there are fewer elements.
-    fn moment(&self, factor: f64) -> Symmetric<B> {
-        match self {
-            Self::Rows(_) if self.count() < self.width() => self.outer(factor),
-            Self::Rows(_) | Self::Columns(_) => self.outer(1.0).scaled(factor),
-        }
-    }
-
-    /// factor·Σ over rows of row·rowᵀ, of which half may be left out.
-    pub fn outer(&self, factor: f64) -> Symmetric<B> {
-        if let Self::Columns(columns) = self {
-            let [_, _, groups, width] = self.sizes();
-            let turned = B::float_swap_dims(columns.clone(), 2, 3);
-            let left = times::<B>(columns.clone(), factor);
-            let sum = B::float_sum_dim(B::float_matmul(left, turned), 0);
-            let dims = vec![groups, width, width];
-            return Symmetric::whole(B::float_reshape(sum, Shape::from(dims)));
-        }
-        let rows = self.by_group();
-        let panels = if self.is_halved() { PANELS } else { 1 };
-        Symmetric::product(&times::<B>(rows.clone(), factor), &rows, panels)
-    }
-
-    /// Whether half of the product with itself is left out.
-    fn is_halved(&self) -> bool {
-        let wide = self.width() >= LEAST_WIDTH;
-        wide && WIDTH_PER_ROW * self.count() >= self.width() && matches!(self, Self::Rows(_))
-    }
-
-    /// Whether their second moments take less work to add up than to compute, so that nothing is won by taking those
-    /// of further rows along.
-    pub fn are_many(&self) -> bool {
-        let numbers = self.sizes().iter().product::<usize>();
-        let many = match self {
-            Self::Rows(_) => 2 * self.count() >= self.width(),
-            Self::Columns(_) => true,
-        };
-        many && numbers >= LEAST_NUMBERS
-    }
-
-    /// factor·Σ over rows, `[groups, 1, width]`.
-    pub fn sum(&self, factor: f64) -> FloatTensor<B> {
-        let [_, _, groups, width] = self.sizes();
-        let sum = match self {
-            Self::Rows(_) => B::float_sum_dim(self.by_group(), 1),
-            Self::Columns(columns) => B::float_sum_dim(B::float_sum_dim(columns.clone(), 3), 0),
-        };
-        let sum = B::float_reshape(sum, Shape::from(vec![groups, 1, width]));
-        times::<B>(sum, factor)
-    }
-
     /// Numbers in a row of one group.
     pub fn width(&self) -> usize {
         self.sizes()[3]
@@ -307,7 +229,7 @@ impl<B: Backend> Rows<B> {
     }
 }
 
-fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
+pub(super) fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
     match factor == 1.0 {
         true => tensor,
         false => B::float_mul_scalar(tensor, factor.into()),

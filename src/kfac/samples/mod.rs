@@ -17,8 +17,9 @@ use super::{
     KfacError,
     block::{Network, Uncovered},
     network,
-    pass::{Structure, expect_own_rows, network_layers},
+    pass::{Structure, network_layers},
     program::{Form, SAMPLES, SideForm},
+    reach::expect_own_rows,
 };
 use crate::{
     error::Error,

@@ -10,8 +10,8 @@ use crate::{
     graph::Graph,
     kfac::{
         layers::{NetworkLayers, Samples, Separation},
-        pass::reaches_others,
         program::reach,
+        reach::reaches_others,
     },
     tensor::Operand,
 };

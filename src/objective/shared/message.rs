@@ -91,7 +91,7 @@ impl Extent {
 }
 
 /// An element type that messages are sent in.
-trait Sum: Element + Default {
+pub(super) trait Sum: Element + Default {
     fn sum(ranks: &Ranks, message: &mut [Self]) -> Result<(), CommunicatorError>;
 
     /// Appends numbers to a message.
@@ -168,7 +168,7 @@ impl<B: AutodiffBackend> Objective<B> {
         sent: impl FnOnce() -> Sent<'v, B>,
         own: Result<Found<B>, Error>,
     ) -> Result<Found<B>, Error> {
-        let Some(share) = &self.settings.share else { return own };
+        let Some(share) = self.share() else { return own };
         share.numbering()?;
         match self.precision() {
             Precision::F32 => self.sum_as::<f32>(share, &sent(), own),
@@ -190,7 +190,7 @@ impl<B: AutodiffBackend> Objective<B> {
             let extents = (0..results).flat_map(|_| one.clone()).collect();
             Sent { call, vectors, numbers, extents }
         };
-        if self.settings.share.is_none() {
+        if !self.is_shared() {
             let (numbers, sums) = own?;
             let sums: Option<Vec<_>> = sums.into_iter().collect();
             return Ok((numbers, sums.ok_or(ObjectiveError::NoBatches)?));
@@ -213,7 +213,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// The outcome of a check that may fail on some ranks only: an error on all of them then. Collective.
     pub(crate) fn agreed<T>(&self, own: Result<T, Error>) -> Result<T, Error> {
-        let Some(share) = &self.settings.share else { return own };
+        let Some(share) = self.share() else { return own };
         let sent = Sent { call: Call::Agreement, vectors: &[], numbers: 0, extents: Vec::new() };
         let (own, outcome) = match own {
             Ok(own) => (Some(own), Ok(Found { numbers: Vec::new(), tensors: Vec::new() })),
@@ -223,7 +223,7 @@ impl<B: AutodiffBackend> Objective<B> {
         own.ok_or_else(|| ObjectiveError::NoBatches.into())
     }
 
-    fn sum_as<N: Sum>(
+    pub(super) fn sum_as<N: Sum>(
         &self,
         share: &Share,
         sent: &Sent<'_, B>,

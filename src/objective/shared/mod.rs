@@ -2,11 +2,13 @@
 
 mod error;
 mod message;
+mod rows;
 mod stamp;
 mod weights;
 
 pub use error::SharedError;
 pub(crate) use message::{Extent, Found, Sent};
+pub(crate) use rows::Rows;
 pub(crate) use stamp::Call;
 pub(super) use stamp::{print_of, print_tensor};
 
@@ -31,6 +33,8 @@ pub(super) struct Share {
     number: u64,
     /// Where this rank's batches are among all; unknown before the reduction is.
     numbering: Option<Numbering>,
+    /// Whether this rank works on its batches alone for now.
+    here: bool,
 }
 
 /// The batches of one rank among those of all.
@@ -140,7 +144,7 @@ impl<B: AutodiffBackend> Objective<B> {
             _ => {}
         }
         let mut shared = self.with_parts(self.parts.clone());
-        let share = Share { number: ranks.number(), ranks, numbering: None };
+        let share = Share { number: ranks.number(), ranks, numbering: None, here: false };
         let facts = self.facts();
         let words = facts.as_ref().map_or([0; FACTS.len()], |facts| *facts);
         let failed = u64::from(facts.is_err());
@@ -167,7 +171,12 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// Whether other ranks have batches of this objective.
     pub fn is_shared(&self) -> bool {
-        self.settings.share.is_some()
+        self.share().is_some()
+    }
+
+    /// The ranks to sum over.
+    fn share(&self) -> Option<&Share> {
+        self.settings.share.as_ref().filter(|share| !share.here)
     }
 
     /// What the ranks must agree on, in 64 bits each.
@@ -187,6 +196,14 @@ impl<B: AutodiffBackend> Objective<B> {
         };
         let precision = printed(&self.precision().to_string());
         Ok([printed(&layout), precision, reduction, self.values.print()?, buffers])
+    }
+
+    /// Another objective of the same ranks, to be told apart from this one.
+    pub(super) fn numbered_anew(mut self) -> Self {
+        if let Some(share) = self.settings.share.as_mut().filter(|share| !share.here) {
+            share.number = share.ranks.number();
+        }
+        self
     }
 
     /// Refuses what has rows on every rank.

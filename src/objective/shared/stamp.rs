@@ -21,9 +21,10 @@ pub(crate) enum Call {
     Term,
     Moments,
     Squares,
+    Rows,
 }
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "a check",
     "the loss",
     "the gradient",
@@ -31,6 +32,7 @@ const NAMES: [&str; 7] = [
     "the product of one batch",
     "factors of K-FAC, or corrected diagonals",
     "estimated diagonals",
+    "results by row",
 ];
 
 impl Call {
@@ -43,6 +45,7 @@ impl Call {
             Call::Term => 4,
             Call::Moments => 5,
             Call::Squares => 6,
+            Call::Rows => 7,
         }
     }
 }

@@ -56,7 +56,13 @@ impl<B: AutodiffBackend> Objective<B> {
         made: Result<Self, Error>,
         reduction: Reduction,
     ) -> Result<Self, Error> {
-        let Some(share) = &self.settings.share else { return made };
+        let Some(share) = self.share() else {
+            // Batches given to this rank alone are no part of a share.
+            return made.map(|mut made| {
+                made.settings.share = None;
+                made
+            });
+        };
         let made = match made {
             Err(error) if counts_nothing(&error) => self.without_batches(reduction),
             made => made.and_then(|made| Ok((made.claim()?, made))),
@@ -87,6 +93,7 @@ impl<B: AutodiffBackend> Objective<B> {
             ranks: share.ranks.clone(),
             number: share.ranks.number(),
             numbering: Some(numbering),
+            here: false,
         });
         Ok(shared)
     }

@@ -7,6 +7,7 @@
 
 mod access;
 mod loops;
+mod stacks;
 
 use burn_backend::{Backend, DType, tensor::FloatTensor};
 
@@ -14,6 +15,7 @@ use access::Contiguous;
 use loops::Number;
 
 pub(super) use loops::Accumulate;
+pub(super) use stacks::{stacked, unstacked};
 
 /// `a·y + b·x` for each pair of tensors, in the memory of `y`, and the requested sum. Changes nothing if it returns
 /// `None`.

@@ -5,3 +5,4 @@ mod fisher;
 mod gauss_newton;
 mod jacobian;
 mod refusals;
+mod several;

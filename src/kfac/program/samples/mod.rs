@@ -13,7 +13,7 @@ use burn_backend::{Backend, DType, tensor::FloatTensor};
 use burn_capture::CaptureBackend;
 
 use super::{
-    FactorKind, Given, Probed, Reduced, blocks, gather, inputs,
+    FactorKind, Given, Passes, Probed, Reduced, inputs,
     record::{float_type, input, record},
 };
 use crate::{
@@ -128,31 +128,25 @@ fn gradients<B: Backend>(
     given: &Given<'_, B>,
     apply: Apply<Autodiff<B>>,
 ) -> Result<Vec<Part<B>>, Error> {
-    let mut forward = gather::forward(probed, given, apply)?;
+    let mut passes = Passes::forward(probed, given, apply)?;
     let mut left = Vec::with_capacity(probed.layers.len());
-    for group in &probed.layers {
-        let xs: Vec<_> = forward.inputs.by_ref().take(group.uses.len()).collect();
+    for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {
         left.push(match group.kind {
             LayerKind::Embedding => Left::Indices(inputs::indices(probed, group, xs)?),
-            _ => Left::Rows(inputs::rows(KIND, (probed, group), xs, true)?),
+            _ => Left::Rows(inputs::rows(KIND, (probed, group), xs, (true, inputs::types(given)))?),
         });
     }
-    let inputs = blocks::inputs_of(probed, &mut forward.inputs)?;
-    let (z, by_probes) = forward.take_back();
     let mut parts = Vec::with_capacity(probed.layers.len() + probed.blocks.len());
-    gather::backward(KIND, probed, given, (&z, by_probes), apply, |gradients| {
-        let mut gradients = gradients.into_iter();
-        let layers = gather::of_layers(KIND, probed, &mut gradients)?;
+    passes.back(KIND, |layers, blocks| {
         for ((group, right), left) in probed.layers.iter().zip(layers).zip(left.drain(..)) {
             let groups = group.kind.groups();
             let shape = [groups, group.d_in(), group.width_out() / groups.max(1)];
             parts.push(Part { shape, outer: Outer { left, right } });
         }
-        for rows in blocks::gradients(probed, &inputs, &mut gradients)? {
+        for rows in blocks {
             let shape = [1, rows.width(), 1];
             parts.push(Part { shape, outer: Outer::of_rows(rows) });
         }
-        Ok(())
     })?;
     Ok(parts)
 }

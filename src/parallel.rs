@@ -1,7 +1,7 @@
 //! The same work on several things, by all threads where the crate has them at hand. Knows nothing of the work.
 
 /// `work` of every item, in order. Those that cost most are begun first, so that no thread waits long for the last.
-pub(super) fn map_each<T: Sync, R: Send>(
+pub(crate) fn map_each<T: Sync, R: Send>(
     items: &[T],
     cost: impl Fn(&T) -> usize,
     work: impl Fn(&T) -> R + Sync,
@@ -18,6 +18,15 @@ pub(super) fn map_each<T: Sync, R: Send>(
     let mut results: Vec<(usize, R)> = order.into_iter().map(each).collect();
     results.sort_by_key(|(position, _)| *position);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// How many threads [`map_each`] works with.
+pub(crate) fn threads() -> usize {
+    #[cfg(feature = "flex")]
+    let threads = rayon::current_num_threads();
+    #[cfg(not(feature = "flex"))]
+    let threads = 1;
+    threads
 }
 
 #[cfg(test)]

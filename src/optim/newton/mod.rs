@@ -1,0 +1,163 @@
+//! Newton-type optimizers: a direction, a rule for the size of the step, and presets of both. Depends on solvers,
+//! curvature and K-FAC.
+
+mod config;
+mod direction;
+mod point;
+mod presets;
+mod report;
+mod rule;
+mod state;
+mod step;
+mod steps;
+
+pub use config::NewtonOptimizerConfig;
+pub use direction::{Curvature, Direction, Forcing, Preconditioner, TruncatedCg};
+pub use presets::{
+    HessianFreeConfig, LevenbergMarquardtConfig, LissaNewtonConfig, NewtonCgConfig,
+    TrustRegionNewtonConfig,
+};
+pub use report::{NewtonStep, Verdict};
+pub use rule::{Armijo, DampingRule, Rule};
+pub use state::NewtonOptimizerState;
+
+use std::fmt;
+
+use burn_backend::AutodiffBackend;
+
+use super::OptimizerError;
+use crate::{error::Error, objective::Objective, space::ParamVector, tensor::DefaultBackend};
+
+/// A Newton-type optimizer: a [`Direction`] from the curvature of the loss, and a [`Rule`] for the size of the step.
+///
+/// ```text
+/// h(θ) = ℒ(θ) + η/2 ‖θ‖²        δ ≈ −(A + (λ + η)I)⁻¹ ∇h        θ ← θ + αδ
+/// ```
+///
+/// A is the Hessian or the Gauss-Newton matrix of ℒ. The presets [`NewtonCgConfig`], [`TrustRegionNewtonConfig`],
+/// [`LissaNewtonConfig`], [`HessianFreeConfig`] and [`LevenbergMarquardtConfig`] are the methods of the literature;
+/// [`NewtonOptimizerConfig`] combines directions and rules otherwise.
+///
+/// A step takes a model and returns it moved, with a [`NewtonStep`] that says what became of the step: its [`Verdict`]. A
+/// step that the rule refuses leaves the model as it is; the optimizer then has a larger λ or a smaller radius for the next
+/// one.
+///
+/// # At the end of the precision
+///
+/// Close to a minimum the decrease of h drowns in the rounding of h, long before ∇h does. Where the expected decrease is below
+/// 256 units of rounding of h, a step is judged by ‖∇h‖ instead ([`Verdict::WithinRounding`]), at the cost of a gradient.
+///
+/// # Stationary points
+///
+/// With the Hessian, a gradient that has vanished may be that of a saddle: the eigenvector of the smallest eigenvalue, by
+/// Lanczos' process from a random start, then leads away from it ([`TruncatedCg::leave_saddles`]). Otherwise the verdict
+/// is [`Verdict::Stationary`], and no step is taken.
+///
+/// # Dropout and batch normalization
+///
+/// The rules compare values of h, so that h must not change from one evaluation to the next. [`step`](Self::step) refuses
+/// models with layers in training mode; [`step_on`](Self::step_on) takes an objective in the mode it was captured in.
+///
+/// # Cost
+///
+/// One gradient, the products of the direction (see [`NewtonStep::products`]), and a forward pass for each step tried.
+///
+/// # Example
+///
+/// See the presets, such as [`NewtonCgConfig`].
+#[derive(Clone)]
+pub struct NewtonOptimizer<B: AutodiffBackend = DefaultBackend> {
+    config: NewtonOptimizerConfig,
+    objective: Objective<B>,
+    memory: Memory<B>,
+}
+
+/// The state carried from one step to the next.
+#[derive(Clone)]
+struct Memory<B: AutodiffBackend> {
+    step: usize,
+    /// λ
+    damping: f64,
+    /// ν of Nielsen's rule.
+    growth: f64,
+    /// The radius of the trust region.
+    radius: Option<f64>,
+    /// ‖∇h‖ at the first step and at the last one.
+    first_norm: Option<f64>,
+    last_norm: Option<f64>,
+    /// The last relative tolerance of conjugate gradients.
+    tolerance: Option<f64>,
+    /// The last solution of conjugate gradients, for a warm start.
+    solution: Option<ParamVector<B>>,
+}
+
+impl<B: AutodiffBackend> NewtonOptimizer<B> {
+    fn new(config: NewtonOptimizerConfig, objective: &Objective<B>) -> Result<Self, Error> {
+        config.direction.expect_applicable(objective)?;
+        let memory = Memory {
+            step: 0,
+            damping: config.damping,
+            growth: 2.0,
+            radius: config.rule.radius(),
+            first_norm: None,
+            last_norm: None,
+            tolerance: None,
+            solution: None,
+        };
+        Ok(Self { config, objective: objective.clone(), memory })
+    }
+
+    /// The configuration, with the most recently set learning rate.
+    pub fn config(&self) -> &NewtonOptimizerConfig {
+        &self.config
+    }
+
+    /// λ
+    pub fn damping(&self) -> f64 {
+        self.memory.damping
+    }
+
+    /// The radius of the trust region, with [`Rule::TrustRegion`].
+    pub fn radius(&self) -> Option<f64> {
+        self.memory.radius
+    }
+
+    /// Sets λ, for a schedule.
+    ///
+    /// # Errors
+    /// [`ConfigError`](crate::errors::ConfigError) for a λ that is negative or not finite.
+    pub fn set_damping(&mut self, damping: f64) -> Result<(), Error> {
+        self.config.clone().with_damping(damping).validate()?;
+        self.memory.damping = damping;
+        Ok(())
+    }
+
+    /// Sets the rate of [`Rule::Fixed`], as from a scheduler of Burn:
+    /// `optimizer.set_learning_rate(scheduler.step().base())`.
+    ///
+    /// # Errors
+    /// [`OptimizerError::NoRate`] with another rule; [`ConfigError`](crate::errors::ConfigError) for a rate that is not a
+    /// finite number above zero.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
+        let Rule::Fixed { .. } = self.config.rule else {
+            return Err(
+                OptimizerError::NoRate { found: rate, rule: self.config.rule.name() }.into()
+            );
+        };
+        let rule = Rule::Fixed { rate };
+        rule.validate()?;
+        self.config.rule = rule;
+        Ok(())
+    }
+}
+
+impl<B: AutodiffBackend> fmt::Debug for NewtonOptimizer<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewtonOptimizer")
+            .field("config", &self.config)
+            .field("step", &self.memory.step)
+            .field("damping", &self.memory.damping)
+            .field("radius", &self.memory.radius)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! The optimizer's state as data: saved and loaded.
+
+use burn_backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+
+use super::{Memory, NewtonOptimizer};
+use crate::{
+    error::Error,
+    optim::{OptimizerError, instance},
+    space::ParamVector,
+    state::{Packed, Visit, numbers, saved},
+};
+
+/// Everything that a [`NewtonOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with
+/// serde.
+///
+/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. The model has
+/// its own file, by Burn; load it before capturing its loss again, since parameters are identified by their ids, which come
+/// from the file: the state of one instance of a model is refused by another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewtonOptimizerState {
+    step: usize,
+    /// Names and identifiers of the parameters.
+    parameters: Vec<(String, u64)>,
+    #[serde(with = "numbers::one")]
+    damping: f64,
+    #[serde(with = "numbers::one")]
+    growth: f64,
+    /// At most one number each.
+    #[serde(with = "numbers")]
+    radius: Vec<f64>,
+    #[serde(with = "numbers")]
+    first_norm: Vec<f64>,
+    #[serde(with = "numbers")]
+    last_norm: Vec<f64>,
+    #[serde(with = "numbers")]
+    tolerance: Vec<f64>,
+    #[serde(with = "numbers::optional")]
+    solution: Option<Vec<f64>>,
+}
+
+impl NewtonOptimizerState {
+    /// Steps so far.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+}
+
+saved!(NewtonOptimizerState);
+
+impl Packed for NewtonOptimizerState {
+    const KIND: &'static str = "the Newton-type optimizer";
+
+    fn visit(&mut self, visit: &mut Visit<'_>) {
+        if let Some(solution) = &mut self.solution {
+            visit("solution", &[], solution);
+        }
+    }
+}
+
+impl<B: AutodiffBackend> NewtonOptimizer<B> {
+    /// The state carried from one step to the next.
+    ///
+    /// # Errors
+    /// A solution that cannot be read from the device.
+    pub fn state(&self) -> Result<NewtonOptimizerState, Error> {
+        let memory = &self.memory;
+        let list = |number: Option<f64>| number.into_iter().collect();
+        Ok(NewtonOptimizerState {
+            step: memory.step,
+            parameters: instance::identifiers(self.objective.layout()),
+            damping: memory.damping,
+            growth: memory.growth,
+            radius: list(memory.radius),
+            first_norm: list(memory.first_norm),
+            last_norm: list(memory.last_norm),
+            tolerance: list(memory.tolerance),
+            solution: memory.solution.as_ref().map(ParamVector::to_vec).transpose()?,
+        })
+    }
+
+    /// Resumes from a saved state. The optimizer is unchanged if the state does not fit.
+    pub(super) fn load(&mut self, state: &NewtonOptimizerState) -> Result<(), Error> {
+        let wrong = |reason| Err(Error::from(OptimizerError::State { reason }));
+        let number = |list: &[f64]| list.first().copied();
+        let numbers = [&state.radius, &state.first_norm, &state.last_norm, &state.tolerance];
+        let known = numbers.into_iter().flatten().chain([&state.damping, &state.growth]);
+        if !known.into_iter().all(|number| number.is_finite() && *number >= 0.0) {
+            return wrong("a number in it is negative or not finite");
+        }
+        if state.radius.len() != usize::from(self.memory.radius.is_some()) {
+            return wrong(
+                "it is of a trust region, or the optimizer has one and the state has none",
+            );
+        }
+        let like = self.objective.parameters();
+        let solution = match &state.solution {
+            Some(solution) if solution.len() != like.len() => {
+                return wrong("its last solution has another number of parameters");
+            }
+            Some(solution) => Some(like.space().vector(solution)?),
+            None => None,
+        };
+        instance::expect(self.objective.layout(), &state.parameters)?;
+        self.memory = Memory {
+            step: state.step,
+            damping: state.damping,
+            growth: state.growth,
+            radius: number(&state.radius),
+            first_norm: number(&state.first_norm),
+            last_norm: number(&state.last_norm),
+            tolerance: number(&state.tolerance),
+            solution,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Steps on a model: with its own values.
+
+use burn::module::Module;
+use burn_backend::AutodiffBackend;
+
+use super::{NewtonOptimizer, NewtonStep};
+use crate::{
+    capture::Batch,
+    error::Error,
+    objective::{Objective, layers_in_training_mode},
+    optim::OptimizerError,
+    tensor::TensorBridge,
+};
+
+impl<B: AutodiffBackend> NewtonOptimizer<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// One step on a batch: the updated model, and a report of the step.
+    ///
+    /// A model in another precision than the objective's is updated in its own precision from a step in the objective's. On
+    /// an error the optimizer is unchanged.
+    ///
+    /// # Errors
+    /// [`OptimizerError::TrainingLayers`] for a model with dropout or batch normalization in training mode; those of
+    /// [`Objective::on`] and [`Objective::at_model`]; a loss or gradient that is not finite; another instance of the model than
+    /// the one captured, or one in which something was frozen or unfrozen since.
+    pub fn step<M: Module + 'static, X: Batch + 'static>(
+        &mut self,
+        model: &M,
+        batch: X,
+    ) -> Result<(M, NewtonStep), Error> {
+        match layers_in_training_mode(model) {
+            0 => self.step_on(model, &self.objective.on(batch)?),
+            layers => Err(OptimizerError::TrainingLayers { layers }.into()),
+        }
+    }
+
+    /// One step on an objective of the same model, such as one over a data set, in the mode it was captured in.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step) but for layers in training mode; an objective of another model.
+    pub fn step_on<M: Module + 'static>(
+        &mut self,
+        model: &M,
+        objective: &Objective<B>,
+    ) -> Result<(M, NewtonStep), Error> {
+        let objective = self.at(model, objective)?;
+        self.take(model, &objective, &objective)
+    }
+
+    /// One step with sub-sampled curvature: h and ∇h are those of `objective`, the curvature and the preconditioner those of
+    /// another objective of the same model, on fewer samples.
+    ///
+    /// A mean over the samples has the same scale on fewer of them; a sum has not.
+    ///
+    /// # Errors
+    /// As [`step_on`](Self::step_on).
+    ///
+    /// # References
+    /// Byrd, Chin, Neveitt & Nocedal 2011, On the use of stochastic Hessian information in optimization methods for machine
+    /// learning.
+    pub fn step_with_curvature<M: Module + 'static>(
+        &mut self,
+        model: &M,
+        objective: &Objective<B>,
+        curvature: &Objective<B>,
+    ) -> Result<(M, NewtonStep), Error> {
+        let (objective, curvature) = (self.at(model, objective)?, self.at(model, curvature)?);
+        self.take(model, &objective, &curvature)
+    }
+
+    fn take<M: Module + 'static>(
+        &mut self,
+        model: &M,
+        objective: &Objective<B>,
+        curvature: &Objective<B>,
+    ) -> Result<(M, NewtonStep), Error> {
+        let (delta, report) = self.advance(objective, curvature)?;
+        let model = match delta {
+            Some(delta) => delta.add_to(model, 1.0)?,
+            None => model.clone(),
+        };
+        Ok((model, report))
+    }
+
+    /// The objective at the values of a model.
+    fn at<M: Module + 'static>(
+        &self,
+        model: &M,
+        objective: &Objective<B>,
+    ) -> Result<Objective<B>, Error> {
+        self.objective.layout().expect_same(objective.layout())?;
+        self.objective.expect_model(model)?;
+        let objective = objective.at_model(model)?;
+        match self.objective.stated_reduction() {
+            Ok(reduction) => objective.stating(reduction),
+            Err(_) => Ok(objective),
+        }
+    }
+}

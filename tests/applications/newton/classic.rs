@@ -1,0 +1,100 @@
+//! Classic functions to 1e-10 by Newton-CG and in a trust region; a quadratic in one step.
+
+use burn_curvature::optim::{
+    Forcing, NewtonCgConfig, NewtonOptimizer, TrustRegionNewtonConfig, Verdict,
+};
+
+use super::{
+    B, Point,
+    functions::{CLASSICS, Classic, booth},
+    objective, run,
+};
+
+/// The distance to the closest of the minimizers.
+fn distance(classic: &Classic, found: &[f64]) -> f64 {
+    let distances = classic.minimizers.iter().map(|minimizer| {
+        let squares = minimizer.iter().zip(found).map(|(a, b)| (a - b).powi(2));
+        squares.sum::<f64>().sqrt()
+    });
+    distances.fold(f64::INFINITY, f64::min)
+}
+
+/// Every step that is taken lowers f, within rounding, and the end is a minimizer to 1e-10.
+fn minimizes(init: impl Fn(&burn_curvature::Objective<B>) -> NewtonOptimizer<B>) {
+    for classic in CLASSICS {
+        let start = Point::at(classic.start);
+        let mut optimizer = init(&objective(&start, classic.f));
+        let (end, steps) = run(&mut optimizer, start, 1e-12, 100);
+        let lines: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        let story = format!("{}\n{}", classic.name, lines.join("\n"));
+        for step in steps.iter().filter(|step| step.is_taken()) {
+            let after = step.value_after.unwrap();
+            assert!(after <= step.value + 1e-13 * step.value.abs(), "{story}");
+        }
+        assert!(steps.last().unwrap().gradient_norm <= 1e-10, "{story}");
+        assert!(distance(classic, &end.values()) <= 1e-10, "{:?}\n{story}", end.values());
+        if classic.minimizers.len() == 1 {
+            let found = steps.last().unwrap().value;
+            assert!((found - classic.minimum).abs() <= 1e-13, "{found:e}\n{story}");
+        }
+    }
+}
+
+#[test]
+fn newton_cg_finds_minimizers_to_ten_digits() {
+    minimizes(|objective| NewtonCgConfig::new().init(objective).unwrap());
+}
+
+#[test]
+fn trust_regions_find_minimizers_to_ten_digits() {
+    minimizes(|objective| TrustRegionNewtonConfig::new().init(objective).unwrap());
+}
+
+/// With exact solves the convergence is quadratic: the last gradients square.
+#[test]
+fn the_convergence_is_quadratic() {
+    for classic in CLASSICS.iter().filter(|classic| classic.name != "Booth") {
+        let start = Point::at(classic.start);
+        let config = NewtonCgConfig::new().with_forcing(Forcing::Fixed(1e-12));
+        let mut optimizer = config.init(&objective(&start, classic.f)).unwrap();
+        let (_, steps) = run(&mut optimizer, start, 1e-12, 100);
+        let norms: Vec<f64> = steps.iter().map(|step| step.gradient_norm).collect();
+        let first = norms[0];
+        // From the first gradient below 1e-3 on, each is below the power 1.7 of the one before, or at rounding.
+        let small = norms.iter().position(|norm| *norm < 1e-4 * first.max(1.0)).unwrap();
+        for pair in norms[small..].windows(2) {
+            assert!(
+                pair[1] < pair[0].powf(1.5) * 1e2 || pair[1] < 1e-11,
+                "{}: {norms:?}",
+                classic.name
+            );
+        }
+    }
+}
+
+/// A quadratic in one step, by each rule that takes whole steps.
+#[test]
+fn a_quadratic_takes_one_step() {
+    let start = Point::at(&[-8.0, 9.0]);
+    let objective = objective(&start, booth);
+    let exact = Forcing::Fixed(1e-14);
+    let optimizers = [
+        NewtonCgConfig::new().with_forcing(exact).init(&objective).unwrap(),
+        TrustRegionNewtonConfig::new()
+            .with_forcing(exact)
+            .with_radius(100.0)
+            .init(&objective)
+            .unwrap(),
+    ];
+    for mut optimizer in optimizers {
+        let (end, step) = optimizer.step(&start, super::number(1.0)).unwrap();
+        assert_eq!(step.verdict, Verdict::Taken);
+        assert!(end.values().iter().zip([1.0, 3.0]).all(|(x, y)| (x - y).abs() < 1e-12));
+        let (gradient, products) = (step.gradients, step.products);
+        assert_eq!((gradient, step.evaluations), (1, 1), "{step}");
+        assert!(products <= 4, "{step}");
+        // The quadratic model is f itself.
+        let change = step.value_after.unwrap() - step.value;
+        assert!((step.predicted.unwrap() - change).abs() < 1e-10, "{step}");
+    }
+}

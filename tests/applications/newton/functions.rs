@@ -1,0 +1,165 @@
+//! Classic test functions with their minimizers, in closed form or to 16 digits. Jamil & Yang 2013, *A literature survey of
+//! benchmark functions for global optimization problems*.
+
+use burn::prelude::*;
+
+use super::Point;
+
+/// A function with a start and all its local minimizers that a descent from there may reach.
+pub struct Classic {
+    pub name: &'static str,
+    pub f: fn(&Point) -> Tensor<1>,
+    pub start: &'static [f64],
+    pub minimizers: &'static [&'static [f64]],
+    /// f at each of them.
+    pub minimum: f64,
+}
+
+fn square(t: Tensor<1>) -> Tensor<1> {
+    t.clone() * t
+}
+
+/// (1 − x)² + 100 (y − x²)²
+pub fn rosenbrock(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    square(x.clone() - 1.0) + square(y - square(x)) * 100.0
+}
+
+/// Σ (1 − xᵢ)² + 100 (xᵢ₊₁ − xᵢ²)² over six dimensions.
+fn rosenbrock_chain(p: &Point) -> Tensor<1> {
+    let terms = (0..5).map(|i| square(p.x(i) - 1.0) + square(p.x(i + 1) - square(p.x(i))) * 100.0);
+    terms.reduce(|a, b| a + b).unwrap()
+}
+
+/// (x² + y − 11)² + (x + y² − 7)²
+fn himmelblau(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    square(square(x.clone()) + y.clone() - 11.0) + square(x + square(y) - 7.0)
+}
+
+/// (1.5 − x + xy)² + (2.25 − x + xy²)² + (2.625 − x + xy³)²
+fn beale(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    let mut power = y.clone();
+    let mut sum: Option<Tensor<1>> = None;
+    for a in [1.5, 2.25, 2.625] {
+        let term = square(x.clone() * power.clone() - x.clone() + a);
+        sum = Some(match sum {
+            Some(sum) => sum + term,
+            None => term,
+        });
+        power = power * y.clone();
+    }
+    sum.unwrap()
+}
+
+/// (x + 2y − 7)² + (2x + y − 5)²
+pub fn booth(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    square(x.clone() + y.clone() * 2.0 - 7.0) + square(x * 2.0 + y - 5.0)
+}
+
+/// sin(x + y) + (x − y)² − 1.5x + 2.5y + 1
+fn mccormick(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    (x.clone() + y.clone()).sin() + square(x.clone() - y.clone()) - x * 1.5 + y * 2.5 + 1.0
+}
+
+/// 2x² − 1.05x⁴ + x⁶/6 + xy + y²
+fn three_hump_camel(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    let x2 = square(x.clone());
+    let x4 = square(x2.clone());
+    x2.clone() * 2.0 - x4.clone() * 1.05 + x4 * x2 * (1.0 / 6.0) + x * y.clone() + square(y)
+}
+
+/// 0.26 (x² + y²) − 0.48 xy
+fn matyas(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    (square(x.clone()) + square(y.clone())) * 0.26 - x * y * 0.48
+}
+
+/// Σ (x⁴ − 16x² + 5x)/2
+fn styblinski_tang(p: &Point) -> Tensor<1> {
+    let x = p.w.val();
+    let x2 = x.clone() * x.clone();
+    (x2.clone() * x2.clone() - x2 * 16.0 + x * 5.0).sum() * 0.5
+}
+
+/// x* = ½ − π/3 of McCormick's function; y* = x* − 1. Its value: sin(−2π/3) + 1 − 1.5x* + 2.5y* + 1.
+const MCCORMICK: [f64; 2] = [0.5 - std::f64::consts::FRAC_PI_3, -0.5 - std::f64::consts::FRAC_PI_3];
+
+/// The minimizers of x⁴ − 16x² + 5x: roots of 4x³ − 32x + 5.
+const LEFT: f64 = -2.903_534_027_771_177;
+const RIGHT: f64 = 2.746_802_770_992_577;
+
+pub const CLASSICS: &[Classic] = &[
+    Classic {
+        name: "Rosenbrock",
+        f: rosenbrock,
+        start: &[-1.2, 1.0],
+        minimizers: &[&[1.0, 1.0]],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "Rosenbrock in six dimensions",
+        f: rosenbrock_chain,
+        start: &[0.5, 0.8, 1.1, 0.9, 1.2, 1.0],
+        minimizers: &[&[1.0; 6]],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "Himmelblau",
+        f: himmelblau,
+        start: &[0.3, 0.4],
+        minimizers: &[
+            &[3.0, 2.0],
+            &[-2.805_118_086_952_745, 3.131_312_518_250_573],
+            &[-3.779_310_253_377_747, -3.283_185_991_286_17],
+            &[3.584_428_340_330_492, -1.848_126_526_964_403],
+        ],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "Beale",
+        f: beale,
+        start: &[2.0, 0.2],
+        minimizers: &[&[3.0, 0.5]],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "Booth",
+        f: booth,
+        start: &[-8.0, 9.0],
+        minimizers: &[&[1.0, 3.0]],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "McCormick",
+        f: mccormick,
+        start: &[0.0, 0.0],
+        minimizers: &[&MCCORMICK],
+        minimum: -1.913_222_954_981_037,
+    },
+    Classic {
+        name: "three-hump camel",
+        f: three_hump_camel,
+        start: &[0.6, -0.7],
+        minimizers: &[&[0.0, 0.0]],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "Matyas",
+        f: matyas,
+        start: &[7.0, -4.0],
+        minimizers: &[&[0.0, 0.0]],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "Styblinski–Tang",
+        f: styblinski_tang,
+        start: &[0.1, -0.2],
+        minimizers: &[&[LEFT, LEFT], &[LEFT, RIGHT], &[RIGHT, LEFT], &[RIGHT, RIGHT]],
+        minimum: -78.332_331_407_545_1,
+    },
+];

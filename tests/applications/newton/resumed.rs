@@ -1,0 +1,101 @@
+//! States that are saved and loaded: a resumed run equals an uninterrupted one, digit for digit.
+
+use burn::prelude::*;
+use burn_curvature::{
+    Objective, Reduction,
+    errors::{OptimizerError, SavedStateError},
+    optim::{
+        HessianFreeConfig, NewtonCgConfig, NewtonOptimizerConfig, NewtonOptimizerState, NewtonStep,
+        TrustRegionNewtonConfig,
+    },
+};
+
+use crate::{
+    classifier::{Classifier, Samples, cross_entropy, samples},
+    failure::failure,
+};
+
+use super::B;
+
+fn problem() -> (Classifier, Samples, Objective<B>) {
+    let device = Device::default().autodiff();
+    let (model, batch) = (Classifier::new(1, &device), samples(12, 101, &device));
+    let objective = Objective::capture(&model, batch.clone(), cross_entropy).unwrap();
+    let objective = objective.in_f64().unwrap().reduced_by(Reduction::Mean).unwrap();
+    (model, batch, objective)
+}
+
+fn configurations() -> [NewtonOptimizerConfig; 3] {
+    [
+        NewtonCgConfig::new().with_weight_decay(1e-3).optimizer(),
+        TrustRegionNewtonConfig::new().with_weight_decay(1e-3).optimizer(),
+        HessianFreeConfig::new().with_weight_decay(1e-3).optimizer(),
+    ]
+}
+
+fn parameters(model: &Classifier) -> Vec<f64> {
+    burn_curvature::ParamVector::<B>::from_module(model).unwrap().to_vec().unwrap()
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one() {
+    for config in configurations() {
+        let (mut model, batch, objective) = problem();
+        let mut whole = config.init(&objective).unwrap();
+        for _ in 0..4 {
+            (model, _) = whole.step(&model, batch.clone()).unwrap();
+        }
+        let state = whole.state().unwrap();
+        assert_eq!(state.step(), 4);
+        let text = serde_json::to_string(&state).unwrap();
+        let by_text: NewtonOptimizerState = serde_json::from_str(&text).unwrap();
+        let by_file = NewtonOptimizerState::from_bytes(state.to_bytes().unwrap()).unwrap();
+        assert_eq!((&by_text, &by_file), (&state, &state));
+        let mut resumed = config.resume(&objective, &by_file).unwrap();
+        let mut other = model.clone();
+        for _ in 0..6 {
+            let (one, two);
+            (model, one) = whole.step(&model, batch.clone()).unwrap();
+            (other, two) = resumed.step(&other, batch.clone()).unwrap();
+            assert_eq!(one, two);
+            assert_eq!(parameters(&model), parameters(&other));
+        }
+        // The state matters: a new optimizer goes another way.
+        let (_, fresh) = config.init(&objective).unwrap().step(&model, batch.clone()).unwrap();
+        assert_ne!(fresh.step, whole.step(&model, batch.clone()).unwrap().1.step);
+    }
+}
+
+#[test]
+fn states_that_do_not_fit_are_refused() {
+    let (model, batch, objective) = problem();
+    let [line, region, free] = configurations();
+    let mut whole = free.init(&objective).unwrap();
+    whole.step(&model, batch).unwrap();
+    let state = whole.state().unwrap();
+    let refused = region.resume(&objective, &state);
+    assert!(matches!(failure(&refused), Some(OptimizerError::State { .. })), "{refused:?}");
+    let (_, _, stranger) = problem();
+    let refused = free.resume(&stranger, &state);
+    assert!(matches!(failure(&refused), Some(OptimizerError::Instance { .. })), "{refused:?}");
+    assert!(line.resume(&objective, &state).is_ok()); // λ and the solution are taken over, and not used
+    let damaged = NewtonOptimizerState::from_bytes(burn::tensor::Bytes::from_bytes_vec(vec![1, 2]));
+    assert!(failure::<_, SavedStateError>(&damaged).is_some());
+}
+
+/// Reports are data and print as one line.
+#[test]
+fn reports_are_data() {
+    let (model, batch, objective) = problem();
+    let mut optimizer = TrustRegionNewtonConfig::new().init(&objective).unwrap();
+    let (_, step) = optimizer.step(&model, batch).unwrap();
+    let text = serde_json::to_string(&step).unwrap();
+    let back: NewtonStep = serde_json::from_str(&text).unwrap();
+    assert_eq!((back.step, back.verdict), (step.step, step.verdict));
+    let line = step.to_string();
+    assert!(
+        line.starts_with("step 1: h ") && line.ends_with(", taken") && !line.contains('\n'),
+        "{line}"
+    );
+    assert!(line.contains("radius 1.000e0") && line.contains(", ρ "), "{line}");
+}
