@@ -78,11 +78,14 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
     factors.collect()
 }
 
+/// What the terms of a batch are multiplied by.
+type Factor<'a, B> = &'a dyn Fn(&Part<B>) -> f64;
+
 /// Estimates of their diagonals.
 fn diagonals<B: AutodiffBackend>(
     objective: &Objective<B>,
     uncovered: &[&Arc<Block>],
-    (metric, factor): (Metric, &dyn Fn(&Part<B>) -> f64),
+    (metric, factor): (Metric, Factor<'_, B>),
     probes: (usize, u64),
 ) -> Result<Vec<KfacLayer<B>>, Error> {
     let positions: Vec<usize> = uncovered.iter().map(|one| one.position()).collect();
