@@ -1,4 +1,4 @@
-//! Checks of ranges that all configurations share. Knows none of them.
+//! Range checks that all configurations share. Independent of each of them.
 
 /// A field of a configuration is out of range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,5 +1,5 @@
 //! A guide, by the questions that come up in this order: which matrix, which solver, what the report says, and what to do
-//! about precision, memory, data sets, devices and errors. Its code is compiled and run.
+//! about precision, memory, data sets, devices, applications and errors. Its code is compiled and run.
 //!
 //! | page | question |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`memory`] | What is kept, and how do I keep less? |
 //! | [`several_vectors`] | I have many right-hand sides. |
 //! | [`gpu`] | What changes on a GPU? |
+//! | [`applications`] | Influence, hyper-parameters, training: what is A⁻¹b good for? |
 //! | [`from_python`] | What is it called in PyTorch and JAX? |
 //! | [`errors`] | What does this error mean? |
 
@@ -53,6 +54,11 @@ pub mod several_vectors {}
 ///
 #[doc = include_str!("../docs/guide/gpu.md")]
 pub mod gpu {}
+
+/// What A⁻¹b is wanted for.
+///
+#[doc = include_str!("../docs/guide/applications.md")]
+pub mod applications {}
 
 /// Coming from PyTorch or JAX.
 ///

@@ -52,7 +52,8 @@
 //! verdict, and none that raises the loss is taken without a word.
 //!
 //! **[`Influence`](influence::Influence)** functions: which training samples a prediction is owed to, by any estimator of
-//! A⁻¹, as the change that leaving a sample out is predicted to make.
+//! A⁻¹, as the change that leaving a sample out is predicted to make; [`truth`](influence::truth) compares them with
+//! retrainings, and [`store`](influence::store) writes those that memory does not hold.
 //!
 //! **[`ImplicitFunction`](implicit::ImplicitFunction)** is θ*(η), the minimizer of an inner objective as a function of
 //! hyper-parameters, with its tangents and adjoints; a [`Hypergradient`](implicit::Hypergradient) is the derivative of an

@@ -29,7 +29,7 @@ const TIMES: usize = 10;
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
     let images = Digits::load()?.split(IMAGES, 1).0.images(&device);
-    println!("method                 seed   steps    seconds   squared error");
+    println!("method       rate   seed   steps    seconds   squared error");
     let kfac = [by_kfac(&images, SEED, LIMIT)?];
     let limit = TIMES * kfac[0].errors.len();
     let nesterov = [best_nesterov(&images, SEED, &NESTEROV_RATES, limit)];

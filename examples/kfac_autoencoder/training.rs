@@ -26,8 +26,8 @@ const DECAY: f64 = 1e-5;
 
 /// One training.
 pub struct Run {
-    name: String,
-    /// Learning rate of a first-order method.
+    method: &'static str,
+    /// Learning rate of a first-order method, NaN of another.
     pub rate: f64,
     /// Squared error before every step and after the last.
     pub errors: Vec<f64>,
@@ -36,8 +36,8 @@ pub struct Run {
 }
 
 impl Run {
-    fn new(name: impl Into<String>, rate: f64) -> Self {
-        Self { name: name.into(), rate, errors: Vec::new(), time: Duration::ZERO }
+    fn new(method: &'static str, rate: f64) -> Self {
+        Self { method, rate, errors: Vec::new(), time: Duration::ZERO }
     }
 
     /// Steps to the goal; `None` if it was not reached.
@@ -49,11 +49,12 @@ impl Run {
         self.errors.last().copied().unwrap_or(f64::NAN)
     }
 
-    /// One line of the table: the method, the starting point, steps to the goal, seconds, error at the end.
+    /// One line of the table: the method, its rate, the starting point, steps to the goal, seconds, error at the end.
     fn print(&self, seed: u64) {
         let steps = self.steps().map_or("-".into(), |steps| steps.to_string());
         let seconds = self.time.as_secs_f64();
-        println!("{:22} {seed:4}   {steps:>5}   {seconds:8.3}   {:.4}", self.name, self.last());
+        let (method, rate, last) = (self.method, self.rate, self.last());
+        println!("{method:10} {rate:6}   {seed:4}   {steps:>5}   {seconds:8.3}   {last:.4}");
     }
 }
 
@@ -111,17 +112,12 @@ fn by_nesterov(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
     let momentum =
         MomentumConfig::new().with_momentum(0.95).with_dampening(0.0).with_nesterov(true);
     let optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
-    first_order(
-        Run::new(format!("Nesterov, rate {rate}"), rate),
-        optimizer,
-        images,
-        (seed, rate, limit),
-    )
+    first_order(Run::new("Nesterov", rate), optimizer, images, (seed, rate, limit))
 }
 
 /// Adam at a learning rate.
 fn by_adam(images: &Tensor<2>, seed: u64, rate: f64, limit: usize) -> Run {
-    let run = Run::new(format!("Adam, rate {rate}"), rate);
+    let run = Run::new("Adam", rate);
     first_order(run, AdamConfig::new().init(), images, (seed, rate, limit))
 }
 

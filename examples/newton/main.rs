@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         scale: Scale::Logarithmic,
         ends: (1.0, LIMIT as f64),
     };
-    let y = Axis { label: "norm of the gradient", scale: Scale::Logarithmic, ends: (1e-14, 1.0) };
+    let y = Axis { label: "norm of the gradient", scale: Scale::Logarithmic, ends: (1e-17, 1.0) };
     let mut chart = Chart::new("Logistic regression on handwritten digits", x, y);
     for (name, curve, color) in [
         ("gradient descent", descent, RGBColor(26, 99, 168)),

@@ -6,7 +6,7 @@ use burn::tensor::{Bool, Int, Tensor};
 
 /// Receives every tensor of a [`Batch`] and puts another of the same kind and rank in its place.
 pub trait BatchMapper {
-    /// Takes note of what a batch holds besides tensors: which variant, how many parts, a plain value.
+    /// Records what a batch holds besides tensors: which variant, how many parts, a plain value.
     ///
     /// Batches with different notes are recorded separately. Needed by batch types of your own only for fields that are
     /// neither tensors nor made of the types that implement [`Batch`].

@@ -7,7 +7,7 @@ pub enum CaptureError {
     /// An operation that is not covered.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The closure, or Burn inside it, panicked for a reason of its own.
+    /// The closure, or Burn inside it, panicked for a reason that has nothing to do with recording.
     #[error(
         "the closure panicked while it was recorded: {message}. Check that it runs on this batch in Burn as well"
     )]
@@ -90,7 +90,7 @@ pub enum CaptureError {
         /// What failed.
         message: String,
     },
-    /// Layers of the model train otherwise than they are evaluated.
+    /// Layers of the model behave differently in training and in evaluation.
     #[error(
         "{} in training mode and change the loss: {}. If you mean evaluation mode, capture with \
          `CaptureConfig::new().evaluation().init(…)` or pass `model.valid()`",

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::CaptureError;
 
-/// A loss as what it is made of, so that the loss of a data set is exactly that of all its batches in one.
+/// A loss in its parts, so that the loss of a data set is exactly that of all its batches in one.
 ///
 /// ```text
 /// mean_of    ℒ = Σₙ ℓₙ / N        sum_of    ℒ = Σₙ ℓₙ        weighted    ℒ = Σ / W
@@ -13,8 +13,8 @@ use super::CaptureError;
 /// A captured closure returns it in place of a scalar, alone or as `(outputs, loss)`. Over a data set sums are divided by
 /// the sum of the divisors, whatever the sizes of the batches; a batch of weight 0 then contributes nothing.
 ///
-/// A scalar that the closure reduces itself needs none of this if it is a plain mean or sum over samples. A mean over the
-/// tokens that count, or one with class weights, divides by what the data hold: return it by [`weighted`](Self::weighted).
+/// A closure that reduces its loss itself does not need this if the loss is a plain mean or sum over samples. A mean over
+/// the tokens that count, or with class weights, divides by something in the data: return it by [`weighted`](Self::weighted).
 ///
 /// # Example
 /// The mean over the labels that are not 2, which is padding: with equal logits every label costs ln 3.

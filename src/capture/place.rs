@@ -3,18 +3,18 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use burn::{
-    backend::{DispatchKindConversion, DispatchTensor},
-    module::{Flag, ModuleMapper, Param, ParamId},
+    backend::{BackendTensor, DispatchKindConversion, DispatchTensor},
+    module::ParamId,
     tensor::{Bool, Int, Tensor},
 };
 use burn_autodiff::Autodiff;
-use burn_backend::{AutodiffBackend, Backend, TensorMetadata};
+use burn_backend::{AutodiffBackend, Backend};
 use burn_capture::CaptureBackend;
 
 use super::BatchMapper;
 use crate::{
-    space::{Path, Place},
-    tensor::Operand,
+    space::{Found, Place, Replace},
+    tensor::{Kind, Operand},
 };
 
 type Tape = Autodiff<CaptureBackend>;
@@ -25,66 +25,25 @@ pub(super) struct PlaceInputs<'a, B: Backend> {
     pub operands: Vec<Operand<B>>,
     /// Flags of layers that behave as during training.
     pub training: HashSet<ParamId>,
-    pub path: Path,
 }
 
-impl<B: Backend> PlaceInputs<'_, B> {
-    fn input(&self, id: ParamId) -> Option<Operand<B>> {
-        let position = self.places.get(&self.path.place(id))?;
-        self.operands.get(*position).cloned()
-    }
-}
-
-impl<B: Backend> ModuleMapper for PlaceInputs<'_, B>
+impl<B: Backend> Replace for PlaceInputs<'_, B>
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
-    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
-        if self.training.contains(&flag.id) { flag.with_value(true) } else { flag }
+    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+        let position = self.places.get(&found.place())?;
+        let (kind, input) = match self.operands.get(*position).cloned()? {
+            Operand::Float(input) => (Kind::Float, BackendTensor::Float(input)),
+            Operand::Int(input) => (Kind::Int, BackendTensor::Int(input)),
+            Operand::Bool(input) => (Kind::Bool, BackendTensor::Bool(input)),
+        };
+        let fits = kind == found.kind;
+        fits.then(|| <DispatchTensor as DispatchKindConversion<B>>::from_backend(input))
     }
 
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.input(param.id) {
-            Some(Operand::Float(input)) if input.rank() == D => {
-                let (id, _, mapper) = param.consume();
-                let input = Tensor::from_primitive::<B>(input);
-                Param::from_mapped_value(id, input, mapper)
-            }
-            _ => param,
-        }
-    }
-
-    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
-        match self.input(param.id) {
-            Some(Operand::Int(input)) if input.rank() == D => {
-                let (id, _, mapper) = param.consume();
-                let input = Tensor::from_primitive::<B>(input);
-                Param::from_mapped_value(id, input, mapper)
-            }
-            _ => param,
-        }
-    }
-
-    fn map_bool<const D: usize>(
-        &mut self,
-        param: Param<Tensor<D, Bool>>,
-    ) -> Param<Tensor<D, Bool>> {
-        match self.input(param.id) {
-            Some(Operand::Bool(input)) if input.rank() == D => {
-                let (id, _, mapper) = param.consume();
-                let input = Tensor::from_primitive::<B>(input);
-                Param::from_mapped_value(id, input, mapper)
-            }
-            _ => param,
-        }
+    fn flag(&mut self, id: ParamId) -> Option<bool> {
+        self.training.contains(&id).then_some(true)
     }
 }
 

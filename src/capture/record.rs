@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::Error,
     graph::{Graph, ValueType},
-    space::{Path, Place},
+    space::{Place, replace},
     tensor::Operand,
 };
 
@@ -195,12 +195,12 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
                 Operand::Int(_) | Operand::Bool(_) => None,
             })
             .collect();
-        let model = self.model(scope, operands).map(&mut PlaceInputs::<Tape> {
+        let mut place = PlaceInputs::<Tape> {
             places: &self.inputs.places,
             operands: leaves.iter().cloned().map(Operand::Float).collect(),
             training: self.choices.training.clone(),
-            path: Path::default(),
-        });
+        };
+        let model = replace(self.model(scope, operands), &mut place);
         let (outputs, loss) = loss(&model, batch).into_parts();
         let (loss, divisor) = loss.into_parts()?;
         if !loss.is_tracked() {
@@ -239,10 +239,9 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
             places: &self.inputs.places,
             operands,
             training: HashSet::new(),
-            path: Path::default(),
         };
         // `valid`, not `clone`: clones share their running statistics, and recording replaces them.
-        self.model.valid().map(&mut place).to_device(&device)
+        replace(self.model.valid(), &mut place).to_device(&device)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A check of everything that can be told of an objective's derivatives on the user's own backend. Depends on curvature
-//! and K-FAC; nothing depends on it.
+//! A check of an objective's derivatives on the user's own model, batch and backend. Depends on curvature and K-FAC;
+//! nothing depends on it.
 //!
 //! Every line compares two ways to one result that share as little code as possible: derivatives with differences of what
 //! they are derivatives of, products with each other, K-FAC with gradients of single samples.

@@ -1,4 +1,4 @@
-//! The curvature of a loss in the outputs, beside those of likelihoods, at any outputs.
+//! The curvature of a loss in the space of outputs, next to those of likelihoods.
 
 use burn_backend::{
     Backend, TensorData,

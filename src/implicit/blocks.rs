@@ -59,7 +59,7 @@ pub struct InnerMatrix<B: AutodiffBackend = DefaultBackend> {
 type Given<B> = Arc<dyn SelfAdjoint<B> + Send + Sync>;
 
 enum Kind<B: AutodiffBackend> {
-    Block(Block<B>),
+    Block(Box<Block<B>>),
     Given(Given<B>),
 }
 
@@ -87,7 +87,8 @@ impl<B: AutodiffBackend> InnerMatrix<B> {
             InnerCurvature::GaussNewton => Product::GaussNewtonBlock(own),
         };
         let space = inner.parameters().space().clone();
-        Ok(Self { kind: Kind::Block(Block::new(inner.joint(), kind, (space.clone(), space))?) })
+        let block = Block::new(inner.joint(), kind, (space.clone(), space))?;
+        Ok(Self { kind: Kind::Block(Box::new(block)) })
     }
 
     pub(super) fn given(operator: Given<B>) -> Self {

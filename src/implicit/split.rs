@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    tensor::{Int, Tensor},
-};
+use burn::module::Module;
 use burn_backend::AutodiffBackend;
 
 use crate::{
     derive::Parameters,
     error::Error,
-    space::{ParamBlock, ParamError, ParamLayout, ParamVector, VectorError},
+    space::{Found, ParamBlock, ParamError, ParamLayout, ParamVector, VectorError, Visit, visit},
+    tensor::Kind,
 };
 
 use super::ImplicitError;
@@ -82,15 +80,15 @@ impl Split {
 /// Says what the module of hyper-parameters holds in place of trainable floats.
 fn no_hyperparameters<E: Module>(error: ParamError, hyper: &E) -> Error {
     struct Ints(usize);
-    impl ModuleVisitor for Ints {
-        fn visit_int<const D: usize>(&mut self, _: &Param<Tensor<D, Int>>) {
-            self.0 += 1;
+    impl Visit for Ints {
+        fn tensor(&mut self, found: Found<'_>) {
+            self.0 += usize::from(found.kind == Kind::Int);
         }
     }
     match error {
         ParamError::NoTrainable { plain, frozen } => {
             let mut ints = Ints(0);
-            hyper.visit(&mut ints);
+            visit(hyper, &mut ints);
             ImplicitError::NoHyperparameters { ints: ints.0, frozen, plain }.into()
         }
         other => other.into(),

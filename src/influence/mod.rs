@@ -16,8 +16,8 @@
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
 //! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
 //! al. 2023, *Studying large language model generalization with influence functions* (EK-FAC). It does not retrain: whether
-//! scores predict retrainings of a model at hand is another question, and nets that are not trained to a stationary point
-//! answer it less well than convex models. Every result carries a [report](InfluenceReport) with its warnings.
+//! scores predict retrainings of a model at hand is another question, which [`truth`] answers by calls; nets that are not trained
+//! to a stationary point do less well than convex models. Scores larger than memory go to a file by [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
 
 mod checkpoints;
 mod config;

@@ -1,4 +1,4 @@
-//! What K-FAC and EKFAC have in common: a block for each layer and each parameter beside, as one operator.
+//! What K-FAC and EKFAC have in common: a block for each layer and each uncovered parameter, as one operator.
 
 use std::sync::Arc;
 

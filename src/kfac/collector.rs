@@ -81,10 +81,8 @@ impl KfacCollector {
         let structure = Arc::new(network.structure(objective, exact && metric.is_some()));
         let seed = if let KfacFisher::MonteCarlo { seed, .. } = config.fisher { seed } else { 0 };
         let own = MomentPass { kind, structure, likelihood, reduction, seed };
-        let alone = match exact && metric.is_none() {
-            true => own.of_blocks(objective, &network)?,
-            false => None,
-        };
+        let needs_blocks = exact && metric.is_none();
+        let alone = if needs_blocks { own.of_blocks(objective, &network)? } else { None };
         if let UncoveredPolicy::Diagonal { probes, .. } = config.uncovered {
             network.coverage = network.coverage.estimated_by(probes);
         }
@@ -167,8 +165,7 @@ impl KfacCollector {
             alone.is_some_and(|blocks| blocks.contains(&block.position()))
         };
         let (alone, others): (Vec<_>, Vec<_>) = rest.partition(|block| is_alone(block));
-        let target = (self.own.likelihood, self.own.reduction);
-        let mut factors = uncovered_factors(objective, &others, &self.config, target)?;
+        let mut factors = uncovered_factors(objective, &others, &self.config, &self.own)?;
         if let Some(pass) = &self.alone {
             for (block, moment) in alone.iter().zip(pass.moments(objective)?) {
                 let factor = KroneckerFactor::on_device(block.name(), moment);

@@ -203,13 +203,17 @@ impl MomentPass {
 
     /// The weight of second moments of gradients on a batch.
     fn weight<B: AutodiffBackend>(&self, part: &Part<B>) -> f64 {
+        part.weight * self.factor(self.kind.metric, part)
+    }
+
+    /// What second moments of gradients by a metric are multiplied by, besides the batch's weight in the loss.
+    pub fn factor<B: AutodiffBackend>(&self, metric: Option<Metric>, part: &Part<B>) -> f64 {
         let share = part.share(self.reduction);
-        part.weight
-            * match self.kind.metric {
-                Some(Metric::Empirical) => share.recip(),
-                Some(Metric::Exact(_)) => share * self.likelihood.scale(),
-                Some(Metric::Drawn { .. }) | None => share,
-            }
+        match metric {
+            Some(Metric::Empirical) => share.recip(),
+            Some(Metric::Exact(_)) => share * self.likelihood.scale(),
+            Some(Metric::Drawn { .. }) | None => share,
+        }
     }
 
     /// The noise for sampled targets, if any are sampled.

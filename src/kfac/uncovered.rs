@@ -8,14 +8,13 @@ use super::{
     KfacConfig, KfacError, KfacFisher, KfacLayer, KroneckerFactor, UncoveredPolicy,
     block::{Block, Network},
     matrix::{FactorMatrix, FactorShape},
+    pass::MomentPass,
 };
 use crate::{
     curvature::{EmpiricalFisher, Fisher},
-    derive::{Likelihood, Metric, Product},
+    derive::{Metric, Product},
     error::Error,
-    objective::{
-        Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Reduction, Sent,
-    },
+    objective::{Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Sent},
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
     seeds::Seeds,
     space::{Inner, InnerFloat, ParamLayout, ParamSpace},
@@ -46,14 +45,18 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
     objective: &Objective<B>,
     uncovered: &[&Arc<Block>],
     config: &KfacConfig,
-    (likelihood, reduction): (Likelihood, Reduction),
+    pass: &MomentPass,
 ) -> Result<Vec<KfacLayer<B>>, Error> {
     if uncovered.is_empty() {
         return Ok(Vec::new());
     }
+    let likelihood = pass.likelihood;
     if let UncoveredPolicy::Diagonal { probes, seed } = config.uncovered {
-        let target = (likelihood, reduction);
-        return diagonals(objective, uncovered, config.fisher, target, (probes, seed));
+        // Of the true Fisher matrix, or of the empirical one.
+        let empirical = pass.kind.metric.filter(|metric| *metric == Metric::Empirical);
+        let metric = empirical.unwrap_or(Metric::Exact(likelihood.family()));
+        let factor = |part: &Part<B>| pass.factor(Some(metric), part);
+        return diagonals(objective, uncovered, (metric, &factor), (probes, seed));
     }
     let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
@@ -75,27 +78,18 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
     factors.collect()
 }
 
+/// What the terms of a batch are multiplied by.
+type Factor<'a, B> = &'a dyn Fn(&Part<B>) -> f64;
+
 /// Estimates of their diagonals.
 fn diagonals<B: AutodiffBackend>(
     objective: &Objective<B>,
     uncovered: &[&Arc<Block>],
-    fisher: KfacFisher,
-    (likelihood, reduction): (Likelihood, Reduction),
+    (metric, factor): (Metric, Factor<'_, B>),
     probes: (usize, u64),
 ) -> Result<Vec<KfacLayer<B>>, Error> {
-    let metric = match fisher {
-        KfacFisher::Empirical => Metric::Empirical,
-        _ => Metric::Exact(likelihood.family()),
-    };
-    let factor = |part: &Part<B>| {
-        let share = part.share(reduction);
-        match fisher {
-            KfacFisher::Empirical => share.recip(),
-            _ => share * likelihood.scale(),
-        }
-    };
     let positions: Vec<usize> = uncovered.iter().map(|one| one.position()).collect();
-    let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
+    let diagonals = mean_squares(objective, metric, factor, &positions, probes)?;
     let pairs = uncovered.iter().zip(diagonals);
     let factors = pairs.map(|(one, values)| {
         let factor = KroneckerFactor::on_device(one.name(), values);

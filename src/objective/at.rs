@@ -16,8 +16,8 @@ use crate::{
 impl<B: AutodiffBackend> Objective<B> {
     /// The same objective at other parameters.
     ///
-    /// Whatever else the model holds stays as it is: frozen weights, integers. Running statistics (batch normalization)
-    /// belong to the parameters that they were collected at, so that a loss that reads some is refused here; take
+    /// Everything else in the model stays as it is: frozen weights, integers. Running statistics (batch normalization)
+    /// belong to the parameters they were collected at: a loss that reads them is refused here; use
     /// [`at_model`](Self::at_model).
     ///
     /// # Errors
@@ -35,8 +35,8 @@ impl<B: AutodiffBackend> Objective<B> {
         self.at_keeping_buffers(parameters)
     }
 
-    /// The same objective at other parameters, with the running statistics that it has: a step along a line in evaluation
-    /// mode, for instance.
+    /// The same objective at other parameters, with the running statistics it already has: for a step along a line in
+    /// evaluation mode, for instance.
     ///
     /// # Errors
     /// A vector of another layout, precision or device.

@@ -21,7 +21,7 @@ pub enum OperatorError {
     /// A square operator is needed.
     #[error("expected a square operator, got one from dimension {domain} to {codomain}")]
     NotSquare {
-        /// Numbers that go in.
+        /// Dimension of the vectors that go in.
         domain: usize,
         /// Dimension of the products.
         codomain: usize,

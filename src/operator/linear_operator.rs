@@ -33,7 +33,7 @@ pub trait LinearOperator<B: AutodiffBackend = DefaultBackend> {
     /// The space of the vectors that go in.
     fn domain(&self) -> &ParamSpace<B>;
 
-    /// Layout of the vectors that come out.
+    /// The space of the vectors that come out.
     fn codomain(&self) -> &ParamSpace<B> {
         self.domain()
     }

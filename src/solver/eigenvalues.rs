@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a solver knows of the eigenvalues of A.
+/// What a solver has learned about the eigenvalues of A.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ExtremeEigenvalues {
     /// The smallest eigenvalue; a Ritz estimate is too large rather than too small.

@@ -1,4 +1,4 @@
-//! What a caller may pass to a solve besides A and b.
+//! What a caller can pass to a solve besides A and b.
 
 use std::fmt;
 

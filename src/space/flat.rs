@@ -96,7 +96,7 @@ where
     /// # Shapes
     /// - output: `[len]`
     pub fn to_tensor(&self) -> Tensor<1> {
-        user_tensor::<B, 1>(self.flat_tensor())
+        Tensor::from_dispatch(user_tensor::<B>(self.flat_tensor()))
     }
 
     /// A vector from one Burn tensor. The autodiff association of the tensor is dropped.
@@ -108,7 +108,7 @@ where
     /// [`ParamError::Bridge`] if the tensor lives on another backend; [`VectorError::LengthMismatch`] and
     /// [`VectorError::ElementType`] within [`ParamError::Vector`].
     pub fn from_tensor(layout: &Arc<ParamLayout>, tensor: Tensor<1>) -> Result<Self, ParamError> {
-        let flat = float_primitive::<B, 1>(tensor)?;
+        let flat = float_primitive::<B>(tensor)?;
         Ok(Self::from_blocks(layout, cut::<B>(layout, flat)?)?)
     }
 }

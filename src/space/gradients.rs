@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use burn::{
     Tensor,
-    module::{Module, ModuleVisitor, Param, ParamId},
+    module::{Module, ParamId},
     optim::GradientsParams,
     tensor::Gradients,
 };
@@ -14,7 +14,7 @@ use crate::tensor::TensorBridge;
 
 use super::{
     Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector,
-    model::{Path, Place, float_places, float_primitive, user_tensor},
+    model::{Found, Place, Visit, any_rank, float_places, float_primitive, user_tensor, visit},
 };
 
 impl<B: AutodiffBackend> ParamVector<B>
@@ -88,6 +88,22 @@ where
     }
 }
 
+/// An expression with a rank as the constant `$d`; `None` for ranks that Burn's optimizers do not take.
+macro_rules! of_rank {
+    ($rank:expr, $d:ident => $use:expr) => {
+        of_rank!(@ $rank, $d => $use; 1 2 3 4 5 6 7 8)
+    };
+    (@ $rank:expr, $d:ident => $use:expr; $($number:literal)+) => {
+        match $rank {
+            $($number => {
+                const $d: usize = $number;
+                Some($use)
+            })+
+            _ => None,
+        }
+    };
+}
+
 /// Puts a block among the gradients, as the tensor of its rank.
 fn register<B: AutodiffBackend>(
     gradients: &mut GradientsParams,
@@ -105,20 +121,12 @@ where
             frozen: frozen.clone(),
         });
     }
-    match block.shape().len() {
-        1 => gradients.register(id, user_tensor::<B, 1>(value)),
-        2 => gradients.register(id, user_tensor::<B, 2>(value)),
-        3 => gradients.register(id, user_tensor::<B, 3>(value)),
-        4 => gradients.register(id, user_tensor::<B, 4>(value)),
-        5 => gradients.register(id, user_tensor::<B, 5>(value)),
-        6 => gradients.register(id, user_tensor::<B, 6>(value)),
-        7 => gradients.register(id, user_tensor::<B, 7>(value)),
-        8 => gradients.register(id, user_tensor::<B, 8>(value)),
-        rank => {
-            return Err(ParamError::Rank { block: block.name().to_string(), rank });
-        }
-    }
-    Ok(())
+    let value = user_tensor::<B>(value);
+    of_rank!(block.shape().len(), D => gradients.register(id, Tensor::<D>::from_dispatch(value)))
+        .ok_or_else(|| ParamError::Rank {
+            block: block.name().to_string(),
+            rank: block.shape().len(),
+        })
 }
 
 /// Where gradients come from.
@@ -130,11 +138,14 @@ enum Source<'a> {
 }
 
 impl Source<'_> {
-    fn take<const D: usize>(&mut self, param: &Param<Tensor<D>>, first: bool) -> Option<Tensor<D>> {
+    fn take(&mut self, id: ParamId, parameter: &Tensor<1>, first: bool) -> Option<Tensor<1>> {
         match self {
-            Source::ByParameter(gradients) if first => gradients.get(param.id),
+            Source::ByParameter(gradients) if first => {
+                let rank = parameter.shape().num_dims();
+                of_rank!(rank, D => gradients.get::<D>(id)?.into_dispatch()).map(any_rank)
+            }
             Source::ByParameter(_) => None,
-            Source::ByLeaf(gradients) => param.val().grad_remove(gradients),
+            Source::ByLeaf(gradients) => parameter.grad_remove(gradients),
         }
     }
 }
@@ -150,11 +161,10 @@ where
     let mut collector = GradientCollector::<B> {
         positions: layout.positions_in(&float_places(model))?,
         values: vec![None; layout.blocks().len()],
-        path: Path::default(),
         source,
         failure: None,
     };
-    model.visit(&mut collector);
+    visit(model, &mut collector);
     collector.failure.map_or(Ok(collector.values), Err)
 }
 
@@ -179,32 +189,22 @@ where
 struct GradientCollector<'a, B: AutodiffBackend> {
     positions: HashMap<Place, usize>,
     values: Vec<Option<InnerFloat<B>>>,
-    path: Path,
     source: Source<'a>,
     failure: Option<ParamError>,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor for GradientCollector<'_, B>
+impl<B: AutodiffBackend> Visit for GradientCollector<'_, B>
 where
     B::InnerBackend: TensorBridge,
 {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let position = self.positions.get(&self.path.place(param.id)).copied();
-        let Some(slot) = position.and_then(|position| self.values.get_mut(position)) else {
+    fn tensor(&mut self, found: Found<'_>) {
+        let position = self.positions.get(&found.place()).copied();
+        let slot = position.and_then(|position| self.values.get_mut(position));
+        let (Some(slot), Some(parameter)) = (slot, found.float()) else { return };
+        let Some(gradient) = self.source.take(found.id, &parameter, slot.is_none()) else {
             return;
         };
-        let Some(gradient) = self.source.take(param, slot.is_none()) else {
-            return;
-        };
-        match float_primitive::<B, D>(gradient) {
+        match float_primitive::<B>(gradient) {
             Ok(gradient) => {
                 *slot = Some(match slot.take() {
                     Some(sum) => Inner::<B>::float_add(sum, gradient),
@@ -224,11 +224,10 @@ fn expect_shared_leaves<M: Module>(layout: &ParamLayout, model: &M) -> Result<()
     let mut check = LeafCheck {
         blocks: shared.filter_map(|block| Some((block.id()?, block))).collect(),
         gradients: HashMap::new(),
-        path: Path::default(),
         failure: None,
     };
     if !check.blocks.is_empty() {
-        model.visit(&mut check);
+        visit(model, &mut check);
     }
     check.failure.map_or(Ok(()), Err)
 }
@@ -238,35 +237,24 @@ fn expect_shared_leaves<M: Module>(layout: &ParamLayout, model: &M) -> Result<()
 struct LeafCheck<'a> {
     blocks: HashMap<ParamId, &'a ParamBlock>,
     gradients: HashMap<ParamId, Gradients>,
-    path: Path,
     failure: Option<ParamError>,
 }
 
-impl ModuleVisitor for LeafCheck<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(block) = self.blocks.get(&param.id) else {
-            return;
-        };
-        let tensor = param.val();
+impl Visit for LeafCheck<'_> {
+    fn tensor(&mut self, found: Found<'_>) {
+        let block = self.blocks.get(&found.id);
+        let (Some(block), Some(tensor)) = (block, found.float()) else { return };
         if !tensor.is_require_grad() {
             return;
         }
-        match self.gradients.get(&param.id) {
+        match self.gradients.get(&found.id) {
             None => {
-                self.gradients.insert(param.id, tensor.sum().backward());
+                self.gradients.insert(found.id, tensor.sum().backward());
             }
             Some(gradients) if tensor.grad(gradients).is_none() => {
                 self.failure.get_or_insert(ParamError::SeparateLeaves {
                     block: block.name().to_string(),
-                    alias: self.path.place(param.id).path,
+                    alias: found.place().path,
                 });
             }
             Some(_) => {}

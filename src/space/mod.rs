@@ -30,7 +30,9 @@ pub use scalar::DeviceScalar;
 pub use subset::ParamSubset;
 pub use vector::ParamVector;
 
-pub(crate) use model::{Buffers, Path, Place, float_places};
+pub(crate) use model::{
+    Buffers, Found, Place, Replace, Visit, any_rank, float_places, replace, visit,
+};
 pub(crate) use scalar::read_tensor;
 pub(crate) use stacked::{stacked, unstacked};
 

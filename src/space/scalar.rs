@@ -15,8 +15,8 @@ use super::{
 
 /// One number on the device.
 ///
-/// Arithmetic on it queues work and waits for nothing; [`read_many`](Self::read_many) brings several numbers back in
-/// one transfer. Division by zero and the like follow IEEE arithmetic.
+/// Arithmetic queues work on the device and does not wait for it; [`read_many`](Self::read_many) brings several numbers
+/// back in one transfer. Division by zero and the like follow IEEE arithmetic.
 ///
 /// # Example
 /// ```

@@ -39,7 +39,7 @@ impl Estimate {
         Self { estimate: value, standard_error: 0.0, samples: 0, products }
     }
 
-    /// Whether there is no error but rounding: the products sufficed for every unit vector.
+    /// Whether rounding is the only error: the products sufficed for every unit vector.
     pub fn is_exact(&self) -> bool {
         self.samples == 0
     }

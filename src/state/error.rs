@@ -30,10 +30,10 @@ pub enum SavedStateError {
     Version {
         /// The format that is read.
         supported: u64,
-        /// That of the file; none where it does not say.
+        /// The version in the file; `None` if it has none.
         found: Option<u64>,
     },
-    /// What is said of the state beside its numbers cannot be read.
+    /// The description of the state cannot be read.
     #[error(
         "the description of the state cannot be read ({reason}): the file is damaged, save it anew"
     )]
@@ -41,19 +41,19 @@ pub enum SavedStateError {
         /// What the parser says.
         reason: String,
     },
-    /// Numbers that the state needs are not there.
+    /// A tensor of the state is missing.
     #[error("the file has no tensor {name}: it is damaged, save it anew")]
     Missing {
         /// Name of the tensor.
         name: String,
     },
-    /// Numbers that the state has no place for.
+    /// A tensor that does not belong to the state.
     #[error("the state has no place for the tensor {name}: the file is damaged, save it anew")]
     Unknown {
         /// Name of the tensor.
         name: String,
     },
-    /// Numbers of another shape than the state says.
+    /// A tensor whose shape is not the one in the description.
     #[error(
         "tensor {name} has the shape {found:?}, expected {expected:?}: the file is damaged, save it anew"
     )]
@@ -65,7 +65,7 @@ pub enum SavedStateError {
         /// Its shape in the file.
         found: Vec<usize>,
     },
-    /// Numbers that are not f64.
+    /// A tensor whose values are not f64.
     #[error(
         "tensor {name} holds {found} numbers, and states hold f64: the file was converted, and digits may be lost"
     )]

@@ -1,4 +1,4 @@
-//! States in burnpack files, as Burn's own optimizers and modules have theirs. Knows files and numbers, not what is saved.
+//! Saved states in burnpack files, the format of Burn's own modules and optimizers. Independent of what is saved.
 //!
 //! A file holds the numbers of a state as named f64 tensors, bit by bit, and everything else as one JSON text among the
 //! file's metadata, in which the places of the numbers are empty.

@@ -1,4 +1,4 @@
-//! Numbers that come back bit by bit from whatever format they are saved in. Knows serde, not what the numbers are.
+//! Lists of f64 that are restored bit for bit from any format. Depends on serde; independent of what the values mean.
 //!
 //! Parsers of readable formats may lose the last digit of a number (that of serde_json does by default), and a resumed
 //! run would go another way. There the numbers are one text, `0.5 -1e-300 …`, which Rust itself writes and reads

@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn_backend::{DType, Shape};
 
-/// Whether a value holds floats, integers or truth values.
+/// Whether a value holds floats, integers or booleans.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

@@ -20,9 +20,6 @@ mod random;
 mod solvers;
 mod spectrum;
 mod vectors;
-#[cfg(feature = "wgpu")]
-#[path = "../support/wgpu_device.rs"]
-mod wgpu_device;
 
 use backends::{TestBackend, flat, flat_space, on, space_of};
 use compare::relative_error;

@@ -27,11 +27,6 @@ mod random;
 mod reduction;
 mod reference;
 mod values;
-#[cfg(feature = "wgpu")]
-mod wgpu;
-#[cfg(feature = "wgpu")]
-#[path = "../support/wgpu_device.rs"]
-mod wgpu_device;
 
 use burn::{
     backend::{Autodiff, Flex},

@@ -15,11 +15,6 @@ mod random;
 mod settings;
 #[path = "../support/shares.rs"]
 mod shares;
-#[cfg(feature = "wgpu")]
-mod wgpu;
-#[cfg(feature = "wgpu")]
-#[path = "../support/wgpu_device.rs"]
-mod wgpu_device;
 
 use std::{
     sync::{Arc, mpsc},

@@ -74,24 +74,7 @@ macro_rules! on_backends {
             super::$body::<burn::backend::Autodiff<burn::backend::Dispatch>>();
         }
     };
-    (@ wgpu $body:ident) => {
-        #[cfg(feature = "wgpu")]
-        #[test]
-        fn wgpu() {
-            if $crate::wgpu_device::device().is_some() {
-                super::$body::<burn::backend::Autodiff<burn::backend::Cube>>();
-            }
-        }
-    };
-}
-
-#[cfg(feature = "wgpu")]
-impl TestBackend for Autodiff<burn::backend::Cube> {
-    const PRECISIONS: &'static [Precision] = &[Precision::F32];
-
-    fn user_device() -> UserDevice {
-        crate::wgpu_device::device().expect("asked for only where there is one")
-    }
+    (@ wgpu $body:ident) => {}; // In `tests/wgpu`, which has a macro of its own.
 }
 
 /// ℝⁿ as one block.

@@ -30,7 +30,7 @@ use crate::{
 /// is the sum over its other dimensions. Self-adjoint and positive semi-definite.
 ///
 /// The loss must be the negative log-likelihood up to terms that are linear in z: their curvatures in the space of outputs are
-/// compared on every batch, at the cost of the loss' own operations. For a loss that is meant to differ, use
+/// compared on every batch, at the cost of the loss's own operations. For a loss that is meant to differ, use
 /// [`Objective::without_loss_check`].
 ///
 /// [`exact`](Self::exact) takes the expectation in closed form, and equals the [`GaussNewton`](crate::GaussNewton)

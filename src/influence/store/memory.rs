@@ -6,12 +6,17 @@ use super::npy::width;
 use crate::{
     derive::Product,
     error::Error,
-    influence::{Influence, SEVERAL, query::Gradients},
+    influence::{Estimator, Influence, SEVERAL, query::Gradients},
     tensor::Precision,
 };
 
-/// Vectors of the size of θ that an iterative solver holds for each system.
-const WORKSPACE: usize = 6;
+/// Vectors of the size of θ that an iterative solver holds for each system, the solution among them.
+fn workspace(estimator: &Estimator) -> usize {
+    match estimator {
+        Estimator::Minres(_) => 7,
+        _ => 4, // the solution, the residual, the direction and its product
+    }
+}
 
 /// Bytes that scoring block after block takes at most, beyond what the influence holds already.
 pub(super) fn predicted<B: AutodiffBackend>(
@@ -25,7 +30,8 @@ pub(super) fn predicted<B: AutodiffBackend>(
     let at_once = influence.config().at_once.min(gradients.len());
 
     let iterative = influence.inverse.matrix();
-    let vectors = if iterative.is_some() { 2 + WORKSPACE } else { 3 };
+    let own = workspace(&influence.config().estimator);
+    let vectors = if iterative.is_some() { 1 + own } else { 3 };
     let vectors = at_once * vectors * parameters * element;
 
     let layers = influence.layers.as_ref().filter(|_| at_once >= SEVERAL);

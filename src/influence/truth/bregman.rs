@@ -208,6 +208,6 @@ impl<B: AutodiffBackend> BregmanObjective<B> {
 
     /// The Gauss-Newton matrix of the samples that stay, plus λI.
     pub(super) fn curvature(&self, at: &ParamVector<B>) -> Result<Damped<GaussNewton<B>>, Error> {
-        Ok(GaussNewton::new(&self.rest.at_keeping_buffers(at)?)?.damped(self.config.damping)?)
+        GaussNewton::new(&self.rest.at_keeping_buffers(at)?)?.damped(self.config.damping)
     }
 }

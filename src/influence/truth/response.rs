@@ -17,6 +17,9 @@ const SUFFICIENT: f64 = 1e-4;
 /// How often a step is halved.
 const HALVINGS: usize = 30;
 
+/// Parameters with the objective and its gradient there.
+type Point<B> = (ParamVector<B>, ValueAndGradient<B>);
+
 /// The parameters that the proximal Bregman response function gives.
 #[derive(Clone, Debug)]
 pub struct Response<B: AutodiffBackend = DefaultBackend> {
@@ -64,7 +67,7 @@ impl<B: AutodiffBackend> BregmanObjective<B> {
         &self,
         theta: &ParamVector<B>,
         at: &ValueAndGradient<B>,
-    ) -> Result<Option<(ParamVector<B>, ValueAndGradient<B>)>, Error> {
+    ) -> Result<Option<Point<B>>, Error> {
         let matrix = self.curvature(theta)?;
         let solver = self.config().solver.init()?;
         let direction = solver.solve(&matrix as &dyn SelfAdjoint<B>, &at.gradient)?.x;

@@ -72,13 +72,14 @@ impl<'a> Retraining<'a> {
 
     /// The same by a closure that returns the parameters. f is that of the query: the losses of the samples of an
     /// objective, its value, or gᵀθ for a vector g.
-    pub fn of_parameters<B: AutodiffBackend, E: Into<Error>>(
+    pub fn of_parameters<B, E>(
         samples: usize,
         query: impl Into<Query<'a, B>>,
         mut train: impl FnMut(&[usize], u64) -> Result<ParamVector<B>, E> + 'a,
     ) -> Self
     where
-        B: 'a,
+        B: AutodiffBackend + 'a,
+        E: Into<Error>,
     {
         let query = query.into();
         Self::new(samples, move |kept, seed| {

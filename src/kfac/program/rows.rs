@@ -126,10 +126,7 @@ impl<B: Backend> Rows<B> {
             Self::Columns(columns) => B::float_sum_dim(columns, 3),
         };
         let sum = B::float_reshape(sum, Shape::from(vec![samples, 1, groups, width]));
-        let factor = match mean {
-            true => (places as f64).recip(),
-            false => 1.0,
-        };
+        let factor = if mean { (places as f64).recip() } else { 1.0 };
         Self::Rows(times::<B>(sum, factor))
     }
 
@@ -230,8 +227,5 @@ impl<B: Backend> Rows<B> {
 }
 
 pub(super) fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
-    match factor == 1.0 {
-        true => tensor,
-        false => B::float_mul_scalar(tensor, factor.into()),
-    }
+    if factor == 1.0 { tensor } else { B::float_mul_scalar(tensor, factor.into()) }
 }

@@ -29,10 +29,10 @@ impl<B: Backend> Rows<B> {
     pub fn mean_with_ones(self) -> FloatTensor<B> {
         let share = (self.count().max(1) as f64).recip();
         // Ones are added where there are fewer elements: to the rows, or around their moments.
-        match self.count() <= self.width() && !self.is_halved() {
-            true => self.with_constant(1.0).second_moment(share),
-            false => self.moment(share).bordered(self.sum(share)),
+        if self.count() <= self.width() && !self.is_halved() {
+            return self.with_constant(1.0).second_moment(share);
         }
+        self.moment(share).bordered(self.sum(share))
     }
 
     /// factor·Σ over rows of row·rowᵀ, with the factor applied where there are fewer elements.

@@ -51,10 +51,8 @@ pub(super) fn patches<B: Backend, const N: usize>(
     options: &ConvOptions<N>,
 ) -> FloatTensor<B> {
     let border: Vec<(usize, usize)> = [(0, 0), (0, 0)].into_iter().chain(options.padding).collect();
-    let mut x = match options.padding.iter().all(|&padding| padding == (0, 0)) {
-        true => x,
-        false => B::float_pad(x, &border, PadMode::Constant(0.0)),
-    };
+    let padded = options.padding.iter().any(|&padding| padding != (0, 0));
+    let mut x = if padded { B::float_pad(x, &border, PadMode::Constant(0.0)) } else { x };
     for (dim, &size) in kernel.iter().enumerate() {
         let (step, dilation) = (options.stride[dim], options.dilation[dim]);
         let window = dilation * (size - 1) + 1;

@@ -30,17 +30,17 @@ use crate::{
 };
 use program::{SampleProgram, Scored};
 
-/// The gradients ∇ℓₙ of the losses of single samples, known by the inputs and the output gradients of the layers: their inner
-/// products with vectors, and quadratic forms, without the gradients themselves.
+/// The gradients ∇ℓₙ of the losses of single samples, known by the inputs and the output gradients of the layers: their
+/// inner products with vectors, and quadratic forms, without the gradients themselves.
 ///
 /// ```text
 /// ∇ℓₙ = Σ over places of a gᵀ        ⟨∇ℓₙ, S⟩ = Σ ⟨Sᵀa, g⟩        ⟨∇ℓₙ, (L ⊗ R) ∇ℓₙ⟩ = Σ over pairs of places (aᵀLa′)(gᵀRg′)
 /// ```
 ///
 /// A sample is an index of the first dimension of the outputs, and ℓₙ its own loss at the target in the data, neither
-/// divided by the number of samples nor weighted by the data set: for a loss that is a mean over N samples, ∇ℒ is the mean of
-/// ∇ℓₙ; for a sum, their sum. Of a [`Loss`](crate::Loss) with a weight, ℓₙ is the sample's share of the sum. Places, such as
-/// those of a sequence or an image, and several uses of a weight are summed within a sample, exactly.
+/// divided by the number of samples nor weighted by the data set: for a loss that is a mean over N samples, ∇ℒ is the mean
+/// of ∇ℓₙ; for a sum, their sum. Of a [`Loss`](crate::Loss) with a weight, ℓₙ is the sample's share of the sum. Places,
+/// such as those of a sequence or an image, and several uses of a weight are summed within a sample, exactly.
 ///
 /// All layers and other parameters that K-FAC finds are covered; a parameter whose gradients by single samples are not
 /// known from the values of the network is refused by its name.
@@ -50,9 +50,9 @@ use program::{SampleProgram, Scored};
 /// Construction: a forward and a backward pass that check the samples, once per recording. A call: a forward and a backward
 /// pass without the gradients of the weights, and per layer, each in units of the multiplications of its forward pass,
 /// one per vector for [`inner_products`](Self::inner_products) (of three and more vectors, one for all places and one per
-/// vector divided by the number of places), and for [`quadratic_forms`](Self::quadratic_forms) those of a product with L and R
-/// per place. What it holds besides is bounded by 2²² elements per layer, or by one sample; parameters that belong to no layer
-/// have their gradients written down, samples times elements.
+/// vector divided by the number of places), and for [`quadratic_forms`](Self::quadratic_forms) those of a product with L
+/// and R per place. What it holds besides is bounded by 2²² elements per layer, or by one sample; parameters that belong to
+/// no layer have their gradients written down, samples times elements.
 ///
 /// # Example
 ///
@@ -103,10 +103,10 @@ impl SampleGradients {
     /// looked at again.
     ///
     /// # Errors
-    /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) for a loss of which it is not stated whether it
-    /// is a sum or a mean; [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) for one without outputs;
-    /// [`KfacError::Places`] for a layer whose rows reach several samples, [`KfacError::SampleGradient`] for another parameter
-    /// whose gradients are not known.
+    /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) for a loss of which it is not stated
+    /// whether it is a sum or a mean; [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) for one without
+    /// outputs; [`KfacError::Places`] for a layer whose rows reach several samples, [`KfacError::SampleGradient`] for
+    /// another parameter whose gradients are not known.
     pub fn new<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
         objective.expect_data_here("gradients of single samples")?;
         let reduction = objective.stated_reduction()?;
@@ -148,8 +148,8 @@ impl SampleGradients {
     /// ⟨∇ℓₙ, sₖ⟩, handed over batch by batch, so that nothing is held for all of them.
     ///
     /// # Errors
-    /// [`KfacError::NoVectors`]; a vector of another layout, precision or device; an objective of another model or with another
-    /// reduction; [`KfacError::OtherNetwork`] for a batch in which a parameter is used in another way;
+    /// [`KfacError::NoVectors`]; a vector of another layout, precision or device; an objective of another model or with
+    /// another reduction; [`KfacError::OtherNetwork`] for a batch in which a parameter is used in another way;
     /// [`KfacError::NonFiniteScores`]; errors of `visit`.
     pub fn inner_products_by_batch<B: AutodiffBackend>(
         &self,
@@ -198,9 +198,9 @@ impl SampleGradients {
     /// ⟨∇ℓₙ, M ∇ℓₙ⟩, handed over batch by batch.
     ///
     /// # Errors
-    /// [`KfacError::OtherBlocks`] for an operator with other blocks than those of the layers; an operator on another space; an
-    /// objective of another model or with another reduction; [`KfacError::OtherNetwork`] for a batch in which a parameter is
-    /// used in another way; [`KfacError::NonFiniteScores`]; errors of `visit`.
+    /// [`KfacError::OtherBlocks`] for an operator with other blocks than those of the layers; an operator on another space;
+    /// an objective of another model or with another reduction; [`KfacError::OtherNetwork`] for a batch in which a
+    /// parameter is used in another way; [`KfacError::NonFiniteScores`]; errors of `visit`.
     pub fn quadratic_forms_by_batch<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -229,8 +229,8 @@ impl SampleGradients {
         self.run(objective, scored, (1, 2, &factors), &operands, visit)
     }
 
-    /// Runs a program on every batch and hands over the scores: multiplied by a number for each part, and divided by a power of
-    /// what the gradients of the samples are multiplied by in the recorded loss.
+    /// Runs a program on every batch and hands over the scores: multiplied by a number for each part, and divided by a
+    /// power of what the gradients of the samples are multiplied by in the recorded loss.
     fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

@@ -48,9 +48,9 @@ pub enum Engine {
 /// | `draws` | `None` | the seed of random values that are drawn once; without one they are refused |
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
-/// The comparison is made at the model's parameters. Where the gradients differ there, they are compared nearby, where a
-/// gradient that is rounding alone at an optimum is not, and again on the processor (with the feature `flex`) if the model
-/// is on a device of coarser arithmetic. A loss that is not the one recorded differs there too.
+/// The gradients are compared at the model's parameters. If they differ there, they are compared at points nearby, since
+/// at an optimum a gradient is nothing but rounding, and again on the processor (with the feature `flex`) if the model's
+/// device has coarser arithmetic. A loss other than the recorded one differs there too.
 ///
 /// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
 /// approximation; here it is that of GELU itself.
@@ -104,9 +104,9 @@ impl CaptureConfig {
 
     /// Captures without comparing the gradient with Burn's; saves one forward and one backward pass.
     ///
-    /// A recording of another loss than the one meant may then go unnoticed: a read of a value whose failure is swallowed,
-    /// layers in training mode. Random values are refused and stop-gradients are recorded all the same, these only where the
-    /// closure can be searched for them.
+    /// A recording of the wrong loss may then go unnoticed: with layers in training mode, or where the closure catches a
+    /// failed read of a value. Random values are still refused. Stop-gradients are still recorded, but only if the closure
+    /// can be searched for them.
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.compare = false;

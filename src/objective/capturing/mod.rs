@@ -50,14 +50,14 @@ impl Objective<Autodiff<Dispatch>> {
     /// more, and wherever the loss is evaluated it is checked that the closure would read the same; otherwise the result is
     /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth).
     ///
-    /// The closure may depend on its arguments only: whatever varies must be in the batch. While it is recorded, they are on
-    /// a device of the recording, so that a tensor from outside must be moved there:
+    /// The closure may depend on its arguments only: whatever varies must be in the batch. While it is recorded, its
+    /// arguments are on a recording device, and a tensor from outside must be moved there:
     /// `t.without_autodiff().to_device(&x.device())` makes a constant of a tensor, `other.valid().to_device(&x.device())` of
     /// a module. A frozen module beside the model can also be captured with it, as the tuple
     /// `(model, other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
     ///
-    /// `detach` and its like are constants to both derivatives. Where they cannot be found, because the closure moves a
-    /// tensor that depends on the parameters to another device, it is refused.
+    /// `detach` and similar calls make constants for both derivatives. If they cannot be located, because the closure moves a
+    /// tensor that depends on the parameters to another device, the closure is refused.
     ///
     /// # Errors
     /// [`CaptureError`](crate::errors::CaptureError) and [`FaithfulnessError`](crate::errors::FaithfulnessError) say what cannot be

@@ -7,8 +7,8 @@ use std::{
 
 use burn::{
     backend::DispatchTensor,
-    module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId},
-    tensor::{Gradients, Tensor},
+    module::{Flag, Module, Param, ParamId},
+    tensor::Gradients,
 };
 
 use super::{Mode, Structure};
@@ -19,7 +19,7 @@ use crate::{
     graph::ValueType,
     objective::{BatchError, ObjectiveError},
     panics::caught,
-    space::{Path, Place},
+    space::{Found, Place, Replace, Visit, any_rank, replace, visit},
 };
 
 /// Records the loss of a model on batches.
@@ -140,131 +140,99 @@ fn is_on_tape<M: Module>(model: &M) -> bool {
 pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
     match (is_on_tape(model), mode) {
         (true, Mode::AsGiven | Mode::Training) => model.clone(),
-        (true, Mode::Evaluation) => model.clone().map(&mut EvaluationMode),
+        (true, Mode::Evaluation) => replace(model.clone(), &mut EvaluationMode),
         (false, Mode::Training) => model.clone().train(),
-        (false, Mode::AsGiven | Mode::Evaluation) => model.clone().train().map(&mut EvaluationMode),
+        (false, Mode::AsGiven | Mode::Evaluation) => {
+            replace(model.clone().train(), &mut EvaluationMode)
+        }
     }
 }
 
 /// Switches off what layers do only during training.
 struct EvaluationMode;
 
-impl ModuleMapper for EvaluationMode {
-    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
-        flag.with_value(false)
+impl Replace for EvaluationMode {
+    fn tensor(&mut self, _found: Found<'_>) -> Option<DispatchTensor> {
+        None
+    }
+
+    fn flag(&mut self, _id: ParamId) -> Option<bool> {
+        Some(false)
     }
 }
 
 /// How many layers of a model would behave as during training.
 pub(crate) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
-    struct Count(usize);
-    impl ModuleVisitor for Count {
-        fn visit_flag(&mut self, flag: &Param<Flag>) {
-            self.0 += usize::from(flag.is_enabled());
-        }
-    }
-    let mut count = Count(0);
-    if is_on_tape(model) {
-        model.visit(&mut count);
-    }
-    count.0
+    if is_on_tape(model) { InTraining::of(model).layers.len() } else { 0 }
 }
 
 /// The layers of a model that would behave as during training, by the names of their fields and their kinds.
 pub(in crate::objective) fn names_in_training_mode<M: Module>(model: &M) -> Vec<String> {
-    #[derive(Default)]
-    struct Find {
-        path: Vec<(String, String)>,
-        found: Vec<String>,
-    }
-    impl ModuleVisitor for Find {
-        fn visit_flag(&mut self, flag: &Param<Flag>) {
-            if flag.is_enabled() {
-                // The last name is that of the flag itself.
-                let layers = &self.path[..self.path.len().saturating_sub(1)];
-                let names: Vec<_> = layers.iter().map(|(name, _)| name.as_str()).collect();
-                let kind = self.path.last().map_or("", |(_, kind)| kind);
-                let kind = kind.strip_prefix("Struct:").unwrap_or(kind);
-                self.found.push(format!("`{}` ({kind})", names.join(".")));
-            }
-        }
-        fn enter_module(&mut self, name: &str, container_type: &str) {
-            self.path.push((name.into(), container_type.into()));
-        }
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.pop();
-        }
-    }
-    let mut find = Find::default();
-    model.visit(&mut find);
-    find.found
+    InTraining::of(model).layers
 }
 
 /// The flags of the layers that behave as during training.
 pub(in crate::objective) fn training_flags<M: Module>(model: &M) -> HashSet<ParamId> {
-    struct Flags(HashSet<ParamId>);
-    impl ModuleVisitor for Flags {
-        fn visit_flag(&mut self, flag: &Param<Flag>) {
-            if flag.is_enabled() {
-                self.0.insert(flag.id);
-            }
-        }
+    InTraining::of(model).flags
+}
+
+/// The layers that behave as during training.
+#[derive(Default)]
+struct InTraining {
+    layers: Vec<String>,
+    flags: HashSet<ParamId>,
+}
+
+impl InTraining {
+    fn of<M: Module>(model: &M) -> Self {
+        let mut found = Self::default();
+        visit(model, &mut found);
+        found
     }
-    let mut flags = Flags(HashSet::new());
-    model.visit(&mut flags);
-    flags.0
+}
+
+impl Visit for InTraining {
+    fn flag(&mut self, flag: &Param<Flag>, path: &[(String, String)]) {
+        if !flag.is_enabled() {
+            return;
+        }
+        // The last name is that of the flag itself.
+        let layers = &path[..path.len().saturating_sub(1)];
+        let names: Vec<_> = layers.iter().map(|(name, _)| name.as_str()).collect();
+        let kind = path.last().map_or("", |(_, kind)| kind);
+        let kind = kind.strip_prefix("Struct:").unwrap_or(kind);
+        self.layers.push(format!("`{}` ({kind})", names.join(".")));
+        self.flags.insert(flag.id);
+    }
 }
 
 /// Gives a model the buffers of a copy without autodiff again, which a forward pass in training mode has changed.
 ///
 /// Running statistics are shared by all clones of a model, the user's included.
 pub(in crate::objective) fn restore_buffers<M: Module>(model: M, plain: &M) {
-    let mut collect = Restore { path: Path::default(), values: HashMap::new() };
-    plain.visit(&mut collect);
+    let mut collect = Restore { values: HashMap::new() };
+    visit(plain, &mut collect);
     drop(model.valid()); // takes the pending updates in, so that they do not come back later
-    drop(model.map(&mut collect));
+    drop(replace(model, &mut collect));
 }
 
 /// Tensors of a copy without autodiff, by their places.
 struct Restore {
-    path: Path,
     values: HashMap<Place, DispatchTensor>,
 }
 
-impl ModuleVisitor for Restore {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.values.insert(self.path.place(param.id), param.val().into_dispatch());
+impl Visit for Restore {
+    fn tensor(&mut self, found: Found<'_>) {
+        if let Some(value) = found.float() {
+            self.values.insert(found.place(), value.into_dispatch());
+        }
     }
 }
 
-impl ModuleMapper for Restore {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.values.remove(&self.path.place(param.id)) {
-            Some(buffer) if !param.is_require_grad() => {
-                let (id, _, mapper) = param.consume();
-                Param::from_mapped_value(
-                    id,
-                    Tensor::from_inner(Tensor::from_dispatch(buffer)),
-                    mapper,
-                )
-            }
-            _ => param,
-        }
+impl Replace for Restore {
+    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+        let buffer = self.values.remove(&found.place())?;
+        let is_buffer = !found.float()?.is_require_grad();
+        is_buffer.then(|| any_rank(buffer).autodiff().into_dispatch())
     }
 }

@@ -1,4 +1,4 @@
-//! What the loss does with the samples of a batch: said by the closure, or stated once and proven.
+//! How the loss reduces the samples of a batch: stated by the closure, or stated once and proven.
 
 mod cut;
 mod law;

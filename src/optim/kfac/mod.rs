@@ -36,9 +36,9 @@ use running::Running;
 /// ```
 ///
 /// F̂ is a moving average of Kronecker factors. By default α and μ, the share of the step δ₀ before, are those at which
-/// the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest; λ follows the
-/// ratio of actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values. In the light
-/// mode ([`KfacOptimizerConfig::stochastic`]) the size of a step is a learning rate that
+/// the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest; λ follows
+/// the ratio of actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values. In the
+/// light mode ([`KfacOptimizerConfig::stochastic`]) the size of a step is a learning rate that
 /// [`set_learning_rate`](Self::set_learning_rate) changes, with a limit on the change of the predictions.
 ///
 /// A step takes a model and returns it moved, as Burn's optimizers do; [`transform`](Self::transform) returns the natural
@@ -47,20 +47,21 @@ use running::Running;
 /// # Batch normalization and dropout
 ///
 /// Networks with layers that train otherwise than they are evaluated are captured in evaluation mode
-/// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and train as with Burn's optimizers: if the model that a
-/// step is given is in training mode, ℒ and ∇ℒ are those of Burn's own `backward()` on it, with dropped units and the
-/// statistics of the batch, and that pass updates the running statistics, which the model returned holds. The curvature is
-/// that of evaluation mode at the running statistics of the moment.
+/// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and train as with Burn's optimizers: if the model
+/// that a step is given is in training mode, ℒ and ∇ℒ are those of Burn's own `backward()` on it, with dropped units and
+/// the statistics of the batch, and that pass updates the running statistics, which the model returned holds. The curvature
+/// is that of evaluation mode at the running statistics of the moment.
 ///
-/// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the curvature of
-/// the batch's own statistics. These let every sample reach the rows of all others, so it takes targets that are drawn
-/// ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or none, and a closure that returns
+/// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the
+/// curvature of the batch's own statistics. These let every sample reach the rows of all others, so it takes targets that
+/// are drawn ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or none, and a closure that returns
 /// [`Loss::mean_of`](crate::Loss::mean_of).
 ///
 /// # How long a step is in the light mode
 ///
-/// The limit on the change of the predictions, not the learning rate, decides at first: while the natural gradient is long, steps
-/// at rates 0.1 and 0.03 are the same. [`KfacStep::limited`] says so. The rate decides once steps are within the limit.
+/// The limit on the change of the predictions, not the learning rate, decides at first: while the natural gradient is long,
+/// steps at rates 0.1 and 0.03 are the same. [`KfacStep::limited`] says so. The rate decides once steps are within the
+/// limit.
 ///
 /// # Cost
 ///

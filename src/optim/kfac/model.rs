@@ -93,10 +93,7 @@ impl<B: AutodiffBackend> Direction<B> {
 
 /// The lowest point of ½ c α² + s α.
 fn along(slope: f64, curvature: f64) -> Lowest {
-    let alpha = match curvature > 0.0 {
-        true => -slope / curvature,
-        false => 0.0,
-    };
+    let alpha = if curvature > 0.0 { -slope / curvature } else { 0.0 };
     Lowest { alpha, momentum: 0.0, value: 0.5 * alpha * slope }
 }
 

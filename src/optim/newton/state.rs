@@ -17,6 +17,40 @@ use crate::{
 /// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. The model has
 /// its own file, by Burn; load it before capturing its loss again, since parameters are identified by their ids, which come
 /// from the file: the state of one instance of a model is refused by another.
+///
+/// # Example
+/// ℒ = w⁴ from w = 1 by Levenberg–Marquardt damping: the third step is the same after a pause.
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{Objective, optim::{LevenbergMarquardtConfig, NewtonOptimizerState}};
+///
+/// #[derive(Module, Debug)]
+/// struct Point {
+///     w: Param<Tensor<1>>,
+/// }
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let mut model = Point { w: Param::from_tensor(Tensor::ones([1], &device)) };
+/// let one = Tensor::<1>::ones([1], &device);
+/// let objective = Objective::capture(&model, one.clone(), |model, one| {
+///     let r = model.w.val().powf_scalar(2.0) * one;
+///     (r.clone(), r.powf_scalar(2.0).sum())
+/// })?;
+/// let config = LevenbergMarquardtConfig::new();
+/// let mut optimizer = config.init(&objective)?;
+/// for _ in 0..2 {
+///     (model, _) = optimizer.step(&model, one.clone())?;
+/// }
+/// let bytes = optimizer.state()?.to_bytes()?;
+///
+/// let state = NewtonOptimizerState::from_bytes(bytes)?;
+/// let mut resumed = config.resume(&objective, &state)?;
+/// assert_eq!(resumed.step(&model, one.clone())?.1, optimizer.step(&model, one)?.1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewtonOptimizerState {
     step: usize,

@@ -23,7 +23,7 @@ pub enum OnNegativeCurvature {
 /// |---|---|---|---|
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖r‖ ≤ max(relative · ‖b‖, absolute) |
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
-/// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice without rounding, some times as many with it |
+/// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice in exact arithmetic, several times as many with rounding |
 /// | `residual_replacement` | 50 | ≥ 1 | recompute r = b − A x every this many iterations; `None`: never |
 /// | `stagnation_window` | 100 | ≥ 1 | stop if ‖r‖ has not fallen by a hundredth over this many iterations; `None`: never |
 /// | `reorthogonalization` | false | | keep r orthogonal to all earlier residuals: for small or indefinite systems |

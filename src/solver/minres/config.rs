@@ -13,7 +13,7 @@ use super::Minres;
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖r‖ ≤ max(relative · ‖b‖, absolute) |
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
 /// | `singular_below` | 20 ε | 0 to 1 | eigenvalues below this fraction of the largest count as zero; ε: rounding of b's format |
-/// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice without rounding, some times as many with it |
+/// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice in exact arithmetic, several times as many with rounding |
 /// | `stagnation_window` | 100 | ≥ 1 | stop if neither ‖r‖ nor ‖A r‖ has fallen by a hundredth over this many iterations; `None`: never |
 /// | `reorthogonalization` | false | | keep the Lanczos vectors orthogonal: for small or badly conditioned systems |
 ///

@@ -1,20 +1,20 @@
-//! The tensors of a model beside its parameters: running statistics, frozen weights, integers and truth values.
+//! The tensors of a model besides its parameters: running statistics, frozen weights, integers and booleans.
 
 use std::sync::Arc;
 
 use burn::{
-    Tensor,
-    backend::DispatchTensor,
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{Bool, Int},
+    backend::{Dispatch, DispatchTensor},
+    module::Module,
 };
-use burn_backend::{AutodiffBackend, tensor::Device};
+use burn_backend::{
+    AutodiffBackend, FloatDType, TensorMetadata, ops::FloatTensorOps, tensor::Device,
+};
 
 use crate::tensor::{Kind, Operand, Precision, TensorBridge, TensorError};
 
 use super::{
     super::{Inner, ParamError, ParamLayout, changes::Changes},
-    Path, Place, float_places,
+    Found, Place, Replace, Visit, float_places, off_tape, replace, visit,
 };
 
 /// One buffer.
@@ -27,7 +27,7 @@ pub(crate) struct Buffer {
     pub running: bool,
 }
 
-/// The tensors of a model beside its parameters, with their values at one moment.
+/// The tensors of a model besides its parameters, with their values at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffers<B: AutodiffBackend> {
     list: Arc<[Buffer]>,
@@ -71,7 +71,7 @@ where
         // A copy of its own, with the pending updates taken in: clones share their running statistics.
         let copy = model.valid();
         let (mut list, values): (Vec<_>, Vec<_>) = tensors(layout, &copy)?.into_iter().unzip();
-        drop(copy.clone().map(&mut Reshape));
+        drop(replace(copy.clone(), &mut Reshape));
         for (buffer, (after, _)) in list.iter_mut().zip(tensors(layout, &copy)?) {
             buffer.running = after.shape != buffer.shape;
         }
@@ -115,62 +115,40 @@ fn tensors<M: Module>(
     model: &M,
 ) -> Result<Vec<(Buffer, DispatchTensor)>, ParamError> {
     let parameters = layout.positions_in(&float_places(model))?;
-    let mut read = Read { path: Path::default(), found: Vec::new() };
-    model.visit(&mut read);
+    let mut read = Read { found: Vec::new() };
+    visit(model, &mut read);
     read.found.retain(|(buffer, _)| !parameters.contains_key(&buffer.place));
     Ok(read.found)
 }
 
 /// Gives every float tensor another shape.
 ///
-/// Burn does not tell visitors what is a running statistic. But a clone shares those, and those alone, with the original: what
-/// changes in the original when a clone is mapped is one.
+/// Burn does not show visitors which tensors are running statistics. But these, and only these, are shared between a model
+/// and its clones: a tensor that changes in the original when a clone is mapped is one.
 struct Reshape;
 
-impl ModuleMapper for Reshape {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let mut shape = [1; D];
-        if let (Some(size), Some(first)) = (shape.first_mut(), tensor.dims().first()) {
+impl Replace for Reshape {
+    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+        let old = found.float()?;
+        let mut shape = vec![1; old.shape().num_dims()];
+        if let (Some(size), Some(first)) = (shape.first_mut(), old.shape().to_vec().first()) {
             *size = first + 1;
         }
-        Param::from_mapped_value(id, Tensor::zeros(shape, &tensor.device()), mapper)
+        let old = old.without_autodiff().into_dispatch();
+        Some(Dispatch::float_zeros(shape.into(), &old.device(), FloatDType::F32))
     }
 }
 
 /// Lists all tensors.
 struct Read {
-    path: Path,
     found: Vec<(Buffer, DispatchTensor)>,
 }
 
-impl Read {
-    fn take(&mut self, place: Place, kind: Kind, shape: Vec<usize>, value: DispatchTensor) {
-        self.found.push((Buffer { place, kind, shape, running: false }, value));
-    }
-}
-
-impl ModuleVisitor for Read {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (place, tensor) = (self.path.place(param.id), param.val().without_autodiff());
-        self.take(place, Kind::Float, tensor.dims().to_vec(), tensor.into_dispatch());
-    }
-
-    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        let (place, tensor) = (self.path.place(param.id), param.val().without_autodiff());
-        self.take(place, Kind::Int, tensor.dims().to_vec(), tensor.into_dispatch());
-    }
-
-    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-        let (place, tensor) = (self.path.place(param.id), param.val().without_autodiff());
-        self.take(place, Kind::Bool, tensor.dims().to_vec(), tensor.into_dispatch());
+impl Visit for Read {
+    fn tensor(&mut self, found: Found<'_>) {
+        let value = off_tape(found.kind, found.value());
+        let shape = value.shape().to_vec();
+        let buffer = Buffer { place: found.place(), kind: found.kind, shape, running: false };
+        self.found.push((buffer, value));
     }
 }

@@ -1,17 +1,18 @@
 //! Between a Burn module and a vector: the layout of its trainable parameters, their values, and back.
 //!
-//! A parameter is known by its `ParamId` and its places, which require a gradient: a frozen clone with the same
+//! A parameter is identified by its `ParamId` and the places that require a gradient: a frozen clone with the same
 //! identifier is a constant. A shared parameter is written to every place as one leaf; leaves are rebuilt as leaves, with
-//! their flag, checkpointing strategy and device, so that the module trains on as before.
+//! their flag, checkpointing strategy and device, so that the module can be trained as before.
 
 mod buffers;
 mod place;
 mod read;
+mod walk;
 mod write;
 
 use std::{collections::HashMap, sync::Arc};
 
-use burn::{Tensor, module::Module};
+use burn::{Tensor, backend::DispatchTensor, module::Module};
 use burn_backend::{AutodiffBackend, FloatDType, Scalar, TensorMetadata, ops::FloatTensorOps};
 
 use crate::tensor::{Operand, TensorBridge, TensorError};
@@ -19,8 +20,9 @@ use crate::tensor::{Operand, TensorBridge, TensorError};
 use super::{Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector};
 pub(crate) use buffers::Buffers;
 pub(in crate::space) use place::blocks;
-pub(crate) use place::{FloatPlace, Path, Place, Training, float_places};
+pub(crate) use place::{FloatPlace, Place, Training, float_places};
 use read::ValueReader;
+pub(crate) use walk::{Found, Replace, Visit, any_rank, off_tape, replace, visit};
 use write::{Retie, ValueWriter};
 
 impl ParamLayout {
@@ -49,7 +51,7 @@ impl ParamLayout {
     ///
     /// Burn's optimizers update only the first place of a shared parameter, so that tied weights drift apart; call this
     /// after each of their steps. (Vectors are written to every place, and need no such call.) Frozen places with the same
-    /// identifier are no places of the parameter and keep their values.
+    /// identifier do not belong to the parameter and keep their values.
     pub fn retie<M: Module>(&self, model: &M) -> M {
         let places = float_places(model);
         let (by_id, mut positions) = (place::by_id(&places), HashMap::new());
@@ -63,7 +65,7 @@ impl ParamLayout {
             positions.extend(alike.map(|held| (held.place.clone(), position)));
         }
         let first = vec![None; self.blocks().len()];
-        model.clone().map(&mut Retie { positions, first, path: Path::default() })
+        replace(model.clone(), &mut Retie { positions, first })
     }
 }
 
@@ -81,7 +83,7 @@ where
         Self::from_module_with(&ParamLayout::of(model)?, model)
     }
 
-    /// The values of the parameters of a layout, which may be frozen or without autodiff by now.
+    /// The values of the parameters of a layout. They may have been frozen or taken off autodiff since.
     ///
     /// # Errors
     /// [`ParamError::MissingParameter`], [`ParamError::NoIdentity`], [`ParamError::Ambiguous`],
@@ -95,10 +97,9 @@ where
             layout,
             positions: layout.positions_in(&float_places(model))?,
             values: vec![None; layout.blocks().len()],
-            path: Path::default(),
             failure: None,
         };
-        model.visit(&mut reader);
+        visit(model, &mut reader);
         if let Some(failure) = reader.failure {
             return Err(failure);
         }
@@ -109,7 +110,7 @@ where
 
     /// A copy of the model whose parameters have the values of this vector, at every place of each.
     ///
-    /// Numbers are converted to the element type of the parameter. Flags, identities and devices stay as they are;
+    /// Values are converted to the element type of the parameter. Flags, identities and devices stay as they are;
     /// parameters outside the layout and frozen clones are untouched. A model that is frozen as a whole, or without
     /// autodiff, is written to by the paths of the layout.
     ///
@@ -161,12 +162,11 @@ where
         let mut writer = ValueWriter {
             vector: self,
             positions,
-            path: Path::default(),
             planted: vec![None; self.layout().blocks().len()],
             op,
             failure: None,
         };
-        let model = model.clone().map(&mut writer);
+        let model = replace(model.clone(), &mut writer);
         if let Some(failure) = writer.failure {
             return Err(failure);
         }
@@ -178,9 +178,9 @@ where
     }
 }
 
-/// The typed primitive of a user's tensor, without its autodiff association. Copies nothing.
-pub(super) fn float_primitive<B: AutodiffBackend, const D: usize>(
-    tensor: Tensor<D>,
+/// The typed primitive of a user's tensor of any rank, without its autodiff association. Copies nothing.
+pub(super) fn float_primitive<B: AutodiffBackend>(
+    tensor: Tensor<1>,
 ) -> Result<InnerFloat<B>, TensorError>
 where
     B::InnerBackend: TensorBridge,
@@ -192,11 +192,11 @@ where
 }
 
 /// The user's tensor of a typed primitive. Copies nothing.
-pub(super) fn user_tensor<B: AutodiffBackend, const D: usize>(primitive: InnerFloat<B>) -> Tensor<D>
+pub(super) fn user_tensor<B: AutodiffBackend>(primitive: InnerFloat<B>) -> DispatchTensor
 where
     B::InnerBackend: TensorBridge,
 {
-    Tensor::from_dispatch(Inner::<B>::into_dispatch(Operand::Float(primitive)))
+    Inner::<B>::into_dispatch(Operand::Float(primitive))
 }
 
 /// Refuses to move what is frozen in a model where something else is not.

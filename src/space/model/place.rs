@@ -1,41 +1,22 @@
 //! Where the float tensors of a model sit, and which of them hold a parameter.
 //!
-//! An identifier alone does not tell: a frozen clone of a module shares the identifiers of the original. A parameter is
-//! known by its identifier and its place, and a place that requires no gradient holds a constant.
+//! An identifier alone is not enough: a frozen clone of a module shares the identifiers of the original. A parameter is
+//! identified by its identifier and its place, and a place that requires no gradient holds a constant.
 
 use std::collections::HashMap;
 
-use burn::{
-    Tensor,
-    module::{Module, ModuleVisitor, Param, ParamId},
-};
+use burn::module::{Module, ParamId};
 
-use super::super::{ParamBlock, ParamError, ParamLayout};
+use super::{
+    super::{ParamBlock, ParamError, ParamLayout},
+    Found, Visit, visit,
+};
 
 /// A place in a model: the dotted path of a tensor, and its identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
     pub path: String,
     pub id: ParamId,
-}
-
-/// The modules that a visitor or mapper has entered and not left.
-#[derive(Debug, Default)]
-pub(crate) struct Path(Vec<String>);
-
-impl Path {
-    pub fn enter(&mut self, name: &str) {
-        self.0.push(name.to_string());
-    }
-
-    pub fn leave(&mut self) {
-        self.0.pop();
-    }
-
-    /// The place of a tensor here.
-    pub fn place(&self, id: ParamId) -> Place {
-        Place { path: self.0.join("."), id }
-    }
 }
 
 /// Whether a float tensor is trained.
@@ -59,28 +40,18 @@ pub(crate) struct FloatPlace {
 
 /// The float tensors of a model in the order in which Burn visits them. Initializes what was not initialized.
 pub(crate) fn float_places<M: Module>(model: &M) -> Vec<FloatPlace> {
-    let mut list = List::default();
-    model.visit(&mut list);
+    let mut list = List { places: Vec::new() };
+    visit(model, &mut list);
     list.places
 }
 
-#[derive(Default)]
 struct List {
-    path: Path,
     places: Vec<FloatPlace>,
 }
 
-impl ModuleVisitor for List {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
+impl Visit for List {
+    fn tensor(&mut self, found: Found<'_>) {
+        let Some(tensor) = found.float() else { return };
         let training = if !tensor.is_autodiff() {
             Training::Unknown
         } else if tensor.is_require_grad() {
@@ -88,7 +59,7 @@ impl ModuleVisitor for List {
         } else {
             Training::Frozen
         };
-        let (place, shape) = (self.path.place(param.id), tensor.dims().to_vec());
+        let (place, shape) = (found.place(), tensor.shape().to_vec());
         self.places.push(FloatPlace { place, shape, training });
     }
 }

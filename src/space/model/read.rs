@@ -2,23 +2,18 @@
 
 use std::collections::HashMap;
 
-use burn::{
-    Tensor,
-    module::{ModuleVisitor, Param},
-};
 use burn_backend::{AutodiffBackend, TensorMetadata};
 
 use crate::tensor::TensorBridge;
 
 use super::super::{InnerFloat, ParamError, ParamLayout, VectorError, scalar::read_tensor};
-use super::{Path, Place, float_primitive};
+use super::{Found, Place, Visit, float_primitive};
 
 /// Reads the values of the blocks of a layout.
 pub(super) struct ValueReader<'a, B: AutodiffBackend> {
     pub(super) layout: &'a ParamLayout,
     pub(super) positions: HashMap<Place, usize>,
     pub(super) values: Vec<Option<InnerFloat<B>>>,
-    pub(super) path: Path,
     pub(super) failure: Option<ParamError>,
 }
 
@@ -51,24 +46,17 @@ where
     }
 }
 
-impl<B: AutodiffBackend> ModuleVisitor for ValueReader<'_, B>
+impl<B: AutodiffBackend> Visit for ValueReader<'_, B>
 where
     B::InnerBackend: TensorBridge,
 {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let place = self.path.place(param.id);
-        let Some(position) = self.positions.get(&place).copied() else {
+    fn tensor(&mut self, found: Found<'_>) {
+        let place = found.place();
+        let (Some(position), Some(tensor)) = (self.positions.get(&place).copied(), found.float())
+        else {
             return;
         };
-        let taken = float_primitive::<B, D>(param.val())
+        let taken = float_primitive::<B>(tensor)
             .map_err(ParamError::from)
             .and_then(|value| self.take(position, place, value));
         if let Err(failure) = taken {

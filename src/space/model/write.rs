@@ -2,23 +2,18 @@
 
 use std::collections::HashMap;
 
-use burn::{
-    Tensor,
-    backend::DispatchTensor,
-    module::{ModuleMapper, Param, ParamId},
-};
+use burn::{Tensor, backend::DispatchTensor, module::ParamId};
 use burn_backend::{AutodiffBackend, FloatDType, TensorMetadata};
 
 use crate::tensor::TensorBridge;
 
 use super::super::{InnerFloat, ParamError, ParamVector, VectorError, expect::expect_device};
-use super::{Path, Place, cast_to, float_primitive, user_tensor};
+use super::{Found, Place, Replace, any_rank, cast_to, float_primitive, user_tensor};
 
 /// Writes new values into a module.
 pub(super) struct ValueWriter<'a, B: AutodiffBackend, F> {
     pub(super) vector: &'a ParamVector<B>,
     pub(super) positions: HashMap<Place, usize>,
-    pub(super) path: Path,
     /// The first place of each block, once it is written.
     pub(super) planted: Vec<Option<DispatchTensor>>,
     pub(super) op: F,
@@ -30,15 +25,11 @@ where
     B::InnerBackend: TensorBridge,
     F: Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
 {
-    fn updated<const D: usize>(
-        &self,
-        position: usize,
-        old: &Tensor<D>,
-    ) -> Result<Tensor<D>, ParamError> {
-        let old = float_primitive::<B, D>(old.clone())?;
+    fn updated(&self, position: usize, old: &Tensor<1>) -> Result<Tensor<1>, ParamError> {
+        let old = float_primitive::<B>(old.clone())?;
         let blocks = self.vector.layout().blocks().get(position);
         let Some((block, value)) = blocks.zip(self.vector.blocks().get(position)) else {
-            return Ok(user_tensor::<B, D>(old));
+            return Ok(any_rank(user_tensor::<B>(old)));
         };
         if old.shape().to_vec() != block.shape() {
             return Err(ParamError::Vector(VectorError::BlockShape {
@@ -50,33 +41,24 @@ where
         expect_device(&old.device(), &value.device())?;
         let dtype = FloatDType::from(old.dtype());
         let new = (self.op)(old, value.clone());
-        Ok(user_tensor::<B, D>(cast_to::<B>(new, dtype)))
+        Ok(any_rank(user_tensor::<B>(cast_to::<B>(new, dtype))))
     }
 }
 
-impl<B: AutodiffBackend, F> ModuleMapper for ValueWriter<'_, B, F>
+impl<B: AutodiffBackend, F> Replace for ValueWriter<'_, B, F>
 where
     B::InnerBackend: TensorBridge,
     F: Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
 {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(position) = self.positions.get(&self.path.place(param.id)).copied() else {
-            return param;
-        };
-        match (self.updated(position, &param.val()), self.planted.get_mut(position)) {
-            (Ok(new), Some(planted)) => replant(param, new, planted),
-            (Ok(_), None) => param,
+    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+        let position = self.positions.get(&found.place()).copied()?;
+        let old = found.float()?;
+        match (self.updated(position, &old), self.planted.get_mut(position)) {
+            (Ok(new), Some(planted)) => Some(replanted(found.id, old, new, planted)),
+            (Ok(_), None) => None,
             (Err(failure), _) => {
                 self.failure.get_or_insert(failure);
-                param
+                None
             }
         }
     }
@@ -88,54 +70,41 @@ pub(super) struct Retie {
     pub(super) positions: HashMap<Place, usize>,
     /// The first place of each parameter, once it is seen.
     pub(super) first: Vec<Option<DispatchTensor>>,
-    pub(super) path: Path,
 }
 
-impl ModuleMapper for Retie {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.leave();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let position = self.positions.get(&self.path.place(param.id)).copied();
-        match position.and_then(|position| self.first.get_mut(position)) {
-            None => param,
-            Some(first @ None) => {
-                *first = Some(param.val().into_dispatch());
-                param
-            }
-            Some(first) => {
-                let value = first.clone().map_or_else(|| param.val(), Tensor::from_dispatch);
-                replant(param, value.without_autodiff(), first)
-            }
-        }
+impl Replace for Retie {
+    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+        let position = self.positions.get(&found.place()).copied()?;
+        let (first, old) = (self.first.get_mut(position)?, found.float()?);
+        let Some(value) = first.clone() else {
+            *first = Some(old.into_dispatch());
+            return None;
+        };
+        Some(replanted(found.id, old, any_rank(value).without_autodiff(), first))
     }
 }
 
-/// The parameter with a new value: a leaf again, with the flag, the checkpointing strategy and the distribution of the
-/// old one. `value` carries no autodiff association.
+/// A parameter's new value: a leaf again, with the flag, the checkpointing strategy and the distribution of the old one.
+/// `value` carries no autodiff association. All are of any rank.
 ///
 /// The places of a shared parameter become one leaf, as when the model was built, so that Burn adds up their gradients:
 /// `planted` is the leaf of the first place.
-fn replant<const D: usize>(
-    param: Param<Tensor<D>>,
-    value: Tensor<D>,
+fn replanted(
+    id: ParamId,
+    old: Tensor<1>,
+    value: Tensor<1>,
     planted: &mut Option<DispatchTensor>,
-) -> Param<Tensor<D>> {
-    let (id, old, mapper) = param.consume();
-    let first = planted.clone().map(Tensor::<D>::from_dispatch).filter(|first| {
+) -> DispatchTensor {
+    let first = planted.clone().filter(|first| {
+        let first = any_rank(first.clone());
         first.is_autodiff() == old.is_autodiff() && first.is_require_grad() == old.is_require_grad()
     });
-    let new = first.unwrap_or_else(|| leaf(value, &old, id));
-    planted.get_or_insert_with(|| new.clone().into_dispatch());
-    Param::from_mapped_value(id, new, mapper)
+    let new = first.unwrap_or_else(|| leaf(value, &old, id).into_dispatch());
+    planted.get_or_insert_with(|| new.clone());
+    new
 }
 
-fn leaf<const D: usize>(value: Tensor<D>, old: &Tensor<D>, id: ParamId) -> Tensor<D> {
+fn leaf(value: Tensor<1>, old: &Tensor<1>, id: ParamId) -> Tensor<1> {
     if !old.is_autodiff() {
         return value;
     }

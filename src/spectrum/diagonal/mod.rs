@@ -33,7 +33,7 @@ pub struct DiagonalEstimate<B: AutodiffBackend = DefaultBackend> {
 }
 
 impl<B: AutodiffBackend> DiagonalEstimate<B> {
-    /// Whether there is no error but rounding: the products sufficed for every unit vector.
+    /// Whether rounding is the only error: the products sufficed for every unit vector.
     pub fn is_exact(&self) -> bool {
         self.samples == 0
     }

@@ -45,7 +45,7 @@ use super::SpectrumError;
 /// [`SpectrumError::TooManyPairs`]; [`KrylovError::Range`](crate::errors::KrylovError::Range);
 /// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if a product holds NaN or infinity;
 /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch),
-/// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare). Running out of products is no error but an
+/// [`OperatorError::NotSquare`](crate::errors::OperatorError::NotSquare). Running out of products is not an error but an
 /// [`EigenpairsStop`].
 ///
 /// # Example

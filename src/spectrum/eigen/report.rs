@@ -23,12 +23,12 @@ pub enum EigenpairsStop {
     /// The residuals are small enough, but the products ran out before a fresh start could tell whether a copy of an
     /// eigenvalue is missing.
     Unconfirmed,
-    /// The process took the residuals to be small enough, and the true ones are not.
+    /// By the recurrence the residuals are small enough, but the true residuals are not.
     Rounding,
 }
 
 impl EigenpairsStop {
-    /// Whether what was asked for is there.
+    /// Whether all requested pairs were found to the tolerance.
     pub fn is_success(self) -> bool {
         self == EigenpairsStop::Converged
     }

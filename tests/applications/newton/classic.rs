@@ -1,14 +1,17 @@
 //! Classic functions to 1e-10 by Newton-CG and in a trust region; a quadratic in one step.
 
-use burn_curvature::optim::{
-    Forcing, NewtonCgConfig, NewtonOptimizer, TrustRegionNewtonConfig, Verdict,
+use burn::{module::Param, prelude::*, tensor::DType};
+use burn_curvature::{
+    CaptureConfig, Objective, Precision,
+    optim::{Forcing, NewtonCgConfig, NewtonOptimizer, TrustRegionNewtonConfig, Verdict},
 };
 
 use super::{
     B, Point,
-    functions::{CLASSICS, Classic, booth},
+    functions::{CLASSICS, Classic, booth, rosenbrock},
     objective, run,
 };
+use crate::backends::TestBackend;
 
 /// The distance to the closest of the minimizers.
 fn distance(classic: &Classic, found: &[f64]) -> f64 {
@@ -20,7 +23,7 @@ fn distance(classic: &Classic, found: &[f64]) -> f64 {
 }
 
 /// Every step that is taken lowers f, within rounding, and the end is a minimizer to 1e-10.
-fn minimizes(init: impl Fn(&burn_curvature::Objective<B>) -> NewtonOptimizer<B>) {
+fn minimizes(init: impl Fn(&Objective<B>) -> NewtonOptimizer<B>) {
     for classic in CLASSICS {
         let start = Point::at(classic.start);
         let mut optimizer = init(&objective(&start, classic.f));
@@ -98,3 +101,40 @@ fn a_quadratic_takes_one_step() {
         assert!((step.predicted.unwrap() - change).abs() < 1e-10, "{step}");
     }
 }
+
+/// Rosenbrock's valley by both methods on a typed backend, in f32 and in f64, from a model in the precision.
+fn the_valley<T: TestBackend>() {
+    for (precision, dtype, tolerance) in
+        [(Precision::F32, DType::F32, 1e-4), (Precision::F64, DType::F64, 1e-10)]
+    {
+        let device = T::user_device().autodiff();
+        let tensor = |values: Vec<f64>| {
+            let shape = [values.len()];
+            Tensor::<1>::from_data(TensorData::new(values, shape), (&device, dtype))
+        };
+        let start = Point { w: Param::from_tensor(tensor(vec![-1.2, 1.0])) };
+        let one = tensor(vec![1.0]);
+        let objective: Objective<T> = Objective::capture_with(
+            &CaptureConfig::new(),
+            &start,
+            one.clone(),
+            |point: &Point, one: Tensor<1>| rosenbrock(point) * one,
+        )
+        .unwrap();
+        let objective = objective.in_precision(precision).unwrap();
+        let optimizers = [
+            NewtonCgConfig::new().init(&objective).unwrap(),
+            TrustRegionNewtonConfig::new().init(&objective).unwrap(),
+        ];
+        for mut optimizer in optimizers {
+            let mut model = start.clone();
+            for _ in 0..60 {
+                (model, _) = optimizer.step(&model, one.clone()).unwrap();
+            }
+            let end: Vec<f64> = model.w.val().into_data().iter::<f64>().collect();
+            assert!(end.iter().all(|x| (x - 1.0).abs() < tolerance), "{precision} {end:?}");
+        }
+    }
+}
+
+on_backends!(the_valley: ndarray, flex);

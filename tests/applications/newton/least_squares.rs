@@ -164,7 +164,8 @@ fn what_is_no_sum_of_squares_is_refused() {
     let refused = LevenbergMarquardtConfig::new().init(&plain.in_f64().unwrap());
     assert!(matches!(failure(&refused), Some(DeriveError::NoOutputs)), "{refused:?}");
     // The predictions in place of the residuals; and the fourth power.
-    let others: [fn(&Point, (Tensor<1>, Tensor<1>)) -> (Tensor<1>, Tensor<1>); 2] = [
+    type Loss = fn(&Point, (Tensor<1>, Tensor<1>)) -> (Tensor<1>, Tensor<1>);
+    let others: [Loss; 2] = [
         |p, (x, y)| {
             let z = residuals(p, (x, y.clone())) + y.clone();
             let r = z.clone() - y;

@@ -35,7 +35,7 @@ impl Point {
 
     /// Coordinate i, of shape `[1]`.
     pub fn x(&self, i: usize) -> Tensor<1> {
-        self.w.val().slice([i..i + 1])
+        self.w.val().slice(i..i + 1)
     }
 
     pub fn values(&self) -> Vec<f64> {

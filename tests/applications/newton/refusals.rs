@@ -126,7 +126,7 @@ fn errors_leave_the_optimizer_as_it_was() {
     let refused = one.step(&model, nan);
     assert!(matches!(failure(&refused), Some(ObjectiveError::NotFiniteLoss { .. })), "{refused:?}");
     assert!(one.step(&model, batch.0.clone()).is_err()); // no classes
-    let empty = (batch.0.clone().slice([0..0, 0..4]), batch.1.clone().slice([0..0]));
+    let empty = (batch.0.clone().slice([0..0, 0..4]), batch.1.clone().slice(0..0));
     assert!(one.step(&model, empty).is_err());
     let stranger = LinearConfig::new(4, 3).init(&device);
     let refused = one.step(&stranger, batch.clone());

@@ -15,7 +15,7 @@ use crate::{
     failure::failure,
 };
 
-use super::B;
+use super::{B, Point, functions::CLASSICS, number};
 
 fn problem() -> (Classifier, Samples, Objective<B>) {
     let device = Device::default().autodiff();
@@ -39,21 +39,24 @@ fn parameters(model: &Classifier) -> Vec<f64> {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
-    for config in configurations() {
+    // Early, and where steps are small and the tolerances of solves fall.
+    for (config, pause) in
+        configurations().into_iter().flat_map(|one| [3, 5, 7, 9].map(|at| (one.clone(), at)))
+    {
         let (mut model, batch, objective) = problem();
         let mut whole = config.init(&objective).unwrap();
-        for _ in 0..4 {
+        for _ in 0..pause {
             (model, _) = whole.step(&model, batch.clone()).unwrap();
         }
         let state = whole.state().unwrap();
-        assert_eq!(state.step(), 4);
+        assert_eq!(state.step(), pause);
         let text = serde_json::to_string(&state).unwrap();
         let by_text: NewtonOptimizerState = serde_json::from_str(&text).unwrap();
         let by_file = NewtonOptimizerState::from_bytes(state.to_bytes().unwrap()).unwrap();
         assert_eq!((&by_text, &by_file), (&state, &state));
         let mut resumed = config.resume(&objective, &by_file).unwrap();
         let mut other = model.clone();
-        for _ in 0..6 {
+        for _ in 0..4 {
             let (one, two);
             (model, one) = whole.step(&model, batch.clone()).unwrap();
             (other, two) = resumed.step(&other, batch.clone()).unwrap();
@@ -63,6 +66,32 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         // The state matters: a new optimizer goes another way.
         let (_, fresh) = config.init(&objective).unwrap().step(&model, batch.clone()).unwrap();
         assert_ne!(fresh.step, whole.step(&model, batch.clone()).unwrap().1.step);
+    }
+}
+
+/// The same on fast converging runs, where the tolerances of solves fall: after every step of each classic function.
+#[test]
+fn a_run_may_be_resumed_after_any_step() {
+    for classic in CLASSICS {
+        let start = Point::at(classic.start);
+        let objective = super::objective(&start, classic.f);
+        for config in
+            [NewtonCgConfig::new().optimizer(), TrustRegionNewtonConfig::new().optimizer()]
+        {
+            let (mut whole, mut model) = (config.init(&objective).unwrap(), start.clone());
+            for _ in 0..10 {
+                let mut resumed = config.resume(&objective, &whole.state().unwrap()).unwrap();
+                let other = resumed.step(&model, number(1.0)).unwrap();
+                let step = whole.step(&model, number(1.0)).unwrap();
+                assert_eq!(
+                    (&other.1, other.0.values()),
+                    (&step.1, step.0.values()),
+                    "{}",
+                    classic.name
+                );
+                model = step.0;
+            }
+        }
     }
 }
 

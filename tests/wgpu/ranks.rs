@@ -9,10 +9,13 @@ use burn_curvature::{
 
 use crate::{
     compare::relative_error,
-    device, run,
     shares::{self, Figures, Network},
     wgpu_device,
 };
+
+fn cpu() -> Device {
+    Device::flex().autodiff()
+}
 
 /// Sums, which have the same bits on all ranks, and what each rank computes of them on its device.
 fn figures(risk: &Objective) -> Result<(Figures, Figures), Error> {
@@ -42,13 +45,13 @@ fn shared(ranks: std::sync::Arc<Threads>, device: &Device) -> Result<Objective, 
 #[test]
 fn shares_on_the_cpu_and_on_wgpu_are_those_of_one_process() {
     let Some(wgpu) = wgpu_device::device() else { return };
-    let model = Network::new(4, &device());
-    let alone = shares::risk::<Threads>(&model, None, &device()).unwrap();
+    let model = Network::new(4, &cpu());
+    let alone = shares::risk::<Threads>(&model, None, &cpu()).unwrap();
     let (sums, own) = figures(&alone).unwrap();
     for size in [2, 3] {
         let wgpu = wgpu.clone();
-        let found = run(size, move |ranks| {
-            let own = if ranks.rank() == 0 { device() } else { wgpu.clone().autodiff() };
+        let found = Threads::run(size, move |ranks| {
+            let own = if ranks.rank() == 0 { cpu() } else { wgpu.clone().autodiff() };
             figures(&shared(ranks, &own)?)
         });
         let found: Vec<_> = found.into_iter().map(Result::unwrap).collect();
