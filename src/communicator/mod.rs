@@ -48,9 +48,13 @@
 //! (`OMPI_COMM_WORLD_LOCAL_RANK`, `SLURM_LOCALID`), as in `Device::cuda(local)`. Sums go through host memory: a transfer of
 //! the vector each way per product. Several devices within one process: [`Threads`], one device per thread.
 //!
-//! **Restarts.** There is no recovery within a job: a rank that fails, panics or is killed ends it. Save the state
-//! ([`KfacOptimizer::to_bytes`](crate::KfacOptimizer), Burn's records) on rank 0 every so often, and start again from it on any number
-//! of ranks. A network that is cut without a word is noticed by nobody: use the scheduler's time limit, or
+//! **Unlike machines.** What every rank computes for itself must be the same to the bit. Ranks on machines or devices of
+//! different kinds have the same values, gradients, products and factors, which are sums; a solver on them whose vectors part
+//! ways in the last bit ends with [`SharedError::Differs`](crate::errors::SharedError::Differs).
+//!
+//! **Restarts.** There is no recovery within a job: a rank that fails, panics or is killed ends it. Save the model and the
+//! state of the optimizer ([`KfacOptimizer::state`](crate::KfacOptimizer::state)) on rank 0 every so often, and start again
+//! from them on any number of ranks. A network that is cut without a word is noticed by nobody: use the scheduler's time limit, or
 //! `mpirun --timeout`.
 //!
 //! # What it does not do
