@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}\n", imaml.meta_gradient(tasks, &solver)?.report);
 
     let x = Axis { label: "meta-training steps", scale: Scale::Linear, ends: (0.0, STEPS as f64) };
-    let y = Axis { label: "error rate", scale: Scale::Logarithmic, ends: (0.2, 1.0) };
+    let y = Axis { label: "error rate", scale: Scale::Linear, ends: (0.3, 0.7) };
     let mut chart = Chart::new("Five letters from one sample each", x, y);
     let scratch = 1.0 - scratch(&letters, SEED, &device)?;
     figures.expect("scratch.accuracy", 1.0 - scratch, 0.2..=1.0);

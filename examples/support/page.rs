@@ -63,6 +63,15 @@ enum Item {
     Name(String, RGBColor),
 }
 
+/// A value beside its axis, in at most six characters.
+fn label(value: f64) -> String {
+    if value != 0.0 && !(1e-3..1e5).contains(&value.abs()) {
+        return format!("{value:.0e}");
+    }
+    let decimals = format!("{value:.3}");
+    decimals.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
 /// Where the legend stands.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Corner {
@@ -160,6 +169,8 @@ impl Chart {
             .bold_line_style(FAINT)
             .label_style(text(13))
             .axis_desc_style(text(15))
+            .x_label_formatter(&|x| label(*x))
+            .y_label_formatter(&|y| label(*y))
             .x_desc(self.axes[0].label)
             .y_desc(self.axes[1].label)
             .draw()?;
