@@ -51,7 +51,7 @@ impl Job {
                 ("panic", "out of range"),
                 ("early return", "takes no part, because it has returned"),
                 ("fewer calls", "takes no part, because it has returned"),
-                ("other lengths", "truncated"), // by MPI itself
+                ("other lengths", "MPI"), // ended by MPI itself, in words that vary
                 (
                     "other calls",
                     "computes the product of one batch where rank 0 computes a product",
