@@ -5,9 +5,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod alignment;
+mod applied;
 mod caught;
+#[path = "../support/compare.rs"]
+mod compare;
 mod contrastive;
 mod data_sets;
+#[path = "../support/dense.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod dense;
 #[path = "../support/models/deterministic.rs"]
 mod deterministic;
 mod generative;
@@ -15,6 +21,9 @@ mod graphs;
 mod images;
 mod llama;
 mod losses;
+#[path = "../support/oracle.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod oracle;
 mod physics;
 #[path = "../support/random.rs"]
 mod random;
