@@ -48,6 +48,8 @@ pub(crate) struct Recording {
     pub divisor: Divisor<Graph>,
     /// Why the closure could not be searched for stop-gradients, where that matters.
     pub not_searched: Option<CaptureError>,
+    /// Whether layers that were to be as they are given change the loss in training mode.
+    pub trains: bool,
 }
 
 impl Recording {
@@ -73,6 +75,8 @@ pub(crate) struct Choices {
     pub seed: Option<u64>,
     /// The layers recorded as training runs them, by their flags.
     pub training: HashSet<ParamId>,
+    /// The layers in training mode that are recorded in evaluation mode, by their flags: they must not change the loss.
+    pub as_given: HashSet<ParamId>,
     /// Whether a closure that cannot be searched for stop-gradients is taken to have none.
     pub unsearched: bool,
 }
@@ -92,13 +96,15 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
     let place = Arguments { model, inputs, batch, choices, stated: &stated };
     let on_tape = || guards::record(|scope: &mut Scope| place.on_tape(scope, loss), &policy);
     let in_training = !choices.training.is_empty();
-    let (recorded, gradients) = if !in_training {
+    let (recorded, gradients, trains) = if !in_training {
         let plain = guards::record(|scope: &mut Scope| place.plain(scope, loss), &policy)?;
-        (plain, on_tape().map(|both| split(&both.graph, parameters).1))
+        let both = on_tape();
+        let trains = place.trains(loss, &policy, both.as_ref().ok());
+        (plain, both.map(|both| split(&both.graph, parameters).1), trains)
     } else {
         let both = on_tape()?;
         let (graph, gradients) = split(&both.graph, parameters);
-        (Recorded { graph, ..both }, Ok(gradients))
+        (Recorded { graph, ..both }, Ok(gradients), false)
     };
     let Recorded { graph, guards, draws } = recorded;
     let (graph, divisor) = divided(graph, *stated.borrow(), parameters)?;
@@ -120,7 +126,7 @@ pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
         }
     };
     let graph = graph.without_dead_code();
-    Ok(Recording { graph, parameters, buffers, guards, draws, divisor, not_searched })
+    Ok(Recording { graph, parameters, buffers, guards, draws, divisor, not_searched, trains })
 }
 
 /// The program of the loss, and that of the weight it is divided by, of one that returns the weight last if there is one.
@@ -219,6 +225,31 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
         }
         results.extend(stops::gradients(loss, &leaves));
         Ok(results)
+    }
+
+    /// Whether layers in training mode change the program of the loss, which is recorded in evaluation mode.
+    fn trains<O: Captured>(
+        &self,
+        loss: &impl Fn(&M, X) -> O,
+        policy: &Policy<'_, Error>,
+        evaluated: Option<&Recorded>,
+    ) -> bool {
+        if self.choices.as_given.is_empty() {
+            return false;
+        }
+        let Some(evaluated) = evaluated else { return true };
+        // Random values that both draw are the same; masks are constants that only one has.
+        let seed = policy.seed.or(Some(0));
+        let training = self.choices.as_given.clone();
+        let choices = Choices { seed, training, ..Choices::default() };
+        let stated = RefCell::new(Divisor::Unstated);
+        let place = Arguments { choices: &choices, stated: &stated, ..*self };
+        let policy = Policy { seed, ..*policy };
+        let trained = guards::record(|scope: &mut Scope| place.on_tape(scope, loss), &policy);
+        let of_loss = |graph: &Graph| graph.returning(vec![graph.outputs[0]]).without_dead_code();
+        !trained.is_ok_and(|trained| {
+            of_loss(&trained.graph).difference(&of_loss(&evaluated.graph)).is_none()
+        })
     }
 
     /// The parameters and buffers, and the batch, on a tape where its tensors are on one.

@@ -4,14 +4,16 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptimizerError {
-    /// A learning rate for steps whose size is determined otherwise.
+    /// A learning rate for a rule without one.
     #[error(
-        "a learning rate of {found:e} was set, but the quadratic model chooses the size of the steps: build the optimizer \
-         with `StepRule::LearningRate`"
+        "a learning rate of {found:e} was set, but `{rule}` chooses the size of the steps: build the optimizer with \
+         `StepRule::LearningRate` (K-FAC) or `Rule::Fixed` (Newton's methods)"
     )]
     NoLearningRate {
         /// The rate.
         found: f64,
+        /// The rule.
+        rule: &'static str,
     },
     /// Products along a direction leave the range of the number format.
     #[error(
@@ -22,34 +24,16 @@ pub enum OptimizerError {
         /// The value.
         found: f64,
     },
-    /// A model in training mode on an objective without a batch to run it on.
+    /// A model in training mode for a step that does not run it so.
     #[error(
-        "{layers} layers of the model are in training mode (Dropout, BatchNorm, noise), and this step has no batch to run them \
-         on: use `step`, or `step_with_gradient` with a gradient of your own; for a step in evaluation mode that of \
-         `objective.at_model(&model)?.value_and_gradient()?`"
+        "{layers} layers of the model are in training mode (Dropout, BatchNorm, noise), and this step does not run them so: \
+         {way_out}"
     )]
     TrainingMode {
         /// How many layers.
         layers: usize,
-    },
-    /// A learning rate for a rule without one.
-    #[error(
-        "a learning rate of {found:e} was set, but `Rule::{rule}` has none: build the optimizer with `Rule::Fixed`"
-    )]
-    NoRate {
-        /// The rate.
-        found: f64,
-        /// Name of the rule.
-        rule: &'static str,
-    },
-    /// A model in training mode for steps that compare values of the loss.
-    #[error(
-        "{layers} layers of the model are in training mode (Dropout, BatchNorm, noise), whose loss changes from one evaluation \
-         to the next: capture the loss in evaluation mode, and use `step_on(&model, &objective.on(batch)?)`"
-    )]
-    TrainingLayers {
-        /// How many layers.
-        layers: usize,
+        /// What to do.
+        way_out: &'static str,
     },
     /// A stochastic series over the batches of an objective that has one batch.
     #[error(

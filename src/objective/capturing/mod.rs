@@ -24,12 +24,12 @@ use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, tensor::Device};
 
 use super::{
-    FaithfulnessError, Objective, Settings,
+    Objective, Settings,
     batches::{Part, Parts},
     values::Values,
 };
 use crate::{
-    capture::{Batch, CaptureError, Captured, Choices},
+    capture::{Batch, Captured, Choices},
     derive::{Product, ProgramBackend},
     error::Error,
     execute::{ExecuteError, supports},
@@ -37,7 +37,7 @@ use crate::{
     tensor::{Precision, TensorBridge},
 };
 use faithfulness::BurnLoss;
-use source::ModelSource;
+use source::{InTraining, ModelSource};
 
 impl Objective<Autodiff<Dispatch>> {
     /// Captures the loss of a model on the device its tensors are on.
@@ -166,12 +166,11 @@ where
         let buffers = Buffers::of(parameters.layout(), &model)?;
         let values = Values::new(parameters, buffers)?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
-        let refused = refused_layers(config, &model);
-        let flags = source::training_flags(&model);
+        let training = InTraining::of(&model);
         let burn = config
             .compare
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
-        if config.compare && !flags.is_empty() {
+        if config.compare && !training.flags.is_empty() {
             source::restore_buffers(model.clone(), &plain);
         }
         let kept = plain.clone();
@@ -180,7 +179,8 @@ where
             model: plain,
             templates: HashMap::new(),
             loss,
-            choices: choices(config, &flags),
+            choices: choices(config, &training.flags),
+            layers: training.layers,
         };
         let recorder = Arc::new(Recorder::new(batch.clone(), source));
         let part = Part::new(&recorder, &values, recorder.counted(batch.clone())?)?.alone()?;
@@ -201,11 +201,11 @@ where
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
         if let Some(burn) = burn.transpose()? {
             let in_burn = BurnLoss { model: &model, batch: &batch };
-            let compared = in_burn.expect_recorded(&objective, &burn, (tolerance, refused.len()));
-            if !flags.is_empty() {
+            let compared = in_burn.expect_recorded(&objective, &burn, tolerance);
+            if !training.flags.is_empty() {
                 source::restore_buffers(model, &kept);
             }
-            compared.map_err(|error| by_training_mode(error, refused))?;
+            compared?;
         }
         Ok(objective)
     }
@@ -268,32 +268,13 @@ where
     }
 }
 
-/// The layers that must not change the loss: those in training mode, unless it is recorded.
-fn refused_layers<M: Module>(config: &CaptureConfig, model: &M) -> Vec<String> {
-    match config.mode {
-        Mode::Training => Vec::new(),
-        Mode::AsGiven | Mode::Evaluation => source::names_in_training_mode(model),
-    }
-}
-
-/// A gradient that differs from Burn's, where layers in training mode explain it.
-fn by_training_mode(error: Error, layers: Vec<String>) -> Error {
-    match error.downcast_ref() {
-        Some(FaithfulnessError::Unfaithful { .. }) if !layers.is_empty() => {
-            CaptureError::TrainingMode { layers }.into()
-        }
-        _ => error,
-    }
-}
-
 /// What is recorded of layers in training mode and of random values.
 fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
-    let unsearched = !config.compare;
+    let (seed, unsearched) = (config.draws, !config.compare);
+    let plain = Choices { seed, unsearched, ..Choices::default() };
     match config.mode {
-        Mode::Training => Choices { seed: config.draws, training: flags.clone(), unsearched },
-        Mode::AsGiven | Mode::Evaluation => {
-            Choices { seed: config.draws, unsearched, ..Choices::default() }
-        }
+        Mode::Training => Choices { training: flags.clone(), ..plain },
+        Mode::AsGiven | Mode::Evaluation => Choices { as_given: flags.clone(), ..plain },
     }
 }
 

@@ -62,6 +62,8 @@ pub(in crate::objective) struct ModelSource<M, X, L> {
     pub templates: HashMap<Structure, X>,
     pub loss: L,
     pub choices: Choices,
+    /// The names of the layers in training mode.
+    pub layers: Vec<String>,
 }
 
 impl<M, X, O, L> Source for ModelSource<M, X, L>
@@ -90,6 +92,10 @@ where
         let (model, choices, batch) = (&self.model, &self.choices, (template, types));
         let recording =
             capture::record_loss(model, &self.inputs, batch, &self.loss, choices, truths)?;
+        if recording.trains {
+            let layers = self.layers.clone();
+            return Err(CaptureError::TrainingMode { layers }.into());
+        }
         let Some(refusal) = recording.not_searched else {
             return Ok(recording);
         };
@@ -166,25 +172,16 @@ pub(crate) fn layers_in_training_mode<M: Module>(model: &M) -> usize {
     if is_on_tape(model) { InTraining::of(model).layers.len() } else { 0 }
 }
 
-/// The layers of a model that would behave as during training, by the names of their fields and their kinds.
-pub(in crate::objective) fn names_in_training_mode<M: Module>(model: &M) -> Vec<String> {
-    InTraining::of(model).layers
-}
-
-/// The flags of the layers that behave as during training.
-pub(in crate::objective) fn training_flags<M: Module>(model: &M) -> HashSet<ParamId> {
-    InTraining::of(model).flags
-}
-
-/// The layers that behave as during training.
+/// The layers of a model that behave as during training.
 #[derive(Default)]
-struct InTraining {
-    layers: Vec<String>,
-    flags: HashSet<ParamId>,
+pub(in crate::objective) struct InTraining {
+    /// By the names of their fields and their kinds.
+    pub layers: Vec<String>,
+    pub flags: HashSet<ParamId>,
 }
 
 impl InTraining {
-    fn of<M: Module>(model: &M) -> Self {
+    pub fn of<M: Module>(model: &M) -> Self {
         let mut found = Self::default();
         visit(model, &mut found);
         found

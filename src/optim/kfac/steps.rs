@@ -50,7 +50,11 @@ where
     ) -> Result<(M, KfacStep), Error> {
         match layers_in_training_mode(model) {
             0 => self.take(model, objective, None),
-            layers => Err(OptimizerError::TrainingMode { layers }.into()),
+            layers => {
+                let way_out = "use `step`, which has a batch to run them on, or `step_with_gradient` with a gradient of your own; \
+                               for a step in evaluation mode that of `objective.at_model(&model)?.value_and_gradient()?`";
+                Err(OptimizerError::TrainingMode { layers, way_out }.into())
+            }
         }
     }
 

@@ -136,13 +136,15 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     /// `optimizer.set_learning_rate(scheduler.step().base())`.
     ///
     /// # Errors
-    /// [`OptimizerError::NoRate`] with another rule; [`ConfigError`](crate::errors::ConfigError) for a rate that is not a
+    /// [`OptimizerError::NoLearningRate`] with another rule; [`ConfigError`](crate::errors::ConfigError) for a rate that is not a
     /// finite number above zero.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let Rule::Fixed { .. } = self.config.rule else {
-            return Err(
-                OptimizerError::NoRate { found: rate, rule: self.config.rule.name() }.into()
-            );
+            return Err(OptimizerError::NoLearningRate {
+                found: rate,
+                rule: self.config.rule.name(),
+            }
+            .into());
         };
         let rule = Rule::Fixed { rate };
         rule.validate()?;

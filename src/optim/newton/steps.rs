@@ -22,7 +22,7 @@ where
     /// an error the optimizer is unchanged.
     ///
     /// # Errors
-    /// [`OptimizerError::TrainingLayers`] for a model with dropout or batch normalization in training mode; those of
+    /// [`OptimizerError::TrainingMode`] for a model with dropout or batch normalization in training mode; those of
     /// [`Objective::on`] and [`Objective::at_model`]; a loss or gradient that is not finite; another instance of the model than
     /// the one captured, or one in which something was frozen or unfrozen since.
     pub fn step<M: Module + 'static, X: Batch + 'static>(
@@ -32,7 +32,11 @@ where
     ) -> Result<(M, NewtonStep), Error> {
         match layers_in_training_mode(model) {
             0 => self.step_on(model, &self.objective.on(batch)?),
-            layers => Err(OptimizerError::TrainingLayers { layers }.into()),
+            layers => {
+                let way_out = "its loss changes from one evaluation to the next; capture it in evaluation mode, and use \
+                               `step_on(&model, &objective.on(batch)?)`";
+                Err(OptimizerError::TrainingMode { layers, way_out }.into())
+            }
         }
     }
 

@@ -96,7 +96,10 @@ fn rates_where_there_are_none() {
     let objective = objective(&start, rosenbrock);
     let mut optimizer = NewtonCgConfig::new().init(&objective).unwrap();
     let refused = optimizer.set_learning_rate(0.1);
-    assert_eq!(failure(&refused), Some(&OptimizerError::NoRate { found: 0.1, rule: "Armijo" }));
+    assert_eq!(
+        failure(&refused),
+        Some(&OptimizerError::NoLearningRate { found: 0.1, rule: "Armijo" })
+    );
     let refused = optimizer.set_damping(f64::NAN);
     assert!(matches!(failure(&refused), Some(ConfigError { .. })));
     let config = NewtonOptimizerConfig::new(
@@ -193,7 +196,10 @@ fn models_in_training_mode() {
         .unwrap();
     let mut optimizer = NewtonCgConfig::new().with_damping(0.1).init(&objective).unwrap();
     let refused = optimizer.step(&model, x.clone());
-    assert_eq!(failure(&refused), Some(&OptimizerError::TrainingLayers { layers: 1 }));
+    assert!(
+        matches!(failure(&refused), Some(OptimizerError::TrainingMode { layers: 1, .. })),
+        "{refused:?}"
+    );
     let (_, step) = optimizer.step_on(&model, &objective.on(x).unwrap()).unwrap();
     assert!(step.is_taken(), "{step}");
 }

@@ -44,6 +44,29 @@ fn training_mode_is_not_recorded_in_silence() {
     }
 }
 
+/// Equal samples, for which one mask in four gives the gradient of evaluation mode by chance.
+#[test]
+fn dropout_is_refused_whatever_mask_is_drawn() {
+    let device = device();
+    let ones = || Tensor::<2>::ones([4, 1], &device);
+    let half = |p: f64| -> (Linear, Dropout) {
+        (LinearConfig::new(1, 1).init(&device), DropoutConfig::new(p).init())
+    };
+    let loss = |(linear, dropout): &(Linear, Dropout), x: Tensor<2>| -> Tensor<1> {
+        dropout.forward(linear.forward(x)).mean()
+    };
+    for _ in 0..40 {
+        let error: CaptureError = refusal(Objective::capture(&half(0.5), ones(), loss));
+        assert!(matches!(error, CaptureError::TrainingMode { .. }), "{error}");
+        // Where random values are drawn once, nothing is compared with Burn.
+        let drawn = CaptureConfig::new().draw_once(1).init(&half(0.5), ones(), loss);
+        let error: CaptureError = refusal(drawn);
+        assert!(matches!(error, CaptureError::TrainingMode { .. }), "{error}");
+    }
+    let harmless = Objective::capture(&half(0.0), ones(), loss);
+    assert!(harmless.is_ok(), "{harmless:?}"); // nothing is dropped
+}
+
 #[test]
 fn evaluation_mode_can_be_meant() {
     let model = noisy(0.5);

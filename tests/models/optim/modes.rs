@@ -132,7 +132,7 @@ fn gradients_from_elsewhere() {
     let (still, _) = one.step(&stepped.valid(), batch.clone()).unwrap();
     assert_eq!(statistics(&still), statistics(&stepped));
     let error = one.step_on(&stepped, &objective);
-    assert!(matches!(failure(&error), Some(OptimizerError::TrainingMode { layers: 2 })));
+    assert!(matches!(failure(&error), Some(OptimizerError::TrainingMode { layers: 2, .. })));
     // Burn's pass needs the batch that the closure takes, not its tensors alone.
     #[derive(Clone, Debug)]
     struct Others(Samples);

@@ -82,7 +82,8 @@ fn learning_rates_of_the_full_algorithm() {
     let device = Device::flex().autodiff();
     let (_, _, objective) = problem::<B>(1, &device);
     let error = optimizer(&exact_config(), &objective).set_learning_rate(0.1).unwrap_err();
-    assert_eq!(error.downcast_ref(), Some(&OptimizerError::NoLearningRate { found: 0.1 }));
+    let rule = "QuadraticModel";
+    assert_eq!(error.downcast_ref(), Some(&OptimizerError::NoLearningRate { found: 0.1, rule }));
     let mut light = optimizer(&KfacOptimizerConfig::stochastic(0.1), &objective);
     assert!(matches!(failure(&light.set_learning_rate(f64::NAN)), Some(ConfigError { .. })));
     assert!(matches!(failure(&light.set_damping(-1.0)), Some(ConfigError { .. })));

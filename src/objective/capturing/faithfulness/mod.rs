@@ -103,19 +103,17 @@ where
     }
 
     /// Compares the recorded gradient of an objective with Burn's, which has been computed at its parameters.
-    ///
-    /// With layers in training mode Burn's gradient is another one at every call, and is compared as it is.
     pub fn expect_recorded<B>(
         &self,
         objective: &Objective<B>,
         burn: &ValueAndGradient<B>,
-        (tolerance, layers_in_training_mode): (f64, usize),
+        tolerance: f64,
     ) -> Result<(), Error>
     where
         B: AutodiffBackend,
         B::InnerBackend: TensorBridge,
     {
-        let check = Check { objective, burn, tolerance, layers_in_training_mode };
+        let check = Check { objective, burn, tolerance };
         let here = |parameters: &ParamVector<B>| self.backward_at(objective, parameters);
         let elsewhere = || {
             let device = processor()?;
@@ -139,7 +137,6 @@ struct Check<'a, B: AutodiffBackend> {
     objective: &'a Objective<B>,
     burn: &'a ValueAndGradient<B>,
     tolerance: f64,
-    layers_in_training_mode: usize,
 }
 
 impl<B: AutodiffBackend> Check<'_, B> {
@@ -151,15 +148,13 @@ impl<B: AutodiffBackend> Check<'_, B> {
         let recorded = self.objective.value_and_gradient()?;
         let place = Place::of(self.objective, backward)?;
         let point = place::gradients(&recorded.gradient, &self.burn.gradient)?;
-        let mut difference = point.difference(self.objective.layout());
+        let difference = point.difference(self.objective.layout());
         if difference.is_within(self.tolerance) && !point.vanish() {
             return Ok(());
         }
-        if self.layers_in_training_mode == 0 {
-            difference = place.difference(point)?;
-            if difference.is_within(self.tolerance) || self.holds_elsewhere(elsewhere) {
-                return Ok(());
-            }
+        let difference = place.difference(point)?;
+        if difference.is_within(self.tolerance) || self.holds_elsewhere(elsewhere) {
+            return Ok(());
         }
         Err(self.refusal(recorded.value, difference))
     }
@@ -183,7 +178,6 @@ impl<B: AutodiffBackend> Check<'_, B> {
             difference: difference.relative,
             recorded_loss,
             burn_loss: self.burn.value,
-            causes: causes(self.layers_in_training_mode),
         }
         .into()
     }
@@ -196,18 +190,4 @@ impl<B: AutodiffBackend> Check<'_, B> {
 pub(super) fn tolerance(loss: &Graph) -> f64 {
     let has_gelu = loss.nodes.iter().any(|node| node.op == Op::Unary(Unary::Gelu));
     if has_gelu { 1e-2 } else { 1e-3 }
-}
-
-fn causes(layers_in_training_mode: usize) -> String {
-    let others = "a `detach` or `without_autodiff` in the model (gradients are not stopped in a recording), a value \
-                  read while recording, randomness in the closure, or a closure that gives different results when \
-                  called twice";
-    match layers_in_training_mode {
-        0 => others.into(),
-        n => format!(
-            "{n} layers are in training mode (Dropout, BatchNorm, noise), which is recorded in evaluation mode: if \
-             evaluation mode is what you mean, capture with `CaptureConfig::new().evaluation().init(…)` or pass \
-             `model.valid()`; otherwise {others}"
-        ),
-    }
 }
