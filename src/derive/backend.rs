@@ -74,14 +74,20 @@ fn no_tape_over_another(
     Err(DeriveError::Eager { message }.into())
 }
 
-#[allow(unused_macros)] // No typed backend is switched on in a build without backend features.
+/// Those of a backend whose tape can be put on another.
+#[allow(dead_code, reason = "no backend is switched on in a build without their features")]
+fn typed<B: TensorBridge>() -> Kernels<B> {
+    Kernels { apply: execute::apply::<B>, eager: eager_product::<B> }
+}
+
+#[allow(unused_macros, reason = "as above")]
 macro_rules! typed_kernels {
     ($backend:ty) => {
         #[allow(deprecated)] // NdArray is deprecated in Burn 0.22, not gone.
         impl sealed::HasKernels for $backend {
             #[inline(never)]
             fn kernels() -> Kernels<Self> {
-                Kernels { apply: execute::apply::<Self>, eager: eager_product::<Self> }
+                typed()
             }
         }
     };

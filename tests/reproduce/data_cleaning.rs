@@ -1,20 +1,16 @@
 //! One weight for every training sample, trained on clean validation samples: half of the labels are wrong, and the weights
 //! find out which (data hyper-cleaning, Franceschi et al. 2017). On 5,000 digits of MNIST.
 
-use burn::{
-    module::Param,
-    optim::AdamConfig,
-    prelude::*,
-    tensor::activation::{log_softmax, sigmoid},
-};
+use burn::{module::Param, optim::AdamConfig, prelude::*, tensor::activation::sigmoid};
 use burn_curvature::{
-    ConjugateGradientConfig, Error, Objective, ParamVector,
+    ConjugateGradientConfig, Objective, ParamVector,
     implicit::{HyperObjective, ImplicitConfig, InnerSolver},
 };
 
 use crate::{
     Outcome,
     figures::Figures,
+    logistic::{Softmax, accuracy},
     mnist::{self, CLASSES, PIXELS, Samples},
     random::SplitMix64,
 };
@@ -28,26 +24,15 @@ const STEPS: usize = 30;
 const RATE: f64 = 0.5;
 const INNER: InnerSolver = InnerSolver::NewtonCg { steps: 4, gradient_norm: 1e-4 };
 
-#[derive(Module, Debug)]
-struct Softmax {
-    w: Param<Tensor<2>>,
-}
-
 /// Logits of the samples' weights.
 #[derive(Module, Debug)]
 struct Weights {
     logits: Param<Tensor<1>>,
 }
 
-fn losses(model: &Softmax, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
-    let z = x.matmul(model.w.val());
-    let losses = -log_softmax(z.clone(), 1).gather(1, y.unsqueeze_dim(1));
-    (z, losses.flatten::<1>(0, 1))
-}
-
 /// Σ σ(η)ℓ / n + ½ · 0.01 ‖w‖²
 fn inner_loss(model: &Softmax, weights: &Weights, batch: Samples) -> Tensor<1> {
-    let (_, losses) = losses(model, batch);
+    let (_, losses) = model.forward(batch);
     let decay = model.w.val().powi_scalar(2).sum() * 0.005;
     (losses * sigmoid(weights.logits.val())).sum() * (1.0 / TRAINING as f64) + decay
 }
@@ -59,14 +44,6 @@ fn part((x, y): &Samples, rows: std::ops::Range<usize>) -> Samples {
 
 fn labels((_, y): &Samples) -> Vec<i64> {
     y.clone().into_data().iter::<i64>().collect()
-}
-
-fn accuracy(objective: &Objective, theta: &ParamVector, labels: &[i64]) -> Result<f64, Error> {
-    let logits = objective.at(theta)?.outputs()?.to_vec()?;
-    let largest = |row: &[f64]| (0..CLASSES).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-    let rows = logits.chunks(CLASSES).zip(labels);
-    let right = rows.filter(|(row, label)| largest(row) == Some(**label as usize)).count();
-    Ok(right as f64 / labels.len() as f64)
 }
 
 /// F1 of the samples with a weight below one half as a search for wrong labels.
@@ -96,11 +73,11 @@ fn clean([all, test]: &[Samples; 2], seed: u64, figures: &mut Figures) -> Outcom
         })
         .collect();
     let given = Tensor::from_data(TensorData::new(given, [TRAINING]), &device);
-    let model = Softmax { w: Param::from_tensor(Tensor::zeros([PIXELS, CLASSES], &device)) };
+    let model = Softmax::new(PIXELS, CLASSES, &device);
     let mut weights = Weights { logits: Param::from_tensor(Tensor::zeros([TRAINING], &device)) };
     let mut inner = HyperObjective::capture(&model, &weights, (x, given), inner_loss)?;
     let mean = |model: &Softmax, batch: Samples| {
-        let (z, losses) = losses(model, batch);
+        let (z, losses) = model.forward(batch);
         (z, losses.mean())
     };
     let outer = Objective::capture(&model, validation, mean)?;
@@ -114,7 +91,7 @@ fn clean([all, test]: &[Samples; 2], seed: u64, figures: &mut Figures) -> Outcom
         (inner, _) = INNER.minimize(&inner)?;
         let theta = inner.parameters();
         if step == 0 {
-            let noisy = accuracy(&testing, &theta, &labels)?;
+            let noisy = accuracy(&testing.at(&theta)?, &labels)?;
             figures.note(&format!("cleaning.{seed}.accuracy.noisy"), noisy);
         }
         let found = config.init(&inner)?.hypergradient(&outer, &solver)?;
@@ -122,7 +99,7 @@ fn clean([all, test]: &[Samples; 2], seed: u64, figures: &mut Figures) -> Outcom
         inner = inner.at(&theta, &ParamVector::from_module(&weights)?)?;
     }
     let (inner, _) = INNER.minimize(&inner)?;
-    let cleaned = accuracy(&testing, &inner.parameters(), &labels)?;
+    let cleaned = accuracy(&testing.at(&inner.parameters())?, &labels)?;
     figures.expect(&format!("cleaning.{seed}.accuracy.cleaned"), cleaned, 0.8..=1.0);
     let f1 = f1(&inner.hyperparameters().to_vec()?, &wrong);
     figures.expect(&format!("cleaning.{seed}.f1"), f1, 0.85..=1.0);

@@ -1,9 +1,9 @@
 //! Data distillation (Wang et al. 2018; Lorraine et al. 2020, section 5.2): ten images as hyper-parameters, one for each
 //! class, so that a linear classifier trained on them alone is good at all digits.
 
-use burn::{module::Param, optim::AdamConfig, prelude::*, tensor::activation::log_softmax};
+use burn::{module::Param, optim::AdamConfig, prelude::*};
 use burn_curvature::{
-    ConjugateGradientConfig, Error, Objective, ParamVector,
+    ConjugateGradientConfig, Objective, ParamVector,
     implicit::{HyperObjective, ImplicitConfig, InnerSolver},
 };
 
@@ -11,6 +11,7 @@ use crate::{
     Outcome,
     digits::{CLASSES, Digits, PIXELS},
     figures::Figures,
+    logistic::{Samples, Softmax, accuracy},
 };
 
 const TRAINING: usize = 1000;
@@ -18,20 +19,14 @@ const STEPS: usize = 60;
 const RATE: f64 = 0.05;
 const INNER: InnerSolver = InnerSolver::NewtonCg { steps: 20, gradient_norm: 1e-4 };
 
-#[derive(Module, Debug)]
-struct Softmax {
-    w: Param<Tensor<2>>,
-}
-
 /// One image for each class, `[classes, pixels]`.
 #[derive(Module, Debug)]
 struct Images {
     pixels: Param<Tensor<2>>,
 }
 
-fn loss(model: &Softmax, (x, y): (Tensor<2>, Tensor<1, Int>)) -> (Tensor<2>, Tensor<1>) {
-    let z = x.matmul(model.w.val());
-    let losses = -log_softmax(z.clone(), 1).gather(1, y.unsqueeze_dim(1));
+fn loss(model: &Softmax, samples: Samples) -> (Tensor<2>, Tensor<1>) {
+    let (z, losses) = model.forward(samples);
     (z, losses.mean())
 }
 
@@ -41,21 +36,13 @@ fn on_images(model: &Softmax, images: &Images, classes: Tensor<1, Int>) -> Tenso
     loss + model.w.val().powi_scalar(2).sum() * 0.005
 }
 
-fn accuracy(objective: &Objective, theta: &ParamVector, labels: &[i64]) -> Result<f64, Error> {
-    let logits = objective.at(theta)?.outputs()?.to_vec()?;
-    let largest = |row: &[f64]| (0..CLASSES).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-    let rows = logits.chunks(CLASSES).zip(labels);
-    let right = rows.filter(|(row, label)| largest(row) == Some(**label as usize)).count();
-    Ok(right as f64 / labels.len() as f64)
-}
-
 fn distill(digits: &Digits, seed: u64, figures: &mut Figures) -> Outcome {
     let device = Device::default().autodiff();
     let (training, test) = digits.split(TRAINING, seed);
     let first =
         (0..CLASSES as i64).filter_map(|class| training.labels.iter().position(|l| *l == class));
     let start = training.select(&first.collect::<Vec<_>>());
-    let model = Softmax { w: Param::from_tensor(Tensor::zeros([PIXELS, CLASSES], &device)) };
+    let model = Softmax::new(PIXELS, CLASSES, &device);
     let mut images = Images { pixels: Param::from_tensor(start.images(&device)) };
     let classes = start.classes(&device);
     let mut inner = HyperObjective::capture(&model, &images, classes, on_images)?;
@@ -69,7 +56,7 @@ fn distill(digits: &Digits, seed: u64, figures: &mut Figures) -> Outcome {
     for _ in 0..=STEPS {
         (inner, _) = INNER.minimize(&inner)?;
         let theta = inner.parameters();
-        accuracies.push(accuracy(&testing, &theta, &test.labels)?);
+        accuracies.push(accuracy(&testing.at(&theta)?, &test.labels)?);
         let found = config.init(&inner)?.hypergradient(&outer, &solver)?;
         images = optimizer.step(RATE, images, found.gradient.into_gradients()?);
         inner = inner.at(&theta, &ParamVector::from_module(&images)?)?;

@@ -1,7 +1,7 @@
 //! The accuracy of meta-gradients on few-shot softmax regression with about a thousand parameters (Rajeswaran et al. 2019,
 //! figure 2): by steps of conjugate gradients, and by steps of the inner solver, next to unrolled MAML.
 
-use burn::{module::Param, prelude::*, tensor::activation::log_softmax};
+use burn::prelude::*;
 use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Error, Hessian, LanczosConfig, LinearOperator,
     Objective, ParamVector,
@@ -12,21 +12,15 @@ use crate::{
     Outcome,
     figures::Figures,
     letters::{FEATURES, Letters, Shots},
+    logistic::{Samples, Softmax},
     omniglot::Omniglot,
 };
 
 const EXACT: InnerSolver = InnerSolver::NewtonCg { steps: 60, gradient_norm: 1e-13 };
 const CG_STEPS: [usize; 4] = [1, 2, 5, 10];
 
-type Samples = (Tensor<2>, Tensor<1, Int>);
-
-#[derive(Module, Debug)]
-struct Softmax {
-    w: Param<Tensor<2>>,
-}
-
-fn loss(model: &Softmax, (x, y): Samples) -> Tensor<1> {
-    -log_softmax(x.matmul(model.w.val()), 1).gather(1, y.unsqueeze_dim(1)).mean()
+fn loss(model: &Softmax, samples: Samples) -> Tensor<1> {
+    model.forward(samples).1.mean()
 }
 
 /// One task in f64 at a random start: its objective and its two batches.
@@ -39,8 +33,7 @@ struct Task {
 impl Task {
     fn new((training, test): (Samples, Samples), ways: usize, seed: u64) -> Result<Self, Error> {
         let device = training.0.device();
-        let model =
-            Softmax { w: Param::from_tensor(Tensor::zeros([training.0.dims()[1], ways], &device)) };
+        let model = Softmax::new(training.0.dims()[1], ways, &device);
         let objective = Objective::capture(&model, training.clone(), loss)?.in_f64()?;
         let start = objective.parameters().space().normal(seed).scale(0.1);
         Ok(Self { objective: objective.at(&start)?, training, test })

@@ -11,7 +11,7 @@ pub type Samples = (Tensor<2>, Tensor<1, Int>);
 /// Weights `[features, classes]`.
 #[derive(Module, Debug)]
 pub struct Softmax {
-    w: Param<Tensor<2>>,
+    pub w: Param<Tensor<2>>,
 }
 
 impl Softmax {
@@ -19,17 +19,36 @@ impl Softmax {
     pub fn new(features: usize, classes: usize, device: &Device) -> Self {
         Self { w: Param::from_tensor(Tensor::zeros([features, classes], device)) }
     }
+
+    /// Logits and the cross-entropy of each sample.
+    pub fn forward(&self, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
+        let z = x.matmul(self.w.val());
+        (z.clone(), cross_entropies(z, y))
+    }
 }
 
 /// Logits, and the mean of the samples' cross-entropies.
-pub fn loss(model: &Softmax, (x, y): Samples) -> (Tensor<2>, Loss) {
-    let z = x.matmul(model.w.val());
-    (z.clone(), Loss::mean_of(cross_entropies(z, y)))
+pub fn loss(model: &Softmax, samples: Samples) -> (Tensor<2>, Loss) {
+    let (z, losses) = model.forward(samples);
+    (z, Loss::mean_of(losses))
 }
 
 /// The cross-entropy of each sample.
 pub fn cross_entropies(z: Tensor<2>, y: Tensor<1, Int>) -> Tensor<1> {
     -log_softmax(z, 1).gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1)
+}
+
+/// The share of samples whose largest output of an objective is that of their label.
+///
+/// # Errors
+/// An objective without outputs.
+pub fn accuracy(objective: &Objective, labels: &[i64]) -> Result<f64, Error> {
+    let outputs = objective.outputs()?.to_vec()?;
+    let classes = outputs.len() / labels.len();
+    let largest = |row: &[f64]| (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    let rows = outputs.chunks(classes).zip(labels);
+    let right = rows.filter(|(row, label)| largest(row) == Some(**label as usize)).count();
+    Ok(right as f64 / labels.len() as f64)
 }
 
 /// Some of the samples.
