@@ -132,7 +132,8 @@ pub(super) fn backward<M, X, O: Captured>(
     if !loss.is_tracked() {
         return Err(CaptureError::IndependentLoss.into());
     }
-    let gradients = loss.backward();
+    // A parameter that is the loss itself has no node on the tape to begin a second pass from; its product with one has.
+    let gradients = (loss.clone() * 1.0).backward();
     let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
     Ok((value, gradients))
 }

@@ -136,8 +136,8 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     /// `optimizer.set_learning_rate(scheduler.step().base())`.
     ///
     /// # Errors
-    /// [`OptimizerError::NoLearningRate`] with another rule; [`ConfigError`](crate::errors::ConfigError) for a rate that is not a
-    /// finite number above zero.
+    /// [`OptimizerError::NoLearningRate`] with another rule; [`ConfigError`](crate::errors::ConfigError) for a rate that is
+    /// negative or not finite. Zero, at the end of a schedule, is no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let Rule::Fixed { .. } = self.config.rule else {
             return Err(OptimizerError::NoLearningRate {

@@ -36,7 +36,6 @@ fn ranges() {
     };
     let wide = Rule::TrustRegion { radius: 1.0, largest: 2.0, accept: 0.1 };
     for (field, config) in [
-        ("rate", plain(Rule::Fixed { rate: 0.0 })),
         ("rate", plain(Rule::Fixed { rate: -1.0 })),
         ("rate", plain(Rule::Fixed { rate: f64::NAN })),
         ("decrease", plain(Rule::Armijo(Armijo::new().with_decrease(0.0)))),
@@ -107,11 +106,15 @@ fn rates_where_there_are_none() {
         Rule::Fixed { rate: 1.0 },
     );
     let mut fixed = config.init(&objective).unwrap();
-    for rate in [0.0, -0.5, f64::INFINITY] {
+    for rate in [-0.5, f64::NAN, f64::INFINITY] {
         let refused = fixed.set_learning_rate(rate);
         assert!(matches!(failure(&refused), Some(ConfigError { .. })), "{refused:?}");
     }
     assert_eq!(fixed.config(), &config);
+    // The end of a schedule.
+    fixed.set_learning_rate(0.0).unwrap();
+    let (rested, step) = fixed.step_on(&start, &objective).unwrap();
+    assert_eq!((rested.values(), step.length), (start.values(), 0.0));
 }
 
 /// After an error the next step is the one that would have been.

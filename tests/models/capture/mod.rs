@@ -238,3 +238,12 @@ fn a_listing_of_the_loss_holds_only_what_the_loss_needs() {
     assert_eq!(inputs, Some(4), "{listing}");
     assert!(!program.operations().contains_key("Neg"), "{listing}");
 }
+
+#[test]
+fn a_parameter_can_be_the_loss() {
+    let model = weights::<1>([2.0]);
+    let objective = Objective::capture(&model, (), |model, ()| model.w.val()).unwrap();
+    assert_eq!(objective.value().unwrap(), 2.0);
+    assert_eq!(objective.gradient().unwrap().to_vec().unwrap(), [1.0]);
+    close(&hessian(&objective), &[0.0]);
+}

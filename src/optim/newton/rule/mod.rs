@@ -22,7 +22,7 @@ pub enum Rule {
     /// A fixed multiple of the direction, for learning-rate schedulers. Taken even if h rises, which the report then says
     /// ([`Verdict::Raised`]); not taken if h would not be finite.
     Fixed {
-        /// The learning rate, above zero.
+        /// The learning rate. Zero, at the end of a schedule, is no step.
         rate: f64,
     },
     /// Backtracking until h falls enough.
@@ -61,7 +61,7 @@ impl Rule {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let field = |name| Field { config: "Rule", name };
         match *self {
-            Rule::Fixed { rate } => field("rate").positive(rate),
+            Rule::Fixed { rate } => field("rate").not_negative(rate),
             Rule::Armijo(armijo) => armijo.validate(),
             Rule::LevenbergMarquardt { adaptation, search } => {
                 adaptation.validate()?;
