@@ -29,7 +29,7 @@ use crate::{
 /// let direction = Direction::ConjugateGradient(TruncatedCg::new());
 /// let config = NewtonOptimizerConfig::new(direction.clone(), Rule::Armijo(Armijo::new()));
 /// assert!(config.validate().is_ok());
-/// assert!(NewtonOptimizerConfig::new(direction, Rule::Fixed { rate: 0.0 }).validate().is_err());
+/// assert!(NewtonOptimizerConfig::new(direction, Rule::Fixed { rate: -1.0 }).validate().is_err());
 /// ```
 #[derive(Config, Debug, PartialEq)]
 pub struct NewtonOptimizerConfig {
