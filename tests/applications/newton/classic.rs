@@ -8,7 +8,7 @@ use burn_curvature::{
 
 use super::{
     B, Point,
-    functions::{CLASSICS, Classic, booth, rosenbrock},
+    functions::{CLASSICS, Classic, booth, powell, rosenbrock},
     objective, run,
 };
 use crate::backends::TestBackend;
@@ -71,6 +71,33 @@ fn the_convergence_is_quadratic() {
                 "{}: {norms:?}",
                 classic.name
             );
+        }
+    }
+}
+
+/// A singular minimum: each whole step leaves two thirds of the way, as long as rounding permits; a hundred steps and more.
+#[test]
+fn at_a_singular_minimum_convergence_is_linear() {
+    let start = Point::at(&[3.0, -1.0, 0.0, 1.0]);
+    let objective = objective(&start, powell);
+    let optimizers = [
+        NewtonCgConfig::new().with_forcing(Forcing::Fixed(1e-12)).init(&objective).unwrap(),
+        TrustRegionNewtonConfig::new()
+            .with_forcing(Forcing::Fixed(1e-12))
+            .with_radius(100.0)
+            .init(&objective)
+            .unwrap(),
+    ];
+    for mut optimizer in optimizers {
+        let (end, steps) = run(&mut optimizer, start.clone(), 1e-30, 80);
+        let lines: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        let story = lines.join("\n");
+        assert!(end.values().iter().all(|x| x.abs() <= 1e-10), "{:?}\n{story}", end.values());
+        // ∇h is cubic in the distance.
+        let factor = (2.0_f64 / 3.0).powi(3);
+        for pair in steps[5..40].windows(2) {
+            let ratio = pair[1].gradient_norm / pair[0].gradient_norm;
+            assert!((ratio - factor).abs() < 0.02, "{ratio}\n{story}");
         }
     }
 }
