@@ -1,7 +1,9 @@
 """Influences with pyDVL: 20 steps of conjugate gradients on the damped Hessian, EK-FAC, plain products of gradients.
 
-    python pydvl_influence.py
+    python pydvl_influence.py [cg ekfac]
 """
+
+import sys
 
 from problems import DAMPING, STEPS, Problem
 from timing import Rounds
@@ -18,37 +20,38 @@ net = network(problem)
 training = DataLoader(TensorDataset(images, classes), batch_size=len(images))
 
 
-def cg(**options):
-    influence = CgInfluence(
-        net, F.cross_entropy, regularization=DAMPING, rtol=0.0, atol=0.0, maxiter=STEPS, warn_on_max_iteration=False, **options
-    )
-    influence.fit(training)
-    return influence
-
-
 def scores(influence, count):
     return influence.influences(images[:count], classes[:count], images, classes)
 
 
-conjugate, together = cg(), cg(solve_simultaneously=True)
-ekfac = EkfacInfluence(net, hessian_regularization=problem.expected["ekfac_damping"])
-ekfac.fit(training)
+def by_cg(rounds):
+    influence = CgInfluence(
+        net, F.cross_entropy, regularization=DAMPING, rtol=0.0, atol=0.0, maxiter=STEPS, warn_on_max_iteration=False
+    )
+    influence.fit(training)
+    expected = torch.tensor(problem.expected["cg_scores"], dtype=torch.float64)
+    found = scores(influence, 8).double() / len(images)
+    difference = float((found - expected).norm() / expected.norm())
+    print(f"mlp.pydvl.scores_difference = {difference:.1e}", flush=True)
+    vectors = torch.stack([
+        torch.cat([torch.from_numpy(part.T.copy()).flatten() for part in vector.values()]) for vector in problem.vectors[:8]
+    ])
+    rounds.add("influence_cg", lambda: scores(influence, 1))
+    rounds.add("influence_cg_8", lambda: scores(influence, 8), per=8)
+    rounds.add("influence_scores", lambda: influence.influences_from_factors(vectors[:1], images, classes))
+    rounds.add("influence_scores_8", lambda: influence.influences_from_factors(vectors, images, classes), per=8)
 
-expected = torch.tensor(problem.expected["cg_scores"], dtype=torch.float64)
-found = scores(conjugate, 8).double() / len(images)
-difference = float((found - expected).norm() / expected.norm())
-print(f"mlp.pydvl.scores_difference = {difference:.1e}", flush=True)
 
-vectors = torch.stack([
-    torch.cat([torch.from_numpy(part.T.copy()).flatten() for part in vector.values()]) for vector in problem.vectors[:8]
-])
-rounds = Rounds("mlp.pydvl")
+def by_ekfac(rounds):
+    influence = EkfacInfluence(net, hessian_regularization=problem.expected["ekfac_damping"])
+    influence.fit(training)
+    rounds.add("influence_kfac", lambda: scores(influence, 1))
+    rounds.add("influence_kfac_8", lambda: scores(influence, 8), per=8)
+
+
 parameters = list(net.parameters())
-rounds.add("gradient", lambda: torch.autograd.grad(F.cross_entropy(net(images), classes), parameters))
-rounds.add("influence_cg", lambda: scores(conjugate, 1))
-rounds.add("influence_cg_8", lambda: scores(conjugate, 8), per=8)
-rounds.add("influence_scores", lambda: conjugate.influences_from_factors(vectors[:1], images, classes))
-rounds.add("influence_scores_8", lambda: conjugate.influences_from_factors(vectors, images, classes), per=8)
-rounds.add("influence_kfac", lambda: scores(ekfac, 1))
-rounds.add("influence_kfac_8", lambda: scores(ekfac, 8), per=8)
-rounds.measure()
+for part in sys.argv[1:] or ("cg", "ekfac"):
+    rounds = Rounds("mlp.pydvl")
+    rounds.add("gradient", lambda: torch.autograd.grad(F.cross_entropy(net(images), classes), parameters))
+    {"cg": by_cg, "ekfac": by_ekfac}[part](rounds)
+    rounds.measure()
