@@ -157,7 +157,7 @@ impl FactorMatrix {
 }
 
 /// (M + δI)⁻¹ by Cholesky; `None` for a matrix that is not definite.
-fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<f64>> {
+pub(super) fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<f64>> {
     let mut damped = MatRef::from_column_major_slice(matrix, size, size).to_owned();
     for one in damped.diagonal_mut().column_vector_mut().iter_mut() {
         *one += damping;

@@ -11,10 +11,12 @@ mod collector;
 mod compare;
 mod config;
 mod coverage;
+mod device_inverse;
 mod ekfac;
 mod error;
 mod factor;
 mod inverse;
+mod inversion;
 mod layer;
 mod layers;
 mod matrix;
@@ -35,6 +37,7 @@ pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
 pub use ekfac::Ekfac;
 pub use error::KfacError;
 pub use factor::{FactorSpectrum, KroneckerFactor};
+pub use inversion::{FactorInversion, InversionPlace, InversionReport, KfacInversion};
 pub use layer::{EkfacLayer, KfacLayer};
 pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
@@ -78,7 +81,8 @@ use compare::compare;
 /// the second moments; once per recording, a forward and a backward pass that check the samples. The moments stay on the device until a decomposition, their entries or the state is asked for, which read
 /// them once.
 /// A product: two matrix products per layer. [`inverse`](Self::inverse): two eigendecompositions per layer, which are
-/// kept; [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer; both on the host in f64.
+/// kept; [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer; both on the host in f64, but
+/// the second for large layers of a GPU, see [`KfacInversion`].
 ///
 /// # References
 ///

@@ -8,6 +8,8 @@
 mod backends;
 #[path = "../support/compare.rs"]
 mod compare;
+#[path = "../support/counting.rs"]
+mod counting;
 #[path = "../support/dense.rs"]
 mod dense;
 #[path = "../support/failure.rs"]
