@@ -14,6 +14,7 @@ mod counting;
 mod dense;
 #[path = "../support/failure.rs"]
 mod failure;
+mod operations;
 mod operators;
 #[path = "../support/oracle.rs"]
 mod oracle;

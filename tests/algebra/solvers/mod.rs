@@ -14,7 +14,6 @@ mod minres_singular;
 mod minres_stopping;
 mod neumann;
 mod neumann_edges;
-mod operations;
 mod over_data;
 mod region;
 mod scales;
