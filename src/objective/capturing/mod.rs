@@ -167,8 +167,9 @@ where
         let values = Values::new(parameters, buffers)?;
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let training = InTraining::of(&model);
-        let burn = config
-            .compare
+        // A GPU is asked for Burn's gradient only if the comparison on the processor leaves a doubt.
+        let later = training.flags.is_empty() && !values.parameters.space().is_on_processor();
+        let burn = (config.compare && !later)
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
         if config.compare && !training.flags.is_empty() {
             source::restore_buffers(model.clone(), &plain);
@@ -188,20 +189,20 @@ where
         part.programs.product(Product::Hessian)?;
         let usual = || faithfulness::tolerance(part.programs.recorded());
         let tolerance = config.tolerance.unwrap_or_else(usual);
-        let burn = burn.filter(|_| part.programs.draws() == 0); // Burn draws other values
+        let compared = config.compare && part.programs.draws() == 0; // Burn draws other values
         let stated = part.stated.reduction();
         let objective = Self {
             recorder,
             values,
             parts: Parts::Kept([part].into()),
-            settings: Settings { compared: burn.is_some(), ..Settings::new(config.engine, stated) },
+            settings: Settings { compared, ..Settings::new(config.engine, stated) },
             prepared: Arc::default(),
             point: Arc::default(),
         };
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
-        if let Some(burn) = burn.transpose()? {
-            let in_burn = BurnLoss { model: &model, batch: &batch };
-            let compared = in_burn.expect_recorded(&objective, &burn, tolerance);
+        if compared {
+            let (burn, in_burn) = (burn.transpose()?, BurnLoss { model: &model, batch: &batch });
+            let compared = in_burn.expect_recorded(&objective, burn, tolerance);
             if !training.flags.is_empty() {
                 source::restore_buffers(model, &kept);
             }
