@@ -46,12 +46,14 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionUnsupported`].
+    #[inline(never)]
     pub fn new(value: f64, device: &Device<B>, precision: Precision) -> Result<Self, VectorError> {
         expect_supported::<B>(device, precision)?;
         Ok(Self::on(value, device, precision))
     }
 
     /// A number on a device that is known to compute in the precision.
+    #[inline(never)]
     pub(crate) fn on(value: f64, device: &Device<B>, precision: Precision) -> Self {
         let value =
             Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype());
@@ -69,6 +71,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn add(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_add)
     }
@@ -77,6 +80,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn sub(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_sub)
     }
@@ -85,6 +89,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn mul(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_mul)
     }
@@ -93,16 +98,19 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn div(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_div)
     }
 
     /// `−self`
+    #[inline(never)]
     pub fn neg(&self) -> Self {
         self.map(Inner::<B>::float_neg)
     }
 
     /// `√self`
+    #[inline(never)]
     pub fn sqrt(&self) -> Self {
         self.map(Inner::<B>::float_sqrt)
     }
@@ -116,6 +124,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::Read`].
+    #[inline(never)]
     pub fn read(&self) -> Result<f64, VectorError> {
         Ok(read_tensor::<B>(self.value.clone())?.into_iter().sum())
     }
@@ -124,6 +133,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::Read`]; [`VectorError::PrecisionMismatch`] and [`VectorError::DeviceMismatch`] between them.
+    #[inline(never)]
     pub fn read_many(scalars: &[&Self]) -> Result<Vec<f64>, VectorError> {
         let Some((first, rest)) = scalars.split_first() else {
             return Ok(Vec::new());
