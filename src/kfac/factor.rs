@@ -129,8 +129,8 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
         };
         let damped = Damped::new(tensor, self.0.shape, damping, space);
         Ok(match damped.inverse(tolerance)? {
-            Attempt::Reached { inverse, residual, refinements } => {
-                let place = InversionPlace::Device { residual, refinements };
+            Attempt::Reached { inverse, residual } => {
+                let place = InversionPlace::Device { residual };
                 (Some(KroneckerSide::Matrix(inverse)), place)
             }
             Attempt::Missed { residual } => {

@@ -43,9 +43,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// that of [`inverse`](Self::inverse), and the report is empty.
     ///
     /// # Cost
-    /// On the host: the factors are read, and inverted by Cholesky in f64 on all threads. On the device, for each factor: two
-    /// thirds of the multiplications of a product of two such matrices, one or two products for the residual, two for each refinement;
-    /// a read of 128 × 128 elements for every 128 rows.
+    /// On the host: the factors are read, and inverted by Cholesky in f64 on all threads. On the device, for each factor: one and
+    /// two thirds of the multiplications of a product of two such matrices, one or two products for the residual, and a read
+    /// of 128 × 128 elements for every 128 rows.
     ///
     /// # Errors
     /// As [`inverse`](Self::inverse); [`ConfigError`](crate::errors::ConfigError) for a tolerance out of range.

@@ -31,9 +31,9 @@ pub enum KfacInversion {
     /// ‖I − MX‖₂ ≤ min(‖R‖_F, ‖RᵀR‖_F^½) ≤ tolerance          R = I − MX, M the damped factor
     /// ```
     ///
-    /// so that ‖X − M⁻¹‖₂ ≤ tolerance·‖M⁻¹‖₂. The residual is computed on the device too, and so holds up to its rounding. In
-    /// f32 the bound does not fall below about 1e-6·κ(M) for 300 rows, and more for larger factors: 1e-2 is reached up to
-    /// κ = 1e3. An inverse that misses the tolerance is computed on the host; the report says so.
+    /// so that ‖X − M⁻¹‖₂ ≤ tolerance·‖M⁻¹‖₂. The residual is computed on the device too, and so holds up to its rounding. How
+    /// small it can be grows with κ(M), the size and the device's rounding: in f32 a tolerance of 1e-2 is met for 300 rows up to
+    /// κ = 1e3 at least, and missed at 1e7. An inverse that misses the tolerance is computed on the host; the report says so.
     Device {
         /// Largest residual, above 0 and below 1.
         tolerance: f64,
@@ -79,12 +79,10 @@ pub enum InversionPlace {
     Device {
         /// The bound of ‖I − MX‖₂.
         residual: f64,
-        /// Newton-Schulz steps.
-        refinements: usize,
     },
     /// On the host, in f64, since the device did not get there.
     Fallback {
-        /// The smallest bound of ‖I − MX‖₂ on the device; `None` if it found the factor not positive definite.
+        /// The bound of ‖I − MX‖₂ on the device; `None` if it found the factor not positive definite.
         residual: Option<f64>,
         /// What was asked for.
         tolerance: f64,
@@ -118,7 +116,7 @@ impl InversionReport {
     /// The largest residual of those inverted on the device.
     pub fn residual(&self) -> Option<f64> {
         let residuals = self.factors.iter().filter_map(|factor| match factor.place {
-            InversionPlace::Device { residual, .. } => Some(residual),
+            InversionPlace::Device { residual } => Some(residual),
             _ => None,
         });
         residuals.reduce(f64::max)

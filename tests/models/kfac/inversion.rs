@@ -103,7 +103,7 @@ where
         let found = &report.factors[0];
         assert_eq!((found.parameter.as_str(), found.rows), ("w", ROWS));
         match found.place {
-            InversionPlace::Device { residual: stated, .. } => {
+            InversionPlace::Device { residual: stated } => {
                 reached += 1;
                 assert_ne!(must(condition), Some(false), "{condition:e}");
                 assert!(stated <= tolerance, "{condition:e}: {stated:e}");
