@@ -291,19 +291,21 @@ impl<B: AutodiffBackend> Objective<B> {
         self.prepare_product(&self.product(Product::Hessian)?)
     }
 
-    /// The model's outputs z on every batch: one block per batch, named `outputs` for a single one.
+    /// The model's outputs z on every batch: one block per batch, named `outputs` for a single one. Of a
+    /// [shared](Self::shared) objective those of all ranks, by one message of their number. Collective.
     ///
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
-        self.expect_data_here("`outputs`")?;
-        let layout = self.outputs_layout()?;
+        let space = self.parameters().space().with_layout(&self.outputs_layout()?);
         let mut blocks = Vec::with_capacity(self.batches());
-        self.for_each_part(|_, part| {
+        let own = self.for_each_part(|_, part| {
             blocks.push(self.outputs_of(part)?.into_float()?);
             Ok(())
-        })?;
-        Ok(ParamVector::from_blocks(&layout, blocks)?)
+        });
+        let own = own.map(|()| vec![blocks]);
+        let outputs = self.by_batch(&space, (Call::Rows, &[]), 1, own)?.into_iter().next();
+        outputs.ok_or_else(|| ObjectiveError::NoBatches.into())
     }
 
     fn expect_compatible(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {

@@ -15,7 +15,7 @@ use crate::{
     derive::{DeriveError, Product},
     error::Error,
     graph::ValueType,
-    space::{ParamSpace, ParamVector, VectorError},
+    space::{InnerFloat, ParamSpace, ParamVector, VectorError},
     tensor::Operand,
 };
 
@@ -168,13 +168,22 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok(result)
     }
 
-    /// J v for several vectors, batch by batch, unweighted, as blocks of the outputs' layout.
+    /// J v for several vectors, batch by batch, unweighted, as blocks of the outputs' layout. Collective.
     pub(crate) fn jacobian_products(
         &self,
         product: &PreparedProduct<B>,
         outputs: &ParamSpace<B>,
         vectors: &[ParamVector<B>],
     ) -> Result<Vec<ParamVector<B>>, Error> {
+        let own = self.jacobian_products_here(product, vectors);
+        self.by_batch(outputs, (Call::Product, vectors), vectors.len(), own)
+    }
+
+    fn jacobian_products_here(
+        &self,
+        product: &PreparedProduct<B>,
+        vectors: &[ParamVector<B>],
+    ) -> Result<Vec<Vec<InnerFloat<B>>>, Error> {
         for vector in vectors {
             self.expect_compatible(vector)?;
         }
@@ -188,25 +197,36 @@ impl<B: AutodiffBackend> Objective<B> {
                 Ok(())
             })
         })?;
-        let products = blocks.into_iter().map(|blocks| Ok(outputs.from_blocks(blocks)?));
-        products.collect()
+        Ok(blocks)
     }
 
-    /// Σ over batches of Jᵀu for several u, unweighted, each in blocks of the outputs' layout.
+    /// Σ over batches of Jᵀu for several u, unweighted, each of the space of the outputs. Collective.
     pub(crate) fn adjoint_products(
         &self,
         product: &PreparedProduct<B>,
+        outputs: &ParamSpace<B>,
         cotangents: &[ParamVector<B>],
     ) -> Result<Vec<ParamVector<B>>, Error> {
-        for cotangent in cotangents {
-            self.parameters().expect_format(cotangent)?;
-        }
+        let fit = cotangents.iter().try_for_each(|vector| outputs.expect_same(vector.space()));
+        let own = fit.map_err(Error::from);
+        let own = own.and_then(|()| self.adjoint_products_here(product, cotangents));
+        let (space, call) = (self.parameters().space(), (Call::Product, cotangents));
+        let own = own.map(|sums| (Vec::new(), sums));
+        Ok(self.summed_vectors(space, call, (0, cotangents.len()), own)?.1)
+    }
+
+    fn adjoint_products_here(
+        &self,
+        product: &PreparedProduct<B>,
+        cotangents: &[ParamVector<B>],
+    ) -> Result<Vec<Option<ParamVector<B>>>, Error> {
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; cotangents.len()];
+        let first = self.first_block();
         self.for_each_part(|index, part| {
             let block = |cotangent: &ParamVector<B>| {
                 let found = cotangent.blocks().len();
-                let block = cotangent.blocks().get(index).cloned();
-                block.ok_or(VectorError::BlockCount { expected: index + 1, found })
+                let block = cotangent.blocks().get(first + index).cloned();
+                block.ok_or(VectorError::BlockCount { expected: first + index + 1, found })
             };
             let blocks: Vec<_> = cotangents.iter().map(block).collect::<Result<_, _>>()?;
             let blocks = blocks.into_iter().map(|block| vec![Operand::Float(block)]);
@@ -217,7 +237,7 @@ impl<B: AutodiffBackend> Objective<B> {
                 }
             })
         })?;
-        sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
+        Ok(sums)
     }
 
     /// A batch's product, ready for vectors.

@@ -52,6 +52,10 @@ use running::Running;
 /// the statistics of the batch, and that pass updates the running statistics, which the model returned holds. The curvature
 /// is that of evaluation mode at the running statistics of the moment.
 ///
+/// On a [shared](Objective::shared) objective every rank runs its batch in training mode as data-parallel training does: with
+/// the statistics of that batch, and units dropped by its own random numbers. Loss, gradient and the running statistics
+/// are averaged with the weights of the batches, by one message, so that the model stays the same on all ranks.
+///
 /// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the
 /// curvature of the batch's own statistics. These let every sample reach the rows of all others, so it takes targets that
 /// are drawn ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or none, and a closure that returns

@@ -1,6 +1,6 @@
 //! The tensors of a model besides its parameters: running statistics, frozen weights, integers and booleans.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use burn::{
     backend::{Dispatch, DispatchTensor},
@@ -13,8 +13,10 @@ use burn_backend::{
 use crate::tensor::{Kind, Operand, Precision, TensorBridge, TensorError};
 
 use super::{
-    super::{Inner, ParamError, ParamLayout, changes::Changes},
-    Found, Place, Replace, Visit, float_places, off_tape, replace, visit,
+    super::{Inner, InnerFloat, ParamError, ParamLayout, changes::Changes},
+    Found, Place, Replace, Visit, any_rank, cast_to, float_places, float_primitive, off_tape,
+    replace, user_tensor, visit,
+    write::leaf,
 };
 
 /// One buffer.
@@ -106,6 +108,55 @@ where
         }
         changes.finish()?;
         Ok(Self { list: Arc::clone(&self.list), values })
+    }
+}
+
+impl<B: AutodiffBackend> Buffers<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// Gives the running statistics of a model other values, in the order of [`running`](Self::running): those of the
+    /// model itself and of all its clones, which share them.
+    ///
+    /// # Errors
+    /// A model on another backend.
+    pub fn give_running<M: Module>(
+        &self,
+        model: &M,
+        values: &[InnerFloat<B>],
+    ) -> Result<(), ParamError> {
+        let paths = self.running().map(|(_, path)| path.to_string());
+        let values = paths.zip(values.iter().cloned()).collect();
+        drop(model.valid()); // takes in pending updates, which would overwrite them later
+        let mut writer = Statistics::<B> { values, failure: None };
+        drop(replace(model.clone(), &mut writer));
+        writer.failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+}
+
+/// Writes running statistics by their paths.
+struct Statistics<B: AutodiffBackend> {
+    values: HashMap<String, InnerFloat<B>>,
+    failure: Option<TensorError>,
+}
+
+impl<B: AutodiffBackend> Replace for Statistics<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+        let value = self.values.remove(&found.place().path)?;
+        let old = found.float()?;
+        match float_primitive::<B>(old.clone()) {
+            Ok(plain) => {
+                let value = cast_to::<B>(value, plain.dtype().into());
+                Some(leaf(any_rank(user_tensor::<B>(value)), &old, found.id).into_dispatch())
+            }
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+                None
+            }
+        }
     }
 }
 
