@@ -6,6 +6,7 @@ mod batches;
 mod blocks;
 mod capturing;
 mod data;
+mod data_space;
 mod error;
 mod guards;
 mod inputs;
@@ -289,23 +290,6 @@ impl<B: AutodiffBackend> Objective<B> {
     /// A failure of the backend.
     pub fn prepare(&self) -> Result<(), Error> {
         self.prepare_product(&self.product(Product::Hessian)?)
-    }
-
-    /// The model's outputs z on every batch: one block per batch, named `outputs` for a single one. Of a
-    /// [shared](Self::shared) objective those of all ranks, by one message of their number. Collective.
-    ///
-    /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
-    pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
-        let space = self.parameters().space().with_layout(&self.outputs_layout()?);
-        let mut blocks = Vec::with_capacity(self.batches());
-        let own = self.for_each_part(|_, part| {
-            blocks.push(self.outputs_of(part)?.into_float()?);
-            Ok(())
-        });
-        let own = own.map(|()| vec![blocks]);
-        let outputs = self.by_batch(&space, (Call::Rows, &[]), 1, own)?.into_iter().next();
-        outputs.ok_or_else(|| ObjectiveError::NoBatches.into())
     }
 
     fn expect_compatible(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {

@@ -10,7 +10,7 @@ use std::{iter, thread};
 
 use mpi::topology::SimpleCommunicator;
 
-use super::watch::{ASKS, Call, Watch};
+use super::watch::{ASKS, Call, DIFFERS, Watch};
 use crate::communicator::CommunicatorError;
 
 /// Why ranks cannot sum.
@@ -27,6 +27,16 @@ impl From<String> for Parted {
     }
 }
 
+/// What a rank has said of the sum that it is about to make.
+pub(super) struct Question {
+    pub from: usize,
+    /// The number of the sum.
+    pub sums: u64,
+    pub call: Call,
+    /// Whether it knows that ranks differ. It says so to all of them.
+    pub differs: bool,
+}
+
 impl Watch {
     /// Agrees with all ranks on what is summed, unless it is as much as before.
     pub fn agree(&mut self, world: &SimpleCommunicator, call: Call) -> Result<(), Parted> {
@@ -35,38 +45,43 @@ impl Watch {
         }
         self.agreed = None;
         self.begin();
+        let at = self.sums;
+        self.questions.retain(|question| question.sums >= at);
         let size = self.size();
         for distance in iter::successors(Some(1), |distance| Some(2 * distance)) {
             if distance >= size {
                 break;
             }
-            self.tell([(self.rank + distance) % size], world, self.question(call));
+            self.tell([(self.rank + distance) % size], world, self.question(ASKS, call));
             let from = (self.rank + size - distance) % size;
-            while self.asked(from).is_none() {
-                if self.differs(call) {
+            loop {
+                let mut now = self.questions.iter().filter(|question| question.sums == at);
+                if now.any(|question| question.differs || question.call != call) {
                     return Err(self.difference(world, call));
+                }
+                let mut now = self.questions.iter().filter(|question| question.sums == at);
+                if now.any(|question| question.from == from) {
+                    break;
                 }
                 self.hear(world, Some(call))?;
                 thread::yield_now();
             }
         }
-        if self.differs(call) {
-            return Err(self.difference(world, call));
-        }
         self.agreed = Some(call);
         Ok(())
     }
 
-    /// Whether a rank has asked for another sum.
-    fn differs(&self, call: Call) -> bool {
-        (0..self.size()).any(|rank| self.asked(rank).is_some_and(|asked| asked != call))
-    }
-
-    /// Tells all ranks, waits for the questions of all, and finds the first one that differs from that of rank 0.
+    /// Tells all ranks that they differ, hears it from all, and finds the first one that differs from rank 0.
     fn difference(&mut self, world: &SimpleCommunicator, call: Call) -> Parted {
-        let (size, own) = (self.size(), self.rank);
-        self.tell((0..size).filter(|&rank| rank != own), world, self.question(call));
-        let of = |watch: &Self, rank| if rank == own { Some(call) } else { watch.asked(rank) };
+        let (size, own, at) = (self.size(), self.rank, self.sums);
+        self.tell_all(world, self.question(DIFFERS, call));
+        let of = |watch: &Self, rank: usize| {
+            if rank == own {
+                return Some(call);
+            }
+            let mut told = watch.questions.iter().filter(|it| it.differs && it.sums == at);
+            told.find(|question| question.from == rank).map(|question| question.call)
+        };
         loop {
             let all: Option<Vec<Call>> = (0..size).map(|rank| of(self, rank)).collect();
             if let Some(all) = all {
@@ -86,7 +101,7 @@ impl Watch {
         }
     }
 
-    fn question(&self, call: Call) -> [u64; 4] {
-        [ASKS, self.sums, call.elements as u64, call.bits()]
+    fn question(&self, kind: u64, call: Call) -> [u64; 4] {
+        [kind, self.sums, call.elements as u64, call.bits()]
     }
 }

@@ -11,6 +11,8 @@ use mpi::{
     traits::{Communicator, Destination, Source},
 };
 
+use super::agreement::Question;
+
 /// Marks the messages between sums.
 const TAG: i32 = 0x4243;
 
@@ -20,6 +22,8 @@ const LEFT: u64 = 1;
 const WAITS: u64 = 2;
 /// Is about to sum, and asks whether the others are.
 pub(super) const ASKS: u64 = 3;
+/// Has learned that some rank is about to sum something else.
+pub(super) const DIFFERS: u64 = 4;
 
 /// How long a rank waits before it says for what.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,8 +59,8 @@ pub(super) struct Watch {
     pub sums: u64,
     /// What all ranks have summed last.
     pub agreed: Option<Call>,
-    /// What each rank has asked for last, before which sum.
-    asked: Vec<Option<(u64, Call)>>,
+    /// What others have said of the sums that they are about to make.
+    pub questions: Vec<Question>,
     /// After how many sums each rank has returned.
     left: Vec<Option<u64>>,
     /// Tests of the sum at hand.
@@ -68,18 +72,21 @@ pub(super) struct Watch {
 impl Watch {
     pub fn new(rank: usize, size: usize) -> Self {
         let begun = Instant::now();
-        let (asked, left) = (vec![None; size], vec![None; size]);
-        Self { rank, sums: 0, agreed: None, asked, left, tests: 0, begun, said: false }
+        let left = vec![None; size];
+        Self {
+            rank,
+            sums: 0,
+            agreed: None,
+            questions: Vec::new(),
+            left,
+            tests: 0,
+            begun,
+            said: false,
+        }
     }
 
     pub fn size(&self) -> usize {
         self.left.len()
-    }
-
-    /// What a rank has asked for before the sum at hand.
-    pub fn asked(&self, rank: usize) -> Option<Call> {
-        let (sums, call) = (*self.asked.get(rank)?)?;
-        (sums == self.sums).then_some(call)
     }
 
     /// Whether this rank has returned.
@@ -124,7 +131,8 @@ impl Watch {
         }
     }
 
-    fn tell_all(&self, world: &SimpleCommunicator, message: [u64; 4]) {
+    /// Tells all others.
+    pub fn tell_all(&self, world: &SimpleCommunicator, message: [u64; 4]) {
         self.tell((0..self.size()).filter(|&other| other != self.rank), world, message);
     }
 
@@ -152,15 +160,14 @@ impl Watch {
                         *left = Some(sums);
                     }
                 }
-                ([ASKS, sums, elements, bits], _) => {
-                    let other = Call::of(elements, bits);
-                    if let Some(asked) = self.asked.get_mut(from as usize) {
-                        *asked = Some((sums, other));
-                    }
+                ([kind @ (ASKS | DIFFERS), sums, elements, bits], _) => {
+                    let (other, differs) = (Call::of(elements, bits), kind == DIFFERS);
                     // One that has agreed waits for its sum already.
                     if let (Some(call), true) = (call, self.agreed.is_some() && sums == self.sums) {
                         return Err(otherwise(call, from, other));
                     }
+                    let from = from as usize;
+                    self.questions.push(Question { from, sums, call: other, differs });
                 }
                 ([WAITS, sums, elements, bits], Some(call)) => {
                     let other = Call::of(elements, bits);
