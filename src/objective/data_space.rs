@@ -20,6 +20,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
+    #[inline(never)]
     pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
         let space = self.parameters().space().with_layout(&self.outputs_layout()?);
         let mut blocks = Vec::with_capacity(self.batches());
@@ -33,6 +34,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// J v for several vectors, batch by batch, unweighted, as blocks of the outputs' layout. Collective.
+    #[inline(never)]
     pub(crate) fn jacobian_products(
         &self,
         product: &PreparedProduct<B>,
@@ -43,6 +45,7 @@ impl<B: AutodiffBackend> Objective<B> {
         self.by_batch(outputs, (Call::Product, vectors), vectors.len(), own)
     }
 
+    #[inline(never)]
     fn jacobian_products_here(
         &self,
         product: &PreparedProduct<B>,
@@ -65,6 +68,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Σ over batches of Jᵀu for several u, unweighted, each of the space of the outputs. Collective.
+    #[inline(never)]
     pub(crate) fn adjoint_products(
         &self,
         product: &PreparedProduct<B>,
@@ -79,6 +83,7 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok(self.summed_vectors(space, call, (0, cotangents.len()), own)?.1)
     }
 
+    #[inline(never)]
     fn adjoint_products_here(
         &self,
         product: &PreparedProduct<B>,

@@ -60,6 +60,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The smallest of the numbers of all ranks. Collective.
+    #[inline(never)]
     pub(crate) fn smallest(&self, own: usize) -> Result<usize, Error> {
         let Some(share) = self.share() else { return Ok(own) };
         let all = share.ranks.gather(&[own as u64])?.into_iter().flatten();

@@ -34,20 +34,32 @@ where
             return self.backward(model, batch);
         }
         let before = self.agreed(self.at_model(model))?;
-        let own = before.backward(model, batch).and_then(|found| before.weighed_pass(model, found));
-        let blocks = before.layout().blocks();
-        let statistics = before.running_statistics();
+        let own = before.backward(model, batch);
+        let own = own.and_then(|found| Ok((found, before.at_model(model)?)));
+        let (found, statistics) = before.mean_pass(own);
+        before.values.buffers.give_running(model, statistics)?;
+        found
+    }
+
+    /// The loss and gradient of all ranks and the mean of their running statistics; those from before, if there is an error.
+    /// Takes what this rank's pass has found, and the objective at the values that the model has after it.
+    #[inline(never)]
+    fn mean_pass(
+        &self,
+        own: Result<(ValueAndGradient<B>, Self), Error>,
+    ) -> (Result<ValueAndGradient<B>, Error>, Vec<InnerFloat<B>>) {
+        let (blocks, before) = (self.layout().blocks(), self.running_statistics());
         let sent = || {
             let gradient = blocks.iter().map(|block| block.shape().to_vec());
-            let shapes = gradient.chain(statistics.iter().map(|it| it.shape().to_vec()));
+            let shapes = gradient.chain(before.iter().map(|it| it.shape().to_vec()));
             let extents = shapes.map(Extent::Whole).collect();
             Sent { call: Call::Gradient, vectors: &[], numbers: 2, extents }
         };
-        let found = before.summed(sent, own).and_then(|found| before.mean_pass(model, found));
-        if found.is_err() {
-            before.values.buffers.give_running(model, &before.running_statistics())?;
+        let own = own.and_then(|(found, after)| self.weighed(found, &after));
+        match self.summed(sent, own).and_then(|found| self.divided(found)) {
+            Ok((found, statistics)) => (Ok(found), statistics),
+            Err(error) => (Err(error), before),
         }
-        found
     }
 
     /// The values of the running statistics.
@@ -61,36 +73,26 @@ where
     }
 
     /// What this rank's pass has found, times the weight of its batch: the loss and the weight, the gradient, and the running
-    /// statistics that the model has now.
-    fn weighed_pass<M: Module + 'static>(
-        &self,
-        model: &M,
-        found: ValueAndGradient<B>,
-    ) -> Result<Found<B>, Error> {
+    /// statistics after it.
+    fn weighed(&self, found: ValueAndGradient<B>, after: &Self) -> Result<Found<B>, Error> {
         let weight = self.of_first(|part| Ok(part.weight))?;
         let gradient = found.gradient.scale(weight).into_blocks();
-        let statistics = self.at_model(model)?.running_statistics().into_iter();
+        let statistics = after.running_statistics().into_iter();
         let statistics = statistics.map(|it| Inner::<B>::float_mul_scalar(it, weight.into()));
         let tensors = gradient.into_iter().chain(statistics).map(Some).collect();
         Ok(Found { numbers: vec![weight * found.value, weight], tensors })
     }
 
-    /// The loss and gradient of all ranks; gives the model the mean of their running statistics.
-    fn mean_pass<M: Module>(
-        &self,
-        model: &M,
-        found: Found<B>,
-    ) -> Result<ValueAndGradient<B>, Error> {
+    /// The loss and gradient of all ranks, and the mean of their running statistics.
+    fn divided(&self, found: Found<B>) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
         let &[value, weight] = found.numbers.as_slice() else {
             return Err(ObjectiveError::NoBatches.into());
         };
         let mut gradient: Vec<_> = found.tensors.into_iter().flatten().collect();
-        let statistics = gradient.split_off(self.layout().blocks().len());
+        let statistics = gradient.split_off(self.layout().blocks().len()).into_iter();
         let gradient = self.parameters().space().from_blocks(gradient)?;
         gradient.expect_finite("the gradient")?;
         let mean = |sum| Inner::<B>::float_div_scalar(sum, weight.into());
-        let statistics: Vec<_> = statistics.into_iter().map(mean).collect();
-        self.values.buffers.give_running(model, &statistics)?;
-        Ok(ValueAndGradient { value, gradient })
+        Ok((ValueAndGradient { value, gradient }, statistics.map(mean).collect()))
     }
 }

@@ -20,6 +20,7 @@ type Asked<'a, B> = (Call, &'a [ParamVector<B>]);
 
 impl<B: AutodiffBackend> Objective<B> {
     /// The sums of numbers and of vectors of a space. Collective.
+    #[inline(never)]
     pub(crate) fn summed_vectors(
         &self,
         space: &ParamSpace<B>,
@@ -45,6 +46,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Vectors of the data, whole on every rank, from the blocks of this rank's batches. Collective.
+    #[inline(never)]
     pub(crate) fn by_batch(
         &self,
         space: &ParamSpace<B>,
@@ -76,6 +78,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The shapes of the outputs on all batches of all ranks, from those of this rank's. Collective.
+    #[inline(never)]
     pub(in crate::objective) fn shapes_of_all(
         &self,
         own: Result<Vec<Vec<usize>>, Error>,
