@@ -55,8 +55,8 @@ where
             let extents = shapes.map(Extent::Whole).collect();
             Sent { call: Call::Gradient, vectors: &[], numbers: 2, extents }
         };
-        let own = own.and_then(|(found, after)| self.weighed(found, &after));
-        match self.summed(sent, own).and_then(|found| self.divided(found)) {
+        let own = own.and_then(|(found, after)| self.weighed_pass(found, &after));
+        match self.summed(sent, own).and_then(|found| self.divided_pass(found)) {
             Ok((found, statistics)) => (Ok(found), statistics),
             Err(error) => (Err(error), before),
         }
@@ -74,7 +74,7 @@ where
 
     /// What this rank's pass has found, times the weight of its batch: the loss and the weight, the gradient, and the running
     /// statistics after it.
-    fn weighed(&self, found: ValueAndGradient<B>, after: &Self) -> Result<Found<B>, Error> {
+    fn weighed_pass(&self, found: ValueAndGradient<B>, after: &Self) -> Result<Found<B>, Error> {
         let weight = self.of_first(|part| Ok(part.weight))?;
         let gradient = found.gradient.scale(weight).into_blocks();
         let statistics = after.running_statistics().into_iter();
@@ -84,7 +84,10 @@ where
     }
 
     /// The loss and gradient of all ranks, and the mean of their running statistics.
-    fn divided(&self, found: Found<B>) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
+    fn divided_pass(
+        &self,
+        found: Found<B>,
+    ) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
         let &[value, weight] = found.numbers.as_slice() else {
             return Err(ObjectiveError::NoBatches.into());
         };
