@@ -15,7 +15,7 @@ use crate::{
     derive::{DeriveError, Product},
     error::Error,
     graph::ValueType,
-    space::{ParamSpace, ParamVector, VectorError},
+    space::ParamVector,
     tensor::Operand,
 };
 
@@ -170,60 +170,6 @@ impl<B: AutodiffBackend> Objective<B> {
             accumulate(&mut result, weight, self.vector(blocks)?)
         })?;
         Ok(result)
-    }
-
-    /// J v for several vectors, batch by batch, unweighted, as blocks of the outputs' layout.
-    #[inline(never)]
-    pub(crate) fn jacobian_products(
-        &self,
-        product: &PreparedProduct<B>,
-        outputs: &ParamSpace<B>,
-        vectors: &[ParamVector<B>],
-    ) -> Result<Vec<ParamVector<B>>, Error> {
-        for vector in vectors {
-            self.expect_compatible(vector)?;
-        }
-        let mut blocks = vec![Vec::with_capacity(self.batches()); vectors.len()];
-        self.each_product(product, |_, ready| {
-            ready.each(vectors.iter().map(parts), |index, found| {
-                let found = found.into_iter().map(Operand::into_float);
-                if let Some(blocks) = blocks.get_mut(index) {
-                    blocks.extend(found.collect::<Result<Vec<_>, _>>()?);
-                }
-                Ok(())
-            })
-        })?;
-        let products = blocks.into_iter().map(|blocks| Ok(outputs.from_blocks(blocks)?));
-        products.collect()
-    }
-
-    /// Σ over batches of Jᵀu for several u, unweighted, each in blocks of the outputs' layout.
-    #[inline(never)]
-    pub(crate) fn adjoint_products(
-        &self,
-        product: &PreparedProduct<B>,
-        cotangents: &[ParamVector<B>],
-    ) -> Result<Vec<ParamVector<B>>, Error> {
-        for cotangent in cotangents {
-            self.parameters().expect_format(cotangent)?;
-        }
-        let mut sums: Vec<Option<ParamVector<B>>> = vec![None; cotangents.len()];
-        self.for_each_part(|index, part| {
-            let block = |cotangent: &ParamVector<B>| {
-                let found = cotangent.blocks().len();
-                let block = cotangent.blocks().get(index).cloned();
-                block.ok_or(VectorError::BlockCount { expected: index + 1, found })
-            };
-            let blocks: Vec<_> = cotangents.iter().map(block).collect::<Result<_, _>>()?;
-            let blocks = blocks.into_iter().map(|block| vec![Operand::Float(block)]);
-            self.ready(product, index, part)?.each(blocks, |place, found| {
-                match sums.get_mut(place) {
-                    Some(sum) => accumulate(sum, 1.0, self.vector(found)?),
-                    None => Ok(()),
-                }
-            })
-        })?;
-        sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
     }
 
     /// A batch's product, ready for vectors.
