@@ -1,17 +1,17 @@
 //! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed, and
-//! truth values are supplied when the closure reads them.
+//! values are supplied when the closure reads them.
 
 use std::sync::{Mutex, PoisonError};
 
-use burn_backend::{
-    Shape, TensorData,
-    ops::{BoolTensorOps, FloatTensorOps, IntTensorOps},
-};
+use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_capture::{CaptureBackend, CaptureChannel, CaptureDevice, CapturedGraph};
 use burn_ir::TensorId;
 use burn_router::{RouterClient, RouterTensor, get_client};
 
-use super::{CaptureError, import, lock};
+use super::{
+    CaptureError, import, lock,
+    supplied::{Form, Supplied, is_illegible},
+};
 use crate::{
     graph::{Graph, Kind, ValueType},
     panics::caught,
@@ -41,36 +41,33 @@ impl Drop for BorrowedDevice {
 pub(crate) struct Scope {
     device: CaptureDevice,
     inputs: Vec<TensorId>,
-    /// The number of the first recorded tensor, and the constants that hold the supplied values.
+    /// The number of the first recorded tensor, and the tensors whose values are supplied with what holds these.
     first: TensorId,
-    supplied: Vec<TensorId>,
-}
-
-/// The truth value of a tensor that an earlier attempt wanted to read.
-#[derive(Clone, Debug)]
-pub(super) struct Supplied {
-    /// Which tensor, counted from the first of the recording.
-    pub number: u64,
-    pub shape: Shape,
-    pub truth: bool,
+    supplied: Vec<(TensorId, TensorId)>,
 }
 
 impl Scope {
     /// A read of one of the supplied tensors returns its value.
-    fn new(device: CaptureDevice, supplied: &[Supplied]) -> Self {
+    fn new(device: CaptureDevice, (supplied, form): (&[Supplied], Form)) -> Self {
         let client = get_client::<CaptureChannel>(&device);
-        let values = supplied.iter().map(|supplied| {
-            let numbers = vec![supplied.truth; supplied.shape.num_elements()];
-            let data = TensorData::new(numbers, supplied.shape.clone());
-            client.register_tensor_data(data).id()
-        });
+        let values = supplied.iter().map(|one| client.register_tensor_data(one.data(form)).id());
         let values: Vec<TensorId> = values.collect();
         let first = client.create_empty_handle();
-        for (supplied, value) in supplied.iter().zip(&values) {
+        let pairs = supplied.iter().zip(values).map(|(supplied, value)| {
             let tensor = TensorId::new(first.value() + supplied.number);
-            client.register_alias(tensor, *value);
-        }
-        Self { device, inputs: Vec::new(), first, supplied: values }
+            client.register_alias(tensor, value);
+            (tensor, value)
+        });
+        Self { device, inputs: Vec::new(), first, supplied: pairs.collect() }
+    }
+
+    /// The inputs as the recording knows them.
+    fn known_inputs(&self) -> Vec<TensorId> {
+        let known = |input: &TensorId| {
+            let supplied = self.supplied.iter().find(|(tensor, _)| tensor == input);
+            supplied.map_or(*input, |(_, value)| *value)
+        };
+        self.inputs.iter().map(known).collect()
     }
 
     /// The device to record on.
@@ -115,7 +112,7 @@ pub(super) struct Attempt {
     pub inputs: Vec<TensorId>,
     /// What recorded tensors are numbered from.
     pub first: TensorId,
-    /// The tensors whose values were supplied, in order.
+    /// The tensors whose values were supplied, in order, as the recording knows them.
     pub supplied: Vec<TensorId>,
     pub end: End,
 }
@@ -124,23 +121,32 @@ pub(super) struct Attempt {
 pub(super) enum End {
     Outputs(Vec<TensorId>),
     Panicked(String),
+    /// The closure looked at integers that it may only move.
+    Looked,
 }
 
 /// Records what `body` does; its returned operands are the program's outputs, its scope's inputs the inputs.
 pub(crate) fn record<E: From<CaptureError>>(
     body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
 ) -> Result<Graph, E> {
-    let attempt = lock::shared(|| attempt(&[], body))?;
+    let attempt = lock::shared(|| attempt(NOTHING, body))?;
     match attempt.end {
         End::Outputs(outputs) => Ok(import::graph(&attempt.captured, &attempt.inputs, &outputs)
             .map_err(CaptureError::from)?),
         End::Panicked(message) => Err(CaptureError::Panicked { message }.into()),
+        End::Looked => {
+            let message = "values were read that were not supplied".into();
+            Err(CaptureError::Panicked { message }.into())
+        }
     }
 }
 
-/// Records once, with truth values supplied, as far as `body` gets.
+/// No supplied values.
+pub(super) const NOTHING: (&[Supplied], Form) = (&[], Form::Marked);
+
+/// Records once, with values supplied, as far as `body` gets.
 pub(super) fn attempt<E: From<CaptureError>>(
-    supplied: &[Supplied],
+    supplied: (&[Supplied], Form),
     body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
 ) -> Result<Attempt, E> {
     let borrowed = BorrowedDevice::take();
@@ -157,7 +163,7 @@ pub(super) fn attempt<E: From<CaptureError>>(
             let completed = capture.complete(scope.inputs.clone(), unique(&outputs));
             let end = result
                 .map(|returned| returned.map(|_| End::Outputs(outputs)))
-                .unwrap_or_else(|message| Ok(End::Panicked(message)));
+                .unwrap_or_else(|message| Ok(panicked(message)));
             ended = Some((end, scope));
             completed
         })
@@ -169,16 +175,16 @@ pub(super) fn attempt<E: From<CaptureError>>(
     };
     let end = end?;
     let captured = captured.map_err(|error| match &end {
-        End::Outputs(_) => CaptureError::Boundary { message: error.to_string() },
+        End::Outputs(_) | End::Looked => CaptureError::Boundary { message: error.to_string() },
         End::Panicked(message) => CaptureError::Panicked { message: message.clone() },
     })?;
-    Ok(Attempt {
-        captured,
-        inputs: scope.inputs,
-        first: scope.first,
-        supplied: scope.supplied,
-        end,
-    })
+    let (inputs, first) = (scope.known_inputs(), scope.first);
+    let supplied = scope.supplied.into_iter().map(|(_, value)| value).collect();
+    Ok(Attempt { captured, inputs, first, supplied, end })
+}
+
+fn panicked(message: String) -> End {
+    if is_illegible(&message) { End::Looked } else { End::Panicked(message) }
 }
 
 fn unique(ids: &[TensorId]) -> Vec<TensorId> {
