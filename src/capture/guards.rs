@@ -1,15 +1,14 @@
 //! Values that a closure reads while it is recorded: supplies them to the closure, and builds the program that computes
 //! the truth values among them. Their values on a batch come from the caller.
 
-use burn_capture::CaptureBackend;
 use burn_ir::TensorId;
 
 use super::{
-    CaptureError, Scope, draws, import, lock, moved, refusal,
-    scope::{self, Attempt, End},
+    CaptureError, draws, import, lock, moved, refusal,
+    scope::{self, Attempt, Body, End},
     supplied::{Supplied, Value},
 };
-use crate::{graph::Graph, tensor::Operand};
+use crate::{error::Error, graph::Graph};
 
 /// How many tensors a closure may read.
 const MOST_READS: usize = 64;
@@ -26,15 +25,15 @@ pub(crate) struct Guards {
 }
 
 /// Computes the outputs, all truth values, of a program on the inputs that the recording is made for.
-pub(crate) type Truths<'a, E> = &'a dyn Fn(&Graph) -> Result<Vec<bool>, E>;
+pub(crate) type Truths<'a> = &'a dyn Fn(&Graph) -> Result<Vec<bool>, Error>;
 
 /// How a closure's reads and draws are met.
-pub(super) struct Policy<'a, E> {
+pub(super) struct Policy<'a> {
     /// How many inputs are parameters; the others are the batch.
     pub parameters: usize,
     /// The seed of random values that are drawn once; without one they are refused.
     pub seed: Option<u64>,
-    pub truths: Truths<'a, E>,
+    pub truths: Truths<'a>,
 }
 
 /// What a closure recorded.
@@ -51,26 +50,19 @@ pub(super) struct Recorded {
 /// A read ends an attempt. The program recorded so far computes a truth value, which is supplied to the next attempt at that
 /// place. Tensors are numbered by a counter, so that the place is found again; a supplied value must turn out to be
 /// the value of a tensor that the recording computes, or the attempt does not count.
-pub(super) fn record<E: From<CaptureError>>(
-    body: impl Fn(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-    policy: &Policy<'_, E>,
-) -> Result<Recorded, E> {
-    let first = lock::shared(|| scope::attempt(scope::NOTHING, &body))?;
+pub(super) fn record(body: Body<'_>, policy: &Policy<'_>) -> Result<Recorded, Error> {
+    let first = lock::shared(|| scope::attempt(scope::NOTHING, body))?;
     match &first.end {
         End::Panicked(message) if refusal::read(message).is_none() => {
             Err(refusal::by_attempt(message, &first, policy.parameters).into())
         }
-        End::Panicked(_) | End::Looked => lock::exclusive(|| supply(first, &body, policy)),
+        End::Panicked(_) | End::Looked => lock::exclusive(|| supply(first, body, policy)),
         End::Outputs(outputs) => finish(&first, outputs, &[], policy),
     }
 }
 
 /// Supplies values until the closure runs through.
-fn supply<E: From<CaptureError>>(
-    mut attempt: Attempt,
-    body: &impl Fn(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-    policy: &Policy<'_, E>,
-) -> Result<Recorded, E> {
+fn supply(mut attempt: Attempt, body: Body<'_>, policy: &Policy<'_>) -> Result<Recorded, Error> {
     let (mut supplied, mut beginnings) = (Vec::new(), 1);
     loop {
         match next(&attempt, &supplied, policy)? {
@@ -110,11 +102,11 @@ enum Next<'a> {
     Missed,
 }
 
-fn next<'a, E: From<CaptureError>>(
+fn next<'a>(
     attempt: &'a Attempt,
     supplied: &[Supplied],
-    policy: &Policy<'_, E>,
-) -> Result<Next<'a>, E> {
+    policy: &Policy<'_>,
+) -> Result<Next<'a>, Error> {
     let refused = |message| refusal::by_attempt(message, attempt, policy.parameters);
     let mut given = supplied.iter().zip(&attempt.supplied);
     let missed = given.any(|(one, id)| !moved::is_defined(attempt, one, *id));
@@ -152,12 +144,12 @@ fn looked_at(supplied: &[Supplied]) -> CaptureError {
 }
 
 /// The truth value of a tensor, if the values supplied before are still the same.
-fn evaluate<E: From<CaptureError>>(
+fn evaluate(
     attempt: &Attempt,
     tensor: TensorId,
     supplied: &[Supplied],
-    policy: &Policy<'_, E>,
-) -> Result<Option<bool>, E> {
+    policy: &Policy<'_>,
+) -> Result<Option<bool>, Error> {
     let (tensors, truths) = truths(attempt, supplied);
     let outputs: Vec<_> = tensors.into_iter().chain([tensor]).collect();
     let (graph, _) = imported(attempt, &outputs, policy.seed)?;
@@ -172,12 +164,12 @@ fn truths(attempt: &Attempt, supplied: &[Supplied]) -> (Vec<TensorId>, Vec<bool>
     given.filter_map(|(id, one)| Some((*id, one.truth()?))).unzip()
 }
 
-fn finish<E: From<CaptureError>>(
+fn finish(
     attempt: &Attempt,
     outputs: &[TensorId],
     supplied: &[Supplied],
-    policy: &Policy<'_, E>,
-) -> Result<Recorded, E> {
+    policy: &Policy<'_>,
+) -> Result<Recorded, Error> {
     let (tensors, expected) = truths(attempt, supplied);
     let all: Vec<_> = outputs.iter().copied().chain(tensors).collect();
     let (graph, draws) = imported(attempt, &all, policy.seed)?;

@@ -7,29 +7,24 @@
 use std::collections::HashMap;
 
 use burn_backend::Shape;
-use burn_capture::CaptureBackend;
 use burn_ir::{IrVisitorMut, OperationIr, TensorId, TensorIr};
 
 use super::{
-    CaptureError,
-    scope::{self, Attempt, End, Scope},
+    scope::{self, Attempt, Body, End},
     supplied::{Form, Supplied, Value, are_illegible},
 };
-use crate::{execute::RECORDED_INT, tensor::Operand};
+use crate::{error::Error, execute::RECORDED_INT};
 
 /// Records with values supplied. `None` if two recordings of the closure were not alike.
-pub(super) fn attempt<E: From<CaptureError>>(
-    supplied: &[Supplied],
-    body: impl Fn(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-) -> Result<Option<Attempt>, E> {
+pub(super) fn attempt(supplied: &[Supplied], body: Body<'_>) -> Result<Option<Attempt>, Error> {
     if supplied.iter().all(|one| one.truth().is_some()) {
-        return scope::attempt((supplied, Form::Marked), &body).map(Some);
+        return scope::attempt((supplied, Form::Marked), body).map(Some);
     }
-    let illegible = scope::attempt((supplied, Form::Illegible), &body)?;
+    let illegible = scope::attempt((supplied, Form::Illegible), body)?;
     if matches!(illegible.end, End::Looked) {
         return Ok(Some(illegible));
     }
-    let marked = scope::attempt((supplied, Form::Marked), &body)?;
+    let marked = scope::attempt((supplied, Form::Marked), body)?;
     Ok(with_moves(&illegible, marked, supplied))
 }
 
