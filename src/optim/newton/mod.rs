@@ -27,6 +27,7 @@ use burn_backend::AutodiffBackend;
 
 use super::OptimizerError;
 use crate::{error::Error, objective::Objective, space::ParamVector, tensor::DefaultBackend};
+use direction::Factors;
 
 /// A Newton-type optimizer: a [`Direction`] from the curvature of the loss, and a [`Rule`] for the size of the step.
 ///
@@ -89,6 +90,8 @@ struct Memory<B: AutodiffBackend> {
     tolerance: Option<f64>,
     /// The last solution of conjugate gradients, for a warm start.
     solution: Option<ParamVector<B>>,
+    /// Of the preconditioner, if it is not computed at every step.
+    factors: Option<Factors<B>>,
 }
 
 impl<B: AutodiffBackend> NewtonOptimizer<B> {
@@ -103,6 +106,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             last_norm: None,
             tolerance: None,
             solution: None,
+            factors: None,
         };
         Ok(Self { config, objective: objective.clone(), memory })
     }

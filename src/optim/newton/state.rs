@@ -3,7 +3,10 @@
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Memory, NewtonOptimizer};
+use super::{
+    Memory, NewtonOptimizer,
+    direction::{Factors, FactorsState},
+};
 use crate::{
     error::Error,
     optim::{OptimizerError, instance},
@@ -71,6 +74,9 @@ pub struct NewtonOptimizerState {
     tolerance: Vec<f64>,
     #[serde(with = "numbers::optional")]
     solution: Option<Vec<f64>>,
+    /// Of a preconditioner that is not computed at every step.
+    #[serde(default)]
+    factors: Option<FactorsState>,
 }
 
 impl NewtonOptimizerState {
@@ -89,6 +95,9 @@ impl Packed for NewtonOptimizerState {
         if let Some(solution) = &mut self.solution {
             visit("solution", &[], solution);
         }
+        if let Some(factors) = &mut self.factors {
+            factors.visit(visit);
+        }
     }
 }
 
@@ -96,7 +105,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     /// The state carried from one step to the next.
     ///
     /// # Errors
-    /// A solution that cannot be read from the device.
+    /// A solution or factors that cannot be read from the device.
     pub fn state(&self) -> Result<NewtonOptimizerState, Error> {
         let memory = &self.memory;
         let list = |number: Option<f64>| number.into_iter().collect();
@@ -110,6 +119,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             last_norm: list(memory.last_norm),
             tolerance: list(memory.tolerance),
             solution: memory.solution.as_ref().map(ParamVector::to_vec).transpose()?,
+            factors: memory.factors.as_ref().map(Factors::state).transpose()?,
         })
     }
 
@@ -135,6 +145,12 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             Some(solution) => Some(like.space().vector(solution)?),
             None => None,
         };
+        let factors = match (self.config.direction.kept_preconditioner(), &state.factors) {
+            (Some(preconditioner), Some(factors)) => {
+                Some(Factors::from_state(preconditioner, &self.objective, factors)?)
+            }
+            _ => None,
+        };
         instance::expect(self.objective.layout(), &state.parameters)?;
         self.memory = Memory {
             step: state.step,
@@ -145,6 +161,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             last_norm: number(&state.last_norm),
             tolerance: number(&state.tolerance),
             solution,
+            factors,
         };
         Ok(())
     }

@@ -10,6 +10,7 @@ mod truncated_cg;
 
 pub use forcing::Forcing;
 pub use preconditioner::Preconditioner;
+pub(super) use preconditioner::{Factors, FactorsState};
 pub use truncated_cg::{Curvature, TruncatedCg};
 
 use burn_backend::AutodiffBackend;
@@ -65,6 +66,14 @@ impl Direction {
                 cg.warm_start.is_none() && cg.backtracking.is_none()
             }
             Direction::Lissa(_) => false,
+        }
+    }
+
+    /// The preconditioner whose factors are kept from step to step.
+    pub(super) fn kept_preconditioner(&self) -> Option<&Preconditioner> {
+        match self {
+            Direction::ConjugateGradient(cg) if cg.refresh_every > 1 => cg.preconditioner.as_ref(),
+            _ => None,
         }
     }
 

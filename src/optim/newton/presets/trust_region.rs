@@ -70,6 +70,9 @@ pub struct TrustRegionNewtonConfig {
     pub forcing: Forcing,
     /// An approximate inverse for conjugate gradients; the region is ‖δ‖ ≤ Δ in the norm of its inverse then.
     pub preconditioner: Option<Preconditioner>,
+    /// Steps from one computation of the preconditioner to the next; see [`TruncatedCg::refresh_every`].
+    #[config(default = 1)]
+    pub refresh_every: usize,
     /// Δ at the start.
     #[config(default = 1.0)]
     pub radius: f64,
@@ -90,7 +93,8 @@ impl TrustRegionNewtonConfig {
         let direction = TruncatedCg::new()
             .with_curvature(self.curvature)
             .with_forcing(self.forcing)
-            .with_preconditioner(self.preconditioner.clone());
+            .with_preconditioner(self.preconditioner.clone())
+            .with_refresh_every(self.refresh_every);
         let (radius, largest, accept) = (self.radius, self.largest_radius, self.accept);
         let rule = Rule::TrustRegion { radius, largest, accept };
         NewtonOptimizerConfig::new(Direction::ConjugateGradient(direction), rule)
