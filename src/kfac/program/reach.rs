@@ -47,9 +47,9 @@ fn squares(
 }
 
 /// Σ (h − cₙ g)² and Σ (cₙ g)², `[samples, 2]`. Rows that belong to no sample in particular have nothing to compare.
-fn compared(plain: &Rows, scaled: &Rows, factors: &Tensor, samples: usize) -> Tensor {
+fn compared(plain: &Rows<B>, scaled: &Rows<B>, factors: &Tensor, samples: usize) -> Tensor {
     let [count, places, groups, width] = plain.sizes();
-    let flat = |rows: &Rows| {
+    let flat = |rows: &Rows<B>| {
         B::float_reshape(rows.rows(), Shape::from(vec![count, places * groups * width]))
     };
     let squared = |x: Tensor| B::float_sum_dim(B::float_mul(x.clone(), x), 1);
