@@ -5,6 +5,7 @@ mod at;
 mod batches;
 mod blocks;
 mod capturing;
+mod columns;
 mod data;
 mod data_space;
 mod error;

@@ -63,6 +63,11 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
         self.kind
     }
 
+    /// What the product on a batch is multiplied by in the sum over all batches.
+    pub(super) fn weight(&self, part: &Part<B>) -> f64 {
+        part.weight * (self.factor)(part)
+    }
+
     /// Bytes kept between vectors.
     pub fn kept_bytes(&self) -> usize {
         self.prepared.bytes()
@@ -129,7 +134,7 @@ impl<B: AutodiffBackend> Objective<B> {
         }
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; vectors.len()];
         self.each_product(product, |part, ready| {
-            let weight = part.weight * (product.factor)(part);
+            let weight = product.weight(part);
             ready.each(vectors.iter().map(parts), |index, blocks| match sums.get_mut(index) {
                 Some(sum) => accumulate(sum, weight, self.vector(blocks)?),
                 None => Ok(()),
@@ -165,7 +170,7 @@ impl<B: AutodiffBackend> Objective<B> {
             return Ok(None);
         }
         self.with_part(term, |part| {
-            let weight = part.weight * (product.factor)(part) * self.terms() as f64;
+            let weight = product.weight(part) * self.terms() as f64;
             let blocks = self.ready(product, term, part)?.run(parts(vector))?;
             accumulate(&mut result, weight, self.vector(blocks)?)
         })?;
