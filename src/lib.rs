@@ -121,10 +121,13 @@
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
 //! | 9 | `check`, `implicit`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
+//! | 10 | `compiled` | what is compiled once, with this crate |
 
 mod capture;
 pub mod check;
 pub mod communicator;
+#[cfg(not(test))]
+mod compiled;
 mod config;
 mod curvature;
 mod derive;

@@ -20,6 +20,12 @@ thread_local! {
 /// The first call adds a hook to the process, in front of the hook that was there: it stays silent for panics that are
 /// caught here and passes all others on.
 pub(crate) fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    let (mut body, mut result) = (Some(body), None);
+    run(&mut || result = body.take().map(|body| body()))?;
+    result.ok_or_else(|| "it did not run".into())
+}
+
+fn run(body: &mut dyn FnMut()) -> Result<(), String> {
     static HOOK: Once = Once::new();
     if !std::thread::panicking() {
         HOOK.call_once(|| {

@@ -2,14 +2,14 @@
 //! computes them. Their values on a batch come from the caller.
 
 use burn_backend::Shape;
-use burn_capture::{CaptureBackend, CapturedGraph};
+use burn_capture::CapturedGraph;
 use burn_ir::{OperationIr, TensorId, TensorIr};
 
 use super::{
-    CaptureError, Scope, draws, import, lock, refusal,
-    scope::{self, Attempt, End, Supplied},
+    CaptureError, draws, import, lock, refusal,
+    scope::{self, Attempt, Body, End, Supplied},
 };
-use crate::{graph::Graph, tensor::Operand};
+use crate::{error::Error, graph::Graph};
 
 /// How many truth values a closure may read.
 const MOST_READS: usize = 64;
@@ -26,15 +26,15 @@ pub(crate) struct Guards {
 }
 
 /// Computes the outputs, all truth values, of a program on the inputs that the recording is made for.
-pub(crate) type Truths<'a, E> = &'a dyn Fn(&Graph) -> Result<Vec<bool>, E>;
+pub(crate) type Truths<'a> = &'a dyn Fn(&Graph) -> Result<Vec<bool>, Error>;
 
 /// How a closure's reads and draws are met.
-pub(super) struct Policy<'a, E> {
+pub(super) struct Policy<'a> {
     /// How many inputs are parameters; the others are the batch.
     pub parameters: usize,
     /// The seed of random values that are drawn once; without one they are refused.
     pub seed: Option<u64>,
-    pub truths: Truths<'a, E>,
+    pub truths: Truths<'a>,
 }
 
 /// What a closure recorded.
@@ -50,26 +50,19 @@ pub(super) struct Recorded {
 /// A read ends an attempt. The program recorded so far computes the value, which is supplied to the next attempt at that
 /// place. Tensors are numbered by a counter, so that the place is found again; a supplied value must turn out to be
 /// the value of a tensor that the recording computes, or the attempt does not count.
-pub(super) fn record<E: From<CaptureError>>(
-    body: impl Fn(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-    policy: &Policy<'_, E>,
-) -> Result<Recorded, E> {
-    let first = lock::shared(|| scope::attempt(&[], &body))?;
+pub(super) fn record(body: Body<'_>, policy: &Policy<'_>) -> Result<Recorded, Error> {
+    let first = lock::shared(|| scope::attempt(&[], body))?;
     match &first.end {
         End::Panicked(message) if refusal::read(message).is_none() => {
             Err(refusal::by_message(message).into())
         }
-        End::Panicked(_) => lock::exclusive(|| supply(first, &body, policy)),
+        End::Panicked(_) => lock::exclusive(|| supply(first, body, policy)),
         End::Outputs(outputs) => finish(&first, outputs, &[], policy),
     }
 }
 
 /// Supplies truth values until the closure runs through.
-fn supply<E: From<CaptureError>>(
-    mut attempt: Attempt,
-    body: &impl Fn(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-    policy: &Policy<'_, E>,
-) -> Result<Recorded, E> {
+fn supply(mut attempt: Attempt, body: Body<'_>, policy: &Policy<'_>) -> Result<Recorded, Error> {
     let (mut supplied, mut beginnings) = (Vec::new(), 1);
     loop {
         match next(&attempt, &supplied, policy)? {
@@ -101,11 +94,11 @@ enum Next<'a> {
     Missed,
 }
 
-fn next<'a, E: From<CaptureError>>(
+fn next<'a>(
     attempt: &'a Attempt,
     supplied: &[Supplied],
-    policy: &Policy<'_, E>,
-) -> Result<Next<'a>, E> {
+    policy: &Policy<'_>,
+) -> Result<Next<'a>, Error> {
     let computed = |id| computed_truth(&attempt.captured, id);
     let missed = attempt.supplied.iter().any(|id| computed(*id).is_none());
     let message = match &attempt.end {
@@ -128,12 +121,12 @@ fn next<'a, E: From<CaptureError>>(
 }
 
 /// The truth value of a tensor, if the values supplied before are still the same.
-fn evaluate<E: From<CaptureError>>(
+fn evaluate(
     attempt: &Attempt,
     tensor: TensorId,
     supplied: &[Supplied],
-    policy: &Policy<'_, E>,
-) -> Result<Option<bool>, E> {
+    policy: &Policy<'_>,
+) -> Result<Option<bool>, Error> {
     let outputs: Vec<_> = attempt.supplied.iter().copied().chain([tensor]).collect();
     let (graph, _) = imported(attempt, &outputs, policy.seed)?;
     let values = (policy.truths)(&graph.without_dead_code())?;
@@ -141,12 +134,12 @@ fn evaluate<E: From<CaptureError>>(
     Ok(values.last().copied().filter(|_| same))
 }
 
-fn finish<E: From<CaptureError>>(
+fn finish(
     attempt: &Attempt,
     outputs: &[TensorId],
     supplied: &[Supplied],
-    policy: &Policy<'_, E>,
-) -> Result<Recorded, E> {
+    policy: &Policy<'_>,
+) -> Result<Recorded, Error> {
     let all: Vec<_> = outputs.iter().chain(&attempt.supplied).copied().collect();
     let (graph, draws) = imported(attempt, &all, policy.seed)?;
     let (own, read) = graph.outputs.split_at(outputs.len());

@@ -5,6 +5,7 @@
 //! room and named in `derive` only.
 
 mod batch;
+mod closure;
 mod draws;
 mod error;
 mod guards;
@@ -18,6 +19,7 @@ mod scope;
 mod stops;
 
 pub use batch::{Batch, BatchMapper};
+pub(crate) use closure::{Closure, Run};
 pub use error::{CaptureError, ImportError};
 pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]

@@ -48,13 +48,14 @@ where
 }
 
 /// Puts the program's inputs in the places of the batch's tensors.
-pub(super) struct PlaceBatch {
+pub(crate) struct PlaceBatch {
     pub operands: VecDeque<Operand<CaptureBackend>>,
     /// Whether a tensor is put on the tape over the recording device if that in its place is on one.
     pub on_tape: bool,
 }
 
 impl BatchMapper for PlaceBatch {
+    #[inline(never)]
     fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
         let on_tape = self.on_tape && tensor.device().is_autodiff();
         match self.operands.pop_front() {
@@ -66,6 +67,7 @@ impl BatchMapper for PlaceBatch {
         }
     }
 
+    #[inline(never)]
     fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
         match self.operands.pop_front() {
             Some(Operand::Int(input)) => Tensor::from_primitive::<CaptureBackend>(input),
@@ -73,6 +75,7 @@ impl BatchMapper for PlaceBatch {
         }
     }
 
+    #[inline(never)]
     fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
         match self.operands.pop_front() {
             Some(Operand::Bool(input)) => Tensor::from_primitive::<CaptureBackend>(input),

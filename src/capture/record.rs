@@ -7,7 +7,7 @@ use std::{
 
 use burn::{
     backend::{DispatchDevice, DispatchKindConversion, DispatchTensor},
-    module::{Module, ParamId},
+    module::ParamId,
     tensor::{Device, Tensor},
 };
 use burn_autodiff::Autodiff;
@@ -15,7 +15,7 @@ use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
 use burn_capture::CaptureBackend;
 
 use super::{
-    Batch, CaptureError, Captured, Divisor, Scope,
+    CaptureError, Divisor, Run, Scope,
     guards::{self, Guards, Policy, Recorded, Truths},
     place::{PlaceBatch, PlaceInputs},
     stops,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::Error,
     graph::{Graph, ValueType},
-    space::{Place, replace},
+    space::{Place, Replace},
     tensor::Operand,
 };
 
@@ -81,25 +81,24 @@ pub(crate) struct Choices {
     pub unsearched: bool,
 }
 
-/// Records `loss` for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
-pub(crate) fn record_loss<M: Module, X: Batch, O: Captured>(
-    model: &M,
+/// Records a loss for parameters and batch tensors of the given types, on which `truths` evaluates what the closure reads.
+pub(crate) fn record_loss(
+    closure: &dyn Run,
     inputs: &ModelInputs,
-    batch: (&X, &[ValueType]),
-    loss: &impl Fn(&M, X) -> O,
+    batch: &[ValueType],
     choices: &Choices,
-    truths: Truths<'_, Error>,
+    truths: Truths<'_>,
 ) -> Result<Recording, Error> {
     let (parameters, buffers) = (inputs.parameters.len(), inputs.buffers.len());
     let policy = Policy { parameters, seed: choices.seed, truths };
     let stated = RefCell::new(Divisor::Unstated);
-    let place = Arguments { model, inputs, batch, choices, stated: &stated };
-    let on_tape = || guards::record(|scope: &mut Scope| place.on_tape(scope, loss), &policy);
+    let place = Arguments { closure, inputs, batch, choices, stated: &stated };
+    let on_tape = || guards::record(&mut |scope| place.on_tape(scope), &policy);
     let in_training = !choices.training.is_empty();
     let (recorded, gradients, trains) = if !in_training {
-        let plain = guards::record(|scope: &mut Scope| place.plain(scope, loss), &policy)?;
+        let plain = guards::record(&mut |scope| place.plain(scope), &policy)?;
         let both = on_tape();
-        let trains = place.trains(loss, &policy, both.as_ref().ok());
+        let trains = place.trains(&policy, both.as_ref().ok());
         (plain, both.map(|both| split(&both.graph, parameters).1), trains)
     } else {
         let both = on_tape()?;
@@ -155,25 +154,21 @@ fn split(both: &Graph, parameters: usize) -> (Graph, Graph) {
 }
 
 /// The arguments of a closure, to be placed on a recording device.
-struct Arguments<'a, M, X> {
-    model: &'a M,
+struct Arguments<'a> {
+    closure: &'a dyn Run,
     inputs: &'a ModelInputs,
-    batch: (&'a X, &'a [ValueType]),
+    batch: &'a [ValueType],
     choices: &'a Choices,
     /// What the closure states that the loss is divided by, where it returns a weight last.
     stated: &'a RefCell<Divisor<()>>,
 }
 
-impl<M: Module, X: Batch> Arguments<'_, M, X> {
+impl Arguments<'_> {
     /// Runs the closure on the recording device; returns the loss, and the outputs if there are any.
-    fn plain<O: Captured>(
-        &self,
-        scope: &mut Scope,
-        loss: &impl Fn(&M, X) -> O,
-    ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
+    fn plain(&self, scope: &mut Scope) -> Result<Vec<Operand<CaptureBackend>>, Error> {
         let (operands, batch) = self.declare(scope, false);
-        let model = self.model(scope, operands);
-        let (outputs, loss) = loss(&model, batch).into_parts();
+        let mut plain = self.place(operands);
+        let (outputs, loss) = self.closure.run(batch, &device(scope), &mut [&mut plain]);
         let (loss, divisor) = loss.into_parts()?;
         let mut results = vec![Operand::Float(scalar::<CaptureBackend>(loss, "the loss")?)];
         if let Some(outputs) = outputs {
@@ -187,11 +182,7 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
     }
 
     /// Runs the closure and its backward pass on a tape over the recording device; returns also the gradients.
-    fn on_tape<O: Captured>(
-        &self,
-        scope: &mut Scope,
-        loss: &impl Fn(&M, X) -> O,
-    ) -> Result<Vec<Operand<CaptureBackend>>, Error> {
+    fn on_tape(&self, scope: &mut Scope) -> Result<Vec<Operand<CaptureBackend>>, Error> {
         let in_training = !self.choices.training.is_empty();
         let (operands, batch) = self.declare(scope, in_training);
         let parameters = operands.iter().take(self.inputs.parameters.len());
@@ -206,8 +197,9 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
             operands: leaves.iter().cloned().map(Operand::Float).collect(),
             training: self.choices.training.clone(),
         };
-        let model = replace(self.model(scope, operands), &mut place);
-        let (outputs, loss) = loss(&model, batch).into_parts();
+        let mut plain = self.place(operands);
+        let places: &mut [&mut dyn Replace] = &mut [&mut plain, &mut place];
+        let (outputs, loss) = self.closure.run(batch, &device(scope), places);
         let (loss, divisor) = loss.into_parts()?;
         if !loss.is_tracked() {
             return Err(CaptureError::IndependentLoss.into());
@@ -228,12 +220,7 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
     }
 
     /// Whether layers in training mode change the program of the loss, which is recorded in evaluation mode.
-    fn trains<O: Captured>(
-        &self,
-        loss: &impl Fn(&M, X) -> O,
-        policy: &Policy<'_, Error>,
-        evaluated: Option<&Recorded>,
-    ) -> bool {
+    fn trains(&self, policy: &Policy<'_>, evaluated: Option<&Recorded>) -> bool {
         if self.choices.as_given.is_empty() {
             return false;
         }
@@ -245,7 +232,7 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
         let stated = RefCell::new(Divisor::Unstated);
         let place = Arguments { choices: &choices, stated: &stated, ..*self };
         let policy = Policy { seed, ..*policy };
-        let trained = guards::record(|scope: &mut Scope| place.on_tape(scope, loss), &policy);
+        let trained = guards::record(&mut |scope| place.on_tape(scope), &policy);
         let of_loss = |graph: &Graph| graph.returning(vec![graph.outputs[0]]).without_dead_code();
         !trained.is_ok_and(|trained| {
             of_loss(&trained.graph).difference(&of_loss(&evaluated.graph)).is_none()
@@ -253,27 +240,27 @@ impl<M: Module, X: Batch> Arguments<'_, M, X> {
     }
 
     /// The parameters and buffers, and the batch, on a tape where its tensors are on one.
-    fn declare(&self, scope: &mut Scope, on_tape: bool) -> (Vec<Operand<CaptureBackend>>, X) {
-        let (template, types) = self.batch;
+    fn declare(
+        &self,
+        scope: &mut Scope,
+        on_tape: bool,
+    ) -> (Vec<Operand<CaptureBackend>>, PlaceBatch) {
         let ModelInputs { parameters, buffers, .. } = self.inputs;
         let mut operands: Vec<_> = parameters.iter().map(|ty| scope.input(ty)).collect();
-        let batch = types.iter().map(|ty| scope.input(ty)).collect();
-        let batch = template.clone().map_tensors(&mut PlaceBatch { operands: batch, on_tape });
+        let batch = self.batch.iter().map(|ty| scope.input(ty)).collect();
         operands.extend(buffers.iter().map(|ty| scope.input(ty)));
-        (operands, batch)
+        (operands, PlaceBatch { operands: batch, on_tape })
     }
 
-    /// The model with its parameters and buffers in their places.
-    fn model(&self, scope: &Scope, operands: Vec<Operand<CaptureBackend>>) -> M {
-        let device = Device::new(DispatchDevice::Capture(scope.device()));
-        let mut place = PlaceInputs::<CaptureBackend> {
-            places: &self.inputs.places,
-            operands,
-            training: HashSet::new(),
-        };
-        // `valid`, not `clone`: clones share their running statistics, and recording replaces them.
-        replace(self.model.valid(), &mut place).to_device(&device)
+    /// Parameters and buffers for their places.
+    fn place(&self, operands: Vec<Operand<CaptureBackend>>) -> PlaceInputs<'_, CaptureBackend> {
+        PlaceInputs { places: &self.inputs.places, operands, training: HashSet::new() }
     }
+}
+
+/// The device that is recorded on.
+fn device(scope: &Scope) -> Device {
+    Device::new(DispatchDevice::Capture(scope.device()))
 }
 
 fn float<B: Backend>(tensor: DispatchTensor, what: &str) -> Result<FloatTensor<B>, CaptureError>

@@ -13,6 +13,7 @@ use burn_router::{RouterClient, RouterTensor, get_client};
 
 use super::{CaptureError, import, lock};
 use crate::{
+    error::Error,
     graph::{Graph, Kind, ValueType},
     panics::caught,
     tensor::Operand,
@@ -126,11 +127,18 @@ pub(super) enum End {
     Panicked(String),
 }
 
+/// What is recorded: it returns the outputs of the program.
+pub(super) type Body<'a> =
+    &'a mut dyn FnMut(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, Error>;
+
 /// Records what `body` does; its returned operands are the program's outputs, its scope's inputs the inputs.
-pub(crate) fn record<E: From<CaptureError>>(
-    body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-) -> Result<Graph, E> {
-    let attempt = lock::shared(|| attempt(&[], body))?;
+pub(crate) fn record(
+    body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, Error>,
+) -> Result<Graph, Error> {
+    let mut body = Some(body);
+    let attempt = lock::shared(|| {
+        attempt(&[], &mut |scope| body.take().map_or_else(|| Ok(Vec::new()), |body| body(scope)))
+    })?;
     match attempt.end {
         End::Outputs(outputs) => Ok(import::graph(&attempt.captured, &attempt.inputs, &outputs)
             .map_err(CaptureError::from)?),
@@ -139,10 +147,7 @@ pub(crate) fn record<E: From<CaptureError>>(
 }
 
 /// Records once, with truth values supplied, as far as `body` gets.
-pub(super) fn attempt<E: From<CaptureError>>(
-    supplied: &[Supplied],
-    body: impl FnOnce(&mut Scope) -> Result<Vec<Operand<CaptureBackend>>, E>,
-) -> Result<Attempt, E> {
+pub(super) fn attempt(supplied: &[Supplied], body: Body<'_>) -> Result<Attempt, Error> {
     let borrowed = BorrowedDevice::take();
     let mut ended = None;
     let captured = caught(|| {

@@ -76,6 +76,7 @@ impl<B: AutodiffBackend> GaussNewton<B> {
     /// [`DeriveError::UnusedOutputs`](crate::errors::DeriveError::UnusedOutputs),
     /// [`ObjectiveError::Bypass`](crate::errors::ObjectiveError::Bypass) if the loss reaches parameters by another
     /// way.
+    #[inline(never)]
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         Ok(Self { objective: objective.clone(), product: objective.product(Product::GaussNewton)? })
     }

@@ -69,6 +69,7 @@ impl<B: AutodiffBackend> Jacobian<B> {
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone;
     /// [`SharedError::DataSpace`](crate::errors::SharedError::DataSpace) for a shared objective.
+    #[inline(never)]
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         objective.expect_data_here("the Jacobian")?;
         Ok(Self {
@@ -116,6 +117,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for Jacobian<B> {
         single(self.apply_many(std::slice::from_ref(vector))?)
     }
 
+    #[inline(never)]
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         self.objective.jacobian_products(&self.forward, &self.outputs, vectors)
     }
@@ -126,6 +128,7 @@ impl<B: AutodiffBackend> Adjoint<B> for Jacobian<B> {
         single(self.apply_adjoint_many(std::slice::from_ref(vector))?)
     }
 
+    #[inline(never)]
     fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         for vector in vectors {
             self.outputs.expect_same(vector.space())?;

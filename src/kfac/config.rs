@@ -141,6 +141,7 @@ impl KfacConfig {
     /// [`KfacError::Uncovered`](crate::errors::KfacError::Uncovered) and
     /// [`LikelihoodError::NoDraws`](crate::errors::LikelihoodError::NoDraws) for what a configuration does not cover;
     /// [`KfacError::NonFinite`](crate::errors::KfacError::NonFinite).
+    #[inline(never)]
     pub fn init<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -189,6 +190,7 @@ impl KfacConfig {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline(never)]
     pub fn init_with_gradient<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -207,6 +209,7 @@ impl KfacConfig {
     /// # Errors
     /// As [`init`](Self::init); [`KfacError::NoDiagonal`](crate::errors::KfacError::NoDiagonal) for
     /// [`KfacFisher::ForwardOnly`].
+    #[inline(never)]
     pub fn init_ekfac<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

@@ -83,6 +83,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     ///
     /// # Errors
     /// As [`KfacConfig::init_ekfac`]; a [`Kfac`] of another model.
+    #[inline(never)]
     pub fn from_kfac(
         kfac: &Kfac<B>,
         objective: &Objective<B>,
@@ -117,6 +118,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     ///
     /// # Errors
     /// As [`KfacConfig::init_ekfac`]; [`OperatorError::Factor`](crate::errors::OperatorError::Factor) for a decay outside 0 to 1.
+    #[inline(never)]
     pub fn updated(
         &self,
         objective: &Objective<B>,
@@ -179,6 +181,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// # Errors
     /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite, [`KfacError::Singular`] for λ = 0 if the
     /// diagonal contains a zero.
+    #[inline(never)]
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         expect_damping(damping)?;
         if damping == 0.0 {
@@ -192,6 +195,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     ///
     /// # Errors
     /// As [`LinearOperator::apply`].
+    #[inline(never)]
     pub fn square_root(&self) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         let root = |s| Inner::<B>::float_sqrt(Inner::<B>::float_clamp_min(s, 0.0.into()));
         self.function(root, 0.0)
@@ -220,6 +224,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     ///
     /// # Errors
     /// A diagonal that cannot be read from the device.
+    #[inline(never)]
     pub fn trace(&self) -> Result<f64, Error> {
         Ok(self.eigenvalues()?.iter().sum())
     }
@@ -228,6 +233,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     ///
     /// # Errors
     /// As [`trace`](Self::trace).
+    #[inline(never)]
     pub fn frobenius_norm(&self) -> Result<f64, Error> {
         Ok(self.eigenvalues()?.iter().map(|value| value * value).sum::<f64>().sqrt())
     }
@@ -236,6 +242,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     ///
     /// # Errors
     /// As [`inverse`](Self::inverse).
+    #[inline(never)]
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
         let eigenvalues = self.eigenvalues()?;
         expect_invertible(&eigenvalues, damping)?;

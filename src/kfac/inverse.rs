@@ -16,6 +16,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite,
     /// [`KfacError::Singular`](crate::errors::KfacError::Singular) for λ = 0 if a factor is singular,
     /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues).
+    #[inline(never)]
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         Ekfac::uncorrected(self)?.inverse(damping)
     }
@@ -30,6 +31,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # References
     /// Martens & Grosse 2015, section 6.3.
+    #[inline(never)]
     pub fn factored_inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         expect_damping(damping)?;
         if damping == 0.0 {
@@ -67,6 +69,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues).
+    #[inline(never)]
     pub fn square_root(&self) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         Ekfac::uncorrected(self)?.square_root()
     }
@@ -75,6 +78,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// Factors that cannot be read from the device.
+    #[inline(never)]
     pub fn trace(&self) -> Result<f64, Error> {
         self.read()?;
         self.0.blocks.iter().map(|block| block.trace()).sum()
@@ -84,6 +88,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// Factors that cannot be read from the device.
+    #[inline(never)]
     pub fn frobenius_norm(&self) -> Result<f64, Error> {
         self.read()?;
         let squares = self.0.blocks.iter().map(|block| block.squared_norm());
@@ -94,6 +99,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// As [`inverse`](Self::inverse).
+    #[inline(never)]
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
         Ekfac::uncorrected(self)?.log_determinant(damping)
     }

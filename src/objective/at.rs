@@ -9,7 +9,7 @@ use super::{Objective, ObjectiveError, ValueAndGradient, values::Values};
 use crate::{
     capture::Batch,
     error::Error,
-    space::{ParamVector, float_places},
+    space::{Buffers, ParamVector, float_places},
     tensor::TensorBridge,
 };
 
@@ -22,6 +22,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// [`ObjectiveError::RunningStatistics`]; a vector of another layout, precision or device.
+    #[inline(never)]
     pub fn at(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         let mut running = Vec::new();
         for (position, path) in self.values.buffers.running() {
@@ -40,6 +41,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A vector of another layout, precision or device.
+    #[inline(never)]
     pub fn at_keeping_buffers(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
         self.expect_compatible(parameters)?;
         let (parameters, buffers) = (parameters.clone(), self.values.buffers.clone());
@@ -94,7 +96,11 @@ where
         self.recorder.expect_type::<M>()?;
         let layout = self.layout().in_model(&float_places(model))?;
         let parameters = ParamVector::from_module_with(&layout, model)?.cast(self.precision())?;
-        let buffers = self.values.buffers.in_model(&layout, model)?;
+        self.at_values(parameters, self.values.buffers.in_model(&layout, model)?)
+    }
+
+    #[inline(never)]
+    fn at_values(&self, parameters: ParamVector<B>, buffers: Buffers<B>) -> Result<Self, Error> {
         let values = Values::new(parameters, buffers)?;
         Ok(Self { values, ..self.with_parts(self.parts.clone()) })
     }

@@ -71,6 +71,7 @@ pub(crate) struct Part<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Part<B> {
     /// Brings the tensors to a precision and finds, or records, their programs. The weight is 1.
+    #[inline(never)]
     pub(super) fn new(
         recorder: &Recorder<B>,
         values: &Values<B>,

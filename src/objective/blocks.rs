@@ -24,6 +24,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// Vectors of another space than `columns`.
+    #[inline(never)]
     pub(crate) fn block_products(
         &self,
         product: &PreparedProduct<B>,
@@ -54,6 +55,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The same product on one batch, weighted so that the mean over batches is the full product. Collective.
+    #[inline(never)]
     pub(crate) fn block_term(
         &self,
         product: &PreparedProduct<B>,
@@ -89,6 +91,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// For every part of the product on the first batch, whether it depends on the vector; what does not is zero for all
     /// vectors and parameters.
+    #[inline(never)]
     pub(crate) fn parts_that_vary(&self, kind: Product) -> Result<Vec<bool>, Error> {
         self.of_first(|part| {
             let programs = part.programs.product(kind)?;
@@ -100,6 +103,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// For every parameter, whether the loss depends on it on the first batch.
+    #[inline(never)]
     pub(crate) fn parameters_in_use(&self) -> Result<Vec<bool>, Error> {
         self.of_first(|part| {
             let graph = part.recorded();

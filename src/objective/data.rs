@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Objective, ObjectiveError, Reduction,
-    batches::{Counted, Fetched, Part, Parts, Stream, Visit},
+    batches::{Counted, Fetched, Part, Parts, Run, Stream, Visit},
 };
 use crate::{capture::Batch, error::Error, tensor::TensorBridge};
 
@@ -91,7 +91,11 @@ where
             Part::new(&self.recorder, &self.values, batch)
         };
         let parts: Result<Vec<Part<B>>, Error> = batches.into_iter().map(part).collect();
-        let parts = parts?;
+        self.with_all(parts?, reduction)
+    }
+
+    #[inline(never)]
+    fn with_all(&self, parts: Vec<Part<B>>, reduction: Reduction) -> Result<Self, Error> {
         let outlines: Vec<_> = parts.iter().map(Part::outline).collect();
         let mut samples = Sample::default();
         parts.iter().for_each(|part| samples.add(&part.batch));
@@ -145,6 +149,11 @@ where
         let recorder = Arc::clone(&self.recorder);
         let run =
             move |visit: Visit<'_, B>| stream(&mut |batch: X| visit(recorder.counted(batch)?));
+        self.with_stream(Arc::new(run), reduction)
+    }
+
+    #[inline(never)]
+    fn with_stream(&self, run: Arc<Run<B>>, reduction: Reduction) -> Result<Self, Error> {
         let (mut outlines, mut samples) = (Vec::new(), Sample::default());
         run(&mut |batch| {
             let part = Part::new(&self.recorder, &self.values, batch)?;
@@ -165,7 +174,7 @@ where
             divisor,
             weight,
         });
-        let stream = Stream { run: Arc::new(run), batches: batches.collect(), views: Vec::new() };
+        let stream = Stream { run, batches: batches.collect(), views: Vec::new() };
         Ok(stating.with_parts(Parts::Streamed(Arc::new(stream))))
     }
 }

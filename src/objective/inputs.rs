@@ -20,6 +20,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// [`ObjectiveError::NoFloats`] for a batch of integers and truth values only.
+    #[inline(never)]
     pub(crate) fn input_gradients(
         &self,
         vectors: &[ParamVector<B>],

@@ -60,6 +60,7 @@ impl Compared {
 impl<B: AutodiffBackend> Objective<B> {
     /// Checks on every batch that the curvature of the loss in the outputs is that of a likelihood, in the reduction that
     /// was stated. Costs as much as the head of the model, from outputs to loss.
+    #[inline(never)]
     pub(crate) fn expect_likelihood(&self, likelihood: Likelihood) -> Result<(), Error> {
         self.agreed(self.expect_likelihood_here(likelihood))
     }

@@ -10,6 +10,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A failure to fetch the batch.
+    #[inline(never)]
     pub fn loss_program(&self) -> Result<Graph, Error> {
         self.of_first(|part| Ok(part.programs.recorded().clone()))
     }
@@ -18,6 +19,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A failure to derive it.
+    #[inline(never)]
     pub fn gradient_program(&self) -> Result<Graph, Error> {
         self.of_first(|part| Ok(part.programs.gradient()?.graph().clone()))
     }
@@ -26,6 +28,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A failure to derive them.
+    #[inline(never)]
     pub fn hessian_programs(&self) -> Result<(Graph, Graph), Error> {
         self.product_programs(Product::Hessian)
     }
@@ -34,6 +37,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A failure to derive them.
+    #[inline(never)]
     pub fn gauss_newton_programs(&self) -> Result<(Graph, Graph), Error> {
         self.product_programs(Product::GaussNewton)
     }
@@ -45,6 +49,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A failure to derive it.
+    #[inline(never)]
     pub fn hessian_program_for(&self, vectors: usize) -> Result<Graph, Error> {
         self.program_for(Product::Hessian, vectors)
     }
@@ -53,6 +58,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A failure to derive it.
+    #[inline(never)]
     pub fn gauss_newton_program_for(&self, vectors: usize) -> Result<Graph, Error> {
         self.program_for(Product::GaussNewton, vectors)
     }
@@ -62,6 +68,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The derived programs of a product, in two parts.
+    #[inline(never)]
     pub(crate) fn product_programs(&self, kind: Product) -> Result<(Graph, Graph), Error> {
         self.of_first(|part| {
             let split = part.programs.product(kind)?;

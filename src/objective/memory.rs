@@ -16,6 +16,7 @@ pub(crate) struct ProductMemory {
 
 impl<B: AutodiffBackend> Objective<B> {
     /// The memory of a product.
+    #[inline(never)]
     pub(crate) fn memory_of(&self, kind: Product) -> Result<ProductMemory, Error> {
         let (mut memory, budget) = (ProductMemory::default(), self.memory_budget());
         self.for_each_part(|_, part| {

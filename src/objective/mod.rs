@@ -164,6 +164,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// The same objective for a loss that is meant to differ from the negative log-likelihood: [`Fisher`](crate::Fisher),
     /// [`Kfac`](crate::Kfac) and [`Ekfac`](crate::Ekfac) take the likelihood they are given on trust.
     #[must_use]
+    #[inline(never)]
     pub fn without_loss_check(&self) -> Self {
         let mut other = self.clone();
         other.settings.check_loss = false;
@@ -172,6 +173,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// The same objective with another engine for its products.
     #[must_use]
+    #[inline(never)]
     pub fn with_engine(&self, engine: Engine) -> Self {
         let mut other = self.clone();
         other.settings.engine = engine;
@@ -187,6 +189,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Vectors that are multiplied together (`apply_many` of the operators) take at most as much again while a program runs,
     /// and at most 1 GiB: 0 multiplies them one after another.
     #[must_use]
+    #[inline(never)]
     pub fn with_memory_budget(&self, bytes: usize) -> Self {
         let mut other = self.with_parts(self.parts.clone());
         other.settings.memory_budget = Some(bytes);
@@ -202,6 +205,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The same loss on other batches; nothing that was prepared is kept.
+    #[inline(never)]
     fn with_parts(&self, parts: Parts<B>) -> Self {
         Self { parts, prepared: Arc::default(), point: Arc::default(), ..self.clone() }
     }
@@ -210,6 +214,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A loss that is NaN or infinite.
+    #[inline(never)]
     pub fn value(&self) -> Result<f64, Error> {
         let mut sum = 0.0;
         let own = self.for_each_part(|_, part| {
@@ -234,6 +239,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A loss or gradient that is NaN or infinite, naming the parameter.
+    #[inline(never)]
     pub fn value_and_gradient(&self) -> Result<ValueAndGradient<B>, Error> {
         let (mut value, mut gradient) = (0.0, None);
         let own = self.for_each_part(|_, part| {
@@ -275,6 +281,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A vector of another layout, precision or device; a product that is NaN or infinite, naming the parameter.
+    #[inline(never)]
     pub fn hessian_vector_product(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
         let hessian = self.product(Product::Hessian)?;
         let product = self.products(&hessian, std::slice::from_ref(vector))?.into_iter().next();
@@ -287,6 +294,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// A failure of the backend.
+    #[inline(never)]
     pub fn prepare(&self) -> Result<(), Error> {
         self.prepare_product(&self.product(Product::Hessian)?)
     }
@@ -295,6 +303,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
+    #[inline(never)]
     pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
         self.expect_data_here("`outputs`")?;
         let layout = self.outputs_layout()?;

@@ -27,6 +27,7 @@ impl Derivation for OutputGradient {
 
 impl<B: AutodiffBackend> Objective<B> {
     /// ∂ℒ/∂z at given outputs, one block per batch with the batch's weight.
+    #[inline(never)]
     pub(crate) fn output_gradient(
         &self,
         outputs: &ParamVector<B>,

@@ -92,6 +92,11 @@ impl<B: AutodiffBackend> Objective<B> {
         &self,
         mut work: impl FnMut(usize, &Part<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.each_part(&mut work)
+    }
+
+    #[inline(never)]
+    fn each_part(&self, work: Work<'_, B>) -> Result<(), Error> {
         if self.is_idle() {
             return Ok(());
         }
@@ -148,11 +153,13 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Shape of the outputs on the first batch.
+    #[inline(never)]
     pub(crate) fn shape_of_outputs(&self) -> Result<Vec<usize>, Error> {
         self.of_first(|part| Ok(part.outputs_type()?.shape.to_vec()))
     }
 
     /// One block per batch, shaped as the outputs.
+    #[inline(never)]
     pub(crate) fn outputs_layout(&self) -> Result<Arc<ParamLayout>, Error> {
         let single = self.batches() == 1;
         let mut shapes = Vec::with_capacity(self.batches());

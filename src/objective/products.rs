@@ -80,6 +80,7 @@ type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 impl<B: AutodiffBackend> Objective<B> {
     /// A product, derived for the first batch so that a failure shows early. All operators of this product share the
     /// part that does not depend on the vector.
+    #[inline(never)]
     pub(crate) fn product(&self, kind: Product) -> Result<PreparedProduct<B>, Error> {
         // The Hessian product was derived when the loss was captured.
         if kind != Product::Hessian {
@@ -90,6 +91,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Prepares every batch for a product, as far as the budget goes.
+    #[inline(never)]
     pub(crate) fn prepare_product(&self, product: &PreparedProduct<B>) -> Result<(), Error> {
         self.each_product(product, |_, _| Ok(()))
     }
@@ -105,6 +107,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// Σ over batches of weight · factor · product, for several vectors; each batch is prepared once. Collective: one message
     /// for all vectors.
+    #[inline(never)]
     pub(crate) fn products(
         &self,
         product: &PreparedProduct<B>,
@@ -137,6 +140,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// The product of one batch, weighted so that the mean over batches is the full product. On a shared objective the sum of
     /// those of every rank's batch of that index. Collective.
+    #[inline(never)]
     pub(crate) fn term(
         &self,
         product: &PreparedProduct<B>,
@@ -169,6 +173,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// J v for several vectors, batch by batch, unweighted, as blocks of the outputs' layout.
+    #[inline(never)]
     pub(crate) fn jacobian_products(
         &self,
         product: &PreparedProduct<B>,
@@ -193,6 +198,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Σ over batches of Jᵀu for several u, unweighted, each in blocks of the outputs' layout.
+    #[inline(never)]
     pub(crate) fn adjoint_products(
         &self,
         product: &PreparedProduct<B>,

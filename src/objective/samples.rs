@@ -49,6 +49,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// [`ObjectiveError::NoSampleLosses`], [`ObjectiveError::LossCount`].
+    #[inline(never)]
     pub(crate) fn returning_losses(&self) -> Result<Self, Error> {
         self.with_view(&SampleView::Returned)
     }
@@ -57,6 +58,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// As [`returning_losses`](Self::returning_losses); [`ObjectiveError::WeightCount`].
+    #[inline(never)]
     pub(crate) fn weighing_losses(&self, weights: &[f64]) -> Result<Self, Error> {
         let rows = self.rows()?;
         let (found, samples) = (weights.len(), rows.total);
@@ -68,6 +70,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Number of samples of each batch.
+    #[inline(never)]
     pub(crate) fn samples(&self) -> Vec<usize> {
         if self.is_idle() {
             return Vec::new();
@@ -79,6 +82,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Whether the first dimension of the outputs counts the samples, on the first batch.
+    #[inline(never)]
     pub(crate) fn counts_outputs(&self) -> bool {
         let same = |part: &Part<B>| {
             Ok(part.outputs_type()?.shape.iter().next() == Some(&part.batch.samples))
@@ -142,6 +146,7 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// Σₙ wₙ∇ℓₙ by Jᵀ of this objective, whose outputs are the losses of samples. Costs a gradient of each batch that has a
     /// weight other than zero.
+    #[inline(never)]
     pub(crate) fn gradient_of_losses(
         &self,
         adjoint: &PreparedProduct<B>,

@@ -24,6 +24,7 @@ pub(super) struct Values<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Values<B> {
+    #[inline(never)]
     pub fn new(parameters: ParamVector<B>, buffers: Buffers<B>) -> Result<Self, VectorError> {
         for buffer in buffers.values() {
             parameters.expect_device(&buffer.device())?;
@@ -69,6 +70,7 @@ impl<B: AutodiffBackend> Values<B> {
     }
 
     /// Where the inputs go in the model.
+    #[inline(never)]
     pub fn model_inputs(&self) -> ModelInputs {
         let blocks = self.parameters.layout().blocks();
         let parameters = blocks

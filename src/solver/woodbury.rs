@@ -88,6 +88,7 @@ impl<B: AutodiffBackend> Woodbury<B> {
     ///
     /// # Errors
     /// See [`Woodbury`].
+    #[inline(never)]
     pub fn solve(&self, rhs: &ParamVector<B>) -> Result<Solution<B>, Error> {
         let system = System::new(&self.operator, rhs)?;
         rhs.expect_finite("the right-hand side b")?;

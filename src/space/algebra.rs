@@ -17,6 +17,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub fn add(self, other: &Self) -> Result<Self, VectorError> {
         self.zip(other, Inner::<B>::float_add)
     }
@@ -25,6 +26,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub fn sub(self, other: &Self) -> Result<Self, VectorError> {
         self.zip(other, Inner::<B>::float_sub)
     }
@@ -33,6 +35,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub fn mul(self, other: &Self) -> Result<Self, VectorError> {
         self.zip(other, Inner::<B>::float_mul)
     }
@@ -43,6 +46,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     }
 
     /// `factor · self`
+    #[inline(never)]
     pub fn scale(self, factor: f64) -> Self {
         self.map(|block| Inner::<B>::float_mul_scalar(block, Scalar::Float(factor)))
     }
@@ -51,6 +55,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub fn axpy(self, alpha: f64, x: &Self) -> Result<Self, VectorError> {
         self.combine(Some([1.0, alpha]), x, |block, x| {
             let step = Inner::<B>::float_mul_scalar(x, Scalar::Float(alpha));
@@ -60,6 +65,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
 
     /// `keep · self + (1 − keep) · other`
     #[allow(dead_code, reason = "for optimizers that keep factors from step to step")]
+    #[inline(never)]
     pub(crate) fn mixed(self, keep: f64, other: &Self) -> Result<Self, VectorError> {
         let factors = [keep, 1.0 - keep];
         self.combine(Some(factors), other, |block, other| {
@@ -73,6 +79,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn scale_device(self, factor: &DeviceScalar<B>) -> Result<Self, VectorError> {
         factor.expect_fits(&self)?;
         Ok(self.map(|block| factor.times(block)))
@@ -82,6 +89,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub fn axpy_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
         alpha.expect_fits(&self)?;
         let factors = alpha.known().map(|alpha| [1.0, alpha]);
@@ -92,6 +100,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub fn aypx_device(self, alpha: &DeviceScalar<B>, x: &Self) -> Result<Self, VectorError> {
         alpha.expect_fits(&self)?;
         let factors = alpha.known().map(|alpha| [alpha, 1.0]);
@@ -102,6 +111,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub(crate) fn axpy_dot(
         self,
         alpha: f64,
@@ -120,6 +130,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub(crate) fn aypx_square(
         self,
         alpha: &DeviceScalar<B>,
@@ -138,6 +149,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub(crate) fn step_and_turn(
         mut self,
         alpha: &DeviceScalar<B>,
@@ -161,6 +173,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
+    #[inline(never)]
     pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
         self.expect_like(other)?;
         if let Some(known) = host::dot::<Inner<B>>(self.blocks(), other.blocks()) {
@@ -176,6 +189,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above; [`VectorError::Read`].
+    #[inline(never)]
     pub fn dot(&self, other: &Self) -> Result<f64, VectorError> {
         self.dot_device(other)?.read()
     }
@@ -184,6 +198,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::Read`].
+    #[inline(never)]
     pub fn norm(&self) -> Result<f64, VectorError> {
         let square = self.dot(self)?;
         if square.is_finite()
@@ -205,6 +220,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::Read`].
+    #[inline(never)]
     pub fn largest(&self) -> Result<f64, VectorError> {
         let parts =
             self.blocks().iter().map(|block| self.scalar(Inner::<B>::float_max_abs(block.clone())));
@@ -219,6 +235,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::NonFinite`], which reports `what` the vector is and the first block at fault.
+    #[inline(never)]
     pub fn expect_finite(&self, what: &str) -> Result<(), VectorError> {
         if self.dot(self)?.is_finite() {
             return Ok(());

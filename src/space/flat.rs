@@ -18,6 +18,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::Read`].
+    #[inline(never)]
     pub fn to_vec(&self) -> Result<Vec<f64>, VectorError> {
         read_tensor::<B>(self.flat_tensor())
     }
@@ -26,6 +27,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionUnsupported`].
+    #[inline(never)]
     pub fn cast(self, precision: Precision) -> Result<Self, VectorError> {
         if precision == self.precision() {
             return Ok(self);
@@ -95,6 +97,7 @@ where
     ///
     /// # Shapes
     /// - output: `[len]`
+    #[inline(never)]
     pub fn to_tensor(&self) -> Tensor<1> {
         Tensor::from_dispatch(user_tensor::<B>(self.flat_tensor()))
     }
@@ -107,6 +110,7 @@ where
     /// # Errors
     /// [`ParamError::Bridge`] if the tensor lives on another backend; [`VectorError::LengthMismatch`] and
     /// [`VectorError::ElementType`] within [`ParamError::Vector`].
+    #[inline(never)]
     pub fn from_tensor(layout: &Arc<ParamLayout>, tensor: Tensor<1>) -> Result<Self, ParamError> {
         let flat = float_primitive::<B>(tensor)?;
         Ok(Self::from_blocks(layout, cut::<B>(layout, flat)?)?)

@@ -13,8 +13,11 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 use crate::tensor::TensorBridge;
 
 use super::{
-    Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector,
-    model::{Found, Place, Visit, any_rank, float_places, float_primitive, user_tensor, visit},
+    Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector, VectorError,
+    model::{
+        FloatPlace, Found, Place, Visit, any_rank, float_places, float_primitive, user_tensor,
+        visit,
+    },
 };
 
 impl<B: AutodiffBackend> ParamVector<B>
@@ -78,6 +81,7 @@ where
     /// assert_eq!(ParamVector::from_module(&model)?.sub(&expected)?.norm()?, 0.0);
     /// # Ok::<(), burn_curvature::Error>(())
     /// ```
+    #[inline(never)]
     pub fn into_gradients(self) -> Result<GradientsParams, ParamError> {
         let layout = self.layout().clone();
         let mut gradients = GradientsParams::new();
@@ -105,6 +109,7 @@ macro_rules! of_rank {
 }
 
 /// Puts a block among the gradients, as the tensor of its rank.
+#[inline(never)]
 fn register<B: AutodiffBackend>(
     gradients: &mut GradientsParams,
     block: &ParamBlock,
@@ -158,14 +163,9 @@ fn collect<B: AutodiffBackend, M: Module>(
 where
     B::InnerBackend: TensorBridge,
 {
-    let mut collector = GradientCollector::<B> {
-        positions: layout.positions_in(&float_places(model))?,
-        values: vec![None; layout.blocks().len()],
-        source,
-        failure: None,
-    };
+    let mut collector = GradientCollector::<B>::new(layout, &float_places(model), source)?;
     visit(model, &mut collector);
-    collector.failure.map_or(Ok(collector.values), Err)
+    collector.finish()
 }
 
 /// Zeros for the parameters without a gradient.
@@ -177,13 +177,24 @@ fn filled<B: AutodiffBackend, M: Module>(
 where
     B::InnerBackend: TensorBridge,
 {
-    if values.iter().all(Option::is_some) {
-        return Ok(ParamVector::from_blocks(layout, values.into_iter().flatten().collect())?);
-    }
-    let zeros = ParamVector::<B>::from_module_with(layout, model)?.space().zeros();
-    let values = values.into_iter().zip(zeros.into_blocks());
+    let missing = values.iter().any(Option::is_none);
+    let parameters = missing.then(|| ParamVector::<B>::from_module_with(layout, model));
+    Ok(assembled(layout, values, parameters.transpose()?)?)
+}
+
+/// The vector of some values, with zeros like `parameters` for those that are missing.
+#[inline(never)]
+fn assembled<B: AutodiffBackend>(
+    layout: &Arc<ParamLayout>,
+    values: Vec<Option<InnerFloat<B>>>,
+    parameters: Option<ParamVector<B>>,
+) -> Result<ParamVector<B>, VectorError> {
+    let Some(parameters) = parameters else {
+        return ParamVector::from_blocks(layout, values.into_iter().flatten().collect());
+    };
+    let values = values.into_iter().zip(parameters.space().zeros().into_blocks());
     let values = values.map(|(value, zero)| value.unwrap_or(zero));
-    Ok(ParamVector::from_blocks(layout, values.collect())?)
+    ParamVector::from_blocks(layout, values.collect())
 }
 
 struct GradientCollector<'a, B: AutodiffBackend> {
@@ -193,10 +204,28 @@ struct GradientCollector<'a, B: AutodiffBackend> {
     failure: Option<ParamError>,
 }
 
+impl<'a, B: AutodiffBackend> GradientCollector<'a, B> {
+    #[inline(never)]
+    fn new(
+        layout: &ParamLayout,
+        places: &[FloatPlace],
+        source: Source<'a>,
+    ) -> Result<Self, ParamError> {
+        let positions = layout.positions_in(places)?;
+        Ok(Self { positions, values: vec![None; layout.blocks().len()], source, failure: None })
+    }
+
+    #[inline(never)]
+    fn finish(self) -> Result<Vec<Option<InnerFloat<B>>>, ParamError> {
+        self.failure.map_or(Ok(self.values), Err)
+    }
+}
+
 impl<B: AutodiffBackend> Visit for GradientCollector<'_, B>
 where
     B::InnerBackend: TensorBridge,
 {
+    #[inline(never)]
     fn tensor(&mut self, found: Found<'_>) {
         let position = self.positions.get(&found.place()).copied();
         let slot = position.and_then(|position| self.values.get_mut(position));
@@ -220,12 +249,7 @@ where
 
 /// Checks that all places of a shared parameter are one leaf of the autodiff graph.
 fn expect_shared_leaves<M: Module>(layout: &ParamLayout, model: &M) -> Result<(), ParamError> {
-    let shared = layout.blocks().iter().filter(|block| !block.aliases().is_empty());
-    let mut check = LeafCheck {
-        blocks: shared.filter_map(|block| Some((block.id()?, block))).collect(),
-        gradients: HashMap::new(),
-        failure: None,
-    };
+    let mut check = LeafCheck::new(layout);
     if !check.blocks.is_empty() {
         visit(model, &mut check);
     }
@@ -238,6 +262,14 @@ struct LeafCheck<'a> {
     blocks: HashMap<ParamId, &'a ParamBlock>,
     gradients: HashMap<ParamId, Gradients>,
     failure: Option<ParamError>,
+}
+
+impl<'a> LeafCheck<'a> {
+    fn new(layout: &'a ParamLayout) -> Self {
+        let shared = layout.blocks().iter().filter(|block| !block.aliases().is_empty());
+        let blocks = shared.filter_map(|block| Some((block.id()?, block))).collect();
+        Self { blocks, gradients: HashMap::new(), failure: None }
+    }
 }
 
 impl Visit for LeafCheck<'_> {

@@ -44,6 +44,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     /// # Errors
     /// [`VectorError::PrecisionUnsupported`] if the device does not compute in this precision,
     /// [`VectorError::AutodiffDevice`] if it records operations.
+    #[inline(never)]
     pub fn new(
         layout: &Arc<ParamLayout>,
         device: &Device<B>,
@@ -58,6 +59,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     /// # Errors
     /// [`ParamError::EmptyBlock`] if n is zero, [`ParamError::TooManyElements`]; within [`ParamError::Vector`], those of
     /// [`new`](Self::new).
+    #[inline(never)]
     pub fn flat(len: usize) -> Result<Self, ParamError> {
         Self::on_default_device(&ParamLayout::flat(len)?)
     }
@@ -133,11 +135,13 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionUnsupported`].
+    #[inline(never)]
     pub fn cast(&self, precision: Precision) -> Result<Self, VectorError> {
         Self::new(&self.layout, &self.device, precision)
     }
 
     /// The same device and precision with another layout.
+    #[inline(never)]
     pub fn with_layout(&self, layout: &Arc<ParamLayout>) -> Self {
         Self::known(layout, &self.device, self.precision)
     }
@@ -146,6 +150,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`] if the selection is from another layout.
+    #[inline(never)]
     pub fn restricted(&self, subset: &ParamSubset) -> Result<Self, VectorError> {
         self.layout.expect_same(subset.whole())?;
         Ok(self.with_layout(subset.layout()))
@@ -162,6 +167,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     }
 
     /// The vector with one value everywhere.
+    #[inline(never)]
     pub fn full(&self, value: f64) -> ParamVector<B> {
         self.build(|block| {
             let shape = block.shape().to_vec().into();
@@ -174,6 +180,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     ///
     /// # Errors
     /// [`VectorError::LengthMismatch`].
+    #[inline(never)]
     pub fn vector(&self, values: &[f64]) -> Result<ParamVector<B>, VectorError> {
         self.expect_len(values.len())?;
         Ok(self.vector_by(|block| values.get(block.range()).unwrap_or_default()))
@@ -205,6 +212,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     /// # Errors
     /// [`VectorError::BlockCount`], [`VectorError::BlockShape`], [`VectorError::ElementType`],
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn from_blocks(&self, blocks: Vec<InnerFloat<B>>) -> Result<ParamVector<B>, VectorError> {
         let (expected, found) = (self.layout.blocks().len(), blocks.len());
         if found != expected {

@@ -9,6 +9,7 @@ use super::{ParamSpace, ParamVector};
 /// Random vectors. A seed gives the same elements on every backend (in f32, the f64 elements rounded).
 impl<B: AutodiffBackend> ParamSpace<B> {
     /// A vector of independent signs: +1 or −1 with equal probability.
+    #[inline(never)]
     pub fn rademacher(&self, seed: u64) -> ParamVector<B> {
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
         // One sign per bit of the generator.
@@ -19,6 +20,7 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     }
 
     /// A vector of independent elements of the standard normal distribution.
+    #[inline(never)]
     pub fn normal(&self, seed: u64) -> ParamVector<B> {
         let generator = Xoshiro256PlusPlus::seed_from_u64(seed);
         self.drawn(StandardNormal.sample_iter(generator))

@@ -43,12 +43,14 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionUnsupported`].
+    #[inline(never)]
     pub fn new(value: f64, device: &Device<B>, precision: Precision) -> Result<Self, VectorError> {
         expect_supported::<B>(device, precision)?;
         Ok(Self::on(value, device, precision))
     }
 
     /// A number on a device that is known to compute in the precision.
+    #[inline(never)]
     pub(crate) fn on(value: f64, device: &Device<B>, precision: Precision) -> Self {
         let value =
             Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype());
@@ -66,6 +68,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn add(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_add)
     }
@@ -74,6 +77,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn sub(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_sub)
     }
@@ -82,6 +86,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn mul(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_mul)
     }
@@ -90,16 +95,19 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
+    #[inline(never)]
     pub fn div(&self, other: &Self) -> Result<Self, VectorError> {
         self.combine(other, Inner::<B>::float_div)
     }
 
     /// `−self`
+    #[inline(never)]
     pub fn neg(&self) -> Self {
         self.map(Inner::<B>::float_neg)
     }
 
     /// `√self`
+    #[inline(never)]
     pub fn sqrt(&self) -> Self {
         self.map(Inner::<B>::float_sqrt)
     }
@@ -113,6 +121,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::Read`].
+    #[inline(never)]
     pub fn read(&self) -> Result<f64, VectorError> {
         Ok(read_tensor::<B>(self.value.clone())?.into_iter().sum())
     }
@@ -121,6 +130,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     ///
     /// # Errors
     /// [`VectorError::Read`]; [`VectorError::PrecisionMismatch`] and [`VectorError::DeviceMismatch`] between them.
+    #[inline(never)]
     pub fn read_many(scalars: &[&Self]) -> Result<Vec<f64>, VectorError> {
         let Some((first, rest)) = scalars.split_first() else {
             return Ok(Vec::new());

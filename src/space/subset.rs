@@ -108,6 +108,7 @@ impl ParamSubset {
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`] if the vector is not laid out as [`whole`](Self::whole).
+    #[inline(never)]
     pub fn restrict<B: AutodiffBackend>(
         &self,
         vector: &ParamVector<B>,
@@ -122,6 +123,7 @@ impl ParamSubset {
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`] if the vector is not laid out as [`layout`](Self::layout).
+    #[inline(never)]
     pub fn embed<B: AutodiffBackend>(
         &self,
         vector: &ParamVector<B>,

@@ -44,6 +44,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// [`VectorError::BlockCount`], [`VectorError::BlockShape`], [`VectorError::ElementType`],
     /// [`VectorError::AutodiffDevice`]; [`VectorError::PrecisionMismatch`] and [`VectorError::DeviceMismatch`] between the
     /// blocks.
+    #[inline(never)]
     pub fn from_blocks(
         layout: &Arc<ParamLayout>,
         blocks: Vec<InnerFloat<B>>,
@@ -69,6 +70,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`] if the shapes differ.
+    #[inline(never)]
     pub fn with_layout(self, layout: &Arc<ParamLayout>) -> Result<Self, VectorError> {
         let shapes = |layout: &ParamLayout| -> Vec<Vec<usize>> {
             layout.blocks().iter().map(|b| b.shape().to_vec()).collect()

@@ -98,7 +98,7 @@ impl Tape {
             let probes = probes.collect::<Result<Vec<_>, Error>>()?;
             let (_, inputs) = on_tape(inputs, self.parameters);
             let loss = self.replay(loss, &scope.device(), inputs, (&ways, &probes))?;
-            Ok::<_, Error>(gradients(loss, &probes))
+            Ok(gradients(loss, &probes))
         })?;
         Ok(Probed { graph, ways })
     }

@@ -72,6 +72,7 @@ impl<B: AutodiffBackend> EmpiricalFisher<B> {
     /// # Errors
     /// As [`GaussNewton::new`](crate::GaussNewton::new);
     /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    #[inline(never)]
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         let reduction = objective.stated_reduction()?;
         let product = objective

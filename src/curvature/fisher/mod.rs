@@ -86,6 +86,7 @@ impl<B: AutodiffBackend> Fisher<B> {
     /// [`LikelihoodError::Unfit`] for a variance that is not positive or outputs without a dimension of classes;
     /// [`LikelihoodError::LossIsNotLikelihood`] for a loss of another likelihood or reduction;
     /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) before [`Objective::reduced_by`].
+    #[inline(never)]
     pub fn exact(objective: &Objective<B>, likelihood: Likelihood) -> Result<Self, Error> {
         objective.expect_likelihood(likelihood)?;
         let reduction = objective.stated_reduction()?;
@@ -106,6 +107,7 @@ impl<B: AutodiffBackend> Fisher<B> {
     ///
     /// # Errors
     /// As [`exact`](Self::exact); [`LikelihoodError::NoDraws`] for no draw, [`LikelihoodError::TooManyDraws`].
+    #[inline(never)]
     pub fn monte_carlo(
         objective: &Objective<B>,
         likelihood: Likelihood,

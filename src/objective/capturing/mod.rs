@@ -25,7 +25,7 @@ use burn_backend::{AutodiffBackend, Backend, tensor::Device};
 
 use super::{
     Objective, Settings,
-    batches::{Part, Parts},
+    batches::{Counted, Part, Parts},
     values::Values,
 };
 use crate::{
@@ -165,6 +165,7 @@ where
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let buffers = Buffers::of(parameters.layout(), &model)?;
         let values = Values::new(parameters, buffers)?;
+        let inputs = values.model_inputs();
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let training = InTraining::of(&model);
         let burn = config
@@ -175,31 +176,18 @@ where
         }
         let kept = plain.clone();
         let source = ModelSource {
-            inputs: values.model_inputs(),
+            inputs,
             model: plain,
             templates: HashMap::new(),
             loss,
             choices: choices(config, &training.flags),
             layers: training.layers,
         };
-        let recorder = Arc::new(Recorder::new(batch.clone(), source));
-        let part = Part::new(&recorder, &values, recorder.counted(batch.clone())?)?.alone()?;
-        // An operation without a second derivative is refused here, by name.
-        part.programs.product(Product::Hessian)?;
-        let usual = || faithfulness::tolerance(part.programs.recorded());
-        let tolerance = config.tolerance.unwrap_or_else(usual);
-        let burn = burn.filter(|_| part.programs.draws() == 0); // Burn draws other values
-        let stated = part.stated.reduction();
-        let objective = Self {
-            recorder,
-            values,
-            parts: Parts::Kept([part].into()),
-            settings: Settings { compared: burn.is_some(), ..Settings::new(config.engine, stated) },
-            prepared: Arc::default(),
-            point: Arc::default(),
-        };
+        let recorder = Recorder::new(&batch, Box::new(source));
+        let counted = recorder.counted(batch.clone())?;
+        let (objective, tolerance) = Self::recorded((recorder, values, counted), config)?;
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
-        if let Some(burn) = burn.transpose()? {
+        if let Some(burn) = burn.filter(|_| objective.settings.compared).transpose()? {
             let in_burn = BurnLoss { model: &model, batch: &batch };
             let compared = in_burn.expect_recorded(&objective, &burn, tolerance);
             if !training.flags.is_empty() {
@@ -208,6 +196,32 @@ where
             compared?;
         }
         Ok(objective)
+    }
+}
+
+impl<B: AutodiffBackend> Objective<B> {
+    /// The objective of a recorder, with the tolerance that its gradient is compared within.
+    #[inline(never)]
+    fn recorded(
+        (recorder, values, batch): (Recorder<B>, Values<B>, Counted<B>),
+        config: &CaptureConfig,
+    ) -> Result<(Self, f64), Error> {
+        let part = Part::new(&recorder, &values, batch)?.alone()?;
+        // An operation without a second derivative is refused here, by name.
+        part.programs.product(Product::Hessian)?;
+        let usual = || faithfulness::tolerance(part.programs.recorded());
+        let tolerance = config.tolerance.unwrap_or_else(usual);
+        let compared = config.compare && part.programs.draws() == 0; // Burn draws other values
+        let stated = part.stated.reduction();
+        let objective = Self {
+            recorder: Arc::new(recorder),
+            values,
+            parts: Parts::Kept([part].into()),
+            settings: Settings { compared, ..Settings::new(config.engine, stated) },
+            prepared: Arc::default(),
+            point: Arc::default(),
+        };
+        Ok((objective, tolerance))
     }
 }
 
@@ -232,7 +246,11 @@ where
     }
 
     fn single<X: Batch>(&self, batch: X) -> Result<Self, Error> {
-        let batch = self.recorder.counted(batch)?;
+        self.with_batch(self.recorder.counted(batch)?)
+    }
+
+    #[inline(never)]
+    fn with_batch(&self, batch: Counted<B>) -> Result<Self, Error> {
         let part = Part::new(&self.recorder, &self.values, batch)?.alone()?;
         self.expect_same_reduction(&part)?;
         Ok(self.with_parts(Parts::Kept([part].into())))
@@ -250,6 +268,7 @@ where
     ///
     /// # Errors
     /// A backend without that precision.
+    #[inline(never)]
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
         expect_precision::<B>(self.values.device(), precision)?;
         let parameters = self.parameters().clone().cast(precision)?;
@@ -279,6 +298,7 @@ fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
 }
 
 /// Refuses a precision that the device does not compute in, or claims to and does not.
+#[inline(never)]
 fn expect_precision<B: AutodiffBackend>(
     device: &Device<B>,
     precision: Precision,

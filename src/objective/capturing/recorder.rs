@@ -48,14 +48,18 @@ where
     B::InnerBackend: ProgramBackend,
 {
     /// A recorder for batches like a captured one.
-    pub(super) fn new<X: Batch>(batch: X, mut source: impl Source + 'static) -> Self {
-        let (captured, _) = taken_apart(batch.clone());
-        source.learn(&captured, &batch);
+    pub(super) fn new<X: Batch>(batch: &X, source: Box<dyn Source>) -> Self {
+        Self::of(taken_apart(batch.clone()).0, batch, source)
+    }
+
+    #[inline(never)]
+    fn of(captured: Structure, batch: &dyn Any, mut source: Box<dyn Source>) -> Self {
+        source.learn(&captured, batch);
         Self {
             captured,
             model: source.model(),
             kernels: Kernels::of(),
-            source: Mutex::new(Box::new(source)),
+            source: Mutex::new(source),
             recordings: Mutex::default(),
             programs: Mutex::new(HashMap::new()),
         }
@@ -69,8 +73,17 @@ where
     /// The tensors of a batch, and its number of samples.
     pub(in crate::objective) fn counted<X: Batch>(&self, batch: X) -> Result<Counted<B>, Error> {
         let samples = batch.samples();
-        let (structure, tensors) = taken_apart(batch.clone());
-        if structure != self.captured && !available(&self.source)?.learn(&structure, &batch) {
+        self.known(taken_apart(batch.clone()), &batch, samples)
+    }
+
+    #[inline(never)]
+    fn known(
+        &self,
+        (structure, tensors): (Structure, Vec<DispatchTensor>),
+        batch: &dyn Any,
+        samples: Option<usize>,
+    ) -> Result<Counted<B>, Error> {
+        if structure != self.captured && !available(&self.source)?.learn(&structure, batch) {
             let difference = structure.compared_with(&self.captured);
             return Err(BatchError::Other { difference }.into());
         }
@@ -98,7 +111,11 @@ where
 impl<B: AutodiffBackend> Recorder<B> {
     /// Refuses a model of another type than the one captured.
     pub(in crate::objective) fn expect_type<M: 'static>(&self) -> Result<(), ObjectiveError> {
-        let found = ModelType::of::<M>();
+        self.expect(ModelType::of::<M>())
+    }
+
+    #[inline(never)]
+    fn expect(&self, found: ModelType) -> Result<(), ObjectiveError> {
         if found.id == self.model.id {
             return Ok(());
         }
@@ -115,6 +132,7 @@ impl<B: AutodiffBackend> Recorder<B> {
     }
 
     /// The loss and Burn's gradients of a model as it is.
+    #[inline(never)]
     pub(in crate::objective) fn backward(
         &self,
         model: &dyn Any,

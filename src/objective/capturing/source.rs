@@ -13,7 +13,10 @@ use burn::{
 
 use super::{Mode, Structure};
 use crate::{
-    capture::{self, Batch, CaptureError, Captured, Choices, ModelInputs, Recording, Truths},
+    capture::{
+        self, Batch, CaptureError, Captured, Choices, Closure, Loss, ModelInputs, Recording, Run,
+        Truths,
+    },
     derive::{self, Product},
     error::Error,
     graph::ValueType,
@@ -32,7 +35,7 @@ pub(in crate::objective) trait Source: Send {
     fn record(
         &self,
         batch: (&Structure, &[ValueType]),
-        truths: Truths<'_, Error>,
+        truths: Truths<'_>,
     ) -> Result<Recording, Error>;
 
     /// The type of the model.
@@ -84,24 +87,13 @@ where
     fn record(
         &self,
         (structure, types): (&Structure, &[ValueType]),
-        truths: Truths<'_, Error>,
+        truths: Truths<'_>,
     ) -> Result<Recording, Error> {
         let Some(template) = self.templates.get(structure) else {
             return Err(BatchError::OtherType { expected: type_name::<X>() }.into());
         };
-        let (model, choices, batch) = (&self.model, &self.choices, (template, types));
-        let recording =
-            capture::record_loss(model, &self.inputs, batch, &self.loss, choices, truths)?;
-        if recording.trains {
-            let layers = self.layers.clone();
-            return Err(CaptureError::TrainingMode { layers }.into());
-        }
-        let Some(refusal) = recording.not_searched else {
-            return Ok(recording);
-        };
-        // An operation without derivatives fails on the tape too, and is named here.
-        derive::product(Product::Hessian, &recording.graph, recording.parameters)?;
-        Err(refusal.into())
+        let closure = Closure { model: &self.model, batch: template, loss: &self.loss };
+        recorded(&closure, (&self.inputs, types), &self.choices, (&self.layers, truths))
     }
 
     fn model(&self) -> ModelType {
@@ -115,27 +107,44 @@ where
         };
         let batch: Box<X> =
             batch.downcast().map_err(|_| BatchError::OtherType { expected: type_name::<X>() })?;
-        let run = || backward(model, *batch, &self.loss);
-        caught(run).unwrap_or_else(|message| Err(ObjectiveError::Backward { message }.into()))
+        let loss = caught(|| (self.loss)(model, *batch).into_parts().1);
+        let failed = |message| Error::from(ObjectiveError::Backward { message });
+        differentiated(loss.map_err(failed)?).map_err(failed)?
     }
 }
 
-/// The loss of a model as it is, and the gradients of Burn's backward pass.
-pub(super) fn backward<M, X, O: Captured>(
-    model: &M,
-    batch: X,
-    loss: &impl Fn(&M, X) -> O,
-) -> Result<(f64, Gradients), Error> {
-    let (_, loss) = loss(model, batch).into_parts();
-    loss.clone().into_parts()?;
-    let loss = loss.into_tensor();
-    if !loss.is_tracked() {
-        return Err(CaptureError::IndependentLoss.into());
+/// Records a closure, unless its layers in training mode change the loss or its stop-gradients cannot be found.
+fn recorded(
+    closure: &dyn Run,
+    (inputs, types): (&ModelInputs, &[ValueType]),
+    choices: &Choices,
+    (layers, truths): (&[String], Truths<'_>),
+) -> Result<Recording, Error> {
+    let recording = capture::record_loss(closure, inputs, types, choices, truths)?;
+    if recording.trains {
+        return Err(CaptureError::TrainingMode { layers: layers.to_vec() }.into());
     }
-    // A parameter that is the loss itself has no node on the tape to begin a second pass from; its product with one has.
-    let gradients = (loss.clone() * 1.0).backward();
-    let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
-    Ok((value, gradients))
+    let Some(refusal) = recording.not_searched else {
+        return Ok(recording);
+    };
+    // An operation without derivatives fails on the tape too, and is named here.
+    derive::product(Product::Hessian, &recording.graph, recording.parameters)?;
+    Err(refusal.into())
+}
+
+/// The value of a loss and the gradients of Burn's backward pass; a panic in it is an error with its message.
+pub(super) fn differentiated(loss: Loss) -> Result<Result<(f64, Gradients), Error>, String> {
+    caught(|| {
+        loss.clone().into_parts()?;
+        let loss = loss.into_tensor();
+        if !loss.is_tracked() {
+            return Err(CaptureError::IndependentLoss.into());
+        }
+        // A parameter that is the loss itself has no node on the tape to begin a second pass from; its product with one has.
+        let gradients = (loss.clone() * 1.0).backward();
+        let value = loss.into_data().iter::<f64>().next().unwrap_or(f64::NAN);
+        Ok((value, gradients))
+    })
 }
 
 /// Whether a model is on an autodiff device.

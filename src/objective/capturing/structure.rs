@@ -74,16 +74,19 @@ impl BatchMapper for Collect {
         self.parts.push(Part::Note(part.to_string()));
     }
 
+    #[inline(never)]
     fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
         self.add(tensor.clone().without_autodiff().into_dispatch());
         tensor
     }
 
+    #[inline(never)]
     fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
         self.add(tensor.clone().without_autodiff().into_dispatch());
         tensor
     }
 
+    #[inline(never)]
     fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
         self.add(tensor.clone().without_autodiff().into_dispatch());
         tensor

@@ -104,6 +104,7 @@ impl<B: AutodiffBackend> Objective<B> {
         self.sharing(self.reduced_as(reduction), reduction)
     }
 
+    #[inline(never)]
     fn reduced_as(&self, reduction: Reduction) -> Result<Self, Error> {
         let batch = self.of_first(|part| Ok(part.batch.clone()))?;
         let law = match self.proven(&batch, &batch, reduction) {
@@ -121,6 +122,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Checks the reduction that was stated on the first batch.
+    #[inline(never)]
     pub(crate) fn check_reduction(&self) -> Result<(), Error> {
         let reduction = self.stated_reduction()?;
         self.agreed(self.with_part(0, |part| match part.stated {
@@ -135,6 +137,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The same objective with a reduction that is known to hold.
+    #[inline(never)]
     pub(crate) fn stating(&self, found: Reduction) -> Result<Self, Error> {
         match self.reduction() {
             Some(expected) if expected != found => {
@@ -164,6 +167,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Finds out how the batches of a data set are reduced, by some of them, and weighs all of them: divisors and weights.
+    #[inline(never)]
     pub(super) fn weighed(
         &self,
         some: &[Counted<B>],
@@ -203,6 +207,7 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// Checks by numbers that a batch is reduced as stated, if its halves can be evaluated.
+    #[inline(never)]
     pub(super) fn expect_halves(
         &self,
         batch: &Counted<B>,

@@ -51,6 +51,7 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// On all ranks, if it could not be made on one, or the ranks reduce their losses in different ways.
+    #[inline(never)]
     pub(in crate::objective) fn sharing(
         &self,
         made: Result<Self, Error>,

@@ -57,6 +57,7 @@ impl<B: AutodiffBackend> Candidate<B> {
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// δ at the objective's parameters. The carried state changes only if everything succeeds.
+    #[inline(never)]
     pub(super) fn advance(
         &mut self,
         objective: &Objective<B>,
@@ -88,6 +89,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     }
 
     /// F̂⁻¹∇h at the objective's parameters.
+    #[inline(never)]
     pub(super) fn natural_gradient(
         &mut self,
         objective: &Objective<B>,

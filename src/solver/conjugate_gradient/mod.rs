@@ -92,6 +92,7 @@ impl ConjugateGradient {
 }
 
 impl<B: AutodiffBackend> LinearSolver<B> for ConjugateGradient {
+    #[inline(never)]
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
@@ -101,6 +102,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for ConjugateGradient {
         run::solve(&self.config, &System::with_units(operator, rhs)?, options)
     }
 
+    #[inline(never)]
     fn solve_many_with(
         &self,
         operator: &dyn SelfAdjoint<B>,

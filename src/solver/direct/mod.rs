@@ -86,6 +86,7 @@ impl Direct {
 /// An initial guess x₀ leads to x₀ + A⁻¹(b − A x₀): for a singular A the least-squares solution closest to x₀. Several b
 /// share one factorization.
 impl<B: AutodiffBackend> LinearSolver<B> for Direct {
+    #[inline(never)]
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
@@ -100,6 +101,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Direct {
         finish(&system, &factorization, guess)
     }
 
+    #[inline(never)]
     fn solve_many_with(
         &self,
         operator: &dyn SelfAdjoint<B>,

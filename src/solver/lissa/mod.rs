@@ -85,6 +85,7 @@ impl Lissa {
     ///
     /// # Errors
     /// See [`Lissa`].
+    #[inline(never)]
     pub fn solve_with<B: AutodiffBackend>(
         &self,
         operator: &dyn FiniteSum<B>,

@@ -94,6 +94,7 @@ impl Minres {
 }
 
 impl<B: AutodiffBackend> LinearSolver<B> for Minres {
+    #[inline(never)]
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,

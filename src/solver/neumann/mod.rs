@@ -78,6 +78,7 @@ impl Neumann {
 
 /// Several b share one estimate of λmax. It is counted in the first report that needs it.
 impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
+    #[inline(never)]
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
@@ -87,6 +88,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Neumann {
         run::solve(&self.config, &System::with_unit_of_rhs(operator, rhs)?, options, None)
     }
 
+    #[inline(never)]
     fn solve_many_with(
         &self,
         operator: &dyn SelfAdjoint<B>,

@@ -143,6 +143,7 @@ impl Nystrom {
 
 /// An initial guess x₀ leads to x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀). Several b share one approximation.
 impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
+    #[inline(never)]
     fn solve_with(
         &self,
         operator: &dyn SelfAdjoint<B>,
@@ -157,6 +158,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
         self.solve_system(&system, &approximation, options.initial_guess)
     }
 
+    #[inline(never)]
     fn solve_many_with(
         &self,
         operator: &dyn SelfAdjoint<B>,

@@ -1,6 +1,6 @@
 //! The tensors of a model besides its parameters: running statistics, frozen weights, integers and booleans.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use burn::{
     backend::{Dispatch, DispatchTensor},
@@ -70,9 +70,16 @@ where
     pub fn of<M: Module>(layout: &ParamLayout, model: &M) -> Result<Self, ParamError> {
         // A copy of its own, with the pending updates taken in: clones share their running statistics.
         let copy = model.valid();
-        let (mut list, values): (Vec<_>, Vec<_>) = tensors(layout, &copy)?.into_iter().unzip();
+        let before = tensors(layout, &copy)?;
         drop(replace(copy.clone(), &mut Reshape));
-        for (buffer, (after, _)) in list.iter_mut().zip(tensors(layout, &copy)?) {
+        Self::found(before, tensors(layout, &copy)?)
+    }
+
+    /// The buffers of a model, and again after its clone was given other shapes.
+    #[inline(never)]
+    fn found(before: Listed, after: Listed) -> Result<Self, ParamError> {
+        let (mut list, values): (Vec<_>, Vec<_>) = before.into_iter().unzip();
+        for (buffer, (after, _)) in list.iter_mut().zip(after) {
             buffer.running = after.shape != buffer.shape;
         }
         let values = values.into_iter().map(<Inner<B> as TensorBridge>::from_dispatch);
@@ -84,7 +91,11 @@ where
     /// # Errors
     /// [`ParamError::Changed`] for a model with other buffers, with what is alike and what is not; those of [`of`](Self::of).
     pub fn in_model<M: Module>(&self, layout: &ParamLayout, model: &M) -> Result<Self, ParamError> {
-        let mut found = tensors(layout, &model.valid())?;
+        self.valued(tensors(layout, &model.valid())?)
+    }
+
+    #[inline(never)]
+    fn valued(&self, mut found: Listed) -> Result<Self, ParamError> {
         let (mut changes, mut values) = (Changes::default(), Vec::with_capacity(found.len()));
         for buffer in self.list.iter() {
             let path = &buffer.place.path;
@@ -110,16 +121,14 @@ where
 }
 
 /// The tensors of a model without autodiff, except those of a layout.
-fn tensors<M: Module>(
-    layout: &ParamLayout,
-    model: &M,
-) -> Result<Vec<(Buffer, DispatchTensor)>, ParamError> {
-    let parameters = layout.positions_in(&float_places(model))?;
-    let mut read = Read { found: Vec::new() };
+fn tensors<M: Module>(layout: &ParamLayout, model: &M) -> Result<Listed, ParamError> {
+    let mut read = Read::new(layout.positions_in(&float_places(model))?);
     visit(model, &mut read);
-    read.found.retain(|(buffer, _)| !parameters.contains_key(&buffer.place));
-    Ok(read.found)
+    Ok(read.finish())
 }
+
+/// Tensors of a model, with their values.
+type Listed = Vec<(Buffer, DispatchTensor)>;
 
 /// Gives every float tensor another shape.
 ///
@@ -139,13 +148,27 @@ impl Replace for Reshape {
     }
 }
 
-/// Lists all tensors.
+/// Lists all tensors but the parameters.
 struct Read {
-    found: Vec<(Buffer, DispatchTensor)>,
+    parameters: HashMap<Place, usize>,
+    found: Listed,
+}
+
+impl Read {
+    fn new(parameters: HashMap<Place, usize>) -> Self {
+        Self { parameters, found: Vec::new() }
+    }
+
+    fn finish(self) -> Listed {
+        self.found
+    }
 }
 
 impl Visit for Read {
     fn tensor(&mut self, found: Found<'_>) {
+        if self.parameters.contains_key(&found.place()) {
+            return;
+        }
         let value = off_tape(found.kind, found.value());
         let shape = value.shape().to_vec();
         let buffer = Buffer { place: found.place(), kind: found.kind, shape, running: false };

@@ -13,7 +13,7 @@ mod write;
 use std::{collections::HashMap, sync::Arc};
 
 use burn::{Tensor, backend::DispatchTensor, module::Module};
-use burn_backend::{AutodiffBackend, FloatDType, Scalar, TensorMetadata, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, FloatDType, TensorMetadata, ops::FloatTensorOps};
 
 use crate::tensor::{Operand, TensorBridge, TensorError};
 
@@ -23,7 +23,7 @@ pub(in crate::space) use place::blocks;
 pub(crate) use place::{FloatPlace, Place, Training, float_places};
 use read::ValueReader;
 pub(crate) use walk::{Found, Replace, Visit, any_rank, off_tape, replace, visit};
-use write::{Retie, ValueWriter};
+use write::{Retie, Update, ValueWriter};
 
 impl ParamLayout {
     /// The trainable parameters of a model, in the order in which Burn visits them.
@@ -35,8 +35,11 @@ impl ParamLayout {
     /// # Errors
     /// [`ParamError::NoTrainable`] if there is none, [`ParamError::SharedShape`], [`ParamError::EmptyBlock`].
     pub fn of<M: Module>(model: &M) -> Result<Arc<Self>, ParamError> {
-        let places = float_places(model);
-        let blocks = blocks(&places)?;
+        Self::at(&float_places(model))
+    }
+
+    fn at(places: &[FloatPlace]) -> Result<Arc<Self>, ParamError> {
+        let blocks = blocks(places)?;
         if blocks.is_empty() {
             let count = |training| places.iter().filter(|place| place.training == training).count();
             return Err(ParamError::NoTrainable {
@@ -53,8 +56,12 @@ impl ParamLayout {
     /// after each of their steps. (Vectors are written to every place, and need no such call.) Frozen places with the same
     /// identifier do not belong to the parameter and keep their values.
     pub fn retie<M: Module>(&self, model: &M) -> M {
-        let places = float_places(model);
-        let (by_id, mut positions) = (place::by_id(&places), HashMap::new());
+        let mut retie = self.shared_at(&float_places(model));
+        replace(model.clone(), &mut retie)
+    }
+
+    fn shared_at(&self, places: &[FloatPlace]) -> Retie {
+        let (by_id, mut positions) = (place::by_id(places), HashMap::new());
         for (position, block) in self.blocks().iter().enumerate() {
             let own = block.id().and_then(|id| by_id.get(&id)).map_or(&[][..], Vec::as_slice);
             let held = place::places_of(block, own).unwrap_or_default();
@@ -64,8 +71,7 @@ impl ParamLayout {
                 .filter(|held| held.training == first.training && held.shape == first.shape);
             positions.extend(alike.map(|held| (held.place.clone(), position)));
         }
-        let first = vec![None; self.blocks().len()];
-        replace(model.clone(), &mut Retie { positions, first })
+        Retie { positions, first: vec![None; self.blocks().len()] }
     }
 }
 
@@ -92,20 +98,9 @@ where
         layout: &Arc<ParamLayout>,
         model: &M,
     ) -> Result<Self, ParamError> {
-        expect_identities(layout)?;
-        let mut reader = ValueReader::<B> {
-            layout,
-            positions: layout.positions_in(&float_places(model))?,
-            values: vec![None; layout.blocks().len()],
-            failure: None,
-        };
+        let mut reader = ValueReader::<B>::new(layout, &float_places(model))?;
         visit(model, &mut reader);
-        if let Some(failure) = reader.failure {
-            return Err(failure);
-        }
-        let values = reader.values.into_iter().zip(layout.blocks());
-        let values = values.map(|(value, block)| value.ok_or_else(|| missing(block)));
-        Ok(Self::from_blocks(layout, values.collect::<Result<_, _>>()?)?)
+        reader.finish()
     }
 
     /// A copy of the model whose parameters have the values of this vector, at every place of each.
@@ -120,7 +115,7 @@ where
     /// [`VectorError::BlockShape`](crate::errors::VectorError::BlockShape) and
     /// [`VectorError::DeviceMismatch`](crate::errors::VectorError::DeviceMismatch) within [`ParamError::Vector`].
     pub fn write_to<M: Module>(&self, model: &M) -> Result<M, ParamError> {
-        self.update(model, |_, value| value)
+        self.update(model, Update::Value)
     }
 
     /// A copy of the model at θ + alpha · self: a step.
@@ -143,38 +138,14 @@ where
     /// # Ok::<(), burn_curvature::Error>(())
     /// ```
     pub fn add_to<M: Module>(&self, model: &M, alpha: f64) -> Result<M, ParamError> {
-        self.update(model, |parameter, value| {
-            let parameter = cast_to::<B>(parameter, value.dtype().into());
-            let step = Inner::<B>::float_mul_scalar(value, Scalar::Float(alpha));
-            Inner::<B>::float_add(parameter, step)
-        })
+        self.update(model, Update::Step(alpha))
     }
 
-    fn update<M: Module>(
-        &self,
-        model: &M,
-        op: impl Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
-    ) -> Result<M, ParamError> {
-        expect_identities(self.layout())?;
-        let places = float_places(model);
-        let positions = self.layout().positions_in(&places)?;
-        expect_trainable(&places, |place| positions.contains_key(place))?;
-        let mut writer = ValueWriter {
-            vector: self,
-            positions,
-            planted: vec![None; self.layout().blocks().len()],
-            op,
-            failure: None,
-        };
+    fn update<M: Module>(&self, model: &M, update: Update) -> Result<M, ParamError> {
+        let mut writer = ValueWriter::new(self, &float_places(model), update)?;
         let model = replace(model.clone(), &mut writer);
-        if let Some(failure) = writer.failure {
-            return Err(failure);
-        }
-        let mut planted = writer.planted.iter().zip(self.layout().blocks());
-        match planted.find(|(planted, _)| planted.is_none()) {
-            Some((_, block)) => Err(missing(block)),
-            None => Ok(model),
-        }
+        writer.finish()?;
+        Ok(model)
     }
 }
 

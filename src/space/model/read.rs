@@ -1,26 +1,50 @@
 //! Reads the values of a module's parameters.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use burn_backend::{AutodiffBackend, TensorMetadata};
 
 use crate::tensor::TensorBridge;
 
-use super::super::{InnerFloat, ParamError, ParamLayout, VectorError, scalar::read_tensor};
-use super::{Found, Place, Visit, float_primitive};
+use super::super::{
+    InnerFloat, ParamError, ParamLayout, ParamVector, VectorError, scalar::read_tensor,
+};
+use super::{FloatPlace, Found, Place, Visit, expect_identities, float_primitive, missing};
 
 /// Reads the values of the blocks of a layout.
 pub(super) struct ValueReader<'a, B: AutodiffBackend> {
-    pub(super) layout: &'a ParamLayout,
-    pub(super) positions: HashMap<Place, usize>,
-    pub(super) values: Vec<Option<InnerFloat<B>>>,
-    pub(super) failure: Option<ParamError>,
+    layout: &'a Arc<ParamLayout>,
+    positions: HashMap<Place, usize>,
+    values: Vec<Option<InnerFloat<B>>>,
+    failure: Option<ParamError>,
 }
 
-impl<B: AutodiffBackend> ValueReader<'_, B>
+impl<'a, B: AutodiffBackend> ValueReader<'a, B>
 where
     B::InnerBackend: TensorBridge,
 {
+    /// A reader for a model with float tensors in the given places.
+    #[inline(never)]
+    pub(super) fn new(
+        layout: &'a Arc<ParamLayout>,
+        places: &[FloatPlace],
+    ) -> Result<Self, ParamError> {
+        expect_identities(layout)?;
+        let positions = layout.positions_in(places)?;
+        Ok(Self { layout, positions, values: vec![None; layout.blocks().len()], failure: None })
+    }
+
+    /// The vector of what was read.
+    #[inline(never)]
+    pub(super) fn finish(self) -> Result<ParamVector<B>, ParamError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let values = self.values.into_iter().zip(self.layout.blocks());
+        let values = values.map(|(value, block)| value.ok_or_else(|| missing(block)));
+        Ok(ParamVector::from_blocks(self.layout, values.collect::<Result<_, _>>()?)?)
+    }
+
     fn take(
         &mut self,
         position: usize,
@@ -50,6 +74,7 @@ impl<B: AutodiffBackend> Visit for ValueReader<'_, B>
 where
     B::InnerBackend: TensorBridge,
 {
+    #[inline(never)]
     fn tensor(&mut self, found: Found<'_>) {
         let place = found.place();
         let (Some(position), Some(tensor)) = (self.positions.get(&place).copied(), found.float())

@@ -124,14 +124,17 @@ impl ModuleVisitor for Visitor<'_> {
         self.path.leave();
     }
 
+    #[inline(never)]
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.found(param.id, Kind::Float, &|| param.val().into_dispatch());
     }
 
+    #[inline(never)]
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
         self.found(param.id, Kind::Int, &|| param.val().into_dispatch());
     }
 
+    #[inline(never)]
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
         self.found(param.id, Kind::Bool, &|| param.val().into_dispatch());
     }
@@ -180,14 +183,17 @@ impl ModuleMapper for Mapper<'_> {
         self.path.leave();
     }
 
+    #[inline(never)]
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         mapped!(self, param, Kind::Float)
     }
 
+    #[inline(never)]
     fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
         mapped!(self, param, Kind::Int)
     }
 
+    #[inline(never)]
     fn map_bool<const D: usize>(
         &mut self,
         param: Param<Tensor<D, Bool>>,

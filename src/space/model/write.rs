@@ -3,28 +3,76 @@
 use std::collections::HashMap;
 
 use burn::{Tensor, backend::DispatchTensor, module::ParamId};
-use burn_backend::{AutodiffBackend, FloatDType, TensorMetadata};
+use burn_backend::{AutodiffBackend, FloatDType, Scalar, TensorMetadata, ops::FloatTensorOps};
 
 use crate::tensor::TensorBridge;
 
-use super::super::{InnerFloat, ParamError, ParamVector, VectorError, expect::expect_device};
-use super::{Found, Place, Replace, any_rank, cast_to, float_primitive, user_tensor};
+use super::super::{
+    Inner, InnerFloat, ParamError, ParamVector, VectorError, expect::expect_device,
+};
+use super::{
+    FloatPlace, Found, Place, Replace, any_rank, cast_to, expect_identities, expect_trainable,
+    float_primitive, missing, user_tensor,
+};
 
-/// Writes new values into a module.
-pub(super) struct ValueWriter<'a, B: AutodiffBackend, F> {
-    pub(super) vector: &'a ParamVector<B>,
-    pub(super) positions: HashMap<Place, usize>,
-    /// The first place of each block, once it is written.
-    pub(super) planted: Vec<Option<DispatchTensor>>,
-    pub(super) op: F,
-    pub(super) failure: Option<ParamError>,
+/// What becomes of a parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Update {
+    /// The vector's value.
+    Value,
+    /// Its own value and a multiple of the vector's.
+    Step(f64),
 }
 
-impl<B: AutodiffBackend, F> ValueWriter<'_, B, F>
+/// Writes new values into a module.
+pub(super) struct ValueWriter<'a, B: AutodiffBackend> {
+    vector: &'a ParamVector<B>,
+    positions: HashMap<Place, usize>,
+    /// The first place of each block, once it is written.
+    planted: Vec<Option<DispatchTensor>>,
+    update: Update,
+    failure: Option<ParamError>,
+}
+
+impl<'a, B: AutodiffBackend> ValueWriter<'a, B>
 where
     B::InnerBackend: TensorBridge,
-    F: Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
 {
+    /// A writer for a model with float tensors in the given places.
+    #[inline(never)]
+    pub(super) fn new(
+        vector: &'a ParamVector<B>,
+        places: &[FloatPlace],
+        update: Update,
+    ) -> Result<Self, ParamError> {
+        let layout = vector.layout();
+        expect_identities(layout)?;
+        let positions = layout.positions_in(places)?;
+        expect_trainable(places, |place| positions.contains_key(place))?;
+        let planted = vec![None; layout.blocks().len()];
+        Ok(Self { vector, positions, planted, update, failure: None })
+    }
+
+    /// Whether all was written.
+    #[inline(never)]
+    pub(super) fn finish(self) -> Result<(), ParamError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let mut planted = self.planted.iter().zip(self.vector.layout().blocks());
+        match planted.find(|(planted, _)| planted.is_none()) {
+            Some((_, block)) => Err(missing(block)),
+            None => Ok(()),
+        }
+    }
+
+    fn new_value(&self, parameter: InnerFloat<B>, value: InnerFloat<B>) -> InnerFloat<B> {
+        let Update::Step(alpha) = self.update else { return value };
+        let parameter = cast_to::<B>(parameter, value.dtype().into());
+        let step = Inner::<B>::float_mul_scalar(value, Scalar::Float(alpha));
+        Inner::<B>::float_add(parameter, step)
+    }
+
     fn updated(&self, position: usize, old: &Tensor<1>) -> Result<Tensor<1>, ParamError> {
         let old = float_primitive::<B>(old.clone())?;
         let blocks = self.vector.layout().blocks().get(position);
@@ -40,16 +88,16 @@ where
         }
         expect_device(&old.device(), &value.device())?;
         let dtype = FloatDType::from(old.dtype());
-        let new = (self.op)(old, value.clone());
+        let new = self.new_value(old, value.clone());
         Ok(any_rank(user_tensor::<B>(cast_to::<B>(new, dtype))))
     }
 }
 
-impl<B: AutodiffBackend, F> Replace for ValueWriter<'_, B, F>
+impl<B: AutodiffBackend> Replace for ValueWriter<'_, B>
 where
     B::InnerBackend: TensorBridge,
-    F: Fn(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
 {
+    #[inline(never)]
     fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
         let position = self.positions.get(&found.place()).copied()?;
         let old = found.float()?;

@@ -14,12 +14,12 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 
-use super::source::backward;
+use super::{source::differentiated, structure::taken_apart};
 use crate::{
     capture::{Batch, Captured},
     error::Error,
     graph::{Graph, Op, Unary},
-    objective::{FaithfulnessError, Objective, ValueAndGradient, values::Values},
+    objective::{FaithfulnessError, Objective, ValueAndGradient},
     panics::caught,
     space::{Buffers, ParamVector},
     tensor::TensorBridge,
@@ -40,11 +40,11 @@ where
     X: Batch,
     O: Captured,
 {
-    let run = || {
-        let (value, gradients) = backward(model, batch, loss)?;
-        Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(model, gradients)? })
-    };
-    caught(run).unwrap_or_else(|message| Err(FaithfulnessError::BurnPanicked { message }.into()))
+    let failed = |message| Error::from(FaithfulnessError::BurnPanicked { message });
+    let loss = caught(|| loss(model, batch).into_parts().1).map_err(failed)?;
+    let (value, gradients) = differentiated(loss).map_err(failed)??;
+    let gradient = caught(|| ParamVector::from_backward(model, gradients)).map_err(failed)??;
+    Ok(ValueAndGradient { value, gradient })
 }
 
 /// What Burn computes a loss on: the model in the mode that is meant, and the batch.
@@ -93,13 +93,11 @@ where
             moved.map_err(|message| FaithfulnessError::BurnPanicked { message })?;
         let parameters = ParamVector::from_module(&model)?;
         let buffers = Buffers::of(parameters.layout(), &model)?;
-        Ok(Moved {
-            values: Values::new(parameters, buffers)?,
-            batch: place::operands(batch.clone())?,
-            backward: Box::new(move |parameters| {
-                BurnLoss { model: &model, batch: &batch }.backward_at(objective, parameters)
-            }),
-        })
+        let (values, (_, tensors)) = ((parameters, buffers), taken_apart(batch.clone()));
+        let backward = move |parameters: &ParamVector<_>| {
+            BurnLoss { model: &model, batch: &batch }.backward_at(objective, parameters)
+        };
+        Moved::new(values, tensors, Box::new(backward))
     }
 
     /// Compares the recorded gradient of an objective with Burn's, which has been computed at its parameters.
@@ -140,6 +138,7 @@ struct Check<'a, B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Check<'_, B> {
+    #[inline(never)]
     fn run<'a>(
         &self,
         backward: &place::Backward<'_, B>,

@@ -3,23 +3,20 @@
 use std::sync::Arc;
 
 use burn::{
-    backend::{Autodiff, Dispatch},
+    backend::{Autodiff, Dispatch, DispatchTensor},
     tensor::{Bool, Device, Int, Tensor},
 };
 use burn_backend::AutodiffBackend;
 
-use super::{
-    super::structure::taken_apart,
-    compare::{Difference, Gradients, difference_near},
-};
+use super::compare::{Difference, Gradients, difference_near};
 use crate::{
-    capture::{Batch, BatchMapper},
+    capture::BatchMapper,
     derive::Kernels,
     error::Error,
     execute::supports,
     objective::{Objective, Operands, ValueAndGradient, programs::ProgramSet, values::Values},
     seeds::Seeds,
-    space::ParamVector,
+    space::{Buffers, ParamVector},
     tensor::{Operand, Precision, TensorBridge},
 };
 
@@ -32,11 +29,26 @@ const SEED: u64 = 0;
 pub(super) type Backward<'a, B> =
     dyn Fn(&ParamVector<B>) -> Result<ValueAndGradient<B>, Error> + 'a;
 
+/// The backend whose tensors can be moved.
+type Moveable = Autodiff<Dispatch>;
+
 /// A loss that was moved to another device.
 pub(super) struct Moved<'a> {
-    pub values: Values<Autodiff<Dispatch>>,
-    pub batch: Operands<Autodiff<Dispatch>>,
-    pub backward: Box<Backward<'a, Autodiff<Dispatch>>>,
+    values: Values<Moveable>,
+    batch: Operands<Moveable>,
+    backward: Box<Backward<'a, Moveable>>,
+}
+
+impl<'a> Moved<'a> {
+    pub fn new(
+        (parameters, buffers): (ParamVector<Moveable>, Buffers<Moveable>),
+        batch: Vec<DispatchTensor>,
+        backward: Box<Backward<'a, Moveable>>,
+    ) -> Result<Self, Error> {
+        let batch = batch.into_iter().map(<Dispatch as TensorBridge>::from_dispatch);
+        let batch = batch.collect::<Result<_, _>>()?;
+        Ok(Self { values: Values::new(parameters, buffers)?, batch, backward })
+    }
 }
 
 /// The recording and Burn's loss on one device.
@@ -119,7 +131,7 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
     }
 }
 
-impl<'a> Place<'a, Autodiff<Dispatch>> {
+impl<'a> Place<'a, Moveable> {
     /// The recording of an objective where its loss was moved to.
     pub fn moved<B: AutodiffBackend>(
         objective: &Objective<B>,
@@ -185,12 +197,6 @@ fn stored_like<B: AutodiffBackend>(parameters: &ParamVector<B>, batch: Operands<
     batch.into_iter().map(|operand| operand.stored_on(parameters.device(), dtype)).collect()
 }
 
-/// The tensors of a batch.
-pub(super) fn operands<X: Batch>(batch: X) -> Result<Operands<Autodiff<Dispatch>>, Error> {
-    let tensors = taken_apart(batch).1.into_iter();
-    Ok(tensors.map(<Dispatch as TensorBridge>::from_dispatch).collect::<Result<_, _>>()?)
-}
-
 /// Moves the tensors of a batch to a device, those that record to where it records.
 pub(super) struct ToDevice<'a>(pub &'a Device);
 
@@ -203,14 +209,17 @@ macro_rules! moved_tensor {
 }
 
 impl BatchMapper for ToDevice<'_> {
+    #[inline(never)]
     fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
         moved_tensor!(tensor, self.0)
     }
 
+    #[inline(never)]
     fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
         moved_tensor!(tensor, self.0)
     }
 
+    #[inline(never)]
     fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
         moved_tensor!(tensor, self.0)
     }
