@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use burn_backend::{DType, Shape};
 
-use crate::graph::{Binary, Graph, Kind, Node, Op, Unary, ValueId};
+use super::elements::MOST;
+use crate::graph::{Binary, Graph, Node, Op, Unary, ValueId};
 
 /// A function of one or two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub(super) fn step(graph: &Graph, node: &Node) -> Option<Step> {
     let result = graph.value(output);
     let plain = matches!(result.dtype, DType::F32 | DType::F64);
     let same = |&value: &ValueId| graph.value(value).dtype == result.dtype;
-    if !plain || result.kind() != Kind::Float || !node.inputs.iter().all(same) {
+    if !plain || result.shape.num_dims() > MOST || !node.inputs.iter().all(same) {
         return None;
     }
     let step = of_op(&node.op)?;

@@ -10,7 +10,7 @@ use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul, traits::ComplexFi
 use rayon::prelude::*;
 
 use super::{memory::Memory, number::Number, patches::Window};
-use crate::graph::{Convolution, Graph, Node, Op, WithRespectTo};
+use crate::graph::{Convolution, Op, ValueType, WithRespectTo};
 
 /// Elements of the patches that are made at a time: they stay in the cache of a core.
 const PATCHES: usize = 1 << 16;
@@ -80,11 +80,10 @@ pub(super) struct Images {
 }
 
 impl Images {
-    /// The sizes of an operation, if it is such.
-    pub fn new(graph: &Graph, node: &Node) -> Option<Self> {
-        let shape = |position: usize| Some(&graph.value(*node.inputs.get(position)?).shape[..]);
-        let result = graph.value(*node.outputs.first()?);
-        let (options, gradient) = match &node.op {
+    /// The sizes of an operation with operands of some shapes, if it is such.
+    pub fn new(op: &Op, shapes: &[&Shape], result: &ValueType) -> Option<Self> {
+        let shape = |position: usize| shapes.get(position).map(|shape| &shape[..]);
+        let (options, gradient) = match op {
             Op::Conv { conv: Convolution::D2(options), bias: false } => (options, false),
             Op::ConvBackward(Convolution::D2(options), WithRespectTo::Input) => (options, true),
             _ => return None,
@@ -113,7 +112,12 @@ impl Images {
         fits.then_some(Self { window, images, outputs, gradient, dtype: result.dtype })
     }
 
-    /// The result, if the operands lie in memory as they are expected to.
+    /// Which operand is convolved, or passed back.
+    pub fn source(&self) -> usize {
+        if self.gradient { 2 } else { 0 }
+    }
+
+    /// The result in its shape, if the operands are of the recorded types.
     pub fn run(
         &self,
         [source, kernel]: [&FlexTensor; 2],

@@ -5,8 +5,8 @@ use burn_flex::{FlexTensor, Layout};
 
 use super::number::{Number, fill};
 
-/// Dimensions of a walk, at most; others are joined or copied.
-const MOST: usize = 8;
+/// Dimensions of a tensor that is walked through, at most.
+pub(super) const MOST: usize = 8;
 
 /// The elements of a tensor, one after another.
 pub(super) enum Elements<'a, N> {

@@ -12,6 +12,8 @@ mod block;
 mod chain;
 mod convolution;
 mod elements;
+#[cfg(feature = "ndarray")]
+mod lent;
 mod memory;
 mod movement;
 mod number;
@@ -33,6 +35,8 @@ use crate::{
     graph::{Graph, GraphError, Kind, ValueId, ValueType},
     panics::caught,
 };
+#[cfg(feature = "ndarray")]
+pub(super) use lent::{is_lent, lent};
 use plan::{Step, Work};
 use run::Run;
 
@@ -151,46 +155,10 @@ impl HostProgram {
     ) -> Result<Vec<FlexTensor>, ExecuteError> {
         let given = graph.inputs.iter().copied().zip(inputs);
         let mut run = Run::new(self, graph, given.chain(self.constants.iter().cloned()));
-        let done = self.steps.iter().try_for_each(|step| {
+        self.steps.iter().try_for_each(|step| {
             current.store(step.node, Ordering::Relaxed);
-            let now = std::time::Instant::now(); //TRACE
-            let r = run.step(step); //TRACE
-            if std::env::var("MEAN_TRACE").is_ok() {
-                //TRACE
-                let e = now.elapsed().as_secs_f64() * 1e6; //TRACE
-                let node = &graph.nodes[step.node]; //TRACE
-                let ty = |v: &ValueId| graph.value(*v).to_string(); //TRACE
-                match &step.work {
-                    //TRACE
-                    Work::Operation(_) => eprintln!(
-                        "STEP {e:9.1} {} {:?} -> {:?}",
-                        node.op.name(),
-                        node.inputs.iter().map(ty).collect::<Vec<_>>(),
-                        node.outputs.iter().map(ty).collect::<Vec<_>>()
-                    ), //TRACE
-                    Work::Chain(c) => eprintln!(
-                        "STEP {e:9.1} chain inputs {} results {} registers {} len {} {:?}",
-                        c.inputs.len(),
-                        c.results,
-                        c.registers,
-                        c.len,
-                        c.code.iter().map(|i| i.function).collect::<Vec<_>>()
-                    ), //TRACE
-                    Work::Product(p) => eprintln!(
-                        "STEP {e:9.1} Product {} {} onto {} summed {}",
-                        ty(&p.first),
-                        ty(&p.second),
-                        p.onto.is_some(),
-                        p.summed
-                    ), //TRACE
-                } //TRACE
-            } //TRACE
-            r //TRACE
-        });
-        if std::env::var("MEAN_TRACE").is_ok() {
-            eprintln!("RUN END");
-        } //TRACE
-        done?;
+            run.step(step)
+        })?;
         run.finish()
     }
 }

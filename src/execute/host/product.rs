@@ -13,6 +13,10 @@ use crate::graph::{Graph, Node, Op, ValueId};
 /// Multiply-adds from which on a product is shared among threads.
 const SHARED: usize = 1 << 19;
 
+/// Parts of a batch whose products are added up on threads of their own. Not the number of threads, so that sums are the
+/// same on every machine.
+const PARTS: usize = 4;
+
 /// `first · second` over the last two dimensions.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Product {
@@ -164,7 +168,7 @@ fn run_in<N: Number + ComplexField>(
     let shared = (count * matrix).saturating_mul(first.columns) >= SHARED;
     let threads = if shared { rayon::current_num_threads() } else { 1 };
     if product.summed {
-        summed(to, count, threads, pair);
+        summed(to, count, if shared { PARTS } else { 1 }, pair);
     } else if count == 1 {
         let part = rows.div_ceil(threads);
         each(to, part * columns, shared, |index, to| {
@@ -184,14 +188,14 @@ fn run_in<N: Number + ComplexField>(
     Some(())
 }
 
-/// The sum of the products of a batch: one part of the batch for each thread, and then the sum of the parts.
+/// The sum of the products of a batch: of each part of it, and then of the parts.
 fn summed<'a, N: Number + ComplexField>(
     to: &mut [N],
     count: usize,
-    threads: usize,
+    parts: usize,
     pair: impl Fn(usize) -> (MatRef<'a, N>, MatRef<'a, N>) + Sync,
 ) {
-    let part = count.div_ceil(threads);
+    let part = count.div_ceil(parts);
     let mut others = vec![N::default(); (count.div_ceil(part) - 1) * to.len()];
     let size = to.len();
     let sums = std::iter::once(&mut *to).chain(others.chunks_mut(size));

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     execute::{ExecuteError, dispatch::apply},
-    graph::{Graph, Node, ValueId},
+    graph::{Graph, Node, Op, ValueId},
 };
 
 /// A run under way.
@@ -115,17 +115,20 @@ impl<'a> Run<'a> {
     /// The result of an operation that is not left to the backend.
     fn own(&mut self, node: &Node) -> Option<FlexTensor> {
         let &[output] = &node.outputs[..] else { return None };
-        let (shape, memory) = (&self.graph.value(output).shape, (&mut self.memory, self.unused));
+        let result = self.graph.value(output);
+        let memory = (&mut self.memory, self.unused);
         let slot = |value: &ValueId| self.slots[self.program.slots[value.index()]].as_ref();
-        match &node.inputs[..] {
-            [x] => moved(&node.op, slot(x)?, shape, memory),
-            [first, kernel, ..] => {
-                let images = Images::new(self.graph, node)?;
-                let source = node.inputs.get(2).unwrap_or(first);
-                images.run([slot(source)?, slot(kernel)?], shape, memory)
-            }
-            [] => None,
+        if let [x] = &node.inputs[..] {
+            return moved(&node.op, slot(x)?, &result.shape, memory);
         }
+        if !matches!(node.op, Op::Conv { .. } | Op::ConvBackward(..)) {
+            return None;
+        }
+        let shapes: Vec<&Shape> =
+            node.inputs.iter().map(|&value| &self.graph.value(value).shape).collect();
+        let images = Images::new(&node.op, &shapes, result)?;
+        let operands = [slot(&node.inputs[images.source()])?, slot(&node.inputs[1])?];
+        images.run(operands, &result.shape, memory)
     }
 
     fn chain(&mut self, chain: &Chain) -> Result<(), ExecuteError> {
