@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use burn_backend::{DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
-/// Bytes kept between runs, at most, for each run that there was at one time.
+/// Bytes kept between runs, at most.
 const KEPT: usize = 1 << 26;
 
 /// Smaller tensors are left to the allocator, which is as fast for them.
@@ -37,8 +37,9 @@ impl Memory {
 
     /// Leaves the memory to a later run.
     pub fn leave(mut self) {
-        self.shrink(KEPT);
         let mut kept = BETWEEN_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+        let others: usize = kept.iter().map(|other| other.bytes).sum();
+        self.shrink(KEPT.saturating_sub(others));
         if kept.len() < RUNS {
             kept.push(self);
         }
