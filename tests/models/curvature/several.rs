@@ -56,7 +56,7 @@ fn columns<B: AutodiffBackend>(name: &str, operator: &impl LinearOperator<B>, li
     let mut unit = vec![0.0; n];
     let size = operator.apply(&space.ones()).unwrap().largest().unwrap();
     let blocks = space.layout().blocks();
-    let some = blocks.iter().rev().step_by(blocks.len().div_ceil(4));
+    let some = blocks.iter().rev().step_by(blocks.len().div_ceil(3));
     for end in some.map(|block| block.range().end) {
         let positions = end.saturating_sub(2)..n.min(end + 1);
         let found = operator.columns(positions.clone()).unwrap();
