@@ -13,6 +13,7 @@ mod chain;
 mod convolution;
 mod elements;
 #[cfg(feature = "ndarray")]
+#[allow(deprecated)] // Burn 0.22 still ships NdArray.
 mod lent;
 mod memory;
 mod movement;
