@@ -3,15 +3,15 @@
 //! Two cotangents go back, u and c u with a factor cₙ for each sample. Rows of one sample each are multiplied by its factor;
 //! rows that several samples reach are not, wherever two of these have different factors.
 
-use burn_backend::{
-    Backend, DType, Shape, TensorData,
-    tensor::{Device, FloatTensor},
-};
-use burn_capture::CaptureBackend;
+use burn_backend::{DType, Shape, TensorData, ops::FloatTensorOps, tensor::Device};
+use burn_capture::CaptureBackend as B;
 
-use super::{FactorKind, Given, Passes, Probed, Reduced, record::record, rows::Rows};
+use super::{
+    FactorKind, Given, Passes, Probed, Reduced, Tensor, gather::one_of_many, record::record,
+    rows::Rows,
+};
 use crate::{
-    derive::apply_recorded,
+    derive::required,
     error::Error,
     graph::{Graph, ValueType},
     kfac::layers::{NetworkLayers, Samples},
@@ -31,36 +31,28 @@ fn squares(
     kind: FactorKind,
     probed: &Probed,
     samples: Samples,
-    given: &Given<'_, CaptureBackend>,
-) -> Result<Vec<FloatTensor<CaptureBackend>>, Error> {
-    let Some(&outputs) = probed.program.outputs().get(1) else {
-        return Ok(Vec::new());
-    };
-    let passes = Passes::forward(probed, given, apply_recorded)?;
-    let rows = |cotangent| {
-        let gradients = passes.pulled_back(cotangent)?;
+    given: &Given<'_>,
+) -> Result<Vec<Tensor>, Error> {
+    let outputs = probed.program.value(required(probed.program.outputs().get(1).copied())?);
+    let (passes, adjoint) = (Passes::forward(probed, given)?, probed.adjoint()?);
+    let rows = |cotangent: Tensor| {
+        let gradients = passes.pulled_back(&adjoint, one_of_many(&cotangent))?;
         Ok::<_, Error>(passes.of_layers(kind, &mut gradients.into_iter())?)
     };
-    let outputs = probed.program.value(outputs);
-    let factors = factors::<CaptureBackend>(samples.count, outputs.dtype, given.device);
-    let [plain, scaled] = cotangents::<CaptureBackend>(outputs, samples, &factors, given.device);
+    let factors = factors(samples.count, outputs.dtype, given.device);
+    let [plain, scaled] = cotangents(outputs, samples, &factors, given.device);
     let (plain, scaled) = (rows(plain)?, rows(scaled)?);
     let pairs = plain.iter().zip(&scaled);
     Ok(pairs.map(|(plain, scaled)| compared(plain, scaled, &factors, samples.count)).collect())
 }
 
 /// Σ (h − cₙ g)² and Σ (cₙ g)², `[samples, 2]`. Rows that belong to no sample in particular have nothing to compare.
-fn compared<B: Backend>(
-    plain: &Rows<B>,
-    scaled: &Rows<B>,
-    factors: &FloatTensor<B>,
-    samples: usize,
-) -> FloatTensor<B> {
+fn compared(plain: &Rows<B>, scaled: &Rows<B>, factors: &Tensor, samples: usize) -> Tensor {
     let [count, places, groups, width] = plain.sizes();
     let flat = |rows: &Rows<B>| {
         B::float_reshape(rows.rows(), Shape::from(vec![count, places * groups * width]))
     };
-    let squared = |x: FloatTensor<B>| B::float_sum_dim(B::float_mul(x.clone(), x), 1);
+    let squared = |x: Tensor| B::float_sum_dim(B::float_mul(x.clone(), x), 1);
     let (plain, scaled) = (flat(plain), flat(scaled));
     let expected = if count == samples {
         let factors = B::float_reshape(factors.clone(), Shape::from(vec![count, 1]));
@@ -73,7 +65,7 @@ fn compared<B: Backend>(
 }
 
 /// A power of two for each sample, from 1 to 128, so that multiplication rounds nothing. Neighbors differ, others mostly.
-fn factors<B: Backend>(samples: usize, dtype: DType, device: &Device<B>) -> FloatTensor<B> {
+fn factors(samples: usize, dtype: DType, device: &Device<B>) -> Tensor {
     let power = |at: usize| {
         let block = (at / POWERS) as u64;
         (at + Seeds::at(0, block) as usize % POWERS) % POWERS
@@ -85,12 +77,12 @@ fn factors<B: Backend>(samples: usize, dtype: DType, device: &Device<B>) -> Floa
 const POWERS: usize = 8;
 
 /// u = 1, 2, 3, …, and c u.
-fn cotangents<B: Backend>(
+fn cotangents(
     outputs: &ValueType,
     Samples { count, stride }: Samples,
-    factors: &FloatTensor<B>,
+    factors: &Tensor,
     device: &Device<B>,
-) -> [FloatTensor<B>; 2] {
+) -> [Tensor; 2] {
     let total = outputs.shape.num_elements();
     let ones = B::float_ones(Shape::from(vec![total]), device, outputs.dtype.into());
     let ramp = B::float_cumsum(ones, 0);
