@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use burn_backend::{AutodiffBackend, DType, TensorData};
+use burn_backend::{AutodiffBackend, DType, DataError, TensorData};
 
 use super::{
     Engine, Objective,
@@ -22,7 +22,7 @@ use crate::{
     operator::{DenseMatrix, LinearOperator, columns_by_products, zeros_for_columns},
     parallel::map_each,
     space::{ParamBlock, ParamLayout},
-    tensor::Operand,
+    tensor::{Operand, TensorError},
 };
 
 impl<B: AutodiffBackend> Objective<B> {
@@ -113,7 +113,7 @@ impl<B: AutodiffBackend> Runs<'_, B> {
     }
 
     /// The products with the unit vectors of a run, one tensor for each parameter.
-    fn products(&self, run: &Run<'_, B>) -> Result<Vec<TensorData>, Error> {
+    fn products(&self, run: &Run<'_, B>) -> Result<Vec<Numbers>, Error> {
         let program = &run.program.program;
         let mut inputs = self.prepared.to_vec();
         let vectors = program.graph().inputs().last();
@@ -122,7 +122,7 @@ impl<B: AutodiffBackend> Runs<'_, B> {
         let units = unit_vectors(run, axis, dtype == Some(DType::F64));
         inputs.push(Operand::from_data(units, program.device())?);
         let products = program.run(inputs)?.into_iter();
-        Ok(products.map(Operand::into_data).collect::<Result<_, _>>()?)
+        products.map(|product| Numbers::of(product.into_data()?)).collect()
     }
 }
 
@@ -164,7 +164,23 @@ struct Made {
     count: usize,
     /// Where the axis stands in each of the products' parts.
     axes: Vec<usize>,
-    products: Vec<TensorData>,
+    products: Vec<Numbers>,
+}
+
+/// The elements of a tensor. Their type is found once: to ask for a slice of it goes through all of them.
+enum Numbers {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Numbers {
+    fn of(data: TensorData) -> Result<Self, Error> {
+        let read = |message: DataError| TensorError::Read { message: message.to_string() };
+        if data.dtype() == DType::F64 {
+            return Ok(Self::F64(data.into_vec().map_err(read)?));
+        }
+        Ok(Self::F32(data.into_vec().map_err(read)?))
+    }
 }
 
 /// The entries of the columns at some positions, row by row.
@@ -230,10 +246,13 @@ impl Strip<'_> {
             let rows = start..own.end.min(end).min(start + run).min(start + TILE);
             let from = position / behind * made.count * behind + position % behind;
             start = rows.end;
-            if let Ok(products) = products.as_slice::<f32>() {
-                self.add_rows(weight, rows, made, products.get(from..).map(|x| (x, behind)));
-            } else if let Ok(products) = products.as_slice::<f64>() {
-                self.add_rows(weight, rows, made, products.get(from..).map(|x| (x, behind)));
+            match products {
+                Numbers::F32(all) => {
+                    self.add_rows(weight, rows, made, all.get(from..).map(|x| (x, behind)));
+                }
+                Numbers::F64(all) => {
+                    self.add_rows(weight, rows, made, all.get(from..).map(|x| (x, behind)));
+                }
             }
         }
     }

@@ -22,7 +22,6 @@
 mod apply;
 mod convolutions;
 mod memory;
-mod only;
 mod products;
 mod rules;
 mod stack;
@@ -31,9 +30,9 @@ mod tests;
 mod views;
 
 pub(crate) use memory::Working;
-pub(crate) use only::with_only;
 
-use crate::graph::Graph;
+use super::fold::fold;
+use crate::graph::{Graph, Node, Op};
 use stack::Stack;
 
 /// A program for several vectors.
@@ -51,11 +50,16 @@ pub(crate) fn many(program: &Graph, varying: usize, count: usize) -> Many {
     let fixed = program.inputs.len().saturating_sub(varying);
     let rank = |input: &_| program.value(*input).shape.num_dims();
     let axes = program.inputs.iter().skip(fixed).map(|input| usual_axis(rank(input)));
-    with_axes(program, &axes.collect::<Vec<_>>(), count)
+    with_axes(program, &axes.collect::<Vec<_>>(), count, None)
 }
 
-/// The same with the axis of each part of the vectors at a place of the caller's choice.
-fn with_axes(program: &Graph, axes: &[usize], count: usize) -> Many {
+/// The same with the axis first in the parts of the vectors and in the outputs.
+pub(crate) fn many_in_front(program: &Graph, varying: usize, count: usize) -> Graph {
+    with_axes(program, &vec![0; varying], count, Some(0)).graph
+}
+
+/// The same with the axis of each part of the vectors, and maybe that of the outputs, at a place of the caller's choice.
+fn with_axes(program: &Graph, axes: &[usize], count: usize, outputs: Option<usize>) -> Many {
     let mut stack = Stack::new(program, count);
     let fixed = program.inputs.len().saturating_sub(axes.len());
     let (fixed, vectors) = program.inputs.split_at(fixed);
@@ -64,10 +68,28 @@ fn with_axes(program: &Graph, axes: &[usize], count: usize) -> Many {
     for node in program.nodes() {
         stack.visit(node);
     }
-    stack.finish(fixed.iter().copied().chain(vectors).collect(), axes.to_vec())
+    stack.finish(fixed.iter().copied().chain(vectors).collect(), axes.to_vec(), outputs)
 }
 
 /// In front of the last dimension of matrices and of what consists of rows, as products take it; first otherwise.
 fn usual_axis(rank: usize) -> usize {
     if rank == 2 || rank == 3 { rank - 1 } else { 0 }
+}
+
+/// A program of a product whose last `varying` inputs are the parts of a vector, for vectors that are zero but in one of these
+/// parts: it is the last input then. What is zero for all of them is not computed.
+pub(crate) fn with_only(program: &Graph, varying: usize, part: usize) -> Graph {
+    let mut graph = program.clone();
+    let fixed = graph.inputs.len().saturating_sub(varying);
+    let parts = graph.inputs.split_off(fixed);
+    let mut zeros = Vec::with_capacity(parts.len());
+    for (place, input) in parts.into_iter().enumerate() {
+        if place == part {
+            graph.inputs.push(input);
+        } else {
+            zeros.push(Node { op: Op::Zeros, inputs: Vec::new(), outputs: vec![input] });
+        }
+    }
+    graph.nodes.splice(0..0, zeros);
+    fold(graph).without_common_subexpressions().without_dead_code()
 }

@@ -75,9 +75,14 @@ impl<'a> Stack<'a> {
         self.stacked.extend(node.outputs.iter().copied().zip(results));
     }
 
-    pub fn finish(mut self, inputs: Vec<ValueId>, axes: Vec<usize>) -> Many {
-        let outputs = self.source.outputs.iter();
-        let outputs: Vec<Stacked> = outputs.map(|&output| self.settled(output)).collect();
+    /// The program; the outputs have the axis at a place, or wherever it takes no copy.
+    pub fn finish(mut self, inputs: Vec<ValueId>, axes: Vec<usize>, place: Option<usize>) -> Many {
+        let outputs = self.source.outputs.iter().map(|&output| {
+            let settled = self.settled(output);
+            let axis = place.unwrap_or(settled.axis);
+            Stacked { value: self.moved(settled, axis), axis }
+        });
+        let outputs: Vec<Stacked> = outputs.collect();
         let mut graph = self.graph;
         graph.inputs = inputs;
         graph.outputs = outputs.iter().map(|output| output.value).collect();

@@ -94,7 +94,8 @@ fn compare<B: Backend>(
     let one = program(case, varying, bool_dtype);
     let axes: Vec<usize> =
         varying.iter().map(|&place| axis(case.inputs[place].shape.len())).collect();
-    let together = with_axes(&one, &axes, VECTORS);
+    let in_front = axes.iter().all(|&axis| axis == 0).then_some(0);
+    let together = with_axes(&one, &axes, VECTORS, in_front);
     together.graph.validate().map_err(|error| error.to_string())?;
     let names = together.graph.one_by_one().to_vec();
     let fixed = order(case, varying).into_iter().take(case.inputs.len() - varying.len());

@@ -5,7 +5,7 @@ use burn_capture::CaptureBackend;
 
 use super::{FactorKind, Given, Probed, Tensor, blocks, rows};
 use crate::{
-    derive::{Arguments, Many, Metric, apply_recorded, gradient_at, many, required},
+    derive::{Arguments, Metric, apply_recorded, gradient_at, many_in_front, required},
     error::Error,
     execute::{self, ExecuteError, replay},
     graph::Graph,
@@ -95,11 +95,7 @@ impl<'a> Passes<'a> {
             found.into_iter().map(|gradient| Ok(gradient.into_float()?)).collect()
         };
         if count > 1 {
-            let Many { graph, inputs, outputs } = many(adjoint, 1, count);
-            let axis = required(inputs.first().copied())?;
-            let found = run(&graph, with_axis_moved(cotangents, 0, axis))?;
-            let gradients = found.into_iter().zip(outputs);
-            return Ok(gradients.map(|(g, axis)| with_axis_moved(g, axis, 0)).collect());
+            return run(&many_in_front(adjoint, 1, count), cotangents);
         }
         let one = CaptureBackend::float_reshape(cotangents, Shape::from(own));
         Ok(run(adjoint, one)?.iter().map(one_of_many).collect())
@@ -155,13 +151,6 @@ pub(super) fn of_tap(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) ->
     }
     let rows = Rows::of_gradient(kind, CaptureBackend::float_reshape(g, Shape::from(shape)));
     rows.by_sample(probed.row_axis(tap, conv), cotangents)
-}
-
-/// A tensor with one of its axes at another place.
-fn with_axis_moved(tensor: Tensor, from: usize, to: usize) -> Tensor {
-    let mut axes: Vec<usize> = (0..tensor.shape().num_dims()).filter(|&axis| axis != from).collect();
-    axes.insert(to, from);
-    CaptureBackend::float_permute(tensor, &axes)
 }
 
 /// A tensor with a dimension for several before the others.
