@@ -2,14 +2,18 @@
 //! interleaved run.
 //!
 //! ```text
-//! cargo bench --bench products -- [--quick] [part of a name, such as flex or mlp]
+//! cargo bench --bench products -- [--quick] [part of a name, such as flex or mlp; with --exact a whole one, mlp.flex]
+//! cargo bench --bench products -- --export=FOLDER
 //! ```
 //!
 //! Prints one figure per line, `<model>.<backend>.<figure> = <value>`; each median is followed by its quartiles,
-//! `<figure>_q1` and `<figure>_q3`; ratios to a gradient also by the ratio of the shortest times, `<figure>_min`.
+//! `<figure>_q1` and `<figure>_q3`; ratios to a gradient also by the ratio of the shortest times, `<figure>_min`. The second
+//! form measures nothing: it writes the problems for the programs in `benches/peers`.
 #![allow(clippy::print_stdout)]
 
 mod data_set;
+#[cfg(feature = "flex")]
+mod export;
 mod figures;
 mod harness;
 mod influence;
@@ -54,13 +58,21 @@ const VECTORS: usize = 16;
 struct Request {
     plan: Plan,
     filter: String,
+    exact: bool,
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(feature = "flex")]
+    if let Some(folder) = export::folder(&arguments) {
+        let backend = ("flex", Device::flex());
+        return export::write::<Autodiff<burn::backend::Flex>>(folder, &backend)
+            .expect("the folder can be written to");
+    }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let request = Request {
         plan: if quick { Plan::QUICK } else { Plan::FULL },
+        exact: arguments.iter().any(|argument| argument == "--exact"),
         filter: arguments
             .into_iter()
             .find(|argument| !argument.starts_with("--"))
@@ -82,7 +94,10 @@ fn on_backend<B: AutodiffBackend>(name: &'static str, device: &Device, request: 
 where
     B::InnerBackend: ProgramBackend,
 {
-    let asked = |model: &str| format!("{model}.{name}").contains(&request.filter);
+    let asked = |model: &str| {
+        let name = format!("{model}.{name}");
+        if request.exact { name == request.filter } else { name.contains(&request.filter) }
+    };
     let backend = (name, device.clone());
     if asked("kfac.mlp") {
         kfac::measure::<B, _, _>(&backend, request.plan, &mlp::case(&device.clone().autodiff()));
@@ -162,9 +177,9 @@ where
         figures.value(&format!("{many}_min"), samples.ratio_of_shortest(many, one));
     }
     figures.value("launches_hv", products.operations() as f64);
-    figures.milliseconds("hv_ms", samples.seconds("hv"));
-    figures.milliseconds("ggn_ms", samples.seconds("ggn"));
-    figures.milliseconds("cg20_ggn_ms", samples.seconds("cg20_ggn"));
+    for figure in ["gradient_program", "hv", "hv_many16", "ggn", "jvp", "vjp", "cg20", "cg20_ggn"] {
+        figures.milliseconds(&format!("{figure}_ms"), samples.seconds(figure));
+    }
     figures.quartiles("cg_overhead", samples.overhead("cg20", "hv", STEPS));
     let overhead = samples.overhead("cg20_ggn", "ggn", STEPS);
     figures.quartiles("cg_overhead_ggn", overhead);

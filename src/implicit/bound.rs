@@ -59,10 +59,7 @@ pub(super) fn bound<B: AutodiffBackend>(
     let parts = ErrorBound { solve, stationarity, remainder: rounding, proven: false };
 
     let config = &function.config;
-    let convexity = config.strong_convexity.map(|convexity| convexity + config.damping);
-    if let (Some(convexity), Some(constants)) = (convexity, config.lipschitz)
-        && convexity > 0.0
-    {
+    if let (Some(convexity), Some(constants)) = (config.convexity(), config.lipschitz) {
         let remainder = rounding + tail(&moved, convexity, constants)?;
         return Ok(Some((ErrorBound { remainder, proven: true, ..parts }, distance)));
     }

@@ -63,19 +63,28 @@ pub struct ImplicitConfig {
     /// Whether hypergradients come with a bound on their error.
     #[config(default = true)]
     pub error_bound: bool,
-    /// A known lower bound μ on the eigenvalues of the inner Hessian around θ.
+    /// A known lower bound μ on the eigenvalues of the inner Hessian around θ: for a loss that is convex in θ with a penalty
+    /// ½ Σ dᵢθᵢ² it is the smallest dᵢ. Alone, it bounds the distance from the minimizer
+    /// ([`distance_bound`](super::HypergradientReport::distance_bound)); with `lipschitz`, the error of the hypergradient.
     pub strong_convexity: Option<f64>,
     /// Known Lipschitz constants around θ.
     pub lipschitz: Option<LipschitzConstants>,
 }
 
 impl ImplicitConfig {
+    /// μ + λ, if it is known and above zero.
+    pub(super) fn convexity(&self) -> Option<f64> {
+        let convexity = self.strong_convexity.map(|convexity| convexity + self.damping);
+        convexity.filter(|convexity| *convexity > 0.0)
+    }
+
     /// Checks the ranges and derives the products of θ*(η) at the point of an inner objective.
     ///
     /// # Errors
     /// [`ConfigError`](crate::errors::ConfigError) for the first field out of range;
     /// [`ImplicitError::Independent`](crate::errors::ImplicitError::Independent) for an inner objective whose gradient in θ
     /// does not depend on η; for [`InnerCurvature::GaussNewton`] those of [`GaussNewton::new`](crate::GaussNewton::new).
+    #[inline(never)]
     pub fn init<B: AutodiffBackend>(
         &self,
         inner: &HyperObjective<B>,

@@ -45,6 +45,17 @@ pub enum ImplicitError {
         /// Names of the hyper-parameters.
         hyperparameters: Vec<String>,
     },
+    /// A stated convexity that is not there.
+    #[error(
+        "`strong_convexity` states that A + λI has no eigenvalue below μ + λ = {stated:e}, and the solver met one of {found:e} or \
+         less; state a smaller μ, such as the smallest weight decay of a convex loss, or none"
+    )]
+    NotConvex {
+        /// μ + λ.
+        stated: f64,
+        /// An upper bound on the smallest eigenvalue.
+        found: f64,
+    },
     /// An outer objective of another model.
     #[error(
         "the outer objective is one of other parameters: {reason}; capture it on the model, or the model and the \

@@ -3,8 +3,8 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    ErrorBound, HypergradientReport, ImplicitError, ImplicitFunction, OuterObjective, Verdict,
-    bound, inner::is_not_finite,
+    ErrorBound, HypergradientReport, ImplicitError, ImplicitFunction, InnerCurvature,
+    OuterObjective, Verdict, bound, inner::is_not_finite,
 };
 use crate::{
     error::Error,
@@ -13,6 +13,9 @@ use crate::{
     space::ParamVector,
     tensor::DefaultBackend,
 };
+
+/// Eigenvalues as computed may be too small by this many units of rounding of the largest.
+const ROUNDING: f64 = 1e3;
 
 /// dL/dη, with its parts and its report.
 #[derive(Clone, Debug)]
@@ -72,7 +75,8 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// extrapolated by how much the second solve and the Newton step reduced residual and gradient, and doubled: an estimate.
     ///
     /// # Errors
-    /// [`ImplicitError::OtherParameters`], [`ImplicitError::Unused`]; an outer objective that cannot be taken to the point
+    /// [`ImplicitError::OtherParameters`], [`ImplicitError::Unused`]; [`ImplicitError::NotConvex`] for a stated convexity that
+    /// the solve contradicts; an outer objective that cannot be taken to the point
     /// ([`Objective::at`](crate::Objective::at)); a loss, gradient or product that is NaN or infinite; those of the solver.
     /// An inner problem that is not at its minimum, an indefinite matrix and a solve that stops short are verdicts of the
     /// report.
@@ -150,6 +154,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
             gradient: slope.hyper.clone().sub(&pulled)?,
             x: solution.x.clone(),
         };
+        self.expect_convex(&solution, preconditioner.is_some())?;
         let bound = self.bounded(&solved, &solution)?;
         let mut report = self.report(&solved, solution)?;
         (report.inner_value, report.outer_value) = (inner.value, slope.value);
@@ -202,6 +207,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         let negative = solution.report.negative_curvature;
         let smallest = [smallest, negative].into_iter().flatten().reduce(f64::min);
         let distance = smallest.filter(|smallest| *smallest > 0.0).map(|s| stationarity / s);
+        let convexity = self.config.convexity();
         Ok(HypergradientReport {
             inner_value: f64::NAN,
             outer_value: f64::NAN,
@@ -209,6 +215,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
             stationarity,
             parameter_norm: self.inner.parameters().norm()?,
             distance,
+            distance_bound: convexity.map(|convexity| stationarity / convexity),
             residual,
             relative_residual: if residual > 0.0 { residual / solved.slope_norm } else { 0.0 },
             smallest_eigenvalue: smallest,
@@ -219,6 +226,31 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
             solve: solution.report,
             verdict: Verdict::Sound,
         })
+    }
+
+    /// Refuses a stated convexity that an eigenvalue of the exact Hessian contradicts, which Ritz values never fall below.
+    fn expect_convex(
+        &self,
+        solution: &Solution<B>,
+        preconditioned: bool,
+    ) -> Result<(), ImplicitError> {
+        let exact = self.config.curvature == InnerCurvature::Hessian
+            && self.matrix.operator().as_given().is_none();
+        let (Some(stated), true) = (self.config.convexity(), exact) else {
+            return Ok(());
+        };
+        let report = &solution.report;
+        let spectrum = report.spectrum.filter(|_| !preconditioned);
+        let smallest = spectrum.map(|spectrum| spectrum.smallest);
+        let found = [smallest, report.negative_curvature].into_iter().flatten();
+        let largest = spectrum.map_or(0.0, |spectrum| spectrum.largest.abs());
+        let rounding = ROUNDING * report.precision.epsilon() * largest;
+        match found.reduce(f64::min) {
+            Some(found) if found < stated - rounding => {
+                Err(ImplicitError::NotConvex { stated, found })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses hyper-parameters whose derivative is zero by construction.

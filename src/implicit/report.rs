@@ -63,6 +63,10 @@ pub struct HypergradientReport {
     /// About ‖θ − θ*‖: the length of a Newton step where the error was bounded, otherwise ‖∂ℒ/∂θ‖ over the smallest
     /// eigenvalue known.
     pub distance: Option<f64>,
+    /// At most ‖θ − θ*‖: ‖∂ℒ/∂θ‖/(μ + λ), a theorem for the [strong convexity](super::ImplicitConfig::strong_convexity) μ
+    /// that the caller stated.
+    #[serde(default)]
+    pub distance_bound: Option<f64>,
     /// ‖∂L/∂θ − (H + λI)w‖ of the solved w, with the exact Hessian H whatever the solver's matrix is.
     pub residual: f64,
     /// The residual over ‖∂L/∂θ‖; 0 if that is 0.
@@ -154,6 +158,9 @@ impl fmt::Display for HypergradientReport {
         if let Some(distance) = self.distance {
             let norm = self.parameter_norm;
             writeln!(f, "  from the minimizer {distance:.4e}, at parameters of norm {norm:.4e}")?;
+        }
+        if let Some(bound) = self.distance_bound {
+            writeln!(f, "  and at most        {bound:.4e} (a theorem)")?;
         }
         writeln!(f, "  damping            {:.4e}", self.damping)?;
         writeln!(f, "  solved by          {}, {:?}", self.solve.method, self.solve.stop)?;

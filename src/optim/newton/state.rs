@@ -3,7 +3,10 @@
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Memory, NewtonOptimizer};
+use super::{
+    Memory, NewtonOptimizer,
+    direction::{Factors, FactorsState},
+};
 use crate::{
     error::Error,
     optim::{OptimizerError, instance},
@@ -14,9 +17,9 @@ use crate::{
 /// Everything that a [`NewtonOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with
 /// serde.
 ///
-/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. The model has
-/// its own file, by Burn; load it before capturing its loss again, since parameters are identified by their ids, which come
-/// from the file: the state of one instance of a model is refused by another.
+/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. Burn saves the
+/// model in a file of its own. Load the model before you capture its loss again: parameters are identified by their ids,
+/// which come from the model's file. A state is refused for any other instance of the model.
 ///
 /// # Example
 /// ℒ = w⁴ from w = 1 by Levenberg–Marquardt damping: the third step is the same after a pause.
@@ -71,6 +74,9 @@ pub struct NewtonOptimizerState {
     tolerance: Vec<f64>,
     #[serde(with = "numbers::optional")]
     solution: Option<Vec<f64>>,
+    /// Of a preconditioner that is not computed at every step.
+    #[serde(default)]
+    factors: Option<FactorsState>,
 }
 
 impl NewtonOptimizerState {
@@ -89,6 +95,9 @@ impl Packed for NewtonOptimizerState {
         if let Some(solution) = &mut self.solution {
             visit("solution", &[], solution);
         }
+        if let Some(factors) = &mut self.factors {
+            factors.visit(visit);
+        }
     }
 }
 
@@ -96,7 +105,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     /// The state carried from one step to the next.
     ///
     /// # Errors
-    /// A solution that cannot be read from the device.
+    /// A solution or factors that cannot be read from the device.
     pub fn state(&self) -> Result<NewtonOptimizerState, Error> {
         let memory = &self.memory;
         let list = |number: Option<f64>| number.into_iter().collect();
@@ -110,6 +119,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             last_norm: list(memory.last_norm),
             tolerance: list(memory.tolerance),
             solution: memory.solution.as_ref().map(ParamVector::to_vec).transpose()?,
+            factors: memory.factors.as_ref().map(Factors::state).transpose()?,
         })
     }
 
@@ -135,6 +145,12 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             Some(solution) => Some(like.space().vector(solution)?),
             None => None,
         };
+        let factors = match (self.config.direction.kept_preconditioner(), &state.factors) {
+            (Some(preconditioner), Some(factors)) => {
+                Some(Factors::from_state(preconditioner, &self.objective, factors)?)
+            }
+            _ => None,
+        };
         instance::expect(self.objective.layout(), &state.parameters)?;
         self.memory = Memory {
             step: state.step,
@@ -145,6 +161,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             last_norm: number(&state.last_norm),
             tolerance: number(&state.tolerance),
             solution,
+            factors,
         };
         Ok(())
     }

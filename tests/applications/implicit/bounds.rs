@@ -65,6 +65,10 @@ fn the_error_is_below_the_bound_and_the_bound_below_a_hundred_errors() {
             let error = found.gradient.clone().sub(&truth.gradient).unwrap().norm().unwrap();
             let bound = found.report.error.unwrap_or_else(|| panic!("{}", found.report));
             assert_eq!(bound.proven, config.lipschitz.is_some());
+            let away = w.iter().zip(&minimizer).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            let most = found.report.distance_bound.map_or(away, |most| most * (1.0 + 1e-9));
+            assert!(away <= most, "seed {seed}: {away:e} from the minimizer, at most {most:e}");
+            assert_eq!(found.report.distance_bound.is_some(), bound.proven);
             let ratio = bound.total() / error;
             assert!(
                 (1.0..=100.0).contains(&ratio),

@@ -225,6 +225,30 @@ fn an_inner_problem_that_is_not_at_its_minimum_is_reported() {
     assert_eq!(read.to_string(), report.to_string());
 }
 
+/// A convexity that the caller states is held against what the solver meets.
+#[test]
+fn a_convexity_that_is_not_there_is_refused() {
+    let solver = ConjugateGradientConfig::new().init().unwrap();
+    let found = |at: f32, convexity: f64, damping: f64| {
+        let (inner, model, _) = problem((at, 1.0), double_well).unwrap();
+        let config = ImplicitConfig::new().with_strong_convexity(Some(convexity));
+        let function = config.with_damping(damping).init(&inner).unwrap();
+        function.hypergradient(&outer(&model), &solver).map(|found| found.report)
+    };
+    // The second derivative is 3w² − 1: 2 at w = 1.
+    let report = found(1.0, 1.999, 0.0).unwrap();
+    assert_eq!(report.distance_bound, Some(report.stationarity / 1.999));
+    let damped = found(1.0, 1.999, 3.0).unwrap();
+    assert_eq!(damped.distance_bound, Some(damped.stationarity / 4.999));
+    for (at, convexity, smallest) in [(1.0, 2.1, 2.0), (0.1, 0.5, -0.97)] {
+        let refused = found(at, convexity, 0.0);
+        let Some(ImplicitError::NotConvex { stated, found }) = failure(&refused) else {
+            panic!("{refused:?}")
+        };
+        assert!(*stated == convexity && (found - smallest).abs() < 1e-5, "{stated} {found}");
+    }
+}
+
 /// The same call gives the same numbers.
 #[test]
 fn repeated_calls_agree_bit_for_bit() {

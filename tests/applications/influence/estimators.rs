@@ -76,25 +76,57 @@ fn exact_estimators_equal_the_dense_reference_on_every_curvature() {
     }
 }
 
-#[test]
-fn lissa_comes_near_and_nearer_with_more_repeats() {
-    let world = World::new(4);
+/// Scores by LiSSA over single samples, and the reasons why its solves stopped.
+fn by_lissa(
+    world: &World,
+    lissa: LissaConfig,
+    (curvature, damping): (Curvature, f64),
+) -> (Scores, Vec<StopReason>) {
     let singles: Vec<_> = (0..TRAINING).map(|n| super::part(&world.train, n, n + 1)).collect();
     let training = world.training.over(singles, burn_curvature::Reduction::Mean).unwrap();
-    let (_, matrix, _) = curvatures(&world).swap_remove(1);
-    let damping = 0.3;
-    let expected = world.reference(&matrix, damping);
-    let of = |repeats: usize| {
-        let lissa = LissaConfig::new().with_scale(Some(10.0)).with_depth(150).with_repeats(repeats);
-        let config = InfluenceConfig::new(Estimator::Lissa(lissa))
-            .with_curvature(Curvature::GaussNewton)
-            .with_damping(damping);
-        let found = config.init(&training).unwrap().scores(&world.queries).unwrap();
-        assert_eq!(found.report.solves.stops, [(StopReason::Sampled, TEST)]);
-        error(&found, &expected)
-    };
-    let (few, many) = (of(2), of(40));
-    assert!(many < 0.1 && many < few, "{few} {many}");
+    let config = InfluenceConfig::new(Estimator::Lissa(lissa)).with_curvature(curvature);
+    let found = config.with_damping(damping).init(&training).unwrap();
+    let found = found.scores(&world.queries).unwrap();
+    let stops = found.report.solves.stops.iter().map(|(stop, _)| *stop).collect();
+    (found, stops)
+}
+
+/// On the Hessian, whose single terms are indefinite, the damping must exceed the most negative eigenvalue of any of them.
+#[test]
+fn lissa_comes_near_and_nearer_with_more_repeats() {
+    for seed in [4, 5, 6] {
+        let world = World::new(seed);
+        let curvatures = curvatures(&world);
+        for (at, damping) in [(1, 0.3), (0, 1.5)] {
+            let (curvature, matrix, _) = &curvatures[at];
+            let expected = world.reference(matrix, damping);
+            let of = |repeats: usize| {
+                let lissa =
+                    LissaConfig::new().with_scale(Some(10.0)).with_depth(150).with_repeats(repeats);
+                let (found, stops) = by_lissa(&world, lissa, (*curvature, damping));
+                assert_eq!(stops, [StopReason::Sampled], "{curvature:?}");
+                error(&found, &expected)
+            };
+            let (few, many) = (of(2), of(40));
+            assert!(many < 0.1 && many < few, "{curvature:?}: {few} {many}");
+        }
+    }
+}
+
+/// A scale that does not hold the terms, and a Hessian with too little damping.
+#[test]
+fn a_series_that_diverges_is_reported() {
+    let world = World::new(4);
+    for (scale, depth, damping) in [(0.05, 150, 1.5), (1.0, 3000, 0.0)] {
+        let lissa = LissaConfig::new().with_scale(Some(scale)).with_depth(depth).with_repeats(1);
+        let (found, stops) = by_lissa(&world, lissa, (Curvature::Hessian, damping));
+        assert_eq!(stops, [StopReason::Diverged], "scale {scale}");
+        assert!(found.values().iter().all(|score| score.is_finite()));
+        let warned = |warning: &InfluenceWarning| {
+            matches!(warning, InfluenceWarning::Unsolved { stop: StopReason::Diverged, .. })
+        };
+        assert!(found.report.warnings().iter().any(warned), "{}", found.report);
+    }
 }
 
 #[test]

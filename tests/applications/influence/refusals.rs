@@ -3,8 +3,8 @@
 use burn::prelude::*;
 use burn_curvature::{
     Error, KfacConfig, Loss, Objective, Reduction,
-    errors::{ConfigError, InfluenceError, ObjectiveError, VectorError},
-    influence::{Curvature, Estimator, Influence, InfluenceConfig, Query},
+    errors::{CaptureError, ConfigError, InfluenceError, ObjectiveError, VectorError},
+    influence::{AveragedInfluence, Curvature, Estimator, Influence, InfluenceConfig, Query},
     solver::NystromConfig,
 };
 
@@ -127,6 +127,40 @@ fn queries_of_something_else() {
     });
     assert_eq!(stopped.unwrap_err().to_string(), "the disk is full");
     assert!(influence.top(&world.queries, 0).is_err());
+}
+
+/// Samples that the closure cannot take, a training set without any, and checkpoints of another training.
+#[test]
+fn a_training_set_that_does_not_belong_to_the_objective() {
+    let world = World::new(8);
+    let ((x, y), (a, b)) = (world.train.clone(), world.test.clone());
+    let wide = (x.clone().repeat_dim(1, 2), y.clone());
+    let ragged = (x.narrow(0, 0, 29), y);
+    for batch in [wide, ragged] {
+        let alone = world.training.on(batch.clone()).and_then(|o| config().init(&o));
+        assert!(matches!(failure(&alone), Some(CaptureError::Panicked { .. })), "{alone:?}");
+        let mixed = vec![world.train.clone(), batch];
+        let over = world.training.over(mixed, Reduction::Mean);
+        let found = over.and_then(|over| config().init(&over));
+        assert!(matches!(failure(&found), Some(CaptureError::Panicked { .. })), "{found:?}");
+    }
+    let nothing: Vec<Samples> = Vec::new();
+    let found = world.training.over(nothing, Reduction::Mean).and_then(|o| config().init(&o));
+    assert!(failure::<_, ObjectiveError>(&found).is_some(), "{found:?}");
+
+    let other = World::new(8);
+    let theta = other.training.parameters().clone();
+    let found = config().init_averaged(&world.training, &[theta]);
+    assert!(matches!(failure(&found), Some(VectorError::LayoutMismatch { .. })), "{found:?}");
+    let fewer = world.training.on((a, b)).unwrap();
+    let points = vec![influence(&world), config().init(&fewer).unwrap()];
+    let found = AveragedInfluence::new(points);
+    let expected = InfluenceError::OtherSamples { expected: 30, found: 5 };
+    assert_eq!(failure(&found), Some(&expected));
+    let averaged = AveragedInfluence::new(vec![influence(&world), influence(&world)]).unwrap();
+    let found = averaged.scores_at(&[Query::Samples(&world.queries)]);
+    let expected = InfluenceError::QueryCount { expected: 2, found: 1 };
+    assert_eq!(failure(&found), Some(&expected));
 }
 
 #[test]

@@ -86,6 +86,37 @@ fn styblinski_tang(p: &Point) -> Tensor<1> {
     (x2.clone() * x2.clone() - x2 * 16.0 + x * 5.0).sum() * 0.5
 }
 
+/// 100 (x₂ − x₁²)² + (1 − x₁)² + 90 (x₄ − x₃²)² + (1 − x₃)² + 10.1 ((x₂ − 1)² + (x₄ − 1)²) + 19.8 (x₂ − 1)(x₄ − 1): Wood's
+/// function. Moré, Garbow & Hillstrom 1981, *Testing unconstrained optimization software*, number 14.
+fn wood(p: &Point) -> Tensor<1> {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| p.x(i));
+    let (e, f) = (b.clone() - 1.0, d.clone() - 1.0);
+    square(b - square(a.clone())) * 100.0
+        + square(a - 1.0)
+        + square(d - square(c.clone())) * 90.0
+        + square(c - 1.0)
+        + (square(e.clone()) + square(f.clone())) * 10.1
+        + e * f * 19.8
+}
+
+/// (x − 10⁶)² + (y − 2·10⁻⁶)² + (xy − 2)²: Brown's badly scaled function, number 4 there. Its Hessian at the minimum has
+/// eigenvalues of 2 and 10¹².
+pub fn brown(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    square(x.clone() - 1e6) + square(y.clone() - 2e-6) + square(x * y - 2.0)
+}
+
+/// (x₁ + 10x₂)² + 5 (x₃ − x₄)² + (x₂ − 2x₃)⁴ + 10 (x₁ − x₄)⁴: Powell's function, number 13 there. Its Hessian at the minimum
+/// is singular, and Newton's method linear, with the factor ⅔.
+pub fn powell(p: &Point) -> Tensor<1> {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| p.x(i));
+    let fourth = |t: Tensor<1>| square(square(t));
+    square(a.clone() + b.clone() * 10.0)
+        + square(c.clone() - d.clone()) * 5.0
+        + fourth(b - c * 2.0)
+        + fourth(a - d) * 10.0
+}
+
 /// x* = ½ − π/3 of McCormick's function; y* = x* − 1. Its value: sin(−2π/3) + 1 − 1.5x* + 2.5y* + 1.
 const MCCORMICK: [f64; 2] = [0.5 - std::f64::consts::FRAC_PI_3, -0.5 - std::f64::consts::FRAC_PI_3];
 
@@ -161,5 +192,12 @@ pub const CLASSICS: &[Classic] = &[
         start: &[0.1, -0.2],
         minimizers: &[&[LEFT, LEFT], &[LEFT, RIGHT], &[RIGHT, LEFT], &[RIGHT, RIGHT]],
         minimum: -78.332_331_407_545_1,
+    },
+    Classic {
+        name: "Wood",
+        f: wood,
+        start: &[-3.0, -1.0, -3.0, -1.0],
+        minimizers: &[&[1.0; 4]],
+        minimum: 0.0,
     },
 ];

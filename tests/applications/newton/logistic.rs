@@ -68,6 +68,7 @@ fn spam_is_fitted_to_rounding_in_fifteen_newton_steps() {
         plain.init(&objective).unwrap(),
         TrustRegionNewtonConfig::new().with_weight_decay(DECAY).init(&objective).unwrap(),
         preconditioned.init(&objective).unwrap(),
+        preconditioned.with_refresh_every(4).init(&objective).unwrap(),
     ];
     let mut ends = Vec::new();
     let mut products = Vec::new();

@@ -2,11 +2,11 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Objective, Reduction,
-    errors::{OptimizerError, SavedStateError},
+    KfacConfig, Likelihood, Objective, Reduction,
+    errors::{ConfigError, OptimizerError, SavedStateError},
     optim::{
-        HessianFreeConfig, NewtonCgConfig, NewtonOptimizerConfig, NewtonOptimizerState, NewtonStep,
-        TrustRegionNewtonConfig,
+        Curvature, HessianFreeConfig, NewtonCgConfig, NewtonOptimizerConfig, NewtonOptimizerState,
+        NewtonStep, Preconditioner, TrustRegionNewtonConfig,
     },
 };
 
@@ -67,6 +67,87 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         let (_, fresh) = config.init(&objective).unwrap().step(&model, batch.clone()).unwrap();
         assert_ne!(fresh.step, whole.step(&model, batch.clone()).unwrap().1.step);
     }
+}
+
+/// Preconditioners whose factors are computed at every third step, and kept between.
+fn refreshed() -> [NewtonOptimizerConfig; 2] {
+    let kfac =
+        Preconditioner::Kfac { config: KfacConfig::new(), likelihood: Likelihood::Categorical };
+    let squares = Preconditioner::SquaredGradients { exponent: 0.75, probes: 4, seed: 1 };
+    [kfac, squares].map(|preconditioner| {
+        NewtonCgConfig::new()
+            .with_curvature(Curvature::GaussNewton)
+            .with_preconditioner(Some(preconditioner))
+            .with_refresh_every(3)
+            .with_weight_decay(0.1)
+            .optimizer()
+    })
+}
+
+/// The step at which the factors in a state were computed.
+fn computed_at(state: &NewtonOptimizerState) -> u64 {
+    serde_json::to_value(state).unwrap()["factors"]["step"].as_u64().unwrap()
+}
+
+#[test]
+fn factors_are_kept_for_some_steps_and_saved() {
+    for config in refreshed() {
+        let (mut model, batch, objective) = problem();
+        let mut whole = config.init(&objective).unwrap();
+        for expected in [1, 1, 1, 4, 4, 4, 7] {
+            (model, _) = whole.step(&model, batch.clone()).unwrap();
+            let state = whole.state().unwrap();
+            assert_eq!(computed_at(&state), expected);
+            let by_text = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+            let by_file = NewtonOptimizerState::from_bytes(state.to_bytes().unwrap()).unwrap();
+            for read in [by_text, by_file] {
+                assert_eq!(read, state);
+                let mut resumed = config.resume(&objective, &read).unwrap();
+                let (mut one, mut two) = (whole.clone(), model.clone());
+                let mut other = model.clone();
+                for _ in 0..3 {
+                    let (expected, found);
+                    (two, expected) = one.step(&two, batch.clone()).unwrap();
+                    (other, found) = resumed.step(&other, batch.clone()).unwrap();
+                    assert_eq!(found, expected);
+                    assert_eq!(parameters(&other), parameters(&two));
+                }
+            }
+        }
+    }
+}
+
+/// Kept factors are those of an earlier point: the step is another one than with fresh ones.
+#[test]
+fn kept_factors_are_used() {
+    for config in refreshed() {
+        let (mut model, batch, objective) = problem();
+        let mut kept = config.init(&objective).unwrap();
+        for _ in 0..2 {
+            (model, _) = kept.step(&model, batch.clone()).unwrap();
+        }
+        let mut text = serde_json::to_value(kept.state().unwrap()).unwrap();
+        text["factors"] = serde_json::Value::Null;
+        let mut fresh = config.resume(&objective, &serde_json::from_value(text).unwrap()).unwrap();
+        let one = kept.step(&model, batch.clone()).unwrap();
+        let two = fresh.step(&model, batch.clone()).unwrap();
+        assert_ne!(parameters(&one.0), parameters(&two.0));
+        assert_eq!(computed_at(&fresh.state().unwrap()), 3);
+    }
+}
+
+#[test]
+fn factors_of_another_kind_are_refused() {
+    let (model, batch, objective) = problem();
+    let [kfac, squares] = refreshed();
+    let mut optimizer = kfac.init(&objective).unwrap();
+    optimizer.step(&model, batch).unwrap();
+    let refused = squares.resume(&objective, &optimizer.state().unwrap());
+    assert!(matches!(failure(&refused), Some(OptimizerError::State { .. })), "{refused:?}");
+    // Without a preconditioner, or with one at every step, they are not needed.
+    assert!(configurations()[0].resume(&objective, &optimizer.state().unwrap()).is_ok());
+    let never = NewtonCgConfig::new().with_refresh_every(0).init(&objective);
+    assert_eq!(failure::<_, ConfigError>(&never).unwrap().field, "refresh_every");
 }
 
 /// The same on fast converging runs, where the tolerances of solves fall: after every step of each classic function.

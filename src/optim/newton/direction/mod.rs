@@ -10,6 +10,7 @@ mod truncated_cg;
 
 pub use forcing::Forcing;
 pub use preconditioner::Preconditioner;
+pub(super) use preconditioner::{Factors, FactorsState};
 pub use truncated_cg::{Curvature, TruncatedCg};
 
 use burn_backend::AutodiffBackend;
@@ -29,8 +30,8 @@ use crate::{
 pub enum Direction {
     /// Truncated conjugate gradients on the Hessian or the Gauss-Newton matrix.
     ConjugateGradient(TruncatedCg),
-    /// LiSSA, the stochastic Neumann series, on the Hessian of a data set: each batch is a term. A seed of its own for each
-    /// step follows from that of the configuration.
+    /// LiSSA, the stochastic Neumann series, on the Hessian of a data set. Each batch is a term of the Hessian. Every step has
+    /// a seed of its own, derived from that of the configuration.
     Lissa(LissaConfig),
 }
 
@@ -65,6 +66,14 @@ impl Direction {
                 cg.warm_start.is_none() && cg.backtracking.is_none()
             }
             Direction::Lissa(_) => false,
+        }
+    }
+
+    /// The preconditioner whose factors are kept from step to step.
+    pub(super) fn kept_preconditioner(&self) -> Option<&Preconditioner> {
+        match self {
+            Direction::ConjugateGradient(cg) if cg.refresh_every > 1 => cg.preconditioner.as_ref(),
+            _ => None,
         }
     }
 

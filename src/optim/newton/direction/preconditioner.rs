@@ -7,15 +7,18 @@ use crate::{
     config::{ConfigError, Field},
     derive::{Likelihood, Metric},
     error::Error,
-    kfac::{KfacConfig, mean_squares},
+    kfac::{Kfac, KfacConfig, KfacState, mean_squares},
     objective::{Objective, Part},
     operator::SelfAdjoint,
+    optim::OptimizerError,
     seeds::Seeds,
     solver::Jacobi,
-    space::read_tensor,
+    space::{ParamVector, read_tensor},
+    state::{Packed, Visit, numbers},
 };
 
-/// A preconditioner of conjugate gradients, computed anew at every step on the batches of the curvature.
+/// A preconditioner of conjugate gradients, computed on the batches of the curvature: at every step, or at every so many
+/// ([`TruncatedCg::refresh_every`](super::TruncatedCg::refresh_every)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Preconditioner {
     /// K-FAC's damped inverse, with the damping of the step, which must be above zero if a factor is singular.
@@ -64,34 +67,126 @@ impl Preconditioner {
         }
     }
 
-    /// About (A + dI)⁻¹ at an objective's parameters.
-    pub(super) fn of<B: AutodiffBackend>(
+    /// What is computed at an objective's parameters; `step` counts for random signs.
+    pub(super) fn factors<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-        damping: f64,
-        step: u64,
-    ) -> Result<Box<dyn SelfAdjoint<B>>, Error> {
-        Ok(match self {
+        step: usize,
+    ) -> Result<Factors<B>, Error> {
+        let kept = match self {
             Preconditioner::Kfac { config, likelihood } => {
                 // Once is enough: the optimizer has compared loss and likelihood.
                 let objective = objective.without_loss_check();
-                Box::new(config.init(&objective, *likelihood)?.inverse(damping)?)
+                Kept::Kfac(config.init(&objective, *likelihood)?)
             }
-            Preconditioner::SquaredGradients { exponent, probes, seed } => {
+            Preconditioner::SquaredGradients { probes, seed, .. } => {
                 let reduction = objective.stated_reduction()?;
                 let factor = |part: &Part<B>| part.share(reduction).recip();
                 let space = objective.parameters().space();
                 let positions: Vec<usize> = (0..space.layout().blocks().len()).collect();
-                let seed = Seeds::at(*seed, step);
-                let probes = (*probes, seed);
+                let probes = (*probes, Seeds::at(*seed, step as u64));
                 let squares =
                     mean_squares(objective, Metric::Empirical, &factor, &positions, probes)?;
                 let squares: Result<Vec<_>, _> =
                     squares.into_iter().map(read_tensor::<B>).collect();
                 let diagonal = space.vector(&squares?.concat())?;
                 diagonal.expect_finite("the squared gradients")?;
-                Box::new(Jacobi::with_exponent(&diagonal, damping, *exponent)?)
+                Kept::Squares(diagonal)
+            }
+        };
+        Ok(Factors { step, kept })
+    }
+
+    /// About (A + dI)⁻¹ from what was computed here or at an earlier step.
+    pub(super) fn inverse<B: AutodiffBackend>(
+        &self,
+        factors: &Factors<B>,
+        damping: f64,
+    ) -> Result<Box<dyn SelfAdjoint<B>>, Error> {
+        Ok(match &factors.kept {
+            Kept::Kfac(kfac) => Box::new(kfac.inverse(damping)?),
+            Kept::Squares(diagonal) => {
+                Box::new(Jacobi::with_exponent(diagonal, damping, self.exponent())?)
             }
         })
+    }
+
+    fn exponent(&self) -> f64 {
+        match self {
+            Preconditioner::Kfac { .. } => 1.0,
+            Preconditioner::SquaredGradients { exponent, .. } => *exponent,
+        }
+    }
+}
+
+/// What a preconditioner is made of, and at which step. Independent of the damping.
+#[derive(Clone)]
+pub(in crate::optim::newton) struct Factors<B: AutodiffBackend> {
+    pub step: usize,
+    kept: Kept<B>,
+}
+
+#[derive(Clone)]
+enum Kept<B: AutodiffBackend> {
+    Kfac(Kfac<B>),
+    /// diag(c·Σₙ gₙ²)
+    Squares(ParamVector<B>),
+}
+
+/// The same as data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::optim::newton) struct FactorsState {
+    step: usize,
+    kept: KeptState,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum KeptState {
+    Kfac(KfacState),
+    Squares(#[serde(with = "numbers")] Vec<f64>),
+}
+
+impl FactorsState {
+    pub fn visit(&mut self, visit: &mut Visit<'_>) {
+        match &mut self.kept {
+            KeptState::Kfac(kfac) => kfac.visit(&mut |name, shape, numbers| {
+                visit(&format!("preconditioner/{name}"), shape, numbers);
+            }),
+            KeptState::Squares(squares) => visit("preconditioner", &[], squares),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> Factors<B> {
+    pub fn state(&self) -> Result<FactorsState, Error> {
+        let kept = match &self.kept {
+            Kept::Kfac(kfac) => KeptState::Kfac(kfac.state()?),
+            Kept::Squares(diagonal) => KeptState::Squares(diagonal.to_vec()?),
+        };
+        Ok(FactorsState { step: self.step, kept })
+    }
+
+    /// Those of a state, for a preconditioner of the same kind.
+    pub fn from_state(
+        preconditioner: &Preconditioner,
+        objective: &Objective<B>,
+        state: &FactorsState,
+    ) -> Result<Self, Error> {
+        let space = objective.parameters().space();
+        let kept = match (preconditioner, &state.kept) {
+            (Preconditioner::Kfac { .. }, KeptState::Kfac(kfac)) => {
+                Kept::Kfac(Kfac::from_state(objective, kfac)?)
+            }
+            (Preconditioner::SquaredGradients { .. }, KeptState::Squares(squares))
+                if squares.len() == space.len() =>
+            {
+                Kept::Squares(space.vector(squares)?)
+            }
+            _ => {
+                let reason = "its preconditioner is of another kind or of other parameters";
+                return Err(OptimizerError::State { reason }.into());
+            }
+        };
+        Ok(Self { step: state.step, kept })
     }
 }

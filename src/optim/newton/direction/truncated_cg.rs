@@ -5,7 +5,7 @@ use burn::config::Config;
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Forcing, Preconditioner, Proposal, escape, iterates::Iterates, residuals};
+use super::{Factors, Forcing, Preconditioner, Proposal, escape, iterates::Iterates, residuals};
 use crate::{
     config::{ConfigError, Field},
     curvature::{GaussNewton, Hessian},
@@ -26,7 +26,7 @@ pub enum Curvature {
     Hessian,
     /// The Gauss-Newton matrix JᵀMJ of ℒ, positive semidefinite for convex losses of outputs.
     GaussNewton,
-    /// The Gauss-Newton matrix of ℒ = c·‖r‖², where the closure returns the residuals r as outputs: 2c·JᵀJ. That ℒ is so is
+    /// The Gauss-Newton matrix 2c·JᵀJ of ℒ = c·‖r‖², where the closure returns the residuals r as outputs. The form of ℒ is
     /// checked when the optimizer is built.
     Residuals,
 }
@@ -40,6 +40,7 @@ pub enum Curvature {
 /// | `max_iterations` | `None`: min(10 n, 1000) | ≥ 1 | |
 /// | `relative_progress` | `None` | 0 to 1 | Martens' stopping rule |
 /// | `preconditioner` | `None` | | |
+/// | `refresh_every` | 1 | ≥ 1 | steps from one computation of the preconditioner to the next |
 /// | `warm_start` | `None` | 0 to 1 | start at this multiple of the last solution |
 /// | `backtracking` | `None` | > 1 | keep the iterates with numbers ⌈spacingⁱ⌉, and take the best of the last ones |
 /// | `leave_saddles` | true | | look for negative curvature where ∇h has vanished |
@@ -61,6 +62,10 @@ pub struct TruncatedCg {
     pub relative_progress: Option<f64>,
     /// An approximate inverse of A + (λ + η)I.
     pub preconditioner: Option<Preconditioner>,
+    /// Steps from one computation of the preconditioner's factors to the next. Between them the factors stay those of an
+    /// earlier point and batch, with the damping of the step: solves take more iterations, and end as exactly.
+    #[config(default = 1)]
+    pub refresh_every: usize,
     /// Start at this multiple of the last solution, in place of zero.
     pub warm_start: Option<f64>,
     /// The spacing of iterates that are kept: numbers ⌈spacingⁱ⌉. Among the last ones, the step is the one with the lowest h.
@@ -77,6 +82,7 @@ impl TruncatedCg {
         self.max_iterations.map_or(Ok(()), |count| field("max_iterations").at_least_one(count))?;
         self.relative_progress.map_or(Ok(()), |part| field("relative_progress").fraction(part))?;
         self.preconditioner.as_ref().map_or(Ok(()), Preconditioner::validate)?;
+        field("refresh_every").at_least_one(self.refresh_every)?;
         if let Some(part) = self.warm_start {
             field("warm_start").check(part, part > 0.0 && part <= 1.0, "above 0 and at most 1")?;
         }
@@ -96,6 +102,25 @@ impl TruncatedCg {
             residuals::expect_least_squares(objective)?;
         }
         self.preconditioner.as_ref().map_or(Ok(()), |one| one.expect_applicable(objective))
+    }
+
+    /// The factors of the preconditioner: those of an earlier step while they are recent enough.
+    fn factors<B: AutodiffBackend>(
+        &self,
+        preconditioner: &Preconditioner,
+        point: &Point<'_, B>,
+        memory: &mut Memory<B>,
+    ) -> Result<Factors<B>, Error> {
+        let age = |kept: &Factors<B>| memory.step.saturating_sub(kept.step);
+        let recent = |kept: &Factors<B>| age(kept) < self.refresh_every;
+        let factors = match memory.factors.take().filter(recent) {
+            Some(kept) => kept,
+            None => preconditioner.factors(point.curvature, memory.step)?,
+        };
+        if self.refresh_every > 1 {
+            memory.factors = Some(factors.clone());
+        }
+        Ok(factors)
     }
 
     fn solver(&self, tolerance: f64, radius: Option<f64>) -> ConjugateGradientConfig {
@@ -132,7 +157,8 @@ pub(super) fn propose<B: AutodiffBackend>(
     memory.tolerance = Some(tolerance);
     let preconditioner = match &config.preconditioner {
         Some(preconditioner) => {
-            Some(preconditioner.of(point.curvature, damping, memory.step as u64)?)
+            let factors = config.factors(preconditioner, point, memory)?;
+            Some(preconditioner.inverse(&factors, damping)?)
         }
         None => None,
     };

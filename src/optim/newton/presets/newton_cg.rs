@@ -16,8 +16,8 @@ use crate::optim::newton::{
 ///          θ ← θ + αδ
 /// ```
 ///
-/// With the tolerances τₖ of Eisenstat and Walker the convergence is quadratic in the end. It does not change if the loss is
-/// scaled, nor does the step if λ is scaled with it.
+/// With the tolerances τₖ of Eisenstat and Walker the convergence is quadratic in the end. The steps stay the same if the loss
+/// and λ are scaled together.
 ///
 /// # Cost
 /// A step costs a gradient, a product with the Hessian for each iteration of conjugate gradients, and mostly one forward pass.
@@ -63,6 +63,9 @@ pub struct NewtonCgConfig {
     pub forcing: Forcing,
     /// An approximate inverse for conjugate gradients.
     pub preconditioner: Option<Preconditioner>,
+    /// Steps from one computation of the preconditioner to the next; see [`TruncatedCg::refresh_every`].
+    #[config(default = 1)]
+    pub refresh_every: usize,
     /// The line search.
     #[config(default = "Armijo::new()")]
     pub search: Armijo,
@@ -80,7 +83,8 @@ impl NewtonCgConfig {
         let direction = TruncatedCg::new()
             .with_curvature(self.curvature)
             .with_forcing(self.forcing)
-            .with_preconditioner(self.preconditioner.clone());
+            .with_preconditioner(self.preconditioner.clone())
+            .with_refresh_every(self.refresh_every);
         let direction = Direction::ConjugateGradient(direction);
         NewtonOptimizerConfig::new(direction, Rule::Armijo(self.search))
             .with_damping(self.damping)
