@@ -36,7 +36,7 @@ pub(crate) use many::{Working, many};
 pub(crate) use metric::Metric;
 pub(crate) use outputs::{adjoint_product, required};
 pub(crate) use product::{Parameters, Product, ProductInputs};
-pub(crate) use reverse::{Apply, Arguments, gradient as gradient_at};
+pub(crate) use reverse::{Arguments, gradient as gradient_at};
 pub(crate) use sample_axis::{SampleAxes, SampleAxis};
 pub(crate) use terms::{Growth, Terms};
 

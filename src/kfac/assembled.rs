@@ -69,7 +69,7 @@ macro_rules! assembled {
                 Ok(self.0.operator.part_of(parameter)?.clone())
             }
 
-            /// Compares every layer's block with that of an exact matrix, such as a [`Fisher`](crate::Fisher) on a sample.
+            /// Compares the block of every layer with that of an exact matrix, such as [`Fisher`](crate::Fisher).
             ///
             /// # Cost
             /// One product with the exact matrix for each element of the layers.

@@ -41,10 +41,9 @@ impl<B: AutodiffBackend> Factors<B> {
 pub(crate) struct KfacCollector {
     config: KfacConfig,
     pub(super) network: Arc<Network>,
-    /// Of the factors, and of blocks that come with them.
-    own: MomentPass,
-    /// Of blocks alone, where that of the factors propagates nothing back.
-    alone: Option<MomentPass>,
+    /// That of the factors, and of blocks that come with them; then one of blocks alone, where the first propagates nothing
+    /// back.
+    passes: Vec<MomentPass>,
     /// The first layer whose rows reach several samples, and the operation in which they do.
     mixed: Option<(String, String)>,
 }
@@ -77,29 +76,36 @@ impl KfacCollector {
         expect_own_rows(objective, &layers, kind.separation())?;
         kind.reduced = network::reduced(&layers, config);
         let mut network = Network::of_layers(objective, &layers, kind)?;
-        let exact = matches!(config.uncovered, UncoveredPolicy::ExactBlock { .. });
+        let exact = !matches!(config.uncovered, UncoveredPolicy::Diagonal { .. });
         let structure = Arc::new(network.structure(objective, exact && metric.is_some()));
         let seed = if let KfacFisher::MonteCarlo { seed, .. } = config.fisher { seed } else { 0 };
         let own = MomentPass { kind, structure, likelihood, reduction, seed };
-        let needs_blocks = exact && metric.is_none();
-        let alone = if needs_blocks { own.of_blocks(objective, &network)? } else { None };
-        if let UncoveredPolicy::Diagonal { probes, .. } = config.uncovered {
-            network.coverage = network.coverage.estimated_by(probes);
+        let alone =
+            if exact && metric.is_none() { own.of_blocks(objective, &network)? } else { None };
+        let passes: Vec<_> = std::iter::once(own).chain(alone).collect();
+        let rest = network.blocks.iter().filter(|block| pass_of(&passes, block).is_none());
+        for block in rest {
+            if let Some((probes, _)) = config.uncovered.estimate(block.elements()) {
+                network.coverage.estimate(block.name(), probes);
+            }
         }
         let mixed = network::mixed(&layers, objective.layout());
-        Ok(Self { config: *config, network: Arc::new(network), own, alone, mixed })
+        Ok(Self { config: *config, network: Arc::new(network), passes, mixed })
+    }
+
+    /// The pass of the factors.
+    fn own(&self) -> &MomentPass {
+        &self.passes[0]
     }
 
     /// The same with another seed; unchanged if nothing is drawn.
     #[must_use]
     pub(crate) fn with_seed(mut self, seed: u64) -> Self {
-        self.own.seed = seed;
+        self.passes.iter_mut().for_each(|pass| pass.seed = seed);
         if let KfacFisher::MonteCarlo { seed: own, .. } = &mut self.config.fisher {
             *own = seed;
         }
-        if let UncoveredPolicy::Diagonal { seed: own, .. } = &mut self.config.uncovered {
-            *own = seed;
-        }
+        self.config.uncovered = self.config.uncovered.with_seed(seed);
         self
     }
 
@@ -113,7 +119,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
-        Ok(self.measured(self.own.moments(objective)?))
+        Ok(Factors(self.measured(0, self.own().moments(objective)?)))
     }
 
     /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program per batch. Only the loss is read back; the caller must
@@ -122,25 +128,26 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, Factors<B>), Error> {
-        let (gradient, moments) = self.own.gradient_and_moments(objective)?;
-        Ok((gradient, self.measured(moments)))
+        let (gradient, moments) = self.own().gradient_and_moments(objective)?;
+        Ok((gradient, Factors(self.measured(0, moments))))
     }
 
-    fn measured<B: AutodiffBackend>(&self, moments: Vec<InnerFloat<B>>) -> Factors<B> {
+    /// The factors of the blocks of a pass.
+    fn measured<B: AutodiffBackend>(
+        &self,
+        pass: usize,
+        moments: Vec<InnerFloat<B>>,
+    ) -> Vec<KfacLayer<B>> {
         let mut moments = moments.into_iter();
-        let blocks = self.network.blocks.iter().filter(|block| self.is_of_pass(block));
+        let blocks = self.network.blocks.iter();
+        let blocks = blocks.filter(|block| pass_of(&self.passes, block) == Some(pass));
         let factors = blocks.map_while(|block| {
             let mut next = || Some(KroneckerFactor::on_device(block.name(), moments.next()?));
-            let has_gradients = block.uncovered.is_none() && self.own.kind.metric.is_some();
+            let has_gradients = block.uncovered.is_none() && self.own().kind.metric.is_some();
             let input = next()?;
             Some(KfacLayer::new(block, input, if has_gradients { next() } else { None }))
         });
-        Factors(factors.collect())
-    }
-
-    /// Whether the factors of a block come out of the pass of the factors.
-    fn is_of_pass(&self, block: &Block) -> bool {
-        block.uncovered.is_none() || self.own.structure.blocks.contains(&block.position())
+        factors.collect()
     }
 
     /// The program of [`gradient_and_factors`](Self::gradient_and_factors).
@@ -149,7 +156,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<crate::graph::Graph, Error> {
-        self.own.program(objective)
+        self.own().program(objective)
     }
 
     /// Exact blocks or estimated diagonals of the uncovered parameters that do not come out of the pass of the factors: one
@@ -159,19 +166,13 @@ impl KfacCollector {
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
         expect_size(&self.network, &self.config)?;
-        let rest = self.network.uncovered().iter().filter(|block| !self.is_of_pass(block));
-        let is_alone = |block: &Block| {
-            let alone = self.alone.as_ref().map(|pass| &pass.structure.blocks);
-            alone.is_some_and(|blocks| blocks.contains(&block.position()))
-        };
-        let (alone, others): (Vec<_>, Vec<_>) = rest.partition(|block| is_alone(block));
-        let mut factors = uncovered_factors(objective, &others, &self.config, &self.own)?;
-        if let Some(pass) = &self.alone {
-            for (block, moment) in alone.iter().zip(pass.moments(objective)?) {
-                let factor = KroneckerFactor::on_device(block.name(), moment);
-                factors.push(KfacLayer::new(block, factor, None));
-            }
+        let rest = self.network.blocks.iter();
+        let rest: Vec<_> = rest.filter(|block| pass_of(&self.passes, block).is_none()).collect();
+        let mut factors = uncovered_factors(objective, &rest, &self.config, self.own())?;
+        for (position, pass) in self.passes.iter().enumerate().skip(1) {
+            factors.extend(self.measured(position, pass.moments(objective)?));
         }
+        factors.sort_by_key(|factors| factors.block.index);
         Ok(Factors(factors))
     }
 
@@ -218,12 +219,13 @@ impl KfacCollector {
             if block.uncovered.is_none() && block.diagonal != saved.input.is_diagonal() {
                 return Err(KfacError::State.into());
             }
-            let has_gradients = block.uncovered.is_none() && self.own.kind.metric.is_some();
+            let has_gradients = block.uncovered.is_none() && self.own().kind.metric.is_some();
             let output = has_gradients.then(|| saved.output.clone());
             Ok(KfacLayer::new(block, saved.input.clone(), output))
         });
         let blocks = blocks.collect::<Result<Vec<_>, Error>>()?.into_iter();
-        let (own, rest) = blocks.partition(|factors| self.is_of_pass(&factors.block));
+        let (own, rest) =
+            blocks.partition(|factors| pass_of(&self.passes, &factors.block) == Some(0));
         Ok([Factors(own), Factors(rest)])
     }
 
@@ -235,8 +237,8 @@ impl KfacCollector {
         bases: &[InnerFloat<B>],
     ) -> Result<Vec<InnerFloat<B>>, Error> {
         self.expect_gradients()?;
-        let layers = Structure { blocks: Vec::new(), ..(*self.own.structure).clone() };
-        let pass = MomentPass { structure: Arc::new(layers), ..self.own.clone() };
+        let layers = Structure { blocks: Vec::new(), ..(*self.own().structure).clone() };
+        let pass = MomentPass { structure: Arc::new(layers), ..self.own().clone() };
         pass.diagonals(objective, bases)
     }
 
@@ -249,6 +251,14 @@ impl KfacCollector {
             Some((parameter, operation)) => Err(KfacError::Samples { parameter, operation }),
             None => Ok(()),
         }
+    }
+}
+
+/// Which of the passes has the factors of a block.
+fn pass_of(passes: &[MomentPass], block: &Block) -> Option<usize> {
+    match block.uncovered {
+        None => Some(0),
+        Some(_) => passes.iter().position(|pass| pass.structure.blocks.contains(&block.position())),
     }
 }
 

@@ -11,14 +11,15 @@ use crate::{
     objective::{Objective, ValueAndGradient},
 };
 
-/// Where the gradients of the layers' outputs come from.
+/// Which gradients of the layers' outputs G is computed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KfacFisher {
-    /// The exact Fisher matrix in output space, by the columns of its square root: as many backward passes as there are
-    /// outputs. No randomness ('type 2'). All samples of a batch are propagated back together, so that their gradients
-    /// are distinguished by their rows only. Layers whose rows reach several rows of the outputs are refused, such as those
-    /// of a language model, where attention mixes the places of a sequence, and those before a batch normalization in
-    /// training mode.
+    /// The exact Fisher matrix of the outputs, without randomness ('type 2'): one backward pass for each column of its square
+    /// root, of which there are as many as outputs.
+    ///
+    /// All samples of a batch go back together, so only the rows of a layer tell their gradients apart. A layer whose rows
+    /// reach several rows of the outputs is refused. Such are the layers of a language model, where attention mixes the
+    /// places of a sequence, and those before a batch normalization in training mode.
     #[default]
     Exact,
     /// Targets sampled from the model: one backward pass per draw.
@@ -28,22 +29,23 @@ pub enum KfacFisher {
         /// Seed of the draws.
         seed: u64,
     },
-    /// Uses the targets in the data (the empirical Fisher), one gradient for each index of the outputs' first dimension.
-    /// Layers whose rows reach several of them are refused. The captured loss must use the stated reduction.
+    /// The targets in the data (the empirical Fisher matrix), with one gradient for each index of the outputs' first
+    /// dimension. A layer whose rows reach several of these is refused. The captured loss must use the stated reduction.
     Empirical,
     /// No gradients: G = I (Benzing 2022, 'FOOF').
     ForwardOnly,
 }
 
-/// How a weight is treated that is used at several places of a sample: positions of a sequence or an image, time steps,
-/// tied layers.
+/// How to treat a weight that is used at several places of a sample: positions of a sequence or an image, time steps, tied
+/// layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KfacApproximation {
     /// Every place counts as a sample. Exact for deep linear networks with a loss at every place.
     #[default]
     Expand,
-    /// Inputs are averaged and gradients summed over the places first. Exact for deep linear networks whose outputs are
-    /// averaged over the places. An embedding is a linear layer of one-hot inputs, see [`EmbeddingPolicy`].
+    /// Inputs are averaged over the places and gradients summed, before second moments are taken. Exact for deep linear
+    /// networks whose outputs are averaged over the places. An embedding counts as a linear layer of one-hot inputs, see
+    /// [`EmbeddingPolicy`].
     Reduce,
 }
 
@@ -55,54 +57,97 @@ pub enum KfacApproximation {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EmbeddingPolicy {
-    /// They are reduced like other layers: A is a full matrix that is inverted or decomposed, which limits the number of
-    /// rows.
+    /// They are reduced like other layers. A is then a full matrix with a row for each row of the table, so the table must
+    /// not be too large.
     Whole {
         /// Largest number of rows of an embedding.
         limit: usize,
     },
-    /// They are expanded even though other layers are reduced: A is a diagonal. Not exact where reduction is; the coverage
-    /// report shows it.
+    /// They are expanded although other layers are reduced, and A is a diagonal. This is not exact where reduction is; the
+    /// coverage report shows it.
     Expand,
 }
 
-/// How parameters are treated that are not the weight or bias of a linear layer, a convolution or an embedding.
+/// How to treat parameters that are not the weight or bias of a linear layer, a convolution or an embedding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum UncoveredPolicy {
-    /// Their exact block of the Fisher matrix, for parameters up to a size: of the empirical one for
-    /// [`KfacFisher::Empirical`], of that with sampled targets for [`KfacFisher::MonteCarlo`], and of the exact one for
-    /// [`KfacFisher::ForwardOnly`].
+    /// The exact block of the Fisher matrix, for parameters up to a size. The matrix is the empirical one for
+    /// [`KfacFisher::Empirical`], the one of the sampled targets for [`KfacFisher::MonteCarlo`], and the exact one otherwise.
     ///
-    /// Parameters that are broadcast to the samples take no pass of their own, nor do biases of several layers, tables that
-    /// are looked up once and added to all samples, and weights that are used in several ways: their gradients by single
-    /// samples come out of the passes of the factors. For others, such as a layer of inputs that no sample changes and with an
-    /// activation behind it, the cost is a product with the Fisher matrix for each element.
+    /// Most blocks are cheap: the gradients of single samples with respect to the parameter come out of the passes that the
+    /// factors take anyway. This holds for parameters that are broadcast to the samples (and for functions of them, element
+    /// by element), biases of several layers, tables that are looked up once and added to all samples, and weights that are
+    /// used in several ways. Any other block takes one product with the Fisher matrix for each element. An example is a layer
+    /// whose inputs are the same for all samples, with an activation behind it.
     ExactBlock {
         /// Largest number of elements of a parameter.
         limit: usize,
     },
-    /// An estimate of the diagonal of their block, for parameters of any size.
+    /// An estimate of the diagonal of the block, for parameters of any size.
     ///
     /// ```text
     /// diag F ≈ c·mean over probes of (JᵀS r)∘(JᵀS r)      S Sᵀ = F_z, r random signs for every output
     /// ```
     ///
-    /// Unbiased and never negative; the error of each entry falls as 1/√probes, and over a data set also with the number
-    /// of batches, each of which has its own signs. One backward pass per probe. This estimates the true Fisher matrix
-    /// for [`KfacFisher::Exact`], and also for [`KfacFisher::MonteCarlo`] and [`KfacFisher::ForwardOnly`]: sampled
-    /// targets would only add noise. For [`KfacFisher::Empirical`] it is the diagonal of the empirical one, from the
-    /// gradients of the samples with one random sign each.
+    /// It is unbiased and never negative, and takes one backward pass per probe. The error of each entry falls as 1/√probes.
+    /// Over a data set it also falls with the number of batches, since each has its own signs.
     ///
-    /// A weight that is used in several ways, such as an embedding that is also the transposed output projection, has no
-    /// single Kronecker product; this diagonal is right for it, including the terms between its uses.
+    /// With [`KfacFisher::Empirical`] the matrix is the empirical one, and each sample has one random sign. In all other cases
+    /// it is the exact one, since sampled targets would only add noise.
+    ///
+    /// A weight that is used in several ways has no single Kronecker product. An example is an embedding that is also the
+    /// transposed output projection. This estimate is right for it, including the terms between its uses.
     Diagonal {
         /// Backward passes per batch, at least 1.
         probes: usize,
         /// Seed of the signs.
         seed: u64,
     },
+    /// The exact block where it is cheap, otherwise an estimate of the diagonal. The default.
+    ///
+    /// A block is cheap if the gradients by single samples come out of the passes of the factors (see
+    /// [`ExactBlock`](Self::ExactBlock)), or if the parameter has no more elements than there are probes. The other
+    /// parameters are treated as by [`Diagonal`](Self::Diagonal). The [coverage](crate::kfac::KfacCoverage) reports which
+    /// ones these are, and why.
+    ExactWhereCheap {
+        /// Largest number of elements of a parameter.
+        limit: usize,
+        /// Backward passes per batch for the estimate, at least 1.
+        probes: usize,
+        /// Seed of the signs.
+        seed: u64,
+    },
     /// An error that names them.
     Refuse,
+}
+
+impl UncoveredPolicy {
+    /// Probes and seed of the estimate for a parameter whose gradients by single samples are not known; `None` for an exact
+    /// block.
+    pub(super) fn estimate(self, elements: usize) -> Option<(usize, u64)> {
+        match self {
+            Self::Diagonal { probes, seed } => Some((probes, seed)),
+            Self::ExactWhereCheap { probes, seed, .. } if elements > probes => Some((probes, seed)),
+            Self::ExactBlock { .. } | Self::ExactWhereCheap { .. } | Self::Refuse => None,
+        }
+    }
+
+    /// Largest number of elements of a parameter, if there is a limit.
+    pub(super) fn limit(self) -> Option<usize> {
+        match self {
+            Self::ExactBlock { limit } | Self::ExactWhereCheap { limit, .. } => Some(limit),
+            Self::Diagonal { .. } => None,
+            Self::Refuse => Some(0),
+        }
+    }
+
+    /// The same with another seed.
+    pub(super) fn with_seed(mut self, new: u64) -> Self {
+        if let Self::Diagonal { seed, .. } | Self::ExactWhereCheap { seed, .. } = &mut self {
+            *seed = new;
+        }
+        self
+    }
 }
 
 /// Configuration of [`Kfac`](crate::Kfac) and [`Ekfac`](crate::Ekfac).
@@ -112,7 +157,7 @@ pub enum UncoveredPolicy {
 /// | `fisher` | [`KfacFisher::Exact`] | source of the output gradients |
 /// | `approximation` | [`KfacApproximation::Expand`] | weights that are used at several places |
 /// | `embeddings` | reduced up to 2048 rows | embeddings where other weights are reduced |
-/// | `uncovered` | exact blocks up to 1024 elements | parameters that belong to no layer |
+/// | `uncovered` | exact blocks up to 1024 elements where they are cheap, otherwise a diagonal by 2 probes | parameters that belong to no layer |
 #[derive(Config, Copy, Debug, PartialEq, Eq)]
 pub struct KfacConfig {
     /// Source of the output gradients.
@@ -125,7 +170,7 @@ pub struct KfacConfig {
     #[config(default = "EmbeddingPolicy::Whole { limit: 2048 }")]
     pub embeddings: EmbeddingPolicy,
     /// How parameters that belong to no layer are treated.
-    #[config(default = "UncoveredPolicy::ExactBlock { limit: 1024 }")]
+    #[config(default = "UncoveredPolicy::ExactWhereCheap { limit: 1024, probes: 2, seed: 0 }")]
     pub uncovered: UncoveredPolicy,
 }
 
@@ -154,7 +199,8 @@ impl KfacConfig {
         collector.kfac(objective, factors, uncovered)
     }
 
-    /// K-FAC, and ℒ(θ) with its gradient, by one program: the forward pass is done once, and so is the backward pass for [`KfacFisher::Empirical`].
+    /// K-FAC, and ℒ(θ) with its gradient, by one program that shares the forward pass (and for [`KfacFisher::Empirical`] the
+    /// backward pass).
     ///
     /// # Errors
     /// As [`init`](Self::init); a loss or gradient that is NaN or infinite.
@@ -164,20 +210,16 @@ impl KfacConfig {
     /// ½z² for z = w x with w = 2 and x = 3: the gradient is 18, the curvature 9.
     ///
     /// ```
-    /// use burn::{module::Param, prelude::*};
+    /// use burn::{nn, prelude::*};
     /// use burn_curvature::{KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
-    ///
-    /// #[derive(Module, Debug)]
-    /// struct Line {
-    ///     w: Param<Tensor<2>>,
-    /// }
     ///
     /// # fn main() -> Result<(), burn_curvature::Error> {
     /// let device = Device::default().autodiff();
-    /// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
+    /// let model = nn::LinearConfig::new(1, 1).with_bias(false);
+    /// let model = model.with_initializer(nn::Initializer::Constant { value: 2.0 }).init(&device);
     /// let x = Tensor::<2>::from_floats([[3.0]], &device);
     /// let objective = Objective::capture(&model, x, |model, x| {
-    ///     let z = x.matmul(model.w.val());
+    ///     let z = model.forward(x);
     ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let likelihood = Likelihood::Gaussian { variance: 1.0 };

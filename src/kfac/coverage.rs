@@ -19,7 +19,7 @@ pub enum Treatment {
         groups: usize,
         /// How often the weight is used.
         uses: usize,
-        /// How the places of a sample at which it is used are treated.
+        /// How the several places of a sample are treated.
         #[serde(default)]
         sharing: WeightSharing,
     },
@@ -39,7 +39,7 @@ pub enum Treatment {
     Unused,
 }
 
-/// How the places of a sample at which a weight is used are treated.
+/// How the several places of a sample at which a weight is used are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WeightSharing {
     /// Every place is a sample of its own.
@@ -99,7 +99,7 @@ pub struct KfacCoverage {
 }
 
 impl KfacCoverage {
-    /// The fraction of all elements that have Kronecker factors.
+    /// The fraction of all elements of parameters that have Kronecker factors.
     pub fn kronecker_fraction(&self) -> f64 {
         let total: usize = self.entries.iter().map(|entry| entry.elements).sum();
         let factored = self
@@ -116,15 +116,14 @@ impl KfacCoverage {
         found.map(|entry| &entry.treatment)
     }
 
-    /// With an estimated diagonal in place of every exact block.
-    pub(super) fn estimated_by(mut self, probes: usize) -> Self {
-        for entry in &mut self.entries {
+    /// With an estimated diagonal in place of the exact block of a parameter.
+    pub(super) fn estimate(&mut self, parameter: &str, probes: usize) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.parameter == parameter) {
             if let Treatment::ExactBlock { reason } = &entry.treatment {
                 let reason = reason.clone();
                 entry.treatment = Treatment::Diagonal { reason, probes };
             }
         }
-        self
     }
 
     /// Whether it is of the same parameters as another.

@@ -31,13 +31,13 @@ use crate::{
 /// F ≈ diag over layers of (U_A ⊗ U_G) diag(s) (U_A ⊗ U_G)ᵀ      s = c·Σ (coordinates of ∇ in U_A ⊗ U_G)²
 /// ```
 ///
-/// ∇ are the gradients of single samples with respect to a layer, summed over the places at which it is used. In every
-/// layer the error in the Frobenius norm is at most K-FAC's, and the trace is exact.
+/// Here ∇ is the gradient of a single sample with respect to a layer, summed over the places at which the layer is used. In
+/// every layer the error in the Frobenius norm is at most K-FAC's, and the trace is exact.
 ///
 /// # Cost
 ///
-/// That of [`Kfac`] with an eigendecomposition of every factor, and as much again for the diagonal: for a layer that is
-/// used at several places, one matrix of the layer's size per sample. [`updated`](Self::updated) keeps the bases. The
+/// That of [`Kfac`], an eigendecomposition of every factor, and once more the passes for the diagonal. A layer that is used
+/// at several places takes one matrix of its size per sample and output. [`updated`](Self::updated) keeps the bases. The
 /// diagonal stays on the device until its values are asked for.
 ///
 /// # References
@@ -49,20 +49,15 @@ use crate::{
 /// Two samples x = 1 and x = 3 of z = w x with the variance 1: F = 1² + 3², as its own diagonal.
 ///
 /// ```
-/// use burn::{module::Param, prelude::*};
+/// use burn::{nn, prelude::*};
 /// use burn_curvature::{KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
-///
-/// #[derive(Module, Debug)]
-/// struct Line {
-///     w: Param<Tensor<2>>,
-/// }
 ///
 /// # fn main() -> Result<(), burn_curvature::Error> {
 /// let device = Device::default().autodiff();
-/// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+/// let model = nn::LinearConfig::new(1, 1).with_bias(false).init(&device);
 /// let x = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
 /// let objective = Objective::capture(&model, x, |model, x| {
-///     let z = x.matmul(model.w.val());
+///     let z = model.forward(x);
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
@@ -113,8 +108,8 @@ impl<B: AutodiffBackend> Ekfac<B> {
         Ok(Self(Assembled::new(space.clone(), network, blocks, product)?))
     }
 
-    /// The same bases with the moving average decay·s + (1 − decay)·s' of the diagonal, s' that at the objective's
-    /// parameters over its batches. Blocks of uncovered parameters stay as they are.
+    /// The same bases with the moving average decay·s + (1 − decay)·s' of the diagonal, where s' is the diagonal at the
+    /// objective's parameters over its batches. Blocks of uncovered parameters stay as they are.
     ///
     /// # Errors
     /// As [`KfacConfig::init_ekfac`]; [`OperatorError::Factor`](crate::errors::OperatorError::Factor) for a decay outside 0 to 1.
@@ -191,7 +186,8 @@ impl<B: AutodiffBackend> Ekfac<B> {
         self.function(inverse, damping.recip())
     }
 
-    /// The square root F̂^½: applied to standard normal vectors it draws from the normal distribution with covariance F̂.
+    /// The square root F̂^½. Applied to a standard normal vector, it gives a sample of the normal distribution with
+    /// covariance F̂.
     ///
     /// # Errors
     /// As [`LinearOperator::apply`].

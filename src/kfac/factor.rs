@@ -18,7 +18,7 @@ use crate::{
 /// A or G of one layer, or the exact block of an uncovered parameter: a symmetric matrix for each group of a convolution,
 /// otherwise one.
 ///
-/// It stays on the device until its entries or eigenvalues are asked for; they are then read once, in f64. Clones share
+/// It stays on the device until its entries or eigenvalues are asked for. They are then read once, in f64, and clones share
 /// them.
 #[derive(Clone)]
 pub struct KroneckerFactor<B: AutodiffBackend = DefaultBackend>(Arc<Shared<B>>);
@@ -236,9 +236,9 @@ pub struct FactorSpectrum {
     pub smallest: f64,
     /// The largest.
     pub largest: f64,
-    /// Damping that the decomposition needed in order to succeed, relative to the matrix's mean eigenvalue; as a rule 0.
+    /// Damping that the decomposition needed to succeed, relative to the matrix's mean eigenvalue. It is almost always 0.
     ///
-    /// It is subtracted from the eigenvalues again; those that are smaller than it are lost in it.
+    /// It is subtracted from the eigenvalues again. Eigenvalues smaller than it are lost.
     pub damped_by: f64,
 }
 

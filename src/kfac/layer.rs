@@ -18,7 +18,7 @@ use crate::{
 
 /// One layer of a [`Kfac`](crate::Kfac): A ⊗ G.
 ///
-/// (A parameter that belongs to no layer has the same form, with its exact block for A and 1 for G.)
+/// A parameter that belongs to no layer has the same form: A is its exact block and G is 1.
 #[derive(Clone, Debug)]
 pub struct KfacLayer<B: AutodiffBackend = DefaultBackend> {
     pub(super) block: Arc<Block>,
@@ -94,8 +94,8 @@ impl<B: AutodiffBackend> KfacLayer<B> {
         Ok(a.into_iter().zip(g).map(|(a, g)| a * g).sum())
     }
 
-    /// π = √((tr A / dim A) / (tr G / dim G)) of every group, by which
-    /// [`factored_inverse`](crate::Kfac::factored_inverse) distributes its damping; 1 where a trace vanishes.
+    /// π = √((tr A / dim A) / (tr G / dim G)) of every group; 1 where a trace vanishes.
+    /// [`factored_inverse`](crate::Kfac::factored_inverse) splits its damping between A and G by it.
     ///
     /// # Errors
     /// As [`KroneckerFactor::values`].

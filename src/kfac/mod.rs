@@ -1,9 +1,10 @@
-//! Kronecker-factored approximate curvature of unmodified models. Depends on objectives and their layers; independent of
-//! solvers.
+//! Kronecker-factored approximate curvature (K-FAC) of unmodified models. Depends on objectives and their layers;
+//! independent of solvers.
 //!
-//! The recorded program shows which products have a parameter as their right operand: those are the layers, with no
-//! change to the model and no registration. `layers` finds them, `network` makes blocks of them, `collector` takes their
-//! second moments by the programs of `program`, `factor` keeps those on the device, `matrix` is their algebra on the host.
+//! The recorded program shows which products have a parameter as their right operand. Those are the layers: nothing in the
+//! model is changed or registered. `layers` finds them, `network` turns them into blocks, `collector` computes their second
+//! moments with the programs of `program`, `factor` keeps the moments on the device, and `matrix` is their algebra on the
+//! host.
 
 mod assembled;
 mod block;
@@ -63,22 +64,24 @@ use compare::compare;
 ///                                    G = c·Σ g gᵀ,  g the derivative of −log p by the layer's output
 /// ```
 ///
-/// Layers are found in the recorded program: linear layers of any number of shared dimensions, convolutions in one to
-/// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), the projections inside attention
-/// and recurrent cells. Parameters of other kinds get their exact block of the Fisher matrix, an estimate of its diagonal,
-/// or are refused, by [`UncoveredPolicy`]; none is dropped. [`coverage`](Self::coverage) reports how each is treated. c is
-/// that of [`Fisher`](crate::Fisher), so that A ⊗ G approximates the Gauss-Newton matrix of the negative log-likelihood in the
-/// same scale.
+/// Layers are found in the recorded program: linear layers with any number of leading dimensions, convolutions in one to
+/// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), and the projections inside
+/// attention and recurrent cells. [`UncoveredPolicy`] decides about all other parameters: their exact block of the Fisher
+/// matrix, an estimate of its diagonal, or an error. None is dropped, and [`coverage`](Self::coverage) reports how each is
+/// treated. c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
+/// log-likelihood in the same scale.
 ///
-/// Exact for a single sample, and for deep linear networks with a Gaussian likelihood.
+/// K-FAC is exact for a single sample, and for deep linear networks with a Gaussian likelihood.
 ///
 /// # Cost
 ///
-/// Construction: a forward pass, a backward pass for every output ([`KfacFisher::Exact`]; one fewer for classes) or draw, and
-/// the second moments; once per recording, a forward and a backward pass that check the samples. The moments stay on the device until a decomposition, their entries or the state is asked for, which read
-/// them once.
-/// A product: two matrix products per layer. [`inverse`](Self::inverse): two eigendecompositions per layer, which are
-/// kept; [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer; both on the host in f64.
+/// - Construction: a forward pass, a backward pass for every draw or every output ([`KfacFisher::Exact`]; one fewer for
+///   classes), and the second moments. The first construction for a recording also takes a forward and a backward pass that
+///   check the samples. The moments stay on the device; they are read once, when a decomposition, their entries or the state
+///   is asked for.
+/// - A product: two matrix products per layer.
+/// - [`inverse`](Self::inverse): two eigendecompositions per layer, which are kept.
+///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in f64.
 ///
 /// # References
 ///
@@ -91,20 +94,15 @@ use compare::compare;
 /// One linear layer and one sample x = (1, 2): F = x xᵀ ⊗ I, exactly.
 ///
 /// ```
-/// use burn::{module::Param, prelude::*};
+/// use burn::{nn, prelude::*};
 /// use burn_curvature::{KfacConfig, Likelihood, LinearOperator, Objective, Reduction};
-///
-/// #[derive(Module, Debug)]
-/// struct Line {
-///     w: Param<Tensor<2>>,
-/// }
 ///
 /// # fn main() -> Result<(), burn_curvature::Error> {
 /// let device = Device::default().autodiff();
-/// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
+/// let model = nn::LinearConfig::new(2, 1).with_bias(false).init(&device);
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
 /// let objective = Objective::capture(&model, x, |model, x| {
-///     let z = x.matmul(model.w.val());
+///     let z = model.forward(x);
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
@@ -112,6 +110,14 @@ use compare::compare;
 /// let kfac = KfacConfig::new().init(&objective, likelihood)?;
 /// let v = objective.parameters().space().vector(&[1.0, 0.0])?;
 /// assert_eq!(kfac.apply(&v)?.to_vec()?, [1.0, 2.0]);
+///
+/// for layer in kfac.layers() {
+///     assert_eq!(layer.weight(), "weight");
+///     assert_eq!(layer.input().values()?, [1.0, 2.0, 2.0, 4.0]); // A = x xᵀ
+///     assert!((layer.input().spectrum()?.largest - 5.0).abs() < 1e-12);
+///     assert_eq!(layer.trace()?, 5.0);
+///     assert!((layer.balance()?[0] - 2.5_f64.sqrt()).abs() < 1e-12); // π
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -131,47 +137,12 @@ impl<B: AutodiffBackend> Kfac<B> {
         Ok(Self(Assembled::new(space, network, blocks, product)?))
     }
 
-    /// The layers with their factors, in order of execution.
-    ///
-    /// # Example
-    ///
-    /// One sample x = (3, 4) of z = x W: A = x xᵀ with the eigenvalues 0 and 25.
-    ///
-    /// ```
-    /// use burn::{module::Param, prelude::*};
-    /// use burn_curvature::{KfacConfig, Likelihood, Objective, Reduction};
-    ///
-    /// #[derive(Module, Debug)]
-    /// struct Line {
-    ///     w: Param<Tensor<2>>,
-    /// }
-    ///
-    /// # fn main() -> Result<(), burn_curvature::Error> {
-    /// let device = Device::default().autodiff();
-    /// let model = Line { w: Param::from_tensor(Tensor::zeros([2, 1], &device)) };
-    /// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
-    /// let objective = Objective::capture(&model, x, |model, x| {
-    ///     let z = x.matmul(model.w.val());
-    ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
-    /// })?;
-    /// let likelihood = Likelihood::Gaussian { variance: 1.0 };
-    /// let objective = objective.reduced_by(Reduction::Sum)?;
-    /// let kfac = KfacConfig::new().init(&objective, likelihood)?;
-    /// for layer in kfac.layers() {
-    ///     assert_eq!(layer.weight(), "w");
-    ///     assert_eq!(layer.input().values()?, [9.0, 12.0, 12.0, 16.0]);
-    ///     assert!((layer.input().spectrum()?.largest - 25.0).abs() < 1e-12);
-    ///     assert_eq!(layer.trace()?, 25.0);
-    ///     assert!((layer.balance()?[0] - 12.5_f64.sqrt()).abs() < 1e-12); // π
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// The layers with their factors, in order of execution. The example of [`Kfac`] reads them.
     pub fn layers(&self) -> &[KfacLayer<B>] {
         self.0.layers()
     }
 
-    /// The factors of uncovered parameters, exact blocks or estimated diagonals, with the parameters' names.
+    /// The exact blocks or estimated diagonals of the parameters that belong to no layer, with their names.
     pub fn uncovered(&self) -> impl Iterator<Item = (&str, &KroneckerFactor<B>)> {
         self.0.uncovered().map(|(name, block)| (name, &block.input))
     }

@@ -167,7 +167,9 @@ pub(super) fn check(
     if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
         return Err(LikelihoodError::NoDraws.into());
     }
-    if let UncoveredPolicy::Diagonal { probes: 0, .. } = config.uncovered {
+    if let UncoveredPolicy::Diagonal { probes: 0, .. }
+    | UncoveredPolicy::ExactWhereCheap { probes: 0, .. } = config.uncovered
+    {
         return Err(KfacError::NoProbes.into());
     }
     Ok(())

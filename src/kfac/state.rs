@@ -42,7 +42,7 @@ struct SpectrumState {
 
 /// The factors of a [`Kfac`], in f64, to be saved to a file of Burn's format or with serde.
 ///
-/// Values are restored bit by bit from every format: readable ones, such as JSON, store them as text.
+/// Values are restored bit by bit from every format. Readable formats, such as JSON, store them as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacState {
     /// Of layers, then of uncovered parameters.
@@ -210,7 +210,7 @@ fn network_of<B: AutodiffBackend>(
 }
 
 impl<B: AutodiffBackend> Kfac<B> {
-    /// The factors as data, read from the device if they were not before.
+    /// The factors as data. Those that are still on the device are read.
     ///
     /// # Errors
     /// Factors that cannot be read from the device.
@@ -242,7 +242,7 @@ impl<B: AutodiffBackend> Kfac<B> {
 }
 
 impl<B: AutodiffBackend> Ekfac<B> {
-    /// The bases and diagonals as data, read from the device if they were not before.
+    /// The bases and diagonals as data. Diagonals that are still on the device are read.
     ///
     /// # Errors
     /// A diagonal that cannot be read from the device.

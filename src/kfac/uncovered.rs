@@ -5,14 +5,14 @@ use std::sync::Arc;
 use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
 
 use super::{
-    KfacConfig, KfacError, KfacFisher, KfacLayer, KroneckerFactor, UncoveredPolicy,
+    KfacConfig, KfacError, KfacFisher, KfacLayer, KroneckerFactor,
     block::{Block, Network},
     matrix::{FactorMatrix, FactorShape},
     pass::MomentPass,
 };
 use crate::{
     curvature::{EmpiricalFisher, Fisher},
-    derive::{Metric, Product},
+    derive::{Likelihood, Metric, Product},
     error::Error,
     objective::{Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Sent},
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
@@ -23,10 +23,8 @@ use crate::{
 
 /// Refuses uncovered parameters that are larger than the policy allows.
 pub(super) fn expect_size(network: &Network, config: &KfacConfig) -> Result<(), KfacError> {
-    let limit = match config.uncovered {
-        UncoveredPolicy::ExactBlock { limit } => limit,
-        UncoveredPolicy::Diagonal { .. } => return Ok(()),
-        UncoveredPolicy::Refuse => 0,
+    let Some(limit) = config.uncovered.limit() else {
+        return Ok(());
     };
     let Some(large) = network.uncovered().iter().find(|one| one.elements() > limit) else {
         return Ok(());
@@ -40,25 +38,47 @@ pub(super) fn expect_size(network: &Network, config: &KfacConfig) -> Result<(), 
     })
 }
 
-/// Blocks of uncovered parameters, as the policy wants them.
+/// Blocks of uncovered parameters whose gradients by single samples are not known, as the policy wants them, in order.
 pub(super) fn uncovered_factors<B: AutodiffBackend>(
     objective: &Objective<B>,
     uncovered: &[&Arc<Block>],
     config: &KfacConfig,
     pass: &MomentPass,
 ) -> Result<Vec<KfacLayer<B>>, Error> {
-    if uncovered.is_empty() {
-        return Ok(Vec::new());
-    }
-    let likelihood = pass.likelihood;
-    if let UncoveredPolicy::Diagonal { probes, seed } = config.uncovered {
-        // Of the true Fisher matrix, or of the empirical one.
-        let empirical = pass.kind.metric.filter(|metric| *metric == Metric::Empirical);
-        let metric = empirical.unwrap_or(Metric::Exact(likelihood.family()));
-        let factor = |part: &Part<B>| pass.factor(Some(metric), part);
-        return diagonals(objective, uncovered, (metric, &factor), (probes, seed));
-    }
-    let fisher: Box<dyn SelfAdjoint<B>> = match config.fisher {
+    let estimate = |block: &Block| config.uncovered.estimate(block.elements());
+    let estimated: Vec<_> = uncovered.iter().filter(|one| estimate(one).is_some()).collect();
+    let probes = estimated.first().and_then(|one| estimate(one)).unwrap_or_default();
+    let positions: Vec<usize> = estimated.iter().map(|one| one.position()).collect();
+    let mut diagonals = diagonals(objective, &positions, pass, probes)?.into_iter();
+    let fisher = (estimated.len() < uncovered.len())
+        .then(|| fisher_of(objective, config.fisher, pass.likelihood))
+        .transpose()?;
+    let factors = uncovered.iter().map(|one| {
+        let factor = if estimate(one).is_some() {
+            let values = diagonals.next().ok_or(ObjectiveError::NoBatches)?;
+            let factor = KroneckerFactor::on_device(one.name(), values);
+            factor.host()?;
+            factor
+        } else {
+            let whole = fisher.as_ref().ok_or(ObjectiveError::NoBatches)?;
+            let block = whole.as_ref().restricted(one.subset.clone())?;
+            let matrix = materialize_up_to(&block, one.elements())?;
+            let shape = FactorShape::dense(1, matrix.rows());
+            let matrix = FactorMatrix { shape, values: matrix.values().to_vec() };
+            KroneckerFactor::known(one.name(), matrix, objective.parameters().space())
+        };
+        Ok(KfacLayer::new(one, factor, None))
+    });
+    factors.collect()
+}
+
+/// The matrix that blocks are those of.
+fn fisher_of<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    fisher: KfacFisher,
+    likelihood: Likelihood,
+) -> Result<Box<dyn SelfAdjoint<B>>, Error> {
+    Ok(match fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
             Box::new(Fisher::exact(objective, likelihood)?)
         }
@@ -66,37 +86,23 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
             Box::new(Fisher::monte_carlo(objective, likelihood, draws, seed)?)
         }
         KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),
-    };
-    let factors = uncovered.iter().map(|one| {
-        let block = fisher.as_ref().restricted(one.subset.clone())?;
-        let matrix = materialize_up_to(&block, one.elements())?;
-        let shape = FactorShape::dense(1, matrix.rows());
-        let matrix = FactorMatrix { shape, values: matrix.values().to_vec() };
-        let factor = KroneckerFactor::known(one.name(), matrix, objective.parameters().space());
-        Ok(KfacLayer::new(one, factor, None))
-    });
-    factors.collect()
+    })
 }
 
-/// What the terms of a batch are multiplied by.
-type Factor<'a, B> = &'a dyn Fn(&Part<B>) -> f64;
-
-/// Estimates of their diagonals.
+/// Estimates of the diagonals at some positions: of the true Fisher matrix, or of the empirical one.
 fn diagonals<B: AutodiffBackend>(
     objective: &Objective<B>,
-    uncovered: &[&Arc<Block>],
-    (metric, factor): (Metric, Factor<'_, B>),
+    positions: &[usize],
+    pass: &MomentPass,
     probes: (usize, u64),
-) -> Result<Vec<KfacLayer<B>>, Error> {
-    let positions: Vec<usize> = uncovered.iter().map(|one| one.position()).collect();
-    let diagonals = mean_squares(objective, metric, factor, &positions, probes)?;
-    let pairs = uncovered.iter().zip(diagonals);
-    let factors = pairs.map(|(one, values)| {
-        let factor = KroneckerFactor::on_device(one.name(), values);
-        factor.host()?;
-        Ok(KfacLayer::new(one, factor, None))
-    });
-    factors.collect()
+) -> Result<Vec<InnerFloat<B>>, Error> {
+    if positions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let empirical = pass.kind.metric.filter(|metric| *metric == Metric::Empirical);
+    let metric = empirical.unwrap_or(Metric::Exact(pass.likelihood.family()));
+    let factor = |part: &Part<B>| pass.factor(Some(metric), part);
+    mean_squares(objective, metric, &factor, positions, probes)
 }
 
 /// Σ over batches of weight · factor · mean over probes of (JᵀS r)∘(JᵀS r), r random signs: in expectation the diagonal

@@ -9,7 +9,7 @@
 //! | [`HessianFreeConfig`] | conjugate gradients on the Gauss-Newton matrix | damping and line search (Martens 2010) | deep networks, large batches |
 //! | [`LevenbergMarquardtConfig`] | the damped Gauss-Newton system of residuals | damping | nonlinear least squares |
 //!
-//! The last five are settings of one [`NewtonOptimizer`], which puts a [`Direction`] and a [`Rule`] together.
+//! The last five are presets of one [`NewtonOptimizer`], which combines a [`Direction`] with a [`Rule`].
 
 mod error;
 mod instance;

@@ -12,7 +12,7 @@ pub(super) use once::Moves;
 pub(super) use owner::{Samples, Separation};
 
 use crate::graph::{Convolution, Graph, ValueId};
-use uses::Uses;
+use walk::Uses;
 
 /// How a layer uses its weight.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +81,8 @@ struct LayerUse {
 #[derive(Clone, Debug)]
 struct BroadcastUse {
     parameter: usize,
+    /// The function of the parameter that is broadcast in its place.
+    function: Option<ValueId>,
     value: ValueId,
     operand: Option<usize>,
     /// The shape that is broadcast.
@@ -115,6 +117,15 @@ pub(in crate::kfac) struct Tap {
     pub samples: Option<Samples>,
     /// How the output of a layer that is used once for all samples is moved before it is broadcast to the value.
     pub once: Option<Moves>,
+    /// The function of the parameter, element by element, that is broadcast in its place.
+    pub function: Option<ValueId>,
+}
+
+impl Tap {
+    fn of(role: Role, value: ValueId) -> Self {
+        let (input, operand, samples, once, function) = (None, None, None, None, None);
+        Self { role, input, value, operand, biased: false, samples, once, function }
+    }
 }
 
 /// All uses of one weight.

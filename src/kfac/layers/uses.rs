@@ -1,24 +1,8 @@
 //! All uses of each parameter, and what follows: a layer, a block of its own, or neither.
 
-use std::collections::HashMap;
+use super::{BlockGroup, LayerGroup, LayerUse, Leftover, Role, Tap, walk::Uses};
 
-use super::{BlockGroup, BroadcastUse, LayerGroup, LayerUse, Leftover, Role, Tap, walk::Walk};
-use crate::graph::Graph;
-
-/// How a program uses its parameters.
-pub(super) struct Uses<'a> {
-    graph: &'a Graph,
-    layers: Vec<LayerUse>,
-    broadcasts: Vec<BroadcastUse>,
-    other: HashMap<usize, Leftover>,
-}
-
-impl<'a> Uses<'a> {
-    pub fn of(graph: &'a Graph, parameters: usize) -> Self {
-        let Walk { layers, broadcasts, other, .. } = Walk::through(graph, parameters);
-        Self { graph, layers, broadcasts, other }
-    }
-
+impl Uses<'_> {
     fn is_broadcast(&self, parameter: usize) -> bool {
         self.broadcasts.iter().any(|one| one.parameter == parameter)
     }
@@ -85,7 +69,7 @@ impl<'a> Uses<'a> {
     fn tap(&self, one: &LayerUse, role: Role, with_bias: bool) -> Tap {
         let biased = with_bias && one.bias.is_some();
         let input = matches!(role, Role::Weight(_)).then_some(one.input);
-        Tap { role, input, value: one.output, operand: None, biased, samples: None, once: None }
+        Tap { input, biased, ..Tap::of(role, one.output) }
     }
 
     /// All uses of a parameter that is no layer's; `None` if there are others than these.
@@ -98,14 +82,9 @@ impl<'a> Uses<'a> {
         let biases = self.layers.iter().filter(|one| one.bias == Some(parameter));
         let biases = biases.map(|one| self.tap(one, Role::Bias(one.kind.clone()), false));
         let broadcasts = self.broadcasts.iter().filter(|one| one.parameter == parameter);
-        let broadcasts = broadcasts.map(|one| Tap {
-            role: Role::Broadcast(one.from.clone()),
-            input: None,
-            value: one.value,
-            operand: one.operand,
-            biased: false,
-            samples: None,
-            once: None,
+        let broadcasts = broadcasts.map(|one| {
+            let (operand, function) = (one.operand, one.function);
+            Tap { operand, function, ..Tap::of(Role::Broadcast(one.from.clone()), one.value) }
         });
         let taps: Vec<Tap> = weights.chain(biases).chain(broadcasts).collect();
         let shape = self.shape_of(parameter);

@@ -15,11 +15,19 @@ struct View {
     reshaped: bool,
     /// Where it was expanded: before and after.
     expanded: Option<(ValueId, ValueId)>,
+    /// The operation that writes it, if it is a function of the parameter, element by element.
+    function: Option<usize>,
 }
 
-/// What is found while walking through a program.
-pub(super) struct Walk<'a> {
-    graph: &'a Graph,
+impl View {
+    fn of(parameter: usize) -> Self {
+        Self { parameter, transposed: false, reshaped: false, expanded: None, function: None }
+    }
+}
+
+/// How a program uses its parameters.
+pub(super) struct Uses<'a> {
+    pub graph: &'a Graph,
     views: HashMap<ValueId, View>,
     pub layers: Vec<LayerUse>,
     pub broadcasts: Vec<BroadcastUse>,
@@ -31,32 +39,33 @@ pub(super) struct Walk<'a> {
     readers: HashMap<ValueId, usize>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Uses<'a> {
     /// Walks through a program whose first inputs are the parameters.
-    pub fn through(graph: &'a Graph, parameters: usize) -> Self {
+    pub fn of(graph: &'a Graph, parameters: usize) -> Self {
         let own = graph.inputs().iter().take(parameters).enumerate();
-        let views = own.map(|(parameter, &value)| {
-            (value, View { parameter, transposed: false, reshaped: false, expanded: None })
-        });
-        let mut walk = Self {
+        let mut uses = Self {
             graph,
-            views: views.collect(),
+            views: own.map(|(parameter, &value)| (value, View::of(parameter))).collect(),
             layers: Vec::new(),
             broadcasts: Vec::new(),
             other: HashMap::new(),
             written: HashMap::new(),
             readers: graph.readers(),
         };
-        graph.nodes().iter().for_each(|node| walk.visit(node));
-        walk
+        graph.nodes().iter().enumerate().for_each(|(at, node)| uses.visit(at, node));
+        uses
     }
 
-    fn visit(&mut self, node: &Node) {
+    fn visit(&mut self, at: usize, node: &Node) {
         self.passes_product(node);
         if !node.inputs.iter().any(|value| self.views.contains_key(value)) {
             return;
         }
-        if self.passes_view(node) || self.is_layer(node) || self.adds_bias(node) {
+        if self.passes_view(node)
+            || self.passes_function(at, node)
+            || self.is_layer(node)
+            || self.adds_bias(node)
+        {
             return;
         }
         for (operand, value) in node.inputs.iter().enumerate() {
@@ -66,6 +75,8 @@ impl<'a> Walk<'a> {
             match self.broadcast(node, operand, view) {
                 Some(found) => self.broadcasts.push(found),
                 None => {
+                    let node =
+                        view.function.and_then(|at| self.graph.nodes().get(at)).unwrap_or(node);
                     let reason = Leftover::Operation(node.op.name());
                     self.other.entry(view.parameter).or_insert(reason);
                 }
@@ -119,6 +130,24 @@ impl<'a> Walk<'a> {
         passed.is_some()
     }
 
+    /// A function of a view and of nothing else, element by element.
+    fn passes_function(&mut self, at: usize, node: &Node) -> bool {
+        let (&[source], &[output]) = (&node.inputs[..], &node.outputs[..]) else {
+            return false;
+        };
+        let by_element = matches!(
+            node.op,
+            Op::Unary(_) | Op::BinaryScalar(..) | Op::Clamp { .. } | Op::HardSigmoid { .. }
+        );
+        let view = self.views.get(&source).copied();
+        let plain = view.filter(|view| !view.transposed && view.expanded.is_none());
+        let Some(view) = plain.filter(|_| by_element && node.op.class() != Class::Constant) else {
+            return false;
+        };
+        self.views.insert(output, View { function: Some(at), ..view });
+        true
+    }
+
     fn is_layer(&mut self, node: &Node) -> bool {
         let inputs = &node.inputs[..];
         let found = match (&node.op, inputs) {
@@ -147,7 +176,7 @@ impl<'a> Walk<'a> {
     }
 
     fn linear(&self, x: ValueId, w: ValueId, b: Option<ValueId>) -> Option<Found> {
-        let view = *self.views.get(&w)?;
+        let view = self.parameter(w)?;
         let own = self.shape(self.graph.inputs()[view.parameter]);
         if own.len() != 2 || view.reshaped || self.views.contains_key(&x) {
             return None;
@@ -171,15 +200,20 @@ impl<'a> Walk<'a> {
     fn bias(&self, value: Option<ValueId>) -> Option<Option<usize>> {
         match value {
             None => Some(None),
-            Some(value) => Some(Some(self.views.get(&value)?.parameter)),
+            Some(value) => Some(Some(self.parameter(value)?.parameter)),
         }
+    }
+
+    /// A view of a parameter itself, not of a function of it.
+    fn parameter(&self, value: ValueId) -> Option<View> {
+        self.views.get(&value).copied().filter(|view| view.function.is_none())
     }
 
     /// A parameter as it is stored.
     fn plain(&self, value: ValueId) -> Option<View> {
-        let view = self.views.get(&value)?;
+        let view = self.parameter(value)?;
         let own = self.graph.inputs()[view.parameter];
-        (!view.transposed && self.shape(value) == self.shape(own)).then_some(*view)
+        (!view.transposed && self.shape(value) == self.shape(own)).then_some(view)
     }
 
     /// A vector added to the output of a layer that nothing else reads, along its last dimension.
@@ -190,7 +224,7 @@ impl<'a> Walk<'a> {
         let pairs = [(left, right), (right, left)];
         let found = pairs.into_iter().find_map(|(product, vector)| {
             let layer = *self.written.get(&product)?;
-            let view = *self.views.get(&vector)?;
+            let view = self.parameter(vector)?;
             let width = self.shape(product).last()?;
             let own = self.shape(self.graph.inputs()[view.parameter]);
             let fits = own == [*width] && self.shape(vector).last() == Some(width);
@@ -218,9 +252,11 @@ impl<'a> Walk<'a> {
             return None;
         }
         let parameter = view.parameter;
+        let function =
+            view.function.and_then(|at| self.graph.nodes().get(at)?.outputs.first().copied());
         let made = |value, operand, from: ValueId| {
             let (from, operation) = (self.shape(from).to_vec(), node.op.name());
-            Some(BroadcastUse { parameter, value, operand, from, operation })
+            Some(BroadcastUse { parameter, function, value, operand, from, operation })
         };
         if let Some((before, after)) = view.expanded {
             let alone = self.is_read_once(value) && self.is_read_once(after);

@@ -1,51 +1,86 @@
 //! The gradients by single samples of parameters that are no weight or bias of a layer.
 
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Shape, TensorMetadata, ops::FloatTensorOps};
+use burn_capture::CaptureBackend as B;
 
-use super::{Probed, gather, inputs, rows::Rows};
+use super::{Given, Probed, Tensor, gather, inputs, rows};
 use crate::{
-    derive::required,
+    derive::{Arguments, adjoint_product, apply_recorded, required},
+    error::Error,
     execute::ExecuteError,
-    graph::Op,
+    graph::{Op, ValueId, ValueType},
     kfac::layers::{BlockGroup, LayerKind, Moves, Role, Samples, Tap},
     tensor::Operand,
 };
 
-/// The inputs of the taps of all blocks; `None` where there is none.
-pub(super) fn inputs_of<B: Backend>(
-    probed: &Probed,
-    inputs: &mut impl Iterator<Item = Operand<B>>,
-) -> Result<Vec<Vec<Option<Rows<B>>>>, ExecuteError> {
-    let mut of = |block: &BlockGroup, tap: &Tap| match &tap.role {
-        Role::Weight(kind) => {
-            let x = required(inputs.next())?;
-            Ok(Some(inputs::of_tap(probed, tap, (kind, &block.shape), x)?))
-        }
-        Role::Bias(_) | Role::Broadcast(_) => Ok(None),
-    };
-    let mut blocks = Vec::with_capacity(probed.blocks.len());
-    for block in &probed.blocks {
-        let taps = block.taps.iter().map(|tap| of(block, tap));
-        blocks.push(taps.collect::<Result<_, ExecuteError>>()?);
-    }
-    Ok(blocks)
+type Rows = rows::Rows<B>;
+
+/// What a gradient at a tap is multiplied by.
+#[derive(Default)]
+pub(super) struct Times {
+    /// The input of a layer.
+    rows: Option<Rows>,
+    /// The derivative of the function of the parameter that is broadcast in its place, `[1, elements]`.
+    derivative: Option<Tensor>,
 }
 
-/// The gradients of all blocks, a row of all elements for each sample.
-pub(super) fn gradients<B: Backend>(
+/// What the gradients at the taps of all blocks are multiplied by.
+pub(super) fn factors(
     probed: &Probed,
-    inputs: &[Vec<Option<Rows<B>>>],
-    taps: &mut impl Iterator<Item = FloatTensor<B>>,
-) -> Result<Vec<Rows<B>>, ExecuteError> {
+    given: &Given<'_>,
+    inputs: &mut impl Iterator<Item = Operand<B>>,
+) -> Result<Vec<Vec<Times>>, Error> {
+    let mut of = |block: &BlockGroup, tap: &Tap| match (&tap.role, tap.function) {
+        (Role::Weight(kind), _) => {
+            let x = required(inputs.next())?;
+            let rows = Some(inputs::of_tap(probed, tap, (kind, &block.shape), x)?);
+            Ok(Times { rows, derivative: None })
+        }
+        (Role::Bias(_) | Role::Broadcast(_), Some(function)) => {
+            let derivative = Some(derivative(probed, given, block.parameter, function)?);
+            Ok(Times { rows: None, derivative })
+        }
+        (Role::Bias(_) | Role::Broadcast(_), None) => Ok(Times::default()),
+    };
+    let each = probed.blocks.iter();
+    each.map(|block| block.taps.iter().map(|tap| of(block, tap)).collect()).collect()
+}
+
+/// f′ of a parameter, for a function f of it element by element.
+fn derivative(
+    probed: &Probed,
+    given: &Given<'_>,
+    parameter: usize,
+    function: ValueId,
+) -> Result<Tensor, Error> {
+    let arguments = Arguments {
+        program: &probed.program.returning(vec![function]),
+        device: given.device,
+        parameters: &probed.leaves(given.inputs, given.device),
+        batch: &given.inputs.batch,
+    };
+    let ValueType { shape, dtype } = probed.program.value(function).clone();
+    let ones = B::float_ones(shape.clone(), given.device, dtype.into());
+    let gradients = adjoint_product(&arguments, ones, apply_recorded)?;
+    let own = required(gradients.into_iter().nth(parameter))?;
+    Ok(B::float_reshape(own, Shape::from(vec![1, shape.num_elements()])))
+}
+
+/// The gradients of all blocks, a row of all elements for each cotangent and sample.
+pub(super) fn gradients(
+    probed: &Probed,
+    factors: &[Vec<Times>],
+    taps: &mut impl Iterator<Item = Tensor>,
+) -> Result<Vec<Rows>, ExecuteError> {
     let mut all = Vec::with_capacity(probed.blocks.len());
-    for (block, inputs) in probed.blocks.iter().zip(inputs) {
-        let mut sum: Option<FloatTensor<B>> = None;
-        for ((tap, x), g) in block.taps.iter().zip(inputs).zip(taps.by_ref()) {
-            let gradient = gradient(probed, tap, x.as_ref(), g)?;
-            sum = Some(match sum.take() {
-                Some(sum) => B::float_add(sum, gradient),
-                None => gradient,
-            });
+    for (block, factors) in probed.blocks.iter().zip(factors) {
+        let mut sum: Option<Tensor> = None;
+        for ((tap, times), g) in block.taps.iter().zip(factors).zip(taps.by_ref()) {
+            let mut term = gradient(probed, tap, times.rows.as_ref(), g)?;
+            if let Some(derivative) = &times.derivative {
+                term = B::float_mul(term, derivative.clone());
+            }
+            sum = sum.into_iter().chain([term]).reduce(B::float_add);
         }
         let sum = required(sum)?;
         let [samples, elements] = [sum.shape()[0], sum.shape()[1]];
@@ -55,22 +90,22 @@ pub(super) fn gradients<B: Backend>(
     Ok(all)
 }
 
-/// `[samples, elements]`
-fn gradient<B: Backend>(
+/// `[cotangents·samples, elements]`
+fn gradient(
     probed: &Probed,
     tap: &Tap,
-    x: Option<&Rows<B>>,
-    g: FloatTensor<B>,
-) -> Result<FloatTensor<B>, ExecuteError> {
+    x: Option<&Rows>,
+    g: Tensor,
+) -> Result<Tensor, ExecuteError> {
     match &tap.role {
-        Role::Broadcast(from) => Ok(collapsed::<B>(g, from, required(tap.samples)?)),
+        Role::Broadcast(from) => Ok(collapsed(g, from, required(tap.samples)?)),
         Role::Bias(kind) => {
-            let rows = of_layer::<B>(probed, tap, kind, g)?.over_places(false);
+            let rows = of_layer(probed, tap, kind, g)?.over_places(false);
             let [samples, _, groups, width] = rows.sizes();
             Ok(B::float_reshape(rows.rows(), Shape::from(vec![samples, groups * width])))
         }
         Role::Weight(kind) => {
-            let g = of_layer::<B>(probed, tap, kind, g)?;
+            let g = of_layer(probed, tap, kind, g)?;
             let x = required(x)?.for_samples(g.sizes()[0]);
             let products = x.products(&g);
             let [samples, groups, d_in, d_out] = dims4(&products);
@@ -86,16 +121,11 @@ fn gradient<B: Backend>(
 }
 
 /// The gradient of a layer's output by samples and places.
-fn of_layer<B: Backend>(
-    probed: &Probed,
-    tap: &Tap,
-    kind: &LayerKind,
-    g: FloatTensor<B>,
-) -> Result<Rows<B>, ExecuteError> {
+fn of_layer(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) -> Result<Rows, ExecuteError> {
     let Some(Moves { moves, from }) = &tap.once else {
-        return Ok(gather::of_tap::<B>(probed, tap, kind, g));
+        return Ok(gather::of_tap(probed, tap, kind, g));
     };
-    let mut g = collapsed::<B>(g, from, required(tap.samples)?);
+    let mut g = collapsed(g, from, required(tap.samples)?);
     let samples = g.shape()[0];
     let with_samples = |shape: &[usize]| {
         let shape = std::iter::once(samples).chain(shape.iter().copied());
@@ -126,20 +156,17 @@ fn dims4(tensor: &impl TensorMetadata) -> [usize; 4] {
     [shape[0], shape[1], shape[2], shape[3]]
 }
 
-/// Summed for each sample over the dimensions along which a shape was broadcast.
-fn collapsed<B: Backend>(
-    g: FloatTensor<B>,
-    from: &[usize],
-    Samples { count, stride }: Samples,
-) -> FloatTensor<B> {
+/// Summed for each cotangent and sample over the dimensions along which a shape was broadcast.
+fn collapsed(g: Tensor, from: &[usize], Samples { count, stride }: Samples) -> Tensor {
     let shape = g.shape();
-    let mut pieces: [Vec<usize>; 3] = Default::default(); // positions of samples, elements, the rest
-    let mut sizes = Vec::new();
-    let mut inner: usize = shape.num_elements();
+    let (cotangents, shape) = (shape[0], &shape[1..]);
+    let mut pieces = [vec![0], vec![], vec![]]; // positions of cotangents and samples, elements, the rest
+    let mut sizes = vec![cotangents];
+    let mut inner: usize = shape.iter().product();
     for (dim, &size) in shape.iter().enumerate() {
         inner /= size.max(1);
         let (low, high) = (inner.max(stride), (inner * size).min(count * stride));
-        let own = (dim + from.len()).checked_sub(shape.num_dims()).map_or(1, |at| from[at]);
+        let own = (dim + from.len()).checked_sub(shape.len()).map_or(1, |at| from[at]);
         let mut piece = |size: usize, kind: usize| {
             pieces[kind].push(sizes.len());
             sizes.push(size);

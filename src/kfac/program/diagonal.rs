@@ -1,62 +1,61 @@
 //! The diagonal of the Fisher matrix in given bases of every layer.
 
-use burn_autodiff::Autodiff;
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Shape, ops::FloatTensorOps};
+use burn_capture::CaptureBackend as B;
 
-use super::{FactorKind, Given, Passes, Probed, inputs, rows::Rows};
-use crate::{
-    derive::{Apply, required},
-    error::Error,
-};
+use super::{FactorKind, Given, Passes, Probed, Tensor, inputs, rows};
+use crate::{derive::required, error::Error};
+
+type Rows = rows::Rows<B>;
 
 /// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
 /// embedding whose places are not reduced: its basis is its rows), and `[groups, d_out, d_out]`.
-pub(super) struct Basis<B: Backend> {
-    pub left: Option<FloatTensor<B>>,
-    pub right: FloatTensor<B>,
+pub(super) struct Basis {
+    pub left: Option<Tensor>,
+    pub right: Tensor,
 }
 
 /// Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group, `[groups, d_in, d_out]`; ∇ is a sample's gradient
 /// of the layer's matrix.
-pub(super) fn compute_diagonals<B: Backend>(
+pub(super) fn diagonals(
     kind: FactorKind,
     probed: &Probed,
-    given: &Given<'_, B>,
-    bases: &[Basis<B>],
-    apply: Apply<Autodiff<B>>,
-) -> Result<Vec<FloatTensor<B>>, Error> {
-    let mut passes = Passes::forward(probed, given, apply)?;
+    given: &Given<'_>,
+    bases: &[Basis],
+) -> Result<Vec<Tensor>, Error> {
+    let mut passes = Passes::forward(probed, given)?;
     let mut rotated = Vec::with_capacity(bases.len());
     let inputs = std::mem::take(&mut passes.inputs);
     for ((group, basis), xs) in probed.layers.iter().zip(bases).zip(inputs) {
-        let types = (given.device, basis.right.dtype().into());
-        let inputs = inputs::rows(kind, (probed, group), xs, (true, types))?;
+        let inputs = inputs::rows(kind, (probed, group), xs, true)?;
         rotated.push((inputs.rotated(basis.left.as_ref()), &basis.right));
     }
-    let mut diagonals: Vec<Option<FloatTensor<B>>> = vec![None; bases.len()];
+    let mut diagonals: Vec<Option<Tensor>> = vec![None; bases.len()];
     passes.back(kind, |layers, _| {
         for ((rows, (inputs, right)), sum) in layers.into_iter().zip(&rotated).zip(&mut diagonals) {
-            let squares = squared_gradients(inputs, &rows.rotated(Some(*right)));
-            *sum = Some(match sum.take() {
-                Some(sum) => B::float_add(sum, squares),
-                None => squares,
-            });
+            let terms = squared_gradients(inputs, &rows.rotated(Some(*right)));
+            *sum = sum.take().into_iter().chain(terms).reduce(B::float_add);
         }
     })?;
     Ok(diagonals.into_iter().map(required).collect::<Result<_, _>>()?)
 }
 
-/// Σ over samples of (Σ over places a gᵀ)², `[groups, d_in, d_out]`.
-fn squared_gradients<B: Backend>(a: &Rows<B>, g: &Rows<B>) -> FloatTensor<B> {
-    let [_, places, groups, d_in] = a.sizes();
+/// Terms of Σ over cotangents and samples of (Σ over places a gᵀ)², `[groups, d_in, d_out]`.
+fn squared_gradients(a: &Rows, g: &Rows) -> Vec<Tensor> {
+    let [samples, places, groups, d_in] = a.sizes();
+    let cotangents = g.sizes()[0] / samples.max(1);
+    let square = |tensor: Tensor| B::float_mul(tensor.clone(), tensor);
     if places == 1 {
-        let square = |rows: &Rows<B>| {
-            let rows = rows.by_group();
-            B::float_mul(rows.clone(), rows)
-        };
-        return B::float_matmul(B::float_swap_dims(square(a), 1, 2), square(g));
+        let dims = vec![groups, cotangents, samples * g.width()];
+        let squares = B::float_reshape(square(g.by_group()), Shape::from(dims));
+        let dims = vec![groups, samples, g.width()];
+        let sums = B::float_reshape(B::float_sum_dim(squares, 1), Shape::from(dims));
+        return vec![B::float_matmul(B::float_swap_dims(square(a.by_group()), 1, 2), sums)];
     }
-    let gradients = a.products(g);
-    let sum = B::float_sum_dim(B::float_mul(gradients.clone(), gradients), 0);
-    B::float_reshape(sum, Shape::from(vec![groups, d_in, g.width()]))
+    let of_cotangent = |cotangent: usize| {
+        let own = g.narrowed(cotangent * samples..(cotangent + 1) * samples);
+        let squares = B::float_sum_dim(square(a.products(&own)), 0);
+        B::float_reshape(squares, Shape::from(vec![groups, d_in, g.width()]))
+    };
+    (0..cotangents).map(of_cotangent).collect()
 }

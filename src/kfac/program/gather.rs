@@ -1,48 +1,45 @@
 //! The passes forward and back that the moments are taken from. Knows probes and cotangents, no moments.
 
-use burn_autodiff::Autodiff;
-use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Shape, Slice, TensorMetadata, ops::FloatTensorOps};
+use burn_capture::CaptureBackend;
 
-use super::{FactorKind, Given, Probed, blocks, rows::Rows};
+use super::{FactorKind, Given, Probed, Tensor, blocks, rows};
 use crate::{
-    derive::{Apply, Arguments, Metric, adjoint_product, gradient_at, required},
+    derive::{Arguments, Metric, apply_recorded, gradient_at, many, required},
     error::Error,
-    execute::ExecuteError,
+    execute::{self, ExecuteError, replay},
+    graph::Graph,
     kfac::layers::{LayerKind, Tap},
     tensor::Operand,
 };
 
+type Rows = rows::Rows<CaptureBackend>;
+
 /// A pass forward and the pass back from the loss; what nobody reads of them is dead code. Others go back from the outputs.
-pub(super) struct Passes<'a, B: Backend> {
+pub(super) struct Passes<'a> {
     probed: &'a Probed,
-    given: &'a Given<'a, B>,
-    apply: Apply<Autodiff<B>>,
-    /// Parameters and zeros at all taps.
-    parameters: Vec<FloatTensor<B>>,
-    pub loss: FloatTensor<B>,
+    given: &'a Given<'a>,
+    pub loss: Tensor,
     /// By the parameters.
-    pub gradient: Vec<FloatTensor<B>>,
+    pub gradient: Vec<Tensor>,
     /// Inputs of the uses of each layer.
-    pub inputs: Vec<Vec<Operand<B>>>,
+    pub inputs: Vec<Vec<Operand<CaptureBackend>>>,
     /// Those of the blocks' taps that have one.
-    of_blocks: Vec<Operand<B>>,
-    z: FloatTensor<B>,
+    of_blocks: Vec<Operand<CaptureBackend>>,
+    z: Tensor,
     /// The gradient of the loss by the probes.
-    by_probes: Vec<FloatTensor<B>>,
+    by_probes: Vec<Tensor>,
 }
 
-impl<'a, B: Backend> Passes<'a, B> {
-    pub fn forward(
-        probed: &'a Probed,
-        given: &'a Given<'a, B>,
-        apply: Apply<Autodiff<B>>,
-    ) -> Result<Self, Error> {
-        let zeros = probed.taps().map(|tap| {
-            let ty = probed.ty(tap);
-            B::float_zeros(ty.shape.clone(), given.device, ty.dtype.into())
-        });
-        let parameters: Vec<_> = given.parameters.iter().cloned().chain(zeros).collect();
-        let whole = gradient_at(&arguments(probed, given, &parameters), apply)?;
+impl<'a> Passes<'a> {
+    pub fn forward(probed: &'a Probed, given: &'a Given<'a>) -> Result<Self, Error> {
+        let arguments = Arguments {
+            program: &probed.program,
+            device: given.device,
+            parameters: &probed.leaves(given.inputs, given.device),
+            batch: &given.inputs.batch,
+        };
+        let whole = gradient_at(&arguments, apply_recorded)?;
         let mut outputs = whole.outputs.into_iter();
         let mut next =
             || -> Result<_, ExecuteError> { Ok(required(outputs.next())?.into_float()?) };
@@ -51,61 +48,65 @@ impl<'a, B: Backend> Passes<'a, B> {
         let inputs = uses.map(|uses| outputs.by_ref().take(uses).collect()).collect();
         let of_blocks = outputs.collect();
         let mut gradient = whole.gradient;
-        let by_probes = gradient.split_off(given.parameters.len());
-        Ok(Self {
-            probed,
-            given,
-            apply,
-            parameters,
-            loss,
-            gradient,
-            inputs,
-            of_blocks,
-            z,
-            by_probes,
-        })
+        let by_probes = gradient.split_off(probed.parameters);
+        Ok(Self { probed, given, loss, gradient, inputs, of_blocks, z, by_probes })
     }
 
-    /// The gradients of all layers, joined over their uses, and those of all blocks, a row for each sample, for one
-    /// cotangent after another.
+    /// The gradients of all layers, joined over their uses, and those of all blocks, a row for each cotangent and sample,
+    /// for some cotangents after others.
     pub fn back(
         &self,
         kind: FactorKind,
-        mut visit: impl FnMut(Vec<Rows<B>>, Vec<Rows<B>>),
+        mut visit: impl FnMut(Vec<Rows>, Vec<Rows>),
     ) -> Result<(), Error> {
-        let inputs = blocks::inputs_of(self.probed, &mut self.of_blocks.iter().cloned())?;
-        let mut each = |gradients: Vec<FloatTensor<B>>| {
+        let factors =
+            blocks::factors(self.probed, self.given, &mut self.of_blocks.iter().cloned())?;
+        let mut each = |gradients: Vec<Tensor>| -> Result<(), Error> {
             let mut gradients = gradients.into_iter();
             let layers = self.of_layers(kind, &mut gradients)?;
-            visit(layers, blocks::gradients(self.probed, &inputs, &mut gradients)?);
+            visit(layers, blocks::gradients(self.probed, &factors, &mut gradients)?);
             Ok(())
         };
         match kind.metric {
             None => Ok(()),
-            Some(Metric::Empirical) => each(self.by_probes.clone()),
+            Some(Metric::Empirical) => each(self.by_probes.iter().map(one_of_many).collect()),
             Some(metric) => {
-                let cotangents = self.cotangents(metric)?.into_iter();
-                cotangents.map(|cotangent| self.pulled_back(cotangent)).try_for_each(|g| each(g?))
+                let adjoint = self.probed.adjoint()?;
+                let all = self.cotangents(metric)?;
+                let count = all.shape()[0];
+                let step = self.probed.together(count).max(1);
+                (0..count).step_by(step).try_for_each(|start| {
+                    let slices = [Slice::from(start..count.min(start + step))];
+                    let some = CaptureBackend::float_slice(all.clone(), &slices);
+                    each(self.pulled_back(&adjoint, some)?)
+                })
             }
         }
     }
 
-    /// The gradients of ⟨z, u⟩ with respect to all taps in order, for one cotangent u.
-    pub fn pulled_back(&self, cotangent: FloatTensor<B>) -> Result<Vec<FloatTensor<B>>, Error> {
-        let outputs = self.probed.program.outputs().get(1).copied();
-        let program = self.probed.program.returning(outputs.into_iter().collect());
-        let arguments = arguments(self.probed, self.given, &self.parameters);
-        let network = Arguments { program: &program, ..arguments };
-        let mut gradients = adjoint_product(&network, cotangent, self.apply)?;
-        Ok(gradients.split_off(self.given.parameters.len()))
+    /// The gradients of ⟨z, u⟩ at all taps in order, for cotangents u that stand behind each other, `[cotangents, …]`.
+    pub fn pulled_back(&self, adjoint: &Graph, cotangents: Tensor) -> Result<Vec<Tensor>, Error> {
+        let (count, own) = (cotangents.shape()[0], cotangents.shape()[1..].to_vec());
+        let run = |program: &Graph, cotangents: Tensor| -> Result<Vec<Tensor>, Error> {
+            let parameters = self.given.inputs.parameters.iter().cloned().map(Operand::Float);
+            let inputs = parameters.chain(self.given.inputs.batch.iter().cloned());
+            let inputs = inputs.chain([Operand::Float(cotangents)]).collect();
+            let found = replay(program, self.given.device, inputs, execute::apply)?;
+            found.into_iter().map(|gradient| Ok(gradient.into_float()?)).collect()
+        };
+        if count > 1 {
+            return run(&many(adjoint, 1, count), cotangents);
+        }
+        let one = CaptureBackend::float_reshape(cotangents, Shape::from(own));
+        Ok(run(adjoint, one)?.iter().map(one_of_many).collect())
     }
 
     /// The gradients of all layers, joined over their uses, out of those of all taps.
     pub fn of_layers(
         &self,
         kind: FactorKind,
-        gradients: &mut impl Iterator<Item = FloatTensor<B>>,
-    ) -> Result<Vec<Rows<B>>, ExecuteError> {
+        gradients: &mut impl Iterator<Item = Tensor>,
+    ) -> Result<Vec<Rows>, ExecuteError> {
         let layers = self.probed.layers.iter().map(|group| {
             let uses = group.uses.iter().zip(gradients.by_ref());
             let rows = uses.map(|(tap, g)| of_tap(self.probed, tap, &group.kind, g));
@@ -115,46 +116,45 @@ impl<'a, B: Backend> Passes<'a, B> {
         layers.collect()
     }
 
-    /// A square root of the curvature in the outputs, column by column, or draws, times the square root of the scale.
-    fn cotangents(&self, metric: Metric) -> Result<Vec<FloatTensor<B>>, ExecuteError> {
-        let (z, noise) = (&self.z, self.given.noise.clone());
-        let all: Vec<_> = match metric {
-            Metric::Empirical => Vec::new(),
-            Metric::Exact(family) => family.columns::<B>(z),
+    /// The columns of a square root of the curvature in the outputs, or draws, times the square root of the scale,
+    /// `[cotangents, …]`.
+    fn cotangents(&self, metric: Metric) -> Result<Tensor, ExecuteError> {
+        let z = &self.z;
+        let all = match metric {
             Metric::Drawn { family, draws } => {
-                let directions = family.directions::<B>(draws, z.clone(), required(noise)?);
-                let one = |draw: usize| {
-                    let slices = [Slice::from(draw..draw + 1)];
-                    let slice = B::float_slice(directions.clone(), &slices);
-                    B::float_reshape(slice, z.shape())
-                };
-                (0..draws).map(one).collect()
+                let noise = required(self.given.noise.clone())?;
+                family.directions::<CaptureBackend>(draws, z.clone(), noise)
             }
+            Metric::Exact(family) => {
+                let columns = family.columns::<CaptureBackend>(z);
+                CaptureBackend::float_cat(columns.iter().map(one_of_many).collect(), 0)
+            }
+            Metric::Empirical => required(None)?,
         };
         let Some(scale) = self.given.scale.clone() else {
             return Ok(all);
         };
-        let ones = Shape::from(vec![1; z.shape().num_dims()]);
-        let root = B::float_reshape(B::float_sqrt(scale), ones);
-        Ok(all.into_iter().map(|cotangent| B::float_mul(cotangent, root.clone())).collect())
+        let ones = Shape::from(vec![1; all.shape().num_dims()]);
+        let root = CaptureBackend::float_reshape(CaptureBackend::float_sqrt(scale), ones);
+        Ok(CaptureBackend::float_mul(all, root))
     }
 }
 
-/// The gradients of a tap of a layer by samples and places.
-pub(super) fn of_tap<B: Backend>(
-    probed: &Probed,
-    tap: &Tap,
-    kind: &LayerKind,
-    g: FloatTensor<B>,
-) -> Rows<B> {
+/// The gradients of a tap of a layer, by cotangents and samples, and places.
+pub(super) fn of_tap(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) -> Rows {
     let conv = matches!(kind, LayerKind::Conv(_));
-    Rows::of_gradient(kind, g).by_sample(probed.row_axis(tap, conv))
+    let mut shape = g.shape().to_vec();
+    let cotangents = shape[0];
+    if shape.len() > 2 {
+        shape.remove(0);
+        shape[0] *= cotangents;
+    }
+    let rows = Rows::of_gradient(kind, CaptureBackend::float_reshape(g, Shape::from(shape)));
+    rows.by_sample(probed.row_axis(tap, conv), cotangents)
 }
 
-fn arguments<'a, B: Backend>(
-    probed: &'a Probed,
-    given: &Given<'a, B>,
-    parameters: &'a [FloatTensor<B>],
-) -> Arguments<'a, B> {
-    Arguments { program: &probed.program, device: given.device, parameters, batch: given.batch }
+/// A tensor with a dimension for several before the others.
+pub(super) fn one_of_many(tensor: &Tensor) -> Tensor {
+    let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape().iter().copied()).collect();
+    CaptureBackend::float_reshape(tensor.clone(), Shape::from(shape))
 }

@@ -1,11 +1,14 @@
 //! The inputs of layers and their second moments. Knows nothing of gradients.
 
 use burn_backend::{
-    Backend, FloatDType, Shape, TensorMetadata,
-    tensor::{Device, FloatTensor, IndexingUpdateOp, IntTensor},
+    Backend, DType, Shape, TensorMetadata,
+    tensor::{FloatTensor, IndexingUpdateOp, IntTensor},
 };
 
-use super::{FactorKind, Given, Probed, rows::Rows, samples::one_hot};
+use super::{
+    FactorKind, Probed,
+    rows::{Rows, times},
+};
 use crate::{
     derive::required,
     execute::ExecuteError,
@@ -13,31 +16,22 @@ use crate::{
     tensor::Operand,
 };
 
-/// Where tensors are made, and of which type.
-pub(super) type Types<'a, B> = (&'a Device<B>, FloatDType);
-
-/// The device, and the element type of the parameters.
-pub(super) fn types<'a, B: Backend>(given: &Given<'a, B>) -> Types<'a, B> {
-    let first = given.parameters.first();
-    (given.device, first.map_or(FloatDType::F32, |parameter| parameter.dtype().into()))
-}
-
 /// The mean of ā āᵀ over all uses of a weight, with a one behind every a where there is a bias, and a zero in uses without
 /// it; for an embedding whose places are not reduced, its diagonal.
 pub(super) fn moment<B: Backend>(
     kind: FactorKind,
     (probed, group): (&Probed, &LayerGroup),
     inputs: Vec<Operand<B>>,
-    given: &Given<'_, B>,
 ) -> Result<FloatTensor<B>, ExecuteError> {
-    let types = types(given);
     if kind.has_diagonal(group) {
         let indices = indices(probed, group, inputs)?;
-        let total = Shape::from(vec![indices.shape().num_elements()]);
-        return Ok(frequencies::<B>(B::int_reshape(indices, total), group.shape[0], types));
+        let total = Shape::from(vec![1, indices.shape().num_elements()]);
+        let width = group.shape[0];
+        let shares = shares::<B>(B::int_reshape(indices, total), width, probed.dtype());
+        return Ok(B::float_reshape(shares, Shape::from(vec![width])));
     }
     let always = group.uses.iter().all(|tap| tap.biased);
-    let rows = rows(kind, (probed, group), inputs, (!always, types))?;
+    let rows = rows(kind, (probed, group), inputs, !always)?;
     Ok(match group.bias {
         Some(_) if always => rows.mean_with_ones(),
         _ => rows.second_moment((rows.count().max(1) as f64).recip()),
@@ -49,11 +43,12 @@ pub(super) fn rows<B: Backend>(
     kind: FactorKind,
     (probed, group): (&Probed, &LayerGroup),
     inputs: Vec<Operand<B>>,
-    (with_constants, types): (bool, Types<'_, B>),
+    with_constants: bool,
 ) -> Result<Rows<B>, ExecuteError> {
     if group.kind == LayerKind::Embedding && kind.reduces(group) {
-        // The one-hot inputs, averaged over the places of each sample.
-        return Ok(mean_one_hot::<B>(indices(probed, group, inputs)?, group.shape[0], types));
+        let (indices, width) = (indices(probed, group, inputs)?, group.shape[0]);
+        let dims = Shape::from(vec![indices.shape()[0], 1, 1, width]);
+        return Ok(Rows::Rows(B::float_reshape(shares::<B>(indices, width, probed.dtype()), dims)));
     }
     let uses = group.uses.iter().zip(inputs).map(|(tap, x)| {
         let rows = of_tap(probed, tap, (&group.kind, &group.shape), x)?;
@@ -77,7 +72,7 @@ pub(super) fn of_tap<B: Backend>(
     match kind {
         LayerKind::Embedding => {
             let indices = indices_by_sample(probed, tap, x)?;
-            Ok(one_hot::<B>(indices, weight[0], output.dtype.into()))
+            Ok(Rows::one_hot(indices, weight[0], output.dtype))
         }
         LayerKind::Linear { .. } => {
             let x = x.into_float()?;
@@ -90,42 +85,32 @@ pub(super) fn of_tap<B: Backend>(
             let fits =
                 tap.once.is_some() || x.shape().num_elements() == shape.iter().product::<usize>();
             let x = if fits { x } else { B::float_expand(x, Shape::from(shape)) };
-            Ok(Rows::of_input(kind, x, weight).by_sample(probed.row_axis(tap, false)))
+            Ok(Rows::of_input(kind, x, weight).by_sample(probed.row_axis(tap, false), 1))
         }
         LayerKind::Conv(_) => {
             let rows = Rows::of_input(kind, x.into_float()?, weight);
-            Ok(rows.by_sample(probed.row_axis(tap, true)))
+            Ok(rows.by_sample(probed.row_axis(tap, true), 1))
         }
     }
 }
 
-/// How often each of `width` rows is among indices, of all of them: `[width]`.
-fn frequencies<B: Backend>(
-    indices: IntTensor<B>,
-    width: usize,
-    (device, dtype): Types<'_, B>,
-) -> FloatTensor<B> {
-    let uses = indices.shape().num_elements();
-    let shape = |size: usize| Shape::from(vec![size]);
-    let ones = B::float_ones(shape(uses), device, dtype);
-    let counts = B::float_zeros(shape(width), device, dtype);
-    let counts = B::float_select_assign(counts, 0, indices, ones, IndexingUpdateOp::Add);
-    B::float_mul_scalar(counts, (uses.max(1) as f64).recip().into())
+impl<B: Backend> Rows<B> {
+    /// One-hot rows of indices `[samples, places]`.
+    pub fn one_hot(indices: IntTensor<B>, width: usize, dtype: DType) -> Self {
+        let [samples, places] = [indices.shape()[0], indices.shape()[1]];
+        let each = B::int_reshape(indices, Shape::from(vec![samples * places, 1]));
+        let dims = Shape::from(vec![samples, places, 1, width]);
+        Self::Rows(B::float_reshape(shares::<B>(each, width, dtype), dims))
+    }
 }
 
-/// The same for indices `[samples, places]`, sample by sample.
-fn mean_one_hot<B: Backend>(
-    indices: IntTensor<B>,
-    width: usize,
-    (device, dtype): Types<'_, B>,
-) -> Rows<B> {
-    let [samples, places] = [indices.shape()[0], indices.shape()[1]];
-    let shape = |columns: usize| Shape::from(vec![samples, columns]);
-    let ones = B::float_ones(shape(places), device, dtype);
-    let counts = B::float_zeros(shape(width), device, dtype);
-    let counts = B::float_scatter(1, counts, indices, ones, IndexingUpdateOp::Add);
-    let mean = B::float_mul_scalar(counts, (places.max(1) as f64).recip().into());
-    Rows::Rows(B::float_reshape(mean, Shape::from(vec![samples, 1, 1, width])))
+/// The share of each of `width` rows in indices `[samples, places]`, sample by sample: the mean of their one-hot rows.
+fn shares<B: Backend>(indices: IntTensor<B>, width: usize, dtype: DType) -> FloatTensor<B> {
+    let (shape, device) = (indices.shape(), indices.device());
+    let ones = B::float_ones(shape.clone(), &device, dtype.into());
+    let zeros = B::float_zeros(Shape::from(vec![shape[0], width]), &device, dtype.into());
+    let counts = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
+    times::<B>(counts, (shape[1].max(1) as f64).recip())
 }
 
 /// The rows that an embedding uses, over all its uses: `[samples, places]`.

@@ -18,26 +18,20 @@ mod samples;
 mod second_moment;
 mod unfold;
 
-use diagonal::{Basis, compute_diagonals};
 use gather::Passes;
 use probe::Probed;
 pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
 pub(super) use samples::{Form, KIND as SAMPLES, SideForm, inner_products, quadratic_forms};
 
-use burn_autodiff::Autodiff;
-use burn_backend::{
-    Backend, Shape,
-    tensor::{Device, FloatTensor},
-};
+use burn_backend::tensor::{Device, FloatTensor};
+use burn_capture::CaptureBackend;
 
 use super::layers::{LayerGroup, LayerKind, Separation};
-use crate::{
-    derive::{Apply, Metric},
-    error::Error,
-    tensor::Operand,
-};
-use second_moment::Sum;
+use crate::derive::{Inputs, Metric};
+
+/// A tensor of a program that is being recorded.
+type Tensor = FloatTensor<CaptureBackend>;
 
 /// What a program of factors computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,54 +80,12 @@ pub(super) enum Reduced {
     Everything,
 }
 
-/// What a program of factors is computed from.
-struct Given<'a, B: Backend> {
-    pub device: &'a Device<B>,
-    pub parameters: &'a [FloatTensor<B>],
-    pub batch: &'a [Operand<B>],
+/// What a program is recorded from.
+struct Given<'a> {
+    device: &'a Device<CaptureBackend>,
+    inputs: &'a Inputs,
     /// What targets are drawn by.
-    pub noise: Option<FloatTensor<B>>,
+    noise: Option<Tensor>,
     /// The factor of all second moments of gradients; `None` without gradients.
-    pub scale: Option<FloatTensor<B>>,
-}
-
-/// The results of a program of factors.
-struct Factors<B: Backend> {
-    pub loss: FloatTensor<B>,
-    pub gradient: Vec<FloatTensor<B>>,
-    /// For all layers in order: the mean of ā āᵀ, or its diagonal for an embedding; then the scaled Σ g gᵀ unless there
-    /// are no cotangents. Behind them the scaled Σ ∇ ∇ᵀ over the samples, for each block.
-    pub moments: Vec<FloatTensor<B>>,
-}
-
-/// The factors of all layers and blocks, with the loss and its gradient by the parameters.
-fn compute<B: Backend>(
-    kind: FactorKind,
-    probed: &Probed,
-    given: &Given<'_, B>,
-    apply: Apply<Autodiff<B>>,
-) -> Result<Factors<B>, Error> {
-    let mut passes = Passes::forward(probed, given, apply)?;
-    let mut moments = Vec::new();
-    for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {
-        moments.push(vec![inputs::moment::<B>(kind, (probed, group), xs, given)?]);
-    }
-    moments.extend(probed.blocks.iter().map(|_| Vec::new()));
-    let mut sums: Vec<Sum<B>> = moments.iter().map(|_| Sum::default()).collect();
-    passes.back(kind, |layers, blocks| {
-        let rows = layers.into_iter().chain(blocks);
-        rows.zip(&mut sums).for_each(|(rows, sum)| sum.add(rows));
-    })?;
-    let scaled = |moment| match (kind.metric, &given.scale) {
-        (Some(Metric::Empirical), Some(scale)) => {
-            let scale = B::float_reshape(scale.clone(), Shape::from(vec![1, 1, 1]));
-            B::float_mul(moment, scale)
-        }
-        _ => moment,
-    };
-    for (own, sum) in moments.iter_mut().zip(sums) {
-        own.extend(sum.finish().map(scaled));
-    }
-    let moments = moments.into_iter().flatten().collect();
-    Ok(Factors { loss: passes.loss, gradient: passes.gradient, moments })
+    scale: Option<Tensor>,
 }

@@ -1,12 +1,24 @@
 //! A loss program with a zero added wherever a gradient is taken.
 
+use burn_backend::{DType, ops::FloatTensorOps, tensor::Device};
+use burn_capture::CaptureBackend;
+
+use super::{Tensor, record::input};
 use crate::{
+    derive::{self, Arguments, Inputs, adjoint_product, apply_recorded, required},
+    error::Error,
     graph::{Binary, Graph, Node, Op, ValueId, ValueType},
     kfac::layers::{BlockGroup, LayerGroup, NetworkLayers, Tap},
 };
 
+/// Largest number of elements of the gradients of one tap that go back together: more leave the cache.
+const MOST_TOGETHER: usize = 1 << 17;
+
 /// A loss program with a probe at every tap of the layers and blocks.
 pub(super) struct Probed {
+    /// The program without probes, and its number of parameters.
+    pub loss: Graph,
+    pub parameters: usize,
     /// Inputs: parameters, probes, batch. Outputs: the loss, z, then the inputs of the layers.
     pub program: Graph,
     pub layers: Vec<LayerGroup>,
@@ -26,7 +38,50 @@ impl Probed {
         let mut batch = own.split_off(parameters);
         own.extend(taps.iter().map(|tap| add_probe(&mut program, tap)));
         own.append(&mut batch);
-        Self { program: program.taking(own), layers, blocks }
+        Self { program: program.taking(own), loss, parameters, layers, blocks }
+    }
+
+    /// The element type of the parameters.
+    pub fn dtype(&self) -> DType {
+        self.loss.inputs().first().map_or(DType::F32, |&value| self.loss.value(value).dtype)
+    }
+
+    /// The parameters with a zero for every probe.
+    pub fn leaves(&self, inputs: &Inputs, device: &Device<CaptureBackend>) -> Vec<Tensor> {
+        let zeros = self.taps().map(|tap| {
+            let ValueType { shape, dtype } = self.ty(tap).clone();
+            CaptureBackend::float_zeros(shape, device, dtype.into())
+        });
+        inputs.parameters.iter().cloned().chain(zeros).collect()
+    }
+
+    /// The gradients of ⟨z, u⟩ at all taps: inputs as the loss program's, and then u.
+    pub fn adjoint(&self) -> Result<Graph, Error> {
+        let z = required(self.program.outputs().get(1).copied())?;
+        let network = self.program.returning(vec![z]);
+        derive::derived("gradients of layers", &self.loss, self.parameters, |scope, inputs| {
+            let ValueType { shape, dtype } = self.program.value(z).clone();
+            let cotangent = required(input(scope, shape.to_vec(), dtype))?;
+            let device = scope.device();
+            let arguments = Arguments {
+                program: &network,
+                device: &device,
+                parameters: &self.leaves(inputs, &device),
+                batch: &inputs.batch,
+            };
+            let mut gradients = adjoint_product(&arguments, cotangent, apply_recorded)?;
+            Ok(gradients.split_off(self.parameters))
+        })
+    }
+
+    /// How many of some cotangents go back together: as many as fit, but not fewer than make products of the gradients
+    /// with themselves as much work as adding these up.
+    pub fn together(&self, cotangents: usize) -> usize {
+        let elements = self.taps().map(|tap| self.ty(tap).shape.num_elements());
+        let fit = MOST_TOGETHER / elements.max().unwrap_or(1).max(1);
+        let wide = self.layers.iter().map(|layer| layer.width_out() / (2 * layer.rows).max(1));
+        let most = fit.max(wide.max().unwrap_or(1)).max(1);
+        cotangents.div_ceil(cotangents.div_ceil(most).max(1))
     }
 
     /// All taps: those of the layers, then those of the blocks. Probes stand in this order.

@@ -4,82 +4,45 @@ use std::ops::Range;
 
 use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
 
-/// A symmetric matrix for each group: stored panel by panel, on and right of the diagonal.
-pub(super) struct Symmetric<B: Backend> {
-    width: usize,
-    /// Of rows as [`ranges`] has them, each from its own diagonal on; a single one is the whole matrix.
-    panels: Vec<FloatTensor<B>>,
+/// XᵀY for X and Y `[groups, rows, width]` that differ by a factor: the panels of some of its rows each, on and right of the
+/// diagonal. A single panel is the whole matrix.
+pub(super) fn panels<B: Backend>(
+    x: &FloatTensor<B>,
+    y: &FloatTensor<B>,
+    panels: usize,
+) -> Vec<FloatTensor<B>> {
+    let width = x.shape()[2];
+    let product = |range: Range<usize>| {
+        let rest = columns::<B>(y, range.start..width);
+        let panel = columns::<B>(x, range);
+        B::float_matmul(B::float_swap_dims(panel, 1, 2), rest)
+    };
+    ranges(width, panels).into_iter().map(product).collect()
 }
 
-impl<B: Backend> Symmetric<B> {
-    /// A matrix as it is, `[groups, width, width]`.
-    pub fn whole(matrix: FloatTensor<B>) -> Self {
-        Self { width: matrix.shape()[2], panels: vec![matrix] }
-    }
-
-    /// XᵀY for X and Y `[groups, rows, width]` that differ by a factor, in the given number of panels.
-    pub fn product(x: &FloatTensor<B>, y: &FloatTensor<B>, panels: usize) -> Self {
-        let width = x.shape()[2];
-        let product = |range: Range<usize>| {
-            let rest = columns::<B>(y, range.start..width);
-            let panel = columns::<B>(x, range);
-            B::float_matmul(B::float_swap_dims(panel, 1, 2), rest)
-        };
-        Self { width, panels: ranges(width, panels).into_iter().map(product).collect() }
-    }
-
-    /// The sum with another matrix of this width.
-    pub fn add(self, other: Self) -> Self {
-        if self.panels.len() != other.panels.len() {
-            return Self::whole(B::float_add(self.finish(), other.finish()));
-        }
-        let pairs = self.panels.into_iter().zip(other.panels);
-        Self { width: self.width, panels: pairs.map(|(a, b)| B::float_add(a, b)).collect() }
-    }
-
-    /// The matrix times a number.
-    pub fn scaled(self, factor: f64) -> Self {
-        if factor == 1.0 {
-            return self;
-        }
-        let panels = self.panels.into_iter();
-        let panels = panels.map(|panel| B::float_mul_scalar(panel, factor.into()));
-        Self { width: self.width, panels: panels.collect() }
-    }
-
-    /// The whole matrix; the part left of the diagonal follows by symmetry.
-    pub fn finish(self) -> FloatTensor<B> {
-        joined::<B>(self.bands(|_| None), 1)
-    }
-
-    /// `[[M, s], [sᵀ, 1]]` for a row s, `[groups, 1, width]`.
-    pub fn bordered(self, sums: FloatTensor<B>) -> FloatTensor<B> {
-        let column = |rows| B::float_swap_dims(columns::<B>(&sums, rows), 1, 2);
-        let mut bands = self.bands(|rows| Some(column(rows)));
+/// The whole symmetric matrix M of its panels; `[[M, s], [sᵀ, 1]]` with a row s, `[groups, 1, width]`.
+pub(super) fn whole<B: Backend>(
+    panels: &[FloatTensor<B>],
+    border: Option<FloatTensor<B>>,
+) -> FloatTensor<B> {
+    let ranges = ranges(panels.first().map_or(0, |panel| panel.shape()[2]), panels.len());
+    let turned = |part: FloatTensor<B>| B::float_swap_dims(part, 1, 2);
+    let bands = ranges.iter().zip(panels).map(|(range, own)| {
+        let above = panels.iter().zip(&ranges);
+        let above = above.take_while(|(_, first)| first.start < range.start);
+        let above = above.map(|(above, first)| {
+            let part = range.start - first.start..range.end - first.start;
+            turned(columns::<B>(above, part))
+        });
+        let behind = border.as_ref().map(|sums| turned(columns::<B>(sums, range.clone())));
+        joined::<B>(above.chain([own.clone()]).chain(behind).collect(), 2)
+    });
+    let last = border.as_ref().map(|sums| {
         let one = Shape::from(vec![sums.shape()[0], 1, 1]);
         let one = B::float_ones(one, &sums.device(), sums.dtype().into());
-        bands.push(B::float_cat(vec![sums, one], 2));
-        joined::<B>(bands, 1)
-    }
-
-    /// All rows, panel by panel, with what stands behind them.
-    fn bands(
-        &self,
-        behind: impl Fn(Range<usize>) -> Option<FloatTensor<B>>,
-    ) -> Vec<FloatTensor<B>> {
-        let ranges = ranges(self.width, self.panels.len());
-        let bands = ranges.iter().zip(&self.panels).map(|(range, own)| {
-            let above = self.panels.iter().zip(&ranges);
-            let above = above.take_while(|(_, first)| first.start < range.start);
-            let above = above.map(|(above, first)| {
-                let part = range.start - first.start..range.end - first.start;
-                B::float_swap_dims(columns::<B>(above, part), 1, 2)
-            });
-            let band = above.chain([own.clone()]).chain(behind(range.clone()));
-            joined::<B>(band.collect(), 2)
-        });
-        bands.collect()
-    }
+        B::float_cat(vec![sums.clone(), one], 2)
+    });
+    joined::<B>(bands.chain(last).collect(), 1)
 }
 
 /// The rows of the panels.
@@ -106,9 +69,10 @@ fn columns<B: Backend>(x: &FloatTensor<B>, range: Range<usize>) -> FloatTensor<B
 #[allow(clippy::unwrap_used)]
 mod tests {
     use burn::backend::Flex;
-    use burn_backend::{TensorData, ops::FloatTensorOps, read_sync, tensor::FloatTensor};
+    use burn_backend::{Shape, TensorData, ops::FloatTensorOps, read_sync, tensor::FloatTensor};
 
-    use super::Symmetric;
+    use super::super::{rows::Rows, second_moment::Sum};
+    use super::{panels, whole};
 
     const SIZES: [usize; 3] = [2, 7, 11];
 
@@ -129,9 +93,9 @@ mod tests {
     }
 
     /// Σ over matrices of factor·XᵀX against sums over their rows.
-    fn check(found: Symmetric<Flex>, matrices: &[Vec<f64>], factor: f64) {
+    fn check(found: FloatTensor<Flex>, matrices: &[Vec<f64>], factor: f64) {
         let [groups, rows, width] = SIZES;
-        let found = read(found.finish());
+        let found = read(found);
         assert_eq!(found.len(), groups * width * width);
         for (position, found) in found.into_iter().enumerate() {
             let (group, i, j) =
@@ -149,22 +113,27 @@ mod tests {
     #[test]
     fn panels_make_the_whole_product() {
         let x = numbers(0);
-        for panels in [1, 3, 4] {
+        for count in [1, 3, 4] {
             let scaled = tensor(&x.iter().map(|x| 0.5 * x).collect::<Vec<_>>());
-            let found = Symmetric::<Flex>::product(&scaled, &tensor(&x), panels);
-            check(found, std::slice::from_ref(&x), 0.5);
+            let found = panels::<Flex>(&scaled, &tensor(&x), count);
+            assert_eq!(found.len(), count);
+            check(whole::<Flex>(&found, None), std::slice::from_ref(&x), 0.5);
         }
     }
 
     #[test]
-    fn sums_of_panels_are_panels_of_sums() {
+    fn rows_that_come_one_after_another_are_all_in_the_sum() {
+        let [groups, rows, width] = SIZES;
         let both = [numbers(0), numbers(5)];
-        for panels in [[4, 4], [1, 1], [3, 4], [1, 4]] {
-            let [a, b] = [0, 1].map(|i| {
-                let x = tensor(&both[i]);
-                Symmetric::<Flex>::product(&x, &x, panels[i])
-            });
-            check(a.add(b), &both, 1.0);
+        for parts in [[0, 1, 7], [0, 6, 7]] {
+            let mut sum = Sum::<Flex>::default();
+            for x in &both {
+                // `[groups, rows, width]` → `[rows, 1, groups, width]`
+                let x = Flex::float_reshape(tensor(x), Shape::from(vec![groups, 1, rows, width]));
+                let x = Rows::Rows(Flex::float_permute(x, &[2, 1, 0, 3]));
+                parts.windows(2).for_each(|part| sum.add(x.narrowed(part[0]..part[1])));
+            }
+            check(sum.finish().unwrap(), &both, 1.0);
         }
     }
 
@@ -179,11 +148,12 @@ mod tests {
         let sums = (0..groups).flat_map(|group| (0..width).map(move |column| (group, column)));
         let sums: Vec<f64> = sums.map(|(group, column)| 0.5 * sum(group, column)).collect();
         let data = TensorData::new(sums.clone(), [groups, 1, width]);
-        for panels in [1, 4] {
-            let product = || Symmetric::<Flex>::product(&tensor(&x), &tensor(&x), panels);
-            let inner = read(product().scaled(0.5).finish());
+        let half = tensor(&x.iter().map(|x| 0.5 * x).collect::<Vec<_>>());
+        for count in [1, 4] {
+            let product = panels::<Flex>(&half, &tensor(&x), count);
+            let inner = read(whole::<Flex>(&product, None));
             let border = Flex::float_from_data(data.clone(), &Default::default());
-            let found = read(product().scaled(0.5).bordered(border));
+            let found = read(whole::<Flex>(&product, Some(border)));
             let mut inner = inner.into_iter();
             for (position, found) in found.into_iter().enumerate() {
                 let whole = width + 1;
@@ -195,7 +165,7 @@ mod tests {
                     (false, true) => sums[group * width + i],
                     (false, false) => inner.next().unwrap(),
                 };
-                assert_eq!(found, expected, "{panels}: {group}, {i}, {j}");
+                assert_eq!(found, expected, "{count}: {group}, {i}, {j}");
             }
         }
     }

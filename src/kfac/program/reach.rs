@@ -1,14 +1,14 @@
 //! A check of the samples by numbers: what goes back from one sample of the outputs reaches its own rows only.
 
-use burn_backend::{
-    Backend, Shape, Slice,
-    tensor::{Device, FloatTensor},
-};
-use burn_capture::CaptureBackend;
+use burn_backend::{Shape, Slice, ops::FloatTensorOps, tensor::Device};
+use burn_capture::CaptureBackend as B;
 
-use super::{FactorKind, Given, Passes, Probed, Reduced, record::record, rows::Rows};
+use super::{
+    FactorKind, Given, Passes, Probed, Reduced, Tensor, gather::one_of_many, record::record,
+    rows::Rows,
+};
 use crate::{
-    derive::apply_recorded,
+    derive::required,
     error::Error,
     graph::{Graph, ValueType},
     kfac::layers::{NetworkLayers, Samples},
@@ -18,29 +18,25 @@ use crate::{
 pub(in crate::kfac) fn reach(network: &NetworkLayers, parameters: usize) -> Result<Graph, Error> {
     let kind = FactorKind { metric: None, reduced: Reduced::Nothing };
     let probed = Probed::new(network, parameters);
-    let samples = network.samples;
-    record(kind, &network.graph, parameters, |_, given| squares(kind, &probed, samples, &given))
+    record(kind, &probed, |_, given| squares(kind, &probed, network.samples, &given))
 }
 
 fn squares(
     kind: FactorKind,
     probed: &Probed,
     samples: Samples,
-    given: &Given<'_, CaptureBackend>,
-) -> Result<Vec<FloatTensor<CaptureBackend>>, Error> {
-    let Some(&outputs) = probed.program.outputs().get(1) else {
-        return Ok(Vec::new());
-    };
-    let cotangent =
-        of_first::<CaptureBackend>(probed.program.value(outputs), samples, given.device);
-    let passes = Passes::forward(probed, given, apply_recorded)?;
-    let gradients = passes.pulled_back(cotangent)?;
+    given: &Given<'_>,
+) -> Result<Vec<Tensor>, Error> {
+    let outputs = required(probed.program.outputs().get(1).copied())?;
+    let cotangent = of_first(probed.program.value(outputs), samples, given.device);
+    let passes = Passes::forward(probed, given)?;
+    let gradients = passes.pulled_back(&probed.adjoint()?, one_of_many(&cotangent))?;
     let layers = passes.of_layers(kind, &mut gradients.into_iter())?;
     Ok(layers.iter().map(by_sample).collect())
 }
 
 /// Σ of squares, `[samples, 1]`.
-fn by_sample<B: Backend>(rows: &Rows<B>) -> FloatTensor<B> {
+fn by_sample(rows: &Rows<B>) -> Tensor {
     let [count, places, groups, width] = rows.sizes();
     let dims = Shape::from(vec![count, places * groups * width]);
     let rows = B::float_reshape(rows.rows(), dims);
@@ -48,11 +44,7 @@ fn by_sample<B: Backend>(rows: &Rows<B>) -> FloatTensor<B> {
 }
 
 /// 1, 2, 3, … at the outputs of the first sample and zeros elsewhere.
-fn of_first<B: Backend>(
-    outputs: &ValueType,
-    Samples { count, stride }: Samples,
-    device: &Device<B>,
-) -> FloatTensor<B> {
+fn of_first(outputs: &ValueType, Samples { count, stride }: Samples, device: &Device<B>) -> Tensor {
     let total = outputs.shape.num_elements();
     let ones = B::float_ones(Shape::from(vec![total]), device, outputs.dtype.into());
     let ramp = B::float_cumsum(ones, 0);

@@ -1,53 +1,85 @@
 //! Records the programs of moments and of diagonals.
 
-use burn_backend::{DType, tensor::FloatTensor};
+use burn_backend::{DType, Shape, ops::FloatTensorOps};
 use burn_capture::CaptureBackend;
 
-use super::{Basis, FactorKind, Given, Probed, compute, compute_diagonals};
+use super::{
+    FactorKind, Given, Passes, Probed, Tensor,
+    diagonal::{self, Basis},
+    inputs,
+    second_moment::Sum,
+};
 use crate::{
     capture::Scope,
-    derive::{self, DeriveError},
+    derive::{self, DeriveError, Metric},
     error::Error,
     graph::{Graph, ValueType},
     kfac::layers::{LayerGroup, NetworkLayers},
     tensor::Operand,
 };
 
-type Recorded = FloatTensor<CaptureBackend>;
-
 /// The program of second moments: inputs as the loss program's, then the noise of drawn targets, then the scale of the
-/// gradients' moments unless there are none; outputs the loss and its gradient if `with_gradient`, then the moments.
+/// gradients' moments unless there are none. Outputs: the loss and its gradient if `with_gradient`, then for all layers in
+/// order the mean of ā āᵀ, or its diagonal for an embedding, and the scaled Σ g gᵀ unless there are no cotangents; behind
+/// them the scaled Σ ∇ ∇ᵀ over the samples, for each block.
 pub(in crate::kfac) fn moments(
     kind: FactorKind,
     with_gradient: bool,
     network: &NetworkLayers,
     parameters: usize,
 ) -> Result<Graph, Error> {
-    let (probed, loss) = (Probed::new(network, parameters), &network.graph);
-    record(kind, loss, parameters, |scope, mut given| {
+    let probed = Probed::new(network, parameters);
+    record(kind, &probed, |scope, mut given| {
         if kind.metric.is_some() {
-            given.scale = input(scope, vec![1], float_type(loss));
+            given.scale = input(scope, vec![1], probed.dtype());
         }
-        let factors = compute(kind, &probed, &given, derive::apply_recorded)?;
-        if !with_gradient {
-            return Ok(factors.moments);
-        }
-        let results = std::iter::once(factors.loss).chain(factors.gradient);
-        Ok(results.chain(factors.moments).collect())
+        let mut passes = Passes::forward(&probed, &given)?;
+        let moments = of_passes(kind, &probed, &given, &mut passes)?;
+        let results = std::iter::once(passes.loss).chain(passes.gradient);
+        Ok(results.filter(|_| with_gradient).chain(moments).collect())
     })
 }
 
+fn of_passes(
+    kind: FactorKind,
+    probed: &Probed,
+    given: &Given<'_>,
+    passes: &mut Passes<'_>,
+) -> Result<Vec<Tensor>, Error> {
+    let mut moments = Vec::new();
+    for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {
+        moments.push(vec![inputs::moment(kind, (probed, group), xs)?]);
+    }
+    moments.extend(probed.blocks.iter().map(|_| Vec::new()));
+    let mut sums: Vec<Sum<CaptureBackend>> = moments.iter().map(|_| Sum::default()).collect();
+    passes.back(kind, |layers, blocks| {
+        let rows = layers.into_iter().chain(blocks);
+        rows.zip(&mut sums).for_each(|(rows, sum)| sum.add(rows));
+    })?;
+    let scaled = |moment| match (kind.metric, &given.scale) {
+        (Some(Metric::Empirical), Some(scale)) => {
+            let scale = CaptureBackend::float_reshape(scale.clone(), Shape::from(vec![1, 1, 1]));
+            CaptureBackend::float_mul(moment, scale)
+        }
+        _ => moment,
+    };
+    for (own, sum) in moments.iter_mut().zip(sums) {
+        own.extend(sum.finish().map(scaled));
+    }
+    Ok(moments.into_iter().flatten().collect())
+}
+
 /// The program of the diagonals in given bases: inputs as the loss program's, then the noise of drawn targets, then the
-/// bases, left where there is one and right, layer by layer; outputs as [`compute_diagonals`] says.
+/// bases, left where there is one and right, layer by layer; outputs as [`diagonal::diagonals`] says.
 pub(in crate::kfac) fn diagonals(
     kind: FactorKind,
     network: &NetworkLayers,
     parameters: usize,
 ) -> Result<Graph, Error> {
-    let (probed, loss) = (Probed::new(network, parameters), &network.graph);
-    record(kind, loss, parameters, |scope, given| {
+    let probed = Probed::new(network, parameters);
+    record(kind, &probed, |scope, given| {
         let mut matrix = |group: &LayerGroup, size: usize| {
-            input(scope, vec![group.kind.groups(), size, size], float_type(loss))
+            input(scope, vec![group.kind.groups(), size, size], probed.dtype())
         };
         let bases = network.layers.iter().filter_map(|group| {
             let left =
@@ -56,43 +88,30 @@ pub(in crate::kfac) fn diagonals(
             Some(Basis { left, right })
         });
         let bases: Vec<_> = bases.collect();
-        compute_diagonals(kind, &probed, &given, &bases, derive::apply_recorded)
+        diagonal::diagonals(kind, &probed, &given, &bases)
     })
 }
 
 pub(super) fn record(
     kind: FactorKind,
-    loss: &Graph,
-    parameters: usize,
-    compute: impl FnOnce(&mut Scope, Given<'_, CaptureBackend>) -> Result<Vec<Recorded>, Error>,
+    probed: &Probed,
+    compute: impl FnOnce(&mut Scope, Given<'_>) -> Result<Vec<Tensor>, Error>,
 ) -> Result<Graph, Error> {
+    let loss = &probed.loss;
     let &[_, outputs] = loss.outputs() else {
         return Err(DeriveError::NoOutputs.into());
     };
-    derive::derived("Kronecker factors", loss, parameters, |scope, inputs| {
+    derive::derived("Kronecker factors", loss, probed.parameters, |scope, inputs| {
         let noise = kind.metric.and_then(|metric| metric.noise_type(loss.value(outputs)));
         let noise = noise.and_then(|ty| input(scope, ty.shape.to_vec(), ty.dtype));
-        let device = scope.device();
-        let given = Given {
-            device: &device,
-            parameters: &inputs.parameters,
-            batch: &inputs.batch,
-            noise,
-            scale: None,
-        };
-        compute(scope, given)
+        compute(scope, Given { device: &scope.device(), inputs, noise, scale: None })
     })
 }
 
 /// Declares one more float input.
-pub(super) fn input(scope: &mut Scope, shape: Vec<usize>, dtype: DType) -> Option<Recorded> {
+pub(super) fn input(scope: &mut Scope, shape: Vec<usize>, dtype: DType) -> Option<Tensor> {
     match scope.input(&ValueType { shape: shape.into(), dtype }) {
         Operand::Float(tensor) => Some(tensor),
         Operand::Int(_) | Operand::Bool(_) => None,
     }
-}
-
-/// The element type of the parameters.
-pub(super) fn float_type(loss: &Graph) -> DType {
-    loss.inputs().first().map_or(DType::F32, |&value| loss.value(value).dtype)
 }

@@ -100,22 +100,14 @@ impl<B: Backend> Rows<B> {
 
     /// Several batches of rows of equal places and widths one after another.
     pub fn stacked(batches: Vec<Self>) -> Option<Self> {
-        let mut columns = batches.iter().map(|batch| match batch {
-            Self::Columns(columns) => Some(columns.clone()),
-            Self::Rows(_) => None,
-        });
-        match columns.by_ref().collect::<Option<Vec<_>>>() {
-            Some(columns) if columns.len() > 1 => Some(Self::Columns(B::float_cat(columns, 0))),
-            _ => Self::concatenated(batches, 0),
-        }
+        Self::concatenated(batches, 0)
     }
 
     fn concatenated(mut parts: Vec<Self>, dim: usize) -> Option<Self> {
         if parts.len() < 2 {
             return parts.pop();
         }
-        let parts = parts.iter().map(Self::rows).collect();
-        Some(Self::Rows(B::float_cat(parts, dim)))
+        Some(Self::Rows(B::float_cat(parts.iter().map(Self::rows).collect(), dim)))
     }
 
     /// Summed over the places, and divided by their number where it is asked for.
@@ -150,30 +142,35 @@ impl<B: Backend> Rows<B> {
         Self::Rows(B::float_cat(vec![rows, last], 3))
     }
 
-    /// With samples first, of which row r is one of (r / stride) mod count; one for all rows without an axis.
-    pub fn by_sample(self, axis: Option<[usize; 2]>) -> Self {
+    /// With samples first, of which row r of a cotangent is one of (r / stride) mod count; one for all rows without an
+    /// axis. Samples of the first cotangent come before those of the next.
+    pub fn by_sample(self, axis: Option<[usize; 2]>, cotangents: usize) -> Self {
         let [first, places, groups, width] = self.sizes();
-        let total = first * places;
+        let total = first * places / cotangents.max(1);
         let [count, stride] = axis.unwrap_or([1, total]);
-        if [first, places] == [count, stride] {
+        if [first, places] == [cotangents * count, stride] {
             return self;
         }
         let outer = total / (count * stride).max(1);
-        let dims = vec![outer, count, stride * groups * width];
+        let dims = vec![cotangents, outer, count, stride * groups * width];
         let split = B::float_reshape(self.rows(), Shape::from(dims));
-        let sorted = if outer == 1 { split } else { B::float_swap_dims(split, 0, 1) };
-        let dims = vec![count, outer * stride, groups, width];
+        let sorted = if outer == 1 { split } else { B::float_swap_dims(split, 1, 2) };
+        let dims = vec![cotangents * count, outer * stride, groups, width];
         Self::Rows(B::float_reshape(sorted, Shape::from(dims)))
     }
 
-    /// The same rows for each of some samples, if they are of one.
+    /// The same rows over again for several cotangents, or for each of some samples if they are of one.
     pub fn for_samples(&self, samples: usize) -> Self {
         let [first, places, groups, width] = self.sizes();
-        let shape = Shape::from(vec![samples, places, groups, width]);
         if first == samples {
             return Self::Rows(self.rows());
         }
-        Self::Rows(B::float_expand(self.rows(), shape))
+        let elements = places * groups * width;
+        let rows = B::float_reshape(self.rows(), Shape::from(vec![1, first, elements]));
+        let rows =
+            B::float_expand(rows, Shape::from(vec![samples / first.max(1), first, elements]));
+        let dims = vec![samples, places, groups, width];
+        Self::Rows(B::float_reshape(rows, Shape::from(dims)))
     }
 
     /// Σ over places of a gᵀ for each sample, `[samples, groups, width of a, width of g]`.

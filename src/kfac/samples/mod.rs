@@ -42,37 +42,34 @@ use program::{SampleProgram, Scored};
 /// of ∇ℓₙ; for a sum, their sum. Of a [`Loss`](crate::Loss) with a weight, ℓₙ is the sample's share of the sum. Places,
 /// such as those of a sequence or an image, and several uses of a weight are summed within a sample, exactly.
 ///
-/// All layers and other parameters that K-FAC finds are covered; a parameter whose gradients by single samples are not
-/// known from the values of the network is refused by its name.
+/// All layers and other parameters that K-FAC finds are covered. A parameter is refused by its name if the inputs and output
+/// gradients of layers do not give its gradients of single samples.
 ///
 /// # Cost
 ///
-/// Construction: a forward and a backward pass that check the samples, once per recording. A call: a forward and a backward
-/// pass without the gradients of the weights, and per layer, each in units of the multiplications of its forward pass,
-/// one per vector for [`inner_products`](Self::inner_products) (of three and more vectors, one for all places and one per
-/// vector divided by the number of places), and for [`quadratic_forms`](Self::quadratic_forms) those of a product with L
-/// and R per place. What it holds besides is bounded by 2²² elements per layer, or by one sample; parameters that belong to
-/// no layer have their gradients written down, samples times elements.
+/// - Construction: a forward and a backward pass that check the samples, once per recording.
+/// - A call: a forward and a backward pass without the gradients of the weights, and the following per layer, in units of
+///   the multiplications of its forward pass. [`inner_products`](Self::inner_products) takes one per vector; with three or
+///   more vectors it takes one for all places, and one per vector divided by the number of places.
+///   [`quadratic_forms`](Self::quadratic_forms) takes a product with L and one with R per place.
+/// - Memory: at most 2²² elements per layer, or one sample. Parameters that belong to no layer have their gradients written
+///   down, samples times elements.
 ///
 /// # Example
 ///
 /// ℓ = ½z² for z = x w with w = 2 and x = 1, 3: the gradients are 2 and 18, the Fisher matrix of the sum 1² + 3².
 ///
 /// ```
-/// use burn::{module::Param, prelude::*};
+/// use burn::{nn, prelude::*};
 /// use burn_curvature::{KfacConfig, Likelihood, Objective, Reduction, kfac::SampleGradients};
-///
-/// #[derive(Module, Debug)]
-/// struct Line {
-///     w: Param<Tensor<2>>,
-/// }
 ///
 /// # fn main() -> Result<(), burn_curvature::Error> {
 /// let device = Device::default().autodiff();
-/// let model = Line { w: Param::from_tensor(Tensor::full([1, 1], 2.0, &device)) };
+/// let model = nn::LinearConfig::new(1, 1).with_bias(false);
+/// let model = model.with_initializer(nn::Initializer::Constant { value: 2.0 }).init(&device);
 /// let x = Tensor::<2>::from_floats([[1.0], [3.0]], &device);
 /// let objective = Objective::capture(&model, x, |model, x| {
-///     let z = x.matmul(model.w.val());
+///     let z = model.forward(x);
 ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let objective = objective.reduced_by(Reduction::Sum)?;
@@ -99,8 +96,8 @@ pub struct SampleGradients {
 impl SampleGradients {
     /// Finds the layers of the objective's network and checks that their rows are those of single samples.
     ///
-    /// Other objectives of the same model and loss, such as those on other batches or at other parameters, need not be
-    /// looked at again.
+    /// The result also serves other objectives of the same model and loss, such as those on other batches or at other
+    /// parameters.
     ///
     /// # Errors
     /// [`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction) for a loss of which it is not stated

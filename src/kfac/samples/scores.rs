@@ -2,9 +2,8 @@
 
 /// A number for each sample and vector, split by the parameters that it comes from.
 ///
-/// The parts are the layers, by the names of their weights (which stand for their biases too), and the parameters that
-/// belong to no layer; a parameter on which the outputs do not depend contributes zero and is no part. The parts add up to
-/// the total.
+/// The parts are the layers, named by their weights and including their biases, and the parameters that belong to no layer.
+/// They add up to the total. A parameter on which the outputs do not depend contributes zero and is no part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleScores {
     parts: Vec<String>,

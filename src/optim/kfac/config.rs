@@ -16,8 +16,8 @@ use crate::{
 /// How the size of a step is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StepRule {
-    /// δ = αΔ + μδ₀, δ₀ the previous step, with the α and μ at which the quadratic model of the objective with the exact
-    /// Fisher matrix is lowest (Martens & Grosse 2015, sections 6.4 and 7).
+    /// δ = αΔ + μδ₀ with δ₀ the previous step. α and μ are where the quadratic model of the objective with the exact Fisher
+    /// matrix is lowest (Martens & Grosse 2015, sections 6.4 and 7).
     QuadraticModel {
         /// Whether μ is optimized too; otherwise μ = 0.
         momentum: bool,
@@ -28,8 +28,8 @@ pub enum StepRule {
         rate: f64,
         /// Share of the previous step, at least zero and below one.
         momentum: f64,
-        /// Limits the change of the predictive distribution, and decides in place of the rate while steps are long: ν = min(1, √(limit / rate²·|Δᵀ∇h|)) (Ba et al. 2017,
-        /// section 5).
+        /// Limit on the change of the predictive distribution: ν = min(1, √(limit / (rate²·|Δᵀ∇h|))). While steps are long, it
+        /// decides in place of the rate (Ba et al. 2017, section 5).
         limit: Option<f64>,
     },
 }
@@ -47,19 +47,20 @@ pub enum KfacInverse {
     /// s ← ε·s + (1 − ε)·c·Σ (Uᵀ∇)²      ε = min(1 − 1/k, decay) at the k-th update of the factors
     /// ```
     ///
-    /// The bases are recomputed when the other kinds invert, and s then starts as K-FAC's own eigenvalues λ_A λ_G. Whenever
-    /// factors are collected, the diagonal of the same batch and targets is averaged in. So s follows the curvature between
-    /// inversions, and `inverse_period` can be longer.
+    /// The bases are recomputed in the steps in which the other kinds invert. s then starts as K-FAC's own eigenvalues
+    /// λ_A λ_G. Whenever factors are collected, the diagonal of the same batch and targets is averaged in. So s follows the
+    /// curvature between inversions, and `inverse_period` can be longer.
     ///
-    /// Between inversions, a step with factors costs as much again for the diagonal: a forward pass, the backward passes,
-    /// two matrix products per layer for the rotations, and for a layer that is used at several places one matrix of its
-    /// size per sample; all on the device, nothing on the host. Not with [`KfacFisher::ForwardOnly`]. George et al. 2018, section 3.
+    /// A step that collects factors costs about twice as much: the diagonal takes a forward pass, the backward passes, and two
+    /// matrix products per layer for the rotations. A layer that is used at several places takes one matrix of its size per
+    /// sample. All of it runs on the device. [`KfacFisher::ForwardOnly`] has no gradients and is refused. George et al. 2018,
+    /// section 3.
     EigenvalueCorrected,
 }
 
 /// Configuration of [`KfacOptimizer`].
 ///
-/// [`new`](Self::new) has the settings of Martens & Grosse; [`stochastic`](Self::stochastic) those of the light mode.
+/// [`new`](Self::new) has the settings of Martens & Grosse, and [`stochastic`](Self::stochastic) those of the light mode.
 ///
 /// | field | `new` | `stochastic` | range | purpose |
 /// |---|---|---|---|---|
@@ -125,7 +126,7 @@ pub struct KfacOptimizerConfig {
 }
 
 impl KfacOptimizerConfig {
-    /// The light mode for mini-batches: steps of a given rate with a limited change of the predictions, and fixed damping.
+    /// The light mode for mini-batches: a given learning rate, a limit on the change of the predictions, and fixed damping.
     pub fn stochastic(rate: f64) -> Self {
         Self::new()
             .with_rule(StepRule::LearningRate { rate, momentum: 0.9, limit: Some(1e-3) })
@@ -174,7 +175,7 @@ impl KfacOptimizerConfig {
 
     /// Checks the ranges and builds the optimizer for a captured model.
     ///
-    /// The loss must be the negative log-likelihood, reduced as the objective states; that is checked as for
+    /// The loss must be the negative log-likelihood, reduced as the objective states. This is checked as for
     /// [`Fisher`](crate::Fisher), also with [`KfacFisher::Empirical`](crate::kfac::KfacFisher::Empirical).
     ///
     /// # Errors

@@ -35,43 +35,45 @@ use running::Running;
 /// h(θ) = ℒ(θ) + η/2 ‖θ‖²        Δ = −(F̂ damped by γ)⁻¹ ∇h        θ ← θ + αΔ + μδ₀
 /// ```
 ///
-/// F̂ is a moving average of Kronecker factors. By default α and μ, the share of the step δ₀ before, are those at which
-/// the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest; λ follows
-/// the ratio of actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values. In the
-/// light mode ([`KfacOptimizerConfig::stochastic`]) the size of a step is a learning rate that
-/// [`set_learning_rate`](Self::set_learning_rate) changes, with a limit on the change of the predictions.
+/// F̂ is made of moving averages of Kronecker factors, and δ₀ is the previous step. By default α and μ are where the quadratic
+/// model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest. λ follows the ratio of
+/// actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values.
 ///
-/// A step takes a model and returns it moved, as Burn's optimizers do; [`transform`](Self::transform) returns the natural
-/// gradient instead, for Burn's own optimizers to step by.
+/// In the light mode ([`KfacOptimizerConfig::stochastic`]) a learning rate decides the size of a step, with a limit on the
+/// change of the predictions. [`set_learning_rate`](Self::set_learning_rate) changes it.
+///
+/// A step takes a model and returns the updated one, as Burn's optimizers do. [`transform`](Self::transform) returns the
+/// natural gradient instead, for Burn's own optimizers.
 ///
 /// # Batch normalization and dropout
 ///
-/// Networks with layers that train otherwise than they are evaluated are captured in evaluation mode
-/// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and train as with Burn's optimizers: if the model
-/// that a step is given is in training mode, ℒ and ∇ℒ are those of Burn's own `backward()` on it, with dropped units and
-/// the statistics of the batch, and that pass updates the running statistics, which the model returned holds. The curvature
-/// is that of evaluation mode at the running statistics of the moment.
+/// Capture a network with such layers in evaluation mode
+/// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and hand every step a model in training mode. It then
+/// trains as with Burn's optimizers: ℒ and ∇ℒ are those of Burn's own `backward()`, with dropped units and the statistics of
+/// the batch. That pass also updates the running statistics of the model that is returned. The curvature is that of evaluation
+/// mode at the current running statistics.
 ///
 /// On a [shared](Objective::shared) objective every rank runs its batch in training mode as data-parallel training does: with
 /// the statistics of that batch, and units dropped by its own random numbers. Loss, gradient and the running statistics
 /// are averaged with the weights of the batches, by one message, so that the model stays the same on all ranks.
 ///
 /// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the
-/// curvature of the batch's own statistics. These let every sample reach the rows of all others, so it takes targets that
-/// are drawn ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or none, and a closure that returns
+/// curvature of the batch's own statistics. Through these, every sample reaches the rows of all others. So the targets must
+/// be drawn ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or not used at all, and the closure must return
 /// [`Loss::mean_of`](crate::Loss::mean_of).
 ///
 /// # How long a step is in the light mode
 ///
-/// The limit on the change of the predictions, not the learning rate, decides at first: while the natural gradient is long,
-/// steps at rates 0.1 and 0.03 are the same. [`KfacStep::limited`] says so. The rate decides once steps are within the
+/// At first the limit on the change of the predictions decides, not the learning rate. While the natural gradient is long,
+/// rates of 0.1 and 0.03 give the same step, and [`KfacStep::limited`] is true. The rate decides once steps are within the
 /// limit.
 ///
 /// # Cost
 ///
-/// Per step: gradient and factors, about two gradients; for the quadratic model two products with the Fisher
-/// matrix; every `damping_period` steps a forward pass; every `inverse_period` steps the inverse of all factors on the
-/// host.
+/// - Every step: gradient and factors, about two gradients; with the quadratic model also two products with the Fisher
+///   matrix.
+/// - Every `damping_period` steps: a forward pass.
+/// - Every `inverse_period` steps: the inverse of all factors, on the host.
 ///
 /// # References
 ///
@@ -82,27 +84,23 @@ use running::Running;
 ///
 /// # Example
 ///
-/// Least squares with one weight: F is exact and the quadratic model the objective itself, so that one step without
-/// decay and with hardly any damping lands on the solution.
+/// Least squares with one weight: F is exact, and the quadratic model is the objective itself. So one step without weight decay
+/// and with hardly any damping reaches the solution.
 ///
 /// ```
-/// use burn::{module::Param, prelude::*};
+/// use burn::{nn, prelude::*};
 /// use burn_curvature::{KfacConfig, KfacOptimizerConfig, Likelihood, Objective, Reduction};
-///
-/// #[derive(Module, Debug)]
-/// struct Line {
-///     w: Param<Tensor<2>>,
-/// }
 ///
 /// # fn main() -> Result<(), burn_curvature::Error> {
 /// let device = Device::default().autodiff();
-/// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+/// let model = nn::LinearConfig::new(1, 1).with_bias(false);
+/// let model = model.with_initializer(nn::Initializer::Zeros).init(&device);
 /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
 /// let y = Tensor::<2>::from_floats([[3.0], [6.0]], &device);
 /// let batch = (x, y);
 ///
 /// let objective = Objective::capture(&model, batch.clone(), |model, (x, y)| {
-///     let z = x.matmul(model.w.val());
+///     let z = model.forward(x);
 ///     (z.clone(), (z - y).powf_scalar(2.0).sum() * 0.5)
 /// })?;
 /// let mut optimizer = KfacOptimizerConfig::new()
@@ -111,7 +109,7 @@ use running::Running;
 ///     .with_weight_decay(0.0)
 ///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
 /// let (model, step) = optimizer.step(&model, batch)?;
-/// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-4);
+/// assert!((model.weight.val().into_scalar::<f32>() - 3.0).abs() < 1e-4);
 /// assert_eq!(step.value, 22.5);
 /// # Ok(())
 /// # }

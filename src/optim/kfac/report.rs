@@ -13,7 +13,7 @@ pub struct KfacStep {
     pub value: f64,
     /// ‖∇h‖, before clipping.
     pub gradient_norm: f64,
-    /// λ, as the step used it.
+    /// λ in this step.
     pub damping: f64,
     /// γ, the damping of the factors.
     pub gamma: f64,
@@ -21,11 +21,12 @@ pub struct KfacStep {
     pub alpha: f64,
     /// The factor of the previous step: μ, or the momentum.
     pub momentum: f64,
-    /// M(δ) − M(0), the change that the quadratic model predicts, if there is one.
+    /// M(δ) − M(0), the change that the quadratic model predicts; `None` with a learning rate.
     pub predicted: Option<f64>,
     /// ρ = (h(θ + δ) − h(θ)) / (M(δ) − M(0)), in steps that adapt λ.
     pub reduction_ratio: Option<f64>,
-    /// Whether the limit on the change of the predictions (ν < 1) or the longest gradient made the step shorter.
+    /// Whether the step was shortened: by the limit on the change of the predictions (ν < 1), or because the gradient was too
+    /// long.
     #[serde(default)]
     pub limited: bool,
     /// Whether the inverse was recomputed.

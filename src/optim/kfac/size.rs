@@ -3,7 +3,7 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    KfacOptimizer, Progress, StepRule,
+    KfacOptimizer, KfacStep, Progress,
     model::{Lowest, QuadraticModel},
     running::Inverted,
     step::{Candidate, Slope},
@@ -15,16 +15,8 @@ use crate::{
     space::ParamVector,
 };
 
-/// A step with its components.
-pub(super) struct Chosen<B: AutodiffBackend> {
-    pub inverse: Inverted<B>,
-    pub delta: ParamVector<B>,
-    pub alpha: f64,
-    pub momentum: f64,
-    pub predicted: Option<f64>,
-    /// Whether the limit shortened it.
-    pub limited: bool,
-}
+/// A step δ, and the inverse that its direction is by.
+pub(super) type Chosen<B> = (Inverted<B>, ParamVector<B>);
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// The lowest point of the quadratic model over all candidates.
@@ -34,6 +26,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         objective: &Objective<B>,
         (slope, momentum): (&Slope<B>, bool),
         candidates: Vec<Candidate<B>>,
+        report: &mut KfacStep,
     ) -> Result<Chosen<B>, Error> {
         let fisher = Fisher::exact(objective, self.likelihood)?;
         let damping = next.damping + self.config.weight_decay;
@@ -54,14 +47,9 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             Some(previous) => delta.axpy(lowest.momentum, previous.vector())?,
             None => delta,
         };
-        Ok(Chosen {
-            inverse: candidate.inverse,
-            delta,
-            alpha: lowest.alpha,
-            momentum: lowest.momentum,
-            predicted: Some(lowest.value),
-            limited: false,
-        })
+        (report.alpha, report.momentum) = (lowest.alpha, lowest.momentum);
+        report.predicted = Some(lowest.value);
+        Ok((candidate.inverse, delta))
     }
 
     /// rate·ν·Δ + momentum·δ₀
@@ -69,30 +57,22 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         &self,
         next: &Progress<B>,
         slope: &Slope<B>,
+        (rate, momentum, limit): (f64, f64, Option<f64>),
         candidates: Vec<Candidate<B>>,
+        report: &mut KfacStep,
     ) -> Result<Chosen<B>, Error> {
         let candidate = first(candidates)?;
-        let (rate, momentum, limit) = match self.config.rule {
-            StepRule::LearningRate { rate, momentum, limit } => (rate, momentum, limit),
-            StepRule::QuadraticModel { .. } => (1.0, 0.0, None),
-        };
         let change = candidate.change(slope)?;
         let nu = limit.map_or(1.0, |limit| (limit / (rate * rate * change)).sqrt().min(1.0));
         // A rate of zero, at the end of a schedule, is no step.
         let momentum = if rate > 0.0 { momentum } else { 0.0 };
-        let delta = candidate.direction.scale(rate * nu);
-        let delta = match &next.previous {
-            Some(previous) if momentum > 0.0 => delta.axpy(momentum, previous)?,
-            _ => delta,
-        };
-        Ok(Chosen {
-            inverse: candidate.inverse,
-            delta,
-            alpha: rate * nu,
-            momentum: next.previous.as_ref().map_or(0.0, |_| momentum),
-            predicted: None,
-            limited: nu < 1.0,
-        })
+        (report.alpha, report.limited) = (rate * nu, report.limited || nu < 1.0);
+        let mut delta = candidate.direction.scale(report.alpha);
+        if let Some(previous) = next.previous.as_ref().filter(|_| momentum > 0.0) {
+            report.momentum = momentum;
+            delta = delta.axpy(momentum, previous)?;
+        }
+        Ok((candidate.inverse, delta))
     }
 }
 

@@ -17,28 +17,24 @@ use crate::{
 
 /// Everything that a [`KfacOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with serde.
 ///
-/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. The model and
-/// the learning-rate scheduler have their own files, by Burn; load the model before capturing its loss again, since
-/// parameters are identified by their ids, which come from the file: the state of one instance of a model is refused by
-/// another.
+/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. Burn saves the
+/// model and the learning-rate scheduler in files of their own. Load the model before you capture its loss again:
+/// parameters are identified by their ids, which come from the model's file. A state is refused for any other instance of
+/// the model.
 ///
 /// # Example
 ///
 /// ```
-/// use burn::{module::Param, prelude::*};
+/// use burn::{nn, prelude::*};
 /// use burn_curvature::{KfacOptimizerConfig, Likelihood, Objective, Reduction, optim::KfacOptimizerState};
-///
-/// #[derive(Module, Debug)]
-/// struct Line {
-///     w: Param<Tensor<2>>,
-/// }
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let device = Device::default().autodiff();
-/// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+/// let model = nn::LinearConfig::new(1, 1).with_bias(false);
+/// let model = model.with_initializer(nn::Initializer::Zeros).init(&device);
 /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
-/// let loss = |model: &Line, x: Tensor<2>| {
-///     let z = x.clone().matmul(model.w.val());
+/// let loss = |model: &nn::Linear, x: Tensor<2>| {
+///     let z = model.forward(x.clone());
 ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
 /// };
 /// let objective = Objective::capture(&model, x.clone(), loss)?;
@@ -53,7 +49,8 @@ use crate::{
 /// optimizer.state()?.save(folder.join("optimizer"))?; // optimizer.bpk
 /// model.clone().into_record().save(folder.join("model"))?;
 ///
-/// let fresh = Line { w: Param::from_tensor(Tensor::ones([1, 1], &device)) };
+/// let fresh = nn::LinearConfig::new(1, 1).with_bias(false);
+/// let fresh = fresh.with_initializer(nn::Initializer::Ones).init(&device);
 /// let loaded = fresh.load_record(burn::store::ModuleRecord::load(folder.join("model"))?);
 /// let objective = Objective::capture(&loaded, x.clone(), loss)?.reduced_by(Reduction::Sum)?;
 /// let state = KfacOptimizerState::load(folder.join("optimizer"))?;

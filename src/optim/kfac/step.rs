@@ -69,23 +69,21 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let searches =
             self.config.search_period.is_some_and(|period| next.step.is_multiple_of(period));
         let (candidates, inverted) = self.candidates(&mut next, objective, &slope, searches)?;
-        let chosen = match self.config.rule {
-            StepRule::QuadraticModel { momentum } => {
-                self.by_model(&next, objective, (&slope, momentum), candidates)?
-            }
-            StepRule::LearningRate { .. } => self.by_rate(&next, &slope, candidates)?,
-        };
         let mut report = report(&next, &slope, inverted);
-        report.gamma = chosen.inverse.gamma;
-        (report.alpha, report.momentum) = (chosen.alpha, chosen.momentum);
-        report.predicted = chosen.predicted;
-        report.limited |= chosen.limited;
-        next.gamma = chosen.inverse.gamma;
-        next.running.inverted = Some(chosen.inverse);
-        self.adapt(&mut next, objective, (&slope, &chosen.delta), &mut report)?;
-        next.previous = report.taken.then(|| chosen.delta.clone());
+        let (inverse, delta) = match self.config.rule {
+            StepRule::QuadraticModel { momentum } => {
+                self.by_model(&next, objective, (&slope, momentum), candidates, &mut report)?
+            }
+            StepRule::LearningRate { rate, momentum, limit } => {
+                self.by_rate(&next, &slope, (rate, momentum, limit), candidates, &mut report)?
+            }
+        };
+        (report.gamma, next.gamma) = (inverse.gamma, inverse.gamma);
+        next.running.inverted = Some(inverse);
+        self.adapt(&mut next, objective, (&slope, &delta), &mut report)?;
+        next.previous = report.taken.then(|| delta.clone());
         self.progress = next;
-        Ok((chosen.delta, report))
+        Ok((delta, report))
     }
 
     /// F̂⁻¹∇h at the objective's parameters.

@@ -19,8 +19,8 @@ where
 {
     /// One step on a batch: the updated model, and a report of the step.
     ///
-    /// A model in training mode (with dropout or batch normalization) trains so: see above. The running statistics of `model`
-    /// and of the model returned are the same, as with every clone of Burn's.
+    /// A model in training mode, with dropout or batch normalization, trains in that mode: see [`KfacOptimizer`]. `model` and
+    /// the model returned share their running statistics, as clones do in Burn.
     ///
     /// A model in another precision than the objective's is updated in the objective's precision. On an error the optimizer
     /// is unchanged.
@@ -58,7 +58,8 @@ where
         }
     }
 
-    /// One step along a gradient from elsewhere: of a pass of your own in training mode, accumulated, or averaged over workers.
+    /// One step along a gradient that you give: from a pass of your own in training mode, accumulated over batches, or averaged
+    /// over workers.
     ///
     /// The curvature is that of `objective` (such as `objective.on(batch)?`) at the values of the model. `gradient` holds ℒ and
     /// ∇ℒ without weight decay.
@@ -67,27 +68,23 @@ where
     /// As [`step`](Self::step); a gradient of another layout, precision or device.
     ///
     /// # Example
-    /// Burn's own `backward()`: the step is the same.
+    /// A step along the gradient of Burn's own `backward()`.
     ///
     /// ```
-    /// use burn::{module::Param, prelude::*};
+    /// use burn::{nn, prelude::*};
     /// use burn_curvature::{
     ///     KfacConfig, KfacOptimizerConfig, Likelihood, Objective, ParamVector, Reduction, ValueAndGradient,
     /// };
     ///
-    /// #[derive(Module, Debug)]
-    /// struct Line {
-    ///     w: Param<Tensor<2>>,
-    /// }
-    ///
-    /// fn loss(model: &Line, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
-    ///     let z = x.clone().matmul(model.w.val());
+    /// fn loss(model: &nn::Linear, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
+    ///     let z = model.forward(x.clone());
     ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
     /// }
     ///
     /// # fn main() -> Result<(), burn_curvature::Error> {
     /// let device = Device::default().autodiff();
-    /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+    /// let model = nn::LinearConfig::new(1, 1).with_bias(false);
+    /// let model = model.with_initializer(nn::Initializer::Zeros).init(&device);
     /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
     /// let objective = Objective::capture(&model, x.clone(), loss)?.reduced_by(Reduction::Sum)?;
     /// let config = KfacOptimizerConfig::stochastic(1.0).with_kfac(KfacConfig::new());
@@ -97,7 +94,7 @@ where
     /// let gradient = ValueAndGradient { value: 22.5, gradient };
     /// let (model, step) = optimizer.step_with_gradient(&model, &objective, gradient)?;
     /// assert_eq!(step.value, 22.5);
-    /// assert!(model.w.val().into_scalar::<f32>() > 0.0);
+    /// assert!(model.weight.val().into_scalar::<f32>() > 0.0);
     /// # Ok(())
     /// # }
     /// ```
@@ -110,30 +107,26 @@ where
         self.take(model, objective, Some(gradient))
     }
 
-    /// The natural gradient (F̂ damped by γ)⁻¹∇h on a batch, as gradients for an optimizer of Burn, with its momentum,
-    /// clipping and learning rates. This optimizer's quadratic model and momentum are not used.
+    /// The natural gradient (F̂ damped by γ)⁻¹∇h on a batch, as gradients for an optimizer of Burn. Momentum, clipping and
+    /// learning rates are then Burn's: this optimizer's quadratic model and momentum are not used.
     ///
     /// # Errors
     /// As [`step`](Self::step); [`ParamError::FrozenFirst`](crate::errors::ParamError::FrozenFirst).
     ///
     /// # Example
-    /// The natural gradient of least squares leads to the solution in one step of rate 1.
+    /// For least squares, one step of rate 1 along the natural gradient reaches the solution.
     ///
     /// ```
-    /// use burn::{optim::SgdConfig, module::Param, prelude::*};
+    /// use burn::{nn, optim::SgdConfig, prelude::*};
     /// use burn_curvature::{KfacConfig, KfacOptimizerConfig, Likelihood, Objective, Reduction};
-    ///
-    /// #[derive(Module, Debug)]
-    /// struct Line {
-    ///     w: Param<Tensor<2>>,
-    /// }
     ///
     /// # fn main() -> Result<(), burn_curvature::Error> {
     /// let device = Device::default().autodiff();
-    /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+    /// let model = nn::LinearConfig::new(1, 1).with_bias(false);
+    /// let model = model.with_initializer(nn::Initializer::Zeros).init(&device);
     /// let x = Tensor::<2>::from_floats([[1.0], [2.0]], &device);
     /// let objective = Objective::capture(&model, x.clone(), |model, x| {
-    ///     let z = x.clone().matmul(model.w.val());
+    ///     let z = model.forward(x.clone());
     ///     (z.clone(), (z - x * 3.0).powf_scalar(2.0).sum() * 0.5)
     /// })?;
     /// let mut kfac = KfacOptimizerConfig::stochastic(1.0)
@@ -142,7 +135,7 @@ where
     ///     .init(&objective.reduced_by(Reduction::Sum)?, Likelihood::Gaussian { variance: 1.0 })?;
     /// let (gradients, _) = kfac.transform(&model, x)?;
     /// let model = SgdConfig::new().init().step(1.0, model, gradients);
-    /// assert!((model.w.val().into_scalar::<f32>() - 3.0).abs() < 1e-2);
+    /// assert!((model.weight.val().into_scalar::<f32>() - 3.0).abs() < 1e-2);
     /// # Ok(())
     /// # }
     /// ```

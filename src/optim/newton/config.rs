@@ -14,9 +14,9 @@ use crate::{
 ///
 /// | field | default | range | purpose |
 /// |---|---|---|---|
-/// | `direction` | | | where to go |
-/// | `rule` | | | how far |
-/// | `damping` | 0 | ≥ 0 | λ in A + λI; where [`Rule::LevenbergMarquardt`] starts, and must be above 0 then |
+/// | `direction` | | | direction of the steps |
+/// | `rule` | | | size of the steps |
+/// | `damping` | 0 | ≥ 0 | λ in A + λI; the start of [`Rule::LevenbergMarquardt`], for which it must be above 0 |
 /// | `weight_decay` | 0 | ≥ 0 | η in h = ℒ + η/2 ‖θ‖², on all parameters |
 /// | `gradient_tolerance` | 1e-12 | ≥ 0 | ∇h has vanished if ‖∇h‖ ≤ tolerance · ‖∇h‖ of the first step |
 ///
@@ -33,9 +33,9 @@ use crate::{
 /// ```
 #[derive(Config, Debug, PartialEq)]
 pub struct NewtonOptimizerConfig {
-    /// Where to go.
+    /// Direction of the steps.
     pub direction: Direction,
-    /// How far.
+    /// Size of the steps.
     pub rule: Rule,
     /// λ in A + λI.
     #[config(default = 0.0)]
@@ -74,10 +74,11 @@ impl NewtonOptimizerConfig {
     /// Checks the ranges and builds the optimizer for a captured model.
     ///
     /// # Errors
-    /// [`ConfigError`] for the first field out of range; what the curvature needs and the objective does not have, such as
-    /// outputs for the Gauss-Newton matrix ([`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs)), a stated
-    /// reduction ([`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction)), or residuals
+    /// [`ConfigError`] for the first field out of range. An objective that lacks what the curvature needs: outputs for the
+    /// Gauss-Newton matrix ([`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs)), a stated reduction
+    /// ([`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction)), or residuals
     /// ([`OptimizerError::NotLeastSquares`](crate::errors::OptimizerError::NotLeastSquares)).
+    #[inline(never)]
     pub fn init<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

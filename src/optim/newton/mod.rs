@@ -36,28 +36,27 @@ use direction::Factors;
 /// ```
 ///
 /// A is the Hessian or the Gauss-Newton matrix of ℒ. The presets [`NewtonCgConfig`], [`TrustRegionNewtonConfig`],
-/// [`LissaNewtonConfig`], [`HessianFreeConfig`] and [`LevenbergMarquardtConfig`] are the methods of the literature;
-/// [`NewtonOptimizerConfig`] combines directions and rules otherwise.
+/// [`LissaNewtonConfig`], [`HessianFreeConfig`] and [`LevenbergMarquardtConfig`] are methods of the literature.
+/// [`NewtonOptimizerConfig`] combines any direction with any rule.
 ///
-/// A step takes a model and returns it moved, with a [`NewtonStep`] that says what became of the step: its [`Verdict`]. A
-/// step that the rule refuses leaves the model as it is; the optimizer then has a larger λ or a smaller radius for the next
-/// one.
+/// A step takes a model and returns the updated one, with a [`NewtonStep`] whose [`Verdict`] says what happened. If the rule
+/// refuses the step, the model stays as it is, and the next step starts with a larger λ or a smaller radius.
 ///
-/// # At the end of the precision
+/// # Close to a minimum
 ///
-/// Close to a minimum the decrease of h drowns in the rounding of h, long before ∇h does. Where the expected decrease is below
-/// 256 units of rounding of h, a step is judged by ‖∇h‖ instead ([`Verdict::WithinRounding`]), at the cost of a gradient.
+/// There the decrease of h is lost in the rounding of h long before ∇h is. If the expected decrease is below 256 units of
+/// rounding of h, the step is judged by ‖∇h‖ instead ([`Verdict::WithinRounding`]), which costs a gradient.
 ///
 /// # Stationary points
 ///
-/// With the Hessian, a gradient that has vanished may be that of a saddle: the eigenvector of the smallest eigenvalue, by
-/// Lanczos' process from a random start, then leads away from it ([`TruncatedCg::leave_saddles`]). Otherwise the verdict
-/// is [`Verdict::Stationary`], and no step is taken.
+/// A vanishing gradient may belong to a saddle. With the Hessian, Lanczos' process from a random start then looks for the
+/// eigenvector of the smallest eigenvalue, which leads away from a saddle ([`TruncatedCg::leave_saddles`]). Otherwise the
+/// verdict is [`Verdict::Stationary`], and no step is taken.
 ///
 /// # Dropout and batch normalization
 ///
-/// The rules compare values of h, so that h must not change from one evaluation to the next. [`step`](Self::step) refuses
-/// models with layers in training mode; [`step_on`](Self::step_on) takes an objective in the mode it was captured in.
+/// The rules compare values of h, so h must not change from one evaluation to the next. [`step`](Self::step) refuses models
+/// with layers in training mode. [`step_on`](Self::step_on) takes an objective in the mode it was captured in.
 ///
 /// # Cost
 ///

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::solver::SolveReport;
 
-/// What became of a step. Its `Display` is one sentence.
+/// What happened to a step. It prints as one sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -55,7 +55,7 @@ impl Verdict {
 pub struct NewtonStep {
     /// Step number, starting at 1.
     pub step: usize,
-    /// What became of it.
+    /// What happened to it.
     pub verdict: Verdict,
     /// h = ℒ + η/2 ‖θ‖² before the step.
     pub value: f64,
@@ -67,9 +67,9 @@ pub struct NewtonStep {
     pub length: f64,
     /// The factor of the direction: the fixed rate, or that of the line search.
     pub rate: f64,
-    /// λ, as the step used it.
+    /// λ in this step.
     pub damping: f64,
-    /// The radius of the trust region, as the step used it.
+    /// The radius of the trust region in this step.
     pub radius: Option<f64>,
     /// The change of h that the quadratic model without λ predicts for the whole direction, if the rule needs it.
     pub predicted: Option<f64>,

@@ -17,9 +17,9 @@ use crate::{
 /// Everything that a [`NewtonOptimizer`] carries from one step to the next, to be saved to a file of Burn's format or with
 /// serde.
 ///
-/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. The model has
-/// its own file, by Burn; load it before capturing its loss again, since parameters are identified by their ids, which come
-/// from the file: the state of one instance of a model is refused by another.
+/// Values are restored bit by bit from any format, so that a run that resumes from a state continues exactly. Burn saves the
+/// model in a file of its own. Load the model before you capture its loss again: parameters are identified by their ids,
+/// which come from the model's file. A state is refused for any other instance of the model.
 ///
 /// # Example
 /// ℒ = w⁴ from w = 1 by Levenberg–Marquardt damping: the third step is the same after a pause.

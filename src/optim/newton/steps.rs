@@ -18,8 +18,7 @@ where
 {
     /// One step on a batch: the updated model, and a report of the step.
     ///
-    /// A model in another precision than the objective's is updated in its own precision from a step in the objective's. On
-    /// an error the optimizer is unchanged.
+    /// The step is computed in the objective's precision, and the model keeps its own. On an error the optimizer is unchanged.
     ///
     /// # Errors
     /// [`OptimizerError::TrainingMode`] for a model with dropout or batch normalization in training mode; those of
@@ -56,7 +55,7 @@ where
     /// One step with sub-sampled curvature: h and ∇h are those of `objective`, the curvature and the preconditioner those of
     /// another objective of the same model, on fewer samples.
     ///
-    /// A mean over the samples has the same scale on fewer of them; a sum has not.
+    /// Use a loss that is a mean over the samples: its scale is the same on fewer of them. That of a sum is not.
     ///
     /// # Errors
     /// As [`step_on`](Self::step_on).

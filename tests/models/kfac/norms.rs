@@ -182,6 +182,30 @@ fn all_that_is_broadcast_has_its_exact_block() {
 }
 
 #[derive(Module, Debug)]
+struct Logarithms {
+    rates: Param<Tensor<2>>,
+    scale: Param<Tensor<1>>,
+    output: nn::Linear,
+}
+
+/// Functions of a parameter, element by element, are broadcast in its place: −exp of a table, used twice, and a softplus.
+#[test]
+fn a_function_of_a_parameter_that_is_broadcast_leaves_its_block_exact() {
+    let model =
+        Logarithms { rates: weight([4, 3], 1), scale: weight([3], 2), output: layer(&[3, 2]) };
+    let x = random([5, 4, 3], 3);
+    let objective = squared(&model, x, Reduction::Mean, |model: &Logarithms, x: Tensor<3>| {
+        let rates = -model.rates.val().exp();
+        let decay = (x.clone() * rates.unsqueeze()).exp();
+        let x = decay * model.rates.val().unsqueeze() + x;
+        let scale = (model.scale.val().exp() + 1.0).log();
+        let z: Tensor<2> = model.output.forward(x * scale.unsqueeze()).mean_dim(1).squeeze_dim(1);
+        z
+    });
+    blocks_are_exact(&objective, &["rates", "scale"], 2);
+}
+
+#[derive(Module, Debug)]
 struct Heads {
     first: nn::Linear,
     second: nn::Linear,

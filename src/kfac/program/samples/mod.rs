@@ -8,22 +8,20 @@ mod inner;
 mod outer;
 mod quadratic;
 
-use burn_autodiff::Autodiff;
-use burn_backend::{Backend, DType, tensor::FloatTensor};
+use burn_backend::DType;
 use burn_capture::CaptureBackend;
 
 use super::{
-    FactorKind, Given, Passes, Probed, Reduced, inputs,
-    record::{float_type, input, record},
+    FactorKind, Given, Passes, Probed, Reduced, Tensor, inputs,
+    record::{input, record},
 };
 use crate::{
     capture::Scope,
-    derive::{self, Apply, Metric, required},
+    derive::{Metric, required},
     error::Error,
     graph::Graph,
     kfac::layers::{LayerKind, NetworkLayers},
 };
-pub(super) use outer::one_hot;
 use outer::{Left, Outer};
 use quadratic::{Side, Sides};
 
@@ -100,40 +98,34 @@ pub(in crate::kfac) fn quadratic_forms(
 }
 
 /// The gradients by one matrix of parameters.
-struct Part<B: Backend> {
+struct Part {
     /// Groups, d_in, d_out.
     shape: [usize; 3],
-    outer: Outer<B>,
+    outer: Outer<CaptureBackend>,
 }
-
-type Recorded = FloatTensor<CaptureBackend>;
 
 /// The program of what `scores` makes of the gradients by all layers and blocks, side by side.
 fn recorded(
     network: &NetworkLayers,
     parameters: usize,
-    scores: impl FnOnce(&mut Scope, DType, &[Part<CaptureBackend>]) -> Result<Vec<Recorded>, Error>,
+    scores: impl FnOnce(&mut Scope, DType, &[Part]) -> Result<Vec<Tensor>, Error>,
 ) -> Result<Graph, Error> {
-    let (probed, loss) = (Probed::new(network, parameters), &network.graph);
-    record(KIND, loss, parameters, |scope, given| {
-        let parts = gradients(&probed, &given, derive::apply_recorded)?;
-        let scores = scores(scope, float_type(loss), &parts)?;
+    let probed = Probed::new(network, parameters);
+    record(KIND, &probed, |scope, given| {
+        let parts = gradients(&probed, &given)?;
+        let scores = scores(scope, probed.dtype(), &parts)?;
         Ok(outer::joined::<CaptureBackend>(scores, 1).into_iter().collect())
     })
 }
 
 /// The gradients of the recorded loss by all layers and blocks, sample by sample.
-fn gradients<B: Backend>(
-    probed: &Probed,
-    given: &Given<'_, B>,
-    apply: Apply<Autodiff<B>>,
-) -> Result<Vec<Part<B>>, Error> {
-    let mut passes = Passes::forward(probed, given, apply)?;
+fn gradients(probed: &Probed, given: &Given<'_>) -> Result<Vec<Part>, Error> {
+    let mut passes = Passes::forward(probed, given)?;
     let mut left = Vec::with_capacity(probed.layers.len());
     for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {
         left.push(match group.kind {
             LayerKind::Embedding => Left::Indices(inputs::indices(probed, group, xs)?),
-            _ => Left::Rows(inputs::rows(KIND, (probed, group), xs, (true, inputs::types(given)))?),
+            _ => Left::Rows(inputs::rows(KIND, (probed, group), xs, true)?),
         });
     }
     let mut parts = Vec::with_capacity(probed.layers.len() + probed.blocks.len());

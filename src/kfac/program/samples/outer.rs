@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use burn_backend::{
-    Backend, FloatDType, Shape, Slice, TensorMetadata,
-    tensor::{FloatTensor, IndexingUpdateOp, IntTensor},
+    Backend, Shape, Slice, TensorMetadata,
+    tensor::{FloatTensor, IntTensor},
 };
 
 use crate::kfac::program::rows::Rows;
@@ -59,25 +59,9 @@ impl<B: Backend> Outer<B> {
     /// The rows of an embedding written out, for a table with `width` rows.
     pub fn written_out(&self, indices: &IntTensor<B>, width: usize) -> Self {
         let right = self.right.rows();
-        let rows = one_hot::<B>(indices.clone(), width, right.dtype().into());
+        let rows = Rows::one_hot(indices.clone(), width, right.dtype());
         Self { left: Left::Rows(rows), right: Rows::Rows(right) }
     }
-}
-
-/// One-hot rows of indices `[samples, places]`.
-pub(in crate::kfac::program) fn one_hot<B: Backend>(
-    indices: IntTensor<B>,
-    width: usize,
-    dtype: FloatDType,
-) -> Rows<B> {
-    let [samples, places] = [indices.shape()[0], indices.shape()[1]];
-    let (total, device) = (samples * places, indices.device());
-    let shape = |columns: usize| Shape::from(vec![total, columns]);
-    let zeros = B::float_zeros(shape(width), &device, dtype);
-    let ones = B::float_ones(shape(1), &device, dtype);
-    let indices = B::int_reshape(indices, shape(1));
-    let one_hot = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
-    Rows::Rows(B::float_reshape(one_hot, Shape::from(vec![samples, places, 1, width])))
 }
 
 /// Tensors side by side; `None` if there are none.

@@ -13,8 +13,8 @@ use crate::{
 pub enum Forcing {
     /// The same at every step: convergence is linear with this factor.
     Fixed(f64),
-    /// 0.9 (‖∇hₖ‖ / ‖∇hₖ₋₁‖)², at least 0.9 times the square of the last one while that is above 0.1, and within 10⁻¹⁰ and
-    /// the largest: quadratic convergence in the end. It does not change if the loss is scaled. Eisenstat & Walker 1996,
+    /// 0.9 (‖∇hₖ‖ / ‖∇hₖ₋₁‖)², not below 0.9 times the square of the last tolerance while that is above 0.1, and between 10⁻¹⁰
+    /// and the largest. Convergence is quadratic in the end, and scaling the loss changes nothing. Eisenstat & Walker 1996,
     /// choice 2.
     EisenstatWalker {
         /// The largest tolerance, and the first one.

@@ -26,7 +26,7 @@ pub enum Curvature {
     Hessian,
     /// The Gauss-Newton matrix JᵀMJ of ℒ, positive semidefinite for convex losses of outputs.
     GaussNewton,
-    /// The Gauss-Newton matrix of ℒ = c·‖r‖², where the closure returns the residuals r as outputs: 2c·JᵀJ. That ℒ is so is
+    /// The Gauss-Newton matrix 2c·JᵀJ of ℒ = c·‖r‖², where the closure returns the residuals r as outputs. The form of ℒ is
     /// checked when the optimizer is built.
     Residuals,
 }

@@ -21,9 +21,9 @@ use crate::optim::newton::{
 /// ```
 ///
 /// G is the Gauss-Newton matrix, so the closure must return outputs and loss. The preconditioner is
-/// [diag(c·Σₙ gₙ²) + (λ + η)I]^−¾ from the gradients gₙ of the samples, for which the objective must state its reduction
-/// ([`Objective::reduced_by`](crate::Objective::reduced_by)); its diagonal is estimated without bias from
-/// `probes` sums with random signs.
+/// [diag(c·Σₙ gₙ²) + (λ + η)I]^−¾ with the gradients gₙ of the samples, so the objective must state its reduction
+/// ([`Objective::reduced_by`](crate::Objective::reduced_by)). An unbiased estimate of the diagonal comes from `probes` sums
+/// with random signs.
 ///
 /// # Cost
 /// A gradient; a product with G, 0.4 to 0.6 gradients, for each iteration of conjugate gradients; `probes` backward passes; and a

@@ -16,14 +16,15 @@ use crate::{
 /// ```
 ///
 /// The objective of a step must be a data set ([`Objective::over`](crate::Objective::over)) with small batches, the terms i.
-/// All of them need eigenvalues between 0 and the scale c, as for convex losses; the method converges from where the
-/// quadratic model is good, so that some steps of gradient descent come first.
+/// The Hessian of every batch must have its eigenvalues between 0 and the scale c, as for convex losses. The method converges
+/// from where the quadratic model is good, so take some steps of gradient descent first.
 ///
 /// # When to use it, and when not
 /// It pays if n, the number of samples, is much larger than the condition number κ: then a direction costs less than a pass
-/// over the data. On 1797 digits with κ ≈ 250 it comes within 10⁻⁸ of the minimum in 12 passes, variance-reduced gradients (SVRG) in
-/// 14 to 16; with κ ≈ n SVRG takes 38 passes, and LiSSA more than 40. Where products with the whole data set are affordable,
-/// [`NewtonCgConfig`](super::NewtonCgConfig) is the better choice: conjugate gradients take √κ products for the κ steps of this series.
+/// over the data. On 1797 digits with κ ≈ 250 it comes within 10⁻⁸ of the minimum in 12 passes, and variance-reduced gradients
+/// (SVRG) take 14 to 16. With κ ≈ n, SVRG takes 38 passes and LiSSA more than 40. Where products with the whole data set are
+/// affordable, [`NewtonCgConfig`](super::NewtonCgConfig) is the better choice: conjugate gradients take √κ products where this
+/// series takes κ steps.
 ///
 /// # Cost
 /// A gradient over the data set, depth · repeats products with single batches, and one product and one forward pass over

@@ -16,8 +16,8 @@ use crate::optim::newton::{
 ///          θ ← θ + αδ
 /// ```
 ///
-/// With the tolerances τₖ of Eisenstat and Walker the convergence is quadratic in the end. It does not change if the loss is
-/// scaled, nor does the step if λ is scaled with it.
+/// With the tolerances τₖ of Eisenstat and Walker the convergence is quadratic in the end. The steps stay the same if the loss
+/// and λ are scaled together.
 ///
 /// # Cost
 /// A step costs a gradient, a product with the Hessian for each iteration of conjugate gradients, and mostly one forward pass.

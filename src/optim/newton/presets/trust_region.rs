@@ -20,11 +20,11 @@ use crate::optim::newton::{
 /// boundary.
 ///
 /// # What Steihaug's point is, and what it is not
-/// For a positive definite Hessian δ achieves at least half of the greatest possible decrease of m (Yuan 2000). For an
-/// indefinite one δ decreases m at least as far as the steepest descent does, and no more is known: in the *hard case*, where
-/// ∇h has no part along the eigenvector of the smallest eigenvalue, conjugate gradients never see that eigenvalue, while the
-/// minimum of m lies along it. Iterates that end at a saddle for this reason leave it along that eigenvector, which Lanczos'
-/// process finds where ∇h has vanished ([`TruncatedCg::leave_saddles`]).
+/// For a positive definite Hessian, δ achieves at least half of the greatest possible decrease of m (Yuan 2000). For an
+/// indefinite one, δ decreases m at least as far as steepest descent does, and no more is known. In the *hard case*, ∇h has no
+/// part along the eigenvector of the smallest eigenvalue. Conjugate gradients then never see that eigenvalue, although the
+/// minimum of m lies along its eigenvector. Iterates may end at a saddle for this reason. Lanczos' process finds the
+/// eigenvector where ∇h has vanished, and the next step leaves the saddle along it ([`TruncatedCg::leave_saddles`]).
 ///
 /// # Cost
 /// As [`NewtonCgConfig`](super::NewtonCgConfig); a refused step costs the same again, on a smaller region.
@@ -68,7 +68,7 @@ pub struct TrustRegionNewtonConfig {
     /// Relative tolerances of the solves.
     #[config(default = "Forcing::EisenstatWalker { largest: 0.1 }")]
     pub forcing: Forcing,
-    /// An approximate inverse for conjugate gradients; the region is ‖δ‖ ≤ Δ in the norm of its inverse then.
+    /// An approximate inverse for conjugate gradients. The region is then ‖δ‖ ≤ Δ in the norm of its inverse.
     pub preconditioner: Option<Preconditioner>,
     /// Steps from one computation of the preconditioner to the next; see [`TruncatedCg::refresh_every`].
     #[config(default = 1)]

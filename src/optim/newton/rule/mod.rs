@@ -19,8 +19,8 @@ use crate::{
 /// How far a step goes, and whether it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Rule {
-    /// A fixed multiple of the direction, for learning-rate schedulers. Taken even if h rises, which the report then says
-    /// ([`Verdict::Raised`]); not taken if h would not be finite.
+    /// A fixed multiple of the direction, for learning-rate schedulers. The step is taken even if h rises
+    /// ([`Verdict::Raised`]), but not if h would not be finite.
     Fixed {
         /// The learning rate. Zero, at the end of a schedule, is no step.
         rate: f64,
@@ -29,13 +29,13 @@ pub enum Rule {
     Armijo(Armijo),
     /// Steps of length one; λ follows the ratio ρ of actual to predicted decrease.
     LevenbergMarquardt {
-        /// How λ follows.
+        /// How λ follows ρ.
         adaptation: DampingRule,
         /// A line search after λ is adapted; without one a step is taken if h falls.
         search: Option<Armijo>,
     },
-    /// ‖δ‖ ≤ radius, in the norm of the preconditioner's inverse if there is one; the radius follows ρ: a quarter of it for
-    /// ρ < ¼, twice it for ρ > ¾ if the step ends on the boundary (Nocedal & Wright, algorithm 4.1).
+    /// ‖δ‖ ≤ radius, in the norm of the preconditioner's inverse if there is one. The radius shrinks to a quarter for ρ < ¼,
+    /// and doubles for ρ > ¾ if the step ends on the boundary (Nocedal & Wright, algorithm 4.1).
     TrustRegion {
         /// The radius at the start.
         radius: f64,
