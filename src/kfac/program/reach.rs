@@ -24,7 +24,7 @@ pub(in crate::kfac) fn reach(network: &NetworkLayers, parameters: usize) -> Resu
     let kind = FactorKind { metric: None, reduced: Reduced::Nothing };
     let probed = Probed::new(network, parameters);
     let samples = network.samples;
-    record(kind, &network.graph, parameters, |_, given| squares(kind, &probed, samples, &given))
+    record(kind, &probed, |_, given| squares(kind, &probed, samples, &given))
 }
 
 fn squares(
