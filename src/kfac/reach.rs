@@ -47,13 +47,12 @@ pub(super) fn expect_own_rows<B: AutodiffBackend>(
     })
 }
 
-/// Whether rows do not follow their own samples: from Σ (h − cₙ g)² and Σ (cₙ g)² of each sample.
+/// Whether rows do not follow their own samples: from Σ (h − cₙ g)² and Σ (cₙ g)² of each sample. What is not finite is refused
+/// by others.
 pub(super) fn reaches_others(sums: &[f64]) -> bool {
     let pairs = sums.as_chunks::<2>().0;
     let mean = pairs.iter().map(|[_, own]| own).sum::<f64>() / pairs.len().max(1) as f64;
-    pairs.iter().any(|[difference, own]| {
-        difference.is_nan() || *difference > ROUNDING * (own + ROUNDING * mean)
-    })
+    pairs.iter().any(|[difference, own]| *difference > ROUNDING * (own + ROUNDING * mean))
 }
 
 /// Square of the relative difference that counts as rounding. A device may add in varying order.

@@ -23,7 +23,8 @@ use crate::{
 pub(in crate::kfac) fn reach(network: &NetworkLayers, parameters: usize) -> Result<Graph, Error> {
     let kind = FactorKind { metric: None, reduced: Reduced::Nothing };
     let probed = Probed::new(network, parameters);
-    record(kind, &probed, |_, given| squares(kind, &probed, network.samples, &given))
+    let samples = network.samples;
+    record(kind, &probed, |_, given| squares(kind, &probed, samples, &given))
 }
 
 fn squares(
@@ -32,16 +33,15 @@ fn squares(
     samples: Samples,
     given: &Given<'_>,
 ) -> Result<Vec<Tensor>, Error> {
-    let outputs = required(probed.program.outputs().get(1).copied())?;
-    let outputs = probed.program.value(outputs);
+    let outputs = probed.program.value(required(probed.program.outputs().get(1).copied())?);
     let (passes, adjoint) = (Passes::forward(probed, given)?, probed.adjoint()?);
-    let rows = |cotangent: &Tensor| {
-        let gradients = passes.pulled_back(&adjoint, one_of_many(cotangent))?;
+    let rows = |cotangent: Tensor| {
+        let gradients = passes.pulled_back(&adjoint, one_of_many(&cotangent))?;
         Ok::<_, Error>(passes.of_layers(kind, &mut gradients.into_iter())?)
     };
     let factors = factors(samples.count, outputs.dtype, given.device);
     let [plain, scaled] = cotangents(outputs, samples, &factors, given.device);
-    let (plain, scaled) = (rows(&plain)?, rows(&scaled)?);
+    let (plain, scaled) = (rows(plain)?, rows(scaled)?);
     let pairs = plain.iter().zip(&scaled);
     Ok(pairs.map(|(plain, scaled)| compared(plain, scaled, &factors, samples.count)).collect())
 }

@@ -73,7 +73,5 @@ fn a_single_sample_that_is_reached_by_another_is_found() {
         let mut wrong = right;
         wrong[at] = 1e-4;
         assert!(reaches_others(&wrong), "{at}");
-        wrong[at] = f64::NAN;
-        assert!(reaches_others(&wrong), "{at}");
     }
 }

@@ -127,9 +127,8 @@ fn one_hot_of_what_the_parameters_decide_is_recorded() {
     let expected = Objective::capture(&net(), x, plain).unwrap();
     close(&figures(&found), &figures(&expected));
     // At parameters that choose others.
-    let turned = found.parameters().clone().scale(-1.0);
-    let (found, expected) = (found.at(&turned).unwrap(), expected.at(&turned).unwrap());
-    close(&figures(&found), &figures(&expected));
+    let turned = |one: &Objective| one.at(&one.parameters().clone().scale(-1.0)).unwrap();
+    close(&figures(&turned(&found)), &figures(&turned(&expected)));
 }
 
 /// A mean over samples, with the Fisher matrix of the likelihood.
