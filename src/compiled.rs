@@ -16,6 +16,8 @@
 
 use std::hint::black_box;
 
+#[cfg(feature = "ndarray")]
+use burn::backend::Autodiff;
 use burn::{
     module::Param,
     tensor::{Bool, Int, Tensor},
@@ -23,21 +25,29 @@ use burn::{
 use burn_backend::AutodiffBackend;
 
 use crate::{
+    check::CurvatureCheck,
     curvature::{EmpiricalFisher, Fisher, GaussNewton, Hessian, Jacobian},
     derive::ProgramBackend,
+    implicit::{ImplicitConfig, ImplicitFunction},
+    influence::{Influence, InfluenceConfig},
     kfac::{Ekfac, Kfac, KfacConfig},
     objective::{Objective, Reduction},
     operator::{Adjoint, FiniteSum, LinearOperator},
-    optim::KfacOptimizer,
+    optim::{KfacOptimizer, NewtonOptimizer, NewtonOptimizerConfig},
     solver::{ConjugateGradient, Direct, LinearSolver, Lissa, Minres, Neumann, Nystrom, Woodbury},
     space::{DeviceScalar, ParamSpace, ParamSubset, ParamVector},
+    spectrum::{DensityEstimator, DiagonalEstimator, FrobeniusNorm, Lanczos, TraceEstimator},
     tensor::DefaultBackend,
 };
 
-static _COMPILED: [fn(); 3] = [
-    vectors::<DefaultBackend>,
-    objectives::<DefaultBackend>,
-    solvers_and_factors::<DefaultBackend>,
+/// Builds with `ndarray` compare backends, as the tests do: there the typed ones are compiled here too.
+#[allow(deprecated, reason = "NdArray is deprecated in Burn 0.22, not gone")]
+static _COMPILED: &[fn()] = &[
+    functions::<DefaultBackend>,
+    #[cfg(feature = "ndarray")]
+    functions::<Autodiff<burn::backend::NdArray>>,
+    #[cfg(all(feature = "ndarray", feature = "flex"))]
+    functions::<Autodiff<burn::backend::Flex>>,
 ];
 
 type Model = Param<Tensor<1>>;
@@ -47,10 +57,21 @@ type Ints = (Tensor<1, Int>, Tensor<2, Int>, Tensor<3, Int>);
 type Bools = (Tensor<1, Bool>, Tensor<2, Bool>, Tensor<3, Bool>);
 type Closure = fn(&Model, Batch) -> Tensor<1>;
 
+/// Functions that are generic over the backend alone, by their types.
 macro_rules! addresses {
     ($($owner:ty: $($function:ident $(::<$($of:ty),+>)?)+;)+) => {
         black_box([$($(<$owner>::$function$(::<$($of),+>)? as *const (),)+)+])
     };
+}
+
+fn functions<B: AutodiffBackend>()
+where
+    B::InnerBackend: ProgramBackend,
+{
+    vectors::<B>();
+    objectives::<B>();
+    solvers_and_factors::<B>();
+    applications::<B>();
 }
 
 fn vectors<B: AutodiffBackend>()
@@ -62,7 +83,7 @@ where
             add sub mul neg scale axpy scale_device axpy_device aypx_device dot_device dot norm largest
             expect_finite from_blocks with_layout to_vec cast to_tensor from_tensor into_gradients;
         ParamSpace<B>:
-            new flat cast with_layout restricted zeros ones full vector from_blocks rademacher normal;
+            new flat cast with_layout restricted full vector from_blocks rademacher normal;
         DeviceScalar<B>: new add sub mul div neg sqrt read read_many;
     };
     black_box([
@@ -84,7 +105,7 @@ where
         Objective<B>:
             value value_and_gradient hessian_vector_product prepare outputs without_loss_check with_engine
             with_memory_budget at at_keeping_buffers loss_program gradient_program hessian_programs
-            gauss_newton_programs hessian_program_for gauss_newton_program_for in_f64 in_precision;
+            gauss_newton_programs hessian_program_for gauss_newton_program_for in_precision;
         GaussNewton<B>: new;
         Fisher<B>: exact monte_carlo;
         EmpiricalFisher<B>: new;
@@ -110,7 +131,6 @@ where
         KfacConfig: init::<B> init_with_gradient::<B> init_ekfac::<B>;
         Kfac<B>: inverse factored_inverse square_root trace frobenius_norm log_determinant;
         Ekfac<B>: from_kfac updated inverse square_root trace frobenius_norm log_determinant;
-        KfacOptimizer<B>: step::<Model, Batch> transform::<Model, Batch>;
         Woodbury<B>: solve;
         Lissa: solve_with::<B>;
     };
@@ -125,6 +145,35 @@ where
         <Direct as LinearSolver<B>>::solve_with as *const (),
         <Direct as LinearSolver<B>>::solve_many_with as *const (),
     ]);
+}
+
+fn applications<B: AutodiffBackend>()
+where
+    B::InnerBackend: ProgramBackend,
+{
+    addresses! {
+        Lanczos: eigenpairs::<B>;
+        TraceEstimator: estimate::<B>;
+        DiagonalEstimator: estimate::<B>;
+        DensityEstimator: estimate::<B>;
+        FrobeniusNorm: estimate_square::<B>;
+        CurvatureCheck: run::<B>;
+        NewtonOptimizerConfig: init::<B>;
+        InfluenceConfig: init::<B>;
+        Influence<B>: training_losses self_influence influence_step newton_step;
+        ImplicitConfig: init::<B>;
+        ImplicitFunction<B>: tangent tangents adjoint adjoints;
+    };
+    black_box([
+        KfacOptimizer::<B>::step::<Model, Batch> as *const (),
+        KfacOptimizer::<B>::transform::<Model, Batch> as *const (),
+        NewtonOptimizer::<B>::step::<Model, Batch> as *const (),
+        scores::<B> as *const (),
+    ]);
+}
+
+fn scores<B: AutodiffBackend>(influence: &Influence<B>, query: &Objective<B>) -> bool {
+    influence.scores(query).is_ok()
 }
 
 fn over<B: AutodiffBackend>(objective: &Objective<B>, batches: Vec<Batch>) -> bool

@@ -134,6 +134,25 @@ fn every_room_of_the_table_exists() {
     }
 }
 
+/// Programs take a function from this crate rather than compile it again only if it is never inlined.
+#[test]
+fn what_is_compiled_with_this_crate_is_never_inlined() {
+    let mut paths = Vec::new();
+    files(&source(), &mut paths);
+    let text: String = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let list = fs::read_to_string(source().join("compiled.rs")).unwrap();
+    let blocks = list.split("addresses! {").skip(1).filter_map(|rest| rest.split_once("};"));
+    let words = blocks.flat_map(|(block, _)| block.split_whitespace());
+    let names = words.filter(|word| !word.ends_with(':')).map(|name| name.trim_end_matches(';'));
+    let names: BTreeSet<_> = names.map(|name| name.trim_end_matches("::<B>")).collect();
+    assert!(names.len() > 50, "the functions were not found in src/compiled.rs: {names:?}");
+    let inlined = names.iter().filter(|name| {
+        let heads = ["(", "<"].map(|after| format!("#[inline(never)]\n    pub fn {name}{after}"));
+        !heads.iter().any(|head| text.contains(head))
+    });
+    assert_eq!(inlined.collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
 #[test]
 fn imports_are_found_in_all_forms() {
     let code =

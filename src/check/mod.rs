@@ -113,6 +113,7 @@ impl CurvatureCheck {
     ///
     /// # Errors
     /// A loss or gradient that is NaN or infinite. Everything else that fails is a line of the report.
+    #[inline(never)]
     pub fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

@@ -84,6 +84,7 @@ impl ImplicitConfig {
     /// [`ConfigError`](crate::errors::ConfigError) for the first field out of range;
     /// [`ImplicitError::Independent`](crate::errors::ImplicitError::Independent) for an inner objective whose gradient in θ
     /// does not depend on η; for [`InnerCurvature::GaussNewton`] those of [`GaussNewton::new`](crate::GaussNewton::new).
+    #[inline(never)]
     pub fn init<B: AutodiffBackend>(
         &self,
         inner: &HyperObjective<B>,

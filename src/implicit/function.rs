@@ -100,6 +100,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         Self::with(config, inner, matrix, constant)
     }
 
+    #[inline(never)]
     fn with(
         config: &ImplicitConfig,
         inner: &HyperObjective<B>,
@@ -169,6 +170,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     ///
     /// # Errors
     /// A vector that is not one of hyper-parameters; those of the solver.
+    #[inline(never)]
     pub fn tangent(
         &self,
         direction: &ParamVector<B>,
@@ -182,6 +184,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     ///
     /// # Errors
     /// As [`tangent`](Self::tangent).
+    #[inline(never)]
     pub fn tangents(
         &self,
         directions: &[ParamVector<B>],
@@ -198,6 +201,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     ///
     /// # Errors
     /// A vector that is not one of the model's parameters; those of the solver.
+    #[inline(never)]
     pub fn adjoint(
         &self,
         cotangent: &ParamVector<B>,
@@ -212,6 +216,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     ///
     /// # Errors
     /// As [`adjoint`](Self::adjoint).
+    #[inline(never)]
     pub fn adjoints(
         &self,
         cotangents: &[ParamVector<B>],

@@ -37,6 +37,7 @@ enum Method<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Inverse<B> {
+    #[inline(never)]
     pub fn new(config: &InfluenceConfig, training: &Objective<B>) -> Result<Self, Error> {
         let damping = config.total_damping();
         let matrix = || Matrix::new(config.curvature, training);
@@ -80,6 +81,7 @@ impl<B: AutodiffBackend> Inverse<B> {
 
 impl<B: AutodiffBackend> Inverse<B> {
     /// A⁻¹b for several b, with a summary of their solves.
+    #[inline(never)]
     pub fn solve(&self, rhs: &[ParamVector<B>]) -> Result<(Vec<ParamVector<B>>, Solves), Error> {
         match &self.method {
             Method::Iterative { matrix, solver } => {

@@ -135,6 +135,7 @@ pub struct ScoreRows {
 }
 
 impl<B: AutodiffBackend> Influence<B> {
+    #[inline(never)]
     fn new(config: InfluenceConfig, training: &Objective<B>) -> Result<Self, Error> {
         let losses = SampleLosses::new(training)?;
         let reduction = training.stated_reduction()?;
@@ -179,6 +180,7 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Errors
     /// [`InfluenceError::NotFinite`].
+    #[inline(never)]
     pub fn training_losses(&self) -> Result<Vec<f64>, Error> {
         self.losses.values()
     }
@@ -257,6 +259,7 @@ impl<B: AutodiffBackend> Influence<B> {
     }
 
     /// The scores of all training samples for some s = A⁻¹∇f, or parts of them.
+    #[inline(never)]
     fn scored(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
         let (factor, shared) = (self.factor(), self.shared_penalty());
         let mut rows = self.products(solved)?;

@@ -57,6 +57,7 @@ impl<B: AutodiffBackend> Influence<B> {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline(never)]
     pub fn self_influence(&self) -> Result<SelfInfluence, Error> {
         let (samples, parameters) = (self.samples(), self.training.layout().len());
         let (mut scores, mut solves, mut derivatives) = match self.by_layers()? {

@@ -35,6 +35,7 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Errors
     /// [`InfluenceError::NoSuchSample`], [`InfluenceError::EmptyGroup`], [`InfluenceError::Repeated`]; those of the solver.
+    #[inline(never)]
     pub fn influence_step(&self, group: &[usize]) -> Result<Removal<B>, Error> {
         expect_group(0, group, self.samples())?;
         let gradient = self.gradient_of(group)?;
@@ -86,6 +87,7 @@ impl<B: AutodiffBackend> Influence<B> {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline(never)]
     pub fn newton_step(&self, group: &[usize]) -> Result<Removal<B>, Error> {
         let samples = self.samples();
         expect_group(0, group, samples)?;

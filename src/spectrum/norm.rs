@@ -93,6 +93,7 @@ impl FrobeniusNorm {
     ///
     /// # Errors
     /// See [`FrobeniusNorm`].
+    #[inline(never)]
     pub fn estimate_square<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,

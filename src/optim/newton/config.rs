@@ -78,6 +78,7 @@ impl NewtonOptimizerConfig {
     /// Gauss-Newton matrix ([`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs)), a stated reduction
     /// ([`ObjectiveError::NoReduction`](crate::errors::ObjectiveError::NoReduction)), or residuals
     /// ([`OptimizerError::NotLeastSquares`](crate::errors::OptimizerError::NotLeastSquares)).
+    #[inline(never)]
     pub fn init<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

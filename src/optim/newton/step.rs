@@ -11,6 +11,7 @@ use crate::{error::Error, objective::Objective, space::ParamVector};
 impl<B: AutodiffBackend> NewtonOptimizer<B> {
     /// δ at the parameters of an objective, `None` if no step is taken. The carried state changes only if everything
     /// succeeds.
+    #[inline(never)]
     pub(super) fn advance(
         &mut self,
         objective: &Objective<B>,

@@ -77,6 +77,7 @@ impl DensityEstimator {
     ///
     /// # Errors
     /// See [`DensityEstimator`].
+    #[inline(never)]
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,

@@ -93,6 +93,7 @@ impl DiagonalEstimator {
     ///
     /// # Errors
     /// See [`DiagonalEstimator`].
+    #[inline(never)]
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,

@@ -84,6 +84,7 @@ impl Lanczos {
     ///
     /// # Errors
     /// See [`Lanczos`].
+    #[inline(never)]
     pub fn eigenpairs<B: AutodiffBackend>(
         &self,
         operator: &dyn SelfAdjoint<B>,

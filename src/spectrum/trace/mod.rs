@@ -79,6 +79,7 @@ impl TraceEstimator {
     ///
     /// # Errors
     /// See [`TraceEstimator`].
+    #[inline(never)]
     pub fn estimate<B: AutodiffBackend>(
         &self,
         operator: &dyn LinearOperator<B>,
