@@ -120,7 +120,13 @@ where
                 assert_eq!(report.fallbacks().count(), 1);
                 assert!(report.to_string().contains("w (300 rows) on the host after"), "{report}");
                 let host = kfac.factored_inverse_with(damping, KfacInversion::Host).unwrap().0;
-                assert_eq!(product, host.apply(&v).unwrap().to_vec().unwrap());
+                let host = host.apply(&v).unwrap().to_vec().unwrap();
+                let largest = host.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+                for (found, expected) in product.iter().zip(&host) {
+                    // The other factor, a number, was inverted on the device.
+                    let error = (found - expected).abs() / largest;
+                    assert!(error < 1e-6, "{condition:e}: {found} for {expected}");
+                }
             }
             InversionPlace::Host => panic!("the device was asked for"),
         }
