@@ -27,12 +27,16 @@ pub enum CaptureError {
     },
     /// The closure uses a tensor or module that is not among its arguments.
     #[error(
-        "the closure uses a tensor or module from outside, which is on another device than its arguments while they are \
-         recorded. A tensor: put it into the batch, or use `t.without_autodiff().to_device(&x.device())` in the closure. A \
+        "the closure uses a tensor or module from outside {place}, which is on another device than its arguments while they \
+         are recorded. A tensor: put it into the batch, or use `t.without_autodiff().to_device(&x.device())` in the closure. A \
          module: capture the tuple `(model, other.no_grad())`, or use `other.valid().to_device(&x.device())` in the closure. \
-         A criterion: build it in the closure, or capture it in the tuple"
+         A criterion: build it in the closure, or capture it in the tuple. A tensor made in the closure or in a layer: make it on \
+         the device of an argument"
     )]
-    Outside,
+    Outside {
+        /// What was recorded before.
+        place: String,
+    },
     /// The closure keeps a tensor of an earlier call.
     #[error(
         "the closure uses a tensor that an earlier call of it computed; compute it in every call, or put it into the batch"

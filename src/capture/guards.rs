@@ -1,17 +1,16 @@
-//! Truth values that a closure reads while it is recorded: supplies them to the closure, and builds the program that
-//! computes them. Their values on a batch come from the caller.
+//! Values that a closure reads while it is recorded: supplies them to the closure, and builds the program that computes
+//! the truth values among them. Their values on a batch come from the caller.
 
-use burn_backend::Shape;
-use burn_capture::CapturedGraph;
-use burn_ir::{OperationIr, TensorId, TensorIr};
+use burn_ir::TensorId;
 
 use super::{
-    CaptureError, draws, import, lock, refusal,
-    scope::{self, Attempt, Body, End, Supplied},
+    CaptureError, draws, import, lock, moved, refusal,
+    scope::{self, Attempt, Body, End},
+    supplied::{Supplied, Value},
 };
 use crate::{error::Error, graph::Graph};
 
-/// How many truth values a closure may read.
+/// How many tensors a closure may read.
 const MOST_READS: usize = 64;
 
 /// How often a recording is started again if others take numbers from Burn's counter meanwhile.
@@ -45,43 +44,52 @@ pub(super) struct Recorded {
     pub draws: usize,
 }
 
-/// Records what `body` does, as [`scope::record`] does, where `body` may read single truth values.
+/// Records what `body` does, as [`scope::record`] does, where `body` may read single truth values, and integers that it
+/// moves to another tensor without looking at them.
 ///
-/// A read ends an attempt. The program recorded so far computes the value, which is supplied to the next attempt at that
+/// A read ends an attempt. The program recorded so far computes a truth value, which is supplied to the next attempt at that
 /// place. Tensors are numbered by a counter, so that the place is found again; a supplied value must turn out to be
 /// the value of a tensor that the recording computes, or the attempt does not count.
 pub(super) fn record(body: Body<'_>, policy: &Policy<'_>) -> Result<Recorded, Error> {
-    let first = lock::shared(|| scope::attempt(&[], body))?;
+    let first = lock::shared(|| scope::attempt(scope::NOTHING, body))?;
     match &first.end {
         End::Panicked(message) if refusal::read(message).is_none() => {
-            Err(refusal::by_message(message).into())
+            Err(refusal::by_attempt(message, &first, policy.parameters).into())
         }
-        End::Panicked(_) => lock::exclusive(|| supply(first, body, policy)),
+        End::Panicked(_) | End::Looked => lock::exclusive(|| supply(first, body, policy)),
         End::Outputs(outputs) => finish(&first, outputs, &[], policy),
     }
 }
 
-/// Supplies truth values until the closure runs through.
+/// Supplies values until the closure runs through.
 fn supply(mut attempt: Attempt, body: Body<'_>, policy: &Policy<'_>) -> Result<Recorded, Error> {
     let (mut supplied, mut beginnings) = (Vec::new(), 1);
     loop {
         match next(&attempt, &supplied, policy)? {
             Next::Finished(outputs) => return finish(&attempt, outputs, &supplied, policy),
             Next::Supply(value) => supplied.push(value),
-            Next::Refused(message) => {
-                return Err(refusal::by_attempt(message, &attempt, policy.parameters).into());
-            }
-            Next::Missed if beginnings == MOST_BEGINNINGS => {
-                let difference = "it recorded other operations before a value that it reads".into();
-                return Err(CaptureError::ClosureChanged { difference }.into());
-            }
+            Next::Refused(error) => return Err(error.into()),
+            Next::Missed if beginnings == MOST_BEGINNINGS => return Err(changed().into()),
             Next::Missed => {
                 supplied.clear();
                 beginnings += 1;
             }
         }
-        attempt = scope::attempt(&supplied, body)?;
+        attempt = match moved::attempt(&supplied, body)? {
+            Some(attempt) => attempt,
+            None if beginnings == MOST_BEGINNINGS => return Err(changed().into()),
+            None => {
+                supplied.clear();
+                beginnings += 1;
+                scope::attempt(scope::NOTHING, body)?
+            }
+        };
     }
+}
+
+fn changed() -> CaptureError {
+    let difference = "it recorded other operations before a value that it reads".into();
+    CaptureError::ClosureChanged { difference }
 }
 
 /// What to do after an attempt.
@@ -89,7 +97,7 @@ enum Next<'a> {
     Finished(&'a [TensorId]),
     Supply(Supplied),
     /// The closure read a value that it may not read, or panicked on its own.
-    Refused(&'a str),
+    Refused(CaptureError),
     /// A supplied value was not the one that the attempt computed at that place.
     Missed,
 }
@@ -99,25 +107,40 @@ fn next<'a>(
     supplied: &[Supplied],
     policy: &Policy<'_>,
 ) -> Result<Next<'a>, Error> {
-    let computed = |id| computed_truth(&attempt.captured, id);
-    let missed = attempt.supplied.iter().any(|id| computed(*id).is_none());
+    let refused = |message| refusal::by_attempt(message, attempt, policy.parameters);
+    let mut given = supplied.iter().zip(&attempt.supplied);
+    let missed = given.any(|(one, id)| !moved::is_defined(attempt, one, *id));
     let message = match &attempt.end {
+        End::Looked => return Ok(Next::Refused(looked_at(supplied))),
         _ if missed => return Ok(Next::Missed),
         End::Outputs(outputs) => return Ok(Next::Finished(outputs)),
         End::Panicked(message) => message,
     };
     let wanted = refusal::read(message).filter(|_| supplied.len() < MOST_READS);
-    let found = wanted.and_then(|id| {
-        let number = id.value().checked_sub(attempt.first.value())?;
-        Some((id, number, computed(id)?))
-    });
-    let Some((id, number, shape)) = found else {
-        return Ok(Next::Refused(message));
+    let found = wanted.and_then(|id| Some((id, id.value().checked_sub(attempt.first.value())?)));
+    let Some((id, number)) = found else {
+        return Ok(Next::Refused(refused(message)));
+    };
+    if let Some(shape) = moved::integers(attempt, id) {
+        let value = Value::Integers(Box::new(refused(message)));
+        return Ok(Next::Supply(Supplied { number, shape, value }));
+    }
+    let Some(shape) = moved::truth(attempt, id) else {
+        return Ok(Next::Refused(refused(message)));
     };
     Ok(match evaluate(attempt, id, supplied, policy)? {
-        Some(truth) => Next::Supply(Supplied { number, shape, truth }),
+        Some(truth) => Next::Supply(Supplied { number, shape, value: Value::Truth(truth) }),
         None => Next::Missed,
     })
+}
+
+/// What is said of a closure that looked at integers it may only move: those it read last.
+fn looked_at(supplied: &[Supplied]) -> CaptureError {
+    let refusals = supplied.iter().rev().find_map(|one| match &one.value {
+        Value::Integers(refusal) => Some((**refusal).clone()),
+        Value::Truth(_) => None,
+    });
+    refusals.unwrap_or_else(changed)
 }
 
 /// The truth value of a tensor, if the values supplied before are still the same.
@@ -127,11 +150,18 @@ fn evaluate(
     supplied: &[Supplied],
     policy: &Policy<'_>,
 ) -> Result<Option<bool>, Error> {
-    let outputs: Vec<_> = attempt.supplied.iter().copied().chain([tensor]).collect();
+    let (tensors, truths) = truths(attempt, supplied);
+    let outputs: Vec<_> = tensors.into_iter().chain([tensor]).collect();
     let (graph, _) = imported(attempt, &outputs, policy.seed)?;
     let values = (policy.truths)(&graph.without_dead_code())?;
-    let same = supplied.iter().zip(&values).all(|(a, b)| a.truth == *b);
+    let same = truths.iter().zip(&values).all(|(a, b)| a == b);
     Ok(values.last().copied().filter(|_| same))
+}
+
+/// The truth values that were supplied, and the tensors whose values they are.
+fn truths(attempt: &Attempt, supplied: &[Supplied]) -> (Vec<TensorId>, Vec<bool>) {
+    let given = attempt.supplied.iter().zip(supplied);
+    given.filter_map(|(id, one)| Some((*id, one.truth()?))).unzip()
 }
 
 fn finish(
@@ -140,13 +170,11 @@ fn finish(
     supplied: &[Supplied],
     policy: &Policy<'_>,
 ) -> Result<Recorded, Error> {
-    let all: Vec<_> = outputs.iter().chain(&attempt.supplied).copied().collect();
+    let (tensors, expected) = truths(attempt, supplied);
+    let all: Vec<_> = outputs.iter().copied().chain(tensors).collect();
     let (graph, draws) = imported(attempt, &all, policy.seed)?;
     let (own, read) = graph.outputs.split_at(outputs.len());
-    let guards = Guards {
-        graph: graph.returning(read.to_vec()),
-        expected: supplied.iter().map(|supplied| supplied.truth).collect(),
-    };
+    let guards = Guards { graph: graph.returning(read.to_vec()), expected };
     Ok(Recorded { graph: graph.returning(own.to_vec()), guards, draws })
 }
 
@@ -161,22 +189,6 @@ fn imported(
         Some(seed) => draws::once(graph, seed),
         None => draws::refuse(&graph).map(|()| (graph, 0)),
     }
-}
-
-/// The shape of a tensor that one operation of the recording computes, if it is a single truth value.
-fn computed_truth(captured: &CapturedGraph, id: TensorId) -> Option<Shape> {
-    let operations = captured.graph.operations.iter();
-    let mut writers = operations.filter(|operation| {
-        let mut outputs = operation.outputs();
-        outputs.any(|output| output.id == id)
-    });
-    let writer = writers.next().filter(|_| writers.next().is_none())?;
-    if matches!(writer, OperationIr::Init(_)) {
-        return None;
-    }
-    let is_truth = |ir: &TensorIr| ir.dtype.is_bool() && ir.shape.num_elements() == 1;
-    let mut outputs = writer.outputs();
-    outputs.find(|output| output.id == id && is_truth(output)).map(|output| output.shape.clone())
 }
 
 impl Guards {

@@ -12,11 +12,13 @@ mod guards;
 mod import;
 mod lock;
 mod loss;
+mod moved;
 mod place;
 mod record;
 mod refusal;
 mod scope;
 mod stops;
+mod supplied;
 
 pub use batch::{Batch, BatchMapper};
 pub(crate) use closure::{Closure, Run};

@@ -24,11 +24,11 @@ const OTHER_RECORDING: [&str; 2] =
 const DERIVATIVE: [&str; 3] =
     ["require_grad requires autodiff", "backward requires a tracked", "Tensor::autodiff first"];
 
-/// Why a closure panicked, if the recording is not needed to tell.
-pub(super) fn by_message(message: &str) -> CaptureError {
+/// Why a closure panicked for another reason than a read.
+fn by_message(message: &str, attempt: &Attempt) -> CaptureError {
     let names = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
     if names(&OTHER_DEVICE) {
-        CaptureError::Outside
+        CaptureError::Outside { place: place(attempt) }
     } else if names(&OTHER_RECORDING) {
         CaptureError::Kept
     } else if names(&DERIVATIVE) {
@@ -42,7 +42,22 @@ pub(super) fn by_message(message: &str) -> CaptureError {
 pub(super) fn by_attempt(message: &str, attempt: &Attempt, parameters: usize) -> CaptureError {
     match read(message) {
         Some(id) => read_of(id, attempt, parameters),
-        None => by_message(message),
+        None => by_message(message, attempt),
+    }
+}
+
+/// Where a recording ended.
+fn place(attempt: &Attempt) -> String {
+    let operations = attempt.captured.graph.operations.iter();
+    let computed = operations.filter(|operation| !matches!(operation, OperationIr::Init(_)));
+    // Every input is mentioned in an operation of its own first.
+    let own: Vec<_> = computed.skip(attempt.inputs.len()).collect();
+    match own.last().and_then(|last| Some((last, last.outputs().next()?))) {
+        Some((last, output)) => {
+            let (name, shape) = (import::name(last), output.shape.to_vec());
+            format!("after operation {} (`{name}`, result of shape {shape:?})", own.len())
+        }
+        None => "before its first operation".into(),
     }
 }
 
@@ -93,17 +108,17 @@ fn kind(tensor: &TensorIr) -> &'static str {
 fn advice(tensor: Option<&TensorIr>) -> &'static str {
     match tensor.map(kind) {
         Some("int") => {
-            "`one_hot` reads its indices: make it outside and put it into the batch, or compare instead, \
-             `classes.equal(y.unsqueeze_dim(1))` with `classes = Tensor::arange(0..n, &y.device()).unsqueeze()`, or pick \
-             values by `gather`; other values must stay tensors"
+            "integers may be moved to another tensor, as by `one_hot`, and not be looked at: pick values by `gather` or `select`, \
+             compare tensors, and put a number that decides about shapes into the batch as a plain number (`usize`)"
         }
         Some("bool") => {
             "`nonzero` and `argwhere` make shapes of values: use `mask_where` or a product with the mask instead; what may \
              be read are up to 64 single truth values that the closure computes, by `any()` or `all()`"
         }
         _ => {
-            "keep it a tensor, as `max()` in place of `max().into_scalar()`; what may be read are single truth values \
-             that the closure computes, such as `x.is_nan().any().into_scalar::<bool>()`"
+            "keep it a tensor, as `max()` in place of `max().into_scalar()`, and make classes integers before `one_hot`; what \
+             may be read are single truth values that the closure computes, such as \
+             `x.is_nan().any().into_scalar::<bool>()`"
         }
     }
 }

@@ -1,17 +1,17 @@
 //! One recording scope on the capturing backend: devices are reused, panics become errors, boundaries are typed, and
-//! truth values are supplied when the closure reads them.
+//! values are supplied when the closure reads them.
 
 use std::sync::{Mutex, PoisonError};
 
-use burn_backend::{
-    Shape, TensorData,
-    ops::{BoolTensorOps, FloatTensorOps, IntTensorOps},
-};
+use burn_backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn_capture::{CaptureBackend, CaptureChannel, CaptureDevice, CapturedGraph};
 use burn_ir::TensorId;
 use burn_router::{RouterClient, RouterTensor, get_client};
 
-use super::{CaptureError, import, lock};
+use super::{
+    CaptureError, import, lock,
+    supplied::{Form, Supplied, is_illegible},
+};
 use crate::{
     error::Error,
     graph::{Graph, Kind, ValueType},
@@ -42,36 +42,33 @@ impl Drop for BorrowedDevice {
 pub(crate) struct Scope {
     device: CaptureDevice,
     inputs: Vec<TensorId>,
-    /// The number of the first recorded tensor, and the constants that hold the supplied values.
+    /// The number of the first recorded tensor, and the tensors whose values are supplied with what holds these.
     first: TensorId,
-    supplied: Vec<TensorId>,
-}
-
-/// The truth value of a tensor that an earlier attempt wanted to read.
-#[derive(Clone, Debug)]
-pub(super) struct Supplied {
-    /// Which tensor, counted from the first of the recording.
-    pub number: u64,
-    pub shape: Shape,
-    pub truth: bool,
+    supplied: Vec<(TensorId, TensorId)>,
 }
 
 impl Scope {
     /// A read of one of the supplied tensors returns its value.
-    fn new(device: CaptureDevice, supplied: &[Supplied]) -> Self {
+    fn new(device: CaptureDevice, (supplied, form): (&[Supplied], Form)) -> Self {
         let client = get_client::<CaptureChannel>(&device);
-        let values = supplied.iter().map(|supplied| {
-            let numbers = vec![supplied.truth; supplied.shape.num_elements()];
-            let data = TensorData::new(numbers, supplied.shape.clone());
-            client.register_tensor_data(data).id()
-        });
+        let values = supplied.iter().map(|one| client.register_tensor_data(one.data(form)).id());
         let values: Vec<TensorId> = values.collect();
         let first = client.create_empty_handle();
-        for (supplied, value) in supplied.iter().zip(&values) {
+        let pairs = supplied.iter().zip(values).map(|(supplied, value)| {
             let tensor = TensorId::new(first.value() + supplied.number);
-            client.register_alias(tensor, *value);
-        }
-        Self { device, inputs: Vec::new(), first, supplied: values }
+            client.register_alias(tensor, value);
+            (tensor, value)
+        });
+        Self { device, inputs: Vec::new(), first, supplied: pairs.collect() }
+    }
+
+    /// The inputs as the recording knows them.
+    fn known_inputs(&self) -> Vec<TensorId> {
+        let known = |input: &TensorId| {
+            let supplied = self.supplied.iter().find(|(tensor, _)| tensor == input);
+            supplied.map_or(*input, |(_, value)| *value)
+        };
+        self.inputs.iter().map(known).collect()
     }
 
     /// The device to record on.
@@ -116,7 +113,7 @@ pub(super) struct Attempt {
     pub inputs: Vec<TensorId>,
     /// What recorded tensors are numbered from.
     pub first: TensorId,
-    /// The tensors whose values were supplied, in order.
+    /// The tensors whose values were supplied, in order, as the recording knows them.
     pub supplied: Vec<TensorId>,
     pub end: End,
 }
@@ -125,6 +122,8 @@ pub(super) struct Attempt {
 pub(super) enum End {
     Outputs(Vec<TensorId>),
     Panicked(String),
+    /// The closure looked at integers that it may only move.
+    Looked,
 }
 
 /// What is recorded: it returns the outputs of the program.
@@ -137,17 +136,26 @@ pub(crate) fn record(
 ) -> Result<Graph, Error> {
     let mut body = Some(body);
     let attempt = lock::shared(|| {
-        attempt(&[], &mut |scope| body.take().map_or_else(|| Ok(Vec::new()), |body| body(scope)))
+        attempt(NOTHING, &mut |scope| {
+            body.take().map_or_else(|| Ok(Vec::new()), |body| body(scope))
+        })
     })?;
     match attempt.end {
         End::Outputs(outputs) => Ok(import::graph(&attempt.captured, &attempt.inputs, &outputs)
             .map_err(CaptureError::from)?),
         End::Panicked(message) => Err(CaptureError::Panicked { message }.into()),
+        End::Looked => {
+            let message = "values were read that were not supplied".into();
+            Err(CaptureError::Panicked { message }.into())
+        }
     }
 }
 
-/// Records once, with truth values supplied, as far as `body` gets.
-pub(super) fn attempt(supplied: &[Supplied], body: Body<'_>) -> Result<Attempt, Error> {
+/// No supplied values.
+pub(super) const NOTHING: (&[Supplied], Form) = (&[], Form::Marked);
+
+/// Records once, with values supplied, as far as `body` gets.
+pub(super) fn attempt(supplied: (&[Supplied], Form), body: Body<'_>) -> Result<Attempt, Error> {
     let borrowed = BorrowedDevice::take();
     let mut ended = None;
     let captured = caught(|| {
@@ -162,7 +170,7 @@ pub(super) fn attempt(supplied: &[Supplied], body: Body<'_>) -> Result<Attempt, 
             let completed = capture.complete(scope.inputs.clone(), unique(&outputs));
             let end = result
                 .map(|returned| returned.map(|_| End::Outputs(outputs)))
-                .unwrap_or_else(|message| Ok(End::Panicked(message)));
+                .unwrap_or_else(|message| Ok(panicked(message)));
             ended = Some((end, scope));
             completed
         })
@@ -174,16 +182,16 @@ pub(super) fn attempt(supplied: &[Supplied], body: Body<'_>) -> Result<Attempt, 
     };
     let end = end?;
     let captured = captured.map_err(|error| match &end {
-        End::Outputs(_) => CaptureError::Boundary { message: error.to_string() },
+        End::Outputs(_) | End::Looked => CaptureError::Boundary { message: error.to_string() },
         End::Panicked(message) => CaptureError::Panicked { message: message.clone() },
     })?;
-    Ok(Attempt {
-        captured,
-        inputs: scope.inputs,
-        first: scope.first,
-        supplied: scope.supplied,
-        end,
-    })
+    let (inputs, first) = (scope.known_inputs(), scope.first);
+    let supplied = scope.supplied.into_iter().map(|(_, value)| value).collect();
+    Ok(Attempt { captured, inputs, first, supplied, end })
+}
+
+fn panicked(message: String) -> End {
+    if is_illegible(&message) { End::Looked } else { End::Panicked(message) }
 }
 
 fn unique(ids: &[TensorId]) -> Vec<TensorId> {

@@ -14,14 +14,16 @@ use crate::{
     tensor::Precision,
 };
 
-/// The least of several rounds. Every product is waited for by reading its norm.
+/// The least of several rounds. Every product is waited for by reading its norm. The check has run since `start`.
 pub(super) fn measure<B: AutodiffBackend>(
     objective: &Objective<B>,
     (rounds, seed): (usize, u64),
+    start: Instant,
 ) -> Result<Option<CurvatureCost>, Error> {
     if rounds == 0 {
         return Ok(None);
     }
+    let checked = start.elapsed().as_secs_f64();
     let v = objective.parameters().space().normal(seed);
     // The same point with nothing prepared.
     let fresh = objective.at_keeping_buffers(objective.parameters())?;
@@ -38,6 +40,7 @@ pub(super) fn measure<B: AutodiffBackend>(
     };
     Ok(Some(CurvatureCost {
         gradient_seconds: gradient,
+        check: checked / gradient,
         vector_bytes: bytes * objective.layout().len(),
         hessian,
         gauss_newton,

@@ -27,7 +27,8 @@ pub enum Check {
     Rounding,
     /// H v by the compiled engine against the eager one.
     Engines,
-    /// ℒ of a batch against ℒ of its halves, by the stated reduction.
+    /// ℒ of a batch against ℒ of its halves, by the stated reduction, and in other orders of the samples where the program
+    /// does not show that they are independent.
     BatchInvariance,
     /// J v against (z(θ + h v) − z(θ − h v)) / 2h, per element.
     Jacobian,

@@ -21,6 +21,8 @@ pub use config::CurvatureCheckConfig;
 pub use kind::Check;
 pub use report::{CheckLine, CurvatureCost, CurvatureReport, LayerError, Outcome, ProductCost};
 
+use std::time::Instant;
+
 use burn_backend::{AutodiffBackend, Backend};
 
 use crate::{
@@ -54,7 +56,8 @@ const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::wit
 /// Lines on outputs need a closure that returns `(outputs, loss)`, those on Fisher matrices a
 /// [likelihood](CurvatureCheckConfig::with_likelihood) and a [stated reduction](Objective::reduced_by). What does not
 /// apply is marked – with the reason. The report also holds the relative error of K-FAC's and EKFAC's blocks, estimated
-/// for up to 12 layers, which is information on the approximation and no check, and the cost of products.
+/// for up to 12 layers, which is information on the approximation and no check, and the [cost](CurvatureCost) of products and of
+/// the check itself.
 ///
 /// Differences are taken in f64 where the device computes in it, whatever the objective does; they then find an error of a
 /// thousandth in one element. In f32 they find errors of some per cent, or are marked as undecided.
@@ -133,6 +136,7 @@ impl CurvatureCheck {
         B::InnerBackend: TensorBridge,
     {
         let CurvatureCheckConfig { directions, timings, seed, .. } = self.config;
+        let start = Instant::now();
         objective.gradient()?;
         let in_f64 = objective.in_f64().ok();
         let differentiated =
@@ -152,7 +156,7 @@ impl CurvatureCheck {
             differences: differentiated.objective.precision(),
             lines,
             layers,
-            cost: cost::measure(objective, (timings, seed))?,
+            cost: cost::measure(objective, (timings, seed), start)?,
         })
     }
 

@@ -87,6 +87,8 @@ pub struct ProductCost {
 pub struct CurvatureCost {
     /// Seconds of one gradient by the recorded program: the unit of all other times.
     pub gradient_seconds: f64,
+    /// All lines of this report, with the programs that were derived for them.
+    pub check: f64,
     /// Bytes of one vector of the parameters' shape, to compare the bytes kept with.
     pub vector_bytes: usize,
     /// H v.

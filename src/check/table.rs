@@ -63,7 +63,7 @@ impl fmt::Display for CurvatureCost {
         if let Some(product) = &self.gauss_newton {
             write!(f, "; G v {product}")?;
         }
-        write!(f, "; one vector is {}", bytes(self.vector_bytes))
+        write!(f, "; one vector is {}; this check {:.0}", bytes(self.vector_bytes), self.check)
     }
 }
 

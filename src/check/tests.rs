@@ -152,6 +152,51 @@ fn a_wrong_element_of_the_gradient_is_found_in_100_of_100_seeds() {
     }
 }
 
+/// What a wrong rule may do to H v: the elements of H v and of v, and a number that chooses.
+type Fault = fn(&mut [f64], &[f64], usize);
+
+const FAULTS: [(&str, Fault); 7] = [
+    ("all elements by a thousandth", |product, _, _| {
+        product.iter_mut().for_each(|element| *element *= 1.001);
+    }),
+    ("the sign of an element", |product, _, at| product[at] = -product[at]),
+    ("a missing element", |product, _, at| product[at] = 0.0),
+    ("two elements exchanged", |product, _, at| product.swap(at, (at + 1) % product.len())),
+    ("half of the elements missing", |product, _, at| {
+        product.iter_mut().skip(at % 2).step_by(2).for_each(|element| *element = 0.0);
+    }),
+    ("a term that is not symmetric", |product, v, at| {
+        let other = (at + product.len() / 2) % product.len();
+        product[at] += 1e-3 * v[other];
+        product[other] -= 1e-3 * v[at];
+    }),
+    ("a term that is not linear", |product, v, at| product[at] += 1e-3 * v[at] * v[at]),
+];
+
+#[test]
+fn wrong_rules_of_many_kinds_are_found_in_100_of_100_seeds() {
+    let objective = classifier();
+    for (name, fault) in FAULTS {
+        for (seed, element) in plants(&objective) {
+            let derivatives = Derivatives {
+                hessian: Box::new(move |at: &Objective<B>| {
+                    let hessian = Hessian::new(at)?;
+                    let wrong = crate::operator::FromFn::new(at.parameters().space(), move |v| {
+                        let product = hessian.apply(v)?;
+                        let mut values = product.to_vec()?;
+                        fault(&mut values, &v.to_vec()?, element);
+                        Ok(product.space().vector(&values)?)
+                    })?;
+                    Ok(Box::new(wrong.assume_self_adjoint()?))
+                }),
+                ..Derivatives::new()
+            };
+            let line = differentiated(&objective, &derivatives, seed).hessian().unwrap();
+            assert_eq!(line.outcome, Outcome::Failed, "{name}, seed {seed}: {line}");
+        }
+    }
+}
+
 /// Where there is no f64, differences are coarse: they find an error of a third, and do not report what is right.
 #[test]
 fn differences_in_f32_decide_with_care() {
@@ -197,7 +242,8 @@ fn the_report_says_what_is_wrong() {
     let failed: Vec<Check> = report.failures().map(|line| line.check).collect();
     assert_eq!(failed, [Check::HessianProduct, Check::Symmetry], "{report}");
     let text = report.to_string();
-    for expected in ["✓ ", "✗ ", "– ", Check::Symmetry.advice(), "in gradients of"] {
+    for expected in ["✓ ", "✗ ", "– ", Check::Symmetry.advice(), "in gradients of", "; this check "]
+    {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
     let saved = serde_json::to_string(&report).unwrap();

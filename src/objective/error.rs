@@ -98,14 +98,15 @@ pub enum ObjectiveError {
     NoFloats,
     /// Losses that depend on other samples than their own.
     #[error(
-        "the loss of sample {sample} is {together} in a batch of {whole} samples and {alone} in a batch of the first {part} of \
-         them, so that it depends on other samples than its own; compute batch normalization with its running statistics \
-         (`CaptureConfig::new().evaluation()`), and weigh samples by themselves only"
+        "the loss of sample {sample} is {together} in a batch of {whole} samples and {alone} in {}, so that it depends on other \
+         samples than its own; compute batch normalization with its running statistics \
+         (`CaptureConfig::new().evaluation()`), and weigh samples by themselves only",
+        if part == whole { "another order of them".into() } else { format!("a batch of the first {part} of them") }
     )]
     SharedLosses {
         /// Index of the sample.
         sample: usize,
-        /// Samples of the part.
+        /// Samples of the part, or all of them in another order.
         part: usize,
         /// Its loss there.
         alone: String,

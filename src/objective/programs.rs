@@ -4,6 +4,7 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     hash::Hash,
+    ops::Range,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -105,11 +106,13 @@ impl<B: AutodiffBackend> ProgramSet<B> {
 
     /// What the loss is a sum of.
     pub(super) fn terms(&self) -> &Terms {
-        self.terms.get_or_init(|| {
-            let Recording { parameters, buffers, .. } = self.recording;
-            let inputs = self.recorded().inputs().len();
-            Terms::of(self.recorded(), parameters..inputs - buffers)
-        })
+        self.terms.get_or_init(|| Terms::of(self.recorded(), self.batch_inputs()))
+    }
+
+    /// Which inputs are the batch.
+    pub(super) fn batch_inputs(&self) -> Range<usize> {
+        let Recording { parameters, buffers, .. } = self.recording;
+        parameters..self.recorded().inputs().len().saturating_sub(buffers)
     }
 
     /// What the closure states that the loss is divided by, for given inputs.

@@ -14,7 +14,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, BatchMapper, CaptureConfig, Engine, Error, Hessian, LinearOperator, Objective,
-    ParamVector, Precision, backend::ProgramBackend,
+    ParamVector, Precision, backend::ProgramBackend, check::CurvatureCheckConfig,
 };
 
 use super::probe::{Probe, data, readout, spread};
@@ -28,7 +28,7 @@ pub type Arrays = Autodiff<NdArray>;
 type Loss<M, X> = Arc<dyn Fn(&M, X) -> Tensor<1> + Send + Sync>;
 
 /// Largest errors of a row, each relative.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Figures {
     /// Hv against central differences of the gradient.
     product: f64,
@@ -48,6 +48,8 @@ struct Figures {
     arrays: f64,
     /// ‖Hv‖ / ‖v‖: a row whose Hessian vanishes tests nothing.
     curvature: f64,
+    /// What the library's own check finds wrong.
+    failed: String,
 }
 
 impl fmt::Display for Figures {
@@ -80,7 +82,7 @@ impl Figures {
             ("f32 against f64", self.single, 1e-3),
             ("ndarray against Flex", self.arrays, 1e-3),
         ];
-        let mut complaint = String::new();
+        let mut complaint = self.failed.clone();
         for (what, found, limit) in limits {
             if !(found <= limit) {
                 let _ = write!(complaint, "{what}: {found:.1e} > {limit:.0e}; ");
@@ -278,7 +280,7 @@ fn product<B: AutodiffBackend>(
     objective.hessian_vector_product(&objective.parameters().space().normal(seed))
 }
 
-/// Everything that is promised of an objective, for two random directions.
+/// Everything that is promised of an objective, for two random directions, and what the library's own check says.
 fn figures(objective: &Objective<Flexible>) -> Result<Figures, Error> {
     let exact = objective.in_f64()?;
     let eager = exact.with_engine(Engine::Eager);
@@ -304,6 +306,10 @@ fn figures(objective: &Objective<Flexible>) -> Result<Figures, Error> {
         let single = objective.hessian_vector_product(&v.clone().cast(Precision::F32)?)?;
         worst.single = worst.single.max(relative_error(&single.to_vec()?, &hv.to_vec()?));
         worst.curvature = worst.curvature.min(hv.norm()? / v.norm()?);
+    }
+    let check = CurvatureCheckConfig::new().with_directions(1).with_timings(0).init()?;
+    for failure in check.run(objective)?.failures() {
+        let _ = write!(worst.failed, "{failure}; ");
     }
     Ok(worst)
 }

@@ -11,7 +11,7 @@ use burn::{
 
 use super::{
     check::Table,
-    probe::{Net, Probe, data, device, labels, readout},
+    probe::{Net, Probe, data, device, readout},
 };
 
 #[test]
@@ -62,14 +62,6 @@ fn shapes_that_depend_on_data() {
             let output = net.forward(x).sum_dim(1).flatten::<1>(0, 1);
             let positive = output.clone().greater_scalar(0.0).nonzero();
             output.select(0, positive[0].clone()).sum()
-        },
-    );
-    table.refused(
-        "one hot",
-        &["may not read values"],
-        (Net::new(3, 4), (batch(), labels([6], 4))),
-        |net: &Net, (x, y): (Tensor<2>, Tensor<1, Int>)| {
-            (net.forward(x) * y.one_hot::<2>(4).float()).square().sum()
         },
     );
     table.refused(

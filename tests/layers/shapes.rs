@@ -55,6 +55,28 @@ fn embedding() {
 }
 
 /// Both ways of counting corners, enlarging and shrinking.
+#[test]
+fn one_hot() {
+    let mut table = Table::new("One hot");
+    let batch = (data([6, 3], 1), labels([6], 4));
+    table.everywhere("labels", Net::new(3, 4), batch, |net: &Net, (x, y)| {
+        let (x, y): (Tensor<2>, Tensor<1, Int>) = (x, y);
+        (net.forward(x) * y.one_hot::<2>(4).float()).square().sum()
+    });
+    let batch = (data([6, 3], 1), labels([6, 2], 4));
+    table.everywhere("along the second axis", Net::new(3, 4), batch, |net: &Net, (x, y)| {
+        let (x, y): (Tensor<2>, Tensor<2, Int>) = (x, y);
+        let hot = y.one_hot_fill::<3>(4, 2.0, -1.0, 1).float();
+        (net.forward(x).unsqueeze_dim::<3>(2) * hot).square().sum()
+    });
+    table.model("the largest output", Net::new(3, 4), data([6, 3], 1), |net: &Net, x| {
+        let z: Tensor<2> = net.forward(x);
+        let hot = z.clone().argmax(1).squeeze_dim::<1>(1).one_hot::<2>(4).float();
+        (z.clone() * hot).square().sum() + z.square().mean()
+    });
+    table.finish();
+}
+
 fn resized(mode: &InterpolateMode) -> Vec<(String, Interpolate2d)> {
     let mut rows = Vec::new();
     for align in [true, false] {

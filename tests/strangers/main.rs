@@ -19,6 +19,7 @@ mod deterministic;
 mod generative;
 mod graphs;
 mod images;
+mod likelihoods;
 mod llama;
 mod losses;
 #[path = "../support/oracle.rs"]
@@ -29,7 +30,10 @@ mod physics;
 mod random;
 mod recurrent;
 mod reinforcement;
+mod sets;
 mod stranger;
 mod tables;
+mod tasks;
 mod text;
+mod weights;
 mod windows;

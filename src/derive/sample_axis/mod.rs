@@ -5,8 +5,11 @@
 //! from dimension to dimension as their [`Link`]s say.
 
 mod links;
+mod own;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use own::BatchAxes;
 
 use links::{Link, link};
 
@@ -40,6 +43,20 @@ impl SampleAxes {
     /// Follows the samples back from a float value, whose element f belongs to sample (f / stride) mod n: a value that is
     /// `Samples` reaches, with each of its elements, one sample only. Values that do not reach it have no axis.
     pub fn backward(graph: &Graph, samples: usize, value: ValueId, stride: usize) -> Self {
+        Self::followed(graph, samples, (value, stride), |kind| kind == Kind::Float)
+    }
+
+    /// As [`backward`](Self::backward), through integers and truth values too.
+    fn of_all_kinds(graph: &Graph, samples: usize, value: ValueId, stride: usize) -> Self {
+        Self::followed(graph, samples, (value, stride), |_| true)
+    }
+
+    fn followed(
+        graph: &Graph,
+        samples: usize,
+        (value, stride): (ValueId, usize),
+        follows: impl Fn(Kind) -> bool,
+    ) -> Self {
         let mut found = Self::new(graph, samples);
         found.axes[value.index()] = Some(SampleAxis::Samples { stride });
         for (position, node) in graph.nodes().iter().enumerate().rev() {
@@ -49,7 +66,7 @@ impl SampleAxes {
             for operand in 0..node.inputs.len() {
                 let axis = found.read(graph, (position, node), operand);
                 let input = node.inputs[operand];
-                if let Some(axis) = axis.filter(|_| graph.value(input).kind() == Kind::Float) {
+                if let Some(axis) = axis.filter(|_| follows(graph.value(input).kind())) {
                     let joined = found.joined(found.axes[input.index()], axis, position);
                     found.axes[input.index()] = Some(joined);
                 }

@@ -4,7 +4,7 @@
 
 use burn_backend::{DType, Shape};
 
-use super::{SampleAxes, SampleAxis};
+use super::{BatchAxes, SampleAxes, SampleAxis};
 use crate::graph::{Binary, Graph, GraphBuilder, Op, Reduction, Softmax, ValueId, ValueType};
 
 /// A program under construction, in floats.
@@ -166,4 +166,63 @@ fn a_split_across_the_samples_is_seen() {
     let back = SampleAxes::backward(&graph, 6, merged, 4);
     assert_eq!(back.of(together), samples(1));
     assert!(is_mixed(back.of(apart)));
+}
+
+/// Whether a program shows that a value is computed sample by sample, from inputs whose samples are counted in the given
+/// dimensions.
+fn own(graph: &Graph, samples: usize, dims: &[Option<usize>]) -> bool {
+    let axes = BatchAxes { inputs: 0..dims.len(), samples, dims };
+    axes.are_own(graph, graph.outputs()[0])
+}
+
+#[test]
+fn values_of_one_sample_each_are_shown() {
+    let (n, s, d) = (4, 6, 3);
+    for (shape, dim, dropped) in [([n, s, d], 0, 1), ([s, n, d], 1, 0)] {
+        let mut p = Program::default();
+        let (x, w) = (p.input(&shape), p.input(&[d, 2]));
+        let rows = p.node(Op::Reshape, &[x], &[n * s, d]);
+        let product = p.node(Op::Matmul, &[rows, w], &[n * s, 2]);
+        let [first, second, _] = shape;
+        let split = p.node(Op::Reshape, &[product], &[first, second, 2]);
+        let graph = p.finish(split);
+        // Weights are common, and a batch as large as the places is told apart by its dimension.
+        assert!(own(&graph, n, &[Some(dim), None]));
+        assert!(!own(&graph, n, &[Some(dim), Some(0)]));
+        let mut p = Program::default();
+        let x = p.input(&shape);
+        let mut pooled = shape;
+        pooled[dropped] = 1;
+        let pooled = p.node(Op::ReduceDim(Reduction::Mean, dropped), &[x], &pooled);
+        assert!(own(&p.finish(pooled), n, &[Some(dim)]));
+    }
+}
+
+#[test]
+fn values_of_several_samples_are_not_shown() {
+    let (n, d) = (4, 3);
+    type Step = (Op, Vec<usize>);
+    let across: [Step; 5] = [
+        (Op::ReduceDim(Reduction::Mean, 0), vec![1, d]),
+        (Op::Flip(vec![0]), vec![n, d]),
+        (Op::Cumulative(crate::graph::Cumulative::Sum, 0), vec![n, d]),
+        (Op::Softmax(Softmax::Softmax, 0), vec![n, d]),
+        (Op::Slice(vec![]), vec![n - 1, d]),
+    ];
+    for (op, shape) in across {
+        let mut p = Program::default();
+        let x = p.input(&[n, d]);
+        let mixed = p.node(op.clone(), &[x], &shape);
+        let both = if shape[0] == 1 || shape == [n, d] {
+            p.node(Op::Binary(Binary::Add), &[x, mixed], &[n, d])
+        } else {
+            p.node(Op::Cat(0), &[mixed, x], &[2 * n - 1, d])
+        };
+        assert!(!own(&p.finish(both), n, &[Some(0)]), "{op:?}");
+    }
+    // One sample depends on itself alone.
+    let mut p = Program::default();
+    let x = p.input(&[1, d]);
+    let sum = p.node(Op::Reduce(Reduction::Sum), &[x], &[1]);
+    assert!(own(&p.finish(sum), 1, &[Some(0)]));
 }

@@ -13,7 +13,8 @@ use std::ops::Range;
 use content::hash;
 use walk::Walk;
 
-use crate::graph::Graph;
+use super::BatchAxes;
+use crate::graph::{Graph, ValueId};
 
 /// A loss as a sum of terms.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Terms {
     others: Vec<Term>,
     /// Literals that are added to values, before or after they are reduced.
     literals: Vec<Term>,
+    /// The x of the terms that are computed from the batch.
+    values: Vec<ValueId>,
 }
 
 /// c·Σ(elements of x)
@@ -69,6 +72,11 @@ impl Terms {
     /// The terms of a loss program, of which some inputs are the batch.
     pub fn of(loss: &Graph, batch: Range<usize>) -> Self {
         Walk::new(loss, batch).terms(loss.outputs()[0])
+    }
+
+    /// Whether the program shows that each term of a sample is computed from that sample only.
+    pub fn are_own(&self, loss: &Graph, batch: &BatchAxes<'_>) -> bool {
+        self.values.iter().all(|&value| batch.are_own(loss, value))
     }
 
     /// What happens to the terms of `fewer` samples when there are `more`, of which `self` are the terms.

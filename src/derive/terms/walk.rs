@@ -58,8 +58,12 @@ impl<'a> Walk<'a> {
             }
         }
         let literals = std::mem::take(&mut self.literals);
-        let mut terms = Terms { of_batch: Vec::new(), others: Vec::new(), literals };
+        let mut terms =
+            Terms { of_batch: Vec::new(), others: Vec::new(), literals, values: Vec::new() };
         for (value, scales) in found {
+            if self.of_batch.contains(&value) {
+                terms.values.push(value);
+            }
             for (factor, scale) in scales {
                 let terms = if self.of_batch.contains(&value) {
                     &mut terms.of_batch

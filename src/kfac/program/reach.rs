@@ -1,6 +1,9 @@
-//! A check of the samples by numbers: what goes back from one sample of the outputs reaches its own rows only.
+//! A check of the samples by numbers: what goes back from a sample of the outputs reaches its own rows only.
+//!
+//! Two cotangents go back, u and c u with a factor cₙ for each sample. Rows of one sample each are multiplied by its factor;
+//! rows that several samples reach are not, wherever two of these have different factors.
 
-use burn_backend::{Shape, Slice, ops::FloatTensorOps, tensor::Device};
+use burn_backend::{DType, Shape, TensorData, ops::FloatTensorOps, tensor::Device};
 use burn_capture::CaptureBackend as B;
 
 use super::{
@@ -12,13 +15,16 @@ use crate::{
     error::Error,
     graph::{Graph, ValueType},
     kfac::layers::{NetworkLayers, Samples},
+    seeds::Seeds,
 };
 
-/// The program that propagates a cotangent of the first sample back: for each layer Σ g² over the rows of each sample.
+/// The program that propagates u and c u back, to rows g and h: for each layer Σ (h − cₙ g)² and Σ (cₙ g)² over the rows
+/// of each sample, `[samples, 2]`.
 pub(in crate::kfac) fn reach(network: &NetworkLayers, parameters: usize) -> Result<Graph, Error> {
     let kind = FactorKind { metric: None, reduced: Reduced::Nothing };
     let probed = Probed::new(network, parameters);
-    record(kind, &probed, |_, given| squares(kind, &probed, network.samples, &given))
+    let samples = network.samples;
+    record(kind, &probed, |_, given| squares(kind, &probed, samples, &given))
 }
 
 fn squares(
@@ -27,31 +33,62 @@ fn squares(
     samples: Samples,
     given: &Given<'_>,
 ) -> Result<Vec<Tensor>, Error> {
-    let outputs = required(probed.program.outputs().get(1).copied())?;
-    let cotangent = of_first(probed.program.value(outputs), samples, given.device);
-    let passes = Passes::forward(probed, given)?;
-    let gradients = passes.pulled_back(&probed.adjoint()?, one_of_many(&cotangent))?;
-    let layers = passes.of_layers(kind, &mut gradients.into_iter())?;
-    Ok(layers.iter().map(by_sample).collect())
+    let outputs = probed.program.value(required(probed.program.outputs().get(1).copied())?);
+    let (passes, adjoint) = (Passes::forward(probed, given)?, probed.adjoint()?);
+    let rows = |cotangent: Tensor| {
+        let gradients = passes.pulled_back(&adjoint, one_of_many(&cotangent))?;
+        Ok::<_, Error>(passes.of_layers(kind, &mut gradients.into_iter())?)
+    };
+    let factors = factors(samples.count, outputs.dtype, given.device);
+    let [plain, scaled] = cotangents(outputs, samples, &factors, given.device);
+    let (plain, scaled) = (rows(plain)?, rows(scaled)?);
+    let pairs = plain.iter().zip(&scaled);
+    Ok(pairs.map(|(plain, scaled)| compared(plain, scaled, &factors, samples.count)).collect())
 }
 
-/// Σ of squares, `[samples, 1]`.
-fn by_sample(rows: &Rows<B>) -> Tensor {
-    let [count, places, groups, width] = rows.sizes();
-    let dims = Shape::from(vec![count, places * groups * width]);
-    let rows = B::float_reshape(rows.rows(), dims);
-    B::float_sum_dim(B::float_mul(rows.clone(), rows), 1)
+/// Σ (h − cₙ g)² and Σ (cₙ g)², `[samples, 2]`. Rows that belong to no sample in particular have nothing to compare.
+fn compared(plain: &Rows<B>, scaled: &Rows<B>, factors: &Tensor, samples: usize) -> Tensor {
+    let [count, places, groups, width] = plain.sizes();
+    let flat = |rows: &Rows<B>| {
+        B::float_reshape(rows.rows(), Shape::from(vec![count, places * groups * width]))
+    };
+    let squared = |x: Tensor| B::float_sum_dim(B::float_mul(x.clone(), x), 1);
+    let (plain, scaled) = (flat(plain), flat(scaled));
+    let expected = if count == samples {
+        let factors = B::float_reshape(factors.clone(), Shape::from(vec![count, 1]));
+        B::float_mul(plain, factors)
+    } else {
+        scaled.clone()
+    };
+    let difference = B::float_sub(scaled, expected.clone());
+    B::float_cat(vec![squared(difference), squared(expected)], 1)
 }
 
-/// 1, 2, 3, … at the outputs of the first sample and zeros elsewhere.
-fn of_first(outputs: &ValueType, Samples { count, stride }: Samples, device: &Device<B>) -> Tensor {
+/// A power of two for each sample, from 1 to 128, so that multiplication rounds nothing. Neighbors differ, others mostly.
+fn factors(samples: usize, dtype: DType, device: &Device<B>) -> Tensor {
+    let power = |at: usize| {
+        let block = (at / POWERS) as u64;
+        (at + Seeds::at(0, block) as usize % POWERS) % POWERS
+    };
+    let values: Vec<f32> = (0..samples).map(|at| (1_u32 << power(at)) as f32).collect();
+    B::float_from_data(TensorData::new(values, [samples]).convert_dtype(dtype), device)
+}
+
+const POWERS: usize = 8;
+
+/// u = 1, 2, 3, …, and c u.
+fn cotangents(
+    outputs: &ValueType,
+    Samples { count, stride }: Samples,
+    factors: &Tensor,
+    device: &Device<B>,
+) -> [Tensor; 2] {
     let total = outputs.shape.num_elements();
     let ones = B::float_ones(Shape::from(vec![total]), device, outputs.dtype.into());
     let ramp = B::float_cumsum(ones, 0);
     let outer = total / (count * stride).max(1);
-    let split = B::float_reshape(ramp, Shape::from(vec![outer, count, stride]));
-    let first = [Slice::full(), Slice::from(0..1)];
-    let zeros = B::float_mul_scalar(split.clone(), 0.0.into());
-    let own = B::float_slice(split, &first);
-    B::float_reshape(B::float_slice_assign(zeros, &first, own), outputs.shape.clone())
+    let split = B::float_reshape(ramp.clone(), Shape::from(vec![outer, count, stride]));
+    let factors = B::float_reshape(factors.clone(), Shape::from(vec![1, count, 1]));
+    let scaled = B::float_mul(split, factors);
+    [ramp, scaled].map(|cotangent| B::float_reshape(cotangent, outputs.shape.clone()))
 }

@@ -36,7 +36,7 @@ fn recorded() -> (Objective<B>, Graph) {
     (objective, graph)
 }
 
-/// Σ g² over the rows of each sample when a cotangent of the first goes back.
+/// Σ (h − cₙ g)² and Σ (cₙ g)² over the rows of each sample.
 fn sums(objective: &Objective<B>, network: &NetworkLayers) -> Vec<f64> {
     let program = reach(network, 2).unwrap();
     let device: DeviceOf<Flex> = Default::default();
@@ -54,10 +54,24 @@ fn rows_of_other_samples_are_found_by_numbers() {
     let own = network.layers[0].uses[0].samples;
     assert_eq!(own, Some(Samples { count: 4, stride: 15 }));
     let right = sums(&objective, &network);
-    assert!(right[0] > 0.0 && right[1..] == [0.0; 3], "{right:?}");
+    let by_sample: Vec<&[f64]> = right.chunks(2).collect();
+    assert_eq!(by_sample.len(), 4);
+    assert!(by_sample.iter().all(|pair| pair[0] == 0.0 && pair[1] > 0.0), "{right:?}");
     assert!(!reaches_others(&right));
     // As if samples were the inner part of the merged rows.
     network.layers[0].uses[0].samples = Some(Samples { count: 4, stride: 3 });
     let wrong = sums(&objective, &network);
     assert!(reaches_others(&wrong), "{wrong:?}");
+}
+
+/// Sums of a few samples, as a program returns them.
+#[test]
+fn a_single_sample_that_is_reached_by_another_is_found() {
+    let right = [0.0, 4.0, 0.0, 0.0, 1e-9, 2.0];
+    assert!(!reaches_others(&right));
+    for at in [0, 2, 4] {
+        let mut wrong = right;
+        wrong[at] = 1e-4;
+        assert!(reaches_others(&wrong), "{at}");
+    }
 }

@@ -48,7 +48,8 @@ impl Objective<Autodiff<Dispatch>> {
     /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
     /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
     /// more, and wherever the loss is evaluated it is checked that the closure would read the same; otherwise the result is
-    /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth).
+    /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Integers may be moved to another tensor,
+    /// as `one_hot` does, as long as nothing looks at them.
     ///
     /// The closure may depend on its arguments only: whatever varies must be in the batch. While it is recorded, its
     /// arguments are on a recording device, and a tensor from outside must be moved there:

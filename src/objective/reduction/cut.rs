@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn_backend::{AutodiffBackend, Backend, Slice};
 
-use crate::{objective::batches::Counted, tensor::Operand};
+use crate::{derive::BatchAxes, objective::batches::Counted, tensor::Operand};
 
 /// Which dimension of each tensor of a batch counts its samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,21 @@ impl Cut {
         self.dims.iter().filter(|dim| dim.is_none()).count()
     }
 
+    /// Where the samples of a program's batch sit.
+    pub fn axes(&self, inputs: Range<usize>) -> BatchAxes<'_> {
+        BatchAxes { inputs, samples: self.samples, dims: &self.dims }
+    }
+
+    /// The batch with its samples in another order.
+    pub fn ordered<B: AutodiffBackend>(&self, batch: &Counted<B>, order: &[usize]) -> Counted<B> {
+        let operands = batch.operands.iter().cloned().zip(&self.dims);
+        let operands = operands.map(|(operand, dim)| match dim {
+            Some(dim) => picked(&operand, *dim, order),
+            None => operand,
+        });
+        Counted { operands: operands.collect(), ..batch.clone() }
+    }
+
     /// The halves of a batch; for a single sample, the batch and another one put together.
     pub fn pieces<B: AutodiffBackend>(&self, batch: &Counted<B>, other: &Counted<B>) -> Pieces<B> {
         let n = self.samples;
@@ -93,11 +108,7 @@ impl Cut {
     fn part<B: AutodiffBackend>(&self, batch: &Counted<B>, range: Range<usize>) -> Counted<B> {
         let operands = batch.operands.iter().cloned().zip(&self.dims);
         let operands = operands.map(|(operand, dim)| match dim {
-            Some(dim) => {
-                let mut slices = vec![Slice::full(); *dim];
-                slices.push(Slice::from(range.clone()));
-                slice(operand, &slices)
-            }
+            Some(dim) => slice(operand, &along(*dim, range.clone())),
             None => operand,
         });
         Counted { operands: operands.collect(), samples: range.len(), ..batch.clone() }
@@ -106,7 +117,7 @@ impl Cut {
     fn joined<B: AutodiffBackend>(&self, batch: &Counted<B>, other: &Counted<B>) -> Counted<B> {
         let pairs = batch.operands.iter().cloned().zip(other.operands.iter().cloned());
         let operands = pairs.zip(&self.dims).map(|((one, other), dim)| match dim {
-            Some(dim) => cat(one, other, *dim),
+            Some(dim) => cat(vec![one, other], *dim),
             None => one,
         });
         let samples = batch.samples + other.samples;
@@ -122,11 +133,33 @@ fn slice<B: Backend>(operand: Operand<B>, slices: &[Slice]) -> Operand<B> {
     }
 }
 
-fn cat<B: Backend>(one: Operand<B>, other: Operand<B>, dim: usize) -> Operand<B> {
-    match (one, other) {
-        (Operand::Float(a), Operand::Float(b)) => Operand::Float(B::float_cat(vec![a, b], dim)),
-        (Operand::Int(a), Operand::Int(b)) => Operand::Int(B::int_cat(vec![a, b], dim)),
-        (Operand::Bool(a), Operand::Bool(b)) => Operand::Bool(B::bool_cat(vec![a, b], dim)),
-        (one, _) => one,
+fn along(dim: usize, range: Range<usize>) -> Vec<Slice> {
+    let mut slices = vec![Slice::full(); dim];
+    slices.push(Slice::from(range));
+    slices
+}
+
+/// Some indices of a dimension, one after the other.
+fn picked<B: Backend>(operand: &Operand<B>, dim: usize, indices: &[usize]) -> Operand<B> {
+    let one = |&index: &usize| slice(operand.clone(), &along(dim, index..index + 1));
+    cat(indices.iter().map(one).collect(), dim)
+}
+
+/// Operands of one kind put together.
+fn cat<B: Backend>(operands: Vec<Operand<B>>, dim: usize) -> Operand<B> {
+    let (mut floats, mut ints, mut bools) = (Vec::new(), Vec::new(), Vec::new());
+    for operand in operands {
+        match operand {
+            Operand::Float(tensor) => floats.push(tensor),
+            Operand::Int(tensor) => ints.push(tensor),
+            Operand::Bool(tensor) => bools.push(tensor),
+        }
+    }
+    if !floats.is_empty() {
+        Operand::Float(B::float_cat(floats, dim))
+    } else if !ints.is_empty() {
+        Operand::Int(B::int_cat(ints, dim))
+    } else {
+        Operand::Bool(B::bool_cat(bools, dim))
     }
 }

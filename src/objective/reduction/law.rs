@@ -2,7 +2,9 @@
 //!
 //! The recorded programs of a batch and of a part of it show how the factors of the loss' terms change with the number of
 //! samples ([`Terms`]): that is so for all parameters and all data. That a sample's terms do not depend on other samples is
-//! checked by numbers: the batch against its parts, here and at other parameters.
+//! shown by the program too, where the samples can be followed through it ([`BatchAxes`](crate::derive::BatchAxes)). Where
+//! they cannot, as through rows picked by computed indices, it is checked by numbers: the batch and its halves in several
+//! orders, at other parameters, in f64 where the device has it. The batch is compared with its parts in any case.
 
 use std::sync::Arc;
 
@@ -209,7 +211,12 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             (growth, _) => return Verdict::Refuted(refused(other_law(&growth, fewer, more))),
         };
-        match self.expect_parts(&whole, &parts, &pieces.samples, reduction) {
+        let own = terms.are_own(whole.recorded(), &cut.axes(whole.programs.batch_inputs()));
+        let compared = self.expect_parts(&whole, &parts, &pieces.samples, reduction);
+        let compared = compared.and_then(|()| {
+            if own { Ok(()) } else { self.expect_any_order(cut, &pieces.whole, reduction) }
+        });
+        match compared {
             Ok(()) => Verdict::Holds(Law { reduction, evidence }),
             Err(error) => Verdict::NotSamples(halved(error, cut.samples)),
         }
@@ -268,8 +275,8 @@ impl<B: AutodiffBackend> Objective<B> {
 }
 
 /// Seed and size of the step to other parameters, at which losses that are equal or zero here differ.
-const SEED: u64 = 0x5eed;
-const STEP: f64 = 0.1;
+pub(super) const SEED: u64 = 0x5eed;
+pub(super) const STEP: f64 = 0.1;
 
 /// Relative difference that counts as rounding.
 const TOLERANCE: f64 = 1e-3;

@@ -2,6 +2,7 @@
 
 mod cut;
 mod law;
+mod order;
 mod own;
 
 pub(super) use law::Law;
@@ -59,10 +60,13 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Needed for a single batch with a scalar loss only: [`Loss`](crate::Loss), [`over`](Self::over) and
     /// [`over_stream`](Self::over_stream) state it too. The statement is checked: the recorded programs of the batch and of
     /// its halves (of a single sample, of the sample twice) must show it, for all parameters, and the losses themselves
-    /// must agree. It is taken on trust where the closure does not accept another number of samples.
+    /// must agree. That no sample's loss depends on another sample is shown by the program as well, where the samples can be
+    /// followed through it; where they cannot, as through rows picked by computed indices, the loss must not change when the
+    /// samples change their order. All is taken on trust where the closure does not accept another number of samples.
     ///
     /// # Cost
-    /// Six forward passes, four of them on half a batch, which is recorded for it.
+    /// Six forward passes, four of them on half a batch, which is recorded for it; nine more for samples that cannot be
+    /// followed.
     ///
     /// # Errors
     /// [`ObjectiveError::NotReducedSo`], [`ObjectiveError::OtherReduction`] if another reduction was stated before.

@@ -74,6 +74,25 @@ fn a_loss_that_depends_on_other_samples_is_refused() {
     assert!(config().init(&fixed).is_ok());
 }
 
+/// One pair in a batch of thirty, in the same half of it, by a thousandth.
+#[test]
+fn one_pair_of_samples_that_depend_on_each_other_is_found() {
+    let world = World::new(6);
+    for seed in 0..100 {
+        let (from, to) = (seed % 15, (7 * seed + 1) % 15);
+        let to = if from == to { to + 1 } else { to };
+        let coupled = capture(&world, move |losses| {
+            let share = losses.clone().narrow(0, from, 1) * 1e-3;
+            let shared = losses.clone().narrow(0, to, 1) + share;
+            Loss::mean_of(losses.slice_assign([to..to + 1], shared))
+        });
+        let found = config().init(&coupled);
+        let error: &ObjectiveError = failure(&found).unwrap();
+        assert!(matches!(error, ObjectiveError::SharedLosses { .. }), "seed {seed}: {error}");
+        assert!(error.to_string().contains("another order"), "{error}");
+    }
+}
+
 fn influence(world: &World) -> Influence {
     config().init(&world.training).unwrap()
 }

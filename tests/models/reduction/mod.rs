@@ -1,5 +1,7 @@
 //! What a loss is a mean of: said by the closure, or proven from its program; and whether it is that of a likelihood.
+//! Samples that depend on each other.
 
+mod coupled;
 mod likelihoods;
 mod proven;
 mod said;

@@ -159,6 +159,29 @@ fn parameters_alone_will_do_where_no_statistic_is_read() {
     assert_eq!(other.value().unwrap(), 4.0 * objective.value().unwrap());
 }
 
+/// In training mode the statistics are those of the batch, a function of the parameters.
+#[test]
+fn parameters_alone_will_do_in_training_mode() {
+    let device = autodiff();
+    let config = CaptureConfig::new().training(1);
+    let capture = |model: &Net| config.init(model, batch(&device), loss).unwrap().in_f64().unwrap();
+    let model = net(&device, [1.0, 2.0, 3.0]);
+    let objective = capture(&model);
+    let moved = objective.at(&objective.parameters().clone().scale(2.0)).unwrap();
+    assert!((moved.value().unwrap() / objective.value().unwrap() - 4.0).abs() < 1e-9);
+    let doubled = moved.parameters().clone().cast(burn_curvature::Precision::F32);
+    let anew = capture(&doubled.unwrap().write_to(&model).unwrap());
+    assert!((moved.value().unwrap() - anew.value().unwrap()).abs() < 1e-9);
+    for (found, expected) in hessian(&moved).iter().zip(&hessian(&anew)) {
+        assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found}, {expected}");
+    }
+    // Running statistics of another model are not read, its frozen table is.
+    let other = objective.at_model(&net(&device, [1.0, 7.0, 3.0])).unwrap();
+    assert_eq!(other.value().unwrap(), objective.value().unwrap());
+    let other = objective.at_model(&net(&device, [1.0, 7.0, 6.0])).unwrap();
+    assert!((other.value().unwrap() / objective.value().unwrap() - 4.0).abs() < 1e-9);
+}
+
 /// A frozen weight is no running statistic.
 #[test]
 fn parameters_alone_will_do_beside_frozen_weights() {
