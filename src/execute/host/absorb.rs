@@ -49,7 +49,8 @@ pub(super) fn products(
     found
 }
 
-/// For a sum of two products: where the later of them is run, and the earlier.
+/// For a sum of two products: where one of them is run that is not added to something itself, the later one if it can be
+/// chosen, and the other.
 fn added(
     graph: &Graph,
     node: &Node,
@@ -58,11 +59,13 @@ fn added(
     let (Op::Binary(Binary::Add), &[x, y]) = (&node.op, &node.inputs[..]) else { return None };
     let shape = &graph.value(*node.outputs.first()?).shape;
     let same = [x, y].iter().all(|&value| graph.value(value).shape == *shape);
-    let (at_x, at_y) = (own(&x)?, own(&y)?);
-    let (later, onto) = if at_x > at_y { (at_x, y) } else { (at_y, x) };
-    // A product that is itself added to something is not run again.
-    let plain = Product::of(graph, &graph.nodes[later]).is_some();
-    (same && x != y && plain).then_some((later, Some(onto)))
+    if !same || x == y {
+        return None;
+    }
+    let mut choices = [(own(&x)?, y), (own(&y)?, x)];
+    choices.sort_unstable_by_key(|&(at, _)| std::cmp::Reverse(at));
+    let plain = |&(at, _): &(usize, ValueId)| Product::of(graph, &graph.nodes[at]).is_some();
+    choices.into_iter().find(plain).map(|(at, onto)| (at, Some(onto)))
 }
 
 /// What a sum along the first of three dimensions sums.

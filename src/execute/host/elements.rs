@@ -107,6 +107,7 @@ fn joined(layout: &Layout, shape: &Shape) -> Option<Vec<Axis>> {
         }
         let stride = match position.checked_sub(missing) {
             Some(own) if layout.shape()[own] == size => layout.strides()[own],
+            Some(own) if layout.shape()[own] != 1 => return None,
             _ => 0,
         };
         let stride = usize::try_from(stride).ok()?;
