@@ -177,9 +177,9 @@ impl Numbers {
     fn of(data: TensorData) -> Result<Self, Error> {
         let read = |message: DataError| TensorError::Read { message: message.to_string() };
         if data.dtype() == DType::F64 {
-            return Ok(Self::F64(data.into_vec().map_err(read)?));
+            return Ok(Self::F64(data.try_into_vec().map_err(read)?));
         }
-        Ok(Self::F32(data.into_vec().map_err(read)?))
+        Ok(Self::F32(data.try_into_vec().map_err(read)?))
     }
 }
 
