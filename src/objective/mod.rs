@@ -9,6 +9,7 @@ mod columns;
 mod data;
 mod error;
 mod guards;
+mod indices;
 mod inputs;
 mod likelihood;
 mod listing;
