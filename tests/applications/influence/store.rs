@@ -83,7 +83,12 @@ fn the_file_holds_the_scores() {
     let path = folder.file("scores.npy");
     let mut scores = plan.create(&path).unwrap();
     assert_eq!(rows(&mut scores), expected.values()); // f64, bit by bit
-    assert_eq!(scores.report, expected.report);
+    // How many vectors are multiplied together changes rounding, which is all that the residual of a direct solve is.
+    let residual = scores.report.solves.largest_residual;
+    assert!(residual.is_some_and(|residual| residual < 1e-13), "{residual:?}");
+    let mut report = scores.report.clone();
+    report.solves.largest_residual = expected.report.solves.largest_residual;
+    assert_eq!(report, expected.report);
     assert_eq!(fs::metadata(&path).unwrap().len(), plan.file_bytes());
     let bytes = fs::read(&path).unwrap();
     assert_eq!((&bytes[..6], bytes.len()), (&b"\x93NUMPY"[..], 128 + 8 * TEST * TRAINING));
