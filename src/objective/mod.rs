@@ -8,6 +8,7 @@ mod capturing;
 mod data;
 mod error;
 mod guards;
+mod indices;
 mod inputs;
 mod likelihood;
 mod listing;
