@@ -21,7 +21,8 @@ use burn_curvature::communicator::Mpi;
 use burn_curvature::communicator::Threads;
 use burn_curvature::{
     ConjugateGradientConfig, Error, GaussNewton, KfacOptimizerConfig, Likelihood, LinearOperator,
-    LinearSolver, Objective, ParamVector, Reduction, StopReason, communicator::Communicator,
+    LinearSolver, Objective, ParamVector, Reduction, StopReason,
+    communicator::{Communicator, Counted},
 };
 use digits::{CLASSES, Digits, PIXELS};
 use random::SplitMix64;
@@ -90,18 +91,26 @@ fn rank<C: Communicator + 'static>(ranks: Arc<C>) -> Result<(), Error> {
 
     let model = Classifier::new(&device);
     let objective = Objective::capture(&model, all[0].clone(), Classifier::loss)?;
-    let shared = objective.shared(ranks.clone())?; // the one line more
-    let (found, solution) = work(&model, &shared.over(mine, Reduction::Mean)?)?;
+    let counted = Arc::new(Counted::new(ranks.clone()));
+    let shared = objective.shared(counted.clone())?; // the one line more
+    let risk = shared.over(mine, Reduction::Mean)?;
+    let (found, solution) = work(&model, &risk)?;
+    let before = counted.traffic();
+    risk.hessian_vector_product(&solution)?;
+    let bytes = (counted.traffic() - before).bytes;
 
     if ranks.rank() == 0 {
         let (_, one) = work(&model, &objective.over(all, Reduction::Mean)?)?;
         let difference = one.clone().sub(&solution)?.norm()? / one.norm()?;
         println!("ranks = {}", ranks.size());
+        println!("bytes of a product, as counted = {bytes}");
+        let formula = if ranks.size() > 1 { 4 * (9 + solution.len() as u64) } else { 0 };
+        println!("bytes of a product, by the formula 4·(9 + n) = {formula}");
         println!("loss = {:.6}", found[0]);
         println!("CG iterations = {}", found[1]);
         println!("loss after {STEPS} steps of K-FAC = {:.6}", found[2]);
         println!("difference of the solution from that of one process = {difference:.1e}");
-        if difference > 1e-3 || found[2] > 0.5 * found[0] {
+        if difference > 1e-3 || found[2] > 0.5 * found[0] || bytes != formula {
             return Err(Error::new(std::io::Error::other("the figures are out of range")));
         }
     }

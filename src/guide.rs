@@ -11,6 +11,7 @@
 //! | [`memory`] | What is kept, and how do I keep less? |
 //! | [`several_vectors`] | I have many right-hand sides. |
 //! | [`gpu`] | What changes on a GPU? |
+//! | [`ranks`] | My data is on several machines or devices. |
 //! | [`applications`] | Influence, hyper-parameters, training: what is A⁻¹b good for? |
 //! | [`from_python`] | What is it called in PyTorch and JAX? |
 //! | [`errors`] | What does this error mean? |
@@ -54,6 +55,11 @@ pub mod several_vectors {}
 ///
 #[doc = include_str!("../docs/guide/gpu.md")]
 pub mod gpu {}
+
+/// Several machines or devices.
+///
+#[doc = include_str!("../docs/guide/ranks.md")]
+pub mod ranks {}
 
 /// What A⁻¹b is wanted for.
 ///

@@ -1,7 +1,7 @@
 //! Weak scaling of shared objectives over MPI ranks: the same number of batches on every rank.
 //!
 //! ```text
-//! cargo bench --bench ranks --features mpi -- [--quick] [mlp or transformer]
+//! cargo bench --bench ranks --features mpi -- [number of turns, 7 if none is given] [mlp or transformer]
 //! ```
 //!
 //! Starts itself under `mpirun` with one and two ranks, one core each, in turns with a single process with two threads on the
@@ -49,9 +49,9 @@ fn main() -> Result<(), Error> {
 /// Runs the jobs in turns and prints the figures.
 fn supervise() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let turns = if arguments.iter().any(|argument| argument == "--quick") { 1 } else { 7 };
-    let filter = arguments.into_iter().find(|argument| !argument.starts_with("--"));
-    let filter = filter.unwrap_or_default();
+    let turns = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(7);
+    let names = arguments.iter().filter(|it| !it.starts_with("--") && it.parse::<usize>().is_err());
+    let filter = names.cloned().next().unwrap_or_default();
     let mut samples = Table::new();
     for turn in 0..turns {
         let jobs = [Job::Threads, Job::Ranks(1), Job::Ranks(2), Job::Sums];

@@ -18,8 +18,8 @@ pub const BATCHES: usize = 20;
 /// Steps of conjugate gradients.
 const STEPS: usize = 20;
 
-/// Measured repetitions in a job, after one that is not.
-const REPETITIONS: usize = 3;
+/// Measured products in a job, after one that is not. A solve, of many products, is measured once.
+const REPETITIONS: usize = 5;
 
 /// All that is measured, by name.
 pub const WORKS: [&str; 4] =
@@ -63,26 +63,30 @@ where
     let v = risk.parameters().space().normal(1);
     let hessian = Hessian::new(&risk)?;
     let product = || hessian.apply(&v).map(drop);
-    time(&format!("{}.product", case.name), (v.len(), 1), ranks, product)?;
+    product()?; // prepares the batches, and warms up
+    time(&format!("{}.product", case.name), (v.len(), REPETITIONS), ranks, product)?;
+    if ranks.is_some_and(|ranks| ranks.size() > 2) {
+        return Ok(()); // more ranks than cores: counts alone
+    }
     let matrix = GaussNewton::new(&risk)?.damped(1.0)?;
     let solver = ConjugateGradientConfig::new()
         .with_relative_tolerance(1e-30)
         .with_max_iterations(Some(STEPS))
         .with_on_negative_curvature(OnNegativeCurvature::Continue)
         .init()?;
+    matrix.apply(&v)?;
     let solve = || solver.solve_with(&matrix, &v, SolveOptions::default()).map(drop);
-    time(&format!("{}.solve", case.name), (v.len(), 0), ranks, solve)
+    time(&format!("{}.solve", case.name), (v.len(), 1), ranks, solve)
 }
 
 /// Prints how long some work takes on the ranks, and what goes through the communicator.
 fn time(
     name: &str,
-    (elements, products): (usize, usize),
+    (elements, repetitions): (usize, usize),
     ranks: Option<&Ranks>,
     work: impl Fn() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    black_box(work()?);
-    for _ in 0..REPETITIONS {
+    for _ in 0..repetitions {
         let Some(ranks) = ranks else {
             let start = Instant::now();
             black_box(work()?);
@@ -116,7 +120,7 @@ fn time(
         if size == 2 {
             println!("{name}.messages = {}", traffic.sums);
             println!("{name}.bytes = {}", traffic.bytes);
-            let formula = 4 * (elements + 9) * products.max(traffic.sums as usize);
+            let formula = 4 * (elements + 9) * traffic.sums as usize;
             println!("{name}.bytes_formula = {formula}");
         }
     }

@@ -13,55 +13,19 @@
 //! Operators, solvers, spectra, [`Kfac`](crate::Kfac) and [`KfacOptimizer`](crate::KfacOptimizer) work on a shared
 //! objective as on any other.
 //!
-//! ```ignore
-//! fn main() -> Result<(), Error> {
-//!     Mpi::run(|ranks| {
-//!         let mine = batches().skip(ranks.rank()).step_by(ranks.size());
-//!         let risk = objective()?.shared(ranks)?.over(mine, Reduction::Mean)?; // the one line more: `.shared(ranks)?`
-//!         let solution = solver.solve(&Hessian::new(&risk)?.damped(1.0)?, &risk.gradient()?)?;
-//!         Ok(()) // the same θ, gradient, solution and report on every rank
-//!     })
-//! }
-//! ```
-//!
 //! Methods that are *collective* say so: all ranks call them, in the same order. They are those of [`Objective`](crate::Objective)
 //! that evaluate, and what is built on them. Every message carries a fingerprint of the call, of θ and of the vectors, so
 //! that ranks that part ways get an error and no wrong number. A rank that fails takes part in its message all the same, so
 //! that all ranks return an error from the same call.
 //!
-//! # How to start it
-//!
-//! ```sh
-//! apt-get install openmpi-bin libopenmpi-dev libclang-dev    # or the site's module: an MPI library, mpicc, libclang
-//! cargo build --release --features mpi
-//! mpirun -n 4 target/release/program                         # four ranks on this machine
-//! mpirun -n 8 --host a:4,b:4 target/release/program          # on two
-//! srun -n 64 --cpus-per-task 16 target/release/program       # by Slurm
-//! ```
-//!
-//! Without `mpirun` the program runs as one process. One rank per machine or socket is the sensible layout, since threads
-//! already use the cores of one: `mpirun --map-by socket:PE=16 --bind-to core -x RAYON_NUM_THREADS=16`. More ranks and
-//! threads than cores slow all of them down, since MPI waits by polling. The program is bound to the MPI library it was
-//! built with: build it where it runs.
-//!
-//! **GPUs.** One rank per GPU: choose the device by the rank on the machine, which the launcher passes in the environment
-//! (`OMPI_COMM_WORLD_LOCAL_RANK`, `SLURM_LOCALID`), as in `Device::cuda(local)`. Sums go through host memory: a transfer of
-//! the vector each way per product. Several devices within one process: [`Threads`], one device per thread.
-//!
-//! **Unlike machines.** What every rank computes for itself must be the same to the bit. Ranks on machines or devices of
-//! different kinds have the same values, gradients, products and factors, which are sums; a solver on them whose vectors part
-//! ways in the last bit ends with [`SharedError::Differs`](crate::errors::SharedError::Differs).
-//!
-//! **Restarts.** There is no recovery within a job: a rank that fails, panics or is killed ends it. Save the model and the
-//! state of the optimizer ([`KfacOptimizer::state`](crate::KfacOptimizer::state)) on rank 0 every so often, and start again
-//! from them on any number of ranks. A network that is cut without a word is noticed by nobody: use the scheduler's time limit, or
-//! `mpirun --timeout`.
+//! How to start ranks by `mpirun` and `srun`, what to do with GPUs, training mode and restarts is in the
+//! [guide](crate::guide::ranks).
 //!
 //! # What it does not do
 //!
 //! Models that do not fit on one device: θ and vectors are whole on every rank. Sums in f32 depend on the number of ranks in
 //! the last bits, as those of batches do on their number; f64 objectives agree to about 1e-15. No compression, no stale
-//! gradients: every message is waited for.
+//! gradients: every message is waited for. No recovery within a job.
 
 mod counted;
 mod error;

@@ -21,10 +21,12 @@ use crate::{
 /// ```
 ///
 /// Outputs are laid out as [`Objective::outputs`]: one block for one batch, or one per batch over a data set. Nothing is
-/// averaged or rescaled.
+/// averaged or rescaled. Of a [shared](Objective::shared) objective there is a block for each batch of all ranks, and every
+/// rank has all of them: norms and inner products are those of the whole data set.
 ///
 /// # Cost
-/// J v about a forward pass and Jᵀu about a backward pass, each with a forward pass once per (θ, batch).
+/// J v about a forward pass and Jᵀu about a backward pass, each with a forward pass once per (θ, batch). On a shared objective
+/// J v also a message of all outputs, and Jᵀu one of all parameters.
 ///
 /// # Example
 /// For z = x w, J v = x v.
@@ -67,11 +69,9 @@ impl<B: AutodiffBackend> Jacobian<B> {
     /// The Jacobian at the objective's parameters, on its batches.
     ///
     /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone;
-    /// [`SharedError::DataSpace`](crate::errors::SharedError::DataSpace) for a shared objective.
+    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
     #[inline(never)]
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
-        objective.expect_data_here("the Jacobian")?;
         Ok(Self {
             outputs: objective.parameters().space().with_layout(&objective.outputs_layout()?),
             objective: objective.clone(),
@@ -130,9 +130,6 @@ impl<B: AutodiffBackend> Adjoint<B> for Jacobian<B> {
 
     #[inline(never)]
     fn apply_adjoint_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
-        for vector in vectors {
-            self.outputs.expect_same(vector.space())?;
-        }
-        self.objective.adjoint_products(&self.adjoint, vectors)
+        self.objective.adjoint_products(&self.adjoint, &self.outputs, vectors)
     }
 }

@@ -9,11 +9,14 @@
 //! | [`EmpiricalFisher`] | c·Σ ∇ℓₙ∇ℓₙᵀ with the targets of the data | positive semi-definite |
 //! | [`Jacobian`] | ∂z/∂θ, from parameters to outputs | not square |
 //!
-//! `apply_many`, and `apply_adjoint_many` of the Jacobian, multiply several vectors at once: the program of the product with a
-//! leading axis for the vectors runs once for as many as the [memory budget](crate::Objective::with_memory_budget) and, on a
-//! CPU, the caches allow; there several runs share the threads. Solvers with many right-hand sides, estimators and
-//! [`materialize`](crate::materialize) use them. [`Objective::hessian_program_for`](crate::Objective::hessian_program_for)
-//! shows the program. With [`Engine::Eager`](crate::Engine::Eager) vectors are multiplied one after another.
+//! `apply_many`, and `apply_adjoint_many` of the Jacobian, multiply several vectors at once: the program of the product, with
+//! one more dimension that counts the vectors, runs once for as many as the
+//! [memory budget](crate::Objective::with_memory_budget) and, on a CPU, the caches allow; there several runs share the threads.
+//! Solvers with many right-hand sides and estimators use them.
+//! [`Objective::hessian_program_for`](crate::Objective::hessian_program_for) shows the program.
+//! [`columns`](crate::LinearOperator::columns), which [`materialize`](crate::materialize) uses, makes no vectors at all: each
+//! parameter has a program for its unit vectors, without what is zero for all of them. With
+//! [`Engine::Eager`](crate::Engine::Eager) vectors are multiplied one after another.
 //!
 //! Each is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.
 
@@ -86,6 +89,13 @@ macro_rules! objective_operator {
 
             fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
                 self.objective.products(&self.product, vectors)
+            }
+
+            fn columns(
+                &self,
+                positions: std::ops::Range<usize>,
+            ) -> Result<$crate::operator::DenseMatrix, Error> {
+                self.objective.columns(self, &self.product, positions)
             }
         }
 

@@ -32,7 +32,7 @@ pub(crate) use head::{ComparedAt, comparison};
 pub(crate) use likelihood::Family;
 pub use likelihood::{Likelihood, LikelihoodError};
 pub(crate) use lower::apply_recorded;
-pub(crate) use many::{Working, many};
+pub(crate) use many::{Many, Working, many, many_in_front, with_only};
 pub(crate) use metric::Metric;
 pub(crate) use outputs::{adjoint_product, required};
 pub(crate) use product::{Parameters, Product, ProductInputs};

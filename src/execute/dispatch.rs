@@ -25,6 +25,10 @@ pub(crate) fn apply<B: Backend>(
     outputs: &[ValueType],
     device: &Device<B>,
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
+    #[cfg(all(feature = "flex", feature = "ndarray"))]
+    if super::host::is_lent(op, &inputs) {
+        return super::host::lent(op, inputs, outputs, device);
+    }
     let call = Call::new(op, inputs, outputs, device)?;
     match op {
         Op::Zeros => creation::constant(&call, false),

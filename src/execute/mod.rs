@@ -12,6 +12,8 @@ mod creation;
 mod dispatch;
 mod elementwise;
 mod error;
+#[cfg(feature = "flex")]
+mod host;
 mod indexing;
 mod module;
 mod movement;

@@ -4,6 +4,8 @@ use std::{cell::Cell, collections::HashSet};
 
 use burn_backend::{Backend, tensor::Device};
 
+#[cfg(feature = "flex")]
+use super::host::HostProgram;
 use super::{ExecuteError, Operand, adapted, dispatch::Apply, precision::stored_as};
 use crate::{
     graph::{Graph, GraphError, Kind, Node, Op, ValueId, ValueType},
@@ -17,6 +19,8 @@ pub(crate) struct Program<B: Backend> {
     constants: Vec<(ValueId, Operand<B>)>,
     device: Device<B>,
     apply: Apply<B>,
+    #[cfg(feature = "flex")]
+    host: Option<HostProgram>,
 }
 
 impl<B: Backend> Program<B> {
@@ -30,9 +34,12 @@ impl<B: Backend> Program<B> {
     pub fn new(graph: Graph, device: &Device<B>, apply: Apply<B>) -> Result<Self, ExecuteError> {
         graph.validate()?;
         let graph = adapted::<B>(graph, device)?;
+        let constants = upload(&graph, device)?;
         Ok(Self {
+            #[cfg(feature = "flex")]
+            host: HostProgram::new(&graph, &constants, device),
             plan: Plan::new(&graph),
-            constants: upload(&graph, device)?,
+            constants,
             device: device.clone(),
             graph,
             apply,
@@ -46,8 +53,25 @@ impl<B: Backend> Program<B> {
     /// Wrong number, shape or element type of the inputs; a failure of the backend, with the operation's name.
     pub fn run(&self, inputs: Vec<Operand<B>>) -> Result<Vec<Operand<B>>, ExecuteError> {
         check_inputs(&self.graph, &inputs)?;
+        #[cfg(feature = "flex")]
+        let inputs = match self.run_on_host(inputs) {
+            Ok(outputs) => return outputs,
+            Err(inputs) => inputs,
+        };
         let slots = Slots::new(&self.graph, &self.plan, inputs, self.constants.clone());
         guarded(&self.graph, &self.plan, slots, &self.device, self.apply)
+    }
+
+    /// Runs on tensors in this process's memory; returns the inputs if they lie elsewhere.
+    #[cfg(feature = "flex")]
+    fn run_on_host(
+        &self,
+        inputs: Vec<Operand<B>>,
+    ) -> Result<Result<Vec<Operand<B>>, ExecuteError>, Vec<Operand<B>>> {
+        match &self.host {
+            Some(host) => host.run(&self.graph, inputs),
+            None => Err(inputs),
+        }
     }
 
     /// Another graph, on the same device and with the same operations.
@@ -248,7 +272,7 @@ fn guarded<B: Backend, E: From<ExecuteError>>(
 }
 
 /// Name, position and operand types of an operation, for messages.
-fn describe(graph: &Graph, position: usize) -> String {
+pub(super) fn describe(graph: &Graph, position: usize) -> String {
     let Some(node) = graph.nodes.get(position) else {
         return format!("number {position}");
     };

@@ -50,15 +50,21 @@ impl<B: AutodiffBackend> SampleLosses<B> {
         self.rows.total
     }
 
+    /// Where the samples of this rank are among all.
+    pub fn rows(&self) -> Rows {
+        self.rows
+    }
+
     /// J s for each s: the products ∇ℓₙᵀs of all samples, by one forward-mode pass.
     pub fn products(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
-        let own = match &self.jacobian {
-            Some(jacobian) => jacobian.apply_many(vectors).and_then(|products| {
-                products.iter().map(|product| self.finite("derivative", product)).collect()
-            }),
-            None => Ok(Vec::new()),
-        };
-        self.by_row(vectors.len(), own)
+        self.by_row(vectors.len(), self.products_here(vectors))
+    }
+
+    /// The same for the samples of this rank.
+    pub fn products_here(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
+        let Some(jacobian) = &self.jacobian else { return Ok(vec![Vec::new(); vectors.len()]) };
+        let products = jacobian.apply_many(vectors)?;
+        products.iter().map(|product| self.finite("derivative", product)).collect()
     }
 
     /// Numbers of all samples, from those of this rank.

@@ -261,8 +261,14 @@ impl<B: AutodiffBackend> Influence<B> {
     /// The scores of all training samples for some s = A⁻¹∇f, or parts of them.
     #[inline(never)]
     fn scored(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
+        let own = self.scored_here(solved);
+        self.losses.by_row(solved.len(), own)
+    }
+
+    /// The same for the samples of this rank.
+    fn scored_here(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
         let (factor, shared) = (self.factor(), self.shared_penalty());
-        let mut rows = self.products(solved)?;
+        let mut rows = self.products_here(solved)?;
         for (row, solved) in rows.iter_mut().zip(solved) {
             let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot(solved))?;
             row.iter_mut().for_each(|product| *product = factor * (*product + more));
@@ -270,15 +276,19 @@ impl<B: AutodiffBackend> Influence<B> {
         Ok(rows)
     }
 
-    /// ∇ℓₙᵀs of all samples for each s: by directional derivatives, for several s and an estimator by layers out of these,
-    /// which take a forward and a backward pass for all s, and less for each.
+    /// ∇ℓₙᵀs of all samples for each s.
     fn products(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
+        self.losses.by_row(vectors.len(), self.products_here(vectors))
+    }
+
+    /// The same for the samples of this rank: by directional derivatives, for several s and an estimator by layers out of
+    /// these, which take a forward and a backward pass for all s, and less for each.
+    fn products_here(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
         match &self.layers {
             Some(layers) if vectors.len() >= SEVERAL => {
-                let own = layers::products(layers, &self.training, vectors);
-                self.losses.by_row(vectors.len(), own)
+                layers::products(layers, &self.training, vectors)
             }
-            _ => self.losses.products(vectors),
+            _ => self.losses.products_here(vectors),
         }
     }
 

@@ -84,8 +84,8 @@ use compare::compare;
 ///   is asked for.
 /// - A product: two matrix products per layer.
 /// - [`inverse`](Self::inverse): two eigendecompositions per layer, which are kept.
-///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in
-///   f64, but the second for large layers of a GPU, see [`KfacInversion`].
+///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in f64, but the
+///   second on the device for large layers of a GPU; see [`KfacInversion`].
 ///
 /// # References
 ///

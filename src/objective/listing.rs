@@ -43,9 +43,9 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     /// The derived program that multiplies several vectors with the Hessian at once, for printing or drawing: the second
-    /// of [`hessian_programs`](Self::hessian_programs) with a leading axis for the vectors. Products with many vectors run it
-    /// for powers of two, as many at once as the memory allows. [`Graph::one_by_one`] names the operations that it runs
-    /// for one vector after another.
+    /// of [`hessian_programs`](Self::hessian_programs) with one more dimension, which counts the vectors, in each value that
+    /// depends on them. Products with many vectors run it for powers of two, as many at once as the memory allows.
+    /// [`Graph::one_by_one`] names the operations that it runs for one vector after another.
     ///
     /// # Errors
     /// A failure to derive it.
@@ -64,7 +64,9 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 
     fn program_for(&self, kind: Product, vectors: usize) -> Result<Graph, Error> {
-        self.of_first(|part| Ok(part.programs.product(kind)?.many(vectors)?.graph().clone()))
+        self.of_first(|part| {
+            Ok(part.programs.product(kind)?.many(vectors)?.program.graph().clone())
+        })
     }
 
     /// The derived programs of a product, in two parts.

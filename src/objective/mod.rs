@@ -5,7 +5,9 @@ mod at;
 mod batches;
 mod blocks;
 mod capturing;
+mod columns;
 mod data;
+mod data_space;
 mod error;
 mod guards;
 mod indices;
@@ -298,22 +300,6 @@ impl<B: AutodiffBackend> Objective<B> {
     #[inline(never)]
     pub fn prepare(&self) -> Result<(), Error> {
         self.prepare_product(&self.product(Product::Hessian)?)
-    }
-
-    /// The model's outputs z on every batch: one block per batch, named `outputs` for a single one.
-    ///
-    /// # Errors
-    /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone.
-    #[inline(never)]
-    pub fn outputs(&self) -> Result<ParamVector<B>, Error> {
-        self.expect_data_here("`outputs`")?;
-        let layout = self.outputs_layout()?;
-        let mut blocks = Vec::with_capacity(self.batches());
-        self.for_each_part(|_, part| {
-            blocks.push(self.outputs_of(part)?.into_float()?);
-            Ok(())
-        })?;
-        Ok(ParamVector::from_blocks(&layout, blocks)?)
     }
 
     fn expect_compatible(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {

@@ -1,10 +1,10 @@
 //! The gradient of the loss in the model's outputs.
 
-use std::cell::Cell;
+use std::{cell::Cell, slice};
 
 use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
-use super::{Derivation, Objective, ObjectiveError};
+use super::{Call, Derivation, Objective, ObjectiveError};
 use crate::{
     derive,
     error::Error,
@@ -26,20 +26,20 @@ impl Derivation for OutputGradient {
 }
 
 impl<B: AutodiffBackend> Objective<B> {
-    /// ∂ℒ/∂z at given outputs, one block per batch with the batch's weight.
+    /// ∂ℒ/∂z at given outputs, one block per batch with the batch's weight. Collective.
     #[inline(never)]
     pub(crate) fn output_gradient(
         &self,
         outputs: &ParamVector<B>,
     ) -> Result<ParamVector<B>, Error> {
-        let index = Cell::new(0);
+        let index = Cell::new(self.first_block());
         let next = || {
             let block = outputs.blocks().get(index.replace(index.get() + 1)).cloned();
             let block = block.ok_or(ObjectiveError::NoBatches)?;
             Ok(vec![Operand::Float(block)])
         };
         let mut blocks = Vec::with_capacity(outputs.blocks().len());
-        self.pass(
+        let own = self.pass(
             &OutputGradient,
             None,
             |_| next(),
@@ -49,7 +49,9 @@ impl<B: AutodiffBackend> Objective<B> {
                 blocks.push(Inner::<B>::float_mul_scalar(gradient.into_float()?, weight));
                 Ok(())
             },
-        )?;
-        Ok(outputs.space().from_blocks(blocks)?)
+        );
+        let (call, own) = ((Call::Rows, slice::from_ref(outputs)), own.map(|()| vec![blocks]));
+        let gradient = self.by_batch(outputs.space(), call, 1, own)?.into_iter().next();
+        gradient.ok_or_else(|| ObjectiveError::NoBatches.into())
     }
 }

@@ -158,17 +158,21 @@ impl<B: AutodiffBackend> Objective<B> {
         self.of_first(|part| Ok(part.outputs_type()?.shape.to_vec()))
     }
 
-    /// One block per batch, shaped as the outputs.
+    /// One block per batch, of all ranks, shaped as the outputs. Collective.
     #[inline(never)]
     pub(crate) fn outputs_layout(&self) -> Result<Arc<ParamLayout>, Error> {
-        let single = self.batches() == 1;
-        let mut shapes = Vec::with_capacity(self.batches());
-        self.for_each_part(|index, part| {
-            let name = if single { "outputs".to_string() } else { format!("outputs.{index}") };
-            shapes.push((name, part.outputs_type()?.shape.to_vec()));
+        let mut own = Vec::with_capacity(self.batches());
+        let read = self.for_each_part(|_, part| {
+            own.push(part.outputs_type()?.shape.to_vec());
             Ok(())
-        })?;
-        Ok(ParamLayout::from_shapes(shapes)?)
+        });
+        let shapes = self.shapes_of_all(read.map(|()| own))?;
+        let single = shapes.len() == 1;
+        let named = shapes.into_iter().enumerate().map(|(index, shape)| {
+            let name = if single { "outputs".to_string() } else { format!("outputs.{index}") };
+            (name, shape)
+        });
+        Ok(ParamLayout::from_shapes(named)?)
     }
 
     /// The model's outputs on one batch.

@@ -15,7 +15,7 @@ use crate::{
     derive::{DeriveError, Product},
     error::Error,
     graph::ValueType,
-    space::{ParamSpace, ParamVector, VectorError},
+    space::ParamVector,
     tensor::Operand,
 };
 
@@ -61,6 +61,11 @@ impl<B: AutodiffBackend> PreparedProduct<B> {
     /// Which product it is.
     pub fn kind(&self) -> Product {
         self.kind
+    }
+
+    /// What the product on a batch is multiplied by in the sum over all batches.
+    pub(super) fn weight(&self, part: &Part<B>) -> f64 {
+        part.weight * (self.factor)(part)
     }
 
     /// Bytes kept between vectors.
@@ -129,7 +134,7 @@ impl<B: AutodiffBackend> Objective<B> {
         }
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; vectors.len()];
         self.each_product(product, |part, ready| {
-            let weight = part.weight * (product.factor)(part);
+            let weight = product.weight(part);
             ready.each(vectors.iter().map(parts), |index, blocks| match sums.get_mut(index) {
                 Some(sum) => accumulate(sum, weight, self.vector(blocks)?),
                 None => Ok(()),
@@ -165,65 +170,11 @@ impl<B: AutodiffBackend> Objective<B> {
             return Ok(None);
         }
         self.with_part(term, |part| {
-            let weight = part.weight * (product.factor)(part) * self.terms() as f64;
+            let weight = product.weight(part) * self.terms() as f64;
             let blocks = self.ready(product, term, part)?.run(parts(vector))?;
             accumulate(&mut result, weight, self.vector(blocks)?)
         })?;
         Ok(result)
-    }
-
-    /// J v for several vectors, batch by batch, unweighted, as blocks of the outputs' layout.
-    #[inline(never)]
-    pub(crate) fn jacobian_products(
-        &self,
-        product: &PreparedProduct<B>,
-        outputs: &ParamSpace<B>,
-        vectors: &[ParamVector<B>],
-    ) -> Result<Vec<ParamVector<B>>, Error> {
-        for vector in vectors {
-            self.expect_compatible(vector)?;
-        }
-        let mut blocks = vec![Vec::with_capacity(self.batches()); vectors.len()];
-        self.each_product(product, |_, ready| {
-            ready.each(vectors.iter().map(parts), |index, found| {
-                let found = found.into_iter().map(Operand::into_float);
-                if let Some(blocks) = blocks.get_mut(index) {
-                    blocks.extend(found.collect::<Result<Vec<_>, _>>()?);
-                }
-                Ok(())
-            })
-        })?;
-        let products = blocks.into_iter().map(|blocks| Ok(outputs.from_blocks(blocks)?));
-        products.collect()
-    }
-
-    /// Σ over batches of Jᵀu for several u, unweighted, each in blocks of the outputs' layout.
-    #[inline(never)]
-    pub(crate) fn adjoint_products(
-        &self,
-        product: &PreparedProduct<B>,
-        cotangents: &[ParamVector<B>],
-    ) -> Result<Vec<ParamVector<B>>, Error> {
-        for cotangent in cotangents {
-            self.parameters().expect_format(cotangent)?;
-        }
-        let mut sums: Vec<Option<ParamVector<B>>> = vec![None; cotangents.len()];
-        self.for_each_part(|index, part| {
-            let block = |cotangent: &ParamVector<B>| {
-                let found = cotangent.blocks().len();
-                let block = cotangent.blocks().get(index).cloned();
-                block.ok_or(VectorError::BlockCount { expected: index + 1, found })
-            };
-            let blocks: Vec<_> = cotangents.iter().map(block).collect::<Result<_, _>>()?;
-            let blocks = blocks.into_iter().map(|block| vec![Operand::Float(block)]);
-            self.ready(product, index, part)?.each(blocks, |place, found| {
-                match sums.get_mut(place) {
-                    Some(sum) => accumulate(sum, 1.0, self.vector(found)?),
-                    None => Ok(()),
-                }
-            })
-        })?;
-        sums.into_iter().map(|sum| sum.ok_or_else(|| ObjectiveError::NoBatches.into())).collect()
     }
 
     /// A batch's product, ready for vectors.

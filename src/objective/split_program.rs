@@ -8,9 +8,10 @@ use std::{
 use burn_backend::{AutodiffBackend, Backend};
 
 use crate::{
-    derive::{Working, many},
+    derive::{Many, Working, many, with_only},
     error::Error,
     execute::Program,
+    graph::Graph,
     parallel::{map_each, threads},
     space::{stacked, unstacked},
     tensor::Operand,
@@ -37,17 +38,28 @@ pub(crate) struct SplitProgram<B: AutodiffBackend> {
     working: Working,
     /// Whether it runs on this machine's processor.
     on_host: bool,
-    /// The second part for several vectors, by their number.
-    many: Mutex<HashMap<usize, Arc<Program<Inner<B>>>>>,
+    /// The second part for several vectors, by their number, and by the only part of them that is not zero.
+    many: Mutex<HashMap<(Option<usize>, usize), Arc<ManyProgram<B>>>>,
+    /// The second part for vectors of which only one part is not zero, and what it costs.
+    only: Mutex<HashMap<usize, Arc<(Graph, Working)>>>,
+}
+
+/// The second part for several vectors.
+pub(crate) struct ManyProgram<B: AutodiffBackend> {
+    pub program: Program<Inner<B>>,
+    /// Where the vectors' axis stands in each of their parts, the last inputs.
+    pub inputs: Vec<usize>,
+    /// Where it stands in each output.
+    pub outputs: Vec<usize>,
 }
 
 /// How vectors are multiplied together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Together {
     /// Vectors in one run of a program, at most.
-    run: usize,
+    pub run: usize,
     /// Runs at a time, each on a thread.
-    threads: usize,
+    pub threads: usize,
 }
 
 impl Together {
@@ -71,7 +83,7 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         let varying = finish.graph().inputs().len() - prepare.graph().outputs().len();
         let working = Working::of(finish.graph(), varying);
         let on_host = is_host(&Inner::<B>::name(finish.device()));
-        Self { prepare, finish, working, on_host, many: Mutex::default() }
+        Self { prepare, finish, working, on_host, many: Mutex::default(), only: Mutex::default() }
     }
 
     /// Memory of the results of `prepare`, without what they share with its inputs.
@@ -122,14 +134,43 @@ impl<B: AutodiffBackend> SplitProgram<B> {
     }
 
     /// The second part for several vectors; derived when first asked for.
-    pub fn many(&self, count: usize) -> Result<Arc<Program<Inner<B>>>, Error> {
+    pub fn many(&self, count: usize) -> Result<Arc<ManyProgram<B>>, Error> {
+        self.derived((None, count), || many(self.finish.graph(), self.varying(), count))
+    }
+
+    /// The second part for several vectors that are zero but in one of their parts, which is its last input.
+    pub fn many_of(&self, part: usize, count: usize) -> Result<Arc<ManyProgram<B>>, Error> {
+        self.derived((Some(part), count), || many(&self.only(part).0, 1, count))
+    }
+
+    /// How a number of vectors that are zero but in one of their parts is multiplied within a number of bytes.
+    pub fn together_of(&self, part: usize, vectors: usize, bytes: usize) -> Together {
+        Together::of(self.only(part).1, self.on_host.then(threads), vectors, bytes)
+    }
+
+    fn only(&self, part: usize) -> Arc<(Graph, Working)> {
+        let mut found = self.only.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = found.entry(part).or_insert_with(|| {
+            let graph = with_only(self.finish.graph(), self.varying(), part);
+            let working = Working::of(&graph, 1);
+            Arc::new((graph, working))
+        });
+        Arc::clone(made)
+    }
+
+    fn derived(
+        &self,
+        key: (Option<usize>, usize),
+        make: impl FnOnce() -> Many,
+    ) -> Result<Arc<ManyProgram<B>>, Error> {
         let mut found = self.many.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = found.get(&count) {
+        if let Some(found) = found.get(&key) {
             return Ok(Arc::clone(found));
         }
-        let graph = many(self.finish.graph(), self.varying(), count);
-        let made = Arc::new(self.finish.with_graph(graph)?);
-        found.insert(count, Arc::clone(&made));
+        let Many { graph, inputs, outputs } = make();
+        let program = self.finish.with_graph(graph)?;
+        let made = Arc::new(ManyProgram { program, inputs, outputs });
+        found.insert(key, Arc::clone(&made));
         Ok(made)
     }
 
@@ -144,17 +185,17 @@ impl<B: AutodiffBackend> SplitProgram<B> {
             inputs.extend(vector.iter().cloned());
             return Ok(vec![self.finish.run(inputs)?]);
         }
-        let program = self.many(vectors.len())?;
-        for place in 0..self.varying() {
+        let many = self.many(vectors.len())?;
+        for (place, &axis) in many.inputs.iter().enumerate() {
             let parts = vectors.iter().filter_map(|vector| match vector.get(place) {
                 Some(Operand::Float(part)) => Some(part),
                 _ => None,
             });
-            inputs.push(Operand::Float(stacked::<Inner<B>>(&parts.collect::<Vec<_>>())));
+            inputs.push(Operand::Float(stacked::<Inner<B>>(&parts.collect::<Vec<_>>(), axis)));
         }
         let mut products = vec![Vec::new(); vectors.len()];
-        for result in program.run(inputs)? {
-            let parts = unstacked::<Inner<B>>(result.into_float()?);
+        for (result, &axis) in many.program.run(inputs)?.into_iter().zip(&many.outputs) {
+            let parts = unstacked::<Inner<B>>(result.into_float()?, axis);
             for (product, part) in products.iter_mut().zip(parts) {
                 product.push(Operand::Float(part));
             }

@@ -1,6 +1,6 @@
 //! Operators behind references and boxes are operators.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use burn_backend::AutodiffBackend;
 
@@ -9,7 +9,7 @@ use crate::{
     space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
-use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
+use super::{Adjoint, DenseMatrix, FiniteSum, LinearOperator, SelfAdjoint};
 
 macro_rules! forward_to_inner {
     ($pointer:ty) => {
@@ -28,6 +28,10 @@ macro_rules! forward_to_inner {
 
             fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
                 (**self).apply_many(vectors)
+            }
+
+            fn columns(&self, positions: Range<usize>) -> Result<DenseMatrix, Error> {
+                (**self).columns(positions)
             }
         }
 

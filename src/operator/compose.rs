@@ -1,5 +1,7 @@
 //! The identity, and multiples and sums of operators.
 
+use std::ops::Range;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
@@ -8,7 +10,7 @@ use crate::{
     tensor::DefaultBackend,
 };
 
-use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
+use super::{Adjoint, DenseMatrix, FiniteSum, LinearOperator, OperatorError, SelfAdjoint};
 
 /// The identity I on a space.
 ///
@@ -114,6 +116,10 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Scaled<A> {
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         let products = self.operator.apply_many(vectors)?.into_iter();
         Ok(products.map(|product| product.scale(self.factor)).collect())
+    }
+
+    fn columns(&self, positions: Range<usize>) -> Result<DenseMatrix, Error> {
+        self.operator.columns(positions)?.scaled(self.factor)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Matrices and diagonals of operators, from products with unit vectors.
 
+use std::ops::Range;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
@@ -18,7 +20,8 @@ const BATCH: usize = 32;
 /// The matrix of an operator of at most [`DEFAULT_SIZE_LIMIT`] rows and columns.
 ///
 /// # Cost
-/// One product per column, 32 vectors at a time, and rows × columns entries of 8 bytes on the host.
+/// One product per column and rows × columns entries of 8 bytes on the host. Curvature matrices make their
+/// [`columns`](LinearOperator::columns) many at a time, other operators from 32 unit vectors at a time.
 ///
 /// # Errors
 /// [`OperatorError::TooLarge`]; [`OperatorError::NonFiniteEntry`] if a product holds NaN or infinity; whatever a product
@@ -52,16 +55,28 @@ where
     A: LinearOperator<B> + ?Sized,
 {
     let (rows, columns) = (operator.codomain().len(), operator.domain().len());
-    let too_large = OperatorError::TooLarge { rows, columns, limit };
-    let mut values = Vec::new();
-    let total = rows.saturating_mul(columns);
-    if rows.max(columns) > limit || values.try_reserve_exact(total).is_err() {
-        return Err(too_large.into());
+    if rows.max(columns) > limit {
+        return Err(OperatorError::TooLarge { rows, columns, limit }.into());
     }
-    values.resize(total, 0.0);
+    operator.columns(0..columns)
+}
+
+/// Some columns of the matrix of an operator, from products with unit vectors.
+pub(crate) fn columns_by_products<B, A>(
+    operator: &A,
+    positions: Range<usize>,
+) -> Result<DenseMatrix, Error>
+where
+    B: AutodiffBackend,
+    A: LinearOperator<B> + ?Sized,
+{
+    let rows = operator.codomain().len();
+    let mut values = zeros_for_columns(operator, &positions)?;
+    let columns = positions.len();
     for start in (0..columns).step_by(BATCH) {
         let batch = start..columns.min(start + BATCH);
-        let units = unit_vectors(operator.domain(), batch.clone())?;
+        let places = positions.start + batch.start..positions.start + batch.end;
+        let units = unit_vectors(operator.domain(), places)?;
         let mut products = Vec::with_capacity(batch.len());
         for product in operator.apply_many(&units)? {
             operator.codomain().expect_same(product.space())?;
@@ -75,6 +90,30 @@ where
         }
     }
     DenseMatrix::new(rows, columns, values)
+}
+
+/// Zeros for the entries of some columns, row by row.
+///
+/// # Errors
+/// [`OperatorError::NoSuchColumns`], [`OperatorError::TooLarge`].
+pub(crate) fn zeros_for_columns<B, A>(
+    operator: &A,
+    positions: &Range<usize>,
+) -> Result<Vec<f64>, Error>
+where
+    B: AutodiffBackend,
+    A: LinearOperator<B> + ?Sized,
+{
+    let (rows, columns) = (operator.codomain().len(), operator.domain().len());
+    if positions.is_empty() || positions.end > columns {
+        let Range { start, end } = *positions;
+        return Err(OperatorError::NoSuchColumns { start, end, columns }.into());
+    }
+    let total = rows.saturating_mul(positions.len());
+    if Vec::<f64>::new().try_reserve_exact(total).is_err() {
+        return Err(OperatorError::TooLarge { rows, columns, limit: DEFAULT_SIZE_LIMIT }.into());
+    }
+    Ok(vec![0.0; total])
 }
 
 /// The diagonal of an operator, exactly: dⱼ = eⱼᵀA eⱼ for every unit vector eⱼ.
@@ -122,7 +161,7 @@ where
 /// The unit vectors of a range of positions.
 fn unit_vectors<B: AutodiffBackend>(
     space: &ParamSpace<B>,
-    positions: std::ops::Range<usize>,
+    positions: Range<usize>,
 ) -> Result<Vec<ParamVector<B>>, Error> {
     let mut unit = vec![0.0; space.len()];
     let mut units = Vec::with_capacity(positions.len());

@@ -40,6 +40,16 @@ pub enum OperatorError {
         /// Columns found.
         columns: usize,
     },
+    /// Columns that a matrix does not have, or none.
+    #[error("expected one or more of the {columns} columns of the matrix, and got {start}..{end}")]
+    NoSuchColumns {
+        /// The first column asked for, counted from 0.
+        start: usize,
+        /// The one behind the last.
+        end: usize,
+        /// Columns of the matrix.
+        columns: usize,
+    },
     /// The number of entries is not rows × columns.
     #[error("a matrix of {rows}×{columns} has {expected} entries, and {found} were given")]
     EntryCount {

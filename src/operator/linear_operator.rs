@@ -1,5 +1,7 @@
 //! The traits of operators.
 
+use std::ops::Range;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
@@ -11,7 +13,8 @@ use crate::{
 #[cfg(doc)]
 use super::OperatorError;
 use super::{
-    AssumeSelfAdjoint, BlockDamping, Chain, Counted, Damped, Restricted, Scaled, Sum, Transposed,
+    AssumeSelfAdjoint, BlockDamping, Chain, Counted, Damped, DenseMatrix, Restricted, Scaled, Sum,
+    Transposed, entries::columns_by_products,
 };
 
 /// A linear map between two spaces, defined by its products with vectors.
@@ -55,6 +58,33 @@ pub trait LinearOperator<B: AutodiffBackend = DefaultBackend> {
     /// As [`apply`](Self::apply), for the first vector that fails.
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         vectors.iter().map(|vector| self.apply(vector)).collect()
+    }
+
+    /// Some columns of the matrix: the products with unit vectors, on the host. All of them are
+    /// [`materialize`](crate::materialize).
+    ///
+    /// # Shapes
+    /// - output: as many rows as the [`codomain`](Self::codomain) has dimensions, a column for each position
+    ///
+    /// # Cost
+    /// One product per column. Curvature matrices make many columns at a time, without vectors.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchColumns`] for no position or one beyond the [`domain`](Self::domain);
+    /// [`OperatorError::NonFiniteEntry`] if a product holds NaN or infinity; whatever a product fails with.
+    ///
+    /// # Example
+    /// ```
+    /// use burn::backend::{Autodiff, Flex};
+    /// use burn_curvature::{LinearOperator, ParamSpace, operator::{Dense, DenseMatrix}};
+    ///
+    /// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+    /// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
+    /// assert_eq!(a.columns(1..2)?, DenseMatrix::from_rows(&[[2.0], [4.0]])?);
+    /// # Ok::<(), burn_curvature::Error>(())
+    /// ```
+    fn columns(&self, positions: Range<usize>) -> Result<DenseMatrix, Error> {
+        columns_by_products(self, positions)
     }
 
     /// `factor · A`

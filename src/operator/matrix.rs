@@ -1,5 +1,7 @@
 //! Matrices on the host in f64.
 
+use std::ops::Range;
+
 use faer::{Mat, Side};
 
 use crate::error::Error;
@@ -65,6 +67,45 @@ impl DenseMatrix {
         }
         let values = rows.iter().flat_map(|row| row.as_ref().iter().copied());
         Self::new(rows.len(), columns, values.collect())
+    }
+
+    /// The columns at some positions of a square matrix, of which these are those without its diagonal `added`.
+    pub(crate) fn with_added(
+        mut self,
+        positions: Range<usize>,
+        added: &[f64],
+    ) -> Result<Self, Error> {
+        for (column, row) in positions.enumerate() {
+            let entry = self.values.get_mut(row * self.columns + column);
+            let (Some(entry), Some(added)) = (entry, added.get(row)) else { continue };
+            *entry += added;
+            if !entry.is_finite() {
+                return Err(OperatorError::NonFiniteEntry { row, column, value: *entry }.into());
+            }
+        }
+        Ok(self)
+    }
+
+    /// These entries times a factor.
+    pub(crate) fn scaled(self, factor: f64) -> Result<Self, Error> {
+        let values = self.values.into_iter().map(|value| factor * value);
+        Self::new(self.rows, self.columns, values.collect())
+    }
+
+    /// The rows at some positions.
+    pub(crate) fn rows_at(&self, positions: impl Iterator<Item = Range<usize>>) -> Self {
+        let entries = |rows: Range<usize>| rows.start * self.columns..rows.end * self.columns;
+        let kept = positions.filter_map(|rows| self.values.get(entries(rows)));
+        let values: Vec<f64> = kept.flatten().copied().collect();
+        Self { rows: values.len() / self.columns.max(1), columns: self.columns, values }
+    }
+
+    /// These columns and then those of another matrix of as many rows.
+    pub(crate) fn beside(self, others: Self) -> Self {
+        let rows = self.values.chunks(self.columns.max(1));
+        let rows = rows.zip(others.values.chunks(others.columns.max(1)));
+        let values = rows.flat_map(|(row, others)| row.iter().chain(others).copied()).collect();
+        Self { rows: self.rows, columns: self.columns + others.columns, values }
     }
 
     /// Number of rows.

@@ -55,6 +55,7 @@ pub use damped::{BlockDamping, Damped, Damping};
 pub use dense::{Dense, SymmetricDense};
 pub use diagonal::Diagonal;
 pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialize, materialize_up_to};
+pub(crate) use entries::{columns_by_products, zeros_for_columns};
 pub use error::OperatorError;
 pub use kronecker::Kronecker;
 pub(crate) use kronecker::{KroneckerSide, WeightMatrix};

@@ -1,13 +1,17 @@
 //! The block of an operator for some of the parameters.
 
+use std::ops::Range;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    space::{ParamSpace, ParamSubset, ParamVector},
+    space::{ParamBlock, ParamSpace, ParamSubset, ParamVector},
 };
 
-use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
+use super::{
+    Adjoint, DenseMatrix, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square,
+};
 
 /// The block of an operator for some of the parameters, R·A·Rᵀ, where R keeps the selected parameters.
 ///
@@ -61,6 +65,31 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Restricted<
         let products = self.operator.apply_many(&embedded.collect::<Result<Vec<_>, _>>()?)?;
         let restricted = products.iter().map(|product| self.subset.restrict(product));
         Ok(restricted.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn columns(&self, positions: Range<usize>) -> Result<DenseMatrix, Error> {
+        let all = self.operator.domain().layout().blocks();
+        let kept = self.subset.positions().iter().filter_map(|&position| all.get(position));
+        let kept: Vec<Range<usize>> = kept.map(ParamBlock::range).collect();
+        let own = self.space.layout().blocks().iter().map(ParamBlock::range);
+        let mut columns: Option<DenseMatrix> = None;
+        for (own, whole) in own.zip(&kept) {
+            let wanted = own.start.max(positions.start)..own.end.min(positions.end);
+            if wanted.is_empty() {
+                continue;
+            }
+            let shift = |position: usize| position - own.start + whole.start;
+            let found = self.operator.columns(shift(wanted.start)..shift(wanted.end))?;
+            let found = found.rows_at(kept.iter().cloned());
+            columns = Some(match columns {
+                Some(columns) => columns.beside(found),
+                None => found,
+            });
+        }
+        let Range { start, end } = positions;
+        let columns = columns.filter(|columns| columns.columns() == end - start);
+        let none = OperatorError::NoSuchColumns { start, end, columns: self.space.len() };
+        columns.ok_or_else(|| none.into())
     }
 }
 

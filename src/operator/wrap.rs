@@ -1,6 +1,9 @@
 //! Operators around one operator: promised symmetry, counting.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use burn_backend::AutodiffBackend;
 
@@ -9,7 +12,7 @@ use crate::{
     space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
-use super::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
+use super::{Adjoint, DenseMatrix, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 
 /// An operator that the caller vouches to be self-adjoint.
 ///
@@ -57,6 +60,10 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for AssumeSelfA
 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         self.operator.apply_many(vectors)
+    }
+
+    fn columns(&self, positions: Range<usize>) -> Result<DenseMatrix, Error> {
+        self.operator.columns(positions)
     }
 }
 
@@ -145,6 +152,11 @@ impl<B: AutodiffBackend, A: LinearOperator<B>> LinearOperator<B> for Counted<A> 
     fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
         self.count.fetch_add(vectors.len(), Ordering::Relaxed);
         self.operator.apply_many(vectors)
+    }
+
+    fn columns(&self, positions: Range<usize>) -> Result<DenseMatrix, Error> {
+        self.count.fetch_add(positions.len(), Ordering::Relaxed);
+        self.operator.columns(positions)
     }
 }
 

@@ -6,12 +6,13 @@ use burn::prelude::*;
 use burn_curvature::{
     Error, FiniteSum, Hessian, LinearOperator, Objective,
     communicator::{Communicator, Counted, Mpi},
-    errors::{ObjectiveError, SharedError},
+    errors::{CommunicatorError, ObjectiveError, SharedError},
 };
 
 use crate::{
     applied,
     compare::relative_error,
+    modes,
     shares::{self, Figures, Network},
 };
 
@@ -35,14 +36,23 @@ fn work(case: &str, ranks: &Arc<Mpi>) -> Result<(), Error> {
             compare(ranks, 1e-12, of_risk(|risk, _| shares::products(risk)))?;
             count(ranks)
         }
+        "outputs" => compare(ranks, 1e-12, of_risk(|risk, _| shares::rows(risk))),
         "kfac" => compare(ranks, 1e-12, of_risk(|risk, _| shares::kfac(risk))),
-        "solves" => compare(ranks, 1e-10, of_risk(|risk, _| shares::solves(risk))),
-        "training" => compare(ranks, 1e-9, of_risk(shares::training)),
+        "solves" => compare(ranks, 1e-12, of_risk(|risk, _| shares::solves(risk))),
+        "training" => compare(ranks, 1e-12, of_risk(shares::training)),
         "influences" => {
-            compare(ranks, 1e-10, |model, ranks| applied::influences(model, ranks, &device()))
+            compare(ranks, 1e-12, |model, ranks| applied::influences(model, ranks, &device()))
         }
         "hypergradient" => {
-            compare(ranks, 1e-10, |model, ranks| applied::hypergradient(model, ranks, &device()))
+            compare(ranks, 1e-12, |model, ranks| applied::hypergradient(model, ranks, &device()))
+        }
+        "responses" => {
+            compare(ranks, 1e-12, |model, ranks| applied::responses(model, ranks, &device()))
+        }
+        // The model is in f32. A single rank is an objective that is not shared.
+        "training mode" => {
+            let size = ranks.size();
+            compare(ranks, 1e-6, |_, ranks| modes::figures(ranks, size, &device()))
         }
         _ => fault(case, ranks),
     }
@@ -157,8 +167,26 @@ fn fault(case: &str, ranks: &Arc<Mpi>) -> Result<(), Error> {
             let _ = std::process::Command::new("kill").args(["-KILL", &own]).status();
             std::thread::sleep(Duration::from_secs(60));
         }
-        "other lengths" if last => {
-            risk.value()?;
+        "other lengths" => {
+            // After a gradient, both are of another length than before.
+            let parted = if last {
+                risk.value().map(drop)
+            } else {
+                risk.hessian_vector_product(&v).map(drop)
+            };
+            let kind = parted.as_ref().err().and_then(Error::downcast_ref);
+            let holds = matches!(
+                kind,
+                Some(CommunicatorError::OtherCall { rank, .. }) if rank + 1 == ranks.size()
+            );
+            expect(holds, || format!("{parted:?}"))?;
+        }
+        "another length" => {
+            // The others' length is that of before: they wait for their sum.
+            risk.hessian_vector_product(&v)?;
+            if last {
+                risk.value()?;
+            }
         }
         "other calls" => {
             let hessian = Hessian::new(&risk)?;

@@ -27,6 +27,19 @@ pub struct Job {
     end: End,
 }
 
+/// What must be the same as in one process.
+const FIGURES: [&str; 9] = [
+    "products",
+    "outputs",
+    "kfac",
+    "solves",
+    "training",
+    "training mode",
+    "influences",
+    "responses",
+    "hypergradient",
+];
+
 /// The time a fault may take until the job has ended.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -38,12 +51,13 @@ impl Job {
     pub fn all() -> Vec<Self> {
         let mut jobs = Vec::new();
         for ranks in 1..=4 {
-            for case in ["products", "kfac", "solves", "training", "influences", "hypergradient"] {
+            for case in FIGURES {
                 jobs.push(Self { case, ranks, end: End::Success });
             }
         }
         for ranks in [2, 4] {
-            for case in ["loss not finite", "other parameters", "error in a call"] {
+            for case in ["loss not finite", "other parameters", "error in a call", "other lengths"]
+            {
                 jobs.push(Self { case, ranks, end: End::Success });
             }
             for (case, message) in [
@@ -51,7 +65,7 @@ impl Job {
                 ("panic", "out of range"),
                 ("early return", "takes no part, because it has returned"),
                 ("fewer calls", "takes no part, because it has returned"),
-                ("other lengths", "MPI"), // ended by MPI itself, in words that vary
+                ("another length", "all ranks make the same calls in the same order"),
                 (
                     "other calls",
                     "computes the product of one batch where rank 0 computes a product",

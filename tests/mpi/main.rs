@@ -8,6 +8,8 @@ mod cases;
 #[path = "../support/compare.rs"]
 mod compare;
 mod jobs;
+#[path = "../support/modes.rs"]
+mod modes;
 #[path = "../support/random.rs"]
 mod random;
 #[path = "../support/shares.rs"]

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The figures of 1 to 4 ranks against those of one process; the bits of all ranks are the same.
-fn compare(
+pub fn compare(
     figures: impl Fn(&Network, Option<Arc<Threads>>) -> Result<Figures, Error>
     + Copy
     + Send
@@ -73,26 +73,36 @@ fn values_gradients_and_products() {
 }
 
 #[test]
+fn outputs_and_the_jacobian() {
+    compare(of_risk(|risk, _| shares::rows(risk)), 1e-12, 1..=4);
+}
+
+#[test]
+fn proximal_bregman_responses() {
+    compare(|model, ranks| applied::responses(model, ranks, &device()), 1e-12, 1..=4);
+}
+
+#[test]
 fn kfac_factors_and_diagonals() {
     compare(of_risk(|risk, _| shares::kfac(risk)), 1e-12, 1..=4);
 }
 
 #[test]
 fn solves_and_spectra() {
-    compare(of_risk(|risk, _| shares::solves(risk)), 1e-10, 2..=4);
+    compare(of_risk(|risk, _| shares::solves(risk)), 1e-12, 1..=4);
 }
 
 #[test]
 fn five_steps_of_the_kfac_optimizer() {
-    compare(of_risk(shares::training), 1e-9, 2..=4);
+    compare(of_risk(shares::training), 1e-12, 1..=4);
 }
 
 #[test]
 fn influences_by_row() {
-    compare(|model, ranks| applied::influences(model, ranks, &device()), 1e-10, 2..=4);
+    compare(|model, ranks| applied::influences(model, ranks, &device()), 1e-12, 1..=4);
 }
 
 #[test]
 fn a_hypergradient() {
-    compare(|model, ranks| applied::hypergradient(model, ranks, &device()), 1e-10, 2..=4);
+    compare(|model, ranks| applied::hypergradient(model, ranks, &device()), 1e-12, 1..=4);
 }

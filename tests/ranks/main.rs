@@ -10,11 +10,15 @@ mod equal;
 #[path = "../support/failure.rs"]
 mod failure;
 mod faults;
+#[path = "../support/modes.rs"]
+mod modes;
 #[path = "../support/random.rs"]
 mod random;
 mod settings;
 #[path = "../support/shares.rs"]
 mod shares;
+mod stores;
+mod training_mode;
 
 use std::{
     sync::{Arc, mpsc},

@@ -2,7 +2,7 @@
 
 use burn::{module::Param, nn, prelude::*};
 use burn_curvature::{
-    CaptureConfig, Error, Jacobian, KfacOptimizerConfig, Likelihood, Objective, Reduction,
+    Error, Objective, Reduction,
     communicator::{Communicator, Counted, Threads},
     errors::{ObjectiveError, SharedError},
 };
@@ -164,49 +164,6 @@ fn no_rank_has_a_batch() {
     for outcome in found {
         assert_eq!(failure(&outcome), Some(&ObjectiveError::NoBatches));
     }
-}
-
-#[test]
-fn rows_of_other_ranks_are_refused() {
-    let found = run(2, |ranks| {
-        let risk = shares::risk(&Network::new(4, &device()), Some(ranks), &device())?;
-        Ok((risk.outputs().map(drop), Jacobian::new(&risk).map(drop)))
-    });
-    for outcome in found {
-        let (outputs, jacobian) = outcome.unwrap();
-        for refused in [outputs, jacobian] {
-            assert!(matches!(failure(&refused), Some(SharedError::DataSpace { .. })));
-        }
-    }
-}
-
-#[test]
-fn a_model_in_training_mode_is_refused() {
-    let found = run(2, |ranks| {
-        let device = device();
-        let model = (nn::LinearConfig::new(4, 3).init(&device), nn::DropoutConfig::new(0.5).init());
-        let batch = shares::batch(0, &device);
-        let loss = |(linear, dropout): &(nn::Linear, nn::Dropout), (x, y): shares::Samples| {
-            let z = dropout.forward(linear.forward(x));
-            let loss = nn::loss::CrossEntropyLossConfig::new().init(&z.device());
-            (z.clone(), loss.forward(z, y))
-        };
-        // The same θ on all ranks.
-        let model = (zeroed(model.0, &device), model.1);
-        let captured = CaptureConfig::new().evaluation().init(&model, batch.clone(), loss)?;
-        let shared = captured.reduced_by(Reduction::Mean)?.shared(ranks)?;
-        let mut optimizer = KfacOptimizerConfig::new().init(&shared, Likelihood::Categorical)?;
-        Ok(optimizer.step(&model, batch).map(drop))
-    });
-    for outcome in found {
-        assert_eq!(failure(&outcome.unwrap()), Some(&SharedError::TrainingMode));
-    }
-}
-
-fn zeroed(mut linear: nn::Linear, device: &Device) -> nn::Linear {
-    linear.weight = Param::from_tensor(Tensor::zeros([4, 3], device));
-    linear.bias = Some(Param::from_tensor(Tensor::zeros([3], device)));
-    linear
 }
 
 /// One message per product, whatever the number of vectors and batches, of n elements each and nine in front.

@@ -7,7 +7,7 @@ use burn_curvature::{
     ConjugateGradientConfig, Error, KfacConfig, Likelihood, Loss, Objective, Reduction,
     communicator::Communicator,
     implicit::{HyperObjective, ImplicitConfig},
-    influence::{Curvature, Estimator, InfluenceConfig},
+    influence::{Curvature, Estimator, InfluenceConfig, truth::ProximalBregmanConfig},
     kfac::KfacFisher,
 };
 
@@ -20,18 +20,20 @@ fn losses(model: &Network, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
     (z, -chosen.squeeze_dim::<1>(1))
 }
 
-/// Scores by several estimators, of the model's own samples too, and samples left out.
-pub fn influences<C: Communicator + 'static>(
+/// The objective over the batches of a rank, or of one process, whose closure returns the losses of samples; and that of five
+/// test samples, which is not shared.
+pub fn by_sample<C: Communicator + 'static>(
     model: &Network,
     ranks: Option<Arc<C>>,
     device: &Device,
-) -> Result<Figures, Error> {
+) -> Result<(Objective, Objective), Error> {
     let captured = Objective::capture(model, shares::batch(0, device), |model, batch| {
         let (z, losses) = losses(model, batch);
         (z, Loss::mean_of(losses))
     })?;
     let captured = captured.in_f64()?;
-    let test = captured.on(shares::batch(7, device))?;
+    let (x, y) = shares::batch(7, device);
+    let test = captured.on((x.narrow(0, 0, 5), y.narrow(0, 0, 5)))?;
     let training = match ranks {
         Some(ranks) => {
             let mine = shares::batches(shares::share(ranks.rank(), ranks.size()), device);
@@ -39,6 +41,16 @@ pub fn influences<C: Communicator + 'static>(
         }
         None => captured.over(shares::batches(0..shares::BATCHES, device), Reduction::Mean)?,
     };
+    Ok((training, test))
+}
+
+/// Scores by several estimators, of the model's own samples too, and samples left out.
+pub fn influences<C: Communicator + 'static>(
+    model: &Network,
+    ranks: Option<Arc<C>>,
+    device: &Device,
+) -> Result<Figures, Error> {
+    let (training, test) = by_sample(model, ranks, device)?;
     let iterative = ConjugateGradientConfig::new().with_relative_tolerance(1e-13);
     let fisher = KfacConfig::new().with_fisher(KfacFisher::Exact);
     let of = |estimator, curvature| {
@@ -69,6 +81,30 @@ pub fn influences<C: Communicator + 'static>(
         }
     }
     Ok(found)
+}
+
+/// What a net does without some samples, by the proximal Bregman response.
+pub fn responses<C: Communicator + 'static>(
+    model: &Network,
+    ranks: Option<Arc<C>>,
+    device: &Device,
+) -> Result<Figures, Error> {
+    let (training, test) = by_sample(model, ranks, device)?;
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-13);
+    let config = ProximalBregmanConfig::new(3.0).with_solver(solver).with_relative_tolerance(1e-6);
+    let response = config.init(&training)?;
+    let without = response.without(&[1, 8, 30])?;
+    let moved = without.start().clone().axpy(0.1, &without.start().space().normal(6))?;
+    let at = without.value_and_gradient(&moved)?;
+    let minimum = without.minimize()?;
+    let changes = response.leave_out(&[vec![0], vec![20, 36]], &test)?;
+    Ok(vec![
+        ("Bregman objective".into(), vec![at.value]),
+        ("its gradient".into(), at.gradient.to_vec()?),
+        ("its minimum".into(), minimum.parameters.to_vec()?),
+        ("Newton steps".into(), vec![minimum.steps as f64]),
+        ("changes".into(), changes.rows().flatten().copied().collect()),
+    ])
 }
 
 #[derive(Module, Debug)]

@@ -8,9 +8,10 @@ use burn::{
     prelude::*,
 };
 use burn_curvature::{
-    ConjugateGradientConfig, Ekfac, EmpiricalFisher, Error, FiniteSum, Fisher, GaussNewton,
-    Hessian, KfacConfig, KfacOptimizerConfig, LanczosConfig, Likelihood, LinearOperator,
-    LinearSolver, Objective, ParamVector, Reduction, Solution, StopReason, TraceEstimatorConfig,
+    Adjoint, ConjugateGradientConfig, Ekfac, EmpiricalFisher, Error, FiniteSum, Fisher,
+    GaussNewton, Hessian, Jacobian, KfacConfig, KfacOptimizerConfig, LanczosConfig, Likelihood,
+    LinearOperator, LinearSolver, Objective, ParamVector, Reduction, Solution, StopReason,
+    TraceEstimatorConfig,
     communicator::Communicator,
     kfac::{KfacFisher, UncoveredPolicy},
 };
@@ -140,6 +141,31 @@ pub fn products(risk: &Objective) -> Result<Figures, Error> {
     Ok(found)
 }
 
+/// Vectors of the data: the outputs of all batches, J v and Jᵀu.
+pub fn rows(risk: &Objective) -> Result<Figures, Error> {
+    let jacobian = Jacobian::new(risk)?;
+    let outputs = risk.outputs()?;
+    assert_eq!(outputs.space(), jacobian.codomain());
+    let names = outputs.layout().blocks().iter().map(|block| block.name().to_string());
+    assert!(names.eq((0..BATCHES).map(|batch| format!("outputs.{batch}"))));
+    let space = risk.parameters().space();
+    let tangents = [space.normal(1), space.normal(2)];
+    let cotangents = [outputs.space().normal(3), outputs.clone()];
+    let mut found: Figures = vec![
+        ("outputs".into(), outputs.to_vec()?),
+        ("their norm".into(), vec![outputs.norm()?]),
+        ("J v".into(), jacobian.apply(&tangents[0])?.to_vec()?),
+        ("Jᵀu".into(), jacobian.apply_adjoint(&cotangents[0])?.to_vec()?),
+    ];
+    for (at, product) in jacobian.apply_many(&tangents)?.iter().enumerate() {
+        found.push((format!("J v, vector {at}"), product.to_vec()?));
+    }
+    for (at, product) in jacobian.apply_adjoint_many(&cotangents)?.iter().enumerate() {
+        found.push((format!("Jᵀu, vector {at}"), product.to_vec()?));
+    }
+    Ok(found)
+}
+
 /// K-FAC in all its kinds, with covered and uncovered parameters.
 pub fn kfac(risk: &Objective) -> Result<Figures, Error> {
     let v = risk.parameters().space().normal(3);
@@ -181,7 +207,7 @@ pub fn solution(risk: &Objective, tolerance: f64) -> Result<Solution, Error> {
 
 /// A solve, and spectra.
 pub fn solves(risk: &Objective) -> Result<Figures, Error> {
-    let solution = solution(risk, 1e-12)?;
+    let solution = solution(risk, 1e-13)?;
     let iterations = solution.report.iterations as f64;
     let largest = LanczosConfig::new().with_pairs(2).init()?.eigenpairs(&Hessian::new(risk)?)?;
     let trace =

@@ -1,5 +1,6 @@
 //! Processes of an MPI job as ranks.
 
+mod agreement;
 mod watch;
 
 use std::{
@@ -18,6 +19,7 @@ use mpi::{
 };
 
 use super::{Communicator, CommunicatorError};
+use agreement::Parted;
 use watch::{Call, Watch};
 
 /// Processes started by `mpirun` or `srun`. Feature `mpi`.
@@ -28,7 +30,9 @@ use watch::{Call, Watch};
 /// The world communicator is used. A program may make MPI calls of its own between collective ones of this crate.
 ///
 /// Sums are those of the MPI library, `MPI_Iallreduce`: the standard wants the same bits on all ranks, and every message of a
-/// shared objective is checked for it by the next one.
+/// shared objective is checked for it by the next one. Whenever a message has another length than the one before, ranks agree on
+/// it first, by ⌈log₂ p⌉ messages of 32 bytes each: a rank with another length is [`CommunicatorError::OtherCall`] on all of
+/// them. Where other ranks wait for their sum already, the job ends with the same message.
 ///
 /// # Example
 /// ```no_run
@@ -136,6 +140,11 @@ impl Mpi {
         let world = SimpleCommunicator::world();
         let own = numbers.to_vec();
         let call = Call { elements: numbers.len(), kind };
+        match watch.agree(&world, call) {
+            Ok(()) => {}
+            Err(Parted::Everywhere(error)) => return Err(error),
+            Err(Parted::Ends(why)) => self.end(&why, FAILED),
+        }
         // The count of a message is a C int.
         for (own, sums) in own.chunks(LONGEST).zip(numbers.chunks_mut(LONGEST)) {
             watch.begin();

@@ -2,7 +2,7 @@
 //! learns that its sum can never be completed ends the job.
 
 use std::{
-    thread,
+    fmt, thread,
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,8 @@ use mpi::{
     traits::{Communicator, Destination, Source},
 };
 
+use super::agreement::Question;
+
 /// Marks the messages between sums.
 const TAG: i32 = 0x4243;
 
@@ -18,6 +20,10 @@ const TAG: i32 = 0x4243;
 const LEFT: u64 = 1;
 /// Waits in a sum.
 const WAITS: u64 = 2;
+/// Is about to sum, and asks whether the others are.
+pub(super) const ASKS: u64 = 3;
+/// Has learned that some rank is about to sum something else.
+pub(super) const DIFFERS: u64 = 4;
 
 /// How long a rank waits before it says for what.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,16 +37,30 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn bits(self) -> u64 {
+    pub fn bits(self) -> u64 {
         if self.kind == "f32" { 32 } else { 64 }
+    }
+
+    fn of(elements: u64, bits: u64) -> Self {
+        Self { elements: elements as usize, kind: if bits == 32 { "f32" } else { "f64" } }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} numbers in {}", self.elements, self.kind)
     }
 }
 
 /// What a rank knows of the others.
 pub(super) struct Watch {
-    rank: usize,
-    /// Sums begun.
-    sums: u64,
+    pub rank: usize,
+    /// Sums begun, and agreements on them.
+    pub sums: u64,
+    /// What all ranks have summed last.
+    pub agreed: Option<Call>,
+    /// What others have said of the sums that they are about to make.
+    pub questions: Vec<Question>,
     /// After how many sums each rank has returned.
     left: Vec<Option<u64>>,
     /// Tests of the sum at hand.
@@ -52,7 +72,21 @@ pub(super) struct Watch {
 impl Watch {
     pub fn new(rank: usize, size: usize) -> Self {
         let begun = Instant::now();
-        Self { rank, sums: 0, left: vec![None; size], tests: 0, begun, said: false }
+        let left = vec![None; size];
+        Self {
+            rank,
+            sums: 0,
+            agreed: None,
+            questions: Vec::new(),
+            left,
+            tests: 0,
+            begun,
+            said: false,
+        }
+    }
+
+    pub fn size(&self) -> usize {
+        self.left.len()
     }
 
     /// Whether this rank has returned.
@@ -78,7 +112,8 @@ impl Watch {
         self.hear(world, Some(call))?;
         if !self.said && self.begun.elapsed() > PATIENCE {
             self.said = true;
-            self.tell(world, [WAITS, self.sums, call.elements as u64, call.bits()]);
+            let message = [WAITS, self.sums, call.elements as u64, call.bits()];
+            self.tell_all(world, message);
         }
         Ok(())
     }
@@ -88,7 +123,7 @@ impl Watch {
         if let Some(own) = self.left.get_mut(self.rank) {
             *own = Some(self.sums);
         }
-        self.tell(world, [LEFT, self.sums, 0, 0]);
+        self.tell_all(world, [LEFT, self.sums, 0, 0]);
         while self.left.iter().any(Option::is_none) {
             // A rank that waits for a sum of this one ends the job.
             let _ = self.hear(world, None);
@@ -96,13 +131,25 @@ impl Watch {
         }
     }
 
-    fn tell(&self, world: &SimpleCommunicator, message: [u64; 4]) {
-        for other in (0..self.left.len()).filter(|&other| other != self.rank) {
+    /// Tells all others.
+    pub fn tell_all(&self, world: &SimpleCommunicator, message: [u64; 4]) {
+        self.tell((0..self.size()).filter(|&other| other != self.rank), world, message);
+    }
+
+    /// Tells some ranks.
+    pub fn tell(
+        &self,
+        others: impl IntoIterator<Item = usize>,
+        world: &SimpleCommunicator,
+        message: [u64; 4],
+    ) {
+        for other in others {
             world.process_at_rank(other as Rank).send_with_tag(&message, TAG);
         }
     }
 
-    fn hear(&mut self, world: &SimpleCommunicator, call: Option<Call>) -> Result<(), String> {
+    /// Takes in what others have told. An error says why the sum that this rank waits for cannot be completed.
+    pub fn hear(&mut self, world: &SimpleCommunicator, call: Option<Call>) -> Result<(), String> {
         while let Some(status) = world.any_process().immediate_probe_with_tag(TAG) {
             let from = status.source_rank();
             let mut message = [0_u64; 4];
@@ -113,15 +160,20 @@ impl Watch {
                         *left = Some(sums);
                     }
                 }
-                ([WAITS, sums, elements, bits], Some(call))
-                    if sums == self.sums
-                        && (elements, bits) != (call.elements as u64, call.bits()) =>
-                {
-                    return Err(format!(
-                        "sums {} numbers in {} where rank {from} sums {elements} in f{bits}: all ranks make the same \
-                         calls in the same order",
-                        call.elements, call.kind
-                    ));
+                ([kind @ (ASKS | DIFFERS), sums, elements, bits], _) => {
+                    let (other, differs) = (Call::of(elements, bits), kind == DIFFERS);
+                    // One that has agreed waits for its sum already.
+                    if let (Some(call), true) = (call, self.agreed.is_some() && sums == self.sums) {
+                        return Err(otherwise(call, from, other));
+                    }
+                    let from = from as usize;
+                    self.questions.push(Question { from, sums, call: other, differs });
+                }
+                ([WAITS, sums, elements, bits], Some(call)) => {
+                    let other = Call::of(elements, bits);
+                    if sums == self.sums && other != call {
+                        return Err(otherwise(call, from, other));
+                    }
                 }
                 _ => {}
             }
@@ -135,4 +187,11 @@ impl Watch {
             _ => Ok(()),
         }
     }
+}
+
+fn otherwise(own: Call, rank: Rank, other: Call) -> String {
+    format!(
+        "sums {own} where rank {rank} sums {other}: all ranks make the same calls in the same order, with vectors of the same \
+         layout and precision"
+    )
 }

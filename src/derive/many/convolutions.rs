@@ -10,10 +10,8 @@
 //!
 //! With several groups the channels are not free to be counted anew; such kernels are run one vector after another.
 
-use super::stack::Stack;
-use crate::graph::{
-    Convolution, ConvolutionTranspose, Node, Op, Reduction, ValueId, WithRespectTo,
-};
+use super::stack::{Stack, Stacked};
+use crate::graph::{Convolution, ConvolutionTranspose, Node, Op, ValueId, WithRespectTo};
 
 /// Where the axis goes in.
 struct Way {
@@ -52,7 +50,7 @@ fn way(op: &Op, varying: usize) -> Option<Way> {
 }
 
 impl Stack<'_> {
-    pub fn convolution(&mut self, node: &Node) -> Option<Vec<ValueId>> {
+    pub fn convolution(&mut self, node: &Node) -> Option<Vec<Stacked>> {
         let inputs = &node.inputs;
         let mut varying = (0..inputs.len()).filter(|&place| self.varies(inputs[place]));
         let (first, None) = (varying.next()?, varying.next()) else {
@@ -67,22 +65,20 @@ impl Stack<'_> {
         if !batch_alone && groups(&node.op) != 1 {
             return None;
         }
+        let after = self.is_after(inputs[operand], at);
         let mut given = inputs.clone();
-        let full = self.full(inputs[operand]);
-        given[operand] = self.merged(full, at);
+        given[operand] = self.merged(inputs[operand], at, after);
         if let Some((place, at)) = shape_of {
             given[place] = self.placeholder(inputs[place], at);
         }
         if let (Some(&bias), false) = (inputs.get(2).filter(|_| has_bias(&node.op)), batch_alone) {
-            let full = self.full(bias);
-            given[2] = self.merged(full, 0);
+            given[2] = self.merged(bias, 0, after);
         }
         let &output = node.outputs.first()?;
-        let mut shape = self.with_axis(output);
-        let axis = shape.remove(0);
-        shape[result] *= axis;
+        let mut shape = self.shape(output);
+        shape[result] *= self.count();
         let made = self.emit(node.op.clone(), given, &shape, output);
-        Some(vec![self.parted(made, result, output)])
+        Some(vec![self.parted(made, result, after, output)])
     }
 
     /// A value of which only the shape is read, with one of its dimensions k times as large: a zero, broadcast.
@@ -94,22 +90,21 @@ impl Stack<'_> {
     }
 
     /// The gradient with respect to a bias: the sum of the cotangent over everything but the channels.
-    fn channel_sums(&mut self, node: &Node, varying: usize) -> Option<Vec<ValueId>> {
+    fn channel_sums(&mut self, node: &Node, varying: usize) -> Option<Vec<Stacked>> {
         let (&cotangent, &output) = (node.inputs.get(2)?, node.outputs.first()?);
         if varying != 2 {
             return None;
         }
-        let full = self.full(cotangent);
-        let mut shape = self.shape(full);
-        shape[1] = 1;
-        let sum = self.emit(Op::ReduceDim(Reduction::Sum, 1), vec![full], &shape, output);
-        let channels = shape[2];
-        let places = shape.iter().skip(3).product();
-        let rows = self.reshape(sum, &[self.count(), channels, places]);
-        let along = Op::ReduceDim(Reduction::Sum, 2);
-        let sum = self.emit(along, vec![rows], &[self.count(), channels, 1], output);
-        let shape = self.with_axis(output);
-        Some(vec![self.reshape(sum, &shape)])
+        let full = self.settled(cotangent);
+        let axis = full.axis.min(1);
+        let stacked = self.moved(full, axis);
+        let dims = (0..self.rank(stacked)).filter(|&dim| dim != axis && dim != 2);
+        let dims: Vec<usize> = dims.collect();
+        let mut shape = self.shape(stacked);
+        dims.iter().for_each(|&dim| shape[dim] = 1);
+        let sums = self.emit(Op::SumDims(dims), vec![stacked], &shape, output);
+        let shape = self.with_axis(output, 0);
+        Some(vec![Stacked { value: self.reshape(sums, &shape), axis: 0 }])
     }
 }
 

@@ -1,10 +1,19 @@
-//! A program half rewritten for several vectors: the values with a leading axis, and the operations on them.
+//! A program half rewritten for several vectors: the values with the axis of the vectors, and the operations on them.
 
 use std::collections::{BTreeSet, HashMap};
 
 use burn_backend::{Shape, Slice};
 
-use crate::graph::{Binary, Graph, Kind, Node, Op, ValueId, ValueType};
+use super::{Many, views::View};
+use crate::graph::{Graph, Kind, Node, Op, ValueId, ValueType};
+
+/// A value for all vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stacked {
+    pub value: ValueId,
+    /// Which of its dimensions counts the vectors.
+    pub axis: usize,
+}
 
 /// A program half rewritten.
 pub(super) struct Stack<'a> {
@@ -14,12 +23,14 @@ pub(super) struct Stack<'a> {
     graph: Graph,
     /// Number of vectors.
     count: usize,
-    /// For each value that depends on a vector: the one with a leading axis.
-    stacked: HashMap<ValueId, ValueId>,
+    /// For each value of the source that depends on a vector: the one for all.
+    stacked: HashMap<ValueId, Stacked>,
     /// What a reshaped value was before.
-    reshaped: HashMap<ValueId, ValueId>,
-    /// Views whose elements do not lie in the order of their indices.
-    turned: BTreeSet<ValueId>,
+    pub(super) reshaped: HashMap<ValueId, ValueId>,
+    /// Values that are others with their dimensions in another order.
+    pub(super) views: HashMap<ValueId, View>,
+    /// Other values whose elements do not lie in the order of their indices.
+    pub(super) scattered: BTreeSet<ValueId>,
     /// Operations without a rule.
     one_by_one: BTreeSet<String>,
 }
@@ -34,22 +45,23 @@ impl<'a> Stack<'a> {
             count,
             stacked: HashMap::new(),
             reshaped: HashMap::new(),
-            turned: BTreeSet::new(),
+            views: HashMap::new(),
+            scattered: BTreeSet::new(),
             one_by_one: BTreeSet::new(),
         }
     }
 
     /// Declares the vectors that stand for an input.
-    pub fn input(&mut self, input: ValueId) -> ValueId {
-        let shape = self.with_axis(input);
-        let value = self.value(shape, input);
-        self.stacked.insert(input, value);
+    pub fn input(&mut self, input: ValueId, axis: usize) -> ValueId {
+        let value = self.value(self.with_axis(input, axis), input);
+        self.stacked.insert(input, Stacked { value, axis });
         value
     }
 
     /// Writes an operation: as it is, for all vectors at once, or for one after another.
     pub fn visit(&mut self, node: &Node) {
         if !node.inputs.iter().any(|&input| self.varies(input)) {
+            self.note(&node.op, &node.inputs, &node.outputs);
             self.graph.nodes.push(node.clone());
             return;
         }
@@ -63,11 +75,20 @@ impl<'a> Stack<'a> {
         self.stacked.extend(node.outputs.iter().copied().zip(results));
     }
 
-    pub fn finish(self, inputs: Vec<ValueId>, outputs: Vec<ValueId>) -> Graph {
+    /// The program; the outputs have the axis at a place, or wherever it takes no copy.
+    pub fn finish(mut self, inputs: Vec<ValueId>, axes: Vec<usize>, place: Option<usize>) -> Many {
+        let outputs = self.source.outputs.iter().map(|&output| {
+            let settled = self.settled(output);
+            let axis = place.unwrap_or(settled.axis);
+            Stacked { value: self.moved(settled, axis), axis }
+        });
+        let outputs: Vec<Stacked> = outputs.collect();
         let mut graph = self.graph;
-        (graph.inputs, graph.outputs) = (inputs, outputs);
+        graph.inputs = inputs;
+        graph.outputs = outputs.iter().map(|output| output.value).collect();
         graph.one_by_one = self.one_by_one.into_iter().collect();
-        graph.without_dead_code().without_common_subexpressions().without_dead_code()
+        let graph = graph.without_dead_code().without_common_subexpressions().without_dead_code();
+        Many { graph, inputs: axes, outputs: outputs.iter().map(|output| output.axis).collect() }
     }
 
     /// Number of vectors.
@@ -80,6 +101,11 @@ impl<'a> Stack<'a> {
         self.stacked.contains_key(&value)
     }
 
+    /// A value of the source for all vectors, if it depends on them.
+    pub fn find(&self, value: ValueId) -> Option<Stacked> {
+        self.stacked.get(&value).copied()
+    }
+
     /// Float, int or bool.
     pub fn kind(&self, value: ValueId) -> Kind {
         self.graph.value(value).kind()
@@ -90,45 +116,23 @@ impl<'a> Stack<'a> {
         self.graph.value(value).shape.to_vec()
     }
 
-    /// Shape of a value of the source with the leading axis.
-    pub fn with_axis(&self, value: ValueId) -> Vec<usize> {
-        let own = self.source.value(value).shape.iter().copied();
-        std::iter::once(self.count).chain(own).collect()
+    /// Number of dimensions of a value.
+    pub fn rank(&self, value: ValueId) -> usize {
+        self.graph.value(value).shape.num_dims()
     }
 
-    /// Whether a value is a view whose elements lie in another order.
-    pub fn is_turned(&self, value: ValueId) -> bool {
-        self.turned.contains(&value)
+    /// Shape of a value of the source with the axis at a place.
+    pub fn with_axis(&self, value: ValueId, axis: usize) -> Vec<usize> {
+        let mut shape = self.shape(value);
+        shape.insert(axis, self.count);
+        shape
     }
 
-    /// A value of the source with an axis in front: that of the vectors, or of size one where it depends on none. Further
-    /// dimensions of size one follow up to a rank.
-    pub fn lifted(&mut self, value: ValueId, rank: usize) -> ValueId {
-        let (from, axis) = match self.stacked.get(&value) {
-            Some(&stacked) => (stacked, self.count),
-            None => (value, 1),
-        };
-        let own = self.source.value(value).shape.to_vec();
-        let missing = rank.saturating_sub(own.len() + 1);
-        let shape = [axis].into_iter().chain(std::iter::repeat_n(1, missing)).chain(own);
-        let shape: Vec<usize> = shape.collect();
-        self.reshape(from, &shape)
-    }
-
-    /// A value of the source with the axis of the vectors in front; broadcast where it depends on none.
-    pub fn full(&mut self, value: ValueId) -> ValueId {
-        if let Some(&stacked) = self.stacked.get(&value) {
-            return stacked;
-        }
-        let lifted = self.lifted(value, 0);
-        let shape = self.with_axis(value);
-        self.expand(lifted, &shape)
-    }
-
-    /// An operation with results like those of a node, with the axis of the vectors in front.
-    pub fn like(&mut self, node: &Node, op: Op, inputs: Vec<ValueId>) -> Vec<ValueId> {
-        let shapes = node.outputs.iter().map(|&output| self.with_axis(output)).collect();
-        self.shaped_like(node, op, inputs, shapes)
+    /// An operation with results like those of a node, with the axis at a place.
+    pub fn like(&mut self, node: &Node, op: Op, inputs: Vec<ValueId>, axis: usize) -> Vec<Stacked> {
+        let shapes = node.outputs.iter().map(|&output| self.with_axis(output, axis)).collect();
+        let values = self.shaped_like(node, op, inputs, shapes);
+        values.into_iter().map(|value| Stacked { value, axis }).collect()
     }
 
     /// An operation with results of these shapes and of the element types of those of a node.
@@ -160,100 +164,38 @@ impl<'a> Stack<'a> {
         output
     }
 
-    /// A value in another shape; reshapes of reshapes are one.
-    pub fn reshape(&mut self, value: ValueId, shape: &[usize]) -> ValueId {
-        let source = *self.reshaped.get(&value).unwrap_or(&value);
-        if self.shape(source) == shape {
-            return source;
-        }
-        let output = self.emit(Op::Reshape, vec![source], shape, source);
-        self.reshaped.insert(output, source);
-        output
-    }
-
-    pub fn expand(&mut self, value: ValueId, shape: &[usize]) -> ValueId {
-        if self.shape(value) == shape {
-            return value;
-        }
-        self.emit(Op::Expand, vec![value], shape, value)
-    }
-
-    pub fn permute(&mut self, value: ValueId, axes: Vec<usize>) -> ValueId {
-        if axes.iter().enumerate().all(|(at, &axis)| at == axis) {
-            return value;
-        }
-        let shape = self.shape(value);
-        let shape: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
-        self.emit(Op::Permute(axes), vec![value], &shape, value)
-    }
-
-    /// A float value stored in the order of its indices, as not every operation takes a view: a product with ones.
-    pub fn stored(&mut self, value: ValueId) -> ValueId {
-        let shape = self.shape(value);
-        let ones = self.emit(Op::Ones, vec![], &shape, value);
-        self.emit(Op::Binary(Binary::Mul), vec![ones, value], &shape, value)
-    }
-
-    /// A value with its leading axis merged into the dimension that follows `at` others: `[k, a, b]` becomes `[a, k·b]`
-    /// for 1.
-    pub fn merged(&mut self, value: ValueId, at: usize) -> ValueId {
-        let rank = self.shape(value).len();
-        let axes = (1..=at).chain([0]).chain(at + 1..rank).collect();
-        let moved = self.permute(value, axes);
-        let mut shape = self.shape(moved);
-        let axis = shape.remove(at);
-        shape[at] *= axis;
-        self.reshape(moved, &shape)
-    }
-
-    /// The inverse: a value of the shape of `output` whose dimension `at` holds all vectors, with these in front.
-    pub fn parted(&mut self, value: ValueId, at: usize, output: ValueId) -> ValueId {
-        let mut shape = self.source.value(output).shape.to_vec();
-        let rank = shape.len();
-        shape.insert(at, self.count);
-        let parted = self.reshape(value, &shape);
-        self.permute(parted, [at].into_iter().chain(0..at).chain(at + 1..=rank).collect())
-    }
-
     /// The node for one vector after another.
-    fn each(&mut self, node: &Node) -> Vec<ValueId> {
+    fn each(&mut self, node: &Node) -> Vec<Stacked> {
         let mut results: Vec<Vec<ValueId>> = vec![Vec::new(); node.outputs.len()];
         for index in 0..self.count {
             let inputs = node.inputs.iter().map(|&input| self.entry(input, index)).collect();
-            let made: Vec<ValueId> = node
-                .outputs
-                .iter()
-                .map(|&output| self.value(self.source.value(output).shape.to_vec(), output))
-                .collect();
-            let op = node.op.clone();
-            self.graph.nodes.push(Node { op, inputs, outputs: made.clone() });
-            for (results, (value, &output)) in
-                results.iter_mut().zip(made.iter().zip(&node.outputs))
-            {
-                let mut shape = self.with_axis(output);
-                shape[0] = 1;
-                results.push(self.reshape(*value, &shape));
+            let shapes = node.outputs.iter().map(|&output| self.shape(output)).collect();
+            let made = self.shaped_like(node, node.op.clone(), inputs, shapes);
+            for ((results, value), &output) in results.iter_mut().zip(made).zip(&node.outputs) {
+                let mut shape = self.shape(output);
+                shape.insert(0, 1);
+                results.push(self.reshape(value, &shape));
             }
         }
-        let joined = results.into_iter().zip(&node.outputs);
-        joined
-            .map(|(parts, &output)| {
-                let shape = self.with_axis(output);
-                self.emit(Op::Cat(0), parts, &shape, output)
-            })
-            .collect()
+        let joined = results.into_iter().zip(&node.outputs).map(|(parts, &output)| {
+            let shape = self.with_axis(output, 0);
+            Stacked { value: self.emit(Op::Cat(0), parts, &shape, output), axis: 0 }
+        });
+        joined.collect()
     }
 
     /// What a value is for one of the vectors.
     fn entry(&mut self, value: ValueId, index: usize) -> ValueId {
-        let Some(&stacked) = self.stacked.get(&value) else {
+        let Some(Stacked { value: stacked, axis }) = self.find(value) else {
             return value;
         };
         let mut shape = self.shape(stacked);
-        shape[0] = 1;
-        let part = Op::Slice(vec![Slice::from(index..index + 1)]);
-        let part = self.emit(part, vec![stacked], &shape, stacked);
-        self.reshape(part, &shape[1..])
+        shape[axis] = 1;
+        let mut slices = vec![Slice::full(); axis];
+        slices.push(Slice::from(index..index + 1));
+        let part = self.emit(Op::Slice(slices), vec![stacked], &shape, stacked);
+        let own = self.shape(value);
+        self.reshape(part, &own)
     }
 
     fn value(&mut self, shape: Vec<usize>, like: ValueId) -> ValueId {
@@ -262,13 +204,16 @@ impl<'a> Stack<'a> {
         ValueId::new(self.graph.values.len() - 1)
     }
 
-    /// Remembers which results are turned views.
+    /// Remembers which results do not lie in the order of their indices.
     fn note(&mut self, op: &Op, inputs: &[ValueId], outputs: &[ValueId]) {
-        let turns = matches!(op, Op::SwapDims(..) | Op::Permute(_) | Op::Expand);
-        let passes =
-            matches!(op, Op::Slice(_)) && inputs.iter().any(|&input| self.is_turned(input));
-        if turns || passes {
-            self.turned.extend(outputs);
+        let scatters = match op {
+            Op::Expand | Op::Permute(_) | Op::SwapDims(..) | Op::Flip(_) => true,
+            Op::Slice(_) | Op::Unfold { .. } => true,
+            Op::Cast | Op::StopGradient => inputs.iter().any(|&input| !self.is_stored(input)),
+            _ => false,
+        };
+        if scatters {
+            self.scattered.extend(outputs);
         }
     }
 }

@@ -9,6 +9,7 @@ use burn_backend::{Backend, BoolStore, DType, Shape, get_device_settings, tensor
 use super::{
     many,
     rules::{Rule, rule},
+    usual_axis, with_axes,
 };
 use crate::{
     execute::{
@@ -61,32 +62,49 @@ fn choices(case: &Case) -> Vec<Vec<usize>> {
     each.chain(all).collect()
 }
 
-/// Runs the case for several vectors at once and for one after another; the names of what had no rule.
-fn compare<B: Backend>(case: &Case, varying: &[usize]) -> Result<Vec<String>, String> {
+/// Values of several vectors with an axis for them at a place.
+fn stack(parts: &[Values], axis: usize) -> Values {
+    let mut stack = parts[0].clone();
+    let inner: usize = stack.shape[axis..].iter().product();
+    let outer: usize = stack.shape[..axis].iter().product();
+    let pieces = (0..outer).flat_map(|at| {
+        parts.iter().flat_map(move |part| part.data[at * inner..][..inner].iter().copied())
+    });
+    stack.data = pieces.collect();
+    stack.shape.insert(axis, parts.len());
+    stack
+}
+
+/// The part of one vector of elements with an axis for all.
+fn entry(stack: &[f64], shape: &[usize], axis: usize, vector: usize) -> Vec<f64> {
+    let inner: usize = shape[axis..].iter().product();
+    let runs = stack.chunks(inner.max(1)).skip(vector).step_by(VECTORS);
+    runs.flatten().copied().collect()
+}
+
+/// Runs the case for several vectors at once, their axis at a place in each varying operand, and for one after another; the
+/// names of what had no rule.
+fn compare<B: Backend>(
+    case: &Case,
+    varying: &[usize],
+    axis: impl Fn(usize) -> usize,
+) -> Result<Vec<String>, String> {
     let device = Device::<B>::default();
     let bool_dtype = DType::from(get_device_settings::<B>(&device).bool_dtype);
     let one = program(case, varying, bool_dtype);
-    let together = many(&one, varying.len(), VECTORS);
-    together.validate().map_err(|error| error.to_string())?;
-    let names = together.one_by_one().to_vec();
-    let order = order(case, varying);
-    let fixed = order.len() - varying.len();
-    let given = |vector: usize| {
-        order.iter().enumerate().map(move |(at, &place)| {
-            if at < fixed {
-                case.inputs[place].clone()
-            } else {
-                variant(&case.inputs[place], vector)
-            }
-        })
-    };
-    let mut inputs: Vec<Values> = given(0).take(fixed).collect();
-    for (at, &place) in order.iter().enumerate().skip(fixed) {
-        let mut stack = case.inputs[place].clone();
-        stack.data = (0..VECTORS).flat_map(|vector| given(vector).nth(at).unwrap().data).collect();
-        stack.shape.insert(0, VECTORS);
-        inputs.push(stack);
-    }
+    let axes: Vec<usize> =
+        varying.iter().map(|&place| axis(case.inputs[place].shape.len())).collect();
+    let in_front = axes.iter().all(|&axis| axis == 0).then_some(0);
+    let together = with_axes(&one, &axes, VECTORS, in_front);
+    together.graph.validate().map_err(|error| error.to_string())?;
+    let names = together.graph.one_by_one().to_vec();
+    let fixed = order(case, varying).into_iter().take(case.inputs.len() - varying.len());
+    let fixed: Vec<Values> = fixed.map(|place| case.inputs[place].clone()).collect();
+    let part = |place: usize, vector: usize| variant(&case.inputs[place], vector);
+    let stacks = varying.iter().zip(&axes).map(|(&place, &axis)| {
+        let parts: Vec<_> = (0..VECTORS).map(|vector| part(place, vector)).collect();
+        stack(&parts, axis)
+    });
     let run = |graph: Graph, inputs: Vec<Values>| -> Result<Vec<Vec<f64>>, String> {
         let program = Program::<B>::new(graph, &device, apply::<B>).map_err(|e| e.to_string())?;
         let inputs = inputs.iter().map(|values| {
@@ -98,11 +116,16 @@ fn compare<B: Backend>(case: &Case, varying: &[usize]) -> Result<Vec<String>, St
         let data = results.into_iter().map(|x| Operand::into_data(x).map_err(|e| e.to_string()));
         data.map(|data| Ok(data?.iter::<f64>().collect())).collect()
     };
-    let found = run(together, inputs)?;
+    let found = run(together.graph, fixed.iter().cloned().chain(stacks).collect())?;
     for vector in 0..VECTORS {
-        let expected = run(one.clone(), given(vector).collect())?;
-        for (output, (expected, found)) in expected.iter().zip(&found).enumerate() {
-            let own = &found[vector * expected.len()..][..expected.len()];
+        let own = varying.iter().map(|&place| part(place, vector));
+        let expected = run(one.clone(), fixed.iter().cloned().chain(own).collect())?;
+        for (output, expected) in expected.iter().enumerate() {
+            let shape = &case.expected[output].shape;
+            let own = entry(&found[output], shape, together.outputs[output], vector);
+            if own.len() != expected.len() {
+                return Err(format!("output {output}: {} elements", own.len()));
+            }
             for (x, y) in own.iter().zip(expected) {
                 let equal = x == y || (x - y).abs() <= 1e-12 * (1.0 + y.abs());
                 if !(equal || x.is_nan() && y.is_nan()) {
@@ -123,17 +146,33 @@ fn runs(case: &Case, ndarray: bool) -> bool {
     }
 }
 
+/// Where the axis of the vectors stands in an operand of some dimensions.
+const AXES: [(&str, fn(usize) -> usize); 5] = [
+    ("as usual", usual_axis),
+    ("first", |_| 0),
+    ("second", |rank| rank.min(1)),
+    ("before the last", |rank| rank.saturating_sub(1)),
+    ("last", |rank| rank),
+];
+
 fn check<B: Backend>(ndarray: bool) {
     let mut failures = Vec::new();
     let mut tried = BTreeSet::new();
     for case in all_cases().iter().filter(|case| runs(case, ndarray)) {
         for varying in choices(case) {
-            let run = std::panic::AssertUnwindSafe(|| compare::<B>(case, &varying));
-            let outcome = std::panic::catch_unwind(run).unwrap_or(Err("panic".into()));
-            tried.insert(case.op.name());
-            if let Err(reason) = outcome {
-                let shapes: Vec<_> = case.inputs.iter().map(|x| (x.kind, &x.shape)).collect();
-                failures.push(format!("{:?} of {shapes:?}, {varying:?}: {reason}", case.op));
+            let places = |axis: fn(usize) -> usize| -> Vec<usize> {
+                varying.iter().map(|&place| axis(case.inputs[place].shape.len())).collect()
+            };
+            let mut seen = BTreeSet::new();
+            for (name, axis) in AXES.into_iter().filter(|&(_, axis)| seen.insert(places(axis))) {
+                let run = std::panic::AssertUnwindSafe(|| compare::<B>(case, &varying, axis));
+                let outcome = std::panic::catch_unwind(run).unwrap_or(Err("panic".into()));
+                tried.insert(case.op.name());
+                if let Err(reason) = outcome {
+                    let shapes: Vec<_> = case.inputs.iter().map(|x| (x.kind, &x.shape)).collect();
+                    let op = &case.op;
+                    failures.push(format!("{op:?} of {shapes:?}, {varying:?}, {name}: {reason}"));
+                }
             }
         }
     }
@@ -180,7 +219,7 @@ fn the_operands_without_a_rule_are_these() {
     for case in all_cases() {
         for varying in choices(case).into_iter().filter(|varying| varying.len() == 1) {
             let one = program(case, &varying, DType::Bool(BoolStore::Native));
-            let rule = many(&one, 1, VECTORS).one_by_one().is_empty();
+            let rule = many(&one, 1, VECTORS).graph.one_by_one().is_empty();
             let operand = format!("{} {}", case.op.name(), varying[0]);
             *has_rule.entry(operand).or_default() |= rule;
         }

@@ -25,7 +25,9 @@ pub(super) struct Fingerprint {
     /// θ, bit by bit.
     pub parameters: String,
     pub queries: usize,
+    /// Training samples of this rank, and how many other ranks have before them.
     pub samples: usize,
+    pub first: usize,
     /// Format that scores are computed in, and that they are written in.
     pub computed: Precision,
     pub written: Precision,
@@ -44,6 +46,11 @@ impl Fingerprint {
             ("the layout of the parameters is", self.layout.clone(), found.layout.clone()),
             ("the number of queries is", number(self.queries), number(found.queries)),
             ("the number of samples is", number(self.samples), number(found.samples)),
+            (
+                "the number of samples of the ranks before is",
+                number(self.first),
+                number(found.first),
+            ),
             ("the precision is", precision(self.computed), precision(found.computed)),
             ("the precision on disk is", precision(self.written), precision(found.written)),
             ("the fingerprint of θ is", self.parameters.clone(), found.parameters.clone()),
@@ -75,11 +82,40 @@ pub(super) struct Journal {
     pub done: usize,
     /// What stands behind them.
     pub report: Option<InfluenceReport>,
+    /// The same before the last block, to which a rank goes back if another has not written that.
+    pub before: Option<Box<Written>>,
+}
+
+/// What has been written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Written {
+    pub done: usize,
+    pub report: Option<InfluenceReport>,
 }
 
 impl Journal {
     pub fn new(fingerprint: Fingerprint) -> Self {
-        Self { format: FORMAT.into(), fingerprint, done: 0, report: None }
+        Self { format: FORMAT.into(), fingerprint, done: 0, report: None, before: None }
+    }
+
+    /// Counts a block of queries.
+    pub fn add(&mut self, queries: usize, report: InfluenceReport) {
+        let before = Written { done: self.done, report: self.report.take() };
+        self.done += queries;
+        self.report = Some(match before.report.clone() {
+            None => report,
+            Some(before) => before.followed_by(report),
+        });
+        self.before = Some(Box::new(before));
+    }
+
+    /// Goes back to so many queries; false if that is not a block ago.
+    pub fn go_back(&mut self, done: usize) -> bool {
+        let before = self.before.take().filter(|before| before.done == done);
+        before.is_some_and(|before| {
+            (self.done, self.report) = (before.done, before.report);
+            true
+        })
     }
 
     /// Where the description of a file of scores is.

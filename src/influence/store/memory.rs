@@ -26,13 +26,15 @@ pub(super) fn predicted<B: AutodiffBackend>(
 ) -> Result<usize, Error> {
     let training = influence.training();
     let element = width(training.precision());
-    let (samples, parameters) = (influence.samples(), training.layout().len());
+    let (samples, parameters) = (influence.losses.rows().own, training.layout().len());
     let at_once = influence.config().at_once.min(gradients.len());
 
     let iterative = influence.inverse.matrix();
     let own = workspace(&influence.config().estimator);
     let vectors = if iterative.is_some() { 1 + own } else { 3 };
-    let vectors = at_once * vectors * parameters * element;
+    // A message is copied when it is put together, sent, summed and taken apart.
+    let messages = if training.is_shared() { 4 } else { 0 };
+    let vectors = at_once * (vectors + messages) * parameters * element;
 
     let layers = influence.layers.as_ref().filter(|_| at_once >= SEVERAL);
     let products = match layers {

@@ -8,6 +8,11 @@
 //! A run that was interrupted and resumed writes the same bits as one that was not. Whether scores depend on the size of the
 //! training batches is a question of rounding alone. It does not compress and does not sort; see
 //! [`Influence::top`](super::Influence::top) for the largest scores.
+//!
+//! Of a [shared](crate::Objective::shared) training objective every rank writes a file of its own, with the columns of its
+//! samples, and no score is sent: give each rank another path. Side by side in the order of ranks
+//! (`numpy.concatenate(files, axis=1)`) they are the scores of one process. Ranks that were interrupted go on together, with
+//! the same shares.
 
 mod error;
 mod journal;
@@ -30,6 +35,7 @@ use crate::{
     tensor::Precision,
 };
 use journal::Fingerprint;
+use writer::Writer;
 
 /// Configuration of scores on disk.
 ///
@@ -87,7 +93,7 @@ pub struct ScorePlan<'a, B: AutodiffBackend = DefaultBackend> {
 }
 
 impl StoreConfig {
-    /// Plans the scores of all training samples for a query.
+    /// Plans the scores of all training samples for a query; on a shared objective, of this rank's samples. Collective.
     ///
     /// # Cost
     /// A forward pass over the training samples and over those of the query, for checksums.
@@ -100,23 +106,24 @@ impl StoreConfig {
         query: impl Into<Query<'a, B>>,
     ) -> Result<ScorePlan<'a, B>, Error> {
         let training = influence.training();
-        training.expect_data_here("a store of scores")?;
         let gradients = Gradients::of(query.into(), training.parameters().space())?;
         let computed = training.precision();
         let written = self.precision.unwrap_or(computed);
         let settings = serde_json::to_string(influence.config()).map_err(Error::new)?;
+        let rows = influence.losses.rows();
         let fingerprint = Fingerprint {
             settings,
             layout: layout(training.parameters()),
             parameters: hashed(&training.parameters().to_vec()?),
             queries: gradients.len(),
-            samples: influence.samples(),
+            samples: rows.own,
+            first: rows.first,
             computed,
             written,
             training: checksum(&influence.training_losses()?),
             query: asked(&gradients)?,
         };
-        let memory = memory::predicted(influence, &gradients, written)?;
+        let memory = training.agreed(memory::predicted(influence, &gradients, written))?;
         Ok(ScorePlan { influence, gradients, fingerprint, memory, observer: None })
     }
 }
@@ -133,7 +140,7 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
         self.fingerprint.queries
     }
 
-    /// Number of training samples: columns of the file.
+    /// Number of training samples: columns of the file. Those of this rank.
     pub fn samples(&self) -> usize {
         self.fingerprint.samples
     }
@@ -151,40 +158,68 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
         self.memory
     }
 
-    /// Computes the scores and writes them to a file that is not there yet.
+    /// Computes the scores and writes them to a file that is not there yet. Collective: where one rank cannot start, none
+    /// leaves a file.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] and other [`StoreError`]s; as [`Influence::visit_scores`].
+    /// [`StoreError::Exists`] and other [`StoreError`]s; as [`Influence::visit_scores`]; on all ranks if it failed on one.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<StoredScores, Error> {
-        self.write(writer::Writer::create(path.as_ref(), &self.fingerprint)?)
+        let path = path.as_ref();
+        let own = Writer::create(path, &self.fingerprint);
+        let created = own.is_ok();
+        let writer = self.agreed(own);
+        if created && writer.is_err() {
+            Writer::remove(path);
+        }
+        self.write(writer?)
     }
 
-    /// Goes on where a run of the same scores was interrupted. A file that is finished is left as it is.
+    /// Goes on where a run of the same scores was interrupted. A file that is finished is left as it is. Collective: all ranks
+    /// go on from the query that the last of them had reached.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::OtherRun`] and other [`StoreError`]s; as [`Influence::visit_scores`].
+    /// [`StoreError::Missing`], [`StoreError::OtherRun`] and other [`StoreError`]s; as [`Influence::visit_scores`]; on all
+    /// ranks if it failed on one.
     pub fn resume(&self, path: impl AsRef<Path>) -> Result<StoredScores, Error> {
-        self.write(writer::Writer::resume(path.as_ref(), &self.fingerprint)?)
+        let mut writer = self.agreed(Writer::resume(path.as_ref(), &self.fingerprint))?;
+        let done = self.influence.training().smallest(writer.done())?;
+        self.agreed(writer.back_to(done))?;
+        self.write(writer)
     }
 
-    fn write(&self, mut writer: writer::Writer) -> Result<StoredScores, Error> {
+    /// After each block all ranks have written it, so that an interruption leaves them a block apart at most.
+    fn write(&self, mut writer: Writer) -> Result<StoredScores, Error> {
         let (influence, queries) = (self.influence, self.queries());
         let at_once = influence.config().at_once;
         while writer.done() < queries {
             let first = writer.done();
             let last = queries.min(first + at_once);
             let (vectors, solves) = influence.inverse.solve(&self.gradients.some(first..last)?)?;
-            let rows = influence.scored(&vectors)?;
-            if let Some((row, sample)) = not_finite(&rows) {
-                let (what, value) = ("score", rows[row][sample].to_string());
-                return Err(InfluenceError::NotFinite { what, sample, value }.into());
-            }
-            writer.append(&rows, influence.report(last - first, solves, rows.len()))?;
+            let report = influence.report(last - first, solves, vectors.len());
+            let own = influence.scored_here(&vectors).and_then(|rows| {
+                self.expect_finite(&rows)?;
+                Ok(writer.append(&rows, report)?)
+            });
+            influence.training().agreed(own)?;
             if let Some(observer) = &self.observer {
                 observer(Progress { done: last, total: queries });
             }
         }
-        Ok(writer.finish()?)
+        self.agreed(writer.finish())
+    }
+
+    fn expect_finite(&self, rows: &[Vec<f64>]) -> Result<(), InfluenceError> {
+        let within = |row: &Vec<f64>| row.iter().position(|score| !score.is_finite());
+        let found = rows.iter().find_map(|row| Some((within(row)?, row)));
+        found.map_or(Ok(()), |(own, row)| {
+            let (what, sample) = ("score", self.fingerprint.first + own);
+            Err(InfluenceError::NotFinite { what, sample, value: row[own].to_string() })
+        })
+    }
+
+    /// An error on all ranks, if there is one on any.
+    fn agreed<T>(&self, own: Result<T, StoreError>) -> Result<T, Error> {
+        self.influence.training().agreed(own.map_err(Error::from))
     }
 }
 
@@ -203,11 +238,6 @@ impl<B: AutodiffBackend> fmt::Display for ScorePlan<'_, B> {
         let (file, memory) = (self.file_bytes(), self.memory as f64 / 1e6);
         write!(f, "{queries} × {samples} scores: {file} bytes on disk, {memory:.1} MB of memory")
     }
-}
-
-fn not_finite(rows: &[Vec<f64>]) -> Option<(usize, usize)> {
-    let within = |row: &Vec<f64>| row.iter().position(|score| !score.is_finite());
-    rows.iter().enumerate().find_map(|(index, row)| Some((index, within(row)?)))
 }
 
 /// Names and shapes of the parameters.

@@ -60,9 +60,14 @@ impl StoredScores {
         self.journal.fingerprint.queries
     }
 
-    /// Number of training samples.
+    /// Number of training samples: those of one rank, if the training objective was shared.
     pub fn samples(&self) -> usize {
         self.journal.fingerprint.samples
+    }
+
+    /// Number of training samples of the ranks before that rank: the index of the first column among all.
+    pub fn first_sample(&self) -> usize {
+        self.journal.fingerprint.first
     }
 
     /// The scores of all samples for a query.

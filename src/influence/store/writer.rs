@@ -4,7 +4,7 @@
 //! that can be gone on with: what the description does not count is written again.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{ErrorKind, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -54,16 +54,45 @@ impl Writer {
         }
         Journal::read(path)?; // before the file is touched
         let opened = OpenOptions::new().read(true).write(true).open(path);
-        let mut file = opened.map_err(|error| failed(path, &error))?;
+        let file = opened.map_err(|error| failed(path, &error))?;
         lock(path, &file)?;
         let journal = Journal::read(path)?;
         fingerprint.expect_same(path, &journal.fingerprint)?;
         let length = file.metadata().map_err(|error| failed(path, &error))?.len();
         journal.expect_length(path, length)?;
-        let end = journal.length(journal.done);
-        let cut = file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end)));
-        cut.map_err(|error| failed(path, &error))?;
-        Ok(Self { path: path.into(), file, journal })
+        let mut writer = Self { path: path.into(), file, journal };
+        writer.cut()?;
+        Ok(writer)
+    }
+
+    /// Goes back to the queries that all ranks have done.
+    pub fn back_to(&mut self, done: usize) -> Result<(), StoreError> {
+        let own = self.done();
+        if done == own {
+            return Ok(());
+        }
+        if !self.journal.go_back(done) {
+            let reason = format!(
+                "it holds the scores of {own} queries where another rank has those of {done}, and ranks are a block apart at \
+                 most"
+            );
+            return Err(StoreError::Damaged { path: named(&self.path), reason });
+        }
+        self.journal.write(&self.path)?;
+        self.cut()
+    }
+
+    /// Cuts off what the description does not count.
+    fn cut(&mut self) -> Result<(), StoreError> {
+        let end = self.journal.length(self.journal.done);
+        let cut = self.file.set_len(end).and_then(|()| self.file.seek(SeekFrom::Start(end)));
+        cut.map(drop).map_err(|error| failed(&self.path, &error))
+    }
+
+    /// Removes a file that was just created.
+    pub fn remove(path: &Path) {
+        let _ = fs::remove_file(path);
+        let _ = fs::remove_file(Journal::beside(path));
     }
 
     /// Queries that are done.
@@ -79,11 +108,7 @@ impl Writer {
             written.map_err(|error| failed(&self.path, &error))?;
         }
         self.file.sync_data().map_err(|error| failed(&self.path, &error))?;
-        self.journal.done += rows.len();
-        self.journal.report = Some(match self.journal.report.take() {
-            None => report,
-            Some(before) => before.followed_by(report),
-        });
+        self.journal.add(rows.len(), report);
         self.journal.write(&self.path)
     }
 

@@ -57,8 +57,7 @@ impl ProximalBregmanConfig {
         field("relative_tolerance").fraction(self.relative_tolerance)?;
         field("max_steps").at_least_one(self.max_steps)?;
         self.solver.init()?;
-        training.expect_data_here("the proximal Bregman response")?;
-        let samples = training.samples().iter().sum();
+        let samples = training.rows()?.total;
         training.weighing_losses(&vec![1.0; samples])?; // refuses a loss whose samples it does not know
         let cotangent = training.output_gradient(&training.outputs()?)?;
         Ok(ProximalBregman { config: self.clone(), training: training.clone(), cotangent, samples })

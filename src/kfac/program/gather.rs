@@ -5,7 +5,7 @@ use burn_capture::CaptureBackend;
 
 use super::{FactorKind, Given, Probed, Tensor, blocks, rows};
 use crate::{
-    derive::{Arguments, Metric, apply_recorded, gradient_at, many, required},
+    derive::{Arguments, Metric, apply_recorded, gradient_at, many_in_front, required},
     error::Error,
     execute::{self, ExecuteError, replay},
     graph::Graph,
@@ -95,7 +95,7 @@ impl<'a> Passes<'a> {
             found.into_iter().map(|gradient| Ok(gradient.into_float()?)).collect()
         };
         if count > 1 {
-            return run(&many(adjoint, 1, count), cotangents);
+            return run(&many_in_front(adjoint, 1, count), cotangents);
         }
         let one = CaptureBackend::float_reshape(cotangents, Shape::from(own));
         Ok(run(adjoint, one)?.iter().map(one_of_many).collect())

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    objective::{Objective, Part, Reduction},
+    objective::{Objective, Part, Reduction, Rows},
     operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator},
     space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
     tensor::Operand,
@@ -105,7 +105,10 @@ impl SampleGradients {
     /// outputs; [`KfacError::Places`] for a layer whose rows reach several samples, [`KfacError::SampleGradient`] for
     /// another parameter whose gradients are not known.
     pub fn new<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
-        objective.expect_data_here("gradients of single samples")?;
+        objective.agreed(Self::here(objective))
+    }
+
+    fn here<B: AutodiffBackend>(objective: &Objective<B>) -> Result<Self, Error> {
         let reduction = objective.stated_reduction()?;
         objective.shape_of_outputs()?;
         let layers = network_layers(objective, SAMPLES)?;
@@ -125,7 +128,8 @@ impl SampleGradients {
         Ok(Self { layout, network: Arc::new(network), structure, reduction })
     }
 
-    /// ⟨∇ℓₙ, sₖ⟩ for all samples n of all batches, in order, and all vectors sₖ.
+    /// ⟨∇ℓₙ, sₖ⟩ for all samples n of all batches, in order, and all vectors sₖ. Collective on a shared objective: the
+    /// samples of all ranks.
     ///
     /// # Errors
     /// As [`inner_products_by_batch`](Self::inner_products_by_batch).
@@ -135,14 +139,15 @@ impl SampleGradients {
         vectors: &[ParamVector<B>],
     ) -> Result<SampleScores, Error> {
         let mut all = self.nothing(vectors.len());
-        self.inner_products_by_batch(objective, vectors, |scores| {
+        let own = self.inner_products_by_batch(objective, vectors, |scores| {
             all.append(scores);
             Ok(())
-        })?;
-        Ok(all)
+        });
+        self.of_all_ranks(objective, vectors.len(), own.map(|()| all))
     }
 
-    /// ⟨∇ℓₙ, sₖ⟩, handed over batch by batch, so that nothing is held for all of them.
+    /// ⟨∇ℓₙ, sₖ⟩, handed over batch by batch, so that nothing is held for all of them: the batches of this rank, if the
+    /// objective is shared.
     ///
     /// # Errors
     /// [`KfacError::NoVectors`]; a vector of another layout, precision or device; an objective of another model or with
@@ -175,7 +180,8 @@ impl SampleGradients {
     }
 
     /// ⟨∇ℓₙ, M ∇ℓₙ⟩ for all samples n of all batches, in order: with a damped inverse of [`Kfac`](crate::Kfac) or
-    /// [`Ekfac`](crate::Ekfac) for M the self-influence, up to its sign and scale.
+    /// [`Ekfac`](crate::Ekfac) for M the self-influence, up to its sign and scale. Collective on a shared objective: the
+    /// samples of all ranks.
     ///
     /// # Errors
     /// As [`quadratic_forms_by_batch`](Self::quadratic_forms_by_batch).
@@ -185,14 +191,14 @@ impl SampleGradients {
         operator: &BlockDiagonal<B, Kronecker<B>>,
     ) -> Result<SampleScores, Error> {
         let mut all = self.nothing(1);
-        self.quadratic_forms_by_batch(objective, operator, |scores| {
+        let own = self.quadratic_forms_by_batch(objective, operator, |scores| {
             all.append(scores);
             Ok(())
-        })?;
-        Ok(all)
+        });
+        self.of_all_ranks(objective, 1, own.map(|()| all))
     }
 
-    /// ⟨∇ℓₙ, M ∇ℓₙ⟩, handed over batch by batch.
+    /// ⟨∇ℓₙ, M ∇ℓₙ⟩, handed over batch by batch: the batches of this rank, if the objective is shared.
     ///
     /// # Errors
     /// [`KfacError::OtherBlocks`] for an operator with other blocks than those of the layers; an operator on another space;
@@ -269,6 +275,23 @@ impl SampleGradients {
     /// Number of parts that a score is the sum of.
     pub(crate) fn parts(&self) -> usize {
         self.network.blocks.len()
+    }
+
+    /// The scores of the samples of all ranks, from those of this rank's.
+    fn of_all_ranks<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        columns: usize,
+        own: Result<SampleScores, Error>,
+    ) -> Result<SampleScores, Error> {
+        if !objective.is_shared() {
+            return own;
+        }
+        let Rows { first, own: here, total } = objective.rows()?;
+        let rows = Rows { first: first * columns, own: here * columns, total: total * columns };
+        let own = own.map(SampleScores::into_values);
+        let values = objective.gathered(rows, self.parts(), own)?;
+        Ok(self.nothing(columns).with_values(total, values))
     }
 
     /// Scores of no sample.

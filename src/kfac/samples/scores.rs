@@ -41,6 +41,16 @@ impl SampleScores {
         }
     }
 
+    /// For each part: sample by sample, a number for each vector.
+    pub(super) fn into_values(self) -> Vec<Vec<f64>> {
+        self.values
+    }
+
+    /// The same parts with the scores of so many samples.
+    pub(super) fn with_values(self, samples: usize, values: Vec<Vec<f64>>) -> Self {
+        Self { samples, values, ..self }
+    }
+
     /// The first part with a score that is NaN or infinite.
     pub(super) fn not_finite(&self) -> Option<&str> {
         let mut parts = self.parts();

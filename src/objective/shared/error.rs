@@ -39,21 +39,6 @@ pub enum SharedError {
         "the objective is shared already; share the captured one, and give it batches by `over`, `over_stream` or `on`"
     )]
     Again,
-    /// Vectors of the data, which are not on one rank.
-    #[error(
-        "{what} of a shared objective has rows on every rank, and is not available; compute it from an objective of this rank's \
-         batches that is not shared"
-    )]
-    DataSpace {
-        /// What was asked for.
-        what: &'static str,
-    },
-    /// A model whose layers train otherwise than they are evaluated.
-    #[error(
-        "the model is in training mode, and each rank would drop out other units and collect running statistics of its own; \
-         train a shared objective with `model.valid()`, in evaluation mode"
-    )]
-    TrainingMode,
     /// More ranks than a message can count.
     #[error("{found} ranks share an objective; at most {most} can")]
     TooMany {

@@ -9,17 +9,18 @@
 
 use std::array;
 
-use burn_backend::{AutodiffBackend, Element, ElementConversion, TensorData};
+use burn_backend::{AutodiffBackend, ElementConversion, TensorData};
 
 use super::{
-    Share,
+    Extent, Share,
+    element::Sum,
     stamp::{Call, Stamp, print_of, read},
 };
 use crate::{
-    communicator::{CommunicatorError, Ranks},
+    communicator::Ranks,
     error::Error,
     objective::{Objective, ObjectiveError},
-    space::{InnerFloat, ParamSpace, ParamVector},
+    space::{InnerFloat, ParamVector},
     tensor::{Operand, Precision},
 };
 
@@ -31,18 +32,6 @@ pub(crate) struct Found<B: AutodiffBackend> {
     pub tensors: Vec<Option<InnerFloat<B>>>,
 }
 
-/// Numbers, and vectors of a space.
-type Sums<V> = (Vec<f64>, Vec<V>);
-
-/// The shape of a tensor that is summed, and what of it is sent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Extent {
-    /// All elements.
-    Whole(Vec<usize>),
-    /// The triangles of symmetric matrices `[groups, size, size]`.
-    Symmetric { groups: usize, size: usize },
-}
-
 /// What a call sums.
 pub(crate) struct Sent<'a, B: AutodiffBackend> {
     pub call: Call,
@@ -51,108 +40,6 @@ pub(crate) struct Sent<'a, B: AutodiffBackend> {
     /// How many numbers there are.
     pub numbers: usize,
     pub extents: Vec<Extent>,
-}
-
-impl Extent {
-    fn shape(&self) -> Vec<usize> {
-        match self {
-            Extent::Whole(shape) => shape.clone(),
-            &Extent::Symmetric { groups, size } => vec![groups, size, size],
-        }
-    }
-
-    /// Elements that are sent.
-    pub fn len(&self) -> usize {
-        match self {
-            Extent::Whole(shape) => shape.iter().product(),
-            Extent::Symmetric { groups, size } => groups * size * (size + 1) / 2,
-        }
-    }
-
-    fn pack<N: Copy>(&self, elements: Vec<N>) -> Vec<N> {
-        let &Extent::Symmetric { groups, size } = self else { return elements };
-        let at = |group: usize, row: usize| (group * size + row) * size;
-        let rows = (0..groups).flat_map(|group| (0..size).map(move |row| (group, row)));
-        rows.flat_map(|(group, row)| elements[at(group, row) + row..at(group, row) + size].to_vec())
-            .collect()
-    }
-
-    fn unpack<N: Copy + Default>(&self, sent: &[N]) -> Vec<N> {
-        let &Extent::Symmetric { groups, size } = self else { return sent.to_vec() };
-        let mut elements = vec![N::default(); groups * size * size];
-        let mut sent = sent.iter();
-        for group in 0..groups {
-            for row in 0..size {
-                for (column, &element) in (row..size).zip(&mut sent) {
-                    elements[(group * size + row) * size + column] = element;
-                    elements[(group * size + column) * size + row] = element;
-                }
-            }
-        }
-        elements
-    }
-}
-
-/// An element type that messages are sent in.
-pub(super) trait Sum: Element + Default {
-    fn sum(ranks: &Ranks, message: &mut [Self]) -> Result<(), CommunicatorError>;
-
-    /// Appends numbers to a message.
-    fn put(message: &mut Vec<Self>, numbers: &[f64], ranks: &Ranks);
-
-    /// Elements that `put` appends.
-    fn width(numbers: usize, ranks: &Ranks) -> usize;
-
-    /// The sums of the numbers that all ranks have put.
-    fn take(message: &[Self], numbers: usize, ranks: &Ranks) -> Vec<f64>;
-}
-
-impl Sum for f64 {
-    fn sum(ranks: &Ranks, message: &mut [Self]) -> Result<(), CommunicatorError> {
-        ranks.sum_f64(message)
-    }
-
-    fn put(message: &mut Vec<Self>, numbers: &[f64], _: &Ranks) {
-        message.extend_from_slice(numbers);
-    }
-
-    fn width(numbers: usize, _: &Ranks) -> usize {
-        numbers
-    }
-
-    fn take(message: &[Self], _: usize, _: &Ranks) -> Vec<f64> {
-        message.to_vec()
-    }
-}
-
-/// In f32, every rank's number has a place of its own, in bytes, which are exact.
-impl Sum for f32 {
-    fn sum(ranks: &Ranks, message: &mut [Self]) -> Result<(), CommunicatorError> {
-        ranks.sum_f32(message)
-    }
-
-    fn put(message: &mut Vec<Self>, numbers: &[f64], ranks: &Ranks) {
-        let start = message.len();
-        message.resize(start + Self::width(numbers.len(), ranks), 0.0);
-        let own = start + 8 * numbers.len() * ranks.rank();
-        let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
-        for (place, byte) in message[own..].iter_mut().zip(bytes) {
-            *place = f32::from(byte);
-        }
-    }
-
-    fn width(numbers: usize, ranks: &Ranks) -> usize {
-        8 * numbers * ranks.size()
-    }
-
-    fn take(message: &[Self], numbers: usize, _: &Ranks) -> Vec<f64> {
-        let mut sums = vec![0.0; numbers];
-        let (places, _) = message.as_chunks::<8>();
-        for (at, place) in places.iter().enumerate() {
-            sums[at % numbers.max(1)] += f64::from_le_bytes(place.map(|byte| byte as u8));
-        }
-        sums
-    }
 }
 
 /// Failed, and the pieces of the fingerprint.
@@ -177,41 +64,6 @@ impl<B: AutodiffBackend> Objective<B> {
             Precision::F32 => self.sum_as::<f32>(share, &sent(), own),
             Precision::F64 => self.sum_as::<f64>(share, &sent(), own),
         }
-    }
-
-    /// The sums of numbers and of vectors of a space.
-    pub(crate) fn summed_vectors(
-        &self,
-        space: &ParamSpace<B>,
-        (call, vectors): (Call, &[ParamVector<B>]),
-        (numbers, results): (usize, usize),
-        own: Result<Sums<Option<ParamVector<B>>>, Error>,
-    ) -> Result<Sums<ParamVector<B>>, Error> {
-        let blocks = space.layout().blocks();
-        let sent = || {
-            let one = blocks.iter().map(|block| Extent::Whole(block.shape().to_vec()));
-            let extents = (0..results).flat_map(|_| one.clone()).collect();
-            Sent { call, vectors, numbers, extents }
-        };
-        if !self.is_shared() {
-            let (numbers, sums) = own?;
-            let sums: Option<Vec<_>> = sums.into_iter().collect();
-            return Ok((numbers, sums.ok_or(ObjectiveError::NoBatches)?));
-        }
-        let found = own.map(|(numbers, sums)| {
-            let tensors = sums.into_iter().flat_map(|sum| match sum {
-                Some(sum) => sum.into_blocks().into_iter().map(Some).collect(),
-                None => vec![None; blocks.len()],
-            });
-            Found { numbers, tensors: tensors.collect() }
-        });
-        let found = self.summed(sent, found)?;
-        let mut tensors = found.tensors.into_iter().flatten();
-        let sums = (0..results).map(|_| {
-            let blocks = tensors.by_ref().take(blocks.len()).collect();
-            Ok(space.from_blocks(blocks)?)
-        });
-        Ok((found.numbers, sums.collect::<Result<_, Error>>()?))
     }
 
     /// The outcome of a check that may fail on some ranks only: an error on all of them then. Collective.
@@ -308,41 +160,4 @@ fn content<B: AutodiffBackend, N: Sum>(
         }
     }
     Ok(content)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::communicator::Threads;
-
-    #[test]
-    fn symmetric_matrices_go_as_triangles() {
-        let extent = Extent::Symmetric { groups: 2, size: 3 };
-        let of = |group: usize, row: usize, column: usize| {
-            (100 * group + 10 * row.min(column) + row.max(column)) as f32
-        };
-        let elements: Vec<f32> = (0..18).map(|at| of(at / 9, at / 3 % 3, at % 3)).collect();
-        let sent = extent.pack(elements.clone());
-        assert_eq!((sent.len(), extent.len()), (12, 12));
-        assert_eq!(extent.unpack(&sent), elements);
-        let whole = Extent::Whole(vec![2, 3]);
-        assert_eq!(whole.unpack(&whole.pack(vec![1, 2, 3, 4, 5, 6])), [1, 2, 3, 4, 5, 6]);
-    }
-
-    /// 2⁻⁶⁰ is lost beside 1 in f32 and in f64; each rank's number must arrive with all bits.
-    #[test]
-    fn numbers_in_a_message_of_f32_keep_their_bits() {
-        let own = |rank: usize| [std::f64::consts::PI * 1e300, rank as f64 - 0.1, -0.0];
-        let found = Threads::run(3, |ranks| {
-            let ranks = Ranks::of(ranks);
-            let mut message: Vec<f32> = vec![7.0];
-            f32::put(&mut message, &own(ranks.rank()), &ranks);
-            assert_eq!(message.len(), 1 + f32::width(3, &ranks));
-            ranks.sum_f32(&mut message)?;
-            Ok::<_, CommunicatorError>(f32::take(&message[1..], 3, &ranks))
-        });
-        let expected: Vec<f64> = (0..3).map(|at| (0..3).map(|rank| own(rank)[at]).sum()).collect();
-        assert!(found.into_iter().all(|sums| sums.unwrap() == expected));
-    }
 }

@@ -1,13 +1,18 @@
 //! One objective over the batches of several ranks: every sum over batches becomes one over ranks as well.
 
+mod element;
 mod error;
+mod extent;
 mod message;
 mod rows;
 mod stamp;
+mod training;
+mod vectors;
 mod weights;
 
 pub use error::SharedError;
-pub(crate) use message::{Extent, Found, Sent};
+pub(crate) use extent::Extent;
+pub(crate) use message::{Found, Sent};
 pub(crate) use rows::Rows;
 pub(crate) use stamp::Call;
 pub(super) use stamp::{print_of, print_tensor};
@@ -85,7 +90,8 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// Value, gradient, products, K-FAC factors and everything computed from them are those of one process that takes the
     /// shares one after another: the same up to rounding, with the same bits on all ranks. All ranks hold θ and the
-    /// vectors, and run the same program.
+    /// vectors, and run the same program. Vectors of the data ([`outputs`](Self::outputs), [`Jacobian`](crate::Jacobian))
+    /// are whole on every rank too, with a block for each batch of all ranks.
     ///
     /// *Collective*: all ranks call this and, afterwards, `value`, `gradient`, products, operators, solvers and optimizers in
     /// the same order. [`on`](Self::on), [`over`](Self::over) and [`over_stream`](Self::over_stream) of a shared
@@ -102,7 +108,7 @@ impl<B: AutodiffBackend> Objective<B> {
     /// On all ranks: [`SharedError::Differs`] if layout, precision, reduction, θ or the buffers of the models differ;
     /// [`SharedError::Again`]; [`CommunicatorError`](crate::communicator::CommunicatorError). Later, from any collective call:
     /// [`SharedError::OtherRank`] if it failed on another rank, [`SharedError::OtherCall`] and [`SharedError::Differs`] if
-    /// ranks part ways. [`SharedError::DataSpace`] from [`outputs`](Self::outputs) and [`Jacobian`](crate::Jacobian).
+    /// ranks part ways.
     ///
     /// # Example
     /// ℒ = ½ mean (w − y)² over two ranks, with three samples and one: H = 1 and ∇ℒ = w − mean y.
@@ -204,16 +210,6 @@ impl<B: AutodiffBackend> Objective<B> {
             share.number = share.ranks.number();
         }
         self
-    }
-
-    /// Refuses what has rows on every rank.
-    pub(crate) fn expect_data_here(&self, what: &'static str) -> Result<(), SharedError> {
-        if self.is_shared() { Err(SharedError::DataSpace { what }) } else { Ok(()) }
-    }
-
-    /// Refuses layers that draw and collect on every rank for itself.
-    pub(crate) fn expect_no_training(&self) -> Result<(), SharedError> {
-        if self.is_shared() { Err(SharedError::TrainingMode) } else { Ok(()) }
     }
 
     /// Whether this rank has no batches.

@@ -59,6 +59,14 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok(found.numbers.chunks(rows.total.max(1)).map(<[f64]>::to_vec).collect())
     }
 
+    /// The smallest of the numbers of all ranks. Collective.
+    #[inline(never)]
+    pub(crate) fn smallest(&self, own: usize) -> Result<usize, Error> {
+        let Some(share) = self.share() else { return Ok(own) };
+        let all = share.ranks.gather(&[own as u64])?.into_iter().flatten();
+        Ok(all.min().map_or(own, |smallest| smallest as usize))
+    }
+
     /// Whether something holds on all ranks. Collective.
     pub(crate) fn everywhere(&self, holds: bool) -> Result<bool, Error> {
         let Some(share) = self.share() else { return Ok(holds) };

@@ -4,6 +4,8 @@ mod per_block;
 
 pub use per_block::BlockDamping;
 
+use std::ops::Range;
+
 use burn_backend::AutodiffBackend;
 
 use crate::{
@@ -12,7 +14,9 @@ use crate::{
     tensor::DefaultBackend,
 };
 
-use super::{Adjoint, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square};
+use super::{
+    Adjoint, DenseMatrix, FiniteSum, LinearOperator, OperatorError, SelfAdjoint, expect_square,
+};
 
 /// A damped operator, A + D with a diagonal D ≥ 0:
 ///
@@ -139,6 +143,16 @@ where
             .zip(vectors)
             .map(|(product, vector)| self.damping.add_to(product, vector))
             .collect()
+    }
+
+    fn columns(&self, positions: Range<usize>) -> Result<DenseMatrix, Error> {
+        let matrix = self.operator.columns(positions.clone())?;
+        if self.damping.is_zero() {
+            return Ok(matrix);
+        }
+        let space = self.domain();
+        let diagonal = self.damping.add_to(space.zeros(), &space.ones())?.to_vec()?;
+        matrix.with_added(positions, &diagonal)
     }
 }
 

@@ -55,6 +55,10 @@ use running::Running;
 /// the batch. That pass also updates the running statistics of the model that is returned. The curvature is that of evaluation
 /// mode at the current running statistics.
 ///
+/// On a [shared](Objective::shared) objective every rank runs its batch in training mode as data-parallel training does: with
+/// the statistics of that batch, and units dropped by its own random numbers. Loss, gradient and the running statistics
+/// are averaged with the weights of the batches, by one message, so that the model stays the same on all ranks.
+///
 /// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the
 /// curvature of the batch's own statistics. Through these, every sample reaches the rows of all others. So the targets must
 /// be drawn ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or not used at all, and the closure must return

@@ -35,7 +35,7 @@ where
         batch: X,
     ) -> Result<(M, KfacStep), Error> {
         let objective = self.objective.on(batch.clone())?;
-        let gradient = self.training_gradient(model, batch)?;
+        let gradient = self.training_gradient(model, &objective, batch)?;
         self.take(model, &objective, gradient)
     }
 
@@ -145,7 +145,7 @@ where
         batch: X,
     ) -> Result<(GradientsParams, KfacStep), Error> {
         let objective = self.objective.on(batch.clone())?;
-        let given = self.training_gradient(model, batch)?;
+        let given = self.training_gradient(model, &objective, batch)?;
         let objective = self.at(model, &objective)?;
         let precision = ParamVector::<B>::from_module_with(objective.layout(), model)?.precision();
         let (gradient, report) = self.natural_gradient(&objective, given)?;
@@ -168,14 +168,14 @@ where
     fn training_gradient<M: Module + 'static, X: Batch + 'static>(
         &self,
         model: &M,
+        objective: &Objective<B>,
         batch: X,
     ) -> Result<Option<ValueAndGradient<B>>, Error> {
         if layers_in_training_mode(model) == 0 {
             return Ok(None);
         }
-        self.objective.expect_no_training()?;
-        self.objective.expect_model(model)?;
-        Ok(Some(self.objective.backward(model, batch)?))
+        objective.agreed(self.objective.expect_model(model))?;
+        Ok(Some(objective.trained(model, batch)?))
     }
 
     /// The objective at the values of a model.

@@ -1,53 +1,86 @@
 //! Copies between tensors and one tensor of them all.
 
-use burn_backend::{Backend, DType, Element, TensorData, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{
+    Backend, DType, Element, Slice, TensorData, TensorMetadata, tensor::FloatTensor,
+};
 
 use super::access::{self, Contiguous};
 
-/// Tensors of one shape as one with a leading axis.
-pub(in crate::space) fn stacked<B: Backend>(parts: &[&FloatTensor<B>]) -> Option<FloatTensor<B>> {
+/// Tensors of one shape as one with an axis at a place.
+pub(in crate::space) fn stacked<B: Backend>(
+    parts: &[&FloatTensor<B>],
+    axis: usize,
+) -> Option<FloatTensor<B>> {
     match parts.first().copied().and_then(access::dtype::<B>)? {
-        DType::F32 => stacked_of::<B, f32>(parts),
-        DType::F64 => stacked_of::<B, f64>(parts),
+        DType::F32 => stacked_of::<B, f32>(parts, axis),
+        DType::F64 => stacked_of::<B, f64>(parts, axis),
         _ => None,
     }
 }
 
 fn stacked_of<B: Backend, N: Contiguous + Element>(
     parts: &[&FloatTensor<B>],
+    axis: usize,
 ) -> Option<FloatTensor<B>> {
     let first = parts.first()?;
-    let own = first.shape();
-    let mut elements = Vec::with_capacity(parts.len() * own.num_elements());
-    for part in parts {
-        elements.extend_from_slice(access::elements::<B, N>(part)?);
+    let mut shape = first.shape().to_vec();
+    let run: usize = shape.get(axis..)?.iter().product();
+    let sources = parts.iter().map(|part| access::elements::<B, N>(part));
+    let sources = sources.collect::<Option<Vec<&[N]>>>()?;
+    let mut elements = Vec::with_capacity(parts.len() * first.shape().num_elements());
+    for start in (0..first.shape().num_elements()).step_by(run.max(1)) {
+        for source in &sources {
+            elements.extend_from_slice(source.get(start..start + run)?);
+        }
     }
-    let shape: Vec<usize> = [parts.len()].into_iter().chain(own.iter().copied()).collect();
+    shape.insert(axis, parts.len());
     (elements.len() == shape.iter().product::<usize>())
         .then(|| B::float_from_data(TensorData::new(elements, shape), &first.device()))
 }
 
-/// The entries of a tensor along its first dimension, each in memory of its own.
+/// The entries of a tensor along its axis, each in memory of its own.
 pub(in crate::space) fn unstacked<B: Backend>(
     stack: &FloatTensor<B>,
+    axis: usize,
 ) -> Option<Vec<FloatTensor<B>>> {
     match access::dtype::<B>(stack)? {
-        DType::F32 => unstacked_of::<B, f32>(stack),
-        DType::F64 => unstacked_of::<B, f64>(stack),
+        DType::F32 => unstacked_of::<B, f32>(stack, axis),
+        DType::F64 => unstacked_of::<B, f64>(stack, axis),
         _ => None,
     }
 }
 
 fn unstacked_of<B: Backend, N: Contiguous + Element>(
     stack: &FloatTensor<B>,
+    axis: usize,
 ) -> Option<Vec<FloatTensor<B>>> {
-    let shape = stack.shape();
-    let (&count, own) = shape.as_slice().split_first()?;
+    let mut own = stack.shape();
+    let count = (axis < own.num_dims()).then(|| own.remove(axis))?;
     let (elements, device) = (access::elements::<B, N>(stack)?, stack.device());
-    let size: usize = own.iter().product();
-    let parts = elements
-        .chunks_exact(size.max(1))
-        .map(|part| B::float_from_data(TensorData::new(part.to_vec(), own.to_vec()), &device));
-    let parts: Vec<_> = parts.collect();
-    (parts.len() == count).then_some(parts)
+    let run = own.get(axis..)?.iter().product::<usize>().max(1);
+    let size = elements.len() / count.max(1);
+    let gather = |index: usize, into: &mut Vec<N>| {
+        for run in elements.chunks_exact(run).skip(index).step_by(count) {
+            into.extend_from_slice(run);
+        }
+    };
+    if size_of_val(elements) <= SMALL {
+        let mut all = Vec::with_capacity(elements.len());
+        (0..count).for_each(|index| gather(index, &mut all));
+        let all = B::float_from_data(TensorData::new(all, [elements.len()]), &device);
+        let part = |index: usize| {
+            let part = Slice::from(index * size..(index + 1) * size);
+            B::float_reshape(B::float_slice(all.clone(), &[part]), own.clone())
+        };
+        return Some((0..count).map(part).collect());
+    }
+    let part = |index: usize| {
+        let mut part = Vec::with_capacity(size);
+        gather(index, &mut part);
+        B::float_from_data(TensorData::new(part, own.clone()), &device)
+    };
+    Some((0..count).map(part).collect())
 }
+
+/// Bytes up to which the entries are parts of one buffer: to allocate each costs more than it saves.
+const SMALL: usize = 1 << 14;

@@ -13,8 +13,10 @@ use burn_backend::{
 use crate::tensor::{Kind, Operand, Precision, TensorBridge, TensorError};
 
 use super::{
-    super::{Inner, ParamError, ParamLayout, changes::Changes},
-    Found, Place, Replace, Visit, float_places, off_tape, replace, visit,
+    super::{Inner, InnerFloat, ParamError, ParamLayout, changes::Changes},
+    Found, Place, Replace, Visit, any_rank, cast_to, float_places, float_primitive, off_tape,
+    replace, user_tensor, visit,
+    write::leaf,
 };
 
 /// One buffer.
@@ -117,6 +119,59 @@ where
         }
         changes.finish()?;
         Ok(Self { list: Arc::clone(&self.list), values })
+    }
+}
+
+impl<B: AutodiffBackend> Buffers<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    /// Gives the running statistics of a model other values, in the order of [`running`](Self::running): those of the
+    /// model itself and of all its clones, which share them.
+    ///
+    /// # Errors
+    /// A model on another backend.
+    pub fn give_running<M: Module>(
+        &self,
+        model: &M,
+        values: Vec<InnerFloat<B>>,
+    ) -> Result<(), ParamError> {
+        drop(model.valid()); // takes in pending updates, which would overwrite them later
+        let mut writer = self.statistics(values);
+        drop(replace(model.clone(), &mut writer));
+        writer.failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    #[inline(never)]
+    fn statistics(&self, values: Vec<InnerFloat<B>>) -> Statistics<B> {
+        let paths = self.running().map(|(_, path)| path.to_string());
+        Statistics { values: paths.zip(values).collect(), failure: None }
+    }
+}
+
+/// Writes running statistics by their paths.
+struct Statistics<B: AutodiffBackend> {
+    values: HashMap<String, InnerFloat<B>>,
+    failure: Option<TensorError>,
+}
+
+impl<B: AutodiffBackend> Replace for Statistics<B>
+where
+    B::InnerBackend: TensorBridge,
+{
+    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+        let value = self.values.remove(&found.place().path)?;
+        let old = found.float()?;
+        match float_primitive::<B>(old.clone()) {
+            Ok(plain) => {
+                let value = cast_to::<B>(value, plain.dtype().into());
+                Some(leaf(any_rank(user_tensor::<B>(value)), &old, found.id).into_dispatch())
+            }
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+                None
+            }
+        }
     }
 }
 

@@ -152,7 +152,8 @@ fn replanted(
     new
 }
 
-fn leaf(value: Tensor<1>, old: &Tensor<1>, id: ParamId) -> Tensor<1> {
+/// A leaf with the value of one tensor and the flags of another.
+pub(super) fn leaf(value: Tensor<1>, old: &Tensor<1>, id: ParamId) -> Tensor<1> {
     if !old.is_autodiff() {
         return value;
     }

@@ -10,7 +10,9 @@ use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Adjoint, Batch, CaptureConfig, EmpiricalFisher, Engine, Error, Fisher, GaussNewton, Hessian,
     Jacobian, Likelihood, LinearOperator, Objective, ParamVector, Reduction,
-    backend::ProgramBackend, materialize, operator::Counted,
+    backend::ProgramBackend,
+    materialize,
+    operator::{Counted, DenseMatrix, OperatorError},
 };
 
 use crate::{
@@ -47,6 +49,32 @@ fn compare<B: AutodiffBackend>(
     assert!(many(&[]).unwrap().is_empty(), "{name}");
 }
 
+/// Columns on both sides of the ends of some parameters against products with unit vectors.
+fn columns<B: AutodiffBackend>(name: &str, operator: &impl LinearOperator<B>, limit: f64) {
+    let space = operator.domain();
+    let n = space.len();
+    let mut unit = vec![0.0; n];
+    let size = operator.apply(&space.ones()).unwrap().largest().unwrap();
+    let blocks = space.layout().blocks();
+    let some = blocks.iter().rev().step_by(blocks.len().div_ceil(3));
+    for end in some.map(|block| block.range().end) {
+        let positions = end.saturating_sub(2)..n.min(end + 1);
+        let found = operator.columns(positions.clone()).unwrap();
+        assert_eq!((found.rows(), found.columns()), (n, positions.len()));
+        for (column, position) in positions.enumerate() {
+            unit[position] = 1.0;
+            let expected = operator.apply(&space.vector(&unit).unwrap()).unwrap();
+            unit[position] = 0.0;
+            let entries = found.values().iter().skip(column).step_by(found.columns());
+            let entries: Vec<f64> = entries.copied().collect();
+            let found = space.vector(&entries).unwrap();
+            let error = found.axpy(-1.0, &expected).unwrap().largest().unwrap();
+            let allowed = limit * (size + expected.largest().unwrap());
+            assert!(error <= allowed, "{name}, column {position}: {error:e}");
+        }
+    }
+}
+
 /// All products of an objective that returns its outputs.
 fn products<B>(objective: &Objective<B>, counts: &[usize], limit: f64)
 where
@@ -58,6 +86,8 @@ where
     let newton = GaussNewton::new(objective).unwrap();
     let jacobian = Jacobian::new(objective).unwrap();
     let own = (theta, counts, limit);
+    columns("H", &hessian, limit);
+    columns("GGN", &newton, limit);
     compare("Hv", own, |v| hessian.apply(v), |all| hessian.apply_many(all));
     compare("GGN v", own, |v| newton.apply(v), |all| newton.apply_many(all));
     compare("J v", own, |v| jacobian.apply(v), |all| jacobian.apply_many(all));
@@ -126,6 +156,9 @@ fn data_sets_and_fishers() {
     compare("exact", own, |v| exact.apply(v), |all| exact.apply_many(all));
     compare("drawn", own, |v| drawn.apply(v), |all| drawn.apply_many(all));
     compare("empirical", own, |v| empirical.apply(v), |all| empirical.apply_many(all));
+    columns("exact", &exact, 1e-13);
+    columns("drawn", &drawn, 1e-13);
+    columns("empirical", &empirical, 1e-13);
 }
 
 /// A budget bounds what vectors take together, down to one at a time; the products stay the same.
@@ -137,6 +170,9 @@ fn a_budget_changes_no_product() {
         let bounded = Hessian::new(&objective.with_memory_budget(bytes)).unwrap();
         let own = (objective.parameters(), &COUNTS[..], 1e-13);
         compare("budget", own, |v| expected.apply(v), |all| bounded.apply_many(all));
+        let difference =
+            difference(&materialize(&bounded).unwrap(), &materialize(&expected).unwrap());
+        assert!(difference < 1e-13, "{bytes} bytes: {difference:e}");
     }
 }
 
@@ -147,6 +183,7 @@ fn the_eager_engine_goes_on_one_by_one() {
     let compiled = Hessian::new(&objective).unwrap();
     let own = (objective.parameters(), &[3][..], 1e-12);
     compare("eager", own, |v| compiled.apply(v), |all| eager.apply_many(all));
+    columns("eager", &eager, 1e-13);
 }
 
 #[derive(Module, Debug)]
@@ -179,7 +216,12 @@ fn models_in_training_mode() {
     products(&objective.unwrap().in_f64().unwrap(), &COUNTS, 1e-12);
 }
 
-/// Columns of a matrix, thirty-two at once, are the columns one by one; every product is counted.
+fn difference(a: &DenseMatrix, b: &DenseMatrix) -> f64 {
+    let entries = a.values().iter().zip(b.values());
+    entries.fold(0.0, |worst: f64, (a, b)| worst.max((a - b).abs()))
+}
+
+/// All columns of a matrix are the columns one by one; every product is counted.
 #[test]
 fn a_materialized_matrix_is_that_of_single_products() {
     let objective = data_set();
@@ -188,12 +230,51 @@ fn a_materialized_matrix_is_that_of_single_products() {
     let matrix = materialize(&counted).unwrap();
     let n = matrix.columns();
     assert_eq!(counted.applications(), n);
-    for column in [0, 1, n - 1] {
+    let space = objective.parameters().space();
+    for column in 0..n {
         let unit: Vec<f64> = (0..n).map(|row| f64::from(u8::from(row == column))).collect();
-        let unit = objective.parameters().space().vector(&unit).unwrap();
-        let single = hessian.apply(&unit).unwrap().to_vec().unwrap();
+        let single = hessian.apply(&space.vector(&unit).unwrap()).unwrap().to_vec().unwrap();
         for (row, entry) in single.into_iter().enumerate() {
             assert!((matrix.entry(row, column).unwrap() - entry).abs() < 1e-13);
+        }
+    }
+}
+
+/// What operators around a curvature matrix make of its columns.
+#[test]
+fn columns_go_through_compositions() {
+    let objective = data_set();
+    let hessian = Hessian::new(&objective).unwrap();
+    let layout = objective.layout().clone();
+    let last = layout.blocks().last().unwrap().name().to_string();
+    let first = layout.blocks().first().unwrap().name().to_string();
+    let subset = layout.select_by(|block| [&*first, &*last].contains(&block.name())).unwrap();
+    let diagonal: Vec<f64> = (0..layout.len()).map(|place| 0.1 * place as f64).collect();
+    let diagonal = objective.parameters().space().vector(&diagonal).unwrap();
+    columns("a reference", &&hessian, 1e-13);
+    columns("scaled", &(&hessian).scaled(-0.3).unwrap(), 1e-13);
+    columns("damped", &(&hessian).damped(0.7).unwrap(), 1e-13);
+    columns("by a diagonal", &(&hessian).damped_by(diagonal).unwrap(), 1e-13);
+    let by_block = (&hessian).damped_per_block(0.1, &[(&last, 2.0)]).unwrap();
+    columns("per block", &by_block, 1e-13);
+    columns("restricted", &(&hessian).restricted(subset.clone()).unwrap(), 1e-13);
+    let nested = (&hessian).damped(0.7).unwrap().restricted(subset).unwrap().scaled(2.0).unwrap();
+    columns("nested", &nested.assume_self_adjoint().unwrap(), 1e-13);
+}
+
+#[test]
+fn columns_that_are_not_there_are_refused() {
+    let objective = data_set();
+    let hessian = Hessian::new(&objective).unwrap();
+    let n = objective.layout().len();
+    let subset = objective.layout().select_by(|block| block.range().start == 0).unwrap();
+    let restricted = (&hessian).restricted(subset).unwrap();
+    for positions in [0..0, n..n + 1, n - 1..n + 1, 5..5] {
+        let operators: [&dyn LinearOperator<B>; 2] = [&hessian, &restricted];
+        for operator in operators {
+            let error = operator.columns(positions.clone()).unwrap_err();
+            let found = error.downcast_ref::<OperatorError>();
+            assert!(matches!(found, Some(OperatorError::NoSuchColumns { .. })), "{error}");
         }
     }
 }

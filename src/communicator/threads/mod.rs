@@ -1,14 +1,12 @@
 //! Threads of one process as ranks.
 
-use std::{
-    fmt,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
-};
+mod group;
+
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, thread};
 
 use super::{Communicator, CommunicatorError};
 use crate::panics::caught;
+use group::{Group, Numbers};
 
 /// Threads of this process, each with an objective of its own.
 ///
@@ -35,8 +33,7 @@ pub struct Threads {
 impl Threads {
     /// The members of a group of `size` ranks, in order. Move each into a thread of its own.
     pub fn group(size: usize) -> Vec<Self> {
-        let state = State { given: vec![None; size], outcome: None, gone: Vec::new() };
-        let group = Arc::new(Group { size, state: Mutex::new(state), changed: Condvar::new() });
+        let group = Arc::new(Group::new(size));
         (0..size).map(|rank| Self { rank, group: Arc::clone(&group) }).collect()
     }
 
@@ -81,7 +78,7 @@ const STACK: usize = 8 << 20;
 
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Threads(rank {} of {})", self.rank, self.group.size)
+        write!(f, "Threads(rank {} of {})", self.rank, self.group.size())
     }
 }
 
@@ -97,7 +94,7 @@ impl Communicator for Threads {
     }
 
     fn size(&self) -> usize {
-        self.group.size
+        self.group.size()
     }
 
     fn sum_f32(&self, numbers: &mut [f32]) -> Result<(), CommunicatorError> {
@@ -117,117 +114,10 @@ impl Communicator for Threads {
     }
 }
 
-/// What a rank adds.
-#[derive(Clone)]
-enum Numbers {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
-
-impl fmt::Display for Numbers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Numbers::F32(numbers) => write!(f, "{} numbers in f32", numbers.len()),
-            Numbers::F64(numbers) => write!(f, "{} numbers in f64", numbers.len()),
-        }
-    }
-}
-
-type Outcome = Result<Arc<Numbers>, CommunicatorError>;
-
-struct Group {
-    size: usize,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    /// What each rank has given to the sum at hand, until it has taken the outcome.
-    given: Vec<Option<Numbers>>,
-    /// The outcome of the sum at hand, until all have taken it.
-    outcome: Option<Outcome>,
-    /// Ranks that take no part any more in the order in which they left, and whether they panicked.
-    gone: Vec<(usize, bool)>,
-}
-
-impl Group {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn leave(&self, rank: usize, panicked: bool) {
-        let mut state = self.lock();
-        if state.gone.iter().all(|gone| gone.0 != rank) {
-            state.gone.push((rank, panicked));
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    fn sum(&self, rank: usize, numbers: Numbers) -> Outcome {
-        let mut state = self.lock();
-        // The sum before may still be taken by others.
-        while state.outcome.is_some() {
-            state = self.wait(state);
-        }
-        state.given[rank] = Some(numbers);
-        if state.given.iter().all(Option::is_some) {
-            state.outcome = Some(added(state.given.iter().flatten()).map(Arc::new));
-            self.changed.notify_all();
-        }
-        loop {
-            if let Some(outcome) = state.outcome.clone() {
-                state.given[rank] = None;
-                if state.given.iter().all(Option::is_none) {
-                    state.outcome = None;
-                    self.changed.notify_all();
-                }
-                return outcome;
-            }
-            if let Some(error) = state.missing() {
-                state.given[rank] = None;
-                return Err(error);
-            }
-            state = self.wait(state);
-        }
-    }
-
-    fn wait<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The error of the first rank that left: it is why others may have left since.
-    fn missing(&self) -> Option<CommunicatorError> {
-        let &(rank, panicked) = self.gone.first()?;
-        Some(CommunicatorError::Left { rank, panicked })
-    }
-}
-
-/// The sum in the order of ranks.
-fn added<'a>(mut all: impl Iterator<Item = &'a Numbers>) -> Result<Numbers, CommunicatorError> {
-    let first = all.next().cloned().unwrap_or(Numbers::F64(Vec::new()));
-    all.enumerate().try_fold(first, |sum, (before, next)| match (sum, next) {
-        (Numbers::F32(sum), Numbers::F32(next)) if sum.len() == next.len() => {
-            Ok(Numbers::F32(sum.into_iter().zip(next).map(|(a, b)| a + b).collect()))
-        }
-        (Numbers::F64(sum), Numbers::F64(next)) if sum.len() == next.len() => {
-            Ok(Numbers::F64(sum.into_iter().zip(next).map(|(a, b)| a + b).collect()))
-        }
-        (sum, next) => Err(CommunicatorError::OtherCall {
-            rank: before + 1,
-            expected: sum.to_string(),
-            found: next.to_string(),
-        }),
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
+    use std::{sync::mpsc, time::Duration};
 
     use super::*;
 

@@ -1,0 +1,112 @@
+//! Memory of results, used again.
+//!
+//! Fresh memory is cleared before it is handed out and costs a page fault for every page that is touched first, which for
+//! most operations is more than their arithmetic. So what a program no longer needs serves its next results of the same
+//! size, and the next run's. The memory held stays within the program's peak; between runs, within [`KEPT`].
+
+use std::sync::{Mutex, PoisonError};
+
+use burn_backend::{DType, Shape};
+use burn_flex::{FlexTensor, Layout};
+
+/// Bytes kept between runs, at most.
+const KEPT: usize = 1 << 26;
+
+/// Smaller tensors are left to the allocator, which is as fast for them.
+const SMALL: usize = 1 << 11;
+
+/// Runs whose memory is kept, at most.
+const RUNS: usize = 8;
+
+static BETWEEN_RUNS: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+/// Memory that no tensor uses at present.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// By age, the oldest first.
+    free: Vec<FlexTensor>,
+    bytes: usize,
+}
+
+impl Memory {
+    /// What an earlier run has left.
+    pub fn claim() -> Self {
+        let mut kept = BETWEEN_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().unwrap_or_default()
+    }
+
+    /// Leaves the memory to a later run.
+    pub fn leave(mut self) {
+        let mut kept = BETWEEN_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+        let others: usize = kept.iter().map(|other| other.bytes).sum();
+        self.shrink(KEPT.saturating_sub(others));
+        if kept.len() < RUNS {
+            kept.push(self);
+        }
+    }
+
+    /// A tensor of any elements. `allowed` bytes may stay unused beside it.
+    pub fn tensor(&mut self, shape: Shape, dtype: DType, allowed: usize) -> FlexTensor {
+        let bytes = shape.num_elements() * dtype.size();
+        let same = |free: &FlexTensor| free.bytes().len() == bytes;
+        if bytes >= SMALL
+            && let Some(found) = self.free.iter().rposition(same)
+        {
+            self.bytes -= bytes;
+            let free = self.free.remove(found);
+            return FlexTensor::from_arc(free.data_arc(), Layout::contiguous(shape), dtype);
+        }
+        self.shrink(allowed);
+        FlexTensor::empty(shape, dtype)
+    }
+
+    /// Takes the memory of a tensor that is no longer needed, unless something else uses it. `allowed` bytes may stay unused.
+    pub fn take(&mut self, tensor: FlexTensor, allowed: usize) {
+        let bytes = tensor.bytes().len();
+        if bytes >= SMALL && tensor.is_unique() && bytes <= allowed {
+            self.bytes += bytes;
+            self.free.push(tensor);
+            self.shrink(allowed);
+        }
+    }
+
+    /// Gives the oldest memory back to the system until no more than this is unused.
+    fn shrink(&mut self, allowed: usize) {
+        let mut given = 0;
+        while self.bytes > allowed
+            && let Some(oldest) = self.free.get(given)
+        {
+            self.bytes -= oldest.bytes().len();
+            given += 1;
+        }
+        self.free.drain(..given);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_backend::{DType, Shape};
+
+    use super::Memory;
+
+    #[test]
+    fn memory_serves_again_within_what_is_allowed() {
+        let shape = |n: usize| Shape::from(vec![n]);
+        let mut memory = Memory::default();
+        let tensor = memory.tensor(shape(1024), DType::F32, 0);
+        let place = tensor.bytes().as_ptr();
+        let other = tensor.clone();
+        memory.take(tensor, 1 << 20);
+        assert_eq!(memory.bytes, 0); // its elements are still read
+        memory.take(other, 1 << 20);
+        assert_eq!(memory.bytes, 4096);
+        let again = memory.tensor(Shape::from(vec![2, 256]), DType::F64, 0);
+        assert_eq!((again.bytes().as_ptr(), memory.bytes), (place, 0));
+        assert!(again.is_unique());
+        memory.take(again, 4096);
+        let larger = memory.tensor(shape(2048), DType::F32, 4096);
+        assert_eq!(memory.bytes, 4096);
+        memory.take(larger, 8192 + 4095);
+        assert_eq!(memory.bytes, 8192); // the older one had to go
+    }
+}

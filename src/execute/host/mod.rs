@@ -1,0 +1,169 @@
+//! Runs programs on tensors in this process's memory: those of Flex, also behind `Dispatch`.
+//!
+//! A backend runs one operation after another, each in a pass over memory of its own and with a result in memory of its
+//! own. Here operations element by element run in one pass ([`plan`] finds them, [`chain`] compiles them, [`block`] runs
+//! them), matrix products and convolutions of images are faer's, written where they are added ([`product`],
+//! [`convolution`]), and memory serves again ([`memory`]). All other operations are the backend's. Results are the same to
+//! rounding.
+
+mod absorb;
+mod access;
+mod block;
+mod chain;
+mod convolution;
+mod elements;
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)] // Burn 0.22 still ships NdArray.
+mod lent;
+mod memory;
+mod movement;
+mod number;
+mod patches;
+mod plan;
+mod product;
+mod run;
+#[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used)]
+mod tests;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn_backend::{Backend, tensor::Device};
+use burn_flex::FlexTensor;
+
+use super::{ExecuteError, Operand, program::describe};
+use crate::{
+    graph::{Graph, GraphError, Kind, ValueId, ValueType},
+    panics::caught,
+};
+#[cfg(feature = "ndarray")]
+pub(super) use lent::{is_lent, lent};
+use plan::{Step, Work};
+use run::Run;
+
+/// Additions from which on a run is worth entering the threads' pool, where sharing work costs less.
+const LARGE: usize = 1 << 20;
+
+/// How a graph is run on this backend.
+pub(super) struct HostProgram {
+    steps: Vec<Step>,
+    /// Per operation: types of its results.
+    results: Vec<Vec<ValueType>>,
+    kinds: Vec<Kind>,
+    /// Where the values that are used are kept, by their indices.
+    slots: Vec<usize>,
+    /// How many such places there are.
+    used: usize,
+    constants: Vec<(ValueId, FlexTensor)>,
+    /// Bytes alive at most.
+    peak: usize,
+    /// Whether there is work for all threads.
+    is_large: bool,
+}
+
+impl HostProgram {
+    /// The steps of a graph with its constants, if the tensors of the device lie in this process's memory.
+    pub fn new<B: Backend>(
+        graph: &Graph,
+        constants: &[(ValueId, Operand<B>)],
+        device: &Device<B>,
+    ) -> Option<Self> {
+        if !access::is_host::<B>(device) {
+            return None;
+        }
+        let constants = constants
+            .iter()
+            .map(|(value, operand)| Some((*value, access::unwrapped(operand.clone())?)))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Self::planned(graph, constants))
+    }
+
+    #[inline(never)]
+    fn planned(graph: &Graph, constants: Vec<(ValueId, FlexTensor)>) -> Self {
+        let steps = plan::steps(graph);
+        let types = graph.nodes.iter().map(|node| {
+            let types = node.outputs.iter().map(|&value| graph.value(value));
+            types.cloned().collect()
+        });
+        let given = graph.inputs.iter().chain(&graph.outputs);
+        let given = given.chain(constants.iter().map(|(value, _)| value));
+        let written = graph.nodes.iter().flat_map(|node| node.inputs.iter().chain(&node.outputs));
+        let (mut slots, mut used) = (vec![usize::MAX; graph.values.len()], 0);
+        for value in given.chain(written) {
+            let slot = &mut slots[value.index()];
+            if *slot == usize::MAX {
+                *slot = used;
+                used += 1;
+            }
+        }
+        let work = steps.iter().map(|step| match &step.work {
+            Work::Chain(chain) => chain.len,
+            Work::Operation(_) | Work::Product(_) => 0,
+        });
+        Self {
+            is_large: work.sum::<usize>() + graph.multiply_adds() >= LARGE,
+            peak: steps.iter().map(|step| step.alive).max().unwrap_or(0),
+            results: types.collect(),
+            kinds: graph.values.iter().map(ValueType::kind).collect(),
+            slots,
+            used,
+            steps,
+            constants,
+        }
+    }
+
+    /// Runs the program on inputs that have been checked. Returns them if one of them lies elsewhere.
+    pub fn run<B: Backend>(
+        &self,
+        graph: &Graph,
+        inputs: Vec<Operand<B>>,
+    ) -> Result<Result<Vec<Operand<B>>, ExecuteError>, Vec<Operand<B>>> {
+        if !inputs.iter().all(access::is_wrapped) {
+            return Err(inputs);
+        }
+        let inputs: Vec<FlexTensor> = inputs.into_iter().filter_map(access::unwrapped).collect();
+        Ok(self.guarded(graph, inputs).and_then(|outputs| {
+            let wrapped = outputs.into_iter().zip(&graph.outputs).map(|(tensor, &value)| {
+                let kind = self.kinds[value.index()];
+                access::wrapped(tensor, kind).ok_or_else(|| undefined(value, "the outputs".into()))
+            });
+            wrapped.collect()
+        }))
+    }
+
+    /// Runs with panics turned into errors that name the operation, in the threads' pool if there is enough to do.
+    #[inline(never)]
+    fn guarded(
+        &self,
+        graph: &Graph,
+        inputs: Vec<FlexTensor>,
+    ) -> Result<Vec<FlexTensor>, ExecuteError> {
+        let current = AtomicUsize::new(0);
+        let run = || {
+            caught(|| self.outputs(graph, inputs, &current)).unwrap_or_else(|message| {
+                let operation = describe(graph, current.load(Ordering::Relaxed));
+                Err(ExecuteError::Backend { operation, message })
+            })
+        };
+        if self.is_large { rayon::scope(|_| run()) } else { run() }
+    }
+
+    fn outputs(
+        &self,
+        graph: &Graph,
+        inputs: Vec<FlexTensor>,
+        current: &AtomicUsize,
+    ) -> Result<Vec<FlexTensor>, ExecuteError> {
+        let given = graph.inputs.iter().copied().zip(inputs);
+        let mut run = Run::new(self, graph, given.chain(self.constants.iter().cloned()));
+        self.steps.iter().try_for_each(|step| {
+            current.store(step.node, Ordering::Relaxed);
+            run.step(step)
+        })?;
+        run.finish()
+    }
+}
+
+fn undefined(value: ValueId, user: String) -> ExecuteError {
+    ExecuteError::Graph(GraphError::Undefined { value: value.index(), user })
+}

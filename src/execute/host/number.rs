@@ -1,0 +1,155 @@
+//! The arithmetic of one block of elements, in f32 and f64.
+//!
+//! In f32 the four operations are Flex's own vector kernels, on a block instead of a whole tensor, so that results equal
+//! its results bit for bit.
+
+use burn_backend::Element;
+use burn_flex::{FlexTensor, ops::unary, simd};
+
+use super::chain::Function;
+
+/// A float type whose tensors can be accessed.
+pub(super) trait Number: Element + Copy + Default + Send + Sync {
+    /// All of a tensor's memory. The element type must be the tensor's.
+    fn memory(tensor: &FlexTensor) -> &[Self];
+
+    /// All of a tensor's memory, if no clone of it is alive.
+    fn memory_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]>;
+
+    /// The closest number.
+    fn of(number: f64) -> Self;
+
+    /// `y ← y ∘ x` for one of the four operations.
+    fn combine(function: Function, y: &mut [Self], x: &[Self]);
+
+    /// `y ← x ∘ y`.
+    fn combine_reversed(function: Function, y: &mut [Self], x: &[Self]);
+
+    /// `y ← f(y)`.
+    fn map(function: Function, y: &mut [Self]);
+}
+
+impl Number for f32 {
+    fn memory(tensor: &FlexTensor) -> &[Self] {
+        tensor.storage()
+    }
+
+    fn memory_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
+        tensor.try_storage_mut()
+    }
+
+    fn of(number: f64) -> Self {
+        number as f32
+    }
+
+    fn combine(function: Function, y: &mut [Self], x: &[Self]) {
+        match function {
+            Function::Add => simd::add_inplace_f32(y, x),
+            Function::Sub => simd::sub_inplace_f32(y, x),
+            Function::Mul => simd::mul_inplace_f32(y, x),
+            Function::Div => simd::div_inplace_f32(y, x),
+            _ => {}
+        }
+    }
+
+    fn combine_reversed(function: Function, y: &mut [Self], x: &[Self]) {
+        match function {
+            Function::Sub => simd::rsub_inplace_f32(y, x),
+            Function::Div => simd::rdiv_inplace_f32(y, x),
+            _ => Self::combine(function, y, x),
+        }
+    }
+
+    fn map(function: Function, y: &mut [Self]) {
+        match function {
+            Function::Abs => simd::abs_inplace_f32(y),
+            Function::Recip => simd::recip_inplace_f32(y),
+            Function::Erf => each(y, unary::erf_f32),
+            Function::Exp => each(y, f32::exp),
+            Function::Log => each(y, f32::ln),
+            Function::Log1p => each(y, f32::ln_1p),
+            Function::Sqrt => each(y, f32::sqrt),
+            Function::Tanh => each(y, f32::tanh),
+            Function::Sin => each(y, f32::sin),
+            Function::Cos => each(y, f32::cos),
+            Function::Neg => each(y, |x: f32| -x),
+            Function::Add | Function::Sub | Function::Mul | Function::Div => {}
+        }
+    }
+}
+
+impl Number for f64 {
+    fn memory(tensor: &FlexTensor) -> &[Self] {
+        tensor.storage()
+    }
+
+    fn memory_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
+        tensor.try_storage_mut()
+    }
+
+    fn of(number: f64) -> Self {
+        number
+    }
+
+    fn combine(function: Function, y: &mut [Self], x: &[Self]) {
+        match function {
+            Function::Add => pairs(y, x, |y, x| y + x),
+            Function::Sub => pairs(y, x, |y, x| y - x),
+            Function::Mul => pairs(y, x, |y, x| y * x),
+            Function::Div => pairs(y, x, |y, x| y / x),
+            _ => {}
+        }
+    }
+
+    fn combine_reversed(function: Function, y: &mut [Self], x: &[Self]) {
+        match function {
+            Function::Sub => pairs(y, x, |y, x| x - y),
+            Function::Div => pairs(y, x, |y, x| x / y),
+            _ => Self::combine(function, y, x),
+        }
+    }
+
+    fn map(function: Function, y: &mut [Self]) {
+        match function {
+            Function::Abs => each(y, f64::abs),
+            Function::Recip => each(y, |x: f64| 1.0 / x),
+            Function::Erf => each(y, unary::erf_f64),
+            Function::Exp => each(y, f64::exp),
+            Function::Log => each(y, f64::ln),
+            Function::Log1p => each(y, f64::ln_1p),
+            Function::Sqrt => each(y, f64::sqrt),
+            Function::Tanh => each(y, f64::tanh),
+            Function::Sin => each(y, f64::sin),
+            Function::Cos => each(y, f64::cos),
+            Function::Neg => each(y, |x: f64| -x),
+            Function::Add | Function::Sub | Function::Mul | Function::Div => {}
+        }
+    }
+}
+
+fn each<N: Copy>(y: &mut [N], function: impl Fn(N) -> N) {
+    for y in y {
+        *y = function(*y);
+    }
+}
+
+fn pairs<N: Copy>(y: &mut [N], x: &[N], function: impl Fn(N, N) -> N) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = function(*y, x);
+    }
+}
+
+/// Writes one number everywhere, by copies that grow.
+pub(super) fn fill<N: Copy>(y: &mut [N], number: N) {
+    const FIRST: usize = 8;
+    let first = y.len().min(FIRST);
+    for y in &mut y[..first] {
+        *y = number;
+    }
+    let mut filled = first;
+    while filled < y.len() {
+        let more = filled.min(y.len() - filled);
+        y.copy_within(..more, filled);
+        filled += more;
+    }
+}

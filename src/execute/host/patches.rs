@@ -1,0 +1,104 @@
+//! The patches of one image, copied out of it or added into it, some rows of positions at a time.
+
+use super::{chain::Function, number::Number};
+
+/// Sizes of a two-dimensional convolution of one image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Window {
+    pub channels: usize,
+    /// Height and width of the image.
+    pub image: [usize; 2],
+    /// Rows and columns of positions.
+    pub positions: [usize; 2],
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub dilation: [usize; 2],
+    /// Zeros above and to the left of the image.
+    pub padding: [usize; 2],
+}
+
+impl Window {
+    /// Elements of a patch.
+    pub fn patch(&self) -> usize {
+        self.channels * self.kernel[0] * self.kernel[1]
+    }
+
+    /// The image's index along an axis under an element of the kernel at a position.
+    fn index(&self, axis: usize, element: usize, position: usize) -> Option<usize> {
+        let padded = position * self.stride[axis] + element * self.dilation[axis];
+        padded.checked_sub(self.padding[axis]).filter(|&index| index < self.image[axis])
+    }
+
+    /// Positions in a row whose patches hold the image, not padding, at a column of the kernel.
+    fn inside(&self, column: usize) -> std::ops::Range<usize> {
+        let (stride, shift) = (self.stride[1], column * self.dilation[1]);
+        let first = self.padding[1].saturating_sub(shift).div_ceil(stride);
+        let end = (self.image[1] + self.padding[1]).saturating_sub(shift).div_ceil(stride);
+        first.min(self.positions[1])..end.clamp(first.min(self.positions[1]), self.positions[1])
+    }
+
+    /// Goes through the rows of positions from `start` on in matrices `[patch, rows · columns]`: where each row starts
+    /// there, and where in the image the first of its positions `inside` is, if the row meets the image.
+    fn rows(
+        &self,
+        start: usize,
+        rows: usize,
+        mut row: impl FnMut(usize, std::ops::Range<usize>, Option<usize>),
+    ) {
+        let ([height, width], columns) = (self.image, self.positions[1]);
+        let mut at = 0;
+        for channel in 0..self.channels {
+            for i in 0..self.kernel[0] {
+                for j in 0..self.kernel[1] {
+                    let inside = self.inside(j);
+                    let first = self.index(1, j, inside.start);
+                    for position in start..start + rows {
+                        let place = self
+                            .index(0, i, position)
+                            .zip(first)
+                            .map(|(y, x)| (channel * height + y) * width + x);
+                        row(at, inside.clone(), place);
+                        at += columns;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies the patches of some rows of positions out of an image.
+    pub fn unfold<N: Number>(&self, image: &[N], start: usize, rows: usize, to: &mut [N]) {
+        let (columns, stride) = (self.positions[1], self.stride[1]);
+        self.rows(start, rows, |at, inside, place| {
+            let to = &mut to[at..at + columns];
+            let Some(place) = place.filter(|_| !inside.is_empty()) else {
+                return to.fill(N::default());
+            };
+            to[..inside.start].fill(N::default());
+            to[inside.end..].fill(N::default());
+            let to = &mut to[inside];
+            if stride == 1 {
+                to.copy_from_slice(&image[place..place + to.len()]);
+            } else {
+                for (to, &from) in to.iter_mut().zip(image[place..].iter().step_by(stride)) {
+                    *to = from;
+                }
+            }
+        });
+    }
+
+    /// Adds the patches of some rows of positions into an image.
+    pub fn fold<N: Number>(&self, from: &[N], start: usize, rows: usize, image: &mut [N]) {
+        let stride = self.stride[1];
+        self.rows(start, rows, |at, inside, place| {
+            let Some(place) = place.filter(|_| !inside.is_empty()) else { return };
+            let from = &from[at + inside.start..at + inside.end];
+            if stride == 1 {
+                N::combine(Function::Add, &mut image[place..place + from.len()], from);
+            } else {
+                for (to, &from) in image[place..].chunks_mut(stride).zip(from) {
+                    N::combine(Function::Add, &mut to[..1], &[from]);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,265 @@
+//! In which steps a program is run: operations element by element are put off until what they compute is needed, and then
+//! run together with those that lead to it.
+
+use std::collections::HashSet;
+
+use burn_backend::{DType, Shape};
+
+use super::{
+    absorb::{Products, products},
+    chain::{self, Chain},
+    product::Product,
+};
+use crate::graph::{Graph, ValueId};
+
+/// One step of a program.
+pub(super) struct Step {
+    /// The operation that messages name.
+    pub node: usize,
+    pub work: Work,
+    /// Values that no later step reads and that this one does not hand over.
+    pub ends: Vec<ValueId>,
+    /// Bytes alive while it runs, its results among them.
+    pub alive: usize,
+}
+
+/// What a step does.
+pub(super) enum Work {
+    /// An operation, by the backend. Per operand: whether it is handed over, since nothing reads it later.
+    Operation(Vec<bool>),
+    /// Several operations at once.
+    Chain(Chain),
+    /// A matrix product, perhaps with a sum.
+    Product(Product),
+}
+
+/// The steps of a graph, which must be valid.
+pub(super) fn steps(graph: &Graph) -> Vec<Step> {
+    let mut planner = Planner::new(graph);
+    for position in 0..graph.nodes.len() {
+        match planner.steps_of_nodes[position] {
+            _ if planner.products.later.contains_key(&position) => {}
+            _ if planner.products.at.contains_key(&position) => planner.product(position),
+            Some(step) if planner.may_wait(position, step) => planner.waiting[position] = true,
+            Some(_) => planner.flush(position),
+            None => {
+                planner.flush_operands(position);
+                planner.operation(position);
+            }
+        }
+    }
+    let mut steps = planner.steps;
+    lifetimes(graph, &mut steps);
+    steps
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    /// How each operation is run in a chain.
+    steps_of_nodes: Vec<Option<chain::Step>>,
+    /// Per value: the operation that writes it.
+    writer: Vec<Option<usize>>,
+    /// Per value: the operations that read it.
+    readers: Vec<Vec<usize>>,
+    returned: HashSet<ValueId>,
+    products: Products,
+    /// Per operation: whether it has been put off.
+    waiting: Vec<bool>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(graph: &'a Graph) -> Self {
+        let mut writer = vec![None; graph.values.len()];
+        let mut readers = vec![Vec::new(); graph.values.len()];
+        for (position, node) in graph.nodes.iter().enumerate() {
+            node.outputs.iter().for_each(|value| writer[value.index()] = Some(position));
+            node.inputs.iter().for_each(|value| readers[value.index()].push(position));
+        }
+        let returned = graph.outputs.iter().copied().collect();
+        let products = products(graph, &readers, &returned);
+        let steps = graph.nodes.iter().enumerate().map(|(position, node)| {
+            let other = products.at.contains_key(&position);
+            chain::step(graph, node).filter(|_| !other)
+        });
+        Self {
+            graph,
+            steps_of_nodes: steps.collect(),
+            writer,
+            readers,
+            returned,
+            products,
+            waiting: vec![false; graph.nodes.len()],
+            steps: Vec::new(),
+        }
+    }
+
+    /// Number and type of the elements that an operation of a chain writes.
+    fn size(&self, position: usize) -> Option<(usize, DType)> {
+        let value = *self.graph.nodes[position].outputs.first()?;
+        let ty = self.graph.value(value);
+        Some((ty.shape.num_elements(), ty.dtype))
+    }
+
+    /// Whether an operation can be run in a chain with one that reads its result. Another shape of a tensor is a chain's
+    /// matter only if the chain writes that tensor.
+    fn may_wait(&self, position: usize, step: chain::Step) -> bool {
+        let node = &self.graph.nodes[position];
+        if step == chain::Step::Reshape && !node.inputs.iter().any(|&value| self.is_waiting(value))
+        {
+            return false;
+        }
+        let readers = node.outputs.iter().flat_map(|value| &self.readers[value.index()]);
+        let mut readers = readers.copied();
+        readers.any(|reader| {
+            self.steps_of_nodes[reader].is_some() && self.size(reader) == self.size(position)
+        })
+    }
+
+    fn is_waiting(&self, value: ValueId) -> bool {
+        self.writer[value.index()].is_some_and(|position| self.waiting[position])
+    }
+
+    /// Runs a matrix product with what is added to it.
+    fn product(&mut self, position: usize) {
+        let Some(product) = self.products.at.get(&position).cloned() else { return };
+        let reads = [Some(product.first), Some(product.second), product.onto];
+        self.flush_values(reads.into_iter().flatten());
+        self.push(position, Work::Product(product));
+    }
+
+    /// Runs what the operands of an operation wait for.
+    fn flush_operands(&mut self, position: usize) {
+        let graph = self.graph;
+        self.flush_values(graph.nodes[position].inputs.iter().copied());
+    }
+
+    fn flush_values(&mut self, values: impl Iterator<Item = ValueId>) {
+        for value in values {
+            if let Some(writer) = self.writer[value.index()].filter(|&writer| self.waiting[writer])
+            {
+                self.flush(writer);
+            }
+        }
+    }
+
+    /// Runs an operation and all that it waits for, those of its size as one chain.
+    fn flush(&mut self, position: usize) {
+        let mut members = Vec::new();
+        self.collect(position, self.size(position), &mut members);
+        members.sort_unstable();
+        if let [only] = members[..]
+            && !self.is_worth_a_chain(only)
+        {
+            return self.operation(only);
+        }
+        let with_steps: Vec<(usize, chain::Step)> = members
+            .iter()
+            .filter_map(|&member| Some((member, self.steps_of_nodes[member]?)))
+            .collect();
+        let is_needed = |value: ValueId| {
+            let readers = &self.readers[value.index()];
+            self.returned.contains(&value) || readers.iter().any(|reader| !members.contains(reader))
+        };
+        match Chain::new(self.graph, &with_steps, is_needed) {
+            Some(chain) => self.push(position, Work::Chain(chain)),
+            None => members.iter().for_each(|&member| self.operation(member)),
+        }
+    }
+
+    /// Adds the operation and those of its size that it waits for. Runs others that it waits for.
+    fn collect(&mut self, position: usize, size: Option<(usize, DType)>, members: &mut Vec<usize>) {
+        self.waiting[position] = false;
+        let graph = self.graph;
+        for &value in &graph.nodes[position].inputs {
+            let Some(writer) = self.writer[value.index()] else { continue };
+            if self.waiting[writer] && self.size(writer) == size {
+                self.collect(writer, size, members);
+            } else if self.waiting[writer] {
+                self.flush(writer);
+            }
+        }
+        let reshape = self.steps_of_nodes[position] == Some(chain::Step::Reshape);
+        let operand = graph.nodes[position].inputs.first();
+        let within = operand
+            .and_then(|value| self.writer[value.index()])
+            .is_some_and(|writer| members.contains(&writer));
+        if reshape && !within {
+            self.operation(position);
+        } else {
+            members.push(position);
+        }
+    }
+
+    /// Whether a chain of one operation is faster than the backend.
+    fn is_worth_a_chain(&self, position: usize) -> bool {
+        self.steps_of_nodes[position] != Some(chain::Step::Reshape)
+    }
+
+    fn operation(&mut self, position: usize) {
+        let operands = self.graph.nodes[position].inputs.len();
+        self.push(position, Work::Operation(vec![false; operands]));
+    }
+
+    fn push(&mut self, node: usize, work: Work) {
+        self.steps.push(Step { node, work, ends: Vec::new(), alive: 0 });
+    }
+}
+
+impl Step {
+    /// Values it reads and writes.
+    fn values(&self, graph: &Graph) -> (Vec<ValueId>, Vec<ValueId>) {
+        match &self.work {
+            Work::Operation(_) => {
+                let node = &graph.nodes[self.node];
+                (node.inputs.clone(), node.outputs.clone())
+            }
+            Work::Chain(chain) => (
+                chain.inputs.iter().map(|input| input.value).collect(),
+                chain.outputs.iter().map(|output| output.value).collect(),
+            ),
+            Work::Product(product) => {
+                let reads = [Some(product.first), Some(product.second), product.onto];
+                (reads.into_iter().flatten().collect(), vec![product.result])
+            }
+        }
+    }
+}
+
+/// Finds where each value is read last, and how much is alive at each step.
+fn lifetimes(graph: &Graph, steps: &mut [Step]) {
+    let mut read_later: HashSet<ValueId> = graph.outputs.iter().copied().collect();
+    let mut ended: Vec<Vec<ValueId>> = vec![Vec::new(); steps.len()];
+    for (step, ended) in steps.iter_mut().zip(&mut ended).rev() {
+        let (reads, writes) = step.values(graph);
+        // What nothing reads ends where it is written.
+        ended.extend(writes.iter().filter(|&&value| !read_later.contains(&value)));
+        step.ends.clone_from(ended);
+        for (position, &value) in reads.iter().enumerate().rev() {
+            if read_later.insert(value) {
+                ended.push(value);
+                match &mut step.work {
+                    Work::Operation(handed) => handed[position] = true,
+                    Work::Chain(_) | Work::Product(_) => step.ends.push(value),
+                }
+            }
+        }
+    }
+    let bytes = |value: ValueId| {
+        let ty = graph.value(value);
+        let elements = |shape: &Shape| shape.num_elements();
+        elements(&ty.shape) * ty.dtype.size()
+    };
+    let given = graph.inputs.iter().copied().chain(graph.constants.iter().map(|one| one.value));
+    let given: HashSet<ValueId> = given.collect();
+    let own = |values: &[ValueId]| -> usize {
+        let own = values.iter().copied().filter(|value| !given.contains(value));
+        own.map(bytes).sum()
+    };
+    let mut alive: usize = 0;
+    for (step, ended) in steps.iter_mut().zip(&ended) {
+        alive += own(&step.values(graph).1);
+        step.alive = alive;
+        alive = alive.saturating_sub(own(ended));
+    }
+}

@@ -1,0 +1,143 @@
+//! Matrix products, alone, added and summed, and convolutions.
+
+use burn_backend::ops::ConvOptions;
+
+use super::{Random, check, float};
+use crate::{
+    execute::host::plan::{self, Work},
+    graph::{Binary, Convolution, GraphBuilder, Op, Reduction, ValueId, WithRespectTo},
+};
+
+const ERRORS: [f64; 2] = [1e-5, 1e-13];
+
+/// A matrix product in a batch, its operands given as they are or with the last two dimensions exchanged.
+fn product(
+    builder: &mut GraphBuilder,
+    [of_first, of_second, batch]: [&[usize]; 3],
+    [m, k, n]: [usize; 3],
+    exchanged: usize,
+) -> ValueId {
+    let mut operand = |batch: &[usize], [rows, columns]: [usize; 2], exchanged: bool| {
+        let shape = |sizes: [usize; 2]| float(&[batch, &sizes[..]].concat());
+        if exchanged {
+            let x = builder.input(shape([columns, rows]));
+            let swap = Op::SwapDims(batch.len(), batch.len() + 1);
+            builder.node(swap, vec![x], vec![shape([rows, columns])])[0]
+        } else {
+            builder.input(shape([rows, columns]))
+        }
+    };
+    let first = operand(of_first, [m, k], exchanged & 1 > 0);
+    let second = operand(of_second, [k, n], exchanged & 2 > 0);
+    let shape = [batch, &[m, n]].concat();
+    builder.node(Op::Matmul, vec![first, second], vec![float(&shape)])[0]
+}
+
+const BATCHES: [[&[usize]; 3]; 5] = [
+    [&[], &[], &[]],
+    [&[5], &[5], &[5]],
+    [&[1], &[5], &[5]],
+    [&[2, 3], &[2, 1], &[2, 3]],
+    [&[9], &[1], &[9]],
+];
+
+#[test]
+fn products_equal_the_backends_in_all_layouts() {
+    for batch in BATCHES {
+        for sizes in [[3, 4, 5], [1, 4, 5], [3, 1, 5], [3, 4, 1], [1, 1, 1], [150, 70, 90]] {
+            for exchanged in 0..4 {
+                let mut builder = GraphBuilder::default();
+                let y = product(&mut builder, batch, sizes, exchanged);
+                let what = format!("{batch:?} {sizes:?} {exchanged}");
+                check(&builder.finish(vec![y]), &mut Random::new(1), ERRORS, &what);
+            }
+        }
+    }
+}
+
+/// The sum of three products is three steps, of which two add to what is there.
+#[test]
+fn products_are_written_where_they_are_added() {
+    for batch in BATCHES {
+        let mut builder = GraphBuilder::default();
+        let sizes = [4, 3, 5];
+        let [x, y, z] = [0, 1, 2].map(|exchanged| product(&mut builder, batch, sizes, exchanged));
+        let ty = float(&[batch[2], &[4, 5]].concat());
+        let add = Op::Binary(Binary::Add);
+        let sum = builder.node(add.clone(), vec![y, x], vec![ty.clone()])[0];
+        let sum = builder.node(add, vec![sum, z], vec![ty])[0];
+        let graph = builder.finish(vec![sum]);
+        let steps = plan::steps(&graph);
+        let onto = steps.iter().map(|step| match &step.work {
+            Work::Product(product) => Some(product.onto.is_some()),
+            _ => None,
+        });
+        assert_eq!(onto.flatten().collect::<Vec<_>>(), [false, true, true]);
+        check(&graph, &mut Random::new(2), ERRORS, &format!("{batch:?}"));
+    }
+}
+
+/// A product that is returned too, or added to itself, stays as it is.
+#[test]
+fn products_that_are_read_twice_are_kept() {
+    let mut builder = GraphBuilder::default();
+    let [x, y] = [0, 1].map(|exchanged| product(&mut builder, BATCHES[0], [4, 3, 5], exchanged));
+    let mut add = |inputs| builder.node(Op::Binary(Binary::Add), inputs, vec![float(&[4, 5])])[0];
+    let (sum, twice) = (add(vec![x, y]), add(vec![y, y]));
+    check(&builder.finish(vec![sum, twice, x]), &mut Random::new(3), ERRORS, "twice");
+}
+
+#[test]
+fn products_of_a_batch_are_summed() {
+    for (batch, count) in [(BATCHES[1], 5), (BATCHES[2], 5), (BATCHES[4], 9)] {
+        for sizes in [[3, 4, 5], [60, 50, 70]] {
+            let mut builder = GraphBuilder::default();
+            let y = product(&mut builder, batch, sizes, 3);
+            let [m, _, n] = sizes;
+            let sum = Op::ReduceDim(Reduction::Sum, 0);
+            let sum = builder.node(sum, vec![y], vec![float(&[1, m, n])])[0];
+            let graph = builder.finish(vec![sum]);
+            assert!(plan::steps(&graph).iter().any(|step| match &step.work {
+                Work::Product(product) => product.summed && product.batch == [count],
+                _ => false,
+            }));
+            check(&graph, &mut Random::new(4), ERRORS, &format!("{batch:?} {sizes:?}"));
+        }
+    }
+}
+
+/// Convolutions, their gradients with respect to the image, and patches, with steps, borders and gaps.
+#[test]
+fn convolutions_equal_the_backends() {
+    let options = [
+        ([1, 1], [0, 0], [1, 1]),
+        ([2, 1], [1, 0], [1, 1]),
+        ([1, 3], [2, 3], [2, 1]),
+        ([3, 2], [0, 1], [1, 2]),
+    ];
+    for (stride, padding, dilation) in options {
+        for [n, c, o, h, w] in [[2, 3, 4, 9, 11], [5, 16, 9, 30, 30], [1, 1, 1, 5, 5]] {
+            let kernel = [3, 2];
+            let extent = |size: usize, axis: usize| {
+                (size + 2 * padding[axis] - dilation[axis] * (kernel[axis] - 1) - 1) / stride[axis]
+                    + 1
+            };
+            let [rows, columns] = [extent(h, 0), extent(w, 1)];
+            let conv = Convolution::D2(ConvOptions::new(stride, padding, dilation, 1));
+            let mut builder = GraphBuilder::default();
+            let x = builder.input(float(&[n, c, h, w]));
+            let kernels = builder.input(float(&[o, c, kernel[0], kernel[1]]));
+            let grad = builder.input(float(&[n, o, rows, columns]));
+            let op = Op::Conv { conv: conv.clone(), bias: false };
+            let y = builder.node(op, vec![x, kernels], vec![float(&[n, o, rows, columns])])[0];
+            let op = Op::ConvBackward(conv, WithRespectTo::Input);
+            let back = builder.node(op, vec![x, kernels, grad], vec![float(&[n, c, h, w])])[0];
+            let op = Op::Unfold4d { kernel, stride, padding, dilation };
+            let patches = float(&[n, c * kernel[0] * kernel[1], rows * columns]);
+            let patches = builder.node(op, vec![x], vec![patches])[0];
+            let what = format!("{stride:?} {padding:?} {dilation:?} {h}×{w}");
+            let graph = builder.finish(vec![y, back, patches]);
+            check(&graph, &mut Random::new(5), ERRORS, &what);
+        }
+    }
+}
