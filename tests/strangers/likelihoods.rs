@@ -6,7 +6,7 @@ use burn::{
     prelude::*,
     tensor::activation::{log_sigmoid, log_softmax, softplus},
 };
-use burn_curvature::Likelihood;
+use burn_curvature::{Likelihood, Loss};
 
 use crate::stranger::{OF_OUTPUTS, as_given, device, labels, normal, unit};
 
@@ -83,8 +83,9 @@ fn energy_with_an_exact_partition() {
             let own = (v * model.visible.val().unsqueeze()).sum_dim(1);
             own + softplus(field, 1.0).sum_dim(1) // −F(v)
         };
+        // All samples share the states, which are not told from samples in a scalar.
         let partition = log_sum_exp(energy(states).swap_dims(0, 1));
-        (energy(data) - partition).mean().neg()
+        Loss::mean_of((partition - energy(data)).squeeze_dim(1))
     })
     .mean()
     .without(&OF_OUTPUTS)

