@@ -11,6 +11,9 @@
 //! form measures nothing: it writes the problems for the programs in `benches/peers`.
 #![allow(clippy::print_stdout)]
 
+#[cfg(feature = "flex")]
+#[path = "../tests/support/counting.rs"]
+mod counting;
 mod data_set;
 #[cfg(feature = "flex")]
 mod export;
@@ -18,6 +21,8 @@ mod figures;
 mod harness;
 mod influence;
 mod kfac;
+#[cfg(feature = "flex")]
+mod launches;
 mod materialize;
 mod matmul;
 #[path = "../tests/support/models/mod.rs"]
@@ -31,10 +36,12 @@ use burn_curvature::{
     Adjoint, Batch, CaptureConfig, ConjugateGradientConfig, Engine, GaussNewton, Hessian, Jacobian,
     LinearOperator, LinearSolver, Objective, ParamVector,
     backend::ProgramBackend,
+    program::Graph,
     solver::{ConjugateGradient, OnNegativeCurvature},
 };
 
 use figures::Figures;
+use harness::device::reserved_bytes;
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
 use models::{Case, cnn, mlp, tiny, transformer};
@@ -176,7 +183,8 @@ where
         figures.quartiles(many, samples.ratio(many, one));
         figures.value(&format!("{many}_min"), samples.ratio_of_shortest(many, one));
     }
-    figures.value("launches_hv", products.operations() as f64);
+    #[cfg(feature = "flex")] // the counting backend computes on Flex
+    launches::print(&figures, &products.program(), products.vector.layout(), DAMPING);
     for figure in ["gradient_program", "hv", "hv_many16", "ggn", "jvp", "vjp", "cg20", "cg20_ggn"] {
         figures.milliseconds(&format!("{figure}_ms"), samples.seconds(figure));
     }
@@ -186,6 +194,15 @@ where
     figures.rate("hv_gflops", products.flops(), samples.seconds("hv"));
     figures.value("gradient_peak_mb", megabytes(gradient));
     figures.value("peak_mb", megabytes(|| products.prepare_and_multiply()));
+    let of_gradient = reserved_bytes(device, || finish(device, gradient()));
+    let of_product = reserved_bytes(device, || products.prepare_and_multiply());
+    for (figure, bytes) in
+        [("device_gradient_peak_mb", of_gradient), ("device_peak_mb", of_product)]
+    {
+        if let Some(bytes) = bytes {
+            figures.value(figure, bytes as f64 / BYTES_PER_MEGABYTE);
+        }
+    }
 }
 
 fn megabytes(run: impl FnOnce()) -> f64 {
@@ -291,13 +308,12 @@ where
 
     /// Of one prepared Hessian product.
     fn flops(&self) -> f64 {
-        let programs = self.objective.hessian_programs();
-        2.0 * programs.expect("the programs run").1.multiply_adds() as f64
+        2.0 * self.program().multiply_adds() as f64
     }
 
-    /// Handed to the backend by one prepared Hessian product.
-    fn operations(&self) -> usize {
-        self.objective.hessian_programs().expect("the programs run").1.len()
+    /// What one prepared Hessian product runs.
+    fn program(&self) -> Graph {
+        self.objective.hessian_programs().expect("the programs run").1
     }
 
     fn prepare_and_multiply(&self) {

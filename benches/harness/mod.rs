@@ -1,5 +1,6 @@
 //! Measurement: interleaved rounds, quartiles, peak memory. Independent of models and tensors.
 
+pub mod device;
 pub mod memory;
 mod quartiles;
 mod rounds;

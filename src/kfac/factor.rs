@@ -7,7 +7,11 @@ use std::{
 
 use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 
-use super::matrix::{Eigen, FactorMatrix, FactorShape};
+use super::{
+    InversionPlace,
+    device_inverse::{Attempt, Damped},
+    matrix::{Eigen, FactorMatrix, FactorShape},
+};
 use crate::{
     error::Error,
     operator::{DenseMatrix, KroneckerSide, OperatorError, upload},
@@ -84,12 +88,61 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
 
     /// The trace, summed over groups, on the device; `None` for the identity.
     pub(super) fn device_trace(&self) -> Option<InnerFloat<B>> {
+        Some(Inner::<B>::float_sum(self.device_diagonals()?))
+    }
+
+    /// The diagonal of each group, `[groups, size]`, on the device; `None` for the identity.
+    fn device_diagonals(&self) -> Option<InnerFloat<B>> {
         let tensor = self.0.device.clone()?;
         let (FactorShape { groups, .. }, step) = (self.0.shape, self.0.shape.step() as isize);
         let elements = tensor.shape().num_elements() / groups.max(1);
         let rows = Inner::<B>::float_reshape(tensor, Shape::from([groups, elements]));
         let diagonal = [Slice::full(), Slice::new(0, None, step)];
-        Some(Inner::<B>::float_sum(Inner::<B>::float_slice(rows, &diagonal)))
+        Some(Inner::<B>::float_slice(rows, &diagonal))
+    }
+
+    /// The traces of the groups. Reads the diagonals alone, unless the entries have been read.
+    ///
+    /// # Errors
+    /// [`KfacError::NonFinite`](super::KfacError::NonFinite); a failed read.
+    pub(super) fn traces(&self) -> Result<Vec<f64>, Error> {
+        let diagonals = match self.0.host.get() {
+            None => self.device_diagonals(),
+            Some(_) => None,
+        };
+        let Some(diagonals) = diagonals else {
+            return Ok(self.host()?.traces());
+        };
+        let diagonals = read_tensor::<B>(diagonals)?;
+        Ok(diagonals.chunks(self.0.shape.size.max(1)).map(|group| group.iter().sum()).collect())
+    }
+
+    /// (M + δI)⁻¹ with a δ for each group by the device, and where it was computed; `None` if it is left to the host.
+    pub(super) fn inverse_on_device(
+        &self,
+        damping: &[f64],
+        tolerance: f64,
+        space: &ParamSpace<B>,
+    ) -> Result<(Option<KroneckerSide<B>>, InversionPlace), Error> {
+        let Some(tensor) = self.0.device.clone() else {
+            return Ok((None, InversionPlace::Host));
+        };
+        let damped = Damped::new(tensor, self.0.shape, damping, space);
+        Ok(match damped.inverse(tolerance)? {
+            Attempt::Reached { inverse, residual } => {
+                let place = InversionPlace::Device { residual };
+                (Some(KroneckerSide::Matrix(inverse)), place)
+            }
+            Attempt::Missed { residual } => {
+                let residual = Some(residual).filter(|residual| residual.is_finite());
+                (None, InversionPlace::Fallback { residual, tolerance })
+            }
+        })
+    }
+
+    /// Name of the weight or parameter.
+    pub(super) fn parameter(&self) -> &str {
+        &self.0.parameter
     }
 
     #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::{Ekfac, Kfac, KroneckerFactor, block::BlockProduct, factor::side_of};
+use super::{
+    Ekfac, FactorInversion, InversionPlace, InversionReport, Kfac, KfacError, KfacInversion,
+    KroneckerFactor, block::BlockProduct, factor::side_of,
+};
 use crate::{
     error::Error,
     operator::{BlockDiagonal, Kronecker, KroneckerSide, expect_damping},
@@ -24,7 +27,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// (A + π√λ I)⁻¹ ⊗ (G + √λ/π I)⁻¹ with π² = (tr A / dim A) / (tr G / dim G): factored Tikhonov damping.
     ///
     /// Damps more than [`inverse`](Self::inverse) where both eigenvalues are large. Uncovered parameters have their
-    /// exact damped inverse.
+    /// exact damped inverse. Large factors on a GPU are inverted there, see [`KfacInversion::Automatic`].
     ///
     /// # Errors
     /// As [`inverse`](Self::inverse).
@@ -33,13 +36,81 @@ impl<B: AutodiffBackend> Kfac<B> {
     /// Martens & Grosse 2015, section 6.3.
     #[inline(never)]
     pub fn factored_inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
+        Ok(self.factored_inverse_with(damping, KfacInversion::Automatic)?.0)
+    }
+
+    /// [`factored_inverse`](Self::factored_inverse) with a choice where it is computed, and a report of it. With λ = 0 it is
+    /// that of [`inverse`](Self::inverse), and the report is empty.
+    ///
+    /// # Cost
+    /// On the host: the factors are read, and inverted by Cholesky in f64 on all threads. On the device, for each factor: one and
+    /// two thirds of the multiplications of a product of two such matrices, one or two products for the residual, and a read
+    /// of 128 × 128 elements for every 128 rows.
+    ///
+    /// # Errors
+    /// As [`inverse`](Self::inverse); [`ConfigError`](crate::errors::ConfigError) for a tolerance out of range.
+    ///
+    /// # Example
+    /// ```
+    /// use burn::{module::Param, prelude::*};
+    /// use burn_curvature::{KfacConfig, LinearOperator, Likelihood, Objective, Reduction, kfac::KfacInversion};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Line {
+    ///     w: Param<Tensor<2>>,
+    /// }
+    ///
+    /// # fn main() -> Result<(), burn_curvature::Error> {
+    /// let device = Device::default().autodiff();
+    /// let model = Line { w: Param::from_tensor(Tensor::zeros([1, 1], &device)) };
+    /// let x = Tensor::<2>::from_floats([[2.0]], &device);
+    /// let objective = Objective::capture(&model, x, |model, x| {
+    ///     let z = x.matmul(model.w.val());
+    ///     (z.clone(), z.powf_scalar(2.0).sum() * 0.5)
+    /// })?;
+    /// let objective = objective.reduced_by(Reduction::Sum)?;
+    /// let kfac = KfacConfig::new().init(&objective, Likelihood::Gaussian { variance: 1.0 })?; // A = 4, G = 1
+    /// let inversion = KfacInversion::Device { tolerance: 1e-4 };
+    /// let (inverse, report) = kfac.factored_inverse_with(4.0, inversion)?; // π = 2: 1/(4 + 4) · 1/(1 + 1)
+    /// let w = inverse.apply(&objective.parameters().space().ones())?.to_vec()?;
+    /// assert!((w[0] - 1.0 / 16.0).abs() < 1e-6);
+    /// assert_eq!(report.fallbacks().count(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn factored_inverse_with(
+        &self,
+        damping: f64,
+        inversion: KfacInversion,
+    ) -> Result<(BlockDiagonal<B, Kronecker<B>>, InversionReport), Error> {
         expect_damping(damping)?;
+        inversion.validate()?;
         if damping == 0.0 {
-            return self.inverse(damping);
+            return Ok((self.inverse(damping)?, InversionReport::default()));
         }
-        self.read()?;
+        let tasks = self.tasks(damping, inversion)?;
+        let mut report = InversionReport::default();
+        let mut sides = Vec::with_capacity(tasks.len());
+        for (side, inverted) in self.inverted(&tasks, inversion)? {
+            sides.push(side);
+            report.factors.push(inverted);
+        }
+        let mut sides = sides.into_iter();
+        let mut products = Vec::with_capacity(self.0.blocks.len());
+        while let Some(left) = sides.next() {
+            let is_layer = products.len() < self.0.network.layers;
+            let right = if is_layer { sides.next() } else { None };
+            products.push(BlockProduct::Sides(left, right.unwrap_or(KroneckerSide::IDENTITY)));
+        }
+        Ok((self.0.network.operator(&self.0.space, products, damping.recip())?, report))
+    }
+
+    /// The factors that are to be inverted, with the damping of each of their groups. Reads those that the host inverts.
+    fn tasks(&self, damping: f64, inversion: KfacInversion) -> Result<Vec<Task<'_, B>>, Error> {
+        let factors = self.0.blocks.iter().flat_map(|block| block.factors());
+        read(factors.filter(|factor| inversion.tolerance(factor, &self.0.space).is_none()))?;
         let root = damping.sqrt();
-        let mut tasks: Vec<(&KroneckerFactor<B>, Vec<f64>)> = Vec::new();
+        let mut tasks = Vec::new();
         for block in &*self.0.blocks {
             if block.block.uncovered.is_some() {
                 tasks.push((&block.input, vec![damping]));
@@ -49,20 +120,40 @@ impl<B: AutodiffBackend> Kfac<B> {
             tasks.push((&block.input, pi.iter().map(|pi| pi * root).collect()));
             tasks.push((&block.output, pi.iter().map(|pi| root / pi).collect()));
         }
-        let inverses = map_each(
-            &tasks,
-            |(factor, _)| factor.cost(),
-            |(factor, damping)| factor.host()?.inverse(damping),
-        );
-        let sides = inverses.into_iter().map(|inverse| Ok(side_of(&inverse?, &self.0.space)));
-        let mut sides = sides.collect::<Result<Vec<_>, Error>>()?.into_iter();
-        let mut products = Vec::with_capacity(self.0.blocks.len());
-        while let Some(left) = sides.next() {
-            let is_layer = products.len() < self.0.network.layers;
-            let right = if is_layer { sides.next() } else { None };
-            products.push(BlockProduct::Sides(left, right.unwrap_or(KroneckerSide::IDENTITY)));
+        Ok(tasks)
+    }
+
+    /// The inverse of every factor, with how it was computed: one after another on the device, the others together on the
+    /// host.
+    fn inverted(
+        &self,
+        tasks: &[Task<'_, B>],
+        inversion: KfacInversion,
+    ) -> Result<Vec<(KroneckerSide<B>, FactorInversion)>, Error> {
+        let space = &self.0.space;
+        let mut found: Vec<_> = tasks.iter().map(|_| (None, InversionPlace::Host)).collect();
+        for ((factor, damping), found) in tasks.iter().zip(&mut found) {
+            if let Some(tolerance) = inversion.tolerance(factor, space) {
+                *found = factor.inverse_on_device(damping, tolerance, space)?;
+            }
         }
-        self.0.network.operator(&self.0.space, products, damping.recip())
+        let rest: Vec<_> =
+            tasks.iter().zip(&found).filter(|(_, (side, _))| side.is_none()).collect();
+        let rest = map_each(
+            &rest,
+            |((factor, _), _)| factor.cost(),
+            |((factor, damping), _)| factor.host()?.inverse(damping),
+        );
+        let mut rest = rest.into_iter();
+        let each = tasks.iter().zip(found).map(|((factor, _), (side, place))| {
+            let side = match side {
+                Some(side) => side,
+                None => side_of(&rest.next().ok_or(KfacError::State)??, space),
+            };
+            let (parameter, rows) = (factor.parameter().to_string(), factor.size());
+            Ok((side, FactorInversion { parameter, rows, place }))
+        });
+        each.collect()
     }
 
     /// The square root F̂^½: applied to standard normal vectors it draws from the normal distribution with covariance F̂.
@@ -105,9 +196,24 @@ impl<B: AutodiffBackend> Kfac<B> {
     }
 
     /// Reads all factors that were not read before, several at a time.
-    pub(super) fn read(&self) -> Result<(), Error> {
-        let factors: Vec<_> = self.0.blocks.iter().flat_map(|block| block.factors()).collect();
-        let read = map_each(&factors, |factor| factor.size(), |factor| factor.host().map(drop));
-        read.into_iter().collect()
+    pub(crate) fn read(&self) -> Result<(), Error> {
+        read(self.0.blocks.iter().flat_map(|block| block.factors()))
     }
+
+    /// Makes the eigendecompositions of all factors, one after another on this thread. They are kept for all clones.
+    pub(crate) fn decompose(&self) -> Result<(), Error> {
+        let mut factors = self.0.blocks.iter().flat_map(|block| block.factors());
+        factors.try_for_each(|factor| factor.eigen().map(drop))
+    }
+}
+
+/// A factor and the damping of each of its groups.
+type Task<'a, B> = (&'a KroneckerFactor<B>, Vec<f64>);
+
+fn read<'a, B: AutodiffBackend>(
+    factors: impl Iterator<Item = &'a KroneckerFactor<B>>,
+) -> Result<(), Error> {
+    let factors: Vec<_> = factors.collect();
+    let read = map_each(&factors, |factor| factor.size(), |factor| factor.host().map(drop));
+    read.into_iter().collect()
 }

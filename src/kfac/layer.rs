@@ -102,7 +102,7 @@ impl<B: AutodiffBackend> KfacLayer<B> {
     pub fn balance(&self) -> Result<Vec<f64>, Error> {
         let means = |factor: &KroneckerFactor<B>| -> Result<Vec<f64>, Error> {
             let size = factor.size().max(1) as f64;
-            Ok(factor.host()?.traces().into_iter().map(|trace| trace / size).collect())
+            Ok(factor.traces()?.into_iter().map(|trace| trace / size).collect())
         };
         let (a, g) = (means(&self.input)?, means(&self.output)?);
         let ratios = a.into_iter().zip(g).map(|(a, g)| (a / g).sqrt());

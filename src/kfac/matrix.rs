@@ -165,6 +165,26 @@ fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<
     Some(damped.llt(Side::Lower).ok()?.inverse())
 }
 
+/// L⁻¹ of the Cholesky factor of (M + Mᵀ)/2 + δI, row by row; `None` for a matrix that is not definite.
+pub(super) fn inverse_root(matrix: &[f64], size: usize, damping: f64) -> Option<Vec<f64>> {
+    let at = |row: usize, column: usize| matrix[row * size + column];
+    let damped = Mat::from_fn(size, size, |row, column| {
+        let shift = if row == column { damping } else { 0.0 };
+        0.5 * (at(row, column) + at(column, row)) + shift
+    });
+    let factor = damped.llt(Side::Lower).ok()?;
+    let lower = factor.L();
+    let mut root = vec![0.0; size * size];
+    for column in 0..size {
+        for row in column..size {
+            let known = (column..row).map(|k| lower[(row, k)] * root[k * size + column]);
+            let one = if row == column { 1.0 } else { 0.0 };
+            root[row * size + column] = (one - known.sum::<f64>()) / lower[(row, row)];
+        }
+    }
+    Some(root)
+}
+
 /// (M + δI)⁻¹ by U (Λ + δI)⁻¹ Uᵀ, also for a matrix that is not definite by rounding.
 fn inverse_by_eigenvalues(matrix: &[f64], size: usize, damping: f64) -> Result<Vec<f64>, Error> {
     let matrix = FactorMatrix { shape: FactorShape::dense(1, size), values: matrix.to_vec() };

@@ -12,10 +12,12 @@ mod collector;
 mod compare;
 mod config;
 mod coverage;
+mod device_inverse;
 mod ekfac;
 mod error;
 mod factor;
 mod inverse;
+mod inversion;
 mod layer;
 mod layers;
 mod matrix;
@@ -36,6 +38,7 @@ pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
 pub use ekfac::Ekfac;
 pub use error::KfacError;
 pub use factor::{FactorSpectrum, KroneckerFactor};
+pub use inversion::{FactorInversion, InversionPlace, InversionReport, KfacInversion};
 pub use layer::{EkfacLayer, KfacLayer};
 pub use samples::{SampleGradients, SampleScores};
 pub use state::{EkfacState, KfacState};
@@ -81,7 +84,8 @@ use compare::compare;
 ///   is asked for.
 /// - A product: two matrix products per layer.
 /// - [`inverse`](Self::inverse): two eigendecompositions per layer, which are kept.
-///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in f64.
+///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in
+///   f64, but the second for large layers of a GPU, see [`KfacInversion`].
 ///
 /// # References
 ///

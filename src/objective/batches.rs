@@ -87,6 +87,7 @@ impl<B: AutodiffBackend> Part<B> {
         let programs = recorder.programs(values, &batch)?;
         let guards = programs.guards();
         guards.expect_on_batch(|| values.inputs(&batch.operands))?;
+        programs.expect_indices(|| values.inputs(&batch.operands))?;
         let stated = programs.stated(|| values.inputs(&batch.operands))?;
         Ok(Self { programs, batch, stated, weight: 1.0, applies_at: Mutex::default() })
     }

@@ -280,6 +280,19 @@ pub enum BatchError {
         /// The parts found, each with ✓ or ✗.
         difference: String,
     },
+    /// An index of the batch, such as a label, that is out of range.
+    #[error(
+        "the batch has an index of {found} for {operation}, which picks from {limit}: from 0 to {limit} - 1; look at the labels, \
+         or the size of the output or the embedding"
+    )]
+    Index {
+        /// The operation that picks.
+        operation: String,
+        /// The index.
+        found: i64,
+        /// The number of places.
+        limit: usize,
+    },
 }
 
 crate::error::kind!(ObjectiveError, FaithfulnessError, BatchError);

@@ -9,6 +9,7 @@ mod data;
 mod data_space;
 mod error;
 mod guards;
+mod indices;
 mod inputs;
 mod likelihood;
 mod listing;

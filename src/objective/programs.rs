@@ -13,6 +13,7 @@ use super::{
     ObjectiveError, Reduction,
     batches::Stated,
     guards::GuardPrograms,
+    indices::IndexCheck,
     samples::{Use, recorded_for},
     split_program::SplitProgram,
 };
@@ -42,6 +43,7 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     /// The programs that do something else with the losses of samples.
     uses: Mutex<HashMap<Use, Arc<ProgramSet<B>>>>,
     guards: GuardPrograms<B>,
+    indices: Option<IndexCheck<B>>,
     terms: OnceLock<Terms>,
     /// The reduction that the program of another number of samples has shown.
     pub(super) shown: OnceLock<Reduction>,
@@ -77,6 +79,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         kernels: Kernels<B::InnerBackend>,
     ) -> Result<Self, Error> {
         let guards = GuardPrograms::new(&recording, precision, &device, kernels)?;
+        let indices = IndexCheck::new(&recording, precision, &device, kernels)?;
         let weight = recording.divisor.as_ref().map(|_| OnceLock::new());
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
@@ -92,6 +95,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             derived: Mutex::default(),
             uses: Mutex::default(),
             guards,
+            indices,
             terms: OnceLock::new(),
             shown: OnceLock::new(),
             own_losses: OnceLock::new(),
@@ -161,6 +165,14 @@ impl<B: AutodiffBackend> ProgramSet<B> {
     /// What must be so for the recording to apply.
     pub(super) fn guards(&self) -> &GuardPrograms<B> {
         &self.guards
+    }
+
+    /// Refuses a batch with an index out of range, where the device would not.
+    pub(super) fn expect_indices(
+        &self,
+        inputs: impl FnOnce() -> Vec<Operand<B::InnerBackend>>,
+    ) -> Result<(), Error> {
+        self.indices.as_ref().map_or(Ok(()), |indices| indices.expect(inputs()))
     }
 
     pub fn kernels(&self) -> Kernels<B::InnerBackend> {

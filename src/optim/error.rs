@@ -50,6 +50,15 @@ pub enum OptimizerError {
         /// ‖∇ℒ − 2c·Jᵀr‖ / ‖∇ℒ‖, infinite if ℒ is not zero where r is.
         difference: f64,
     },
+    /// A panic during decompositions on a thread of their own.
+    #[error(
+        "the eigendecompositions of the factors ended with a panic: {message}; report it, and meanwhile decompose during steps \
+         (`with_background(false)`)"
+    )]
+    Decomposition {
+        /// Its message.
+        message: String,
+    },
     /// The state of an optimizer for another instance of the model.
     #[error(
         "the state was saved with another instance of the model: {parameters:?} have other identifiers; load the model's \

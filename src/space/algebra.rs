@@ -42,13 +42,13 @@ impl<B: AutodiffBackend> ParamVector<B> {
 
     /// `−self`
     pub fn neg(self) -> Self {
-        self.map(Inner::<B>::float_neg)
+        self.map_tensors(Inner::<B>::float_neg)
     }
 
     /// `factor · self`
     #[inline(never)]
     pub fn scale(self, factor: f64) -> Self {
-        self.map(|block| Inner::<B>::float_mul_scalar(block, Scalar::Float(factor)))
+        self.map_tensors(|tensor| Inner::<B>::float_mul_scalar(tensor, Scalar::Float(factor)))
     }
 
     /// `self + alpha · x`
@@ -82,7 +82,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
     #[inline(never)]
     pub fn scale_device(self, factor: &DeviceScalar<B>) -> Result<Self, VectorError> {
         factor.expect_fits(&self)?;
-        Ok(self.map(|block| factor.times(block)))
+        Ok(self.map_tensors(|tensor| factor.times(tensor)))
     }
 
     /// `self + alpha · x`, without waiting for alpha.
@@ -126,20 +126,20 @@ impl<B: AutodiffBackend> ParamVector<B> {
         Ok((y, sum))
     }
 
-    /// `y = alpha · self + x` without waiting for alpha, and `yᵀy`.
+    /// `y = x − alpha · self` without waiting for alpha, and `yᵀy`.
     ///
     /// # Errors
     /// See the [arithmetic](#arithmetic) above.
     #[inline(never)]
-    pub(crate) fn aypx_square(
+    pub(crate) fn subtracted_square(
         self,
         alpha: &DeviceScalar<B>,
         x: &Self,
     ) -> Result<(Self, DeviceScalar<B>), VectorError> {
         alpha.expect_fits(&self)?;
-        let factors = alpha.known().map(|alpha| [alpha, 1.0]);
-        let (y, sum) = self.combine_and_sum(factors, x, Accumulate::Itself, |block, x| {
-            Inner::<B>::float_add(alpha.times(block), x)
+        let factors = alpha.known().map(|alpha| [-alpha, 1.0]);
+        let (y, sum) = self.combine_and_sum(factors, x, Accumulate::Itself, |tensor, x| {
+            Inner::<B>::float_sub(x, alpha.times(tensor))
         })?;
         let sum = sum.map_or_else(|| y.dot_device(&y), Ok)?;
         Ok((y, sum))
@@ -176,10 +176,11 @@ impl<B: AutodiffBackend> ParamVector<B> {
     #[inline(never)]
     pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
         self.expect_like(other)?;
-        if let Some(known) = host::dot::<Inner<B>>(self.blocks(), other.blocks()) {
+        let (own, others) = (self.tensors(), other.tensors());
+        if let Some(known) = host::dot::<Inner<B>>(&own, &others) {
             return Ok(DeviceScalar::on(known, self.device(), self.precision()));
         }
-        let pairs = self.blocks().iter().zip(other.blocks());
+        let pairs = own.iter().zip(&*others);
         let parts =
             pairs.map(|(a, b)| Inner::<B>::float_sum(Inner::<B>::float_mul(a.clone(), b.clone())));
         Ok(self.total(parts.collect()))
@@ -222,8 +223,9 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// [`VectorError::Read`].
     #[inline(never)]
     pub fn largest(&self) -> Result<f64, VectorError> {
+        let tensors = self.tensors();
         let parts =
-            self.blocks().iter().map(|block| self.scalar(Inner::<B>::float_max_abs(block.clone())));
+            tensors.iter().map(|tensor| self.scalar(Inner::<B>::float_max_abs(tensor.clone())));
         let parts: Vec<_> = parts.collect();
         let values = DeviceScalar::read_many(&parts.iter().collect::<Vec<_>>())?;
         Ok(values.into_iter().fold(0.0, |largest: f64, value| {
@@ -252,10 +254,6 @@ impl<B: AutodiffBackend> ParamVector<B> {
         }
     }
 
-    fn map(self, mut op: impl FnMut(InnerFloat<B>) -> InnerFloat<B>) -> Self {
-        self.map_blocks(|blocks| blocks.into_iter().map(&mut op).collect())
-    }
-
     /// `factors[0] · self + factors[1] · other` in one pass if the factors are known and the elements are in this
     /// process's memory; otherwise by operations of the backend.
     fn combine(
@@ -277,7 +275,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
         op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<(Self, Option<DeviceScalar<B>>), VectorError> {
         self.expect_like(other)?;
-        if let Some([own, others]) = factors {
+        if let Some([own, others]) = factors.filter(|_| self.space().keeps_blocks()) {
             let blocks = self.blocks_mut();
             if let Some(sum) = host::combine::<Inner<B>>(blocks, own, other.blocks(), others, sum) {
                 let sum = DeviceScalar::on(sum, self.device(), self.precision());
@@ -293,10 +291,11 @@ impl<B: AutodiffBackend> ParamVector<B> {
         mut op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<Self, VectorError> {
         self.expect_like(other)?;
-        let mut others = other.blocks().iter();
-        Ok(self.map(|block| match others.next() {
-            Some(other) => op(block, other.clone()),
-            None => block,
+        let others = other.tensors();
+        let mut others = others.iter();
+        Ok(self.map_tensors(|tensor| match others.next() {
+            Some(other) => op(tensor, other.clone()),
+            None => tensor,
         }))
     }
 

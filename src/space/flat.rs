@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use burn::Tensor;
-use burn_backend::{AutodiffBackend, Slice, TensorMetadata, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, TensorMetadata, ops::FloatTensorOps};
 
 use crate::tensor::TensorBridge;
 
 use super::{
     Inner, InnerFloat, ParamError, ParamLayout, ParamSpace, ParamVector, Precision, VectorError,
+    expect::{expect_device, expect_plain, expect_precision},
     model::{float_primitive, user_tensor},
     scalar::read_tensor,
 };
@@ -33,26 +34,13 @@ impl<B: AutodiffBackend> ParamVector<B> {
             return Ok(self);
         }
         let space = self.space().cast(precision)?;
-        let blocks = self.into_blocks().into_iter();
-        let blocks = blocks.map(|block| Inner::<B>::float_cast(block, precision.dtype()));
-        space.from_blocks(blocks.collect())
-    }
-
-    /// One tensor of shape `[len]`, in the order of the layout.
-    pub(crate) fn flat_tensor(&self) -> InnerFloat<B> {
-        let layout = self.layout().blocks().iter().zip(self.blocks());
-        let parts = layout
-            .map(|(block, tensor)| Inner::<B>::float_reshape(tensor.clone(), [block.len()].into()));
-        let mut parts: Vec<_> = parts.collect();
-        match parts.len() {
-            1 => parts.remove(0),
-            _ => Inner::<B>::float_cat(parts, 0),
-        }
+        let cast = self.map_tensors(|tensor| Inner::<B>::float_cast(tensor, precision.dtype()));
+        Ok(cast.in_space(space))
     }
 }
 
 impl<B: AutodiffBackend> ParamSpace<B> {
-    /// Cuts a tensor of shape `[len]` into the blocks of the layout.
+    /// A vector of the elements of a tensor of shape `[len]`.
     ///
     /// # Errors
     /// [`VectorError::LengthMismatch`], [`VectorError::ElementType`], [`VectorError::PrecisionMismatch`],
@@ -62,31 +50,32 @@ impl<B: AutodiffBackend> ParamSpace<B> {
         &self,
         flat: InnerFloat<B>,
     ) -> Result<ParamVector<B>, VectorError> {
-        self.from_blocks(cut::<B>(self.layout(), flat)?)
+        expect_len::<B>(self.layout(), &flat)?;
+        expect_precision(self.precision(), precision_of::<B>(self.layout(), &flat)?)?;
+        expect_device(self.device(), &flat.device())?;
+        Ok(ParamVector::from_flat(self.clone(), flat))
     }
 }
 
-/// Cuts a tensor of shape `[len]` into the blocks of a layout.
-fn cut<B: AutodiffBackend>(
+fn expect_len<B: AutodiffBackend>(
     layout: &ParamLayout,
-    flat: InnerFloat<B>,
-) -> Result<Vec<InnerFloat<B>>, VectorError> {
+    flat: &InnerFloat<B>,
+) -> Result<(), VectorError> {
     let found = flat.shape().to_vec();
-    if found != [layout.len()] {
-        return Err(VectorError::LengthMismatch {
-            expected: layout.len(),
-            found: found.iter().product(),
-        });
+    if found == [layout.len()] {
+        return Ok(());
     }
-    let blocks = layout.blocks().iter().map(|block| {
-        let part = if block.len() == layout.len() {
-            flat.clone()
-        } else {
-            Inner::<B>::float_slice(flat.clone(), &[Slice::from(block.range())])
-        };
-        Inner::<B>::float_reshape(part, block.shape().to_vec().into())
-    });
-    Ok(blocks.collect())
+    Err(VectorError::LengthMismatch { expected: layout.len(), found: found.iter().product() })
+}
+
+fn precision_of<B: AutodiffBackend>(
+    layout: &ParamLayout,
+    flat: &InnerFloat<B>,
+) -> Result<Precision, VectorError> {
+    Precision::of(flat.dtype()).ok_or_else(|| VectorError::ElementType {
+        block: layout.name_at(0),
+        found: format!("{:?}", flat.dtype()),
+    })
 }
 
 impl<B: AutodiffBackend> ParamVector<B>
@@ -113,6 +102,10 @@ where
     #[inline(never)]
     pub fn from_tensor(layout: &Arc<ParamLayout>, tensor: Tensor<1>) -> Result<Self, ParamError> {
         let flat = float_primitive::<B>(tensor)?;
-        Ok(Self::from_blocks(layout, cut::<B>(layout, flat)?)?)
+        expect_len::<B>(layout, &flat)?;
+        let precision = precision_of::<B>(layout, &flat)?;
+        expect_plain::<B>(&flat.device())?;
+        let space = ParamSpace::known(layout, &flat.device(), precision);
+        Ok(Self::from_flat(space, flat))
     }
 }

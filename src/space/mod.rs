@@ -2,12 +2,14 @@
 //! independent of losses, operators and solvers.
 //!
 //! [`ParamLayout`] lists the parameters with their names, shapes and order. [`ParamSpace`] is a layout on a device in a
-//! precision, and makes vectors. [`ParamVector`] holds one tensor per parameter, with the arithmetic of a vector.
+//! precision, and makes vectors. [`ParamVector`] holds one number per element of them, with the arithmetic of a vector;
+//! `elements` says in which tensors.
 //! [`DeviceScalar`] is a number that stays on the device. [`ParamSubset`] selects some of the parameters.
 
 mod algebra;
 mod changes;
 mod compare;
+mod elements;
 mod error;
 mod expect;
 mod flat;
@@ -30,6 +32,7 @@ pub use scalar::DeviceScalar;
 pub use subset::ParamSubset;
 pub use vector::ParamVector;
 
+pub(crate) use host::is_processor;
 pub(crate) use model::{
     Buffers, Found, Place, Replace, Visit, any_rank, float_places, replace, visit,
 };

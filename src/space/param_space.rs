@@ -1,6 +1,6 @@
 //! The space that a vector belongs to: layout, device and precision.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use burn::module::Module;
 use burn_backend::{
@@ -10,8 +10,7 @@ use burn_backend::{
 use crate::tensor::{DefaultBackend, TensorBridge};
 
 use super::{
-    Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamSubset, ParamVector, Precision,
-    VectorError,
+    Inner, InnerFloat, ParamError, ParamLayout, ParamSubset, ParamVector, Precision, VectorError,
     expect::{block_precision, expect_device, expect_precision, expect_shape, expect_supported},
 };
 
@@ -169,10 +168,9 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     /// The vector with one value everywhere.
     #[inline(never)]
     pub fn full(&self, value: f64) -> ParamVector<B> {
-        self.build(|block| {
-            let shape = block.shape().to_vec().into();
+        self.build(|_, shape| {
             let value = Scalar::Float(value);
-            Inner::<B>::float_full(shape, value, &self.device, self.precision.dtype())
+            Inner::<B>::float_full(shape.into(), value, &self.device, self.precision.dtype())
         })
     }
 
@@ -183,16 +181,13 @@ impl<B: AutodiffBackend> ParamSpace<B> {
     #[inline(never)]
     pub fn vector(&self, values: &[f64]) -> Result<ParamVector<B>, VectorError> {
         self.expect_len(values.len())?;
-        Ok(self.vector_by(|block| values.get(block.range()).unwrap_or_default()))
+        Ok(self.filled(values))
     }
 
-    /// The vector whose block `b` has the elements `values(b)`, one per position.
-    pub(super) fn vector_by<'a>(
-        &self,
-        values: impl Fn(&ParamBlock) -> &'a [f64],
-    ) -> ParamVector<B> {
-        self.build(|block| {
-            let (values, shape) = (values(block), block.shape().to_vec());
+    /// The vector with the given elements, as many as it has.
+    pub(super) fn filled(&self, values: &[f64]) -> ParamVector<B> {
+        self.build(|range, shape| {
+            let values = values.get(range).unwrap_or_default();
             let data = match self.precision {
                 Precision::F64 => TensorData::new(values.to_vec(), shape),
                 Precision::F32 => {
@@ -249,8 +244,16 @@ impl<B: AutodiffBackend> ParamSpace<B> {
         Err(VectorError::LengthMismatch { expected: self.len(), found })
     }
 
-    fn build(&self, tensor: impl FnMut(&ParamBlock) -> InnerFloat<B>) -> ParamVector<B> {
-        let blocks = self.layout.blocks().iter().map(tensor).collect();
+    /// From tensors of a range of the elements and a shape: of every block, or of all at once.
+    fn build(
+        &self,
+        mut tensor: impl FnMut(Range<usize>, Vec<usize>) -> InnerFloat<B>,
+    ) -> ParamVector<B> {
+        if !self.keeps_blocks() {
+            return ParamVector::from_flat(self.clone(), tensor(0..self.len(), vec![self.len()]));
+        }
+        let blocks = self.layout.blocks().iter();
+        let blocks = blocks.map(|block| tensor(block.range(), block.shape().to_vec())).collect();
         ParamVector::from_parts(self.clone(), blocks)
     }
 }

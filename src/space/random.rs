@@ -28,6 +28,6 @@ impl<B: AutodiffBackend> ParamSpace<B> {
 
     fn drawn(&self, elements: impl Iterator<Item = f64>) -> ParamVector<B> {
         let elements: Vec<f64> = elements.take(self.len()).collect();
-        self.vector_by(|block| elements.get(block.range()).unwrap_or_default())
+        self.filled(&elements)
     }
 }

@@ -4,7 +4,10 @@ use crate::tensor::DefaultBackend;
 use std::fmt;
 
 use burn_backend::{
-    AutodiffBackend, Scalar, TensorMetadata, ops::FloatTensorOps, tensor::Device, try_read_sync,
+    AutodiffBackend, ExecutionError, Scalar, TensorData, TensorMetadata,
+    ops::{FloatTensorOps, TransactionOps, TransactionPrimitive},
+    tensor::Device,
+    try_read_sync,
 };
 
 use super::{
@@ -138,8 +141,13 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         for other in rest {
             first.expect_like(other)?;
         }
-        let values = scalars.iter().map(|scalar| scalar.value.clone());
-        read_tensor::<B>(Inner::<B>::float_cat(values.collect(), 0))
+        if let Some(known) = scalars.iter().map(|scalar| scalar.known()).collect() {
+            return Ok(known);
+        }
+        let values = scalars.iter().map(|scalar| scalar.value.clone()).collect();
+        let transaction = TransactionPrimitive::new(values, vec![], vec![], vec![]);
+        let data = waited(Inner::<B>::tr_execute(transaction))?;
+        Ok(data.read_floats.iter().flat_map(TensorData::iter::<f64>).collect())
     }
 
     /// The number, if it is in this process's memory; waits for nothing.
@@ -195,13 +203,18 @@ pub(crate) fn read_tensor<B: AutodiffBackend>(
     if let Some(elements) = host::elements::<Inner<B>>(&tensor) {
         return Ok(elements);
     }
-    let read = |message: String| VectorError::Read { message };
-    let data = try_read_sync(Inner::<B>::float_into_data(tensor))
-        .ok_or_else(|| read("this platform cannot wait for a device".into()))?
-        .map_err(|error| read(format!("{error:?}")))?;
+    let data = waited(Inner::<B>::float_into_data(tensor))?;
     // Slices are read many times faster than an iterator over any element type.
     Ok(match data.as_slice::<f32>() {
         Ok(elements) => elements.iter().copied().map(f64::from).collect(),
         Err(_) => data.iter::<f64>().collect(),
     })
+}
+
+/// What a read brings, once it is there.
+fn waited<T>(read: impl Future<Output = Result<T, ExecutionError>>) -> Result<T, VectorError> {
+    let failed = |message: String| VectorError::Read { message };
+    try_read_sync(read)
+        .ok_or_else(|| failed("this platform cannot wait for a device".into()))?
+        .map_err(|error| failed(format!("{error:?}")))
 }

@@ -1,20 +1,25 @@
 //! A vector of θ-space on a device. `param_space` makes it, `algebra` computes with it.
 
 use crate::tensor::DefaultBackend;
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use burn_backend::{AutodiffBackend, TensorMetadata, tensor::Device};
 
 use super::{
     InnerFloat, ParamLayout, ParamSpace, Precision, VectorError,
+    elements::Elements,
     expect::{block_precision, expect_device, expect_plain},
 };
 
-/// A vector over the trainable parameters of a model, kept as one tensor per parameter.
+/// A vector over the trainable parameters of a model.
 ///
-/// The tensors have the shapes of the parameters, so that they enter programs and leave models without a copy. Layout,
-/// device and precision are those of its [`ParamSpace`], which also makes vectors. Cloning is cheap. Methods that take
-/// `self` by value let the backend work in place if no clone of the tensors is alive.
+/// Its [`blocks`](Self::blocks) have the shapes of the parameters, so that they enter programs and leave models. On Flex a
+/// vector is kept as these; on other backends, where every operation has a price of its own, as one flat tensor, and the
+/// blocks are slices of it. Blocks that come from a program or a model are put together when the vector is first
+/// calculated with.
+///
+/// Layout, device and precision are those of its [`ParamSpace`], which also makes vectors. Cloning is cheap. Methods that
+/// take `self` by value let the backend work in place if no clone of the tensors is alive.
 ///
 /// # Example
 /// ```
@@ -31,7 +36,7 @@ use super::{
 #[derive(Clone)]
 pub struct ParamVector<B: AutodiffBackend = DefaultBackend> {
     space: ParamSpace<B>,
-    blocks: Vec<InnerFloat<B>>,
+    elements: Elements<B>,
 }
 
 impl<B: AutodiffBackend> ParamVector<B> {
@@ -63,7 +68,12 @@ impl<B: AutodiffBackend> ParamVector<B> {
 
     /// From blocks that are known to fit the space.
     pub(super) fn from_parts(space: ParamSpace<B>, blocks: Vec<InnerFloat<B>>) -> Self {
-        Self { space, blocks }
+        Self { space, elements: Elements::of_blocks(blocks) }
+    }
+
+    /// From a tensor of shape `[len]` that is known to fit the space.
+    pub(super) fn from_flat(space: ParamSpace<B>, flat: InnerFloat<B>) -> Self {
+        Self { elements: Elements::of_flat(flat, &space), space }
     }
 
     /// The same elements under another layout of the same shapes, such as that of another model of the same kind.
@@ -78,7 +88,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
         if shapes(layout) != shapes(self.layout()) {
             layout.expect_same(self.layout())?;
         }
-        Ok(Self { space: self.space.with_layout(layout), blocks: self.blocks })
+        Ok(Self { space: self.space.with_layout(layout), elements: self.elements })
     }
 
     /// Layout, device and precision.
@@ -93,12 +103,12 @@ impl<B: AutodiffBackend> ParamVector<B> {
 
     /// One tensor per parameter.
     pub fn blocks(&self) -> &[InnerFloat<B>] {
-        &self.blocks
+        self.elements.blocks(self.space.layout())
     }
 
     /// One tensor per parameter, by value.
     pub fn into_blocks(self) -> Vec<InnerFloat<B>> {
-        self.blocks
+        self.elements.into_blocks(self.space.layout())
     }
 
     /// Number of elements.
@@ -134,21 +144,43 @@ impl<B: AutodiffBackend> ParamVector<B> {
 
     /// Blocks on the device and in the precision of this vector, which the caller has made to fit the layout.
     pub(crate) fn rebuilt(&self, layout: Arc<ParamLayout>, blocks: Vec<InnerFloat<B>>) -> Self {
-        Self { space: self.space.with_layout(&layout), blocks }
+        Self::from_parts(self.space.with_layout(&layout), blocks)
     }
 
-    /// The same vector with other blocks, which the caller has made to fit. Gives the blocks away, so that the backend
-    /// can reuse their memory.
-    pub(super) fn map_blocks(
-        self,
-        op: impl FnOnce(Vec<InnerFloat<B>>) -> Vec<InnerFloat<B>>,
-    ) -> Self {
-        Self { blocks: op(self.blocks), space: self.space }
+    /// The tensors that arithmetic works on: the blocks, or one of all elements.
+    pub(super) fn tensors(&self) -> Cow<'_, [InnerFloat<B>]> {
+        if self.space.keeps_blocks() {
+            return Cow::Borrowed(self.blocks());
+        }
+        Cow::Owned(vec![self.elements.flat(&self.space)])
+    }
+
+    /// The same vector with other [`tensors`](Self::tensors), of the same shapes. Gives them away, so that the backend can
+    /// reuse their memory.
+    pub(super) fn map_tensors(self, op: impl FnMut(InnerFloat<B>) -> InnerFloat<B>) -> Self {
+        let Self { space, elements } = self;
+        if space.keeps_blocks() {
+            let blocks = elements.into_blocks(space.layout()).into_iter().map(op).collect();
+            return Self::from_parts(space, blocks);
+        }
+        let flat = elements.into_flat(&space);
+        let [flat] = [flat].map(op);
+        Self::from_flat(space, flat)
+    }
+
+    /// The same elements as a vector of another space, whose layout is the same.
+    pub(super) fn in_space(self, space: ParamSpace<B>) -> Self {
+        Self { space, ..self }
+    }
+
+    /// One tensor of shape `[len]`, in the order of the layout.
+    pub(crate) fn flat_tensor(&self) -> InnerFloat<B> {
+        self.elements.flat(&self.space)
     }
 
     /// The blocks, to be changed in place into others that fit.
     pub(super) fn blocks_mut(&mut self) -> &mut [InnerFloat<B>] {
-        &mut self.blocks
+        self.elements.blocks_mut(self.space.layout())
     }
 }
 

@@ -8,10 +8,13 @@
 mod backends;
 #[path = "../support/compare.rs"]
 mod compare;
+#[path = "../support/counting.rs"]
+mod counting;
 #[path = "../support/dense.rs"]
 mod dense;
 #[path = "../support/failure.rs"]
 mod failure;
+mod operations;
 mod operators;
 #[path = "../support/oracle.rs"]
 mod oracle;

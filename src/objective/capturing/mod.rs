@@ -168,8 +168,9 @@ where
         let inputs = values.model_inputs();
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let training = InTraining::of(&model);
-        let burn = config
-            .compare
+        // A GPU is asked for Burn's gradient only if the comparison on the processor leaves a doubt.
+        let later = training.flags.is_empty() && !values.parameters.space().is_on_processor();
+        let burn = (config.compare && !later)
             .then(|| faithfulness::by_burn::<B, _, _, _>(&model, batch.clone(), &loss));
         if config.compare && !training.flags.is_empty() {
             source::restore_buffers(model.clone(), &plain);
@@ -187,9 +188,9 @@ where
         let counted = recorder.counted(batch.clone())?;
         let (objective, tolerance) = Self::recorded((recorder, values, counted), config)?;
         // Why the closure cannot be recorded says more than why Burn cannot run it, and has been returned by now.
-        if let Some(burn) = burn.filter(|_| objective.settings.compared).transpose()? {
-            let in_burn = BurnLoss { model: &model, batch: &batch };
-            let compared = in_burn.expect_recorded(&objective, &burn, tolerance);
+        if objective.settings.compared {
+            let (burn, in_burn) = (burn.transpose()?, BurnLoss { model: &model, batch: &batch });
+            let compared = in_burn.expect_recorded(&objective, burn, tolerance);
             if !training.flags.is_empty() {
                 source::restore_buffers(model, &kept);
             }

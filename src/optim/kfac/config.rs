@@ -9,7 +9,7 @@ use crate::{
     config::{ConfigError, Field},
     derive::Likelihood,
     error::Error,
-    kfac::{KfacConfig, KfacFisher},
+    kfac::{KfacConfig, KfacFisher, KfacInversion},
     objective::Objective,
 };
 
@@ -74,6 +74,8 @@ pub enum KfacInverse {
 /// | `decay` | 0.95 | 0.95 | 0 to 1 | largest share of old factors in the moving averages |
 /// | `weight_decay` | 1e-5 | 0 | ≥ 0 | η in h = ℒ + η/2 ‖θ‖² |
 /// | `inverse` | factored | factored | | how the curvature is damped |
+/// | `inversion` | [`Automatic`](KfacInversion::Automatic) | the same | | where factored inverses are computed |
+/// | `background` | no | no | | whether eigendecompositions run beside the steps |
 /// | `gradient_norm` | `None` | `None` | > 0 | longest gradient; a longer one is shortened |
 /// | `check_loss` | yes | yes | | whether the loss is compared with the likelihood |
 ///
@@ -118,6 +120,17 @@ pub struct KfacOptimizerConfig {
     /// How the curvature is damped.
     #[config(default = "KfacInverse::Factored")]
     pub inverse: KfacInverse,
+    /// Where the inverses of [`KfacInverse::Factored`] are computed.
+    #[config(default = "KfacInversion::Automatic")]
+    pub inversion: KfacInversion,
+    /// Whether the eigendecompositions of the other kinds run on a thread of their own, while steps go on with the inverse
+    /// before. The first inverse is waited for.
+    ///
+    /// When a decomposition is done depends on the machine, and so do the steps: two runs differ unless both call
+    /// [`KfacOptimizer::wait`]. [`KfacStep::inverted`](super::KfacStep::inverted) tells the steps that took a new one over. One
+    /// that is under way is not part of a saved state; a run that resumes begins another when it is next due.
+    #[config(default = false)]
+    pub background: bool,
     /// Longest gradient.
     pub gradient_norm: Option<f64>,
     /// Whether the loss is compared with the likelihood.
@@ -170,6 +183,7 @@ impl KfacOptimizerConfig {
         }
         field("decay").check(self.decay, (0.0..=1.0).contains(&self.decay), "0 to 1")?;
         field("weight_decay").not_negative(self.weight_decay)?;
+        self.inversion.validate()?;
         self.gradient_norm.map_or(Ok(()), |norm| field("gradient_norm").positive(norm))
     }
 

@@ -2,6 +2,7 @@
 //! curvature; independent of solvers.
 
 mod config;
+mod decomposition;
 mod model;
 mod report;
 mod running;
@@ -27,6 +28,7 @@ use crate::{
     space::ParamVector,
     tensor::DefaultBackend,
 };
+use decomposition::Decomposition;
 use running::Running;
 
 /// The K-FAC optimizer: steps along the natural gradient with [`Kfac`](crate::Kfac) for the Fisher matrix.
@@ -73,7 +75,9 @@ use running::Running;
 /// - Every step: gradient and factors, about two gradients; with the quadratic model also two products with the Fisher
 ///   matrix.
 /// - Every `damping_period` steps: a forward pass.
-/// - Every `inverse_period` steps: the inverse of all factors, on the host.
+/// - Every `inverse_period` steps: the inverse of all factors, on the host or, large ones of a GPU, there
+///   ([`KfacInversion`](crate::kfac::KfacInversion)). Eigendecompositions may run beside the steps
+///   ([`KfacOptimizerConfig::background`]).
 ///
 /// # References
 ///
@@ -190,6 +194,29 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         self.config.clone().with_damping(damping).validate()?;
         self.progress.damping = damping;
         Ok(())
+    }
+
+    /// Waits for eigendecompositions that run beside the steps, so that the next step takes them over.
+    ///
+    /// # Errors
+    /// Their failure; the optimizer then goes on with the inverse before, and begins others when they are next due.
+    pub fn wait(&mut self) -> Result<(), Error> {
+        if let Some(pending) = &self.progress.running.pending {
+            pending.wait();
+        }
+        self.expect_no_failure()
+    }
+
+    /// Takes a failed decomposition away and returns its error.
+    fn expect_no_failure(&mut self) -> Result<(), Error> {
+        let pending = &mut self.progress.running.pending;
+        match pending.as_ref().and_then(Decomposition::failure) {
+            None => Ok(()),
+            Some(error) => {
+                *pending = None;
+                Err(error)
+            }
+        }
     }
 
     /// Sets the learning rate, as from a scheduler of Burn: `optimizer.set_learning_rate(scheduler.step().base())`.

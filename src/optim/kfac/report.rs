@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kfac::InversionReport;
+
 /// The report of one step of a [`KfacOptimizer`](crate::KfacOptimizer), at the parameters before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacStep {
@@ -29,8 +31,11 @@ pub struct KfacStep {
     /// long.
     #[serde(default)]
     pub limited: bool,
-    /// Whether the inverse was recomputed.
+    /// Whether the inverse was recomputed, or one from a thread of its own taken over.
     pub inverted: bool,
+    /// Where the factored inverse was computed, in steps that did; empty in others.
+    #[serde(default)]
+    pub inversion: InversionReport,
     /// Whether the step was taken. A step that leads to a non-finite loss is not.
     pub taken: bool,
 }
@@ -53,6 +58,9 @@ impl fmt::Display for KfacStep {
         }
         if self.limited {
             write!(f, ", limited")?;
+        }
+        if self.inversion.fallbacks().next().is_some() {
+            write!(f, ", {}", self.inversion)?;
         }
         if self.taken { Ok(()) } else { write!(f, ", not taken: the loss would not be finite") }
     }

@@ -4,10 +4,12 @@ use burn_backend::AutodiffBackend;
 
 use serde::{Deserialize, Serialize};
 
-use super::KfacInverse;
+use super::{KfacInverse, decomposition::Decomposition};
 use crate::{
     error::Error,
-    kfac::{Ekfac, EkfacState, Factors, Kfac, KfacCollector, KfacState},
+    kfac::{
+        Ekfac, EkfacState, Factors, InversionReport, Kfac, KfacCollector, KfacInversion, KfacState,
+    },
     objective::Objective,
     operator::{BlockDiagonal, Kronecker},
 };
@@ -20,6 +22,8 @@ pub(super) struct Running<B: AutodiffBackend> {
     /// The other blocks of uncovered parameters, which are updated when inverses are computed.
     pub uncovered: Average<B>,
     pub inverted: Option<Inverted<B>>,
+    /// Decompositions on a thread of their own, for the next inverse.
+    pub pending: Option<Decomposition<B>>,
 }
 
 /// A moving average.
@@ -36,6 +40,8 @@ pub(super) struct Inverted<B: AutodiffBackend> {
     pub source: Source<B>,
     pub gamma: f64,
     pub map: BlockDiagonal<B, Kronecker<B>>,
+    /// Where a factored inverse was computed.
+    pub report: InversionReport,
 }
 
 /// What an inverse is computed from.
@@ -73,7 +79,7 @@ impl<B: AutodiffBackend> Average<B> {
 impl<B: AutodiffBackend> Running<B> {
     pub fn new() -> Self {
         let [factors, uncovered] = [0, 0].map(|updates| Average { value: None, updates });
-        Self { factors, uncovered, inverted: None }
+        Self { factors, uncovered, inverted: None, pending: None }
     }
 
     /// Inverses of the averaged factors, one for each γ. The diagonal of an eigenvalue correction is not yet that of the
@@ -81,7 +87,7 @@ impl<B: AutodiffBackend> Running<B> {
     pub fn invert(
         &self,
         (collector, objective): (&KfacCollector, &Objective<B>),
-        kind: KfacInverse,
+        (kind, inversion): (KfacInverse, KfacInversion),
         gammas: &[f64],
     ) -> Result<Vec<Inverted<B>>, Error> {
         let Some(kfac) = self.kfac(collector, objective)? else {
@@ -93,7 +99,7 @@ impl<B: AutodiffBackend> Running<B> {
                 Source::Spectra(Ekfac::uncorrected(&kfac)?)
             }
         };
-        gammas.iter().map(|&gamma| Inverted::new(source.clone(), gamma)).collect()
+        Inverted::for_each(&source, gammas, inversion)
     }
 
     /// Averages the diagonal of the step's batch into that of an eigenvalue correction, in the bases of `inverses`, all of
@@ -109,7 +115,31 @@ impl<B: AutodiffBackend> Running<B> {
         };
         let ekfac = ekfac.averaged(collector, objective, self.factors.kept(decay))?;
         let gammas = inverses.iter().map(|inverse| inverse.gamma);
-        gammas.map(|gamma| Inverted::new(Source::Spectra(ekfac.clone()), gamma)).collect()
+        let gammas: Vec<f64> = gammas.collect();
+        Inverted::for_each(&Source::Spectra(ekfac), &gammas, KfacInversion::Host)
+    }
+
+    /// Takes decompositions over that are done, and begins others if they are due and none is under way. Returns whether it
+    /// took some over, and what the next inverse is computed from.
+    pub fn turn_to_background(
+        &mut self,
+        (collector, objective): (&KfacCollector, &Objective<B>),
+        due: bool,
+        before: Source<B>,
+    ) -> Result<(bool, Source<B>), Error> {
+        let done = self.pending.as_ref().map(Decomposition::result).transpose()?.flatten();
+        let (taken, source) = match done {
+            Some(ekfac) => {
+                self.pending = None;
+                (true, Source::Spectra(ekfac))
+            }
+            None => (false, before),
+        };
+        if due && self.pending.is_none() {
+            let kfac = self.kfac(collector, objective)?;
+            self.pending = kfac.map(Decomposition::start).transpose()?;
+        }
+        Ok((taken, source))
     }
 
     /// The current averages.
@@ -124,13 +154,22 @@ impl<B: AutodiffBackend> Running<B> {
 }
 
 impl<B: AutodiffBackend> Inverted<B> {
-    pub fn new(source: Source<B>, gamma: f64) -> Result<Self, Error> {
+    /// An inverse for each γ. `inversion` is for factors alone.
+    pub fn for_each(
+        source: &Source<B>,
+        gammas: &[f64],
+        inversion: KfacInversion,
+    ) -> Result<Vec<Self>, Error> {
+        gammas.iter().map(|&gamma| Self::new(source.clone(), gamma, inversion)).collect()
+    }
+
+    pub fn new(source: Source<B>, gamma: f64, inversion: KfacInversion) -> Result<Self, Error> {
         let damping = gamma * gamma;
-        let map = match &source {
-            Source::Factors(kfac) => kfac.factored_inverse(damping)?,
-            Source::Spectra(ekfac) => ekfac.inverse(damping)?,
+        let (map, report) = match &source {
+            Source::Factors(kfac) => kfac.factored_inverse_with(damping, inversion)?,
+            Source::Spectra(ekfac) => (ekfac.inverse(damping)?, InversionReport::default()),
         };
-        Ok(Self { source, gamma, map })
+        Ok(Self { source, gamma, map, report })
     }
 }
 

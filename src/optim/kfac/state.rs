@@ -120,7 +120,8 @@ impl Packed for KfacOptimizerState {
 }
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
-    /// The state carried from one step to the next. Reads the averaged factors from the device.
+    /// The state carried from one step to the next. Reads the averaged factors from the device. Eigendecompositions that run
+    /// beside the steps are not part of it.
     ///
     /// # Errors
     /// A step that cannot be read from the device.
@@ -169,6 +170,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             None => None,
         };
         let running = &mut progress.running;
+        running.pending = None;
         [running.factors.updates, running.uncovered.updates] = state.updates;
         [running.factors.value, running.uncovered.value] = match &state.average {
             Some(average) => {
@@ -182,7 +184,8 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
                 return wrong("its inverse is of another kind");
             }
             Some(InvertedState { source, gamma, .. }) => {
-                Some(Inverted::new(Source::from_state(&self.objective, source)?, *gamma)?)
+                let source = Source::from_state(&self.objective, source)?;
+                Some(Inverted::new(source, *gamma, self.config.inversion)?)
             }
             None => None,
         };

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    kfac::{KfacCollector, KfacFisher},
+    kfac::{InversionReport, KfacCollector, KfacFisher},
     objective::{Objective, ObjectiveError, ValueAndGradient},
     operator::LinearOperator,
     optim::OptimizerError,
@@ -63,6 +63,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         objective: &Objective<B>,
         given: Option<ValueAndGradient<B>>,
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
+        self.expect_no_failure()?;
         let mut next = self.progress.clone();
         next.step += 1;
         let slope = self.observe(&mut next, objective, given)?;
@@ -78,6 +79,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
                 self.by_rate(&next, &slope, (rate, momentum, limit), candidates, &mut report)?
             }
         };
+        report.inversion = inversion_of(&inverse, inverted);
         (report.gamma, next.gamma) = (inverse.gamma, inverse.gamma);
         next.running.inverted = Some(inverse);
         self.adapt(&mut next, objective, (&slope, &delta), &mut report)?;
@@ -93,6 +95,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         objective: &Objective<B>,
         given: Option<ValueAndGradient<B>>,
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
+        self.expect_no_failure()?;
         let mut next = self.progress.clone();
         next.step += 1;
         let slope = self.observe(&mut next, objective, given)?;
@@ -102,6 +105,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         next.gamma = candidate.inverse.gamma;
         let mut report = report(&next, &slope, inverted);
         report.alpha = 1.0;
+        report.inversion = inversion_of(&candidate.inverse, inverted);
         next.running.inverted = Some(candidate.inverse);
         self.progress = next;
         Ok((candidate.direction.neg(), report))
@@ -187,17 +191,30 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let kind: KfacInverse = self.config.inverse;
         let collector = self.collector_of_step(next.step);
         let decay = self.config.decay;
-        let mut inverses = match next.running.inverted.take() {
-            Some(inverted) if !due => vec![inverted],
-            _ => {
-                next.running.uncovered.update(collector.uncovered(objective)?, decay)?;
-                next.running.invert((&collector, objective), kind, &gammas)?
+        let background = self.config.background && kind != KfacInverse::Factored;
+        let before = next.running.inverted.take();
+        let mut inverted = due || before.is_none();
+        if inverted {
+            next.running.uncovered.update(collector.uncovered(objective)?, decay)?;
+        }
+        let (inversion, network) = (self.config.inversion, (&collector, objective));
+        let mut inverses = match before {
+            Some(before) if background => {
+                let turned =
+                    next.running.turn_to_background(network, due, before.source.clone())?;
+                inverted = turned.0;
+                if due || inverted {
+                    Inverted::for_each(&turned.1, &gammas, inversion)?
+                } else {
+                    vec![before]
+                }
             }
+            Some(before) if !due => vec![before],
+            _ => next.running.invert(network, (kind, inversion), &gammas)?,
         };
         if slope.collected && kind == KfacInverse::EigenvalueCorrected {
             inverses = next.running.correct(&collector, objective, (inverses, decay))?;
         }
-        let inverted = due || next.step == 1;
         let candidates = inverses.into_iter().map(|inverse| {
             let direction = inverse.map.apply(&slope.gradient)?.neg();
             Ok(Candidate { inverse, direction })
@@ -251,6 +268,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     }
 }
 
+/// Where the inverse was computed, if it is new.
+fn inversion_of<B: AutodiffBackend>(inverse: &Inverted<B>, inverted: bool) -> InversionReport {
+    if inverted { inverse.report.clone() } else { InversionReport::default() }
+}
+
 fn report<B: AutodiffBackend>(next: &Progress<B>, slope: &Slope<B>, inverted: bool) -> KfacStep {
     KfacStep {
         step: next.step,
@@ -264,6 +286,7 @@ fn report<B: AutodiffBackend>(next: &Progress<B>, slope: &Slope<B>, inverted: bo
         reduction_ratio: None,
         limited: slope.clipped,
         inverted,
+        inversion: InversionReport::default(),
         taken: true,
     }
 }

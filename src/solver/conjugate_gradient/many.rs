@@ -13,7 +13,7 @@ use crate::{
 use super::{
     ConjugateGradientConfig,
     run::{Next, Run},
-    trial::{Iterate, Scalars, Trial},
+    trial::Iterate,
 };
 
 /// A system that is not solved yet, with its place among the right-hand sides.
@@ -73,12 +73,11 @@ fn step<'a, 'o, B: AutodiffBackend>(
         let trial = run.descend(iterate, (product, curvature))?;
         trials.push((place, run, trial));
     }
-    let scalars: Vec<&DeviceScalar<B>> =
-        trials.iter().flat_map(|(_, _, trial)| Trial::scalars(trial)).collect();
-    let read = DeviceScalar::read_many(&scalars)?; // the one read-back
-    drop(scalars);
-    let scalars = read.chunks(Scalars::COUNT).map(Scalars::from_slice);
-    let stepped = trials.into_iter().zip(scalars).map(|((place, mut run, trial), scalars)| {
+    let unread: Vec<_> = trials.iter().flat_map(|(_, _, trial)| trial.unread()).collect();
+    let mut values = DeviceScalar::read_many(&unread)?.into_iter(); // the one read-back
+    drop(unread);
+    let stepped = trials.into_iter().map(|(place, mut run, trial)| {
+        let scalars = trial.scalars(&mut values);
         let next = run.step(trial, &scalars)?;
         Ok((place, run, next))
     });

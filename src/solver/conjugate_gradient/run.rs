@@ -34,7 +34,8 @@ pub(super) fn solve<B: AutodiffBackend>(
         };
         let product = system.multiply_with_form(&iterate.p)?; //   A p, pᵀA p
         let trial = run.descend(iterate, product)?;
-        let scalars = Scalars::read(&trial.scalars())?; //               the one read-back
+        let values = DeviceScalar::read_many(&trial.unread())?; //       the one read-back
+        let scalars = trial.scalars(&mut values.into_iter());
         next = run.step(trial, &scalars)?;
     }
 }
@@ -97,7 +98,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         self.basis = keeps.then(|| ResidualBasis::new(r.space(), z.is_some()));
         self.remember(&r, z.as_ref(), &rho)?;
         let p = z.unwrap_or_else(|| r.clone());
-        Ok(Next::Descend(Iterate { p, x, r, rho }))
+        Ok(Next::Descend(Iterate { p, x, r, rho, read: None }))
     }
 
     /// The first half of an iteration, from A p and pᵀA p: all that needs no decision, on the device.
@@ -106,9 +107,9 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         iterate: Iterate<B>,
         (product, curvature): (ParamVector<B>, DeviceScalar<B>),
     ) -> Result<Trial<B>, Error> {
-        let Iterate { p, x, r, rho } = iterate;
+        let Iterate { p, x, r, rho, read } = iterate;
         let alpha = rho.div(&curvature)?; //                              α = rᵀz / pᵀA p
-        let (mut r, mut square) = product.aypx_square(&alpha.neg(), &r)?; // r ← r − α A p
+        let (mut r, mut square) = product.subtracted_square(&alpha, &r)?; // r ← r − α A p
         if let Some(basis) = &self.basis {
             r = basis.orthogonalize(r)?;
             square = r.dot_device(&r)?;
@@ -118,7 +119,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             Some(z) => r.dot_device(z)?, //                               rᵀz
             None => square.clone(),
         };
-        Ok(Trial { p, x, r, z, alpha, rho, curvature, next, square })
+        Ok(Trial { p, x, r, z, alpha, rho, read, curvature, next, square })
     }
 
     /// The second half: takes the step if the scalars allow it, and turns to the next direction.
@@ -157,7 +158,8 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
                 Ok(Next::Stop(x, reason))
             };
         }
-        let (x, p) = if self.guard.replaces(self.monitor.iterations) {
+        let replaces = self.guard.replaces(self.monitor.iterations);
+        let (x, p) = if replaces {
             let x = x.axpy_device(&alpha, &p)?;
             r = self.system.residual(&x)?; //                             Shewchuk 1994, B2
             z = self.preconditioner.apply(&r)?;
@@ -171,7 +173,8 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
         };
         self.observe(&x);
         self.remember(&r, z.as_ref(), &next)?;
-        Ok(Next::Descend(Iterate { p, x, r, rho: next }))
+        let read = (!replaces).then_some(scalars.next);
+        Ok(Next::Descend(Iterate { p, x, r, rho: next, read }))
     }
 
     /// Ends at x on the boundary of the trust region, where a step by τ along p has led.

@@ -15,6 +15,8 @@ pub(super) struct Iterate<B: AutodiffBackend> {
     pub(super) r: ParamVector<B>,
     /// rᵀz
     pub(super) rho: DeviceScalar<B>,
+    /// The same, if the host has read it.
+    pub(super) read: Option<f64>,
 }
 
 /// An iteration before the host has read its scalars: r and z have moved, x has not.
@@ -27,6 +29,8 @@ pub(super) struct Trial<B: AutodiffBackend> {
     pub(super) alpha: DeviceScalar<B>,
     /// rᵀz before the step
     pub(super) rho: DeviceScalar<B>,
+    /// The same, if the host has read it.
+    pub(super) read: Option<f64>,
     /// pᵀA p
     pub(super) curvature: DeviceScalar<B>,
     /// rᵀz after the step
@@ -36,9 +40,21 @@ pub(super) struct Trial<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Trial<B> {
-    /// What the host needs to see.
-    pub(super) fn scalars(&self) -> [&DeviceScalar<B>; Scalars::COUNT] {
-        [&self.rho, &self.curvature, &self.next, &self.square]
+    /// What the host needs to see and has not seen: without a preconditioner, rᵀz is rᵀr.
+    pub(super) fn unread(&self) -> Vec<&DeviceScalar<B>> {
+        let mut unread = vec![&self.curvature, &self.next];
+        unread.extend(self.z.is_some().then_some(&self.square));
+        unread.extend(self.read.is_none().then_some(&self.rho));
+        unread
+    }
+
+    /// The scalars, given the next values of those that were unread.
+    pub(super) fn scalars(&self, values: &mut impl Iterator<Item = f64>) -> Scalars {
+        let mut value = || values.next().unwrap_or(f64::NAN);
+        let (curvature, next) = (value(), value());
+        let square = if self.z.is_some() { value() } else { next };
+        let rho = self.read.unwrap_or_else(value);
+        Scalars { rho, curvature, next, square }
     }
 
     /// Scalars that are not finite may be the fault of a product; a preconditioner must be positive definite.
@@ -72,22 +88,4 @@ pub(super) struct Scalars {
     pub(super) next: f64,
     /// rᵀr after the step
     pub(super) square: f64,
-}
-
-impl Scalars {
-    /// How many they are.
-    pub(super) const COUNT: usize = 4;
-
-    /// Reads ρ, pᵀA p, the next ρ and rᵀr.
-    pub(super) fn read<B: AutodiffBackend>(
-        scalars: &[&DeviceScalar<B>; Self::COUNT],
-    ) -> Result<Self, Error> {
-        Ok(Self::from_slice(&DeviceScalar::read_many(scalars)?))
-    }
-
-    /// From the values in that order.
-    pub(super) fn from_slice(values: &[f64]) -> Self {
-        let [rho, curvature, next, square] = values.try_into().unwrap_or([f64::NAN; Self::COUNT]);
-        Self { rho, curvature, next, square }
-    }
 }

@@ -1,17 +1,55 @@
 //! The elements of a tensor as a slice, for backends that give access to them: Flex, also behind `Dispatch`.
 
 #[cfg(feature = "flex")]
+pub(in super::super) use flex::holds;
+#[cfg(feature = "flex")]
 pub(super) use flex::{Contiguous, dtype, elements, elements_mut};
 #[cfg(not(feature = "flex"))]
+pub(in super::super) use nowhere::holds;
+#[cfg(not(feature = "flex"))]
 pub(super) use nowhere::{Contiguous, dtype, elements, elements_mut};
+
+use std::any::Any;
+
+use burn::backend::DispatchDevice;
+use burn_backend::Backend;
+
+/// Whether a device is this process's processor: that of Flex or ndarray.
+pub(crate) fn is_processor<B: Backend>(device: &B::Device) -> bool {
+    let device = device as &dyn Any;
+    #[cfg(feature = "flex")]
+    let typed = device.is::<burn_flex::FlexDevice>();
+    #[cfg(not(feature = "flex"))]
+    let typed = false;
+    #[cfg(feature = "ndarray")]
+    #[allow(deprecated)] // ndarray is deprecated in Burn 0.22, not gone.
+    let typed = typed || device.is::<burn_ndarray::NdArrayDevice>();
+    typed
+        || match device.downcast_ref::<DispatchDevice>() {
+            #[cfg(feature = "flex")]
+            Some(DispatchDevice::Flex(_)) => true,
+            #[cfg(feature = "ndarray")]
+            Some(DispatchDevice::NdArray(_)) => true,
+            _ => false,
+        }
+}
 
 #[cfg(feature = "flex")]
 mod flex {
     use std::any::Any;
 
-    use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
+    use burn::backend::{BackendTensor, DispatchDevice, DispatchTensor, DispatchTensorKind};
     use burn_backend::{Backend, DType, Element, tensor::FloatTensor};
-    use burn_flex::FlexTensor;
+    use burn_flex::{FlexDevice, FlexTensor};
+
+    /// Whether tensors on a device have elements that can be accessed.
+    pub fn holds<B: Backend>(device: &B::Device) -> bool {
+        let device = device as &dyn Any;
+        match device.downcast_ref::<DispatchDevice>() {
+            Some(device) => matches!(device, DispatchDevice::Flex(_)),
+            None => device.is::<FlexDevice>(),
+        }
+    }
 
     /// Element type of a tensor whose elements can be accessed.
     pub fn dtype<B: Backend>(tensor: &FloatTensor<B>) -> Option<DType> {
@@ -86,6 +124,10 @@ mod flex {
 #[cfg(not(feature = "flex"))]
 mod nowhere {
     use burn_backend::{Backend, DType, tensor::FloatTensor};
+
+    pub fn holds<B: Backend>(_: &B::Device) -> bool {
+        false
+    }
 
     pub fn dtype<B: Backend>(_: &FloatTensor<B>) -> Option<DType> {
         None

@@ -14,6 +14,8 @@ use burn_backend::{Backend, DType, tensor::FloatTensor};
 use access::Contiguous;
 use loops::Number;
 
+pub(super) use access::holds;
+pub(crate) use access::is_processor;
 pub(super) use loops::Accumulate;
 pub(super) use stacks::{stacked, unstacked};
 

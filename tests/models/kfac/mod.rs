@@ -7,6 +7,7 @@ mod digits;
 mod embeddings;
 mod exact;
 mod gradient;
+mod inversion;
 mod laws;
 mod layers;
 mod norms;

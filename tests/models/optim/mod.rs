@@ -1,5 +1,6 @@
 //! The K-FAC optimizer on a small classifier and on least squares.
 
+mod background;
 mod corrected;
 mod files;
 mod frozen;

@@ -1,12 +1,15 @@
 //! The library on wgpu against values on the CPU, and Burn's own values on wgpu first.
 
 mod curvature;
+#[path = "../../models/kfac/inversion.rs"]
+mod inversion;
 
 use burn::backend::{Autodiff, Cube, Flex};
-use burn::module::Module;
+use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::models::{Case, cnn, mlp, tiny, transformer};
 use crate::plain::{distance, loss_and_gradient, ndarray, numbers};
@@ -15,7 +18,9 @@ use crate::wgpu_device::device;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Batch, CaptureConfig, ConjugateGradientConfig, GaussNewton, Hessian, LinearOperator,
-    LinearSolver, Objective, StopReason, backend::ProgramBackend, errors::ExecuteError,
+    LinearSolver, Objective, StopReason,
+    backend::ProgramBackend,
+    errors::{BatchError, ExecuteError},
 };
 
 /// Relative distance of single-precision results of different backends.
@@ -35,6 +40,44 @@ fn matmul_has_the_values_of_ndarray() {
 fn convolution_gradient_has_the_values_of_ndarray() {
     let Some(wgpu) = device() else { return };
     assert_close(&convolution_gradient(&wgpu), &convolution_gradient(&ndarray()));
+}
+
+/// A GPU picks something else without a word; the batch is refused before.
+#[test]
+fn labels_out_of_range_are_refused_as_on_the_cpu() {
+    let Some(wgpu) = device() else { return };
+    for (device, checks_early) in [(wgpu, true), (Device::flex(), false)] {
+        let device = device.autodiff();
+        let mut linear = LinearConfig::new(4, 3).init(&device);
+        linear.weight = Param::from_tensor(values([4, 3], 1, &device));
+        let batch = |labels: [i32; 5]| {
+            let labels = Tensor::<1, Int>::from_ints(labels, &device);
+            (values::<2>([5, 4], 2, &device), labels)
+        };
+        let loss = |model: &Linear, (x, labels): (Tensor<2>, Tensor<1, Int>)| {
+            CrossEntropyLossConfig::new().init(&x.device()).forward(model.forward(x), labels)
+        };
+        let objective = Objective::capture(&linear, batch([0, 1, 2, 2, 0]), loss).unwrap();
+        objective.on(batch([2, 2, 2, 0, 1])).unwrap().value().unwrap();
+        for (label, labels) in [(3, [0, 1, 3, 2, 0]), (-1, [0, -1, 2, 1, 0])] {
+            let found = objective.on(batch(labels)).and_then(|objective| objective.value());
+            let error = found.unwrap_err();
+            if checks_early {
+                let Some(BatchError::Index { found, limit, .. }) = error.downcast_ref() else {
+                    panic!("{error}");
+                };
+                assert_eq!((*found, *limit), (label, 3));
+            }
+        }
+        assert!(Objective::capture(&linear, batch([0, 1, 2, 2, 7]), loss).is_err());
+    }
+}
+
+#[test]
+fn factors_are_inverted_on_the_device() {
+    let Some(wgpu) = device() else { return };
+    inversion::single::<Autodiff<Cube>>(&wgpu);
+    inversion::grouped::<Autodiff<Cube>>(&wgpu);
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! How the elements of a vector are kept: in one tensor, or in one for each block.
+//!
+//! A device is handed one operation at a time, and each costs the same however few elements it works on. There a vector is
+//! one flat tensor, so that a sum or a scalar product is one operation and not one for each parameter; programs get the
+//! blocks as slices of it. In memory that this process reads itself (Flex), the loops of `host` go over any number of
+//! tensors in one pass; there the blocks stay as they are, and nothing is copied.
+
+use std::sync::OnceLock;
+
+use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
+
+use super::{Inner, InnerFloat, ParamLayout, ParamSpace, host};
+
+/// The elements of a vector, in one form or both. At least one of them is there; on a device, the other is made when it is
+/// first asked for.
+#[derive(Clone)]
+pub(super) struct Elements<B: AutodiffBackend> {
+    /// Shape `[len]`.
+    flat: OnceLock<InnerFloat<B>>,
+    /// One tensor per block of the layout, of its shape.
+    blocks: OnceLock<Vec<InnerFloat<B>>>,
+}
+
+impl<B: AutodiffBackend> Elements<B> {
+    /// From one tensor per block.
+    pub fn of_blocks(blocks: Vec<InnerFloat<B>>) -> Self {
+        Self { flat: OnceLock::new(), blocks: OnceLock::from(blocks) }
+    }
+
+    /// From one tensor of shape `[len]`, in the form that the device of a space suits.
+    pub fn of_flat(flat: InnerFloat<B>, space: &ParamSpace<B>) -> Self {
+        if space.keeps_blocks() {
+            return Self::of_blocks(cut::<B>(space.layout(), &flat));
+        }
+        Self { flat: OnceLock::from(flat), blocks: OnceLock::new() }
+    }
+
+    /// One tensor per block.
+    pub fn blocks(&self, layout: &ParamLayout) -> &[InnerFloat<B>] {
+        self.blocks.get_or_init(|| match self.flat.get() {
+            Some(flat) => cut::<B>(layout, flat),
+            None => Vec::new(), // Does not happen: there is one form at least.
+        })
+    }
+
+    /// One tensor per block, to be changed in place. Gives the flat form away.
+    pub fn blocks_mut(&mut self, layout: &ParamLayout) -> &mut [InnerFloat<B>] {
+        self.blocks(layout);
+        self.flat.take();
+        self.blocks.get_mut().map_or(&mut [], Vec::as_mut_slice)
+    }
+
+    /// One tensor per block, by value.
+    pub fn into_blocks(self, layout: &ParamLayout) -> Vec<InnerFloat<B>> {
+        let Self { flat, blocks } = self;
+        match (blocks.into_inner(), flat.into_inner()) {
+            (Some(blocks), _) => blocks,
+            (None, Some(flat)) => cut::<B>(layout, &flat),
+            (None, None) => Vec::new(), // Does not happen, as above.
+        }
+    }
+
+    /// One tensor of shape `[len]`. It is kept where vectors are flat.
+    pub fn flat(&self, space: &ParamSpace<B>) -> InnerFloat<B> {
+        let joined = || joined::<B>(space.layout(), self.blocks(space.layout()));
+        if space.keeps_blocks() {
+            return self.flat.get().cloned().unwrap_or_else(joined);
+        }
+        self.flat.get_or_init(joined).clone()
+    }
+
+    /// One tensor of shape `[len]`, by value: the blocks are given away, so that the backend can reuse its memory.
+    pub fn into_flat(self, space: &ParamSpace<B>) -> InnerFloat<B> {
+        let Self { flat, blocks } = self;
+        match flat.into_inner() {
+            Some(flat) => flat,
+            None => joined::<B>(space.layout(), blocks.get().map_or(&[], Vec::as_slice)),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> ParamSpace<B> {
+    /// Whether vectors keep one tensor per block: where this process reads the elements itself.
+    pub(super) fn keeps_blocks(&self) -> bool {
+        self.layout().blocks().len() == 1 || host::holds::<Inner<B>>(self.device())
+    }
+
+    /// Whether the device is this process's processor, on Flex or ndarray.
+    pub(crate) fn is_on_processor(&self) -> bool {
+        host::is_processor::<Inner<B>>(self.device())
+    }
+}
+
+/// The blocks of a layout, as slices of a tensor of shape `[len]`.
+fn cut<B: AutodiffBackend>(layout: &ParamLayout, flat: &InnerFloat<B>) -> Vec<InnerFloat<B>> {
+    let blocks = layout.blocks().iter().map(|block| {
+        let part = if block.len() == layout.len() {
+            flat.clone()
+        } else {
+            Inner::<B>::float_slice(flat.clone(), &[Slice::from(block.range())])
+        };
+        Inner::<B>::float_reshape(part, block.shape().to_vec().into())
+    });
+    blocks.collect()
+}
+
+/// The blocks of a layout as one tensor of shape `[len]`: one concatenation.
+fn joined<B: AutodiffBackend>(layout: &ParamLayout, blocks: &[InnerFloat<B>]) -> InnerFloat<B> {
+    let parts = layout.blocks().iter().zip(blocks);
+    let parts = parts
+        .map(|(block, tensor)| Inner::<B>::float_reshape(tensor.clone(), [block.len()].into()));
+    let mut parts: Vec<_> = parts.collect();
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => Inner::<B>::float_cat(parts, 0),
+    }
+}

@@ -1,0 +1,65 @@
+//! What a step of a solver hands to a device besides its product: a number of operations that does not depend on the number
+//! of parameters, and one wait.
+
+use std::sync::Arc;
+
+use burn::backend::Autodiff;
+use burn_curvature::{
+    ConjugateGradientConfig, LinearSolver, MinresConfig, NeumannConfig, ParamLayout,
+    solver::NeumannScale,
+};
+
+use crate::counting::{Counting, of_a_step};
+
+/// Weights and biases.
+fn layout(blocks: usize) -> Arc<ParamLayout> {
+    let shapes = (0..blocks).map(|index| {
+        let shape = if index.is_multiple_of(2) { vec![3, 4] } else { vec![4] };
+        (format!("block{index}"), shape)
+    });
+    ParamLayout::from_shapes(shapes).unwrap()
+}
+
+type Boxed = Box<dyn LinearSolver<Autodiff<Counting>>>;
+
+fn conjugate_gradient(steps: usize) -> Boxed {
+    let config = ConjugateGradientConfig::new()
+        .with_max_iterations(Some(steps))
+        .with_residual_replacement(None)
+        .with_relative_tolerance(1e-30);
+    Box::new(config.init().unwrap())
+}
+
+fn minres(steps: usize) -> Boxed {
+    let config =
+        MinresConfig::new().with_max_iterations(Some(steps)).with_relative_tolerance(1e-30);
+    Box::new(config.init().unwrap())
+}
+
+fn neumann(steps: usize) -> Boxed {
+    let config = NeumannConfig::new()
+        .with_scale(NeumannScale::Fixed(1e-3))
+        .with_max_iterations(steps)
+        .with_relative_tolerance(1e-30);
+    Box::new(config.init().unwrap())
+}
+
+#[test]
+fn a_step_hands_over_as_many_operations_for_twenty_blocks_as_for_two() {
+    let solvers: [(&str, fn(usize) -> Boxed, (f64, bool), usize); 6] = [
+        ("conjugate gradients", conjugate_gradient, (0.0, false), 13),
+        ("conjugate gradients, damped", conjugate_gradient, (0.5, false), 15),
+        ("conjugate gradients, preconditioned", conjugate_gradient, (0.0, true), 16),
+        ("MINRES", minres, (0.0, false), 18),
+        ("MINRES, preconditioned", minres, (0.0, true), 29),
+        ("Neumann", neumann, (0.0, false), 12),
+    ];
+    for (name, solver, problem, most) in solvers {
+        let [two, twenty] = [2, 20].map(|blocks| of_a_step(&layout(blocks), problem, &solver));
+        println!("{name}: 2 blocks {two:?}, 20 blocks {twenty:?}");
+        assert_eq!(two.operations, twenty.operations, "{name}");
+        assert!(twenty.operations <= most, "{name}: {twenty:?}");
+        assert_eq!(twenty.waits, 1, "{name}");
+        assert_eq!(twenty.uploads, 0, "{name}");
+    }
+}
