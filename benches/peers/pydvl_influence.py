@@ -29,8 +29,8 @@ def by_cg(rounds):
         net, F.cross_entropy, regularization=DAMPING, rtol=0.0, atol=0.0, maxiter=STEPS, warn_on_max_iteration=False
     )
     influence.fit(training)
-    expected = torch.tensor(problem.expected["cg_scores"], dtype=torch.float64)
-    found = scores(influence, 8).double() / len(images)
+    expected = torch.tensor(problem.expected["cg_scores"][:1], dtype=torch.float64)
+    found = scores(influence, 1).double() / len(images)
     difference = float((found - expected).norm() / expected.norm())
     print(f"mlp.pydvl.scores_difference = {difference:.1e}", flush=True)
     vectors = torch.stack([

@@ -7,6 +7,7 @@ import time
 
 ROUNDS = int(os.environ.get("ROUNDS", 15))
 SHORTEST = 2e-3  # seconds; faster closures are repeated within a sample
+SLOW = 0.5  # seconds; slower ones warm up once, and not three times
 
 
 class Rounds:
@@ -22,9 +23,11 @@ class Rounds:
         """Prints the median and the quartiles of every closure in milliseconds."""
         repeats = []
         for _, run, _ in self.entries:
-            run()
-            run()
-            repeats.append(max(1, math.ceil(SHORTEST / max(sample(run, 1), 1e-9))))
+            seconds = sample(run, 1)
+            if seconds < SLOW:
+                run()
+                seconds = sample(run, 1)
+            repeats.append(max(1, math.ceil(SHORTEST / max(seconds, 1e-9))))
         times = [[] for _ in self.entries]
         count = len(self.entries)
         gc.collect()
