@@ -207,14 +207,15 @@ pub fn solution(risk: &Objective, tolerance: f64) -> Result<Solution, Error> {
 
 /// A solve, and spectra.
 pub fn solves(risk: &Objective) -> Result<Figures, Error> {
-    let solution = solution(risk, 1e-13)?;
-    let iterations = solution.report.iterations as f64;
+    let accurate = solution(risk, 1e-13)?;
+    // Close to rounding one step more or less is a matter of rounding; far from it the number is the same.
+    let iterations = solution(risk, 1e-6)?.report.iterations as f64;
     let largest = LanczosConfig::new().with_pairs(2).init()?.eigenpairs(&Hessian::new(risk)?)?;
     let trace =
         TraceEstimatorConfig::new().with_products(8).init()?.estimate(&Hessian::new(risk)?)?;
     Ok(vec![
-        ("CG".into(), solution.x.to_vec()?),
-        ("its iterations".into(), vec![iterations]),
+        ("CG".into(), accurate.x.to_vec()?),
+        ("iterations to 1e-6".into(), vec![iterations]),
         ("eigenvalues".into(), largest.report.eigenvalues),
         ("trace".into(), vec![trace.estimate]),
     ])
