@@ -10,7 +10,10 @@ use burn_curvature::{
     solver::OnNegativeCurvature,
 };
 
-use crate::models::{Case, mlp, transformer};
+use crate::models::{
+    Case, mlp,
+    transformer::{self, Transformer},
+};
 
 /// Batches of each rank.
 pub const BATCHES: usize = 20;
@@ -44,9 +47,25 @@ fn each(ranks: Option<Ranks>) -> Result<(), Error> {
         measure(mlp::case(&device), ranks.as_ref())?;
     }
     if "transformer".contains(&filter) {
-        measure(transformer::case(&device), ranks.as_ref())?;
+        measure(sequences(transformer::case(&device)), ranks.as_ref())?;
     }
     Ok(())
+}
+
+/// Tokens and targets by sequence.
+type Sequences = (Tensor<2, Int>, Tensor<2, Int>);
+
+/// The same case with the targets of a sequence in a row, so that a batch can be divided into sequences.
+fn sequences(case: Case<Transformer, transformer::Batch>) -> Case<Transformer, Sequences> {
+    let (tokens, targets) = case.batch;
+    let shape = tokens.dims();
+    Case {
+        name: case.name,
+        model: case.model,
+        batch: (tokens, targets.reshape(shape)),
+        loss: |model, (tokens, targets)| transformer::loss(model, (tokens, targets.flatten(0, 1))),
+        gradient_flops: case.gradient_flops,
+    }
 }
 
 fn measure<M, X>(case: Case<M, X>, ranks: Option<&Ranks>) -> Result<(), Error>
