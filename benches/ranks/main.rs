@@ -50,8 +50,9 @@ fn main() -> Result<(), Error> {
 fn supervise() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let turns = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(7);
-    let names = arguments.iter().filter(|it| !it.starts_with("--") && it.parse::<usize>().is_err());
-    let filter = names.cloned().next().unwrap_or_default();
+    let mut names =
+        arguments.iter().filter(|it| !it.starts_with("--") && it.parse::<usize>().is_err());
+    let filter = names.next().cloned().unwrap_or_default();
     let mut samples = Table::new();
     for turn in 0..turns {
         let jobs = [Job::Threads, Job::Ranks(1), Job::Ranks(2), Job::Sums];

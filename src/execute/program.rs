@@ -64,10 +64,7 @@ impl<B: Backend> Program<B> {
 
     /// Runs on tensors in this process's memory; returns the inputs if they lie elsewhere.
     #[cfg(feature = "flex")]
-    fn run_on_host(
-        &self,
-        inputs: Vec<Operand<B>>,
-    ) -> Result<Result<Vec<Operand<B>>, ExecuteError>, Vec<Operand<B>>> {
+    fn run_on_host(&self, inputs: Vec<Operand<B>>) -> super::host::Attempt<B> {
         match &self.host {
             Some(host) => host.run(&self.graph, inputs),
             None => Err(inputs),

@@ -39,10 +39,13 @@ pub(crate) struct SplitProgram<B: AutodiffBackend> {
     /// Whether it runs on this machine's processor.
     on_host: bool,
     /// The second part for several vectors, by their number, and by the only part of them that is not zero.
-    many: Mutex<HashMap<(Option<usize>, usize), Arc<ManyProgram<B>>>>,
+    many: Mutex<HashMap<ManyKey, Arc<ManyProgram<B>>>>,
     /// The second part for vectors of which only one part is not zero, and what it costs.
     only: Mutex<HashMap<usize, Arc<(Graph, Working)>>>,
 }
+
+/// The only part of the vectors that is not zero, if there is one, and their number.
+type ManyKey = (Option<usize>, usize);
 
 /// The second part for several vectors.
 pub(crate) struct ManyProgram<B: AutodiffBackend> {
@@ -160,7 +163,7 @@ impl<B: AutodiffBackend> SplitProgram<B> {
 
     fn derived(
         &self,
-        key: (Option<usize>, usize),
+        key: ManyKey,
         make: impl FnOnce() -> Many,
     ) -> Result<Arc<ManyProgram<B>>, Error> {
         let mut found = self.many.lock().unwrap_or_else(PoisonError::into_inner);

@@ -147,7 +147,9 @@ fn runs(case: &Case, ndarray: bool) -> bool {
 }
 
 /// Where the axis of the vectors stands in an operand of some dimensions.
-const AXES: [(&str, fn(usize) -> usize); 5] = [
+type Place = fn(usize) -> usize;
+
+const AXES: [(&str, Place); 5] = [
     ("as usual", usual_axis),
     ("first", |_| 0),
     ("second", |rank| rank.min(1)),

@@ -61,6 +61,9 @@ pub(super) struct HostProgram {
     is_large: bool,
 }
 
+/// What a program returned, or its inputs if one of them lies elsewhere.
+pub(super) type Attempt<B> = Result<Result<Vec<Operand<B>>, ExecuteError>, Vec<Operand<B>>>;
+
 impl HostProgram {
     /// The steps of a graph with its constants, if the tensors of the device lie in this process's memory.
     pub fn new<B: Backend>(
@@ -113,11 +116,7 @@ impl HostProgram {
     }
 
     /// Runs the program on inputs that have been checked. Returns them if one of them lies elsewhere.
-    pub fn run<B: Backend>(
-        &self,
-        graph: &Graph,
-        inputs: Vec<Operand<B>>,
-    ) -> Result<Result<Vec<Operand<B>>, ExecuteError>, Vec<Operand<B>>> {
+    pub fn run<B: Backend>(&self, graph: &Graph, inputs: Vec<Operand<B>>) -> Attempt<B> {
         if !inputs.iter().all(access::is_wrapped) {
             return Err(inputs);
         }
