@@ -17,7 +17,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite,
-    /// [`KfacError::Singular`](crate::errors::KfacError::Singular) for λ = 0 if a factor is singular,
+    /// [`KfacError::Singular`] for λ = 0 if a factor is singular,
     /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues).
     #[inline(never)]
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {

@@ -1,5 +1,6 @@
 //! A backend that counts what it is handed, and computes on Flex. Its vectors are those of a device: they are reached by
 //! operations alone. And what a step of a solver hands to it besides its product.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::{
     future::Future,

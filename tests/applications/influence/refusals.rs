@@ -84,7 +84,7 @@ fn one_pair_of_samples_that_depend_on_each_other_is_found() {
         let coupled = capture(&world, move |losses| {
             let share = losses.clone().narrow(0, from, 1) * 1e-3;
             let shared = losses.clone().narrow(0, to, 1) + share;
-            Loss::mean_of(losses.slice_assign([to..to + 1], shared))
+            Loss::mean_of(losses.slice_assign(to..to + 1, shared))
         });
         let found = config().init(&coupled);
         let error: &ObjectiveError = failure(&found).unwrap();
