@@ -194,7 +194,10 @@ where
     figures.rate("hv_gflops", products.flops(), samples.seconds("hv"));
     figures.value("gradient_peak_mb", megabytes(gradient));
     figures.value("peak_mb", megabytes(|| products.prepare_and_multiply()));
-    let of_gradient = reserved_bytes(device, || finish(device, gradient()));
+    let of_gradient = reserved_bytes(device, || {
+        gradient();
+        finish(device, ());
+    });
     let of_product = reserved_bytes(device, || products.prepare_and_multiply());
     for (figure, bytes) in
         [("device_gradient_peak_mb", of_gradient), ("device_peak_mb", of_product)]

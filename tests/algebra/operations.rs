@@ -22,6 +22,9 @@ fn layout(blocks: usize) -> Arc<ParamLayout> {
 
 type Boxed = Box<dyn LinearSolver<Autodiff<Counting>>>;
 
+/// Makes a solver of a number of steps.
+type Made = fn(usize) -> Boxed;
+
 fn conjugate_gradient(steps: usize) -> Boxed {
     let config = ConjugateGradientConfig::new()
         .with_max_iterations(Some(steps))
@@ -46,7 +49,7 @@ fn neumann(steps: usize) -> Boxed {
 
 #[test]
 fn a_step_hands_over_as_many_operations_for_twenty_blocks_as_for_two() {
-    let solvers: [(&str, fn(usize) -> Boxed, (f64, bool), usize); 6] = [
+    let solvers: [(&str, Made, (f64, bool), usize); 6] = [
         ("conjugate gradients", conjugate_gradient, (0.0, false), 13),
         ("conjugate gradients, damped", conjugate_gradient, (0.5, false), 15),
         ("conjugate gradients, preconditioned", conjugate_gradient, (0.0, true), 16),
@@ -56,7 +59,6 @@ fn a_step_hands_over_as_many_operations_for_twenty_blocks_as_for_two() {
     ];
     for (name, solver, problem, most) in solvers {
         let [two, twenty] = [2, 20].map(|blocks| of_a_step(&layout(blocks), problem, &solver));
-        println!("{name}: 2 blocks {two:?}, 20 blocks {twenty:?}");
         assert_eq!(two.operations, twenty.operations, "{name}");
         assert!(twenty.operations <= most, "{name}: {twenty:?}");
         assert_eq!(twenty.waits, 1, "{name}");
