@@ -102,11 +102,10 @@ impl KfacCoverage {
     /// The fraction of all elements of parameters that have Kronecker factors.
     pub fn kronecker_fraction(&self) -> f64 {
         let total: usize = self.entries.iter().map(|entry| entry.elements).sum();
-        let factored = self
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry.treatment, Treatment::Kronecker { .. }));
-        factored.map(|entry| entry.elements).sum::<usize>() as f64 / total.max(1) as f64
+        let factored =
+            |entry: &&CoverageEntry| matches!(entry.treatment, Treatment::Kronecker { .. });
+        let factored = self.entries.iter().filter(factored).map(|entry| entry.elements);
+        factored.sum::<usize>() as f64 / total.max(1) as f64
     }
 
     /// How one parameter is treated.
@@ -128,11 +127,8 @@ impl KfacCoverage {
 
     /// Whether it is of the same parameters as another.
     pub(super) fn has_the_parameters_of(&self, other: &Self) -> bool {
-        let parameters = |coverage: &Self| -> Vec<(String, usize)> {
-            let entries = coverage.entries.iter();
-            entries.map(|entry| (entry.parameter.clone(), entry.elements)).collect()
-        };
-        parameters(self) == parameters(other)
+        let of = |entry: &CoverageEntry| (entry.parameter.clone(), entry.elements);
+        self.entries.iter().map(of).eq(other.entries.iter().map(of))
     }
 }
 

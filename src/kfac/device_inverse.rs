@@ -16,7 +16,10 @@ use std::ops::Range;
 
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
-use super::matrix::{FactorShape, inverse_root};
+use super::{
+    InversionPlace,
+    matrix::{FactorShape, inverse_root},
+};
 use crate::{
     error::Error,
     operator::upload,
@@ -25,22 +28,6 @@ use crate::{
 
 /// Rows of the blocks that the host factors.
 const LEAF: usize = 128;
-
-/// What came of an attempt.
-pub(super) enum Attempt<B: AutodiffBackend> {
-    /// ‖I − MX‖ is within the tolerance.
-    Reached {
-        /// X, of the shape of the factor.
-        inverse: InnerFloat<B>,
-        /// A bound of ‖I − MX‖₂.
-        residual: f64,
-    },
-    /// It is not; NaN where a block was not positive definite.
-    Missed {
-        /// The bound of ‖I − MX‖₂.
-        residual: f64,
-    },
-}
 
 /// M = A + δI of one factor, with a δ for each group.
 pub(super) struct Damped<'a, B: AutodiffBackend> {
@@ -63,18 +50,21 @@ impl<'a, B: AutodiffBackend> Damped<'a, B> {
         Self { space, factor, damping, groups: shape.groups, size: shape.size }
     }
 
-    /// X with ‖I − MX‖₂ up to a tolerance, if the device's precision allows it.
-    pub fn inverse(&self, tolerance: f64) -> Result<Attempt<B>, Error> {
+    /// X with ‖I − MX‖₂ up to a tolerance, `None` if the device's precision does not allow it, and where it was computed.
+    pub fn inverse(
+        &self,
+        tolerance: f64,
+    ) -> Result<(Option<InnerFloat<B>>, InversionPlace), Error> {
         let Some(root) = self.inverse_root(self.factor.clone(), self.size)? else {
-            return Ok(Attempt::Missed { residual: f64::NAN });
+            return Ok((None, InversionPlace::Fallback { residual: None, tolerance }));
         };
         let inverse = Inner::<B>::float_matmul(transposed::<B>(root.clone()), root); // WᵀW
         let residual = self.residual(inverse.clone(), tolerance)?;
-        Ok(if residual <= tolerance {
-            Attempt::Reached { inverse, residual }
-        } else {
-            Attempt::Missed { residual }
-        })
+        if residual <= tolerance {
+            return Ok((Some(inverse), InversionPlace::Device { residual }));
+        }
+        let residual = Some(residual).filter(|residual| residual.is_finite());
+        Ok((None, InversionPlace::Fallback { residual, tolerance }))
     }
 
     /// W = L⁻¹ of a diagonal block or a Schur complement, of which the damping is not yet part; `None` if it is not positive

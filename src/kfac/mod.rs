@@ -57,7 +57,7 @@ use crate::{
     tensor::DefaultBackend,
 };
 use assembled::{Assembled, assembled};
-use block::{BlockProduct, Network};
+use block::Network;
 use compare::compare;
 
 /// K-FAC: the Fisher matrix as a Kronecker product per layer, with zeros between layers.
@@ -136,9 +136,8 @@ impl<B: AutodiffBackend> Kfac<B> {
         network: Arc<Network>,
         blocks: Vec<KfacLayer<B>>,
     ) -> Result<Self, Error> {
-        let product =
-            |block: &KfacLayer<B>| BlockProduct::Sides(block.input.side(), block.output.side());
-        Ok(Self(Assembled::new(space, network, blocks, product)?))
+        let sides = |block: &KfacLayer<B>| ([block.input.side(), block.output.side()], None);
+        Ok(Self(Assembled::new(space, network, blocks, sides)?))
     }
 
     /// The layers with their factors, in order of execution. The example of [`Kfac`] reads them.

@@ -108,7 +108,7 @@ fn gradient(
             let g = of_layer(probed, tap, kind, g)?;
             let x = required(x)?.for_samples(g.sizes()[0]);
             let products = x.products(&g);
-            let [samples, groups, d_in, d_out] = dims4(&products);
+            let [samples, groups, d_in, d_out] = rows::dims(&products);
             let products = if kind.is_stored_by_outputs() {
                 B::float_swap_dims(products, 2, 3)
             } else {
@@ -149,11 +149,6 @@ fn of_layer(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) -> Result<R
     let width = width.unwrap_or(1);
     let places = g.shape().num_elements() / (samples * width).max(1);
     Ok(Rows::Rows(B::float_reshape(g, Shape::from(vec![samples, places, 1, width]))))
-}
-
-fn dims4(tensor: &impl TensorMetadata) -> [usize; 4] {
-    let shape = tensor.shape();
-    [shape[0], shape[1], shape[2], shape[3]]
 }
 
 /// Summed for each cotangent and sample over the dimensions along which a shape was broadcast.

@@ -22,6 +22,7 @@ use gather::Passes;
 use probe::Probed;
 pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
+pub(super) use rows::{one_of_many, times};
 pub(super) use samples::{Form, KIND as SAMPLES, SideForm, inner_products, quadratic_forms};
 
 use burn_backend::tensor::{Device, FloatTensor};

@@ -84,7 +84,7 @@ pub(in crate::kfac) fn diagonals(
         let bases = network.layers.iter().filter_map(|group| {
             let left =
                 if kind.has_diagonal(group) { None } else { Some(matrix(group, group.d_in())?) };
-            let right = matrix(group, group.width_out() / group.kind.groups().max(1))?;
+            let right = matrix(group, group.d_out())?;
             Some(Basis { left, right })
         });
         let bases: Vec<_> = bases.collect();

@@ -4,21 +4,20 @@
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
 //! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
 
-mod program;
 mod scores;
 
 pub use scores::SampleScores;
 
 use std::sync::Arc;
 
-use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use super::{
     KfacError,
     block::{Network, Uncovered},
     network,
-    pass::{Structure, network_layers},
-    program::{Form, SAMPLES, SideForm},
+    pass::{LayerProgram, Results, Structure, network_layers},
+    program::{Form, SAMPLES, SideForm, one_of_many},
     reach::expect_own_rows,
 };
 use crate::{
@@ -28,7 +27,6 @@ use crate::{
     space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
     tensor::Operand,
 };
-use program::{SampleProgram, Scored};
 
 /// The gradients ∇ℓₙ of the losses of single samples, known by the inputs and the output gradients of the layers: their
 /// inner products with vectors, and quadratic forms, without the gradients themselves.
@@ -119,7 +117,7 @@ impl SampleGradients {
         let network = Network::of_layers(objective, &layers, SAMPLES)?;
         for block in network.uncovered() {
             if let Some(Uncovered { reason, by_sample: false }) = &block.uncovered {
-                let (parameter, reason) = (block.name().into(), reason.clone());
+                let (parameter, reason) = (block.name.clone(), reason.clone());
                 return Err(KfacError::SampleGradient { parameter, reason }.into());
             }
         }
@@ -138,12 +136,9 @@ impl SampleGradients {
         objective: &Objective<B>,
         vectors: &[ParamVector<B>],
     ) -> Result<SampleScores, Error> {
-        let mut all = self.nothing(vectors.len());
-        let own = self.inner_products_by_batch(objective, vectors, |scores| {
-            all.append(scores);
-            Ok(())
-        });
-        self.of_all_ranks(objective, vectors.len(), own.map(|()| all))
+        self.of_all_ranks(objective, vectors.len(), |visit| {
+            self.inner_products_by_batch(objective, vectors, visit)
+        })
     }
 
     /// ⟨∇ℓₙ, sₖ⟩, handed over batch by batch, so that nothing is held for all of them: the batches of this rank, if the
@@ -169,14 +164,14 @@ impl SampleGradients {
             let each = vectors.iter().map(|vector| {
                 let own = block.subset.restrict(vector)?;
                 let matrix = block.matrix.gather::<B>(own.blocks());
-                Ok(matrix.map(one_of_many::<B>))
+                Ok(matrix.map(one_of_many::<Inner<B>>))
             });
             let each = each.collect::<Result<Option<Vec<_>>, Error>>()?.unwrap_or_default();
             Ok(Inner::<B>::float_cat(each, 0))
         });
         let matrices = matrices.collect::<Result<Vec<_>, Error>>()?;
-        let scored = Scored::InnerProducts { vectors: vectors.len() };
-        self.run(objective, scored, (vectors.len(), 1, &[]), &matrices, visit)
+        let results = Results::InnerProducts { vectors: vectors.len() };
+        self.run(objective, results, (vectors.len(), 1), &matrices, visit)
     }
 
     /// ⟨∇ℓₙ, M ∇ℓₙ⟩ for all samples n of all batches, in order: with a damped inverse of [`Kfac`](crate::Kfac) or
@@ -190,12 +185,9 @@ impl SampleGradients {
         objective: &Objective<B>,
         operator: &BlockDiagonal<B, Kronecker<B>>,
     ) -> Result<SampleScores, Error> {
-        let mut all = self.nothing(1);
-        let own = self.quadratic_forms_by_batch(objective, operator, |scores| {
-            all.append(scores);
-            Ok(())
-        });
-        self.of_all_ranks(objective, 1, own.map(|()| all))
+        self.of_all_ranks(objective, 1, |visit| {
+            self.quadratic_forms_by_batch(objective, operator, visit)
+        })
     }
 
     /// ⟨∇ℓₙ, M ∇ℓₙ⟩, handed over batch by batch: the batches of this rank, if the objective is shared.
@@ -211,48 +203,43 @@ impl SampleGradients {
         visit: impl FnMut(SampleScores) -> Result<(), Error>,
     ) -> Result<(), Error> {
         objective.parameters().space().expect_same(operator.domain())?;
-        let (mut forms, mut factors, mut operands) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut forms, mut operands) = (Vec::new(), Vec::new());
         for block in &self.network.blocks {
-            let parts = operator.parts().iter();
-            let mut parts = parts.map(|(part, product)| (part.positions(), product.factors()));
-            let own = parts.find(|(positions, (matrix, ..))| {
-                *positions == block.subset.positions() && **matrix == block.matrix
+            let mut parts = operator.parts().iter();
+            let own = parts.find(|(part, product)| {
+                part.positions() == block.subset.positions() && *product.factors().0 == block.matrix
             });
-            let Some((_, (_, [left, right], eigenvalues))) = own else {
-                let parameter = block.name().into();
+            let Some((_, product)) = own else {
+                let parameter = block.name.clone();
                 return Err(KfacError::OtherBlocks { parameter }.into());
             };
-            let spectral = eigenvalues.is_some();
-            let [(left, a), (right, g)] = [left, right].map(|side| form_of(side, &mut operands));
+            let (_, sides, eigenvalues) = product.factors();
+            let [left, right] = sides.map(|side| form_of(side, &mut operands));
             operands.extend(eigenvalues.cloned());
-            forms.push(Form { left, right, spectral });
-            factors.push(if spectral { (a * g).powi(2) } else { a * g });
+            forms.push(Form { left, right, spectral: eigenvalues.is_some() });
         }
-        let scored = Scored::QuadraticForms(forms);
-        self.run(objective, scored, (1, 2, &factors), &operands, visit)
+        self.run(objective, Results::QuadraticForms(forms), (1, 2), &operands, visit)
     }
 
-    /// Runs a program on every batch and hands over the scores: multiplied by a number for each part, and divided by a
-    /// power of what the gradients of the samples are multiplied by in the recorded loss.
+    /// Runs a program on every batch and hands over the scores, divided by a power of what the gradients of the samples are
+    /// multiplied by in the recorded loss.
     fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-        scored: Scored,
-        (columns, power, factors): (usize, i32, &[f64]),
+        results: Results,
+        (columns, power): (usize, i32),
         operands: &[InnerFloat<B>],
         mut visit: impl FnMut(SampleScores) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.layout.expect_same(objective.layout())?;
         let objective = objective.stating(self.reduction)?;
-        let program = SampleProgram { structure: Arc::clone(&self.structure), scored };
+        let program = self.program(results);
         let inputs = |_: &Part<B>| Ok(operands.iter().cloned().map(Operand::Float).collect());
         objective.pass(&program, None, inputs, |part, samples, found| {
             let scale = part.share(self.reduction).recip().powi(power);
             let mut scores = self.nothing(columns);
-            if let Some(found) = found.into_iter().next() {
-                let values = read_tensor::<B>(found.into_float()?)?;
-                let factor = |part: usize| scale * factors.get(part).copied().unwrap_or(1.0);
-                scores.fill(*samples, &values, factor);
+            if let (Some(found), &[Some(samples)]) = (found.into_iter().next(), &samples[..]) {
+                scores.fill(samples, &read_tensor::<B>(found.into_float()?)?, scale);
             }
             if let Some(layer) = scores.not_finite() {
                 return Err(KfacError::NonFiniteScores { layer: layer.into() }.into());
@@ -267,9 +254,11 @@ impl SampleGradients {
         objective: &Objective<B>,
         vectors: usize,
     ) -> Result<usize, Error> {
-        let scored = Scored::InnerProducts { vectors };
-        let program = SampleProgram { structure: Arc::clone(&self.structure), scored };
-        objective.transient_of(&program)
+        objective.transient_of(&self.program(Results::InnerProducts { vectors }))
+    }
+
+    fn program(&self, results: Results) -> LayerProgram {
+        LayerProgram { kind: SAMPLES, structure: Arc::clone(&self.structure), results }
     }
 
     /// Number of parts that a score is the sum of.
@@ -277,50 +266,46 @@ impl SampleGradients {
         self.network.blocks.len()
     }
 
-    /// The scores of the samples of all ranks, from those of this rank's.
+    /// The scores of the samples of all ranks, from those of this rank's batches.
     fn of_all_ranks<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         columns: usize,
-        own: Result<SampleScores, Error>,
+        by_batch: impl FnOnce(&mut dyn FnMut(SampleScores) -> Result<(), Error>) -> Result<(), Error>,
     ) -> Result<SampleScores, Error> {
+        let mut all = self.nothing(columns);
+        let own = by_batch(&mut |scores| {
+            all.append(scores);
+            Ok(())
+        });
         if !objective.is_shared() {
-            return own;
+            return own.map(|()| all);
         }
         let Rows { first, own: here, total } = objective.rows()?;
         let rows = Rows { first: first * columns, own: here * columns, total: total * columns };
-        let own = own.map(SampleScores::into_values);
-        let values = objective.gathered(rows, self.parts(), own)?;
-        Ok(self.nothing(columns).with_values(total, values))
+        let values = std::mem::take(&mut all.values);
+        all.values = objective.gathered(rows, self.parts(), own.map(|()| values))?;
+        all.samples = total;
+        Ok(all)
     }
 
     /// Scores of no sample.
     fn nothing(&self, columns: usize) -> SampleScores {
-        let names = self.network.blocks.iter().map(|block| block.name().into());
+        let names = self.network.blocks.iter().map(|block| block.name.clone());
         SampleScores::new(names.collect(), columns)
     }
 }
 
-/// A matrix with a dimension for several before the others.
-fn one_of_many<B: AutodiffBackend>(matrix: InnerFloat<B>) -> InnerFloat<B> {
-    let shape = std::iter::once(1).chain(matrix.shape().iter().copied()).collect::<Vec<_>>();
-    Inner::<B>::float_reshape(matrix, Shape::from(shape))
-}
-
-/// What a factor is, and the number it is multiplied by; its tensor goes to the operands.
+/// What a factor is; its tensor goes to the operands.
 fn form_of<B: AutodiffBackend>(
     side: &KroneckerSide<B>,
     operands: &mut Vec<InnerFloat<B>>,
-) -> (SideForm, f64) {
-    match side {
-        KroneckerSide::Matrix(matrix) => {
-            operands.push(matrix.clone());
-            (SideForm::Matrix, 1.0)
-        }
-        KroneckerSide::Diagonal(diagonal) => {
-            operands.push(diagonal.clone());
-            (SideForm::Diagonal, 1.0)
-        }
-        KroneckerSide::Multiple(factor) => (SideForm::Identity, *factor),
-    }
+) -> SideForm {
+    let (form, operand) = match side {
+        KroneckerSide::Matrix(matrix) => (SideForm::Matrix, Some(matrix)),
+        KroneckerSide::Diagonal(diagonal) => (SideForm::Diagonal, Some(diagonal)),
+        KroneckerSide::Identity => (SideForm::Identity, None),
+    };
+    operands.extend(operand.cloned());
+    form
 }

@@ -14,6 +14,7 @@ use burn_capture::CaptureBackend;
 use super::{
     FactorKind, Given, Passes, Probed, Reduced, Tensor, inputs,
     record::{input, record},
+    rows::joined,
 };
 use crate::{
     capture::Scope,
@@ -114,7 +115,10 @@ fn recorded(
     record(KIND, &probed, |scope, given| {
         let parts = gradients(&probed, &given)?;
         let scores = scores(scope, probed.dtype(), &parts)?;
-        Ok(outer::joined::<CaptureBackend>(scores, 1).into_iter().collect())
+        if scores.is_empty() {
+            return Ok(scores);
+        }
+        Ok(vec![joined::<CaptureBackend>(scores, 1)])
     })
 }
 
@@ -131,8 +135,7 @@ fn gradients(probed: &Probed, given: &Given<'_>) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::with_capacity(probed.layers.len() + probed.blocks.len());
     passes.back(KIND, |layers, blocks| {
         for ((group, right), left) in probed.layers.iter().zip(layers).zip(left.drain(..)) {
-            let groups = group.kind.groups();
-            let shape = [groups, group.d_in(), group.width_out() / groups.max(1)];
+            let shape = [group.kind.groups(), group.d_in(), group.d_out()];
             parts.push(Part { shape, outer: Outer { left, right } });
         }
         for rows in blocks {
