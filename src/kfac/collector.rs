@@ -72,7 +72,6 @@ impl KfacCollector {
         let mut kind = FactorKind { metric, reduced: Reduced::Nothing };
         let layers = network_layers(objective, kind)?;
         network::check(&layers, objective.layout(), config, kind.separation())?;
-        network::check_embeddings(&layers, objective.layout(), config)?;
         expect_own_rows(objective, &layers, kind.separation())?;
         kind.reduced = network::reduced(&layers, config);
         let mut network = Network::of_layers(objective, &layers, kind)?;

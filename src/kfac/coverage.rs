@@ -28,11 +28,11 @@ pub enum Treatment {
         /// Why it belongs to no layer.
         reason: String,
     },
-    /// An estimate of the diagonal of its block.
+    /// An estimate of the diagonal of its block by random signs; the rest of the block is left out.
     Diagonal {
         /// Why it belongs to no layer.
         reason: String,
-        /// Backward passes used by the estimate.
+        /// Random draws: backward passes that the estimate is a mean over.
         probes: usize,
     },
     /// Its block is zero: the outputs do not depend on it.
@@ -72,7 +72,7 @@ impl fmt::Display for Treatment {
             }
             Treatment::ExactBlock { reason } => write!(f, "exact block ({reason})"),
             Treatment::Diagonal { reason, probes } => {
-                write!(f, "diagonal, estimated by {probes} probes ({reason})")
+                write!(f, "diagonal, estimated by {probes} probes of random signs ({reason})")
             }
             Treatment::Unused => f.write_str("zero (the outputs do not depend on it)"),
         }
@@ -108,6 +108,14 @@ impl KfacCoverage {
         factored.sum::<usize>() as f64 / total.max(1) as f64
     }
 
+    /// The parameters whose curvature is an estimate by random draws: of the diagonal of their block, and nothing else. All
+    /// others have Kronecker factors or their exact block, or the outputs do not depend on them.
+    pub fn estimated(&self) -> impl Iterator<Item = &CoverageEntry> {
+        let is_estimate =
+            |entry: &&CoverageEntry| matches!(entry.treatment, Treatment::Diagonal { .. });
+        self.entries.iter().filter(is_estimate)
+    }
+
     /// How one parameter is treated.
     pub fn of(&self, parameter: &str) -> Option<&Treatment> {
         let mut entries = self.entries.iter();
@@ -139,10 +147,17 @@ impl fmt::Display for KfacCoverage {
         for entry in &self.entries {
             writeln!(f, "{:width$}  {:>9}  {}", entry.parameter, entry.elements, entry.treatment)?;
         }
+        let factored = 100.0 * self.kronecker_fraction();
+        write!(f, "{factored:.1} % of the elements have Kronecker factors")?;
+        let estimated: usize = self.estimated().map(|entry| entry.elements).sum();
+        if estimated == 0 {
+            return Ok(());
+        }
         write!(
             f,
-            "{:.1} % of the elements have Kronecker factors",
-            100.0 * self.kronecker_fraction()
+            "\n{} parameters ({estimated} elements) have an estimate of their diagonal by random draws, neither exact nor \
+             complete: `UncoveredPolicy::ExactBlock` computes exact blocks, `UncoveredPolicy::Refuse` refuses",
+            self.estimated().count()
         )
     }
 }

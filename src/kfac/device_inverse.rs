@@ -16,10 +16,7 @@ use std::ops::Range;
 
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
-use super::{
-    InversionPlace,
-    matrix::{FactorShape, inverse_root},
-};
+use super::{InversionPlace, matrix::inverse_root};
 use crate::{
     error::Error,
     operator::upload,
@@ -31,25 +28,15 @@ const LEAF: usize = 128;
 
 /// M = A + δI of one factor, with a δ for each group.
 pub(super) struct Damped<'a, B: AutodiffBackend> {
-    space: &'a ParamSpace<B>,
+    pub space: &'a ParamSpace<B>,
     /// `[groups, size, size]`
-    factor: InnerFloat<B>,
-    damping: &'a [f64],
-    groups: usize,
-    size: usize,
+    pub factor: InnerFloat<B>,
+    pub damping: &'a [f64],
+    pub groups: usize,
+    pub size: usize,
 }
 
-impl<'a, B: AutodiffBackend> Damped<'a, B> {
-    /// Of a factor of shape `[groups, size, size]`.
-    pub fn new(
-        factor: InnerFloat<B>,
-        shape: FactorShape,
-        damping: &'a [f64],
-        space: &'a ParamSpace<B>,
-    ) -> Self {
-        Self { space, factor, damping, groups: shape.groups, size: shape.size }
-    }
-
+impl<B: AutodiffBackend> Damped<'_, B> {
     /// X with ‖I − MX‖₂ up to a tolerance, `None` if the device's precision does not allow it, and where it was computed.
     pub fn inverse(
         &self,

@@ -124,10 +124,11 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
         tolerance: f64,
         space: &ParamSpace<B>,
     ) -> Result<(Option<KroneckerSide<B>>, InversionPlace), Error> {
-        let Some(tensor) = self.0.device.clone() else {
+        let Some(factor) = self.0.device.clone() else {
             return Ok((None, InversionPlace::Host));
         };
-        let damped = Damped::new(tensor, self.0.shape, damping, space);
+        let FactorShape { groups, size, .. } = self.0.shape;
+        let damped = Damped { space, factor, damping, groups, size };
         let (inverse, place) = damped.inverse(tolerance)?;
         Ok((inverse.map(KroneckerSide::Matrix), place))
     }

@@ -70,8 +70,9 @@ use compare::compare;
 /// Layers are found in the recorded program: linear layers with any number of leading dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), and the projections inside
 /// attention and recurrent cells. [`UncoveredPolicy`] decides about all other parameters: their exact block of the Fisher
-/// matrix, an estimate of its diagonal, or an error. None is dropped, and [`coverage`](Self::coverage) reports how each is
-/// treated. c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
+/// matrix, an estimate of its diagonal, or an error. By default a parameter whose exact block is dear has **an estimate** of
+/// the diagonal by random draws. None is dropped, and [`coverage`](Self::coverage) reports how each is treated
+/// ([`KfacCoverage::estimated`]). c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
 /// log-likelihood in the same scale.
 ///
 /// K-FAC is exact for a single sample, and for deep linear networks with a Gaussian likelihood.

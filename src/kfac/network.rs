@@ -85,15 +85,11 @@ fn treatment(group: &LayerGroup, reduced: Reduced) -> Treatment {
         output: group.d_out(),
         groups: group.kind.groups(),
         uses: group.uses.len(),
-        sharing: sharing(group, reduced),
-    }
-}
-
-fn sharing(group: &LayerGroup, reduced: Reduced) -> WeightSharing {
-    match reduced {
-        Reduced::Nothing => WeightSharing::Expand,
-        Reduced::ButEmbeddings if group.is_shared_embedding() => WeightSharing::ExpandByPolicy,
-        Reduced::ButEmbeddings | Reduced::Everything => WeightSharing::Reduce,
+        sharing: match reduced {
+            Reduced::Nothing => WeightSharing::Expand,
+            Reduced::ButEmbeddings if group.is_shared_embedding() => WeightSharing::ExpandByPolicy,
+            Reduced::ButEmbeddings | Reduced::Everything => WeightSharing::Reduce,
+        },
     }
 }
 
@@ -111,28 +107,7 @@ pub(super) fn reduced(layers: &NetworkLayers, config: &KfacConfig) -> Reduced {
     }
 }
 
-/// Refuses embeddings that are too large to be reduced.
-pub(super) fn check_embeddings(
-    layers: &NetworkLayers,
-    layout: &ParamLayout,
-    config: &KfacConfig,
-) -> Result<(), KfacError> {
-    let (KfacApproximation::Reduce, EmbeddingPolicy::Whole { limit }) =
-        (config.approximation, config.embeddings)
-    else {
-        return Ok(());
-    };
-    for group in layers.layers.iter().filter(|group| group.is_shared_embedding()) {
-        let rows = group.shape.first().copied().unwrap_or(0);
-        if rows > limit {
-            let parameter = layout.name_at(group.weight);
-            return Err(KfacError::Vocabulary { parameter, rows, limit });
-        }
-    }
-    Ok(())
-}
-
-/// Refuses what the theory does not cover.
+/// Refuses what the theory does not cover, and embeddings that are too large to be reduced.
 pub(super) fn check(
     layers: &NetworkLayers,
     layout: &ParamLayout,
@@ -161,6 +136,16 @@ pub(super) fn check(
     | UncoveredPolicy::ExactWhereCheap { probes: 0, .. } = config.uncovered
     {
         return Err(KfacError::NoProbes.into());
+    }
+    let EmbeddingPolicy::Whole { limit } = config.embeddings else {
+        return Ok(());
+    };
+    for group in layers.layers.iter().filter(|group| reduces && group.is_shared_embedding()) {
+        let rows = group.shape.first().copied().unwrap_or(0);
+        if rows > limit {
+            let parameter = layout.name_at(group.weight);
+            return Err(KfacError::Vocabulary { parameter, rows, limit }.into());
+        }
     }
     Ok(())
 }

@@ -30,17 +30,16 @@ pub(super) fn factors(
     given: &Given<'_>,
     inputs: &mut impl Iterator<Item = Operand<B>>,
 ) -> Result<Vec<Vec<Times>>, Error> {
-    let mut of = |block: &BlockGroup, tap: &Tap| match (&tap.role, tap.function) {
-        (Role::Weight(kind), _) => {
+    let mut of = |block: &BlockGroup, tap: &Tap| {
+        let mut times = Times::default();
+        if let Role::Weight(kind) = &tap.role {
             let x = required(inputs.next())?;
-            let rows = Some(inputs::of_tap(probed, tap, (kind, &block.shape), x)?);
-            Ok(Times { rows, derivative: None })
+            times.rows = Some(inputs::of_tap(probed, tap, (kind, &block.shape), x)?);
         }
-        (Role::Bias(_) | Role::Broadcast(_), Some(function)) => {
-            let derivative = Some(derivative(probed, given, block.parameter, function)?);
-            Ok(Times { rows: None, derivative })
+        if let Some(function) = tap.function {
+            times.derivative = Some(derivative(probed, given, block.parameter, function)?);
         }
-        (Role::Bias(_) | Role::Broadcast(_), None) => Ok(Times::default()),
+        Ok(times)
     };
     let each = probed.blocks.iter();
     each.map(|block| block.taps.iter().map(|tap| of(block, tap)).collect()).collect()

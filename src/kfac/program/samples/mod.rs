@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     capture::Scope,
-    derive::{Metric, required},
+    derive::Metric,
     error::Error,
     graph::Graph,
     kfac::layers::{LayerKind, NetworkLayers},
@@ -58,7 +58,7 @@ pub(in crate::kfac) fn inner_products(
     recorded(network, parameters, |scope, dtype, gradients| {
         let each = gradients.iter().map(|gradient| {
             let [groups, d_in, d_out] = gradient.shape;
-            let matrices = required(input(scope, vec![vectors, groups, d_in, d_out], dtype))?;
+            let matrices = input(scope, vec![vectors, groups, d_in, d_out], dtype)?;
             Ok(gradient.outer.inner(&matrices))
         });
         each.collect()
@@ -78,20 +78,17 @@ pub(in crate::kfac) fn quadratic_forms(
             let mut side = |form: SideForm, size: usize| {
                 Ok::<_, Error>(match form {
                     SideForm::Identity => Side::Identity,
-                    SideForm::Diagonal => {
-                        Side::Diagonal(required(input(scope, vec![size], dtype))?)
-                    }
+                    SideForm::Diagonal => Side::Diagonal(input(scope, vec![size], dtype)?),
                     SideForm::Matrix => {
-                        Side::Matrix(required(input(scope, vec![groups, size, size], dtype))?)
+                        Side::Matrix(input(scope, vec![groups, size, size], dtype)?)
                     }
                 })
             };
             let (left, right) = (side(form.left, d_in)?, side(form.right, d_out)?);
-            let eigenvalues = if form.spectral {
-                Some(required(input(scope, vec![groups, d_in, d_out], dtype))?)
-            } else {
-                None
-            };
+            let eigenvalues = form
+                .spectral
+                .then(|| input(scope, vec![groups, d_in, d_out], dtype))
+                .transpose()?;
             Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
         });
         each.collect()
