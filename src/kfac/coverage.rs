@@ -72,7 +72,7 @@ impl fmt::Display for Treatment {
             }
             Treatment::ExactBlock { reason } => write!(f, "exact block ({reason})"),
             Treatment::Diagonal { reason, probes } => {
-                write!(f, "diagonal, estimated by {probes} probes of random signs ({reason})")
+                write!(f, "diagonal, estimated by {probes} probes ({reason})")
             }
             Treatment::Unused => f.write_str("zero (the outputs do not depend on it)"),
         }
@@ -155,9 +155,8 @@ impl fmt::Display for KfacCoverage {
         }
         write!(
             f,
-            "\n{} parameters ({estimated} elements) have an estimate of their diagonal by random draws, neither exact nor \
-             complete: `UncoveredPolicy::ExactBlock` computes exact blocks, `UncoveredPolicy::Refuse` refuses",
-            self.estimated().count()
+            "\n{estimated} elements have an estimate of their diagonal by random draws, neither exact nor complete: \
+             `UncoveredPolicy::ExactBlock` computes exact blocks, `UncoveredPolicy::Refuse` refuses"
         )
     }
 }
