@@ -62,6 +62,9 @@ pub(super) enum Results {
     InnerProducts { vectors: usize },
     /// Quadratic forms of the gradients of samples.
     QuadraticForms(Vec<Form>),
+    /// Their bilinear forms with so many other gradients; the form of each part, and whether the other gradients are single
+    /// outer products.
+    BilinearForms(Vec<(Form, bool)>, usize),
 }
 
 impl Derivation for LayerProgram {
@@ -93,6 +96,9 @@ impl Derivation for LayerProgram {
             }
             Results::QuadraticForms(forms) => {
                 Ok((program::quadratic_forms(&network, parameters, forms)?, samples()))
+            }
+            Results::BilinearForms(forms, others) => {
+                Ok((program::bilinear_forms(&network, parameters, forms, *others)?, samples()))
             }
         }
     }

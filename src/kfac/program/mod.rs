@@ -23,7 +23,10 @@ use probe::Probed;
 pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
 pub(super) use rows::{one_of_many, times};
-pub(super) use samples::{Form, KIND as SAMPLES, SideForm, inner_products, quadratic_forms};
+pub(super) use samples::{
+    Form, KIND as SAMPLES, Selected, SideForm, bilinear_forms, inner_products, quadratic_forms,
+    selected_gradients,
+};
 
 use burn_backend::tensor::{Device, FloatTensor};
 use burn_capture::CaptureBackend;

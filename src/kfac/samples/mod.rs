@@ -4,6 +4,7 @@
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
 //! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
 
+mod eigenbasis;
 mod scores;
 
 pub use scores::SampleScores;
@@ -14,7 +15,7 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use super::{
     KfacError,
-    block::{Network, Uncovered},
+    block::{Block, Network, Uncovered},
     network,
     pass::{LayerProgram, Results, Structure, network_layers},
     program::{Form, SAMPLES, SideForm, one_of_many},
@@ -203,22 +204,35 @@ impl SampleGradients {
         visit: impl FnMut(SampleScores) -> Result<(), Error>,
     ) -> Result<(), Error> {
         objective.parameters().space().expect_same(operator.domain())?;
-        let (mut forms, mut operands) = (Vec::new(), Vec::new());
-        for block in &self.network.blocks {
+        let blocks = self.forms(operator)?;
+        let results = Results::QuadraticForms(blocks.iter().map(|block| block.form).collect());
+        let operands =
+            blocks.into_iter().flat_map(|block| block.sides.into_iter().chain(block.eigenvalues));
+        let operands: Vec<_> = operands.collect();
+        self.run(objective, results, (1, 2), &operands, visit)
+    }
+
+    /// The blocks of an operator, in the order of its own.
+    fn forms<'a, B: AutodiffBackend>(
+        &self,
+        operator: &'a BlockDiagonal<B, Kronecker<B>>,
+    ) -> Result<Vec<BlockForm<'a, B>>, KfacError> {
+        let form = |block: &Arc<Block>| {
             let mut parts = operator.parts().iter();
             let own = parts.find(|(part, product)| {
-                part.positions() == block.subset.positions() && *product.factors().0 == block.matrix
+                let is_own = part.positions() == block.subset.positions();
+                is_own && *product.factors().0 == block.matrix
             });
             let Some((_, product)) = own else {
-                let parameter = block.name.clone();
-                return Err(KfacError::OtherBlocks { parameter }.into());
+                return Err(KfacError::OtherBlocks { parameter: block.name.clone() });
             };
-            let (_, sides, eigenvalues) = product.factors();
-            let [left, right] = sides.map(|side| form_of(side, &mut operands));
-            operands.extend(eigenvalues.cloned());
-            forms.push(Form { left, right, spectral: eigenvalues.is_some() });
-        }
-        self.run(objective, Results::QuadraticForms(forms), (1, 2), &operands, visit)
+            let (_, both, eigenvalues) = product.factors();
+            let (mut sides, spectral) = (Vec::new(), eigenvalues.is_some());
+            let [left, right] = both.map(|side| form_of(side, &mut sides));
+            let (form, eigenvalues) = (Form { left, right, spectral }, eigenvalues.cloned());
+            Ok(BlockForm { form, product, sides, eigenvalues })
+        };
+        self.network.blocks.iter().map(form).collect()
     }
 
     /// Runs a program on every batch and hands over the scores, divided by a power of what the gradients of the samples are
@@ -293,6 +307,23 @@ impl SampleGradients {
     fn nothing(&self, columns: usize) -> SampleScores {
         let names = self.network.blocks.iter().map(|block| block.name.clone());
         SampleScores::new(names.collect(), columns)
+    }
+}
+
+/// A block of an operator.
+struct BlockForm<'a, B: AutodiffBackend> {
+    form: Form,
+    product: &'a Kronecker<B>,
+    /// Without identities.
+    sides: Vec<InnerFloat<B>>,
+    eigenvalues: Option<InnerFloat<B>>,
+}
+
+impl<B: AutodiffBackend> BlockForm<'_, B> {
+    /// Groups, rows and columns.
+    fn shape(&self) -> [usize; 3] {
+        let matrix = self.product.factors().0;
+        [matrix.groups, matrix.rows, matrix.columns]
     }
 }
 
