@@ -15,6 +15,7 @@ mod elements;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 mod lent;
+mod lines;
 mod memory;
 mod movement;
 mod number;

@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,
-            Work::Product(product) => self.product(product, &step.ends)?,
+            Work::Product(product) => self.product(product)?,
         }
         step.ends.iter().for_each(|&value| self.end(value));
         Ok(())
@@ -154,18 +154,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn product(&mut self, product: &Product, ends: &[ValueId]) -> Result<(), ExecuteError> {
-        let onto = match product.onto {
-            Some(value) if ends.contains(&value) => self.slot(value).take(),
-            Some(value) => self.get(value).cloned(),
-            None => None,
-        };
-        let (mut result, accum, onto) = match onto {
-            Some(own) if own.is_unique() && own.is_contiguous() => (own, Accum::Add, None),
-            onto => {
+    fn product(&mut self, product: &Product) -> Result<(), ExecuteError> {
+        let (mut result, accum) = match product.onto {
+            Some(value) => {
+                let own = self.slot(value).take();
+                (own.ok_or_else(|| undefined(value, "a sum of products".into()))?, Accum::Add)
+            }
+            None => {
                 let shape = product.shape.clone();
-                let fresh = self.memory.tensor(shape, product.dtype, self.unused);
-                (fresh, Accum::Replace, onto)
+                (self.memory.tensor(shape, product.dtype, self.unused), Accum::Replace)
             }
         };
         let read = |value| self.get(value).ok_or_else(|| undefined(value, "Matmul".into()));
@@ -178,9 +175,6 @@ impl<'a> Run<'a> {
                 Accum::Add => Flex::float_add(result, own),
                 Accum::Replace => own,
             };
-        }
-        if let Some(onto) = onto {
-            result = Flex::float_add(result, onto);
         }
         *self.slot(product.result) = Some(result);
         Ok(())
