@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use burn_backend::{DType, Shape};
+use burn_backend::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 /// Bytes kept between runs, at most.
@@ -61,7 +61,7 @@ impl Memory {
             return again;
         }
         self.shrink(allowed);
-        let fresh = FlexTensor::empty(shape, dtype);
+        let fresh = fresh(shape, dtype);
         #[cfg(test)]
         let fresh = soiled(fresh);
         fresh
@@ -88,6 +88,17 @@ impl Memory {
         }
         self.free.drain(..given);
     }
+}
+
+/// New memory. `FlexTensor::empty` makes a list of bytes and copies it, to align it.
+fn fresh(shape: Shape, dtype: DType) -> FlexTensor {
+    let count = shape.num_elements();
+    let bytes = match dtype {
+        DType::F32 => Bytes::from_elems(vec![0.0_f32; count]),
+        DType::F64 => Bytes::from_elems(vec![0.0_f64; count]),
+        _ => return FlexTensor::empty(shape, dtype),
+    };
+    FlexTensor::new(bytes, Layout::contiguous(shape), dtype)
 }
 
 /// With NaN everywhere, so that a test sees what is not written.

@@ -78,11 +78,11 @@ impl Draft {
         match random.below(12) {
             0..5 => {
                 let (y, other) = random.of(&self.values);
-                let sizes: Vec<usize> = match (shape.len(), other.len()) {
-                    (2, 2) => (0..2).map(|axis| shape[axis].max(other[axis])).collect(),
-                    _ if shape == other => shape.clone(),
-                    _ => return,
-                };
+                if shape.len() != other.len() {
+                    return;
+                }
+                let sizes: Vec<usize> =
+                    shape.iter().zip(&other).map(|(&one, &other)| one.max(other)).collect();
                 let fits = |own: &[usize]| own.iter().zip(&sizes).all(|(&a, &b)| a == b || a == 1);
                 if fits(&shape) && fits(&other) {
                     self.add(Op::Binary(binary), vec![x, y], &sizes);
@@ -147,7 +147,12 @@ impl Draft {
             }
             4 if rank == 2 => {
                 let [rows, columns] = [shape[0], shape[1]];
-                let batch = random.of(&[vec![1, rows, columns], vec![rows, 1, columns]]);
+                let parts = if rows.is_multiple_of(2) { 2 } else { 1 };
+                let batch = random.of(&[
+                    vec![1, rows, columns],
+                    vec![rows, 1, columns],
+                    vec![parts, rows / parts, columns],
+                ]);
                 self.add(Op::Reshape, vec![x], &batch);
             }
             5 if rank == 3 => {
