@@ -9,10 +9,10 @@ use crate::{
         apply, in_precision, replay,
         tests::{
             Values,
-            random::{Random, program_of_matrices},
+            random::{Random, float, program_of_matrices},
         },
     },
-    graph::{Graph, Kind},
+    graph::{Binary, Graph, GraphBuilder, Kind, Op},
 };
 
 fn values(random: &mut Random, shape: &[usize]) -> Values {
@@ -39,39 +39,58 @@ fn assert_close(found: &[f64], expected: &[f64], what: &str) {
     }
 }
 
-/// The axis of the vectors stands at any place.
+/// A program in f32, in f64 for several vectors that stand for its last inputs, their axes at any place.
+fn check(recorded: Graph, varying: usize, random: &mut Random, what: &str) {
+    let graph = in_precision(recorded, FloatDType::F64).unwrap();
+    let shapes = graph.inputs.iter().map(|&input| graph.value(input).shape.to_vec());
+    let shapes: Vec<Vec<usize>> = shapes.collect();
+    let (fixed, varying) = shapes.split_at(graph.inputs.len() - varying);
+    let axes: Vec<usize> = varying.iter().map(|shape| random.below(shape.len() + 1)).collect();
+    let fixed: Vec<Values> = fixed.iter().map(|shape| values(random, shape)).collect();
+    let mut vector =
+        || -> Vec<Values> { varying.iter().map(|shape| values(random, shape)).collect() };
+    let vectors: Vec<Vec<Values>> = (0..VECTORS).map(|_| vector()).collect();
+    let together = with_axes(&graph, &axes, VECTORS, None);
+    let stacks = axes.iter().enumerate().map(|(place, &axis)| {
+        let parts: Vec<Values> = vectors.iter().map(|vector| vector[place].clone()).collect();
+        stack(&parts, axis)
+    });
+    let found = run(&together.graph, fixed.iter().cloned().chain(stacks).collect());
+    for (index, vector) in vectors.iter().enumerate() {
+        let expected = run(&graph, fixed.iter().chain(vector).cloned().collect());
+        for (place, expected) in expected.iter().enumerate() {
+            let shape = &graph.value(graph.outputs[place]).shape;
+            let own = entry(&found[place], shape, together.outputs[place], index);
+            assert_close(&own, expected, &format!("{what}, output {place}"));
+        }
+    }
+}
+
 #[test]
 fn random_programs_for_several_vectors_are_those_for_each() {
     for seed in 0..200 {
         let mut random = Random::new(seed);
         let sizes = random.of(&[[3, 5], [1, 4], [4, 4], [6, 1]]);
         let length = 10 + random.below(20);
-        let recorded = program_of_matrices(&mut random, sizes, length);
-        let graph = in_precision(recorded, FloatDType::F64).unwrap();
+        let graph = program_of_matrices(&mut random, sizes, length);
         let varying = 1 + random.below(graph.inputs.len());
-        let fixed = graph.inputs.len() - varying;
-        let shapes = graph.inputs.iter().map(|&input| graph.value(input).shape.to_vec());
-        let shapes: Vec<Vec<usize>> = shapes.collect();
-        let (fixed, varying) = shapes.split_at(fixed);
-        let axes: Vec<usize> = varying.iter().map(|shape| random.below(shape.len() + 1)).collect();
-        let fixed: Vec<Values> = fixed.iter().map(|shape| values(&mut random, shape)).collect();
-        let vector = |random: &mut Random| -> Vec<Values> {
-            varying.iter().map(|shape| values(random, shape)).collect()
-        };
-        let vectors: Vec<Vec<Values>> = (0..VECTORS).map(|_| vector(&mut random)).collect();
-        let together = with_axes(&graph, &axes, VECTORS, None);
-        let stacks = axes.iter().enumerate().map(|(place, &axis)| {
-            let parts: Vec<Values> = vectors.iter().map(|vector| vector[place].clone()).collect();
-            stack(&parts, axis)
-        });
-        let found = run(&together.graph, fixed.iter().cloned().chain(stacks).collect());
-        for (index, vector) in vectors.iter().enumerate() {
-            let expected = run(&graph, fixed.iter().chain(vector).cloned().collect());
-            for (place, expected) in expected.iter().enumerate() {
-                let shape = &graph.value(graph.outputs[place]).shape;
-                let own = entry(&found[place], shape, together.outputs[place], index);
-                assert_close(&own, expected, &format!("seed {seed}, output {place}"));
-            }
+        check(graph, varying, &mut random, &format!("seed {seed}"));
+    }
+}
+
+/// `x [4, 3]` as `[2, 2, 3]`, times factors for the first two dimensions, for one of them or for none.
+#[test]
+fn rows_that_are_parted_meet_factors_of_any_shape() {
+    for factors in [[2, 2, 1], [2, 1, 1], [1, 2, 1], [1, 1, 3], [2, 1, 3], [2, 2, 3]] {
+        for seed in 0..4 {
+            let mut builder = GraphBuilder::default();
+            let fixed = builder.input(float(&factors));
+            let x = builder.input(float(&[4, 3]));
+            let parted = builder.node(Op::Reshape, vec![x], vec![float(&[2, 2, 3])])[0];
+            let times = Op::Binary(Binary::Mul);
+            let y = builder.node(times, vec![parted, fixed], vec![float(&[2, 2, 3])])[0];
+            let graph = builder.finish(vec![y]);
+            check(graph, 1, &mut Random::new(seed), &format!("{factors:?}"));
         }
     }
 }
