@@ -11,6 +11,8 @@ use super::{
     number::{Number, fill},
 };
 
+use crate::parallel::are_busy;
+
 /// Bytes of one register in one block: a chain's registers together fit into the caches of a core.
 const BLOCK: usize = 1 << 12;
 
@@ -51,7 +53,8 @@ fn run_in<N: Number>(chain: &Chain, inputs: &[&FlexTensor], results: &mut [FlexT
         return false;
     };
     let block = BLOCK / size_of::<N>();
-    let shared = chain.len.saturating_mul(cost(&chain.code)) >= SHARED && chain.len > block;
+    let large = chain.len.saturating_mul(cost(&chain.code)) >= SHARED && chain.len > block;
+    let shared = large && !are_busy();
     if !shared {
         Task { start: 0, results }.run(chain, &elements);
         return true;

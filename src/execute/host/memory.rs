@@ -13,7 +13,7 @@ use burn_flex::{FlexTensor, Layout};
 const KEPT: usize = 1 << 26;
 
 /// Smaller tensors are left to the allocator, which is as fast for them.
-const SMALL: usize = 1 << 11;
+const SMALL: usize = 1 << 5;
 
 /// Runs whose memory is kept, at most.
 const RUNS: usize = 8;

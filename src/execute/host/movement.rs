@@ -10,7 +10,7 @@ use super::{
     memory::Memory,
     number::Number,
 };
-use crate::graph::Op;
+use crate::{graph::Op, parallel::are_busy};
 
 /// What one thread copies at a time.
 const PART: usize = 1 << 14;
@@ -60,7 +60,7 @@ fn copied<N: Number>(
         Elements::Uniform(number) => to.fill(*number),
         Elements::Strided(walk) => walk.load(part * PART, to),
     };
-    if to.len() < 4 * PART {
+    if to.len() < 4 * PART || are_busy() {
         to.chunks_mut(PART).enumerate().for_each(load);
     } else {
         to.par_chunks_mut(PART).enumerate().for_each(load);
