@@ -226,14 +226,8 @@ impl<B: AutodiffBackend> SplitProgram<B> {
 /// Memory of the results of a program, without what they share with its inputs.
 fn bytes_made(graph: &Graph) -> usize {
     let mut counted: HashSet<_> = graph.inputs().iter().copied().collect();
-    let mut bytes = 0;
-    for &value in graph.outputs() {
-        if counted.insert(value) {
-            let ty = graph.value(value);
-            bytes += ty.shape.num_elements() * ty.dtype.size();
-        }
-    }
-    bytes
+    let made = graph.outputs().iter().filter(|&&value| counted.insert(value));
+    made.map(|&value| graph.value(value).bytes()).sum()
 }
 
 /// Each of the results, or the error.

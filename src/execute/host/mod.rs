@@ -61,8 +61,9 @@ pub(super) struct HostProgram {
     constants: Vec<(ValueId, FlexTensor)>,
     /// Bytes alive at most.
     peak: usize,
-    /// Sizes in bytes of the results that are written here: other memory is of no use, and goes back to the system.
-    wanted: HashSet<usize>,
+    /// Per value: whether a result that is written here has as many bytes. Other memory is of no use, and goes back to the
+    /// system.
+    serves: Vec<bool>,
     /// Whether there is work for all threads.
     is_large: bool,
 }
@@ -109,10 +110,12 @@ impl HostProgram {
             Work::Chain(chain) => chain.len,
             Work::Operation(_) | Work::Product(_) => 0,
         });
+        let wanted = steps.iter().flat_map(|step| step.own_results(graph));
+        let wanted: HashSet<usize> = wanted.collect();
         Self {
             is_large: work.sum::<usize>() + graph.multiply_adds() >= LARGE,
             peak: steps.iter().map(|step| step.alive).max().unwrap_or(0),
-            wanted: steps.iter().flat_map(|step| step.own_results(graph)).collect(),
+            serves: graph.values.iter().map(|value| wanted.contains(&value.bytes())).collect(),
             results: types.collect(),
             kinds: graph.values.iter().map(ValueType::kind).collect(),
             slots,

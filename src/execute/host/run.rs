@@ -20,6 +20,9 @@ use crate::{
     graph::{Graph, Node, Op, ValueId},
 };
 
+/// Bytes that may always stay unused: little enough beside any program, and all that a small one needs.
+const SLACK: usize = 1 << 16;
+
 /// A run under way.
 pub(super) struct Run<'a> {
     program: &'a HostProgram,
@@ -69,7 +72,7 @@ impl<'a> Run<'a> {
     /// Forgets a value, whose memory serves again.
     fn end(&mut self, value: ValueId) {
         if let Some(tensor) = self.slot(value).take()
-            && self.program.wanted.contains(&tensor.bytes().len())
+            && self.program.serves[value.index()]
         {
             self.memory.take(tensor, self.unused);
         }
@@ -77,7 +80,7 @@ impl<'a> Run<'a> {
 
     /// Runs a step.
     pub fn step(&mut self, step: &Step) -> Result<(), ExecuteError> {
-        self.unused = self.program.peak.saturating_sub(step.alive);
+        self.unused = self.program.peak.saturating_sub(step.alive).max(SLACK);
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,
