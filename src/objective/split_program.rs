@@ -125,8 +125,8 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         mut take: impl FnMut(usize, Operands<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if vectors.len() == 1 {
-            let vector = vectors.next().into_iter().flatten();
-            return take(0, self.finish.run(prepared.iter().cloned().chain(vector).collect())?);
+            let vector = vectors.next().unwrap_or_default();
+            return take(0, self.finish.run_beside(prepared, vector)?);
         }
         let Together { run, wave: most, .. } = together;
         let mut index = 0;
@@ -195,11 +195,10 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         prepared: &Operands<B>,
         vectors: &[Operands<B>],
     ) -> Result<Vec<Operands<B>>, Error> {
-        let mut inputs = prepared.clone();
         if let [vector] = vectors {
-            inputs.extend(vector.iter().cloned());
-            return Ok(vec![self.finish.run(inputs)?]);
+            return Ok(vec![self.finish.run_beside(prepared, vector.clone())?]);
         }
+        let mut inputs = Vec::new();
         let many = self.many(vectors.len())?;
         for (place, &axis) in many.inputs.iter().enumerate() {
             let parts = vectors.iter().filter_map(|vector| match vector.get(place) {
@@ -209,7 +208,9 @@ impl<B: AutodiffBackend> SplitProgram<B> {
             inputs.push(Operand::Float(stacked::<Inner<B>>(&parts.collect::<Vec<_>>(), axis)));
         }
         let mut products = vec![Vec::new(); vectors.len()];
-        for (result, &axis) in many.program.run(inputs)?.into_iter().zip(&many.outputs) {
+        for (result, &axis) in
+            many.program.run_beside(prepared, inputs)?.into_iter().zip(&many.outputs)
+        {
             let parts = unstacked::<Inner<B>>(result.into_float()?, axis);
             for (product, part) in products.iter_mut().zip(parts) {
                 product.push(Operand::Float(part));

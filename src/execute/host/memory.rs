@@ -55,8 +55,14 @@ impl Memory {
         {
             self.bytes -= bytes;
             let free = self.free.remove(found);
-            let again = FlexTensor::from_arc(free.data_arc(), Layout::contiguous(shape), dtype);
-            drop(free);
+            let is_same = free.dtype() == dtype && *free.layout().shape() == shape;
+            let again = if is_same && free.layout().start_offset() == 0 && free.is_contiguous() {
+                free
+            } else {
+                let data = free.data_arc();
+                drop(free);
+                FlexTensor::from_arc(data, Layout::contiguous(shape), dtype)
+            };
             #[cfg(test)]
             let again = soiled(again);
             return again;
