@@ -193,21 +193,20 @@ impl Chain {
         }
         let first = graph.value(graph.nodes[members.first()?.0].outputs[0]);
         let mut distinct: Vec<usize> = Vec::new();
-        for &(_, line) in &results {
-            if !distinct.contains(&line) {
+        let mut outputs = Vec::with_capacity(results.len());
+        let mut registers: HashMap<usize, usize> = HashMap::new();
+        for (value, line) in results {
+            let register = *registers.entry(line).or_insert_with(|| {
                 distinct.push(line);
-            }
+                distinct.len() - 1
+            });
+            outputs.push(Output { value, register, shape: graph.value(value).shape.clone() });
         }
         let (code, registers) = lines.allocated(&distinct);
-        let outputs = results.into_iter().map(|(value, line)| Output {
-            value,
-            register: distinct.iter().position(|&other| other == line).unwrap_or_default(),
-            shape: graph.value(value).shape.clone(),
-        });
         Some(Self {
             dtype: first.dtype,
             len: first.shape.num_elements(),
-            outputs: outputs.collect(),
+            outputs,
             results: distinct.len(),
             registers,
             code,
@@ -224,6 +223,8 @@ struct Lines {
     constants: Vec<f64>,
     code: Vec<Instruction>,
     of_value: HashMap<ValueId, usize>,
+    known_inputs: HashMap<ValueId, Vec<usize>>,
+    known_constants: HashMap<u64, usize>,
 }
 
 impl Lines {
@@ -250,18 +251,17 @@ impl Lines {
         if let Some(&line) = self.of_value.get(&value) {
             return Source::Register(line);
         }
-        let input = Input { value, shape: shape.clone() };
-        let known = self.inputs.iter().position(|known| *known == input);
-        Source::Input(known.unwrap_or_else(|| {
-            self.inputs.push(input);
+        let known = self.known_inputs.entry(value).or_default();
+        let same = known.iter().find(|&&input| self.inputs[input].shape == *shape);
+        Source::Input(same.copied().unwrap_or_else(|| {
+            known.push(self.inputs.len());
+            self.inputs.push(Input { value, shape: shape.clone() });
             self.inputs.len() - 1
         }))
     }
 
     fn constant(&mut self, number: f64) -> Source {
-        let same = |known: &f64| known.to_bits() == number.to_bits();
-        let known = self.constants.iter().position(same);
-        Source::Constant(known.unwrap_or_else(|| {
+        Source::Constant(*self.known_constants.entry(number.to_bits()).or_insert_with(|| {
             self.constants.push(number);
             self.constants.len() - 1
         }))
