@@ -14,6 +14,8 @@ pub enum Job {
     Threads,
     /// Ranks with one thread each.
     Ranks(usize),
+    /// Two processes that send nothing.
+    Independent,
     /// Sums alone, on two ranks.
     Sums,
 }
@@ -25,6 +27,7 @@ impl Job {
         let (ranks, mode, threads) = match self {
             Job::Threads => (0, "threads", 2),
             Job::Ranks(ranks) => (ranks, "ranks", 1),
+            Job::Independent => (2, "independent", 1),
             Job::Sums => (2, "sums", 1),
         };
         let mut command = if ranks == 0 { Command::new(&own) } else { Command::new("mpirun") };

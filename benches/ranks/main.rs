@@ -9,6 +9,8 @@
 //! medians are followed by their quartiles, `_q1` and `_q3`.
 //!
 //! - `rank1_ms`, `ranks2_ms`: the slowest rank; `speedup`: 2·`rank1_ms` / `ranks2_ms`; `threads2_ms`: the single process.
+//! - `independent2_ms`: the slower of two processes on the two cores that have one rank's batches each and send nothing;
+//!   `ceiling`: 2·`rank1_ms` / `independent2_ms`, the speed-up that the machine allows.
 //! - `own_ms`: time outside of the communicator, of the slowest rank; `moving_ms`: the shortest time within it of any rank;
 //!   `waiting_ms`: what the others spend there on top.
 //! - `messages`, `bytes`: as counted; `bytes_formula`: n elements and nine in front for each message of a product.
@@ -37,6 +39,7 @@ use quartiles::Quartiles;
 fn main() -> Result<(), Error> {
     match std::env::var(MODE).as_deref() {
         Ok("threads") => measure::alone(),
+        Ok("independent") => Mpi::run(measure::independent),
         Ok("sums") => Mpi::run(|ranks| measure::sums(&ranks)),
         Ok(_) => Mpi::run(measure::shared),
         Err(_) => {
@@ -55,7 +58,7 @@ fn supervise() {
     let filter = names.next().cloned().unwrap_or_default();
     let mut samples = Table::new();
     for turn in 0..turns {
-        let jobs = [Job::Threads, Job::Ranks(1), Job::Ranks(2), Job::Sums];
+        let jobs = [Job::Threads, Job::Ranks(1), Job::Ranks(2), Job::Independent, Job::Sums];
         for at in 0..jobs.len() {
             jobs[(at + turn) % jobs.len()].run(&filter, &mut samples);
         }
@@ -78,6 +81,9 @@ fn print(samples: &Table) {
         let figure = |name: &str| median(&format!("{work}.{name}"));
         if let (Some(one), Some(two)) = (figure("rank1_ms"), figure("ranks2_ms")) {
             println!("{work}.speedup = {:.3}", 2.0 * one / two);
+        }
+        if let (Some(one), Some(both)) = (figure("rank1_ms"), figure("independent2_ms")) {
+            println!("{work}.ceiling = {:.3}", 2.0 * one / both);
         }
         if let (Some(threads), Some(two)) = (figure("threads2_ms"), figure("ranks2_ms")) {
             println!("{work}.ranks_over_threads = {:.3}", two / threads);

@@ -30,24 +30,50 @@ pub const WORKS: [&str; 4] =
 
 type Ranks = Arc<Counted<Mpi>>;
 
+/// Whose batches a process works on.
+#[derive(Clone)]
+enum Work {
+    /// Those of two ranks, alone.
+    OfTwo,
+    /// Its own, as one rank of several.
+    Shared(Ranks),
+    /// Its own, on an objective that is not shared, beside other processes that start with it.
+    Independent(Ranks),
+}
+
+impl Work {
+    /// The processes that start together.
+    fn ranks(&self) -> Option<&Ranks> {
+        match self {
+            Work::OfTwo => None,
+            Work::Shared(ranks) | Work::Independent(ranks) => Some(ranks),
+        }
+    }
+}
+
 /// One process with the batches of two ranks.
 pub fn alone() -> Result<(), Error> {
-    each(None)
+    each(&Work::OfTwo)
 }
 
 /// One rank of several.
 pub fn shared(ranks: Arc<Mpi>) -> Result<(), Error> {
-    each(Some(Arc::new(Counted::new(ranks))))
+    each(&Work::Shared(Arc::new(Counted::new(ranks))))
 }
 
-fn each(ranks: Option<Ranks>) -> Result<(), Error> {
+/// One of several processes with the batches of one rank each, and no messages.
+pub fn independent(ranks: Arc<Mpi>) -> Result<(), Error> {
+    each(&Work::Independent(Arc::new(Counted::new(ranks))))
+}
+
+fn each(work: &Work) -> Result<(), Error> {
     let filter = std::env::args().nth(1).unwrap_or_default();
     let device = Device::flex().autodiff();
     if "mlp".contains(&filter) {
-        measure(mlp::case(&device), ranks.as_ref())?;
+        measure(mlp::case(&device), work)?;
     }
     if "transformer".contains(&filter) {
-        measure(sequences(transformer::case(&device)), ranks.as_ref())?;
+        measure(sequences(transformer::case(&device)), work)?;
     }
     Ok(())
 }
@@ -68,23 +94,26 @@ fn sequences(case: Case<Transformer, transformer::Batch>) -> Case<Transformer, S
     }
 }
 
-fn measure<M, X>(case: Case<M, X>, ranks: Option<&Ranks>) -> Result<(), Error>
+fn measure<M, X>(case: Case<M, X>, work: &Work) -> Result<(), Error>
 where
     M: Module + 'static,
     X: Batch + Clone + Send + 'static,
 {
     let captured = Objective::capture(&case.model, case.batch.clone(), case.loss)?;
     let batches = |count: usize| std::iter::repeat_n(case.batch.clone(), count);
-    let risk = match ranks {
-        Some(ranks) => captured.shared(ranks.clone())?.over(batches(BATCHES), Reduction::Mean)?,
-        None => captured.over(batches(2 * BATCHES), Reduction::Mean)?,
+    let risk = match work {
+        Work::Shared(ranks) => {
+            captured.shared(ranks.clone())?.over(batches(BATCHES), Reduction::Mean)?
+        }
+        Work::Independent(_) => captured.over(batches(BATCHES), Reduction::Mean)?,
+        Work::OfTwo => captured.over(batches(2 * BATCHES), Reduction::Mean)?,
     };
     let v = risk.parameters().space().normal(1);
     let hessian = Hessian::new(&risk)?;
     let product = || hessian.apply(&v).map(drop);
     product()?; // prepares the batches, and warms up
-    time(&format!("{}.product", case.name), (v.len(), REPETITIONS), ranks, product)?;
-    if ranks.is_some_and(|ranks| ranks.size() > 2) {
+    time(&format!("{}.product", case.name), (v.len(), REPETITIONS), work, product)?;
+    if work.ranks().is_some_and(|ranks| ranks.size() > 2) {
         return Ok(()); // more ranks than cores: counts alone
     }
     let matrix = GaussNewton::new(&risk)?.damped(1.0)?;
@@ -95,18 +124,18 @@ where
         .init()?;
     matrix.apply(&v)?;
     let solve = || solver.solve_with(&matrix, &v, SolveOptions::default()).map(drop);
-    time(&format!("{}.solve", case.name), (v.len(), 1), ranks, solve)
+    time(&format!("{}.solve", case.name), (v.len(), 1), work, solve)
 }
 
 /// Prints how long some work takes on the ranks, and what goes through the communicator.
 fn time(
     name: &str,
     (elements, repetitions): (usize, usize),
-    ranks: Option<&Ranks>,
+    whose: &Work,
     work: impl Fn() -> Result<(), Error>,
 ) -> Result<(), Error> {
     for _ in 0..repetitions {
-        let Some(ranks) = ranks else {
+        let Some(ranks) = whose.ranks() else {
             let start = Instant::now();
             black_box(work()?);
             println!("{name}.threads2_ms = {}", 1e3 * start.elapsed().as_secs_f64());
@@ -122,6 +151,10 @@ fn time(
             continue;
         }
         let largest = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+        if matches!(whose, Work::Independent(_)) {
+            println!("{name}.independent2_ms = {}", 1e3 * largest(&totals));
+            continue;
+        }
         let moving = insides.iter().copied().fold(f64::INFINITY, f64::min);
         let own = totals.iter().zip(&insides).map(|(total, inside)| total - inside);
         let size = ranks.size();

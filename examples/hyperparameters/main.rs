@@ -1,6 +1,7 @@
 //! One weight decay for every weight of a digits classifier, 650 of them, trained by implicit differentiation on 50
-//! validation images. The validation loss falls to almost nothing and the test loss does not follow: as many hyper-parameters
-//! as parameters overfit the validation set. Drawn to `target/hyperparameters.svg`.
+//! validation images. The validation loss falls to almost nothing. The test accuracy rises at first, as the decays learn
+//! which pixels count, and then falls: as many hyper-parameters as parameters overfit the validation set. Drawn to
+//! `target/hyperparameters.svg`.
 #![allow(clippy::print_stdout)]
 
 #[path = "../../tests/support/digits.rs"]
@@ -25,9 +26,11 @@ use plotters::style::RGBColor;
 use digits::Digits;
 use figures::Figures;
 use page::{Axis, Chart, Scale};
-use training::{Point, Problem};
+use training::{Point, Problem, best_of};
 
-const STEPS: usize = 150;
+const STEPS: usize = 300;
+/// The validation loss is small long before the test accuracy has fallen.
+const HALF: usize = STEPS / 2;
 const VALIDATION: RGBColor = RGBColor(26, 99, 168);
 const TEST: RGBColor = RGBColor(204, 68, 34);
 
@@ -46,26 +49,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     figures.expect("start.error_bound", report.error.map_or(1.0, |e| e.total()), 0.0..=1e-5);
 
     let clock = std::time::Instant::now();
-    let start = problem.train(0)?;
-    let [_, test] = problem.accuracies()?;
     let curve = problem.train(STEPS)?;
     figures.note("seconds", clock.elapsed().as_secs_f64());
-    let (first, last) = (start[0], curve[STEPS]);
+    let (first, half, last) = (curve[0], curve[HALF], curve[STEPS]);
     figures.expect("start.validation_loss", first.validation_loss, 0.5..=2.0);
-    figures.expect("end.validation_loss", last.validation_loss, 0.0..=0.02);
-    let [validation, later] = problem.accuracies()?;
+    figures.expect("half.validation_loss", half.validation_loss, 0.0..=0.02);
+    figures.expect("end.validation_loss", last.validation_loss, 0.0..=0.002);
+    let [validation, _] = problem.accuracies()?;
     figures.expect("end.validation_accuracy", validation, 1.0..=1.0);
     figures.note("start.test_loss", first.test_loss);
-    figures.expect("end.test_loss", last.test_loss, 0.2..=5.0);
-    figures.note("start.test_accuracy", test);
-    figures.expect("end.test_accuracy", later, 0.6..=0.95);
+    figures.expect("end.test_loss", last.test_loss, 0.5..=10.0);
+    let (step, best) = best_of(&curve);
+    figures.note("start.test_accuracy", first.test_accuracy);
+    figures.note("best.test_accuracy", best);
+    figures.note("best.step", step as f64);
+    figures.note("end.test_accuracy", last.test_accuracy);
+    figures.expect("test_accuracy.fall", best - last.test_accuracy, 0.05..=0.3);
     println!("drawn: {}", draw(&curve)?.display());
     if figures.print() { Ok(()) } else { Err("a figure is out of its range".into()) }
 }
 
 fn draw(curve: &[Point]) -> Result<std::path::PathBuf, Box<dyn Error>> {
     let x = Axis { label: "steps", scale: Scale::Linear, ends: (0.0, STEPS as f64) };
-    let y = Axis { label: "cross-entropy", scale: Scale::Logarithmic, ends: (1e-4, 10.0) };
+    let y = Axis { label: "cross-entropy", scale: Scale::Logarithmic, ends: (1e-7, 10.0) };
     let mut chart = Chart::new("One weight decay for every weight", x, y);
     let of = |loss: fn(&Point) -> f64| {
         let losses = curve.iter().enumerate();

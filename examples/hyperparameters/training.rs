@@ -37,6 +37,7 @@ pub struct Problem {
 pub struct Point {
     pub validation_loss: f64,
     pub test_loss: f64,
+    pub test_accuracy: f64,
 }
 
 /// Logits and mean cross-entropy.
@@ -85,7 +86,8 @@ impl Problem {
             .with_max_iterations(Some(50))
             .init()?;
         let config = ImplicitConfig::new().with_error_bound(false);
-        let mut optimizer = RmsPropConfig::new().init();
+        let rmsprop = RmsPropConfig::new().with_alpha(0.9).with_momentum(0.0).with_epsilon(1e-8);
+        let mut optimizer = rmsprop.init();
         let mut guess: Option<ParamVector> = None;
         let mut curve = Vec::new();
         for step in 0..=steps {
@@ -94,6 +96,7 @@ impl Problem {
             curve.push(Point {
                 validation_loss: self.validation.at(&theta)?.value()?,
                 test_loss: self.test.at(&theta)?.value()?,
+                test_accuracy: self.accuracies()?[1],
             });
             if step == steps {
                 break;
@@ -122,6 +125,12 @@ impl Problem {
         };
         Ok([of(&self.validation, &self.labels[0])?, of(&self.test, &self.labels[1])?])
     }
+}
+
+/// The step with the best test accuracy, and the accuracy.
+pub fn best_of(curve: &[Point]) -> (usize, f64) {
+    let accuracies = curve.iter().map(|point| point.test_accuracy).enumerate();
+    accuracies.fold((0, 0.0), |best, found| if found.1 > best.1 { found } else { best })
 }
 
 fn largest(row: &[f64]) -> usize {

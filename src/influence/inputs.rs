@@ -77,7 +77,7 @@ where
         let perturbed = self.training.here().on(batch.clone())?;
         let scale = -self.reduction.factor(self.samples());
         let mut gradients = Vec::new();
-        let solved = self.each_solved(query.into(), None, |_, solved| {
+        let solved = self.each_solved(query.into(), |solved| {
             let scaled: Vec<_> = solved.iter().map(|vector| vector.clone().scale(scale)).collect();
             for found in perturbed.input_gradients(&scaled)? {
                 gradients.push(with_floats(batch.clone(), found));

@@ -16,7 +16,6 @@ use crate::{
     },
     solver::{Direct, LinearSolver, Lissa, NystromConfig, Solution, StopReason},
     space::ParamVector,
-    tensor::Precision,
 };
 
 /// A⁻¹ with all that is computed once.
@@ -147,11 +146,7 @@ impl<B: AutodiffBackend> Inverse<B> {
             | Method::Nystrom { matrix, .. } => matrix.kept_bytes(),
             Method::Dense { matrix, .. } => {
                 let space = matrix.domain();
-                let entry = match space.precision() {
-                    Precision::F32 => size_of::<f32>(),
-                    Precision::F64 => size_of::<f64>(),
-                };
-                space.len() * space.len() * entry
+                space.len() * space.len() * space.precision().bytes()
             }
             Method::Factored(_) | Method::Identity => 0,
         }

@@ -3,7 +3,12 @@
 use burn_backend::AutodiffBackend;
 
 use super::Estimator;
-use crate::{error::Error, kfac::SampleGradients, objective::Objective, space::ParamVector};
+use crate::{
+    error::Error,
+    kfac::{SampleGradients, SampleScores},
+    objective::Objective,
+    space::ParamVector,
+};
 
 /// The gradients of samples out of the layers, for an estimator by layers; `None` where a parameter is not covered, or where
 /// the samples of the loss are not those of the outputs.
@@ -25,8 +30,12 @@ pub(super) fn products<B: AutodiffBackend>(
     training: &Objective<B>,
     vectors: &[ParamVector<B>],
 ) -> Result<Vec<Vec<f64>>, Error> {
-    let scores = gradients.inner_products(&training.here(), vectors)?;
+    Ok(rows(&gradients.inner_products(&training.here(), vectors)?))
+}
+
+/// A row for each vector, a column for each sample.
+pub(super) fn rows(scores: &SampleScores) -> Vec<Vec<f64>> {
     let (total, count) = (scores.total(), scores.vectors());
     let row = |vector: usize| total.iter().skip(vector).step_by(count).copied().collect();
-    Ok((0..count).map(row).collect())
+    (0..count).map(row).collect()
 }

@@ -129,6 +129,11 @@ impl<B: AutodiffBackend> SampleLosses<B> {
         }
     }
 
+    /// The objective that was given.
+    pub fn given(&self) -> &Objective<B> {
+        &self.given
+    }
+
     /// The objective whose outputs are ℓ.
     pub fn objective(&self) -> &Objective<B> {
         &self.objective

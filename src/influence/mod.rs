@@ -10,7 +10,8 @@
 //!
 //! For one solved s = A⁻¹∇f the scores of *all* training samples are one directional derivative of the vector of their
 //! losses, J_ℓ s: one forward-mode pass over the training data for each query, several queries in one. No gradient of a
-//! single sample is formed. Any model that can be recorded has influences, whatever its layers.
+//! single sample is formed. Any model that can be recorded has influences, whatever its layers. Those of K-FAC and EK-FAC
+//! come out of the layers, in the eigenbases in which A⁻¹ is a diagonal.
 //!
 //! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
@@ -28,6 +29,7 @@ mod layers;
 mod losses;
 mod matrix;
 mod own;
+mod pairs;
 mod parts;
 mod query;
 mod removal;
@@ -189,7 +191,9 @@ impl<B: AutodiffBackend> Influence<B> {
     /// [`visit_scores`](Self::visit_scores) and [`top`](Self::top) where they do not fit.
     ///
     /// # Cost
-    /// A backward pass, a solve and a forward-mode pass over the training data per query (0.2 to 0.4 gradients).
+    /// A backward pass, a solve and a forward-mode pass over the training data per query (0.2 to 0.4 gradients). K-FAC and
+    /// EK-FAC take a forward and a backward pass over both for a block of queries that are samples, and for each pair of
+    /// samples of the two as many multiplications as one of them takes forward.
     ///
     /// # Errors
     /// As [`visit_scores`](Self::visit_scores).
@@ -225,24 +229,39 @@ impl<B: AutodiffBackend> Influence<B> {
     where
         B: 'a,
     {
-        let mut derivatives = 0;
-        let solves = self.each_solved(query.into(), range, |first, solved| {
-            let rows = self.scored(solved)?;
+        let (asked, mut derivatives) = (self.asked(query.into())?, 0);
+        let solved = self.each_block(asked.gradients.len(), range, |block| {
+            let (first, mut solves) = (block.start, Solves::default());
+            let own = self.scores_here(&asked, &block, &mut solves);
+            let rows = self.losses.by_row(block.len(), own)?;
             derivatives += rows.len();
-            visit(ScoreRows { first, rows })
+            visit(ScoreRows { first, rows })?;
+            Ok(solves)
         })?;
-        Ok(self.report(solves.queries, solves.solves, derivatives))
+        Ok(self.report(solved.queries, solved.solves, derivatives))
     }
 
-    /// Calls `work` with the index of the first query of each block and A⁻¹∇f of its queries.
+    /// Calls `work` with A⁻¹∇f of the queries of each block.
     fn each_solved(
         &self,
         query: Query<'_, B>,
-        range: Option<Range<usize>>,
-        mut work: impl FnMut(usize, &[ParamVector<B>]) -> Result<(), Error>,
+        mut work: impl FnMut(&[ParamVector<B>]) -> Result<(), Error>,
     ) -> Result<Solved, Error> {
         let gradients = Gradients::of(query, self.training.parameters().space())?;
-        let queries = gradients.len();
+        self.each_block(gradients.len(), None, |block| {
+            let (vectors, solves) = self.inverse.solve(&gradients.some(block)?)?;
+            work(&vectors)?;
+            Ok(solves)
+        })
+    }
+
+    /// Calls `work` with the queries of each block, and sums up the solves that it reports.
+    fn each_block(
+        &self,
+        queries: usize,
+        range: Option<Range<usize>>,
+        mut work: impl FnMut(Range<usize>) -> Result<Solves, Error>,
+    ) -> Result<Solved, Error> {
         let Range { start, end } = range.unwrap_or(0..queries);
         if start >= end || end > queries {
             return Err(InfluenceError::QueryRange { start, end, queries }.into());
@@ -250,9 +269,7 @@ impl<B: AutodiffBackend> Influence<B> {
         let mut solved = Solved { queries: end - start, solves: Solves::default() };
         for first in (start..end).step_by(self.config.at_once) {
             let last = end.min(first + self.config.at_once);
-            let (vectors, solves) = self.inverse.solve(&gradients.some(first..last)?)?;
-            solved.solves.merge(&solves);
-            work(first, &vectors)?;
+            solved.solves.merge(&work(first..last)?);
             self.observe(last - start, end - start);
         }
         Ok(solved)

@@ -113,7 +113,7 @@ impl<B: AutodiffBackend> Influence<B> {
             return Err(InfluenceError::NoPart.into());
         }
         let (mut derivatives, mut values) = (0, Vec::new());
-        let solved = self.each_solved(query.into(), None, |_, solved| {
+        let solved = self.each_solved(query.into(), |solved| {
             for vector in solved {
                 let of_part =
                     |(_, subset): &(&str, &ParamSubset)| -> Result<ParamVector<B>, Error> {

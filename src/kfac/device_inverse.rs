@@ -20,7 +20,7 @@ use super::matrix::{FactorShape, inverse_root};
 use crate::{
     error::Error,
     operator::upload,
-    space::{Inner, InnerFloat, ParamSpace, read_tensor},
+    space::{Inner, InnerFloat, ParamSpace, read_tensor, sum},
 };
 
 /// Rows of the blocks that the host factors.
@@ -156,7 +156,7 @@ impl<'a, B: AutodiffBackend> Damped<'a, B> {
 
 /// ‖R‖_F, over all groups. Reads one number.
 fn frobenius<B: AutodiffBackend>(matrix: InnerFloat<B>) -> Result<f64, Error> {
-    let square = Inner::<B>::float_sum(Inner::<B>::float_mul(matrix.clone(), matrix));
+    let square = sum::<B>(Inner::<B>::float_mul(matrix.clone(), matrix));
     Ok(read_tensor::<B>(square)?.iter().sum::<f64>().sqrt())
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::Error,
     operator::{DenseMatrix, KroneckerSide, OperatorError, upload},
-    space::{Inner, InnerFloat, ParamSpace, read_tensor},
+    space::{Inner, InnerFloat, ParamSpace, read_tensor, sum},
     tensor::DefaultBackend,
 };
 
@@ -88,7 +88,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
 
     /// The trace, summed over groups, on the device; `None` for the identity.
     pub(super) fn device_trace(&self) -> Option<InnerFloat<B>> {
-        Some(Inner::<B>::float_sum(self.device_diagonals()?))
+        Some(sum::<B>(self.device_diagonals()?))
     }
 
     /// The diagonal of each group, `[groups, size]`, on the device; `None` for the identity.

@@ -8,7 +8,7 @@ use faer::Mat;
 use crate::{
     error::Error,
     seeds::Seeds,
-    space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor},
+    space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor, sum},
     tensor::Precision,
 };
 
@@ -124,7 +124,7 @@ impl<B: AutodiffBackend> Basis<B> {
             }
         }
         let square = Inner::<B>::float_mul(rest.clone(), rest.clone());
-        scalars.push(Inner::<B>::float_reshape(Inner::<B>::float_sum(square), [1, 1].into()));
+        scalars.push(Inner::<B>::float_reshape(sum::<B>(square), [1, 1].into()));
         Projection { rest: Inner::<B>::float_reshape(rest, [n].into()), scalars, passes, size }
     }
 

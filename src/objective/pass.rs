@@ -1,6 +1,9 @@
 //! Passes over the batches of an objective.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use burn_backend::AutodiffBackend;
 
@@ -39,6 +42,30 @@ impl<B: AutodiffBackend> Objective<B> {
             }
             operands.extend(inputs(part)?);
             work(part, &derived.notes, derived.program.run(operands)?)
+        })
+    }
+
+    /// Runs a program on every batch that holds some samples of a range: derived for their number, with inputs by where they
+    /// are in the batch.
+    pub(crate) fn pass_over<D: Derivation>(
+        &self,
+        range: &Range<usize>,
+        derivation: impl Fn(usize) -> D,
+        inputs: impl Fn(Range<usize>) -> Result<Operands<B>, Error>,
+        mut work: impl FnMut(&Part<B>, &D::Notes, Operands<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut first = 0;
+        self.for_each_part(|_, part| {
+            let last = first + part.batch.samples;
+            let own = range.start.max(first)..range.end.min(last);
+            if !own.is_empty() {
+                let derived = part.programs.derived(&derivation(own.len()))?;
+                let mut operands = self.inputs(part)?;
+                operands.extend(inputs(own.start - first..own.end - first)?);
+                work(part, &derived.notes, derived.program.run(operands)?)?;
+            }
+            first = last;
+            Ok(())
         })
     }
 

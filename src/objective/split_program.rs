@@ -34,6 +34,8 @@ const WORTH_A_THREAD: usize = 1 << 18;
 pub(crate) struct SplitProgram<B: AutodiffBackend> {
     pub prepare: Program<Inner<B>>,
     pub finish: Program<Inner<B>>,
+    /// Bytes of the results of `prepare`.
+    kept_bytes: usize,
     /// What the second part costs for each vector.
     working: Working,
     /// Whether it runs on this machine's processor.
@@ -86,21 +88,20 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         let varying = finish.graph().inputs().len() - prepare.graph().outputs().len();
         let working = Working::of(finish.graph(), varying);
         let on_host = is_host(&Inner::<B>::name(finish.device()));
-        Self { prepare, finish, working, on_host, many: Mutex::default(), only: Mutex::default() }
+        Self {
+            kept_bytes: bytes_made(prepare.graph()),
+            prepare,
+            finish,
+            working,
+            on_host,
+            many: Mutex::default(),
+            only: Mutex::default(),
+        }
     }
 
     /// Memory of the results of `prepare`, without what they share with its inputs.
     pub fn kept_bytes(&self) -> usize {
-        let graph = self.prepare.graph();
-        let mut counted: HashSet<_> = graph.inputs().iter().copied().collect();
-        let mut bytes = 0;
-        for &value in graph.outputs() {
-            if counted.insert(value) {
-                let ty = graph.value(value);
-                bytes += ty.shape.num_elements() * ty.dtype.size();
-            }
-        }
-        bytes
+        self.kept_bytes
     }
 
     /// How a number of vectors is multiplied within a number of bytes.
@@ -116,6 +117,10 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         mut vectors: impl ExactSizeIterator<Item = Operands<B>>,
         mut take: impl FnMut(usize, Operands<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        if vectors.len() == 1 {
+            let vector = vectors.next().into_iter().flatten();
+            return take(0, self.finish.run(prepared.iter().cloned().chain(vector).collect())?);
+        }
         let Together { run, threads } = together;
         let mut index = 0;
         while vectors.len() > 0 {
@@ -209,6 +214,19 @@ impl<B: AutodiffBackend> SplitProgram<B> {
     fn varying(&self) -> usize {
         self.finish.graph().inputs().len() - self.prepare.graph().outputs().len()
     }
+}
+
+/// Memory of the results of a program, without what they share with its inputs.
+fn bytes_made(graph: &Graph) -> usize {
+    let mut counted: HashSet<_> = graph.inputs().iter().copied().collect();
+    let mut bytes = 0;
+    for &value in graph.outputs() {
+        if counted.insert(value) {
+            let ty = graph.value(value);
+            bytes += ty.shape.num_elements() * ty.dtype.size();
+        }
+    }
+    bytes
 }
 
 /// Each of the results, or the error.

@@ -5,6 +5,7 @@ use burn_backend::{AutodiffBackend, Scalar, ops::FloatTensorOps};
 use super::{
     DeviceScalar, Inner, InnerFloat, ParamVector, VectorError,
     host::{self, Accumulate},
+    sums::sum,
 };
 
 /// # Arithmetic
@@ -181,8 +182,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
             return Ok(DeviceScalar::on(known, self.device(), self.precision()));
         }
         let pairs = own.iter().zip(&*others);
-        let parts =
-            pairs.map(|(a, b)| Inner::<B>::float_sum(Inner::<B>::float_mul(a.clone(), b.clone())));
+        let parts = pairs.map(|(a, b)| sum::<B>(Inner::<B>::float_mul(a.clone(), b.clone())));
         Ok(self.total(parts.collect()))
     }
 

@@ -22,6 +22,7 @@ mod random;
 mod scalar;
 mod stacked;
 mod subset;
+mod sums;
 mod vector;
 
 pub use compare::BlockDifference;
@@ -38,6 +39,7 @@ pub(crate) use model::{
 };
 pub(crate) use scalar::read_tensor;
 pub(crate) use stacked::{stacked, unstacked};
+pub(crate) use sums::sum;
 
 use burn_backend::{AutodiffBackend, BackendTypes};
 

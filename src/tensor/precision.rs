@@ -36,6 +36,14 @@ impl Precision {
         }
     }
 
+    /// Bytes of a number.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Precision::F32 => size_of::<f32>(),
+            Precision::F64 => size_of::<f64>(),
+        }
+    }
+
     /// Burn's name of the format.
     pub fn dtype(self) -> FloatDType {
         match self {

@@ -1,5 +1,5 @@
-//! What a step of a solver hands to a device besides its product: a number of operations that does not depend on the number
-//! of parameters, and one wait.
+//! What a step of a solver hands to a device besides its product: a number of operations that does not depend on how many
+//! tensors the parameters are, and one wait.
 
 use std::sync::Arc;
 
@@ -63,5 +63,23 @@ fn a_step_hands_over_as_many_operations_for_twenty_blocks_as_for_two() {
         assert!(twenty.operations <= most, "{name}: {twenty:?}");
         assert_eq!(twenty.waits, 1, "{name}");
         assert_eq!(twenty.uploads, 0, "{name}");
+    }
+}
+
+/// A scalar product adds up in rounds of up to 256 elements: one for 160 parameters, three for 90,000.
+#[test]
+fn a_scalar_product_takes_an_operation_more_for_each_round() {
+    let shapes = [("weight", vec![300, 299]), ("bias", vec![300])];
+    let large = ParamLayout::from_shapes(shapes).unwrap();
+    let solvers: [(&str, Made, (f64, bool), usize); 3] = [
+        ("conjugate gradients", conjugate_gradient, (0.0, false), 2),
+        ("conjugate gradients, preconditioned", conjugate_gradient, (0.0, true), 3),
+        ("MINRES", minres, (0.0, false), 2),
+    ];
+    for (name, solver, problem, scalar_products) in solvers {
+        let [small, large] =
+            [&layout(20), &large].map(|layout| of_a_step(layout, problem, &solver));
+        assert_eq!(large.operations, small.operations + 2 * scalar_products, "{name}");
+        assert_eq!((large.waits, large.uploads), (1, 0), "{name}");
     }
 }

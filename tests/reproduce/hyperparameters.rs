@@ -10,10 +10,12 @@ use burn_curvature::{
 };
 
 use crate::{Outcome, digits::Digits, figures::Figures};
-use training::Problem;
+use training::{Problem, best_of};
 
-/// Enough for the validation loss; the decays go on for longer.
-const STEPS: usize = 50;
+/// The validation loss is small after half of them; the decays go on. The test accuracy is best after some ten steps and falls
+/// from there. Whether it ends below its start depends on the split: for seeds 1 and 3 by 10 and 11 points; that of seed 2
+/// ends 11 points above.
+const STEPS: usize = 300;
 
 #[test]
 #[ignore = "takes a while, see main.rs"]
@@ -24,20 +26,23 @@ fn one_decay_per_weight() -> Outcome {
     for seed in [1, 2, 3] {
         let name = |figure: &str| format!("decays.{seed}.{figure}");
         let mut problem = Problem::new(&digits, seed, &device)?;
-        problem.train(0)?;
-        let [_, before] = problem.accuracies()?;
         let curve = problem.train(STEPS)?;
         let [validation, after] = problem.accuracies()?;
+        let half = curve[STEPS / 2].validation_loss;
         figures.expect(&name("start"), curve[0].validation_loss, 0.5..=2.0);
-        figures.expect(&name("validation_loss"), curve[STEPS].validation_loss, 0.0..=0.02);
+        figures.expect(&name("validation_loss"), half, 0.0..=0.02);
         figures.expect(&name("validation_accuracy"), validation, 1.0..=1.0);
-        // The decays have learned the validation set, and little about other images.
+        // The decays have learned the validation set, and unlearned some of what they had learned of other images.
         let gap = curve[STEPS].test_loss / curve[STEPS].validation_loss;
         figures.expect(&name("test_over_validation_loss"), gap, 10.0..=f64::INFINITY);
         figures.expect(&name("test_accuracy_gap"), validation - after, 0.05..=1.0);
+        let (step, best) = best_of(&curve);
+        figures.expect(&name("test_accuracy_fall"), best - after, 0.05..=1.0);
+        figures.note(&name("best_step"), step as f64);
         figures.note(&name("test_loss.before"), curve[0].test_loss);
         figures.note(&name("test_loss.after"), curve[STEPS].test_loss);
-        figures.note(&name("test_accuracy.before"), before);
+        figures.note(&name("test_accuracy.before"), curve[0].test_accuracy);
+        figures.note(&name("test_accuracy.best"), best);
         figures.note(&name("test_accuracy.after"), after);
     }
     assert!(figures.print());

@@ -1,5 +1,5 @@
 //! The figures of the examples, over several seeds, each in its range. They take minutes in release:
-//! `cargo test --release --test reproduce -- --ignored --nocapture --test-threads 1`.
+//! `cargo test --release --test reproduce -- --ignored --show-output`.
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
 mod data_cleaning;

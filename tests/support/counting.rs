@@ -109,13 +109,13 @@ impl RouterChannel for Channel {
         Client { device: device.clone(), state: Arc::new(Mutex::new(state)) }
     }
 
-    fn get_tensor_handle(tensor: &TensorIr, client: &Client) -> <Flex as BackendIr>::Handle {
+    fn get_tensor_handle(tensor: &TensorIr, client: &Client) -> Handle {
         client.state().interpreter.get_tensor_handle(tensor)
     }
 
     fn register_tensor(
         client: &Client,
-        handle: <Flex as BackendIr>::Handle,
+        handle: Handle,
         shape: Shape,
         dtype: DType,
     ) -> RouterTensor<Client> {
@@ -123,34 +123,25 @@ impl RouterChannel for Channel {
     }
 }
 
+/// A tensor of the interpreter.
+type Handle = <Flex as BackendIr>::Handle;
+
 /// All devices compute in the same memory.
 pub struct Bridge;
 
 impl MultiBackendBridge for Bridge {
-    type TensorHandle = <Flex as BackendIr>::Handle;
+    type TensorHandle = Handle;
     type Device = CountingDevice;
 
-    fn change_backend_float(
-        tensor: Self::TensorHandle,
-        _: Shape,
-        _: &CountingDevice,
-    ) -> Self::TensorHandle {
+    fn change_backend_float(tensor: Handle, _: Shape, _: &CountingDevice) -> Handle {
         tensor
     }
 
-    fn change_backend_int(
-        tensor: Self::TensorHandle,
-        _: Shape,
-        _: &CountingDevice,
-    ) -> Self::TensorHandle {
+    fn change_backend_int(tensor: Handle, _: Shape, _: &CountingDevice) -> Handle {
         tensor
     }
 
-    fn change_backend_bool(
-        tensor: Self::TensorHandle,
-        _: Shape,
-        _: &CountingDevice,
-    ) -> Self::TensorHandle {
+    fn change_backend_bool(tensor: Handle, _: Shape, _: &CountingDevice) -> Handle {
         tensor
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod programs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn_backend::{Backend, BoolStore, DType, Shape, get_device_settings, tensor::Device};

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{
     chain::{Chain, Function, Instruction, Source},
-    elements::{Elements, rows},
+    elements::{Elements, are_rows},
     number::{Number, fill},
 };
 
@@ -34,11 +34,17 @@ fn run_in<N: Number>(chain: &Chain, inputs: &[&FlexTensor], results: &mut [FlexT
     if chain.len == 0 {
         return true;
     }
-    let shapes = chain.inputs.iter().map(|input| &input.shape);
-    let copies: Vec<Option<FlexTensor>> =
-        inputs.iter().zip(shapes.clone()).map(|(tensor, shape)| rows(tensor, shape)).collect();
-    let tensors = inputs.iter().zip(&copies).map(|(&own, copy)| copy.as_ref().unwrap_or(own));
-    let elements = tensors.zip(shapes).map(|(tensor, shape)| Elements::<N>::new(tensor, shape));
+    let shaped = || inputs.iter().copied().zip(chain.inputs.iter().map(|input| &input.shape));
+    if !shaped().all(|(tensor, shape)| are_rows(tensor, shape)) {
+        let copies = shaped().map(|(tensor, shape)| match are_rows(tensor, shape) {
+            true => tensor.clone(),
+            false => tensor.to_contiguous(),
+        });
+        let copies: Vec<FlexTensor> = copies.collect();
+        return copies.iter().zip(shaped()).all(|(copy, (_, shape))| are_rows(copy, shape))
+            && run_in::<N>(chain, &copies.iter().collect::<Vec<_>>(), results);
+    }
+    let elements = shaped().map(|(tensor, shape)| Elements::<N>::new(tensor, shape));
     let Some(elements) = elements.collect::<Option<Vec<Elements<'_, N>>>>() else { return false };
     let results = results.iter_mut().map(N::memory_mut).collect::<Option<Vec<&mut [N]>>>();
     let Some(results) = results.filter(|all| all.iter().all(|one| one.len() == chain.len)) else {
@@ -93,34 +99,34 @@ impl<N: Number> Task<'_, N> {
             return;
         }
         let scratch = chain.registers - chain.results;
-        let dense = |input: &Elements<'_, N>| matches!(input, Elements::Dense(_));
-        let loaded = inputs.iter().filter(|input| !dense(input)).count();
-        let mut memory = vec![N::default(); width * (scratch + loaded + chain.constants.len())];
-        let mut parts = memory.chunks_exact_mut(width);
-        let mut scratch: Vec<&mut [N]> = parts.by_ref().take(scratch).collect();
-        let mut constants: Vec<&mut [N]> = parts.by_ref().take(chain.constants.len()).collect();
-        for (to, &number) in constants.iter_mut().zip(&chain.constants) {
+        let loaded = inputs.iter().filter(|input| !input.is_dense()).count();
+        let mut memory = vec![N::default(); width * (scratch + chain.constants.len() + loaded)];
+        let (scratch, fixed) = memory.split_at_mut(width * scratch);
+        let (constants, own) = fixed.split_at_mut(width * chain.constants.len());
+        for (to, &number) in constants.chunks_exact_mut(width).zip(&chain.constants) {
             fill(to, N::of(number));
         }
-        let own = inputs.iter().map(|input| if dense(input) { None } else { parts.next() });
-        let mut own: Vec<Option<&mut [N]>> = own.collect();
-        for (to, input) in own.iter_mut().zip(inputs) {
-            if let (Some(to), Elements::Uniform(number)) = (to, input) {
+        let loaded = || inputs.iter().filter(|input| !input.is_dense());
+        for (to, input) in own.chunks_exact_mut(width).zip(loaded()) {
+            if let Elements::Uniform(number) = input {
                 fill(to, *number);
             }
         }
+        let mut registers: Vec<&mut [N]> = Vec::with_capacity(chain.registers);
+        registers.extend(self.results.iter_mut().map(|_| &mut [][..]));
+        registers.extend(scratch.chunks_exact_mut(width));
         for at in (0..len).step_by(width) {
-            let (end, start) = (len.min(at + width), self.start + at);
-            for (to, input) in own.iter_mut().zip(inputs) {
-                if let (Some(to), Elements::Strided(walk)) = (to, input) {
-                    walk.load(start, &mut to[..end - at]);
+            let (size, start) = (width.min(len - at), self.start + at);
+            for (to, input) in own.chunks_exact_mut(width).zip(loaded()) {
+                if let Elements::Strided(walk) = input {
+                    walk.load(start, &mut to[..size]);
                 }
             }
-            let results = self.results.iter_mut().map(|result| &mut result[at..end]);
-            let scratch = scratch.iter_mut().map(|scratch| &mut scratch[..end - at]);
-            let registers = results.chain(scratch).collect();
-            let block = Block { start, inputs, own: &own, constants: &constants };
-            block.run(&chain.code, registers);
+            for (register, result) in registers.iter_mut().zip(&mut self.results) {
+                let (block, rest) = std::mem::take(result).split_at_mut(size);
+                (*register, *result) = (block, rest);
+            }
+            Block { start, size, width, inputs, constants, own }.run(&chain.code, &mut registers);
         }
     }
 }
@@ -128,18 +134,21 @@ impl<N: Number> Task<'_, N> {
 /// What the instructions read beside registers, in one block.
 struct Block<'a, N> {
     start: usize,
+    size: usize,
+    /// Distance of the elements of one constant, or of one input that is loaded, from those of the next.
+    width: usize,
     inputs: &'a [Elements<'a, N>],
-    own: &'a [Option<&'a mut [N]>],
-    constants: &'a [&'a mut [N]],
+    constants: &'a [N],
+    own: &'a [N],
 }
 
 impl<N: Number> Block<'_, N> {
-    fn run(&self, code: &[Instruction], mut registers: Vec<&mut [N]>) {
+    fn run(&self, code: &[Instruction], registers: &mut [&mut [N]]) {
         for &Instruction { function, first, second, to } in code {
             let own = Source::Register(to);
-            let y = std::mem::take(&mut registers[to]);
-            let len = y.len();
-            let read = |source| self.read(source, &registers, len);
+            let register = std::mem::take(&mut registers[to]);
+            let y = &mut register[..self.size];
+            let read = |source| self.read(source, registers);
             match second {
                 Some(second) if first == own => N::combine(function, y, read(second)),
                 Some(second) if second == own => N::combine_reversed(function, y, read(first)),
@@ -154,18 +163,20 @@ impl<N: Number> Block<'_, N> {
                     N::map(function, y);
                 }
             }
-            registers[to] = y;
+            registers[to] = register;
         }
     }
 
-    fn read<'b>(&'b self, source: Source, registers: &'b [&mut [N]], len: usize) -> &'b [N] {
+    fn read<'b>(&'b self, source: Source, registers: &'b [&mut [N]]) -> &'b [N] {
         match source {
-            Source::Register(register) => &registers[register][..],
-            Source::Constant(constant) => &self.constants[constant][..len],
-            Source::Input(input) => match (&self.inputs[input], &self.own[input]) {
-                (Elements::Dense(elements), _) => &elements[self.start..self.start + len],
-                (_, Some(own)) => &own[..len],
-                (_, None) => &[],
+            Source::Register(register) => &registers[register][..self.size],
+            Source::Constant(constant) => &self.constants[constant * self.width..][..self.size],
+            Source::Input(input) => match &self.inputs[input] {
+                Elements::Dense(elements) => &elements[self.start..][..self.size],
+                _ => {
+                    let before = self.inputs[..input].iter().filter(|one| !one.is_dense());
+                    &self.own[before.count() * self.width..][..self.size]
+                }
             },
         }
     }

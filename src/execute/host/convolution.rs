@@ -1,12 +1,16 @@
 //! Convolutions of images, and their gradients with respect to the images, as matrix products with the patches of one
 //! image at a time, which stay in the cache.
 
+use std::ops::Range;
+
 use burn_backend::{
     DType, Shape,
     ops::{ConvOptions, UnfoldOptions},
 };
 use burn_flex::FlexTensor;
-use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul, traits::ComplexField};
+use faer::{
+    Accum, MatMut, MatRef, Par, linalg::matmul::matmul, prelude::ReborrowMut, traits::ComplexField,
+};
 use rayon::prelude::*;
 
 use super::{memory::Memory, number::Number, patches::Window};
@@ -60,7 +64,7 @@ fn unfold_all<N: Number>(window: &Window, x: &FlexTensor, result: &mut FlexTenso
     let (from, to) = (N::memory(x), N::memory_mut(result)?);
     let image = window.channels * window.image[0] * window.image[1];
     let patches = window.patch() * window.positions[0] * window.positions[1];
-    let unfold = |(from, to): (&[N], &mut [N])| window.unfold(from, 0, window.positions[0], to);
+    let unfold = |(from, to): (&[N], &mut [N])| window.unfold(from, 0..window.positions[0], to);
     if to.len() >= SHARED {
         from.par_chunks(image).zip(to.par_chunks_mut(patches)).for_each(unfold);
     } else {
@@ -149,7 +153,7 @@ impl Images {
         let to = N::memory_mut(result)?;
         let (image, map) = (
             self.window.channels * self.window.image[0] * self.window.image[1],
-            self.outputs * self.window.positions[0] * self.window.positions[1],
+            self.outputs * self.positions(),
         );
         let (read, write) = if self.gradient { (map, image) } else { (image, map) };
         if from.len() != self.images * read || to.len() != self.images * write {
@@ -183,10 +187,19 @@ impl Images {
         (PATCHES / row).clamp(1, self.window.positions[0])
     }
 
-    /// Calls `work` with the first row and the number of rows of each part.
-    fn by_rows(&self, mut work: impl FnMut(usize, usize)) {
-        let (all, some) = (self.window.positions[0], self.rows());
-        (0..all).step_by(some).for_each(|start| work(start, some.min(all - start)));
+    /// Calls `work` with some rows of positions at a time, the positions in them and memory for their patches.
+    fn by_rows<N>(
+        &self,
+        patches: &mut [N],
+        mut work: impl FnMut(Range<usize>, Range<usize>, &mut [N]),
+    ) {
+        let [all, columns] = self.window.positions;
+        for start in (0..all).step_by(self.rows()) {
+            let end = all.min(start + self.rows());
+            let positions = start * columns..end * columns;
+            let size = self.window.patch() * positions.len();
+            work(start..end, positions, &mut patches[..size]);
+        }
     }
 
     /// One image: `to ← K·U(from)`.
@@ -197,14 +210,12 @@ impl Images {
         to: &mut [N],
         patches: &mut [N],
     ) {
-        let [positions, columns] = self.window.positions;
-        self.by_rows(|start, rows| {
-            let count = rows * columns;
-            let patches = &mut patches[..self.window.patch() * count];
-            self.window.unfold(from, start, rows, patches);
+        let mut to = MatMut::from_row_major_slice_mut(to, self.outputs, self.positions());
+        self.by_rows(patches, |rows, positions, patches| {
+            self.window.unfold(from, rows, patches);
+            let (start, count) = (positions.start, positions.len());
             let patches = MatRef::from_row_major_slice(&*patches, self.window.patch(), count);
-            let to = MatMut::from_row_major_slice_mut(&mut *to, self.outputs, positions * columns);
-            let to = to.subcols_mut(start * columns, count);
+            let to = to.rb_mut().subcols_mut(start, count);
             matmul(to, Accum::Replace, kernel, patches, N::of(1.0), Par::Seq);
         });
     }
@@ -217,17 +228,21 @@ impl Images {
         to: &mut [N],
         patches: &mut [N],
     ) {
-        let [positions, columns] = self.window.positions;
+        let from = MatRef::from_row_major_slice(from, self.outputs, self.positions());
         to.fill(N::default());
-        self.by_rows(|start, rows| {
-            let count = rows * columns;
-            let patches = &mut patches[..self.window.patch() * count];
-            let from = MatRef::from_row_major_slice(from, self.outputs, positions * columns);
-            let from = from.subcols(start * columns, count);
-            let product =
-                MatMut::from_row_major_slice_mut(&mut *patches, self.window.patch(), count);
+        self.by_rows(patches, |rows, positions, patches| {
+            let from = from.subcols(positions.start, positions.len());
+            let product = MatMut::from_row_major_slice_mut(
+                &mut *patches,
+                self.window.patch(),
+                positions.len(),
+            );
             matmul(product, Accum::Replace, kernel.transpose(), from, N::of(1.0), Par::Seq);
-            self.window.fold(patches, start, rows, to);
+            self.window.fold(patches, rows, to);
         });
+    }
+
+    fn positions(&self) -> usize {
+        self.window.positions[0] * self.window.positions[1]
     }
 }

@@ -19,12 +19,17 @@ pub(super) enum Elements<'a, N> {
 }
 
 impl<'a, N: Number> Elements<'a, N> {
-    /// Those of a tensor broadcast to a shape. `None` if its rows must be copied first, see [`rows`].
+    /// Whether they can be read where they are.
+    pub fn is_dense(&self) -> bool {
+        matches!(self, Self::Dense(_))
+    }
+
+    /// Those of a tensor broadcast to a shape. `None` if its rows must be copied first, see [`are_rows`].
     pub fn new(tensor: &'a FlexTensor, shape: &Shape) -> Option<Self> {
         let axes = joined(tensor.layout(), shape)?;
         let memory = N::memory(tensor);
         let offset = tensor.layout().start_offset();
-        match axes[..] {
+        match *axes.as_slice() {
             [] | [Axis { stride: 0, .. }] => memory.get(offset).copied().map(Self::Uniform),
             [Axis { size, stride: 1 }] => memory.get(offset..offset + size).map(Self::Dense),
             [.., Axis { stride: 0 | 1, .. }] => {
@@ -38,12 +43,24 @@ impl<'a, N: Number> Elements<'a, N> {
 /// Elements with repetitions or gaps.
 pub(super) struct Walk<'a, N> {
     memory: &'a [N],
-    /// The outermost first; the last has stride 0 or 1.
-    axes: Vec<Axis>,
+    /// The last has stride 0 or 1.
+    axes: Axes,
+}
+
+/// A few axes, the outermost first.
+struct Axes {
+    all: [Axis; MOST],
+    count: usize,
+}
+
+impl Axes {
+    fn as_slice(&self) -> &[Axis] {
+        &self.all[..self.count]
+    }
 }
 
 /// Steps along one dimension, or along several that are one in memory.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Axis {
     size: usize,
     stride: usize,
@@ -52,7 +69,9 @@ struct Axis {
 impl<N: Number> Walk<'_, N> {
     /// Copies the elements from position `start` on.
     pub fn load(&self, start: usize, to: &mut [N]) {
-        let Some((&Axis { size, stride }, outer)) = self.axes.split_last() else { return };
+        let Some((&Axis { size, stride }, outer)) = self.axes.as_slice().split_last() else {
+            return;
+        };
         let one = Axis { size: 1, stride: 0 };
         let (&Axis { size: rows, stride: step }, outer) = outer.split_last().unwrap_or((&one, &[]));
         let (mut within, mut row, mut rest) =
@@ -89,18 +108,17 @@ impl<N: Number> Walk<'_, N> {
     }
 }
 
-/// A tensor whose elements can be walked through by rows: itself, or a copy.
-pub(super) fn rows(tensor: &FlexTensor, shape: &Shape) -> Option<FlexTensor> {
+/// Whether the elements of a tensor can be walked through by rows; otherwise they must be copied first.
+pub(super) fn are_rows(tensor: &FlexTensor, shape: &Shape) -> bool {
     let axes = joined(tensor.layout(), shape);
-    let by_rows = axes.is_some_and(|axes| axes.last().is_none_or(|axis| axis.stride <= 1));
-    (!by_rows).then(|| tensor.to_contiguous())
+    axes.is_some_and(|axes| axes.as_slice().last().is_none_or(|axis| axis.stride <= 1))
 }
 
 /// The dimensions of a shape that a layout is broadcast to, joined where they are one in memory. `None` for a tensor that
 /// runs backwards, or has too many dimensions.
-fn joined(layout: &Layout, shape: &Shape) -> Option<Vec<Axis>> {
+fn joined(layout: &Layout, shape: &Shape) -> Option<Axes> {
     let missing = shape.num_dims().checked_sub(layout.num_dims())?;
-    let mut axes: Vec<Axis> = Vec::with_capacity(shape.num_dims());
+    let mut axes = Axes { all: [Axis::default(); MOST], count: 0 };
     for (position, &size) in shape.iter().enumerate() {
         if size == 1 {
             continue;
@@ -111,14 +129,17 @@ fn joined(layout: &Layout, shape: &Shape) -> Option<Vec<Axis>> {
             _ => 0,
         };
         let stride = usize::try_from(stride).ok()?;
-        match axes.last_mut() {
+        match axes.all[..axes.count].last_mut() {
             Some(outer) if outer.stride == stride * size => {
                 *outer = Axis { size: outer.size * size, stride };
             }
-            _ => axes.push(Axis { size, stride }),
+            _ => {
+                *axes.all.get_mut(axes.count)? = Axis { size, stride };
+                axes.count += 1;
+            }
         }
     }
-    (axes.len() <= MOST).then_some(axes)
+    Some(axes)
 }
 
 #[cfg(test)]
@@ -126,7 +147,7 @@ mod tests {
     use burn_backend::{Shape, TensorData};
     use burn_flex::FlexTensor;
 
-    use super::{Elements, rows};
+    use super::{Elements, are_rows};
 
     /// Every block of a walk holds what the expanded tensor holds there.
     #[test]
@@ -153,9 +174,9 @@ mod tests {
             let shape = Shape::from(shape);
             let expanded = burn_flex::ops::expand::expand(tensor.clone(), shape.clone());
             let expected: Vec<f32> = expanded.into_data().iter().collect();
-            let copy = rows(&tensor, &shape);
-            let tensor = copy.as_ref().unwrap_or(&tensor);
-            let elements = Elements::<f32>::new(tensor, &shape).expect("rows");
+            let rows = are_rows(&tensor, &shape);
+            let tensor = if rows { tensor } else { tensor.to_contiguous() };
+            let elements = Elements::<f32>::new(&tensor, &shape).expect("rows");
             for start in 0..expected.len() {
                 for end in start + 1..=expected.len() {
                     let mut found = vec![-1.0; end - start];

@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use burn_backend::{DType, Shape};
+use burn_backend::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
 /// Bytes kept between runs, at most.
@@ -54,10 +54,17 @@ impl Memory {
         {
             self.bytes -= bytes;
             let free = self.free.remove(found);
-            return FlexTensor::from_arc(free.data_arc(), Layout::contiguous(shape), dtype);
+            let again = FlexTensor::from_arc(free.data_arc(), Layout::contiguous(shape), dtype);
+            drop(free);
+            #[cfg(test)]
+            let again = soiled(again);
+            return again;
         }
         self.shrink(allowed);
-        FlexTensor::empty(shape, dtype)
+        let fresh = fresh(shape, dtype);
+        #[cfg(test)]
+        let fresh = soiled(fresh);
+        fresh
     }
 
     /// Takes the memory of a tensor that is no longer needed, unless something else uses it. `allowed` bytes may stay unused.
@@ -81,6 +88,28 @@ impl Memory {
         }
         self.free.drain(..given);
     }
+}
+
+/// New memory. `FlexTensor::empty` makes a list of bytes and copies it, to align it.
+fn fresh(shape: Shape, dtype: DType) -> FlexTensor {
+    let count = shape.num_elements();
+    let bytes = match dtype {
+        DType::F32 => Bytes::from_elems(vec![0.0_f32; count]),
+        DType::F64 => Bytes::from_elems(vec![0.0_f64; count]),
+        _ => return FlexTensor::empty(shape, dtype),
+    };
+    FlexTensor::new(bytes, Layout::contiguous(shape), dtype)
+}
+
+/// With NaN everywhere, so that a test sees what is not written.
+#[cfg(test)]
+fn soiled(mut tensor: FlexTensor) -> FlexTensor {
+    match tensor.dtype() {
+        DType::F32 => tensor.storage_mut::<f32>().fill(f32::NAN),
+        DType::F64 => tensor.storage_mut::<f64>().fill(f64::NAN),
+        _ => {}
+    }
+    tensor
 }
 
 #[cfg(test)]

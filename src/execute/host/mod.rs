@@ -15,6 +15,7 @@ mod elements;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 mod lent;
+mod lines;
 mod memory;
 mod movement;
 mod number;
@@ -26,7 +27,10 @@ mod run;
 #[allow(clippy::panic, clippy::unwrap_used)]
 mod tests;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use burn_backend::{Backend, tensor::Device};
 use burn_flex::FlexTensor;
@@ -57,6 +61,8 @@ pub(super) struct HostProgram {
     constants: Vec<(ValueId, FlexTensor)>,
     /// Bytes alive at most.
     peak: usize,
+    /// Sizes in bytes of the results that are written here: other memory is of no use, and goes back to the system.
+    wanted: HashSet<usize>,
     /// Whether there is work for all threads.
     is_large: bool,
 }
@@ -106,6 +112,7 @@ impl HostProgram {
         Self {
             is_large: work.sum::<usize>() + graph.multiply_adds() >= LARGE,
             peak: steps.iter().map(|step| step.alive).max().unwrap_or(0),
+            wanted: steps.iter().flat_map(|step| step.own_results(graph)).collect(),
             results: types.collect(),
             kinds: graph.values.iter().map(ValueType::kind).collect(),
             slots,

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     convolution::unfolded,
-    elements::{Elements, rows},
+    elements::{Elements, are_rows},
     memory::Memory,
     number::Number,
 };
@@ -49,7 +49,7 @@ fn copied<N: Number>(
     allowed: usize,
 ) -> Option<FlexTensor> {
     let own = view.layout().shape();
-    if rows(view, own).is_some() {
+    if !are_rows(view, own) {
         return None; // Columns are copied best tile by tile.
     }
     let elements = Elements::<N>::new(view, own)?;

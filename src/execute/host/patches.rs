@@ -1,5 +1,7 @@
 //! The patches of one image, copied out of it or added into it, some rows of positions at a time.
 
+use std::ops::Range;
+
 use super::{chain::Function, number::Number};
 
 /// Sizes of a two-dimensional convolution of one image.
@@ -30,21 +32,16 @@ impl Window {
     }
 
     /// Positions in a row whose patches hold the image, not padding, at a column of the kernel.
-    fn inside(&self, column: usize) -> std::ops::Range<usize> {
+    fn inside(&self, column: usize) -> Range<usize> {
         let (stride, shift) = (self.stride[1], column * self.dilation[1]);
         let first = self.padding[1].saturating_sub(shift).div_ceil(stride);
         let end = (self.image[1] + self.padding[1]).saturating_sub(shift).div_ceil(stride);
         first.min(self.positions[1])..end.clamp(first.min(self.positions[1]), self.positions[1])
     }
 
-    /// Goes through the rows of positions from `start` on in matrices `[patch, rows · columns]`: where each row starts
+    /// Goes through some rows of positions in matrices `[patch, rows · columns]`: where each row starts
     /// there, and where in the image the first of its positions `inside` is, if the row meets the image.
-    fn rows(
-        &self,
-        start: usize,
-        rows: usize,
-        mut row: impl FnMut(usize, std::ops::Range<usize>, Option<usize>),
-    ) {
+    fn rows(&self, rows: Range<usize>, mut row: impl FnMut(usize, Range<usize>, Option<usize>)) {
         let ([height, width], columns) = (self.image, self.positions[1]);
         let mut at = 0;
         for channel in 0..self.channels {
@@ -52,7 +49,7 @@ impl Window {
                 for j in 0..self.kernel[1] {
                     let inside = self.inside(j);
                     let first = self.index(1, j, inside.start);
-                    for position in start..start + rows {
+                    for position in rows.clone() {
                         let place = self
                             .index(0, i, position)
                             .zip(first)
@@ -66,9 +63,9 @@ impl Window {
     }
 
     /// Copies the patches of some rows of positions out of an image.
-    pub fn unfold<N: Number>(&self, image: &[N], start: usize, rows: usize, to: &mut [N]) {
+    pub fn unfold<N: Number>(&self, image: &[N], rows: Range<usize>, to: &mut [N]) {
         let (columns, stride) = (self.positions[1], self.stride[1]);
-        self.rows(start, rows, |at, inside, place| {
+        self.rows(rows, |at, inside, place| {
             let to = &mut to[at..at + columns];
             let Some(place) = place.filter(|_| !inside.is_empty()) else {
                 return to.fill(N::default());
@@ -87,9 +84,9 @@ impl Window {
     }
 
     /// Adds the patches of some rows of positions into an image.
-    pub fn fold<N: Number>(&self, from: &[N], start: usize, rows: usize, image: &mut [N]) {
+    pub fn fold<N: Number>(&self, from: &[N], rows: Range<usize>, image: &mut [N]) {
         let stride = self.stride[1];
-        self.rows(start, rows, |at, inside, place| {
+        self.rows(rows, |at, inside, place| {
             let Some(place) = place.filter(|_| !inside.is_empty()) else { return };
             let from = &from[at + inside.start..at + inside.end];
             if stride == 1 {

@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
-use burn_backend::{DType, Shape};
+use burn_backend::DType;
 
 use super::{
     absorb::{Products, products},
     chain::{self, Chain},
     product::Product,
 };
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Op, ValueId};
 
 /// One step of a program.
 pub(super) struct Step {
@@ -245,6 +245,30 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Bytes of each result that is written into memory of this process by the functions here.
+    pub fn own_results(&self, graph: &Graph) -> Vec<usize> {
+        let bytes = |value: &ValueId| bytes_of(graph, *value);
+        match &self.work {
+            Work::Operation(_) => {
+                let node = &graph.nodes[self.node];
+                let own = matches!(
+                    node.op,
+                    Op::Reshape | Op::Unfold4d { .. } | Op::Conv { .. } | Op::ConvBackward(..)
+                );
+                node.outputs.iter().filter(|_| own).map(bytes).collect()
+            }
+            Work::Chain(chain) => vec![chain.len * chain.dtype.size()],
+            Work::Product(product) => vec![bytes(&product.result)],
+        }
+    }
+}
+
+fn bytes_of(graph: &Graph, value: ValueId) -> usize {
+    let ty = graph.value(value);
+    ty.shape.num_elements() * ty.dtype.size()
+}
+
 /// Finds where each value is read last, and how much is alive at each step.
 fn lifetimes(graph: &Graph, steps: &mut [Step]) {
     let mut read_later: HashSet<ValueId> = graph.outputs.iter().copied().collect();
@@ -264,16 +288,11 @@ fn lifetimes(graph: &Graph, steps: &mut [Step]) {
             }
         }
     }
-    let bytes = |value: ValueId| {
-        let ty = graph.value(value);
-        let elements = |shape: &Shape| shape.num_elements();
-        elements(&ty.shape) * ty.dtype.size()
-    };
     let given = graph.inputs.iter().copied().chain(graph.constants.iter().map(|one| one.value));
     let given: HashSet<ValueId> = given.collect();
     let own = |values: &[ValueId]| -> usize {
         let own = values.iter().copied().filter(|value| !given.contains(value));
-        own.map(bytes).sum()
+        own.map(|value| bytes_of(graph, value)).sum()
     };
     let mut alive: usize = 0;
     for (step, ended) in steps.iter_mut().zip(&ended) {

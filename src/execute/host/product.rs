@@ -22,7 +22,7 @@ const PARTS: usize = 4;
 pub(super) struct Product {
     pub first: ValueId,
     pub second: ValueId,
-    /// A value that the product is added to.
+    /// Another product that it is added to, which nothing else reads.
     pub onto: Option<ValueId>,
     /// Whether the products of the batch are added up.
     pub summed: bool,
@@ -130,8 +130,8 @@ impl<'a, N: Number> Matrices<'a, N> {
     }
 }
 
-/// Writes the product into a tensor that nothing else uses, or adds it there. Returns whether the operands are such that it
-/// could; otherwise nothing is changed.
+/// Writes the product into a tensor, or adds it there. Returns whether the operands are such that it could, and nothing else
+/// uses the tensor; otherwise nothing is changed.
 pub(super) fn run(
     product: &Product,
     operands: [&FlexTensor; 2],
@@ -158,10 +158,12 @@ fn run_in<N: Number + ComplexField>(
     let [first, second] = operands.map(|tensor| Matrices::<N>::new(tensor, &product.batch));
     let (first, second) = (first?, second?);
     let fits = (first.rows, first.columns, second.columns) == (rows, second.rows, columns);
-    let to = N::memory_mut(result)?;
+    let in_order = result.is_contiguous();
+    let to = N::memory_mut(result).filter(|_| in_order)?;
     let count: usize = product.batch.iter().product();
     let matrix = rows * columns;
-    if !fits || to.len() != if product.summed { matrix } else { count * matrix } || to.is_empty() {
+    let len = if product.summed { matrix } else { count * matrix };
+    if !fits || to.len() != len || count * matrix == 0 {
         return None;
     }
     let pair = |position| (first.at(position), second.at(position));

@@ -68,7 +68,9 @@ impl<'a> Run<'a> {
 
     /// Forgets a value, whose memory serves again.
     fn end(&mut self, value: ValueId) {
-        if let Some(tensor) = self.slot(value).take() {
+        if let Some(tensor) = self.slot(value).take()
+            && self.program.wanted.contains(&tensor.bytes().len())
+        {
             self.memory.take(tensor, self.unused);
         }
     }
@@ -79,7 +81,7 @@ impl<'a> Run<'a> {
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,
-            Work::Product(product) => self.product(product, &step.ends)?,
+            Work::Product(product) => self.product(product)?,
         }
         step.ends.iter().for_each(|&value| self.end(value));
         Ok(())
@@ -132,10 +134,12 @@ impl<'a> Run<'a> {
     }
 
     fn chain(&mut self, chain: &Chain) -> Result<(), ExecuteError> {
-        let length = Shape::from(vec![chain.len]);
-        let mut results: Vec<FlexTensor> = (0..chain.results)
-            .map(|_| self.memory.tensor(length.clone(), chain.dtype, self.unused))
-            .collect();
+        let mut results: Vec<FlexTensor> = Vec::with_capacity(chain.results);
+        for register in 0..chain.results {
+            let first = chain.outputs.iter().find(|output| output.register == register);
+            let shape = first.map_or_else(|| Shape::from(vec![chain.len]), |one| one.shape.clone());
+            results.push(self.memory.tensor(shape, chain.dtype, self.unused));
+        }
         let inputs = chain.inputs.iter().map(|input| {
             self.get(input.value).ok_or_else(|| undefined(input.value, "a chain".into()))
         });
@@ -146,26 +150,28 @@ impl<'a> Run<'a> {
                 message: "an operand is not of the recorded type".into(),
             });
         }
-        for output in &chain.outputs {
-            let result = results.get(output.register);
-            let shaped = result.map(|result| result.reshape(output.shape.clone()));
-            *self.slot(output.value) = shaped;
+        // A result has the shape of the first output that it is.
+        for output in chain.outputs.iter().rev() {
+            let is_first =
+                chain.outputs.iter().find(|one| one.register == output.register) == Some(output);
+            *self.slot(output.value) = match results.get(output.register) {
+                Some(_) if is_first && output.register + 1 == results.len() => results.pop(),
+                Some(result) if is_first => Some(result.clone()),
+                result => result.map(|result| result.reshape(output.shape.clone())),
+            };
         }
         Ok(())
     }
 
-    fn product(&mut self, product: &Product, ends: &[ValueId]) -> Result<(), ExecuteError> {
-        let onto = match product.onto {
-            Some(value) if ends.contains(&value) => self.slot(value).take(),
-            Some(value) => self.get(value).cloned(),
-            None => None,
-        };
-        let (mut result, accum, onto) = match onto {
-            Some(own) if own.is_unique() && own.is_contiguous() => (own, Accum::Add, None),
-            onto => {
+    fn product(&mut self, product: &Product) -> Result<(), ExecuteError> {
+        let (mut result, accum) = match product.onto {
+            Some(value) => {
+                let own = self.slot(value).take();
+                (own.ok_or_else(|| undefined(value, "a sum of products".into()))?, Accum::Add)
+            }
+            None => {
                 let shape = product.shape.clone();
-                let fresh = self.memory.tensor(shape, product.dtype, self.unused);
-                (fresh, Accum::Replace, onto)
+                (self.memory.tensor(shape, product.dtype, self.unused), Accum::Replace)
             }
         };
         let read = |value| self.get(value).ok_or_else(|| undefined(value, "Matmul".into()));
@@ -178,9 +184,6 @@ impl<'a> Run<'a> {
                 Accum::Add => Flex::float_add(result, own),
                 Accum::Replace => own,
             };
-        }
-        if let Some(onto) = onto {
-            result = Flex::float_add(result, onto);
         }
         *self.slot(product.result) = Some(result);
         Ok(())

@@ -8,6 +8,7 @@ mod layers;
 mod movement;
 mod pool;
 mod program;
+pub(crate) mod random;
 mod reduction;
 
 use std::sync::OnceLock;

@@ -159,7 +159,7 @@ impl Journal {
     /// Bytes of the file of scores with so many queries.
     pub fn length(&self, queries: usize) -> u64 {
         let Fingerprint { written, samples, .. } = self.fingerprint;
-        (self.header().len() + queries * samples * npy::width(written)) as u64
+        (self.header().len() + queries * samples * written.bytes()) as u64
     }
 
     pub fn header(&self) -> Vec<u8> {

@@ -2,11 +2,11 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::npy::width;
 use crate::{
     derive::Product,
     error::Error,
-    influence::{Estimator, Influence, SEVERAL, query::Gradients},
+    influence::{Estimator, Influence, SEVERAL, pairs::Asked, query::Gradients},
+    kfac::SampleGradients,
     tensor::Precision,
 };
 
@@ -21,13 +21,22 @@ fn workspace(estimator: &Estimator) -> usize {
 /// Bytes that scoring block after block takes at most, beyond what the influence holds already.
 pub(super) fn predicted<B: AutodiffBackend>(
     influence: &Influence<B>,
-    gradients: &Gradients<'_, B>,
+    asked: &Asked<'_, B>,
     written: Precision,
 ) -> Result<usize, Error> {
     let training = influence.training();
-    let element = width(training.precision());
+    let element = training.precision().bytes();
     let (samples, parameters) = (influence.losses.rows().own, training.layout().len());
-    let at_once = influence.config().at_once.min(gradients.len());
+    let at_once = influence.config().at_once.min(asked.gradients.len());
+
+    let rows = samples * (at_once * size_of::<f64>() + written.bytes());
+    let by_layers =
+        |layers: &SampleGradients| at_once * samples * size_of::<f64>() * (layers.parts() + 1);
+    if let (Some(layers), Some((vectors, transient))) =
+        (&influence.layers, influence.bytes_of_pairs(asked, at_once)?)
+    {
+        return Ok(vectors + by_layers(layers) + rows + transient);
+    }
 
     let iterative = influence.inverse.matrix();
     let own = workspace(&influence.config().estimator);
@@ -38,10 +47,9 @@ pub(super) fn predicted<B: AutodiffBackend>(
 
     let layers = influence.layers.as_ref().filter(|_| at_once >= SEVERAL);
     let products = match layers {
-        Some(layers) => at_once * samples * size_of::<f64>() * (layers.parts() + 1),
+        Some(layers) => by_layers(layers),
         None => at_once * samples * element,
     };
-    let rows = samples * (at_once * size_of::<f64>() + width(written));
 
     // What each product will keep, and keeps already.
     let mut passes = Vec::new();
@@ -52,13 +60,13 @@ pub(super) fn predicted<B: AutodiffBackend>(
     if let Some(matrix) = iterative {
         passes.push((training.memory_of(matrix.product())?, matrix.kept_bytes()));
     }
-    if let Gradients::Samples(losses) = gradients {
+    if let Gradients::Samples(losses) = &asked.gradients {
         passes.push((losses.objective().memory_of(Product::Adjoint)?, 0));
     }
     let kept: usize = passes.iter().map(|(memory, held)| memory.kept.saturating_sub(*held)).sum();
     // Each pass has ended before the next one starts.
-    let by_layers = layers.map(|layers| layers.transient_bytes(training, at_once)).transpose()?;
-    let transient = passes.iter().map(|(memory, _)| memory.transient).chain(by_layers).max();
+    let of_layers = layers.map(|layers| layers.transient_bytes(training, at_once)).transpose()?;
+    let transient = passes.iter().map(|(memory, _)| memory.transient).chain(of_layers).max();
     let transient = transient.unwrap_or_default();
     Ok(vectors + products + rows + kept + transient)
 }

@@ -29,7 +29,7 @@ use std::{fmt, path::Path, sync::Arc};
 use burn::config::Config;
 use burn_backend::AutodiffBackend;
 
-use super::{Influence, InfluenceError, Query, query::Gradients};
+use super::{Influence, InfluenceError, Query, Solves, pairs::Asked, query::Gradients};
 use crate::{
     error::Error, objective::Progress, seeds::Seeds, space::ParamVector, tensor::DefaultBackend,
     tensor::Precision,
@@ -86,7 +86,7 @@ pub struct StoreConfig {
 /// Scores that are to be written: of what, how large, and with how much memory.
 pub struct ScorePlan<'a, B: AutodiffBackend = DefaultBackend> {
     influence: &'a Influence<B>,
-    gradients: Gradients<'a, B>,
+    asked: Asked<'a, B>,
     fingerprint: Fingerprint,
     memory: usize,
     observer: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
@@ -106,7 +106,7 @@ impl StoreConfig {
         query: impl Into<Query<'a, B>>,
     ) -> Result<ScorePlan<'a, B>, Error> {
         let training = influence.training();
-        let gradients = Gradients::of(query.into(), training.parameters().space())?;
+        let asked = influence.asked(query.into())?;
         let computed = training.precision();
         let written = self.precision.unwrap_or(computed);
         let settings = serde_json::to_string(influence.config()).map_err(Error::new)?;
@@ -115,16 +115,16 @@ impl StoreConfig {
             settings,
             layout: layout(training.parameters()),
             parameters: hashed(&training.parameters().to_vec()?),
-            queries: gradients.len(),
+            queries: asked.gradients.len(),
             samples: rows.own,
             first: rows.first,
             computed,
             written,
             training: checksum(&influence.training_losses()?),
-            query: asked(&gradients)?,
+            query: checksum_of(&asked.gradients)?,
         };
-        let memory = training.agreed(memory::predicted(influence, &gradients, written))?;
-        Ok(ScorePlan { influence, gradients, fingerprint, memory, observer: None })
+        let memory = training.agreed(memory::predicted(influence, &asked, written))?;
+        Ok(ScorePlan { influence, asked, fingerprint, memory, observer: None })
     }
 }
 
@@ -194,9 +194,10 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
         while writer.done() < queries {
             let first = writer.done();
             let last = queries.min(first + at_once);
-            let (vectors, solves) = influence.inverse.solve(&self.gradients.some(first..last)?)?;
-            let report = influence.report(last - first, solves, vectors.len());
-            let own = influence.scored_here(&vectors).and_then(|rows| {
+            let mut solves = Solves::default();
+            let own = influence.scores_here(&self.asked, &(first..last), &mut solves);
+            let report = influence.report(last - first, solves, last - first);
+            let own = own.and_then(|rows| {
                 self.expect_finite(&rows)?;
                 Ok(writer.append(&rows, report)?)
             });
@@ -262,7 +263,7 @@ fn checksum(values: &[f64]) -> f64 {
 }
 
 /// A checksum of what is asked for.
-fn asked<B: AutodiffBackend>(gradients: &Gradients<'_, B>) -> Result<f64, Error> {
+fn checksum_of<B: AutodiffBackend>(gradients: &Gradients<'_, B>) -> Result<f64, Error> {
     let values = match gradients {
         Gradients::Samples(losses) => losses.values()?,
         Gradients::Value(objective) => vec![objective.value()?],

@@ -9,17 +9,9 @@ const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
 /// The data starts at a multiple of it.
 const ALIGNMENT: usize = 64;
 
-/// Bytes of an element.
-pub(super) fn width(precision: Precision) -> usize {
-    match precision {
-        Precision::F32 => size_of::<f32>(),
-        Precision::F64 => size_of::<f64>(),
-    }
-}
-
 /// What a file starts with.
 pub(super) fn header(precision: Precision, [rows, columns]: [usize; 2]) -> Vec<u8> {
-    let element = format!("<f{}", width(precision));
+    let element = format!("<f{}", precision.bytes());
     let text =
         format!("{{'descr': '{element}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     let length = MAGIC.len() + 2 + text.len() + 1;

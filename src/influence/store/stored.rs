@@ -79,7 +79,7 @@ impl StoredScores {
         if query >= queries {
             return Err(StoreError::NoSuchQuery { path: named(&self.path), query, queries });
         }
-        let mut bytes = vec![0; samples * npy::width(written)];
+        let mut bytes = vec![0; samples * written.bytes()];
         let start = SeekFrom::Start(self.journal.length(query));
         let read = self.file.seek(start).and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|error| failed(&self.path, &error))?;

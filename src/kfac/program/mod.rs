@@ -22,7 +22,10 @@ use gather::Passes;
 use probe::Probed;
 pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
-pub(super) use samples::{Form, KIND as SAMPLES, SideForm, inner_products, quadratic_forms};
+pub(super) use samples::{
+    Form, KIND as SAMPLES, Selected, SideForm, bilinear_forms, inner_products, quadratic_forms,
+    selected_gradients,
+};
 
 use burn_backend::tensor::{Device, FloatTensor};
 use burn_capture::CaptureBackend;

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{
+    Backend, Shape, Slice, TensorMetadata,
+    tensor::{FloatTensor, IntTensor},
+};
 
 use super::unfold::{are_columns, columns, kernel, patches};
 use crate::{graph::Convolution, kfac::layers::LayerKind};
@@ -194,6 +197,16 @@ impl<B: Backend> Rows<B> {
         match self {
             Self::Rows(rows) => Self::Rows(B::float_slice(rows.clone(), &slices)),
             Self::Columns(columns) => Self::Columns(B::float_slice(columns.clone(), &slices)),
+        }
+    }
+
+    /// The rows of the samples at some indices, `[count]`.
+    pub fn selected(&self, at: &IntTensor<B>) -> Self {
+        match self {
+            Self::Rows(rows) => Self::Rows(B::float_select(rows.clone(), 0, at.clone())),
+            Self::Columns(columns) => {
+                Self::Columns(B::float_select(columns.clone(), 0, at.clone()))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
 //! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
 
+mod eigenbasis;
 mod program;
 mod scores;
 
@@ -15,7 +16,7 @@ use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
 
 use super::{
     KfacError,
-    block::{Network, Uncovered},
+    block::{Block, Network, Uncovered},
     network,
     pass::{Structure, network_layers},
     program::{Form, SAMPLES, SideForm},
@@ -211,25 +212,38 @@ impl SampleGradients {
         visit: impl FnMut(SampleScores) -> Result<(), Error>,
     ) -> Result<(), Error> {
         objective.parameters().space().expect_same(operator.domain())?;
-        let (mut forms, mut factors, mut operands) = (Vec::new(), Vec::new(), Vec::new());
-        for block in &self.network.blocks {
-            let parts = operator.parts().iter();
-            let mut parts = parts.map(|(part, product)| (part.positions(), product.factors()));
-            let own = parts.find(|(positions, (matrix, ..))| {
-                *positions == block.subset.positions() && **matrix == block.matrix
-            });
-            let Some((_, (_, [left, right], eigenvalues))) = own else {
-                let parameter = block.name().into();
-                return Err(KfacError::OtherBlocks { parameter }.into());
-            };
-            let spectral = eigenvalues.is_some();
-            let [(left, a), (right, g)] = [left, right].map(|side| form_of(side, &mut operands));
-            operands.extend(eigenvalues.cloned());
-            forms.push(Form { left, right, spectral });
-            factors.push(if spectral { (a * g).powi(2) } else { a * g });
-        }
+        let blocks = self.forms(operator)?;
+        let forms = blocks.iter().map(|block| block.form).collect();
+        let power = |block: &BlockForm<B>| if block.form.spectral { 2 } else { 1 };
+        let factors: Vec<_> = blocks.iter().map(|block| block.factor.powi(power(block))).collect();
+        let operands =
+            blocks.into_iter().flat_map(|block| block.sides.into_iter().chain(block.eigenvalues));
+        let operands: Vec<_> = operands.collect();
         let scored = Scored::QuadraticForms(forms);
         self.run(objective, scored, (1, 2, &factors), &operands, visit)
+    }
+
+    /// The blocks of an operator, in the order of its own.
+    fn forms<'a, B: AutodiffBackend>(
+        &self,
+        operator: &'a BlockDiagonal<B, Kronecker<B>>,
+    ) -> Result<Vec<BlockForm<'a, B>>, KfacError> {
+        let form = |block: &Arc<Block>| {
+            let mut parts = operator.parts().iter();
+            let own = parts.find(|(part, product)| {
+                let is_own = part.positions() == block.subset.positions();
+                is_own && *product.factors().0 == block.matrix
+            });
+            let Some((_, product)) = own else {
+                return Err(KfacError::OtherBlocks { parameter: block.name().into() });
+            };
+            let (_, [left, right], eigenvalues) = product.factors();
+            let (mut sides, spectral) = (Vec::new(), eigenvalues.is_some());
+            let [(left, a), (right, g)] = [left, right].map(|side| form_of(side, &mut sides));
+            let (form, eigenvalues) = (Form { left, right, spectral }, eigenvalues.cloned());
+            Ok(BlockForm { form, factor: a * g, product, sides, eigenvalues })
+        };
+        self.network.blocks.iter().map(form).collect()
     }
 
     /// Runs a program on every batch and hands over the scores: multiplied by a number for each part, and divided by a
@@ -298,6 +312,25 @@ impl SampleGradients {
     fn nothing(&self, columns: usize) -> SampleScores {
         let names = self.network.blocks.iter().map(|block| block.name().into());
         SampleScores::new(names.collect(), columns)
+    }
+}
+
+/// A block of an operator.
+struct BlockForm<'a, B: AutodiffBackend> {
+    form: Form,
+    /// What a product of both sides is multiplied by.
+    factor: f64,
+    product: &'a Kronecker<B>,
+    /// Without identities.
+    sides: Vec<InnerFloat<B>>,
+    eigenvalues: Option<InnerFloat<B>>,
+}
+
+impl<B: AutodiffBackend> BlockForm<'_, B> {
+    /// Groups, rows and columns.
+    fn shape(&self) -> [usize; 3] {
+        let matrix = self.product.factors().0;
+        [matrix.groups, matrix.rows, matrix.columns]
     }
 }
 

@@ -94,7 +94,8 @@ impl Stamp {
             (
                 3,
                 "a vector, in its bits,",
-                "use the same seeds on all ranks; machines of different kinds compute different last bits",
+                "use the same seeds on all ranks; devices of different kinds compute different last bits, and so do equal GPUs \
+                 with Burn's feature `autotune`, which chooses kernels by time",
             ),
         ] {
             let ranks = differing(at);

@@ -12,6 +12,8 @@ use burn::{
 };
 use burn_curvature::{
     Batch, CaptureConfig, KfacConfig, Likelihood, LinearOperator, Loss, Objective, ParamVector,
+    Reduction,
+    influence::{Curvature, Estimator, InfluenceConfig},
     kfac::{KfacFisher, SampleGradients, SampleScores, UncoveredPolicy},
     operator::{BlockDiagonal, Kronecker},
 };
@@ -86,8 +88,14 @@ impl<M: Module + Clone + 'static, X: Batch + Clone + 'static> Case<M, X> {
         (0..self.samples).map(gradient).collect()
     }
 
+    /// Checks all that gradients of samples are good for.
+    fn check(&self) {
+        self.check_gradients();
+        self.check_scores();
+    }
+
     /// Checks inner products with one vector and with several, and quadratic forms with several operators.
-    fn check(&self) -> SampleGradients {
+    fn check_gradients(&self) {
         let objective = self.objective();
         let truth = self.gradients(&objective);
         let gradients = SampleGradients::new(&objective).unwrap();
@@ -95,7 +103,49 @@ impl<M: Module + Clone + 'static, X: Batch + Clone + 'static> Case<M, X> {
         for operator in operators(&objective) {
             check_quadratic_forms(&objective, &gradients, &truth, &operator);
         }
-        gradients
+    }
+
+    /// Scores of the samples for their own losses, a few at a time, with queries in one batch and in many.
+    fn check_scores(&self) {
+        let objective = &self.objective();
+        let truth = self.gradients(objective);
+        let config = KfacConfig::new()
+            .with_fisher(KfacFisher::Empirical)
+            .with_uncovered(UncoveredPolicy::ExactBlock { limit: 10_000 });
+        let kfac = config.init(objective, Likelihood::Categorical).unwrap().inverse(0.1).unwrap();
+        let ekfac = config.init_ekfac(objective, Likelihood::Categorical).unwrap();
+        let ekfac = ekfac.inverse(0.1).unwrap();
+        let ones = (0..self.samples).map(|n| (self.one)(&self.batch, n));
+        let apart = objective.over(ones, Reduction::Mean).unwrap();
+        let theta = objective.parameters();
+        for (estimator, inverse, decay) in [
+            (Estimator::Kfac(config), &kfac, 0.0),
+            (Estimator::Ekfac(config), &ekfac, 0.0),
+            (Estimator::Ekfac(config), &ekfac, 0.04),
+        ] {
+            let pull = theta.clone().scale(decay);
+            let of = |f: &ParamVector<B>| {
+                let solved = inverse.apply(f).unwrap();
+                let score = |g: &ParamVector<B>| {
+                    (g.dot(&solved).unwrap() + pull.dot(&solved).unwrap()) / self.samples as f64
+                };
+                truth.iter().map(score).collect::<Vec<f64>>()
+            };
+            let expected: Vec<f64> = truth.iter().flat_map(of).collect();
+            let config = InfluenceConfig::new(estimator.clone())
+                .with_curvature(Curvature::Fisher(Likelihood::Categorical))
+                .with_damping(0.1 - decay)
+                .with_weight_decay(decay);
+            // One query is rotated out of the eigenbases, several meet the samples there.
+            for at_once in [1, 3, 16] {
+                let influence = config.clone().with_at_once(at_once).init(objective).unwrap();
+                for queries in [objective, &apart] {
+                    let found = influence.scores(queries).unwrap();
+                    let error = relative_error(found.values(), &expected);
+                    assert!(error < TOLERANCE, "{estimator:?}, {at_once} at once: {error:e}");
+                }
+            }
+        }
     }
 }
 

@@ -3,125 +3,17 @@
 mod products;
 
 use burn::backend::Flex;
-use burn_backend::{DType, FloatDType, Shape, TensorData};
+use burn_backend::{FloatDType, Shape, TensorData};
 
 use super::{plan, plan::Work};
 use crate::{
-    execute::{Program, apply, in_precision, replay},
-    graph::{Binary, Graph, GraphBuilder, Literal, Op, Unary, ValueId, ValueType},
-    seeds::Seeds,
+    execute::{
+        Program, apply, in_precision, replay,
+        tests::random::{Random, float, program},
+    },
+    graph::{Binary, Graph, GraphBuilder, Literal, Op, Unary, ValueId},
     tensor::Operand,
 };
-
-/// Numbers and choices drawn at random.
-struct Random(Seeds);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(Seeds::new(seed))
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.0.next() % bound as u64) as usize
-    }
-
-    fn number(&mut self) -> f64 {
-        (self.0.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    }
-
-    fn of<T: Clone>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len())].clone()
-    }
-}
-
-fn float(shape: &[usize]) -> ValueType {
-    ValueType { shape: Shape::from(shape.to_vec()), dtype: DType::F32 }
-}
-
-/// A program under construction, over matrices, rows, columns and single numbers.
-struct Draft {
-    builder: GraphBuilder,
-    values: Vec<(ValueId, Vec<usize>)>,
-    sizes: [usize; 2],
-}
-
-impl Draft {
-    fn add(&mut self, op: Op, inputs: Vec<ValueId>, shape: &[usize]) {
-        let value = self.builder.node(op, inputs, vec![float(shape)])[0];
-        self.values.push((value, shape.to_vec()));
-    }
-
-    /// One more operation on values drawn at random.
-    fn grow(&mut self, random: &mut Random) {
-        let [rows, columns] = self.sizes;
-        let (x, shape) = random.of(&self.values);
-        let binary = random.of(&[Binary::Add, Binary::Sub, Binary::Mul, Binary::Div]);
-        let unary = random.of(&[
-            Unary::Neg,
-            Unary::Abs,
-            Unary::Exp,
-            Unary::Tanh,
-            Unary::Recip,
-            Unary::Erf,
-            Unary::Sqrt,
-            Unary::Sin,
-        ]);
-        match random.below(12) {
-            0..5 => {
-                let (y, other) = random.of(&self.values);
-                let sizes: Vec<usize> = match (shape.len(), other.len()) {
-                    (2, 2) => (0..2).map(|axis| shape[axis].max(other[axis])).collect(),
-                    _ if shape == other => shape.clone(),
-                    _ => return,
-                };
-                let fits = |own: &[usize]| own.iter().zip(&sizes).all(|(&a, &b)| a == b || a == 1);
-                if fits(&shape) && fits(&other) {
-                    self.add(Op::Binary(binary), vec![x, y], &sizes);
-                }
-            }
-            5 => self.add(Op::Binary(binary), vec![x, x], &shape),
-            6 => {
-                self.add(Op::BinaryScalar(binary, Literal::Float(random.number())), vec![x], &shape)
-            }
-            7 => {
-                let power = Literal::Int(random.of(&[2, -1, 3]));
-                self.add(Op::BinaryScalar(Binary::Powi, power), vec![x], &shape);
-            }
-            8 => self.add(Op::Unary(unary), vec![x], &shape),
-            9 if shape.len() == 2 => self.add(Op::SwapDims(0, 1), vec![x], &[shape[1], shape[0]]),
-            // The backend's own.
-            10 => {
-                let bound = |number| Some(Literal::Float(number));
-                let op = Op::Clamp { min: bound(-2.0), max: bound(2.0) };
-                self.add(op, vec![x], &shape);
-            }
-            11 => {
-                let count: usize = shape.iter().product();
-                let other = if count == rows * columns {
-                    random.of(&[vec![rows, columns], vec![columns, rows], vec![count]])
-                } else {
-                    random.of(&[vec![count, 1], vec![1, count], vec![count]])
-                };
-                self.add(Op::Reshape, vec![x], &other);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn program(random: &mut Random, [rows, columns]: [usize; 2], length: usize) -> Graph {
-    let mut builder = GraphBuilder::default();
-    let shapes =
-        [vec![rows, columns], vec![1, columns], vec![rows, 1], vec![1, 1], vec![columns, rows]];
-    let values = shapes.map(|shape| (builder.input(float(&shape)), shape));
-    let mut draft = Draft { builder, values: values.to_vec(), sizes: [rows, columns] };
-    for _ in 0..length {
-        draft.grow(random);
-    }
-    let outputs = (0..4).map(|_| random.of(&draft.values).0).collect::<Vec<_>>();
-    let last = draft.values.last().expect("inputs").0;
-    draft.builder.finish(outputs.into_iter().chain([last]).collect())
-}
 
 fn inputs(random: &mut Random, graph: &Graph) -> Vec<Operand<Flex>> {
     let one = |value: &ValueId| {
@@ -207,4 +99,58 @@ fn a_formula_is_one_chain() {
     let [step] = &steps[..] else { panic!("{} steps", steps.len()) };
     let Work::Chain(chain) = &step.work else { panic!("no chain") };
     assert_eq!((chain.code.len(), chain.results, chain.registers), (4, 1, 1));
+}
+
+/// Zeros of both signs are different numbers.
+#[test]
+fn a_chain_keeps_the_signs_of_its_zeros() {
+    let mut builder = GraphBuilder::default();
+    let x = builder.input(float(&[3, 5]));
+    let mut node = |op, inputs| builder.node(op, inputs, vec![float(&[3, 5])])[0];
+    let mut inverse_of_zero = |zero| {
+        let square = node(Op::BinaryScalar(Binary::Powi, Literal::Int(2)), vec![x]);
+        let zero = node(Op::BinaryScalar(Binary::Mul, Literal::Float(zero)), vec![square]);
+        node(Op::Unary(Unary::Recip), vec![zero])
+    };
+    let [plus, minus] = [0.0, -0.0].map(&mut inverse_of_zero);
+    let sum = node(Op::Binary(Binary::Mul), vec![plus, minus]);
+    check(&builder.finish(vec![sum]), &mut Random::new(1), [0.0; 2], "signs");
+}
+
+/// Rows in another order are copied, on one thread and on several.
+#[test]
+fn rows_in_another_order_are_copied() {
+    for [a, b, c] in [[3, 4, 5], [40, 50, 64]] {
+        let mut builder = GraphBuilder::default();
+        let x = builder.input(float(&[a, b, c]));
+        let turned = builder.node(Op::Permute(vec![1, 0, 2]), vec![x], vec![float(&[b, a, c])])[0];
+        let flat = builder.node(Op::Reshape, vec![turned], vec![float(&[b * a, c])])[0];
+        check(&builder.finish(vec![flat]), &mut Random::new(1), [0.0; 2], "rows");
+    }
+}
+
+/// Each value that a step writes is given up once, unless it is returned: its memory serves again.
+#[test]
+fn every_value_ends_once() {
+    for seed in 0..40 {
+        let mut random = Random::new(seed);
+        let graph = program(&mut random, [4, 7], 40);
+        let mut ended = Vec::new();
+        for step in plan::steps(&graph) {
+            ended.extend(step.ends);
+            if let Work::Operation(handed) = step.work {
+                let inputs = graph.nodes[step.node].inputs.iter().zip(handed);
+                ended.extend(inputs.filter(|(_, handed)| *handed).map(|(&value, _)| value));
+            }
+        }
+        let is_returned = |value| graph.outputs.contains(value);
+        let given = graph.inputs.iter().filter(|value| !is_returned(value));
+        let mut once = ended.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), ended.len(), "seed {seed}");
+        assert!(!ended.iter().any(is_returned));
+        let read = |value: &&ValueId| graph.nodes.iter().any(|node| node.inputs.contains(value));
+        assert!(given.filter(read).all(|value| ended.contains(value)), "seed {seed}");
+    }
 }

@@ -2,9 +2,12 @@
 
 use burn_backend::ops::ConvOptions;
 
-use super::{Random, check, float};
+use super::check;
 use crate::{
-    execute::host::plan::{self, Work},
+    execute::{
+        host::plan::{self, Work},
+        tests::random::{Random, float},
+    },
     graph::{Binary, Convolution, GraphBuilder, Op, Reduction, ValueId, WithRespectTo},
 };
 
@@ -85,6 +88,39 @@ fn products_that_are_read_twice_are_kept() {
     let mut add = |inputs| builder.node(Op::Binary(Binary::Add), inputs, vec![float(&[4, 5])])[0];
     let (sum, twice) = (add(vec![x, y]), add(vec![y, y]));
     check(&builder.finish(vec![sum, twice, x]), &mut Random::new(3), ERRORS, "twice");
+}
+
+/// A product that is returned is not written into.
+#[test]
+fn products_that_are_returned_are_kept() {
+    let mut builder = GraphBuilder::default();
+    let [x, y] = [0, 1].map(|exchanged| product(&mut builder, BATCHES[0], [4, 3, 5], exchanged));
+    let sum = builder.node(Op::Binary(Binary::Add), vec![x, y], vec![float(&[4, 5])])[0];
+    check(&builder.finish(vec![sum, y]), &mut Random::new(3), ERRORS, "returned");
+}
+
+/// Without rows, columns, terms or matrices.
+#[test]
+fn products_of_nothing_are_zero_or_empty() {
+    let batches: [[&[usize]; 3]; 3] = [BATCHES[0], [&[0]; 3], [&[2]; 3]];
+    for batch in batches {
+        for sizes in [[3, 0, 5], [0, 4, 5], [3, 4, 0], [3, 4, 5]] {
+            let mut builder = GraphBuilder::default();
+            let ty = |leading: &[usize]| float(&[leading, &[sizes[0], sizes[2]]].concat());
+            let sum = |builder: &mut GraphBuilder| {
+                let [x, y] = [0, 3].map(|exchanged| product(builder, batch, sizes, exchanged));
+                builder.node(Op::Binary(Binary::Add), vec![x, y], vec![ty(batch[2])])[0]
+            };
+            let mut outputs = vec![sum(&mut builder)];
+            if batch[2].len() == 1 {
+                let x = product(&mut builder, batch, sizes, 0);
+                let total = Op::ReduceDim(Reduction::Sum, 0);
+                outputs.push(builder.node(total, vec![x], vec![ty(&[1])])[0]);
+            }
+            let graph = builder.finish(outputs);
+            check(&graph, &mut Random::new(6), ERRORS, &format!("{batch:?} {sizes:?}"));
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Inner products and quadratic forms of the gradients of single samples, as recorded programs. Depends on taps;
+//! Inner products, quadratic and bilinear forms of the gradients of single samples, as recorded programs. Depends on taps;
 //! independent of where vectors and operators come from.
 //!
 //! The gradient of a sample by the matrix of a layer is a sum over places of outer products of an input and the gradient
@@ -6,6 +6,7 @@
 
 mod inner;
 mod outer;
+mod paired;
 mod quadratic;
 
 use burn_backend::DType;
@@ -14,15 +15,17 @@ use burn_capture::CaptureBackend;
 use super::{
     FactorKind, Given, Passes, Probed, Reduced, Tensor, inputs,
     record::{input, record},
+    rows::Rows,
 };
 use crate::{
     capture::Scope,
     derive::{Metric, required},
     error::Error,
-    graph::Graph,
+    graph::{Graph, ValueType},
     kfac::layers::{LayerKind, NetworkLayers},
 };
 use outer::{Left, Outer};
+use paired::Others;
 use quadratic::{Side, Sides};
 
 /// The taps of the gradients at the targets of the data.
@@ -73,25 +76,78 @@ pub(in crate::kfac) fn quadratic_forms(
 ) -> Result<Graph, Error> {
     recorded(network, parameters, |scope, dtype, gradients| {
         let each = gradients.iter().zip(forms).map(|(gradient, form)| {
-            let [groups, d_in, d_out] = gradient.shape;
-            let mut side = |form: SideForm, size: usize| {
-                Ok::<_, Error>(match form {
-                    SideForm::Identity => Side::Identity,
-                    SideForm::Diagonal => {
-                        Side::Diagonal(required(input(scope, vec![size], dtype))?)
-                    }
-                    SideForm::Matrix => {
-                        Side::Matrix(required(input(scope, vec![groups, size, size], dtype))?)
-                    }
-                })
-            };
-            let (left, right) = (side(form.left, d_in)?, side(form.right, d_out)?);
+            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
             let eigenvalues = if form.spectral {
-                Some(required(input(scope, vec![groups, d_in, d_out], dtype))?)
+                Some(gradient.matrix_input((&mut *scope, dtype))?)
             } else {
                 None
             };
             Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
+        });
+        each.collect()
+    })
+}
+
+/// How the gradients of selected samples by a layer or block are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::kfac) struct Selected {
+    /// As a gᵀ with a, `[count, 1, groups, d_in]`, and g, `[count, 1, groups, d_out]`; else as matrices
+    /// `[count, groups, d_in, d_out]`.
+    pub single: bool,
+    /// How many products a gradient is the sum of.
+    pub places: usize,
+}
+
+/// The gradients of some samples in bases, Lᵀ∇R: inputs as the loss program's, then the indices of the samples, `[count]`,
+/// then for each layer and block the left and the right basis, without identities. Outputs for each of them as the returned
+/// list says.
+pub(in crate::kfac) fn selected_gradients(
+    network: &NetworkLayers,
+    parameters: usize,
+    forms: &[Form],
+    indices: &ValueType,
+) -> Result<(Graph, Vec<Selected>), Error> {
+    let mut selected = Vec::with_capacity(forms.len());
+    let graph = with_gradients(network, parameters, |scope, dtype, gradients| {
+        let at = scope.input(indices).into_int()?;
+        let mut outputs = Vec::new();
+        for (gradient, form) in gradients.iter().zip(forms) {
+            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
+            let own = gradient.outer.selected(&at).rotated(&left, &right);
+            let (factors, [_, places, ..]) = (own.single(), own.right.sizes());
+            selected.push(Selected { single: factors.is_some(), places });
+            match factors {
+                Some(factors) => outputs.extend(factors),
+                None => outputs.push(own.matrices(gradient.shape[1])),
+            }
+        }
+        Ok(outputs)
+    })?;
+    Ok((graph, selected))
+}
+
+/// ⟨∇ₙ, L (S ∘ ∇ₘ) Rᵀ⟩ for every sample and other gradients ∇ₘ, which are given in the bases L and R. Inputs as the loss
+/// program's, then for each layer and block the left and the right basis, without identities, the eigenvalues S, and the
+/// other gradients as [`selected_gradients`] returns them; output `[samples, parts·others]`.
+pub(in crate::kfac) fn bilinear_forms(
+    network: &NetworkLayers,
+    parameters: usize,
+    forms: &[(Form, bool)],
+    others: usize,
+) -> Result<Graph, Error> {
+    recorded(network, parameters, |scope, dtype, gradients| {
+        let each = gradients.iter().zip(forms).map(|(gradient, (form, single))| {
+            let [groups, d_in, d_out] = gradient.shape;
+            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
+            let eigenvalues = gradient.matrix_input((&mut *scope, dtype))?;
+            let mut of = |shape: Vec<usize>| required(input(scope, shape, dtype));
+            let given = if *single {
+                let a = of(vec![others, 1, groups, d_in])?;
+                Others::Outer(Rows::Rows(a), Rows::Rows(of(vec![others, 1, groups, d_out])?))
+            } else {
+                Others::Matrices(of(vec![others, groups, d_in, d_out])?)
+            };
+            Ok(gradient.outer.rotated(&left, &right).paired(&given, &eigenvalues))
         });
         each.collect()
     })
@@ -104,17 +160,54 @@ struct Part {
     outer: Outer<CaptureBackend>,
 }
 
+impl Part {
+    /// Inputs for the factors of a form.
+    fn sides(
+        &self,
+        form: &Form,
+        (scope, dtype): (&mut Scope, DType),
+    ) -> Result<[Side<CaptureBackend>; 2], Error> {
+        let [groups, d_in, d_out] = self.shape;
+        let mut side = |form: SideForm, size: usize| {
+            Ok::<_, Error>(match form {
+                SideForm::Identity => Side::Identity,
+                SideForm::Diagonal => Side::Diagonal(required(input(scope, vec![size], dtype))?),
+                SideForm::Matrix => {
+                    Side::Matrix(required(input(scope, vec![groups, size, size], dtype))?)
+                }
+            })
+        };
+        Ok([side(form.left, d_in)?, side(form.right, d_out)?])
+    }
+
+    /// An input of its own shape.
+    fn matrix_input(&self, (scope, dtype): (&mut Scope, DType)) -> Result<Tensor, Error> {
+        Ok(required(input(scope, self.shape.to_vec(), dtype))?)
+    }
+}
+
 /// The program of what `scores` makes of the gradients by all layers and blocks, side by side.
 fn recorded(
     network: &NetworkLayers,
     parameters: usize,
     scores: impl FnOnce(&mut Scope, DType, &[Part]) -> Result<Vec<Tensor>, Error>,
 ) -> Result<Graph, Error> {
+    with_gradients(network, parameters, |scope, dtype, parts| {
+        let scores = scores(scope, dtype, parts)?;
+        Ok(outer::joined::<CaptureBackend>(scores, 1).into_iter().collect())
+    })
+}
+
+/// The program of what `compute` makes of the gradients by all layers and blocks.
+fn with_gradients(
+    network: &NetworkLayers,
+    parameters: usize,
+    compute: impl FnOnce(&mut Scope, DType, &[Part]) -> Result<Vec<Tensor>, Error>,
+) -> Result<Graph, Error> {
     let probed = Probed::new(network, parameters);
     record(KIND, &probed, |scope, given| {
         let parts = gradients(&probed, &given)?;
-        let scores = scores(scope, probed.dtype(), &parts)?;
-        Ok(outer::joined::<CaptureBackend>(scores, 1).into_iter().collect())
+        compute(scope, probed.dtype(), &parts)
     })
 }
 

@@ -25,8 +25,17 @@ pub(super) struct Sides<B: Backend> {
 }
 
 impl<B: Backend> Side<B> {
+    /// Rows and columns, unless they are not known.
+    pub fn size(&self) -> Option<usize> {
+        match self {
+            Side::Identity => None,
+            Side::Diagonal(diagonal) => Some(diagonal.shape().num_elements()),
+            Side::Matrix(matrix) => matrix.shape().last().copied(),
+        }
+    }
+
     /// Each row times the factor.
-    fn times(&self, rows: &Rows<B>) -> Rows<B> {
+    pub fn times(&self, rows: &Rows<B>) -> Rows<B> {
         match self {
             Side::Identity => rows.clone(),
             Side::Diagonal(diagonal) => {
