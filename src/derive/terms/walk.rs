@@ -89,6 +89,7 @@ impl<'a> Walk<'a> {
             scale,
             content: hash(&(content, factor)),
             elements: self.elements(value),
+            value,
             operation: writer.map_or_else(|| "Input".into(), |node| node.op.name()),
             divides: writer.is_some_and(|node| {
                 node.op == Op::Binary(Binary::Div) && self.of_batch.contains(&node.inputs[1])
