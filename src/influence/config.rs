@@ -45,8 +45,13 @@ pub enum Estimator {
     /// A randomized low-rank approximation; its damping must be that of the influence.
     Nystrom(NystromConfig),
     /// Kronecker factors of [`Curvature::Fisher`].
+    ///
+    /// Parameters without a layer have their exact block, or by default an estimate of its diagonal by random draws where
+    /// that is dear ([`UncoveredPolicy`](crate::kfac::UncoveredPolicy)). The report then has an
+    /// [`InfluenceWarning::EstimatedDiagonal`](super::InfluenceWarning::EstimatedDiagonal).
     Kfac(KfacConfig),
-    /// Kronecker factors with a corrected diagonal, of [`Curvature::Fisher`].
+    /// Kronecker factors with a corrected diagonal, of [`Curvature::Fisher`]. Parameters without a layer are treated as by
+    /// [`Kfac`](Self::Kfac).
     Ekfac(KfacConfig),
     /// No curvature: A = I, with neither damping nor weight decay. Scores are products of gradients, in units of the loss
     /// times a step size.

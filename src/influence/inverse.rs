@@ -9,6 +9,7 @@ use super::{
 use crate::{
     derive::Likelihood,
     error::Error,
+    kfac::KfacCoverage,
     objective::Objective,
     operator::{
         BlockDiagonal, DenseMatrix, Kronecker, LinearOperator, LowRank, SymmetricDense,
@@ -24,6 +25,8 @@ pub(super) struct Inverse<B: AutodiffBackend> {
     damping: f64,
     /// Products with C that were made before the first solve.
     products: usize,
+    /// Parameters for which K-FAC has an estimate of a diagonal only.
+    estimated: Vec<String>,
 }
 
 enum Method<B: AutodiffBackend> {
@@ -40,7 +43,10 @@ impl<B: AutodiffBackend> Inverse<B> {
     pub fn new(config: &InfluenceConfig, training: &Objective<B>) -> Result<Self, Error> {
         let damping = config.total_damping();
         let matrix = || Matrix::new(config.curvature, training);
-        let mut products = 0;
+        let (mut products, mut estimated) = (0, Vec::new());
+        let mut listed = |coverage: &KfacCoverage| {
+            estimated.extend(coverage.estimated().map(|entry| entry.parameter.clone()));
+        };
         let method = match &config.estimator {
             Estimator::ConjugateGradient(solver) => {
                 Method::Iterative { matrix: matrix()?, solver: Box::new(solver.init()?) }
@@ -65,16 +71,18 @@ impl<B: AutodiffBackend> Inverse<B> {
                 Method::Nystrom { matrix, inverse, tolerance: nystrom.relative_tolerance }
             }
             Estimator::Kfac(kfac) => {
-                let likelihood = likelihood(config)?;
-                Method::Factored(kfac.init(training, likelihood)?.inverse(damping)?)
+                let kfac = kfac.init(training, likelihood(config)?)?;
+                listed(kfac.coverage());
+                Method::Factored(kfac.inverse(damping)?)
             }
             Estimator::Ekfac(kfac) => {
-                let likelihood = likelihood(config)?;
-                Method::Factored(kfac.init_ekfac(training, likelihood)?.inverse(damping)?)
+                let ekfac = kfac.init_ekfac(training, likelihood(config)?)?;
+                listed(ekfac.coverage());
+                Method::Factored(ekfac.inverse(damping)?)
             }
             Estimator::Identity => Method::Identity,
         };
-        Ok(Self { method, damping, products })
+        Ok(Self { method, damping, products, estimated })
     }
 }
 
@@ -131,6 +139,11 @@ impl<B: AutodiffBackend> Inverse<B> {
             | Method::Nystrom { matrix, .. } => Some(matrix),
             Method::Dense { .. } | Method::Factored(_) | Method::Identity => None,
         }
+    }
+
+    /// Parameters for which K-FAC has an estimate of a diagonal only.
+    pub fn estimated(&self) -> &[String] {
+        &self.estimated
     }
 
     /// Products with C before the first solve.

@@ -345,6 +345,7 @@ impl<B: AutodiffBackend> Influence<B> {
             directional_derivatives: derivatives,
             kept_bytes: self.inverse.kept_bytes() + self.losses.kept_bytes(),
             stationarity: self.stationarity,
+            estimated: self.inverse.estimated().to_vec(),
         }
     }
 }

@@ -121,6 +121,11 @@ pub enum InfluenceWarning {
         /// Solves.
         systems: usize,
     },
+    /// The curvature of some parameters is an estimate of its diagonal by random draws.
+    EstimatedDiagonal {
+        /// Their names.
+        parameters: Vec<String>,
+    },
 }
 
 impl fmt::Display for InfluenceWarning {
@@ -145,6 +150,12 @@ impl fmt::Display for InfluenceWarning {
                 f,
                 "the residuals of {systems} solves are small, but the condition number leaves room for errors above 1 %: raise \
                  the damping, lower the tolerance, or compute in f64"
+            ),
+            Self::EstimatedDiagonal { parameters } => write!(
+                f,
+                "K-FAC estimates the curvature of {} by random draws, and its diagonal alone: another seed gives other scores; \
+                 take `UncoveredPolicy::ExactBlock` for exact blocks, or freeze them",
+                parameters.join(", ")
             ),
         }
     }
@@ -176,6 +187,9 @@ pub struct InfluenceReport {
     pub kept_bytes: usize,
     /// Whether the training is at a stationary point.
     pub stationarity: Stationarity,
+    /// Parameters for which K-FAC or EK-FAC has an estimate of a diagonal only, by random draws.
+    #[serde(default)]
+    pub estimated: Vec<String>,
 }
 
 impl InfluenceReport {
@@ -205,6 +219,10 @@ impl InfluenceReport {
         }
         if self.solves.uncertain > 0 {
             warnings.push(InfluenceWarning::Uncertain { systems: self.solves.uncertain });
+        }
+        if !self.estimated.is_empty() {
+            let parameters = self.estimated.clone();
+            warnings.push(InfluenceWarning::EstimatedDiagonal { parameters });
         }
         warnings
     }

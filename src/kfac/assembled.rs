@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
-use super::block::{BlockProduct, Network};
+use super::block::Network;
 use crate::{
     error::Error,
-    operator::{BlockDiagonal, Kronecker},
+    operator::{BlockDiagonal, Kronecker, KroneckerSides},
     space::ParamSpace,
 };
 
@@ -26,9 +26,9 @@ impl<B: AutodiffBackend, L> Assembled<B, L> {
         space: ParamSpace<B>,
         network: Arc<Network>,
         blocks: Vec<L>,
-        product: impl Fn(&L) -> BlockProduct<B>,
+        sides: impl Fn(&L) -> KroneckerSides<B>,
     ) -> Result<Self, Error> {
-        let operator = network.operator(&space, blocks.iter().map(product), 0.0)?;
+        let operator = network.operator(&space, blocks.iter().map(sides), 0.0)?;
         Ok(Self { space, network, blocks: blocks.into(), operator })
     }
 
@@ -40,7 +40,7 @@ impl<B: AutodiffBackend, L> Assembled<B, L> {
     /// Those of parameters that belong to no layer, with their names.
     pub fn uncovered(&self) -> impl Iterator<Item = (&str, &L)> {
         let rest = self.blocks.iter().skip(self.network.layers);
-        self.network.uncovered().iter().map(|block| block.name()).zip(rest)
+        self.network.uncovered().iter().map(|block| &*block.name).zip(rest)
     }
 }
 

@@ -8,8 +8,8 @@ use burn_backend::AutodiffBackend;
 use super::{KfacCoverage, Treatment, layers::LayerGroup, matrix::FactorShape};
 use crate::{
     error::Error,
-    operator::{BlockDiagonal, Kronecker, KroneckerSide, WeightMatrix},
-    space::{InnerFloat, ParamBlock, ParamLayout, ParamSpace, ParamSubset},
+    operator::{BlockDiagonal, Kronecker, KroneckerSide, KroneckerSides, WeightMatrix, upload},
+    space::{ParamBlock, ParamLayout, ParamSpace, ParamSubset},
 };
 
 /// One block: L ⊗ R on the matrix that its parameters form.
@@ -17,6 +17,12 @@ use crate::{
 pub(super) struct Block {
     /// Its position among all blocks.
     pub index: usize,
+    /// Of the weight or the parameter.
+    pub name: String,
+    /// That of the weight or the parameter in the whole layout.
+    pub position: usize,
+    /// Name and position of the bias.
+    pub bias: Option<(String, usize)>,
     /// Its parameters among all.
     pub subset: ParamSubset,
     /// A single column for a parameter that belongs to no layer: its right factor is 1.
@@ -43,62 +49,44 @@ impl Block {
         (diagonal, treatment): (bool, Treatment),
         layout: &Arc<ParamLayout>,
     ) -> Result<Self, Error> {
-        let (weight, bias) = (group.weight, group.bias);
-        let own = [Some(weight), bias].into_iter().flatten();
-        let names: Vec<String> = own.map(|position| layout.name_at(position)).collect();
-        let subset = layout.select_by(|block| names.iter().any(|name| name == block.name()))?;
+        let (name, position) = (layout.name_at(group.weight), group.weight);
+        let bias = group.bias.map(|position| (layout.name_at(position), position));
+        let is_bias = |own: &str| bias.as_ref().is_some_and(|(bias, _)| bias == own);
+        let subset = layout.select_by(|block| block.name() == name || is_bias(block.name()))?;
         let at = |position: usize| subset.positions().iter().position(|kept| *kept == position);
-        let groups = group.kind.groups();
         let matrix = WeightMatrix {
-            groups,
+            groups: group.kind.groups(),
             rows: group.d_in(),
-            columns: group.width_out() / groups.max(1),
+            columns: group.d_out(),
             shape: group.shape.clone(),
             transposed: group.kind.is_stored_by_outputs(),
-            weight: at(weight).unwrap_or(0),
-            bias: bias.and_then(at),
+            weight: at(position).unwrap_or(0),
+            bias: group.bias.and_then(at),
         };
-        Ok(Self { index, subset, matrix, diagonal, treatment, uncovered: None })
+        Ok(Self {
+            index,
+            name,
+            position,
+            bias,
+            subset,
+            matrix,
+            diagonal,
+            treatment,
+            uncovered: None,
+        })
     }
 
     /// A parameter that belongs to no layer.
     pub fn of_parameter(index: usize, subset: ParamSubset, uncovered: Uncovered) -> Self {
-        let matrix = column(&subset);
+        let (name, position) = (subset.layout().name_at(0), subset.positions()[0]);
+        let (matrix, bias, diagonal) = (column(&subset), None, false);
         let treatment = Treatment::ExactBlock { reason: uncovered.reason.clone() };
-        Self { index, subset, matrix, diagonal: false, treatment, uncovered: Some(uncovered) }
-    }
-
-    /// Name of the weight or the parameter.
-    pub fn name(&self) -> &str {
-        self.name_of(self.matrix.weight).unwrap_or_default()
-    }
-
-    /// Name of the bias.
-    pub fn bias(&self) -> Option<&str> {
-        self.name_of(self.matrix.bias?)
-    }
-
-    fn name_of(&self, position: usize) -> Option<&str> {
-        self.subset.layout().blocks().get(position).map(ParamBlock::name)
-    }
-
-    /// Position of the weight or the parameter in the whole layout.
-    pub fn position(&self) -> usize {
-        self.subset.positions().get(self.matrix.weight).copied().unwrap_or(0)
-    }
-
-    /// Position of the bias in the whole layout.
-    pub fn bias_position(&self) -> Option<usize> {
-        self.subset.positions().get(self.matrix.bias?).copied()
+        let uncovered = Some(uncovered);
+        Self { index, name, position, bias, subset, matrix, diagonal, treatment, uncovered }
     }
 
     pub fn elements(&self) -> usize {
         self.subset.layout().len()
-    }
-
-    /// Whether it belongs to no layer, and its gradients by single samples are known.
-    pub fn is_by_sample(&self) -> bool {
-        self.uncovered.as_ref().is_some_and(|uncovered| uncovered.by_sample)
     }
 
     /// Of the right factor.
@@ -133,14 +121,6 @@ pub(super) struct Network {
     pub coverage: KfacCoverage,
 }
 
-/// What one block of an operator multiplies by.
-pub(super) enum BlockProduct<B: AutodiffBackend> {
-    /// V ↦ A V G
-    Sides(KroneckerSide<B>, KroneckerSide<B>),
-    /// V ↦ U (S ∘ (Uᵀ V W)) Wᵀ
-    Spectral(KroneckerSide<B>, KroneckerSide<B>, InnerFloat<B>),
-}
-
 impl Network {
     pub fn layers(&self) -> &[Arc<Block>] {
         &self.blocks[..self.layers]
@@ -153,7 +133,7 @@ impl Network {
     /// The same network with the coverage that a state reports.
     pub fn with_coverage(mut self, coverage: &KfacCoverage) -> Self {
         for block in &mut self.blocks[..self.layers] {
-            if let Some(treatment) = coverage.of(block.name()).cloned() {
+            if let Some(treatment) = coverage.of(&block.name).cloned() {
                 Arc::make_mut(block).treatment = treatment;
             }
         }
@@ -161,28 +141,25 @@ impl Network {
         self
     }
 
-    /// The operator with a product for each block; parameters without one are multiplied by `rest`.
+    /// The operator with these sides for each block; parameters without one are multiplied by `rest`.
     pub fn operator<B: AutodiffBackend>(
         &self,
         space: &ParamSpace<B>,
-        products: impl IntoIterator<Item = BlockProduct<B>>,
+        sides: impl IntoIterator<Item = KroneckerSides<B>>,
         rest: f64,
     ) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
-        let blocks = self.blocks.iter().map(|block| (&block.subset, block.matrix.clone()));
-        let unused = self.unused.iter().map(|subset| (subset, column(subset)));
-        let nothing =
-            || BlockProduct::Sides(KroneckerSide::Multiple(rest), KroneckerSide::IDENTITY);
-        let products = products.into_iter().chain(std::iter::repeat_with(nothing));
-        let parts = blocks.chain(unused).zip(products).map(|((subset, matrix), product)| {
-            let space = space.restricted(subset)?;
-            let operator = match product {
-                BlockProduct::Sides(left, right) => Kronecker::of_sides(space, matrix, left, right),
-                BlockProduct::Spectral(left, right, eigenvalues) => {
-                    Kronecker::spectral(space, matrix, (left, right), eigenvalues)
-                }
-            };
-            Ok((subset.clone(), operator))
+        let part = |subset: &ParamSubset, matrix: WeightMatrix, sides: KroneckerSides<B>| {
+            let own = space.restricted(subset)?;
+            Ok::<_, Error>((subset.clone(), Kronecker::of_sides(own, matrix, sides)))
+        };
+        let blocks = self.blocks.iter().zip(sides);
+        let blocks = blocks.map(|(block, sides)| part(&block.subset, block.matrix.clone(), sides));
+        let unused = self.unused.iter().map(|subset| {
+            let matrix = column(subset);
+            let rest = upload(&vec![rest; matrix.rows], [matrix.rows], space);
+            let sides = [KroneckerSide::Diagonal(rest), KroneckerSide::Identity];
+            part(subset, matrix, (sides, None))
         });
-        BlockDiagonal::new(space, parts.collect::<Result<Vec<_>, Error>>()?)
+        BlockDiagonal::new(space, blocks.chain(unused).collect::<Result<Vec<_>, Error>>()?)
     }
 }

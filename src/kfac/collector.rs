@@ -9,7 +9,7 @@ use super::{
     UncoveredPolicy,
     block::{Block, Network},
     network,
-    pass::{MomentPass, Structure, names, network_layers},
+    pass::{Means, MomentPass, Results, Structure, names, network_layers},
     program::{FactorKind, Reduced},
     reach::expect_own_rows,
     uncovered::{expect_size, uncovered_factors},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     derive::{Likelihood, Metric},
     error::Error,
-    objective::{Objective, ValueAndGradient},
+    objective::{Objective, ObjectiveError, ValueAndGradient},
     space::{Inner, InnerFloat, read_tensor},
 };
 
@@ -72,21 +72,19 @@ impl KfacCollector {
         let mut kind = FactorKind { metric, reduced: Reduced::Nothing };
         let layers = network_layers(objective, kind)?;
         network::check(&layers, objective.layout(), config, kind.separation())?;
-        network::check_embeddings(&layers, objective.layout(), config)?;
         expect_own_rows(objective, &layers, kind.separation())?;
         kind.reduced = network::reduced(&layers, config);
         let mut network = Network::of_layers(objective, &layers, kind)?;
         let exact = !matches!(config.uncovered, UncoveredPolicy::Diagonal { .. });
         let structure = Arc::new(network.structure(objective, exact && metric.is_some()));
         let seed = if let KfacFisher::MonteCarlo { seed, .. } = config.fisher { seed } else { 0 };
-        let own = MomentPass { kind, structure, likelihood, reduction, seed };
-        let alone =
-            if exact && metric.is_none() { own.of_blocks(objective, &network)? } else { None };
-        let passes: Vec<_> = std::iter::once(own).chain(alone).collect();
-        let rest = network.blocks.iter().filter(|block| pass_of(&passes, block).is_none());
-        for block in rest {
+        let mut passes = vec![MomentPass { kind, structure, likelihood, reduction, seed }];
+        if exact && metric.is_none() {
+            passes.extend(passes[0].of_blocks(objective, &network)?);
+        }
+        for block in network.blocks.iter().filter(|block| pass_of(&passes, block).is_none()) {
             if let Some((probes, _)) = config.uncovered.estimate(block.elements()) {
-                network.coverage.estimate(block.name(), probes);
+                network.coverage.estimate(&block.name, probes);
             }
         }
         let mixed = network::mixed(&layers, objective.layout());
@@ -119,7 +117,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
-        Ok(Factors(self.measured(0, self.own().moments(objective)?)))
+        Ok(Factors(self.measured(0, self.own().run(objective, Results::Moments, &[])?.means)))
     }
 
     /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program per batch. Only the loss is read back; the caller must
@@ -128,26 +126,28 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, Factors<B>), Error> {
-        let (gradient, moments) = self.own().gradient_and_moments(objective)?;
-        Ok((gradient, Factors(self.measured(0, moments))))
+        let found = self.own().run(objective, Results::WithGradient, &[])?;
+        let gradient = found.gradient.ok_or(ObjectiveError::NoBatches)?;
+        let at = ValueAndGradient { value: found.value, gradient };
+        Ok((at, Factors(self.measured(0, found.means))))
     }
 
     /// The factors of the blocks of a pass.
-    fn measured<B: AutodiffBackend>(
-        &self,
-        pass: usize,
-        moments: Vec<InnerFloat<B>>,
-    ) -> Vec<KfacLayer<B>> {
-        let mut moments = moments.into_iter();
+    fn measured<B: AutodiffBackend>(&self, pass: usize, means: Means<B>) -> Vec<KfacLayer<B>> {
+        let mut moments = means.finish().into_iter();
         let blocks = self.network.blocks.iter();
         let blocks = blocks.filter(|block| pass_of(&self.passes, block) == Some(pass));
         let factors = blocks.map_while(|block| {
-            let mut next = || Some(KroneckerFactor::on_device(block.name(), moments.next()?));
-            let has_gradients = block.uncovered.is_none() && self.own().kind.metric.is_some();
+            let mut next = || Some(KroneckerFactor::on_device(&block.name, moments.next()?));
             let input = next()?;
-            Some(KfacLayer::new(block, input, if has_gradients { next() } else { None }))
+            Some(KfacLayer::new(block, input, if self.has_output(block) { next() } else { None }))
         });
         factors.collect()
+    }
+
+    /// Whether a block has a right factor besides the identity.
+    fn has_output(&self, block: &Block) -> bool {
+        block.uncovered.is_none() && self.own().kind.metric.is_some()
     }
 
     /// The program of [`gradient_and_factors`](Self::gradient_and_factors).
@@ -156,7 +156,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<crate::graph::Graph, Error> {
-        self.own().program(objective)
+        objective.derived_program(&self.own().program(Results::WithGradient))
     }
 
     /// Exact blocks or estimated diagonals of the uncovered parameters that do not come out of the pass of the factors: one
@@ -170,7 +170,8 @@ impl KfacCollector {
         let rest: Vec<_> = rest.filter(|block| pass_of(&self.passes, block).is_none()).collect();
         let mut factors = uncovered_factors(objective, &rest, &self.config, self.own())?;
         for (position, pass) in self.passes.iter().enumerate().skip(1) {
-            factors.extend(self.measured(position, pass.moments(objective)?));
+            let found = pass.run(objective, Results::Moments, &[])?;
+            factors.extend(self.measured(position, found.means));
         }
         factors.sort_by_key(|factors| factors.block.index);
         Ok(Factors(factors))
@@ -219,8 +220,7 @@ impl KfacCollector {
             if block.uncovered.is_none() && block.diagonal != saved.input.is_diagonal() {
                 return Err(KfacError::State.into());
             }
-            let has_gradients = block.uncovered.is_none() && self.own().kind.metric.is_some();
-            let output = has_gradients.then(|| saved.output.clone());
+            let output = self.has_output(block).then(|| saved.output.clone());
             Ok(KfacLayer::new(block, saved.input.clone(), output))
         });
         let blocks = blocks.collect::<Result<Vec<_>, Error>>()?.into_iter();
@@ -239,7 +239,7 @@ impl KfacCollector {
         self.expect_gradients()?;
         let layers = Structure { blocks: Vec::new(), ..(*self.own().structure).clone() };
         let pass = MomentPass { structure: Arc::new(layers), ..self.own().clone() };
-        pass.diagonals(objective, bases)
+        Ok(pass.run(objective, Results::Diagonals, bases)?.means.finish())
     }
 
     /// Checks that gradients are propagated back and told apart, as a corrected diagonal needs them.
@@ -258,7 +258,7 @@ impl KfacCollector {
 fn pass_of(passes: &[MomentPass], block: &Block) -> Option<usize> {
     match block.uncovered {
         None => Some(0),
-        Some(_) => passes.iter().position(|pass| pass.structure.blocks.contains(&block.position())),
+        Some(_) => passes.iter().position(|pass| pass.structure.blocks.contains(&block.position)),
     }
 }
 
@@ -272,12 +272,13 @@ impl MomentPass {
         let metric = Some(Metric::Exact(self.likelihood.family()));
         let kind = FactorKind { metric, reduced: Reduced::Nothing };
         let found = network_layers(objective, kind)?;
-        let own = network.uncovered().iter().map(|one| one.position());
+        let own = network.uncovered().iter().map(|one| one.position);
         let blocks: Vec<usize> = own.filter(|&at| found.has_block(at)).collect();
-        let is_empty = blocks.is_empty();
+        if blocks.is_empty() {
+            return Ok(None);
+        }
         let structure = Structure { layers: Vec::new(), blocks, names: names(objective) };
-        let pass = Self { kind, structure: Arc::new(structure), ..self.clone() };
-        Ok((!is_empty).then_some(pass))
+        Ok(Some(Self { kind, structure: Arc::new(structure), ..self.clone() }))
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn compare<B: AutodiffBackend>(
         let found = block(own, &layer.subset)?;
         let truth = block(exact, &layer.subset)?;
         Ok(BlockComparison {
-            layer: layer.name().into(),
+            layer: layer.name.clone(),
             relative_error: distance(&found, &truth),
             trace_ratio: trace(&found) / trace(&truth),
         })

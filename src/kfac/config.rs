@@ -103,12 +103,14 @@ pub enum UncoveredPolicy {
         /// Seed of the signs.
         seed: u64,
     },
-    /// The exact block where it is cheap, otherwise an estimate of the diagonal. The default.
+    /// The exact block where it is cheap, otherwise **an estimate** of its diagonal by random draws. The default.
     ///
     /// A block is cheap if the gradients by single samples come out of the passes of the factors (see
     /// [`ExactBlock`](Self::ExactBlock)), or if the parameter has no more elements than there are probes. The other
-    /// parameters are treated as by [`Diagonal`](Self::Diagonal). The [coverage](crate::kfac::KfacCoverage) reports which
-    /// ones these are, and why.
+    /// parameters are treated as by [`Diagonal`](Self::Diagonal): with two probes and one batch the standard error of an entry is
+    /// up to 1.0 of its size, and the rest of the block is left out. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated) lists them.
+    /// Choose [`ExactBlock`](Self::ExactBlock) or [`Refuse`](Self::Refuse) where no estimate will do. Parameters above
+    /// the limit are refused.
     ExactWhereCheap {
         /// Largest number of elements of a parameter.
         limit: usize,
@@ -117,7 +119,7 @@ pub enum UncoveredPolicy {
         /// Seed of the signs.
         seed: u64,
     },
-    /// An error that names them.
+    /// An error that names the first of them.
     Refuse,
 }
 
@@ -157,7 +159,10 @@ impl UncoveredPolicy {
 /// | `fisher` | [`KfacFisher::Exact`] | source of the output gradients |
 /// | `approximation` | [`KfacApproximation::Expand`] | weights that are used at several places |
 /// | `embeddings` | reduced up to 2048 rows | embeddings where other weights are reduced |
-/// | `uncovered` | exact blocks up to 1024 elements where they are cheap, otherwise a diagonal by 2 probes | parameters that belong to no layer |
+/// | `uncovered` | exact blocks where they are cheap, otherwise an *estimate* of the diagonal by 2 random draws; refused above 1024 elements | parameters that belong to no layer |
+///
+/// The default of `uncovered` is the only one that estimates. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated)
+/// lists the parameters concerned; [`UncoveredPolicy::ExactBlock`] and [`UncoveredPolicy::Refuse`] estimate none.
 #[derive(Config, Copy, Debug, PartialEq, Eq)]
 pub struct KfacConfig {
     /// Source of the output gradients.
@@ -169,7 +174,7 @@ pub struct KfacConfig {
     /// How [`KfacApproximation::Reduce`] treats embeddings.
     #[config(default = "EmbeddingPolicy::Whole { limit: 2048 }")]
     pub embeddings: EmbeddingPolicy,
-    /// How parameters that belong to no layer are treated.
+    /// How parameters that belong to no layer are treated. The default estimates a diagonal where an exact block is dear.
     #[config(default = "UncoveredPolicy::ExactWhereCheap { limit: 1024, probes: 2, seed: 0 }")]
     pub uncovered: UncoveredPolicy,
 }

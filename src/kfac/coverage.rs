@@ -28,11 +28,11 @@ pub enum Treatment {
         /// Why it belongs to no layer.
         reason: String,
     },
-    /// An estimate of the diagonal of its block.
+    /// An estimate of the diagonal of its block by random signs; the rest of the block is left out.
     Diagonal {
         /// Why it belongs to no layer.
         reason: String,
-        /// Backward passes used by the estimate.
+        /// Random draws: backward passes that the estimate is a mean over.
         probes: usize,
     },
     /// Its block is zero: the outputs do not depend on it.
@@ -102,11 +102,18 @@ impl KfacCoverage {
     /// The fraction of all elements of parameters that have Kronecker factors.
     pub fn kronecker_fraction(&self) -> f64 {
         let total: usize = self.entries.iter().map(|entry| entry.elements).sum();
-        let factored = self
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry.treatment, Treatment::Kronecker { .. }));
-        factored.map(|entry| entry.elements).sum::<usize>() as f64 / total.max(1) as f64
+        let factored =
+            |entry: &&CoverageEntry| matches!(entry.treatment, Treatment::Kronecker { .. });
+        let factored = self.entries.iter().filter(factored).map(|entry| entry.elements);
+        factored.sum::<usize>() as f64 / total.max(1) as f64
+    }
+
+    /// The parameters whose curvature is an estimate by random draws: of the diagonal of their block, and nothing else. All
+    /// others have Kronecker factors or their exact block, or the outputs do not depend on them.
+    pub fn estimated(&self) -> impl Iterator<Item = &CoverageEntry> {
+        let is_estimate =
+            |entry: &&CoverageEntry| matches!(entry.treatment, Treatment::Diagonal { .. });
+        self.entries.iter().filter(is_estimate)
     }
 
     /// How one parameter is treated.
@@ -128,11 +135,8 @@ impl KfacCoverage {
 
     /// Whether it is of the same parameters as another.
     pub(super) fn has_the_parameters_of(&self, other: &Self) -> bool {
-        let parameters = |coverage: &Self| -> Vec<(String, usize)> {
-            let entries = coverage.entries.iter();
-            entries.map(|entry| (entry.parameter.clone(), entry.elements)).collect()
-        };
-        parameters(self) == parameters(other)
+        let of = |entry: &CoverageEntry| (entry.parameter.clone(), entry.elements);
+        self.entries.iter().map(of).eq(other.entries.iter().map(of))
     }
 }
 
@@ -143,10 +147,16 @@ impl fmt::Display for KfacCoverage {
         for entry in &self.entries {
             writeln!(f, "{:width$}  {:>9}  {}", entry.parameter, entry.elements, entry.treatment)?;
         }
+        let factored = 100.0 * self.kronecker_fraction();
+        write!(f, "{factored:.1} % of the elements have Kronecker factors")?;
+        let estimated: usize = self.estimated().map(|entry| entry.elements).sum();
+        if estimated == 0 {
+            return Ok(());
+        }
         write!(
             f,
-            "{:.1} % of the elements have Kronecker factors",
-            100.0 * self.kronecker_fraction()
+            "\n{estimated} elements have an estimate of their diagonal by random draws, neither exact nor complete: \
+             `UncoveredPolicy::ExactBlock` computes exact blocks, `UncoveredPolicy::Refuse` refuses"
         )
     }
 }

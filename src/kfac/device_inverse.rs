@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
-use super::matrix::{FactorShape, inverse_root};
+use super::{InversionPlace, matrix::inverse_root};
 use crate::{
     error::Error,
     operator::upload,
@@ -26,55 +26,32 @@ use crate::{
 /// Rows of the blocks that the host factors.
 const LEAF: usize = 128;
 
-/// What came of an attempt.
-pub(super) enum Attempt<B: AutodiffBackend> {
-    /// ‖I − MX‖ is within the tolerance.
-    Reached {
-        /// X, of the shape of the factor.
-        inverse: InnerFloat<B>,
-        /// A bound of ‖I − MX‖₂.
-        residual: f64,
-    },
-    /// It is not; NaN where a block was not positive definite.
-    Missed {
-        /// The bound of ‖I − MX‖₂.
-        residual: f64,
-    },
-}
-
 /// M = A + δI of one factor, with a δ for each group.
 pub(super) struct Damped<'a, B: AutodiffBackend> {
-    space: &'a ParamSpace<B>,
+    pub space: &'a ParamSpace<B>,
     /// `[groups, size, size]`
-    factor: InnerFloat<B>,
-    damping: &'a [f64],
-    groups: usize,
-    size: usize,
+    pub factor: InnerFloat<B>,
+    pub damping: &'a [f64],
+    pub groups: usize,
+    pub size: usize,
 }
 
-impl<'a, B: AutodiffBackend> Damped<'a, B> {
-    /// Of a factor of shape `[groups, size, size]`.
-    pub fn new(
-        factor: InnerFloat<B>,
-        shape: FactorShape,
-        damping: &'a [f64],
-        space: &'a ParamSpace<B>,
-    ) -> Self {
-        Self { space, factor, damping, groups: shape.groups, size: shape.size }
-    }
-
-    /// X with ‖I − MX‖₂ up to a tolerance, if the device's precision allows it.
-    pub fn inverse(&self, tolerance: f64) -> Result<Attempt<B>, Error> {
+impl<B: AutodiffBackend> Damped<'_, B> {
+    /// X with ‖I − MX‖₂ up to a tolerance, `None` if the device's precision does not allow it, and where it was computed.
+    pub fn inverse(
+        &self,
+        tolerance: f64,
+    ) -> Result<(Option<InnerFloat<B>>, InversionPlace), Error> {
         let Some(root) = self.inverse_root(self.factor.clone(), self.size)? else {
-            return Ok(Attempt::Missed { residual: f64::NAN });
+            return Ok((None, InversionPlace::Fallback { residual: None, tolerance }));
         };
         let inverse = Inner::<B>::float_matmul(transposed::<B>(root.clone()), root); // WᵀW
         let residual = self.residual(inverse.clone(), tolerance)?;
-        Ok(if residual <= tolerance {
-            Attempt::Reached { inverse, residual }
-        } else {
-            Attempt::Missed { residual }
-        })
+        if residual <= tolerance {
+            return Ok((Some(inverse), InversionPlace::Device { residual }));
+        }
+        let residual = Some(residual).filter(|residual| residual.is_finite());
+        Ok((None, InversionPlace::Fallback { residual, tolerance }))
     }
 
     /// W = L⁻¹ of a diagonal block or a Schur complement, of which the damping is not yet part; `None` if it is not positive

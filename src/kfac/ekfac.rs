@@ -8,7 +8,7 @@ use super::{
     BlockComparison, EkfacLayer, FactorSpectrum, Kfac, KfacCollector, KfacConfig, KfacCoverage,
     KfacError,
     assembled::{Assembled, assembled},
-    block::{BlockProduct, Network},
+    block::Network,
     compare::compare,
     factor::{expect_share, mixed},
     layer::Diagonal,
@@ -18,7 +18,8 @@ use crate::{
     error::Error,
     objective::Objective,
     operator::{
-        BlockDiagonal, Kronecker, KroneckerSide, LinearOperator, SelfAdjoint, expect_damping,
+        BlockDiagonal, Kronecker, KroneckerSide, KroneckerSides, LinearOperator, SelfAdjoint,
+        expect_damping,
     },
     parallel::map_each,
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
@@ -104,8 +105,8 @@ impl<B: AutodiffBackend> Ekfac<B> {
         network: Arc<Network>,
         blocks: Vec<EkfacLayer<B>>,
     ) -> Result<Self, Error> {
-        let product = |block: &EkfacLayer<B>| product(block, &space, |s| s);
-        Ok(Self(Assembled::new(space.clone(), network, blocks, product)?))
+        let sides = |block: &EkfacLayer<B>| block.sides(&space, |s| s);
+        Ok(Self(Assembled::new(space.clone(), network, blocks, sides)?))
     }
 
     /// The same bases with the moving average decay·s + (1 − decay)·s' of the diagonal, where s' is the diagonal at the
@@ -204,15 +205,17 @@ impl<B: AutodiffBackend> Ekfac<B> {
         of_zero: f64,
     ) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         let Assembled { space, network, blocks, .. } = &self.0;
-        network.operator(space, blocks.iter().map(|block| product(block, space, &f)), of_zero)
+        network.operator(space, blocks.iter().map(|block| block.sides(space, &f)), of_zero)
     }
 
-    /// All eigenvalues, read from the device if they were not before.
+    /// All eigenvalues, read from the device if they were not before. Those of parameters that the outputs do not depend on
+    /// are zero.
     fn eigenvalues(&self) -> Result<Vec<f64>, Error> {
         let mut values = Vec::with_capacity(self.0.space.len());
         for block in &*self.0.blocks {
             values.extend_from_slice(block.diagonal()?);
         }
+        values.resize(self.0.space.len(), 0.0);
         Ok(values)
     }
 
@@ -242,24 +245,20 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
         let eigenvalues = self.eigenvalues()?;
         expect_invertible(&eigenvalues, damping)?;
-        let sum = eigenvalues.iter().map(|value| (value + damping).ln()).sum::<f64>();
-        // The others are zero before damping.
-        match self.0.space.len().saturating_sub(eigenvalues.len()) {
-            0 => Ok(sum),
-            rest if damping > 0.0 => Ok(sum + rest as f64 * damping.ln()),
-            _ => Err(KfacError::Singular { damping }.into()),
-        }
+        Ok(eigenvalues.iter().map(|value| (value + damping).ln()).sum())
     }
 }
 
-/// U (f(S) ∘ (Uᵀ V W)) Wᵀ
-fn product<B: AutodiffBackend>(
-    block: &EkfacLayer<B>,
-    space: &ParamSpace<B>,
-    f: impl Fn(InnerFloat<B>) -> InnerFloat<B>,
-) -> BlockProduct<B> {
-    let (left, right) = (block.input.side(space), block.output.side(space));
-    BlockProduct::Spectral(left, right, f(block.diagonal.device.clone()))
+impl<B: AutodiffBackend> EkfacLayer<B> {
+    /// U (f(S) ∘ (Uᵀ V W)) Wᵀ
+    fn sides(
+        &self,
+        space: &ParamSpace<B>,
+        f: impl Fn(InnerFloat<B>) -> InnerFloat<B>,
+    ) -> KroneckerSides<B> {
+        let bases = [self.input.side(space), self.output.side(space)];
+        (bases, Some(f(self.diagonal.device.clone())))
+    }
 }
 
 /// Checks a damping for functions that divide by damped eigenvalues.

@@ -54,8 +54,8 @@ pub enum KfacError {
     /// A parameter that belongs to no layer.
     #[error(
         "parameter {parameter} with {elements} elements belongs to no layer ({reason}), and exact blocks are computed for at \
-         most {limit} elements: raise the limit of `UncoveredPolicy::ExactBlock`, use `UncoveredPolicy::Diagonal`, or freeze \
-         the parameter"
+         most {limit} elements: raise the limit of `KfacConfig::uncovered`, use `UncoveredPolicy::ExactBlock` for an exact \
+         block or `UncoveredPolicy::Diagonal` for an estimate of its diagonal, or freeze the parameter"
     )]
     Uncovered {
         /// Name of the parameter.

@@ -9,7 +9,7 @@ use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTens
 
 use super::{
     InversionPlace,
-    device_inverse::{Attempt, Damped},
+    device_inverse::Damped,
     matrix::{Eigen, FactorMatrix, FactorShape},
 };
 use crate::{
@@ -82,7 +82,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     pub(super) fn side(&self) -> KroneckerSide<B> {
         match &self.0.device {
             Some(tensor) => side(tensor.clone(), self.0.shape),
-            None => KroneckerSide::IDENTITY,
+            None => KroneckerSide::Identity,
         }
     }
 
@@ -124,20 +124,13 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
         tolerance: f64,
         space: &ParamSpace<B>,
     ) -> Result<(Option<KroneckerSide<B>>, InversionPlace), Error> {
-        let Some(tensor) = self.0.device.clone() else {
+        let Some(factor) = self.0.device.clone() else {
             return Ok((None, InversionPlace::Host));
         };
-        let damped = Damped::new(tensor, self.0.shape, damping, space);
-        Ok(match damped.inverse(tolerance)? {
-            Attempt::Reached { inverse, residual } => {
-                let place = InversionPlace::Device { residual };
-                (Some(KroneckerSide::Matrix(inverse)), place)
-            }
-            Attempt::Missed { residual } => {
-                let residual = Some(residual).filter(|residual| residual.is_finite());
-                (None, InversionPlace::Fallback { residual, tolerance })
-            }
-        })
+        let FactorShape { groups, size, .. } = self.0.shape;
+        let damped = Damped { space, factor, damping, groups, size };
+        let (inverse, place) = damped.inverse(tolerance)?;
+        Ok((inverse.map(KroneckerSide::Matrix), place))
     }
 
     /// Name of the weight or parameter.
@@ -265,7 +258,7 @@ impl<B: AutodiffBackend> Eigenbasis<B> {
         let upload = || {
             let FactorShape { groups, size, diagonal } = eigen.shape;
             if diagonal {
-                return KroneckerSide::IDENTITY;
+                return KroneckerSide::Identity;
             }
             KroneckerSide::Matrix(upload(&eigen.vectors, [groups, size, size], space))
         };

@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Ekfac, FactorInversion, InversionPlace, InversionReport, Kfac, KfacError, KfacInversion,
-    KroneckerFactor, block::BlockProduct, factor::side_of,
+    KroneckerFactor, factor::side_of,
 };
 use crate::{
     error::Error,
@@ -88,21 +88,17 @@ impl<B: AutodiffBackend> Kfac<B> {
         if damping == 0.0 {
             return Ok((self.inverse(damping)?, InversionReport::default()));
         }
-        let tasks = self.tasks(damping, inversion)?;
-        let mut report = InversionReport::default();
-        let mut sides = Vec::with_capacity(tasks.len());
-        for (side, inverted) in self.inverted(&tasks, inversion)? {
-            sides.push(side);
-            report.factors.push(inverted);
-        }
-        let mut sides = sides.into_iter();
-        let mut products = Vec::with_capacity(self.0.blocks.len());
-        while let Some(left) = sides.next() {
-            let is_layer = products.len() < self.0.network.layers;
-            let right = if is_layer { sides.next() } else { None };
-            products.push(BlockProduct::Sides(left, right.unwrap_or(KroneckerSide::IDENTITY)));
-        }
-        Ok((self.0.network.operator(&self.0.space, products, damping.recip())?, report))
+        let inverted = self.inverted(&self.tasks(damping, inversion)?, inversion)?;
+        let (inverses, factors): (Vec<_>, Vec<_>) = inverted.into_iter().unzip();
+        let mut inverses = inverses.into_iter();
+        let products = self.0.blocks.iter().map_while(|block| {
+            let is_layer = block.block.uncovered.is_none();
+            let left = inverses.next()?;
+            let right = if is_layer { inverses.next()? } else { KroneckerSide::Identity };
+            Some(([left, right], None))
+        });
+        let operator = self.0.network.operator(&self.0.space, products, damping.recip())?;
+        Ok((operator, InversionReport { factors }))
     }
 
     /// The factors that are to be inverted, with the damping of each of their groups. Reads those that the host inverts.
@@ -131,20 +127,17 @@ impl<B: AutodiffBackend> Kfac<B> {
         inversion: KfacInversion,
     ) -> Result<Vec<(KroneckerSide<B>, FactorInversion)>, Error> {
         let space = &self.0.space;
-        let mut found: Vec<_> = tasks.iter().map(|_| (None, InversionPlace::Host)).collect();
-        for ((factor, damping), found) in tasks.iter().zip(&mut found) {
-            if let Some(tolerance) = inversion.tolerance(factor, space) {
-                *found = factor.inverse_on_device(damping, tolerance, space)?;
-            }
-        }
-        let rest: Vec<_> =
-            tasks.iter().zip(&found).filter(|(_, (side, _))| side.is_none()).collect();
-        let rest = map_each(
-            &rest,
-            |((factor, _), _)| factor.cost(),
-            |((factor, damping), _)| factor.host()?.inverse(damping),
-        );
-        let mut rest = rest.into_iter();
+        let on_device = tasks.iter().map(|(factor, damping)| {
+            let Some(tolerance) = inversion.tolerance(factor, space) else {
+                return Ok((None, InversionPlace::Host));
+            };
+            factor.inverse_on_device(damping, tolerance, space)
+        });
+        let found: Vec<_> = on_device.collect::<Result<_, Error>>()?;
+        let rest = tasks.iter().zip(&found).filter(|(_, (side, _))| side.is_none());
+        let rest: Vec<_> = rest.map(|(task, _)| task).collect();
+        let on_host = |(factor, damping): &&Task<'_, B>| factor.host()?.inverse(damping);
+        let mut rest = map_each(&rest, |(factor, _)| factor.cost(), on_host).into_iter();
         let each = tasks.iter().zip(found).map(|((factor, _), (side, place))| {
             let side = match side {
                 Some(side) => side,

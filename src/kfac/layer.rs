@@ -8,6 +8,7 @@ use super::{
     Treatment,
     block::Block,
     factor::{Eigenbasis, FactorSpectrum, KroneckerFactor, once},
+    matrix::FactorMatrix,
 };
 use crate::{
     error::Error,
@@ -33,7 +34,7 @@ impl<B: AutodiffBackend> KfacLayer<B> {
         input: KroneckerFactor<B>,
         output: Option<KroneckerFactor<B>>,
     ) -> Self {
-        let identity = || KroneckerFactor::identity(block.name(), block.output_shape());
+        let identity = || KroneckerFactor::identity(&block.name, block.output_shape());
         let output = output.unwrap_or_else(identity);
         Self { block: Arc::clone(block), input, output }
     }
@@ -56,12 +57,12 @@ impl<B: AutodiffBackend> KfacLayer<B> {
 
     /// Name of the weight.
     pub fn weight(&self) -> &str {
-        self.block.name()
+        &self.block.name
     }
 
     /// Name of the bias that goes with it.
     pub fn bias(&self) -> Option<&str> {
-        self.block.bias()
+        self.block.bias.as_ref().map(|(name, _)| name.as_str())
     }
 
     /// Kind of layer and sizes, as in the coverage report.
@@ -84,13 +85,17 @@ impl<B: AutodiffBackend> KfacLayer<B> {
     /// # Errors
     /// As [`KroneckerFactor::values`].
     pub fn trace(&self) -> Result<f64, Error> {
-        let (a, g) = (self.input.host()?.traces(), self.output.host()?.traces());
-        Ok(a.into_iter().zip(g).map(|(a, g)| a * g).sum())
+        self.sum_of_products(FactorMatrix::traces)
     }
 
     /// ‖A ⊗ G‖²_F
     pub(super) fn squared_norm(&self) -> Result<f64, Error> {
-        let (a, g) = (self.input.host()?.squares(), self.output.host()?.squares());
+        self.sum_of_products(FactorMatrix::squares)
+    }
+
+    /// Σ over groups of f(A)·f(G).
+    fn sum_of_products(&self, f: impl Fn(&FactorMatrix) -> Vec<f64>) -> Result<f64, Error> {
+        let (a, g) = (f(self.input.host()?), f(self.output.host()?));
         Ok(a.into_iter().zip(g).map(|(a, g)| a * g).sum())
     }
 
@@ -149,7 +154,7 @@ impl<B: AutodiffBackend> EkfacLayer<B> {
 
     /// Name of the weight.
     pub fn weight(&self) -> &str {
-        self.block.name()
+        &self.block.name
     }
 
     /// Kind of layer and sizes, as in the coverage report.

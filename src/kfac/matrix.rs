@@ -165,14 +165,18 @@ fn inverse_of_definite(matrix: &[f64], size: usize, damping: f64) -> Option<Mat<
     Some(damped.llt(Side::Lower).ok()?.inverse())
 }
 
-/// L⁻¹ of the Cholesky factor of (M + Mᵀ)/2 + δI, row by row; `None` for a matrix that is not definite.
-pub(super) fn inverse_root(matrix: &[f64], size: usize, damping: f64) -> Option<Vec<f64>> {
+/// (M + Mᵀ)/2 + δI
+fn symmetrized(matrix: &[f64], size: usize, damping: f64) -> Mat<f64> {
     let at = |row: usize, column: usize| matrix[row * size + column];
-    let damped = Mat::from_fn(size, size, |row, column| {
+    Mat::from_fn(size, size, |row, column| {
         let shift = if row == column { damping } else { 0.0 };
         0.5 * (at(row, column) + at(column, row)) + shift
-    });
-    let factor = damped.llt(Side::Lower).ok()?;
+    })
+}
+
+/// L⁻¹ of the Cholesky factor of (M + Mᵀ)/2 + δI, row by row; `None` for a matrix that is not definite.
+pub(super) fn inverse_root(matrix: &[f64], size: usize, damping: f64) -> Option<Vec<f64>> {
+    let factor = symmetrized(matrix, size, damping).llt(Side::Lower).ok()?;
     let lower = factor.L();
     let mut root = vec![0.0; size * size];
     for column in 0..size {
@@ -206,12 +210,8 @@ impl Eigen {
     fn push(&mut self, matrix: &[f64]) -> Result<(), Error> {
         let size = self.shape.size;
         let mean = matrix.iter().step_by(size + 1).sum::<f64>() / size as f64;
-        let at = |row: usize, column: usize| matrix[row * size + column];
         let found = RETRIES.iter().find_map(|&retry| {
-            let matrix = Mat::from_fn(size, size, |row, column| {
-                let damping = if row == column { retry * mean } else { 0.0 };
-                0.5 * (at(row, column) + at(column, row)) + damping
-            });
+            let matrix = symmetrized(matrix, size, retry * mean);
             Some((retry, matrix.self_adjoint_eigen(Side::Lower).ok()?))
         });
         let (retry, decomposition) = found.ok_or(OperatorError::Eigenvalues { size })?;

@@ -57,7 +57,7 @@ use crate::{
     tensor::DefaultBackend,
 };
 use assembled::{Assembled, assembled};
-use block::{BlockProduct, Network};
+use block::Network;
 use compare::compare;
 
 /// K-FAC: the Fisher matrix as a Kronecker product per layer, with zeros between layers.
@@ -70,8 +70,9 @@ use compare::compare;
 /// Layers are found in the recorded program: linear layers with any number of leading dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), and the projections inside
 /// attention and recurrent cells. [`UncoveredPolicy`] decides about all other parameters: their exact block of the Fisher
-/// matrix, an estimate of its diagonal, or an error. None is dropped, and [`coverage`](Self::coverage) reports how each is
-/// treated. c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
+/// matrix, an estimate of its diagonal, or an error. By default a parameter whose exact block is dear has **an estimate** of
+/// the diagonal by random draws. None is dropped, and [`coverage`](Self::coverage) reports how each is treated
+/// ([`KfacCoverage::estimated`]). c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
 /// log-likelihood in the same scale.
 ///
 /// K-FAC is exact for a single sample, and for deep linear networks with a Gaussian likelihood.
@@ -136,9 +137,8 @@ impl<B: AutodiffBackend> Kfac<B> {
         network: Arc<Network>,
         blocks: Vec<KfacLayer<B>>,
     ) -> Result<Self, Error> {
-        let product =
-            |block: &KfacLayer<B>| BlockProduct::Sides(block.input.side(), block.output.side());
-        Ok(Self(Assembled::new(space, network, blocks, product)?))
+        let sides = |block: &KfacLayer<B>| ([block.input.side(), block.output.side()], None);
+        Ok(Self(Assembled::new(space, network, blocks, sides)?))
     }
 
     /// The layers with their factors, in order of execution. The example of [`Kfac`] reads them.

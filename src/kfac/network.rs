@@ -10,24 +10,12 @@ use super::{
     block::{Block, Network, Uncovered},
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
     layers::{LayerGroup, LayerKind, Leftover, NetworkLayers, Separation},
-    pass::{Structure, names, network_layers},
+    pass::{Structure, names},
     program::{FactorKind, Reduced},
 };
-use crate::{
-    derive::LikelihoodError,
-    error::Error,
-    objective::Objective,
-    space::{ParamBlock, ParamLayout},
-};
+use crate::{derive::LikelihoodError, error::Error, objective::Objective, space::ParamLayout};
 
 impl Network {
-    pub fn of<B: AutodiffBackend>(
-        objective: &Objective<B>,
-        kind: FactorKind,
-    ) -> Result<Self, Error> {
-        Self::of_layers(objective, &network_layers(objective, kind)?, kind)
-    }
-
     /// The network with the layers of its first batch.
     pub fn of_layers<B: AutodiffBackend>(
         objective: &Objective<B>,
@@ -54,7 +42,7 @@ impl Network {
                 }
                 (None, reason) => {
                     let by_sample = found.has_block(position);
-                    let uncovered = Uncovered { reason: explain(&reason), by_sample };
+                    let uncovered = Uncovered { reason: reason.to_string(), by_sample };
                     let block = Block::of_parameter(blocks.len(), subset()?, uncovered);
                     let treatment = block.treatment.clone();
                     blocks.push(Arc::new(block));
@@ -73,18 +61,19 @@ impl Network {
         objective: &Objective<B>,
         with_blocks: bool,
     ) -> Structure {
-        let layers = self.layers().iter().map(|layer| (layer.position(), layer.bias_position()));
-        let blocks = self.uncovered().iter().filter(|one| with_blocks && one.is_by_sample());
+        let bias = |layer: &Block| layer.bias.as_ref().map(|(_, position)| *position);
+        let layers = self.layers().iter().map(|layer| (layer.position, bias(layer)));
+        let by_sample = |one: &Block| one.uncovered.as_ref().is_some_and(|one| one.by_sample);
+        let blocks = self.uncovered().iter().filter(|one| with_blocks && by_sample(one));
         Structure {
             layers: layers.collect(),
-            blocks: blocks.map(|one| one.position()).collect(),
+            blocks: blocks.map(|one| one.position).collect(),
             names: names(objective),
         }
     }
 }
 
 fn treatment(group: &LayerGroup, reduced: Reduced) -> Treatment {
-    let groups = group.kind.groups();
     let layer = match group.kind {
         LayerKind::Linear { .. } => "linear",
         LayerKind::Conv(_) => "convolution",
@@ -93,18 +82,14 @@ fn treatment(group: &LayerGroup, reduced: Reduced) -> Treatment {
     Treatment::Kronecker {
         layer: layer.into(),
         input: group.d_in(),
-        output: group.width_out() / groups.max(1),
-        groups,
+        output: group.d_out(),
+        groups: group.kind.groups(),
         uses: group.uses.len(),
-        sharing: sharing(group, reduced),
-    }
-}
-
-fn sharing(group: &LayerGroup, reduced: Reduced) -> WeightSharing {
-    match reduced {
-        Reduced::Nothing => WeightSharing::Expand,
-        Reduced::ButEmbeddings if group.is_shared_embedding() => WeightSharing::ExpandByPolicy,
-        Reduced::ButEmbeddings | Reduced::Everything => WeightSharing::Reduce,
+        sharing: match reduced {
+            Reduced::Nothing => WeightSharing::Expand,
+            Reduced::ButEmbeddings if group.is_shared_embedding() => WeightSharing::ExpandByPolicy,
+            Reduced::ButEmbeddings | Reduced::Everything => WeightSharing::Reduce,
+        },
     }
 }
 
@@ -122,28 +107,7 @@ pub(super) fn reduced(layers: &NetworkLayers, config: &KfacConfig) -> Reduced {
     }
 }
 
-/// Refuses embeddings that are too large to be reduced.
-pub(super) fn check_embeddings(
-    layers: &NetworkLayers,
-    layout: &ParamLayout,
-    config: &KfacConfig,
-) -> Result<(), KfacError> {
-    let (KfacApproximation::Reduce, EmbeddingPolicy::Whole { limit }) =
-        (config.approximation, config.embeddings)
-    else {
-        return Ok(());
-    };
-    for group in layers.layers.iter().filter(|group| group.is_shared_embedding()) {
-        let rows = group.shape.first().copied().unwrap_or(0);
-        if rows > limit {
-            let parameter = name(layout, group);
-            return Err(KfacError::Vocabulary { parameter, rows, limit });
-        }
-    }
-    Ok(())
-}
-
-/// Refuses what the theory does not cover.
+/// Refuses what the theory does not cover, and embeddings that are too large to be reduced.
 pub(super) fn check(
     layers: &NetworkLayers,
     layout: &ParamLayout,
@@ -152,7 +116,8 @@ pub(super) fn check(
 ) -> Result<(), Error> {
     let reduces = config.approximation == KfacApproximation::Reduce;
     if reduces && separation == Separation::Rows && layers.has_rows_in_samples() {
-        let parameter = layers.layers.first().map(|group| name(layout, group)).unwrap_or_default();
+        let first = layers.layers.first();
+        let parameter = first.map(|group| layout.name_at(group.weight)).unwrap_or_default();
         let operation = "`KfacApproximation::Reduce`".into();
         return Err(KfacError::Places { parameter, operation }.into());
     }
@@ -172,31 +137,21 @@ pub(super) fn check(
     {
         return Err(KfacError::NoProbes.into());
     }
+    let EmbeddingPolicy::Whole { limit } = config.embeddings else {
+        return Ok(());
+    };
+    for group in layers.layers.iter().filter(|group| reduces && group.is_shared_embedding()) {
+        let rows = group.shape.first().copied().unwrap_or(0);
+        if rows > limit {
+            let parameter = layout.name_at(group.weight);
+            return Err(KfacError::Vocabulary { parameter, rows, limit }.into());
+        }
+    }
     Ok(())
 }
 
 /// The first layer whose rows reach several samples, and the operation in which they do.
 pub(super) fn mixed(layers: &NetworkLayers, layout: &ParamLayout) -> Option<(String, String)> {
     let mut groups = layers.layers.iter();
-    groups.find_map(|group| Some((name(layout, group), group.mixed.clone()?)))
-}
-
-fn name(layout: &ParamLayout, group: &LayerGroup) -> String {
-    layout.blocks().get(group.weight).map_or("", ParamBlock::name).into()
-}
-
-fn explain(reason: &Leftover) -> String {
-    match reason {
-        Leftover::Operation(name) => format!("used by {name}"),
-        Leftover::Mixed => "used by layers of different kinds".into(),
-        Leftover::Biases => "used as a bias of several layers".into(),
-        Leftover::Shared => {
-            "used once for all samples, so that their gradients cannot be told apart; looked up again for each \
-             sample, as by indices repeated with `repeat_dim`, it is a layer"
-                .into()
-        }
-        Leftover::Places(name) => format!("its rows reach several samples through {name}"),
-        Leftover::Beside => "read by the loss beside the outputs".into(),
-        Leftover::Unused => "not used".into(),
-    }
+    groups.find_map(|group| Some((layout.name_at(group.weight), group.mixed.clone()?)))
 }

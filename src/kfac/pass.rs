@@ -7,14 +7,14 @@ use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 use super::{
     KfacError,
     layers::NetworkLayers,
-    program::{self, FactorKind},
+    program::{self, FactorKind, Form, times},
     ranks::over_ranks,
 };
 use crate::{
     derive::{Likelihood, Metric},
     error::Error,
     graph::Graph,
-    objective::{Derivation, Noise, Objective, ObjectiveError, Part, Reduction, ValueAndGradient},
+    objective::{Derivation, Noise, Objective, Part, Reduction},
     space::{Inner, InnerFloat, ParamBlock, ParamVector},
     tensor::Operand,
 };
@@ -41,16 +41,16 @@ pub(super) struct MomentPass {
     pub seed: u64,
 }
 
-/// A program of Kronecker factors.
+/// A program of the layers of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct FactorProgram {
-    kind: FactorKind,
-    structure: Arc<Structure>,
+pub(super) struct LayerProgram {
+    pub kind: FactorKind,
+    pub structure: Arc<Structure>,
     pub results: Results,
 }
 
-/// What a program of factors returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What a program of layers returns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Results {
     /// Second moments.
     Moments,
@@ -58,26 +58,49 @@ pub(super) enum Results {
     WithGradient,
     /// Diagonals in bases that are handed in.
     Diagonals,
+    /// Inner products of the gradients of samples with vectors.
+    InnerProducts { vectors: usize },
+    /// Quadratic forms of the gradients of samples.
+    QuadraticForms(Vec<Form>),
+    /// Their bilinear forms with so many other gradients; the form of each part, and whether the other gradients are single
+    /// outer products.
+    BilinearForms(Vec<(Form, bool)>, usize),
 }
 
-impl Derivation for FactorProgram {
-    /// For each moment the number of rows that it is a mean over, or `None` for a sum.
+impl Derivation for LayerProgram {
+    /// For each moment the number of rows that it is a mean over, or `None` for a sum. For scores the number of samples.
     type Notes = Vec<Option<usize>>;
 
     fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Self::Notes), Error> {
         let kind = self.kind;
         let found = NetworkLayers::of(loss, parameters, kind.separation());
         let network = self.structure.select(found)?;
-        if self.results == Results::Diagonals {
-            let sums = vec![None; network.layers.len()];
-            return Ok((program::diagonals(kind, &network, parameters)?, sums));
+        let samples = || vec![Some(network.samples.count)];
+        let moments = |with_gradient| {
+            let gradients = usize::from(kind.metric.is_some());
+            let of_layer =
+                |group| std::iter::once(Some(kind.rows(group))).chain(vec![None; gradients]);
+            let layers = network.layers.iter().flat_map(of_layer);
+            let rows = layers.chain(network.blocks.iter().map(|_| None)).collect();
+            Ok((program::moments(kind, with_gradient, &network, parameters)?, rows))
+        };
+        match &self.results {
+            Results::Moments => moments(false),
+            Results::WithGradient => moments(true),
+            Results::Diagonals => {
+                let sums = vec![None; network.layers.len()];
+                Ok((program::diagonals(kind, &network, parameters)?, sums))
+            }
+            Results::InnerProducts { vectors } => {
+                Ok((program::inner_products(&network, parameters, *vectors)?, samples()))
+            }
+            Results::QuadraticForms(forms) => {
+                Ok((program::quadratic_forms(&network, parameters, forms)?, samples()))
+            }
+            Results::BilinearForms(forms, others) => {
+                Ok((program::bilinear_forms(&network, parameters, forms, *others)?, samples()))
+            }
         }
-        let gradients = usize::from(kind.metric.is_some());
-        let of_layer = |group| std::iter::once(Some(kind.rows(group))).chain(vec![None; gradients]);
-        let layers = network.layers.iter().flat_map(of_layer);
-        let rows = layers.chain(network.blocks.iter().map(|_| None)).collect();
-        let with_gradient = self.results == Results::WithGradient;
-        Ok((program::moments(kind, with_gradient, &network, parameters)?, rows))
     }
 }
 
@@ -120,71 +143,41 @@ pub(super) fn names<B: AutodiffBackend>(objective: &Objective<B>) -> Vec<String>
 }
 
 impl MomentPass {
-    /// The moments over all batches: for each layer the mean of ā āᵀ, `[groups, d_in, d_in]` (its diagonal for an embedding
-    /// whose places are not reduced), and the weighted Σ g gᵀ, `[groups, d_out, d_out]`, unless there are no cotangents;
-    /// then the blocks. Reads nothing back.
-    pub fn moments<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-    ) -> Result<Vec<InnerFloat<B>>, Error> {
-        Ok(self.collected(objective, Results::Moments, &[])?.means.finish())
-    }
-
-    /// ℒ(θ), ∇ℒ(θ) and the [`moments`](Self::moments) by one program. Reads the loss only.
-    pub fn gradient_and_moments<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-    ) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
-        let Collected { value, gradient, means } =
-            self.collected(objective, Results::WithGradient, &[])?;
-        let gradient = gradient.ok_or(ObjectiveError::NoBatches)?;
-        Ok((ValueAndGradient { value, gradient }, means.finish()))
-    }
-
-    /// The weighted diagonals of all layers in order, in bases given as tensors `[groups, size, size]`. Reads nothing back.
-    pub fn diagonals<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-        bases: &[InnerFloat<B>],
-    ) -> Result<Vec<InnerFloat<B>>, Error> {
-        Ok(self.collected(objective, Results::Diagonals, bases)?.means.finish())
-    }
-
-    /// The program of [`gradient_and_moments`](Self::gradient_and_moments).
-    #[cfg(test)]
-    pub fn program<B: AutodiffBackend>(&self, objective: &Objective<B>) -> Result<Graph, Error> {
-        objective.derived_program(&self.derivation(Results::WithGradient))
-    }
-
-    /// Runs a program on every batch.
-    fn collected<B: AutodiffBackend>(
+    /// Runs a program on every batch: the second moments, for each layer the mean of ā āᵀ, `[groups, d_in, d_in]` (its
+    /// diagonal for an embedding whose places are not reduced), and the weighted Σ g gᵀ, `[groups, d_out, d_out]`, unless
+    /// there are no cotangents, then the blocks; or the weighted diagonals of the layers in bases `[groups, size, size]`.
+    /// Reads nothing back but the loss, where it is asked for.
+    pub fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         results: Results,
         bases: &[InnerFloat<B>],
     ) -> Result<Collected<B>, Error> {
-        let (derivation, noise) = (self.derivation(results), self.noise());
+        let (program, noise) = (self.program(results), self.noise());
         let blocks = objective.parameters().blocks().len();
-        let inputs = |part: &Part<B>| match results {
-            Results::Diagonals => Ok(bases.iter().cloned().map(Operand::Float).collect()),
-            Results::Moments | Results::WithGradient => self.scale(objective, part),
+        // Moments are weighted in the program.
+        let is_weighted = program.results != Results::Diagonals;
+        let inputs = |part: &Part<B>| {
+            if is_weighted {
+                return self.scale(objective, part);
+            }
+            Ok(bases.iter().cloned().map(Operand::Float).collect())
         };
         let mut own = Collected { value: 0.0, gradient: None, means: Means(Vec::new()) };
-        let run = objective.pass(&derivation, noise.as_deref(), inputs, |part, rows, mut found| {
-            if results == Results::WithGradient {
+        let run = objective.pass(&program, noise.as_deref(), inputs, |part, rows, mut found| {
+            if program.results == Results::WithGradient {
                 let moments = found.split_off(found.len().min(1 + blocks));
                 let gradient = std::mem::replace(&mut found, moments);
                 objective.add_gradient(part, gradient, (&mut own.value, &mut own.gradient))?;
             }
-            // Moments are weighted in the program.
-            let is_weighted = results != Results::Diagonals;
             own.means.add(rows, found, if is_weighted { 1.0 } else { self.weight(part) })
         });
-        over_ranks(objective, &derivation, run.map(|()| own))
+        over_ranks(objective, &program, run.map(|()| own))
     }
 
-    fn derivation(&self, results: Results) -> FactorProgram {
-        FactorProgram { kind: self.kind, structure: Arc::clone(&self.structure), results }
+    /// A program that returns these results.
+    pub fn program(&self, results: Results) -> LayerProgram {
+        LayerProgram { kind: self.kind, structure: Arc::clone(&self.structure), results }
     }
 
     /// What the moments of gradients are multiplied by, if there are any.
@@ -254,20 +247,16 @@ impl<B: AutodiffBackend> Means<B> {
                     (share, 1.0 - share)
                 }
             };
-            let term = times::<B>(term.into_float()?, weight);
+            let term = times::<Inner<B>>(term.into_float()?, weight);
             *mean = Some(match mean.take() {
-                Some(mean) => Inner::<B>::float_add(times::<B>(mean, keep), term),
+                Some(mean) => Inner::<B>::float_add(times::<Inner<B>>(mean, keep), term),
                 None => term,
             });
         }
         Ok(())
     }
 
-    fn finish(self) -> Vec<InnerFloat<B>> {
+    pub fn finish(self) -> Vec<InnerFloat<B>> {
         self.0.into_iter().filter_map(|(mean, _)| mean).collect()
     }
-}
-
-pub(super) fn times<B: AutodiffBackend>(tensor: InnerFloat<B>, factor: f64) -> InnerFloat<B> {
-    if factor == 1.0 { tensor } else { Inner::<B>::float_mul_scalar(tensor, factor.into()) }
 }

@@ -2,44 +2,49 @@
 
 use burn_backend::AutodiffBackend;
 
-use super::pass::{Collected, FactorProgram, Means, Results, times};
+use super::{
+    pass::{Collected, LayerProgram, Means, Results},
+    program::times,
+};
 use crate::{
     error::Error,
     objective::{Call, Extent, Found, Objective, Sent},
+    space::Inner,
 };
 
 /// Sums over all ranks, and means weighted by rows; unchanged if the objective is not shared. Collective.
 pub(super) fn over_ranks<B: AutodiffBackend>(
     objective: &Objective<B>,
-    derivation: &FactorProgram,
+    program: &LayerProgram,
     own: Result<Collected<B>, Error>,
 ) -> Result<Collected<B>, Error> {
     if !objective.is_shared() {
         return own;
     }
-    let derived = objective.first_derived(derivation)?;
+    let derived = objective.first_derived(program)?;
     let (graph, rows) = (derived.program.graph(), &derived.notes);
-    let with_gradient = derivation.results == Results::WithGradient;
+    let with_gradient = program.results == Results::WithGradient;
     let parameters = if with_gradient { objective.layout().blocks().len() } else { 0 };
     let mut shapes = graph.outputs().iter().map(|&it| graph.value(it).shape.to_vec());
     let gradient = shapes.by_ref().skip(usize::from(with_gradient)).take(parameters);
     let mut extents: Vec<_> = gradient.map(Extent::Whole).collect();
-    extents.extend(shapes.map(|shape| match derivation.results {
-        Results::Diagonals => Extent::Whole(shape),
-        Results::Moments | Results::WithGradient => moment(shape),
+    extents.extend(shapes.map(|shape| match (&program.results, &shape[..]) {
+        // Second moments are symmetric; others are diagonals.
+        (Results::Moments | Results::WithGradient, &[groups, size, same]) if size == same => {
+            Extent::Symmetric { groups, size }
+        }
+        _ => Extent::Whole(shape),
     }));
     let sent = || Sent { call: Call::Moments, vectors: &[], numbers: 1 + rows.len(), extents };
     let own = own.map(|own| message(own, rows, parameters));
     let mut found = objective.summed(sent, own)?;
     let moments = found.tensors.split_off(parameters);
     let gradient = found.tensors.into_iter().flatten().collect();
-    let gradient = match with_gradient {
-        true => Some(objective.parameters().space().from_blocks(gradient)?),
-        false => None,
-    };
+    let gradient =
+        with_gradient.then(|| objective.parameters().space().from_blocks(gradient)).transpose()?;
     let means = moments.into_iter().zip(rows).zip(&found.numbers[1..]);
     let means = means.map(|((sum, rows), &over)| match rows {
-        Some(_) => (sum.map(|sum| times::<B>(sum, 1.0 / over.max(1.0))), over as usize),
+        Some(_) => (sum.map(|sum| times::<Inner<B>>(sum, 1.0 / over.max(1.0))), over as usize),
         None => (sum, 0),
     });
     Ok(Collected { value: found.numbers[0], gradient, means: Means(means.collect()) })
@@ -59,17 +64,9 @@ fn message<B: AutodiffBackend>(
     for ((mean, over), rows) in own.means.0.into_iter().zip(rows) {
         numbers.push(over as f64);
         let factor = if rows.is_some() { over as f64 } else { 1.0 };
-        tensors.push(mean.map(|mean| times::<B>(mean, factor)));
+        tensors.push(mean.map(|mean| times::<Inner<B>>(mean, factor)));
     }
     numbers.resize(1 + rows.len(), 0.0);
     tensors.resize(parameters + rows.len(), None);
     Found { numbers, tensors }
-}
-
-/// Second moments `[groups, size, size]` are symmetric; others are diagonals.
-fn moment(shape: Vec<usize>) -> Extent {
-    match shape[..] {
-        [groups, size, same] if size == same => Extent::Symmetric { groups, size },
-        _ => Extent::Whole(shape),
-    }
 }

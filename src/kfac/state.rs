@@ -11,6 +11,7 @@ use super::{
     factor::{Eigenbasis, expect_share},
     layer::Diagonal,
     matrix::{Eigen, FactorMatrix, FactorShape},
+    pass::network_layers,
     program::{FactorKind, Reduced},
 };
 use crate::{
@@ -197,10 +198,11 @@ fn network_of<B: AutodiffBackend>(
         .into_iter()
         .flat_map(|reduced| [None, Some(Metric::Empirical)].map(|metric| (metric, reduced)));
     for (metric, reduced) in kinds {
-        let network = Network::of(objective, FactorKind { metric, reduced })?;
+        let kind = FactorKind { metric, reduced };
+        let network = Network::of_layers(objective, &network_layers(objective, kind)?, kind)?;
         let mut pairs = network.blocks.iter().zip(&signature);
         if network.blocks.len() == signature.len()
-            && pairs.all(|(block, (name, a, g))| block.name() == *name && block.fits(*a, *g))
+            && pairs.all(|(block, (name, a, g))| block.name == *name && block.fits(*a, *g))
             && network.coverage.has_the_parameters_of(coverage)
         {
             return Ok(Arc::new(network.with_coverage(coverage)));

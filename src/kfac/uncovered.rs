@@ -31,45 +31,50 @@ pub(super) fn expect_size(network: &Network, config: &KfacConfig) -> Result<(), 
     };
     let reason = large.uncovered.as_ref().map(|uncovered| uncovered.reason.clone());
     Err(KfacError::Uncovered {
-        parameter: large.name().into(),
+        parameter: large.name.clone(),
         reason: reason.unwrap_or_default(),
         elements: large.elements(),
         limit,
     })
 }
 
-/// Blocks of uncovered parameters whose gradients by single samples are not known, as the policy wants them, in order.
+/// Blocks of uncovered parameters whose gradients by single samples are not known, as the policy wants them: estimated
+/// diagonals, then exact blocks.
 pub(super) fn uncovered_factors<B: AutodiffBackend>(
     objective: &Objective<B>,
     uncovered: &[&Arc<Block>],
     config: &KfacConfig,
     pass: &MomentPass,
 ) -> Result<Vec<KfacLayer<B>>, Error> {
-    let estimate = |block: &Block| config.uncovered.estimate(block.elements());
-    let estimated: Vec<_> = uncovered.iter().filter(|one| estimate(one).is_some()).collect();
-    let probes = estimated.first().and_then(|one| estimate(one)).unwrap_or_default();
-    let positions: Vec<usize> = estimated.iter().map(|one| one.position()).collect();
-    let mut diagonals = diagonals(objective, &positions, pass, probes)?.into_iter();
-    let fisher = (estimated.len() < uncovered.len())
-        .then(|| fisher_of(objective, config.fisher, pass.likelihood))
-        .transpose()?;
-    let factors = uncovered.iter().map(|one| {
-        let factor = if estimate(one).is_some() {
-            let values = diagonals.next().ok_or(ObjectiveError::NoBatches)?;
-            let factor = KroneckerFactor::on_device(one.name(), values);
+    let probes = |block: &Block| config.uncovered.estimate(block.elements());
+    let (estimated, exact): (Vec<&Arc<Block>>, Vec<_>) =
+        uncovered.iter().partition(|block| probes(block).is_some());
+    let mut factors = Vec::with_capacity(uncovered.len());
+    if let Some(probes) = estimated.first().and_then(|block| probes(block)) {
+        let empirical = pass.kind.metric.filter(|metric| *metric == Metric::Empirical);
+        let metric = empirical.unwrap_or(Metric::Exact(pass.likelihood.family()));
+        let factor = |part: &Part<B>| pass.factor(Some(metric), part);
+        let positions: Vec<usize> = estimated.iter().map(|block| block.position).collect();
+        let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
+        for (block, values) in estimated.into_iter().zip(diagonals) {
+            let factor = KroneckerFactor::on_device(&block.name, values);
             factor.host()?;
-            factor
-        } else {
-            let whole = fisher.as_ref().ok_or(ObjectiveError::NoBatches)?;
-            let block = whole.as_ref().restricted(one.subset.clone())?;
-            let matrix = materialize_up_to(&block, one.elements())?;
-            let shape = FactorShape::dense(1, matrix.rows());
-            let matrix = FactorMatrix { shape, values: matrix.values().to_vec() };
-            KroneckerFactor::known(one.name(), matrix, objective.parameters().space())
-        };
-        Ok(KfacLayer::new(one, factor, None))
-    });
-    factors.collect()
+            factors.push(KfacLayer::new(block, factor, None));
+        }
+    }
+    if exact.is_empty() {
+        return Ok(factors);
+    }
+    let fisher = fisher_of(objective, config.fisher, pass.likelihood)?;
+    for block in exact {
+        let own = fisher.as_ref().restricted(block.subset.clone())?;
+        let matrix = materialize_up_to(&own, block.elements())?;
+        let shape = FactorShape::dense(1, matrix.rows());
+        let matrix = FactorMatrix { shape, values: matrix.values().to_vec() };
+        let factor = KroneckerFactor::known(&block.name, matrix, objective.parameters().space());
+        factors.push(KfacLayer::new(block, factor, None));
+    }
+    Ok(factors)
 }
 
 /// The matrix that blocks are those of.
@@ -87,22 +92,6 @@ fn fisher_of<B: AutodiffBackend>(
         }
         KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),
     })
-}
-
-/// Estimates of the diagonals at some positions: of the true Fisher matrix, or of the empirical one.
-fn diagonals<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    positions: &[usize],
-    pass: &MomentPass,
-    probes: (usize, u64),
-) -> Result<Vec<InnerFloat<B>>, Error> {
-    if positions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let empirical = pass.kind.metric.filter(|metric| *metric == Metric::Empirical);
-    let metric = empirical.unwrap_or(Metric::Exact(pass.likelihood.family()));
-    let factor = |part: &Part<B>| pass.factor(Some(metric), part);
-    mean_squares(objective, metric, &factor, positions, probes)
 }
 
 /// Σ over batches of weight · factor · mean over probes of (JᵀS r)∘(JᵀS r), r random signs: in expectation the diagonal
@@ -162,12 +151,10 @@ fn signs<B: AutodiffBackend>(
     one_per_sample: bool,
     seed: u64,
 ) -> Result<InnerFloat<B>, Error> {
-    let own = if one_per_sample {
-        let ones = outputs.iter().skip(1).map(|_| 1);
-        outputs.iter().copied().take(1).chain(ones).collect()
-    } else {
-        outputs.to_vec()
-    };
+    let mut own = outputs.to_vec();
+    if one_per_sample {
+        own.iter_mut().skip(1).for_each(|size| *size = 1);
+    }
     let layout = ParamLayout::from_shapes([("outputs", own)])?;
     let (device, precision) = (objective.parameters().device(), objective.precision());
     let signs = ParamSpace::<B>::new(&layout, device, precision)?.rademacher(seed);

@@ -58,7 +58,7 @@ pub use entries::{DEFAULT_SIZE_LIMIT, diagonal, materialize, materialize_up_to};
 pub(crate) use entries::{columns_by_products, zeros_for_columns};
 pub use error::OperatorError;
 pub use kronecker::Kronecker;
-pub(crate) use kronecker::{KroneckerSide, WeightMatrix};
+pub(crate) use kronecker::{KroneckerSide, KroneckerSides, WeightMatrix};
 pub use linear_operator::{Adjoint, FiniteSum, LinearOperator, SelfAdjoint};
 pub(crate) use low_rank::InvertedLowRank;
 pub use low_rank::LowRank;

@@ -1,7 +1,44 @@
-//! Which instance of a model a state was saved with. Depends on layouts only.
+//! Which instance of a model a step is on, or a state was saved with. Depends on objectives.
+
+use burn::module::Module;
+use burn_backend::AutodiffBackend;
 
 use super::OptimizerError;
-use crate::space::ParamLayout;
+use crate::{
+    error::Error,
+    objective::{Objective, layers_in_training_mode},
+    space::ParamLayout,
+    tensor::TensorBridge,
+};
+
+/// An objective of the captured model at the values of a model.
+pub(super) fn at<B: AutodiffBackend, M: Module + 'static>(
+    captured: &Objective<B>,
+    model: &M,
+    objective: &Objective<B>,
+) -> Result<Objective<B>, Error>
+where
+    B::InnerBackend: TensorBridge,
+{
+    captured.layout().expect_same(objective.layout())?;
+    captured.expect_model(model)?;
+    let objective = objective.at_model(model)?;
+    match captured.stated_reduction() {
+        Ok(reduction) => objective.stating(reduction),
+        Err(_) => Ok(objective),
+    }
+}
+
+/// Refuses a model in training mode, and says what to do.
+pub(super) fn expect_evaluation<M: Module>(
+    model: &M,
+    way_out: &'static str,
+) -> Result<(), OptimizerError> {
+    match layers_in_training_mode(model) {
+        0 => Ok(()),
+        layers => Err(OptimizerError::TrainingMode { layers, way_out }),
+    }
+}
 
 /// Names and identifiers of the parameters.
 pub(super) fn identifiers(layout: &ParamLayout) -> Vec<(String, u64)> {

@@ -15,6 +15,7 @@ mod error;
 mod instance;
 mod kfac;
 mod newton;
+mod point;
 
 pub use error::OptimizerError;
 pub use kfac::{

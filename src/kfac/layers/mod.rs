@@ -81,13 +81,9 @@ struct LayerUse {
 #[derive(Clone, Debug)]
 struct BroadcastUse {
     parameter: usize,
-    /// The function of the parameter that is broadcast in its place.
-    function: Option<ValueId>,
-    value: ValueId,
-    operand: Option<usize>,
-    /// The shape that is broadcast.
-    from: Vec<usize>,
+    /// Name of the operation.
     operation: String,
+    tap: Tap,
 }
 
 /// How a tapped value depends on a parameter.
@@ -157,6 +153,11 @@ impl LayerGroup {
         total / self.width_out().max(1) + usize::from(self.bias.is_some())
     }
 
+    /// Number of outputs of each group.
+    pub fn d_out(&self) -> usize {
+        self.width_out() / self.kind.groups().max(1)
+    }
+
     /// Samples of a batch, as far as they are told apart.
     pub fn samples(&self) -> usize {
         self.uses.first().and_then(|tap| tap.samples).map_or(1, |samples| samples.count)
@@ -177,21 +178,24 @@ pub(in crate::kfac) struct BlockGroup {
 }
 
 /// Why a parameter is not the weight or bias of layers only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub(in crate::kfac) enum Leftover {
-    /// It is used by another operation, of this name.
+    #[error("used by {0}")]
     Operation(String),
-    /// Its uses are of different kinds.
+    #[error("used by layers of different kinds")]
     Mixed,
-    /// It is the bias of several layers.
+    #[error("used as a bias of several layers")]
     Biases,
-    /// It is used once for all samples.
+    #[error(
+        "used once for all samples, so that their gradients cannot be told apart; looked up again for each sample, as by \
+         indices repeated with `repeat_dim`, it is a layer"
+    )]
     Shared,
-    /// Its rows reach several samples, through the operation of this name.
+    #[error("its rows reach several samples through {0}")]
     Places(String),
-    /// The loss reads it, the outputs do not.
+    #[error("read by the loss beside the outputs")]
     Beside,
-    /// The loss does not read it.
+    #[error("not used")]
     Unused,
 }
 

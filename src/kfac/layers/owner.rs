@@ -38,15 +38,12 @@ pub(super) fn assign(network: &mut NetworkLayers, outputs: ValueId, separation: 
         units.extend(coarser(&graph, first, total));
     }
     let owners = units.into_iter().map(|(count, stride)| Samples { count, stride });
-    let owners = owners.map(|unit| Owner::new(&graph, outputs, unit));
-    let mut best: Option<(usize, Owner<'_>)> = None;
-    for owner in owners {
+    let owners = owners.map(|unit| {
+        let owner = Owner::new(&graph, outputs, unit);
         let told = network.layers.iter().filter(|layer| owner.of_all(&layer.uses).is_ok());
-        let told = told.count();
-        if best.as_ref().is_none_or(|(most, _)| told > *most) {
-            best = Some((told, owner));
-        }
-    }
+        (told.count(), owner)
+    });
+    let best = owners.reduce(|best, next| if next.0 > best.0 { next } else { best });
     let Some((_, samples)) = best else {
         return;
     };

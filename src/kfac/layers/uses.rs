@@ -82,10 +82,7 @@ impl Uses<'_> {
         let biases = self.layers.iter().filter(|one| one.bias == Some(parameter));
         let biases = biases.map(|one| self.tap(one, Role::Bias(one.kind.clone()), false));
         let broadcasts = self.broadcasts.iter().filter(|one| one.parameter == parameter);
-        let broadcasts = broadcasts.map(|one| {
-            let (operand, function) = (one.operand, one.function);
-            Tap { operand, function, ..Tap::of(Role::Broadcast(one.from.clone()), one.value) }
-        });
+        let broadcasts = broadcasts.map(|one| one.tap.clone());
         let taps: Vec<Tap> = weights.chain(biases).chain(broadcasts).collect();
         let shape = self.shape_of(parameter);
         (!taps.is_empty()).then_some(BlockGroup { parameter, shape, taps })

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{BroadcastUse, LayerKind, LayerUse, Leftover};
+use super::{BroadcastUse, LayerKind, LayerUse, Leftover, Role, Tap};
 use crate::graph::{Binary, Class, Convolution, Graph, Node, Op, ValueId};
 
 /// A parameter seen through reshapes and transposes.
@@ -255,8 +255,9 @@ impl<'a> Uses<'a> {
         let function =
             view.function.and_then(|at| self.graph.nodes().get(at)?.outputs.first().copied());
         let made = |value, operand, from: ValueId| {
-            let (from, operation) = (self.shape(from).to_vec(), node.op.name());
-            Some(BroadcastUse { parameter, function, value, operand, from, operation })
+            let role = Role::Broadcast(self.shape(from).to_vec());
+            let tap = Tap { operand, function, ..Tap::of(role, value) };
+            Some(BroadcastUse { parameter, operation: node.op.name(), tap })
         };
         if let Some((before, after)) = view.expanded {
             let alone = self.is_read_once(value) && self.is_read_once(after);

@@ -30,17 +30,16 @@ pub(super) fn factors(
     given: &Given<'_>,
     inputs: &mut impl Iterator<Item = Operand<B>>,
 ) -> Result<Vec<Vec<Times>>, Error> {
-    let mut of = |block: &BlockGroup, tap: &Tap| match (&tap.role, tap.function) {
-        (Role::Weight(kind), _) => {
+    let mut of = |block: &BlockGroup, tap: &Tap| {
+        let mut times = Times::default();
+        if let Role::Weight(kind) = &tap.role {
             let x = required(inputs.next())?;
-            let rows = Some(inputs::of_tap(probed, tap, (kind, &block.shape), x)?);
-            Ok(Times { rows, derivative: None })
+            times.rows = Some(inputs::of_tap(probed, tap, (kind, &block.shape), x)?);
         }
-        (Role::Bias(_) | Role::Broadcast(_), Some(function)) => {
-            let derivative = Some(derivative(probed, given, block.parameter, function)?);
-            Ok(Times { rows: None, derivative })
+        if let Some(function) = tap.function {
+            times.derivative = Some(derivative(probed, given, block.parameter, function)?);
         }
-        (Role::Bias(_) | Role::Broadcast(_), None) => Ok(Times::default()),
+        Ok(times)
     };
     let each = probed.blocks.iter();
     each.map(|block| block.taps.iter().map(|tap| of(block, tap)).collect()).collect()
@@ -108,7 +107,7 @@ fn gradient(
             let g = of_layer(probed, tap, kind, g)?;
             let x = required(x)?.for_samples(g.sizes()[0]);
             let products = x.products(&g);
-            let [samples, groups, d_in, d_out] = dims4(&products);
+            let [samples, groups, d_in, d_out] = rows::dims(&products);
             let products = if kind.is_stored_by_outputs() {
                 B::float_swap_dims(products, 2, 3)
             } else {
@@ -149,11 +148,6 @@ fn of_layer(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) -> Result<R
     let width = width.unwrap_or(1);
     let places = g.shape().num_elements() / (samples * width).max(1);
     Ok(Rows::Rows(B::float_reshape(g, Shape::from(vec![samples, places, 1, width]))))
-}
-
-fn dims4(tensor: &impl TensorMetadata) -> [usize; 4] {
-    let shape = tensor.shape();
-    [shape[0], shape[1], shape[2], shape[3]]
 }
 
 /// Summed for each cotangent and sample over the dimensions along which a shape was broadcast.

@@ -10,10 +10,7 @@ type Rows = rows::Rows<B>;
 
 /// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
 /// embedding whose places are not reduced: its basis is its rows), and `[groups, d_out, d_out]`.
-pub(super) struct Basis {
-    pub left: Option<Tensor>,
-    pub right: Tensor,
-}
+pub(super) type Bases = (Option<Tensor>, Tensor);
 
 /// Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group, `[groups, d_in, d_out]`; ∇ is a sample's gradient
 /// of the layer's matrix.
@@ -21,19 +18,19 @@ pub(super) fn diagonals(
     kind: FactorKind,
     probed: &Probed,
     given: &Given<'_>,
-    bases: &[Basis],
+    bases: &[Bases],
 ) -> Result<Vec<Tensor>, Error> {
     let mut passes = Passes::forward(probed, given)?;
     let mut rotated = Vec::with_capacity(bases.len());
     let inputs = std::mem::take(&mut passes.inputs);
-    for ((group, basis), xs) in probed.layers.iter().zip(bases).zip(inputs) {
+    for ((group, (left, right)), xs) in probed.layers.iter().zip(bases).zip(inputs) {
         let inputs = inputs::rows(kind, (probed, group), xs, true)?;
-        rotated.push((inputs.rotated(basis.left.as_ref()), &basis.right));
+        rotated.push((inputs.rotated(left.as_ref()), right));
     }
     let mut diagonals: Vec<Option<Tensor>> = vec![None; bases.len()];
     passes.back(kind, |layers, _| {
         for ((rows, (inputs, right)), sum) in layers.into_iter().zip(&rotated).zip(&mut diagonals) {
-            let terms = squared_gradients(inputs, &rows.rotated(Some(*right)));
+            let terms = squared_gradients(inputs, &rows.rotated(Some(right)));
             *sum = sum.take().into_iter().chain(terms).reduce(B::float_add);
         }
     })?;

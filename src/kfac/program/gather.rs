@@ -3,7 +3,10 @@
 use burn_backend::{Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 use burn_capture::CaptureBackend;
 
-use super::{FactorKind, Given, Probed, Tensor, blocks, rows};
+use super::{
+    FactorKind, Given, Probed, Tensor, blocks,
+    rows::{self, one_of_many},
+};
 use crate::{
     derive::{Arguments, Metric, apply_recorded, gradient_at, many_in_front, required},
     error::Error,
@@ -14,6 +17,11 @@ use crate::{
 };
 
 type Rows = rows::Rows<CaptureBackend>;
+
+/// One cotangent as the first of several.
+fn one(tensor: Tensor) -> Tensor {
+    one_of_many::<CaptureBackend>(tensor)
+}
 
 /// A pass forward and the pass back from the loss; what nobody reads of them is dead code. Others go back from the outputs.
 pub(super) struct Passes<'a> {
@@ -69,7 +77,7 @@ impl<'a> Passes<'a> {
         };
         match kind.metric {
             None => Ok(()),
-            Some(Metric::Empirical) => each(self.by_probes.iter().map(one_of_many).collect()),
+            Some(Metric::Empirical) => each(self.by_probes.iter().cloned().map(one).collect()),
             Some(metric) => {
                 let adjoint = self.probed.adjoint()?;
                 let all = self.cotangents(metric)?;
@@ -97,8 +105,8 @@ impl<'a> Passes<'a> {
         if count > 1 {
             return run(&many_in_front(adjoint, 1, count), cotangents);
         }
-        let one = CaptureBackend::float_reshape(cotangents, Shape::from(own));
-        Ok(run(adjoint, one)?.iter().map(one_of_many).collect())
+        let own = CaptureBackend::float_reshape(cotangents, Shape::from(own));
+        Ok(run(adjoint, own)?.into_iter().map(one).collect())
     }
 
     /// The gradients of all layers, joined over their uses, out of those of all taps.
@@ -110,7 +118,7 @@ impl<'a> Passes<'a> {
         let layers = self.probed.layers.iter().map(|group| {
             let uses = group.uses.iter().zip(gradients.by_ref());
             let rows = uses.map(|(tap, g)| of_tap(self.probed, tap, &group.kind, g));
-            let rows = required(Rows::joined(rows.collect()))?;
+            let rows = required(Rows::joined(rows.collect(), 1))?;
             Ok(if kind.reduces(group) { rows.over_places(false) } else { rows })
         });
         layers.collect()
@@ -127,7 +135,7 @@ impl<'a> Passes<'a> {
             }
             Metric::Exact(family) => {
                 let columns = family.columns::<CaptureBackend>(z);
-                CaptureBackend::float_cat(columns.iter().map(one_of_many).collect(), 0)
+                CaptureBackend::float_cat(columns.into_iter().map(one).collect(), 0)
             }
             Metric::Empirical => required(None)?,
         };
@@ -151,10 +159,4 @@ pub(super) fn of_tap(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) ->
     }
     let rows = Rows::of_gradient(kind, CaptureBackend::float_reshape(g, Shape::from(shape)));
     rows.by_sample(probed.row_axis(tap, conv), cotangents)
-}
-
-/// A tensor with a dimension for several before the others.
-pub(super) fn one_of_many(tensor: &Tensor) -> Tensor {
-    let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape().iter().copied()).collect();
-    CaptureBackend::float_reshape(tensor.clone(), Shape::from(shape))
 }

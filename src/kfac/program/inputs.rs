@@ -57,7 +57,7 @@ pub(super) fn rows<B: Backend>(
             _ => rows,
         })
     });
-    let rows = required(Rows::joined(uses.collect::<Result<_, ExecuteError>>()?))?;
+    let rows = required(Rows::joined(uses.collect::<Result<_, ExecuteError>>()?, 1))?;
     Ok(if kind.reduces(group) { rows.over_places(true) } else { rows })
 }
 

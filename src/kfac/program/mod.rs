@@ -22,6 +22,7 @@ use gather::Passes;
 use probe::Probed;
 pub(super) use reach::reach;
 pub(super) use record::{diagonals, moments};
+pub(super) use rows::{one_of_many, times};
 pub(super) use samples::{
     Form, KIND as SAMPLES, Selected, SideForm, bilinear_forms, inner_products, quadratic_forms,
     selected_gradients,

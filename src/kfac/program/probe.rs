@@ -61,7 +61,7 @@ impl Probed {
         let network = self.program.returning(vec![z]);
         derive::derived("gradients of layers", &self.loss, self.parameters, |scope, inputs| {
             let ValueType { shape, dtype } = self.program.value(z).clone();
-            let cotangent = required(input(scope, shape.to_vec(), dtype))?;
+            let cotangent = input(scope, shape.to_vec(), dtype)?;
             let device = scope.device();
             let arguments = Arguments {
                 program: &network,

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use burn_backend::{Backend, Shape, Slice, TensorMetadata, tensor::FloatTensor};
 
+use super::rows::joined;
+
 /// XᵀY for X and Y `[groups, rows, width]` that differ by a factor: the panels of some of its rows each, on and right of the
 /// diagonal. A single panel is the whole matrix.
 pub(super) fn panels<B: Backend>(
@@ -49,13 +51,6 @@ pub(super) fn whole<B: Backend>(
 fn ranges(width: usize, panels: usize) -> Vec<Range<usize>> {
     let cut = |panel: usize| width * panel / panels.max(1);
     (0..panels).map(|panel| cut(panel)..cut(panel + 1)).collect()
-}
-
-fn joined<B: Backend>(mut parts: Vec<FloatTensor<B>>, dim: usize) -> FloatTensor<B> {
-    match parts.len() {
-        1 => parts.remove(0),
-        _ => B::float_cat(parts, dim),
-    }
 }
 
 fn columns<B: Backend>(x: &FloatTensor<B>, range: Range<usize>) -> FloatTensor<B> {

@@ -7,8 +7,9 @@ use burn_backend::{DType, Shape, TensorData, ops::FloatTensorOps, tensor::Device
 use burn_capture::CaptureBackend as B;
 
 use super::{
-    FactorKind, Given, Passes, Probed, Reduced, Tensor, gather::one_of_many, record::record,
-    rows::Rows,
+    FactorKind, Given, Passes, Probed, Reduced, Tensor,
+    record::record,
+    rows::{Rows, one_of_many},
 };
 use crate::{
     derive::required,
@@ -36,7 +37,7 @@ fn squares(
     let outputs = probed.program.value(required(probed.program.outputs().get(1).copied())?);
     let (passes, adjoint) = (Passes::forward(probed, given)?, probed.adjoint()?);
     let rows = |cotangent: Tensor| {
-        let gradients = passes.pulled_back(&adjoint, one_of_many(&cotangent))?;
+        let gradients = passes.pulled_back(&adjoint, one_of_many::<B>(cotangent))?;
         Ok::<_, Error>(passes.of_layers(kind, &mut gradients.into_iter())?)
     };
     let factors = factors(samples.count, outputs.dtype, given.device);

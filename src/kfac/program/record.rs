@@ -3,19 +3,14 @@
 use burn_backend::{DType, Shape, ops::FloatTensorOps};
 use burn_capture::CaptureBackend;
 
-use super::{
-    FactorKind, Given, Passes, Probed, Tensor,
-    diagonal::{self, Basis},
-    inputs,
-    second_moment::Sum,
-};
+use super::{FactorKind, Given, Passes, Probed, Tensor, diagonal, inputs, second_moment::Sum};
 use crate::{
     capture::Scope,
     derive::{self, DeriveError, Metric},
     error::Error,
+    execute::ExecuteError,
     graph::{Graph, ValueType},
     kfac::layers::{LayerGroup, NetworkLayers},
-    tensor::Operand,
 };
 
 /// The program of second moments: inputs as the loss program's, then the noise of drawn targets, then the scale of the
@@ -31,7 +26,7 @@ pub(in crate::kfac) fn moments(
     let probed = Probed::new(network, parameters);
     record(kind, &probed, |scope, mut given| {
         if kind.metric.is_some() {
-            given.scale = input(scope, vec![1], probed.dtype());
+            given.scale = Some(input(scope, vec![1], probed.dtype())?);
         }
         let mut passes = Passes::forward(&probed, &given)?;
         let moments = of_passes(kind, &probed, &given, &mut passes)?;
@@ -81,13 +76,11 @@ pub(in crate::kfac) fn diagonals(
         let mut matrix = |group: &LayerGroup, size: usize| {
             input(scope, vec![group.kind.groups(), size, size], probed.dtype())
         };
-        let bases = network.layers.iter().filter_map(|group| {
-            let left =
-                if kind.has_diagonal(group) { None } else { Some(matrix(group, group.d_in())?) };
-            let right = matrix(group, group.width_out() / group.kind.groups().max(1))?;
-            Some(Basis { left, right })
+        let bases = network.layers.iter().map(|group| {
+            let left = (!kind.has_diagonal(group)).then(|| matrix(group, group.d_in()));
+            Ok((left.transpose()?, matrix(group, group.d_out())?))
         });
-        let bases: Vec<_> = bases.collect();
+        let bases = bases.collect::<Result<Vec<_>, Error>>()?;
         diagonal::diagonals(kind, &probed, &given, &bases)
     })
 }
@@ -103,15 +96,16 @@ pub(super) fn record(
     };
     derive::derived("Kronecker factors", loss, probed.parameters, |scope, inputs| {
         let noise = kind.metric.and_then(|metric| metric.noise_type(loss.value(outputs)));
-        let noise = noise.and_then(|ty| input(scope, ty.shape.to_vec(), ty.dtype));
+        let noise = noise.map(|ty| input(scope, ty.shape.to_vec(), ty.dtype)).transpose()?;
         compute(scope, Given { device: &scope.device(), inputs, noise, scale: None })
     })
 }
 
 /// Declares one more float input.
-pub(super) fn input(scope: &mut Scope, shape: Vec<usize>, dtype: DType) -> Option<Tensor> {
-    match scope.input(&ValueType { shape: shape.into(), dtype }) {
-        Operand::Float(tensor) => Some(tensor),
-        Operand::Int(_) | Operand::Bool(_) => None,
-    }
+pub(super) fn input(
+    scope: &mut Scope,
+    shape: Vec<usize>,
+    dtype: DType,
+) -> Result<Tensor, ExecuteError> {
+    Ok(scope.input(&ValueType { shape: shape.into(), dtype }).into_float()?)
 }

@@ -25,7 +25,7 @@ impl<B: Backend> Rows<B> {
     /// `weight` is the shape of the weight.
     pub fn of_input(kind: &LayerKind, x: FloatTensor<B>, weight: &[usize]) -> Self {
         match kind {
-            LayerKind::Linear { .. } | LayerKind::Embedding => Self::last_dimension(x),
+            LayerKind::Linear { .. } | LayerKind::Embedding => Self::grouped(x, 1),
             LayerKind::Conv(Convolution::D1(options)) => {
                 Self::Rows(patches::<B, 1>(x, kernel(weight), options))
             }
@@ -44,7 +44,7 @@ impl<B: Backend> Rows<B> {
     /// The gradients of the outputs of a layer.
     pub fn of_gradient(kind: &LayerKind, g: FloatTensor<B>) -> Self {
         if !matches!(kind, LayerKind::Conv(_)) {
-            return Self::last_dimension(g);
+            return Self::grouped(g, 1);
         }
         let (groups, shape) = (kind.groups(), g.shape());
         let places: usize = shape[2..].iter().product();
@@ -55,10 +55,6 @@ impl<B: Backend> Rows<B> {
         }
         let order: Vec<usize> = [0].into_iter().chain(2..shape.num_dims()).chain([1]).collect();
         Self::grouped(B::float_permute(g, &order), groups)
-    }
-
-    fn last_dimension(x: FloatTensor<B>) -> Self {
-        Self::grouped(x, 1)
     }
 
     /// `[samples, …, groups·width]`
@@ -77,13 +73,10 @@ impl<B: Backend> Rows<B> {
     /// Samples, places, groups, width.
     pub fn sizes(&self) -> [usize; 4] {
         match self {
-            Self::Rows(rows) => {
-                let shape = rows.shape();
-                [shape[0], shape[1], shape[2], shape[3]]
-            }
+            Self::Rows(rows) => dims(rows),
             Self::Columns(columns) => {
-                let shape = columns.shape();
-                [shape[0], shape[3], shape[1], shape[2]]
+                let [samples, groups, width, places] = dims(columns);
+                [samples, places, groups, width]
             }
         }
     }
@@ -96,17 +89,8 @@ impl<B: Backend> Rows<B> {
         }
     }
 
-    /// Several uses side by side, as further places.
-    pub fn joined(uses: Vec<Self>) -> Option<Self> {
-        Self::concatenated(uses, 1)
-    }
-
-    /// Several batches of rows of equal places and widths one after another.
-    pub fn stacked(batches: Vec<Self>) -> Option<Self> {
-        Self::concatenated(batches, 0)
-    }
-
-    fn concatenated(mut parts: Vec<Self>, dim: usize) -> Option<Self> {
+    /// Several of equal widths: as further samples for dimension 0, as further places for dimension 1.
+    pub fn joined(mut parts: Vec<Self>, dim: usize) -> Option<Self> {
         if parts.len() < 2 {
             return parts.pop();
         }
@@ -236,6 +220,22 @@ impl<B: Backend> Rows<B> {
     }
 }
 
-pub(super) fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
+pub(in crate::kfac) fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
     if factor == 1.0 { tensor } else { B::float_mul_scalar(tensor, factor.into()) }
+}
+
+/// Tensors side by side.
+pub(super) fn joined<B: Backend>(mut parts: Vec<FloatTensor<B>>, dim: usize) -> FloatTensor<B> {
+    if parts.len() == 1 { parts.remove(0) } else { B::float_cat(parts, dim) }
+}
+
+/// A tensor with a dimension for several before the others.
+pub(in crate::kfac) fn one_of_many<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape().iter().copied()).collect();
+    B::float_reshape(tensor, Shape::from(shape))
+}
+
+pub(super) fn dims(tensor: &impl TensorMetadata) -> [usize; 4] {
+    let shape = tensor.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
 }

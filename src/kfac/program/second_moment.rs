@@ -96,7 +96,7 @@ impl<B: Backend> Sum<B> {
 
     fn reduce(&mut self) {
         self.count = 0;
-        let term = Rows::stacked(std::mem::take(&mut self.held));
+        let term = Rows::joined(std::mem::take(&mut self.held), 0);
         let term = term.map(|rows| rows.second_moment(1.0));
         self.sum = self.sum.take().into_iter().chain(term).reduce(B::float_add);
     }

@@ -12,19 +12,17 @@ use burn_backend::{
     ops::FloatTensorOps, tensor::Device,
 };
 
-use super::{
-    BlockForm, SampleGradients, SampleScores,
-    program::{SampleProgram, Scored, SelectionProgram},
-};
+use super::{BlockForm, SampleGradients, SampleScores};
 use crate::{
     error::Error,
-    graph::ValueType,
+    graph::{Graph, ValueType},
     kfac::{
         KfacError,
-        pass::times,
-        program::{Selected, SideForm},
+        layers::NetworkLayers,
+        pass::{Results, Structure},
+        program::{Form, SAMPLES, Selected, SideForm, selected_gradients, times},
     },
-    objective::Objective,
+    objective::{Derivation, Objective},
     operator::{BlockDiagonal, Kronecker},
     space::{Inner, InnerFloat, read_tensor},
     tensor::Operand,
@@ -42,6 +40,28 @@ enum OfBlock<B: AutodiffBackend> {
     Outer([InnerFloat<B>; 2]),
     /// `[count, groups, d_in, d_out]`
     Matrices(InnerFloat<B>),
+}
+
+/// A program of the gradients of some samples in bases.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SelectionProgram {
+    structure: Arc<Structure>,
+    forms: Vec<Form>,
+    /// Of the indices of the samples.
+    indices: ValueType,
+}
+
+impl Derivation for SelectionProgram {
+    /// The number of samples, and how the gradients by each part are given.
+    type Notes = (usize, Vec<Selected>);
+
+    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Self::Notes), Error> {
+        let found = NetworkLayers::of(loss, parameters, SAMPLES.separation());
+        let network = self.structure.select(found)?;
+        let (graph, selected) =
+            selected_gradients(&network, parameters, &self.forms, &self.indices)?;
+        Ok((graph, (self.indices.shape.num_elements(), selected)))
+    }
 }
 
 impl SampleGradients {
@@ -87,9 +107,9 @@ impl SampleGradients {
             let scale = part.share(self.reduction).recip();
             let of_block = |selected: &Selected| {
                 Ok(if selected.single {
-                    OfBlock::Outer([next()?, times::<B>(next()?, scale)])
+                    OfBlock::Outer([next()?, times::<Inner<B>>(next()?, scale)])
                 } else {
-                    OfBlock::Matrices(times::<B>(next()?, scale))
+                    OfBlock::Matrices(times::<Inner<B>>(next()?, scale))
                 })
             };
             let blocks = selected.iter().map(of_block).collect::<Result<_, Error>>()?;
@@ -117,14 +137,13 @@ impl SampleGradients {
         };
         let columns = others.count;
         if rotates_samples(objective, &blocks, (&others.selected, columns)) {
-            let factors: Vec<_> = blocks.iter().map(|block| block.factor.powi(2)).collect();
-            let scored = pairing(&blocks, &others.selected, columns);
-            self.run(objective, scored, (columns, 1, &factors), &others.beside(&blocks), add)?;
+            let results = pairing(&blocks, &others.selected, columns);
+            self.run(objective, results, (columns, 1), &others.beside(&blocks), add)?;
         } else {
             let matrices = others.blocks.iter().zip(&blocks);
             let matrices: Vec<_> = matrices.map(|(own, block)| own.multiplied(block)).collect();
-            let scored = Scored::InnerProducts { vectors: columns };
-            self.run(objective, scored, (columns, 1, &[]), &matrices, add)?;
+            let results = Results::InnerProducts { vectors: columns };
+            self.run(objective, results, (columns, 1), &matrices, add)?;
         }
         Ok(all)
     }
@@ -150,12 +169,11 @@ impl SampleGradients {
             count * groups * (own + if rotates { 0 } else { 2 * d_in * d_out })
         };
         let elements: usize = blocks.iter().zip(selected).map(elements).sum();
-        let scored = if rotates {
+        let scoring = self.program(if rotates {
             pairing(&blocks, selected, count)
         } else {
-            Scored::InnerProducts { vectors: count }
-        };
-        let scoring = SampleProgram { structure: Arc::clone(&self.structure), scored };
+            Results::InnerProducts { vectors: count }
+        });
         let most = objective.transient_of(&program)?.max(samples.transient_of(&scoring)?);
         let width = objective.precision().bytes();
         Ok((elements * width, most))
@@ -184,9 +202,9 @@ fn pairing<B: AutodiffBackend>(
     blocks: &[BlockForm<'_, B>],
     selected: &[Selected],
     count: usize,
-) -> Scored {
+) -> Results {
     let each = blocks.iter().zip(selected).map(|(block, selected)| (block.form, selected.single));
-    Scored::BilinearForms(each.collect(), count)
+    Results::BilinearForms(each.collect(), count)
 }
 
 /// Whether fewer multiplications rotate the samples into the eigenbases than some others out of them.
@@ -297,7 +315,7 @@ impl<B: AutodiffBackend> OfBlock<B> {
             if let Some(eigenvalues) = eigenvalues {
                 own = Inner::<B>::float_mul(own, eigenvalues.clone());
             }
-            let own = right.right(true, left.left(false, times::<B>(own, block.factor)));
+            let own = right.right(true, left.left(false, own));
             reshaped::<B>(own, [vec![1], shape.clone()].concat())
         });
         cat::<B>(each)

@@ -5,21 +5,20 @@
 //! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
 
 mod eigenbasis;
-mod program;
 mod scores;
 
 pub use scores::SampleScores;
 
 use std::sync::Arc;
 
-use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use super::{
     KfacError,
     block::{Block, Network, Uncovered},
     network,
-    pass::{Structure, network_layers},
-    program::{Form, SAMPLES, SideForm},
+    pass::{LayerProgram, Results, Structure, network_layers},
+    program::{Form, SAMPLES, SideForm, one_of_many},
     reach::expect_own_rows,
 };
 use crate::{
@@ -29,7 +28,6 @@ use crate::{
     space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
     tensor::Operand,
 };
-use program::{SampleProgram, Scored};
 
 /// The gradients ∇ℓₙ of the losses of single samples, known by the inputs and the output gradients of the layers: their
 /// inner products with vectors, and quadratic forms, without the gradients themselves.
@@ -120,7 +118,7 @@ impl SampleGradients {
         let network = Network::of_layers(objective, &layers, SAMPLES)?;
         for block in network.uncovered() {
             if let Some(Uncovered { reason, by_sample: false }) = &block.uncovered {
-                let (parameter, reason) = (block.name().into(), reason.clone());
+                let (parameter, reason) = (block.name.clone(), reason.clone());
                 return Err(KfacError::SampleGradient { parameter, reason }.into());
             }
         }
@@ -139,12 +137,9 @@ impl SampleGradients {
         objective: &Objective<B>,
         vectors: &[ParamVector<B>],
     ) -> Result<SampleScores, Error> {
-        let mut all = self.nothing(vectors.len());
-        let own = self.inner_products_by_batch(objective, vectors, |scores| {
-            all.append(scores);
-            Ok(())
-        });
-        self.of_all_ranks(objective, vectors.len(), own.map(|()| all))
+        self.of_all_ranks(objective, vectors.len(), |visit| {
+            self.inner_products_by_batch(objective, vectors, visit)
+        })
     }
 
     /// ⟨∇ℓₙ, sₖ⟩, handed over batch by batch, so that nothing is held for all of them: the batches of this rank, if the
@@ -170,14 +165,14 @@ impl SampleGradients {
             let each = vectors.iter().map(|vector| {
                 let own = block.subset.restrict(vector)?;
                 let matrix = block.matrix.gather::<B>(own.blocks());
-                Ok(matrix.map(one_of_many::<B>))
+                Ok(matrix.map(one_of_many::<Inner<B>>))
             });
             let each = each.collect::<Result<Option<Vec<_>>, Error>>()?.unwrap_or_default();
             Ok(Inner::<B>::float_cat(each, 0))
         });
         let matrices = matrices.collect::<Result<Vec<_>, Error>>()?;
-        let scored = Scored::InnerProducts { vectors: vectors.len() };
-        self.run(objective, scored, (vectors.len(), 1, &[]), &matrices, visit)
+        let results = Results::InnerProducts { vectors: vectors.len() };
+        self.run(objective, results, (vectors.len(), 1), &matrices, visit)
     }
 
     /// ⟨∇ℓₙ, M ∇ℓₙ⟩ for all samples n of all batches, in order: with a damped inverse of [`Kfac`](crate::Kfac) or
@@ -191,12 +186,9 @@ impl SampleGradients {
         objective: &Objective<B>,
         operator: &BlockDiagonal<B, Kronecker<B>>,
     ) -> Result<SampleScores, Error> {
-        let mut all = self.nothing(1);
-        let own = self.quadratic_forms_by_batch(objective, operator, |scores| {
-            all.append(scores);
-            Ok(())
-        });
-        self.of_all_ranks(objective, 1, own.map(|()| all))
+        self.of_all_ranks(objective, 1, |visit| {
+            self.quadratic_forms_by_batch(objective, operator, visit)
+        })
     }
 
     /// ⟨∇ℓₙ, M ∇ℓₙ⟩, handed over batch by batch: the batches of this rank, if the objective is shared.
@@ -213,14 +205,11 @@ impl SampleGradients {
     ) -> Result<(), Error> {
         objective.parameters().space().expect_same(operator.domain())?;
         let blocks = self.forms(operator)?;
-        let forms = blocks.iter().map(|block| block.form).collect();
-        let power = |block: &BlockForm<B>| if block.form.spectral { 2 } else { 1 };
-        let factors: Vec<_> = blocks.iter().map(|block| block.factor.powi(power(block))).collect();
+        let results = Results::QuadraticForms(blocks.iter().map(|block| block.form).collect());
         let operands =
             blocks.into_iter().flat_map(|block| block.sides.into_iter().chain(block.eigenvalues));
         let operands: Vec<_> = operands.collect();
-        let scored = Scored::QuadraticForms(forms);
-        self.run(objective, scored, (1, 2, &factors), &operands, visit)
+        self.run(objective, results, (1, 2), &operands, visit)
     }
 
     /// The blocks of an operator, in the order of its own.
@@ -235,38 +224,36 @@ impl SampleGradients {
                 is_own && *product.factors().0 == block.matrix
             });
             let Some((_, product)) = own else {
-                return Err(KfacError::OtherBlocks { parameter: block.name().into() });
+                return Err(KfacError::OtherBlocks { parameter: block.name.clone() });
             };
-            let (_, [left, right], eigenvalues) = product.factors();
+            let (_, both, eigenvalues) = product.factors();
             let (mut sides, spectral) = (Vec::new(), eigenvalues.is_some());
-            let [(left, a), (right, g)] = [left, right].map(|side| form_of(side, &mut sides));
+            let [left, right] = both.map(|side| form_of(side, &mut sides));
             let (form, eigenvalues) = (Form { left, right, spectral }, eigenvalues.cloned());
-            Ok(BlockForm { form, factor: a * g, product, sides, eigenvalues })
+            Ok(BlockForm { form, product, sides, eigenvalues })
         };
         self.network.blocks.iter().map(form).collect()
     }
 
-    /// Runs a program on every batch and hands over the scores: multiplied by a number for each part, and divided by a
-    /// power of what the gradients of the samples are multiplied by in the recorded loss.
+    /// Runs a program on every batch and hands over the scores, divided by a power of what the gradients of the samples are
+    /// multiplied by in the recorded loss.
     fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-        scored: Scored,
-        (columns, power, factors): (usize, i32, &[f64]),
+        results: Results,
+        (columns, power): (usize, i32),
         operands: &[InnerFloat<B>],
         mut visit: impl FnMut(SampleScores) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.layout.expect_same(objective.layout())?;
         let objective = objective.stating(self.reduction)?;
-        let program = SampleProgram { structure: Arc::clone(&self.structure), scored };
+        let program = self.program(results);
         let inputs = |_: &Part<B>| Ok(operands.iter().cloned().map(Operand::Float).collect());
         objective.pass(&program, None, inputs, |part, samples, found| {
             let scale = part.share(self.reduction).recip().powi(power);
             let mut scores = self.nothing(columns);
-            if let Some(found) = found.into_iter().next() {
-                let values = read_tensor::<B>(found.into_float()?)?;
-                let factor = |part: usize| scale * factors.get(part).copied().unwrap_or(1.0);
-                scores.fill(*samples, &values, factor);
+            if let (Some(found), &[Some(samples)]) = (found.into_iter().next(), &samples[..]) {
+                scores.fill(samples, &read_tensor::<B>(found.into_float()?)?, scale);
             }
             if let Some(layer) = scores.not_finite() {
                 return Err(KfacError::NonFiniteScores { layer: layer.into() }.into());
@@ -281,9 +268,11 @@ impl SampleGradients {
         objective: &Objective<B>,
         vectors: usize,
     ) -> Result<usize, Error> {
-        let scored = Scored::InnerProducts { vectors };
-        let program = SampleProgram { structure: Arc::clone(&self.structure), scored };
-        objective.transient_of(&program)
+        objective.transient_of(&self.program(Results::InnerProducts { vectors }))
+    }
+
+    fn program(&self, results: Results) -> LayerProgram {
+        LayerProgram { kind: SAMPLES, structure: Arc::clone(&self.structure), results }
     }
 
     /// Number of parts that a score is the sum of.
@@ -291,26 +280,32 @@ impl SampleGradients {
         self.network.blocks.len()
     }
 
-    /// The scores of the samples of all ranks, from those of this rank's.
+    /// The scores of the samples of all ranks, from those of this rank's batches.
     fn of_all_ranks<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         columns: usize,
-        own: Result<SampleScores, Error>,
+        by_batch: impl FnOnce(&mut dyn FnMut(SampleScores) -> Result<(), Error>) -> Result<(), Error>,
     ) -> Result<SampleScores, Error> {
+        let mut all = self.nothing(columns);
+        let own = by_batch(&mut |scores| {
+            all.append(scores);
+            Ok(())
+        });
         if !objective.is_shared() {
-            return own;
+            return own.map(|()| all);
         }
         let Rows { first, own: here, total } = objective.rows()?;
         let rows = Rows { first: first * columns, own: here * columns, total: total * columns };
-        let own = own.map(SampleScores::into_values);
-        let values = objective.gathered(rows, self.parts(), own)?;
-        Ok(self.nothing(columns).with_values(total, values))
+        let values = std::mem::take(&mut all.values);
+        all.values = objective.gathered(rows, self.parts(), own.map(|()| values))?;
+        all.samples = total;
+        Ok(all)
     }
 
     /// Scores of no sample.
     fn nothing(&self, columns: usize) -> SampleScores {
-        let names = self.network.blocks.iter().map(|block| block.name().into());
+        let names = self.network.blocks.iter().map(|block| block.name.clone());
         SampleScores::new(names.collect(), columns)
     }
 }
@@ -318,8 +313,6 @@ impl SampleGradients {
 /// A block of an operator.
 struct BlockForm<'a, B: AutodiffBackend> {
     form: Form,
-    /// What a product of both sides is multiplied by.
-    factor: f64,
     product: &'a Kronecker<B>,
     /// Without identities.
     sides: Vec<InnerFloat<B>>,
@@ -334,26 +327,16 @@ impl<B: AutodiffBackend> BlockForm<'_, B> {
     }
 }
 
-/// A matrix with a dimension for several before the others.
-fn one_of_many<B: AutodiffBackend>(matrix: InnerFloat<B>) -> InnerFloat<B> {
-    let shape = std::iter::once(1).chain(matrix.shape().iter().copied()).collect::<Vec<_>>();
-    Inner::<B>::float_reshape(matrix, Shape::from(shape))
-}
-
-/// What a factor is, and the number it is multiplied by; its tensor goes to the operands.
+/// What a factor is; its tensor goes to the operands.
 fn form_of<B: AutodiffBackend>(
     side: &KroneckerSide<B>,
     operands: &mut Vec<InnerFloat<B>>,
-) -> (SideForm, f64) {
-    match side {
-        KroneckerSide::Matrix(matrix) => {
-            operands.push(matrix.clone());
-            (SideForm::Matrix, 1.0)
-        }
-        KroneckerSide::Diagonal(diagonal) => {
-            operands.push(diagonal.clone());
-            (SideForm::Diagonal, 1.0)
-        }
-        KroneckerSide::Multiple(factor) => (SideForm::Identity, *factor),
-    }
+) -> SideForm {
+    let (form, operand) = match side {
+        KroneckerSide::Matrix(matrix) => (SideForm::Matrix, Some(matrix)),
+        KroneckerSide::Diagonal(diagonal) => (SideForm::Diagonal, Some(diagonal)),
+        KroneckerSide::Identity => (SideForm::Identity, None),
+    };
+    operands.extend(operand.cloned());
+    form
 }

@@ -8,9 +8,9 @@
 pub struct SampleScores {
     parts: Vec<String>,
     columns: usize,
-    samples: usize,
+    pub(super) samples: usize,
     /// For each part: sample by sample, a number for each vector.
-    values: Vec<Vec<f64>>,
+    pub(super) values: Vec<Vec<f64>>,
 }
 
 impl SampleScores {
@@ -20,14 +20,13 @@ impl SampleScores {
         Self { parts, columns, samples: 0, values }
     }
 
-    /// Takes values `[samples, parts·vectors]`, each times the factor of its part.
-    pub(super) fn fill(&mut self, samples: usize, values: &[f64], factor: impl Fn(usize) -> f64) {
+    /// Takes values `[samples, parts·vectors]`, times a factor.
+    pub(super) fn fill(&mut self, samples: usize, values: &[f64], factor: f64) {
         self.samples = samples;
         let rows = values.chunks(self.columns * self.parts.len().max(1));
         for row in rows {
             let parts = self.values.iter_mut().zip(row.chunks(self.columns));
-            for (position, (own, found)) in parts.enumerate() {
-                let factor = factor(position);
+            for (own, found) in parts {
                 own.extend(found.iter().map(|value| factor * value));
             }
         }
@@ -41,22 +40,10 @@ impl SampleScores {
         }
     }
 
-    /// For each part: sample by sample, a number for each vector.
-    pub(super) fn into_values(self) -> Vec<Vec<f64>> {
-        self.values
-    }
-
-    /// The same parts with the scores of so many samples.
-    pub(super) fn with_values(self, samples: usize, values: Vec<Vec<f64>>) -> Self {
-        Self { samples, values, ..self }
-    }
-
     /// The first part with a score that is NaN or infinite.
     pub(super) fn not_finite(&self) -> Option<&str> {
-        let mut parts = self.parts();
-        parts
-            .find(|(_, values)| !values.iter().all(|value| value.is_finite()))
-            .map(|(name, _)| name)
+        let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
+        self.parts().find(|(_, values)| !finite(values)).map(|(name, _)| name)
     }
 
     /// Number of samples.

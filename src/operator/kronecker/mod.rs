@@ -4,7 +4,7 @@
 mod side;
 mod weight_matrix;
 
-pub(crate) use side::KroneckerSide;
+pub(crate) use side::{KroneckerSide, KroneckerSides};
 pub(crate) use weight_matrix::WeightMatrix;
 
 use std::fmt;
@@ -89,8 +89,8 @@ impl<B: AutodiffBackend> Kronecker<B> {
         let (rows, columns) = (shape[0] + usize::from(bias.is_some()), shape[1]);
         let matrix =
             WeightMatrix { groups: 1, rows, columns, shape, transposed: false, weight: 0, bias };
-        let (left, right) = (side(a, rows, space)?, side(g, columns, space)?);
-        Ok(Self::of_sides(space.clone(), matrix, left, right))
+        let sides = [side(a, rows, space)?, side(g, columns, space)?];
+        Ok(Self::of_sides(space.clone(), matrix, (sides, None)))
     }
 
     /// How the parameters form a matrix, what it is multiplied by from the left and the right, and the eigenvalues of the
@@ -101,25 +101,14 @@ impl<B: AutodiffBackend> Kronecker<B> {
         (&self.matrix, [&self.left, &self.right], self.eigenvalues.as_ref())
     }
 
-    /// V ↦ A V G
+    /// V ↦ A V G for sides A and G. With eigenvalues S, `[groups, rows, columns]`, the sides are eigenvectors U and W:
+    /// V ↦ U (S ∘ (Uᵀ V W)) Wᵀ.
     pub(crate) fn of_sides(
         space: ParamSpace<B>,
         matrix: WeightMatrix,
-        left: KroneckerSide<B>,
-        right: KroneckerSide<B>,
+        ([left, right], eigenvalues): KroneckerSides<B>,
     ) -> Self {
-        Self { matrix, left, right, eigenvalues: None, space }
-    }
-
-    /// V ↦ U (S ∘ (Uᵀ V W)) Wᵀ, for eigenvectors U on the left and W on the right and eigenvalues S,
-    /// `[groups, rows, columns]`.
-    pub(crate) fn spectral(
-        space: ParamSpace<B>,
-        matrix: WeightMatrix,
-        (left, right): (KroneckerSide<B>, KroneckerSide<B>),
-        eigenvalues: InnerFloat<B>,
-    ) -> Self {
-        Self { matrix, left, right, eigenvalues: Some(eigenvalues), space }
+        Self { matrix, left, right, eigenvalues, space }
     }
 
     /// The product with one matrix `[groups, rows, columns]`, or with `count` matrices side by side,

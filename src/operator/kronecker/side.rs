@@ -4,25 +4,25 @@ use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
 
 use crate::space::{Inner, InnerFloat};
 
-/// A factor of a Kronecker product: a matrix per group, a diagonal, or a multiple of the identity.
+/// What a block is multiplied by from the left and the right, with the eigenvalues of the spectral form.
+pub(crate) type KroneckerSides<B> = ([KroneckerSide<B>; 2], Option<InnerFloat<B>>);
+
+/// A factor of a Kronecker product: a matrix per group, a diagonal, or the identity.
 #[derive(Clone, Debug)]
 pub(crate) enum KroneckerSide<B: AutodiffBackend> {
     /// `[groups, size, size]`
     Matrix(InnerFloat<B>),
     /// `[size]`, the same in all groups.
     Diagonal(InnerFloat<B>),
-    /// c·I
-    Multiple(f64),
+    Identity,
 }
 
 impl<B: AutodiffBackend> KroneckerSide<B> {
-    pub const IDENTITY: Self = Self::Multiple(1.0);
-
     /// The matrix, if it is one.
     pub fn matrix(&self) -> Option<&InnerFloat<B>> {
         match self {
             Self::Matrix(matrix) => Some(matrix),
-            Self::Diagonal(_) | Self::Multiple(_) => None,
+            Self::Diagonal(_) | Self::Identity => None,
         }
     }
 
@@ -31,7 +31,7 @@ impl<B: AutodiffBackend> KroneckerSide<B> {
         match self {
             Self::Matrix(matrix) => Inner::<B>::float_matmul(oriented::<B>(matrix, transposed), v),
             Self::Diagonal(diagonal) => Inner::<B>::float_mul(v, shaped::<B>(diagonal, true)),
-            Self::Multiple(factor) => times::<B>(v, *factor),
+            Self::Identity => v,
         }
     }
 
@@ -40,7 +40,7 @@ impl<B: AutodiffBackend> KroneckerSide<B> {
         match self {
             Self::Matrix(matrix) => Inner::<B>::float_matmul(v, oriented::<B>(matrix, transposed)),
             Self::Diagonal(diagonal) => Inner::<B>::float_mul(v, shaped::<B>(diagonal, false)),
-            Self::Multiple(factor) => times::<B>(v, *factor),
+            Self::Identity => v,
         }
     }
 }
@@ -55,8 +55,4 @@ fn shaped<B: AutodiffBackend>(diagonal: &InnerFloat<B>, column: bool) -> InnerFl
     let size = diagonal.shape().num_elements();
     let shape = if column { [1, size, 1] } else { [1, 1, size] };
     Inner::<B>::float_reshape(diagonal.clone(), Shape::from(shape))
-}
-
-fn times<B: AutodiffBackend>(v: InnerFloat<B>, factor: f64) -> InnerFloat<B> {
-    if factor == 1.0 { v } else { Inner::<B>::float_mul_scalar(v, factor.into()) }
 }

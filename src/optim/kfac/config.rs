@@ -65,7 +65,7 @@ pub enum KfacInverse {
 /// | field | `new` | `stochastic` | range | purpose |
 /// |---|---|---|---|---|
 /// | `rule` | quadratic model with momentum | learning rate, momentum 0.9, limit 1e-3 | | size of the steps |
-/// | `kfac` | one sampled target per sample | the same | | how factors are computed |
+/// | `kfac` | one sampled target per sample; estimated diagonals of parameters without a layer ([`UncoveredPolicy`](crate::kfac::UncoveredPolicy)) | the same | | how factors are computed |
 /// | `damping` | 150 | 1e-2 | > 0 | λ at the start |
 /// | `damping_period` | 5 | `None` | ≥ 1 | steps between Levenberg–Marquardt adaptations of λ; `None`: λ stays |
 /// | `search_period` | 20 | `None` | ≥ 1 | steps between searches for γ; `None`: γ = √(λ + η) |
@@ -163,24 +163,20 @@ impl KfacOptimizerConfig {
                 "at least 0 and below 1",
             )?;
             limit.map_or(Ok(()), |limit| field("limit").positive(limit))?;
-            for (name, period) in
-                [("damping_period", self.damping_period), ("search_period", self.search_period)]
-            {
-                period.map_or(Ok(()), |period| {
-                    let expected = "`None` with a learning rate, since the quadratic model decides";
-                    field(name).check(period as f64, false, expected)
-                })?;
-            }
         }
         field("damping").positive(self.damping)?;
-        for (name, period) in [
-            ("damping_period", self.damping_period),
-            ("search_period", self.search_period),
-            ("inverse_period", Some(self.inverse_period)),
-            ("factor_period", Some(self.factor_period)),
-        ] {
-            period.map_or(Ok(()), |period| field(name).at_least_one(period))?;
+        let by_rate = matches!(self.rule, StepRule::LearningRate { .. });
+        for (name, period) in
+            [("damping_period", self.damping_period), ("search_period", self.search_period)]
+        {
+            if let Some(period) = period {
+                let expected = "`None` with a learning rate, since the quadratic model decides";
+                field(name).check(period as f64, !by_rate, expected)?;
+                field(name).at_least_one(period)?;
+            }
         }
+        field("inverse_period").at_least_one(self.inverse_period)?;
+        field("factor_period").at_least_one(self.factor_period)?;
         field("decay").check(self.decay, (0.0..=1.0).contains(&self.decay), "0 to 1")?;
         field("weight_decay").not_negative(self.weight_decay)?;
         self.inversion.validate()?;

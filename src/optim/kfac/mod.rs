@@ -64,6 +64,13 @@ use running::Running;
 /// be drawn ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or not used at all, and the closure must return
 /// [`Loss::mean_of`](crate::Loss::mean_of).
 ///
+/// # Parameters without a layer
+///
+/// By default K-FAC **estimates** the diagonal of their block by random draws where the exact block is dear
+/// ([`UncoveredPolicy::ExactWhereCheap`](crate::kfac::UncoveredPolicy::ExactWhereCheap)). The estimate only scales the
+/// direction of these parameters: loss, gradient and the quadratic model are exact. [`coverage`](Self::coverage) lists the
+/// parameters; `with_kfac(KfacConfig::new().with_uncovered(…))` chooses exact blocks, or an error.
+///
 /// # How long a step is in the light mode
 ///
 /// At first the limit on the change of the predictions decides, not the learning rate. While the natural gradient is long,
@@ -171,7 +178,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         })
     }
 
-    /// How each parameter is approximated.
+    /// How each parameter is approximated, and which have no more than an estimated diagonal.
     pub fn coverage(&self) -> &KfacCoverage {
         self.collector.coverage()
     }

@@ -16,15 +16,15 @@ const DEPENDENT: f64 = 1e-10;
 
 /// M(δ) = ½ δᵀ(F + cI)δ + ∇hᵀδ
 pub(super) struct QuadraticModel<'a, B: AutodiffBackend> {
-    fisher: &'a Fisher<B>,
-    gradient: &'a ParamVector<B>,
+    pub fisher: Fisher<B>,
+    pub gradient: &'a ParamVector<B>,
     /// c = λ + η
-    damping: f64,
+    pub damping: f64,
 }
 
-/// A direction with its product and what the model needs of it.
+/// A direction with its product (F + cI)v.
 pub(super) struct Direction<B: AutodiffBackend> {
-    vector: ParamVector<B>,
+    pub vector: ParamVector<B>,
     product: ParamVector<B>,
 }
 
@@ -37,12 +37,7 @@ pub(super) struct Lowest {
     pub value: f64,
 }
 
-impl<'a, B: AutodiffBackend> QuadraticModel<'a, B> {
-    pub fn new(fisher: &'a Fisher<B>, gradient: &'a ParamVector<B>, damping: f64) -> Self {
-        Self { fisher, gradient, damping }
-    }
-
-    /// A direction with its product (F + cI)v.
+impl<B: AutodiffBackend> QuadraticModel<'_, B> {
     pub fn direction(&self, vector: ParamVector<B>) -> Result<Direction<B>, Error> {
         let product = self.fisher.apply(&vector)?.axpy(self.damping, &vector)?;
         Ok(Direction { vector, product })
@@ -82,12 +77,6 @@ impl<'a, B: AutodiffBackend> QuadraticModel<'a, B> {
             [slope, curvature, ..] => along(*slope, *curvature),
             _ => along(0.0, 0.0),
         })
-    }
-}
-
-impl<B: AutodiffBackend> Direction<B> {
-    pub fn vector(&self) -> &ParamVector<B> {
-        &self.vector
     }
 }
 

@@ -24,13 +24,13 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         &self,
         next: &Progress<B>,
         objective: &Objective<B>,
-        (slope, momentum): (&Slope<B>, bool),
+        (slope, momentum): (&Slope<'_, B>, bool),
         candidates: Vec<Candidate<B>>,
         report: &mut KfacStep,
     ) -> Result<Chosen<B>, Error> {
         let fisher = Fisher::exact(objective, self.likelihood)?;
         let damping = next.damping + self.config.weight_decay;
-        let model = QuadraticModel::new(&fisher, &slope.gradient, damping);
+        let model = QuadraticModel { fisher, gradient: &slope.point.gradient, damping };
         let previous = next.previous.clone().filter(|_| momentum);
         let previous = previous.map(|previous| model.direction(previous)).transpose()?;
         let mut best: Option<(Candidate<B>, Lowest)> = None;
@@ -44,7 +44,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let (candidate, lowest) = best.ok_or(ObjectiveError::NoBatches)?;
         let delta = candidate.direction.scale(lowest.alpha);
         let delta = match &previous {
-            Some(previous) => delta.axpy(lowest.momentum, previous.vector())?,
+            Some(previous) => delta.axpy(lowest.momentum, &previous.vector)?,
             None => delta,
         };
         (report.alpha, report.momentum) = (lowest.alpha, lowest.momentum);
@@ -56,7 +56,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     pub(super) fn by_rate(
         &self,
         next: &Progress<B>,
-        slope: &Slope<B>,
+        slope: &Slope<'_, B>,
         (rate, momentum, limit): (f64, f64, Option<f64>),
         candidates: Vec<Candidate<B>>,
         report: &mut KfacStep,

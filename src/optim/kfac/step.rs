@@ -8,9 +8,9 @@ use super::{
 use crate::{
     error::Error,
     kfac::{InversionReport, KfacCollector, KfacFisher},
-    objective::{Objective, ObjectiveError, ValueAndGradient},
+    objective::{Objective, ValueAndGradient},
     operator::LinearOperator,
-    optim::OptimizerError,
+    optim::{OptimizerError, point::Point},
     seeds::Seeds,
     space::ParamVector,
 };
@@ -24,11 +24,9 @@ const GOOD_RATIO: f64 = 0.75;
 const BAD_RATIO: f64 = 0.25;
 
 /// h and ∇h at θ.
-pub(super) struct Slope<B: AutodiffBackend> {
-    value: f64,
-    pub gradient: ParamVector<B>,
-    /// ‖∇h‖ before it is shortened.
-    norm: f64,
+pub(super) struct Slope<'a, B: AutodiffBackend> {
+    /// Its gradient may be shortened; its norm is that before.
+    pub point: Point<'a, B>,
     /// Whether it is shortened.
     clipped: bool,
     /// Whether it was given, and may be that of another mode than the objective's.
@@ -45,8 +43,8 @@ pub(super) struct Candidate<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Candidate<B> {
     /// |Δᵀ∇h|; an error where it is not finite.
-    pub fn change(&self, slope: &Slope<B>) -> Result<f64, Error> {
-        let found = self.direction.dot(&slope.gradient)?.abs();
+    pub fn change(&self, slope: &Slope<'_, B>) -> Result<f64, Error> {
+        let found = self.direction.dot(&slope.point.gradient)?.abs();
         if !found.is_finite() {
             self.direction.expect_finite("the natural gradient")?;
             return Err(OptimizerError::StepRange { found }.into());
@@ -82,7 +80,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         report.inversion = inversion_of(&inverse, inverted);
         (report.gamma, next.gamma) = (inverse.gamma, inverse.gamma);
         next.running.inverted = Some(inverse);
-        self.adapt(&mut next, objective, (&slope, &delta), &mut report)?;
+        self.adapt(&mut next, (&slope, &delta), &mut report)?;
         next.previous = report.taken.then(|| delta.clone());
         self.progress = next;
         Ok((delta, report))
@@ -112,12 +110,12 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     }
 
     /// h, ∇h, and new factors if they are due, by one program unless the gradient is given.
-    fn observe(
+    fn observe<'a>(
         &self,
         next: &mut Progress<B>,
-        objective: &Objective<B>,
+        objective: &'a Objective<B>,
         given: Option<ValueAndGradient<B>>,
-    ) -> Result<Slope<B>, Error> {
+    ) -> Result<Slope<'a, B>, Error> {
         let due = next.running.factors.value.is_none()
             || next.step.is_multiple_of(self.config.factor_period);
         let (was_given, decay) = (given.is_some(), self.config.decay);
@@ -137,25 +135,13 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             }
             None => objective.value_and_gradient()?,
         };
-        let parameters = objective.parameters();
         let decay = self.config.weight_decay;
-        let (value, gradient) = if decay > 0.0 {
-            (
-                at.value + 0.5 * decay * parameters.dot(parameters)?,
-                at.gradient.axpy(decay, parameters)?,
-            )
-        } else {
-            (at.value, at.gradient)
-        };
-        let norm = gradient.norm()?;
-        if !norm.is_finite() {
-            gradient.expect_finite("the gradient")?;
+        let mut point = Point::with_gradient(objective, objective, decay, at)?;
+        let longest = self.config.gradient_norm.filter(|longest| point.norm > *longest);
+        if let Some(longest) = longest {
+            point.gradient = point.gradient.scale(longest / point.norm);
         }
-        let (gradient, clipped) = match self.config.gradient_norm {
-            Some(longest) if norm > longest => (gradient.scale(longest / norm), true),
-            _ => (gradient, false),
-        };
-        Ok(Slope { value, gradient, norm, clipped, given: was_given, collected: due })
+        Ok(Slope { point, clipped: longest.is_some(), given: was_given, collected: due })
     }
 
     /// The collector of this step's factors: every step draws its own targets.
@@ -174,7 +160,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         &self,
         next: &mut Progress<B>,
         objective: &Objective<B>,
-        slope: &Slope<B>,
+        slope: &Slope<'_, B>,
         searches: bool,
     ) -> Result<(Vec<Candidate<B>>, bool), Error> {
         let due = searches
@@ -216,7 +202,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             inverses = next.running.correct(&collector, objective, (inverses, decay))?;
         }
         let candidates = inverses.into_iter().map(|inverse| {
-            let direction = inverse.map.apply(&slope.gradient)?.neg();
+            let direction = inverse.map.apply(&slope.point.gradient)?.neg();
             Ok(Candidate { inverse, direction })
         });
         Ok((candidates.collect::<Result<_, Error>>()?, inverted))
@@ -227,8 +213,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     fn adapt(
         &self,
         next: &mut Progress<B>,
-        objective: &Objective<B>,
-        (slope, delta): (&Slope<B>, &ParamVector<B>),
+        (slope, delta): (&Slope<'_, B>, &ParamVector<B>),
         report: &mut KfacStep,
     ) -> Result<(), Error> {
         let (Some(period), Some(predicted)) = (self.config.damping_period, report.predicted) else {
@@ -237,26 +222,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         if !next.step.is_multiple_of(period) || predicted >= 0.0 {
             return Ok(());
         }
-        let decay = |parameters: &ParamVector<B>| -> Result<f64, Error> {
-            Ok(0.5 * self.config.weight_decay * parameters.dot(parameters)?)
-        };
-        let before = if slope.given {
-            objective.value()? + decay(objective.parameters())?
-        } else {
-            slope.value
-        };
-        let parameters = objective.parameters().clone().axpy(1.0, delta)?;
-        let decay = decay(&parameters)?;
-        let ratio = match objective.at_keeping_buffers(&parameters)?.value() {
-            Ok(value) => (value + decay - before) / predicted,
-            Err(error)
-                if matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. })) =>
-            {
-                report.taken = false;
-                f64::NEG_INFINITY
-            }
-            Err(error) => return Err(error),
-        };
+        let point = &slope.point;
+        let before = if slope.given { point.evaluated()? } else { point.value };
+        let after = point.value_at(1.0, delta)?;
+        report.taken = after.is_some();
+        let ratio = after.map_or(f64::NEG_INFINITY, |after| (after - before) / predicted);
         let omega = OMEGA.powf(period as f64);
         if ratio > GOOD_RATIO {
             next.damping *= omega;
@@ -273,11 +243,15 @@ fn inversion_of<B: AutodiffBackend>(inverse: &Inverted<B>, inverted: bool) -> In
     if inverted { inverse.report.clone() } else { InversionReport::default() }
 }
 
-fn report<B: AutodiffBackend>(next: &Progress<B>, slope: &Slope<B>, inverted: bool) -> KfacStep {
+fn report<B: AutodiffBackend>(
+    next: &Progress<B>,
+    slope: &Slope<'_, B>,
+    inverted: bool,
+) -> KfacStep {
     KfacStep {
         step: next.step,
-        value: slope.value,
-        gradient_norm: slope.norm,
+        value: slope.point.value,
+        gradient_norm: slope.point.norm,
         damping: next.damping,
         gamma: next.gamma,
         alpha: 0.0,

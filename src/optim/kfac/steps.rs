@@ -8,7 +8,7 @@ use crate::{
     capture::Batch,
     error::Error,
     objective::{Objective, ValueAndGradient, layers_in_training_mode},
-    optim::OptimizerError,
+    optim::instance,
     space::ParamVector,
     tensor::TensorBridge,
 };
@@ -42,20 +42,17 @@ where
     /// One step on an objective of the same model, such as one over a data set.
     ///
     /// # Errors
-    /// As [`step`](Self::step); an objective of another model; [`OptimizerError::TrainingMode`] for a model in training mode.
+    /// As [`step`](Self::step); an objective of another model;
+    /// [`OptimizerError::TrainingMode`](crate::errors::OptimizerError::TrainingMode) for a model in training mode.
     pub fn step_on<M: Module + 'static>(
         &mut self,
         model: &M,
         objective: &Objective<B>,
     ) -> Result<(M, KfacStep), Error> {
-        match layers_in_training_mode(model) {
-            0 => self.take(model, objective, None),
-            layers => {
-                let way_out = "use `step`, which has a batch to run them on, or `step_with_gradient` with a gradient of your own; \
-                               for a step in evaluation mode that of `objective.at_model(&model)?.value_and_gradient()?`";
-                Err(OptimizerError::TrainingMode { layers, way_out }.into())
-            }
-        }
+        let way_out = "use `step`, which has a batch to run them on, or `step_with_gradient` with a gradient of your own; for a \
+                       step in evaluation mode that of `objective.at_model(&model)?.value_and_gradient()?`";
+        instance::expect_evaluation(model, way_out)?;
+        self.take(model, objective, None)
     }
 
     /// One step along a gradient that you give: from a pass of your own in training mode, accumulated over batches, or averaged
@@ -184,9 +181,6 @@ where
         model: &M,
         objective: &Objective<B>,
     ) -> Result<Objective<B>, Error> {
-        self.objective.layout().expect_same(objective.layout())?;
-        self.objective.expect_model(model)?;
-        let objective = objective.at_model(model)?.without_loss_check();
-        objective.stating(self.objective.stated_reduction()?)
+        Ok(instance::at(&self.objective, model, objective)?.without_loss_check())
     }
 }

@@ -3,7 +3,6 @@
 
 mod config;
 mod direction;
-mod point;
 mod presets;
 mod report;
 mod rule;
@@ -25,7 +24,7 @@ use std::fmt;
 
 use burn_backend::AutodiffBackend;
 
-use super::OptimizerError;
+use super::{OptimizerError, point};
 use crate::{error::Error, objective::Objective, space::ParamVector, tensor::DefaultBackend};
 use direction::Factors;
 

@@ -5,11 +5,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{NewtonOptimizer, NewtonStep};
 use crate::{
-    capture::Batch,
-    error::Error,
-    objective::{Objective, layers_in_training_mode},
-    optim::OptimizerError,
-    tensor::TensorBridge,
+    capture::Batch, error::Error, objective::Objective, optim::instance, tensor::TensorBridge,
 };
 
 impl<B: AutodiffBackend> NewtonOptimizer<B>
@@ -21,7 +17,7 @@ where
     /// The step is computed in the objective's precision, and the model keeps its own. On an error the optimizer is unchanged.
     ///
     /// # Errors
-    /// [`OptimizerError::TrainingMode`] for a model with dropout or batch normalization in training mode; those of
+    /// [`OptimizerError::TrainingMode`](crate::errors::OptimizerError::TrainingMode) for a model with dropout or batch normalization in training mode; those of
     /// [`Objective::on`] and [`Objective::at_model`]; a loss or gradient that is not finite; another instance of the model than
     /// the one captured, or one in which something was frozen or unfrozen since.
     pub fn step<M: Module + 'static, X: Batch + 'static>(
@@ -29,14 +25,10 @@ where
         model: &M,
         batch: X,
     ) -> Result<(M, NewtonStep), Error> {
-        match layers_in_training_mode(model) {
-            0 => self.step_on(model, &self.objective.on(batch)?),
-            layers => {
-                let way_out = "its loss changes from one evaluation to the next; capture it in evaluation mode, and use \
-                               `step_on(&model, &objective.on(batch)?)`";
-                Err(OptimizerError::TrainingMode { layers, way_out }.into())
-            }
-        }
+        let way_out = "its loss changes from one evaluation to the next; capture it in evaluation mode, and use \
+                       `step_on(&model, &objective.on(batch)?)`";
+        instance::expect_evaluation(model, way_out)?;
+        self.step_on(model, &self.objective.on(batch)?)
     }
 
     /// One step on an objective of the same model, such as one over a data set, in the mode it was captured in.
@@ -48,7 +40,7 @@ where
         model: &M,
         objective: &Objective<B>,
     ) -> Result<(M, NewtonStep), Error> {
-        let objective = self.at(model, objective)?;
+        let objective = instance::at(&self.objective, model, objective)?;
         self.take(model, &objective, &objective)
     }
 
@@ -69,7 +61,8 @@ where
         objective: &Objective<B>,
         curvature: &Objective<B>,
     ) -> Result<(M, NewtonStep), Error> {
-        let (objective, curvature) = (self.at(model, objective)?, self.at(model, curvature)?);
+        let at = |objective| instance::at(&self.objective, model, objective);
+        let (objective, curvature) = (at(objective)?, at(curvature)?);
         self.take(model, &objective, &curvature)
     }
 
@@ -85,20 +78,5 @@ where
             None => model.clone(),
         };
         Ok((model, report))
-    }
-
-    /// The objective at the values of a model.
-    fn at<M: Module + 'static>(
-        &self,
-        model: &M,
-        objective: &Objective<B>,
-    ) -> Result<Objective<B>, Error> {
-        self.objective.layout().expect_same(objective.layout())?;
-        self.objective.expect_model(model)?;
-        let objective = objective.at_model(model)?;
-        match self.objective.stated_reduction() {
-            Ok(reduction) => objective.stating(reduction),
-            Err(_) => Ok(objective),
-        }
     }
 }

@@ -1,9 +1,14 @@
 //! Every estimator on every curvature equals the dense reference to its own accuracy.
 
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+};
 use burn_curvature::{
     CaptureConfig, ConjugateGradientConfig, DirectConfig, EmpiricalFisher, Fisher, GaussNewton,
-    KfacConfig, Likelihood, MinresConfig, Objective, StopReason,
+    KfacConfig, Likelihood, Loss, MinresConfig, Objective, StopReason,
     influence::{Curvature, Estimator, InfluenceConfig, InfluenceWarning, Scores},
+    kfac::UncoveredPolicy,
     materialize,
     solver::{LissaConfig, NystromConfig},
 };
@@ -160,6 +165,45 @@ fn kronecker_factors_are_the_inverse_of_their_own_matrix() {
         let expected: Vec<f64> = gradients.iter().map(of_sample).collect();
         assert!(relative_error(&own.scores, &expected) < 1e-10);
         assert_eq!((own.report.solves.systems, own.report.directional_derivatives), (0, 0));
+    }
+}
+
+#[derive(Module, Debug)]
+struct Scaled {
+    weight: Param<Tensor<2>>,
+    scale: Param<Tensor<1>>,
+}
+
+#[test]
+fn a_diagonal_that_is_estimated_by_random_draws_is_a_warning() {
+    let device = Device::default().autodiff();
+    let model = Scaled {
+        weight: Param::from_tensor(Tensor::from_floats([[0.5, -1.0], [2.0, 0.3]], &device)),
+        scale: Param::from_tensor(Tensor::from_floats([1.0, 2.0], &device)),
+    };
+    let x = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, -1.0], [0.5, 0.1]], &device);
+    let training = Objective::capture(&model, x, |model: &Scaled, x| {
+        let z = x.matmul(model.weight.val()) * model.scale.val().unsqueeze::<2>();
+        let losses = z.clone().powf_scalar(2.0).sum_dim(1).squeeze_dim::<1>(1) * 0.5;
+        (z, Loss::mean_of(losses))
+    });
+    let training: Objective = training.unwrap();
+    let (random, exact) = (
+        UncoveredPolicy::Diagonal { probes: 2, seed: 1 },
+        UncoveredPolicy::ExactBlock { limit: 8 },
+    );
+    for (policy, names) in [(random, &["scale"][..]), (exact, &[])] {
+        let kfac = KfacConfig::new().with_uncovered(policy);
+        for estimator in [Estimator::Kfac(kfac), Estimator::Ekfac(kfac)] {
+            let curvature = Curvature::Fisher(Likelihood::Gaussian { variance: 1.0 });
+            let config = InfluenceConfig::new(estimator).with_curvature(curvature);
+            let influence = config.with_damping(0.1).init(&training).unwrap();
+            let report = influence.scores(&training).unwrap().report;
+            assert_eq!(report.estimated, names);
+            let estimated = |warning: &InfluenceWarning| matches!(warning, InfluenceWarning::EstimatedDiagonal { parameters } if parameters == names);
+            assert_eq!(report.warnings().iter().any(estimated), !names.is_empty(), "{report}");
+            assert_eq!(report.to_string().contains("random draws"), !names.is_empty(), "{report}");
+        }
     }
 }
 

@@ -63,6 +63,34 @@ impl Scaled {
     }
 }
 
+/// F̂ is zero there, so that nothing but damping makes it invertible.
+#[test]
+fn an_inverse_without_damping_is_refused_where_the_outputs_depend_on_no_parameter() {
+    let model = Scaled { scale: weight([1], 3), linear: Deep::new(&[1, 1], true).layers.remove(0) };
+    let x = random([5, 1], 2);
+    let objective =
+        squared(&model, x, Reduction::Mean, |model: &Scaled, x| model.linear.forward(x));
+    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    assert_eq!(kfac.coverage().of("scale"), Some(&Treatment::Unused));
+    let ekfac = KfacConfig::new().init_ekfac(&objective, GAUSSIAN).unwrap();
+    let inverses = [kfac.inverse(0.0), kfac.factored_inverse(0.0), ekfac.inverse(0.0)];
+    let singular = Some(&KfacError::Singular { damping: 0.0 });
+    for inverse in inverses {
+        assert_eq!(inverse.unwrap_err().downcast_ref(), singular);
+    }
+    assert_eq!(ekfac.log_determinant(0.0).unwrap_err().downcast_ref(), singular);
+    let damping = 0.25;
+    let inverse = kfac.factored_inverse(damping).unwrap();
+    assert_eq!(diagonal(&inverse, &objective, "scale"), [4.0]);
+    let kept = |name: &str| objective.layout().block(name).map(|block| block.len());
+    let (all, unused) = (objective.layout().len(), kept("scale").unwrap());
+    let own = kfac.log_determinant(damping).unwrap();
+    let layer = ekfac.layers()[0].diagonal().unwrap();
+    let expected: f64 = layer.iter().map(|s| (s + damping).ln()).sum();
+    assert_eq!(layer.len() + unused, all);
+    assert!((own - expected - damping.ln()).abs() < 1e-10, "{own}, {expected}");
+}
+
 /// No bias, an error that falls as 1/√probes, and no negative number, in every likelihood and both reductions.
 #[test]
 fn it_tends_to_the_dense_diagonal() {
@@ -141,6 +169,9 @@ fn it_is_reported_saved_averaged_inverted_and_traced() {
     };
     let report = kfac.coverage().to_string();
     assert!(report.contains("diagonal, estimated by 3 probes"), "{report}");
+    assert!(report.contains("8 elements have an estimate of their diagonal"), "{report}");
+    let named: Vec<_> = kfac.coverage().estimated().map(|entry| &entry.parameter[..]).collect();
+    assert_eq!(named, ["norm.gamma", "norm.beta"]);
 
     let saved = serde_json::to_string(&kfac.state().unwrap()).unwrap();
     let state: KfacState = serde_json::from_str(&saved).unwrap();
@@ -158,6 +189,8 @@ fn it_is_reported_saved_averaged_inverted_and_traced() {
     }
     // A diagonal and an exact block do not go together.
     let exact = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    assert_eq!(exact.coverage().estimated().count(), 0);
+    assert!(!exact.coverage().to_string().contains("estimate"));
     assert_eq!(
         state.averaged(&exact.state().unwrap(), 0.5).unwrap_err().downcast_ref(),
         Some(&KfacError::State)

@@ -3,7 +3,7 @@
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
 use super::outer::{Left, Outer};
-use crate::kfac::program::rows::Rows;
+use crate::kfac::program::rows::{Rows, dims};
 
 /// Vectors from which a gradient is added up over its places first: one product with all of them then serves all places.
 const MANY_VECTORS: usize = 3;
@@ -83,11 +83,6 @@ fn contracted<B: Backend>(
     let sums = B::float_reshape(sums, Shape::from(vec![groups, samples, places, vectors]));
     let sums = B::float_sum_dim(B::float_sum_dim(sums, 2), 0);
     B::float_reshape(sums, Shape::from(vec![samples, vectors]))
-}
-
-fn dims(tensor: &impl TensorMetadata) -> [usize; 4] {
-    let shape = tensor.shape();
-    [shape[0], shape[1], shape[2], shape[3]]
 }
 
 #[cfg(test)]

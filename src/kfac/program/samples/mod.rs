@@ -15,11 +15,11 @@ use burn_capture::CaptureBackend;
 use super::{
     FactorKind, Given, Passes, Probed, Reduced, Tensor, inputs,
     record::{input, record},
-    rows::Rows,
+    rows::{Rows, joined},
 };
 use crate::{
     capture::Scope,
-    derive::{Metric, required},
+    derive::Metric,
     error::Error,
     graph::{Graph, ValueType},
     kfac::layers::{LayerKind, NetworkLayers},
@@ -60,7 +60,7 @@ pub(in crate::kfac) fn inner_products(
     recorded(network, parameters, |scope, dtype, gradients| {
         let each = gradients.iter().map(|gradient| {
             let [groups, d_in, d_out] = gradient.shape;
-            let matrices = required(input(scope, vec![vectors, groups, d_in, d_out], dtype))?;
+            let matrices = input(scope, vec![vectors, groups, d_in, d_out], dtype)?;
             Ok(gradient.outer.inner(&matrices))
         });
         each.collect()
@@ -77,11 +77,8 @@ pub(in crate::kfac) fn quadratic_forms(
     recorded(network, parameters, |scope, dtype, gradients| {
         let each = gradients.iter().zip(forms).map(|(gradient, form)| {
             let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
-            let eigenvalues = if form.spectral {
-                Some(gradient.matrix_input((&mut *scope, dtype))?)
-            } else {
-                None
-            };
+            let eigenvalues =
+                form.spectral.then(|| gradient.matrix_input((&mut *scope, dtype))).transpose()?;
             Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
         });
         each.collect()
@@ -140,7 +137,7 @@ pub(in crate::kfac) fn bilinear_forms(
             let [groups, d_in, d_out] = gradient.shape;
             let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
             let eigenvalues = gradient.matrix_input((&mut *scope, dtype))?;
-            let mut of = |shape: Vec<usize>| required(input(scope, shape, dtype));
+            let mut of = |shape: Vec<usize>| input(scope, shape, dtype);
             let given = if *single {
                 let a = of(vec![others, 1, groups, d_in])?;
                 Others::Outer(Rows::Rows(a), Rows::Rows(of(vec![others, 1, groups, d_out])?))
@@ -171,10 +168,8 @@ impl Part {
         let mut side = |form: SideForm, size: usize| {
             Ok::<_, Error>(match form {
                 SideForm::Identity => Side::Identity,
-                SideForm::Diagonal => Side::Diagonal(required(input(scope, vec![size], dtype))?),
-                SideForm::Matrix => {
-                    Side::Matrix(required(input(scope, vec![groups, size, size], dtype))?)
-                }
+                SideForm::Diagonal => Side::Diagonal(input(scope, vec![size], dtype)?),
+                SideForm::Matrix => Side::Matrix(input(scope, vec![groups, size, size], dtype)?),
             })
         };
         Ok([side(form.left, d_in)?, side(form.right, d_out)?])
@@ -182,7 +177,7 @@ impl Part {
 
     /// An input of its own shape.
     fn matrix_input(&self, (scope, dtype): (&mut Scope, DType)) -> Result<Tensor, Error> {
-        Ok(required(input(scope, self.shape.to_vec(), dtype))?)
+        Ok(input(scope, self.shape.to_vec(), dtype)?)
     }
 }
 
@@ -194,7 +189,10 @@ fn recorded(
 ) -> Result<Graph, Error> {
     with_gradients(network, parameters, |scope, dtype, parts| {
         let scores = scores(scope, dtype, parts)?;
-        Ok(outer::joined::<CaptureBackend>(scores, 1).into_iter().collect())
+        if scores.is_empty() {
+            return Ok(scores);
+        }
+        Ok(vec![joined::<CaptureBackend>(scores, 1)])
     })
 }
 
@@ -224,8 +222,7 @@ fn gradients(probed: &Probed, given: &Given<'_>) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::with_capacity(probed.layers.len() + probed.blocks.len());
     passes.back(KIND, |layers, blocks| {
         for ((group, right), left) in probed.layers.iter().zip(layers).zip(left.drain(..)) {
-            let groups = group.kind.groups();
-            let shape = [groups, group.d_in(), group.width_out() / groups.max(1)];
+            let shape = [group.kind.groups(), group.d_in(), group.d_out()];
             parts.push(Part { shape, outer: Outer { left, right } });
         }
         for rows in blocks {

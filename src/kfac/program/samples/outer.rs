@@ -7,7 +7,7 @@ use burn_backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::kfac::program::rows::Rows;
+use crate::kfac::program::rows::{Rows, joined};
 
 /// Largest number of elements that are held for some of the samples at a time.
 const MOST_HELD: usize = 1 << 22;
@@ -44,7 +44,7 @@ impl<B: Backend> Outer<B> {
         }
         let starts = (0..samples).step_by(step);
         let chunks = starts.map(|start| each(&self.narrowed(start..samples.min(start + step))));
-        joined::<B>(chunks.collect(), 0).unwrap_or_else(|| each(self))
+        joined::<B>(chunks.collect(), 0)
     }
 
     fn narrowed(&self, samples: Range<usize>) -> Self {
@@ -62,15 +62,4 @@ impl<B: Backend> Outer<B> {
         let rows = Rows::one_hot(indices.clone(), width, right.dtype());
         Self { left: Left::Rows(rows), right: Rows::Rows(right) }
     }
-}
-
-/// Tensors side by side; `None` if there are none.
-pub(super) fn joined<B: Backend>(
-    mut parts: Vec<FloatTensor<B>>,
-    dim: usize,
-) -> Option<FloatTensor<B>> {
-    if parts.len() < 2 {
-        return parts.pop();
-    }
-    Some(B::float_cat(parts, dim))
 }

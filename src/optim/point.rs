@@ -1,4 +1,4 @@
-//! h = ℒ + η/2 ‖θ‖² around the parameters of a step. Depends on objectives; independent of directions and rules.
+//! h = ℒ + η/2 ‖θ‖² around the parameters of a step. Depends on objectives; independent of optimizers.
 
 use std::cell::Cell;
 
@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    objective::{Objective, ObjectiveError},
+    objective::{Objective, ObjectiveError, ValueAndGradient},
     space::{ParamVector, VectorError},
 };
 
@@ -35,7 +35,16 @@ impl<'a, B: AutodiffBackend> Point<'a, B> {
         curvature: &'a Objective<B>,
         decay: f64,
     ) -> Result<Self, Error> {
-        let at = objective.value_and_gradient()?;
+        Self::with_gradient(objective, curvature, decay, objective.value_and_gradient()?)
+    }
+
+    /// The same where ℒ and ∇ℒ are known.
+    pub fn with_gradient(
+        objective: &'a Objective<B>,
+        curvature: &'a Objective<B>,
+        decay: f64,
+        at: ValueAndGradient<B>,
+    ) -> Result<Self, Error> {
         let parameters = objective.parameters();
         let (mut value, mut gradient) = (at.value, at.gradient);
         if decay > 0.0 {
@@ -52,6 +61,12 @@ impl<'a, B: AutodiffBackend> Point<'a, B> {
 
     pub fn parameters(&self) -> &ParamVector<B> {
         self.objective.parameters()
+    }
+
+    /// h(θ) in the mode of the objective, where the gradient is of another.
+    pub fn evaluated(&self) -> Result<f64, Error> {
+        let parameters = self.parameters();
+        Ok(self.objective.value()? + 0.5 * self.decay * parameters.dot(parameters)?)
     }
 
     /// h(θ + factor·δ); `None` if it is not finite.
