@@ -6,7 +6,6 @@ use burn::{
         BatchNorm, BatchNormConfig, Embedding, EmbeddingConfig, Linear, LinearConfig,
         PaddingConfig2d,
         conv::{Conv2d, Conv2dConfig},
-        loss::CrossEntropyLossConfig,
         transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
     },
     prelude::*,

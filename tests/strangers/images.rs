@@ -7,7 +7,7 @@ use burn::{
         Relu,
         conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig},
         interpolate::{Interpolate2dConfig, InterpolateMode},
-        loss::{BinaryCrossEntropyLossConfig, CrossEntropyLossConfig},
+        loss::BinaryCrossEntropyLossConfig,
         pool::{AdaptiveAvgPool2dConfig, MaxPool2d, MaxPool2dConfig},
     },
     prelude::*,

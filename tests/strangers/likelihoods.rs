@@ -1,7 +1,7 @@
 //! Likelihoods written out by hand: mixtures, flows, energies, hazards, state spaces.
 
 use burn::{
-    nn::{Linear, LinearConfig},
+    nn::Linear,
     prelude::*,
     tensor::activation::{log_sigmoid, log_softmax, softplus},
 };

@@ -2,7 +2,7 @@
 
 use burn::{
     module::{Module, Param},
-    nn::{Linear, LinearConfig},
+    nn::Linear,
     prelude::*,
     tensor::activation::silu,
 };

@@ -6,7 +6,6 @@ use burn::{
         Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, Lstm,
         LstmConfig, PaddingConfig1d,
         conv::{Conv1d, Conv1dConfig},
-        loss::CrossEntropyLossConfig,
     },
     prelude::*,
     tensor::activation::{sigmoid, silu, softplus},

@@ -3,7 +3,7 @@
 use burn::{
     module::{Module, Param},
     nn::{
-        Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig2d,
+        Embedding, EmbeddingConfig, Linear, PaddingConfig2d,
         attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig},
         conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig},
         gru::{Gru, GruConfig},

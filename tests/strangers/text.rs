@@ -7,7 +7,6 @@ use burn::{
         attention::{
             MhaInput, MultiHeadAttention, MultiHeadAttentionConfig, generate_autoregressive_mask,
         },
-        loss::CrossEntropyLossConfig,
         transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
     },
     prelude::*,

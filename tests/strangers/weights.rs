@@ -2,7 +2,7 @@
 
 use burn::{
     module::{Module, Param},
-    nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
+    nn::{Embedding, EmbeddingConfig, Linear},
     prelude::*,
     tensor::activation::{gelu, log_softmax, softmax},
 };
