@@ -1,5 +1,6 @@
 //! Which training samples made this prediction? A test digit that a small network takes for another, with the training
-//! digits that push its loss up most, and those that hold it down.
+//! digits that push its loss up most, and those that hold it down; and those that push up the losses of most of the test digits
+//! that it takes for others.
 #![allow(clippy::print_stdout)]
 
 #[path = "../../tests/support/digits.rs"]
@@ -24,8 +25,9 @@ use burn_curvature::{
     ConjugateGradientConfig, Loss, Objective,
     influence::{Curvature, Estimator, InfluenceConfig},
 };
-use digits::Digits;
+use digits::{CLASSES, Digits};
 use figures::Figures;
+use indicatif::{ProgressBar, ProgressStyle};
 use logistic::cross_entropies;
 use mosaic::{Mosaic, Tile};
 use trained::{Classifier, Samples, TRAIN_ROWS, Training};
@@ -54,11 +56,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The digit with the largest loss of all.
     let losses = InfluenceConfig::new(Estimator::Identity).init(&tests)?.training_losses()?;
-    let worst = (0..losses.len()).max_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0);
-    let wrong = test.select(&[worst]);
-    let query = objective.on((wrong.images(&device), wrong.classes(&device)))?;
-    let guess = query.outputs()?.to_vec()?;
-    let guess = (0..guess.len()).max_by(|&a, &b| guess[a].total_cmp(&guess[b])).unwrap_or(0);
+    let worst = largest(&losses);
+    let guesses: Vec<_> = tests.outputs()?.to_vec()?.chunks(CLASSES).map(largest).collect();
+    let guess = guesses[worst];
+    let of_digits = |indices: &[usize]| {
+        let digits = test.select(indices);
+        objective.on((digits.images(&device), digits.classes(&device)))
+    };
+    let (wrong, query) = (test.select(&[worst]), of_digits(&[worst])?);
 
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-5);
     let influence = InfluenceConfig::new(Estimator::ConjugateGradient(solver))
@@ -70,6 +75,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}\n", top.report);
     let (truth, loss) = (wrong.labels[0], losses[worst]);
     println!("test digit {worst} is a {truth}, taken for a {guess}; its loss is {loss:.3}");
+
+    // What pushes up the losses of all that are wrong: the most frequent of their five.
+    let is_wrong = |at: &usize| guesses[*at] as i64 != test.labels[*at];
+    let all: Vec<usize> = (0..guesses.len()).filter(is_wrong).collect();
+    let bar = ProgressBar::new(all.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} digits, {per_sec}, {eta}")?);
+    let counter = bar.clone();
+    let influence = influence.with_progress(move |now| counter.set_position(now.done as u64));
+    let found = influence.top(&of_digits(&all)?, SHOWN)?.smallest;
+    bar.finish_and_clear();
+    let mut counts = vec![0; train.len()];
+    found.iter().flatten().for_each(|(sample, _)| counts[*sample] += 1);
+    let most = (0..counts.len()).max_by_key(|&sample| counts[sample]).unwrap_or(0);
+    println!(
+        "{} test digits are wrong; training digit {most}, a {}, pushes up the losses of {}",
+        all.len(),
+        train.labels[most],
+        counts[most]
+    );
 
     let mut mosaic = Mosaic::new(SHOWN);
     mosaic.row(&format!("a {truth}, taken for a {guess}"), [tile(&wrong, 0, None)]);
@@ -95,8 +119,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     figures.expect("for.of_the_true_class", share(&top.largest[0], truth), 0.8..=1.0);
     figures.note("against.of_the_guessed_class", share(&top.smallest[0], guess as i64));
     figures.expect("warnings", top.report.warnings().len() as f64, 0.0..=0.0);
+    figures.note("wrong", all.len() as f64);
+    figures.note("wrong.pushed_by_one", counts[most] as f64);
     figures.note("loss", loss);
     if figures.print() { Ok(()) } else { Err("a figure is out of its range".into()) }
+}
+
+fn largest(numbers: &[f64]) -> usize {
+    (0..numbers.len()).max_by(|&a, &b| numbers[a].total_cmp(&numbers[b])).unwrap_or(0)
 }
 
 /// An image with its class and score below.

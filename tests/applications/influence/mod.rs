@@ -1,6 +1,7 @@
 //! Influence functions against dense references, closed forms and retraining, in f64.
 
 mod closed_forms;
+mod eigenbasis;
 mod estimators;
 mod refusals;
 mod results;
