@@ -52,12 +52,13 @@ pub(super) fn jacobian_product<B: Backend>(
     };
     let leaves: Vec<_> = parameters.iter().cloned().map(reverse::leaf::<Autodiff<B>>).collect();
     let replayed = reverse::replay_on_tape(&outer, &leaves, apply)?;
-    let outputs = required(reverse::first_float(&replayed)?)?;
+    let outputs = required(reverse::first_float(&replayed.outputs)?)?;
     let dummy = {
         let zeros = B::float_zeros(outputs.shape(), arguments.device, outputs.dtype().into());
         reverse::leaf::<B>(zeros)
     };
     let pulled = pull_back::<Autodiff<B>>(outputs.clone(), dummy.clone(), &leaves);
+    drop(replayed);
     let slope = reverse::directional_derivative::<B>(pulled, vector);
     let dummy = [dummy];
     let mut tangents = reverse::gradients_of::<B>(reverse::tracked::<B>(slope, &dummy), &dummy);
@@ -122,7 +123,7 @@ fn on_tape<B: Backend>(
     let leaves = arguments.parameters.iter().cloned();
     let leaves: Vec<_> = leaves.map(reverse::leaf::<B>).collect();
     let replayed = reverse::replay_on_tape(arguments, &leaves, apply)?;
-    Ok((required(reverse::first_float(&replayed)?)?, leaves))
+    Ok((required(reverse::first_float(&replayed.outputs)?)?, leaves))
 }
 
 /// JᵀMJ v. `arguments` are those of the network.

@@ -1,7 +1,7 @@
 //! Reverse mode and reverse over reverse on Burn's tape, generic over the backend below the tape: on the recording
 //! backend they write programs down, on any other they compute at once.
 
-use std::ops::Range;
+use std::{cell::RefCell, ops::Range};
 
 use burn_autodiff::Autodiff;
 use burn_backend::{
@@ -42,9 +42,10 @@ pub(crate) fn gradient<B: Backend>(
     apply: Apply<Autodiff<B>>,
 ) -> Result<Gradient<B>, Error> {
     let leaves: Vec<_> = arguments.parameters.iter().cloned().map(leaf::<B>).collect();
-    let outputs = replay_on_tape(arguments, &leaves, apply)?;
+    let Replayed { outputs, below } = replay_on_tape(arguments, &leaves, apply)?;
     let loss = tracked::<B>(first_float(&outputs)?, &leaves);
     let gradient = gradients_of::<B>(loss, &leaves);
+    drop(below);
     Ok(Gradient { outputs: outputs.into_iter().map(unlift).collect(), gradient })
 }
 
@@ -123,15 +124,39 @@ pub(super) fn directional_derivative<B: Backend>(
         .reduce(Autodiff::<B>::float_add)
 }
 
+/// What a program returned on a tape.
+pub(super) struct Replayed<B: Backend> {
+    pub outputs: Vec<Operand<Autodiff<B>>>,
+    /// If there is a tape below this one: what it holds of all values of the program, to be dropped after the backward pass
+    /// of this one. Burn then looks through the lower tape, once for each of its nodes, for one that is still in use:
+    /// without these it looks far, and the time grows with the square of the program's length.
+    pub below: Vec<FloatTensor<B>>,
+}
+
 pub(super) fn replay_on_tape<B: Backend>(
     arguments: &Arguments<'_, B>,
     leaves: &[FloatTensor<Autodiff<B>>],
     apply: Apply<Autodiff<B>>,
-) -> Result<Vec<Operand<Autodiff<B>>>, Error> {
+) -> Result<Replayed<B>, Error> {
     let parameters = leaves.iter().cloned().map(Operand::Float);
     let batch = arguments.batch.iter().cloned().map(lift::<B>);
     let inputs = parameters.chain(batch).collect();
-    execute::replay(arguments.program, arguments.device, inputs, apply)
+    let (program, device) = (arguments.program, arguments.device);
+    if !B::ad_enabled(device) {
+        let outputs = execute::replay(program, device, inputs, apply)?;
+        return Ok(Replayed { outputs, below: Vec::new() });
+    }
+    let below = RefCell::new(Vec::new());
+    let keeping = |op: &Op, inputs: Vec<_>, types: &[ValueType], device: &Device<B>| {
+        let results = apply(op, inputs, types, device)?;
+        below.borrow_mut().extend(results.iter().filter_map(|result| match result {
+            Operand::Float(tensor) => Some(Autodiff::<B>::inner(tensor.clone())),
+            _ => None,
+        }));
+        Ok::<_, Error>(results)
+    };
+    let outputs = execute::replay(program, device, inputs, keeping)?;
+    Ok(Replayed { outputs, below: below.into_inner() })
 }
 
 /// `value` on the tape even if it depends on no leaf: plus zero times the smallest of them.

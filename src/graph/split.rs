@@ -79,16 +79,25 @@ struct Finish<'a> {
 impl Finish<'_> {
     /// Makes a value known, by computing it again or by receiving it.
     fn require(&mut self, value: ValueId) {
-        if !self.known.insert(value) {
-            return;
-        }
-        match self.again.get(&value).copied() {
-            Some(node) => {
-                node.inputs.iter().for_each(|&input| self.require(input));
-                self.known.extend(&node.outputs);
-                self.nodes.push(node.clone());
+        let mut wanted = vec![value];
+        while let Some(&value) = wanted.last() {
+            let again = self.again.get(&value).copied();
+            let unknown = |input: &ValueId| !self.known.contains(input);
+            if let Some(node) = again.filter(|_| unknown(&value))
+                && node.inputs.iter().any(unknown)
+            {
+                wanted.extend(node.inputs.iter().rev().copied().filter(unknown));
+                continue;
             }
-            None => self.boundary.push(value),
+            wanted.pop();
+            match again {
+                _ if !self.known.insert(value) => {}
+                Some(node) => {
+                    self.known.extend(&node.outputs);
+                    self.nodes.push(node.clone());
+                }
+                None => self.boundary.push(value),
+            }
         }
     }
 }

@@ -6,7 +6,6 @@ use burn::{
         BatchNorm, BatchNormConfig, Embedding, EmbeddingConfig, Linear, LinearConfig,
         PaddingConfig2d,
         conv::{Conv2d, Conv2dConfig},
-        loss::CrossEntropyLossConfig,
         transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
     },
     prelude::*,
@@ -14,12 +13,10 @@ use burn::{
 };
 use burn_curvature::Likelihood;
 
-use crate::stranger::{device, evaluated, labels, normal};
-
-fn classified(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
-    let loss = CrossEntropyLossConfig::new().init(&logits.device());
-    (logits.clone(), loss.forward(logits, targets))
-}
+use crate::{
+    parts::classified,
+    stranger::{device, evaluated, labels, normal},
+};
 
 /// A classifier of sentences whose word vectors are frozen.
 #[derive(Module, Debug)]

@@ -7,7 +7,7 @@ use burn::{
         Relu,
         conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig},
         interpolate::{Interpolate2dConfig, InterpolateMode},
-        loss::{BinaryCrossEntropyLossConfig, CrossEntropyLossConfig},
+        loss::BinaryCrossEntropyLossConfig,
         pool::{AdaptiveAvgPool2dConfig, MaxPool2d, MaxPool2dConfig},
     },
     prelude::*,
@@ -15,13 +15,10 @@ use burn::{
 };
 use burn_curvature::Likelihood;
 
-use crate::stranger::{device, evaluated, labels, normal};
-
-/// Mean cross-entropy with its logits.
-fn classified(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
-    let loss = CrossEntropyLossConfig::new().init(&logits.device());
-    (logits.clone(), loss.forward(logits, targets))
-}
+use crate::{
+    parts::classified,
+    stranger::{device, evaluated, labels, normal},
+};
 
 fn conv(channels: [usize; 2], kernel: usize, stride: usize, groups: usize) -> Conv2d {
     let pad = kernel / 2;

@@ -1,18 +1,16 @@
 //! Likelihoods written out by hand: mixtures, flows, energies, hazards, state spaces.
 
 use burn::{
-    module::{Module, Param},
-    nn::{Linear, LinearConfig},
+    nn::Linear,
     prelude::*,
     tensor::activation::{log_sigmoid, log_softmax, softplus},
 };
 use burn_curvature::{Likelihood, Loss};
 
-use crate::stranger::{OF_OUTPUTS, as_given, device, labels, normal, unit};
-
-fn linear(inputs: usize, outputs: usize) -> Linear {
-    LinearConfig::new(inputs, outputs).init(&device())
-}
+use crate::{
+    parts::{linear, scalar, weights},
+    stranger::{OF_OUTPUTS, as_given, device, labels, normal, unit},
+};
 
 /// log Σ exp over the second dimension.
 fn log_sum_exp(z: Tensor<2>) -> Tensor<2> {
@@ -59,34 +57,27 @@ fn real_nvp() {
 }
 
 /// A restricted Boltzmann machine: free energies of the data against those of all states.
-#[derive(Module, Debug)]
-struct Boltzmann {
-    weight: Param<Tensor<2>>,
-    visible: Param<Tensor<1>>,
-    hidden: Param<Tensor<1>>,
-}
-
 #[test]
 fn energy_with_an_exact_partition() {
-    let model = Boltzmann {
-        weight: Param::from_tensor(normal([3, 4], 1)),
-        visible: Param::from_tensor(normal([3], 2)),
-        hidden: Param::from_tensor(normal([4], 3)),
-    };
+    let model = (weights([3, 4], 1), weights([3], 2), weights([4], 3));
     let states: Vec<f32> =
         (0..8).flat_map(|state| (0..3).map(move |bit| ((state >> bit) & 1) as f32)).collect();
     let states = Tensor::<2>::from_data(TensorData::new(states, [8, 3]), &device());
     let data = labels([10, 3], 2, 4).float();
-    as_given(model, (data, states), |model, (data, states): (Tensor<2>, Tensor<2>)| {
-        let energy = |v: Tensor<2>| {
-            let field = v.clone().matmul(model.weight.val()) + model.hidden.val().unsqueeze();
-            let own = (v * model.visible.val().unsqueeze()).sum_dim(1);
-            own + softplus(field, 1.0).sum_dim(1) // −F(v)
-        };
-        // All samples share the states, which are not told from samples in a scalar.
-        let partition = log_sum_exp(energy(states).swap_dims(0, 1));
-        Loss::mean_of((partition - energy(data)).squeeze_dim(1))
-    })
+    as_given(
+        model,
+        (data, states),
+        |(weight, visible, hidden), (data, states): (Tensor<2>, Tensor<2>)| {
+            let energy = |v: Tensor<2>| {
+                let field = v.clone().matmul(weight.val()) + hidden.val().unsqueeze();
+                let own = (v * visible.val().unsqueeze()).sum_dim(1);
+                own + softplus(field, 1.0).sum_dim(1) // −F(v)
+            };
+            // All samples share the states, which are not told from samples in a scalar.
+            let partition = log_sum_exp(energy(states).swap_dims(0, 1));
+            Loss::mean_of((partition - energy(data)).squeeze_dim(1))
+        },
+    )
     .mean()
     .without(&OF_OUTPUTS)
     .passes();
@@ -110,26 +101,15 @@ fn cox() {
 }
 
 /// Ordered classes: one score and increasing thresholds.
-#[derive(Module, Debug)]
-struct Ordinal {
-    score: Linear,
-    first: Param<Tensor<1>>,
-    steps: Param<Tensor<1>>,
-}
-
 #[test]
 fn ordered_classes() {
-    let model = Ordinal {
-        score: linear(4, 1),
-        first: Param::from_tensor(Tensor::full([1], -1.0, &device())),
-        steps: Param::from_tensor(normal([2], 3)),
-    };
+    let model = (linear(4, 1), scalar(-1.0), weights([2], 3));
     let batch = (normal([10, 4], 1), labels([10], 4, 2));
-    as_given(model, batch, |model, (x, y): (Tensor<2>, Tensor<1, Int>)| {
+    as_given(model, batch, |(score, first, steps), (x, y): (Tensor<2>, Tensor<1, Int>)| {
         let [n, _] = x.dims();
-        let steps = softplus(model.steps.val(), 1.0);
-        let bounds = Tensor::cat(vec![model.first.val(), steps], 0).cumsum(0);
-        let below = log_sigmoid(bounds.unsqueeze::<2>() - model.score.forward(x));
+        let steps = softplus(steps.val(), 1.0);
+        let bounds = Tensor::cat(vec![first.val(), steps], 0).cumsum(0);
+        let below = log_sigmoid(bounds.unsqueeze::<2>() - score.forward(x));
         let zeros = Tensor::<2>::zeros([n, 1], &below.device());
         let upper = Tensor::cat(vec![below.clone().exp(), zeros.clone() + 1.0], 1);
         let lower = Tensor::cat(vec![zeros, below.exp()], 1);
@@ -142,23 +122,15 @@ fn ordered_classes() {
 }
 
 /// A filter over a noisy walk: the likelihood of every observation given those before it.
-#[derive(Module, Debug)]
-struct Walk {
-    decay: Param<Tensor<1>>,
-    process: Param<Tensor<1>>,
-    noise: Param<Tensor<1>>,
-}
-
 #[test]
 fn kalman_filter() {
-    let scalar = |value: f32| Param::from_tensor(Tensor::full([1], value, &device()));
-    let model = Walk { decay: scalar(0.8), process: scalar(0.2), noise: scalar(-0.3) };
+    let model = (scalar(0.8), scalar(0.2), scalar(-0.3)); // decay, process, noise
     // Drawn parameters would be about 0, where every variance is 1.
-    as_given(model, normal([6, 12], 1), |model, x: Tensor<2>| {
+    as_given(model, normal([6, 12], 1), |(decay, process, noise), x: Tensor<2>| {
         let [n, steps] = x.dims();
         let row = |value: Tensor<1>| value.unsqueeze::<2>().expand([n, 1]);
-        let decay = row(model.decay.val()) + 0.7;
-        let (process, noise) = (row(model.process.val()).exp(), row(model.noise.val()).exp());
+        let decay = row(decay.val()) + 0.7;
+        let (process, noise) = (row(process.val()).exp(), row(noise.val()).exp());
         let mut mean = Tensor::<2>::zeros([n, 1], &x.device());
         let mut variance = process.clone();
         let mut losses = Tensor::<2>::zeros([n, 1], &x.device());

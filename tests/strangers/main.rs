@@ -25,6 +25,7 @@ mod losses;
 #[path = "../support/oracle.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod oracle;
+mod parts;
 mod physics;
 #[path = "../support/random.rs"]
 mod random;

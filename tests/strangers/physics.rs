@@ -2,17 +2,16 @@
 
 use burn::{
     module::{Module, Param},
-    nn::{Linear, LinearConfig},
+    nn::Linear,
     prelude::*,
     tensor::activation::silu,
 };
 use burn_curvature::Likelihood;
 
-use crate::stranger::{OF_OUTPUTS, as_given, device, normal, unit};
-
-fn linear(input: usize, output: usize) -> Linear {
-    LinearConfig::new(input, output).init(&device())
-}
+use crate::{
+    parts::linear,
+    stranger::{OF_OUTPUTS, as_given, device, normal, unit},
+};
 
 /// u(x) with three layers.
 #[derive(Module, Debug)]

@@ -6,20 +6,16 @@ use burn::{
         Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig, Lstm,
         LstmConfig, PaddingConfig1d,
         conv::{Conv1d, Conv1dConfig},
-        loss::CrossEntropyLossConfig,
     },
     prelude::*,
     tensor::activation::{sigmoid, silu, softplus},
 };
 use burn_curvature::Likelihood;
 
-use crate::stranger::{as_given, device, evaluated, labels, normal};
-
-/// Mean cross-entropy with its logits.
-fn classified(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
-    let loss = CrossEntropyLossConfig::new().init(&logits.device());
-    (logits.clone(), loss.forward(logits, targets))
-}
+use crate::{
+    parts::classified,
+    stranger::{as_given, device, evaluated, labels, normal},
+};
 
 /// Burn's LSTM over words, its last state classified.
 #[derive(Module, Debug)]

@@ -3,7 +3,7 @@
 use burn::{
     module::{Module, Param},
     nn::{
-        Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig2d,
+        Embedding, EmbeddingConfig, Linear, PaddingConfig2d,
         attention::{MhaInput, MultiHeadAttention, MultiHeadAttentionConfig},
         conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig},
         gru::{Gru, GruConfig},
@@ -14,11 +14,10 @@ use burn::{
 };
 use burn_curvature::{Likelihood, check::Check};
 
-use crate::stranger::{OF_OUTPUTS, as_given, device, labels, normal, unit};
-
-fn linear(inputs: usize, outputs: usize) -> Linear {
-    LinearConfig::new(inputs, outputs).init(&device())
-}
+use crate::{
+    parts::linear,
+    stranger::{OF_OUTPUTS, as_given, device, labels, normal, unit},
+};
 
 /// Three criteria, weighed by learned uncertainties.
 #[derive(Module, Debug)]

@@ -7,7 +7,6 @@ use burn::{
         attention::{
             MhaInput, MultiHeadAttention, MultiHeadAttentionConfig, generate_autoregressive_mask,
         },
-        loss::CrossEntropyLossConfig,
         transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
     },
     prelude::*,
@@ -15,19 +14,16 @@ use burn::{
 };
 use burn_curvature::{Likelihood, check::Check};
 
-use crate::stranger::{device, evaluated, labels};
+use crate::{
+    parts::classified,
+    stranger::{device, evaluated, labels},
+};
 
 type Labeled = (Tensor<2, Int>, Tensor<1, Int>);
 type Continued = (Tensor<2, Int>, Tensor<2, Int>);
 
 const WIDTH: usize = 8;
 const WORDS: usize = 12;
-
-/// Mean cross-entropy with its logits.
-fn classified(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
-    let loss = CrossEntropyLossConfig::new().init(&logits.device());
-    (logits.clone(), loss.forward(logits, targets))
-}
 
 /// Mean cross-entropy over all tokens, with logits `[sequences · tokens, words]`: every token counts as a sample.
 pub fn per_token(logits: Tensor<3>, next: Tensor<2, Int>) -> (Tensor<2>, Tensor<1>) {

@@ -2,27 +2,21 @@
 
 use burn::{
     module::{Module, Param},
-    nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, loss::CrossEntropyLossConfig},
+    nn::{Embedding, EmbeddingConfig, Linear},
     prelude::*,
     tensor::activation::{gelu, log_softmax, softmax},
 };
 use burn_curvature::{Likelihood, check::Check};
 
-use crate::stranger::{DIFFERENTIATED, OF_OUTPUTS, as_given, device, labels, normal};
-
-fn linear(inputs: usize, outputs: usize) -> Linear {
-    LinearConfig::new(inputs, outputs).init(&device())
-}
+use crate::{
+    parts::{classified, linear, weights},
+    stranger::{DIFFERENTIATED, OF_OUTPUTS, as_given, device, labels, normal},
+};
 
 type Labeled = (Tensor<2>, Tensor<1, Int>);
 
 fn labeled() -> Labeled {
     (normal([8, 4], 1), labels([8], 3, 2))
-}
-
-fn classified(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
-    let loss = CrossEntropyLossConfig::new().init(&logits.device());
-    (logits.clone(), loss.forward(logits, targets))
 }
 
 /// An equilibrium by twelve iterations of one layer.
@@ -43,23 +37,12 @@ fn deep_equilibrium() {
 }
 
 /// One matrix as encoder, and transposed as decoder.
-#[derive(Module, Debug)]
-struct Tied {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-    output: Param<Tensor<1>>,
-}
-
 #[test]
 fn tied_autoencoder() {
-    let model = Tied {
-        weight: Param::from_tensor(normal([5, 3], 1)),
-        bias: Param::from_tensor(normal([3], 2)),
-        output: Param::from_tensor(normal([5], 3)),
-    };
-    as_given(model, normal([7, 5], 4), |model, x: Tensor<2>| {
-        let code = gelu(x.clone().matmul(model.weight.val()) + model.bias.val().unsqueeze());
-        let z = code.matmul(model.weight.val().transpose()) + model.output.val().unsqueeze();
+    let model = (weights([5, 3], 1), weights([3], 2), weights([5], 3));
+    as_given(model, normal([7, 5], 4), |(weight, bias, output), x: Tensor<2>| {
+        let code = gelu(x.clone().matmul(weight.val()) + bias.val().unsqueeze());
+        let z = code.matmul(weight.val().transpose()) + output.val().unsqueeze();
         let loss = (z.clone() - x).square().sum_dim(1).mean() * 0.5;
         (z, loss)
     })

@@ -78,6 +78,7 @@ fn same(
 fn with_stops(loss: &Graph, places: &[Operand]) -> Graph {
     let mut graph = Graph { nodes: Vec::new(), ..loss.clone() };
     let mut stopped: HashMap<ValueId, ValueId> = HashMap::new();
+    let places: HashSet<&Operand> = places.iter().collect();
     for (index, node) in loss.nodes.iter().enumerate() {
         let mut node: Node = node.clone();
         for (at, input) in node.inputs.iter_mut().enumerate() {

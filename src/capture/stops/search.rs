@@ -129,8 +129,10 @@ impl<'a> Search<'a> {
         Some(())
     }
 
+    /// Remembers the ways that were not chosen; those that were are in the same order.
     fn stop(&mut self, reaching: Vec<(Operand, Number)>, chosen: &[(Operand, Number)]) {
-        let all = reaching.into_iter().filter(|way| !chosen.contains(way));
+        let mut chosen = chosen.iter().peekable();
+        let all = reaching.into_iter().filter(|way| chosen.next_if(|next| *next == way).is_none());
         self.stopped.extend(all.map(|(operand, _)| operand));
     }
 
@@ -180,12 +182,12 @@ impl<'a> Search<'a> {
         ty: &crate::graph::ValueType,
         mut wanted: impl FnMut(&mut Self, Number) -> bool,
     ) -> Option<Vec<(Operand, Number)>> {
-        for size in (1..=ways.len()).rev() {
-            if ways.len() > MOST_WAYS && size + 1 < ways.len() {
+        for left_out in 0..ways.len() {
+            if ways.len() > MOST_WAYS && left_out > 1 {
                 return None;
             }
             let mut found: Vec<Vec<(Operand, Number)>> = Vec::new();
-            for subset in subsets(ways, size) {
+            for subset in choices(ways, left_out) {
                 let sum = self.numbering.sum(&numbers_of(&subset), ty);
                 if wanted(self, sum) {
                     found.push(subset);
@@ -217,17 +219,35 @@ fn numbers_of(ways: &[(Operand, Number)]) -> Vec<Number> {
     ways.iter().map(|(_, number)| *number).collect()
 }
 
-/// All choices of a number of elements, in order.
-fn subsets<T: Clone>(of: &[T], size: usize) -> Vec<Vec<T>> {
-    if size == 0 {
-        return vec![Vec::new()];
-    }
-    let mut all = Vec::new();
-    for (at, first) in of.iter().enumerate() {
-        for mut rest in subsets(&of[at + 1..], size - 1) {
-            rest.insert(0, first.clone());
-            all.push(rest);
+/// All choices of all elements but some, in order. At most one may be left out of more than [`MOST_WAYS`].
+fn choices<T: Clone>(of: &[T], left_out: usize) -> Box<dyn Iterator<Item = Vec<T>> + '_> {
+    match left_out {
+        0 => Box::new(std::iter::once(of.to_vec())),
+        1 => Box::new((0..of.len()).rev().map(|out| [&of[..out], &of[out + 1..]].concat())),
+        _ => {
+            // The bits of those that are chosen, the first element's the highest.
+            let size = of.len() - left_out;
+            let masks = (0..1_u32 << of.len()).rev();
+            let masks = masks.filter(move |mask| mask.count_ones() as usize == size);
+            let chosen = move |mask: u32| {
+                let is_chosen = |at: &usize| mask >> (of.len() - 1 - at) & 1 == 1;
+                (0..of.len()).filter(is_chosen).map(|at| of[at].clone()).collect()
+            };
+            Box::new(masks.map(chosen))
         }
     }
-    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::choices;
+
+    #[test]
+    fn choices_come_in_order() {
+        let all = |left_out| choices(&[1, 2, 3, 4], left_out).collect::<Vec<_>>();
+        assert_eq!(all(0), [[1, 2, 3, 4]]);
+        assert_eq!(all(1), [[1, 2, 3], [1, 2, 4], [1, 3, 4], [2, 3, 4]]);
+        assert_eq!(all(2), [[1, 2], [1, 3], [1, 4], [2, 3], [2, 4], [3, 4]]);
+        assert_eq!(all(3), [[1], [2], [3], [4]]);
+    }
 }

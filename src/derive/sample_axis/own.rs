@@ -23,6 +23,14 @@ impl BatchAxes<'_> {
             || self.strides_in(shape).into_iter().any(|stride| self.reach_own(graph, value, stride))
     }
 
+    /// Whether a value is computed without any tensor that is made of samples.
+    pub fn are_common(&self, graph: &Graph, value: ValueId) -> bool {
+        let tensors = graph.inputs().get(self.inputs.clone()).unwrap_or_default();
+        let of_samples = tensors.iter().zip(self.dims).filter(|(_, dim)| dim.is_some());
+        let of_samples: Vec<ValueId> = of_samples.map(|(&tensor, _)| tensor).collect();
+        !graph.dependents(&of_samples).contains(&value)
+    }
+
     /// Strides at which the samples may sit in a value: along a dimension of their number, or merged with others.
     fn strides_in(&self, shape: &[usize]) -> Vec<usize> {
         let mut found = Vec::new();

@@ -7,10 +7,41 @@ use std::{
 
 use burn_backend::TensorData;
 
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Binary, Graph, Op, Reduction, Unary, ValueId};
+
+/// The elements of values whose elements are all one number.
+pub(super) fn uniform(graph: &Graph) -> HashMap<ValueId, f64> {
+    let constants = graph.constants.iter();
+    let constants = constants.filter_map(|one| Some((one.value, uniform_data(&one.data)?)));
+    let mut uniform: HashMap<ValueId, f64> = constants.collect();
+    for node in graph.nodes() {
+        let first = node.inputs.first().and_then(|value| uniform.get(value).copied());
+        let elements = node.inputs.first().map(|&x| graph.value(x).shape.num_elements());
+        let number = match &node.op {
+            Op::Zeros => Some(0.0),
+            Op::Ones => Some(1.0),
+            Op::Full(literal) => Some(literal.as_f64()),
+            Op::Reshape | Op::Expand | Op::RepeatDim { .. } | Op::Cast => first,
+            Op::Reduce(Reduction::Mean) => first,
+            Op::Reduce(Reduction::Sum) => {
+                first.zip(elements).map(|(first, elements)| first * elements as f64)
+            }
+            Op::Unary(Unary::Neg) => first.map(|first| -first),
+            Op::Unary(Unary::Recip) => first.map(f64::recip),
+            Op::Unary(Unary::Sqrt) => first.map(f64::sqrt),
+            Op::BinaryScalar(Binary::Mul, literal) => first.map(|first| first * literal.as_f64()),
+            Op::BinaryScalar(Binary::Div, literal) => first.map(|first| first / literal.as_f64()),
+            _ => None,
+        };
+        if let (Some(number), &[output]) = (number, &node.outputs[..]) {
+            uniform.insert(output, number);
+        }
+    }
+    uniform
+}
 
 /// The number that all elements are, if there is one.
-pub(super) fn uniform_data(data: &TensorData) -> Option<f64> {
+fn uniform_data(data: &TensorData) -> Option<f64> {
     let mut elements = data.iter::<f64>();
     let first = elements.next()?;
     elements.all(|element| element == first).then_some(first)

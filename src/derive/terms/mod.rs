@@ -41,6 +41,8 @@ struct Term {
     operation: String,
     /// Whether that divides by a value which the batch decides.
     divides: bool,
+    /// x
+    value: ValueId,
 }
 
 /// What a loss does with the samples of a batch, seen from fewer samples to more.
@@ -63,6 +65,8 @@ pub(crate) enum Growth {
         operation: String,
         /// Whether it divides by a value which the batch decides.
         divides: bool,
+        /// What it computes.
+        value: ValueId,
     },
     /// The recordings differ in more than sizes.
     Unknown,
@@ -163,7 +167,8 @@ impl Term {
     }
 
     fn reduced(&self) -> Growth {
-        Growth::Reduced { operation: self.operation.clone(), divides: self.divides }
+        let (operation, divides, value) = (self.operation.clone(), self.divides, self.value);
+        Growth::Reduced { operation, divides, value }
     }
 }
 

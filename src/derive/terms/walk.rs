@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Term, Terms,
-    content::{contents, hash, uniform_data},
+    content::{contents, hash, uniform},
 };
 use crate::graph::{Binary, Graph, Kind, Node, Op, Reduction, Unary, ValueId};
 
@@ -25,6 +25,8 @@ pub(super) struct Walk<'a> {
     writers: HashMap<ValueId, &'a Node>,
     of_batch: HashSet<ValueId>,
     contents: HashMap<ValueId, u64>,
+    /// The elements of values whose elements are all one number.
+    uniform: HashMap<ValueId, f64>,
     literals: Vec<Term>,
 }
 
@@ -35,6 +37,7 @@ impl<'a> Walk<'a> {
             writers: graph.nodes().iter().flat_map(outputs).collect(),
             of_batch: graph.dependents(graph.inputs().get(batch).unwrap_or(&[])),
             contents: contents(graph),
+            uniform: uniform(graph),
             literals: Vec::new(),
             graph,
         }
@@ -86,6 +89,7 @@ impl<'a> Walk<'a> {
             scale,
             content: hash(&(content, factor)),
             elements: self.elements(value),
+            value,
             operation: writer.map_or_else(|| "Input".into(), |node| node.op.name()),
             divides: writer.is_some_and(|node| {
                 node.op == Op::Binary(Binary::Div) && self.of_batch.contains(&node.inputs[1])
@@ -147,38 +151,13 @@ impl<'a> Walk<'a> {
 
     /// A value that multiplies or divides all elements alike: a number, or something that identifies a scalar.
     fn scalar(&self, value: ValueId, divides: bool) -> Option<(f64, u64)> {
-        if let Some(number) = self.uniform(value) {
+        if let Some(&number) = self.uniform.get(&value) {
             return Some((if divides { number.recip() } else { number }, 0));
         }
         if self.of_batch.contains(&value) || self.elements(value) != 1 {
             return None;
         }
         Some((1.0, hash(&(self.contents.get(&value), divides))))
-    }
-
-    /// The element of a value whose elements are all one number.
-    fn uniform(&self, value: ValueId) -> Option<f64> {
-        let Some(node) = self.writers.get(&value) else {
-            let constant = self.graph.constants.iter().find(|one| one.value == value)?;
-            return uniform_data(&constant.data);
-        };
-        let of_first = || self.uniform(*node.inputs.first()?);
-        match &node.op {
-            Op::Zeros => Some(0.0),
-            Op::Ones => Some(1.0),
-            Op::Full(literal) => Some(literal.as_f64()),
-            Op::Reshape | Op::Expand | Op::RepeatDim { .. } | Op::Cast => of_first(),
-            Op::Reduce(Reduction::Mean) => of_first(),
-            Op::Reduce(Reduction::Sum) => {
-                Some(of_first()? * self.elements(*node.inputs.first()?) as f64)
-            }
-            Op::Unary(Unary::Neg) => Some(-of_first()?),
-            Op::Unary(Unary::Recip) => Some(of_first()?.recip()),
-            Op::Unary(Unary::Sqrt) => Some(of_first()?.sqrt()),
-            Op::BinaryScalar(Binary::Mul, literal) => Some(of_first()? * literal.as_f64()),
-            Op::BinaryScalar(Binary::Div, literal) => Some(of_first()? / literal.as_f64()),
-            _ => None,
-        }
     }
 
     fn elements(&self, value: ValueId) -> usize {

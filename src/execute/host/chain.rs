@@ -1,5 +1,7 @@
 //! Several operations, element by element, as one: what is computed from what, and in which memory.
 
+use std::collections::HashMap;
+
 use burn_backend::{DType, Shape};
 
 use super::{elements::MOST, lines::Lines};
@@ -189,22 +191,20 @@ impl Chain {
             }
         }
         let first = graph.value(graph.nodes[members.first()?.0].outputs[0]);
-        let mut distinct: Vec<usize> = Vec::new();
-        for &(_, line) in &results {
-            if !distinct.contains(&line) {
+        let (mut distinct, mut registers) = (Vec::new(), HashMap::new());
+        let mut outputs = Vec::with_capacity(results.len());
+        for (value, line) in results {
+            let register = *registers.entry(line).or_insert_with(|| {
                 distinct.push(line);
-            }
+                distinct.len() - 1
+            });
+            outputs.push(Output { value, register, shape: graph.value(value).shape.clone() });
         }
         let (code, registers) = lines.allocated(&distinct);
-        let outputs = results.into_iter().map(|(value, line)| Output {
-            value,
-            register: distinct.iter().position(|&other| other == line).unwrap_or_default(),
-            shape: graph.value(value).shape.clone(),
-        });
         Some(Self {
             dtype: first.dtype,
             len: first.shape.num_elements(),
-            outputs: outputs.collect(),
+            outputs,
             results: distinct.len(),
             registers,
             code,

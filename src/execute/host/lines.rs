@@ -14,6 +14,10 @@ pub(super) struct Lines {
     pub constants: Vec<f64>,
     code: Vec<Instruction>,
     of_value: HashMap<ValueId, usize>,
+    /// Positions of the inputs that are a value, in one shape or another.
+    of_input: HashMap<ValueId, Vec<usize>>,
+    /// Positions of the constants, by their bits.
+    of_constant: HashMap<u64, usize>,
 }
 
 impl Lines {
@@ -46,18 +50,17 @@ impl Lines {
         if let Some(&line) = self.of_value.get(&value) {
             return Source::Register(line);
         }
-        let input = Input { value, shape: shape.clone() };
-        let known = self.inputs.iter().position(|known| *known == input);
-        Source::Input(known.unwrap_or_else(|| {
-            self.inputs.push(input);
+        let known = self.of_input.entry(value).or_default();
+        let same = known.iter().find(|&&input| self.inputs[input].shape == *shape);
+        Source::Input(same.copied().unwrap_or_else(|| {
+            known.push(self.inputs.len());
+            self.inputs.push(Input { value, shape: shape.clone() });
             self.inputs.len() - 1
         }))
     }
 
     fn constant(&mut self, number: f64) -> Source {
-        let same = |known: &f64| known.to_bits() == number.to_bits();
-        let known = self.constants.iter().position(same);
-        Source::Constant(known.unwrap_or_else(|| {
+        Source::Constant(*self.of_constant.entry(number.to_bits()).or_insert_with(|| {
             self.constants.push(number);
             self.constants.len() - 1
         }))

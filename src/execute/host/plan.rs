@@ -10,7 +10,7 @@ use super::{
     chain::{self, Chain},
     product::Product,
 };
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Graph, Op, Reduction, ValueId};
 
 /// One step of a program.
 pub(super) struct Step {
@@ -145,9 +145,7 @@ impl<'a> Planner<'a> {
 
     /// Runs an operation and all that it waits for, those of its size as one chain.
     fn flush(&mut self, position: usize) {
-        let mut members = Vec::new();
-        self.collect(position, self.size(position), &mut members);
-        members.sort_unstable();
+        let members = self.members(position);
         if let [only] = members[..]
             && !self.is_worth_a_chain(only)
         {
@@ -158,8 +156,9 @@ impl<'a> Planner<'a> {
             .filter_map(|&member| Some((member, self.steps_of_nodes[member]?)))
             .collect();
         let is_needed = |value: ValueId| {
-            let readers = &self.readers[value.index()];
-            self.returned.contains(&value) || readers.iter().any(|reader| !members.contains(reader))
+            let mut readers = self.readers[value.index()].iter();
+            self.returned.contains(&value)
+                || readers.any(|reader| members.binary_search(reader).is_err())
         };
         match Chain::new(self.graph, &with_steps, is_needed) {
             Some(chain) => self.push(position, Work::Chain(chain)),
@@ -167,28 +166,48 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds the operation and those of its size that it waits for. Runs others that it waits for.
-    fn collect(&mut self, position: usize, size: Option<(usize, DType)>, members: &mut Vec<usize>) {
+    /// The operation and those of its size that it waits for, in order. Runs others that it waits for: they are smaller, and
+    /// so wait for none of these.
+    fn members(&mut self, position: usize) -> Vec<usize> {
+        let size = self.size(position);
+        let (mut members, mut others) = (Vec::new(), Vec::new());
         self.waiting[position] = false;
-        let graph = self.graph;
-        for &value in &graph.nodes[position].inputs {
-            let Some(writer) = self.writer[value.index()] else { continue };
-            if self.waiting[writer] && self.size(writer) == size {
-                self.collect(writer, size, members);
-            } else if self.waiting[writer] {
-                self.flush(writer);
+        let mut next = vec![position];
+        while let Some(member) = next.pop() {
+            members.push(member);
+            for &value in &self.graph.nodes[member].inputs {
+                let Some(writer) = self.writer[value.index()] else { continue };
+                if self.waiting[writer] && self.size(writer) == size {
+                    self.waiting[writer] = false;
+                    next.push(writer);
+                } else if self.waiting[writer] {
+                    others.push(writer);
+                }
             }
         }
-        let reshape = self.steps_of_nodes[position] == Some(chain::Step::Reshape);
-        let operand = graph.nodes[position].inputs.first();
-        let within = operand
-            .and_then(|value| self.writer[value.index()])
-            .is_some_and(|writer| members.contains(&writer));
-        if reshape && !within {
-            self.operation(position);
-        } else {
-            members.push(position);
+        for other in others {
+            if self.waiting[other] {
+                self.flush(other);
+            }
         }
+        members.sort_unstable();
+        self.without_leading_reshapes(members)
+    }
+
+    /// Runs the members that give another shape to what is no member's result.
+    fn without_leading_reshapes(&mut self, members: Vec<usize>) -> Vec<usize> {
+        let mut kept: Vec<usize> = Vec::with_capacity(members.len());
+        for member in members {
+            let operand = self.graph.nodes[member].inputs.first();
+            let writer = operand.and_then(|value| self.writer[value.index()]);
+            let within = writer.is_some_and(|writer| kept.binary_search(&writer).is_ok());
+            if self.steps_of_nodes[member] == Some(chain::Step::Reshape) && !within {
+                self.operation(member);
+            } else {
+                kept.push(member);
+            }
+        }
+        kept
     }
 
     /// Whether a chain of one operation is faster than the backend.
@@ -229,13 +248,17 @@ impl Step {
 impl Step {
     /// Bytes of each result that is written into memory of this process by the functions here.
     pub fn own_results(&self, graph: &Graph) -> Vec<usize> {
-        let bytes = |value: &ValueId| bytes_of(graph, *value);
+        let bytes = |value: &ValueId| graph.value(*value).bytes();
         match &self.work {
             Work::Operation(_) => {
                 let node = &graph.nodes[self.node];
                 let own = matches!(
                     node.op,
-                    Op::Reshape | Op::Unfold4d { .. } | Op::Conv { .. } | Op::ConvBackward(..)
+                    Op::Reshape
+                        | Op::Unfold4d { .. }
+                        | Op::Conv { .. }
+                        | Op::ConvBackward(..)
+                        | Op::ReduceDim(Reduction::Sum, _)
                 );
                 node.outputs.iter().filter(|_| own).map(bytes).collect()
             }
@@ -243,11 +266,6 @@ impl Step {
             Work::Product(product) => vec![bytes(&product.result)],
         }
     }
-}
-
-fn bytes_of(graph: &Graph, value: ValueId) -> usize {
-    let ty = graph.value(value);
-    ty.shape.num_elements() * ty.dtype.size()
 }
 
 /// Finds where each value is read last, and how much is alive at each step.
@@ -273,7 +291,7 @@ fn lifetimes(graph: &Graph, steps: &mut [Step]) {
     let given: HashSet<ValueId> = given.collect();
     let own = |values: &[ValueId]| -> usize {
         let own = values.iter().copied().filter(|value| !given.contains(value));
-        own.map(|value| bytes_of(graph, value)).sum()
+        own.map(|value| graph.value(value).bytes()).sum()
     };
     let mut alive: usize = 0;
     for (step, ended) in steps.iter_mut().zip(&ended) {

@@ -206,8 +206,12 @@ impl<B: AutodiffBackend> Objective<B> {
                 Evidence::Terms(Arc::new(reference))
             }
             (Growth::Unknown, _) => Evidence::Counted,
-            (Growth::Reduced { operation, divides }, _) => {
-                return Verdict::NotSamples(refused(not_linear(&operation, divides)));
+            (Growth::Reduced { operation, divides, value }, _) => {
+                let axes = cut.axes(whole.programs.batch_inputs());
+                let common = !divides && axes.are_common(whole.recorded(), value);
+                let reason =
+                    if common { no_samples(&operation) } else { not_linear(&operation, divides) };
+                return Verdict::NotSamples(refused(reason));
             }
             (growth, _) => return Verdict::Refuted(refused(other_law(&growth, fewer, more))),
         };
@@ -301,6 +305,14 @@ fn not_linear(operation: &str, divides: bool) -> String {
     format!("{operation} acts on what was reduced over the samples")
 }
 
+fn no_samples(operation: &str) -> String {
+    format!(
+        "a term of it, by {operation}, is computed from tensors of the batch that are common to all samples, and which of its \
+         tensors are samples is not said by a scalar. Add the term to the loss of each sample (`Loss::mean_of(losses + \
+         term)`), or let the model hold such tensors, as parameters that are frozen"
+    )
+}
+
 fn other_law(growth: &Growth, fewer: usize, more: usize) -> String {
     match growth {
         Growth::Sum => {
@@ -310,13 +322,15 @@ fn other_law(growth: &Growth, fewer: usize, more: usize) -> String {
             "from {fewer} to {more} samples its terms are divided by the number of samples, as those of a mean are"
         ),
         Growth::SumAndOthers => {
-            "it is a sum with a term that does not depend on samples, such as a weight decay, which every batch would add".into()
+            "it is a sum with a term that does not depend on samples, such as a weight decay, which every batch would add: leave \
+             it out here (operators, K-FAC and the optimizers take a weight decay of their own), or give each sample its share"
+                .into()
         }
         Growth::Neither { ratio } => format!(
             "from {fewer} to {more} samples the factor of a term is multiplied by {ratio:.6}; that of a sum stays, and that of \
              a mean is divided by the number of samples"
         ),
-        Growth::Reduced { operation, divides } => not_linear(operation, *divides),
+        Growth::Reduced { operation, divides, .. } => not_linear(operation, *divides),
         Growth::Unknown => "the recordings differ in more than the number of samples".into(),
     }
 }

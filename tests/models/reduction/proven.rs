@@ -250,3 +250,47 @@ fn outputs_with_a_bias_are_summed_and_subtracted() {
     let mean = objective.unwrap().over(pairs, Reduction::Mean).unwrap();
     assert!((mean.value().unwrap() - 4.0).abs() < 1e-6); // 2·(2·4 − 2)/3
 }
+
+/// ℓₙ(w) = ½(w − xₙ)², and a penalty ½(w − a)² around an anchor that the batch holds.
+#[test]
+fn a_term_without_samples_is_named_with_what_to_do() {
+    type Anchored = (Tensor<2>, Tensor<1>);
+    let half = |t: Tensor<1>| t.square() * 0.5;
+    let penalty = move |w: &Slope, anchor: Tensor<1>| half(w.w.val().reshape([1]) - anchor).log();
+    let losses =
+        move |w: &Slope, x: Tensor<2>| half((w.w.val().expand(x.dims()) - x).squeeze_dim::<1>(1));
+    let batch = |values: &[f32]| -> Anchored {
+        let x = Tensor::<1>::from_floats(values, &device()).unsqueeze_dim(1);
+        (x, Tensor::from_floats([3.0], &device()))
+    };
+    let model = slope(1.0);
+    let loss = move |w: &Slope, (x, anchor): Anchored| losses(w, x).mean() + penalty(w, anchor);
+    let plain = Objective::capture(&model, batch(&[1.0, 2.0, 4.0, 5.0]), loss).unwrap();
+    let message = not_reduced(plain.reduced_by(Reduction::Mean));
+    assert!(
+        message.contains("Log, is computed from tensors of the batch that are common"),
+        "{message}"
+    );
+    assert!(message.contains("Loss::mean_of(losses + term)"), "{message}");
+
+    let loss = move |w: &Slope, (x, anchor): Anchored| {
+        let losses = losses(w, x);
+        let shared = penalty(w, anchor).expand(losses.dims());
+        burn_curvature::Loss::mean_of(losses + shared)
+    };
+    let said = Objective::capture(&model, batch(&[1.0, 2.0, 4.0, 5.0]), loss).unwrap();
+    assert_eq!(said.reduction(), Some(Reduction::Mean));
+    let said = said.in_f64().unwrap();
+    let said = said.over([batch(&[1.0, 2.0]), batch(&[4.0])], Reduction::Mean).unwrap();
+    // (0 + ½ + 4½)/3 and ln 2
+    close(said.value().unwrap(), 5.0 / 3.0 + 2f64.ln());
+
+    // Held by the model, frozen, it is a term without samples, which a mean may have.
+    let model = (slope(1.0), slope(3.0).no_grad());
+    let x = Tensor::<2>::from_floats([[1.0], [2.0], [4.0], [5.0]], &device());
+    let held = Objective::capture(&model, x, move |(w, anchor): &(Slope, Slope), x| {
+        losses(w, x).mean() + penalty(w, anchor.w.val().reshape([1]))
+    });
+    let held = held.unwrap().in_f64().unwrap().reduced_by(Reduction::Mean).unwrap();
+    close(held.value().unwrap(), (0.5 + 4.5 + 8.0) / 4.0 + 2f64.ln());
+}
