@@ -52,21 +52,35 @@ impl<B: Backend> Program<B> {
     ///
     /// Wrong number, shape or element type of the inputs; a failure of the backend, with the operation's name.
     pub fn run(&self, inputs: Vec<Operand<B>>) -> Result<Vec<Operand<B>>, ExecuteError> {
-        check_inputs(&self.graph, &inputs)?;
+        self.run_beside(&[], inputs)
+    }
+
+    /// The same, with the first inputs kept by the caller.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_beside(
+        &self,
+        kept: &[Operand<B>],
+        inputs: Vec<Operand<B>>,
+    ) -> Result<Vec<Operand<B>>, ExecuteError> {
+        check_inputs(&self.graph, kept.iter().chain(&inputs))?;
         #[cfg(feature = "flex")]
-        let inputs = match self.run_on_host(inputs) {
+        let inputs = match self.run_on_host(kept, inputs) {
             Ok(outputs) => return outputs,
             Err(inputs) => inputs,
         };
+        let inputs = kept.iter().cloned().chain(inputs).collect();
         let slots = Slots::new(&self.graph, &self.plan, inputs, self.constants.clone());
         guarded(&self.graph, &self.plan, slots, &self.device, self.apply)
     }
 
     /// Runs on tensors in this process's memory; returns the inputs if they lie elsewhere.
     #[cfg(feature = "flex")]
-    fn run_on_host(&self, inputs: Vec<Operand<B>>) -> super::host::Attempt<B> {
+    fn run_on_host(&self, kept: &[Operand<B>], inputs: Vec<Operand<B>>) -> super::host::Attempt<B> {
         match &self.host {
-            Some(host) => host.run(&self.graph, inputs),
+            Some(host) => host.run(&self.graph, kept, inputs),
             None => Err(inputs),
         }
     }
@@ -103,7 +117,7 @@ pub(crate) fn replay<B: Backend, E: From<ExecuteError>>(
     apply: impl Fn(&Op, Vec<Operand<B>>, &[ValueType], &Device<B>) -> Result<Vec<Operand<B>>, E>,
 ) -> Result<Vec<Operand<B>>, E> {
     graph.validate().map_err(ExecuteError::from)?;
-    check_inputs(graph, &inputs)?;
+    check_inputs(graph, inputs.iter())?;
     let plan = Plan::new(graph);
     let slots = Slots::new(graph, &plan, inputs, upload(graph, device)?);
     guarded(graph, &plan, slots, device, apply)
@@ -201,15 +215,16 @@ fn upload<B: Backend>(
     graph.constants.iter().map(one).collect()
 }
 
-fn check_inputs<B: Backend>(graph: &Graph, inputs: &[Operand<B>]) -> Result<(), ExecuteError> {
-    if inputs.len() != graph.inputs.len() {
-        return Err(ExecuteError::InputCount {
-            what: "the program".into(),
-            expected: graph.inputs.len(),
-            found: inputs.len(),
-        });
+fn check_inputs<'a, B: Backend>(
+    graph: &Graph,
+    inputs: impl Iterator<Item = &'a Operand<B>> + Clone,
+) -> Result<(), ExecuteError> {
+    let found = inputs.clone().count();
+    if found != graph.inputs.len() {
+        let what = "the program".into();
+        return Err(ExecuteError::InputCount { what, expected: graph.inputs.len(), found });
     }
-    for (index, (operand, &value)) in inputs.iter().zip(&graph.inputs).enumerate() {
+    for (index, (operand, &value)) in inputs.zip(&graph.inputs).enumerate() {
         let expected = graph.value(value);
         // How truth values are stored is the backend's own business.
         let same_type = operand.dtype() == expected.dtype

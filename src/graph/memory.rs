@@ -20,10 +20,7 @@ impl Graph {
         for output in &self.outputs {
             last_read[owner[output.index()]] = end;
         }
-        let bytes = |value: ValueId| {
-            let ty = self.value(value);
-            ty.shape.num_elements() * ty.dtype.size()
-        };
+        let bytes = |value: ValueId| self.value(value).bytes();
         let mut freed_after = vec![0; end + 1];
         let (mut alive, mut peak) = (0, 0);
         for (position, node) in self.nodes.iter().enumerate() {

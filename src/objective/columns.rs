@@ -115,13 +115,12 @@ impl<B: AutodiffBackend> Runs<'_, B> {
     /// The products with the unit vectors of a run, one tensor for each parameter.
     fn products(&self, run: &Run<'_, B>) -> Result<Vec<Numbers>, Error> {
         let program = &run.program.program;
-        let mut inputs = self.prepared.to_vec();
         let vectors = program.graph().inputs().last();
         let dtype = vectors.map(|&vectors| program.graph().value(vectors).dtype);
         let axis = run.program.inputs.first().copied().unwrap_or(0);
         let units = unit_vectors(run, axis, dtype == Some(DType::F64));
-        inputs.push(Operand::from_data(units, program.device())?);
-        let products = program.run(inputs)?.into_iter();
+        let units = vec![Operand::from_data(units, program.device())?];
+        let products = program.run_beside(self.prepared, units)?.into_iter();
         products.map(|product| Numbers::of(product.into_data()?)).collect()
     }
 }

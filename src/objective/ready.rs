@@ -53,8 +53,7 @@ impl<B: AutodiffBackend> Ready<'_, B> {
     pub fn run(&self, vector: Operands<B>) -> Result<Operands<B>, Error> {
         match self {
             Ready::Compiled { programs, prepared, .. } => {
-                let inputs = prepared.iter().cloned().chain(vector).collect();
-                Ok(programs.finish.run(inputs)?)
+                Ok(programs.finish.run_beside(prepared, vector)?)
             }
             Ready::Eager { objective, part, kind, noise } => {
                 let vector: Result<Vec<_>, _> =

@@ -30,6 +30,9 @@ const CACHE: usize = 3 << 17;
 /// Multiply-adds, or elements written, from which on it is worth another thread.
 const WORTH_A_THREAD: usize = 1 << 18;
 
+/// Runs begun by each thread before the results of all are passed on: threads wait for each other then.
+const WAVE: usize = 4;
+
 /// A program in two parts: what runs once per (θ, batch), and what runs per vector.
 pub(crate) struct SplitProgram<B: AutodiffBackend> {
     pub prepare: Program<Inner<B>>,
@@ -65,6 +68,8 @@ pub(crate) struct Together {
     pub run: usize,
     /// Runs at a time, each on a thread.
     pub threads: usize,
+    /// Runs whose results are held before they are passed on.
+    wave: usize,
 }
 
 impl Together {
@@ -74,12 +79,14 @@ impl Together {
         let peak = working.peak.max(1);
         let allowed = (bytes / peak).max(1);
         let Some(threads) = host_threads else {
-            return Self { run: allowed.min(MOST), threads: 1 };
+            return Self { run: allowed.min(MOST), threads: 1, wave: 1 };
         };
         let run = allowed.min(CACHE / peak).clamp(1, MOST);
         let worth = vectors.saturating_mul(working.work) / WORTH_A_THREAD;
         let threads = threads.min(worth).min(allowed).clamp(1, vectors.max(1));
-        Self { run: run.min(allowed / threads).min(vectors.div_ceil(threads)).max(1), threads }
+        let run = run.min(allowed / threads).min(vectors.div_ceil(threads)).max(1);
+        let most = if threads == 1 { 1 } else { WAVE * threads };
+        Self { run, threads, wave: (allowed / run).clamp(threads, most) }
     }
 }
 
@@ -118,14 +125,14 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         mut take: impl FnMut(usize, Operands<B>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if vectors.len() == 1 {
-            let vector = vectors.next().into_iter().flatten();
-            return take(0, self.finish.run(prepared.iter().cloned().chain(vector).collect())?);
+            let vector = vectors.next().unwrap_or_default();
+            return take(0, self.finish.run_beside(prepared, vector)?);
         }
-        let Together { run, threads } = together;
+        let Together { run, wave: most, .. } = together;
         let mut index = 0;
         while vectors.len() > 0 {
-            let mut wave = Vec::with_capacity(threads);
-            while vectors.len() > 0 && wave.len() < threads {
+            let mut wave = Vec::new();
+            while vectors.len() > 0 && wave.len() < most {
                 let count = power_of_two_up_to(vectors.len().min(run));
                 wave.push(vectors.by_ref().take(count).collect::<Vec<_>>());
             }
@@ -188,11 +195,10 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         prepared: &Operands<B>,
         vectors: &[Operands<B>],
     ) -> Result<Vec<Operands<B>>, Error> {
-        let mut inputs = prepared.clone();
         if let [vector] = vectors {
-            inputs.extend(vector.iter().cloned());
-            return Ok(vec![self.finish.run(inputs)?]);
+            return Ok(vec![self.finish.run_beside(prepared, vector.clone())?]);
         }
+        let mut inputs = Vec::new();
         let many = self.many(vectors.len())?;
         for (place, &axis) in many.inputs.iter().enumerate() {
             let parts = vectors.iter().filter_map(|vector| match vector.get(place) {
@@ -202,7 +208,9 @@ impl<B: AutodiffBackend> SplitProgram<B> {
             inputs.push(Operand::Float(stacked::<Inner<B>>(&parts.collect::<Vec<_>>(), axis)));
         }
         let mut products = vec![Vec::new(); vectors.len()];
-        for (result, &axis) in many.program.run(inputs)?.into_iter().zip(&many.outputs) {
+        for (result, &axis) in
+            many.program.run_beside(prepared, inputs)?.into_iter().zip(&many.outputs)
+        {
             let parts = unstacked::<Inner<B>>(result.into_float()?, axis);
             for (product, part) in products.iter_mut().zip(parts) {
                 product.push(Operand::Float(part));
@@ -219,14 +227,8 @@ impl<B: AutodiffBackend> SplitProgram<B> {
 /// Memory of the results of a program, without what they share with its inputs.
 fn bytes_made(graph: &Graph) -> usize {
     let mut counted: HashSet<_> = graph.inputs().iter().copied().collect();
-    let mut bytes = 0;
-    for &value in graph.outputs() {
-        if counted.insert(value) {
-            let ty = graph.value(value);
-            bytes += ty.shape.num_elements() * ty.dtype.size();
-        }
-    }
-    bytes
+    let made = graph.outputs().iter().filter(|&&value| counted.insert(value));
+    made.map(|&value| graph.value(value).bytes()).sum()
 }
 
 /// Each of the results, or the error.
@@ -260,25 +262,25 @@ mod tests {
     #[test]
     fn small_products_run_together_on_one_thread() {
         let found = Together::of(working(2_000, 1_000), Some(8), 16, LARGE);
-        assert_eq!(found, Together { run: 16, threads: 1 });
+        assert_eq!((found.run, found.threads), (16, 1));
         let found = Together::of(working(2_000, 1_000), Some(8), 500, LARGE);
-        assert_eq!(found, Together { run: MOST, threads: 1 });
+        assert_eq!((found.run, found.threads), (MOST, 1));
     }
 
     #[test]
     fn large_products_run_one_by_one_on_all_threads() {
         let found = Together::of(working(CACHE, 1 << 30), Some(4), 16, LARGE);
-        assert_eq!(found, Together { run: 1, threads: 4 });
+        assert_eq!((found.run, found.threads), (1, 4));
         let found = Together::of(working(CACHE / 16, 1 << 30), Some(4), 16, LARGE);
-        assert_eq!(found, Together { run: 4, threads: 4 });
+        assert_eq!((found.run, found.threads), (4, 4));
         let found = Together::of(working(CACHE, 1 << 30), Some(4), 2, LARGE);
-        assert_eq!(found, Together { run: 1, threads: 2 });
+        assert_eq!((found.run, found.threads), (1, 2));
     }
 
     #[test]
     fn another_device_takes_what_fits() {
         let found = Together::of(working(LARGE / 20, 1 << 30), None, 64, LARGE);
-        assert_eq!(found, Together { run: 20, threads: 1 });
+        assert_eq!((found.run, found.threads), (20, 1));
     }
 
     /// Runs on all threads take no more than the bytes together.
@@ -286,9 +288,10 @@ mod tests {
     fn the_bytes_bound_all_runs_together() {
         for bytes in [0, 100, 1_000, 10_000, 100_000] {
             for host in [None, Some(1), Some(2), Some(8)] {
-                let Together { run, threads } =
+                let Together { run, threads, wave } =
                     Together::of(working(300, 1 << 20), host, 40, bytes);
-                assert!(run * threads == 1 || run * threads * 300 <= bytes, "{bytes} {host:?}");
+                assert!(wave >= threads);
+                assert!(run * wave == 1 || run * wave * 300 <= bytes, "{bytes} {host:?}");
             }
         }
     }

@@ -34,6 +34,11 @@ pub struct ValueType {
 }
 
 impl ValueType {
+    /// Memory of such a value.
+    pub fn bytes(&self) -> usize {
+        self.shape.num_elements() * self.dtype.size()
+    }
+
     /// Float, int or bool.
     pub fn kind(&self) -> Kind {
         if self.dtype.is_float() {

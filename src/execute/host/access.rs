@@ -25,19 +25,22 @@ pub(super) fn is_host<B: Backend>(device: &Device<B>) -> bool {
 
 /// Whether [`unwrapped`] has a tensor for an operand.
 pub(super) fn is_wrapped<B: Backend>(operand: &Operand<B>) -> bool {
+    lent(operand).is_some()
+}
+
+/// The tensor of Flex in an operand, which keeps it.
+pub(super) fn lent<B: Backend>(operand: &Operand<B>) -> Option<&FlexTensor> {
     let tensor: &dyn Any = match operand {
         Operand::Float(tensor) => tensor,
         Operand::Int(tensor) => tensor,
         Operand::Bool(tensor) => tensor,
     };
-    match tensor.downcast_ref::<DispatchTensor>() {
-        Some(tensor) => matches!(
-            tensor.kind,
-            DispatchTensorKind::Flex(
-                BackendTensor::Float(_) | BackendTensor::Int(_) | BackendTensor::Bool(_)
-            )
-        ),
-        None => tensor.is::<FlexTensor>(),
+    match tensor.downcast_ref::<DispatchTensor>().map(|tensor| &tensor.kind) {
+        Some(DispatchTensorKind::Flex(
+            BackendTensor::Float(tensor) | BackendTensor::Int(tensor) | BackendTensor::Bool(tensor),
+        )) => Some(tensor),
+        Some(_) => None,
+        None => tensor.downcast_ref(),
     }
 }
 

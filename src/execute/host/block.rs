@@ -7,9 +7,11 @@ use rayon::prelude::*;
 
 use super::{
     chain::{Chain, Function, Instruction, Source},
-    elements::{Elements, are_rows},
+    elements::{Elements, rows},
     number::{Number, fill},
 };
+
+use crate::parallel::are_busy;
 
 /// Bytes of one register in one block: a chain's registers together fit into the caches of a core.
 const BLOCK: usize = 1 << 12;
@@ -35,23 +37,22 @@ fn run_in<N: Number>(chain: &Chain, inputs: &[&FlexTensor], results: &mut [FlexT
         return true;
     }
     let shaped = || inputs.iter().copied().zip(chain.inputs.iter().map(|input| &input.shape));
-    if !shaped().all(|(tensor, shape)| are_rows(tensor, shape)) {
-        let copies = shaped().map(|(tensor, shape)| match are_rows(tensor, shape) {
-            true => tensor.clone(),
-            false => tensor.to_contiguous(),
-        });
-        let copies: Vec<FlexTensor> = copies.collect();
-        return copies.iter().zip(shaped()).all(|(copy, (_, shape))| are_rows(copy, shape))
-            && run_in::<N>(chain, &copies.iter().collect::<Vec<_>>(), results);
-    }
     let elements = shaped().map(|(tensor, shape)| Elements::<N>::new(tensor, shape));
-    let Some(elements) = elements.collect::<Option<Vec<Elements<'_, N>>>>() else { return false };
+    let Some(elements) = elements.collect::<Option<Vec<Elements<'_, N>>>>() else {
+        let copied = |(tensor, shape)| rows(tensor, shape);
+        let copies = shaped().map(copied).collect::<Option<Vec<FlexTensor>>>();
+        return copies.is_some_and(|copies| {
+            let copies: Vec<&FlexTensor> = copies.iter().collect();
+            run_in::<N>(chain, &copies, results)
+        });
+    };
     let results = results.iter_mut().map(N::memory_mut).collect::<Option<Vec<&mut [N]>>>();
     let Some(results) = results.filter(|all| all.iter().all(|one| one.len() == chain.len)) else {
         return false;
     };
     let block = BLOCK / size_of::<N>();
-    let shared = chain.len.saturating_mul(cost(&chain.code)) >= SHARED && chain.len > block;
+    let large = chain.len.saturating_mul(cost(&chain.code)) >= SHARED && chain.len > block;
+    let shared = large && !are_busy();
     if !shared {
         Task { start: 0, results }.run(chain, &elements);
         return true;

@@ -14,7 +14,10 @@ use faer::{
 use rayon::prelude::*;
 
 use super::{memory::Memory, number::Number, patches::Window};
-use crate::graph::{Convolution, Op, ValueType, WithRespectTo};
+use crate::{
+    graph::{Convolution, Op, ValueType, WithRespectTo},
+    parallel::are_busy,
+};
 
 /// Elements of the patches that are made at a time: they stay in the cache of a core.
 const PATCHES: usize = 1 << 16;
@@ -65,7 +68,7 @@ fn unfold_all<N: Number>(window: &Window, x: &FlexTensor, result: &mut FlexTenso
     let image = window.channels * window.image[0] * window.image[1];
     let patches = window.patch() * window.positions[0] * window.positions[1];
     let unfold = |(from, to): (&[N], &mut [N])| window.unfold(from, 0..window.positions[0], to);
-    if to.len() >= SHARED {
+    if to.len() >= SHARED && !are_busy() {
         from.par_chunks(image).zip(to.par_chunks_mut(patches)).for_each(unfold);
     } else {
         from.chunks(image).zip(to.chunks_mut(patches)).for_each(unfold);
@@ -160,7 +163,7 @@ impl Images {
             return None;
         }
         let work = self.images * map * self.window.patch();
-        let threads = if work >= SHARED { rayon::current_num_threads() } else { 1 };
+        let threads = if work >= SHARED && !are_busy() { rayon::current_num_threads() } else { 1 };
         let part = self.images.div_ceil(2 * threads);
         let parts = |(from, to): (&[N], &mut [N])| {
             let size = self.window.patch() * self.rows() * self.window.positions[1];

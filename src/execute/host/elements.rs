@@ -24,7 +24,7 @@ impl<'a, N: Number> Elements<'a, N> {
         matches!(self, Self::Dense(_))
     }
 
-    /// Those of a tensor broadcast to a shape. `None` if its rows must be copied first, see [`are_rows`].
+    /// Those of a tensor broadcast to a shape. `None` if its rows must be copied first, see [`rows`].
     pub fn new(tensor: &'a FlexTensor, shape: &Shape) -> Option<Self> {
         let axes = joined(tensor.layout(), shape)?;
         let memory = N::memory(tensor);
@@ -108,6 +108,14 @@ impl<N: Number> Walk<'_, N> {
     }
 }
 
+/// A tensor whose elements can be walked through by rows: itself, or a copy. `None` if neither can.
+pub(super) fn rows(tensor: &FlexTensor, shape: &Shape) -> Option<FlexTensor> {
+    if are_rows(tensor, shape) {
+        return Some(tensor.clone());
+    }
+    Some(tensor.to_contiguous()).filter(|copy| are_rows(copy, shape))
+}
+
 /// Whether the elements of a tensor can be walked through by rows; otherwise they must be copied first.
 pub(super) fn are_rows(tensor: &FlexTensor, shape: &Shape) -> bool {
     let axes = joined(tensor.layout(), shape);
@@ -147,7 +155,7 @@ mod tests {
     use burn_backend::{Shape, TensorData};
     use burn_flex::FlexTensor;
 
-    use super::{Elements, are_rows};
+    use super::{Elements, rows};
 
     /// Every block of a walk holds what the expanded tensor holds there.
     #[test]
@@ -174,8 +182,7 @@ mod tests {
             let shape = Shape::from(shape);
             let expanded = burn_flex::ops::expand::expand(tensor.clone(), shape.clone());
             let expected: Vec<f32> = expanded.into_data().iter().collect();
-            let rows = are_rows(&tensor, &shape);
-            let tensor = if rows { tensor } else { tensor.to_contiguous() };
+            let tensor = rows(&tensor, &shape).expect("a plain tensor");
             let elements = Elements::<f32>::new(&tensor, &shape).expect("rows");
             for start in 0..expected.len() {
                 for end in start + 1..=expected.len() {

@@ -61,8 +61,9 @@ pub(super) struct HostProgram {
     constants: Vec<(ValueId, FlexTensor)>,
     /// Bytes alive at most.
     peak: usize,
-    /// Sizes in bytes of the results that are written here: other memory is of no use, and goes back to the system.
-    wanted: HashSet<usize>,
+    /// Per value: whether a result that is written here has as many bytes. Other memory is of no use, and goes back to the
+    /// system.
+    serves: Vec<bool>,
     /// Whether there is work for all threads.
     is_large: bool,
 }
@@ -109,10 +110,12 @@ impl HostProgram {
             Work::Chain(chain) => chain.len,
             Work::Operation(_) | Work::Product(_) => 0,
         });
+        let wanted = steps.iter().flat_map(|step| step.own_results(graph));
+        let wanted: HashSet<usize> = wanted.collect();
         Self {
             is_large: work.sum::<usize>() + graph.multiply_adds() >= LARGE,
             peak: steps.iter().map(|step| step.alive).max().unwrap_or(0),
-            wanted: steps.iter().flat_map(|step| step.own_results(graph)).collect(),
+            serves: graph.values.iter().map(|value| wanted.contains(&value.bytes())).collect(),
             results: types.collect(),
             kinds: graph.values.iter().map(ValueType::kind).collect(),
             slots,
@@ -122,13 +125,22 @@ impl HostProgram {
         }
     }
 
-    /// Runs the program on inputs that have been checked. Returns them if one of them lies elsewhere.
-    pub fn run<B: Backend>(&self, graph: &Graph, inputs: Vec<Operand<B>>) -> Attempt<B> {
+    /// Runs the program on inputs that have been checked, the first of them lent. Returns the others if one of them lies
+    /// elsewhere.
+    pub fn run<B: Backend>(
+        &self,
+        graph: &Graph,
+        lent: &[Operand<B>],
+        inputs: Vec<Operand<B>>,
+    ) -> Attempt<B> {
         if !inputs.iter().all(access::is_wrapped) {
             return Err(inputs);
         }
+        let Some(lent) = lent.iter().map(access::lent).collect::<Option<Vec<&FlexTensor>>>() else {
+            return Err(inputs);
+        };
         let inputs: Vec<FlexTensor> = inputs.into_iter().filter_map(access::unwrapped).collect();
-        Ok(self.guarded(graph, inputs).and_then(|outputs| {
+        Ok(self.guarded(graph, &lent, inputs).and_then(|outputs| {
             let wrapped = outputs.into_iter().zip(&graph.outputs).map(|(tensor, &value)| {
                 let kind = self.kinds[value.index()];
                 access::wrapped(tensor, kind).ok_or_else(|| undefined(value, "the outputs".into()))
@@ -142,11 +154,12 @@ impl HostProgram {
     fn guarded(
         &self,
         graph: &Graph,
+        lent: &[&FlexTensor],
         inputs: Vec<FlexTensor>,
     ) -> Result<Vec<FlexTensor>, ExecuteError> {
         let current = AtomicUsize::new(0);
         let run = || {
-            caught(|| self.outputs(graph, inputs, &current)).unwrap_or_else(|message| {
+            caught(|| self.outputs(graph, (lent, inputs), &current)).unwrap_or_else(|message| {
                 let operation = describe(graph, current.load(Ordering::Relaxed));
                 Err(ExecuteError::Backend { operation, message })
             })
@@ -157,11 +170,13 @@ impl HostProgram {
     fn outputs(
         &self,
         graph: &Graph,
-        inputs: Vec<FlexTensor>,
+        (lent, inputs): (&[&FlexTensor], Vec<FlexTensor>),
         current: &AtomicUsize,
     ) -> Result<Vec<FlexTensor>, ExecuteError> {
-        let given = graph.inputs.iter().copied().zip(inputs);
-        let mut run = Run::new(self, graph, given.chain(self.constants.iter().cloned()));
+        let given = graph.inputs.iter().skip(lent.len()).copied().zip(inputs);
+        let lent = graph.inputs.iter().copied().zip(lent.iter().copied());
+        let constants = self.constants.iter().map(|(value, tensor)| (*value, tensor));
+        let mut run = Run::new(self, graph, lent.chain(constants), given);
         self.steps.iter().try_for_each(|step| {
             current.store(step.node, Ordering::Relaxed);
             run.step(step)

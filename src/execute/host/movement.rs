@@ -1,21 +1,31 @@
-//! Operations that move elements, with results in memory that serves again.
+//! Operations that move elements, and small sums, with results in memory that serves again.
 
 use burn_backend::{DType, Shape, ops::UnfoldOptions};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::{
+    chain::Function,
     convolution::unfolded,
     elements::{Elements, are_rows},
     memory::Memory,
     number::Number,
 };
-use crate::graph::Op;
+use crate::{
+    graph::{Op, Reduction},
+    parallel::are_busy,
+};
+
+/// Elements up to which a sum is made here: a few take the backend longer to prepare than to add.
+const FEW: usize = 1 << 12;
+
+/// Rows that such a sum adds up, at most.
+const ROWS: usize = 1 << 7;
 
 /// What one thread copies at a time.
 const PART: usize = 1 << 14;
 
-/// The result of an operation that moves elements, if it is faster here than by the backend.
+/// The result of an operation of one operand that moves or sums elements, if it is faster here than by the backend.
 pub(super) fn moved(
     op: &Op,
     x: &FlexTensor,
@@ -38,8 +48,41 @@ pub(super) fn moved(
             let options = UnfoldOptions { stride: *stride, padding: *padding, dilation: *dilation };
             unfolded((*kernel, &options), x, shape, (memory, allowed))
         }
+        &Op::ReduceDim(Reduction::Sum, dim) if dim < rank && x.is_contiguous() => {
+            let behind: usize = shape.iter().skip(dim + 1).product();
+            let few = x.layout().num_elements() <= FEW.min(ROWS * behind);
+            match x.dtype() {
+                DType::F32 if few => summed::<f32>((x, dim), shape, memory, allowed),
+                DType::F64 if few => summed::<f64>((x, dim), shape, memory, allowed),
+                _ => None,
+            }
+        }
         _ => None,
     }
+}
+
+/// The sum along a dimension, in order.
+fn summed<N: Number>(
+    (x, dim): (&FlexTensor, usize),
+    shape: &Shape,
+    memory: &mut Memory,
+    allowed: usize,
+) -> Option<FlexTensor> {
+    let (start, end) = x.layout().contiguous_offsets()?;
+    let from = N::memory(x).get(start..end)?;
+    let (&count, behind) = x.layout().shape().get(dim..)?.split_first()?;
+    let behind: usize = behind.iter().product();
+    if shape.num_elements() * count != from.len() || from.is_empty() {
+        return None;
+    }
+    let mut result = memory.tensor(shape.clone(), x.dtype(), allowed);
+    let sums = N::memory_mut(&mut result)?.chunks_exact_mut(behind);
+    for (to, from) in sums.zip(from.chunks_exact(count * behind)) {
+        let mut rows = from.chunks_exact(behind);
+        to.copy_from_slice(rows.next()?);
+        rows.for_each(|row| N::combine(Function::Add, to, row));
+    }
+    Some(result)
 }
 
 fn copied<N: Number>(
@@ -60,7 +103,7 @@ fn copied<N: Number>(
         Elements::Uniform(number) => to.fill(*number),
         Elements::Strided(walk) => walk.load(part * PART, to),
     };
-    if to.len() < 4 * PART {
+    if to.len() < 4 * PART || are_busy() {
         to.chunks_mut(PART).enumerate().for_each(load);
     } else {
         to.par_chunks_mut(PART).enumerate().for_each(load);

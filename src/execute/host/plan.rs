@@ -10,7 +10,7 @@ use super::{
     chain::{self, Chain},
     product::Product,
 };
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Graph, Op, Reduction, ValueId};
 
 /// One step of a program.
 pub(super) struct Step {
@@ -248,13 +248,17 @@ impl Step {
 impl Step {
     /// Bytes of each result that is written into memory of this process by the functions here.
     pub fn own_results(&self, graph: &Graph) -> Vec<usize> {
-        let bytes = |value: &ValueId| bytes_of(graph, *value);
+        let bytes = |value: &ValueId| graph.value(*value).bytes();
         match &self.work {
             Work::Operation(_) => {
                 let node = &graph.nodes[self.node];
                 let own = matches!(
                     node.op,
-                    Op::Reshape | Op::Unfold4d { .. } | Op::Conv { .. } | Op::ConvBackward(..)
+                    Op::Reshape
+                        | Op::Unfold4d { .. }
+                        | Op::Conv { .. }
+                        | Op::ConvBackward(..)
+                        | Op::ReduceDim(Reduction::Sum, _)
                 );
                 node.outputs.iter().filter(|_| own).map(bytes).collect()
             }
@@ -262,11 +266,6 @@ impl Step {
             Work::Product(product) => vec![bytes(&product.result)],
         }
     }
-}
-
-fn bytes_of(graph: &Graph, value: ValueId) -> usize {
-    let ty = graph.value(value);
-    ty.shape.num_elements() * ty.dtype.size()
 }
 
 /// Finds where each value is read last, and how much is alive at each step.
@@ -292,7 +291,7 @@ fn lifetimes(graph: &Graph, steps: &mut [Step]) {
     let given: HashSet<ValueId> = given.collect();
     let own = |values: &[ValueId]| -> usize {
         let own = values.iter().copied().filter(|value| !given.contains(value));
-        own.map(|value| bytes_of(graph, value)).sum()
+        own.map(|value| graph.value(value).bytes()).sum()
     };
     let mut alive: usize = 0;
     for (step, ended) in steps.iter_mut().zip(&ended) {

@@ -8,7 +8,10 @@ use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul, traits::ComplexFi
 use rayon::prelude::*;
 
 use super::number::Number;
-use crate::graph::{Graph, Node, Op, ValueId};
+use crate::{
+    graph::{Graph, Node, Op, ValueId},
+    parallel::are_busy,
+};
 
 /// Multiply-adds from which on a product is shared among threads.
 const SHARED: usize = 1 << 19;
@@ -167,10 +170,11 @@ fn run_in<N: Number + ComplexField>(
         return None;
     }
     let pair = |position| (first.at(position), second.at(position));
-    let shared = (count * matrix).saturating_mul(first.columns) >= SHARED;
+    let large = (count * matrix).saturating_mul(first.columns) >= SHARED;
+    let shared = large && !are_busy();
     let threads = if shared { rayon::current_num_threads() } else { 1 };
     if product.summed {
-        summed(to, count, if shared { PARTS } else { 1 }, pair);
+        summed(to, count, if large { PARTS } else { 1 }, pair);
     } else if count == 1 {
         let part = rows.div_ceil(threads);
         each(to, part * columns, shared, |index, to| {

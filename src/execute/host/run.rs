@@ -20,11 +20,33 @@ use crate::{
     graph::{Graph, Node, Op, ValueId},
 };
 
+/// Bytes that may always stay unused: little enough beside any program, and all that a small one needs.
+const SLACK: usize = 1 << 16;
+
+/// Where a value is kept.
+enum Slot<'a> {
+    Empty,
+    /// A tensor of the run.
+    Own(FlexTensor),
+    /// A tensor that somebody else keeps.
+    Lent(&'a FlexTensor),
+}
+
+impl Slot<'_> {
+    fn tensor(&self) -> Option<&FlexTensor> {
+        match self {
+            Slot::Empty => None,
+            Slot::Own(tensor) => Some(tensor),
+            Slot::Lent(tensor) => Some(tensor),
+        }
+    }
+}
+
 /// A run under way.
 pub(super) struct Run<'a> {
     program: &'a HostProgram,
     graph: &'a Graph,
-    slots: Vec<Option<FlexTensor>>,
+    slots: Vec<Slot<'a>>,
     memory: Memory,
     /// Bytes that may stay unused during the present step.
     unused: usize,
@@ -35,13 +57,13 @@ impl<'a> Run<'a> {
     pub fn new(
         program: &'a HostProgram,
         graph: &'a Graph,
+        lent: impl Iterator<Item = (ValueId, &'a FlexTensor)>,
         given: impl Iterator<Item = (ValueId, FlexTensor)>,
     ) -> Self {
-        let slots = vec![None; program.used];
+        let slots = (0..program.used).map(|_| Slot::Empty).collect();
         let mut run = Self { program, graph, slots, memory: Memory::claim(), unused: 0 };
-        for (value, tensor) in given {
-            *run.slot(value) = Some(tensor);
-        }
+        lent.for_each(|(value, tensor)| *run.slot(value) = Slot::Lent(tensor));
+        given.for_each(|(value, tensor)| *run.slot(value) = Slot::Own(tensor));
         run
     }
 
@@ -54,12 +76,25 @@ impl<'a> Run<'a> {
         outputs
     }
 
-    fn slot(&mut self, value: ValueId) -> &mut Option<FlexTensor> {
+    fn slot(&mut self, value: ValueId) -> &mut Slot<'a> {
         &mut self.slots[self.program.slots[value.index()]]
     }
 
+    fn put(&mut self, value: ValueId, tensor: Option<FlexTensor>) {
+        *self.slot(value) = tensor.map_or(Slot::Empty, Slot::Own);
+    }
+
     fn get(&self, value: ValueId) -> Option<&FlexTensor> {
-        self.slots[self.program.slots[value.index()]].as_ref()
+        self.slots[self.program.slots[value.index()]].tensor()
+    }
+
+    /// Hands a value over, which nothing reads later.
+    fn take(&mut self, value: ValueId) -> Option<FlexTensor> {
+        match std::mem::replace(self.slot(value), Slot::Empty) {
+            Slot::Empty => None,
+            Slot::Own(tensor) => Some(tensor),
+            Slot::Lent(tensor) => Some(tensor.clone()),
+        }
     }
 
     fn read(&self, value: ValueId, user: impl Fn() -> String) -> Result<FlexTensor, ExecuteError> {
@@ -68,8 +103,8 @@ impl<'a> Run<'a> {
 
     /// Forgets a value, whose memory serves again.
     fn end(&mut self, value: ValueId) {
-        if let Some(tensor) = self.slot(value).take()
-            && self.program.wanted.contains(&tensor.bytes().len())
+        if let Slot::Own(tensor) = std::mem::replace(self.slot(value), Slot::Empty)
+            && self.program.serves[value.index()]
         {
             self.memory.take(tensor, self.unused);
         }
@@ -77,7 +112,7 @@ impl<'a> Run<'a> {
 
     /// Runs a step.
     pub fn step(&mut self, step: &Step) -> Result<(), ExecuteError> {
-        self.unused = self.program.peak.saturating_sub(step.alive);
+        self.unused = self.program.peak.saturating_sub(step.alive).max(SLACK);
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,
@@ -90,7 +125,7 @@ impl<'a> Run<'a> {
     fn operation(&mut self, position: usize, handed: &[bool]) -> Result<(), ExecuteError> {
         let node = &self.graph.nodes[position];
         if let Some(result) = self.own(node) {
-            *self.slot(node.outputs[0]) = Some(result);
+            self.put(node.outputs[0], Some(result));
             for (&value, _) in node.inputs.iter().zip(handed).filter(|(_, handed)| **handed) {
                 self.end(value);
             }
@@ -99,8 +134,7 @@ impl<'a> Run<'a> {
         let mut inputs = Vec::with_capacity(handed.len());
         for (&value, &handed) in node.inputs.iter().zip(handed) {
             let tensor = if handed {
-                let taken = self.slot(value).take();
-                taken.ok_or_else(|| undefined(value, node.op.name()))?
+                self.take(value).ok_or_else(|| undefined(value, node.op.name()))?
             } else {
                 self.read(value, || node.op.name())?
             };
@@ -109,7 +143,7 @@ impl<'a> Run<'a> {
         let types = &self.program.results[position];
         let results = apply::<Flex>(&node.op, inputs, types, &Default::default())?;
         for (&value, result) in node.outputs.iter().zip(results) {
-            *self.slot(value) = access::unwrapped(result);
+            self.put(value, access::unwrapped(result));
         }
         Ok(())
     }
@@ -119,7 +153,7 @@ impl<'a> Run<'a> {
         let &[output] = &node.outputs[..] else { return None };
         let result = self.graph.value(output);
         let memory = (&mut self.memory, self.unused);
-        let slot = |value: &ValueId| self.slots[self.program.slots[value.index()]].as_ref();
+        let slot = |value: &ValueId| self.slots[self.program.slots[value.index()]].tensor();
         if let [x] = &node.inputs[..] {
             return moved(&node.op, slot(x)?, &result.shape, memory);
         }
@@ -154,11 +188,12 @@ impl<'a> Run<'a> {
         for output in chain.outputs.iter().rev() {
             let is_first =
                 chain.outputs.iter().find(|one| one.register == output.register) == Some(output);
-            *self.slot(output.value) = match results.get(output.register) {
+            let result = match results.get(output.register) {
                 Some(_) if is_first && output.register + 1 == results.len() => results.pop(),
                 Some(result) if is_first => Some(result.clone()),
                 result => result.map(|result| result.reshape(output.shape.clone())),
             };
+            self.put(output.value, result);
         }
         Ok(())
     }
@@ -166,7 +201,7 @@ impl<'a> Run<'a> {
     fn product(&mut self, product: &Product) -> Result<(), ExecuteError> {
         let (mut result, accum) = match product.onto {
             Some(value) => {
-                let own = self.slot(value).take();
+                let own = self.take(value);
                 (own.ok_or_else(|| undefined(value, "a sum of products".into()))?, Accum::Add)
             }
             None => {
@@ -185,7 +220,7 @@ impl<'a> Run<'a> {
                 Accum::Replace => own,
             };
         }
-        *self.slot(product.result) = Some(result);
+        self.put(product.result, Some(result));
         Ok(())
     }
 }

@@ -1,8 +1,6 @@
 //! Copies between tensors and one tensor of them all.
 
-use burn_backend::{
-    Backend, DType, Element, Slice, TensorData, TensorMetadata, tensor::FloatTensor,
-};
+use burn_backend::{Backend, DType, Element, TensorData, TensorMetadata, tensor::FloatTensor};
 
 use super::access::{self, Contiguous};
 
@@ -59,28 +57,12 @@ fn unstacked_of<B: Backend, N: Contiguous + Element>(
     let (elements, device) = (access::elements::<B, N>(stack)?, stack.device());
     let run = own.get(axis..)?.iter().product::<usize>().max(1);
     let size = elements.len() / count.max(1);
-    let gather = |index: usize, into: &mut Vec<N>| {
-        for run in elements.chunks_exact(run).skip(index).step_by(count) {
-            into.extend_from_slice(run);
-        }
-    };
-    if size_of_val(elements) <= SMALL {
-        let mut all = Vec::with_capacity(elements.len());
-        (0..count).for_each(|index| gather(index, &mut all));
-        let all = B::float_from_data(TensorData::new(all, [elements.len()]), &device);
-        let part = |index: usize| {
-            let part = Slice::from(index * size..(index + 1) * size);
-            B::float_reshape(B::float_slice(all.clone(), &[part]), own.clone())
-        };
-        return Some((0..count).map(part).collect());
-    }
     let part = |index: usize| {
         let mut part = Vec::with_capacity(size);
-        gather(index, &mut part);
+        for run in elements.chunks_exact(run).skip(index).step_by(count) {
+            part.extend_from_slice(run);
+        }
         B::float_from_data(TensorData::new(part, own.clone()), &device)
     };
     Some((0..count).map(part).collect())
 }
-
-/// Bytes up to which the entries are parts of one buffer: to allocate each costs more than it saves.
-const SMALL: usize = 1 << 14;

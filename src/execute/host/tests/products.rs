@@ -142,6 +142,25 @@ fn products_of_a_batch_are_summed() {
     }
 }
 
+/// Along any dimension, few rows or many, and of nothing.
+#[test]
+fn sums_equal_the_backends() {
+    let shapes: [&[usize]; 7] =
+        [&[3, 5], &[7], &[2, 3, 4], &[200, 30], &[130, 2], &[0, 3], &[2, 0, 3]];
+    for shape in shapes {
+        for dim in 0..shape.len() {
+            let mut builder = GraphBuilder::default();
+            let x = builder.input(float(shape));
+            let mut sizes = shape.to_vec();
+            sizes[dim] = 1;
+            let sum = Op::ReduceDim(Reduction::Sum, dim);
+            let sum = builder.node(sum, vec![x], vec![float(&sizes)])[0];
+            let graph = builder.finish(vec![sum]);
+            check(&graph, &mut Random::new(7), ERRORS, &format!("{shape:?} {dim}"));
+        }
+    }
+}
+
 /// Convolutions, their gradients with respect to the image, and patches, with steps, borders and gaps.
 #[test]
 fn convolutions_equal_the_backends() {
