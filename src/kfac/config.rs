@@ -18,8 +18,8 @@ pub enum KfacFisher {
     /// root, of which there are as many as outputs.
     ///
     /// All samples of a batch go back together, so only the rows of a layer tell their gradients apart. A layer whose rows
-    /// reach several rows of the outputs is refused. Such are the layers of a language model, where attention mixes the
-    /// places of a sequence, and those before a batch normalization in training mode.
+    /// reach several rows of the outputs is refused. Examples are the layers of a language model, where attention mixes
+    /// the places of a sequence, and layers before a batch normalization in training mode.
     #[default]
     Exact,
     /// Targets sampled from the model: one backward pass per draw.
@@ -29,8 +29,8 @@ pub enum KfacFisher {
         /// Seed of the draws.
         seed: u64,
     },
-    /// The targets in the data (the empirical Fisher matrix), with one gradient for each index of the outputs' first
-    /// dimension. A layer whose rows reach several of these is refused. The captured loss must use the stated reduction.
+    /// The targets in the data (the empirical Fisher matrix), with one gradient per sample. A sample is an index of the
+    /// outputs' first dimension. A layer whose rows reach several samples is refused. The captured loss must use the stated reduction.
     Empirical,
     /// No gradients: G = I (Benzing 2022, 'FOOF').
     ForwardOnly,
@@ -96,7 +96,7 @@ pub enum UncoveredPolicy {
     /// it is the exact one, since sampled targets would only add noise.
     ///
     /// A weight that is used in several ways has no single Kronecker product. An example is an embedding that is also the
-    /// transposed output projection. This estimate is right for it, including the terms between its uses.
+    /// transposed output projection. This estimate is unbiased for it, and includes the terms between its uses.
     Diagonal {
         /// Backward passes per batch, at least 1.
         probes: usize,
@@ -161,7 +161,7 @@ impl UncoveredPolicy {
 /// | `embeddings` | reduced up to 2048 rows | embeddings where other weights are reduced |
 /// | `uncovered` | exact blocks where they are cheap, otherwise an *estimate* of the diagonal by 2 random draws; refused above 1024 elements | parameters that belong to no layer |
 ///
-/// The default of `uncovered` is the only one that estimates. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated)
+/// Of these defaults only that of `uncovered` estimates anything. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated)
 /// lists the parameters concerned; [`UncoveredPolicy::ExactBlock`] and [`UncoveredPolicy::Refuse`] estimate none.
 #[derive(Config, Copy, Debug, PartialEq, Eq)]
 pub struct KfacConfig {

@@ -37,7 +37,7 @@ use crate::{
 ///
 /// # Cost
 ///
-/// That of [`Kfac`], an eigendecomposition of every factor, and once more the passes for the diagonal. A layer that is used
+/// The cost of [`Kfac`], an eigendecomposition of every factor, and the passes once more for the diagonal. A layer that is used
 /// at several places takes one matrix of its size per sample and output. [`updated`](Self::updated) keeps the bases. The
 /// diagonal stays on the device until its values are asked for.
 ///
@@ -47,7 +47,7 @@ use crate::{
 ///
 /// # Example
 ///
-/// Two samples x = 1 and x = 3 of z = w x with the variance 1: F = 1² + 3², as its own diagonal.
+/// Two samples x = 1 and x = 3 of z = w x with the variance 1: F = 1² + 3², a matrix of one entry.
 ///
 /// ```
 /// use burn::{nn, prelude::*};

@@ -39,13 +39,12 @@ impl<B: AutodiffBackend> Kfac<B> {
         Ok(self.factored_inverse_with(damping, KfacInversion::Automatic)?.0)
     }
 
-    /// [`factored_inverse`](Self::factored_inverse) with a choice where it is computed, and a report of it. With λ = 0 it is
-    /// that of [`inverse`](Self::inverse), and the report is empty.
+    /// The [`factored_inverse`](Self::factored_inverse) with a choice of where it is computed, and a report of where it was.
+    /// With λ = 0 it is the [`inverse`](Self::inverse), and the report is empty.
     ///
     /// # Cost
-    /// On the host: the factors are read, and inverted by Cholesky in f64 on all threads. On the device, for each factor: one and
-    /// two thirds of the multiplications of a product of two such matrices, one or two products for the residual, and a read
-    /// of 128 × 128 elements for every 128 rows.
+    /// On the host: the factors are read, and inverted by Cholesky in f64 on all threads. On the device, for each factor: 5/3 of
+    /// the multiplications of a product of two such matrices, one or two products for the residual, and a read of 128 × 128 elements for every 128 rows.
     ///
     /// # Errors
     /// As [`inverse`](Self::inverse); [`ConfigError`](crate::errors::ConfigError) for a tolerance out of range.

@@ -31,8 +31,8 @@ pub enum KfacInversion {
     /// ‖I − MX‖₂ ≤ min(‖R‖_F, ‖RᵀR‖_F^½) ≤ tolerance          R = I − MX, M the damped factor
     /// ```
     ///
-    /// so that ‖X − M⁻¹‖₂ ≤ tolerance·‖M⁻¹‖₂. The residual is computed on the device too, and so holds up to its rounding. How
-    /// small it can be grows with κ(M), the size and the device's rounding: in f32 a tolerance of 1e-2 is met for 300 rows up to
+    /// so that ‖X − M⁻¹‖₂ ≤ tolerance·‖M⁻¹‖₂. The residual is computed on the device too, and so holds up to its rounding. The
+    /// smallest residual within reach grows with κ(M), the size and the device's rounding: in f32 a tolerance of 1e-2 is met for 300 rows up to
     /// κ = 1e3 at least, and missed at 1e7. An inverse that misses the tolerance is computed on the host; the report says so.
     Device {
         /// Largest residual, above 0 and below 1.
@@ -80,7 +80,7 @@ pub enum InversionPlace {
         /// The bound of ‖I − MX‖₂.
         residual: f64,
     },
-    /// On the host, in f64, since the device did not get there.
+    /// On the host, in f64, since the device missed the tolerance.
     Fallback {
         /// The bound of ‖I − MX‖₂ on the device; `None` if it found the factor not positive definite.
         residual: Option<f64>,

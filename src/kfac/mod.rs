@@ -80,13 +80,13 @@ use compare::compare;
 /// # Cost
 ///
 /// - Construction: a forward pass, a backward pass for every draw or every output ([`KfacFisher::Exact`]; one fewer for
-///   classes), and the second moments. The first construction for a recording also takes a forward and a backward pass that
-///   check the samples. The moments stay on the device; they are read once, when a decomposition, their entries or the state
+///   classes), and the second moments. The first construction for a recording also takes a forward pass and two backward
+///   passes that check the samples. The moments stay on the device; they are read once, when a decomposition, their entries or the state
 ///   is asked for.
 /// - A product: two matrix products per layer.
 /// - [`inverse`](Self::inverse): two eigendecompositions per layer, which are kept.
-///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in f64, but the
-///   second on the device for large layers of a GPU; see [`KfacInversion`].
+///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in f64;
+///   on a GPU the second runs on the device for large layers. See [`KfacInversion`].
 ///
 /// # References
 ///

@@ -46,7 +46,7 @@ use crate::{
 ///
 /// # Cost
 ///
-/// - Construction: a forward and a backward pass that check the samples, once per recording.
+/// - Construction: a forward pass and two backward passes that check the samples, once per recording.
 /// - A call: a forward and a backward pass without the gradients of the weights, and the following per layer, in units of
 ///   the multiplications of its forward pass. [`inner_products`](Self::inner_products) takes one per vector; with three or
 ///   more vectors it takes one for all places, and one per vector divided by the number of places.

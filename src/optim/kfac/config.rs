@@ -126,9 +126,9 @@ pub struct KfacOptimizerConfig {
     /// Whether the eigendecompositions of the other kinds run on a thread of their own, while steps go on with the inverse
     /// before. The first inverse is waited for.
     ///
-    /// When a decomposition is done depends on the machine, and so do the steps: two runs differ unless both call
-    /// [`KfacOptimizer::wait`]. [`KfacStep::inverted`](super::KfacStep::inverted) tells the steps that took a new one over. One
-    /// that is under way is not part of a saved state; a run that resumes begins another when it is next due.
+    /// When a decomposition is finished depends on the machine, so two runs take different steps unless both call
+    /// [`KfacOptimizer::wait`]. [`KfacStep::inverted`](super::KfacStep::inverted) marks the steps that took a new one over. A
+    /// decomposition that is still running is not saved with the state; a resumed run starts another when it is next due.
     #[config(default = false)]
     pub background: bool,
     /// Longest gradient.

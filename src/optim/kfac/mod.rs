@@ -206,7 +206,8 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// Waits for eigendecompositions that run beside the steps, so that the next step takes them over.
     ///
     /// # Errors
-    /// Their failure; the optimizer then goes on with the inverse before, and begins others when they are next due.
+    /// The failure of a decomposition. The optimizer then goes on with the previous inverse, and starts another decomposition
+    /// when one is next due.
     pub fn wait(&mut self) -> Result<(), Error> {
         if let Some(pending) = &self.progress.running.pending {
             pending.wait();

@@ -71,7 +71,7 @@ impl<B: AutodiffBackend> Average<B> {
     }
 
     /// ε = min(1 − 1/k, decay), the share of the old average that is kept at the k-th update.
-    fn kept(&self, decay: f64) -> f64 {
+    pub fn kept(&self, decay: f64) -> f64 {
         (1.0 - (self.updates.max(1) as f64).recip()).min(decay)
     }
 }
@@ -82,41 +82,20 @@ impl<B: AutodiffBackend> Running<B> {
         Self { factors, uncovered, inverted: None, pending: None }
     }
 
-    /// Inverses of the averaged factors, one for each γ. The diagonal of an eigenvalue correction is not yet that of the
-    /// step.
-    pub fn invert(
+    /// What inverses of the averaged factors are computed from, with their own eigenvalues.
+    pub fn source(
         &self,
         (collector, objective): (&KfacCollector, &Objective<B>),
-        (kind, inversion): (KfacInverse, KfacInversion),
-        gammas: &[f64],
-    ) -> Result<Vec<Inverted<B>>, Error> {
-        let Some(kfac) = self.kfac(collector, objective)? else {
-            return Ok(Vec::new());
-        };
-        let source = match kind {
-            KfacInverse::Factored => Source::Factors(kfac),
+        kind: KfacInverse,
+    ) -> Result<Option<Source<B>>, Error> {
+        let kfac = self.kfac(collector, objective)?;
+        let source = |kfac| match kind {
+            KfacInverse::Factored => Ok(Source::Factors(kfac)),
             KfacInverse::Exact | KfacInverse::EigenvalueCorrected => {
-                Source::Spectra(Ekfac::uncorrected(&kfac)?)
+                Ok(Source::Spectra(Ekfac::uncorrected(&kfac)?))
             }
         };
-        Inverted::for_each(&source, gammas, inversion)
-    }
-
-    /// Averages the diagonal of the step's batch into that of an eigenvalue correction, in the bases of `inverses`, all of
-    /// which have the same.
-    pub fn correct(
-        &self,
-        collector: &KfacCollector,
-        objective: &Objective<B>,
-        (inverses, decay): (Vec<Inverted<B>>, f64),
-    ) -> Result<Vec<Inverted<B>>, Error> {
-        let Some(Source::Spectra(ekfac)) = inverses.first().map(|first| &first.source) else {
-            return Ok(inverses);
-        };
-        let ekfac = ekfac.averaged(collector, objective, self.factors.kept(decay))?;
-        let gammas = inverses.iter().map(|inverse| inverse.gamma);
-        let gammas: Vec<f64> = gammas.collect();
-        Inverted::for_each(&Source::Spectra(ekfac), &gammas, KfacInversion::Host)
+        kfac.map(source).transpose()
     }
 
     /// Takes decompositions over that are done, and begins others if they are due and none is under way. Returns whether it
@@ -154,15 +133,7 @@ impl<B: AutodiffBackend> Running<B> {
 }
 
 impl<B: AutodiffBackend> Inverted<B> {
-    /// An inverse for each γ. `inversion` is for factors alone.
-    pub fn for_each(
-        source: &Source<B>,
-        gammas: &[f64],
-        inversion: KfacInversion,
-    ) -> Result<Vec<Self>, Error> {
-        gammas.iter().map(|&gamma| Self::new(source.clone(), gamma, inversion)).collect()
-    }
-
+    /// (F̂ damped by γ)⁻¹; `inversion` is for factors alone.
     pub fn new(source: Source<B>, gamma: f64, inversion: KfacInversion) -> Result<Self, Error> {
         let damping = gamma * gamma;
         let (map, report) = match &source {
@@ -174,6 +145,18 @@ impl<B: AutodiffBackend> Inverted<B> {
 }
 
 impl<B: AutodiffBackend> Source<B> {
+    /// With decay·s + (1 − decay)·s', s' the diagonal of a batch, for an eigenvalue correction.
+    pub fn corrected(
+        self,
+        (collector, objective): (&KfacCollector, &Objective<B>),
+        decay: f64,
+    ) -> Result<Self, Error> {
+        Ok(match self {
+            Self::Spectra(ekfac) => Self::Spectra(ekfac.averaged(collector, objective, decay)?),
+            Self::Factors(kfac) => Self::Factors(kfac),
+        })
+    }
+
     /// Reads what is not on the host.
     pub fn state(&self) -> Result<SourceState, Error> {
         Ok(match self {

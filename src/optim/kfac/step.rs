@@ -166,7 +166,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let due = searches
             || next.step <= FIRST_STEPS
             || next.step.is_multiple_of(self.config.inverse_period);
-        let gammas = match (self.config.search_period, searches) {
+        let mut gammas = match (self.config.search_period, searches) {
             (None, _) => vec![(next.damping + self.config.weight_decay).sqrt()],
             (Some(period), true) => {
                 let omega = OMEGA.powf(0.5 * period as f64);
@@ -178,34 +178,41 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let collector = self.collector_of_step(next.step);
         let decay = self.config.decay;
         let background = self.config.background && kind != KfacInverse::Factored;
-        let before = next.running.inverted.take();
+        let (before, network) = (next.running.inverted.take(), (&collector, objective));
         let mut inverted = due || before.is_none();
         if inverted {
             next.running.uncovered.update(collector.uncovered(objective)?, decay)?;
         }
-        let (inversion, network) = (self.config.inversion, (&collector, objective));
-        let mut inverses = match before {
+        // What new inverses are computed from; none if the one before stays.
+        let mut source = match &before {
             Some(before) if background => {
-                let turned =
-                    next.running.turn_to_background(network, due, before.source.clone())?;
-                inverted = turned.0;
-                if due || inverted {
-                    Inverted::for_each(&turned.1, &gammas, inversion)?
-                } else {
-                    vec![before]
-                }
+                let own = before.source.clone();
+                let (taken, source) = next.running.turn_to_background(network, due, own)?;
+                inverted = taken;
+                (due || taken).then_some(source)
             }
-            Some(before) if !due => vec![before],
-            _ => next.running.invert(network, (kind, inversion), &gammas)?,
+            Some(_) if !due => None,
+            _ => next.running.source(network, kind)?,
         };
         if slope.collected && kind == KfacInverse::EigenvalueCorrected {
-            inverses = next.running.correct(&collector, objective, (inverses, decay))?;
+            if let (None, Some(before)) = (&source, &before) {
+                (source, gammas) = (Some(before.source.clone()), vec![before.gamma]);
+            }
+            let kept = next.running.factors.kept(decay);
+            source = source.map(|source| source.corrected(network, kept)).transpose()?;
         }
-        let candidates = inverses.into_iter().map(|inverse| {
+        let candidate = |inverse: Inverted<B>| {
             let direction = inverse.map.apply(&slope.point.gradient)?.neg();
             Ok(Candidate { inverse, direction })
-        });
-        Ok((candidates.collect::<Result<_, Error>>()?, inverted))
+        };
+        let candidates: Result<_, Error> = match source {
+            None => before.into_iter().map(candidate).collect(),
+            Some(source) => {
+                let inverse = |gamma| Inverted::new(source.clone(), gamma, self.config.inversion);
+                gammas.into_iter().map(|gamma| candidate(inverse(gamma)?)).collect()
+            }
+        };
+        Ok((candidates?, inverted))
     }
 
     /// Adapts λ by the ratio of actual to predicted decrease, if that is due. The actual one is that of the objective in the

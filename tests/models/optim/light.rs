@@ -21,6 +21,22 @@ fn rule(rate: f64, momentum: f64, limit: Option<f64>) -> KfacOptimizerConfig {
         .with_rule(StepRule::LearningRate { rate, momentum, limit })
 }
 
+/// One step by hand: Δ = −(F̂ + (λ + η)I)⁻¹(∇ℒ + ηθ).
+#[test]
+fn weight_decay_adds_to_the_gradient_and_to_the_damping() {
+    let device = Device::flex().autodiff();
+    let (model, batch, objective) = problem::<B>(2, &device);
+    let config = rule(0.2, 0.0, None).with_weight_decay(0.3).with_inverse(KfacInverse::Exact);
+    let mut optimizer = optimizer(&config, &objective);
+    let start = objective.parameters().clone();
+    let gradient = objective.gradient().unwrap().axpy(0.3, &start).unwrap();
+    let inverse = KfacConfig::new().init(&objective, TARGET).unwrap().inverse(0.1 + 0.3).unwrap();
+    let delta = inverse.apply(&gradient).unwrap().scale(-0.2);
+    let (model, step) = optimizer.step(&model, batch).unwrap();
+    assert!((step.gamma - 0.4_f64.sqrt()).abs() < 1e-12, "{step}");
+    assert_close(&parameters(&model), &start.axpy(1.0, &delta).unwrap().to_vec().unwrap());
+}
+
 /// Two steps by hand: Δ = −F̂⁻¹∇ℒ, δ = rate·Δ, then δ = rate·Δ' + momentum·δ.
 #[test]
 fn momentum_and_rate_are_those_of_the_formula() {

@@ -63,7 +63,7 @@ pub struct TruncatedCg {
     /// An approximate inverse of A + (λ + η)I.
     pub preconditioner: Option<Preconditioner>,
     /// Steps from one computation of the preconditioner's factors to the next. Between them the factors stay those of an
-    /// earlier point and batch, with the damping of the step: solves take more iterations, and end as exactly.
+    /// earlier point and batch, with the damping of the step: solves take more iterations, and are as accurate in the end.
     #[config(default = 1)]
     pub refresh_every: usize,
     /// Start at this multiple of the last solution, in place of zero.

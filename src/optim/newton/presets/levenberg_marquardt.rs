@@ -24,7 +24,7 @@ use crate::optim::newton::{
 /// A gradient, about 0.6 gradients for each iteration of conjugate gradients, and a forward pass.
 ///
 /// # Example
-/// r = (10(w₂ − w₁²), 1 − w₁), half its square being half of Rosenbrock's function.
+/// r = (10(w₂ − w₁²), 1 − w₁): ½‖r‖² is half of Rosenbrock's function.
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
