@@ -24,7 +24,7 @@ pub enum OnNegativeCurvature {
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖r‖ ≤ max(relative · ‖b‖, absolute) |
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
 /// | `max_iterations` | min(10 n, 1000) | ≥ 1 | n steps suffice in exact arithmetic, several times as many with rounding |
-/// | `residual_replacement` | 50 | ≥ 1 | recompute r = b − A x every this many iterations; `None`: never |
+/// | `residual_replacement` | 50 | ≥ 1 | recompute r = b − A x every this many iterations; `None`, or with `reorthogonalization`: never |
 /// | `stagnation_window` | 100 | ≥ 1 | stop if ‖r‖ has not fallen by a hundredth over this many iterations; `None`: never |
 /// | `reorthogonalization` | false | | keep r orthogonal to all earlier residuals: for small or indefinite systems |
 /// | `on_negative_curvature` | `Stop` | | |
@@ -47,7 +47,8 @@ pub struct ConjugateGradientConfig {
     pub absolute_tolerance: f64,
     /// Largest number of iterations; `None` is min(10 n, 1000) for n unknowns.
     pub max_iterations: Option<usize>,
-    /// Recompute r = b − A x every this many iterations; `None` is never.
+    /// Recompute r = b − A x every this many iterations; `None` is never. With `reorthogonalization` it is recomputed after n
+    /// iterations only, and the solve starts afresh: another r is not orthogonal to those that are kept.
     #[config(default = "Some(50)")]
     pub residual_replacement: Option<usize>,
     /// Stop if ‖r‖ has not fallen by a hundredth over this many iterations; `None` is never.

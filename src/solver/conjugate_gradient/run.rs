@@ -158,7 +158,12 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
                 Ok(Next::Stop(x, reason))
             };
         }
-        let replaces = self.guard.replaces(self.monitor.iterations);
+        if self.basis.as_ref().is_some_and(|basis| basis.len() >= r.len()) {
+            let x = x.axpy_device(&alpha, &p)?; //                        r is rounding
+            self.observe(&x);
+            return self.confirm(x);
+        }
+        let replaces = self.basis.is_none() && self.guard.replaces(self.monitor.iterations);
         let (x, p) = if replaces {
             let x = x.axpy_device(&alpha, &p)?;
             r = self.system.residual(&x)?; //                             Shewchuk 1994, B2

@@ -7,7 +7,8 @@ use burn_curvature::{
 };
 
 use super::{
-    INDEFINITE, check_report, conjugate_gradient, diagonal_rows, operator, residual, tight, x_of,
+    INDEFINITE, check_report, conjugate_gradient, diagonal_rows, minimum_residual, operator,
+    residual, tight, x_of,
 };
 use crate::{
     TestBackend, assert_close,
@@ -209,6 +210,28 @@ fn preconditioning<B: TestBackend>() {
     }
 }
 on_backends!(preconditioning: ndarray, flex, dispatch, wgpu);
+
+/// Kept residuals span the space after n steps, and what is left of the next one is rounding: the solve starts afresh.
+fn more_steps_than_dimensions<B: TestBackend>() {
+    for seed in 0..20 {
+        let (n, precision) = (12, Precision::F32);
+        let rows = with_spectrum(&logarithmic(1.0, 3e3, n), seed);
+        let rhs = flat::<B>(&SplitMix64::new(seed + 60).normals(n), precision);
+        let descent = conjugate_gradient(2e-4)
+            .with_residual_replacement(Some(3))
+            .with_reorthogonalization(true);
+        let smallest = minimum_residual(2e-4).with_reorthogonalization(true);
+        let solvers: [Box<dyn LinearSolver<B>>; 2] =
+            [Box::new(descent.init().unwrap()), Box::new(smallest.init().unwrap())];
+        for solver in solvers {
+            let solution = solver.solve(&operator(&rows, rhs.space()), &rhs).unwrap();
+            assert_eq!(solution.report.stop, StopReason::Converged, "{seed}: {}", solution.report);
+            let spectrum = solution.report.spectrum.unwrap();
+            assert!(spectrum.largest < 3.1e3, "{seed}: {spectrum:?}");
+        }
+    }
+}
+on_backends!(more_steps_than_dimensions: ndarray, flex, dispatch, wgpu);
 
 /// Ritz values of a full run are eigenvalues; those of a short one lie within.
 fn ritz_estimates<B: TestBackend>() {
