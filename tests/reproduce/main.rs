@@ -7,7 +7,6 @@ mod data_set;
 #[path = "../support/digits.rs"]
 mod digits;
 mod distilled;
-mod factor_costs;
 mod few_shot;
 #[path = "../support/figures.rs"]
 mod figures;

@@ -1,7 +1,13 @@
-//! K-FAC's factors by its defaults, in gradients of the same batch, on architectures that Burn's users train.
+//! K-FAC's gradient and factors by its defaults, on architectures that Burn's users train.
 //!
-//! Exact factors send one cotangent back for every output: with up to five outputs they take up to three gradients, with
-//! more of them less than half a gradient for each.
+//! ```text
+//! cargo bench --bench factors
+//! ```
+//!
+//! Prints `<model>.factors = <value>`, the median of five ratios, each of the shortest of three runs, in units of a plain Burn
+//! gradient (forward and `backward()`) of the same model and batch, and `<model>.outputs`: exact factors send one cotangent back
+//! for every output.
+#![allow(clippy::print_stdout)]
 
 use std::time::Instant;
 
@@ -20,16 +26,9 @@ use burn::{
         activation::{gelu, relu},
     },
 };
-use burn_curvature::{Batch, CaptureConfig, KfacConfig, Likelihood, Objective, Reduction};
-
-use crate::Outcome;
+use burn_curvature::{Batch, CaptureConfig, Error, KfacConfig, Likelihood, Objective, Reduction};
 
 const BATCH: usize = 32;
-
-/// Gradients that the factors may take.
-fn most(outputs: usize) -> f64 {
-    f64::max(3.0, 0.5 * outputs as f64)
-}
 
 type Labels = Tensor<1, Int>;
 
@@ -55,10 +54,7 @@ fn classified(z: Tensor<2>, y: Labels) -> (Tensor<2>, Tensor<1>) {
 }
 
 /// Seconds of the fastest of some runs.
-fn fastest<T>(
-    runs: usize,
-    mut run: impl FnMut() -> Result<T, burn_curvature::Error>,
-) -> Result<f64, burn_curvature::Error> {
+fn fastest<T>(runs: usize, mut run: impl FnMut() -> Result<T, Error>) -> Result<f64, Error> {
     let mut least = f64::INFINITY;
     for _ in 0..runs {
         let start = Instant::now();
@@ -68,36 +64,32 @@ fn fastest<T>(
     Ok(least)
 }
 
-/// Prints what the factors of a model take, and fails if it is too much.
+/// Prints what the factors of a model take.
 fn costs<M, X>(
     name: &str,
     (model, batch): (M, X),
     likelihood: Likelihood,
     loss: fn(&M, X) -> (Tensor<2>, Tensor<1>),
-) -> Outcome
+) -> Result<(), Error>
 where
     M: Module + 'static,
-    X: Batch + Send + 'static,
+    X: Batch + Clone + Send + 'static,
 {
-    let objective: Objective = CaptureConfig::new().evaluation().init(&model, batch, loss)?;
-    let objective = objective.reduced_by(Reduction::Mean)?.without_loss_check();
+    let recorded: Objective =
+        CaptureConfig::new().evaluation().init(&model, batch.clone(), loss)?;
+    let objective = recorded.reduced_by(Reduction::Mean)?.without_loss_check();
     let config = KfacConfig::new();
-    let coverage = config.init(&objective, likelihood)?.coverage().to_string();
+    config.init(&objective, likelihood)?; // warms up
     let (mut ratios, runs) = (Vec::new(), 3);
     for _ in 0..5 {
-        let gradient = fastest(runs, || objective.gradient())?;
+        let gradient = fastest(runs, || Ok(loss(&model, batch.clone()).1.backward()))?;
         ratios.push(fastest(runs, || config.init(&objective, likelihood))? / gradient);
     }
     ratios.sort_by(f64::total_cmp);
-    println!("{name} = {:.2} ({} parameters)", ratios[2], objective.layout().len());
     let outputs = objective.outputs()?;
     let shape = outputs.layout().blocks()[0].shape().to_vec();
-    let most = most(shape.iter().skip(1).product());
-    if ratios[2] > most {
-        return Err(
-            format!("{name}: {:.2} gradients, expected {most}\n{coverage}", ratios[2]).into()
-        );
-    }
+    println!("{name}.factors = {:.2}", ratios[2]);
+    println!("{name}.outputs = {}", shape.iter().skip(1).product::<usize>());
     Ok(())
 }
 
@@ -147,6 +139,7 @@ fn encoded(model: &Text, tokens: Tensor<2, Int>) -> Tensor<3> {
 }
 
 /// u″ of a network by the chain rule.
+#[allow(clippy::ptr_arg, reason = "it is the model of a closure")]
 fn residuals(layers: &Vec<Linear>, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let mut jet = [x.clone(), x.ones_like(), x.zeros_like()];
     for (place, layer) in layers.iter().enumerate() {
@@ -168,15 +161,13 @@ fn residuals(layers: &Vec<Linear>, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
 const CLASSES: Likelihood = Likelihood::Categorical;
 const HALF: Likelihood = Likelihood::Gaussian { variance: 0.5 };
 
-#[test]
-#[ignore = "times"]
-fn factors_of_classifiers_take_few_gradients() -> Outcome {
-    costs("images with batch norms, 10 classes", images(), CLASSES, |model, (x, y)| {
+fn classifiers() -> Result<(), Error> {
+    costs("images", images(), CLASSES, |model, (x, y)| {
         let norms = model.norm.iter().zip(&model.conv);
         let x = norms.fold(x, |x, (norm, conv)| gelu(norm.forward(conv.forward(x))));
         classified(model.head[1].forward(relu(model.head[0].forward(x.flatten(1, 3)))), y)
     })?;
-    costs("transformer, 4 classes", text(), CLASSES, |model, (tokens, y)| {
+    costs("transformer", text(), CLASSES, |model, (tokens, y)| {
         classified(model.head.forward(encoded(model, tokens).mean_dim(1).squeeze_dim(1)), y)
     })?;
     type Sequences = (Tensor<3>, Labels);
@@ -186,25 +177,28 @@ fn factors_of_classifiers_take_few_gradients() -> Outcome {
         let (_, state) = lstm.forward(x, None);
         classified(head.forward(state.hidden), y)
     };
-    costs("LSTM, 5 classes", (lstm, batch), CLASSES, loss)
+    costs("lstm", (lstm, batch), CLASSES, loss)
 }
 
-#[test]
-#[ignore = "times"]
-fn factors_of_regressions_take_few_gradients() -> Outcome {
+fn regressions() -> Result<(), Error> {
     let net = vec![linear(1, 32), linear(32, 32), linear(32, 1)];
-    costs("PINN by the chain rule", (net, normal([4 * BATCH, 1])), HALF, residuals)?;
+    costs("pinn", (net, normal([4 * BATCH, 1])), HALF, residuals)?;
     let pair = (vec![linear(20, 64), linear(64, 16)], vec![linear(2, 64), linear(64, 16)]);
     let batch = (normal([BATCH, 20]), normal([BATCH, 2]), normal([BATCH, 1]));
     type Places = (Tensor<2>, Tensor<2>, Tensor<2>);
-    costs("DeepONet", (pair, batch), HALF, |(branch, trunk), (u, x, y): Places| {
+    costs("deeponet", (pair, batch), HALF, |(branch, trunk), (u, x, y): Places| {
         let through = |net: &Vec<Linear>, x| net[1].forward(net[0].forward(x).tanh());
         let z = (through(branch, u) * through(trunk, x)).sum_dim(1);
         (z.clone(), (z - y).square().mean())
     })?;
     let net = vec![linear(64, 32), linear(32, 8), linear(8, 32), linear(32, 64)];
-    costs("autoencoder, 64 outputs", (net, normal([BATCH, 64])), HALF, |net, x| {
+    costs("autoencoder", (net, normal([BATCH, 64])), HALF, |net, x| {
         let z = net.iter().fold(x.clone(), |x, layer| layer.forward(x).tanh());
         (z.clone(), (z - x).square().sum_dim(1).mean())
     })
+}
+
+fn main() -> Result<(), Error> {
+    classifiers()?;
+    regressions()
 }
