@@ -25,7 +25,7 @@ use plotters::style::RGBColor;
 
 use digits::Digits;
 use figures::Figures;
-use page::{Axis, Chart, Scale};
+use page::{Axis, Chart, Corner, Scale};
 use training::{Point, Problem, best_of};
 
 const STEPS: usize = 300;
@@ -81,5 +81,6 @@ fn draw(curve: &[Point]) -> Result<std::path::PathBuf, Box<dyn Error>> {
     chart.line(of(|point| point.test_loss), TEST);
     chart.name(VALIDATION, "50 validation images, which the decays are trained on");
     chart.name(TEST, "1697 test images");
+    chart.legend(Corner::LowerRight);
     chart.save("hyperparameters")
 }
