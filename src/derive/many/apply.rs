@@ -147,7 +147,7 @@ impl Stack<'_> {
 
     /// Dimensions in another order; the axis stays.
     fn turned(&mut self, input: ValueId, axes: &[usize]) -> Stacked {
-        let Stacked { value, axis } = self.find(input).unwrap_or_else(|| self.settled(input));
+        let Stacked { value, axis } = self.settled(input);
         let mut axes: Vec<usize> =
             axes.iter().map(|&dim| if dim < axis { dim } else { dim + 1 }).collect();
         axes.insert(axis, axis);

@@ -139,20 +139,12 @@ impl Stack<'_> {
         self.permute(value, &axes)
     }
 
-    /// A value of the source for all vectors, with the axis where its elements lie in the order of their indices, if there
-    /// is such a place.
+    /// A value of the source for all vectors; broadcast along a leading axis where it depends on none.
     pub fn settled(&mut self, value: ValueId) -> Stacked {
-        let Some(stacked) = self.find(value) else {
-            return Stacked { value: self.full(value, 0), axis: 0 };
-        };
-        let Some(view) = self.views.get(&stacked.value) else {
-            return stacked;
-        };
-        let others = (0..view.axes.len()).filter(|&dim| dim != stacked.axis);
-        if others.map(|dim| view.axes[dim]).is_sorted() {
-            return Stacked { value: view.source, axis: view.axes[stacked.axis] };
+        match self.find(value) {
+            Some(stacked) => stacked,
+            None => Stacked { value: self.full(value, 0), axis: 0 },
         }
-        stacked
     }
 
     /// A value of the source with the axis, of size one where it depends on no vector, and dimensions of size one in front up

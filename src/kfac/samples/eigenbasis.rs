@@ -24,7 +24,7 @@ use crate::{
     },
     objective::{Derivation, Objective},
     operator::{BlockDiagonal, Kronecker},
-    space::{Inner, InnerFloat, read_tensor},
+    space::{Inner, InnerFloat, read_tensor, sum},
     tensor::Operand,
 };
 
@@ -252,17 +252,13 @@ impl<B: AutodiffBackend> EigenGradients<B> {
         Some(Self { count, blocks, selected })
     }
 
-    /// Whether all elements are finite.
+    /// Whether all elements are finite, and their sums too.
     pub fn are_finite(&self) -> Result<bool, Error> {
         let tensors = self.blocks.iter().flat_map(|block| match block {
             OfBlock::Outer([a, g]) => vec![a, g],
             OfBlock::Matrices(matrices) => vec![matrices],
         });
-        // Zero times a number is zero unless the number is not finite.
-        let sums = tensors.map(|tensor| {
-            Inner::<B>::float_sum(Inner::<B>::float_mul_scalar(tensor.clone(), 0.0.into()))
-        });
-        let sums: Vec<_> = sums.collect();
+        let sums: Vec<_> = tensors.map(|tensor| sum::<B>(tensor.clone())).collect();
         if sums.is_empty() {
             return Ok(true);
         }
