@@ -30,7 +30,7 @@ pub(super) fn root<B: Backend>(z: FloatTensor<B>, r: FloatTensor<B>) -> FloatTen
 }
 
 /// The columns of diag(√(σ(1 − σ))).
-pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> FloatTensor<B> {
     scaled_units::<B>(z, B::float_sqrt(variance::<B>(z.clone())))
 }
 

@@ -32,7 +32,7 @@ pub(super) fn root<B: Backend>(z: FloatTensor<B>, r: FloatTensor<B>) -> FloatTen
 }
 
 /// The columns of diag(√λ).
-pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> FloatTensor<B> {
     scaled_units::<B>(z, deviation::<B>(z.clone()))
 }
 

@@ -54,7 +54,8 @@ fn curvature_root_columns_and_draws_make_one_matrix() {
         let metric = each(&|unit| family.curvature::<Flex>(z(), unit)).concat();
         let roots = each(&|unit| family.root::<Flex>(z(), unit));
         assert!(error(&outer(&roots), &metric) < 1e-12, "{likelihood:?}");
-        let columns: Vec<_> = family.columns::<Flex>(&z()).into_iter().map(read).collect();
+        let columns = read(family.columns::<Flex>(&z()));
+        let columns: Vec<_> = columns.chunks(WIDTH).map(<[f64]>::to_vec).collect();
         assert!(error(&outer(&columns), &metric) < 1e-12, "{likelihood:?}");
         let scaled: Vec<f64> = metric.iter().map(|m| m * likelihood.scale()).collect();
         for seed in 0..3 {

@@ -133,10 +133,7 @@ impl<'a> Passes<'a> {
                 let noise = required(self.given.noise.clone())?;
                 family.directions::<CaptureBackend>(draws, z.clone(), noise)
             }
-            Metric::Exact(family) => {
-                let columns = family.columns::<CaptureBackend>(z);
-                CaptureBackend::float_cat(columns.into_iter().map(one).collect(), 0)
-            }
+            Metric::Exact(family) => family.columns::<CaptureBackend>(z),
             Metric::Empirical => required(None)?,
         };
         let Some(scale) = self.given.scale.clone() else {
