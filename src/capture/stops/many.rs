@@ -81,7 +81,9 @@ impl Deciding<'_> {
             equal.into_iter().enumerate().for_each(|(rank, at)| self.set(at, rank < count));
         }
         let chosen = self.ways.iter().zip(&self.chosen);
-        Decision::Ways(chosen.filter(|(_, chosen)| **chosen == Some(true)).map(|(way, _)| *way).collect())
+        Decision::Ways(
+            chosen.filter(|(_, chosen)| **chosen == Some(true)).map(|(way, _)| *way).collect(),
+        )
     }
 
     /// Decides about the ways with a term that is not wanted as often, or that is wanted as often as there is any.

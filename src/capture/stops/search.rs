@@ -219,9 +219,10 @@ impl<'a> Search<'a> {
     ) -> Option<Vec<(Operand, Number)>> {
         let mut found: Option<(Number, Vec<(Operand, Number)>)> = None;
         for &sum in sums {
-            if found.as_ref().is_some_and(|(first, _)| {
-                self.numbering.count(*first) != self.numbering.count(sum)
-            }) {
+            if found
+                .as_ref()
+                .is_some_and(|(first, _)| self.numbering.count(*first) != self.numbering.count(sum))
+            {
                 break;
             }
             let commute = |operands: &[Operand]| {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn_backend::{Backend, DType, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, at_most, columns_of, pattern};
+use super::{Noise, at_most, columns_of, diagonal_of_sums, pattern, square_pattern};
 
 /// One uniform value per row of classes.
 pub(super) const NOISE: Noise = Noise::UniformPerRow;
@@ -71,6 +71,27 @@ pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> FloatTensor<B> {
     B::float_add(B::float_mul(at, by_column(diagonal)), after)
 }
 
+/// Σ diag(p) − p pᵀ over rows `[rows, classes]`. A diagonal entry is the product of p with the sum of the others, which loses
+/// no digits where p is close to one.
+pub(super) fn total<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
+    let [rows, classes] = [z.shape()[0], z.shape()[1]];
+    let (p, last) = probabilities::<B>(z);
+    if classes < 2 {
+        return B::float_sum_dim(B::float_mul_scalar(p, 0.0.into()), 0);
+    }
+    let part =
+        |x: FloatTensor<B>, columns: Range<usize>| B::float_slice(x, &columns_of(last, columns));
+    let none = B::float_zeros(Shape::from(vec![rows, 1]), &p.device(), p.dtype().into());
+    let before = part(B::float_cumsum(p.clone(), last), 0..classes - 1);
+    let before = B::float_cat(vec![none.clone(), before], last);
+    let tails = B::float_flip(B::float_cumsum(B::float_flip(p.clone(), &[last]), last), &[last]);
+    let after = B::float_cat(vec![part(tails, 1..classes), none], last);
+    let variance = B::float_mul(p.clone(), B::float_add(before, after));
+    let others = square_pattern::<B>(&p, |column, row| column != row);
+    let products = B::float_matmul(B::float_swap_dims(p.clone(), 0, 1), p);
+    B::float_sub(diagonal_of_sums::<B>(variance), B::float_mul(others, products))
+}
+
 /// The smallest positive value of a type at full precision.
 fn smallest_normal(dtype: DType) -> f64 {
     match dtype {
@@ -114,14 +135,17 @@ mod tests {
     use burn::backend::Flex;
     use burn_backend::{TensorData, ops::FloatTensorOps, read_sync};
 
-    use super::columns;
+    use super::{columns, total};
 
     /// Σ over columns of column·columnᵀ against diag(p) − p pᵀ in f64.
     fn check(z: &[f64], single: bool) {
         let classes = z.len();
         let data = TensorData::new(z.to_vec(), [1, classes]);
         let data = if single { data.convert::<f32>() } else { data };
-        let columns = columns::<Flex>(&Flex::float_from_data(data, &Default::default()));
+        let outputs = Flex::float_from_data(data, &Default::default());
+        let total = read_sync(Flex::float_into_data(total::<Flex>(outputs.clone()))).unwrap();
+        let total: Vec<f64> = total.iter::<f64>().collect();
+        let columns = columns::<Flex>(&outputs);
         let columns = read_sync(Flex::float_into_data(columns)).unwrap();
         let columns: Vec<f64> = columns.iter::<f64>().collect();
         let columns: Vec<&[f64]> = columns.chunks(classes).collect();
@@ -135,8 +159,10 @@ mod tests {
                 let found: f64 = columns.iter().map(|column| column[i] * column[j]).sum();
                 let expected = if i == j { p[i] * (1.0 - p[i]) } else { -p[i] * p[j] };
                 let scale = (p[i] * p[j]).sqrt().max(1e-30);
-                let error = (found - expected).abs() / scale;
-                assert!(error < bound, "{z:?}: {i}, {j}: {found} for {expected}");
+                for found in [found, total[i * classes + j]] {
+                    let error = (found - expected).abs() / scale;
+                    assert!(error < bound, "{z:?}: {i}, {j}: {found} for {expected}");
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, pattern};
+use super::{Noise, pattern, square_pattern};
 
 /// One standard normal value per output.
 pub(super) const NOISE: Noise = Noise::Normal;
@@ -15,6 +15,12 @@ pub(super) fn curvature<B: Backend>(_: FloatTensor<B>, u: FloatTensor<B>) -> Flo
 /// I·r
 pub(super) fn root<B: Backend>(_: FloatTensor<B>, r: FloatTensor<B>) -> FloatTensor<B> {
     r
+}
+
+/// I for each row.
+pub(super) fn total<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
+    let rows = z.shape()[0] as f64;
+    B::float_mul_scalar(square_pattern::<B>(&z, |column, row| column == row), rows.into())
 }
 
 /// The columns of I.

@@ -114,6 +114,16 @@ impl Family {
         of!(self, columns::<B>(z))
     }
 
+    /// The sum of M over all rows of the last dimension, `[outputs, outputs]`: that of its columns with themselves, at the
+    /// cost of one of them.
+    pub fn total<B: Backend>(self, z: FloatTensor<B>) -> FloatTensor<B> {
+        let shape = z.shape();
+        let width = shape.last().copied().unwrap_or(1);
+        let rows = shape.num_elements() / width.max(1);
+        let z = B::float_reshape(z, Shape::from(vec![rows, width]));
+        of!(self, total::<B>(z))
+    }
+
     /// Derivatives of −log p(ŷ|z) by z for `draws` targets ŷ, stacked in front and divided by √draws.
     pub fn directions<B: Backend>(
         self,
@@ -228,6 +238,21 @@ fn scaled_units<B: Backend>(z: &FloatTensor<B>, diagonal: FloatTensor<B>) -> Flo
     let width = z.shape().last().copied().unwrap_or(1);
     let units = pattern::<B>(z, width, |column, row| column == row);
     B::float_mul(units, B::float_reshape(diagonal, Shape::from(shape)))
+}
+
+/// The matrix with the sums of rows `[rows, outputs]` on its diagonal.
+fn diagonal_of_sums<B: Backend>(rows: FloatTensor<B>) -> FloatTensor<B> {
+    let diagonal = square_pattern::<B>(&rows, |column, row| column == row);
+    B::float_mul(diagonal, B::float_sum_dim(rows, 0))
+}
+
+/// The pattern of a square matrix.
+fn square_pattern<B: Backend>(
+    rows: &FloatTensor<B>,
+    is_one: impl Fn(usize, usize) -> bool,
+) -> FloatTensor<B> {
+    let width = rows.shape().last().copied().unwrap_or(1);
+    B::float_reshape(pattern::<B>(rows, width, is_one), Shape::from(vec![width, width]))
 }
 
 /// One where `is_one` says so by column and row, else zero, for all samples: `[columns, 1, …, rows]` with as many rows as

@@ -27,7 +27,8 @@ fn x(step: usize) -> f64 {
 fn sum_of_squares(stops: Stops) -> Objective {
     let objective = Objective::capture(&weights::<1>([W]), (), move |m: &Weights<1>, ()| {
         let w = if stops.scaled { m.w.val() * SCALE } else { m.w.val() };
-        let (mut h, mut loss) = (Tensor::<1>::zeros([1], &w.device()), Tensor::zeros([1], &w.device()));
+        let (mut h, mut loss) =
+            (Tensor::<1>::zeros([1], &w.device()), Tensor::zeros([1], &w.device()));
         for step in 0..stops.steps {
             let (state, weight) = ((stops.state)(step), (stops.weight)(step));
             let own = if weight { w.clone().detach() } else { w.clone() };
