@@ -4,7 +4,7 @@ use burn::prelude::*;
 use burn_curvature::{
     Objective,
     errors::{DeriveError, OptimizerError},
-    optim::{LevenbergMarquardtConfig, NewtonStep, Verdict},
+    optim::{LevenbergMarquardtConfig, NewtonOptimizerState, NewtonStep, Verdict},
 };
 
 use super::{B, Point};
@@ -121,6 +121,31 @@ fn the_path_is_that_of_the_dense_method_and_ends_at_the_certified_values() {
         let last = steps.last().unwrap();
         assert_eq!(last.verdict, Verdict::Stationary, "{last}");
     }
+}
+
+/// λ and its growth are part of the state: a run that is taken up after any step goes on digit for digit.
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one() {
+    let mut model = Point::at(&[2.5, 0.5]);
+    let data = (tensor(&X), tensor(&Y));
+    let objective: Objective<B> =
+        Objective::capture(&model, data.clone(), half).unwrap().in_f64().unwrap();
+    let config = LevenbergMarquardtConfig::new().optimizer();
+    let mut whole = config.init(&objective).unwrap();
+    let mut refused = 0;
+    for _ in 0..25 {
+        let state = NewtonOptimizerState::from_bytes(whole.state().unwrap().to_bytes().unwrap());
+        let mut resumed = config.resume(&objective, &state.unwrap()).unwrap();
+        let (other, expected) = resumed.step(&model, data.clone()).unwrap();
+        let step;
+        (model, step) = whole.step(&model, data.clone()).unwrap();
+        refused += usize::from(step.verdict == Verdict::Rejected);
+        assert_eq!((&step, model.values()), (&expected, other.values()));
+        // A new optimizer starts at another λ.
+        let (_, fresh) = config.init(&objective).unwrap().step(&model, data.clone()).unwrap();
+        assert_ne!(fresh.step, step.step + 1);
+    }
+    assert!(refused > 0); // so that the growth of λ mattered
 }
 
 /// A mean of squares is fitted as well as half a sum: λ scales with the factor.
