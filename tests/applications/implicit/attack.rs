@@ -5,7 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::prelude::*;
 use burn_curvature::{
     ConjugateGradientConfig, Error, ParamSpace, ParamVector, Precision, SolveOptions,
-    errors::{BatchError, CaptureError, ConfigError, ImplicitError, ObjectiveError, VectorError},
+    errors::{
+        BatchError, CaptureError, ConfigError, ExecuteError, ImplicitError, ObjectiveError,
+        VectorError,
+    },
     implicit::{
         HyperObjective, ImamlConfig, ImplicitConfig, ImplicitFunction, InnerSolver, truncated,
     },
@@ -26,6 +29,8 @@ fn is_typed(error: &Error) -> bool {
         || error.downcast_ref::<CaptureError>().is_some()
         || error.downcast_ref::<BatchError>().is_some()
         || error.downcast_ref::<ConfigError>().is_some()
+        // The backend names the operation and the index, such as a class that is not there.
+        || error.downcast_ref::<ExecuteError>().is_some()
 }
 
 fn expect_refused(story: &str, run: impl FnOnce() -> Result<(), Error>) {
@@ -81,7 +86,10 @@ fn call(
             let options = SolveOptions::new().with_preconditioner(&diagonal);
             function.hypergradient_with(outer, &solver, options).map(drop)
         }
-        (4, true) => function.with_matrix(Diagonal::new(bad)?).map(drop),
+        (4, true) => {
+            let function = function.with_matrix(Diagonal::new(bad)?)?;
+            function.adjoint(&good, &solver).map(drop)
+        }
         (_, true) => inner.at(&bad, &inner.hyperparameters())?.gradient().map(drop),
         (0 | 1, false) => function.tangent(&bad, &solver).map(drop),
         (2 | 3, false) => function.tangents(&[bad, good], &solver).map(drop),
@@ -103,6 +111,9 @@ fn bad_vectors_are_typed_errors_and_change_nothing() {
             let (of_theta, which) = (numbers.below(2) == 0, numbers.below(6));
             let (own, other) = if of_theta { (&theta, &eta) } else { (&eta, &theta) };
             let (what, bad) = spoiled(own.space(), other, &mut numbers);
+            if (of_theta, what) == (false, "infinite") && which >= 4 {
+                continue; // a weight σ(∞) = 1 is a good one
+            }
             let story = format!("call {which} with a vector {what}, of θ: {of_theta}");
             expect_refused(&story, || call(&function, &outer, (of_theta, bad), which));
         }
@@ -157,11 +168,12 @@ fn bad_batches_and_inner_solvers_are_typed_errors() {
         let config = ImplicitConfig::new().with_damping(damping);
         expect_refused(&format!("damping {damping}"), || config.init(&inner).map(drop));
     }
-    // With the largest damping the minimizer does not move, and the direct part is all.
-    let stiff = ImplicitConfig::new().with_damping(1e300).init(&inner).unwrap();
+    // With a damping beside which nothing counts the minimizer does not move, and the direct part is all.
+    let stiff = ImplicitConfig::new().with_damping(1e100).init(&inner).unwrap();
     let solver = ConjugateGradientConfig::new().init().unwrap();
     let found = stiff.hypergradient(&outer, &solver).unwrap();
-    assert_eq!(entries(&found.gradient), entries(&found.direct));
+    let indirect = found.gradient.sub(&found.direct).unwrap().norm().unwrap();
+    assert!((1e-103..1e-97).contains(&indirect), "{indirect:e}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use burn::{
 use burn_curvature::{
     Error, Objective, ParamVector, Reduction,
     errors::{
-        BatchError, CaptureError, ConfigError, ObjectiveError, OptimizerError, SavedStateError,
-        VectorError,
+        BatchError, CaptureError, ConfigError, ExecuteError, ObjectiveError, OptimizerError,
+        SavedStateError, VectorError,
     },
     optim::{
         HessianFreeConfig, LevenbergMarquardtConfig, NewtonCgConfig, NewtonOptimizer,
@@ -34,6 +34,8 @@ fn is_typed(error: &Error) -> bool {
         || error.downcast_ref::<BatchError>().is_some()
         || error.downcast_ref::<ConfigError>().is_some()
         || error.downcast_ref::<SavedStateError>().is_some()
+        // The backend names the operation and the index, such as a class that is not there.
+        || error.downcast_ref::<ExecuteError>().is_some()
 }
 
 /// Residuals of the probabilities, and the mean of their squares.
