@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{Influence, InfluenceReport, Solves};
 use crate::{error::Error, space::ParamVector};
 
-/// The influence of each training sample on its own loss: large for samples that the others contradict, such as mislabelled
-/// ones.
+/// The influence of each training sample on its own loss: large for samples that the others contradict, such as
+/// mislabeled ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelfInfluence {
     /// c·∇ℓₙᵀA⁻¹∇ℓₙ for each sample: the predicted rise of its loss when it is left out. With
     /// [`Prediction::Upweighted`](super::Prediction::Upweighted) it is −∇ℓₙᵀA⁻¹∇ℓₙ.
     pub scores: Vec<f64>,
-    /// What stands behind them.
+    /// The report on them.
     pub report: InfluenceReport,
 }
 
@@ -78,7 +78,7 @@ impl<B: AutodiffBackend> Influence<B> {
         Ok(SelfInfluence { scores, report: self.report(samples, solves, derivatives) })
     }
 
-    /// ∇ℓₙᵀA⁻¹∇ℓₙ out of the layers, where A⁻¹ is a Kronecker product for each.
+    /// ∇ℓₙᵀA⁻¹∇ℓₙ from the layers, where A⁻¹ is a Kronecker product for each.
     fn by_layers(&self) -> Result<Option<Vec<f64>>, Error> {
         let (Some(layers), Some(inverse)) = (&self.layers, self.inverse.factored()) else {
             return Ok(None);
@@ -93,8 +93,8 @@ impl<B: AutodiffBackend> Influence<B> {
         let samples = self.samples();
         let (mut scores, mut total) = (Vec::with_capacity(samples), Solves::default());
         for first in (0..samples).step_by(self.config.at_once) {
-            let gradients =
-                self.losses.gradients(first..samples.min(first + self.config.at_once))?;
+            let last = samples.min(first.saturating_add(self.config.at_once));
+            let gradients = self.losses.gradients(first..last)?;
             let (solved, solves) = self.inverse.solve(&gradients)?;
             for (gradient, solved) in gradients.iter().zip(&solved) {
                 scores.push(gradient.dot(solved)?);
@@ -109,7 +109,7 @@ impl<B: AutodiffBackend> Influence<B> {
     fn by_coordinate(&self, parameters: usize) -> Result<(Vec<f64>, Solves, usize), Error> {
         let (mut scores, mut total) = (vec![0.0; self.samples()], Solves::default());
         for first in (0..parameters).step_by(self.config.at_once) {
-            let last = parameters.min(first + self.config.at_once);
+            let last = parameters.min(first.saturating_add(self.config.at_once));
             let units: Vec<_> =
                 (first..last).map(|position| self.unit(position)).collect::<Result<_, _>>()?;
             let (mut vectors, solves) = self.inverse.solve(&units)?;

@@ -18,7 +18,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         curvature: &Objective<B>,
     ) -> Result<(Option<ParamVector<B>>, NewtonStep), Error> {
         let mut next = self.memory.clone();
-        next.step += 1;
+        next.step = next.step.saturating_add(1);
         let point = Point::new(objective, curvature, self.config.weight_decay)?;
         let first = *next.first_norm.get_or_insert(point.norm);
         let mut report = report(&next, &point);
@@ -65,7 +65,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         Ok(proposal)
     }
 
-    /// What becomes of a proposal.
+    /// The decision on a proposal.
     fn decide(
         &self,
         point: &Point<'_, B>,
@@ -86,7 +86,8 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     }
 }
 
-/// The verdict where the change of h drowns in its rounding: ‖∇h‖ must fall, and h must not rise by more than rounding.
+/// The verdict where the change of h is lost in its rounding: ‖∇h‖ must fall, and h must not rise by more than
+/// rounding.
 fn by_gradient<B: AutodiffBackend>(
     point: &Point<'_, B>,
     proposal: &Proposal<B>,
