@@ -143,8 +143,8 @@ mod tests {
         let data = TensorData::new(z.to_vec(), [1, classes]);
         let data = if single { data.convert::<f32>() } else { data };
         let outputs = Flex::float_from_data(data, &Default::default());
-        let total = read_sync(Flex::float_into_data(total::<Flex>(outputs.clone()))).unwrap();
-        let total: Vec<f64> = total.iter::<f64>().collect();
+        let at_once = read_sync(Flex::float_into_data(total::<Flex>(outputs.clone()))).unwrap();
+        let at_once: Vec<f64> = at_once.iter::<f64>().collect();
         let columns = columns::<Flex>(&outputs);
         let columns = read_sync(Flex::float_into_data(columns)).unwrap();
         let columns: Vec<f64> = columns.iter::<f64>().collect();
@@ -159,7 +159,7 @@ mod tests {
                 let found: f64 = columns.iter().map(|column| column[i] * column[j]).sum();
                 let expected = if i == j { p[i] * (1.0 - p[i]) } else { -p[i] * p[j] };
                 let scale = (p[i] * p[j]).sqrt().max(1e-30);
-                for found in [found, total[i * classes + j]] {
+                for found in [found, at_once[i * classes + j]] {
                     let error = (found - expected).abs() / scale;
                     assert!(error < bound, "{z:?}: {i}, {j}: {found} for {expected}");
                 }
