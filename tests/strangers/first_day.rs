@@ -137,7 +137,7 @@ fn an_iterator_that_was_used_before_is_no_data_set() {
     assert!(objective.over(batches.by_ref(), Reduction::Mean).is_ok());
     let error = objective.over(batches, Reduction::Mean).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&ObjectiveError::NoBatches), "{error}");
-    assert!(error.to_string().contains("used before"), "{error}");
+    assert!(error.to_string().contains("already consumed"), "{error}");
 }
 
 /// A weight decay beside the outputs: the Hessian has it, and Gauss-Newton says where it belongs.
