@@ -1,4 +1,4 @@
-//! The structure of `src/`: rooms stand on floors, and a room imports from floors below its own only.
+//! The structure of `src/`: rooms stand on floors, and a room imports from floors below its own only. And what the guide must list.
 //!
 //! The table of floors is in the documentation of the crate (`src/lib.rs`); the imports are the `use crate::…` lines and
 //! every path that starts with `crate::`.
@@ -160,4 +160,51 @@ fn imports_are_found_in_all_forms() {
     let expected = ["a", "c", "g", "h", "k"].map(String::from);
     assert_eq!(imports(code), BTreeSet::from(expected));
     assert_eq!(without_comments("a // crate::b\nc"), "a \nc");
+}
+
+/// The variants of a public enum among some sources, those that only pass another error on left out.
+fn variants(name: &str, sources: &[String]) -> Vec<String> {
+    let start = format!("pub enum {name} {{\n");
+    let Some(body) = sources.iter().find_map(|text| text.split_once(&start)) else {
+        return Vec::new();
+    };
+    let (mut found, mut passes_on) = (Vec::new(), false);
+    for line in body.1.lines().take_while(|line| *line != "}") {
+        passes_on |= line.contains("#[error(transparent)]");
+        let variant = line.strip_prefix("    ").filter(|l| l.starts_with(char::is_uppercase));
+        if let Some(variant) = variant {
+            let end = variant.find(|c: char| !c.is_alphanumeric()).unwrap_or(variant.len());
+            if !passes_on {
+                found.push(variant[..end].to_string());
+            }
+            passes_on = false;
+        }
+    }
+    found
+}
+
+/// Each error of `burn_curvature::errors` with its cause and cure.
+#[test]
+fn the_guide_lists_every_error() {
+    let root = fs::read_to_string(source().join("lib.rs")).unwrap();
+    let listed = root.split_once("pub mod errors {").unwrap().1.split_once("\n}").unwrap().0;
+    let words = listed.split(|c: char| !c.is_alphanumeric());
+    let names: Vec<&str> = words.filter(|word| word.ends_with("Error")).collect();
+    let mut paths = Vec::new();
+    files(&source(), &mut paths);
+    let sources: Vec<String> = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let page = source().join("../docs/guide/errors.md");
+    let page = fs::read_to_string(page).unwrap();
+    // What the backend and the program say of each other is no fault of a caller; the page asks to report it.
+    let internal = ["ExecuteError", "GraphError"];
+    let mut missing = Vec::new();
+    let mut count = 0;
+    for name in names.iter().filter(|name| !internal.contains(name)) {
+        assert!(page.contains(name), "{name}");
+        let all = variants(name, &sources);
+        count += all.len();
+        missing.extend(all.into_iter().filter(|variant| !page.contains(&format!("`{variant}`"))));
+    }
+    assert!(names.len() > 20 && count > 150, "{} errors with {count} variants", names.len());
+    assert!(missing.is_empty(), "docs/guide/errors.md says nothing of {missing:?}");
 }

@@ -1,11 +1,13 @@
 //! Curvature over a data set in mini-batches: the Gauss-Newton matrix of a classifier of handwritten digits, a solve with
-//! a progress bar, and what a memory budget changes.
+//! a line of progress, and what a memory budget changes.
 #![allow(clippy::print_stdout)]
 
 #[path = "../../tests/support/digits.rs"]
 mod digits;
 #[path = "../../tests/support/random.rs"]
 mod random;
+#[path = "../support/solve_line.rs"]
+mod solve_line;
 #[path = "../../tests/support/trained.rs"]
 mod trained;
 
@@ -13,14 +15,16 @@ use std::{error::Error, time::Instant};
 
 use burn_curvature::{
     ConjugateGradientConfig, GaussNewton, LinearOperator, LinearSolver, Objective, ParamVector,
-    Reduction, Solution,
+    Reduction, Solution, SolveOptions, solver::Iteration,
 };
-use indicatif::{ProgressBar, ProgressStyle};
+use solve_line::SolveLine;
 use trained::{Training, loss};
 
 /// The last batch is smaller: 1297 = 12 · 100 + 97.
 const BATCH: usize = 100;
 const DAMPING: f64 = 1e-2;
+/// Of the residual, relative to the gradient.
+const TOLERANCE: f64 = 1e-5;
 /// Timed products.
 const REPEATS: u32 = 9;
 
@@ -41,16 +45,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     compare_budgets(&risk, &solution.x)
 }
 
-/// (G + λI)⁻¹g by conjugate gradients, with a bar that counts batches.
+/// (G + λI)⁻¹g by conjugate gradients, with a line that follows them: residual, rate and time left.
 fn solve(risk: &Objective) -> Result<Solution, Box<dyn Error>> {
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} {pos} batches in {elapsed}")?);
-    let counter = bar.clone();
-    let risk = risk.with_progress(move |_| counter.inc(1));
-    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-5).init()?;
-    let solution = solver.solve(&GaussNewton::new(&risk)?.damped(DAMPING)?, &risk.gradient()?)?;
-    bar.finish_and_clear();
-    Ok(solution)
+    let mut line = SolveLine::new(TOLERANCE)?;
+    let mut observer = |iteration: &Iteration<'_>| line.see(iteration);
+    let options = SolveOptions::new().with_observer(&mut observer);
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(TOLERANCE).init()?;
+    let matrix = GaussNewton::new(risk)?.damped(DAMPING)?;
+    Ok(solver.solve_with(&matrix, &risk.gradient()?, options)?)
 }
 
 /// The part of a product that does not depend on the vector is cached as far as a budget allows: none, half or all of it.

@@ -15,6 +15,8 @@ mod notebook;
 mod outcomes;
 #[path = "../../tests/support/random.rs"]
 mod random;
+#[path = "../support/solve_line.rs"]
+mod solve_line;
 #[path = "../../tests/support/trained.rs"]
 mod trained;
 mod ways;

@@ -5,12 +5,13 @@ use std::error::Error;
 
 use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, MinresConfig,
-    Objective, Solution, StopReason,
+    Objective, Solution, SolveOptions, StopReason, solver::Iteration,
 };
 
 use super::{
     comparison::Comparison,
     figures::Figures,
+    solve_line::SolveLine,
     trained::{TRAIN_ROWS, Trained, Training, loss},
 };
 
@@ -86,7 +87,11 @@ fn damped(objective: &Objective, figures: &mut Figures) -> Result<(), Box<dyn Er
             [("cg", Box::new(conjugate.init()?)), ("minres", Box::new(minimum.init()?))];
         let operator = Hessian::new(objective)?.damped(DAMPING)?;
         for (method, solver) in solvers {
-            let solution = solver.solve(&operator, &objective.gradient()?)?;
+            let mut line = SolveLine::new(tolerance)?;
+            let mut observer = |iteration: &Iteration<'_>| line.see(iteration);
+            let options = SolveOptions::new().with_observer(&mut observer);
+            let solution = solver.solve_with(&operator, &objective.gradient()?, options)?;
+            drop(line);
             judge(&format!("digits.{method}_damped_{name}"), &solution, &truth, allowed, figures)?;
         }
     }

@@ -268,7 +268,7 @@ impl<B: AutodiffBackend> Influence<B> {
         }
         let mut solved = Solved { queries: end - start, solves: Solves::default() };
         for first in (start..end).step_by(self.config.at_once) {
-            let last = end.min(first + self.config.at_once);
+            let last = end.min(first.saturating_add(self.config.at_once));
             solved.solves.merge(&work(first..last)?);
             self.observe(last - start, end - start);
         }

@@ -93,8 +93,8 @@ impl<B: AutodiffBackend> Influence<B> {
         let samples = self.samples();
         let (mut scores, mut total) = (Vec::with_capacity(samples), Solves::default());
         for first in (0..samples).step_by(self.config.at_once) {
-            let gradients =
-                self.losses.gradients(first..samples.min(first + self.config.at_once))?;
+            let last = samples.min(first.saturating_add(self.config.at_once));
+            let gradients = self.losses.gradients(first..last)?;
             let (solved, solves) = self.inverse.solve(&gradients)?;
             for (gradient, solved) in gradients.iter().zip(&solved) {
                 scores.push(gradient.dot(solved)?);
@@ -109,7 +109,7 @@ impl<B: AutodiffBackend> Influence<B> {
     fn by_coordinate(&self, parameters: usize) -> Result<(Vec<f64>, Solves, usize), Error> {
         let (mut scores, mut total) = (vec![0.0; self.samples()], Solves::default());
         for first in (0..parameters).step_by(self.config.at_once) {
-            let last = parameters.min(first + self.config.at_once);
+            let last = parameters.min(first.saturating_add(self.config.at_once));
             let units: Vec<_> =
                 (first..last).map(|position| self.unit(position)).collect::<Result<_, _>>()?;
             let (mut vectors, solves) = self.inverse.solve(&units)?;

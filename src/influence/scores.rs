@@ -12,6 +12,7 @@ use super::{InfluenceError, InfluenceReport};
 /// out of the training, in units of f: positive where the sample lowers f (it helps), negative where it raises it. Samples
 /// are counted in the order of the training objective's batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Saved")]
 pub struct Scores {
     values: Vec<f64>,
     queries: usize,
@@ -20,13 +21,30 @@ pub struct Scores {
     pub report: InfluenceReport,
 }
 
-impl Scores {
-    pub(super) fn new(values: Vec<f64>, report: InfluenceReport) -> Result<Self, InfluenceError> {
-        let (queries, samples) = (report.queries, report.samples);
-        if values.len() != queries * samples {
+/// Scores as a file has them.
+#[derive(Deserialize)]
+struct Saved {
+    values: Vec<f64>,
+    queries: usize,
+    samples: usize,
+    report: InfluenceReport,
+}
+
+impl TryFrom<Saved> for Scores {
+    type Error = InfluenceError;
+
+    fn try_from(Saved { values, queries, samples, report }: Saved) -> Result<Self, InfluenceError> {
+        if queries.checked_mul(samples) != Some(values.len()) {
             return Err(InfluenceError::Sizes { values: values.len(), queries, samples });
         }
         Ok(Self { values, queries, samples, report })
+    }
+}
+
+impl Scores {
+    pub(super) fn new(values: Vec<f64>, report: InfluenceReport) -> Result<Self, InfluenceError> {
+        let (queries, samples) = (report.queries, report.samples);
+        Self::try_from(Saved { values, queries, samples, report })
     }
 
     /// Number of queries.
@@ -47,7 +65,7 @@ impl Scores {
     /// The scores of all samples for a query; `None` beyond the last query.
     pub fn row(&self, query: usize) -> Option<&[f64]> {
         let start = query.checked_mul(self.samples)?;
-        self.values.get(start..start + self.samples)
+        self.values.get(start..start.checked_add(self.samples)?)
     }
 
     /// The rows, in the order of the queries.
@@ -125,7 +143,7 @@ impl Best {
     pub fn extend(&mut self, scores: impl Iterator<Item = (usize, f64)>) {
         for score in scores {
             self.found.push(score);
-            if self.found.len() >= 2 * self.count.max(32) {
+            if self.found.len() >= self.count.max(32).saturating_mul(2) {
                 self.cut();
             }
         }

@@ -36,6 +36,7 @@
 //! ```
 
 mod conjugate_gradient;
+mod convergence;
 mod detail;
 mod direct;
 mod eigenvalues;
@@ -57,6 +58,7 @@ mod units;
 mod woodbury;
 
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
+pub use convergence::Convergence;
 pub use detail::MethodDetail;
 pub use direct::{Direct, DirectConfig, DirectMethod};
 pub use eigenvalues::ExtremeEigenvalues;

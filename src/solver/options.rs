@@ -103,7 +103,8 @@ impl<'a, B: AutodiffBackend> SolveOptions<'a, B> {
         self
     }
 
-    /// A function that is called after every iteration.
+    /// A function that is called after every iteration. [`Convergence`](super::Convergence) makes residual, rate and steps left
+    /// of what it sees.
     pub fn with_observer(mut self, observer: &'a mut dyn FnMut(&Iteration<'_, B>)) -> Self {
         self.observer = Some(observer);
         self

@@ -159,7 +159,9 @@ impl Journal {
     /// Bytes of the file of scores with so many queries.
     pub fn length(&self, queries: usize) -> u64 {
         let Fingerprint { written, samples, .. } = self.fingerprint;
-        (self.header().len() + queries * samples * written.bytes()) as u64
+        // A damaged description may name any numbers; no file is as long as the largest.
+        let elements = (queries as u64).saturating_mul(samples as u64);
+        elements.saturating_mul(written.bytes() as u64).saturating_add(self.header().len() as u64)
     }
 
     pub fn header(&self) -> Vec<u8> {

@@ -193,7 +193,7 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
         let at_once = influence.config().at_once;
         while writer.done() < queries {
             let first = writer.done();
-            let last = queries.min(first + at_once);
+            let last = queries.min(first.saturating_add(at_once));
             let mut solves = Solves::default();
             let own = influence.scores_here(&self.asked, &(first..last), &mut solves);
             let report = influence.report(last - first, solves, last - first);
@@ -210,7 +210,9 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
     }
 
     fn expect_finite(&self, rows: &[Vec<f64>]) -> Result<(), InfluenceError> {
-        let within = |row: &Vec<f64>| row.iter().position(|score| !score.is_finite());
+        let narrow = self.fingerprint.written == Precision::F32;
+        let fits = |score: f64| score.is_finite() && (!narrow || (score as f32).is_finite());
+        let within = |row: &Vec<f64>| row.iter().position(|&score| !fits(score));
         let found = rows.iter().find_map(|row| Some((within(row)?, row)));
         found.map_or(Ok(()), |(own, row)| {
             let (what, sample) = ("score", self.fingerprint.first + own);

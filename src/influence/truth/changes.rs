@@ -56,6 +56,7 @@ impl Changes {
         if found != expected {
             return Err(TruthError::OtherSamples { expected, found });
         }
+        TruthError::expect_samples(&self.groups, self.samples)?;
         TruthError::expect_count("queries of the scores", self.rows.len(), rows.len())?;
         let factor = leaving_out(scores);
         let one = |(row, truth): (&&[f64], &Vec<f64>)| {

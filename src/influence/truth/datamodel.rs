@@ -139,6 +139,7 @@ impl SubsetOutputs {
         &self,
         rows: impl IntoIterator<Item = R>,
     ) -> Result<DatamodelingScore, TruthError> {
+        TruthError::expect_samples(&self.subsets, self.samples)?;
         let queries = self.outputs.first().map_or(0, Vec::len);
         let mut per_query = Vec::with_capacity(queries);
         for (query, row) in rows.into_iter().enumerate() {

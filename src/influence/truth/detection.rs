@@ -22,11 +22,32 @@ use super::TruthError;
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Saved")]
 pub struct Detection {
     /// Share found after checking k samples, k from 0.
     found: Vec<f64>,
     /// Number of wrong samples.
     wrong: usize,
+}
+
+/// A detection as a file has it.
+#[derive(Deserialize)]
+struct Saved {
+    found: Vec<f64>,
+    wrong: usize,
+}
+
+impl TryFrom<Saved> for Detection {
+    type Error = TruthError;
+
+    fn try_from(Saved { found, wrong }: Saved) -> Result<Self, TruthError> {
+        let samples = found.len().saturating_sub(1);
+        if wrong == 0 || wrong >= samples {
+            return Err(TruthError::NothingToFind { wrong, samples });
+        }
+        TruthError::expect_finite("the shares found", &found)?;
+        Ok(Self { found, wrong })
+    }
 }
 
 impl Detection {

@@ -69,6 +69,18 @@ pub enum TruthError {
         /// All samples.
         samples: usize,
     },
+    /// A sample that is not there, in a truth that was read from a file or put together by hand.
+    #[error(
+        "set {set} of the truth names sample {sample}, and it is of {samples} samples (counted from 0); compute it again, or take it          from an undamaged file"
+    )]
+    NoSuchSample {
+        /// Index of the group or subset.
+        set: usize,
+        /// Index of the sample.
+        sample: usize,
+        /// All samples.
+        samples: usize,
+    },
     /// Scores of another prediction than the truth.
     #[error(
         "the scores are of {found} samples and the truth is of {expected}; compare scores and retrainings of the same training \
@@ -119,6 +131,16 @@ impl TruthError {
     }
 
     /// Checks that all values are finite.
+    /// Checks that some sets name samples that are there.
+    pub(super) fn expect_samples(sets: &[Vec<usize>], samples: usize) -> Result<(), Self> {
+        let outside = |members: &Vec<usize>| members.iter().copied().find(|&n| n >= samples);
+        let mut found = sets.iter().enumerate();
+        match found.find_map(|(set, members)| Some((set, outside(members)?))) {
+            Some((set, sample)) => Err(Self::NoSuchSample { set, sample, samples }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn expect_finite(what: &'static str, values: &[f64]) -> Result<(), Self> {
         match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             Some((index, value)) => Err(Self::NotFinite { what, index, value: value.to_string() }),

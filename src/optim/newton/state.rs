@@ -142,6 +142,9 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             Some(solution) if solution.len() != like.len() => {
                 return wrong("its last solution has another number of parameters");
             }
+            Some(solution) if solution.iter().any(|entry| !entry.is_finite()) => {
+                return wrong("its last solution is not finite");
+            }
             Some(solution) => Some(like.space().vector(solution)?),
             None => None,
         };

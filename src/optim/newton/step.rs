@@ -18,7 +18,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         curvature: &Objective<B>,
     ) -> Result<(Option<ParamVector<B>>, NewtonStep), Error> {
         let mut next = self.memory.clone();
-        next.step += 1;
+        next.step = next.step.saturating_add(1);
         let point = Point::new(objective, curvature, self.config.weight_decay)?;
         let first = *next.first_norm.get_or_insert(point.norm);
         let mut report = report(&next, &point);

@@ -1,6 +1,7 @@
 //! Solvers: against a dense solve in f64, closed forms and laws; every stop reason and every bad input.
 
 mod contracts;
+mod convergence;
 mod converging;
 mod direct;
 mod indefinite;

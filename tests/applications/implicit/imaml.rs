@@ -22,7 +22,7 @@ struct Softmax {
     w: Param<Tensor<2>>,
 }
 
-type Samples = (Tensor<2>, Tensor<1, Int>);
+pub(super) type Samples = (Tensor<2>, Tensor<1, Int>);
 
 const INPUTS: usize = 5;
 const CLASSES: usize = 3;
@@ -33,7 +33,7 @@ fn loss(model: &Softmax, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
     (z, losses.mean())
 }
 
-fn samples(seed: u64, count: usize) -> Samples {
+pub(super) fn samples(seed: u64, count: usize) -> Samples {
     let device = Device::flex().autodiff();
     let mut numbers = SplitMix64::new(seed);
     let x: Vec<f32> = (0..count * INPUTS).map(|_| numbers.normal() as f32).collect();
@@ -47,7 +47,7 @@ fn tasks() -> Vec<(Samples, Samples)> {
 }
 
 /// The loss in f64, at a random start.
-fn objective(seed: u64) -> Objective {
+pub(super) fn objective(seed: u64) -> Objective {
     let model = Softmax {
         w: Param::from_tensor(Tensor::zeros([INPUTS, CLASSES], &Device::flex().autodiff())),
     };

@@ -1,5 +1,6 @@
 //! Implicit differentiation against dense formulas, differences of minimizers, unrolled trainings and closed forms, in f64.
 
+mod attack;
 mod backends;
 mod bounds;
 mod exact;

@@ -1,6 +1,8 @@
 //! Influence functions against dense references, closed forms and retraining, in f64.
 
+mod attack;
 mod closed_forms;
+mod edges;
 mod eigenbasis;
 mod estimators;
 mod refusals;

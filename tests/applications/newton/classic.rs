@@ -63,8 +63,9 @@ fn trust_regions_find_minimizers_to_ten_digits() {
 /// With exact solves the convergence is quadratic: the last gradients square.
 #[test]
 fn the_convergence_is_quadratic() {
-    // Booth's function takes one step; on the way to Wood's minimum the gradient is small at a saddle.
-    for classic in CLASSICS.iter().filter(|classic| !["Booth", "Wood"].contains(&classic.name)) {
+    // Quadratics take one step; on the way to Wood's minimum the gradient is small at a saddle.
+    let others = ["Booth", "sphere", "Wood"];
+    for classic in CLASSICS.iter().filter(|classic| !others.contains(&classic.name)) {
         let start = Point::at(classic.start);
         let config = NewtonCgConfig::new().with_forcing(Forcing::Fixed(1e-12));
         let mut optimizer = config.init(&objective(&start, classic.f)).unwrap();
@@ -74,8 +75,10 @@ fn the_convergence_is_quadratic() {
         // From the first gradient below 1e-3 on, each is below the power 1.7 of the one before, or at rounding.
         let small = norms.iter().position(|norm| *norm < 1e-4 * first.max(1.0)).unwrap();
         for pair in norms[small..].windows(2) {
+            // Goldstein & Price's polynomial is rounded by 2e-11, and the steps end there.
+            let ended = pair[0] < 1e-10 && pair[1] == pair[0];
             assert!(
-                pair[1] < pair[0].powf(1.5) * 1e2 || pair[1] < 1e-11,
+                pair[1] < pair[0].powf(1.5) * 1e2 || pair[1] < 1e-11 || ended,
                 "{}: {norms:?}",
                 classic.name
             );

@@ -1,6 +1,8 @@
 //! Classic test functions with their minimizers, in closed form or to 16 digits. Jamil & Yang 2013, *A literature survey of
 //! benchmark functions for global optimization problems*.
 
+use std::f64::consts::PI;
+
 use burn::prelude::*;
 
 use super::Point;
@@ -84,6 +86,38 @@ fn styblinski_tang(p: &Point) -> Tensor<1> {
     let x = p.w.val();
     let x2 = x.clone() * x.clone();
     (x2.clone() * x2.clone() - x2 * 16.0 + x * 5.0).sum() * 0.5
+}
+
+/// (1 + (x + y + 1)² (19 − 14x + 3x² − 14y + 6xy + 3y²)) (30 + (2x − 3y)² (18 − 32x + 12x² + 48y − 36xy + 27y²))
+fn goldstein_price(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    let (x2, xy, y2) = (square(x.clone()), x.clone() * y.clone(), square(y.clone()));
+    let a = x2.clone() * 3.0 - x.clone() * 14.0 + 19.0 - y.clone() * 14.0;
+    let a = a + xy.clone() * 6.0 + y2.clone() * 3.0;
+    let b = x2 * 12.0 - x.clone() * 32.0 + 18.0 + y.clone() * 48.0 - xy * 36.0 + y2 * 27.0;
+    let first = square(x.clone() + y.clone() + 1.0) * a + 1.0;
+    first * (square(x * 2.0 - y * 3.0) * b + 30.0)
+}
+
+/// −cos x cos y exp(−(x − π)² − (y − π)²)
+fn easom(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    let bell = (square(x.clone() - PI) + square(y.clone() - PI)).neg().exp();
+    (x.cos() * y.cos() * bell).neg()
+}
+
+/// sin²(3πx) + (x − 1)² (1 + sin²(3πy)) + (y − 1)² (1 + sin²(2πy)): Lévy's function number 13.
+fn levy(p: &Point) -> Tensor<1> {
+    let (x, y) = (p.x(0), p.x(1));
+    let waves = |t: Tensor<1>, count: f64| square((t * (count * PI)).sin());
+    waves(x.clone(), 3.0)
+        + square(x - 1.0) * (waves(y.clone(), 3.0) + 1.0)
+        + square(y.clone() - 1.0) * (waves(y, 2.0) + 1.0)
+}
+
+/// Σ xᵢ²
+fn sphere(p: &Point) -> Tensor<1> {
+    square(p.w.val()).sum()
 }
 
 /// 100 (x₂ − x₁²)² + (1 − x₁)² + 90 (x₄ − x₃²)² + (1 − x₃)² + 10.1 ((x₂ − 1)² + (x₄ − 1)²) + 19.8 (x₂ − 1)(x₄ − 1): Wood's
@@ -192,6 +226,34 @@ pub const CLASSICS: &[Classic] = &[
         start: &[0.1, -0.2],
         minimizers: &[&[LEFT, LEFT], &[LEFT, RIGHT], &[RIGHT, LEFT], &[RIGHT, RIGHT]],
         minimum: -78.332_331_407_545_1,
+    },
+    Classic {
+        name: "Goldstein–Price",
+        f: goldstein_price,
+        start: &[0.1, -0.9],
+        minimizers: &[&[0.0, -1.0]],
+        minimum: 3.0,
+    },
+    Classic {
+        name: "Easom",
+        f: easom,
+        start: &[2.6, 3.4],
+        minimizers: &[&[PI, PI]],
+        minimum: -1.0,
+    },
+    Classic {
+        name: "Lévy 13",
+        f: levy,
+        start: &[1.05, 0.92],
+        minimizers: &[&[1.0, 1.0]],
+        minimum: 0.0,
+    },
+    Classic {
+        name: "sphere",
+        f: sphere,
+        start: &[3.0, -1.0, 2.0],
+        minimizers: &[&[0.0; 3]],
+        minimum: 0.0,
     },
     Classic {
         name: "Wood",

@@ -4,7 +4,7 @@ use burn::prelude::*;
 use burn_curvature::{
     Objective,
     errors::{DeriveError, OptimizerError},
-    optim::{LevenbergMarquardtConfig, NewtonStep, Verdict},
+    optim::{LevenbergMarquardtConfig, NewtonOptimizerState, NewtonStep, Verdict},
 };
 
 use super::{B, Point};
@@ -121,6 +121,32 @@ fn the_path_is_that_of_the_dense_method_and_ends_at_the_certified_values() {
         let last = steps.last().unwrap();
         assert_eq!(last.verdict, Verdict::Stationary, "{last}");
     }
+}
+
+/// λ and its growth are part of the state: a run that is taken up after any step goes on digit for digit.
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one() {
+    let data = (tensor(&X), tensor(&Y));
+    let mut refused = 0;
+    for start in [[5.0, 0.1], [2.5, 0.5], [1.0, 3.0]] {
+        let mut model = Point::at(&start);
+        let objective: Objective<B> =
+            Objective::capture(&model, data.clone(), half).unwrap().in_f64().unwrap();
+        let config = LevenbergMarquardtConfig::new().with_damping(1e-6).optimizer();
+        let mut whole = config.init(&objective).unwrap();
+        for _ in 0..20 {
+            let state = whole.state().unwrap();
+            let read = NewtonOptimizerState::from_bytes(state.to_bytes().unwrap()).unwrap();
+            let mut resumed = config.resume(&objective, &read).unwrap();
+            let (other, expected) = resumed.step(&model, data.clone()).unwrap();
+            let step;
+            (model, step) = whole.step(&model, data.clone()).unwrap();
+            refused += usize::from(step.verdict == Verdict::Rejected);
+            assert_eq!((&step, model.values()), (&expected, other.values()));
+            assert_eq!(whole.state().unwrap(), resumed.state().unwrap());
+        }
+    }
+    assert!(refused > 1); // so that the growth of λ mattered
 }
 
 /// A mean of squares is fitted as well as half a sum: λ scales with the factor.

@@ -1,5 +1,7 @@
 //! Newton-type optimizers: classic functions with known minimizers, saddles, dense references, laws, and what is refused.
 
+mod argmin;
+mod attack;
 mod classic;
 mod functions;
 mod invariances;

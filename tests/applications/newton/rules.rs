@@ -221,14 +221,12 @@ fn squared_gradients_are_a_preconditioner_for_gauss_newton_too() {
     assert!((steps[0].length / steps[1].length - 1.0).abs() < 1e-8, "{}\n{}", steps[0], steps[1]);
 }
 
-/// LiSSA's steps over batches against the exact Newton steps, on a convex problem.
-#[test]
-fn lissa_follows_newton_within_its_noise() {
+/// E-mails in batches that mix the classes, since the file is sorted by class.
+fn batches_of_emails() -> (super::logistic::Logistic, Objective<B>, Objective<B>) {
     let (model, (x, y)) = super::logistic::emails();
     let whole: Objective<B> =
         Objective::capture(&model, (x.clone(), y.clone()), super::logistic::loss).unwrap();
     let whole = whole.in_f64().unwrap();
-    // Batches that mix the classes, since the file is sorted by class.
     let batches = (0..20).map(|k| {
         let rows: Vec<i64> = (k..4601).step_by(20).collect();
         let rows =
@@ -236,6 +234,36 @@ fn lissa_follows_newton_within_its_noise() {
         (x.clone().select(0, rows.clone()), y.clone().select(0, rows))
     });
     let risk = whole.over(batches.collect::<Vec<_>>(), Reduction::Mean).unwrap();
+    (model, whole, risk)
+}
+
+fn weights(model: &super::logistic::Logistic) -> Vec<f64> {
+    model.w.val().into_data().iter::<f64>().collect()
+}
+
+/// The draws of a step follow from the seed and its number: a run that is taken up goes on digit for digit.
+#[test]
+fn lissa_is_resumed_with_its_draws() {
+    let (mut model, _, risk) = batches_of_emails();
+    let series = LissaConfig::new().with_scale(Some(6.0)).with_depth(60).with_repeats(1);
+    let config = LissaNewtonConfig::new().with_series(series).with_weight_decay(0.1).optimizer();
+    let mut whole = config.init(&risk).unwrap();
+    for _ in 0..3 {
+        let mut resumed = config.resume(&risk, &whole.state().unwrap()).unwrap();
+        let (other, expected) = resumed.step_on(&model, &risk).unwrap();
+        let (fresh, _) = config.init(&risk).unwrap().step_on(&model, &risk).unwrap();
+        let number = whole.state().unwrap().step();
+        let step;
+        (model, step) = whole.step_on(&model, &risk).unwrap();
+        assert_eq!((&step, weights(&model)), (&expected, weights(&other)));
+        assert_eq!(weights(&fresh) == weights(&model), number == 0);
+    }
+}
+
+/// LiSSA's steps over batches against the exact Newton steps, on a convex problem.
+#[test]
+fn lissa_follows_newton_within_its_noise() {
+    let (model, whole, risk) = batches_of_emails();
     let decay = 0.1;
     let mut newton =
         config(Rule::Fixed { rate: 1.0 }).with_weight_decay(decay).init(&whole).unwrap();
@@ -247,16 +275,13 @@ fn lissa_follows_newton_within_its_noise() {
     assert_eq!(step.verdict, Verdict::Taken);
     assert_eq!(step.products, 800);
     assert!((step.gradient_norm - first.gradient_norm).abs() < 1e-12);
-    let read = |model: &super::logistic::Logistic| -> Vec<f64> {
-        model.w.val().into_data().iter::<f64>().collect()
-    };
-    let error = crate::relative_error(&read(&found), &read(&exact));
+    let error = crate::relative_error(&weights(&found), &weights(&exact));
     assert!(error < 0.1, "{error}");
     // Another step draws other batches; the same seed and step the same ones.
     let (again, _) = lissa.step_on(&model, &risk).unwrap();
-    assert_ne!(read(&again), read(&found));
+    assert_ne!(weights(&again), weights(&found));
     let series = LissaConfig::new().with_scale(Some(6.0)).with_depth(400).with_repeats(2);
     let mut other =
         LissaNewtonConfig::new().with_series(series).with_weight_decay(decay).init(&risk).unwrap();
-    assert_eq!(read(&other.step_on(&model, &risk).unwrap().0), read(&found));
+    assert_eq!(weights(&other.step_on(&model, &risk).unwrap().0), weights(&found));
 }
