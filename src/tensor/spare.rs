@@ -104,7 +104,9 @@ mod tests {
         let other = kept.clone();
         leave(kept);
         assert!(take(&wanted, DType::F32).is_none()); // its elements are still read
-        leave(other.transpose(0, 1));
+        let view = other.transpose(0, 1);
+        drop(other);
+        leave(view);
         assert!(take(&wanted, DType::F64).is_none());
         let again = take(&wanted, DType::F32).expect("what was left");
         assert_eq!(again.bytes().as_ptr(), place);

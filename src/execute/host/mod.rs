@@ -12,6 +12,7 @@ mod block;
 mod chain;
 mod convolution;
 mod elements;
+mod indexing;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 mod lent;

@@ -1,14 +1,17 @@
 //! Matrix products, alone, added and summed, and convolutions.
 
-use burn_backend::ops::ConvOptions;
+use burn::backend::Flex;
+use burn_backend::{DType, FloatDType, TensorData, ops::ConvOptions, tensor::IndexingUpdateOp};
 
 use super::check;
 use crate::{
     execute::{
+        ExecuteError, Program, apply,
         host::plan::{self, Work},
         tests::random::{Random, float},
     },
-    graph::{Binary, Convolution, GraphBuilder, Op, Reduction, ValueId, WithRespectTo},
+    graph::{Binary, Convolution, GraphBuilder, Op, Reduction, ValueId, ValueType, WithRespectTo},
+    tensor::Operand,
 };
 
 const ERRORS: [f64; 2] = [1e-5, 1e-13];
@@ -202,25 +205,80 @@ fn convolutions_equal_the_backends() {
     }
 }
 
+/// Elements picked and added by place, of few rows and of many, with places of both types.
+#[test]
+fn places_equal_the_backends() {
+    for [rows, width, count] in [[1, 1, 1], [3, 5, 4], [2, 3, 9], [500, 90, 70]] {
+        for dtype in [DType::I32, DType::I64] {
+            let places: Vec<i64> = (0..rows * count).map(|i| (i * 7 % width) as i64).collect();
+            let data = TensorData::new(places, [rows, count]).convert_dtype(dtype);
+            let (ty, all) = (float(&[rows, count]), float(&[rows, width]));
+            let mut builder = GraphBuilder::default();
+            let [x, value] = [all.clone(), ty.clone()].map(|ty| builder.input(ty));
+            let places = ValueType { shape: [rows, count].into(), dtype };
+            let places = builder.constant(places, data);
+            let picked = builder.node(Op::Gather(1), vec![x, places], vec![ty])[0];
+            let zeros = builder.node(Op::Zeros, vec![], vec![all.clone()])[0];
+            let add = Op::Scatter(1, IndexingUpdateOp::Add);
+            let added = builder.node(add.clone(), vec![zeros, places, value], vec![all.clone()])[0];
+            let kept = builder.node(add, vec![x, places, picked], vec![all])[0];
+            let graph = builder.finish(vec![picked, added, kept]);
+            check(
+                &graph,
+                &mut Random::new(3),
+                ERRORS,
+                &format!("{rows} {width} {count} {dtype:?}"),
+            );
+        }
+    }
+}
+
+/// A place beyond the end is the backend's error, and not a wrong number.
+#[test]
+fn places_out_of_range_are_refused() {
+    for wrong in [5, -1] {
+        for scattered in [false, true] {
+            let mut builder = GraphBuilder::default();
+            let [all, ty] = [float(&[2, 5]), float(&[2, 3])];
+            let places = ValueType { shape: [2, 3].into(), dtype: DType::I64 };
+            let data = TensorData::new(vec![0_i64, 1, 2, 3, 4, wrong], [2, 3]);
+            let places = builder.constant(places, data);
+            let x = builder.input(if scattered { ty.clone() } else { all.clone() });
+            let y = if scattered {
+                let zeros = builder.node(Op::Zeros, vec![], vec![all.clone()])[0];
+                let add = Op::Scatter(1, IndexingUpdateOp::Add);
+                builder.node(add, vec![zeros, places, x], vec![all])[0]
+            } else {
+                builder.node(Op::Gather(1), vec![x, places], vec![ty])[0]
+            };
+            let device = Default::default();
+            let program = Program::<Flex>::new(builder.finish(vec![y]), &device, apply::<Flex>);
+            let size = if scattered { [2, 3] } else { [2, 5] };
+            let x = TensorData::new(vec![1.0_f32; size[0] * size[1]], size);
+            let result = program.unwrap().run(vec![Operand::from_data(x, &device).unwrap()]);
+            assert!(matches!(result, Err(ExecuteError::Backend { .. })), "{wrong} {result:?}");
+        }
+    }
+}
+
 /// On NdArray a program that convolves gives what it gives on Flex: with constants, with indices, and with inputs that the
 /// caller keeps.
 #[cfg(feature = "ndarray")]
 #[test]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 fn programs_of_ndarray_that_convolve_equal_those_of_flex() {
-    use burn::backend::{Flex, NdArray};
-    use burn_backend::{Backend, DType, TensorData};
+    use burn::backend::NdArray;
+    use burn_backend::Backend;
 
-    use crate::{
-        execute::{Program, apply, host::HostProgram},
-        graph::{Graph, ValueType},
-        tensor::Operand,
-    };
+    use crate::{execute::host::HostProgram, graph::Graph};
 
     fn outputs<B: Backend>(graph: &Graph, given: &[TensorData]) -> Vec<(Vec<usize>, Vec<f64>)> {
         let device = Default::default();
         let program = Program::<B>::new(graph.clone(), &device, apply::<B>).unwrap();
-        let given = given.iter().map(|data| Operand::from_data(data.clone(), &device).unwrap());
+        let given = given.iter().map(|data| {
+            let operand = Operand::from_data(data.clone(), &device).unwrap();
+            operand.stored_on(&device, FloatDType::F32)
+        });
         let mut kept: Vec<Operand<B>> = given.collect();
         let inputs = kept.split_off(1);
         for _ in 0..2 {
