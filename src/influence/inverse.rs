@@ -19,7 +19,7 @@ use crate::{
     space::ParamVector,
 };
 
-/// A⁻¹ with all that is computed once.
+/// A⁻¹ with everything that is computed once.
 pub(super) struct Inverse<B: AutodiffBackend> {
     method: Method<B>,
     damping: f64,

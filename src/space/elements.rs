@@ -45,7 +45,7 @@ impl<B: AutodiffBackend> Elements<B> {
         })
     }
 
-    /// One tensor per block, to be changed in place. Gives the flat form away.
+    /// One tensor per block, to be changed in place. Drops the flat form.
     pub fn blocks_mut(&mut self, layout: &ParamLayout) -> &mut [InnerFloat<B>] {
         self.blocks(layout);
         self.flat.take();
@@ -70,7 +70,7 @@ impl<B: AutodiffBackend> Elements<B> {
         self.flat.get_or_init(joined).clone()
     }
 
-    /// One tensor of shape `[len]`, by value: the blocks are given away, so that the backend can reuse its memory.
+    /// One tensor of shape `[len]`, by value: the blocks are dropped, so that the backend can reuse their memory.
     pub fn into_flat(mut self, space: &ParamSpace<B>) -> InnerFloat<B> {
         match (self.flat.take(), self.blocks.take()) {
             (Some(flat), _) => flat,

@@ -27,7 +27,7 @@ mod oracle;
 #[allow(dead_code, reason = "shared with other programs")]
 mod random;
 mod samples;
-#[path = "../../examples/mislabelled/spam.rs"]
+#[path = "../../examples/mislabeled/spam.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod spam;
 
