@@ -12,7 +12,7 @@
 //! | [`several_vectors`] | I have many right-hand sides. |
 //! | [`gpu`] | What changes on a GPU? |
 //! | [`ranks`] | My data is on several machines or devices. |
-//! | [`applications`] | Influence, hyper-parameters, training: what is A⁻¹b good for? |
+//! | [`applications`] | Influence, hyperparameters, training: what can I do with A⁻¹b? |
 //! | [`from_python`] | What is it called in PyTorch and JAX? |
 //! | [`errors`] | What does this error mean? |
 
@@ -61,7 +61,7 @@ pub mod gpu {}
 #[doc = include_str!("../docs/guide/ranks.md")]
 pub mod ranks {}
 
-/// What A⁻¹b is wanted for.
+/// The uses of A⁻¹b.
 ///
 #[doc = include_str!("../docs/guide/applications.md")]
 pub mod applications {}

@@ -48,15 +48,15 @@
 //!
 //! **[`NewtonOptimizer`](optim::NewtonOptimizer)** puts a direction and a rule for its length together. Its presets are
 //! [Newton-CG](optim::NewtonCgConfig), [trust regions](optim::TrustRegionNewtonConfig), [LiSSA](optim::LissaNewtonConfig),
-//! [Hessian-free](optim::HessianFreeConfig) and [Levenberg–Marquardt](optim::LevenbergMarquardtConfig). Every step reports its
-//! verdict, and none that raises the loss is taken without a word.
+//! [Hessian-free](optim::HessianFreeConfig) and [Levenberg–Marquardt](optim::LevenbergMarquardtConfig). Every step
+//! reports its verdict, and a step that raises the loss is never taken silently.
 //!
-//! **[`Influence`](influence::Influence)** functions: which training samples a prediction is owed to, by any estimator of
-//! A⁻¹, as the change that leaving a sample out is predicted to make; [`truth`](influence::truth) compares them with
-//! retrainings, and [`store`](influence::store) writes those that memory does not hold.
+//! **[`Influence`](influence::Influence)** functions: how a prediction would change if a training sample were left out,
+//! by any estimator of A⁻¹; [`truth`](influence::truth) compares scores with retrainings, and
+//! [`store`](influence::store) writes those that do not fit in memory.
 //!
 //! **[`ImplicitFunction`](implicit::ImplicitFunction)** is θ*(η), the minimizer of an inner objective as a function of
-//! hyper-parameters, with its tangents and adjoints; a [`Hypergradient`](implicit::Hypergradient) is the derivative of an
+//! hyperparameters, with its tangents and adjoints; a [`Hypergradient`](implicit::Hypergradient) is the derivative of an
 //! outer objective through it, with a bound on its error.
 //!
 //! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
@@ -68,8 +68,8 @@
 //! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
 //! Graphviz.
 //!
-//! The [`guide`] goes through the choices one by one: matrix, solver, damping, memory, data sets, devices, errors, and what
-//! things are called in PyTorch and JAX.
+//! The [`guide`] goes through the choices one by one: matrix, solver, damping, memory, data sets, devices, errors, and
+//! the names that PyTorch and JAX use.
 //!
 //! # Example
 //!
@@ -120,7 +120,7 @@
 //! | 6 | `objective`, `solver` | ℒ(θ) over batches and its products; A x = b |
 //! | 7 | `curvature` | Hessian, Gauss-Newton, Fisher, Jacobian |
 //! | 8 | `kfac` | layers, factors, inverses |
-//! | 9 | `check`, `implicit`, `influence`, `optim` | a check of all derivatives on a user's model; what A⁻¹b is wanted for |
+//! | 9 | `check`, `implicit`, `influence`, `optim` | a check of all derivatives on a user's model; the uses of A⁻¹b |
 //! | 10 | `compiled` | what is compiled once, with this crate |
 
 mod capture;

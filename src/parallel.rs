@@ -1,4 +1,4 @@
-//! The same work on several things, by all threads where the crate has them at hand. Knows nothing of the work.
+//! The same work on several items, on all threads if the crate is built with threads. Independent of the work.
 
 use std::cell::Cell;
 

@@ -20,7 +20,7 @@ const LOSS: Likelihood = Likelihood::Categorical;
 const DAMPING: f64 = 1e-2;
 /// One draw per sample.
 const SAMPLED: KfacFisher = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
-/// Rounds of eigen-decompositions, each of which takes as long as dozens of gradients.
+/// Rounds of eigendecompositions, each of which takes as long as dozens of gradients.
 const SLOW_ROUNDS: usize = 3;
 
 const FIGURES: [&str; 5] =

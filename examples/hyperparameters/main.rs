@@ -1,6 +1,6 @@
 //! One weight decay for every weight of a digits classifier, 650 of them, trained by implicit differentiation on 50
 //! validation images. The validation loss falls to almost nothing. The test accuracy rises at first, as the decays learn
-//! which pixels count, and then falls: as many hyper-parameters as parameters overfit the validation set. Drawn to
+//! which pixels count, and then falls: as many hyperparameters as parameters overfit the validation set. Drawn to
 //! `target/hyperparameters.svg`.
 #![allow(clippy::print_stdout)]
 

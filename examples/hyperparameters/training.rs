@@ -1,4 +1,4 @@
-//! As many hyper-parameters as parameters: a linear classifier of digits with one weight decay for every weight, which are
+//! As many hyperparameters as parameters: a linear classifier of digits with one weight decay for every weight, which are
 //! trained on a validation set by hypergradients.
 
 use burn::{
@@ -32,7 +32,7 @@ pub struct Problem {
     labels: [Vec<i64>; 2],
 }
 
-/// What one step of the hyper-parameters started from.
+/// What one step of the hyperparameters started from.
 #[derive(Clone, Copy, Debug)]
 pub struct Point {
     pub validation_loss: f64,

@@ -9,7 +9,7 @@ pub trait BatchMapper {
     /// Records what a batch holds besides tensors: which variant, how many parts, a plain value.
     ///
     /// Batches with different notes are recorded separately. Needed by batch types of your own only for fields that are
-    /// neither tensors nor made of the types that implement [`Batch`].
+    /// neither tensors nor of types that implement [`Batch`].
     fn note(&mut self, _part: &dyn Display) {}
 
     /// Replaces a float tensor.

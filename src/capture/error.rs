@@ -17,7 +17,7 @@ pub enum CaptureError {
     },
     /// The closure reads values that it may not read.
     #[error(
-        "the closure may not read values while it is recorded, and reads those of {what}: {advice}"
+        "the closure may not read values while it is recorded, but reads those of {what}: {advice}"
     )]
     Read {
         /// The tensor that was read.
@@ -27,11 +27,12 @@ pub enum CaptureError {
     },
     /// The closure uses a tensor or module that is not among its arguments.
     #[error(
-        "the closure uses a tensor or module from outside {place}, which is on another device than its arguments while they \
-         are recorded. A tensor: put it into the batch, or use `t.without_autodiff().to_device(&x.device())` in the closure. A \
-         module: capture the tuple `(model, other.no_grad())`, or use `other.valid().to_device(&x.device())` in the closure. \
-         A criterion: build it in the closure, or capture it in the tuple. A tensor made in the closure or in a layer: make it on \
-         the device of an argument"
+        "the closure uses a tensor or module from outside {place}, which is on another device than its arguments \
+         while they are recorded. A tensor: put it into the batch, or use \
+         `t.without_autodiff().to_device(&x.device())` in the closure. A module: capture the tuple `(model, \
+         other.no_grad())`, or use `other.valid().to_device(&x.device())` in the closure. A criterion: build it in \
+         the closure, or capture it in the tuple. A tensor made in the closure or in a layer: make it on the device \
+         of an argument"
     )]
     Outside {
         /// What was recorded before.
@@ -39,19 +40,21 @@ pub enum CaptureError {
     },
     /// The closure keeps a tensor of an earlier call.
     #[error(
-        "the closure uses a tensor that an earlier call of it computed; compute it in every call, or put it into the batch"
+        "the closure uses a tensor that an earlier call of it computed; compute it in every call, or put it into the \
+         batch"
     )]
     Kept,
     /// The closure differentiates.
     #[error(
-        "the closure calls `require_grad` or `backward`: Burn's gradients have no gradient, so a loss cannot be made of \
-         them. Write derivatives by the input as differences of the model's outputs, or by the chain rule through its layers"
+        "the closure calls `require_grad` or `backward`: Burn's gradients have no gradient of their own, so a loss \
+         cannot contain them. Write derivatives with respect to the input as differences of the model's outputs, or \
+         by the chain rule through its layers"
     )]
     Derivative,
     /// The closure draws random values.
     #[error(
         "the closure draws random values (operation {position} of {count}, {distribution} of shape {shape:?}): each \
-         evaluation would be that of another loss. Draw them outside and put them into the batch, or have them drawn once \
+         evaluation would have another loss. Draw them outside and put them into the batch, or have them drawn once \
          per objective by `CaptureConfig::new().draw_once(seed)`"
     )]
     Random {
@@ -66,29 +69,29 @@ pub enum CaptureError {
     },
     /// The closure recorded other operations when it was run again on batches of the same sizes.
     #[error(
-        "the closure does not do the same when it is called again: {difference}. A captured closure may depend on its \
-         arguments only: put what varies, such as the weight of a penalty, into the batch as a tensor, or capture again \
-         after each change"
+        "the closure does something else when it is called again: {difference}. A captured closure may depend on its \
+         arguments only: put what varies, such as the weight of a penalty, into the batch as a tensor, or capture \
+         again after each change"
     )]
     ClosureChanged {
         /// The first difference.
         difference: String,
     },
-    /// A gradient is stopped where the recording cannot say so.
+    /// A gradient is stopped at a place that the recording cannot show.
     #[error(
-        "a gradient is stopped (`detach`, `no_grad` or `without_autodiff`){}, and the recording cannot show where: put the \
-         stopped tensor into the batch, or freeze what it is computed by with `no_grad()` before capturing",
+        "a gradient is stopped (`detach`, `no_grad` or `without_autodiff`){}, and the recording cannot show where: \
+         put the stopped tensor into the batch, or freeze what it is computed by with `no_grad()` before capturing",
         place.as_ref().map(|place| format!(" at or before {place}")).unwrap_or_default()
     )]
     StopGradient {
         /// The first operation that a stopped value may enter.
         place: Option<String>,
     },
-    /// The closure cannot be run on a tape over the recording device, which its stop-gradients are found by.
+    /// The closure cannot be run on a tape over the recording device, as the search for its stop-gradients does.
     #[error(
-        "whether the closure stops gradients (`detach`) cannot be seen: run on a tape that is recorded, it failed ({message}). \
-         A `to_device` of a tensor that depends on the parameters is the usual cause: leave it out; or capture with \
-         `CaptureConfig::new().unchecked()` if the closure stops no gradients"
+        "whether the closure stops gradients (`detach`) cannot be seen: run on a tape that is recorded, it failed \
+         ({message}). A `to_device` of a tensor that depends on the parameters is the usual cause: leave it out; or \
+         capture with `CaptureConfig::new().unchecked()` if the closure stops no gradients"
     )]
     NotSearched {
         /// What failed.
@@ -104,16 +107,19 @@ pub enum CaptureError {
         /// The layers, by the names of their fields.
         layers: Vec<String>,
     },
-    /// The recording ended with boundaries that Burn refuses.
-    #[error("the recording has no usable boundary: {message}")]
+    /// The recording ended with inputs or outputs that Burn refuses.
+    #[error(
+        "the recording has no usable inputs or outputs: {message}. Compute loss and outputs from the closure's model \
+         and batch"
+    )]
     Boundary {
-        /// What Burn said.
+        /// Burn's message.
         message: String,
     },
     /// The loss is not a scalar.
     #[error(
-        "the loss has shape {shape:?}, but a scalar of shape [1] is needed; reduce it with `mean()` or `sum()`, or return \
-         losses of samples as `Loss::mean_of(losses)` or `Loss::sum_of(losses)`"
+        "the loss has shape {shape:?}, but a scalar of shape [1] is needed; reduce it with `mean()` or `sum()`, or \
+         return losses of samples as `Loss::mean_of(losses)` or `Loss::sum_of(losses)`"
     )]
     LossNotScalar {
         /// Shape of what the closure returned.
@@ -121,8 +127,8 @@ pub enum CaptureError {
     },
     /// The weight of a [`Loss`](crate::Loss) is not a scalar.
     #[error(
-        "the weight of the loss has shape {shape:?}, but a scalar of shape [1] is needed: `Loss::weighted` takes the sum of \
-         the losses and the sum of their weights"
+        "the weight of the loss has shape {shape:?}, but a scalar of shape [1] is needed: `Loss::weighted` takes the \
+         sum of the losses and the sum of their weights"
     )]
     WeightNotScalar {
         /// Shape of the weight.
@@ -130,8 +136,9 @@ pub enum CaptureError {
     },
     /// The weight of a [`Loss`](crate::Loss) depends on trainable parameters.
     #[error(
-        "the weight of the loss depends on trainable parameters, so that a data set is no weighted mean of its batches: \
-         compute the weight from the batch alone, or return the quotient as a scalar loss for single batches"
+        "the weight of the loss depends on trainable parameters, so that the loss of a data set is not the weighted \
+         mean of its batches: compute the weight from the batch alone, or return the quotient as a scalar loss, for \
+         single batches only"
     )]
     WeightDependsOnParameters,
     /// The loss or the outputs were not computed from the closure's arguments.
@@ -180,7 +187,7 @@ pub enum ImportError {
     /// An operation reads a tensor that was not made inside the recording.
     #[error(
         "operation {operation} (number {position} of the recording) reads a tensor that was made outside it and is not \
-         an input; hand the tensor in with the batch, or create it inside the closure"
+         an input; pass the tensor in with the batch, or create it inside the closure"
     )]
     Undefined {
         /// Name of the operation.

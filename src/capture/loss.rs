@@ -1,4 +1,4 @@
-//! What a captured closure returns: the loss, as a scalar or as what it is made of, with the model's outputs.
+//! What a captured closure returns: the loss, as a scalar or in its parts, with the model's outputs.
 
 use burn::tensor::Tensor;
 
@@ -60,7 +60,7 @@ pub(crate) enum Divisor<W> {
     One,
     /// The number of samples.
     Count(usize),
-    /// A weight that the batch decides.
+    /// A weight that depends on the batch.
     Weight(W),
 }
 
@@ -74,7 +74,7 @@ impl<W> Divisor<W> {
         }
     }
 
-    /// The same with what is made of the weight.
+    /// The same with the weight mapped.
     pub fn map<V>(self, make: impl FnOnce(W) -> V) -> Divisor<V> {
         match self {
             Divisor::Unstated => Divisor::Unstated,

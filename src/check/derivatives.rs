@@ -135,7 +135,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         })
     }
 
-    /// Compares along every direction, beside θ where θ itself lies on a kink.
+    /// Compares along every direction, next to θ where θ itself lies on a kink.
     fn line(
         &self,
         check: Check,
@@ -162,7 +162,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             }
         }
         let note = if beside.is_some() {
-            "beside these parameters, which lie on a kink: products there are those of one side"
+            "next to these parameters, which lie on a kink: products at the parameters are those of one side"
         } else {
             ""
         };

@@ -138,7 +138,7 @@ impl fmt::Display for Check {
             Check::Jacobian => "J v = differences of the outputs",
             Check::Adjoint => "⟨u, J v⟩ = ⟨Jᵀu, v⟩",
             Check::GaussNewton => "G v = Jᵀ(∇²ℓ)J v",
-            Check::PositiveSemidefinite => "G is positive semi-definite",
+            Check::PositiveSemidefinite => "G is positive semidefinite",
             Check::Likelihood => "F = G: the loss is the likelihood's",
             Check::KfacBlocks => "K-FAC and EKFAC of every layer",
             Check::KfacTrace => "tr EKFAC = mean squared gradient",

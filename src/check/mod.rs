@@ -54,10 +54,10 @@ const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::wit
 /// | [`KfacTrace`](Check::KfacTrace) | the trace of every layer's block of EKFAC with the mean squared gradient of single samples |
 ///
 /// Lines on outputs need a closure that returns `(outputs, loss)`, those on Fisher matrices a
-/// [likelihood](CurvatureCheckConfig::with_likelihood) and a [stated reduction](Objective::reduced_by). What does not
-/// apply is marked – with the reason. The report also holds the relative error of K-FAC's and EKFAC's blocks, estimated
-/// for up to 12 layers, which is information on the approximation and no check, and the [cost](CurvatureCost) of products and of
-/// the check itself.
+/// [likelihood](CurvatureCheckConfig::with_likelihood) and a [stated reduction](Objective::reduced_by). Lines that do
+/// not apply are marked – with the reason. The report also holds the relative error of K-FAC's and EKFAC's blocks,
+/// estimated for up to 12 layers, which is information on the approximation and no check, and the [cost](CurvatureCost)
+/// of products and of the check itself.
 ///
 /// Differences are taken in f64 where the device computes in it, whatever the objective does; they then find an error of a
 /// thousandth in one element. In f32 they find errors of some per cent, or are marked as undecided.
@@ -67,10 +67,10 @@ const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::wit
 ///
 /// # How to read a ✗
 /// Read from the top: the first ✗ usually causes those below it. [`Check::advice`] says what each means, and the printed
-/// report repeats it. `∇ℒ = Burn's backward()` fails: another loss was recorded than the one meant. It passes, and
-/// `∇ℒ = differences of the loss` fails: Burn's own derivative is wrong. `H v = differences of ∇ℒ` fails alone: a second
-/// derivative is wrong, here. `Rounding` fails alone: compute in f64. `Likelihood` or `BatchInvariance` fails: what was stated
-/// of the loss is not so.
+/// report repeats it. `∇ℒ = Burn's backward()` fails: the recorded loss is not the one meant. It passes, and `∇ℒ =
+/// differences of the loss` fails: Burn's own derivative is wrong. `H v = differences of ∇ℒ` fails alone: a second
+/// derivative of this crate is wrong. `Rounding` fails alone: compute in f64. `Likelihood` or `BatchInvariance` fails:
+/// what was stated about the loss is not true.
 ///
 /// # Example
 /// ℒ = ½ mean (x w − y)²: H = G = xᵀx / n, and F is G for the variance 1.

@@ -87,7 +87,7 @@ pub(super) fn positive<B: AutodiffBackend>(
     let allowed = objective.precision().epsilon().sqrt();
     if least < -allowed && likelihood.is_none() {
         let reason = "vᵀG v is negative: the loss is not convex in the outputs, and `Fisher` is the matrix that is \
-                      positive semi-definite";
+                      positive semidefinite";
         return Ok(CheckLine::skipped(Check::PositiveSemidefinite, reason));
     }
     let found = if least >= 0.0 { 0.0 } else { -least };

@@ -76,7 +76,7 @@ pub struct LayerError {
 pub struct ProductCost {
     /// One product.
     pub product: f64,
-    /// What is done once per (θ, batch).
+    /// The preparation, once per (θ, batch).
     pub prepare: f64,
     /// Bytes kept between products.
     pub kept_bytes: usize,
@@ -101,15 +101,15 @@ pub struct CurvatureCost {
 /// means and what to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvatureReport {
-    /// Number of parameters' elements.
+    /// Number of elements of all parameters.
     pub elements: usize,
     /// Number of batches.
     pub batches: usize,
     /// The backend.
     pub backend: String,
-    /// What the objective computes in.
+    /// The precision that the objective computes in.
     pub precision: Precision,
-    /// What differences were computed in: f64 where the device has it.
+    /// The precision that differences were computed in: f64 where the device has it.
     pub differences: Precision,
     /// The checks in order.
     pub lines: Vec<CheckLine>,

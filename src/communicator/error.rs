@@ -4,10 +4,10 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommunicatorError {
-    /// A rank that takes no part any more.
+    /// A rank that no longer takes part.
     #[error(
-        "rank {rank} has {}, and takes no part in this sum: all ranks make the same calls in the same order. Its own error \
-         says why it ended, unless it returned early", if *panicked { "panicked" } else { "returned" }
+        "rank {rank} has {}, and takes no part in this sum: all ranks make the same calls in the same order. Its own \
+         error says why it ended, unless it returned early", if *panicked { "panicked" } else { "returned" }
     )]
     Left {
         /// Its number.
@@ -17,8 +17,8 @@ pub enum CommunicatorError {
     },
     /// A rank that makes another call.
     #[error(
-        "rank {rank} sums {found} where rank 0 sums {expected}: all ranks make the same calls in the same order, with vectors \
-         of the same layout and precision"
+        "rank {rank} sums {found} where rank 0 sums {expected}: all ranks make the same calls in the same order, \
+         with vectors of the same layout and precision"
     )]
     OtherCall {
         /// Its number.
@@ -39,9 +39,9 @@ pub enum CommunicatorError {
     /// MPI cannot be used as asked.
     #[error("MPI {found}; {expected}")]
     Mpi {
-        /// What is the case.
+        /// What was found.
         found: String,
-        /// What should be.
+        /// What was expected.
         expected: String,
     },
     /// Failure of an engine of your own.

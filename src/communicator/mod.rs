@@ -14,9 +14,9 @@
 //! objective as on any other.
 //!
 //! Methods that are *collective* say so: all ranks call them, in the same order. They are those of [`Objective`](crate::Objective)
-//! that evaluate, and what is built on them. Every message carries a fingerprint of the call, of θ and of the vectors, so
-//! that ranks that part ways get an error and no wrong number. A rank that fails takes part in its message all the same, so
-//! that all ranks return an error from the same call.
+//! that evaluate, and what is built on them. Every message carries a fingerprint of the call, of θ and of the vectors,
+//! so that ranks that diverge get an error and not a wrong number. A rank that fails takes part in its message all the
+//! same, so that all ranks return an error from the same call.
 //!
 //! How to start ranks by `mpirun` and `srun`, what to do with GPUs, training mode and restarts is in the
 //! [guide](crate::guide::ranks).
@@ -82,8 +82,8 @@ pub trait Communicator: std::fmt::Debug + Send + Sync {
     /// Replaces each number by its sum over all ranks: the same bits on every rank. Collective.
     ///
     /// # Errors
-    /// A rank that is gone, or called with another number of elements; a failure of the engine. The numbers are of no use
-    /// then.
+    /// A rank that has left, or was called with another number of elements; a failure of the engine. The numbers are
+    /// then unspecified.
     fn sum_f32(&self, numbers: &mut [f32]) -> Result<(), CommunicatorError>;
 
     /// The same in f64.

@@ -23,7 +23,7 @@ use crate::{
 /// · w) in output space. That the parameters reach the loss only through the outputs is checked on the recorded
 /// program.
 ///
-/// Self-adjoint, and positive semi-definite where the loss is convex in the outputs (cross-entropy, squared error); it
+/// Self-adjoint, and positive semidefinite where the loss is convex in the outputs (cross-entropy, squared error); it
 /// differs from the Hessian by the curvature of the network, Σ ∂ℓ/∂z·∇²z, and equals it where z is linear in θ.
 ///
 /// # Cost
@@ -74,8 +74,8 @@ impl<B: AutodiffBackend> GaussNewton<B> {
     /// # Errors
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs) if the captured closure returned the loss alone,
     /// [`DeriveError::UnusedOutputs`](crate::errors::DeriveError::UnusedOutputs),
-    /// [`ObjectiveError::Bypass`](crate::errors::ObjectiveError::Bypass) if the loss reaches parameters by another
-    /// way.
+    /// [`ObjectiveError::Bypass`](crate::errors::ObjectiveError::Bypass) if parameters reach the loss other than
+    /// through the outputs.
     #[inline(never)]
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         Ok(Self { objective: objective.clone(), product: objective.product(Product::GaussNewton)? })

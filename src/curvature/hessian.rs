@@ -19,8 +19,8 @@ use crate::{
 /// ```
 ///
 /// ℒ with its own reduction: for a loss that is a mean over samples, H is the mean of the samples' Hessians.
-/// Self-adjoint; in general *not* positive definite: conjugate gradients on it can meet negative curvature, and say
-/// so. [`damped`](LinearOperator::damped) adds λI.
+/// Self-adjoint; in general *not* positive definite: conjugate gradients can meet negative curvature on it, and report
+/// it. [`damped`](LinearOperator::damped) adds λI.
 ///
 /// # Cost
 /// 0.4 to 0.8 gradients per product, and once per (θ, batch) about half a gradient more; see
@@ -64,8 +64,7 @@ impl<B: AutodiffBackend> Hessian<B> {
     /// The Hessian at the objective's parameters, over its batches.
     ///
     /// # Errors
-    /// None for an objective that was captured: what cannot be differentiated twice is refused then. `Result` as for the
-    /// other operators.
+    /// Infallible: capturing has refused whatever cannot be differentiated twice. `Result` as for all operators.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         let product = objective.product(Product::Hessian)?;
         Ok(Self { objective: objective.clone(), product })

@@ -21,12 +21,12 @@ use crate::{
 /// ```
 ///
 /// Outputs are laid out as [`Objective::outputs`]: one block for one batch, or one per batch over a data set. Nothing is
-/// averaged or rescaled. Of a [shared](Objective::shared) objective there is a block for each batch of all ranks, and every
-/// rank has all of them: norms and inner products are those of the whole data set.
+/// averaged or rescaled. For a [shared](Objective::shared) objective there is a block for each batch of every rank, and
+/// every rank has all of them: norms and inner products are those of the whole data set.
 ///
 /// # Cost
-/// J v about a forward pass and Jᵀu about a backward pass, each with a forward pass once per (θ, batch). On a shared objective
-/// J v also a message of all outputs, and Jᵀu one of all parameters.
+/// J v about a forward pass and Jᵀu about a backward pass, each with a forward pass once per (θ, batch). On a shared
+/// objective J v also takes a message of all outputs, and Jᵀu one of all parameters.
 ///
 /// # Example
 /// For z = x w, J v = x v.

@@ -4,18 +4,18 @@
 //! | operator | is | definite |
 //! |---|---|---|
 //! | [`Hessian`] | ∇²ℒ | no |
-//! | [`GaussNewton`] | c·Σ Jᵀ(∇²_z ℓ)J | positive semi-definite for a loss that is convex in the outputs |
-//! | [`Fisher`] | c·Σ E[∇log p ∇log pᵀ], exact or Monte-Carlo | positive semi-definite |
-//! | [`EmpiricalFisher`] | c·Σ ∇ℓₙ∇ℓₙᵀ with the targets of the data | positive semi-definite |
+//! | [`GaussNewton`] | c·Σ Jᵀ(∇²_z ℓ)J | positive semidefinite for a loss that is convex in the outputs |
+//! | [`Fisher`] | c·Σ E[∇log p ∇log pᵀ], exact or Monte-Carlo | positive semidefinite |
+//! | [`EmpiricalFisher`] | c·Σ ∇ℓₙ∇ℓₙᵀ with the targets of the data | positive semidefinite |
 //! | [`Jacobian`] | ∂z/∂θ, from parameters to outputs | not square |
 //!
 //! `apply_many`, and `apply_adjoint_many` of the Jacobian, multiply several vectors at once: the program of the product, with
 //! one more dimension that counts the vectors, runs once for as many as the
 //! [memory budget](crate::Objective::with_memory_budget) and, on a CPU, the caches allow; there several runs share the threads.
-//! Solvers with many right-hand sides and estimators use them.
+//! Estimators, and solvers with many right-hand sides, use them.
 //! [`Objective::hessian_program_for`](crate::Objective::hessian_program_for) shows the program.
-//! [`columns`](crate::LinearOperator::columns), which [`materialize`](crate::materialize) uses, makes no vectors at all: each
-//! parameter has a program for its unit vectors, without what is zero for all of them. With
+//! [`columns`](crate::LinearOperator::columns), which [`materialize`](crate::materialize) uses, makes no vectors at
+//! all: each parameter has a program for its unit vectors, without what is zero for all of them. With
 //! [`Engine::Eager`](crate::Engine::Eager) vectors are multiplied one after another.
 //!
 //! Each is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.

@@ -39,11 +39,11 @@ pub enum DeriveError {
     NoOutputs,
     /// The loss is not computed from the outputs.
     #[error(
-        "the loss does not depend on the outputs that the captured closure returned: return the tensor that the loss is \
-         computed from, in `(outputs, loss)`"
+        "the loss does not depend on the outputs that the captured closure returned: return the tensor that the loss \
+         is computed from, in `(outputs, loss)`"
     )]
     UnusedOutputs,
-    /// The loss depends on parameters by a way that bypasses the outputs.
+    /// The loss depends on parameters other than through the outputs.
     #[error(
         "the loss depends on parameters besides the outputs: those at positions {parameters:?} in the layout"
     )]

@@ -64,7 +64,8 @@ pub enum ExecuteError {
     },
     /// An input whose shape or element type differs from the recorded one.
     #[error(
-        "input {index} has {found}, but the program was recorded for {expected}; trace again for another shape, or cast"
+        "input {index} has {found}, but the program was recorded for {expected}; capture the loss on a batch of that \
+         shape, or cast"
     )]
     InputType {
         /// Position of the input.
@@ -79,12 +80,13 @@ pub enum ExecuteError {
     Backend {
         /// Name of the operation.
         operation: String,
-        /// What the backend said.
+        /// The backend's message.
         message: String,
     },
     /// The element type does not exist on this backend.
     #[error(
-        "backend {backend} has no {dtype}; run in a precision it has (f32), or choose a backend that has {dtype} (Flex, NdArray)"
+        "backend {backend} has no {dtype}; run in a precision it has (f32), or choose a backend that has {dtype} \
+         (Flex, NdArray)"
     )]
     Precision {
         /// Name of the backend.

@@ -1,4 +1,4 @@
-//! The operations a recorded program is made of.
+//! The operations of a recorded program.
 //!
 //! One variant per mathematical operation, for operands of all kinds (float, int, bool): the kinds are part of the
 //! types of the values it reads and writes. Nor are shapes repeated: `Reshape` reshapes to the shape of its output.

@@ -50,12 +50,12 @@ impl<B: AutodiffBackend> Block<B> {
 /// A = ∂²ℒ/∂θ²(θ, η)
 /// ```
 ///
-/// η is data to it, so that a product costs what one of an [`Objective`] with η in its batch costs.
+/// η is treated as data, so that a product costs as much as for an [`Objective`] with η in its batch.
 pub struct InnerMatrix<B: AutodiffBackend = DefaultBackend> {
     kind: Kind<B>,
 }
 
-/// An operator of the user's.
+/// An operator given by the user.
 type Given<B> = Arc<dyn SelfAdjoint<B> + Send + Sync>;
 
 enum Kind<B: AutodiffBackend> {
@@ -137,7 +137,7 @@ impl<B: AutodiffBackend> LinearOperator<B> for InnerMatrix<B> {
 
 impl<B: AutodiffBackend> SelfAdjoint<B> for InnerMatrix<B> {}
 
-/// One term for each batch of the inner objective; a matrix of one's own is one term.
+/// One term for each batch of the inner objective; a matrix given by the user is one term.
 impl<B: AutodiffBackend> FiniteSum<B> for InnerMatrix<B> {
     fn terms(&self) -> usize {
         match &self.kind {
@@ -161,7 +161,7 @@ impl<B: AutodiffBackend> FiniteSum<B> for InnerMatrix<B> {
     }
 }
 
-/// The mixed derivative of an inner objective, from hyper-parameters to parameters, and its transpose.
+/// The mixed derivative of an inner objective, from hyperparameters to parameters, and its transpose.
 ///
 /// ```text
 /// M = ∂²ℒ/∂θ∂η      u ↦ M u,  w ↦ Mᵀw
@@ -169,7 +169,7 @@ impl<B: AutodiffBackend> FiniteSum<B> for InnerMatrix<B> {
 ///
 /// # Cost
 /// A product in either direction costs at most about one Hessian product of the same objective, whatever the number of
-/// hyper-parameters: M u is the gradient in θ of ⟨∂ℒ/∂η, u⟩, Mᵀw the gradient in η of ⟨∂ℒ/∂θ, w⟩.
+/// hyperparameters: M u is the gradient in θ of ⟨∂ℒ/∂η, u⟩, Mᵀw the gradient in η of ⟨∂ℒ/∂θ, w⟩.
 pub struct MixedDerivative<B: AutodiffBackend = DefaultBackend> {
     forward: Block<B>,
     adjoint: Block<B>,
@@ -203,7 +203,7 @@ impl<B: AutodiffBackend> MixedDerivative<B> {
         })
     }
 
-    /// The names of the hyper-parameters in which the mixed derivative is zero by construction.
+    /// The names of the hyperparameters in which the mixed derivative is zero by construction.
     pub(super) fn vanishing(inner: &HyperObjective<B>) -> Result<Vec<String>, Error> {
         let (rows, columns) = (inner.split().of_hyper(), inner.split().of_model());
         let vary = inner.joint().parts_that_vary(Product::HessianBlock { rows, columns })?;

@@ -1,5 +1,5 @@
-//! The error bound of a hypergradient: one Newton step in θ, a second solve there, and what the constants of the problem
-//! leave. The derivation is in the documentation of [`ImplicitFunction::hypergradient`].
+//! The error bound of a hypergradient: one Newton step in θ, a second solve there, and a remainder from the constants
+//! of the problem. The derivation is in the documentation of [`ImplicitFunction::hypergradient`].
 
 use burn_backend::AutodiffBackend;
 
@@ -12,13 +12,13 @@ use crate::{
     space::ParamVector,
 };
 
-/// Reductions of the residual or the gradient worse than this leave nothing to extrapolate.
+/// If the residual or the gradient is reduced by less than this, nothing can be extrapolated.
 const CONTRACTION: f64 = 0.9;
 /// Where rounding decides, in units of ε, a reduction counts as one half.
 const ROUNDING: f64 = 1e3;
 /// Estimates are doubled.
 const SAFETY: f64 = 2.0;
-/// M with at most so many rows or columns is multiplied by all unit vectors, another by as many random probes as below.
+/// M with at most this many rows or columns is multiplied by all unit vectors, a larger one by random probes.
 const UNIT_VECTORS: usize = 16;
 /// ‖M‖ ≤ 10 √(2/π) max ‖Mᵀω‖ with probability 1 − 10^(−probes).
 const PROBES: u64 = 8;
@@ -160,7 +160,7 @@ fn norm_at_most<B: AutodiffBackend>(mixed: &MixedDerivative<B>) -> Result<f64, E
     Ok(squares.sqrt())
 }
 
-/// What is left over what there was.
+/// The remaining norm over the initial one.
 fn contraction(left: f64, start: f64, rounded: bool) -> f64 {
     if start == 0.0 {
         return 0.0;

@@ -14,7 +14,7 @@ pub enum InnerCurvature {
     /// The Hessian: exact.
     #[default]
     Hessian,
-    /// The Gauss-Newton matrix in θ: positive semi-definite for a loss that is convex in the outputs, and the Hessian
+    /// The Gauss-Newton matrix in θ: positive semidefinite for a loss that is convex in the outputs, and the Hessian
     /// where the outputs are linear in θ. The closure returns the outputs before the loss, and θ reaches the loss through
     /// them alone. Residual and error bound are those of the exact Hessian.
     GaussNewton,
@@ -44,7 +44,7 @@ pub struct LipschitzConstants {
 /// | `damping` | 0 | ≥ 0 | λ in (A + λI)⁻¹: the inner problem becomes ℒ + λ/2·‖θ − θ̂‖² with θ̂ the point given |
 /// | `error_bound` | true | | bound the error of hypergradients, at the cost of about one more |
 /// | `strong_convexity` | `None` | ≥ 0 | μ with ∂²ℒ/∂θ² ⪰ μI around θ, known to the caller: the weight decay of a convex loss |
-/// | `lipschitz` | `None` | ≥ 0 | with them, and μ + λ > 0, the bound is a theorem; otherwise an estimate |
+/// | `lipschitz` | `None` | ≥ 0 | if given, and μ + λ > 0, the bound is a theorem; otherwise it is an estimate |
 ///
 /// # Example
 /// ```

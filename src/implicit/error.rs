@@ -1,14 +1,14 @@
 //! What can go wrong with implicit differentiation.
 
-/// A bilevel problem that is not one, or that cannot be differentiated as asked.
+/// A bilevel problem that is ill-posed, or that cannot be differentiated as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImplicitError {
-    /// The module of hyper-parameters has nothing to differentiate by.
+    /// The module of hyperparameters has nothing to differentiate.
     #[error(
-        "the module of hyper-parameters has no trainable float tensor: it holds {ints} int tensors, which have no derivative, \
-         {frozen} frozen float tensors (`.unfreeze()`) and {plain} on a device without autodiff (build it on \
-         `device.autodiff()`); wrap continuous hyper-parameters in `Param<Tensor<D>>`"
+        "the module of hyperparameters has no trainable float tensor: it holds {ints} int tensors, which have no \
+         derivative, {frozen} frozen float tensors (`.unfreeze()`) and {plain} on a device without autodiff (build \
+         it on `device.autodiff()`); wrap continuous hyperparameters in `Param<Tensor<D>>`"
     )]
     NoHyperparameters {
         /// Int tensors.
@@ -18,37 +18,38 @@ pub enum ImplicitError {
         /// Float tensors on a device without autodiff.
         plain: usize,
     },
-    /// A parameter that is in the model and among the hyper-parameters.
+    /// A parameter that is in the model and among the hyperparameters.
     #[error(
-        "{parameters:?} are in the model and among the hyper-parameters: a parameter is either solved for or differentiated \
-         by; give the module of hyper-parameters parameters of its own (`load_record` copies values, `clone` shares them)"
+        "{parameters:?} are in the model and among the hyperparameters: a parameter is either solved for or \
+         differentiated by; give the module of hyperparameters parameters of its own (`load_record` copies values, \
+         `clone` shares them)"
     )]
     Shared {
-        /// Names in the module of hyper-parameters.
+        /// Names in the module of hyperparameters.
         parameters: Vec<String>,
     },
-    /// The gradient of the inner objective depends on no hyper-parameter.
+    /// The gradient of the inner objective depends on no hyperparameter.
     #[error(
-        "θ*(η) does not depend on η: ∂²ℒ/∂θ∂η vanishes for all hyper-parameters {hyperparameters:?}; use them in the closure of \
-         the inner objective, in a term that the model's parameters are in too"
+        "θ*(η) does not depend on η: ∂²ℒ/∂θ∂η vanishes for all hyperparameters {hyperparameters:?}; use them in the \
+         closure of the inner objective, in a term that also contains the model's parameters"
     )]
     Independent {
-        /// Names of the hyper-parameters.
+        /// Names of the hyperparameters.
         hyperparameters: Vec<String>,
     },
-    /// Hyper-parameters that neither objective depends on.
+    /// Hyperparameters that neither objective depends on.
     #[error(
-        "the outer objective depends on {hyperparameters:?} neither directly nor through θ*(η), so that their derivative is \
-         zero by construction; use them, or freeze them (`no_grad`)"
+        "the outer objective depends on {hyperparameters:?} neither directly nor through θ*(η), so that their \
+         derivative is zero by construction; use them, or freeze them (`no_grad`)"
     )]
     Unused {
-        /// Names of the hyper-parameters.
+        /// Names of the hyperparameters.
         hyperparameters: Vec<String>,
     },
-    /// A stated convexity that is not there.
+    /// A stated strong convexity that does not hold.
     #[error(
-        "`strong_convexity` states that A + λI has no eigenvalue below μ + λ = {stated:e}, and the solver met one of {found:e} or \
-         less; state a smaller μ, such as the smallest weight decay of a convex loss, or none"
+        "`strong_convexity` states that A + λI has no eigenvalue below μ + λ = {stated:e}, and the solver met one of \
+         {found:e} or less; state a smaller μ, such as the smallest weight decay of a convex loss, or none"
     )]
     NotConvex {
         /// μ + λ.
@@ -56,10 +57,10 @@ pub enum ImplicitError {
         /// An upper bound on the smallest eigenvalue.
         found: f64,
     },
-    /// An outer objective of another model.
+    /// An outer objective with other parameters.
     #[error(
-        "the outer objective is one of other parameters: {reason}; capture it on the model, or the model and the \
-         hyper-parameters, that the inner objective was captured on"
+        "the outer objective has other parameters: {reason}; capture it on the model (or the model and the \
+         hyperparameters) that the inner objective was captured on"
     )]
     OtherParameters {
         /// The first difference.

@@ -13,22 +13,22 @@ use crate::{
     tensor::DefaultBackend,
 };
 
-/// The minimizer of an inner objective as a function of hyper-parameters, differentiated at one (θ, η).
+/// The minimizer of an inner objective as a function of hyperparameters, differentiated at one (θ, η).
 ///
 /// ```text
 /// ∂ℒ/∂θ(θ*(η), η) = 0      dθ*/dη = −(A + λI)⁻¹ M      A = ∂²ℒ/∂θ²,  M = ∂²ℒ/∂θ∂η
 /// ```
 ///
 /// [`tangent`](Self::tangent) multiplies by dθ*/dη, [`adjoint`](Self::adjoint) by its transpose, and
-/// [`hypergradient`](Self::hypergradient) is the derivative of an outer objective through θ*(η), with a report on how far to
-/// trust it. How θ was found plays no part: memory and cost do not depend on the number of inner steps. Made by
-/// [`ImplicitConfig::init`].
+/// [`hypergradient`](Self::hypergradient) is the derivative of an outer objective through θ*(η), with a report on how
+/// far to trust it. How θ was found does not matter: memory and cost do not depend on the number of inner steps. Made
+/// by [`ImplicitConfig::init`].
 ///
-/// With a damping λ everything is that of the inner problem ℒ + λ/2·‖θ − θ̂‖², where θ̂ is the point given.
+/// With a damping λ, everything refers to the inner problem ℒ + λ/2·‖θ − θ̂‖², where θ̂ is the point given.
 ///
 /// # Cost
-/// A tangent or an adjoint is one solve with A and one mixed product. What does not depend on vectors is prepared once and
-/// serves all of them: about half a gradient for A, and the same for each direction of M.
+/// A tangent or an adjoint is one solve with A and one mixed product. The part that does not depend on vectors is
+/// prepared once for all of them: about half a gradient for A, and the same for each direction of M.
 ///
 /// # References
 /// Krantz & Parks 2002, *The implicit function theorem*. Larsen et al. 1996, *Design and regularization of neural networks*;
@@ -68,7 +68,7 @@ pub struct ImplicitFunction<B: AutodiffBackend = DefaultBackend> {
     pub(super) matrix: Damped<InnerMatrix<B>>,
     pub(super) exact: Damped<InnerMatrix<B>>,
     pub(super) mixed: MixedDerivative<B>,
-    /// The hyper-parameters that θ* does not depend on.
+    /// The hyperparameters that θ* does not depend on.
     pub(super) constant: Vec<String>,
 }
 
@@ -118,11 +118,11 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         })
     }
 
-    /// The same function with a matrix of the caller's in place of A: a Gauss-Newton matrix plus the derivative of a
-    /// penalty, for instance. The damping is added to it; residual and error bound stay those of the exact Hessian.
+    /// The same function with a matrix given by the caller in place of A, such as a Gauss-Newton matrix plus the second
+    /// derivative of a penalty. The damping is added to it; residual and error bound stay those of the exact Hessian.
     ///
     /// # Errors
-    /// A matrix of another space than that of the model's parameters.
+    /// A matrix on a space other than that of the model's parameters.
     pub fn with_matrix(
         &self,
         matrix: impl SelfAdjoint<B> + Send + Sync + 'static,
@@ -132,7 +132,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         Self::with(&self.config, &self.inner, matrix, self.constant.clone())
     }
 
-    /// The same function at other θ, with the running statistics that it has.
+    /// The same function at other θ, keeping its running statistics.
     pub(super) fn at_keeping_buffers(&self, model: &ParamVector<B>) -> Result<Self, Error> {
         let inner = self.inner.at_keeping_buffers(model)?;
         let matrix = match self.inner_matrix().as_given() {
@@ -161,7 +161,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         &self.mixed
     }
 
-    /// The hyper-parameters that θ* does not depend on, by construction of the inner objective.
+    /// The hyperparameters that θ* does not depend on, by construction of the inner objective.
     pub fn constant_in(&self) -> &[String] {
         &self.constant
     }
@@ -169,7 +169,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// dθ*/dη·u = −(A + λI)⁻¹ M u: how the minimizer moves with η.
     ///
     /// # Errors
-    /// A vector that is not one of hyper-parameters; those of the solver.
+    /// A vector outside the space of hyperparameters; those of the solver.
     #[inline(never)]
     pub fn tangent(
         &self,
@@ -200,7 +200,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// (dθ*/dη)ᵀw = −Mᵀ(A + λI)⁻¹w: the derivative in η of ⟨w, θ*(η)⟩.
     ///
     /// # Errors
-    /// A vector that is not one of the model's parameters; those of the solver.
+    /// A vector outside the space of the model's parameters; those of the solver.
     #[inline(never)]
     pub fn adjoint(
         &self,

@@ -20,8 +20,8 @@ const ROUNDING: f64 = 1e3;
 /// dL/dη, with its parts and its report.
 #[derive(Clone, Debug)]
 pub struct Hypergradient<B: AutodiffBackend = DefaultBackend> {
-    /// dL/dη, laid out as the module of hyper-parameters: [`add_to`](ParamVector::add_to) takes a gradient step,
-    /// [`into_gradients`](ParamVector::into_gradients) hands it to an optimizer of Burn.
+    /// dL/dη, laid out as the module of hyperparameters: [`add_to`](ParamVector::add_to) takes a gradient step,
+    /// [`into_gradients`](ParamVector::into_gradients) passes it to an optimizer of Burn.
     pub gradient: ParamVector<B>,
     /// ∂L/∂η, the direct part.
     pub direct: ParamVector<B>,
@@ -53,14 +53,14 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// dL/dη = ∂L/∂η − Mᵀ(A + λI)⁻¹ ∂L/∂θ
     /// ```
     ///
-    /// The outer objective is an [`Objective`](crate::Objective) of the model or a [`HyperObjective`](super::HyperObjective); it
-    /// is taken to the point of the inner one. Any [`LinearSolver`] will do, and is reported; truncated variants are those of
-    /// [`truncated`](super::truncated).
+    /// The outer objective is an [`Objective`](crate::Objective) of the model or a
+    /// [`HyperObjective`](super::HyperObjective); it is evaluated at the point of the inner one. Any [`LinearSolver`]
+    /// can be used, and its solve is reported; for truncated variants see [`truncated`](super::truncated).
     ///
     /// # Cost
     /// A gradient of each objective, one solve, a mixed product and a Hessian product for the residual. The error bound
-    /// costs as much again, and a second solve at the same time as the first. [`with_error_bound(false)`](super::ImplicitConfig)
-    /// leaves it out.
+    /// costs as much again at θ₁ (see below), and a solve with two right-hand sides at θ.
+    /// [`with_error_bound(false)`](super::ImplicitConfig) leaves it out.
     ///
     /// # Error bound
     /// Let θ₁ be one Newton step from θ, F the hypergradient as a function of θ, and F̃ its values with inexact solves. Then
@@ -78,8 +78,8 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// [`ImplicitError::OtherParameters`], [`ImplicitError::Unused`]; [`ImplicitError::NotConvex`] for a stated convexity that
     /// the solve contradicts; an outer objective that cannot be taken to the point
     /// ([`Objective::at`](crate::Objective::at)); a loss, gradient or product that is NaN or infinite; those of the solver.
-    /// An inner problem that is not at its minimum, an indefinite matrix and a solve that stops short are verdicts of the
-    /// report.
+    /// An inner problem that is not at its minimum, an indefinite matrix and a solve that stops short are not errors
+    /// but verdicts of the report.
     ///
     /// # References
     /// Pedregosa 2016, *Hyperparameter optimization with approximate gradient*, theorem 2; Ghadimi & Wang 2018,
@@ -228,7 +228,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         })
     }
 
-    /// Refuses a stated convexity that an eigenvalue of the exact Hessian contradicts, which Ritz values never fall below.
+    /// Refuses a stated convexity that contradicts an eigenvalue of the exact Hessian, below which no Ritz value falls.
     fn expect_convex(
         &self,
         solution: &Solution<B>,
@@ -253,7 +253,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         }
     }
 
-    /// Refuses hyper-parameters whose derivative is zero by construction.
+    /// Refuses hyperparameters whose derivative is zero by construction.
     fn expect_used(&self, outer: &OuterObjective<B>) -> Result<(), Error> {
         if self.constant.is_empty() {
             return Ok(());

@@ -24,7 +24,7 @@ const PRODUCTS: usize = 200;
 
 /// How an inner problem is minimized.
 ///
-/// A training loop of your own does as well: [`HyperObjective::at_modules`] takes its model.
+/// A training loop of your own can take its place: [`HyperObjective::at_modules`] takes its model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum InnerSolver {
@@ -61,7 +61,7 @@ pub struct InnerReport {
     pub value: f64,
     /// ‖∇ℒ‖ at the end.
     pub gradient_norm: f64,
-    /// Whether the gradient is as small as asked for; `None` for gradient descent, which asks for nothing.
+    /// Whether the gradient is as small as requested; `None` for gradient descent, which has no tolerance.
     pub converged: Option<bool>,
 }
 
@@ -70,7 +70,7 @@ pub(super) trait Inner<B: AutodiffBackend> {
     /// Value and gradient.
     fn slope(&self, at: &ParamVector<B>) -> Result<(f64, ParamVector<B>), Error>;
 
-    /// The Hessian, or what stands for it.
+    /// The Hessian, or its substitute.
     fn matrix(&self, at: &ParamVector<B>) -> Result<Box<dyn SelfAdjoint<B>>, Error>;
 }
 
@@ -82,8 +82,8 @@ impl InnerSolver {
     /// take, and one more gradient for each halving.
     ///
     /// # Errors
-    /// [`ConfigError`](crate::errors::ConfigError) for a field out of range; a loss or gradient that is NaN or infinite. Steps
-    /// that do not suffice are in the report.
+    /// [`ConfigError`](crate::errors::ConfigError) for a field out of range; a loss or gradient that is NaN or
+    /// infinite. If the steps do not suffice, the report says so.
     ///
     /// # Example
     /// ```
@@ -182,7 +182,7 @@ fn newton<B: AutodiffBackend>(
     Ok((x, InnerReport { steps, value, gradient_norm: norm, converged }))
 }
 
-/// −A⁻¹∇ℒ as far as A is positive along the way; −∇ℒ if it is not from the start.
+/// −A⁻¹∇ℒ, as far as A is positive along the search directions; −∇ℒ if it is not along the first.
 fn direction<B: AutodiffBackend>(
     inner: &impl Inner<B>,
     (x, gradient): (&ParamVector<B>, &ParamVector<B>),

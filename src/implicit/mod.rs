@@ -7,20 +7,21 @@
 //!
 //! | you want | take |
 //! |---|---|
-//! | the derivative of a validation loss in hyper-parameters | [`ImplicitFunction::hypergradient`] |
+//! | the derivative of a validation loss in hyperparameters | [`ImplicitFunction::hypergradient`] |
 //! | how the minimizer moves with them | [`ImplicitFunction::tangent`], [`ImplicitFunction::adjoint`] |
-//! | a cheap, biased one: one step, K steps | the same with the solver [`truncated`] |
+//! | a cheap, biased hypergradient: one step, or K steps | the same with the solver [`truncated`] |
 //! | a start from which few samples of a new task suffice | [`Imaml`] |
-//! | the inner minimum itself | a training of your own, or [`InnerSolver`] |
+//! | the inner minimum itself | your own training, or [`InnerSolver`] |
 //!
-//! η is a Burn module of its own, which the captured closure gets beside the model ([`HyperObjective`]): decays, weights of
-//! samples, images, a network. One recording of the loss in (θ, η) gives A, the mixed derivative in both directions and both
-//! gradients; each is derived with the other parameters as data, so that a solve costs what it costs without
-//! hyper-parameters.
+//! η is a Burn module of its own, which the captured closure gets besides the model ([`HyperObjective`]): decays,
+//! weights of samples, images, a network. One recording of the loss in (θ, η) gives A, the mixed derivative in both
+//! directions and both gradients; each is derived with the other parameters as data, so that a solve costs what it
+//! costs without hyperparameters.
 //!
 //! It stands on Larsen et al. 1996 and Bengio 2000 (the formula), Pedregosa 2016 (inexact solves), Lorraine, Vicol &
 //! Duvenaud 2020, *Optimizing millions of hyperparameters by implicit differentiation*, and for meta-learning on Rajeswaran et
-//! al. 2019. It differentiates no inner training: what a training that stops early does is another function of η than θ*(η).
+//! al. 2019. It does not differentiate an inner training: the result of a training that stops early is not θ*(η) but
+//! another function of η.
 
 mod blocks;
 mod bound;

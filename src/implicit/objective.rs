@@ -1,4 +1,4 @@
-//! ℒ(θ, η): an objective of a model and of hyper-parameters.
+//! ℒ(θ, η): an objective of a model and of hyperparameters.
 
 use std::{fmt, sync::Arc};
 
@@ -19,16 +19,16 @@ use crate::{
     tensor::{DefaultBackend, Precision, TensorBridge},
 };
 
-/// A loss ℒ(θ, η) of a model's parameters θ and of hyper-parameters η: the inner objective of a bilevel problem, or an outer
+/// A loss ℒ(θ, η) of a model's parameters θ and of hyperparameters η: the inner objective of a bilevel problem, or an outer
 /// one that depends on η itself.
 ///
 /// η is a Burn module of its own: float tensors of any shapes in `Param`s, or a whole model, such as one weight decay for
 /// every weight. The captured closure gets it as its second argument; nothing changes in the model. θ and η stay apart: each
 /// has its own [`ParamSpace`](crate::ParamSpace), vectors of θ apply to the model and those of η to the module of
-/// hyper-parameters, and a mixture is refused.
+/// hyperparameters; mixing them is an error.
 ///
-/// Over data sets, in f64, on other batches it is what an [`Objective`] is; [`joint`](Self::joint) is the objective of (θ, η)
-/// as one.
+/// Over data sets, in f64 and on other batches it works as an [`Objective`] does; [`joint`](Self::joint) is the
+/// objective of (θ, η) as one.
 ///
 /// # Example
 /// ℒ = ½(w − 1)² + ½ η w²: ∂ℒ/∂w = (1 + η)w − 1 and ∂ℒ/∂η = ½w².
@@ -88,7 +88,7 @@ pub struct HyperGradient<B: AutodiffBackend = DefaultBackend> {
 }
 
 impl HyperObjective<Autodiff<Dispatch>> {
-    /// Captures a loss of a model and of hyper-parameters on the device their tensors are on, as [`Objective::capture`] does.
+    /// Captures a loss of a model and of hyperparameters on the device their tensors are on, as [`Objective::capture`] does.
     ///
     /// # Errors
     /// [`ImplicitError::NoHyperparameters`](crate::errors::ImplicitError::NoHyperparameters) for a module without trainable
@@ -145,7 +145,7 @@ impl<B: AutodiffBackend> HyperObjective<B> {
         self.split.parts(self.joint.parameters()).0
     }
 
-    /// η, laid out as the module of hyper-parameters.
+    /// η, laid out as the module of hyperparameters.
     pub fn hyperparameters(&self) -> ParamVector<B> {
         self.split.parts(self.joint.parameters()).1
     }
@@ -173,7 +173,7 @@ impl<B: AutodiffBackend> HyperObjective<B> {
         Ok(HyperGradient { value: found.value, model, hyper })
     }
 
-    /// The same objective at other parameters and hyper-parameters. Nothing is recorded again.
+    /// The same objective at other parameters and hyperparameters. Nothing is recorded again.
     ///
     /// # Errors
     /// As [`Objective::at`]; vectors of other layouts.
@@ -182,7 +182,7 @@ impl<B: AutodiffBackend> HyperObjective<B> {
         Ok(Self { joint, split: Arc::clone(&self.split) })
     }
 
-    /// The same objective with a budget for what one operator keeps, as [`Objective::with_memory_budget`].
+    /// The same objective with a memory budget for each operator, as [`Objective::with_memory_budget`].
     #[must_use]
     pub fn with_memory_budget(&self, bytes: usize) -> Self {
         self.changed(self.joint.with_memory_budget(bytes))
@@ -196,7 +196,7 @@ impl<B: AutodiffBackend> HyperObjective<B> {
         Ok(self.changed(self.joint.shared(communicator)?))
     }
 
-    /// At other parameters, with the running statistics that it has.
+    /// At other parameters, keeping its running statistics.
     pub(super) fn at_keeping_buffers(&self, model: &ParamVector<B>) -> Result<Self, Error> {
         let joint = self.split.join(model, &self.hyperparameters())?;
         Ok(self.changed(self.joint.at_keeping_buffers(&joint)?))
@@ -215,7 +215,7 @@ impl<B: AutodiffBackend> HyperObjective<B>
 where
     B::InnerBackend: TensorBridge,
 {
-    /// The same objective at the values of a model and of hyper-parameters, as [`Objective::at_model`].
+    /// The same objective at the values of a model and of hyperparameters, as [`Objective::at_model`].
     ///
     /// # Errors
     /// As [`Objective::at_model`]; [`ImplicitError::Shared`](crate::errors::ImplicitError::Shared).

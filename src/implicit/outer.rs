@@ -1,4 +1,4 @@
-//! The outer objective: a loss of the model alone, or of the model and the hyper-parameters.
+//! The outer objective: a loss of the model alone, or of the model and the hyperparameters.
 
 use burn_backend::AutodiffBackend;
 
@@ -10,7 +10,7 @@ use crate::{error::Error, objective::Objective, space::ParamVector, tensor::Defa
 pub enum OuterObjective<B: AutodiffBackend = DefaultBackend> {
     /// L(θ): the usual validation loss, captured on the model alone.
     Model(Objective<B>),
-    /// L(θ, η): captured on the model and the hyper-parameters.
+    /// L(θ, η): captured on the model and the hyperparameters.
     Joint(HyperObjective<B>),
 }
 
@@ -33,7 +33,7 @@ impl<B: AutodiffBackend> From<&OuterObjective<B>> for OuterObjective<B> {
 }
 
 impl<B: AutodiffBackend> OuterObjective<B> {
-    /// The same objective at (θ, η), if it is one of these parameters.
+    /// The same objective at (θ, η), if these are its parameters.
     pub(super) fn at(
         &self,
         (model, hyper): (&ParamVector<B>, &ParamVector<B>),
@@ -66,7 +66,7 @@ impl<B: AutodiffBackend> OuterObjective<B> {
         }
     }
 
-    /// At other parameters, with the running statistics that it has.
+    /// At other parameters, keeping its running statistics.
     pub(super) fn at_keeping_buffers(&self, model: &ParamVector<B>) -> Result<Self, Error> {
         Ok(match self {
             Self::Model(objective) => Self::Model(objective.at_keeping_buffers(model)?),
@@ -86,7 +86,7 @@ impl<B: AutodiffBackend> OuterObjective<B> {
         }
     }
 
-    /// Which hyper-parameters the objective itself depends on.
+    /// Which hyperparameters the objective itself depends on.
     pub(super) fn uses(&self, split: &Split) -> Result<Vec<bool>, Error> {
         match self {
             Self::Model(_) => Ok(vec![false; split.hyper.blocks().len()]),

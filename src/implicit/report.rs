@@ -1,4 +1,4 @@
-//! What a hypergradient is worth: the report, and its verdict.
+//! How far to trust a hypergradient: the report, and its verdict.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::solver::SolveReport;
 
-/// Distances from the minimizer above this, relative to ‖θ‖, are a verdict.
+/// Distances from the minimizer above this, relative to ‖θ‖, lead to a verdict.
 const FAR: f64 = 1e-2;
-/// Errors above this, relative to the sum of both parts of the hypergradient, are a verdict.
+/// Errors above this, relative to the sum of both parts of the hypergradient, lead to a verdict.
 const LARGE_ERROR: f64 = 0.1;
 
 /// A bound on ‖hypergradient − dL/dη at θ*(η)‖, in Euclidean norms.
@@ -18,7 +18,7 @@ pub struct ErrorBound {
     pub solve: f64,
     /// The part of θ ≠ θ*: how far one Newton step moves the hypergradient.
     pub stationarity: f64,
-    /// What is added for all that these two leave out.
+    /// A remainder for everything that these two leave out.
     pub remainder: f64,
     /// Whether the sum is a theorem (up to rounding), given the constants that the caller stated; otherwise it is an estimate.
     pub proven: bool,
@@ -31,7 +31,7 @@ impl ErrorBound {
     }
 }
 
-/// Whether a hypergradient can be used, and what is the matter otherwise. The first that applies.
+/// Whether a hypergradient can be used, and if not, why: the first verdict that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -41,7 +41,7 @@ pub enum Verdict {
     Indefinite,
     /// The solver stopped short of its tolerance.
     Unsolved,
-    /// θ is far from the minimizer of the inner problem, by more than a hundredth of ‖θ‖.
+    /// θ is farther from the minimizer of the inner problem than a hundredth of ‖θ‖.
     NotStationary,
     /// The error may exceed a tenth of the sum of both parts of the hypergradient.
     Inaccurate,
@@ -67,18 +67,18 @@ pub struct HypergradientReport {
     /// that the caller stated.
     #[serde(default)]
     pub distance_bound: Option<f64>,
-    /// ‖∂L/∂θ − (H + λI)w‖ of the solved w, with the exact Hessian H whatever the solver's matrix is.
+    /// ‖∂L/∂θ − (H + λI)w‖ of the solved w, with the exact Hessian H, whatever matrix the solver uses.
     pub residual: f64,
     /// The residual over ‖∂L/∂θ‖; 0 if that is 0.
     pub relative_residual: f64,
     /// The smallest eigenvalue of A + λI that the solver met: a Ritz value, too large rather than too small. `None` with a
-    /// preconditioner, or if the solver learns nothing of it.
+    /// preconditioner, or if the solver does not estimate it.
     pub smallest_eigenvalue: Option<f64>,
     /// ‖∂L/∂η‖, the direct part.
     pub direct_norm: f64,
     /// ‖Mᵀw‖, the part through θ*(η).
     pub indirect_norm: f64,
-    /// Hyper-parameters that θ* does not depend on, by construction.
+    /// Hyperparameters that θ* does not depend on, by construction.
     pub constant_in: Vec<String>,
     /// A bound on the error; `None` if it was not asked for, or if neither the Newton step nor the solver came closer to a
     /// solution.
@@ -90,7 +90,7 @@ pub struct HypergradientReport {
 }
 
 impl HypergradientReport {
-    /// The verdict that the other fields lead to; `contracted`: whether the bound was asked for and could not be made.
+    /// Sets the verdict from the other fields; `unbounded`: whether a bound was asked for and could not be made.
     pub(super) fn judged(mut self, unbounded: bool) -> Self {
         let scale = self.direct_norm + self.indirect_norm;
         let far = |distance: f64| distance > FAR * self.parameter_norm;
@@ -108,7 +108,7 @@ impl HypergradientReport {
         self
     }
 
-    /// Whether nothing speaks against the hypergradient.
+    /// Whether the verdict is [`Sound`](Verdict::Sound).
     pub fn is_sound(&self) -> bool {
         self.verdict == Verdict::Sound
     }

@@ -1,4 +1,4 @@
-//! The space of (θ, η) as one, and its two parts: the model's parameters and the hyper-parameters.
+//! The space of (θ, η) as one, and its two parts: the model's parameters and the hyperparameters.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
 
 use super::ImplicitError;
 
-/// The layouts of θ, of η, and of both as the parameters of the pair (model, hyper-parameters), θ first.
+/// The layouts of θ, of η, and of both as the parameters of the pair (model, hyperparameters), θ first.
 #[derive(Debug)]
 pub(super) struct Split {
     pub model: Arc<ParamLayout>,
@@ -77,7 +77,7 @@ impl Split {
     }
 }
 
-/// Says what the module of hyper-parameters holds in place of trainable floats.
+/// Says what the module of hyperparameters holds in place of trainable floats.
 fn no_hyperparameters<E: Module>(error: ParamError, hyper: &E) -> Error {
     struct Ints(usize);
     impl Visit for Ints {

@@ -1,4 +1,4 @@
-//! Truncated hypergradients: the last K steps of an unrolled inner training, without keeping them.
+//! Truncated hypergradients: those of the last K steps of an unrolled inner training, without storing the steps.
 
 use crate::{
     config::ConfigError,
@@ -12,8 +12,9 @@ use crate::{
 /// ```
 ///
 /// At the minimizer the hypergradient with it *is* the one that reverse mode through the last K steps
-/// θ ← θ − α ∂ℒ/∂θ finds, with the memory of one. K = 1 is the one-step hypergradient, α I in place of the inverse. The report's
-/// verdict is [`Unsolved`](super::Verdict::Unsolved), since the solve stops on purpose; leave the error bound out.
+/// θ ← θ − α ∂ℒ/∂θ finds, with the memory of a single step. K = 1 is the one-step hypergradient, α I in place of the
+/// inverse. The report's verdict is [`Unsolved`](super::Verdict::Unsolved), since the solve stops on purpose; leave the
+/// error bound out.
 ///
 /// # Cost
 /// K products with A.

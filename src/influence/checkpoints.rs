@@ -1,4 +1,4 @@
-//! Influences averaged over several points of a training.
+//! Influences averaged over several checkpoints of a training.
 
 use burn_backend::AutodiffBackend;
 
@@ -17,7 +17,8 @@ use crate::{error::Error, objective::Objective, space::ParamVector, tensor::Defa
 ///
 /// # References
 /// Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent*, section 3. Bae et al. 2024,
-/// *Training data attribution via approximate unrolled differentiation*, which weighs the segments of a training otherwise.
+/// *Training data attribution via approximate unrolled differentiation*, which weighs the segments of a training
+/// differently.
 #[derive(Debug)]
 pub struct AveragedInfluence<B: AutodiffBackend = DefaultBackend> {
     points: Vec<Influence<B>>,
@@ -28,7 +29,7 @@ pub struct AveragedInfluence<B: AutodiffBackend = DefaultBackend> {
 pub struct AveragedScores {
     /// `rows[q][n]`: query, training sample.
     pub rows: Vec<Vec<f64>>,
-    /// What stands behind the scores at each checkpoint.
+    /// The report on the scores at each checkpoint.
     pub reports: Vec<InfluenceReport>,
 }
 
@@ -76,7 +77,7 @@ impl InfluenceConfig {
 }
 
 impl<B: AutodiffBackend> AveragedInfluence<B> {
-    /// The average of influences that were made at several points, of the same training samples.
+    /// The average of influences made at several checkpoints, over the same training samples.
     ///
     /// # Errors
     /// [`InfluenceError::NoCheckpoint`]; [`InfluenceError::OtherSamples`] for another number of samples; parameters of another
@@ -119,7 +120,7 @@ impl<B: AutodiffBackend> AveragedInfluence<B> {
         })
     }
 
-    /// The same with a query of its own for each checkpoint: for models with running statistics, by
+    /// The same with a separate query for each checkpoint: for models with running statistics, made by
     /// [`Objective::at_model`].
     ///
     /// # Errors

@@ -46,8 +46,8 @@ pub enum Estimator {
     Nystrom(NystromConfig),
     /// Kronecker factors of [`Curvature::Fisher`].
     ///
-    /// Parameters without a layer have their exact block, or by default an estimate of its diagonal by random draws where
-    /// that is dear ([`UncoveredPolicy`](crate::kfac::UncoveredPolicy)). The report then has an
+    /// Parameters without a layer have their exact block or, by default, an estimate of its diagonal by random draws
+    /// where the block is dear ([`UncoveredPolicy`](crate::kfac::UncoveredPolicy)). The report then has an
     /// [`InfluenceWarning::EstimatedDiagonal`](super::InfluenceWarning::EstimatedDiagonal).
     Kfac(KfacConfig),
     /// Kronecker factors with a corrected diagonal, of [`Curvature::Fisher`]. Parameters without a layer are treated as by
@@ -72,7 +72,7 @@ impl Estimator {
         }
     }
 
-    /// The solver of a system of its own; conjugate gradients for what is no solver of any system.
+    /// The solver for a separate system; conjugate gradients for estimators that solve no system.
     pub(super) fn solver<B: AutodiffBackend>(&self) -> Result<BoxedSolver<B>, Error> {
         Ok(match self {
             Estimator::Dense(config) => Box::new(config.init()?),
@@ -154,7 +154,7 @@ pub enum Prediction {
 ///
 /// let cg = ConjugateGradientConfig::new().with_relative_tolerance(1e-4);
 /// let config = InfluenceConfig::new(Estimator::ConjugateGradient(cg))
-///     .with_curvature(Curvature::GaussNewton) // positive semi-definite for convex losses
+///     .with_curvature(Curvature::GaussNewton) // positive semidefinite for convex losses
 ///     .with_weight_decay(1e-2) // of the training
 ///     .with_damping(1e-3); // for the solver
 /// assert_eq!(config.total_damping(), 0.011);
@@ -166,11 +166,11 @@ pub struct InfluenceConfig {
     /// The curvature C in A = C + λI.
     #[config(default = "Curvature::Hessian")]
     pub curvature: Curvature,
-    /// Added to the diagonal of A; no part of the training.
+    /// Added to the diagonal of A; not part of the training.
     #[config(default = 0.0)]
     pub damping: f64,
-    /// The w of a penalty ½w‖θ‖² that the training has and the closure leaves out. It counts for A and for whether the
-    /// training is at a stationary point.
+    /// The w of a penalty ½w‖θ‖² that the training has and the closure leaves out. It enters A and the test for a
+    /// stationary point.
     #[config(default = 0.0)]
     pub weight_decay: f64,
     /// What a score predicts.
@@ -196,12 +196,13 @@ impl InfluenceConfig {
     /// Influences over a training objective, at its parameters.
     ///
     /// The closure of the objective returns the losses of samples: [`Loss::mean_of`](crate::Loss::mean_of) or
-    /// [`Loss::sum_of`](crate::Loss::sum_of), alone or after the outputs. The loss of a sample must depend on that sample
-    /// only, which is checked by numbers on the first batch and its first half.
+    /// [`Loss::sum_of`](crate::Loss::sum_of), alone or after the outputs. The loss of a sample must depend on that
+    /// sample only, which is checked on the first batch: from the program where it shows the samples, otherwise
+    /// numerically.
     ///
     /// # Cost
-    /// A gradient and four directional derivatives of the training objective, which tell whether it is at a stationary
-    /// point; what the estimator computes once.
+    /// A gradient and four directional derivatives of the training objective, which show whether it is at a stationary
+    /// point; and what the estimator computes once.
     ///
     /// # Errors
     /// [`ConfigError`](crate::errors::ConfigError) for a field out of range; [`InfluenceError::NotFisher`],

@@ -1,12 +1,12 @@
-//! What can be wrong with a question about influences.
+//! What can be wrong with a request for influences.
 
 /// An influence that cannot be computed as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InfluenceError {
-    /// K-FAC with another curvature than the Fisher matrix.
+    /// K-FAC with a curvature other than the Fisher matrix.
     #[error(
-        "`{estimator}` approximates the Fisher matrix of a likelihood, and the curvature is `{curvature}`; configure \
+        "`{estimator}` approximates the Fisher matrix of a likelihood, but the curvature is `{curvature}`; configure \
          `Curvature::Fisher(likelihood)` with the likelihood of the loss"
     )]
     NotFisher {
@@ -15,10 +15,10 @@ pub enum InfluenceError {
         /// The curvature asked for.
         curvature: &'static str,
     },
-    /// The estimator has a damping of its own, and it is another one.
+    /// The estimator has a damping of its own, which differs from that of the influence.
     #[error(
-        "the Nyström approximation is configured with damping {found:e}, and the influence with λ = {expected:e} (damping and \
-         weight decay together); they are the same λ, so configure both with the same number"
+        "the Nyström approximation is configured with damping {found:e}, and the influence with λ = {expected:e} \
+         (damping and weight decay together); they are the same λ, so configure both with the same number"
     )]
     OtherDamping {
         /// That of the estimator.
@@ -31,8 +31,8 @@ pub enum InfluenceError {
         "there is no query: give at least one vector, or an objective with at least one sample"
     )]
     NoQuery,
-    /// A range of queries that are not there.
-    #[error("queries {start}..{end} were asked for, and there are {queries}")]
+    /// A range of queries that does not exist.
+    #[error("queries {start}..{end} were asked for, but there are {queries}")]
     QueryRange {
         /// The first.
         start: usize,
@@ -41,9 +41,10 @@ pub enum InfluenceError {
         /// Number of queries.
         queries: usize,
     },
-    /// A sample that is not there.
+    /// A sample that does not exist.
     #[error(
-        "group {group} names sample {sample}, and the training objective has {samples} (counted from 0 in the order of its batches)"
+        "group {group} names sample {sample}, but the training objective has {samples} (counted from 0 in the order \
+         of its batches)"
     )]
     NoSuchSample {
         /// Index of the group.
@@ -54,7 +55,7 @@ pub enum InfluenceError {
         samples: usize,
     },
     /// A sample that is named twice in a group.
-    #[error("group {group} names sample {sample} twice; a sample can be left out once only")]
+    #[error("group {group} names sample {sample} twice; a sample can be left out only once")]
     Repeated {
         /// Index of the group.
         group: usize,
@@ -68,7 +69,9 @@ pub enum InfluenceError {
         group: usize,
     },
     /// Nothing would be left to train on.
-    #[error("group {group} holds all {samples} samples, so that none is left to train on")]
+    #[error(
+        "group {group} holds all {samples} samples, so that none is left to train on; leave out fewer"
+    )]
     NothingLeft {
         /// Index of the group.
         group: usize,
@@ -77,15 +80,15 @@ pub enum InfluenceError {
     },
     /// A score or a loss that is not finite.
     #[error(
-        "the {what} of sample {sample} is {value}; look for a division by zero, a logarithm of zero or an overflow in its loss, \
-         or compute in f64 with `in_f64()`"
+        "the {what} of sample {sample} is {value}; look for a division by zero, a logarithm of zero or an overflow \
+         in its loss, or compute in f64 with `in_f64()`"
     )]
     NotFinite {
         /// What it is.
         what: &'static str,
         /// Index of the sample.
         sample: usize,
-        /// What it is instead of a number.
+        /// Its value.
         value: String,
     },
     /// No checkpoint to average over.
@@ -93,8 +96,8 @@ pub enum InfluenceError {
     NoCheckpoint,
     /// Checkpoints of another training.
     #[error(
-        "a checkpoint has {found} training samples, and the first one has {expected}; average over the same samples in the same \
-         order"
+        "a checkpoint has {found} training samples, and the first one has {expected}; average over the same samples \
+         in the same order"
     )]
     OtherSamples {
         /// Samples of the first.
@@ -102,7 +105,7 @@ pub enum InfluenceError {
         /// Samples of the other.
         found: usize,
     },
-    /// Another number of queries.
+    /// The wrong number of queries.
     #[error(
         "{found} queries were given where {expected} were expected; give the same ones for each checkpoint"
     )]
@@ -115,8 +118,10 @@ pub enum InfluenceError {
     /// Scores by parts, without parts.
     #[error("there is no part of the parameters to score by; give at least one")]
     NoPart,
-    /// A matrix of scores with other sizes than its values.
-    #[error("{values} scores do not fill {queries} queries × {samples} samples")]
+    /// A matrix of scores whose sizes do not match its values.
+    #[error(
+        "{values} scores do not fill {queries} queries × {samples} samples; give one score for each pair"
+    )]
     Sizes {
         /// Number of values.
         values: usize,

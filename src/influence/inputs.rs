@@ -11,7 +11,7 @@ pub struct InputInfluence<X> {
     /// For each query a batch like the one given, with df/dx in the places of its float tensors; integers and truth values are
     /// as they were.
     pub gradients: Vec<X>,
-    /// What stands behind them.
+    /// The report on them.
     pub report: InfluenceReport,
 }
 
@@ -30,11 +30,11 @@ where
     /// targets also the targets').
     ///
     /// # Cost
-    /// A backward pass and a solve per query, and for it less than a Hessian product on the batch.
+    /// A backward pass and a solve per query, and less than a Hessian product on the batch for each.
     ///
     /// # Errors
     /// [`ObjectiveError::NoFloats`](crate::errors::ObjectiveError::NoFloats) for a batch of integers only, such as tokens; those
-    /// of [`Objective::on`](crate::Objective::on) for another batch than the captured one; as
+    /// of [`Objective::on`](crate::Objective::on) for a batch other than the captured one; as
     /// [`visit_scores`](Self::visit_scores).
     ///
     /// # References

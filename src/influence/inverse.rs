@@ -26,7 +26,7 @@ use crate::{
 /// A function that is called after every iteration of a solve.
 pub(super) type Observer<B> = Arc<dyn Fn(&Iteration<'_, B>) + Send + Sync>;
 
-/// A⁻¹ with all that is computed once.
+/// A⁻¹ with everything that is computed once.
 pub(super) struct Inverse<B: AutodiffBackend> {
     method: Method<B>,
     observer: Option<Observer<B>>,

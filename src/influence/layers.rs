@@ -1,4 +1,4 @@
-//! Products with the gradients of samples out of the inputs and output gradients of layers.
+//! Products with the gradients of samples, from the inputs and output gradients of layers.
 
 use burn_backend::AutodiffBackend;
 
@@ -10,8 +10,8 @@ use crate::{
     space::ParamVector,
 };
 
-/// The gradients of samples out of the layers, for an estimator by layers; `None` where a parameter is not covered, or where
-/// the samples of the loss are not those of the outputs.
+/// The gradients of samples from the layers, for an estimator by layers; `None` where a parameter is not covered, or
+/// where the samples of the loss are not those of the outputs.
 pub(super) fn covering<B: AutodiffBackend>(
     estimator: &Estimator,
     training: &Objective<B>,

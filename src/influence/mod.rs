@@ -1,5 +1,5 @@
-//! Influence functions: what the predictions of a trained model owe to each training sample. Depends on curvature, K-FAC,
-//! solvers and objectives; no room depends on it.
+//! Influence functions: how the predictions of a trained model depend on each training sample. Depends on curvature,
+//! K-FAC, solvers and objectives; no room depends on it.
 //!
 //! ```text
 //! score(f, n) = c·∇fᵀ A⁻¹ ∇ℓₙ        A = C + λI        ℒ = c·Σₙ ℓₙ,  c = 1/N for a mean, 1 for a sum
@@ -10,15 +10,16 @@
 //!
 //! For one solved s = A⁻¹∇f the scores of *all* training samples are one directional derivative of the vector of their
 //! losses, J_ℓ s: one forward-mode pass over the training data for each query, several queries in one. No gradient of a
-//! single sample is formed. Any model that can be recorded has influences, whatever its layers. Those of K-FAC and EK-FAC
-//! come out of the layers, in the eigenbases in which A⁻¹ is a diagonal.
+//! single sample is formed. Any model that can be recorded has influences, whatever its layers. Those of K-FAC and
+//! EK-FAC are computed from the layers, in the eigenbases in which A⁻¹ is a diagonal.
 //!
 //! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
 //! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
-//! al. 2023, *Studying large language model generalization with influence functions* (EK-FAC). It does not retrain: whether
-//! scores predict retrainings of a model at hand is another question, which [`truth`] answers by calls; nets that are not trained
-//! to a stationary point do less well than convex models. Scores larger than memory go to a file by [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
+//! al. 2023, *Studying large language model generalization with influence functions* (EK-FAC). It does not retrain.
+//! Whether scores predict retrainings of a given model is a separate question, which [`truth`] answers; networks that
+//! are not trained to a stationary point do less well than convex models. Scores larger than memory go to a file by
+//! [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
 
 mod checkpoints;
 mod config;
@@ -68,7 +69,7 @@ use inverse::Inverse;
 use losses::SampleLosses;
 use query::Gradients;
 
-/// How many vectors make the passes over the layers worth while.
+/// The number of vectors from which passes over the layers are worthwhile.
 const SEVERAL: usize = 4;
 
 /// Influences of the samples of a training objective, at its parameters. Made by [`InfluenceConfig::init`].
@@ -112,7 +113,7 @@ pub struct Influence<B: AutodiffBackend = DefaultBackend> {
     training: Objective<B>,
     reduction: Reduction,
     losses: SampleLosses<B>,
-    /// The gradients of samples out of the layers, for estimators by layers, if all parameters are covered.
+    /// The gradients of samples from the layers, for estimators by layers, if all parameters are covered.
     layers: Option<SampleGradients>,
     inverse: Inverse<B>,
     stationarity: Stationarity,
@@ -205,8 +206,8 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Cost
     /// A backward pass, a solve and a forward-mode pass over the training data per query (0.2 to 0.4 gradients). K-FAC and
-    /// EK-FAC take a forward and a backward pass over both for a block of queries that are samples, and for each pair of
-    /// samples of the two as many multiplications as one of them takes forward.
+    /// EK-FAC take a forward and a backward pass over both for a block of queries that are samples, and, for each pair
+    /// of a query and a training sample, as many multiplications as a forward pass of one sample.
     ///
     /// # Errors
     /// As [`visit_scores`](Self::visit_scores).
@@ -225,13 +226,13 @@ impl<B: AutodiffBackend> Influence<B> {
     /// Passes on the scores of some queries, [`at_once`](InfluenceConfig::at_once) of them at a time, so that the whole
     /// matrix is never held. `None` is all queries.
     ///
-    /// Scores of queries depend to rounding on those that are computed together. A pass that is taken up again at a multiple
-    /// of `at_once` gives the same bits as an uninterrupted one.
+    /// Up to rounding, scores depend on which queries are computed together. A pass that resumes at a multiple of
+    /// `at_once` gives the same bits as an uninterrupted one.
     ///
     /// # Errors
     /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) and others for a query of other parameters,
     /// precision or device; [`InfluenceError::NoQuery`], [`InfluenceError::QueryRange`]; a gradient that is not finite; those
-    /// of the solver, of the data and of `visit`. A solve that stops short is no error but a
+    /// of the solver, of the data and of `visit`. A solve that stops short is not an error but a
     /// [warning](InfluenceReport::warnings).
     pub fn visit_scores<'a>(
         &self,
@@ -311,8 +312,8 @@ impl<B: AutodiffBackend> Influence<B> {
         self.losses.by_row(vectors.len(), self.products_here(vectors))
     }
 
-    /// The same for the samples of this rank: by directional derivatives, for several s and an estimator by layers out of
-    /// these, which take a forward and a backward pass for all s, and less for each.
+    /// The same for the samples of this rank: by directional derivatives or, for several s and an estimator by layers,
+    /// from the layers, with a forward and a backward pass for all s and less for each.
     fn products_here(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
         match &self.layers {
             Some(layers) if vectors.len() >= SEVERAL => {
@@ -322,8 +323,8 @@ impl<B: AutodiffBackend> Influence<B> {
         }
     }
 
-    /// The part w·θ of a sample in the gradient of the penalty: of a mean that is left by a sample, the penalty keeps its
-    /// weight, and the losses of the others gain some.
+    /// The part w·θ of a sample in the gradient of the penalty: when a sample leaves a mean, the penalty keeps its
+    /// weight, and the other losses gain weight.
     fn shared_penalty(&self) -> Option<ParamVector<B>> {
         let InfluenceConfig { weight_decay, prediction, .. } = self.config;
         let shared = (self.reduction, prediction) == (Reduction::Mean, Prediction::LeftOut);
@@ -331,7 +332,7 @@ impl<B: AutodiffBackend> Influence<B> {
         (shared && weight_decay > 0.0).then(|| parameters.scale(weight_decay))
     }
 
-    /// What ∇fᵀA⁻¹∇ℓₙ is multiplied by.
+    /// The factor of ∇fᵀA⁻¹∇ℓₙ in a score.
     fn factor(&self) -> f64 {
         match self.config.prediction {
             Prediction::LeftOut => self.reduction.factor(self.losses.len()),

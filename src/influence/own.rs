@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{Influence, InfluenceReport, Solves};
 use crate::{error::Error, space::ParamVector};
 
-/// The influence of each training sample on its own loss: large for samples that the others contradict, such as mislabelled
-/// ones.
+/// The influence of each training sample on its own loss: large for samples that the others contradict, such as
+/// mislabeled ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelfInfluence {
     /// c·∇ℓₙᵀA⁻¹∇ℓₙ for each sample: the predicted rise of its loss when it is left out. With
     /// [`Prediction::Upweighted`](super::Prediction::Upweighted) it is −∇ℓₙᵀA⁻¹∇ℓₙ.
     pub scores: Vec<f64>,
-    /// What stands behind them.
+    /// The report on them.
     pub report: InfluenceReport,
 }
 
@@ -78,7 +78,7 @@ impl<B: AutodiffBackend> Influence<B> {
         Ok(SelfInfluence { scores, report: self.report(samples, solves, derivatives) })
     }
 
-    /// ∇ℓₙᵀA⁻¹∇ℓₙ out of the layers, where A⁻¹ is a Kronecker product for each.
+    /// ∇ℓₙᵀA⁻¹∇ℓₙ from the layers, where A⁻¹ is a Kronecker product for each.
     fn by_layers(&self) -> Result<Option<Vec<f64>>, Error> {
         let (Some(layers), Some(inverse)) = (&self.layers, self.inverse.factored()) else {
             return Ok(None);

@@ -10,13 +10,13 @@ use burn_backend::AutodiffBackend;
 use super::{Influence, Query, Solves, layers::rows, query::Gradients};
 use crate::{error::Error, kfac::SampleGradients, objective::Objective};
 
-/// What is asked for, and how its scores are computed.
+/// A query, and how its scores are computed.
 pub(super) struct Asked<'a, B: AutodiffBackend> {
     pub gradients: Gradients<'a, B>,
     pub pairs: Option<Pairs<B>>,
 }
 
-/// Queries whose gradients come out of the layers, as those of the training samples do.
+/// Queries whose gradients are computed from the layers, as those of the training samples are.
 pub(super) struct Pairs<B: AutodiffBackend> {
     layers: SampleGradients,
     queries: Objective<B>,
@@ -25,14 +25,14 @@ pub(super) struct Pairs<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Influence<B> {
-    /// Checks that a query belongs to the training, and finds out how it is scored.
+    /// Checks that a query belongs to the training, and decides how it is scored.
     pub(super) fn asked<'a>(&self, query: Query<'a, B>) -> Result<Asked<'a, B>, Error> {
         let gradients = Gradients::of(query, self.training.parameters().space())?;
         let pairs = self.pairs(&gradients)?;
         Ok(Asked { gradients, pairs })
     }
 
-    /// `None` for queries that are no samples, or whose gradients do not come out of the same layers.
+    /// `None` for queries that are not samples, or whose gradients are not those of the same layers.
     fn pairs(&self, gradients: &Gradients<'_, B>) -> Result<Option<Pairs<B>>, Error> {
         let (Gradients::Samples(losses), Some(own), Some(inverse)) =
             (gradients, &self.layers, self.inverse.factored())
@@ -74,8 +74,8 @@ impl<B: AutodiffBackend> Influence<B> {
         self.scored_here(&vectors)
     }
 
-    /// `None` where a gradient of a query is not finite, or its batch has other layers: gradients as vectors then say what
-    /// is wrong, or serve.
+    /// `None` where a gradient of a query is not finite, or its batch has other layers: the gradients as vectors then
+    /// report what is wrong, or are used instead.
     fn scores_of_pairs(
         &self,
         pairs: &Pairs<B>,
@@ -99,7 +99,8 @@ impl<B: AutodiffBackend> Influence<B> {
         Ok(Some(rows))
     }
 
-    /// Bytes that some queries at once take, and the most that the passes take besides; `None` where they are no pairs.
+    /// Bytes that several queries take at once, and the most that the passes take on top; `None` where they are not
+    /// pairs.
     pub(super) fn bytes_of_pairs(
         &self,
         asked: &Asked<'_, B>,

@@ -22,7 +22,7 @@ pub struct PartScores {
     pub parts: Vec<String>,
     /// `values[q][p][n]`: query, part, sample.
     pub values: Vec<Vec<Vec<f64>>>,
-    /// What stands behind them.
+    /// The report on them.
     pub report: InfluenceReport,
 }
 

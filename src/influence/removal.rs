@@ -52,9 +52,10 @@ impl<B: AutodiffBackend> Influence<B> {
     /// sum     Δθ = [C − Σ_{n∈S} Cₙ + λI]⁻¹ · Σ_{n∈S} ∇ℓₙ                              C = Σₙ Cₙ
     /// ```
     ///
-    /// The training is taken to be at a stationary point: what is left of its gradient does not move θ here. With a
-    /// `weight_decay` w and a mean, w·θ is added to each ∇ℓₙ. The curvature is the configured one, for the Fisher matrix and K-FAC the Gauss-Newton matrix, which it equals; A⁻¹ is that
-    /// of the estimator's solver, and of conjugate gradients for those that have none.
+    /// The training is taken to be at a stationary point: the remainder of its gradient does not move θ here. With a
+    /// `weight_decay` w and a mean, w·θ is added to each ∇ℓₙ. The curvature is the configured one, for the Fisher
+    /// matrix and K-FAC the Gauss-Newton matrix, which it equals; A⁻¹ is that of the estimator's solver, or of
+    /// conjugate gradients for estimators without one.
     ///
     /// # Cost
     /// A solve of its own for each group, and the part of the products that does not depend on vectors, once for each group.

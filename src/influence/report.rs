@@ -1,4 +1,4 @@
-//! What stands behind scores: how A⁻¹ was applied, with what residuals, and whether the training was at its end.
+//! The report on scores: how A⁻¹ was applied, with what residuals, and whether the training was at a stationary point.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use crate::{
     tensor::Precision,
 };
 
-/// The solves behind some scores, together.
+/// A summary of the solves for some scores.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Solves {
-    /// Systems A x = b that were solved; none where A⁻¹ is a product.
+    /// Systems A x = b that were solved; 0 where A⁻¹ is applied as a product.
     pub systems: usize,
     /// How many stopped for each reason.
     pub stops: Vec<(StopReason, usize)>,
@@ -80,9 +80,9 @@ impl Solves {
 /// g = ∇(ℒ + ½w‖θ‖²)      s = √(mean ‖∇ℓₙ‖²)      remaining = ‖g‖ / (c·s)      c = 1/N for a mean, 1 for a sum
 /// ```
 ///
-/// Leaving one sample out changes ∇ℒ by c·‖∇ℓₙ‖. `remaining` is the number of typical samples that would have to be left out
-/// to change the gradient by as much as is left of it: above 1, training on would move θ more than leaving a sample out
-/// does, so that scores predict a retraining from here only if that is stopped as early.
+/// Leaving one sample out changes ∇ℒ by c·‖∇ℓₙ‖. `remaining` is the number of typical samples that would have to be
+/// left out to change the gradient by its remaining norm. Above 1, further training would move θ more than leaving a
+/// sample out does, so that scores predict a retraining only if it is stopped as early.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stationarity {
     /// ‖g‖, weight decay included.
@@ -93,7 +93,7 @@ pub struct Stationarity {
     pub remaining: f64,
 }
 
-/// Why scores may not be what they are taken for.
+/// A reason why scores may mislead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum InfluenceWarning {
@@ -113,12 +113,12 @@ pub enum InfluenceWarning {
     },
     /// A is not positive definite.
     NegativeCurvature {
-        /// Solves that met such a direction.
+        /// Number of solves that met negative curvature.
         systems: usize,
     },
-    /// Small residuals that need not mean small errors.
+    /// Small residuals that do not guarantee small errors.
     Uncertain {
-        /// Solves.
+        /// Number of solves.
         systems: usize,
     },
     /// The curvature of some parameters is an estimate of its diagonal by random draws.
@@ -161,7 +161,8 @@ impl fmt::Display for InfluenceWarning {
     }
 }
 
-/// What stands behind scores. Prints as a short table, and the warnings.
+/// The report on scores: how they were computed, and how far to trust them. Prints as a short table, followed by the
+/// warnings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InfluenceReport {
     /// Estimator, curvature, damping and what a score predicts.
@@ -180,8 +181,8 @@ pub struct InfluenceReport {
     pub solves: Solves,
     /// Products with C before the first solve, for the dense matrix or a low-rank approximation.
     pub preparing_products: usize,
-    /// Directional derivatives of the losses of all training samples: one forward-mode pass each, several in one run; of an
-    /// estimator by layers also those that came out of the layers.
+    /// Directional derivatives of the losses of all training samples: one forward-mode pass each, several in one run;
+    /// for an estimator by layers, also those computed from the layers.
     pub directional_derivatives: usize,
     /// Bytes kept between passes by the products with C and by the directional derivatives.
     pub kept_bytes: usize,
@@ -193,7 +194,7 @@ pub struct InfluenceReport {
 }
 
 impl InfluenceReport {
-    /// That of these queries and of further ones, which were scored later.
+    /// The report on these queries together with others that were scored later.
     pub(super) fn followed_by(mut self, later: Self) -> Self {
         self.queries += later.queries;
         self.solves.merge(&later.solves);
@@ -202,7 +203,7 @@ impl InfluenceReport {
         self
     }
 
-    /// Why the scores may not be what they are taken for; empty if nothing is known against them.
+    /// Reasons why the scores may mislead; empty if none is known.
     pub fn warnings(&self) -> Vec<InfluenceWarning> {
         let mut warnings = Vec::new();
         let remaining = self.stationarity.remaining;

@@ -17,7 +17,7 @@ pub struct Scores {
     values: Vec<f64>,
     queries: usize,
     samples: usize,
-    /// What stands behind them.
+    /// The report on them.
     pub report: InfluenceReport,
 }
 

@@ -18,7 +18,7 @@ pub struct TopScores {
     /// For each query the samples with the smallest scores, the smallest first. With
     /// [`Prediction::LeftOut`](super::Prediction::LeftOut) those that raise f most.
     pub smallest: Vec<Vec<(usize, f64)>>,
-    /// What stands behind them.
+    /// The report on them.
     pub report: InfluenceReport,
 }
 

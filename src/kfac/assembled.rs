@@ -32,19 +32,19 @@ impl<B: AutodiffBackend, L> Assembled<B, L> {
         Ok(Self { space, network, blocks: blocks.into(), operator })
     }
 
-    /// Those of layers.
+    /// The blocks of layers.
     pub fn layers(&self) -> &[L] {
         self.blocks.get(..self.network.layers).unwrap_or(&self.blocks)
     }
 
-    /// Those of parameters that belong to no layer, with their names.
+    /// The blocks of parameters that belong to no layer, with their names.
     pub fn uncovered(&self) -> impl Iterator<Item = (&str, &L)> {
         let rest = self.blocks.iter().skip(self.network.layers);
         self.network.uncovered().iter().map(|block| &*block.name).zip(rest)
     }
 }
 
-/// The interface of a curvature that wraps an [`Assembled`].
+/// The methods of a curvature that wraps an [`Assembled`].
 macro_rules! assembled {
     ($curvature:ident, $name:literal) => {
         impl<B: AutodiffBackend> $curvature<B> {
@@ -76,7 +76,7 @@ macro_rules! assembled {
             ///
             /// # Errors
             /// [`OperatorError::TooLarge`](crate::errors::OperatorError::TooLarge) for layers of more than
-            /// [`DEFAULT_SIZE_LIMIT`](crate::operator::DEFAULT_SIZE_LIMIT) elements; an exact matrix of another model.
+            /// [`DEFAULT_SIZE_LIMIT`](crate::operator::DEFAULT_SIZE_LIMIT) elements; those of the exact matrix.
             pub fn compare_with(
                 &self,
                 exact: &dyn SelfAdjoint<B>,

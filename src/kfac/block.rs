@@ -17,9 +17,9 @@ use crate::{
 pub(super) struct Block {
     /// Its position among all blocks.
     pub index: usize,
-    /// Of the weight or the parameter.
+    /// Name of the weight or the parameter.
     pub name: String,
-    /// That of the weight or the parameter in the whole layout.
+    /// Position of the weight or the parameter in the whole layout.
     pub position: usize,
     /// Name and position of the bias.
     pub bias: Option<(String, usize)>,
@@ -30,7 +30,7 @@ pub(super) struct Block {
     /// Whether the left factor of a layer is a diagonal.
     pub diagonal: bool,
     pub treatment: Treatment,
-    /// Why it belongs to no layer, if it does not.
+    /// Why it belongs to no layer; `None` for a layer.
     pub uncovered: Option<Uncovered>,
 }
 
@@ -89,7 +89,7 @@ impl Block {
         self.subset.layout().len()
     }
 
-    /// Of the right factor.
+    /// Shape of the right factor.
     pub fn output_shape(&self) -> FactorShape {
         FactorShape::dense(self.matrix.groups, self.matrix.columns)
     }
@@ -99,7 +99,7 @@ impl Block {
         [self.matrix.groups, self.matrix.rows, self.matrix.columns]
     }
 
-    /// Whether factors of these shapes are those of this block.
+    /// Whether factors of these shapes belong to this block.
     pub fn fits(&self, left: FactorShape, right: FactorShape) -> bool {
         let diagonal = self.uncovered.is_some() || self.diagonal == left.diagonal;
         let shape = [left.groups, left.size, right.size];
@@ -141,7 +141,7 @@ impl Network {
         self
     }
 
-    /// The operator with these sides for each block; parameters without one are multiplied by `rest`.
+    /// The operator with the given sides for each block; parameters without a block are multiplied by `rest`.
     pub fn operator<B: AutodiffBackend>(
         &self,
         space: &ParamSpace<B>,

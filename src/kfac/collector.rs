@@ -41,15 +41,15 @@ impl<B: AutodiffBackend> Factors<B> {
 pub(crate) struct KfacCollector {
     config: KfacConfig,
     pub(super) network: Arc<Network>,
-    /// That of the factors, and of blocks that come with them; then one of blocks alone, where the first propagates nothing
-    /// back.
+    /// The pass of the factors, with the blocks that come with them; then one for blocks alone, if the first propagates
+    /// nothing back.
     passes: Vec<MomentPass>,
     /// The first layer whose rows reach several samples, and the operation in which they do.
     mixed: Option<(String, String)>,
 }
 
 impl KfacCollector {
-    /// Checks that the likelihood, the reduction and the network are such as the configuration needs.
+    /// Checks that the likelihood, the reduction and the network meet the needs of the configuration.
     pub(crate) fn new<B: AutodiffBackend>(
         objective: &Objective<B>,
         likelihood: Likelihood,
@@ -159,8 +159,8 @@ impl KfacCollector {
         objective.derived_program(&self.own().program(Results::WithGradient))
     }
 
-    /// Exact blocks or estimated diagonals of the uncovered parameters that do not come out of the pass of the factors: one
-    /// product for each of their elements, or per probe.
+    /// Exact blocks or estimated diagonals of the uncovered parameters whose blocks the pass of the factors does not
+    /// compute: one product for each of their elements, or per probe.
     pub(crate) fn uncovered<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -178,7 +178,7 @@ impl KfacCollector {
     }
 
     /// Checks that all elements of factors that are sums of squares are finite: by their traces, which bound all other
-    /// entries. Reads one number back if they are, otherwise the factors.
+    /// entries. Reads one number back, and the factors only if one is not finite.
     pub(crate) fn expect_finite<B: AutodiffBackend>(
         &self,
         factors: &Factors<B>,
@@ -242,7 +242,7 @@ impl KfacCollector {
         Ok(pass.run(objective, Results::Diagonals, bases)?.means.finish())
     }
 
-    /// Checks that gradients are propagated back and told apart, as a corrected diagonal needs them.
+    /// Checks that gradients are propagated back and are separate for each sample, as a corrected diagonal needs them.
     pub(crate) fn expect_gradients(&self) -> Result<(), KfacError> {
         if self.config.fisher == KfacFisher::ForwardOnly {
             return Err(KfacError::NoDiagonal);
@@ -263,7 +263,8 @@ fn pass_of(passes: &[MomentPass], block: &Block) -> Option<usize> {
 }
 
 impl MomentPass {
-    /// A pass for the exact blocks of the uncovered parameters of which it knows them; `None` if there are none.
+    /// A pass for the exact blocks of those uncovered parameters for which a pass computes them; `None` if there are
+    /// none.
     fn of_blocks<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

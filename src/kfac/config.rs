@@ -17,9 +17,9 @@ pub enum KfacFisher {
     /// The exact Fisher matrix of the outputs, without randomness ('type 2'): one backward pass for each column of its square
     /// root, of which there are as many as outputs.
     ///
-    /// All samples of a batch go back together, so only the rows of a layer tell their gradients apart. A layer whose rows
-    /// reach several rows of the outputs is refused. Examples are the layers of a language model, where attention mixes
-    /// the places of a sequence, and layers before a batch normalization in training mode.
+    /// All samples of a batch are propagated back together, so only the rows of a layer separate their gradients. A
+    /// layer whose rows reach several rows of the outputs is refused. Examples are the layers of a language model,
+    /// where attention mixes the places of a sequence, and layers before a batch normalization in training mode.
     #[default]
     Exact,
     /// Targets sampled from the model: one backward pass per draw.
@@ -74,11 +74,11 @@ pub enum UncoveredPolicy {
     /// The exact block of the Fisher matrix, for parameters up to a size. The matrix is the empirical one for
     /// [`KfacFisher::Empirical`], the one of the sampled targets for [`KfacFisher::MonteCarlo`], and the exact one otherwise.
     ///
-    /// Most blocks are cheap: the gradients of single samples with respect to the parameter come out of the passes that the
-    /// factors take anyway. This holds for parameters that are broadcast to the samples (and for functions of them, element
-    /// by element), biases of several layers, tables that are looked up once and added to all samples, and weights that are
-    /// used in several ways. Any other block takes one product with the Fisher matrix for each element. An example is a layer
-    /// whose inputs are the same for all samples, with an activation behind it.
+    /// Most blocks are cheap: the passes that the factors take anyway also give the gradients of single samples with
+    /// respect to the parameter. This holds for parameters that are broadcast to the samples (and for functions of
+    /// them, element by element), biases of several layers, tables that are looked up once and added to all samples,
+    /// and weights that are used in several ways. Any other block takes one product with the Fisher matrix for each
+    /// element. An example is a layer whose inputs are the same for all samples, with an activation behind it.
     ExactBlock {
         /// Largest number of elements of a parameter.
         limit: usize,
@@ -105,12 +105,13 @@ pub enum UncoveredPolicy {
     },
     /// The exact block where it is cheap, otherwise **an estimate** of its diagonal by random draws. The default.
     ///
-    /// A block is cheap if the gradients by single samples come out of the passes of the factors (see
+    /// A block is cheap if the passes of the factors give the gradients of single samples (see
     /// [`ExactBlock`](Self::ExactBlock)), or if the parameter has no more elements than there are probes. The other
-    /// parameters are treated as by [`Diagonal`](Self::Diagonal): with two probes and one batch the standard error of an entry is
-    /// up to 1.0 of its size, and the rest of the block is left out. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated) lists them.
-    /// Choose [`ExactBlock`](Self::ExactBlock) or [`Refuse`](Self::Refuse) where no estimate will do. Parameters above
-    /// the limit are refused.
+    /// parameters are treated as by [`Diagonal`](Self::Diagonal): with two probes and one batch the standard error of
+    /// an entry is up to 1.0 of its size, and the rest of the block is left out.
+    /// [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated) lists them. Choose
+    /// [`ExactBlock`](Self::ExactBlock) or [`Refuse`](Self::Refuse) where no estimate will do. Parameters above the
+    /// limit are refused.
     ExactWhereCheap {
         /// Largest number of elements of a parameter.
         limit: usize,
@@ -119,13 +120,13 @@ pub enum UncoveredPolicy {
         /// Seed of the signs.
         seed: u64,
     },
-    /// An error that names the first of them.
+    /// An error that names the first such parameter.
     Refuse,
 }
 
 impl UncoveredPolicy {
-    /// Probes and seed of the estimate for a parameter whose gradients by single samples are not known; `None` for an exact
-    /// block.
+    /// Probes and seed of the estimate for a parameter whose gradients of single samples are not known; `None` for an
+    /// exact block.
     pub(super) fn estimate(self, elements: usize) -> Option<(usize, u64)> {
         match self {
             Self::Diagonal { probes, seed } => Some((probes, seed)),

@@ -123,7 +123,7 @@ impl KfacCoverage {
         found.map(|entry| &entry.treatment)
     }
 
-    /// With an estimated diagonal in place of the exact block of a parameter.
+    /// Replaces the exact block of a parameter by an estimated diagonal.
     pub(super) fn estimate(&mut self, parameter: &str, probes: usize) {
         for entry in self.entries.iter_mut().filter(|entry| entry.parameter == parameter) {
             if let Treatment::ExactBlock { reason } = &entry.treatment {
@@ -133,7 +133,7 @@ impl KfacCoverage {
         }
     }
 
-    /// Whether it is of the same parameters as another.
+    /// Whether it lists the same parameters as another.
     pub(super) fn has_the_parameters_of(&self, other: &Self) -> bool {
         let of = |entry: &CoverageEntry| (entry.parameter.clone(), entry.elements);
         self.entries.iter().map(of).eq(other.entries.iter().map(of))

@@ -54,8 +54,8 @@ impl<B: AutodiffBackend> Damped<'_, B> {
         Ok((None, InversionPlace::Fallback { residual, tolerance }))
     }
 
-    /// W = L⁻¹ of a diagonal block or a Schur complement, of which the damping is not yet part; `None` if it is not positive
-    /// definite.
+    /// W = L⁻¹ of a diagonal block or a Schur complement, to which the damping has not been added yet; `None` if it is
+    /// not positive definite.
     fn inverse_root(
         &self,
         matrix: InnerFloat<B>,
@@ -92,7 +92,7 @@ impl<B: AutodiffBackend> Damped<'_, B> {
         Ok(Some(Inner::<B>::float_cat(vec![top, bottom], 1)))
     }
 
-    /// The same of a small block, in f64.
+    /// The same for a small block, in f64.
     fn on_host(&self, matrix: InnerFloat<B>, size: usize) -> Result<Option<InnerFloat<B>>, Error> {
         let values = read_tensor::<B>(matrix)?;
         let mut roots = Vec::with_capacity(values.len());

@@ -4,12 +4,12 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KfacError {
-    /// Gradients of samples that cannot be told apart in the rows of a layer.
+    /// Gradients of samples that cannot be separated in the rows of a layer.
     #[error(
-        "rows of the layer {parameter} reach several rows of the outputs (through {operation}), so that its gradients by \
-         single targets cannot be told apart. If rows of the outputs are places of a sequence, use \
-         `KfacFisher::MonteCarlo`, whose independent targets keep the places apart; for `KfacFisher::Empirical`, return \
-         outputs of [samples, …], one index of the first dimension for each sample"
+        "rows of the layer {parameter} reach several rows of the outputs (through {operation}), so that its \
+         gradients by single targets cannot be separated. If rows of the outputs are places of a sequence, use \
+         `KfacFisher::MonteCarlo`, whose independent targets keep the places apart; for `KfacFisher::Empirical`, \
+         return outputs of [samples, …], one index of the first dimension for each sample"
     )]
     Places {
         /// Name of the weight.
@@ -19,8 +19,8 @@ pub enum KfacError {
     },
     /// A reduction over places, or a corrected diagonal, of a layer whose rows belong to no sample.
     #[error(
-        "which rows of the layer {parameter} belong to which sample cannot be told: {operation} mixes them. Use \
-         `KfacApproximation::Expand`, and `Kfac` in place of `Ekfac`, which need not know"
+        "which rows of the layer {parameter} belong to which sample cannot be determined: {operation} mixes them. Use \
+         `KfacApproximation::Expand`, and `Kfac` in place of `Ekfac`, which need not know it"
     )]
     Samples {
         /// Name of the weight.
@@ -28,10 +28,11 @@ pub enum KfacError {
         /// In which operation they meet.
         operation: String,
     },
-    /// A batch on which a parameter is used in another way than on the first one.
+    /// A batch on which a parameter is used differently than on the first one.
     #[error(
-        "{parameter} is used in another way on another batch, so that their factors do not add up: a batch of a single sample \
-         cannot show what is shared by samples; put a batch of several samples first, and let all batches run the same layers"
+        "{parameter} is used differently on another batch, so that the factors of the two cannot be added: a batch \
+         of a single sample cannot show what samples share. Put a batch of several samples first, and let all \
+         batches run the same layers"
     )]
     OtherNetwork {
         /// Name of the parameter.
@@ -39,8 +40,8 @@ pub enum KfacError {
     },
     /// An embedding that is too large for a full second moment of its inputs.
     #[error(
-        "the embedding {parameter} is used at several places of a sample, and reducing it takes a matrix of {rows} rows and \
-         columns, but at most {limit} are allowed: raise the limit of `EmbeddingPolicy::Whole`, or use \
+        "the embedding {parameter} is used at several places of a sample, and reducing it takes a matrix of {rows} \
+         rows and columns, but at most {limit} are allowed: raise the limit of `EmbeddingPolicy::Whole`, or use \
          `EmbeddingPolicy::Expand`"
     )]
     Vocabulary {
@@ -53,9 +54,10 @@ pub enum KfacError {
     },
     /// A parameter that belongs to no layer.
     #[error(
-        "parameter {parameter} with {elements} elements belongs to no layer ({reason}), and exact blocks are computed for at \
-         most {limit} elements: raise the limit of `KfacConfig::uncovered`, use `UncoveredPolicy::ExactBlock` for an exact \
-         block or `UncoveredPolicy::Diagonal` for an estimate of its diagonal, or freeze the parameter"
+        "parameter {parameter} with {elements} elements belongs to no layer ({reason}), and exact blocks are \
+         computed for at most {limit} elements: raise the limit of `KfacConfig::uncovered`, use \
+         `UncoveredPolicy::ExactBlock` for an exact block or `UncoveredPolicy::Diagonal` for an estimate of its \
+         diagonal, or freeze the parameter"
     )]
     Uncovered {
         /// Name of the parameter.
@@ -72,8 +74,8 @@ pub enum KfacError {
     NoProbes,
     /// A parameter whose gradients by single samples are not known.
     #[error(
-        "the gradients of single samples with respect to {parameter} are not known from the inputs and outputs of layers \
-         ({reason}); freeze the parameter, or use inner products by derivatives of the samples' losses, which need no layers"
+        "the gradients of single samples with respect to {parameter} do not follow from the inputs and outputs of \
+         layers ({reason}); freeze the parameter, or take derivatives of the samples' losses, which need no layers"
     )]
     SampleGradient {
         /// Name of the parameter.
@@ -81,15 +83,15 @@ pub enum KfacError {
         /// Why they are not known.
         reason: String,
     },
-    /// Scores with no vector.
+    /// Scores without any vector.
     #[error(
         "0 vectors were given for inner products with the gradients of samples; give at least one"
     )]
     NoVectors,
-    /// An operator with other blocks than the layers.
+    /// An operator whose blocks are not the layers.
     #[error(
-        "the operator has no Kronecker product for the layer of {parameter} alone; give a function of a `Kfac` or an `Ekfac` of \
-         the same model, such as its inverse"
+        "the operator has no Kronecker product for the layer of {parameter} alone; give a function of a `Kfac` or an \
+         `Ekfac` of the same model, such as its inverse"
     )]
     OtherBlocks {
         /// Name of the first parameter of the layer.
@@ -97,8 +99,8 @@ pub enum KfacError {
     },
     /// Scores of samples that are NaN or infinite.
     #[error(
-        "the scores of samples by {layer} contain NaN or infinity; look at the batch, the vectors and the parameters, or \
-         compute in f64 with `in_f64()`"
+        "the scores of samples by {layer} contain NaN or infinity; look at the batch, the vectors and the \
+         parameters, or compute in f64 with `in_f64()`"
     )]
     NonFiniteScores {
         /// Name of the weight.
@@ -115,7 +117,7 @@ pub enum KfacError {
     },
     /// The inverse of a singular approximation.
     #[error(
-        "a Kronecker factor is singular, and a damping of {damping} does not help; use a damping above 0"
+        "a Kronecker factor is singular, and a damping of {damping} leaves it so; use a larger damping"
     )]
     Singular {
         /// The damping given.
@@ -123,7 +125,8 @@ pub enum KfacError {
     },
     /// A corrected diagonal without gradients.
     #[error(
-        "`KfacFisher::ForwardOnly` has no gradients, so there is no diagonal to correct; use `Kfac`, or another Fisher type"
+        "`KfacFisher::ForwardOnly` has no gradients, so there is no diagonal to correct; use `Kfac`, or another \
+         Fisher type"
     )]
     NoDiagonal,
     /// Factors that belong to another model.

@@ -148,7 +148,8 @@ impl<B: AutodiffBackend> Kfac<B> {
         each.collect()
     }
 
-    /// The square root F̂^½: applied to standard normal vectors it draws from the normal distribution with covariance F̂.
+    /// The square root F̂^½. Applied to a standard normal vector, it gives a sample of the normal distribution with
+    /// covariance F̂.
     ///
     /// # Errors
     /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues).

@@ -80,11 +80,11 @@ pub enum InversionPlace {
         /// The bound of ‖I − MX‖₂.
         residual: f64,
     },
-    /// On the host, in f64, since the device missed the tolerance.
+    /// On the host, in f64, because the device missed the tolerance.
     Fallback {
         /// The bound of ‖I − MX‖₂ on the device; `None` if it found the factor not positive definite.
         residual: Option<f64>,
-        /// What was asked for.
+        /// The tolerance asked for.
         tolerance: f64,
     },
 }
@@ -108,7 +108,7 @@ pub struct InversionReport {
 }
 
 impl InversionReport {
-    /// The factors that the device was asked to invert and did not.
+    /// The factors that the device was asked to invert but that the host inverted.
     pub fn fallbacks(&self) -> impl Iterator<Item = &FactorInversion> {
         self.factors.iter().filter(|factor| matches!(factor.place, InversionPlace::Fallback { .. }))
     }

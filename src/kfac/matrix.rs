@@ -30,7 +30,7 @@ impl FactorShape {
         Self { groups: 1, size, diagonal: true }
     }
 
-    /// Whether it has this number of entries, more than none.
+    /// Whether it has this number of entries, which is not zero.
     pub fn holds(self, entries: usize) -> bool {
         let size = if self.diagonal { Some(1) } else { Some(self.size) };
         let group = size.and_then(|size| size.checked_mul(self.size));
@@ -225,7 +225,7 @@ impl Eigen {
         Ok(())
     }
 
-    /// Whether the numbers of entries are those of the sizes.
+    /// Whether the numbers of entries match the sizes.
     pub fn is_whole(&self) -> bool {
         let FactorShape { groups, size, diagonal } = self.shape;
         let values = groups.checked_mul(size) == Some(self.values.len());

@@ -1,5 +1,5 @@
-//! From the layers of a program to the blocks of the curvature, with the treatment of every parameter; and what the theory
-//! does not cover.
+//! From the layers of a program to the blocks of the curvature, with the treatment of every parameter. Refuses what the
+//! theory does not cover.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Network {
         Ok(Self { blocks, layers, unused, coverage: KfacCoverage { entries } })
     }
 
-    /// Its layers, with the uncovered parameters whose blocks come out of the same pass.
+    /// Its layers, with the uncovered parameters whose blocks the same pass computes.
     pub fn structure<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

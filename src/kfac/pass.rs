@@ -56,14 +56,14 @@ pub(super) enum Results {
     Moments,
     /// The loss, its gradient, then the moments.
     WithGradient,
-    /// Diagonals in bases that are handed in.
+    /// Diagonals in given bases.
     Diagonals,
     /// Inner products of the gradients of samples with vectors.
     InnerProducts { vectors: usize },
     /// Quadratic forms of the gradients of samples.
     QuadraticForms(Vec<Form>),
-    /// Their bilinear forms with so many other gradients; the form of each part, and whether the other gradients are single
-    /// outer products.
+    /// Bilinear forms with a given number of other gradients; the form of each part, and whether the other gradients
+    /// are single outer products.
     BilinearForms(Vec<(Form, bool)>, usize),
 }
 
@@ -180,7 +180,7 @@ impl MomentPass {
         LayerProgram { kind: self.kind, structure: Arc::clone(&self.structure), results }
     }
 
-    /// What the moments of gradients are multiplied by, if there are any.
+    /// The factor of the moments of gradients, if there are any.
     fn scale<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -199,7 +199,7 @@ impl MomentPass {
         part.weight * self.factor(self.kind.metric, part)
     }
 
-    /// What second moments of gradients by a metric are multiplied by, besides the batch's weight in the loss.
+    /// The factor of second moments of gradients by a metric, besides the batch's weight in the loss.
     pub fn factor<B: AutodiffBackend>(&self, metric: Option<Metric>, part: &Part<B>) -> f64 {
         let share = part.share(self.reduction);
         match metric {
@@ -219,7 +219,7 @@ impl MomentPass {
     }
 }
 
-/// What a pass has collected, with the loss and gradient if they were asked for.
+/// The results of a pass, with the loss and gradient if they were asked for.
 pub(super) struct Collected<B: AutodiffBackend> {
     pub value: f64,
     pub gradient: Option<ParamVector<B>>,
@@ -230,7 +230,7 @@ pub(super) struct Collected<B: AutodiffBackend> {
 pub(super) struct Means<B: AutodiffBackend>(pub Vec<(Option<InnerFloat<B>>, usize)>);
 
 impl<B: AutodiffBackend> Means<B> {
-    /// Adds what a batch has: a mean over rows, or a sum, which counts by a weight.
+    /// Adds the result of a batch: a mean over rows, or a sum with a weight.
     fn add(
         &mut self,
         rows: &[Option<usize>],

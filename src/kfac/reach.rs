@@ -1,5 +1,5 @@
-//! A check by numbers that cotangents of samples reach no rows of others, beside what the program shows. Depends on layers and
-//! their programs; independent of moments.
+//! A numerical check that cotangents of samples reach no rows of others, in addition to what the program shows. Depends
+//! on layers and their programs; independent of moments.
 
 use burn_backend::AutodiffBackend;
 
@@ -14,7 +14,7 @@ use crate::{
     objective::{Checked, Derivation, Objective},
 };
 
-/// A program that checks by numbers which rows a sample reaches.
+/// A program that checks numerically which rows a sample reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ReachProgram(Separation);
 

@@ -63,11 +63,11 @@ where
     ///
     /// # Errors
     /// [`ObjectiveError::OtherModel`] for a model of another type; [`ParamError::Changed`](crate::errors::ParamError::Changed)
-    /// for one with other parameters or buffers, and where something was frozen or unfrozen since; what
-    /// [`ParamVector::from_module`] refuses.
+    /// for one with other parameters or buffers, and where something has been frozen or unfrozen since; those of
+    /// [`ParamVector::from_module`].
     ///
     /// # Example
-    /// Running statistics are taken along: z = (x − mean) / √(var + ε), ℒ = Σ (γz)², H = 2 Σ z².
+    /// Running statistics come with the model: z = (x − mean) / √(var + ε), ℒ = Σ (γz)², H = 2 Σ z².
     ///
     /// ```
     /// use burn::{module::RunningState, nn::{BatchNorm, BatchNormConfig}, prelude::*};
@@ -117,7 +117,7 @@ where
     }
 
     /// The loss and gradient of Burn's own backward pass on a model as it is. In training mode this updates the model's
-    /// running statistics, and drops out.
+    /// running statistics and applies dropout.
     ///
     /// # Errors
     /// [`ObjectiveError::Backward`], [`ObjectiveError::NotFiniteLoss`],

@@ -2,7 +2,7 @@
 
 use super::Reduction;
 
-/// An objective that cannot be worked with as asked.
+/// An objective that cannot be used as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectiveError {
@@ -15,11 +15,11 @@ pub enum ObjectiveError {
         /// Its value.
         value: String,
     },
-    /// The loss depends on parameters by a way that bypasses the outputs.
+    /// The loss depends on parameters other than through the outputs.
     #[error(
-        "the loss depends on {parameters:?} besides the outputs (a weight decay in the closure, or outputs that are not all \
-         that the loss reads); capture the loss without that term and add weight decay by \
-         `GaussNewton::with_weight_decay`, or return all that the loss reads as outputs"
+        "the loss depends on {parameters:?} besides the outputs (weight decay in the closure, or a loss that reads \
+         more than the outputs); capture the loss without that term and add weight decay by \
+         `GaussNewton::with_weight_decay`, or return everything that the loss reads as outputs"
     )]
     Bypass {
         /// Names of the parameters.
@@ -27,9 +27,9 @@ pub enum ObjectiveError {
     },
     /// A truth value that the closure read differs from its value when it was recorded.
     #[error(
-        "the closure read {expected} as truth value {position} (counted from 0) where it was recorded, and would read \
-         {} with these parameters and this batch: the recording may have taken another way and does not apply. Capture \
-         again here, or choose between values with `mask_where` instead of branching on one", !expected
+        "the closure read {expected} as truth value {position} (counted from 0) where it was recorded, and would \
+         read {} with these parameters and this batch: the closure may take another branch here, so the recording \
+         does not apply. Capture again here, or choose between values with `mask_where` instead of branching on one", !expected
     )]
     OtherTruth {
         /// Which of the truth values that the closure reads, counted from 0.
@@ -39,8 +39,8 @@ pub enum ObjectiveError {
     },
     /// Other parameters for a model with running statistics.
     #[error(
-        "the model has running statistics ({}), which belong to the parameters that they were collected at; take both from \
-         a model with `objective.at_model(&model)`, or keep the statistics that the objective has with \
+        "the model has running statistics ({}), which belong to the parameters that they were collected at; take \
+         both from a model with `objective.at_model(&model)`, or keep the statistics that the objective has with \
          `objective.at_keeping_buffers(&parameters)`", buffers.join(", ")
     )]
     RunningStatistics {
@@ -65,11 +65,11 @@ pub enum ObjectiveError {
     },
     /// The closure evaluates an objective that is being recorded.
     #[error(
-        "the captured closure uses the objective that is being captured; evaluate the objective outside, and pass the result \
-         in with the batch"
+        "the captured closure uses the objective that is being captured; evaluate the objective outside, and pass \
+         the result in with the batch"
     )]
     Nested,
-    /// The losses of single samples are needed, and the closure does not return them.
+    /// The losses of single samples are needed, but the closure does not return them.
     #[error(
         "the losses of single samples are needed, and the closure returns {found}; return `Loss::mean_of(losses)` or \
          `Loss::sum_of(losses)` with one loss per sample `[n]`, alone or after the outputs"
@@ -80,9 +80,9 @@ pub enum ObjectiveError {
     },
     /// Another number of losses than samples.
     #[error(
-        "the closure returns {losses} losses for a batch of {samples} samples; return one loss per sample, `[n]` (average those \
-         of tokens or pixels over a sample, and do not reduce over samples), or count the samples by `Batch::samples` if they \
-         are not in the first dimension of the first tensor"
+        "the closure returns {losses} losses for a batch of {samples} samples; return one loss per sample, `[n]` \
+         (average those of tokens or pixels over a sample, and do not reduce over samples), or count the samples by \
+         `Batch::samples` if they are not in the first dimension of the first tensor"
     )]
     LossCount {
         /// Number of losses.
@@ -90,17 +90,17 @@ pub enum ObjectiveError {
         /// Samples of the batch.
         samples: usize,
     },
-    /// A derivative by the inputs of a batch that has none that is a float.
+    /// A derivative with respect to the inputs of a batch without float tensors.
     #[error(
-        "the batch holds integers and truth values only, by which there is no derivative; take that by the embedded inputs: \
-         embed outside the model, and give the result as the batch"
+        "the batch holds only integers and truth values, which have no derivative; differentiate by the embedded \
+         inputs instead: embed outside the model, and pass the result as the batch"
     )]
     NoFloats,
-    /// Losses that depend on other samples than their own.
+    /// Losses of samples that depend on other samples.
     #[error(
-        "the loss of sample {sample} is {together} in a batch of {whole} samples and {alone} in {}, so that it depends on other \
-         samples than its own; compute batch normalization with its running statistics \
-         (`CaptureConfig::new().evaluation()`), and weigh samples by themselves only",
+        "the loss of sample {sample} is {together} in a batch of {whole} samples and {alone} in {}, so that it \
+         depends on other samples; compute batch normalization with its running statistics \
+         (`CaptureConfig::new().evaluation()`), and compute the weight of a sample from that sample alone",
         if part == whole { "another order of them".into() } else { format!("a batch of the first {part} of them") }
     )]
     SharedLosses {
@@ -126,13 +126,14 @@ pub enum ObjectiveError {
         samples: usize,
     },
     /// A data set without a batch.
-    #[error("the data set has no batch; an iterator that was used before is empty")]
+    #[error("the data set has no batch; an iterator that was already consumed is empty")]
     NoBatches,
-    /// The loss of a batch is not that reduction of its samples.
+    /// The loss of a batch is not the stated reduction of its samples.
     #[error(
-        "the loss is not the {reduction:?} over the samples of a batch: {reason}. State the reduction that the closure has, \
-         or let it return what the loss is made of: `Loss::mean_of(losses)` or `Loss::sum_of(losses)` with one loss per sample, \
-         or `Loss::weighted(sum, weight)` for a mean over the tokens that count or with class weights"
+        "the loss is not the {reduction:?} over the samples of a batch: {reason}. State the reduction that the \
+         closure uses, or let it return the parts of the loss: `Loss::mean_of(losses)` or `Loss::sum_of(losses)` \
+         with one loss per sample, or `Loss::weighted(sum, weight)` for a mean over the tokens that count or with \
+         class weights"
     )]
     NotReducedSo {
         /// The reduction named.
@@ -142,11 +143,11 @@ pub enum ObjectiveError {
     },
     /// No sample of a batch, or of a data set, counts.
     #[error(
-        "the loss is a mean with a weight of zero in all: no sample or token counts; skip such a batch, or put it into a data \
-         set with others"
+        "the loss is a mean whose total weight is zero: no sample or token counts; skip such a batch, or put it into \
+         a data set with others"
     )]
     NoWeight,
-    /// A weight that no mean has.
+    /// A weight that a mean cannot have.
     #[error(
         "the weight of the loss is {found} on this batch; expected a finite number of at least 0"
     )]
@@ -156,9 +157,9 @@ pub enum ObjectiveError {
     },
     /// Half of a batch cannot be evaluated, so that the reduction cannot be checked.
     #[error(
-        "a batch was taken to hold {samples} samples, and the closure failed on another number of them: {message}. Let the \
-         closure take any number of samples, count them by `Batch::samples` if they are not in the first dimension, or let \
-         it return what the loss is made of, as `Loss::mean_of(losses)`"
+        "a batch was taken to hold {samples} samples, and the closure failed on another number of them: {message}. \
+         Let the closure take any number of samples, count them by `Batch::samples` if they are not in the first \
+         dimension, or let it return the parts of the loss, as `Loss::mean_of(losses)`"
     )]
     Halved {
         /// The samples counted.
@@ -166,10 +167,10 @@ pub enum ObjectiveError {
         /// The message of the panic.
         message: String,
     },
-    /// Another reduction than the one stated before.
+    /// A reduction other than the one stated before.
     #[error(
-        "the objective was stated to be the {expected:?} over its samples (by `Loss` in the closure, `reduced_by`, `over` or \
-         `over_stream`), and is now called the {found:?}"
+        "the objective was stated to be the {expected:?} over its samples (by `Loss` in the closure, `reduced_by`, \
+         `over` or `over_stream`), and is now stated to be the {found:?}; state the one that the closure uses"
     )]
     OtherReduction {
         /// Reduction stated before.
@@ -177,10 +178,10 @@ pub enum ObjectiveError {
         /// Reduction stated now.
         found: Reduction,
     },
-    /// An operator needs the reduction, and it was not stated.
+    /// An operator needs the reduction, which was not stated.
     #[error(
-        "this operator needs to know whether the loss is the sum or the mean over the samples of a batch: state it with \
-         `objective.reduced_by(Reduction::Mean)?` or `Reduction::Sum`; a data set states it in `over`"
+        "this operator needs to know whether the loss is the sum or the mean over the samples of a batch: state it \
+         with `objective.reduced_by(Reduction::Mean)?` or `Reduction::Sum`; a data set states it in `over`"
     )]
     NoReduction,
     /// A stream of batches failed.
@@ -191,8 +192,8 @@ pub enum ObjectiveError {
     },
     /// A stream does not give the same batches in every pass.
     #[error(
-        "the stream gave {found} where its first pass gave {expected}; products need the same batches in every pass, so \
-         do not shuffle or sample in it"
+        "the stream gave {found} where its first pass gave {expected}; products need the same batches in every pass, \
+         so do not shuffle or sample in it"
     )]
     StreamChanged {
         /// Batches and samples of the first pass.
@@ -215,8 +216,9 @@ impl ObjectiveError {
 pub enum FaithfulnessError {
     /// The closure panicked in Burn itself, where nothing was recorded.
     #[error(
-        "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it train \
-         in Burn first, or capture with `CaptureConfig::new().unchecked()` if only Burn's own gradient is missing"
+        "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it \
+         train in Burn first, or capture with `CaptureConfig::new().unchecked()` if only Burn's own gradient is \
+         missing"
     )]
     BurnPanicked {
         /// The message of the panic.
@@ -233,9 +235,9 @@ pub enum FaithfulnessError {
     /// The recorded gradient is not Burn's.
     #[error(
         "the recorded gradient differs from Burn's own `backward()` by {difference:.1e} of its norm in {parameter} \
-         (loss {recorded_loss} recorded, {burn_loss} by Burn). Likely causes: a value read while recording, a `detach` \
-         or `without_autodiff` whose place was not found, randomness in the closure, or a closure that gives different results \
-         when called twice"
+         (loss {recorded_loss} recorded, {burn_loss} by Burn). Likely causes: a value read while recording, a \
+         `detach` or `without_autodiff` whose place was not found, randomness in the closure, or a closure that \
+         gives different results when called twice"
     )]
     Unfaithful {
         /// The parameter with the largest relative difference.
@@ -255,7 +257,7 @@ pub enum FaithfulnessError {
 pub enum BatchError {
     /// A tensor of the batch has no elements.
     #[error(
-        "tensor {position} of the batch has shape {shape:?} and so no elements; skip empty batches"
+        "tensor {position} of the batch has shape {shape:?}, which has no elements; skip empty batches"
     )]
     Empty {
         /// Which tensor, counted from 0.
@@ -265,8 +267,8 @@ pub enum BatchError {
     },
     /// A batch of another type than the one captured, for Burn's own backward pass.
     #[error(
-        "the closure takes a batch of type `{expected}`, and another type was given; in training mode the closure itself is run, \
-         so that the tensors alone are not enough"
+        "the closure takes a batch of type `{expected}`, and another type was given; in training mode the closure \
+         itself is run, so that the tensors alone are not enough"
     )]
     OtherType {
         /// Type of the batch captured.
@@ -274,8 +276,9 @@ pub enum BatchError {
     },
     /// A batch of another type with other parts than the one captured.
     #[error(
-        "the batch is of another type than the one captured, and its parts differ (✓ as captured, ✗ not): {difference}. \
-         Batches of the captured type may differ in sizes, in which options are there and in the lengths of lists"
+        "the batch is of another type than the one captured, and its parts differ (✓ as captured, ✗ not): \
+         {difference}. Batches of the captured type may differ in sizes, in which options are there and in the \
+         lengths of lists"
     )]
     Other {
         /// The parts found, each with ✓ or ✗.
@@ -283,15 +286,15 @@ pub enum BatchError {
     },
     /// An index of the batch, such as a label, that is out of range.
     #[error(
-        "the batch has an index of {found} for {operation}, which picks from {limit}: from 0 to {limit} - 1; look at the labels, \
-         or the size of the output or the embedding"
+        "the batch has an index of {found} for {operation}, which picks from {limit} entries: expected 0 to {limit} \
+         - 1; look at the labels, or the size of the output or the embedding"
     )]
     Index {
         /// The operation that picks.
         operation: String,
         /// The index.
         found: i64,
-        /// The number of places.
+        /// The number of entries.
         limit: usize,
     },
 }

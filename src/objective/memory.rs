@@ -10,7 +10,7 @@ use crate::{derive::Product, error::Error};
 pub(crate) struct ProductMemory {
     /// Kept between vectors once all batches are prepared, within the budget.
     pub kept: usize,
-    /// Alive at most beside that, on one batch.
+    /// The most that is alive besides that, on one batch.
     pub transient: usize,
 }
 

@@ -59,7 +59,7 @@ use values::Values;
 
 type Operands<B> = Vec<Operand<<B as AutodiffBackend>::InnerBackend>>;
 
-/// What governs an objective's passes.
+/// The settings of an objective's passes.
 #[derive(Clone)]
 struct Settings {
     engine: Engine,
@@ -164,8 +164,9 @@ impl<B: AutodiffBackend> Objective<B> {
         if self.is_idle() { 0 } else { self.parts.len() }
     }
 
-    /// The same objective for a loss that is meant to differ from the negative log-likelihood: [`Fisher`](crate::Fisher),
-    /// [`Kfac`](crate::Kfac) and [`Ekfac`](crate::Ekfac) take the likelihood they are given on trust.
+    /// The same objective for a loss that is meant to differ from the negative log-likelihood:
+    /// [`Fisher`](crate::Fisher), [`Kfac`](crate::Kfac) and [`Ekfac`](crate::Ekfac) then do not compare it with the
+    /// likelihood.
     #[must_use]
     #[inline(never)]
     pub fn without_loss_check(&self) -> Self {

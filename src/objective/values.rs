@@ -14,7 +14,7 @@ use crate::{
     tensor::{Operand, Precision},
 };
 
-/// Parameters, and the tensors beside them in the same precision.
+/// Parameters, and the other tensors of the model in the same precision.
 #[derive(Clone, Debug)]
 pub(super) struct Values<B: AutodiffBackend> {
     pub parameters: ParamVector<B>,

@@ -143,7 +143,7 @@ impl<B: AutodiffBackend, A: Adjoint<B>> Adjoint<B> for Transposed<A> {
 
 impl<B: AutodiffBackend, A: Adjoint<B> + SelfAdjoint<B>> SelfAdjoint<B> for Transposed<A> {}
 
-/// A self-adjoint operator seen through another, Aᵀ·M·A: self-adjoint by construction, and positive semi-definite if M
+/// A self-adjoint operator seen through another, Aᵀ·M·A: self-adjoint by construction, and positive semidefinite if M
 /// is.
 ///
 /// A Gauss-Newton matrix Jᵀ(∇²ℓ)J is one.

@@ -6,14 +6,14 @@
 pub enum OperatorError {
     /// A damping that is negative or not finite.
     #[error(
-        "damping must be finite and at least 0, and is {found}; to shift the spectrum down, add a `Scaled` identity"
+        "damping must be finite and at least 0, but is {found}; to shift the spectrum down, add a `Scaled` identity"
     )]
     Damping {
         /// The damping given.
         found: f64,
     },
     /// A factor that is not finite.
-    #[error("the factor of an operator must be finite, and is {found}")]
+    #[error("the factor of an operator must be finite, but is {found}")]
     Factor {
         /// The factor given.
         found: f64,
@@ -45,7 +45,7 @@ pub enum OperatorError {
     NoSuchColumns {
         /// The first column asked for, counted from 0.
         start: usize,
-        /// The one behind the last.
+        /// One past the last.
         end: usize,
         /// Columns of the matrix.
         columns: usize,
@@ -74,8 +74,8 @@ pub enum OperatorError {
     },
     /// A matrix that must be symmetric is not.
     #[error(
-        "the matrix is not symmetric: the largest difference |aᵢⱼ − aⱼᵢ| is {found:e} of its largest entry, and {allowed:e} \
-         is allowed; symmetrize it, or use an operator that need not be self-adjoint"
+        "the matrix is not symmetric: the largest difference |aᵢⱼ − aⱼᵢ| is {found:e} of its largest entry, and \
+         {allowed:e} is allowed; symmetrize it, or use an operator that need not be self-adjoint"
     )]
     NotSymmetric {
         /// Largest difference over largest entry.
@@ -85,8 +85,8 @@ pub enum OperatorError {
     },
     /// A matrix would be too large.
     #[error(
-        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way, or what memory there is; use an \
-         iterative solver, select fewer parameters, or raise the limit knowingly"
+        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way, or what memory there is; \
+         use an iterative solver, select fewer parameters, or raise the limit if the memory suffices"
     )]
     TooLarge {
         /// Rows.
@@ -115,7 +115,10 @@ pub enum OperatorError {
         available: Vec<String>,
     },
     /// An eigenvalue computation failed.
-    #[error("the eigenvalues of a {size}×{size} matrix did not converge, or overflowed")]
+    #[error(
+        "the eigenvalues of a {size}×{size} matrix did not converge, or overflowed; scale the matrix, or look for \
+         entries of very different sizes"
+    )]
     Eigenvalues {
         /// Rows of the matrix.
         size: usize,
@@ -149,8 +152,8 @@ pub enum OperatorError {
     },
     /// A vector that must be one matrix is not.
     #[error(
-        "expected one block with two dimensions, or one and its bias, and got the shapes {shapes:?}; select the block of one \
-         weight with `ParamLayout::select`, and reshape other kernels to a matrix first"
+        "expected one block with two dimensions, or one and its bias, and got the shapes {shapes:?}; select the \
+         block of one weight with `ParamLayout::select`, and reshape other kernels to a matrix first"
     )]
     NotOneMatrix {
         /// Shape of each block.
@@ -158,8 +161,8 @@ pub enum OperatorError {
     },
     /// An exact inverse does not exist.
     #[error(
-        "low rank plus diagonal has this inverse only if the diagonal is positive and the whole is not singular, and {found:e} \
-         was found; add damping with `with_damping`"
+        "low rank plus diagonal has this inverse only if the diagonal is positive and the whole is not singular, and \
+         {found:e} was found; add damping with `with_damping`"
     )]
     NotInvertible {
         /// The diagonal element or singular value at fault.
@@ -167,9 +170,9 @@ pub enum OperatorError {
     },
     /// The same vector gave two products.
     #[error(
-        "the product with the same vector changed between two calls, by {difference:e} of its norm; look for dropout or \
-         sampling that draws again each time, data in another order, or a closure with state (a difference of the size of \
-         rounding: a device that adds in a varying order)"
+        "the product with the same vector changed between two calls, by {difference:e} of its norm; look for dropout \
+         or sampling that draws again each time, data in another order, or a closure with state (a difference of the \
+         size of rounding means a device that adds in a varying order)"
     )]
     NotDeterministic {
         /// Norm of the difference over the norm of the product.
@@ -177,8 +180,8 @@ pub enum OperatorError {
     },
     /// The product is not linear in the vector.
     #[error(
-        "A(αx + βy) differs from αAx + βAy by {found:e} of the norms, and {allowed:e} is allowed; look for an added constant, \
-         a finite difference, a clipped or normalized product, or rounding that needs f64"
+        "A(αx + βy) differs from αAx + βAy by {found:e} of the norms, and {allowed:e} is allowed; look for an added \
+         constant, a finite difference, a clipped or normalized product, or rounding that needs f64"
     )]
     NotLinear {
         /// Norm of the difference over the norms of the products.
@@ -188,7 +191,8 @@ pub enum OperatorError {
     },
     /// `apply_many` and `apply` disagree.
     #[error(
-        "`apply_many` differs from `apply` by {found:e} of the norms, and {allowed:e} is allowed; one of the two is wrong"
+        "`apply_many` differs from `apply` by {found:e} of the norms, and {allowed:e} is allowed; one of the two is \
+         wrong"
     )]
     ManyDiffer {
         /// Norm of the difference over the norms of the products.

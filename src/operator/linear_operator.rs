@@ -208,7 +208,7 @@ pub trait LinearOperator<B: AutodiffBackend = DefaultBackend> {
 /// [`AssumeSelfAdjoint`] to promise it for a map whose type does not imply it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not known to be self-adjoint",
-    note = "hand over the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \
+    note = "pass the operator, such as `&hessian`; if its matrix is symmetric and its type does not say so, promise it \
             with `assume_self_adjoint()`"
 )]
 pub trait SelfAdjoint<B: AutodiffBackend = DefaultBackend>: LinearOperator<B> {
@@ -262,7 +262,7 @@ pub trait FiniteSum<B: AutodiffBackend = DefaultBackend>: SelfAdjoint<B> {
     /// The number n of the Aᵢ, at least 1.
     fn terms(&self) -> usize;
 
-    /// A damping λ known to be in every Aᵢ as a term λI; 0 otherwise. For positive semi-definite terms it
+    /// A damping λ known to be in every Aᵢ as a term λI; 0 otherwise. For positive semidefinite terms it
     /// bounds their eigenvalues from below.
     fn damping(&self) -> f64 {
         0.0

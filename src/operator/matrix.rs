@@ -69,7 +69,7 @@ impl DenseMatrix {
         Self::new(rows.len(), columns, values.collect())
     }
 
-    /// The columns at some positions of a square matrix, of which these are those without its diagonal `added`.
+    /// Adds `added` to the diagonal of a square matrix, of which these are the columns at some positions.
     pub(crate) fn with_added(
         mut self,
         positions: Range<usize>,
@@ -100,7 +100,7 @@ impl DenseMatrix {
         Self { rows: values.len() / self.columns.max(1), columns: self.columns, values }
     }
 
-    /// These columns and then those of another matrix of as many rows.
+    /// These columns, followed by those of another matrix with the same number of rows.
     pub(crate) fn beside(self, others: Self) -> Self {
         let rows = self.values.chunks(self.columns.max(1));
         let rows = rows.zip(others.values.chunks(others.columns.max(1)));
@@ -134,7 +134,7 @@ impl DenseMatrix {
     /// The product with a vector.
     ///
     /// # Errors
-    /// [`OperatorError::MatrixSize`] if the vector has another length than the rows.
+    /// [`OperatorError::MatrixSize`] if the vector's length differs from that of the rows.
     pub fn multiply(&self, vector: &[f64]) -> Result<Vec<f64>, Error> {
         if vector.len() != self.columns {
             return Err(OperatorError::MatrixSize {

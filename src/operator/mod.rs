@@ -17,7 +17,7 @@
 //! | [`Dense`] | an explicit matrix | no ([`SymmetricDense`]: checked) |
 //! | [`Diagonal`] | an explicit diagonal | yes |
 //! | [`FromFn`], [`WithAdjoint`] | a closure; one with a closure for its transpose | no |
-//! | [`AssumeSelfAdjoint`] | A, vouched for by the caller | yes |
+//! | [`AssumeSelfAdjoint`] | A, promised by the caller to be self-adjoint | yes |
 //! | [`Counted`] | A, with a count of its applications | if A is |
 //!
 //! [`materialize`] turns any of them into a [`DenseMatrix`] on the host, [`diagonal()`] into its diagonal. [`check_operator`],

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{Adjoint, DenseMatrix, FiniteSum, LinearOperator, SelfAdjoint, expect_square};
 
-/// An operator that the caller vouches to be self-adjoint.
+/// An operator that the caller promises is self-adjoint.
 ///
 /// The promise is not checked here. [`check_self_adjoint`](crate::operator::check_self_adjoint) checks it with six products, and
 /// [`DenseMatrix::symmetry_error`](crate::operator::DenseMatrix::symmetry_error) of the materialized operator for small sizes.

@@ -17,17 +17,17 @@ pub enum OptimizerError {
     },
     /// Products along a direction leave the range of the number format.
     #[error(
-        "the slope or the curvature along the step is {found:e}: its elements are finite, but their products are not; raise the \
-         damping, shorten the gradient, or work in f64"
+        "the slope or the curvature along the step is {found:e}: its elements are finite, but their products are \
+         not; raise the damping, shorten the gradient, or work in f64"
     )]
     StepRange {
         /// The value.
         found: f64,
     },
-    /// A model in training mode for a step that does not run it so.
+    /// A model in training mode, for a step that does not support it.
     #[error(
-        "{layers} layers of the model are in training mode (Dropout, BatchNorm, noise), and this step does not run them so: \
-         {way_out}"
+        "{layers} layers of the model are in training mode (Dropout, BatchNorm, noise), which this step does not \
+         support: {way_out}"
     )]
     TrainingMode {
         /// How many layers.
@@ -35,16 +35,17 @@ pub enum OptimizerError {
         /// What to do.
         way_out: &'static str,
     },
-    /// A stochastic series over the batches of an objective that has one batch.
+    /// A stochastic series over the batches of an objective that has only one.
     #[error(
-        "LiSSA draws one batch of the curvature's objective at a time, and there is one only: use `Objective::over` with small \
-         batches and `step_on`, or `step_with_curvature`"
+        "LiSSA draws one batch of the curvature's objective at a time, and there is only one: use `Objective::over` \
+         with small batches and `step_on`, or `step_with_curvature`"
     )]
     OneBatch,
-    /// Least squares of a loss that is none.
+    /// A least-squares method for a loss that is not a sum of squares.
     #[error(
-        "the loss is not c·‖r‖² of the outputs r: its gradient differs from 2c·Jᵀr by {difference:.1e} of its norm; return the \
-         residuals as outputs and the sum or mean of their squares as the loss, or use `Curvature::GaussNewton`"
+        "the loss is not c·‖r‖² of the outputs r: its gradient differs from 2c·Jᵀr by {difference:.1e} of its norm; \
+         return the residuals as outputs and the sum or mean of their squares as the loss, or use \
+         `Curvature::GaussNewton`"
     )]
     NotLeastSquares {
         /// ‖∇ℒ − 2c·Jᵀr‖ / ‖∇ℒ‖, infinite if ℒ is not zero where r is.
@@ -52,8 +53,8 @@ pub enum OptimizerError {
     },
     /// A panic during decompositions on a thread of their own.
     #[error(
-        "the eigendecompositions of the factors ended with a panic: {message}; report it, and meanwhile decompose during steps \
-         (`with_background(false)`)"
+        "the eigendecompositions of the factors ended with a panic: {message}; report it, and meanwhile decompose \
+         during steps (`with_background(false)`)"
     )]
     Decomposition {
         /// Its message.
@@ -61,8 +62,8 @@ pub enum OptimizerError {
     },
     /// The state of an optimizer for another instance of the model.
     #[error(
-        "the state was saved with another instance of the model: {parameters:?} have other identifiers; load the model's \
-         record (`load_record`) before its loss is captured, since identifiers come with it"
+        "the state was saved with another instance of the model: {parameters:?} have other identifiers; load the \
+         model's record (`load_record`) before its loss is captured, since identifiers come with it"
     )]
     Instance {
         /// Names of the parameters with other identifiers.

@@ -29,7 +29,7 @@ where
     }
 }
 
-/// Refuses a model in training mode, and says what to do.
+/// Refuses a model in training mode, with advice.
 pub(super) fn expect_evaluation<M: Module>(
     model: &M,
     way_out: &'static str,

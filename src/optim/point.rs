@@ -63,7 +63,7 @@ impl<'a, B: AutodiffBackend> Point<'a, B> {
         self.objective.parameters()
     }
 
-    /// h(θ) in the mode of the objective, where the gradient is of another.
+    /// h(θ) in the mode of the objective, if the gradient is from another mode.
     pub fn evaluated(&self) -> Result<f64, Error> {
         let parameters = self.parameters();
         Ok(self.objective.value()? + 0.5 * self.decay * parameters.dot(parameters)?)
@@ -110,7 +110,7 @@ impl<'a, B: AutodiffBackend> Point<'a, B> {
     }
 }
 
-/// Whether a loss or a gradient overflowed, which is no fault of the caller at a point that is only tried.
+/// Whether a loss or a gradient overflowed, which is not the caller's fault at a point that is only tried.
 fn is_not_finite(error: &Error) -> bool {
     matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. }))
         || matches!(error.downcast_ref(), Some(VectorError::NonFinite { .. }))

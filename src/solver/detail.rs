@@ -36,9 +36,9 @@ pub enum MethodDetail {
         term_products: usize,
         /// A lower bound on what the largest eigenvalue of a term may be, in absolute value: the largest ‖Aᵢh‖/‖h‖ seen.
         largest: Option<f64>,
-        /// √E‖x − E x‖², the scatter of the average, estimated from the repeats. Not known from one repeat.
+        /// √E‖x − E x‖², the scatter of the average, estimated from the repeats. `None` after a single repeat.
         standard_error: Option<f64>,
-        /// depth·λmin/scale: what is left of the start is about exp of minus this. Too little below 3.
+        /// depth·λmin/scale: about exp(−`time_constants`) of the start is left, which is too much if this is below 3.
         time_constants: Option<f64>,
     },
     /// Of [`Nystrom`](crate::solver::Nystrom).

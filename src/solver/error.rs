@@ -12,8 +12,8 @@ use super::{Method, StopReason};
 pub enum SolverError {
     /// ‖b‖² leaves the range of the number format.
     #[error(
-        "the square of ‖b‖ leaves the range of {precision} (the largest absolute value in b is {largest:e}); the system is linear, \
-         so solve for a multiple of b and divide x by it, or use f64"
+        "the square of ‖b‖ leaves the range of {precision} (the largest absolute value in b is {largest:e}); the \
+         system is linear, so solve for a multiple of b and divide x by it, or use f64"
     )]
     RightHandSideRange {
         /// The largest absolute value in b.
@@ -23,8 +23,8 @@ pub enum SolverError {
     },
     /// x leaves the range of the number format.
     #[error(
-        "the largest absolute value in x is {largest:e}, which leaves the range of {precision}; the system is linear, so solve \
-         for a multiple of b and multiply x afterwards, or use f64"
+        "the largest absolute value in x is {largest:e}, which leaves the range of {precision}; the system is \
+         linear, so solve for a multiple of b and multiply x afterwards, or use f64"
     )]
     SolutionRange {
         /// The largest absolute value in x.
@@ -42,8 +42,8 @@ pub enum SolverError {
     },
     /// A factorization broke down.
     #[error(
-        "{method} failed: the matrix is not positive definite, or singular; use `DirectMethod::EigenDecomposition`, which \
-         takes any symmetric matrix"
+        "{method} failed: the matrix is not positive definite, or singular; use `DirectMethod::EigenDecomposition`, \
+         which takes any symmetric matrix"
     )]
     Factorization {
         /// The factorization.
@@ -59,8 +59,8 @@ pub enum SolverError {
     },
     /// A diagonal preconditioner with an entry that has no positive power.
     #[error(
-        "{count} entries of the damped diagonal are not positive and finite, the first in block `{block}`: {found:e}; raise \
-         the damping, or take absolute values"
+        "{count} entries of the damped diagonal are not positive and finite, the first in block `{block}`: \
+         {found:e}; raise the damping, or take absolute values"
     )]
     Diagonal {
         /// Name of the first block at fault.
@@ -70,11 +70,11 @@ pub enum SolverError {
         /// Number of entries at fault.
         count: usize,
     },
-    /// An operator that must be positive semi-definite is not.
+    /// An operator that must be positive semidefinite is not.
     #[error(
-        "the operator without its damping is not positive semi-definite: a random sketch of it has the eigenvalue {found:e}; use a \
-         Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the configuration is part of the \
-         operator, or take MINRES"
+        "the operator without its damping is not positive semidefinite: a random sketch of it has the eigenvalue \
+         {found:e}; use a Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the \
+         configuration is part of the operator, or take MINRES"
     )]
     Indefinite {
         /// The negative eigenvalue of the sketch.
@@ -82,8 +82,8 @@ pub enum SolverError {
     },
     /// An inverse was asked for, and the solve stopped short.
     #[error(
-        "{method} stopped short of the solution with a relative residual of {relative_residual:e}; accept such solves with \
-         `OnFailedSolve::Accept`, or see the report of the last solve: {stop}"
+        "{method} stopped short of the solution with a relative residual of {relative_residual:e}; accept such \
+         solves with `OnFailedSolve::Accept`, or see the report of the last solve: {stop}"
     )]
     Unsolved {
         /// The method.

@@ -24,7 +24,7 @@ pub enum Method {
     Cholesky,
     /// The symmetric indefinite factorization A = L B Lᵀ with pivoting after Bunch and Kaufman.
     BunchKaufman,
-    /// The eigen-decomposition A = U Λ Uᵀ.
+    /// The eigendecomposition A = U Λ Uᵀ.
     EigenDecomposition,
     /// A Neumann series.
     Neumann,
@@ -43,7 +43,7 @@ impl fmt::Display for Method {
             Method::Minres => "MINRES",
             Method::Cholesky => "Cholesky factorization",
             Method::BunchKaufman => "Bunch-Kaufman factorization",
-            Method::EigenDecomposition => "eigen-decomposition",
+            Method::EigenDecomposition => "eigendecomposition",
             Method::Neumann => "Neumann series",
             Method::Lissa => "LiSSA",
             Method::Nystrom => "Nyström approximation",

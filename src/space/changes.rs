@@ -10,10 +10,10 @@ use std::{
     sync::Arc,
 };
 
-/// Parts of a model that are as before are listed up to this number.
+/// Unchanged parts of a model are listed up to this number.
 const MOST_ALIKE: usize = 12;
 
-/// What is as it was, and what is not.
+/// What is unchanged, and what is not.
 #[derive(Default)]
 pub(super) struct Changes {
     alike: Vec<String>,
@@ -31,7 +31,7 @@ impl Changes {
         self.changed.push(path.to_string());
     }
 
-    /// [`ParamError::Changed`] if anything is not as it was.
+    /// [`ParamError::Changed`] if anything has changed.
     pub fn finish(self) -> Result<(), ParamError> {
         if self.changed.is_empty() {
             return Ok(());
@@ -50,10 +50,10 @@ impl Changes {
 
 impl ParamLayout {
     /// This layout in a model of the same architecture, with the identifiers of that model: the same parameters by path
-    /// and shape, all of them trainable or on a device without autodiff, and no trainable one beside them.
+    /// and shape, all of them trainable or on a device without autodiff, and no other one trainable.
     ///
     /// # Errors
-    /// [`ParamError::Changed`] with what is as it was and what is not.
+    /// [`ParamError::Changed`] with what is unchanged and what is not.
     pub(crate) fn in_model(
         self: &Arc<Self>,
         places: &[FloatPlace],
@@ -86,7 +86,7 @@ impl ParamLayout {
         let trained =
             found.cloned().map(|held| FloatPlace { training: Training::Trainable, ..held });
         let found = Self::from_blocks(blocks(&trained.collect::<Vec<_>>())?)?;
-        // Parameters that were apart and share an identifier now, or the other way round.
+        // Parameters that were separate and now share an identifier, or the other way round.
         self.expect_shaped_alike(&found)?;
         Ok(found)
     }

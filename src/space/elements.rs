@@ -43,7 +43,7 @@ impl<B: AutodiffBackend> Elements<B> {
         })
     }
 
-    /// One tensor per block, to be changed in place. Gives the flat form away.
+    /// One tensor per block, to be changed in place. Drops the flat form.
     pub fn blocks_mut(&mut self, layout: &ParamLayout) -> &mut [InnerFloat<B>] {
         self.blocks(layout);
         self.flat.take();
@@ -69,7 +69,7 @@ impl<B: AutodiffBackend> Elements<B> {
         self.flat.get_or_init(joined).clone()
     }
 
-    /// One tensor of shape `[len]`, by value: the blocks are given away, so that the backend can reuse its memory.
+    /// One tensor of shape `[len]`, by value: the blocks are dropped, so that the backend can reuse their memory.
     pub fn into_flat(self, space: &ParamSpace<B>) -> InnerFloat<B> {
         let Self { flat, blocks } = self;
         match flat.into_inner() {

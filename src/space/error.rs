@@ -22,7 +22,9 @@ pub enum VectorError {
         difference: BlockDifference,
     },
     /// A list of values does not have the length of the layout.
-    #[error("the layout has {expected} elements, and {found} values were given")]
+    #[error(
+        "the layout has {expected} elements, and {found} values were given; give one value for each element"
+    )]
     LengthMismatch {
         /// Elements in the layout.
         expected: usize,
@@ -30,7 +32,9 @@ pub enum VectorError {
         found: usize,
     },
     /// The wrong number of blocks was given for a layout.
-    #[error("the layout has {expected} blocks, and {found} were given")]
+    #[error(
+        "the layout has {expected} blocks, and {found} were given; give one tensor for each block"
+    )]
     BlockCount {
         /// Blocks in the layout.
         expected: usize,
@@ -39,7 +43,7 @@ pub enum VectorError {
     },
     /// A block does not have the shape in the layout.
     #[error(
-        "block `{block}` has shape {expected:?} in the layout, and a tensor of shape {found:?} was given"
+        "block `{block}` has shape {expected:?} in the layout, and a tensor of shape {found:?} was given; reshape it"
     )]
     BlockShape {
         /// Name of the block.
@@ -69,8 +73,8 @@ pub enum VectorError {
     },
     /// The device records operations for autodiff.
     #[error(
-        "device {device} records for autodiff, and vectors live without it; use `without_autodiff()` of the device or the \
-         tensor"
+        "device {device} records for autodiff, and vectors live without it; use `without_autodiff()` of the device \
+         or the tensor"
     )]
     AutodiffDevice {
         /// The device.
@@ -108,7 +112,7 @@ pub enum VectorError {
     /// The device could not be read.
     #[error("the device could not be read: {message}")]
     Read {
-        /// What the backend said.
+        /// The backend's message.
         message: String,
     },
 }
@@ -139,7 +143,8 @@ pub enum ParamError {
     },
     /// A layout of more elements than memory can address.
     #[error(
-        "with block `{block}` of shape {shape:?} the layout has more elements than memory can address"
+        "with block `{block}` of shape {shape:?} the layout has more elements than memory can address; select fewer \
+         parameters"
     )]
     TooManyElements {
         /// Name of the block.
@@ -170,9 +175,9 @@ pub enum ParamError {
     /// Places that share one parameter hold different values.
     #[error(
         "`{alias}` shares the parameter of `{block}` but holds other values. If they are one parameter, call \
-         `ParamLayout::retie` after each step of an optimizer of Burn, which updates only the first place; if they are \
-         two, give one of them an identifier of its own (`Param::initialized(ParamId::new(), tensor)`), or freeze it if it is \
-         a constant (`no_grad`)"
+         `ParamLayout::retie` after each step of an optimizer of Burn, which updates only the first place; if they \
+         are two, give one of them an identifier of its own (`Param::initialized(ParamId::new(), tensor)`), or \
+         freeze it if it is a constant (`no_grad`)"
     )]
     TiedApart {
         /// Name of the block.
@@ -182,8 +187,8 @@ pub enum ParamError {
     },
     /// Several places of a model without trainable ones have the identifier of a block, and none has its path.
     #[error(
-        "{places:?} all have the identity of block `{block}`, none has its path, and none requires a gradient, so that it is \
-         unknown which of them are meant; take the layout from this model as it is trained"
+        "{places:?} all have the identity of block `{block}`, none has its path, and none requires a gradient, so \
+         that it is unknown which of them are meant; take the layout from this model as it is trained"
     )]
     Ambiguous {
         /// Name of the block.
@@ -200,21 +205,22 @@ pub enum ParamError {
         /// Path of the frozen place.
         block: String,
     },
-    /// The model is not as it was when the loss was captured or the layout taken.
+    /// The model has changed since the loss was captured or the layout taken.
     #[error(
-        "the model is not as it was when the loss was captured:{report}\nCapture the loss of the model as it is now, or make the model as it was"
+        "the model has changed since the loss was captured:{report}\nCapture the loss of the model as it is now, or \
+         restore the model"
     )]
     Changed {
         /// Paths of what has changed.
         changed: Vec<String>,
-        /// Part by part what is as it was (✓) and what is not (✗).
+        /// Part by part: unchanged (✓) or changed (✗).
         report: String,
     },
     /// A frozen place comes before the parameter whose identifier it shares.
     #[error(
-        "the frozen `{frozen}` shares the identifier of `{block}` and comes before it, and an optimizer of Burn gives a \
-         gradient to the first place with its identifier: put `{block}` before it in the model, or give it an identifier of \
-         its own (`Param::initialized(ParamId::new(), tensor)`)"
+        "the frozen `{frozen}` shares the identifier of `{block}` and comes before it, and an optimizer of Burn \
+         gives a gradient to the first place with its identifier: put `{block}` before it in the model, or give it \
+         an identifier of its own (`Param::initialized(ParamId::new(), tensor)`)"
     )]
     FrozenFirst {
         /// Name of the block.
@@ -224,8 +230,8 @@ pub enum ParamError {
     },
     /// Places that share one parameter are separate leaves, so that one gradient per parameter is not enough.
     #[error(
-        "`{alias}` shares the parameter of `{block}` but is a leaf of its own, and `GradientsParams` keeps the gradient \
-         of one place only; use `ParamVector::from_backward`, which sums over the places"
+        "`{alias}` shares the parameter of `{block}` but is a leaf of its own, and `GradientsParams` keeps the \
+         gradient of one place only; use `ParamVector::from_backward`, which sums over the places"
     )]
     SeparateLeaves {
         /// Name of the block.
@@ -235,8 +241,8 @@ pub enum ParamError {
     },
     /// The model lacks a parameter of the layout.
     #[error(
-        "the model has no parameter with the identity of block `{block}`; it is another model: take the layout from this \
-         one, and the vector over with `ParamVector::with_layout`"
+        "the model has no parameter with the identity of block `{block}`; it is another model: take the layout from \
+         this one, and the vector over with `ParamVector::with_layout`"
     )]
     MissingParameter {
         /// Name of the block.

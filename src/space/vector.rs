@@ -14,9 +14,9 @@ use super::{
 /// A vector over the trainable parameters of a model.
 ///
 /// Its [`blocks`](Self::blocks) have the shapes of the parameters, so that they enter programs and leave models. On Flex a
-/// vector is kept as these; on other backends, where every operation has a price of its own, as one flat tensor, and the
-/// blocks are slices of it. Blocks that come from a program or a model are put together when the vector is first
-/// calculated with.
+/// vector is kept as these; on other backends, where every operation has a fixed cost, as one flat tensor with the
+/// blocks as slices. Blocks that come from a program or a model are concatenated when the vector is first used in
+/// arithmetic.
 ///
 /// Layout, device and precision are those of its [`ParamSpace`], which also makes vectors. Cloning is cheap. Methods that
 /// take `self` by value let the backend work in place if no clone of the tensors is alive.
@@ -155,8 +155,8 @@ impl<B: AutodiffBackend> ParamVector<B> {
         Cow::Owned(vec![self.elements.flat(&self.space)])
     }
 
-    /// The same vector with other [`tensors`](Self::tensors), of the same shapes. Gives them away, so that the backend can
-    /// reuse their memory.
+    /// The same vector with other [`tensors`](Self::tensors), of the same shapes. They are moved, so that the backend
+    /// can reuse their memory.
     pub(super) fn map_tensors(self, op: impl FnMut(InnerFloat<B>) -> InnerFloat<B>) -> Self {
         let Self { space, elements } = self;
         if space.keeps_blocks() {

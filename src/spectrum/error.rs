@@ -16,8 +16,8 @@ pub enum SpectrumError {
     },
     /// A Ritz value of A + λI is not positive, so the logarithm of the determinant is not real.
     #[error(
-        "A has an eigenvalue of at most {ritz:e}, so that A + λI is not positive definite for λ = {damping:e}; take a damping \
-         well above {needed:e}, or an operator that is positive semi-definite", needed = 0.0 - ritz
+        "A has an eigenvalue of at most {ritz:e}, so that A + λI is not positive definite for λ = {damping:e}; take \
+         a damping well above {needed:e}, or an operator that is positive semidefinite", needed = 0.0 - ritz
     )]
     NotPositive {
         /// The smallest Ritz value of A.
@@ -37,7 +37,8 @@ pub enum SpectrumError {
     },
     /// A density cannot be smoothed with a width that is not positive.
     #[error(
-        "the width of the smoothing is {found}; it must be finite and above 0, such as a hundredth of the spectrum's range"
+        "the width of the smoothing is {found}; it must be finite and above 0, such as a hundredth of the spectrum's \
+         range"
     )]
     Width {
         /// The width given.

@@ -4,23 +4,23 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SavedStateError {
-    /// The file cannot be read or written, or is no burnpack file.
+    /// The file cannot be read or written, or is not a burnpack file.
     #[error(
-        "{reason}; expected a burnpack file that can be read and written: check the path, and that the file is whole"
+        "{reason}; expected a burnpack file that can be read and written: check the path, and that the file is complete"
     )]
     File {
-        /// What Burn says of it.
+        /// Burn's message.
         reason: String,
     },
     /// The file holds something else.
     #[error(
-        "the file holds {found}, where the state of {expected} is wanted: load it by the type it was saved with",
+        "the file holds {found}, and the state of {expected} was expected: load it with the type that saved it",
         found = found.as_deref().unwrap_or("no state of this crate (a Burn record, perhaps)")
     )]
     Kind {
-        /// What is wanted.
+        /// The type whose state was expected.
         expected: &'static str,
-        /// What it says it is.
+        /// The type that the file names, if any.
         found: Option<String>,
     },
     /// The file was written by another version of this crate.
@@ -35,27 +35,29 @@ pub enum SavedStateError {
     },
     /// The description of the state cannot be read.
     #[error(
-        "the description of the state cannot be read ({reason}): the file is damaged, save it anew"
+        "the description of the state cannot be read ({reason}): the file is damaged; save the state again"
     )]
     Description {
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
     /// A tensor of the state is missing.
-    #[error("the file has no tensor {name}: it is damaged, save it anew")]
+    #[error("the file has no tensor {name}: it is damaged; save the state again")]
     Missing {
         /// Name of the tensor.
         name: String,
     },
     /// A tensor that does not belong to the state.
-    #[error("the state has no place for the tensor {name}: the file is damaged, save it anew")]
+    #[error(
+        "the state has no place for the tensor {name}: the file is damaged; save the state again"
+    )]
     Unknown {
         /// Name of the tensor.
         name: String,
     },
     /// A tensor whose shape is not the one in the description.
     #[error(
-        "tensor {name} has the shape {found:?}, expected {expected:?}: the file is damaged, save it anew"
+        "tensor {name} has the shape {found:?}, expected {expected:?}: the file is damaged; save the state again"
     )]
     Shape {
         /// Name of the tensor.
@@ -67,7 +69,8 @@ pub enum SavedStateError {
     },
     /// A tensor whose values are not f64.
     #[error(
-        "tensor {name} holds {found} numbers, and states hold f64: the file was converted, and digits may be lost"
+        "tensor {name} holds {found}, expected f64: the file was converted, and digits may be lost; load the \
+         original file"
     )]
     Format {
         /// Name of the tensor.

@@ -1,7 +1,7 @@
 //! Saved states in burnpack files, the format of Burn's own modules and optimizers. Independent of what is saved.
 //!
-//! A file holds the numbers of a state as named f64 tensors, bit by bit, and everything else as one JSON text among the
-//! file's metadata, in which the places of the numbers are empty.
+//! A file holds the numbers of a state as named f64 tensors, bit for bit, and everything else as one JSON text in the
+//! file's metadata, which leaves the places of the numbers empty.
 
 mod error;
 pub(crate) mod numbers;
@@ -26,7 +26,7 @@ pub(crate) type Visit<'a> = dyn FnMut(&str, &[usize], &mut Vec<f64>) + 'a;
 
 /// A state whose numbers can be taken out and put back.
 pub(crate) trait Packed: Clone + Serialize + DeserializeOwned {
-    /// What it is the state of.
+    /// Name of the type whose state it is.
     const KIND: &'static str;
 
     /// Visits all lists of numbers, each under a name of its own. The order and the names are the same for empty lists.
@@ -146,7 +146,8 @@ macro_rules! saved {
     ($state:ty) => {
         impl $state {
             /// Saves it to a burnpack file, Burn's format for modules and optimizers; without an extension the path gets
-            /// `.bpk`. A file that is there is replaced once the new one is whole. All numbers are f64, bit by bit.
+            /// `.bpk`. An existing file is replaced only when the new one is complete. All numbers are stored in f64,
+            /// bit for bit.
             ///
             /// # Errors
             /// [`SavedStateError::File`](crate::errors::SavedStateError).
@@ -161,7 +162,7 @@ macro_rules! saved {
             ///
             /// # Errors
             /// [`SavedStateError`](crate::errors::SavedStateError) for a file that cannot be read, is damaged, or holds another
-            /// kind or version of state. Whether it is of the model at hand is seen where it is put to use.
+            /// kind or version of state. Whether it belongs to the model is checked where it is used.
             pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self, crate::error::Error> {
                 Ok(crate::state::Packed::load(path.as_ref())?)
             }

@@ -1,8 +1,8 @@
 //! Lists of f64 that are restored bit for bit from any format. Depends on serde; independent of what the values mean.
 //!
 //! Parsers of readable formats may lose the last digit of a number (that of serde_json does by default), and a resumed
-//! run would go another way. There the numbers are one text, `0.5 -1e-300 …`, which Rust itself writes and reads
-//! without loss; in binary formats they are a sequence of numbers.
+//! run would take other steps. In such formats the numbers are one text, `0.5 -1e-300 …`, which Rust itself writes and
+//! reads without loss; in binary formats they are a sequence of numbers.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -29,7 +29,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>
     numbers.collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
-/// The same where there may be none.
+/// The same for an `Option`.
 pub(crate) mod optional {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -31,7 +31,7 @@ pub enum TensorError {
     /// The tensor could not be read back from its device.
     #[error("a tensor could not be read back from its device: {message}")]
     Read {
-        /// What the backend said.
+        /// The backend's message.
         message: String,
     },
 }

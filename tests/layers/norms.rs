@@ -45,7 +45,7 @@ fn batch_norm_in_evaluation_mode() {
     table.finish();
 }
 
-/// A pass in training mode, made to compare gradients, is undone: tracing does not change the user's model.
+/// A pass in training mode, made to compare gradients, is undone: capturing does not change the user's model.
 #[test]
 fn tracing_leaves_running_statistics_as_they_are() {
     let model = Probe::new(3, batch_norm(3));

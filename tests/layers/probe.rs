@@ -49,7 +49,7 @@ pub fn spread<M: Module>(model: &M) -> M {
         .map(|parameters| parameters.space().normal(7).scale(0.5));
     match numbers {
         Ok(numbers) => numbers.write_to(model).expect("numbers for this model"),
-        _ => model.clone(), // a model without parameters is refused by tracing
+        _ => model.clone(), // a model without parameters is refused by capturing
     }
 }
 

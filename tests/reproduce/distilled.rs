@@ -1,4 +1,4 @@
-//! Data distillation (Wang et al. 2018; Lorraine et al. 2020, section 5.2): ten images as hyper-parameters, one for each
+//! Data distillation (Wang et al. 2018; Lorraine et al. 2020, section 5.2): ten images as hyperparameters, one for each
 //! class, so that a linear classifier trained on them alone is good at all digits.
 
 #[path = "../../examples/distilled/training.rs"]

@@ -1,4 +1,4 @@
-//! As many hyper-parameters as parameters (Lorraine et al. 2020, section 5.1), and approximate inverses at its first step.
+//! As many hyperparameters as parameters (Lorraine et al. 2020, section 5.1), and approximate inverses at its first step.
 
 #[path = "../../examples/hyperparameters/training.rs"]
 pub mod training;

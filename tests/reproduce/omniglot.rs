@@ -48,7 +48,7 @@ impl Omniglot {
         Ok(Some(Self { images }))
     }
 
-    /// A random task of some characters: training and test samples, labelled from 0; the last feature is 1.
+    /// A random task of some characters: training and test samples, labeled from 0; the last feature is 1.
     #[allow(clippy::type_complexity)]
     pub fn task(
         &self,

@@ -38,7 +38,7 @@ pub fn per_sequence(logits: Tensor<3>, next: Tensor<2, Int>) -> (Tensor<3>, Tens
 }
 
 /// Why the gradient of a single token cannot be had from K-FAC's rows: attention mixes the tokens of a sequence.
-pub const MIXED: &str = "cannot be told apart";
+pub const MIXED: &str = "cannot be separated";
 
 fn embedding(count: usize) -> Embedding {
     EmbeddingConfig::new(count, WIDTH).init(&device())

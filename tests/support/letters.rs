@@ -52,7 +52,7 @@ impl Letters {
         Ok(Self { rows })
     }
 
-    /// A random task of some of the classes: its training and its test samples, labelled from 0.
+    /// A random task of some of the classes: its training and its test samples, labeled from 0.
     pub fn task(
         &self,
         classes: &[usize],

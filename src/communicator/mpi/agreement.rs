@@ -1,10 +1,10 @@
-//! Whether all ranks are about to sum equally many numbers, found out before MPI is asked to: it would end the job in words of
-//! its own, or add what does not belong together.
+//! Checks that all ranks are about to sum equally many numbers, before MPI is asked to: MPI would end the job with a
+//! message of its own, or add what does not belong together.
 //!
-//! Ranks agree when the length of their message is not that of the one before. In round k each tells the rank 2ᵏ after it and
-//! waits for the one 2ᵏ before it; after ⌈log₂ p⌉ rounds it has heard, through others, of all (a dissemination barrier:
-//! Hensgen, Finkel & Manber 1988, *Two algorithms for barrier synchronization*). A rank that does not wait here sums as many
-//! numbers as before, and learns of the difference while it waits for its sum.
+//! Ranks agree when the length of their message is not that of the one before. In round k each rank sends to the one 2ᵏ
+//! after it and waits for the one 2ᵏ before it; after ⌈log₂ p⌉ rounds it has heard, through others, from all (a
+//! dissemination barrier: Hensgen, Finkel & Manber 1988, *Two algorithms for barrier synchronization*). A rank that
+//! does not wait here sums as many numbers as before, and learns of the difference while it waits for its sum.
 
 use std::{iter, thread};
 
@@ -17,7 +17,7 @@ use crate::communicator::CommunicatorError;
 pub(super) enum Parted {
     /// All of them learn of it from here, and can go on.
     Everywhere(CommunicatorError),
-    /// A rank cannot be told any more, or waits for its sum already: the job must end.
+    /// A rank cannot be reached any more, or already waits for its sum: the job must end.
     Ends(String),
 }
 

@@ -24,15 +24,16 @@ use watch::{Call, Watch};
 
 /// Processes started by `mpirun` or `srun`. Feature `mpi`.
 ///
-/// [`Mpi::run`] is the way in: it initializes MPI and sees to it that a rank that fails, panics or returns early ends the
-/// job with a message, where the others would wait for it forever. Without `mpirun` the program is a single rank.
+/// [`Mpi::run`] is the way in: it initializes MPI, and makes a rank that fails, panics or returns early end the job
+/// with a message, where the others would wait for it forever. Without `mpirun` the program is a single rank.
 ///
 /// The world communicator is used. A program may make MPI calls of its own between collective ones of this crate.
 ///
-/// Sums are those of the MPI library, `MPI_Iallreduce`: the standard wants the same bits on all ranks, and every message of a
-/// shared objective is checked for it by the next one. Whenever a message has another length than the one before, ranks agree on
-/// it first, by ⌈log₂ p⌉ messages of 32 bytes each: a rank with another length is [`CommunicatorError::OtherCall`] on all of
-/// them. Where other ranks wait for their sum already, the job ends with the same message.
+/// Sums are those of the MPI library, `MPI_Iallreduce`: the standard requires the same result on all ranks, and each
+/// message of a shared objective checks that of the one before. Whenever a message has another length than the one
+/// before, ranks agree on it first, by ⌈log₂ p⌉ messages of 32 bytes each: a rank with another length is
+/// [`CommunicatorError::OtherCall`] on all of them. If other ranks already wait for their sum, the job ends with the
+/// same message.
 ///
 /// # Example
 /// ```no_run

@@ -1,5 +1,5 @@
-//! What ranks tell each other outside of sums: that they have returned, and what they have been waiting for. A rank that
-//! learns that its sum can never be completed ends the job.
+//! The messages between ranks besides sums: that they have returned, and what they are waiting for. A rank that learns
+//! that its sum can never be completed ends the job.
 
 use std::{
     fmt, thread,
@@ -16,7 +16,7 @@ use super::agreement::Question;
 /// Marks the messages between sums.
 const TAG: i32 = 0x4243;
 
-/// Returned after so many sums.
+/// Returned, after the given number of sums.
 const LEFT: u64 = 1;
 /// Waits in a sum.
 const WAITS: u64 = 2;
@@ -148,7 +148,7 @@ impl Watch {
         }
     }
 
-    /// Takes in what others have told. An error says why the sum that this rank waits for cannot be completed.
+    /// Receives the messages of other ranks. An error says why the sum that this rank waits for cannot be completed.
     pub fn hear(&mut self, world: &SimpleCommunicator, call: Option<Call>) -> Result<(), String> {
         while let Some(status) = world.any_process().immediate_probe_with_tag(TAG) {
             let from = status.source_rank();

@@ -34,11 +34,11 @@ pub(super) struct Group {
 }
 
 struct State {
-    /// What each rank has given to the sum at hand, until it has taken the outcome.
+    /// What each rank has given to the current sum, until it has taken the outcome.
     given: Vec<Option<Numbers>>,
-    /// The outcome of the sum at hand, until all have taken it.
+    /// The outcome of the current sum, until all have taken it.
     outcome: Option<Outcome>,
-    /// Ranks that take no part any more in the order in which they left, and whether they panicked.
+    /// Ranks that no longer take part, in the order in which they left, and whether they panicked.
     gone: Vec<(usize, bool)>,
 }
 
@@ -56,7 +56,7 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A rank takes no part any more.
+    /// A rank leaves.
     pub fn leave(&self, rank: usize, panicked: bool) {
         let mut state = self.lock();
         if state.gone.iter().all(|gone| gone.0 != rank) {

@@ -37,11 +37,11 @@ impl Threads {
         (0..size).map(|rank| Self { rank, group: Arc::clone(&group) }).collect()
     }
 
-    /// Runs `work` on `size` threads and waits for all of them. A panic becomes [`CommunicatorError::Panicked`]. A rank whose
-    /// work has returned takes no part any more, even if its communicator is kept.
+    /// Runs `work` on `size` threads and waits for all of them. A panic becomes [`CommunicatorError::Panicked`]. A rank
+    /// whose work has returned no longer takes part, even if its communicator is kept.
     ///
     /// # Errors
-    /// By rank: those of `work`.
+    /// Those of `work`, by rank.
     pub fn run<T: Send, E: Send + From<CommunicatorError>>(
         size: usize,
         work: impl Fn(Arc<Self>) -> Result<T, E> + Sync,

@@ -27,7 +27,7 @@ use crate::{
 /// z are the outputs that the captured closure returned besides the loss. c is that of the loss: 1 for
 /// [`Reduction::Sum`](crate::Reduction::Sum), and for [`Reduction::Mean`](crate::Reduction::Mean) 1/N, N the size of the
 /// outputs' first dimension; for a [`Loss`](crate::Loss) the reciprocal of its count or weight. The log-likelihood of a sample
-/// is the sum over its other dimensions. Self-adjoint and positive semi-definite.
+/// is the sum over its other dimensions. Self-adjoint and positive semidefinite.
 ///
 /// The loss must be the negative log-likelihood up to terms that are linear in z: their curvatures in the space of outputs are
 /// compared on every batch, at the cost of the loss's own operations. For a loss that is meant to differ, use

@@ -7,7 +7,7 @@ use super::Likelihood;
 #[non_exhaustive]
 pub enum LikelihoodError {
     /// A parameter out of range, or outputs of the wrong shape.
-    #[error("the likelihood does not fit: {reason}, and {found} was found")]
+    #[error("the likelihood does not fit: {reason}, but found {found}")]
     Unfit {
         /// What is needed.
         reason: &'static str,
@@ -24,8 +24,8 @@ pub enum LikelihoodError {
     },
     /// The loss is not the negative logarithm of the likelihood.
     #[error(
-        "the captured loss is not the negative logarithm of {likelihood:?} in the reduction that was stated: {reason}. For a \
-         loss that is meant to differ use `objective.without_loss_check()`"
+        "the captured loss is not the negative logarithm of {likelihood:?} in the reduction that was stated: \
+         {reason}. For a loss that is meant to differ use `objective.without_loss_check()`"
     )]
     LossIsNotLikelihood {
         /// The likelihood.
@@ -36,7 +36,9 @@ pub enum LikelihoodError {
         reason: String,
     },
     /// A Monte-Carlo estimate from no target.
-    #[error("at least one target must be drawn for every sample, and 0 were asked for")]
+    #[error(
+        "at least one target must be drawn for every sample, but 0 were asked for; use `Fisher::exact` to draw none"
+    )]
     NoDraws,
 }
 
@@ -55,7 +57,7 @@ impl LikelihoodError {
             ),
             (None, []) => "in the outputs its curvature is that of no likelihood here. The outputs must be what the likelihood \
                            takes (logits, not probabilities), and every sample must count once: for a loss that masks or weighs \
-                           samples use `GaussNewton`, or hand in the samples that count"
+                           samples use `GaussNewton`, or pass in only the samples that count"
                 .into(),
             (None, others) => {
                 let others = others.iter().map(|(other, ratio)| match other {

@@ -35,7 +35,7 @@ use crate::{graph::ValueType, seeds::Seeds};
 /// | `Poisson` | eᶻ − y z | eᶻ | `PoissonNllLoss` with `log_input` |
 ///
 /// All but `Categorical` *sum* over the outputs of a sample, where Burn's mean losses average over them: for several
-/// outputs, scale the loss by their number. What uses a likelihood compares it with the loss.
+/// outputs, scale the loss by their number. Whatever uses a likelihood compares it with the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Likelihood {
     /// Classes with probabilities softmax(z) along the last dimension; its negative logarithm is the cross-entropy.
@@ -57,7 +57,7 @@ pub enum Likelihood {
     Poisson,
 }
 
-/// What one target is drawn by.
+/// The noise that one target is drawn with.
 #[derive(Clone, Copy)]
 enum Noise {
     /// A uniform value above zero and at most one, per row of the last dimension.
@@ -158,7 +158,7 @@ impl Likelihood {
         Family(self)
     }
 
-    /// What the curvature of the family is multiplied by.
+    /// The factor of the family's curvature.
     pub(crate) fn scale(self) -> f64 {
         match self {
             Likelihood::Categorical | Likelihood::Bernoulli | Likelihood::Poisson => 1.0,

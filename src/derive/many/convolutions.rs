@@ -8,7 +8,7 @@
 //! y = x ∗ W:   x varies: batch → batch       W varies: out → out
 //! ```
 //!
-//! With several groups the channels are not free to be counted anew; such kernels are run one vector after another.
+//! With several groups the channels cannot be regrouped; such kernels are run one vector after another.
 
 use super::stack::{Stack, Stacked};
 use crate::graph::{Convolution, ConvolutionTranspose, Node, Op, ValueId, WithRespectTo};

@@ -132,7 +132,7 @@ impl<N: Number> Task<'_, N> {
     }
 }
 
-/// What the instructions read beside registers, in one block.
+/// What the instructions read besides registers, in one block.
 struct Block<'a, N> {
     start: usize,
     size: usize,

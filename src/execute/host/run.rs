@@ -20,7 +20,7 @@ use crate::{
     graph::{Graph, Node, Op, ValueId},
 };
 
-/// Bytes that may always stay unused: little enough beside any program, and all that a small one needs.
+/// Bytes that may always stay unused: little compared with any program, and all that a small one needs.
 const SLACK: usize = 1 << 16;
 
 /// Where a value is kept.

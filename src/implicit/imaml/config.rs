@@ -14,7 +14,7 @@ use crate::{config::Field, error::Error, objective::Objective};
 /// | field | default | range | purpose |
 /// |---|---|---|---|
 /// | `regularization` | | > 0 | λ, which ties φ to θ |
-/// | `inner` | [`InnerSolver::NewtonCg`] | | how φ is found, unless by a closure |
+/// | `inner` | [`InnerSolver::NewtonCg`] | | how φ is found, unless a closure is given |
 /// | `curvature` | `Hessian` | | H of the meta-gradient, and of Newton steps |
 ///
 /// # Example
@@ -27,7 +27,7 @@ use crate::{config::Field, error::Error, objective::Objective};
 pub struct ImamlConfig {
     /// λ, which ties φ to θ.
     pub regularization: f64,
-    /// How φ is found, unless by a closure.
+    /// How φ is found, unless a closure is given.
     #[config(default = "InnerSolver::default()")]
     pub inner: InnerSolver,
     /// The matrix H.
@@ -36,7 +36,7 @@ pub struct ImamlConfig {
 }
 
 impl ImamlConfig {
-    /// Checks the ranges; θ is where the objective is.
+    /// Checks the ranges and prepares meta-gradients at the parameters θ of an objective.
     ///
     /// # Errors
     /// [`ConfigError`](crate::errors::ConfigError) for the first field out of range.

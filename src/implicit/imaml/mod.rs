@@ -29,15 +29,16 @@ use crate::{
 /// ```
 ///
 /// L̂ᵢ is the loss on the training batch of task i, Lᵢ that on its test batch, Hᵢ = ∇²L̂ᵢ(φᵢ). The objective gives the loss and
-/// θ: a task is a pair of batches for its closure. How φᵢ is found plays no part, so that memory does not depend on the number
-/// of inner steps.
+/// θ: a task is a pair of batches for its closure. How φᵢ is found does not matter, so that memory does not depend on
+/// the number of inner steps.
 ///
 /// # Cost
 /// For each task: the inner solver, a gradient on each batch, and the products of one solve.
 ///
 /// # Requirements
-/// I + Hᵢ/λ positive definite, which a λ above the size of the most negative eigenvalue of Hᵢ grants; otherwise the report
-/// says so. (The authors' code solves another system, with 2v + Hv/(λ + 10); this follows the paper's equation 6.)
+/// I + Hᵢ/λ positive definite, as a λ above the absolute value of the most negative eigenvalue of Hᵢ ensures; the
+/// report says if it is not. (The authors' code solves another system, with 2v + Hv/(λ + 10); this follows the paper's
+/// equation 6.)
 ///
 /// # References
 /// Rajeswaran et al. 2019, *Meta-learning with implicit gradients*, section 3. For the same without the inverse, Finn et al.
@@ -80,7 +81,7 @@ pub struct Imaml<B: AutodiffBackend = DefaultBackend> {
 /// ∇F, the mean over the tasks, with a report on each.
 #[derive(Clone, Debug)]
 pub struct MetaGradient<B: AutodiffBackend = DefaultBackend> {
-    /// ∇F, laid out as the model: [`into_gradients`](ParamVector::into_gradients) hands it to an optimizer of Burn.
+    /// ∇F, laid out as the model: [`into_gradients`](ParamVector::into_gradients) passes it to an optimizer of Burn.
     pub gradient: ParamVector<B>,
     /// The tasks.
     pub report: MetaReport,
@@ -129,7 +130,8 @@ where
     ///
     /// # Errors
     /// [`ImplicitError::NoTasks`]; those of [`Objective::on`], of the inner solver and of the solver; values that are NaN or
-    /// infinite. A φ that is no minimum, an indefinite matrix and a solve that stops short are verdicts of the report.
+    /// infinite. A φ that is no minimum, an indefinite matrix and a solve that stops short are not errors but verdicts
+    /// of the report.
     pub fn meta_gradient<X: Batch>(
         &self,
         tasks: impl IntoIterator<Item = (X, X)>,
@@ -139,7 +141,7 @@ where
         self.meta_gradient_with(tasks, solver, |problem| Ok(problem.minimize(&inner)?.0))
     }
 
-    /// The meta-gradient with an inner solver of the caller's: a closure from the inner problem of a task to φ.
+    /// The meta-gradient with an inner solver given by the caller: a closure from the inner problem of a task to φ.
     ///
     /// # Errors
     /// As [`meta_gradient`](Self::meta_gradient); [`ImplicitError::InnerSolver`] for a closure that panics, its own errors, a φ

@@ -1,4 +1,4 @@
-//! What a meta-gradient is worth, task by task.
+//! How far to trust a meta-gradient, task by task.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub struct TaskReport {
 }
 
 impl TaskReport {
-    /// With the verdict that the other fields lead to: `far` is the largest distance from the minimizer over ‖φ − θ‖.
+    /// Sets the verdict from the other fields: `far` is the largest distance from the minimizer over ‖φ − θ‖.
     pub(super) fn judged(mut self, regularization: f64, far: f64) -> Self {
         // λ(I + H/λ) is the Hessian of the inner problem.
         let smallest = self.smallest_eigenvalue.unwrap_or(1.0);

@@ -4,47 +4,47 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A file that is there already.
+    /// A file that exists already.
     #[error(
-        "{path} is there already, with {found}; nothing was overwritten. Go on with it by `resume` if it is of this run, \
-         choose another path, or remove it together with {path}.json"
+        "{path} exists already, with {found}; nothing was overwritten. Continue it with `resume` if it belongs to \
+         this run, choose another path, or remove it together with {path}.json"
     )]
     Exists {
         /// The file.
         path: String,
-        /// What it is.
+        /// What it contains.
         found: String,
     },
     /// A file of scores without its description, or the other way around.
     #[error(
-        "{path} is missing; scores are two files, the numbers and a description with the ending `.json`, that belong \
-         together"
+        "{path} is missing; scores are two files that belong together: the numbers, and a description with the \
+         ending `.json`"
     )]
     Missing {
-        /// The file that is not there.
+        /// The missing file.
         path: String,
     },
     /// The scores of another run.
     #[error(
-        "{path} holds the scores of another run: {what} {found} there and {expected} here; nothing was overwritten. Choose \
-         another path"
+        "{path} holds the scores of another run: {what} {found} there and {expected} here; nothing was overwritten. \
+         Choose another path"
     )]
     OtherRun {
         /// The file.
         path: String,
         /// What differs.
         what: &'static str,
-        /// What the file says of it.
+        /// The value in the file.
         found: String,
-        /// What it is here.
+        /// The value of this run.
         expected: String,
     },
-    /// Scores that are not all there yet.
-    #[error("{path} holds the scores of {done} of {queries} queries; go on with it by `resume`")]
+    /// Scores that are not complete yet.
+    #[error("{path} holds the scores of {done} of {queries} queries; continue it with `resume`")]
     Unfinished {
         /// The file.
         path: String,
-        /// Queries whose scores are there.
+        /// Queries whose scores are written.
         done: usize,
         /// Queries in all.
         queries: usize,
@@ -59,14 +59,14 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Another program is writing there.
+    /// Another process is writing the file.
     #[error("{path} is being written by another process; wait for it, or choose another path")]
     InUse {
         /// The file.
         path: String,
     },
-    /// Scores of a query that is not there.
-    #[error("query {query} was asked for, and {path} holds {queries}")]
+    /// Scores of a query that does not exist.
+    #[error("query {query} was asked for, but {path} holds {queries}, counted from 0")]
     NoSuchQuery {
         /// The file.
         path: String,
@@ -75,12 +75,12 @@ pub enum StoreError {
         /// Number of queries.
         queries: usize,
     },
-    /// The operating system refuses.
+    /// The operating system reports a failure.
     #[error("{path}: {message}")]
     File {
         /// The file.
         path: String,
-        /// What it says.
+        /// The message of the operating system.
         message: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The description of scores on disk: of what run they are, and how many queries are done.
+//! The description of scores on disk: the run they belong to, and how many queries are done.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ const FORMAT: &str = "burn-curvature.scores.1";
 /// Relative difference of checksums that counts as rounding.
 const ROUNDING: f64 = 1e-4;
 
-/// What a run is told by. Equal fingerprints belong to the same scores.
+/// What identifies a run. Equal fingerprints belong to the same scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fingerprint {
     /// The settings of the influence, as JSON.
@@ -31,7 +31,7 @@ pub(super) struct Fingerprint {
     /// Format that scores are computed in, and that they are written in.
     pub computed: Precision,
     pub written: Precision,
-    /// Sums over the losses of the training samples and over what is asked for, with random weights.
+    /// Sums over the losses of the training samples and over the query, with random weights.
     pub training: f64,
     pub query: f64,
 }
@@ -80,9 +80,9 @@ pub(super) struct Journal {
     pub fingerprint: Fingerprint,
     /// Queries whose scores are written.
     pub done: usize,
-    /// What stands behind them.
+    /// The report on them.
     pub report: Option<InfluenceReport>,
-    /// The same before the last block, to which a rank goes back if another has not written that.
+    /// The same before the last block, to which a rank returns if another rank has not written that block.
     pub before: Option<Box<Written>>,
 }
 
@@ -109,7 +109,7 @@ impl Journal {
         self.before = Some(Box::new(before));
     }
 
-    /// Goes back to so many queries; false if that is not a block ago.
+    /// Returns to a number of queries; false if that is not one block back.
     pub fn go_back(&mut self, done: usize) -> bool {
         let before = self.before.take().filter(|before| before.done == done);
         before.is_some_and(|before| {
@@ -144,7 +144,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Replaces the description of the scores at a path; whole or not at all.
+    /// Replaces the description of the scores at a path, completely or not at all.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         let file = Self::beside(path);
         let mut fresh = file.clone().into_os_string();
@@ -156,7 +156,7 @@ impl Journal {
         fs::rename(&fresh, &file).map_err(|error| failed(&file, &error))
     }
 
-    /// Bytes of the file of scores with so many queries.
+    /// Bytes of the file of scores with a number of queries.
     pub fn length(&self, queries: usize) -> u64 {
         let Fingerprint { written, samples, .. } = self.fingerprint;
         // A damaged description may name any numbers; no file is as long as the largest.
@@ -185,7 +185,7 @@ pub(super) fn named(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The refusal of an operating system.
+/// A failure that the operating system reports.
 pub(super) fn failed(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::File { path: named(path), message: error.to_string() }
 }

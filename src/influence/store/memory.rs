@@ -41,7 +41,7 @@ pub(super) fn predicted<B: AutodiffBackend>(
     let iterative = influence.inverse.matrix();
     let own = workspace(&influence.config().estimator);
     let vectors = if iterative.is_some() { 1 + own } else { 3 };
-    // A message is copied when it is put together, sent, summed and taken apart.
+    // A message is copied when it is packed, sent, summed and unpacked.
     let messages = if training.is_shared() { 4 } else { 0 };
     let vectors = at_once * (vectors + messages) * parameters * element;
 
@@ -51,7 +51,7 @@ pub(super) fn predicted<B: AutodiffBackend>(
         None => at_once * samples * element,
     };
 
-    // What each product will keep, and keeps already.
+    // What each product will keep, and what it keeps already.
     let mut passes = Vec::new();
     if layers.is_none() {
         let losses = &influence.losses;

@@ -1,18 +1,19 @@
-//! Scores that are larger than memory: written to a file block by block, with the memory known before the start, and gone on
-//! with after an interruption. Depends on the influences; independent of how they are estimated.
+//! Scores that are larger than memory: written to a file block by block, with the memory known before the start, and
+//! resumed after an interruption. Depends on the influences; independent of how they are estimated.
 //!
 //! The file has NumPy's format (`numpy.load("scores.npy", mmap_mode="r")`): a row for each query, a column for each training
-//! sample. Beside it is a description, `scores.npy.json`: of what run the scores are (settings, θ, sizes, checksums of the
-//! losses), how many queries are done, and their report. Scores of another run are refused, and nothing is overwritten.
+//! sample. Beside it is a description, `scores.npy.json`: the run that the scores belong to (settings, θ, sizes,
+//! checksums of the losses), how many queries are done, and their report. Scores of another run are refused, and
+//! nothing is overwritten.
 //!
-//! A run that was interrupted and resumed writes the same bits as one that was not. Whether scores depend on the size of the
-//! training batches is a question of rounding alone. It does not compress and does not sort; see
+//! A run that was interrupted and resumed writes the same bits as one that was not. Scores depend on the size of the
+//! training batches by rounding only. The file is neither compressed nor sorted; see
 //! [`Influence::top`](super::Influence::top) for the largest scores.
 //!
-//! Of a [shared](crate::Objective::shared) training objective every rank writes a file of its own, with the columns of its
-//! samples, and no score is sent: give each rank another path. Side by side in the order of ranks
-//! (`numpy.concatenate(files, axis=1)`) they are the scores of one process. Ranks that were interrupted go on together, with
-//! the same shares.
+//! For a [shared](crate::Objective::shared) training objective every rank writes a file of its own, with the columns of
+//! its samples, and no score is sent: give each rank a path of its own. Side by side in the order of ranks
+//! (`numpy.concatenate(files, axis=1)`) they are the scores of one process. Ranks that were interrupted resume
+//! together, with the same shares.
 
 mod error;
 mod journal;
@@ -83,7 +84,7 @@ pub struct StoreConfig {
     pub precision: Option<Precision>,
 }
 
-/// Scores that are to be written: of what, how large, and with how much memory.
+/// A plan of scores to be written: their query, their size, and the memory that writing takes.
 pub struct ScorePlan<'a, B: AutodiffBackend = DefaultBackend> {
     influence: &'a Influence<B>,
     asked: Asked<'a, B>,
@@ -158,8 +159,7 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
         self.memory
     }
 
-    /// Computes the scores and writes them to a file that is not there yet. Collective: where one rank cannot start, none
-    /// leaves a file.
+    /// Computes the scores and writes them to a new file. Collective: if one rank cannot start, none leaves a file.
     ///
     /// # Errors
     /// [`StoreError::Exists`] and other [`StoreError`]s; as [`Influence::visit_scores`]; on all ranks if it failed on one.
@@ -174,8 +174,8 @@ impl<B: AutodiffBackend> ScorePlan<'_, B> {
         self.write(writer?)
     }
 
-    /// Goes on where a run of the same scores was interrupted. A file that is finished is left as it is. Collective: all ranks
-    /// go on from the query that the last of them had reached.
+    /// Resumes an interrupted run of the same scores. A finished file is left as it is. Collective: all ranks resume
+    /// from the query that the slowest of them had reached.
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::OtherRun`] and other [`StoreError`]s; as [`Influence::visit_scores`]; on all
@@ -250,21 +250,21 @@ fn layout<B: AutodiffBackend>(parameters: &ParamVector<B>) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// 128 bits that all bits of some numbers count for.
+/// A hash of 128 bits over all bits of some numbers.
 fn hashed(values: &[f64]) -> String {
     let fold =
         |start: u64| values.iter().fold(start, |hash, value| Seeds::at(hash, value.to_bits()));
     format!("{:016x}{:016x}", fold(1), fold(2))
 }
 
-/// The sum of some numbers with random weights between ½ and 1½, so that their order counts.
+/// The sum of some numbers with random weights between ½ and 1½, so that their order matters.
 fn checksum(values: &[f64]) -> f64 {
     let weight =
         |index: usize| 0.5 + (Seeds::at(0, index as u64) >> 11) as f64 / (1_u64 << 53) as f64;
     values.iter().enumerate().map(|(index, value)| weight(index) * value).sum()
 }
 
-/// A checksum of what is asked for.
+/// A checksum of the query.
 fn checksum_of<B: AutodiffBackend>(gradients: &Gradients<'_, B>) -> Result<f64, Error> {
     let values = match gradients {
         Gradients::Samples(losses) => losses.values()?,

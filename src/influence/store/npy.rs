@@ -1,4 +1,4 @@
-//! Matrices in files of NumPy's format, version 1.0. Knows nothing of what they hold.
+//! Matrices in files of NumPy's format, version 1.0. Independent of what they hold.
 //!
 //! `\x93NUMPY`, the version, the length of a header, the header: a Python dictionary with element type, order and shape,
 //! filled with spaces up to a multiple of 64 bytes; then the elements, row by row.

@@ -19,7 +19,7 @@ pub struct StoredScores {
     path: PathBuf,
     file: File,
     journal: Journal,
-    /// What stands behind the scores.
+    /// The report on the scores.
     pub report: InfluenceReport,
 }
 
@@ -65,7 +65,7 @@ impl StoredScores {
         self.journal.fingerprint.samples
     }
 
-    /// Number of training samples of the ranks before that rank: the index of the first column among all.
+    /// Number of training samples of the ranks before this one: the index of the first column among all.
     pub fn first_sample(&self) -> usize {
         self.journal.fingerprint.first
     }

@@ -1,7 +1,7 @@
-//! Writes blocks of scores to a file, and what is done to its description after each.
+//! Writes blocks of scores to a file, and updates its description after each.
 //!
-//! The scores of a block are on disk before the description counts them, so that an interruption at any moment leaves a file
-//! that can be gone on with: what the description does not count is written again.
+//! The scores of a block are on disk before the description counts them, so that an interruption at any moment leaves a
+//! file that can be resumed: rows that the description does not count are written again.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -34,7 +34,7 @@ impl Writer {
         let opened = OpenOptions::new().write(true).create_new(true).open(path);
         let mut file = opened.map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => {
-                let found = "no description beside it".into();
+                let found = "no description next to it".into();
                 StoreError::Exists { path: named(path), found }
             }
             _ => failed(path, &error),
@@ -65,7 +65,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Goes back to the queries that all ranks have done.
+    /// Returns to the queries that all ranks have done.
     pub fn back_to(&mut self, done: usize) -> Result<(), StoreError> {
         let own = self.done();
         if done == own {
@@ -120,7 +120,7 @@ impl Writer {
     }
 }
 
-/// What a description says of its file, in words.
+/// A summary of a description, in words.
 fn found(description: &Path) -> String {
     let scores = description.with_extension("");
     match Journal::read(&scores) {

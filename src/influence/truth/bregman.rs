@@ -1,4 +1,5 @@
-//! The proximal Bregman response function: what influence functions of nets with the damped Gauss-Newton matrix predict.
+//! The proximal Bregman response function: what influence functions of networks with the damped Gauss-Newton matrix
+//! predict.
 
 use burn::config::Config;
 use burn_backend::AutodiffBackend;
@@ -46,8 +47,8 @@ impl ProximalBregmanConfig {
     /// # Errors
     /// [`ConfigError`](crate::errors::ConfigError) for a field out of range;
     /// [`DeriveError::NoOutputs`](crate::errors::DeriveError::NoOutputs),
-    /// [`ObjectiveError::Bypass`](crate::errors::ObjectiveError::Bypass) for a loss that depends on parameters beside the
-    /// outputs; [`ObjectiveError::NoSampleLosses`](crate::errors::ObjectiveError::NoSampleLosses).
+    /// [`ObjectiveError::Bypass`](crate::errors::ObjectiveError::Bypass) for a loss that depends on parameters other
+    /// than through the outputs; [`ObjectiveError::NoSampleLosses`](crate::errors::ObjectiveError::NoSampleLosses).
     pub fn init<B: AutodiffBackend>(
         &self,
         training: &Objective<B>,
@@ -64,8 +65,8 @@ impl ProximalBregmanConfig {
     }
 }
 
-/// The proximal Bregman response function of a trained net (PBRF): where the parameters go when a sample is left out, if
-/// otherwise the outputs and the parameters are held where they are.
+/// The proximal Bregman response function (PBRF) of a trained network: where the parameters move when a sample is left
+/// out, while a penalty holds the outputs and the parameters close to where they are.
 ///
 /// ```text
 /// θ(S) = argmin  c·Σₙ D(zₙ(θ), zₙ(θₛ)) − c·Σ_{n∈S} ℓₙ(θ) + ½λ‖θ − θₛ‖²
@@ -73,7 +74,7 @@ impl ProximalBregmanConfig {
 /// ```
 ///
 /// Influences with the Gauss-Newton matrix and the same damping are its first-order expansion, also where the training was
-/// stopped early. Retrained nets differ from them by where they are started and stopped.
+/// stopped early. Retrained networks differ from it by where they are started and stopped.
 ///
 /// # References
 /// Bae et al. 2022, *If influence functions are the answer, then what is the question?*, section 4.
@@ -163,8 +164,8 @@ impl<B: AutodiffBackend> ProximalBregman<B> {
     }
 }
 
-/// The objective of a [`ProximalBregman`] response, up to a constant, for an optimizer of your own or for
-/// [`minimize`](Self::minimize).
+/// The objective of a [`ProximalBregman`] response, up to a constant, for [`minimize`](Self::minimize) or an optimizer
+/// of your own.
 #[derive(Clone, Debug)]
 pub struct BregmanObjective<B: AutodiffBackend = DefaultBackend> {
     config: ProximalBregmanConfig,

@@ -43,9 +43,10 @@ impl Changes {
         self.rows.iter().map(Vec::as_slice)
     }
 
-    /// How well scores predict the changes, for each f: a group by the sum of the scores of its samples.
+    /// How well scores predict the changes, for each f. The prediction for a group is the sum of the scores of its
+    /// samples.
     ///
-    /// Scores of [`Prediction::Upweighted`] are brought to the scale and sign of a leaving-out first.
+    /// Scores of [`Prediction::Upweighted`] are first converted to the scale and sign of leaving samples out.
     ///
     /// # Errors
     /// [`TruthError::OtherSamples`], [`TruthError::Count`] for scores of other queries; [`TruthError::TooFew`] or
@@ -67,7 +68,7 @@ impl Changes {
     }
 }
 
-/// What scores are multiplied by to predict the change when a sample is left out.
+/// The factor that turns scores into the predicted change when a sample is left out.
 pub(super) fn leaving_out(scores: &Scores) -> f64 {
     match scores.report.config.prediction {
         Prediction::LeftOut => 1.0,

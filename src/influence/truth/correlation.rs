@@ -1,4 +1,4 @@
-//! Correlations between what was predicted and what was found.
+//! Correlations between predictions and the truth.
 
 use std::fmt;
 
@@ -58,8 +58,8 @@ pub struct Agreement {
     pub pearson: f64,
     /// Spearman's rank correlation.
     pub spearman: f64,
-    /// The slope of the predictions in the truth, by least squares: 1 if they have the right scale, below 1 if they are too
-    /// small.
+    /// The slope of the predictions against the truth, by least squares: 1 if they have the right scale, below 1 if
+    /// they are too small.
     pub slope: f64,
     /// Number of pairs.
     pub pairs: usize,

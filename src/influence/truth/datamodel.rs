@@ -14,7 +14,7 @@ use crate::{config::Field, error::Error, influence::Scores, seeds::Seeds};
 /// |---|---|---|---|
 /// | `subsets` | 100 | ≥ 2 | number of subsets |
 /// | `fraction` | 0.5 | (0, 1) | α, the share of the samples in each |
-/// | `seed` | 0 | | subsets are drawn by it |
+/// | `seed` | 0 | | of the subsets |
 ///
 /// # References
 /// Park et al. 2023, *TRAK: attributing model behavior at scale*, definition 2.4.
@@ -44,14 +44,13 @@ pub struct DatamodelConfig {
     /// α, the share of the samples in each subset.
     #[config(default = 0.5)]
     pub fraction: f64,
-    /// Subsets are drawn by it.
+    /// Seed of the subsets.
     #[config(default = 0)]
     pub seed: u64,
 }
 
 impl DatamodelConfig {
-    /// Trains on each subset. Where trainings vary by chance, take several for each:
-    /// [`Retraining::with_repeats`].
+    /// Trains on each subset. If trainings are random, run several for each subset: [`Retraining::with_repeats`].
     ///
     /// # Cost
     /// `subsets` trainings, times the repeats.
@@ -90,7 +89,7 @@ fn drawn(samples: usize, count: usize, seed: u64) -> Vec<usize> {
     order
 }
 
-/// What trainings on random subsets gave: the truth that [`DatamodelingScore`]s are computed from.
+/// The outcomes of trainings on random subsets: the truth that [`DatamodelingScore`]s are computed from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SubsetOutputs {
     /// Number of training samples.
@@ -108,7 +107,7 @@ pub struct DatamodelingScore {
     pub per_query: Vec<f64>,
     /// Their mean.
     pub mean: f64,
-    /// The standard error of the mean over the functions f (test samples); 0 for a single one, where it is not known.
+    /// The standard error of the mean over the functions f (test samples); 0 for a single f, for which it is unknown.
     pub standard_error: f64,
     /// Number of subsets.
     pub subsets: usize,

@@ -2,7 +2,7 @@
 
 use crate::solver::StopReason;
 
-/// A ground truth that cannot be computed, or not be compared with scores.
+/// A ground truth that cannot be computed, or cannot be compared with scores.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TruthError {
@@ -16,14 +16,14 @@ pub enum TruthError {
         /// The message of the panic.
         message: String,
     },
-    /// Another number of values.
+    /// The wrong number of values.
     #[error("{what}: {found} values where {expected} were expected")]
     Count {
         /// What the values are.
         what: &'static str,
-        /// How many there have to be.
+        /// The number expected.
         expected: usize,
-        /// How many there are.
+        /// The number found.
         found: usize,
     },
     /// A value that is not finite.
@@ -31,16 +31,16 @@ pub enum TruthError {
         "value {index} of {what} is {value}; a training that diverges is no ground truth: lower its step size"
     )]
     NotFinite {
-        /// What the value is one of.
+        /// What the value belongs to.
         what: &'static str,
         /// Its index.
         index: usize,
-        /// What it is instead of a number.
+        /// The value.
         value: String,
     },
     /// Too few values for a correlation.
     #[error(
-        "a correlation of {found} pairs was asked for; give at least 2, and some 20 for a figure that means something"
+        "a correlation of {found} pairs was asked for; give at least 2, and about 20 for a meaningful figure"
     )]
     TooFew {
         /// Number of pairs.
@@ -48,7 +48,8 @@ pub enum TruthError {
     },
     /// Values that do not vary have no correlation.
     #[error(
-        "all {count} values of {what} are {value}, so that a correlation with them is not defined"
+        "all {count} values of {what} are {value}, so that a correlation with them is not defined; compare values \
+         that vary"
     )]
     Constant {
         /// What is constant.
@@ -60,8 +61,8 @@ pub enum TruthError {
     },
     /// No sample would be left out, or none would be left.
     #[error(
-        "a subset of {kept} of {samples} samples was asked for; choose a `fraction` that keeps at least one and leaves at \
-         least one out"
+        "a subset of {kept} of {samples} samples was asked for; choose a `fraction` that keeps at least one and \
+         leaves at least one out"
     )]
     Subset {
         /// Samples of a subset.
@@ -69,9 +70,10 @@ pub enum TruthError {
         /// All samples.
         samples: usize,
     },
-    /// A sample that is not there, in a truth that was read from a file or put together by hand.
+    /// A sample that does not exist, in a truth that was read from a file or put together by hand.
     #[error(
-        "set {set} of the truth names sample {sample}, and it is of {samples} samples (counted from 0); compute it again, or take it          from an undamaged file"
+        "set {set} of the truth names sample {sample}, but the truth is of {samples} samples (counted from 0); compute \
+         it again, or take it from an undamaged file"
     )]
     NoSuchSample {
         /// Index of the group or subset.
@@ -81,10 +83,10 @@ pub enum TruthError {
         /// All samples.
         samples: usize,
     },
-    /// Scores of another prediction than the truth.
+    /// Scores of other samples than the truth.
     #[error(
-        "the scores are of {found} samples and the truth is of {expected}; compare scores and retrainings of the same training \
-         set"
+        "the scores are of {found} samples and the truth is of {expected}; compare scores and retrainings of the \
+         same training set"
     )]
     OtherSamples {
         /// Samples of the truth.
@@ -94,7 +96,7 @@ pub enum TruthError {
     },
     /// Labels of which all or none are wrong.
     #[error(
-        "{wrong} of {samples} samples are marked as wrong; there is something to find among both kinds only"
+        "{wrong} of {samples} samples are marked as wrong; detection needs wrong samples and right ones"
     )]
     NothingToFind {
         /// Samples that are marked.
@@ -104,9 +106,9 @@ pub enum TruthError {
     },
     /// The response was not found.
     #[error(
-        "the proximal Bregman objective was not minimized: after {steps} steps its gradient is {remaining:e} of what it was at \
-         the start ({stop:?}), and {expected:e} was asked for; raise the damping or `max_steps`, or compute in f64 with \
-         `in_f64()`"
+        "the proximal Bregman objective was not minimized: after {steps} steps its gradient is {remaining:e} of what \
+         it was at the start ({stop:?}), and {expected:e} was asked for; raise the damping or `max_steps`, or \
+         compute in f64 with `in_f64()`"
     )]
     NoResponse {
         /// Newton steps taken.

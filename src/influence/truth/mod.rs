@@ -1,20 +1,20 @@
-//! Ground truth of influences, as calls: whether scores predict what they are taken for on the model at hand.
+//! Ground truth for influences: checks whether scores predict retrainings of a given model.
 //!
 //! | question | truth | call |
 //! |---|---|---|
-//! | what a test loss does without a sample, or a group | training again without it | [`Retraining::leave_out`] |
-//! | the same for a net that is not trained to its end | the proximal Bregman response function | [`ProximalBregman`] |
+//! | how a test loss changes without a sample, or a group | training again without it | [`Retraining::leave_out`] |
+//! | the same for a network that is not trained to convergence | the proximal Bregman response function | [`ProximalBregman`] |
 //! | whether scores rank whole training sets | training on random subsets | [`DatamodelConfig::sample`] |
 //! | whether scores find wrong labels | labels that were flipped on purpose | [`Detection`] |
 //!
-//! A retraining is a closure of yours. Its failures pass through as they are, and a panic in it is an error. Results can be
-//! saved by serde: the truth is expensive, and one serves for the scores of every estimator.
+//! A retraining is a closure of yours. Its errors are passed through, and a panic in it is an error. Results can be
+//! saved by serde: the truth is expensive, and serves for the scores of every estimator.
 //!
 //! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (leave-one-out, section 4.1;
-//! mislabelled samples, section 5.4); Bae et al. 2022, *If influence functions are the answer, then what is the question?*
-//! (proximal Bregman response function, section 4); Ilyas et al. 2022, *Datamodels*, and Park et al. 2023, *TRAK:
-//! attributing model behavior at scale*, section 2 (linear datamodeling score). It does not train: what a closure does
-//! with the samples that it is given is its own business.
+//! mislabeled samples, section 5.4); Bae et al. 2022, *If influence functions are the answer, then what is the
+//! question?* (proximal Bregman response function, section 4); Ilyas et al. 2022, *Datamodels*, and Park et al. 2023,
+//! *TRAK: attributing model behavior at scale*, section 2 (linear datamodeling score). This module does not train: the
+//! closure decides how to train on the samples that it is given.
 
 mod bregman;
 mod changes;

@@ -14,7 +14,7 @@ use crate::{
 
 /// Least decrease of a step, as a share of what the gradient promises (Armijo's rule).
 const SUFFICIENT: f64 = 1e-4;
-/// How often a step is halved.
+/// Largest number of halvings of a step.
 const HALVINGS: usize = 30;
 
 /// Parameters with the objective and its gradient there.
@@ -78,7 +78,7 @@ impl<B: AutodiffBackend> BregmanObjective<B> {
             let next = theta.clone().axpy(-length, &direction)?;
             let found = self.value_and_gradient(&next)?;
             let descends = found.value <= at.value - SUFFICIENT * length * slope;
-            // Close to the minimum the decrease drowns in rounding, and the gradient still tells.
+            // Close to the minimum the decrease is lost in rounding, but the gradient still shows progress.
             if descends || found.gradient.norm()? <= 0.5 * norm {
                 return Ok(Some((next, found)));
             }

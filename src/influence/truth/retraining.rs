@@ -19,7 +19,8 @@ use crate::{
 
 type Run<'a> = Box<dyn FnMut(&[usize], u64) -> Result<Vec<f64>, Error> + 'a>;
 
-/// A training that can be run again on some of its samples, and what it is judged by: test losses or any other f(θ).
+/// A training that can be repeated on some of its samples, and the functions that it is judged by: test losses or any
+/// other f(θ).
 ///
 /// The closure gets the indices of the samples to train on, in increasing order, and a seed for whatever is random in it
 /// (initial weights, order of batches). It returns the values of f, the parameters or the model.
@@ -45,7 +46,7 @@ pub struct Retraining<'a> {
     run: Run<'a>,
     seed: u64,
     repeats: usize,
-    /// How many values the closure returned first.
+    /// The number of values in the closure's first result.
     values: Option<usize>,
     observer: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
@@ -61,7 +62,7 @@ impl std::fmt::Debug for Retraining<'_> {
 }
 
 impl<'a> Retraining<'a> {
-    /// Of a training set of some samples, by a closure that trains and returns the values of f.
+    /// A training set of `samples` samples, with a closure that trains and returns the values of f.
     pub fn new<E: Into<Error>>(
         samples: usize,
         mut train: impl FnMut(&[usize], u64) -> Result<Vec<f64>, E> + 'a,
@@ -70,7 +71,7 @@ impl<'a> Retraining<'a> {
         Self { samples, run, seed: 0, repeats: 1, values: None, observer: None }
     }
 
-    /// The same by a closure that returns the parameters. f is that of the query: the losses of the samples of an
+    /// The same with a closure that returns the parameters. f is that of the query: the losses of the samples of an
     /// objective, its value, or gᵀθ for a vector g.
     pub fn of_parameters<B, E>(
         samples: usize,
@@ -87,7 +88,7 @@ impl<'a> Retraining<'a> {
         })
     }
 
-    /// The same by a closure that returns the model, of the type that the objective of the query was captured from.
+    /// The same with a closure that returns the model, of the type that the objective of the query was captured from.
     pub fn of_models<B, M, E>(
         samples: usize,
         query: &'a Objective<B>,
@@ -103,19 +104,19 @@ impl<'a> Retraining<'a> {
         })
     }
 
-    /// The same with the seed that the seeds of all trainings follow from. Trainings that are compared have the same ones.
+    /// Sets the seed from which the seeds of all trainings are derived. Trainings that are compared share their seeds.
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
-    /// The same with several trainings for each set of samples, by different seeds, over which f is averaged.
+    /// Sets the number of trainings for each set of samples, with different seeds, over which f is averaged.
     #[must_use]
     pub fn with_repeats(self, repeats: usize) -> Self {
         Self { repeats, ..self }
     }
 
-    /// The same with an observer that is called after every training with how many are done.
+    /// Sets an observer that is called after every training with the number done.
     #[must_use]
     pub fn with_progress(self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         Self { observer: Some(Arc::new(observer)), ..self }
@@ -126,10 +127,10 @@ impl<'a> Retraining<'a> {
         self.samples
     }
 
-    /// Trains on all samples and without each of some: by how much f changes.
+    /// Trains on all samples, and without each of the given ones: the changes of f.
     ///
     /// # Cost
-    /// A training for each sample, and one.
+    /// One training, and one more for each sample.
     ///
     /// # Errors
     /// As [`leave_out`](Self::leave_out).
@@ -138,10 +139,10 @@ impl<'a> Retraining<'a> {
         self.leave_out(&groups)
     }
 
-    /// Trains on all samples and without each of some groups: by how much f changes.
+    /// Trains on all samples, and without each of the given groups: the changes of f.
     ///
     /// # Cost
-    /// A training for each group, and one; times the repeats.
+    /// One training, and one more for each group; times the repeats.
     ///
     /// # Errors
     /// Those of the closure; [`TruthError::Panicked`]; [`TruthError::Count`] or [`TruthError::NotFinite`] for what it returns;
@@ -167,7 +168,7 @@ impl<'a> Retraining<'a> {
         Ok(Changes::new(self.samples, groups, before, &columns))
     }
 
-    /// f after training on some samples, the mean over the repeats; `done` of `total` such trainings are behind.
+    /// f after training on some samples, the mean over the repeats; `done` of `total` such trainings are finished.
     pub(super) fn trained(
         &mut self,
         kept: &[usize],

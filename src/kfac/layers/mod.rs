@@ -147,7 +147,7 @@ impl LayerGroup {
         self.kind.width_out(&self.shape)
     }
 
-    /// Number of inputs of each group, a one for the bias included.
+    /// Number of inputs of each group, including the constant 1 of the bias.
     pub fn d_in(&self) -> usize {
         let total: usize = self.shape.iter().product();
         total / self.width_out().max(1) + usize::from(self.bias.is_some())
@@ -158,7 +158,7 @@ impl LayerGroup {
         self.width_out() / self.kind.groups().max(1)
     }
 
-    /// Samples of a batch, as far as they are told apart.
+    /// Samples of a batch, as far as they are separate.
     pub fn samples(&self) -> usize {
         self.uses.first().and_then(|tap| tap.samples).map_or(1, |samples| samples.count)
     }
@@ -169,7 +169,7 @@ impl LayerGroup {
     }
 }
 
-/// A parameter that is no weight or bias of a layer, but whose gradients by single samples are known from those of values.
+/// A parameter that is no weight or bias of a layer, but whose gradients of single samples follow from those of values.
 #[derive(Clone, Debug)]
 pub(in crate::kfac) struct BlockGroup {
     pub parameter: usize,
@@ -187,13 +187,13 @@ pub(in crate::kfac) enum Leftover {
     #[error("used as a bias of several layers")]
     Biases,
     #[error(
-        "used once for all samples, so that their gradients cannot be told apart; looked up again for each sample, as by \
-         indices repeated with `repeat_dim`, it is a layer"
+        "used once for all samples, so that their gradients cannot be separated; looked up again for each sample, as \
+         by indices repeated with `repeat_dim`, it is a layer"
     )]
     Shared,
     #[error("its rows reach several samples through {0}")]
     Places(String),
-    #[error("read by the loss beside the outputs")]
+    #[error("read by the loss directly, not through the outputs")]
     Beside,
     #[error("not used")]
     Unused,
@@ -202,14 +202,14 @@ pub(in crate::kfac) enum Leftover {
 /// The layers of a network, by its program on one batch.
 #[derive(Clone, Debug)]
 pub(in crate::kfac) struct NetworkLayers {
-    /// The loss with normalizations as what they are made of.
+    /// The loss with normalizations written out.
     pub graph: Graph,
     /// In order of execution.
     pub layers: Vec<LayerGroup>,
     pub blocks: Vec<BlockGroup>,
     /// Where the samples of the outputs sit.
     pub samples: Samples,
-    /// The parameters that are not covered, those of blocks included.
+    /// The parameters that are not covered, including those of blocks.
     leftover: Vec<(usize, Leftover)>,
 }
 

@@ -1,4 +1,4 @@
-//! Normalizations written as what they are made of, so that their parameters are broadcast by operations of their own.
+//! Normalizations written out, so that their parameters are broadcast by operations of their own.
 
 use crate::graph::{Binary, Graph, Node, Op, ValueId, ValueType};
 
@@ -31,7 +31,7 @@ fn uniform(graph: &mut Graph, op: Op, like: ValueId) -> ValueId {
     graph.append(op, Vec::new(), ty)
 }
 
-/// The normalized values times γ, plus β, which stand along one dimension.
+/// The normalized values times γ, plus β; both lie along one dimension.
 fn affine(
     graph: &mut Graph,
     node: &Node,

@@ -6,7 +6,7 @@ use crate::{
     graph::{Graph, ValueId},
 };
 
-/// What a metric needs to be told apart in the gradients of the layers.
+/// What a metric needs the gradients of the layers to separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::kfac) enum Separation {
     /// The rows of the outputs, each with a target of its own: all are propagated back together.
@@ -25,8 +25,8 @@ pub(in crate::kfac) struct Samples {
     pub stride: usize,
 }
 
-/// Tells every tap its samples; layers whose output serves all samples at once are left over, those that mix samples are
-/// marked, and blocks that are not told apart are dropped.
+/// Assigns every tap its samples; layers whose output serves all samples at once are left over, those that mix samples
+/// are marked, and blocks that are not separate are dropped.
 pub(super) fn assign(network: &mut NetworkLayers, outputs: ValueId, separation: Separation) {
     let graph = network.graph.returning(vec![outputs]);
     let shape = &graph.value(outputs).shape;

@@ -29,7 +29,7 @@ impl Uses<'_> {
         !self.is_broadcast(parameter) && !self.other.contains_key(&parameter)
     }
 
-    /// The bias of a weight: of all uses that have one the same, and of no other weight.
+    /// The bias of a weight: the same in all uses that have one, and that of no other weight.
     fn bias_of(&self, weight: usize) -> Option<usize> {
         let bias = self.as_weight(weight).find_map(|one| one.bias)?;
         let own = self.as_weight(weight).all(|one| one.bias.is_none_or(|other| other == bias));
@@ -72,7 +72,7 @@ impl Uses<'_> {
         Tap { input, biased, ..Tap::of(role, one.output) }
     }
 
-    /// All uses of a parameter that is no layer's; `None` if there are others than these.
+    /// All uses of a parameter that belongs to no layer; `None` if there are others.
     pub fn block(&self, parameter: usize) -> Option<BlockGroup> {
         if self.other.contains_key(&parameter) {
             return None;

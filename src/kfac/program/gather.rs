@@ -1,4 +1,5 @@
-//! The passes forward and back that the moments are taken from. Knows probes and cotangents, no moments.
+//! The passes forward and back that the moments are taken from. Depends on probes and cotangents; independent of
+//! moments.
 
 use burn_backend::{Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 use burn_capture::CaptureBackend;
@@ -92,7 +93,7 @@ impl<'a> Passes<'a> {
         }
     }
 
-    /// The gradients of ⟨z, u⟩ at all taps in order, for cotangents u that stand behind each other, `[cotangents, …]`.
+    /// The gradients of ⟨z, u⟩ at all taps in order, for stacked cotangents u, `[cotangents, …]`.
     pub fn pulled_back(&self, adjoint: &Graph, cotangents: Tensor) -> Result<Vec<Tensor>, Error> {
         let (count, own) = (cotangents.shape()[0], cotangents.shape()[1..].to_vec());
         let run = |program: &Graph, cotangents: Tensor| -> Result<Vec<Tensor>, Error> {

@@ -1,4 +1,4 @@
-//! The inputs of layers and their second moments. Knows nothing of gradients.
+//! The inputs of layers and their second moments. Independent of gradients.
 
 use burn_backend::{
     Backend, DType, Shape, TensorMetadata,

@@ -1,9 +1,9 @@
 //! The second moments of a Kronecker-factored curvature, as one recorded program. Depends on layers and `derive`;
 //! independent of objectives.
 //!
-//! A zero is added to the output of every layer, as a leaf of the tape: its gradient is that of the output. So it is with
-//! parameters that are broadcast to the samples, whose gradients by single samples follow. The zeros are folded away
-//! afterwards, so that they cost nothing.
+//! A zero is added to the output of every layer, as a leaf of the tape: its gradient is that of the output. The same is
+//! done for parameters that are broadcast to the samples, whose gradients of single samples follow. The zeros are
+//! folded away afterwards, so that they cost nothing.
 
 mod blocks;
 mod diagonal;
@@ -66,7 +66,7 @@ impl FactorKind {
         if self.reduces(group) { group.samples() } else { group.rows }
     }
 
-    /// What its metric needs to be told apart.
+    /// What its metric needs the gradients to separate.
     pub fn separation(self) -> Separation {
         match self.metric {
             Some(Metric::Exact(_)) => Separation::Rows,
@@ -88,7 +88,7 @@ pub(super) enum Reduced {
 struct Given<'a> {
     device: &'a Device<CaptureBackend>,
     inputs: &'a Inputs,
-    /// What targets are drawn by.
+    /// The noise that targets are drawn with.
     noise: Option<Tensor>,
     /// The factor of all second moments of gradients; `None` without gradients.
     scale: Option<Tensor>,

@@ -84,7 +84,7 @@ impl Probed {
         cotangents.div_ceil(cotangents.div_ceil(most).max(1))
     }
 
-    /// All taps: those of the layers, then those of the blocks. Probes stand in this order.
+    /// All taps: those of the layers, then those of the blocks. Probes are in this order.
     pub fn taps(&self) -> impl Iterator<Item = &Tap> {
         let of_layers = self.layers.iter().flat_map(|group| &group.uses);
         of_layers.chain(self.blocks.iter().flat_map(|block| &block.taps))

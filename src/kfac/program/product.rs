@@ -1,4 +1,4 @@
-//! Products of matrices with themselves, of which half is enough. Knows nothing of layers.
+//! Products of matrices with themselves, of which half is enough. Independent of layers.
 
 use std::ops::Range;
 

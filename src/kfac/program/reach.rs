@@ -1,4 +1,4 @@
-//! A check of the samples by numbers: what goes back from a sample of the outputs reaches its own rows only.
+//! A numerical check of the samples: what is propagated back from a sample of the outputs reaches its own rows only.
 //!
 //! Two cotangents go back, u and c u with a factor cₙ for each sample. Rows of one sample each are multiplied by its factor;
 //! rows that several samples reach are not, wherever two of these have different factors.

@@ -115,12 +115,12 @@ impl<B: Backend> Rows<B> {
         samples * places
     }
 
-    /// Numbers in a row of one group.
+    /// Elements in a row of one group.
     pub fn width(&self) -> usize {
         self.sizes()[3]
     }
 
-    /// With a number behind every row.
+    /// With a number appended to every row.
     pub fn with_constant(self, number: f64) -> Self {
         let rows = self.rows();
         let (mut shape, device, dtype) = (rows.shape(), rows.device(), rows.dtype());
@@ -146,7 +146,7 @@ impl<B: Backend> Rows<B> {
         Self::Rows(B::float_reshape(sorted, Shape::from(dims)))
     }
 
-    /// The same rows over again for several cotangents, or for each of some samples if they are of one.
+    /// The same rows repeated for several cotangents, or for each of some samples if they are of one.
     pub fn for_samples(&self, samples: usize) -> Self {
         let [first, places, groups, width] = self.sizes();
         if first == samples {
@@ -194,7 +194,7 @@ impl<B: Backend> Rows<B> {
         }
     }
 
-    /// Every row times a matrix of its group, `[groups, width, width]`; as they are without one.
+    /// Every row times a matrix of its group, `[groups, width, width]`; unchanged without one.
     pub fn rotated(self, basis: Option<&FloatTensor<B>>) -> Self {
         let Some(basis) = basis else {
             return self;

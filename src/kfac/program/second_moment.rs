@@ -1,4 +1,4 @@
-//! Second moments of rows: Σ over rows of row·rowᵀ, and the mean with ones behind the rows. Knows nothing of layers.
+//! Second moments of rows: Σ over rows of row·rowᵀ, and the mean with ones behind the rows. Independent of layers.
 
 use burn_backend::{Backend, Shape, tensor::FloatTensor};
 

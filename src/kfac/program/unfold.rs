@@ -1,4 +1,4 @@
-//! The patches of images that convolutions multiply by their weights. Knows shapes, no products.
+//! The patches of images that convolutions multiply by their weights. Independent of products.
 
 use burn_backend::{
     Backend, Shape, Slice, TensorMetadata,

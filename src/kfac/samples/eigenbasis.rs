@@ -1,9 +1,9 @@
 //! Gradients of samples in the eigenbases of an operator, and their products with those of other samples there. Depends on
-//! the programs of scores; independent of what the products are wanted for.
+//! the programs of scores; independent of the purpose of the products.
 //!
-//! In the eigenbases U and W of its blocks an operator M multiplies by its eigenvalues S alone. A gradient a gᵀ becomes
-//! (Uᵀa)(Wᵀg)ᵀ: two products of a vector and a matrix, where those of a matrix of the size of the weight take thousands of
-//! times as many multiplications.
+//! In the eigenbases U and W of its blocks, an operator M is multiplication by its eigenvalues S. A gradient a gᵀ
+//! becomes (Uᵀa)(Wᵀg)ᵀ: two products of a vector and a matrix, where those of a matrix of the size of the weight take
+//! thousands of times as many multiplications.
 
 use std::{ops::Range, sync::Arc};
 
@@ -148,8 +148,8 @@ impl SampleGradients {
         Ok(all)
     }
 
-    /// Bytes that the gradients of some samples in eigenbases take, and the most that computing them and their products with
-    /// the samples of another objective takes besides, on the largest batch.
+    /// Bytes of the gradients of some samples in eigenbases, and the most that computing them and their products with
+    /// the samples of another objective takes on top, on the largest batch.
     pub(crate) fn bilinear_bytes<B: AutodiffBackend>(
         &self,
         (objective, samples): (&Objective<B>, &Objective<B>),
@@ -165,7 +165,7 @@ impl SampleGradients {
         let elements = |(block, selected): (&BlockForm<'_, B>, &Selected)| {
             let [groups, d_in, d_out] = block.shape();
             let own = if selected.single { d_in + d_out } else { d_in * d_out };
-            // Out of the bases: one after another, and all beside each other.
+            // Out of the bases: one after another, then all side by side.
             count * groups * (own + if rotates { 0 } else { 2 * d_in * d_out })
         };
         let elements: usize = blocks.iter().zip(selected).map(elements).sum();

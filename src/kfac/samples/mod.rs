@@ -1,5 +1,5 @@
-//! Inner products and quadratic forms of the gradients of single samples, out of the taps of the layers. Depends on the
-//! layers of K-FAC and on Kronecker products; independent of what scores are wanted for.
+//! Inner products and quadratic forms of the gradients of single samples, computed at the taps of the layers. Depends
+//! on the layers of K-FAC and on Kronecker products; independent of the purpose of the scores.
 //!
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
 //! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
@@ -29,8 +29,8 @@ use crate::{
     tensor::Operand,
 };
 
-/// The gradients ∇ℓₙ of the losses of single samples, known by the inputs and the output gradients of the layers: their
-/// inner products with vectors, and quadratic forms, without the gradients themselves.
+/// The gradients ∇ℓₙ of the losses of single samples, given by the inputs and the output gradients of the layers: their
+/// inner products with vectors, and quadratic forms, without forming the gradients.
 ///
 /// ```text
 /// ∇ℓₙ = Σ over places of a gᵀ        ⟨∇ℓₙ, S⟩ = Σ ⟨Sᵀa, g⟩        ⟨∇ℓₙ, (L ⊗ R) ∇ℓₙ⟩ = Σ over pairs of places (aᵀLa′)(gᵀRg′)
@@ -142,8 +142,8 @@ impl SampleGradients {
         })
     }
 
-    /// ⟨∇ℓₙ, sₖ⟩, handed over batch by batch, so that nothing is held for all of them: the batches of this rank, if the
-    /// objective is shared.
+    /// ⟨∇ℓₙ, sₖ⟩, passed to `visit` batch by batch, so that nothing is held for all of them: the batches of this rank,
+    /// if the objective is shared.
     ///
     /// # Errors
     /// [`KfacError::NoVectors`]; a vector of another layout, precision or device; an objective of another model or with
@@ -191,7 +191,7 @@ impl SampleGradients {
         })
     }
 
-    /// ⟨∇ℓₙ, M ∇ℓₙ⟩, handed over batch by batch: the batches of this rank, if the objective is shared.
+    /// ⟨∇ℓₙ, M ∇ℓₙ⟩, passed to `visit` batch by batch: the batches of this rank, if the objective is shared.
     ///
     /// # Errors
     /// [`KfacError::OtherBlocks`] for an operator with other blocks than those of the layers; an operator on another space;
@@ -235,8 +235,8 @@ impl SampleGradients {
         self.network.blocks.iter().map(form).collect()
     }
 
-    /// Runs a program on every batch and hands over the scores, divided by a power of what the gradients of the samples are
-    /// multiplied by in the recorded loss.
+    /// Runs a program on every batch and passes the scores on, divided by a power of the factor of the samples'
+    /// gradients in the recorded loss.
     fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -262,7 +262,7 @@ impl SampleGradients {
         })
     }
 
-    /// Bytes that inner products with some vectors take at most beside their results, on the largest batch.
+    /// The most bytes that inner products with some vectors take besides their results, on the largest batch.
     pub(crate) fn transient_bytes<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,

@@ -1,4 +1,4 @@
-//! Scores of samples, layer by layer. Knows nothing of how they are computed.
+//! Scores of samples, layer by layer. Independent of how they are computed.
 
 /// A number for each sample and vector, split by the parameters that it comes from.
 ///

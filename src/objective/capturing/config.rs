@@ -8,7 +8,7 @@ use crate::objective::FaithfulnessError;
 /// Whether layers that behave differently during training are captured in evaluation mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// As the model is: if it would train with Dropout or batch statistics, capturing fails and says so.
+    /// The mode of the model: if it would train with Dropout or batch statistics, capturing fails and says so.
     ///
     /// A model without an autodiff device, as `valid()` returns it, is in evaluation mode.
     #[default]
@@ -16,7 +16,7 @@ pub enum Mode {
     /// Dropout, noise and batch statistics off, as at inference. Curvature of a trained model usually wants this, and so does
     /// [`KfacOptimizer`](crate::KfacOptimizer), which takes the gradient in the mode of the model that it is given.
     Evaluation,
-    /// As training runs it: batch statistics are part of the program, masks and noise are drawn once.
+    /// Training mode: batch statistics are part of the program, masks and noise are drawn once.
     Training,
 }
 
@@ -26,7 +26,7 @@ pub enum Engine {
     /// A recorded program, of which the part that does not depend on v has run once.
     #[default]
     Compiled,
-    /// Reverse over reverse on the backend's tape, again for every product; less memory between products.
+    /// Reverse over reverse on the backend's tape, from scratch for every product; less memory between products.
     ///
     /// Needs a typed backend, such as `Autodiff<Flex>`: on `Autodiff<Dispatch>`, which [`Objective::capture`] uses, Burn
     /// 0.22 cannot put one tape over another, and every product is refused with [`DeriveError::Eager`].

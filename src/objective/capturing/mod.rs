@@ -48,17 +48,17 @@ impl Objective<Autodiff<Dispatch>> {
     /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
     /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
     /// more, and wherever the loss is evaluated it is checked that the closure would read the same; otherwise the result is
-    /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Integers may be moved to another tensor,
-    /// as `one_hot` does, as long as nothing looks at them.
+    /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Integers may be moved to another
+    /// tensor, as `one_hot` does, as long as nothing inspects their values.
     ///
     /// The closure may depend on its arguments only: whatever varies must be in the batch. While it is recorded, its
     /// arguments are on a recording device, and a tensor from outside must be moved there:
     /// `t.without_autodiff().to_device(&x.device())` makes a constant of a tensor, `other.valid().to_device(&x.device())` of
-    /// a module. A frozen module beside the model can also be captured with it, as the tuple
-    /// `(model, other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
+    /// a module. A frozen module that the loss needs can also be captured with the model, as the tuple `(model,
+    /// other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
     ///
-    /// `detach` and similar calls make constants for both derivatives. If they cannot be located, because the closure moves a
-    /// tensor that depends on the parameters to another device, the closure is refused.
+    /// `detach` and similar calls make constants in both derivatives. If they cannot be located, because the closure
+    /// moves a tensor that depends on the parameters to another device, the closure is refused.
     ///
     /// # Errors
     /// [`CaptureError`](crate::errors::CaptureError) and [`FaithfulnessError`](crate::errors::FaithfulnessError) say what cannot be
@@ -238,7 +238,7 @@ where
     /// [`BatchError`](crate::errors::BatchError) for a batch of another type with other parts than the one captured, or with
     /// an empty tensor; a batch on another device; [`ObjectiveError::NoWeight`](crate::errors::ObjectiveError::NoWeight);
     /// [`ObjectiveError::NotReducedSo`](crate::errors::ObjectiveError::NotReducedSo) if a reduction was stated and the loss
-    /// of this batch has another; what capturing refuses.
+    /// of this batch has another; those of capturing.
     pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
         let made = self.single(batch);
         match self.reduction() {

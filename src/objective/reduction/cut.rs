@@ -21,7 +21,7 @@ pub(super) struct Pieces<B: AutodiffBackend> {
     pub samples: [usize; 2],
 }
 
-/// How unlikely a tensor is to be left whole, beside its dimensions.
+/// How unlikely a tensor is to be left whole, compared with one of its dimensions.
 const WHOLE: usize = 4;
 
 /// How many cuts are tried for one number of samples.

@@ -1,10 +1,11 @@
-//! How the loss of a batch is made of those of its samples, and how that is known.
+//! How the loss of a batch combines those of its samples, and how that is known.
 //!
 //! The recorded programs of a batch and of a part of it show how the factors of the loss' terms change with the number of
-//! samples ([`Terms`]): that is so for all parameters and all data. That a sample's terms do not depend on other samples is
-//! shown by the program too, where the samples can be followed through it ([`BatchAxes`](crate::derive::BatchAxes)). Where
-//! they cannot, as through rows picked by computed indices, it is checked by numbers: the batch and its halves in several
-//! orders, at other parameters, in f64 where the device has it. The batch is compared with its parts in any case.
+//! samples ([`Terms`]): this holds for all parameters and all data. That a sample's terms do not depend on other
+//! samples is shown by the program too, where the samples can be followed through it
+//! ([`BatchAxes`](crate::derive::BatchAxes)). Where they cannot, as through rows picked by computed indices, it is
+//! checked by numbers: the batch and its halves in several orders, at other parameters, in f64 where the device has it.
+//! The batch is compared with its parts in any case.
 
 use std::sync::Arc;
 
@@ -142,9 +143,9 @@ fn same(a: f64, b: f64) -> bool {
 /// What came of one cut.
 enum Verdict {
     Holds(Law),
-    /// The loss is made of the cut's samples, in another way.
+    /// The loss combines the cut's samples, in another way.
     Refuted(Error),
-    /// The loss is not made of the cut's samples, or cannot be evaluated on other numbers of them.
+    /// The loss does not combine the cut's samples, or cannot be evaluated on other numbers of them.
     NotSamples(Error),
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// How the loss of a batch is made of those of its samples, and that of a data set of its batches.
+/// How the loss of a batch combines those of its samples, and that of a data set those of its batches.
 ///
 /// ```text
 /// Sum    ℒ = Σₙ ℓₙ              Mean    ℒ = 1/N Σₙ ℓₙ
@@ -62,7 +62,8 @@ impl<B: AutodiffBackend> Objective<B> {
     /// its halves (of a single sample, of the sample twice) must show it, for all parameters, and the losses themselves
     /// must agree. That no sample's loss depends on another sample is shown by the program as well, where the samples can be
     /// followed through it; where they cannot, as through rows picked by computed indices, the loss must not change when the
-    /// samples change their order. All is taken on trust where the closure does not accept another number of samples.
+    /// samples change their order. Where the closure does not accept another number of samples, the statement is taken
+    /// on trust.
     ///
     /// # Cost
     /// Six forward passes, four of them on half a batch, which is recorded for it; nine more for samples that cannot be

@@ -1,6 +1,6 @@
 //! What can be wrong with an objective that ranks share.
 
-/// Ranks that cannot share an objective, or have parted ways.
+/// Ranks that cannot share an objective, or have diverged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SharedError {

@@ -107,8 +107,8 @@ impl<B: AutodiffBackend> Objective<B> {
     /// # Errors
     /// On all ranks: [`SharedError::Differs`] if layout, precision, reduction, θ or the buffers of the models differ;
     /// [`SharedError::Again`]; [`CommunicatorError`](crate::communicator::CommunicatorError). Later, from any collective call:
-    /// [`SharedError::OtherRank`] if it failed on another rank, [`SharedError::OtherCall`] and [`SharedError::Differs`] if
-    /// ranks part ways.
+    /// [`SharedError::OtherRank`] if it failed on another rank, [`SharedError::OtherCall`] and [`SharedError::Differs`]
+    /// if ranks diverge.
     ///
     /// # Example
     /// ℒ = ½ mean (w − y)² over two ranks, with three samples and one: H = 1 and ∇ℒ = w − mean y.
@@ -204,7 +204,7 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok([printed(&layout), precision, reduction, self.values.print()?, buffers])
     }
 
-    /// Another objective of the same ranks, to be told apart from this one.
+    /// Another objective of the same ranks, with a number of its own.
     pub(super) fn numbered_anew(mut self) -> Self {
         if let Some(share) = self.settings.share.as_mut().filter(|share| !share.here) {
             share.number = share.ranks.number();

@@ -154,7 +154,7 @@ fn common_unit(all: &[Claim]) -> Result<f64, Error> {
     expect(
         differing(&|claim| !claim.is_idle() && claim.program != first.program),
         "the program of the loss",
-        "capture the same closure on all ranks, or let it return what the loss is made of, as `Loss::mean_of(losses)`",
+        "capture the same closure on all ranks, or let it return the parts of the loss, as `Loss::mean_of(losses)`",
     )?;
     if first.reduction == code(Reduction::Sum) {
         let other = |claim: &Claim| (claim.unit / first.unit - 1.0).abs() > 1e-6;

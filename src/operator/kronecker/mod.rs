@@ -64,7 +64,7 @@ pub struct Kronecker<B: AutodiffBackend = DefaultBackend> {
     matrix: WeightMatrix,
     left: KroneckerSide<B>,
     right: KroneckerSide<B>,
-    /// Of the spectral form, whose sides are eigenvectors: `[groups, rows, columns]`.
+    /// The eigenvalues of the spectral form, whose sides are eigenvectors: `[groups, rows, columns]`.
     eigenvalues: Option<InnerFloat<B>>,
     space: ParamSpace<B>,
 }

@@ -75,7 +75,7 @@ pub enum KfacInverse {
 /// | `weight_decay` | 1e-5 | 0 | ≥ 0 | η in h = ℒ + η/2 ‖θ‖² |
 /// | `inverse` | factored | factored | | how the curvature is damped |
 /// | `inversion` | [`Automatic`](KfacInversion::Automatic) | the same | | where factored inverses are computed |
-/// | `background` | no | no | | whether eigendecompositions run beside the steps |
+/// | `background` | no | no | | whether eigendecompositions run in the background |
 /// | `gradient_norm` | `None` | `None` | > 0 | longest gradient; a longer one is shortened |
 /// | `check_loss` | yes | yes | | whether the loss is compared with the likelihood |
 ///
@@ -123,12 +123,13 @@ pub struct KfacOptimizerConfig {
     /// Where the inverses of [`KfacInverse::Factored`] are computed.
     #[config(default = "KfacInversion::Automatic")]
     pub inversion: KfacInversion,
-    /// Whether the eigendecompositions of the other kinds run on a thread of their own, while steps go on with the inverse
-    /// before. The first inverse is waited for.
+    /// Whether the eigendecompositions of the other kinds run on a thread of their own, while steps continue with the
+    /// previous inverse. The first inverse is waited for.
     ///
     /// When a decomposition is finished depends on the machine, so two runs take different steps unless both call
-    /// [`KfacOptimizer::wait`]. [`KfacStep::inverted`](super::KfacStep::inverted) marks the steps that took a new one over. A
-    /// decomposition that is still running is not saved with the state; a resumed run starts another when it is next due.
+    /// [`KfacOptimizer::wait`]. [`KfacStep::inverted`](super::KfacStep::inverted) marks the steps that switched to a
+    /// new one. A decomposition that is still running is not saved with the state; a resumed run starts another when it
+    /// is next due.
     #[config(default = false)]
     pub background: bool,
     /// Longest gradient.

@@ -1,4 +1,4 @@
-//! Eigendecompositions of factors on a thread of their own, while steps go on with the inverse before.
+//! Eigendecompositions of factors on a thread of their own, while steps continue with the previous inverse.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,7 +11,7 @@ use crate::{
     panics::caught,
 };
 
-/// Decompositions of all factors of a K-FAC, under way or done. Clones share them.
+/// Decompositions of all factors of a K-FAC, in progress or finished. Clones share them.
 #[derive(Clone)]
 pub(super) struct Decomposition<B: AutodiffBackend> {
     kfac: Kfac<B>,

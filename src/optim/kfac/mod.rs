@@ -37,9 +37,9 @@ use running::Running;
 /// h(θ) = ℒ(θ) + η/2 ‖θ‖²        Δ = −(F̂ damped by γ)⁻¹ ∇h        θ ← θ + αΔ + μδ₀
 /// ```
 ///
-/// F̂ is made of moving averages of Kronecker factors, and δ₀ is the previous step. By default α and μ are where the quadratic
-/// model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest. λ follows the ratio of
-/// actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values.
+/// F̂ consists of moving averages of Kronecker factors, and δ₀ is the previous step. By default α and μ are where the
+/// quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest. λ follows
+/// the ratio of actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values.
 ///
 /// In the light mode ([`KfacOptimizerConfig::stochastic`]) a learning rate decides the size of a step, with a limit on the
 /// change of the predictions. [`set_learning_rate`](Self::set_learning_rate) changes it.
@@ -50,10 +50,10 @@ use running::Running;
 /// # Batch normalization and dropout
 ///
 /// Capture a network with such layers in evaluation mode
-/// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and hand every step a model in training mode. It then
-/// trains as with Burn's optimizers: ℒ and ∇ℒ are those of Burn's own `backward()`, with dropped units and the statistics of
-/// the batch. That pass also updates the running statistics of the model that is returned. The curvature is that of evaluation
-/// mode at the current running statistics.
+/// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and pass a model in training mode to every step.
+/// It then trains as with Burn's optimizers: ℒ and ∇ℒ are those of Burn's own `backward()`, with dropped units and the
+/// statistics of the batch. That pass also updates the running statistics of the model that is returned. The curvature
+/// is that of evaluation mode at the current running statistics.
 ///
 /// On a [shared](Objective::shared) objective every rank runs its batch in training mode as data-parallel training does: with
 /// the statistics of that batch, and units dropped by its own random numbers. Loss, gradient and the running statistics
@@ -82,8 +82,8 @@ use running::Running;
 /// - Every step: gradient and factors, about two gradients; with the quadratic model also two products with the Fisher
 ///   matrix.
 /// - Every `damping_period` steps: a forward pass.
-/// - Every `inverse_period` steps: the inverse of all factors, on the host or, large ones of a GPU, there
-///   ([`KfacInversion`](crate::kfac::KfacInversion)). Eigendecompositions may run beside the steps
+/// - Every `inverse_period` steps: the inverse of all factors, on the host or, for large ones on a GPU, on the device
+///   ([`KfacInversion`](crate::kfac::KfacInversion)). Eigendecompositions may run in the background
 ///   ([`KfacOptimizerConfig::background`]).
 ///
 /// # References
@@ -178,7 +178,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         })
     }
 
-    /// How each parameter is approximated, and which have no more than an estimated diagonal.
+    /// How each parameter is approximated, and which ones have only an estimated diagonal.
     pub fn coverage(&self) -> &KfacCoverage {
         self.collector.coverage()
     }
@@ -203,11 +203,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok(())
     }
 
-    /// Waits for eigendecompositions that run beside the steps, so that the next step takes them over.
+    /// Waits for eigendecompositions that run in the background, so that the next step uses them.
     ///
     /// # Errors
-    /// The failure of a decomposition. The optimizer then goes on with the previous inverse, and starts another decomposition
-    /// when one is next due.
+    /// The failure of a decomposition. The optimizer then continues with the previous inverse, and starts another
+    /// decomposition when one is next due.
     pub fn wait(&mut self) -> Result<(), Error> {
         if let Some(pending) = &self.progress.running.pending {
             pending.wait();
@@ -215,7 +215,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         self.expect_no_failure()
     }
 
-    /// Takes a failed decomposition away and returns its error.
+    /// Drops a failed decomposition and returns its error.
     fn expect_no_failure(&mut self) -> Result<(), Error> {
         let pending = &mut self.progress.running.pending;
         match pending.as_ref().and_then(Decomposition::failure) {
@@ -231,7 +231,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     ///
     /// # Errors
     /// [`OptimizerError::NoLearningRate`] where the quadratic model chooses the size of the steps;
-    /// [`ConfigError`](crate::errors::ConfigError) for a rate that is negative or not finite. Zero is no step.
+    /// [`ConfigError`](crate::errors::ConfigError) for a rate that is negative or not finite. Zero means no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let StepRule::LearningRate { momentum, limit, .. } = self.config.rule else {
             return Err(

@@ -1,5 +1,5 @@
-//! The quadratic model of the objective around θ, and where it is lowest along one or two directions. Knows products
-//! with the Fisher matrix, not where directions come from.
+//! The quadratic model of the objective around θ, and where it is lowest along one or two directions. Depends on
+//! products with the Fisher matrix; independent of where directions come from.
 
 use burn_backend::AutodiffBackend;
 

@@ -31,12 +31,12 @@ pub struct KfacStep {
     /// long.
     #[serde(default)]
     pub limited: bool,
-    /// Whether the inverse was recomputed, or one from a thread of its own taken over.
+    /// Whether the inverse is new: recomputed, or computed in the background.
     pub inverted: bool,
-    /// Where the factored inverse was computed, in steps that did; empty in others.
+    /// Where the factored inverse was computed; empty in steps that computed none.
     #[serde(default)]
     pub inversion: InversionReport,
-    /// Whether the step was taken. A step that leads to a non-finite loss is not.
+    /// Whether the step was taken. A step to a non-finite loss is not.
     pub taken: bool,
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Inverted<B: AutodiffBackend> {
     pub report: InversionReport,
 }
 
-/// What an inverse is computed from.
+/// The source of an inverse.
 #[derive(Clone)]
 pub(super) enum Source<B: AutodiffBackend> {
     Factors(Kfac<B>),
@@ -82,7 +82,7 @@ impl<B: AutodiffBackend> Running<B> {
         Self { factors, uncovered, inverted: None, pending: None }
     }
 
-    /// What inverses of the averaged factors are computed from, with their own eigenvalues.
+    /// The source of inverses of the averaged factors, with their own eigenvalues.
     pub fn source(
         &self,
         (collector, objective): (&KfacCollector, &Objective<B>),
@@ -98,8 +98,8 @@ impl<B: AutodiffBackend> Running<B> {
         kfac.map(source).transpose()
     }
 
-    /// Takes decompositions over that are done, and begins others if they are due and none is under way. Returns whether it
-    /// took some over, and what the next inverse is computed from.
+    /// Switches to finished decompositions, and starts others if they are due and none is in progress. Returns whether
+    /// it switched, and the source of the next inverse.
     pub fn turn_to_background(
         &mut self,
         (collector, objective): (&KfacCollector, &Objective<B>),

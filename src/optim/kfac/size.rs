@@ -15,7 +15,7 @@ use crate::{
     space::ParamVector,
 };
 
-/// A step δ, and the inverse that its direction is by.
+/// A step δ, and the inverse that gave its direction.
 pub(super) type Chosen<B> = (Inverted<B>, ParamVector<B>);
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {

@@ -73,7 +73,7 @@ pub struct KfacOptimizerState {
     /// The previous step.
     #[serde(with = "numbers::optional")]
     previous: Option<Vec<f64>>,
-    /// The moving average, and its number of updates: of layers, of uncovered parameters.
+    /// The moving average, and its numbers of updates: of layers, and of uncovered parameters.
     average: Option<KfacState>,
     updates: [usize; 2],
     inverted: Option<InvertedState>,
@@ -120,8 +120,8 @@ impl Packed for KfacOptimizerState {
 }
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
-    /// The state carried from one step to the next. Reads the averaged factors from the device. Eigendecompositions that run
-    /// beside the steps are not part of it.
+    /// The state carried from one step to the next. Reads the averaged factors from the device. Eigendecompositions
+    /// that run in the background are not part of it.
     ///
     /// # Errors
     /// A step that cannot be read from the device.

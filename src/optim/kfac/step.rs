@@ -25,7 +25,7 @@ const BAD_RATIO: f64 = 0.25;
 
 /// h and ∇h at θ.
 pub(super) struct Slope<'a, B: AutodiffBackend> {
-    /// Its gradient may be shortened; its norm is that before.
+    /// Its gradient may be shortened; its norm is that before shortening.
     pub point: Point<'a, B>,
     /// Whether it is shortened.
     clipped: bool,
@@ -183,7 +183,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         if inverted {
             next.running.uncovered.update(collector.uncovered(objective)?, decay)?;
         }
-        // What new inverses are computed from; none if the one before stays.
+        // The source of new inverses; `None` if the previous inverse stays.
         let mut source = match &before {
             Some(before) if background => {
                 let own = before.source.clone();

@@ -27,8 +27,8 @@ where
     ///
     /// # Errors
     /// Those of [`Objective::on`], [`Objective::at_model`] and [`KfacConfig::init`](crate::KfacConfig::init); a loss or gradient
-    /// that is not finite; another instance of the model than the one captured, or one in which something was frozen or
-    /// unfrozen since.
+    /// that is not finite; an instance of the model other than the one captured, or one in which something has been
+    /// frozen or unfrozen since.
     pub fn step<M: Module + 'static, X: Batch + 'static>(
         &mut self,
         model: &M,
@@ -55,8 +55,8 @@ where
         self.take(model, objective, None)
     }
 
-    /// One step along a gradient that you give: from a pass of your own in training mode, accumulated over batches, or averaged
-    /// over workers.
+    /// One step along a given gradient: from your own pass in training mode, accumulated over batches, or averaged over
+    /// workers.
     ///
     /// The curvature is that of `objective` (such as `objective.on(batch)?`) at the values of the model. `gradient` holds ℒ and
     /// ∇ℒ without weight decay.
@@ -161,7 +161,7 @@ where
         Ok((model, report))
     }
 
-    /// Burn's own gradient if the model is in training mode, where the recorded one is another.
+    /// Burn's own gradient if the model is in training mode, where it differs from the recorded one.
     fn training_gradient<M: Module + 'static, X: Batch + 'static>(
         &self,
         model: &M,

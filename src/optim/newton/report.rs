@@ -36,7 +36,7 @@ pub enum Verdict {
     )]
     Uphill,
     /// ∇h has vanished, to the tolerance or to rounding, and no negative curvature was found.
-    #[error("not taken: the point is stationary to the precision at hand")]
+    #[error("not taken: the point is stationary to the available precision")]
     Stationary,
 }
 

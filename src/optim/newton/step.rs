@@ -65,7 +65,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         Ok(proposal)
     }
 
-    /// What becomes of a proposal.
+    /// The decision on a proposal.
     fn decide(
         &self,
         point: &Point<'_, B>,
@@ -86,7 +86,8 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     }
 }
 
-/// The verdict where the change of h drowns in its rounding: ‖∇h‖ must fall, and h must not rise by more than rounding.
+/// The verdict where the change of h is lost in its rounding: ‖∇h‖ must fall, and h must not rise by more than
+/// rounding.
 fn by_gradient<B: AutodiffBackend>(
     point: &Point<'_, B>,
     proposal: &Proposal<B>,

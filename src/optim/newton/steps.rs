@@ -18,8 +18,8 @@ where
     ///
     /// # Errors
     /// [`OptimizerError::TrainingMode`](crate::errors::OptimizerError::TrainingMode) for a model with dropout or batch normalization in training mode; those of
-    /// [`Objective::on`] and [`Objective::at_model`]; a loss or gradient that is not finite; another instance of the model than
-    /// the one captured, or one in which something was frozen or unfrozen since.
+    /// [`Objective::on`] and [`Objective::at_model`]; a loss or gradient that is not finite; an instance of the model
+    /// other than the one captured, or one in which something has been frozen or unfrozen since.
     pub fn step<M: Module + 'static, X: Batch + 'static>(
         &mut self,
         model: &M,
@@ -47,7 +47,7 @@ where
     /// One step with sub-sampled curvature: h and ∇h are those of `objective`, the curvature and the preconditioner those of
     /// another objective of the same model, on fewer samples.
     ///
-    /// Use a loss that is a mean over the samples: its scale is the same on fewer of them. That of a sum is not.
+    /// Use a loss that is a mean over the samples, whose scale does not depend on their number; that of a sum does.
     ///
     /// # Errors
     /// As [`step_on`](Self::step_on).

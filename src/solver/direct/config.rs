@@ -10,12 +10,12 @@ use super::Direct;
 /// The factorization of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DirectMethod {
-    /// Cholesky if the matrix is positive definite, otherwise the eigen-decomposition.
+    /// Cholesky if the matrix is positive definite, otherwise the eigendecomposition.
     Automatic,
     /// A = L Lᵀ, for a positive definite matrix.
     Cholesky,
     /// A = L B Lᵀ with pivoting after Bunch and Kaufman, for any symmetric matrix that is not singular. Cheaper than the
-    /// eigen-decomposition, and reports less.
+    /// eigendecomposition, and reports less.
     BunchKaufman,
     /// A = U Λ Uᵀ, for any symmetric matrix. Reports κ and finds the singular directions.
     EigenDecomposition,

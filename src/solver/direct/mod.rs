@@ -20,13 +20,13 @@ use factor::Factorization;
 ///
 /// ```text
 /// positive definite   A = L Lᵀ     (Cholesky)
-/// otherwise           A = U Λ Uᵀ   (eigen-decomposition), x = U Λ⁺ Uᵀ b
+/// otherwise           A = U Λ Uᵀ   (eigendecomposition), x = U Λ⁺ Uᵀ b
 /// ```
 /// where Λ⁺ drops the eigenvalues below `singular_below` of the largest (n·ε by default), so that x is the shortest
 /// least-squares solution of a singular system.
 ///
 /// # Cost
-/// n products with A and n²·8 bytes; n³/3 multiply-adds for Cholesky, about 9 n³ for the eigen-decomposition.
+/// n products with A and n²·8 bytes; n³/3 multiply-adds for Cholesky, about 9 n³ for the eigendecomposition.
 ///
 /// # Requirements
 /// A self-adjoint. The products run in the precision of b, so a matrix of f32 products is no more accurate than f32; only

@@ -20,7 +20,7 @@ use super::{
 };
 use sketch::{Sketch, sketch};
 
-/// The randomized Nyström approximation of a positive semi-definite A, for (A + λI) x = b.
+/// The randomized Nyström approximation of a positive semidefinite A, for (A + λI) x = b.
 ///
 /// ```text
 /// A ≈ Uᵀ Λ U                                        from products with a few random vectors
@@ -39,7 +39,7 @@ use sketch::{Sketch, sketch};
 /// right-hand side, and one product for the true residual.
 ///
 /// # Requirements
-/// A self-adjoint and positive semi-definite.
+/// A self-adjoint and positive semidefinite.
 ///
 /// # Errors
 /// [`SolverError::Indefinite`](crate::errors::SolverError::Indefinite) if the sketch shows that A has a negative eigenvalue (or
@@ -179,7 +179,7 @@ impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
     }
 }
 
-/// A low-rank approximation of a positive semi-definite A, with the damping λ that goes with it.
+/// A low-rank approximation of a positive semidefinite A, with the damping λ that goes with it.
 pub struct NystromApproximation<B: AutodiffBackend = DefaultBackend> {
     sketch: Sketch<B>,
     space: ParamSpace<B>,
@@ -197,7 +197,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// The approximation of A + λI.
     ///
     /// # Errors
-    /// None in practice; a `Result` as with other operators.
+    /// Infallible in practice; a `Result` as for all operators.
     pub fn operator(&self) -> Result<LowRank<B>, Error> {
         self.with(|eigenvalue| eigenvalue, self.damping)
     }
@@ -205,7 +205,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// (Â + λI)⁻¹, the inverse of the approximation.
     ///
     /// # Errors
-    /// None in practice; a `Result` as with other operators.
+    /// Infallible in practice; a `Result` as for all operators.
     pub fn inverse(&self) -> Result<LowRank<B>, Error> {
         let rest = 1.0 / self.damping;
         self.with(|eigenvalue| 1.0 / (eigenvalue + self.damping) - rest, rest)
@@ -214,7 +214,7 @@ impl<B: AutodiffBackend> NystromApproximation<B> {
     /// P⁻¹, for [`SolveOptions::with_preconditioner`].
     ///
     /// # Errors
-    /// None in practice; a `Result` as with other operators.
+    /// Infallible in practice; a `Result` as for all operators.
     pub fn preconditioner(&self) -> Result<LowRank<B>, Error> {
         let smallest = self.eigenvalues().last().copied().unwrap_or(0.0);
         let top = smallest + self.damping;

@@ -1,4 +1,4 @@
-//! The randomized low-rank approximation of a positive semi-definite operator, as in Frangella, Tropp and Udell (2023),
+//! The randomized low-rank approximation of a positive semidefinite operator, as in Frangella, Tropp and Udell (2023),
 //! algorithm 2.1.
 //!
 //! With Ω one random vector per row and Y = Ω A (A symmetric):

@@ -28,9 +28,9 @@ use write::{Retie, Update, ValueWriter};
 impl ParamLayout {
     /// The trainable parameters of a model, in the order in which Burn visits them.
     ///
-    /// Trainable is what requires a gradient on the model as it is trained: float parameters on an autodiff device that
-    /// are not frozen. A frozen place is a constant, even where a trainable one has the same identifier (a frozen clone).
-    /// Parameters that Burn has not initialized yet are initialized.
+    /// A parameter is trainable if it requires a gradient in the model as it is trained: a float parameter on an
+    /// autodiff device that is not frozen. A frozen place is a constant, even where a trainable one has the same
+    /// identifier (a frozen clone). Parameters that Burn has not initialized yet are initialized.
     ///
     /// # Errors
     /// [`ParamError::NoTrainable`] if there is none, [`ParamError::SharedShape`], [`ParamError::EmptyBlock`].

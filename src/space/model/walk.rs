@@ -64,7 +64,7 @@ pub(crate) trait Visit {
     fn flag(&mut self, _flag: &Param<Flag>, _path: &[(String, String)]) {}
 }
 
-/// What is put in place of the tensors of a module.
+/// What replaces the tensors of a module.
 pub(crate) trait Replace {
     /// The new tensor, of the same rank; `None` leaves the old one.
     fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor>;

@@ -15,7 +15,7 @@ use super::{
     float_primitive, missing, user_tensor,
 };
 
-/// What becomes of a parameter.
+/// How a parameter changes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Update {
     /// The vector's value.
@@ -53,7 +53,7 @@ where
         Ok(Self { vector, positions, planted, update, failure: None })
     }
 
-    /// Whether all was written.
+    /// Checks that everything was written.
     #[inline(never)]
     pub(super) fn finish(self) -> Result<(), ParamError> {
         if let Some(failure) = self.failure {

@@ -16,11 +16,11 @@ use super::SpectrumEnd;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EigenpairsStop {
-    /// Every true residual is small enough, and where asked for no copy is missing.
+    /// Every true residual is small enough, and no copy is missing where that was asked for.
     Converged,
     /// The products ran out before the residuals were small enough.
     ProductLimit,
-    /// The residuals are small enough, but the products ran out before a fresh start could tell whether a copy of an
+    /// The residuals are small enough, but the products ran out before a fresh start could show whether a copy of an
     /// eigenvalue is missing.
     Unconfirmed,
     /// By the recurrence the residuals are small enough, but the true residuals are not.

@@ -21,7 +21,7 @@ use crate::{
 
 const N: usize = 6;
 
-/// Random positive semi-definite terms vᵢvᵢᵀ (‖vᵢ‖² around 1), and their mean plus damping.
+/// Random positive semidefinite terms vᵢvᵢᵀ (‖vᵢ‖² around 1), and their mean plus damping.
 struct Problem {
     vectors: Vec<Vec<f64>>,
     rows: Rows,

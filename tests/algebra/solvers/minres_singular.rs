@@ -19,7 +19,7 @@ fn accuracy(precision: Precision) -> f64 {
     10.0 * 1600.0 * precision.epsilon()
 }
 
-/// A and A⁺ with four zero eigenvalues among 24, semi-definite or indefinite.
+/// A and A⁺ with four zero eigenvalues among 24, semidefinite or indefinite.
 fn singular(indefinite: bool, seed: u64) -> (Rows, Rows) {
     let values: Vec<f64> = logarithmic(0.2, 8.0, 24)
         .iter()

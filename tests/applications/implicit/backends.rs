@@ -34,7 +34,7 @@ fn hypergradients_on_a_backend<B: TestBackend>() {
 
 on_backends!(hypergradients_on_a_backend: ndarray, flex);
 
-/// 4 parameters, 604 hyper-parameters: a mixed product has no more matrix products than one with the Hessian, and no loop.
+/// 4 parameters, 604 hyperparameters: a mixed product has no more matrix products than one with the Hessian, and no loop.
 #[test]
 fn a_mixed_product_costs_no_more_than_a_hessian_product() {
     let count = |rows: usize| {
@@ -54,5 +54,5 @@ fn a_mixed_product_costs_no_more_than_a_hessian_product() {
     let (mixed, hessian) = count(600);
     assert!(mixed.0.0 + mixed.1.0 <= hessian.0.0 + hessian.1.0, "{mixed:?} {hessian:?}");
     assert!(mixed.0.1 + mixed.1.1 <= hessian.0.1 + hessian.1.1, "{mixed:?} {hessian:?}");
-    assert_eq!(count(20).0, mixed, "the program does not depend on the number of hyper-parameters");
+    assert_eq!(count(20).0, mixed, "the program does not depend on the number of hyperparameters");
 }

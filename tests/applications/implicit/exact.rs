@@ -152,7 +152,7 @@ fn a_module_of_hyperparameters_on_a_net_agrees_with_the_dense_formula() {
         let error = relative_error(&entries(&found.gradient), &expected);
         assert!(error < 1e-12, "{name}: {error:e}");
         assert_ne!(found.report.verdict, Verdict::Sound, "θ is no minimum\n{}", found.report);
-        // The step applies to the module of hyper-parameters.
+        // The step applies to the module of hyperparameters.
         let moved = found.gradient.add_to(&decays, -0.5).unwrap();
         let moved =
             ParamVector::<burn_curvature::backend::DefaultBackend>::from_module(&moved).unwrap();

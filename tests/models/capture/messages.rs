@@ -104,7 +104,7 @@ fn the_ways_out_for_tensors_and_criteria_work() {
     close(&hessian(&inside.unwrap()), &hessian(&tuple.unwrap()));
 }
 
-const READS: &str = "the closure may not read values while it is recorded, and reads those of ";
+const READS: &str = "the closure may not read values while it is recorded, but reads those of ";
 
 #[test]
 fn one_hot_is_a_comparison() {

@@ -28,7 +28,7 @@ fn batches(size: usize) -> Vec<Samples> {
         .collect()
 }
 
-fn traced(reduction: Reduction) -> Objective<B> {
+fn captured(reduction: Reduction) -> Objective<B> {
     let device = Device::flex().autodiff();
     let loss = match reduction {
         Reduction::Mean => cross_entropy,
@@ -60,7 +60,7 @@ fn figures(risk: &Objective<B>, reduction: Reduction) -> Vec<ParamVector<B>> {
 #[test]
 fn the_sizes_of_batches_do_not_matter() {
     for reduction in [Reduction::Mean, Reduction::Sum] {
-        let objective = traced(reduction);
+        let objective = captured(reduction);
         let whole = objective.on(batches(SAMPLES).swap_remove(0)).unwrap();
         let expected = figures(&whole, reduction);
         for size in [1, 3, 4, 10] {
@@ -77,7 +77,7 @@ fn the_sizes_of_batches_do_not_matter() {
 #[test]
 fn a_stream_is_the_batches_held() {
     let reduction = Reduction::Mean;
-    let objective = traced(reduction);
+    let objective = captured(reduction);
     let held = objective.over(batches(4), reduction).unwrap();
     let stream =
         objective.over_stream(reduction, |visit| batches(4).into_iter().try_for_each(visit));
@@ -103,7 +103,7 @@ fn a_stream_is_the_batches_held() {
 
 #[test]
 fn a_budget_changes_what_is_kept_and_no_number() {
-    let objective = traced(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
+    let objective = captured(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
     let v = objective.parameters().space().normal(5);
     let product = |budget: usize| {
         let newton = GaussNewton::new(&objective.with_memory_budget(budget)).unwrap();
@@ -128,7 +128,7 @@ fn a_budget_changes_what_is_kept_and_no_number() {
 
 #[test]
 fn a_sampled_fisher_matrix_does_not_change_when_it_is_recomputed() {
-    let objective = traced(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
+    let objective = captured(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
     let v = objective.parameters().space().normal(5);
     let product = |budget: usize| {
         let objective = objective.with_memory_budget(budget);
@@ -141,7 +141,7 @@ fn a_sampled_fisher_matrix_does_not_change_when_it_is_recomputed() {
 #[test]
 fn an_operator_is_the_mean_of_its_terms() {
     for reduction in [Reduction::Mean, Reduction::Sum] {
-        let risk = traced(reduction).over(batches(4), reduction).unwrap();
+        let risk = captured(reduction).over(batches(4), reduction).unwrap();
         let v = risk.parameters().space().normal(5);
         let operators: [Box<dyn FiniteSum<B>>; 2] =
             [Box::new(Hessian::new(&risk).unwrap()), Box::new(GaussNewton::new(&risk).unwrap())];
@@ -164,7 +164,7 @@ fn an_operator_is_the_mean_of_its_terms() {
 fn progress_is_told_batch_by_batch() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&calls);
-    let risk = traced(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
+    let risk = captured(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();
     let risk = risk.with_progress(move |progress| {
         assert_eq!(progress.total, 4);
         assert_eq!(progress.done, 1 + seen.fetch_add(1, Ordering::Relaxed) % 4);
@@ -178,20 +178,20 @@ fn progress_is_told_batch_by_batch() {
 #[test]
 fn an_empty_data_set_is_refused() {
     let none: Vec<Samples> = Vec::new();
-    let error = traced(Reduction::Mean).over(none, Reduction::Mean).unwrap_err();
+    let error = captured(Reduction::Mean).over(none, Reduction::Mean).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&ObjectiveError::NoBatches));
-    let stream = traced(Reduction::Mean)
+    let stream = captured(Reduction::Mean)
         .over_stream(Reduction::Mean, |_: &mut dyn FnMut(Samples) -> _| Ok(()));
     assert_eq!(stream.unwrap_err().downcast_ref(), Some(&ObjectiveError::NoBatches));
 }
 
 #[test]
 fn a_wrong_reduction_is_refused() {
-    let error = traced(Reduction::Mean).over(batches(4), Reduction::Sum).unwrap_err();
+    let error = captured(Reduction::Mean).over(batches(4), Reduction::Sum).unwrap_err();
     assert!(error.to_string().contains("Sum"), "{error}");
-    let error = traced(Reduction::Sum).over(batches(4), Reduction::Mean).unwrap_err();
+    let error = captured(Reduction::Sum).over(batches(4), Reduction::Mean).unwrap_err();
     assert!(error.to_string().contains("Mean"), "{error}");
-    let risk = traced(Reduction::Mean).over(batches(4), Reduction::Mean).unwrap();
+    let risk = captured(Reduction::Mean).over(batches(4), Reduction::Mean).unwrap();
     let error = risk.reduced_by(Reduction::Sum).unwrap_err();
     let (expected, found) = (Reduction::Mean, Reduction::Sum);
     assert_eq!(error.downcast_ref(), Some(&ObjectiveError::OtherReduction { expected, found }));
@@ -200,7 +200,7 @@ fn a_wrong_reduction_is_refused() {
 #[test]
 fn a_stream_that_changes_or_fails_is_refused() {
     let calls = AtomicUsize::new(0);
-    let objective = traced(Reduction::Mean);
+    let objective = captured(Reduction::Mean);
     let shrinking = objective.over_stream(Reduction::Mean, move |visit| {
         let lost = calls.fetch_add(1, Ordering::Relaxed);
         batches(4).into_iter().take(3 - lost).try_for_each(visit)
@@ -222,7 +222,7 @@ fn a_wrong_reduction_is_refused_behind_a_batch_of_one_sample() {
         ragged.reverse();
         ragged
     };
-    let objective = traced(Reduction::Mean);
+    let objective = captured(Reduction::Mean);
     assert_eq!(ragged()[0].0.dims(), [1, 4]);
     let error = objective.over(ragged(), Reduction::Sum).unwrap_err();
     assert!(error.to_string().contains("Sum"), "{error}");
@@ -236,7 +236,7 @@ fn a_wrong_reduction_is_refused_behind_a_batch_of_one_sample() {
 #[test]
 fn a_stream_that_reorders_batches_of_other_sizes_is_refused() {
     let passes = AtomicUsize::new(0);
-    let stream = traced(Reduction::Mean).over_stream(Reduction::Mean, move |visit| {
+    let stream = captured(Reduction::Mean).over_stream(Reduction::Mean, move |visit| {
         let mut batches = batches(4);
         if passes.fetch_add(1, Ordering::Relaxed) % 2 == 1 {
             batches.reverse();

@@ -3,7 +3,7 @@
 mod bregman;
 mod leave_one_out;
 mod memory;
-mod mislabelled;
+mod mislabeled;
 mod net;
 mod subsets;
 

@@ -1,4 +1,4 @@
-//! Inner products of the gradients of samples with given matrices. Knows nothing of layers.
+//! Inner products of the gradients of samples with given matrices. Independent of layers.
 
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 

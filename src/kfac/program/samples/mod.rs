@@ -181,7 +181,7 @@ impl Part {
     }
 }
 
-/// The program of what `scores` makes of the gradients by all layers and blocks, side by side.
+/// The program of the scores that `scores` computes from the gradients by all layers and blocks, side by side.
 fn recorded(
     network: &NetworkLayers,
     parameters: usize,
@@ -196,7 +196,7 @@ fn recorded(
     })
 }
 
-/// The program of what `compute` makes of the gradients by all layers and blocks.
+/// The program of what `compute` computes from the gradients by all layers and blocks.
 fn with_gradients(
     network: &NetworkLayers,
     parameters: usize,

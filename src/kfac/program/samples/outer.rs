@@ -1,4 +1,4 @@
-//! The gradients of samples by one matrix, as sums of outer products. Knows nothing of what they are multiplied by.
+//! The gradients of samples by one matrix, as sums of outer products. Independent of what they are multiplied by.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! The gradients of samples in other bases, and products of two of them there. Knows nothing of layers.
+//! The gradients of samples in other bases, and products of two of them there. Independent of layers.
 
 use burn_backend::{
     Backend, Shape, TensorMetadata,

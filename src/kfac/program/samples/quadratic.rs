@@ -1,4 +1,4 @@
-//! Quadratic forms of the gradients of samples. Knows nothing of layers.
+//! Quadratic forms of the gradients of samples. Independent of layers.
 
 use burn_backend::{
     Backend, Shape, TensorMetadata, get_or_init_device_settings,

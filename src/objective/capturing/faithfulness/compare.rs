@@ -66,10 +66,11 @@ impl Gradients {
     }
 }
 
-/// The largest difference near a point: of the gradients there, and of those at the point itself beside the size of these.
+/// The largest difference near a point: of the gradients there, and of those at the point itself relative to the size
+/// of the former.
 ///
 /// A recording of another loss differs near the point as it does at the point. Rounding, which is all that differs where
-/// the gradient vanishes, is negligible beside the gradients around. `None` if there is nothing near the point.
+/// the gradient vanishes, is negligible compared with the gradients around. `None` if there is nothing near the point.
 pub(super) fn difference_near(
     layout: &ParamLayout,
     point: &Gradients,

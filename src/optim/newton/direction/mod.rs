@@ -35,12 +35,12 @@ pub enum Direction {
     Lissa(LissaConfig),
 }
 
-/// A direction, and what is known of it.
+/// A direction, and what is known about it.
 pub(super) struct Proposal<B: AutodiffBackend> {
     pub delta: ParamVector<B>,
     /// ∇hᵀδ
     pub slope: f64,
-    /// ∇hᵀδ + ½ δᵀ(A + ηI)δ, if it is known or was asked for.
+    /// ∇hᵀδ + ½ δᵀ(A + ηI)δ, if it is known or was requested.
     pub predicted: Option<f64>,
     /// h(θ + δ), if it was computed on the way.
     pub value: Option<f64>,

@@ -17,8 +17,8 @@ use crate::{
     state::{Packed, Visit, numbers},
 };
 
-/// A preconditioner of conjugate gradients, computed on the batches of the curvature: at every step, or at every so many
-/// ([`TruncatedCg::refresh_every`](super::TruncatedCg::refresh_every)).
+/// A preconditioner of conjugate gradients, computed on the batches of the curvature: at every step, or every
+/// [`TruncatedCg::refresh_every`](super::TruncatedCg::refresh_every) steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Preconditioner {
     /// K-FAC's damped inverse, with the damping of the step, which must be above zero if a factor is singular.
@@ -67,7 +67,7 @@ impl Preconditioner {
         }
     }
 
-    /// What is computed at an objective's parameters; `step` counts for random signs.
+    /// The factors at an objective's parameters; `step` selects the random signs.
     pub(super) fn factors<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -97,7 +97,7 @@ impl Preconditioner {
         Ok(Factors { step, kept })
     }
 
-    /// About (A + dI)⁻¹ from what was computed here or at an earlier step.
+    /// An approximation of (A + dI)⁻¹ from the factors of this or an earlier step.
     pub(super) fn inverse<B: AutodiffBackend>(
         &self,
         factors: &Factors<B>,
@@ -119,7 +119,7 @@ impl Preconditioner {
     }
 }
 
-/// What a preconditioner is made of, and at which step. Independent of the damping.
+/// The factors of a preconditioner, and the step at which they were computed. Independent of the damping.
 #[derive(Clone)]
 pub(in crate::optim::newton) struct Factors<B: AutodiffBackend> {
     pub step: usize,

@@ -12,8 +12,8 @@ use crate::{
 
 /// Backtracking: the first of the rates 1, s, s², … with h(θ + αδ) ≤ h + c(α∇hᵀδ + ½ α² min(κ, 0) ‖δ‖²).
 ///
-/// κ is the curvature along δ where it is negative. Such a δ has no length of its own, so the rate is doubled as long as h falls
-/// further.
+/// κ is the curvature along δ where it is negative. The length of such a δ is arbitrary, so the rate is doubled as long
+/// as h falls further.
 ///
 /// | field | default | range | purpose |
 /// |---|---|---|---|

@@ -55,7 +55,7 @@ impl DampingRule {
     }
 }
 
-/// δ itself, or what a line search leaves of it; λ for the next step.
+/// δ itself, or shortened by a line search; λ for the next step.
 pub(super) fn decide<B: AutodiffBackend>(
     (adaptation, search): (DampingRule, Option<Armijo>),
     point: &Point<'_, B>,

@@ -46,7 +46,7 @@ pub enum Rule {
     },
 }
 
-/// What a rule made of a proposal.
+/// The decision of a rule on a proposal.
 pub(super) struct Outcome {
     /// The factor of δ.
     pub rate: f64,
@@ -100,7 +100,7 @@ impl Rule {
         matches!(self, Rule::LevenbergMarquardt { .. } | Rule::TrustRegion { .. })
     }
 
-    /// Sizes up a proposal, and adapts λ or the radius.
+    /// Decides on a proposal, and adapts λ or the radius.
     pub(super) fn decide<B: AutodiffBackend>(
         &self,
         point: &Point<'_, B>,
