@@ -1,5 +1,5 @@
 //! Can ten images stand for a thousand? A linear classifier is trained on ten images alone, one for each digit, and the images
-//! are hyper-parameters: hypergradients of its loss on a thousand digits move them. Drawn to `target/distilled.svg` and `.png`.
+//! are hyperparameters: hypergradients of its loss on a thousand digits move them. Drawn to `target/distilled.svg` and `.png`.
 #![allow(clippy::print_stdout)]
 
 #[path = "../../tests/support/digits.rs"]

@@ -1,4 +1,4 @@
-//! Ten images as hyper-parameters, one for each class, and a linear classifier that is trained on them alone.
+//! Ten images as hyperparameters, one for each class, and a linear classifier that is trained on them alone.
 
 use std::error::Error;
 
