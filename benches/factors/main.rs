@@ -96,7 +96,9 @@ where
     {
         // Warms up.
         match config.init(&objective, likelihood) {
-            Err(error) if matches!(error.downcast_ref(), Some(KfacError::Places { .. })) => continue,
+            Err(error) if matches!(error.downcast_ref(), Some(KfacError::Places { .. })) => {
+                continue;
+            }
             other => drop(other?),
         }
         let (mut ratios, runs) = (Vec::new(), 3);
