@@ -15,9 +15,6 @@ use crate::tensor::spare::{self, in_shape};
 /// Bytes kept between runs, at most.
 const KEPT: usize = 1 << 26;
 
-/// Smaller tensors are left to the allocator, which is as fast for them.
-const SMALL: usize = 1 << 5;
-
 /// Runs whose memory is kept, at most.
 const RUNS: usize = 8;
 
@@ -27,8 +24,15 @@ static BETWEEN_RUNS: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 #[derive(Default)]
 pub(super) struct Memory {
     /// By age, the oldest first.
-    free: Vec<FlexTensor>,
+    free: Vec<Free>,
     bytes: usize,
+}
+
+/// A tensor that nothing uses.
+struct Free {
+    /// Of its memory.
+    bytes: usize,
+    tensor: FlexTensor,
 }
 
 impl Memory {
@@ -51,11 +55,11 @@ impl Memory {
     /// A tensor of any elements. `allowed` bytes may stay unused beside it.
     pub fn tensor(&mut self, shape: Shape, dtype: DType, allowed: usize) -> FlexTensor {
         let bytes = shape.num_elements() * dtype.size();
-        if bytes >= SMALL
+        if bytes > 0
             && let Some(found) = self.found(&shape, dtype, bytes)
         {
             self.bytes -= bytes;
-            let free = self.free.remove(found);
+            let free = self.free.remove(found).tensor;
             let again = in_shape(free, shape, dtype);
             #[cfg(test)]
             let again = soiled(again);
@@ -72,8 +76,8 @@ impl Memory {
     fn found(&self, shape: &Shape, dtype: DType, bytes: usize) -> Option<usize> {
         let mut same = None;
         for (place, free) in self.free.iter().enumerate().rev() {
-            if free.bytes().len() == bytes {
-                if free.dtype() == dtype && free.layout().shape() == shape {
+            if free.bytes == bytes {
+                if free.tensor.dtype() == dtype && free.tensor.layout().shape() == shape {
                     return Some(place);
                 }
                 same = same.or(Some(place));
@@ -85,9 +89,9 @@ impl Memory {
     /// Takes the memory of a tensor that is no longer needed, unless something else uses it. `allowed` bytes may stay unused.
     pub fn take(&mut self, tensor: FlexTensor, allowed: usize) {
         let bytes = tensor.bytes().len();
-        if bytes >= SMALL && tensor.is_unique() && bytes <= allowed {
+        if bytes > 0 && tensor.is_unique() && bytes <= allowed {
             self.bytes += bytes;
-            self.free.push(tensor);
+            self.free.push(Free { bytes, tensor });
             self.shrink(allowed);
         }
     }
@@ -98,7 +102,7 @@ impl Memory {
         while self.bytes > allowed
             && let Some(oldest) = self.free.get(given)
         {
-            self.bytes -= oldest.bytes().len();
+            self.bytes -= oldest.bytes;
             given += 1;
         }
         self.free.drain(..given);
