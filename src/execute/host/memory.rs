@@ -15,6 +15,9 @@ use crate::tensor::spare::{self, in_shape};
 /// Bytes kept between runs, at most.
 const KEPT: usize = 1 << 26;
 
+/// Smaller tensors are left to the allocator, which is as fast for them.
+const SMALL: usize = 1 << 5;
+
 /// Runs whose memory is kept, at most.
 const RUNS: usize = 8;
 
@@ -55,8 +58,9 @@ impl Memory {
     /// A tensor of any elements. `allowed` bytes may stay unused beside it.
     pub fn tensor(&mut self, shape: Shape, dtype: DType, allowed: usize) -> FlexTensor {
         let bytes = shape.num_elements() * dtype.size();
-        if bytes > 0
-            && let Some(found) = self.found(&shape, dtype, bytes)
+        let same = |free: &Free| free.bytes == bytes;
+        if bytes >= SMALL
+            && let Some(found) = self.free.iter().rposition(same)
         {
             self.bytes -= bytes;
             let free = self.free.remove(found).tensor;
@@ -72,24 +76,10 @@ impl Memory {
         fresh
     }
 
-    /// The place of a tensor of a number of bytes, of this shape if there is one: its layout serves again too.
-    fn found(&self, shape: &Shape, dtype: DType, bytes: usize) -> Option<usize> {
-        let mut same = None;
-        for (place, free) in self.free.iter().enumerate().rev() {
-            if free.bytes == bytes {
-                if free.tensor.dtype() == dtype && free.tensor.layout().shape() == shape {
-                    return Some(place);
-                }
-                same = same.or(Some(place));
-            }
-        }
-        same
-    }
-
     /// Takes the memory of a tensor that is no longer needed, unless something else uses it. `allowed` bytes may stay unused.
     pub fn take(&mut self, tensor: FlexTensor, allowed: usize) {
         let bytes = tensor.bytes().len();
-        if bytes > 0 && tensor.is_unique() && bytes <= allowed {
+        if bytes >= SMALL && tensor.is_unique() && bytes <= allowed {
             self.bytes += bytes;
             self.free.push(Free { bytes, tensor });
             self.shrink(allowed);
