@@ -154,6 +154,9 @@ pub(crate) fn record(
 /// No supplied values.
 pub(super) const NOTHING: (&[Supplied], Form) = (&[], Form::Marked);
 
+/// How many outputs Burn is told of; the import finds the others as well.
+const MOST_TOLD: usize = 64;
+
 /// Records once, with values supplied, as far as `body` gets.
 pub(super) fn attempt(supplied: (&[Supplied], Form), body: Body<'_>) -> Result<Attempt, Error> {
     let borrowed = BorrowedDevice::take();
@@ -166,8 +169,10 @@ pub(super) fn attempt(supplied: (&[Supplied], Form), body: Body<'_>) -> Result<A
                 Ok(Ok(outputs)) => outputs.iter().map(operand_id).collect(),
                 _ => Vec::new(),
             };
-            // An output may be returned twice, or be an input; Burn wants each boundary tensor once and unconsumed.
-            let completed = capture.complete(scope.inputs.clone(), unique(&outputs));
+            // An output may be returned twice, or be an input; Burn wants each boundary tensor once and unconsumed. All are
+            // held here until it is done, and it looks through the whole recording for each that it is told.
+            let told = unique(&outputs[..outputs.len().min(MOST_TOLD)]);
+            let completed = capture.complete(scope.inputs.clone(), told);
             let end = result
                 .map(|returned| returned.map(|_| End::Outputs(outputs)))
                 .unwrap_or_else(|message| Ok(panicked(message)));

@@ -44,6 +44,33 @@ fn it_is_exact_for_one_sample_and_not_for_several() {
     }
 }
 
+/// Whatever stands between the last layer and the outputs: for one sample every block is exact.
+#[test]
+fn what_follows_the_last_layer_counts() {
+    type After = fn(Tensor<2>, Tensor<2>) -> Tensor<2>;
+    let cases: [(&str, After); 6] = [
+        ("nothing", |z, _| z),
+        ("a sum with a constant", |z, x| z + x.sum_dim(1)),
+        ("a sum with a function of it", |z, _| z.clone() + z.tanh()),
+        ("a sum with itself", |z, _| z.clone() + z),
+        ("a factor", |z, _| z * 3.0),
+        ("a function", |z, _| z.tanh()),
+    ];
+    let likelihoods =
+        [Likelihood::Categorical, Likelihood::Bernoulli, Likelihood::Poisson, GAUSSIAN];
+    for (name, after) in cases {
+        let model = Deep::new(&[3, 4, 3], true);
+        let objective =
+            squared(&model, random([1, 3], 5), Reduction::Sum, move |model: &Deep, x| {
+                after(model.forward(x.clone()), x)
+            });
+        for likelihood in likelihoods {
+            let error = worst(&objective, likelihood, &KfacConfig::new());
+            assert!(error < 1e-12, "{name}, {likelihood:?}: {error}");
+        }
+    }
+}
+
 /// Counts with the outputs for log-rates.
 fn poisson(widths: &[usize], samples: usize) -> Objective<B> {
     let model = Deep::new(widths, true);
