@@ -51,6 +51,7 @@ impl<B: AutodiffBackend> Block<B> {
 /// ```
 ///
 /// η is treated as data, so that a product costs as much as for an [`Objective`] with η in its batch.
+#[derive(Clone)]
 pub struct InnerMatrix<B: AutodiffBackend = DefaultBackend> {
     kind: Kind<B>,
 }
@@ -58,19 +59,10 @@ pub struct InnerMatrix<B: AutodiffBackend = DefaultBackend> {
 /// An operator given by the user.
 type Given<B> = Arc<dyn SelfAdjoint<B> + Send + Sync>;
 
+#[derive(Clone)]
 enum Kind<B: AutodiffBackend> {
     Block(Box<Block<B>>),
     Given(Given<B>),
-}
-
-impl<B: AutodiffBackend> Clone for InnerMatrix<B> {
-    fn clone(&self) -> Self {
-        let kind = match &self.kind {
-            Kind::Block(block) => Kind::Block(block.clone()),
-            Kind::Given(operator) => Kind::Given(Arc::clone(operator)),
-        };
-        Self { kind }
-    }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for InnerMatrix<B> {
@@ -170,15 +162,10 @@ impl<B: AutodiffBackend> FiniteSum<B> for InnerMatrix<B> {
 /// # Cost
 /// A product in either direction costs at most about one Hessian product of the same objective, whatever the number of
 /// hyperparameters: M u is the gradient in θ of ⟨∂ℒ/∂η, u⟩, Mᵀw the gradient in η of ⟨∂ℒ/∂θ, w⟩.
+#[derive(Clone)]
 pub struct MixedDerivative<B: AutodiffBackend = DefaultBackend> {
     forward: Block<B>,
     adjoint: Block<B>,
-}
-
-impl<B: AutodiffBackend> Clone for MixedDerivative<B> {
-    fn clone(&self) -> Self {
-        Self { forward: self.forward.clone(), adjoint: self.adjoint.clone() }
-    }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for MixedDerivative<B> {

@@ -5,7 +5,7 @@ use burn_backend::{Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 use burn_capture::CaptureBackend;
 
 use super::{
-    FactorKind, Given, Probed, Tensor, blocks,
+    FactorKind, Probed, ProgramInputs, Tensor, blocks,
     rows::{self, one_of_many},
 };
 use crate::{
@@ -27,7 +27,7 @@ fn one(tensor: Tensor) -> Tensor {
 /// A pass forward and the pass back from the loss; what nobody reads of them is dead code. Others go back from the outputs.
 pub(super) struct Passes<'a> {
     probed: &'a Probed,
-    given: &'a Given<'a>,
+    given: &'a ProgramInputs<'a>,
     pub loss: Tensor,
     /// By the parameters.
     pub gradient: Vec<Tensor>,
@@ -41,7 +41,7 @@ pub(super) struct Passes<'a> {
 }
 
 impl<'a> Passes<'a> {
-    pub fn forward(probed: &'a Probed, given: &'a Given<'a>) -> Result<Self, Error> {
+    pub fn forward(probed: &'a Probed, given: &'a ProgramInputs<'a>) -> Result<Self, Error> {
         let arguments = Arguments {
             program: &probed.program,
             device: given.device,
