@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use burn_curvature::solver::{Convergence, Iteration};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The line of one solve.
+/// The line of a solve, or of several one after the other.
 pub struct SolveLine {
     bar: ProgressBar,
     convergence: Convergence,
@@ -22,9 +22,16 @@ impl SolveLine {
         Ok(Self { bar, convergence: Convergence::new(), tolerance, clock: Instant::now() })
     }
 
-    /// The observer of the solve.
+    /// The observer of the solve. The line is gone at its end, and there again for the next one.
     pub fn see(&mut self, iteration: &Iteration<'_>) {
+        if iteration.index == 1 {
+            self.bar.reset();
+            self.clock = Instant::now();
+        }
         self.convergence.observe(iteration);
+        if iteration.relative_residual <= self.tolerance {
+            return self.bar.finish_and_clear();
+        }
         self.bar.set_message(self.text(self.clock.elapsed()));
         self.bar.tick();
     }

@@ -14,11 +14,13 @@ mod logistic;
 mod mosaic;
 #[path = "../../tests/support/random.rs"]
 mod random;
+#[path = "../support/solve_line.rs"]
+mod solve_line;
 #[path = "../../tests/support/trained.rs"]
 #[allow(dead_code, reason = "the training set is one batch here")]
 mod trained;
 
-use std::error::Error;
+use std::{error::Error, sync::Mutex};
 
 use burn::prelude::*;
 use burn_curvature::{
@@ -30,12 +32,15 @@ use figures::Figures;
 use indicatif::{ProgressBar, ProgressStyle};
 use logistic::cross_entropies;
 use mosaic::{Mosaic, Tile};
+use solve_line::SolveLine;
 use trained::{Classifier, Samples, TRAIN_ROWS, Training};
 
 /// w of ½w‖θ‖², which the training has and the closure leaves out.
 const DECAY: f64 = 1e-3;
 /// Added to the diagonal of the Gauss-Newton matrix besides.
 const DAMPING: f64 = 1e-3;
+/// Of the residual of a solve, relative to the gradient of the query.
+const TOLERANCE: f64 = 1e-5;
 const SHOWN: usize = 5;
 
 /// Logits, and the mean of the images' cross-entropies.
@@ -65,12 +70,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (wrong, query) = (test.select(&[worst]), of_digits(&[worst])?);
 
-    let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-5);
+    let solver = ConjugateGradientConfig::new().with_relative_tolerance(TOLERANCE);
+    let line = Mutex::new(SolveLine::new(TOLERANCE)?);
     let influence = InfluenceConfig::new(Estimator::ConjugateGradient(solver))
         .with_curvature(Curvature::GaussNewton)
         .with_damping(DAMPING)
         .with_weight_decay(DECAY)
-        .init(&objective)?;
+        .init(&objective)?
+        .with_iterations(move |step| line.lock().map_or((), |mut line| line.see(step)));
     let top = influence.top(&query, SHOWN)?;
     println!("{}\n", top.report);
     let (truth, loss) = (wrong.labels[0], losses[worst]);

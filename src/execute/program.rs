@@ -77,7 +77,7 @@ impl<B: Backend> Program<B> {
     #[cfg(feature = "flex")]
     fn run_on_host(&self, kept: &[Operand<B>], inputs: Vec<Operand<B>>) -> super::host::Attempt<B> {
         match &self.host {
-            Some(host) => host.run(&self.graph, kept, inputs),
+            Some(host) => host.run(&self.graph, kept, inputs, &self.device),
             None => Err(inputs),
         }
     }

@@ -1,5 +1,7 @@
 //! A⁻¹ by any estimator, A = C + λI: what is computed once, and solves with several right-hand sides.
 
+use std::sync::Arc;
+
 use burn_backend::AutodiffBackend;
 
 use super::{
@@ -15,13 +17,19 @@ use crate::{
         BlockDiagonal, DenseMatrix, Kronecker, LinearOperator, LowRank, SymmetricDense,
         materialize_up_to,
     },
-    solver::{Direct, LinearSolver, Lissa, NystromConfig, Solution, StopReason},
+    solver::{
+        Direct, Iteration, LinearSolver, Lissa, NystromConfig, Solution, SolveOptions, StopReason,
+    },
     space::ParamVector,
 };
+
+/// A function that is called after every iteration of a solve.
+pub(super) type Observer<B> = Arc<dyn Fn(&Iteration<'_, B>) + Send + Sync>;
 
 /// A⁻¹ with everything that is computed once.
 pub(super) struct Inverse<B: AutodiffBackend> {
     method: Method<B>,
+    observer: Option<Observer<B>>,
     damping: f64,
     /// Products with C that were made before the first solve.
     products: usize,
@@ -82,7 +90,12 @@ impl<B: AutodiffBackend> Inverse<B> {
             }
             Estimator::Identity => Method::Identity,
         };
-        Ok(Self { method, damping, products, estimated })
+        Ok(Self { method, observer: None, damping, products, estimated })
+    }
+
+    /// The same under observation.
+    pub fn observed(self, observer: Observer<B>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 }
 
@@ -93,7 +106,10 @@ impl<B: AutodiffBackend> Inverse<B> {
         match &self.method {
             Method::Iterative { matrix, solver } => {
                 let damped = matrix.operator().damped(self.damping)?;
-                Ok(solved(solver.solve_many(&damped, rhs)?))
+                let alone = |rhs: &_, options: SolveOptions<'_, B>| {
+                    solver.solve_with(&damped, rhs, options)
+                };
+                Ok(solved(self.solutions(rhs, alone, || solver.solve_many(&damped, rhs))?))
             }
             Method::Dense { matrix, solver } => {
                 let (found, mut solves) = solved(solver.solve_many(matrix, rhs)?);
@@ -102,7 +118,10 @@ impl<B: AutodiffBackend> Inverse<B> {
             }
             Method::Lissa { matrix, solver } => {
                 let damped = matrix.operator().damped(self.damping)?;
-                Ok(solved(solver.solve_many(&damped, rhs)?))
+                let alone = |rhs: &_, options: SolveOptions<'_, B>| {
+                    solver.solve_with(&damped, rhs, options)
+                };
+                Ok(solved(self.solutions(rhs, alone, || solver.solve_many(&damped, rhs))?))
             }
             Method::Nystrom { matrix, inverse, tolerance } => {
                 let damped = matrix.operator().damped(self.damping)?;
@@ -121,6 +140,18 @@ impl<B: AutodiffBackend> Inverse<B> {
             Method::Factored(inverse) => Ok((inverse.apply_many(rhs)?, Solves::default())),
             Method::Identity => Ok((rhs.to_vec(), Solves::default())),
         }
+    }
+
+    /// Several systems share products, and nobody looks on; a single one is observed.
+    fn solutions(
+        &self,
+        rhs: &[ParamVector<B>],
+        alone: impl FnOnce(&ParamVector<B>, SolveOptions<'_, B>) -> Result<Solution<B>, Error>,
+        together: impl FnOnce() -> Result<Vec<Solution<B>>, Error>,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        let (Some(observer), [rhs]) = (&self.observer, rhs) else { return together() };
+        let mut see = |iteration: &Iteration<'_, B>| observer(iteration);
+        Ok(vec![alone(rhs, SolveOptions::new().with_observer(&mut see))?])
     }
 
     /// The inverse as a Kronecker product for each layer, if it is one.

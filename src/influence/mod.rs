@@ -61,6 +61,7 @@ use crate::{
     error::Error,
     kfac::SampleGradients,
     objective::{Objective, Progress, Reduction},
+    solver::Iteration,
     space::ParamVector,
     tensor::DefaultBackend,
 };
@@ -157,6 +158,18 @@ impl<B: AutodiffBackend> Influence<B> {
     #[must_use]
     pub fn with_progress(self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         Self { observer: Some(Arc::new(observer)), ..self }
+    }
+
+    /// The same with an observer that is called after every iteration of a solve by conjugate gradients, MINRES or LiSSA with
+    /// one right-hand side: of a single query, or of each with [`at_once`](InfluenceConfig::at_once) = 1. Several queries
+    /// share their products and are not observed. [`Convergence`](crate::solver::Convergence) makes residual, rate and steps
+    /// left of what it sees.
+    #[must_use]
+    pub fn with_iterations(
+        self,
+        observer: impl Fn(&Iteration<'_, B>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { inverse: self.inverse.observed(Arc::new(observer)), ..self }
     }
 
     /// The configuration.

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
 use super::{Inner, InnerFloat, ParamLayout, ParamSpace, host};
+#[cfg(feature = "flex")]
+use crate::tensor::spare;
 
 /// The elements of a vector, in one form or both. At least one of them is there; on a device, the other is made when it is
 /// first asked for.
@@ -51,9 +53,8 @@ impl<B: AutodiffBackend> Elements<B> {
     }
 
     /// One tensor per block, by value.
-    pub fn into_blocks(self, layout: &ParamLayout) -> Vec<InnerFloat<B>> {
-        let Self { flat, blocks } = self;
-        match (blocks.into_inner(), flat.into_inner()) {
+    pub fn into_blocks(mut self, layout: &ParamLayout) -> Vec<InnerFloat<B>> {
+        match (self.blocks.take(), self.flat.take()) {
             (Some(blocks), _) => blocks,
             (None, Some(flat)) => cut::<B>(layout, &flat),
             (None, None) => Vec::new(), // Does not happen, as above.
@@ -70,12 +71,19 @@ impl<B: AutodiffBackend> Elements<B> {
     }
 
     /// One tensor of shape `[len]`, by value: the blocks are dropped, so that the backend can reuse their memory.
-    pub fn into_flat(self, space: &ParamSpace<B>) -> InnerFloat<B> {
-        let Self { flat, blocks } = self;
-        match flat.into_inner() {
-            Some(flat) => flat,
-            None => joined::<B>(space.layout(), blocks.get().map_or(&[], Vec::as_slice)),
+    pub fn into_flat(mut self, space: &ParamSpace<B>) -> InnerFloat<B> {
+        match (self.flat.take(), self.blocks.take()) {
+            (Some(flat), _) => flat,
+            (None, blocks) => joined::<B>(space.layout(), blocks.as_deref().unwrap_or_default()),
         }
+    }
+}
+
+/// Memory of blocks serves the next vectors.
+#[cfg(feature = "flex")]
+impl<B: AutodiffBackend> Drop for Elements<B> {
+    fn drop(&mut self) {
+        self.blocks.take().into_iter().flatten().for_each(spare::leave);
     }
 }
 

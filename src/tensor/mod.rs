@@ -2,9 +2,13 @@
 
 mod bridge;
 mod error;
+#[cfg(feature = "flex")]
+pub(crate) mod flex;
 mod kind;
 mod operand;
 mod precision;
+#[cfg(feature = "flex")]
+pub(crate) mod spare;
 
 pub use bridge::TensorBridge;
 pub use error::TensorError;

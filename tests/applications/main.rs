@@ -27,6 +27,7 @@ mod oracle;
 #[allow(dead_code, reason = "shared with other programs")]
 mod random;
 mod samples;
+mod saved;
 #[path = "../../examples/mislabeled/spam.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod spam;

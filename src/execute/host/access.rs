@@ -2,16 +2,17 @@
 
 use std::any::Any;
 
-use burn::backend::{
-    BackendTensor, DispatchDevice, DispatchKindConversion, DispatchTensor, DispatchTensorKind, Flex,
-};
+use burn::backend::{BackendTensor, DispatchDevice, DispatchKindConversion, DispatchTensor, Flex};
 use burn_backend::{
     Backend,
     tensor::{Device, FloatTensor},
 };
 use burn_flex::{FlexDevice, FlexTensor};
 
-use crate::tensor::{Kind, Operand};
+use crate::tensor::{
+    Kind, Operand,
+    flex::{held, owned, same},
+};
 
 /// Whether the tensors on a device are those of Flex.
 pub(super) fn is_host<B: Backend>(device: &Device<B>) -> bool {
@@ -30,40 +31,19 @@ pub(super) fn is_wrapped<B: Backend>(operand: &Operand<B>) -> bool {
 
 /// The tensor of Flex in an operand, which keeps it.
 pub(super) fn lent<B: Backend>(operand: &Operand<B>) -> Option<&FlexTensor> {
-    let tensor: &dyn Any = match operand {
-        Operand::Float(tensor) => tensor,
-        Operand::Int(tensor) => tensor,
-        Operand::Bool(tensor) => tensor,
-    };
-    match tensor.downcast_ref::<DispatchTensor>().map(|tensor| &tensor.kind) {
-        Some(DispatchTensorKind::Flex(
-            BackendTensor::Float(tensor) | BackendTensor::Int(tensor) | BackendTensor::Bool(tensor),
-        )) => Some(tensor),
-        Some(_) => None,
-        None => tensor.downcast_ref(),
+    match operand {
+        Operand::Float(tensor) => held(tensor),
+        Operand::Int(tensor) => held(tensor),
+        Operand::Bool(tensor) => held(tensor),
     }
 }
 
 /// The tensor of Flex in an operand.
 pub(super) fn unwrapped<B: Backend>(operand: Operand<B>) -> Option<FlexTensor> {
     match operand {
-        Operand::Float(tensor) => unwrap(tensor),
-        Operand::Int(tensor) => unwrap(tensor),
-        Operand::Bool(tensor) => unwrap(tensor),
-    }
-}
-
-fn unwrap<T: 'static>(tensor: T) -> Option<FlexTensor> {
-    match same::<T, DispatchTensor>(tensor) {
-        Ok(tensor) => match tensor.kind {
-            DispatchTensorKind::Flex(
-                BackendTensor::Float(tensor)
-                | BackendTensor::Int(tensor)
-                | BackendTensor::Bool(tensor),
-            ) => Some(tensor),
-            _ => None,
-        },
-        Err(tensor) => tensor.and_then(|tensor| same(tensor).ok()),
+        Operand::Float(tensor) => owned(tensor),
+        Operand::Int(tensor) => owned(tensor),
+        Operand::Bool(tensor) => owned(tensor),
     }
 }
 
@@ -97,15 +77,5 @@ pub(super) fn of_flex(tensor: FlexTensor, kind: Kind) -> Operand<Flex> {
         Kind::Float => Operand::Float(tensor),
         Kind::Int => Operand::Int(tensor),
         Kind::Bool => Operand::Bool(tensor),
-    }
-}
-
-/// A value as one of another type, which must be the same; otherwise the value itself.
-fn same<T: 'static, U: 'static>(value: T) -> Result<U, Option<T>> {
-    let mut value = Some(value);
-    let found = (&mut value as &mut dyn Any).downcast_mut::<Option<U>>();
-    match found.and_then(Option::take) {
-        Some(found) => Ok(found),
-        None => Err(value),
     }
 }

@@ -1,38 +1,78 @@
-//! Convolutions of NdArray, run by Flex, whose kernels are many times faster. The elements are handed over and back.
+//! Convolutions of NdArray, run by Flex, whose kernels are many times faster. The elements are handed over and back: those of
+//! a program that convolves once, for all of its operations; otherwise those of each convolution.
 
 use std::any::Any;
 
-use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind, Flex};
+use burn::backend::{BackendTensor, DispatchDevice, DispatchTensor, DispatchTensorKind, Flex};
 use burn_backend::{Backend, Shape, tensor::Device};
 use burn_flex::FlexTensor;
-use burn_ndarray::NdArrayTensor;
+use burn_ndarray::{NdArrayDevice, NdArrayTensor};
 
 use super::{access, convolution::Images, memory::Memory};
 use crate::{
     execute::{ExecuteError, Operand, dispatch::apply},
-    graph::{Op, ValueType},
+    graph::{Graph, Kind, Op, ValueType},
 };
 
-/// Whether an operation is one of these. Tensors on a tape are not lent: the tape must see the operation.
-pub(in super::super) fn is_lent<B: Backend>(op: &Op, inputs: &[Operand<B>]) -> bool {
-    let convolution = matches!(
+/// Whether a program is run by Flex as a whole: it convolves, on NdArray, and returns no truth values, which the two store
+/// in ways of their own.
+pub(super) fn is_lent_whole<B: Backend>(graph: &Graph, device: &Device<B>) -> bool {
+    let device = device as &dyn Any;
+    let own = match device.downcast_ref::<DispatchDevice>() {
+        Some(device) => matches!(device, DispatchDevice::NdArray(_)),
+        None => device.is::<NdArrayDevice>(),
+    };
+    let mut outputs = graph.outputs.iter();
+    own && graph.nodes.iter().any(|node| is_convolution(&node.op))
+        && outputs.all(|&value| graph.value(value).kind() != Kind::Bool)
+}
+
+/// The elements of an operand of NdArray, if it is one, as a tensor of Flex.
+pub(super) fn copied<B: Backend>(operand: &Operand<B>) -> Option<FlexTensor> {
+    if !is_of_ndarray(operand) {
+        return None;
+    }
+    operand.clone().into_data().ok().map(FlexTensor::from_data)
+}
+
+/// An operand with the elements of a tensor of Flex.
+pub(super) fn returned<B: Backend>(
+    tensor: FlexTensor,
+    device: &Device<B>,
+) -> Result<Operand<B>, ExecuteError> {
+    Ok(Operand::from_data(tensor.into_data(), device)?)
+}
+
+fn is_convolution(op: &Op) -> bool {
+    matches!(
         op,
         Op::Conv { .. }
             | Op::ConvBackward(..)
             | Op::ConvTranspose { .. }
             | Op::ConvTransposeBackward(..)
             | Op::Unfold4d { .. }
-    );
-    convolution && inputs.iter().all(is_of_ndarray)
+    )
+}
+
+/// Whether an operation is run by Flex. Tensors on a tape are not lent: the tape must see the operation.
+pub(in super::super) fn is_lent<B: Backend>(op: &Op, inputs: &[Operand<B>]) -> bool {
+    let floats = inputs.iter().all(|operand| operand.kind() == Kind::Float);
+    is_convolution(op) && floats && inputs.iter().all(is_of_ndarray)
 }
 
 fn is_of_ndarray<B: Backend>(operand: &Operand<B>) -> bool {
-    let Operand::Float(tensor) = operand else { return false };
-    let tensor = tensor as &dyn Any;
+    let tensor: &dyn Any = match operand {
+        Operand::Float(tensor) => tensor,
+        Operand::Int(tensor) => tensor,
+        Operand::Bool(tensor) => tensor,
+    };
     match tensor.downcast_ref::<DispatchTensor>() {
-        Some(tensor) => {
-            matches!(tensor.kind, DispatchTensorKind::NdArray(BackendTensor::Float(_)))
-        }
+        Some(tensor) => matches!(
+            tensor.kind,
+            DispatchTensorKind::NdArray(
+                BackendTensor::Float(_) | BackendTensor::Int(_) | BackendTensor::Bool(_)
+            )
+        ),
         None => tensor.is::<NdArrayTensor>(),
     }
 }
@@ -53,9 +93,7 @@ pub(in super::super) fn lent<B: Backend>(
         Some(result) => vec![result],
         None => apply::<Flex>(op, copies, outputs, &Default::default())?,
     };
-    let back = |operand: Operand<Flex>| -> Result<Operand<B>, ExecuteError> {
-        Ok(Operand::from_data(operand.into_data()?, device)?)
-    };
+    let back = |operand: Operand<Flex>| Ok(Operand::from_data(operand.into_data()?, device)?);
     results.into_iter().map(back).collect()
 }
 

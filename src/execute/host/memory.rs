@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use burn_backend::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
+use crate::tensor::spare::{self, in_shape};
+
 /// Bytes kept between runs, at most.
 const KEPT: usize = 1 << 26;
 
@@ -49,29 +51,35 @@ impl Memory {
     /// A tensor of any elements. `allowed` bytes may stay unused beside it.
     pub fn tensor(&mut self, shape: Shape, dtype: DType, allowed: usize) -> FlexTensor {
         let bytes = shape.num_elements() * dtype.size();
-        let same = |free: &FlexTensor| free.bytes().len() == bytes;
         if bytes >= SMALL
-            && let Some(found) = self.free.iter().rposition(same)
+            && let Some(found) = self.found(&shape, dtype, bytes)
         {
             self.bytes -= bytes;
             let free = self.free.remove(found);
-            let is_same = free.dtype() == dtype && *free.layout().shape() == shape;
-            let again = if is_same && free.layout().start_offset() == 0 && free.is_contiguous() {
-                free
-            } else {
-                let data = free.data_arc();
-                drop(free);
-                FlexTensor::from_arc(data, Layout::contiguous(shape), dtype)
-            };
+            let again = in_shape(free, shape, dtype);
             #[cfg(test)]
             let again = soiled(again);
             return again;
         }
         self.shrink(allowed);
-        let fresh = fresh(shape, dtype);
+        let fresh = spare::take(&shape, dtype).unwrap_or_else(|| fresh(shape, dtype));
         #[cfg(test)]
         let fresh = soiled(fresh);
         fresh
+    }
+
+    /// The place of a tensor of a number of bytes, of this shape if there is one: its layout serves again too.
+    fn found(&self, shape: &Shape, dtype: DType, bytes: usize) -> Option<usize> {
+        let mut same = None;
+        for (place, free) in self.free.iter().enumerate().rev() {
+            if free.bytes().len() == bytes {
+                if free.dtype() == dtype && free.layout().shape() == shape {
+                    return Some(place);
+                }
+                same = same.or(Some(place));
+            }
+        }
+        same
     }
 
     /// Takes the memory of a tensor that is no longer needed, unless something else uses it. `allowed` bytes may stay unused.

@@ -12,6 +12,7 @@ mod block;
 mod chain;
 mod convolution;
 mod elements;
+mod indexing;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 mod lent;
@@ -66,18 +67,31 @@ pub(super) struct HostProgram {
     serves: Vec<bool>,
     /// Whether there is work for all threads.
     is_large: bool,
+    /// Whether the tensors are those of NdArray, which are handed over and back.
+    #[cfg(feature = "ndarray")]
+    is_lent: bool,
 }
 
 /// What a program returned, or its inputs if one of them lies elsewhere.
 pub(super) type Attempt<B> = Result<Result<Vec<Operand<B>>, ExecuteError>, Vec<Operand<B>>>;
 
 impl HostProgram {
-    /// The steps of a graph with its constants, if the tensors of the device lie in this process's memory.
+    /// The steps of a graph with its constants, if the tensors of the device lie in this process's memory; on NdArray if the
+    /// program convolves.
     pub fn new<B: Backend>(
         graph: &Graph,
         constants: &[(ValueId, Operand<B>)],
         device: &Device<B>,
     ) -> Option<Self> {
+        #[cfg(feature = "ndarray")]
+        if lent::is_lent_whole::<B>(graph, device) {
+            let copies = constants.iter().map(|(value, operand)| {
+                let copy = lent::copied(operand)?;
+                Some((*value, copy))
+            });
+            let copies = copies.collect::<Option<Vec<_>>>()?;
+            return Some(Self { is_lent: true, ..Self::planned(graph, copies) });
+        }
         if !access::is_host::<B>(device) {
             return None;
         }
@@ -122,17 +136,25 @@ impl HostProgram {
             used,
             steps,
             constants,
+            #[cfg(feature = "ndarray")]
+            is_lent: false,
         }
     }
 
     /// Runs the program on inputs that have been checked, the first of them lent. Returns the others if one of them lies
     /// elsewhere.
+    #[cfg_attr(not(feature = "ndarray"), allow(unused_variables))]
     pub fn run<B: Backend>(
         &self,
         graph: &Graph,
         lent: &[Operand<B>],
         inputs: Vec<Operand<B>>,
+        device: &Device<B>,
     ) -> Attempt<B> {
+        #[cfg(feature = "ndarray")]
+        if self.is_lent {
+            return self.run_on_copies(graph, lent, inputs, device);
+        }
         if !inputs.iter().all(access::is_wrapped) {
             return Err(inputs);
         }
@@ -146,6 +168,25 @@ impl HostProgram {
                 access::wrapped(tensor, kind).ok_or_else(|| undefined(value, "the outputs".into()))
             });
             wrapped.collect()
+        }))
+    }
+
+    /// The same on tensors of NdArray.
+    #[cfg(feature = "ndarray")]
+    fn run_on_copies<B: Backend>(
+        &self,
+        graph: &Graph,
+        kept: &[Operand<B>],
+        inputs: Vec<Operand<B>>,
+        device: &Device<B>,
+    ) -> Attempt<B> {
+        let copied = |operands: &[Operand<B>]| -> Option<Vec<FlexTensor>> {
+            operands.iter().map(lent::copied).collect()
+        };
+        let (Some(kept), Some(own)) = (copied(kept), copied(&inputs)) else { return Err(inputs) };
+        let outputs = self.guarded(graph, &kept.iter().collect::<Vec<_>>(), own);
+        Ok(outputs.and_then(|outputs| {
+            outputs.into_iter().map(|tensor| lent::returned(tensor, device)).collect()
         }))
     }
 

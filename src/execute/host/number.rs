@@ -3,13 +3,15 @@
 //! In f32 the four operations are Flex's own vector kernels, on a block instead of a whole tensor, so that results equal
 //! its results bit for bit.
 
+use std::ops::AddAssign;
+
 use burn_backend::Element;
 use burn_flex::{FlexTensor, ops::unary, simd};
 
 use super::chain::Function;
 
 /// A float type whose tensors can be accessed.
-pub(super) trait Number: Element + Copy + Default + Send + Sync {
+pub(super) trait Number: Element + Copy + Default + Send + Sync + AddAssign {
     /// All of a tensor's memory. The element type must be the tensor's.
     fn memory(tensor: &FlexTensor) -> &[Self];
 

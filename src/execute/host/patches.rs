@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{chain::Function, number::Number};
+use super::number::Number;
 
 /// Sizes of a two-dimensional convolution of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,10 +90,14 @@ impl Window {
             let Some(place) = place.filter(|_| !inside.is_empty()) else { return };
             let from = &from[at + inside.start..at + inside.end];
             if stride == 1 {
-                N::combine(Function::Add, &mut image[place..place + from.len()], from);
+                // Rows are short: a call of a kernel for each would take longer than its additions.
+                let to = &mut image[place..place + from.len()];
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to += from;
+                }
             } else {
-                for (to, &from) in image[place..].chunks_mut(stride).zip(from) {
-                    N::combine(Function::Add, &mut to[..1], &[from]);
+                for (to, &from) in image[place..].iter_mut().step_by(stride).zip(from) {
+                    *to += from;
                 }
             }
         });

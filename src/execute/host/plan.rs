@@ -255,6 +255,8 @@ impl Step {
                 let own = matches!(
                     node.op,
                     Op::Reshape
+                        | Op::Zeros
+                        | Op::Gather(_)
                         | Op::Unfold4d { .. }
                         | Op::Conv { .. }
                         | Op::ConvBackward(..)

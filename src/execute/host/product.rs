@@ -1,6 +1,6 @@
 //! Matrix products written into memory that serves again, added to what is there, or added up over a batch.
 //!
-//! The threads share the rows of a large product, or the matrices of a batch.
+//! The threads share the longer side of a large product, or the matrices of a batch.
 
 use burn_backend::{DType, Shape};
 use burn_flex::FlexTensor;
@@ -19,6 +19,9 @@ const SHARED: usize = 1 << 19;
 /// Parts of a batch whose products are added up on threads of their own. Not the number of threads, so that sums are the
 /// same on every machine.
 const PARTS: usize = 4;
+
+/// Columns of a thread's part of a product are a multiple of this, so that kernels work at their full width.
+const WIDTH: usize = 32;
 
 /// `first · second` over the last two dimensions.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,6 +178,8 @@ fn run_in<N: Number + ComplexField>(
     let threads = if shared { rayon::current_num_threads() } else { 1 };
     if product.summed {
         summed(to, count, if large { PARTS } else { 1 }, pair);
+    } else if count == 1 && shared && columns > rows {
+        by_columns((to, accum), pair(0), threads);
     } else if count == 1 {
         let part = rows.div_ceil(threads);
         each(to, part * columns, shared, |index, to| {
@@ -192,6 +197,28 @@ fn run_in<N: Number + ComplexField>(
         });
     }
     Some(())
+}
+
+/// One product whose columns the threads share. Each arranges the elements of its operands for the kernel, so that it is the
+/// longer side that should be shared.
+fn by_columns<N: Number + ComplexField>(
+    (to, accum): (&mut [N], Accum),
+    (first, second): (MatRef<'_, N>, MatRef<'_, N>),
+    threads: usize,
+) {
+    let part = second.ncols().div_ceil(threads).next_multiple_of(WIDTH);
+    let mut rest = MatMut::from_row_major_slice_mut(to, first.nrows(), second.ncols());
+    let mut parts = Vec::with_capacity(threads);
+    while rest.ncols() > part {
+        let (next, others) = rest.split_at_col_mut(part);
+        parts.push(next);
+        rest = others;
+    }
+    parts.push(rest);
+    parts.into_par_iter().enumerate().for_each(|(index, to)| {
+        let second = second.subcols(index * part, to.ncols());
+        matmul(to, accum, first, second, N::of(1.0), Par::Seq);
+    });
 }
 
 /// The sum of the products of a batch: of each part of it, and then of the parts.

@@ -1,7 +1,7 @@
 //! One run of a program: its values, and what each step does with them.
 
 use burn::backend::Flex;
-use burn_backend::{Shape, ops::FloatTensorOps};
+use burn_backend::{Shape, ops::FloatTensorOps, tensor::IndexingUpdateOp};
 use burn_flex::FlexTensor;
 use faer::Accum;
 
@@ -9,6 +9,7 @@ use super::{
     HostProgram, access, block,
     chain::Chain,
     convolution::Images,
+    indexing,
     memory::Memory,
     movement::moved,
     plan::{Step, Work},
@@ -124,7 +125,7 @@ impl<'a> Run<'a> {
 
     fn operation(&mut self, position: usize, handed: &[bool]) -> Result<(), ExecuteError> {
         let node = &self.graph.nodes[position];
-        if let Some(result) = self.own(node) {
+        if let Some(result) = self.own(node).or_else(|| self.scattered(node, handed)) {
             self.put(node.outputs[0], Some(result));
             for (&value, _) in node.inputs.iter().zip(handed).filter(|(_, handed)| **handed) {
                 self.end(value);
@@ -154,8 +155,14 @@ impl<'a> Run<'a> {
         let result = self.graph.value(output);
         let memory = (&mut self.memory, self.unused);
         let slot = |value: &ValueId| self.slots[self.program.slots[value.index()]].tensor();
-        if let [x] = &node.inputs[..] {
-            return moved(&node.op, slot(x)?, &result.shape, memory);
+        match (&node.op, &node.inputs[..]) {
+            (Op::Zeros, []) => return indexing::zeros(&result.shape, result.dtype, memory),
+            (op, [x]) => return moved(op, slot(x)?, &result.shape, memory),
+            (Op::Gather(dim), [x, places]) => {
+                let operands = (slot(x)?, slot(places)?);
+                return indexing::gathered(operands, *dim, &result.shape, memory);
+            }
+            _ => {}
         }
         if !matches!(node.op, Op::Conv { .. } | Op::ConvBackward(..)) {
             return None;
@@ -165,6 +172,22 @@ impl<'a> Run<'a> {
         let images = Images::new(&node.op, &shapes, result)?;
         let operands = [slot(&node.inputs[images.source()])?, slot(&node.inputs[1])?];
         images.run(operands, &result.shape, memory)
+    }
+
+    /// The result of an addition by places into a tensor that is handed over.
+    fn scattered(&mut self, node: &Node, handed: &[bool]) -> Option<FlexTensor> {
+        let (&Op::Scatter(dim, IndexingUpdateOp::Add), &[x, places, value], [true, ..]) =
+            (&node.op, &node.inputs[..], handed)
+        else {
+            return None;
+        };
+        let mut target = self.take(x)?;
+        let operands = self.get(places).zip(self.get(value));
+        if operands.and_then(|operands| indexing::added(&mut target, dim, operands)).is_none() {
+            self.put(x, Some(target));
+            return None;
+        }
+        Some(target)
     }
 
     fn chain(&mut self, chain: &Chain) -> Result<(), ExecuteError> {

@@ -62,7 +62,7 @@ pub(super) enum SourceState {
 impl<B: AutodiffBackend> Average<B> {
     /// Averages a value in.
     pub fn update(&mut self, new: Factors<B>, decay: f64) -> Result<(), Error> {
-        self.updates += 1;
+        self.updates = self.updates.saturating_add(1);
         self.value = Some(match self.value.take() {
             Some(old) => old.averaged(&new, self.kept(decay))?,
             None => new,

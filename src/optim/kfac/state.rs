@@ -166,6 +166,9 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             Some(previous) if previous.len() != like.len() => {
                 return wrong("its previous step has another number of parameters");
             }
+            Some(previous) if previous.iter().any(|entry| !entry.is_finite()) => {
+                return wrong("its previous step is not finite");
+            }
             Some(previous) => Some(like.space().vector(previous)?),
             None => None,
         };

@@ -63,7 +63,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
         self.expect_no_failure()?;
         let mut next = self.progress.clone();
-        next.step += 1;
+        next.step = next.step.saturating_add(1);
         let slope = self.observe(&mut next, objective, given)?;
         let searches =
             self.config.search_period.is_some_and(|period| next.step.is_multiple_of(period));
@@ -95,7 +95,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
         self.expect_no_failure()?;
         let mut next = self.progress.clone();
-        next.step += 1;
+        next.step = next.step.saturating_add(1);
         let slope = self.observe(&mut next, objective, given)?;
         let (candidates, inverted) = self.candidates(&mut next, objective, &slope, false)?;
         let candidate = first(candidates)?;

@@ -42,6 +42,8 @@ mod flex {
     use burn_backend::{Backend, DType, Element, tensor::FloatTensor};
     use burn_flex::{FlexDevice, FlexTensor};
 
+    use crate::tensor::flex::held;
+
     /// Whether tensors on a device have elements that can be accessed.
     pub fn holds<B: Backend>(device: &B::Device) -> bool {
         let device = device as &dyn Any;
@@ -53,12 +55,12 @@ mod flex {
 
     /// Element type of a tensor whose elements can be accessed.
     pub fn dtype<B: Backend>(tensor: &FloatTensor<B>) -> Option<DType> {
-        Some(shared::<B>(tensor)?.dtype())
+        Some(held(tensor)?.dtype())
     }
 
     /// All elements, if they are contiguous. The element type must be the tensor's.
     pub fn elements<B: Backend, E: Contiguous>(tensor: &FloatTensor<B>) -> Option<&[E]> {
-        let tensor = shared::<B>(tensor).filter(|tensor| tensor.dtype() == E::dtype())?;
+        let tensor = held(tensor).filter(|tensor| tensor.dtype() == E::dtype())?;
         let (start, end) = tensor.layout().contiguous_offsets()?;
         E::elements(tensor).get(start..end)
     }
@@ -70,17 +72,6 @@ mod flex {
         let tensor = exclusive::<B>(tensor).filter(|tensor| tensor.dtype() == E::dtype())?;
         let (start, end) = tensor.layout().contiguous_offsets()?;
         E::elements_mut(tensor)?.get_mut(start..end)
-    }
-
-    fn shared<B: Backend>(tensor: &FloatTensor<B>) -> Option<&FlexTensor> {
-        let tensor = tensor as &dyn Any;
-        match tensor.downcast_ref::<DispatchTensor>() {
-            Some(tensor) => match &tensor.kind {
-                DispatchTensorKind::Flex(BackendTensor::Float(tensor)) => Some(tensor),
-                _ => None,
-            },
-            None => tensor.downcast_ref(),
-        }
     }
 
     fn exclusive<B: Backend>(tensor: &mut FloatTensor<B>) -> Option<&mut FlexTensor> {

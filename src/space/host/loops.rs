@@ -1,4 +1,7 @@
 //! Loops over slices, in parallel where there is enough to do.
+//!
+//! They count indices: pairs of iterators are only fast where the compiler happens to inline them.
+#![allow(clippy::needless_range_loop)]
 
 use std::ops::{Add, AddAssign, Mul};
 
@@ -73,13 +76,13 @@ pub(in super::super) enum Accumulate {
 fn combine<N: Number>(pairs: Vec<(&mut [N], &[N])>, a: N, b: N, sum: Accumulate) -> f64 {
     let count = pairs.iter().map(|(y, _)| y.len()).sum();
     let chunks = pairs.into_iter().flat_map(|(y, x)| y.chunks_mut(CHUNK).zip(x.chunks(CHUNK)));
-    total(chunks, count, |(y, x): (&mut [N], &[N])| {
-        combine_chunk(y, a, x, b);
-        match sum {
-            Accumulate::Nothing => 0.0,
-            Accumulate::Itself => dot_of_chunk(y, y),
-            Accumulate::Other => dot_of_chunk(y, x),
+    total(chunks, count, |(y, x): (&mut [N], &[N])| match sum {
+        Accumulate::Nothing => {
+            combine_run(y, a, x, b);
+            0.0
         }
+        Accumulate::Itself => combine_chunk((y, a), (x, b), |y, _| dot_of_run(y, y)),
+        Accumulate::Other => combine_chunk((y, a), (x, b), |y, x| dot_of_run(y, x)),
     })
 }
 
@@ -90,9 +93,11 @@ fn step<N: Number>(triples: Vec<Triple<'_, N>>, alpha: N, beta: N) {
         moved.zip(z.chunks(CHUNK))
     });
     total(chunks, count, |((x, p), z): ((&mut [N], &mut [N]), &[N])| {
-        for ((x, p), &z) in x.iter_mut().zip(p.iter_mut()).zip(z) {
-            *x += alpha * *p;
-            *p = beta * *p + z;
+        let count = x.len().min(p.len()).min(z.len());
+        let (x, p, z) = (&mut x[..count], &mut p[..count], &z[..count]);
+        for i in 0..count {
+            x[i] += alpha * p[i];
+            p[i] = beta * p[i] + z[i];
         }
         0.0
     });
@@ -122,29 +127,55 @@ fn total<C: Send>(
     chunks.map(each).sum()
 }
 
-fn combine_chunk<N: Number>(y: &mut [N], a: N, x: &[N], b: N) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = a * *y + b * x;
+/// Combines run by run, and adds up what `sum` finds of each while it is in the innermost cache.
+fn combine_chunk<N: Number>(
+    (y, a): (&mut [N], N),
+    (x, b): (&[N], N),
+    sum: impl Fn(&[N], &[N]) -> f64,
+) -> f64 {
+    let mut total = 0.0;
+    for (y, x) in y.chunks_mut(RUN).zip(x.chunks(RUN)) {
+        combine_run(y, a, x, b);
+        total += sum(y, x);
+    }
+    total
+}
+
+fn combine_run<N: Number>(y: &mut [N], a: N, x: &[N], b: N) {
+    let count = y.len().min(x.len());
+    let (y, x) = (&mut y[..count], &x[..count]);
+    for i in 0..count {
+        y[i] = a * y[i] + b * x[i];
     }
 }
 
 fn dot_of_chunk<N: Number>(x: &[N], y: &[N]) -> f64 {
-    let runs = x.chunks(RUN).zip(y.chunks(RUN));
-    runs.map(|(x, y)| dot_of_run(x, y)).sum()
+    let mut total = 0.0;
+    for (x, y) in x.chunks(RUN).zip(y.chunks(RUN)) {
+        total += dot_of_run(x, y);
+    }
+    total
 }
 
 fn dot_of_run<N: Number>(x: &[N], y: &[N]) -> f64 {
     let (x, x_rest) = x.as_chunks::<LANES>();
     let (y, y_rest) = y.as_chunks::<LANES>();
     let mut lanes = [N::default(); LANES];
-    for (x, y) in x.iter().zip(y) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += x * y;
+    for i in 0..x.len().min(y.len()) {
+        let (x, y) = (&x[i], &y[i]);
+        for lane in 0..LANES {
+            lanes[lane] += x[lane] * y[lane];
         }
     }
-    let rest = x_rest.iter().zip(y_rest);
-    let rest: f64 = rest.map(|(&x, &y)| (x * y).into()).sum();
-    lanes.into_iter().map(Into::into).sum::<f64>() + rest
+    let mut rest = 0.0;
+    for i in 0..x_rest.len().min(y_rest.len()) {
+        rest += (x_rest[i] * y_rest[i]).into();
+    }
+    let mut total = 0.0;
+    for lane in lanes {
+        total += lane.into();
+    }
+    total + rest
 }
 
 #[cfg(test)]

@@ -80,6 +80,47 @@ fn scores_that_do_not_fit_into_the_file_are_refused() {
     }
 }
 
+/// A bit of each byte of a description, one at a time: an error of its own kind, or the scores as they were.
+#[test]
+fn every_byte_of_a_description_may_be_wrong() {
+    let world = World::new(75);
+    let config = InfluenceConfig::new(Estimator::Dense(DirectConfig::new())).with_damping(0.5);
+    let influence = config.init(&world.training).unwrap();
+    let path = std::env::temp_dir().join(format!("described-{}.npy", std::process::id()));
+    let plan = StoreConfig::new().init(&influence, &world.queries).unwrap();
+    let rows = |scores: &mut StoredScores| scores.row(3).unwrap();
+    let expected = rows(&mut plan.create(&path).unwrap());
+    let (description, numbers) = (path.with_extension("npy.json"), std::fs::read(&path).unwrap());
+    let text = std::fs::read(&description).unwrap();
+    let mut refused = 0;
+    for at in 0..text.len() {
+        let mut damaged = text.clone();
+        damaged[at] ^= 1 << (at % 8);
+        std::fs::write(&description, &damaged).unwrap();
+        let run =
+            || (StoredScores::open(&path).map(|mut found| rows(&mut found)), plan.resume(&path));
+        let story = || String::from_utf8_lossy(&damaged[at.saturating_sub(20)..]).into_owned();
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        let (opened, resumed) = found.unwrap_or_else(|_| panic!("a panic: {}", story()));
+        refused += usize::from(opened.is_err());
+        if let Ok(opened) = opened {
+            assert!(opened == expected, "{}", story());
+        }
+        let typed = failure::<_, StoreError>(&resumed).is_some();
+        assert!(resumed.is_ok() || typed, "{}: {resumed:?}", story());
+        let after = std::fs::read(&path).unwrap();
+        if resumed.is_err() {
+            assert!(after == numbers, "{}", story());
+        } else {
+            std::fs::write(&path, &numbers).unwrap();
+        }
+    }
+    assert!(refused > text.len() / 2, "{refused} of {}", text.len());
+    for file in [&path, &description] {
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
 /// Results that were changed in a file, or put together by hand.
 #[test]
 fn damaged_results_are_refused() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use burn::prelude::*;
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, Objective, Reduction,
+    ConjugateGradientConfig, DirectConfig, MinresConfig, Objective, Reduction,
     influence::{
         Curvature, Estimator, Influence, InfluenceConfig, InfluenceReport, InfluenceWarning,
         Prediction, Query, Scores,
@@ -203,6 +203,40 @@ fn blocks_of_queries_are_passed_on_in_order_and_observed() {
         scope.spawn(|| influence.scores(&world.queries).unwrap()).join().unwrap()
     });
     assert_eq!(again.values(), whole.values());
+}
+
+/// The iterations of each query by itself, down to the tolerance; scores are the same bits with and without an observer.
+#[test]
+fn solves_of_single_queries_are_observed() {
+    let world = World::new(17);
+    let tolerance = 1e-9;
+    for estimator in [
+        Estimator::ConjugateGradient(
+            ConjugateGradientConfig::new().with_relative_tolerance(tolerance),
+        ),
+        Estimator::Minres(MinresConfig::new().with_relative_tolerance(tolerance)),
+    ] {
+        let config = InfluenceConfig::new(estimator).with_damping(0.5);
+        for (at_once, observed) in [(1, TEST), (2, 1), (TEST, 0)] {
+            let config = config.clone().with_at_once(at_once);
+            let plain = config.init(&world.training).unwrap().scores(&world.queries).unwrap();
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let sink = Arc::clone(&seen);
+            let influence = config.init(&world.training).unwrap().with_iterations(move |at| {
+                sink.lock().unwrap().push((at.index, at.relative_residual));
+            });
+            let found = influence.scores(&world.queries).unwrap();
+            assert_eq!(found.values(), plain.values());
+            let seen = seen.lock().unwrap();
+            // Each solve starts at its first iteration and ends at the tolerance.
+            let solves: Vec<_> = seen.chunk_by(|a, b| b.0 == a.0 + 1).collect();
+            assert_eq!(solves.len(), observed, "{seen:?}");
+            for solve in solves {
+                assert_eq!(solve[0].0, 1);
+                assert!(solve[solve.len() - 1].1 <= tolerance, "{solve:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -147,6 +147,29 @@ fn damaged_files_do_no_harm() {
     assert!(refused > 80, "{refused}"); // those that are cut off at least
 }
 
+/// Each bit of a file, one at a time, and each length: reading it is an error or a state, and no panic in Burn's reader comes
+/// through.
+#[test]
+fn every_bit_of_a_file_may_be_wrong() {
+    let (model, batch, objective, config) = problems(6).swap_remove(2);
+    let mut optimizer: NewtonOptimizer<B> = config.init(&objective).unwrap();
+    optimizer.step(&model, batch).unwrap();
+    let bytes = optimizer.state().unwrap().to_bytes().unwrap().to_vec();
+    let read = |damaged: Vec<u8>, what: String| {
+        let run = || NewtonOptimizerState::from_bytes(Bytes::from_bytes_vec(damaged));
+        let found = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| panic!("{what}"));
+        assert!(found.as_ref().map_or_else(is_typed, |_| true), "{what}: {found:?}");
+    };
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            read(damaged, format!("bit {bit} of byte {at}"));
+        }
+        read(bytes[..at].to_vec(), format!("{at} bytes"));
+    }
+}
+
 /// Numbers in a state that no run leaves there.
 #[test]
 fn impossible_states_are_refused() {
