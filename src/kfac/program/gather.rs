@@ -1,4 +1,4 @@
-//! The passes forward and back that the moments are taken from. Depends on probes and cotangents; independent of
+//! The forward and backward passes that the moments are taken from. Depends on probes and cotangents; independent of
 //! moments.
 
 use burn_backend::{Shape, Slice, TensorMetadata, ops::FloatTensorOps};
@@ -24,7 +24,7 @@ fn one(tensor: Tensor) -> Tensor {
     one_of_many::<CaptureBackend>(tensor)
 }
 
-/// A pass forward and the pass back from the loss; what nobody reads of them is dead code. Others go back from the outputs.
+/// A forward pass and the backward pass from the loss; what nobody reads of them is dead code. Others go back from the outputs.
 pub(super) struct Passes<'a> {
     probed: &'a Probed,
     given: &'a ProgramInputs<'a>,

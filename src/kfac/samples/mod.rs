@@ -2,7 +2,7 @@
 //! on the layers of K-FAC and on Kronecker products; independent of the purpose of the scores.
 //!
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
-//! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
+//! EKFAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
 
 mod eigen_gradients;
 mod eigenbasis;
