@@ -5,7 +5,7 @@ use std::error::Error;
 
 use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Hessian, LinearOperator, LinearSolver, MinresConfig,
-    Objective, Solution, SolveOptions, StopReason, solver::Iteration,
+    Objective, ParamVector, SelfAdjoint, Solution, SolveOptions, StopReason, solver::Iteration,
 };
 
 use super::{
@@ -50,7 +50,7 @@ fn undamped(objective: &Objective, figures: &mut Figures) -> Result<(), Box<dyn 
     println!("\n[H⁻¹g by the dense matrix, f64]\n{}", truth.report);
 
     let solver = MinresConfig::new().with_relative_tolerance(1e-8).init()?;
-    let solution = solver.solve(&hessian, &gradient)?;
+    let solution = followed(&solver, &hessian, &gradient, 1e-8)?;
     println!("\n[H⁻¹g by MINRES, f64]\n{}", solution.report);
     let comparison = Comparison::of(&solution.x.to_vec()?, &truth.x.to_vec()?);
     println!("relative error {:.2e}, cosine {:.6}", comparison.relative_error, comparison.cosine);
@@ -87,15 +87,23 @@ fn damped(objective: &Objective, figures: &mut Figures) -> Result<(), Box<dyn Er
             [("cg", Box::new(conjugate.init()?)), ("minres", Box::new(minimum.init()?))];
         let operator = Hessian::new(objective)?.damped(DAMPING)?;
         for (method, solver) in solvers {
-            let mut line = SolveLine::new(tolerance)?;
-            let mut observer = |iteration: &Iteration<'_>| line.see(iteration);
-            let options = SolveOptions::new().with_observer(&mut observer);
-            let solution = solver.solve_with(&operator, &objective.gradient()?, options)?;
-            drop(line);
+            let solution = followed(&*solver, &operator, &objective.gradient()?, tolerance)?;
             judge(&format!("digits.{method}_damped_{name}"), &solution, &truth, allowed, figures)?;
         }
     }
     Ok(())
+}
+
+/// A solve with a line on the terminal that follows it.
+fn followed(
+    solver: &dyn LinearSolver,
+    operator: &dyn SelfAdjoint,
+    rhs: &ParamVector,
+    tolerance: f64,
+) -> Result<Solution, Box<dyn Error>> {
+    let mut line = SolveLine::new(tolerance)?;
+    let mut observer = |iteration: &Iteration<'_>| line.see(iteration);
+    Ok(solver.solve_with(operator, rhs, SolveOptions::new().with_observer(&mut observer))?)
 }
 
 /// Prints a solution of the damped system and notes its figures.

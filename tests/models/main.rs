@@ -22,6 +22,7 @@ mod optim;
 #[path = "../support/plain.rs"]
 mod plain;
 mod products;
+mod programs;
 #[path = "../support/random.rs"]
 mod random;
 mod reduction;

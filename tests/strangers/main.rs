@@ -16,6 +16,7 @@ mod data_sets;
 mod dense;
 #[path = "../support/models/deterministic.rs"]
 mod deterministic;
+mod first_day;
 mod generative;
 mod graphs;
 mod images;

@@ -4,6 +4,7 @@
 //! The two are compared as functions of the inputs, value by value. Gradients that agree by their values, as those of
 //! Σ(f − detach f)² and of 0, are different functions as soon as what is computed on the way counts as a value of its own.
 
+mod many;
 mod numbering;
 mod search;
 mod tape;

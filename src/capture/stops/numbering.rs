@@ -11,15 +11,21 @@ use crate::graph::{Binary, Graph, Literal, Node, Op, Reduction, Unary, ValueId, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Number(u32);
 
-/// How many terms of a sum are compared in any order; longer sums are compared in the order they are made in.
-const MOST_TERMS: usize = 64;
+/// A sum: two are the same if their terms are, in any order.
+struct Sum {
+    /// What was added, itself sums or not.
+    of: Vec<Number>,
+    /// The sum of the terms' own marks.
+    mark: u128,
+    /// How many terms there are.
+    terms: usize,
+}
 
 /// The numbers given so far.
 #[derive(Default)]
 pub(super) struct Numbering {
     numbers: HashMap<String, Number>,
-    /// The terms of sums, in order of their numbers.
-    terms: HashMap<Number, Vec<Number>>,
+    sums: HashMap<Number, Sum>,
     /// Those of zeros.
     zeros: HashSet<Number>,
 }
@@ -51,9 +57,49 @@ impl Numbering {
         number
     }
 
-    /// The terms of a sum; a value that is no sum is its own only term.
-    fn terms(&self, of: Number) -> Vec<Number> {
-        self.terms.get(&of).cloned().unwrap_or_else(|| vec![of])
+    /// A mark of 128 random bits, the sum of those of its terms for a sum, and the number of terms.
+    fn mark(&self, of: Number) -> (u128, usize) {
+        if let Some(sum) = self.sums.get(&of) {
+            return (sum.mark, sum.terms);
+        }
+        let half = |half: u8| {
+            let mut hasher = DefaultHasher::new();
+            (of, half).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        (half(0) << 64 | half(1), 1)
+    }
+
+    /// How often each term occurs in a sum, where there are at most so many; a value that is no sum is its own only term.
+    pub fn terms(&self, of: Number, most: usize) -> Option<HashMap<Number, usize>> {
+        if self.mark(of).1 > most {
+            return None;
+        }
+        let (mut terms, mut left) = (HashMap::new(), vec![of]);
+        while let Some(next) = left.pop() {
+            match self.sums.get(&next) {
+                Some(sum) => left.extend(&sum.of),
+                None => *terms.entry(next).or_insert(0) += 1,
+            }
+        }
+        Some(terms)
+    }
+
+    /// How many terms a sum has.
+    pub fn count(&self, of: Number) -> usize {
+        self.mark(of).1
+    }
+
+    /// All sums, each after those that it is made of.
+    pub fn all_sums(&self) -> Vec<Number> {
+        let mut sums: Vec<_> = self.sums.keys().copied().collect();
+        sums.sort_unstable();
+        sums
+    }
+
+    /// What a value is the sum of, as it was added up; nothing for what is no sum.
+    pub fn added(&self, of: Number) -> &[Number] {
+        self.sums.get(&of).map_or(&[], |sum| &sum.of)
     }
 
     /// The number of the sum of values of one type; zeros if there are none.
@@ -64,13 +110,12 @@ impl Numbering {
             [only] => return *only,
             _ => (),
         }
-        let mut terms: Vec<_> = of.iter().flat_map(|&number| self.terms(number)).collect();
-        if terms.len() > MOST_TERMS {
-            terms = of;
-        }
-        terms.sort_unstable();
-        let number = self.number(format!("sum {terms:?} {ty}"));
-        self.terms.insert(number, terms);
+        let marks = of.iter().map(|&number| self.mark(number));
+        let (mark, terms) = marks.fold((0_u128, 0_usize), |(mark, terms), (own, count)| {
+            (mark.wrapping_add(own), terms.saturating_add(count))
+        });
+        let number = self.number(format!("sum {mark:x} {terms} {ty}"));
+        self.sums.entry(number).or_insert(Sum { of, mark, terms });
         number
     }
 

@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
+    many::{self, Decision},
     numbering::{Number, Numbering, Numbers},
     tape::{Probed, Way, float_operands},
 };
 use crate::graph::{Binary, Graph, Op, ValueId};
 
-/// How many ways on from one value are told apart.
+/// How many ways on from one value are told apart by trying all choices.
 const MOST_WAYS: usize = 8;
 
 /// An operand of a node: node and position.
@@ -87,7 +88,11 @@ impl<'a> Search<'a> {
         for (parameter, &gradient) in parameters.zip(gradients) {
             let reaching = self.reaching.remove(&parameter).unwrap_or_default();
             let ty = self.loss.value(parameter).clone();
-            let chosen = self.choose(&reaching, &ty, |_, number| number == gradient)?;
+            let chosen = if reaching.len() > MOST_WAYS {
+                self.decide(&reaching, &[gradient], |_, _| true)?
+            } else {
+                self.choose(&reaching, &ty, |_, number| number == gradient)?
+            };
             if self.numbering.sum(&numbers_of(&chosen), &ty) != gradient {
                 return None;
             }
@@ -105,9 +110,15 @@ impl<'a> Search<'a> {
             let Some(&cotangent) = self.cotangents.get(&Way::OutOf(index, at)) else { continue };
             let ty = graph.value(output);
             let reaching = self.reaching.remove(&output).unwrap_or_default();
-            let chosen = self.choose(&reaching, ty, |search, sum| {
+            let occurs = |search: &mut Self, sum| {
                 search.occurring.contains(&sum) && search.goes_on(index, cotangent, sum)
-            })?;
+            };
+            let chosen = if reaching.len() > MOST_WAYS {
+                let sums = many::sums(self.numbering, &reaching, &self.occurring)?;
+                self.decide(&reaching, &sums, occurs)?
+            } else {
+                self.choose(&reaching, ty, occurs)?
+            };
             let number = if output == loss {
                 let seed = &probed.nodes[*self.writers.get(&cotangent)?];
                 self.numbering.results(probed, seed, &[]).first().copied()?
@@ -183,9 +194,6 @@ impl<'a> Search<'a> {
         mut wanted: impl FnMut(&mut Self, Number) -> bool,
     ) -> Option<Vec<(Operand, Number)>> {
         for left_out in 0..ways.len() {
-            if ways.len() > MOST_WAYS && left_out > 1 {
-                return None;
-            }
             let mut found: Vec<Vec<(Operand, Number)>> = Vec::new();
             for subset in choices(ways, left_out) {
                 let sum = self.numbering.sum(&numbers_of(&subset), ty);
@@ -201,6 +209,40 @@ impl<'a> Search<'a> {
         Some(Vec::new())
     }
 
+    /// The ways whose sum is the first of some that is wanted; none if there is no such sum. `None` if several choices
+    /// have it, or if another sum of as many terms is wanted too.
+    fn decide(
+        &mut self,
+        ways: &[(Operand, Number)],
+        sums: &[Number],
+        mut wanted: impl FnMut(&mut Self, Number) -> bool,
+    ) -> Option<Vec<(Operand, Number)>> {
+        let mut found: Option<(Number, Vec<(Operand, Number)>)> = None;
+        for &sum in sums {
+            if found
+                .as_ref()
+                .is_some_and(|(first, _)| self.numbering.count(*first) != self.numbering.count(sum))
+            {
+                break;
+            }
+            let commute = |operands: &[Operand]| {
+                operands.iter().all(|(node, _)| *node == operands[0].0)
+                    && operands.iter().all(|(node, _)| self.commutes(*node))
+            };
+            match many::decide(self.numbering, ways, sum, commute) {
+                Decision::Impossible => continue,
+                _ if !wanted(self, sum) => continue,
+                Decision::Ways(ways) if found.is_none() => found = Some((sum, ways)),
+                Decision::Ways(_) | Decision::Ambiguous => return None,
+            }
+        }
+        Some(found.map(|(_, ways)| ways).unwrap_or_default())
+    }
+
+    fn commutes(&self, node: usize) -> bool {
+        matches!(self.loss.nodes[node].op, Op::Binary(Binary::Add | Binary::Mul))
+    }
+
     /// Whether two choices differ by operands of one operation that may be exchanged.
     fn exchangeable(&self, a: &[(Operand, Number)], b: &[(Operand, Number)]) -> bool {
         let only = |a: &[(Operand, Number)], b: &[(Operand, Number)]| {
@@ -208,10 +250,7 @@ impl<'a> Search<'a> {
             differing.map(|((node, _), _)| *node).collect::<Vec<_>>()
         };
         let nodes: HashSet<_> = only(a, b).into_iter().chain(only(b, a)).collect();
-        let commutes = |&node: &usize| {
-            matches!(self.loss.nodes[node].op, Op::Binary(Binary::Add | Binary::Mul))
-        };
-        nodes.len() == 1 && nodes.iter().all(commutes)
+        nodes.len() == 1 && nodes.iter().all(|&node| self.commutes(node))
     }
 }
 
@@ -219,7 +258,7 @@ fn numbers_of(ways: &[(Operand, Number)]) -> Vec<Number> {
     ways.iter().map(|(_, number)| *number).collect()
 }
 
-/// All choices of all elements but some, in order. At most one may be left out of more than [`MOST_WAYS`].
+/// All choices of all elements but some, in order, of at most [`MOST_WAYS`] elements.
 fn choices<T: Clone>(of: &[T], left_out: usize) -> Box<dyn Iterator<Item = Vec<T>> + '_> {
     match left_out {
         0 => Box::new(std::iter::once(of.to_vec())),

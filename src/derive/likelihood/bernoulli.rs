@@ -2,7 +2,7 @@
 
 use burn_backend::{Backend, Shape, tensor::FloatTensor};
 
-use super::{Noise, at_most, scaled_units};
+use super::{Noise, at_most, diagonal_of_sums, scaled_units};
 
 /// One uniform value per output.
 pub(super) const NOISE: Noise = Noise::Uniform;
@@ -29,8 +29,13 @@ pub(super) fn root<B: Backend>(z: FloatTensor<B>, r: FloatTensor<B>) -> FloatTen
     B::float_mul(B::float_sqrt(variance::<B>(z)), r)
 }
 
+/// Σ σ(1 − σ) over rows, on the diagonal.
+pub(super) fn total<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
+    diagonal_of_sums::<B>(variance::<B>(z))
+}
+
 /// The columns of diag(√(σ(1 − σ))).
-pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> FloatTensor<B> {
     scaled_units::<B>(z, B::float_sqrt(variance::<B>(z.clone())))
 }
 

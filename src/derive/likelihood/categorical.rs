@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn_backend::{Backend, DType, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, at_most, columns_of};
+use super::{Noise, at_most, columns_of, diagonal_of_sums, pattern, square_pattern};
 
 /// One uniform value per row of classes.
 pub(super) const NOISE: Noise = Noise::UniformPerRow;
@@ -35,16 +35,20 @@ pub(super) fn root<B: Backend>(z: FloatTensor<B>, r: FloatTensor<B>) -> FloatTen
 ///
 /// Tanabe & Sagae 1992, *An exact Cholesky decomposition and the generalized inverse of the variance-covariance matrix of
 /// the multinomial distribution, with applications*.
-pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> FloatTensor<B> {
     let shape = z.shape();
     let classes = shape.last().copied().unwrap_or(1);
     let (p, last) = probabilities::<B>(z.clone());
+    let in_front = |x: FloatTensor<B>| {
+        let shape: Vec<usize> = [1].into_iter().chain(x.shape().iter().copied()).collect();
+        B::float_reshape(x, Shape::from(shape))
+    };
+    if classes < 2 {
+        return in_front(B::float_mul_scalar(p, 0.0.into()));
+    }
     let part = |x: &FloatTensor<B>, columns: Range<usize>| {
         B::float_slice(x.clone(), &columns_of(last, columns))
     };
-    if classes < 2 {
-        return vec![B::float_mul_scalar(p, 0.0.into())];
-    }
     // Sums of nonnegative terms: no difference loses digits. Where a sum vanishes, so do the terms divided by it.
     let sums = B::float_cumsum(B::float_flip(p.clone(), &[last]), last);
     let least = smallest_normal(p.dtype());
@@ -53,20 +57,39 @@ pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
     let first = part(&p, 0..classes - 1);
     let diagonal = B::float_sqrt(B::float_mul(first, B::float_div(next.clone(), own)));
     let below = B::float_neg(B::float_div(diagonal.clone(), next));
-    let column = |k: usize| {
-        let mut rows = Vec::new();
-        if k > 0 {
-            let mut before = shape.to_vec();
-            before[last] = k;
-            let (device, dtype) = (z.device(), z.dtype().into());
-            rows.push(B::float_zeros(Shape::from(before), &device, dtype));
-        }
-        rows.push(part(&diagonal, k..k + 1));
-        let after = part(&p, k + 1..classes);
-        rows.push(B::float_mul(after, part(&below, k..k + 1)));
-        B::float_cat(rows, last)
+    // `[…, columns]` → `[columns, …, 1]`
+    let by_column = |x: FloatTensor<B>| {
+        let mut turned = x.shape().to_vec();
+        turned.rotate_right(1);
+        turned.push(1);
+        let order: Vec<usize> = std::iter::once(last).chain(0..last).collect();
+        B::float_reshape(B::float_permute(x, &order), Shape::from(turned))
     };
-    (0..classes - 1).map(column).collect()
+    let at = pattern::<B>(z, classes - 1, |column, row| column == row);
+    let after = pattern::<B>(z, classes - 1, |column, row| column < row);
+    let after = B::float_mul(after, B::float_mul(in_front(p), by_column(below)));
+    B::float_add(B::float_mul(at, by_column(diagonal)), after)
+}
+
+/// Σ diag(p) − p pᵀ over rows `[rows, classes]`. A diagonal entry is the product of p with the sum of the others, which loses
+/// no digits where p is close to one.
+pub(super) fn total<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
+    let [rows, classes] = [z.shape()[0], z.shape()[1]];
+    let (p, last) = probabilities::<B>(z);
+    if classes < 2 {
+        return B::float_sum_dim(B::float_mul_scalar(p, 0.0.into()), 0);
+    }
+    let part =
+        |x: FloatTensor<B>, columns: Range<usize>| B::float_slice(x, &columns_of(last, columns));
+    let none = B::float_zeros(Shape::from(vec![rows, 1]), &p.device(), p.dtype().into());
+    let before = part(B::float_cumsum(p.clone(), last), 0..classes - 1);
+    let before = B::float_cat(vec![none.clone(), before], last);
+    let tails = B::float_flip(B::float_cumsum(B::float_flip(p.clone(), &[last]), last), &[last]);
+    let after = B::float_cat(vec![part(tails, 1..classes), none], last);
+    let variance = B::float_mul(p.clone(), B::float_add(before, after));
+    let others = square_pattern::<B>(&p, |column, row| column != row);
+    let products = B::float_matmul(B::float_swap_dims(p.clone(), 0, 1), p);
+    B::float_sub(diagonal_of_sums::<B>(variance), B::float_mul(others, products))
 }
 
 /// The smallest positive value of a type at full precision.
@@ -112,18 +135,21 @@ mod tests {
     use burn::backend::Flex;
     use burn_backend::{TensorData, ops::FloatTensorOps, read_sync};
 
-    use super::columns;
+    use super::{columns, total};
 
     /// Σ over columns of column·columnᵀ against diag(p) − p pᵀ in f64.
     fn check(z: &[f64], single: bool) {
         let classes = z.len();
         let data = TensorData::new(z.to_vec(), [1, classes]);
         let data = if single { data.convert::<f32>() } else { data };
-        let columns = columns::<Flex>(&Flex::float_from_data(data, &Default::default()));
+        let outputs = Flex::float_from_data(data, &Default::default());
+        let at_once = read_sync(Flex::float_into_data(total::<Flex>(outputs.clone()))).unwrap();
+        let at_once: Vec<f64> = at_once.iter::<f64>().collect();
+        let columns = columns::<Flex>(&outputs);
+        let columns = read_sync(Flex::float_into_data(columns)).unwrap();
+        let columns: Vec<f64> = columns.iter::<f64>().collect();
+        let columns: Vec<&[f64]> = columns.chunks(classes).collect();
         assert_eq!(columns.len(), (classes - 1).max(1));
-        let read = |column| read_sync(Flex::float_into_data(column)).unwrap();
-        let columns = columns.into_iter().map(read);
-        let columns: Vec<Vec<f64>> = columns.map(|data| data.iter::<f64>().collect()).collect();
         let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = z.iter().map(|z| (z - most).exp()).sum();
         let p: Vec<f64> = z.iter().map(|z| (z - most).exp() / total).collect();
@@ -133,8 +159,10 @@ mod tests {
                 let found: f64 = columns.iter().map(|column| column[i] * column[j]).sum();
                 let expected = if i == j { p[i] * (1.0 - p[i]) } else { -p[i] * p[j] };
                 let scale = (p[i] * p[j]).sqrt().max(1e-30);
-                let error = (found - expected).abs() / scale;
-                assert!(error < bound, "{z:?}: {i}, {j}: {found} for {expected}");
+                for found in [found, at_once[i * classes + j]] {
+                    let error = (found - expected).abs() / scale;
+                    assert!(error < bound, "{z:?}: {i}, {j}: {found} for {expected}");
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, unit};
+use super::{Noise, pattern, square_pattern};
 
 /// One standard normal value per output.
 pub(super) const NOISE: Noise = Noise::Normal;
@@ -17,10 +17,17 @@ pub(super) fn root<B: Backend>(_: FloatTensor<B>, r: FloatTensor<B>) -> FloatTen
     r
 }
 
+/// I for each row.
+pub(super) fn total<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
+    let rows = z.shape()[0] as f64;
+    B::float_mul_scalar(square_pattern::<B>(&z, |column, row| column == row), rows.into())
+}
+
 /// The columns of I.
-pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> FloatTensor<B> {
     let width = z.shape().last().copied().unwrap_or(1);
-    (0..width).map(|column| unit::<B>(z, column)).collect()
+    let all: Vec<usize> = [width].into_iter().chain(z.shape().iter().copied()).collect();
+    B::float_expand(pattern::<B>(z, width, |column, row| column == row), Shape::from(all))
 }
 
 /// z − ŷ, which is the noise.

@@ -109,9 +109,19 @@ impl Family {
         of!(self, root::<B>(z, r))
     }
 
-    /// The columns of a square root of M, for all samples at once.
-    pub fn columns<B: Backend>(self, z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+    /// The columns of a square root of M, stacked in front, for all samples at once.
+    pub fn columns<B: Backend>(self, z: &FloatTensor<B>) -> FloatTensor<B> {
         of!(self, columns::<B>(z))
+    }
+
+    /// The sum of M over all rows of the last dimension, `[outputs, outputs]`: that of its columns with themselves, at the
+    /// cost of one of them.
+    pub fn total<B: Backend>(self, z: FloatTensor<B>) -> FloatTensor<B> {
+        let shape = z.shape();
+        let width = shape.last().copied().unwrap_or(1);
+        let rows = shape.num_elements() / width.max(1);
+        let z = B::float_reshape(z, Shape::from(vec![rows, width]));
+        of!(self, total::<B>(z))
     }
 
     /// Derivatives of −log p(ŷ|z) by z for `draws` targets ŷ, stacked in front and divided by √draws.
@@ -222,24 +232,46 @@ fn at_most<B: Backend>(a: FloatTensor<B>, b: FloatTensor<B>) -> FloatTensor<B> {
     B::bool_into_float(B::float_lower_equal(a, b, truth), dtype)
 }
 
-/// The columns of a diagonal matrix.
-fn scaled_units<B: Backend>(z: &FloatTensor<B>, diagonal: FloatTensor<B>) -> Vec<FloatTensor<B>> {
+/// The columns of a diagonal matrix, stacked in front.
+fn scaled_units<B: Backend>(z: &FloatTensor<B>, diagonal: FloatTensor<B>) -> FloatTensor<B> {
+    let shape: Vec<usize> = [1].into_iter().chain(diagonal.shape().iter().copied()).collect();
     let width = z.shape().last().copied().unwrap_or(1);
-    let column = |column| B::float_mul(unit::<B>(z, column), diagonal.clone());
-    (0..width).map(column).collect()
+    let units = pattern::<B>(z, width, |column, row| column == row);
+    B::float_mul(units, B::float_reshape(diagonal, Shape::from(shape)))
 }
 
-/// Ones in one column, zeros elsewhere.
-fn unit<B: Backend>(like: &FloatTensor<B>, column: usize) -> FloatTensor<B> {
-    let (shape, device, dtype) = (like.shape(), like.device(), like.dtype());
-    let last = shape.num_dims().saturating_sub(1);
-    let mut one = shape.to_vec();
-    if let Some(size) = one.last_mut() {
-        *size = 1;
+/// The matrix with the sums of rows `[rows, outputs]` on its diagonal.
+fn diagonal_of_sums<B: Backend>(rows: FloatTensor<B>) -> FloatTensor<B> {
+    let diagonal = square_pattern::<B>(&rows, |column, row| column == row);
+    B::float_mul(diagonal, B::float_sum_dim(rows, 0))
+}
+
+/// The pattern of a square matrix.
+fn square_pattern<B: Backend>(
+    rows: &FloatTensor<B>,
+    is_one: impl Fn(usize, usize) -> bool,
+) -> FloatTensor<B> {
+    let width = rows.shape().last().copied().unwrap_or(1);
+    B::float_reshape(pattern::<B>(rows, width, is_one), Shape::from(vec![width, width]))
+}
+
+/// One where `is_one` says so by column and row, else zero, for all samples: `[columns, 1, …, rows]` with as many rows as
+/// there are outputs.
+fn pattern<B: Backend>(
+    like: &FloatTensor<B>,
+    columns: usize,
+    is_one: impl Fn(usize, usize) -> bool,
+) -> FloatTensor<B> {
+    let mut shape = vec![1; like.shape().num_dims() + 1];
+    let width = like.shape().last().copied().unwrap_or(1);
+    shape[0] = columns;
+    if let Some(rows) = shape.last_mut() {
+        *rows = width;
     }
-    let zeros = B::float_zeros(shape, &device, dtype.into());
-    let ones = B::float_ones(Shape::from(one), &device, dtype.into());
-    B::float_slice_assign(zeros, &columns_of(last, column..column + 1), ones)
+    let places = (0..columns).flat_map(|column| (0..width).map(move |row| (column, row)));
+    let values: Vec<f32> = places.map(|(c, r)| f32::from(u8::from(is_one(c, r)))).collect();
+    let values = TensorData::new(values, shape).convert_dtype(like.dtype());
+    B::float_from_data(values, &like.device())
 }
 
 /// The slices that keep some columns.

@@ -4,7 +4,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, at_most, scaled_units};
+use super::{Noise, at_most, diagonal_of_sums, scaled_units};
 use crate::derive::lower::bool_dtype;
 
 /// One standard normal value per output.
@@ -31,8 +31,13 @@ pub(super) fn root<B: Backend>(z: FloatTensor<B>, r: FloatTensor<B>) -> FloatTen
     B::float_mul(deviation::<B>(z), r)
 }
 
+/// Σ λ over rows, on the diagonal.
+pub(super) fn total<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
+    diagonal_of_sums::<B>(B::float_exp(z))
+}
+
 /// The columns of diag(√λ).
-pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> Vec<FloatTensor<B>> {
+pub(super) fn columns<B: Backend>(z: &FloatTensor<B>) -> FloatTensor<B> {
     scaled_units::<B>(z, deviation::<B>(z.clone()))
 }
 

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     execute::{self, ExecuteError, replay},
     graph::Graph,
-    kfac::layers::{LayerKind, Tap},
+    kfac::layers::{LayerGroup, LayerKind, Tap},
     tensor::Operand,
 };
 
@@ -93,6 +93,24 @@ impl<'a> Passes<'a> {
         }
     }
 
+    /// Σ g gᵀ of the layers whose output gradients are the cotangents themselves, `[1, outputs, outputs]`: for these it is the
+    /// curvature in the outputs, which takes no product for each cotangent.
+    pub fn of_outputs(&self, kind: FactorKind) -> Vec<Option<Tensor>> {
+        let of = |(layer, is_own): (&LayerGroup, bool)| {
+            let Some(Metric::Exact(family)) = kind.metric else { return None };
+            if !is_own || kind.reduces(layer) {
+                return None;
+            }
+            let total = family.total::<CaptureBackend>(self.z.clone());
+            let whole = [1].into_iter().chain(total.shape().iter().copied()).collect::<Vec<_>>();
+            let total = CaptureBackend::float_reshape(total, Shape::from(whole));
+            let scale = self.given.scale.clone()?;
+            let scale = CaptureBackend::float_reshape(scale, Shape::from(vec![1; 3]));
+            Some(CaptureBackend::float_mul(total, scale))
+        };
+        self.probed.layers.iter().zip(self.probed.at_outputs()).map(of).collect()
+    }
+
     /// The gradients of ⟨z, u⟩ at all taps in order, for stacked cotangents u, `[cotangents, …]`.
     pub fn pulled_back(&self, adjoint: &Graph, cotangents: Tensor) -> Result<Vec<Tensor>, Error> {
         let (count, own) = (cotangents.shape()[0], cotangents.shape()[1..].to_vec());
@@ -134,10 +152,7 @@ impl<'a> Passes<'a> {
                 let noise = required(self.given.noise.clone())?;
                 family.directions::<CaptureBackend>(draws, z.clone(), noise)
             }
-            Metric::Exact(family) => {
-                let columns = family.columns::<CaptureBackend>(z);
-                CaptureBackend::float_cat(columns.into_iter().map(one).collect(), 0)
-            }
+            Metric::Exact(family) => family.columns::<CaptureBackend>(z),
             Metric::Empirical => required(None)?,
         };
         let Some(scale) = self.given.scale.clone() else {

@@ -8,7 +8,7 @@ use crate::{
     derive::{self, Arguments, Inputs, adjoint_product, apply_recorded, required},
     error::Error,
     graph::{Binary, Graph, Node, Op, ValueId, ValueType},
-    kfac::layers::{BlockGroup, LayerGroup, NetworkLayers, Tap},
+    kfac::layers::{BlockGroup, LayerGroup, LayerKind, NetworkLayers, Tap},
 };
 
 /// Largest number of elements of the gradients of one tap that go back together: more leave the cache.
@@ -39,6 +39,39 @@ impl Probed {
         own.extend(taps.iter().map(|tap| add_probe(&mut program, tap)));
         own.append(&mut batch);
         Self { program: program.taking(own), loss, parameters, layers, blocks }
+    }
+
+    /// For each layer whether the outputs of the network are its own, but for what is added to them: their cotangents are
+    /// then its gradients.
+    pub fn at_outputs(&self) -> Vec<bool> {
+        let mut probes = self.program.inputs[self.parameters..].iter();
+        let layers = self.layers.iter().map(|layer| {
+            let own: Vec<ValueId> = probes.by_ref().take(layer.uses.len()).copied().collect();
+            let is_linear = matches!(layer.kind, LayerKind::Linear { .. });
+            matches!(own.as_slice(), [probe] if is_linear && self.is_added_to_outputs(*probe))
+        });
+        layers.collect()
+    }
+
+    /// Whether z is a value and others that do not depend on it, all of one shape but for those.
+    fn is_added_to_outputs(&self, probe: ValueId) -> bool {
+        let program = &self.program;
+        let depending = program.dependents(&[probe]);
+        let Some(&z) = program.outputs().get(1) else { return false };
+        let mut value = z;
+        while value != probe {
+            let writer = program.nodes.iter().find(|node| node.outputs.contains(&value));
+            let Some(Node { op: Op::Binary(Binary::Add), inputs, .. }) = writer else {
+                return false;
+            };
+            let of_probe = |input: &&ValueId| depending.contains(input);
+            let mut on_the_way = inputs.iter().filter(of_probe);
+            match (on_the_way.next(), on_the_way.next()) {
+                (Some(&next), None) if program.value(next) == program.value(z) => value = next,
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// The element type of the parameters.

@@ -48,10 +48,13 @@ fn of_passes(
         moments.push(vec![inputs::moment(kind, (probed, group), xs)?]);
     }
     moments.extend(probed.blocks.iter().map(|_| Vec::new()));
+    let mut known = passes.of_outputs(kind);
+    known.resize(moments.len(), None);
     let mut sums: Vec<Sum<CaptureBackend>> = moments.iter().map(|_| Sum::default()).collect();
     passes.back(kind, |layers, blocks| {
         let rows = layers.into_iter().chain(blocks);
-        rows.zip(&mut sums).for_each(|(rows, sum)| sum.add(rows));
+        let unknown = rows.zip(&mut sums).zip(&known).filter(|(_, known)| known.is_none());
+        unknown.for_each(|((rows, sum), _)| sum.add(rows));
     })?;
     let scaled = |moment| match (kind.metric, &given.scale) {
         (Some(Metric::Empirical), Some(scale)) => {
@@ -60,8 +63,8 @@ fn of_passes(
         }
         _ => moment,
     };
-    for (own, sum) in moments.iter_mut().zip(sums) {
-        own.extend(sum.finish().map(scaled));
+    for ((own, sum), known) in moments.iter_mut().zip(sums).zip(known) {
+        own.extend(known.or_else(|| sum.finish().map(scaled)));
     }
     Ok(moments.into_iter().flatten().collect())
 }

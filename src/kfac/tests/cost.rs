@@ -91,7 +91,8 @@ fn factors_take_two_products_a_layer_and_one_pass_back_for_all_cotangents() {
     }
 }
 
-/// Wide layers: half of each second moment is left out but for what stands in panels on the diagonal.
+/// Wide layers: half of each second moment is left out but for what stands in panels on the diagonal. That of the last
+/// layer's gradients is one product, however many cotangents there are.
 #[test]
 fn products_of_wide_layers_with_themselves_are_computed_by_half() {
     let (width, rows, classes) = (256, 256, 4);
@@ -103,7 +104,7 @@ fn products_of_wide_layers_with_themselves_are_computed_by_half() {
         let back = cotangents * rows * width * classes;
         // A of both layers, to which ones for the bias are added as sums, and G of the first.
         let squares = (2 + cotangents) * rows * width.pow(2);
-        let rest = multiplications(&program) - gradient - back - cotangents * last;
+        let rest = multiplications(&program) - gradient - back - last;
         let share = rest as f64 / squares as f64;
         assert_eq!(share, 0.5625, "{fisher:?}");
     }

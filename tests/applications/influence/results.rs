@@ -9,6 +9,7 @@ use burn_curvature::{
         Curvature, Estimator, Influence, InfluenceConfig, InfluenceReport, InfluenceWarning,
         Prediction, Query, Scores,
     },
+    solver::LissaConfig,
 };
 
 use super::{TEST, TRAINING, World, damped, part, rows, sum_of_losses, vector};
@@ -237,6 +238,24 @@ fn solves_of_single_queries_are_observed() {
             }
         }
     }
+}
+
+/// An iteration of LiSSA is a repeat of its series.
+#[test]
+fn repeats_of_lissa_are_observed() {
+    let world = World::new(18);
+    let singles: Vec<_> = (0..TRAINING).map(|n| part(&world.train, n, n + 1)).collect();
+    let training = world.training.over(singles, Reduction::Mean).unwrap();
+    let lissa = LissaConfig::new().with_scale(Some(4.0)).with_depth(40).with_repeats(3);
+    let config = InfluenceConfig::new(Estimator::Lissa(lissa)).with_damping(0.5).with_at_once(1);
+    let config = config.with_curvature(Curvature::GaussNewton);
+    let plain = config.init(&training).unwrap().scores(&world.queries).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let influence = config.init(&training).unwrap();
+    let influence = influence.with_iterations(move |at| sink.lock().unwrap().push(at.index));
+    assert_eq!(influence.scores(&world.queries).unwrap().values(), plain.values());
+    assert_eq!(*seen.lock().unwrap(), [1, 2, 3].repeat(TEST));
 }
 
 #[test]

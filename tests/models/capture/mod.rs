@@ -10,6 +10,7 @@ mod long;
 mod messages;
 mod modes;
 mod moves;
+mod repeated;
 mod stops;
 mod structure;
 
