@@ -18,6 +18,8 @@ mod data_set;
 #[cfg(feature = "flex")]
 mod export;
 mod figures;
+#[cfg(feature = "flex")]
+mod floor;
 mod harness;
 mod influence;
 mod kfac;
@@ -41,6 +43,8 @@ use burn_curvature::{
 };
 
 use figures::Figures;
+#[cfg(feature = "flex")]
+use floor::Floor;
 use harness::device::reserved_bytes;
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
@@ -156,6 +160,8 @@ where
     rounds.add(GRADIENT, gradient);
     products.add_to(&mut rounds, device);
     products.add_outputs_to(&mut rounds, device);
+    #[cfg(feature = "flex")] // whose threads these are
+    products.add_floors_to(&mut rounds);
     let samples = rounds.measure(plan);
 
     let figures = Figures::new(case.name, backend);
@@ -186,6 +192,10 @@ where
     #[cfg(feature = "flex")] // the counting backend computes on Flex
     launches::print(&figures, &products.program(), products.vector.layout(), DAMPING);
     for figure in ["gradient_program", "hv", "hv_many16", "ggn", "jvp", "vjp", "cg20", "cg20_ggn"] {
+        figures.milliseconds(&format!("{figure}_ms"), samples.seconds(figure));
+    }
+    #[cfg(feature = "flex")]
+    for figure in ["hv_floor", "ggn_floor"] {
         figures.milliseconds(&format!("{figure}_ms"), samples.seconds(figure));
     }
     figures.quartiles("cg_overhead", samples.overhead("cg20", "hv", STEPS));
@@ -303,6 +313,16 @@ where
             let solution = self.cg20.solve(&damped, &self.vector);
             finish(device, solution.expect("twenty steps"));
         });
+    }
+
+    /// The matrix products of a Hessian and of a Gauss-Newton product alone.
+    #[cfg(feature = "flex")]
+    fn add_floors_to(&self, rounds: &mut Rounds<'_>) {
+        let (_, newton) = self.objective.gauss_newton_programs().expect("the programs run");
+        for (figure, program) in [("hv_floor", self.program()), ("ggn_floor", newton)] {
+            let mut floor = Floor::of(&program);
+            rounds.add(figure, move || floor.run());
+        }
     }
 
     fn product(&self, objective: &Objective<B>) -> ParamVector<B> {

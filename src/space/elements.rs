@@ -83,7 +83,9 @@ impl<B: AutodiffBackend> Elements<B> {
 #[cfg(feature = "flex")]
 impl<B: AutodiffBackend> Drop for Elements<B> {
     fn drop(&mut self) {
-        self.blocks.take().into_iter().flatten().for_each(spare::leave);
+        if self.blocks.get().is_some_and(|blocks| blocks.iter().any(spare::serves)) {
+            self.blocks.take().into_iter().flatten().for_each(spare::leave);
+        }
     }
 }
 

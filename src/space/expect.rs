@@ -49,14 +49,14 @@ pub(super) fn expect_shape<B: AutodiffBackend>(
     block: &ParamBlock,
     tensor: &InnerFloat<B>,
 ) -> Result<(), VectorError> {
-    let found = tensor.shape().to_vec();
-    if found == block.shape() {
+    let found = tensor.shape();
+    if found[..] == *block.shape() {
         return Ok(());
     }
     Err(VectorError::BlockShape {
         block: block.name().to_string(),
         expected: block.shape().to_vec(),
-        found,
+        found: found.to_vec(),
     })
 }
 

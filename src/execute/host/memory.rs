@@ -27,8 +27,15 @@ static BETWEEN_RUNS: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 #[derive(Default)]
 pub(super) struct Memory {
     /// By age, the oldest first.
-    free: Vec<FlexTensor>,
+    free: Vec<Free>,
     bytes: usize,
+}
+
+/// A tensor that nothing uses.
+struct Free {
+    /// Of its memory.
+    bytes: usize,
+    tensor: FlexTensor,
 }
 
 impl Memory {
@@ -51,11 +58,12 @@ impl Memory {
     /// A tensor of any elements. `allowed` bytes may stay unused beside it.
     pub fn tensor(&mut self, shape: Shape, dtype: DType, allowed: usize) -> FlexTensor {
         let bytes = shape.num_elements() * dtype.size();
+        let same = |free: &Free| free.bytes == bytes;
         if bytes >= SMALL
-            && let Some(found) = self.found(&shape, dtype, bytes)
+            && let Some(found) = self.free.iter().rposition(same)
         {
             self.bytes -= bytes;
-            let free = self.free.remove(found);
+            let free = self.free.remove(found).tensor;
             let again = in_shape(free, shape, dtype);
             #[cfg(test)]
             let again = soiled(again);
@@ -68,26 +76,12 @@ impl Memory {
         fresh
     }
 
-    /// The place of a tensor of a number of bytes, of this shape if there is one: its layout serves again too.
-    fn found(&self, shape: &Shape, dtype: DType, bytes: usize) -> Option<usize> {
-        let mut same = None;
-        for (place, free) in self.free.iter().enumerate().rev() {
-            if free.bytes().len() == bytes {
-                if free.dtype() == dtype && free.layout().shape() == shape {
-                    return Some(place);
-                }
-                same = same.or(Some(place));
-            }
-        }
-        same
-    }
-
     /// Takes the memory of a tensor that is no longer needed, unless something else uses it. `allowed` bytes may stay unused.
     pub fn take(&mut self, tensor: FlexTensor, allowed: usize) {
         let bytes = tensor.bytes().len();
         if bytes >= SMALL && tensor.is_unique() && bytes <= allowed {
             self.bytes += bytes;
-            self.free.push(tensor);
+            self.free.push(Free { bytes, tensor });
             self.shrink(allowed);
         }
     }
@@ -98,7 +92,7 @@ impl Memory {
         while self.bytes > allowed
             && let Some(oldest) = self.free.get(given)
         {
-            self.bytes -= oldest.bytes().len();
+            self.bytes -= oldest.bytes;
             given += 1;
         }
         self.free.drain(..given);
