@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     operator::{BlockDiagonal, Kronecker, KroneckerSide, expect_damping},
     parallel::map_each,
+    space::Inner,
 };
 
 impl<B: AutodiffBackend> Kfac<B> {
@@ -124,7 +125,7 @@ impl<B: AutodiffBackend> Kfac<B> {
         &self,
         tasks: &[Task<'_, B>],
         inversion: KfacInversion,
-    ) -> Result<Vec<(KroneckerSide<B>, FactorInversion)>, Error> {
+    ) -> Result<Vec<(KroneckerSide<Inner<B>>, FactorInversion)>, Error> {
         let space = &self.0.space;
         let on_device = tasks.iter().map(|(factor, damping)| {
             let Some(tolerance) = inversion.tolerance(factor, space) else {
