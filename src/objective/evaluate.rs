@@ -73,10 +73,10 @@ impl<B: AutodiffBackend> Objective<B> {
     /// is taken from. A model with zero biases starts at a kink wherever its inputs are zero.
     ///
     /// # Cost
-    /// With [`Engine::Compiled`] 0.4 to 0.8 gradients per product, and once per (θ, batch) about half a gradient more; the
-    /// part that does not depend on v is kept until the objective and its clones are dropped, within the
-    /// [memory budget](Self::with_memory_budget). With [`Engine::Eager`] about 2.4 gradients per product, more for tiny
-    /// models.
+    /// With [`Engine::Compiled`](crate::Engine::Compiled) 0.4 to 0.8 gradients per product, and once per (θ, batch) about
+    /// half a gradient more; the part that does not depend on v is kept until the objective and its clones are dropped,
+    /// within the [memory budget](Self::with_memory_budget). With [`Engine::Eager`](crate::Engine::Eager) about 2.4
+    /// gradients per product, more for tiny models.
     ///
     /// # Errors
     /// A vector of another layout, precision or device; a product that is NaN or infinite, naming the parameter.
