@@ -122,6 +122,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     }
 
     /// (M + δI)⁻¹ with a δ for each group by the device, and where it was computed; `None` if it is left to the host.
+    #[allow(clippy::type_complexity)]
     pub(super) fn inverse_on_device(
         &self,
         damping: &[f64],

@@ -121,6 +121,7 @@ impl<B: AutodiffBackend> Kfac<B> {
 
     /// The inverse of every factor, with how it was computed: one after another on the device, the others together on the
     /// host.
+    #[allow(clippy::type_complexity)]
     fn inverted(
         &self,
         tasks: &[Task<'_, B>],

@@ -95,6 +95,7 @@ impl<B: AutodiffBackend> Kronecker<B> {
 
     /// How the parameters form a matrix, what it is multiplied by from the left and the right, and the eigenvalues of the
     /// spectral form.
+    #[allow(clippy::type_complexity)]
     pub(crate) fn factors(
         &self,
     ) -> (&WeightMatrix, [&KroneckerSide<Inner<B>>; 2], Option<&InnerFloat<B>>) {

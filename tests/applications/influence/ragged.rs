@@ -91,7 +91,7 @@ fn empty_batches_are_refused() {
     for _ in 0..3 {
         let mut batches = ragged(&world.train, &mut numbers);
         let (x, y) = world.train.clone();
-        batches.insert(numbers.below(batches.len() + 1), (x.slice([0..0]), y.slice([0..0])));
+        batches.insert(numbers.below(batches.len() + 1), (x.slice(0..0), y.slice(0..0)));
         let held = world.training.over(batches.clone(), Reduction::Mean);
         let streamed = world
             .training
