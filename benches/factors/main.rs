@@ -6,8 +6,8 @@
 //!
 //! Prints `<model>.factors = <value>`, the median of five ratios, each of the shortest of three runs, in units of a plain Burn
 //! gradient (forward and `backward()`) of the same model and batch, and `<model>.outputs`: exact factors send one cotangent back
-//! for every output. Where these cannot be told apart, as in a language model, `<model>.drawn` is that of one drawn target per
-//! sample.
+//! for every output. `<model>.drawn` is that of one drawn target for each sample: all there is where the cotangents of a
+//! sample cannot be told apart, as in a language model.
 #![allow(clippy::print_stdout)]
 
 mod deep;
@@ -71,7 +71,7 @@ fn fastest<T>(runs: usize, mut run: impl FnMut() -> Result<T, Error>) -> Result<
     Ok(least)
 }
 
-/// Prints what the factors of a model take; those of drawn targets where rows reach several rows of the outputs.
+/// Prints what the factors of a model take: exact ones, unless rows reach several rows of the outputs, and drawn ones.
 fn costs<M, X, const D: usize, L>(
     name: &str,
     (model, batch): (M, X),
@@ -87,27 +87,30 @@ where
     let recorded: Objective =
         CaptureConfig::new().evaluation().init(&model, batch.clone(), loss)?;
     let objective = recorded.reduced_by(Reduction::Mean)?.without_loss_check();
-    let (mut config, mut kind) = (KfacConfig::new(), "factors");
-    // Warms up.
-    match config.init(&objective, likelihood) {
-        Err(error) if matches!(error.downcast_ref(), Some(KfacError::Places { .. })) => {
-            (config, kind) = (config.with_fisher(DRAWN), "drawn");
-            config.init(&objective, likelihood)?;
+    let gradient = || {
+        let value: Loss = loss(&model, batch.clone()).1.into();
+        value.into_tensor().backward()
+    };
+    for (kind, config) in
+        [("factors", KfacConfig::new()), ("drawn", KfacConfig::new().with_fisher(DRAWN))]
+    {
+        // Warms up.
+        match config.init(&objective, likelihood) {
+            Err(error) if matches!(error.downcast_ref(), Some(KfacError::Places { .. })) => {
+                continue;
+            }
+            other => drop(other?),
         }
-        other => drop(other?),
+        let (mut ratios, runs) = (Vec::new(), 3);
+        for _ in 0..5 {
+            let unit = fastest(runs, || Ok(gradient()))?;
+            ratios.push(fastest(runs, || config.init(&objective, likelihood))? / unit);
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!("{name}.{kind} = {:.2}", ratios[2]);
     }
-    let (mut ratios, runs) = (Vec::new(), 3);
-    for _ in 0..5 {
-        let gradient = fastest(runs, || {
-            let value: Loss = loss(&model, batch.clone()).1.into();
-            Ok(value.into_tensor().backward())
-        })?;
-        ratios.push(fastest(runs, || config.init(&objective, likelihood))? / gradient);
-    }
-    ratios.sort_by(f64::total_cmp);
     let outputs = objective.outputs()?;
     let shape = outputs.layout().blocks()[0].shape().to_vec();
-    println!("{name}.{kind} = {:.2}", ratios[2]);
     println!("{name}.outputs = {}", shape.iter().skip(1).product::<usize>());
     Ok(())
 }

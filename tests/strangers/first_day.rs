@@ -176,7 +176,21 @@ fn a_layer_that_is_frozen_later_is_named() {
     assert!(error.to_string().contains("frozen"), "{error}");
 }
 
-/// Outputs and loss in the wrong order do not compile; labels that are no classes are named by their index.
+/// One without tensors of its own, that is.
+#[test]
+fn a_plain_criterion_may_come_from_outside() {
+    let criterion = CrossEntropyLossConfig::new().init(&device());
+    let outside = Objective::capture(&net(), batch(), move |model: &Linear, (x, y): Labeled| {
+        criterion.forward(model.forward(x), y)
+    });
+    let inside = Objective::capture(&net(), batch(), loss).unwrap();
+    let value = outside.unwrap().value_and_gradient().unwrap();
+    assert_eq!(value.value, inside.value().unwrap());
+    let expected = inside.gradient().unwrap().to_vec().unwrap();
+    assert_eq!(value.gradient.to_vec().unwrap(), expected);
+}
+
+/// Labels that are no classes are named by their index.
 #[test]
 fn labels_out_of_range_are_named_at_once_and_later() {
     let wrong = |label: i64| {
