@@ -183,28 +183,65 @@ fn variants(name: &str, sources: &[String]) -> Vec<String> {
     found
 }
 
-/// Each error of `burn_curvature::errors` with its cause and cure.
-#[test]
-fn the_guide_lists_every_error() {
+/// The names of the kinds of errors, from the list in `burn_curvature::errors`.
+fn errors() -> Vec<String> {
     let root = fs::read_to_string(source().join("lib.rs")).unwrap();
     let listed = root.split_once("pub mod errors {").unwrap().1.split_once("\n}").unwrap().0;
     let words = listed.split(|c: char| !c.is_alphanumeric());
-    let names: Vec<&str> = words.filter(|word| word.ends_with("Error")).collect();
+    let names: Vec<_> = words.filter(|word| word.ends_with("Error")).map(String::from).collect();
+    assert!(names.len() > 20, "{names:?}");
+    names
+}
+
+/// The text of every file of `src/`, the tests of rooms left out.
+fn sources() -> Vec<String> {
     let mut paths = Vec::new();
     files(&source(), &mut paths);
-    let sources: Vec<String> = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    let page = source().join("../docs/guide/errors.md");
-    let page = fs::read_to_string(page).unwrap();
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    paths.retain(|path| !is_test(path));
+    paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// Each error of `burn_curvature::errors` with its cause and cure.
+#[test]
+fn the_guide_lists_every_error() {
+    let sources = sources();
+    let page = fs::read_to_string(source().join("../docs/guide/errors.md")).unwrap();
     // What the backend and the program say of each other is no fault of a caller; the page asks to report it.
     let internal = ["ExecuteError", "GraphError"];
     let mut missing = Vec::new();
     let mut count = 0;
-    for name in names.iter().filter(|name| !internal.contains(name)) {
+    for name in errors().iter().filter(|name| !internal.contains(&name.as_str())) {
         assert!(page.contains(name), "{name}");
         let all = variants(name, &sources);
         count += all.len();
         missing.extend(all.into_iter().filter(|variant| !page.contains(&format!("`{variant}`"))));
     }
-    assert!(names.len() > 20 && count > 150, "{} errors with {count} variants", names.len());
+    assert!(count > 150, "{count} variants");
     assert!(missing.is_empty(), "docs/guide/errors.md says nothing of {missing:?}");
+}
+
+/// New kinds of errors break nobody's code, and there is none that nothing raises.
+#[test]
+fn errors_can_grow_and_all_of_them_are_raised() {
+    let sources = sources();
+    let code: String = sources.iter().map(|text| without_comments(text)).collect();
+    let mut unused = Vec::new();
+    for name in errors() {
+        let Some(text) = sources.iter().find(|text| text.contains(&format!("pub enum {name} {{")))
+        else {
+            continue; // a single kind: a struct
+        };
+        assert!(
+            text.contains(&format!("#[non_exhaustive]\npub enum {name} {{")),
+            "{name} is exhaustive"
+        );
+        let own = without_comments(text);
+        let is_raised = |variant: &String| {
+            code.contains(&format!("{name}::{variant}"))
+                || own.contains(&format!("Self::{variant}"))
+        };
+        unused.extend(variants(&name, &sources).into_iter().filter(|one| !is_raised(one)));
+    }
+    assert!(unused.is_empty(), "nothing raises {unused:?}");
 }

@@ -23,7 +23,7 @@ use crate::{
 
 /// Queries whose scores are computed in one run.
 const QUERIES: usize = 8;
-/// Of EK-FAC.
+/// Of EKFAC.
 const EKFAC_DAMPING: f64 = 1e-2;
 /// Rounds of eigendecompositions, each of which takes as long as dozens of gradients.
 const SLOW_ROUNDS: usize = 3;
@@ -96,9 +96,9 @@ where
 /// | `influence_cg_8` | the same for each of eight queries in one run |
 /// | `influence_scores` | scores of all rows for one vector: a forward-mode pass |
 /// | `influence_scores_8` | the same for each of eight vectors in one run |
-/// | `influence_kfac` | gradient of one query, inverse of EK-FAC, scores of all rows out of the layers |
+/// | `influence_kfac` | gradient of one query, inverse of EKFAC, scores of all rows out of the layers |
 /// | `influence_kfac_8` | the same for each of eight queries in one run |
-/// | `influence_kfac_self` | self-influence of all rows by EK-FAC |
+/// | `influence_kfac_self` | self-influence of all rows by EKFAC |
 /// | `influence_kfac_factors` | what is made before: factors, decompositions, the corrected diagonal, all checks |
 pub fn measure<B: AutodiffBackend>((name, device): &Backend, plan: Plan)
 where

@@ -1,4 +1,4 @@
-"""EK-FAC influences with kronfluence: scores of all training samples for one query and for eight, self-influence, factors.
+"""EKFAC influences with kronfluence: scores of all training samples for one query and for eight, self-influence, factors.
 
     python kronfluence_influence.py
 

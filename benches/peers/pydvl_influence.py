@@ -1,4 +1,4 @@
-"""Influences with pyDVL: 20 steps of conjugate gradients on the damped Hessian, EK-FAC, plain products of gradients.
+"""Influences with pyDVL: 20 steps of conjugate gradients on the damped Hessian, EKFAC, plain products of gradients.
 
     python pydvl_influence.py [cg ekfac]
 """

@@ -31,10 +31,10 @@ INFLUENCE = (
     ("the same, each of eight queries", ("influence_cg_8",)),
     ("scores of all samples for one vector", ("influence_scores",)),
     ("the same, each of eight vectors", ("influence_scores_8",)),
-    ("EK-FAC: all scores, one query", ("influence_kfac",)),
+    ("EKFAC: all scores, one query", ("influence_kfac",)),
     ("the same, each of eight queries", ("influence_kfac_8",)),
-    ("EK-FAC: self-influence of all samples", ("influence_kfac_self",)),
-    ("EK-FAC: factors, decompositions, corrected diagonal", ("influence_kfac_factors",)),
+    ("EKFAC: self-influence of all samples", ("influence_kfac_self",)),
+    ("EKFAC: factors, decompositions, corrected diagonal", ("influence_kfac_factors",)),
 )
 LINE = re.compile(r"(\w+)\.(\w+)\.(\w+)_ms = ([0-9.eE+-]+)$")
 

@@ -13,7 +13,7 @@ use burn_capture::CaptureBackend;
 
 use super::BatchMapper;
 use crate::{
-    space::{Found, Place, Replace},
+    space::{LocatedTensor, Place, Replace},
     tensor::{Kind, Operand},
 };
 
@@ -31,7 +31,7 @@ impl<B: Backend> Replace for PlaceInputs<'_, B>
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
-    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+    fn tensor(&mut self, found: LocatedTensor<'_>) -> Option<DispatchTensor> {
         let position = self.places.get(&found.place())?;
         let (kind, input) = match self.operands.get(*position).cloned()? {
             Operand::Float(input) => (Kind::Float, BackendTensor::Float(input)),

@@ -48,12 +48,6 @@ fn expect_term(index: usize, terms: usize) -> Result<(), OperatorError> {
 /// A self-adjoint operator whose products are those of an objective: the field `objective` and the prepared `product`.
 macro_rules! objective_operator {
     ($name:ident) => {
-        impl<B: AutodiffBackend> Clone for $name<B> {
-            fn clone(&self) -> Self {
-                Self { objective: self.objective.clone(), product: self.product.clone() }
-            }
-        }
-
         impl<B: AutodiffBackend> std::fmt::Debug for $name<B> {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($name))

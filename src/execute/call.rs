@@ -123,9 +123,10 @@ impl<'a, B: Backend> Call<'a, B> {
     /// Element type of an int result.
     pub fn int_dtype(&self, position: usize) -> Result<IntDType, ExecuteError> {
         let ty = self.output(position)?;
-        match ty.dtype.is_int() || ty.dtype.is_uint() {
-            true => Ok(ty.dtype.into()),
-            false => Err(self.wrong_result("an int result")),
+        if ty.dtype.is_int() || ty.dtype.is_uint() {
+            Ok(ty.dtype.into())
+        } else {
+            Err(self.wrong_result("an int result"))
         }
     }
 

@@ -36,14 +36,6 @@ pub enum ExecuteError {
         /// Number of results declared.
         found: usize,
     },
-    /// A tensor of another kind than needed.
-    #[error("expected a {expected} tensor, found {found}")]
-    Kind {
-        /// The kind needed.
-        expected: String,
-        /// Element type and shape found.
-        found: String,
-    },
     /// A tensor is not what the operation needs.
     #[error(transparent)]
     Tensor(#[from] TensorError),

@@ -65,10 +65,7 @@ fn computes_in_f64<B: Backend>(device: &Device<B>) -> bool {
 ///
 /// Literals inside operations are kept in double precision and need no change.
 pub(crate) fn in_precision(graph: Graph, precision: FloatDType) -> Result<Graph, ExecuteError> {
-    retyped(graph, |dtype| match dtype.is_float() {
-        true => precision.into(),
-        false => dtype,
-    })
+    retyped(graph, |dtype| if dtype.is_float() { precision.into() } else { dtype })
 }
 
 /// The program in element types that the device has.
@@ -77,7 +74,6 @@ pub(crate) fn in_precision(graph: Graph, precision: FloatDType) -> Result<Graph,
 /// device lacks, in the device's default one. Floats are never changed silently.
 ///
 /// # Errors
-///
 /// [`ExecuteError::Precision`] where a float type is missing on the device.
 pub(crate) fn adapted<B: Backend>(graph: Graph, device: &Device<B>) -> Result<Graph, ExecuteError> {
     let settings = get_device_settings::<B>(device);

@@ -28,7 +28,6 @@ impl<B: Backend> Program<B> {
     /// operation.
     ///
     /// # Errors
-    ///
     /// [`ExecuteError::Graph`] for a graph that is not well formed, [`ExecuteError::Precision`] for a float type that
     /// the device lacks.
     pub fn new(graph: Graph, device: &Device<B>, apply: Apply<B>) -> Result<Self, ExecuteError> {
@@ -49,7 +48,6 @@ impl<B: Backend> Program<B> {
     /// Runs the program: inputs in the order of the graph's inputs, results in the order of its outputs.
     ///
     /// # Errors
-    ///
     /// Wrong number, shape or element type of the inputs; a failure of the backend, with the operation's name.
     pub fn run(&self, inputs: Vec<Operand<B>>) -> Result<Vec<Operand<B>>, ExecuteError> {
         self.run_beside(&[], inputs)
@@ -58,7 +56,6 @@ impl<B: Backend> Program<B> {
     /// The same, with the first inputs kept by the caller.
     ///
     /// # Errors
-    ///
     /// As [`run`](Self::run).
     pub fn run_beside(
         &self,
@@ -88,7 +85,6 @@ impl<B: Backend> Program<B> {
     /// Another graph, on the same device and with the same operations.
     ///
     /// # Errors
-    ///
     /// As [`new`](Self::new).
     pub fn with_graph(&self, graph: Graph) -> Result<Self, ExecuteError> {
         Self::new(graph, &self.device, self.apply)
@@ -108,7 +104,6 @@ impl<B: Backend> Program<B> {
 /// Runs a graph once, with `apply` to run each operation. Element types are taken as they are.
 ///
 /// # Errors
-///
 /// As [`Program::new`] and [`Program::run`], and those of `apply`.
 pub(crate) fn replay<B: Backend, E: From<ExecuteError>>(
     graph: &Graph,

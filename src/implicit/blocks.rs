@@ -50,7 +50,9 @@ impl<B: AutodiffBackend> Block<B> {
 /// A = ∂²ℒ/∂θ²(θ, η)
 /// ```
 ///
-/// η is treated as data, so that a product costs as much as for an [`Objective`] with η in its batch.
+/// η is treated as data, so that a product costs as much as for an [`Objective`] with η in its batch. The example of
+/// [`MixedDerivative`] has both.
+#[derive(Clone)]
 pub struct InnerMatrix<B: AutodiffBackend = DefaultBackend> {
     kind: Kind<B>,
 }
@@ -58,19 +60,10 @@ pub struct InnerMatrix<B: AutodiffBackend = DefaultBackend> {
 /// An operator given by the user.
 type Given<B> = Arc<dyn SelfAdjoint<B> + Send + Sync>;
 
+#[derive(Clone)]
 enum Kind<B: AutodiffBackend> {
     Block(Box<Block<B>>),
     Given(Given<B>),
-}
-
-impl<B: AutodiffBackend> Clone for InnerMatrix<B> {
-    fn clone(&self) -> Self {
-        let kind = match &self.kind {
-            Kind::Block(block) => Kind::Block(block.clone()),
-            Kind::Given(operator) => Kind::Given(Arc::clone(operator)),
-        };
-        Self { kind }
-    }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for InnerMatrix<B> {
@@ -170,15 +163,38 @@ impl<B: AutodiffBackend> FiniteSum<B> for InnerMatrix<B> {
 /// # Cost
 /// A product in either direction costs at most about one Hessian product of the same objective, whatever the number of
 /// hyperparameters: M u is the gradient in θ of ⟨∂ℒ/∂η, u⟩, Mᵀw the gradient in η of ⟨∂ℒ/∂θ, w⟩.
+///
+/// # Example
+/// ℒ = ½(w − 1)² + ½ η w² at w = 2 and η = 3: A = 1 + η and M = w.
+///
+/// ```
+/// use burn::{module::Param, prelude::*};
+/// use burn_curvature::{Adjoint, LinearOperator, implicit::{HyperObjective, ImplicitConfig}};
+///
+/// #[derive(Module, Debug)]
+/// struct Scalar {
+///     value: Param<Tensor<1>>,
+/// }
+///
+/// # fn main() -> Result<(), burn_curvature::Error> {
+/// let device = Device::default().autodiff();
+/// let scalar = |value: f32| Scalar { value: Param::from_tensor(Tensor::from_floats([value], &device)) };
+/// let inner = HyperObjective::capture(&scalar(2.0), &scalar(3.0), (), |model, decay, ()| {
+///     let (w, decay) = (model.value.val(), decay.value.val());
+///     (w.clone() - 1.0).powi_scalar(2) * 0.5 + decay * w.powi_scalar(2) * 0.5
+/// })?;
+/// let function = ImplicitConfig::new().init(&inner)?;
+/// let (matrix, mixed) = (function.matrix(), function.mixed());
+/// assert_eq!(matrix.apply(&matrix.domain().ones())?.to_vec()?, [4.0]);
+/// assert_eq!(mixed.apply(&mixed.domain().ones())?.to_vec()?, [2.0]);
+/// assert_eq!(mixed.apply_adjoint(&mixed.codomain().ones())?.to_vec()?, [2.0]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
 pub struct MixedDerivative<B: AutodiffBackend = DefaultBackend> {
     forward: Block<B>,
     adjoint: Block<B>,
-}
-
-impl<B: AutodiffBackend> Clone for MixedDerivative<B> {
-    fn clone(&self) -> Self {
-        Self { forward: self.forward.clone(), adjoint: self.adjoint.clone() }
-    }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for MixedDerivative<B> {

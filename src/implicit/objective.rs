@@ -55,15 +55,10 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct HyperObjective<B: AutodiffBackend = DefaultBackend> {
     joint: Objective<B>,
     split: Arc<Split>,
-}
-
-impl<B: AutodiffBackend> Clone for HyperObjective<B> {
-    fn clone(&self) -> Self {
-        Self { joint: self.joint.clone(), split: Arc::clone(&self.split) }
-    }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for HyperObjective<B> {

@@ -8,7 +8,9 @@ use burn_backend::AutodiffBackend;
 use crate::{
     derive::Parameters,
     error::Error,
-    space::{Found, ParamBlock, ParamError, ParamLayout, ParamVector, VectorError, Visit, visit},
+    space::{
+        LocatedTensor, ParamBlock, ParamError, ParamLayout, ParamVector, VectorError, Visit, visit,
+    },
     tensor::Kind,
 };
 
@@ -81,7 +83,7 @@ impl Split {
 fn no_hyperparameters<E: Module>(error: ParamError, hyper: &E) -> Error {
     struct Ints(usize);
     impl Visit for Ints {
-        fn tensor(&mut self, found: Found<'_>) {
+        fn tensor(&mut self, found: LocatedTensor<'_>) {
             self.0 += usize::from(found.kind == Kind::Int);
         }
     }

@@ -11,12 +11,12 @@
 //! For one solved s = A⁻¹∇f the scores of *all* training samples are one directional derivative of the vector of their
 //! losses, J_ℓ s: one forward-mode pass over the training data for each query, several queries in one. No gradient of a
 //! single sample is formed. Any model that can be recorded has influences, whatever its layers. Those of K-FAC and
-//! EK-FAC are computed from the layers, in the eigenbases in which A⁻¹ is a diagonal.
+//! EKFAC are computed from the layers, in the eigenbases in which A⁻¹ is a diagonal.
 //!
 //! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
 //! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
-//! al. 2023, *Studying large language model generalization with influence functions* (EK-FAC). It does not retrain.
+//! al. 2023, *Studying large language model generalization with influence functions* (EKFAC). It does not retrain.
 //! Whether scores predict retrainings of a given model is a separate question, which [`truth`] answers; networks that
 //! are not trained to a stationary point do less well than convex models. Scores larger than memory go to a file by
 //! [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
@@ -206,7 +206,7 @@ impl<B: AutodiffBackend> Influence<B> {
     ///
     /// # Cost
     /// A backward pass, a solve and a forward-mode pass over the training data per query (0.2 to 0.4 gradients). K-FAC and
-    /// EK-FAC take a forward and a backward pass over both for a block of queries that are samples, and, for each pair
+    /// EKFAC take a forward and a backward pass over both for a block of queries that are samples, and, for each pair
     /// of a query and a training sample, as many multiplications as a forward pass of one sample.
     ///
     /// # Errors

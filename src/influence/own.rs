@@ -26,7 +26,7 @@ impl<B: AutodiffBackend> Influence<B> {
     /// ```
     ///
     /// # Cost
-    /// The smaller of N and P solves, with the passes above; for K-FAC and EK-FAC one pass over the layers, without a
+    /// The smaller of N and P solves, with the passes above; for K-FAC and EKFAC one pass over the layers, without a
     /// gradient of each sample, if they hold all parameters.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Scores in the eigenbases of K-FAC and EK-FAC, where A⁻¹ is a diagonal: no vector of the size of θ for a query.
+//! Scores in the eigenbases of K-FAC and EKFAC, where A⁻¹ is a diagonal: no vector of the size of θ for a query.
 //!
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2: the gradients
 //! of queries are outer products too, and cheap to rotate.

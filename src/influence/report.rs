@@ -188,7 +188,7 @@ pub struct InfluenceReport {
     pub kept_bytes: usize,
     /// Whether the training is at a stationary point.
     pub stationarity: Stationarity,
-    /// Parameters for which K-FAC or EK-FAC has an estimate of a diagonal only, by random draws.
+    /// Parameters for which K-FAC or EKFAC has an estimate of a diagonal only, by random draws.
     #[serde(default)]
     pub estimated: Vec<String>,
 }

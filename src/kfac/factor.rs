@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use burn_backend::{AutodiffBackend, Shape, Slice, TensorMetadata, ops::FloatTensorOps};
+use burn_backend::{
+    AutodiffBackend, Backend, Shape, Slice, TensorMetadata, ops::FloatTensorOps,
+    tensor::FloatTensor,
+};
 
 use super::{
-    InversionPlace,
+    FactorSpectrum, InversionPlace,
     device_inverse::Damped,
     matrix::{Eigen, FactorMatrix, FactorShape},
+    spectrum::Eigenbasis,
 };
 use crate::{
     error::Error,
@@ -79,7 +83,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     }
 
     /// What it multiplies by.
-    pub(super) fn side(&self) -> KroneckerSide<B> {
+    pub(super) fn side(&self) -> KroneckerSide<Inner<B>> {
         match &self.0.device {
             Some(tensor) => side(tensor.clone(), self.0.shape),
             None => KroneckerSide::Identity,
@@ -118,12 +122,13 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     }
 
     /// (M + δI)⁻¹ with a δ for each group by the device, and where it was computed; `None` if it is left to the host.
+    #[allow(clippy::type_complexity)]
     pub(super) fn inverse_on_device(
         &self,
         damping: &[f64],
         tolerance: f64,
         space: &ParamSpace<B>,
-    ) -> Result<(Option<KroneckerSide<B>>, InversionPlace), Error> {
+    ) -> Result<(Option<KroneckerSide<Inner<B>>>, InversionPlace), Error> {
         let Some(factor) = self.0.device.clone() else {
             return Ok((None, InversionPlace::Host));
         };
@@ -239,71 +244,15 @@ impl<B: AutodiffBackend> fmt::Debug for KroneckerFactor<B> {
     }
 }
 
-/// An eigendecomposition on the host, with the eigenvectors on the device once they are needed there.
-#[derive(Clone)]
-pub(super) struct Eigenbasis<B: AutodiffBackend>(Arc<(Eigen, OnceLock<KroneckerSide<B>>)>);
-
-impl<B: AutodiffBackend> Eigenbasis<B> {
-    pub fn new(eigen: Eigen) -> Self {
-        Self(Arc::new((eigen, OnceLock::new())))
-    }
-
-    pub fn host(&self) -> &Eigen {
-        &self.0.0
-    }
-
-    /// The eigenvectors on the device of a space.
-    pub fn side(&self, space: &ParamSpace<B>) -> KroneckerSide<B> {
-        let (eigen, side) = &*self.0;
-        let upload = || {
-            let FactorShape { groups, size, diagonal } = eigen.shape;
-            if diagonal {
-                return KroneckerSide::Identity;
-            }
-            KroneckerSide::Matrix(upload(&eigen.vectors, [groups, size, size], space))
-        };
-        side.get_or_init(upload).clone()
-    }
-
-    pub fn spectrum(&self) -> FactorSpectrum {
-        let values = self.host().values.iter().copied();
-        FactorSpectrum {
-            smallest: values.clone().fold(f64::INFINITY, f64::min),
-            largest: values.fold(0.0, f64::max),
-            damped_by: self.host().damped_by,
-        }
-    }
-}
-
-/// The eigenvalues of a factor.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FactorSpectrum {
-    /// The smallest; values that are negative by rounding count as zero.
-    pub smallest: f64,
-    /// The largest.
-    pub largest: f64,
-    /// Damping that the decomposition needed to succeed, relative to the matrix's mean eigenvalue. It is almost always 0.
-    ///
-    /// It is subtracted from the eigenvalues again. Eigenvalues smaller than it are lost.
-    pub damped_by: f64,
-}
-
-impl FactorSpectrum {
-    /// The condition number κ; infinite for a singular factor.
-    pub fn condition(&self) -> f64 {
-        self.largest / self.smallest
-    }
-}
-
 /// What a matrix multiplies by, on the device of a space.
 pub(super) fn side_of<B: AutodiffBackend>(
     matrix: &FactorMatrix,
     space: &ParamSpace<B>,
-) -> KroneckerSide<B> {
+) -> KroneckerSide<Inner<B>> {
     side(uploaded(matrix, space), matrix.shape)
 }
 
-fn side<B: AutodiffBackend>(tensor: InnerFloat<B>, shape: FactorShape) -> KroneckerSide<B> {
+fn side<B: Backend>(tensor: FloatTensor<B>, shape: FactorShape) -> KroneckerSide<B> {
     if shape.diagonal { KroneckerSide::Diagonal(tensor) } else { KroneckerSide::Matrix(tensor) }
 }
 

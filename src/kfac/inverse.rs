@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     operator::{BlockDiagonal, Kronecker, KroneckerSide, expect_damping},
     parallel::map_each,
+    space::Inner,
 };
 
 impl<B: AutodiffBackend> Kfac<B> {
@@ -120,11 +121,12 @@ impl<B: AutodiffBackend> Kfac<B> {
 
     /// The inverse of every factor, with how it was computed: one after another on the device, the others together on the
     /// host.
+    #[allow(clippy::type_complexity)]
     fn inverted(
         &self,
         tasks: &[Task<'_, B>],
         inversion: KfacInversion,
-    ) -> Result<Vec<(KroneckerSide<B>, FactorInversion)>, Error> {
+    ) -> Result<Vec<(KroneckerSide<Inner<B>>, FactorInversion)>, Error> {
         let space = &self.0.space;
         let on_device = tasks.iter().map(|(factor, damping)| {
             let Some(tolerance) = inversion.tolerance(factor, space) else {

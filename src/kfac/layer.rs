@@ -5,10 +5,8 @@ use std::sync::{Arc, OnceLock};
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Treatment,
-    block::Block,
-    factor::{Eigenbasis, FactorSpectrum, KroneckerFactor, once},
-    matrix::FactorMatrix,
+    FactorSpectrum, KroneckerFactor, Treatment, block::Block, factor::once, matrix::FactorMatrix,
+    spectrum::Eigenbasis,
 };
 use crate::{
     error::Error,

@@ -27,6 +27,7 @@ mod program;
 mod ranks;
 mod reach;
 mod samples;
+mod spectrum;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -37,10 +38,11 @@ pub use config::{EmbeddingPolicy, KfacApproximation, KfacConfig, KfacFisher, Unc
 pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
 pub use ekfac::Ekfac;
 pub use error::KfacError;
-pub use factor::{FactorSpectrum, KroneckerFactor};
+pub use factor::KroneckerFactor;
 pub use inversion::{FactorInversion, InversionPlace, InversionReport, KfacInversion};
 pub use layer::{EkfacLayer, KfacLayer};
 pub use samples::{SampleGradients, SampleScores};
+pub use spectrum::FactorSpectrum;
 pub use state::{EkfacState, KfacState};
 
 pub(crate) use collector::{Factors, KfacCollector};

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    objective::{Call, Extent, Found, Objective, Sent},
+    objective::{Call, Contribution, Extent, Objective, Sent},
     space::Inner,
 };
 
@@ -55,7 +55,7 @@ fn message<B: AutodiffBackend>(
     own: Collected<B>,
     rows: &[Option<usize>],
     parameters: usize,
-) -> Found<B> {
+) -> Contribution<B> {
     let mut numbers = vec![own.value];
     let mut tensors: Vec<_> = match own.gradient {
         Some(gradient) => gradient.into_blocks().into_iter().map(Some).collect(),
@@ -68,5 +68,5 @@ fn message<B: AutodiffBackend>(
     }
     numbers.resize(1 + rows.len(), 0.0);
     tensors.resize(parameters + rows.len(), None);
-    Found { numbers, tensors }
+    Contribution { numbers, tensors }
 }

@@ -28,7 +28,7 @@ impl Derivation for ReachProgram {
 }
 
 /// Checks on the first batch that cotangents of samples reach no rows of others, in layers whose samples are known by the
-/// program. One pass forward and two back, once per recording.
+/// program. One forward pass and two backward passes, once per recording.
 pub(super) fn expect_own_rows<B: AutodiffBackend>(
     objective: &Objective<B>,
     network: &NetworkLayers,

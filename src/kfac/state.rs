@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     Ekfac, EkfacLayer, Kfac, KfacCoverage, KfacError, KfacLayer, KroneckerFactor, Treatment,
     block::Network,
-    factor::{Eigenbasis, expect_share},
+    factor::expect_share,
     layer::Diagonal,
     matrix::{Eigen, FactorMatrix, FactorShape},
     pass::network_layers,
     program::{FactorKind, Reduced},
+    spectrum::Eigenbasis,
 };
 use crate::{
     derive::Metric,

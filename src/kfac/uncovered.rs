@@ -14,7 +14,9 @@ use crate::{
     curvature::{EmpiricalFisher, Fisher},
     derive::{Likelihood, Metric, Product},
     error::Error,
-    objective::{Call, Extent, Found, Objective, ObjectiveError, Part, PreparedProduct, Sent},
+    objective::{
+        Call, Contribution, Extent, Objective, ObjectiveError, Part, PreparedProduct, Sent,
+    },
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
     seeds::Seeds,
     space::{Inner, InnerFloat, ParamLayout, ParamSpace},
@@ -134,7 +136,7 @@ pub(crate) fn mean_squares<B: AutodiffBackend>(
     let shape = |&at: &usize| blocks.get(at).map(|block| block.shape().to_vec());
     let extents = || positions.iter().filter_map(shape).map(Extent::Whole).collect();
     let sent = || Sent { call: Call::Squares, vectors: &[], numbers: 0, extents: extents() };
-    let own = own.map(|()| Found { numbers: Vec::new(), tensors: sums });
+    let own = own.map(|()| Contribution { numbers: Vec::new(), tensors: sums });
     let sums = objective.summed(sent, own)?.tensors;
     let flat = |sum: InnerFloat<B>| {
         let elements = Shape::from([sum.shape().num_elements()]);

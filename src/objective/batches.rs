@@ -249,18 +249,10 @@ impl<B: AutodiffBackend> Stream<B> {
 }
 
 /// The batches of an objective.
+#[derive(Clone)]
 pub(super) enum Parts<B: AutodiffBackend> {
     Kept(Arc<[Part<B>]>),
     Streamed(Arc<Stream<B>>),
-}
-
-impl<B: AutodiffBackend> Clone for Parts<B> {
-    fn clone(&self) -> Self {
-        match self {
-            Parts::Kept(parts) => Parts::Kept(Arc::clone(parts)),
-            Parts::Streamed(stream) => Parts::Streamed(Arc::clone(stream)),
-        }
-    }
 }
 
 impl<B: AutodiffBackend> fmt::Debug for Parts<B> {

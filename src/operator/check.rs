@@ -55,6 +55,20 @@ where
 ///
 /// # Errors
 /// As [`check_operator`]; [`OperatorError::NotSelfAdjoint`].
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{LinearOperator, ParamSpace, operator::{Dense, DenseMatrix, check_self_adjoint}};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let promised = |rows: [[f64; 2]; 2]| {
+///     Dense::new(&DenseMatrix::from_rows(&rows)?, &space)?.assume_self_adjoint()
+/// };
+/// assert!(check_self_adjoint(&promised([[1.0, 2.0], [2.0, 5.0]])?, 1).is_ok());
+/// assert!(check_self_adjoint(&promised([[1.0, 2.0], [3.0, 5.0]])?, 1).is_err());
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 pub fn check_self_adjoint<B, A>(operator: &A, seed: u64) -> Result<(), Error>
 where
     B: AutodiffBackend,
@@ -92,6 +106,30 @@ where
 ///
 /// # Errors
 /// As [`check_operator`]; [`OperatorError::NotAdjoint`].
+///
+/// # Example
+/// The derivative of a sequence by differences, with its transpose and with a transpose of the wrong sign.
+///
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{ParamSpace, operator::{FromFn, check_adjoint}};
+///
+/// let (long, short) = (ParamSpace::<Autodiff<Flex>>::flat(3)?, ParamSpace::flat(2)?);
+/// let operator = |sign: f64| {
+///     let (from, to) = (long.clone(), short.clone());
+///     let differences = FromFn::between(&long, &short, move |v| {
+///         let v = v.to_vec()?;
+///         Ok(to.vector(&[v[1] - v[0], v[2] - v[1]])?)
+///     })?;
+///     Ok::<_, burn_curvature::Error>(differences.with_adjoint(move |u| {
+///         let u = u.to_vec()?;
+///         Ok(from.vector(&[-u[0], u[0] - u[1], u[1]].map(|x| sign * x))?)
+///     }))
+/// };
+/// assert!(check_adjoint(&operator(1.0)?, 1).is_ok());
+/// assert!(check_adjoint(&operator(-1.0)?, 1).is_err());
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 pub fn check_adjoint<B, A>(operator: &A, seed: u64) -> Result<(), Error>
 where
     B: AutodiffBackend,

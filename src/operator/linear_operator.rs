@@ -232,6 +232,19 @@ pub trait SelfAdjoint<B: AutodiffBackend = DefaultBackend>: LinearOperator<B> {
 /// ```text
 /// ⟨u, A v⟩ = ⟨Aᵀu, v⟩
 /// ```
+///
+/// # Example
+/// ```
+/// use burn::backend::{Autodiff, Flex};
+/// use burn_curvature::{Adjoint, LinearOperator, ParamSpace, operator::{Dense, DenseMatrix}};
+///
+/// let space = ParamSpace::<Autodiff<Flex>>::flat(2)?;
+/// let a = Dense::new(&DenseMatrix::from_rows(&[[1.0, 2.0], [3.0, 4.0]])?, &space)?;
+/// let first = space.vector(&[1.0, 0.0])?;
+/// assert_eq!(a.apply(&first)?.to_vec()?, [1.0, 3.0]); // the first column
+/// assert_eq!(a.apply_adjoint(&first)?.to_vec()?, [1.0, 2.0]); // the first row
+/// # Ok::<(), burn_curvature::Error>(())
+/// ```
 pub trait Adjoint<B: AutodiffBackend = DefaultBackend>: LinearOperator<B> {
     /// The product of the transpose with a vector.
     ///
@@ -258,6 +271,7 @@ pub trait Adjoint<B: AutodiffBackend = DefaultBackend>: LinearOperator<B> {
 ///
 /// Stochastic solvers apply one Aᵢ at a time. Each Aᵢ approximates A on its own: for a sum over samples it is
 /// the batch's part *times* the number of batches, and a term λI of A is in every Aᵢ in full.
+/// [`Mean`](crate::operator::Mean) makes one of a list of operators; see there for an example.
 pub trait FiniteSum<B: AutodiffBackend = DefaultBackend>: SelfAdjoint<B> {
     /// The number n of the Aᵢ, at least 1.
     fn terms(&self) -> usize;

@@ -35,13 +35,13 @@
 //! ConjugateGradientConfig::new().init().unwrap().solve(&jacobian, &b); // needs `.assume_self_adjoint()?`
 //! ```
 
+mod by_reference;
 mod conjugate_gradient;
 mod convergence;
 mod detail;
 mod direct;
 mod eigenvalues;
 mod error;
-mod forward;
 mod inverse;
 mod jacobi;
 mod lissa;

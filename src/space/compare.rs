@@ -4,6 +4,7 @@ use super::{ParamBlock, ParamLayout, VectorError};
 
 /// The first difference between two layouts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BlockDifference {
     /// A block has another name.
     #[error("block {index} is `{found}` in place of `{expected}`")]

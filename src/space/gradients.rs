@@ -15,8 +15,8 @@ use crate::tensor::TensorBridge;
 use super::{
     Inner, InnerFloat, ParamBlock, ParamError, ParamLayout, ParamVector, VectorError,
     model::{
-        FloatPlace, Found, Place, Visit, any_rank, float_places, float_primitive, user_tensor,
-        visit,
+        FloatPlace, LocatedTensor, Place, Visit, any_rank, float_places, float_primitive,
+        user_tensor, visit,
     },
 };
 
@@ -226,7 +226,7 @@ where
     B::InnerBackend: TensorBridge,
 {
     #[inline(never)]
-    fn tensor(&mut self, found: Found<'_>) {
+    fn tensor(&mut self, found: LocatedTensor<'_>) {
         let position = self.positions.get(&found.place()).copied();
         let slot = position.and_then(|position| self.values.get_mut(position));
         let (Some(slot), Some(parameter)) = (slot, found.float()) else { return };
@@ -273,7 +273,7 @@ impl<'a> LeafCheck<'a> {
 }
 
 impl Visit for LeafCheck<'_> {
-    fn tensor(&mut self, found: Found<'_>) {
+    fn tensor(&mut self, found: LocatedTensor<'_>) {
         let block = self.blocks.get(&found.id);
         let (Some(block), Some(tensor)) = (block, found.float()) else { return };
         if !tensor.is_require_grad() {

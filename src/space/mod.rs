@@ -17,6 +17,7 @@ mod gradients;
 mod host;
 mod layout;
 mod model;
+mod norms;
 mod param_space;
 mod random;
 mod scalar;
@@ -35,7 +36,7 @@ pub use vector::ParamVector;
 
 pub(crate) use host::is_processor;
 pub(crate) use model::{
-    Buffers, Found, Place, Replace, Visit, any_rank, float_places, replace, visit,
+    Buffers, LocatedTensor, Place, Replace, Visit, any_rank, float_places, replace, visit,
 };
 pub(crate) use scalar::read_tensor;
 pub(crate) use stacked::{stacked, unstacked};

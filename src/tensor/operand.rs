@@ -64,7 +64,6 @@ impl<B: Backend> Operand<B> {
     /// The tensor of a float operand.
     ///
     /// # Errors
-    ///
     /// [`TensorError::Kind`] where it holds something else.
     pub fn into_float(self) -> Result<FloatTensor<B>, TensorError> {
         match self {
@@ -76,7 +75,6 @@ impl<B: Backend> Operand<B> {
     /// The tensor of an int operand.
     ///
     /// # Errors
-    ///
     /// [`TensorError::Kind`] where it holds something else.
     pub fn into_int(self) -> Result<IntTensor<B>, TensorError> {
         match self {
@@ -88,7 +86,6 @@ impl<B: Backend> Operand<B> {
     /// The truth values of a bool operand.
     ///
     /// # Errors
-    ///
     /// [`TensorError::Kind`] where it holds something else.
     pub fn into_bool(self) -> Result<BoolTensor<B>, TensorError> {
         match self {

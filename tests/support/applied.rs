@@ -61,7 +61,7 @@ pub fn influences<C: Communicator + 'static>(
     for (name, config) in [
         ("Hessian", of(Estimator::ConjugateGradient(iterative.clone()), Curvature::GaussNewton)),
         ("empirical", of(Estimator::ConjugateGradient(iterative), Curvature::EmpiricalFisher)),
-        ("EK-FAC", of(Estimator::Ekfac(fisher), likelihood)),
+        ("EKFAC", of(Estimator::Ekfac(fisher), likelihood)),
         ("gradients", of(Estimator::Identity, Curvature::Hessian)),
     ] {
         let influence = config.init(&training)?;

@@ -50,7 +50,6 @@ fn literal(scalar: ScalarIr) -> Literal {
 /// The operation at a position of the recording, as an [`Op`].
 ///
 /// # Errors
-///
 /// [`ImportError::Unsupported`] for quantized, distributed, custom and deformable operations.
 pub(crate) fn operation(position: usize, ir: &OperationIr) -> Result<Imported, ImportError> {
     let imported = match ir {
@@ -110,7 +109,6 @@ fn data_type(data: &TensorData) -> ValueType {
 /// used; `outputs` are returned in order, and may be inputs, constants, or one tensor more than once.
 ///
 /// # Errors
-///
 /// An unsupported operation, or a tensor that nothing defines; see [`ImportError`].
 pub(crate) fn graph(
     captured: &CapturedGraph,

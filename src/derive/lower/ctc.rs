@@ -1,4 +1,4 @@
-//! The connectionist temporal classification loss as a dynamic programme over time steps, in log space.
+//! The connectionist temporal classification loss as a dynamic program over time steps, in log space.
 
 use burn_backend::{
     Backend, Shape, Slice, TensorMetadata,

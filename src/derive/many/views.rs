@@ -147,8 +147,8 @@ impl Stack<'_> {
         }
     }
 
-    /// A value of the source with the axis, of size one where it depends on no vector, and dimensions of size one in front up
-    /// to a rank; so many dimensions stand behind the axis.
+    /// A value of the source with the axis, of size one where it depends on no vector, and with dimensions of size one in
+    /// front up to a rank; `behind` is the number of dimensions after the axis.
     pub fn aligned(&mut self, value: ValueId, rank: usize, behind: usize) -> ValueId {
         let mut shape = self.shape(value);
         let own = shape.len();

@@ -4,7 +4,7 @@
 use std::any::Any;
 
 use burn::backend::{BackendTensor, DispatchDevice, DispatchTensor, DispatchTensorKind, Flex};
-use burn_backend::{Backend, Shape, tensor::Device};
+use burn_backend::{Backend, Shape, TensorData, tensor::Device};
 use burn_flex::FlexTensor;
 use burn_ndarray::{NdArrayDevice, NdArrayTensor};
 
@@ -29,10 +29,28 @@ pub(super) fn is_lent_whole<B: Backend>(graph: &Graph, device: &Device<B>) -> bo
 
 /// The elements of an operand of NdArray, if it is one, as a tensor of Flex.
 pub(super) fn copied<B: Backend>(operand: &Operand<B>) -> Option<FlexTensor> {
-    if !is_of_ndarray(operand) {
-        return None;
-    }
-    operand.clone().into_data().ok().map(FlexTensor::from_data)
+    let in_order = in_order(of_ndarray(operand)?);
+    let data = in_order.or_else(|| operand.clone().into_data().ok())?;
+    Some(FlexTensor::from_data(data))
+}
+
+/// A copy of elements that lie in order, which NdArray itself makes one by one.
+fn in_order(tensor: &NdArrayTensor) -> Option<TensorData> {
+    Some(match tensor {
+        NdArrayTensor::F32(all) => {
+            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
+        }
+        NdArrayTensor::F64(all) => {
+            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
+        }
+        NdArrayTensor::I32(all) => {
+            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
+        }
+        NdArrayTensor::I64(all) => {
+            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
+        }
+        _ => return None,
+    })
 }
 
 /// An operand with the elements of a tensor of Flex.
@@ -57,23 +75,21 @@ fn is_convolution(op: &Op) -> bool {
 /// Whether an operation is run by Flex. Tensors on a tape are not lent: the tape must see the operation.
 pub(in super::super) fn is_lent<B: Backend>(op: &Op, inputs: &[Operand<B>]) -> bool {
     let floats = inputs.iter().all(|operand| operand.kind() == Kind::Float);
-    is_convolution(op) && floats && inputs.iter().all(is_of_ndarray)
+    is_convolution(op) && floats && inputs.iter().all(|operand| of_ndarray(operand).is_some())
 }
 
-fn is_of_ndarray<B: Backend>(operand: &Operand<B>) -> bool {
+fn of_ndarray<B: Backend>(operand: &Operand<B>) -> Option<&NdArrayTensor> {
     let tensor: &dyn Any = match operand {
         Operand::Float(tensor) => tensor,
         Operand::Int(tensor) => tensor,
         Operand::Bool(tensor) => tensor,
     };
-    match tensor.downcast_ref::<DispatchTensor>() {
-        Some(tensor) => matches!(
-            tensor.kind,
-            DispatchTensorKind::NdArray(
-                BackendTensor::Float(_) | BackendTensor::Int(_) | BackendTensor::Bool(_)
-            )
-        ),
-        None => tensor.is::<NdArrayTensor>(),
+    match tensor.downcast_ref::<DispatchTensor>().map(|tensor| &tensor.kind) {
+        Some(DispatchTensorKind::NdArray(
+            BackendTensor::Float(tensor) | BackendTensor::Int(tensor) | BackendTensor::Bool(tensor),
+        )) => Some(tensor),
+        Some(_) => None,
+        None => tensor.downcast_ref(),
     }
 }
 
@@ -86,7 +102,11 @@ pub(in super::super) fn lent<B: Backend>(
 ) -> Result<Vec<Operand<B>>, ExecuteError> {
     let copy = |operand: Operand<B>| -> Result<Operand<Flex>, ExecuteError> {
         let kind = operand.kind();
-        Ok(access::of_flex(FlexTensor::from_data(operand.into_data()?), kind))
+        let tensor = match copied(&operand) {
+            Some(tensor) => tensor,
+            None => FlexTensor::from_data(operand.into_data()?),
+        };
+        Ok(access::of_flex(tensor, kind))
     };
     let copies = inputs.into_iter().map(copy).collect::<Result<Vec<_>, _>>()?;
     let results = match image_by_image(op, &copies, outputs) {

@@ -175,7 +175,7 @@ impl<'a> Uses<'a> {
         true
     }
 
-    fn linear(&self, x: ValueId, w: ValueId, b: Option<ValueId>) -> Option<Found> {
+    fn linear(&self, x: ValueId, w: ValueId, b: Option<ValueId>) -> Option<FoundLayer> {
         let view = self.parameter(w)?;
         let own = self.shape(self.graph.inputs()[view.parameter]);
         if own.len() != 2 || view.reshaped || self.views.contains_key(&x) {
@@ -191,7 +191,7 @@ impl<'a> Uses<'a> {
         x: ValueId,
         w: ValueId,
         b: Option<ValueId>,
-    ) -> Option<Found> {
+    ) -> Option<FoundLayer> {
         let view = self.plain(w).filter(|_| !self.views.contains_key(&x))?;
         Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
     }
@@ -284,7 +284,7 @@ impl<'a> Uses<'a> {
     }
 }
 
-type Found = (LayerKind, View, Option<usize>, ValueId);
+type FoundLayer = (LayerKind, View, Option<usize>, ValueId);
 
 fn without_leading_ones(shape: &[usize]) -> &[usize] {
     let ones = shape.iter().take_while(|&&size| size == 1).count();

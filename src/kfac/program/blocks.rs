@@ -3,7 +3,7 @@
 use burn_backend::{Shape, TensorMetadata, ops::FloatTensorOps};
 use burn_capture::CaptureBackend as B;
 
-use super::{Given, Probed, Tensor, gather, inputs, rows};
+use super::{Probed, ProgramInputs, Tensor, gather, inputs, rows};
 use crate::{
     derive::{Arguments, adjoint_product, apply_recorded, required},
     error::Error,
@@ -27,7 +27,7 @@ pub(super) struct Times {
 /// What the gradients at the taps of all blocks are multiplied by.
 pub(super) fn factors(
     probed: &Probed,
-    given: &Given<'_>,
+    given: &ProgramInputs<'_>,
     inputs: &mut impl Iterator<Item = Operand<B>>,
 ) -> Result<Vec<Vec<Times>>, Error> {
     let mut of = |block: &BlockGroup, tap: &Tap| {
@@ -48,7 +48,7 @@ pub(super) fn factors(
 /// f′ of a parameter, for a function f of it element by element.
 fn derivative(
     probed: &Probed,
-    given: &Given<'_>,
+    given: &ProgramInputs<'_>,
     parameter: usize,
     function: ValueId,
 ) -> Result<Tensor, Error> {

@@ -3,7 +3,7 @@
 use burn_backend::{Shape, ops::FloatTensorOps};
 use burn_capture::CaptureBackend as B;
 
-use super::{FactorKind, Given, Passes, Probed, Tensor, inputs, rows};
+use super::{FactorKind, Passes, Probed, ProgramInputs, Tensor, inputs, rows};
 use crate::{derive::required, error::Error};
 
 type Rows = rows::Rows<B>;
@@ -17,7 +17,7 @@ pub(super) type Bases = (Option<Tensor>, Tensor);
 pub(super) fn diagonals(
     kind: FactorKind,
     probed: &Probed,
-    given: &Given<'_>,
+    given: &ProgramInputs<'_>,
     bases: &[Bases],
 ) -> Result<Vec<Tensor>, Error> {
     let mut passes = Passes::forward(probed, given)?;

@@ -1,11 +1,11 @@
-//! The passes forward and back that the moments are taken from. Depends on probes and cotangents; independent of
+//! The forward and backward passes that the moments are taken from. Depends on probes and cotangents; independent of
 //! moments.
 
 use burn_backend::{Shape, Slice, TensorMetadata, ops::FloatTensorOps};
 use burn_capture::CaptureBackend;
 
 use super::{
-    FactorKind, Given, Probed, Tensor, blocks,
+    FactorKind, Probed, ProgramInputs, Tensor, blocks,
     rows::{self, one_of_many},
 };
 use crate::{
@@ -24,10 +24,10 @@ fn one(tensor: Tensor) -> Tensor {
     one_of_many::<CaptureBackend>(tensor)
 }
 
-/// A pass forward and the pass back from the loss; what nobody reads of them is dead code. Others go back from the outputs.
+/// A forward pass and the backward pass from the loss; what nobody reads of them is dead code. Others go back from the outputs.
 pub(super) struct Passes<'a> {
     probed: &'a Probed,
-    given: &'a Given<'a>,
+    given: &'a ProgramInputs<'a>,
     pub loss: Tensor,
     /// By the parameters.
     pub gradient: Vec<Tensor>,
@@ -41,7 +41,7 @@ pub(super) struct Passes<'a> {
 }
 
 impl<'a> Passes<'a> {
-    pub fn forward(probed: &'a Probed, given: &'a Given<'a>) -> Result<Self, Error> {
+    pub fn forward(probed: &'a Probed, given: &'a ProgramInputs<'a>) -> Result<Self, Error> {
         let arguments = Arguments {
             program: &probed.program,
             device: given.device,

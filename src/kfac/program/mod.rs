@@ -85,7 +85,7 @@ pub(super) enum Reduced {
 }
 
 /// What a program is recorded from.
-struct Given<'a> {
+struct ProgramInputs<'a> {
     device: &'a Device<CaptureBackend>,
     inputs: &'a Inputs,
     /// The noise that targets are drawn with.

@@ -7,7 +7,7 @@ use burn_backend::{DType, Shape, TensorData, ops::FloatTensorOps, tensor::Device
 use burn_capture::CaptureBackend as B;
 
 use super::{
-    FactorKind, Given, Passes, Probed, Reduced, Tensor,
+    FactorKind, Passes, Probed, ProgramInputs, Reduced, Tensor,
     record::record,
     rows::{Rows, one_of_many},
 };
@@ -32,7 +32,7 @@ fn squares(
     kind: FactorKind,
     probed: &Probed,
     samples: Samples,
-    given: &Given<'_>,
+    given: &ProgramInputs<'_>,
 ) -> Result<Vec<Tensor>, Error> {
     let outputs = probed.program.value(required(probed.program.outputs().get(1).copied())?);
     let (passes, adjoint) = (Passes::forward(probed, given)?, probed.adjoint()?);

@@ -3,7 +3,9 @@
 use burn_backend::{DType, Shape, ops::FloatTensorOps};
 use burn_capture::CaptureBackend;
 
-use super::{FactorKind, Given, Passes, Probed, Tensor, diagonal, inputs, second_moment::Sum};
+use super::{
+    FactorKind, Passes, Probed, ProgramInputs, Tensor, diagonal, inputs, second_moment::Sum,
+};
 use crate::{
     capture::Scope,
     derive::{self, DeriveError, Metric},
@@ -38,7 +40,7 @@ pub(in crate::kfac) fn moments(
 fn of_passes(
     kind: FactorKind,
     probed: &Probed,
-    given: &Given<'_>,
+    given: &ProgramInputs<'_>,
     passes: &mut Passes<'_>,
 ) -> Result<Vec<Tensor>, Error> {
     let mut moments = Vec::new();
@@ -91,7 +93,7 @@ pub(in crate::kfac) fn diagonals(
 pub(super) fn record(
     kind: FactorKind,
     probed: &Probed,
-    compute: impl FnOnce(&mut Scope, Given<'_>) -> Result<Vec<Tensor>, Error>,
+    compute: impl FnOnce(&mut Scope, ProgramInputs<'_>) -> Result<Vec<Tensor>, Error>,
 ) -> Result<Graph, Error> {
     let loss = &probed.loss;
     let &[_, outputs] = loss.outputs() else {
@@ -100,7 +102,7 @@ pub(super) fn record(
     derive::derived("Kronecker factors", loss, probed.parameters, |scope, inputs| {
         let noise = kind.metric.and_then(|metric| metric.noise_type(loss.value(outputs)));
         let noise = noise.map(|ty| input(scope, ty.shape.to_vec(), ty.dtype)).transpose()?;
-        compute(scope, Given { device: &scope.device(), inputs, noise, scale: None })
+        compute(scope, ProgramInputs { device: &scope.device(), inputs, noise, scale: None })
     })
 }
 

@@ -2,9 +2,11 @@
 //! on the layers of K-FAC and on Kronecker products; independent of the purpose of the scores.
 //!
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
-//! EK-FAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
+//! EKFAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
 
+mod eigen_gradients;
 mod eigenbasis;
+mod forms;
 mod scores;
 
 pub use scores::SampleScores;
@@ -15,16 +17,16 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 
 use super::{
     KfacError,
-    block::{Block, Network, Uncovered},
+    block::{Network, Uncovered},
     network,
     pass::{LayerProgram, Results, Structure, network_layers},
-    program::{Form, SAMPLES, SideForm, one_of_many},
+    program::{SAMPLES, one_of_many},
     reach::expect_own_rows,
 };
 use crate::{
     error::Error,
     objective::{Objective, Part, Reduction, Rows},
-    operator::{BlockDiagonal, Kronecker, KroneckerSide, LinearOperator},
+    operator::{BlockDiagonal, Kronecker, LinearOperator},
     space::{Inner, InnerFloat, ParamLayout, ParamVector, read_tensor},
     tensor::Operand,
 };
@@ -212,29 +214,6 @@ impl SampleGradients {
         self.run(objective, results, (1, 2), &operands, visit)
     }
 
-    /// The blocks of an operator, in the order of its own.
-    fn forms<'a, B: AutodiffBackend>(
-        &self,
-        operator: &'a BlockDiagonal<B, Kronecker<B>>,
-    ) -> Result<Vec<BlockForm<'a, B>>, KfacError> {
-        let form = |block: &Arc<Block>| {
-            let mut parts = operator.parts().iter();
-            let own = parts.find(|(part, product)| {
-                let is_own = part.positions() == block.subset.positions();
-                is_own && *product.factors().0 == block.matrix
-            });
-            let Some((_, product)) = own else {
-                return Err(KfacError::OtherBlocks { parameter: block.name.clone() });
-            };
-            let (_, both, eigenvalues) = product.factors();
-            let (mut sides, spectral) = (Vec::new(), eigenvalues.is_some());
-            let [left, right] = both.map(|side| form_of(side, &mut sides));
-            let (form, eigenvalues) = (Form { left, right, spectral }, eigenvalues.cloned());
-            Ok(BlockForm { form, product, sides, eigenvalues })
-        };
-        self.network.blocks.iter().map(form).collect()
-    }
-
     /// Runs a program on every batch and passes the scores on, divided by a power of the factor of the samples'
     /// gradients in the recorded loss.
     fn run<B: AutodiffBackend>(
@@ -308,35 +287,4 @@ impl SampleGradients {
         let names = self.network.blocks.iter().map(|block| block.name.clone());
         SampleScores::new(names.collect(), columns)
     }
-}
-
-/// A block of an operator.
-struct BlockForm<'a, B: AutodiffBackend> {
-    form: Form,
-    product: &'a Kronecker<B>,
-    /// Without identities.
-    sides: Vec<InnerFloat<B>>,
-    eigenvalues: Option<InnerFloat<B>>,
-}
-
-impl<B: AutodiffBackend> BlockForm<'_, B> {
-    /// Groups, rows and columns.
-    fn shape(&self) -> [usize; 3] {
-        let matrix = self.product.factors().0;
-        [matrix.groups, matrix.rows, matrix.columns]
-    }
-}
-
-/// What a factor is; its tensor goes to the operands.
-fn form_of<B: AutodiffBackend>(
-    side: &KroneckerSide<B>,
-    operands: &mut Vec<InnerFloat<B>>,
-) -> SideForm {
-    let (form, operand) = match side {
-        KroneckerSide::Matrix(matrix) => (SideForm::Matrix, Some(matrix)),
-        KroneckerSide::Diagonal(diagonal) => (SideForm::Diagonal, Some(diagonal)),
-        KroneckerSide::Identity => (SideForm::Identity, None),
-    };
-    operands.extend(operand.cloned());
-    form
 }

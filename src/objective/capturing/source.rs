@@ -22,7 +22,7 @@ use crate::{
     graph::ValueType,
     objective::{BatchError, ObjectiveError},
     panics::caught,
-    space::{Found, Place, Replace, Visit, any_rank, replace, visit},
+    space::{LocatedTensor, Place, Replace, Visit, any_rank, replace, visit},
 };
 
 /// Records the loss of a model on batches.
@@ -168,7 +168,7 @@ pub(in crate::objective) fn tracked<M: Module>(model: &M, mode: Mode) -> M {
 struct EvaluationMode;
 
 impl Replace for EvaluationMode {
-    fn tensor(&mut self, _found: Found<'_>) -> Option<DispatchTensor> {
+    fn tensor(&mut self, _found: LocatedTensor<'_>) -> Option<DispatchTensor> {
         None
     }
 
@@ -229,7 +229,7 @@ struct Restore {
 }
 
 impl Visit for Restore {
-    fn tensor(&mut self, found: Found<'_>) {
+    fn tensor(&mut self, found: LocatedTensor<'_>) {
         if let Some(value) = found.float() {
             self.values.insert(found.place(), value.into_dispatch());
         }
@@ -237,7 +237,7 @@ impl Visit for Restore {
 }
 
 impl Replace for Restore {
-    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+    fn tensor(&mut self, found: LocatedTensor<'_>) -> Option<DispatchTensor> {
         let buffer = self.values.remove(&found.place())?;
         let is_buffer = !found.float()?.is_require_grad();
         is_buffer.then(|| any_rank(buffer).autodiff().into_dispatch())

@@ -4,6 +4,7 @@ mod cut;
 mod law;
 mod order;
 mod own;
+mod proof;
 
 pub(super) use law::Law;
 

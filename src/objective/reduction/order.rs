@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 use super::{
     Reduction,
     cut::Cut,
-    law::{SEED, STEP},
+    proof::{SEED, STEP},
 };
 use crate::{
     error::Error,

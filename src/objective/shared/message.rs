@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What one rank has found, or the sum over all ranks.
-pub(crate) struct Found<B: AutodiffBackend> {
+pub(crate) struct Contribution<B: AutodiffBackend> {
     /// Sent in f64, whatever the precision of the objective.
     pub numbers: Vec<f64>,
     /// `None` is zero: that of a rank without batches.
@@ -56,8 +56,8 @@ impl<B: AutodiffBackend> Objective<B> {
     pub(crate) fn summed<'v>(
         &self,
         sent: impl FnOnce() -> Sent<'v, B>,
-        own: Result<Found<B>, Error>,
-    ) -> Result<Found<B>, Error> {
+        own: Result<Contribution<B>, Error>,
+    ) -> Result<Contribution<B>, Error> {
         let Some(share) = self.share() else { return own };
         share.numbering()?;
         match self.precision() {
@@ -71,7 +71,7 @@ impl<B: AutodiffBackend> Objective<B> {
         let Some(share) = self.share() else { return own };
         let sent = Sent { call: Call::Agreement, vectors: &[], numbers: 0, extents: Vec::new() };
         let (own, outcome) = match own {
-            Ok(own) => (Some(own), Ok(Found { numbers: Vec::new(), tensors: Vec::new() })),
+            Ok(own) => (Some(own), Ok(Contribution { numbers: Vec::new(), tensors: Vec::new() })),
             Err(error) => (None, Err(error)),
         };
         self.sum_as::<f64>(share, &sent, outcome)?;
@@ -82,8 +82,8 @@ impl<B: AutodiffBackend> Objective<B> {
         &self,
         share: &Share,
         sent: &Sent<'_, B>,
-        own: Result<Found<B>, Error>,
-    ) -> Result<Found<B>, Error> {
+        own: Result<Contribution<B>, Error>,
+    ) -> Result<Contribution<B>, Error> {
         let ranks = &*share.ranks;
         let stamp = self.stamp(share, sent);
         let length =
@@ -125,7 +125,7 @@ impl<B: AutodiffBackend> Objective<B> {
         content: &[N],
         sent: &Sent<'_, B>,
         ranks: &Ranks,
-    ) -> Result<Found<B>, Error> {
+    ) -> Result<Contribution<B>, Error> {
         let (numbers, mut rest) = content.split_at(N::width(sent.numbers, ranks));
         let mut tensors = Vec::with_capacity(sent.extents.len());
         for extent in &sent.extents {
@@ -136,7 +136,7 @@ impl<B: AutodiffBackend> Objective<B> {
             ));
             rest = others;
         }
-        Ok(Found { numbers: N::take(numbers, sent.numbers, ranks), tensors })
+        Ok(Contribution { numbers: N::take(numbers, sent.numbers, ranks), tensors })
     }
 }
 
@@ -147,7 +147,7 @@ fn element<N: Sum>(byte: u8) -> N {
 
 /// What one rank puts into a message.
 fn content<B: AutodiffBackend, N: Sum>(
-    found: &Found<B>,
+    found: &Contribution<B>,
     sent: &Sent<'_, B>,
     ranks: &Ranks,
 ) -> Result<Vec<N>, Error> {

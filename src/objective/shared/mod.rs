@@ -12,7 +12,7 @@ mod weights;
 
 pub use error::SharedError;
 pub(crate) use extent::Extent;
-pub(crate) use message::{Found, Sent};
+pub(crate) use message::{Contribution, Sent};
 pub(crate) use rows::Rows;
 pub(crate) use stamp::Call;
 pub(super) use stamp::{print_of, print_tensor};

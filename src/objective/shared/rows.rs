@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Share,
-    message::{Found, Sent},
+    message::{Contribution, Sent},
     stamp::Call,
 };
 use crate::{error::Error, objective::Objective};
@@ -51,7 +51,7 @@ impl<B: AutodiffBackend> Objective<B> {
             for (all, own) in numbers.chunks_mut(rows.total.max(1)).zip(own) {
                 all[rows.first..rows.first + own.len()].copy_from_slice(&own);
             }
-            Found { numbers, tensors: Vec::new() }
+            Contribution { numbers, tensors: Vec::new() }
         });
         let numbers = count * rows.total;
         let sent = Sent { call: Call::Rows, vectors: &[], numbers, extents: Vec::new() };

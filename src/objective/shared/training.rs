@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn_backend::{AutodiffBackend, TensorMetadata, ops::FloatTensorOps};
 
-use super::{Call, Extent, Found, Sent};
+use super::{Call, Contribution, Extent, Sent};
 use crate::{
     capture::Batch,
     error::Error,
@@ -74,19 +74,23 @@ where
 
     /// What this rank's pass has found, times the weight of its batch: the loss and the weight, the gradient, and the running
     /// statistics after it.
-    fn weighed_pass(&self, found: ValueAndGradient<B>, after: &Self) -> Result<Found<B>, Error> {
+    fn weighed_pass(
+        &self,
+        found: ValueAndGradient<B>,
+        after: &Self,
+    ) -> Result<Contribution<B>, Error> {
         let weight = self.of_first(|part| Ok(part.weight))?;
         let gradient = found.gradient.scale(weight).into_blocks();
         let statistics = after.running_statistics().into_iter();
         let statistics = statistics.map(|it| Inner::<B>::float_mul_scalar(it, weight.into()));
         let tensors = gradient.into_iter().chain(statistics).map(Some).collect();
-        Ok(Found { numbers: vec![weight * found.value, weight], tensors })
+        Ok(Contribution { numbers: vec![weight * found.value, weight], tensors })
     }
 
     /// The loss and gradient of all ranks, and the mean of their running statistics.
     fn divided_pass(
         &self,
-        found: Found<B>,
+        found: Contribution<B>,
     ) -> Result<(ValueAndGradient<B>, Vec<InnerFloat<B>>), Error> {
         let &[value, weight] = found.numbers.as_slice() else {
             return Err(ObjectiveError::NoBatches.into());

@@ -4,7 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Call, Extent,
-    message::{Found, Sent},
+    message::{Contribution, Sent},
 };
 use crate::{
     error::Error,
@@ -39,7 +39,7 @@ impl<B: AutodiffBackend> Objective<B> {
                 Some(sum) => sum.into_blocks().into_iter().map(Some).collect(),
                 None => vec![None; blocks],
             });
-            Found { numbers, tensors: tensors.collect() }
+            Contribution { numbers, tensors: tensors.collect() }
         });
         let found = self.summed(|| sent(space, asked, (numbers, results)), found)?;
         Ok((found.numbers, taken(space, results, found.tensors)?))
@@ -64,7 +64,7 @@ impl<B: AutodiffBackend> Objective<B> {
             places.zip(own).for_each(|(place, block)| *place = Some(block));
             all
         };
-        let found = own.map(|own| Found {
+        let found = own.map(|own| Contribution {
             numbers: Vec::new(),
             tensors: own.into_iter().flat_map(placed).collect(),
         });

@@ -62,8 +62,8 @@ use super::{
 #[derive(Clone)]
 pub struct Kronecker<B: AutodiffBackend = DefaultBackend> {
     matrix: WeightMatrix,
-    left: KroneckerSide<B>,
-    right: KroneckerSide<B>,
+    left: KroneckerSide<Inner<B>>,
+    right: KroneckerSide<Inner<B>>,
     /// The eigenvalues of the spectral form, whose sides are eigenvectors: `[groups, rows, columns]`.
     eigenvalues: Option<InnerFloat<B>>,
     space: ParamSpace<B>,
@@ -95,9 +95,10 @@ impl<B: AutodiffBackend> Kronecker<B> {
 
     /// How the parameters form a matrix, what it is multiplied by from the left and the right, and the eigenvalues of the
     /// spectral form.
+    #[allow(clippy::type_complexity)]
     pub(crate) fn factors(
         &self,
-    ) -> (&WeightMatrix, [&KroneckerSide<B>; 2], Option<&InnerFloat<B>>) {
+    ) -> (&WeightMatrix, [&KroneckerSide<Inner<B>>; 2], Option<&InnerFloat<B>>) {
         (&self.matrix, [&self.left, &self.right], self.eigenvalues.as_ref())
     }
 
@@ -157,7 +158,7 @@ fn side<B: AutodiffBackend>(
     matrix: &DenseMatrix,
     n: usize,
     space: &ParamSpace<B>,
-) -> Result<KroneckerSide<B>, Error> {
+) -> Result<KroneckerSide<Inner<B>>, Error> {
     matrix.expect_size(n, n)?;
     matrix.expect_symmetric(SYMMETRY_TOLERANCE)?;
     Ok(KroneckerSide::Matrix(upload(matrix.values(), [1, n, n], space)))

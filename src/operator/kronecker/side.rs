@@ -1,25 +1,25 @@
 //! One factor of a Kronecker product on the device. Depends on tensors; independent of where factors come from.
 
-use burn_backend::{AutodiffBackend, Shape, TensorMetadata, ops::FloatTensorOps};
+use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
 use crate::space::{Inner, InnerFloat};
 
 /// What a block is multiplied by from the left and the right, with the eigenvalues of the spectral form.
-pub(crate) type KroneckerSides<B> = ([KroneckerSide<B>; 2], Option<InnerFloat<B>>);
+pub(crate) type KroneckerSides<B> = ([KroneckerSide<Inner<B>>; 2], Option<InnerFloat<B>>);
 
 /// A factor of a Kronecker product: a matrix per group, a diagonal, or the identity.
 #[derive(Clone, Debug)]
-pub(crate) enum KroneckerSide<B: AutodiffBackend> {
+pub(crate) enum KroneckerSide<B: Backend> {
     /// `[groups, size, size]`
-    Matrix(InnerFloat<B>),
+    Matrix(FloatTensor<B>),
     /// `[size]`, the same in all groups.
-    Diagonal(InnerFloat<B>),
+    Diagonal(FloatTensor<B>),
     Identity,
 }
 
-impl<B: AutodiffBackend> KroneckerSide<B> {
+impl<B: Backend> KroneckerSide<B> {
     /// The matrix, if it is one.
-    pub fn matrix(&self) -> Option<&InnerFloat<B>> {
+    pub fn matrix(&self) -> Option<&FloatTensor<B>> {
         match self {
             Self::Matrix(matrix) => Some(matrix),
             Self::Diagonal(_) | Self::Identity => None,
@@ -27,32 +27,32 @@ impl<B: AutodiffBackend> KroneckerSide<B> {
     }
 
     /// The side, or its transpose, times V.
-    pub fn left(&self, transposed: bool, v: InnerFloat<B>) -> InnerFloat<B> {
+    pub fn left(&self, transposed: bool, v: FloatTensor<B>) -> FloatTensor<B> {
         match self {
-            Self::Matrix(matrix) => Inner::<B>::float_matmul(oriented::<B>(matrix, transposed), v),
-            Self::Diagonal(diagonal) => Inner::<B>::float_mul(v, shaped::<B>(diagonal, true)),
+            Self::Matrix(matrix) => B::float_matmul(oriented::<B>(matrix, transposed), v),
+            Self::Diagonal(diagonal) => B::float_mul(v, shaped::<B>(diagonal, true)),
             Self::Identity => v,
         }
     }
 
     /// V times the side, or its transpose.
-    pub fn right(&self, transposed: bool, v: InnerFloat<B>) -> InnerFloat<B> {
+    pub fn right(&self, transposed: bool, v: FloatTensor<B>) -> FloatTensor<B> {
         match self {
-            Self::Matrix(matrix) => Inner::<B>::float_matmul(v, oriented::<B>(matrix, transposed)),
-            Self::Diagonal(diagonal) => Inner::<B>::float_mul(v, shaped::<B>(diagonal, false)),
+            Self::Matrix(matrix) => B::float_matmul(v, oriented::<B>(matrix, transposed)),
+            Self::Diagonal(diagonal) => B::float_mul(v, shaped::<B>(diagonal, false)),
             Self::Identity => v,
         }
     }
 }
 
-fn oriented<B: AutodiffBackend>(matrix: &InnerFloat<B>, transposed: bool) -> InnerFloat<B> {
+fn oriented<B: Backend>(matrix: &FloatTensor<B>, transposed: bool) -> FloatTensor<B> {
     let matrix = matrix.clone();
-    if transposed { Inner::<B>::float_swap_dims(matrix, 1, 2) } else { matrix }
+    if transposed { B::float_swap_dims(matrix, 1, 2) } else { matrix }
 }
 
 /// A diagonal as a column or a row.
-fn shaped<B: AutodiffBackend>(diagonal: &InnerFloat<B>, column: bool) -> InnerFloat<B> {
+fn shaped<B: Backend>(diagonal: &FloatTensor<B>, column: bool) -> FloatTensor<B> {
     let size = diagonal.shape().num_elements();
     let shape = if column { [1, size, 1] } else { [1, 1, size] };
-    Inner::<B>::float_reshape(diagonal.clone(), Shape::from(shape))
+    B::float_reshape(diagonal.clone(), Shape::from(shape))
 }

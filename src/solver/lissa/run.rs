@@ -5,7 +5,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     operator::FiniteSum,
-    space::{DeviceScalar, ParamVector},
+    space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
 use super::super::{
@@ -97,8 +97,8 @@ struct Average<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Average<B> {
-    fn new(like: &ParamVector<B>) -> Self {
-        Self { mean: like.space().zeros(), count: 0, scatter: 0.0 }
+    fn new(space: &ParamSpace<B>) -> Self {
+        Self { mean: space.zeros(), count: 0, scatter: 0.0 }
     }
 
     fn push(&mut self, x: &ParamVector<B>) -> Result<(), Error> {
@@ -119,7 +119,7 @@ impl<B: AutodiffBackend> Average<B> {
 
 impl<B: AutodiffBackend> Run<'_, '_, B> {
     fn solve(mut self) -> Result<Solution<B>, Error> {
-        let mut average = Average::new(self.system.rhs());
+        let mut average = Average::new(self.system.rhs().space());
         if self.rhs_norm == 0.0 {
             return self.finish(average, StopReason::Converged);
         }

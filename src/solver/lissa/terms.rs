@@ -72,9 +72,10 @@ impl<'a, B: AutodiffBackend> Terms<'a, B> {
     pub(super) fn largest(&self, seed: u64) -> Result<f64, Error> {
         let mut draws = Draws::new(self.len(), seed, usize::MAX);
         let all = self.len() <= Self::SAMPLE;
-        let sample: Vec<usize> = match all {
-            true => (0..self.len()).collect(),
-            false => (0..Self::SAMPLE).map(|_| draws.next()).collect(),
+        let sample: Vec<usize> = if all {
+            (0..self.len()).collect()
+        } else {
+            (0..Self::SAMPLE).map(|_| draws.next()).collect()
         };
         let lanczos = LanczosConfig::new()
             .with_end(SpectrumEnd::LargestMagnitude)

@@ -14,8 +14,8 @@ use crate::tensor::{Kind, Operand, Precision, TensorBridge, TensorError};
 
 use super::{
     super::{Inner, InnerFloat, ParamError, ParamLayout, changes::Changes},
-    Found, Place, Replace, Visit, any_rank, cast_to, float_places, float_primitive, off_tape,
-    replace, user_tensor, visit,
+    LocatedTensor, Place, Replace, Visit, any_rank, cast_to, float_places, float_primitive,
+    off_tape, replace, user_tensor, visit,
     write::leaf,
 };
 
@@ -159,7 +159,7 @@ impl<B: AutodiffBackend> Replace for Statistics<B>
 where
     B::InnerBackend: TensorBridge,
 {
-    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+    fn tensor(&mut self, found: LocatedTensor<'_>) -> Option<DispatchTensor> {
         let value = self.values.remove(&found.place().path)?;
         let old = found.float()?;
         match float_primitive::<B>(old.clone()) {
@@ -192,7 +192,7 @@ type Listed = Vec<(Buffer, DispatchTensor)>;
 struct Reshape;
 
 impl Replace for Reshape {
-    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+    fn tensor(&mut self, found: LocatedTensor<'_>) -> Option<DispatchTensor> {
         let old = found.float()?;
         let mut shape = vec![1; old.shape().num_dims()];
         if let (Some(size), Some(first)) = (shape.first_mut(), old.shape().to_vec().first()) {
@@ -220,7 +220,7 @@ impl Read {
 }
 
 impl Visit for Read {
-    fn tensor(&mut self, found: Found<'_>) {
+    fn tensor(&mut self, found: LocatedTensor<'_>) {
         if self.parameters.contains_key(&found.place()) {
             return;
         }

@@ -22,7 +22,7 @@ pub(crate) use buffers::Buffers;
 pub(in crate::space) use place::blocks;
 pub(crate) use place::{FloatPlace, Place, Training, float_places};
 use read::ValueReader;
-pub(crate) use walk::{Found, Replace, Visit, any_rank, off_tape, replace, visit};
+pub(crate) use walk::{LocatedTensor, Replace, Visit, any_rank, off_tape, replace, visit};
 use write::{Retie, Update, ValueWriter};
 
 impl ParamLayout {

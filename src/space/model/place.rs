@@ -9,7 +9,7 @@ use burn::module::{Module, ParamId};
 
 use super::{
     super::{ParamBlock, ParamError, ParamLayout},
-    Found, Visit, visit,
+    LocatedTensor, Visit, visit,
 };
 
 /// A place in a model: the dotted path of a tensor, and its identifier.
@@ -50,7 +50,7 @@ struct List {
 }
 
 impl Visit for List {
-    fn tensor(&mut self, found: Found<'_>) {
+    fn tensor(&mut self, found: LocatedTensor<'_>) {
         let Some(tensor) = found.float() else { return };
         let training = if !tensor.is_autodiff() {
             Training::Unknown

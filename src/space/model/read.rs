@@ -9,7 +9,7 @@ use crate::tensor::TensorBridge;
 use super::super::{
     InnerFloat, ParamError, ParamLayout, ParamVector, VectorError, scalar::read_tensor,
 };
-use super::{FloatPlace, Found, Place, Visit, expect_identities, float_primitive, missing};
+use super::{FloatPlace, LocatedTensor, Place, Visit, expect_identities, float_primitive, missing};
 
 /// Reads the values of the blocks of a layout.
 pub(super) struct ValueReader<'a, B: AutodiffBackend> {
@@ -75,7 +75,7 @@ where
     B::InnerBackend: TensorBridge,
 {
     #[inline(never)]
-    fn tensor(&mut self, found: Found<'_>) {
+    fn tensor(&mut self, found: LocatedTensor<'_>) {
         let place = found.place();
         let (Some(position), Some(tensor)) = (self.positions.get(&place).copied(), found.float())
         else {

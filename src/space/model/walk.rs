@@ -16,7 +16,7 @@ use super::Place;
 use crate::tensor::Kind;
 
 /// A tensor of a module, where it sits. It may be on a tape.
-pub(crate) struct Found<'a> {
+pub(crate) struct LocatedTensor<'a> {
     /// The modules around it, from the outside in, and its own name.
     path: &'a Path,
     pub id: ParamId,
@@ -24,7 +24,7 @@ pub(crate) struct Found<'a> {
     value: &'a dyn Fn() -> DispatchTensor,
 }
 
-impl Found<'_> {
+impl LocatedTensor<'_> {
     /// Path and identifier.
     pub fn place(&self) -> Place {
         self.path.place(self.id)
@@ -58,7 +58,7 @@ pub(crate) fn off_tape(kind: Kind, tensor: DispatchTensor) -> DispatchTensor {
 
 /// What is done with the tensors and flags of a module.
 pub(crate) trait Visit {
-    fn tensor(&mut self, _found: Found<'_>) {}
+    fn tensor(&mut self, _found: LocatedTensor<'_>) {}
 
     /// A flag, with the names and types of the modules around it, from the outside in; last, those of the flag itself.
     fn flag(&mut self, _flag: &Param<Flag>, _path: &[(String, String)]) {}
@@ -67,7 +67,7 @@ pub(crate) trait Visit {
 /// What replaces the tensors of a module.
 pub(crate) trait Replace {
     /// The new tensor, of the same rank; `None` leaves the old one.
-    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor>;
+    fn tensor(&mut self, found: LocatedTensor<'_>) -> Option<DispatchTensor>;
 
     /// The new value of a flag; `None` leaves the old one.
     fn flag(&mut self, _id: ParamId) -> Option<bool> {
@@ -111,7 +111,7 @@ struct Visitor<'a> {
 
 impl Visitor<'_> {
     fn found(&mut self, id: ParamId, kind: Kind, value: &dyn Fn() -> DispatchTensor) {
-        self.each.tensor(Found { path: &self.path, id, kind, value });
+        self.each.tensor(LocatedTensor { path: &self.path, id, kind, value });
     }
 }
 
@@ -155,7 +155,7 @@ impl Mapper<'_> {
         (id, kind, rank): (ParamId, Kind, usize),
         value: &dyn Fn() -> DispatchTensor,
     ) -> Option<DispatchTensor> {
-        let new = self.each.tensor(Found { path: &self.path, id, kind, value });
+        let new = self.each.tensor(LocatedTensor { path: &self.path, id, kind, value });
         new.filter(|new| new.rank() == rank)
     }
 }

@@ -11,8 +11,8 @@ use super::super::{
     Inner, InnerFloat, ParamError, ParamVector, VectorError, expect::expect_device,
 };
 use super::{
-    FloatPlace, Found, Place, Replace, any_rank, cast_to, expect_identities, expect_trainable,
-    float_primitive, missing, user_tensor,
+    FloatPlace, LocatedTensor, Place, Replace, any_rank, cast_to, expect_identities,
+    expect_trainable, float_primitive, missing, user_tensor,
 };
 
 /// How a parameter changes.
@@ -98,7 +98,7 @@ where
     B::InnerBackend: TensorBridge,
 {
     #[inline(never)]
-    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+    fn tensor(&mut self, found: LocatedTensor<'_>) -> Option<DispatchTensor> {
         let position = self.positions.get(&found.place()).copied()?;
         let old = found.float()?;
         match (self.updated(position, &old), self.planted.get_mut(position)) {
@@ -121,7 +121,7 @@ pub(super) struct Retie {
 }
 
 impl Replace for Retie {
-    fn tensor(&mut self, found: Found<'_>) -> Option<DispatchTensor> {
+    fn tensor(&mut self, found: LocatedTensor<'_>) -> Option<DispatchTensor> {
         let position = self.positions.get(&found.place()).copied()?;
         let (first, old) = (self.first.get_mut(position)?, found.float()?);
         let Some(value) = first.clone() else {

@@ -83,13 +83,9 @@ impl<'a, B: AutodiffBackend> Run<'a, B> {
             }
             if out_of_products {
                 let known = self.confirmation.is_some() || matches!(verdict, Verdict::Confirm);
-                return self.finish(
-                    &ritz,
-                    match known {
-                        true => EigenpairsStop::Unconfirmed,
-                        false => EigenpairsStop::ProductLimit,
-                    },
-                );
+                let stop =
+                    if known { EigenpairsStop::Unconfirmed } else { EigenpairsStop::ProductLimit };
+                return self.finish(&ritz, stop);
             }
             match verdict {
                 Verdict::Confirm => self.confirm(&ritz)?,

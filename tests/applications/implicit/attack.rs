@@ -134,7 +134,7 @@ fn bad_batches_and_inner_solvers_are_typed_errors() {
     let (x, y) = world.training(&device);
     let batches = [
         (x.clone().narrow(1, 0, 2), y.clone()),
-        (x.clone().slice([0..0]), y.clone().slice([0..0])),
+        (x.clone().slice(0..0), y.clone().slice(0..0)),
         (x.clone().narrow(0, 0, 5), y.clone()),
         // As many samples as there are weights is what this inner loss needs.
         (x.clone().narrow(0, 0, 5), y.clone().narrow(0, 0, 5)),
@@ -187,7 +187,7 @@ fn bad_tasks_are_typed_errors() {
     let hole = Tensor::full([1, 1], f32::NAN, &x.device());
     let batches = [
         (x.clone().narrow(1, 0, 3), y.clone()),
-        (x.clone().slice([0..0]), y.clone().slice([0..0])),
+        (x.clone().slice(0..0), y.clone().slice(0..0)),
         (x.clone(), y.clone().narrow(0, 0, 2)),
         (x.clone().slice_assign([1..2, 2..3], hole), y.clone()),
         (x, y + 7), // classes that are not there

@@ -213,7 +213,7 @@ fn bad_directions_groups_and_batches_are_typed_errors() {
     let (x, y) = world.train.clone();
     let batches: [Samples; 3] = [
         (x.clone().narrow(1, 0, 3), y.clone()),
-        (x.clone().slice([0..0]), y.clone().slice([0..0])),
+        (x.clone().slice(0..0), y.clone().slice(0..0)),
         (x.clone(), y.clone().narrow(0, 0, 7)),
     ];
     for batch in batches {

@@ -1,6 +1,8 @@
 //! The largest numbers that a field holds, scores beyond the range of a file's numbers, and results that were changed in a
 //! file or by hand.
 
+use std::ops::Range;
+
 use burn_curvature::{
     DirectConfig, Error, Precision,
     errors::{InfluenceError, StoreError, TruthError},
@@ -42,7 +44,7 @@ fn the_largest_counts_are_all_there_are() {
         assert_eq!(expected.row(query), None);
         assert!(expected.largest(query, 3).is_empty());
     }
-    for range in [0..usize::MAX, usize::MAX..usize::MAX, 4..2] {
+    for range in [0..usize::MAX, usize::MAX..usize::MAX, Range { start: 4, end: 2 }] {
         let found = all.visit_scores(&world.queries, Some(range), |_| Ok(()));
         assert!(matches!(failure(&found), Some(InfluenceError::QueryRange { .. })), "{found:?}");
     }

@@ -1,4 +1,4 @@
-//! Scores by EK-FAC in its eigenbases, and of queries that do not come out of the same layers. Networks with places, groups,
+//! Scores by EKFAC in its eigenbases, and of queries that do not come out of the same layers. Networks with places, groups,
 //! embeddings and norms are tested with the gradients of their samples.
 
 use burn::{prelude::*, tensor::activation::tanh};

@@ -5,6 +5,7 @@ mod closed_forms;
 mod edges;
 mod eigenbasis;
 mod estimators;
+mod ragged;
 mod refusals;
 mod results;
 mod retraining;
@@ -40,8 +41,12 @@ fn sum_of_losses(model: &Classifier, batch: Samples) -> (Tensor<2>, Loss) {
 
 fn losses(model: &Classifier, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
     let z = model.forward(x);
-    let losses = -log_softmax(z.clone(), 1).gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1);
-    (z, losses)
+    (z.clone(), losses_of(z, y))
+}
+
+/// The cross-entropy of each sample, from its logits.
+fn losses_of(z: Tensor<2>, y: Tensor<1, Int>) -> Tensor<1> {
+    -log_softmax(z, 1).gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1)
 }
 
 /// Rows `from..to` of samples.

@@ -77,7 +77,7 @@ fn bad_batch((x, y): &Samples, numbers: &mut SplitMix64) -> Samples {
     let put = |value| x.clone().slice_assign([at..at + 1, 1..2], cell(value));
     match numbers.below(7) {
         0 => (x.clone().narrow(1, 0, 3), y.clone()),
-        1 => (x.clone().slice([0..0]), y.clone().slice([0..0])),
+        1 => (x.clone().slice(0..0), y.clone().slice(0..0)),
         2 => (x.clone(), y.clone().narrow(0, 0, 5)),
         3 => (put(f32::NAN), y.clone()),
         4 => (put(f32::NAN), y.clone()),

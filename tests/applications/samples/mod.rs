@@ -212,16 +212,20 @@ fn compare(
     }
 }
 
-/// Inverses of K-FAC by eigenvalues and by factors, K-FAC itself, and the inverse of EKFAC.
+/// Inverses of K-FAC by eigenvalues and by factors, also with diagonals for parameters in no layer, its square root, and the
+/// inverse of EKFAC.
 fn operators(objective: &Objective<B>) -> Vec<(&'static str, BlockDiagonal<B, Kronecker<B>>)> {
     let config = KfacConfig::new()
         .with_fisher(KfacFisher::Empirical)
         .with_uncovered(UncoveredPolicy::ExactBlock { limit: 10_000 });
     let kfac = config.init(objective, Likelihood::Categorical).unwrap();
     let ekfac = config.init_ekfac(objective, Likelihood::Categorical).unwrap();
+    let estimated = config.with_uncovered(UncoveredPolicy::Diagonal { probes: 2, seed: 1 });
+    let estimated = estimated.init(objective, Likelihood::Categorical).unwrap();
     vec![
         ("inverse", kfac.inverse(0.1).unwrap()),
         ("factored inverse", kfac.factored_inverse(0.1).unwrap()),
+        ("factored inverse of estimates", estimated.factored_inverse(0.1).unwrap()),
         ("square root", kfac.square_root().unwrap()),
         ("inverse of EKFAC", ekfac.inverse(0.1).unwrap()),
     ]

@@ -65,7 +65,8 @@ fn reference(stops: Stops) -> [f64; 2] {
 #[test]
 fn derivatives_are_those_of_the_recurrence_that_is_stopped() {
     let never = |_: usize| false;
-    let cases: [(&str, fn(usize) -> bool, fn(usize) -> bool); 5] = [
+    type Chosen = fn(usize) -> bool;
+    let cases: [(&str, Chosen, Chosen); 5] = [
         ("truncated", |step| step % 20 == 0, never),
         ("some uses of the weight", never, |step| step % 3 == 1),
         ("all but a few uses", never, |step| step % 17 != 5),

@@ -13,7 +13,7 @@ use burn_backend::DType;
 use burn_capture::CaptureBackend;
 
 use super::{
-    FactorKind, Given, Passes, Probed, Reduced, Tensor, inputs,
+    FactorKind, Passes, Probed, ProgramInputs, Reduced, Tensor, inputs,
     record::{input, record},
     rows::{Rows, joined},
 };
@@ -23,10 +23,11 @@ use crate::{
     error::Error,
     graph::{Graph, ValueType},
     kfac::layers::{LayerKind, NetworkLayers},
+    operator::KroneckerSide,
 };
 use outer::{Left, Outer};
 use paired::Others;
-use quadratic::{Side, Sides};
+use quadratic::Sides;
 
 /// The taps of the gradients at the targets of the data.
 pub(in crate::kfac) const KIND: FactorKind =
@@ -163,13 +164,15 @@ impl Part {
         &self,
         form: &Form,
         (scope, dtype): (&mut Scope, DType),
-    ) -> Result<[Side<CaptureBackend>; 2], Error> {
+    ) -> Result<[KroneckerSide<CaptureBackend>; 2], Error> {
         let [groups, d_in, d_out] = self.shape;
         let mut side = |form: SideForm, size: usize| {
             Ok::<_, Error>(match form {
-                SideForm::Identity => Side::Identity,
-                SideForm::Diagonal => Side::Diagonal(input(scope, vec![size], dtype)?),
-                SideForm::Matrix => Side::Matrix(input(scope, vec![groups, size, size], dtype)?),
+                SideForm::Identity => KroneckerSide::Identity,
+                SideForm::Diagonal => KroneckerSide::Diagonal(input(scope, vec![size], dtype)?),
+                SideForm::Matrix => {
+                    KroneckerSide::Matrix(input(scope, vec![groups, size, size], dtype)?)
+                }
             })
         };
         Ok([side(form.left, d_in)?, side(form.right, d_out)?])
@@ -210,7 +213,7 @@ fn with_gradients(
 }
 
 /// The gradients of the recorded loss by all layers and blocks, sample by sample.
-fn gradients(probed: &Probed, given: &Given<'_>) -> Result<Vec<Part>, Error> {
+fn gradients(probed: &Probed, given: &ProgramInputs<'_>) -> Result<Vec<Part>, Error> {
     let mut passes = Passes::forward(probed, given)?;
     let mut left = Vec::with_capacity(probed.layers.len());
     for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {

@@ -5,11 +5,8 @@ use burn_backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use super::{
-    outer::{Left, Outer},
-    quadratic::Side,
-};
-use crate::kfac::program::rows::Rows;
+use super::outer::{Left, Outer};
+use crate::{kfac::program::rows::Rows, operator::KroneckerSide};
 
 /// The gradients ∇ₘ of other samples by the same matrix.
 pub(super) enum Others<B: Backend> {
@@ -21,7 +18,7 @@ pub(super) enum Others<B: Backend> {
 
 impl<B: Backend> Outer<B> {
     /// Lᵀ∇ₙR
-    pub fn rotated(&self, left: &Side<B>, right: &Side<B>) -> Self {
+    pub fn rotated(&self, left: &KroneckerSide<B>, right: &KroneckerSide<B>) -> Self {
         let left = match (&self.left, left.size()) {
             (Left::Indices(indices), None) => Left::Indices(indices.clone()),
             (Left::Indices(indices), Some(size)) => {

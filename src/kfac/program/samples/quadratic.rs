@@ -6,44 +6,35 @@ use burn_backend::{
 };
 
 use super::outer::{Left, Outer};
-use crate::kfac::program::rows::Rows;
-
-/// A symmetric factor, or eigenvectors as columns.
-pub(super) enum Side<B: Backend> {
-    Identity,
-    /// `[size]`
-    Diagonal(FloatTensor<B>),
-    /// `[groups, size, size]`
-    Matrix(FloatTensor<B>),
-}
+use crate::{kfac::program::rows::Rows, operator::KroneckerSide};
 
 /// V ↦ L V R, or with eigenvalues S, `[groups, d_in, d_out]`, V ↦ L (S ∘ (Lᵀ V R)) Rᵀ.
 pub(super) struct Sides<B: Backend> {
-    pub left: Side<B>,
-    pub right: Side<B>,
+    pub left: KroneckerSide<B>,
+    pub right: KroneckerSide<B>,
     pub eigenvalues: Option<FloatTensor<B>>,
 }
 
-impl<B: Backend> Side<B> {
+impl<B: Backend> KroneckerSide<B> {
     /// Rows and columns, unless they are not known.
-    pub fn size(&self) -> Option<usize> {
+    pub(super) fn size(&self) -> Option<usize> {
         match self {
-            Side::Identity => None,
-            Side::Diagonal(diagonal) => Some(diagonal.shape().num_elements()),
-            Side::Matrix(matrix) => matrix.shape().last().copied(),
+            KroneckerSide::Identity => None,
+            KroneckerSide::Diagonal(diagonal) => Some(diagonal.shape().num_elements()),
+            KroneckerSide::Matrix(matrix) => matrix.shape().last().copied(),
         }
     }
 
     /// Each row times the factor.
-    pub fn times(&self, rows: &Rows<B>) -> Rows<B> {
+    pub(super) fn times(&self, rows: &Rows<B>) -> Rows<B> {
         match self {
-            Side::Identity => rows.clone(),
-            Side::Diagonal(diagonal) => {
+            KroneckerSide::Identity => rows.clone(),
+            KroneckerSide::Diagonal(diagonal) => {
                 let size = diagonal.shape().num_elements();
                 let diagonal = B::float_reshape(diagonal.clone(), Shape::from(vec![1, 1, 1, size]));
                 Rows::Rows(B::float_mul(rows.rows(), diagonal))
             }
-            Side::Matrix(matrix) => rows.clone().rotated(Some(matrix)),
+            KroneckerSide::Matrix(matrix) => rows.clone().rotated(Some(matrix)),
         }
     }
 }
@@ -53,7 +44,7 @@ impl<B: Backend> Outer<B> {
     pub fn quadratic(&self, sides: &Sides<B>) -> FloatTensor<B> {
         let [_, places, groups, d_out] = self.right.sizes();
         match (&self.left, sides) {
-            (Left::Indices(indices), Sides { left: Side::Matrix(matrix), .. }) => {
+            (Left::Indices(indices), Sides { left: KroneckerSide::Matrix(matrix), .. }) => {
                 self.written_out(indices, matrix.shape()[2]).quadratic(sides)
             }
             (Left::Indices(_), _) => {
@@ -107,7 +98,7 @@ impl<B: Backend> Outer<B> {
         let Some((a, g)) = self.rows() else {
             return self.of_equal_rows(sides);
         };
-        let gram = |rows: &Rows<B>, side: &Side<B>| {
+        let gram = |rows: &Rows<B>, side: &KroneckerSide<B>| {
             let other = side.times(rows).by_place();
             B::float_matmul(rows.by_place(), B::float_swap_dims(other, 1, 2))
         };
@@ -162,8 +153,8 @@ impl<B: Backend> Outer<B> {
 }
 
 /// A diagonal on the left as a column.
-fn diagonal<B: Backend>(side: &Side<B>) -> Option<FloatTensor<B>> {
-    let Side::Diagonal(diagonal) = side else {
+fn diagonal<B: Backend>(side: &KroneckerSide<B>) -> Option<FloatTensor<B>> {
+    let KroneckerSide::Diagonal(diagonal) = side else {
         return None;
     };
     let size = diagonal.shape().num_elements();
