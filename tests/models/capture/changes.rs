@@ -39,6 +39,6 @@ fn a_closure_that_has_changed_is_not_recorded_at_other_sizes() {
     assert!(objective.on(zeros(5)).is_ok());
     *cell.lock().unwrap() = 2.0;
     close(&hessian(&objective.on(zeros(4)).unwrap()), &[1.0, 0.0, 0.0, 1.0]);
-    let begins = "the closure does not do the same when it is called again: operation";
+    let begins = "the closure does something else when it is called again: operation";
     refused(objective.on(zeros(3)), begins);
 }
