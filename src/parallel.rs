@@ -7,6 +7,7 @@ thread_local! {
 }
 
 /// Whether the other threads have items of [`map_each`] to work on: what this one does for an item is then not shared.
+#[cfg(feature = "flex")]
 pub(crate) fn are_busy() -> bool {
     BUSY.get()
 }

@@ -75,7 +75,7 @@ pub(super) fn gathered(
     if !matches!(x.dtype(), DType::F32 | DType::F64) || !are_rows(x, places, dim) {
         return None;
     }
-    let fits = places.layout().shape() == shape && shape.num_elements() > 0;
+    let fits = places.layout().shape() == shape && shape.num_elements() > 0 && last(x) > 0;
     let mut result = fits.then(|| memory.tensor(shape.clone(), x.dtype(), allowed))?;
     match (x.dtype(), places.dtype()) {
         (DType::F32, DType::I32) => gather::<f32, i32>(x, places, &mut result)?,

@@ -236,10 +236,10 @@ fn places_equal_the_backends() {
 /// A place beyond the end is the backend's error, and not a wrong number.
 #[test]
 fn places_out_of_range_are_refused() {
-    for wrong in [5, -1] {
+    for (width, wrong) in [(5, 5), (5, -1), (0, 0)] {
         for scattered in [false, true] {
             let mut builder = GraphBuilder::default();
-            let [all, ty] = [float(&[2, 5]), float(&[2, 3])];
+            let [all, ty] = [float(&[2, width]), float(&[2, 3])];
             let places = ValueType { shape: [2, 3].into(), dtype: DType::I64 };
             let data = TensorData::new(vec![0_i64, 1, 2, 3, 4, wrong], [2, 3]);
             let places = builder.constant(places, data);
@@ -253,10 +253,13 @@ fn places_out_of_range_are_refused() {
             };
             let device = Default::default();
             let program = Program::<Flex>::new(builder.finish(vec![y]), &device, apply::<Flex>);
-            let size = if scattered { [2, 3] } else { [2, 5] };
+            let size = if scattered { [2, 3] } else { [2, width] };
             let x = TensorData::new(vec![1.0_f32; size[0] * size[1]], size);
             let result = program.unwrap().run(vec![Operand::from_data(x, &device).unwrap()]);
-            assert!(matches!(result, Err(ExecuteError::Backend { .. })), "{wrong} {result:?}");
+            assert!(
+                matches!(result, Err(ExecuteError::Backend { .. })),
+                "{width} {wrong} {result:?}"
+            );
         }
     }
 }
