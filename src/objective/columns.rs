@@ -20,7 +20,7 @@ use super::{
 use crate::{
     error::Error,
     operator::{DenseMatrix, LinearOperator, columns_by_products, zeros_for_columns},
-    parallel::map_each,
+    parallel::{map_each, on_threads},
     space::{ParamBlock, ParamLayout},
     tensor::{Operand, TensorError},
 };
@@ -71,27 +71,29 @@ struct Run<'a, B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Runs<'_, B> {
     fn add_to(&self, entries: &mut Entries<'_>, weight: f64, bytes: usize) -> Result<(), Error> {
-        let (runs, at_once) = self.of_columns(&entries.positions, bytes)?;
-        for wave in runs.chunks(at_once) {
-            let made = map_each(wave, |_| 1, |run| self.products(run));
-            let made = made.into_iter().zip(wave).map(|(products, run)| {
-                let (columns, count) = (run.columns.clone(), run.count);
-                let axes = run.program.outputs.clone();
-                Ok(Made { columns, count, axes, products: products? })
-            });
-            entries.add(weight, &made.collect::<Result<Vec<_>, Error>>()?);
-        }
-        Ok(())
+        let (runs, wave) = self.of_columns(&entries.positions, bytes)?;
+        on_threads(|| {
+            for wave in runs.chunks(wave) {
+                let made = map_each(wave, |_| 1, |run| self.products(run));
+                let made = made.into_iter().zip(wave).map(|(products, run)| {
+                    let (columns, count) = (run.columns.clone(), run.count);
+                    let axes = run.program.outputs.clone();
+                    Ok(Made { columns, count, axes, products: products? })
+                });
+                entries.add(weight, &made.collect::<Result<Vec<_>, Error>>()?);
+            }
+            Ok(())
+        })
     }
 
-    /// The runs that make the columns at some positions, and how many to make at once.
+    /// The runs that make the columns at some positions, and of how many the products are held at a time.
     fn of_columns(
         &self,
         positions: &Range<usize>,
         bytes: usize,
     ) -> Result<(Vec<Run<'_, B>>, usize), Error> {
         let mut runs = Vec::new();
-        let mut at_once = usize::MAX;
+        let mut wave = usize::MAX;
         for (place, parameter) in self.layout.blocks().iter().enumerate() {
             let own = parameter.range();
             let wanted = own.start.max(positions.start)..own.end.min(positions.end);
@@ -102,14 +104,14 @@ impl<B: AutodiffBackend> Runs<'_, B> {
             let rounds = wanted.len().div_ceil(together.run);
             let count = wanted.len().div_ceil(rounds);
             let program = self.programs.many_of(place, count)?;
-            at_once = at_once.min(together.threads);
+            wave = wave.min(together.wave);
             runs.extend(wanted.clone().step_by(count).map(|start| {
                 let columns = start..wanted.end.min(start + count);
                 Run { program: Arc::clone(&program), parameter, columns, count }
             }));
         }
-        let at_once = at_once.min(runs.len()).max(1);
-        Ok((runs, at_once))
+        let wave = wave.min(runs.len()).max(1);
+        Ok((runs, wave))
     }
 
     /// The products with the unit vectors of a run, one tensor for each parameter.
@@ -192,7 +194,8 @@ struct Entries<'a> {
 /// Rows that one thread adds entries to at a time.
 const ROWS: usize = 64;
 
-/// Rows whose entries are read column by column, so that what is written stays in the nearest cache.
+/// Rows whose entries are read before those of others, so that what is read for one row is still in the nearest cache for the
+/// next.
 const TILE: usize = 16;
 
 impl Entries<'_> {
@@ -264,12 +267,12 @@ impl Strip<'_> {
         made: &Made,
         elements: Option<(&[N], usize)>,
     ) {
-        let (elements, distance) = elements.unwrap_or((&[], 1));
+        let Some((elements, distance)) = elements else { return };
         let left = (rows.start - self.first) * self.width + made.columns.start - self.left;
-        for (column, elements) in elements.chunks(distance).take(made.columns.len()).enumerate() {
-            let slots = self.values.get_mut(left + column..).unwrap_or_default();
-            let slots = slots.iter_mut().step_by(self.width);
-            for (slot, &element) in slots.zip(elements.iter().take(rows.len())) {
+        let strip = self.values.get_mut(left..).unwrap_or_default();
+        for (row, slots) in strip.chunks_mut(self.width).take(rows.len()).enumerate() {
+            let own = elements.get(row..).unwrap_or_default().iter().step_by(distance);
+            for (slot, &element) in slots.iter_mut().take(made.columns.len()).zip(own) {
                 *slot += weight * element.into();
             }
         }

@@ -69,7 +69,7 @@ pub(crate) struct Together {
     /// Runs at a time, each on a thread.
     pub threads: usize,
     /// Runs whose results are held before they are passed on.
-    wave: usize,
+    pub wave: usize,
 }
 
 impl Together {

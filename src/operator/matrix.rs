@@ -27,6 +27,15 @@ pub struct DenseMatrix {
     values: Vec<f64>,
 }
 
+/// Position of the first value that is not finite. Chunks are looked through as a whole, which takes no branch for each value.
+fn first_not_finite(values: &[f64]) -> Option<usize> {
+    const CHUNK: usize = 1 << 8;
+    let all_finite = |chunk: &[f64]| chunk.iter().fold(true, |all, value| all & value.is_finite());
+    let chunk = values.chunks(CHUNK).position(|chunk| !all_finite(chunk))?;
+    let rest = values.get(chunk * CHUNK..)?;
+    rest.iter().position(|value| !value.is_finite()).map(|place| chunk * CHUNK + place)
+}
+
 impl DenseMatrix {
     /// A matrix from its entries, row by row.
     ///
@@ -39,7 +48,7 @@ impl DenseMatrix {
                 OperatorError::EntryCount { rows, columns, expected, found: values.len() }.into()
             );
         }
-        if let Some(position) = values.iter().position(|value| !value.is_finite()) {
+        if let Some(position) = first_not_finite(&values) {
             return Err(OperatorError::NonFiniteEntry {
                 row: position / columns,
                 column: position % columns,

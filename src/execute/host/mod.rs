@@ -40,6 +40,7 @@ use super::{ExecuteError, Operand, program::describe};
 use crate::{
     graph::{Graph, GraphError, Kind, ValueId, ValueType},
     panics::caught,
+    parallel::on_threads,
 };
 #[cfg(feature = "ndarray")]
 pub(super) use lent::{is_lent, lent};
@@ -205,7 +206,7 @@ impl HostProgram {
                 Err(ExecuteError::Backend { operation, message })
             })
         };
-        if self.is_large { rayon::scope(|_| run()) } else { run() }
+        if self.is_large { on_threads(run) } else { run() }
     }
 
     fn outputs(

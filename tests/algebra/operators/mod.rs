@@ -191,6 +191,14 @@ fn refusals<B: TestBackend>() {
     ));
     let nan = DenseMatrix::new(1, 2, vec![0.0, f64::NAN]);
     assert!(matches!(operator_error(nan), OperatorError::NonFiniteEntry { row: 0, column: 1, .. }));
+    for (row, column) in [(0, 0), (4, 99), (7, 31), (9, 98)] {
+        let mut values = vec![1.0; 1000];
+        values[100 * row + column] = f64::NEG_INFINITY;
+        values[999] = f64::NAN; // only the first is named
+        let value = f64::NEG_INFINITY;
+        let expected = OperatorError::NonFiniteEntry { row, column, value };
+        assert_eq!(operator_error(DenseMatrix::new(10, 100, values)), expected);
+    }
     assert!(matches!(
         operator_error(DenseMatrix::new(2, 2, vec![0.0; 3])),
         OperatorError::EntryCount { .. }
