@@ -89,7 +89,18 @@ impl Estimator {
         }
     }
 
-    /// The solver for a separate system; conjugate gradients for estimators that solve no system.
+    /// The estimator of separate systems: conjugate gradients for those that solve none.
+    pub(super) fn of_systems(&self) -> Self {
+        match self {
+            Estimator::Lissa(_)
+            | Estimator::Kfac(_)
+            | Estimator::Ekfac(_)
+            | Estimator::Identity => Self::default(),
+            solver => solver.clone(),
+        }
+    }
+
+    /// The solver for a separate system.
     pub(super) fn solver<B: AutodiffBackend>(&self) -> Result<BoxedSolver<B>, Error> {
         Ok(match self {
             Estimator::Dense(config) => Box::new(config.init()?),
