@@ -15,7 +15,7 @@ use burn_curvature::{
     kfac::{InversionPlace, KfacFisher, KfacInversion},
 };
 
-use crate::{random::SplitMix64, without_draws};
+use crate::random::SplitMix64;
 
 /// Three blocks of halves, the last of which is smaller.
 const ROWS: usize = 300;
@@ -68,7 +68,7 @@ where
         });
     let objective = objective.unwrap().reduced_by(Reduction::Mean).unwrap();
     let objective = objective.in_precision(precision).unwrap();
-    without_draws().init(&objective, GAUSSIAN).unwrap()
+    KfacConfig::new().with_fisher(KfacFisher::Exact).init(&objective, GAUSSIAN).unwrap()
 }
 
 /// ‖M X v − v‖ / ‖v‖ in f64, M the damped factor as the device holds it and X v what the inverse makes of v.
