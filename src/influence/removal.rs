@@ -3,8 +3,8 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Influence, InfluenceError, Query, Solves, losses::SampleLosses, matrix::Matrix,
-    query::Gradients, scores::expect_group,
+    Curvature, Influence, InfluenceError, InfluenceReport, Query, Solves, losses::SampleLosses,
+    matrix::Matrix, query::Gradients, scores::expect_group,
 };
 use crate::{
     error::Error, objective::Reduction, operator::LinearOperator, space::ParamVector,
@@ -17,8 +17,9 @@ pub struct Removal<B: AutodiffBackend = DefaultBackend> {
     /// Δθ. The parameters without the samples are θ + Δθ: [`Objective::at`](crate::Objective::at), or
     /// [`ParamVector::add_to`] for a model.
     pub step: ParamVector<B>,
-    /// How it was solved for.
-    pub solves: Solves,
+    /// The report on it. That on a Newton step names the solver and the matrix of the step, where they are not those of the
+    /// configuration.
+    pub report: InfluenceReport,
 }
 
 impl<B: AutodiffBackend> Influence<B> {
@@ -41,7 +42,8 @@ impl<B: AutodiffBackend> Influence<B> {
         let gradient = self.gradient_of(group)?;
         let (mut solved, solves) = self.inverse.solve(std::slice::from_ref(&gradient))?;
         let step = solved.pop().unwrap_or(gradient);
-        Ok(Removal { step: step.scale(self.reduction.factor(self.samples())), solves })
+        let step = step.scale(self.reduction.factor(self.samples()));
+        Ok(Removal { step, report: self.report(1, solves, 0) })
     }
 
     /// The movement of the parameters when a group S of k samples is left out, by one Newton step with the curvature of those
@@ -107,7 +109,11 @@ impl<B: AutodiffBackend> Influence<B> {
         let rhs = self.gradient_of(group)?;
         let operator = matrix.operator().scaled(scale)?.damped(self.config.total_damping())?;
         let solution = self.config.estimator.solver()?.solve(&operator, &rhs.scale(share))?;
-        Ok(Removal { solves: Solves::of(&solution.report), step: solution.x })
+        let mut report = self.report(1, Solves::of(&solution.report), 0);
+        report.config.estimator = self.config.estimator.of_systems();
+        report.config.curvature = matrix_of(report.config.curvature);
+        report.preparing_products = 0; // those of the matrix with all samples
+        Ok(Removal { step: solution.x, report })
     }
 
     /// Σ over a group of ∇ℓₙ, with its share of the penalty.
@@ -143,6 +149,14 @@ impl<B: AutodiffBackend> Influence<B> {
                 Ok(vectors.iter().map(|vector| vector.dot(step)).collect::<Result<_, _>>()?)
             }
         }
+    }
+}
+
+/// The curvature that a Newton step takes.
+fn matrix_of(curvature: Curvature) -> Curvature {
+    match curvature {
+        Curvature::Fisher(_) => Curvature::GaussNewton, // equal, and without draws
+        other => other,
     }
 }
 

@@ -85,9 +85,9 @@ impl<B: AutodiffBackend> Part<B> {
         let operands = batch.operands.into_iter();
         batch.operands = operands.map(|operand| operand.stored_on(device, dtype)).collect();
         let programs = recorder.programs(values, &batch)?;
-        let guards = programs.guards();
-        guards.expect_on_batch(|| values.inputs(&batch.operands))?;
+        // First, since guards may pick too.
         programs.expect_indices(|| values.inputs(&batch.operands))?;
+        programs.guards().expect_on_batch(|| values.inputs(&batch.operands))?;
         let stated = programs.stated(|| values.inputs(&batch.operands))?;
         Ok(Self { programs, batch, stated, weight: 1.0, applies_at: Mutex::default() })
     }

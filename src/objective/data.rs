@@ -86,11 +86,12 @@ where
         batches: impl IntoIterator<Item = X>,
         reduction: Reduction,
     ) -> Result<Self, Error> {
-        let part = |batch: X| {
+        let part = |(number, batch): (usize, X)| {
             let batch = self.recorder.counted(batch)?;
-            Part::new(&self.recorder, &self.values, batch)
+            self.part(number, batch)
         };
-        let parts: Result<Vec<Part<B>>, Error> = batches.into_iter().map(part).collect();
+        let parts = batches.into_iter().enumerate().map(part);
+        let parts: Result<Vec<Part<B>>, Error> = parts.collect();
         self.with_all(parts?, reduction)
     }
 
@@ -156,7 +157,7 @@ where
     fn with_stream(&self, run: Arc<Run<B>>, reduction: Reduction) -> Result<Self, Error> {
         let (mut outlines, mut samples) = (Vec::new(), Sample::default());
         run(&mut |batch| {
-            let part = Part::new(&self.recorder, &self.values, batch)?;
+            let part = self.part(outlines.len(), batch)?;
             outlines.push(part.outline());
             samples.add(&part.batch);
             Ok(())

@@ -1,6 +1,7 @@
 //! What can be wrong with an objective's values, batches and recording.
 
 use super::Reduction;
+use crate::error::Error;
 
 /// An objective that cannot be used as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -205,7 +206,7 @@ pub enum ObjectiveError {
 
 impl ObjectiveError {
     /// The failure of a data source, to be returned from a stream of batches.
-    pub fn data(error: impl std::fmt::Display) -> crate::error::Error {
+    pub fn data(error: impl std::fmt::Display) -> Error {
         Self::Data { message: error.to_string() }.into()
     }
 }
@@ -286,17 +287,51 @@ pub enum BatchError {
     },
     /// An index of the batch, such as a label, that is out of range.
     #[error(
-        "the batch has an index of {found} for {operation}, which picks from {limit} entries: expected 0 to {limit} \
-         - 1; look at the labels, or the size of the output or the embedding"
+        "index {found} out of bounds at {}: `{operation}` picks from {limit} entries, so that indices must be 0 to {}. If it is \
+         a label, {limit} is the number of classes: count labels from 0, or give the model more outputs; if it is a token, \
+         enlarge the embedding", place(position, *batch), limit.saturating_sub(1)
     )]
     Index {
         /// The operation that picks.
         operation: String,
         /// The index.
         found: i64,
-        /// The number of entries.
+        /// The number of entries; of labels, that of classes.
         limit: usize,
+        /// Where the index is among all that the operation takes: the row, followed by its coordinates along other dimensions
+        /// with more than one entry.
+        position: Vec<usize>,
+        /// The batch of a data set, counted from 0.
+        batch: Option<usize>,
     },
+}
+
+fn place(position: &[usize], batch: Option<usize>) -> String {
+    let row = match position {
+        [row] => format!("row {row}"),
+        more => format!("position {more:?}"),
+    };
+    match batch {
+        Some(batch) => format!("{row} of batch {batch}"),
+        None => format!("{row} of the batch"),
+    }
+}
+
+impl BatchError {
+    /// An error of a batch of a data set, with its number.
+    pub(super) fn numbered(error: Error, number: usize) -> Error {
+        match error.downcast_ref() {
+            Some(Self::Index { operation, found, limit, position, batch: None }) => Self::Index {
+                operation: operation.clone(),
+                found: *found,
+                limit: *limit,
+                position: position.clone(),
+                batch: Some(number),
+            }
+            .into(),
+            _ => error,
+        }
+    }
 }
 
 crate::error::kind!(ObjectiveError, FaithfulnessError, BatchError);

@@ -8,8 +8,8 @@ use std::{
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Noise, Objective, ObjectiveError, Progress,
-    batches::{Part, Parts, Stream},
+    BatchError, Noise, Objective, ObjectiveError, Progress,
+    batches::{Counted, Part, Parts, Stream},
     programs::{Derivation, Derived},
 };
 use crate::{error::Error, space::ParamLayout, tensor::Operand};
@@ -114,6 +114,12 @@ impl<B: AutodiffBackend> Objective<B> {
         Ok(Operand::from_data(made, self.values.device())?)
     }
 
+    /// A batch of a data set, by its number.
+    pub(super) fn part(&self, number: usize, batch: Counted<B>) -> Result<Part<B>, Error> {
+        let made = Part::new(&self.recorder, &self.values, batch);
+        made.map_err(|error| BatchError::numbered(error, number))
+    }
+
     /// Calls `work` with every batch, and the observer after each.
     pub(super) fn for_each_part(
         &self,
@@ -147,8 +153,7 @@ impl<B: AutodiffBackend> Objective<B> {
     fn fetch(&self, stream: &Stream<B>, work: Work<'_, B>) -> Result<(), Error> {
         let (mut count, mut samples) = (0, 0);
         (stream.run)(&mut |batch| {
-            let part = Part::new(&self.recorder, &self.values, batch)?;
-            let mut part = stream.expect_same(count, part)?;
+            let mut part = stream.expect_same(count, self.part(count, batch)?)?;
             for view in &stream.views {
                 part = self.viewed(&part, view, samples)?;
             }

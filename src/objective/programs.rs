@@ -80,7 +80,8 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         kernels: Kernels<B::InnerBackend>,
     ) -> Result<Self, Error> {
         let guards = GuardPrograms::new(&recording, precision, &device, kernels)?;
-        let indices = IndexCheck::new(&recording, precision, &device, kernels)?;
+        let of_model = (recording.parameters, recording.buffers);
+        let indices = IndexCheck::new(&recording.graph, of_model, precision, &device, kernels)?;
         let weight = recording.divisor.as_ref().map(|_| OnceLock::new());
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
@@ -170,12 +171,12 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         &self.guards
     }
 
-    /// Refuses a batch with an index out of range, where the device would not.
+    /// Refuses a batch with an index out of range.
     pub(super) fn expect_indices(
         &self,
-        inputs: impl FnOnce() -> Vec<Operand<B::InnerBackend>>,
+        inputs: impl Fn() -> Vec<Operand<B::InnerBackend>>,
     ) -> Result<(), Error> {
-        self.indices.as_ref().map_or(Ok(()), |indices| indices.expect(inputs()))
+        self.indices.as_ref().map_or(Ok(()), |indices| indices.expect(inputs))
     }
 
     pub fn kernels(&self) -> Kernels<B::InnerBackend> {

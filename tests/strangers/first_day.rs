@@ -199,11 +199,11 @@ fn labels_out_of_range_are_named_at_once_and_later() {
     };
     let objective = Objective::capture(&net(), batch(), loss).unwrap();
     for label in [4, -1] {
+        let named = format!("index {label} out of bounds at row 2 of the batch");
         let said = message(Objective::capture(&net(), wrong(label), loss));
-        assert!(said.contains("out of bounds") || said.contains("negative"), "{said}");
-        let later = objective.on(wrong(label)).and_then(|at| at.gradient());
-        let said = message(later);
-        assert!(said.contains("out of bounds") || said.contains("negative"), "{said}");
+        assert!(said.contains(&named), "{said}");
+        let said = message(objective.on(wrong(label)));
+        assert!(said.contains(&named), "{said}");
     }
     let float = |model: &Linear, (x, y): (Tensor<2>, Tensor<1>)| {
         CrossEntropyLossConfig::new().init(&x.device()).forward(model.forward(x), y.int())

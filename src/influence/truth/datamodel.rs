@@ -109,8 +109,21 @@ pub struct DatamodelingScore {
     pub mean: f64,
     /// The standard error of the mean over the functions f (test samples); 0 for a single f, for which it is unknown.
     pub standard_error: f64,
+    /// The standard error of the mean over the subsets, which all f share, by the jackknife: the spread of the means
+    /// without one subset. `None` where it is unknown: for two subsets, or where outcomes hardly vary.
+    #[serde(default)]
+    pub subset_error: Option<f64>,
     /// Number of subsets.
     pub subsets: usize,
+}
+
+impl DatamodelingScore {
+    /// The 95 % confidence interval of the mean: over other functions f and other subsets, as far as their errors are
+    /// known.
+    pub fn interval(&self) -> [f64; 2] {
+        let error = 1.96 * self.standard_error.hypot(self.subset_error.unwrap_or(0.0));
+        [self.mean - error, self.mean + error]
+    }
 }
 
 impl SubsetOutputs {
@@ -141,6 +154,7 @@ impl SubsetOutputs {
         TruthError::expect_samples(&self.subsets, self.samples)?;
         let queries = self.outputs.first().map_or(0, Vec::len);
         let mut per_query = Vec::with_capacity(queries);
+        let mut without = Some(vec![0.0; self.subsets.len()]);
         for (query, row) in rows.into_iter().enumerate() {
             let row = row.as_ref();
             let (expected, found) = (self.samples, row.len());
@@ -151,7 +165,9 @@ impl SubsetOutputs {
             let within = |subset: &Vec<usize>| subset.iter().map(|&n| row[n]).sum::<f64>();
             let predicted: Vec<f64> = self.subsets.iter().map(|s| all - within(s)).collect();
             let truth = self.outputs.iter().filter_map(|outputs| outputs.get(query));
-            per_query.push(spearman(&predicted, &truth.copied().collect::<Vec<_>>())?);
+            let truth: Vec<f64> = truth.copied().collect();
+            per_query.push(spearman(&predicted, &truth)?);
+            without = without.and_then(|sums| added(sums, &predicted, &truth));
         }
         TruthError::expect_count("queries of the scores", queries, per_query.len())?;
         let count = per_query.len() as f64;
@@ -159,14 +175,36 @@ impl SubsetOutputs {
         let squares: f64 = per_query.iter().map(|score| (score - mean).powi(2)).sum();
         let standard_error =
             if count > 1.0 { (squares / (count - 1.0) / count).sqrt() } else { 0.0 };
-        Ok(DatamodelingScore { per_query, mean, standard_error, subsets: self.subsets.len() })
+        let subset_error = without.map(|sums| jackknife(&sums) / count);
+        let subsets = self.subsets.len();
+        Ok(DatamodelingScore { per_query, mean, standard_error, subset_error, subsets })
     }
+}
+
+/// Adds the correlations without each of the subsets to their sums; `None` where one is not defined.
+fn added(mut sums: Vec<f64>, predicted: &[f64], truth: &[f64]) -> Option<Vec<f64>> {
+    for (left_out, sum) in sums.iter_mut().enumerate() {
+        let rest = |values: &[f64]| [&values[..left_out], &values[left_out + 1..]].concat();
+        *sum += spearman(&rest(predicted), &rest(truth)).ok()?;
+    }
+    Some(sums)
+}
+
+/// The standard error of a statistic, from its values without each of n observations: √((n − 1)/n · Σ (tᵢ − t̄)²).
+fn jackknife(without: &[f64]) -> f64 {
+    let count = without.len() as f64;
+    let mean = without.iter().sum::<f64>() / count;
+    let squares: f64 = without.iter().map(|value| (value - mean).powi(2)).sum();
+    ((count - 1.0) / count * squares).sqrt()
 }
 
 impl fmt::Display for DatamodelingScore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { per_query, mean, standard_error, subsets } = self;
-        let queries = per_query.len();
-        write!(f, "LDS {mean:.3} ± {standard_error:.3} ({queries} queries, {subsets} subsets)")
+        let Self { per_query, mean, subsets, .. } = self;
+        let (queries, [low, high]) = (per_query.len(), self.interval());
+        write!(
+            f,
+            "LDS {mean:.3} (95 %: {low:.3} to {high:.3}; {queries} queries, {subsets} subsets)"
+        )
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    cell::RefCell,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
@@ -20,7 +21,8 @@ use crate::{
     execute::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT},
     graph::{Graph, ValueType},
     objective::{
-        BatchError, ObjectiveError, batches::Counted, guards, programs::ProgramSet, values::Values,
+        BatchError, ObjectiveError, batches::Counted, guards, indices::IndexCheck,
+        programs::ProgramSet, values::Values,
     },
     tensor::{Operand, Precision, TensorBridge},
 };
@@ -186,14 +188,35 @@ impl<B: AutodiffBackend> Recorder<B> {
                 return Err(CaptureError::ClosureChanged { difference }.into());
             }
         }
+        let (precision, device) = (values.precision(), values.device());
+        let (inputs, kernels) = (|| values.inputs(batch), self.kernels);
+        let of_model = (values.parameters.blocks().len(), values.buffers.values().len());
+        let true_last = RefCell::new(None);
         let truths = |graph: &Graph| {
-            let (precision, device) = (values.precision(), values.device());
-            guards::truths::<B>(graph, precision, device, self.kernels, values.inputs(batch))
+            if let Some(check) = IndexCheck::<B>::new(graph, of_model, precision, device, kernels)?
+            {
+                check.expect(inputs)?;
+            }
+            let found = guards::truths::<B>(graph, precision, device, kernels, inputs())?;
+            true_last.replace((found.last() == Some(&true)).then(|| graph.clone()));
+            Ok(found)
         };
-        let made = Arc::new(source.record((structure, types), &truths)?);
+        let made = source.record((structure, types), &truths);
+        if let (Err(error), Some(graph)) = (&made, true_last.take())
+            && refused_by_one_hot(error)
+            && let Some(check) = IndexCheck::<B>::of_one_hot(&graph, precision, device, kernels)?
+        {
+            check.expect(inputs)?;
+        }
+        let made = Arc::new(made?);
         recordings.push((structure.clone(), types.to_vec(), Arc::clone(&made)));
         Ok(made)
     }
+}
+
+/// Whether a closure panicked because Burn's `one_hot` found a label that is no class.
+fn refused_by_one_hot(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(CaptureError::Panicked { message }) if message.contains("one hot tensor"))
 }
 
 /// Locks, unless the closure that is being recorded asks for a lock that its own recording holds.

@@ -46,6 +46,13 @@ use direction::Factors;
 /// There the decrease of h is lost in the rounding of h long before ∇h is. If the expected decrease is below 256 units of
 /// rounding of h, the step is judged by ‖∇h‖ instead ([`Verdict::WithinRounding`]), which costs a gradient.
 ///
+/// # Where h does not fall
+///
+/// λ does not rise above 10³² (in f32 10²⁰), and the radius does not shrink below the reciprocal. If a step is refused there,
+/// or is too short to change θ or h beyond rounding although ∇h has not vanished, or if h falls at none of the rates of
+/// [`Armijo`], the verdict is [`Verdict::Stalled`], and λ and the radius stay: h is noisy, not finite nearby, or not the function
+/// that ∇h belongs to.
+///
 /// # Stationary points
 ///
 /// A vanishing gradient may belong to a saddle. With the Hessian, Lanczos' process from a random start then looks for the
@@ -81,6 +88,8 @@ struct Memory<B: AutodiffBackend> {
     growth: f64,
     /// The radius of the trust region.
     radius: Option<f64>,
+    /// Steps refused since h last fell.
+    refused: usize,
     /// ‖∇h‖ at the first step and at the last one.
     first_norm: Option<f64>,
     last_norm: Option<f64>,
@@ -100,6 +109,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             damping: config.damping,
             growth: 2.0,
             radius: config.rule.radius(),
+            refused: 0,
             first_norm: None,
             last_norm: None,
             tolerance: None,

@@ -35,6 +35,15 @@ pub enum Verdict {
         "not taken: the direction leads uphill; raise the damping, or use the Gauss-Newton matrix"
     )]
     Uphill,
+    /// h falls at none of the rates of the line search, or λ or the radius has come to its limit, or the step has become
+    /// so short that θ does not change or h within its rounding, while ∇h has not vanished. The next step from here would
+    /// not be taken either.
+    #[error(
+        "not taken, and no shorter step would be: h does not fall along its gradient. It may be rounded or noisy (compute in \
+         f64), not finite nearby, or another function than the gradient is of (`detach`); to go on from elsewhere, lower λ by \
+         `set_damping` or build the optimizer anew"
+    )]
+    Stalled,
     /// ∇h has vanished, to the tolerance or to rounding, and no negative curvature was found.
     #[error("not taken: the point is stationary to the available precision")]
     Stationary,

@@ -72,6 +72,9 @@ pub struct NewtonOptimizerState {
     last_norm: Vec<f64>,
     #[serde(with = "numbers")]
     tolerance: Vec<f64>,
+    /// Steps refused since h last fell.
+    #[serde(default)]
+    refused: usize,
     #[serde(with = "numbers::optional")]
     solution: Option<Vec<f64>>,
     /// Of a preconditioner that is not computed at every step.
@@ -115,6 +118,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             damping: memory.damping,
             growth: memory.growth,
             radius: list(memory.radius),
+            refused: memory.refused,
             first_norm: list(memory.first_norm),
             last_norm: list(memory.last_norm),
             tolerance: list(memory.tolerance),
@@ -160,6 +164,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             damping: state.damping,
             growth: state.growth,
             radius: number(&state.radius),
+            refused: state.refused,
             first_norm: number(&state.first_norm),
             last_norm: number(&state.last_norm),
             tolerance: number(&state.tolerance),

@@ -49,6 +49,12 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             Some((proposal, outcome)) => conclude(proposal, &outcome, &mut report)?,
             None => None,
         };
+        let vanished =
+            stationary || point.norm <= point.gradient.precision().epsilon().sqrt() * first;
+        if report.verdict == Verdict::Stationary && next.refused > 0 && !vanished {
+            report.verdict = Verdict::Stalled;
+        }
+        next.refused = refused(next.refused, report.verdict);
         self.memory = next;
         Ok((delta, report))
     }
@@ -78,7 +84,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             Outcome { rate: 0.0, value: None, ratio: None, verdict: Verdict::Uphill }
         } else if !fixed && proposal.negative.is_none() && proposal.slope.abs() <= point.rounding()
         {
-            by_gradient(point, &proposal)?
+            by_gradient(point, &proposal, next.refused > 0)?
         } else {
             self.config.rule.decide(point, &proposal, next)?
         };
@@ -87,20 +93,32 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
 }
 
 /// The verdict where the change of h is lost in its rounding: ‖∇h‖ must fall, and h must not rise by more than
-/// rounding.
+/// rounding. If the step is short because others were refused, ‖∇h‖ must fall by more than its own rounding.
 fn by_gradient<B: AutodiffBackend>(
     point: &Point<'_, B>,
     proposal: &Proposal<B>,
+    after_refusals: bool,
 ) -> Result<Outcome, Error> {
     let value = point.value_at(1.0, &proposal.delta)?;
     let norm = point.norm_at(1.0, &proposal.delta)?;
     let level = value.is_some_and(|value| value <= point.value + point.rounding());
-    let verdict = if level && norm.is_some_and(|norm| norm < point.norm) {
+    let rounding = point.gradient.precision().epsilon().sqrt();
+    let below = if after_refusals { (1.0 - rounding) * point.norm } else { point.norm };
+    let verdict = if level && norm.is_some_and(|norm| norm < below) {
         Verdict::WithinRounding
     } else {
         Verdict::Stationary
     };
     Ok(Outcome { rate: 1.0, value, ratio: None, verdict })
+}
+
+/// The number of steps refused since h last fell.
+fn refused(before: usize, verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Rejected | Verdict::NotFinite | Verdict::Stalled => before.saturating_add(1),
+        Verdict::WithinRounding | Verdict::Stationary | Verdict::Uphill => before,
+        Verdict::Taken | Verdict::NegativeCurvature | Verdict::Raised => 0,
+    }
 }
 
 /// A report before anything is known but the point.

@@ -107,7 +107,8 @@ fn a_newton_step_is_leave_one_out_of_ridge_regression() {
             let retrained = ridge.minimum(&rest, share(rest.len()));
             let exact: Vec<f64> = retrained.iter().zip(&minimum).map(|(a, b)| a - b).collect();
             let removal = influence.newton_step(&group).unwrap();
-            assert_eq!(removal.solves.unsolved(), None);
+            assert_eq!(removal.report.solves.unsolved(), None);
+            assert!(removal.report.warnings().is_empty(), "{}", removal.report);
             let error = relative_error(&vector(&removal.step), &exact);
             assert!(error < 1e-10, "mean {mean}, {group:?}: {error:e}");
             // To first order only.

@@ -365,5 +365,21 @@ fn the_newton_step_takes_any_curvature() {
         let removal = config.init(&world.training).unwrap().newton_step(&group).unwrap();
         let error = relative_error(&vector(&removal.step), &expected);
         assert!(error < 1e-11, "{curvature:?}: {error:e}");
+        // The report says what was computed: here with the training far from a minimum.
+        let report = &removal.report;
+        let matrix = match curvature {
+            Curvature::Fisher(_) => Curvature::GaussNewton,
+            other => other,
+        };
+        assert_eq!((report.queries, report.config.curvature), (1, matrix));
+        assert_eq!((report.config.damping, report.solves.systems), (0.5, 1));
+        let said = report.to_string();
+        assert!(said.contains("Dense") && said.contains("not at a stationary point"), "{said}");
+        let identity = InfluenceConfig::new(Estimator::Identity).with_curvature(curvature);
+        let report = identity.init(&world.training).unwrap().influence_step(&group).unwrap().report;
+        assert_eq!(
+            (report.config.estimator.clone(), report.solves.systems),
+            (Estimator::Identity, 0)
+        );
     }
 }

@@ -6,6 +6,7 @@ mod converged;
 mod devices;
 mod draws;
 mod guards;
+mod labels;
 mod long;
 mod messages;
 mod modes;

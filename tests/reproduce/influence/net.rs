@@ -8,13 +8,14 @@ use burn::{
     tensor::activation::relu,
 };
 use burn_curvature::{
-    KfacConfig, Likelihood, Loss, Objective,
+    Likelihood, Loss, Objective,
     influence::{
         Curvature, Estimator, InfluenceConfig,
         truth::{DatamodelConfig, Retraining},
     },
 };
 
+use super::Sizes;
 use crate::{
     Outcome,
     figures::Figures,
@@ -23,9 +24,7 @@ use crate::{
     random::SplitMix64,
 };
 
-const TRAIN: usize = 1000;
-const TEST: usize = 100;
-const SUBSETS: usize = 20;
+const SIZES: Sizes = Sizes { train: 1000, test: 100, subsets: 20 };
 const EPOCHS: usize = 20;
 const BATCH: usize = 50;
 const RATE: f64 = 0.02;
@@ -80,22 +79,23 @@ fn trained(samples: &Samples, seed: u64) -> Net {
 #[ignore = "takes a while, see main.rs"]
 fn influences_of_one_net_rank_trainings_on_halves() -> Outcome {
     let mut figures = Figures::default();
+    let sizes = SIZES.or_full();
     for seed in [1, 2, 3] {
         let device = Device::default().autodiff();
-        let Some([train, test]) = mnist::load([TRAIN, TEST], seed, &device)? else {
+        let Some([train, test]) = mnist::load([sizes.train, sizes.test], seed, &device)? else {
             return Ok(());
         };
         let net = trained(&train, seed);
         let training = Objective::capture(&net, train.clone(), loss)?;
         let tests = training.on(test)?;
         println!("[seed {seed}] loss {:.4}, test loss {:.4}", training.value()?, tests.value()?);
-        let mut retraining = Retraining::of_models(TRAIN, &tests, |kept, seed| {
+        let mut retraining = Retraining::of_models(sizes.train, &tests, |kept, seed| {
             Ok::<_, burn_curvature::Error>(trained(&rows(&train, kept), seed))
         });
-        let config = DatamodelConfig::new().with_subsets(SUBSETS).with_seed(seed);
+        let config = DatamodelConfig::new().with_subsets(sizes.subsets).with_seed(seed);
         let truth = config.sample(&mut retraining)?;
         for damping in DAMPINGS {
-            let scores = InfluenceConfig::new(Estimator::Ekfac(KfacConfig::new()))
+            let scores = InfluenceConfig::new(Estimator::ekfac())
                 .with_curvature(Curvature::Fisher(Likelihood::Categorical))
                 .with_damping(damping)
                 .init(&training)?
@@ -104,6 +104,9 @@ fn influences_of_one_net_rank_trainings_on_halves() -> Outcome {
             println!("[seed {seed}, λ = {damping}] {score}");
             let least = if damping == BEST { 0.26 } else { -1.0 };
             figures.expect(&format!("ekfac.{seed}.lds_{damping:e}"), score.mean, least..=1.0);
+            let [low, high] = score.interval();
+            figures.note(&format!("ekfac.{seed}.lds_{damping:e}_low"), low);
+            figures.note(&format!("ekfac.{seed}.lds_{damping:e}_high"), high);
         }
         let plain = InfluenceConfig::new(Estimator::Identity).init(&training)?.scores(&tests)?;
         figures.note(&format!("gradients.{seed}.lds"), truth.score(&plain)?.mean);

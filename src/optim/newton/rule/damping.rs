@@ -4,7 +4,7 @@
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
-use super::{Armijo, Outcome, ratio, refused, taken, whole_step};
+use super::{Armijo, Outcome, largest, ratio, refused, taken, whole_step};
 use crate::{
     config::{ConfigError, Field},
     error::Error,
@@ -38,7 +38,8 @@ impl DampingRule {
         }
     }
 
-    fn adapt<B: AutodiffBackend>(&self, ratio: f64, memory: &mut Memory<B>) {
+    /// λ for the next step, within its limits.
+    fn adapt<B: AutodiffBackend>(&self, ratio: f64, memory: &mut Memory<B>, largest: f64) {
         match *self {
             DampingRule::Ratio { raise } if ratio < BAD => memory.damping *= raise,
             DampingRule::Ratio { raise } if ratio > GOOD => memory.damping /= raise,
@@ -49,9 +50,10 @@ impl DampingRule {
             }
             DampingRule::Nielsen => {
                 memory.damping *= memory.growth;
-                memory.growth *= 2.0;
+                memory.growth = (2.0 * memory.growth).min(largest);
             }
         }
+        memory.damping = memory.damping.clamp(largest.recip(), largest);
     }
 }
 
@@ -66,13 +68,13 @@ pub(super) fn decide<B: AutodiffBackend>(
         // No quadratic model has a minimum here: λ is for the next step to judge, unless nothing falls.
         let outcome = search.unwrap_or_default().search(point, proposal)?;
         if !outcome.verdict.is_taken() {
-            adaptation.adapt(f64::NEG_INFINITY, memory);
+            adaptation.adapt(f64::NEG_INFINITY, memory, largest(point));
         }
         return Ok(outcome);
     }
     let value = whole_step(point, proposal)?;
     let ratio = ratio(point.value, value, proposal.predicted.unwrap_or(0.0));
-    adaptation.adapt(ratio, memory);
+    adaptation.adapt(ratio, memory, largest(point));
     let known = ratio.is_finite().then_some(ratio);
     if let Some(search) = search {
         return Ok(Outcome { ratio: known, ..search.search(point, proposal)? });

@@ -14,6 +14,7 @@ use super::{Memory, Verdict, direction::Proposal, point::Point};
 use crate::{
     config::{ConfigError, Field},
     error::Error,
+    tensor::Precision,
 };
 
 /// How far a step goes, and whether it is taken.
@@ -107,7 +108,7 @@ impl Rule {
         proposal: &Proposal<B>,
         memory: &mut Memory<B>,
     ) -> Result<Outcome, Error> {
-        match *self {
+        let mut outcome = match *self {
             Rule::Fixed { rate } => fixed(rate, point, proposal),
             Rule::Armijo(armijo) => armijo.search(point, proposal),
             Rule::LevenbergMarquardt { adaptation, search } => {
@@ -116,7 +117,41 @@ impl Rule {
             Rule::TrustRegion { largest, accept, .. } => {
                 trust_region::decide((largest, accept), point, proposal, memory)
             }
+        }?;
+        if !outcome.verdict.is_taken() && self.is_exhausted(point, proposal, memory)? {
+            outcome.verdict = Verdict::Stalled;
         }
+        Ok(outcome)
+    }
+
+    /// Whether the rule would refuse the next step after this one too.
+    fn is_exhausted<B: AutodiffBackend>(
+        &self,
+        point: &Point<'_, B>,
+        proposal: &Proposal<B>,
+        memory: &Memory<B>,
+    ) -> Result<bool, Error> {
+        let limit = largest(point);
+        let at_limit = match self {
+            Rule::Fixed { .. } => return Ok(false), // the rate is the caller's
+            Rule::Armijo(_) => return Ok(true),
+            Rule::LevenbergMarquardt { .. } => memory.damping >= limit,
+            Rule::TrustRegion { .. } => memory.radius.is_some_and(|radius| radius <= limit.recip()),
+        };
+        let too_short = || -> Result<bool, Error> {
+            let smallest = point.gradient.precision().epsilon() * point.parameters().norm()?;
+            Ok(proposal.delta.norm()? <= smallest)
+        };
+        Ok(at_limit || too_short()?)
+    }
+}
+
+/// The largest λ, and the reciprocal of the smallest radius: where θ is zero no step is too short to change it. That of f64
+/// is the limit in Ceres; in f32 products with it must not overflow.
+fn largest<B: AutodiffBackend>(point: &Point<'_, B>) -> f64 {
+    match point.gradient.precision() {
+        Precision::F32 => 1e20,
+        Precision::F64 => 1e32,
     }
 }
 

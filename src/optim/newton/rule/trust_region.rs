@@ -27,7 +27,7 @@ pub(super) fn decide<B: AutodiffBackend>(
     };
     memory.radius = memory.radius.map(|radius| {
         if ratio < BAD {
-            0.25 * radius
+            (0.25 * radius).max(super::largest(point).recip())
         } else if ratio > GOOD && on_boundary {
             (2.0 * radius).min(largest)
         } else {

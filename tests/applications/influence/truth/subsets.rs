@@ -86,3 +86,41 @@ fn subsets_are_refused_where_they_say_nothing() {
     let none = outputs.score_rows(Vec::<Vec<f64>>::new()).unwrap_err();
     assert!(matches!(none, TruthError::Count { expected: 1, found: 0, .. }));
 }
+
+/// Outcomes whose noise the functions f share: only the error over the subsets, not that over the functions, is the spread
+/// of the score when it is computed again on other subsets.
+#[test]
+fn the_error_over_subsets_is_the_spread_over_experiments() {
+    const SUBSETS: usize = 40;
+    let mut numbers = SplitMix64::new(3);
+    let base = numbers.normals(30);
+    let alike = |_| base.iter().map(|score| score + 0.1 * numbers.normal()).collect();
+    let rows: Vec<Vec<f64>> = (0..4).map(alike).collect();
+    let mut experiment = |subsets: usize| {
+        let halves: Vec<Vec<usize>> =
+            (0..subsets).map(|_| numbers.permutation(30).into_iter().take(15).collect()).collect();
+        let outputs = halves.iter().map(|half| {
+            let shared = 4.0 * numbers.normal();
+            let kept = |row: &Vec<f64>| -half.iter().map(|&n| row[n]).sum::<f64>();
+            rows.iter().map(|row| kept(row) + shared).collect()
+        });
+        let outputs = outputs.collect();
+        SubsetOutputs { samples: 30, subsets: halves, outputs }.score_rows(&rows).unwrap()
+    };
+    let scores: Vec<_> = (0..200).map(|_| experiment(SUBSETS)).collect();
+    let mean_of = |value: &dyn Fn(usize) -> f64| (0..200).map(value).sum::<f64>() / 200.0;
+    let mean = mean_of(&|n| scores[n].mean);
+    let spread = mean_of(&|n| (scores[n].mean - mean).powi(2)).sqrt();
+    let stated = mean_of(&|n| scores[n].subset_error.unwrap());
+    let over_functions = mean_of(&|n| scores[n].standard_error);
+    assert!((stated / spread - 1.0).abs() < 0.25, "{stated} {spread}");
+    assert!(over_functions < 0.5 * spread, "{over_functions} {spread}");
+    let covered = scores.iter().filter(|score| {
+        let [low, high] = score.interval();
+        low <= mean && mean <= high
+    });
+    assert!(covered.count() > 180); // 95 % of 200
+    let two = (0..50).map(|_| experiment(2)).find(|score| score.mean != 0.0).unwrap();
+    assert_eq!(two.subset_error, None);
+    assert_eq!(two.interval()[1], two.mean + 1.96 * two.standard_error);
+}
