@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Prints `<model>.factors = <value>`, the median of five ratios, each of the shortest of three runs, in units of a plain Burn
-//! gradient (forward and `backward()`) of the same model and batch, and `<model>.outputs`: exact factors send one cotangent back
-//! for every output. `<model>.drawn` is that of one drawn target for each sample: all there is where the cotangents of a
-//! sample cannot be told apart, as in a language model.
+//! gradient (forward and `backward()`) of the same model and batch, and `<model>.outputs`. `<model>.exact` is that of exact
+//! factors, which send one cotangent back for every output and are refused where the cotangents of a sample cannot be told
+//! apart, as in a language model; `<model>.drawn` that of one drawn target for each sample.
 #![allow(clippy::print_stdout)]
 
 mod deep;
@@ -71,7 +71,8 @@ fn fastest<T>(runs: usize, mut run: impl FnMut() -> Result<T, Error>) -> Result<
     Ok(least)
 }
 
-/// Prints what the factors of a model take: exact ones, unless rows reach several rows of the outputs, and drawn ones.
+/// Prints what the factors of a model take: those by default, exact ones unless rows reach several rows of the outputs, and
+/// drawn ones.
 fn costs<M, X, const D: usize, L>(
     name: &str,
     (model, batch): (M, X),
@@ -91,8 +92,9 @@ where
         let value: Loss = loss(&model, batch.clone()).1.into();
         value.into_tensor().backward()
     };
+    let with = |fisher| KfacConfig::new().with_fisher(fisher);
     for (kind, config) in
-        [("factors", KfacConfig::new()), ("drawn", KfacConfig::new().with_fisher(DRAWN))]
+        [("factors", KfacConfig::new()), ("exact", with(KfacFisher::Exact)), ("drawn", with(DRAWN))]
     {
         // Warms up.
         match config.init(&objective, likelihood) {
@@ -212,6 +214,12 @@ fn regressions() -> Result<(), Error> {
         let through = |net: &Vec<Linear>, x| net[1].forward(net[0].forward(x).tanh());
         let z = (through(branch, u) * through(trunk, x)).sum_dim(1);
         (z.clone(), (z - y).square().mean())
+    })?;
+    let net = vec![linear(20, 64), linear(64, 16)];
+    let batch = (normal([BATCH, 20]), below([BATCH, 16], 6).float());
+    costs("counts", (net, batch), Likelihood::Poisson, |net, (x, y): (Tensor<2>, Tensor<2>)| {
+        let z = net[1].forward(net[0].forward(x).tanh());
+        (z.clone(), (z.clone().exp() - y * z).sum_dim(1).mean())
     })?;
     let net = vec![linear(64, 32), linear(32, 8), linear(8, 32), linear(32, 64)];
     costs("autoencoder", (net, normal([BATCH, 64])), HALF, |net, x| {

@@ -55,7 +55,9 @@ where
     let mut rounds = Rounds::default();
     rounds.add(GRADIENT, gradient);
     rounds.add("kfac_factors", || finish(device, collect(&sampled)));
-    rounds.add("kfac_factors_exact", || finish(device, collect(&KfacConfig::new())));
+    rounds.add("kfac_factors_exact", || {
+        finish(device, collect(&KfacConfig::new().with_fisher(KfacFisher::Exact)))
+    });
     rounds.add("kfac_inverse", || {
         finish(device, kfac.factored_inverse(DAMPING).expect("an inverse"))
     });
@@ -85,7 +87,10 @@ where
     figures.milliseconds("kfac_factors_ms", samples.seconds("kfac_factors"));
     figures.milliseconds("kfac_inverse_ms", samples.seconds("kfac_inverse"));
     figures.value("kfac_factors_mb", megabytes(|| drop(collect(&sampled))));
-    figures.value("kfac_factors_exact_mb", megabytes(|| drop(collect(&KfacConfig::new()))));
+    figures.value(
+        "kfac_factors_exact_mb",
+        megabytes(|| drop(collect(&KfacConfig::new().with_fisher(KfacFisher::Exact)))),
+    );
     figures.value("kfac_inverse_mb", megabytes(|| drop(kfac.factored_inverse(DAMPING))));
 }
 

@@ -7,7 +7,7 @@ use super::CurvatureCheck;
 use crate::{
     config::{ConfigError, Field},
     derive::Likelihood,
-    kfac::KfacConfig,
+    kfac::{KfacConfig, KfacFisher},
 };
 
 /// Configuration of [`CurvatureCheck`].
@@ -15,7 +15,7 @@ use crate::{
 /// | field | default | range | purpose |
 /// |---|---|---|---|
 /// | `likelihood` | `None` | | what Fisher matrices and K-FAC are checked with; without one they are left out |
-/// | `kfac` | [`KfacConfig::new`] | | how K-FAC is computed |
+/// | `kfac` | [`KfacConfig::new`], but exact factors up to 128 backward passes | | how K-FAC is computed |
 /// | `directions` | 2 | ≥ 1 | random vectors v of every comparison |
 /// | `timings` | 3 | | rounds of time measurements; 0 leaves them out |
 /// | `seed` | 0 | | of the random vectors |
@@ -39,9 +39,13 @@ pub struct CurvatureCheckConfig {
 
 impl Config for CurvatureCheckConfig {}
 
+/// The most backward passes of exact factors: with drawn targets their noise would hide how good an approximation is.
+const PASSES: usize = 128;
+
 impl Default for CurvatureCheckConfig {
     fn default() -> Self {
-        Self { likelihood: None, kfac: KfacConfig::new(), directions: 2, timings: 3, seed: 0 }
+        let kfac = KfacConfig::new().with_fisher(KfacFisher::exact_up_to(PASSES));
+        Self { likelihood: None, kfac, directions: 2, timings: 3, seed: 0 }
     }
 }
 

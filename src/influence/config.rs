@@ -9,7 +9,7 @@ use crate::{
     config::Field,
     derive::Likelihood,
     error::Error,
-    kfac::KfacConfig,
+    kfac::{KfacConfig, KfacFisher},
     objective::Objective,
     solver::{
         ConjugateGradientConfig, DirectConfig, LinearSolver, LissaConfig, MinresConfig,
@@ -44,21 +44,38 @@ pub enum Estimator {
     Lissa(LissaConfig),
     /// A randomized low-rank approximation; its damping must be that of the influence.
     Nystrom(NystromConfig),
-    /// Kronecker factors of [`Curvature::Fisher`].
+    /// Kronecker factors of [`Curvature::Fisher`]. [`Estimator::kfac`] has the configuration for influences; with that of
+    /// [`KfacConfig::new`], targets are drawn where exact factors take more than three backward passes, and the report has
+    /// an [`InfluenceWarning::DrawnTargets`](super::InfluenceWarning::DrawnTargets).
     ///
     /// Parameters without a layer have their exact block or, by default, an estimate of its diagonal by random draws
     /// where the block is dear ([`UncoveredPolicy`](crate::kfac::UncoveredPolicy)). The report then has an
     /// [`InfluenceWarning::EstimatedDiagonal`](super::InfluenceWarning::EstimatedDiagonal).
     Kfac(KfacConfig),
-    /// Kronecker factors with a corrected diagonal, of [`Curvature::Fisher`]. Parameters without a layer are treated as by
-    /// [`Kfac`](Self::Kfac).
+    /// Kronecker factors with a corrected diagonal, of [`Curvature::Fisher`]. [`Estimator::ekfac`] has the configuration for
+    /// influences. Targets and parameters without a layer are treated as by [`Kfac`](Self::Kfac).
     Ekfac(KfacConfig),
     /// No curvature: A = I, with neither damping nor weight decay. Scores are products of gradients, in units of the loss
     /// times a step size.
     Identity,
 }
 
+/// The most backward passes of exact factors. Factors are computed once for a trained model, so that a hundred passes cost
+/// as much as a few dozen epochs, and the noise of drawn targets would remain in every score.
+const PASSES: usize = 128;
+
 impl Estimator {
+    /// [`Kfac`](Self::Kfac) with exact factors where these take at most 128 backward passes, that is for up to 128 outputs or
+    /// 129 classes, and drawn targets elsewhere.
+    pub fn kfac() -> Self {
+        Self::Kfac(KfacConfig::new().with_fisher(KfacFisher::exact_up_to(PASSES)))
+    }
+
+    /// [`Ekfac`](Self::Ekfac) with exact factors and corrections, as [`kfac`](Self::kfac).
+    pub fn ekfac() -> Self {
+        Self::Ekfac(KfacConfig::new().with_fisher(KfacFisher::exact_up_to(PASSES)))
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self {
             Estimator::Dense(_) => "Dense",

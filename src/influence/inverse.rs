@@ -33,8 +33,16 @@ pub(super) struct Inverse<B: AutodiffBackend> {
     damping: f64,
     /// Products with C that were made before the first solve.
     products: usize,
-    /// Parameters for which K-FAC has an estimate of a diagonal only.
-    estimated: Vec<String>,
+    estimated: Estimated,
+}
+
+/// What K-FAC estimates by random draws.
+#[derive(Clone, Default)]
+pub(super) struct Estimated {
+    /// Parameters for which it has an estimate of a diagonal only.
+    pub diagonals: Vec<String>,
+    /// Targets that were drawn for each sample.
+    pub draws: Option<usize>,
 }
 
 enum Method<B: AutodiffBackend> {
@@ -51,9 +59,10 @@ impl<B: AutodiffBackend> Inverse<B> {
     pub fn new(config: &InfluenceConfig, training: &Objective<B>) -> Result<Self, Error> {
         let damping = config.total_damping();
         let matrix = || Matrix::new(config.curvature, training);
-        let (mut products, mut estimated) = (0, Vec::new());
+        let (mut products, mut estimated) = (0, Estimated::default());
         let mut listed = |coverage: &KfacCoverage| {
-            estimated.extend(coverage.estimated().map(|entry| entry.parameter.clone()));
+            let diagonals = coverage.diagonals().map(|entry| entry.parameter.clone());
+            estimated = Estimated { diagonals: diagonals.collect(), draws: coverage.draws() };
         };
         let method = match &config.estimator {
             Estimator::ConjugateGradient(solver) => {
@@ -172,8 +181,8 @@ impl<B: AutodiffBackend> Inverse<B> {
         }
     }
 
-    /// Parameters for which K-FAC has an estimate of a diagonal only.
-    pub fn estimated(&self) -> &[String] {
+    /// What K-FAC estimates.
+    pub fn estimated(&self) -> &Estimated {
         &self.estimated
     }
 

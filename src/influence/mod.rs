@@ -359,7 +359,8 @@ impl<B: AutodiffBackend> Influence<B> {
             directional_derivatives: derivatives,
             kept_bytes: self.inverse.kept_bytes() + self.losses.kept_bytes(),
             stationarity: self.stationarity,
-            estimated: self.inverse.estimated().to_vec(),
+            estimated: self.inverse.estimated().diagonals.clone(),
+            drawn_targets: self.inverse.estimated().draws,
         }
     }
 }

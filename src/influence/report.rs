@@ -121,6 +121,11 @@ pub enum InfluenceWarning {
         /// Number of solves.
         systems: usize,
     },
+    /// The curvature is an unbiased estimate by targets drawn from the model.
+    DrawnTargets {
+        /// Targets drawn for each sample.
+        draws: usize,
+    },
     /// The curvature of some parameters is an estimate of its diagonal by random draws.
     EstimatedDiagonal {
         /// Their names.
@@ -150,6 +155,11 @@ impl fmt::Display for InfluenceWarning {
                 f,
                 "the residuals of {systems} solves are small, but the condition number leaves room for errors above 1 %: raise \
                  the damping, lower the tolerance, or compute in f64"
+            ),
+            Self::DrawnTargets { draws } => write!(
+                f,
+                "K-FAC estimates the curvature from {draws} drawn targets for each sample: another seed gives other scores; \
+                 draw more, or take `KfacFisher::Exact`, which draws none and is refused where places mix"
             ),
             Self::EstimatedDiagonal { parameters } => write!(
                 f,
@@ -191,6 +201,9 @@ pub struct InfluenceReport {
     /// Parameters for which K-FAC or EKFAC has an estimate of a diagonal only, by random draws.
     #[serde(default)]
     pub estimated: Vec<String>,
+    /// Targets that were drawn for each sample, if K-FAC or EKFAC estimates the curvature from such.
+    #[serde(default)]
+    pub drawn_targets: Option<usize>,
 }
 
 impl InfluenceReport {
@@ -220,6 +233,9 @@ impl InfluenceReport {
         }
         if self.solves.uncertain > 0 {
             warnings.push(InfluenceWarning::Uncertain { systems: self.solves.uncertain });
+        }
+        if let Some(draws) = self.drawn_targets {
+            warnings.push(InfluenceWarning::DrawnTargets { draws });
         }
         if !self.estimated.is_empty() {
             let parameters = self.estimated.clone();

@@ -15,7 +15,7 @@ use super::{
     uncovered::{expect_size, uncovered_factors},
 };
 use crate::{
-    derive::{Likelihood, Metric},
+    derive::{Likelihood, LikelihoodError, Metric},
     error::Error,
     objective::{Objective, ObjectiveError, ValueAndGradient},
     space::{Inner, InnerFloat, read_tensor},
@@ -55,10 +55,51 @@ impl KfacCollector {
         likelihood: Likelihood,
         config: &KfacConfig,
     ) -> Result<Self, Error> {
-        if let KfacFisher::Exact | KfacFisher::MonteCarlo { .. } = config.fisher {
-            objective.expect_likelihood(likelihood)?;
+        match config.fisher {
+            KfacFisher::Exact
+            | KfacFisher::ExactWhereCheap { .. }
+            | KfacFisher::MonteCarlo { .. } => objective.expect_likelihood(likelihood)?,
+            KfacFisher::Empirical | KfacFisher::ForwardOnly => {}
         }
-        objective.agreed(Self::of_network(objective, likelihood, config))
+        let of_network =
+            |config: &_| objective.agreed(Self::of_network(objective, likelihood, config));
+        let KfacFisher::ExactWhereCheap { passes, draws, seed } = config.fisher else {
+            return of_network(config);
+        };
+        let exact =
+            objective.agreed(Self::exact(objective, likelihood, (config, passes, draws)))?;
+        // All ranks compute the same matrix.
+        let exact = if objective.everywhere(exact.is_some())? { exact } else { None };
+        match exact {
+            Some(exact) => Ok(exact),
+            None => of_network(&KfacConfig {
+                fisher: KfacFisher::MonteCarlo { draws, seed },
+                ..*config
+            }),
+        }
+    }
+
+    /// The collector of exact factors, unless these take too many passes or places mix.
+    fn exact<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+        (config, passes, draws): (&KfacConfig, usize, usize),
+    ) -> Result<Option<Self>, Error> {
+        if draws == 0 {
+            return Err(LikelihoodError::NoDraws.into());
+        }
+        let outputs = objective.shape_of_outputs()?;
+        likelihood.check(&outputs)?;
+        if likelihood.family().number_of_columns(&outputs) > passes {
+            return Ok(None);
+        }
+        let config = KfacConfig { fisher: KfacFisher::Exact, ..*config };
+        match Self::of_network(objective, likelihood, &config) {
+            Err(error) if matches!(error.downcast_ref(), Some(KfacError::Places { .. })) => {
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
     }
 
     fn of_network<B: AutodiffBackend>(
@@ -68,6 +109,10 @@ impl KfacCollector {
     ) -> Result<Self, Error> {
         likelihood.check(&objective.shape_of_outputs()?)?;
         let reduction = objective.stated_reduction()?;
+        if let Some((draws, _)) = config.fisher.drawn() {
+            // Before a program is made that would hold a pass for each.
+            objective.of_first(|part| Ok(likelihood.expect_room(part.outputs_type()?, draws)?))?;
+        }
         let metric = metric(config.fisher, likelihood);
         let mut kind = FactorKind { metric, reduced: Reduced::Nothing };
         let layers = network_layers(objective, kind)?;
@@ -75,9 +120,10 @@ impl KfacCollector {
         expect_own_rows(objective, &layers, kind.separation())?;
         kind.reduced = network::reduced(&layers, config);
         let mut network = Network::of_layers(objective, &layers, kind)?;
+        network.coverage.fisher = Some(config.fisher);
         let exact = !matches!(config.uncovered, UncoveredPolicy::Diagonal { .. });
         let structure = Arc::new(network.structure(objective, exact && metric.is_some()));
-        let seed = if let KfacFisher::MonteCarlo { seed, .. } = config.fisher { seed } else { 0 };
+        let seed = config.fisher.drawn().map_or(0, |(_, seed)| seed);
         let mut passes = vec![MomentPass { kind, structure, likelihood, reduction, seed }];
         if exact && metric.is_none() {
             passes.extend(passes[0].of_blocks(objective, &network)?);
@@ -96,14 +142,13 @@ impl KfacCollector {
         &self.passes[0]
     }
 
-    /// The same with another seed; unchanged if nothing is drawn.
+    /// The same with draws of their own for one of several steps; unchanged if no targets are drawn.
     #[must_use]
-    pub(crate) fn with_seed(mut self, seed: u64) -> Self {
-        self.passes.iter_mut().for_each(|pass| pass.seed = seed);
-        if let KfacFisher::MonteCarlo { seed: own, .. } = &mut self.config.fisher {
-            *own = seed;
+    pub(crate) fn at_step(mut self, step: usize) -> Self {
+        self.config = self.config.at_step(step);
+        if let Some((_, seed)) = self.config.fisher.drawn() {
+            self.passes.iter_mut().for_each(|pass| pass.seed = seed);
         }
-        self.config.uncovered = self.config.uncovered.with_seed(seed);
         self
     }
 
@@ -287,7 +332,9 @@ fn metric(fisher: KfacFisher, likelihood: Likelihood) -> Option<Metric> {
     let family = likelihood.family();
     match fisher {
         KfacFisher::Exact => Some(Metric::Exact(family)),
-        KfacFisher::MonteCarlo { draws, .. } => Some(Metric::Drawn { family, draws }),
+        KfacFisher::MonteCarlo { draws, .. } | KfacFisher::ExactWhereCheap { draws, .. } => {
+            Some(Metric::Drawn { family, draws })
+        }
         KfacFisher::Empirical => Some(Metric::Empirical),
         KfacFisher::ForwardOnly => None,
     }

@@ -9,10 +9,11 @@ use crate::{
     derive::Likelihood,
     error::Error,
     objective::{Objective, ValueAndGradient},
+    seeds::Seeds,
 };
 
 /// Which gradients of the layers' outputs G is computed from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KfacFisher {
     /// The exact Fisher matrix of the outputs, without randomness ('type 2'): one backward pass for each column of its square
     /// root, of which there are as many as outputs.
@@ -23,11 +24,28 @@ pub enum KfacFisher {
     ///
     /// **Cost**: about a third of a gradient for each output, besides about one gradient for the factors of the inputs. In
     /// small benchmarks one to three gradients for up to ten outputs (five in a residual network), and 12 for a hundred.
-    /// With many outputs choose [`MonteCarlo`](Self::MonteCarlo) with one draw, which takes about one gradient whatever
-    /// their number. It is unbiased, and its noise falls with the samples of a batch, the batches, and the averaging of an
-    /// optimizer.
-    #[default]
+    /// [`ExactWhereCheap`](Self::ExactWhereCheap) draws targets in place of that.
     Exact,
+    /// [`Exact`](Self::Exact) where that takes few backward passes, otherwise **an estimate** by sampled targets
+    /// ([`MonteCarlo`](Self::MonteCarlo)). The default.
+    ///
+    /// The exact matrix takes one backward pass for each output along the last dimension, and one fewer for classes.
+    /// Targets are also drawn, however few the passes are, where the exact matrix is refused because rows of a layer reach
+    /// several rows of the outputs, as in a language model: independent targets keep these apart.
+    ///
+    /// The estimate is unbiased, and the same seed draws the same targets. Its noise falls as 1/√(draws · samples), over all
+    /// batches, and with the averaging of an optimizer, which draws others at every step.
+    /// [`KfacCoverage::fisher`](crate::kfac::KfacCoverage::fisher) says which of the two was taken. Choose
+    /// [`Exact`](Self::Exact) where no estimate will do, or more `passes` where factors are computed once
+    /// ([`exact_up_to`](Self::exact_up_to)).
+    ExactWhereCheap {
+        /// The most backward passes that the exact matrix may take; with 0 targets are always drawn.
+        passes: usize,
+        /// Targets per sample where they are drawn, at least 1.
+        draws: usize,
+        /// Seed of the draws.
+        seed: u64,
+    },
     /// Targets sampled from the model: one backward pass per draw, about one gradient with the factors for one draw.
     MonteCarlo {
         /// Targets per sample, at least 1.
@@ -41,6 +59,43 @@ pub enum KfacFisher {
     /// No gradients: G = I (Benzing 2022, 'FOOF').
     ForwardOnly,
 }
+
+impl KfacFisher {
+    /// [`ExactWhereCheap`](Self::ExactWhereCheap) with at most so many backward passes, and the draws of the default
+    /// elsewhere: for factors that are computed once, as those of influence functions, where passes matter less.
+    pub fn exact_up_to(passes: usize) -> Self {
+        Self::ExactWhereCheap { passes, draws: DRAWS, seed: 0 }
+    }
+
+    /// The same with another seed; unchanged if nothing is drawn.
+    pub(super) fn with_seed(mut self, new: u64) -> Self {
+        if let Self::MonteCarlo { seed, .. } | Self::ExactWhereCheap { seed, .. } = &mut self {
+            *seed = new;
+        }
+        self
+    }
+
+    /// Draws and seed, if targets are drawn.
+    pub(super) fn drawn(self) -> Option<(usize, u64)> {
+        match self {
+            Self::MonteCarlo { draws, seed } | Self::ExactWhereCheap { draws, seed, .. } => {
+                Some((draws, seed))
+            }
+            Self::Exact | Self::Empirical | Self::ForwardOnly => None,
+        }
+    }
+}
+
+impl Default for KfacFisher {
+    /// [`ExactWhereCheap`](Self::ExactWhereCheap) with 3 passes, or 2 draws.
+    fn default() -> Self {
+        Self::exact_up_to(PASSES)
+    }
+}
+
+/// The most backward passes and the draws of the default.
+const PASSES: usize = 3;
+const DRAWS: usize = 2;
 
 /// How to treat a weight that is used at several places of a sample: positions of a sequence or an image, time steps, tied
 /// layers.
@@ -163,17 +218,18 @@ impl UncoveredPolicy {
 ///
 /// | field | default | purpose |
 /// |---|---|---|
-/// | `fisher` | [`KfacFisher::Exact`] | source of the output gradients |
+/// | `fisher` | exact where that takes at most 3 backward passes, otherwise an *estimate* by 2 drawn targets for each sample | source of the output gradients |
 /// | `approximation` | [`KfacApproximation::Expand`] | weights that are used at several places |
 /// | `embeddings` | reduced up to 2048 rows | embeddings where other weights are reduced |
 /// | `uncovered` | exact blocks where they are cheap, otherwise an *estimate* of the diagonal by 2 random draws; refused above 1024 elements | parameters that belong to no layer |
 ///
-/// Of these defaults only that of `uncovered` estimates anything. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated)
-/// lists the parameters concerned; [`UncoveredPolicy::ExactBlock`] and [`UncoveredPolicy::Refuse`] estimate none.
+/// So the defaults of `fisher` and `uncovered` estimate what is dear. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated)
+/// lists the parameters concerned, and [`KfacCoverage::fisher`](crate::kfac::KfacCoverage::fisher) says whether targets were
+/// drawn. [`KfacFisher::Exact`] with [`UncoveredPolicy::ExactBlock`] or [`UncoveredPolicy::Refuse`] estimates nothing.
 #[derive(Config, Copy, Debug, PartialEq, Eq)]
 pub struct KfacConfig {
-    /// Source of the output gradients.
-    #[config(default = "KfacFisher::Exact")]
+    /// Source of the output gradients. The default draws targets where the exact matrix is dear.
+    #[config(default = "KfacFisher::default()")]
     pub fisher: KfacFisher,
     /// How weights that are used at several places are treated.
     #[config(default = "KfacApproximation::Expand")]
@@ -187,6 +243,17 @@ pub struct KfacConfig {
 }
 
 impl KfacConfig {
+    /// The same with draws of their own for one of several steps.
+    #[must_use]
+    pub(crate) fn at_step(mut self, step: usize) -> Self {
+        if let Some((_, seed)) = self.fisher.drawn() {
+            let own = Seeds::at(seed, step as u64);
+            self.fisher = self.fisher.with_seed(own);
+            self.uncovered = self.uncovered.with_seed(own);
+        }
+        self
+    }
+
     /// K-FAC at the objective's parameters, over its batches.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::KfacFisher;
+
 /// How K-FAC treats one parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Treatment {
@@ -96,6 +98,9 @@ pub struct CoverageEntry {
 pub struct KfacCoverage {
     /// In the order of the layout.
     pub entries: Vec<CoverageEntry>,
+    /// `None` in reports of earlier versions.
+    #[serde(default)]
+    pub(super) fisher: Option<KfacFisher>,
 }
 
 impl KfacCoverage {
@@ -108,12 +113,35 @@ impl KfacCoverage {
         factored.sum::<usize>() as f64 / total.max(1) as f64
     }
 
-    /// The parameters whose curvature is an estimate by random draws: of the diagonal of their block, and nothing else. All
-    /// others have Kronecker factors or their exact block, or the outputs do not depend on them.
+    /// The gradients that were really used: [`KfacFisher::Exact`] or [`KfacFisher::MonteCarlo`] where the configuration says
+    /// [`KfacFisher::ExactWhereCheap`]. The seed is that of the configuration, from which an optimizer makes one for each
+    /// step. `None` in reports saved by earlier versions.
+    pub fn fisher(&self) -> Option<KfacFisher> {
+        self.fisher
+    }
+
+    /// Targets that were drawn for each sample, if any: the gradients by them estimate the factors of all layers and all
+    /// exact blocks without bias.
+    pub fn draws(&self) -> Option<usize> {
+        Some(self.fisher?.drawn()?.0)
+    }
+
+    /// The parameters whose curvature is an estimate by random draws: those of [`diagonals`](Self::diagonals), and all that
+    /// the outputs depend on if targets were drawn ([`draws`](Self::draws)).
     pub fn estimated(&self) -> impl Iterator<Item = &CoverageEntry> {
-        let is_estimate =
+        let drawn = self.draws().is_some();
+        self.entries.iter().filter(move |entry| match entry.treatment {
+            Treatment::Kronecker { .. } | Treatment::ExactBlock { .. } => drawn,
+            Treatment::Diagonal { .. } => true,
+            Treatment::Unused => false,
+        })
+    }
+
+    /// The parameters of which only the diagonal of their block is estimated, and the rest left out.
+    pub fn diagonals(&self) -> impl Iterator<Item = &CoverageEntry> {
+        let is_diagonal =
             |entry: &&CoverageEntry| matches!(entry.treatment, Treatment::Diagonal { .. });
-        self.entries.iter().filter(is_estimate)
+        self.entries.iter().filter(is_diagonal)
     }
 
     /// How one parameter is treated.
@@ -149,7 +177,13 @@ impl fmt::Display for KfacCoverage {
         }
         let factored = 100.0 * self.kronecker_fraction();
         write!(f, "{factored:.1} % of the elements have Kronecker factors")?;
-        let estimated: usize = self.estimated().map(|entry| entry.elements).sum();
+        if let Some(draws) = self.draws() {
+            write!(
+                f,
+                "\ngradients by {draws} drawn targets for each sample, an unbiased estimate: `KfacFisher::Exact` draws none"
+            )?;
+        }
+        let estimated: usize = self.diagonals().map(|entry| entry.elements).sum();
         if estimated == 0 {
             return Ok(());
         }

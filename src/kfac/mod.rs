@@ -72,17 +72,19 @@ use compare::compare;
 /// Layers are found in the recorded program: linear layers with any number of leading dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), and the projections inside
 /// attention and recurrent cells. [`UncoveredPolicy`] decides about all other parameters: their exact block of the Fisher
-/// matrix, an estimate of its diagonal, or an error. By default a parameter whose exact block is dear has **an estimate** of
-/// the diagonal by random draws. None is dropped, and [`coverage`](Self::coverage) reports how each is treated
-/// ([`KfacCoverage::estimated`]). c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
+/// matrix, an estimate of its diagonal, or an error. None is dropped. c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
 /// log-likelihood in the same scale.
+///
+/// By default what is dear is **an estimate** by random draws: G of a model with more than three outputs or four classes, by
+/// drawn targets ([`KfacFisher::ExactWhereCheap`]), and the block of a parameter without a layer, by its diagonal.
+/// [`coverage`](Self::coverage) reports both ([`KfacCoverage::estimated`], [`KfacCoverage::fisher`]).
 ///
 /// K-FAC is exact for a single sample, and for deep linear networks with a Gaussian likelihood.
 ///
 /// # Cost
 ///
-/// - Construction: a forward pass, a backward pass for every draw or every output ([`KfacFisher::Exact`]; one fewer for
-///   classes), and the second moments. The first construction for a recording also takes a forward pass and two backward
+/// - Construction: a forward pass, at most three backward passes by default (one for every draw, or with
+///   [`KfacFisher::Exact`] one for every output, and one fewer for classes), and the second moments. The first construction for a recording also takes a forward pass and two backward
 ///   passes that check the samples. The moments stay on the device; they are read once, when a decomposition, their entries or the state
 ///   is asked for.
 /// - A product: two matrix products per layer.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn_backend::AutodiffBackend;
 
 use super::{
-    EmbeddingPolicy, KfacApproximation, KfacConfig, KfacError, KfacFisher, UncoveredPolicy,
+    EmbeddingPolicy, KfacApproximation, KfacConfig, KfacError, UncoveredPolicy,
     block::{Block, Network, Uncovered},
     coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing},
     layers::{LayerGroup, LayerKind, Leftover, NetworkLayers, Separation},
@@ -52,7 +52,7 @@ impl Network {
             let (parameter, elements) = (one.name().into(), one.len());
             entries.push(CoverageEntry { parameter, elements, treatment });
         }
-        Ok(Self { blocks, layers, unused, coverage: KfacCoverage { entries } })
+        Ok(Self { blocks, layers, unused, coverage: KfacCoverage { entries, fisher: None } })
     }
 
     /// Its layers, with the uncovered parameters whose blocks the same pass computes.
@@ -129,7 +129,7 @@ pub(super) fn check(
             return Err(KfacError::Samples { parameter, operation }.into());
         }
     }
-    if let KfacFisher::MonteCarlo { draws: 0, .. } = config.fisher {
+    if let Some((0, _)) = config.fisher.drawn() {
         return Err(LikelihoodError::NoDraws.into());
     }
     if let UncoveredPolicy::Diagonal { probes: 0, .. }

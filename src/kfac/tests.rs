@@ -107,7 +107,7 @@ fn a_seed_draws_the_same_factors_and_another_others() {
     let v = objective.parameters().space().ones();
     let collector = collector(&objective, KfacFisher::MonteCarlo { draws: 1, seed: 1 });
     let product = |seed| {
-        let collector = collector.clone().with_seed(seed);
+        let collector = collector.clone().at_step(seed);
         let factors = collector.factors(&objective).unwrap();
         let uncovered = collector.uncovered(&objective).unwrap();
         let kfac = collector.kfac(&objective, factors, uncovered).unwrap();

@@ -89,7 +89,8 @@ fn fisher_of<B: AutodiffBackend>(
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
             Box::new(Fisher::exact(objective, likelihood)?)
         }
-        KfacFisher::MonteCarlo { draws, seed } => {
+        KfacFisher::MonteCarlo { draws, seed }
+        | KfacFisher::ExactWhereCheap { draws, seed, .. } => {
             Box::new(Fisher::monte_carlo(objective, likelihood, draws, seed)?)
         }
         KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective)?),

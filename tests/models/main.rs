@@ -36,8 +36,8 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, LinearOperator, Objective, ParamVector, Reduction,
-    backend::ProgramBackend, materialize, operator::DenseMatrix,
+    Batch, CaptureConfig, KfacConfig, LinearOperator, Objective, ParamVector, Reduction,
+    backend::ProgramBackend, kfac::KfacFisher, materialize, operator::DenseMatrix,
 };
 use classifier::{Classifier, Samples, cross_entropy, samples, summed_cross_entropy};
 use dense::transposed;
@@ -45,6 +45,11 @@ use models::Case;
 
 /// The backend of most tests.
 type B = Autodiff<Flex>;
+
+/// K-FAC by the exact Fisher matrix of the outputs, however many there are.
+fn without_draws() -> KfacConfig {
+    KfacConfig::new().with_fisher(KfacFisher::Exact)
+}
 
 /// ‖a − b‖ / ‖b‖
 fn relative_error<B: AutodiffBackend>(a: &ParamVector<B>, b: &ParamVector<B>) -> f64 {

@@ -4,6 +4,7 @@
 use burn_curvature::{
     ConjugateGradientConfig, Error, Fisher, GaussNewton, KfacConfig, Likelihood, LinearOperator,
     LinearSolver, Objective, ParamVector, Reduction, Solution, SolveOptions, StopReason,
+    kfac::KfacFisher,
 };
 
 use crate::{
@@ -73,7 +74,7 @@ fn compare_budgets(risk: &Objective, v: &ParamVector, figures: &mut Figures) -> 
 
 /// A solve with little damping, without and with K-FAC as preconditioner.
 fn precondition(risk: &Objective, figures: &mut Figures) -> Outcome {
-    let config = KfacConfig::new();
+    let config = KfacConfig::new().with_fisher(KfacFisher::Exact);
     let kfac = config.init(risk, Likelihood::Categorical)?;
     println!("\n{}", kfac.coverage());
     let inverse = kfac.inverse(LITTLE_DAMPING)?;

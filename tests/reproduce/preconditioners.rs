@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use burn_curvature::{
     ConjugateGradientConfig, Ekfac, GaussNewton, KfacConfig, Likelihood, LinearOperator,
     LinearSolver, Objective, ParamVector, Reduction, SelfAdjoint, Solution, SolveOptions,
-    StopReason, solver::NystromConfig,
+    StopReason, kfac::KfacFisher, solver::NystromConfig,
 };
 
 use crate::{
@@ -33,7 +33,8 @@ pub fn check(model: &Network, train: &Digits, figures: &mut Figures) -> Result<(
     let risk = objective.over(parts, Reduction::Mean)?;
     let damped = GaussNewton::new(&risk)?.damped(DAMPING)?;
     let gradient = risk.gradient()?;
-    let (likelihood, config) = (Likelihood::Categorical, KfacConfig::new());
+    let (likelihood, config) =
+        (Likelihood::Categorical, KfacConfig::new().with_fisher(KfacFisher::Exact));
     let kfac = config.init(&risk, likelihood)?;
     let ekfac = Ekfac::from_kfac(&kfac, &risk, likelihood, &config)?;
     println!("\n{}", kfac.coverage());

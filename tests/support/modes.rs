@@ -11,7 +11,7 @@ use burn::{
 };
 use burn_curvature::{
     CaptureConfig, Error, KfacConfig, KfacOptimizerConfig, Likelihood, Objective, ParamVector,
-    Reduction, ValueAndGradient, communicator::Communicator,
+    Reduction, ValueAndGradient, communicator::Communicator, kfac::KfacFisher,
 };
 
 use crate::shares::{self, Figures, Network, Samples};
@@ -68,7 +68,9 @@ pub fn capture(model: &Normed, device: &Device) -> Result<Objective, Error> {
 }
 
 pub fn config() -> KfacOptimizerConfig {
-    KfacOptimizerConfig::stochastic(0.1).with_kfac(KfacConfig::new()).with_damping(0.1)
+    KfacOptimizerConfig::stochastic(0.1)
+        .with_kfac(KfacConfig::new().with_fisher(KfacFisher::Exact))
+        .with_damping(0.1)
 }
 
 /// The batch of a rank: the last one is ragged.

@@ -174,6 +174,8 @@ pub fn kfac(risk: &Objective) -> Result<Figures, Error> {
     for fisher in [
         KfacFisher::Exact,
         KfacFisher::MonteCarlo { draws: 2, seed: 5 },
+        KfacFisher::ExactWhereCheap { passes: 1, draws: 2, seed: 6 },
+        KfacFisher::ExactWhereCheap { passes: 9, draws: 2, seed: 6 },
         KfacFisher::Empirical,
         KfacFisher::ForwardOnly,
     ] {

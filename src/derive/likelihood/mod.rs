@@ -109,9 +109,24 @@ impl Family {
         of!(self, root::<B>(z, r))
     }
 
-    /// The columns of a square root of M, stacked in front, for all samples at once.
+    /// The columns of a square root of M, stacked in front, for all samples at once. Outputs of one dimension are one
+    /// number for each sample, and have a single column.
     pub fn columns<B: Backend>(self, z: &FloatTensor<B>) -> FloatTensor<B> {
-        of!(self, columns::<B>(z))
+        let shape = z.shape();
+        let &[samples] = &shape[..] else {
+            return of!(self, columns::<B>(z));
+        };
+        let z = &B::float_reshape(z.clone(), Shape::from(vec![samples, 1]));
+        B::float_reshape(of!(self, columns::<B>(z)), Shape::from(vec![1, samples]))
+    }
+
+    /// How many columns there are for outputs of a shape.
+    pub fn number_of_columns(self, outputs: &[usize]) -> usize {
+        let width = if outputs.len() > 1 { outputs.last().copied().unwrap_or(1) } else { 1 };
+        match self.0 {
+            Likelihood::Categorical => width.saturating_sub(1).max(1),
+            Likelihood::Bernoulli | Likelihood::Gaussian { .. } | Likelihood::Poisson => width,
+        }
     }
 
     /// The sum of M over all rows of the last dimension, `[outputs, outputs]`: that of its columns with themselves, at the
@@ -197,6 +212,25 @@ impl Likelihood {
         }
     }
 
+    /// Checks that the noise of `draws` targets for outputs of a shape fits into memory.
+    pub(crate) fn expect_room(
+        self,
+        outputs: &ValueType,
+        draws: usize,
+    ) -> Result<(), LikelihoodError> {
+        self.room(outputs, draws).map(drop)
+    }
+
+    /// Room for the noise, and how many numbers it consists of.
+    fn room(self, outputs: &ValueType, draws: usize) -> Result<(Vec<f64>, usize), LikelihoodError> {
+        let shape = self.family().noise_type(draws, outputs).shape;
+        let total = shape.iter().try_fold(1_usize, |total, &size| total.checked_mul(size));
+        let mut noise: Vec<f64> = Vec::new();
+        let fits = total.is_some_and(|total| noise.try_reserve_exact(total).is_ok());
+        let total = total.filter(|_| fits).ok_or(LikelihoodError::TooManyDraws { draws })?;
+        Ok((noise, total))
+    }
+
     /// Noise for sampling `draws` targets for outputs of a type. Deterministic in (seed, batch index).
     pub(crate) fn noise(
         self,
@@ -208,12 +242,7 @@ impl Likelihood {
         let own = Seeds::at(seed, batch as u64);
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(own);
         let shape = self.family().noise_type(draws, outputs).shape;
-        let total = shape.iter().try_fold(1_usize, |total, &size| total.checked_mul(size));
-        let mut noise: Vec<f64> = Vec::new();
-        let fits = total.is_some_and(|total| noise.try_reserve_exact(total).is_ok());
-        let Some(total) = total.filter(|_| fits) else {
-            return Err(LikelihoodError::TooManyDraws { draws });
-        };
+        let (mut noise, total) = self.room(outputs, draws)?;
         let scale = self.scale().sqrt();
         noise.extend((0..total).map(|_| match self.family().noise() {
             Noise::Normal => {

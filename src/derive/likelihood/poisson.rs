@@ -2,9 +2,9 @@
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Backend, DType, Shape, Slice, TensorData, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, at_most, diagonal_of_sums, scaled_units};
+use super::{Noise, diagonal_of_sums, scaled_units};
 use crate::derive::lower::bool_dtype;
 
 /// One standard normal value per output.
@@ -15,6 +15,9 @@ const LARGEST_RATE: f64 = 16.0;
 
 /// Counts above this have a probability below 1e-9 at [`LARGEST_RATE`].
 const MOST: usize = 48;
+
+/// Largest number of elements that are compared at once.
+const MOST_AT_ONCE: usize = 1 << 17;
 
 /// λ∘u
 pub(super) fn curvature<B: Backend>(z: FloatTensor<B>, u: FloatTensor<B>) -> FloatTensor<B> {
@@ -62,25 +65,60 @@ pub(super) fn draw<B: Backend>(
     B::float_mask_where(normal, exact, counted)
 }
 
-/// The number of counts k whose cumulative probability P(ŷ ≤ k) is below Φ(ε).
+/// The number of counts k whose cumulative probability P(ŷ ≤ k) is below Φ(ε): those with Σᵢ₌₀ᵏ λⁱ/i! below Φ(ε)·e^λ.
+///
+/// Many k at once, since operations on the outputs of a small network take longer to start than to run.
 fn counts<B: Backend>(rate: FloatTensor<B>, noise: FloatTensor<B>, all: &Shape) -> FloatTensor<B> {
+    let (device, dtype) = (rate.device(), rate.dtype());
     let erf = B::float_erf(B::float_mul_scalar(noise, FRAC_1_SQRT_2.into()));
     let level = B::float_mul_scalar(B::float_add_scalar(erf, 1.0.into()), 0.5.into());
-    let mut probability = B::float_exp(B::float_neg(rate.clone()));
-    let mut cumulative = probability.clone();
-    let below = |cumulative: &FloatTensor<B>| {
-        let cumulative = B::float_expand(cumulative.clone(), all.clone());
-        let reached = at_most::<B>(level.clone(), cumulative);
-        B::float_add_scalar(B::float_neg(reached), 1.0.into())
-    };
-    let mut counts = below(&cumulative);
-    for count in 1..MOST {
-        let step = B::float_mul_scalar(rate.clone(), (count as f64).recip().into());
-        probability = B::float_mul(probability, step);
-        cumulative = B::float_add(cumulative, probability.clone());
-        counts = B::float_add(counts, below(&cumulative));
+    // A level of one is never reached by sums that are rounded.
+    let level = B::float_clamp_max(level, (1.0 - largest_rounding(dtype)).into());
+    let level = B::float_mul(level, B::float_expand(B::float_exp(rate.clone()), all.clone()));
+    let mut term = B::float_ones(rate.shape(), &device, dtype.into());
+    let mut sum = term.clone();
+    let mut counts = below::<B>(&level, sum.clone());
+    let block = (MOST_AT_ONCE / all.num_elements().max(1)).clamp(1, MOST);
+    for start in (1..MOST).step_by(block) {
+        let size = block.min(MOST - start);
+        let mut shape = rate.shape();
+        shape[0] = size;
+        let inverses: Vec<f64> = (start..start + size).map(|k| (k as f64).recip()).collect();
+        let mut column = vec![1; shape.num_dims()];
+        column[0] = size;
+        let inverses = TensorData::new(inverses, column).convert_dtype(dtype);
+        let ratios = B::float_expand(rate.clone(), shape.clone());
+        let ratios = B::float_mul(ratios, B::float_from_data(inverses, &device));
+        let terms = B::float_mul(B::float_cumprod(ratios, 0), B::float_expand(term, shape.clone()));
+        let sums = B::float_add(B::float_cumsum(terms.clone(), 0), B::float_expand(sum, shape));
+        let last = |of: FloatTensor<B>| B::float_slice(of, &[Slice::from(size - 1..size)]);
+        (term, sum) = (last(terms), last(sums.clone()));
+        counts = B::float_add(counts, below::<B>(&level, sums));
     }
     counts
+}
+
+/// How many of some sums `[sums, …]` are below each level `[draws, …]`.
+fn below<B: Backend>(level: &FloatTensor<B>, sums: FloatTensor<B>) -> FloatTensor<B> {
+    let (own, dtype, truth) =
+        (level.shape(), level.dtype().into(), bool_dtype::<B>(&level.device()));
+    let rest = &own[1..];
+    let whole = |sums, draws| -> Shape { [&[sums, draws], rest].concat().into() };
+    let count = sums.shape()[0];
+    let sums = B::float_reshape(sums, whole(count, 1));
+    let level = B::float_reshape(level.clone(), whole(1, own[0]));
+    let all = whole(count, own[0]);
+    let below =
+        B::float_greater(B::float_expand(level, all.clone()), B::float_expand(sums, all), truth);
+    B::float_reshape(B::float_sum_dim(B::bool_into_float(below, dtype), 0), own)
+}
+
+/// The relative error of a sum of so many terms.
+fn largest_rounding(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => 16.0 * f64::EPSILON,
+        _ => 16.0 * f64::from(f32::EPSILON),
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,21 @@ fn error(a: &[f64], b: &[f64]) -> f64 {
     (difference / b.iter().map(|b| b * b).sum::<f64>()).sqrt()
 }
 
+/// Outputs of one dimension are one number for each sample: a single column has the root of each.
+#[test]
+fn one_number_for_each_sample_is_one_column() {
+    let likelihoods =
+        [Likelihood::Bernoulli, Likelihood::Gaussian { variance: 0.3 }, Likelihood::Poisson];
+    for family in likelihoods.map(Likelihood::family) {
+        let [flat, one] = [vec![WIDTH], vec![WIDTH, 1]].map(|shape| {
+            assert_eq!(family.number_of_columns(&shape), 1);
+            read(family.columns::<Flex>(&tensor(&Z, &shape)))
+        });
+        assert_eq!(flat.len(), WIDTH);
+        assert_eq!(flat, one);
+    }
+}
+
 #[test]
 fn curvature_root_columns_and_draws_make_one_matrix() {
     const DRAWS: usize = 20_000;
@@ -56,6 +71,7 @@ fn curvature_root_columns_and_draws_make_one_matrix() {
         assert!(error(&outer(&roots), &metric) < 1e-12, "{likelihood:?}");
         let columns = read(family.columns::<Flex>(&z()));
         let columns: Vec<_> = columns.chunks(WIDTH).map(<[f64]>::to_vec).collect();
+        assert_eq!(columns.len(), family.number_of_columns(&[1, WIDTH]), "{likelihood:?}");
         assert!(error(&outer(&columns), &metric) < 1e-12, "{likelihood:?}");
         // Two equal rows.
         let twice = family.total::<Flex>(tensor(&[Z, Z].concat(), &[2, 1, WIDTH]));

@@ -61,15 +61,15 @@ use running::Running;
 ///
 /// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the
 /// curvature of the batch's own statistics. Through these, every sample reaches the rows of all others. So the targets must
-/// be drawn ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)) or not used at all, and the closure must return
+/// be drawn, as by default ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)), or not used at all, and the closure must return
 /// [`Loss::mean_of`](crate::Loss::mean_of).
 ///
 /// # Parameters without a layer
 ///
 /// By default K-FAC **estimates** the diagonal of their block by random draws where the exact block is dear
 /// ([`UncoveredPolicy::ExactWhereCheap`](crate::kfac::UncoveredPolicy::ExactWhereCheap)). The estimate only scales the
-/// direction of these parameters: loss, gradient and the quadratic model are exact. [`coverage`](Self::coverage) lists the
-/// parameters; `with_kfac(KfacConfig::new().with_uncovered(…))` chooses exact blocks, or an error.
+/// direction of these parameters: loss, gradient and the quadratic model are exact.
+/// [`coverage().diagonals()`](crate::kfac::KfacCoverage::diagonals) lists the parameters; `with_kfac(KfacConfig::new().with_uncovered(…))` chooses exact blocks, or an error.
 ///
 /// # How long a step is in the light mode
 ///

@@ -7,11 +7,10 @@ use super::{
 };
 use crate::{
     error::Error,
-    kfac::{InversionReport, KfacCollector, KfacFisher},
+    kfac::{InversionReport, KfacCollector},
     objective::{Objective, ValueAndGradient},
     operator::LinearOperator,
     optim::{OptimizerError, point::Point},
-    seeds::Seeds,
     space::ParamVector,
 };
 
@@ -146,13 +145,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
 
     /// The collector of this step's factors: every step draws its own targets.
     fn collector_of_step(&self, step: usize) -> KfacCollector {
-        let collector = self.collector.clone();
-        match self.config.kfac.fisher {
-            KfacFisher::MonteCarlo { seed, .. } => {
-                collector.with_seed(Seeds::at(seed, step as u64))
-            }
-            _ => collector,
-        }
+        self.collector.clone().at_step(step)
     }
 
     /// Directions by one inverse or several, and whether the inverses are new.

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::prelude::*;
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, Error, KfacConfig, Likelihood, Loss, MinresConfig,
-    Objective, ParamSpace, ParamVector, Precision,
+    ConjugateGradientConfig, DirectConfig, Error, Likelihood, Loss, MinresConfig, Objective,
+    ParamSpace, ParamVector, Precision,
     errors::{
         BatchError, CaptureError, ConfigError, InfluenceError, ObjectiveError, TensorError,
         VectorError,
@@ -106,8 +106,8 @@ fn estimators() -> Vec<InfluenceConfig> {
         of(Estimator::ConjugateGradient(ConjugateGradientConfig::new()), Curvature::GaussNewton),
         of(Estimator::Minres(MinresConfig::new()), Curvature::Hessian),
         of(Estimator::Nystrom(NystromConfig::new(5, 0.5)), Curvature::GaussNewton),
-        of(Estimator::Kfac(KfacConfig::new()), fisher),
-        of(Estimator::Ekfac(KfacConfig::new()), fisher),
+        of(Estimator::kfac(), fisher),
+        of(Estimator::ekfac(), fisher),
         of(Estimator::Identity, Curvature::Hessian),
     ];
     all.map(|config| config.with_damping(0.5).with_at_once(2)).to_vec()

@@ -3,7 +3,7 @@
 
 use burn::{prelude::*, tensor::activation::tanh};
 use burn_curvature::{
-    KfacConfig, Likelihood, Loss, Objective, ParamVector, Reduction,
+    Likelihood, Loss, Objective, ParamVector, Reduction,
     errors::VectorError,
     influence::{Curvature, Estimator, Influence, InfluenceConfig, Prediction},
 };
@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn config() -> InfluenceConfig {
-    InfluenceConfig::new(Estimator::Ekfac(KfacConfig::new()))
+    InfluenceConfig::new(Estimator::ekfac())
         .with_curvature(Curvature::Fisher(Likelihood::Categorical))
         .with_damping(0.03)
 }

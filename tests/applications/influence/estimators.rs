@@ -8,7 +8,7 @@ use burn_curvature::{
     CaptureConfig, ConjugateGradientConfig, DirectConfig, EmpiricalFisher, Fisher, GaussNewton,
     KfacConfig, Likelihood, Loss, MinresConfig, Objective, StopReason,
     influence::{Curvature, Estimator, InfluenceConfig, InfluenceWarning, Scores},
-    kfac::UncoveredPolicy,
+    kfac::{KfacFisher, UncoveredPolicy},
     materialize,
     solver::{LissaConfig, NystromConfig},
 };
@@ -138,7 +138,7 @@ fn a_series_that_diverges_is_reported() {
 fn kronecker_factors_are_the_inverse_of_their_own_matrix() {
     let world = World::new(5);
     let (mean, damping) = (world.plain_mean(), 0.03);
-    let config = KfacConfig::new();
+    let config = KfacConfig::new().with_fisher(KfacFisher::Exact);
     let kfac = config.init(&mean, Likelihood::Categorical).unwrap();
     let ekfac = config.init_ekfac(&mean, Likelihood::Categorical).unwrap();
     for (estimator, matrix) in [
@@ -276,3 +276,40 @@ fn scores_of_all_samples<B: TestBackend>() {
     assert_eq!(space.len(), 43);
 }
 on_backends!(scores_of_all_samples: ndarray, flex);
+
+/// Targets are drawn by the defaults of K-FAC where classes are many, and said so; the influences' own defaults are exact.
+#[test]
+fn drawn_targets_are_a_warning_and_not_the_default() {
+    let world = World::new(7);
+    let fisher = |draws| KfacConfig::new().with_fisher(draws);
+    let cheap = fisher(KfacFisher::ExactWhereCheap { passes: 1, draws: 2, seed: 4 });
+    let drawn = fisher(KfacFisher::MonteCarlo { draws: 2, seed: 4 });
+    let exact = fisher(KfacFisher::Exact);
+    let scores = |estimator: Estimator| {
+        let config = InfluenceConfig::new(estimator)
+            .with_curvature(Curvature::Fisher(Likelihood::Categorical))
+            .with_damping(0.1);
+        let found = config.init(&world.training).unwrap().scores(&world.queries).unwrap();
+        let drawn: Vec<usize> = found.report.warnings().iter().filter_map(draws_of).collect();
+        (found.values().to_vec(), drawn)
+    };
+    for (by_kfac, config, expected) in [
+        (scores(Estimator::Kfac(cheap)), Estimator::Kfac(drawn), &[2][..]),
+        (scores(Estimator::Ekfac(cheap)), Estimator::Ekfac(drawn), &[2]),
+        (scores(Estimator::kfac()), Estimator::Kfac(exact), &[]),
+        (scores(Estimator::ekfac()), Estimator::Ekfac(exact), &[]),
+    ] {
+        assert_eq!(by_kfac.1, expected);
+        assert_eq!(by_kfac, scores(config));
+    }
+}
+
+fn draws_of(warning: &InfluenceWarning) -> Option<usize> {
+    match warning {
+        InfluenceWarning::DrawnTargets { draws } => {
+            assert!(warning.to_string().contains("2 drawn targets for each sample"), "{warning}");
+            Some(*draws)
+        }
+        _ => None,
+    }
+}

@@ -8,8 +8,7 @@ use burn::{
     tensor::{DType, activation::tanh},
 };
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, Error, KfacConfig, Likelihood, Loss, Objective,
-    Reduction,
+    ConjugateGradientConfig, DirectConfig, Error, Likelihood, Loss, Objective, Reduction,
     errors::BatchError,
     influence::{Curvature, Estimator, InfluenceConfig},
 };
@@ -25,8 +24,8 @@ fn estimators() -> Vec<InfluenceConfig> {
     let all = [
         of(Estimator::Dense(DirectConfig::new()), Curvature::Hessian),
         of(Estimator::ConjugateGradient(cg), Curvature::GaussNewton),
-        of(Estimator::Kfac(KfacConfig::new()), fisher),
-        of(Estimator::Ekfac(KfacConfig::new()), fisher),
+        of(Estimator::kfac(), fisher),
+        of(Estimator::ekfac(), fisher),
         of(Estimator::Identity, Curvature::Hessian),
     ];
     all.map(|config| config.with_damping(0.8).with_weight_decay(0.01)).to_vec()

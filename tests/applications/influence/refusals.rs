@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    Error, KfacConfig, Loss, Objective, Reduction,
+    Error, Loss, Objective, Reduction,
     errors::{CaptureError, ConfigError, InfluenceError, ObjectiveError, VectorError},
     influence::{AveragedInfluence, Curvature, Estimator, Influence, InfluenceConfig, Query},
     solver::NystromConfig,
@@ -110,7 +110,7 @@ fn configurations_out_of_range() {
         let found = init(config);
         assert_eq!(failure::<_, ConfigError>(&found).unwrap().field, field);
     }
-    let kfac = InfluenceConfig::new(Estimator::Kfac(KfacConfig::new())).with_damping(0.1);
+    let kfac = InfluenceConfig::new(Estimator::kfac()).with_damping(0.1);
     let found = init(kfac.with_curvature(Curvature::GaussNewton));
     assert!(matches!(failure(&found), Some(InfluenceError::NotFisher { .. })));
     let nystrom = InfluenceConfig::new(Estimator::Nystrom(NystromConfig::new(5, 0.1)));

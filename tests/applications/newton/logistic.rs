@@ -3,6 +3,7 @@
 use burn::{module::Param, prelude::*, tensor::DType, tensor::activation::softplus};
 use burn_curvature::{
     KfacConfig, Likelihood, Objective, Reduction,
+    kfac::KfacFisher,
     optim::{
         Forcing, NewtonCgConfig, NewtonOptimizer, NewtonStep, Preconditioner,
         TrustRegionNewtonConfig,
@@ -60,7 +61,8 @@ fn spam_is_fitted_to_rounding_in_fifteen_newton_steps() {
     let (model, batch) = emails();
     let objective: Objective<B> = Objective::capture(&model, batch.clone(), loss).unwrap();
     let objective = objective.in_f64().unwrap().reduced_by(Reduction::Mean).unwrap();
-    let (config, likelihood) = (KfacConfig::new(), Likelihood::Bernoulli);
+    let (config, likelihood) =
+        (KfacConfig::new().with_fisher(KfacFisher::Exact), Likelihood::Bernoulli);
     let plain = NewtonCgConfig::new().with_weight_decay(DECAY);
     let preconditioned =
         plain.clone().with_preconditioner(Some(Preconditioner::Kfac { config, likelihood }));

@@ -6,16 +6,15 @@ use burn::{
     tensor::activation::{sigmoid, tanh},
 };
 use burn_curvature::{
-    ConjugateGradientConfig, GaussNewton, KfacConfig, Likelihood, LinearOperator, LinearSolver,
-    Objective, ParamLayout, ParamSpace, ParamVector, Precision, Reduction, SolveOptions,
-    StopReason,
+    ConjugateGradientConfig, GaussNewton, Likelihood, LinearOperator, LinearSolver, Objective,
+    ParamLayout, ParamSpace, ParamVector, Precision, Reduction, SolveOptions, StopReason,
     kfac::KroneckerFactor,
     materialize,
     operator::{BlockDiagonal, Kronecker},
 };
 
 use super::{
-    super::{B, classifier, dense::product, relative_error},
+    super::{B, classifier, dense::product, relative_error, without_draws},
     Deep, GAUSSIAN, dense, device, random, squared,
 };
 
@@ -51,7 +50,7 @@ fn factored_damping_is_the_paper_s() {
     let model = Deep::new(&[3, 2], false);
     let objective =
         squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| model.forward(x));
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     let layer = kfac.layers().first().unwrap();
     let matrix = |factor: &KroneckerFactor<B>| -> Vec<Vec<f64>> {
         let matrix = factor.matrix(0).unwrap().unwrap();
@@ -94,7 +93,7 @@ fn the_balance_of_damping_helps_badly_scaled_factors() {
         let objective = squared(&model, x, Reduction::Mean, |model, x| model.forward(x));
         let variance = 1e3 * samples as f64;
         let likelihood = Likelihood::Gaussian { variance };
-        let kfac = KfacConfig::new().init(&objective, likelihood).unwrap();
+        let kfac = without_draws().init(&objective, likelihood).unwrap();
         let layer = kfac.layers().first().unwrap();
         let [a, g] = [layer.input(), layer.output()]
             .map(|factor| factor.matrix(0).unwrap().unwrap().eigenvalues().unwrap());
@@ -136,7 +135,7 @@ fn a_sigmoid_may_be_written_as_a_hyperbolic_tangent() {
         model.layers[1].forward((half + 1.0) * 0.5)
     });
     let step = |objective: &Objective<B>| -> ParamVector<B> {
-        let kfac = KfacConfig::new().init(objective, GAUSSIAN).unwrap();
+        let kfac = without_draws().init(objective, GAUSSIAN).unwrap();
         kfac.inverse(1e-2).unwrap().apply(&objective.gradient().unwrap()).unwrap()
     };
     assert!(relative_error(&step(&one), &step(&other)) < 1e-9);
@@ -153,7 +152,7 @@ fn it_preconditions_conjugate_gradients() {
     let damping = 1e-3;
     let newton = GaussNewton::new(&objective).unwrap().damped(damping).unwrap();
     let solver = ConjugateGradientConfig::new().with_relative_tolerance(1e-8).init().unwrap();
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     let inverse = kfac.inverse(damping).unwrap();
     for seed in 0..3 {
         let rhs = objective.parameters().space().normal(seed);

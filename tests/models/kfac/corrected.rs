@@ -8,7 +8,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, classifier, relative_error, rows, samples},
+    super::{B, classifier, relative_error, rows, samples, without_draws},
     Deep, GAUSSIAN, device, random, squared,
 };
 
@@ -45,7 +45,7 @@ fn compare(kfac: &Kfac<B>, other: &dyn SelfAdjoint<B>, exact: &Fisher<B>) -> Vec
 fn its_error_is_below_that_of_kfac_in_every_layer_and_its_trace_exact() {
     for seed in 0..4 {
         let objective = classifier(seed, 20);
-        let config = KfacConfig::new();
+        let config = without_draws();
         let kfac = config.init(&objective, LOSS).unwrap();
         let ekfac = Ekfac::from_kfac(&kfac, &objective, LOSS, &config).unwrap();
         let exact = Fisher::exact(&objective, LOSS).unwrap();
@@ -65,7 +65,7 @@ fn places_are_summed_before_squares_are_taken() {
         let z: Tensor<2> = model.forward(x.tanh()).mean_dim(1).squeeze_dim(1);
         z
     });
-    let config = KfacConfig::new();
+    let config = without_draws();
     let kfac = config.init(&objective, GAUSSIAN).unwrap();
     let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
     for approximation in [KfacApproximation::Expand, KfacApproximation::Reduce] {
@@ -81,7 +81,7 @@ fn places_are_summed_before_squares_are_taken() {
 #[test]
 fn its_functions_are_those_of_the_dense_matrix() {
     let objective = classifier(1, 8);
-    let ekfac = KfacConfig::new().init_ekfac(&objective, LOSS).unwrap();
+    let ekfac = without_draws().init_ekfac(&objective, LOSS).unwrap();
     let matrix = rows(&ekfac);
     let v = objective.parameters().space().normal(2);
     let damping = 0.1;
@@ -105,7 +105,7 @@ fn its_functions_are_those_of_the_dense_matrix() {
 fn the_diagonal_is_averaged_in_the_bases_that_are_kept() {
     let objective: Objective<B> = classifier(1, 8);
     let other = objective.on(samples(9, 77, &device())).unwrap();
-    let config = KfacConfig::new();
+    let config = without_draws();
     let ekfac = config.init_ekfac(&objective, LOSS).unwrap();
     let kept = ekfac.updated(&objective, LOSS, &config, 0.3).unwrap();
     let v = objective.parameters().space().normal(2);

@@ -13,7 +13,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, compare::relative_error as distance, relative_error},
+    super::{B, compare::relative_error as distance, relative_error, without_draws},
     Deep, GAUSSIAN, device, normalized, random, squared, weight,
 };
 
@@ -70,9 +70,9 @@ fn an_inverse_without_damping_is_refused_where_the_outputs_depend_on_no_paramete
     let x = random([5, 1], 2);
     let objective =
         squared(&model, x, Reduction::Mean, |model: &Scaled, x| model.linear.forward(x));
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     assert_eq!(kfac.coverage().of("scale"), Some(&Treatment::Unused));
-    let ekfac = KfacConfig::new().init_ekfac(&objective, GAUSSIAN).unwrap();
+    let ekfac = without_draws().init_ekfac(&objective, GAUSSIAN).unwrap();
     let inverses = [kfac.inverse(0.0), kfac.factored_inverse(0.0), ekfac.inverse(0.0)];
     let singular = Some(&KfacError::Singular { damping: 0.0 });
     for inverse in inverses {
@@ -188,7 +188,7 @@ fn it_is_reported_saved_averaged_inverted_and_traced() {
         assert!((mean - 0.25 * old - 0.75 * new).abs() < 1e-14);
     }
     // A diagonal and an exact block do not go together.
-    let exact = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let exact = without_draws().init(&objective, GAUSSIAN).unwrap();
     assert_eq!(exact.coverage().estimated().count(), 0);
     assert!(!exact.coverage().to_string().contains("estimate"));
     assert_eq!(
@@ -249,7 +249,7 @@ fn an_embedding_that_is_also_the_output_has_a_block_by_policy_only() {
     let objective = tied();
     let loss = Likelihood::Categorical;
     let make = |policy| {
-        let config = KfacConfig::new().with_uncovered(policy);
+        let config = without_draws().with_uncovered(policy);
         config.init(&objective, loss)
     };
     for policy in [UncoveredPolicy::Refuse, UncoveredPolicy::ExactBlock { limit: 14 }] {
@@ -294,8 +294,8 @@ fn a_block_that_is_dear_is_estimated_by_default_and_the_report_says_so() {
         },
     );
     let make = |config: KfacConfig| config.init(&objective, GAUSSIAN).unwrap();
-    let with = |policy| make(KfacConfig::new().with_uncovered(policy));
-    let default = make(KfacConfig::new());
+    let with = |policy| make(without_draws().with_uncovered(policy));
+    let default = make(without_draws());
     for name in ["trunk.weight", "trunk.bias"] {
         let treatment = default.coverage().of(name);
         let Some(Treatment::Diagonal { probes: 2, reason }) = treatment else {
@@ -324,7 +324,7 @@ fn a_block_that_is_dear_is_estimated_by_default_and_the_report_says_so() {
     }
     let error = distance(&mean, &truth);
     assert!(error < 0.1, "{error}");
-    let refused = KfacConfig::new().with_uncovered(UncoveredPolicy::ExactWhereCheap {
+    let refused = without_draws().with_uncovered(UncoveredPolicy::ExactWhereCheap {
         limit: 7,
         probes: 2,
         seed,

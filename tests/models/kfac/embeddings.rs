@@ -11,7 +11,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, relative_error, rows},
+    super::{B, relative_error, rows, without_draws},
     Deep, GAUSSIAN, device, squared, weight, worst,
 };
 
@@ -44,7 +44,7 @@ fn tokens() -> Tensor<2, Int> {
 }
 
 fn reduce() -> KfacConfig {
-    KfacConfig::new().with_approximation(KfacApproximation::Reduce)
+    without_draws().with_approximation(KfacApproximation::Reduce)
 }
 
 fn expanded() -> KfacConfig {
@@ -73,7 +73,7 @@ fn reduction_is_exact_for_pooled_outputs_where_expansion_is_not() {
         let objective = pooled(reduction);
         let error = worst(&objective, GAUSSIAN, &reduce());
         assert!(error < 1e-12, "{error}");
-        for other in [expanded(), KfacConfig::new()] {
+        for other in [expanded(), without_draws()] {
             assert!(worst(&objective, GAUSSIAN, &other) > 1e-2);
         }
     }
@@ -172,7 +172,7 @@ fn the_report_says_what_is_expanded() {
     let expected = [WeightSharing::ExpandByPolicy, WeightSharing::Reduce];
     assert_eq!(sharing, expected);
     assert!(line.contains("expanded by policy"), "{line}");
-    let (sharing, line) = report(&KfacConfig::new());
+    let (sharing, line) = report(&without_draws());
     assert_eq!(sharing, [WeightSharing::Expand; 2]);
     assert!(line.ends_with("embedding, 5 ⊗ 3"), "{line}");
 }

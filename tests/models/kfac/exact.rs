@@ -9,7 +9,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, classifier, matrix_error, relative_error, rows, samples},
+    super::{B, classifier, matrix_error, relative_error, rows, samples, without_draws},
     Deep, GAUSSIAN, device, random, squared, weight, worst,
 };
 
@@ -21,11 +21,11 @@ fn it_is_exact_for_deep_linear_networks() {
             for samples in [1, 2, 7] {
                 let x = random([samples, 3], 99);
                 let objective = squared(&model, x, reduction, |model, x| model.forward(x));
-                let error = worst(&objective, GAUSSIAN, &KfacConfig::new());
+                let error = worst(&objective, GAUSSIAN, &without_draws());
                 assert!(error < 1e-12, "{reduction:?}, {samples} samples, bias {bias}: {error}");
                 // The likelihood's own scale.
                 let error =
-                    worst(&objective, Likelihood::Gaussian { variance: 0.3 }, &KfacConfig::new());
+                    worst(&objective, Likelihood::Gaussian { variance: 0.3 }, &without_draws());
                 assert!(error < 1e-12, "{error}");
             }
         }
@@ -36,10 +36,10 @@ fn it_is_exact_for_deep_linear_networks() {
 fn it_is_exact_for_one_sample_and_not_for_several() {
     for seed in 0..3 {
         let one = classifier(seed, 1);
-        let error = worst(&one, Likelihood::Categorical, &KfacConfig::new());
+        let error = worst(&one, Likelihood::Categorical, &without_draws());
         assert!(error < 1e-12, "{error}");
         let several = classifier(seed, 6);
-        let error = worst(&several, Likelihood::Categorical, &KfacConfig::new());
+        let error = worst(&several, Likelihood::Categorical, &without_draws());
         assert!(error > 1e-3, "{error}");
     }
 }
@@ -65,7 +65,7 @@ fn what_follows_the_last_layer_counts() {
                 after(model.forward(x.clone()), x)
             });
         for likelihood in likelihoods {
-            let error = worst(&objective, likelihood, &KfacConfig::new());
+            let error = worst(&objective, likelihood, &without_draws());
             assert!(error < 1e-12, "{name}, {likelihood:?}: {error}");
         }
     }
@@ -91,7 +91,7 @@ fn poisson(widths: &[usize], samples: usize) -> Objective<B> {
 #[test]
 fn counts_have_the_kronecker_product_of_their_rates() {
     let one = poisson(&[3, 4, 2], 1);
-    let error = worst(&one, Likelihood::Poisson, &KfacConfig::new());
+    let error = worst(&one, Likelihood::Poisson, &without_draws());
     assert!(error < 1e-12, "{error}");
 
     // One layer: A = mean x̄ x̄ᵀ, G = Σ diag(eᶻ), from the numbers themselves.
@@ -104,7 +104,7 @@ fn counts_have_the_kronecker_product_of_their_rates() {
     let rate = |sample: &[f64], j: usize| -> f64 {
         sample.iter().enumerate().map(|(i, x)| x * theta[2 * i + j]).sum::<f64>().exp()
     };
-    let kfac = KfacConfig::new().init(&objective, Likelihood::Poisson);
+    let kfac = without_draws().init(&objective, Likelihood::Poisson);
     let found = rows(&kfac.unwrap());
     for (row, found) in found.iter().enumerate() {
         for (column, found) in found.iter().enumerate() {
@@ -117,7 +117,7 @@ fn counts_have_the_kronecker_product_of_their_rates() {
     }
 
     // Drawn counts tend to it.
-    let exact = KfacConfig::new().init(&objective, Likelihood::Poisson);
+    let exact = without_draws().init(&objective, Likelihood::Poisson);
     let exact = rows(&exact.unwrap());
     for seed in 0..4 {
         let sampled = KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2000, seed });
@@ -200,7 +200,7 @@ fn reduction_is_exact_for_pooled_outputs_where_expansion_is_not() {
         let [samples, channels, ..] = y.dims();
         y.mean_dim(3).mean_dim(2).reshape([samples, channels])
     });
-    let config = KfacConfig::new();
+    let config = without_draws();
     let reduce = config.with_approximation(KfacApproximation::Reduce);
     let error = worst(&objective, GAUSSIAN, &reduce);
     assert!(error < 1e-12, "{error}");
@@ -214,10 +214,10 @@ fn shared_positions_of_a_linear_layer_are_rows_or_are_reduced() {
         let z: Tensor<2> = model.forward(x).mean_dim(1).squeeze_dim(1);
         z
     });
-    let reduce = KfacConfig::new().with_approximation(KfacApproximation::Reduce);
+    let reduce = without_draws().with_approximation(KfacApproximation::Reduce);
     let error = worst(&pooled, GAUSSIAN, &reduce);
     assert!(error < 1e-12, "{error}");
-    assert!(worst(&pooled, GAUSSIAN, &KfacConfig::new()) > 1e-2);
+    assert!(worst(&pooled, GAUSSIAN, &without_draws()) > 1e-2);
 }
 
 #[derive(Module, Debug)]
@@ -239,10 +239,10 @@ fn an_embedding_has_a_diagonal_of_frequencies() {
         let [samples, _] = tokens.dims();
         model.linear.forward(model.embedding.forward(tokens)).reshape([samples, 2])
     });
-    let error = worst(&objective, GAUSSIAN, &KfacConfig::new());
+    let error = worst(&objective, GAUSSIAN, &without_draws());
     assert!(error < 1e-12, "{error}");
     // Token 3 is never seen: its rows are zero, exactly.
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     let error = kfac.inverse(0.0).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&KfacError::Singular { damping: 0.0 }));
 }

@@ -68,7 +68,7 @@ where
         });
     let objective = objective.unwrap().reduced_by(Reduction::Mean).unwrap();
     let objective = objective.in_precision(precision).unwrap();
-    KfacConfig::new().init(&objective, GAUSSIAN).unwrap()
+    KfacConfig::new().with_fisher(KfacFisher::Exact).init(&objective, GAUSSIAN).unwrap()
 }
 
 /// ‖M X v − v‖ / ‖v‖ in f64, M the damped factor as the device holds it and X v what the inverse makes of v.

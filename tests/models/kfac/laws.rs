@@ -7,13 +7,13 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, classifier, relative_error, rows},
+    super::{B, classifier, relative_error, rows, without_draws},
     Deep, GAUSSIAN, device, random, squared, weight,
 };
 
 fn kfac(objective: &Objective<B>, likelihood: Likelihood) -> Kfac<B> {
     // The laws are those of the outputs alone.
-    KfacConfig::new().init(&objective.without_loss_check(), likelihood).unwrap()
+    without_draws().init(&objective.without_loss_check(), likelihood).unwrap()
 }
 
 /// Least squares ½‖x W + b − y‖²: the step with λ = 0 lands on the solution from everywhere.

@@ -8,7 +8,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, classifier, models::transformer, relative_error},
+    super::{B, classifier, models::transformer, relative_error, without_draws},
     Deep, GAUSSIAN, device, random, squared, weight,
 };
 
@@ -41,7 +41,7 @@ fn a_weight_used_twice_has_the_moments_of_both_uses() {
     assert_eq!(one.layout().len(), 12);
     assert_eq!(two.layout().len(), 24);
     assert!((one.value().unwrap() - two.value().unwrap()).abs() < 1e-14);
-    let config = KfacConfig::new();
+    let config = without_draws();
     let [one, two] = [&one, &two].map(|objective| config.init(objective, GAUSSIAN).unwrap());
     let numbers = |kfac: &Kfac<B>, layer: usize, factor: &str| -> Vec<f64> {
         let layer = kfac.layers().get(layer).unwrap();
@@ -114,11 +114,11 @@ fn every_projection_of_a_transformer_is_found() {
     let v = objective.parameters().space().normal(1);
     assert!(v.dot(&kfac.apply(&v).unwrap()).unwrap() > 0.0);
     // Rows of these outputs are places of a sequence that attention mixes.
-    let exact = KfacConfig::new().init(&objective, Likelihood::Categorical);
+    let exact = without_draws().init(&objective, Likelihood::Categorical);
     let error = exact.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(KfacError::Places { .. })), "{error}");
     let loss = Likelihood::Categorical;
-    let corrected = Ekfac::from_kfac(&kfac, &objective, loss, &KfacConfig::new());
+    let corrected = Ekfac::from_kfac(&kfac, &objective, loss, &without_draws());
     let error = corrected.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(KfacError::Places { .. })), "{error}");
 }

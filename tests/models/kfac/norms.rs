@@ -18,6 +18,7 @@ use burn_curvature::{
 };
 
 use super::{super::B, Deep, GAUSSIAN, device, random, squared, weight};
+use crate::without_draws;
 
 const FISHERS: [KfacFisher; 4] = [
     KfacFisher::Exact,
@@ -35,6 +36,7 @@ fn truth(objective: &Objective<B>, fisher: KfacFisher) -> Box<dyn SelfAdjoint<B>
             Box::new(Fisher::monte_carlo(objective, GAUSSIAN, draws, seed).unwrap())
         }
         KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective).unwrap()),
+        KfacFisher::ExactWhereCheap { .. } => panic!("either of the two"),
     }
 }
 
@@ -222,7 +224,7 @@ fn a_weight_used_with_and_without_its_bias_is_one_layer() {
         let slope = (x * 2.0).matmul(model.layers[0].weight.val());
         model.layers[1].forward(tanh(hidden) * slope)
     });
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     let coverage = kfac.coverage();
     assert_eq!(coverage.kronecker_fraction(), 1.0, "{coverage}");
     let Some(Treatment::Kronecker { input: 4, uses: 2, .. }) = coverage.of("layers.0.weight")
@@ -263,7 +265,7 @@ fn biases_of_several_layers_leave_the_weights_covered() {
         tanh(hidden) + tanh(model.second.forward(x))
     });
     blocks_are_exact(&objective, &["first.bias", "extra"], 2);
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     assert_eq!(kfac.layers().len(), 2, "{}", kfac.coverage());
 }
 
@@ -294,12 +296,12 @@ fn large_norms_are_refused_or_estimated() {
     let objective = squared(&model, random([4, 3], 4), Reduction::Mean, |model: &Layered, x| {
         model.second.forward(tanh(model.norm.forward(model.first.forward::<2>(x))))
     });
-    let limited = KfacConfig::new().with_uncovered(UncoveredPolicy::ExactBlock { limit: 5 });
+    let limited = without_draws().with_uncovered(UncoveredPolicy::ExactBlock { limit: 5 });
     let message = limited.init(&objective, GAUSSIAN).unwrap_err().to_string();
     assert!(message.contains("norm.gamma"), "{message}");
     let policy = UncoveredPolicy::Diagonal { probes: 512, seed: 1 };
-    let estimated = KfacConfig::new().with_uncovered(policy).init(&objective, GAUSSIAN).unwrap();
-    let exact = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let estimated = without_draws().with_uncovered(policy).init(&objective, GAUSSIAN).unwrap();
+    let exact = without_draws().init(&objective, GAUSSIAN).unwrap();
     let traces = [estimated, exact]
         .map(|kfac| kfac.uncovered().map(|(_, factor)| factor.trace().unwrap()).sum::<f64>());
     assert!((traces[0] - traces[1]).abs() < 0.2 * traces[1], "{traces:?}");

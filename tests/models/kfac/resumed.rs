@@ -8,7 +8,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, classifier, samples},
+    super::{B, classifier, samples, without_draws},
     Deep, GAUSSIAN, device, random, squared,
 };
 
@@ -31,7 +31,7 @@ fn a_state_gives_the_same_products_bit_by_bit() {
     for seed in 0..3 {
         let objective = classifier(seed, 9);
         let v = objective.parameters().space().normal(seed);
-        let made = ekfac(&objective, &KfacConfig::new());
+        let made = ekfac(&objective, &without_draws());
         let state = through_json(&made.state().unwrap());
         assert_eq!(state, made.state().unwrap());
         let loaded = Ekfac::from_state(&objective, &state).unwrap();
@@ -42,7 +42,7 @@ fn a_state_gives_the_same_products_bit_by_bit() {
         let bytes = made.state().unwrap().to_bytes().unwrap();
         assert_eq!(EkfacState::from_bytes(bytes).unwrap(), state);
 
-        let kfac = KfacConfig::new().init(&objective, LOSS).unwrap();
+        let kfac = without_draws().init(&objective, LOSS).unwrap();
         let saved = serde_json::to_string(&kfac.state().unwrap()).unwrap();
         let state: KfacState = serde_json::from_str(&saved).unwrap();
         assert_eq!(state, kfac.state().unwrap());
@@ -84,7 +84,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
 #[test]
 fn states_of_other_models_or_broken_ones_are_refused() {
     let objective = classifier(1, 8);
-    let state = ekfac(&objective, &KfacConfig::new()).state().unwrap();
+    let state = ekfac(&objective, &without_draws()).state().unwrap();
     let model = Deep::new(&[3, 2], true);
     let foreign =
         squared(&model, random([5, 3], 1), Reduction::Mean, |model, x| tanh(model.forward(x)));
@@ -92,7 +92,7 @@ fn states_of_other_models_or_broken_ones_are_refused() {
         Ekfac::from_state(&foreign, &state).unwrap_err().downcast_ref(),
         Some(&KfacError::State)
     );
-    let own = KfacConfig::new().init_ekfac(&foreign, GAUSSIAN).unwrap();
+    let own = without_draws().init_ekfac(&foreign, GAUSSIAN).unwrap();
     assert!(Ekfac::from_state(&foreign, &own.state().unwrap()).is_ok());
     // A number too few.
     for field in ["a", "g", "diagonal"] {
@@ -124,7 +124,7 @@ fn damping_of_failed_decompositions_is_reported() {
         });
         layers.collect()
     };
-    let made = ekfac(&objective, &KfacConfig::new());
+    let made = ekfac(&objective, &without_draws());
     let hidden = ("hidden.weight".into(), [0.0, 0.0]);
     assert_eq!(damping(&made), [hidden.clone(), ("output.weight".into(), [0.0, 0.0])]);
     let mut state = serde_json::to_value(made.state().unwrap()).unwrap();

@@ -8,7 +8,7 @@ use burn_curvature::{
 };
 
 use super::{
-    super::{B, Classifier, classifier, cross_entropy, relative_error, samples},
+    super::{B, Classifier, classifier, cross_entropy, relative_error, samples, without_draws},
     Deep, GAUSSIAN, dense, device, normalized, random, squared,
 };
 
@@ -44,7 +44,7 @@ fn factors_are_saved_loaded_and_averaged() {
 #[test]
 fn what_is_no_layer_has_its_exact_block_or_is_refused() {
     let objective = normalized(5, Reduction::Mean);
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     let exact = Fisher::exact(&objective, GAUSSIAN).unwrap();
     for name in ["norm.gamma", "norm.beta"] {
         let subset = objective.layout().select(name).unwrap();
@@ -57,7 +57,7 @@ fn what_is_no_layer_has_its_exact_block_or_is_refused() {
         assert!(relative_error(&found, &truth) < 1e-12, "{name}");
     }
     for policy in [UncoveredPolicy::Refuse, UncoveredPolicy::ExactBlock { limit: 3 }] {
-        let config = KfacConfig::new().with_uncovered(policy);
+        let config = without_draws().with_uncovered(policy);
         let error = config.init(&objective, GAUSSIAN).unwrap_err();
         assert!(error.to_string().contains("norm.gamma"), "{error}");
     }

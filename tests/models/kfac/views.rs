@@ -1,14 +1,14 @@
 //! Single layers: their factors, and the operators on their parameters alone.
 
 use burn_curvature::{
-    Error, KfacConfig, LinearOperator, Reduction, SelfAdjoint,
+    Error, LinearOperator, Reduction, SelfAdjoint,
     errors::OperatorError,
     kfac::Treatment,
     operator::{Kronecker, check_operator},
 };
 
 use super::{
-    super::{B, classifier, relative_error, rows},
+    super::{B, classifier, relative_error, rows, without_draws},
     GAUSSIAN, dense, normalized,
 };
 
@@ -56,7 +56,7 @@ fn the_views_make_up_the_whole_matrix() {
 fn the_bases_and_diagonals_are_those_of_the_operator() {
     let objective = classifier(2, 8);
     let loss = burn_curvature::Likelihood::Categorical;
-    let ekfac = KfacConfig::new().init_ekfac(&objective, loss).unwrap();
+    let ekfac = without_draws().init_ekfac(&objective, loss).unwrap();
     let traces: f64 = ekfac.layers().iter().map(|layer| layer.trace().unwrap()).sum();
     assert!((traces - ekfac.trace().unwrap()).abs() < 1e-12);
     for layer in ekfac.layers() {
@@ -82,7 +82,7 @@ fn the_bases_and_diagonals_are_those_of_the_operator() {
 #[test]
 fn the_operator_of_one_layer_is_its_block_of_the_whole() {
     let objective = normalized(5, Reduction::Mean);
-    let kfac = KfacConfig::new().init(&objective, GAUSSIAN).unwrap();
+    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     type OfLayer<'a> = &'a dyn Fn(&str) -> Result<Kronecker<B>, Error>;
     let whole: [(&dyn SelfAdjoint<B>, OfLayer<'_>); 3] = [
         (&kfac, &|name| kfac.layer(name)),

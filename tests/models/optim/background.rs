@@ -2,20 +2,20 @@
 
 use burn::tensor::Device;
 use burn_curvature::{
-    Kfac, KfacConfig, KfacOptimizerConfig, LinearOperator, Precision,
+    Kfac, KfacOptimizerConfig, LinearOperator, Precision,
     errors::ConfigError,
     kfac::KfacInversion,
     optim::{KfacInverse, StepRule},
 };
 
 use super::{TARGET, optimizer, parameters, problem};
-use crate::B;
+use crate::{B, without_draws};
 
 const RATE: f64 = 0.2;
 
 fn config(kind: KfacInverse) -> KfacOptimizerConfig {
     KfacOptimizerConfig::stochastic(RATE)
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .with_damping(0.1)
         .with_rule(StepRule::LearningRate { rate: RATE, momentum: 0.0, limit: None })
         .with_inverse(kind)
@@ -31,7 +31,7 @@ fn a_decomposition_that_is_waited_for_is_that_of_the_step_that_began_it() {
     let mut optimizer = optimizer(&config(KfacInverse::Exact), &objective);
     let (mut factors, mut at): (Vec<Kfac<B>>, _) = (Vec::new(), objective.clone());
     for (step, source) in [(1, 0), (2, 0), (3, 1)] {
-        factors.push(KfacConfig::new().init(&at, TARGET).unwrap());
+        factors.push(without_draws().init(&at, TARGET).unwrap());
         let used = match source {
             0 => factors[0].clone(),
             _ => {

@@ -10,7 +10,7 @@ use burn_curvature::{
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
-use crate::{B, Classifier, dense::dot};
+use crate::{B, Classifier, dense::dot, without_draws};
 
 type Matrix = Vec<Vec<f64>>;
 
@@ -177,7 +177,7 @@ fn in_f64(mut model: Classifier) -> Classifier {
 
 fn config(factor_period: usize) -> KfacOptimizerConfig {
     KfacOptimizerConfig::stochastic(RATE)
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .with_rule(StepRule::LearningRate { rate: RATE, momentum: 0.0, limit: None })
         .with_damping(DAMPING)
         .with_decay(DECAY)

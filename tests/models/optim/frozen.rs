@@ -6,12 +6,11 @@ use burn::{
     prelude::*,
 };
 use burn_curvature::{
-    Error, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, Reduction,
-    errors::ParamError,
+    Error, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, Reduction, errors::ParamError,
 };
 
 use super::parameters;
-use crate::{B, failure::failure};
+use crate::{B, failure::failure, without_draws};
 
 type Points = (Tensor<2>, Tensor<2>);
 
@@ -34,7 +33,7 @@ fn line() -> (Linear, Points, KfacOptimizer<B>) {
     )
     .unwrap();
     let optimizer = KfacOptimizerConfig::stochastic(0.1)
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .init(
             &objective.reduced_by(Reduction::Sum).unwrap(),
             Likelihood::Gaussian { variance: 1.0 },
@@ -88,7 +87,7 @@ fn a_bias_unfrozen_since_is_named() {
     .unwrap();
     let gaussian = Likelihood::Gaussian { variance: 1.0 };
     let mut optimizer = KfacOptimizerConfig::stochastic(0.1)
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .init(&objective.reduced_by(Reduction::Sum).unwrap(), gaussian)
         .unwrap();
     assert!(optimizer.step(&frozen, batch.clone()).is_ok());

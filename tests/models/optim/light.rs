@@ -12,11 +12,11 @@ use burn_curvature::{
 };
 
 use super::{TARGET, optimizer, parameters, problem};
-use crate::B;
+use crate::{B, without_draws};
 
 fn rule(rate: f64, momentum: f64, limit: Option<f64>) -> KfacOptimizerConfig {
     KfacOptimizerConfig::stochastic(rate)
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .with_damping(0.1)
         .with_rule(StepRule::LearningRate { rate, momentum, limit })
 }
@@ -30,7 +30,7 @@ fn weight_decay_adds_to_the_gradient_and_to_the_damping() {
     let mut optimizer = optimizer(&config, &objective);
     let start = objective.parameters().clone();
     let gradient = objective.gradient().unwrap().axpy(0.3, &start).unwrap();
-    let inverse = KfacConfig::new().init(&objective, TARGET).unwrap().inverse(0.1 + 0.3).unwrap();
+    let inverse = without_draws().init(&objective, TARGET).unwrap().inverse(0.1 + 0.3).unwrap();
     let delta = inverse.apply(&gradient).unwrap().scale(-0.2);
     let (model, step) = optimizer.step(&model, batch).unwrap();
     assert!((step.gamma - 0.4_f64.sqrt()).abs() < 1e-12, "{step}");
@@ -46,7 +46,7 @@ fn momentum_and_rate_are_those_of_the_formula() {
         let config = rule(0.2, 0.7, None).with_inverse(kind);
         let mut optimizer = optimizer(&config, &objective);
         let start = objective.parameters().clone();
-        let kfac = KfacConfig::new().init(&objective, TARGET).unwrap();
+        let kfac = without_draws().init(&objective, TARGET).unwrap();
         let inverse = |kfac: &Kfac<B>| match kind {
             KfacInverse::Factored => kfac.factored_inverse(0.1).unwrap(),
             KfacInverse::Exact => kfac.inverse(0.1).unwrap(),
@@ -59,7 +59,7 @@ fn momentum_and_rate_are_those_of_the_formula() {
         assert_close(&parameters(&model), &second_start.to_vec().unwrap());
 
         let at = objective.at(&second_start).unwrap();
-        let new = KfacConfig::new().init(&at, TARGET).unwrap();
+        let new = without_draws().init(&at, TARGET).unwrap();
         let average = kfac.state().unwrap().averaged(&new.state().unwrap(), 0.5).unwrap();
         let kfac = Kfac::from_state(&objective, &average).unwrap();
         let second = inverse(&kfac)
@@ -86,7 +86,7 @@ fn assert_close(found: &[f64], expected: &[f64]) {
 fn the_limit_shortens_large_steps_only() {
     let device = Device::flex().autodiff();
     let (model, batch, objective) = problem::<B>(4, &device);
-    let kfac = KfacConfig::new().init(&objective, TARGET).unwrap();
+    let kfac = without_draws().init(&objective, TARGET).unwrap();
     let gradient = objective.gradient().unwrap();
     let delta = kfac.factored_inverse(0.1).unwrap().apply(&gradient).unwrap();
     let change = delta.dot(&gradient).unwrap();

@@ -17,11 +17,11 @@ use burn::{
 };
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    CaptureConfig, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective,
-    ParamVector, Reduction, backend::ProgramBackend,
+    CaptureConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, ParamVector,
+    Reduction, backend::ProgramBackend,
 };
 
-use crate::{B, Classifier, Samples, cross_entropy, samples};
+use crate::{B, Classifier, Samples, cross_entropy, samples, without_draws};
 
 pub const TARGET: Likelihood = Likelihood::Categorical;
 
@@ -43,10 +43,7 @@ where
 
 /// Martens & Grosse without drawn targets, with a λ for small problems.
 pub fn exact_config() -> KfacOptimizerConfig {
-    KfacOptimizerConfig::new()
-        .with_kfac(KfacConfig::new())
-        .with_damping(0.5)
-        .with_weight_decay(1e-3)
+    KfacOptimizerConfig::new().with_kfac(without_draws()).with_damping(0.5).with_weight_decay(1e-3)
 }
 
 pub fn optimizer<T: AutodiffBackend>(

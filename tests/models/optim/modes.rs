@@ -17,7 +17,7 @@ use burn_curvature::{
 };
 
 use super::{TARGET, parameters};
-use crate::{B, Samples, failure::failure, samples};
+use crate::{B, Samples, failure::failure, samples, without_draws};
 
 #[derive(Module, Debug)]
 struct Normed {
@@ -55,7 +55,7 @@ fn capture(model: &Normed, batch: Samples) -> Objective<B> {
 
 fn config(rate: f64) -> KfacOptimizerConfig {
     KfacOptimizerConfig::stochastic(rate)
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .with_rule(StepRule::LearningRate { rate, momentum: 0.0, limit: None })
 }
 
@@ -84,7 +84,7 @@ fn a_step_is_the_one_by_hand() {
         let gradient = ParamVector::<B>::from_backward(&other, value.backward()).unwrap();
         let now = capture(&other, batch.clone());
         if step == 1 {
-            let kfac = KfacConfig::new().init(&now, TARGET).unwrap();
+            let kfac = without_draws().init(&now, TARGET).unwrap();
             let delta = kfac.factored_inverse(1e-2).unwrap().apply(&gradient).unwrap();
             other = delta.add_to(&other, -0.1).unwrap();
             expected = parameters(&other);
@@ -210,7 +210,7 @@ fn a_rate_of_zero_is_no_step() {
     let device = Device::flex().autodiff();
     let (model, batch) = (normed(5, 0.0, &device), samples(12, 105, &device));
     let mut optimizer = KfacOptimizerConfig::stochastic(0.5)
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .init(&capture(&model, batch.clone()), TARGET)
         .unwrap();
     let (model, first) = optimizer.step(&model, batch.clone()).unwrap();

@@ -3,13 +3,13 @@
 
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    Fisher, Kfac, KfacConfig, KfacOptimizerConfig, Likelihood, LinearOperator, Objective,
-    ParamVector, Reduction, kfac::KfacState, materialize,
+    Fisher, Kfac, KfacOptimizerConfig, Likelihood, LinearOperator, Objective, ParamVector,
+    Reduction, kfac::KfacState, materialize,
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
 use crate::dense::{dot, multiply};
-use crate::{B, Classifier, Samples, samples};
+use crate::{B, Classifier, Samples, samples, without_draws};
 
 const DECAY: f64 = 1e-3;
 
@@ -61,7 +61,7 @@ impl Reference {
             self.objective.at(&self.objective.parameters().space().vector(theta).unwrap()).unwrap();
         let gradient = at.gradient().unwrap().to_vec().unwrap();
         let gradient = sum(1.0, &gradient, DECAY, theta);
-        let new = KfacConfig::new().init(&at, TARGET).unwrap();
+        let new = without_draws().init(&at, TARGET).unwrap();
         let kept = (1.0 - 1.0 / self.k as f64).min(0.95);
         let average = match &self.average {
             Some(old) => old.averaged(&new.state().unwrap(), kept).unwrap(),
@@ -228,7 +228,7 @@ fn one_step_solves_least_squares() {
         let objective = objective.in_f64().unwrap();
         let gaussian = Likelihood::Gaussian { variance: 1.0 };
         let mut optimizer = KfacOptimizerConfig::new()
-            .with_kfac(KfacConfig::new())
+            .with_kfac(without_draws())
             .with_damping(1e-12)
             .with_weight_decay(0.0)
             .init(&objective.reduced_by(Reduction::Sum).unwrap(), gaussian)

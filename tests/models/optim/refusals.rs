@@ -3,13 +3,13 @@
 use crate::failure::failure;
 use burn::{module::Param, nn::loss::CrossEntropyLossConfig, prelude::*};
 use burn_curvature::{
-    Error, KfacConfig, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, Reduction,
+    Error, KfacOptimizer, KfacOptimizerConfig, Likelihood, Objective, Reduction,
     errors::{ConfigError, LikelihoodError, ObjectiveError, OptimizerError, VectorError},
     optim::{KfacStep, StepRule},
 };
 
 use super::{TARGET, exact_config, optimizer, parameters, problem};
-use crate::{B, Classifier, Samples, cross_entropy, samples};
+use crate::{B, Classifier, Samples, cross_entropy, samples, without_draws};
 
 #[test]
 fn ranges() {
@@ -148,7 +148,7 @@ fn step_from_zero(
         Objective::capture_with(&Default::default(), &model, x.clone(), loss).unwrap();
     let gaussian = Likelihood::Gaussian { variance: 1.0 };
     let mut optimizer = config
-        .with_kfac(KfacConfig::new())
+        .with_kfac(without_draws())
         .with_damping(1.0)
         .with_check_loss(false)
         .init(&objective.reduced_by(Reduction::Sum).unwrap(), gaussian)

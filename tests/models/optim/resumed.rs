@@ -20,11 +20,15 @@ fn saved_and_loaded(optimizer: &KfacOptimizer<B>) -> KfacOptimizerState {
     loaded
 }
 
-pub fn configurations() -> [KfacOptimizerConfig; 4] {
+pub fn configurations() -> [KfacOptimizerConfig; 5] {
     let drawn = |seed| KfacConfig::new().with_fisher(KfacFisher::MonteCarlo { draws: 2, seed });
+    // Drawn: three classes take two passes.
+    let cheap = KfacFisher::ExactWhereCheap { passes: 1, draws: 2, seed: 6 };
+    let cheap = KfacConfig::new().with_fisher(cheap);
     [
         exact_config().with_search_period(Some(6)).with_inverse_period(4),
         exact_config().with_kfac(drawn(3)).with_inverse_period(5),
+        exact_config().with_kfac(cheap),
         KfacOptimizerConfig::stochastic(0.1).with_kfac(drawn(4)),
         KfacOptimizerConfig::stochastic(0.1)
             .with_kfac(drawn(5))

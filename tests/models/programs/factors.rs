@@ -17,7 +17,7 @@ use super::{
     net::{Kind, Net, Step, draw},
     oracle::{Form, Task, Vector, batch, loss},
 };
-use crate::random::SplitMix64;
+use crate::{random::SplitMix64, without_draws};
 
 fn likelihood(classes: bool) -> Likelihood {
     if classes { Likelihood::Categorical } else { Likelihood::Gaussian { variance: 1.0 } }
@@ -166,7 +166,7 @@ fn steps_are_those_by_hand() {
         let objective = objective.reduced_by(Reduction::Mean).unwrap();
         let likelihood = likelihood(classes);
         let mut optimizer = KfacOptimizerConfig::stochastic(0.1)
-            .with_kfac(KfacConfig::new())
+            .with_kfac(without_draws())
             .with_rule(StepRule::LearningRate { rate: 0.1, momentum: 0.0, limit: None })
             .init(&objective, likelihood)
             .unwrap();
@@ -176,7 +176,7 @@ fn steps_are_those_by_hand() {
         let value = loss(&twin, (steps, Form::Mean, classes), batch.clone()).1.into_tensor();
         let by_burn = value.clone().into_data().iter::<f64>().next().unwrap();
         let gradient: Vector = ParamVector::from_backward(&twin, value.backward()).unwrap();
-        let kfac = KfacConfig::new().init(&objective.at_model(&twin).unwrap(), likelihood).unwrap();
+        let kfac = without_draws().init(&objective.at_model(&twin).unwrap(), likelihood).unwrap();
         let delta = kfac.factored_inverse(1e-2).unwrap().apply(&gradient).unwrap();
         let (moved, report) = optimizer.step(&mine, batch).unwrap();
         close("value", seed, &[report.value], &[by_burn]);

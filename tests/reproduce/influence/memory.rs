@@ -12,7 +12,7 @@ use burn::{
     tensor::activation::tanh,
 };
 use burn_curvature::{
-    ConjugateGradientConfig, KfacConfig, Likelihood, Loss, Objective, Reduction,
+    ConjugateGradientConfig, Likelihood, Loss, Objective, Reduction,
     influence::{Curvature, Estimator, InfluenceConfig, store::StoreConfig},
 };
 
@@ -88,7 +88,7 @@ fn child() -> Outcome {
     let training = objective.over(batches, Reduction::Mean)?.with_memory_budget(64 << 20);
     let tests = objective.on(tests)?;
     let config = match estimator {
-        "ekfac" => InfluenceConfig::new(Estimator::Ekfac(KfacConfig::new()))
+        "ekfac" => InfluenceConfig::new(Estimator::ekfac())
             .with_curvature(Curvature::Fisher(Likelihood::Categorical)),
         _ => InfluenceConfig::new(Estimator::ConjugateGradient(
             ConjugateGradientConfig::new().with_relative_tolerance(0.1),

@@ -8,7 +8,7 @@ use burn::{
     tensor::activation::relu,
 };
 use burn_curvature::{
-    KfacConfig, Likelihood, Loss, Objective,
+    Likelihood, Loss, Objective,
     influence::{
         Curvature, Estimator, InfluenceConfig,
         truth::{DatamodelConfig, Retraining},
@@ -95,7 +95,7 @@ fn influences_of_one_net_rank_trainings_on_halves() -> Outcome {
         let config = DatamodelConfig::new().with_subsets(sizes.subsets).with_seed(seed);
         let truth = config.sample(&mut retraining)?;
         for damping in DAMPINGS {
-            let scores = InfluenceConfig::new(Estimator::Ekfac(KfacConfig::new()))
+            let scores = InfluenceConfig::new(Estimator::ekfac())
                 .with_curvature(Curvature::Fisher(Likelihood::Categorical))
                 .with_damping(damping)
                 .init(&training)?

@@ -67,7 +67,7 @@ impl Preconditioner {
         }
     }
 
-    /// The factors at an objective's parameters; `step` selects the random signs.
+    /// The factors at an objective's parameters; `step` selects the draws.
     pub(super) fn factors<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
@@ -77,7 +77,7 @@ impl Preconditioner {
             Preconditioner::Kfac { config, likelihood } => {
                 // Once is enough: the optimizer has compared loss and likelihood.
                 let objective = objective.without_loss_check();
-                Kept::Kfac(config.init(&objective, *likelihood)?)
+                Kept::Kfac(config.at_step(step).init(&objective, *likelihood)?)
             }
             Preconditioner::SquaredGradients { probes, seed, .. } => {
                 let reduction = objective.stated_reduction()?;

@@ -166,6 +166,7 @@ fn fisher_of(
             Box::new(Fisher::monte_carlo(objective, likelihood, draws, seed).unwrap())
         }
         KfacFisher::Empirical => Box::new(EmpiricalFisher::new(objective).unwrap()),
+        KfacFisher::ExactWhereCheap { .. } => panic!("either of the two"),
     }
 }
 
