@@ -8,6 +8,7 @@
 
 mod assembled;
 mod block;
+mod choice;
 mod collector;
 mod compare;
 mod config;
@@ -16,6 +17,7 @@ mod device_inverse;
 mod ekfac;
 mod error;
 mod factor;
+mod fisher;
 mod inverse;
 mod inversion;
 mod layer;
@@ -34,11 +36,12 @@ mod tests;
 mod uncovered;
 
 pub use compare::BlockComparison;
-pub use config::{EmbeddingPolicy, KfacApproximation, KfacConfig, KfacFisher, UncoveredPolicy};
+pub use config::{EmbeddingPolicy, KfacApproximation, KfacConfig, UncoveredPolicy};
 pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
 pub use ekfac::Ekfac;
 pub use error::KfacError;
 pub use factor::KroneckerFactor;
+pub use fisher::KfacFisher;
 pub use inversion::{FactorInversion, InversionPlace, InversionReport, KfacInversion};
 pub use layer::{EkfacLayer, KfacLayer};
 pub use samples::{SampleGradients, SampleScores};

@@ -138,10 +138,15 @@ pub(super) fn sums(
     for &(_, number) in ways {
         made.extend(numbering.terms(number, MOST_TERMS)?.into_keys());
     }
-    // A sum is numbered after what it is the sum of.
-    for number in numbering.all_sums() {
-        if numbering.added(number).iter().all(|part| made.contains(part)) {
-            made.insert(number);
+    // Up from the terms, so that sums elsewhere in a long program take no time.
+    let mut left: Vec<Number> = made.iter().copied().collect();
+    while let Some(part) = left.pop() {
+        for &sum in numbering.added_to(part) {
+            let added = numbering.added(sum).iter();
+            if !made.contains(&sum) && added.clone().all(|part| made.contains(part)) {
+                made.insert(sum);
+                left.push(sum);
+            }
         }
     }
     let mut sums: Vec<_> = made.into_iter().filter(|number| among.contains(number)).collect();
@@ -219,5 +224,31 @@ mod tests {
         // a + b is one way, or two.
         let overlapping = ways(&[two, a, b, c]);
         assert_eq!(decide(&numbering, &overlapping, two, |_| true), Decision::Ambiguous);
+    }
+
+    /// Ten ways on from each of many values of a long program.
+    #[test]
+    fn sums_elsewhere_take_no_time() {
+        let seconds = |others: usize| {
+            let mut numbering = Numbering::default();
+            for at in 0..others {
+                let two = [2 * at, 2 * at + 1].map(|at| numbering.input(1000 + at));
+                numbering.sum(&two, &ty());
+            }
+            let numbers: Vec<_> = (0..10).map(|at| numbering.input(at)).collect();
+            let (wanted, ways) = (numbering.sum(&numbers, &ty()), ways(&numbers));
+            let among = HashSet::from([wanted]);
+            let run = || {
+                let start = std::time::Instant::now();
+                for _ in 0..50 {
+                    let found = sums(&numbering, &ways, &among).expect("the ways are known");
+                    assert_eq!(found, [wanted]);
+                }
+                start.elapsed().as_secs_f64()
+            };
+            (0..5).map(|_| run()).fold(f64::INFINITY, f64::min)
+        };
+        let (few, many) = (seconds(100), seconds(20_000));
+        assert!(many < 20.0 * few, "{many} s for {few} s");
     }
 }

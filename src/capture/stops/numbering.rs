@@ -1,7 +1,7 @@
 //! Numbers the values of several programs, so that values with one number are one function of the inputs.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -26,6 +26,8 @@ struct Sum {
 pub(super) struct Numbering {
     numbers: HashMap<String, Number>,
     sums: HashMap<Number, Sum>,
+    /// The sums that each value was added to.
+    added_to: HashMap<Number, Vec<Number>>,
     /// Those of zeros.
     zeros: HashSet<Number>,
 }
@@ -90,11 +92,9 @@ impl Numbering {
         self.mark(of).1
     }
 
-    /// All sums, each after those that it is made of.
-    pub fn all_sums(&self) -> Vec<Number> {
-        let mut sums: Vec<_> = self.sums.keys().copied().collect();
-        sums.sort_unstable();
-        sums
+    /// The sums that a value was added to.
+    pub fn added_to(&self, of: Number) -> &[Number] {
+        self.added_to.get(&of).map_or(&[], Vec::as_slice)
     }
 
     /// What a value is the sum of, as it was added up; nothing for what is no sum.
@@ -115,7 +115,12 @@ impl Numbering {
             (mark.wrapping_add(own), terms.saturating_add(count))
         });
         let number = self.number(format!("sum {mark:x} {terms} {ty}"));
-        self.sums.entry(number).or_insert(Sum { of, mark, terms });
+        if let Entry::Vacant(sum) = self.sums.entry(number) {
+            for &part in &of {
+                self.added_to.entry(part).or_default().push(number);
+            }
+            sum.insert(Sum { of, mark, terms });
+        }
         number
     }
 
