@@ -8,8 +8,7 @@
 mod digits;
 #[path = "../../tests/support/figures.rs"]
 mod figures;
-#[path = "../support/page.rs"]
-mod page;
+mod picture;
 #[path = "../../tests/support/random.rs"]
 mod random;
 mod training;
@@ -21,18 +20,13 @@ use burn_curvature::{
     ConjugateGradientConfig,
     implicit::{ImplicitConfig, InnerSolver},
 };
-use plotters::style::RGBColor;
-
 use digits::Digits;
 use figures::Figures;
-use page::{Axis, Chart, Corner, Scale};
-use training::{Point, Problem, best_of};
+use training::{Problem, best_of};
 
 const STEPS: usize = 300;
 /// The validation loss is small long before the test accuracy has fallen.
 const HALF: usize = STEPS / 2;
-const VALIDATION: RGBColor = RGBColor(26, 99, 168);
-const TEST: RGBColor = RGBColor(204, 68, 34);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::default().autodiff();
@@ -65,22 +59,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     figures.note("best.step", step as f64);
     figures.note("end.test_accuracy", last.test_accuracy);
     figures.expect("test_accuracy.fall", best - last.test_accuracy, 0.05..=0.3);
-    println!("drawn: {}", draw(&curve)?.display());
+    println!("drawn: {}", picture::draw(&curve)?.display());
     if figures.print() { Ok(()) } else { Err("a figure is out of its range".into()) }
-}
-
-fn draw(curve: &[Point]) -> Result<std::path::PathBuf, Box<dyn Error>> {
-    let x = Axis { label: "steps", scale: Scale::Linear, ends: (0.0, STEPS as f64) };
-    let y = Axis { label: "cross-entropy", scale: Scale::Logarithmic, ends: (1e-7, 10.0) };
-    let mut chart = Chart::new("One weight decay for every weight", x, y);
-    let of = |loss: fn(&Point) -> f64| {
-        let losses = curve.iter().enumerate();
-        losses.map(|(step, point)| (step as f64, loss(point))).collect::<Vec<_>>()
-    };
-    chart.line(of(|point| point.validation_loss), VALIDATION);
-    chart.line(of(|point| point.test_loss), TEST);
-    chart.name(VALIDATION, "50 validation images, which the decays are trained on");
-    chart.name(TEST, "1697 test images");
-    chart.legend(Corner::LowerRight);
-    chart.save("hyperparameters")
 }

@@ -6,25 +6,21 @@
 mod digits;
 #[path = "../../tests/support/figures.rs"]
 mod figures;
-#[path = "../support/page.rs"]
-mod page;
+mod first_order;
+mod picture;
 mod problem;
 #[path = "../../tests/support/random.rs"]
 mod random;
 
 use std::error::Error;
 
-use burn::{
-    optim::{GradientsParams, LBFGSConfig, LineSearchFn, SgdConfig},
-    prelude::*,
-};
+use burn::prelude::*;
 use burn_curvature::{
     Objective,
     optim::{NewtonCgConfig, NewtonOptimizer, TrustRegionNewtonConfig},
 };
 use figures::Figures;
-use page::{Axis, Chart, Scale};
-use plotters::style::RGBColor;
+use first_order::{by_descent, by_lbfgs};
 use problem::{Logistic, Samples, decayed, samples};
 
 /// ‖∇h‖ at the end of Newton's method.
@@ -56,23 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     figures.note("lbfgs.norm", end(&lbfgs).1);
     figures.note("lbfgs.gradients", end(&lbfgs).0);
 
-    let x = Axis {
-        label: "gradients and products",
-        scale: Scale::Logarithmic,
-        ends: (1.0, LIMIT as f64),
-    };
-    let y = Axis { label: "norm of the gradient", scale: Scale::Logarithmic, ends: (1e-17, 1.0) };
-    let mut chart = Chart::new("Logistic regression on handwritten digits", x, y);
-    for (name, curve, color) in [
-        ("gradient descent", descent, RGBColor(26, 99, 168)),
-        ("L-BFGS", lbfgs, RGBColor(70, 140, 70)),
-        ("Newton in a trust region", region, RGBColor(230, 160, 40)),
-        ("Newton-CG", newton, RGBColor(204, 68, 34)),
-    ] {
-        chart.line(curve, color);
-        chart.name(color, name);
-    }
-    println!("drawn: {}", chart.save("newton")?.display());
+    println!("drawn: {}", picture::draw([newton, region, descent, lbfgs])?.display());
     if figures.print() { Ok(()) } else { Err("a figure is out of its range".into()) }
 }
 
@@ -91,38 +71,4 @@ fn by_newton(
         passes += step.gradients + step.products + step.evaluations;
     }
     Ok(curve)
-}
-
-/// Gradient descent at 1/L: softplus has curvature ¼ at most, and the images have norm 1.
-fn by_descent(start: &Logistic, data: &Samples) -> Result<Curve, Box<dyn Error>> {
-    let (mut model, mut optimizer, mut curve) =
-        (start.clone(), SgdConfig::new().init(), Curve::new());
-    for step in 1..=LIMIT {
-        let gradients = decayed(&model, data.clone()).backward();
-        let norm = model.w.val().grad(&gradients).map(|g| g.powf_scalar(2.0).sum().sqrt());
-        curve.push((step as f64, norm.ok_or("no gradient")?.into_scalar::<f64>()));
-        let gradients = GradientsParams::from_grads(gradients, &model);
-        model = optimizer.step(1.0 / (0.25 + problem::DECAY), model, gradients);
-    }
-    Ok(curve)
-}
-
-/// L-BFGS of Burn with the strong Wolfe conditions.
-fn by_lbfgs(start: &Logistic, data: &Samples) -> Result<Curve, Box<dyn Error>> {
-    let config = LBFGSConfig::new().with_max_iter(LIMIT).with_max_eval(Some(LIMIT));
-    let config = config.with_line_search_fn(LineSearchFn::StrongWolfe);
-    let mut lbfgs = config.with_tolerance_grad(GOAL).with_tolerance_change(0.0).init();
-    let (mut curve, mut failure) = (Curve::new(), None);
-    lbfgs.step(1.0, start.clone(), |model: Logistic| {
-        let loss = decayed(&model, data.clone());
-        let value = loss.clone().into_scalar::<f64>();
-        let gradients = loss.backward();
-        let norm = model.w.val().grad(&gradients).map(|g| g.powf_scalar(2.0).sum().sqrt());
-        match norm {
-            Some(norm) => curve.push((curve.len() as f64 + 1.0, norm.into_scalar::<f64>())),
-            None => failure = Some("no gradient"),
-        }
-        (value, GradientsParams::from_grads(gradients, &model))
-    });
-    failure.map_or(Ok(curve), |failure| Err(failure.into()))
 }
