@@ -59,8 +59,9 @@ pub(crate) fn map_each<T: Sync, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Runs work that shares parts of itself among the threads again and again, such as a program of many operations. Until it is
-/// done the other threads look for these parts all the time: one that sleeps takes longer to wake than many operations take.
+/// Runs work that shares parts of itself among the threads again and again, such as a program of many operations. Meanwhile the
+/// other threads stay awake and look for these parts, unless they find none for long: to wake one takes longer than many
+/// operations take.
 #[cfg(feature = "flex")]
 pub(crate) fn on_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     if are_busy() {

@@ -7,7 +7,7 @@ use super::CurvatureCheck;
 use crate::{
     config::{ConfigError, Field},
     derive::Likelihood,
-    kfac::{KfacConfig, KfacFisher},
+    kfac::KfacConfig,
 };
 
 /// Configuration of [`CurvatureCheck`].
@@ -39,12 +39,10 @@ pub struct CurvatureCheckConfig {
 
 impl Config for CurvatureCheckConfig {}
 
-/// The most backward passes of exact factors: with drawn targets their noise would hide how good an approximation is.
-const PASSES: usize = 128;
-
 impl Default for CurvatureCheckConfig {
     fn default() -> Self {
-        let kfac = KfacConfig::new().with_fisher(KfacFisher::exact_up_to(PASSES));
+        // The noise of drawn targets would hide how good an approximation is.
+        let kfac = KfacConfig::for_a_trained_model();
         Self { likelihood: None, kfac, directions: 2, timings: 3, seed: 0 }
     }
 }

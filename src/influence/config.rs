@@ -9,7 +9,7 @@ use crate::{
     config::Field,
     derive::Likelihood,
     error::Error,
-    kfac::{KfacConfig, KfacFisher},
+    kfac::KfacConfig,
     objective::Objective,
     solver::{
         ConjugateGradientConfig, DirectConfig, LinearSolver, LissaConfig, MinresConfig,
@@ -60,20 +60,16 @@ pub enum Estimator {
     Identity,
 }
 
-/// The most backward passes of exact factors. Factors are computed once for a trained model, so that a hundred passes cost
-/// as much as a few dozen epochs, and the noise of drawn targets would remain in every score.
-const PASSES: usize = 128;
-
 impl Estimator {
     /// [`Kfac`](Self::Kfac) with exact factors where these take at most 128 backward passes, that is for up to 128 outputs or
     /// 129 classes, and drawn targets elsewhere.
     pub fn kfac() -> Self {
-        Self::Kfac(KfacConfig::new().with_fisher(KfacFisher::exact_up_to(PASSES)))
+        Self::Kfac(KfacConfig::for_a_trained_model())
     }
 
     /// [`Ekfac`](Self::Ekfac) with exact factors and corrections, as [`kfac`](Self::kfac).
     pub fn ekfac() -> Self {
-        Self::Ekfac(KfacConfig::new().with_fisher(KfacFisher::exact_up_to(PASSES)))
+        Self::Ekfac(KfacConfig::for_a_trained_model())
     }
 
     pub(super) fn name(&self) -> &'static str {

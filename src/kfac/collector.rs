@@ -90,7 +90,7 @@ impl KfacCollector {
         &self.passes[0]
     }
 
-    /// The same with draws of their own for one of several steps; unchanged if no targets are drawn.
+    /// The same with draws of their own for one of several steps.
     #[must_use]
     pub(crate) fn at_step(mut self, step: usize) -> Self {
         self.config = self.config.at_step(step);

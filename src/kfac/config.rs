@@ -120,10 +120,10 @@ impl UncoveredPolicy {
         }
     }
 
-    /// The same with another seed.
-    pub(super) fn with_seed(mut self, new: u64) -> Self {
+    /// The same with signs of their own for one of several steps; unchanged if nothing is drawn.
+    fn at_step(mut self, step: usize) -> Self {
         if let Self::Diagonal { seed, .. } | Self::ExactWhereCheap { seed, .. } = &mut self {
-            *seed = new;
+            *seed = Seeds::at(*seed, step as u64);
         }
         self
     }
@@ -158,14 +158,17 @@ pub struct KfacConfig {
 }
 
 impl KfacConfig {
+    /// The defaults where factors are computed once for a trained model: exact up to 128 backward passes. A hundred passes cost as
+    /// much as a few dozen epochs, and the noise of drawn targets would remain in all that is computed from the factors.
+    pub(crate) fn for_a_trained_model() -> Self {
+        Self::new().with_fisher(KfacFisher::exact_up_to(128))
+    }
+
     /// The same with draws of their own for one of several steps.
     #[must_use]
     pub(crate) fn at_step(mut self, step: usize) -> Self {
-        if let Some((_, seed)) = self.fisher.drawn() {
-            let own = Seeds::at(seed, step as u64);
-            self.fisher = self.fisher.with_seed(own);
-            self.uncovered = self.uncovered.with_seed(own);
-        }
+        self.fisher = self.fisher.at_step(step);
+        self.uncovered = self.uncovered.at_step(step);
         self
     }
 

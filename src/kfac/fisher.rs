@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::seeds::Seeds;
+
 /// Which gradients of the layers' outputs G is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KfacFisher {
@@ -57,10 +59,10 @@ impl KfacFisher {
         Self::ExactWhereCheap { passes, draws: DRAWS, seed: 0 }
     }
 
-    /// The same with another seed; unchanged if nothing is drawn.
-    pub(super) fn with_seed(mut self, new: u64) -> Self {
+    /// The same with draws of their own for one of several steps; unchanged if nothing is drawn.
+    pub(super) fn at_step(mut self, step: usize) -> Self {
         if let Self::MonteCarlo { seed, .. } | Self::ExactWhereCheap { seed, .. } = &mut self {
-            *seed = new;
+            *seed = Seeds::at(*seed, step as u64);
         }
         self
     }

@@ -12,7 +12,7 @@ use burn::{
     prelude::*,
 };
 
-use super::{Kfac, KfacCollector, KfacConfig, KfacError, KfacFisher};
+use super::{Kfac, KfacCollector, KfacConfig, KfacError, KfacFisher, UncoveredPolicy};
 use crate::{CaptureConfig, Likelihood, LinearOperator, Objective, ParamVector, Reduction};
 
 type B = Autodiff<Flex>;
@@ -101,20 +101,32 @@ fn averages_on_the_device_are_those_on_the_host() {
     }
 }
 
+/// Drawn targets, and the random signs for the scale, which belongs to no layer.
 #[test]
-fn a_seed_draws_the_same_factors_and_another_others() {
+fn every_step_has_draws_of_its_own() {
     let objective = objective();
     let v = objective.parameters().space().ones();
-    let collector = collector(&objective, KfacFisher::MonteCarlo { draws: 1, seed: 1 });
-    let product = |seed| {
-        let collector = collector.clone().at_step(seed);
-        let factors = collector.factors(&objective).unwrap();
-        let uncovered = collector.uncovered(&objective).unwrap();
-        let kfac = collector.kfac(&objective, factors, uncovered).unwrap();
-        kfac.apply(&v).unwrap().to_vec().unwrap()
-    };
-    assert_eq!(product(1), product(1));
-    assert_ne!(product(1), product(2));
+    let signs = UncoveredPolicy::Diagonal { probes: 1, seed: 3 };
+    let whole = UncoveredPolicy::ExactBlock { limit: 10 };
+    let drawn = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
+    for (fisher, uncovered, changes) in
+        [(drawn, whole, true), (KfacFisher::Exact, signs, true), (KfacFisher::Exact, whole, false)]
+    {
+        let config = KfacConfig::new().with_fisher(fisher).with_uncovered(uncovered);
+        let made = KfacCollector::new(&objective, LIKELIHOOD, &config).unwrap();
+        let product = |step| {
+            let collector = made.clone().at_step(step);
+            let factors = collector.factors(&objective).unwrap();
+            let uncovered = collector.uncovered(&objective).unwrap();
+            let kfac = collector.kfac(&objective, factors, uncovered).unwrap();
+            let found = kfac.apply(&v).unwrap().to_vec().unwrap();
+            let of_config = config.at_step(step).init(&objective, LIKELIHOOD).unwrap();
+            assert_eq!(found, of_config.apply(&v).unwrap().to_vec().unwrap());
+            found
+        };
+        assert_eq!(product(1), product(1), "{config}");
+        assert_eq!(product(1) != product(2), changes, "{config}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use burn::{module::Module, prelude::*, tensor::TensorData};
 use burn_curvature::{
-    Batch, CaptureConfig, Captured, Likelihood, Objective, Reduction,
+    Batch, CaptureConfig, Captured, Likelihood, LinearOperator, Objective, Reduction,
     check::{Check, CurvatureCheckConfig, CurvatureReport, Outcome},
     errors::CaptureError,
     kfac::{KfacConfig, KfacFisher},
@@ -53,6 +53,7 @@ const OF_LIKELIHOODS: [Check; 3] = [Check::Likelihood, Check::KfacBlocks, Check:
 pub struct Stranger {
     objective: Objective,
     config: CurvatureCheckConfig,
+    likelihood: Option<Likelihood>,
     skipped: BTreeSet<String>,
 }
 
@@ -92,6 +93,7 @@ where
     Stranger {
         objective,
         config: CurvatureCheckConfig::new().with_timings(0),
+        likelihood: None,
         skipped: skipped.map(|check| check.to_string()).collect(),
     }
 }
@@ -128,11 +130,10 @@ impl Stranger {
         self.applies(&[Check::BatchInvariance])
     }
 
-    /// Whose loss is the negative logarithm of a likelihood; targets are drawn for K-FAC.
+    /// Whose loss is the negative logarithm of a likelihood; K-FAC is computed by its defaults.
     pub fn with(mut self, likelihood: Likelihood) -> Self {
-        let drawn = KfacFisher::MonteCarlo { draws: 2, seed: 1 };
-        let kfac = KfacConfig::new().with_fisher(drawn);
-        self.config = self.config.with_likelihood(likelihood).with_kfac(kfac);
+        self.config = self.config.with_likelihood(likelihood).with_kfac(KfacConfig::new());
+        self.likelihood = Some(likelihood);
         self.applies(&OF_LIKELIHOODS)
     }
 
@@ -158,10 +159,27 @@ impl Stranger {
         let semidefinite = Check::PositiveSemidefinite.to_string();
         let mut found: BTreeSet<String> =
             report.skipped().map(|line| line.check.to_string()).collect();
-        let mut expected = self.skipped;
+        let mut expected = self.skipped.clone();
         found.remove(&semidefinite);
         expected.remove(&semidefinite);
         assert_eq!(found, expected, "lines that do not apply\n{report}");
+        if let Some(likelihood) =
+            self.likelihood.filter(|_| !expected.contains(&Check::KfacTrace.to_string()))
+        {
+            self.has_the_factors_that_it_names(likelihood);
+        }
+    }
+
+    /// K-FAC by its defaults is, to the bit, that of the choice which its report names.
+    fn has_the_factors_that_it_names(&self, likelihood: Likelihood) {
+        let product = |config: KfacConfig| {
+            let kfac = config.init(&self.objective, likelihood).unwrap();
+            let v = self.objective.parameters().space().normal(1);
+            (kfac.coverage().fisher().unwrap(), kfac.apply(&v).unwrap().to_vec().unwrap())
+        };
+        let (named, found) = product(KfacConfig::new());
+        assert!(!matches!(named, KfacFisher::ExactWhereCheap { .. }));
+        assert_eq!(product(KfacConfig::new().with_fisher(named)), (named, found));
     }
 
     /// A line is skipped with a reason that says `reason`; all others as in [`passes`](Self::passes).

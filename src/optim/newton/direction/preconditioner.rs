@@ -190,3 +190,54 @@ impl<B: AutodiffBackend> Factors<B> {
         Ok(Self { step: state.step, kept })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::{
+        backend::{Autodiff, Flex},
+        nn::LinearConfig,
+        prelude::*,
+    };
+
+    use super::{Kept, Preconditioner};
+    use crate::{
+        CaptureConfig, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
+        kfac::KfacFisher,
+    };
+
+    type B = Autodiff<Flex>;
+
+    /// Factors that are computed at another step have other draws; at the same step they are the same.
+    #[test]
+    fn kfac_draws_afresh_at_every_step() {
+        let device = Device::flex().autodiff();
+        let model = LinearConfig::new(2, 5).init(&device);
+        let x = Tensor::<2>::from_floats([[1.0, 2.0], [0.5, -1.0], [-1.0, 1.0]], &device);
+        let captured = Objective::<B>::capture_with(
+            &CaptureConfig::new(),
+            &model,
+            x,
+            |model: &burn::nn::Linear, x| {
+                let z = model.forward(x);
+                (z.clone(), z.square().sum() * 0.5)
+            },
+        );
+        let objective = captured.unwrap().reduced_by(Reduction::Sum).unwrap();
+        let v = objective.parameters().space().ones();
+        let product = |fisher, step| {
+            let config = KfacConfig::new().with_fisher(fisher);
+            let likelihood = Likelihood::Gaussian { variance: 1.0 };
+            let factors = Preconditioner::Kfac { config, likelihood }.factors(&objective, step);
+            match factors.unwrap().kept {
+                Kept::Kfac(kfac) => kfac.apply(&v).unwrap().to_vec().unwrap(),
+                Kept::Squares(_) => Vec::new(),
+            }
+        };
+        let default = KfacFisher::default();
+        assert_eq!(product(default, 1), product(default, 1));
+        assert_ne!(product(default, 1), product(default, 2));
+        assert_eq!(product(KfacFisher::Exact, 1), product(KfacFisher::Exact, 2));
+        assert!(!product(KfacFisher::Exact, 1).is_empty());
+    }
+}
