@@ -196,7 +196,7 @@ impl<B: AutodiffBackend> Factors<B> {
 mod tests {
     use burn::{
         backend::{Autodiff, Flex},
-        nn::LinearConfig,
+        nn::{Linear, LinearConfig},
         prelude::*,
     };
 
@@ -214,15 +214,11 @@ mod tests {
         let device = Device::flex().autodiff();
         let model = LinearConfig::new(2, 5).init(&device);
         let x = Tensor::<2>::from_floats([[1.0, 2.0], [0.5, -1.0], [-1.0, 1.0]], &device);
-        let captured = Objective::<B>::capture_with(
-            &CaptureConfig::new(),
-            &model,
-            x,
-            |model: &burn::nn::Linear, x| {
+        let captured =
+            Objective::<B>::capture_with(&CaptureConfig::new(), &model, x, |model: &Linear, x| {
                 let z = model.forward(x);
                 (z.clone(), z.square().sum() * 0.5)
-            },
-        );
+            });
         let objective = captured.unwrap().reduced_by(Reduction::Sum).unwrap();
         let v = objective.parameters().space().ones();
         let product = |fisher, step| {
