@@ -15,7 +15,8 @@ pub enum KfacFisher {
     /// where attention mixes the places of a sequence, and layers before a batch normalization in training mode.
     ///
     /// **Cost**: about a third of a gradient for each output, besides about one gradient for the factors of the inputs. In
-    /// small benchmarks one to three gradients for up to ten outputs (five in a residual network), and 12 for a hundred.
+    /// small benchmarks one to three gradients for up to ten outputs (five in a residual network beside other programs), and 7 to 12
+    /// for a hundred.
     /// [`ExactWhereCheap`](Self::ExactWhereCheap) draws targets in place of that.
     Exact,
     /// [`Exact`](Self::Exact) where that takes few backward passes, otherwise **an estimate** by sampled targets

@@ -381,5 +381,14 @@ fn the_newton_step_takes_any_curvature() {
             (report.config.estimator.clone(), report.solves.systems),
             (Estimator::Identity, 0)
         );
+        if let Curvature::Fisher(_) = curvature {
+            // K-FAC solves no separate system: conjugate gradients do, and are named.
+            let config = InfluenceConfig::new(Estimator::kfac()).with_damping(0.5);
+            let config = config.with_curvature(curvature);
+            let removal = config.init(&world.training).unwrap().newton_step(&group).unwrap();
+            assert_eq!(removal.report.config.estimator, Estimator::default());
+            assert_eq!(removal.report.solves.unsolved(), None);
+            assert!(relative_error(&vector(&removal.step), &expected) < 1e-4);
+        }
     }
 }
