@@ -202,8 +202,11 @@ mod tests {
 
     use super::{Kept, Preconditioner};
     use crate::{
-        CaptureConfig, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
-        kfac::KfacFisher,
+        capture::CaptureConfig,
+        derive::Likelihood,
+        kfac::{KfacConfig, KfacFisher},
+        objective::{Objective, Reduction},
+        operator::LinearOperator,
     };
 
     type B = Autodiff<Flex>;
