@@ -202,10 +202,9 @@ mod tests {
 
     use super::{Kept, Preconditioner};
     use crate::{
-        capture::CaptureConfig,
         derive::Likelihood,
         kfac::{KfacConfig, KfacFisher},
-        objective::{Objective, Reduction},
+        objective::{CaptureConfig, Objective, Reduction},
         operator::LinearOperator,
     };
 
