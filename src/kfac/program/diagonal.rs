@@ -3,41 +3,36 @@
 use burn_backend::ops::FloatTensorOps;
 use burn_capture::CaptureBackend as B;
 
-use super::{FactorKind, Tensor, record::record, rows};
-use crate::{
-    derive::required, error::Error, graph::Graph, kfac::layers::NetworkLayers, tensor::reshape,
-};
+use super::{Passes, Tensor, record::ProgramInputs, rows};
+use crate::{derive::required, error::Error, tensor::reshape};
 
 type Rows = rows::Rows<B>;
 
-/// The program of Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group of every layer,
-/// `[groups, d_in, d_out]`; ∇ is a sample's gradient of the layer's matrix.
+/// Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group of every layer, `[groups, d_in, d_out]`; ∇ is a
+/// sample's gradient of the layer's matrix.
 ///
-/// Inputs: as the loss program's, then the noise of drawn targets, then orthogonal bases as columns, layer by layer:
-/// `[groups, d_in, d_in]`, a one for the bias included (none for an embedding whose places are not reduced: its basis is
-/// its rows), and `[groups, d_out, d_out]`.
-pub(in crate::kfac) fn diagonals(
-    kind: FactorKind,
-    network: &NetworkLayers,
-    parameters: usize,
-) -> Result<Graph, Error> {
-    record(kind, network, parameters, |inputs, passes| {
-        let mut rotated = Vec::with_capacity(network.layers.len());
-        for (group, xs) in passes.layers() {
-            let mut matrix = |size| inputs.float(&[group.kind.groups(), size, size]);
-            let left = (!kind.has_diagonal(group)).then(|| matrix(group.d_in())).transpose()?;
-            let right = matrix(group.d_out())?;
-            rotated.push((passes.rows(group, xs, true)?.rotated(left.as_ref()), right));
+/// Further inputs are orthogonal bases as columns, layer by layer: `[groups, d_in, d_in]`, a one for the bias included
+/// (none for an embedding whose places are not reduced: its basis is its rows), and `[groups, d_out, d_out]`.
+pub(super) fn diagonals(
+    inputs: &mut ProgramInputs<'_>,
+    passes: &Passes<'_>,
+) -> Result<Vec<Tensor>, Error> {
+    let mut rotated = Vec::new();
+    for (group, xs) in passes.layers() {
+        let mut matrix = |size| inputs.float(&[group.kind.groups(), size, size]);
+        let is_matrix = !passes.kind.has_diagonal(group);
+        let left = is_matrix.then(|| matrix(group.d_in())).transpose()?;
+        let right = matrix(group.d_out())?;
+        rotated.push((passes.rows(group, xs, true)?.rotated(left.as_ref()), right));
+    }
+    let mut diagonals: Vec<Option<Tensor>> = vec![None; rotated.len()];
+    passes.back(|layers, _| {
+        for ((rows, (xs, right)), sum) in layers.into_iter().zip(&rotated).zip(&mut diagonals) {
+            let terms = squared_gradients(xs, &rows.rotated(Some(right)));
+            *sum = sum.take().into_iter().chain(terms).reduce(B::float_add);
         }
-        let mut diagonals: Vec<Option<Tensor>> = vec![None; rotated.len()];
-        passes.back(|layers, _| {
-            for ((rows, (xs, right)), sum) in layers.into_iter().zip(&rotated).zip(&mut diagonals) {
-                let terms = squared_gradients(xs, &rows.rotated(Some(right)));
-                *sum = sum.take().into_iter().chain(terms).reduce(B::float_add);
-            }
-        })?;
-        Ok(diagonals.into_iter().map(required).collect::<Result<_, _>>()?)
-    })
+    })?;
+    Ok(diagonals.into_iter().map(required).collect::<Result<_, _>>()?)
 }
 
 /// Terms of Σ over cotangents and samples of (Σ over places a gᵀ)², `[groups, d_in, d_out]`.

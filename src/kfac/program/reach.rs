@@ -24,7 +24,7 @@ use crate::{
 /// of each sample, `[samples, 2]`.
 pub(in crate::kfac) fn reach(network: &NetworkLayers, parameters: usize) -> Result<Graph, Error> {
     let kind = FactorKind { metric: None, reduced: Reduced::Nothing };
-    record(kind, network, parameters, |_, passes| squares(&passes, network.samples))
+    record(kind, network, parameters, |_, passes| squares(passes, network.samples))
 }
 
 fn squares(passes: &Passes<'_>, samples: Samples) -> Result<Vec<Tensor>, Error> {

@@ -1,4 +1,4 @@
-//! Records the programs of moments and of diagonals.
+//! Records programs of layers; second moments.
 
 use burn_backend::{DType, ops::FloatTensorOps};
 use burn_capture::CaptureBackend as B;
@@ -14,27 +14,17 @@ use crate::{
     tensor::reshape,
 };
 
-/// The program of second moments: inputs as the loss program's, then the noise of drawn targets, then the scale of the
-/// gradients' moments unless there are none. Outputs: the loss and its gradient if `with_gradient`, then for all layers in
-/// order the mean of ā āᵀ, or its diagonal for an embedding, and the scaled Σ g gᵀ unless there are no cotangents; behind
-/// them the scaled Σ ∇ ∇ᵀ over the samples, for each block.
-pub(in crate::kfac) fn moments(
-    kind: FactorKind,
-    with_gradient: bool,
-    network: &NetworkLayers,
-    parameters: usize,
-) -> Result<Graph, Error> {
-    record(kind, network, parameters, |inputs, mut passes| {
-        if kind.metric.is_some() {
-            passes.scale = Some(inputs.float(&[1])?);
-        }
-        let moments = of_passes(&passes)?;
-        let results = std::iter::once(passes.loss).chain(passes.gradient);
-        Ok(results.filter(|_| with_gradient).chain(moments).collect())
-    })
-}
-
-fn of_passes(passes: &Passes<'_>) -> Result<Vec<Tensor>, Error> {
+/// The mean of ā āᵀ for all layers in order, or its diagonal for an embedding, and the scaled Σ g gᵀ unless there are no
+/// cotangents; behind them the scaled Σ ∇ ∇ᵀ over the samples, for each block. The scale of the gradients' moments is a
+/// further input, unless there are none.
+pub(super) fn moments(
+    inputs: &mut ProgramInputs<'_>,
+    passes: &mut Passes<'_>,
+) -> Result<Vec<Tensor>, Error> {
+    if passes.kind.metric.is_some() {
+        passes.scale = Some(inputs.float(&[1])?);
+    }
+    let passes = &*passes;
     let mut moments = Vec::new();
     for (group, xs) in passes.layers() {
         moments.push(vec![passes.moment(group, xs)?]);
@@ -65,7 +55,7 @@ pub(super) fn record(
     kind: FactorKind,
     network: &NetworkLayers,
     parameters: usize,
-    compute: impl FnOnce(&mut ProgramInputs<'_>, Passes<'_>) -> Result<Vec<Tensor>, Error>,
+    compute: impl FnOnce(&mut ProgramInputs<'_>, &mut Passes<'_>) -> Result<Vec<Tensor>, Error>,
 ) -> Result<Graph, Error> {
     let loss = &network.graph;
     let &[_, outputs] = loss.outputs() else {
@@ -75,8 +65,8 @@ pub(super) fn record(
     derive::derived("Kronecker factors", loss, parameters, |scope, inputs| {
         let noise = kind.metric.and_then(|metric| metric.noise_type(loss.value(outputs)));
         let noise = noise.map(|ty| scope.input(&ty).into_float()).transpose()?;
-        let passes = Passes::forward((kind, &probed), (scope.device(), inputs), noise)?;
-        compute(&mut ProgramInputs { scope, dtype: probed.dtype() }, passes)
+        let mut passes = Passes::forward((kind, &probed), (scope.device(), inputs), noise)?;
+        compute(&mut ProgramInputs { scope, dtype: probed.dtype() }, &mut passes)
     })
 }
 

@@ -236,7 +236,10 @@ pub(in crate::kfac) fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) ->
 }
 
 /// Tensors side by side.
-pub(super) fn joined<B: Backend>(mut parts: Vec<FloatTensor<B>>, dim: usize) -> FloatTensor<B> {
+pub(in crate::kfac) fn joined<B: Backend>(
+    mut parts: Vec<FloatTensor<B>>,
+    dim: usize,
+) -> FloatTensor<B> {
     if parts.len() == 1 { parts.remove(0) } else { B::float_cat(parts, dim) }
 }
 

@@ -13,14 +13,11 @@ use burn_capture::CaptureBackend;
 
 use super::{
     FactorKind, Passes, Reduced, Tensor,
-    record::{ProgramInputs, record},
+    record::ProgramInputs,
     rows::{Rows, joined},
 };
 use crate::{
-    derive::Metric,
-    error::Error,
-    graph::{Graph, ValueType},
-    kfac::layers::{LayerKind, NetworkLayers},
+    derive::Metric, error::Error, graph::ValueType, kfac::layers::LayerKind,
     operator::KroneckerSide,
 };
 use outer::{Left, Outer};
@@ -49,32 +46,17 @@ pub(in crate::kfac) struct Form {
     pub spectral: bool,
 }
 
-/// ⟨∇ₙ, S⟩ for every sample: inputs as the loss program's, then the matrices S of each layer and block,
-/// `[vectors, groups, d_in, d_out]`; output `[samples, parts·vectors]`.
-pub(in crate::kfac) fn inner_products(
-    network: &NetworkLayers,
-    parameters: usize,
-    vectors: usize,
-) -> Result<Graph, Error> {
-    recorded(network, parameters, |inputs, _, gradient| {
-        let [groups, d_in, d_out] = gradient.shape;
-        Ok(gradient.outer.inner(&inputs.float(&[vectors, groups, d_in, d_out])?))
-    })
-}
-
-/// ⟨∇ₙ, M ∇ₙ⟩ for every sample: inputs as the loss program's, then for each layer and block the left and the right factor
-/// of M, without identities, and the eigenvalues `[groups, d_in, d_out]` if it is spectral; output `[samples, parts]`.
-pub(in crate::kfac) fn quadratic_forms(
-    network: &NetworkLayers,
-    parameters: usize,
-    forms: &[Form],
-) -> Result<Graph, Error> {
-    recorded(network, parameters, |inputs, part, gradient| {
-        let form = &forms[part];
-        let [left, right] = gradient.sides(form, inputs)?;
-        let eigenvalues = form.spectral.then(|| inputs.float(&gradient.shape)).transpose()?;
-        Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
-    })
+/// A score of every sample by one matrix of parameters, and what it takes as further inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::kfac) enum Score {
+    /// ⟨∇ₙ, S⟩ with matrices S, `[vectors, groups, d_in, d_out]`.
+    Inner { vectors: usize },
+    /// ⟨∇ₙ, M ∇ₙ⟩ with the left and the right factor of M, without identities, and its eigenvalues,
+    /// `[groups, d_in, d_out]`, if it is spectral.
+    Quadratic(Form),
+    /// ⟨∇ₙ, L (S ∘ ∇ₘ) Rᵀ⟩ with other gradients ∇ₘ that are given in the bases L and R: with the left and the right basis,
+    /// without identities, the eigenvalues S, and the other gradients as [`selected`] returns them.
+    Bilinear { form: Form, others: usize, single: bool },
 }
 
 /// How the gradients of selected samples by a layer or block are given.
@@ -87,55 +69,63 @@ pub(in crate::kfac) struct Selected {
     pub places: usize,
 }
 
-/// The gradients of some samples in bases, Lᵀ∇R: inputs as the loss program's, then the indices of the samples, `[count]`,
-/// then for each layer and block the left and the right basis, without identities. Outputs for each of them as the returned
-/// list says.
-pub(in crate::kfac) fn selected_gradients(
-    network: &NetworkLayers,
-    parameters: usize,
-    forms: &[Form],
-    indices: &ValueType,
-) -> Result<(Graph, Vec<Selected>), Error> {
-    let mut selected = Vec::with_capacity(forms.len());
-    let graph = record(KIND, network, parameters, |inputs, passes| {
-        let at = inputs.scope.input(indices).into_int()?;
-        let mut outputs = Vec::new();
-        for (gradient, form) in gradients(&passes)?.iter().zip(forms) {
-            let [left, right] = gradient.sides(form, inputs)?;
-            let own = gradient.outer.selected(&at).rotated(&left, &right);
-            let (factors, [_, places, ..]) = (own.single(), own.right.sizes());
-            selected.push(Selected { single: factors.is_some(), places });
-            match factors {
-                Some(factors) => outputs.extend(factors),
-                None => outputs.push(own.matrices(gradient.shape[1])),
+/// The scores of every sample by each layer and block, side by side: `[samples, …]`.
+pub(super) fn scores(
+    inputs: &mut ProgramInputs<'_>,
+    passes: &Passes<'_>,
+    scores: &[Score],
+) -> Result<Vec<Tensor>, Error> {
+    let each = gradients(passes)?.into_iter().zip(scores).map(|(gradient, score)| {
+        let Part { shape: [groups, d_in, d_out], outer } = &gradient;
+        Ok(match *score {
+            Score::Inner { vectors } => {
+                outer.inner(&inputs.float(&[vectors, *groups, *d_in, *d_out])?)
             }
-        }
-        Ok(outputs)
-    })?;
-    Ok((graph, selected))
+            Score::Quadratic(form) => {
+                let [left, right] = gradient.sides(form, inputs)?;
+                let eigenvalues =
+                    form.spectral.then(|| inputs.float(&gradient.shape)).transpose()?;
+                outer.quadratic(&Sides { left, right, eigenvalues })
+            }
+            Score::Bilinear { form, others, single } => {
+                let [left, right] = gradient.sides(form, inputs)?;
+                let eigenvalues = inputs.float(&gradient.shape)?;
+                let given = if single {
+                    let a = Rows::Rows(inputs.float(&[others, 1, *groups, *d_in])?);
+                    Others::Outer(a, Rows::Rows(inputs.float(&[others, 1, *groups, *d_out])?))
+                } else {
+                    Others::Matrices(inputs.float(&[others, *groups, *d_in, *d_out])?)
+                };
+                outer.rotated(&left, &right).paired(&given, &eigenvalues)
+            }
+        })
+    });
+    let each = each.collect::<Result<Vec<_>, Error>>()?;
+    let any = !each.is_empty();
+    Ok(any.then(|| joined::<CaptureBackend>(each, 1)).into_iter().collect())
 }
 
-/// ⟨∇ₙ, L (S ∘ ∇ₘ) Rᵀ⟩ for every sample and other gradients ∇ₘ, which are given in the bases L and R. Inputs as the loss
-/// program's, then for each layer and block the left and the right basis, without identities, the eigenvalues S, and the
-/// other gradients as [`selected_gradients`] returns them; output `[samples, parts·others]`.
-pub(in crate::kfac) fn bilinear_forms(
-    network: &NetworkLayers,
-    parameters: usize,
-    forms: &[(Form, bool)],
-    others: usize,
-) -> Result<Graph, Error> {
-    recorded(network, parameters, |inputs, part, gradient| {
-        let ((form, single), [groups, d_in, d_out]) = (&forms[part], gradient.shape);
-        let [left, right] = gradient.sides(form, inputs)?;
-        let eigenvalues = inputs.float(&gradient.shape)?;
-        let given = if *single {
-            let [a, g] = [d_in, d_out].map(|width| inputs.float(&[others, 1, groups, width]));
-            Others::Outer(Rows::Rows(a?), Rows::Rows(g?))
-        } else {
-            Others::Matrices(inputs.float(&[others, groups, d_in, d_out])?)
-        };
-        Ok(gradient.outer.rotated(&left, &right).paired(&given, &eigenvalues))
-    })
+/// The gradients of some samples in bases, Lᵀ∇R, with the indices of the samples, `[count]`, and for each layer and block
+/// the left and the right basis, without identities, as further inputs. How they are given goes to a list.
+pub(super) fn selected(
+    inputs: &mut ProgramInputs<'_>,
+    passes: &Passes<'_>,
+    (forms, indices): (&[Form], &ValueType),
+    selected: &mut Vec<Selected>,
+) -> Result<Vec<Tensor>, Error> {
+    let at = inputs.scope.input(indices).into_int()?;
+    let mut outputs = Vec::new();
+    for (gradient, form) in gradients(passes)?.iter().zip(forms) {
+        let [left, right] = gradient.sides(*form, inputs)?;
+        let own = gradient.outer.selected(&at).rotated(&left, &right);
+        let (factors, [_, places, ..]) = (own.single(), own.right.sizes());
+        selected.push(Selected { single: factors.is_some(), places });
+        match factors {
+            Some(factors) => outputs.extend(factors),
+            None => outputs.push(own.matrices(gradient.shape[1])),
+        }
+    }
+    Ok(outputs)
 }
 
 /// The gradients by one matrix of parameters.
@@ -149,7 +139,7 @@ impl Part {
     /// Inputs for the factors of a form.
     fn sides(
         &self,
-        form: &Form,
+        form: Form,
         inputs: &mut ProgramInputs<'_>,
     ) -> Result<[KroneckerSide<CaptureBackend>; 2], Error> {
         let [groups, d_in, d_out] = self.shape;
@@ -162,21 +152,6 @@ impl Part {
         };
         Ok([side(form.left, d_in)?, side(form.right, d_out)?])
     }
-}
-
-/// The program of the scores that `score` computes from the gradients by each layer and block, side by side.
-fn recorded(
-    network: &NetworkLayers,
-    parameters: usize,
-    score: impl Fn(&mut ProgramInputs<'_>, usize, &Part) -> Result<Tensor, Error>,
-) -> Result<Graph, Error> {
-    record(KIND, network, parameters, |inputs, passes| {
-        let parts = gradients(&passes)?;
-        let scores = parts.iter().enumerate().map(|(at, part)| score(inputs, at, part));
-        let scores = scores.collect::<Result<Vec<_>, Error>>()?;
-        let any = !scores.is_empty();
-        Ok(any.then(|| joined::<CaptureBackend>(scores, 1)).into_iter().collect())
-    })
 }
 
 /// The gradients of the recorded loss by all layers and blocks, sample by sample.
