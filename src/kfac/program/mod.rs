@@ -18,21 +18,23 @@ mod samples;
 mod second_moment;
 mod unfold;
 
-use gather::Passes;
-use probe::Probed;
+pub(super) use diagonal::diagonals;
 pub(super) use reach::reach;
-pub(super) use record::{diagonals, moments};
+pub(super) use record::moments;
 pub(super) use rows::{one_of_many, times};
 pub(super) use samples::{
     Form, KIND as SAMPLES, Selected, SideForm, bilinear_forms, inner_products, quadratic_forms,
     selected_gradients,
 };
 
-use burn_backend::tensor::{Device, FloatTensor};
+use gather::Passes;
+use probe::Probed;
+
+use burn_backend::tensor::FloatTensor;
 use burn_capture::CaptureBackend;
 
 use super::layers::{LayerGroup, LayerKind, Separation};
-use crate::derive::{Inputs, Metric};
+use crate::derive::Metric;
 
 /// A tensor of a program that is being recorded.
 type Tensor = FloatTensor<CaptureBackend>;
@@ -82,14 +84,4 @@ pub(super) enum Reduced {
     Nothing,
     ButEmbeddings,
     Everything,
-}
-
-/// What a program is recorded from.
-struct ProgramInputs<'a> {
-    device: &'a Device<CaptureBackend>,
-    inputs: &'a Inputs,
-    /// The noise that targets are drawn with.
-    noise: Option<Tensor>,
-    /// The factor of all second moments of gradients; `None` without gradients.
-    scale: Option<Tensor>,
 }

@@ -9,16 +9,14 @@ mod outer;
 mod paired;
 mod quadratic;
 
-use burn_backend::DType;
 use burn_capture::CaptureBackend;
 
 use super::{
-    FactorKind, Passes, Probed, ProgramInputs, Reduced, Tensor, inputs,
-    record::{input, record},
+    FactorKind, Passes, Reduced, Tensor,
+    record::{ProgramInputs, record},
     rows::{Rows, joined},
 };
 use crate::{
-    capture::Scope,
     derive::Metric,
     error::Error,
     graph::{Graph, ValueType},
@@ -58,13 +56,9 @@ pub(in crate::kfac) fn inner_products(
     parameters: usize,
     vectors: usize,
 ) -> Result<Graph, Error> {
-    recorded(network, parameters, |scope, dtype, gradients| {
-        let each = gradients.iter().map(|gradient| {
-            let [groups, d_in, d_out] = gradient.shape;
-            let matrices = input(scope, vec![vectors, groups, d_in, d_out], dtype)?;
-            Ok(gradient.outer.inner(&matrices))
-        });
-        each.collect()
+    recorded(network, parameters, |inputs, _, gradient| {
+        let [groups, d_in, d_out] = gradient.shape;
+        Ok(gradient.outer.inner(&inputs.float(&[vectors, groups, d_in, d_out])?))
     })
 }
 
@@ -75,14 +69,11 @@ pub(in crate::kfac) fn quadratic_forms(
     parameters: usize,
     forms: &[Form],
 ) -> Result<Graph, Error> {
-    recorded(network, parameters, |scope, dtype, gradients| {
-        let each = gradients.iter().zip(forms).map(|(gradient, form)| {
-            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
-            let eigenvalues =
-                form.spectral.then(|| gradient.matrix_input((&mut *scope, dtype))).transpose()?;
-            Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
-        });
-        each.collect()
+    recorded(network, parameters, |inputs, part, gradient| {
+        let form = &forms[part];
+        let [left, right] = gradient.sides(form, inputs)?;
+        let eigenvalues = form.spectral.then(|| inputs.float(&gradient.shape)).transpose()?;
+        Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
     })
 }
 
@@ -106,11 +97,11 @@ pub(in crate::kfac) fn selected_gradients(
     indices: &ValueType,
 ) -> Result<(Graph, Vec<Selected>), Error> {
     let mut selected = Vec::with_capacity(forms.len());
-    let graph = with_gradients(network, parameters, |scope, dtype, gradients| {
-        let at = scope.input(indices).into_int()?;
+    let graph = record(KIND, network, parameters, |inputs, passes| {
+        let at = inputs.scope.input(indices).into_int()?;
         let mut outputs = Vec::new();
-        for (gradient, form) in gradients.iter().zip(forms) {
-            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
+        for (gradient, form) in gradients(&passes)?.iter().zip(forms) {
+            let [left, right] = gradient.sides(form, inputs)?;
             let own = gradient.outer.selected(&at).rotated(&left, &right);
             let (factors, [_, places, ..]) = (own.single(), own.right.sizes());
             selected.push(Selected { single: factors.is_some(), places });
@@ -133,21 +124,17 @@ pub(in crate::kfac) fn bilinear_forms(
     forms: &[(Form, bool)],
     others: usize,
 ) -> Result<Graph, Error> {
-    recorded(network, parameters, |scope, dtype, gradients| {
-        let each = gradients.iter().zip(forms).map(|(gradient, (form, single))| {
-            let [groups, d_in, d_out] = gradient.shape;
-            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
-            let eigenvalues = gradient.matrix_input((&mut *scope, dtype))?;
-            let mut of = |shape: Vec<usize>| input(scope, shape, dtype);
-            let given = if *single {
-                let a = of(vec![others, 1, groups, d_in])?;
-                Others::Outer(Rows::Rows(a), Rows::Rows(of(vec![others, 1, groups, d_out])?))
-            } else {
-                Others::Matrices(of(vec![others, groups, d_in, d_out])?)
-            };
-            Ok(gradient.outer.rotated(&left, &right).paired(&given, &eigenvalues))
-        });
-        each.collect()
+    recorded(network, parameters, |inputs, part, gradient| {
+        let ((form, single), [groups, d_in, d_out]) = (&forms[part], gradient.shape);
+        let [left, right] = gradient.sides(form, inputs)?;
+        let eigenvalues = inputs.float(&gradient.shape)?;
+        let given = if *single {
+            let [a, g] = [d_in, d_out].map(|width| inputs.float(&[others, 1, groups, width]));
+            Others::Outer(Rows::Rows(a?), Rows::Rows(g?))
+        } else {
+            Others::Matrices(inputs.float(&[others, groups, d_in, d_out])?)
+        };
+        Ok(gradient.outer.rotated(&left, &right).paired(&given, &eigenvalues))
     })
 }
 
@@ -163,75 +150,52 @@ impl Part {
     fn sides(
         &self,
         form: &Form,
-        (scope, dtype): (&mut Scope, DType),
+        inputs: &mut ProgramInputs<'_>,
     ) -> Result<[KroneckerSide<CaptureBackend>; 2], Error> {
         let [groups, d_in, d_out] = self.shape;
         let mut side = |form: SideForm, size: usize| {
             Ok::<_, Error>(match form {
                 SideForm::Identity => KroneckerSide::Identity,
-                SideForm::Diagonal => KroneckerSide::Diagonal(input(scope, vec![size], dtype)?),
-                SideForm::Matrix => {
-                    KroneckerSide::Matrix(input(scope, vec![groups, size, size], dtype)?)
-                }
+                SideForm::Diagonal => KroneckerSide::Diagonal(inputs.float(&[size])?),
+                SideForm::Matrix => KroneckerSide::Matrix(inputs.float(&[groups, size, size])?),
             })
         };
         Ok([side(form.left, d_in)?, side(form.right, d_out)?])
     }
-
-    /// An input of its own shape.
-    fn matrix_input(&self, (scope, dtype): (&mut Scope, DType)) -> Result<Tensor, Error> {
-        Ok(input(scope, self.shape.to_vec(), dtype)?)
-    }
 }
 
-/// The program of the scores that `scores` computes from the gradients by all layers and blocks, side by side.
+/// The program of the scores that `score` computes from the gradients by each layer and block, side by side.
 fn recorded(
     network: &NetworkLayers,
     parameters: usize,
-    scores: impl FnOnce(&mut Scope, DType, &[Part]) -> Result<Vec<Tensor>, Error>,
+    score: impl Fn(&mut ProgramInputs<'_>, usize, &Part) -> Result<Tensor, Error>,
 ) -> Result<Graph, Error> {
-    with_gradients(network, parameters, |scope, dtype, parts| {
-        let scores = scores(scope, dtype, parts)?;
-        if scores.is_empty() {
-            return Ok(scores);
-        }
-        Ok(vec![joined::<CaptureBackend>(scores, 1)])
-    })
-}
-
-/// The program of what `compute` computes from the gradients by all layers and blocks.
-fn with_gradients(
-    network: &NetworkLayers,
-    parameters: usize,
-    compute: impl FnOnce(&mut Scope, DType, &[Part]) -> Result<Vec<Tensor>, Error>,
-) -> Result<Graph, Error> {
-    let probed = Probed::new(network, parameters);
-    record(KIND, &probed, |scope, given| {
-        let parts = gradients(&probed, &given)?;
-        compute(scope, probed.dtype(), &parts)
+    record(KIND, network, parameters, |inputs, passes| {
+        let parts = gradients(&passes)?;
+        let scores = parts.iter().enumerate().map(|(at, part)| score(inputs, at, part));
+        let scores = scores.collect::<Result<Vec<_>, Error>>()?;
+        let any = !scores.is_empty();
+        Ok(any.then(|| joined::<CaptureBackend>(scores, 1)).into_iter().collect())
     })
 }
 
 /// The gradients of the recorded loss by all layers and blocks, sample by sample.
-fn gradients(probed: &Probed, given: &ProgramInputs<'_>) -> Result<Vec<Part>, Error> {
-    let mut passes = Passes::forward(probed, given)?;
-    let mut left = Vec::with_capacity(probed.layers.len());
-    for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {
-        left.push(match group.kind {
-            LayerKind::Embedding => Left::Indices(inputs::indices(probed, group, xs)?),
-            _ => Left::Rows(inputs::rows(KIND, (probed, group), xs, true)?),
-        });
-    }
-    let mut parts = Vec::with_capacity(probed.layers.len() + probed.blocks.len());
-    passes.back(KIND, |layers, blocks| {
-        for ((group, right), left) in probed.layers.iter().zip(layers).zip(left.drain(..)) {
-            let shape = [group.kind.groups(), group.d_in(), group.d_out()];
-            parts.push(Part { shape, outer: Outer { left, right } });
-        }
-        for rows in blocks {
-            let shape = [1, rows.width(), 1];
-            parts.push(Part { shape, outer: Outer::of_rows(rows) });
-        }
+fn gradients(passes: &Passes<'_>) -> Result<Vec<Part>, Error> {
+    let left = passes.layers().map(|(group, xs)| {
+        let left = match group.kind {
+            LayerKind::Embedding => Left::Indices(passes.indices(group, xs)?),
+            _ => Left::Rows(passes.rows(group, xs, true)?),
+        };
+        Ok(([group.kind.groups(), group.d_in(), group.d_out()], left))
+    });
+    let (mut left, mut parts) = (left.collect::<Result<Vec<_>, Error>>()?, Vec::new());
+    passes.back(|layers, blocks| {
+        let layers = left.drain(..).zip(layers);
+        parts.extend(
+            layers.map(|((shape, left), right)| Part { shape, outer: Outer { left, right } }),
+        );
+        let blocks = blocks.into_iter().map(|rows| ([1, rows.width(), 1], Outer::of_rows(rows)));
+        parts.extend(blocks.map(|(shape, outer)| Part { shape, outer }));
     })?;
     Ok(parts)
 }
