@@ -63,31 +63,8 @@ impl LayerKind {
     }
 }
 
-/// One use of a weight in a layer.
-#[derive(Clone, Debug)]
-struct LayerUse {
-    kind: LayerKind,
-    /// Position of the weight among the parameters.
-    weight: usize,
-    /// Position of the bias among the parameters.
-    bias: Option<usize>,
-    /// The value x that is multiplied; indices for an embedding.
-    input: ValueId,
-    /// The value x W, with the bias where the operation itself adds it.
-    output: ValueId,
-}
-
-/// One use of a parameter that is broadcast.
-#[derive(Clone, Debug)]
-struct BroadcastUse {
-    parameter: usize,
-    /// Name of the operation.
-    operation: String,
-    tap: Tap,
-}
-
 /// How a tapped value depends on a parameter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::kfac) enum Role {
     /// It is the output of a layer with this weight.
     Weight(LayerKind),
@@ -101,14 +78,14 @@ pub(in crate::kfac) enum Role {
 #[derive(Clone, Debug)]
 pub(in crate::kfac) struct Tap {
     pub role: Role,
-    /// The input of a layer.
+    /// The input of a layer; indices for an embedding.
     pub input: Option<ValueId>,
     /// The value whose gradient is taken, or which has the shape of the operand whose gradient is.
     pub value: ValueId,
     /// The operand of the operation that writes the value.
     pub operand: Option<usize>,
-    /// Whether a bias is added in this use.
-    pub biased: bool,
+    /// Position of the bias that is added in this use.
+    pub bias: Option<usize>,
     /// Where its samples sit; `None` if rows of the value reach several samples.
     pub samples: Option<Samples>,
     /// How the output of a layer that is used once for all samples is moved before it is broadcast to the value.
@@ -119,8 +96,14 @@ pub(in crate::kfac) struct Tap {
 
 impl Tap {
     fn of(role: Role, value: ValueId) -> Self {
-        let (input, operand, samples, once, function) = (None, None, None, None, None);
-        Self { role, input, value, operand, biased: false, samples, once, function }
+        let (input, operand, bias, samples) = (None, None, None, None);
+        Self { role, input, value, operand, bias, samples, once: None, function: None }
+    }
+
+    /// The same use as that of the bias which is added in it.
+    fn as_bias(&self) -> Option<Self> {
+        let (Role::Weight(kind) | Role::Bias(kind)) = &self.role else { return None };
+        Some(Self { role: Role::Bias(kind.clone()), input: None, bias: None, ..self.clone() })
     }
 }
 

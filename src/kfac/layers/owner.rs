@@ -122,9 +122,8 @@ impl<'a> Owner<'a> {
         let Some(taps) = taps else {
             return Vec::new();
         };
-        let biased = taps.iter().filter(|tap| tap.biased).cloned();
-        let role = Role::Bias(layer.kind.clone());
-        let biased = biased.map(|tap| Tap { role: role.clone(), input: None, ..tap }).collect();
+        let biased = taps.iter().filter(|tap| tap.bias.is_some());
+        let biased = biased.filter_map(Tap::as_bias).collect();
         let bias = layer.bias.map(|parameter| {
             let shape = vec![layer.width_out()];
             BlockGroup { parameter, shape, taps: biased }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{BroadcastUse, LayerKind, LayerUse, Leftover, Role, Tap};
+use super::{LayerKind, Leftover, Role, Tap};
 use crate::graph::{Binary, Class, Convolution, Graph, Node, Op, ValueId};
 
 /// A parameter seen through reshapes and transposes.
@@ -29,11 +29,13 @@ impl View {
 pub(super) struct Uses<'a> {
     pub graph: &'a Graph,
     views: HashMap<ValueId, View>,
-    pub layers: Vec<LayerUse>,
-    pub broadcasts: Vec<BroadcastUse>,
+    /// The parameters with their uses in layers and where they are broadcast, in order of execution.
+    pub taps: Vec<(usize, Tap)>,
+    /// Name of the operation that first broadcasts a parameter.
+    pub broadcast_by: HashMap<usize, String>,
     /// Parameters with other uses.
     pub other: HashMap<usize, Leftover>,
-    /// Which layer writes a value.
+    /// The use in a layer that writes a value.
     written: HashMap<ValueId, usize>,
     /// Readers of each value.
     readers: HashMap<ValueId, usize>,
@@ -46,8 +48,8 @@ impl<'a> Uses<'a> {
         let mut uses = Self {
             graph,
             views: own.map(|(parameter, &value)| (value, View::of(parameter))).collect(),
-            layers: Vec::new(),
-            broadcasts: Vec::new(),
+            taps: Vec::new(),
+            broadcast_by: HashMap::new(),
             other: HashMap::new(),
             written: HashMap::new(),
             readers: graph.readers(),
@@ -61,26 +63,21 @@ impl<'a> Uses<'a> {
         if !node.inputs.iter().any(|value| self.views.contains_key(value)) {
             return;
         }
-        if self.passes_view(node)
-            || self.passes_function(at, node)
-            || self.is_layer(node)
-            || self.adds_bias(node)
-        {
+        if self.passes_view(at, node) || self.is_layer(node) || self.adds_bias(node) {
             return;
         }
         for (operand, value) in node.inputs.iter().enumerate() {
             let Some(&view) = self.views.get(value) else {
                 continue;
             };
-            match self.broadcast(node, operand, view) {
-                Some(found) => self.broadcasts.push(found),
-                None => {
-                    let node =
-                        view.function.and_then(|at| self.graph.nodes().get(at)).unwrap_or(node);
-                    let reason = Leftover::Operation(node.op.name());
-                    self.other.entry(view.parameter).or_insert(reason);
-                }
+            if let Some(tap) = self.broadcast(node, operand, view) {
+                self.taps.push((view.parameter, tap));
+                self.broadcast_by.entry(view.parameter).or_insert_with(|| node.op.name());
+                continue;
             }
+            let node = view.function.and_then(|at| self.graph.nodes().get(at)).unwrap_or(node);
+            let reason = Leftover::Operation(node.op.name());
+            self.other.entry(view.parameter).or_insert(reason);
         }
     }
 
@@ -95,8 +92,8 @@ impl<'a> Uses<'a> {
         }
     }
 
-    /// A view of a view: the same elements.
-    fn passes_view(&mut self, node: &Node) -> bool {
+    /// A view of a view, with the same elements, or a function of it and of nothing else, element by element.
+    fn passes_view(&mut self, at: usize, node: &Node) -> bool {
         let (&[source], &[output]) = (&node.inputs[..], &node.outputs[..]) else {
             return false;
         };
@@ -122,6 +119,11 @@ impl<'a> Uses<'a> {
                 let passes = matrix && !view.reshaped;
                 passes.then_some(View { transposed: !view.transposed, ..view })
             }
+            Op::Unary(_) | Op::BinaryScalar(..) | Op::Clamp { .. } | Op::HardSigmoid { .. } => {
+                let plain = !view.transposed && view.expanded.is_none();
+                let varies = node.op.class() != Class::Constant;
+                (plain && varies).then_some(View { function: Some(at), ..view })
+            }
             _ => None,
         };
         if let Some(view) = passed {
@@ -130,52 +132,25 @@ impl<'a> Uses<'a> {
         passed.is_some()
     }
 
-    /// A function of a view and of nothing else, element by element.
-    fn passes_function(&mut self, at: usize, node: &Node) -> bool {
-        let (&[source], &[output]) = (&node.inputs[..], &node.outputs[..]) else {
-            return false;
-        };
-        let by_element = matches!(
-            node.op,
-            Op::Unary(_) | Op::BinaryScalar(..) | Op::Clamp { .. } | Op::HardSigmoid { .. }
-        );
-        let view = self.views.get(&source).copied();
-        let plain = view.filter(|view| !view.transposed && view.expanded.is_none());
-        let Some(view) = plain.filter(|_| by_element && node.op.class() != Class::Constant) else {
-            return false;
-        };
-        self.views.insert(output, View { function: Some(at), ..view });
-        true
-    }
-
     fn is_layer(&mut self, node: &Node) -> bool {
-        let inputs = &node.inputs[..];
-        let found = match (&node.op, inputs) {
-            (Op::Matmul, &[x, w]) | (Op::Linear { bias: false }, &[x, w]) => {
-                self.linear(x, w, None)
-            }
-            (Op::Linear { bias: true }, &[x, w, b]) => self.linear(x, w, Some(b)),
-            (Op::Conv { conv, bias: false }, &[x, w]) => self.conv(conv, x, w, None),
-            (Op::Conv { conv, bias: true }, &[x, w, b]) => self.conv(conv, x, w, Some(b)),
-            (Op::Embedding, &[w, x]) => {
+        let found = match (&node.op, &node.inputs[..]) {
+            (Op::Matmul | Op::Linear { .. }, &[x, w, ref b @ ..]) => self.linear(x, w, b.first()),
+            (Op::Conv { conv, .. }, &[x, w, ref b @ ..]) => self.conv(conv, x, w, b.first()),
+            (Op::Embedding | Op::Select(0), &[w, x]) if self.shape(w).len() == 2 => {
                 self.plain(w).map(|view| (LayerKind::Embedding, view, None, x))
-            }
-            (Op::Select(0), &[w, x]) => {
-                let matrix = self.shape(w).len() == 2;
-                let view = self.plain(w).filter(|_| matrix);
-                view.map(|view| (LayerKind::Embedding, view, None, x))
             }
             _ => None,
         };
         let (Some((kind, view, bias, input)), Some(&output)) = (found, node.outputs.first()) else {
             return false;
         };
-        self.written.insert(output, self.layers.len());
-        self.layers.push(LayerUse { kind, weight: view.parameter, bias, input, output });
+        self.written.insert(output, self.taps.len());
+        let tap = Tap { input: Some(input), bias, ..Tap::of(Role::Weight(kind), output) };
+        self.taps.push((view.parameter, tap));
         true
     }
 
-    fn linear(&self, x: ValueId, w: ValueId, b: Option<ValueId>) -> Option<FoundLayer> {
+    fn linear(&self, x: ValueId, w: ValueId, b: Option<&ValueId>) -> Option<FoundLayer> {
         let view = self.parameter(w)?;
         let own = self.shape(self.graph.inputs()[view.parameter]);
         if own.len() != 2 || view.reshaped || self.views.contains_key(&x) {
@@ -190,17 +165,17 @@ impl<'a> Uses<'a> {
         conv: &Convolution,
         x: ValueId,
         w: ValueId,
-        b: Option<ValueId>,
+        b: Option<&ValueId>,
     ) -> Option<FoundLayer> {
         let view = self.plain(w).filter(|_| !self.views.contains_key(&x))?;
         Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
     }
 
     /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter.
-    fn bias(&self, value: Option<ValueId>) -> Option<Option<usize>> {
+    fn bias(&self, value: Option<&ValueId>) -> Option<Option<usize>> {
         match value {
             None => Some(None),
-            Some(value) => Some(Some(self.parameter(value)?.parameter)),
+            Some(&value) => Some(Some(self.parameter(value)?.parameter)),
         }
     }
 
@@ -224,40 +199,35 @@ impl<'a> Uses<'a> {
         let pairs = [(left, right), (right, left)];
         let found = pairs.into_iter().find_map(|(product, vector)| {
             let layer = *self.written.get(&product)?;
-            let view = self.parameter(vector)?;
+            let parameter = self.parameter(vector)?.parameter;
             let width = self.shape(product).last()?;
-            let own = self.shape(self.graph.inputs()[view.parameter]);
+            let own = self.shape(self.graph.inputs()[parameter]);
             let fits = own == [*width] && self.shape(vector).last() == Some(width);
-            let alone = self.is_read_once(product) && self.layers.get(layer)?.bias.is_none();
-            (fits && alone).then_some((layer, view.parameter))
+            let tap = &self.taps.get(layer)?.1;
+            let alone = self.is_read_once(product) && tap.bias.is_none();
+            let is_linear = matches!(tap.role, Role::Weight(LayerKind::Linear { .. }));
+            (fits && alone && is_linear).then_some((layer, parameter))
         });
         let Some((layer, parameter)) = found else {
             return false;
         };
-        match self.layers.get_mut(layer) {
-            Some(layer) if matches!(layer.kind, LayerKind::Linear { .. }) => {
-                layer.bias = Some(parameter);
-                true
-            }
-            _ => false,
-        }
+        self.taps[layer].1.bias = Some(parameter);
+        true
     }
 
     /// A parameter with its elements in order that an operation broadcasts.
-    fn broadcast(&self, node: &Node, operand: usize, view: View) -> Option<BroadcastUse> {
+    fn broadcast(&self, node: &Node, operand: usize, view: View) -> Option<Tap> {
         let (&[output], value) = (&node.outputs[..], node.inputs[operand]) else {
             return None;
         };
         if view.transposed {
             return None;
         }
-        let parameter = view.parameter;
         let function =
             view.function.and_then(|at| self.graph.nodes().get(at)?.outputs.first().copied());
         let made = |value, operand, from: ValueId| {
             let role = Role::Broadcast(self.shape(from).to_vec());
-            let tap = Tap { operand, function, ..Tap::of(role, value) };
-            Some(BroadcastUse { parameter, operation: node.op.name(), tap })
+            Some(Tap { operand, function, ..Tap::of(role, value) })
         };
         if let Some((before, after)) = view.expanded {
             let alone = self.is_read_once(value) && self.is_read_once(after);

@@ -31,7 +31,7 @@ impl Passes<'_> {
             let shares = shares::<B>(indices, width, self.probed.dtype());
             return Ok(reshape::<B>(shares, &[width]));
         }
-        let always = group.uses.iter().all(|tap| tap.biased);
+        let always = group.uses.iter().all(|tap| tap.bias.is_some());
         let rows = self.rows(group, xs, !always)?;
         Ok(match group.bias {
             Some(_) if always => rows.mean_with_ones(),
@@ -55,7 +55,9 @@ impl Passes<'_> {
         let uses = group.uses.iter().zip(xs).map(|(tap, x)| {
             let rows = self.rows_of_tap(tap, (&group.kind, &group.shape), x)?;
             Ok(match group.bias {
-                Some(_) if with_constants => rows.with_constant(f64::from(u8::from(tap.biased))),
+                Some(_) if with_constants => {
+                    rows.with_constant(if tap.bias.is_some() { 1.0 } else { 0.0 })
+                }
                 _ => rows,
             })
         });
