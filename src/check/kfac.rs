@@ -10,7 +10,7 @@ use crate::{
     kfac::{Ekfac, Kfac, KfacConfig, KfacFisher},
     objective::{Objective, ObjectiveError, PreparedProduct},
     operator::{LinearOperator, SelfAdjoint},
-    space::{ParamLayout, ParamSubset, ParamVector, read_tensor},
+    space::{ParamLayout, read_tensor},
     tensor::Operand,
 };
 
@@ -33,16 +33,25 @@ pub(super) fn layer_errors<B: AutodiffBackend>(
         _ => Some(Ekfac::from_kfac(&kfac, objective, likelihood, config)?),
     };
     let fisher = Fisher::exact(objective, likelihood)?;
+    let fisher: &dyn SelfAdjoint<B> = &fisher;
     let layers = kfac.layers().iter().take(MOST_LAYERS);
     let layers = layers.map(|layer| {
         let names = [Some(layer.weight()), layer.bias()];
         let subset = objective.layout().select_by(|block| names.contains(&Some(block.name())))?;
-        let exact = Probe::new(&fisher, &subset, seed)?;
+        let exact = fisher.restricted(subset.clone())?;
+        let signs = exact.domain().rademacher(seed);
+        let product = exact.apply(&signs)?;
+        // ‖K v − F v‖ / ‖F v‖
+        let error_of = |approximation: &dyn SelfAdjoint<B>| -> Result<f64, Error> {
+            let found = approximation.restricted(subset.clone())?.apply(&signs)?;
+            let difference = found.sub(&product)?.norm()?;
+            Ok(if difference == 0.0 { 0.0 } else { difference / product.norm()? })
+        };
         Ok(LayerError {
             layer: layer.weight().into(),
             elements: subset.layout().len(),
-            kfac: exact.error_of(&kfac, &subset)?,
-            ekfac: ekfac.as_ref().map(|ekfac| exact.error_of(ekfac, &subset)).transpose()?,
+            kfac: error_of(&kfac)?,
+            ekfac: ekfac.as_ref().map(|ekfac| error_of(ekfac)).transpose()?,
         })
     });
     layers.collect()
@@ -58,31 +67,6 @@ pub(super) fn blocks(layers: &[LayerError]) -> CheckLine {
             CheckLine::failed(Check::KfacBlocks, format!("no finite block of {}", layer.layer))
         }
         None => CheckLine::passed(Check::KfacBlocks, format!("{} layers compared", layers.len())),
-    }
-}
-
-/// A block's product with random signs.
-struct Probe<B: AutodiffBackend> {
-    signs: ParamVector<B>,
-    product: ParamVector<B>,
-}
-
-impl<B: AutodiffBackend> Probe<B> {
-    fn new(matrix: &dyn SelfAdjoint<B>, subset: &ParamSubset, seed: u64) -> Result<Self, Error> {
-        let block = matrix.restricted(subset.clone())?;
-        let signs = block.domain().rademacher(seed);
-        Ok(Self { product: block.apply(&signs)?, signs })
-    }
-
-    /// ‖K v − F v‖ / ‖F v‖
-    fn error_of(
-        &self,
-        approximation: &dyn SelfAdjoint<B>,
-        subset: &ParamSubset,
-    ) -> Result<f64, Error> {
-        let found = approximation.restricted(subset.clone())?.apply(&self.signs)?;
-        let difference = found.sub(&self.product)?.norm()?;
-        Ok(if difference == 0.0 { 0.0 } else { difference / self.product.norm()? })
     }
 }
 

@@ -7,9 +7,8 @@ use burn_backend::{AutodiffBackend, ops::FloatTensorOps};
 use super::{
     BlockComparison, EkfacLayer, FactorSpectrum, Kfac, KfacCollector, KfacConfig, KfacCoverage,
     KfacError,
-    assembled::{Assembled, assembled},
+    assembled::{Assembled, assembled, compare},
     block::Network,
-    compare::compare,
     factor::{expect_share, mixed},
     layer::Diagonal,
 };

@@ -13,8 +13,8 @@ use burn_backend::{
 use super::{
     FactorSpectrum, InversionPlace,
     device_inverse::Damped,
+    layer::Eigenbasis,
     matrix::{Eigen, FactorMatrix, FactorShape},
-    spectrum::Eigenbasis,
 };
 use crate::{
     error::Error,

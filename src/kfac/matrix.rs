@@ -79,11 +79,8 @@ impl FactorMatrix {
     /// I
     pub fn identity(shape: FactorShape) -> Self {
         let FactorShape { groups, size, .. } = shape;
-        let mut values = vec![0.0; groups * size * size];
-        for group in values.chunks_mut((size * size).max(1)) {
-            group.iter_mut().step_by(size + 1).for_each(|one| *one = 1.0);
-        }
-        Self { shape, values }
+        let one = |at: usize| if at % (size * size) % (size + 1) == 0 { 1.0 } else { 0.0 };
+        Self { shape, values: (0..groups * size * size).map(one).collect() }
     }
 
     /// Traces of the groups.
@@ -108,13 +105,14 @@ impl FactorMatrix {
 
     /// The matrix of a group, with a diagonal written out.
     pub fn matrix(&self, group: usize) -> Result<Option<DenseMatrix>, Error> {
-        let (size, diagonal) = (self.shape.size, self.shape.diagonal);
+        let size = self.shape.size;
         let Some(own) = self.shape.groups_of(&self.values).nth(group) else {
             return Ok(None);
         };
-        let mut values = if diagonal { vec![0.0; size * size] } else { own.to_vec() };
-        if diagonal {
-            values.iter_mut().step_by(size + 1).zip(own).for_each(|(entry, value)| *entry = *value);
+        let mut values = own.to_vec();
+        if self.shape.diagonal {
+            values = vec![0.0; size * size];
+            values.iter_mut().step_by(size + 1).zip(own).for_each(|(entry, own)| *entry = *own);
         }
         DenseMatrix::new(size, size, values).map(Some)
     }

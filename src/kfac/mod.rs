@@ -10,7 +10,6 @@ mod assembled;
 mod block;
 mod choice;
 mod collector;
-mod compare;
 mod config;
 mod coverage;
 mod device_inverse;
@@ -26,16 +25,14 @@ mod matrix;
 mod network;
 mod pass;
 mod program;
-mod ranks;
 mod reach;
 mod samples;
-mod spectrum;
 mod state;
 #[cfg(test)]
 mod tests;
 mod uncovered;
 
-pub use compare::BlockComparison;
+pub use assembled::BlockComparison;
 pub use config::{EmbeddingPolicy, KfacApproximation, KfacConfig, UncoveredPolicy};
 pub use coverage::{CoverageEntry, KfacCoverage, Treatment, WeightSharing};
 pub use ekfac::Ekfac;
@@ -43,9 +40,8 @@ pub use error::KfacError;
 pub use factor::KroneckerFactor;
 pub use fisher::KfacFisher;
 pub use inversion::{FactorInversion, InversionPlace, InversionReport, KfacInversion};
-pub use layer::{EkfacLayer, KfacLayer};
+pub use layer::{EkfacLayer, FactorSpectrum, KfacLayer};
 pub use samples::{SampleGradients, SampleScores};
-pub use spectrum::FactorSpectrum;
 pub use state::{EkfacState, KfacState};
 
 pub(crate) use collector::{Factors, KfacCollector};
@@ -61,9 +57,8 @@ use crate::{
     space::{ParamSpace, ParamVector},
     tensor::DefaultBackend,
 };
-use assembled::{Assembled, assembled};
+use assembled::{Assembled, assembled, compare};
 use block::Network;
-use compare::compare;
 
 /// K-FAC: the Fisher matrix as a Kronecker product per layer, with zeros between layers.
 ///

@@ -1,4 +1,5 @@
-//! Second moments of the inputs and output gradients of a network's layers, over all batches.
+//! Second moments of the inputs and output gradients of a network's layers, over all batches, and over the ranks of a
+//! shared objective: symmetric matrices as triangles.
 
 use std::sync::Arc;
 
@@ -8,13 +9,12 @@ use super::{
     KfacError,
     layers::NetworkLayers,
     program::{FactorKind, Notes, Results, times},
-    ranks::over_ranks,
 };
 use crate::{
     derive::{Likelihood, Metric},
     error::Error,
     graph::Graph,
-    objective::{Derivation, Noise, Objective, Part, Reduction},
+    objective::{Call, Contribution, Derivation, Extent, Noise, Objective, Part, Reduction, Sent},
     space::{Inner, InnerFloat, ParamBlock, ParamVector},
     tensor::Operand,
 };
@@ -64,17 +64,17 @@ impl Structure {
         let other = |parameter: usize| KfacError::OtherNetwork {
             parameter: self.names.get(parameter).cloned().unwrap_or_default(),
         };
-        let layer = |&(weight, bias): &(usize, Option<usize>)| {
+        let layers = self.layers.iter().map(|&(weight, bias)| {
             let mut layers = found.layers.iter();
             let found = layers.find(|layer| (layer.weight, layer.bias) == (weight, bias));
             found.cloned().ok_or_else(|| other(weight))
-        };
-        let layers = self.layers.iter().map(layer).collect::<Result<_, _>>()?;
-        let block = |&parameter: &usize| {
+        });
+        let layers = layers.collect::<Result<_, _>>()?;
+        let blocks = self.blocks.iter().map(|&parameter| {
             let found = found.blocks.iter().find(|block| block.parameter == parameter);
             found.cloned().ok_or_else(|| other(parameter))
-        };
-        let blocks = self.blocks.iter().map(block).collect::<Result<_, _>>()?;
+        });
+        let blocks = blocks.collect::<Result<_, _>>()?;
         (found.layers, found.blocks) = (layers, blocks);
         Ok(found)
     }
@@ -213,4 +213,63 @@ impl<B: AutodiffBackend> Means<B> {
     pub fn finish(self) -> Vec<InnerFloat<B>> {
         self.0.into_iter().filter_map(|(mean, _)| mean).collect()
     }
+}
+
+/// Sums over all ranks, and means weighted by rows; unchanged if the objective is not shared. Collective.
+fn over_ranks<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    program: &LayerProgram,
+    own: Result<Collected<B>, Error>,
+) -> Result<Collected<B>, Error> {
+    if !objective.is_shared() {
+        return own;
+    }
+    let derived = objective.first_derived(program)?;
+    let (graph, rows) = (derived.program.graph(), &derived.notes.rows);
+    let with_gradient = program.results == Results::WithGradient;
+    let parameters = if with_gradient { objective.layout().blocks().len() } else { 0 };
+    let mut shapes = graph.outputs().iter().map(|&it| graph.value(it).shape.to_vec());
+    let gradient = shapes.by_ref().skip(usize::from(with_gradient)).take(parameters);
+    let mut extents: Vec<_> = gradient.map(Extent::Whole).collect();
+    extents.extend(shapes.map(|shape| match (&program.results, &shape[..]) {
+        // Second moments are symmetric; others are diagonals.
+        (Results::Moments | Results::WithGradient, &[groups, size, same]) if size == same => {
+            Extent::Symmetric { groups, size }
+        }
+        _ => Extent::Whole(shape),
+    }));
+    let sent = || Sent { call: Call::Moments, vectors: &[], numbers: 1 + rows.len(), extents };
+    let own = own.map(|own| message(own, rows, parameters));
+    let mut found = objective.summed(sent, own)?;
+    let moments = found.tensors.split_off(parameters);
+    let gradient = found.tensors.into_iter().flatten().collect();
+    let gradient =
+        with_gradient.then(|| objective.parameters().space().from_blocks(gradient)).transpose()?;
+    let means = moments.into_iter().zip(rows).zip(&found.numbers[1..]);
+    let means = means.map(|((sum, rows), &over)| match rows {
+        Some(_) => (sum.map(|sum| times::<Inner<B>>(sum, 1.0 / over.max(1.0))), over as usize),
+        None => (sum, 0),
+    });
+    Ok(Collected { value: found.numbers[0], gradient, means: Means(means.collect()) })
+}
+
+/// One rank's part: the loss and the rows of each mean, then the gradient, then sums.
+fn message<B: AutodiffBackend>(
+    own: Collected<B>,
+    rows: &[Option<usize>],
+    parameters: usize,
+) -> Contribution<B> {
+    let mut numbers = vec![own.value];
+    let mut tensors: Vec<_> = match own.gradient {
+        Some(gradient) => gradient.into_blocks().into_iter().map(Some).collect(),
+        None => vec![None; parameters],
+    };
+    for ((mean, over), rows) in own.means.0.into_iter().zip(rows) {
+        numbers.push(over as f64);
+        let factor = if rows.is_some() { over as f64 } else { 1.0 };
+        tensors.push(mean.map(|mean| times::<Inner<B>>(mean, factor)));
+    }
+    numbers.resize(1 + rows.len(), 0.0);
+    tensors.resize(parameters + rows.len(), None);
+    Contribution { numbers, tensors }
 }

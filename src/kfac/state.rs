@@ -9,11 +9,10 @@ use super::{
     Ekfac, EkfacLayer, Kfac, KfacCoverage, KfacError, KfacLayer, KroneckerFactor, Treatment,
     block::Network,
     factor::expect_share,
-    layer::Diagonal,
+    layer::{Diagonal, Eigenbasis},
     matrix::{Eigen, FactorMatrix, FactorShape},
     pass::network_layers,
     program::{FactorKind, Reduced},
-    spectrum::Eigenbasis,
 };
 use crate::{
     derive::Metric,

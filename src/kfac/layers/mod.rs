@@ -3,13 +3,11 @@
 //! independent of models.
 
 mod norms;
-mod once;
 mod owner;
 mod uses;
 mod walk;
 
-pub(super) use once::Moves;
-pub(super) use owner::{Samples, Separation};
+pub(super) use owner::{Moves, Samples, Separation};
 
 use crate::graph::{Convolution, Graph, ValueId};
 use walk::Uses;

@@ -13,8 +13,7 @@ use burn_backend::{
 
 use super::{
     SampleGradients, SampleScores,
-    eigen_gradients::{EigenGradients, OfBlock},
-    forms::BlockForm,
+    forms::{BlockForm, EigenGradients, OfBlock},
 };
 use crate::{
     error::Error,

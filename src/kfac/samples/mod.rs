@@ -4,7 +4,6 @@
 //! Grosse et al. 2023, *Studying large language model generalization with influence functions*, section 3.2 (scores with
 //! EKFAC); George et al. 2018 (the eigenbasis). Vectors are given: solving for them is not done here.
 
-mod eigen_gradients;
 mod eigenbasis;
 mod forms;
 mod scores;

@@ -9,12 +9,12 @@ pub(crate) use weight_matrix::WeightMatrix;
 
 use std::fmt;
 
-use burn_backend::{AutodiffBackend, Shape, Slice, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
 use crate::{
     error::Error,
     space::{Inner, InnerFloat, ParamSpace, ParamVector},
-    tensor::DefaultBackend,
+    tensor::{DefaultBackend, reshape},
 };
 
 use super::{
@@ -115,43 +115,31 @@ impl<B: AutodiffBackend> Kronecker<B> {
     /// The product with one matrix `[groups, rows, columns]`, or with `count` matrices side by side,
     /// `[groups, rows, count·columns]`. Those of several are below each other, `[groups, count·rows, columns]`.
     fn product(&self, v: InnerFloat<B>, count: usize) -> InnerFloat<B> {
+        let WeightMatrix { groups, rows, columns, .. } = self.matrix;
+        // Matrices that are side by side, below each other, and back.
+        let below = |v| {
+            let v = swapped::<B>(v, [groups, rows, count, columns]);
+            reshape::<Inner<B>>(v, &[groups, count * rows, columns])
+        };
         let Some(eigenvalues) = &self.eigenvalues else {
-            let left = self.left.left(false, v);
-            return self.right.right(false, self.below(left, count));
+            return self.right.right(false, below(self.left.left(false, v)));
         };
-        let rotated = self.below(self.left.left(true, v), count);
-        let rotated = self.right.right(false, rotated);
-        let WeightMatrix { groups, rows, columns, .. } = self.matrix;
-        let scaled = if count == 1 {
-            Inner::<B>::float_mul(rotated, eigenvalues.clone())
-        } else {
-            let rotated = reshaped::<B, _>(rotated, [groups, count, rows, columns]);
-            let eigenvalues = reshaped::<B, _>(eigenvalues.clone(), [groups, 1, rows, columns]);
-            let scaled = Inner::<B>::float_mul(rotated, eigenvalues);
-            let beside = Inner::<B>::float_swap_dims(scaled, 1, 2);
-            reshaped::<B, _>(beside, [groups, rows, count * columns])
-        };
-        let left = self.left.left(false, scaled);
-        self.right.right(true, self.below(left, count))
-    }
-
-    /// Matrices that are side by side, below each other.
-    fn below(&self, v: InnerFloat<B>, count: usize) -> InnerFloat<B> {
-        if count == 1 {
-            return v;
-        }
-        let WeightMatrix { groups, rows, columns, .. } = self.matrix;
-        let v = reshaped::<B, _>(v, [groups, rows, count, columns]);
-        let below = Inner::<B>::float_swap_dims(v, 1, 2);
-        reshaped::<B, _>(below, [groups, count * rows, columns])
+        let rotated = self.right.right(false, below(self.left.left(true, v)));
+        let rotated = reshape::<Inner<B>>(rotated, &[groups, count, rows, columns]);
+        let eigenvalues = reshape::<Inner<B>>(eigenvalues.clone(), &[groups, 1, rows, columns]);
+        let scaled = Inner::<B>::float_mul(rotated, eigenvalues);
+        let beside = swapped::<B>(scaled, [groups, count, rows, columns]);
+        let beside = reshape::<Inner<B>>(beside, &[groups, rows, count * columns]);
+        self.right.right(true, below(self.left.left(false, beside)))
     }
 }
 
-fn reshaped<B: AutodiffBackend, const D: usize>(
-    tensor: InnerFloat<B>,
-    shape: [usize; D],
-) -> InnerFloat<B> {
-    Inner::<B>::float_reshape(tensor, Shape::from(shape))
+/// A tensor of this shape with its second and third dimension exchanged, which changes nothing where one of them is 1.
+fn swapped<B: AutodiffBackend>(tensor: InnerFloat<B>, shape: [usize; 4]) -> InnerFloat<B> {
+    if shape[1] == 1 || shape[2] == 1 {
+        return tensor;
+    }
+    Inner::<B>::float_swap_dims(reshape::<Inner<B>>(tensor, &shape), 1, 2)
 }
 
 fn side<B: AutodiffBackend>(

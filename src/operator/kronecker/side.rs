@@ -1,8 +1,11 @@
 //! One factor of a Kronecker product on the device. Depends on tensors; independent of where factors come from.
 
-use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
 
-use crate::space::{Inner, InnerFloat};
+use crate::{
+    space::{Inner, InnerFloat},
+    tensor::reshape,
+};
 
 /// What a block is multiplied by from the left and the right, with the eigenvalues of the spectral form.
 pub(crate) type KroneckerSides<B> = ([KroneckerSide<Inner<B>>; 2], Option<InnerFloat<B>>);
@@ -30,7 +33,10 @@ impl<B: Backend> KroneckerSide<B> {
     pub fn left(&self, transposed: bool, v: FloatTensor<B>) -> FloatTensor<B> {
         match self {
             Self::Matrix(matrix) => B::float_matmul(oriented::<B>(matrix, transposed), v),
-            Self::Diagonal(diagonal) => B::float_mul(v, shaped::<B>(diagonal, true)),
+            Self::Diagonal(diagonal) => {
+                let size = diagonal.shape().num_elements();
+                B::float_mul(v, reshape::<B>(diagonal.clone(), &[1, size, 1]))
+            }
             Self::Identity => v,
         }
     }
@@ -39,7 +45,10 @@ impl<B: Backend> KroneckerSide<B> {
     pub fn right(&self, transposed: bool, v: FloatTensor<B>) -> FloatTensor<B> {
         match self {
             Self::Matrix(matrix) => B::float_matmul(v, oriented::<B>(matrix, transposed)),
-            Self::Diagonal(diagonal) => B::float_mul(v, shaped::<B>(diagonal, false)),
+            Self::Diagonal(diagonal) => {
+                let size = diagonal.shape().num_elements();
+                B::float_mul(v, reshape::<B>(diagonal.clone(), &[1, 1, size]))
+            }
             Self::Identity => v,
         }
     }
@@ -48,11 +57,4 @@ impl<B: Backend> KroneckerSide<B> {
 fn oriented<B: Backend>(matrix: &FloatTensor<B>, transposed: bool) -> FloatTensor<B> {
     let matrix = matrix.clone();
     if transposed { B::float_swap_dims(matrix, 1, 2) } else { matrix }
-}
-
-/// A diagonal as a column or a row.
-fn shaped<B: Backend>(diagonal: &FloatTensor<B>, column: bool) -> FloatTensor<B> {
-    let size = diagonal.shape().num_elements();
-    let shape = if column { [1, size, 1] } else { [1, 1, size] };
-    B::float_reshape(diagonal.clone(), Shape::from(shape))
 }

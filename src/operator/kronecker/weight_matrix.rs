@@ -1,8 +1,11 @@
 //! How the weight and the bias of a layer form one matrix. Depends on tensors; independent of what multiplies the matrix.
 
-use burn_backend::{AutodiffBackend, Shape, Slice, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
-use crate::space::{Inner, InnerFloat};
+use crate::{
+    space::{Inner, InnerFloat},
+    tensor::reshape,
+};
 
 /// A weight, with the bias that goes with it, as a matrix `[groups, rows, columns]`: a row per input, a column per
 /// output, and the bias as the last row.
@@ -45,18 +48,17 @@ impl WeightMatrix {
     pub fn gather<B: AutodiffBackend>(&self, blocks: &[InnerFloat<B>]) -> Option<InnerFloat<B>> {
         let weight = blocks.get(self.weight)?.clone();
         let (rows, columns) = (self.weight_rows(), self.columns);
-        let matrix = if self.transposed {
-            let stored = Shape::from([self.groups, columns, rows]);
-            Inner::<B>::float_swap_dims(Inner::<B>::float_reshape(weight, stored), 1, 2)
+        let mut matrix = if self.transposed {
+            let stored = reshape::<Inner<B>>(weight, &[self.groups, columns, rows]);
+            Inner::<B>::float_swap_dims(stored, 1, 2)
         } else {
-            Inner::<B>::float_reshape(weight, Shape::from([self.groups, rows, columns]))
+            reshape::<Inner<B>>(weight, &[self.groups, rows, columns])
         };
-        let Some(bias) = self.bias else {
-            return Some(matrix);
-        };
-        let bias = blocks.get(bias)?.clone();
-        let row = Inner::<B>::float_reshape(bias, Shape::from([self.groups, 1, columns]));
-        Some(Inner::<B>::float_cat(vec![matrix, row], 1))
+        if let Some(bias) = self.bias {
+            let row = reshape::<Inner<B>>(blocks.get(bias)?.clone(), &[self.groups, 1, columns]);
+            matrix = Inner::<B>::float_cat(vec![matrix, row], 1);
+        }
+        Some(matrix)
     }
 
     /// The blocks that form a matrix, in their order.
@@ -65,14 +67,14 @@ impl WeightMatrix {
         let part = |range: std::ops::Range<usize>| {
             Inner::<B>::float_slice(matrix.clone(), &[Slice::full(), Slice::from(range)])
         };
-        let bias = self.bias.map(|_| {
-            let shape = Shape::from([self.groups * self.columns]);
-            Inner::<B>::float_reshape(part(rows..rows + 1), shape)
-        });
-        let weight = if bias.is_some() { part(0..rows) } else { matrix };
-        let weight =
-            if self.transposed { Inner::<B>::float_swap_dims(weight, 1, 2) } else { weight };
-        let weight = Inner::<B>::float_reshape(weight, Shape::from(self.shape.clone()));
+        let bias = self
+            .bias
+            .map(|_| reshape::<Inner<B>>(part(rows..rows + 1), &[self.groups * self.columns]));
+        let mut weight = if bias.is_some() { part(0..rows) } else { matrix };
+        if self.transposed {
+            weight = Inner::<B>::float_swap_dims(weight, 1, 2);
+        }
+        let weight = reshape::<Inner<B>>(weight, &self.shape);
         match bias {
             Some(bias) if self.bias < Some(self.weight) => vec![bias, weight],
             Some(bias) => vec![weight, bias],

@@ -6,7 +6,6 @@
 
 mod inner;
 mod outer;
-mod paired;
 mod quadratic;
 
 use burn_capture::CaptureBackend;
@@ -20,8 +19,7 @@ use crate::{
     derive::Metric, error::Error, graph::ValueType, kfac::layers::LayerKind,
     operator::KroneckerSide,
 };
-use outer::{Left, Outer};
-use paired::Others;
+use outer::{Left, Others, Outer};
 use quadratic::Sides;
 
 /// The taps of the gradients at the targets of the data.
