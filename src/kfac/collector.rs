@@ -9,13 +9,13 @@ use super::{
     UncoveredPolicy,
     block::{Block, Network},
     network,
-    pass::{Means, MomentPass, Structure, names, network_layers},
+    pass::{Means, MomentPass, Structure, network_layers},
     program::{FactorKind, Reduced, Results},
     reach::expect_own_rows,
     uncovered::{expect_size, uncovered_factors},
 };
 use crate::{
-    derive::{Likelihood, Metric},
+    derive::{Likelihood, LikelihoodError},
     error::Error,
     objective::{Objective, ObjectiveError, ValueAndGradient},
     space::{Inner, InnerFloat, read_tensor},
@@ -44,13 +44,54 @@ pub(crate) struct KfacCollector {
     /// The pass of the factors, with the blocks that come with them; then one for blocks alone, if the first propagates
     /// nothing back.
     passes: Vec<MomentPass>,
-    /// The first layer whose rows reach several samples, and the operation in which they do.
-    mixed: Option<(String, String)>,
+    /// The refusal of what needs samples, if the rows of a layer reach several.
+    mixed: Option<KfacError>,
 }
 
 impl KfacCollector {
+    /// Checks that the likelihood, the reduction and the network meet the needs of the configuration. Chooses between exact
+    /// factors and drawn targets, by the number of backward passes and by what a network allows.
+    pub(crate) fn new<B: AutodiffBackend>(
+        objective: &Objective<B>,
+        likelihood: Likelihood,
+        config: &KfacConfig,
+    ) -> Result<Self, Error> {
+        if !matches!(config.fisher, KfacFisher::Empirical | KfacFisher::ForwardOnly) {
+            objective.expect_likelihood(likelihood)?;
+        }
+        let of =
+            |fisher| Self::of_network(objective, likelihood, &KfacConfig { fisher, ..*config });
+        let KfacFisher::ExactWhereCheap { passes, draws, seed } = config.fisher else {
+            return objective.agreed(of(config.fisher));
+        };
+        // `None` if exact factors take too many passes, or places mix.
+        let exact = || {
+            if draws == 0 {
+                return Err(LikelihoodError::NoDraws.into());
+            }
+            let outputs = objective.shape_of_outputs()?;
+            likelihood.check(&outputs)?;
+            if likelihood.family().number_of_columns(&outputs) > passes {
+                return Ok(None);
+            }
+            match of(KfacFisher::Exact) {
+                Err(error) if matches!(error.downcast_ref(), Some(KfacError::Places { .. })) => {
+                    Ok(None)
+                }
+                found => found.map(Some),
+            }
+        };
+        let exact = objective.agreed(exact())?;
+        // All ranks compute the same matrix.
+        let everywhere = objective.everywhere(exact.is_some())?;
+        match exact.filter(|_| everywhere) {
+            Some(exact) => Ok(exact),
+            None => objective.agreed(of(KfacFisher::MonteCarlo { draws, seed })),
+        }
+    }
+
     /// The collector of a configuration that says what is computed.
-    pub(super) fn of_network<B: AutodiffBackend>(
+    fn of_network<B: AutodiffBackend>(
         objective: &Objective<B>,
         likelihood: Likelihood,
         config: &KfacConfig,
@@ -61,7 +102,7 @@ impl KfacCollector {
             // Before a program is made that would hold a pass for each.
             objective.of_first(|part| Ok(likelihood.expect_room(part.outputs_type()?, draws)?))?;
         }
-        let metric = metric(config.fisher, likelihood);
+        let metric = config.fisher.metric(likelihood.family());
         let mut kind = FactorKind { metric, reduced: Reduced::Nothing };
         let layers = network_layers(objective, kind)?;
         network::check(&layers, objective.layout(), config, kind.separation())?;
@@ -81,7 +122,8 @@ impl KfacCollector {
                 network.coverage.estimate(&block.name, probes);
             }
         }
-        let mixed = network::mixed(&layers, objective.layout());
+        let mixed = network::mixed(&layers, objective.layout())
+            .map(|(parameter, operation)| KfacError::Samples { parameter, operation });
         Ok(Self { config: *config, network: Arc::new(network), passes, mixed })
     }
 
@@ -240,10 +282,7 @@ impl KfacCollector {
         if self.config.fisher == KfacFisher::ForwardOnly {
             return Err(KfacError::NoDiagonal);
         }
-        match self.mixed.clone() {
-            Some((parameter, operation)) => Err(KfacError::Samples { parameter, operation }),
-            None => Ok(()),
-        }
+        self.mixed.clone().map_or(Ok(()), Err)
     }
 }
 
@@ -252,38 +291,5 @@ fn pass_of(passes: &[MomentPass], block: &Block) -> Option<usize> {
     match block.uncovered {
         None => Some(0),
         Some(_) => passes.iter().position(|pass| pass.structure.blocks.contains(&block.position)),
-    }
-}
-
-impl MomentPass {
-    /// A pass for the exact blocks of those uncovered parameters for which a pass computes them; `None` if there are
-    /// none.
-    fn of_blocks<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-        network: &Network,
-    ) -> Result<Option<Self>, Error> {
-        let metric = Some(Metric::Exact(self.likelihood.family()));
-        let kind = FactorKind { metric, reduced: Reduced::Nothing };
-        let found = network_layers(objective, kind)?;
-        let own = network.uncovered().iter().map(|one| one.position);
-        let blocks: Vec<usize> = own.filter(|&at| found.has_block(at)).collect();
-        if blocks.is_empty() {
-            return Ok(None);
-        }
-        let structure = Structure { layers: Vec::new(), blocks, names: names(objective) };
-        Ok(Some(Self { kind, structure: Arc::new(structure), ..self.clone() }))
-    }
-}
-
-fn metric(fisher: KfacFisher, likelihood: Likelihood) -> Option<Metric> {
-    let family = likelihood.family();
-    match fisher {
-        KfacFisher::Exact => Some(Metric::Exact(family)),
-        KfacFisher::MonteCarlo { draws, .. } | KfacFisher::ExactWhereCheap { draws, .. } => {
-            Some(Metric::Drawn { family, draws })
-        }
-        KfacFisher::Empirical => Some(Metric::Empirical),
-        KfacFisher::ForwardOnly => None,
     }
 }

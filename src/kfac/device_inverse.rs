@@ -16,10 +16,10 @@ use std::ops::Range;
 
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
-use super::{InversionPlace, matrix::inverse_root};
+use super::{InversionPlace, KroneckerFactor, matrix::inverse_root};
 use crate::{
     error::Error,
-    operator::upload,
+    operator::{KroneckerSide, upload},
     space::{Inner, InnerFloat, ParamSpace, read_tensor, sum},
 };
 
@@ -27,33 +27,45 @@ use crate::{
 const LEAF: usize = 128;
 
 /// M = A + δI of one factor, with a δ for each group.
-pub(super) struct Damped<'a, B: AutodiffBackend> {
-    pub space: &'a ParamSpace<B>,
+struct Damped<'a, B: AutodiffBackend> {
+    space: &'a ParamSpace<B>,
     /// `[groups, size, size]`
-    pub factor: InnerFloat<B>,
-    pub damping: &'a [f64],
-    pub groups: usize,
-    pub size: usize,
+    factor: InnerFloat<B>,
+    damping: &'a [f64],
+    groups: usize,
+    size: usize,
 }
 
-impl<B: AutodiffBackend> Damped<'_, B> {
-    /// X with ‖I − MX‖₂ up to a tolerance, `None` if the device's precision does not allow it, and where it was computed.
-    pub fn inverse(
+impl<B: AutodiffBackend> KroneckerFactor<B> {
+    /// X ≈ (M + δI)⁻¹ with a δ for each group by the device, with ‖I − (M + δI)X‖₂ up to a tolerance, and where it was
+    /// computed; `None` if it is left to the host, as where the device's precision does not allow it.
+    #[allow(clippy::type_complexity)]
+    pub(super) fn inverse_on_device(
         &self,
+        damping: &[f64],
         tolerance: f64,
-    ) -> Result<(Option<InnerFloat<B>>, InversionPlace), Error> {
-        let Some(root) = self.inverse_root(self.factor.clone(), self.size)? else {
+        space: &ParamSpace<B>,
+    ) -> Result<(Option<KroneckerSide<Inner<B>>>, InversionPlace), Error> {
+        let Some(factor) = self.device().cloned() else {
+            return Ok((None, InversionPlace::Host));
+        };
+        let (groups, size) = (self.groups(), self.size());
+        let damped = Damped { space, factor, damping, groups, size };
+        let Some(root) = damped.inverse_root(damped.factor.clone(), size)? else {
             return Ok((None, InversionPlace::Fallback { residual: None, tolerance }));
         };
         let inverse = Inner::<B>::float_matmul(transposed::<B>(root.clone()), root); // WᵀW
-        let residual = self.residual(inverse.clone(), tolerance)?;
+        let residual = damped.residual(inverse.clone(), tolerance)?;
         if residual <= tolerance {
+            let inverse = KroneckerSide::Matrix(inverse);
             return Ok((Some(inverse), InversionPlace::Device { residual }));
         }
         let residual = Some(residual).filter(|residual| residual.is_finite());
         Ok((None, InversionPlace::Fallback { residual, tolerance }))
     }
+}
 
+impl<B: AutodiffBackend> Damped<'_, B> {
     /// W = L⁻¹ of a diagonal block or a Schur complement, to which the damping has not been added yet; `None` if it is
     /// not positive definite.
     fn inverse_root(

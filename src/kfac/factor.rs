@@ -11,8 +11,7 @@ use burn_backend::{
 };
 
 use super::{
-    FactorSpectrum, InversionPlace,
-    device_inverse::Damped,
+    FactorSpectrum,
     layer::Eigenbasis,
     matrix::{Eigen, FactorMatrix, FactorShape},
 };
@@ -121,21 +120,9 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
         Ok(diagonals.chunks(self.0.shape.size.max(1)).map(|group| group.iter().sum()).collect())
     }
 
-    /// (M + δI)⁻¹ with a δ for each group by the device, and where it was computed; `None` if it is left to the host.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn inverse_on_device(
-        &self,
-        damping: &[f64],
-        tolerance: f64,
-        space: &ParamSpace<B>,
-    ) -> Result<(Option<KroneckerSide<Inner<B>>>, InversionPlace), Error> {
-        let Some(factor) = self.0.device.clone() else {
-            return Ok((None, InversionPlace::Host));
-        };
-        let FactorShape { groups, size, .. } = self.0.shape;
-        let damped = Damped { space, factor, damping, groups, size };
-        let (inverse, place) = damped.inverse(tolerance)?;
-        Ok((inverse.map(KroneckerSide::Matrix), place))
+    /// On the device; `None` for the identity.
+    pub(super) fn device(&self) -> Option<&InnerFloat<B>> {
+        self.0.device.as_ref()
     }
 
     /// Name of the weight or parameter.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::seeds::Seeds;
+use crate::{
+    derive::{Family, Metric},
+    seeds::Seeds,
+};
 
 /// Which gradients of the layers' outputs G is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +69,18 @@ impl KfacFisher {
             *seed = Seeds::at(*seed, step as u64);
         }
         self
+    }
+
+    /// The metric in the outputs whose root is propagated back; `None` without gradients.
+    pub(super) fn metric(self, family: Family) -> Option<Metric> {
+        match self {
+            Self::Exact => Some(Metric::Exact(family)),
+            Self::MonteCarlo { draws, .. } | Self::ExactWhereCheap { draws, .. } => {
+                Some(Metric::Drawn { family, draws })
+            }
+            Self::Empirical => Some(Metric::Empirical),
+            Self::ForwardOnly => None,
+        }
     }
 
     /// Draws and seed, if targets are drawn.

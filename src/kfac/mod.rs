@@ -8,7 +8,6 @@
 
 mod assembled;
 mod block;
-mod choice;
 mod collector;
 mod config;
 mod coverage;

@@ -7,8 +7,9 @@ use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 
 use super::{
     KfacError,
+    block::Network,
     layers::NetworkLayers,
-    program::{FactorKind, Notes, Results, times},
+    program::{FactorKind, Notes, Reduced, Results, times},
 };
 use crate::{
     derive::{Likelihood, Metric},
@@ -129,6 +130,24 @@ impl MomentPass {
         over_ranks(objective, &program, run.map(|()| own))
     }
 
+    /// A pass for the exact blocks of those uncovered parameters for which a pass computes them; `None` if there are
+    /// none.
+    pub fn of_blocks<B: AutodiffBackend>(
+        &self,
+        objective: &Objective<B>,
+        network: &Network,
+    ) -> Result<Option<Self>, Error> {
+        let metric = Some(Metric::Exact(self.likelihood.family()));
+        let kind = FactorKind { metric, reduced: Reduced::Nothing };
+        let found = network_layers(objective, kind)?;
+        let own = network.uncovered().iter().map(|one| one.position);
+        let blocks: Vec<usize> = own.filter(|&at| found.has_block(at)).collect();
+        if blocks.is_empty() {
+            return Ok(None);
+        }
+        let structure = Structure { layers: Vec::new(), blocks, names: names(objective) };
+        Ok(Some(Self { kind, structure: Arc::new(structure), ..self.clone() }))
+    }
     /// A program that returns these results.
     pub fn program(&self, results: Results) -> LayerProgram {
         LayerProgram { kind: self.kind, structure: Arc::clone(&self.structure), results }
@@ -202,10 +221,8 @@ impl<B: AutodiffBackend> Means<B> {
                 }
             };
             let term = times::<Inner<B>>(term.into_float()?, weight);
-            *mean = Some(match mean.take() {
-                Some(mean) => Inner::<B>::float_add(times::<Inner<B>>(mean, keep), term),
-                None => term,
-            });
+            let kept = mean.take().map(|mean| times::<Inner<B>>(mean, keep));
+            *mean = kept.into_iter().chain([term]).reduce(Inner::<B>::float_add);
         }
         Ok(())
     }

@@ -19,8 +19,8 @@ use crate::{
     },
     operator::{LinearOperator, SelfAdjoint, materialize_up_to},
     seeds::Seeds,
-    space::{Inner, InnerFloat, ParamLayout, ParamSpace},
-    tensor::Operand,
+    space::{Inner, InnerFloat, ParamLayout},
+    tensor::{Operand, reshape},
 };
 
 /// Refuses uncovered parameters that are larger than the policy allows.
@@ -125,10 +125,7 @@ pub(crate) fn mean_squares<B: AutodiffBackend>(
                 let block = block.ok_or(ObjectiveError::NoBatches)?.into_float()?;
                 let square = Inner::<B>::float_mul(block.clone(), block);
                 let square = Inner::<B>::float_mul_scalar(square, weight.into());
-                *sum = Some(match sum.take() {
-                    Some(sum) => Inner::<B>::float_add(sum, square),
-                    None => square,
-                });
+                *sum = sum.take().into_iter().chain([square]).reduce(Inner::<B>::float_add);
             }
         }
         Ok(())
@@ -139,11 +136,11 @@ pub(crate) fn mean_squares<B: AutodiffBackend>(
     let sent = || Sent { call: Call::Squares, vectors: &[], numbers: 0, extents: extents() };
     let own = own.map(|()| Contribution { numbers: Vec::new(), tensors: sums });
     let sums = objective.summed(sent, own)?.tensors;
-    let flat = |sum: InnerFloat<B>| {
-        let elements = Shape::from([sum.shape().num_elements()]);
-        Inner::<B>::float_reshape(sum, elements)
+    let flat = |sum: Option<InnerFloat<B>>| {
+        let elements = sum.as_ref()?.shape().num_elements();
+        Some(reshape::<Inner<B>>(sum?, &[elements]))
     };
-    let sums: Option<Vec<_>> = sums.into_iter().map(|sum| sum.map(flat)).collect();
+    let sums: Option<Vec<_>> = sums.into_iter().map(flat).collect();
     Ok(sums.ok_or(ObjectiveError::NoBatches)?)
 }
 
@@ -159,8 +156,7 @@ fn signs<B: AutodiffBackend>(
         own.iter_mut().skip(1).for_each(|size| *size = 1);
     }
     let layout = ParamLayout::from_shapes([("outputs", own)])?;
-    let (device, precision) = (objective.parameters().device(), objective.precision());
-    let signs = ParamSpace::<B>::new(&layout, device, precision)?.rademacher(seed);
+    let signs = objective.parameters().space().with_layout(&layout).rademacher(seed);
     let signs = signs.into_blocks().pop().ok_or(ObjectiveError::NoBatches)?;
     Ok(Inner::<B>::float_expand(signs, Shape::from(outputs.to_vec())))
 }

@@ -104,8 +104,7 @@ impl SampleGradients {
             Ok(())
         };
         let selected: Vec<_> = others.blocks.iter().map(|block| block.selected).collect();
-        if rotates_samples(objective, &blocks, (&selected, columns)) {
-            let scores = pairing(&blocks, &selected, columns);
+        if let Some(scores) = pairing(objective, &blocks, (&selected, columns)) {
             self.run(objective, scores, (columns, 1), &others.beside(&blocks), add)?;
         } else {
             let matrices = others.blocks.iter().zip(&blocks);
@@ -128,7 +127,8 @@ impl SampleGradients {
         let program = self.selecting::<B>(&blocks, objective.parameters().device(), count);
         let derived = objective.first_derived(&program)?;
         let selected = &derived.notes.selected;
-        let rotates = rotates_samples(samples, &blocks, (selected, count));
+        let scores = pairing(samples, &blocks, (selected, count));
+        let rotates = scores.is_some();
         let elements = |(block, selected): (&BlockForm<'_, B>, &Selected)| {
             let [groups, d_in, d_out] = block.shape();
             let own = if selected.single { d_in + d_out } else { d_in * d_out };
@@ -136,7 +136,7 @@ impl SampleGradients {
             count * groups * (own + if rotates { 0 } else { 2 * d_in * d_out })
         };
         let elements: usize = blocks.iter().zip(selected).map(elements).sum();
-        let scores = if rotates { pairing(&blocks, selected, count) } else { self.inner(count) };
+        let scores = scores.unwrap_or_else(|| self.inner(count));
         let scoring = self.program(Results::Scores(scores));
         let most = objective.transient_of(&program)?.max(samples.transient_of(&scoring)?);
         let width = objective.precision().bytes();
@@ -159,30 +159,16 @@ fn index_dtype<B: AutodiffBackend>(device: &Device<B>) -> DType {
     get_or_init_device_settings::<Inner<B>>(device).int_dtype.into()
 }
 
-/// The program of products with others that are given in the eigenbases.
+/// The scores with others that are given in the eigenbases; `None` where fewer multiplications rotate these out of the
+/// eigenbases than the samples into them.
 fn pairing<B: AutodiffBackend>(
-    blocks: &[BlockForm<'_, B>],
-    selected: &[Selected],
-    others: usize,
-) -> Vec<Score> {
-    let each = blocks.iter().zip(selected);
-    let score = |(block, selected): (&BlockForm<'_, B>, &Selected)| Score::Bilinear {
-        form: block.form,
-        others,
-        single: selected.single,
-    };
-    each.map(score).collect()
-}
-
-/// Whether fewer multiplications rotate the samples into the eigenbases than some others out of them.
-fn rotates_samples<B: AutodiffBackend>(
     objective: &Objective<B>,
     blocks: &[BlockForm<'_, B>],
-    (others, count): (&[Selected], usize),
-) -> bool {
+    (selected, others): (&[Selected], usize),
+) -> Option<Vec<Score>> {
     let samples: usize = objective.samples().iter().sum();
     let (mut of_samples, mut of_others) = (0.0, 0.0);
-    for (block, other) in blocks.iter().zip(others) {
+    let each = blocks.iter().zip(selected).map(|(block, other)| {
         let [groups, d_in, d_out] = block.shape().map(|size| size as f64);
         let [left, right] = [block.form.left, block.form.right].map(|side| match side {
             SideForm::Matrix => 1.0,
@@ -190,8 +176,10 @@ fn rotates_samples<B: AutodiffBackend>(
         });
         let rows = (samples * other.places) as f64;
         of_samples += rows * groups * (left * d_in * d_in + right * d_out * d_out);
-        let matrices = count as f64 * groups * d_in * d_out;
+        let matrices = others as f64 * groups * d_in * d_out;
         of_others += matrices * (left * d_in + right * d_out);
-    }
-    of_samples <= of_others
+        Score::Bilinear { form: block.form, others, single: other.single }
+    });
+    let scores = each.collect();
+    (of_samples <= of_others).then_some(scores)
 }

@@ -42,15 +42,15 @@ impl<B: Backend> Outer<B> {
                 let rows = B::float_select(table, 0, B::int_reshape(indices.clone(), flat));
                 contracted(rows, vectors, &self.right)
             }
-            Left::Rows(a) if d_in < d_out => {
-                let matrices = B::float_permute(matrices, &[1, 3, 0, 2]);
-                let matrices = reshape::<B>(matrices, &[groups, d_out, vectors * d_in]);
-                contracted(B::float_matmul(self.right.by_group(), matrices), vectors, a)
-            }
             Left::Rows(a) => {
-                let matrices = B::float_permute(matrices, &[1, 2, 0, 3]);
-                let matrices = reshape::<B>(matrices, &[groups, d_in, vectors * d_out]);
-                contracted(B::float_matmul(a.by_group(), matrices), vectors, &self.right)
+                let (rows, others, order) = if d_in < d_out {
+                    (&self.right, a, [1, 3, 0, 2])
+                } else {
+                    (a, &self.right, [1, 2, 0, 3])
+                };
+                let shape = [groups, rows.width(), vectors * others.width()];
+                let matrices = reshape::<B>(B::float_permute(matrices, &order), &shape);
+                contracted(B::float_matmul(rows.by_group(), matrices), vectors, others)
             }
         }
     }
