@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{
     many::{self, Decision},
     numbering::{Number, Numbering, Numbers},
-    tape::{Probed, Way, float_operands},
+    ways::{Probed, Way, float_operands},
 };
 use crate::graph::{Binary, Graph, Op, ValueId};
 

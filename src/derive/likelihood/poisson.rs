@@ -4,7 +4,10 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn_backend::{Backend, DType, Shape, Slice, TensorData, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, diagonal_of_sums, scaled_units};
+use super::{
+    Noise,
+    pattern::{diagonal_of_sums, scaled_units},
+};
 use crate::derive::lower::bool_dtype;
 
 /// One standard normal value per output.

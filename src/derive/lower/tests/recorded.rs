@@ -7,8 +7,9 @@ use burn_capture::{CaptureBackend, CaptureDevice};
 use super::{
     super::{apply, apply_recorded_twice},
     case::{Case, Input, real},
+    draw::Draw,
     harness::{
-        Draw, Run, Twice, as_burn_does, hessian_product, numbers, parameters, product_tensors,
+        Run, Twice, as_burn_does, hessian_product, numbers, parameters, product_tensors,
         relative_error,
     },
     table,
