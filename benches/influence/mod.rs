@@ -105,7 +105,7 @@ pub fn measure<B: AutodiffBackend>((name, device): &Backend, plan: Plan)
 where
     B::InnerBackend: ProgramBackend,
 {
-    let setting = Setting::<B>::new(&device.clone().autodiff()).expect("the model is traceable");
+    let setting = Setting::<B>::new(&device.clone().autodiff()).expect("the model can be captured");
     let Setting { case, training, query, queries } = &setting;
     let cg = setting.cg().expect("influences");
     let plain = InfluenceConfig::new(Estimator::Identity).init(training).expect("influences");

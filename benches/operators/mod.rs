@@ -39,7 +39,7 @@ where
         let config = CaptureConfig::new();
         let objective =
             Objective::<B>::capture_with(&config, &case.model, case.batch.clone(), case.loss)
-                .expect("the models of the benchmark are traceable");
+                .expect("the models of the benchmark can be captured");
         let vector = objective.parameters().space().normal(1);
         objective.prepare().expect("the programs run");
         let cg20 = ConjugateGradientConfig::new()
