@@ -158,8 +158,8 @@ impl<B: AutodiffBackend> Influence<B> {
 
     /// The same with an observer that is called after every iteration of a solve by conjugate gradients, MINRES or LiSSA with
     /// one right-hand side: of a single query, or of each with [`at_once`](InfluenceConfig::at_once) = 1. Several queries
-    /// share their products and are not observed. [`Convergence`](crate::solver::Convergence) makes residual, rate and steps
-    /// left of what it sees.
+    /// share their products and are not observed. [`Convergence`](crate::solver::Convergence) computes the residual, the rate
+    /// and the number of steps left from what it sees.
     #[must_use]
     pub fn with_iterations(
         self,
