@@ -13,12 +13,13 @@ use burn_curvature::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Backend, DAMPING, GRADIENT, STEPS,
+    Backend, DAMPING, GRADIENT,
     figures::Figures,
     finish,
     harness::{Plan, Rounds},
     megabytes,
     models::{Case, mlp},
+    operators::STEPS,
 };
 
 /// Queries whose scores are computed in one run.
