@@ -243,9 +243,7 @@ impl Step {
             }
         }
     }
-}
 
-impl Step {
     /// Bytes of each result that is written into memory of this process by the functions here.
     pub fn own_results(&self, graph: &Graph) -> Vec<usize> {
         let bytes = |value: &ValueId| graph.value(*value).bytes();
@@ -257,6 +255,7 @@ impl Step {
                     Op::Reshape
                         | Op::Zeros
                         | Op::Gather(_)
+                        | Op::MaxPool { .. }
                         | Op::Unfold4d { .. }
                         | Op::Conv { .. }
                         | Op::ConvBackward(..)
