@@ -51,7 +51,7 @@ impl Windows {
         (plain && within).then_some(windows)
     }
 
-    /// The largest element of each window of an image, and its place in the image: the first of equal ones, or the last NaN.
+    /// The largest element of each window of an image, and its place in the image.
     #[inline(always)]
     fn largest<N: Number + PartialOrd, P: Place>(
         &self,
@@ -60,26 +60,58 @@ impl Windows {
         places: &mut [P],
     ) {
         let ([_, width], [_, columns]) = (self.image, self.counts);
+        let squares = (self.kernel, self.stride, self.dilation) == ([2, 2], [2, 2], [1, 1]);
         let rows = largest.chunks_exact_mut(columns).zip(places.chunks_exact_mut(columns));
         for (row, (largest, places)) in rows.enumerate() {
-            for down in 0..self.kernel[0] {
-                let start = (row * self.stride[0] + down * self.dilation[0]) * width;
-                for right in 0..self.kernel[1] {
-                    let first = start + right * self.dilation[1];
-                    let is_first = (down, right) == (0, 0);
-                    let elements = image[first..].iter().step_by(self.stride[1]);
-                    let found = largest.iter_mut().zip(places.iter_mut()).zip(elements);
-                    for (column, ((largest, place), &x)) in found.enumerate() {
-                        #[allow(clippy::eq_op)] // NaN is the only number that differs from itself.
-                        let wins = is_first | (x > *largest) | (x != x);
-                        *largest = if wins { x } else { *largest };
-                        let own = P::at(first + column * self.stride[1]);
-                        *place = if wins { own } else { *place };
+            let start = row * self.stride[0] * width;
+            if squares {
+                squares_of_a_row(image, (start, width), largest, places);
+                continue;
+            }
+            for (column, (largest, place)) in largest.iter_mut().zip(places).enumerate() {
+                let first = start + column * self.stride[1];
+                let mut best = (image[first], P::at(first));
+                for down in 0..self.kernel[0] {
+                    let row = first + down * self.dilation[0] * width;
+                    for right in 0..self.kernel[1] {
+                        let at = row + right * self.dilation[1];
+                        best = better(best, (image[at], P::at(at)));
                     }
                 }
+                (*largest, *place) = best;
             }
         }
     }
+}
+
+/// A row of windows of two times two elements that do not overlap.
+#[inline(always)]
+fn squares_of_a_row<N: Number + PartialOrd, P: Place>(
+    image: &[N],
+    (start, width): (usize, usize),
+    largest: &mut [N],
+    places: &mut [P],
+) {
+    let [above, below] = [start, start + width].map(|at| image[at..].as_chunks::<2>().0);
+    let results = largest.iter_mut().zip(places);
+    for (column, ((largest, place), (above, below))) in
+        results.zip(above.iter().zip(below)).enumerate()
+    {
+        let first = start + 2 * column;
+        let mut best = (above[0], P::at(first));
+        best = better(best, (above[1], P::at(first + 1)));
+        best = better(best, (below[0], P::at(first + width)));
+        best = better(best, (below[1], P::at(first + width + 1)));
+        (*largest, *place) = best;
+    }
+}
+
+/// The larger of two elements with its place: the first if they are equal, and NaN before all others.
+#[inline(always)]
+fn better<N: PartialOrd + Copy, P: Copy>(best: (N, P), other: (N, P)) -> (N, P) {
+    #[allow(clippy::eq_op)] // NaN is the only number that differs from itself.
+    let wins = (other.0 > best.0) | (other.0 != other.0);
+    if wins { other } else { best }
 }
 
 /// The largest elements and their places, if the operation is such a pool of f32 or f64.
