@@ -50,7 +50,8 @@ where
 /// Puts the program's inputs in the places of the batch's tensors.
 pub(crate) struct PlaceBatch {
     pub operands: VecDeque<Operand<CaptureBackend>>,
-    /// Whether a tensor is put on the tape over the recording device if that in its place is on one.
+    /// Whether a tensor is put on the tape over the recording device if the one that it replaces is on a tape. So are
+    /// integers and truth values, since floats computed from them are on the same device.
     pub on_tape: bool,
 }
 
@@ -69,7 +70,9 @@ impl BatchMapper for PlaceBatch {
 
     #[inline(never)]
     fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
+        let on_tape = self.on_tape && tensor.device().is_autodiff();
         match self.operands.pop_front() {
+            Some(Operand::Int(input)) if on_tape => Tensor::from_primitive::<Tape>(input),
             Some(Operand::Int(input)) => Tensor::from_primitive::<CaptureBackend>(input),
             _ => tensor,
         }
@@ -77,7 +80,9 @@ impl BatchMapper for PlaceBatch {
 
     #[inline(never)]
     fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
+        let on_tape = self.on_tape && tensor.device().is_autodiff();
         match self.operands.pop_front() {
+            Some(Operand::Bool(input)) if on_tape => Tensor::from_primitive::<Tape>(input),
             Some(Operand::Bool(input)) => Tensor::from_primitive::<CaptureBackend>(input),
             _ => tensor,
         }

@@ -207,12 +207,12 @@ impl Arguments<'_> {
         let loss = scalar::<Tape>(loss, "the loss")?;
         let mut results = vec![Operand::Float(Tape::inner(loss.clone()))];
         if let (Some(outputs), true) = (outputs, in_training) {
-            results.push(Operand::Float(Tape::inner(float::<Tape>(outputs, "the outputs")?)));
+            results.push(Operand::Float(below(outputs, "the outputs")?));
         }
         if in_training {
             self.stated.replace(divisor.as_ref().map(|_| ()));
             if let Divisor::Weight(weight) = divisor {
-                results.push(Operand::Float(Tape::inner(scalar::<Tape>(weight, WEIGHT)?)));
+                results.push(Operand::Float(below(weight.into_dispatch(), WEIGHT)?));
             }
         }
         results.extend(stops::gradients(loss, &leaves));
@@ -270,6 +270,14 @@ where
     let typed = <DispatchTensor as DispatchKindConversion<B>>::try_into_backend(tensor);
     let typed = typed.map_err(|found| CaptureError::OtherDevice { what: what.into(), found })?;
     Ok(typed.float())
+}
+
+/// The tensor below the tape. One that is not on it, such as a result of a batch without autodiff alone, is that already.
+fn below(tensor: DispatchTensor, what: &str) -> Result<FloatTensor<CaptureBackend>, CaptureError> {
+    match float::<Tape>(tensor.clone(), what) {
+        Ok(on_tape) => Ok(Tape::inner(on_tape)),
+        Err(_) => float::<CaptureBackend>(tensor, what),
+    }
 }
 
 /// For messages.

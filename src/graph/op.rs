@@ -3,8 +3,6 @@
 //! One variant per mathematical operation, for operands of all kinds (float, int, bool): the kinds are part of the
 //! types of the values it reads and writes. Nor are shapes repeated: `Reshape` reshapes to the shape of its output.
 
-use std::{fmt, hash::Hasher};
-
 use burn_backend::{Distribution, Slice, ops::PadMode, tensor::IndexingUpdateOp};
 
 use super::attributes::{
@@ -291,19 +289,6 @@ impl Op {
     /// Whether the result has no operands and equal elements.
     pub(crate) fn is_uniform(&self) -> bool {
         matches!(self, Op::Zeros | Op::Ones | Op::Full(_))
-    }
-
-    /// Feeds the operation with its attributes to a hasher. Floating-point attributes have no hash of their own, but all
-    /// have a listing.
-    pub(crate) fn hash_into(&self, hasher: &mut impl Hasher) {
-        struct Listing<'a, H>(&'a mut H);
-        impl<H: Hasher> fmt::Write for Listing<'_, H> {
-            fn write_str(&mut self, text: &str) -> fmt::Result {
-                self.0.write(text.as_bytes());
-                Ok(())
-            }
-        }
-        let _ = fmt::write(&mut Listing(hasher), format_args!("{self:?}")); // never fails
     }
 
     /// Whether two runs of the operation may give different results.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet, hash_map::DefaultHasher},
+    fmt,
     hash::{Hash, Hasher},
 };
 
@@ -124,7 +125,8 @@ impl Graph {
     /// A hash of the operation with its attributes, of what it reads, and of the types of what it writes.
     fn signature(&self, node: &Node) -> u64 {
         let mut hasher = DefaultHasher::new();
-        node.op.hash_into(&mut hasher);
+        // Floating-point attributes have no hash of their own, but all have a listing.
+        let _ = fmt::write(&mut Listing(&mut hasher), format_args!("{:?}", node.op)); // never fails
         node.inputs.hash(&mut hasher);
         node.outputs.iter().for_each(|&output| self.value(output).hash(&mut hasher));
         hasher.finish()
@@ -195,5 +197,15 @@ impl Graph {
             .collect();
         last_uses.reverse();
         last_uses
+    }
+}
+
+/// Feeds a text to a hasher as it is written.
+struct Listing<'a, H>(&'a mut H);
+
+impl<H: Hasher> fmt::Write for Listing<'_, H> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
     }
 }

@@ -13,7 +13,7 @@
 //! single sample is formed. Any model that can be recorded has influences, whatever its layers. Those of K-FAC and
 //! EKFAC are computed from the layers, in the eigenbases in which A⁻¹ is a diagonal.
 //!
-//! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
+//! It is based on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
 //! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
 //! al. 2023, *Studying large language model generalization with influence functions* (EKFAC). It does not retrain.
@@ -32,6 +32,7 @@ mod matrix;
 mod own;
 mod pairs;
 mod parts;
+mod passes;
 mod query;
 mod removal;
 mod report;
@@ -62,15 +63,10 @@ use crate::{
     kfac::SampleGradients,
     objective::{Objective, Progress, Reduction},
     solver::Iteration,
-    space::ParamVector,
     tensor::DefaultBackend,
 };
 use inverse::Inverse;
 use losses::SampleLosses;
-use query::Gradients;
-
-/// The number of vectors from which passes over the layers are worthwhile.
-const SEVERAL: usize = 4;
 
 /// Influences of the samples of a training objective, at its parameters. Made by [`InfluenceConfig::init`].
 ///
@@ -162,8 +158,8 @@ impl<B: AutodiffBackend> Influence<B> {
 
     /// The same with an observer that is called after every iteration of a solve by conjugate gradients, MINRES or LiSSA with
     /// one right-hand side: of a single query, or of each with [`at_once`](InfluenceConfig::at_once) = 1. Several queries
-    /// share their products and are not observed. [`Convergence`](crate::solver::Convergence) makes residual, rate and steps
-    /// left of what it sees.
+    /// share their products and are not observed. [`Convergence`](crate::solver::Convergence) computes the residual, the rate
+    /// and the number of steps left from what it sees.
     #[must_use]
     pub fn with_iterations(
         self,
@@ -255,97 +251,6 @@ impl<B: AutodiffBackend> Influence<B> {
         Ok(self.report(solved.queries, solved.solves, derivatives))
     }
 
-    /// Calls `work` with A⁻¹∇f of the queries of each block.
-    fn each_solved(
-        &self,
-        query: Query<'_, B>,
-        mut work: impl FnMut(&[ParamVector<B>]) -> Result<(), Error>,
-    ) -> Result<Solved, Error> {
-        let gradients = Gradients::of(query, self.training.parameters().space())?;
-        self.each_block(gradients.len(), None, |block| {
-            let (vectors, solves) = self.inverse.solve(&gradients.some(block)?)?;
-            work(&vectors)?;
-            Ok(solves)
-        })
-    }
-
-    /// Calls `work` with the queries of each block, and sums up the solves that it reports.
-    fn each_block(
-        &self,
-        queries: usize,
-        range: Option<Range<usize>>,
-        mut work: impl FnMut(Range<usize>) -> Result<Solves, Error>,
-    ) -> Result<Solved, Error> {
-        let Range { start, end } = range.unwrap_or(0..queries);
-        if start >= end || end > queries {
-            return Err(InfluenceError::QueryRange { start, end, queries }.into());
-        }
-        let mut solved = Solved { queries: end - start, solves: Solves::default() };
-        for first in (start..end).step_by(self.config.at_once) {
-            let last = end.min(first.saturating_add(self.config.at_once));
-            solved.solves.merge(&work(first..last)?);
-            self.observe(last - start, end - start);
-        }
-        Ok(solved)
-    }
-
-    /// The scores of all training samples for some s = A⁻¹∇f, or parts of them.
-    #[inline(never)]
-    fn scored(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
-        let own = self.scored_here(solved);
-        self.losses.by_row(solved.len(), own)
-    }
-
-    /// The same for the samples of this rank.
-    fn scored_here(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
-        let (factor, shared) = (self.factor(), self.shared_penalty());
-        let mut rows = self.products_here(solved)?;
-        for (row, solved) in rows.iter_mut().zip(solved) {
-            let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot(solved))?;
-            row.iter_mut().for_each(|product| *product = factor * (*product + more));
-        }
-        Ok(rows)
-    }
-
-    /// ∇ℓₙᵀs of all samples for each s.
-    fn products(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
-        self.losses.by_row(vectors.len(), self.products_here(vectors))
-    }
-
-    /// The same for the samples of this rank: by directional derivatives or, for several s and an estimator by layers,
-    /// from the layers, with a forward and a backward pass for all s and less for each.
-    fn products_here(&self, vectors: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
-        match &self.layers {
-            Some(layers) if vectors.len() >= SEVERAL => {
-                layers::products(layers, &self.training, vectors)
-            }
-            _ => self.losses.products_here(vectors),
-        }
-    }
-
-    /// The part w·θ of a sample in the gradient of the penalty: when a sample leaves a mean, the penalty keeps its
-    /// weight, and the other losses gain weight.
-    fn shared_penalty(&self) -> Option<ParamVector<B>> {
-        let InfluenceConfig { weight_decay, prediction, .. } = self.config;
-        let shared = (self.reduction, prediction) == (Reduction::Mean, Prediction::LeftOut);
-        let parameters = self.training.parameters().clone();
-        (shared && weight_decay > 0.0).then(|| parameters.scale(weight_decay))
-    }
-
-    /// The factor of ∇fᵀA⁻¹∇ℓₙ in a score.
-    fn factor(&self) -> f64 {
-        match self.config.prediction {
-            Prediction::LeftOut => self.reduction.factor(self.losses.len()),
-            Prediction::Upweighted => -1.0,
-        }
-    }
-
-    fn observe(&self, done: usize, total: usize) {
-        if let Some(observer) = &self.observer {
-            observer(Progress { done, total });
-        }
-    }
-
     fn report(&self, queries: usize, solves: Solves, derivatives: usize) -> InfluenceReport {
         InfluenceReport {
             config: self.config.clone(),
@@ -363,10 +268,4 @@ impl<B: AutodiffBackend> Influence<B> {
             drawn_targets: self.inverse.estimated().draws,
         }
     }
-}
-
-/// Solved queries.
-struct Solved {
-    queries: usize,
-    solves: Solves,
 }

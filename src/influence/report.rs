@@ -201,7 +201,7 @@ pub struct InfluenceReport {
     /// Parameters for which K-FAC or EKFAC has an estimate of a diagonal only, by random draws.
     #[serde(default)]
     pub estimated: Vec<String>,
-    /// Targets that were drawn for each sample, if K-FAC or EKFAC estimates the curvature from such.
+    /// Targets that were drawn for each sample, if K-FAC or EKFAC estimates the curvature from drawn targets.
     #[serde(default)]
     pub drawn_targets: Option<usize>,
 }

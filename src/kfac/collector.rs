@@ -9,8 +9,8 @@ use super::{
     UncoveredPolicy,
     block::{Block, Network},
     network,
-    pass::{Means, MomentPass, Results, Structure, names, network_layers},
-    program::{FactorKind, Reduced},
+    pass::{Means, MomentPass, Structure, names, network_layers},
+    program::{FactorKind, Reduced, Results},
     reach::expect_own_rows,
     uncovered::{expect_size, uncovered_factors},
 };

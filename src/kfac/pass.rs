@@ -7,7 +7,7 @@ use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
 use super::{
     KfacError,
     layers::NetworkLayers,
-    program::{self, FactorKind, Form, times},
+    program::{FactorKind, Notes, Results, times},
     ranks::over_ranks,
 };
 use crate::{
@@ -49,58 +49,12 @@ pub(super) struct LayerProgram {
     pub results: Results,
 }
 
-/// What a program of layers returns.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Results {
-    /// Second moments.
-    Moments,
-    /// The loss, its gradient, then the moments.
-    WithGradient,
-    /// Diagonals in given bases.
-    Diagonals,
-    /// Inner products of the gradients of samples with vectors.
-    InnerProducts { vectors: usize },
-    /// Quadratic forms of the gradients of samples.
-    QuadraticForms(Vec<Form>),
-    /// Bilinear forms with a given number of other gradients; the form of each part, and whether the other gradients
-    /// are single outer products.
-    BilinearForms(Vec<(Form, bool)>, usize),
-}
-
 impl Derivation for LayerProgram {
-    /// For each moment the number of rows that it is a mean over, or `None` for a sum. For scores the number of samples.
-    type Notes = Vec<Option<usize>>;
+    type Notes = Notes;
 
-    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Self::Notes), Error> {
-        let kind = self.kind;
-        let found = NetworkLayers::of(loss, parameters, kind.separation());
-        let network = self.structure.select(found)?;
-        let samples = || vec![Some(network.samples.count)];
-        let moments = |with_gradient| {
-            let gradients = usize::from(kind.metric.is_some());
-            let of_layer =
-                |group| std::iter::once(Some(kind.rows(group))).chain(vec![None; gradients]);
-            let layers = network.layers.iter().flat_map(of_layer);
-            let rows = layers.chain(network.blocks.iter().map(|_| None)).collect();
-            Ok((program::moments(kind, with_gradient, &network, parameters)?, rows))
-        };
-        match &self.results {
-            Results::Moments => moments(false),
-            Results::WithGradient => moments(true),
-            Results::Diagonals => {
-                let sums = vec![None; network.layers.len()];
-                Ok((program::diagonals(kind, &network, parameters)?, sums))
-            }
-            Results::InnerProducts { vectors } => {
-                Ok((program::inner_products(&network, parameters, *vectors)?, samples()))
-            }
-            Results::QuadraticForms(forms) => {
-                Ok((program::quadratic_forms(&network, parameters, forms)?, samples()))
-            }
-            Results::BilinearForms(forms, others) => {
-                Ok((program::bilinear_forms(&network, parameters, forms, *others)?, samples()))
-            }
-        }
+    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Notes), Error> {
+        let found = NetworkLayers::of(loss, parameters, self.kind.separation());
+        self.results.record(self.kind, &self.structure.select(found)?, parameters)
     }
 }
 
@@ -164,13 +118,13 @@ impl MomentPass {
             Ok(bases.iter().cloned().map(Operand::Float).collect())
         };
         let mut own = Collected { value: 0.0, gradient: None, means: Means(Vec::new()) };
-        let run = objective.pass(&program, noise.as_deref(), inputs, |part, rows, mut found| {
+        let run = objective.pass(&program, noise.as_deref(), inputs, |part, notes, mut found| {
             if program.results == Results::WithGradient {
                 let moments = found.split_off(found.len().min(1 + blocks));
                 let gradient = std::mem::replace(&mut found, moments);
                 objective.add_gradient(part, gradient, (&mut own.value, &mut own.gradient))?;
             }
-            own.means.add(rows, found, if is_weighted { 1.0 } else { self.weight(part) })
+            own.means.add(&notes.rows, found, if is_weighted { 1.0 } else { self.weight(part) })
         });
         over_ranks(objective, &program, run.map(|()| own))
     }

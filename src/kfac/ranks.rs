@@ -3,8 +3,8 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    pass::{Collected, LayerProgram, Means, Results},
-    program::times,
+    pass::{Collected, LayerProgram, Means},
+    program::{Results, times},
 };
 use crate::{
     error::Error,
@@ -22,7 +22,7 @@ pub(super) fn over_ranks<B: AutodiffBackend>(
         return own;
     }
     let derived = objective.first_derived(program)?;
-    let (graph, rows) = (derived.program.graph(), &derived.notes);
+    let (graph, rows) = (derived.program.graph(), &derived.notes.rows);
     let with_gradient = program.results == Results::WithGradient;
     let parameters = if with_gradient { objective.layout().blocks().len() } else { 0 };
     let mut shapes = graph.outputs().iter().map(|&it| graph.value(it).shape.to_vec());

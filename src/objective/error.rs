@@ -1,4 +1,4 @@
-//! What can be wrong with an objective's values, batches and recording.
+//! What can be wrong with an objective's values, data and reduction.
 
 use super::Reduction;
 use crate::error::Error;
@@ -131,7 +131,7 @@ pub enum ObjectiveError {
     NoBatches,
     /// The loss of a batch is not the stated reduction of its samples.
     #[error(
-        "the loss is not the {reduction:?} over the samples of a batch: {reason}. State the reduction that the \
+        "the loss is not the {reduction} over the samples of a batch: {reason}. State the reduction that the \
          closure uses, or let it return the parts of the loss: `Loss::mean_of(losses)` or `Loss::sum_of(losses)` \
          with one loss per sample, or `Loss::weighted(sum, weight)` for a mean over the tokens that count or with \
          class weights"
@@ -170,8 +170,8 @@ pub enum ObjectiveError {
     },
     /// A reduction other than the one stated before.
     #[error(
-        "the objective was stated to be the {expected:?} over its samples (by `Loss` in the closure, `reduced_by`, \
-         `over` or `over_stream`), and is now stated to be the {found:?}; state the one that the closure uses"
+        "the objective was stated to be the {expected} over its samples (by `Loss` in the closure, `reduced_by`, \
+         `over` or `over_stream`), and is now stated to be the {found}; state the one that the closure uses"
     )]
     OtherReduction {
         /// Reduction stated before.
@@ -211,127 +211,4 @@ impl ObjectiveError {
     }
 }
 
-/// A recorded gradient that is not Burn's, or could not be compared with it.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FaithfulnessError {
-    /// The closure panicked in Burn itself, where nothing was recorded.
-    #[error(
-        "the closure panicked when Burn ran it and its `backward()`, to compare the gradients: {message}. Make it \
-         train in Burn first, or capture with `CaptureConfig::new().unchecked()` if only Burn's own gradient is \
-         missing"
-    )]
-    BurnPanicked {
-        /// The message of the panic.
-        message: String,
-    },
-    /// A tolerance that no comparison can use.
-    #[error(
-        "the tolerance of the comparison with `backward()` is {found}; expected a number above 0, such as 1e-3"
-    )]
-    Tolerance {
-        /// What was given.
-        found: f64,
-    },
-    /// The recorded gradient is not Burn's.
-    #[error(
-        "the recorded gradient differs from Burn's own `backward()` by {difference:.1e} of its norm in {parameter} \
-         (loss {recorded_loss} recorded, {burn_loss} by Burn). Likely causes: a value read while recording, a \
-         `detach` or `without_autodiff` whose place was not found, randomness in the closure, or a closure that \
-         gives different results when called twice"
-    )]
-    Unfaithful {
-        /// The parameter with the largest relative difference.
-        parameter: String,
-        /// ‖g − g_Burn‖ / ‖g_Burn‖ of that parameter.
-        difference: f64,
-        /// The loss as recorded.
-        recorded_loss: f64,
-        /// The loss by Burn.
-        burn_loss: f64,
-    },
-}
-
-/// A batch that the recorded loss does not accept.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BatchError {
-    /// A tensor of the batch has no elements.
-    #[error(
-        "tensor {position} of the batch has shape {shape:?}, which has no elements; skip empty batches"
-    )]
-    Empty {
-        /// Which tensor, counted from 0.
-        position: usize,
-        /// Its shape.
-        shape: Vec<usize>,
-    },
-    /// A batch of another type than the one captured, for Burn's own backward pass.
-    #[error(
-        "the closure takes a batch of type `{expected}`, and another type was given; in training mode the closure \
-         itself is run, so that the tensors alone are not enough"
-    )]
-    OtherType {
-        /// Type of the batch captured.
-        expected: &'static str,
-    },
-    /// A batch of another type with other parts than the one captured.
-    #[error(
-        "the batch is of another type than the one captured, and its parts differ (✓ as captured, ✗ not): \
-         {difference}. Batches of the captured type may differ in sizes, in which options are there and in the \
-         lengths of lists"
-    )]
-    Other {
-        /// The parts found, each with ✓ or ✗.
-        difference: String,
-    },
-    /// An index of the batch, such as a label, that is out of range.
-    #[error(
-        "index {found} out of bounds at {}: `{operation}` picks from {limit} entries, so that indices must be 0 to {}. If it is \
-         a label, {limit} is the number of classes: count labels from 0, or give the model more outputs; if it is a token, \
-         enlarge the embedding", place(position, *batch), limit.saturating_sub(1)
-    )]
-    Index {
-        /// The operation that picks.
-        operation: String,
-        /// The index.
-        found: i64,
-        /// The number of entries; of labels, that of classes.
-        limit: usize,
-        /// Where the index is among all that the operation takes: the row, followed by its coordinates along other dimensions
-        /// with more than one entry.
-        position: Vec<usize>,
-        /// The batch of a data set, counted from 0.
-        batch: Option<usize>,
-    },
-}
-
-fn place(position: &[usize], batch: Option<usize>) -> String {
-    let row = match position {
-        [row] => format!("row {row}"),
-        more => format!("position {more:?}"),
-    };
-    match batch {
-        Some(batch) => format!("{row} of batch {batch}"),
-        None => format!("{row} of the batch"),
-    }
-}
-
-impl BatchError {
-    /// An error of a batch of a data set, with its number.
-    pub(super) fn numbered(error: Error, number: usize) -> Error {
-        match error.downcast_ref() {
-            Some(Self::Index { operation, found, limit, position, batch: None }) => Self::Index {
-                operation: operation.clone(),
-                found: *found,
-                limit: *limit,
-                position: position.clone(),
-                batch: Some(number),
-            }
-            .into(),
-            _ => error,
-        }
-    }
-}
-
-crate::error::kind!(ObjectiveError, FaithfulnessError, BatchError);
+crate::error::kind!(ObjectiveError);

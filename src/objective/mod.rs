@@ -2,6 +2,7 @@
 //! Depends on `capture`, `derive` and `space`; independent of what a product is used for.
 
 mod at;
+mod batch_error;
 mod batches;
 mod blocks;
 mod capturing;
@@ -16,6 +17,7 @@ mod inputs;
 mod likelihood;
 mod listing;
 mod memory;
+mod on;
 mod output_gradient;
 mod pass;
 mod prepared;
@@ -28,11 +30,12 @@ mod shared;
 mod split_program;
 mod values;
 
+pub use batch_error::BatchError;
 pub(crate) use batches::Part;
 pub use batches::Progress;
 pub(crate) use capturing::layers_in_training_mode;
-pub use capturing::{CaptureConfig, Engine, Mode};
-pub use error::{BatchError, FaithfulnessError, ObjectiveError};
+pub use capturing::{CaptureConfig, Engine, FaithfulnessError, Mode};
+pub use error::ObjectiveError;
 pub(crate) use inputs::with_floats;
 pub(crate) use pass::Checked;
 pub(crate) use products::{Noise, PreparedProduct};

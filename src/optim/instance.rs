@@ -7,7 +7,7 @@ use super::OptimizerError;
 use crate::{
     error::Error,
     objective::{Objective, layers_in_training_mode},
-    space::ParamLayout,
+    space::{ParamLayout, ParamSpace, ParamVector},
     tensor::TensorBridge,
 };
 
@@ -52,4 +52,19 @@ pub(super) fn expect(layout: &ParamLayout, found: &[(String, u64)]) -> Result<()
     let others = identifiers(layout).into_iter().filter(|(name, id)| differ(name, *id));
     let parameters: Vec<_> = others.map(|(name, _)| name).collect();
     if parameters.is_empty() { Ok(()) } else { Err(OptimizerError::Instance { parameters }) }
+}
+
+/// A vector of a state; refused with the first reason for another number of entries, with the second for one that is not
+/// finite.
+pub(super) fn vector<B: AutodiffBackend>(
+    space: &ParamSpace<B>,
+    entries: Option<&Vec<f64>>,
+    [length, finite]: [&'static str; 2],
+) -> Result<Option<ParamVector<B>>, Error> {
+    let reason = match entries {
+        Some(entries) if entries.len() != space.len() => length,
+        Some(entries) if entries.iter().any(|entry| !entry.is_finite()) => finite,
+        _ => return Ok(entries.map(|entries| space.vector(entries)).transpose()?),
+    };
+    Err(OptimizerError::State { reason }.into())
 }

@@ -53,7 +53,7 @@ impl Convergence {
         Self::default()
     }
 
-    /// Takes the next iteration. One that is not later than the last belongs to another solve, and starts anew.
+    /// Takes the next iteration. One that is not later than the last belongs to another solve, and starts again.
     pub fn observe<B: AutodiffBackend>(&mut self, iteration: &Iteration<'_, B>) {
         if iteration.index <= self.iterations {
             self.residuals.clear();

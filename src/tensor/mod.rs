@@ -7,6 +7,7 @@ pub(crate) mod flex;
 mod kind;
 mod operand;
 mod precision;
+mod shape;
 #[cfg(feature = "flex")]
 pub(crate) mod spare;
 
@@ -15,6 +16,7 @@ pub use error::TensorError;
 pub use kind::{Kind, ValueType};
 pub use operand::Operand;
 pub use precision::Precision;
+pub(crate) use shape::reshape;
 
 use burn::backend::{Autodiff, Dispatch};
 

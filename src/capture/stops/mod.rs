@@ -8,6 +8,7 @@ mod many;
 mod numbering;
 mod search;
 mod tape;
+mod ways;
 
 use std::collections::{HashMap, HashSet};
 

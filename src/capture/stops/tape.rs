@@ -10,11 +10,12 @@ use burn_backend::{
 };
 use burn_capture::CaptureBackend;
 
+use super::ways::{Probed, Way, ways};
 use crate::{
     capture::{CaptureError, Scope, scope},
     error::Error,
     execute,
-    graph::{Graph, Kind, Node, Op, ValueId, ValueType},
+    graph::{Graph, Kind, Op, ValueType},
     tensor::Operand,
 };
 
@@ -196,50 +197,6 @@ fn lift(operand: Operand<CaptureBackend>) -> Operand<B> {
     }
 }
 
-/// A way through a program: an operand of a node, or a float result of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Way {
-    /// Node and position of the operand.
-    Into(usize, usize),
-    /// Node and position of the result.
-    OutOf(usize, usize),
-}
-
-/// A backward pass that also returns the cotangent of every way.
-pub(super) struct Probed {
-    /// Its inputs are the loss program's and then one probe per way, which is added there; its outputs are cotangents in
-    /// the same order.
-    pub graph: Graph,
-    pub ways: Vec<Way>,
-}
-
-impl Way {
-    fn value(self, graph: &Graph) -> ValueId {
-        match self {
-            Way::Into(node, at) => graph.nodes[node].inputs[at],
-            Way::OutOf(node, at) => graph.nodes[node].outputs[at],
-        }
-    }
-
-    pub fn ty(self, graph: &Graph) -> &ValueType {
-        graph.value(self.value(graph))
-    }
-}
-
-/// In the order of the nodes: operands, then results.
-fn ways(graph: &Graph, tracked: &HashSet<ValueId>) -> Vec<Way> {
-    let float =
-        |value: ValueId| tracked.contains(&value) && graph.value(value).kind() == Kind::Float;
-    let mut ways = Vec::new();
-    for (index, node) in graph.nodes.iter().enumerate() {
-        let of = |values: &[ValueId]| (0..values.len()).filter(|&at| float(values[at])).collect();
-        let (operands, results): (Vec<_>, Vec<_>) = (of(&node.inputs), of(&node.outputs));
-        ways.extend(operands.into_iter().map(|at| Way::Into(index, at)));
-        ways.extend(results.into_iter().map(|at| Way::OutOf(index, at)));
-    }
-    ways
-}
-
 /// Batch norm in training mode of `x, gamma, beta` and statistics, which it computes itself.
 fn normalized(operands: Vec<Operand<B>>, epsilon: f64) -> Result<FloatTensor<B>, Error> {
     match operands.as_slice() {
@@ -292,13 +249,4 @@ fn leaf_of(operand: Operand<CaptureBackend>) -> Result<FloatTensor<B>, Error> {
 
 fn unknown() -> Error {
     CaptureError::Boundary { message: "a value of the program is not known".into() }.into()
-}
-
-/// A node's operands that may hold a stopped gradient.
-pub(super) fn float_operands<'a>(
-    graph: &'a Graph,
-    node: &'a Node,
-) -> impl Iterator<Item = (usize, ValueId)> {
-    let operands = node.inputs.iter().copied().enumerate();
-    operands.filter(|(_, value)| graph.value(*value).kind() == Kind::Float)
 }

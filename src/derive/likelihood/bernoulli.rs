@@ -2,7 +2,10 @@
 
 use burn_backend::{Backend, Shape, tensor::FloatTensor};
 
-use super::{Noise, at_most, diagonal_of_sums, scaled_units};
+use super::{
+    Noise,
+    pattern::{at_most, diagonal_of_sums, scaled_units},
+};
 
 /// One uniform value per output.
 pub(super) const NOISE: Noise = Noise::Uniform;

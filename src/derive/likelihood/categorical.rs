@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use burn_backend::{Backend, DType, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, at_most, columns_of, diagonal_of_sums, pattern, square_pattern};
+use super::{
+    Noise,
+    pattern::{at_most, columns_of, diagonal_of_sums, pattern, square_pattern},
+};
 
 /// One uniform value per row of classes.
 pub(super) const NOISE: Noise = Noise::UniformPerRow;

@@ -2,7 +2,10 @@
 
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, pattern, square_pattern};
+use super::{
+    Noise,
+    pattern::{pattern, square_pattern},
+};
 
 /// One standard normal value per output.
 pub(super) const NOISE: Noise = Noise::Normal;

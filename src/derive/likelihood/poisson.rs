@@ -4,7 +4,10 @@ use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn_backend::{Backend, DType, Shape, Slice, TensorData, TensorMetadata, tensor::FloatTensor};
 
-use super::{Noise, diagonal_of_sums, scaled_units};
+use super::{
+    Noise,
+    pattern::{diagonal_of_sums, scaled_units},
+};
 use crate::derive::lower::bool_dtype;
 
 /// One standard normal value per output.
@@ -113,7 +116,7 @@ fn below<B: Backend>(level: &FloatTensor<B>, sums: FloatTensor<B>) -> FloatTenso
     B::float_reshape(B::float_sum_dim(B::bool_into_float(below, dtype), 0), own)
 }
 
-/// The relative error of a sum of so many terms.
+/// The relative error of a sum of this number of terms.
 fn largest_rounding(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => 16.0 * f64::EPSILON,

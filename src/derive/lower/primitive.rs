@@ -6,17 +6,11 @@ use burn_backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
+pub(super) use crate::tensor::reshape;
+
 /// A literal.
 pub(super) fn scalar(value: f64) -> Scalar {
     Scalar::Float(value)
-}
-
-/// A tensor in another shape.
-pub(super) fn reshape<B: Backend>(tensor: FloatTensor<B>, shape: &[usize]) -> FloatTensor<B> {
-    if tensor.shape().as_slice() == shape {
-        return tensor;
-    }
-    B::float_reshape(tensor, Shape::from(shape.to_vec()))
 }
 
 /// `x + literal`.

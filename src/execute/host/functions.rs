@@ -66,7 +66,7 @@ fn exp_of(x: f32) -> f32 {
 #[inline(always)]
 fn tanh_of(x: f32) -> f32 {
     const COEFFICIENTS: [f32; 5] =
-        [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
+        [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
     let (size, square) = (x.abs(), x * x);
     let small = x + x * (square * polynomial(COEFFICIENTS, square));
     let large = 1.0 - 2.0 / (exp_of(2.0 * size) + 1.0);
@@ -84,7 +84,7 @@ fn erf_of(x: f32) -> f32 {
         -2.685_381_2e-2,
         1.128_358_5e-1,
         -3.761_262_7e-1,
-        1.128_379_2,
+        std::f32::consts::FRAC_2_SQRT_PI,
     ];
     /// `x·exp(x²)·erfc(x)` from 1 to 2, in 1/x².
     const MIDDLE: [f32; 9] = [

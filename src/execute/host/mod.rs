@@ -17,6 +17,7 @@ mod indexing;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 mod lent;
+mod lifetimes;
 mod lines;
 mod memory;
 mod movement;

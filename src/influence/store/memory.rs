@@ -5,7 +5,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     derive::Product,
     error::Error,
-    influence::{Estimator, Influence, SEVERAL, pairs::Asked, query::Gradients},
+    influence::{Estimator, Influence, pairs::Asked, passes::SEVERAL, query::Gradients},
     kfac::SampleGradients,
     tensor::Precision,
 };

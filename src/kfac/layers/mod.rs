@@ -234,6 +234,12 @@ impl NetworkLayers {
         network
     }
 
+    /// All taps: those of the layers, then those of the blocks.
+    pub fn taps(&self) -> impl Iterator<Item = &Tap> {
+        let of_layers = self.layers.iter().flat_map(|group| &group.uses);
+        of_layers.chain(self.blocks.iter().flat_map(|block| &block.taps))
+    }
+
     /// Why a parameter belongs to no layer.
     pub fn reason(&self, parameter: usize) -> Leftover {
         let found = self.leftover.iter().find(|(one, _)| *one == parameter);

@@ -1,16 +1,16 @@
 //! The gradients by single samples of parameters that are no weight or bias of a layer.
 
-use burn_backend::{Shape, TensorMetadata, ops::FloatTensorOps};
+use burn_backend::{TensorMetadata, ops::FloatTensorOps};
 use burn_capture::CaptureBackend as B;
 
-use super::{Probed, ProgramInputs, Tensor, gather, inputs, rows};
+use super::{Passes, Probed, Tensor, gather, rows};
 use crate::{
     derive::{Arguments, adjoint_product, apply_recorded, required},
     error::Error,
     execute::ExecuteError,
     graph::{Op, ValueId, ValueType},
     kfac::layers::{BlockGroup, LayerKind, Moves, Role, Samples, Tap},
-    tensor::Operand,
+    tensor::reshape,
 };
 
 type Rows = rows::Rows<B>;
@@ -25,54 +25,47 @@ pub(super) struct Times {
 }
 
 /// What the gradients at the taps of all blocks are multiplied by.
-pub(super) fn factors(
-    probed: &Probed,
-    given: &ProgramInputs<'_>,
-    inputs: &mut impl Iterator<Item = Operand<B>>,
-) -> Result<Vec<Vec<Times>>, Error> {
+pub(super) fn factors(passes: &Passes<'_>) -> Result<Vec<Vec<Times>>, Error> {
+    let mut inputs = passes.inputs_of_blocks();
     let mut of = |block: &BlockGroup, tap: &Tap| {
         let mut times = Times::default();
         if let Role::Weight(kind) = &tap.role {
             let x = required(inputs.next())?;
-            times.rows = Some(inputs::of_tap(probed, tap, (kind, &block.shape), x)?);
+            times.rows = Some(passes.rows_of_tap(tap, (kind, &block.shape), x)?);
         }
         if let Some(function) = tap.function {
-            times.derivative = Some(derivative(probed, given, block.parameter, function)?);
+            times.derivative = Some(derivative(passes, block.parameter, function)?);
         }
         Ok(times)
     };
-    let each = probed.blocks.iter();
+    let each = passes.probed.network.blocks.iter();
     each.map(|block| block.taps.iter().map(|tap| of(block, tap)).collect()).collect()
 }
 
 /// f′ of a parameter, for a function f of it element by element.
-fn derivative(
-    probed: &Probed,
-    given: &ProgramInputs<'_>,
-    parameter: usize,
-    function: ValueId,
-) -> Result<Tensor, Error> {
+fn derivative(passes: &Passes<'_>, parameter: usize, function: ValueId) -> Result<Tensor, Error> {
+    let (probed, device) = (passes.probed, &passes.device);
     let arguments = Arguments {
         program: &probed.program.returning(vec![function]),
-        device: given.device,
-        parameters: &probed.leaves(given.inputs, given.device),
-        batch: &given.inputs.batch,
+        device,
+        parameters: &probed.leaves(passes.given, device),
+        batch: &passes.given.batch,
     };
     let ValueType { shape, dtype } = probed.program.value(function).clone();
-    let ones = B::float_ones(shape.clone(), given.device, dtype.into());
+    let ones = B::float_ones(shape.clone(), device, dtype.into());
     let gradients = adjoint_product(&arguments, ones, apply_recorded)?;
     let own = required(gradients.into_iter().nth(parameter))?;
-    Ok(B::float_reshape(own, Shape::from(vec![1, shape.num_elements()])))
+    Ok(reshape::<B>(own, &[1, shape.num_elements()]))
 }
 
 /// The gradients of all blocks, a row of all elements for each cotangent and sample.
 pub(super) fn gradients(
-    probed: &Probed,
+    probed: &Probed<'_>,
     factors: &[Vec<Times>],
     taps: &mut impl Iterator<Item = Tensor>,
 ) -> Result<Vec<Rows>, ExecuteError> {
-    let mut all = Vec::with_capacity(probed.blocks.len());
-    for (block, factors) in probed.blocks.iter().zip(factors) {
+    let mut all = Vec::with_capacity(probed.network.blocks.len());
+    for (block, factors) in probed.network.blocks.iter().zip(factors) {
         let mut sum: Option<Tensor> = None;
         for ((tap, times), g) in block.taps.iter().zip(factors).zip(taps.by_ref()) {
             let mut term = gradient(probed, tap, times.rows.as_ref(), g)?;
@@ -83,15 +76,14 @@ pub(super) fn gradients(
         }
         let sum = required(sum)?;
         let [samples, elements] = [sum.shape()[0], sum.shape()[1]];
-        let dims = Shape::from(vec![samples, 1, 1, elements]);
-        all.push(Rows::Rows(B::float_reshape(sum, dims)));
+        all.push(Rows::Rows(reshape::<B>(sum, &[samples, 1, 1, elements])));
     }
     Ok(all)
 }
 
 /// `[cotangents·samples, elements]`
 fn gradient(
-    probed: &Probed,
+    probed: &Probed<'_>,
     tap: &Tap,
     x: Option<&Rows>,
     g: Tensor,
@@ -101,36 +93,35 @@ fn gradient(
         Role::Bias(kind) => {
             let rows = of_layer(probed, tap, kind, g)?.over_places(false);
             let [samples, _, groups, width] = rows.sizes();
-            Ok(B::float_reshape(rows.rows(), Shape::from(vec![samples, groups * width])))
+            Ok(reshape::<B>(rows.rows(), &[samples, groups * width]))
         }
         Role::Weight(kind) => {
             let g = of_layer(probed, tap, kind, g)?;
             let x = required(x)?.for_samples(g.sizes()[0]);
-            let products = x.products(&g);
+            let mut products = x.products(&g);
             let [samples, groups, d_in, d_out] = rows::dims(&products);
-            let products = if kind.is_stored_by_outputs() {
-                B::float_swap_dims(products, 2, 3)
-            } else {
-                products
-            };
-            let elements = groups * d_in * d_out;
-            Ok(B::float_reshape(products, Shape::from(vec![samples, elements])))
+            if kind.is_stored_by_outputs() {
+                products = B::float_swap_dims(products, 2, 3);
+            }
+            Ok(reshape::<B>(products, &[samples, groups * d_in * d_out]))
         }
     }
 }
 
 /// The gradient of a layer's output by samples and places.
-fn of_layer(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) -> Result<Rows, ExecuteError> {
+fn of_layer(
+    probed: &Probed<'_>,
+    tap: &Tap,
+    kind: &LayerKind,
+    g: Tensor,
+) -> Result<Rows, ExecuteError> {
     let Some(Moves { moves, from }) = &tap.once else {
         return Ok(gather::of_tap(probed, tap, kind, g));
     };
     let mut g = collapsed(g, from, required(tap.samples)?);
     let samples = g.shape()[0];
-    let with_samples = |shape: &[usize]| {
-        let shape = std::iter::once(samples).chain(shape.iter().copied());
-        Shape::from(shape.collect::<Vec<_>>())
-    };
-    g = B::float_reshape(g, with_samples(from));
+    let with_samples = |g, shape: &[usize]| reshape::<B>(g, &[&[samples], shape].concat());
+    g = with_samples(g, from);
     let mut width = from.last().copied();
     for (op, before) in moves.iter().rev() {
         g = match op {
@@ -141,13 +132,13 @@ fn of_layer(probed: &Probed, tap: &Tap, kind: &LayerKind, g: Tensor) -> Result<R
                 let order = std::iter::once(0).chain(required(back)?);
                 B::float_permute(g, &order.collect::<Vec<_>>())
             }
-            _ => B::float_reshape(g, with_samples(before)),
+            _ => with_samples(g, before),
         };
         width = before.last().copied();
     }
     let width = width.unwrap_or(1);
     let places = g.shape().num_elements() / (samples * width).max(1);
-    Ok(Rows::Rows(B::float_reshape(g, Shape::from(vec![samples, places, 1, width]))))
+    Ok(Rows::Rows(reshape::<B>(g, &[samples, places, 1, width])))
 }
 
 /// Summed for each cotangent and sample over the dimensions along which a shape was broadcast.
@@ -174,10 +165,9 @@ fn collapsed(g: Tensor, from: &[usize], Samples { count, stride }: Samples) -> T
         }
     }
     let total = |kind: usize| pieces[kind].iter().map(|&at| sizes[at]).product::<usize>();
-    let dims = vec![total(0), total(1), total(2)];
-    let split = B::float_reshape(g, Shape::from(sizes.clone()));
+    let dims = [total(0), total(1), total(2)];
+    let split = reshape::<B>(g, &sizes);
     let order: Vec<usize> = pieces.iter().flatten().copied().collect();
-    let sorted = B::float_reshape(B::float_permute(split, &order), Shape::from(dims.clone()));
-    let summed = B::float_sum_dim(sorted, 2);
-    B::float_reshape(summed, Shape::from(vec![dims[0], dims[1]]))
+    let sorted = reshape::<B>(B::float_permute(split, &order), &dims);
+    reshape::<B>(B::float_sum_dim(sorted, 2), &dims[..2])
 }

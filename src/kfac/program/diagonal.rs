@@ -1,36 +1,34 @@
 //! The diagonal of the Fisher matrix in given bases of every layer.
 
-use burn_backend::{Shape, ops::FloatTensorOps};
+use burn_backend::ops::FloatTensorOps;
 use burn_capture::CaptureBackend as B;
 
-use super::{FactorKind, Passes, Probed, ProgramInputs, Tensor, inputs, rows};
-use crate::{derive::required, error::Error};
+use super::{Passes, Tensor, record::ProgramInputs, rows};
+use crate::{derive::required, error::Error, tensor::reshape};
 
 type Rows = rows::Rows<B>;
 
-/// Orthogonal bases of one layer, as columns: `[groups, d_in, d_in]`, a one for the bias included (none for an
-/// embedding whose places are not reduced: its basis is its rows), and `[groups, d_out, d_out]`.
-pub(super) type Bases = (Option<Tensor>, Tensor);
-
-/// Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group, `[groups, d_in, d_out]`; ∇ is a sample's gradient
-/// of the layer's matrix.
+/// Σ over samples and cotangents of (Uᵀ ∇ W)∘(Uᵀ ∇ W) for every group of every layer, `[groups, d_in, d_out]`; ∇ is a
+/// sample's gradient of the layer's matrix.
+///
+/// Further inputs are orthogonal bases as columns, layer by layer: `[groups, d_in, d_in]`, a one for the bias included
+/// (none for an embedding whose places are not reduced: its basis is its rows), and `[groups, d_out, d_out]`.
 pub(super) fn diagonals(
-    kind: FactorKind,
-    probed: &Probed,
-    given: &ProgramInputs<'_>,
-    bases: &[Bases],
+    inputs: &mut ProgramInputs<'_>,
+    passes: &Passes<'_>,
 ) -> Result<Vec<Tensor>, Error> {
-    let mut passes = Passes::forward(probed, given)?;
-    let mut rotated = Vec::with_capacity(bases.len());
-    let inputs = std::mem::take(&mut passes.inputs);
-    for ((group, (left, right)), xs) in probed.layers.iter().zip(bases).zip(inputs) {
-        let inputs = inputs::rows(kind, (probed, group), xs, true)?;
-        rotated.push((inputs.rotated(left.as_ref()), right));
+    let mut rotated = Vec::new();
+    for (group, xs) in passes.layers() {
+        let mut matrix = |size| inputs.float(&[group.kind.groups(), size, size]);
+        let is_matrix = !passes.kind.has_diagonal(group);
+        let left = is_matrix.then(|| matrix(group.d_in())).transpose()?;
+        let right = matrix(group.d_out())?;
+        rotated.push((passes.rows(group, xs, true)?.rotated(left.as_ref()), right));
     }
-    let mut diagonals: Vec<Option<Tensor>> = vec![None; bases.len()];
-    passes.back(kind, |layers, _| {
-        for ((rows, (inputs, right)), sum) in layers.into_iter().zip(&rotated).zip(&mut diagonals) {
-            let terms = squared_gradients(inputs, &rows.rotated(Some(right)));
+    let mut diagonals: Vec<Option<Tensor>> = vec![None; rotated.len()];
+    passes.back(|layers, _| {
+        for ((rows, (xs, right)), sum) in layers.into_iter().zip(&rotated).zip(&mut diagonals) {
+            let terms = squared_gradients(xs, &rows.rotated(Some(right)));
             *sum = sum.take().into_iter().chain(terms).reduce(B::float_add);
         }
     })?;
@@ -40,19 +38,17 @@ pub(super) fn diagonals(
 /// Terms of Σ over cotangents and samples of (Σ over places a gᵀ)², `[groups, d_in, d_out]`.
 fn squared_gradients(a: &Rows, g: &Rows) -> Vec<Tensor> {
     let [samples, places, groups, d_in] = a.sizes();
-    let cotangents = g.sizes()[0] / samples.max(1);
+    let (cotangents, d_out) = (g.sizes()[0] / samples.max(1), g.width());
     let square = |tensor: Tensor| B::float_mul(tensor.clone(), tensor);
     if places == 1 {
-        let dims = vec![groups, cotangents, samples * g.width()];
-        let squares = B::float_reshape(square(g.by_group()), Shape::from(dims));
-        let dims = vec![groups, samples, g.width()];
-        let sums = B::float_reshape(B::float_sum_dim(squares, 1), Shape::from(dims));
+        let squares = reshape::<B>(square(g.by_group()), &[groups, cotangents, samples * d_out]);
+        let sums = reshape::<B>(B::float_sum_dim(squares, 1), &[groups, samples, d_out]);
         return vec![B::float_matmul(B::float_swap_dims(square(a.by_group()), 1, 2), sums)];
     }
     let of_cotangent = |cotangent: usize| {
         let own = g.narrowed(cotangent * samples..(cotangent + 1) * samples);
         let squares = B::float_sum_dim(square(a.products(&own)), 0);
-        B::float_reshape(squares, Shape::from(vec![groups, d_in, g.width()]))
+        reshape::<B>(squares, &[groups, d_in, d_out])
     };
     (0..cotangents).map(of_cotangent).collect()
 }

@@ -18,21 +18,22 @@ mod samples;
 mod second_moment;
 mod unfold;
 
+pub(super) use reach::reach;
+pub(super) use rows::{joined, one_of_many, times};
+pub(super) use samples::{Form, KIND as SAMPLES, Score, Selected, SideForm};
+
 use gather::Passes;
 use probe::Probed;
-pub(super) use reach::reach;
-pub(super) use record::{diagonals, moments};
-pub(super) use rows::{one_of_many, times};
-pub(super) use samples::{
-    Form, KIND as SAMPLES, Selected, SideForm, bilinear_forms, inner_products, quadratic_forms,
-    selected_gradients,
-};
 
-use burn_backend::tensor::{Device, FloatTensor};
+use burn_backend::tensor::FloatTensor;
 use burn_capture::CaptureBackend;
 
-use super::layers::{LayerGroup, LayerKind, Separation};
-use crate::derive::{Inputs, Metric};
+use super::layers::{LayerGroup, LayerKind, NetworkLayers, Separation};
+use crate::{
+    derive::Metric,
+    error::Error,
+    graph::{Graph, ValueType},
+};
 
 /// A tensor of a program that is being recorded.
 type Tensor = FloatTensor<CaptureBackend>;
@@ -84,12 +85,70 @@ pub(super) enum Reduced {
     Everything,
 }
 
-/// What a program is recorded from.
-struct ProgramInputs<'a> {
-    device: &'a Device<CaptureBackend>,
-    inputs: &'a Inputs,
-    /// The noise that targets are drawn with.
-    noise: Option<Tensor>,
-    /// The factor of all second moments of gradients; `None` without gradients.
-    scale: Option<Tensor>,
+/// What a program of layers returns. Its inputs are those of the loss program, then the noise of drawn targets, then
+/// further ones of the results.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Results {
+    /// Second moments.
+    Moments,
+    /// The loss, its gradient, then the moments.
+    WithGradient,
+    /// Diagonals in given bases.
+    Diagonals,
+    /// Scores of samples, one for each layer and block.
+    Scores(Vec<Score>),
+    /// The gradients of some samples in bases, with the type of the indices of the samples.
+    Selected(Vec<Form>, ValueType),
+}
+
+/// What else is known of the results.
+pub(super) struct Notes {
+    /// For each moment the number of rows that it is a mean over, or `None` for a sum. For others the number of samples.
+    pub rows: Vec<Option<usize>>,
+    /// How the gradients of selected samples are given, for each layer and block.
+    pub selected: Vec<Selected>,
+}
+
+impl Notes {
+    /// The number of samples.
+    pub fn count(&self) -> usize {
+        self.rows.first().copied().flatten().unwrap_or_default()
+    }
+}
+
+impl Results {
+    /// The program for a network.
+    pub fn record(
+        &self,
+        kind: FactorKind,
+        network: &NetworkLayers,
+        parameters: usize,
+    ) -> Result<(Graph, Notes), Error> {
+        let mut selected = Vec::new();
+        let graph = record::record(kind, network, parameters, |inputs, passes| match self {
+            Self::Moments => record::moments(inputs, passes),
+            Self::WithGradient => {
+                let moments = record::moments(inputs, passes)?;
+                let gradient = passes.gradient.iter().cloned();
+                Ok([passes.loss.clone()].into_iter().chain(gradient).chain(moments).collect())
+            }
+            Self::Diagonals => diagonal::diagonals(inputs, passes),
+            Self::Scores(scores) => samples::scores(inputs, passes, scores),
+            Self::Selected(forms, indices) => {
+                samples::selected(inputs, passes, (forms, indices), &mut selected)
+            }
+        })?;
+        let sums = |layers: usize| vec![None; layers * usize::from(kind.metric.is_some())];
+        let rows = match self {
+            Self::Moments | Self::WithGradient => {
+                let layers = network.layers.iter();
+                let layers = layers.flat_map(|one| [vec![Some(kind.rows(one))], sums(1)].concat());
+                layers.chain(network.blocks.iter().map(|_| None)).collect()
+            }
+            Self::Diagonals => sums(network.layers.len()),
+            Self::Scores(_) => vec![Some(network.samples.count)],
+            Self::Selected(_, indices) => vec![Some(indices.shape.num_elements())],
+        };
+        Ok((graph, Notes { rows, selected }))
+    }
 }

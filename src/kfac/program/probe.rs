@@ -3,49 +3,43 @@
 use burn_backend::{DType, ops::FloatTensorOps, tensor::Device};
 use burn_capture::CaptureBackend;
 
-use super::{Tensor, record::input};
+use super::Tensor;
 use crate::{
     derive::{self, Arguments, Inputs, adjoint_product, apply_recorded, required},
     error::Error,
     graph::{Binary, Graph, Node, Op, ValueId, ValueType},
-    kfac::layers::{BlockGroup, LayerGroup, LayerKind, NetworkLayers, Tap},
+    kfac::layers::{LayerKind, NetworkLayers, Tap},
 };
 
 /// Largest number of elements of the gradients of one tap that go back together: more leave the cache.
 const MOST_TOGETHER: usize = 1 << 17;
 
 /// A loss program with a probe at every tap of the layers and blocks.
-pub(super) struct Probed {
-    /// The program without probes, and its number of parameters.
-    pub loss: Graph,
+pub(super) struct Probed<'a> {
+    /// With the program without probes.
+    pub network: &'a NetworkLayers,
     pub parameters: usize,
     /// Inputs: parameters, probes, batch. Outputs: the loss, z, then the inputs of the layers.
     pub program: Graph,
-    pub layers: Vec<LayerGroup>,
-    pub blocks: Vec<BlockGroup>,
 }
 
-impl Probed {
-    pub fn new(network: &NetworkLayers, parameters: usize) -> Self {
-        let NetworkLayers { graph: loss, layers, blocks, .. } = network.clone();
-        let of_layers = layers.iter().flat_map(|group| &group.uses);
-        let taps: Vec<Tap> =
-            of_layers.chain(blocks.iter().flat_map(|block| &block.taps)).cloned().collect();
-        let inputs = taps.iter().filter_map(|tap| tap.input);
-        let outputs = loss.outputs().iter().copied().chain(inputs).collect();
-        let mut program = loss.returning(outputs);
+impl<'a> Probed<'a> {
+    pub fn new(network: &'a NetworkLayers, parameters: usize) -> Self {
+        let inputs = network.taps().filter_map(|tap| tap.input);
+        let outputs = network.graph.outputs().iter().copied().chain(inputs).collect();
+        let mut program = network.graph.returning(outputs);
         let mut own = program.inputs.clone();
         let mut batch = own.split_off(parameters);
-        own.extend(taps.iter().map(|tap| add_probe(&mut program, tap)));
+        own.extend(network.taps().map(|tap| add_probe(&mut program, tap)));
         own.append(&mut batch);
-        Self { program: program.taking(own), loss, parameters, layers, blocks }
+        Self { program: program.taking(own), network, parameters }
     }
 
     /// For each layer whether the outputs of the network are its own, but for what is added to them: their cotangents are
     /// then its gradients.
     pub fn at_outputs(&self) -> Vec<bool> {
         let mut probes = self.program.inputs[self.parameters..].iter();
-        let layers = self.layers.iter().map(|layer| {
+        let layers = self.network.layers.iter().map(|layer| {
             let own: Vec<ValueId> = probes.by_ref().take(layer.uses.len()).copied().collect();
             let is_linear = matches!(layer.kind, LayerKind::Linear { .. });
             matches!(own.as_slice(), [probe] if is_linear && self.is_added_to_outputs(*probe))
@@ -76,12 +70,13 @@ impl Probed {
 
     /// The element type of the parameters.
     pub fn dtype(&self) -> DType {
-        self.loss.inputs().first().map_or(DType::F32, |&value| self.loss.value(value).dtype)
+        let loss = &self.network.graph;
+        loss.inputs().first().map_or(DType::F32, |&value| loss.value(value).dtype)
     }
 
     /// The parameters with a zero for every probe.
     pub fn leaves(&self, inputs: &Inputs, device: &Device<CaptureBackend>) -> Vec<Tensor> {
-        let zeros = self.taps().map(|tap| {
+        let zeros = self.network.taps().map(|tap| {
             let ValueType { shape, dtype } = self.ty(tap).clone();
             CaptureBackend::float_zeros(shape, device, dtype.into())
         });
@@ -91,36 +86,26 @@ impl Probed {
     /// The gradients of ⟨z, u⟩ at all taps: inputs as the loss program's, and then u.
     pub fn adjoint(&self) -> Result<Graph, Error> {
         let z = required(self.program.outputs().get(1).copied())?;
-        let network = self.program.returning(vec![z]);
-        derive::derived("gradients of layers", &self.loss, self.parameters, |scope, inputs| {
-            let ValueType { shape, dtype } = self.program.value(z).clone();
-            let cotangent = input(scope, shape.to_vec(), dtype)?;
-            let device = scope.device();
-            let arguments = Arguments {
-                program: &network,
-                device: &device,
-                parameters: &self.leaves(inputs, &device),
-                batch: &inputs.batch,
-            };
-            let mut gradients = adjoint_product(&arguments, cotangent, apply_recorded)?;
-            Ok(gradients.split_off(self.parameters))
+        let program = &self.program.returning(vec![z]);
+        let (loss, parameters) = (&self.network.graph, self.parameters);
+        derive::derived("gradients of layers", loss, parameters, |scope, inputs| {
+            let cotangent = scope.input(self.program.value(z)).into_float()?;
+            let device = &scope.device();
+            let (leaves, batch) = (self.leaves(inputs, device), &inputs.batch);
+            let arguments = Arguments { program, device, parameters: &leaves, batch };
+            Ok(adjoint_product(&arguments, cotangent, apply_recorded)?.split_off(parameters))
         })
     }
 
     /// How many of some cotangents go back together: as many as fit, but not fewer than make products of the gradients
     /// with themselves as much work as adding these up.
     pub fn together(&self, cotangents: usize) -> usize {
-        let elements = self.taps().map(|tap| self.ty(tap).shape.num_elements());
+        let elements = self.network.taps().map(|tap| self.ty(tap).shape.num_elements());
         let fit = MOST_TOGETHER / elements.max().unwrap_or(1).max(1);
-        let wide = self.layers.iter().map(|layer| layer.width_out() / (2 * layer.rows).max(1));
+        let wide =
+            self.network.layers.iter().map(|layer| layer.width_out() / (2 * layer.rows).max(1));
         let most = fit.max(wide.max().unwrap_or(1)).max(1);
         cotangents.div_ceil(cotangents.div_ceil(most).max(1))
-    }
-
-    /// All taps: those of the layers, then those of the blocks. Probes are in this order.
-    pub fn taps(&self) -> impl Iterator<Item = &Tap> {
-        let of_layers = self.layers.iter().flat_map(|group| &group.uses);
-        of_layers.chain(self.blocks.iter().flat_map(|block| &block.taps))
     }
 
     /// Type of the probe of a tap.

@@ -3,11 +3,11 @@
 //! Two cotangents go back, u and c u with a factor cₙ for each sample. Rows of one sample each are multiplied by its factor;
 //! rows that several samples reach are not, wherever two of these have different factors.
 
-use burn_backend::{DType, Shape, TensorData, ops::FloatTensorOps, tensor::Device};
+use burn_backend::{DType, TensorData, ops::FloatTensorOps, tensor::Device};
 use burn_capture::CaptureBackend as B;
 
 use super::{
-    FactorKind, Passes, Probed, ProgramInputs, Reduced, Tensor,
+    FactorKind, Passes, Reduced, Tensor,
     record::record,
     rows::{Rows, one_of_many},
 };
@@ -17,31 +17,26 @@ use crate::{
     graph::{Graph, ValueType},
     kfac::layers::{NetworkLayers, Samples},
     seeds::Seeds,
+    tensor::reshape,
 };
 
 /// The program that propagates u and c u back, to rows g and h: for each layer Σ (h − cₙ g)² and Σ (cₙ g)² over the rows
 /// of each sample, `[samples, 2]`.
 pub(in crate::kfac) fn reach(network: &NetworkLayers, parameters: usize) -> Result<Graph, Error> {
     let kind = FactorKind { metric: None, reduced: Reduced::Nothing };
-    let probed = Probed::new(network, parameters);
-    let samples = network.samples;
-    record(kind, &probed, |_, given| squares(kind, &probed, samples, &given))
+    record(kind, network, parameters, |_, passes| squares(passes, network.samples))
 }
 
-fn squares(
-    kind: FactorKind,
-    probed: &Probed,
-    samples: Samples,
-    given: &ProgramInputs<'_>,
-) -> Result<Vec<Tensor>, Error> {
-    let outputs = probed.program.value(required(probed.program.outputs().get(1).copied())?);
-    let (passes, adjoint) = (Passes::forward(probed, given)?, probed.adjoint()?);
+fn squares(passes: &Passes<'_>, samples: Samples) -> Result<Vec<Tensor>, Error> {
+    let program = &passes.probed.program;
+    let outputs = program.value(required(program.outputs().get(1).copied())?);
+    let adjoint = passes.probed.adjoint()?;
     let rows = |cotangent: Tensor| {
         let gradients = passes.pulled_back(&adjoint, one_of_many::<B>(cotangent))?;
-        Ok::<_, Error>(passes.of_layers(kind, &mut gradients.into_iter())?)
+        Ok::<_, Error>(passes.of_layers(&mut gradients.into_iter())?)
     };
-    let factors = factors(samples.count, outputs.dtype, given.device);
-    let [plain, scaled] = cotangents(outputs, samples, &factors, given.device);
+    let factors = factors(samples.count, outputs.dtype, &passes.device);
+    let [plain, scaled] = cotangents(outputs, samples, &factors, &passes.device);
     let (plain, scaled) = (rows(plain)?, rows(scaled)?);
     let pairs = plain.iter().zip(&scaled);
     Ok(pairs.map(|(plain, scaled)| compared(plain, scaled, &factors, samples.count)).collect())
@@ -50,14 +45,11 @@ fn squares(
 /// Σ (h − cₙ g)² and Σ (cₙ g)², `[samples, 2]`. Rows that belong to no sample in particular have nothing to compare.
 fn compared(plain: &Rows<B>, scaled: &Rows<B>, factors: &Tensor, samples: usize) -> Tensor {
     let [count, places, groups, width] = plain.sizes();
-    let flat = |rows: &Rows<B>| {
-        B::float_reshape(rows.rows(), Shape::from(vec![count, places * groups * width]))
-    };
+    let flat = |rows: &Rows<B>| reshape::<B>(rows.rows(), &[count, places * groups * width]);
     let squared = |x: Tensor| B::float_sum_dim(B::float_mul(x.clone(), x), 1);
     let (plain, scaled) = (flat(plain), flat(scaled));
     let expected = if count == samples {
-        let factors = B::float_reshape(factors.clone(), Shape::from(vec![count, 1]));
-        B::float_mul(plain, factors)
+        B::float_mul(plain, reshape::<B>(factors.clone(), &[count, 1]))
     } else {
         scaled.clone()
     };
@@ -85,11 +77,10 @@ fn cotangents(
     device: &Device<B>,
 ) -> [Tensor; 2] {
     let total = outputs.shape.num_elements();
-    let ones = B::float_ones(Shape::from(vec![total]), device, outputs.dtype.into());
+    let ones = B::float_ones([total].into(), device, outputs.dtype.into());
     let ramp = B::float_cumsum(ones, 0);
     let outer = total / (count * stride).max(1);
-    let split = B::float_reshape(ramp.clone(), Shape::from(vec![outer, count, stride]));
-    let factors = B::float_reshape(factors.clone(), Shape::from(vec![1, count, 1]));
-    let scaled = B::float_mul(split, factors);
-    [ramp, scaled].map(|cotangent| B::float_reshape(cotangent, outputs.shape.clone()))
+    let split = reshape::<B>(ramp.clone(), &[outer, count, stride]);
+    let scaled = B::float_mul(split, reshape::<B>(factors.clone(), &[1, count, 1]));
+    [ramp, scaled].map(|cotangent| reshape::<B>(cotangent, &outputs.shape))
 }

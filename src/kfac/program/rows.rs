@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use burn_backend::{
-    Backend, Shape, Slice, TensorMetadata,
-    tensor::{FloatTensor, IntTensor},
+    Backend, DType, Shape, Slice, TensorMetadata,
+    tensor::{FloatTensor, IndexingUpdateOp, IntTensor},
 };
 
 use super::unfold::{are_columns, columns, kernel, patches};
-use crate::{graph::Convolution, kfac::layers::LayerKind};
+use crate::{graph::Convolution, kfac::layers::LayerKind, tensor::reshape};
 
 /// One row for each place of each sample, group by group.
 #[derive(Clone)]
@@ -50,8 +50,7 @@ impl<B: Backend> Rows<B> {
         let places: usize = shape[2..].iter().product();
         let width = shape[1] / groups.max(1);
         if are_columns(width, places) {
-            let dims = vec![shape[0], groups, width, places];
-            return Self::Columns(B::float_reshape(g, Shape::from(dims)));
+            return Self::Columns(reshape::<B>(g, &[shape[0], groups, width, places]));
         }
         let order: Vec<usize> = [0].into_iter().chain(2..shape.num_dims()).chain([1]).collect();
         Self::grouped(B::float_permute(g, &order), groups)
@@ -66,8 +65,14 @@ impl<B: Backend> Rows<B> {
             _ => shape[0],
         };
         let places = total / (samples * width).max(1);
-        let dims = vec![samples, places, groups, width / groups.max(1)];
-        Self::Rows(B::float_reshape(x, Shape::from(dims)))
+        Self::Rows(reshape::<B>(x, &[samples, places, groups, width / groups.max(1)]))
+    }
+
+    /// One-hot rows of indices `[samples, places]`.
+    pub fn one_hot(indices: IntTensor<B>, width: usize, dtype: DType) -> Self {
+        let [samples, places] = [indices.shape()[0], indices.shape()[1]];
+        let each = B::int_reshape(indices, Shape::from([samples * places, 1]));
+        Self::Rows(reshape::<B>(shares::<B>(each, width, dtype), &[samples, places, 1, width]))
     }
 
     /// Samples, places, groups, width.
@@ -104,7 +109,7 @@ impl<B: Backend> Rows<B> {
             Self::Rows(rows) => B::float_sum_dim(rows, 1),
             Self::Columns(columns) => B::float_sum_dim(columns, 3),
         };
-        let sum = B::float_reshape(sum, Shape::from(vec![samples, 1, groups, width]));
+        let sum = reshape::<B>(sum, &[samples, 1, groups, width]);
         let factor = if mean { (places as f64).recip() } else { 1.0 };
         Self::Rows(times::<B>(sum, factor))
     }
@@ -139,11 +144,10 @@ impl<B: Backend> Rows<B> {
             return self;
         }
         let outer = total / (count * stride).max(1);
-        let dims = vec![cotangents, outer, count, stride * groups * width];
-        let split = B::float_reshape(self.rows(), Shape::from(dims));
+        let dims = [cotangents, outer, count, stride * groups * width];
+        let split = reshape::<B>(self.rows(), &dims);
         let sorted = if outer == 1 { split } else { B::float_swap_dims(split, 1, 2) };
-        let dims = vec![cotangents * count, outer * stride, groups, width];
-        Self::Rows(B::float_reshape(sorted, Shape::from(dims)))
+        Self::Rows(reshape::<B>(sorted, &[cotangents * count, outer * stride, groups, width]))
     }
 
     /// The same rows repeated for several cotangents, or for each of some samples if they are of one.
@@ -153,11 +157,9 @@ impl<B: Backend> Rows<B> {
             return Self::Rows(self.rows());
         }
         let elements = places * groups * width;
-        let rows = B::float_reshape(self.rows(), Shape::from(vec![1, first, elements]));
-        let rows =
-            B::float_expand(rows, Shape::from(vec![samples / first.max(1), first, elements]));
-        let dims = vec![samples, places, groups, width];
-        Self::Rows(B::float_reshape(rows, Shape::from(dims)))
+        let rows = reshape::<B>(self.rows(), &[1, first, elements]);
+        let rows = B::float_expand(rows, Shape::from([samples / first.max(1), first, elements]));
+        Self::Rows(reshape::<B>(rows, &[samples, places, groups, width]))
     }
 
     /// Σ over places of a gᵀ for each sample, `[samples, groups, width of a, width of g]`.
@@ -165,14 +167,14 @@ impl<B: Backend> Rows<B> {
         let [samples, _, groups, d_in] = self.sizes();
         let left = B::float_swap_dims(self.by_place(), 1, 2);
         let products = B::float_matmul(left, g.by_place());
-        B::float_reshape(products, Shape::from(vec![samples, groups, d_in, g.width()]))
+        reshape::<B>(products, &[samples, groups, d_in, g.width()])
     }
 
     /// `[samples · groups, places, width]`
     pub fn by_place(&self) -> FloatTensor<B> {
         let [samples, places, groups, width] = self.sizes();
         let permuted = B::float_permute(self.rows(), &[0, 2, 1, 3]);
-        B::float_reshape(permuted, Shape::from(vec![samples * groups, places, width]))
+        reshape::<B>(permuted, &[samples * groups, places, width])
     }
 
     /// The rows of some of the samples.
@@ -201,8 +203,7 @@ impl<B: Backend> Rows<B> {
         };
         let [samples, places, groups, width] = self.sizes();
         let rotated = B::float_matmul(self.by_group(), basis.clone());
-        let dims = vec![groups, samples, places, width];
-        let split = B::float_reshape(rotated, Shape::from(dims));
+        let split = reshape::<B>(rotated, &[groups, samples, places, width]);
         Self::Rows(B::float_permute(split, &[1, 2, 0, 3]))
     }
 
@@ -211,13 +212,23 @@ impl<B: Backend> Rows<B> {
         let [_, _, groups, width] = self.sizes();
         let count = self.count();
         match groups {
-            1 => B::float_reshape(self.rows(), Shape::from(vec![1, count, width])),
-            _ => {
-                let flat = B::float_reshape(self.rows(), Shape::from(vec![count, groups, width]));
-                B::float_swap_dims(flat, 0, 1)
-            }
+            1 => reshape::<B>(self.rows(), &[1, count, width]),
+            _ => B::float_swap_dims(reshape::<B>(self.rows(), &[count, groups, width]), 0, 1),
         }
     }
+}
+
+/// The share of each of `width` rows in indices `[samples, places]`, sample by sample: the mean of their one-hot rows.
+pub(super) fn shares<B: Backend>(
+    indices: IntTensor<B>,
+    width: usize,
+    dtype: DType,
+) -> FloatTensor<B> {
+    let (shape, device) = (indices.shape(), indices.device());
+    let ones = B::float_ones(shape.clone(), &device, dtype.into());
+    let zeros = B::float_zeros(Shape::from([shape[0], width]), &device, dtype.into());
+    let counts = B::float_scatter(1, zeros, indices, ones, IndexingUpdateOp::Add);
+    times::<B>(counts, (shape[1].max(1) as f64).recip())
 }
 
 pub(in crate::kfac) fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) -> FloatTensor<B> {
@@ -225,14 +236,17 @@ pub(in crate::kfac) fn times<B: Backend>(tensor: FloatTensor<B>, factor: f64) ->
 }
 
 /// Tensors side by side.
-pub(super) fn joined<B: Backend>(mut parts: Vec<FloatTensor<B>>, dim: usize) -> FloatTensor<B> {
+pub(in crate::kfac) fn joined<B: Backend>(
+    mut parts: Vec<FloatTensor<B>>,
+    dim: usize,
+) -> FloatTensor<B> {
     if parts.len() == 1 { parts.remove(0) } else { B::float_cat(parts, dim) }
 }
 
 /// A tensor with a dimension for several before the others.
 pub(in crate::kfac) fn one_of_many<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
-    let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape().iter().copied()).collect();
-    B::float_reshape(tensor, Shape::from(shape))
+    let shape = [&[1], &tensor.shape()[..]].concat();
+    reshape::<B>(tensor, &shape)
 }
 
 pub(super) fn dims(tensor: &impl TensorMetadata) -> [usize; 4] {

@@ -1,11 +1,12 @@
 //! Second moments of rows: Σ over rows of row·rowᵀ, and the mean with ones behind the rows. Independent of layers.
 
-use burn_backend::{Backend, Shape, tensor::FloatTensor};
+use burn_backend::{Backend, tensor::FloatTensor};
 
 use super::{
     product::{panels, whole},
     rows::{Rows, times},
 };
+use crate::tensor::reshape;
 
 /// Width from which a product with itself is computed by panels: below, they are too narrow to be fast.
 const LEAST_WIDTH: usize = 256;
@@ -45,7 +46,7 @@ impl<B: Backend> Rows<B> {
             Self::Columns(columns) => {
                 let turned = B::float_swap_dims(columns.clone(), 2, 3);
                 let sum = B::float_sum_dim(B::float_matmul(columns.clone(), turned), 0);
-                vec![B::float_reshape(sum, Shape::from(vec![groups, width, width]))]
+                vec![reshape::<B>(sum, &[groups, width, width])]
             }
         };
         let products: Vec<_> = products.into_iter().map(|part| times::<B>(part, after)).collect();
@@ -65,8 +66,7 @@ impl<B: Backend> Rows<B> {
             Self::Rows(_) => B::float_sum_dim(self.by_group(), 1),
             Self::Columns(columns) => B::float_sum_dim(B::float_sum_dim(columns.clone(), 3), 0),
         };
-        let sum = B::float_reshape(sum, Shape::from(vec![groups, 1, width]));
-        times::<B>(sum, factor)
+        times::<B>(reshape::<B>(sum, &[groups, 1, width]), factor)
     }
 }
 

@@ -1,10 +1,12 @@
 //! The patches of images that convolutions multiply by their weights. Independent of products.
 
 use burn_backend::{
-    Backend, Shape, Slice, TensorMetadata,
+    Backend, Slice, TensorMetadata,
     ops::{ConvOptions, PadMode, UnfoldOptions},
     tensor::FloatTensor,
 };
+
+use crate::tensor::reshape;
 
 /// Largest width of a row per place for which products are summed sample by sample.
 const WIDTH_PER_PLACE: usize = 2;
@@ -35,8 +37,7 @@ pub(super) fn columns<B: Backend>(
     }
     let unfold = UnfoldOptions::new(options.stride, [0, 0], [1, 1]);
     let columns = B::unfold4d(x.clone(), kernel, unfold);
-    let dims = vec![shape[0], 1, width, places];
-    Some(B::float_reshape(columns, Shape::from(dims)))
+    Some(reshape::<B>(columns, &[shape[0], 1, width, places]))
 }
 
 /// The kernel of a weight `[out, in / groups, kernel…]`.
@@ -73,6 +74,5 @@ pub(super) fn patches<B: Backend, const N: usize>(
     let samples = shape[0];
     let positions: usize = shape[1..=N].iter().product();
     let width: usize = shape[N + 1..].iter().product();
-    let dims = vec![samples, positions, options.groups, width / options.groups.max(1)];
-    B::float_reshape(x, Shape::from(dims))
+    reshape::<B>(x, &[samples, positions, options.groups, width / options.groups.max(1)])
 }

@@ -5,7 +5,7 @@
 //! becomes (Uᵀa)(Wᵀg)ᵀ: two products of a vector and a matrix, where those of a matrix of the size of the weight take
 //! thousands of times as many multiplications.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use burn_backend::{
     AutodiffBackend, DType, TensorData, get_or_init_device_settings, tensor::Device,
@@ -18,40 +18,17 @@ use super::{
 };
 use crate::{
     error::Error,
-    graph::{Graph, ValueType},
+    graph::ValueType,
     kfac::{
         KfacError,
-        layers::NetworkLayers,
-        pass::{Results, Structure},
-        program::{Form, SAMPLES, Selected, SideForm, selected_gradients, times},
+        pass::LayerProgram,
+        program::{Results, Score, Selected, SideForm, times},
     },
-    objective::{Derivation, Objective},
+    objective::Objective,
     operator::{BlockDiagonal, Kronecker},
     space::Inner,
     tensor::Operand,
 };
-
-/// A program of the gradients of some samples in bases.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct SelectionProgram {
-    structure: Arc<Structure>,
-    forms: Vec<Form>,
-    /// Of the indices of the samples.
-    indices: ValueType,
-}
-
-impl Derivation for SelectionProgram {
-    /// The number of samples, and how the gradients by each part are given.
-    type Notes = (usize, Vec<Selected>);
-
-    fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Self::Notes), Error> {
-        let found = NetworkLayers::of(loss, parameters, SAMPLES.separation());
-        let network = self.structure.select(found)?;
-        let (graph, selected) =
-            selected_gradients(&network, parameters, &self.forms, &self.indices)?;
-        Ok((graph, (self.indices.shape.num_elements(), selected)))
-    }
-}
 
 impl SampleGradients {
     /// Whether the blocks are those of other gradients, so that products of the two are known.
@@ -90,19 +67,21 @@ impl SampleGradients {
         };
         let program = |count: usize| self.selecting::<B>(&blocks, device, count);
         let mut some = Vec::new();
-        objective.pass_over(range, program, inputs, |part, (count, selected), found| {
+        objective.pass_over(range, program, inputs, |part, notes, found| {
             let mut found = found.into_iter().map(Operand::into_float);
             let mut next = || -> Result<_, Error> { Ok(found.next().ok_or(KfacError::State)??) };
             let scale = part.share(self.reduction).recip();
-            let of_block = |selected: &Selected| {
-                Ok(if selected.single {
-                    OfBlock::Outer([next()?, times::<Inner<B>>(next()?, scale)])
-                } else {
-                    OfBlock::Matrices(times::<Inner<B>>(next()?, scale))
-                })
+            let of_block = |&selected: &Selected| {
+                let mut tensors = vec![next()?];
+                if selected.single {
+                    tensors.push(next()?);
+                }
+                let scaled = tensors.pop().map(|last| times::<Inner<B>>(last, scale));
+                tensors.extend(scaled);
+                Ok(OfBlock { selected, tensors })
             };
-            let blocks = selected.iter().map(of_block).collect::<Result<_, Error>>()?;
-            some.push(EigenGradients { count: *count, blocks, selected: selected.clone() });
+            let blocks = notes.selected.iter().map(of_block).collect::<Result<_, Error>>()?;
+            some.push(EigenGradients { count: notes.count(), blocks });
             Ok(())
         })?;
         EigenGradients::joined(some).ok_or_else(|| KfacError::NoVectors.into())
@@ -119,20 +98,20 @@ impl SampleGradients {
         others: &EigenGradients<B>,
     ) -> Result<SampleScores, Error> {
         let blocks = self.forms(operator)?;
-        let mut all = self.nothing(others.count);
+        let columns = others.count;
+        let mut all = self.nothing(columns);
         let add = |scores| {
             all.append(scores);
             Ok(())
         };
-        let columns = others.count;
-        if rotates_samples(objective, &blocks, (&others.selected, columns)) {
-            let results = pairing(&blocks, &others.selected, columns);
-            self.run(objective, results, (columns, 1), &others.beside(&blocks), add)?;
+        let selected: Vec<_> = others.blocks.iter().map(|block| block.selected).collect();
+        if rotates_samples(objective, &blocks, (&selected, columns)) {
+            let scores = pairing(&blocks, &selected, columns);
+            self.run(objective, scores, (columns, 1), &others.beside(&blocks), add)?;
         } else {
             let matrices = others.blocks.iter().zip(&blocks);
             let matrices: Vec<_> = matrices.map(|(own, block)| own.multiplied(block)).collect();
-            let results = Results::InnerProducts { vectors: columns };
-            self.run(objective, results, (columns, 1), &matrices, add)?;
+            self.run(objective, self.inner(columns), (columns, 1), &matrices, add)?;
         }
         Ok(all)
     }
@@ -149,7 +128,7 @@ impl SampleGradients {
         let objective = objective.stating(self.reduction)?;
         let program = self.selecting::<B>(&blocks, objective.parameters().device(), count);
         let derived = objective.first_derived(&program)?;
-        let selected = &derived.notes.1;
+        let selected = &derived.notes.selected;
         let rotates = rotates_samples(samples, &blocks, (selected, count));
         let elements = |(block, selected): (&BlockForm<'_, B>, &Selected)| {
             let [groups, d_in, d_out] = block.shape();
@@ -158,11 +137,8 @@ impl SampleGradients {
             count * groups * (own + if rotates { 0 } else { 2 * d_in * d_out })
         };
         let elements: usize = blocks.iter().zip(selected).map(elements).sum();
-        let scoring = self.program(if rotates {
-            pairing(&blocks, selected, count)
-        } else {
-            Results::InnerProducts { vectors: count }
-        });
+        let scores = if rotates { pairing(&blocks, selected, count) } else { self.inner(count) };
+        let scoring = self.program(Results::Scores(scores));
         let most = objective.transient_of(&program)?.max(samples.transient_of(&scoring)?);
         let width = objective.precision().bytes();
         Ok((elements * width, most))
@@ -173,12 +149,10 @@ impl SampleGradients {
         blocks: &[BlockForm<'_, B>],
         device: &Device<B>,
         count: usize,
-    ) -> SelectionProgram {
-        SelectionProgram {
-            structure: Arc::clone(&self.structure),
-            forms: blocks.iter().map(|block| block.form).collect(),
-            indices: ValueType { shape: vec![count].into(), dtype: index_dtype::<B>(device) },
-        }
+    ) -> LayerProgram {
+        let indices = ValueType { shape: vec![count].into(), dtype: index_dtype::<B>(device) };
+        let forms = blocks.iter().map(|block| block.form).collect();
+        self.program(Results::Selected(forms, indices))
     }
 }
 
@@ -190,10 +164,15 @@ fn index_dtype<B: AutodiffBackend>(device: &Device<B>) -> DType {
 fn pairing<B: AutodiffBackend>(
     blocks: &[BlockForm<'_, B>],
     selected: &[Selected],
-    count: usize,
-) -> Results {
-    let each = blocks.iter().zip(selected).map(|(block, selected)| (block.form, selected.single));
-    Results::BilinearForms(each.collect(), count)
+    others: usize,
+) -> Vec<Score> {
+    let each = blocks.iter().zip(selected);
+    let score = |(block, selected): (&BlockForm<'_, B>, &Selected)| Score::Bilinear {
+        form: block.form,
+        others,
+        single: selected.single,
+    };
+    each.map(score).collect()
 }
 
 /// Whether fewer multiplications rotate the samples into the eigenbases than some others out of them.

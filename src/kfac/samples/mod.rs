@@ -19,8 +19,8 @@ use super::{
     KfacError,
     block::{Network, Uncovered},
     network,
-    pass::{LayerProgram, Results, Structure, network_layers},
-    program::{SAMPLES, one_of_many},
+    pass::{LayerProgram, Structure, network_layers},
+    program::{Results, SAMPLES, Score, one_of_many},
     reach::expect_own_rows,
 };
 use crate::{
@@ -173,8 +173,7 @@ impl SampleGradients {
             Ok(Inner::<B>::float_cat(each, 0))
         });
         let matrices = matrices.collect::<Result<Vec<_>, Error>>()?;
-        let results = Results::InnerProducts { vectors: vectors.len() };
-        self.run(objective, results, (vectors.len(), 1), &matrices, visit)
+        self.run(objective, self.inner(vectors.len()), (vectors.len(), 1), &matrices, visit)
     }
 
     /// ⟨∇ℓₙ, M ∇ℓₙ⟩ for all samples n of all batches, in order: with a damped inverse of [`Kfac`](crate::Kfac) or
@@ -207,11 +206,11 @@ impl SampleGradients {
     ) -> Result<(), Error> {
         objective.parameters().space().expect_same(operator.domain())?;
         let blocks = self.forms(operator)?;
-        let results = Results::QuadraticForms(blocks.iter().map(|block| block.form).collect());
+        let scores = blocks.iter().map(|block| Score::Quadratic(block.form)).collect();
         let operands =
             blocks.into_iter().flat_map(|block| block.sides.into_iter().chain(block.eigenvalues));
         let operands: Vec<_> = operands.collect();
-        self.run(objective, results, (1, 2), &operands, visit)
+        self.run(objective, scores, (1, 2), &operands, visit)
     }
 
     /// Runs a program on every batch and passes the scores on, divided by a power of the factor of the samples'
@@ -219,20 +218,20 @@ impl SampleGradients {
     fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
-        results: Results,
+        scores: Vec<Score>,
         (columns, power): (usize, i32),
         operands: &[InnerFloat<B>],
         mut visit: impl FnMut(SampleScores) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.layout.expect_same(objective.layout())?;
         let objective = objective.stating(self.reduction)?;
-        let program = self.program(results);
+        let program = self.program(Results::Scores(scores));
         let inputs = |_: &Part<B>| Ok(operands.iter().cloned().map(Operand::Float).collect());
-        objective.pass(&program, None, inputs, |part, samples, found| {
+        objective.pass(&program, None, inputs, |part, notes, found| {
             let scale = part.share(self.reduction).recip().powi(power);
             let mut scores = self.nothing(columns);
-            if let (Some(found), &[Some(samples)]) = (found.into_iter().next(), &samples[..]) {
-                scores.fill(samples, &read_tensor::<B>(found.into_float()?)?, scale);
+            if let Some(found) = found.into_iter().next() {
+                scores.fill(notes.count(), &read_tensor::<B>(found.into_float()?)?, scale);
             }
             if let Some(layer) = scores.not_finite() {
                 return Err(KfacError::NonFiniteScores { layer: layer.into() }.into());
@@ -247,7 +246,12 @@ impl SampleGradients {
         objective: &Objective<B>,
         vectors: usize,
     ) -> Result<usize, Error> {
-        objective.transient_of(&self.program(Results::InnerProducts { vectors }))
+        objective.transient_of(&self.program(Results::Scores(self.inner(vectors))))
+    }
+
+    /// Inner products with some vectors.
+    fn inner(&self, vectors: usize) -> Vec<Score> {
+        vec![Score::Inner { vectors }; self.parts()]
     }
 
     fn program(&self, results: Results) -> LayerProgram {

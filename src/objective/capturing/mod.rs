@@ -1,4 +1,4 @@
-//! Makes objectives: from a model and a closure, on another batch, in another precision.
+//! Makes objectives from a model and a closure.
 
 mod config;
 mod faithfulness;
@@ -7,6 +7,7 @@ mod source;
 mod structure;
 
 pub use config::{CaptureConfig, Engine, Mode};
+pub use faithfulness::FaithfulnessError;
 pub(super) use recorder::Recorder;
 pub(crate) use source::layers_in_training_mode;
 pub(super) use structure::Structure;
@@ -34,7 +35,7 @@ use crate::{
     error::Error,
     execute::{ExecuteError, supports},
     space::{Buffers, ParamVector},
-    tensor::{Precision, TensorBridge},
+    tensor::Precision,
 };
 use faithfulness::BurnLoss;
 use source::{InTraining, ModelSource};
@@ -227,68 +228,6 @@ impl<B: AutodiffBackend> Objective<B> {
     }
 }
 
-impl<B: AutodiffBackend> Objective<B>
-where
-    B::InnerBackend: TensorBridge,
-{
-    /// The same loss on another batch. A batch of known sizes and structure reuses the recording; others are recorded
-    /// on first use and kept.
-    ///
-    /// # Errors
-    /// [`BatchError`](crate::errors::BatchError) for a batch of another type with other parts than the one captured, or with
-    /// an empty tensor; a batch on another device; [`ObjectiveError::NoWeight`](crate::errors::ObjectiveError::NoWeight);
-    /// [`ObjectiveError::NotReducedSo`](crate::errors::ObjectiveError::NotReducedSo) if a reduction was stated and the loss
-    /// of this batch has another; those of capturing.
-    pub fn on<X: Batch>(&self, batch: X) -> Result<Self, Error> {
-        let made = self.single(batch);
-        match self.reduction() {
-            Some(reduction) => self.sharing(made, reduction),
-            None => made,
-        }
-    }
-
-    fn single<X: Batch>(&self, batch: X) -> Result<Self, Error> {
-        self.with_batch(self.recorder.counted(batch)?)
-    }
-
-    #[inline(never)]
-    fn with_batch(&self, batch: Counted<B>) -> Result<Self, Error> {
-        let part = Part::new(&self.recorder, &self.values, batch)?.alone()?;
-        self.expect_same_reduction(&part)?;
-        Ok(self.with_parts(Parts::Kept([part].into())))
-    }
-
-    /// The same objective computed in f64, from the same recording; parameters and batch are converted.
-    ///
-    /// # Errors
-    /// A backend without f64.
-    pub fn in_f64(&self) -> Result<Self, Error> {
-        self.in_precision(Precision::F64)
-    }
-
-    /// The same objective computed in another precision.
-    ///
-    /// # Errors
-    /// A backend without that precision.
-    #[inline(never)]
-    pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
-        expect_precision::<B>(self.values.device(), precision)?;
-        let parameters = self.parameters().clone().cast(precision)?;
-        let values = Values::new(parameters, self.values.buffers.clone())?;
-        let parts = match &self.parts {
-            Parts::Kept(parts) => {
-                let converted = parts.iter().map(|part| {
-                    let made = Part::new(&self.recorder, &values, part.batch.clone())?;
-                    Ok::<_, Error>(made.weighted(part.weight))
-                });
-                Parts::Kept(converted.collect::<Result<_, _>>()?)
-            }
-            Parts::Streamed(_) => self.parts.clone(),
-        };
-        Ok(Self { values, ..self.with_parts(parts) })
-    }
-}
-
 /// What is recorded of layers in training mode and of random values.
 fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
     let (seed, unsearched) = (config.draws, !config.compare);
@@ -301,7 +240,7 @@ fn choices(config: &CaptureConfig, flags: &HashSet<ParamId>) -> Choices {
 
 /// Refuses a precision that the device does not compute in, or claims to and does not.
 #[inline(never)]
-fn expect_precision<B: AutodiffBackend>(
+pub(super) fn expect_precision<B: AutodiffBackend>(
     device: &Device<B>,
     precision: Precision,
 ) -> Result<(), ExecuteError> {

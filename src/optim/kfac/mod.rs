@@ -2,11 +2,9 @@
 //! curvature; independent of solvers.
 
 mod config;
-mod decomposition;
 mod model;
 mod report;
 mod running;
-mod size;
 mod state;
 mod step;
 mod steps;
@@ -28,8 +26,7 @@ use crate::{
     space::ParamVector,
     tensor::DefaultBackend,
 };
-use decomposition::Decomposition;
-use running::Running;
+use running::{Decomposition, Running};
 
 /// The K-FAC optimizer: steps along the natural gradient with [`Kfac`](crate::Kfac) for the Fisher matrix.
 ///

@@ -1,11 +1,16 @@
-//! The quadratic model of the objective around θ, and where it is lowest along one or two directions. Depends on
-//! products with the Fisher matrix; independent of where directions come from.
+//! The size of a step: by the quadratic model of the objective around θ, where it is lowest along one or two directions,
+//! or by a learning rate and its limit.
 
 use burn_backend::AutodiffBackend;
 
+use super::{
+    KfacOptimizer, KfacStep, Progress,
+    step::{Candidate, Slope, first},
+};
 use crate::{
     curvature::Fisher,
     error::Error,
+    objective::{Objective, ObjectiveError},
     operator::LinearOperator,
     optim::OptimizerError,
     space::{DeviceScalar, ParamVector},
@@ -15,36 +20,36 @@ use crate::{
 const DEPENDENT: f64 = 1e-10;
 
 /// M(δ) = ½ δᵀ(F + cI)δ + ∇hᵀδ
-pub(super) struct QuadraticModel<'a, B: AutodiffBackend> {
-    pub fisher: Fisher<B>,
-    pub gradient: &'a ParamVector<B>,
+struct QuadraticModel<'a, B: AutodiffBackend> {
+    fisher: Fisher<B>,
+    gradient: &'a ParamVector<B>,
     /// c = λ + η
-    pub damping: f64,
+    damping: f64,
 }
 
 /// A direction with its product (F + cI)v.
-pub(super) struct Direction<B: AutodiffBackend> {
-    pub vector: ParamVector<B>,
+struct Direction<B: AutodiffBackend> {
+    vector: ParamVector<B>,
     product: ParamVector<B>,
 }
 
 /// The lowest point αΔ + μδ₀.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Lowest {
-    pub alpha: f64,
-    pub momentum: f64,
+struct Lowest {
+    alpha: f64,
+    momentum: f64,
     /// M there.
-    pub value: f64,
+    value: f64,
 }
 
 impl<B: AutodiffBackend> QuadraticModel<'_, B> {
-    pub fn direction(&self, vector: ParamVector<B>) -> Result<Direction<B>, Error> {
+    fn direction(&self, vector: ParamVector<B>) -> Result<Direction<B>, Error> {
         let product = self.fisher.apply(&vector)?.axpy(self.damping, &vector)?;
         Ok(Direction { vector, product })
     }
 
     /// Where M is lowest among the multiples of Δ, or the sums of multiples of Δ and δ₀. One read-back.
-    pub fn lowest(
+    fn lowest(
         &self,
         delta: &Direction<B>,
         previous: Option<&Direction<B>>,
@@ -95,6 +100,61 @@ fn pair([first, second]: [f64; 2], [a, b, c]: [f64; 3]) -> Option<Lowest> {
     let alpha = (b * second - c * first) / determinant;
     let momentum = (b * first - a * second) / determinant;
     Some(Lowest { alpha, momentum, value: 0.5 * (alpha * first + momentum * second) })
+}
+
+impl<B: AutodiffBackend> KfacOptimizer<B> {
+    /// The lowest point of the quadratic model over all candidates.
+    pub(super) fn by_model(
+        &self,
+        next: &Progress<B>,
+        objective: &Objective<B>,
+        (slope, momentum): (&Slope<'_, B>, bool),
+        candidates: Vec<Candidate<B>>,
+        report: &mut KfacStep,
+    ) -> Result<Candidate<B>, Error> {
+        let fisher = Fisher::exact(objective, self.likelihood)?;
+        let damping = next.damping + self.config.weight_decay;
+        let model = QuadraticModel { fisher, gradient: &slope.point.gradient, damping };
+        let previous = next.previous.clone().filter(|_| momentum);
+        let previous = previous.map(|previous| model.direction(previous)).transpose()?;
+        let mut best: Option<(Candidate<B>, Lowest)> = None;
+        for candidate in candidates {
+            let direction = model.direction(candidate.direction.clone())?;
+            let lowest = model.lowest(&direction, previous.as_ref())?;
+            if best.as_ref().is_none_or(|(_, best)| lowest.value < best.value) {
+                best = Some((candidate, lowest));
+            }
+        }
+        let (mut chosen, lowest) = best.ok_or(ObjectiveError::NoBatches)?;
+        chosen.direction = chosen.direction.scale(lowest.alpha);
+        if let Some(previous) = &previous {
+            chosen.direction = chosen.direction.axpy(lowest.momentum, &previous.vector)?;
+        }
+        (report.alpha, report.momentum) = (lowest.alpha, lowest.momentum);
+        report.predicted = Some(lowest.value);
+        Ok(chosen)
+    }
+}
+
+/// rate·ν·Δ + momentum·δ₀
+pub(super) fn by_rate<B: AutodiffBackend>(
+    next: &Progress<B>,
+    slope: &Slope<'_, B>,
+    (rate, momentum, limit): (f64, f64, Option<f64>),
+    candidates: Vec<Candidate<B>>,
+    report: &mut KfacStep,
+) -> Result<Candidate<B>, Error> {
+    let (mut chosen, change) = first(candidates, slope)?;
+    let nu = limit.map_or(1.0, |limit| (limit / (rate * rate * change)).sqrt().min(1.0));
+    // A rate of zero, at the end of a schedule, is no step.
+    let momentum = if rate > 0.0 { momentum } else { 0.0 };
+    (report.alpha, report.limited) = (rate * nu, report.limited || nu < 1.0);
+    chosen.direction = chosen.direction.scale(report.alpha);
+    if let Some(previous) = next.previous.as_ref().filter(|_| momentum > 0.0) {
+        report.momentum = momentum;
+        chosen.direction = chosen.direction.axpy(momentum, previous)?;
+    }
+    Ok(chosen)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! K-FAC factors that are averaged over the steps, and the damped inverse that is computed from them periodically.
+//! K-FAC factors that are averaged over the steps, and the damped inverse that is computed from them periodically, on a
+//! thread of its own if that is asked for.
+
+use std::sync::{Arc, OnceLock};
 
 use burn_backend::AutodiffBackend;
-
 use serde::{Deserialize, Serialize};
 
-use super::{KfacInverse, decomposition::Decomposition};
+use super::KfacInverse;
 use crate::{
     error::Error,
     kfac::{
@@ -12,6 +14,8 @@ use crate::{
     },
     objective::Objective,
     operator::{BlockDiagonal, Kronecker},
+    optim::OptimizerError,
+    panics::caught,
 };
 
 /// Averaged factors, on the device, with the inverse in use.
@@ -45,19 +49,17 @@ pub(super) struct Inverted<B: AutodiffBackend> {
 }
 
 /// The source of an inverse.
-#[derive(Clone)]
-pub(super) enum Source<B: AutodiffBackend> {
-    Factors(Kfac<B>),
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Either<F, S> {
+    Factors(F),
     /// By eigendecompositions, with corrected eigenvalues or those of the factors.
-    Spectra(Ekfac<B>),
+    Spectra(S),
 }
 
+pub(super) type Source<B> = Either<Kfac<B>, Ekfac<B>>;
+
 /// The same as data.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum SourceState {
-    Factors(KfacState),
-    Spectra(EkfacState),
-}
+pub(super) type SourceState = Either<KfacState, EkfacState>;
 
 impl<B: AutodiffBackend> Average<B> {
     /// Averages a value in.
@@ -107,18 +109,15 @@ impl<B: AutodiffBackend> Running<B> {
         before: Source<B>,
     ) -> Result<(bool, Source<B>), Error> {
         let done = self.pending.as_ref().map(Decomposition::result).transpose()?.flatten();
-        let (taken, source) = match done {
-            Some(ekfac) => {
-                self.pending = None;
-                (true, Source::Spectra(ekfac))
-            }
-            None => (false, before),
-        };
+        let taken = done.is_some();
+        if taken {
+            self.pending = None;
+        }
         if due && self.pending.is_none() {
             let kfac = self.kfac(collector, objective)?;
             self.pending = kfac.map(Decomposition::start).transpose()?;
         }
-        Ok((taken, source))
+        Ok((taken, done.map_or(before, Source::Spectra)))
     }
 
     /// The current averages.
@@ -145,18 +144,6 @@ impl<B: AutodiffBackend> Inverted<B> {
 }
 
 impl<B: AutodiffBackend> Source<B> {
-    /// With decay·s + (1 − decay)·s', s' the diagonal of a batch, for an eigenvalue correction.
-    pub fn corrected(
-        self,
-        (collector, objective): (&KfacCollector, &Objective<B>),
-        decay: f64,
-    ) -> Result<Self, Error> {
-        Ok(match self {
-            Self::Spectra(ekfac) => Self::Spectra(ekfac.averaged(collector, objective, decay)?),
-            Self::Factors(kfac) => Self::Factors(kfac),
-        })
-    }
-
     /// Reads what is not on the host.
     pub fn state(&self) -> Result<SourceState, Error> {
         Ok(match self {
@@ -170,5 +157,52 @@ impl<B: AutodiffBackend> Source<B> {
             SourceState::Factors(state) => Self::Factors(Kfac::from_state(objective, state)?),
             SourceState::Spectra(state) => Self::Spectra(Ekfac::from_state(objective, state)?),
         })
+    }
+}
+
+/// Decompositions of all factors of a K-FAC, in progress or finished. Clones share them.
+#[derive(Clone)]
+pub(super) struct Decomposition<B: AutodiffBackend> {
+    kfac: Kfac<B>,
+    done: Arc<OnceLock<Result<(), Error>>>,
+}
+
+impl<B: AutodiffBackend> Decomposition<B> {
+    /// Reads the factors and starts a thread, which computes on the host alone. Where there are no threads, the decompositions
+    /// are made at once.
+    pub fn start(kfac: Kfac<B>) -> Result<Self, Error> {
+        kfac.read()?;
+        let started = Self { kfac, done: Arc::default() };
+        let own = started.clone();
+        let thread = std::thread::Builder::new().name("K-FAC eigendecompositions".into());
+        if thread.spawn(move || own.run()).is_err() {
+            started.run();
+        }
+        Ok(started)
+    }
+
+    fn run(&self) {
+        let made = caught(|| self.kfac.decompose());
+        let failed = |message| OptimizerError::Decomposition { message }.into();
+        self.done.get_or_init(|| made.unwrap_or_else(|message| Err(failed(message))));
+    }
+
+    /// Waits until they are done.
+    pub fn wait(&self) {
+        self.done.wait();
+    }
+
+    /// Why they failed, if they did.
+    pub fn failure(&self) -> Option<Error> {
+        self.done.get()?.clone().err()
+    }
+
+    /// K-FAC in its eigenbases, if they are done.
+    pub fn result(&self) -> Result<Option<Ekfac<B>>, Error> {
+        match self.done.get() {
+            None => Ok(None),
+            Some(Err(error)) => Err(error.clone()),
+            Some(Ok(())) => Ekfac::uncorrected(&self.kfac).map(Some), // decomposed already
+        }
     }
 }

@@ -157,21 +157,16 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         if !(state.gamma > 0.0 && state.gamma.is_finite()) {
             return wrong("its γ is not a finite number above zero");
         }
-        let like = self.objective.parameters();
+        let space = self.objective.parameters().space();
         let mut progress = self.progress.clone();
         progress.step = state.step;
         progress.damping = state.damping;
         progress.gamma = state.gamma;
-        progress.previous = match &state.previous {
-            Some(previous) if previous.len() != like.len() => {
-                return wrong("its previous step has another number of parameters");
-            }
-            Some(previous) if previous.iter().any(|entry| !entry.is_finite()) => {
-                return wrong("its previous step is not finite");
-            }
-            Some(previous) => Some(like.space().vector(previous)?),
-            None => None,
-        };
+        let reasons = [
+            "its previous step has another number of parameters",
+            "its previous step is not finite",
+        ];
+        progress.previous = instance::vector(space, state.previous.as_ref(), reasons)?;
         let running = &mut progress.running;
         running.pending = None;
         [running.factors.updates, running.uncovered.updates] = state.updates;

@@ -3,12 +3,14 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    KfacInverse, KfacOptimizer, KfacStep, Progress, StepRule, running::Inverted, size::first,
+    KfacInverse, KfacOptimizer, KfacStep, Progress, StepRule,
+    model::by_rate,
+    running::{Inverted, Source},
 };
 use crate::{
     error::Error,
-    kfac::{InversionReport, KfacCollector},
-    objective::{Objective, ValueAndGradient},
+    kfac::InversionReport,
+    objective::{Objective, ObjectiveError, ValueAndGradient},
     operator::LinearOperator,
     optim::{OptimizerError, point::Point},
     space::ParamVector,
@@ -34,78 +36,67 @@ pub(super) struct Slope<'a, B: AutodiffBackend> {
     collected: bool,
 }
 
-/// A direction −F̂⁻¹∇h with its inverse.
+/// A direction −F̂⁻¹∇h, or a step along it, with its inverse.
 pub(super) struct Candidate<B: AutodiffBackend> {
     pub inverse: Inverted<B>,
     pub direction: ParamVector<B>,
 }
 
-impl<B: AutodiffBackend> Candidate<B> {
-    /// |Δᵀ∇h|; an error where it is not finite.
-    pub fn change(&self, slope: &Slope<'_, B>) -> Result<f64, Error> {
-        let found = self.direction.dot(&slope.point.gradient)?.abs();
-        if !found.is_finite() {
-            self.direction.expect_finite("the natural gradient")?;
-            return Err(OptimizerError::StepRange { found }.into());
-        }
-        Ok(found)
+/// The first candidate Δ with |Δᵀ∇h|; an error where that is not finite.
+pub(super) fn first<B: AutodiffBackend>(
+    candidates: Vec<Candidate<B>>,
+    slope: &Slope<'_, B>,
+) -> Result<(Candidate<B>, f64), Error> {
+    let first = candidates.into_iter().next().ok_or(ObjectiveError::NoBatches)?;
+    let found = first.direction.dot(&slope.point.gradient)?.abs();
+    if !found.is_finite() {
+        first.direction.expect_finite("the natural gradient")?;
+        return Err(OptimizerError::StepRange { found }.into());
     }
+    Ok((first, found))
 }
 
 impl<B: AutodiffBackend> KfacOptimizer<B> {
-    /// δ at the objective's parameters. The carried state changes only if everything succeeds.
+    /// δ at the objective's parameters, by a rule, or without any the natural direction −F̂⁻¹∇h itself. The carried state
+    /// changes only if everything succeeds.
     #[inline(never)]
     pub(super) fn advance(
         &mut self,
         objective: &Objective<B>,
         given: Option<ValueAndGradient<B>>,
+        rule: Option<StepRule>,
     ) -> Result<(ParamVector<B>, KfacStep), Error> {
         self.expect_no_failure()?;
         let mut next = self.progress.clone();
         next.step = next.step.saturating_add(1);
         let slope = self.observe(&mut next, objective, given)?;
-        let searches =
-            self.config.search_period.is_some_and(|period| next.step.is_multiple_of(period));
+        let period = self.config.search_period.filter(|_| rule.is_some());
+        let searches = period.is_some_and(|period| next.step.is_multiple_of(period));
         let (candidates, inverted) = self.candidates(&mut next, objective, &slope, searches)?;
         let mut report = report(&next, &slope, inverted);
-        let (inverse, delta) = match self.config.rule {
-            StepRule::QuadraticModel { momentum } => {
+        let Candidate { inverse, direction: delta } = match rule {
+            Some(StepRule::QuadraticModel { momentum }) => {
                 self.by_model(&next, objective, (&slope, momentum), candidates, &mut report)?
             }
-            StepRule::LearningRate { rate, momentum, limit } => {
-                self.by_rate(&next, &slope, (rate, momentum, limit), candidates, &mut report)?
+            Some(StepRule::LearningRate { rate, momentum, limit }) => {
+                by_rate(&next, &slope, (rate, momentum, limit), candidates, &mut report)?
+            }
+            None => {
+                report.alpha = 1.0;
+                first(candidates, &slope)?.0
             }
         };
-        report.inversion = inversion_of(&inverse, inverted);
+        if inverted {
+            report.inversion = inverse.report.clone();
+        }
         (report.gamma, next.gamma) = (inverse.gamma, inverse.gamma);
         next.running.inverted = Some(inverse);
-        self.adapt(&mut next, (&slope, &delta), &mut report)?;
-        next.previous = report.taken.then(|| delta.clone());
+        if rule.is_some() {
+            self.adapt(&mut next, (&slope, &delta), &mut report)?;
+            next.previous = report.taken.then(|| delta.clone());
+        }
         self.progress = next;
         Ok((delta, report))
-    }
-
-    /// F̂⁻¹∇h at the objective's parameters.
-    #[inline(never)]
-    pub(super) fn natural_gradient(
-        &mut self,
-        objective: &Objective<B>,
-        given: Option<ValueAndGradient<B>>,
-    ) -> Result<(ParamVector<B>, KfacStep), Error> {
-        self.expect_no_failure()?;
-        let mut next = self.progress.clone();
-        next.step = next.step.saturating_add(1);
-        let slope = self.observe(&mut next, objective, given)?;
-        let (candidates, inverted) = self.candidates(&mut next, objective, &slope, false)?;
-        let candidate = first(candidates)?;
-        candidate.change(&slope)?;
-        next.gamma = candidate.inverse.gamma;
-        let mut report = report(&next, &slope, inverted);
-        report.alpha = 1.0;
-        report.inversion = inversion_of(&candidate.inverse, inverted);
-        next.running.inverted = Some(candidate.inverse);
-        self.progress = next;
-        Ok((candidate.direction.neg(), report))
     }
 
     /// h, ∇h, and new factors if they are due, by one program unless the gradient is given.
@@ -118,7 +109,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let due = next.running.factors.value.is_none()
             || next.step.is_multiple_of(self.config.factor_period);
         let (was_given, decay) = (given.is_some(), self.config.decay);
-        let collector = self.collector_of_step(next.step);
+        let collector = self.collector.clone().at_step(next.step);
         let at = match given {
             Some(given) => {
                 objective.parameters().expect_like(&given.gradient)?;
@@ -143,11 +134,6 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok(Slope { point, clipped: longest.is_some(), given: was_given, collected: due })
     }
 
-    /// The collector of this step's factors: every step draws its own targets.
-    fn collector_of_step(&self, step: usize) -> KfacCollector {
-        self.collector.clone().at_step(step)
-    }
-
     /// Directions by one inverse or several, and whether the inverses are new.
     fn candidates(
         &self,
@@ -168,7 +154,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             (Some(_), false) => vec![next.gamma],
         };
         let kind: KfacInverse = self.config.inverse;
-        let collector = self.collector_of_step(next.step);
+        let collector = self.collector.clone().at_step(next.step);
         let decay = self.config.decay;
         let background = self.config.background && kind != KfacInverse::Factored;
         let (before, network) = (next.running.inverted.take(), (&collector, objective));
@@ -191,8 +177,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             if let (None, Some(before)) = (&source, &before) {
                 (source, gammas) = (Some(before.source.clone()), vec![before.gamma]);
             }
-            let kept = next.running.factors.kept(decay);
-            source = source.map(|source| source.corrected(network, kept)).transpose()?;
+            // With decay·s + (1 − decay)·s', s' the diagonal of this batch.
+            if let Some(Source::Spectra(ekfac)) = &mut source {
+                let kept = next.running.factors.kept(decay);
+                *ekfac = ekfac.averaged(&collector, objective, kept)?;
+            }
         }
         let candidate = |inverse: Inverted<B>| {
             let direction = inverse.map.apply(&slope.point.gradient)?.neg();
@@ -236,11 +225,6 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         report.reduction_ratio = report.taken.then_some(ratio);
         Ok(())
     }
-}
-
-/// Where the inverse was computed, if it is new.
-fn inversion_of<B: AutodiffBackend>(inverse: &Inverted<B>, inverted: bool) -> InversionReport {
-    if inverted { inverse.report.clone() } else { InversionReport::default() }
 }
 
 fn report<B: AutodiffBackend>(

@@ -145,8 +145,8 @@ where
         let given = self.training_gradient(model, &objective, batch)?;
         let objective = self.at(model, &objective)?;
         let precision = ParamVector::<B>::from_module_with(objective.layout(), model)?.precision();
-        let (gradient, report) = self.natural_gradient(&objective, given)?;
-        Ok((gradient.cast(precision)?.into_gradients()?, report))
+        let (direction, report) = self.advance(&objective, given, None)?;
+        Ok((direction.neg().cast(precision)?.into_gradients()?, report))
     }
 
     fn take<M: Module + 'static>(
@@ -156,7 +156,7 @@ where
         given: Option<ValueAndGradient<B>>,
     ) -> Result<(M, KfacStep), Error> {
         let objective = self.at(model, objective)?;
-        let (delta, report) = self.advance(&objective, given)?;
+        let (delta, report) = self.advance(&objective, given, Some(self.config.rule))?;
         let model = if report.taken { delta.add_to(model, 1.0)? } else { model.clone() };
         Ok((model, report))
     }

@@ -141,17 +141,12 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
                 "it is of a trust region, or the optimizer has one and the state has none",
             );
         }
-        let like = self.objective.parameters();
-        let solution = match &state.solution {
-            Some(solution) if solution.len() != like.len() => {
-                return wrong("its last solution has another number of parameters");
-            }
-            Some(solution) if solution.iter().any(|entry| !entry.is_finite()) => {
-                return wrong("its last solution is not finite");
-            }
-            Some(solution) => Some(like.space().vector(solution)?),
-            None => None,
-        };
+        let reasons = [
+            "its last solution has another number of parameters",
+            "its last solution is not finite",
+        ];
+        let space = self.objective.parameters().space();
+        let solution = instance::vector(space, state.solution.as_ref(), reasons)?;
         let factors = match (self.config.direction.kept_preconditioner(), &state.factors) {
             (Some(preconditioner), Some(factors)) => {
                 Some(Factors::from_state(preconditioner, &self.objective, factors)?)

@@ -7,7 +7,7 @@ use burn::{
     prelude::*,
     tensor::activation::tanh,
 };
-use burn_curvature::{CaptureConfig, Objective, errors::CaptureError};
+use burn_curvature::{CaptureConfig, Loss, Objective, errors::CaptureError};
 
 use super::{batch, device, refusal};
 
@@ -40,7 +40,13 @@ fn training_mode_is_not_recorded_in_silence() {
             refusal(Objective::capture(&noisy(dropout), batch(5), noisy_loss));
         let layers = ["`norm` (BatchNorm)", "`dropout` (Dropout)"].map(String::from).to_vec();
         assert_eq!(error, CaptureError::TrainingMode { layers });
-        assert!(error.to_string().contains("CaptureConfig::new().evaluation()"), "{error}");
+        for way in [
+            "2 layers are in",
+            "`CaptureConfig::new().evaluation()",
+            "`CaptureConfig::new().training(seed)",
+        ] {
+            assert!(error.to_string().contains(way), "{error}");
+        }
     }
 }
 
@@ -95,4 +101,36 @@ fn a_configuration_captures_by_itself_and_is_read_from_json_with_defaults() {
     assert_eq!(loaded, config.with_tolerance(1e-2));
     let objective = config.init(&noisy(0.5), batch(5), noisy_loss).expect("evaluation mode");
     assert!(objective.value().is_ok());
+}
+
+/// Integers and truth values are where the floats of a batch are: layers in training mode see that in what is computed
+/// from them.
+#[test]
+fn batches_of_integers_and_truth_values_train_as_burn_trains() {
+    let device = device();
+    let pixels = Tensor::<2, Int>::from_ints([[0, 3, 1], [2, 2, 5], [7, 1, 4]], &device);
+    let counts = Tensor::<1, Bool>::from_data([true, false, true], &device);
+    let norm = BatchNormConfig::new(3).init(&device);
+    let config = CaptureConfig::new().training(1);
+
+    let loss = |norm: &BatchNorm, (x, counts): (Tensor<2, Int>, Tensor<1, Bool>)| {
+        let counts = counts.float();
+        let losses = norm.forward::<2>(x.float()).exp().sum_dim(1).squeeze_dim::<1>(1);
+        Loss::weighted((losses * counts.clone()).sum(), counts.sum())
+    };
+    let by_burn = loss(&norm, (pixels.clone(), counts.clone())).into_tensor();
+    let objective = config.init(&norm, (pixels.clone(), counts), loss).unwrap();
+    let by_burn = f64::from(by_burn.into_scalar::<f32>());
+    assert!((objective.value().unwrap() / by_burn - 1.0).abs() < 1e-5);
+
+    // Where something else is drawn, nothing is compared with Burn: e^(2·mask) is e² or 1.
+    let dropout = DropoutConfig::new(0.5).init();
+    let model = (LinearConfig::new(3, 2).init(&device), dropout);
+    let masks = |(linear, dropout): &(Linear, Dropout), x: Tensor<2, Int>| {
+        let mask = dropout.forward(x.clone().float().ones_like());
+        (dropout.forward(linear.forward(x.float())).sum() * 0.0 + mask.exp().sum()).reshape([1])
+    };
+    let value = config.init(&model, pixels, masks).unwrap().value().unwrap();
+    let kept = (value - 9.0) / (2.0_f64.exp() - 1.0);
+    assert!((kept - kept.round()).abs() < 1e-4 && kept < 9.0, "{value}");
 }

@@ -12,6 +12,7 @@ mod inversion;
 mod laws;
 mod layers;
 mod norms;
+mod policies;
 mod resumed;
 mod samples;
 mod state;

@@ -1,5 +1,7 @@
 //! Random programs give what they give when every operation is the backend's.
 
+mod convolutions;
+mod places;
 mod pools;
 mod products;
 
@@ -35,6 +37,9 @@ fn numbers(operands: Vec<Operand<Flex>>) -> Vec<(Shape, Vec<f64>)> {
     };
     operands.into_iter().map(read).collect()
 }
+
+/// Of results in f32 and in f64, relative to the largest number.
+const ERRORS: [f64; 2] = [1e-5, 1e-13];
 
 type Numbers = [(Shape, Vec<f64>)];
 

@@ -3,7 +3,10 @@
 use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
 use super::outer::{Left, Outer};
-use crate::kfac::program::rows::{Rows, dims};
+use crate::{
+    kfac::program::rows::{Rows, dims},
+    tensor::reshape,
+};
 
 /// Vectors from which a gradient is added up over its places first: one product with all of them then serves all places.
 const MANY_VECTORS: usize = 3;
@@ -31,23 +34,22 @@ impl<B: Backend> Outer<B> {
     fn by_place(&self, matrices: &FloatTensor<B>) -> FloatTensor<B> {
         let [vectors, groups, d_in, d_out] = dims(matrices);
         let matrices = matrices.clone();
-        let wide = |d: usize, width: usize| Shape::from(vec![groups, d, vectors * width]);
         match &self.left {
             Left::Indices(indices) => {
-                let table = Shape::from(vec![d_in, vectors * d_out]);
-                let table = B::float_reshape(B::float_permute(matrices, &[1, 2, 0, 3]), table);
-                let flat = Shape::from(vec![indices.shape().num_elements()]);
+                let table = B::float_permute(matrices, &[1, 2, 0, 3]);
+                let table = reshape::<B>(table, &[d_in, vectors * d_out]);
+                let flat = Shape::from([indices.shape().num_elements()]);
                 let rows = B::float_select(table, 0, B::int_reshape(indices.clone(), flat));
                 contracted(rows, vectors, &self.right)
             }
             Left::Rows(a) if d_in < d_out => {
                 let matrices = B::float_permute(matrices, &[1, 3, 0, 2]);
-                let matrices = B::float_reshape(matrices, wide(d_out, d_in));
+                let matrices = reshape::<B>(matrices, &[groups, d_out, vectors * d_in]);
                 contracted(B::float_matmul(self.right.by_group(), matrices), vectors, a)
             }
             Left::Rows(a) => {
                 let matrices = B::float_permute(matrices, &[1, 2, 0, 3]);
-                let matrices = B::float_reshape(matrices, wide(d_in, d_out));
+                let matrices = reshape::<B>(matrices, &[groups, d_in, vectors * d_out]);
                 contracted(B::float_matmul(a.by_group(), matrices), vectors, &self.right)
             }
         }
@@ -61,9 +63,8 @@ impl<B: Backend> Outer<B> {
         };
         let elements = groups * d_in * d_out;
         let samples = self.right.sizes()[0];
-        let gradients = a.products(&self.right);
-        let gradients = B::float_reshape(gradients, Shape::from(vec![samples, elements]));
-        let matrices = B::float_reshape(matrices.clone(), Shape::from(vec![vectors, elements]));
+        let gradients = reshape::<B>(a.products(&self.right), &[samples, elements]);
+        let matrices = reshape::<B>(matrices.clone(), &[vectors, elements]);
         B::float_matmul(gradients, B::float_swap_dims(matrices, 0, 1))
     }
 }
@@ -76,13 +77,11 @@ fn contracted<B: Backend>(
 ) -> FloatTensor<B> {
     let [samples, places, groups, width] = others.sizes();
     let count = samples * places;
-    let of = |vectors: usize| Shape::from(vec![groups, count, vectors, width]);
-    let rows = B::float_reshape(rows, of(vectors));
-    let others = B::float_reshape(others.by_group(), of(1));
+    let rows = reshape::<B>(rows, &[groups, count, vectors, width]);
+    let others = reshape::<B>(others.by_group(), &[groups, count, 1, width]);
     let sums = B::float_sum_dim(B::float_mul(rows, others), 3);
-    let sums = B::float_reshape(sums, Shape::from(vec![groups, samples, places, vectors]));
-    let sums = B::float_sum_dim(B::float_sum_dim(sums, 2), 0);
-    B::float_reshape(sums, Shape::from(vec![samples, vectors]))
+    let sums = reshape::<B>(sums, &[groups, samples, places, vectors]);
+    reshape::<B>(B::float_sum_dim(B::float_sum_dim(sums, 2), 0), &[samples, vectors])
 }
 
 #[cfg(test)]

@@ -9,20 +9,15 @@ mod outer;
 mod paired;
 mod quadratic;
 
-use burn_backend::DType;
 use burn_capture::CaptureBackend;
 
 use super::{
-    FactorKind, Passes, Probed, ProgramInputs, Reduced, Tensor, inputs,
-    record::{input, record},
+    FactorKind, Passes, Reduced, Tensor,
+    record::ProgramInputs,
     rows::{Rows, joined},
 };
 use crate::{
-    capture::Scope,
-    derive::Metric,
-    error::Error,
-    graph::{Graph, ValueType},
-    kfac::layers::{LayerKind, NetworkLayers},
+    derive::Metric, error::Error, graph::ValueType, kfac::layers::LayerKind,
     operator::KroneckerSide,
 };
 use outer::{Left, Outer};
@@ -51,39 +46,17 @@ pub(in crate::kfac) struct Form {
     pub spectral: bool,
 }
 
-/// ⟨∇ₙ, S⟩ for every sample: inputs as the loss program's, then the matrices S of each layer and block,
-/// `[vectors, groups, d_in, d_out]`; output `[samples, parts·vectors]`.
-pub(in crate::kfac) fn inner_products(
-    network: &NetworkLayers,
-    parameters: usize,
-    vectors: usize,
-) -> Result<Graph, Error> {
-    recorded(network, parameters, |scope, dtype, gradients| {
-        let each = gradients.iter().map(|gradient| {
-            let [groups, d_in, d_out] = gradient.shape;
-            let matrices = input(scope, vec![vectors, groups, d_in, d_out], dtype)?;
-            Ok(gradient.outer.inner(&matrices))
-        });
-        each.collect()
-    })
-}
-
-/// ⟨∇ₙ, M ∇ₙ⟩ for every sample: inputs as the loss program's, then for each layer and block the left and the right factor
-/// of M, without identities, and the eigenvalues `[groups, d_in, d_out]` if it is spectral; output `[samples, parts]`.
-pub(in crate::kfac) fn quadratic_forms(
-    network: &NetworkLayers,
-    parameters: usize,
-    forms: &[Form],
-) -> Result<Graph, Error> {
-    recorded(network, parameters, |scope, dtype, gradients| {
-        let each = gradients.iter().zip(forms).map(|(gradient, form)| {
-            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
-            let eigenvalues =
-                form.spectral.then(|| gradient.matrix_input((&mut *scope, dtype))).transpose()?;
-            Ok(gradient.outer.quadratic(&Sides { left, right, eigenvalues }))
-        });
-        each.collect()
-    })
+/// A score of every sample by one matrix of parameters, and what it takes as further inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::kfac) enum Score {
+    /// ⟨∇ₙ, S⟩ with matrices S, `[vectors, groups, d_in, d_out]`.
+    Inner { vectors: usize },
+    /// ⟨∇ₙ, M ∇ₙ⟩ with the left and the right factor of M, without identities, and its eigenvalues,
+    /// `[groups, d_in, d_out]`, if it is spectral.
+    Quadratic(Form),
+    /// ⟨∇ₙ, L (S ∘ ∇ₘ) Rᵀ⟩ with other gradients ∇ₘ that are given in the bases L and R: with the left and the right basis,
+    /// without identities, the eigenvalues S, and the other gradients as [`selected`] returns them.
+    Bilinear { form: Form, others: usize, single: bool },
 }
 
 /// How the gradients of selected samples by a layer or block are given.
@@ -96,59 +69,63 @@ pub(in crate::kfac) struct Selected {
     pub places: usize,
 }
 
-/// The gradients of some samples in bases, Lᵀ∇R: inputs as the loss program's, then the indices of the samples, `[count]`,
-/// then for each layer and block the left and the right basis, without identities. Outputs for each of them as the returned
-/// list says.
-pub(in crate::kfac) fn selected_gradients(
-    network: &NetworkLayers,
-    parameters: usize,
-    forms: &[Form],
-    indices: &ValueType,
-) -> Result<(Graph, Vec<Selected>), Error> {
-    let mut selected = Vec::with_capacity(forms.len());
-    let graph = with_gradients(network, parameters, |scope, dtype, gradients| {
-        let at = scope.input(indices).into_int()?;
-        let mut outputs = Vec::new();
-        for (gradient, form) in gradients.iter().zip(forms) {
-            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
-            let own = gradient.outer.selected(&at).rotated(&left, &right);
-            let (factors, [_, places, ..]) = (own.single(), own.right.sizes());
-            selected.push(Selected { single: factors.is_some(), places });
-            match factors {
-                Some(factors) => outputs.extend(factors),
-                None => outputs.push(own.matrices(gradient.shape[1])),
+/// The scores of every sample by each layer and block, side by side: `[samples, …]`.
+pub(super) fn scores(
+    inputs: &mut ProgramInputs<'_>,
+    passes: &Passes<'_>,
+    scores: &[Score],
+) -> Result<Vec<Tensor>, Error> {
+    let each = gradients(passes)?.into_iter().zip(scores).map(|(gradient, score)| {
+        let Part { shape: [groups, d_in, d_out], outer } = &gradient;
+        Ok(match *score {
+            Score::Inner { vectors } => {
+                outer.inner(&inputs.float(&[vectors, *groups, *d_in, *d_out])?)
             }
-        }
-        Ok(outputs)
-    })?;
-    Ok((graph, selected))
+            Score::Quadratic(form) => {
+                let [left, right] = gradient.sides(form, inputs)?;
+                let eigenvalues =
+                    form.spectral.then(|| inputs.float(&gradient.shape)).transpose()?;
+                outer.quadratic(&Sides { left, right, eigenvalues })
+            }
+            Score::Bilinear { form, others, single } => {
+                let [left, right] = gradient.sides(form, inputs)?;
+                let eigenvalues = inputs.float(&gradient.shape)?;
+                let given = if single {
+                    let a = Rows::Rows(inputs.float(&[others, 1, *groups, *d_in])?);
+                    Others::Outer(a, Rows::Rows(inputs.float(&[others, 1, *groups, *d_out])?))
+                } else {
+                    Others::Matrices(inputs.float(&[others, *groups, *d_in, *d_out])?)
+                };
+                outer.rotated(&left, &right).paired(&given, &eigenvalues)
+            }
+        })
+    });
+    let each = each.collect::<Result<Vec<_>, Error>>()?;
+    let any = !each.is_empty();
+    Ok(any.then(|| joined::<CaptureBackend>(each, 1)).into_iter().collect())
 }
 
-/// ⟨∇ₙ, L (S ∘ ∇ₘ) Rᵀ⟩ for every sample and other gradients ∇ₘ, which are given in the bases L and R. Inputs as the loss
-/// program's, then for each layer and block the left and the right basis, without identities, the eigenvalues S, and the
-/// other gradients as [`selected_gradients`] returns them; output `[samples, parts·others]`.
-pub(in crate::kfac) fn bilinear_forms(
-    network: &NetworkLayers,
-    parameters: usize,
-    forms: &[(Form, bool)],
-    others: usize,
-) -> Result<Graph, Error> {
-    recorded(network, parameters, |scope, dtype, gradients| {
-        let each = gradients.iter().zip(forms).map(|(gradient, (form, single))| {
-            let [groups, d_in, d_out] = gradient.shape;
-            let [left, right] = gradient.sides(form, (&mut *scope, dtype))?;
-            let eigenvalues = gradient.matrix_input((&mut *scope, dtype))?;
-            let mut of = |shape: Vec<usize>| input(scope, shape, dtype);
-            let given = if *single {
-                let a = of(vec![others, 1, groups, d_in])?;
-                Others::Outer(Rows::Rows(a), Rows::Rows(of(vec![others, 1, groups, d_out])?))
-            } else {
-                Others::Matrices(of(vec![others, groups, d_in, d_out])?)
-            };
-            Ok(gradient.outer.rotated(&left, &right).paired(&given, &eigenvalues))
-        });
-        each.collect()
-    })
+/// The gradients of some samples in bases, Lᵀ∇R, with the indices of the samples, `[count]`, and for each layer and block
+/// the left and the right basis, without identities, as further inputs. How they are given goes to a list.
+pub(super) fn selected(
+    inputs: &mut ProgramInputs<'_>,
+    passes: &Passes<'_>,
+    (forms, indices): (&[Form], &ValueType),
+    selected: &mut Vec<Selected>,
+) -> Result<Vec<Tensor>, Error> {
+    let at = inputs.scope.input(indices).into_int()?;
+    let mut outputs = Vec::new();
+    for (gradient, form) in gradients(passes)?.iter().zip(forms) {
+        let [left, right] = gradient.sides(*form, inputs)?;
+        let own = gradient.outer.selected(&at).rotated(&left, &right);
+        let (factors, [_, places, ..]) = (own.single(), own.right.sizes());
+        selected.push(Selected { single: factors.is_some(), places });
+        match factors {
+            Some(factors) => outputs.extend(factors),
+            None => outputs.push(own.matrices(gradient.shape[1])),
+        }
+    }
+    Ok(outputs)
 }
 
 /// The gradients by one matrix of parameters.
@@ -162,76 +139,38 @@ impl Part {
     /// Inputs for the factors of a form.
     fn sides(
         &self,
-        form: &Form,
-        (scope, dtype): (&mut Scope, DType),
+        form: Form,
+        inputs: &mut ProgramInputs<'_>,
     ) -> Result<[KroneckerSide<CaptureBackend>; 2], Error> {
         let [groups, d_in, d_out] = self.shape;
         let mut side = |form: SideForm, size: usize| {
             Ok::<_, Error>(match form {
                 SideForm::Identity => KroneckerSide::Identity,
-                SideForm::Diagonal => KroneckerSide::Diagonal(input(scope, vec![size], dtype)?),
-                SideForm::Matrix => {
-                    KroneckerSide::Matrix(input(scope, vec![groups, size, size], dtype)?)
-                }
+                SideForm::Diagonal => KroneckerSide::Diagonal(inputs.float(&[size])?),
+                SideForm::Matrix => KroneckerSide::Matrix(inputs.float(&[groups, size, size])?),
             })
         };
         Ok([side(form.left, d_in)?, side(form.right, d_out)?])
     }
-
-    /// An input of its own shape.
-    fn matrix_input(&self, (scope, dtype): (&mut Scope, DType)) -> Result<Tensor, Error> {
-        Ok(input(scope, self.shape.to_vec(), dtype)?)
-    }
-}
-
-/// The program of the scores that `scores` computes from the gradients by all layers and blocks, side by side.
-fn recorded(
-    network: &NetworkLayers,
-    parameters: usize,
-    scores: impl FnOnce(&mut Scope, DType, &[Part]) -> Result<Vec<Tensor>, Error>,
-) -> Result<Graph, Error> {
-    with_gradients(network, parameters, |scope, dtype, parts| {
-        let scores = scores(scope, dtype, parts)?;
-        if scores.is_empty() {
-            return Ok(scores);
-        }
-        Ok(vec![joined::<CaptureBackend>(scores, 1)])
-    })
-}
-
-/// The program of what `compute` computes from the gradients by all layers and blocks.
-fn with_gradients(
-    network: &NetworkLayers,
-    parameters: usize,
-    compute: impl FnOnce(&mut Scope, DType, &[Part]) -> Result<Vec<Tensor>, Error>,
-) -> Result<Graph, Error> {
-    let probed = Probed::new(network, parameters);
-    record(KIND, &probed, |scope, given| {
-        let parts = gradients(&probed, &given)?;
-        compute(scope, probed.dtype(), &parts)
-    })
 }
 
 /// The gradients of the recorded loss by all layers and blocks, sample by sample.
-fn gradients(probed: &Probed, given: &ProgramInputs<'_>) -> Result<Vec<Part>, Error> {
-    let mut passes = Passes::forward(probed, given)?;
-    let mut left = Vec::with_capacity(probed.layers.len());
-    for (group, xs) in probed.layers.iter().zip(std::mem::take(&mut passes.inputs)) {
-        left.push(match group.kind {
-            LayerKind::Embedding => Left::Indices(inputs::indices(probed, group, xs)?),
-            _ => Left::Rows(inputs::rows(KIND, (probed, group), xs, true)?),
-        });
-    }
-    let mut parts = Vec::with_capacity(probed.layers.len() + probed.blocks.len());
-    passes.back(KIND, |layers, blocks| {
-        for ((group, right), left) in probed.layers.iter().zip(layers).zip(left.drain(..)) {
-            let shape = [group.kind.groups(), group.d_in(), group.d_out()];
-            parts.push(Part { shape, outer: Outer { left, right } });
-        }
-        for rows in blocks {
-            let shape = [1, rows.width(), 1];
-            parts.push(Part { shape, outer: Outer::of_rows(rows) });
-        }
+fn gradients(passes: &Passes<'_>) -> Result<Vec<Part>, Error> {
+    let left = passes.layers().map(|(group, xs)| {
+        let left = match group.kind {
+            LayerKind::Embedding => Left::Indices(passes.indices(group, xs)?),
+            _ => Left::Rows(passes.rows(group, xs, true)?),
+        };
+        Ok(([group.kind.groups(), group.d_in(), group.d_out()], left))
+    });
+    let (mut left, mut parts) = (left.collect::<Result<Vec<_>, Error>>()?, Vec::new());
+    passes.back(|layers, blocks| {
+        let layers = left.drain(..).zip(layers);
+        parts.extend(
+            layers.map(|((shape, left), right)| Part { shape, outer: Outer { left, right } }),
+        );
+        let blocks = blocks.into_iter().map(|rows| ([1, rows.width(), 1], Outer::of_rows(rows)));
+        parts.extend(blocks.map(|(shape, outer)| Part { shape, outer }));
     })?;
     Ok(parts)
 }

@@ -29,7 +29,7 @@ impl<B: Backend> Outer<B> {
     /// Gradients that are written down, one row per sample: a gᵀ with g = 1.
     pub fn of_rows(rows: Rows<B>) -> Self {
         let tensor = rows.rows();
-        let shape = Shape::from(vec![rows.sizes()[0], 1, 1, 1]);
+        let shape = Shape::from([rows.sizes()[0], 1, 1, 1]);
         let ones = B::float_ones(shape, &tensor.device(), tensor.dtype().into());
         Self { left: Left::Rows(rows), right: Rows::Rows(ones) }
     }

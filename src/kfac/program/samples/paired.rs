@@ -1,12 +1,16 @@
 //! The gradients of samples in other bases, and products of two of them there. Independent of layers.
 
 use burn_backend::{
-    Backend, Shape, TensorMetadata,
+    Backend,
     tensor::{FloatTensor, IntTensor},
 };
 
 use super::outer::{Left, Outer};
-use crate::{kfac::program::rows::Rows, operator::KroneckerSide};
+use crate::{
+    kfac::program::rows::{Rows, one_of_many},
+    operator::KroneckerSide,
+    tensor::reshape,
+};
 
 /// The gradients ∇ₘ of other samples by the same matrix.
 pub(super) enum Others<B: Backend> {
@@ -64,9 +68,7 @@ impl<B: Backend> Outer<B> {
             }
             (_, Others::Outer(a, g)) => self.paired(&Others::Matrices(a.products(g)), eigenvalues),
             (_, Others::Matrices(matrices)) => {
-                let shape = eigenvalues.shape();
-                let one = std::iter::once(1).chain(shape.iter().copied()).collect::<Vec<_>>();
-                let eigenvalues = B::float_reshape(eigenvalues.clone(), Shape::from(one));
+                let eigenvalues = one_of_many::<B>(eigenvalues.clone());
                 self.inner(&B::float_mul(matrices.clone(), eigenvalues))
             }
         }
@@ -86,8 +88,8 @@ impl<B: Backend> Outer<B> {
         let sums = B::float_sum_dim(B::float_mul(weighted, pairs(&self.right, of_g)), 2);
         let [samples, _, groups, _] = self.right.sizes();
         let others = of_g.sizes()[0];
-        let sums = B::float_reshape(sums, Shape::from(vec![groups, samples, others]));
-        B::float_reshape(B::float_sum_dim(sums, 0), Shape::from(vec![samples, others]))
+        let sums = reshape::<B>(sums, &[groups, samples, others]);
+        reshape::<B>(B::float_sum_dim(sums, 0), &[samples, others])
     }
 }
 
@@ -95,8 +97,7 @@ impl<B: Backend> Outer<B> {
 fn pairs<B: Backend>(rows: &Rows<B>, others: &Rows<B>) -> FloatTensor<B> {
     let [count, _, groups, width] = rows.sizes();
     let of = others.sizes()[0];
-    let rows = B::float_reshape(rows.by_group(), Shape::from(vec![groups, count, 1, width]));
-    let others = B::float_reshape(others.by_group(), Shape::from(vec![groups, 1, of, width]));
-    let products = B::float_mul(rows, others);
-    B::float_reshape(products, Shape::from(vec![groups, count * of, width]))
+    let rows = reshape::<B>(rows.by_group(), &[groups, count, 1, width]);
+    let others = reshape::<B>(others.by_group(), &[groups, 1, of, width]);
+    reshape::<B>(B::float_mul(rows, others), &[groups, count * of, width])
 }

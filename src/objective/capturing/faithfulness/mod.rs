@@ -6,7 +6,10 @@
 //! small enough: there it is cheap, and no kernel has to be compiled or tuned for it.
 
 mod compare;
+mod error;
 mod place;
+
+pub use error::FaithfulnessError;
 
 use burn::{
     backend::{Autodiff, Dispatch},
@@ -20,7 +23,7 @@ use crate::{
     capture::{Batch, Captured},
     error::Error,
     graph::{Graph, Op, Unary},
-    objective::{FaithfulnessError, Objective, ObjectiveError, ValueAndGradient},
+    objective::{Objective, ObjectiveError, ValueAndGradient},
     panics::caught,
     space::{Buffers, ParamVector},
     tensor::TensorBridge,
