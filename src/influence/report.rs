@@ -138,8 +138,8 @@ impl fmt::Display for InfluenceWarning {
         match self {
             Self::NotStationary { remaining } => write!(
                 f,
-                "the training is not at a stationary point: its gradient is that of {remaining:.3} samples, so that training on \
-                 moves the parameters more than leaving a sample out; train further, or set `weight_decay` if the closure \
+                "the training is not at a stationary point: its gradient is as large as that of {remaining:.3} samples, so that further \
+                 training would move the parameters more than leaving a sample out; train further, or set `weight_decay` if the closure \
                  leaves it out, or compare with a retraining that stops as early"
             ),
             Self::Unsolved { systems, stop, residual } => write!(

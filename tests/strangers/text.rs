@@ -16,7 +16,7 @@ fn sizes(layers: usize) -> Sizes {
     Sizes { width: 8, inner: 16, heads: 2, layers, words: WORDS, length: 6 }
 }
 
-/// So many sequences and tokens.
+/// The numbers of sequences and tokens.
 fn continued(shape: [usize; 2]) -> Continued {
     (labels(shape, WORDS, 1), labels(shape, WORDS, 2))
 }

@@ -258,7 +258,7 @@ impl LinearOperator<Autodiff<Counting>> for PerBlock {
 
 impl SelfAdjoint<Autodiff<Counting>> for PerBlock {}
 
-/// Steps, and a solver that takes so many.
+/// Makes a solver that takes a number of steps.
 pub type Solver<'a> = &'a dyn Fn(usize) -> Box<dyn LinearSolver<Autodiff<Counting>>>;
 
 /// What the step after the fifth of a solver hands to a device, on (A + λI) x = b, besides the product's own operations.

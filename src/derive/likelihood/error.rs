@@ -67,7 +67,10 @@ impl LikelihoodError {
                     _ if (ratio - 1.0).abs() < 1e-3 => format!("{other:?}"),
                     _ => format!("{other:?} times {ratio:.6}"),
                 });
-                format!("it has the curvature of {}", others.collect::<Vec<_>>().join(" or "))
+                format!(
+                    "it has the curvature of {}; take that likelihood, and scale the loss where a factor is named",
+                    others.collect::<Vec<_>>().join(" or ")
+                )
             }
         };
         Self::LossIsNotLikelihood { likelihood, ratio, reason }

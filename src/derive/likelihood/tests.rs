@@ -98,6 +98,6 @@ fn the_likelihood_that_fits_is_named() {
         let others = [(Likelihood::Categorical, ratio)];
         super::LikelihoodError::loss_is_not(gaussian, None, &others).to_string()
     };
-    assert!(message(1.0 + 1e-7).contains("it has the curvature of Categorical. "));
-    assert!(message(0.5).contains("it has the curvature of Categorical times 0.500000. "));
+    assert!(message(1.0 + 1e-7).contains("it has the curvature of Categorical; "));
+    assert!(message(0.5).contains("it has the curvature of Categorical times 0.500000; "));
 }

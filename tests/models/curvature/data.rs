@@ -161,7 +161,7 @@ fn an_operator_is_the_mean_of_its_terms() {
 }
 
 #[test]
-fn progress_is_told_batch_by_batch() {
+fn progress_is_reported_batch_by_batch() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&calls);
     let risk = captured(Reduction::Mean).over(batches(3), Reduction::Mean).unwrap();

@@ -9,7 +9,7 @@ use burn::{
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
     Adjoint, Batch, CaptureConfig, EmpiricalFisher, Engine, Error, Fisher, GaussNewton, Hessian,
-    Jacobian, Likelihood, LinearOperator, Objective, ParamVector, Reduction,
+    Jacobian, Likelihood, LinearOperator, Objective, ParamSpace, ParamVector, Reduction,
     backend::ProgramBackend, materialize,
 };
 
@@ -23,19 +23,19 @@ use crate::{
 /// Numbers of vectors: one, powers of two, and others.
 const COUNTS: [usize; 5] = [1, 2, 3, 16, 17];
 
-fn vectors<B: AutodiffBackend>(like: &ParamVector<B>, count: usize) -> Vec<ParamVector<B>> {
-    (0..count).map(|seed| like.space().normal(seed as u64 + 1)).collect()
+fn vectors<B: AutodiffBackend>(space: &ParamSpace<B>, count: usize) -> Vec<ParamVector<B>> {
+    (0..count).map(|seed| space.normal(seed as u64 + 1)).collect()
 }
 
 /// Products at once against products one by one.
 fn compare<B: AutodiffBackend>(
     name: &str,
-    (like, counts, limit): (&ParamVector<B>, &[usize], f64),
+    (vector, counts, limit): (&ParamVector<B>, &[usize], f64),
     one: impl Fn(&ParamVector<B>) -> Result<ParamVector<B>, Error>,
     many: impl Fn(&[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error>,
 ) {
     let most = counts.iter().copied().max().unwrap_or(1);
-    let all = vectors(like, most);
+    let all = vectors(vector.space(), most);
     let expected: Vec<_> = all.iter().map(|vector| one(vector).unwrap()).collect();
     for &count in counts {
         let found = many(&all[..count]).unwrap();
@@ -191,7 +191,7 @@ fn the_listing_names_what_has_no_rule() {
 #[test]
 fn a_vector_of_another_model_among_several_is_refused() {
     let objective = data_set();
-    let mut all = vectors(objective.parameters(), 3);
+    let mut all = vectors(objective.parameters().space(), 3);
     all.push(objective.parameters().clone().cast(burn_curvature::Precision::F32).unwrap());
     let error = Hessian::new(&objective).unwrap().apply_many(&all).unwrap_err().to_string();
     assert!(error.contains("f32") && error.contains("f64"), "{error}");
