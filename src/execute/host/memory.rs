@@ -105,6 +105,8 @@ fn fresh(shape: Shape, dtype: DType) -> FlexTensor {
     let bytes = match dtype {
         DType::F32 => Bytes::from_elems(vec![0.0_f32; count]),
         DType::F64 => Bytes::from_elems(vec![0.0_f64; count]),
+        DType::I32 => Bytes::from_elems(vec![0_i32; count]),
+        DType::I64 => Bytes::from_elems(vec![0_i64; count]),
         _ => return FlexTensor::empty(shape, dtype),
     };
     FlexTensor::new(bytes, Layout::contiguous(shape), dtype)

@@ -1,14 +1,14 @@
 //! The arithmetic of one block of elements, in f32 and f64.
 //!
 //! In f32 the four operations are Flex's own vector kernels, on a block instead of a whole tensor, so that results equal
-//! its results bit for bit.
+//! its results bit for bit; so do other functions but those of [`functions`].
 
 use std::ops::AddAssign;
 
 use burn_backend::Element;
 use burn_flex::{FlexTensor, ops::unary, simd};
 
-use super::chain::Function;
+use super::{chain::Function, functions};
 
 /// A float type whose tensors can be accessed.
 pub(super) trait Number: Element + Copy + Default + Send + Sync + AddAssign {
@@ -66,12 +66,12 @@ impl Number for f32 {
         match function {
             Function::Abs => simd::abs_inplace_f32(y),
             Function::Recip => simd::recip_inplace_f32(y),
-            Function::Erf => each(y, unary::erf_f32),
-            Function::Exp => each(y, f32::exp),
+            Function::Erf => functions::erf(y),
+            Function::Exp => functions::exp(y),
             Function::Log => each(y, f32::ln),
             Function::Log1p => each(y, f32::ln_1p),
             Function::Sqrt => each(y, f32::sqrt),
-            Function::Tanh => each(y, f32::tanh),
+            Function::Tanh => functions::tanh(y),
             Function::Sin => each(y, f32::sin),
             Function::Cos => each(y, f32::cos),
             Function::Neg => each(y, |x: f32| -x),
