@@ -2,8 +2,8 @@
 //!
 //! A function that is generic over the backend is compiled in the crate that calls it: a program that captures one loss would
 //! compile half of this crate again. But a generic function that is never inlined (`#[inline(never)]`) is taken from a crate
-//! that has compiled it before. So the functions that lead into the rooms are marked so, and those that are named here, and all
-//! that they call, are compiled for [`DefaultBackend`] here. For other backends, and by compilers that do not share such
+//! that has compiled it before. So the functions that lead into the rooms are never inlined, and those that are named here, with
+//! all that they call, are compiled for [`DefaultBackend`] here. For other backends, and by compilers that do not share such
 //! functions, they are compiled where they are called; nothing else changes.
 //!
 //! Functions that are generic over a model, batch or closure only pass it on; they are named for one of each kind, for the sake

@@ -83,7 +83,7 @@ pub(crate) fn on_threads<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Tells watching threads that the work is done, also where it has panicked.
+/// Notifies watching threads that the work is done, also where it has panicked.
 #[cfg(feature = "flex")]
 struct Done<'a>(&'a AtomicBool);
 

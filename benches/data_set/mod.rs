@@ -31,7 +31,7 @@ where
     let batches: Vec<(Tensor<2>, Tensor<1, Int>)> = vec![rows.clone(); BATCHES];
     let risk = Objective::<B>::capture_with(&CaptureConfig::new(), &case.model, rows, case.loss)
         .and_then(|objective| objective.over(batches.clone(), Reduction::Mean))
-        .expect("the model of the benchmark is traceable");
+        .expect("the model of the benchmark can be captured");
     let vector = risk.parameters().space().normal(1);
 
     let mut rounds = Rounds::default();

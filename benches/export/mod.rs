@@ -12,8 +12,9 @@ use burn_curvature::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Backend, VECTORS, influence,
+    Backend, influence,
     models::{Case, cnn, mlp, tiny, transformer},
+    operators::VECTORS,
 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

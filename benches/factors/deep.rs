@@ -15,7 +15,9 @@ use burn::{
 };
 use burn_curvature::{Error, Loss};
 
-use super::{BATCH, CLASSES, HALF, Labels, below, classified, costs, device, linear, normal};
+use super::{
+    BATCH, Bench, CLASSES, HALF, Labels, below, device, linear, networks::classified, normal,
+};
 use burn_curvature::Likelihood;
 
 /// A residual network of three blocks with batch norms.
@@ -200,8 +202,8 @@ fn next_words(model: &Language, (tokens, next): Continued) -> (Tensor<3>, Loss) 
     (z, Loss::from(loss * length as f64))
 }
 
-pub fn classifiers() -> Result<(), Error> {
-    costs("residual", residual(), CLASSES, residual_loss)?;
+pub fn classifiers(bench: &Bench) -> Result<(), Error> {
+    bench.costs("residual", residual(), CLASSES, residual_loss)?;
     let swin = Swin {
         patches: linear(12, WIDTH),
         blocks: vec![Windowed::new(0), Windowed::new(2)],
@@ -209,7 +211,7 @@ pub fn classifiers() -> Result<(), Error> {
         head: linear(WIDTH, 10),
     };
     let batch = (normal([BATCH, SIDE, SIDE, 12]), below([BATCH], 10));
-    costs("swin", (swin, batch), CLASSES, |model, (x, y): (Tensor<4>, Labels)| {
+    bench.costs("swin", (swin, batch), CLASSES, |model, (x, y): (Tensor<4>, Labels)| {
         let x = model.blocks.iter().fold(model.patches.forward(x), |x, block| block.forward(x));
         let pooled = model.norm.forward(x).mean_dim(2).mean_dim(1).flatten(1, 3);
         classified(model.head.forward(pooled), y)
@@ -221,25 +223,35 @@ pub fn classifiers() -> Result<(), Error> {
         head: linear(32, WORDS),
     };
     let batch = (below([BATCH, 20], WORDS), below([BATCH, 20], WORDS));
-    costs("language", (language, batch), CLASSES, next_words)?;
+    bench.costs("language", (language, batch), CLASSES, next_words)?;
     let net = vec![linear(32, 64), linear(64, 64), linear(64, 100)];
-    costs("classes", (net, (normal([BATCH, 32]), below([BATCH], 100))), CLASSES, |net, (x, y)| {
-        let layers: &[Linear] = net;
-        let x = layers[..2].iter().fold(x, |x, layer| relu(layer.forward(x)));
-        classified(layers[2].forward(x), y)
-    })
+    bench.costs(
+        "classes",
+        (net, (normal([BATCH, 32]), below([BATCH], 100))),
+        CLASSES,
+        |net, (x, y)| {
+            let layers: &[Linear] = net;
+            let x = layers[..2].iter().fold(x, |x, layer| relu(layer.forward(x)));
+            classified(layers[2].forward(x), y)
+        },
+    )
 }
 
-pub fn decoders() -> Result<(), Error> {
+pub fn decoders(bench: &Bench) -> Result<(), Error> {
     let batch = (normal([BATCH, LENGTH, 16]), normal([BATCH, LENGTH, 16]));
-    costs("mamba", (Mamba::new(), batch), HALF, |model, (x, y): (Tensor<3>, Tensor<3>)| {
-        let z = model.forward(x);
-        (z.clone(), (z - y).square().mean() * (LENGTH * 16) as f64)
-    })?;
+    bench.costs(
+        "mamba",
+        (Mamba::new(), batch),
+        HALF,
+        |model, (x, y): (Tensor<3>, Tensor<3>)| {
+            let z = model.forward(x);
+            (z.clone(), (z - y).square().mean() * (LENGTH * 16) as f64)
+        },
+    )?;
     let vae = [linear(64, 32), linear(32, 16), linear(8, 32), linear(32, 64)];
     let vae: Vec<Linear> = vae.into();
     let batch = (normal([BATCH, 64]).sign() * 0.5 + 0.5, normal([BATCH, 8]));
-    costs("vae", (vae, batch), Likelihood::Bernoulli, |net, (x, noise)| {
+    bench.costs("vae", (vae, batch), Likelihood::Bernoulli, |net, (x, noise)| {
         let encoded = net[1].forward(relu(net[0].forward(x.clone())));
         let (mean, log) = (encoded.clone().narrow(1, 0, 8), encoded.narrow(1, 8, 8));
         let sample = mean + noise * (log * 0.5).exp();

@@ -1,4 +1,4 @@
-//! Memory of a device, where its allocator tells.
+//! Memory of a device, where its allocator reports it.
 
 use burn::tensor::Device;
 

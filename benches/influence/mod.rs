@@ -13,12 +13,13 @@ use burn_curvature::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Backend, DAMPING, GRADIENT, STEPS,
+    Backend, DAMPING, GRADIENT,
     figures::Figures,
     finish,
     harness::{Plan, Rounds},
     megabytes,
     models::{Case, mlp},
+    operators::STEPS,
 };
 
 /// Queries whose scores are computed in one run.
@@ -104,7 +105,7 @@ pub fn measure<B: AutodiffBackend>((name, device): &Backend, plan: Plan)
 where
     B::InnerBackend: ProgramBackend,
 {
-    let setting = Setting::<B>::new(&device.clone().autodiff()).expect("the model is traceable");
+    let setting = Setting::<B>::new(&device.clone().autodiff()).expect("the model can be captured");
     let Setting { case, training, query, queries } = &setting;
     let cg = setting.cg().expect("influences");
     let plain = InfluenceConfig::new(Estimator::Identity).init(training).expect("influences");

@@ -44,7 +44,7 @@ where
         case.loss,
     )
     .and_then(|objective| objective.reduced_by(Reduction::Mean))
-    .expect("the models of the benchmark are traceable");
+    .expect("the models of the benchmark can be captured");
     let sampled = KfacConfig::new().with_fisher(SAMPLED);
     let collect =
         |config: &KfacConfig| config.init_with_gradient(&objective, LOSS).expect("factors");

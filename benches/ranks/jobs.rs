@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-/// Tells a process what it is.
+/// Says what a process is.
 pub const MODE: &str = "BURN_CURVATURE_BENCH_RANKS";
 
 /// Samples by the name of their figure.

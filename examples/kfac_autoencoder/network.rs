@@ -1,4 +1,4 @@
-//! The autoencoder of handwritten digits and its loss, in plain Burn. Knows no optimizer.
+//! The autoencoder of handwritten digits and its loss, in plain Burn. Independent of optimizers.
 
 use burn::{
     module::{Initializer, Module},

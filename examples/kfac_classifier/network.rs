@@ -1,4 +1,4 @@
-//! A small convolutional classifier of handwritten digits and its loss, in plain Burn. Knows no optimizer.
+//! A small convolutional classifier of handwritten digits and its loss, in plain Burn. Independent of optimizers.
 
 use burn::{
     module::Module,

@@ -1,4 +1,4 @@
-//! Newton's method beside first-order methods of Burn, on logistic regression in f64: ‖∇h‖ against the gradients and products
+//! Newton's method next to first-order methods of Burn, on logistic regression in f64: ‖∇h‖ against the gradients and products
 //! it takes, each counted as one pass over the data. Drawn to `target/newton.svg`.
 #![allow(clippy::print_stdout)]
 

@@ -54,7 +54,7 @@ impl Axis {
     }
 }
 
-/// What stands on a chart, in the order of drawing.
+/// What is on a chart, in the order of drawing.
 enum Item {
     Line(Vec<(f64, f64)>, RGBColor),
     Level(f64, RGBColor),
@@ -72,7 +72,7 @@ fn label(value: f64) -> String {
     decimals.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
-/// Where the legend stands.
+/// Where the legend is.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Corner {
     UpperRight,
@@ -115,7 +115,7 @@ impl Chart {
         self.items.push(Item::Marks(values.into_iter().collect(), color));
     }
 
-    /// Where the legend stands; the upper right corner unless said otherwise.
+    /// Where the legend is; the upper right corner unless said otherwise.
     pub fn legend(&mut self, corner: Corner) {
         self.legend = corner;
     }

@@ -16,7 +16,7 @@ pub fn of_solves(tolerance: f64) -> Result<impl Fn(&Iteration<'_>) + Send, Box<d
     Ok(move |step: &Iteration<'_>| line.lock().map_or((), |mut line| line.see(step)))
 }
 
-/// A bar for so many digits.
+/// A progress bar for the given number of digits.
 pub fn of_digits(count: usize) -> Result<ProgressBar, Box<dyn Error>> {
     let bar = ProgressBar::new(count as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} digits, {per_sec}, {eta}")?);

@@ -27,8 +27,8 @@ pub enum CaptureError {
     },
     /// The closure uses a tensor or module that is not among its arguments.
     #[error(
-        "the closure uses a tensor or module from outside {place}, which is on another device than its arguments \
-         while they are recorded. A tensor: put it into the batch, or use \
+        "the closure uses a tensor or module from outside {place}: its arguments are on a recording device, and that is \
+         not. The model itself: use the one that the closure is given. A tensor: put it into the batch, or use \
          `t.without_autodiff().to_device(&x.device())` in the closure. A module: capture the tuple `(model, \
          other.no_grad())`, or use `other.valid().to_device(&x.device())` in the closure. A criterion: build it in \
          the closure, or capture it in the tuple. A tensor made in the closure or in a layer: make it on the device \
@@ -99,8 +99,9 @@ pub enum CaptureError {
     },
     /// Layers of the model behave differently in training and in evaluation.
     #[error(
-        "{} in training mode and change the loss: {}. If you mean evaluation mode, capture with \
-         `CaptureConfig::new().evaluation().init(…)` or pass `model.valid()`",
+        "{} in training mode, which changes the loss: {}. If you mean evaluation mode, capture with \
+         `CaptureConfig::new().evaluation().init(…)` or pass `model.valid()`; if you mean training mode, with \
+         `CaptureConfig::new().training(seed).init(…)`",
         count(layers.len()), layers.join(", ")
     )]
     TrainingMode {

@@ -1,7 +1,7 @@
 //! Recordings of closures that move integers from one tensor to another through the host, as Burn's `one_hot` does.
 //!
-//! Such a closure is recorded twice. First with data whose bytes cannot be read: whoever looks at one of them panics, and
-//! data that are only handed on stay as they are. Then with marks, numbers that occur nowhere else: a constant of the
+//! Such a closure is recorded twice. First with data whose bytes cannot be read: looking at any of them
+//! panics, while data that are only passed on stay as they are. Then with marks, numbers that occur nowhere else: a constant of the
 //! second recording that holds the marks of a tensor is that tensor.
 
 use std::collections::HashMap;

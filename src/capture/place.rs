@@ -50,8 +50,8 @@ where
 /// Puts the program's inputs in the places of the batch's tensors.
 pub(crate) struct PlaceBatch {
     pub operands: VecDeque<Operand<CaptureBackend>>,
-    /// Whether a tensor is put on the tape over the recording device if that in its place is on one: integers and truth
-    /// values too, since floats computed from them are where they are.
+    /// Whether a tensor is put on the tape over the recording device if the one that it replaces is on a tape. So are
+    /// integers and truth values, since floats computed from them are on the same device.
     pub on_tape: bool,
 }
 

@@ -272,7 +272,7 @@ where
     Ok(typed.float())
 }
 
-/// The tensor below the tape, of one that is on it or of one that is not, as what a batch without autodiff decides.
+/// The tensor below the tape. One that is not on it, such as a result of a batch without autodiff alone, is that already.
 fn below(tensor: DispatchTensor, what: &str) -> Result<FloatTensor<CaptureBackend>, CaptureError> {
     match float::<Tape>(tensor.clone(), what) {
         Ok(on_tape) => Ok(Tape::inner(on_tape)),

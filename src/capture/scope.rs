@@ -62,7 +62,7 @@ impl Scope {
         Self { device, inputs: Vec::new(), first, supplied: pairs.collect() }
     }
 
-    /// The inputs as the recording knows them.
+    /// The inputs in the recording.
     fn known_inputs(&self) -> Vec<TensorId> {
         let known = |input: &TensorId| {
             let supplied = self.supplied.iter().find(|(tensor, _)| tensor == input);
@@ -113,7 +113,7 @@ pub(super) struct Attempt {
     pub inputs: Vec<TensorId>,
     /// What recorded tensors are numbered from.
     pub first: TensorId,
-    /// The tensors whose values were supplied, in order, as the recording knows them.
+    /// The tensors of the recording whose values were supplied, in order.
     pub supplied: Vec<TensorId>,
     pub end: End,
 }
@@ -154,7 +154,7 @@ pub(crate) fn record(
 /// No supplied values.
 pub(super) const NOTHING: (&[Supplied], Form) = (&[], Form::Marked);
 
-/// How many outputs Burn is told of; the import finds the others as well.
+/// How many outputs are passed to Burn; the import finds the others as well.
 const MOST_TOLD: usize = 64;
 
 /// Records once, with values supplied, as far as `body` gets.
@@ -170,7 +170,7 @@ pub(super) fn attempt(supplied: (&[Supplied], Form), body: Body<'_>) -> Result<A
                 _ => Vec::new(),
             };
             // An output may be returned twice, or be an input; Burn wants each boundary tensor once and unconsumed. All are
-            // held here until it is done, and it looks through the whole recording for each that it is told.
+            // held here until it is done, and it looks through the whole recording for each that it is given.
             let told = unique(&outputs[..outputs.len().min(MOST_TOLD)]);
             let completed = capture.complete(scope.inputs.clone(), told);
             let end = result

@@ -138,7 +138,7 @@ pub(crate) fn exists(op: &Op) -> bool {
     op.class() != Class::Refused(NO_SUCH_OPERATION)
 }
 
-/// What tells one row of the table from another: name, number of operands and results, and class.
+/// What distinguishes the rows of the table: name, number of operands and results, and class.
 pub(crate) fn row(op: &Op) -> String {
     let Arity { inputs, outputs } = op.arity();
     let class = match op.class() {

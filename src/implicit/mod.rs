@@ -18,7 +18,7 @@
 //! directions and both gradients; each is derived with the other parameters as data, so that a solve costs what it
 //! costs without hyperparameters.
 //!
-//! It stands on Larsen et al. 1996 and Bengio 2000 (the formula), Pedregosa 2016 (inexact solves), Lorraine, Vicol &
+//! It is based on Larsen et al. 1996 and Bengio 2000 (the formula), Pedregosa 2016 (inexact solves), Lorraine, Vicol &
 //! Duvenaud 2020, *Optimizing millions of hyperparameters by implicit differentiation*, and for meta-learning on Rajeswaran et
 //! al. 2019. It does not differentiate an inner training: the result of a training that stops early is not θ*(η) but
 //! another function of η.

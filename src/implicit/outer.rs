@@ -41,13 +41,9 @@ impl<B: AutodiffBackend> OuterObjective<B> {
         let foreign = |reason: String| ImplicitError::OtherParameters { reason };
         match self {
             Self::Model(objective) => {
-                let own = objective.parameters();
-                let same = own.layout().expect_same(model.layout());
+                let same = objective.parameters().layout().expect_same(model.layout());
                 same.map_err(|error| foreign(error.to_string()))?;
-                if own.clone().sub(model)?.largest()? == 0.0 {
-                    return Ok(self.clone());
-                }
-                Ok(Self::Model(objective.at(model)?))
+                Ok(Self::Model(objective.moved_to(model)?))
             }
             Self::Joint(objective) => {
                 let same = objective.parameters().layout().expect_same(model.layout());

@@ -110,14 +110,7 @@ impl<B: AutodiffBackend> AveragedInfluence<B> {
         B: 'a,
     {
         let query = query.into();
-        let at = |point: &Influence<B>, objective: &Objective<B>| {
-            objective.at(point.training.parameters())
-        };
-        self.averaged(|_, point| match &query {
-            Query::Samples(objective) => point.scores(Query::Samples(&at(point, objective)?)),
-            Query::Value(objective) => point.scores(Query::Value(&at(point, objective)?)),
-            Query::Vectors(vectors) => point.scores(Query::Vectors(vectors)),
-        })
+        self.averaged(|_, point| point.scores(query.clone()))
     }
 
     /// The same with a separate query for each checkpoint: for models with running statistics, made by

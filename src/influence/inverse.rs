@@ -151,7 +151,7 @@ impl<B: AutodiffBackend> Inverse<B> {
         }
     }
 
-    /// Several systems share products, and nobody looks on; a single one is observed.
+    /// Several systems share products and are not observed; a single one is.
     fn solutions(
         &self,
         rhs: &[ParamVector<B>],

@@ -13,7 +13,7 @@
 //! single sample is formed. Any model that can be recorded has influences, whatever its layers. Those of K-FAC and
 //! EKFAC are computed from the layers, in the eigenbases in which A⁻¹ is a diagonal.
 //!
-//! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
+//! It is based on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
 //! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
 //! al. 2023, *Studying large language model generalization with influence functions* (EKFAC). It does not retrain.
@@ -158,8 +158,8 @@ impl<B: AutodiffBackend> Influence<B> {
 
     /// The same with an observer that is called after every iteration of a solve by conjugate gradients, MINRES or LiSSA with
     /// one right-hand side: of a single query, or of each with [`at_once`](InfluenceConfig::at_once) = 1. Several queries
-    /// share their products and are not observed. [`Convergence`](crate::solver::Convergence) makes residual, rate and steps
-    /// left of what it sees.
+    /// share their products and are not observed. [`Convergence`](crate::solver::Convergence) computes the residual, the rate
+    /// and the number of steps left from what it sees.
     #[must_use]
     pub fn with_iterations(
         self,

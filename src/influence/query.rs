@@ -5,14 +5,12 @@ use std::ops::Range;
 use burn_backend::AutodiffBackend;
 
 use super::{InfluenceError, losses::SampleLosses};
-use crate::{
-    error::Error,
-    objective::Objective,
-    space::{ParamSpace, ParamVector},
-    tensor::DefaultBackend,
-};
+use crate::{error::Error, objective::Objective, space::ParamVector, tensor::DefaultBackend};
 
 /// The functions f of θ whose change is predicted: each has one gradient ∇f, and one row of scores.
+///
+/// Objectives are evaluated at the parameters of the training objective, wherever they are: [`Objective::at`] moves them, and
+/// refuses that where running statistics belong to the parameters. Vectors are taken as they are.
 ///
 /// `&Objective` stands for the loss of each of its samples, `&ParamVector` and `&[ParamVector]` for gradients that are given.
 #[derive(Clone, Debug)]
@@ -53,21 +51,22 @@ impl<'a, B: AutodiffBackend> From<&'a Vec<ParamVector<B>>> for Query<'a, B> {
 /// The gradients of a query, computed when asked for.
 pub(super) enum Gradients<'a, B: AutodiffBackend> {
     Samples(Box<SampleLosses<B>>),
-    Value(&'a Objective<B>),
+    Value(Box<Objective<B>>),
     Vectors(&'a [ParamVector<B>]),
 }
 
 impl<'a, B: AutodiffBackend> Gradients<'a, B> {
-    /// Checks that the query belongs to a space.
-    pub fn of(query: Query<'a, B>, space: &ParamSpace<B>) -> Result<Self, Error> {
+    /// Checks that the query belongs to the space of some parameters, and moves it there.
+    pub fn of(query: Query<'a, B>, parameters: &ParamVector<B>) -> Result<Self, Error> {
+        let space = parameters.space();
         let gradients = match query {
             Query::Samples(objective) => {
                 space.expect_same(objective.parameters().space())?;
-                Self::Samples(Box::new(SampleLosses::new(objective)?))
+                Self::Samples(Box::new(SampleLosses::new(&objective.moved_to(parameters)?)?))
             }
             Query::Value(objective) => {
                 space.expect_same(objective.parameters().space())?;
-                Self::Value(objective)
+                Self::Value(Box::new(objective.moved_to(parameters)?))
             }
             Query::Vectors(vectors) => {
                 vectors.iter().try_for_each(|vector| space.expect_same(vector.space()))?;

@@ -139,10 +139,10 @@ impl<B: AutodiffBackend> Influence<B> {
     where
         B: 'a,
     {
-        let space = self.training.parameters().space();
-        space.expect_same(step.space())?;
+        let parameters = self.training.parameters();
+        parameters.space().expect_same(step.space())?;
         step.expect_finite("the step")?;
-        match Gradients::of(query.into(), space)? {
+        match Gradients::of(query.into(), parameters)? {
             Gradients::Samples(losses) => one_row(&losses, step),
             Gradients::Value(objective) => Ok(vec![objective.gradient()?.dot(step)?]),
             Gradients::Vectors(vectors) => {

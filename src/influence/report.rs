@@ -138,8 +138,8 @@ impl fmt::Display for InfluenceWarning {
         match self {
             Self::NotStationary { remaining } => write!(
                 f,
-                "the training is not at a stationary point: its gradient is that of {remaining:.3} samples, so that training on \
-                 moves the parameters more than leaving a sample out; train further, or set `weight_decay` if the closure \
+                "the training is not at a stationary point: its gradient is as large as that of {remaining:.3} samples, so that further \
+                 training would move the parameters more than leaving a sample out; train further, or set `weight_decay` if the closure \
                  leaves it out, or compare with a retraining that stops as early"
             ),
             Self::Unsolved { systems, stop, residual } => write!(
@@ -201,7 +201,7 @@ pub struct InfluenceReport {
     /// Parameters for which K-FAC or EKFAC has an estimate of a diagonal only, by random draws.
     #[serde(default)]
     pub estimated: Vec<String>,
-    /// Targets that were drawn for each sample, if K-FAC or EKFAC estimates the curvature from such.
+    /// Targets that were drawn for each sample, if K-FAC or EKFAC estimates the curvature from drawn targets.
     #[serde(default)]
     pub drawn_targets: Option<usize>,
 }

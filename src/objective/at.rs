@@ -36,6 +36,17 @@ impl<B: AutodiffBackend> Objective<B> {
         self.at_keeping_buffers(parameters)
     }
 
+    /// The same objective at the parameters of another one; itself, with its running statistics, if it is there already.
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub(crate) fn moved_to(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
+        if self.parameters().clone().sub(parameters)?.largest()? == 0.0 {
+            return Ok(self.clone());
+        }
+        self.at(parameters)
+    }
+
     /// The same objective at other parameters, with the running statistics it already has: for a step along a line in
     /// evaluation mode, for instance.
     ///

@@ -163,7 +163,7 @@ fn with_ones<N: Copy + Default>(
 struct Made {
     columns: Range<usize>,
     count: usize,
-    /// Where the axis stands in each of the products' parts.
+    /// Where the axis is in each of the products' parts.
     axes: Vec<usize>,
     products: Vec<Numbers>,
 }

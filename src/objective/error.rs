@@ -131,7 +131,7 @@ pub enum ObjectiveError {
     NoBatches,
     /// The loss of a batch is not the stated reduction of its samples.
     #[error(
-        "the loss is not the {reduction:?} over the samples of a batch: {reason}. State the reduction that the \
+        "the loss is not the {reduction} over the samples of a batch: {reason}. State the reduction that the \
          closure uses, or let it return the parts of the loss: `Loss::mean_of(losses)` or `Loss::sum_of(losses)` \
          with one loss per sample, or `Loss::weighted(sum, weight)` for a mean over the tokens that count or with \
          class weights"
@@ -170,8 +170,8 @@ pub enum ObjectiveError {
     },
     /// A reduction other than the one stated before.
     #[error(
-        "the objective was stated to be the {expected:?} over its samples (by `Loss` in the closure, `reduced_by`, \
-         `over` or `over_stream`), and is now stated to be the {found:?}; state the one that the closure uses"
+        "the objective was stated to be the {expected} over its samples (by `Loss` in the closure, `reduced_by`, \
+         `over` or `over_stream`), and is now stated to be the {found}; state the one that the closure uses"
     )]
     OtherReduction {
         /// Reduction stated before.

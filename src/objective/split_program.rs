@@ -55,9 +55,9 @@ type ManyKey = (Option<usize>, usize);
 /// The second part for several vectors.
 pub(crate) struct ManyProgram<B: AutodiffBackend> {
     pub program: Program<Inner<B>>,
-    /// Where the vectors' axis stands in each of their parts, the last inputs.
+    /// Where the vectors' axis is in each of their parts, the last inputs.
     pub inputs: Vec<usize>,
-    /// Where it stands in each output.
+    /// Where it is in each output.
     pub outputs: Vec<usize>,
 }
 

@@ -74,7 +74,7 @@ pub enum OperatorError {
     },
     /// A matrix that must be symmetric is not.
     #[error(
-        "the matrix is not symmetric: the largest difference |aᵢⱼ − aⱼᵢ| is {found:e} of its largest entry, and \
+        "the matrix is not symmetric: the largest difference |aᵢⱼ − aⱼᵢ| is {found:.3e} of its largest entry, and \
          {allowed:e} is allowed; symmetrize it, or use an operator that need not be self-adjoint"
     )]
     NotSymmetric {
@@ -85,7 +85,7 @@ pub enum OperatorError {
     },
     /// A matrix would be too large.
     #[error(
-        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way, or what memory there is; \
+        "the matrix would have {rows}×{columns} entries, and the limit is {limit} each way, or the available memory; \
          use an iterative solver, select fewer parameters, or raise the limit if the memory suffices"
     )]
     TooLarge {
@@ -162,7 +162,7 @@ pub enum OperatorError {
     /// An exact inverse does not exist.
     #[error(
         "low rank plus diagonal has this inverse only if the diagonal is positive and the whole is not singular, and \
-         {found:e} was found; add damping with `with_damping`"
+         {found:.3e} was found; add damping with `with_damping`"
     )]
     NotInvertible {
         /// The diagonal element or singular value at fault.
@@ -170,7 +170,7 @@ pub enum OperatorError {
     },
     /// The same vector gave two products.
     #[error(
-        "the product with the same vector changed between two calls, by {difference:e} of its norm; look for dropout \
+        "the product with the same vector changed between two calls, by {difference:.3e} of its norm; look for dropout \
          or sampling that draws again each time, data in another order, or a closure with state (a difference of the \
          size of rounding means a device that adds in a varying order)"
     )]
@@ -180,7 +180,7 @@ pub enum OperatorError {
     },
     /// The product is not linear in the vector.
     #[error(
-        "A(αx + βy) differs from αAx + βAy by {found:e} of the norms, and {allowed:e} is allowed; look for an added \
+        "A(αx + βy) differs from αAx + βAy by {found:.3e} of the norms, and {allowed:e} is allowed; look for an added \
          constant, a finite difference, a clipped or normalized product, or rounding that needs f64"
     )]
     NotLinear {
@@ -191,7 +191,7 @@ pub enum OperatorError {
     },
     /// `apply_many` and `apply` disagree.
     #[error(
-        "`apply_many` differs from `apply` by {found:e} of the norms, and {allowed:e} is allowed; one of the two is \
+        "`apply_many` differs from `apply` by {found:.3e} of the norms, and {allowed:e} is allowed; one of the two is \
          wrong"
     )]
     ManyDiffer {
@@ -202,7 +202,7 @@ pub enum OperatorError {
     },
     /// An operator that was promised to be self-adjoint is not.
     #[error(
-        "⟨y, Ax⟩ differs from ⟨Ay, x⟩ by {found:e} of their typical size, and {allowed:e} is allowed: the operator is \
+        "⟨y, Ax⟩ differs from ⟨Ay, x⟩ by {found:.3e} of their typical size, and {allowed:e} is allowed: the operator is \
          not symmetric; look for a Jacobian in place of a Hessian, or a product that leaves a term out"
     )]
     NotSelfAdjoint {
@@ -213,7 +213,7 @@ pub enum OperatorError {
     },
     /// `apply_adjoint` is not the transpose of `apply`.
     #[error(
-        "⟨u, Ax⟩ differs from ⟨Aᵀu, x⟩ by {found:e} of their typical size, and {allowed:e} is allowed: `apply_adjoint` \
+        "⟨u, Ax⟩ differs from ⟨Aᵀu, x⟩ by {found:.3e} of their typical size, and {allowed:e} is allowed: `apply_adjoint` \
          is not the transpose of `apply`"
     )]
     NotAdjoint {

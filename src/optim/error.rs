@@ -6,7 +6,7 @@
 pub enum OptimizerError {
     /// A learning rate for a rule without one.
     #[error(
-        "a learning rate of {found:e} was set, but `{rule}` chooses the size of the steps: build the optimizer with \
+        "a learning rate of {found} was set, but `{rule}` chooses the size of the steps: build the optimizer with \
          `StepRule::LearningRate` (K-FAC) or `Rule::Fixed` (Newton's methods)"
     )]
     NoLearningRate {
@@ -17,7 +17,7 @@ pub enum OptimizerError {
     },
     /// Products along a direction leave the range of the number format.
     #[error(
-        "the slope or the curvature along the step is {found:e}: its elements are finite, but their products are \
+        "the slope or the curvature along the step is {found:.3e}: its elements are finite, but their products are \
          not; raise the damping, shorten the gradient, or work in f64"
     )]
     StepRange {

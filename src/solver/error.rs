@@ -12,7 +12,7 @@ use super::{Method, StopReason};
 pub enum SolverError {
     /// ‖b‖² leaves the range of the number format.
     #[error(
-        "the square of ‖b‖ leaves the range of {precision} (the largest absolute value in b is {largest:e}); the \
+        "the square of ‖b‖ leaves the range of {precision} (the largest absolute value in b is {largest:.3e}); the \
          system is linear, so solve for a multiple of b and divide x by it, or use f64"
     )]
     RightHandSideRange {
@@ -23,7 +23,7 @@ pub enum SolverError {
     },
     /// x leaves the range of the number format.
     #[error(
-        "the largest absolute value in x is {largest:e}, which leaves the range of {precision}; the system is \
+        "the largest absolute value in x is {largest:.3e}, which leaves the range of {precision}; the system is \
          linear, so solve for a multiple of b and multiply x afterwards, or use f64"
     )]
     SolutionRange {
@@ -34,7 +34,7 @@ pub enum SolverError {
     },
     /// The preconditioner is not positive definite.
     #[error(
-        "the preconditioner is not positive definite: rᵀM⁻¹r = {found:e} for r ≠ 0; damp it, or solve without one"
+        "the preconditioner is not positive definite: rᵀM⁻¹r = {found:.3e} for r ≠ 0; damp it, or solve without one"
     )]
     Preconditioner {
         /// rᵀM⁻¹r
@@ -60,7 +60,7 @@ pub enum SolverError {
     /// A diagonal preconditioner with an entry that has no positive power.
     #[error(
         "{count} entries of the damped diagonal are not positive and finite, the first in block `{block}`: \
-         {found:e}; raise the damping, or take absolute values"
+         {found:.3e}; raise the damping, or take absolute values"
     )]
     Diagonal {
         /// Name of the first block at fault.
@@ -73,7 +73,7 @@ pub enum SolverError {
     /// An operator that must be positive semidefinite is not.
     #[error(
         "the operator without its damping is not positive semidefinite: a random sketch of it has the eigenvalue \
-         {found:e}; use a Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the \
+         {found:.3e}; use a Gauss-Newton or Fisher matrix in place of a Hessian, check that the damping of the \
          configuration is part of the operator, or take MINRES"
     )]
     Indefinite {
@@ -82,7 +82,7 @@ pub enum SolverError {
     },
     /// An inverse was asked for, and the solve stopped short.
     #[error(
-        "{method} stopped short of the solution with a relative residual of {relative_residual:e}; accept such \
+        "{method} stopped short of the solution with a relative residual of {relative_residual:.3e}; accept such \
          solves with `OnFailedSolve::Accept`, or see the report of the last solve: {stop}"
     )]
     Unsolved {
@@ -95,7 +95,7 @@ pub enum SolverError {
     },
     /// A scale cannot be chosen for an operator that is zero.
     #[error(
-        "no scale can be chosen, since the largest eigenvalue of the operator is {found:e}; is the operator zero?"
+        "no scale can be chosen, since the largest eigenvalue of the operator is {found:.3e}; is the operator zero?"
     )]
     NoScale {
         /// The estimate of the largest eigenvalue.

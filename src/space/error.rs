@@ -10,8 +10,9 @@ use super::{BlockDifference, Precision};
 pub enum VectorError {
     /// Two vectors, or a vector and an operator, are laid out differently.
     #[error(
-        "expected a vector of {expected} elements and got one of {found}: {difference}; take both from the same model, \
-         or restrict and embed with a `ParamSubset`"
+        "expected a vector of {expected} elements and got {}: {difference}; take both from the same model, \
+         or restrict and embed with a `ParamSubset`",
+        if expected == found { "a different one of the same length".into() } else { format!("one of {found}") }
     )]
     LayoutMismatch {
         /// Elements in the layout that was expected.

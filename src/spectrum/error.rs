@@ -16,8 +16,8 @@ pub enum SpectrumError {
     },
     /// A Ritz value of A + λI is not positive, so the logarithm of the determinant is not real.
     #[error(
-        "A has an eigenvalue of at most {ritz:e}, so that A + λI is not positive definite for λ = {damping:e}; take \
-         a damping well above {needed:e}, or an operator that is positive semidefinite", needed = 0.0 - ritz
+        "A has an eigenvalue of at most {ritz:.3e}, so that A + λI is not positive definite for λ = {damping}; take \
+         a damping well above {needed:.3e}, or an operator that is positive semidefinite", needed = 0.0 - ritz
     )]
     NotPositive {
         /// The smallest Ritz value of A.
@@ -27,7 +27,7 @@ pub enum SpectrumError {
     },
     /// A function has no finite value at a Ritz value.
     #[error(
-        "the function is {value} at the Ritz value {at:e}; it must be finite on the spectrum of A"
+        "the function is {value} at the Ritz value {at:.3e}; it must be finite on the spectrum of A"
     )]
     FunctionValue {
         /// The Ritz value.

@@ -1,6 +1,6 @@
 //! Memory of large vectors that are gone, for the next ones.
 //!
-//! Fresh memory has to be cleared before it is handed out, and costs a page fault for every page that is touched first. A
+//! Fresh memory has to be cleared before it is returned, and costs a page fault for every page that is touched first. A
 //! solver gives one vector away for every product that it asks for: the results of the product are written there.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

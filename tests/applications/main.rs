@@ -28,7 +28,7 @@ mod oracle;
 mod random;
 mod samples;
 mod saved;
-#[path = "../../examples/mislabelled/spam.rs"]
+#[path = "../../examples/mislabeled/spam.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod spam;
 

@@ -14,7 +14,9 @@ mod check;
 #[path = "../support/compare.rs"]
 mod compare;
 mod convolutions;
+mod cross_entropies;
 mod edges;
+mod figures;
 mod losses;
 mod norms;
 mod pools;

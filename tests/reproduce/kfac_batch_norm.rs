@@ -168,7 +168,7 @@ fn kfac_batch_norm() -> Outcome {
     Ok(())
 }
 
-/// Before training, of a model built anew: by a recording of its own, and by that of the trained model.
+/// Before training, of a model built from scratch: by a recording of its own, and by that of the trained model.
 fn sharpness(trained: &Net, seed: u64, train: &Digits, figures: &mut Figures) -> Outcome {
     let device = Device::default().autodiff();
     let all = batches(train, 1, &device);

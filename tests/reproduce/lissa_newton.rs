@@ -1,5 +1,5 @@
 //! LiSSA as an optimizer on a binary task of digits with rows of norm 1 and weight decay 1e-3, over three seeds: passes over
-//! the data until h is within 1e-8 of its minimum. SVRG, written out here, stands beside it, also where κ ≈ n, and there it
+//! the data until h is within 1e-8 of its minimum. SVRG, written out here, is compared with it, also where κ ≈ n, and there it
 //! wins.
 
 #[path = "../../examples/newton/problem.rs"]

@@ -28,7 +28,7 @@ mod omniglot;
 mod preconditioners;
 #[path = "../support/random.rs"]
 mod random;
-#[path = "../../examples/mislabelled/spam.rs"]
+#[path = "../../examples/mislabeled/spam.rs"]
 mod spam;
 mod spectral_density;
 #[path = "../support/trained.rs"]

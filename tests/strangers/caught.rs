@@ -1,4 +1,4 @@
-//! Closures as they stand in training loops: modules and criteria from outside, stopped gradients, noise, layers in
+//! Closures as they are in training loops: modules and criteria from outside, stopped gradients, noise, layers in
 //! training mode.
 
 use burn::{

@@ -2,16 +2,16 @@
 
 use burn::{
     module::Module,
-    nn::{
-        BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d,
-        conv::{Conv2d, Conv2dConfig},
-    },
+    nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig},
     prelude::*,
-    tensor::activation::{leaky_relu, relu, silu},
+    tensor::activation::{leaky_relu, relu},
 };
 use burn_curvature::{Likelihood, check::Check};
 
-use crate::stranger::{OF_OUTPUTS, as_given, device, evaluated, labels, normal, unit};
+use crate::{
+    networks::convolutions::Denoiser,
+    stranger::{OF_OUTPUTS, as_given, device, evaluated, labels, normal, unit},
+};
 
 #[derive(Module, Debug)]
 struct Critic {
@@ -79,49 +79,14 @@ fn wgan_generator() {
     .passes();
 }
 
-/// A denoiser that predicts the noise; noise and time steps come with the batch.
-#[derive(Module, Debug)]
-struct Denoiser {
-    first: Conv2d,
-    time: Linear,
-    second: Conv2d,
-}
-
+/// Noise and time steps come with the batch.
 #[test]
 fn ddpm() {
-    let conv = |channels| {
-        let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
-        Conv2dConfig::new(channels, [3, 3]).with_padding(padding).init(&device())
-    };
-    let model = Denoiser {
-        first: conv([1, 5]),
-        time: LinearConfig::new(4, 5).init(&device()),
-        second: conv([5, 1]),
-    };
     let batch = (normal([5, 1, 4, 4], 1), normal([5, 1, 4, 4], 2), labels([5], 20, 3));
-    as_given(model, batch, |model, (images, noise, steps): (Tensor<4>, Tensor<4>, _)| {
-        let steps: Tensor<1, Int> = steps;
-        let [batch] = steps.dims();
-        let time = steps.float().reshape([batch, 1]) / 20.0;
-        let angle = (time.clone() * 1.5).reshape([batch, 1, 1, 1]);
-        let noisy = images * angle.clone().cos() + noise.clone() * angle.sin();
-        let waves = Tensor::cat(
-            vec![
-                time.clone().sin(),
-                time.clone().cos(),
-                (time.clone() * 4.0).sin(),
-                (time * 4.0).cos(),
-            ],
-            1,
-        );
-        let time = model.time.forward(waves).reshape([batch, 5, 1, 1]);
-        let found = model.second.forward(silu(model.first.forward(noisy) + time));
-        // Summed over the pixels of an image, as the likelihood is.
-        (found.clone(), (found - noise).powf_scalar(2.0).mean() * 16.0)
-    })
-    .mean()
-    .with(Likelihood::Gaussian { variance: 0.5 })
-    .passes();
+    as_given(Denoiser::new([5, 1], &device()), batch, Denoiser::loss)
+        .mean()
+        .with(Likelihood::Gaussian { variance: 0.5 })
+        .passes();
 }
 
 #[derive(Module, Debug)]

@@ -73,7 +73,7 @@ fn energy_with_an_exact_partition() {
                 let own = (v * visible.val().unsqueeze()).sum_dim(1);
                 own + softplus(field, 1.0).sum_dim(1) // −F(v)
             };
-            // All samples share the states, which are not told from samples in a scalar.
+            // All samples share the states, which a scalar does not distinguish from samples.
             let partition = log_sum_exp(energy(states).swap_dims(0, 1));
             Loss::mean_of((partition - energy(data)).squeeze_dim(1))
         },

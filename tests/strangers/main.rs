@@ -23,6 +23,9 @@ mod images;
 mod likelihoods;
 mod llama;
 mod losses;
+#[path = "../support/networks/mod.rs"]
+#[allow(dead_code, reason = "shared with other programs")]
+mod networks;
 #[path = "../support/oracle.rs"]
 #[allow(dead_code, reason = "shared with other programs")]
 mod oracle;

@@ -2,10 +2,11 @@
 
 use burn::{
     module::Param,
-    nn::{Linear, LinearConfig, loss::CrossEntropyLossConfig},
+    nn::{Linear, LinearConfig},
     prelude::*,
 };
 
+pub use crate::networks::classified;
 use crate::stranger::{device, normal};
 
 /// A linear layer with a bias.
@@ -21,10 +22,4 @@ pub fn weights<const D: usize>(shape: [usize; D], seed: u64) -> Param<Tensor<D>>
 /// A parameter of one number.
 pub fn scalar(value: f32) -> Param<Tensor<1>> {
     Param::from_tensor(Tensor::full([1], value, &device()))
-}
-
-/// Mean cross-entropy with its logits.
-pub fn classified(logits: Tensor<2>, targets: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
-    let loss = CrossEntropyLossConfig::new().init(&logits.device());
-    (logits.clone(), loss.forward(logits, targets))
 }

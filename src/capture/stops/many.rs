@@ -1,6 +1,6 @@
 //! Which of many ways on from a value were stopped, read off the terms of the sum that Burn made of the others.
 //!
-//! A sum of ways decides about each of them as long as their terms can be told apart. Trying all choices would take
+//! A sum of ways decides about each of them as long as their terms can be distinguished. Trying all choices would take
 //! two to the power of their number.
 
 use std::collections::{HashMap, HashSet};
@@ -239,7 +239,7 @@ mod tests {
         let among = HashSet::from([seven, two, elsewhere, three, beyond, other]);
         let found = sums(&numbering, &ways(&[a, b, c]), &among).expect("the ways are known");
         assert_eq!(found, [seven, three, two]);
-        // The terms of a way that is a sum count, and so does what is made of them.
+        // The terms of a way that is a sum count, and so do sums of them.
         let found = sums(&numbering, &ways(&[two, c]), &among).expect("the ways are known");
         assert_eq!(found, [seven, three, two]);
         let found = sums(&numbering, &ways(&[a, c]), &among).expect("the ways are known");

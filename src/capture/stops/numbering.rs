@@ -72,7 +72,7 @@ impl Numbering {
         (half(0) << 64 | half(1), 1)
     }
 
-    /// How often each term occurs in a sum, where there are at most so many; a value that is no sum is its own only term.
+    /// How often each term occurs in a sum, up to a number of terms; a value that is no sum is its own only term.
     pub fn terms(&self, of: Number, most: usize) -> Option<HashMap<Number, usize>> {
         if self.mark(of).1 > most {
             return None;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::graph::{Binary, Graph, Op, ValueId};
 
-/// How many ways on from one value are told apart by trying all choices.
+/// From how many ways on from one value the right ones are found by trying all choices.
 const MOST_WAYS: usize = 8;
 
 /// An operand of a node: node and position.

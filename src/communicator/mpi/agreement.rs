@@ -27,7 +27,7 @@ impl From<String> for Parted {
     }
 }
 
-/// What a rank has said of the sum that it is about to make.
+/// What a rank has announced of the sum that it is about to make.
 pub(super) struct Question {
     pub from: usize,
     /// The number of the sum.
@@ -71,7 +71,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Tells all ranks that they differ, hears it from all, and finds the first one that differs from rank 0.
+    /// Notifies all ranks that they differ, waits for the same from all, and finds the first one that differs from rank 0.
     fn difference(&mut self, world: &SimpleCommunicator, call: Call) -> Parted {
         let (size, own, at) = (self.size(), self.rank, self.sums);
         self.tell_all(world, self.question(DIFFERS, call));

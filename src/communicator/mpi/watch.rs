@@ -118,7 +118,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Tells the others that this rank has returned, and waits until all have.
+    /// Notifies the others that this rank has returned, and waits until all have.
     pub fn leave(&mut self, world: &SimpleCommunicator) {
         if let Some(own) = self.left.get_mut(self.rank) {
             *own = Some(self.sums);
@@ -131,12 +131,12 @@ impl Watch {
         }
     }
 
-    /// Tells all others.
+    /// Notifies all others.
     pub fn tell_all(&self, world: &SimpleCommunicator, message: [u64; 4]) {
         self.tell((0..self.size()).filter(|&other| other != self.rank), world, message);
     }
 
-    /// Tells some ranks.
+    /// Notifies some ranks.
     pub fn tell(
         &self,
         others: impl IntoIterator<Item = usize>,

@@ -52,8 +52,8 @@ impl LikelihoodError {
         let reason = match (ratio, others) {
             (Some(ratio), _) => format!(
                 "in the outputs its curvature is {ratio:.6} times that of the likelihood. Check the variance and the \
-                 reduction: a likelihood is a sum over the outputs of a sample, and a mean over its tokens or outputs is to be \
-                 returned as `Loss::mean_of(losses)` with one loss for each, or scaled"
+                 reduction: a likelihood is a sum over the outputs of a sample. For a mean over tokens return \
+                 `Loss::mean_of(losses)` with one loss per token; for a mean over outputs, multiply the loss by their number"
             ),
             (None, []) => "in the outputs its curvature is that of no likelihood here. The outputs must be what the likelihood \
                            takes (logits, not probabilities), and every sample must count once: for a loss that masks or weighs \
@@ -64,9 +64,13 @@ impl LikelihoodError {
                     Likelihood::Gaussian { .. } => {
                         format!("Gaussian {{ variance: {:.6} }}", ratio.recip())
                     }
+                    _ if (ratio - 1.0).abs() < 1e-3 => format!("{other:?}"),
                     _ => format!("{other:?} times {ratio:.6}"),
                 });
-                format!("it has the curvature of {}", others.collect::<Vec<_>>().join(" or "))
+                format!(
+                    "it has the curvature of {}; take that likelihood, and scale the loss where a factor is named",
+                    others.collect::<Vec<_>>().join(" or ")
+                )
             }
         };
         Self::LossIsNotLikelihood { likelihood, ratio, reason }

@@ -116,7 +116,7 @@ fn below<B: Backend>(level: &FloatTensor<B>, sums: FloatTensor<B>) -> FloatTenso
     B::float_reshape(B::float_sum_dim(B::bool_into_float(below, dtype), 0), own)
 }
 
-/// The relative error of a sum of so many terms.
+/// The relative error of a sum of this number of terms.
 fn largest_rounding(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => 16.0 * f64::EPSILON,

@@ -89,3 +89,15 @@ fn curvature_root_columns_and_draws_make_one_matrix() {
         }
     }
 }
+
+/// A loss that is that of another likelihood is named without a factor.
+#[test]
+fn the_likelihood_that_fits_is_named() {
+    let gaussian = Likelihood::Gaussian { variance: 1.0 };
+    let message = |ratio| {
+        let others = [(Likelihood::Categorical, ratio)];
+        super::LikelihoodError::loss_is_not(gaussian, None, &others).to_string()
+    };
+    assert!(message(1.0 + 1e-7).contains("it has the curvature of Categorical; "));
+    assert!(message(0.5).contains("it has the curvature of Categorical times 0.500000; "));
+}

@@ -9,6 +9,7 @@ use burn_backend::{
 
 use super::{
     Context,
+    grouped::{self, Conv},
     inputs::Inputs,
     native,
     primitive::{reshape, slice_dim},
@@ -27,8 +28,30 @@ pub(super) fn convolution<B: Backend>(
     context: &Context<'_, B>,
 ) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
-        Op::Conv { conv: Convolution::D1(options), bias } => {
+        Op::Conv { conv, bias } => {
             let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
+            plain(conv, x, (weight, bias), context)
+        }
+        Op::ConvTranspose { conv, bias } => {
+            let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
+            transposed(conv, x, (weight, bias), context)
+        }
+        _ => return native(op, inputs, context),
+    };
+    Ok(vec![Operand::Float(y)])
+}
+
+/// Weight and bias.
+type Weights<B> = (FloatTensor<B>, Option<FloatTensor<B>>);
+
+fn plain<B: Backend>(
+    conv: &Convolution,
+    x: FloatTensor<B>,
+    (weight, bias): Weights<B>,
+    context: &Context<'_, B>,
+) -> FloatTensor<B> {
+    match conv {
+        Convolution::D1(options) => {
             let options = ConvOptions::new_with_padding(
                 [options.stride[0], 1],
                 [options.padding[0], (0, 0)],
@@ -36,33 +59,26 @@ pub(super) fn convolution<B: Backend>(
                 options.groups,
             );
             let (x, options) = even_padding::<B, 2>(widen::<B>(x), options);
-            narrow::<B>(B::conv2d(x, widen::<B>(weight), bias, options))
+            let weight = widen::<B>(weight);
+            narrow::<B>(grouped::convolution(x, weight, bias, Conv::D2(options), context))
         }
-        Op::Conv { conv: Convolution::D2(options), bias } if options.is_asymmetric() => {
-            let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
+        Convolution::D2(options) => {
             let (x, options) = even_padding::<B, 2>(x, options.clone());
-            B::conv2d(x, weight, bias, options)
+            grouped::convolution(x, weight, bias, Conv::D2(options), context)
         }
-        Op::Conv { conv: Convolution::D3(options), bias } if options.is_asymmetric() => {
-            let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
+        Convolution::D3(options) => {
             let (x, options) = even_padding::<B, 3>(x, options.clone());
-            B::conv3d(x, weight, bias, options)
+            grouped::convolution(x, weight, bias, Conv::D3(options), context)
         }
-        Op::ConvTranspose { conv, bias } => {
-            let (x, weight, bias) = (inputs.float()?, inputs.float()?, inputs.float_if(*bias)?);
-            transposed::<B>(conv, x, weight, bias)
-        }
-        _ => return native(op, inputs, context),
-    };
-    Ok(vec![Operand::Float(y)])
+    }
 }
 
 /// One dimension becomes two; output padding becomes a border (Burn's weight gradient has other sizes with it).
 fn transposed<B: Backend>(
     conv: &ConvolutionTranspose,
     x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: Option<FloatTensor<B>>,
+    (weight, bias): Weights<B>,
+    context: &Context<'_, B>,
 ) -> FloatTensor<B> {
     match conv {
         ConvolutionTranspose::D1(options) => {
@@ -75,17 +91,17 @@ fn transposed<B: Backend>(
             );
             let (x, weight) = (widen::<B>(x), widen::<B>(weight));
             narrow::<B>(without_output_padding::<B, 2>(options, bias, |options, bias| {
-                B::conv_transpose2d(x, weight, bias, options)
+                grouped::convolution(x, weight, bias, Conv::Transposed2(options), context)
             }))
         }
         ConvolutionTranspose::D2(options) => {
             without_output_padding::<B, 2>(options.clone(), bias, |options, bias| {
-                B::conv_transpose2d(x, weight, bias, options)
+                grouped::convolution(x, weight, bias, Conv::Transposed2(options), context)
             })
         }
         ConvolutionTranspose::D3(options) => {
             without_output_padding::<B, 3>(options.clone(), bias, |options, bias| {
-                B::conv_transpose3d(x, weight, bias, options)
+                grouped::convolution(x, weight, bias, Conv::Transposed3(options), context)
             })
         }
     }
@@ -96,13 +112,13 @@ fn transposed<B: Backend>(
 fn without_output_padding<B: Backend, const N: usize>(
     options: ConvTransposeOptions<N>,
     bias: Option<FloatTensor<B>>,
-    convolve: impl FnOnce(ConvTransposeOptions<N>, Option<FloatTensor<B>>) -> FloatTensor<B>,
+    convolve: impl FnOnce(ConvOptions<N>, Option<FloatTensor<B>>) -> FloatTensor<B>,
 ) -> FloatTensor<B> {
-    let ConvTransposeOptions { stride, padding, padding_out, dilation, groups } = options.clone();
+    let ConvTransposeOptions { stride, padding, padding_out, dilation, groups } = options;
     if padding_out.iter().all(|&extra| extra == 0) {
-        return convolve(options, bias);
+        return convolve(ConvOptions::new(stride, padding, dilation, groups), bias);
     }
-    let bare = ConvTransposeOptions::new(stride, [0; N], [0; N], dilation, groups);
+    let bare = ConvOptions::new(stride, [0; N], dilation, groups);
     let mut y = convolve(bare, None);
     let mut border = vec![(0, 0); N + 2];
     for (axis, (cut, extra)) in padding.into_iter().zip(padding_out).enumerate() {
@@ -114,14 +130,7 @@ fn without_output_padding<B: Backend, const N: usize>(
     if border.iter().any(|&(_, after)| after > 0) {
         y = B::float_pad(y, &border, PadMode::Constant(0.0));
     }
-    match bias {
-        Some(bias) => {
-            let mut shape = vec![1; N + 2];
-            shape[1] = bias.shape().num_elements();
-            B::float_add(y, reshape::<B>(bias, &shape))
-        }
-        None => y,
-    }
+    grouped::with_bias::<B>(y, bias)
 }
 
 fn widen<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {

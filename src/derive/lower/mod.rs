@@ -16,6 +16,7 @@ mod attention;
 mod convolution;
 mod ctc;
 mod detach;
+mod grouped;
 mod indexing;
 mod inputs;
 mod jet;
@@ -42,6 +43,7 @@ use crate::{
 };
 
 use detach::{Detach, detach_once, detach_twice};
+use grouped::{Convolve, convolve, convolve_on_tape};
 use inputs::Inputs;
 pub(super) use primitive::bool_dtype;
 
@@ -53,6 +55,8 @@ pub(crate) struct Context<'a, B: Backend> {
     pub device: &'a B::Device,
     /// Takes a tensor off the tape; see [`Detach`].
     pub detach: Detach<B>,
+    /// Runs a convolution in groups.
+    pub convolve: Convolve<B>,
     /// Whether the program is recorded and its zeros are [folded](crate::derive::fold): forms that are short then, and
     /// undefined at infinities otherwise, may be used.
     pub folds: bool,
@@ -67,9 +71,9 @@ pub(crate) fn apply<B: Backend>(
     outputs: &[ValueType],
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
-    let detach = detach_once::<B>;
+    let (detach, convolve) = (detach_once::<B>, convolve::<B>);
     let folds = false;
-    apply_in(op, inputs, &Context { outputs, device, detach, folds })
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
 }
 
 /// [`apply`] on two tapes, one in the other.
@@ -79,9 +83,9 @@ pub(crate) fn apply_twice<A: AutodiffBackend>(
     outputs: &[ValueType],
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
-    let detach = detach_twice::<A>;
+    let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
     let folds = false;
-    apply_in(op, inputs, &Context { outputs, device, detach, folds })
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
 }
 
 /// [`apply`] for a program that is recorded on one tape and then folded.
@@ -91,9 +95,9 @@ pub(crate) fn apply_recorded<B: Backend>(
     outputs: &[ValueType],
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
-    let detach = detach_once::<B>;
+    let (detach, convolve) = (detach_once::<B>, convolve::<B>);
     let folds = true;
-    apply_in(op, inputs, &Context { outputs, device, detach, folds })
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
 }
 
 /// [`apply`] for a program that is recorded on two tapes, one in the other, and then folded.
@@ -103,9 +107,9 @@ pub(crate) fn apply_recorded_twice<A: AutodiffBackend>(
     outputs: &[ValueType],
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
-    let detach = detach_twice::<A>;
+    let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
     let folds = true;
-    apply_in(op, inputs, &Context { outputs, device, detach, folds })
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
 }
 
 fn apply_in<B: Backend>(

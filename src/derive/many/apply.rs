@@ -77,7 +77,7 @@ impl Stack<'_> {
         }
     }
 
-    /// How many dimensions stand behind the axis of the largest operand; of equal ones, the first whose elements lie in
+    /// How many dimensions follow the axis of the largest operand; of equal ones, the first whose elements lie in
     /// order, with the axis before the last dimension.
     fn common(&mut self, inputs: &[ValueId]) -> usize {
         let mut best = (0, 0);

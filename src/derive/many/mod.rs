@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Values that do not depend on a vector stay as they are and are broadcast, so that k products read them once. The axis
-//! of each value stands where the operation that writes it leaves it, so that a matrix product for k vectors is one
+//! of each value is where the operation that writes it leaves it, so that a matrix product for k vectors is one
 //! product with k times the rows or columns, and little is copied to move it:
 //!
 //! ```text
@@ -39,9 +39,9 @@ use stack::Stack;
 #[derive(Clone, Debug)]
 pub(crate) struct Many {
     pub graph: Graph,
-    /// Where the axis stands in each of the vectors' parts, which are the last inputs.
+    /// Where the axis is in each of the vectors' parts, which are the last inputs.
     pub inputs: Vec<usize>,
-    /// Where it stands in each output.
+    /// Where it is in each output.
     pub outputs: Vec<usize>,
 }
 

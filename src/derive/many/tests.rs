@@ -148,7 +148,7 @@ fn runs(case: &Case, ndarray: bool) -> bool {
     }
 }
 
-/// Where the axis of the vectors stands in an operand of some dimensions.
+/// Where the axis of the vectors is in an operand of some dimensions.
 type Place = fn(usize) -> usize;
 
 const AXES: [(&str, Place); 5] = [

@@ -225,7 +225,7 @@ impl Stack<'_> {
         Stacked { value: self.reshape(value, &shape), axis }
     }
 
-    /// Whether the vectors of a value stand after its dimension `at` rather than before.
+    /// Whether the axis of the vectors of a value is after its dimension `at` rather than before.
     pub fn is_after(&mut self, value: ValueId, at: usize) -> bool {
         self.find(value).is_some() && self.settled(value).axis == at + 1
     }

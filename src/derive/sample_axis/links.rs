@@ -109,7 +109,7 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    /// The dimension of the result that stands at the one of the operand, if its size allows it.
+    /// The dimension of the result that corresponds to the one of the operand, if its size allows it.
     fn source(&self, x: usize, y: usize) -> Source {
         match (self.x.get(x), self.y.get(y)) {
             (Some(own), Some(size)) if own == size => Source::Dim(x),

@@ -173,7 +173,7 @@ fn broadcast(first: &Shape, second: &Shape) -> Option<Shape> {
 }
 
 impl Chain {
-    /// The operations at the given positions, in order, each with its step. `is_needed` tells whether something outside
+    /// The operations at the given positions, in order, each with its step. `is_needed` says whether something outside
     /// reads a value.
     pub fn new(
         graph: &Graph,

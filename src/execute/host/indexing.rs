@@ -15,8 +15,14 @@ const SHARED: usize = 1 << 15;
 const PART: usize = 1 << 14;
 
 /// An integer type of places.
-trait Place: Element + Sync {
+pub(super) trait Place: Element + Copy + Send + Sync {
     fn memory(tensor: &FlexTensor) -> &[Self];
+
+    /// All of a tensor's memory, if no clone of it is alive. The element type must be the tensor's.
+    fn memory_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]>;
+
+    /// A place within an image, which has fewer elements than either type counts.
+    fn at(index: usize) -> Self;
 
     /// Where it is; past every end if it is negative.
     fn index(self) -> usize;
@@ -27,6 +33,14 @@ impl Place for i32 {
         tensor.storage()
     }
 
+    fn memory_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
+        tensor.try_storage_mut()
+    }
+
+    fn at(index: usize) -> Self {
+        index as Self
+    }
+
     fn index(self) -> usize {
         usize::try_from(self).unwrap_or(usize::MAX)
     }
@@ -35,6 +49,14 @@ impl Place for i32 {
 impl Place for i64 {
     fn memory(tensor: &FlexTensor) -> &[Self] {
         tensor.storage()
+    }
+
+    fn memory_mut(tensor: &mut FlexTensor) -> Option<&mut [Self]> {
+        tensor.try_storage_mut()
+    }
+
+    fn at(index: usize) -> Self {
+        index as Self
     }
 
     fn index(self) -> usize {

@@ -1,6 +1,6 @@
 //! Memory of results, used again.
 //!
-//! Fresh memory is cleared before it is handed out and costs a page fault for every page that is touched first, which for
+//! Fresh memory is cleared before it is returned and costs a page fault for every page that is touched first, which for
 //! most operations is more than their arithmetic. So what a program no longer needs serves its next results of the same
 //! size, and the next run's. The memory held stays within the program's peak and a few kilobytes; between runs, within
 //! [`KEPT`].
@@ -55,7 +55,7 @@ impl Memory {
         }
     }
 
-    /// A tensor of any elements. `allowed` bytes may stay unused beside it.
+    /// A tensor of any elements. `allowed` bytes may stay unused next to it.
     pub fn tensor(&mut self, shape: Shape, dtype: DType, allowed: usize) -> FlexTensor {
         let bytes = shape.num_elements() * dtype.size();
         let same = |free: &Free| free.bytes == bytes;
@@ -105,6 +105,8 @@ fn fresh(shape: Shape, dtype: DType) -> FlexTensor {
     let bytes = match dtype {
         DType::F32 => Bytes::from_elems(vec![0.0_f32; count]),
         DType::F64 => Bytes::from_elems(vec![0.0_f64; count]),
+        DType::I32 => Bytes::from_elems(vec![0_i32; count]),
+        DType::I64 => Bytes::from_elems(vec![0_i64; count]),
         _ => return FlexTensor::empty(shape, dtype),
     };
     FlexTensor::new(bytes, Layout::contiguous(shape), dtype)

@@ -12,6 +12,7 @@ mod block;
 mod chain;
 mod convolution;
 mod elements;
+mod functions;
 mod indexing;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
@@ -23,6 +24,7 @@ mod movement;
 mod number;
 mod patches;
 mod plan;
+mod pool;
 mod product;
 mod run;
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! The arithmetic of one block of elements, in f32 and f64.
 //!
 //! In f32 the four operations are Flex's own vector kernels, on a block instead of a whole tensor, so that results equal
-//! its results bit for bit.
+//! its results bit for bit; so do other functions but those of [`functions`].
 
 use std::ops::AddAssign;
 
 use burn_backend::Element;
 use burn_flex::{FlexTensor, ops::unary, simd};
+use faer::traits::pulp::Simd;
 
-use super::chain::Function;
+use super::{chain::Function, functions};
 
 /// A float type whose tensors can be accessed.
 pub(super) trait Number: Element + Copy + Default + Send + Sync + AddAssign {
@@ -29,6 +30,9 @@ pub(super) trait Number: Element + Copy + Default + Send + Sync + AddAssign {
 
     /// `y ← f(y)`.
     fn map(function: Function, y: &mut [Self]);
+
+    /// `y ← y + x` for a few elements, whatever is left over beside full registers at once.
+    fn add_few<S: Simd>(simd: S, y: &mut [Self], x: &[Self]);
 }
 
 impl Number for f32 {
@@ -66,17 +70,28 @@ impl Number for f32 {
         match function {
             Function::Abs => simd::abs_inplace_f32(y),
             Function::Recip => simd::recip_inplace_f32(y),
-            Function::Erf => each(y, unary::erf_f32),
-            Function::Exp => each(y, f32::exp),
+            Function::Erf => functions::erf(y),
+            Function::Exp => functions::exp(y),
             Function::Log => each(y, f32::ln),
             Function::Log1p => each(y, f32::ln_1p),
             Function::Sqrt => each(y, f32::sqrt),
-            Function::Tanh => each(y, f32::tanh),
+            Function::Tanh => functions::tanh(y),
             Function::Sin => each(y, f32::sin),
             Function::Cos => each(y, f32::cos),
             Function::Neg => each(y, |x: f32| -x),
             Function::Add | Function::Sub | Function::Mul | Function::Div => {}
         }
+    }
+
+    #[inline(always)]
+    fn add_few<S: Simd>(simd: S, y: &mut [Self], x: &[Self]) {
+        let (y, y_rest) = S::as_mut_simd_f32s(y);
+        let (x, x_rest) = S::as_simd_f32s(x);
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = simd.add_f32s(*y, x);
+        }
+        let rest = simd.add_f32s(simd.partial_load_f32s(y_rest), simd.partial_load_f32s(x_rest));
+        simd.partial_store_f32s(y_rest, rest);
     }
 }
 
@@ -126,6 +141,17 @@ impl Number for f64 {
             Function::Neg => each(y, |x: f64| -x),
             Function::Add | Function::Sub | Function::Mul | Function::Div => {}
         }
+    }
+
+    #[inline(always)]
+    fn add_few<S: Simd>(simd: S, y: &mut [Self], x: &[Self]) {
+        let (y, y_rest) = S::as_mut_simd_f64s(y);
+        let (x, x_rest) = S::as_simd_f64s(x);
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = simd.add_f64s(*y, x);
+        }
+        let rest = simd.add_f64s(simd.partial_load_f64s(y_rest), simd.partial_load_f64s(x_rest));
+        simd.partial_store_f64s(y_rest, rest);
     }
 }
 

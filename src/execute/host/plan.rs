@@ -238,6 +238,7 @@ impl Step {
                     Op::Reshape
                         | Op::Zeros
                         | Op::Gather(_)
+                        | Op::MaxPool { .. }
                         | Op::Unfold4d { .. }
                         | Op::Conv { .. }
                         | Op::ConvBackward(..)

@@ -13,6 +13,7 @@ use super::{
     memory::Memory,
     movement::moved,
     plan::{Step, Work},
+    pool::pooled,
     product::{self, Product},
     undefined,
 };
@@ -126,10 +127,11 @@ impl<'a> Run<'a> {
     fn operation(&mut self, position: usize, handed: &[bool]) -> Result<(), ExecuteError> {
         let node = &self.graph.nodes[position];
         if let Some(result) = self.own(node).or_else(|| self.scattered(node, handed)) {
-            self.put(node.outputs[0], Some(result));
-            for (&value, _) in node.inputs.iter().zip(handed).filter(|(_, handed)| **handed) {
-                self.end(value);
-            }
+            self.conclude(node, handed, [result]);
+            return Ok(());
+        }
+        if let Some(results) = self.pooled(position) {
+            self.conclude(node, handed, results);
             return Ok(());
         }
         let mut inputs = Vec::with_capacity(handed.len());
@@ -147,6 +149,21 @@ impl<'a> Run<'a> {
             self.put(value, access::unwrapped(result));
         }
         Ok(())
+    }
+
+    /// Keeps the results of an operation that the backend has not run, and ends the operands that were handed over.
+    fn conclude<const COUNT: usize>(
+        &mut self,
+        node: &Node,
+        handed: &[bool],
+        results: [FlexTensor; COUNT],
+    ) {
+        for (&value, result) in node.outputs.iter().zip(results) {
+            self.put(value, Some(result));
+        }
+        for (&value, _) in node.inputs.iter().zip(handed).filter(|(_, handed)| **handed) {
+            self.end(value);
+        }
     }
 
     /// The result of an operation that is not left to the backend.
@@ -172,6 +189,17 @@ impl<'a> Run<'a> {
         let images = Images::new(&node.op, &shapes, result)?;
         let operands = [slot(&node.inputs[images.source()])?, slot(&node.inputs[1])?];
         images.run(operands, &result.shape, memory)
+    }
+
+    /// The largest elements of windows and their places.
+    fn pooled(&mut self, position: usize) -> Option<[FlexTensor; 2]> {
+        let node = &self.graph.nodes[position];
+        let (&[x], [values, places]) = (&node.inputs[..], &self.program.results[position][..])
+        else {
+            return None;
+        };
+        let x = self.slots[self.program.slots[x.index()]].tensor()?;
+        pooled(&node.op, x, [values, places], (&mut self.memory, self.unused))
     }
 
     /// The result of an addition by places into a tensor that is handed over.

@@ -1,5 +1,6 @@
 //! Every operation on every kind, against plain loops and closed forms that share no code with the library.
 
+mod binary;
 mod conv;
 mod elementwise;
 mod errors;
@@ -156,6 +157,7 @@ pub(crate) fn all_cases() -> &'static [Case] {
 
 fn written_cases() -> Vec<Case> {
     [
+        binary::cases(),
         elementwise::cases(),
         movement::cases(),
         indexing::cases(),

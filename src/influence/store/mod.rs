@@ -2,7 +2,7 @@
 //! resumed after an interruption. Depends on the influences; independent of how they are estimated.
 //!
 //! The file has NumPy's format (`numpy.load("scores.npy", mmap_mode="r")`): a row for each query, a column for each training
-//! sample. Beside it is a description, `scores.npy.json`: the run that the scores belong to (settings, θ, sizes,
+//! sample. Next to it is a description, `scores.npy.json`: the run that the scores belong to (settings, θ, sizes,
 //! checksums of the losses), how many queries are done, and their report. Scores of another run are refused, and
 //! nothing is overwritten.
 //!

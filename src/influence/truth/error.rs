@@ -106,7 +106,7 @@ pub enum TruthError {
     },
     /// The response was not found.
     #[error(
-        "the proximal Bregman objective was not minimized: after {steps} steps its gradient is {remaining:e} of what \
+        "the proximal Bregman objective was not minimized: after {steps} steps its gradient is {remaining:.3e} of what \
          it was at the start ({stop:?}), and {expected:e} was asked for; raise the damping or `max_steps`, or \
          compute in f64 with `in_f64()`"
     )]

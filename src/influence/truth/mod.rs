@@ -10,7 +10,7 @@
 //! A retraining is a closure of yours. Its errors are passed through, and a panic in it is an error. Results can be
 //! saved by serde: the truth is expensive, and serves for the scores of every estimator.
 //!
-//! It stands on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (leave-one-out, section 4.1;
+//! It is based on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (leave-one-out, section 4.1;
 //! mislabeled samples, section 5.4); Bae et al. 2022, *If influence functions are the answer, then what is the
 //! question?* (proximal Bregman response function, section 4); Ilyas et al. 2022, *Datamodels*, and Park et al. 2023,
 //! *TRAK: attributing model behavior at scale*, section 2 (linear datamodeling score). This module does not train: the

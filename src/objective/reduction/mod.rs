@@ -8,6 +8,8 @@ mod proof;
 
 pub(super) use law::Law;
 
+use std::fmt;
+
 use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,15 @@ impl Reduction {
             Reduction::Sum => 1.0,
             Reduction::Mean => 1.0 / samples.max(1) as f64,
         }
+    }
+}
+
+impl fmt::Display for Reduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reduction::Sum => "sum",
+            Reduction::Mean => "mean",
+        })
     }
 }
 

@@ -197,10 +197,10 @@ fn no_samples(operation: &str) -> String {
 fn other_law(growth: &Growth, fewer: usize, more: usize) -> String {
     match growth {
         Growth::Sum => {
-            format!("from {fewer} to {more} samples its terms keep their factors, as those of a sum do")
+            format!("with {fewer} as with {more} samples its terms have the same factors, as those of a sum do")
         }
         Growth::Mean => format!(
-            "from {fewer} to {more} samples its terms are divided by the number of samples, as those of a mean are"
+            "with {fewer} as with {more} samples its terms are divided by the number of samples, as those of a mean are"
         ),
         Growth::SumAndOthers => {
             "it is a sum with a term that does not depend on samples, such as a weight decay, which every batch would add: leave \
@@ -208,8 +208,8 @@ fn other_law(growth: &Growth, fewer: usize, more: usize) -> String {
                 .into()
         }
         Growth::Neither { ratio } => format!(
-            "from {fewer} to {more} samples the factor of a term is multiplied by {ratio:.6}; that of a sum stays, and that of \
-             a mean is divided by the number of samples"
+            "from {fewer} to {more} samples the factor of a term is multiplied by {ratio:.6}; that of a sum stays the same, and that \
+             of a mean falls as one over the number of samples"
         ),
         Growth::Reduced { operation, divides, .. } => not_linear(operation, *divides),
         Growth::Unknown => "the recordings differ in more than the number of samples".into(),

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::communicator::Threads;
 
-    /// 2⁻⁶⁰ is lost beside 1 in f32 and in f64; each rank's number must arrive with all bits.
+    /// 2⁻⁶⁰ is lost next to 1 in f32 and in f64; each rank's number must arrive with all bits.
     #[test]
     fn numbers_in_a_message_of_f32_keep_their_bits() {
         let own = |rank: usize| [std::f64::consts::PI * 1e300, rank as f64 - 0.1, -0.0];

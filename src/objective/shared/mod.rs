@@ -34,7 +34,7 @@ use stamp::printed;
 #[derive(Clone, Debug)]
 pub(super) struct Share {
     ranks: Arc<Ranks>,
-    /// Tells this objective from others that the same ranks share.
+    /// Distinguishes this objective from others that the same ranks share.
     number: u64,
     /// Where this rank's batches are among all; unknown before the reduction is.
     numbering: Option<Numbering>,

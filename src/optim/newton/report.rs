@@ -41,7 +41,7 @@ pub enum Verdict {
     #[error(
         "not taken, and no shorter step would be: h does not fall along its gradient. It may be rounded or noisy (compute in \
          f64), not finite nearby, or another function than the gradient is of (`detach`); to go on from elsewhere, lower λ by \
-         `set_damping` or build the optimizer anew"
+         `set_damping` or build the optimizer again"
     )]
     Stalled,
     /// ∇h has vanished, to the tolerance or to rounding, and no negative curvature was found.

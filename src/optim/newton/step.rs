@@ -29,6 +29,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             let models = self.config.rule.models();
             Some(self.config.direction.propose(&point, &mut next, models)?)
         };
+        let mut confined = false;
         let mut chosen = match proposed {
             Some(proposal) => Some(self.decide(&point, proposal, &mut next)?),
             None => None,
@@ -36,6 +37,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         if let Some((proposal, outcome)) = &chosen
             && outcome.verdict == Verdict::Stationary
         {
+            confined = is_confined(&point, proposal);
             report.products += proposal.products;
             report.solve = proposal.solve.clone();
             chosen = match self.escape(&point, &next, &mut report)? {
@@ -51,7 +53,8 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         };
         let vanished =
             stationary || point.norm <= point.gradient.precision().epsilon().sqrt() * first;
-        if report.verdict == Verdict::Stationary && next.refused > 0 && !vanished {
+        let short = confined || next.refused > 0;
+        if report.verdict == Verdict::Stationary && short && !vanished {
             report.verdict = Verdict::Stalled;
         }
         next.refused = refused(next.refused, report.verdict);
@@ -90,6 +93,16 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         };
         Ok((proposal, outcome))
     }
+}
+
+/// Whether λ or the radius makes the step so short that h does not change: at the length at which it is least along the step,
+/// h would fall by (∇hᵀδ)² / 2δᵀAδ, which is not within its rounding.
+fn is_confined<B: AutodiffBackend>(point: &Point<'_, B>, proposal: &Proposal<B>) -> bool {
+    let Some(predicted) = proposal.predicted else { return false };
+    let slope = proposal.slope.abs();
+    let curvature = 2.0 * (predicted - proposal.slope);
+    let least = 2.0 * (curvature / slope) * point.rounding(); // NaN if the step vanishes
+    least.is_nan() || slope > least
 }
 
 /// The verdict where the change of h is lost in its rounding: ‖∇h‖ must fall, and h must not rise by more than

@@ -8,6 +8,7 @@ mod indefinite;
 mod inverses;
 mod jacobi;
 mod lissa;
+mod lissa_edges;
 mod low_rank;
 mod many;
 mod minres;

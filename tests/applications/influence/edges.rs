@@ -177,3 +177,25 @@ fn damaged_results_are_refused() {
         assert_eq!(detection.found_at(fraction), expected);
     }
 }
+
+/// Queries that were captured before the training, or evaluated elsewhere, are those at the training's parameters.
+#[test]
+fn queries_follow_the_training_to_its_parameters() {
+    let world = World::new(74);
+    let start = world.training.parameters();
+    let trained = start.clone().axpy(0.5, &start.space().normal(1)).unwrap();
+    let training = world.training.at(&trained).unwrap();
+    let (early, there) = (&world.queries, world.queries.at(&trained).unwrap());
+    for estimator in [Estimator::Dense(DirectConfig::new()), Estimator::Identity] {
+        let influence = InfluenceConfig::new(estimator).with_damping(0.2).init(&training).unwrap();
+        for [early, there] in [
+            [Query::Samples(early), Query::Samples(&there)],
+            [Query::Value(early), Query::Value(&there)],
+        ] {
+            let expected = influence.scores(there.clone()).unwrap();
+            assert_eq!(influence.scores(early.clone()).unwrap().values(), expected.values());
+            let change = |query| influence.change_along(start, query).unwrap();
+            assert_eq!(change(early), change(there));
+        }
+    }
+}

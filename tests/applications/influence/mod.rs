@@ -2,11 +2,14 @@
 
 mod attack;
 mod closed_forms;
+mod drawn;
 mod edges;
 mod eigenbasis;
 mod estimators;
+mod observed;
 mod ragged;
 mod refusals;
+mod reports;
 mod results;
 mod retraining;
 mod store;

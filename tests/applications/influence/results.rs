@@ -4,23 +4,19 @@ use std::sync::{Arc, Mutex};
 
 use burn::prelude::*;
 use burn_curvature::{
-    ConjugateGradientConfig, DirectConfig, MinresConfig, Objective, Reduction,
-    influence::{
-        Curvature, Estimator, Influence, InfluenceConfig, InfluenceReport, InfluenceWarning,
-        Prediction, Query, Scores,
-    },
-    solver::LissaConfig,
+    ConjugateGradientConfig, Objective, Reduction,
+    influence::{Estimator, Influence, InfluenceConfig, Prediction, Query},
 };
 
-use super::{TEST, TRAINING, World, damped, part, rows, sum_of_losses, vector};
+use super::{TEST, TRAINING, World, damped, part, sum_of_losses, vector};
 use crate::{compare::relative_error, dense::dot, oracle::solve};
 
-fn config() -> InfluenceConfig {
+pub(super) fn config() -> InfluenceConfig {
     let cg = ConjugateGradientConfig::new().with_relative_tolerance(1e-14);
     InfluenceConfig::new(Estimator::ConjugateGradient(cg)).with_damping(0.5)
 }
 
-fn influence(world: &World) -> Influence {
+pub(super) fn influence(world: &World) -> Influence {
     config().init(&world.training).unwrap()
 }
 
@@ -179,86 +175,6 @@ fn a_query_is_losses_a_scalar_or_vectors() {
 }
 
 #[test]
-fn blocks_of_queries_are_passed_on_in_order_and_observed() {
-    let world = World::new(7);
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&seen);
-    let influence = config().with_at_once(2).init(&world.training).unwrap();
-    let influence = influence
-        .with_progress(move |progress| sink.lock().unwrap().push((progress.done, progress.total)));
-    let whole = influence.scores(&world.queries).unwrap();
-    assert_eq!(*seen.lock().unwrap(), [(2, 5), (4, 5), (5, 5)]);
-    let mut rest = Vec::new();
-    let report = influence
-        .visit_scores(&world.queries, Some(2..5), |block| {
-            assert_eq!(block.first, 2 + rest.len() / TRAINING);
-            rest.extend(block.rows.concat());
-            Ok(())
-        })
-        .unwrap();
-    // Taken up again at a multiple of `at_once`: bit for bit.
-    assert_eq!(rest, whole.values()[2 * TRAINING..]);
-    assert_eq!((report.queries, report.directional_derivatives), (3, 3));
-    // And a second time, from another thread.
-    let again = std::thread::scope(|scope| {
-        scope.spawn(|| influence.scores(&world.queries).unwrap()).join().unwrap()
-    });
-    assert_eq!(again.values(), whole.values());
-}
-
-/// The iterations of each query by itself, down to the tolerance; scores are the same bits with and without an observer.
-#[test]
-fn solves_of_single_queries_are_observed() {
-    let world = World::new(17);
-    let tolerance = 1e-9;
-    for estimator in [
-        Estimator::ConjugateGradient(
-            ConjugateGradientConfig::new().with_relative_tolerance(tolerance),
-        ),
-        Estimator::Minres(MinresConfig::new().with_relative_tolerance(tolerance)),
-    ] {
-        let config = InfluenceConfig::new(estimator).with_damping(0.5);
-        for (at_once, observed) in [(1, TEST), (2, 1), (TEST, 0)] {
-            let config = config.clone().with_at_once(at_once);
-            let plain = config.init(&world.training).unwrap().scores(&world.queries).unwrap();
-            let seen = Arc::new(Mutex::new(Vec::new()));
-            let sink = Arc::clone(&seen);
-            let influence = config.init(&world.training).unwrap().with_iterations(move |at| {
-                sink.lock().unwrap().push((at.index, at.relative_residual));
-            });
-            let found = influence.scores(&world.queries).unwrap();
-            assert_eq!(found.values(), plain.values());
-            let seen = seen.lock().unwrap();
-            // Each solve starts at its first iteration and ends at the tolerance.
-            let solves: Vec<_> = seen.chunk_by(|a, b| b.0 == a.0 + 1).collect();
-            assert_eq!(solves.len(), observed, "{seen:?}");
-            for solve in solves {
-                assert_eq!(solve[0].0, 1);
-                assert!(solve[solve.len() - 1].1 <= tolerance, "{solve:?}");
-            }
-        }
-    }
-}
-
-/// An iteration of LiSSA is a repeat of its series.
-#[test]
-fn repeats_of_lissa_are_observed() {
-    let world = World::new(18);
-    let singles: Vec<_> = (0..TRAINING).map(|n| part(&world.train, n, n + 1)).collect();
-    let training = world.training.over(singles, Reduction::Mean).unwrap();
-    let lissa = LissaConfig::new().with_scale(Some(4.0)).with_depth(40).with_repeats(3);
-    let config = InfluenceConfig::new(Estimator::Lissa(lissa)).with_damping(0.5).with_at_once(1);
-    let config = config.with_curvature(Curvature::GaussNewton);
-    let plain = config.init(&training).unwrap().scores(&world.queries).unwrap();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&seen);
-    let influence = config.init(&training).unwrap();
-    let influence = influence.with_iterations(move |at| sink.lock().unwrap().push(at.index));
-    assert_eq!(influence.scores(&world.queries).unwrap().values(), plain.values());
-    assert_eq!(*seen.lock().unwrap(), [1, 2, 3].repeat(TEST));
-}
-
-#[test]
 fn averages_over_checkpoints_are_means_of_scores() {
     let world = World::new(8);
     let space = world.training.parameters().space();
@@ -278,117 +194,4 @@ fn averages_over_checkpoints_are_means_of_scores() {
     let queries = [Query::Samples(&moved[0]), Query::Samples(&moved[1])];
     assert_eq!(averaged.scores_at(&queries).unwrap().rows, found.rows);
     assert!(averaged.scores_at(&queries[..1]).is_err());
-}
-
-#[test]
-fn results_are_saved_and_their_reports_printed() {
-    let world = World::new(9);
-    let scores = influence(&world).scores(&world.queries).unwrap();
-    let saved = serde_json::to_string(&scores).unwrap();
-    let loaded: Scores = serde_json::from_str(&saved).unwrap();
-    assert!(relative_error(loaded.values(), scores.values()) < 1e-15);
-    let report: &InfluenceReport = &loaded.report;
-    assert_eq!(
-        (&report.config, &report.solves.stops),
-        (&scores.report.config, &scores.report.solves.stops)
-    );
-    let warnings = report.warnings();
-    // Random parameters are no minimum.
-    assert!(
-        matches!(warnings[..], [InfluenceWarning::NotStationary { remaining }] if remaining > 1.0)
-    );
-    let text = report.to_string();
-    for part in [
-        "30 samples on 5 queries",
-        "ConjugateGradient",
-        "Hessian + 5e-1·I",
-        "43 (f64)",
-        "stationary",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    assert!(report.kept_bytes > 0 && report.solves.products > 0);
-    let residual = report.solves.largest_residual.unwrap();
-    assert!(residual <= 1e-14, "{residual:e}");
-}
-
-/// ‖∇ℓₙ‖ is estimated, the rest of the measure is exact.
-#[test]
-fn the_distance_from_a_stationary_point() {
-    let world = World::new(10);
-    let found = influence(&world).stationarity();
-    let gradients = world.gradients(&world.train, TRAINING);
-    let square = gradients.iter().map(|g| dot(g, g)).sum::<f64>() / TRAINING as f64;
-    let norm = world.training.gradient().unwrap().norm().unwrap();
-    assert!((found.gradient_norm - norm).abs() < 1e-14);
-    assert!((found.sample_gradient / square.sqrt() - 1.0).abs() < 0.3, "{found:?}");
-    let remaining = norm * TRAINING as f64 / found.sample_gradient;
-    assert!((found.remaining / remaining - 1.0).abs() < 1e-12);
-    let decayed = config().with_weight_decay(0.3).init(&world.training).unwrap().stationarity();
-    let decay = world.training.parameters().clone().scale(0.3);
-    let sum = world.training.gradient().unwrap().add(&decay).unwrap().norm().unwrap();
-    assert!((decayed.gradient_norm - sum).abs() < 1e-14);
-}
-
-#[test]
-fn the_newton_step_takes_any_curvature() {
-    let world = World::new(11);
-    let group = [1, 5];
-    let kept: Vec<usize> = (0..TRAINING).filter(|n| !group.contains(n)).collect();
-    let rest: Vec<_> = kept.iter().map(|&n| part(&world.train, n, n + 1)).collect();
-    let rest = world.training.over(rest, Reduction::Mean).unwrap();
-    let gradients = world.gradients(&world.train, TRAINING);
-    let sum: Vec<f64> = (0..43).map(|p| gradients[1][p] + gradients[5][p]).collect();
-    for (curvature, matrix) in [
-        (
-            Curvature::Hessian,
-            burn_curvature::materialize(&burn_curvature::Hessian::new(&rest).unwrap()),
-        ),
-        (
-            Curvature::GaussNewton,
-            burn_curvature::materialize(&burn_curvature::GaussNewton::new(&rest).unwrap()),
-        ),
-        (
-            Curvature::Fisher(burn_curvature::Likelihood::Categorical),
-            burn_curvature::materialize(&burn_curvature::GaussNewton::new(&rest).unwrap()),
-        ),
-        (
-            Curvature::EmpiricalFisher,
-            burn_curvature::materialize(&burn_curvature::EmpiricalFisher::new(&rest).unwrap()),
-        ),
-    ] {
-        let matrix = damped(&rows(&matrix.unwrap()), 0.5);
-        let expected: Vec<f64> =
-            solve(&matrix, &sum).iter().map(|step| step / kept.len() as f64).collect();
-        let estimator = Estimator::Dense(DirectConfig::new());
-        let config = InfluenceConfig::new(estimator).with_damping(0.5).with_curvature(curvature);
-        let removal = config.init(&world.training).unwrap().newton_step(&group).unwrap();
-        let error = relative_error(&vector(&removal.step), &expected);
-        assert!(error < 1e-11, "{curvature:?}: {error:e}");
-        // The report says what was computed: here with the training far from a minimum.
-        let report = &removal.report;
-        let matrix = match curvature {
-            Curvature::Fisher(_) => Curvature::GaussNewton,
-            other => other,
-        };
-        assert_eq!((report.queries, report.config.curvature), (1, matrix));
-        assert_eq!((report.config.damping, report.solves.systems), (0.5, 1));
-        let said = report.to_string();
-        assert!(said.contains("Dense") && said.contains("not at a stationary point"), "{said}");
-        let identity = InfluenceConfig::new(Estimator::Identity).with_curvature(curvature);
-        let report = identity.init(&world.training).unwrap().influence_step(&group).unwrap().report;
-        assert_eq!(
-            (report.config.estimator.clone(), report.solves.systems),
-            (Estimator::Identity, 0)
-        );
-        if let Curvature::Fisher(_) = curvature {
-            // K-FAC solves no separate system: conjugate gradients do, and are named.
-            let config = InfluenceConfig::new(Estimator::kfac()).with_damping(0.5);
-            let config = config.with_curvature(curvature);
-            let removal = config.init(&world.training).unwrap().newton_step(&group).unwrap();
-            assert_eq!(removal.report.config.estimator, Estimator::default());
-            assert_eq!(removal.report.solves.unsolved(), None);
-            assert!(relative_error(&vector(&removal.step), &expected) < 1e-4);
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Saddles: left by negative curvature; and what Steihaug's point is in the hard case.
 
-use burn::prelude::*;
+use burn::{module::Param, prelude::*};
 use burn_curvature::{
     Hessian, Objective, materialize,
     optim::{
@@ -46,6 +46,25 @@ fn saddles_are_left() {
             assert_eq!(last.verdict, Verdict::Stationary, "{story}");
             let [x, y] = end.values()[..] else { panic!() };
             assert!(x.abs() < 1e-10 && (y.abs() - 1.0).abs() < 1e-10, "{x} {y}\n{story}");
+        }
+    }
+}
+
+/// A saddle is left, and a minimum kept, in units whose squares f32 cannot hold.
+#[test]
+fn saddles_are_left_in_small_units() {
+    let origin = Tensor::from_floats([0.0, 0.0], &Device::default().autodiff());
+    let origin = Point { w: Param::from_tensor(origin) };
+    for (sign, verdict) in [(-1.0, Verdict::NegativeCurvature), (1.0, Verdict::Stationary)] {
+        let f = move |p: &Point, one: Tensor<1>| {
+            let (x, y) = (p.x(0), p.x(1));
+            (x.clone() * x * 2.0 + y.clone() * y * sign) * one * 1e-16
+        };
+        let one = Tensor::ones([1], &Device::default().autodiff());
+        let objective = Objective::capture(&origin, one, f).unwrap();
+        for mut optimizer in methods(&objective) {
+            let (_, step) = optimizer.step_on(&origin, &objective).unwrap();
+            assert_eq!(step.verdict, verdict, "{step}");
         }
     }
 }

@@ -4,8 +4,8 @@ use burn::prelude::*;
 use burn_curvature::{
     Objective,
     optim::{
-        Armijo, DampingRule, Direction, NewtonOptimizer, NewtonOptimizerConfig,
-        NewtonOptimizerState, NewtonStep, Rule, TruncatedCg, Verdict,
+        Armijo, DampingRule, Direction, NewtonCgConfig, NewtonOptimizer, NewtonOptimizerConfig,
+        NewtonOptimizerState, NewtonStep, Rule, TruncatedCg, TrustRegionNewtonConfig, Verdict,
     },
 };
 
@@ -157,4 +157,27 @@ fn damping_stays_above_zero() {
         assert_eq!(step.verdict, Verdict::Taken);
     }
     assert!((optimizer.damping() / 1e-32 - 1.0).abs() < 1e-12, "{}", optimizer.damping());
+}
+
+/// λ or a radius that leaves no step of any effect is not a stationary point.
+#[test]
+fn a_step_too_short_to_matter_is_no_stationary_point() {
+    let f = |p: &Point| booth(p) + 1.0;
+    let far = Point::at(&[1.0, -2.0]);
+    let objective = objective(&far, f);
+    let region = TrustRegionNewtonConfig::new().with_radius(1e-18).optimizer();
+    let damped = NewtonCgConfig::new().with_damping(1e30).optimizer();
+    for config in [region, damped] {
+        let (_, step) = config.init(&objective).unwrap().step(&far, number(1.0)).unwrap();
+        assert_eq!(step.verdict, Verdict::Stalled, "{step}");
+    }
+    // At the minimum itself λ shortens nothing that matters.
+    let near = Point::at(&[1.0 + 1e-15, 3.0]);
+    let objective = super::objective(&near, f);
+    for damping in [1e-3, 1.0, 1e3] {
+        let config = NewtonCgConfig::new().with_damping(damping).optimizer();
+        let (_, step) = config.init(&objective).unwrap().step(&near, number(1.0)).unwrap();
+        let end = matches!(step.verdict, Verdict::Stationary | Verdict::WithinRounding);
+        assert!(end, "{step}");
+    }
 }

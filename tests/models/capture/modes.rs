@@ -40,7 +40,13 @@ fn training_mode_is_not_recorded_in_silence() {
             refusal(Objective::capture(&noisy(dropout), batch(5), noisy_loss));
         let layers = ["`norm` (BatchNorm)", "`dropout` (Dropout)"].map(String::from).to_vec();
         assert_eq!(error, CaptureError::TrainingMode { layers });
-        assert!(error.to_string().contains("CaptureConfig::new().evaluation()"), "{error}");
+        for way in [
+            "2 layers are in",
+            "`CaptureConfig::new().evaluation()",
+            "`CaptureConfig::new().training(seed)",
+        ] {
+            assert!(error.to_string().contains(way), "{error}");
+        }
     }
 }
 

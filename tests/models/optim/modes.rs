@@ -70,7 +70,7 @@ fn apart(model: &Normed) -> Normed {
     model.valid().train()
 }
 
-/// One step by hand: Burn's gradient in training mode, then the net captured anew in evaluation mode.
+/// One step by hand: Burn's gradient in training mode, then the net captured again in evaluation mode.
 #[test]
 fn a_step_is_the_one_by_hand() {
     let device = Device::flex().autodiff();
@@ -239,7 +239,7 @@ fn a_net_captured_in_training_mode_trains_with_drawn_targets() {
     };
     let objective = Objective::<B>::capture_with(&training, &start, batch.clone(), by_sample);
     let objective = objective.unwrap();
-    // Without draws the samples cannot be told apart.
+    // Without draws the samples cannot be distinguished.
     let error = config(0.1).init(&objective, TARGET);
     assert!(matches!(failure(&error), Some(KfacError::Places { .. })), "{:?}", error.err());
 

@@ -179,7 +179,7 @@ fn the_layout_of_a_part_moves_the_part_in_the_whole() {
     let one = ParamVector::<B>::from_module(&model.net).unwrap().space().ones();
     let moved = one.add_to(&model, 1.0).unwrap();
     assert_eq!([weights(&moved.net), weights(&moved.anchor)], [[3.0], [2.0]]);
-    // Without autodiff it cannot be told from its clone.
+    // Without autodiff it cannot be distinguished from its clone.
     let error = one.add_to(&model.valid(), 1.0).unwrap_err();
     let places = vec!["net.weight".to_string(), "anchor.weight".to_string()];
     assert_eq!(error, ParamError::Ambiguous { block: "weight".into(), places });

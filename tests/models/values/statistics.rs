@@ -114,11 +114,11 @@ fn at_a_model_is_what_a_new_recording_is() {
     let capture = |model: &Net| config.init(model, batch(&device), loss).unwrap().in_f64().unwrap();
     let (early, late) = (net(&device, [1.0, 2.0, 3.0]), net(&device, [0.5, 4.0, 5.0]));
     let moved = capture(&early).at_model(&late).unwrap();
-    let anew = capture(&late);
-    assert_eq!(moved.value().unwrap(), anew.value().unwrap());
-    assert_eq!(hessian(&moved), hessian(&anew));
+    let again = capture(&late);
+    assert_eq!(moved.value().unwrap(), again.value().unwrap());
+    assert_eq!(hessian(&moved), hessian(&again));
     // It is an objective of the model handed in.
-    assert_eq!(moved.layout(), anew.layout());
+    assert_eq!(moved.layout(), again.layout());
     assert!(moved.gradient().unwrap().add_to(&late, -0.1).is_ok());
     assert!(moved.gradient().unwrap().add_to(&early, -0.1).is_err());
 }
@@ -170,9 +170,9 @@ fn parameters_alone_will_do_in_training_mode() {
     let moved = objective.at(&objective.parameters().clone().scale(2.0)).unwrap();
     assert!((moved.value().unwrap() / objective.value().unwrap() - 4.0).abs() < 1e-9);
     let doubled = moved.parameters().clone().cast(burn_curvature::Precision::F32);
-    let anew = capture(&doubled.unwrap().write_to(&model).unwrap());
-    assert!((moved.value().unwrap() - anew.value().unwrap()).abs() < 1e-9);
-    for (found, expected) in hessian(&moved).iter().zip(&hessian(&anew)) {
+    let again = capture(&doubled.unwrap().write_to(&model).unwrap());
+    assert!((moved.value().unwrap() - again.value().unwrap()).abs() < 1e-9);
+    for (found, expected) in hessian(&moved).iter().zip(&hessian(&again)) {
         assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found}, {expected}");
     }
     // Running statistics of another model are not read, its frozen table is.

@@ -1,6 +1,6 @@
 //! Flipped labels of a spam filter, found by self-influence and by the plain loss, which does better here.
 
-#[path = "../../../examples/mislabelled/ranking.rs"]
+#[path = "../../../examples/mislabeled/ranking.rs"]
 mod ranking;
 
 use crate::{Outcome, figures::Figures};

@@ -75,7 +75,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// A list of so many values, made one by one.
+/// A list of the given number of values, made one by one.
 struct Values<'a>(&'a Maker<'a>, usize);
 
 impl<'de> SeqAccess<'de> for Values<'_> {

@@ -1,4 +1,4 @@
-//! The losses of `burn::nn::loss`, but Poisson's, which needs truth values told while it is recorded.
+//! The losses of `burn::nn::loss`, but Poisson's, which reads truth values while it is recorded.
 
 use burn::{
     nn::loss::{

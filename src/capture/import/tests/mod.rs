@@ -7,6 +7,7 @@ mod layers;
 mod losses;
 mod numbers;
 mod published;
+mod reductions;
 mod table;
 
 use std::cell::RefCell;

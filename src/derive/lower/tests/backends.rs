@@ -8,7 +8,8 @@ use burn_autodiff::Autodiff;
 use super::{
     super::apply,
     case::Case,
-    harness::{Draw, numbers, outputs, parameters, product_tensors, relative_error},
+    draw::Draw,
+    harness::{numbers, outputs, parameters, product_tensors, relative_error},
     table,
 };
 

@@ -5,9 +5,10 @@ use burn::backend::Flex;
 use super::{
     super::{apply, apply_recorded_twice},
     case::Case,
+    draw::Draw,
     harness::{
-        Draw, Once, Run, Twice, as_burn_does, gradient, hessian_product, numbers, outputs,
-        parameters, relative_error, value,
+        Once, Run, Twice, as_burn_does, gradient, hessian_product, numbers, outputs, parameters,
+        relative_error, value,
     },
 };
 

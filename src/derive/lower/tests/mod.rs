@@ -11,6 +11,7 @@ mod case;
 mod check;
 mod conv_gradients;
 mod convolutions;
+mod draw;
 mod harness;
 mod indexing;
 mod layers;

@@ -6,9 +6,10 @@ use burn_capture::{CaptureBackend, CaptureDevice};
 
 use super::{
     super::{apply, apply_recorded_twice},
-    case::{Case, Input},
+    case::{Case, Input, real},
+    draw::Draw,
     harness::{
-        Draw, Run, Twice, as_burn_does, hessian_product, numbers, parameters, product_tensors,
+        Run, Twice, as_burn_does, hessian_product, numbers, parameters, product_tensors,
         relative_error,
     },
     table,
@@ -17,10 +18,11 @@ use crate::{
     capture,
     derive::{fold::fold, split, tidy},
     execute::replay,
-    graph::Graph,
+    graph::{Convolution, ConvolutionTranspose, Graph, Op},
     tensor::Operand,
 };
 use burn_autodiff::Autodiff;
+use burn_backend::ops::{ConvOptions, ConvTransposeOptions};
 
 const TOLERANCE: f64 = 1e-12;
 
@@ -112,21 +114,60 @@ fn recorded_programs_give_what_the_tape_gives() {
 }
 
 /// Operations that remain for each product: the reason for jets and folding.
-fn operations_per_product(name: &str, run: Run<Autodiff<Autodiff<CaptureBackend>>>) -> usize {
-    let case = table().into_iter().find(|case| case.name == name).expect("a row");
-    assert!(matches!(case.inputs[..], [Input::Float(..)]));
-    let draw = Draw::new(&case, 3);
-    let program = tidy(record(&case, &draw, run));
+fn operations_per_product(case: &Case, run: Run<Autodiff<Autodiff<CaptureBackend>>>) -> usize {
+    let draw = Draw::new(case, 3);
+    let program = tidy(record(case, &draw, run));
     split(program, &varying(&draw)).finish.len()
 }
 
 #[test]
 fn jets_leave_less_to_do_for_each_product() {
     for name in ["Tanh", "Gelu", "Sigmoid", "LogSigmoid", "Erf"] {
+        let case = table().into_iter().find(|case| case.name == name).expect("a row");
+        assert!(matches!(case.inputs[..], [Input::Float(..)]));
         let lowered =
-            operations_per_product(name, apply_recorded_twice::<Autodiff<CaptureBackend>>);
+            operations_per_product(&case, apply_recorded_twice::<Autodiff<CaptureBackend>>);
         let native =
-            operations_per_product(name, as_burn_does::<Autodiff<Autodiff<CaptureBackend>>>);
+            operations_per_product(&case, as_burn_does::<Autodiff<Autodiff<CaptureBackend>>>);
         assert!(lowered < native, "{name}: {lowered} operations against {native}");
+    }
+}
+
+/// Convolutions by channel in one to three dimensions, and transposed ones. Burn's rule takes several operations for each
+/// group.
+#[test]
+fn more_groups_take_no_more_operations() {
+    let case = |kind: usize, groups: usize| {
+        let (conv, transposed) = match kind {
+            0 => (Convolution::D1(ConvOptions::new([1], [0], [1], groups)), None),
+            1 => (Convolution::D2(ConvOptions::new([1; 2], [0; 2], [1; 2], groups)), None),
+            2 => (Convolution::D3(ConvOptions::new([1; 3], [0; 3], [1; 3], groups)), None),
+            _ => {
+                let options = ConvTransposeOptions::new([1; 2], [0; 2], [0; 2], [1; 2], groups);
+                let conv = Convolution::D2(ConvOptions::new([1; 2], [0; 2], [1; 2], groups));
+                (conv, Some(ConvolutionTranspose::D2(options)))
+            }
+        };
+        let sizes = |size: usize| match conv {
+            Convolution::D1(_) => vec![size],
+            Convolution::D2(_) => vec![size; 2],
+            Convolution::D3(_) => vec![size; 3],
+        };
+        let op = match &transposed {
+            Some(conv) => Op::ConvTranspose { conv: conv.clone(), bias: false },
+            None => Op::Conv { conv: conv.clone(), bias: false },
+        };
+        let output = if transposed.is_some() { 5 } else { 3 };
+        let image = [vec![2, groups], sizes(4)].concat();
+        let weight = [vec![groups, 1], sizes(2)].concat();
+        let inputs = vec![real(&image), real(&weight)];
+        Case::new("by channel", op, inputs, &[vec![2, groups], sizes(output)].concat())
+    };
+    for kind in 0..4 {
+        let [few, many] = [2, 9].map(|groups| {
+            let case = case(kind, groups);
+            operations_per_product(&case, apply_recorded_twice::<Autodiff<CaptureBackend>>)
+        });
+        assert_eq!(few, many, "kind {kind}");
     }
 }

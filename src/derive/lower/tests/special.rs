@@ -5,7 +5,8 @@ use burn::backend::Flex;
 use super::{
     super::{apply, apply_recorded_twice},
     case::{Case, Domain, Input, real},
-    harness::{Draw, Once, Twice, gradient, hessian_product, numbers, relative_error, try_outputs},
+    draw::Draw,
+    harness::{Once, Twice, gradient, hessian_product, numbers, relative_error, try_outputs},
 };
 use crate::graph::{Binary, Cumulative, Literal, Op, Reduction, Unary};
 

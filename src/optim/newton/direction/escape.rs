@@ -6,6 +6,7 @@ use burn_backend::AutodiffBackend;
 use super::{Curvature, Proposal};
 use crate::{
     error::Error,
+    krylov::KrylovError,
     operator::LinearOperator,
     optim::newton::{Memory, point::Point},
     seeds::Seeds,
@@ -32,9 +33,19 @@ pub(super) fn escape<B: AutodiffBackend>(
         .with_max_products(Some(PRODUCTS))
         .with_seed(Seeds::at(SEED, memory.step as u64))
         .init()?;
-    let found = lanczos.eigenpairs(&operator)?;
+    // Squares of small numbers leave the range of f32 before the numbers do: those of a multiple do not.
+    let (found, scale) = match lanczos.eigenpairs(&operator) {
+        Err(error) => match error.downcast_ref() {
+            Some(KrylovError::Range { norm, .. }) if norm.is_normal() => {
+                (lanczos.eigenpairs(&(&operator).scaled(norm.recip())?)?, *norm)
+            }
+            _ => return Err(error),
+        },
+        Ok(found) => (found, 1.0),
+    };
     let products = found.report.products;
-    let (curvature, largest) = (found.report.smallest(), found.report.threshold / tolerance);
+    let (curvature, largest) =
+        (scale * found.report.smallest(), scale * found.report.threshold / tolerance);
     // A Rayleigh quotient below zero proves that A is negative along its vector, but for rounding.
     let clear = curvature < -operator.domain().precision().epsilon().sqrt() * largest;
     let Some(unit) = found.vectors.into_iter().next().filter(|_| clear) else {

@@ -56,6 +56,6 @@ fn draw(influence: &Detection, loss: &Detection) -> Result<(), Box<dyn Error>> {
     chart.name(BY_INFLUENCE, "largest influence on itself first");
     chart.name(AT_RANDOM, "in random order");
     chart.legend(Corner::LowerRight);
-    println!("\n{}", chart.save("mislabelled")?.display());
+    println!("\n{}", chart.save("mislabeled")?.display());
     Ok(())
 }
