@@ -12,6 +12,9 @@
 #![allow(clippy::print_stdout)]
 
 #[cfg(feature = "flex")]
+#[path = "../tests/support/counted_steps.rs"]
+mod counted_steps;
+#[cfg(feature = "flex")]
 #[path = "../tests/support/counting.rs"]
 mod counting;
 mod data_set;

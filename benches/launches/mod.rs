@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use burn_curvature::{ConjugateGradientConfig, ParamLayout, program::Graph};
 
-use crate::{
-    counting::{Counts, of_a_step},
-    figures::Figures,
-};
+use crate::{counted_steps::of_a_step, counting::Counts, figures::Figures};
 
 /// Operations that only look at a tensor in another way. CubeCL needs no kernel for them, unless a slice starts at a place
 /// that the device cannot bind, or a kernel asks for contiguous memory.

@@ -36,7 +36,7 @@ impl SolveLine {
         self.bar.tick();
     }
 
-    /// `step 12, residual 3.10e-4, times 0.620 a step, 0.4 s, about 0.2 s left`
+    /// `step 12, residual 3.10e-4, times 0.620 per step, 0.4 s, about 0.2 s left`
     fn text(&self, elapsed: Duration) -> String {
         let (done, seconds) = (self.convergence.iterations(), elapsed.as_secs_f64());
         let left = self.convergence.steps_left(self.tolerance);

@@ -58,12 +58,12 @@ pub struct InnerMatrix<B: AutodiffBackend = DefaultBackend> {
 }
 
 /// An operator given by the user.
-type Given<B> = Arc<dyn SelfAdjoint<B> + Send + Sync>;
+type UserMatrix<B> = Arc<dyn SelfAdjoint<B> + Send + Sync>;
 
 #[derive(Clone)]
 enum Kind<B: AutodiffBackend> {
     Block(Box<Block<B>>),
-    Given(Given<B>),
+    Given(UserMatrix<B>),
 }
 
 impl<B: AutodiffBackend> fmt::Debug for InnerMatrix<B> {
@@ -84,12 +84,12 @@ impl<B: AutodiffBackend> InnerMatrix<B> {
         Ok(Self { kind: Kind::Block(Box::new(block)) })
     }
 
-    pub(super) fn given(operator: Given<B>) -> Self {
+    pub(super) fn given(operator: UserMatrix<B>) -> Self {
         Self { kind: Kind::Given(operator) }
     }
 
     /// The user's operator, if it is one.
-    pub(super) fn as_given(&self) -> Option<&Given<B>> {
+    pub(super) fn as_given(&self) -> Option<&UserMatrix<B>> {
         match &self.kind {
             Kind::Given(operator) => Some(operator),
             Kind::Block(_) => None,

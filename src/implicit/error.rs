@@ -49,7 +49,7 @@ pub enum ImplicitError {
     /// A stated strong convexity that does not hold.
     #[error(
         "`strong_convexity` states that A + λI has no eigenvalue below μ + λ = {stated:e}, and the solver met one of \
-         {found:e} or less; state a smaller μ, such as the smallest weight decay of a convex loss, or none"
+         {found:.3e} or less; state a smaller μ, such as the smallest weight decay of a convex loss, or none"
     )]
     NotConvex {
         /// μ + λ.

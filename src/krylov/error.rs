@@ -8,7 +8,7 @@ use crate::tensor::Precision;
 pub enum KrylovError {
     /// Squares of products leave the range of the number format.
     #[error(
-        "the square of ‖A v‖ leaves the range of {precision} (the norm or the largest entry of A v is {norm:e}); work with a \
+        "the square of ‖A v‖ leaves the range of {precision} (the norm or the largest entry of A v is {norm:.3e}); work with a \
          multiple of A, or use f64"
     )]
     Range {

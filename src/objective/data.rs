@@ -25,8 +25,9 @@ where
     /// from the recorded programs of all batches, for all parameters: n_b is what the program divides the sum of its terms
     /// by, so that ℒ is the sum of all terms over the sum of all divisors (samples, or tokens for a mean over tokens),
     /// whichever dimension they are in. A loss that is divided by something in the data is refused. If a
-    /// batch states a number of [samples](Batch::samples), that must be the divisor. Whether samples are independent of each
-    /// other is checked numerically, on one batch and its halves.
+    /// batch states a number of [samples](Batch::samples), that must be the divisor. That samples are independent of each
+    /// other is shown by the program or, where the samples cannot be followed through it, checked numerically: see
+    /// [`reduced_by`](Self::reduced_by).
     ///
     /// The reduction is stated for operators that need it, as by [`reduced_by`](Self::reduced_by). Batches of other sizes,
     /// such as a ragged last one, are recorded on first use. The tensors of all batches are kept, not copied; see

@@ -15,8 +15,8 @@ const WINDOW: usize = 10;
 /// rate = (‖r_k‖ / ‖r_{k−w}‖)^(1/w)        steps left = ln(tolerance / (‖r_k‖/‖b‖)) / ln rate        w ≤ 10
 /// ```
 ///
-/// The rate is the factor by which a step shortened the residual lately: 0.5 halves it, 1 and more does not converge. What it
-/// says of the steps that are left is an extrapolation: conjugate gradients become faster once the largest eigenvalues are
+/// The rate is the factor by which a step has recently reduced the residual: 0.5 halves it; at 1 or more the solve does not
+/// converge. The number of steps left is an extrapolation: conjugate gradients become faster once the largest eigenvalues are
 /// found, and stop getting better at the rounding of the precision. A step of [`Lissa`](super::Lissa) is a repeat of its series,
 /// whose residuals do not fall to a tolerance.
 ///
@@ -36,7 +36,7 @@ const WINDOW: usize = 10;
 /// let mut observer = |iteration: &burn_curvature::solver::Iteration<'_>| convergence.observe(iteration);
 /// solver.solve_with(&a, &space.ones(), SolveOptions::new().with_observer(&mut observer))?;
 /// assert_eq!(convergence.iterations(), 4); // to 1/16
-/// assert_eq!(convergence.to_string(), "step 4, residual 6.25e-2, times 0.500 a step");
+/// assert_eq!(convergence.to_string(), "step 4, residual 6.25e-2, times 0.500 per step");
 /// assert_eq!(convergence.steps_left(1e-3), Some(6)); // 2⁻¹⁰ is the first below
 /// # Ok::<(), burn_curvature::Error>(())
 /// ```
@@ -100,6 +100,6 @@ impl fmt::Display for Convergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(residual) = self.relative_residual() else { return f.write_str("no step yet") };
         write!(f, "step {}, residual {residual:.2e}", self.iterations)?;
-        self.rate().map_or(Ok(()), |rate| write!(f, ", times {rate:.3} a step"))
+        self.rate().map_or(Ok(()), |rate| write!(f, ", times {rate:.3} per step"))
     }
 }

@@ -103,8 +103,8 @@ impl<'a, B: AutodiffBackend> SolveOptions<'a, B> {
         self
     }
 
-    /// A function that is called after every iteration. [`Convergence`](super::Convergence) makes residual, rate and steps left
-    /// of what it sees.
+    /// A function that is called after every iteration. [`Convergence`](super::Convergence) computes the residual, the rate and
+    /// the number of steps left from what it sees.
     pub fn with_observer(mut self, observer: &'a mut dyn FnMut(&Iteration<'_, B>)) -> Self {
         self.observer = Some(observer);
         self

@@ -63,18 +63,6 @@ impl<B: AutodiffBackend> ParamVector<B> {
         })
     }
 
-    /// `keep · self + (1 − keep) · other`
-    #[allow(dead_code, reason = "for optimizers that keep factors from step to step")]
-    #[inline(never)]
-    pub(crate) fn mixed(self, keep: f64, other: &Self) -> Result<Self, VectorError> {
-        let factors = [keep, 1.0 - keep];
-        self.combine(Some(factors), other, |block, other| {
-            let [own, other] = [(block, factors[0]), (other, factors[1])]
-                .map(|(block, factor)| Inner::<B>::float_mul_scalar(block, Scalar::Float(factor)));
-            Inner::<B>::float_add(own, other)
-        })
-    }
-
     /// `factor · self`, without reading the factor.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ pub enum SpectrumError {
     },
     /// A function has no finite value at a Ritz value.
     #[error(
-        "the function is {value} at the Ritz value {at:e}; it must be finite on the spectrum of A"
+        "the function is {value} at the Ritz value {at:.3e}; it must be finite on the spectrum of A"
     )]
     FunctionValue {
         /// The Ritz value.

@@ -8,6 +8,8 @@
 mod backends;
 #[path = "../support/compare.rs"]
 mod compare;
+#[path = "../support/counted_steps.rs"]
+mod counted_steps;
 #[path = "../support/counting.rs"]
 mod counting;
 #[path = "../support/dense.rs"]

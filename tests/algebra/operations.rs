@@ -9,7 +9,7 @@ use burn_curvature::{
     solver::NeumannScale,
 };
 
-use crate::counting::{Counting, of_a_step};
+use crate::{counted_steps::of_a_step, counting::Counting};
 
 /// Weights and biases.
 fn layout(blocks: usize) -> Arc<ParamLayout> {

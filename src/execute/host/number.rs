@@ -7,6 +7,7 @@ use std::ops::AddAssign;
 
 use burn_backend::Element;
 use burn_flex::{FlexTensor, ops::unary, simd};
+use faer::traits::pulp::Simd;
 
 use super::{chain::Function, functions};
 
@@ -29,6 +30,9 @@ pub(super) trait Number: Element + Copy + Default + Send + Sync + AddAssign {
 
     /// `y ← f(y)`.
     fn map(function: Function, y: &mut [Self]);
+
+    /// `y ← y + x` for a few elements, whatever is left over beside full registers at once.
+    fn add_few<S: Simd>(simd: S, y: &mut [Self], x: &[Self]);
 }
 
 impl Number for f32 {
@@ -78,6 +82,17 @@ impl Number for f32 {
             Function::Add | Function::Sub | Function::Mul | Function::Div => {}
         }
     }
+
+    #[inline(always)]
+    fn add_few<S: Simd>(simd: S, y: &mut [Self], x: &[Self]) {
+        let (y, y_rest) = S::as_mut_simd_f32s(y);
+        let (x, x_rest) = S::as_simd_f32s(x);
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = simd.add_f32s(*y, x);
+        }
+        let rest = simd.add_f32s(simd.partial_load_f32s(y_rest), simd.partial_load_f32s(x_rest));
+        simd.partial_store_f32s(y_rest, rest);
+    }
 }
 
 impl Number for f64 {
@@ -126,6 +141,17 @@ impl Number for f64 {
             Function::Neg => each(y, |x: f64| -x),
             Function::Add | Function::Sub | Function::Mul | Function::Div => {}
         }
+    }
+
+    #[inline(always)]
+    fn add_few<S: Simd>(simd: S, y: &mut [Self], x: &[Self]) {
+        let (y, y_rest) = S::as_mut_simd_f64s(y);
+        let (x, x_rest) = S::as_simd_f64s(x);
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = simd.add_f64s(*y, x);
+        }
+        let rest = simd.add_f64s(simd.partial_load_f64s(y_rest), simd.partial_load_f64s(x_rest));
+        simd.partial_store_f64s(y_rest, rest);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use faer::traits::pulp::{Arch, Simd, WithSimd};
+
 use super::number::Number;
 
 /// Sizes of a two-dimensional convolution of one image.
@@ -41,6 +43,7 @@ impl Window {
 
     /// Goes through some rows of positions in matrices `[patch, rows · columns]`: where each row starts
     /// there, and where in the image the first of its positions `inside` is, if the row meets the image.
+    #[inline(always)]
     fn rows(&self, rows: Range<usize>, mut row: impl FnMut(usize, Range<usize>, Option<usize>)) {
         let ([height, width], columns) = (self.image, self.positions[1]);
         let mut at = 0;
@@ -85,21 +88,39 @@ impl Window {
 
     /// Adds the patches of some rows of positions into an image.
     pub fn fold<N: Number>(&self, from: &[N], rows: Range<usize>, image: &mut [N]) {
-        let stride = self.stride[1];
-        self.rows(rows, |at, inside, place| {
-            let Some(place) = place.filter(|_| !inside.is_empty()) else { return };
-            let from = &from[at + inside.start..at + inside.end];
-            if stride == 1 {
-                // Rows are short: a call of a kernel for each would take longer than its additions.
-                let to = &mut image[place..place + from.len()];
-                for (to, &from) in to.iter_mut().zip(from) {
-                    *to += from;
+        Arch::new().dispatch(Fold { window: self, from, rows, image });
+    }
+}
+
+/// Patches that are added into an image.
+struct Fold<'a, N> {
+    window: &'a Window,
+    from: &'a [N],
+    rows: Range<usize>,
+    image: &'a mut [N],
+}
+
+impl<N: Number> WithSimd for Fold<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { window, from, rows, image } = self;
+        let stride = window.stride[1];
+        window.rows(
+            rows,
+            #[inline(always)]
+            |at, inside, place| {
+                let Some(place) = place.filter(|_| !inside.is_empty()) else { return };
+                let from = &from[at + inside.start..at + inside.end];
+                if stride == 1 {
+                    N::add_few(simd, &mut image[place..place + from.len()], from);
+                } else {
+                    for (to, &from) in image[place..].iter_mut().step_by(stride).zip(from) {
+                        *to += from;
+                    }
                 }
-            } else {
-                for (to, &from) in image[place..].iter_mut().step_by(stride).zip(from) {
-                    *to += from;
-                }
-            }
-        });
+            },
+        );
     }
 }

@@ -75,7 +75,7 @@ impl Cut {
         self.dims.iter().filter(|dim| dim.is_none()).count()
     }
 
-    /// Where the samples of a program's batch sit.
+    /// Where the samples of a program's batch are.
     pub fn axes(&self, inputs: Range<usize>) -> BatchAxes<'_> {
         BatchAxes { inputs, samples: self.samples, dims: &self.dims }
     }

@@ -22,8 +22,8 @@ const TOLERANCE: f64 = 1e-3;
 
 impl<B: AutodiffBackend> Objective<B> {
     /// Checks that the losses of the samples of the first batch depend on one sample each, once per recording: by the program;
-    /// failing that, that they are the same in the first half of the batch and in other orders. Taken on trust where the closure does not accept another number of samples, for a single sample, and
-    /// where random values are drawn.
+    /// failing that, that they are the same in the first half of the batch and in other orders. Taken on trust where the
+    /// closure does not accept another number of samples, for a single sample, and where random values are drawn.
     ///
     /// # Errors
     /// [`ObjectiveError::SharedLosses`]; as [`returning_losses`](Self::returning_losses).

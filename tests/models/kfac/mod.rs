@@ -1,6 +1,7 @@
 //! K-FAC against the exact Fisher matrix where theory says that they agree, and its algebra against dense matrices.
 
 mod algebra;
+mod biases;
 mod cheap;
 mod corrected;
 mod diagonal;

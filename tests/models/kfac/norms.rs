@@ -13,7 +13,7 @@ use burn::{
 };
 use burn_curvature::{
     EmpiricalFisher, Fisher, KfacConfig, LinearOperator, Objective, Reduction, SelfAdjoint,
-    kfac::{KfacFisher, Treatment, UncoveredPolicy},
+    kfac::{KfacFisher, UncoveredPolicy},
     materialize,
 };
 
@@ -27,7 +27,7 @@ const FISHERS: [KfacFisher; 4] = [
     KfacFisher::ForwardOnly,
 ];
 
-fn truth(objective: &Objective<B>, fisher: KfacFisher) -> Box<dyn SelfAdjoint<B>> {
+pub(super) fn truth(objective: &Objective<B>, fisher: KfacFisher) -> Box<dyn SelfAdjoint<B>> {
     match fisher {
         KfacFisher::Exact | KfacFisher::ForwardOnly => {
             Box::new(Fisher::exact(objective, GAUSSIAN).unwrap())
@@ -53,7 +53,7 @@ fn passes(objective: &Objective<B>, config: &KfacConfig) -> usize {
 
 /// Every uncovered block is the exact one, in so few passes that its size does not matter.
 #[track_caller]
-fn blocks_are_exact(objective: &Objective<B>, expected: &[&str], most: usize) {
+pub(super) fn blocks_are_exact(objective: &Objective<B>, expected: &[&str], most: usize) {
     for fisher in FISHERS {
         let config = KfacConfig::new().with_fisher(fisher);
         let kfac = config.init(objective, GAUSSIAN).unwrap();
@@ -81,7 +81,7 @@ struct Layered {
     second: nn::Linear,
 }
 
-fn layer(widths: &[usize]) -> nn::Linear {
+pub(super) fn layer(widths: &[usize]) -> nn::Linear {
     Deep::new(widths, true).layers.remove(0)
 }
 
@@ -205,68 +205,6 @@ fn a_function_of_a_parameter_that_is_broadcast_leaves_its_block_exact() {
         z
     });
     blocks_are_exact(&objective, &["rates", "scale"], 2);
-}
-
-#[derive(Module, Debug)]
-struct Heads {
-    first: nn::Linear,
-    second: nn::Linear,
-    extra: Param<Tensor<1>>,
-}
-
-/// A derivative through a layer uses its weight without its bias: ā = (x, 0) there.
-#[test]
-fn a_weight_used_with_and_without_its_bias_is_one_layer() {
-    let model = Deep::new(&[3, 4, 2], true);
-    let x = random([5, 3], 6);
-    let objective = squared(&model, x.clone(), Reduction::Mean, |model: &Deep, x: Tensor<2>| {
-        let hidden = model.layers[0].forward(x.clone());
-        let slope = (x * 2.0).matmul(model.layers[0].weight.val());
-        model.layers[1].forward(tanh(hidden) * slope)
-    });
-    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
-    let coverage = kfac.coverage();
-    assert_eq!(coverage.kronecker_fraction(), 1.0, "{coverage}");
-    let Some(Treatment::Kronecker { input: 4, uses: 2, .. }) = coverage.of("layers.0.weight")
-    else {
-        panic!("{coverage}");
-    };
-    // Means over both uses of (x, 1)(x, 1)ᵀ and (2x, 0)(2x, 0)ᵀ.
-    let x: Vec<f64> = x.into_data().iter::<f64>().collect();
-    let rows = x.chunks(3).flat_map(|row| {
-        let with = [row[0], row[1], row[2], 1.0];
-        [with, [2.0 * row[0], 2.0 * row[1], 2.0 * row[2], 0.0]]
-    });
-    let rows: Vec<[f64; 4]> = rows.collect();
-    let found = kfac.layers()[0].input().values().unwrap();
-    for (at, found) in found.iter().enumerate() {
-        let sum: f64 = rows.iter().map(|row| row[at / 4] * row[at % 4]).sum();
-        assert!((found - sum / 10.0).abs() < 1e-7, "{at}: {found}");
-    }
-    // The corrected diagonal has the trace of the Fisher matrix.
-    for fisher in [KfacFisher::Exact, KfacFisher::Empirical] {
-        let config = KfacConfig::new().with_fisher(fisher);
-        let ekfac = config.init_ekfac(&objective, GAUSSIAN).unwrap();
-        let dense = materialize(truth(&objective, fisher).as_ref()).unwrap();
-        let expected: f64 = dense.values().iter().step_by(dense.columns() + 1).sum();
-        let error = (ekfac.trace().unwrap() - expected).abs() / expected;
-        assert!(error < 1e-11, "{fisher:?}: {error}");
-    }
-}
-
-/// A second bias, and one bias for two layers, take nothing from the weights.
-#[test]
-fn biases_of_several_layers_leave_the_weights_covered() {
-    let (first, mut second) = (layer(&[3, 4]), layer(&[3, 4]));
-    second.bias = first.bias.clone();
-    let model = Heads { first, second, extra: weight([4], 9) };
-    let objective = squared(&model, random([5, 3], 6), Reduction::Mean, |model: &Heads, x| {
-        let hidden = model.first.forward::<2>(x.clone()) + model.extra.val().unsqueeze();
-        tanh(hidden) + tanh(model.second.forward(x))
-    });
-    blocks_are_exact(&objective, &["first.bias", "extra"], 2);
-    let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
-    assert_eq!(kfac.layers().len(), 2, "{}", kfac.coverage());
 }
 
 /// A weight that is used in two ways: its gradients are summed, in the same pass.

@@ -4,6 +4,7 @@ mod background;
 mod corrected;
 mod files;
 mod frozen;
+mod layers_by_hand;
 mod light;
 mod modes;
 mod reference;
