@@ -10,6 +10,7 @@ mod draws;
 mod error;
 mod guards;
 mod import;
+mod inputs;
 mod lock;
 mod loss;
 mod moved;
@@ -26,8 +27,9 @@ pub use error::{CaptureError, ImportError};
 pub(crate) use guards::{Guards, Truths};
 #[cfg(test)]
 pub(crate) use import::graph;
+pub(crate) use inputs::{ModelInputs, in_f64};
 pub(crate) use lock::is_recording;
 pub(crate) use loss::Divisor;
 pub use loss::{Captured, Loss};
-pub(crate) use record::{Choices, ModelInputs, Recording, record_loss};
+pub(crate) use record::{Choices, Recording, record_loss};
 pub(crate) use scope::{Scope, record};

@@ -1,9 +1,6 @@
 //! One evaluation of a model's loss, written down as a program.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-};
+use std::{cell::RefCell, collections::HashSet};
 
 use burn::{
     backend::{DispatchDevice, DispatchKindConversion, DispatchTensor},
@@ -17,13 +14,14 @@ use burn_capture::CaptureBackend;
 use super::{
     CaptureError, Divisor, Run, Scope,
     guards::{self, Guards, Policy, Recorded, Truths},
+    inputs::ModelInputs,
     place::{PlaceBatch, PlaceInputs},
     stops,
 };
 use crate::{
     error::Error,
     graph::{Graph, ValueType},
-    space::{Place, Replace},
+    space::Replace,
     tensor::Operand,
 };
 
@@ -58,14 +56,6 @@ impl Recording {
         let graphs = self.graph.difference(&other.graph);
         graphs.or_else(|| self.guards.graph.difference(&other.guards.graph))
     }
-}
-
-/// The tensors of a model that are inputs of its recordings.
-pub(crate) struct ModelInputs {
-    pub parameters: Vec<ValueType>,
-    pub buffers: Vec<ValueType>,
-    /// Which of them sits at which place of the model, parameters counted first and buffers after them.
-    pub places: HashMap<Place, usize>,
 }
 
 /// What becomes of layers and values that differ from call to call.

@@ -167,7 +167,7 @@ where
         expect_precision::<B>(parameters.device(), parameters.precision())?;
         let buffers = Buffers::of(parameters.layout(), &model)?;
         let values = Values::new(parameters, buffers)?;
-        let inputs = values.model_inputs();
+        let (inputs, in_f64) = (values.model_inputs(), values.precision() == Precision::F64);
         let plain = model.valid(); // running statistics become those of the last update, here and in `model`
         let training = InTraining::of(&model);
         // A GPU is asked for Burn's gradient only if the comparison on the processor leaves a doubt.
@@ -180,6 +180,7 @@ where
         let kept = plain.clone();
         let source = ModelSource {
             inputs,
+            in_f64,
             model: plain,
             templates: HashMap::new(),
             loss,

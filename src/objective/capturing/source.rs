@@ -62,6 +62,8 @@ impl ModelType {
 pub(in crate::objective) struct ModelSource<M, X, L> {
     pub model: M,
     pub inputs: ModelInputs,
+    /// Whether the model is in f64; recordings are in f32 where they can.
+    pub in_f64: bool,
     pub templates: HashMap<Structure, X>,
     pub loss: L,
     pub choices: Choices,
@@ -93,7 +95,16 @@ where
             return Err(BatchError::OtherType { expected: type_name::<X>() }.into());
         };
         let closure = Closure { model: &self.model, batch: template, loss: &self.loss };
-        recorded(&closure, (&self.inputs, types), &self.choices, (&self.layers, truths))
+        let record = |inputs: &ModelInputs, types: &[ValueType]| {
+            recorded(&closure, (inputs, types), &self.choices, (&self.layers, truths))
+        };
+        match record(&self.inputs, types) {
+            // The closure of a model in f64 may name that type.
+            Err(error) if self.in_f64 && names_a_type(&error) => {
+                record(&self.inputs.in_f64(), &capture::in_f64(types))
+            }
+            made => made,
+        }
     }
 
     fn model(&self) -> ModelType {
@@ -111,6 +122,11 @@ where
         let failed = |message| Error::from(ObjectiveError::Backward { message });
         differentiated(loss.map_err(failed)?).map_err(failed)?
     }
+}
+
+/// Whether a closure panicked because f32 met another type.
+fn names_a_type(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(CaptureError::Panicked { message }) if message.contains("DType"))
 }
 
 /// Records a closure, unless its layers in training mode change the loss or its stop-gradients cannot be found.

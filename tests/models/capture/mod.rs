@@ -12,6 +12,7 @@ mod long;
 mod messages;
 mod modes;
 mod moves;
+mod precision;
 mod reads;
 mod repeated;
 mod stops;
