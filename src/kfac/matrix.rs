@@ -79,7 +79,9 @@ impl FactorMatrix {
     /// I
     pub fn identity(shape: FactorShape) -> Self {
         let FactorShape { groups, size, .. } = shape;
-        let one = |at: usize| if at % (size * size) % (size + 1) == 0 { 1.0 } else { 0.0 };
+        let one = |at: usize| {
+            if (at % (size * size)).is_multiple_of(size + 1) { 1.0 } else { 0.0 }
+        };
         Self { shape, values: (0..groups * size * size).map(one).collect() }
     }
 

@@ -148,6 +148,7 @@ impl MomentPass {
         let structure = Structure { layers: Vec::new(), blocks, names: names(objective) };
         Ok(Some(Self { kind, structure: Arc::new(structure), ..self.clone() }))
     }
+
     /// A program that returns these results.
     pub fn program(&self, results: Results) -> LayerProgram {
         LayerProgram { kind: self.kind, structure: Arc::clone(&self.structure), results }
