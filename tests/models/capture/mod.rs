@@ -6,6 +6,7 @@ mod converged;
 mod devices;
 mod draws;
 mod guards;
+mod kinks;
 mod labels;
 mod logistic;
 mod long;

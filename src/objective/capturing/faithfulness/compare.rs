@@ -2,15 +2,16 @@
 
 use crate::space::ParamLayout;
 
-/// How many times its own change from f32 to f64 a recorded gradient may be off by.
+/// How many times the change of one of them that is rounding two gradients may be apart.
 const ROUNDING: f64 = 4.0;
 
 /// The recorded gradient and Burn's at one point.
 pub(super) struct Gradients {
     pub recorded: Vec<f64>,
     pub burn: Vec<f64>,
-    /// How much the recorded one changes in f64, where the device has it.
-    pub rounding: Option<Vec<f64>>,
+    /// Changes that are rounding: of the recorded one in f64, where the device has it, and of Burn's at parameters that are
+    /// rounded otherwise, if they have been computed.
+    pub rounding: Vec<Vec<f64>>,
 }
 
 /// The largest relative difference, and in which parameter it is.
@@ -50,8 +51,9 @@ impl Gradients {
         let blocks = layout.blocks().iter().map(|block| {
             let (ours, theirs) = (&self.recorded[block.range()], &self.burn[block.range()]);
             let difference = norm(ours.iter().zip(theirs).map(|(a, b)| a - b));
-            let rounding = self.rounding.as_ref();
-            let rounding = rounding.map_or(0.0, |it| norm(it[block.range()].iter().copied()));
+            let changes = self.rounding.iter();
+            let changes = changes.map(|change| norm(change[block.range()].iter().copied()));
+            let rounding = changes.fold(0.0, f64::max);
             // Also keeps NaN.
             if difference <= ROUNDING * rounding { 0.0 } else { difference }
         });
@@ -132,7 +134,7 @@ mod tests {
     }
 
     fn exact(burn: Vec<f64>) -> Gradients {
-        Gradients { recorded: burn.clone(), burn, rounding: None }
+        Gradients { recorded: burn.clone(), burn, rounding: Vec::new() }
     }
 
     /// Adds an error of a relative size in one block; the rounding is that of f32.
@@ -145,7 +147,7 @@ mod tests {
         for (value, error) in gradients.recorded[block.range()].iter_mut().zip(error) {
             *value += factor * error;
         }
-        gradients.rounding = Some(gradients.burn.iter().map(|value| 1e-7 * value).collect());
+        gradients.rounding = vec![gradients.burn.iter().map(|value| 1e-7 * value).collect()];
         gradients
     }
 
@@ -173,7 +175,7 @@ mod tests {
             let rounding = |offset| random(seed + offset, layout.len()).into_iter();
             let recorded = rounding(1).map(|value| 1e-8 * value).collect();
             let burn = rounding(2).map(|value| 1e-8 * value).collect();
-            let point = Gradients { recorded, burn, rounding: None };
+            let point = Gradients { recorded, burn, rounding: Vec::new() };
             assert!(!point.difference(&layout).is_within(TOLERANCE));
             let near = |relative| [0, 1, 2].map(|at| wrong(3 * seed + at, &layout, relative));
             let found = difference_near(&layout, &point, &near(1e-6)).unwrap();
@@ -197,12 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn what_f64_changes_is_rounding_and_nan_is_not() {
+    fn what_either_gradient_changes_by_is_rounding_and_nan_is_not() {
         let layout = layout();
         let mut gradients = wrong(1, &layout, 0.01);
-        let change = gradients.recorded.iter().zip(&gradients.burn).map(|(a, b)| 0.5 * (a - b));
-        gradients.rounding = Some(change.collect());
-        assert_eq!(gradients.difference(&layout).relative, 0.0);
+        let pairs = gradients.recorded.iter().zip(&gradients.burn);
+        let change = |factor: f64| pairs.clone().map(|(a, b)| factor * (a - b)).collect();
+        let (small, large): (Vec<f64>, Vec<f64>) = (change(0.2), change(0.3));
+        gradients.rounding = vec![small.clone()];
+        assert!(!gradients.difference(&layout).is_within(TOLERANCE));
+        for changes in [vec![small.clone(), large.clone()], vec![large, small]] {
+            gradients.rounding = changes;
+            assert_eq!(gradients.difference(&layout).relative, 0.0);
+        }
         gradients.recorded[13] = f64::NAN;
         let found: Difference = gradients.difference(&layout);
         assert!(!found.is_within(TOLERANCE) && found.parameter == "b", "{found:?}");

@@ -171,7 +171,7 @@ impl<B: AutodiffBackend> Check<'_, B> {
         if difference.is_within(self.tolerance) && !point.vanish() {
             return Ok(());
         }
-        let difference = place.difference(point)?;
+        let difference = place.difference(point, self.tolerance)?;
         if difference.is_within(self.tolerance) || self.holds_elsewhere(elsewhere) {
             return Ok(());
         }
@@ -190,7 +190,7 @@ impl<B: AutodiffBackend> Check<'_, B> {
             if here.is_within(self.tolerance) && !point.vanish() {
                 return Ok(here);
             }
-            place.difference(point)
+            place.difference(point, self.tolerance)
         };
         difference().is_ok_and(|difference| difference.is_within(self.tolerance))
     }

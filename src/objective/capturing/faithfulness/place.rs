@@ -24,6 +24,10 @@ use crate::{
 const RADII: [f64; 3] = [0.0625, 0.125, 0.25];
 /// The seed of the directions.
 const SEED: u64 = 0;
+/// How often Burn's gradient is computed at parameters that are rounded otherwise.
+const ROUNDINGS: usize = 4;
+/// By how many units in the last place these differ.
+const UNITS: f64 = 4.0;
 
 /// Burn's loss and gradient at parameters.
 pub(super) type Backward<'a, B> =
@@ -92,19 +96,37 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
     }
 
     /// The largest difference near θ, or that at θ itself if nothing near it can be compared.
-    pub fn difference(&self, mut point: Gradients) -> Result<Difference, Error> {
+    ///
+    /// If it is above the tolerance, what Burn's own gradients change by where parameters are rounded otherwise counts as
+    /// rounding as well: where elements lie within rounding of a kink, gradients jump, and either may be on its other side.
+    pub fn difference(&self, mut point: Gradients, tolerance: f64) -> Result<Difference, Error> {
         point.rounding = self.rounding(&self.values, &point.recorded);
         let mut seeds = Seeds::new(SEED);
-        let mut near = Vec::new();
+        let (mut places, mut near) = (Vec::new(), Vec::new());
         for radius in RADII {
             let parameters = moved(&self.values.parameters, radius, seeds.next())?;
             let values = Values { parameters, ..self.values.clone() };
             // Where the closure takes another branch, leaves its domain or panics, there is nothing to compare.
-            near.extend(self.gradients(&values).ok().filter(Gradients::are_finite));
+            if let Some(found) = self.gradients(&values).ok().filter(Gradients::are_finite) {
+                places.push(values.parameters);
+                near.push(found);
+            }
         }
         let layout = self.values.parameters.layout();
-        let found = difference_near(layout, &point, &near);
-        Ok(found.unwrap_or_else(|| point.difference(layout)))
+        let found = |point: &Gradients, near: &[Gradients]| {
+            difference_near(layout, point, near).unwrap_or_else(|| point.difference(layout))
+        };
+        let difference = found(&point, &near);
+        if difference.is_within(tolerance) {
+            return Ok(difference);
+        }
+        let all = places.iter().zip(&mut near);
+        for (parameters, gradients) in all.chain([(&self.values.parameters, &mut point)]) {
+            let changes =
+                self.changes_of_burn(parameters, &gradients.burn, (tolerance, &mut seeds))?;
+            gradients.rounding.extend(changes);
+        }
+        Ok(found(&point, &near))
     }
 
     /// Both gradients at parameters.
@@ -115,8 +137,31 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
         Ok(gradients)
     }
 
+    /// How much Burn's gradient changes at parameters that are rounded otherwise, if it can be computed there. Nothing if
+    /// it changes from call to call, as where the closure draws random numbers on the host.
+    fn changes_of_burn(
+        &self,
+        parameters: &ParamVector<B>,
+        gradient: &[f64],
+        (tolerance, seeds): (f64, &mut Seeds),
+    ) -> Result<Vec<Vec<f64>>, Error> {
+        let mut changes = Vec::new();
+        let (recorded, burn) = ((self.backward)(parameters)?.gradient.to_vec()?, gradient.to_vec());
+        let again = Gradients { recorded, burn, rounding: Vec::new() };
+        if !again.difference(parameters.layout()).is_within(tolerance) {
+            return Ok(changes);
+        }
+        for _ in 0..ROUNDINGS {
+            let beside = rounded_otherwise(parameters, seeds.next())?;
+            if let Ok(there) = (self.backward)(&beside) {
+                changes.push(difference(&there.gradient.to_vec()?, gradient));
+            }
+        }
+        Ok(changes)
+    }
+
     /// How much f64 changes in the recorded gradient, if it can be computed.
-    fn rounding(&self, values: &Values<B>, gradient: &[f64]) -> Option<Vec<f64>> {
+    fn rounding(&self, values: &Values<B>, gradient: &[f64]) -> Vec<Vec<f64>> {
         let precise = || -> Result<Option<Vec<f64>>, Error> {
             let Some(programs) = &self.precise else {
                 return Ok(None);
@@ -126,8 +171,8 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
             let values = Values::new(parameters, values.buffers.clone())?;
             Ok(Some(recorded(programs, &values, (&batch, self.weight))?.to_vec()?))
         };
-        let precise = precise().ok().flatten()?;
-        Some(precise.iter().zip(gradient).map(|(a, b)| a - b).collect())
+        let precise = precise().ok().flatten().into_iter();
+        precise.map(|precise| difference(&precise, gradient)).collect()
     }
 }
 
@@ -168,7 +213,12 @@ pub(super) fn gradients<B: AutodiffBackend>(
     recorded: &ParamVector<B>,
     burn: &ParamVector<B>,
 ) -> Result<Gradients, Error> {
-    Ok(Gradients { recorded: recorded.to_vec()?, burn: burn.to_vec()?, rounding: None })
+    Ok(Gradients { recorded: recorded.to_vec()?, burn: burn.to_vec()?, rounding: Vec::new() })
+}
+
+/// a − b
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
 /// θ with every element moved up or down by a fraction of its block's root mean square, which is taken as at least a
@@ -188,6 +238,18 @@ fn moved<B: AutodiffBackend>(
         let elements = values[block.range()].iter_mut().zip(&signs[block.range()]);
         elements.for_each(|(value, sign)| *value += step * sign);
     }
+    Ok(parameters.space().vector(&values)?)
+}
+
+/// θ with every element a few units in the last place larger or smaller.
+fn rounded_otherwise<B: AutodiffBackend>(
+    parameters: &ParamVector<B>,
+    seed: u64,
+) -> Result<ParamVector<B>, Error> {
+    let relative = UNITS * parameters.precision().epsilon();
+    let signs = parameters.space().rademacher(seed).to_vec()?;
+    let pairs = parameters.to_vec()?.into_iter().zip(signs);
+    let values: Vec<f64> = pairs.map(|(value, sign)| value * (1.0 + relative * sign)).collect();
     Ok(parameters.space().vector(&values)?)
 }
 
