@@ -174,13 +174,14 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// (F̂ + λI)⁻¹
     ///
     /// # Errors
-    /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite, [`KfacError::Singular`] for λ = 0 if the
-    /// diagonal contains a zero.
+    /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite, [`KfacError::Singular`] for a
+    /// λ of which the precision has no reciprocal, such as 0, if the diagonal contains a zero.
     #[inline(never)]
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
         expect_damping(damping)?;
-        if damping == 0.0 {
-            expect_invertible(&self.eigenvalues()?, damping)?;
+        let least = self.0.space.precision().smallest_normal();
+        if damping < least {
+            expect_invertible(&self.eigenvalues()?, damping, least)?;
         }
         let inverse = |s| Inner::<B>::float_recip(Inner::<B>::float_add_scalar(s, damping.into()));
         self.function(inverse, damping.recip())
@@ -243,7 +244,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     #[inline(never)]
     pub fn log_determinant(&self, damping: f64) -> Result<f64, Error> {
         let eigenvalues = self.eigenvalues()?;
-        expect_invertible(&eigenvalues, damping)?;
+        expect_invertible(&eigenvalues, damping, f64::MIN_POSITIVE)?;
         Ok(eigenvalues.iter().map(|value| (value + damping).ln()).sum())
     }
 }
@@ -260,9 +261,9 @@ impl<B: AutodiffBackend> EkfacLayer<B> {
     }
 }
 
-/// Checks a damping for functions that divide by damped eigenvalues.
-fn expect_invertible(eigenvalues: &[f64], damping: f64) -> Result<(), Error> {
+/// Checks a damping for functions that divide by damped eigenvalues, which must not be below `least`.
+fn expect_invertible(eigenvalues: &[f64], damping: f64, least: f64) -> Result<(), Error> {
     expect_damping(damping)?;
     let smallest = eigenvalues.iter().copied().fold(f64::INFINITY, f64::min);
-    if smallest + damping > 0.0 { Ok(()) } else { Err(KfacError::Singular { damping }.into()) }
+    if smallest + damping >= least { Ok(()) } else { Err(KfacError::Singular { damping }.into()) }
 }

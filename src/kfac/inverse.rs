@@ -18,7 +18,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ///
     /// # Errors
     /// [`OperatorError::Damping`](crate::errors::OperatorError::Damping) for a λ that is negative or not finite,
-    /// [`KfacError::Singular`] for λ = 0 if a factor is singular,
+    /// [`KfacError::Singular`] for a λ of which the precision has no reciprocal, such as 0, if a factor is singular,
     /// [`OperatorError::Eigenvalues`](crate::errors::OperatorError::Eigenvalues).
     #[inline(never)]
     pub fn inverse(&self, damping: f64) -> Result<BlockDiagonal<B, Kronecker<B>>, Error> {
@@ -41,7 +41,8 @@ impl<B: AutodiffBackend> Kfac<B> {
     }
 
     /// The [`factored_inverse`](Self::factored_inverse) with a choice of where it is computed, and a report of where it was.
-    /// With λ = 0 it is the [`inverse`](Self::inverse), and the report is empty.
+    /// With a λ of which the precision has no reciprocal, such as 0, it is the [`inverse`](Self::inverse), and the report is
+    /// empty.
     ///
     /// # Cost
     /// On the host: the factors are read, and inverted by Cholesky in f64 on all threads. On the device, for each factor: 5/3 of
@@ -85,7 +86,7 @@ impl<B: AutodiffBackend> Kfac<B> {
     ) -> Result<(BlockDiagonal<B, Kronecker<B>>, InversionReport), Error> {
         expect_damping(damping)?;
         inversion.validate()?;
-        if damping == 0.0 {
+        if damping < self.0.space.precision().smallest_normal() {
             return Ok((self.inverse(damping)?, InversionReport::default()));
         }
         let inverted = self.inverted(&self.tasks(damping, inversion)?, inversion)?;

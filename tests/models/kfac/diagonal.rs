@@ -6,15 +6,15 @@ use burn::{
     prelude::*,
 };
 use burn_curvature::{
-    Ekfac, EmpiricalFisher, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator, Objective,
-    Reduction, SelfAdjoint,
+    CaptureConfig, Ekfac, EmpiricalFisher, Fisher, Kfac, KfacConfig, Likelihood, LinearOperator,
+    Objective, Reduction, SelfAdjoint,
     errors::KfacError,
     kfac::{KfacFisher, KfacState, Treatment, UncoveredPolicy},
 };
 
 use super::{
     super::{B, compare::relative_error as distance, relative_error, without_draws},
-    Deep, GAUSSIAN, normalized, random, squared, weight,
+    Deep, GAUSSIAN, device, normalized, random, squared, weight,
 };
 
 fn estimated(fisher: KfacFisher, probes: usize, seed: u64) -> KfacConfig {
@@ -67,6 +67,36 @@ impl Scaled {
     }
 }
 
+/// Where the reciprocal of λ is infinite in f32 and not in f64.
+#[test]
+fn dampings_below_the_range_of_f32_are_refused_for_singular_factors_and_harmless_for_others() {
+    let model = Deep::new(&[2, 1], false);
+    let inverses = |rows: &[[f32; 2]]| {
+        let data = TensorData::new(rows.concat(), [rows.len(), 2]);
+        let x = Tensor::<2>::from_data(data, &device());
+        let loss = |model: &Deep, x: Tensor<2>| {
+            let z = model.forward(x);
+            (z.clone(), z.square().sum() * 0.5)
+        };
+        let objective =
+            Objective::<B>::capture_with(&CaptureConfig::new(), &model, x, loss).unwrap();
+        let objective = objective.reduced_by(Reduction::Sum).unwrap();
+        let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
+        let ekfac = without_draws().init_ekfac(&objective, GAUSSIAN).unwrap();
+        let ones = objective.parameters().space().ones();
+        [kfac.inverse(1e-301), kfac.factored_inverse(1e-301), ekfac.inverse(1e-301)]
+            .map(|inverse| inverse.and_then(|inverse| Ok(inverse.apply(&ones)?.to_vec()?)))
+    };
+    for inverse in inverses(&[[1.0, 0.0], [2.0, 0.0]]) {
+        let singular = KfacError::Singular { damping: 1e-301 };
+        assert_eq!(inverse.unwrap_err().downcast_ref(), Some(&singular));
+    }
+    // xᵀx = diag(4, 16)
+    for inverse in inverses(&[[2.0, 0.0], [0.0, 4.0]]) {
+        assert!(distance(&inverse.unwrap(), &[0.25, 0.0625]) < 1e-6);
+    }
+}
+
 /// F̂ is zero there, so that nothing but damping makes it invertible.
 #[test]
 fn an_inverse_without_damping_is_refused_where_the_outputs_depend_on_no_parameter() {
@@ -77,11 +107,16 @@ fn an_inverse_without_damping_is_refused_where_the_outputs_depend_on_no_paramete
     let kfac = without_draws().init(&objective, GAUSSIAN).unwrap();
     assert_eq!(kfac.coverage().of("scale"), Some(&Treatment::Unused));
     let ekfac = without_draws().init_ekfac(&objective, GAUSSIAN).unwrap();
-    let inverses = [kfac.inverse(0.0), kfac.factored_inverse(0.0), ekfac.inverse(0.0)];
-    let singular = Some(&KfacError::Singular { damping: 0.0 });
-    for inverse in inverses {
-        assert_eq!(inverse.unwrap_err().downcast_ref(), singular);
+    // Neither f64 nor f32 has a reciprocal of the second number.
+    for damping in [0.0, 1e-310] {
+        let inverses =
+            [kfac.inverse(damping), kfac.factored_inverse(damping), ekfac.inverse(damping)];
+        for inverse in inverses {
+            let singular = KfacError::Singular { damping };
+            assert_eq!(inverse.unwrap_err().downcast_ref(), Some(&singular));
+        }
     }
+    let singular = Some(&KfacError::Singular { damping: 0.0 });
     assert_eq!(ekfac.log_determinant(0.0).unwrap_err().downcast_ref(), singular);
     let damping = 0.25;
     let inverse = kfac.factored_inverse(damping).unwrap();
