@@ -78,7 +78,7 @@ fn numbers_drawn_on_the_host_are_no_rounding() {
             };
             signed(model, batch) * (1.0 + factor)
         };
-        let error = Objective::capture(&model, batch, drawn).err().expect("refused");
+        let error = Objective::capture(&model, batch, drawn).expect_err("refused");
         let kind = error.downcast_ref();
         assert!(matches!(kind, Some(FaithfulnessError::Unfaithful { .. })), "{error}");
     }
