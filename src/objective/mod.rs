@@ -28,6 +28,7 @@ mod reduction;
 mod samples;
 mod shared;
 mod split_program;
+mod together;
 mod values;
 
 pub use batch_error::BatchError;
