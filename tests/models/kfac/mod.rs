@@ -4,6 +4,7 @@ mod algebra;
 mod biases;
 mod cheap;
 mod corrected;
+mod damaged;
 mod diagonal;
 mod digits;
 mod embeddings;
