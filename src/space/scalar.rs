@@ -92,7 +92,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn add(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_add, (Add::add, Add::add))
+        self.combine(other, Inner::<B>::float_add, Add::add, Add::add)
     }
 
     /// `self − other`
@@ -101,7 +101,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn sub(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_sub, (Sub::sub, Sub::sub))
+        self.combine(other, Inner::<B>::float_sub, Sub::sub, Sub::sub)
     }
 
     /// `self · other`
@@ -110,7 +110,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn mul(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_mul, (Mul::mul, Mul::mul))
+        self.combine(other, Inner::<B>::float_mul, Mul::mul, Mul::mul)
     }
 
     /// `self / other`
@@ -119,19 +119,19 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn div(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_div, (Div::div, Div::div))
+        self.combine(other, Inner::<B>::float_div, Div::div, Div::div)
     }
 
     /// `−self`
     #[inline(never)]
     pub fn neg(&self) -> Self {
-        self.map(Inner::<B>::float_neg, (|x| -x, |x| -x))
+        self.map(Inner::<B>::float_neg, |x| -x, |x| -x)
     }
 
     /// `√self`
     #[inline(never)]
     pub fn sqrt(&self) -> Self {
-        self.map(Inner::<B>::float_sqrt, (f32::sqrt, f64::sqrt))
+        self.map(Inner::<B>::float_sqrt, f32::sqrt, f64::sqrt)
     }
 
     /// Floating-point format of the number.
@@ -227,7 +227,8 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         &self,
         other: &Self,
         op: impl FnOnce(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
-        (in_f32, in_f64): (fn(f32, f32) -> f32, fn(f64, f64) -> f64),
+        in_f32: fn(f32, f32) -> f32,
+        in_f64: fn(f64, f64) -> f64,
     ) -> Result<Self, VectorError> {
         self.expect_like(other)?;
         let value = match (&self.value, &other.value) {
@@ -246,7 +247,8 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     fn map(
         &self,
         op: impl FnOnce(InnerFloat<B>) -> InnerFloat<B>,
-        (in_f32, in_f64): (fn(f32) -> f32, fn(f64) -> f64),
+        in_f32: fn(f32) -> f32,
+        in_f64: fn(f64) -> f64,
     ) -> Self {
         let value = match &self.value {
             Value::Known(x, device) => {
