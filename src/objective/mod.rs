@@ -11,6 +11,7 @@ mod data;
 mod data_space;
 mod error;
 mod evaluate;
+mod excerpt;
 mod guards;
 mod indices;
 mod inputs;
