@@ -21,8 +21,7 @@ use super::{
 /// ```
 ///
 /// For a small data set: with the gradients gᵢ of N samples in a [`LowRank`] it solves (1/N Σ gᵢgᵢᵀ + λI) x = b exactly,
-/// in as many dimensions as there are samples. The formula loses digits in proportion to the largest eigenvalue over D;
-/// a few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
+/// in N dimensions. The larger the largest eigenvalue compared with D, the more digits the formula loses; a few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
 ///
 /// # Cost
 /// For k < n vectors of n elements: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
@@ -30,7 +29,7 @@ use super::{
 ///
 /// # Requirements
 /// D > 0, if there are fewer vectors than elements. Coefficients of either sign, as long as A is not singular. A residual that
-/// stays above a hundredth of ‖b‖, as it does where the vectors outweigh D by more than rounding, is
+/// stays above a hundredth of ‖b‖, as it does if D is below the rounding of the other part, ends as
 /// [`StopReason::Stagnation`].
 ///
 /// # Errors
@@ -62,7 +61,7 @@ pub struct Woodbury<B: AutodiffBackend = DefaultBackend> {
 }
 
 impl<B: AutodiffBackend> Woodbury<B> {
-    /// Refinements at most; each is worth about as many digits as the first solve has.
+    /// Largest number of refinements; each gains about as many digits as the first solve.
     const REFINEMENTS: usize = 3;
 
     /// Decomposes the small matrix.
