@@ -47,7 +47,7 @@ pub(super) struct Solved<'a, B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> ImplicitFunction<B> {
-    /// The hypergradient: the derivative of an outer objective in η, directly and through θ*(η).
+    /// The hypergradient: the derivative of an outer objective with respect to η, directly and through θ*(η).
     ///
     /// ```text
     /// dL/dη = ∂L/∂η − Mᵀ(A + λI)⁻¹ ∂L/∂θ
