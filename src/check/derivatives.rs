@@ -114,7 +114,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
             let difference = (u.dot(&jv)? - ju.dot(v)?).abs();
             let scale = jv.norm()? + ju.norm()?;
             let relative = if difference == 0.0 { 0.0 } else { difference / scale };
-            worst = if relative <= worst { worst } else { relative };
+            worst = if relative > worst || relative.is_nan() { relative } else { worst };
         }
         let allowed = self.objective.precision().epsilon().sqrt();
         Ok(CheckLine::measured(Check::Adjoint, worst, allowed, String::new()))
@@ -146,13 +146,20 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         let mut beside: Option<Objective<B>> = None;
         for v in &self.directions {
             let mut agreement = judge(beside.as_ref().unwrap_or(&self.objective), v)?;
-            if matches!(agreement, Agreement::Unsettled(_)) && beside.is_none() {
+            let settled = matches!(agreement, Agreement::Agree(_) | Agreement::Differ(..));
+            if !settled && beside.is_none() {
                 let point = self.beside()?;
                 agreement = judge(&point, v)?;
                 beside = Some(point);
             }
             match agreement {
                 Agreement::Agree(deviation) => worst = worst.max(deviation),
+                Agreement::NotFinite(element) => {
+                    return Ok(CheckLine::failed(
+                        check,
+                        format!("NaN or infinity {}", locate(element)),
+                    ));
+                }
                 _ if self.stops_gradients()? => return Ok(CheckLine::skipped(check, STOPPED)),
                 Agreement::Differ(deviation, element) => {
                     let place = locate(element);

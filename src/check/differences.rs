@@ -59,6 +59,8 @@ pub(super) enum Agreement {
     Differ(f64, usize),
     /// The differences change by this much from step to step: they cannot decide.
     Unsettled(f64),
+    /// The derivative is NaN or infinite, first in this element.
+    NotFinite(usize),
 }
 
 /// Compares the derivative of `f` at 0 with `derivative`. Calls `f` twice per step.
@@ -67,6 +69,9 @@ pub(super) fn compare(
     derivative: &[f64],
     rules: &Differences,
 ) -> Result<Agreement, Error> {
+    if let Some(at) = derivative.iter().position(|element| !element.is_finite()) {
+        return Ok(Agreement::NotFinite(at));
+    }
     let mut before: Option<Vec<f64>> = None;
     let mut last: Option<Vec<f64>> = None;
     let mut best: Option<(f64, (f64, usize))> = None;
@@ -182,6 +187,7 @@ mod tests {
             Agreement::Unsettled(_)
         ));
         assert!(matches!(judged(|_| f64::NAN, 1.0), Agreement::Unsettled(_)));
+        assert_eq!(judged(|t| t, f64::NAN), Agreement::NotFinite(0));
         // At a kink the central difference is the mean of both slopes, at every step.
         assert!(matches!(judged(f64::abs, 1.0), Agreement::Unsettled(_)));
     }

@@ -82,7 +82,7 @@ pub(super) fn positive<B: AutodiffBackend>(
         let product = gauss_newton.apply(v)?;
         let (form, scale) = (v.dot(&product)?, v.norm()? * product.norm()?);
         let cosine = if form == 0.0 { 0.0 } else { form / scale };
-        least = if cosine >= least { least } else { cosine };
+        least = if cosine < least || cosine.is_nan() { cosine } else { least };
     }
     let allowed = objective.precision().epsilon().sqrt();
     if least < -allowed && likelihood.is_none() {

@@ -220,6 +220,40 @@ fn differences_in_f32_decide_with_care() {
     assert!(passed == 0 && failed >= 90, "wrong: {passed} passed, {failed} failed");
 }
 
+/// NaN in one product of several, in either precision of the differences.
+#[test]
+fn products_that_are_not_finite_are_failures() {
+    let objective = classifier();
+    for poison in [f64::NAN, f64::INFINITY] {
+        let poisoned = move |at: &Objective<B>| -> Result<Box<dyn SelfAdjoint<B>>, Error> {
+            let matrix = GaussNewton::new(at)?;
+            let calls = AtomicUsize::new(0);
+            let wrong = crate::operator::FromFn::new(at.parameters().space(), move |v| {
+                let first = calls.fetch_add(1, Ordering::Relaxed) == 0;
+                let product = matrix.apply(v)?;
+                if first { Ok(product.scale(poison)) } else { Ok(product) }
+            })?;
+            Ok(Box::new(wrong.assume_self_adjoint()?))
+        };
+        let derivatives = Derivatives {
+            hessian: Box::new(poisoned),
+            gauss_newton: Box::new(poisoned),
+            ..Derivatives::new()
+        };
+        for in_f64 in [None, objective.in_f64().ok()] {
+            let at = in_f64.clone().unwrap_or_else(|| objective.clone());
+            let checked = Differentiated::new(&objective, &derivatives, (2, 1), in_f64);
+            for line in [
+                checked.hessian().unwrap(),
+                checked.gauss_newton().unwrap(),
+                super::operators::positive(&at, &derivatives, &checked.directions, None).unwrap(),
+            ] {
+                assert_eq!(line.outcome, Outcome::Failed, "{poison} in {}: {line}", at.precision());
+            }
+        }
+    }
+}
+
 /// An error that is not symmetric is found without differences too.
 #[test]
 fn the_report_says_what_is_wrong() {

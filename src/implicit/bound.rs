@@ -138,6 +138,7 @@ fn norm_at_most<B: AutodiffBackend>(mixed: &MixedDerivative<B>) -> Result<f64, E
         let probes: Vec<_> = (0..PROBES).map(|seed| model.normal(seed)).collect();
         let mut largest: f64 = 0.0;
         for product in mixed.apply_adjoint_many(&probes)? {
+            product.expect_finite("a product with the mixed derivative")?;
             largest = largest.max(product.norm()?);
         }
         return Ok(10.0 * std::f64::consts::FRAC_2_PI.sqrt() * largest);

@@ -162,7 +162,8 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         if let Some(Some((error, distance))) = bound {
             (report.error, report.distance) = (Some(error), Some(distance));
         }
-        let report = report.judged(bound.is_some_and(|bound| bound.is_none()));
+        let unbounded = bound.is_some_and(|bound| bound.is_none()) || !report.residual.is_finite();
+        let report = report.judged(unbounded);
         Ok(Hypergradient {
             gradient: solved.gradient,
             direct: slope.hyper,
@@ -217,7 +218,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
             distance,
             distance_bound: convexity.map(|convexity| stationarity / convexity),
             residual,
-            relative_residual: if residual > 0.0 { residual / solved.slope_norm } else { 0.0 },
+            relative_residual: if residual == 0.0 { 0.0 } else { residual / solved.slope_norm },
             smallest_eigenvalue: smallest,
             direct_norm: 0.0,
             indirect_norm: 0.0,

@@ -93,14 +93,18 @@ impl HypergradientReport {
     /// Sets the verdict from the other fields; `unbounded`: whether a bound was asked for and could not be made.
     pub(super) fn judged(mut self, unbounded: bool) -> Self {
         let scale = self.direct_norm + self.indirect_norm;
-        let far = |distance: f64| distance > FAR * self.parameter_norm;
+        let far = |distance: f64| distance.is_nan() || distance > FAR * self.parameter_norm;
+        let large = |error: ErrorBound| {
+            let total = error.total();
+            total.is_nan() || total > LARGE_ERROR * scale
+        };
         self.verdict = if self.smallest_eigenvalue.is_some_and(|smallest| smallest < 0.0) {
             Verdict::Indefinite
         } else if !self.solve.stop.is_success() {
             Verdict::Unsolved
         } else if self.distance.is_some_and(far) {
             Verdict::NotStationary
-        } else if unbounded || self.error.is_some_and(|error| error.total() > LARGE_ERROR * scale) {
+        } else if unbounded || self.error.is_some_and(large) {
             Verdict::Inaccurate
         } else {
             Verdict::Sound

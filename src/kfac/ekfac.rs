@@ -264,6 +264,6 @@ impl<B: AutodiffBackend> EkfacLayer<B> {
 /// Checks a damping for functions that divide by damped eigenvalues, which must not be below `least`.
 fn expect_invertible(eigenvalues: &[f64], damping: f64, least: f64) -> Result<(), Error> {
     expect_damping(damping)?;
-    let smallest = eigenvalues.iter().copied().fold(f64::INFINITY, f64::min);
-    if smallest + damping >= least { Ok(()) } else { Err(KfacError::Singular { damping }.into()) }
+    let invertible = eigenvalues.iter().all(|value| value + damping >= least);
+    if invertible { Ok(()) } else { Err(KfacError::Singular { damping }.into()) }
 }

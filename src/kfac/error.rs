@@ -135,6 +135,16 @@ pub enum KfacError {
          computed for"
     )]
     State,
+    /// Saved factors with numbers that no layer has.
+    #[error(
+        "the saved state of {parameter} is damaged: {reason}; load another copy, or save the state again"
+    )]
+    Damaged {
+        /// Name of the weight or parameter.
+        parameter: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
 }
 
 crate::error::kind!(KfacError);

@@ -26,6 +26,7 @@ mod pass;
 mod program;
 mod reach;
 mod samples;
+mod saved;
 mod state;
 #[cfg(test)]
 mod tests;

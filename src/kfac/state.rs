@@ -13,6 +13,7 @@ use super::{
     matrix::{Eigen, FactorMatrix, FactorShape},
     pass::network_layers,
     program::{FactorKind, Reduced},
+    saved::{expect_factor, expect_spectrum},
 };
 use crate::{
     derive::Metric,
@@ -233,6 +234,9 @@ impl<B: AutodiffBackend> Kfac<B> {
     pub fn from_state(objective: &Objective<B>, state: &KfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.signature(), &state.coverage)?;
         let space = objective.parameters().space().clone();
+        for BlockState { name, a, g } in &state.blocks {
+            [a, g].into_iter().try_for_each(|own| expect_factor(name, own, space.precision()))?;
+        }
         let pairs = network.blocks.iter().zip(&state.blocks);
         let blocks = pairs.map(|(block, BlockState { name, a, g })| {
             let [a, g] = [a, g].map(|factor| KroneckerFactor::known(name, factor.clone(), &space));
@@ -268,6 +272,9 @@ impl<B: AutodiffBackend> Ekfac<B> {
     pub fn from_state(objective: &Objective<B>, state: &EkfacState) -> Result<Self, Error> {
         let network = network_of(objective, state.signature(), &state.coverage)?;
         let space = objective.parameters().space().clone();
+        for SpectrumState { name, a, g, diagonal } in &state.blocks {
+            expect_spectrum(name, [a, g], diagonal, space.precision())?;
+        }
         let pairs = network.blocks.iter().zip(&state.blocks);
         let blocks = pairs.map(|(block, saved)| EkfacLayer {
             block: Arc::clone(block),

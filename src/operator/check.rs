@@ -167,7 +167,7 @@ impl Properties {
         if let Some(difference) = between_runs {
             return Err(OperatorError::NotDeterministic { difference }.into());
         }
-        if nonlinearity > allowed {
+        if nonlinearity > allowed || nonlinearity.is_nan() {
             return Err(OperatorError::NotLinear { found: nonlinearity, allowed }.into());
         }
         if between_many > allowed {
@@ -206,6 +206,7 @@ where
     let mut between_many = if many.len() == 2 { 0.0 } else { f64::INFINITY };
     for (many, one) in many.iter().zip([&ax, &ay]) {
         one.expect_like(many)?;
+        many.expect_finite("a product with several random vectors")?;
         between_many = relative(many, one, scale)?.max(between_many);
     }
     let allowed = allowed(operator);

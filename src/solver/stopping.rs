@@ -38,7 +38,7 @@ pub enum StopReason {
          `Direct`, which names the singular directions."
     )]
     Breakdown,
-    /// The residual has stopped falling.
+    /// The residual has stopped falling, or that of a direct method is above a hundredth of ‖b‖.
     #[error(
         "The residual stopped falling above the tolerance, which is the most this precision gives: solve in f64, add \
          damping, or ask for a larger tolerance."
@@ -95,7 +95,16 @@ impl StopReason {
     pub fn is_success(self) -> bool {
         matches!(self, StopReason::Converged | StopReason::Solved | StopReason::Sampled)
     }
+
+    /// The reason of a direct method, which goes by no tolerance: with a residual this large, A is so ill-conditioned in this
+    /// precision that the system is not solved.
+    pub(super) fn of_direct((rhs_norm, residual): (f64, f64)) -> Self {
+        if residual <= SOLVED * rhs_norm { StopReason::Solved } else { StopReason::Stagnation }
+    }
 }
+
+/// The largest relative residual of a system that is solved by a direct method: that of a condition number of about 10⁵ in f32.
+pub(super) const SOLVED: f64 = 1e-2;
 
 /// Notices that the residual has not fallen for a number of iterations.
 pub(super) struct StagnationWatch {

@@ -25,11 +25,13 @@ use super::{
 /// a few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
 ///
 /// # Cost
-/// For k vectors of n elements: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
-/// right-hand side and refinement.
+/// For k < n vectors of n elements: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
+/// right-hand side and refinement. With more vectors k·n² and 9 n³ on the host, once, and 4·n² for each.
 ///
 /// # Requirements
-/// D > 0. Coefficients of either sign, as long as A is not singular.
+/// D > 0, if there are fewer vectors than elements. Coefficients of either sign, as long as A is not singular. A residual that
+/// stays above a hundredth of ‖b‖, as it does where the vectors outweigh D by more than rounding, is
+/// [`StopReason::Stagnation`].
 ///
 /// # Errors
 /// [`OperatorError::NotInvertible`](crate::errors::OperatorError::NotInvertible); layouts, precisions or devices that differ, NaN
@@ -114,7 +116,7 @@ impl<B: AutodiffBackend> Woodbury<B> {
             iterations: refinements,
             spectrum: self.spectrum,
             detail: Some(MethodDetail::Woodbury { rank: self.operator.rank() }),
-            ..SolveReport::new(Method::Woodbury, StopReason::Solved, &system, norms)
+            ..SolveReport::new(Method::Woodbury, StopReason::of_direct(norms), &system, norms)
         };
         Ok(Solution { x, report, negative_curvature: None })
     }

@@ -36,6 +36,14 @@ impl Precision {
         }
     }
 
+    /// Largest number.
+    pub(crate) fn largest(self) -> f64 {
+        match self {
+            Precision::F32 => f64::from(f32::MAX),
+            Precision::F64 => f64::MAX,
+        }
+    }
+
     /// Bytes of a number.
     pub(crate) fn bytes(self) -> usize {
         match self {

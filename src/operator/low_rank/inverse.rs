@@ -34,24 +34,29 @@ struct Correction {
     /// T, shape `[k, k]`, row by row.
     rotation: Vec<f64>,
     coefficients: Vec<f64>,
-    /// The eigenvalues of C^½MC^½ for c ≥ 0.
-    eigenvalues: Option<Vec<f64>>,
+    /// The largest eigenvalue of C^½MC^½ for c ≥ 0.
+    largest: Option<f64>,
 }
 
 impl<B: AutodiffBackend> LowRank<B> {
-    /// A⁻¹ by the formula of Sherman, Morrison and Woodbury, as an operator of the same kind.
+    /// A⁻¹ by the formula of Sherman, Morrison and Woodbury, as an operator of the same kind; with as many vectors as
+    /// elements or more, by the eigenvalues of A.
     ///
     /// Exact but for rounding: about κ·ε of the result, where ε is the rounding of the format, and κ the condition
     /// number of A. [`Woodbury`](crate::solver::Woodbury) removes most of it from a solution and reports on the rest.
     ///
     /// # Errors
     /// [`OperatorError::NotInvertible`] if D has an element that is not positive, or if a negative coefficient makes A
-    /// singular to rounding.
+    /// singular to rounding; with as many vectors as elements, if A is singular to rounding. NaN or infinity in the vectors
+    /// of A⁻¹.
     pub fn inverse(&self) -> Result<Self, Error> {
         self.inverted().map(|inverted| inverted.inverse)
     }
 
     pub(crate) fn inverted(&self) -> Result<Inverted<B>, Error> {
+        if self.rank() >= self.space.len() {
+            return self.inverted_as_a_whole();
+        }
         let inverse_diagonal = self.inverse_diagonal()?;
         let scaled = self.rows_over_diagonal(&inverse_diagonal)?;
         let gram = Inner::<B>::float_matmul(scaled.clone(), transpose::<B>(self.rows.clone()));
@@ -65,10 +70,12 @@ impl<B: AutodiffBackend> LowRank<B> {
         let k = self.rank();
         let rotation = upload(&correction.rotation, [k, k], &self.space);
         let rows = Inner::<B>::float_matmul(rotation, scaled);
+        self.expect_finite_rows(&rows)?;
         let mut inverse = Self::from_rows(rows, &correction.coefficients, &self.space);
-        let extremes = match (&inverse_diagonal, &correction.eigenvalues) {
-            (Addend::Multiple(inverse), Some(eigenvalues)) => {
-                Some(self.extremes(1.0 / inverse, eigenvalues))
+        let extremes = match (&inverse_diagonal, correction.largest) {
+            // Fewer vectors than elements: in the other directions A is D.
+            (Addend::Multiple(inverse), Some(most)) => {
+                Some((1.0 / inverse, (1.0 + most) / inverse))
             }
             _ => None,
         };
@@ -76,14 +83,12 @@ impl<B: AutodiffBackend> LowRank<B> {
         Ok(Inverted { inverse, extremes })
     }
 
-    /// Smallest and largest eigenvalue of A = λI + …, from the eigenvalues of C^½VVᵀC^½/λ.
-    fn extremes(&self, damping: f64, eigenvalues: &[f64]) -> (f64, f64) {
-        // They ascend. With k > n, k − n of them are zeros that are not eigenvalues of A; with k < n, n − k are left out.
-        let surplus = self.rank().checked_sub(self.space.len());
-        let least = surplus.and_then(|surplus| eigenvalues.get(surplus));
-        let least = least.copied().unwrap_or(0.0);
-        let most = eigenvalues.last().copied().unwrap_or(0.0);
-        (damping * (1.0 + least), damping * (1.0 + most))
+    /// Refuses vectors of A⁻¹ that leave the range of the number format.
+    fn expect_finite_rows(&self, rows: &InnerFloat<B>) -> Result<(), Error> {
+        let elements = self.rank() * self.space.len();
+        let flat = Inner::<B>::float_reshape(rows.clone(), [elements].into());
+        let flat = self.space.with_layout(&ParamLayout::flat(elements)?).from_flat_tensor(flat)?;
+        Ok(flat.expect_finite("the vectors of the inverse of low rank plus diagonal")?)
     }
 
     /// D⁻¹
@@ -93,7 +98,7 @@ impl<B: AutodiffBackend> LowRank<B> {
             Addend::Zero => Err(refused(0.0).into()),
             Addend::Multiple(factor) => {
                 let inverse = 1.0 / factor;
-                if *factor > 0.0 && inverse.is_finite() {
+                if *factor > 0.0 && inverse <= self.space.precision().largest() {
                     Ok(Addend::Multiple(inverse))
                 } else {
                     Err(refused(*factor).into())
@@ -144,19 +149,45 @@ impl<B: AutodiffBackend> LowRank<B> {
     }
 }
 
-/// C^½MC^½ = U Σ Uᵀ gives T = UᵀC^½ and the coefficients −1/(1 + σ).
+/// I + C^½MC^½ = L Lᵀ gives T = L⁻¹C^½ and the coefficients −1. By C^½MC^½ = U Σ Uᵀ it is T = (I + Σ)^−½UᵀC^½, which needs
+/// no factor L where rounding leaves none.
 fn semi_definite(gram: &Mat<f64>, coefficients: &[f64]) -> Result<Correction, Error> {
     let k = coefficients.len();
     let root = |i: usize| coefficients.get(i).map_or(0.0, |c| c.sqrt());
     let inner = Mat::from_fn(k, k, |i, j| root(i) * gram[(i, j)] * root(j));
     let (vectors, eigenvalues) = eigen(&inner)?;
+    let most = eigenvalues.last().copied().unwrap_or(0.0);
+    if !most.is_finite() {
+        return Err(OperatorError::Eigenvalues { size: k }.into());
+    }
     // Rounding may take a zero below zero.
-    let eigenvalues: Vec<f64> = eigenvalues.into_iter().map(|s| s.max(0.0)).collect();
+    let length = |i: usize| eigenvalues.get(i).map_or(1.0, |s| (1.0 + s.max(0.0)).sqrt());
+    let by_eigenvalues = || rotated(&vectors, |row, column| root(column) / length(row));
     Ok(Correction {
-        rotation: rotated(&vectors, root),
-        coefficients: eigenvalues.iter().map(|s| -1.0 / (1.0 + s)).collect(),
-        eigenvalues: Some(eigenvalues),
+        rotation: triangular(&inner, root).unwrap_or_else(by_eigenvalues),
+        coefficients: vec![-1.0; k],
+        largest: Some(most.max(0.0)),
     })
+}
+
+/// The entries of L⁻¹C^½, row by row. The largest vectors come first: what is subtracted from the others then has no error on
+/// the scale of the largest.
+fn triangular(inner: &Mat<f64>, root: impl Fn(usize) -> f64) -> Option<Vec<f64>> {
+    let k = inner.nrows();
+    let mut order: Vec<usize> = (0..k).collect();
+    order.sort_by(|&i, &j| inner[(j, j)].total_cmp(&inner[(i, i)]));
+    let one = |i: usize, j: usize| if i == j { 1.0 } else { 0.0 };
+    let system = Mat::from_fn(k, k, |i, j| one(i, j) + inner[(order[i], order[j])]);
+    let factor = system.llt(Side::Lower).ok()?;
+    let mut inverse = Mat::from_fn(k, k, one);
+    factor.L().solve_lower_triangular_in_place(&mut inverse);
+    let mut entries = vec![0.0; k * k];
+    for (column, &at) in order.iter().enumerate() {
+        for row in column..k {
+            entries[row * k + at] = inverse[(row, column)] * root(at);
+        }
+    }
+    entries.iter().all(|entry| entry.is_finite()).then_some(entries)
 }
 
 /// K = (I + CM)⁻¹C = W Λ Wᵀ gives T = Wᵀ and the coefficients −λ.
@@ -176,13 +207,14 @@ fn indefinite(gram: &Mat<f64>, coefficients: &[f64], rounding: f64) -> Result<Co
     let kernel = Mat::from_fn(k, k, |i, j| 0.5 * (kernel[(i, j)] + kernel[(j, i)]));
     let (vectors, eigenvalues) = eigen(&kernel)?;
     Ok(Correction {
-        rotation: rotated(&vectors, |_| 1.0),
+        rotation: rotated(&vectors, |_, _| 1.0),
         coefficients: eigenvalues.iter().map(|value| -value).collect(),
-        eigenvalues: None,
+        largest: None,
     })
 }
 
-fn eigen(matrix: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), Error> {
+/// Eigenvectors and ascending eigenvalues.
+pub(super) fn eigen(matrix: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), Error> {
     let size = matrix.nrows();
     let decomposition =
         matrix.self_adjoint_eigen(Side::Lower).map_err(|_| OperatorError::Eigenvalues { size })?;
@@ -190,9 +222,9 @@ fn eigen(matrix: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>), Error> {
     Ok((decomposition.U().to_owned(), values))
 }
 
-/// Uᵀ diag(factor), row by row.
-fn rotated(vectors: &Mat<f64>, factor: impl Fn(usize) -> f64) -> Vec<f64> {
+/// The entries of Uᵀ, each times a factor of its row and column, row by row.
+fn rotated(vectors: &Mat<f64>, factor: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let k = vectors.nrows();
-    let entries = (0..k * k).map(|at| vectors[(at % k, at / k)] * factor(at % k));
+    let entries = (0..k * k).map(|at| vectors[(at % k, at / k)] * factor(at / k, at % k));
     entries.collect()
 }

@@ -1,5 +1,6 @@
 //! A few directions with their weights, plus a diagonal.
 
+mod full;
 mod inverse;
 
 pub(crate) use inverse::Inverted as InvertedLowRank;

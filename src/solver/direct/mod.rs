@@ -10,10 +10,14 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     operator::{SelfAdjoint, materialize_up_to},
-    space::ParamVector,
+    space::{ParamSpace, ParamVector},
+    tensor::Precision,
 };
 
-use super::{LinearSolver, Solution, SolveOptions, SolveReport, StopReason, system::System};
+use super::{
+    LinearSolver, Solution, SolveOptions, SolveReport, SolverError, StopReason, stopping::SOLVED,
+    system::System,
+};
 use factor::Factorization;
 
 /// A direct solver: the matrix of A in f64 on the host, factorized.
@@ -73,13 +77,34 @@ impl Direct {
     fn factorize<B: AutodiffBackend>(
         &self,
         system: &System<'_, B>,
+        method: DirectMethod,
     ) -> Result<Factorization, Error> {
         let rhs = system.rhs();
         let matrix = materialize_up_to(system.operator(), self.config.max_size)?;
         matrix.expect_symmetric(self.config.symmetry_tolerance)?;
         let rounding = matrix.rows() as f64 * rhs.precision().epsilon();
         let cut = self.config.singular_below.unwrap_or(rounding);
-        Factorization::new(&matrix.symmetrized()?, self.config.method, cut)
+        Factorization::new(&matrix.symmetrized()?, method, cut)
+    }
+
+    /// The solution by a factorization. If the method was left open, one that fails is replaced by the eigenvalues, which show
+    /// what is singular.
+    fn solved<B: AutodiffBackend>(
+        &self,
+        system: &System<'_, B>,
+        factorization: &mut Factorization,
+        guess: Option<ParamVector<B>>,
+    ) -> Result<Solution<B>, Error> {
+        match finish(system, factorization, guess.clone()) {
+            Err(error)
+                if self.config.method == DirectMethod::Automatic
+                    && matches!(error.downcast_ref(), Some(SolverError::Factorization { .. })) =>
+            {
+                *factorization = self.factorize(system, DirectMethod::EigenDecomposition)?;
+                finish(system, factorization, guess)
+            }
+            found => found,
+        }
     }
 }
 
@@ -97,8 +122,8 @@ impl<B: AutodiffBackend> LinearSolver<B> for Direct {
         options.expect_no_observer("Direct")?;
         let system = System::new(operator, rhs)?;
         let guess = system.checked_guess(options.initial_guess)?;
-        let factorization = self.factorize(&system)?;
-        finish(&system, &factorization, guess)
+        let mut factorization = self.factorize(&system, self.config.method)?;
+        self.solved(&system, &mut factorization, guess)
     }
 
     #[inline(never)]
@@ -113,23 +138,36 @@ impl<B: AutodiffBackend> LinearSolver<B> for Direct {
         let mut solutions = Vec::with_capacity(rhs.len());
         for rhs in rhs {
             let system = System::new(operator, rhs)?;
-            let factorization = match &shared {
+            let factorization = match &mut shared {
                 Some((factorization, products)) => {
                     system.count(*products);
                     factorization
                 }
                 None => {
-                    let factorization = self.factorize(&system)?;
-                    &shared.insert((factorization, system.applications())).0
+                    let factorization = self.factorize(&system, self.config.method)?;
+                    &mut shared.insert((factorization, system.applications())).0
                 }
             };
-            solutions.push(finish(&system, factorization, None)?);
+            solutions.push(self.solved(&system, factorization, None)?);
         }
         Ok(solutions)
     }
 }
 
 /// Solves one system with the factorization of its matrix, and reports on it.
+/// A solution, unless it leaves the range of the number format.
+fn in_range<B: AutodiffBackend>(
+    space: &ParamSpace<B>,
+    solution: &[f64],
+) -> Result<ParamVector<B>, Error> {
+    let precision = space.precision();
+    let largest = solution.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+    if largest != 0.0 && !(precision.smallest_normal()..=precision.largest()).contains(&largest) {
+        return Err(SolverError::SolutionRange { largest, precision }.into());
+    }
+    Ok(space.vector(solution)?)
+}
+
 fn finish<B: AutodiffBackend>(
     system: &System<'_, B>,
     factorization: &Factorization,
@@ -144,13 +182,18 @@ fn finish<B: AutodiffBackend>(
             let correction = factorization.solve(&residual.to_vec()?)?;
             guess.add(&rhs.space().vector(&correction)?)?
         }
-        _ => rhs.space().vector(&factorization.solve(&rhs.to_vec()?)?)?,
+        _ => in_range(rhs.space(), &factorization.solve(&rhs.to_vec()?)?)?,
     };
     let (_, true_residual) = system.checked_residual(&x)?;
-    factorization.expect_solved(true_residual, rhs_norm)?;
+    let allowed = match rhs.precision() {
+        // The solution itself is rounded to this format.
+        Precision::F32 => 0.5,
+        Precision::F64 => SOLVED,
+    };
+    factorization.expect_solved(true_residual, allowed * rhs_norm)?;
     let singular = factorization.singular_directions() > 0;
-    let stop = if singular { StopReason::Singular } else { StopReason::Solved };
     let norms = (rhs_norm, true_residual);
+    let stop = if singular { StopReason::Singular } else { StopReason::of_direct(norms) };
     let report = SolveReport {
         spectrum: factorization.spectrum(),
         ..SolveReport::new(factorization.method(), stop, system, norms)

@@ -24,7 +24,7 @@ pub(super) fn quadrature_rules<B: AutodiffBackend>(
         Precision::F64 => 8,
     };
     let group = config.group(number * space.len());
-    let mut rules = Vec::with_capacity(config.probes);
+    let mut rules = Vec::new();
     while rules.len() < config.probes {
         let some = group.min(config.probes - rules.len());
         let starts = (0..some).map(|_| {
@@ -33,7 +33,9 @@ pub(super) fn quadrature_rules<B: AutodiffBackend>(
         });
         let mut spaces: Vec<_> = starts.collect::<Result<_, Error>>()?;
         for _ in 0..config.steps {
-            advance(products, &mut spaces)?;
+            if !advance(products, &mut spaces)? {
+                break;
+            }
         }
         for space in &mut spaces {
             rules.push(rule(space)?);
@@ -42,11 +44,11 @@ pub(super) fn quadrature_rules<B: AutodiffBackend>(
     Ok(rules)
 }
 
-/// One step from every probe whose space still grows; one transfer for all of them.
+/// One step from every probe whose space still grows, and whether there is one; one transfer for all of them.
 fn advance<B: AutodiffBackend>(
     products: &Products<'_, B>,
     spaces: &mut [KrylovSpace<B>],
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut growing = Vec::new();
     let mut steps = Vec::new();
     for space in spaces {
@@ -54,6 +56,9 @@ fn advance<B: AutodiffBackend>(
             growing.push(space);
             steps.push(step);
         }
+    }
+    if growing.is_empty() {
+        return Ok(false);
     }
     let vectors: Vec<ParamVector<B>> = steps.iter().map(|step| step.vector.clone()).collect();
     let images = products.multiply_many(&vectors)?;
@@ -67,7 +72,7 @@ fn advance<B: AutodiffBackend>(
     {
         space.settle(image, projection, overlaps)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The eigenvalues of T, and the squares of the first entries of its eigenvectors.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn_curvature::{
-    Adjoint, Error, LinearOperator, ParamSpace, ParamVector,
+    Adjoint, Error, LinearOperator, ParamSpace, ParamVector, SelfAdjoint,
     errors::{OperatorError, VectorError},
     operator::{Dense, FromFn, SymmetricDense, check_adjoint, check_operator, check_self_adjoint},
 };
@@ -34,6 +34,43 @@ impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Careless<A> {
         products.collect()
     }
 }
+
+/// Products of several vectors that are no numbers.
+struct Overflowing<A>(A, f64);
+
+impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Overflowing<A> {
+    fn domain(&self) -> &ParamSpace<B> {
+        self.0.domain()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.0.apply(vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        vectors.iter().map(|vector| Ok(self.0.apply(vector)?.scale(self.1))).collect()
+    }
+}
+
+impl<B: TestBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Overflowing<A> {}
+
+fn products_of_several_vectors_that_are_not_finite<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        let space = space_of::<B>(&layout(), precision);
+        let s = with_spectrum(&[1e3, 1.0, -2.0, 0.0, 5.0, 1e-3, 2.0], 1);
+        let s = SymmetricDense::new(&matrix(&s), &space).unwrap();
+        for value in [f64::NAN, f64::INFINITY] {
+            let broken = Overflowing(&s, value);
+            for found in [check_operator(&broken, 1), check_self_adjoint(&broken, 1)] {
+                assert!(
+                    matches!(failure(&found), Some(VectorError::NonFinite { .. })),
+                    "{value} in {precision}: {found:?}"
+                );
+            }
+        }
+    }
+}
+on_backends!(products_of_several_vectors_that_are_not_finite: ndarray, flex, dispatch);
 
 fn checks_on_demand<B: TestBackend>() {
     for &precision in B::PRECISIONS {

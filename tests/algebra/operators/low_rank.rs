@@ -156,3 +156,77 @@ fn low_rank_refusals<B: TestBackend>() {
     assert_close(&x, &[2.0, 4.0, 4.0], 1e-5);
 }
 on_backends!(low_rank_refusals: ndarray, flex, dispatch);
+
+/// A⁻¹A v = v to the condition number of A, in f64.
+fn inverts<B: TestBackend>(vectors: &[Vec<f64>], coefficients: &[f64], damping: f64) {
+    let n = vectors[0].len();
+    let space = flat_space::<B>(n, Precision::F64);
+    let on_device: Vec<_> = vectors.iter().map(|v| space.vector(v).unwrap()).collect();
+    let operator = LowRank::new(&on_device, coefficients).unwrap();
+    let operator = operator.with_damping(damping).unwrap();
+    let eigenvalues = materialize(&operator).unwrap().eigenvalues().unwrap();
+    let size = |value: &f64| value.abs();
+    let most = eigenvalues.iter().map(size).fold(0.0, f64::max);
+    let least = eigenvalues.iter().map(size).fold(f64::INFINITY, f64::min);
+    let v = space.normal(3);
+    let found = operator.inverse().unwrap().apply(&operator.apply(&v).unwrap()).unwrap();
+    let error = found.sub(&v).unwrap().norm().unwrap() / v.norm().unwrap();
+    let allowed = 100.0 * Precision::F64.epsilon() * most / least;
+    assert!(error <= allowed, "{error:e} > {allowed:e}: {coefficients:?}, damping {damping:e}");
+}
+
+/// Where the vectors span the space and outweigh the diagonal, hardly anything is left of its inverse.
+fn as_many_vectors_as_elements<B: TestBackend>() {
+    for seed in 0..20 {
+        for (n, k) in [(1, 1), (2, 6), (4, 4), (4, 9)] {
+            let draw = |i: usize| SplitMix64::new(77 * seed + i as u64).normals(n);
+            let vectors: Vec<Vec<f64>> = (0..k).map(draw).collect();
+            for damping in [1e-3, 1e-12, 1e-60] {
+                inverts::<B>(&vectors, &vec![1.0; k], damping);
+                let graded: Vec<f64> = (0..k).map(|i| 10f64.powi(2 * (i % 5) as i32)).collect();
+                inverts::<B>(&vectors, &graded, damping);
+                let mut signs = vec![1.0; k];
+                signs[0] = -1.0;
+                inverts::<B>(&vectors, &signs, damping);
+            }
+        }
+    }
+}
+on_backends!(as_many_vectors_as_elements: ndarray, flex, dispatch);
+
+/// Fewer vectors, of very different weights.
+fn graded_low_rank<B: TestBackend>() {
+    for seed in 0..20 {
+        let draw = |i: usize| SplitMix64::new(91 * seed + i as u64).normals(6);
+        let vectors: Vec<Vec<f64>> = (0..4).map(draw).collect();
+        for coefficients in [[1.0, 1.0, 1.0, 1e10], [1e11, 1e-3, 1e4, 0.0], [1e5, 1e8, 1.0, 1e-9]] {
+            inverts::<B>(&vectors, &coefficients, 1.0);
+        }
+    }
+}
+on_backends!(graded_low_rank: ndarray, flex, dispatch);
+
+/// What cancels, or leaves the range of the format, is refused.
+fn inverses_that_cannot_be_held<B: TestBackend>() {
+    let of = |values: &[f64], precision, coefficients: &[f64], damping: f64| {
+        let v = flat::<B>(values, precision);
+        let operator = LowRank::new(&vec![v; coefficients.len()], coefficients).unwrap();
+        operator.with_damping(damping).unwrap().inverse().map(drop)
+    };
+    let refused = |found: Result<(), _>, story: &str| {
+        assert!(
+            matches!(failure(&found), Some(OperatorError::NotInvertible { .. })),
+            "{story}: {found:?}"
+        );
+    };
+    let double = Precision::F64;
+    refused(of(&[1e10, 1e10], double, &[1.0, -1.0], 1e-30), "what is left of a sum");
+    let found = of(&[1.0, 1.0], double, &[1e300], 1e-60);
+    assert!(matches!(failure(&found), Some(OperatorError::Eigenvalues { .. })), "{found:?}");
+    if B::PRECISIONS.contains(&Precision::F32) {
+        let single = Precision::F32;
+        refused(of(&[1.0, 1.0], single, &[1.0], 1e-60), "a reciprocal in f32");
+        refused(of(&[1e-25], single, &[1.0], 0.0), "a reciprocal of a square in f32");
+    }
+}
+on_backends!(inverses_that_cannot_be_held: ndarray, flex, dispatch);

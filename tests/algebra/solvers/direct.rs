@@ -169,3 +169,54 @@ fn direct_options<B: TestBackend>() {
     assert_eq!(found.report.stop, StopReason::Singular);
 }
 on_backends!(direct_options: ndarray, flex, dispatch);
+
+/// A matrix without full rank, by factorizations that do not look for one: an error, or a residual that is small.
+fn direct_on_singular_matrices<B: TestBackend>() {
+    let mut refused = 0;
+    for &precision in B::PRECISIONS {
+        for seed in 0..40 {
+            let n = 2 + seed as usize % 6;
+            let mut spectrum = logarithmic(0.1, 10.0, n);
+            spectrum[0] = 0.0;
+            let rows = with_spectrum(&spectrum, seed);
+            let rhs = flat::<B>(&SplitMix64::new(seed).normals(n), precision);
+            for method in
+                [DirectMethod::Cholesky, DirectMethod::BunchKaufman, DirectMethod::Automatic]
+            {
+                let solver = DirectConfig::new().with_method(method).init().unwrap();
+                match solver.solve(&operator(&rows, rhs.space()), &rhs) {
+                    Ok(solution) => {
+                        let report = &solution.report;
+                        let small = report.relative_residual <= 1e-2;
+                        assert!(small || !report.stop.is_success(), "{method:?}\n{report}");
+                    }
+                    Err(error) => {
+                        let found = error.downcast_ref();
+                        let failed = matches!(found, Some(SolverError::Factorization { .. }));
+                        assert!(failed && method != DirectMethod::Automatic, "{error}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 40, "{refused}");
+}
+on_backends!(direct_on_singular_matrices: ndarray, flex, dispatch);
+
+/// A solution that is zero, or infinite, in f32.
+fn direct_solutions_out_of_range<B: TestBackend>() {
+    for (scale, size) in [(1e30, 1e-30), (1e-30, 1e30)] {
+        let rows = vec![vec![2.0 * scale, scale], vec![scale, 3.0 * scale]];
+        let rhs = flat::<B>(&[size, 2.0 * size], Precision::F32);
+        for method in [DirectMethod::Automatic, DirectMethod::EigenDecomposition] {
+            let solver = DirectConfig::new().with_method(method).init().unwrap();
+            let found = solver.solve(&operator(&rows, rhs.space()), &rhs);
+            assert!(
+                matches!(failure(&found), Some(SolverError::SolutionRange { .. })),
+                "{method:?}: {found:?}"
+            );
+        }
+    }
+}
+on_backends!(direct_solutions_out_of_range: ndarray, flex, dispatch);

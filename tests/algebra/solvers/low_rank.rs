@@ -90,6 +90,26 @@ fn woodbury<B: TestBackend>() {
 }
 on_backends!(woodbury: ndarray, flex, dispatch);
 
+/// A residual that no refinement lowers is no solution.
+fn woodbury_beyond_rounding<B: TestBackend>() {
+    let mut stagnant = 0;
+    for &precision in B::PRECISIONS {
+        for seed in 0..10 {
+            let v = flat::<B>(&SplitMix64::new(seed).normals(4), precision);
+            let operator = LowRank::new(std::slice::from_ref(&v), &[1.0]).unwrap();
+            let operator = operator.with_damping(1e-20).unwrap();
+            let solution = Woodbury::new(operator).unwrap().solve(&v).unwrap();
+            let report = &solution.report;
+            let solved = report.relative_residual <= 1e-2;
+            let expected = if solved { StopReason::Solved } else { StopReason::Stagnation };
+            assert_eq!(report.stop, expected, "{report}");
+            stagnant += usize::from(!solved);
+        }
+    }
+    assert!(stagnant > 5, "{stagnant}");
+}
+on_backends!(woodbury_beyond_rounding: ndarray, flex, dispatch);
+
 fn nystrom(rank: usize, damping: f64, seed: u64) -> Nystrom {
     NystromConfig::new(rank, damping).with_seed(seed).init().unwrap()
 }

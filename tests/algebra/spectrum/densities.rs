@@ -227,3 +227,15 @@ fn densities_of_bad_input<B: TestBackend>() {
     assert!((a.estimate - b.estimate).abs() < 1e-9);
 }
 on_backends!(densities_of_bad_input: ndarray, flex, dispatch);
+
+/// More steps than there are dimensions, or than can be counted, are as many as there are dimensions.
+fn steps_end_with_the_space<B: TestBackend>() {
+    let rows = with_spectrum(&[1.0, 2.0, 5.0], 1);
+    let of = |steps| {
+        let config = DensityEstimatorConfig::new().with_probes(4).with_steps(steps);
+        estimate::<B>(&rows, Precision::F64, config.with_together(Some(3)))
+    };
+    let (three, most) = (of(3), of(usize::MAX));
+    assert_eq!((three.rules, three.products), (most.rules, most.products));
+}
+on_backends!(steps_end_with_the_space: ndarray, flex, dispatch);

@@ -225,6 +225,28 @@ fn an_inner_problem_that_is_not_at_its_minimum_is_reported() {
     assert_eq!(read.to_string(), report.to_string());
 }
 
+/// The Gauss-Newton matrix is finite where the outputs have no second derivative; the residual is that of the Hessian.
+#[test]
+fn a_residual_that_is_no_number_is_not_zero() {
+    let (model, hyper) = (scalar(0.0), scalar(0.0));
+    let inner = HyperObjective::capture(&model, &hyper, (), |model, hyper, ()| {
+        let z = model.value.val().powf_scalar(1.5) + model.value.val();
+        (z.clone(), (z - hyper.value.val()).powi_scalar(2) * 0.5)
+    });
+    let inner = inner.unwrap().in_f64().unwrap();
+    let outer = Objective::capture(&model, (), |model: &Scalar, ()| model.value.val() * 2.0);
+    let outer = outer.unwrap().in_f64().unwrap();
+    let solver = ConjugateGradientConfig::new().init().unwrap();
+    let config = ImplicitConfig::new().with_curvature(InnerCurvature::GaussNewton);
+    for bounded in [false, true] {
+        let function = config.clone().with_error_bound(bounded).init(&inner).unwrap();
+        let found = function.hypergradient(&outer, &solver).unwrap();
+        assert!(found.report.solve.relative_residual < 1e-6, "{}", found.report);
+        assert!(!found.report.relative_residual.is_finite(), "{}", found.report);
+        assert!(!found.report.is_sound(), "{}", found.report);
+    }
+}
+
 /// A convexity that the caller states is held against what the solver meets.
 #[test]
 fn a_convexity_that_is_not_there_is_refused() {
