@@ -63,8 +63,8 @@ const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::wit
 /// error of a thousandth in one element. In f32 they detect errors of a few percent, or are marked as undecided.
 ///
 /// # Cost
-/// About 25 gradients, 15 more with outputs, 20 more with a likelihood and a batch of 64; gradients in f64 cost about twice as
-/// much as in f32.
+/// About 25 gradients, 15 more with outputs, 20 more with a likelihood and a batch of 64; gradients in f64 cost about
+/// twice as much as in f32.
 ///
 /// # How to read a ✗
 /// Read from the top: the first ✗ usually causes those below it. [`Check::advice`] says what each means, and so does the

@@ -13,10 +13,10 @@
 //! Operators, solvers, spectra, [`Kfac`](crate::Kfac) and [`KfacOptimizer`](crate::KfacOptimizer) work on a shared
 //! objective as on any other.
 //!
-//! Methods that are *collective* say so: all ranks call them, in the same order. They are the methods of [`Objective`](crate::Objective)
-//! that evaluate, and everything built on them. Every message carries a fingerprint of the call, of θ and of the vectors,
-//! so that ranks that diverge get an error and not a wrong number. A rank that fails still takes part in its message,
-//! so that all ranks return an error from the same call.
+//! Methods that are *collective* say so: all ranks call them, in the same order. They are the methods of
+//! [`Objective`](crate::Objective) that evaluate, and everything built on them. Every message carries a fingerprint of
+//! the call, of θ and of the vectors, so that ranks that diverge get an error and not a wrong number. A rank that fails
+//! still takes part in its message, so that all ranks return an error from the same call.
 //!
 //! The [guide](crate::guide::ranks) shows how to start ranks with `mpirun` and `srun`, and covers GPUs, training mode and
 //! restarts.

@@ -18,9 +18,10 @@ use crate::{
 /// G = c·Σₙ Jₙᵀ (∇²_z ℓₙ) Jₙ      v ↦ J v ↦ ∇²_z ℓ·J v ↦ Jᵀ ∇²_z ℓ J v
 /// ```
 ///
-/// z are the outputs that the captured closure returned besides the loss, J = ∂z/∂θ, and c comes from the closure's reduction
-/// (1 for a sum, 1/N for a mean). Any loss that is a function of the outputs will do: ∇²_z ℓ·w is Burn's gradient of ⟨∇_z ℓ, w⟩
-/// in output space. The recorded program is checked to ensure that the parameters reach the loss only through the outputs.
+/// z are the outputs that the captured closure returned besides the loss, J = ∂z/∂θ, and c comes from the closure's
+/// reduction (1 for a sum, 1/N for a mean). Any loss that is a function of the outputs will do: ∇²_z ℓ·w is Burn's
+/// gradient of ⟨∇_z ℓ, w⟩ in output space. The recorded program is checked to ensure that the parameters reach the loss
+/// only through the outputs.
 ///
 /// G is self-adjoint, and positive semidefinite if the loss is convex in the outputs (cross-entropy, squared error). It
 /// differs from the Hessian by the curvature of the network, Σ ∂ℓ/∂z·∇²z, and equals it where z is linear in θ.

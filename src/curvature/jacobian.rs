@@ -25,8 +25,8 @@ use crate::{
 /// every rank has all of them: norms and inner products are those of the whole data set.
 ///
 /// # Cost
-/// J v costs about a forward pass and Jᵀu about a backward pass, and each another forward pass once per (θ, batch). On a shared
-/// objective J v also takes a message of all outputs, and Jᵀu one of all parameters.
+/// J v costs about a forward pass and Jᵀu about a backward pass, and each another forward pass once per (θ, batch). On
+/// a shared objective J v also takes a message of all outputs, and Jᵀu one of all parameters.
 ///
 /// # Example
 /// For z = x w, J v = x v.

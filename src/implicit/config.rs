@@ -22,8 +22,8 @@ pub enum InnerCurvature {
 
 /// Lipschitz constants in θ, in the Euclidean norm, that make the error bound of a hypergradient a theorem.
 ///
-/// They must hold on the ball around θ that contains θ*; for quadratic objectives the constants of derivatives that do not vary are
-/// 0.
+/// They must hold on the ball around θ that contains θ*; for quadratic objectives the constants of derivatives that do
+/// not vary are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LipschitzConstants {
     /// Of the inner Hessian ∂²ℒ/∂θ², in the spectral norm.

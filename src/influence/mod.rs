@@ -5,8 +5,9 @@
 //! score(f, n) = c·∇fᵀ A⁻¹ ∇ℓₙ        A = C + λI        ℒ = c·Σₙ ℓₙ,  c = 1/N for a mean, 1 for a sum
 //! ```
 //!
-//! is the change of f(θ), the quantity asked about, that the implicit function theorem predicts when sample n is left out of
-//! the training: positive for a sample that lowers f. C is the Hessian, the Gauss-Newton or a Fisher matrix of ℒ; the [estimator](Estimator) applies A⁻¹.
+//! is the change of f(θ), the quantity asked about, that the implicit function theorem predicts when sample n is left
+//! out of the training: positive for a sample that lowers f. C is the Hessian, the Gauss-Newton or a Fisher matrix of
+//! ℒ; the [estimator](Estimator) applies A⁻¹.
 //!
 //! For one solved s = A⁻¹∇f the scores of *all* training samples are one directional derivative of the vector of their
 //! losses, J_ℓ s: one forward-mode pass over the training data per query, or for several queries at once. No gradient of a
@@ -15,11 +16,11 @@
 //!
 //! It is based on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
-//! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
-//! al. 2023, *Studying large language model generalization with influence functions* (EKFAC). It does not retrain.
-//! Whether scores predict retrainings of a given model is a separate question, which [`truth`] answers; they do so less well
-//! for networks that are not trained to a stationary point than for convex models. Scores that do not fit in memory go to
-//! a file: see [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
+//! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints);
+//! Grosse et al. 2023, *Studying large language model generalization with influence functions* (EKFAC). It does not
+//! retrain. Whether scores predict retrainings of a given model is a separate question, which [`truth`] answers; they
+//! do so less well for networks that are not trained to a stationary point than for convex models. Scores that do not
+//! fit in memory go to a file: see [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
 
 mod checkpoints;
 mod config;
@@ -226,9 +227,9 @@ impl<B: AutodiffBackend> Influence<B> {
     /// `at_once` gives the same bits as an uninterrupted one.
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) and others for a query of other parameters,
-    /// precision or device; [`InfluenceError::NoQuery`], [`InfluenceError::QueryRange`]; a gradient that is not finite; those
-    /// of the solver, of the data and of `visit`. A solve that stops early is not an error but a
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) and others for a query of other
+    /// parameters, precision or device; [`InfluenceError::NoQuery`], [`InfluenceError::QueryRange`]; a gradient that is
+    /// not finite; those of the solver, of the data and of `visit`. A solve that stops early is not an error but a
     /// [warning](InfluenceReport::warnings).
     pub fn visit_scores<'a>(
         &self,

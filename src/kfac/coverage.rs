@@ -113,9 +113,9 @@ impl KfacCoverage {
         factored.sum::<usize>() as f64 / total.max(1) as f64
     }
 
-    /// The gradients that were actually used: [`KfacFisher::Exact`] or [`KfacFisher::MonteCarlo`] where the configuration says
-    /// [`KfacFisher::ExactWhereCheap`]. The seed is that of the configuration, from which an optimizer makes one for each
-    /// step. `None` in reports saved by earlier versions.
+    /// The gradients that were actually used: [`KfacFisher::Exact`] or [`KfacFisher::MonteCarlo`] where the
+    /// configuration says [`KfacFisher::ExactWhereCheap`]. The seed is that of the configuration, from which an
+    /// optimizer makes one for each step. `None` in reports saved by earlier versions.
     pub fn fisher(&self) -> Option<KfacFisher> {
         self.fisher
     }

@@ -73,9 +73,10 @@ use block::Network;
 /// matrix, an estimate of its diagonal, or an error. None is dropped. c is that of [`Fisher`](crate::Fisher), so A ⊗ G
 /// approximates the Gauss-Newton matrix of the negative log-likelihood on the same scale.
 ///
-/// By default expensive parts are **estimates** by random draws: G of a model with more than three outputs or four classes,
-/// from drawn targets ([`KfacFisher::ExactWhereCheap`]), and the block of a parameter without a layer, by an estimate of its
-/// diagonal where the exact block is expensive. [`coverage`](Self::coverage) reports both ([`KfacCoverage::estimated`], [`KfacCoverage::fisher`]).
+/// By default expensive parts are **estimates** by random draws: G of a model with more than three outputs or four
+/// classes, from drawn targets ([`KfacFisher::ExactWhereCheap`]), and the block of a parameter without a layer, by an
+/// estimate of its diagonal where the exact block is expensive. [`coverage`](Self::coverage) reports both
+/// ([`KfacCoverage::estimated`], [`KfacCoverage::fisher`]).
 ///
 /// K-FAC is exact for a single sample, and for deep linear networks with a Gaussian likelihood.
 ///

@@ -89,7 +89,8 @@ pub struct SolveReport {
 }
 
 impl SolveReport {
-    /// The fields that all methods share; a method without recurrence, tolerance or iterations leaves the other fields unchanged.
+    /// The fields that all methods share; a method without recurrence, tolerance or iterations leaves the other fields
+    /// unchanged.
     pub(super) fn new<B: AutodiffBackend>(
         method: Method,
         stop: StopReason,

@@ -28,8 +28,8 @@ pub enum StepRule {
         rate: f64,
         /// Share of the previous step, at least zero and below one.
         momentum: f64,
-        /// Limit on the change of the predictive distribution: ν = min(1, √(limit / (rate²·|Δᵀ∇h|))). While steps are long, the
-        /// limit determines their length, not the rate (Ba et al. 2017, section 5).
+        /// Limit on the change of the predictive distribution: ν = min(1, √(limit / (rate²·|Δᵀ∇h|))). While steps are
+        /// long, the limit determines their length, not the rate (Ba et al. 2017, section 5).
         limit: Option<f64>,
     },
 }

@@ -34,9 +34,10 @@ use running::{Decomposition, Running};
 /// h(θ) = ℒ(θ) + η/2 ‖θ‖²        Δ = −(F̂ damped by γ)⁻¹ ∇h        θ ← θ + αΔ + μδ₀
 /// ```
 ///
-/// η is the weight decay, F̂ consists of moving averages of Kronecker factors, and δ₀ is the previous step. By default α and μ
-/// minimize the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ, where F is the exact Fisher matrix of the batch. λ
-/// follows the ratio of actual to predicted decrease (Levenberg–Marquardt); γ is periodically chosen among three values.
+/// η is the weight decay, F̂ consists of moving averages of Kronecker factors, and δ₀ is the previous step. By default
+/// α and μ minimize the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ, where F is the exact Fisher matrix of
+/// the batch. λ follows the ratio of actual to predicted decrease (Levenberg–Marquardt); γ is periodically chosen among
+/// three values.
 ///
 /// In the light mode ([`KfacOptimizerConfig::stochastic`]) a learning rate decides the size of a step, with a limit on the
 /// change of the predictions. [`set_learning_rate`](Self::set_learning_rate) changes the rate.
@@ -48,18 +49,18 @@ use running::{Decomposition, Running};
 ///
 /// Capture a network with such layers in evaluation mode
 /// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and pass a model in training mode to every step.
-/// The network then trains as with Burn's optimizers: ℒ and ∇ℒ are those of Burn's own `backward()`, with dropped units and the
-/// statistics of the batch. That pass also updates the running statistics of the model that is returned. The curvature
-/// is that of evaluation mode at the current running statistics.
+/// The network then trains as with Burn's optimizers: ℒ and ∇ℒ are those of Burn's own `backward()`, with dropped units
+/// and the statistics of the batch. That pass also updates the running statistics of the model that is returned. The
+/// curvature is that of evaluation mode at the current running statistics.
 ///
 /// On a [shared](Objective::shared) objective every rank runs its batch in training mode as data-parallel training does: with
 /// the statistics of that batch, and units dropped by its own random numbers. Loss, gradient and the running statistics
 /// are averaged with the weights of the batches, by one message, so that the model stays the same on all ranks.
 ///
 /// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the
-/// curvature of the batch's own statistics. Through these, every sample affects the rows of all others. So the targets must
-/// be drawn, as they are by default ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)), or not used at all, and the closure must return
-/// [`Loss::mean_of`](crate::Loss::mean_of).
+/// curvature of the batch's own statistics. Through these, every sample affects the rows of all others. So the targets
+/// must be drawn, as they are by default ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)), or not used
+/// at all, and the closure must return [`Loss::mean_of`](crate::Loss::mean_of).
 ///
 /// # Parameters without a layer
 ///

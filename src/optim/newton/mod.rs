@@ -34,9 +34,9 @@ use direction::Factors;
 /// h(θ) = ℒ(θ) + η/2 ‖θ‖²        δ ≈ −(A + (λ + η)I)⁻¹ ∇h        θ ← θ + αδ
 /// ```
 ///
-/// A is the Hessian or the Gauss-Newton matrix of ℒ, η the weight decay, λ the damping. The presets [`NewtonCgConfig`], [`TrustRegionNewtonConfig`],
-/// [`LissaNewtonConfig`], [`HessianFreeConfig`] and [`LevenbergMarquardtConfig`] are methods from the literature.
-/// [`NewtonOptimizerConfig`] combines any direction with any rule.
+/// A is the Hessian or the Gauss-Newton matrix of ℒ, η the weight decay, λ the damping. The presets [`NewtonCgConfig`],
+/// [`TrustRegionNewtonConfig`], [`LissaNewtonConfig`], [`HessianFreeConfig`] and [`LevenbergMarquardtConfig`] are
+/// methods from the literature. [`NewtonOptimizerConfig`] combines any direction with any rule.
 ///
 /// A step takes a model and returns the updated one, with a [`NewtonStep`] whose [`Verdict`] says what happened. If the rule
 /// refuses the step, the model stays as it is, and the next step starts with a larger λ or a smaller radius.
@@ -48,16 +48,16 @@ use direction::Factors;
 ///
 /// # Where h does not fall
 ///
-/// λ does not rise above 10³² (10²⁰ in f32), and the radius does not shrink below the reciprocal of that. If a step is refused there,
-/// or is too short to change θ or h beyond rounding although ∇h has not vanished, or if h falls at none of the rates of
-/// [`Armijo`], the verdict is [`Verdict::Stalled`], and λ and the radius stay: h is noisy, not finite nearby, or not the function
-/// that ∇h belongs to.
+/// λ does not rise above 10³² (10²⁰ in f32), and the radius does not shrink below the reciprocal of that. If a step is
+/// refused there, or is too short to change θ or h beyond rounding although ∇h has not vanished, or if h falls at none
+/// of the rates of [`Armijo`], the verdict is [`Verdict::Stalled`], and λ and the radius stay: h is noisy, not finite
+/// nearby, or not the function that ∇h belongs to.
 ///
 /// # Stationary points
 ///
-/// A vanishing gradient may belong to a saddle point. With the Hessian, Lanczos' process from a random start then looks for the
-/// eigenvector of the smallest eigenvalue, which leads away from a saddle ([`TruncatedCg::leave_saddles`]). Otherwise the
-/// verdict is [`Verdict::Stationary`], and no step is taken.
+/// A vanishing gradient may belong to a saddle point. With the Hessian, Lanczos' process from a random start then looks
+/// for the eigenvector of the smallest eigenvalue, which leads away from a saddle ([`TruncatedCg::leave_saddles`]).
+/// Otherwise the verdict is [`Verdict::Stationary`], and no step is taken.
 ///
 /// # Dropout and batch normalization
 ///

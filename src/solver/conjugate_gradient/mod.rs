@@ -37,11 +37,11 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) *before* it takes the step, and returns p.
 ///
 /// # In a trust region
-/// With `trust_radius` the iteration stops on the boundary ‖x‖ = radius (Steihaug; Toint), since the norms of the iterates
-/// never shrink. If a step would leave the region, or pᵀA p ≤ 0, the result is the point x + τ p on the boundary, and the reason is
-/// [`StopReason::TrustRegion`](crate::StopReason::TrustRegion). In the second case the direction is in
-/// [`Solution::negative_curvature`]. If A is positive definite, x achieves at least half of the decrease of
-/// ½ xᵀA x − bᵀx that is possible in the region.
+/// With `trust_radius` the iteration stops on the boundary ‖x‖ = radius (Steihaug; Toint), since the norms of the
+/// iterates never shrink. If a step would leave the region, or pᵀA p ≤ 0, the result is the point x + τ p on the
+/// boundary, and the reason is [`StopReason::TrustRegion`](crate::StopReason::TrustRegion). In the second case the
+/// direction is in [`Solution::negative_curvature`]. If A is positive definite, x achieves at least half of the
+/// decrease of ½ xᵀA x − bᵀx that is possible in the region.
 ///
 /// # Several right-hand sides
 /// [`solve_many`](LinearSolver::solve_many) runs all systems in lockstep, with one

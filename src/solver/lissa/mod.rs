@@ -23,9 +23,10 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// damping is damping·scale, and some of its descendants leave out the last division by the scale.)
 ///
 /// The result has two errors, both reported. The influence of the start decays as exp(−depth·λmin/scale): if
-/// depth·λmin/scale is below 3, the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged). And the
-/// result scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::solver::MethodDetail::Lissa), which falls as 1/√repeats and
-/// does *not* fall with the depth. A larger scale makes it scatter less, and needs more depth.
+/// depth·λmin/scale is below 3, the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged).
+/// And the result scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::solver::MethodDetail::Lissa),
+/// which falls as 1/√repeats and does *not* fall with the depth. A larger scale makes it scatter less, and needs more
+/// depth.
 ///
 /// # Cost
 /// depth·repeats products with a term, and one product with A for the true residual; if no scale is given, up to

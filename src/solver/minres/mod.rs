@@ -28,14 +28,14 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// so that the residual never rises, whatever the signs of the eigenvalues.
 ///
 /// # Singular systems
-/// With b in the range of A it converges as usual, and from x₀ = 0 without a preconditioner x is A⁺b, the shortest of all
-/// solutions. With b outside the range the residual cannot reach 0; A r falls instead. Rounding turns a zero
+/// With b in the range of A it converges as usual, and from x₀ = 0 without a preconditioner x is A⁺b, the shortest of
+/// all solutions. With b outside the range the residual cannot reach 0; A r falls instead. Rounding turns a zero
 /// eigenvalue into one of about ε‖A‖, so A r falls to about √ε ‖A‖ ‖r‖ and then rises again, while x drifts along the
 /// null space. The iteration keeps the x with the smallest A r, and when the smallest singular value of T̄ falls below
 /// `singular_below`·‖A‖ it returns to that x and stops with
-/// [`StopReason::LeastSquares`](crate::StopReason::LeastSquares). In exact arithmetic the null-space part of this x
-/// is a multiple of n, the null-space part of r. Without a preconditioner two more solves with right-hand sides in the range separate
-/// n from the rest of r, and the answer is accurate to about κ²ε:
+/// [`StopReason::LeastSquares`](crate::StopReason::LeastSquares). In exact arithmetic the null-space part of this x is
+/// a multiple of n, the null-space part of r. Without a preconditioner two more solves with right-hand sides in the
+/// range separate n from the rest of r, and the answer is accurate to about κ²ε:
 /// ```text
 /// A w = A r,  A d = w,  n = r − w,  x ← x + d − (nᵀ(x + d − x₀) / nᵀn) n
 /// ```

@@ -28,11 +28,12 @@ use sketch::{Sketch, sketch};
 /// P⁻¹ = (λₖ + λ) Uᵀ (Λ + λ)⁻¹ U + (I − UᵀU)         as a preconditioner: λₖ is the smallest eigenvalue kept
 /// ```
 ///
-/// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its λ.
-/// The approximation is good if the part of A beyond the rank is small compared with λ; if that part is larger, ‖x‖ is too
-/// large and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true residual. For an
-/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::solver::ConjugateGradient): with a rank of about
-/// three times the effective dimension Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
+/// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its
+/// λ. The approximation is good if the part of A beyond the rank is small compared with λ; if that part is larger, ‖x‖
+/// is too large and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true
+/// residual. For an accurate solution, use it as a preconditioner of
+/// [`ConjugateGradient`](crate::solver::ConjugateGradient): with a rank of about three times the effective dimension Σᵢ
+/// λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
 ///
 /// # Cost
 /// `rank` products with A at once (`apply_many`), 3·rank²·n multiply-adds and rank·n elements of memory; then 4·rank·n per
@@ -42,9 +43,10 @@ use sketch::{Sketch, sketch};
 /// A self-adjoint and positive semidefinite.
 ///
 /// # Errors
-/// [`SolverError::Indefinite`](crate::errors::SolverError::Indefinite) if the sketch shows that A has a negative eigenvalue (or
-/// that λ exceeds the damping in the operator); [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a
-/// preconditioner or an observer; layouts, precisions or devices that differ; NaN or infinity in b or in a product.
+/// [`SolverError::Indefinite`](crate::errors::SolverError::Indefinite) if the sketch shows that A has a negative
+/// eigenvalue (or that λ exceeds the damping in the operator);
+/// [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a preconditioner or an observer;
+/// layouts, precisions or devices that differ; NaN or infinity in b or in a product.
 ///
 /// # Example
 /// ```
