@@ -76,9 +76,9 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     ///
     /// # Errors
     /// [`ImplicitError::OtherParameters`], [`ImplicitError::Unused`]; [`ImplicitError::NotConvex`] for a stated convexity that
-    /// the solve contradicts; an outer objective that cannot be taken to the point
+    /// the solve contradicts; an outer objective that cannot be moved to the point
     /// ([`Objective::at`](crate::Objective::at)); a loss, gradient or product that is NaN or infinite; those of the solver.
-    /// An inner problem that is not at its minimum, an indefinite matrix and a solve that stops short are not errors
+    /// An inner problem that is not at its minimum, an indefinite matrix and a solve that stops early are not errors
     /// but verdicts of the report.
     ///
     /// # References

@@ -149,7 +149,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     ///
     /// # Errors
     /// [`OptimizerError::NoLearningRate`] with another rule; [`ConfigError`](crate::errors::ConfigError) for a rate that is
-    /// negative or not finite. Zero, at the end of a schedule, is no step.
+    /// negative or not finite. Zero, as at the end of a schedule, means no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let Rule::Fixed { .. } = self.config.rule else {
             return Err(OptimizerError::NoLearningRate {
