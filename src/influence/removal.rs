@@ -66,7 +66,8 @@ impl<B: AutodiffBackend> Influence<B> {
     /// As [`influence_step`](Self::influence_step); [`InfluenceError::NothingLeft`].
     ///
     /// # Example
-    /// The mean of three numbers without the third is the mean of two, exactly; to first order the mean moves by two thirds of that.
+    /// The mean of three numbers without the third is the mean of two, exactly; to first order the mean moves by two
+    /// thirds of that.
     ///
     /// ```
     /// # use burn::{module::Param, prelude::*};

@@ -39,8 +39,8 @@ use crate::{graph::ValueType, seeds::Seeds};
 pub enum Likelihood {
     /// Classes with probabilities softmax(z) along the last dimension; its negative logarithm is the cross-entropy.
     Categorical,
-    /// Zero or one, the latter with probability σ(z), independently for every output; its negative logarithm is the binary cross-entropy of
-    /// logits, *summed* over the outputs of a sample.
+    /// Zero or one, the latter with probability σ(z), independently for every output; its negative logarithm is the
+    /// binary cross-entropy of logits, *summed* over the outputs of a sample.
     Bernoulli,
     /// Values with mean z and a given variance, independently for every output; its negative logarithm is
     /// Σ(z − y)² / (2·variance) plus a constant.
