@@ -107,6 +107,10 @@ where
     if asked("kfac.cnn") {
         kfac::measure::<B, _, _>(&backend, request.plan, &cnn::case(&device.clone().autodiff()));
     }
+    if asked("kfac.transformer") {
+        let case = transformer::case(&device.clone().autodiff());
+        kfac::measure::<B, _, _>(&backend, request.plan, &case);
+    }
     if asked("influence.mlp") {
         influence::measure::<B>(&backend, request.plan);
     }

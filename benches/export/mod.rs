@@ -6,16 +6,21 @@ use std::{fs, path::Path};
 use burn::{module::Module, tensor::TensorData};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Adjoint, Batch, CaptureConfig, GaussNewton, Hessian, Jacobian, LinearOperator, Objective,
-    ParamVector, backend::ProgramBackend,
+    Adjoint, Batch, CaptureConfig, GaussNewton, Hessian, Jacobian, KfacConfig, Likelihood,
+    LinearOperator, Objective, ParamVector, Reduction,
+    backend::ProgramBackend,
+    kfac::{KfacFisher, KroneckerFactor},
 };
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Backend, influence,
+    Backend, influence, kfac,
     models::{Case, cnn, mlp, tiny, transformer},
     operators::VECTORS,
 };
+
+/// For factors that cannot be exact: enough that their traces are known to a few percent.
+const DRAWS: KfacFisher = KfacFisher::MonteCarlo { draws: 64, seed: 1 };
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -63,6 +68,9 @@ where
     let outputs = objective.outputs()?;
     let cotangent = outputs.space().normal(2);
     let mut expected = results(&objective, &vectors[0], &cotangent)?;
+    if case.name != "tiny" {
+        expected.insert("factors".into(), factors(&objective)?);
+    }
     expected.extend(more);
 
     let mut numbers = objective.parameters().to_vec()?;
@@ -115,6 +123,32 @@ where
         ("vj_norm", jacobian.apply_adjoint(cotangent)?.norm()?),
     ];
     Ok(found.into_iter().map(|(name, value)| (name.to_string(), json!(value))).collect())
+}
+
+/// Trace and Frobenius norm of A and G of each layer, by its weight. G is exact, or from [`DRAWS`] where places of a
+/// sequence mix.
+fn factors<B: AutodiffBackend>(objective: &Objective<B>) -> Outcome<Value>
+where
+    B::InnerBackend: ProgramBackend,
+{
+    let objective = &objective.reduced_by(Reduction::Mean)?;
+    let by = |fisher| {
+        let config = KfacConfig::new().with_fisher(fisher).with_uncovered(kfac::UNCOVERED);
+        config.init(objective, Likelihood::Categorical)
+    };
+    let exact = by(KfacFisher::Exact);
+    let is_exact = exact.is_ok();
+    let kfac = exact.or_else(|_| by(DRAWS))?;
+    let sizes = |factor: &KroneckerFactor<B>| -> Outcome<[f64; 2]> {
+        let squares: f64 = factor.values()?.iter().map(|value| value * value).sum();
+        Ok([factor.trace()?, squares.sqrt()])
+    };
+    let mut found = Map::new();
+    for layer in kfac.layers() {
+        let sizes = [sizes(layer.input())?, sizes(layer.output())?];
+        found.insert(layer.weight().into(), json!(sizes));
+    }
+    Ok(json!({ "exact": is_exact, "of": found }))
 }
 
 /// The folder of `--export=FOLDER`, if it is asked for.

@@ -3,94 +3,15 @@
     python jax_products.py [mlp cnn transformer tiny]
 """
 
-import os
 import sys
 
-from problems import DAMPING, HEADS, MODELS, NORM_EPSILON, STEPS, Problem, check, flat
+from problems import DAMPING, MODELS, STEPS, Problem, check, flat
 from timing import Rounds
+from jax_models import NETWORKS, arrays, batch, mean_loss, outputs_hessian
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-from jax import lax  # noqa: E402
-from jax.scipy.sparse.linalg import cg  # noqa: E402
-
-
-def linear(p, name, x):
-    return x @ p[f"{name}.weight"] + p[f"{name}.bias"]
-
-
-def norm_layer(p, name, x):
-    centered = x - x.mean(-1, keepdims=True)
-    scale = lax.rsqrt((centered**2).mean(-1, keepdims=True) + NORM_EPSILON)
-    return centered * scale * p[f"{name}.gamma"] + p[f"{name}.beta"]
-
-
-def mlp(p, x):
-    return linear(p, "third", jnp.tanh(linear(p, "second", jnp.tanh(linear(p, "first", x)))))
-
-
-def tiny(p, x):
-    return linear(p, "output", jax.nn.sigmoid(linear(p, "hidden", x)))
-
-
-def cnn(p, x):
-    """Images and kernels with channels last, which is what XLA's convolutions on CPUs like; see `natural`."""
-    for name in ("first", "second"):
-        x = lax.conv_general_dilated(
-            x, p[f"{name}.weight"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        x = jax.nn.relu(x + p[f"{name}.bias"])
-        x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-    return linear(p, "classifier", x.reshape(x.shape[0], -1))
-
-
-def attention(p, name, x):
-    rows, length, width = x.shape
-    query, key, value = (
-        linear(p, f"{name}.{part}", x).reshape(rows, length, HEADS, width // HEADS).transpose(0, 2, 1, 3)
-        for part in ("query", "key", "value")
-    )
-    weights = jax.nn.softmax(query @ key.swapaxes(-1, -2) / (width // HEADS) ** 0.5, -1)
-    return linear(p, f"{name}.output", (weights @ value).transpose(0, 2, 1, 3).reshape(x.shape))
-
-
-def transformer(p, tokens):
-    x = p["tokens.weight"][tokens] + p["positions.weight"]
-    layer = 0
-    while f"encoder.layers.{layer}.norm_1.gamma" in p:
-        at = f"encoder.layers.{layer}"
-        x = norm_layer(p, f"{at}.norm_1", x + attention(p, f"{at}.mha", x))
-        inner = jax.nn.gelu(linear(p, f"{at}.pwff.linear_inner", x), approximate=False)
-        x = norm_layer(p, f"{at}.norm_2", x + linear(p, f"{at}.pwff.linear_outer", inner))
-        layer += 1
-    z = linear(p, "projection", x)
-    return z.reshape(-1, z.shape[-1])
-
-
-NETWORKS = {"mlp": mlp, "cnn": cnn, "transformer": transformer, "tiny": tiny}
-
-
-def natural(name, part):
-    """Kernels with their channels last; the classifier's rows in the order in which pixels come then."""
-    if part.ndim == 4:
-        return part.transpose(2, 3, 1, 0)
-    if name == "classifier.weight":
-        return part.reshape(32, 5, 5, 10).transpose(1, 2, 0, 3).reshape(800, 10)
-    return part
-
-
-def mean_loss(classes, z, targets):
-    if classes:
-        return -jnp.take_along_axis(jax.nn.log_softmax(z), targets[:, None], 1).mean()
-    return ((z - targets) ** 2).mean()
-
-
-def outputs_hessian(classes, z, u):
-    if not classes:
-        return u * (2.0 / z.size)
-    q = jax.nn.softmax(z)
-    return (q * u - q * (q * u).sum(-1, keepdims=True)) / z.shape[0]
+import jax
+import jax.numpy as jnp
+from jax.scipy.sparse.linalg import cg
 
 
 def tree_dot(a, b):
@@ -103,11 +24,8 @@ def added(a, rate, b):
 
 def measure(problem):
     network = NETWORKS[problem.name]
-    arrays = lambda parts: {name: jnp.asarray(natural(name, part)) for name, part in parts.items()}  # noqa: E731
     theta = arrays(problem.parameters)
-    inputs, targets = (jnp.asarray(part) for part in problem.batch)
-    if problem.name == "cnn":
-        inputs = inputs.transpose(0, 2, 3, 1)
+    inputs, targets = batch(problem)
     vectors = [arrays(vector) for vector in problem.vectors]
     v, cotangent = vectors[0], jnp.asarray(problem.cotangent)
 

@@ -60,6 +60,10 @@ measure() {
         bench --quick --exact "$name.flex" | tee "$out.ours"
         peer jax jax_products.py "$name" | tee "$out.jax"
         peer torch torch_products.py "$name" | tee "$out.torch"
+        [ "$name" = tiny ] && continue
+        bench --quick --exact "kfac.$name.flex" | tee -a "$out.ours"
+        peer jax jax_factors.py "$name" | tee -a "$out.jax"
+        peer torch torch_factors.py "$name" | tee -a "$out.torch"
       fi
     done
   done

@@ -25,6 +25,8 @@ PRODUCTS = (
     ("20 CG steps on the damped Gauss-Newton matrix", ("cg20_ggn",)),
     ("8 Hessian products in one call", ("hv_many8",)),
     ("16 Hessian products in one call", ("hv_many16",)),
+    ("gradient and K-FAC factors, one draw", ("kfac_factors",)),
+    ("the same, exact, ten classes", ("kfac_factors_exact", "kfac_factors_exact_loop")),
 )
 INFLUENCE = (
     ("20 CG steps and all scores, one query", ("influence_cg",)),

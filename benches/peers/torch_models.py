@@ -3,13 +3,14 @@
 import torch
 from torch.nn import functional as F
 
+from layers import record
 from problems import HEADS, NORM_EPSILON, THREADS
 
 torch.set_num_threads(THREADS)
 
 
 def linear(p, name, x):
-    return F.linear(x, p[f"{name}.weight"].T, p[f"{name}.bias"])
+    return record(p, name, x, F.linear(x, p[f"{name}.weight"].T, p[f"{name}.bias"]))
 
 
 def norm(p, name, x):
@@ -26,7 +27,7 @@ def tiny(p, x):
 
 def cnn(p, x):
     for name in ("first", "second"):
-        x = torch.relu(F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"]))
+        x = torch.relu(record(p, name, x, F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"])))
         x = F.max_pool2d(x, 2)
     return linear(p, "classifier", x.flatten(1))
 
@@ -42,7 +43,7 @@ def attention(p, name, x):
 
 
 def transformer(p, tokens):
-    x = p["tokens.weight"][tokens] + p["positions.weight"]
+    x = record(p, "tokens", tokens, p["tokens.weight"][tokens]) + p["positions.weight"]
     layer = 0
     while f"encoder.layers.{layer}.norm_1.gamma" in p:
         at = f"encoder.layers.{layer}"

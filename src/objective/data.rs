@@ -1,12 +1,13 @@
 //! Objectives over a data set: batches of any iterator, held, or a stream that is run again for every pass.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use burn_backend::AutodiffBackend;
 
 use super::{
     Objective, ObjectiveError, Reduction,
     batches::{Counted, Fetched, Part, Parts, Run, Stream, Visit},
+    excerpt::Excerpt,
 };
 use crate::{capture::Batch, error::Error, tensor::TensorBridge};
 
@@ -114,8 +115,9 @@ where
     /// The same loss over a data set that is fetched again for every pass.
     ///
     /// As [`over`](Self::over), but `stream` is run once for every value, gradient and product, and passes on one batch
-    /// after another, always the same ones in the same order: a shuffling loader breaks the symmetry of the Hessian.
-    /// It is run once here to count the samples.
+    /// after another, always the same ones in the same order: with a shuffling loader products would mix orders. It is run
+    /// once here to count the samples. Later passes compare 64 elements of each tensor: every pass on Flex and ndarray,
+    /// elsewhere the first, second, fourth, eighth and so on, since each comparison waits for the device.
     ///
     /// # Errors
     /// As [`over`](Self::over); [`ObjectiveError::Data`] and other failures of the stream;
@@ -157,7 +159,9 @@ where
     #[inline(never)]
     fn with_stream(&self, run: Arc<Run<B>>, reduction: Reduction) -> Result<Self, Error> {
         let (mut outlines, mut samples) = (Vec::new(), Sample::default());
+        let mut excerpts = Vec::new();
         run(&mut |batch| {
+            excerpts.push(Arc::new(Excerpt::of::<B>(&batch.operands)?));
             let part = self.part(outlines.len(), batch)?;
             outlines.push(part.outline());
             samples.add(&part.batch);
@@ -170,13 +174,16 @@ where
         if stating.counts_samples() {
             run(&mut |batch| self.expect_halves(&batch, reduction))?;
         }
-        let batches = outlines.iter().zip(weights).map(|(outline, (divisor, weight))| Fetched {
+        let batches = outlines.iter().zip(excerpts).zip(weights);
+        let batches = batches.map(|((outline, excerpt), (divisor, weight))| Fetched {
             samples: outline.samples,
+            excerpt,
             stated: outline.stated,
             divisor,
             weight,
         });
-        let stream = Stream { run, batches: batches.collect(), views: Vec::new() };
+        let (batches, views) = (batches.collect(), Vec::new());
+        let stream = Stream { run, batches, views, passes: AtomicUsize::default() };
         Ok(stating.with_parts(Parts::Streamed(Arc::new(stream))))
     }
 }

@@ -11,6 +11,7 @@ mod data;
 mod data_space;
 mod error;
 mod evaluate;
+mod excerpt;
 mod guards;
 mod indices;
 mod inputs;
@@ -28,6 +29,7 @@ mod reduction;
 mod samples;
 mod shared;
 mod split_program;
+mod together;
 mod values;
 
 pub use batch_error::BatchError;

@@ -258,7 +258,7 @@ fn a_product_is_one_message() {
         let mut seen = Vec::new();
         for vectors in [1, 4] {
             let before = counted.traffic();
-            burn_curvature::LinearOperator::apply_many(&hessian, &vec![v.clone(); vectors])?;
+            LinearOperator::apply_many(&hessian, &vec![v.clone(); vectors])?;
             let traffic = counted.traffic() - before;
             seen.push((traffic.sums, traffic.bytes, 8 * (9 + n * vectors as u64)));
         }

@@ -55,7 +55,7 @@ pub(super) fn unfolded(
     if !fits || shape.num_elements() == 0 || !matches!(x.dtype(), DType::F32 | DType::F64) {
         return None;
     }
-    let (x, mut result) = (x.to_contiguous(), memory.tensor(shape.clone(), x.dtype(), allowed));
+    let (x, mut result) = (x.to_contiguous(), memory.tensor(shape, x.dtype(), allowed));
     match x.dtype() {
         DType::F32 => unfold_all::<f32>(&window, &x, &mut result)?,
         _ => unfold_all::<f64>(&window, &x, &mut result)?,
@@ -131,7 +131,7 @@ impl Images {
         shape: &Shape,
         (memory, allowed): (&mut Memory, usize),
     ) -> Option<FlexTensor> {
-        let mut result = memory.tensor(shape.clone(), self.dtype, allowed);
+        let mut result = memory.tensor(shape, self.dtype, allowed);
         match self.dtype {
             DType::F32 => self.run_in::<f32>(source, kernel, &mut result)?,
             DType::F64 => self.run_in::<f64>(source, kernel, &mut result)?,

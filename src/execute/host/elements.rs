@@ -26,8 +26,13 @@ impl<'a, N: Number> Elements<'a, N> {
 
     /// Those of a tensor broadcast to a shape. `None` if its rows must be copied first, see [`rows`].
     pub fn new(tensor: &'a FlexTensor, shape: &Shape) -> Option<Self> {
-        let axes = joined(tensor.layout(), shape)?;
         let memory = N::memory(tensor);
+        if tensor.layout().shape() == shape
+            && let Some((start, end)) = tensor.layout().contiguous_offsets()
+        {
+            return memory.get(start..end).map(Self::Dense);
+        }
+        let axes = joined(tensor.layout(), shape)?;
         let offset = tensor.layout().start_offset();
         match *axes.as_slice() {
             [] | [Axis { stride: 0, .. }] => memory.get(offset).copied().map(Self::Uniform),

@@ -71,8 +71,12 @@ impl<'a> Run<'a> {
 
     /// The outputs, once all steps have been run.
     pub fn finish(mut self) -> Result<Vec<FlexTensor>, ExecuteError> {
-        let outputs = self.graph.outputs.iter();
-        let outputs = outputs.map(|&value| self.read(value, || "the outputs".into())).collect();
+        let (graph, program) = (self.graph, self.program);
+        let outputs = graph.outputs.iter().zip(&program.last_outputs).map(|(&value, &last)| {
+            let found = if last { self.take(value) } else { self.get(value).cloned() };
+            found.ok_or_else(|| undefined(value, "the outputs".into()))
+        });
+        let outputs = outputs.collect();
         self.slots.clear();
         self.memory.leave();
         outputs
@@ -222,8 +226,11 @@ impl<'a> Run<'a> {
         let mut results: Vec<FlexTensor> = Vec::with_capacity(chain.results);
         for register in 0..chain.results {
             let first = chain.outputs.iter().find(|output| output.register == register);
-            let shape = first.map_or_else(|| Shape::from(vec![chain.len]), |one| one.shape.clone());
-            results.push(self.memory.tensor(shape, chain.dtype, self.unused));
+            let result = match first {
+                Some(output) => self.memory.tensor(&output.shape, chain.dtype, self.unused),
+                None => self.memory.tensor(&[chain.len].into(), chain.dtype, self.unused),
+            };
+            results.push(result);
         }
         let inputs = chain.inputs.iter().map(|input| {
             self.get(input.value).ok_or_else(|| undefined(input.value, "a chain".into()))
@@ -256,8 +263,7 @@ impl<'a> Run<'a> {
                 (own.ok_or_else(|| undefined(value, "a sum of products".into()))?, Accum::Add)
             }
             None => {
-                let shape = product.shape.clone();
-                (self.memory.tensor(shape, product.dtype, self.unused), Accum::Replace)
+                (self.memory.tensor(&product.shape, product.dtype, self.unused), Accum::Replace)
             }
         };
         let read = |value| self.get(value).ok_or_else(|| undefined(value, "Matmul".into()));

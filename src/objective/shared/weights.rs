@@ -1,5 +1,7 @@
 //! The weights of batches among those of all ranks.
 
+use std::sync::atomic::AtomicUsize;
+
 use burn_backend::AutodiffBackend;
 
 use super::{Numbering, Share, SharedError};
@@ -180,9 +182,9 @@ impl<B: AutodiffBackend> Parts<B> {
             Parts::Streamed(stream) => {
                 let mut batches = stream.batches.clone();
                 batches.iter_mut().for_each(|batch| batch.weight *= factor);
-                Parts::Streamed(
-                    Stream { run: stream.run.clone(), views: stream.views.clone(), batches }.into(),
-                )
+                let (run, views) = (stream.run.clone(), stream.views.clone());
+                let stream = Stream { run, batches, views, passes: AtomicUsize::default() };
+                Parts::Streamed(stream.into())
             }
         }
     }

@@ -3,11 +3,11 @@
 #[cfg(feature = "flex")]
 pub(in super::super) use flex::holds;
 #[cfg(feature = "flex")]
-pub(super) use flex::{Contiguous, dtype, elements, elements_mut};
+pub(super) use flex::{Contiguous, dtype, elements, elements_mut, view};
 #[cfg(not(feature = "flex"))]
 pub(in super::super) use nowhere::holds;
 #[cfg(not(feature = "flex"))]
-pub(super) use nowhere::{Contiguous, dtype, elements, elements_mut};
+pub(super) use nowhere::{Contiguous, dtype, elements, elements_mut, view};
 
 use std::any::Any;
 
@@ -36,13 +36,16 @@ pub(crate) fn is_processor<B: Backend>(device: &B::Device) -> bool {
 
 #[cfg(feature = "flex")]
 mod flex {
-    use std::any::Any;
+    use std::{any::Any, ops::Range};
 
     use burn::backend::{BackendTensor, DispatchDevice, DispatchTensor, DispatchTensorKind};
     use burn_backend::{Backend, DType, Element, tensor::FloatTensor};
-    use burn_flex::{FlexDevice, FlexTensor};
+    use burn_flex::{FlexDevice, FlexTensor, Layout};
 
-    use crate::tensor::flex::held;
+    use crate::tensor::{
+        Kind,
+        flex::{held, wrap},
+    };
 
     /// Whether tensors on a device have elements that can be accessed.
     pub fn holds<B: Backend>(device: &B::Device) -> bool {
@@ -72,6 +75,25 @@ mod flex {
         let tensor = exclusive::<B>(tensor).filter(|tensor| tensor.dtype() == E::dtype())?;
         let (start, end) = tensor.layout().contiguous_offsets()?;
         E::elements_mut(tensor)?.get_mut(start..end)
+    }
+
+    /// A part of the elements, in a shape of as many, if all are contiguous.
+    pub fn view<B: Backend>(
+        tensor: &FloatTensor<B>,
+        part: Range<usize>,
+        shape: &[usize],
+    ) -> Option<FloatTensor<B>> {
+        let tensor = held(tensor)?;
+        let (start, end) = tensor.layout().contiguous_offsets()?;
+        if part.len() != shape.iter().product::<usize>() || start + part.end > end {
+            return None;
+        }
+        let mut strides = vec![1; shape.len()];
+        for place in (1..shape.len()).rev() {
+            strides[place - 1] = strides[place] * shape[place] as isize;
+        }
+        let layout = Layout::new(shape.to_vec().into(), strides, start + part.start);
+        wrap(FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype()), Kind::Float)
     }
 
     fn exclusive<B: Backend>(tensor: &mut FloatTensor<B>) -> Option<&mut FlexTensor> {
@@ -114,6 +136,8 @@ mod flex {
 
 #[cfg(not(feature = "flex"))]
 mod nowhere {
+    use std::ops::Range;
+
     use burn_backend::{Backend, DType, tensor::FloatTensor};
 
     pub fn holds<B: Backend>(_: &B::Device) -> bool {
@@ -129,6 +153,14 @@ mod nowhere {
     }
 
     pub fn elements_mut<B: Backend, E: Contiguous>(_: &mut FloatTensor<B>) -> Option<&mut [E]> {
+        None
+    }
+
+    pub fn view<B: Backend>(
+        _: &FloatTensor<B>,
+        _: Range<usize>,
+        _: &[usize],
+    ) -> Option<FloatTensor<B>> {
         None
     }
 

@@ -1,8 +1,14 @@
 //! Copies between tensors and one tensor of them all.
 
-use burn_backend::{Backend, DType, Element, TensorData, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{
+    Backend, DType, Element, TensorData, TensorMetadata,
+    tensor::{Device, FloatTensor},
+};
 
-use super::access::{self, Contiguous};
+use super::{
+    super::ParamLayout,
+    access::{self, Contiguous},
+};
 
 /// Tensors of one shape as one with an axis at a place.
 pub(in crate::space) fn stacked<B: Backend>(
@@ -20,20 +26,59 @@ fn stacked_of<B: Backend, N: Contiguous + Element>(
     parts: &[&FloatTensor<B>],
     axis: usize,
 ) -> Option<FloatTensor<B>> {
-    let first = parts.first()?;
-    let mut shape = first.shape().to_vec();
-    let run: usize = shape.get(axis..)?.iter().product();
     let sources = parts.iter().map(|part| access::elements::<B, N>(part));
     let sources = sources.collect::<Option<Vec<&[N]>>>()?;
-    let mut elements = Vec::with_capacity(parts.len() * first.shape().num_elements());
-    for start in (0..first.shape().num_elements()).step_by(run.max(1)) {
-        for source in &sources {
+    let first = parts.first()?;
+    interleaved::<B, N>(&sources, (&first.shape(), axis), &first.device())
+}
+
+/// The blocks of vectors that are one tensor each, every block as one tensor with an axis at a place of its own.
+pub(in crate::space) fn stacked_flat<B: Backend>(
+    vectors: &[&FloatTensor<B>],
+    layout: &ParamLayout,
+    axes: &[usize],
+) -> Option<Vec<FloatTensor<B>>> {
+    match vectors.first().copied().and_then(access::dtype::<B>)? {
+        DType::F32 => stacked_flat_of::<B, f32>(vectors, layout, axes),
+        DType::F64 => stacked_flat_of::<B, f64>(vectors, layout, axes),
+        _ => None,
+    }
+}
+
+fn stacked_flat_of<B: Backend, N: Contiguous + Element>(
+    vectors: &[&FloatTensor<B>],
+    layout: &ParamLayout,
+    axes: &[usize],
+) -> Option<Vec<FloatTensor<B>>> {
+    let device = vectors.first()?.device();
+    let elements = vectors.iter().map(|vector| access::elements::<B, N>(vector));
+    let elements = elements.collect::<Option<Vec<&[N]>>>()?;
+    let blocks = layout.blocks().iter().zip(axes).map(|(block, &axis)| {
+        let sources = elements.iter().map(|elements| elements.get(block.range()));
+        let sources = sources.collect::<Option<Vec<&[N]>>>()?;
+        interleaved::<B, N>(&sources, (block.shape(), axis), &device)
+    });
+    blocks.collect()
+}
+
+/// The elements of tensors of one shape as one tensor with an axis at a place.
+fn interleaved<B: Backend, N: Contiguous + Element>(
+    sources: &[&[N]],
+    (shape, axis): (&[usize], usize),
+    device: &Device<B>,
+) -> Option<FloatTensor<B>> {
+    let run = shape.get(axis..)?.iter().product::<usize>().max(1);
+    let size: usize = shape.iter().product();
+    let mut elements = Vec::with_capacity(sources.len() * size);
+    for start in (0..size).step_by(run) {
+        for source in sources {
             elements.extend_from_slice(source.get(start..start + run)?);
         }
     }
-    shape.insert(axis, parts.len());
-    (elements.len() == shape.iter().product::<usize>())
-        .then(|| B::float_from_data(TensorData::new(elements, shape), &first.device()))
+    let mut shape = shape.to_vec();
+    shape.insert(axis, sources.len());
+    (elements.len() == sources.len() * size)
+        .then(|| B::float_from_data(TensorData::new(elements, shape), device))
 }
 
 /// The entries of a tensor along its axis, each in memory of its own.
@@ -65,4 +110,44 @@ fn unstacked_of<B: Backend, N: Contiguous + Element>(
         B::float_from_data(TensorData::new(part, own.clone()), &device)
     };
     Some((0..count).map(part).collect())
+}
+
+/// Vectors from their blocks, each of which is stacked along an axis: one tensor of all elements for each vector.
+pub(in crate::space) fn unstacked_flat<B: Backend>(
+    stacks: &[(FloatTensor<B>, usize)],
+    layout: &ParamLayout,
+    count: usize,
+) -> Option<Vec<FloatTensor<B>>> {
+    match stacks.first().and_then(|(stack, _)| access::dtype::<B>(stack))? {
+        DType::F32 => unstacked_flat_of::<B, f32>(stacks, layout, count),
+        DType::F64 => unstacked_flat_of::<B, f64>(stacks, layout, count),
+        _ => None,
+    }
+}
+
+fn unstacked_flat_of<B: Backend, N: Contiguous + Element>(
+    stacks: &[(FloatTensor<B>, usize)],
+    layout: &ParamLayout,
+    count: usize,
+) -> Option<Vec<FloatTensor<B>>> {
+    let blocks = layout.blocks();
+    let sources = stacks.iter().zip(blocks).map(|((stack, axis), block)| {
+        let mut shape = block.shape().to_vec();
+        let run: usize = shape.get(*axis..)?.iter().product();
+        shape.insert(*axis, count);
+        let fits = stack.shape()[..] == shape[..] && run > 0;
+        access::elements::<B, N>(stack).filter(|_| fits).map(|elements| (elements, run))
+    });
+    let sources = sources.collect::<Option<Vec<_>>>().filter(|all| all.len() == blocks.len())?;
+    let device = stacks.first()?.0.device();
+    let vector = |index: usize| {
+        let mut vector = Vec::with_capacity(layout.len());
+        for &(elements, run) in &sources {
+            for start in (index * run..elements.len()).step_by(run * count) {
+                vector.extend_from_slice(&elements[start..start + run]);
+            }
+        }
+        B::float_from_data(TensorData::new(vector, [layout.len()]), &device)
+    };
+    Some((0..count).map(vector).collect())
 }
