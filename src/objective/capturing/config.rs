@@ -49,8 +49,8 @@ pub enum Engine {
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
 /// The gradients are compared at the model's parameters. If they differ there, they are compared at points nearby, since
-/// at an optimum a gradient is nothing but rounding, and again on the processor (with the feature `flex`) if the model's
-/// device has coarser arithmetic. A loss other than the recorded one differs there too.
+/// at an optimum a gradient is nothing but rounding, and again on the CPU (with the feature `flex`) if the model's
+/// device has coarser arithmetic. If the recorded loss is the wrong one, the gradients differ there too.
 ///
 /// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
 /// approximation; here it is that of GELU itself.
