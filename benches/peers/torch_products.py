@@ -19,17 +19,17 @@ def dot(a, b):
 
 
 def conjugate_gradients(product, b):
-    """Steps on product + damping from zero, one read-back a step, as in the benchmark."""
+    """Steps on product + damping from zero, one read-back a step, as in the benchmark. Small problems leave zeros to divide by."""
     x = [torch.zeros_like(part) for part in b]
     r, p = [part.clone() for part in b], [part.clone() for part in b]
     squares = float(dot(r, r))
     for _ in range(STEPS):
         ap = [a + DAMPING * c for a, c in zip(product(p), p)]
-        rate = squares / float(dot(p, ap))
+        rate = squares / (float(dot(p, ap)) or 1.0)
         torch._foreach_add_(x, p, alpha=rate)
         torch._foreach_add_(r, ap, alpha=-rate)
         before, squares = squares, float(dot(r, r))
-        torch._foreach_mul_(p, squares / before)
+        torch._foreach_mul_(p, squares / (before or 1.0))
         torch._foreach_add_(p, r)
     return x
 
