@@ -1,6 +1,6 @@
 //! Runs graphs: values live in slots, and each is moved out at its last use.
 
-use std::{cell::Cell, collections::HashSet};
+use std::cell::Cell;
 
 use burn_backend::{Backend, tensor::Device};
 
@@ -139,10 +139,6 @@ impl Plan {
                 *used = true;
             }
         }
-        let mut returned = HashSet::new();
-        let outputs = graph.outputs.iter().rev();
-        let mut last_outputs: Vec<bool> = outputs.map(|value| returned.insert(*value)).collect();
-        last_outputs.reverse();
         let types = |node: &Node| {
             let types = node.outputs.iter().map(|&value| graph.value(value));
             types.cloned().collect()
@@ -151,7 +147,7 @@ impl Plan {
             last_uses: graph.last_uses(),
             results: graph.nodes.iter().map(types).collect(),
             used,
-            last_outputs,
+            last_outputs: graph.last_outputs(),
         }
     }
 }
@@ -224,7 +220,7 @@ fn check_inputs<'a, B: Backend>(
         // How truth values are stored is the backend's own business.
         let same_type = operand.dtype() == expected.dtype
             || (operand.kind() == Kind::Bool && expected.kind() == Kind::Bool);
-        if !same_type || operand.shape() != expected.shape {
+        if !same_type || !operand.has_shape(&expected.shape) {
             return Err(ExecuteError::InputType {
                 index,
                 expected: expected.to_string(),

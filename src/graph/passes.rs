@@ -198,6 +198,15 @@ impl Graph {
         last_uses.reverse();
         last_uses
     }
+
+    /// For each output, whether the value is not returned again.
+    pub(crate) fn last_outputs(&self) -> Vec<bool> {
+        let mut returned = HashSet::new();
+        let outputs = self.outputs.iter().rev();
+        let mut last: Vec<bool> = outputs.map(|value| returned.insert(*value)).collect();
+        last.reverse();
+        last
+    }
 }
 
 /// Feeds a text to a hasher as it is written.

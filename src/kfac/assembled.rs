@@ -53,9 +53,9 @@ impl<B: AutodiffBackend, L> Assembled<B, L> {
 pub struct BlockComparison {
     /// Name of the weight.
     pub layer: String,
-    /// ‖A ⊗ G − F‖ / ‖F‖ in the Frobenius norm.
+    /// ‖A ⊗ G − F‖ / ‖F‖ in the Frobenius norm; 0 if both are zero.
     pub relative_error: f64,
-    /// tr(A ⊗ G) / tr F
+    /// tr(A ⊗ G) / tr F; 1 if both are zero.
     pub trace_ratio: f64,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn compare<B: AutodiffBackend>(
         Ok(BlockComparison {
             layer: layer.name.clone(),
             relative_error: distance(&found, &truth),
-            trace_ratio: trace(&found) / trace(&truth),
+            trace_ratio: ratio(trace(&found), trace(&truth)).unwrap_or(1.0),
         })
     });
     layers.collect()
@@ -89,7 +89,12 @@ fn distance(found: &DenseMatrix, truth: &DenseMatrix) -> f64 {
     let pairs = found.values().iter().zip(truth.values());
     let difference: f64 = pairs.map(|(found, truth)| (found - truth).powi(2)).sum();
     let whole: f64 = truth.values().iter().map(|truth| truth * truth).sum();
-    (difference / whole).sqrt()
+    ratio(difference, whole).map_or(0.0, f64::sqrt)
+}
+
+/// `None` for 0 / 0, as for a layer whose outputs no loss depends on here.
+fn ratio(found: f64, truth: f64) -> Option<f64> {
+    (found != 0.0 || truth != 0.0).then_some(found / truth)
 }
 
 fn trace(matrix: &DenseMatrix) -> f64 {

@@ -56,8 +56,9 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
         Self::new(parameter, shape, Some(tensor))
     }
 
-    /// I
+    /// I: its diagonal alone, unless there are groups.
     pub(super) fn identity(parameter: &str, shape: FactorShape) -> Self {
+        let shape = if shape.groups == 1 { FactorShape::diagonal(shape.size) } else { shape };
         Self::new(parameter, shape, None)
     }
 
@@ -181,7 +182,7 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
         self.0.shape.size
     }
 
-    /// Whether it is a diagonal: A of an embedding whose places are not reduced, or an estimated diagonal.
+    /// Whether it is a diagonal: A of an embedding whose places are not reduced, an estimated diagonal, or the identity.
     pub fn is_diagonal(&self) -> bool {
         self.0.shape.diagonal
     }
@@ -197,7 +198,8 @@ impl<B: AutodiffBackend> KroneckerFactor<B> {
     /// The matrix of a group, counted from 0, with a diagonal written out; `None` if there is no such group.
     ///
     /// # Errors
-    /// As [`values`](Self::values).
+    /// [`OperatorError::TooLarge`](crate::errors::OperatorError::TooLarge) for a diagonal of more than
+    /// [`DEFAULT_SIZE_LIMIT`](crate::operator::DEFAULT_SIZE_LIMIT) rows; as [`values`](Self::values), which returns it alone.
     pub fn matrix(&self, group: usize) -> Result<Option<DenseMatrix>, Error> {
         self.host()?.matrix(group)
     }

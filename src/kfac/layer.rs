@@ -258,6 +258,6 @@ pub struct FactorSpectrum {
 impl FactorSpectrum {
     /// The condition number κ; infinite for a singular factor.
     pub fn condition(&self) -> f64 {
-        self.largest / self.smallest
+        if self.smallest > 0.0 { self.largest / self.smallest } else { f64::INFINITY }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::KfacError;
 use crate::{
     error::Error,
-    operator::{DenseMatrix, OperatorError},
+    operator::{DEFAULT_SIZE_LIMIT, DenseMatrix, OperatorError},
     state::numbers,
 };
 
@@ -78,7 +78,10 @@ pub(super) struct Eigen {
 impl FactorMatrix {
     /// I
     pub fn identity(shape: FactorShape) -> Self {
-        let FactorShape { groups, size, .. } = shape;
+        let FactorShape { groups, size, diagonal } = shape;
+        if diagonal {
+            return Self { shape, values: vec![1.0; groups * size] };
+        }
         let one = |at: usize| {
             if (at % (size * size)).is_multiple_of(size + 1) { 1.0 } else { 0.0 }
         };
@@ -113,6 +116,10 @@ impl FactorMatrix {
         };
         let mut values = own.to_vec();
         if self.shape.diagonal {
+            if size > DEFAULT_SIZE_LIMIT {
+                let (rows, columns, limit) = (size, size, DEFAULT_SIZE_LIMIT);
+                return Err(OperatorError::TooLarge { rows, columns, limit }.into());
+            }
             values = vec![0.0; size * size];
             values.iter_mut().step_by(size + 1).zip(own).for_each(|(entry, own)| *entry = *own);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 use burn_backend::AutodiffBackend;
@@ -10,6 +10,7 @@ use burn_backend::AutodiffBackend;
 use super::{
     ObjectiveError, Reduction,
     capturing::{Recorder, Structure},
+    excerpt::Excerpt,
     programs::ProgramSet,
     samples::SampleView,
     values::Values,
@@ -215,12 +216,15 @@ pub(super) struct Stream<B: AutodiffBackend> {
     pub batches: Vec<Fetched>,
     /// What becomes of the losses of samples, one after the other.
     pub views: Vec<SampleView>,
+    /// Passes that were begun after the first one.
+    pub passes: AtomicUsize,
 }
 
 /// A batch of a stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fetched {
     pub samples: usize,
+    pub excerpt: Arc<Excerpt>,
     pub stated: Stated,
     /// What its loss is divided by.
     pub divisor: f64,
@@ -228,6 +232,25 @@ pub(super) struct Fetched {
 }
 
 impl<B: AutodiffBackend> Stream<B> {
+    /// Checks that a batch of a later pass has the elements that it had in the first one.
+    pub fn expect_elements(&self, index: usize, batch: &Counted<B>) -> Result<(), Error> {
+        let Some(first) = self.batches.get(index) else {
+            return Ok(());
+        };
+        // Other sizes are named by `expect_same`.
+        if first.samples != batch.samples
+            || first.excerpt.is_like(&Excerpt::of::<B>(&batch.operands)?)
+        {
+            return Ok(());
+        }
+        let expected = "the original ones".into();
+        Err(ObjectiveError::StreamChanged {
+            expected,
+            found: format!("different elements in batch {index}"),
+        }
+        .into())
+    }
+
     /// Checks that a batch of a later pass is as in the first one, and weighs it.
     pub fn expect_same(&self, index: usize, part: Part<B>) -> Result<Part<B>, ObjectiveError> {
         let found = part.batch.samples;

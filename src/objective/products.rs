@@ -135,8 +135,9 @@ impl<B: AutodiffBackend> Objective<B> {
         let mut sums: Vec<Option<ParamVector<B>>> = vec![None; vectors.len()];
         self.each_product(product, |part, ready| {
             let weight = product.weight(part);
-            ready.each(vectors.iter().map(parts), |index, blocks| match sums.get_mut(index) {
-                Some(sum) => accumulate(sum, weight, self.vector(blocks)?),
+            let vectors = (self.parameters().space(), vectors);
+            ready.each_of_parameters(vectors, |index, product| match sums.get_mut(index) {
+                Some(sum) => accumulate(sum, weight, product),
                 None => Ok(()),
             })
         })?;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use burn_backend::AutodiffBackend;
 
-use super::{Objective, batches::Part, split_program::SplitProgram};
+use super::{Objective, batches::Part, products::parts, split_program::SplitProgram};
 use crate::{
     derive::{Product, ProductInputs},
     error::Error,
+    space::{ParamSpace, ParamVector},
     tensor::Operand,
 };
 
@@ -45,6 +46,26 @@ impl<B: AutodiffBackend> Ready<'_, B> {
             Ready::Eager { .. } => {
                 let mut vectors = vectors.enumerate();
                 vectors.try_for_each(|(index, vector)| take(index, self.run(vector)?))
+            }
+        }
+    }
+
+    /// The same for a product that maps the parameters to themselves.
+    pub fn each_of_parameters(
+        &self,
+        (space, vectors): (&ParamSpace<B>, &[ParamVector<B>]),
+        mut take: impl FnMut(usize, ParamVector<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Ready::Compiled { programs, prepared, working } => {
+                let together = programs.together(vectors.len(), *working);
+                programs.each_of_space((prepared, together), (space, vectors), take)
+            }
+            Ready::Eager { objective, .. } => {
+                let mut vectors = vectors.iter().enumerate();
+                vectors.try_for_each(|(index, vector)| {
+                    take(index, objective.vector(self.run(parts(vector))?)?)
+                })
             }
         }
     }

@@ -4,7 +4,10 @@
 //! before the sum. With ℓ as the outputs, [`Jacobian`](crate::Jacobian) is that of the losses: J s holds ∇ℓₙᵀs for all
 //! samples by one forward-mode pass, and Jᵀu is Σ uₙ∇ℓₙ.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 use burn_backend::{AutodiffBackend, TensorData};
 
@@ -106,7 +109,8 @@ impl<B: AutodiffBackend> Objective<B> {
                 self.with_part(0, |part| self.viewed(part, view, 0).map(drop))?;
                 let (run, batches) = (Arc::clone(&stream.run), stream.batches.clone());
                 let views = stream.views.iter().chain([view]).cloned().collect();
-                Parts::Streamed(Arc::new(Stream { run, batches, views }))
+                let passes = AtomicUsize::default();
+                Parts::Streamed(Arc::new(Stream { run, batches, views, passes }))
             }
         };
         Ok(self.with_parts(parts).numbered_anew())

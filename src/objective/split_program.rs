@@ -7,31 +7,19 @@ use std::{
 
 use burn_backend::{AutodiffBackend, Backend};
 
+use super::together::{Together, in_waves};
 use crate::{
     derive::{Many, Working, many, with_only},
     error::Error,
     execute::Program,
     graph::Graph,
-    parallel::{map_each, threads},
-    space::{stacked, unstacked},
+    parallel::threads,
+    space::{ParamSpace, ParamVector, stacked, stacked_vectors, unstacked, unstacked_vectors},
     tensor::Operand,
 };
 
 type Inner<B> = <B as AutodiffBackend>::InnerBackend;
 type Operands<B> = Vec<Operand<Inner<B>>>;
-
-/// Vectors that one run of a program takes at most: more gain nothing.
-const MOST: usize = 32;
-
-/// Bytes that the vectors of one run may take on a CPU, so that what one operation writes is still in its caches when the
-/// next one reads it.
-const CACHE: usize = 3 << 17;
-
-/// Multiply-adds, or elements written, from which on it is worth another thread.
-const WORTH_A_THREAD: usize = 1 << 18;
-
-/// Runs begun by each thread before the results of all are passed on: threads wait for each other then.
-const WAVE: usize = 4;
 
 /// A program in two parts: what runs once per (θ, batch), and what runs per vector.
 pub(crate) struct SplitProgram<B: AutodiffBackend> {
@@ -59,35 +47,6 @@ pub(crate) struct ManyProgram<B: AutodiffBackend> {
     pub inputs: Vec<usize>,
     /// Where it is in each output.
     pub outputs: Vec<usize>,
-}
-
-/// How vectors are multiplied together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Together {
-    /// Vectors in one run of a program, at most.
-    pub run: usize,
-    /// Runs at a time, each on a thread.
-    pub threads: usize,
-    /// Runs whose results are held before they are passed on.
-    pub wave: usize,
-}
-
-impl Together {
-    /// On a CPU of some threads several runs of few vectors share the threads and the caches; on another device one run takes
-    /// as many vectors as the bytes allow.
-    fn of(working: Working, host_threads: Option<usize>, vectors: usize, bytes: usize) -> Self {
-        let peak = working.peak.max(1);
-        let allowed = (bytes / peak).max(1);
-        let Some(threads) = host_threads else {
-            return Self { run: allowed.min(MOST), threads: 1, wave: 1 };
-        };
-        let run = allowed.min(CACHE / peak).clamp(1, MOST);
-        let worth = vectors.saturating_mul(working.work) / WORTH_A_THREAD;
-        let threads = threads.min(worth).min(allowed).clamp(1, vectors.max(1));
-        let run = run.min(allowed / threads).min(vectors.div_ceil(threads)).max(1);
-        let most = if threads == 1 { 1 } else { WAVE * threads };
-        Self { run, threads, wave: (allowed / run).clamp(threads, most) }
-    }
 }
 
 impl<B: AutodiffBackend> SplitProgram<B> {
@@ -128,24 +87,18 @@ impl<B: AutodiffBackend> SplitProgram<B> {
             let vector = vectors.next().unwrap_or_default();
             return take(0, self.finish.run_beside(prepared, vector)?);
         }
-        let Together { run, wave: most, .. } = together;
-        let mut index = 0;
-        while vectors.len() > 0 {
-            let mut wave = Vec::new();
-            while vectors.len() > 0 && wave.len() < most {
-                let count = power_of_two_up_to(vectors.len().min(run));
-                wave.push(vectors.by_ref().take(count).collect::<Vec<_>>());
-            }
-            let products = match &wave[..] {
-                [alone] => vec![self.run(prepared, alone)],
-                wave => map_each(wave, |_| 1, |vectors| self.run(prepared, vectors)),
-            };
-            for product in products.into_iter().flat_map(unzipped) {
-                take(index, product?)?;
-                index += 1;
-            }
-        }
-        Ok(())
+        in_waves(together, vectors, |vectors| self.run(prepared, vectors), take)
+    }
+
+    /// The same for a product that maps a space to itself.
+    pub fn each_of_space(
+        &self,
+        (prepared, together): (&Operands<B>, Together),
+        (space, vectors): (&ParamSpace<B>, &[ParamVector<B>]),
+        take: impl FnMut(usize, ParamVector<B>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let run = |vectors: &[&ParamVector<B>]| self.run_in_space(prepared, (space, vectors));
+        in_waves(together, vectors.iter(), run, take)
     }
 
     /// The second part for several vectors; derived when first asked for.
@@ -219,6 +172,29 @@ impl<B: AutodiffBackend> SplitProgram<B> {
         Ok(products)
     }
 
+    /// The same for a product that maps a space to itself.
+    fn run_in_space(
+        &self,
+        prepared: &Operands<B>,
+        (space, vectors): (&ParamSpace<B>, &[&ParamVector<B>]),
+    ) -> Result<Vec<ParamVector<B>>, Error> {
+        let mut inputs = Vec::with_capacity(space.layout().blocks().len());
+        if let [vector] = vectors {
+            inputs.extend(vector.blocks().iter().cloned().map(Operand::Float));
+            let product = self.finish.run_beside(prepared, inputs)?.into_iter();
+            let blocks = product.map(Operand::into_float).collect::<Result<_, _>>()?;
+            return Ok(vec![space.from_blocks(blocks)?]);
+        }
+        let many = self.many(vectors.len())?;
+        let stacks = stacked_vectors(space, vectors, &many.inputs);
+        inputs.extend(stacks.into_iter().map(Operand::Float));
+        let products = many.program.run_beside(prepared, inputs)?.into_iter();
+        let stacks =
+            products.zip(&many.outputs).map(|(stack, &axis)| Ok((stack.into_float()?, axis)));
+        let stacks = stacks.collect::<Result<Vec<_>, Error>>()?;
+        Ok(unstacked_vectors(space, stacks, vectors.len())?)
+    }
+
     fn varying(&self) -> usize {
         self.finish.graph().inputs().len() - self.prepare.graph().outputs().len()
     }
@@ -231,68 +207,7 @@ fn bytes_made(graph: &Graph) -> usize {
     made.map(|&value| graph.value(value).bytes()).sum()
 }
 
-/// Each of the results, or the error.
-fn unzipped<T>(results: Result<Vec<T>, Error>) -> Vec<Result<T, Error>> {
-    match results {
-        Ok(results) => results.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
-    }
-}
-
-/// The largest power of two up to a number, which is at least 1: few numbers, so that few programs are made.
-fn power_of_two_up_to(number: usize) -> usize {
-    1 << number.max(1).ilog2()
-}
-
 /// Whether a backend of this name, possibly behind another, runs on this machine's processor.
 fn is_host(backend: &str) -> bool {
     ["flex", "ndarray"].iter().any(|host| backend.contains(host))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{CACHE, MOST, Together, Working};
-
-    const LARGE: usize = 1 << 30;
-
-    fn working(peak: usize, work: usize) -> Working {
-        Working { peak, work }
-    }
-
-    #[test]
-    fn small_products_run_together_on_one_thread() {
-        let found = Together::of(working(2_000, 1_000), Some(8), 16, LARGE);
-        assert_eq!((found.run, found.threads), (16, 1));
-        let found = Together::of(working(2_000, 1_000), Some(8), 500, LARGE);
-        assert_eq!((found.run, found.threads), (MOST, 1));
-    }
-
-    #[test]
-    fn large_products_run_one_by_one_on_all_threads() {
-        let found = Together::of(working(CACHE, 1 << 30), Some(4), 16, LARGE);
-        assert_eq!((found.run, found.threads), (1, 4));
-        let found = Together::of(working(CACHE / 16, 1 << 30), Some(4), 16, LARGE);
-        assert_eq!((found.run, found.threads), (4, 4));
-        let found = Together::of(working(CACHE, 1 << 30), Some(4), 2, LARGE);
-        assert_eq!((found.run, found.threads), (1, 2));
-    }
-
-    #[test]
-    fn another_device_takes_what_fits() {
-        let found = Together::of(working(LARGE / 20, 1 << 30), None, 64, LARGE);
-        assert_eq!((found.run, found.threads), (20, 1));
-    }
-
-    /// Runs on all threads take no more than the bytes together.
-    #[test]
-    fn the_bytes_bound_all_runs_together() {
-        for bytes in [0, 100, 1_000, 10_000, 100_000] {
-            for host in [None, Some(1), Some(2), Some(8)] {
-                let Together { run, threads, wave } =
-                    Together::of(working(300, 1 << 20), host, 40, bytes);
-                assert!(wave >= threads);
-                assert!(run * wave == 1 || run * wave * 300 <= bytes, "{bytes} {host:?}");
-            }
-        }
-    }
 }

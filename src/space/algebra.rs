@@ -148,8 +148,8 @@ impl<B: AutodiffBackend> ParamVector<B> {
         self.expect_like(&direction)?;
         self.expect_like(z)?;
         if let (Some(alpha), Some(beta)) = (alpha.known(), beta.known()) {
-            let (own, others) = (self.blocks_mut(), direction.blocks_mut());
-            if host::step::<Inner<B>>(own, alpha, others, beta, z.blocks()).is_some() {
+            let (own, others) = (self.tensors_mut(), direction.tensors_mut());
+            if host::step::<Inner<B>>(own, alpha, others, beta, z.tensors()).is_some() {
                 return Ok((self, direction));
             }
         }
@@ -178,9 +178,10 @@ impl<B: AutodiffBackend> ParamVector<B> {
         op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<(Self, Option<DeviceScalar<B>>), VectorError> {
         self.expect_like(other)?;
-        if let Some([own, others]) = factors.filter(|_| self.space().keeps_blocks()) {
-            let blocks = self.blocks_mut();
-            if let Some(sum) = host::combine::<Inner<B>>(blocks, own, other.blocks(), others, sum) {
+        if let Some(factors) = factors.filter(|_| self.space().is_in_memory()) {
+            let (own, layout) = (self.tensors_mut(), other.layout());
+            let sum = host::combine::<Inner<B>>(own, factors, other.tensors(), (sum, layout));
+            if let Some(sum) = sum {
                 let sum = DeviceScalar::on(sum, self.device(), self.precision());
                 return Ok((self, Some(sum)));
             }
@@ -194,8 +195,7 @@ impl<B: AutodiffBackend> ParamVector<B> {
         mut op: impl FnMut(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
     ) -> Result<Self, VectorError> {
         self.expect_like(other)?;
-        let others = other.tensors();
-        let mut others = others.iter();
+        let mut others = other.tensors().iter();
         Ok(self.map_tensors(|tensor| match others.next() {
             Some(other) => op(tensor, other.clone()),
             None => tensor,

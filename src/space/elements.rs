@@ -3,15 +3,19 @@
 //! A device is handed one operation at a time, and each costs the same however few elements it works on. There a vector is
 //! one flat tensor, so that a sum or a scalar product is one operation and not one for each parameter; programs get the
 //! blocks as slices of it. In memory that this process reads itself (Flex), the loops of `host` go over any number of
-//! tensors in one pass; there the blocks stay as they are, and nothing is copied.
+//! tensors in one pass; there the blocks stay as they are, and nothing is copied. A vector of few elements is flat there
+//! too: to make and drop one tensor for each parameter would take longer than to copy all of them.
 
-use std::sync::OnceLock;
+use std::{slice, sync::OnceLock};
 
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
 use super::{Inner, InnerFloat, ParamLayout, ParamSpace, host};
 #[cfg(feature = "flex")]
 use crate::tensor::spare;
+
+/// Elements up to which a vector is flat on every device.
+const FEW: usize = 1 << 12;
 
 /// The elements of a vector, in one form or both. At least one of them is there; on a device, the other is made when it is
 /// first asked for.
@@ -45,13 +49,6 @@ impl<B: AutodiffBackend> Elements<B> {
         })
     }
 
-    /// One tensor per block, to be changed in place. Drops the flat form.
-    pub fn blocks_mut(&mut self, layout: &ParamLayout) -> &mut [InnerFloat<B>] {
-        self.blocks(layout);
-        self.flat.take();
-        self.blocks.get_mut().map_or(&mut [], Vec::as_mut_slice)
-    }
-
     /// One tensor per block, by value.
     pub fn into_blocks(mut self, layout: &ParamLayout) -> Vec<InnerFloat<B>> {
         match (self.blocks.take(), self.flat.take()) {
@@ -63,11 +60,34 @@ impl<B: AutodiffBackend> Elements<B> {
 
     /// One tensor of shape `[len]`. It is kept where vectors are flat.
     pub fn flat(&self, space: &ParamSpace<B>) -> InnerFloat<B> {
-        let joined = || joined::<B>(space.layout(), self.blocks(space.layout()));
         if space.keeps_blocks() {
+            let joined = || joined::<B>(space.layout(), self.blocks(space.layout()));
             return self.flat.get().cloned().unwrap_or_else(joined);
         }
-        self.flat.get_or_init(joined).clone()
+        self.kept_flat(space.layout()).clone()
+    }
+
+    /// The tensors that arithmetic works on: the blocks, or one of all elements.
+    pub fn tensors(&self, space: &ParamSpace<B>) -> &[InnerFloat<B>] {
+        if space.keeps_blocks() {
+            return self.blocks(space.layout());
+        }
+        slice::from_ref(self.kept_flat(space.layout()))
+    }
+
+    /// The same, to be changed in place. Drops the other form.
+    pub fn tensors_mut(&mut self, space: &ParamSpace<B>) -> &mut [InnerFloat<B>] {
+        self.tensors(space);
+        if space.keeps_blocks() {
+            self.flat.take();
+            return self.blocks.get_mut().map_or(&mut [], Vec::as_mut_slice);
+        }
+        self.blocks.take();
+        self.flat.get_mut().map_or(&mut [], slice::from_mut)
+    }
+
+    fn kept_flat(&self, layout: &ParamLayout) -> &InnerFloat<B> {
+        self.flat.get_or_init(|| joined::<B>(layout, self.blocks(layout)))
     }
 
     /// One tensor of shape `[len]`, by value: the blocks are dropped, so that the backend can reuse their memory.
@@ -90,9 +110,14 @@ impl<B: AutodiffBackend> Drop for Elements<B> {
 }
 
 impl<B: AutodiffBackend> ParamSpace<B> {
-    /// Whether vectors keep one tensor per block: where this process reads the elements itself.
+    /// Whether vectors keep one tensor per block: many elements that this process reads itself.
     pub(super) fn keeps_blocks(&self) -> bool {
-        self.layout().blocks().len() == 1 || host::holds::<Inner<B>>(self.device())
+        self.layout().blocks().len() == 1 || (self.len() > FEW && self.is_in_memory())
+    }
+
+    /// Whether this process reads the elements of vectors itself.
+    pub(super) fn is_in_memory(&self) -> bool {
+        host::holds::<Inner<B>>(self.device())
     }
 
     /// Whether the device is this process's processor, on Flex or ndarray.
@@ -103,6 +128,9 @@ impl<B: AutodiffBackend> ParamSpace<B> {
 
 /// The blocks of a layout, as slices of a tensor of shape `[len]`.
 fn cut<B: AutodiffBackend>(layout: &ParamLayout, flat: &InnerFloat<B>) -> Vec<InnerFloat<B>> {
+    if let Some(blocks) = host::cut::<Inner<B>>(layout, flat) {
+        return blocks;
+    }
     let blocks = layout.blocks().iter().map(|block| {
         let part = if block.len() == layout.len() {
             flat.clone()
@@ -116,6 +144,11 @@ fn cut<B: AutodiffBackend>(layout: &ParamLayout, flat: &InnerFloat<B>) -> Vec<In
 
 /// The blocks of a layout as one tensor of shape `[len]`: one concatenation.
 fn joined<B: AutodiffBackend>(layout: &ParamLayout, blocks: &[InnerFloat<B>]) -> InnerFloat<B> {
+    if blocks.len() > 1
+        && let Some(flat) = host::joined::<Inner<B>>(layout, blocks)
+    {
+        return flat;
+    }
     let parts = layout.blocks().iter().zip(blocks);
     let parts = parts
         .map(|(block, tensor)| Inner::<B>::float_reshape(tensor.clone(), [block.len()].into()));

@@ -4,6 +4,8 @@ use std::fmt;
 
 use burn_backend::{AutodiffBackend, Backend, TensorMetadata, tensor::Device};
 
+use crate::tensor::has_shape;
+
 use super::{Inner, InnerFloat, ParamBlock, Precision, VectorError};
 
 pub(super) fn expect_supported<B: AutodiffBackend>(
@@ -49,10 +51,10 @@ pub(super) fn expect_shape<B: AutodiffBackend>(
     block: &ParamBlock,
     tensor: &InnerFloat<B>,
 ) -> Result<(), VectorError> {
-    let found = tensor.shape();
-    if found[..] == *block.shape() {
+    if has_shape(tensor, block.shape()) {
         return Ok(());
     }
+    let found = tensor.shape();
     Err(VectorError::BlockShape {
         block: block.name().to_string(),
         expected: block.shape().to_vec(),

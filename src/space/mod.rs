@@ -38,7 +38,7 @@ pub(crate) use model::{
     Buffers, LocatedTensor, Place, Replace, Visit, any_rank, float_places, replace, visit,
 };
 pub(crate) use scalar::read_tensor;
-pub(crate) use stacked::{stacked, unstacked};
+pub(crate) use stacked::{stacked, stacked_vectors, unstacked, unstacked_vectors};
 pub(crate) use sums::sum;
 
 use burn_backend::{AutodiffBackend, BackendTypes};

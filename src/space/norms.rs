@@ -13,10 +13,10 @@ impl<B: AutodiffBackend> ParamVector<B> {
     pub fn dot_device(&self, other: &Self) -> Result<DeviceScalar<B>, VectorError> {
         self.expect_like(other)?;
         let (own, others) = (self.tensors(), other.tensors());
-        if let Some(known) = host::dot::<Inner<B>>(&own, &others) {
+        if let Some(known) = host::dot::<Inner<B>>(own, others, self.layout()) {
             return Ok(DeviceScalar::on(known, self.device(), self.precision()));
         }
-        let pairs = own.iter().zip(&*others);
+        let pairs = own.iter().zip(others);
         let parts = pairs.map(|(a, b)| sum::<B>(Inner::<B>::float_mul(a.clone(), b.clone())));
         Ok(self.total(parts.collect()))
     }

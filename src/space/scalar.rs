@@ -1,7 +1,10 @@
 //! A number that stays on the device, so that an iteration does not wait for it.
 
 use crate::tensor::DefaultBackend;
-use std::fmt;
+use std::{
+    fmt,
+    ops::{Add, Div, Mul, Sub},
+};
 
 use burn_backend::{
     AutodiffBackend, ExecutionError, Scalar, TensorData, TensorMetadata,
@@ -35,9 +38,17 @@ use super::{
 /// ```
 #[derive(Clone)]
 pub struct DeviceScalar<B: AutodiffBackend = DefaultBackend> {
-    /// Shape `[1]`.
-    value: InnerFloat<B>,
+    value: Value<B>,
     precision: Precision,
+}
+
+/// Where the number is.
+#[derive(Clone)]
+enum Value<B: AutodiffBackend> {
+    /// On the device, in a tensor of shape `[1]`.
+    Tensor(InnerFloat<B>),
+    /// Here, for a device whose memory is this process's: a tensor would cost more than the arithmetic. Of the precision.
+    Known(f64, Device<B>),
 }
 
 #[allow(clippy::should_implement_trait)] // The operators of `std::ops` cannot fail with an error.
@@ -55,16 +66,24 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// A number on a device that is known to compute in the precision.
     #[inline(never)]
     pub(crate) fn on(value: f64, device: &Device<B>, precision: Precision) -> Self {
-        let value =
-            Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype());
-        Self { value, precision }
+        if host::holds::<Inner<B>>(device) {
+            let value = match precision {
+                Precision::F32 => f64::from(value as f32),
+                Precision::F64 => value,
+            };
+            return Self { value: Value::Known(value, device.clone()), precision };
+        }
+        Self { value: Value::Tensor(full::<B>(value, device, precision)), precision }
     }
 
     /// A reduction's result, of shape `[1]` or `[]`.
     pub(super) fn wrap(value: InnerFloat<B>, precision: Precision) -> Self {
+        if let Some(known) = host::number::<Inner<B>>(&value) {
+            return Self { value: Value::Known(known, value.device()), precision };
+        }
         let value =
             if value.rank() == 1 { value } else { Inner::<B>::float_reshape(value, [1].into()) };
-        Self { value, precision }
+        Self { value: Value::Tensor(value), precision }
     }
 
     /// `self + other`
@@ -73,7 +92,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn add(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_add)
+        self.combine(other, Inner::<B>::float_add, Add::add, Add::add)
     }
 
     /// `self − other`
@@ -82,7 +101,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn sub(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_sub)
+        self.combine(other, Inner::<B>::float_sub, Sub::sub, Sub::sub)
     }
 
     /// `self · other`
@@ -91,7 +110,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn mul(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_mul)
+        self.combine(other, Inner::<B>::float_mul, Mul::mul, Mul::mul)
     }
 
     /// `self / other`
@@ -100,19 +119,19 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::PrecisionMismatch`], [`VectorError::DeviceMismatch`].
     #[inline(never)]
     pub fn div(&self, other: &Self) -> Result<Self, VectorError> {
-        self.combine(other, Inner::<B>::float_div)
+        self.combine(other, Inner::<B>::float_div, Div::div, Div::div)
     }
 
     /// `−self`
     #[inline(never)]
     pub fn neg(&self) -> Self {
-        self.map(Inner::<B>::float_neg)
+        self.map(Inner::<B>::float_neg, |x| -x, |x| -x)
     }
 
     /// `√self`
     #[inline(never)]
     pub fn sqrt(&self) -> Self {
-        self.map(Inner::<B>::float_sqrt)
+        self.map(Inner::<B>::float_sqrt, f32::sqrt, f64::sqrt)
     }
 
     /// Floating-point format of the number.
@@ -126,7 +145,10 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
     /// [`VectorError::Read`].
     #[inline(never)]
     pub fn read(&self) -> Result<f64, VectorError> {
-        Ok(read_tensor::<B>(self.value.clone())?.into_iter().sum())
+        match &self.value {
+            Value::Known(value, _) => Ok(*value),
+            Value::Tensor(tensor) => Ok(read_tensor::<B>(tensor.clone())?.into_iter().sum()),
+        }
     }
 
     /// Brings several numbers to the host in one transfer.
@@ -144,7 +166,7 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
         if let Some(known) = scalars.iter().map(|scalar| scalar.known()).collect() {
             return Ok(known);
         }
-        let values = scalars.iter().map(|scalar| scalar.value.clone()).collect();
+        let values = scalars.iter().map(|scalar| scalar.tensor()).collect();
         let transaction = TransactionPrimitive::new(values, vec![], vec![], vec![]);
         let data = waited(Inner::<B>::tr_execute(transaction))?;
         Ok(data.read_floats.iter().flat_map(TensorData::iter::<f64>).collect())
@@ -152,41 +174,98 @@ impl<B: AutodiffBackend> DeviceScalar<B> {
 
     /// The number, if it is in this process's memory; waits for nothing.
     pub(super) fn known(&self) -> Option<f64> {
-        host::number::<Inner<B>>(&self.value)
+        match &self.value {
+            Value::Known(value, _) => Some(*value),
+            Value::Tensor(_) => None,
+        }
     }
 
     /// `self · tensor` for a tensor of any shape.
     pub(super) fn times(&self, tensor: InnerFloat<B>) -> InnerFloat<B> {
+        let value = match &self.value {
+            Value::Known(value, _) => {
+                return Inner::<B>::float_mul_scalar(tensor, Scalar::Float(*value));
+            }
+            Value::Tensor(value) => value.clone(),
+        };
         let ones = vec![1; tensor.rank()];
         let factor = match ones.len() {
-            1 => self.value.clone(),
-            _ => Inner::<B>::float_reshape(self.value.clone(), ones.into()),
+            1 => value,
+            _ => Inner::<B>::float_reshape(value, ones.into()),
         };
         Inner::<B>::float_mul(tensor, factor)
     }
 
     pub(super) fn expect_fits(&self, vector: &ParamVector<B>) -> Result<(), VectorError> {
         expect_precision(vector.precision(), self.precision)?;
-        expect_device(vector.device(), &self.value.device())
+        self.expect_on(vector.device())
     }
 
     fn expect_like(&self, other: &Self) -> Result<(), VectorError> {
         expect_precision(self.precision, other.precision)?;
-        expect_device(&self.value.device(), &other.value.device())
+        match &self.value {
+            Value::Known(_, device) => other.expect_on(device),
+            Value::Tensor(tensor) => other.expect_on(&tensor.device()),
+        }
+    }
+
+    fn expect_on(&self, device: &Device<B>) -> Result<(), VectorError> {
+        match &self.value {
+            Value::Known(_, own) => expect_device(device, own),
+            Value::Tensor(tensor) => expect_device(device, &tensor.device()),
+        }
+    }
+
+    fn tensor(&self) -> InnerFloat<B> {
+        match &self.value {
+            Value::Known(value, device) => full::<B>(*value, device, self.precision),
+            Value::Tensor(tensor) => tensor.clone(),
+        }
     }
 
     fn combine(
         &self,
         other: &Self,
         op: impl FnOnce(InnerFloat<B>, InnerFloat<B>) -> InnerFloat<B>,
+        in_f32: fn(f32, f32) -> f32,
+        in_f64: fn(f64, f64) -> f64,
     ) -> Result<Self, VectorError> {
         self.expect_like(other)?;
-        Ok(Self { value: op(self.value.clone(), other.value.clone()), precision: self.precision })
+        let value = match (&self.value, &other.value) {
+            (Value::Known(x, device), Value::Known(y, _)) => {
+                let value = match self.precision {
+                    Precision::F32 => f64::from(in_f32(*x as f32, *y as f32)),
+                    Precision::F64 => in_f64(*x, *y),
+                };
+                Value::Known(value, device.clone())
+            }
+            _ => Value::Tensor(op(self.tensor(), other.tensor())),
+        };
+        Ok(Self { value, precision: self.precision })
     }
 
-    fn map(&self, op: impl FnOnce(InnerFloat<B>) -> InnerFloat<B>) -> Self {
-        Self { value: op(self.value.clone()), precision: self.precision }
+    fn map(
+        &self,
+        op: impl FnOnce(InnerFloat<B>) -> InnerFloat<B>,
+        in_f32: fn(f32) -> f32,
+        in_f64: fn(f64) -> f64,
+    ) -> Self {
+        let value = match &self.value {
+            Value::Known(x, device) => {
+                let value = match self.precision {
+                    Precision::F32 => f64::from(in_f32(*x as f32)),
+                    Precision::F64 => in_f64(*x),
+                };
+                Value::Known(value, device.clone())
+            }
+            Value::Tensor(tensor) => Value::Tensor(op(tensor.clone())),
+        };
+        Self { value, precision: self.precision }
     }
+}
+
+fn full<B: AutodiffBackend>(value: f64, device: &Device<B>, precision: Precision) -> InnerFloat<B> {
+    Inner::<B>::float_full([1].into(), Scalar::Float(value), device, precision.dtype())
 }
 
 /// The precision; the number is not read.

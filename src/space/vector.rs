@@ -1,7 +1,7 @@
 //! A vector of θ-space on a device. `param_space` makes it, `algebra` computes with it.
 
 use crate::tensor::DefaultBackend;
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use burn_backend::{AutodiffBackend, TensorMetadata, tensor::Device};
 
@@ -13,10 +13,10 @@ use super::{
 
 /// A vector over the trainable parameters of a model.
 ///
-/// Its [`blocks`](Self::blocks) have the shapes of the parameters, so that they enter programs and leave models. On Flex a
-/// vector is kept as these; on other backends, where every operation has a fixed cost, as one flat tensor with the
-/// blocks as slices. Blocks that come from a program or a model are concatenated when the vector is first used in
-/// arithmetic.
+/// Its [`blocks`](Self::blocks) have the shapes of the parameters. On Flex a vector of more than 4096 elements is
+/// stored as these blocks; smaller vectors, and all vectors on other backends, where every operation has a fixed cost,
+/// are stored as one flat tensor with the blocks as slices. Blocks that come from a program or a model are concatenated
+/// when the vector is first used in arithmetic.
 ///
 /// Layout, device and precision are those of its [`ParamSpace`], which also makes vectors. Cloning is cheap. Methods that
 /// take `self` by value let the backend work in place if no clone of the tensors is alive.
@@ -148,11 +148,13 @@ impl<B: AutodiffBackend> ParamVector<B> {
     }
 
     /// The tensors that arithmetic works on: the blocks, or one of all elements.
-    pub(super) fn tensors(&self) -> Cow<'_, [InnerFloat<B>]> {
-        if self.space.keeps_blocks() {
-            return Cow::Borrowed(self.blocks());
-        }
-        Cow::Owned(vec![self.elements.flat(&self.space)])
+    pub(super) fn tensors(&self) -> &[InnerFloat<B>] {
+        self.elements.tensors(&self.space)
+    }
+
+    /// The same, to be changed in place into others that fit.
+    pub(super) fn tensors_mut(&mut self) -> &mut [InnerFloat<B>] {
+        self.elements.tensors_mut(&self.space)
     }
 
     /// The same vector with other [`tensors`](Self::tensors), of the same shapes. They are moved, so that the backend
@@ -176,11 +178,6 @@ impl<B: AutodiffBackend> ParamVector<B> {
     /// One tensor of shape `[len]`, in the order of the layout.
     pub(crate) fn flat_tensor(&self) -> InnerFloat<B> {
         self.elements.flat(&self.space)
-    }
-
-    /// The blocks, to be changed in place into others that fit.
-    pub(super) fn blocks_mut(&mut self) -> &mut [InnerFloat<B>] {
-        self.elements.blocks_mut(self.space.layout())
     }
 }
 

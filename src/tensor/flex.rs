@@ -2,8 +2,12 @@
 
 use std::any::Any;
 
-use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
+use burn::backend::{
+    BackendTensor, DispatchKindConversion, DispatchTensor, DispatchTensorKind, Flex,
+};
 use burn_flex::FlexTensor;
+
+use super::Kind;
 
 /// The tensor of Flex in a tensor of a backend, which keeps it.
 pub(crate) fn held(tensor: &dyn Any) -> Option<&FlexTensor> {
@@ -28,6 +32,22 @@ pub(crate) fn owned<T: 'static>(tensor: T) -> Option<FlexTensor> {
             _ => None,
         },
         Err(tensor) => tensor.and_then(|tensor| same(tensor).ok()),
+    }
+}
+
+/// A tensor of a backend with a tensor of Flex, if the backend has such.
+pub(crate) fn wrap<T: 'static>(tensor: FlexTensor, kind: Kind) -> Option<T> {
+    match same(tensor) {
+        Ok(tensor) => Some(tensor),
+        Err(tensor) => {
+            let tensor = tensor?;
+            let tensor = match kind {
+                Kind::Float => BackendTensor::Float(tensor),
+                Kind::Int => BackendTensor::Int(tensor),
+                Kind::Bool => BackendTensor::Bool(tensor),
+            };
+            same(<DispatchTensor as DispatchKindConversion<Flex>>::from_backend(tensor)).ok()
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub use error::TensorError;
 pub use kind::{Kind, ValueType};
 pub use operand::Operand;
 pub use precision::Precision;
-pub(crate) use shape::reshape;
+pub(crate) use shape::{has_shape, reshape};
 
 use burn::backend::{Autodiff, Dispatch};
 

@@ -6,7 +6,7 @@ use burn_backend::{
     try_read_sync,
 };
 
-use super::{Kind, TensorError, ValueType};
+use super::{Kind, TensorError, ValueType, has_shape};
 
 /// A float, int or bool tensor of backend `B`.
 #[derive(Clone, Debug)]
@@ -26,6 +26,15 @@ impl<B: Backend> Operand<B> {
             Operand::Float(tensor) => tensor.shape(),
             Operand::Int(tensor) => tensor.shape(),
             Operand::Bool(tensor) => tensor.shape(),
+        }
+    }
+
+    /// Whether the dimensions have these sizes.
+    pub(crate) fn has_shape(&self, shape: &[usize]) -> bool {
+        match self {
+            Operand::Float(tensor) => has_shape(tensor, shape),
+            Operand::Int(tensor) => has_shape(tensor, shape),
+            Operand::Bool(tensor) => has_shape(tensor, shape),
         }
     }
 

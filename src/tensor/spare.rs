@@ -93,19 +93,19 @@ pub(crate) fn leave<T: 'static>(tensor: T) {
 pub(crate) fn take(shape: &Shape, dtype: DType) -> Option<FlexTensor> {
     let bytes = shape.num_elements() * dtype.size();
     let found = (bytes >= SMALL).then(|| spare().take(bytes, dtype))??;
-    Some(in_shape(found, shape.clone(), dtype))
+    Some(in_shape(found, shape, dtype))
 }
 
 /// The memory of a tensor as a whole, in a shape of as many bytes.
-pub(crate) fn in_shape(tensor: FlexTensor, shape: Shape, dtype: DType) -> FlexTensor {
+pub(crate) fn in_shape(tensor: FlexTensor, shape: &Shape, dtype: DType) -> FlexTensor {
     let layout = tensor.layout();
-    let is_same = tensor.dtype() == dtype && *layout.shape() == shape;
+    let is_same = tensor.dtype() == dtype && layout.shape() == shape;
     if is_same && layout.start_offset() == 0 && tensor.is_contiguous() {
         return tensor;
     }
     let data = tensor.data_arc();
     drop(tensor);
-    FlexTensor::from_arc(data, Layout::contiguous(shape), dtype)
+    FlexTensor::from_arc(data, Layout::contiguous(shape.clone()), dtype)
 }
 
 #[cfg(test)]

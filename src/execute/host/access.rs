@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use burn::backend::{BackendTensor, DispatchDevice, DispatchKindConversion, DispatchTensor, Flex};
+use burn::backend::{DispatchDevice, DispatchTensor, Flex};
 use burn_backend::{
     Backend,
     tensor::{Device, FloatTensor},
@@ -11,7 +11,7 @@ use burn_flex::{FlexDevice, FlexTensor};
 
 use crate::tensor::{
     Kind, Operand,
-    flex::{held, owned, same},
+    flex::{held, owned, wrap},
 };
 
 /// Whether the tensors on a device are those of Flex.
@@ -54,21 +54,6 @@ pub(super) fn wrapped<B: Backend>(tensor: FlexTensor, kind: Kind) -> Option<Oper
         Kind::Int => Operand::Int(wrap(tensor, kind)?),
         Kind::Bool => Operand::Bool(wrap(tensor, kind)?),
     })
-}
-
-fn wrap<T: 'static>(tensor: FlexTensor, kind: Kind) -> Option<T> {
-    match same(tensor) {
-        Ok(tensor) => Some(tensor),
-        Err(tensor) => {
-            let tensor = tensor?;
-            let tensor = match kind {
-                Kind::Float => BackendTensor::Float(tensor),
-                Kind::Int => BackendTensor::Int(tensor),
-                Kind::Bool => BackendTensor::Bool(tensor),
-            };
-            same(<DispatchTensor as DispatchKindConversion<Flex>>::from_backend(tensor)).ok()
-        }
-    }
 }
 
 /// An operand of Flex.

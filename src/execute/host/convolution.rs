@@ -13,7 +13,7 @@ use faer::{
 };
 use rayon::prelude::*;
 
-use super::{memory::Memory, number::Number, patches::Window};
+use super::{gradient::Neighbors, memory::Memory, number::Number, patches::Window};
 use crate::{
     graph::{Convolution, Op, ValueType, WithRespectTo},
     parallel::are_busy,
@@ -55,7 +55,7 @@ pub(super) fn unfolded(
     if !fits || shape.num_elements() == 0 || !matches!(x.dtype(), DType::F32 | DType::F64) {
         return None;
     }
-    let (x, mut result) = (x.to_contiguous(), memory.tensor(shape.clone(), x.dtype(), allowed));
+    let (x, mut result) = (x.to_contiguous(), memory.tensor(shape, x.dtype(), allowed));
     match x.dtype() {
         DType::F32 => unfold_all::<f32>(&window, &x, &mut result)?,
         _ => unfold_all::<f64>(&window, &x, &mut result)?,
@@ -131,7 +131,7 @@ impl Images {
         shape: &Shape,
         (memory, allowed): (&mut Memory, usize),
     ) -> Option<FlexTensor> {
-        let mut result = memory.tensor(shape.clone(), self.dtype, allowed);
+        let mut result = memory.tensor(shape, self.dtype, allowed);
         match self.dtype {
             DType::F32 => self.run_in::<f32>(source, kernel, &mut result)?,
             DType::F64 => self.run_in::<f64>(source, kernel, &mut result)?,
@@ -167,8 +167,17 @@ impl Images {
         let part = self.images.div_ceil(2 * threads);
         let parts = |(from, to): (&[N], &mut [N])| {
             let size = self.window.patch() * self.rows() * self.window.positions[1];
+            let neighbors = Neighbors::new(&self.window, self.outputs).filter(|_| self.gradient);
+            let images = from.chunks(read).zip(to.chunks_mut(write));
+            if let Some(neighbors) = neighbors {
+                let mut scratch = neighbors.scratch();
+                for (from, to) in images {
+                    neighbors.gradient(kernel, from, to, &mut scratch);
+                }
+                return;
+            }
             let mut patches = vec![N::default(); size];
-            for (from, to) in from.chunks(read).zip(to.chunks_mut(write)) {
+            for (from, to) in images {
                 if self.gradient {
                     self.gradient(kernel, from, to, &mut patches);
                 } else {

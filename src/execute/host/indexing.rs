@@ -70,7 +70,7 @@ pub(super) fn zeros(
     dtype: DType,
     (memory, allowed): (&mut Memory, usize),
 ) -> Option<FlexTensor> {
-    let mut result = memory.tensor(shape.clone(), dtype, allowed);
+    let mut result = memory.tensor(shape, dtype, allowed);
     match dtype {
         DType::F32 => clear(f32::memory_mut(&mut result)?),
         DType::F64 => clear(f64::memory_mut(&mut result)?),
@@ -98,7 +98,7 @@ pub(super) fn gathered(
         return None;
     }
     let fits = places.layout().shape() == shape && shape.num_elements() > 0 && last(x) > 0;
-    let mut result = fits.then(|| memory.tensor(shape.clone(), x.dtype(), allowed))?;
+    let mut result = fits.then(|| memory.tensor(shape, x.dtype(), allowed))?;
     match (x.dtype(), places.dtype()) {
         (DType::F32, DType::I32) => gather::<f32, i32>(x, places, &mut result)?,
         (DType::F32, DType::I64) => gather::<f32, i64>(x, places, &mut result)?,

@@ -2,8 +2,7 @@
 //!
 //! Fresh memory is cleared before it is returned and costs a page fault for every page that is touched first, which for
 //! most operations is more than their arithmetic. So what a program no longer needs serves its next results of the same
-//! size, and the next run's. The memory held stays within the program's peak and a few kilobytes; between runs, within
-//! [`KEPT`].
+//! size, and the next run's. The memory held stays within what a run allows beside what is alive; between runs, within [`KEPT`].
 
 use std::sync::{Mutex, PoisonError};
 
@@ -56,7 +55,7 @@ impl Memory {
     }
 
     /// A tensor of any elements. `allowed` bytes may stay unused next to it.
-    pub fn tensor(&mut self, shape: Shape, dtype: DType, allowed: usize) -> FlexTensor {
+    pub fn tensor(&mut self, shape: &Shape, dtype: DType, allowed: usize) -> FlexTensor {
         let bytes = shape.num_elements() * dtype.size();
         let same = |free: &Free| free.bytes == bytes;
         if bytes >= SMALL
@@ -70,7 +69,7 @@ impl Memory {
             return again;
         }
         self.shrink(allowed);
-        let fresh = spare::take(&shape, dtype).unwrap_or_else(|| fresh(shape, dtype));
+        let fresh = spare::take(shape, dtype).unwrap_or_else(|| fresh(shape.clone(), dtype));
         #[cfg(test)]
         let fresh = soiled(fresh);
         fresh
@@ -133,18 +132,18 @@ mod tests {
     fn memory_serves_again_within_what_is_allowed() {
         let shape = |n: usize| Shape::from(vec![n]);
         let mut memory = Memory::default();
-        let tensor = memory.tensor(shape(1024), DType::F32, 0);
+        let tensor = memory.tensor(&shape(1024), DType::F32, 0);
         let place = tensor.bytes().as_ptr();
         let other = tensor.clone();
         memory.take(tensor, 1 << 20);
         assert_eq!(memory.bytes, 0); // its elements are still read
         memory.take(other, 1 << 20);
         assert_eq!(memory.bytes, 4096);
-        let again = memory.tensor(Shape::from(vec![2, 256]), DType::F64, 0);
+        let again = memory.tensor(&Shape::from(vec![2, 256]), DType::F64, 0);
         assert_eq!((again.bytes().as_ptr(), memory.bytes), (place, 0));
         assert!(again.is_unique());
         memory.take(again, 4096);
-        let larger = memory.tensor(shape(2048), DType::F32, 4096);
+        let larger = memory.tensor(&shape(2048), DType::F32, 4096);
         assert_eq!(memory.bytes, 4096);
         memory.take(larger, 8192 + 4095);
         assert_eq!(memory.bytes, 8192); // the older one had to go

@@ -13,6 +13,7 @@ mod chain;
 mod convolution;
 mod elements;
 mod functions;
+mod gradient;
 mod indexing;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
@@ -64,6 +65,8 @@ pub(super) struct HostProgram {
     /// How many such places there are.
     used: usize,
     constants: Vec<(ValueId, FlexTensor)>,
+    /// Per output: whether the value is not returned again.
+    last_outputs: Vec<bool>,
     /// Bytes alive at most.
     peak: usize,
     /// Per value: whether a result that is written here has as many bytes. Other memory is of no use, and goes back to the
@@ -135,6 +138,7 @@ impl HostProgram {
             peak: steps.iter().map(|step| step.alive).max().unwrap_or(0),
             serves: graph.values.iter().map(|value| wanted.contains(&value.bytes())).collect(),
             results: types.collect(),
+            last_outputs: graph.last_outputs(),
             kinds: graph.values.iter().map(ValueType::kind).collect(),
             slots,
             used,

@@ -5,7 +5,6 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::{
-    chain::Function,
     convolution::unfolded,
     elements::{Elements, are_rows},
     memory::Memory,
@@ -75,12 +74,12 @@ fn summed<N: Number>(
     if shape.num_elements() * count != from.len() || from.is_empty() {
         return None;
     }
-    let mut result = memory.tensor(shape.clone(), x.dtype(), allowed);
+    let mut result = memory.tensor(shape, x.dtype(), allowed);
     let sums = N::memory_mut(&mut result)?.chunks_exact_mut(behind);
     for (to, from) in sums.zip(from.chunks_exact(count * behind)) {
         let mut rows = from.chunks_exact(behind);
         to.copy_from_slice(rows.next()?);
-        rows.for_each(|row| N::combine(Function::Add, to, row));
+        rows.for_each(|row| to.iter_mut().zip(row).for_each(|(to, &x)| *to += x));
     }
     Some(result)
 }
@@ -96,7 +95,7 @@ fn copied<N: Number>(
         return None; // Columns are copied best tile by tile.
     }
     let elements = Elements::<N>::new(view, own)?;
-    let mut result = memory.tensor(shape.clone(), view.dtype(), allowed);
+    let mut result = memory.tensor(shape, view.dtype(), allowed);
     let to = N::memory_mut(&mut result)?;
     let load = |(part, to): (usize, &mut [N])| match &elements {
         Elements::Dense(all) => to.copy_from_slice(&all[part * PART..][..to.len()]),

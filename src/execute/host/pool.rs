@@ -128,8 +128,8 @@ pub(super) fn pooled(
         return None;
     }
     let x = x.to_contiguous();
-    let mut largest = memory.tensor(values.shape.clone(), values.dtype, allowed);
-    let mut found = memory.tensor(places.shape.clone(), places.dtype, allowed);
+    let mut largest = memory.tensor(&values.shape, values.dtype, allowed);
+    let mut found = memory.tensor(&places.shape, places.dtype, allowed);
     let results = [&mut largest, &mut found];
     match (values.dtype, places.dtype) {
         (DType::F32, DType::I32) => pool_all::<f32, i32>(&windows, &x, results)?,

@@ -25,6 +25,11 @@ use crate::{
 /// Bytes that may always stay unused: little compared with any program, and all that a small one needs.
 const SLACK: usize = 1 << 16;
 
+/// Bytes by which more than the most that is alive may be held, but no more than that again: memory of sizes that are not
+/// wanted at the time. Without it every run would give memory back where most is alive and ask for it again, which takes a
+/// large part of a program's time where the allocator hands it on to the system.
+const SPARE: usize = 1 << 26;
+
 /// Where a value is kept.
 enum Slot<'a> {
     Empty,
@@ -71,8 +76,12 @@ impl<'a> Run<'a> {
 
     /// The outputs, once all steps have been run.
     pub fn finish(mut self) -> Result<Vec<FlexTensor>, ExecuteError> {
-        let outputs = self.graph.outputs.iter();
-        let outputs = outputs.map(|&value| self.read(value, || "the outputs".into())).collect();
+        let (graph, program) = (self.graph, self.program);
+        let outputs = graph.outputs.iter().zip(&program.last_outputs).map(|(&value, &last)| {
+            let found = if last { self.take(value) } else { self.get(value).cloned() };
+            found.ok_or_else(|| undefined(value, "the outputs".into()))
+        });
+        let outputs = outputs.collect();
         self.slots.clear();
         self.memory.leave();
         outputs
@@ -114,7 +123,8 @@ impl<'a> Run<'a> {
 
     /// Runs a step.
     pub fn step(&mut self, step: &Step) -> Result<(), ExecuteError> {
-        self.unused = self.program.peak.saturating_sub(step.alive).max(SLACK);
+        let held = self.program.peak + self.program.peak.min(SPARE);
+        self.unused = held.saturating_sub(step.alive).max(SLACK);
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,
@@ -222,8 +232,11 @@ impl<'a> Run<'a> {
         let mut results: Vec<FlexTensor> = Vec::with_capacity(chain.results);
         for register in 0..chain.results {
             let first = chain.outputs.iter().find(|output| output.register == register);
-            let shape = first.map_or_else(|| Shape::from(vec![chain.len]), |one| one.shape.clone());
-            results.push(self.memory.tensor(shape, chain.dtype, self.unused));
+            let result = match first {
+                Some(output) => self.memory.tensor(&output.shape, chain.dtype, self.unused),
+                None => self.memory.tensor(&[chain.len].into(), chain.dtype, self.unused),
+            };
+            results.push(result);
         }
         let inputs = chain.inputs.iter().map(|input| {
             self.get(input.value).ok_or_else(|| undefined(input.value, "a chain".into()))
@@ -256,8 +269,7 @@ impl<'a> Run<'a> {
                 (own.ok_or_else(|| undefined(value, "a sum of products".into()))?, Accum::Add)
             }
             None => {
-                let shape = product.shape.clone();
-                (self.memory.tensor(shape, product.dtype, self.unused), Accum::Replace)
+                (self.memory.tensor(&product.shape, product.dtype, self.unused), Accum::Replace)
             }
         };
         let read = |value| self.get(value).ok_or_else(|| undefined(value, "Matmul".into()));

@@ -7,41 +7,49 @@
 
 mod access;
 mod loops;
+mod pieces;
 mod stacks;
 
 use burn_backend::{Backend, DType, tensor::FloatTensor};
 
 use access::Contiguous;
 use loops::Number;
+use pieces::{pieces, pieces_mut};
+
+use super::ParamLayout;
 
 pub(super) use access::holds;
 pub(crate) use access::is_processor;
 pub(super) use loops::Accumulate;
-pub(super) use stacks::{stacked, unstacked};
+pub(super) use pieces::{cut, joined};
+pub(super) use stacks::{stacked, stacked_flat, unstacked, unstacked_flat};
 
-/// `a·y + b·x` for each pair of tensors, in the memory of `y`, and the requested sum. Changes nothing if it returns
-/// `None`.
+/// `a·y + b·x` for each pair of tensors, in the memory of `y`, and the requested sum, block after block of the layout.
+/// Changes nothing if it returns `None`.
 pub(super) fn combine<B: Backend>(
     y: &mut [FloatTensor<B>],
-    a: f64,
+    [a, b]: [f64; 2],
     x: &[FloatTensor<B>],
-    b: f64,
-    sum: Accumulate,
+    sum: (Accumulate, &ParamLayout),
 ) -> Option<f64> {
     match y.first().and_then(access::dtype::<B>)? {
-        DType::F32 => combine_in_place::<B, f32>(y, a as f32, x, b as f32, sum),
-        DType::F64 => combine_in_place::<B, f64>(y, a, x, b, sum),
+        DType::F32 => combine_in_place::<B, f32>(y, [a as f32, b as f32], x, sum),
+        DType::F64 => combine_in_place::<B, f64>(y, [a, b], x, sum),
         _ => None,
     }
 }
 
 fn combine_in_place<B: Backend, N: Number + Contiguous>(
     y: &mut [FloatTensor<B>],
-    a: N,
+    [a, b]: [N; 2],
     x: &[FloatTensor<B>],
-    b: N,
-    sum: Accumulate,
+    (sum, layout): (Accumulate, &ParamLayout),
 ) -> Option<f64> {
+    if let ([y], [x]) = (&mut *y, x) {
+        let (x, y) = (access::elements::<B, N>(x)?, access::elements_mut::<B, N>(y)?);
+        let (x, y) = (pieces(x, layout)?, pieces_mut(y, layout)?);
+        return Some(N::combine(y.into_iter().zip(x).collect(), a, b, sum));
+    }
     let pairs = y.iter_mut().zip(x);
     let pairs = pairs.map(|(y, x)| {
         let x = access::elements::<B, N>(x)?;
@@ -84,11 +92,15 @@ fn step_in_place<B: Backend, N: Number + Contiguous>(
     Some(())
 }
 
-/// `Σ xᵀy` over pairs of tensors. The order of its sums depends on nothing but the sizes.
-pub(super) fn dot<B: Backend>(x: &[FloatTensor<B>], y: &[FloatTensor<B>]) -> Option<f64> {
+/// `Σ xᵀy` over pairs of tensors. The order of its sums depends on nothing but the sizes of the blocks.
+pub(super) fn dot<B: Backend>(
+    x: &[FloatTensor<B>],
+    y: &[FloatTensor<B>],
+    layout: &ParamLayout,
+) -> Option<f64> {
     match x.first().and_then(access::dtype::<B>)? {
-        DType::F32 => dot_of::<B, f32>(x, y),
-        DType::F64 => dot_of::<B, f64>(x, y),
+        DType::F32 => dot_of::<B, f32>(x, y, layout),
+        DType::F64 => dot_of::<B, f64>(x, y, layout),
         _ => None,
     }
 }
@@ -96,7 +108,13 @@ pub(super) fn dot<B: Backend>(x: &[FloatTensor<B>], y: &[FloatTensor<B>]) -> Opt
 fn dot_of<B: Backend, N: Number + Contiguous>(
     x: &[FloatTensor<B>],
     y: &[FloatTensor<B>],
+    layout: &ParamLayout,
 ) -> Option<f64> {
+    if let ([x], [y]) = (x, y) {
+        let (x, y) = (access::elements::<B, N>(x)?, access::elements::<B, N>(y)?);
+        let pairs = pieces(x, layout)?.zip(pieces(y, layout)?);
+        return Some(N::dot(&pairs.collect::<Vec<_>>()));
+    }
     let pairs = x.iter().zip(y).map(|(x, y)| {
         let (x, y) = (access::elements::<B, N>(x)?, access::elements::<B, N>(y)?);
         (x.len() == y.len()).then_some((x, y))

@@ -96,6 +96,9 @@ fn device_scalars<B: TestBackend>() {
         ];
         let read = DeviceScalar::read_many(&results.iter().collect::<Vec<_>>()).unwrap();
         assert_eq!(read, [3.75, 8.75, -15.625, -2.5, -6.25, 2.5]);
+        let third = scalar(1.0).div(&scalar(3.0)).unwrap().read().unwrap();
+        let rounded = if precision == Precision::F32 { f64::from(1_f32 / 3.0) } else { 1.0 / 3.0 };
+        assert_eq!(third, rounded);
         assert!(DeviceScalar::<B>::read_many(&[]).unwrap().is_empty());
         assert!(a.div(&scalar(0.0)).unwrap().read().unwrap().is_infinite());
     }

@@ -81,6 +81,39 @@ fn a_stream_that_reorders_batches_of_other_sizes_is_refused() {
     assert!(error.to_string().contains("batch 0"), "{error}");
 }
 
+/// A loader that shuffles gives batches of the same sizes with other samples.
+#[test]
+fn a_stream_that_shuffles_samples_is_refused() {
+    type Change = fn(Samples) -> Samples;
+    let cases: [(Change, bool); 4] = [
+        (|batch| batch, true),
+        (|(x, y)| (x * (1.0 + 1e-6), y), true),
+        (|(x, y)| (x.flip([0]), y), false),
+        (|(x, y)| (x, y.flip([0])), false),
+    ];
+    for (case, (change, is_accepted)) in cases.into_iter().enumerate() {
+        for changed_from in [1, 3] {
+            let passes = AtomicUsize::new(0);
+            let stream = captured(Reduction::Mean).over_stream(Reduction::Mean, move |visit| {
+                let is_changed = passes.fetch_add(1, Ordering::Relaxed) > changed_from;
+                let batches = batches(5).into_iter();
+                batches.map(|it| if is_changed { change(it) } else { it }).try_for_each(visit)
+            });
+            let stream = stream.unwrap();
+            let found: Vec<_> = (0..4).map(|_| stream.value()).collect();
+            match found.into_iter().find_map(Result::err) {
+                None => assert!(is_accepted, "case {case}"),
+                Some(error) => {
+                    assert!(!is_accepted, "case {case}: {error}");
+                    let kind = error.downcast_ref();
+                    let changed = matches!(kind, Some(ObjectiveError::StreamChanged { .. }));
+                    assert!(changed && error.to_string().contains("elements"), "{error}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn samples_are_found_behind_a_first_tensor_that_does_not_count_them() {
     let device = Device::flex().autodiff();

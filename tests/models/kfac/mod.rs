@@ -13,6 +13,7 @@ mod gradient;
 mod inversion;
 mod laws;
 mod layers;
+mod limits;
 mod norms;
 mod policies;
 mod resumed;
