@@ -250,3 +250,19 @@ fn vectors_and_values_are_stored_too() {
     let error = StoreConfig::new().init(&influence, &sum).map(drop);
     assert!(error.is_err(), "f32 where f64 is needed");
 }
+
+/// One factorization for all queries, which a plan counts until it is made.
+#[test]
+fn the_memory_of_a_factorization_is_counted_once() {
+    let world = World::new(3);
+    let influence = influence(&world.training);
+    let entries = world.training.layout().len().pow(2);
+    let before = plan(&influence, &world.queries).memory();
+    let first = influence.scores(&world.queries).unwrap();
+    let after = plan(&influence, &world.queries).memory();
+    assert!(before >= after + 4 * 8 * entries, "{before} {after}");
+    let again = influence.scores(&world.queries).unwrap();
+    assert_eq!(again.values(), first.values());
+    // The matrix on the device, and its factors.
+    assert!(again.report.kept_bytes >= (8 + 8) * entries, "{}", again.report.kept_bytes);
+}
