@@ -38,6 +38,7 @@ pub use batches::Progress;
 pub(crate) use capturing::layers_in_training_mode;
 pub use capturing::{CaptureConfig, Engine, FaithfulnessError, Mode};
 pub use error::ObjectiveError;
+pub(crate) use error::is_not_finite;
 pub(crate) use inputs::with_floats;
 pub(crate) use pass::Checked;
 pub(crate) use products::{Noise, PreparedProduct};
