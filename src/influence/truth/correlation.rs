@@ -124,7 +124,7 @@ impl Moments {
     }
 
     fn correlation(&self) -> f64 {
-        (self.xy / (self.xx.sqrt() * self.yy.sqrt())).clamp(-1.0, 1.0)
+        (self.xy / (self.xx * self.yy).sqrt()).clamp(-1.0, 1.0)
     }
 }
 
