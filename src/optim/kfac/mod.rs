@@ -231,9 +231,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// [`ConfigError`](crate::errors::ConfigError) for a rate that is negative or not finite. Zero means no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let StepRule::LearningRate { momentum, limit, .. } = self.config.rule else {
-            return Err(
-                OptimizerError::NoLearningRate { found: rate, rule: "QuadraticModel" }.into()
-            );
+            return Err(OptimizerError::NoLearningRate {
+                found: rate,
+                rule: self.config.rule.name(),
+            }
+            .into());
         };
         let config =
             self.config.clone().with_rule(StepRule::LearningRate { rate, momentum, limit });
