@@ -78,9 +78,9 @@ where
     captured.layout().expect_same(objective.layout())?;
     captured.expect_model(model)?;
     let objective = objective.at_model(model)?;
-    match captured.stated_reduction() {
-        Ok(reduction) => objective.stating(reduction),
-        Err(_) => Ok(objective),
+    match captured.reduction() {
+        Some(reduction) => objective.reduced_by(reduction),
+        None => Ok(objective),
     }
 }
 
