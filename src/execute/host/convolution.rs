@@ -13,7 +13,7 @@ use faer::{
 };
 use rayon::prelude::*;
 
-use super::{memory::Memory, number::Number, patches::Window};
+use super::{gradient::Neighbors, memory::Memory, number::Number, patches::Window};
 use crate::{
     graph::{Convolution, Op, ValueType, WithRespectTo},
     parallel::are_busy,
@@ -167,8 +167,17 @@ impl Images {
         let part = self.images.div_ceil(2 * threads);
         let parts = |(from, to): (&[N], &mut [N])| {
             let size = self.window.patch() * self.rows() * self.window.positions[1];
+            let neighbors = Neighbors::new(&self.window, self.outputs).filter(|_| self.gradient);
+            let images = from.chunks(read).zip(to.chunks_mut(write));
+            if let Some(neighbors) = neighbors {
+                let mut scratch = neighbors.scratch();
+                for (from, to) in images {
+                    neighbors.gradient(kernel, from, to, &mut scratch);
+                }
+                return;
+            }
             let mut patches = vec![N::default(); size];
-            for (from, to) in from.chunks(read).zip(to.chunks_mut(write)) {
+            for (from, to) in images {
                 if self.gradient {
                     self.gradient(kernel, from, to, &mut patches);
                 } else {

@@ -2,8 +2,7 @@
 //!
 //! Fresh memory is cleared before it is returned and costs a page fault for every page that is touched first, which for
 //! most operations is more than their arithmetic. So what a program no longer needs serves its next results of the same
-//! size, and the next run's. The memory held stays within the program's peak and a few kilobytes; between runs, within
-//! [`KEPT`].
+//! size, and the next run's. The memory held stays within what a run allows beside what is alive; between runs, within [`KEPT`].
 
 use std::sync::{Mutex, PoisonError};
 

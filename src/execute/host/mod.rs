@@ -13,6 +13,7 @@ mod chain;
 mod convolution;
 mod elements;
 mod functions;
+mod gradient;
 mod indexing;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.

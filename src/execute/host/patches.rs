@@ -67,28 +67,58 @@ impl Window {
 
     /// Copies the patches of some rows of positions out of an image.
     pub fn unfold<N: Number>(&self, image: &[N], rows: Range<usize>, to: &mut [N]) {
-        let (columns, stride) = (self.positions[1], self.stride[1]);
-        self.rows(rows, |at, inside, place| {
-            let to = &mut to[at..at + columns];
-            let Some(place) = place.filter(|_| !inside.is_empty()) else {
-                return to.fill(N::default());
-            };
-            to[..inside.start].fill(N::default());
-            to[inside.end..].fill(N::default());
-            let to = &mut to[inside];
-            if stride == 1 {
-                to.copy_from_slice(&image[place..place + to.len()]);
-            } else {
-                for (to, &from) in to.iter_mut().zip(image[place..].iter().step_by(stride)) {
-                    *to = from;
+        let ([height, width], columns, [down, right]) =
+            (self.image, self.positions[1], self.kernel);
+        let elements = to.chunks_exact_mut(rows.len() * columns);
+        for (element, to) in elements.enumerate() {
+            let (channel, i, j) =
+                (element / (down * right), element / right % down, element % right);
+            let inside = self.inside(j);
+            let first = self.index(1, j, inside.start).unwrap_or(0);
+            for (position, to) in rows.clone().zip(to.chunks_exact_mut(columns)) {
+                let y = self.index(0, i, position).filter(|_| !inside.is_empty());
+                let Some(y) = y else {
+                    to.fill(N::default());
+                    continue;
+                };
+                let from = &image[(channel * height + y) * width + first..];
+                if inside.len() < columns {
+                    to[..inside.start].fill(N::default());
+                    to[inside.end..].fill(N::default());
                 }
+                copy(&mut to[inside.clone()], from, self.stride[1]);
             }
-        });
+        }
     }
 
     /// Adds the patches of some rows of positions into an image.
     pub fn fold<N: Number>(&self, from: &[N], rows: Range<usize>, image: &mut [N]) {
         Arch::new().dispatch(Fold { window: self, from, rows, image });
+    }
+}
+
+/// Elements that are copied at once.
+const WIDTH: usize = 8;
+
+/// Copies every so many elements. A call to copy the few that rows have takes longer than to copy them.
+#[inline(always)]
+fn copy<N: Number>(to: &mut [N], from: &[N], stride: usize) {
+    if stride > 1 {
+        for (to, &from) in to.iter_mut().zip(from.iter().step_by(stride)) {
+            *to = from;
+        }
+        return;
+    }
+    let from = &from[..to.len()];
+    if let (Some(last), Some(end)) = (to.last_chunk_mut::<WIDTH>(), from.last_chunk()) {
+        *last = *end;
+    }
+    let rows = from.as_chunks::<WIDTH>();
+    for (to, from) in to.as_chunks_mut().0.iter_mut().zip(rows.0) {
+        *to = *from;
+    }
+    if from.len() < WIDTH {
+        to.copy_from_slice(from);
     }
 }
 

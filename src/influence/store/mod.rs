@@ -1,4 +1,4 @@
-//! Scores that are larger than memory: written to a file block by block, with the memory known before the start, and
+//! Scores that do not fit in memory: written to a file block by block, with a memory use known in advance, and
 //! resumed after an interruption. Depends on the influences; independent of how they are estimated.
 //!
 //! The file has NumPy's format (`numpy.load("scores.npy", mmap_mode="r")`): a row for each query, a column for each training
@@ -7,11 +7,11 @@
 //! nothing is overwritten.
 //!
 //! A run that was interrupted and resumed writes the same bits as one that was not. Scores depend on the size of the
-//! training batches by rounding only. The file is neither compressed nor sorted; see
+//! training batches only through rounding. The file is neither compressed nor sorted; see
 //! [`Influence::top`](super::Influence::top) for the largest scores.
 //!
-//! For a [shared](crate::Objective::shared) training objective every rank writes a file of its own, with the columns of
-//! its samples, and no score is sent: give each rank a path of its own. Side by side in the order of ranks
+//! For a [shared](crate::Objective::shared) training objective every rank writes its own file, with the columns of
+//! its samples, and no score is sent: give each rank its own path. Side by side in the order of ranks
 //! (`numpy.concatenate(files, axis=1)`) they are the scores of one process. Ranks that were interrupted resume
 //! together, with the same shares.
 

@@ -22,7 +22,7 @@ where
     /// A model in training mode, with dropout or batch normalization, trains in that mode: see [`KfacOptimizer`]. `model` and
     /// the model returned share their running statistics, as clones do in Burn.
     ///
-    /// A model in another precision than the objective's is updated in the objective's precision. On an error the optimizer
+    /// A model in a precision other than the objective's is updated in the objective's precision. On an error the optimizer
     /// is unchanged.
     ///
     /// # Errors

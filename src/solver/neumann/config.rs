@@ -16,7 +16,7 @@ pub enum NeumannScale {
     /// s = 2/(λmin + λmax), with estimates of both: half as many terms when all components must converge, but those of
     /// large eigenvalues no sooner than the others.
     Balanced,
-    /// A scale of the caller's. The series converges for 0 < s < 2/λmax.
+    /// A scale given by the caller. The series converges for 0 < s < 2/λmax.
     Fixed(f64),
 }
 
@@ -54,7 +54,7 @@ pub struct NeumannConfig {
     /// Terms of the series.
     #[config(default = 1000)]
     pub max_iterations: usize,
-    /// Products at most for the estimate of λmax.
+    /// Largest number of products for the estimate of λmax.
     #[config(default = 60)]
     pub estimate_products: usize,
     /// Seed of the random start of that estimate.
