@@ -29,6 +29,7 @@ mod reduction;
 mod samples;
 mod shared;
 mod split_program;
+mod stream;
 mod together;
 mod values;
 
