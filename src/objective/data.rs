@@ -6,8 +6,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Objective, ObjectiveError, Reduction,
-    batches::{Counted, Fetched, Part, Parts, Run, Stream, Visit},
+    batches::{Counted, Part, Parts, Visit},
     excerpt::Excerpt,
+    stream::{Fetched, Run, Stream},
 };
 use crate::{capture::Batch, error::Error, tensor::TensorBridge};
 

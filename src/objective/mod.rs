@@ -29,6 +29,7 @@ mod reduction;
 mod samples;
 mod shared;
 mod split_program;
+mod stream;
 mod together;
 mod values;
 
@@ -179,6 +180,11 @@ impl<B: AutodiffBackend> Objective<B> {
         let mut other = self.clone();
         other.settings.check_loss = false;
         other
+    }
+
+    /// Whether both were captured once, from one closure.
+    pub(crate) fn has_closure_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.recorder, &other.recorder)
     }
 
     /// The same objective with another engine for its products.

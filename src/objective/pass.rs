@@ -9,8 +9,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     BatchError, Noise, Objective, ObjectiveError, Progress,
-    batches::{Counted, Part, Parts, Stream},
+    batches::{Counted, Part, Parts},
     programs::{Derivation, Derived},
+    stream::Stream,
 };
 use crate::{error::Error, space::ParamLayout, tensor::Operand};
 

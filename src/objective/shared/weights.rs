@@ -9,7 +9,8 @@ use crate::{
     error::Error,
     objective::{
         Objective, ObjectiveError, Reduction,
-        batches::{Part, Parts, Stream},
+        batches::{Part, Parts},
+        stream::Stream,
     },
 };
 

@@ -29,6 +29,7 @@ pub enum NeumannScale {
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖r‖ ≤ max(relative · ‖b‖, absolute) |
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
 /// | `max_iterations` | 1000 | ≥ 1 | terms of the series |
+/// | `all_terms` | false | | whether to sum `max_iterations` terms whatever the residual does |
 /// | `estimate_products` | 60 | ≥ 1 | products at most for the estimate of λmax |
 /// | `seed` | 0 | | of the random start of that estimate |
 ///
@@ -54,6 +55,10 @@ pub struct NeumannConfig {
     /// Terms of the series.
     #[config(default = 1000)]
     pub max_iterations: usize,
+    /// Whether to sum `max_iterations` terms whatever the residual does, for a truncated inverse: no negative curvature, growth or
+    /// stagnation stops the series, and the last iterate is returned, not the best one.
+    #[config(default = false)]
+    pub all_terms: bool,
     /// Largest number of products for the estimate of λmax.
     #[config(default = 60)]
     pub estimate_products: usize,

@@ -40,6 +40,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Errors
 /// [`SolverError::NoScale`](crate::errors::SolverError::NoScale) if A is zero;
+/// [`SolverError::Overflow`](crate::errors::SolverError::Overflow) for [`NeumannConfig::all_terms`] of a series that grows without end;
 /// [`SolverError::Preconditioner`](crate::errors::SolverError::Preconditioner) for one that is not positive definite; those of every
 /// solver.
 ///
