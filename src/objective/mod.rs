@@ -181,6 +181,11 @@ impl<B: AutodiffBackend> Objective<B> {
         other
     }
 
+    /// Whether both were captured once, from one closure.
+    pub(crate) fn has_closure_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.recorder, &other.recorder)
+    }
+
     /// The same objective with another engine for its products.
     #[must_use]
     #[inline(never)]
