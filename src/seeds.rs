@@ -2,7 +2,7 @@
 
 /// An endless sequence of seeds, a different one for each seed it starts from.
 ///
-/// Everything random in this crate derives its seeds here from the seed of its configuration. Neighboring seeds give
+/// Random draws with a seed in their configuration derive their seeds here from it. Neighboring seeds give
 /// unrelated sequences, and small integers, which callers like to use as seeds, occur in them by chance only.
 ///
 /// Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators, section 4.

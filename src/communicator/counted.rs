@@ -52,12 +52,12 @@ impl Traffic {
 impl Sub for Traffic {
     type Output = Self;
 
-    /// What was added since `earlier`.
+    /// What was added since `earlier`; zero if that is later.
     fn sub(self, earlier: Self) -> Self {
         Self {
-            sums: self.sums - earlier.sums,
-            bytes: self.bytes - earlier.bytes,
-            time: self.time - earlier.time,
+            sums: self.sums.saturating_sub(earlier.sums),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+            time: self.time.saturating_sub(earlier.time),
         }
     }
 }
@@ -104,5 +104,20 @@ impl<C: Communicator> Communicator for Counted<C> {
 
     fn sum_f64(&self, numbers: &mut [f64]) -> Result<(), CommunicatorError> {
         self.count(numbers, |numbers| self.inner.sum_f64(numbers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Traffic;
+
+    #[test]
+    fn nothing_was_added_since_a_later_time() {
+        let earlier = Traffic { sums: 1, bytes: 8, time: Duration::from_secs(1) };
+        let later = Traffic { sums: 3, bytes: 24, time: Duration::from_secs(2) };
+        assert_eq!(later - earlier, Traffic { sums: 2, bytes: 16, time: Duration::from_secs(1) });
+        assert_eq!(earlier - later, Traffic::default());
     }
 }

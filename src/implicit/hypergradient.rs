@@ -4,10 +4,11 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     ErrorBound, HypergradientReport, ImplicitError, ImplicitFunction, InnerCurvature,
-    OuterObjective, Verdict, bound, inner::is_not_finite,
+    OuterObjective, Verdict, bound,
 };
 use crate::{
     error::Error,
+    objective::is_not_finite,
     operator::{Adjoint, LinearOperator, SelfAdjoint},
     solver::{LinearSolver, Solution, SolveOptions},
     space::ParamVector,

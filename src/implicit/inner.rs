@@ -7,10 +7,10 @@ use super::{HyperObjective, InnerCurvature, InnerMatrix};
 use crate::{
     config::{ConfigError, Field},
     error::Error,
-    objective::ObjectiveError,
+    objective::is_not_finite,
     operator::SelfAdjoint,
     solver::{ConjugateGradientConfig, LinearSolver},
-    space::{ParamVector, VectorError},
+    space::ParamVector,
 };
 
 /// Halvings of a Newton step before it is given up.
@@ -19,8 +19,8 @@ const HALVINGS: usize = 30;
 const DECREASE: f64 = 1e-4;
 /// Relative residual of a Newton step, at most.
 const FORCING: f64 = 0.1;
-/// Products for a Newton step, at most.
-const PRODUCTS: usize = 200;
+/// Iterations for a Newton step, at most.
+const ITERATIONS: usize = 200;
 
 /// How an inner problem is minimized.
 ///
@@ -36,7 +36,7 @@ pub enum InnerSolver {
         rate: f64,
     },
     /// Newton's method: each step by conjugate gradients to a residual of min(0.1, √(‖∇ℒ‖/‖∇ℒ₀‖))‖∇ℒ‖ in at most 200
-    /// products, along the part before a direction of negative curvature, halved until the loss falls.
+    /// iterations, along the part before a direction of negative curvature, halved until the loss falls.
     NewtonCg {
         /// Largest number of steps, at least 1.
         steps: usize,
@@ -190,7 +190,7 @@ fn direction<B: AutodiffBackend>(
 ) -> Result<ParamVector<B>, Error> {
     let solver = ConjugateGradientConfig::new()
         .with_relative_tolerance(forcing)
-        .with_max_iterations(Some(PRODUCTS))
+        .with_max_iterations(Some(ITERATIONS))
         .init()?;
     let solution = solver.solve(inner.matrix(x)?.as_ref(), gradient)?;
     if solution.x.largest()? == 0.0 {
@@ -220,12 +220,6 @@ fn halved<B: AutodiffBackend>(
         }
     }
     Ok(None)
-}
-
-/// Whether something overflowed, as a long step may make it.
-pub(super) fn is_not_finite(error: &Error) -> bool {
-    let loss = matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. }));
-    loss || matches!(error.downcast_ref(), Some(VectorError::NonFinite { .. }))
 }
 
 impl<B: AutodiffBackend> Inner<B> for HyperObjective<B> {

@@ -98,7 +98,8 @@ impl HypergradientReport {
             let total = error.total();
             total.is_nan() || total > LARGE_ERROR * scale
         };
-        self.verdict = if self.smallest_eigenvalue.is_some_and(|smallest| smallest < 0.0) {
+        let negative = self.smallest_eigenvalue.is_some_and(|smallest| smallest < 0.0);
+        self.verdict = if negative && self.solve.is_indefinite() {
             Verdict::Indefinite
         } else if !self.solve.stop.is_success() {
             Verdict::Unsolved

@@ -150,6 +150,9 @@ impl Curvature {
 /// LeftOut        f(θ without n) − f(θ) ≈ +c·∇fᵀA⁻¹∇ℓₙ        c = 1/N for a mean, 1 for a sum
 /// Upweighted     d f(θ) / dε           =   −∇fᵀA⁻¹∇ℓₙ        for ℒ + ε·ℓₙ
 /// ```
+///
+/// With a [`weight_decay`](InfluenceConfig::weight_decay) w and a mean, `LeftOut` has ∇ℓₙ + w·θ in place of ∇ℓₙ: the penalty
+/// keeps its weight when a sample leaves the mean. [`Estimator::Identity`] has neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Prediction {
     /// The change of f when the sample is left out of the training: positive for a sample that lowers f.
@@ -193,8 +196,8 @@ pub struct InfluenceConfig {
     /// Added to the diagonal of A; not part of the training.
     #[config(default = 0.0)]
     pub damping: f64,
-    /// The w of a penalty ½w‖θ‖² that the training has and the closure leaves out. It enters A and the test for a
-    /// stationary point.
+    /// The w of a penalty ½w‖θ‖² that the training has and the closure leaves out. It enters A, the test for a stationary
+    /// point, and, for a mean, [`Prediction::LeftOut`].
     #[config(default = 0.0)]
     pub weight_decay: f64,
     /// What a score predicts.

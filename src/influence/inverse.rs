@@ -1,6 +1,6 @@
 //! A⁻¹ by any estimator, A = C + λI: what is computed once, and solves with several right-hand sides.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn_backend::AutodiffBackend;
 
@@ -18,7 +18,8 @@ use crate::{
         materialize_up_to,
     },
     solver::{
-        Direct, Iteration, LinearSolver, Lissa, NystromConfig, Solution, SolveOptions, StopReason,
+        Direct, Iteration, KeptFactorization, LinearSolver, Lissa, NystromConfig, Solution,
+        SolveOptions, StopReason,
     },
     space::ParamVector,
 };
@@ -47,7 +48,7 @@ pub(super) struct Estimated {
 
 enum Method<B: AutodiffBackend> {
     Iterative { matrix: Matrix<B>, solver: BoxedSolver<B> },
-    Dense { matrix: SymmetricDense<B>, solver: Direct },
+    Dense { matrix: SymmetricDense<B>, solver: Direct, factors: Mutex<KeptFactorization> },
     Lissa { matrix: Matrix<B>, solver: Lissa },
     Nystrom { matrix: Matrix<B>, inverse: LowRank<B>, tolerance: f64 },
     Factored(BlockDiagonal<B, Kronecker<B>>),
@@ -78,7 +79,8 @@ impl<B: AutodiffBackend> Inverse<B> {
                 dense.expect_symmetric(direct.symmetry_tolerance)?;
                 products = dense.rows();
                 let space = training.parameters().space();
-                Method::Dense { matrix: SymmetricDense::new(&symmetric(&dense)?, space)?, solver }
+                let matrix = SymmetricDense::new(&symmetric(&dense)?, space)?;
+                Method::Dense { matrix, solver, factors: Mutex::default() }
             }
             Estimator::Lissa(lissa) => Method::Lissa { matrix: matrix()?, solver: lissa.init()? },
             Estimator::Nystrom(nystrom) => {
@@ -120,8 +122,10 @@ impl<B: AutodiffBackend> Inverse<B> {
                 };
                 Ok(solved(self.solutions(rhs, alone, || solver.solve_many(&damped, rhs))?))
             }
-            Method::Dense { matrix, solver } => {
-                let (found, mut solves) = solved(solver.solve_many(matrix, rhs)?);
+            Method::Dense { matrix, solver, factors } => {
+                let mut factors = factors.lock().unwrap_or_else(PoisonError::into_inner);
+                let solutions = solver.solve_keeping(matrix, rhs, &mut factors)?;
+                let (found, mut solves) = solved(solutions);
                 solves.products = 0; // those with the dense matrix
                 Ok((found, solves))
             }
@@ -191,7 +195,27 @@ impl<B: AutodiffBackend> Inverse<B> {
         self.products
     }
 
-    /// Bytes kept between products, factors and vectors of the estimator not counted.
+    /// Bytes that the first solve keeps, and those that it takes besides for as long as it factorizes.
+    pub fn factorization_bytes(&self) -> (usize, usize) {
+        match &self.method {
+            Method::Dense { matrix, .. } if !self.is_factorized() => {
+                let bytes = matrix.domain().len().pow(2) * size_of::<f64>();
+                (bytes, (Direct::MATRICES - 1) * bytes)
+            }
+            _ => (0, 0),
+        }
+    }
+
+    fn is_factorized(&self) -> bool {
+        match &self.method {
+            Method::Dense { factors, .. } => {
+                factors.lock().unwrap_or_else(PoisonError::into_inner).is_made()
+            }
+            _ => false,
+        }
+    }
+
+    /// Bytes kept between products; the factors of K-FAC and low-rank approximations are not counted.
     pub fn kept_bytes(&self) -> usize {
         match &self.method {
             Method::Iterative { matrix, .. }
@@ -199,7 +223,8 @@ impl<B: AutodiffBackend> Inverse<B> {
             | Method::Nystrom { matrix, .. } => matrix.kept_bytes(),
             Method::Dense { matrix, .. } => {
                 let space = matrix.domain();
-                space.len() * space.len() * space.precision().bytes()
+                let factors = if self.is_factorized() { size_of::<f64>() } else { 0 };
+                space.len().pow(2) * (space.precision().bytes() + factors)
             }
             Method::Factored(_) | Method::Identity => 0,
         }

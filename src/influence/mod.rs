@@ -7,7 +7,8 @@
 //!
 //! is the change of f(θ), the quantity asked about, that the implicit function theorem predicts when sample n is left
 //! out of the training: positive for a sample that lowers f. C is the Hessian, the Gauss-Newton or a Fisher matrix of
-//! ℒ; the [estimator](Estimator) applies A⁻¹.
+//! ℒ; the [estimator](Estimator) applies A⁻¹. A weight decay that the closure leaves out adds a term: see
+//! [`Prediction`].
 //!
 //! For one solved s = A⁻¹∇f the scores of *all* training samples are one directional derivative of the vector of their
 //! losses, J_ℓ s: one forward-mode pass over the training data per query, or for several queries at once. No gradient of a

@@ -11,7 +11,8 @@ use crate::{error::Error, space::ParamVector};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelfInfluence {
     /// c·∇ℓₙᵀA⁻¹∇ℓₙ for each sample: the predicted rise of its loss when it is left out. With
-    /// [`Prediction::Upweighted`](super::Prediction::Upweighted) it is −∇ℓₙᵀA⁻¹∇ℓₙ.
+    /// [`Prediction::Upweighted`](super::Prediction::Upweighted) it is −∇ℓₙᵀA⁻¹∇ℓₙ, and with a weight decay
+    /// [as there](super::Prediction).
     pub scores: Vec<f64>,
     /// The report on them.
     pub report: InfluenceReport,

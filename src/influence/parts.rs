@@ -15,7 +15,8 @@ use crate::{
 /// score(f, n) = Σ over parts p of c·(A⁻¹∇f)ₚᵀ(∇ℓₙ)ₚ
 /// ```
 ///
-/// The parts of all parameters add up to the total.
+/// The parts of all parameters add up to the total. With a weight decay ∇ℓₙ is replaced as in
+/// [`Prediction`](super::Prediction).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartScores {
     /// Names of the parts.

@@ -5,7 +5,8 @@ use std::ops::Range;
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Influence, InfluenceConfig, InfluenceError, Prediction, Query, Solves, layers, query::Gradients,
+    Estimator, Influence, InfluenceConfig, InfluenceError, Prediction, Query, Solves, layers,
+    query::Gradients,
 };
 use crate::{
     error::Error,
@@ -92,12 +93,13 @@ impl<B: AutodiffBackend> Influence<B> {
     }
 
     /// The part w·θ of a sample in the gradient of the penalty: when a sample leaves a mean, the penalty keeps its
-    /// weight, and the other losses gain weight.
+    /// weight, and the other losses gain weight. Products of gradients have no penalty.
     pub(super) fn shared_penalty(&self) -> Option<ParamVector<B>> {
-        let InfluenceConfig { weight_decay, prediction, .. } = self.config;
-        let shared = (self.reduction, prediction) == (Reduction::Mean, Prediction::LeftOut);
+        let InfluenceConfig { estimator, weight_decay, prediction, .. } = &self.config;
+        let shared = (self.reduction, *prediction) == (Reduction::Mean, Prediction::LeftOut)
+            && *estimator != Estimator::Identity;
         let parameters = self.training.parameters().clone();
-        (shared && weight_decay > 0.0).then(|| parameters.scale(weight_decay))
+        (shared && *weight_decay > 0.0).then(|| parameters.scale(*weight_decay))
     }
 
     /// The factor of ∇fᵀA⁻¹∇ℓₙ in a score.

@@ -3,8 +3,8 @@
 use burn_backend::AutodiffBackend;
 
 use super::{
-    Curvature, Influence, InfluenceError, InfluenceReport, Query, Solves, losses::SampleLosses,
-    matrix::Matrix, query::Gradients, scores::expect_group,
+    Curvature, Estimator, Influence, InfluenceError, InfluenceReport, Query, Solves,
+    losses::SampleLosses, matrix::Matrix, query::Gradients, scores::expect_group,
 };
 use crate::{
     error::Error, objective::Reduction, operator::LinearOperator, space::ParamVector,
@@ -29,7 +29,8 @@ impl<B: AutodiffBackend> Influence<B> {
     /// Δθ = c·A⁻¹ Σ_{n∈S} ∇ℓₙ
     /// ```
     ///
-    /// With a `weight_decay` w and a mean, which does not include the penalty, w·θ is added to each ∇ℓₙ.
+    /// With a `weight_decay` w and a mean, which does not include the penalty, w·θ is added to each ∇ℓₙ, except with
+    /// [`Estimator::Identity`].
     ///
     /// # Cost
     /// A backward pass and a solve.
@@ -39,7 +40,11 @@ impl<B: AutodiffBackend> Influence<B> {
     #[inline(never)]
     pub fn influence_step(&self, group: &[usize]) -> Result<Removal<B>, Error> {
         expect_group(0, group, self.samples())?;
-        let gradient = self.gradient_of(group)?;
+        let decay = match self.config.estimator {
+            Estimator::Identity => 0.0,
+            _ => self.config.weight_decay,
+        };
+        let gradient = self.gradient_of(group, decay)?;
         let (mut solved, solves) = self.inverse.solve(std::slice::from_ref(&gradient))?;
         let step = solved.pop().unwrap_or(gradient);
         let step = step.scale(self.reduction.factor(self.samples()));
@@ -107,7 +112,7 @@ impl<B: AutodiffBackend> Influence<B> {
             Reduction::Sum => (1.0, 1.0),
             Reduction::Mean => (samples as f64 / left as f64, 1.0 / left as f64),
         };
-        let rhs = self.gradient_of(group)?;
+        let rhs = self.gradient_of(group, self.config.weight_decay)?;
         let operator = matrix.operator().scaled(scale)?.damped(self.config.total_damping())?;
         let solution = self.config.estimator.solver()?.solve(&operator, &rhs.scale(share))?;
         let mut report = self.report(1, Solves::of(&solution.report), 0);
@@ -118,11 +123,10 @@ impl<B: AutodiffBackend> Influence<B> {
     }
 
     /// Σ over a group of ∇ℓₙ, with its share of the penalty.
-    fn gradient_of(&self, group: &[usize]) -> Result<ParamVector<B>, Error> {
+    fn gradient_of(&self, group: &[usize], decay: f64) -> Result<ParamVector<B>, Error> {
         let mut gradient = self.losses.gradient_of_sum(group)?;
-        if self.reduction == Reduction::Mean && self.config.weight_decay > 0.0 {
-            let decay = self.config.weight_decay * group.len() as f64;
-            gradient = gradient.axpy(decay, self.training.parameters())?;
+        if self.reduction == Reduction::Mean && decay > 0.0 {
+            gradient = gradient.axpy(decay * group.len() as f64, self.training.parameters())?;
         }
         gradient.expect_finite("the gradient of the group")?;
         Ok(gradient)

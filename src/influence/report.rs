@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Estimator, InfluenceConfig, Prediction};
 use crate::{
     objective::Reduction,
-    solver::{SolveReport, StopReason},
+    solver::{MethodDetail, SolveReport, StopReason},
     tensor::Precision,
 };
 
@@ -26,16 +26,21 @@ pub struct Solves {
     pub uncertain: usize,
     /// Products with A: the sum over the systems, some of which share them.
     pub products: usize,
+    /// Products with a single batch's part of A, by LiSSA.
+    #[serde(default)]
+    pub term_products: usize,
 }
 
 impl Solves {
     /// Those of one solve.
     pub(super) fn of(report: &SolveReport) -> Self {
-        let rounding = report.unknowns as f64 * report.precision.epsilon();
-        let indefinite = report.spectrum.is_some_and(|s| s.smallest < -rounding * s.largest.abs());
         let mut solves = Self {
-            negative_curvature: usize::from(indefinite || report.negative_curvature.is_some()),
+            negative_curvature: usize::from(report.is_indefinite()),
             uncertain: usize::from(report.residual_misleads()),
+            term_products: match report.detail {
+                Some(MethodDetail::Lissa { term_products, .. }) => term_products,
+                _ => 0,
+            },
             ..Self::default()
         };
         solves.add(report.stop, report.relative_residual, report.applications);
@@ -45,17 +50,19 @@ impl Solves {
     pub(super) fn add(&mut self, stop: StopReason, residual: f64, products: usize) {
         self.systems += 1;
         self.products += products;
-        self.largest_residual = Some(self.largest_residual.map_or(residual, |r| r.max(residual)));
+        self.largest_residual =
+            Some(self.largest_residual.map_or(residual, |r| larger(r, residual)));
         self.stopped(stop, 1);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.systems += other.systems;
         self.products += other.products;
+        self.term_products += other.term_products;
         self.negative_curvature += other.negative_curvature;
         self.uncertain += other.uncertain;
         let residuals = [self.largest_residual, other.largest_residual].into_iter().flatten();
-        self.largest_residual = residuals.reduce(f64::max);
+        self.largest_residual = residuals.reduce(larger);
         other.stops.iter().for_each(|&(stop, count)| self.stopped(stop, count));
     }
 
@@ -72,6 +79,11 @@ impl Solves {
         let count = failed.clone().map(|(_, count)| count).sum();
         failed.map(|&(stop, _)| (count, stop)).next()
     }
+}
+
+/// The larger of two residuals: NaN, if one is.
+fn larger(a: f64, b: f64) -> f64 {
+    if b.is_nan() || b > a { b } else { a }
 }
 
 /// How far the training is from a stationary point, where influences are derived.
@@ -266,9 +278,13 @@ impl fmt::Display for InfluenceReport {
         writeln!(f, "  a score predicts   {predicts}")?;
         writeln!(f, "  parameters         {} ({})", self.parameters, self.precision)?;
         if let Some(residual) = solves.largest_residual {
+            let of_terms = match solves.term_products {
+                0 => String::new(),
+                count => format!(" and {count} with single batches"),
+            };
             writeln!(
                 f,
-                "  solves             {} ({} products), relative residual up to {residual:.1e}",
+                "  solves             {} ({} products{of_terms}), relative residual up to {residual:.1e}",
                 solves.systems, solves.products
             )?;
         }

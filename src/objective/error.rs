@@ -1,7 +1,7 @@
 //! What can be wrong with an objective's values, data and reduction.
 
 use super::Reduction;
-use crate::error::Error;
+use crate::{error::Error, space::VectorError};
 
 /// An objective that cannot be used as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -202,6 +202,12 @@ pub enum ObjectiveError {
         /// Those of this pass.
         found: String,
     },
+}
+
+/// Whether a loss or a gradient is not finite, as a step that is too long may make it.
+pub(crate) fn is_not_finite(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. }))
+        || matches!(error.downcast_ref(), Some(VectorError::NonFinite { .. }))
 }
 
 impl ObjectiveError {

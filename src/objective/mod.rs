@@ -39,6 +39,7 @@ pub use batches::Progress;
 pub(crate) use capturing::layers_in_training_mode;
 pub use capturing::{CaptureConfig, Engine, FaithfulnessError, Mode};
 pub use error::ObjectiveError;
+pub(crate) use error::is_not_finite;
 pub(crate) use inputs::with_floats;
 pub(crate) use pass::Checked;
 pub(crate) use products::{Noise, PreparedProduct};
@@ -179,6 +180,11 @@ impl<B: AutodiffBackend> Objective<B> {
         let mut other = self.clone();
         other.settings.check_loss = false;
         other
+    }
+
+    /// Whether both were captured once, from one closure.
+    pub(crate) fn has_closure_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.recorder, &other.recorder)
     }
 
     /// The same objective with another engine for its products.

@@ -60,6 +60,7 @@ mod woodbury;
 pub use conjugate_gradient::{ConjugateGradient, ConjugateGradientConfig, OnNegativeCurvature};
 pub use convergence::Convergence;
 pub use detail::MethodDetail;
+pub(crate) use direct::KeptFactorization;
 pub use direct::{Direct, DirectConfig, DirectMethod};
 pub use eigenvalues::ExtremeEigenvalues;
 pub use error::{SolverError, UnusedOption};

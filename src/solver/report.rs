@@ -11,6 +11,8 @@ use super::{ExtremeEigenvalues, MethodDetail, StopReason, system::System};
 
 /// Estimated relative errors above which a report warns.
 const WORRYING_ERROR: f64 = 1e-2;
+/// The rounding of an eigenvalue no longer grows with the unknowns above so many.
+const UNKNOWNS: usize = 1000;
 
 /// The method that solved a system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,6 +127,17 @@ impl SolveReport {
     /// in spite of success.
     pub fn residual_misleads(&self) -> bool {
         self.stop.is_success() && self.error_estimate().is_some_and(|error| error > WORRYING_ERROR)
+    }
+
+    /// Whether A has a negative eigenvalue: a direction of negative curvature was met, or an eigenvalue below −n·ε of the
+    /// largest, where n counts up to a thousand. One closer to zero may be zero.
+    pub(crate) fn is_indefinite(&self) -> bool {
+        let rounding = self.unknowns.min(UNKNOWNS) as f64 * self.precision.epsilon();
+        let below = |spectrum: ExtremeEigenvalues| {
+            let size = spectrum.largest.abs().max(spectrum.smallest.abs());
+            spectrum.smallest < -rounding * size
+        };
+        self.negative_curvature.is_some() || self.spectrum.is_some_and(below)
     }
 
     /// One sentence: what to do next.

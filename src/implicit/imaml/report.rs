@@ -31,11 +31,11 @@ impl TaskReport {
     pub(super) fn judged(mut self, regularization: f64, far: f64) -> Self {
         // λ(I + H/λ) is the Hessian of the inner problem.
         let smallest = self.smallest_eigenvalue.unwrap_or(1.0);
-        self.verdict = if smallest < 0.0 {
+        self.verdict = if smallest < 0.0 && self.solve.is_indefinite() {
             Verdict::Indefinite
         } else if !self.solve.stop.is_success() {
             Verdict::Unsolved
-        } else if self.stationarity > far * regularization * smallest * self.moved {
+        } else if self.stationarity > far * regularization * smallest.max(0.0) * self.moved {
             Verdict::NotStationary
         } else {
             Verdict::Sound

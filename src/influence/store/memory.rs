@@ -66,7 +66,8 @@ pub(super) fn predicted<B: AutodiffBackend>(
     let kept: usize = passes.iter().map(|(memory, held)| memory.kept.saturating_sub(*held)).sum();
     // Each pass has ended before the next one starts.
     let of_layers = layers.map(|layers| layers.transient_bytes(training, at_once)).transpose()?;
+    let (factors, factorizing) = influence.inverse.factorization_bytes();
     let transient = passes.iter().map(|(memory, _)| memory.transient).chain(of_layers).max();
-    let transient = transient.unwrap_or_default();
-    Ok(vectors + products + rows + kept + transient)
+    let transient = transient.unwrap_or_default().max(factorizing);
+    Ok(vectors + products + rows + kept + factors + transient)
 }

@@ -7,7 +7,7 @@
 //! nothing is overwritten.
 //!
 //! A run that was interrupted and resumed writes the same bits as one that was not. Scores depend on the size of the
-//! training batches only through rounding. The file is neither compressed nor sorted; see
+//! training batches only through rounding, except with LiSSA, whose terms they are, and with targets that K-FAC draws. The file is neither compressed nor sorted; see
 //! [`Influence::top`](super::Influence::top) for the largest scores.
 //!
 //! For a [shared](crate::Objective::shared) training objective every rank writes its own file, with the columns of
@@ -30,7 +30,7 @@ use std::{fmt, path::Path, sync::Arc};
 use burn::config::Config;
 use burn_backend::AutodiffBackend;
 
-use super::{Influence, InfluenceError, Query, Solves, pairs::Asked, query::Gradients};
+use super::{Estimator, Influence, InfluenceError, Query, Solves, pairs::Asked, query::Gradients};
 use crate::{
     error::Error, objective::Progress, seeds::Seeds, space::ParamVector, tensor::DefaultBackend,
     tensor::Precision,
@@ -123,6 +123,9 @@ impl StoreConfig {
             written,
             training: checksum(&influence.training_losses()?),
             query: checksum_of(&asked.gradients)?,
+            vectors: print_of(&asked.gradients)?,
+            reduction: training.reduction().map(|it| it.to_string()).unwrap_or_default(),
+            batches: by_batch(&influence.config().estimator).then(|| training.batches()),
         };
         let memory = training.agreed(memory::predicted(influence, &asked, written))?;
         Ok(ScorePlan { influence, asked, fingerprint, memory, observer: None })
@@ -262,6 +265,25 @@ fn checksum(values: &[f64]) -> f64 {
     let weight =
         |index: usize| 0.5 + (Seeds::at(0, index as u64) >> 11) as f64 / (1_u64 << 53) as f64;
     values.iter().enumerate().map(|(index, value)| weight(index) * value).sum()
+}
+
+/// A hash of the vectors of a query; empty for others.
+fn print_of<B: AutodiffBackend>(gradients: &Gradients<'_, B>) -> Result<String, Error> {
+    let Gradients::Vectors(vectors) = gradients else {
+        return Ok(String::new());
+    };
+    let mut print = String::new();
+    for vector in vectors.iter() {
+        let mut values = vector.to_vec()?;
+        values.extend(print.bytes().map(f64::from));
+        print = hashed(&values);
+    }
+    Ok(print)
+}
+
+/// Whether scores depend on how samples are divided into batches: the terms of a series, and the noise of draws.
+fn by_batch(estimator: &Estimator) -> bool {
+    matches!(estimator, Estimator::Lissa(_) | Estimator::Kfac(_) | Estimator::Ekfac(_))
 }
 
 /// A checksum of the query.

@@ -76,7 +76,7 @@ impl Agreement {
         Ok(Self {
             pearson: moments.correlation(),
             spearman: Moments::of(&ranks(predicted), &ranks(truth)).correlation(),
-            slope: moments.xy / moments.yy,
+            slope: moments.slope(),
             pairs: truth.len(),
         })
     }
@@ -89,29 +89,64 @@ impl fmt::Display for Agreement {
     }
 }
 
-/// Centered second moments.
+/// Centered second moments, each list in units of its own.
 struct Moments {
     xx: f64,
     xy: f64,
     yy: f64,
+    x: Centered,
+    y: Centered,
+}
+
+/// A list minus its mean, over `unit` and `spread`, so that no square overflows or vanishes.
+struct Centered {
+    values: Vec<f64>,
+    unit: f64,
+    spread: f64,
 }
 
 impl Moments {
     fn of(x: &[f64], y: &[f64]) -> Self {
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let (x_mean, y_mean) = (mean(x), mean(y));
-        let mut moments = Self { xx: 0.0, xy: 0.0, yy: 0.0 };
-        for (x, y) in x.iter().zip(y) {
-            let (x, y) = (x - x_mean, y - y_mean);
-            moments.xx += x * x;
-            moments.xy += x * y;
-            moments.yy += y * y;
+        let (x, y) = (Centered::of(x), Centered::of(y));
+        let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+        for (x, y) in x.values.iter().zip(&y.values) {
+            xx += x * x;
+            xy += x * y;
+            yy += y * y;
         }
-        moments
+        Self { xx, xy, yy, x, y }
+    }
+
+    /// Σ (xᵢ − x̄)(yᵢ − ȳ) / Σ (yᵢ − ȳ)²
+    fn slope(&self) -> f64 {
+        let units = (self.x.spread / self.y.spread) * (self.x.unit / self.y.unit);
+        self.xy / self.yy * units
     }
 
     fn correlation(&self) -> f64 {
-        (self.xy / (self.xx.sqrt() * self.yy.sqrt())).clamp(-1.0, 1.0)
+        (self.xy / (self.xx * self.yy).sqrt()).clamp(-1.0, 1.0)
+    }
+}
+
+impl Centered {
+    fn of(values: &[f64]) -> Self {
+        let unit = magnitude(values);
+        let mut values: Vec<f64> = values.iter().map(|value| value / unit).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        values.iter_mut().for_each(|value| *value -= mean);
+        let spread = magnitude(&values);
+        values.iter_mut().for_each(|value| *value /= spread);
+        Self { values, unit, spread }
+    }
+}
+
+/// The power of two next to the largest absolute value from below: dividing by it is exact.
+fn magnitude(values: &[f64]) -> f64 {
+    let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let exponent = f64::INFINITY.to_bits(); // its bits are those of the exponent alone
+    match f64::from_bits(largest.to_bits() & exponent) {
+        0.0 => f64::from_bits(1), // the smallest number of all
+        power => power,
     }
 }
 

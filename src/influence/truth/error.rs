@@ -132,7 +132,6 @@ impl TruthError {
         if expected == found { Ok(()) } else { Err(Self::Count { what, expected, found }) }
     }
 
-    /// Checks that all values are finite.
     /// Checks that some sets name samples that are there.
     pub(super) fn expect_samples(sets: &[Vec<usize>], samples: usize) -> Result<(), Self> {
         let outside = |members: &Vec<usize>| members.iter().copied().find(|&n| n >= samples);
@@ -143,6 +142,7 @@ impl TruthError {
         }
     }
 
+    /// Checks that all values are finite.
     pub(super) fn expect_finite(what: &'static str, values: &[f64]) -> Result<(), Self> {
         match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             Some((index, value)) => Err(Self::NotFinite { what, index, value: value.to_string() }),

@@ -5,7 +5,7 @@ use burn_backend::AutodiffBackend;
 use super::{BregmanObjective, ProximalBregmanConfig, TruthError};
 use crate::{
     error::Error,
-    objective::ValueAndGradient,
+    objective::{ValueAndGradient, is_not_finite},
     operator::SelfAdjoint,
     solver::{LinearSolver, StopReason},
     space::ParamVector,
@@ -62,7 +62,7 @@ impl<B: AutodiffBackend> BregmanObjective<B> {
         Ok(Response { parameters: theta, steps, remaining })
     }
 
-    /// A Newton step, halved until it descends; `None` if it does not.
+    /// A Newton step, halved until it descends; `None` if it does not. One that overflows does not.
     fn step(
         &self,
         theta: &ParamVector<B>,
@@ -76,7 +76,13 @@ impl<B: AutodiffBackend> BregmanObjective<B> {
         let mut length = 1.0;
         for _ in 0..HALVINGS {
             let next = theta.clone().axpy(-length, &direction)?;
-            let found = self.value_and_gradient(&next)?;
+            let found = match self.value_and_gradient(&next) {
+                Err(error) if is_not_finite(&error) => {
+                    length /= 2.0;
+                    continue;
+                }
+                found => found?,
+            };
             let descends = found.value <= at.value - SUFFICIENT * length * slope;
             // Close to the minimum the decrease is lost in rounding, but the gradient still shows progress.
             if descends || found.gradient.norm()? <= 0.5 * norm {

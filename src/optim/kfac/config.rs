@@ -34,6 +34,16 @@ pub enum StepRule {
     },
 }
 
+impl StepRule {
+    /// Its name in messages and saved states.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            StepRule::QuadraticModel { .. } => "QuadraticModel",
+            StepRule::LearningRate { .. } => "LearningRate",
+        }
+    }
+}
+
 /// Which damped inverse of K-FAC multiplies the gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KfacInverse {
@@ -207,7 +217,8 @@ impl KfacOptimizerConfig {
     ///
     /// # Errors
     /// As [`init`](Self::init); [`OptimizerError::State`](crate::errors::OptimizerError::State) and
-    /// [`KfacError::State`](crate::errors::KfacError::State) for the state of another architecture or configuration;
+    /// [`KfacError::State`](crate::errors::KfacError::State) for the state of another architecture, rule, initial λ or kind of
+    /// inverse;
     /// [`OptimizerError::Instance`](crate::errors::OptimizerError::Instance) for that of another instance of the model.
     pub fn resume<B: AutodiffBackend>(
         &self,

@@ -78,9 +78,10 @@ use running::{Decomposition, Running};
 ///
 /// # Cost
 ///
-/// - Every step: gradient and factors, about two gradients; with the quadratic model also two products with the Fisher
-///   matrix.
-/// - Every `damping_period` steps: a forward pass.
+/// - Every step: gradient and factors, about two gradients.
+/// - With the quadratic model: a product with the Fisher matrix for Δ, of which there are three in the steps that search for γ,
+///   and another one for the previous step δ₀; and a forward pass, which refuses steps to a loss that is not finite.
+/// - Every `damping_period` steps, where the gradient is your own or that of a model in training mode: another forward pass.
 /// - Every `inverse_period` steps: the inverse of all factors, on the host or, for large ones on a GPU, on the device
 ///   ([`KfacInversion`](crate::kfac::KfacInversion)). Eigendecompositions may run in the background
 ///   ([`KfacOptimizerConfig::background`]).
@@ -192,12 +193,15 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         self.progress.damping
     }
 
-    /// Sets λ, for a schedule. It takes effect when the inverse is next computed.
+    /// Sets λ, for a schedule. It takes effect on the quadratic model at once, and on the inverse when that is next computed:
+    /// γ changes in proportion to √(λ + η), also where it is searched.
     ///
     /// # Errors
     /// [`ConfigError`](crate::errors::ConfigError) for a λ that is not a finite number above zero.
     pub fn set_damping(&mut self, damping: f64) -> Result<(), Error> {
         self.config.clone().with_damping(damping).validate()?;
+        let decay = self.config.weight_decay;
+        self.progress.gamma *= ((damping + decay) / (self.progress.damping + decay)).sqrt();
         self.progress.damping = damping;
         Ok(())
     }
@@ -233,9 +237,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// [`ConfigError`](crate::errors::ConfigError) for a rate that is negative or not finite. Zero means no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let StepRule::LearningRate { momentum, limit, .. } = self.config.rule else {
-            return Err(
-                OptimizerError::NoLearningRate { found: rate, rule: "QuadraticModel" }.into()
-            );
+            return Err(OptimizerError::NoLearningRate {
+                found: rate,
+                rule: self.config.rule.name(),
+            }
+            .into());
         };
         let config =
             self.config.clone().with_rule(StepRule::LearningRate { rate, momentum, limit });

@@ -84,9 +84,10 @@ pub struct NewtonStep {
     pub predicted: Option<f64>,
     /// ρ: the actual change of h over the predicted one.
     pub reduction_ratio: Option<f64>,
-    /// vᵀAv / vᵀv of a direction of negative curvature, if one was met; A without λ.
+    /// vᵀ(A + ηI)v / vᵀv of a direction of negative curvature, if one was met: without λ.
     pub negative_curvature: Option<f64>,
-    /// Products with the curvature matrix over all its batches; for LiSSA, with single batches.
+    /// Products with the curvature matrix over all its batches; for LiSSA, with single batches, those for the scale and for the
+    /// residual included.
     pub products: usize,
     /// Values of h computed.
     pub evaluations: usize,

@@ -34,7 +34,9 @@ where
     /// One step on an objective of the same model, such as one over a data set, in the mode it was captured in.
     ///
     /// # Errors
-    /// As [`step`](Self::step), except for layers in training mode; an objective of another model.
+    /// As [`step`](Self::step) except for layers in training mode; an objective of another model, or of another reduction than was
+    /// stated for the captured one. One that was captured separately and states none is checked at every step by
+    /// [`Objective::reduced_by`].
     pub fn step_on<M: Module + 'static>(
         &mut self,
         model: &M,

@@ -68,10 +68,51 @@ pub struct Direct {
     config: DirectConfig,
 }
 
+/// The factorization of a matrix, once it is made, with the products that it took.
+#[derive(Default)]
+pub(crate) struct KeptFactorization(Option<(Factorization, usize)>);
+
+impl KeptFactorization {
+    /// Whether it is made.
+    pub(crate) fn is_made(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Direct {
+    /// The most n×n matrices of f64 on the host at once while one is factorized, its own factors among them: the entries,
+    /// their symmetric part, a Cholesky factor that is given up, and the eigenvectors with a copy and the workspace.
+    pub(crate) const MATRICES: usize = 6;
+
     /// The configuration.
     pub fn config(&self) -> &DirectConfig {
         &self.config
+    }
+
+    /// The solutions of several systems with the factorization that is kept, or with one that is kept from now on: for
+    /// further systems with the same matrix.
+    pub(crate) fn solve_keeping<B: AutodiffBackend>(
+        &self,
+        operator: &dyn SelfAdjoint<B>,
+        rhs: &[ParamVector<B>],
+        kept: &mut KeptFactorization,
+    ) -> Result<Vec<Solution<B>>, Error> {
+        let mut solutions = Vec::with_capacity(rhs.len());
+        for rhs in rhs {
+            let system = System::new(operator, rhs)?;
+            let factorization = match &mut kept.0 {
+                Some((factorization, products)) => {
+                    system.count(*products);
+                    factorization
+                }
+                None => {
+                    let factorization = self.factorize(&system, self.config.method)?;
+                    &mut kept.0.insert((factorization, system.applications())).0
+                }
+            };
+            solutions.push(self.solved(&system, factorization, None)?);
+        }
+        Ok(solutions)
     }
 
     fn factorize<B: AutodiffBackend>(
@@ -134,27 +175,10 @@ impl<B: AutodiffBackend> LinearSolver<B> for Direct {
         preconditioner: Option<&dyn SelfAdjoint<B>>,
     ) -> Result<Vec<Solution<B>>, Error> {
         SolveOptions::preconditioned(preconditioner).expect_no_preconditioner("Direct")?;
-        let mut shared: Option<(Factorization, usize)> = None;
-        let mut solutions = Vec::with_capacity(rhs.len());
-        for rhs in rhs {
-            let system = System::new(operator, rhs)?;
-            let factorization = match &mut shared {
-                Some((factorization, products)) => {
-                    system.count(*products);
-                    factorization
-                }
-                None => {
-                    let factorization = self.factorize(&system, self.config.method)?;
-                    &mut shared.insert((factorization, system.applications())).0
-                }
-            };
-            solutions.push(self.solved(&system, factorization, None)?);
-        }
-        Ok(solutions)
+        self.solve_keeping(operator, rhs, &mut KeptFactorization::default())
     }
 }
 
-/// Solves one system with the factorization of its matrix, and reports on it.
 /// A solution, unless it leaves the range of the number format.
 fn in_range<B: AutodiffBackend>(
     space: &ParamSpace<B>,
@@ -168,6 +192,7 @@ fn in_range<B: AutodiffBackend>(
     Ok(space.vector(solution)?)
 }
 
+/// Solves one system with the factorization of its matrix, and reports on it.
 fn finish<B: AutodiffBackend>(
     system: &System<'_, B>,
     factorization: &Factorization,

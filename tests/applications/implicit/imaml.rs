@@ -2,7 +2,7 @@
 
 use burn::{module::Param, prelude::*, tensor::activation::log_softmax};
 use burn_curvature::{
-    ConjugateGradientConfig, Error, Hessian, Objective, ParamVector, StopReason,
+    ConjugateGradientConfig, DirectConfig, Error, Hessian, Objective, ParamVector, StopReason,
     errors::{ConfigError, ImplicitError, VectorError},
     implicit::{
         HyperObjective, ImamlConfig, InnerCurvature, InnerSolver, MetaReport, ProximalProblem,
@@ -15,7 +15,9 @@ use super::{
     solvers,
     world::{World, entries, richardson},
 };
-use crate::{compare::relative_error, failure::failure, oracle::solve, random::SplitMix64};
+use crate::{
+    compare::relative_error, dense::dot, failure::failure, oracle::solve, random::SplitMix64,
+};
 
 #[derive(Module, Debug)]
 struct Softmax {
@@ -168,6 +170,31 @@ fn doubtful_tasks_are_reported() {
     let found = imaml.meta_gradient_with([(one(), one())], &solver, stay).unwrap().report;
     assert_eq!(found.tasks[0].verdict, Verdict::Indefinite, "{found}");
     assert!(found.advice().contains("raise λ"));
+}
+
+/// ℒ̂ = −½(uᵀφ)² with ‖u‖ = 1 and λ = 1: I − uuᵀ is singular, in f32 up to either sign of ε.
+#[test]
+fn a_singular_task_is_not_indefinite_by_rounding() {
+    let solver = DirectConfig::new().init().unwrap();
+    let device = Device::flex().autodiff();
+    let mut negative = 0;
+    for seed in 0..20 {
+        let g = SplitMix64::new(seed).normals(3);
+        let norm = dot(&g, &g).sqrt();
+        let u: Vec<f32> = g.iter().map(|g| (g / norm) as f32).collect();
+        let u = || Tensor::<1>::from_floats(u.as_slice(), &device);
+        let model = Softmax { w: Param::from_tensor(u().unsqueeze_dim(1)) };
+        let loss = Objective::capture(&model, u(), |model, u| {
+            (model.w.val().flatten::<1>(0, 1) * u).sum().powi_scalar(2) * -0.5
+        });
+        let imaml = ImamlConfig::new(1.0).init(&loss.unwrap()).unwrap();
+        let stay = |problem: &ProximalProblem| Ok(problem.center().clone());
+        let found = imaml.meta_gradient_with([(u(), u())], &solver, stay).unwrap().report;
+        let task = &found.tasks[0];
+        negative += usize::from(task.smallest_eigenvalue.is_some_and(|smallest| smallest < 0.0));
+        assert_ne!(task.verdict, Verdict::Indefinite, "{found}");
+    }
+    assert!(negative > 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use burn_curvature::{
 };
 
 use super::world::{Hyper, Weights, World, entries, inner_loss, losses};
-use crate::failure::failure;
+use crate::{failure::failure, random::SplitMix64};
 
 #[derive(Module, Debug)]
 struct Scalar {
@@ -202,6 +202,38 @@ fn an_indefinite_inner_matrix_is_reported_with_what_to_do() {
     let damped = ImplicitConfig::new().with_damping(2.0).init(&inner).unwrap();
     let report = damped.hypergradient(&outer, &conjugate).unwrap().report;
     assert_eq!(report.verdict, Verdict::NotStationary, "{report}");
+}
+
+/// In f32 the zero eigenvalues of ggᵀ come out as either sign of ε; −10⁻⁴ of the largest is negative.
+#[test]
+fn a_singular_inner_matrix_is_not_indefinite_by_rounding() {
+    let solver = DirectConfig::new().init().unwrap();
+    let mut negative = 0;
+    for seed in 0..20 {
+        let g: Vec<f32> = SplitMix64::new(seed).normals(3).iter().map(|&g| g as f32).collect();
+        let at = || Tensor::<1>::from_floats(g.as_slice(), &device());
+        let report = |share: f32| {
+            let (model, hyper) = (Scalar { value: Param::from_tensor(at()) }, scalar(1.0));
+            let inner = HyperObjective::capture(&model, &hyper, at(), move |model, eta, g| {
+                let (w, eta) = (model.value.val(), eta.value.val());
+                let along = (w.clone() * g.clone()).sum();
+                let across = w.clone().powi_scalar(2).sum() * g.powi_scalar(2).sum()
+                    - along.clone().powi_scalar(2);
+                (along - eta).powi_scalar(2) * 0.5 - across * (0.5 * share)
+            });
+            let outer =
+                Objective::capture(&model, at(), |model: &Scalar, g| (model.value.val() * g).sum());
+            let function = ImplicitConfig::new().init(&inner.unwrap()).unwrap();
+            function.hypergradient(&outer.unwrap(), &solver).unwrap().report
+        };
+        let singular = report(0.0);
+        negative +=
+            usize::from(singular.smallest_eigenvalue.is_some_and(|smallest| smallest < 0.0));
+        assert_ne!(singular.verdict, Verdict::Indefinite, "{singular}");
+        let indefinite = report(1e-4);
+        assert_eq!(indefinite.verdict, Verdict::Indefinite, "{indefinite}");
+    }
+    assert!(negative > 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use burn_curvature::{
     solver::{LissaConfig, NystromConfig},
 };
 
-use super::{TEST, TRAINING, World, damped, rows};
+use super::{TEST, TRAINING, World, damped, rows, vector};
 use crate::{
     backends::TestBackend,
     classifier::{Classifier, samples},
@@ -106,6 +106,8 @@ fn lissa_comes_near_and_nearer_with_more_repeats() {
                     LissaConfig::new().with_scale(Some(10.0)).with_depth(150).with_repeats(repeats);
                 let (found, stops) = by_lissa(&world, lissa, (*curvature, damping));
                 assert_eq!(stops, [StopReason::Sampled], "{curvature:?}");
+                let solves = &found.report.solves;
+                assert_eq!((solves.products, solves.term_products), (TEST, TEST * 150 * repeats));
                 error(&found, &expected)
             };
             let (few, many) = (of(2), of(40));
@@ -172,6 +174,17 @@ fn the_identity_gives_products_of_gradients() {
     // Neither damping nor curvature counts.
     let found = scores(&world, Estimator::Identity, (Curvature::GaussNewton, 7.0));
     assert!(error(&found, &expected) < 1e-12);
+    // Nor does a weight decay.
+    let config = InfluenceConfig::new(Estimator::Identity).with_weight_decay(0.5);
+    let decayed = config.init(&world.training).unwrap();
+    assert!(error(&decayed.scores(&world.queries).unwrap(), &expected) < 1e-12);
+    let gradients = world.gradients(&world.train, TRAINING);
+    let own: Vec<f64> = gradients.iter().map(|g| dot(g, g) / TRAINING as f64).collect();
+    assert!(relative_error(&decayed.self_influence().unwrap().scores, &own) < 1e-12);
+    let pairs = gradients[3].iter().zip(&gradients[8]);
+    let step: Vec<f64> = pairs.map(|(a, b)| (a + b) / TRAINING as f64).collect();
+    let found = decayed.influence_step(&[3, 8]).unwrap().step;
+    assert!(relative_error(&vector(&found), &step) < 1e-12);
 }
 
 #[test]

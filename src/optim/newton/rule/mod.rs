@@ -110,7 +110,7 @@ impl Rule {
     ) -> Result<Outcome, Error> {
         let mut outcome = match *self {
             Rule::Fixed { rate } => fixed(rate, point, proposal),
-            Rule::Armijo(armijo) => armijo.search(point, proposal),
+            Rule::Armijo(armijo) => armijo.search(point, proposal, whole_step(point, proposal)?),
             Rule::LevenbergMarquardt { adaptation, search } => {
                 damping::decide((adaptation, search), point, proposal, memory)
             }

@@ -83,6 +83,36 @@ fn the_response_of_a_linear_model_solves_a_linear_system() {
     }
 }
 
+#[derive(Module, Debug)]
+struct Rate {
+    w: Param<Tensor<1>>,
+}
+
+/// Two counts with rates eʷ and eʷ⁻¹⁰, at w = 0: the first Newton step leads to w ≈ 4000, where the loss overflows.
+#[test]
+fn a_step_to_infinity_is_halved() {
+    let device = Device::default().autodiff();
+    let model = Rate { w: Param::from_tensor(Tensor::from_floats([0.0], &device)) };
+    let shift = Tensor::<1>::from_floats([0.0, -10.0], &device);
+    let training = Objective::capture(&model, shift, |model, shift| {
+        let z = model.w.val().expand([2]) + shift;
+        (z.clone(), Loss::mean_of(z.exp()))
+    });
+    let training = training.unwrap().in_f64().unwrap();
+    let damping = 1e-4;
+    let response = ProximalBregmanConfig::new(damping).init(&training).unwrap();
+    let found = response.without(&[0]).unwrap().minimize().unwrap();
+    // The derivative of ½(eʷ⁻¹⁰ − e⁻¹⁰(1 + w)) − ½(1 + w) + ½λw², which rises.
+    let slope = |w: f64| 0.5 * ((w - 10.0).exp() - (-10.0_f64).exp()) - 0.5 + damping * w;
+    let (mut low, mut high) = (0.0, 20.0);
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        if slope(middle) < 0.0 { low = middle } else { high = middle }
+    }
+    let w = vector(&found.parameters)[0];
+    assert!((w - low).abs() < 1e-5, "{w} {low}");
+}
+
 #[test]
 fn the_gradient_is_that_of_the_value() {
     let world = World::new(6);

@@ -161,6 +161,23 @@ fn correlations_obey_their_laws() {
     }
 }
 
+/// Pearson's correlation knows no units, down to the smallest numbers and up to the largest.
+#[test]
+fn correlations_do_not_depend_on_magnitudes() {
+    for large in [1e-320, 1e-170, 1e-10, 1e200, f64::MAX] {
+        let found = |x: &[f64], y: &[f64]| pearson(x, y).unwrap();
+        assert!((found(&[0.0, large], &[0.0, 1.0]) - 1.0).abs() < 1e-15, "{large:e}");
+        assert!((found(&[-large, large], &[large, -large]) + 1.0).abs() < 1e-15, "{large:e}");
+        assert!(found(&[large, large, 0.0], &[0.0, 1.0, 0.5]).abs() < 1e-15, "{large:e}");
+    }
+    for (x, y) in [(1e200, 1e190), (1e-200, 1e-190), (1e160, 1e-140)] {
+        let agreement = Agreement::of(&[0.0, x, 2.0 * x], &[0.0, y, 2.0 * y]).unwrap();
+        assert!((agreement.pearson - 1.0).abs() < 1e-15, "{agreement}");
+        assert!((agreement.spearman - 1.0).abs() < 1e-15, "{agreement}");
+        assert!((agreement.slope * (y / x) - 1.0).abs() < 1e-14, "{agreement}");
+    }
+}
+
 #[test]
 fn wrong_samples_are_found_as_often_as_they_are_ahead() {
     let mut numbers = SplitMix64::new(9);
