@@ -8,6 +8,9 @@ use super::{
 };
 use crate::{error::Error, objective::Objective, space::ParamVector};
 
+/// δᵀAδ is known up to this many units of rounding of ∇hᵀδ.
+const ROUNDINGS: f64 = 16.0;
+
 impl<B: AutodiffBackend> NewtonOptimizer<B> {
     /// δ at the parameters of an objective, `None` if no step is taken. The carried state changes only if everything
     /// succeeds.
@@ -103,8 +106,10 @@ fn is_confined<B: AutodiffBackend>(point: &Point<'_, B>, proposal: &Proposal<B>)
     let Some(predicted) = proposal.predicted else { return false };
     let slope = proposal.slope.abs();
     let curvature = 2.0 * (predicted - proposal.slope);
-    let least = 2.0 * (curvature / slope) * point.rounding(); // NaN if the step vanishes
-    least.is_nan() || slope > least
+    let ratio = curvature / slope; // NaN if the step vanishes
+    // Of the length at which h is least, the step is a part that cannot be told from zero.
+    let lost = ROUNDINGS * point.gradient.precision().epsilon();
+    ratio.is_nan() || ratio.abs() <= lost || slope > 2.0 * ratio * point.rounding()
 }
 
 /// The verdict where the change of h is lost in its rounding: ‖∇h‖ must fall, and h must not rise by more than

@@ -166,8 +166,9 @@ fn a_step_too_short_to_matter_is_no_stationary_point() {
     let far = Point::at(&[1.0, -2.0]);
     let objective = objective(&far, f);
     let region = TrustRegionNewtonConfig::new().with_radius(1e-18).optimizer();
-    let damped = NewtonCgConfig::new().with_damping(1e30).optimizer();
-    for config in [region, damped] {
+    let damped = |damping| NewtonCgConfig::new().with_damping(damping).optimizer();
+    // The square of a step of length 1e-299 is zero.
+    for config in [region, damped(1e30), damped(1e300)] {
         let (_, step) = config.init(&objective).unwrap().step(&far, number(1.0)).unwrap();
         assert_eq!(step.verdict, Verdict::Stalled, "{step}");
     }

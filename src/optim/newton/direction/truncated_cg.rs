@@ -203,7 +203,9 @@ fn proposal<B: AutodiffBackend>(
         Some(model) => (model, 0),
         None => (slope + 0.5 * delta.dot(&operator.apply(&delta)?)?, 1),
     };
-    let predicted = Some(model - 0.5 * damping * delta.dot(&delta)?);
+    // The square of a small ‖δ‖ leaves the range before λ‖δ‖² does.
+    let length = delta.norm()?;
+    let predicted = Some(model - 0.5 * (damping * length) * length);
     let (negative, solve) = (None, None);
     Ok((Proposal { delta, slope, predicted, value, negative, products: 0, solve }, products))
 }
