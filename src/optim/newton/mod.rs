@@ -57,6 +57,7 @@ use direction::Factors;
 ///
 /// A vanishing gradient may belong to a saddle point. With the Hessian, Lanczos' process from a random start then looks
 /// for the eigenvector of the smallest eigenvalue, which leads away from a saddle ([`TruncatedCg::leave_saddles`]).
+/// In a trust region the step ends on the boundary, even where the radius is so small that h changes within its rounding.
 /// Otherwise the verdict is [`Verdict::Stationary`], and no step is taken.
 ///
 /// # Dropout and batch normalization

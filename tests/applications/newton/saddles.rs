@@ -69,6 +69,50 @@ fn saddles_are_left_in_small_units() {
     }
 }
 
+/// The products of the attempt that left the range of f32 count as well: it is found at the first one.
+#[test]
+fn all_products_of_the_search_are_counted() {
+    let origin = Tensor::from_floats([0.0, 0.0], &Device::default().autodiff());
+    let origin = Point { w: Param::from_tensor(origin) };
+    let products = |unit: f64| {
+        let f = move |p: &Point, one: Tensor<1>| {
+            let (x, y) = (p.x(0), p.x(1));
+            (x.clone() * x * 2.0 - y.clone() * y) * one * unit
+        };
+        let one = Tensor::ones([1], &Device::default().autodiff());
+        let objective = Objective::capture(&origin, one, f).unwrap();
+        let found = methods(&objective).map(|mut one| one.step_on(&origin, &objective).unwrap().1);
+        found.map(|step| step.products)
+    };
+    assert_eq!(products(1e-16), products(1.0).map(|count| count + 1));
+}
+
+/// A step away from a saddle stays in the region, in f32 too, and a refused one makes the next one shorter.
+#[test]
+fn saddles_are_left_within_the_region() {
+    let start = Tensor::from_floats([1.0, 0.0], &Device::default().autodiff());
+    let start = Point { w: Param::from_tensor(start) };
+    // h along y: −y² + cy⁴, which rises at 10⁻³ for c > 10⁶.
+    for (quartic, lengths) in [(1.0, &[1e-3][..]), (1e7, &[1e-3, 2.5e-4])] {
+        let f = move |p: &Point, one: Tensor<1>| {
+            let (x, y) = (p.x(0) - 1.0, p.x(1));
+            let y2 = y.clone() * y;
+            (x.clone() * x - y2.clone() + y2.clone() * y2 * quartic) * one
+        };
+        let one = Tensor::ones([1], &Device::default().autodiff());
+        let objective = Objective::capture(&start, one, f).unwrap();
+        let config = TrustRegionNewtonConfig::new().with_radius(1e-3);
+        let mut optimizer = config.init(&objective).unwrap();
+        for (tried, length) in lengths.iter().enumerate() {
+            let (_, step) = optimizer.step_on(&start, &objective).unwrap();
+            assert!((step.length / length - 1.0).abs() < 1e-5, "{step}");
+            let last = tried + 1 == lengths.len();
+            let verdict = if last { Verdict::NegativeCurvature } else { Verdict::Rejected };
+            assert_eq!(step.verdict, verdict, "{step}");
+        }
+    }
+}
+
 /// Without the search for negative curvature the saddle is where it ends.
 #[test]
 fn saddles_are_not_left_where_nobody_looks() {

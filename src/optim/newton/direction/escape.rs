@@ -7,7 +7,7 @@ use super::{Curvature, Proposal};
 use crate::{
     error::Error,
     krylov::KrylovError,
-    operator::LinearOperator,
+    operator::{Counted, LinearOperator},
     optim::newton::{Memory, point::Point},
     seeds::Seeds,
     space::ParamVector,
@@ -25,7 +25,7 @@ pub(super) fn escape<B: AutodiffBackend>(
     point: &Point<'_, B>,
     memory: &Memory<B>,
 ) -> Result<(Option<Proposal<B>>, usize), Error> {
-    let operator = Curvature::Hessian.of(point.curvature)?.damped(point.decay)?;
+    let operator = Counted::new(Curvature::Hessian.of(point.curvature)?.damped(point.decay)?);
     let tolerance = 1e-3;
     let lanczos = LanczosConfig::new()
         .with_end(SpectrumEnd::Smallest)
@@ -43,7 +43,7 @@ pub(super) fn escape<B: AutodiffBackend>(
         },
         Ok(found) => (found, 1.0),
     };
-    let products = found.report.products;
+    let products = operator.applications(); // of both attempts
     let (curvature, largest) =
         (scale * found.report.smallest(), scale * found.report.threshold / tolerance);
     // A Rayleigh quotient below zero proves that A is negative along its vector, but for rounding.
@@ -51,21 +51,21 @@ pub(super) fn escape<B: AutodiffBackend>(
     let Some(unit) = found.vectors.into_iter().next().filter(|_| clear) else {
         return Ok((None, products));
     };
-    let length = memory.radius.unwrap_or(0.0);
-    Ok((Some(along(point, unit, curvature, length)?), products))
+    Ok((Some(along(point, unit, curvature, (0.0, memory.radius))?), products))
 }
 
-/// A step along a unit vector, downhill, of at least the length at which h = h₀ − ½|κ|t² differs from rounding.
+/// A step along a unit vector, downhill: as long as the trust radius, which is never exceeded; without one, of at least the
+/// length at which h = h₀ − ½|κ|t² differs from rounding.
 pub(super) fn along<B: AutodiffBackend>(
     point: &Point<'_, B>,
     unit: ParamVector<B>,
     curvature: f64,
-    length: f64,
+    (length, radius): (f64, Option<f64>),
 ) -> Result<Proposal<B>, Error> {
     let slope = point.gradient.dot(&unit)?;
     let (unit, slope) = if slope > 0.0 { (unit.neg(), -slope) } else { (unit, slope) };
     let least = unit.precision().epsilon().cbrt() * point.parameters().norm()?.max(1.0);
-    let length = length.max(least);
+    let length = radius.unwrap_or_else(|| length.max(least));
     let slope = length * slope;
     Ok(Proposal {
         delta: unit.scale(length),

@@ -231,7 +231,8 @@ fn along_negative<B: AutodiffBackend>(
     };
     let unit = found.direction.clone().scale(1.0 / found.direction.norm()?);
     let length = point.gradient.dot(&unit)?.abs() / found.curvature.abs();
-    let along = escape::along(point, unit, found.curvature - memory.damping, length)?;
+    let curvature = found.curvature - memory.damping;
+    let along = escape::along(point, unit, curvature, (length, memory.radius))?;
     Ok(Proposal { products: solution.report.applications, solve: Some(solution.report), ..along })
 }
 
