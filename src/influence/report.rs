@@ -101,7 +101,7 @@ pub struct Stationarity {
     pub gradient_norm: f64,
     /// s, the root mean square of the norms of the samples' gradients, by four random directions: within about a quarter.
     pub sample_gradient: f64,
-    /// ‖g‖ / (c·s)
+    /// ‖g‖ / (c·s); `f64::MAX` where the gradients of all samples vanish, but g does not.
     pub remaining: f64,
 }
 
@@ -148,6 +148,11 @@ pub enum InfluenceWarning {
 impl fmt::Display for InfluenceWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotStationary { remaining } if *remaining == f64::MAX => write!(
+                f,
+                "the training is not at a stationary point: its gradient does not vanish, but those of all samples do, so that further \
+                 training would move the parameters, and leaving a sample out would not; train further with the same `weight_decay`"
+            ),
             Self::NotStationary { remaining } => write!(
                 f,
                 "the training is not at a stationary point: its gradient is as large as that of {remaining:.3} samples, so that further \

@@ -28,6 +28,8 @@ pub(super) fn measure<B: AutodiffBackend>(
     let sample_gradient = (squares / (DIRECTIONS * losses.len()) as f64).sqrt();
     let gradient_norm = gradient.norm()?;
     let typical = share * sample_gradient;
-    let remaining = if typical > 0.0 { gradient_norm / typical } else { 0.0 };
+    // Formats such as JSON cannot hold an infinite number.
+    let remaining =
+        if gradient_norm == 0.0 { 0.0 } else { (gradient_norm / typical).min(f64::MAX) };
     Ok(Stationarity { gradient_norm, sample_gradient, remaining })
 }

@@ -1,7 +1,11 @@
 //! What the reports of results say.
 
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+};
 use burn_curvature::{
-    DirectConfig, Reduction,
+    DirectConfig, Loss, Objective, Reduction,
     influence::{Curvature, Estimator, InfluenceConfig, InfluenceReport, InfluenceWarning, Scores},
 };
 
@@ -11,6 +15,11 @@ use super::{
     rows, vector,
 };
 use crate::{compare::relative_error, dense::dot, oracle::solve};
+
+#[derive(Module, Debug)]
+struct Line {
+    w: Param<Tensor<1>>,
+}
 
 #[test]
 fn results_are_saved_and_their_reports_printed() {
@@ -60,6 +69,36 @@ fn the_distance_from_a_stationary_point() {
     let decay = world.training.parameters().clone().scale(0.3);
     let sum = world.training.gradient().unwrap().add(&decay).unwrap().norm().unwrap();
     assert!((decayed.gradient_norm - sum).abs() < 1e-14);
+}
+
+/// Where every sample is fitted and only the weight decay pulls: no number of samples has as large a gradient.
+#[test]
+fn weight_decay_alone_is_no_stationary_point() {
+    let device = Device::default().autodiff();
+    let model = Line { w: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    let targets = Tensor::<1>::from_floats([2.0, 2.0, 2.0], &device);
+    let training = Objective::capture(&model, targets, |model, y: Tensor<1>| {
+        Loss::mean_of((y - model.w.val()).powf_scalar(2.0) * 0.5)
+    });
+    let training = training.unwrap().in_f64().unwrap();
+    let plain = InfluenceConfig::new(Estimator::Dense(DirectConfig::new()));
+    for (decay, norm) in [(0.0, 0.0), (0.1, 0.2)] {
+        let influence = plain.clone().with_weight_decay(decay).init(&training).unwrap();
+        let found = influence.stationarity();
+        assert!((found.gradient_norm - norm).abs() < 1e-15 && found.sample_gradient == 0.0);
+        let report = influence.newton_step(&[1]).unwrap().report;
+        if decay == 0.0 {
+            assert_eq!((found.remaining, report.warnings()), (0.0, Vec::new()));
+            continue;
+        }
+        let expected = InfluenceWarning::NotStationary { remaining: f64::MAX };
+        assert_eq!(report.warnings(), [expected.clone()]);
+        let saved = serde_json::to_string(&report).unwrap();
+        let loaded: InfluenceReport = serde_json::from_str(&saved).unwrap();
+        assert_eq!(loaded.warnings(), [expected]);
+        let said = report.to_string();
+        assert!(said.contains("those of all samples do") && said.len() < 2000, "{said}");
+    }
 }
 
 #[test]
