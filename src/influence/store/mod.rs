@@ -7,8 +7,8 @@
 //! nothing is overwritten.
 //!
 //! A run that was interrupted and resumed writes the same bits as one that was not. Scores depend on the size of the
-//! training batches only through rounding, except with LiSSA, whose terms they are, and with targets that K-FAC draws. The file is neither compressed nor sorted; see
-//! [`Influence::top`](super::Influence::top) for the largest scores.
+//! training batches only through rounding, except with LiSSA, whose terms they are, and with targets that K-FAC draws.
+//! The file is neither compressed nor sorted; see [`Influence::top`](super::Influence::top) for the largest scores.
 //!
 //! For a [shared](crate::Objective::shared) training objective every rank writes its own file, with the columns of
 //! its samples, and no score is sent: give each rank its own path. Side by side in the order of ranks
