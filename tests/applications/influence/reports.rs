@@ -92,7 +92,7 @@ fn weight_decay_alone_is_no_stationary_point() {
             continue;
         }
         let expected = InfluenceWarning::NotStationary { remaining: f64::MAX };
-        assert_eq!(report.warnings(), [expected.clone()]);
+        assert_eq!(report.warnings(), std::slice::from_ref(&expected));
         let saved = serde_json::to_string(&report).unwrap();
         let loaded: InfluenceReport = serde_json::from_str(&saved).unwrap();
         assert_eq!(loaded.warnings(), [expected]);
