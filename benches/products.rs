@@ -28,6 +28,8 @@ mod influence;
 mod kfac;
 #[cfg(feature = "flex")]
 mod launches;
+#[cfg(feature = "flex")]
+mod listing;
 mod materialize;
 mod matmul;
 #[path = "../tests/support/models/mod.rs"]
@@ -45,7 +47,7 @@ use harness::device::reserved_bytes;
 use harness::memory::{CountingAllocator, peak_bytes};
 use harness::{Plan, Rounds};
 use models::{Case, cnn, mlp, tiny, transformer};
-use operators::{Products, STEPS};
+use operators::{Products, steps::STEPS};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;

@@ -4,69 +4,77 @@
 //! Hv = ∇²ℒ(θ)·v        (H + λI) x = b
 //! ```
 //!
-//! A loss is recorded once; Burn's own autodiff differentiates the recording twice; what does not depend on v is
-//! evaluated once, and only the rest runs again for every product. The recorded program runs on any Burn backend, in
+//! A loss is recorded once, and Burn's own autodiff differentiates the recording twice. The part that does not depend on v
+//! is evaluated once, and only the rest runs for every product. The recorded program runs on any Burn backend, in
 //! f32 or f64. Public types carry one type parameter, `B: AutodiffBackend`, the backend the model trains on. Its default,
-//! [`backend::DefaultBackend`], follows the device of the tensors, so that few programs name a backend.
+//! [`backend::DefaultBackend`], follows the device of the tensors, so that few programs need to name a backend.
 //!
 //! # A tour
 //!
-//! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products.
-//! [`Objective::over`] and [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of
-//! its progress. [`Objective::capture`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
+//! **[`Objective`]** is ℒ(θ) on one batch: its value, gradient and Hessian-vector products. [`Objective::over`] and
+//! [`Objective::over_stream`] extend it to a data set, with a memory budget and an observer of its progress.
+//! [`Objective::capture`] makes one from a model, a [`Batch`] and a closure; [`CaptureConfig`] chooses the mode, the
 //! [`Engine`] and a typed backend. [`Objective::at_model`] takes parameters and running statistics from a model.
-//! Capturing compares the recorded gradient with Burn's `backward()` and refuses what it
-//! cannot record faithfully with a [`CaptureError`](errors::CaptureError).
+//! Capturing compares the recorded gradient with Burn's `backward()`, and returns a
+//! [`CaptureError`](errors::CaptureError) for what it cannot record faithfully.
 //!
-//! **[`ParamVector`]** is a vector shaped like the trainable parameters: arithmetic, from and to modules, gradients and
-//! flat tensors. Its [`ParamSpace`] ([`ParamLayout`], device and [`Precision`]) makes vectors, random ones too, and
-//! [`ParamSubset`] selects parameters.
+//! **[`ParamVector`]** is a vector shaped like the trainable parameters: arithmetic, and conversion from and to
+//! modules, gradients and flat tensors. Its [`ParamSpace`] ([`ParamLayout`], device and [`Precision`]) makes vectors,
+//! including random ones; [`ParamSubset`] selects parameters.
 //!
-//! **[`LinearOperator`]** is a linear map known by its products; [`SelfAdjoint`] marks the symmetric ones.
-//! [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`] are those
-//! of an objective; [`Damped`](operator::Damped), [`Scaled`](operator::Scaled), [`Sum`](operator::Sum), [`Chain`](operator::Chain), [`Restricted`](operator::Restricted), [`BlockDiagonal`](operator::BlockDiagonal), [`LowRank`](operator::LowRank),
-//! [`Kronecker`](operator::Kronecker), [`Dense`](operator::Dense), [`Diagonal`](operator::Diagonal) and others compose them, [`materialize`] computes the dense matrix of one, and
-//! [`check_operator`](operator::check_operator) and [`check_self_adjoint`](operator::check_self_adjoint) test whether one is linear, deterministic and symmetric.
+//! **[`LinearOperator`]** is a linear map defined by its products with vectors; [`SelfAdjoint`] marks the symmetric
+//! ones. [`Hessian`], [`GaussNewton`], [`Fisher`] (exact or by sampled targets), [`EmpiricalFisher`] and [`Jacobian`]
+//! are those of an objective; [`Damped`](operator::Damped), [`Scaled`](operator::Scaled), [`Sum`](operator::Sum),
+//! [`Chain`](operator::Chain), [`Restricted`](operator::Restricted), [`BlockDiagonal`](operator::BlockDiagonal),
+//! [`LowRank`](operator::LowRank), [`Kronecker`](operator::Kronecker), [`Dense`](operator::Dense),
+//! [`Diagonal`](operator::Diagonal) and others combine them. [`materialize`] computes the dense matrix of an operator,
+//! and [`check_operator`](operator::check_operator) and [`check_self_adjoint`](operator::check_self_adjoint) test
+//! whether it is linear, deterministic and symmetric.
 //!
 //! **[`Kfac`]** approximates the Fisher matrix by a Kronecker product for each layer, which it finds in the recorded
 //! program: factors, exact and factored damped inverses, and a [`KfacCoverage`](kfac::KfacCoverage) that lists how each
 //! parameter is approximated.
-//! [`Ekfac`] corrects the diagonal in its eigenbases.
+//! [`Ekfac`] replaces the eigenvalues by the best diagonal in the same eigenbases.
 //!
-//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`](solver::ConjugateGradient), [`Minres`](solver::Minres), [`Neumann`](solver::Neumann) and [`Nystrom`](solver::Nystrom)
-//! matrix-free, [`Lissa`](solver::Lissa) over mini-batches, [`Woodbury`](solver::Woodbury) for low rank, [`Direct`](solver::Direct) on the dense matrix.
-//! A [`Solution`] comes with a [`SolveReport`]: why it stopped, the true
-//! residual, estimates of the extreme eigenvalues, and one sentence of advice.
+//! **[`LinearSolver`]** solves A x = b for a self-adjoint A: [`ConjugateGradient`](solver::ConjugateGradient),
+//! [`Minres`](solver::Minres), [`Neumann`](solver::Neumann) and [`Nystrom`](solver::Nystrom) matrix-free,
+//! [`Lissa`](solver::Lissa) on mini-batches, [`Woodbury`](solver::Woodbury) for a low rank, [`Direct`](solver::Direct)
+//! on the dense matrix. A [`Solution`] comes with a [`SolveReport`]: why the solver stopped, the true residual,
+//! estimates of the extreme eigenvalues, and one sentence of advice.
 //!
-//! **Spectra** of operators too large to write down: [`Lanczos`](spectrum::Lanczos) finds eigenpairs at the ends, [`TraceEstimator`](spectrum::TraceEstimator),
-//! [`DiagonalEstimator`](spectrum::DiagonalEstimator) and [`FrobeniusNorm`](spectrum::FrobeniusNorm) estimate with a standard error, and a [`SpectralDensity`](spectrum::SpectralDensity) says how all
-//! eigenvalues are distributed, with log det(A + λI) and tr f(A) for any f.
+//! **Spectra** of operators too large to write down: [`Lanczos`](spectrum::Lanczos) finds eigenpairs at the ends of the
+//! spectrum; [`TraceEstimator`](spectrum::TraceEstimator), [`DiagonalEstimator`](spectrum::DiagonalEstimator) and
+//! [`FrobeniusNorm`](spectrum::FrobeniusNorm) estimate traces, diagonals and norms with a standard error; a
+//! [`SpectralDensity`](spectrum::SpectralDensity) says how all eigenvalues are distributed, with log det(A + λI) and tr
+//! f(A) for any f.
 //!
-//! **[`KfacOptimizer`]** trains with it: the algorithm of Martens & Grosse, and a light mode for mini-batches with learning
-//! rates, momentum and clipping; its natural gradient also goes into Burn's own optimizers. Its state, and that of [`Kfac`]
-//! and [`Ekfac`], is saved to files of Burn's format.
+//! **[`KfacOptimizer`]** trains with K-FAC: the algorithm of Martens & Grosse, and a light mode for mini-batches with
+//! learning rates, momentum and clipping; its natural gradient can also feed Burn's own optimizers. Its state, and that
+//! of [`Kfac`] and [`Ekfac`], can be saved to files in Burn's format.
 //!
-//! **[`NewtonOptimizer`](optim::NewtonOptimizer)** puts a direction and a rule for its length together. Its presets are
-//! [Newton-CG](optim::NewtonCgConfig), [trust regions](optim::TrustRegionNewtonConfig), [LiSSA](optim::LissaNewtonConfig),
-//! [Hessian-free](optim::HessianFreeConfig) and [Levenberg–Marquardt](optim::LevenbergMarquardtConfig). Every step
-//! reports its verdict, and a step that raises the loss is never taken silently.
+//! **[`NewtonOptimizer`](optim::NewtonOptimizer)** combines a direction with a rule for the length of the step. Its
+//! presets are [Newton-CG](optim::NewtonCgConfig), [trust regions](optim::TrustRegionNewtonConfig),
+//! [LiSSA](optim::LissaNewtonConfig), [Hessian-free](optim::HessianFreeConfig) and
+//! [Levenberg–Marquardt](optim::LevenbergMarquardtConfig). Every step reports its verdict, and a step that raises the
+//! loss is never taken silently.
 //!
-//! **[`Influence`](influence::Influence)** functions: how a prediction would change if a training sample were left out,
-//! by any estimator of A⁻¹; [`truth`](influence::truth) compares scores with retrainings, and
-//! [`store`](influence::store) writes those that do not fit in memory.
+//! **[`Influence`](influence::Influence)** functions predict how a prediction would change if a training sample were left
+//! out, with any estimator of A⁻¹; [`truth`](influence::truth) compares scores with retrainings, and
+//! [`store`](influence::store) writes scores that do not fit in memory to a file.
 //!
 //! **[`ImplicitFunction`](implicit::ImplicitFunction)** is θ*(η), the minimizer of an inner objective as a function of
 //! hyperparameters, with its tangents and adjoints; a [`Hypergradient`](implicit::Hypergradient) is the derivative of an
 //! outer objective through it, with a bound on its error.
 //!
-//! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on a model, batch and backend of your own against differences, Burn's gradient
-//! and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗ means.
+//! **[`CurvatureCheck`](check::CurvatureCheck)** checks all of this on your own model, batch and backend against finite
+//! differences, Burn's gradient and the gradients of single samples, and prints a table of ✓ and ✗ with what each ✗
+//! means.
 //!
-//! **[`communicator`]** shares an objective: [`Objective::shared`] makes ℒ(θ) the loss over the batches of all threads or MPI
-//! processes, and operators, solvers and optimizers work on it unchanged.
+//! **[`communicator`]** connects threads or MPI processes: [`Objective::shared`] makes ℒ(θ) the loss over the batches of all
+//! of them, and operators, solvers and optimizers work on it unchanged.
 //!
-//! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the derived ones, as a listing or for
-//! Graphviz.
+//! **[`Graph`](program::Graph)** is a recorded program; [`Objective::hessian_programs`] shows the programs derived from
+//! it, as a listing or for Graphviz.
 //!
 //! The [`guide`] goes through the choices one by one: matrix, solver, damping, memory, data sets, devices, errors, and
 //! the names that PyTorch and JAX use.

@@ -1,11 +1,11 @@
 //! The matrix products of a program alone: by the same kernel, on all threads, with operands and results in memory that stays.
 //! What a product with a vector takes beyond this is everything else. Convolutions that are no matrix products are left out.
 
-use std::collections::HashMap;
-
 use burn_curvature::program::Graph;
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
 use rayon::prelude::*;
+
+use crate::listing::{Operation, operations};
 
 /// Multiply-adds from which on a product is shared among threads.
 const SHARED: usize = 1 << 19;
@@ -26,23 +26,13 @@ struct Product {
 impl Floor {
     /// Those in the listing of a program.
     pub fn of(program: &Graph) -> Self {
-        let listing = program.to_string();
-        let mut shapes: HashMap<&str, Vec<usize>> = HashMap::new();
-        let mut products = Vec::new();
-        for line in listing.lines() {
-            let (typed, operation) = line.split_once(" = ").unwrap_or((line, ""));
-            for value in typed.split('%').skip(1) {
-                shapes
-                    .extend(value.split_once(": ").and_then(|(name, ty)| Some((name, sizes(ty)?))));
-            }
-            let Some(operands) = operation.strip_prefix("Matmul(") else { continue };
-            let names = operands.trim_end_matches(')').split(", ");
-            let shape = |name: &str| shapes.get(name.trim_start_matches('%')).cloned();
-            let operands: Vec<Vec<usize>> = names.filter_map(shape).collect();
-            let [first, second] = &operands[..] else { continue };
-            products.extend(Product::new(first, second));
-        }
-        Self(products)
+        let operations = operations(program).into_iter();
+        let products = operations.filter(|operation| operation.name == "Matmul");
+        let product = |Operation { operands, .. }| match &operands[..] {
+            [first, second] => Product::new(first, second),
+            _ => None,
+        };
+        Self(products.filter_map(product).collect())
     }
 
     /// Runs them once.
@@ -50,13 +40,6 @@ impl Floor {
         let products = &mut self.0;
         rayon::scope(|_| products.iter_mut().for_each(Product::run));
     }
-}
-
-/// The sizes in a type such as `f32[2, 3]`.
-fn sizes(ty: &str) -> Option<Vec<usize>> {
-    let (_, sizes) = ty.split_once('[')?;
-    let (sizes, _) = sizes.split_once(']')?;
-    sizes.split(", ").map(|size| size.parse().ok()).collect()
 }
 
 impl Product {

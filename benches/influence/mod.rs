@@ -19,7 +19,7 @@ use crate::{
     harness::{Plan, Rounds},
     megabytes,
     models::{Case, mlp},
-    operators::STEPS,
+    operators::steps::STEPS,
 };
 
 /// Queries whose scores are computed in one run.

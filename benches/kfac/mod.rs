@@ -1,12 +1,15 @@
 //! Kronecker factors of a model, their inverses and products, compared with the plain Burn gradient in one interleaved run.
 
+pub mod config;
+
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Batch, CaptureConfig, Ekfac, KfacConfig, Likelihood, LinearOperator, Objective, Reduction,
+    Batch, CaptureConfig, Ekfac, KfacConfig, LinearOperator, Objective, Reduction,
     backend::ProgramBackend,
-    kfac::{KfacFisher, UncoveredPolicy},
 };
+
+use config::{DAMPING, LOSS};
 
 use crate::{
     Backend, GRADIENT,
@@ -17,12 +20,6 @@ use crate::{
     models::Case,
 };
 
-const LOSS: Likelihood = Likelihood::Categorical;
-const DAMPING: f64 = 1e-2;
-/// One draw per sample.
-const SAMPLED: KfacFisher = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
-/// Norms and the positions of the transformer, which belong to no layer.
-pub const UNCOVERED: UncoveredPolicy = UncoveredPolicy::Diagonal { probes: 1, seed: 1 };
 /// Rounds of eigendecompositions, each of which takes as long as dozens of gradients.
 const SLOW_ROUNDS: usize = 3;
 
@@ -48,8 +45,7 @@ where
     )
     .and_then(|objective| objective.reduced_by(Reduction::Mean))
     .expect("the models of the benchmark can be captured");
-    let sampled = KfacConfig::new().with_fisher(SAMPLED).with_uncovered(UNCOVERED);
-    let exact = KfacConfig::new().with_fisher(KfacFisher::Exact).with_uncovered(UNCOVERED);
+    let (sampled, exact) = (config::drawn(1), config::exact());
     let collect =
         |config: &KfacConfig| config.init_with_gradient(&objective, LOSS).expect("factors");
     let (kfac, at) = collect(&sampled);

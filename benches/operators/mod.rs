@@ -1,21 +1,18 @@
 //! The operators whose products are measured.
 
+pub mod steps;
+
 use burn::{module::Module, tensor::Device};
 use burn_backend::AutodiffBackend;
 use burn_curvature::{
-    Adjoint, Batch, CaptureConfig, ConjugateGradientConfig, Engine, GaussNewton, Hessian, Jacobian,
-    LinearOperator, LinearSolver, Objective, ParamVector,
-    backend::ProgramBackend,
-    program::Graph,
-    solver::{ConjugateGradient, OnNegativeCurvature},
+    Adjoint, Batch, CaptureConfig, Engine, GaussNewton, Hessian, Jacobian, LinearOperator,
+    LinearSolver, Objective, ParamVector, backend::ProgramBackend, program::Graph,
+    solver::ConjugateGradient,
 };
 
 #[cfg(feature = "flex")]
 use super::floor::Floor;
 use super::{DAMPING, finish, harness::Rounds, models::Case};
-
-/// Steps of conjugate gradients.
-pub const STEPS: usize = 20;
 
 /// Vectors in one call of `hv_many16` and `ggn_many16`.
 pub const VECTORS: usize = 16;
@@ -42,12 +39,6 @@ where
                 .expect("the models of the benchmark can be captured");
         let vector = objective.parameters().space().normal(1);
         objective.prepare().expect("the programs run");
-        let cg20 = ConjugateGradientConfig::new()
-            .with_relative_tolerance(1e-30)
-            .with_max_iterations(Some(STEPS))
-            .with_residual_replacement(None)
-            .with_stagnation_window(None)
-            .with_on_negative_curvature(OnNegativeCurvature::Continue);
         let newton = GaussNewton::new(&objective).expect("the models return their outputs");
         let jacobian = Jacobian::new(&objective).expect("the models return their outputs");
         let outputs = objective.outputs().expect("outputs");
@@ -58,7 +49,7 @@ where
             newton,
             jacobian,
             vector,
-            cg20: cg20.init().expect("a valid configuration"),
+            cg20: steps::of_cg(),
         }
     }
 

@@ -1,6 +1,6 @@
 """The gradient together with K-FAC's factors in JAX, compiled: by one drawn target for each sample, and exact.
 
-    python jax_factors.py [mlp cnn transformer]
+    python jax_factors.py [MODEL…]
 """
 
 import sys
@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 from layers import Recorded, check_factors, uncovered
-from problems import Problem
+from problems import MODELS, Problem
 from timing import Rounds
-from jax_models import NETWORKS, arrays, batch
+from jax_models import arrays, batch, network
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,15 @@ CHECKED_DRAWS = 64
 
 
 def measure(problem):
-    network = NETWORKS[problem.name]
-    theta = arrays(problem.parameters)
+    net = network(problem)
+    theta = arrays(problem, problem.parameters)
+    around = problem.network.get("padding", 0)
     inputs, targets = batch(problem)
     samples = len(targets)
 
     def outputs_of_layers(p, x):
         recorded = Recorded(p)
-        network(recorded, x)
+        net(recorded, x)
         return recorded.outputs
 
     layers = jax.eval_shape(outputs_of_layers, theta, inputs)
@@ -37,7 +38,7 @@ def measure(problem):
         """Outputs, their pull back to (parameters, outputs of layers), inputs of layers, probabilities."""
         def run(p, taps):
             recorded = Recorded(p, taps)
-            return network(recorded, x), recorded.inputs
+            return net(recorded, x), recorded.inputs
 
         z, pull, seen = jax.vjp(run, p, taps, has_aux=True)
         return pull, seen, jax.nn.softmax(z)
@@ -47,7 +48,7 @@ def measure(problem):
 
     def of_inputs(seen):
         """Equal products, as those of layers with the same input, are computed once by XLA."""
-        return {name: of_input(x, theta[f"{name}.weight"]) for name, x in seen.items()}
+        return {name: of_input(x, theta[f"{name}.weight"], around) for name, x in seen.items()}
 
     def of_outputs(slopes):
         return {name: moment(slope) / samples for name, slope in slopes.items()}
@@ -109,11 +110,12 @@ def columns(q):
     return root.transpose(2, 0, 1)
 
 
-def of_input(x, weight):
+def of_input(x, weight, around):
     """A with a one for the bias."""
     if jnp.issubdtype(x.dtype, jnp.integer):
         return jnp.bincount(x.ravel(), length=len(weight)) / x.size
     if weight.ndim == 4:
+        x = jnp.pad(x, ((0, 0), (around, around), (around, around), (0, 0)))
         x = patches(x, weight.shape[:2])
     x = x.reshape(-1, x.shape[-1])
     mean = x.mean(0)[:, None]
@@ -136,5 +138,5 @@ def size(factor):
     return float(factor.trace() if factor.ndim == 2 else factor.sum()), float(np.linalg.norm(factor))
 
 
-for name in sys.argv[1:] or ("mlp", "cnn", "transformer"):
+for name in sys.argv[1:] or [name for name in MODELS if name != "tiny"]:
     measure(Problem(name))

@@ -1,14 +1,18 @@
-"""The four models of the benchmark as JAX functions of (parameters, inputs), and their losses."""
+"""The models of the benchmarks as JAX functions of (problem, parameters, inputs), and their losses."""
 
 import os
+from functools import partial
 
 from layers import record
-from problems import HEADS, NORM_EPSILON
+from problems import DEVICE, NORM_EPSILON, TF32
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_PLATFORMS", DEVICE)
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax import lax  # noqa: E402
+
+jax.config.update("jax_default_matmul_precision", "tensorfloat32" if TF32 else "highest")
 
 
 def linear(p, name, x):
@@ -21,41 +25,44 @@ def norm_layer(p, name, x):
     return centered * scale * p[f"{name}.gamma"] + p[f"{name}.beta"]
 
 
-def mlp(p, x):
-    return linear(p, "third", jnp.tanh(linear(p, "second", jnp.tanh(linear(p, "first", x)))))
+ACTIVATIONS = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}
 
 
-def tiny(p, x):
-    return linear(p, "output", jax.nn.sigmoid(linear(p, "hidden", x)))
+def mlp(problem, p, x):
+    activation = ACTIVATIONS[problem.network["activation"]]
+    for name in problem.layers[:-1]:
+        x = activation(linear(p, name, x))
+    return linear(p, problem.layers[-1], x)
 
 
-def cnn(p, x):
-    """Images and kernels with channels last, which is what XLA's convolutions on CPUs like; see `natural`."""
-    for name in ("first", "second"):
+def cnn(problem, p, x):
+    """Images and kernels with channels last, which is what XLA's convolutions like; see `natural`."""
+    around = [(problem.network["padding"],) * 2] * 2
+    for name in problem.layers[:-1]:
         z = lax.conv_general_dilated(
-            x, p[f"{name}.weight"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x, p[f"{name}.weight"], (1, 1), around, dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
         x = jax.nn.relu(record(p, name, x, z + p[f"{name}.bias"]))
         x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-    return linear(p, "classifier", x.reshape(x.shape[0], -1))
+    return linear(p, problem.layers[-1], x.reshape(x.shape[0], -1))
 
 
-def attention(p, name, x):
+def attention(heads, p, name, x):
     rows, length, width = x.shape
     query, key, value = (
-        linear(p, f"{name}.{part}", x).reshape(rows, length, HEADS, width // HEADS).transpose(0, 2, 1, 3)
+        linear(p, f"{name}.{part}", x).reshape(rows, length, heads, width // heads).transpose(0, 2, 1, 3)
         for part in ("query", "key", "value")
     )
-    weights = jax.nn.softmax(query @ key.swapaxes(-1, -2) / (width // HEADS) ** 0.5, -1)
+    weights = jax.nn.softmax(query @ key.swapaxes(-1, -2) / (width // heads) ** 0.5, -1)
     return linear(p, f"{name}.output", (weights @ value).transpose(0, 2, 1, 3).reshape(x.shape))
 
 
-def transformer(p, tokens):
+def transformer(problem, p, tokens):
     x = record(p, "tokens", tokens, p["tokens.weight"][tokens]) + p["positions.weight"]
     layer = 0
     while f"encoder.layers.{layer}.norm_1.gamma" in p:
         at = f"encoder.layers.{layer}"
-        x = norm_layer(p, f"{at}.norm_1", x + attention(p, f"{at}.mha", x))
+        x = norm_layer(p, f"{at}.norm_1", x + attention(problem.network["heads"], p, f"{at}.mha", x))
         inner = jax.nn.gelu(linear(p, f"{at}.pwff.linear_inner", x), approximate=False)
         x = norm_layer(p, f"{at}.norm_2", x + linear(p, f"{at}.pwff.linear_outer", inner))
         layer += 1
@@ -63,15 +70,21 @@ def transformer(p, tokens):
     return z.reshape(-1, z.shape[-1])
 
 
-NETWORKS = {"mlp": mlp, "cnn": cnn, "transformer": transformer, "tiny": tiny}
+FAMILIES = {"mlp": mlp, "cnn": cnn, "transformer": transformer}
 
 
-def natural(name, part):
+def network(problem):
+    return partial(FAMILIES[problem.family], problem)
+
+
+def natural(problem, name, part):
     """Kernels with their channels last; the classifier's rows in the order in which pixels come then."""
     if part.ndim == 4:
         return part.transpose(2, 3, 1, 0)
-    if name == "classifier.weight":
-        return part.reshape(32, 5, 5, 10).transpose(1, 2, 0, 3).reshape(800, 10)
+    if problem.family == "cnn" and part.ndim == 2:
+        channels = len(problem.parameters[f"{problem.layers[-2]}.weight"])
+        side = round((len(part) / channels) ** 0.5)
+        return part.reshape(channels, side, side, -1).transpose(1, 2, 0, 3).reshape(part.shape)
     return part
 
 
@@ -88,10 +101,10 @@ def outputs_hessian(classes, z, u):
     return (q * u - q * (q * u).sum(-1, keepdims=True)) / z.shape[0]
 
 
-def arrays(parts):
-    return {name: jnp.asarray(natural(name, part)) for name, part in parts.items()}
+def arrays(problem, parts):
+    return {name: jnp.asarray(natural(problem, name, part)) for name, part in parts.items()}
 
 
 def batch(problem):
     inputs, targets = (jnp.asarray(part) for part in problem.batch)
-    return (inputs.transpose(0, 2, 3, 1) if problem.name == "cnn" else inputs), targets
+    return (inputs.transpose(0, 2, 3, 1) if problem.family == "cnn" else inputs), targets

@@ -1,13 +1,13 @@
 """Products with JAX, compiled: linearized once and applied, from scratch, 20 steps of conjugate gradients, vmap.
 
-    python jax_products.py [mlp cnn transformer tiny]
+    python jax_products.py [MODEL…]
 """
 
 import sys
 
-from problems import DAMPING, MODELS, STEPS, Problem, check, flat
+from problems import DAMPING, DEVICE, MODELS, STEPS, Problem, check, flat
 from timing import Rounds
-from jax_models import NETWORKS, arrays, batch, mean_loss, outputs_hessian
+from jax_models import arrays, batch, mean_loss, network, outputs_hessian
 
 import jax
 import jax.numpy as jnp
@@ -23,22 +23,21 @@ def added(a, rate, b):
 
 
 def measure(problem):
-    network = NETWORKS[problem.name]
-    theta = arrays(problem.parameters)
+    run = network(problem)
+    theta = arrays(problem, problem.parameters)
     inputs, targets = batch(problem)
-    vectors = [arrays(vector) for vector in problem.vectors]
+    vectors = [arrays(problem, vector) for vector in problem.vectors]
     v, cotangent = vectors[0], jnp.asarray(problem.cotangent)
 
-    outputs = lambda p, x: network(p, x)  # noqa: E731
-    loss = lambda p, x, y: mean_loss(problem.classes, network(p, x), y)  # noqa: E731
+    loss = lambda p, x, y: mean_loss(problem.classes, run(p, x), y)  # noqa: E731
     gradient = jax.grad(loss)
 
     def linearized(p, x, y):
         return jax.linearize(lambda q: gradient(q, x, y), p)[1]
 
     def split(p, x):
-        z, forward = jax.linearize(lambda q: outputs(q, x), p)
-        return z, forward, jax.vjp(lambda q: outputs(q, x), p)[1]
+        z, forward = jax.linearize(lambda q: run(q, x), p)
+        return z, forward, jax.vjp(lambda q: run(q, x), p)[1]
 
     def gauss_newton(state, v):
         z, forward, back = state
@@ -76,7 +75,7 @@ def measure(problem):
         damped = lambda v: added(hessian_product(kind, v), DAMPING, v)  # noqa: E731
         return cg(damped, b, tol=0.0, maxiter=STEPS)[0]
 
-    solve = by_steps if problem.name == "cnn" else by_loop
+    solve = by_steps if problem.family == "cnn" and DEVICE == "cpu" else by_loop
 
     def norm(parts):
         return float((flat(jax.tree.leaves(parts)) ** 2).sum() ** 0.5)
@@ -102,7 +101,7 @@ def measure(problem):
     add("vjp", j_vjp, state[2], cotangent)
     add("cg20", solve, hessian, v)
     add("cg20_ggn", solve, state, v)
-    for count in (8, 16):
+    for count in (8, 16) if len(vectors) >= 16 else ():
         stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *vectors[:count])
         add(f"hv_many{count}", many, hessian, stacked)
     rounds.measure()

@@ -1,6 +1,6 @@
 """What Kronecker factors are computed from: the inputs of layers, and the derivatives by their outputs."""
 
-from problems import check
+from problems import TOLERANCE, check
 
 
 class Recorded(dict):
@@ -49,4 +49,4 @@ def check_factors(problem, peer, size, factors, drawn):
                 known[f"trace of {at}"], known[f"norm of {at}"] = trace, norm
     check(problem, f"{peer}.factors", found, expected=known)
     known = {name: expected["of"][f"{name}.weight"][1][0] for name in drawn}
-    check(problem, f"{peer}.drawn", drawn, tolerance=0.1, expected=known)
+    check(problem, f"{peer}.drawn", drawn, tolerance=max(0.1, TOLERANCE), expected=known)

@@ -15,11 +15,14 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 FOLDER = Path(os.environ.get("PROBLEMS", "target/peers"))
-MODELS = ("mlp", "cnn", "transformer", "tiny")
+DEVICE = os.environ.get("DEVICE", "cpu")
+# Matrix products and convolutions with factors rounded to 10 bits, on GPUs only.
+TF32 = os.environ.get("TF32") == "1"
+TOLERANCE = float(os.environ.get("TOLERANCE", 1e-2 if TF32 else 1e-5))
+MODELS = tuple(os.environ.get("MODELS", "mlp cnn transformer tiny").split())
 # Those of the benchmark.
 DAMPING = 1.0
 STEPS = 20
-HEADS = 4
 NORM_EPSILON = 1e-5
 
 
@@ -47,7 +50,11 @@ class Problem:
         ]
         self.cotangent = take(description["outputs"])
         self.expected = description["expected"]
-        self.classes = name != "tiny"
+        # What its parameters do not show.
+        self.network = description["network"]
+        self.family = self.network["family"]
+        self.layers = [name.removesuffix(".weight") for name in shapes if name.endswith(".weight")]
+        self.classes = batch[1][1]
 
 
 def flat(vector):
@@ -55,7 +62,7 @@ def flat(vector):
     return np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in vector])
 
 
-def check(problem, peer, found, tolerance=1e-5, expected=None):
+def check(problem, peer, found, tolerance=TOLERANCE, expected=None):
     """Prints the largest relative difference from what the benchmark has found, and refuses one above the tolerance."""
     worst = 0.0
     for name, value in found.items():

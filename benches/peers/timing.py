@@ -11,13 +11,15 @@ SLOW = 0.5  # seconds; slower ones warm up once, and not three times
 
 
 class Rounds:
-    def __init__(self, prefix):
+    def __init__(self, prefix, wait=lambda: None):
+        """`wait` returns when the device has done what it was given."""
         self.prefix = prefix
+        self.wait = wait
         self.entries = []
 
     def add(self, name, run, per=1):
-        """`run` returns when its result is there. Times are divided by `per`."""
-        self.entries.append((name, run, per))
+        """`run` returns when its result is there, or `wait` does. Times are divided by `per`."""
+        self.entries.append((name, lambda: (run(), self.wait()), per))
 
     def measure(self):
         """Prints the median and the quartiles of every closure in milliseconds."""

@@ -1,13 +1,13 @@
 """Products with PyTorch: on a kept graph (double backward), linearized (torch.func), and 8 and 16 vectors by vmap.
 
-    python torch_products.py [mlp cnn transformer tiny]
+    python torch_products.py [MODEL…]
 """
 
 import sys
 
 from problems import DAMPING, MODELS, STEPS, Problem, check, flat
 from timing import Rounds
-from torch_models import NETWORKS, mean_loss, outputs_hessian
+from torch_models import mean_loss, network, outputs_hessian, tensor, wait
 
 import torch
 
@@ -19,32 +19,31 @@ def dot(a, b):
 
 
 def conjugate_gradients(product, b):
-    """Steps on product + damping from zero, one read-back a step, as in the benchmark."""
+    """Steps on product + damping from zero, one read-back a step, as in the benchmark. Small problems leave zeros to divide by."""
     x = [torch.zeros_like(part) for part in b]
     r, p = [part.clone() for part in b], [part.clone() for part in b]
     squares = float(dot(r, r))
     for _ in range(STEPS):
         ap = [a + DAMPING * c for a, c in zip(product(p), p)]
-        rate = squares / float(dot(p, ap))
+        rate = squares / (float(dot(p, ap)) or 1.0)
         torch._foreach_add_(x, p, alpha=rate)
         torch._foreach_add_(r, ap, alpha=-rate)
         before, squares = squares, float(dot(r, r))
-        torch._foreach_mul_(p, squares / before)
+        torch._foreach_mul_(p, squares / (before or 1.0))
         torch._foreach_add_(p, r)
     return x
 
 
 def measure(problem):
-    network = NETWORKS[problem.name]
+    run = network(problem)
     names = list(problem.parameters)
-    tensor = torch.from_numpy
-    theta = [tensor(problem.parameters[name].copy()).requires_grad_() for name in names]
+    theta = [tensor(problem.parameters[name]).requires_grad_() for name in names]
     inputs, targets = (tensor(part) for part in problem.batch)
     vectors = [[tensor(vector[name]) for name in names] for vector in problem.vectors]
     v, cotangent = vectors[0], tensor(problem.cotangent)
 
     def outputs(parts):
-        return network(dict(zip(names, parts)), inputs)
+        return run(dict(zip(names, parts)), inputs)
 
     def loss(parts):
         return mean_loss(problem.classes, outputs(parts), targets)
@@ -87,7 +86,7 @@ def measure(problem):
     for name, found, by in (("Hv", of_gradient(tuple(v)), hv(v)), ("Jv", [of_outputs(tuple(v))], [jv(v)])):
         assert norm([a - b for a, b in zip(found, by)]) < 1e-4 * norm(by), name
 
-    rounds = Rounds(f"{problem.name}.torch")
+    rounds = Rounds(f"{problem.name}.torch", wait)
     rounds.add("gradient", lambda: grad(loss(theta), theta))
     rounds.add("hv", lambda: hv(v))
     rounds.add("hv_linearized", lambda: of_gradient(tuple(v)))
@@ -98,18 +97,18 @@ def measure(problem):
     rounds.add("vjp", lambda: vj(cotangent))
     rounds.add("cg20", lambda: conjugate_gradients(hv, v))
     rounds.add("cg20_ggn", lambda: conjugate_gradients(gv, v))
-    for count in (8, 16):
+    for count in (8, 16) if len(vectors) >= 16 else ():
         stacked = tuple(torch.stack(parts) for parts in zip(*vectors[:count]))
         rounds.add(f"hv_many{count}", lambda s=stacked: torch.func.vmap(lambda *v: of_gradient(v))(*s))
     rounds.measure()
 
 
 def norm(parts):
-    return float((flat(part.detach() for part in parts) ** 2).sum() ** 0.5)
+    return float((flat(part.detach().cpu() for part in parts) ** 2).sum() ** 0.5)
 
 
 def inner(a, b):
-    return float(flat(part.detach() for part in a) @ flat(b))
+    return float(flat(part.detach().cpu() for part in a) @ flat(part.cpu() for part in b))
 
 
 for name in sys.argv[1:] or MODELS:

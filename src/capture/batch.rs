@@ -1,4 +1,4 @@
-//! What a model is evaluated on: the tensors of one batch, whatever their kinds, ranks and grouping.
+//! The data a model is evaluated on: the tensors of one batch, whatever their kinds, ranks and grouping.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use burn::tensor::{Bool, Int, Tensor};
 pub trait BatchMapper {
     /// Records what a batch holds besides tensors: which variant, how many parts, a plain value.
     ///
-    /// Batches with different notes are recorded separately. Needed by batch types of your own only for fields that are
+    /// Batches with different notes are recorded separately. Your own batch types need it only for fields that are
     /// neither tensors nor of types that implement [`Batch`].
     fn note(&mut self, _part: &dyn Display) {}
 
@@ -25,9 +25,9 @@ pub trait BatchMapper {
 /// Implemented for tensors of any kind and rank, for tuples of up to twelve, arrays, `Vec`, `Option` and `()`, and for plain
 /// values: `bool`, integers, floats and `String`. For a batch type of your own, map each field in a fixed order.
 ///
-/// A loss is recorded for the sizes of the tensors and for all that is not a tensor: which options are there, how long
-/// lists are, plain values. A batch that differs in any of these is recorded on first use. So put values that vary from
-/// batch to batch into tensors. For a variant of an enum of your own, call [`BatchMapper::note`] with its name. A field that
+/// A recording is specific to the sizes of the tensors and to everything that is not a tensor: which options are present,
+/// how long lists are, plain values. A batch that differs in any of these is recorded on first use. So put values that vary
+/// from batch to batch into tensors. For a variant of your own enum, call [`BatchMapper::note`] with its name. A field that
 /// is neither mapped nor noted must be the same in all batches.
 ///
 /// ```

@@ -1,13 +1,13 @@
-//! What a captured closure returns: the loss, as a scalar or in its parts, with the model's outputs.
+//! What a captured closure returns: the loss, as a scalar or in parts, with the model's outputs.
 
 use burn::tensor::Tensor;
 
 use super::CaptureError;
 
-/// A loss in its parts, so that the loss of a data set is exactly that of all its batches in one.
+/// A loss in parts, so that the loss over a data set is exactly that of all its batches as one.
 ///
 /// ```text
-/// mean_of    ℒ = Σₙ ℓₙ / N        sum_of    ℒ = Σₙ ℓₙ        weighted    ℒ = Σ / W
+/// mean_of    ℒ = Σₙ ℓₙ / N        sum_of    ℒ = Σₙ ℓₙ        weighted    ℒ = sum / weight
 /// ```
 ///
 /// A captured closure returns it in place of a scalar, alone or as `(outputs, loss)`. Over a data set sums are divided by
@@ -17,7 +17,7 @@ use super::CaptureError;
 /// the tokens that count, or with class weights, divides by something in the data: return it by [`weighted`](Self::weighted).
 ///
 /// # Example
-/// The mean over the labels that are not 2, which is padding: with equal logits every label costs ln 3.
+/// The mean over the labels other than 2, which marks padding: with equal logits every label costs ln 3.
 ///
 /// ```
 /// use burn::{module::Param, prelude::*, tensor::activation::log_softmax};

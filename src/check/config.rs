@@ -14,7 +14,7 @@ use crate::{
 ///
 /// | field | default | range | purpose |
 /// |---|---|---|---|
-/// | `likelihood` | `None` | | what Fisher matrices and K-FAC are checked with; without one they are left out |
+/// | `likelihood` | `None` | | for the checks of Fisher matrices and K-FAC, which are left out without it |
 /// | `kfac` | [`KfacConfig::new`], but exact factors up to 128 backward passes | | how K-FAC is computed |
 /// | `directions` | 2 | ≥ 1 | random vectors v of every comparison |
 /// | `timings` | 3 | | rounds of time measurements; 0 leaves them out |
@@ -53,7 +53,7 @@ impl CurvatureCheckConfig {
         Self::default()
     }
 
-    /// Sets the likelihood whose negative logarithm the loss is.
+    /// Sets the likelihood of which the loss is the negative logarithm.
     #[must_use]
     pub fn with_likelihood(mut self, likelihood: Likelihood) -> Self {
         self.likelihood = Some(likelihood);

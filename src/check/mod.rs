@@ -1,8 +1,8 @@
 //! A check of an objective's derivatives on the user's own model, batch and backend. Depends on curvature and K-FAC;
 //! nothing depends on it.
 //!
-//! Every line compares two ways to one result that share as little code as possible: derivatives with differences of what
-//! they are derivatives of, products with each other, K-FAC with gradients of single samples.
+//! Every line compares two ways to compute one result that share as little code as possible: derivatives with finite
+//! differences, products with each other, K-FAC with gradients of single samples.
 
 mod config;
 mod cost;
@@ -36,7 +36,7 @@ use derivatives::{Derivatives, Differentiated};
 
 const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::with_likelihood`";
 
-/// A check of an objective's gradient, Hessian, Gauss-Newton matrix and K-FAC, as `gradcheck` is for gradients elsewhere.
+/// A check of an objective's gradient, Hessian, Gauss-Newton matrix and K-FAC, like `gradcheck` in PyTorch.
 ///
 /// | line | compares |
 /// |---|---|
@@ -56,19 +56,20 @@ const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::wit
 /// Lines on outputs need a closure that returns `(outputs, loss)`, those on Fisher matrices a
 /// [likelihood](CurvatureCheckConfig::with_likelihood) and a [stated reduction](Objective::reduced_by). Lines that do
 /// not apply are marked – with the reason. The report also holds the relative error of K-FAC's and EKFAC's blocks,
-/// estimated for up to 12 layers, which is information on the approximation and no check, and the [cost](CurvatureCost)
+/// estimated for up to 12 layers, which describes the approximation and is not a check, and the [cost](CurvatureCost)
 /// of products and of the check itself.
 ///
-/// Differences are taken in f64 where the device computes in it, whatever the objective does; they then find an error of a
-/// thousandth in one element. In f32 they find errors of some per cent, or are marked as undecided.
+/// Differences are computed in f64 where the device supports it, whatever the objective's precision; they then detect an
+/// error of a thousandth in one element. In f32 they detect errors of a few percent, or are marked as undecided.
 ///
 /// # Cost
-/// About 25 gradients, 15 more with outputs, 20 more with a likelihood and a batch of 64; those in f64 cost about twice as much.
+/// About 25 gradients, 15 more with outputs, 20 more with a likelihood and a batch of 64; gradients in f64 cost about
+/// twice as much as in f32.
 ///
 /// # How to read a ✗
-/// Read from the top: the first ✗ usually causes those below it. [`Check::advice`] says what each means, and the printed
-/// report repeats it. `∇ℒ = Burn's backward()` fails: the recorded loss is not the one meant. It passes, and `∇ℒ =
-/// differences of the loss` fails: Burn's own derivative is wrong. `H v = differences of ∇ℒ` fails alone: a second
+/// Read from the top: the first ✗ usually causes those below it. [`Check::advice`] says what each means, and so does the
+/// printed report. If `∇ℒ = Burn's backward()` fails, the recorded loss is not the one meant. If it passes and `∇ℒ =
+/// differences of the loss` fails, Burn's own derivative is wrong. `H v = differences of ∇ℒ` fails alone: a second
 /// derivative of this crate is wrong. `Rounding` fails alone: compute in f64. `Likelihood` or `BatchInvariance` fails:
 /// what was stated about the loss is not true.
 ///

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Check;
 use crate::tensor::Precision;
 
-/// How one line of a [`CurvatureReport`] came out.
+/// The outcome of one line of a [`CurvatureReport`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// ✓
@@ -21,7 +21,7 @@ pub enum Outcome {
 pub struct CheckLine {
     /// What was checked.
     pub check: Check,
-    /// How it came out.
+    /// The outcome.
     pub outcome: Outcome,
     /// The difference found, in the unit that [`Check`] states, if one was measured.
     pub found: Option<f64>,

@@ -42,7 +42,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Bytes that one of `ranks` ranks sends at least: 2(p − 1)/p of those summed, as a reduction in a ring does.
+    /// The least number of bytes that each of p = `ranks` ranks sends: 2(p − 1)/p of those summed, as a ring reduction does.
     pub fn sent(&self, ranks: usize) -> f64 {
         let ranks = ranks.max(1) as f64;
         2.0 * (ranks - 1.0) / ranks * self.bytes as f64

@@ -1,9 +1,9 @@
 //! Sums over the processes or threads that share one objective. Depends on the ground alone; independent of what is summed.
 //!
 //! [`Communicator`] is the trait: a rank, a size, and sums in f32 and f64. [`Threads`] are threads of one process, for tests
-//! and for several devices in one machine. [`Mpi`](https://www.mpi-forum.org) is for many machines (feature `mpi`).
-//! [`Counted`] counts the messages and bytes of another communicator and measures how long it waits. An engine of your own
-//! implements the trait.
+//! and for several devices in one machine. `Mpi` ([MPI](https://www.mpi-forum.org)) is for many machines (feature `mpi`).
+//! [`Counted`] counts the messages and bytes of another communicator and measures how long it waits. To use another engine,
+//! implement the trait.
 //!
 //! # An objective over several machines
 //!
@@ -13,19 +13,19 @@
 //! Operators, solvers, spectra, [`Kfac`](crate::Kfac) and [`KfacOptimizer`](crate::KfacOptimizer) work on a shared
 //! objective as on any other.
 //!
-//! Methods that are *collective* say so: all ranks call them, in the same order. They are those of [`Objective`](crate::Objective)
-//! that evaluate, and what is built on them. Every message carries a fingerprint of the call, of θ and of the vectors,
-//! so that ranks that diverge get an error and not a wrong number. A rank that fails takes part in its message all the
-//! same, so that all ranks return an error from the same call.
+//! Methods that are *collective* say so: all ranks call them, in the same order. They are the methods of
+//! [`Objective`](crate::Objective) that evaluate, and everything built on them. Every message carries a fingerprint of
+//! the call, of θ and of the vectors, so that ranks that diverge get an error and not a wrong number. A rank that fails
+//! still takes part in its message, so that all ranks return an error from the same call.
 //!
-//! How to start ranks by `mpirun` and `srun`, what to do with GPUs, training mode and restarts is in the
-//! [guide](crate::guide::ranks).
+//! The [guide](crate::guide::ranks) shows how to start ranks with `mpirun` and `srun`, and covers GPUs, training mode and
+//! restarts.
 //!
 //! # What it does not do
 //!
-//! Models that do not fit on one device: θ and vectors are whole on every rank. Sums in f32 depend on the number of ranks in
-//! the last bits, as those of batches do on their number; f64 objectives agree to about 1e-15. No compression, no stale
-//! gradients: every message is waited for. No recovery within a job.
+//! Models that do not fit on one device: every rank holds all of θ and of the vectors. Sums in f32 depend on the number of
+//! ranks in the last bits, as sums over batches depend on the number of batches; f64 objectives agree to about 1e-15. No
+//! compression, no stale gradients: every message is waited for. No recovery within a job.
 
 mod counted;
 mod error;
@@ -43,7 +43,7 @@ pub use threads::Threads;
 
 /// Sums over the ranks that share one objective.
 ///
-/// A rank is a process or a thread. All ranks make the same calls in the same order, with equally many numbers.
+/// A rank is a process or a thread. All ranks make the same calls in the same order, with the same number of elements.
 ///
 /// # Example
 /// A communicator of a single process:
@@ -82,7 +82,7 @@ pub trait Communicator: std::fmt::Debug + Send + Sync {
     /// Replaces each number by its sum over all ranks: the same bits on every rank. Collective.
     ///
     /// # Errors
-    /// A rank that has left, or was called with another number of elements; a failure of the engine. The numbers are
+    /// A rank that has left, or was called with a different number of elements; a failure of the engine. The numbers are
     /// then unspecified.
     fn sum_f32(&self, numbers: &mut [f32]) -> Result<(), CommunicatorError>;
 

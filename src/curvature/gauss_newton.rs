@@ -18,17 +18,17 @@ use crate::{
 /// G = c·Σₙ Jₙᵀ (∇²_z ℓₙ) Jₙ      v ↦ J v ↦ ∇²_z ℓ·J v ↦ Jᵀ ∇²_z ℓ J v
 /// ```
 ///
-/// z are the outputs that the captured closure returned besides the loss, J = ∂z/∂θ, c the reduction of the closure (1 for
-/// a sum, 1/N for a mean). Any loss that is a function of the outputs will do: ∇²_z ℓ·w is Burn's gradient of (gradient
-/// · w) in output space. That the parameters reach the loss only through the outputs is checked on the recorded
-/// program.
+/// z are the outputs that the captured closure returned besides the loss, J = ∂z/∂θ, and c comes from the closure's
+/// reduction (1 for a sum, 1/N for a mean). Any loss that is a function of the outputs will do: ∇²_z ℓ·w is Burn's
+/// gradient of ⟨∇_z ℓ, w⟩ in output space. The recorded program is checked to ensure that the parameters reach the loss
+/// only through the outputs.
 ///
-/// Self-adjoint, and positive semidefinite where the loss is convex in the outputs (cross-entropy, squared error); it
+/// G is self-adjoint, and positive semidefinite if the loss is convex in the outputs (cross-entropy, squared error). It
 /// differs from the Hessian by the curvature of the network, Σ ∂ℓ/∂z·∇²z, and equals it where z is linear in θ.
 ///
 /// # Cost
 /// 0.3 to 0.6 gradients per product, and once per (θ, batch) about half a gradient more. Products are not read back from
-/// the device: one that is not finite is reported by the solver.
+/// the device: a product that is not finite is reported by the solver.
 ///
 /// # References
 /// Schraudolph 2002, *Fast curvature matrix-vector products for second-order gradient descent*, section 3. Martens

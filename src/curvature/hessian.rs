@@ -18,9 +18,9 @@ use crate::{
 /// H = ∇²ℒ(θ)      v ↦ Hv = ∇⟨∇ℒ(θ), v⟩
 /// ```
 ///
-/// ℒ with its own reduction: for a loss that is a mean over samples, H is the mean of the samples' Hessians.
-/// Self-adjoint; in general *not* positive definite: conjugate gradients can meet negative curvature on it, and report
-/// it. [`damped`](LinearOperator::damped) adds λI.
+/// ℒ keeps its reduction: if the loss is a mean over samples, H is the mean of the samples' Hessians. H is self-adjoint
+/// but in general *not* positive definite: conjugate gradients can meet negative curvature on it, and report it.
+/// [`damped`](LinearOperator::damped) adds λI.
 ///
 /// # Cost
 /// 0.4 to 0.8 gradients per product, and once per (θ, batch) about half a gradient more; see
@@ -65,7 +65,7 @@ impl<B: AutodiffBackend> Hessian<B> {
     /// The Hessian at the objective's parameters, over its batches.
     ///
     /// # Errors
-    /// Infallible: capturing has refused whatever cannot be differentiated twice. `Result` as for all operators.
+    /// Infallible: capturing has refused whatever cannot be differentiated twice. A `Result` as for all operators.
     pub fn new(objective: &Objective<B>) -> Result<Self, Error> {
         let product = objective.product(Product::Hessian)?;
         Ok(Self { objective: objective.clone(), product })

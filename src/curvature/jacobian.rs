@@ -20,13 +20,13 @@ use crate::{
 /// tangent v ↦ J v      cotangent u ↦ Jᵀu
 /// ```
 ///
-/// Outputs are laid out as [`Objective::outputs`]: one block for one batch, or one per batch over a data set. Nothing is
+/// Outputs are laid out as in [`Objective::outputs`]: one block for one batch, or one per batch over a data set. Nothing is
 /// averaged or rescaled. For a [shared](Objective::shared) objective there is a block for each batch of every rank, and
 /// every rank has all of them: norms and inner products are those of the whole data set.
 ///
 /// # Cost
-/// J v about a forward pass and Jᵀu about a backward pass, each with a forward pass once per (θ, batch). On a shared
-/// objective J v also takes a message of all outputs, and Jᵀu one of all parameters.
+/// J v costs about a forward pass and Jᵀu about a backward pass, and each another forward pass once per (θ, batch). On
+/// a shared objective J v also takes a message of all outputs, and Jᵀu one of all parameters.
 ///
 /// # Example
 /// For z = x w, J v = x v.
@@ -80,7 +80,7 @@ impl<B: AutodiffBackend> Jacobian<B> {
         })
     }
 
-    /// Precomputes everything of J v and Jᵀu that does not depend on the vector. Otherwise the first product does this.
+    /// Precomputes the parts of J v and Jᵀu that do not depend on the vector. Otherwise the first product does this.
     ///
     /// # Errors
     /// A failure of the backend.

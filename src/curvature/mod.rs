@@ -10,15 +10,15 @@
 //! | [`Jacobian`] | ∂z/∂θ, from parameters to outputs | not square |
 //!
 //! `apply_many`, and `apply_adjoint_many` of the Jacobian, multiply several vectors at once: the program of the product, with
-//! one more dimension that counts the vectors, runs once for as many as the
-//! [memory budget](crate::Objective::with_memory_budget) and, on a CPU, the caches allow; there several runs share the threads.
-//! Estimators, and solvers with many right-hand sides, use them.
+//! one more dimension for the vectors, runs once for as many vectors as the
+//! [memory budget](crate::Objective::with_memory_budget) and, on a CPU, the caches allow; on a CPU several runs share the
+//! threads. Estimators, and solvers with many right-hand sides, use these methods.
 //! [`Objective::hessian_program_for`](crate::Objective::hessian_program_for) shows the program.
 //! [`columns`](crate::LinearOperator::columns), which [`materialize`](crate::materialize) uses, makes no vectors at
-//! all: each parameter has a program for its unit vectors, without what is zero for all of them. With
+//! all: each parameter has a program for its unit vectors, which skips what is zero for all of them. With
 //! [`Engine::Eager`](crate::Engine::Eager) vectors are multiplied one after another.
 //!
-//! Each is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.
+//! Each operator is over one batch or, for an objective made by [`Objective::over`](crate::Objective::over), over a data set.
 
 mod fisher;
 mod gauss_newton;

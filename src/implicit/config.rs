@@ -22,8 +22,8 @@ pub enum InnerCurvature {
 
 /// Lipschitz constants in θ, in the Euclidean norm, that make the error bound of a hypergradient a theorem.
 ///
-/// They must hold on the ball around θ that contains θ*; for quadratic objectives those of derivatives that are constant are
-/// 0.
+/// They must hold on the ball around θ that contains θ*; for quadratic objectives the constants of derivatives that do
+/// not vary are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LipschitzConstants {
     /// Of the inner Hessian ∂²ℒ/∂θ², in the spectral norm.
@@ -41,8 +41,8 @@ pub struct LipschitzConstants {
 /// | field | default | range | purpose |
 /// |---|---|---|---|
 /// | `curvature` | `Hessian` | | the matrix of the solves |
-/// | `damping` | 0 | ≥ 0 | λ in (A + λI)⁻¹: the inner problem becomes ℒ + λ/2·‖θ − θ̂‖² with θ̂ the point given |
-/// | `error_bound` | true | | bound the error of hypergradients, at the cost of about one more |
+/// | `damping` | 0 | ≥ 0 | λ in (A + λI)⁻¹: the inner problem becomes ℒ + λ/2·‖θ − θ̂‖² with θ̂ the given point |
+/// | `error_bound` | true | | bound the error of hypergradients, at the cost of about another hypergradient |
 /// | `strong_convexity` | `None` | ≥ 0 | μ with ∂²ℒ/∂θ² ⪰ μI around θ, known to the caller: the weight decay of a convex loss |
 /// | `lipschitz` | `None` | ≥ 0 | if given, and μ + λ > 0, the bound is a theorem; otherwise it is an estimate |
 ///

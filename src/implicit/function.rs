@@ -24,7 +24,7 @@ use crate::{
 /// far to trust it. How θ was found does not matter: memory and cost do not depend on the number of inner steps. Made
 /// by [`ImplicitConfig::init`].
 ///
-/// With a damping λ, everything refers to the inner problem ℒ + λ/2·‖θ − θ̂‖², where θ̂ is the point given.
+/// With a damping λ, everything refers to the inner problem ℒ + λ/2·‖θ − θ̂‖², where θ̂ is the given point.
 ///
 /// # Cost
 /// A tangent or an adjoint is one solve with A and one mixed product. The part that does not depend on vectors is
@@ -36,7 +36,7 @@ use crate::{
 /// hyperparameters by implicit differentiation*, section 3.
 ///
 /// # Example
-/// ℒ = ½(w − 1)² + ½ η w² is least at w* = 1/(1 + η): dw*/dη = −1/(1 + η)² = −¼ at η = 1.
+/// ℒ = ½(w − 1)² + ½ η w² has its minimum at w* = 1/(1 + η): dw*/dη = −1/(1 + η)² = −¼ at η = 1.
 ///
 /// ```
 /// use burn::{module::Param, prelude::*};
@@ -151,7 +151,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         &self.inner
     }
 
-    /// A + λI, for solvers that are called by hand: [`Lissa`](crate::solver::Lissa), Lanczos' process.
+    /// A + λI, for methods that are called separately: [`Lissa`](crate::solver::Lissa), Lanczos' process.
     pub fn matrix(&self) -> &Damped<InnerMatrix<B>> {
         &self.matrix
     }
@@ -197,7 +197,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
             .collect())
     }
 
-    /// (dθ*/dη)ᵀw = −Mᵀ(A + λI)⁻¹w: the derivative in η of ⟨w, θ*(η)⟩.
+    /// (dθ*/dη)ᵀw = −Mᵀ(A + λI)⁻¹w: the derivative of ⟨w, θ*(η)⟩ with respect to η.
     ///
     /// # Errors
     /// A vector outside the space of the model's parameters; those of the solver.

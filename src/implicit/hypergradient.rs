@@ -47,7 +47,7 @@ pub(super) struct Solved<'a, B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> ImplicitFunction<B> {
-    /// The hypergradient: the derivative of an outer objective in η, directly and through θ*(η).
+    /// The hypergradient: the derivative of an outer objective with respect to η, directly and through θ*(η).
     ///
     /// ```text
     /// dL/dη = ∂L/∂η − Mᵀ(A + λI)⁻¹ ∂L/∂θ
@@ -75,11 +75,11 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
     /// extrapolated by how much the second solve and the Newton step reduced residual and gradient, and doubled: an estimate.
     ///
     /// # Errors
-    /// [`ImplicitError::OtherParameters`], [`ImplicitError::Unused`]; [`ImplicitError::NotConvex`] for a stated convexity that
-    /// the solve contradicts; an outer objective that cannot be taken to the point
-    /// ([`Objective::at`](crate::Objective::at)); a loss, gradient or product that is NaN or infinite; those of the solver.
-    /// An inner problem that is not at its minimum, an indefinite matrix and a solve that stops short are not errors
-    /// but verdicts of the report.
+    /// [`ImplicitError::OtherParameters`], [`ImplicitError::Unused`]; [`ImplicitError::NotConvex`] for a stated
+    /// convexity that the solve contradicts; an outer objective that cannot be moved to the point
+    /// ([`Objective::at`](crate::Objective::at)); a loss, gradient or product that is NaN or infinite; those of the
+    /// solver. An inner problem that is not at its minimum, an indefinite matrix and a solve that stops early are not
+    /// errors but verdicts of the report.
     ///
     /// # References
     /// Pedregosa 2016, *Hyperparameter optimization with approximate gradient*, theorem 2; Ghadimi & Wang 2018,

@@ -23,7 +23,7 @@ use crate::{
 /// one that depends on η itself.
 ///
 /// η is a Burn module of its own: float tensors of any shapes in `Param`s, or a whole model, such as one weight decay for
-/// every weight. The captured closure gets it as its second argument; nothing changes in the model. θ and η stay apart: each
+/// every weight. The captured closure receives it as its second argument; the model needs no change. θ and η stay apart: each
 /// has its own [`ParamSpace`](crate::ParamSpace), vectors of θ apply to the model and those of η to the module of
 /// hyperparameters; mixing them is an error.
 ///
@@ -71,7 +71,7 @@ impl<B: AutodiffBackend> fmt::Debug for HyperObjective<B> {
     }
 }
 
-/// ℒ(θ, η) and its gradients in both.
+/// ℒ(θ, η) and its gradients with respect to both.
 #[derive(Clone, Debug)]
 pub struct HyperGradient<B: AutodiffBackend = DefaultBackend> {
     /// ℒ(θ, η).

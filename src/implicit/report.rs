@@ -14,9 +14,9 @@ const LARGE_ERROR: f64 = 0.1;
 /// A bound on ‖hypergradient − dL/dη at θ*(η)‖, in Euclidean norms.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorBound {
-    /// The part of the inexact solve: ‖Mᵀ(A + λI)⁻¹r‖, r the residual.
+    /// The part due to the inexact solve: ‖Mᵀ(A + λI)⁻¹r‖, r the residual.
     pub solve: f64,
-    /// The part of θ ≠ θ*: how far one Newton step moves the hypergradient.
+    /// The part due to θ ≠ θ*: how far one Newton step moves the hypergradient.
     pub stationarity: f64,
     /// A remainder for everything that these two leave out.
     pub remainder: f64,
@@ -35,11 +35,11 @@ impl ErrorBound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Nothing speaks against it.
+    /// No problem was found.
     Sound,
     /// A + λI has a negative eigenvalue: θ is no minimum of the inner problem.
     Indefinite,
-    /// The solver stopped short of its tolerance.
+    /// The solver stopped before reaching its tolerance.
     Unsolved,
     /// θ is farther from the minimizer of the inner problem than a hundredth of ‖θ‖.
     NotStationary,
@@ -61,7 +61,7 @@ pub struct HypergradientReport {
     /// ‖θ‖.
     pub parameter_norm: f64,
     /// About ‖θ − θ*‖: the length of a Newton step where the error was bounded, otherwise ‖∂ℒ/∂θ‖ over the smallest
-    /// eigenvalue known.
+    /// known eigenvalue.
     pub distance: Option<f64>,
     /// At most ‖θ − θ*‖: ‖∂ℒ/∂θ‖/(μ + λ), a theorem for the [strong convexity](super::ImplicitConfig::strong_convexity) μ
     /// that the caller stated.
@@ -80,12 +80,12 @@ pub struct HypergradientReport {
     pub indirect_norm: f64,
     /// Hyperparameters that θ* does not depend on, by construction.
     pub constant_in: Vec<String>,
-    /// A bound on the error; `None` if it was not asked for, or if neither the Newton step nor the solver came closer to a
+    /// A bound on the error; `None` if it was not requested, or if neither the Newton step nor the solver came closer to a
     /// solution.
     pub error: Option<ErrorBound>,
     /// The report of the solve.
     pub solve: SolveReport,
-    /// Whether it can be used.
+    /// Whether the hypergradient can be used.
     pub verdict: Verdict,
 }
 

@@ -13,14 +13,15 @@ use crate::{
 ///
 /// At the minimizer the hypergradient with it *is* the one that reverse mode through the last K steps
 /// θ ← θ − α ∂ℒ/∂θ finds, with the memory of a single step. K = 1 is the one-step hypergradient, α I in place of the
-/// inverse. The report's verdict is [`Unsolved`](super::Verdict::Unsolved), since the solve stops on purpose; leave the
+/// inverse. Where A is singular or indefinite, or α too large for it, it is still what these steps give. The report's verdict is [`Unsolved`](super::Verdict::Unsolved), since the solve stops on purpose; leave the
 /// error bound out.
 ///
 /// # Cost
 /// K products with A.
 ///
 /// # Errors
-/// [`ConfigError`] for K = 0, or a step that is not positive and finite.
+/// [`ConfigError`] for K = 0, or a step that is not positive and finite. The solver fails with
+/// [`SolverError::Overflow`](crate::errors::SolverError::Overflow) where the steps diverge beyond the range of the numbers.
 ///
 /// # References
 /// Luketina et al. 2016, *Scalable gradient-based tuning of continuous regularization hyperparameters* (one step, with I in
@@ -43,5 +44,6 @@ pub fn truncated(steps: usize, rate: f64) -> Result<Neumann, ConfigError> {
         .with_scale(NeumannScale::Fixed(rate))
         .with_relative_tolerance(f64::MIN_POSITIVE)
         .with_max_iterations(steps)
+        .with_all_terms(true)
         .init()
 }

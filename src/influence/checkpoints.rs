@@ -76,12 +76,20 @@ impl InfluenceConfig {
     }
 }
 
+impl<B: AutodiffBackend> Influence<B> {
+    /// What its scores are, by which they may be added to others.
+    fn scale(&self) -> String {
+        let reduction = self.training.reduction().map(|it| it.to_string()).unwrap_or_default();
+        format!("{:?}, {reduction}", self.config.prediction)
+    }
+}
+
 impl<B: AutodiffBackend> AveragedInfluence<B> {
     /// The average of influences made at several checkpoints, over the same training samples.
     ///
     /// # Errors
-    /// [`InfluenceError::NoCheckpoint`]; [`InfluenceError::OtherSamples`] for another number of samples; parameters of another
-    /// layout, precision or device.
+    /// [`InfluenceError::NoCheckpoint`]; [`InfluenceError::OtherSamples`] for another number of samples;
+    /// [`InfluenceError::OtherScale`] for other predictions or reductions; parameters of another layout, precision or device.
     pub fn new(points: Vec<Influence<B>>) -> Result<Self, Error> {
         let first = points.first().ok_or(InfluenceError::NoCheckpoint)?;
         let (space, samples) = (first.training.parameters().space(), first.samples());
@@ -90,6 +98,10 @@ impl<B: AutodiffBackend> AveragedInfluence<B> {
             let found = point.samples();
             if found != samples {
                 return Err(InfluenceError::OtherSamples { expected: samples, found }.into());
+            }
+            let (expected, found) = (first.scale(), point.scale());
+            if found != expected {
+                return Err(InfluenceError::OtherScale { expected, found }.into());
             }
         }
         Ok(Self { points })

@@ -27,7 +27,7 @@ pub(super) type BoxedSolver<B> = Box<dyn LinearSolver<B> + Send + Sync>;
 /// | `Dense` | exact, A as a matrix | one product per parameter, once |
 /// | `ConjugateGradient` | to the tolerance of the solve, A positive definite | products per query, shared by those solved at once |
 /// | `Minres` | the same for an indefinite A | the same |
-/// | `Lissa` | by random batches | products with single batches |
+/// | `Lissa` | estimated from random batches | products with single batches |
 /// | `Nystrom` | of a low-rank approximation of A | as many products as its rank, once |
 /// | `Kfac`, `Ekfac` | exact inverse of an approximation of the Fisher matrix | factors and eigendecompositions, once |
 /// | `Identity` | A = I: products of gradients | none |
@@ -49,7 +49,7 @@ pub enum Estimator {
     /// an [`InfluenceWarning::DrawnTargets`](super::InfluenceWarning::DrawnTargets).
     ///
     /// Parameters without a layer have their exact block or, by default, an estimate of its diagonal by random draws
-    /// where the block is dear ([`UncoveredPolicy`](crate::kfac::UncoveredPolicy)). The report then has an
+    /// where the block is expensive ([`UncoveredPolicy`](crate::kfac::UncoveredPolicy)). The report then has an
     /// [`InfluenceWarning::EstimatedDiagonal`](super::InfluenceWarning::EstimatedDiagonal).
     Kfac(KfacConfig),
     /// Kronecker factors with a corrected diagonal, of [`Curvature::Fisher`]. [`Estimator::ekfac`] has the configuration for
@@ -170,7 +170,7 @@ pub enum Prediction {
 /// | `prediction` | [`Prediction::LeftOut`] | | what a score predicts |
 /// | `at_once` | 16 | ≥ 1 | queries that are solved and scored together |
 ///
-/// λ = damping + weight decay, in units of the training objective: with a mean over samples, λ is that of the mean.
+/// λ = damping + weight decay, on the scale of the training objective: for a mean over samples, λ belongs to the mean.
 ///
 /// # Example
 /// ```

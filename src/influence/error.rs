@@ -105,6 +105,17 @@ pub enum InfluenceError {
         /// Samples of the other.
         found: usize,
     },
+    /// Scores of checkpoints that are not in the same units.
+    #[error(
+        "a checkpoint has scores of another sign or scale ({found}) than the first one ({expected}); give all the same \
+         `prediction`, and the same reduction of the training loss"
+    )]
+    OtherScale {
+        /// Prediction and reduction of the first.
+        expected: String,
+        /// Those of the other.
+        found: String,
+    },
     /// The wrong number of queries.
     #[error(
         "{found} queries were given where {expected} were expected; give the same ones for each checkpoint"

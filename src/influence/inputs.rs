@@ -19,7 +19,8 @@ impl<B: AutodiffBackend> Influence<B>
 where
     B::InnerBackend: TensorBridge,
 {
-    /// How f changes per unit of change in the inputs x of training samples, when the training is done again with them.
+    /// How f changes per unit of change in the inputs x of training samples, if the model is trained again with the
+    /// changed inputs.
     ///
     /// ```text
     /// df/dxₙ = −c·∂/∂xₙ (∇ℓₙᵀ A⁻¹∇f) = −c·∂²ℓₙ/∂xₙ∂θ · A⁻¹∇f

@@ -5,21 +5,22 @@
 //! score(f, n) = c·∇fᵀ A⁻¹ ∇ℓₙ        A = C + λI        ℒ = c·Σₙ ℓₙ,  c = 1/N for a mean, 1 for a sum
 //! ```
 //!
-//! is the change of f(θ) that the implicit function theorem predicts when sample n is left out of the training: + for a
-//! sample that lowers f. C is the Hessian, the Gauss-Newton or a Fisher matrix of ℒ; the [estimator](Estimator) applies A⁻¹.
+//! is the change of f(θ), the quantity asked about, that the implicit function theorem predicts when sample n is left
+//! out of the training: positive for a sample that lowers f. C is the Hessian, the Gauss-Newton or a Fisher matrix of
+//! ℒ; the [estimator](Estimator) applies A⁻¹.
 //!
 //! For one solved s = A⁻¹∇f the scores of *all* training samples are one directional derivative of the vector of their
-//! losses, J_ℓ s: one forward-mode pass over the training data for each query, several queries in one. No gradient of a
+//! losses, J_ℓ s: one forward-mode pass over the training data per query, or for several queries at once. No gradient of a
 //! single sample is formed. Any model that can be recorded has influences, whatever its layers. Those of K-FAC and
 //! EKFAC are computed from the layers, in the eigenbases in which A⁻¹ is a diagonal.
 //!
 //! It is based on Koh & Liang 2017, *Understanding black-box predictions via influence functions* (influences, groups,
 //! perturbed inputs); Cook & Weisberg 1982, *Residuals and influence in regression* (leave-one-out by one Newton step);
-//! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints); Grosse et
-//! al. 2023, *Studying large language model generalization with influence functions* (EKFAC). It does not retrain.
-//! Whether scores predict retrainings of a given model is a separate question, which [`truth`] answers; networks that
-//! are not trained to a stationary point do less well than convex models. Scores larger than memory go to a file by
-//! [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
+//! Pruthi et al. 2020, *Estimating training data influence by tracing gradient descent* (averages over checkpoints);
+//! Grosse et al. 2023, *Studying large language model generalization with influence functions* (EKFAC). It does not
+//! retrain. Whether scores predict retrainings of a given model is a separate question, which [`truth`] answers; they
+//! do so less well for networks that are not trained to a stationary point than for convex models. Scores that do not
+//! fit in memory go to a file: see [`store`]. Every result carries a [report](InfluenceReport) with its warnings.
 
 mod checkpoints;
 mod config;
@@ -68,7 +69,7 @@ use crate::{
 use inverse::Inverse;
 use losses::SampleLosses;
 
-/// Influences of the samples of a training objective, at its parameters. Made by [`InfluenceConfig::init`].
+/// The influences of the samples of a training objective at its parameters. Made by [`InfluenceConfig::init`].
 ///
 /// # Example
 /// The mean of three numbers as a model: ½(w − y)² at w = 2. Leaving y = 4 out moves w by −1 (exactly; −⅔ to first order),
@@ -149,7 +150,7 @@ impl<B: AutodiffBackend> Influence<B> {
     }
 
     /// The same with an observer that is called after every block of queries (of samples for
-    /// [`self_influence`](Self::self_influence)) with how many are done. For the batches within, see
+    /// [`self_influence`](Self::self_influence)) with the number done. For progress by batches, see
     /// [`Objective::with_progress`].
     #[must_use]
     pub fn with_progress(self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -197,7 +198,7 @@ impl<B: AutodiffBackend> Influence<B> {
         self.losses.values()
     }
 
-    /// The scores of all training samples for every query, held in memory: 8 bytes each. See
+    /// The scores of all training samples for every query, held in memory at 8 bytes each. See
     /// [`visit_scores`](Self::visit_scores) and [`top`](Self::top) where they do not fit.
     ///
     /// # Cost
@@ -226,9 +227,9 @@ impl<B: AutodiffBackend> Influence<B> {
     /// `at_once` gives the same bits as an uninterrupted one.
     ///
     /// # Errors
-    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) and others for a query of other parameters,
-    /// precision or device; [`InfluenceError::NoQuery`], [`InfluenceError::QueryRange`]; a gradient that is not finite; those
-    /// of the solver, of the data and of `visit`. A solve that stops short is not an error but a
+    /// [`VectorError::LayoutMismatch`](crate::errors::VectorError::LayoutMismatch) and others for a query of other
+    /// parameters, precision or device; [`InfluenceError::NoQuery`], [`InfluenceError::QueryRange`]; a gradient that is
+    /// not finite; those of the solver, of the data and of `visit`. A solve that stops early is not an error but a
     /// [warning](InfluenceReport::warnings).
     pub fn visit_scores<'a>(
         &self,

@@ -9,8 +9,8 @@ use crate::{error::Error, objective::Objective, space::ParamVector, tensor::Defa
 
 /// The functions f of θ whose change is predicted: each has one gradient ∇f, and one row of scores.
 ///
-/// Objectives are evaluated at the parameters of the training objective, wherever they are: [`Objective::at`] moves them, and
-/// refuses that where running statistics belong to the parameters. Vectors are taken as they are.
+/// Objectives are evaluated at the parameters of the training objective: [`Objective::at`] moves them there, and returns an
+/// error where running statistics belong to the parameters. Vectors are used as they are.
 ///
 /// `&Objective` stands for the loss of each of its samples, `&ParamVector` and `&[ParamVector]` for gradients that are given.
 #[derive(Clone, Debug)]

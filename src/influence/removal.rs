@@ -29,7 +29,7 @@ impl<B: AutodiffBackend> Influence<B> {
     /// Δθ = c·A⁻¹ Σ_{n∈S} ∇ℓₙ
     /// ```
     ///
-    /// With a `weight_decay` w and a mean, of which the penalty is no part, w·θ is added to each ∇ℓₙ.
+    /// With a `weight_decay` w and a mean, which does not include the penalty, w·θ is added to each ∇ℓₙ.
     ///
     /// # Cost
     /// A backward pass and a solve.
@@ -54,19 +54,20 @@ impl<B: AutodiffBackend> Influence<B> {
     /// sum     Δθ = [C − Σ_{n∈S} Cₙ + λI]⁻¹ · Σ_{n∈S} ∇ℓₙ                              C = Σₙ Cₙ
     /// ```
     ///
-    /// The training is taken to be at a stationary point: the remainder of its gradient does not move θ here. With a
+    /// The training is assumed to be at a stationary point: what remains of its gradient does not move θ here. With a
     /// `weight_decay` w and a mean, w·θ is added to each ∇ℓₙ. The curvature is the configured one, for the Fisher
     /// matrix and K-FAC the Gauss-Newton matrix, which it equals; A⁻¹ is that of the estimator's solver, or of
     /// conjugate gradients for estimators without one.
     ///
     /// # Cost
-    /// A solve of its own for each group, and the part of the products that does not depend on vectors, once for each group.
+    /// For each group one solve, and once the part of the products that does not depend on the vector.
     ///
     /// # Errors
     /// As [`influence_step`](Self::influence_step); [`InfluenceError::NothingLeft`].
     ///
     /// # Example
-    /// The mean of three numbers without the third is the mean of two, exactly; to first order it moves by two thirds of that.
+    /// The mean of three numbers without the third is the mean of two, exactly; to first order the mean moves by two
+    /// thirds of that.
     ///
     /// ```
     /// # use burn::{module::Param, prelude::*};

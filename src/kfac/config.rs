@@ -86,7 +86,7 @@ pub enum UncoveredPolicy {
     /// parameters are treated as by [`Diagonal`](Self::Diagonal): with two probes and one batch the standard error of
     /// an entry is up to 1.0 of its size, and the rest of the block is left out.
     /// [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated) lists them. Choose
-    /// [`ExactBlock`](Self::ExactBlock) or [`Refuse`](Self::Refuse) where no estimate will do. Parameters above the
+    /// [`ExactBlock`](Self::ExactBlock) or [`Refuse`](Self::Refuse) where an estimate is not acceptable. Parameters above the
     /// limit are refused.
     ExactWhereCheap {
         /// Largest number of elements of a parameter.
@@ -138,12 +138,13 @@ impl UncoveredPolicy {
 /// | `embeddings` | reduced up to 2048 rows | embeddings where other weights are reduced |
 /// | `uncovered` | exact blocks where they are cheap, otherwise an *estimate* of the diagonal by 2 random draws; refused above 1024 elements | parameters that belong to no layer |
 ///
-/// So the defaults of `fisher` and `uncovered` estimate what is dear. [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated)
-/// lists the parameters concerned, and [`KfacCoverage::fisher`](crate::kfac::KfacCoverage::fisher) says whether targets were
-/// drawn. [`KfacFisher::Exact`] with [`UncoveredPolicy::ExactBlock`] or [`UncoveredPolicy::Refuse`] estimates nothing.
+/// So the defaults of `fisher` and `uncovered` estimate what is expensive.
+/// [`KfacCoverage::estimated`](crate::kfac::KfacCoverage::estimated) lists the parameters concerned, and
+/// [`KfacCoverage::fisher`](crate::kfac::KfacCoverage::fisher) says whether targets were drawn. [`KfacFisher::Exact`]
+/// with [`UncoveredPolicy::ExactBlock`] or [`UncoveredPolicy::Refuse`] estimates nothing.
 #[derive(Config, Copy, Debug, PartialEq, Eq)]
 pub struct KfacConfig {
-    /// Source of the output gradients. The default draws targets where the exact matrix is dear.
+    /// Source of the output gradients. The default draws targets where the exact matrix is expensive.
     #[config(default = "KfacFisher::default()")]
     pub fisher: KfacFisher,
     /// How weights that are used at several places are treated.
@@ -152,7 +153,8 @@ pub struct KfacConfig {
     /// How [`KfacApproximation::Reduce`] treats embeddings.
     #[config(default = "EmbeddingPolicy::Whole { limit: 2048 }")]
     pub embeddings: EmbeddingPolicy,
-    /// How parameters that belong to no layer are treated. The default estimates a diagonal where an exact block is dear.
+    /// How parameters that belong to no layer are treated. The default estimates a diagonal where an exact block is
+    /// expensive.
     #[config(default = "UncoveredPolicy::ExactWhereCheap { limit: 1024, probes: 2, seed: 0 }")]
     pub uncovered: UncoveredPolicy,
 }

@@ -113,20 +113,20 @@ impl KfacCoverage {
         factored.sum::<usize>() as f64 / total.max(1) as f64
     }
 
-    /// The gradients that were really used: [`KfacFisher::Exact`] or [`KfacFisher::MonteCarlo`] where the configuration says
-    /// [`KfacFisher::ExactWhereCheap`]. The seed is that of the configuration, from which an optimizer makes one for each
-    /// step. `None` in reports saved by earlier versions.
+    /// The gradients that were actually used: [`KfacFisher::Exact`] or [`KfacFisher::MonteCarlo`] where the
+    /// configuration says [`KfacFisher::ExactWhereCheap`]. The seed is that of the configuration, from which an
+    /// optimizer makes one for each step. `None` in reports saved by earlier versions.
     pub fn fisher(&self) -> Option<KfacFisher> {
         self.fisher
     }
 
-    /// Targets that were drawn for each sample, if any: the gradients by them estimate the factors of all layers and all
+    /// Number of targets that were drawn for each sample, if any: their gradients estimate the factors of all layers and all
     /// exact blocks without bias.
     pub fn draws(&self) -> Option<usize> {
         Some(self.fisher?.drawn()?.0)
     }
 
-    /// The parameters whose curvature is an estimate by random draws: those of [`diagonals`](Self::diagonals), and all that
+    /// The parameters whose curvature is estimated from random draws: those of [`diagonals`](Self::diagonals), and all that
     /// the outputs depend on if targets were drawn ([`draws`](Self::draws)).
     pub fn estimated(&self) -> impl Iterator<Item = &CoverageEntry> {
         let drawn = self.draws().is_some();
@@ -137,7 +137,7 @@ impl KfacCoverage {
         })
     }
 
-    /// The parameters of which only the diagonal of their block is estimated, and the rest left out.
+    /// The parameters of whose block only the diagonal is estimated; the rest of the block is left out.
     pub fn diagonals(&self) -> impl Iterator<Item = &CoverageEntry> {
         let is_diagonal =
             |entry: &&CoverageEntry| matches!(entry.treatment, Treatment::Diagonal { .. });

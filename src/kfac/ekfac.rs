@@ -1,4 +1,4 @@
-//! EKFAC: K-FAC's eigenbases with the best diagonal.
+//! EKFAC: K-FAC's eigenbases with the optimal diagonal.
 
 use std::sync::Arc;
 
@@ -25,20 +25,21 @@ use crate::{
     tensor::DefaultBackend,
 };
 
-/// EKFAC: K-FAC whose eigenvalues are those that fit the Fisher matrix best in its eigenbases.
+/// EKFAC: K-FAC's eigenbases with the eigenvalues that best fit the Fisher matrix.
 ///
 /// ```text
 /// F ≈ diag over layers of (U_A ⊗ U_G) diag(s) (U_A ⊗ U_G)ᵀ      s = c·Σ (coordinates of ∇ in U_A ⊗ U_G)²
 /// ```
 ///
-/// Here ∇ is the gradient of a single sample with respect to a layer, summed over the places at which the layer is used. In
-/// every layer the error in the Frobenius norm is at most K-FAC's, and the trace is exact.
+/// Here U_A and U_G are the eigenvectors of K-FAC's A and G, and ∇ is the gradient of a single sample with respect to a
+/// layer, summed over the places at which the layer is used. For every layer the error in the Frobenius norm is at most
+/// K-FAC's, and the trace is exact.
 ///
 /// # Cost
 ///
-/// The cost of [`Kfac`], an eigendecomposition of every factor, and the passes once more for the diagonal. A layer that is used
-/// at several places takes one matrix of its size per sample and output. [`updated`](Self::updated) keeps the bases. The
-/// diagonal stays on the device until its values are asked for.
+/// The cost of [`Kfac`], an eigendecomposition of every factor, and the same passes again for the diagonal. A layer
+/// that is used at several places takes one matrix of its size per sample and output. [`updated`](Self::updated) keeps
+/// the bases. The diagonal stays on the device until its values are requested.
 ///
 /// # References
 ///

@@ -18,9 +18,8 @@ pub enum KfacFisher {
     /// where attention mixes the places of a sequence, and layers before a batch normalization in training mode.
     ///
     /// **Cost**: about a third of a gradient for each output, besides about one gradient for the factors of the inputs. In
-    /// small benchmarks one to three gradients for up to ten outputs (five in a residual network beside other programs), and 7 to 12
-    /// for a hundred.
-    /// [`ExactWhereCheap`](Self::ExactWhereCheap) draws targets in place of that.
+    /// small benchmarks that was one to three gradients for up to ten outputs (five in a residual network on a busy machine),
+    /// and 7 to 12 for a hundred. [`ExactWhereCheap`](Self::ExactWhereCheap) draws targets instead.
     Exact,
     /// [`Exact`](Self::Exact) where that takes few backward passes, otherwise **an estimate** by sampled targets
     /// ([`MonteCarlo`](Self::MonteCarlo)). The default.
@@ -32,7 +31,7 @@ pub enum KfacFisher {
     /// The estimate is unbiased, and the same seed draws the same targets. Its noise falls as 1/√(draws · samples), over all
     /// batches, and with the averaging of an optimizer, which draws others at every step.
     /// [`KfacCoverage::fisher`](crate::kfac::KfacCoverage::fisher) says which of the two was taken. Choose
-    /// [`Exact`](Self::Exact) where no estimate will do, or more `passes` where factors are computed once
+    /// [`Exact`](Self::Exact) where an estimate is not acceptable, or more `passes` where factors are computed once
     /// ([`exact_up_to`](Self::exact_up_to)).
     ExactWhereCheap {
         /// The most backward passes that the exact matrix may take; with 0 targets are always drawn.
@@ -57,8 +56,8 @@ pub enum KfacFisher {
 }
 
 impl KfacFisher {
-    /// [`ExactWhereCheap`](Self::ExactWhereCheap) with at most so many backward passes, and the draws of the default
-    /// elsewhere: for factors that are computed once, as those of influence functions, where passes matter less.
+    /// [`ExactWhereCheap`](Self::ExactWhereCheap) with at most `passes` backward passes, and the draws of the default
+    /// elsewhere: for factors that are computed once, such as those of influence functions, where passes matter less.
     pub fn exact_up_to(passes: usize) -> Self {
         Self::ExactWhereCheap { passes, draws: DRAWS, seed: 0 }
     }

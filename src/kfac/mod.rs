@@ -64,27 +64,28 @@ use block::Network;
 ///
 /// ```text
 /// F ≈ diag over layers of A ⊗ G      A = E[ā āᵀ],  ā the layer's input with a one for the bias
-///                                    G = c·Σ g gᵀ,  g the derivative of −log p by the layer's output
+///                                    G = c·Σ g gᵀ,  g = ∂(−log p)/∂(the layer's output)
 /// ```
 ///
 /// Layers are found in the recorded program: linear layers with any number of leading dimensions, convolutions in one to
 /// three dimensions with groups, embeddings (A is a diagonal unless places are reduced), and the projections inside
 /// attention and recurrent cells. [`UncoveredPolicy`] decides about all other parameters: their exact block of the Fisher
-/// matrix, an estimate of its diagonal, or an error. None is dropped. c is that of [`Fisher`](crate::Fisher), so A ⊗ G approximates the Gauss-Newton matrix of the negative
-/// log-likelihood in the same scale.
+/// matrix, an estimate of its diagonal, or an error. None is dropped. c is that of [`Fisher`](crate::Fisher), so A ⊗ G
+/// approximates the Gauss-Newton matrix of the negative log-likelihood on the same scale.
 ///
-/// By default what is dear is **an estimate** by random draws: G of a model with more than three outputs or four classes, by
-/// drawn targets ([`KfacFisher::ExactWhereCheap`]), and the block of a parameter without a layer, by its diagonal.
-/// [`coverage`](Self::coverage) reports both ([`KfacCoverage::estimated`], [`KfacCoverage::fisher`]).
+/// By default expensive parts are **estimates** by random draws: G of a model with more than three outputs or four
+/// classes, from drawn targets ([`KfacFisher::ExactWhereCheap`]), and the block of a parameter without a layer, by an
+/// estimate of its diagonal where the exact block is expensive. [`coverage`](Self::coverage) reports both
+/// ([`KfacCoverage::estimated`], [`KfacCoverage::fisher`]).
 ///
 /// K-FAC is exact for a single sample, and for deep linear networks with a Gaussian likelihood.
 ///
 /// # Cost
 ///
-/// - Construction: a forward pass, at most three backward passes by default (one for every draw, or with
-///   [`KfacFisher::Exact`] one for every output, and one fewer for classes), and the second moments. The first construction for a recording also takes a forward pass and two backward
-///   passes that check the samples. The moments stay on the device; they are read once, when a decomposition, their entries or the state
-///   is asked for.
+/// - Construction: a forward pass, at most three backward passes by default (one per draw, or with
+///   [`KfacFisher::Exact`] one per output, and one fewer for classes), and the second moments. The first construction for a
+///   recording takes another forward pass and two backward passes, which check the samples. The moments stay on the
+///   device; they are read once, when a decomposition, their entries or the state is requested.
 /// - A product: two matrix products per layer.
 /// - [`inverse`](Self::inverse): two eigendecompositions per layer, which are kept.
 ///   [`factored_inverse`](Self::factored_inverse): two Cholesky decompositions per layer. Both run on the host in f64;
@@ -143,7 +144,7 @@ impl<B: AutodiffBackend> Kfac<B> {
         Ok(Self(Assembled::new(space, network, blocks, sides)?))
     }
 
-    /// The layers with their factors, in order of execution. The example of [`Kfac`] reads them.
+    /// The layers with their factors, in order of execution. See the example of [`Kfac`].
     pub fn layers(&self) -> &[KfacLayer<B>] {
         self.0.layers()
     }

@@ -16,8 +16,8 @@ use crate::{
 impl<B: AutodiffBackend> Objective<B> {
     /// The same objective at other parameters.
     ///
-    /// Everything else in the model stays as it is: frozen weights, integers. Running statistics (batch normalization)
-    /// belong to the parameters they were collected at: a loss that reads them is refused here; use
+    /// Everything else in the model (frozen weights, integers) stays as it is. Running statistics (batch normalization)
+    /// belong to the parameters at which they were collected, so a loss that reads them is refused here; use
     /// [`at_model`](Self::at_model).
     ///
     /// # Errors
@@ -68,8 +68,8 @@ where
     /// The same objective at the values of another model: its parameters, and its buffers (running statistics, frozen
     /// weights, integers).
     ///
-    /// The model may be the one captured, trained further, or another instance of the same architecture, whose layout the new
-    /// objective has then. Nothing is recorded again. What Burn does not count among the values of a module (sizes, rates,
+    /// The model may be the one captured, trained further, or another instance of the same architecture; the new objective
+    /// then has its layout. Nothing is recorded again. What Burn does not count among the values of a module (sizes, rates,
     /// constants in fields of type `Tensor`) stays as it was captured, and so does the mode, training or evaluation.
     ///
     /// # Errors

@@ -6,8 +6,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Objective, ObjectiveError, Reduction,
-    batches::{Counted, Fetched, Part, Parts, Run, Stream, Visit},
+    batches::{Counted, Part, Parts, Visit},
     excerpt::Excerpt,
+    stream::{Fetched, Run, Stream},
 };
 use crate::{capture::Batch, error::Error, tensor::TensorBridge};
 
@@ -21,18 +22,19 @@ where
     /// Sum    ℒ = Σ_b ℒ_b              Mean    ℒ = Σ_b (n_b / N) ℒ_b
     /// ```
     ///
-    /// `reduction`, this crate's or Burn's, is what the closure does with the samples of a batch. If the closure returns a
-    /// [`Loss`](crate::Loss), it says so itself, and n_b is its count or weight. The reduction of a scalar loss is proven
-    /// from the recorded programs of all batches, for all parameters: n_b is what the program divides the sum of its terms
-    /// by, so that ℒ is the sum of all terms over the sum of all divisors (samples, or tokens for a mean over tokens),
-    /// whichever dimension they are in. A loss that is divided by something in the data is refused. If a
-    /// batch states a number of [samples](Batch::samples), that must be the divisor. That samples are independent of each
-    /// other is shown by the program or, where the samples cannot be followed through it, checked numerically: see
+    /// ℒ_b is the loss of batch b, n_b its number of samples, N = Σ n_b. `reduction`, this crate's or Burn's, is what
+    /// the closure does with the samples of a batch. A closure that returns a [`Loss`](crate::Loss) states this itself,
+    /// and n_b is its count or weight. The reduction of a scalar loss is proven from the recorded programs of all
+    /// batches, for all parameters: n_b is what the program divides the sum of its terms by, so that ℒ is the sum of
+    /// all terms over the sum of all divisors (samples, or tokens for a mean over tokens), whichever dimension they are
+    /// in. A loss that is divided by something in the data is refused. If a batch states a number of
+    /// [samples](Batch::samples), that must be the divisor. That samples do not influence each other is proven from the
+    /// program or, where samples cannot be followed through it, checked numerically: see
     /// [`reduced_by`](Self::reduced_by).
     ///
-    /// The reduction is stated for operators that need it, as by [`reduced_by`](Self::reduced_by). Batches of other sizes,
-    /// such as a ragged last one, are recorded on first use. The tensors of all batches are kept, not copied; see
-    /// [`over_stream`](Self::over_stream) for data that does not fit in memory.
+    /// The reduction then also counts as stated for operators that need it, as by [`reduced_by`](Self::reduced_by).
+    /// Batches of other sizes, such as a ragged last one, are recorded on first use. The tensors of all batches are
+    /// kept, not copied; see [`over_stream`](Self::over_stream) for data that does not fit in memory.
     ///
     /// The part of a product that does not depend on the vector is kept for as many batches as the
     /// [memory budget](Self::with_memory_budget) allows, and recomputed for the others.
@@ -114,14 +116,14 @@ where
 
     /// The same loss over a data set that is fetched again for every pass.
     ///
-    /// As [`over`](Self::over), but `stream` is run once for every value, gradient and product, and passes on one batch
-    /// after another, always the same ones in the same order: with a shuffling loader products would mix orders. It is run
+    /// As [`over`](Self::over), but `stream` is run once for every value, gradient and product. It must pass on the same
+    /// batches in the same order each time: with a shuffling loader products would mix orders. It is run
     /// once here to count the samples. Later passes compare 64 elements of each tensor: every pass on Flex and ndarray,
     /// elsewhere the first, second, fourth, eighth and so on, since each comparison waits for the device.
     ///
     /// # Errors
     /// As [`over`](Self::over); [`ObjectiveError::Data`] and other failures of the stream;
-    /// [`ObjectiveError::StreamChanged`] in a pass that sees other batches than the first one.
+    /// [`ObjectiveError::StreamChanged`] in a pass whose batches differ from those of the first one.
     ///
     /// # Example
     /// A Burn data loader reports failures for each batch:

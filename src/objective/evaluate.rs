@@ -69,8 +69,8 @@ impl<B: AutodiffBackend> Objective<B> {
 
     /// ∇²ℒ(θ)·v, exact, as Burn's gradient of ⟨∇ℒ, v⟩.
     ///
-    /// At a kink, such as a ReLU at exactly 0, the gradient jumps; the product then belongs to the side that Burn's gradient
-    /// is taken from. A model with zero biases starts at a kink wherever its inputs are zero.
+    /// At a kink, such as a ReLU at exactly 0, the gradient jumps; the product then belongs to the same side as Burn's
+    /// gradient. A model with zero biases starts at a kink wherever its inputs are zero.
     ///
     /// # Cost
     /// With [`Engine::Compiled`](crate::Engine::Compiled) 0.4 to 0.8 gradients per product, and once per (θ, batch) about

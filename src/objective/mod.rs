@@ -29,6 +29,7 @@ mod reduction;
 mod samples;
 mod shared;
 mod split_program;
+mod stream;
 mod together;
 mod values;
 
@@ -103,7 +104,7 @@ impl Settings {
 /// ```
 ///
 /// Made by [`Objective::capture`]; see there for an example. The reduction over samples is that of the closure: nothing is
-/// rescaled. [`over`](Objective::over) extends it to a data set.
+/// rescaled. [`over`](Objective::over) extends the loss to a data set.
 ///
 /// Cloning is cheap and shares the recordings.
 #[derive(Clone)]
@@ -180,6 +181,11 @@ impl<B: AutodiffBackend> Objective<B> {
         other
     }
 
+    /// Whether both were captured once, from one closure.
+    pub(crate) fn has_closure_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.recorder, &other.recorder)
+    }
+
     /// The same objective with another engine for its products.
     #[must_use]
     #[inline(never)]
@@ -189,14 +195,14 @@ impl<B: AutodiffBackend> Objective<B> {
         other
     }
 
-    /// The same objective with another limit for what one operator keeps between products, in bytes.
+    /// The same objective with another limit, in bytes, on what one operator keeps between products.
     ///
     /// The part of a product that does not depend on the vector is computed once per (θ, batch) and kept, batch by batch
     /// while the budget lasts; for the other batches it is recomputed for every product, at the cost of about half a
     /// gradient of the batch. 0 keeps nothing. The default is no limit for one batch and 1 GiB over a data set.
     ///
-    /// Vectors that are multiplied together (`apply_many` of the operators) take at most as much again while a program runs,
-    /// and at most 1 GiB: 0 multiplies them one after another.
+    /// Vectors that are multiplied together (`apply_many` of the operators) take at most the same amount while a program
+    /// runs, and at most 1 GiB; with 0 they are multiplied one after another.
     #[must_use]
     #[inline(never)]
     pub fn with_memory_budget(&self, bytes: usize) -> Self {

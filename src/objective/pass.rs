@@ -9,8 +9,9 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     BatchError, Noise, Objective, ObjectiveError, Progress,
-    batches::{Counted, Part, Parts, Stream},
+    batches::{Counted, Part, Parts},
     programs::{Derivation, Derived},
+    stream::Stream,
 };
 use crate::{error::Error, space::ParamLayout, tensor::Operand};
 
@@ -155,10 +156,11 @@ impl<B: AutodiffBackend> Objective<B> {
         let pass = 1 + stream.passes.fetch_add(1, Ordering::Relaxed);
         let compares = pass.is_power_of_two() || self.parameters().space().is_on_processor();
         (stream.run)(&mut |batch| {
+            let mut part = self.part(count, batch)?;
             if compares {
-                stream.expect_elements(count, &batch)?;
+                stream.expect_elements(count, &part.batch)?;
             }
-            let mut part = stream.expect_same(count, self.part(count, batch)?)?;
+            part = stream.expect_same(count, part)?;
             for view in &stream.views {
                 part = self.viewed(&part, view, samples)?;
             }

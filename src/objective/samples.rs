@@ -13,9 +13,10 @@ use burn_backend::{AutodiffBackend, TensorData};
 
 use super::{
     Objective, ObjectiveError, PreparedProduct,
-    batches::{Part, Parts, Stream},
+    batches::{Part, Parts},
     inputs::with_float_inputs,
     products::accumulate,
+    stream::Stream,
 };
 use crate::{
     capture::{Divisor, Recording},

@@ -62,20 +62,14 @@ pub(super) fn in_waves<V: Send + Sync, P: Send>(
             [alone] => vec![run(alone)],
             wave => map_each(wave, |_| 1, |vectors| run(vectors)),
         };
-        for product in products.into_iter().flat_map(unzipped) {
-            take(index, product?)?;
-            index += 1;
+        for products in products {
+            for product in products? {
+                take(index, product)?;
+                index += 1;
+            }
         }
     }
     Ok(())
-}
-
-/// Each of the results, or the error.
-fn unzipped<T>(results: Result<Vec<T>, Error>) -> Vec<Result<T, Error>> {
-    match results {
-        Ok(results) => results.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
-    }
 }
 
 /// The largest power of two up to a number, which is at least 1: few numbers, so that few programs are made.

@@ -41,6 +41,18 @@ pub enum OptimizerError {
          with small batches and `step_on`, or `step_with_curvature`"
     )]
     OneBatch,
+    /// A stochastic series that grows without bound.
+    #[error(
+        "LiSSA's series diverges with a scale of {scale:.3e}: the largest ‖Hᵢv‖ / ‖v‖ of a batch was {largest:.3e}, and the \
+         eigenvalues of every batch's Hessian must be between 0 and the scale; raise the scale, or the damping where the \
+         loss is not convex"
+    )]
+    SeriesDiverged {
+        /// The scale.
+        scale: f64,
+        /// The largest ‖Hᵢv‖ / ‖v‖ seen, a lower bound of the largest eigenvalue; infinite if it overflowed.
+        largest: f64,
+    },
     /// A least-squares method for a loss that is not a sum of squares.
     #[error(
         "the loss is not c·‖r‖² of the outputs r: its gradient differs from 2c·Jᵀr by {difference:.1e} of its norm; \

@@ -2,16 +2,71 @@
 
 use burn::module::Module;
 use burn_backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
 
 use super::OptimizerError;
 use crate::{
     error::Error,
     objective::{Objective, layers_in_training_mode},
     space::{ParamLayout, ParamSpace, ParamVector},
+    state::numbers,
     tensor::TensorBridge,
 };
 
-/// An objective of the captured model at the values of a model.
+/// What a state was saved with, besides its values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Origin {
+    /// The rule for the size of the steps.
+    rule: String,
+    /// λ of the configuration.
+    #[serde(with = "numbers::one")]
+    damping: f64,
+    parameters: Vec<Named>,
+}
+
+/// Name, identifier and shape.
+type Named = (String, u64, Vec<usize>);
+
+impl Origin {
+    pub fn new(layout: &ParamLayout, rule: &str, damping: f64) -> Self {
+        let known = layout.blocks().iter();
+        let parameters = known.filter_map(|block| {
+            Some((block.name().to_string(), block.id()?.val(), block.shape().to_vec()))
+        });
+        Self { rule: rule.to_string(), damping, parameters: parameters.collect() }
+    }
+
+    /// Refuses a state of another configuration or architecture.
+    pub fn expect(&self, found: &Self) -> Result<(), OptimizerError> {
+        let same = |alike: fn(&Named, &Named) -> bool| {
+            self.parameters.len() == found.parameters.len()
+                && self.parameters.iter().zip(&found.parameters).all(|(a, b)| alike(a, b))
+        };
+        let reason = if !same(|a, b| a.0 == b.0) {
+            "its parameters have other names, or another order"
+        } else if !same(|a, b| a.2 == b.2) {
+            "its parameters have other shapes"
+        } else if self.rule != found.rule {
+            "it is of another rule for the size of the steps"
+        } else if self.damping != found.damping {
+            "its λ started elsewhere than in the configuration; for another λ call `set_damping` afterwards"
+        } else {
+            return Ok(());
+        };
+        Err(OptimizerError::State { reason })
+    }
+
+    /// Refuses the state of another instance of the model: the same parameters with other identifiers.
+    pub fn expect_instance(&self, found: &Self) -> Result<(), OptimizerError> {
+        let pairs = self.parameters.iter().zip(&found.parameters);
+        let parameters: Vec<_> =
+            pairs.filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0.clone()).collect();
+        if parameters.is_empty() { Ok(()) } else { Err(OptimizerError::Instance { parameters }) }
+    }
+}
+
+/// An objective of the captured model at the values of a model, reduced as the captured one: where it states no reduction of
+/// its own, that is proven.
 pub(super) fn at<B: AutodiffBackend, M: Module + 'static>(
     captured: &Objective<B>,
     model: &M,
@@ -23,9 +78,9 @@ where
     captured.layout().expect_same(objective.layout())?;
     captured.expect_model(model)?;
     let objective = objective.at_model(model)?;
-    match captured.stated_reduction() {
-        Ok(reduction) => objective.stating(reduction),
-        Err(_) => Ok(objective),
+    match captured.reduction() {
+        Some(reduction) => objective.reduced_by(reduction),
+        None => Ok(objective),
     }
 }
 
@@ -38,20 +93,6 @@ pub(super) fn expect_evaluation<M: Module>(
         0 => Ok(()),
         layers => Err(OptimizerError::TrainingMode { layers, way_out }),
     }
-}
-
-/// Names and identifiers of the parameters.
-pub(super) fn identifiers(layout: &ParamLayout) -> Vec<(String, u64)> {
-    let known = layout.blocks().iter();
-    known.filter_map(|block| Some((block.name().to_string(), block.id()?.val()))).collect()
-}
-
-/// Refuses the state of another instance of the model: a parameter with the same name and another identifier.
-pub(super) fn expect(layout: &ParamLayout, found: &[(String, u64)]) -> Result<(), OptimizerError> {
-    let differ = |name: &str, id: u64| found.iter().any(|(n, i)| n == name && *i != id);
-    let others = identifiers(layout).into_iter().filter(|(name, id)| differ(name, *id));
-    let parameters: Vec<_> = others.map(|(name, _)| name).collect();
-    if parameters.is_empty() { Ok(()) } else { Err(OptimizerError::Instance { parameters }) }
 }
 
 /// A vector of a state; refused with the first reason for another number of entries, with the second for one that is not

@@ -93,6 +93,15 @@ pub enum SolverError {
         /// ‖b − A x‖ / ‖b‖
         relative_residual: f64,
     },
+    /// A series that was to be summed whatever it does leaves the range of the number format.
+    #[error(
+        "the series leaves the range of the numbers at term {terms}: the scale s is too large, or the operator has a \
+         negative eigenvalue; take a smaller scale, with sλ < 2 for every eigenvalue λ, or fewer terms"
+    )]
+    Overflow {
+        /// The term.
+        terms: usize,
+    },
     /// A scale cannot be chosen for an operator that is zero.
     #[error(
         "no scale can be chosen, since the largest eigenvalue of the operator is {found:.3e}; is the operator zero?"

@@ -17,7 +17,7 @@ pub struct Iteration<'a, B: AutodiffBackend = DefaultBackend> {
     pub residual: f64,
     /// ‖r‖ / ‖b‖
     pub relative_residual: f64,
-    /// Curvature along the search direction (of MINRES: along the Lanczos vector), pᵀAp / pᵀMp; M = I without a
+    /// Curvature pᵀAp / pᵀMp along the search direction (for MINRES: the Lanczos vector); M = I without a
     /// preconditioner.
     pub curvature: f64,
     /// φ(x) = ½ xᵀA x − bᵀx by the recurrence.

@@ -65,8 +65,8 @@ pub struct SolveReport {
     pub unknowns: usize,
     /// Iterations; 0 for a factorization.
     pub iterations: usize,
-    /// Products with A, those for the true residual included. For several right-hand sides at once, those for
-    /// the matrix are counted in each report.
+    /// Products with A, those for the true residual included. For several right-hand sides at once, the products
+    /// that form the matrix are counted in each report.
     pub applications: usize,
     /// ‖b‖
     pub rhs_norm: f64,
@@ -89,7 +89,8 @@ pub struct SolveReport {
 }
 
 impl SolveReport {
-    /// The fields that all methods share; a method without recurrence, tolerance or iterations leaves the others as they are.
+    /// The fields that all methods share; a method without recurrence, tolerance or iterations leaves the other fields
+    /// unchanged.
     pub(super) fn new<B: AutodiffBackend>(
         method: Method,
         stop: StopReason,
@@ -114,7 +115,7 @@ impl SolveReport {
         }
     }
 
-    /// How large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is known to rounding at best.
+    /// How large ‖x − A⁻¹b‖ / ‖A⁻¹b‖ may be: κ times the relative residual, which is itself known only to rounding.
     pub fn error_estimate(&self) -> Option<f64> {
         let condition = self.spectrum?.condition?;
         Some(condition * self.relative_residual.max(self.precision.epsilon()))

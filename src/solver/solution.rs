@@ -30,7 +30,7 @@ pub struct NegativeCurvature<B: AutodiffBackend = DefaultBackend> {
 /// A method for A x = b with a self-adjoint A.
 ///
 /// A solver holds its configuration and no state of a solve, so that it can be shared. [`solve_with`](Self::solve_with) is
-/// the only method that each must have.
+/// the only method that an implementation must provide.
 pub trait LinearSolver<B: AutodiffBackend = DefaultBackend> {
     /// Solves A x = b.
     ///

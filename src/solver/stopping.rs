@@ -75,13 +75,13 @@ pub enum StopReason {
          larger than it explains raise `depth`."
     )]
     Sampled,
-    /// The planned number of random steps has been taken, and is too small to forget the start.
+    /// The planned number of random steps has been taken, but is too small for the influence of the start to vanish.
     #[error(
         "The planned steps have been taken but are too few to reach the solution: raise `depth`, lower the scale if the terms \
          allow it, or add damping."
     )]
     UnderConverged,
-    /// x is exact for an approximation of A only.
+    /// x is exact only for an approximation of A.
     #[error(
         "x solves the system with an approximation of A, so the residual stays where it is: raise the rank or the damping, or \
          use the approximation as a preconditioner of conjugate gradients."
@@ -90,13 +90,13 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// Whether x is what the method was asked for: the solution to its tolerance, or for a method without one the result
+    /// Whether the solve reached its goal: the solution to its tolerance, or, for a method without a tolerance, the result
     /// of its planned steps.
     pub fn is_success(self) -> bool {
         matches!(self, StopReason::Converged | StopReason::Solved | StopReason::Sampled)
     }
 
-    /// The reason of a direct method, which goes by no tolerance: with a residual this large, A is so ill-conditioned in this
+    /// The reason of a direct method, which has no tolerance: with a residual this large, A is so ill-conditioned in this
     /// precision that the system is not solved.
     pub(super) fn of_direct((rhs_norm, residual): (f64, f64)) -> Self {
         if residual <= SOLVED * rhs_norm { StopReason::Solved } else { StopReason::Stagnation }

@@ -20,17 +20,17 @@ use super::{
 /// x = D⁻¹b − D⁻¹Vᵀ K V D⁻¹b          K = (C⁻¹ + V D⁻¹ Vᵀ)⁻¹, k×k
 /// ```
 ///
-/// For a small data set: with the gradients gᵢ of N samples in a [`LowRank`] it solves (1/N Σ gᵢgᵢᵀ + λI) x = b exactly,
-/// in as many dimensions as there are samples. The formula loses digits in proportion to the largest eigenvalue over D;
-/// a few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
+/// For a small data set: with the gradients gᵢ of N samples in a [`LowRank`] it solves (1/N Σ gᵢgᵢᵀ + λI) x = b
+/// exactly, in N dimensions. The larger the largest eigenvalue compared with D, the more digits the formula loses; a
+/// few steps of iterative refinement, x ← x + A⁻¹(b − A x), get them back.
 ///
 /// # Cost
 /// For k < n vectors of n elements: k²·n multiply-adds on the device and about 9 k³ on the host, once; then 4·k·n per
 /// right-hand side and refinement. With more vectors k·n² and 9 n³ on the host, once, and 4·n² for each.
 ///
 /// # Requirements
-/// D > 0, if there are fewer vectors than elements. Coefficients of either sign, as long as A is not singular. A residual that
-/// stays above a hundredth of ‖b‖, as it does where the vectors outweigh D by more than rounding, is
+/// D > 0, if there are fewer vectors than elements. Coefficients of either sign, as long as A is not singular. A
+/// residual that stays above a hundredth of ‖b‖, as it does if D is below the rounding of the other part, ends as
 /// [`StopReason::Stagnation`].
 ///
 /// # Errors
@@ -62,7 +62,7 @@ pub struct Woodbury<B: AutodiffBackend = DefaultBackend> {
 }
 
 impl<B: AutodiffBackend> Woodbury<B> {
-    /// Refinements at most; each is worth about as many digits as the first solve has.
+    /// Largest number of refinements; each gains about as many digits as the first solve.
     const REFINEMENTS: usize = 3;
 
     /// Decomposes the small matrix.

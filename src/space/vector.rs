@@ -13,10 +13,10 @@ use super::{
 
 /// A vector over the trainable parameters of a model.
 ///
-/// Its [`blocks`](Self::blocks) have the shapes of the parameters, so that they enter programs and leave models. On Flex a
-/// vector is kept as these, unless it has few elements; on other backends, where every operation has a fixed cost, and with
-/// up to 4096 elements, as one flat tensor with the blocks as slices. Blocks that come from a program or a model are concatenated when the vector is first used in
-/// arithmetic.
+/// Its [`blocks`](Self::blocks) have the shapes of the parameters. On Flex a vector of more than 4096 elements is
+/// stored as these blocks; smaller vectors, and all vectors on other backends, where every operation has a fixed cost,
+/// are stored as one flat tensor with the blocks as slices. Blocks that come from a program or a model are concatenated
+/// when the vector is first used in arithmetic.
 ///
 /// Layout, device and precision are those of its [`ParamSpace`], which also makes vectors. Cloning is cheap. Methods that
 /// take `self` by value let the backend work in place if no clone of the tensors is alive.

@@ -18,11 +18,11 @@ use super::Estimate;
 ///
 /// | field | default | range | purpose |
 /// |---|---|---|---|
-/// | `products` | 60 | ≥ 2 | products with A at most |
+/// | `products` | 60 | ≥ 2 | largest number of products with A |
 /// | `seed` | 0 | | of the random vectors |
 #[derive(Config, Debug, PartialEq)]
 pub struct FrobeniusNormConfig {
-    /// Products with A at most.
+    /// Largest number of products with A.
     #[config(default = 60)]
     pub products: usize,
     /// Seed of the random vectors.

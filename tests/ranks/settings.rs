@@ -1,13 +1,14 @@
 //! What ranks must agree on when they share an objective, and what a shared objective refuses.
 
-use burn::{module::Param, nn, prelude::*};
+use burn::{module::Param, nn, prelude::*, tensor::activation::log_softmax};
 use burn_curvature::{
-    Error, Objective, Reduction,
+    Error, Fisher, Jacobian, Likelihood, LinearOperator, Loss, Objective, Reduction,
     communicator::{Communicator, Counted, Threads},
     errors::{ObjectiveError, SharedError},
 };
 
 use crate::{
+    compare::relative_error,
     device,
     failure::failure,
     run,
@@ -155,6 +156,85 @@ fn the_captured_batches_count_if_there_are_no_others() {
     }
 }
 
+/// First batches of eight samples and of five: the sum over samples has the same factor.
+#[test]
+fn sums_over_batches_of_unequal_sizes() {
+    let captured = || {
+        let sum = |model: &Network, (x, y): shares::Samples| {
+            let z = model.forward(x);
+            let chosen = log_softmax(z.clone(), 1).gather(1, y.unsqueeze_dim(1));
+            (z, -chosen.sum())
+        };
+        Objective::capture(&Network::new(4, &device()), shares::batch(0, &device()), sum)?.in_f64()
+    };
+    let found = run(2, move |ranks| {
+        let range = if ranks.rank() == 0 { 0..4 } else { 4..5 };
+        let mine = || shares::batches(range.clone(), &device());
+        let before = captured()?.shared(ranks.clone())?.over(mine(), Reduction::Sum)?;
+        let after = captured()?.over(mine(), Reduction::Sum)?.shared(ranks)?;
+        Ok([before.value()?, after.value()?])
+    });
+    let all = shares::batches(0..5, &device());
+    let truth = captured().unwrap().over(all, Reduction::Sum).unwrap().value().unwrap();
+    for values in found {
+        for value in values.unwrap() {
+            assert!((value / truth - 1.0).abs() < 1e-13, "{value} {truth}");
+        }
+    }
+}
+
+/// A rank whose samples all have weight zero has outputs all the same.
+#[test]
+fn batches_that_do_not_count_on_one_rank() {
+    let captured = || {
+        let weighted = |model: &Network, (x, y): shares::Samples| {
+            let z = model.forward(x);
+            let chosen = log_softmax(z.clone(), 1).gather(1, y.clone().unsqueeze_dim(1));
+            let counts = y.equal_scalar(0).float();
+            let losses = -chosen.squeeze_dim::<1>(1) * counts.clone();
+            (z, Loss::weighted(losses.sum(), counts.sum()))
+        };
+        let batch = shares::batch(0, &device());
+        Objective::capture(&Network::new(4, &device()), batch, weighted)?.in_f64()
+    };
+    // None of the samples of the second rank are of the class that counts.
+    let batches = |rank: Option<usize>| {
+        let (x, y) = shares::batch(0, &device());
+        let counting = [shares::batch(1, &device())];
+        let others = [(x, y.clone().ones_like())];
+        let of = |own: usize| rank.is_none_or(|rank| rank == own);
+        let own = counting.into_iter().filter(|_| of(0));
+        own.chain(others.into_iter().filter(|_| of(1))).collect::<Vec<_>>()
+    };
+    let figures = |risk: &Objective| -> Result<Vec<Vec<f64>>, Error> {
+        let space = risk.parameters().space();
+        let jacobian = Jacobian::new(risk)?.apply(&space.normal(1))?;
+        let product = risk.hessian_vector_product(&space.normal(2))?;
+        // Targets are drawn for samples that do not count as well.
+        let fisher = Fisher::exact(&risk.without_loss_check(), Likelihood::Categorical)?;
+        let fisher = fisher.apply(&space.normal(2))?;
+        let found = [risk.outputs()?, jacobian, risk.gradient()?, product, fisher];
+        found.iter().map(|vector| Ok(vector.to_vec()?)).collect()
+    };
+    let found = run(2, move |ranks| {
+        let mine = batches(Some(ranks.rank()));
+        let kept = captured()?.shared(ranks.clone())?.over(mine.clone(), Reduction::Mean)?;
+        let streamed = captured()?
+            .shared(ranks)?
+            .over_stream(Reduction::Mean, move |visit| mine.iter().cloned().try_for_each(visit))?;
+        Ok([figures(&kept)?, figures(&streamed)?])
+    });
+    let truth = captured().unwrap().over(batches(None), Reduction::Mean).unwrap();
+    let truth = figures(&truth).unwrap();
+    for found in found {
+        for found in found.unwrap() {
+            for (found, truth) in found.iter().zip(&truth) {
+                assert!(relative_error(found, truth) < 1e-12);
+            }
+        }
+    }
+}
+
 #[test]
 fn no_rank_has_a_batch() {
     let found = run(2, |ranks| {
@@ -178,7 +258,7 @@ fn a_product_is_one_message() {
         let mut seen = Vec::new();
         for vectors in [1, 4] {
             let before = counted.traffic();
-            burn_curvature::LinearOperator::apply_many(&hessian, &vec![v.clone(); vectors])?;
+            LinearOperator::apply_many(&hessian, &vec![v.clone(); vectors])?;
             let traffic = counted.traffic() - before;
             seen.push((traffic.sums, traffic.bytes, 8 * (9 + n * vectors as u64)));
         }

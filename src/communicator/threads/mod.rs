@@ -8,11 +8,11 @@ use super::{Communicator, CommunicatorError};
 use crate::panics::caught;
 use group::{Group, Numbers};
 
-/// Threads of this process, each with an objective of its own.
+/// Threads of this process, each with its own objective.
 ///
-/// For tests without MPI, and for several devices in one machine: each thread captures the loss on a device of its own.
+/// For tests without MPI, and for several devices in one machine: each thread captures the loss on its own device.
 /// Numbers are added in the order of ranks. A member that is dropped, by a return or a panic, ends the sums of all
-/// others with [`CommunicatorError::Left`]: nobody waits forever.
+/// others with [`CommunicatorError::Left`], so that no rank waits forever.
 ///
 /// # Example
 /// ```

@@ -23,7 +23,7 @@ use crate::{
 /// [`Loss`](crate::Loss), ℓₙ is the sample's part of its sum, and c the reciprocal of its count or weight. The loss of a
 /// sample must depend on that sample's outputs only.
 ///
-/// It is *not* the Fisher matrix, whose targets come from the model ([`Fisher`](crate::Fisher)), and no curvature of
+/// It is *not* the Fisher matrix, whose targets come from the model ([`Fisher`](crate::Fisher)), nor a curvature of
 /// the loss: it vanishes where all samples are fitted.
 ///
 /// # Cost

@@ -24,13 +24,14 @@ use crate::{
 /// F = c·Σₙ E_{y ~ p(y|zₙ)} [∇_θ log p(y|zₙ) ∇_θ log p(y|zₙ)ᵀ] = c·Σₙ Jₙᵀ F_z(zₙ) Jₙ
 /// ```
 ///
-/// z are the outputs that the captured closure returned besides the loss. c is that of the loss: 1 for
-/// [`Reduction::Sum`](crate::Reduction::Sum), and for [`Reduction::Mean`](crate::Reduction::Mean) 1/N, N the size of the
-/// outputs' first dimension; for a [`Loss`](crate::Loss) the reciprocal of its count or weight. The log-likelihood of a sample
-/// is the sum over its other dimensions. Self-adjoint and positive semidefinite.
+/// z are the outputs that the captured closure returned besides the loss; F_z is their Fisher matrix, Jₙ = ∂zₙ/∂θ. c is
+/// that of the loss: 1 for [`Reduction::Sum`](crate::Reduction::Sum), 1/N for
+/// [`Reduction::Mean`](crate::Reduction::Mean) with N the size of the outputs' first dimension, and for a
+/// [`Loss`](crate::Loss) the reciprocal of its count or weight. The log-likelihood of a sample is the sum over its
+/// other dimensions. F is self-adjoint and positive semidefinite.
 ///
-/// The loss must be the negative log-likelihood up to terms that are linear in z: their curvatures in the space of outputs are
-/// compared on every batch, at the cost of the loss's own operations. For a loss that is meant to differ, use
+/// The loss must be the negative log-likelihood up to terms that are linear in z: the curvatures of both in the space of
+/// outputs are compared on every batch, at the cost of the loss's own operations. For a loss that is meant to differ, use
 /// [`Objective::without_loss_check`].
 ///
 /// [`exact`](Self::exact) takes the expectation in closed form, and equals the [`GaussNewton`](crate::GaussNewton)

@@ -34,22 +34,22 @@ use crate::{graph::ValueType, seeds::Seeds};
 /// | `Poisson` | eᶻ − y z | eᶻ | `PoissonNllLoss` with `log_input` |
 ///
 /// All but `Categorical` *sum* over the outputs of a sample, where Burn's mean losses average over them: for several
-/// outputs, scale the loss by their number. Whatever uses a likelihood compares it with the loss.
+/// outputs, scale the loss by their number. Everything that uses a likelihood compares it with the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Likelihood {
     /// Classes with probabilities softmax(z) along the last dimension; its negative logarithm is the cross-entropy.
     Categorical,
-    /// Zero or one with probability σ(z), for every output alone; its negative logarithm is the binary cross-entropy of
-    /// logits, *summed* over the outputs of a sample.
+    /// Zero or one, the latter with probability σ(z), independently for every output; its negative logarithm is the
+    /// binary cross-entropy of logits, *summed* over the outputs of a sample.
     Bernoulli,
-    /// Values with mean z and a given variance, for every output alone; its negative logarithm is
-    /// Σ(z − y)² / (2·variance) and a constant.
+    /// Values with mean z and a given variance, independently for every output; its negative logarithm is
+    /// Σ(z − y)² / (2·variance) plus a constant.
     Gaussian {
         /// The variance, above zero.
         variance: f64,
     },
-    /// Counts with rate exp(z), for every output alone: the outputs are *log-rates*. Its negative logarithm is
-    /// Σ(exp(z) − y z) and a constant.
+    /// Counts with rate exp(z), independently for every output: the outputs are *log-rates*. Its negative logarithm is
+    /// Σ(exp(z) − y z) plus a constant.
     ///
     /// Drawn targets ([`Fisher::monte_carlo`](crate::Fisher::monte_carlo)) are counts up to a rate of 16, and above
     /// that normal values of the same mean and variance, so that the estimate is unbiased at every rate.

@@ -3,7 +3,7 @@
 use burn_backend::Shape;
 use burn_flex::{FlexTensor, Layout};
 
-use super::number::{Number, fill};
+use super::number::{Number, fill, repeat};
 
 /// Dimensions of a tensor that is walked through, at most.
 pub(super) const MOST: usize = 8;
@@ -72,6 +72,15 @@ struct Axis {
 }
 
 impl<N: Number> Walk<'_, N> {
+    /// Copies a part of a row, or its one element.
+    fn load_row(&self, (from, stride): (usize, usize), to: &mut [N]) {
+        if stride == 1 {
+            to.copy_from_slice(&self.memory[from..][..to.len()]);
+        } else if !to.is_empty() {
+            fill(to, self.memory[from]);
+        }
+    }
+
     /// Copies the elements from position `start` on.
     pub fn load(&self, start: usize, to: &mut [N]) {
         let Some((&Axis { size, stride }, outer)) = self.axes.as_slice().split_last() else {
@@ -90,15 +99,17 @@ impl<N: Number> Walk<'_, N> {
         while filled < to.len() {
             let base: usize =
                 index.iter().zip(outer).map(|(index, axis)| index * axis.stride).sum();
+            if step == 0 && within == 0 && row < rows {
+                // The same row again and again: copies that grow.
+                let count = ((to.len() - filled) / size).min(rows - row);
+                self.load_row((base, stride), &mut to[filled..filled + size.min(count * size)]);
+                repeat(&mut to[filled..filled + count * size], size);
+                (filled, row) = (filled + count * size, row + count);
+            }
             while row < rows && filled < to.len() {
-                let from = base + row * step;
+                let from = base + row * step + within * stride;
                 let end = to.len().min(filled + size - within);
-                let part = &mut to[filled..end];
-                if stride == 1 {
-                    part.copy_from_slice(&self.memory[from + within..][..end - filled]);
-                } else {
-                    fill(part, self.memory[from]);
-                }
+                self.load_row((from, stride), &mut to[filled..end]);
                 (filled, within, row) = (end, 0, row + 1);
             }
             row = 0;

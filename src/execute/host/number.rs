@@ -190,6 +190,11 @@ pub(super) fn fill<N: Copy>(y: &mut [N], number: N) {
     for y in &mut y[..first] {
         *y = number;
     }
+    repeat(y, first);
+}
+
+/// Writes the first elements again and again, by copies that grow.
+pub(super) fn repeat<N: Copy>(y: &mut [N], first: usize) {
     let mut filled = first;
     while filled < y.len() {
         let more = filled.min(y.len() - filled);

@@ -34,12 +34,21 @@ pub(super) struct Fingerprint {
     /// Sums over the losses of the training samples and over the query, with random weights.
     pub training: f64,
     pub query: f64,
+    /// Vectors of the query, bit by bit.
+    #[serde(default)]
+    pub vectors: String,
+    #[serde(default)]
+    pub reduction: String,
+    /// Number of batches, where scores depend on more than their sum.
+    #[serde(default)]
+    pub batches: Option<usize>,
 }
 
 impl Fingerprint {
     /// Checks that the scores at a path are of this run.
     pub fn expect_same(&self, path: &Path, found: &Self) -> Result<(), StoreError> {
         let number = |value: usize| value.to_string();
+        let batches = |value: Option<usize>| value.map_or_else(|| "of no matter".into(), number);
         let precision = |value: Precision| value.to_string();
         let texts = [
             ("the settings are", self.settings.clone(), found.settings.clone()),
@@ -54,6 +63,17 @@ impl Fingerprint {
             ("the precision is", precision(self.computed), precision(found.computed)),
             ("the precision on disk is", precision(self.written), precision(found.written)),
             ("the fingerprint of θ is", self.parameters.clone(), found.parameters.clone()),
+            (
+                "the fingerprint of the query's vectors is",
+                self.vectors.clone(),
+                found.vectors.clone(),
+            ),
+            (
+                "the reduction of the training loss is",
+                self.reduction.clone(),
+                found.reduction.clone(),
+            ),
+            ("the number of batches is", batches(self.batches), batches(found.batches)),
         ];
         let sums = [
             ("the checksum of the training samples is", self.training, found.training),

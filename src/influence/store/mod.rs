@@ -1,4 +1,4 @@
-//! Scores that are larger than memory: written to a file block by block, with the memory known before the start, and
+//! Scores that do not fit in memory: written to a file block by block, with a memory use known in advance, and
 //! resumed after an interruption. Depends on the influences; independent of how they are estimated.
 //!
 //! The file has NumPy's format (`numpy.load("scores.npy", mmap_mode="r")`): a row for each query, a column for each training
@@ -7,11 +7,11 @@
 //! nothing is overwritten.
 //!
 //! A run that was interrupted and resumed writes the same bits as one that was not. Scores depend on the size of the
-//! training batches by rounding only. The file is neither compressed nor sorted; see
+//! training batches only through rounding. The file is neither compressed nor sorted; see
 //! [`Influence::top`](super::Influence::top) for the largest scores.
 //!
-//! For a [shared](crate::Objective::shared) training objective every rank writes a file of its own, with the columns of
-//! its samples, and no score is sent: give each rank a path of its own. Side by side in the order of ranks
+//! For a [shared](crate::Objective::shared) training objective every rank writes its own file, with the columns of
+//! its samples, and no score is sent: give each rank its own path. Side by side in the order of ranks
 //! (`numpy.concatenate(files, axis=1)`) they are the scores of one process. Ranks that were interrupted resume
 //! together, with the same shares.
 
@@ -30,7 +30,7 @@ use std::{fmt, path::Path, sync::Arc};
 use burn::config::Config;
 use burn_backend::AutodiffBackend;
 
-use super::{Influence, InfluenceError, Query, Solves, pairs::Asked, query::Gradients};
+use super::{Estimator, Influence, InfluenceError, Query, Solves, pairs::Asked, query::Gradients};
 use crate::{
     error::Error, objective::Progress, seeds::Seeds, space::ParamVector, tensor::DefaultBackend,
     tensor::Precision,
@@ -123,6 +123,9 @@ impl StoreConfig {
             written,
             training: checksum(&influence.training_losses()?),
             query: checksum_of(&asked.gradients)?,
+            vectors: print_of(&asked.gradients)?,
+            reduction: training.reduction().map(|it| it.to_string()).unwrap_or_default(),
+            batches: by_batch(&influence.config().estimator).then(|| training.batches()),
         };
         let memory = training.agreed(memory::predicted(influence, &asked, written))?;
         Ok(ScorePlan { influence, asked, fingerprint, memory, observer: None })
@@ -262,6 +265,25 @@ fn checksum(values: &[f64]) -> f64 {
     let weight =
         |index: usize| 0.5 + (Seeds::at(0, index as u64) >> 11) as f64 / (1_u64 << 53) as f64;
     values.iter().enumerate().map(|(index, value)| weight(index) * value).sum()
+}
+
+/// A hash of the vectors of a query; empty for others.
+fn print_of<B: AutodiffBackend>(gradients: &Gradients<'_, B>) -> Result<String, Error> {
+    let Gradients::Vectors(vectors) = gradients else {
+        return Ok(String::new());
+    };
+    let mut print = String::new();
+    for vector in vectors.iter() {
+        let mut values = vector.to_vec()?;
+        values.extend(print.bytes().map(f64::from));
+        print = hashed(&values);
+    }
+    Ok(print)
+}
+
+/// Whether scores depend on how samples are divided into batches: the terms of a series, and the noise of draws.
+fn by_batch(estimator: &Estimator) -> bool {
+    matches!(estimator, Estimator::Lissa(_) | Estimator::Kfac(_) | Estimator::Ekfac(_))
 }
 
 /// A checksum of the query.

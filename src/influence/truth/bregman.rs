@@ -73,8 +73,8 @@ impl ProximalBregmanConfig {
 /// D(z, zₛ) = ℓ(z) − ℓ(zₛ) − ∇ℓ(zₛ)ᵀ(z − zₛ)                                 c = 1/N for a mean, 1 for a sum
 /// ```
 ///
-/// Influences with the Gauss-Newton matrix and the same damping are its first-order expansion, also where the training was
-/// stopped early. Retrained networks differ from it by where they are started and stopped.
+/// Influences with the Gauss-Newton matrix and the same damping are its first-order expansion, even if the training was
+/// stopped early. Retrained networks also depend on where training starts and stops.
 ///
 /// # References
 /// Bae et al. 2022, *If influence functions are the answer, then what is the question?*, section 4.

@@ -58,7 +58,7 @@ pub struct Agreement {
     pub pearson: f64,
     /// Spearman's rank correlation.
     pub spearman: f64,
-    /// The slope of the predictions against the truth, by least squares: 1 if they have the right scale, below 1 if
+    /// The slope of the predictions against the truth, by least squares: 1 if they are on the right scale, below 1 if
     /// they are too small.
     pub slope: f64,
     /// Number of pairs.

@@ -48,9 +48,10 @@ pub enum Engine {
 /// | `draws` | `None` | the seed of random values that are drawn once; without one they are refused |
 /// | `tolerance` | `1e-3`; `1e-2` for models with GELU | largest relative difference of that comparison, per parameter |
 ///
-/// The gradients are compared at the model's parameters. If they differ there, they are compared at points nearby, since
-/// at an optimum a gradient is nothing but rounding, and again on the processor (with the feature `flex`) if the model's
-/// device has coarser arithmetic. A loss other than the recorded one differs there too.
+/// The gradients are compared at the model's parameters. If they differ or vanish there, they are compared at points nearby,
+/// since at an optimum a gradient is nothing but rounding. For a model on another device than the CPU, they are also compared
+/// on the CPU (with the feature `flex`): first, if the loss is small, or else if the device's arithmetic leaves a difference.
+/// If the recorded loss is the wrong one, the gradients differ there too.
 ///
 /// GELU has a wider tolerance because its derivative in Burn is, on ndarray and other backends, that of the tanh
 /// approximation; here it is that of GELU itself.

@@ -41,21 +41,21 @@ use faithfulness::BurnLoss;
 use source::{InTraining, ModelSource};
 
 impl Objective<Autodiff<Dispatch>> {
-    /// Captures the loss of a model on the device its tensors are on.
+    /// Captures the loss of a model, on the device of the model's tensors.
     ///
-    /// The closure gets the model and the batch, as in a training loop, and returns the loss, or
-    /// `(outputs, loss)`. The loss is a scalar, or a [`Loss`](crate::Loss) that says what it is a mean of. The closure is
-    /// run once to be recorded, once to find its stop-gradients, and once to compare the recording's gradient with Burn's
-    /// own `backward()`. Recording needs shapes, not values: the closure may not read values, except for single truth
-    /// values that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these it is run once
-    /// more, and wherever the loss is evaluated it is checked that the closure would read the same; otherwise the result is
-    /// an [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Integers may be moved to another
-    /// tensor, as `one_hot` does, as long as nothing inspects their values.
+    /// The closure receives the model and the batch, as in a training loop, and returns the loss, or `(outputs, loss)`.
+    /// The loss is a scalar, or a [`Loss`](crate::Loss) that states what it averages over. The closure is run once to
+    /// be recorded, once to find its stop-gradients, and once to compare the recording's gradient with Burn's own
+    /// `backward()`. Recording needs shapes, not values: the closure may not read values, except for single booleans
+    /// that it computes (`x.greater_scalar(0.0).all().into_scalar::<bool>()`). For each of these the closure is run
+    /// once more, and every evaluation of the loss checks that the closure would still read the same; if not, it
+    /// returns [`ObjectiveError::OtherTruth`](crate::errors::ObjectiveError::OtherTruth). Integers may be moved to
+    /// another tensor, as `one_hot` does, as long as nothing inspects their values.
     ///
     /// The closure may depend on its arguments only: whatever varies must be in the batch. While it is recorded, its
     /// arguments are on a recording device, and a tensor from outside must be moved there:
-    /// `t.without_autodiff().to_device(&x.device())` makes a constant of a tensor, `other.valid().to_device(&x.device())` of
-    /// a module. A frozen module that the loss needs can also be captured with the model, as the tuple `(model,
+    /// `t.without_autodiff().to_device(&x.device())` makes a constant of a tensor `t`, `other.valid().to_device(&x.device())`
+    /// of a module `other`. A frozen module that the loss needs can also be captured with the model, as the tuple `(model,
     /// other.no_grad())`. Random values are refused, or drawn once ([`CaptureConfig::draw_once`]).
     ///
     /// `detach` and similar calls make constants in both derivatives. If they cannot be located, because the closure

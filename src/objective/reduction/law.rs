@@ -60,7 +60,11 @@ impl Law {
             Evidence::Stated => (1.0, 1),
             Evidence::Counted => (1.0, 2),
             Evidence::Terms(reference) => {
-                (reference.divisor * reference.terms.scale(), reference.terms.content())
+                let divisor = match self.reduction {
+                    Reduction::Sum => 1.0,
+                    Reduction::Mean => reference.divisor,
+                };
+                (divisor * reference.terms.scale(), reference.terms.content())
             }
         }
     }

@@ -207,6 +207,10 @@ impl<B: AutodiffBackend> Objective<B> {
             return Ok((stating, divisors.into_iter().map(|divisor| (divisor, 1.0)).collect()));
         }
         let total: f64 = divisors.iter().sum();
+        if total == 0.0 && self.is_shared() {
+            // The batches of other ranks may count.
+            return Ok((stating, vec![(0.0, 1.0); divisors.len()]));
+        }
         if total == 0.0 {
             return Err(ObjectiveError::NoWeight.into());
         }

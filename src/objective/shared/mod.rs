@@ -88,15 +88,15 @@ impl<B: AutodiffBackend> Objective<B> {
     /// Sum    ℒ = Σ_r ℒ_r              Mean    ℒ = Σ_r (N_r / N) ℒ_r,    N = Σ_r N_r
     /// ```
     ///
-    /// Value, gradient, products, K-FAC factors and everything computed from them are those of one process that takes the
-    /// shares one after another: the same up to rounding, with the same bits on all ranks. All ranks hold θ and the
-    /// vectors, and run the same program. Vectors of the data ([`outputs`](Self::outputs), [`Jacobian`](crate::Jacobian))
-    /// are whole on every rank too, with a block for each batch of all ranks.
+    /// Value, gradient, products, K-FAC factors and everything computed from them equal those of one process that takes the
+    /// shares one after another, up to rounding, and have the same bits on all ranks. All ranks hold θ and the
+    /// vectors, and run the same program. Vectors over the data ([`outputs`](Self::outputs), [`Jacobian`](crate::Jacobian))
+    /// are whole on every rank too, with a block for each batch of every rank.
     ///
     /// *Collective*: all ranks call this and, afterwards, `value`, `gradient`, products, operators, solvers and optimizers in
     /// the same order. [`on`](Self::on), [`over`](Self::over) and [`over_stream`](Self::over_stream) of a shared
-    /// objective are collective too and take this rank's share, which may be empty for the latter two. The batch that was
-    /// captured counts only if none of them is called. A single rank is an objective that is not shared.
+    /// objective are collective too and take this rank's share, which may be empty for the latter two. The captured batch
+    /// counts only if none of them is called. With a single rank the objective is as if not shared.
     ///
     /// Memory budget and progress are this rank's own. How to start ranks: [`communicator`](crate::communicator).
     ///

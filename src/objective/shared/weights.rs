@@ -9,7 +9,8 @@ use crate::{
     error::Error,
     objective::{
         Objective, ObjectiveError, Reduction,
-        batches::{Part, Parts, Stream},
+        batches::{Part, Parts},
+        stream::Stream,
     },
 };
 
@@ -67,7 +68,7 @@ impl<B: AutodiffBackend> Objective<B> {
             });
         };
         let made = match made {
-            Err(error) if counts_nothing(&error) => self.without_batches(reduction),
+            Err(error) if has_none(&error) => self.without_batches(reduction),
             made => made.and_then(|made| Ok((made.claim()?, made))),
         };
         let own = made.as_ref().map_or(Claim::default(), |made| made.0);
@@ -89,6 +90,8 @@ impl<B: AutodiffBackend> Objective<B> {
         };
         let factor = match reduction {
             Reduction::Sum => 1.0,
+            // Weights of batches that do not count are those of sums over samples; they are not divided by their total.
+            Reduction::Mean if own.total == 0.0 => total.recip(),
             Reduction::Mean => own.total / own.unit * unit / total,
         };
         let mut shared = made.with_parts(made.parts.scaled(factor));
@@ -131,9 +134,9 @@ fn code(reduction: Reduction) -> u64 {
     }
 }
 
-/// Whether a rank could not be given batches because it has none that count.
-fn counts_nothing(error: &Error) -> bool {
-    matches!(error.downcast_ref(), Some(ObjectiveError::NoBatches | ObjectiveError::NoWeight))
+/// Whether a rank could not be given batches because it has none.
+fn has_none(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(ObjectiveError::NoBatches))
 }
 
 /// The unit of the first rank that has batches, if those of the others are comparable.

@@ -16,22 +16,32 @@ use crate::{
 /// How the size of a step is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StepRule {
-    /// δ = αΔ + μδ₀ with δ₀ the previous step. α and μ are where the quadratic model of the objective with the exact Fisher
-    /// matrix is lowest (Martens & Grosse 2015, sections 6.4 and 7).
+    /// δ = αΔ + μδ₀ with δ₀ the previous step. α and μ minimize the quadratic model of the objective with the exact Fisher
+    /// matrix (Martens & Grosse 2015, sections 6.4 and 7).
     QuadraticModel {
         /// Whether μ is optimized too; otherwise μ = 0.
         momentum: bool,
     },
     /// δ = rate·ν·Δ + momentum·δ₀
     LearningRate {
-        /// The learning rate. Zero, at the end of a schedule, is no step.
+        /// The learning rate. Zero, as at the end of a schedule, means no step.
         rate: f64,
         /// Share of the previous step, at least zero and below one.
         momentum: f64,
-        /// Limit on the change of the predictive distribution: ν = min(1, √(limit / (rate²·|Δᵀ∇h|))). While steps are long, it
-        /// decides in place of the rate (Ba et al. 2017, section 5).
+        /// Limit on the change of the predictive distribution: ν = min(1, √(limit / (rate²·|Δᵀ∇h|))). While steps are
+        /// long, the limit determines their length, not the rate (Ba et al. 2017, section 5).
         limit: Option<f64>,
     },
+}
+
+impl StepRule {
+    /// Its name in messages and saved states.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            StepRule::QuadraticModel { .. } => "QuadraticModel",
+            StepRule::LearningRate { .. } => "LearningRate",
+        }
+    }
 }
 
 /// Which damped inverse of K-FAC multiplies the gradient.
@@ -76,7 +86,7 @@ pub enum KfacInverse {
 /// | `inverse` | factored | factored | | how the curvature is damped |
 /// | `inversion` | [`Automatic`](KfacInversion::Automatic) | the same | | where factored inverses are computed |
 /// | `background` | no | no | | whether eigendecompositions run in the background |
-/// | `gradient_norm` | `None` | `None` | > 0 | longest gradient; a longer one is shortened |
+/// | `gradient_norm` | `None` | `None` | > 0 | norm above which the gradient is clipped |
 /// | `check_loss` | yes | yes | | whether the loss is compared with the likelihood |
 ///
 /// # Example
@@ -124,7 +134,7 @@ pub struct KfacOptimizerConfig {
     #[config(default = "KfacInversion::Automatic")]
     pub inversion: KfacInversion,
     /// Whether the eigendecompositions of the other kinds run on a thread of their own, while steps continue with the
-    /// previous inverse. The first inverse is waited for.
+    /// previous inverse. The first step waits for its inverse.
     ///
     /// When a decomposition is finished depends on the machine, so two runs take different steps unless both call
     /// [`KfacOptimizer::wait`]. [`KfacStep::inverted`](super::KfacStep::inverted) marks the steps that switched to a
@@ -132,7 +142,7 @@ pub struct KfacOptimizerConfig {
     /// is next due.
     #[config(default = false)]
     pub background: bool,
-    /// Longest gradient.
+    /// Norm above which the gradient is clipped.
     pub gradient_norm: Option<f64>,
     /// Whether the loss is compared with the likelihood.
     #[config(default = true)]
@@ -207,7 +217,8 @@ impl KfacOptimizerConfig {
     ///
     /// # Errors
     /// As [`init`](Self::init); [`OptimizerError::State`](crate::errors::OptimizerError::State) and
-    /// [`KfacError::State`](crate::errors::KfacError::State) for the state of another architecture or configuration;
+    /// [`KfacError::State`](crate::errors::KfacError::State) for the state of another architecture, rule, initial λ or kind of
+    /// inverse;
     /// [`OptimizerError::Instance`](crate::errors::OptimizerError::Instance) for that of another instance of the model.
     pub fn resume<B: AutodiffBackend>(
         &self,

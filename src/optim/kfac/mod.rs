@@ -28,18 +28,19 @@ use crate::{
 };
 use running::{Decomposition, Running};
 
-/// The K-FAC optimizer: steps along the natural gradient with [`Kfac`](crate::Kfac) for the Fisher matrix.
+/// The K-FAC optimizer: steps along the natural gradient, with [`Kfac`](crate::Kfac) in place of the Fisher matrix.
 ///
 /// ```text
 /// h(θ) = ℒ(θ) + η/2 ‖θ‖²        Δ = −(F̂ damped by γ)⁻¹ ∇h        θ ← θ + αΔ + μδ₀
 /// ```
 ///
-/// F̂ consists of moving averages of Kronecker factors, and δ₀ is the previous step. By default α and μ are where the
-/// quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ with the exact Fisher matrix of the batch is lowest. λ follows
-/// the ratio of actual to predicted decrease (Levenberg–Marquardt), and γ is periodically chosen among three values.
+/// η is the weight decay, F̂ consists of moving averages of Kronecker factors, and δ₀ is the previous step. By default
+/// α and μ minimize the quadratic model M(δ) = h + ∇hᵀδ + ½ δᵀ(F + (λ + η)I)δ, where F is the exact Fisher matrix of
+/// the batch. λ follows the ratio of actual to predicted decrease (Levenberg–Marquardt); γ is periodically chosen among
+/// three values.
 ///
 /// In the light mode ([`KfacOptimizerConfig::stochastic`]) a learning rate decides the size of a step, with a limit on the
-/// change of the predictions. [`set_learning_rate`](Self::set_learning_rate) changes it.
+/// change of the predictions. [`set_learning_rate`](Self::set_learning_rate) changes the rate.
 ///
 /// A step takes a model and returns the updated one, as Burn's optimizers do. [`transform`](Self::transform) returns the
 /// natural gradient instead, for Burn's own optimizers.
@@ -48,37 +49,39 @@ use running::{Decomposition, Running};
 ///
 /// Capture a network with such layers in evaluation mode
 /// ([`CaptureConfig::evaluation`](crate::CaptureConfig::evaluation)), and pass a model in training mode to every step.
-/// It then trains as with Burn's optimizers: ℒ and ∇ℒ are those of Burn's own `backward()`, with dropped units and the
-/// statistics of the batch. That pass also updates the running statistics of the model that is returned. The curvature
-/// is that of evaluation mode at the current running statistics.
+/// The network then trains as with Burn's optimizers: ℒ and ∇ℒ are those of Burn's own `backward()`, with dropped units
+/// and the statistics of the batch. That pass also updates the running statistics of the model that is returned. The
+/// curvature is that of evaluation mode at the current running statistics.
 ///
 /// On a [shared](Objective::shared) objective every rank runs its batch in training mode as data-parallel training does: with
 /// the statistics of that batch, and units dropped by its own random numbers. Loss, gradient and the running statistics
 /// are averaged with the weights of the batches, by one message, so that the model stays the same on all ranks.
 ///
 /// A network that is captured in training mode ([`CaptureConfig::training`](crate::CaptureConfig::training)) has the
-/// curvature of the batch's own statistics. Through these, every sample reaches the rows of all others. So the targets must
-/// be drawn, as by default ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)), or not used at all, and the closure must return
-/// [`Loss::mean_of`](crate::Loss::mean_of).
+/// curvature of the batch's own statistics. Through these, every sample affects the rows of all others. So the targets
+/// must be drawn, as they are by default ([`KfacFisher::MonteCarlo`](crate::kfac::KfacFisher::MonteCarlo)), or not used
+/// at all, and the closure must return [`Loss::mean_of`](crate::Loss::mean_of).
 ///
 /// # Parameters without a layer
 ///
-/// By default K-FAC **estimates** the diagonal of their block by random draws where the exact block is dear
+/// By default K-FAC **estimates** the diagonal of their block by random draws where the exact block is expensive
 /// ([`UncoveredPolicy::ExactWhereCheap`](crate::kfac::UncoveredPolicy::ExactWhereCheap)). The estimate only scales the
 /// direction of these parameters: loss, gradient and the quadratic model are exact.
-/// [`coverage().diagonals()`](crate::kfac::KfacCoverage::diagonals) lists the parameters; `with_kfac(KfacConfig::new().with_uncovered(…))` chooses exact blocks, or an error.
+/// [`coverage().diagonals()`](crate::kfac::KfacCoverage::diagonals) lists these parameters;
+/// `with_kfac(KfacConfig::new().with_uncovered(…))` chooses exact blocks, or an error.
 ///
 /// # How long a step is in the light mode
 ///
-/// At first the limit on the change of the predictions decides, not the learning rate. While the natural gradient is long,
-/// rates of 0.1 and 0.03 give the same step, and [`KfacStep::limited`] is true. The rate decides once steps are within the
-/// limit.
+/// At first the limit on the change of the predictions determines the step, not the learning rate. While the natural
+/// gradient is long, rates of 0.1 and 0.03 give the same step, and [`KfacStep::limited`] is true. The rate takes over once
+/// steps are within the limit.
 ///
 /// # Cost
 ///
-/// - Every step: gradient and factors, about two gradients; with the quadratic model also two products with the Fisher
-///   matrix.
-/// - Every `damping_period` steps: a forward pass.
+/// - Every step: gradient and factors, about two gradients.
+/// - With the quadratic model: a product with the Fisher matrix for Δ, of which there are three in the steps that search for γ,
+///   and another one for the previous step δ₀; and a forward pass, which refuses steps to a loss that is not finite.
+/// - Every `damping_period` steps, where the gradient is your own or that of a model in training mode: another forward pass.
 /// - Every `inverse_period` steps: the inverse of all factors, on the host or, for large ones on a GPU, on the device
 ///   ([`KfacInversion`](crate::kfac::KfacInversion)). Eigendecompositions may run in the background
 ///   ([`KfacOptimizerConfig::background`]).
@@ -92,8 +95,8 @@ use running::{Decomposition, Running};
 ///
 /// # Example
 ///
-/// Least squares with one weight: F is exact, and the quadratic model is the objective itself. So one step without weight decay
-/// and with hardly any damping reaches the solution.
+/// Least squares with one weight: K-FAC is exact, and the quadratic model is the objective itself. So one step without weight
+/// decay and with almost no damping reaches the solution.
 ///
 /// ```
 /// use burn::{nn, prelude::*};
@@ -190,12 +193,15 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         self.progress.damping
     }
 
-    /// Sets λ, for a schedule. It takes effect when the inverse is next computed.
+    /// Sets λ, for a schedule. It takes effect on the quadratic model at once, and on the inverse when that is next computed:
+    /// γ changes in proportion to √(λ + η), also where it is searched.
     ///
     /// # Errors
     /// [`ConfigError`](crate::errors::ConfigError) for a λ that is not a finite number above zero.
     pub fn set_damping(&mut self, damping: f64) -> Result<(), Error> {
         self.config.clone().with_damping(damping).validate()?;
+        let decay = self.config.weight_decay;
+        self.progress.gamma *= ((damping + decay) / (self.progress.damping + decay)).sqrt();
         self.progress.damping = damping;
         Ok(())
     }
@@ -231,9 +237,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
     /// [`ConfigError`](crate::errors::ConfigError) for a rate that is negative or not finite. Zero means no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let StepRule::LearningRate { momentum, limit, .. } = self.config.rule else {
-            return Err(
-                OptimizerError::NoLearningRate { found: rate, rule: "QuadraticModel" }.into()
-            );
+            return Err(OptimizerError::NoLearningRate {
+                found: rate,
+                rule: self.config.rule.name(),
+            }
+            .into());
         };
         let config =
             self.config.clone().with_rule(StepRule::LearningRate { rate, momentum, limit });

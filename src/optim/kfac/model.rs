@@ -38,7 +38,7 @@ struct Direction<B: AutodiffBackend> {
 struct Lowest {
     alpha: f64,
     momentum: f64,
-    /// M there.
+    /// M there, which is half the slope towards it.
     value: f64,
 }
 
@@ -131,7 +131,8 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             chosen.direction = chosen.direction.axpy(lowest.momentum, &previous.vector)?;
         }
         (report.alpha, report.momentum) = (lowest.alpha, lowest.momentum);
-        report.predicted = Some(lowest.value);
+        // M(δ) = s∇hᵀδ + ½ δᵀ(F + cI)δ = ½ s∇hᵀδ is that of the gradient shortened to s∇h. What the step changes is h.
+        report.predicted = Some(lowest.value * (2.0 / slope.share - 1.0));
         Ok(chosen)
     }
 }

@@ -23,7 +23,8 @@ pub struct KfacStep {
     pub alpha: f64,
     /// The factor of the previous step: μ, or the momentum.
     pub momentum: f64,
-    /// M(δ) − M(0), the change that the quadratic model predicts; `None` with a learning rate.
+    /// M(δ) − M(0), the change of h that the quadratic model predicts, with the gradient before it was shortened; `None` with a
+    /// learning rate.
     pub predicted: Option<f64>,
     /// ρ = (h(θ + δ) − h(θ)) / (M(δ) − M(0)), in steps that adapt λ.
     pub reduction_ratio: Option<f64>,
@@ -36,7 +37,9 @@ pub struct KfacStep {
     /// Where the factored inverse was computed; empty in steps that computed none.
     #[serde(default)]
     pub inversion: InversionReport,
-    /// Whether the step was taken. A step to a non-finite loss is not.
+    /// Whether the step was taken. With the quadratic model, a step to a loss that is not finite is not, and λ rises if it is
+    /// adapted. With a learning rate every step is taken: a loss that is not finite is an error of the next step, so keep the
+    /// model before it if the rate may be too large.
     pub taken: bool,
 }
 

@@ -10,7 +10,10 @@ use super::{
 use crate::{
     error::Error,
     kfac::{Kfac, KfacState},
-    optim::{OptimizerError, instance},
+    optim::{
+        OptimizerError,
+        instance::{self, Origin},
+    },
     space::ParamVector,
     state::{Packed, Visit, numbers, saved},
 };
@@ -63,9 +66,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KfacOptimizerState {
     step: usize,
-    /// Names and identifiers of the parameters.
-    #[serde(default)]
-    parameters: Vec<(String, u64)>,
+    origin: Origin,
     #[serde(with = "numbers::one")]
     damping: f64,
     #[serde(with = "numbers::one")]
@@ -135,7 +136,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         });
         Ok(KfacOptimizerState {
             step: progress.step,
-            parameters: instance::identifiers(self.objective.layout()),
+            origin: self.origin(),
             damping: progress.damping,
             gamma: progress.gamma,
             previous: previous.map(ParamVector::to_vec).transpose()?,
@@ -148,8 +149,14 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         })
     }
 
+    fn origin(&self) -> Origin {
+        Origin::new(self.objective.layout(), self.config.rule.name(), self.config.damping)
+    }
+
     /// Resumes from a saved state. The optimizer is unchanged if the state does not fit.
     pub(super) fn load(&mut self, state: &KfacOptimizerState) -> Result<(), Error> {
+        let origin = self.origin();
+        origin.expect(&state.origin)?;
         let wrong = |reason| Err(Error::from(OptimizerError::State { reason }));
         if !(state.damping > 0.0 && state.damping.is_finite()) {
             return wrong("its damping is not a finite number above zero");
@@ -187,7 +194,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             }
             None => None,
         };
-        instance::expect(self.objective.layout(), &state.parameters)?;
+        origin.expect_instance(&state.origin)?;
         self.progress = progress;
         Ok(())
     }

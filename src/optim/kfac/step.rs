@@ -28,8 +28,8 @@ const BAD_RATIO: f64 = 0.25;
 pub(super) struct Slope<'a, B: AutodiffBackend> {
     /// Its gradient may be shortened; its norm is that before shortening.
     pub point: Point<'a, B>,
-    /// Whether it is shortened.
-    clipped: bool,
+    /// What is left of the gradient: 1 unless it is shortened.
+    pub share: f64,
     /// Whether it was given, and may be that of another mode than the objective's.
     given: bool,
     /// Whether factors were collected.
@@ -40,6 +40,8 @@ pub(super) struct Slope<'a, B: AutodiffBackend> {
 pub(super) struct Candidate<B: AutodiffBackend> {
     pub inverse: Inverted<B>,
     pub direction: ParamVector<B>,
+    /// Whether the inverse has the γ of this step, and is not that of an earlier one.
+    renewed: bool,
 }
 
 /// The first candidate Δ with |Δᵀ∇h|; an error where that is not finite.
@@ -74,7 +76,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let searches = period.is_some_and(|period| next.step.is_multiple_of(period));
         let (candidates, inverted) = self.candidates(&mut next, objective, &slope, searches)?;
         let mut report = report(&next, &slope, inverted);
-        let Candidate { inverse, direction: delta } = match rule {
+        let Candidate { inverse, direction: delta, renewed } = match rule {
             Some(StepRule::QuadraticModel { momentum }) => {
                 self.by_model(&next, objective, (&slope, momentum), candidates, &mut report)?
             }
@@ -89,10 +91,13 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         if inverted {
             report.inversion = inverse.report.clone();
         }
-        (report.gamma, next.gamma) = (inverse.gamma, inverse.gamma);
+        report.gamma = inverse.gamma;
+        if renewed {
+            next.gamma = inverse.gamma;
+        }
         next.running.inverted = Some(inverse);
         if rule.is_some() {
-            self.adapt(&mut next, (&slope, &delta), &mut report)?;
+            self.judge(&mut next, (&slope, &delta), &mut report)?;
             next.previous = report.taken.then(|| delta.clone());
         }
         self.progress = next;
@@ -128,10 +133,11 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         let decay = self.config.weight_decay;
         let mut point = Point::with_gradient(objective, objective, decay, at)?;
         let longest = self.config.gradient_norm.filter(|longest| point.norm > *longest);
-        if let Some(longest) = longest {
-            point.gradient = point.gradient.scale(longest / point.norm);
+        let share = longest.map_or(1.0, |longest| longest / point.norm);
+        if longest.is_some() {
+            point.gradient = point.gradient.scale(share);
         }
-        Ok(Slope { point, clipped: longest.is_some(), given: was_given, collected: due })
+        Ok(Slope { point, share, given: was_given, collected: due })
     }
 
     /// Directions by one inverse or several, and whether the inverses are new.
@@ -173,6 +179,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
             Some(_) if !due => None,
             _ => next.running.source(network, kind)?,
         };
+        let renewed = source.is_some();
         if slope.collected && kind == KfacInverse::EigenvalueCorrected {
             if let (None, Some(before)) = (&source, &before) {
                 (source, gammas) = (Some(before.source.clone()), vec![before.gamma]);
@@ -185,7 +192,7 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         }
         let candidate = |inverse: Inverted<B>| {
             let direction = inverse.map.apply(&slope.point.gradient)?.neg();
-            Ok(Candidate { inverse, direction })
+            Ok(Candidate { inverse, direction, renewed })
         };
         let candidates: Result<_, Error> = match source {
             None => before.into_iter().map(candidate).collect(),
@@ -197,32 +204,38 @@ impl<B: AutodiffBackend> KfacOptimizer<B> {
         Ok((candidates?, inverted))
     }
 
-    /// Adapts λ by the ratio of actual to predicted decrease, if that is due. The actual one is that of the objective in the
-    /// mode it was recorded in.
-    fn adapt(
+    /// Refuses a step of the quadratic model to a loss that is not finite, and adapts λ by the ratio of actual to predicted
+    /// decrease if that is due. The actual one is that of the objective in the mode it was recorded in.
+    fn judge(
         &self,
         next: &mut Progress<B>,
         (slope, delta): (&Slope<'_, B>, &ParamVector<B>),
         report: &mut KfacStep,
     ) -> Result<(), Error> {
-        let (Some(period), Some(predicted)) = (self.config.damping_period, report.predicted) else {
+        let Some(predicted) = report.predicted.filter(|predicted| *predicted < 0.0) else {
             return Ok(());
         };
-        if !next.step.is_multiple_of(period) || predicted >= 0.0 {
-            return Ok(());
-        }
         let point = &slope.point;
-        let before = if slope.given { point.evaluated()? } else { point.value };
         let after = point.value_at(1.0, delta)?;
         report.taken = after.is_some();
-        let ratio = after.map_or(f64::NEG_INFINITY, |after| (after - before) / predicted);
+        let Some(period) = self.config.damping_period else { return Ok(()) };
         let omega = OMEGA.powf(period as f64);
+        let Some(after) = after else {
+            // At once: on the same batch every step before the next adaptation would end there too.
+            next.damping /= omega;
+            return Ok(());
+        };
+        if !next.step.is_multiple_of(period) {
+            return Ok(());
+        }
+        let before = if slope.given { point.evaluated()? } else { point.value };
+        let ratio = (after - before) / predicted;
         if ratio > GOOD_RATIO {
             next.damping *= omega;
         } else if ratio < BAD_RATIO {
             next.damping /= omega;
         }
-        report.reduction_ratio = report.taken.then_some(ratio);
+        report.reduction_ratio = Some(ratio);
         Ok(())
     }
 }
@@ -242,7 +255,7 @@ fn report<B: AutodiffBackend>(
         momentum: 0.0,
         predicted: None,
         reduction_ratio: None,
-        limited: slope.clipped,
+        limited: slope.share < 1.0,
         inverted,
         inversion: InversionReport::default(),
         taken: true,

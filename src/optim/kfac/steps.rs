@@ -22,7 +22,7 @@ where
     /// A model in training mode, with dropout or batch normalization, trains in that mode: see [`KfacOptimizer`]. `model` and
     /// the model returned share their running statistics, as clones do in Burn.
     ///
-    /// A model in another precision than the objective's is updated in the objective's precision. On an error the optimizer
+    /// A model in a precision other than the objective's is updated in the objective's precision. On an error the optimizer
     /// is unchanged.
     ///
     /// # Errors
@@ -42,7 +42,9 @@ where
     /// One step on an objective of the same model, such as one over a data set.
     ///
     /// # Errors
-    /// As [`step`](Self::step); an objective of another model;
+    /// As [`step`](Self::step); an objective of another model, or of another loss or reduction: one that was captured separately
+    /// is checked at every step as by [`KfacOptimizerConfig::init`](crate::KfacOptimizerConfig::init), and by
+    /// [`Objective::reduced_by`] where it states no reduction;
     /// [`OptimizerError::TrainingMode`](crate::errors::OptimizerError::TrainingMode) for a model in training mode.
     pub fn step_on<M: Module + 'static>(
         &mut self,
@@ -175,12 +177,18 @@ where
         Ok(Some(objective.trained(model, batch)?))
     }
 
-    /// The objective at the values of a model.
+    /// The objective at the values of a model. The loss of one that was captured separately is compared with the likelihood
+    /// as that of the captured one was.
     fn at<M: Module + 'static>(
         &self,
         model: &M,
         objective: &Objective<B>,
     ) -> Result<Objective<B>, Error> {
-        Ok(instance::at(&self.objective, model, objective)?.without_loss_check())
+        let own = objective.has_closure_of(&self.objective);
+        let objective = instance::at(&self.objective, model, objective)?;
+        if self.config.check_loss && !own {
+            objective.expect_likelihood(self.likelihood)?;
+        }
+        Ok(objective.without_loss_check())
     }
 }

@@ -91,7 +91,7 @@ impl NewtonOptimizerConfig {
     ///
     /// # Errors
     /// As [`init`](Self::init); [`OptimizerError::State`](crate::errors::OptimizerError::State) for the state of another
-    /// architecture or rule; [`OptimizerError::Instance`](crate::errors::OptimizerError::Instance) for that of another
+    /// architecture, [`Rule`] or initial λ; [`OptimizerError::Instance`](crate::errors::OptimizerError::Instance) for that of another
     /// instance of the model.
     pub fn resume<B: AutodiffBackend>(
         &self,

@@ -34,35 +34,35 @@ use direction::Factors;
 /// h(θ) = ℒ(θ) + η/2 ‖θ‖²        δ ≈ −(A + (λ + η)I)⁻¹ ∇h        θ ← θ + αδ
 /// ```
 ///
-/// A is the Hessian or the Gauss-Newton matrix of ℒ. The presets [`NewtonCgConfig`], [`TrustRegionNewtonConfig`],
-/// [`LissaNewtonConfig`], [`HessianFreeConfig`] and [`LevenbergMarquardtConfig`] are methods of the literature.
-/// [`NewtonOptimizerConfig`] combines any direction with any rule.
+/// A is the Hessian or the Gauss-Newton matrix of ℒ, η the weight decay, λ the damping. The presets [`NewtonCgConfig`],
+/// [`TrustRegionNewtonConfig`], [`LissaNewtonConfig`], [`HessianFreeConfig`] and [`LevenbergMarquardtConfig`] are
+/// methods from the literature. [`NewtonOptimizerConfig`] combines any direction with any rule.
 ///
 /// A step takes a model and returns the updated one, with a [`NewtonStep`] whose [`Verdict`] says what happened. If the rule
 /// refuses the step, the model stays as it is, and the next step starts with a larger λ or a smaller radius.
 ///
 /// # Close to a minimum
 ///
-/// There the decrease of h is lost in the rounding of h long before ∇h is. If the expected decrease is below 256 units of
+/// There the decrease of h is lost in rounding long before ∇h is. If the expected decrease is below 256 units of
 /// rounding of h, the step is judged by ‖∇h‖ instead ([`Verdict::WithinRounding`]), which costs a gradient.
 ///
 /// # Where h does not fall
 ///
-/// λ does not rise above 10³² (in f32 10²⁰), and the radius does not shrink below the reciprocal. If a step is refused there,
-/// or is too short to change θ or h beyond rounding although ∇h has not vanished, or if h falls at none of the rates of
-/// [`Armijo`], the verdict is [`Verdict::Stalled`], and λ and the radius stay: h is noisy, not finite nearby, or not the function
-/// that ∇h belongs to.
+/// λ does not rise above 10³² (10²⁰ in f32), and the radius does not shrink below the reciprocal of that. If a step is
+/// refused there, or is too short to change θ or h beyond rounding although ∇h has not vanished, or if h falls at none
+/// of the rates of [`Armijo`], the verdict is [`Verdict::Stalled`], and λ and the radius stay: h is noisy, not finite
+/// nearby, or not the function that ∇h belongs to.
 ///
 /// # Stationary points
 ///
-/// A vanishing gradient may belong to a saddle. With the Hessian, Lanczos' process from a random start then looks for the
-/// eigenvector of the smallest eigenvalue, which leads away from a saddle ([`TruncatedCg::leave_saddles`]). Otherwise the
-/// verdict is [`Verdict::Stationary`], and no step is taken.
+/// A vanishing gradient may belong to a saddle point. With the Hessian, Lanczos' process from a random start then looks
+/// for the eigenvector of the smallest eigenvalue, which leads away from a saddle ([`TruncatedCg::leave_saddles`]).
+/// Otherwise the verdict is [`Verdict::Stationary`], and no step is taken.
 ///
 /// # Dropout and batch normalization
 ///
 /// The rules compare values of h, so h must not change from one evaluation to the next. [`step`](Self::step) refuses models
-/// with layers in training mode. [`step_on`](Self::step_on) takes an objective in the mode it was captured in.
+/// with layers in training mode. [`step_on`](Self::step_on) takes an objective in the mode in which it was captured.
 ///
 /// # Cost
 ///
@@ -149,7 +149,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     ///
     /// # Errors
     /// [`OptimizerError::NoLearningRate`] with another rule; [`ConfigError`](crate::errors::ConfigError) for a rate that is
-    /// negative or not finite. Zero, at the end of a schedule, is no step.
+    /// negative or not finite. Zero, as at the end of a schedule, means no step.
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
         let Rule::Fixed { .. } = self.config.rule else {
             return Err(OptimizerError::NoLearningRate {

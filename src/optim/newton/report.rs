@@ -10,7 +10,7 @@ use crate::solver::SolveReport;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// h fell as the rule demands.
+    /// h = ℒ + η/2 ‖θ‖² fell as the rule demands.
     #[error("taken")]
     Taken,
     /// Taken along a direction in which the curvature is negative.
@@ -35,9 +35,9 @@ pub enum Verdict {
         "not taken: the direction leads uphill; raise the damping, or use the Gauss-Newton matrix"
     )]
     Uphill,
-    /// h falls at none of the rates of the line search, or λ or the radius has come to its limit, or the step has become
-    /// so short that θ does not change or h within its rounding, while ∇h has not vanished. The next step from here would
-    /// not be taken either.
+    /// ∇h has not vanished, but h falls at none of the rates of the line search, or λ or the radius has reached its limit, or
+    /// the step is so short that θ does not change, or h only within its rounding. The next step from here would not be
+    /// taken either.
     #[error(
         "not taken, and no shorter step would be: h does not fall along its gradient. It may be rounded or noisy (compute in \
          f64), not finite nearby, or another function than the gradient is of (`detach`); to go on from elsewhere, lower λ by \
@@ -64,7 +64,7 @@ impl Verdict {
 pub struct NewtonStep {
     /// Step number, starting at 1.
     pub step: usize,
-    /// What happened to it.
+    /// What happened to the step.
     pub verdict: Verdict,
     /// h = ℒ + η/2 ‖θ‖² before the step.
     pub value: f64,
@@ -74,7 +74,7 @@ pub struct NewtonStep {
     pub gradient_norm: f64,
     /// ‖δ‖ of the step taken or refused, the rate included.
     pub length: f64,
-    /// The factor of the direction: the fixed rate, or that of the line search.
+    /// The factor α of the direction: the fixed rate, or that of the line search.
     pub rate: f64,
     /// λ in this step.
     pub damping: f64,
@@ -84,9 +84,10 @@ pub struct NewtonStep {
     pub predicted: Option<f64>,
     /// ρ: the actual change of h over the predicted one.
     pub reduction_ratio: Option<f64>,
-    /// vᵀAv / vᵀv of a direction of negative curvature, if one was met; A without λ.
+    /// vᵀ(A + ηI)v / vᵀv of a direction of negative curvature, if one was met: without λ.
     pub negative_curvature: Option<f64>,
-    /// Products with the curvature matrix, over all its batches; of LiSSA with single batches.
+    /// Products with the curvature matrix over all its batches; for LiSSA, with single batches, those for the scale and for the
+    /// residual included.
     pub products: usize,
     /// Values of h computed.
     pub evaluations: usize,

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     error::Error,
-    optim::{OptimizerError, instance},
+    optim::{
+        OptimizerError,
+        instance::{self, Origin},
+    },
     space::ParamVector,
     state::{Packed, Visit, numbers, saved},
 };
@@ -57,8 +60,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewtonOptimizerState {
     step: usize,
-    /// Names and identifiers of the parameters.
-    parameters: Vec<(String, u64)>,
+    origin: Origin,
     #[serde(with = "numbers::one")]
     damping: f64,
     #[serde(with = "numbers::one")]
@@ -114,7 +116,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         let list = |number: Option<f64>| number.into_iter().collect();
         Ok(NewtonOptimizerState {
             step: memory.step,
-            parameters: instance::identifiers(self.objective.layout()),
+            origin: self.origin(),
             damping: memory.damping,
             growth: memory.growth,
             radius: list(memory.radius),
@@ -127,9 +129,18 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
         })
     }
 
+    fn origin(&self) -> Origin {
+        Origin::new(self.objective.layout(), self.config.rule.name(), self.config.damping)
+    }
+
     /// Resumes from a saved state. The optimizer is unchanged if the state does not fit.
     pub(super) fn load(&mut self, state: &NewtonOptimizerState) -> Result<(), Error> {
+        let origin = self.origin();
+        origin.expect(&state.origin)?;
         let wrong = |reason| Err(Error::from(OptimizerError::State { reason }));
+        if self.config.clone().with_damping(state.damping).validate().is_err() {
+            return wrong("its λ is out of the range of the rule");
+        }
         let number = |list: &[f64]| list.first().copied();
         let numbers = [&state.radius, &state.first_norm, &state.last_norm, &state.tolerance];
         let known = numbers.into_iter().flatten().chain([&state.damping, &state.growth]);
@@ -153,7 +164,7 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
             }
             _ => None,
         };
-        instance::expect(self.objective.layout(), &state.parameters)?;
+        origin.expect_instance(&state.origin)?;
         self.memory = Memory {
             step: state.step,
             damping: state.damping,

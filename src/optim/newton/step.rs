@@ -83,7 +83,9 @@ impl<B: AutodiffBackend> NewtonOptimizer<B> {
     ) -> Result<(Proposal<B>, Outcome), Error> {
         let fixed = matches!(self.config.rule, Rule::Fixed { .. });
         let downhill = proposal.slope < 0.0 || proposal.negative.is_some();
-        let outcome = if !(fixed || downhill) {
+        // A fixed rate takes any direction, but not none.
+        let leads = downhill || (fixed && proposal.delta.norm()? > 0.0);
+        let outcome = if !leads {
             Outcome { rate: 0.0, value: None, ratio: None, verdict: Verdict::Uphill }
         } else if !fixed && proposal.negative.is_none() && proposal.slope.abs() <= point.rounding()
         {

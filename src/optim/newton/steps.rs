@@ -34,7 +34,9 @@ where
     /// One step on an objective of the same model, such as one over a data set, in the mode it was captured in.
     ///
     /// # Errors
-    /// As [`step`](Self::step) but for layers in training mode; an objective of another model.
+    /// As [`step`](Self::step) except for layers in training mode; an objective of another model, or of another reduction than was
+    /// stated for the captured one. One that was captured separately and states none is checked at every step by
+    /// [`Objective::reduced_by`].
     pub fn step_on<M: Module + 'static>(
         &mut self,
         model: &M,
@@ -44,10 +46,10 @@ where
         self.take(model, &objective, &objective)
     }
 
-    /// One step with sub-sampled curvature: h and ∇h are those of `objective`, the curvature and the preconditioner those of
+    /// One step with subsampled curvature: h and ∇h are those of `objective`, the curvature and the preconditioner those of
     /// another objective of the same model, on fewer samples.
     ///
-    /// Use a loss that is a mean over the samples, whose scale does not depend on their number; that of a sum does.
+    /// Use a loss that is a mean over the samples: its scale does not depend on their number, while that of a sum does.
     ///
     /// # Errors
     /// As [`step_on`](Self::step_on).

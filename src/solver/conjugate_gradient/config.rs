@@ -48,20 +48,20 @@ pub struct ConjugateGradientConfig {
     /// Largest number of iterations; `None` is min(10 n, 1000) for n unknowns.
     pub max_iterations: Option<usize>,
     /// Recompute r = b − A x every this many iterations; `None` is never. With `reorthogonalization` it is recomputed after n
-    /// iterations only, and the solve starts afresh: another r is not orthogonal to those that are kept.
+    /// iterations only, and the solve then restarts, since the new r is not orthogonal to those that are kept.
     #[config(default = "Some(50)")]
     pub residual_replacement: Option<usize>,
     /// Stop if ‖r‖ has not fallen by a hundredth over this many iterations; `None` is never.
     #[config(default = "Some(100)")]
     pub stagnation_window: Option<usize>,
-    /// Keep r orthogonal to all earlier residuals. Costs the memory of all of them, and 4 n k operations in iteration k.
+    /// Keep r orthogonal to all earlier residuals. Costs the memory of all residuals, and 4 n k operations in iteration k.
     #[config(default = false)]
     pub reorthogonalization: bool,
     /// What to do when A turns out not to be positive definite.
     #[config(default = "OnNegativeCurvature::Stop")]
     pub on_negative_curvature: OnNegativeCurvature,
-    /// Stay within ‖x‖ ≤ radius, in the norm of M with a preconditioner: where the path of the iterates leaves the region,
-    /// or meets negative curvature, x is its point on the boundary. The start must be 0.
+    /// Stay within ‖x‖ ≤ radius, in the norm of M with a preconditioner: if the path of the iterates leaves the region
+    /// or meets negative curvature, x is the path's point on the boundary. The initial guess must be 0.
     pub trust_radius: Option<f64>,
     /// Martens' rule for truncated solves, 5e-4 in his paper: stop at iteration i when ½ xᵀA x − bᵀx has fallen by less
     /// than k times this fraction over the last k = max(10, i/10) iterations.

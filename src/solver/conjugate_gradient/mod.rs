@@ -28,8 +28,8 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// ```
 ///
 /// # Cost
-/// One product with A per iteration, one more every `residual_replacement` iterations and one or two at the end; four
-/// vectors (five with a preconditioner), and all residuals with `reorthogonalization`. The coefficients stay on the
+/// One product with A per iteration, one more every `residual_replacement` iterations and one or two at the end. Memory:
+/// four vectors (five with a preconditioner), and all residuals with `reorthogonalization`. The coefficients stay on the
 /// device; one transfer of a few scalars per iteration brings them to the host, which decides whether to go on.
 ///
 /// # Requirements
@@ -37,16 +37,16 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) *before* it takes the step, and returns p.
 ///
 /// # In a trust region
-/// With `trust_radius` the iteration stops on the boundary ‖x‖ = radius (Steihaug; Toint): the norms of the iterates only
-/// grow. Where a step would leave the region, or pᵀA p ≤ 0, x is the point x + τ p on the boundary, and the reason is
-/// [`StopReason::TrustRegion`](crate::StopReason::TrustRegion). In the second case the direction is in
-/// [`Solution::negative_curvature`]. If A is positive definite, x achieves at least half of the decrease of
-/// ½ xᵀA x − bᵀx that is possible in the region.
+/// With `trust_radius` the iteration stops on the boundary ‖x‖ = radius (Steihaug; Toint), since the norms of the
+/// iterates never shrink. If a step would leave the region, or pᵀA p ≤ 0, the result is the point x + τ p on the
+/// boundary, and the reason is [`StopReason::TrustRegion`](crate::StopReason::TrustRegion). In the second case the
+/// direction is in [`Solution::negative_curvature`]. If A is positive definite, x achieves at least half of the
+/// decrease of ½ xᵀA x − bᵀx that is possible in the region.
 ///
 /// # Several right-hand sides
-/// [`solve_many`](LinearSolver::solve_many) runs them in lock-step, with one
-/// [`apply_many`](crate::LinearOperator::apply_many) and one transfer per iteration for all that have not stopped. Each
-/// stops on its own, with the same result as alone if the operator returns the same products.
+/// [`solve_many`](LinearSolver::solve_many) runs all systems in lockstep, with one
+/// [`apply_many`](crate::LinearOperator::apply_many) and one transfer per iteration for those that have not stopped. Each
+/// system stops on its own, with the same result as alone if the operator returns the same products.
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product

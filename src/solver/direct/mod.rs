@@ -40,7 +40,7 @@ use factor::Factorization;
 /// [`OperatorError::TooLarge`](crate::errors::OperatorError::TooLarge) above `max_size` unknowns;
 /// [`OperatorError::NotSymmetric`](crate::errors::OperatorError::NotSymmetric);
 /// [`OperatorError::NonFiniteEntry`](crate::errors::OperatorError::NonFiniteEntry);
-/// [`SolverError::Factorization`](crate::errors::SolverError::Factorization) if the factorization asked for by name does
+/// [`SolverError::Factorization`](crate::errors::SolverError::Factorization) if the factorization requested by name does
 /// not exist, or the matrix is so close to singular that half of b is left; and those of every solver.
 ///
 /// [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a preconditioner or an observer, which a

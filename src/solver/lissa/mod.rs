@@ -18,14 +18,15 @@ use super::{MethodDetail, Solution, SolveOptions, system::System};
 /// h₀ = b      hⱼ = b + (I − Aᵢ/c) hⱼ₋₁,  i random      x = h/c, averaged over repeats      c: scale
 /// ```
 ///
-/// E h/c tends to A⁻¹b. The damping is that of the operator, as with every solver: give it
+/// The mean of h/c tends to A⁻¹b. Damping belongs to the operator, as with every solver: pass
 /// [`operator.damped(λ)`](crate::LinearOperator::damped) for (A + λI)⁻¹b. (In the code of Koh and Liang the effective
 /// damping is damping·scale, and some of its descendants leave out the last division by the scale.)
 ///
-/// The result has two errors, both reported. The influence of the start decays as exp(−depth·λmin/scale): below three
-/// such time constants the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged). And it
-/// scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::solver::MethodDetail::Lissa), which falls as 1/√repeats and
-/// does *not* fall with the depth. A larger scale makes it scatter less, and needs more depth.
+/// The result has two errors, both reported. The influence of the start decays as exp(−depth·λmin/scale): if
+/// depth·λmin/scale is below 3, the solve ends as [`StopReason::UnderConverged`](crate::StopReason::UnderConverged).
+/// And the result scatters, by the `standard_error` of [`MethodDetail::Lissa`](crate::solver::MethodDetail::Lissa),
+/// which falls as 1/√repeats and does *not* fall with the depth. A larger scale makes it scatter less, and needs more
+/// depth.
 ///
 /// # Cost
 /// depth·repeats products with a term, and one product with A for the true residual; if no scale is given, up to

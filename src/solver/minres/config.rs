@@ -39,7 +39,7 @@ pub struct MinresConfig {
     #[config(default = "Some(100)")]
     pub stagnation_window: Option<usize>,
     /// Keep the Lanczos vectors orthogonal, and solve with the whole tridiagonal at the end. Costs the memory of all of
-    /// them, and 4 n k operations in iteration k.
+    /// these vectors, and 4 n k operations in iteration k.
     #[config(default = false)]
     pub reorthogonalization: bool,
 }

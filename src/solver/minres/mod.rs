@@ -15,7 +15,7 @@ use crate::{error::Error, operator::SelfAdjoint, space::ParamVector};
 
 use super::{LinearSolver, Solution, SolveOptions, system::System};
 
-/// MINRES for A x = b with a symmetric A of any sign, singular ones included, after Paige and Saunders.
+/// MINRES for A x = b with a symmetric A, definite or not, singular ones included, after Paige and Saunders.
 ///
 /// ```text
 /// β₁u₁ = r₀ = b − A x₀,  v = M⁻¹u,  uⱼᵀvⱼ = 1
@@ -24,18 +24,18 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///          wₖ = (vₖ − δₖwₖ₋₁ − εₖwₖ₋₂) / γₖ
 ///          x ← x + φₖ wₖ
 /// ```
-/// Of all x in the Krylov space it takes the one with the smallest ‖b − A x‖ (in the norm of M⁻¹ with a preconditioner),
+/// Of all x in the Krylov space it finds the one with the smallest ‖b − A x‖ (in the norm of M⁻¹ with a preconditioner),
 /// so that the residual never rises, whatever the signs of the eigenvalues.
 ///
 /// # Singular systems
-/// With b in the range of A it converges as usual, and from x₀ = 0 without a preconditioner x is A⁺b, the shortest of all
-/// solutions. With b outside the range the residual cannot reach 0; A r falls instead. Rounding turns a zero
+/// With b in the range of A it converges as usual, and from x₀ = 0 without a preconditioner x is A⁺b, the shortest of
+/// all solutions. With b outside the range the residual cannot reach 0; A r falls instead. Rounding turns a zero
 /// eigenvalue into one of about ε‖A‖, so A r falls to about √ε ‖A‖ ‖r‖ and then rises again, while x drifts along the
 /// null space. The iteration keeps the x with the smallest A r, and when the smallest singular value of T̄ falls below
-/// `singular_below` of ‖A‖ it goes back there and stops with
-/// [`StopReason::LeastSquares`](crate::StopReason::LeastSquares). In exact arithmetic the part of this x in the null
-/// space is a multiple of n, that of r. Without a preconditioner two more solves with right-hand sides in the range separate
-/// n from the rest of r, and the answer is accurate to about κ²ε:
+/// `singular_below`·‖A‖ it returns to that x and stops with
+/// [`StopReason::LeastSquares`](crate::StopReason::LeastSquares). In exact arithmetic the null-space part of this x is
+/// a multiple of n, the null-space part of r. Without a preconditioner two more solves with right-hand sides in the
+/// range separate n from the rest of r, and the answer is accurate to about κ²ε:
 /// ```text
 /// A w = A r,  A d = w,  n = r − w,  x ← x + d − (nᵀ(x + d − x₀) / nᵀn) n
 /// ```
@@ -49,8 +49,8 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// scalars per iteration.
 ///
 /// # Requirements
-/// A self-adjoint; M positive definite. Rounding costs up to twice as many digits as κ has, where conjugate
-/// gradients lose once as many; `reorthogonalization` gets them back.
+/// A self-adjoint; M positive definite. Rounding costs up to 2·log₁₀ κ digits, where conjugate gradients lose log₁₀ κ;
+/// `reorthogonalization` gets the difference back.
 ///
 /// # Errors
 /// Layouts, precisions or devices that differ; NaN or infinity in b, in the initial guess or in a product

@@ -16,7 +16,7 @@ pub enum NeumannScale {
     /// s = 2/(λmin + λmax), with estimates of both: half as many terms when all components must converge, but those of
     /// large eigenvalues no sooner than the others.
     Balanced,
-    /// A scale of the caller's. The series converges for 0 < s < 2/λmax.
+    /// A scale given by the caller. The series converges for 0 < s < 2/λmax.
     Fixed(f64),
 }
 
@@ -29,6 +29,7 @@ pub enum NeumannScale {
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖r‖ ≤ max(relative · ‖b‖, absolute) |
 /// | `absolute_tolerance` | 0 | ≥ 0 | see above |
 /// | `max_iterations` | 1000 | ≥ 1 | terms of the series |
+/// | `all_terms` | false | | whether to sum `max_iterations` terms whatever the residual does |
 /// | `estimate_products` | 60 | ≥ 1 | products at most for the estimate of λmax |
 /// | `seed` | 0 | | of the random start of that estimate |
 ///
@@ -54,7 +55,11 @@ pub struct NeumannConfig {
     /// Terms of the series.
     #[config(default = 1000)]
     pub max_iterations: usize,
-    /// Products at most for the estimate of λmax.
+    /// Whether to sum `max_iterations` terms whatever the residual does, for a truncated inverse: no negative curvature, growth or
+    /// stagnation stops the series, and the last iterate is returned, not the best one.
+    #[config(default = false)]
+    pub all_terms: bool,
+    /// Largest number of products for the estimate of λmax.
     #[config(default = 60)]
     pub estimate_products: usize,
     /// Seed of the random start of that estimate.

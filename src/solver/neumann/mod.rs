@@ -25,7 +25,7 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 /// ```text
 /// ‖xₖ − A⁻¹b‖ ≤ ‖I − sA‖ᵏ ‖A⁻¹b‖        about κ terms for s = 1/λmax
 /// ```
-/// where conjugate gradients need about √κ. The series is for truncated inverses, as implicit differentiation uses them.
+/// where conjugate gradients need about √κ. The series is meant for truncated inverses, as used in implicit differentiation.
 ///
 /// # Cost
 /// One product with A per term; if no scale is given, a few dozen products to estimate λmax. Every iteration computes
@@ -33,13 +33,14 @@ use super::{LinearSolver, Solution, SolveOptions, system::System};
 ///
 /// # Requirements
 /// A self-adjoint and positive definite. An A with a negative eigenvalue makes the series diverge for any scale: the
-/// solve stops with [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) and the direction, by the
+/// solve stops with [`StopReason::NegativeCurvature`](crate::StopReason::NegativeCurvature) and the direction, found by the
 /// estimate before the first term or as soon as the residual shows it. A scale that is too large stops with
 /// [`StopReason::Diverged`](crate::StopReason::Diverged) as soon as the residual grows; the report names λmax and a scale
 /// that converges. Both return the best x so far.
 ///
 /// # Errors
 /// [`SolverError::NoScale`](crate::errors::SolverError::NoScale) if A is zero;
+/// [`SolverError::Overflow`](crate::errors::SolverError::Overflow) for [`NeumannConfig::all_terms`] of a series that grows without end;
 /// [`SolverError::Preconditioner`](crate::errors::SolverError::Preconditioner) for one that is not positive definite; those of every
 /// solver.
 ///

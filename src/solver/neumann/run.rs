@@ -118,7 +118,8 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             let Some((next, form)) = self.step(&state)? else {
                 return self.diverged(trend.best);
             };
-            if self.is_negative(&state, form)? {
+            let all_terms = self.config.all_terms;
+            if !all_terms && self.is_negative(&state, form)? {
                 self.monitor.keep_negative(&state.z, form)?;
                 return self.finish(trend.best, StopReason::NegativeCurvature);
             }
@@ -132,7 +133,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
             if self.monitor.claims_convergence() {
                 return self.finish(state, StopReason::Converged);
             }
-            if trend.grows(&state) && state.residual > self.rounding(&state)? {
+            if !all_terms && trend.grows(&state) && state.residual > self.rounding(&state)? {
                 return self.diverged(trend.best);
             }
             if trend.stagnates() {
@@ -155,6 +156,9 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
         let [square, rho, cross] = read.as_slice().try_into().unwrap_or([f64::NAN; 3]);
         if !(square.is_finite() && rho.is_finite() && cross.is_finite()) {
             self.blame(&z, &r)?;
+            if self.config.all_terms {
+                return Err(SolverError::Overflow { terms: self.monitor.iterations + 1 }.into());
+            }
             return Ok(None);
         }
         let residual = square.sqrt();

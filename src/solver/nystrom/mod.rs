@@ -25,14 +25,15 @@ use sketch::{Sketch, sketch};
 /// ```text
 /// A ≈ Uᵀ Λ U                                        from products with a few random vectors
 /// (A + λI)⁻¹ ≈ Uᵀ (Λ + λ)⁻¹ U + (I − UᵀU)/λ         as a solver: an approximation
-/// P⁻¹ = (λₖ + λ) Uᵀ (Λ + λ)⁻¹ U + (I − UᵀU)         as a preconditioner: λₖ is the smallest kept
+/// P⁻¹ = (λₖ + λ) Uᵀ (Λ + λ)⁻¹ U + (I − UᵀU)         as a preconditioner: λₖ is the smallest eigenvalue kept
 /// ```
 ///
-/// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its λ.
-/// The approximation is good if the part of A beyond the rank is small compared with λ; if it is larger, x is too long
-/// and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true residual. For an
-/// accurate solution, use it as a preconditioner of [`ConjugateGradient`](crate::solver::ConjugateGradient): with a rank of about
-/// three times the effective dimension Σᵢ λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
+/// The operator passed to every method here is A + λI, as for any other solver; `damping` in the configuration is its
+/// λ. The approximation is good if the part of A beyond the rank is small compared with λ; if that part is larger, ‖x‖
+/// is too large and the residual can exceed ‖b‖. As a solver it does a fixed amount of work and reports the true
+/// residual. For an accurate solution, use it as a preconditioner of
+/// [`ConjugateGradient`](crate::solver::ConjugateGradient): with a rank of about three times the effective dimension Σᵢ
+/// λᵢ/(λᵢ + λ) the preconditioned condition number is below 28 on average.
 ///
 /// # Cost
 /// `rank` products with A at once (`apply_many`), 3·rank²·n multiply-adds and rank·n elements of memory; then 4·rank·n per
@@ -42,9 +43,10 @@ use sketch::{Sketch, sketch};
 /// A self-adjoint and positive semidefinite.
 ///
 /// # Errors
-/// [`SolverError::Indefinite`](crate::errors::SolverError::Indefinite) if the sketch shows that A has a negative eigenvalue (or
-/// that λ is larger than what is in the operator); [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a
-/// preconditioner or an observer; layouts, precisions or devices that differ; NaN or infinity in b or in a product.
+/// [`SolverError::Indefinite`](crate::errors::SolverError::Indefinite) if the sketch shows that A has a negative
+/// eigenvalue (or that λ exceeds the damping in the operator);
+/// [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a preconditioner or an observer;
+/// layouts, precisions or devices that differ; NaN or infinity in b or in a product.
 ///
 /// # Example
 /// ```
@@ -188,8 +190,8 @@ pub struct NystromApproximation<B: AutodiffBackend = DefaultBackend> {
 }
 
 impl<B: AutodiffBackend> NystromApproximation<B> {
-    /// The eigenvalues Λ, from the largest to the smallest. Not more than the rank asked for, and fewer if A is zero to
-    /// rounding beyond them; none for A = 0.
+    /// The eigenvalues Λ, from the largest to the smallest. At most as many as the rank requested, fewer if A vanishes to
+    /// rounding beyond them, and none for A = 0.
     pub fn eigenvalues(&self) -> &[f64] {
         &self.sketch.eigenvalues
     }

@@ -3,11 +3,11 @@
 #[cfg(feature = "flex")]
 pub(in super::super) use flex::holds;
 #[cfg(feature = "flex")]
-pub(super) use flex::{Contiguous, dtype, elements, elements_mut, view};
+pub(super) use flex::{Contiguous, dtype, elements, elements_mut, tensor, views};
 #[cfg(not(feature = "flex"))]
 pub(in super::super) use nowhere::holds;
 #[cfg(not(feature = "flex"))]
-pub(super) use nowhere::{Contiguous, dtype, elements, elements_mut, view};
+pub(super) use nowhere::{Contiguous, dtype, elements, elements_mut, tensor, views};
 
 use std::any::Any;
 
@@ -39,7 +39,7 @@ mod flex {
     use std::{any::Any, ops::Range};
 
     use burn::backend::{BackendTensor, DispatchDevice, DispatchTensor, DispatchTensorKind};
-    use burn_backend::{Backend, DType, Element, tensor::FloatTensor};
+    use burn_backend::{Backend, Bytes, DType, Element, tensor::FloatTensor};
     use burn_flex::{FlexDevice, FlexTensor, Layout};
 
     use crate::tensor::{
@@ -77,23 +77,49 @@ mod flex {
         E::elements_mut(tensor)?.get_mut(start..end)
     }
 
-    /// A part of the elements, in a shape of as many, if all are contiguous.
-    pub fn view<B: Backend>(
-        tensor: &FloatTensor<B>,
-        part: Range<usize>,
+    /// A tensor of some elements, as many as the shape has.
+    pub fn tensor<B: Backend, E: Contiguous>(
+        elements: Vec<E>,
         shape: &[usize],
     ) -> Option<FloatTensor<B>> {
+        let (strides, size) = strides(shape);
+        let fits = size == elements.len();
+        let layout = Layout::new(shape.iter().copied().into(), strides, 0);
+        let bytes = Bytes::from_elems(elements);
+        fits.then(|| wrap(FlexTensor::new(bytes, layout, E::dtype()), Kind::Float))?
+    }
+
+    /// Those of a tensor in order, and how many elements it has.
+    fn strides(shape: &[usize]) -> (Vec<isize>, usize) {
+        let (mut strides, mut size) = (vec![0; shape.len()], 1);
+        for (stride, &of) in strides.iter_mut().zip(shape).rev() {
+            *stride = size as isize;
+            size *= of;
+        }
+        (strides, size)
+    }
+
+    /// Parts of the elements, each in a shape of as many, if all are contiguous.
+    pub fn views<'a, B: Backend>(
+        tensor: &FloatTensor<B>,
+        parts: impl ExactSizeIterator<Item = (Range<usize>, &'a [usize])>,
+    ) -> Option<Vec<FloatTensor<B>>> {
         let tensor = held(tensor)?;
         let (start, end) = tensor.layout().contiguous_offsets()?;
-        if part.len() != shape.iter().product::<usize>() || start + part.end > end {
-            return None;
+        let mut views = Vec::with_capacity(parts.len());
+        for (part, shape) in parts {
+            if start + part.end > end {
+                return None;
+            }
+            let (strides, size) = strides(shape);
+            if size != part.len() {
+                return None;
+            }
+            let layout = Layout::new(shape.iter().copied().into(), strides, start + part.start);
+            let view = FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype());
+            views.push(wrap(view, Kind::Float)?);
         }
-        let mut strides = vec![1; shape.len()];
-        for place in (1..shape.len()).rev() {
-            strides[place - 1] = strides[place] * shape[place] as isize;
-        }
-        let layout = Layout::new(shape.to_vec().into(), strides, start + part.start);
-        wrap(FlexTensor::from_arc(tensor.data_arc(), layout, tensor.dtype()), Kind::Float)
+        Some(views)
     }
 
     fn exclusive<B: Backend>(tensor: &mut FloatTensor<B>) -> Option<&mut FlexTensor> {
@@ -156,15 +182,18 @@ mod nowhere {
         None
     }
 
-    pub fn view<B: Backend>(
-        _: &FloatTensor<B>,
-        _: Range<usize>,
-        _: &[usize],
-    ) -> Option<FloatTensor<B>> {
+    pub fn tensor<B: Backend, E: Contiguous>(_: Vec<E>, _: &[usize]) -> Option<FloatTensor<B>> {
         None
     }
 
-    pub trait Contiguous {}
+    pub fn views<'a, B: Backend>(
+        _: &FloatTensor<B>,
+        _: impl ExactSizeIterator<Item = (Range<usize>, &'a [usize])>,
+    ) -> Option<Vec<FloatTensor<B>>> {
+        None
+    }
+
+    pub trait Contiguous: Copy + Default {}
     impl Contiguous for f32 {}
     impl Contiguous for f64 {}
 }

@@ -1,6 +1,6 @@
 //! The blocks of a layout in one tensor of all elements.
 
-use burn_backend::{Backend, DType, Element, TensorData, TensorMetadata, tensor::FloatTensor};
+use burn_backend::{Backend, DType, tensor::FloatTensor};
 
 use super::{
     super::ParamLayout,
@@ -38,7 +38,7 @@ pub(in crate::space) fn cut<B: Backend>(
     flat: &FloatTensor<B>,
 ) -> Option<Vec<FloatTensor<B>>> {
     let blocks = layout.blocks().iter();
-    blocks.map(|block| access::view::<B>(flat, block.range(), block.shape())).collect()
+    access::views::<B>(flat, blocks.map(|block| (block.range(), block.shape())))
 }
 
 /// One tensor of all elements.
@@ -53,7 +53,7 @@ pub(in crate::space) fn joined<B: Backend>(
     }
 }
 
-fn joined_of<B: Backend, N: Contiguous + Element>(
+fn joined_of<B: Backend, N: Contiguous>(
     layout: &ParamLayout,
     blocks: &[FloatTensor<B>],
 ) -> Option<FloatTensor<B>> {
@@ -61,9 +61,7 @@ fn joined_of<B: Backend, N: Contiguous + Element>(
     for block in blocks {
         elements.extend_from_slice(access::elements::<B, N>(block)?);
     }
-    let device = blocks.first()?.device();
-    let all = elements.len() == layout.len();
-    all.then(|| B::float_from_data(TensorData::new(elements, [layout.len()]), &device))
+    access::tensor::<B, N>(elements, &[layout.len()])
 }
 
 #[cfg(all(test, feature = "flex"))]

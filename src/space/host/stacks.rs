@@ -1,9 +1,6 @@
 //! Copies between tensors and one tensor of them all.
 
-use burn_backend::{
-    Backend, DType, Element, TensorData, TensorMetadata,
-    tensor::{Device, FloatTensor},
-};
+use burn_backend::{Backend, DType, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     super::ParamLayout,
@@ -22,14 +19,14 @@ pub(in crate::space) fn stacked<B: Backend>(
     }
 }
 
-fn stacked_of<B: Backend, N: Contiguous + Element>(
+fn stacked_of<B: Backend, N: Contiguous>(
     parts: &[&FloatTensor<B>],
     axis: usize,
 ) -> Option<FloatTensor<B>> {
     let sources = parts.iter().map(|part| access::elements::<B, N>(part));
     let sources = sources.collect::<Option<Vec<&[N]>>>()?;
     let first = parts.first()?;
-    interleaved::<B, N>(&sources, (&first.shape(), axis), &first.device())
+    interleaved::<B, N>(&sources, (&first.shape(), axis))
 }
 
 /// The blocks of vectors that are one tensor each, every block as one tensor with an axis at a place of its own.
@@ -45,40 +42,46 @@ pub(in crate::space) fn stacked_flat<B: Backend>(
     }
 }
 
-fn stacked_flat_of<B: Backend, N: Contiguous + Element>(
+fn stacked_flat_of<B: Backend, N: Contiguous>(
     vectors: &[&FloatTensor<B>],
     layout: &ParamLayout,
     axes: &[usize],
 ) -> Option<Vec<FloatTensor<B>>> {
-    let device = vectors.first()?.device();
     let elements = vectors.iter().map(|vector| access::elements::<B, N>(vector));
     let elements = elements.collect::<Option<Vec<&[N]>>>()?;
     let blocks = layout.blocks().iter().zip(axes).map(|(block, &axis)| {
         let sources = elements.iter().map(|elements| elements.get(block.range()));
         let sources = sources.collect::<Option<Vec<&[N]>>>()?;
-        interleaved::<B, N>(&sources, (block.shape(), axis), &device)
+        interleaved::<B, N>(&sources, (block.shape(), axis))
     });
     blocks.collect()
 }
 
 /// The elements of tensors of one shape as one tensor with an axis at a place.
-fn interleaved<B: Backend, N: Contiguous + Element>(
+fn interleaved<B: Backend, N: Contiguous>(
     sources: &[&[N]],
     (shape, axis): (&[usize], usize),
-    device: &Device<B>,
 ) -> Option<FloatTensor<B>> {
     let run = shape.get(axis..)?.iter().product::<usize>().max(1);
     let size: usize = shape.iter().product();
-    let mut elements = Vec::with_capacity(sources.len() * size);
-    for start in (0..size).step_by(run) {
-        for source in sources {
-            elements.extend_from_slice(source.get(start..start + run)?);
+    if sources.iter().any(|source| source.len() != size) {
+        return None;
+    }
+    let mut elements = vec![N::default(); sources.len() * size];
+    let row = run * sources.len();
+    for (index, source) in sources.iter().enumerate() {
+        let to = elements.get_mut(index * run..).unwrap_or_default();
+        if run == 1 {
+            to.iter_mut().step_by(row).zip(*source).for_each(|(to, &from)| *to = from);
+            continue;
+        }
+        for (to, from) in to.chunks_mut(row).zip(source.chunks_exact(run)) {
+            to[..run].copy_from_slice(from);
         }
     }
     let mut shape = shape.to_vec();
     shape.insert(axis, sources.len());
-    (elements.len() == sources.len() * size)
-        .then(|| B::float_from_data(TensorData::new(elements, shape), device))
+    access::tensor::<B, N>(elements, &shape)
 }
 
 /// The entries of a tensor along its axis, each in memory of its own.
@@ -93,13 +96,13 @@ pub(in crate::space) fn unstacked<B: Backend>(
     }
 }
 
-fn unstacked_of<B: Backend, N: Contiguous + Element>(
+fn unstacked_of<B: Backend, N: Contiguous>(
     stack: &FloatTensor<B>,
     axis: usize,
 ) -> Option<Vec<FloatTensor<B>>> {
     let mut own = stack.shape();
     let count = (axis < own.num_dims()).then(|| own.remove(axis))?;
-    let (elements, device) = (access::elements::<B, N>(stack)?, stack.device());
+    let elements = access::elements::<B, N>(stack)?;
     let run = own.get(axis..)?.iter().product::<usize>().max(1);
     let size = elements.len() / count.max(1);
     let part = |index: usize| {
@@ -107,9 +110,9 @@ fn unstacked_of<B: Backend, N: Contiguous + Element>(
         for run in elements.chunks_exact(run).skip(index).step_by(count) {
             part.extend_from_slice(run);
         }
-        B::float_from_data(TensorData::new(part, own.clone()), &device)
+        access::tensor::<B, N>(part, &own)
     };
-    Some((0..count).map(part).collect())
+    (0..count).map(part).collect()
 }
 
 /// Vectors from their blocks, each of which is stacked along an axis: one tensor of all elements for each vector.
@@ -125,7 +128,7 @@ pub(in crate::space) fn unstacked_flat<B: Backend>(
     }
 }
 
-fn unstacked_flat_of<B: Backend, N: Contiguous + Element>(
+fn unstacked_flat_of<B: Backend, N: Contiguous>(
     stacks: &[(FloatTensor<B>, usize)],
     layout: &ParamLayout,
     count: usize,
@@ -139,15 +142,19 @@ fn unstacked_flat_of<B: Backend, N: Contiguous + Element>(
         access::elements::<B, N>(stack).filter(|_| fits).map(|elements| (elements, run))
     });
     let sources = sources.collect::<Option<Vec<_>>>().filter(|all| all.len() == blocks.len())?;
-    let device = stacks.first()?.0.device();
     let vector = |index: usize| {
         let mut vector = Vec::with_capacity(layout.len());
         for &(elements, run) in &sources {
-            for start in (index * run..elements.len()).step_by(run * count) {
-                vector.extend_from_slice(&elements[start..start + run]);
+            let own = elements.get(index * run..).unwrap_or_default();
+            if run == 1 {
+                vector.extend(own.iter().step_by(count).copied());
+                continue;
+            }
+            for row in own.chunks(run * count) {
+                vector.extend_from_slice(&row[..run]);
             }
         }
-        B::float_from_data(TensorData::new(vector, [layout.len()]), &device)
+        access::tensor::<B, N>(vector, &[layout.len()])
     };
-    Some((0..count).map(vector).collect())
+    (0..count).map(vector).collect()
 }

@@ -10,19 +10,19 @@ use super::DensityEstimator;
 ///
 /// | field | default | range | purpose |
 /// |---|---|---|---|
-/// | `probes` | 10 | ≥ 2 | more narrow the error bar, as 1/√probes |
-/// | `steps` | 60 | ≥ 1 | more resolve finer detail |
-/// | `together` | as many as fit 256 MiB | ≥ 1 | probes that are worked on at once, for operators that gain from it |
+/// | `probes` | 10 | ≥ 2 | random vectors; the error bar narrows as 1/√probes |
+/// | `steps` | 60 | ≥ 1 | Lanczos steps per probe; more steps resolve finer detail |
+/// | `together` | as many as fit 256 MiB | ≥ 1 | probes that run together, for operators that gain from it |
 /// | `seed` | 0 | | of the probes |
 #[derive(Config, Debug, PartialEq)]
 pub struct DensityEstimatorConfig {
     /// Number of random vectors.
     #[config(default = 10)]
     pub probes: usize,
-    /// Steps of Lanczos' process for each: the number of nodes of its quadrature rule.
+    /// Steps of Lanczos' process for each probe: the number of nodes of its quadrature rule.
     #[config(default = 60)]
     pub steps: usize,
-    /// Probes that are worked on at once; `None` is as many as keep their vectors within 256 MiB.
+    /// Probes that run together; `None` is as many as keep their vectors within 256 MiB.
     pub together: Option<usize>,
     /// Seed of the probes.
     #[config(default = 0)]

@@ -50,12 +50,12 @@ impl QuadratureRule {
 }
 
 impl SpectralDensity {
-    /// The smallest node: an upper bound of the smallest eigenvalue, and near it after enough steps.
+    /// The smallest node: an upper bound of the smallest eigenvalue, close to it after enough steps.
     pub fn smallest(&self) -> f64 {
         self.nodes().fold(f64::INFINITY, f64::min)
     }
 
-    /// The largest node: a lower bound of the largest eigenvalue, and near it after enough steps.
+    /// The largest node: a lower bound of the largest eigenvalue, close to it after enough steps.
     pub fn largest(&self) -> f64 {
         self.nodes().fold(f64::NEG_INFINITY, f64::max)
     }

@@ -27,12 +27,12 @@ use crate::{
 /// density on a grid, tr f(A) for any f, and log det(A + λI): see [`SpectralDensity`].
 ///
 /// The weight that the probes give a single eigenvalue scatters widely (as χ² with one degree of freedom), so that the
-/// error bar at a lone outlier means little with fewer than some twenty probes. Its place is exact all the same; for
-/// outliers use [`Lanczos`](crate::spectrum::Lanczos).
+/// error bar at a lone outlier means little with fewer than about twenty probes. The outlier's position is accurate all
+/// the same; for outliers use [`Lanczos`](crate::spectrum::Lanczos).
 ///
 /// # Cost
-/// `probes` × `steps` products. Memory: steps vectors for each probe that is worked on together with others, 256 MiB
-/// at most unless a single probe needs more.
+/// `probes` × `steps` products. Memory: `steps` vectors for each of the probes that run together, at most 256 MiB
+/// unless a single probe needs more.
 ///
 /// # Requirements
 /// A self-adjoint A, definite or not.

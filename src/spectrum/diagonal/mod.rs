@@ -44,14 +44,14 @@ impl<B: AutodiffBackend> DiagonalEstimate<B> {
 /// | method | estimate of Aᵢᵢ | error falls as |
 /// |---|---|---|
 /// | Bekas | mean of zᵢ (A z)ᵢ over random signs z | √(Σⱼ≠ᵢ Aᵢⱼ²) / √products |
-/// | XDiag | exactly on a basis of A Ω, by Bekas on the rest, averaged over leaving one vector out | faster for falling eigenvalues |
+/// | XDiag | exact on a basis of A Ω with random Ω, Bekas on the rest, averaged over leaving one vector out | faster for falling eigenvalues |
 ///
-/// Both are unbiased, and come with a standard error for each entry from the scatter of their samples; XDiag's samples
-/// share their vectors, and its error bar is therefore √2 times as wide, slightly wider than necessary on most spectra. With
-/// products enough for every unit vector, the diagonal is exact.
+/// Both are unbiased, and come with a standard error for each entry from the scatter of their samples. Since XDiag's
+/// samples share their vectors, its error bar is widened by √2, slightly more than necessary on most spectra. With as many
+/// products as there are unit vectors, the diagonal is exact.
 ///
 /// # Cost
-/// At most as many products as configured. Bekas keeps 32 vectors at a time; XDiag three times as many as products.
+/// At most as many products as configured. Bekas keeps 32 vectors at a time, XDiag three per product.
 ///
 /// # Requirements
 /// A self-adjoint A, definite or not.

@@ -10,11 +10,11 @@ use super::{Lanczos, SpectrumEnd};
 ///
 /// | field | default | range | purpose |
 /// |---|---|---|---|
-/// | `end` | `Largest` | | which eigenvalues |
+/// | `end` | `Largest` | | which end of the spectrum |
 /// | `pairs` | 1 | 1 to n | how many of them; at each end for `Both` |
 /// | `relative_tolerance` | 1e-5 | > 0 | converged if ‖A y − θ y‖ ≤ tolerance · max\|θ\| |
 /// | `max_products` | min(10 n, 1000) | ≥ 1 | besides one per pair for the true residuals |
-/// | `subspace` | max(30, 2 pairs + 20) | ≥ pairs + 2 | vectors kept at most; fewer mean more products |
+/// | `subspace` | max(30, 2 pairs + 20) | ≥ pairs + 2 | largest number of vectors kept; fewer mean more products |
 /// | `confirm_copies` | true | | with several pairs at one end, look for copies of eigenvalues that one start cannot see |
 /// | `seed` | 0 | | of the random start |
 ///
@@ -38,7 +38,7 @@ pub struct LanczosConfig {
     pub relative_tolerance: f64,
     /// Largest number of products, besides one per pair for the true residuals; `None` is min(10 n, 1000).
     pub max_products: Option<usize>,
-    /// Vectors kept at most; `None` is 20 more than twice the pairs, and at least 30.
+    /// Largest number of vectors kept; `None` is 20 more than twice the pairs, and at least 30.
     pub subspace: Option<usize>,
     /// With several pairs at one end, look for copies of eigenvalues that one start cannot see.
     #[config(default = true)]

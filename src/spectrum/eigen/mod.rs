@@ -25,18 +25,18 @@ use super::SpectrumError;
 /// A y = θ y        converged if ‖A y − θ y‖ ≤ tolerance · max|θ|
 /// ```
 ///
-/// θ errs by no more than the residual, and by about its square over the distance to the next eigenvalue.
+/// The error of θ is at most the residual, and about the square of the residual over the distance to the next eigenvalue.
 ///
 /// The start is random: a start of all ones can be orthogonal to the largest eigenvectors, exactly so for the Hessian
 /// of a softmax layer. One random start finds one copy of an eigenvalue of multiplicity two or more; with
 /// [`confirm_copies`](LanczosConfig::confirm_copies) a second random start, orthogonal to the pairs found, looks for
-/// others until no more are found.
+/// further copies until it finds none.
 ///
 /// # Cost
-/// Products: a few dozen for λmax, more the closer the eigenvalues; to confirm that no copy is missing, about as many
-/// again; and one per pair at the end for its true residual. An eigenvalue with many copies costs a start for each.
+/// Products: a few dozen for λmax, and more the closer the eigenvalues are; about as many again to confirm that no copy is
+/// missing; and one per pair at the end for its true residual. An eigenvalue with many copies costs a start for each copy.
 /// Memory: as many vectors as the subspace holds. Per product about 4 n operations for every vector in the subspace: on
-/// Flex, for a network of 670 000 parameters, as much time as the product for 25 vectors, and 1.7 times as much for 40.
+/// Flex, for a network of 670,000 parameters, they take as long as the product for 25 vectors, and 1.7 times as long for 40.
 ///
 /// # Requirements
 /// A self-adjoint A, definite or not.

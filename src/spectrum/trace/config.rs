@@ -34,7 +34,7 @@ impl TraceMethod {
 /// | field | default | range | purpose |
 /// |---|---|---|---|
 /// | `method` | `XTrace` | | |
-/// | `products` | 60 | ≥ 2, 4 or 6 for Hutchinson, XTrace or Hutch++ | products with A at most |
+/// | `products` | 60 | ≥ 2, 4 or 6 for Hutchinson, XTrace or Hutch++ | largest number of products with A |
 /// | `seed` | 0 | | of the random vectors |
 ///
 /// # Example
@@ -49,7 +49,7 @@ pub struct TraceEstimatorConfig {
     /// How to estimate.
     #[config(default = "TraceMethod::XTrace")]
     pub method: TraceMethod,
-    /// Products with A at most.
+    /// Largest number of products with A.
     #[config(default = 60)]
     pub products: usize,
     /// Seed of the random vectors.

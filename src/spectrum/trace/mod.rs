@@ -22,19 +22,19 @@ use super::Estimate;
 /// | method | estimate | error falls as |
 /// |---|---|---|
 /// | Hutchinson | mean of zᵀA z over random signs z | 1/√products |
-/// | Hutch++ | exactly on a basis Q of A S, by Hutchinson on the rest | 1/products |
+/// | Hutch++ | exact on a basis Q of A S with random S, Hutchinson on the rest | 1/products |
 /// | XTrace | Hutch++ with every vector used for both, averaged over leaving one out | 1/products, faster for falling eigenvalues |
 ///
-/// All are unbiased, and come with a standard error from the scatter of their samples; XTrace's samples share their
-/// vectors, and its error bar is therefore √2 times as wide, slightly wider than necessary on most spectra. With products
-/// enough for every unit vector, the trace is exact.
+/// All are unbiased, and come with a standard error from the scatter of their samples. Since XTrace's samples share their
+/// vectors, its error bar is widened by √2, slightly more than necessary on most spectra. With as many products as
+/// there are unit vectors, the trace is exact.
 ///
-/// XTrace and Hutch++ pay where a few eigenvalues hold most of the trace, as for Hessians and Gauss-Newton matrices of
+/// XTrace and Hutch++ pay off where a few eigenvalues hold most of the trace, as for Hessians and Gauss-Newton matrices of
 /// networks; on a flat spectrum Hutchinson is as good and needs no memory.
 ///
 /// # Cost
-/// At most as many products as configured. Hutchinson keeps 32 vectors at a time; Hutch++ as many as two thirds of the
-/// products, XTrace twice as many as products.
+/// At most as many products as configured. Hutchinson keeps 32 vectors at a time, Hutch++ two vectors for every three
+/// products, XTrace two per product.
 ///
 /// # Requirements
 /// A square A, self-adjoint or not.

@@ -204,3 +204,44 @@ fn neumann_configurations<B: TestBackend>() {
     assert!(same(&again, &value));
 }
 on_backends!(neumann_configurations: ndarray, flex, dispatch);
+
+/// x = s Σ_{j < K} (1 − sa)ʲ for each eigenvalue a: also where A is singular, indefinite or too large for s.
+fn all_terms_are_summed_whatever_the_residual_does<B: TestBackend>() {
+    let scale = 0.5;
+    let sum = |a: f64, terms: usize| {
+        scale * (0..terms).map(|j| (1.0 - scale * a).powi(j as i32)).sum::<f64>()
+    };
+    let matrices = [[1.0, 0.0], [1.0, 1.5], [0.5, -0.125], [1.0, 4.25], [-1.0, 3.0]];
+    for &precision in B::PRECISIONS {
+        for eigenvalues in matrices {
+            let rhs = flat::<B>(&[1.0, 1.0], precision);
+            let a = Diagonal::new(rhs.space().vector(&eigenvalues).unwrap()).unwrap();
+            for terms in [1, 2, 50, 51, 60, 100] {
+                let config = NeumannConfig::new().with_scale(NeumannScale::Fixed(scale));
+                let config = config.with_max_iterations(terms).with_all_terms(true);
+                let solver = config.with_relative_tolerance(f64::MIN_POSITIVE).init().unwrap();
+                let solution = solver.solve(&a, &rhs).unwrap();
+                let SolveReport { stop, iterations, relative_residual: residual, .. } =
+                    solution.report;
+                // Further terms are zero.
+                let is_whole = (stop, residual) == (StopReason::Converged, 0.0);
+                let is_summed = (stop, iterations) == (StopReason::IterationLimit, terms);
+                assert!(is_whole || is_summed, "{eigenvalues:?}, {terms} terms: {stop:?}");
+                for (found, a) in x_of(&solution).into_iter().zip(eigenvalues) {
+                    let (expected, error) = (sum(a, terms), 1e3 * precision.epsilon());
+                    assert!(
+                        (found - expected).abs() <= error * expected.abs(),
+                        "{eigenvalues:?}, {terms} terms: {found:e}, not {expected:e}"
+                    );
+                }
+            }
+        }
+        let rhs = flat::<B>(&[1.0, 1.0], precision);
+        let a = Diagonal::new(rhs.space().vector(&[1.0, 20.0]).unwrap()).unwrap();
+        let config = NeumannConfig::new().with_scale(NeumannScale::Fixed(scale));
+        let solver = config.with_max_iterations(2000).with_all_terms(true).init().unwrap();
+        let grown = solver.solve(&a, &rhs).map(|_| ());
+        assert!(matches!(failure(&grown), Some(SolverError::Overflow { .. })), "{grown:?}");
+    }
+}
+on_backends!(all_terms_are_summed_whatever_the_residual_does: ndarray, flex, dispatch);

@@ -50,7 +50,7 @@ fn terms_of_the_neumann_series_are_unrolled_steps() {
         let w = world.minimizer(&world.eta);
         let (inner, outer) = world.captured(&w).unwrap();
         let function = ImplicitConfig::new().with_error_bound(false).init(&inner).unwrap();
-        for steps in [1, 2, 5, 20] {
+        for steps in [1, 2, 5, 20, 120] {
             let rate = 0.03125;
             let solver = truncated(steps, rate).unwrap();
             let found = function.hypergradient(&outer, &solver).unwrap();

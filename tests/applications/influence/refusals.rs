@@ -4,7 +4,9 @@ use burn::prelude::*;
 use burn_curvature::{
     Error, Loss, Objective, Reduction,
     errors::{CaptureError, ConfigError, InfluenceError, ObjectiveError, VectorError},
-    influence::{AveragedInfluence, Curvature, Estimator, Influence, InfluenceConfig, Query},
+    influence::{
+        AveragedInfluence, Curvature, Estimator, Influence, InfluenceConfig, Prediction, Query,
+    },
     solver::NystromConfig,
 };
 
@@ -176,6 +178,10 @@ fn a_training_set_that_does_not_belong_to_the_objective() {
     let found = AveragedInfluence::new(points);
     let expected = InfluenceError::OtherSamples { expected: 30, found: 5 };
     assert_eq!(failure(&found), Some(&expected));
+    let upweighted = config().with_prediction(Prediction::Upweighted);
+    let points = vec![influence(&world), upweighted.init(&world.training).unwrap()];
+    let found = AveragedInfluence::new(points);
+    assert!(matches!(failure(&found), Some(InfluenceError::OtherScale { .. })), "{found:?}");
     let averaged = AveragedInfluence::new(vec![influence(&world), influence(&world)]).unwrap();
     let found = averaged.scores_at(&[Query::Samples(&world.queries)]);
     let expected = InfluenceError::QueryCount { expected: 2, found: 1 };

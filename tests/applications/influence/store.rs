@@ -7,10 +7,10 @@ use std::{
 };
 
 use burn_curvature::{
-    DirectConfig, Error, Objective, Precision, Reduction,
+    DirectConfig, Error, Likelihood, Objective, Precision, Reduction,
     errors::StoreError,
     influence::{
-        Estimator, Influence, InfluenceConfig, Query,
+        Curvature, Estimator, Influence, InfluenceConfig, Query,
         store::{ScorePlan, StoreConfig, StoredScores},
     },
 };
@@ -207,6 +207,47 @@ fn the_scores_of_another_run_are_refused() {
     let StoreError::OtherRun { what, .. } = kind(wide.resume(&path)) else { panic!() };
     assert!(what.contains("precision on disk"), "{what}");
     plan(&own, &world.queries).resume(&path).unwrap();
+}
+
+/// Vectors of equal norms, the sum in place of the mean, and batches as the terms of a series.
+#[test]
+fn what_has_the_same_checksums_is_another_run_too() {
+    let (world, folder) = (World::new(36), Folder::new());
+    let own = influence(&world.training);
+    let space = world.training.parameters().space();
+    let vectors: Vec<_> = (0..4).map(|seed| space.normal(seed)).collect();
+    let units: Vec<_> = vectors.iter().map(|v| v.clone().scale(1.0 / v.norm().unwrap())).collect();
+    let path = folder.file("vectors.npy");
+    plan(&own, Query::Vectors(&units[..2])).create(&path).unwrap();
+    let negative: Vec<_> = units[..2].iter().map(|v| v.clone().scale(-1.0)).collect();
+    let turned = [units[1].clone(), units[0].clone()];
+    for others in [&units[2..], &negative[..], &turned[..]] {
+        let refused = kind(plan(&own, Query::Vectors(others)).resume(&path));
+        let StoreError::OtherRun { what, .. } = refused else { panic!("{refused}") };
+        assert!(what.contains("the query's vectors"), "{what}");
+    }
+    plan(&own, Query::Vectors(&units[..2])).resume(&path).unwrap();
+
+    let path = folder.file("mean.npy");
+    plan(&own, &world.queries).create(&path).unwrap();
+    let sum = Objective::capture(&world.model, world.train.clone(), sum_of_losses).unwrap();
+    let sum = influence(&sum.in_f64().unwrap());
+    let refused = kind(plan(&sum, &world.queries).resume(&path));
+    let StoreError::OtherRun { what, .. } = refused else { panic!("{refused}") };
+    assert!(what.contains("reduction"), "{what}");
+
+    let path = folder.file("batches.npy");
+    let kfac = InfluenceConfig::new(Estimator::kfac())
+        .with_curvature(Curvature::Fisher(Likelihood::Categorical));
+    let kfac = kfac.with_damping(0.2);
+    let one = kfac.init(&world.training).unwrap();
+    plan(&one, &world.queries).create(&path).unwrap();
+    let halves = [(0, 10), (10, TRAINING)].map(|(from, to)| part(&world.train, from, to));
+    let halves = world.training.over(halves, Reduction::Mean).unwrap();
+    let halves = kfac.init(&halves).unwrap();
+    let refused = kind(plan(&halves, &world.queries).resume(&path));
+    let StoreError::OtherRun { what, .. } = refused else { panic!("{refused}") };
+    assert!(what.contains("number of batches"), "{what}");
 }
 
 /// The same scores to rounding from one batch, batches of seven, and a stream.

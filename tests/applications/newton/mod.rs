@@ -11,6 +11,7 @@ mod refusals;
 mod resumed;
 mod rules;
 mod saddles;
+mod series;
 mod stalled;
 
 use burn::{module::Param, prelude::*, tensor::DType};

@@ -1,12 +1,13 @@
 //! States that are saved and loaded: a resumed run equals an uninterrupted one, digit for digit.
 
-use burn::prelude::*;
+use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    KfacConfig, Likelihood, Objective, Reduction,
+    Error, KfacConfig, Likelihood, Objective, Reduction,
     errors::{ConfigError, OptimizerError, SavedStateError},
     optim::{
-        Curvature, HessianFreeConfig, NewtonCgConfig, NewtonOptimizerConfig, NewtonOptimizerState,
-        NewtonStep, Preconditioner, TrustRegionNewtonConfig,
+        Curvature, HessianFreeConfig, LevenbergMarquardtConfig, NewtonCgConfig, NewtonOptimizer,
+        NewtonOptimizerConfig, NewtonOptimizerState, NewtonStep, Preconditioner,
+        TrustRegionNewtonConfig,
     },
 };
 
@@ -188,9 +189,65 @@ fn states_that_do_not_fit_are_refused() {
     let (_, _, stranger) = problem();
     let refused = free.resume(&stranger, &state);
     assert!(matches!(failure(&refused), Some(OptimizerError::Instance { .. })), "{refused:?}");
-    assert!(line.resume(&objective, &state).is_ok()); // λ and the solution are taken over, and not used
+    let refused = line.resume(&objective, &state); // λ would be taken over
+    assert!(matches!(failure(&refused), Some(OptimizerError::State { .. })), "{refused:?}");
     let damaged = NewtonOptimizerState::from_bytes(burn::tensor::Bytes::from_bytes_vec(vec![1, 2]));
     assert!(failure::<_, SavedStateError>(&damaged).is_some());
+}
+
+fn is_refused(refused: Result<NewtonOptimizer<B>, Error>) -> bool {
+    matches!(failure(&refused), Some(OptimizerError::State { .. }))
+}
+
+/// λ belongs to its rule and to the value it started from.
+#[test]
+fn states_with_another_damping_are_refused() {
+    let point = Point::at(&[1.0, 2.0]);
+    let captured = Objective::capture(&point, number(1.0), |point: &Point, one: Tensor<1>| {
+        let r = point.w.val() * one;
+        (r.clone(), r.square().sum())
+    });
+    let objective: Objective<B> = captured.unwrap().in_f64().unwrap();
+    let marquardt = LevenbergMarquardtConfig::new();
+    let mut optimizer = marquardt.init(&objective).unwrap();
+    optimizer.step(&point, number(1.0)).unwrap();
+    let state = optimizer.state().unwrap();
+    assert!(marquardt.resume(&objective, &state).is_ok());
+    assert!(is_refused(marquardt.clone().with_damping(2e-3).resume(&objective, &state)));
+    assert!(is_refused(NewtonCgConfig::new().with_damping(1e-3).resume(&objective, &state)));
+    // λ = 0 would never rise again.
+    let mut changed = serde_json::to_value(&state).unwrap();
+    changed["damping"] = "0.0".into();
+    assert!(is_refused(marquardt.resume(&objective, &serde_json::from_value(changed).unwrap())));
+    // λ = 0 of another rule.
+    let mut newton = NewtonCgConfig::new().init(&objective).unwrap();
+    newton.step(&point, number(1.0)).unwrap();
+    assert!(is_refused(marquardt.resume(&objective, &newton.state().unwrap())));
+}
+
+#[derive(Module, Debug)]
+struct Other {
+    v: Param<Tensor<1>>,
+}
+
+/// As many numbers with the same identifier, and another name or shape.
+#[test]
+fn states_of_other_parameters_are_refused() {
+    let point = Point::at(&[1.0, 2.0]);
+    let mut optimizer = NewtonCgConfig::new()
+        .init(&super::objective(&point, |p| p.w.val().square().sum()))
+        .unwrap();
+    optimizer.step(&point, number(1.0)).unwrap();
+    let state = optimizer.state().unwrap();
+    let other = Other { v: Param::initialized(point.w.id, point.w.val()) };
+    let captured = Objective::capture(&other, number(1.0), |other: &Other, one: Tensor<1>| {
+        other.v.val().square().sum() * one
+    });
+    let renamed: Objective<B> = captured.unwrap().in_f64().unwrap();
+    assert!(is_refused(NewtonCgConfig::new().resume(&renamed, &state)));
+    let longer = Point { w: Param::initialized(point.w.id, Point::at(&[1.0, 2.0, 3.0]).w.val()) };
+    let longer = super::objective(&longer, |p| p.w.val().square().sum());
+    assert!(is_refused(NewtonCgConfig::new().resume(&longer, &state)));
 }
 
 /// Reports are data and print as one line.

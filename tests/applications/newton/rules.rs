@@ -4,10 +4,10 @@ use burn::{lr_scheduler::linear::LinearLrSchedulerConfig, prelude::*};
 use burn_curvature::{
     LinearOperator, Objective, Reduction,
     optim::{
-        Armijo, Curvature, DampingRule, Direction, Forcing, HessianFreeConfig, LissaNewtonConfig,
+        Armijo, Curvature, DampingRule, Direction, Forcing, HessianFreeConfig,
         NewtonOptimizerConfig, Preconditioner, Rule, TruncatedCg, Verdict,
     },
-    solver::{ConjugateGradientConfig, LinearSolver, LissaConfig},
+    solver::{ConjugateGradientConfig, LinearSolver},
 };
 
 use super::{
@@ -221,67 +221,26 @@ fn squared_gradients_are_a_preconditioner_for_gauss_newton_too() {
     assert!((steps[0].length / steps[1].length - 1.0).abs() < 1e-8, "{}\n{}", steps[0], steps[1]);
 }
 
-/// E-mails in batches that mix the classes, since the file is sorted by class.
-fn batches_of_emails() -> (super::logistic::Logistic, Objective<B>, Objective<B>) {
-    let (model, (x, y)) = super::logistic::emails();
-    let whole: Objective<B> =
-        Objective::capture(&model, (x.clone(), y.clone()), super::logistic::loss).unwrap();
-    let whole = whole.in_f64().unwrap();
-    let batches = (0..20).map(|k| {
-        let rows: Vec<i64> = (k..4601).step_by(20).collect();
-        let rows =
-            Tensor::<1, Int>::from_data(TensorData::new(rows.clone(), [rows.len()]), &x.device());
-        (x.clone().select(0, rows.clone()), y.clone().select(0, rows))
-    });
-    let risk = whole.over(batches.collect::<Vec<_>>(), Reduction::Mean).unwrap();
-    (model, whole, risk)
-}
-
-fn weights(model: &super::logistic::Logistic) -> Vec<f64> {
-    model.w.val().into_data().iter::<f64>().collect()
-}
-
-/// The draws of a step follow from the seed and its number: a run that is taken up goes on digit for digit.
+/// A direction of length zero is not a step: f = x has no curvature to divide by.
 #[test]
-fn lissa_is_resumed_with_its_draws() {
-    let (mut model, _, risk) = batches_of_emails();
-    let series = LissaConfig::new().with_scale(Some(6.0)).with_depth(60).with_repeats(1);
-    let config = LissaNewtonConfig::new().with_series(series).with_weight_decay(0.1).optimizer();
-    let mut whole = config.init(&risk).unwrap();
-    for _ in 0..3 {
-        let mut resumed = config.resume(&risk, &whole.state().unwrap()).unwrap();
-        let (other, expected) = resumed.step_on(&model, &risk).unwrap();
-        let (fresh, _) = config.init(&risk).unwrap().step_on(&model, &risk).unwrap();
-        let number = whole.state().unwrap().step();
-        let step;
-        (model, step) = whole.step_on(&model, &risk).unwrap();
-        assert_eq!((&step, weights(&model)), (&expected, weights(&other)));
-        assert_eq!(weights(&fresh) == weights(&model), number == 0);
+fn no_direction_is_no_step() {
+    let start = Point::at(&[1.0]);
+    let objective = objective(&start, |p| p.x(0));
+    let mut optimizer = config(Rule::Fixed { rate: 1.0 }).init(&objective).unwrap();
+    let (end, step) = optimizer.step(&start, number(1.0)).unwrap();
+    assert_eq!(step.is_taken(), end.values() != start.values(), "{step}");
+}
+
+/// The line search after λ is adapted starts from the value at rate 1, which is known.
+#[test]
+fn the_value_of_the_whole_step_is_computed_once() {
+    let start = Point::at(&[1.0, -2.0]);
+    let objective = objective(&start, |p| p.w.val().square().sum());
+    let adaptation = DampingRule::Ratio { raise: 1.5 };
+    for search in [None, Some(Armijo::new())] {
+        let config = config(Rule::LevenbergMarquardt { adaptation, search }).with_damping(0.1);
+        let mut optimizer = config.init(&objective).unwrap();
+        let (_, step) = optimizer.step(&start, number(1.0)).unwrap();
+        assert_eq!((step.verdict, step.evaluations), (Verdict::Taken, 1), "{search:?}");
     }
-}
-
-/// LiSSA's steps over batches against the exact Newton steps, on a convex problem.
-#[test]
-fn lissa_follows_newton_within_its_noise() {
-    let (model, whole, risk) = batches_of_emails();
-    let decay = 0.1;
-    let mut newton =
-        config(Rule::Fixed { rate: 1.0 }).with_weight_decay(decay).init(&whole).unwrap();
-    let (exact, first) = newton.step_on(&model, &whole).unwrap();
-    let series = LissaConfig::new().with_scale(Some(6.0)).with_depth(400).with_repeats(2);
-    let mut lissa =
-        LissaNewtonConfig::new().with_series(series).with_weight_decay(decay).init(&risk).unwrap();
-    let (found, step) = lissa.step_on(&model, &risk).unwrap();
-    assert_eq!(step.verdict, Verdict::Taken);
-    assert_eq!(step.products, 800);
-    assert!((step.gradient_norm - first.gradient_norm).abs() < 1e-12);
-    let error = crate::relative_error(&weights(&found), &weights(&exact));
-    assert!(error < 0.1, "{error}");
-    // Another step draws other batches; the same seed and step the same ones.
-    let (again, _) = lissa.step_on(&model, &risk).unwrap();
-    assert_ne!(weights(&again), weights(&found));
-    let series = LissaConfig::new().with_scale(Some(6.0)).with_depth(400).with_repeats(2);
-    let mut other =
-        LissaNewtonConfig::new().with_series(series).with_weight_decay(decay).init(&risk).unwrap();
-    assert_eq!(weights(&other.step_on(&model, &risk).unwrap().0), weights(&found));
 }

@@ -7,6 +7,7 @@ mod frozen;
 mod layers_by_hand;
 mod light;
 mod modes;
+mod promises;
 mod reference;
 mod refusals;
 mod resumed;

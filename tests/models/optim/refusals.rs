@@ -169,17 +169,20 @@ fn broken_promises_raise_the_damping() {
     assert!((optimizer.damping() - 1.0 / 0.95).abs() < 1e-12);
 }
 
-/// A step to where the loss overflows is not taken, and λ rises.
+/// A step to where the loss overflows is not taken, and λ rises if it is adapted, whether that is due or not.
 #[test]
 fn steps_to_infinity_are_not_taken() {
-    let config = KfacOptimizerConfig::new().with_damping_period(Some(1));
-    // The slope at zero is 1; to the left of it the exponential overflows.
-    let (optimizer, step) = step_from_zero(config, |z| z.clone() * 400.0 + (z * -399.0).exp());
-    let (still, step) = step.unwrap();
-    assert!(!step.taken);
-    assert_eq!(step.reduction_ratio, None);
-    assert!((optimizer.damping() - 1.0 / 0.95).abs() < 1e-12);
-    assert_eq!(still, [0.0, 0.0]);
+    let rises = 0.95_f64.recip();
+    for (period, factor) in [(Some(1), rises), (Some(5), rises.powi(5)), (None, 1.0)] {
+        let config = KfacOptimizerConfig::new().with_damping_period(period);
+        // The slope at zero is 1; to the left of it the exponential overflows.
+        let (optimizer, step) = step_from_zero(config, |z| z.clone() * 400.0 + (z * -399.0).exp());
+        let (still, step) = step.unwrap();
+        assert!(!step.taken, "{period:?}");
+        assert_eq!(step.reduction_ratio, None);
+        assert!((optimizer.damping() - factor).abs() < 1e-12);
+        assert_eq!(still, [0.0, 0.0]);
+    }
 }
 
 /// A slope whose square leaves the range of f32.

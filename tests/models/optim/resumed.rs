@@ -90,6 +90,15 @@ fn states_that_do_not_fit_are_refused() {
         exact_config().resume(&objective, TARGET, &state)
     };
     assert!(resume(&|_| ()).is_ok());
+    // λ is part of the state: that of another configuration would be taken over.
+    let state_of_it: KfacOptimizerState = serde_json::from_value(state.clone()).unwrap();
+    for other in [
+        exact_config().with_damping(0.7),
+        KfacOptimizerConfig::stochastic(0.1).with_kfac(exact_config().kfac).with_damping(0.5),
+    ] {
+        let error = other.resume(&objective, TARGET, &state_of_it).unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(OptimizerError::State { .. })), "{error}");
+    }
     let error = resume(&|state| state["damping"] = "0.0".into()).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(OptimizerError::State { .. })), "{error}");
     let error = resume(&|state| state["gamma"] = "-1.0".into()).unwrap_err();

@@ -5,7 +5,7 @@
 //! Burn code is usually written.
 
 pub mod cnn;
-mod deterministic;
+pub mod deterministic;
 pub mod mlp;
 pub mod tiny;
 pub mod transformer;
@@ -36,10 +36,10 @@ impl<Model, Batch: Clone> Case<Model, Batch> {
 }
 
 /// The seed of every model and batch here.
-const SEED: u64 = 1;
+pub const SEED: u64 = 1;
 
 /// Mean cross-entropy of logits `[rows, classes]` against classes `[rows]`.
-fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
+pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> (Tensor<2>, Tensor<1>) {
     let loss = burn::nn::loss::CrossEntropyLossConfig::new()
         .init(&logits.device())
         .forward(logits.clone(), classes);

@@ -13,13 +13,26 @@ use burn::tensor::{Device, Int, Tensor};
 use super::deterministic::Synthetic;
 use super::{Case, SEED, cross_entropy};
 
-const SEQUENCES: usize = 16;
-const TOKENS: usize = 32;
-const VOCABULARY: usize = 64;
-const WIDTH: usize = 64;
-const FEED_FORWARD: usize = 256;
-const HEADS: usize = 4;
-const LAYERS: usize = 2;
+/// How large model and batch are.
+pub struct Sizes {
+    pub sequences: usize,
+    pub tokens: usize,
+    pub vocabulary: usize,
+    pub width: usize,
+    pub feed_forward: usize,
+    pub heads: usize,
+    pub layers: usize,
+}
+
+const SIZES: Sizes = Sizes {
+    sequences: 16,
+    tokens: 32,
+    vocabulary: 64,
+    width: 64,
+    feed_forward: 256,
+    heads: 4,
+    layers: 2,
+};
 
 /// Embeddings, encoder and the projection to the vocabulary.
 #[derive(Module, Debug)]
@@ -51,27 +64,49 @@ pub fn case(device: &Device) -> Case<Transformer, Batch> {
         model: model(device),
         batch: batch(device),
         loss,
-        gradient_flops: gradient_flops(),
+        gradient_flops: gradient_flops(&SIZES),
+    }
+}
+
+/// The same in other sizes.
+#[allow(dead_code, reason = "only benchmarks call it")]
+pub fn case_of(name: &'static str, sizes: &Sizes, device: &Device) -> Case<Transformer, Batch> {
+    Case {
+        name,
+        model: model_of(sizes, device),
+        batch: batch_of(sizes, device),
+        loss,
+        gradient_flops: gradient_flops(sizes),
     }
 }
 
 /// The model on `device`, always the same.
 pub fn model(device: &Device) -> Transformer {
+    model_of(&SIZES, device)
+}
+
+fn model_of(sizes: &Sizes, device: &Device) -> Transformer {
+    let &Sizes { vocabulary, tokens, width, feed_forward, heads, layers, .. } = sizes;
     Synthetic::new(SEED).fill(Transformer {
-        tokens: EmbeddingConfig::new(VOCABULARY, WIDTH).init(device),
-        positions: EmbeddingConfig::new(TOKENS, WIDTH).init(device),
-        encoder: TransformerEncoderConfig::new(WIDTH, FEED_FORWARD, HEADS, LAYERS)
+        tokens: EmbeddingConfig::new(vocabulary, width).init(device),
+        positions: EmbeddingConfig::new(tokens, width).init(device),
+        encoder: TransformerEncoderConfig::new(width, feed_forward, heads, layers)
             .with_dropout(0.0)
             .init(device),
-        projection: LinearConfig::new(WIDTH, VOCABULARY).init(device),
+        projection: LinearConfig::new(width, vocabulary).init(device),
     })
 }
 
 /// 16 random sequences with random targets.
 pub fn batch(device: &Device) -> Batch {
+    batch_of(&SIZES, device)
+}
+
+fn batch_of(sizes: &Sizes, device: &Device) -> Batch {
+    let &Sizes { sequences, tokens, vocabulary, .. } = sizes;
     let mut synthetic = Synthetic::new(SEED + 1);
-    let tokens = synthetic.below(VOCABULARY, [SEQUENCES, TOKENS], device);
-    (tokens, synthetic.below(VOCABULARY, [SEQUENCES * TOKENS], device))
+    let rows = synthetic.below(vocabulary, [sequences, tokens], device);
+    (rows, synthetic.below(vocabulary, [sequences * tokens], device))
 }
 
 /// Logits and mean cross-entropy over all positions.
@@ -81,9 +116,10 @@ pub fn loss(model: &Transformer, (tokens, targets): Batch) -> (Tensor<2>, Tensor
 
 /// Floating-point operations of the matrix products of one gradient: three
 /// times those of the forward pass.
-fn gradient_flops() -> f64 {
-    let projections = 4 * WIDTH * WIDTH + 2 * WIDTH * FEED_FORWARD;
-    let attention = 2 * TOKENS * WIDTH;
-    let position = LAYERS * (projections + attention) + WIDTH * VOCABULARY;
-    6.0 * (SEQUENCES * TOKENS * position) as f64
+fn gradient_flops(sizes: &Sizes) -> f64 {
+    let &Sizes { sequences, tokens, vocabulary, width, feed_forward, layers, .. } = sizes;
+    let projections = 4 * width * width + 2 * width * feed_forward;
+    let attention = 2 * tokens * width;
+    let position = layers * (projections + attention) + width * vocabulary;
+    6.0 * (sequences * tokens * position) as f64
 }

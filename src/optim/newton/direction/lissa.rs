@@ -13,7 +13,7 @@ use crate::{
         newton::{Memory, point::Point},
     },
     seeds::Seeds,
-    solver::LissaConfig,
+    solver::{LissaConfig, MethodDetail, StopReason},
 };
 
 /// δ = −(H + (λ + η)I)⁻¹∇h by products with single batches.
@@ -30,9 +30,19 @@ pub(super) fn propose<B: AutodiffBackend>(
     let operator = Hessian::new(point.curvature)?.damped(damping)?;
     let solver = config.clone().with_seed(Seeds::at(config.seed, memory.step as u64)).init()?;
     let solution = solver.solve(&operator, &point.gradient.clone().neg())?;
+    let (mut products, mut scale, mut largest) = (0, f64::NAN, None);
+    if let Some(MethodDetail::Lissa { term_products, scale: used, largest: met, .. }) =
+        solution.report.detail
+    {
+        (products, scale, largest) = (term_products, used, met);
+    }
+    if solution.report.stop == StopReason::Diverged {
+        let largest = largest.unwrap_or(f64::INFINITY);
+        return Err(OptimizerError::SeriesDiverged { scale, largest }.into());
+    }
+    products += solution.report.applications * point.curvature.batches();
     let delta = solution.x;
     let slope = point.gradient.dot(&delta)?;
-    let mut products = config.depth * config.repeats;
     let predicted = if models {
         products += point.curvature.batches();
         let quadratic = delta.dot(&operator.apply(&delta)?)?;

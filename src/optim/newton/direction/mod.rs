@@ -30,8 +30,8 @@ use crate::{
 pub enum Direction {
     /// Truncated conjugate gradients on the Hessian or the Gauss-Newton matrix.
     ConjugateGradient(TruncatedCg),
-    /// LiSSA, the stochastic Neumann series, on the Hessian of a data set. Each batch is a term of the Hessian. Every step has
-    /// a seed of its own, derived from that of the configuration.
+    /// LiSSA, the stochastic Neumann series, on the Hessian of a data set. Each batch is a term of the Hessian. Every
+    /// step has its own seed, derived from that of the configuration.
     Lissa(LissaConfig),
 }
 

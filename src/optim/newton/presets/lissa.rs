@@ -27,8 +27,12 @@ use crate::{
 /// series takes κ steps.
 ///
 /// # Cost
-/// A gradient over the data set, depth · repeats products with single batches, and one product and one forward pass over
-/// the data set for the reports.
+/// A gradient over the data set, depth · repeats products with single batches (without a scale up to 160 more at every step, to
+/// estimate it), and one product and one forward pass over the data set for the reports.
+///
+/// # Errors
+/// A step fails with [`OptimizerError::SeriesDiverged`](crate::errors::OptimizerError::SeriesDiverged) where the series grows
+/// without bound, as with a scale below the eigenvalues of a batch.
 ///
 /// # Example
 /// Two batches, ℒ = ½ mean (w − yₙ)²: every term has the Hessian 1, and one step lands on the mean of y.

@@ -41,11 +41,12 @@ impl Armijo {
         field("trials").at_least_one(self.trials)
     }
 
-    /// The rate for a proposal.
+    /// The rate for a proposal, from h at rate 1.
     pub(super) fn search<B: AutodiffBackend>(
         &self,
         point: &Point<'_, B>,
         proposal: &Proposal<B>,
+        whole: Option<f64>,
     ) -> Result<Outcome, Error> {
         let bend = match proposal.negative {
             Some(curvature) => 0.5 * curvature.min(0.0) * proposal.delta.norm()?.powi(2),
@@ -55,7 +56,7 @@ impl Armijo {
             let demanded = self.decrease * rate * (proposal.slope + rate * bend);
             value.is_some_and(|value| value < point.value && value <= point.value + demanded)
         };
-        let (mut rate, mut value) = (1.0, super::whole_step(point, proposal)?);
+        let (mut rate, mut value) = (1.0, whole);
         let mut trials = 1;
         while !falls(rate, value) && trials < self.trials {
             rate *= self.shrink;

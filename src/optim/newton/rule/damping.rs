@@ -64,20 +64,20 @@ pub(super) fn decide<B: AutodiffBackend>(
     proposal: &Proposal<B>,
     memory: &mut Memory<B>,
 ) -> Result<Outcome, Error> {
+    let value = whole_step(point, proposal)?;
     if proposal.negative.is_some() {
         // No quadratic model has a minimum here: λ is for the next step to judge, unless nothing falls.
-        let outcome = search.unwrap_or_default().search(point, proposal)?;
+        let outcome = search.unwrap_or_default().search(point, proposal, value)?;
         if !outcome.verdict.is_taken() {
             adaptation.adapt(f64::NEG_INFINITY, memory, largest(point));
         }
         return Ok(outcome);
     }
-    let value = whole_step(point, proposal)?;
     let ratio = ratio(point.value, value, proposal.predicted.unwrap_or(0.0));
     adaptation.adapt(ratio, memory, largest(point));
     let known = ratio.is_finite().then_some(ratio);
     if let Some(search) = search {
-        return Ok(Outcome { ratio: known, ..search.search(point, proposal)? });
+        return Ok(Outcome { ratio: known, ..search.search(point, proposal, value)? });
     }
     let verdict = if ratio > 0.0 { taken(proposal) } else { refused(value) };
     Ok(Outcome { rate: 1.0, value, ratio: known, verdict })

@@ -23,7 +23,7 @@ pub enum Rule {
     /// A fixed multiple of the direction, for learning-rate schedulers. The step is taken even if h rises
     /// ([`Verdict::Raised`]), but not if h would not be finite.
     Fixed {
-        /// The learning rate. Zero, at the end of a schedule, is no step.
+        /// The learning rate. Zero, as at the end of a schedule, means no step.
         rate: f64,
     },
     /// Backtracking until h falls enough.
@@ -32,7 +32,7 @@ pub enum Rule {
     LevenbergMarquardt {
         /// How λ follows ρ.
         adaptation: DampingRule,
-        /// A line search after λ is adapted; without one a step is taken if h falls.
+        /// A line search after λ is adapted; without one, a step is taken only if h falls.
         search: Option<Armijo>,
     },
     /// ‖δ‖ ≤ radius, in the norm of the preconditioner's inverse if there is one. The radius shrinks to a quarter for ρ < ¼,
@@ -110,7 +110,7 @@ impl Rule {
     ) -> Result<Outcome, Error> {
         let mut outcome = match *self {
             Rule::Fixed { rate } => fixed(rate, point, proposal),
-            Rule::Armijo(armijo) => armijo.search(point, proposal),
+            Rule::Armijo(armijo) => armijo.search(point, proposal, whole_step(point, proposal)?),
             Rule::LevenbergMarquardt { adaptation, search } => {
                 damping::decide((adaptation, search), point, proposal, memory)
             }
