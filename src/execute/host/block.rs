@@ -66,7 +66,13 @@ fn run_in<N: Number>(chain: &Chain, inputs: &[&FlexTensor], results: &mut [FlexT
 /// Time of a chain per element, in additions.
 fn cost(code: &[Instruction]) -> usize {
     let one = |instruction: &Instruction| match instruction.function {
-        Function::Add | Function::Sub | Function::Mul | Function::Neg | Function::Abs => 1,
+        Function::Add
+        | Function::Sub
+        | Function::Mul
+        | Function::Neg
+        | Function::Abs
+        | Function::Relu
+        | Function::Greater => 1,
         Function::Div | Function::Recip | Function::Sqrt => 4,
         _ => 32,
     };

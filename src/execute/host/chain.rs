@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn_backend::{DType, Shape};
 
 use super::{elements::MOST, lines::Lines};
-use crate::graph::{Binary, Graph, Node, Op, Unary, ValueId};
+use crate::graph::{Binary, Comparison, Graph, Node, Op, Unary, ValueId};
 
 /// A function of one or two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub(super) enum Function {
     Tanh,
     Sin,
     Cos,
+    Relu,
+    /// Whether the first is larger, as 1 or 0.
+    Greater,
 }
 
 /// Where an instruction finds an operand.
@@ -91,7 +94,7 @@ pub(super) enum Step {
     Number(Function, f64),
     /// Of its operand and itself.
     Itself(Function),
-    /// The operand in another shape.
+    /// The operand as it is, in another shape or as a number.
     Reshape,
 }
 
@@ -114,6 +117,19 @@ pub(super) fn step(graph: &Graph, node: &Node) -> Option<Step> {
         _ => false,
     };
     fits.then_some(step)
+}
+
+/// How a comparison with a number and the operation that reads its result are run in a chain, if that makes a number of the
+/// elements' type of it: as the gradient of a relu does.
+pub(super) fn mask(graph: &Graph, comparison: &Node, reader: &Node) -> Option<[Step; 2]> {
+    let (Op::CompareScalar(Comparison::Greater, number), Op::Cast) = (&comparison.op, &reader.op)
+    else {
+        return None;
+    };
+    let (&[x], &[mask]) = (&comparison.inputs[..], &reader.outputs[..]) else { return None };
+    let (x, mask) = (graph.value(x), graph.value(mask));
+    let plain = matches!(x.dtype, DType::F32 | DType::F64) && x.shape.num_dims() <= MOST;
+    (plain && x == mask).then(|| [Step::Number(Function::Greater, number.as_f64()), Step::Reshape])
 }
 
 fn of_op(op: &Op) -> Option<Step> {
@@ -153,6 +169,7 @@ fn of_unary(function: Unary) -> Option<Function> {
         Unary::Tanh => Function::Tanh,
         Unary::Sin => Function::Sin,
         Unary::Cos => Function::Cos,
+        Unary::Relu => Function::Relu,
         _ => return None,
     })
 }
@@ -190,7 +207,7 @@ impl Chain {
                 results.push((output, line));
             }
         }
-        let first = graph.value(graph.nodes[members.first()?.0].outputs[0]);
+        let last = graph.value(graph.nodes[members.last()?.0].outputs[0]);
         let (mut distinct, mut registers) = (Vec::new(), HashMap::new());
         let mut outputs = Vec::with_capacity(results.len());
         for (value, line) in results {
@@ -202,8 +219,8 @@ impl Chain {
         }
         let (code, registers) = lines.allocated(&distinct);
         Some(Self {
-            dtype: first.dtype,
-            len: first.shape.num_elements(),
+            dtype: last.dtype,
+            len: last.shape.num_elements(),
             outputs,
             results: distinct.len(),
             registers,

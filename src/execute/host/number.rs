@@ -7,7 +7,7 @@ use std::ops::AddAssign;
 
 use burn_backend::Element;
 use burn_flex::{FlexTensor, ops::unary, simd};
-use faer::traits::pulp::Simd;
+use faer::traits::pulp::{Arch, Simd};
 
 use super::{chain::Function, functions};
 
@@ -22,7 +22,7 @@ pub(super) trait Number: Element + Copy + Default + Send + Sync + AddAssign {
     /// The closest number.
     fn of(number: f64) -> Self;
 
-    /// `y ← y ∘ x` for one of the four operations.
+    /// `y ← y ∘ x` for one of the four operations or a comparison.
     fn combine(function: Function, y: &mut [Self], x: &[Self]);
 
     /// `y ← x ∘ y`.
@@ -54,6 +54,7 @@ impl Number for f32 {
             Function::Sub => simd::sub_inplace_f32(y, x),
             Function::Mul => simd::mul_inplace_f32(y, x),
             Function::Div => simd::div_inplace_f32(y, x),
+            Function::Greater => pairs(y, x, |y, x| f32::from(u8::from(y > x))),
             _ => {}
         }
     }
@@ -62,6 +63,7 @@ impl Number for f32 {
         match function {
             Function::Sub => simd::rsub_inplace_f32(y, x),
             Function::Div => simd::rdiv_inplace_f32(y, x),
+            Function::Greater => pairs(y, x, |y, x| f32::from(u8::from(x > y))),
             _ => Self::combine(function, y, x),
         }
     }
@@ -78,8 +80,9 @@ impl Number for f32 {
             Function::Tanh => functions::tanh(y),
             Function::Sin => each(y, f32::sin),
             Function::Cos => each(y, f32::cos),
+            Function::Relu => each(y, |x: f32| if x.is_nan() || x > 0.0 { x } else { 0.0 }),
             Function::Neg => each(y, |x: f32| -x),
-            Function::Add | Function::Sub | Function::Mul | Function::Div => {}
+            Function::Add | Function::Sub | Function::Mul | Function::Div | Function::Greater => {}
         }
     }
 
@@ -114,6 +117,7 @@ impl Number for f64 {
             Function::Sub => pairs(y, x, |y, x| y - x),
             Function::Mul => pairs(y, x, |y, x| y * x),
             Function::Div => pairs(y, x, |y, x| y / x),
+            Function::Greater => pairs(y, x, |y, x| f64::from(u8::from(y > x))),
             _ => {}
         }
     }
@@ -122,6 +126,7 @@ impl Number for f64 {
         match function {
             Function::Sub => pairs(y, x, |y, x| x - y),
             Function::Div => pairs(y, x, |y, x| x / y),
+            Function::Greater => pairs(y, x, |y, x| f64::from(u8::from(x > y))),
             _ => Self::combine(function, y, x),
         }
     }
@@ -138,8 +143,9 @@ impl Number for f64 {
             Function::Tanh => each(y, f64::tanh),
             Function::Sin => each(y, f64::sin),
             Function::Cos => each(y, f64::cos),
+            Function::Relu => each(y, |x: f64| if x.is_nan() || x > 0.0 { x } else { 0.0 }),
             Function::Neg => each(y, |x: f64| -x),
-            Function::Add | Function::Sub | Function::Mul | Function::Div => {}
+            Function::Add | Function::Sub | Function::Mul | Function::Div | Function::Greater => {}
         }
     }
 
@@ -156,15 +162,25 @@ impl Number for f64 {
 }
 
 fn each<N: Copy>(y: &mut [N], function: impl Fn(N) -> N) {
-    for y in y {
-        *y = function(*y);
-    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for y in y {
+                *y = function(*y);
+            }
+        },
+    );
 }
 
 fn pairs<N: Copy>(y: &mut [N], x: &[N], function: impl Fn(N, N) -> N) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = function(*y, x);
-    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = function(*y, x);
+            }
+        },
+    );
 }
 
 /// Writes one number everywhere, by copies that grow.

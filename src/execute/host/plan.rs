@@ -83,9 +83,20 @@ impl<'a> Planner<'a> {
             let other = products.at.contains_key(&position);
             chain::step(graph, node).filter(|_| !other)
         });
+        let mut steps: Vec<Option<chain::Step>> = steps.collect();
+        for (position, node) in graph.nodes.iter().enumerate() {
+            let only = node.outputs.iter().flat_map(|value| &readers[value.index()]);
+            let kept = node.outputs.iter().any(|value| returned.contains(value));
+            if let &[reader] = &only.copied().collect::<Vec<usize>>()[..]
+                && !kept
+                && let Some(pair) = chain::mask(graph, node, &graph.nodes[reader])
+            {
+                [steps[position], steps[reader]] = pair.map(Some);
+            }
+        }
         Self {
             graph,
-            steps_of_nodes: steps.collect(),
+            steps_of_nodes: steps,
             writer,
             readers,
             returned,
@@ -95,10 +106,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Number and type of the elements that an operation of a chain writes.
+    /// Number and type of the elements that an operation of a chain writes. A comparison writes numbers there.
     fn size(&self, position: usize) -> Option<(usize, DType)> {
-        let value = *self.graph.nodes[position].outputs.first()?;
-        let ty = self.graph.value(value);
+        let node = &self.graph.nodes[position];
+        let compares = matches!(node.op, Op::CompareScalar(..));
+        let values = if compares { &node.inputs } else { &node.outputs };
+        let ty = self.graph.value(*values.first()?);
         Some((ty.shape.num_elements(), ty.dtype))
     }
 

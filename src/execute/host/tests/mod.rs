@@ -6,7 +6,7 @@ mod pools;
 mod products;
 
 use burn::backend::Flex;
-use burn_backend::{DType, FloatDType, Shape, TensorData};
+use burn_backend::{BoolStore, DType, FloatDType, Shape, TensorData};
 use burn_flex::FlexDevice;
 
 use super::{functions, plan, plan::Work};
@@ -15,7 +15,7 @@ use crate::{
         ExecuteError, Program, apply, in_precision, replay,
         tests::random::{Random, float, program},
     },
-    graph::{Binary, Graph, GraphBuilder, Literal, Op, Unary, ValueId, ValueType},
+    graph::{Binary, Comparison, Graph, GraphBuilder, Literal, Op, Unary, ValueId, ValueType},
     tensor::Operand,
 };
 
@@ -130,6 +130,52 @@ fn a_formula_is_one_chain() {
     let [step] = &steps[..] else { panic!("{} steps", steps.len()) };
     let Work::Chain(chain) = &step.work else { panic!("no chain") };
     assert_eq!((chain.code.len(), chain.results, chain.registers), (4, 1, 1));
+}
+
+/// A relu and its gradient are two chains: with NaN, zeros of both signs and infinities, the same bits.
+#[test]
+fn a_relu_and_its_mask_are_run_in_chains() {
+    let shape = [40, 8];
+    let mut builder = GraphBuilder::default();
+    let [x, b, g] = [[40, 8], [1, 8], [40, 8]].map(|shape| builder.input(float(&shape)));
+    let mut node = |op, inputs, dtype| {
+        builder.node(op, inputs, vec![ValueType { shape: shape.into(), dtype }])[0]
+    };
+    let float = DType::F32;
+    let sum = node(Op::Binary(Binary::Add), vec![x, b], float);
+    let is_larger = Op::CompareScalar(Comparison::Greater, Literal::Float(0.0));
+    let larger = node(is_larger.clone(), vec![sum], DType::Bool(BoolStore::Native));
+    let mask = node(Op::Cast, vec![larger], float);
+    let relu = node(Op::Unary(Unary::Relu), vec![sum], float);
+    let back = node(Op::Binary(Binary::Mul), vec![g, mask], float);
+    // A comparison that is returned is the backend's.
+    let returned = node(is_larger, vec![g], DType::Bool(BoolStore::Native));
+    let number = node(Op::Cast, vec![returned], float);
+    let graph = builder.finish(vec![relu, back, returned, number]);
+    let chains = plan::steps(&graph);
+    let chains = chains.iter().filter(|step| matches!(step.work, Work::Chain(_)));
+    assert_eq!(chains.count(), 2);
+    let device = Default::default();
+    let special = [0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.5, -1.5, 1e-40];
+    let numbers_of = |step: usize, count: usize, shape: [usize; 2]| {
+        let numbers: Vec<f32> = (0..count).map(|i| special[i * step % 8]).collect();
+        Operand::<Flex>::from_data(TensorData::new(numbers, shape), &device).expect("floats")
+    };
+    let zeros = TensorData::new(vec![-0.0f32; 8], [1, 8]);
+    let inputs = vec![
+        numbers_of(1, 320, shape),
+        Operand::from_data(zeros, &device).expect("floats"),
+        numbers_of(3, 320, shape),
+    ];
+    let expected = replay(&graph, &device, inputs.clone(), apply::<Flex>).expect("a run");
+    let program = Program::new(graph, &device, apply::<Flex>).expect("a good graph");
+    let bits = |all: Vec<Operand<Flex>>| -> Vec<Vec<u64>> {
+        let all = numbers(all).into_iter();
+        // All NaN are the same here.
+        all.map(|(_, all)| all.iter().map(|x| if x.is_nan() { 1 } else { x.to_bits() }).collect())
+            .collect()
+    };
+    assert_eq!(bits(program.run(inputs).expect("a run")), bits(expected));
 }
 
 /// Zeros of both signs are different numbers.
