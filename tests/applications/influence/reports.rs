@@ -91,11 +91,11 @@ fn weight_decay_alone_is_no_stationary_point() {
             assert_eq!((found.remaining, report.warnings()), (0.0, Vec::new()));
             continue;
         }
-        let expected = InfluenceWarning::NotStationary { remaining: f64::MAX };
-        assert_eq!(report.warnings(), std::slice::from_ref(&expected));
+        let expected = [InfluenceWarning::NotStationary { remaining: f64::MAX }];
+        assert_eq!(report.warnings(), expected);
         let saved = serde_json::to_string(&report).unwrap();
         let loaded: InfluenceReport = serde_json::from_str(&saved).unwrap();
-        assert_eq!(loaded.warnings(), [expected]);
+        assert_eq!(loaded.warnings(), expected);
         let said = report.to_string();
         assert!(said.contains("those of all samples do") && said.len() < 2000, "{said}");
     }
