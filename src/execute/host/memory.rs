@@ -14,6 +14,15 @@ use crate::tensor::spare::{self, in_shape};
 /// Bytes kept between runs, at most.
 const KEPT: usize = 1 << 26;
 
+/// Bytes that a run may hold, of which at most `peak` are alive: twice as many, as far as they are kept for the next run.
+///
+/// The rest has sizes that are not wanted at the time. Without it every run would give memory back where most is alive and ask
+/// for it again, which takes a large part of a program's time where the allocator hands it on to the system. More than is kept
+/// would be given back at the end.
+pub(super) fn held(peak: usize) -> usize {
+    peak.max(peak.saturating_mul(2).min(KEPT))
+}
+
 /// Smaller tensors are left to the allocator, which is as fast for them.
 const SMALL: usize = 1 << 5;
 

@@ -10,7 +10,7 @@ use super::{
     chain::Chain,
     convolution::Images,
     indexing,
-    memory::Memory,
+    memory::{Memory, held},
     movement::moved,
     plan::{Step, Work},
     pool::pooled,
@@ -24,11 +24,6 @@ use crate::{
 
 /// Bytes that may always stay unused: little compared with any program, and all that a small one needs.
 const SLACK: usize = 1 << 16;
-
-/// Bytes by which more than the most that is alive may be held, but no more than that again: memory of sizes that are not
-/// wanted at the time. Without it every run would give memory back where most is alive and ask for it again, which takes a
-/// large part of a program's time where the allocator hands it on to the system.
-const SPARE: usize = 1 << 26;
 
 /// Where a value is kept.
 enum Slot<'a> {
@@ -123,8 +118,7 @@ impl<'a> Run<'a> {
 
     /// Runs a step.
     pub fn step(&mut self, step: &Step) -> Result<(), ExecuteError> {
-        let held = self.program.peak + self.program.peak.min(SPARE);
-        self.unused = held.saturating_sub(step.alive).max(SLACK);
+        self.unused = held(self.program.peak).saturating_sub(step.alive).max(SLACK);
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,
