@@ -6,10 +6,13 @@ use burn::{
     tensor::activation::tanh,
 };
 
+use burn_flex::FlexTensor;
+
 use super::{B, KfacCollector, KfacConfig, KfacFisher, numbers};
 use crate::{
     CaptureConfig, Likelihood, Objective, Reduction,
     graph::{Graph, Node, Op},
+    tensor::flex::held,
 };
 
 const DRAWN: KfacFisher = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
@@ -147,4 +150,20 @@ fn nothing_that_depends_on_no_cotangent_is_computed_again() {
     let forward = |program: &Graph| program.to_string().matches("= Unary(Tanh)").count();
     assert_eq!(forward(&program(&objective, KfacFisher::Exact)), 2);
     assert_eq!(forward(&program(&objective, DRAWN)), 2);
+}
+
+/// By sizes that no other test has, since what is left serves all.
+#[test]
+fn factors_are_computed_in_the_memory_of_those_before() {
+    let objective = classifier(&[181, 187, 4], 7);
+    let places = || {
+        let kfac = KfacConfig::new().init(&objective, Likelihood::Categorical).unwrap();
+        let factors = kfac.layers().iter().flat_map(|layer| layer.factors());
+        let tensors = factors.filter_map(|factor| held(factor.device()?));
+        let place = |tensor: &FlexTensor| tensor.bytes().as_ptr() as usize;
+        tensors.filter(|it| it.bytes().len() > 1 << 16).map(place).collect::<Vec<_>>()
+    };
+    let first = places();
+    assert_eq!(first.len(), 3);
+    assert_eq!(places(), first);
 }
