@@ -13,6 +13,7 @@ mod reports;
 mod results;
 mod retraining;
 mod store;
+mod store_runs;
 mod truth;
 
 use burn::{prelude::*, tensor::activation::log_softmax};
