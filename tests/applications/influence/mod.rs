@@ -12,6 +12,7 @@ mod refusals;
 mod reports;
 mod results;
 mod retraining;
+mod statistics;
 mod store;
 mod store_runs;
 mod truth;
