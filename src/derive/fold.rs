@@ -11,7 +11,7 @@ use burn_backend::Shape;
 
 use crate::graph::{Binary, Graph, Kind, Literal, Node, Op, ValueId, ValueType};
 
-mod broadcast;
+pub(in crate::derive) mod broadcast;
 mod convolution;
 mod fixed;
 mod gathered;
@@ -140,6 +140,7 @@ impl Folder {
     /// `output = small`, broadcast. Written as a product with ones: a result that is stored as it looks, which an
     /// expanded view is not. Elementwise readers will read `small` itself.
     fn spread(&mut self, small: ValueId, output: ValueId) {
+        let small = self.behind(small);
         let ones = self.emit_new(Op::Ones, vec![], self.ty(output).clone());
         self.uniform.insert(ones, 1.0);
         self.emit(Op::Binary(Binary::Mul), vec![ones, small], output);

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::Error,
     operator::{Adjoint, LinearOperator},
+    seeds::Seeds,
     space::ParamVector,
 };
 
@@ -22,6 +23,8 @@ const SAFETY: f64 = 2.0;
 const UNIT_VECTORS: usize = 16;
 /// ‖M‖ ≤ 10 √(2/π) max ‖Mᵀω‖ with probability 1 − 10^(−probes).
 const PROBES: u64 = 8;
+/// Of the probes.
+const SEED: u64 = 0;
 
 /// What is known at θ₁, one Newton step away.
 struct Moved<B: AutodiffBackend> {
@@ -135,7 +138,8 @@ fn norm_at_most<B: AutodiffBackend>(mixed: &MixedDerivative<B>) -> Result<f64, E
     let (hyper, model) = (mixed.domain(), mixed.codomain());
     let few = hyper.len().min(model.len());
     if few > UNIT_VECTORS {
-        let probes: Vec<_> = (0..PROBES).map(|seed| model.normal(seed)).collect();
+        let probes: Vec<_> =
+            (0..PROBES).map(|index| model.normal(Seeds::at(SEED, index))).collect();
         let mut largest: f64 = 0.0;
         for product in mixed.apply_adjoint_many(&probes)? {
             product.expect_finite("a product with the mixed derivative")?;

@@ -137,7 +137,7 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         options: SolveOptions<'_, B>,
     ) -> Result<Hypergradient<B>, Error> {
         let (theta, eta) = (self.inner.parameters(), self.inner.hyperparameters());
-        let outer = outer.into().at((&theta, &eta))?;
+        let outer = outer.into().at((&theta, &eta), &self.inner)?;
         self.expect_used(&outer)?;
         let slope = outer.gradient(&eta)?;
         let inner = self.inner.gradient()?;

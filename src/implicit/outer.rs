@@ -5,6 +5,9 @@ use burn_backend::AutodiffBackend;
 use super::{HyperGradient, HyperObjective, ImplicitError, split::Split};
 use crate::{error::Error, objective::Objective, space::ParamVector, tensor::DefaultBackend};
 
+/// Where the model is in the pair that an inner objective is captured on.
+const MODEL: &str = "0.";
+
 /// An outer objective L(θ, η). Made from a reference to either kind.
 #[derive(Clone, Debug)]
 pub enum OuterObjective<B: AutodiffBackend = DefaultBackend> {
@@ -33,17 +36,18 @@ impl<B: AutodiffBackend> From<&OuterObjective<B>> for OuterObjective<B> {
 }
 
 impl<B: AutodiffBackend> OuterObjective<B> {
-    /// The same objective at (θ, η), if these are its parameters.
+    /// The same objective at (θ, η), if these are its parameters, with the running statistics of the inner one.
     pub(super) fn at(
         &self,
         (model, hyper): (&ParamVector<B>, &ParamVector<B>),
+        inner: &HyperObjective<B>,
     ) -> Result<Self, Error> {
         let foreign = |reason: String| ImplicitError::OtherParameters { reason };
         match self {
             Self::Model(objective) => {
                 let same = objective.parameters().layout().expect_same(model.layout());
                 same.map_err(|error| foreign(error.to_string()))?;
-                Ok(Self::Model(objective.moved_to(model)?))
+                Ok(Self::Model(objective.moved_to(model, (inner.joint(), MODEL))?))
             }
             Self::Joint(objective) => {
                 let same = objective.parameters().layout().expect_same(model.layout());
@@ -55,6 +59,7 @@ impl<B: AutodiffBackend> OuterObjective<B> {
                     objective.hyperparameters().sub(hyper)?.largest()?,
                 ];
                 if distances == [0.0, 0.0] {
+                    objective.joint().expect_statistics(inner.joint(), "")?;
                     return Ok(self.clone());
                 }
                 Ok(Self::Joint(objective.at(model, hyper)?))

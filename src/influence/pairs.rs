@@ -27,7 +27,7 @@ pub(super) struct Pairs<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Influence<B> {
     /// Checks that a query belongs to the training, and decides how it is scored.
     pub(super) fn asked<'a>(&self, query: Query<'a, B>) -> Result<Asked<'a, B>, Error> {
-        let gradients = Gradients::of(query, self.training.parameters())?;
+        let gradients = Gradients::of(query, &self.training)?;
         let pairs = self.pairs(&gradients)?;
         Ok(Asked { gradients, pairs })
     }

@@ -30,7 +30,7 @@ impl<B: AutodiffBackend> Influence<B> {
         query: Query<'_, B>,
         mut work: impl FnMut(&[ParamVector<B>]) -> Result<(), Error>,
     ) -> Result<Solved, Error> {
-        let gradients = Gradients::of(query, self.training.parameters())?;
+        let gradients = Gradients::of(query, &self.training)?;
         self.each_block(gradients.len(), None, |block| {
             let (vectors, solves) = self.inverse.solve(&gradients.some(block)?)?;
             work(&vectors)?;

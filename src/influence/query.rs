@@ -10,7 +10,8 @@ use crate::{error::Error, objective::Objective, space::ParamVector, tensor::Defa
 /// The functions f of θ whose change is predicted: each has one gradient ∇f, and one row of scores.
 ///
 /// Objectives are evaluated at the parameters of the training objective: [`Objective::at`] moves them there, and returns an
-/// error where running statistics belong to the parameters. Vectors are used as they are.
+/// error where running statistics belong to the parameters. Those of an objective that is there already must be the training
+/// objective's. Vectors are used as they are.
 ///
 /// `&Objective` stands for the loss of each of its samples, `&ParamVector` and `&[ParamVector]` for gradients that are given.
 #[derive(Clone, Debug)]
@@ -56,17 +57,19 @@ pub(super) enum Gradients<'a, B: AutodiffBackend> {
 }
 
 impl<'a, B: AutodiffBackend> Gradients<'a, B> {
-    /// Checks that the query belongs to the space of some parameters, and moves it there.
-    pub fn of(query: Query<'a, B>, parameters: &ParamVector<B>) -> Result<Self, Error> {
-        let space = parameters.space();
+    /// Checks that the query belongs to the space of the training's parameters, and moves it there.
+    pub fn of(query: Query<'a, B>, training: &Objective<B>) -> Result<Self, Error> {
+        let parameters = training.parameters();
+        let (space, moved) =
+            (parameters.space(), |it: &Objective<B>| it.moved_to(parameters, (training, "")));
         let gradients = match query {
             Query::Samples(objective) => {
                 space.expect_same(objective.parameters().space())?;
-                Self::Samples(Box::new(SampleLosses::new(&objective.moved_to(parameters)?)?))
+                Self::Samples(Box::new(SampleLosses::new(&moved(objective)?)?))
             }
             Query::Value(objective) => {
                 space.expect_same(objective.parameters().space())?;
-                Self::Value(Box::new(objective.moved_to(parameters)?))
+                Self::Value(Box::new(moved(objective)?))
             }
             Query::Vectors(vectors) => {
                 vectors.iter().try_for_each(|vector| space.expect_same(vector.space()))?;

@@ -147,7 +147,7 @@ impl<B: AutodiffBackend> Influence<B> {
         let parameters = self.training.parameters();
         parameters.space().expect_same(step.space())?;
         step.expect_finite("the step")?;
-        match Gradients::of(query.into(), parameters)? {
+        match Gradients::of(query.into(), &self.training)? {
             Gradients::Samples(losses) => one_row(&losses, step),
             Gradients::Value(objective) => Ok(vec![objective.gradient()?.dot(step)?]),
             Gradients::Vectors(vectors) => {

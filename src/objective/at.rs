@@ -36,15 +36,45 @@ impl<B: AutodiffBackend> Objective<B> {
         self.at_keeping_buffers(parameters)
     }
 
-    /// The same objective at the parameters of another one; itself, with its running statistics, if it is there already.
+    /// The same objective at parameters of another one; itself, with its running statistics, if it is there already. These
+    /// must be those of the other one, in which their paths begin with `prefix`.
     ///
     /// # Errors
-    /// As [`at`](Self::at).
-    pub(crate) fn moved_to(&self, parameters: &ParamVector<B>) -> Result<Self, Error> {
-        if self.parameters().clone().sub(parameters)?.largest()? == 0.0 {
-            return Ok(self.clone());
+    /// As [`at`](Self::at); [`ObjectiveError::OtherStatistics`].
+    #[inline(never)]
+    pub(crate) fn moved_to(
+        &self,
+        parameters: &ParamVector<B>,
+        (other, prefix): (&Self, &str),
+    ) -> Result<Self, Error> {
+        if self.parameters().clone().sub(parameters)?.largest()? != 0.0 {
+            return self.at(parameters);
         }
-        self.at(parameters)
+        self.expect_statistics(other, prefix)?;
+        Ok(self.clone())
+    }
+
+    /// Checks that the running statistics that this objective reads are those of another one, as far as that has them.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::OtherStatistics`].
+    pub(crate) fn expect_statistics(&self, other: &Self, prefix: &str) -> Result<(), Error> {
+        let (own, others) = (&self.values.buffers, &other.values.buffers);
+        let mut differing = Vec::new();
+        for (position, path) in own.running() {
+            let there = others.running().find(|(_, it)| it.strip_prefix(prefix) == Some(path));
+            let there = there.and_then(|(at, _)| others.values().get(at));
+            let (Some(here), Some(there)) = (own.values().get(position), there) else { continue };
+            if self.recorder.reads_buffer(position)?
+                && here.clone().into_data()? != there.clone().into_data()?
+            {
+                differing.push(path.to_string());
+            }
+        }
+        if differing.is_empty() {
+            return Ok(());
+        }
+        Err(ObjectiveError::OtherStatistics { buffers: differing }.into())
     }
 
     /// The same objective at other parameters, with the running statistics it already has: for a step along a line in

@@ -48,6 +48,15 @@ pub enum ObjectiveError {
         /// Their paths in the model.
         buffers: Vec<String>,
     },
+    /// An objective at the same parameters as another one, with other running statistics.
+    #[error(
+        "two objectives are at the same parameters with different running statistics ({}), so that they are of different \
+         models; capture both of one model, or take both to it with `objective.at_model(&model)`", buffers.join(", ")
+    )]
+    OtherStatistics {
+        /// Their paths in the model.
+        buffers: Vec<String>,
+    },
     /// The closure panicked in Burn's own passes on a batch.
     #[error("the closure panicked when Burn ran it and its `backward()` on this batch: {message}")]
     Backward {

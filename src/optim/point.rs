@@ -6,8 +6,8 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    objective::{Objective, ObjectiveError, ValueAndGradient},
-    space::{ParamVector, VectorError},
+    objective::{Objective, ValueAndGradient, is_not_finite},
+    space::ParamVector,
 };
 
 /// h is known up to this many units of rounding: sums over many samples lose more than the last digit.
@@ -108,10 +108,4 @@ impl<'a, B: AutodiffBackend> Point<'a, B> {
         let decay = 0.5 * self.decay * parameters.dot(&parameters)?;
         Ok((self.objective.at_keeping_buffers(&parameters)?, decay))
     }
-}
-
-/// Whether a loss or a gradient overflowed, which is not the caller's fault at a point that is only tried.
-fn is_not_finite(error: &Error) -> bool {
-    matches!(error.downcast_ref(), Some(ObjectiveError::NotFiniteLoss { .. }))
-        || matches!(error.downcast_ref(), Some(VectorError::NonFinite { .. }))
 }

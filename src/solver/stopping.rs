@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
+use burn_backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
+
+use crate::{error::Error, space::ParamVector};
 
 /// Why a solver stopped. Its `Display` is a sentence with what to try next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
@@ -11,7 +14,7 @@ pub enum StopReason {
     /// The true residual is below the tolerance.
     #[error("The residual is below the tolerance: nothing needs to be done.")]
     Converged,
-    /// A factorization solved the system.
+    /// A factorization solved the system: the residual is that of rounding, and at most a hundredth of ‖b‖.
     #[error("A factorization solved the system to working precision: nothing needs to be done.")]
     Solved,
     /// The limit on iterations is reached.
@@ -38,7 +41,8 @@ pub enum StopReason {
          `Direct`, which names the singular directions."
     )]
     Breakdown,
-    /// The residual has stopped falling, or that of a direct method is above a hundredth of ‖b‖.
+    /// The residual has stopped falling, or that of a direct method is larger than rounding explains, or above a hundredth of
+    /// ‖b‖.
     #[error(
         "The residual stopped falling above the tolerance, which is the most this precision gives: solve in f64, add \
          damping, or ask for a larger tolerance."
@@ -96,15 +100,33 @@ impl StopReason {
         matches!(self, StopReason::Converged | StopReason::Solved | StopReason::Sampled)
     }
 
-    /// The reason of a direct method, which has no tolerance: with a residual this large, A is so ill-conditioned in this
-    /// precision that the system is not solved.
-    pub(super) fn of_direct((rhs_norm, residual): (f64, f64)) -> Self {
-        if residual <= SOLVED * rhs_norm { StopReason::Solved } else { StopReason::Stagnation }
+    /// The reason of a direct method, which has no tolerance. The residual must be explained by rounding. With one above a
+    /// hundredth of b, A is so ill-conditioned in this precision that the system is not solved even so.
+    pub(super) fn of_direct((rhs_norm, residual): (f64, f64), rounding: f64) -> Self {
+        if residual <= rounding.min(SOLVED * rhs_norm) {
+            StopReason::Solved
+        } else {
+            StopReason::Stagnation
+        }
     }
 }
 
 /// The largest relative residual of a system that is solved by a direct method: that of a condition number of about 10⁵ in f32.
 pub(super) const SOLVED: f64 = 1e-2;
+
+/// Units in the last place that the roundings of x, of b and in the product A x may come to.
+const ULPS: f64 = 4.0;
+
+/// The residual that rounding leaves at most of a solution x, from ‖A‖: sums over n numbers round to √n units in the last
+/// place. A larger one shows that the products are not those of the matrix that was factorized.
+pub(super) fn rounding<B: AutodiffBackend>(
+    operator_norm: f64,
+    x: &ParamVector<B>,
+    rhs_norm: f64,
+) -> Result<f64, Error> {
+    let units = ULPS * (x.len() as f64).sqrt() * x.precision().epsilon();
+    Ok(units * (operator_norm * x.norm()? + rhs_norm))
+}
 
 /// Notices that the residual has not fallen for a number of iterations.
 pub(super) struct StagnationWatch {

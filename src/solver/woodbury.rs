@@ -10,7 +10,8 @@ use crate::{
 };
 
 use super::{
-    ExtremeEigenvalues, Method, MethodDetail, Solution, SolveReport, StopReason, system::System,
+    ExtremeEigenvalues, Method, MethodDetail, Solution, SolveReport, StopReason,
+    stopping::rounding, system::System,
 };
 
 /// The direct solver for low rank plus a positive diagonal, A = Σᵢ cᵢvᵢvᵢᵀ + D, by the formula of Sherman, Morrison and
@@ -112,11 +113,18 @@ impl<B: AutodiffBackend> Woodbury<B> {
             }
         }
         let norms = (rhs_norm, residual);
+        let norm = self.spectrum.map(|found| found.smallest.abs().max(found.largest.abs()));
+        let allowed = rounding(norm.unwrap_or(f64::INFINITY), &x, rhs_norm)?;
         let report = SolveReport {
             iterations: refinements,
             spectrum: self.spectrum,
             detail: Some(MethodDetail::Woodbury { rank: self.operator.rank() }),
-            ..SolveReport::new(Method::Woodbury, StopReason::of_direct(norms), &system, norms)
+            ..SolveReport::new(
+                Method::Woodbury,
+                StopReason::of_direct(norms, allowed),
+                &system,
+                norms,
+            )
         };
         Ok(Solution { x, report, negative_curvature: None })
     }

@@ -18,6 +18,7 @@ mod failure;
 mod kfac;
 #[path = "../support/models/mod.rs"]
 mod models;
+mod operations;
 mod optim;
 #[path = "../support/plain.rs"]
 mod plain;

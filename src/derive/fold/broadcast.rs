@@ -1,5 +1,7 @@
 //! Operations on broadcast operands, done on what was broadcast.
 
+use std::ops::Range;
+
 use burn_backend::Shape;
 
 use super::{Folder, Rewrite};
@@ -13,7 +15,7 @@ impl Folder {
         };
         let (ty, shape) = (self.ty(output).clone(), self.ty(value).shape.clone());
         if *op == Op::Expand && shape.num_dims() == ty.shape.num_dims() {
-            self.broadcast.insert(output, value);
+            self.broadcast.insert(output, self.behind(value));
         }
         let Some(&small) = self.broadcast.get(&value) else {
             return;
@@ -54,9 +56,13 @@ impl Folder {
         }
     }
 
+    /// What a value is broadcast from, or the value itself.
+    pub(super) fn behind(&self, value: ValueId) -> ValueId {
+        self.broadcast.get(&value).copied().unwrap_or(value)
+    }
+
     fn smaller_pair(&self, node: &Node, left: ValueId, right: ValueId, output: ValueId) -> Rewrite {
-        let behind = |value: ValueId| self.broadcast.get(&value).copied().unwrap_or(value);
-        let pair = vec![behind(left), behind(right)];
+        let pair = vec![self.behind(left), self.behind(right)];
         if pair == node.inputs {
             return Rewrite::Keep;
         }
@@ -98,11 +104,30 @@ fn together(left: &Shape, right: &Shape) -> Shape {
 
 /// Shape of what is broadcast to `from` when that is reshaped to `to`, if dimensions that were broadcast do not mix with
 /// others.
-fn reshaped(small: &[usize], from: &[usize], to: &[usize]) -> Option<Shape> {
+pub(in crate::derive) fn reshaped(small: &[usize], from: &[usize], to: &[usize]) -> Option<Shape> {
     let mut result = Vec::with_capacity(to.len());
+    for (before, after) in groups(from, to)? {
+        let (sizes, after) = (&small[before.clone()], &to[after]);
+        if sizes == &from[before] {
+            result.extend(after);
+        } else if sizes.iter().all(|&size| size == 1) {
+            result.extend(after.iter().map(|_| 1));
+        } else {
+            return None;
+        }
+    }
+    Some(Shape::from(result))
+}
+
+/// The fewest adjacent dimensions of both shapes with the same number of elements, which a reshape does not mix with
+/// others. Dimensions of size one may be left over at the end, in a group of their own.
+pub(in crate::derive) fn groups(
+    from: &[usize],
+    to: &[usize],
+) -> Option<Vec<(Range<usize>, Range<usize>)>> {
+    let mut groups = Vec::new();
     let (mut i, mut j) = (0, 0);
     while i < from.len() && j < to.len() {
-        // The fewest dimensions of both with the same number of elements.
         let (first, mut left, mut right) = ((i, j), from[i], to[j]);
         while left != right {
             if left < right {
@@ -114,15 +139,10 @@ fn reshaped(small: &[usize], from: &[usize], to: &[usize]) -> Option<Shape> {
             }
         }
         (i, j) = (i + 1, j + 1);
-        let (before, after) = (&small[first.0..i], &to[first.1..j]);
-        if before == &from[first.0..i] {
-            result.extend(after);
-        } else if before.iter().all(|&size| size == 1) {
-            result.extend(after.iter().map(|_| 1));
-        } else {
-            return None;
-        }
+        groups.push((first.0..i, first.1..j));
     }
-    result.resize(to.len(), 1); // what is left has size one
-    Some(Shape::from(result))
+    if i < from.len() || j < to.len() {
+        groups.push((i..from.len(), j..to.len()));
+    }
+    Some(groups)
 }

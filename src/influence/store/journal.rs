@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
@@ -164,7 +165,8 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Replaces the description of the scores at a path, completely or not at all.
+    /// Replaces the description of the scores at a path, completely or not at all, also if the machine stops: the new one is on
+    /// disk before it takes the name of the old one, and its name before the next block.
     pub fn write(&self, path: &Path) -> Result<(), StoreError> {
         let file = Self::beside(path);
         let mut fresh = file.clone().into_os_string();
@@ -172,8 +174,13 @@ impl Journal {
         let fresh = PathBuf::from(fresh);
         let text = serde_json::to_string_pretty(self);
         let text = text.map_err(|error| failed(&file, &error))?;
-        fs::write(&fresh, text).map_err(|error| failed(&fresh, &error))?;
-        fs::rename(&fresh, &file).map_err(|error| failed(&file, &error))
+        let on_disk = fs::File::create(&fresh).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        on_disk.map_err(|error| failed(&fresh, &error))?;
+        let named = fs::rename(&fresh, &file).and_then(|()| sync_folder(folder_of(&file)));
+        named.map_err(|error| failed(&file, &error))
     }
 
     /// Bytes of the file of scores with a number of queries.
@@ -201,6 +208,26 @@ impl Journal {
     }
 }
 
+/// The folder of a file.
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Waits until the names in a folder are on disk, where a folder can be opened and waited for.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match fs::File::open(folder)?.sync_all() {
+        // Some file systems over a network have no such call for folders.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
 pub(super) fn named(path: &Path) -> String {
     path.display().to_string()
 }
@@ -208,4 +235,20 @@ pub(super) fn named(path: &Path) -> String {
 /// A failure that the operating system reports.
 pub(super) fn failed(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::File { path: named(path), message: error.to_string() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A bare name is in the current folder, whose own path is empty.
+    #[test]
+    fn the_folder_of_a_file_can_be_waited_for() {
+        assert_eq!(folder_of(Path::new("scores.npy.json")), Path::new("."));
+        assert_eq!(folder_of(Path::new("a/scores.npy.json")), Path::new("a"));
+        assert_eq!(folder_of(Path::new("/scores.npy.json")), Path::new("/"));
+        sync_folder(folder_of(Path::new("scores.npy.json"))).unwrap();
+        assert!(cfg!(not(unix)) || sync_folder(Path::new("/no folder")).is_err());
+    }
 }

@@ -11,7 +11,13 @@ use super::super::{ExtremeEigenvalues, Method, SolverError};
 use super::DirectMethod;
 
 /// A factorized matrix.
-pub(super) enum Factorization {
+pub(super) struct Factorization {
+    kind: Kind,
+    /// ‖A‖ in the Frobenius norm.
+    norm: f64,
+}
+
+enum Kind {
     Cholesky(Llt<f64>),
     BunchKaufman(Lblt<f64>),
     Eigen(EigenDecomposition),
@@ -30,6 +36,66 @@ pub(super) struct EigenDecomposition {
 impl Factorization {
     /// Factorizes a symmetric matrix. `cut` is the fraction of the largest eigenvalue below which one counts as zero.
     pub(super) fn new(matrix: &Mat<f64>, method: DirectMethod, cut: f64) -> Result<Self, Error> {
+        Ok(Self { kind: Kind::new(matrix, method, cut)?, norm: matrix.norm_l2() })
+    }
+
+    /// ‖A‖ in the Frobenius norm.
+    pub(super) fn norm(&self) -> f64 {
+        self.norm
+    }
+
+    /// A⁻¹ b, or the shortest least-squares solution.
+    pub(super) fn solve(&self, rhs: &[f64]) -> Result<Vec<f64>, Error> {
+        let column = Mat::from_fn(rhs.len(), 1, |row, _| rhs.get(row).copied().unwrap_or(0.0));
+        let solution = match &self.kind {
+            Kind::Cholesky(cholesky) => cholesky.solve(&column),
+            Kind::BunchKaufman(factors) => factors.solve(&column),
+            Kind::Eigen(eigen) => eigen.solve(&column),
+        };
+        let solution: Vec<f64> = (0..rhs.len()).map(|row| solution[(row, 0)]).collect();
+        if solution.iter().all(|x| x.is_finite()) {
+            Ok(solution)
+        } else {
+            Err(failed(self.method()))
+        }
+    }
+
+    /// A factorization without a cut does not notice a matrix that is singular to rounding, but its x is no solution.
+    pub(super) fn expect_solved(&self, residual: f64, allowed: f64) -> Result<(), Error> {
+        match self.kind {
+            Kind::Eigen(_) => Ok(()),
+            _ if residual <= allowed => Ok(()),
+            _ => Err(failed(self.method())),
+        }
+    }
+
+    pub(super) fn method(&self) -> Method {
+        match self.kind {
+            Kind::Cholesky(_) => Method::Cholesky,
+            Kind::BunchKaufman(_) => Method::BunchKaufman,
+            Kind::Eigen(_) => Method::EigenDecomposition,
+        }
+    }
+
+    /// The extreme eigenvalues; `None` if the factorization does not compute them.
+    pub(super) fn spectrum(&self) -> Option<ExtremeEigenvalues> {
+        match &self.kind {
+            Kind::Eigen(eigen) => ExtremeEigenvalues::of(&eigen.values, true),
+            _ => None,
+        }
+    }
+
+    /// Number of eigenvalues that count as zero.
+    pub(super) fn singular_directions(&self) -> usize {
+        match &self.kind {
+            Kind::Eigen(eigen) => eigen.values.iter().filter(|value| !eigen.keeps(**value)).count(),
+            _ => 0,
+        }
+    }
+}
+
+impl Kind {
+    fn new(matrix: &Mat<f64>, method: DirectMethod, cut: f64) -> Result<Self, Error> {
         // Pivots show the condition number to a factor only; the eigenvalues decide near the cut.
         let rounding = 1e3 * matrix.nrows() as f64 * f64::EPSILON;
         match method {
@@ -47,55 +113,6 @@ impl Factorization {
             DirectMethod::EigenDecomposition => {
                 EigenDecomposition::new(matrix, cut).map(Self::Eigen)
             }
-        }
-    }
-
-    /// A⁻¹ b, or the shortest least-squares solution.
-    pub(super) fn solve(&self, rhs: &[f64]) -> Result<Vec<f64>, Error> {
-        let column = Mat::from_fn(rhs.len(), 1, |row, _| rhs.get(row).copied().unwrap_or(0.0));
-        let solution = match self {
-            Self::Cholesky(cholesky) => cholesky.solve(&column),
-            Self::BunchKaufman(factors) => factors.solve(&column),
-            Self::Eigen(eigen) => eigen.solve(&column),
-        };
-        let solution: Vec<f64> = (0..rhs.len()).map(|row| solution[(row, 0)]).collect();
-        if solution.iter().all(|x| x.is_finite()) {
-            Ok(solution)
-        } else {
-            Err(failed(self.method()))
-        }
-    }
-
-    /// A factorization without a cut does not notice a matrix that is singular to rounding, but its x is no solution.
-    pub(super) fn expect_solved(&self, residual: f64, allowed: f64) -> Result<(), Error> {
-        match self {
-            Self::Eigen(_) => Ok(()),
-            _ if residual <= allowed => Ok(()),
-            _ => Err(failed(self.method())),
-        }
-    }
-
-    pub(super) fn method(&self) -> Method {
-        match self {
-            Self::Cholesky(_) => Method::Cholesky,
-            Self::BunchKaufman(_) => Method::BunchKaufman,
-            Self::Eigen(_) => Method::EigenDecomposition,
-        }
-    }
-
-    /// The extreme eigenvalues; `None` if the factorization does not compute them.
-    pub(super) fn spectrum(&self) -> Option<ExtremeEigenvalues> {
-        match self {
-            Self::Eigen(eigen) => ExtremeEigenvalues::of(&eigen.values, true),
-            _ => None,
-        }
-    }
-
-    /// Number of eigenvalues that count as zero.
-    pub(super) fn singular_directions(&self) -> usize {
-        match self {
-            Self::Eigen(eigen) => eigen.values.iter().filter(|value| !eigen.keeps(**value)).count(),
-            _ => 0,
         }
     }
 }

@@ -5,6 +5,7 @@ use burn_backend::AutodiffBackend;
 use crate::{
     error::Error,
     operator::SelfAdjoint,
+    seeds::Seeds,
     spectrum::{LanczosConfig, SpectrumEnd},
 };
 
@@ -82,7 +83,7 @@ fn ritz<B: AutodiffBackend>(
         .with_relative_tolerance(1e-3)
         .with_max_iterations(Some(products))
         .init()?;
-    let start = system.rhs().space().normal(seed);
+    let start = system.rhs().space().normal(Seeds::at(seed, 0));
     let options = SolveOptions::new().with_preconditioner(inverse);
     let solution = solver.solve_with(system.operator(), &start, options)?;
     let extremes = solution.report.spectrum.map(|spectrum| {

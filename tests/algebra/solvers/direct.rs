@@ -4,7 +4,7 @@ use crate::failure::failure;
 use burn_curvature::{
     DirectConfig, LinearOperator, LinearSolver, Precision, SolveOptions, StopReason,
     errors::{OperatorError, SolverError},
-    operator::Diagonal,
+    operator::{Dense, Diagonal, FromFn},
     solver::{Direct, DirectMethod, Iteration, Method, UnusedOption},
 };
 
@@ -111,8 +111,7 @@ fn direct_many_and_limits<B: TestBackend>() {
     );
     let mut lopsided = rows.clone();
     lopsided[0][5] += 1.0;
-    let lopsided =
-        burn_curvature::operator::Dense::new(&matrix(&lopsided), rhs[0].space()).unwrap();
+    let lopsided = Dense::new(&matrix(&lopsided), rhs[0].space()).unwrap();
     let refused = solver.solve(&lopsided.assume_self_adjoint().unwrap(), &rhs[0]).unwrap_err();
     assert!(matches!(refused.downcast_ref(), Some(OperatorError::NotSymmetric { .. })));
 }
@@ -220,3 +219,38 @@ fn direct_solutions_out_of_range<B: TestBackend>() {
     }
 }
 on_backends!(direct_solutions_out_of_range: ndarray, flex, dispatch);
+
+/// A product that is not quite that of the symmetric matrix that is factorized: it is refined where products are those of
+/// another matrix, and not called solved where they are not those of any.
+fn direct_residuals_beyond_rounding<B: TestBackend>() {
+    for &precision in B::PRECISIONS {
+        for seed in 0..10 {
+            let mut rows = with_spectrum(&logarithmic(0.1, 10.0, 12), seed);
+            let b = SplitMix64::new(seed).normals(12);
+            let rhs = flat::<B>(&b, precision);
+            let (noisy, calls) = (operator(&rows, rhs.space()), std::cell::Cell::new(0));
+            let noisy = FromFn::new(rhs.space(), |v| {
+                calls.set(calls.get() + 1);
+                let size = 3e-5 * v.norm()?;
+                Ok(noisy.apply(v)?.axpy(size, &v.space().normal(calls.get()))?)
+            });
+            let solver = DirectConfig::new().init().unwrap();
+            let noisy = noisy.unwrap().assume_self_adjoint().unwrap();
+            let found = solver.solve(&noisy, &rhs).unwrap().report;
+            assert!((1e-5..1e-2).contains(&found.relative_residual), "{found}");
+            assert_eq!(found.stop, StopReason::Stagnation, "{found}");
+
+            rows[2][7] += 2e-4;
+            rows[7][2] -= 2e-4;
+            let skew = Dense::new(&matrix(&rows), rhs.space()).unwrap();
+            let skew = skew.assume_self_adjoint().unwrap();
+            for method in [DirectMethod::Automatic, DirectMethod::BunchKaufman] {
+                let solver = DirectConfig::new().with_method(method).init().unwrap();
+                let solution = solver.solve(&skew, &rhs).unwrap();
+                assert_eq!(solution.report.stop, StopReason::Solved, "{}", solution.report);
+                assert_close(&x_of(&solution), &solve(&rows, &b), 2000.0 * precision.epsilon());
+            }
+        }
+    }
+}
+on_backends!(direct_residuals_beyond_rounding: ndarray, flex, dispatch);

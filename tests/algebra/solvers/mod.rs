@@ -16,6 +16,7 @@ mod minres_singular;
 mod minres_stopping;
 mod neumann;
 mod neumann_edges;
+mod nystrom;
 mod over_data;
 mod region;
 mod scales;

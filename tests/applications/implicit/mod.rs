@@ -7,6 +7,7 @@ mod exact;
 mod imaml;
 mod refusals;
 mod truncated;
+mod verdicts;
 mod world;
 
 use burn_curvature::{ConjugateGradientConfig, DirectConfig, LinearSolver, MinresConfig};

@@ -1,4 +1,4 @@
-//! Bad input: each a typed error, or a verdict of the report.
+//! Bad input: each a typed error.
 
 use burn::{
     module::{Param, ParamId},
@@ -7,17 +7,15 @@ use burn::{
 use burn_curvature::{
     ConjugateGradientConfig, DirectConfig, Error, LinearOperator, Objective,
     errors::{ConfigError, ImplicitError, ObjectiveError, ParamError, VectorError},
-    implicit::{
-        HyperObjective, ImplicitConfig, InnerCurvature, LipschitzConstants, Verdict, truncated,
-    },
+    implicit::{HyperObjective, ImplicitConfig, InnerCurvature, LipschitzConstants, truncated},
 };
 
 use super::world::{Hyper, Weights, World, entries, inner_loss, losses};
-use crate::{failure::failure, random::SplitMix64};
+use crate::failure::failure;
 
 #[derive(Module, Debug)]
-struct Scalar {
-    value: Param<Tensor<1>>,
+pub(super) struct Scalar {
+    pub value: Param<Tensor<1>>,
 }
 
 #[derive(Module, Debug)]
@@ -25,16 +23,16 @@ struct Integers {
     value: Param<Tensor<1, Int>>,
 }
 
-fn device() -> Device {
+pub(super) fn device() -> Device {
     Device::flex().autodiff()
 }
 
-fn scalar(value: f32) -> Scalar {
+pub(super) fn scalar(value: f32) -> Scalar {
     Scalar { value: Param::from_tensor(Tensor::from_floats([value], &device())) }
 }
 
 /// A scalar inner problem in f64.
-fn problem(
+pub(super) fn problem(
     (w, eta): (f32, f32),
     loss: fn(Tensor<1>, Tensor<1>) -> Tensor<1>,
 ) -> Result<(HyperObjective, Scalar, Scalar), Error> {
@@ -45,7 +43,7 @@ fn problem(
     Ok((inner.in_f64()?, model, hyper))
 }
 
-fn outer(model: &Scalar) -> Objective {
+pub(super) fn outer(model: &Scalar) -> Objective {
     let outer =
         Objective::capture(model, (), |model: &Scalar, ()| model.value.val().powi_scalar(2));
     outer.unwrap().in_f64().unwrap()
@@ -176,131 +174,6 @@ fn configurations_out_of_range_are_refused() {
     assert!(truncated(0, 0.1).is_err() && truncated(1, 0.0).is_err());
     // Without outputs there is no Gauss-Newton matrix.
     assert!(config.with_curvature(InnerCurvature::GaussNewton).init(&inner).is_err());
-}
-
-/// ℒ = ¼w⁴ − ½ηw² has a maximum at 0 and minima at ±√η.
-fn double_well(w: Tensor<1>, eta: Tensor<1>) -> Tensor<1> {
-    w.clone().powi_scalar(4) * 0.25 - eta * w.powi_scalar(2) * 0.5
-}
-
-#[test]
-fn an_indefinite_inner_matrix_is_reported_with_what_to_do() {
-    let (inner, model, _) = problem((0.1, 1.0), double_well).unwrap();
-    let outer = outer(&model);
-    let conjugate = ConjugateGradientConfig::new().init().unwrap();
-    let direct = DirectConfig::new().init().unwrap();
-    let function = ImplicitConfig::new().init(&inner).unwrap();
-    for report in [
-        function.hypergradient(&outer, &conjugate).unwrap().report,
-        function.hypergradient(&outer, &direct).unwrap().report,
-    ] {
-        assert_eq!(report.verdict, Verdict::Indefinite);
-        assert!(report.smallest_eigenvalue.unwrap() < -0.9, "{report}");
-        assert!(report.advice().contains("add damping"), "{report}");
-    }
-    // Damped, it is another problem, whose minimum is elsewhere.
-    let damped = ImplicitConfig::new().with_damping(2.0).init(&inner).unwrap();
-    let report = damped.hypergradient(&outer, &conjugate).unwrap().report;
-    assert_eq!(report.verdict, Verdict::NotStationary, "{report}");
-}
-
-/// In f32 the zero eigenvalues of ggᵀ come out as either sign of ε; −10⁻⁴ of the largest is negative.
-#[test]
-fn a_singular_inner_matrix_is_not_indefinite_by_rounding() {
-    let solver = DirectConfig::new().init().unwrap();
-    let mut negative = 0;
-    for seed in 0..20 {
-        let g: Vec<f32> = SplitMix64::new(seed).normals(3).iter().map(|&g| g as f32).collect();
-        let at = || Tensor::<1>::from_floats(g.as_slice(), &device());
-        let report = |share: f32| {
-            let (model, hyper) = (Scalar { value: Param::from_tensor(at()) }, scalar(1.0));
-            let inner = HyperObjective::capture(&model, &hyper, at(), move |model, eta, g| {
-                let (w, eta) = (model.value.val(), eta.value.val());
-                let along = (w.clone() * g.clone()).sum();
-                let across = w.clone().powi_scalar(2).sum() * g.powi_scalar(2).sum()
-                    - along.clone().powi_scalar(2);
-                (along - eta).powi_scalar(2) * 0.5 - across * (0.5 * share)
-            });
-            let outer =
-                Objective::capture(&model, at(), |model: &Scalar, g| (model.value.val() * g).sum());
-            let function = ImplicitConfig::new().init(&inner.unwrap()).unwrap();
-            function.hypergradient(&outer.unwrap(), &solver).unwrap().report
-        };
-        let singular = report(0.0);
-        negative +=
-            usize::from(singular.smallest_eigenvalue.is_some_and(|smallest| smallest < 0.0));
-        assert_ne!(singular.verdict, Verdict::Indefinite, "{singular}");
-        let indefinite = report(1e-4);
-        assert_eq!(indefinite.verdict, Verdict::Indefinite, "{indefinite}");
-    }
-    assert!(negative > 0);
-}
-
-#[test]
-fn an_inner_problem_that_is_not_at_its_minimum_is_reported() {
-    let (inner, model, _) = problem((1.3, 1.0), double_well).unwrap();
-    let solver = ConjugateGradientConfig::new().init().unwrap();
-    for config in [ImplicitConfig::new(), ImplicitConfig::new().with_error_bound(false)] {
-        let report =
-            config.init(&inner).unwrap().hypergradient(&outer(&model), &solver).unwrap().report;
-        assert_eq!(report.verdict, Verdict::NotStationary);
-        assert!((report.stationarity - (1.3_f64.powi(3) - 1.3)).abs() < 1e-6);
-        assert!(report.distance.unwrap() > 0.2, "{report}");
-        assert!(report.advice().contains("train it"), "{report}");
-    }
-    let (inner, model, _) = problem((1.0, 1.0), double_well).unwrap();
-    let function = ImplicitConfig::new().init(&inner).unwrap();
-    let report = function.hypergradient(&outer(&model), &solver).unwrap().report;
-    assert!(report.is_sound(), "{report}");
-    let text = serde_json::to_string(&report).unwrap();
-    let read: burn_curvature::implicit::HypergradientReport = serde_json::from_str(&text).unwrap();
-    assert_eq!(read.to_string(), report.to_string());
-}
-
-/// The Gauss-Newton matrix is finite where the outputs have no second derivative; the residual is that of the Hessian.
-#[test]
-fn a_residual_that_is_no_number_is_not_zero() {
-    let (model, hyper) = (scalar(0.0), scalar(0.0));
-    let inner = HyperObjective::capture(&model, &hyper, (), |model, hyper, ()| {
-        let z = model.value.val().powf_scalar(1.5) + model.value.val();
-        (z.clone(), (z - hyper.value.val()).powi_scalar(2) * 0.5)
-    });
-    let inner = inner.unwrap().in_f64().unwrap();
-    let outer = Objective::capture(&model, (), |model: &Scalar, ()| model.value.val() * 2.0);
-    let outer = outer.unwrap().in_f64().unwrap();
-    let solver = ConjugateGradientConfig::new().init().unwrap();
-    let config = ImplicitConfig::new().with_curvature(InnerCurvature::GaussNewton);
-    for bounded in [false, true] {
-        let function = config.clone().with_error_bound(bounded).init(&inner).unwrap();
-        let found = function.hypergradient(&outer, &solver).unwrap();
-        assert!(found.report.solve.relative_residual < 1e-6, "{}", found.report);
-        assert!(!found.report.relative_residual.is_finite(), "{}", found.report);
-        assert!(!found.report.is_sound(), "{}", found.report);
-    }
-}
-
-/// A convexity that the caller states is held against what the solver meets.
-#[test]
-fn a_convexity_that_is_not_there_is_refused() {
-    let solver = ConjugateGradientConfig::new().init().unwrap();
-    let found = |at: f32, convexity: f64, damping: f64| {
-        let (inner, model, _) = problem((at, 1.0), double_well).unwrap();
-        let config = ImplicitConfig::new().with_strong_convexity(Some(convexity));
-        let function = config.with_damping(damping).init(&inner).unwrap();
-        function.hypergradient(&outer(&model), &solver).map(|found| found.report)
-    };
-    // The second derivative is 3w² − 1: 2 at w = 1.
-    let report = found(1.0, 1.999, 0.0).unwrap();
-    assert_eq!(report.distance_bound, Some(report.stationarity / 1.999));
-    let damped = found(1.0, 1.999, 3.0).unwrap();
-    assert_eq!(damped.distance_bound, Some(damped.stationarity / 4.999));
-    for (at, convexity, smallest) in [(1.0, 2.1, 2.0), (0.1, 0.5, -0.97)] {
-        let refused = found(at, convexity, 0.0);
-        let Some(ImplicitError::NotConvex { stated, found }) = failure(&refused) else {
-            panic!("{refused:?}")
-        };
-        assert!(*stated == convexity && (found - smallest).abs() < 1e-5, "{stated} {found}");
-    }
 }
 
 /// The same call gives the same numbers.

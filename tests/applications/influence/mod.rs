@@ -12,7 +12,9 @@ mod refusals;
 mod reports;
 mod results;
 mod retraining;
+mod statistics;
 mod store;
+mod store_runs;
 mod truth;
 
 use burn::{prelude::*, tensor::activation::log_softmax};

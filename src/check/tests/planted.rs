@@ -1,65 +1,21 @@
-//! Planted errors are found, and what is right passes.
+//! Errors that are planted in gradients and products: each is found.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::{
-    backend::{Autodiff, Flex},
-    module::{Module, Param},
-    prelude::*,
-    tensor::activation::{log_softmax, tanh},
-};
-
-use super::{
-    Check, CurvatureCheckConfig, CurvatureReport, Outcome,
-    derivatives::{Derivatives, Differentiated},
-};
+use super::{B, classifier};
 use crate::{
+    check::{
+        Outcome,
+        derivatives::{Derivatives, Differentiated},
+        operators,
+    },
     curvature::{GaussNewton, Hessian},
-    derive::Likelihood,
     error::Error,
-    objective::{CaptureConfig, Objective, Reduction},
+    objective::Objective,
     operator::{LinearOperator, SelfAdjoint},
     seeds::Seeds,
     space::{ParamSpace, ParamVector},
 };
-
-/// A backend on which Burn has both engines.
-type B = Autodiff<Flex>;
-
-#[derive(Module, Debug)]
-struct Net {
-    first: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-    second: Param<Tensor<2>>,
-}
-
-/// Values between −1 and 1 that look random.
-fn values<const D: usize>(shape: [usize; D], phase: f64) -> Tensor<D> {
-    let count: usize = shape.iter().product();
-    let values: Vec<f32> = (0..count).map(|i| (1.7 * i as f64 + phase).sin() as f32).collect();
-    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
-}
-
-/// The mean cross-entropy of two layers with tanh on six samples.
-fn classifier() -> Objective<B> {
-    let model = Net {
-        first: Param::from_tensor(values([3, 4], 0.3)),
-        bias: Param::from_tensor(values([4], 0.7)),
-        second: Param::from_tensor(values([4, 3], 1.1)),
-    };
-    let batch = (values([6, 3], 2.0), values([6, 3], 2.5).argmax(1));
-    let loss = |model: &Net, (x, y): (Tensor<2>, Tensor<2, Int>)| {
-        let hidden = tanh(x.matmul(model.first.val()) + model.bias.val().unsqueeze());
-        let logits = hidden.matmul(model.second.val());
-        let loss = log_softmax(logits.clone(), 1).gather(1, y).mean().neg();
-        (logits, loss)
-    };
-    let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, loss);
-    objective.unwrap().reduced_by(Reduction::Mean).unwrap()
-}
 
 /// A matrix whose products are wrong by a thousandth in one element.
 struct Wrong {
@@ -246,80 +202,10 @@ fn products_that_are_not_finite_are_failures() {
             for line in [
                 checked.hessian().unwrap(),
                 checked.gauss_newton().unwrap(),
-                super::operators::positive(&at, &derivatives, &checked.directions, None).unwrap(),
+                operators::positive(&at, &derivatives, &checked.directions, None).unwrap(),
             ] {
                 assert_eq!(line.outcome, Outcome::Failed, "{poison} in {}: {line}", at.precision());
             }
         }
     }
-}
-
-/// An error that is not symmetric is found without differences too.
-#[test]
-fn the_report_says_what_is_wrong() {
-    let objective = classifier();
-    let derivatives = Derivatives {
-        hessian: Box::new(|at| {
-            let hessian = Hessian::new(at)?;
-            let turn = at.parameters().space().normal(7);
-            let skewed = crate::operator::FromFn::new(at.parameters().space(), move |v| {
-                let product = hessian.apply(v)?;
-                let factor = 0.1 * v.blocks().len() as f64 * v.dot(&v.space().ones())?;
-                Ok(product.axpy(factor, &turn.clone().cast(v.precision())?)?)
-            })?;
-            Ok(Box::new(skewed.assume_self_adjoint()?))
-        }),
-        ..Derivatives::new()
-    };
-    let check = CurvatureCheckConfig::new().with_timings(1).init().unwrap();
-    let report = check.run_on(&objective, &derivatives).unwrap();
-    let failed: Vec<Check> = report.failures().map(|line| line.check).collect();
-    assert_eq!(failed, [Check::HessianProduct, Check::Symmetry], "{report}");
-    let text = report.to_string();
-    for expected in ["✓ ", "✗ ", "– ", Check::Symmetry.advice(), "in gradients of", "; this check "]
-    {
-        assert!(text.contains(expected), "{expected}\n{text}");
-    }
-    let saved = serde_json::to_string(&report).unwrap();
-    let loaded = serde_json::from_str::<CurvatureReport>(&saved).unwrap().lines;
-    assert_eq!(loaded.len(), report.lines.len());
-    for (loaded, line) in loaded.iter().zip(&report.lines) {
-        assert_eq!(
-            (loaded.check, loaded.outcome, &loaded.note),
-            (line.check, line.outcome, &line.note)
-        );
-        // serde_json loses the last digit of a float.
-        let close = |a: f64, b: f64| (a - b).abs() <= 1e-15 * b.abs();
-        let same = |a: Option<f64>, b: Option<f64>| a.zip(b).map_or(a == b, |(a, b)| close(a, b));
-        assert!(same(loaded.found, line.found) && same(loaded.allowed, line.allowed), "{line:?}");
-    }
-}
-
-#[test]
-fn a_right_model_passes_every_line() {
-    let passes = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&passes);
-    let objective = classifier().with_progress(move |_| {
-        count.fetch_add(1, Ordering::Relaxed);
-    });
-    let config = CurvatureCheckConfig::new().with_likelihood(Likelihood::Categorical);
-    let report = config.init().unwrap().run(&objective).unwrap();
-    assert!(report.is_ok(), "{report}");
-    let skipped: Vec<Check> = report.skipped().map(|line| line.check).collect();
-    assert_eq!(skipped, [], "{report}");
-    assert_eq!(report.layers.len(), 2);
-    // EKFAC has the best diagonal in K-FAC's bases.
-    assert!(report.layers.iter().all(|layer| layer.kfac > 0.0 && layer.ekfac.is_some()));
-    // Most passes are products or losses, which cost less than a gradient.
-    let passes = passes.load(Ordering::Relaxed);
-    assert!(passes < 110, "{passes} passes");
-}
-
-#[test]
-fn another_likelihood_than_that_of_the_loss_is_named() {
-    let likelihood = Likelihood::Gaussian { variance: 1.0 };
-    let config = CurvatureCheckConfig::new().with_likelihood(likelihood).with_timings(0);
-    let report = config.init().unwrap().run(&classifier()).unwrap();
-    let failed: Vec<Check> = report.failures().map(|line| line.check).collect();
-    assert_eq!(failed, [Check::Likelihood], "{report}");
 }
