@@ -26,6 +26,7 @@ mod piecewise;
 mod pool;
 mod primitive;
 mod resample;
+mod rows;
 mod scan;
 mod scatter;
 mod softmax;
@@ -46,6 +47,7 @@ use detach::{Detach, detach_once, detach_twice};
 use grouped::{Convolve, convolve, convolve_on_tape};
 use inputs::Inputs;
 pub(super) use primitive::bool_dtype;
+use rows::{OfRows, of_rows, of_rows_twice};
 
 /// The context in which an operation is lowered: types of its outputs, device, and how a tensor leaves the tape.
 pub(crate) struct Context<'a, B: Backend> {
@@ -60,6 +62,8 @@ pub(crate) struct Context<'a, B: Backend> {
     /// Whether the program is recorded and its zeros are [folded](crate::derive::fold): forms that are short then, and
     /// undefined at infinities otherwise, may be used.
     pub folds: bool,
+    /// Applies a function of rows in a form that is short where the program is recorded and folded.
+    pub of_rows: Option<OfRows<B>>,
 }
 
 /// Runs one operation in a form that Burn's autodiff differentiates twice, exactly, on the tape of any backend.
@@ -72,8 +76,8 @@ pub(crate) fn apply<B: Backend>(
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
     let (detach, convolve) = (detach_once::<B>, convolve::<B>);
-    let folds = false;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    let (folds, of_rows) = (false, None);
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
 }
 
 /// [`apply`] on two tapes, one in the other.
@@ -84,8 +88,8 @@ pub(crate) fn apply_twice<A: AutodiffBackend>(
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
     let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
-    let folds = false;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    let (folds, of_rows) = (false, None);
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
 }
 
 /// [`apply`] for a program that is recorded on one tape and then folded.
@@ -96,8 +100,8 @@ pub(crate) fn apply_recorded<B: Backend>(
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
     let (detach, convolve) = (detach_once::<B>, convolve::<B>);
-    let folds = true;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    let (folds, of_rows): (_, Option<OfRows<B>>) = (true, Some(of_rows::<B>));
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
 }
 
 /// [`apply`] for a program that is recorded on two tapes, one in the other, and then folded.
@@ -108,8 +112,8 @@ pub(crate) fn apply_recorded_twice<A: AutodiffBackend>(
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
     let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
-    let folds = true;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    let (folds, of_rows): (_, Option<OfRows<Autodiff<A>>>) = (true, Some(of_rows_twice::<A>));
+    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
 }
 
 fn apply_in<B: Backend>(
@@ -159,7 +163,7 @@ fn lower<B: Backend>(
         Lowering::Linear => linear::linear(op, inputs),
         Lowering::Indexing => indexing::indexing(op, inputs, context),
         Lowering::Scatter => scatter::scatter(op, inputs, context),
-        Lowering::Normalization => normalization::normalize(op, inputs),
+        Lowering::Normalization => normalization::normalize(op, inputs, context),
         Lowering::Convolution => convolution::convolution(op, inputs, context),
         Lowering::MaxPool => pool::max_pool(op, inputs, context),
         Lowering::Resample => resample::resample(op, inputs, context),
