@@ -17,16 +17,6 @@ pub enum KrylovError {
         /// Format of the entries.
         precision: Precision,
     },
-    /// `apply_many` returned another number of products than it was given vectors.
-    #[error(
-        "the operator returned {found} products for {expected} vectors; its `apply_many` must return one for each"
-    )]
-    ProductCount {
-        /// Vectors given.
-        expected: usize,
-        /// Products found.
-        found: usize,
-    },
 }
 
 crate::error::kind!(KrylovError);

@@ -11,7 +11,7 @@ mod tridiagonal;
 
 pub(crate) use basis::{Basis, Projection};
 pub use error::KrylovError;
-pub(crate) use products::{Products, expect_one_each, finite_dot, not_finite};
+pub(crate) use products::{Products, finite_dot, not_finite};
 pub(crate) use residuals::ResidualBasis;
 pub(crate) use ritz::RitzRecorder;
 pub(crate) use space::{KrylovSpace, RitzPairs};

@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    operator::{Counted, LinearOperator, SelfAdjoint, expect_square},
+    operator::{Counted, LinearOperator, SelfAdjoint, expect_one_each, expect_square},
     space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
@@ -63,7 +63,7 @@ impl<'a, B: AutodiffBackend, A: LinearOperator<B> + ?Sized> Products<'a, B, A> {
     /// A v for several vectors, some of them at once.
     ///
     /// # Errors
-    /// Those of the operator; [`KrylovError::ProductCount`].
+    /// Those of the operator; [`OperatorError::ProductCount`](crate::errors::OperatorError::ProductCount).
     pub(crate) fn multiply_many(
         &self,
         vectors: &[ParamVector<B>],
@@ -151,21 +151,6 @@ impl<B: AutodiffBackend, A: SelfAdjoint<B> + ?Sized> Products<'_, B, A> {
         self.expect_fits(&product)?;
         Ok((product, form))
     }
-}
-
-/// `apply_many` must return one product per vector.
-///
-/// # Errors
-/// [`KrylovError::ProductCount`].
-pub(crate) fn expect_one_each<B: AutodiffBackend>(
-    vectors: &[ParamVector<B>],
-    products: &[ParamVector<B>],
-) -> Result<(), Error> {
-    let (expected, found) = (vectors.len(), products.len());
-    if expected == found {
-        return Ok(());
-    }
-    Err(KrylovError::ProductCount { expected, found }.into())
 }
 
 /// ⟨u, A v⟩, checked.

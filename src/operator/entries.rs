@@ -9,7 +9,7 @@ use crate::{
     space::{DeviceScalar, ParamSpace, ParamVector},
 };
 
-use super::{DenseMatrix, LinearOperator, OperatorError, expect_square};
+use super::{DenseMatrix, LinearOperator, OperatorError, expect_one_each, expect_square};
 
 /// Rows and columns up to which [`materialize`] works.
 pub const DEFAULT_SIZE_LIMIT: usize = 4096;
@@ -24,8 +24,8 @@ const BATCH: usize = 32;
 /// [`columns`](LinearOperator::columns) many at a time, other operators from 32 unit vectors at a time.
 ///
 /// # Errors
-/// [`OperatorError::TooLarge`]; [`OperatorError::NonFiniteEntry`] if a product holds NaN or infinity; whatever a product
-/// fails with.
+/// [`OperatorError::TooLarge`]; [`OperatorError::NonFiniteEntry`] if a product holds NaN or infinity;
+/// [`OperatorError::ProductCount`]; whatever a product fails with.
 ///
 /// # Example
 /// ```
@@ -77,8 +77,10 @@ where
         let batch = start..columns.min(start + BATCH);
         let places = positions.start + batch.start..positions.start + batch.end;
         let units = unit_vectors(operator.domain(), places)?;
+        let found = operator.apply_many(&units)?;
+        expect_one_each(&units, &found)?;
         let mut products = Vec::with_capacity(batch.len());
-        for product in operator.apply_many(&units)? {
+        for product in found {
             operator.codomain().expect_same(product.space())?;
             products.push(product.to_vec()?);
         }
@@ -123,7 +125,7 @@ where
 /// random vectors is cheaper.
 ///
 /// # Errors
-/// [`OperatorError::NotSquare`];
+/// [`OperatorError::NotSquare`]; [`OperatorError::ProductCount`];
 /// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) if the diagonal holds NaN or infinity; whatever a product
 /// fails with.
 ///
@@ -148,6 +150,7 @@ where
     for start in (0..n).step_by(BATCH) {
         let units = unit_vectors(operator.domain(), start..n.min(start + BATCH))?;
         let products = operator.apply_many(&units)?;
+        expect_one_each(&units, &products)?;
         let entries = units.iter().zip(&products);
         let entries = entries.map(|(unit, product)| unit.dot_device(product));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;

@@ -26,6 +26,16 @@ pub enum OperatorError {
         /// Dimension of the products.
         codomain: usize,
     },
+    /// `apply_many` returned another number of products than it was given vectors.
+    #[error(
+        "the operator returned {found} products for {expected} vectors; its `apply_many` must return one for each"
+    )]
+    ProductCount {
+        /// Vectors given.
+        expected: usize,
+        /// Products found.
+        found: usize,
+    },
     /// A matrix of another size than is needed.
     #[error(
         "expected a matrix of {expected_rows}×{expected_columns} and got one of {rows}×{columns}"

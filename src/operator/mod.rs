@@ -72,7 +72,7 @@ pub(crate) use stack::{stack, transpose, upload};
 
 use burn_backend::AutodiffBackend;
 
-use crate::error::Error;
+use crate::{error::Error, space::ParamVector};
 
 /// Checks that an operator maps a space to itself.
 pub(crate) fn expect_square<B: AutodiffBackend>(
@@ -84,4 +84,19 @@ pub(crate) fn expect_square<B: AutodiffBackend>(
         return Err(OperatorError::NotSquare { domain, codomain }.into());
     }
     Ok(domain.expect_same(codomain)?)
+}
+
+/// `apply_many` must return one product per vector.
+///
+/// # Errors
+/// [`OperatorError::ProductCount`].
+pub(crate) fn expect_one_each<B: AutodiffBackend>(
+    vectors: &[ParamVector<B>],
+    products: &[ParamVector<B>],
+) -> Result<(), Error> {
+    let (expected, found) = (vectors.len(), products.len());
+    if expected == found {
+        return Ok(());
+    }
+    Err(OperatorError::ProductCount { expected, found }.into())
 }

@@ -3,7 +3,7 @@
 use burn::{module::Param, nn, prelude::*, tensor::activation::log_softmax};
 use burn_curvature::{
     Error, Fisher, Jacobian, Likelihood, LinearOperator, Loss, Objective, Reduction,
-    communicator::{Communicator, Counted, Threads},
+    communicator::{Communicator, CommunicatorError, Counted, Threads},
     errors::{ObjectiveError, SharedError},
 };
 
@@ -125,6 +125,37 @@ fn the_order_of_sharing_and_of_batches_does_not_matter() {
         let (products, again) = outcome.unwrap();
         assert_eq!((&products[0], &products[0]), (&products[1], &products[2]));
         assert_eq!(failure(&again), Some(&SharedError::Again));
+    }
+}
+
+/// A rank with a number that none of two has.
+#[derive(Debug)]
+struct Misnumbered(usize);
+
+impl Communicator for Misnumbered {
+    fn rank(&self) -> usize {
+        self.0
+    }
+
+    fn size(&self) -> usize {
+        2
+    }
+
+    fn sum_f32(&self, _: &mut [f32]) -> Result<(), CommunicatorError> {
+        Ok(())
+    }
+
+    fn sum_f64(&self, _: &mut [f64]) -> Result<(), CommunicatorError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn ranks_are_numbered_from_zero() {
+    let captured = shares::captured(&Network::new(4, &device()), &device()).unwrap();
+    for rank in [2, 3] {
+        let found = captured.shared(std::sync::Arc::new(Misnumbered(rank))).map(drop);
+        assert_eq!(failure(&found), Some(&SharedError::NoSuchRank { rank, size: 2 }));
     }
 }
 

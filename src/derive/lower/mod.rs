@@ -25,6 +25,7 @@ mod normalization;
 mod piecewise;
 mod pool;
 mod primitive;
+mod reciprocal;
 mod resample;
 mod rows;
 mod scan;
@@ -47,6 +48,7 @@ use detach::{Detach, detach_once, detach_twice};
 use grouped::{Convolve, convolve, convolve_on_tape};
 use inputs::Inputs;
 pub(super) use primitive::bool_dtype;
+use reciprocal::{Reciprocal, reciprocal, reciprocal_on_tape};
 use rows::{OfRows, of_rows, of_rows_twice};
 
 /// The context in which an operation is lowered: types of its outputs, device, and how a tensor leaves the tape.
@@ -59,11 +61,30 @@ pub(crate) struct Context<'a, B: Backend> {
     pub detach: Detach<B>,
     /// Runs a convolution in groups.
     pub convolve: Convolve<B>,
+    /// Computes reciprocals.
+    pub reciprocal: Reciprocal<B>,
     /// Whether the program is recorded and its zeros are [folded](crate::derive::fold): forms that are short then, and
     /// undefined at infinities otherwise, may be used.
     pub folds: bool,
-    /// Applies a function of rows in a form that is short where the program is recorded and folded.
-    pub of_rows: Option<OfRows<B>>,
+    /// Applies a function of rows in a form that is short where `folds` is true; undefined at infinities otherwise.
+    pub of_rows: OfRows<B>,
+}
+
+impl<'a, B: Backend> Context<'a, B> {
+    /// For at most one tape.
+    fn once(outputs: &'a [ValueType], device: &'a B::Device, folds: bool) -> Self {
+        let (detach, convolve, reciprocal) = (detach_once::<B>, convolve::<B>, reciprocal::<B>);
+        Self { outputs, device, detach, convolve, reciprocal, folds, of_rows: of_rows::<B> }
+    }
+}
+
+impl<'a, A: AutodiffBackend> Context<'a, Autodiff<A>> {
+    /// For two tapes.
+    fn twice(outputs: &'a [ValueType], device: &'a A::Device, folds: bool) -> Self {
+        let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
+        let reciprocal = reciprocal_on_tape::<A>;
+        Self { outputs, device, detach, convolve, reciprocal, folds, of_rows: of_rows_twice::<A> }
+    }
 }
 
 /// Runs one operation in a form that Burn's autodiff differentiates twice, exactly, on the tape of any backend.
@@ -75,9 +96,7 @@ pub(crate) fn apply<B: Backend>(
     outputs: &[ValueType],
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
-    let (detach, convolve) = (detach_once::<B>, convolve::<B>);
-    let (folds, of_rows) = (false, None);
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
+    apply_in(op, inputs, &Context::once(outputs, device, false))
 }
 
 /// [`apply`] on two tapes, one in the other.
@@ -87,9 +106,7 @@ pub(crate) fn apply_twice<A: AutodiffBackend>(
     outputs: &[ValueType],
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
-    let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
-    let (folds, of_rows) = (false, None);
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
+    apply_in(op, inputs, &Context::twice(outputs, device, false))
 }
 
 /// [`apply`] for a program that is recorded on one tape and then folded.
@@ -99,9 +116,7 @@ pub(crate) fn apply_recorded<B: Backend>(
     outputs: &[ValueType],
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
-    let (detach, convolve) = (detach_once::<B>, convolve::<B>);
-    let (folds, of_rows): (_, Option<OfRows<B>>) = (true, Some(of_rows::<B>));
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
+    apply_in(op, inputs, &Context::once(outputs, device, true))
 }
 
 /// [`apply`] for a program that is recorded on two tapes, one in the other, and then folded.
@@ -111,9 +126,7 @@ pub(crate) fn apply_recorded_twice<A: AutodiffBackend>(
     outputs: &[ValueType],
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
-    let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
-    let (folds, of_rows): (_, Option<OfRows<Autodiff<A>>>) = (true, Some(of_rows_twice::<A>));
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds, of_rows })
+    apply_in(op, inputs, &Context::twice(outputs, device, true))
 }
 
 fn apply_in<B: Backend>(
@@ -147,7 +160,7 @@ fn apply_in<B: Backend>(
 fn lower<B: Backend>(
     lowering: Lowering,
     op: &Op,
-    inputs: Inputs<B>,
+    mut inputs: Inputs<B>,
     context: &Context<'_, B>,
 ) -> Result<Vec<Operand<B>>, Error> {
     match lowering {
@@ -155,6 +168,8 @@ fn lower<B: Backend>(
         Lowering::GeluBackward => activation::gelu_backward(inputs, context),
         Lowering::Piecewise => piecewise::piecewise(op, inputs, context),
         Lowering::Divide => arithmetic::divide(op, inputs, context),
+        Lowering::Reciprocal => Ok(vec![Operand::Float((context.reciprocal)(inputs.float()?))]),
+        Lowering::Cross { dim } => arithmetic::cross(dim, inputs, context),
         Lowering::Power => arithmetic::power(op, inputs, context),
         Lowering::Product => scan::product(op, inputs),
         Lowering::RunningProduct { dim } => scan::running_product(dim, inputs),

@@ -20,9 +20,10 @@ pub(super) fn normalize<B: Backend>(
         Op::LayerNorm { epsilon, beta } => {
             let (x, gamma) = (inputs.float()?, inputs.float()?);
             let beta = inputs.float_if(*beta)?;
-            let normal = match context.of_rows {
-                Some(of_rows) => of_rows(Rows::Normal { epsilon: *epsilon }, x),
-                None => normal::<B>(x, *epsilon),
+            let normal = if context.folds {
+                (context.of_rows)(Rows::Normal { epsilon: *epsilon }, x)
+            } else {
+                normal::<B>(x, *epsilon)
             };
             scaled::<B>(normal, gamma, beta)
         }

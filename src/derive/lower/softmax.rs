@@ -18,9 +18,10 @@ pub(super) fn softmax<B: Backend>(
         Softmax::LogSoftmax => Rows::LogSoftmax(dim),
         Softmax::Softmax | Softmax::Softmin => Rows::Softmax(dim),
     };
-    let y = match context.of_rows {
-        Some(of_rows) => of_rows(rows, x),
-        None => by_definition::<B>(kind, dim, x, context.detach),
+    let y = if context.folds {
+        (context.of_rows)(rows, x)
+    } else {
+        by_definition::<B>(kind, dim, x, context.detach)
     };
     Ok(vec![Operand::Float(y)])
 }

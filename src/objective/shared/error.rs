@@ -39,6 +39,17 @@ pub enum SharedError {
         "the objective is shared already; share the captured one, and give it batches by `over`, `over_stream` or `on`"
     )]
     Again,
+    /// A communicator that gives this process or thread a number that no rank has.
+    #[error(
+        "the communicator gives this rank the number {rank}, and there are {size}: `rank` must count from 0 and be below \
+         `size`"
+    )]
+    NoSuchRank {
+        /// The number.
+        rank: usize,
+        /// Number of ranks.
+        size: usize,
+    },
     /// More ranks than a message can count.
     #[error("{found} ranks share an objective; at most {most} can")]
     TooMany {

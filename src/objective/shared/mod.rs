@@ -106,7 +106,8 @@ impl<B: AutodiffBackend> Objective<B> {
     ///
     /// # Errors
     /// On all ranks: [`SharedError::Differs`] if layout, precision, reduction, θ or the buffers of the models differ;
-    /// [`SharedError::Again`]; [`CommunicatorError`](crate::communicator::CommunicatorError). Later, from any collective call:
+    /// [`SharedError::Again`]; [`SharedError::NoSuchRank`];
+    /// [`CommunicatorError`](crate::communicator::CommunicatorError). Later, from any collective call:
     /// [`SharedError::OtherRank`] if it failed on another rank, [`SharedError::OtherCall`] and [`SharedError::Differs`]
     /// if ranks diverge.
     ///
@@ -146,6 +147,9 @@ impl<B: AutodiffBackend> Objective<B> {
             0 | 1 => return Ok(self.clone()),
             found if found > MOST_RANKS => {
                 return Err(SharedError::TooMany { found, most: MOST_RANKS }.into());
+            }
+            size if ranks.rank() >= size => {
+                return Err(SharedError::NoSuchRank { rank: ranks.rank(), size }.into());
             }
             _ => {}
         }

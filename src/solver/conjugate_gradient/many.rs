@@ -4,8 +4,7 @@ use burn_backend::AutodiffBackend;
 
 use crate::{
     error::Error,
-    krylov::expect_one_each,
-    operator::SelfAdjoint,
+    operator::{SelfAdjoint, expect_one_each},
     solver::{Solution, SolveOptions, system::System},
     space::{DeviceScalar, ParamVector},
 };

@@ -46,7 +46,8 @@ use sketch::{Sketch, sketch};
 /// [`SolverError::Indefinite`](crate::errors::SolverError::Indefinite) if the sketch shows that A has a negative
 /// eigenvalue (or that λ exceeds the damping in the operator);
 /// [`SolverError::OptionRefused`](crate::errors::SolverError::OptionRefused) for a preconditioner or an observer;
-/// layouts, precisions or devices that differ; NaN or infinity in b or in a product.
+/// [`OperatorError::ProductCount`](crate::errors::OperatorError::ProductCount); layouts, precisions or devices that differ; NaN or
+/// infinity in b or in a product.
 ///
 /// # Example
 /// ```
@@ -114,11 +115,11 @@ impl Nystrom {
         let rhs_norm = rhs.norm()?;
         let inverse = approximation.inverse()?;
         let x = match system.checked_guess(guess)? {
-            None => inverse.apply(rhs)?,
-            Some(guess) => {
+            Some(guess) if rhs_norm > 0.0 => {
                 let step = inverse.apply(&system.residual(&guess)?)?;
                 guess.add(&step)?
             }
+            _ => inverse.apply(rhs)?,
         };
         let (_, true_residual) = system.checked_residual(&x)?;
         let threshold = self.config.relative_tolerance * rhs_norm;
@@ -143,7 +144,7 @@ impl Nystrom {
     }
 }
 
-/// An initial guess x₀ leads to x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀). Several b share one approximation.
+/// An initial guess x₀ leads to x₀ + (Â + λI)⁻¹(b − A x₀ − λ x₀), unless b = 0. Several b share one approximation.
 impl<B: AutodiffBackend> LinearSolver<B> for Nystrom {
     #[inline(never)]
     fn solve_with(

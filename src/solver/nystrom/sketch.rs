@@ -13,7 +13,7 @@ use faer::{Mat, Side};
 
 use crate::{
     error::Error,
-    operator::{OperatorError, SelfAdjoint, stack, transpose, upload},
+    operator::{OperatorError, SelfAdjoint, expect_one_each, stack, transpose, upload},
     seeds::Seeds,
     space::{Inner, InnerFloat, ParamSpace, ParamVector, read_tensor},
 };
@@ -47,8 +47,9 @@ pub(super) fn sketch<B: AutodiffBackend>(
 ) -> Result<Sketch<B>, Error> {
     let space = operator.domain();
     let omega = random_vectors(space, rank, seed);
-    let products = operator.apply_many(&omega)?.into_iter().zip(&omega);
-    let products = products.map(|(product, vector)| {
+    let products = operator.apply_many(&omega)?;
+    expect_one_each(&omega, &products)?;
+    let products = products.into_iter().zip(&omega).map(|(product, vector)| {
         space.expect_same(product.space())?;
         product.expect_finite("the product with a random vector")?;
         Ok(product.axpy(-damping, vector)?)

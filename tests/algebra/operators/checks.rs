@@ -7,7 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use burn_curvature::{
     Adjoint, Error, LinearOperator, ParamSpace, ParamVector, SelfAdjoint,
     errors::{OperatorError, VectorError},
-    operator::{Dense, FromFn, SymmetricDense, check_adjoint, check_operator, check_self_adjoint},
+    materialize,
+    operator::{
+        Dense, FromFn, Identity, SymmetricDense, check_adjoint, check_operator, check_self_adjoint,
+        diagonal,
+    },
+    solver::NystromConfig,
 };
 
 use super::{layout, operator_error, random_rows};
@@ -53,6 +58,37 @@ impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Overflowing<A> 
 }
 
 impl<B: TestBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Overflowing<A> {}
+
+/// Loses the last of several products.
+struct Losing<A>(A);
+
+impl<B: TestBackend, A: LinearOperator<B>> LinearOperator<B> for Losing<A> {
+    fn domain(&self) -> &ParamSpace<B> {
+        self.0.domain()
+    }
+
+    fn apply(&self, vector: &ParamVector<B>) -> Result<ParamVector<B>, Error> {
+        self.0.apply(vector)
+    }
+
+    fn apply_many(&self, vectors: &[ParamVector<B>]) -> Result<Vec<ParamVector<B>>, Error> {
+        vectors.iter().skip(1).rev().map(|vector| self.0.apply(vector)).collect()
+    }
+}
+
+impl<B: TestBackend, A: SelfAdjoint<B>> SelfAdjoint<B> for Losing<A> {}
+
+/// A product that is missing is no column of zeros.
+fn as_many_products_as_vectors<B: TestBackend>() {
+    let space = space_of::<B>(&layout(), B::PRECISIONS[0]);
+    let losing = Losing(Identity::new(&space).unwrap());
+    let expected = OperatorError::ProductCount { expected: 7, found: 6 };
+    assert_eq!(operator_error(materialize(&losing)), expected);
+    assert_eq!(operator_error(diagonal(&losing)), expected);
+    let nystrom = NystromConfig::new(7, 0.5).init().unwrap();
+    assert_eq!(operator_error(nystrom.approximate(&losing)), expected);
+}
+on_backends!(as_many_products_as_vectors: ndarray, flex, dispatch);
 
 fn products_of_several_vectors_that_are_not_finite<B: TestBackend>() {
     for &precision in B::PRECISIONS {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use burn_curvature::{
     ConjugateGradientConfig, Error, LinearOperator, LinearSolver, ParamSpace, ParamVector,
     SelfAdjoint, StopReason,
-    errors::{KrylovError, VectorError},
+    errors::{OperatorError, VectorError},
     operator::{Diagonal, SymmetricDense},
 };
 
@@ -126,6 +126,9 @@ fn lock_step_contracts<B: TestBackend>() {
     let losing = batched(operator(&rows, b.space()), 1);
     let both = [b.clone(), b.space().ones()];
     let refused = LinearSolver::solve_many(&solver, &losing, &both).unwrap_err();
-    assert_eq!(refused.downcast_ref(), Some(&KrylovError::ProductCount { expected: 2, found: 1 }));
+    assert_eq!(
+        refused.downcast_ref(),
+        Some(&OperatorError::ProductCount { expected: 2, found: 1 })
+    );
 }
 on_backends!(lock_step_contracts: ndarray, flex, dispatch);

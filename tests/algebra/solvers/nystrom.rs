@@ -152,6 +152,10 @@ fn nystrom_approximates<B: TestBackend>() {
         assert_eq!(many[0].report.relative_residual, last);
         assert_eq!((many[0].report.applications, many[1].report.stop), (41, StopReason::Converged));
         assert!(nystrom(4, 1.0, 1).solve_many(&damped, &[]).unwrap().is_empty());
+        // The solution of b = 0 is 0 from wherever it starts.
+        let options = SolveOptions::new().with_initial_guess(rhs.clone());
+        let zero = nystrom(4, 0.1, 1).solve_with(&damped, &rhs.space().zeros(), options).unwrap();
+        assert_eq!((zero.report.stop, zero.report.true_residual), (StopReason::Converged, 0.0));
     }
 }
 on_backends!(nystrom_approximates: ndarray, flex, dispatch);
