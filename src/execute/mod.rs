@@ -25,6 +25,8 @@ mod reduction;
 #[allow(clippy::panic, clippy::unwrap_used)]
 pub(crate) mod tests;
 
+use burn_backend::{Backend, tensor::Device};
+
 use crate::tensor::Operand;
 pub use error::ExecuteError;
 pub(crate) use {
@@ -32,3 +34,12 @@ pub(crate) use {
     precision::{RECORDED_BOOL, RECORDED_FLOAT, RECORDED_INT, adapted, in_precision, supports},
     program::{Program, replay},
 };
+
+/// Whether programs on a device are run by this crate on tensors in the process's memory, and not by the backend.
+#[cfg_attr(not(feature = "flex"), allow(unused_variables))]
+pub(crate) fn runs_on_host<B: Backend>(device: &Device<B>) -> bool {
+    #[cfg(feature = "flex")]
+    return host::is_host::<B>(device);
+    #[cfg(not(feature = "flex"))]
+    return false;
+}

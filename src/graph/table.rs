@@ -38,11 +38,13 @@ pub(crate) enum Lowering {
     GeluBackward,
     Piecewise,
     Divide,
+    Reciprocal,
     Power,
     Product,
     RunningProduct { dim: usize },
     Softmax(Softmax, usize),
     Matmul,
+    Cross { dim: usize },
     Linear,
     Indexing,
     Scatter,
@@ -160,7 +162,7 @@ impl Op {
                 Row::function(["", ""], of, 1, Class::Lowered(L::Softmax(*of, *dim)))
             }
             Op::Matmul => Row::lowered("Matmul", 2, L::Matmul),
-            Op::Cross(_) => Row::native("Cross", 2),
+            Op::Cross(dim) => Row::lowered("Cross", 2, L::Cross { dim: *dim }),
             Op::Linear { bias } => Row::lowered("Linear", 2 + one_if(bias), L::Linear),
             Op::LinearBackward(to) => Row::lowered("LinearBackward", to.linear_inputs(), L::Linear),
             Op::Embedding => Row::lowered("Embedding", 2, L::Indexing),

@@ -20,9 +20,10 @@ use crate::{
 pub(super) struct Assembled<B: AutodiffBackend, L> {
     pub space: ParamSpace<B>,
     pub network: Arc<Network>,
+    /// Dropped before the factors that it multiplies by, so that these are the last to hold their tensors.
+    pub operator: BlockDiagonal<B, Kronecker<B>>,
     /// One for each block of the network.
     pub blocks: Arc<[L]>,
-    pub operator: BlockDiagonal<B, Kronecker<B>>,
 }
 
 impl<B: AutodiffBackend, L> Assembled<B, L> {

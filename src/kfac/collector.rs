@@ -17,6 +17,7 @@ use super::{
 use crate::{
     derive::{Likelihood, LikelihoodError},
     error::Error,
+    execute::runs_on_host,
     objective::{Objective, ObjectiveError, ValueAndGradient},
     space::{Inner, InnerFloat, read_tensor},
 };
@@ -103,11 +104,12 @@ impl KfacCollector {
             objective.of_first(|part| Ok(likelihood.expect_room(part.outputs_type()?, draws)?))?;
         }
         let metric = config.fisher.metric(likelihood.family());
-        let mut kind = FactorKind { metric, reduced: Reduced::Nothing };
+        let mut kind = FactorKind { metric, reduced: Reduced::Nothing, in_panels: false };
         let layers = network_layers(objective, kind)?;
         network::check(&layers, objective.layout(), config, kind.separation())?;
         expect_own_rows(objective, &layers, kind.separation())?;
         kind.reduced = network::reduced(&layers, config);
+        kind.in_panels = !runs_on_host::<Inner<B>>(objective.parameters().device());
         let mut network = Network::of_layers(objective, &layers, kind)?;
         network.coverage.fisher = Some(config.fisher);
         let exact = !matches!(config.uncovered, UncoveredPolicy::Diagonal { .. });
@@ -185,13 +187,16 @@ impl KfacCollector {
         block.uncovered.is_none() && self.own().kind.metric.is_some()
     }
 
-    /// The program of [`gradient_and_factors`](Self::gradient_and_factors).
+    /// The program of [`gradient_and_factors`](Self::gradient_and_factors), as it is on host memory or with products in panels.
     #[cfg(test)]
     pub(super) fn program<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
+        in_panels: bool,
     ) -> Result<crate::graph::Graph, Error> {
-        objective.derived_program(&self.own().program(Results::WithGradient))
+        let mut pass = self.own().clone();
+        pass.kind.in_panels = in_panels;
+        objective.derived_program(&pass.program(Results::WithGradient))
     }
 
     /// Exact blocks or estimated diagonals of the uncovered parameters whose blocks the pass of the factors does not

@@ -40,6 +40,14 @@ struct Shared<B: AutodiffBackend> {
     eigen: OnceLock<Result<Eigenbasis<B>, Error>>,
 }
 
+/// The next factors of the same size are computed in the memory of these.
+#[cfg(feature = "flex")]
+impl<B: AutodiffBackend> Drop for Shared<B> {
+    fn drop(&mut self) {
+        self.device.take().into_iter().for_each(crate::tensor::spare::leave);
+    }
+}
+
 impl<B: AutodiffBackend> KroneckerFactor<B> {
     fn new(parameter: &str, shape: FactorShape, device: Option<InnerFloat<B>>) -> Self {
         let parameter = parameter.into();

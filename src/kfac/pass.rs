@@ -138,7 +138,7 @@ impl MomentPass {
         network: &Network,
     ) -> Result<Option<Self>, Error> {
         let metric = Some(Metric::Exact(self.likelihood.family()));
-        let kind = FactorKind { metric, reduced: Reduced::Nothing };
+        let kind = FactorKind { metric, reduced: Reduced::Nothing, ..self.kind };
         let found = network_layers(objective, kind)?;
         let own = network.uncovered().iter().map(|one| one.position);
         let blocks: Vec<usize> = own.filter(|&at| found.has_block(at)).collect();

@@ -199,7 +199,7 @@ fn network_of<B: AutodiffBackend>(
         .into_iter()
         .flat_map(|reduced| [None, Some(Metric::Empirical)].map(|metric| (metric, reduced)));
     for (metric, reduced) in kinds {
-        let kind = FactorKind { metric, reduced };
+        let kind = FactorKind { metric, reduced, in_panels: false };
         let network = Network::of_layers(objective, &network_layers(objective, kind)?, kind)?;
         let mut pairs = network.blocks.iter().zip(&signature);
         if network.blocks.len() == signature.len()

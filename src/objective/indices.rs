@@ -5,17 +5,17 @@ use std::collections::HashSet;
 
 use burn_backend::{AutodiffBackend, Slice, TensorMetadata, ops::IntTensorOps, tensor::Device};
 
-use super::BatchError;
+use super::{BatchError, index_bounds::are_within};
 use crate::{
     derive::Kernels,
     error::Error,
     execute::{Program, in_precision},
     graph::{Comparison, Graph, Node, Op, ValueId, ValueType},
-    space::Inner,
+    space::{Inner, is_processor},
     tensor::{Operand, Precision},
 };
 
-/// Programs of all indices that do not depend on the values of the model.
+/// Programs of indices: of all that do not depend on the values of the model, or of those that do.
 pub(super) struct IndexCheck<B: AutodiffBackend> {
     /// Indices of a later round are computed from what those of an earlier one have picked.
     rounds: Vec<Round<B>>,
@@ -36,19 +36,37 @@ struct Pick {
 }
 
 impl<B: AutodiffBackend> IndexCheck<B> {
-    /// `None` where nothing is picked. The first inputs of the program are parameters, and the last ones buffers.
+    /// Of the indices that depend on the batch alone; `None` where nothing is picked. The first inputs of the program are
+    /// parameters, and the last ones buffers.
     pub fn new(
         graph: &Graph,
-        (parameters, buffers): (usize, usize),
+        of_model: (usize, usize),
         precision: Precision,
         device: &Device<B>,
         kernels: Kernels<B::InnerBackend>,
     ) -> Result<Option<Self>, Error> {
-        let mut graph = graph.clone();
-        let inputs = graph.inputs.iter().copied();
-        let last = inputs.clone().rev().take(buffers);
-        let of_model: Vec<_> = inputs.take(parameters).chain(last).collect();
-        let rounds = rounds(&mut graph, &of_model);
+        let (mut graph, dependent) = (graph.clone(), dependents(graph, of_model));
+        let rounds = rounds(&mut graph, &|_, indices, _| !dependent.contains(&indices));
+        Self::of(&graph, rounds, precision, device, kernels)
+    }
+
+    /// Of the indices that depend on the values of the model, if the program does not show that they are within bounds. `None`
+    /// on a processor, whose own operations check them.
+    pub fn at_model(
+        graph: &Graph,
+        of_model: (usize, usize),
+        precision: Precision,
+        device: &Device<B>,
+        kernels: Kernels<B::InnerBackend>,
+    ) -> Result<Option<Self>, Error> {
+        if is_processor::<Inner<B>>(device) {
+            return Ok(None);
+        }
+        let (mut graph, dependent) = (graph.clone(), dependents(graph, of_model));
+        let rounds = rounds(&mut graph, &|graph, indices, limits| {
+            let shown = || limits.iter().all(|&limit| are_within(graph, indices, limit));
+            dependent.contains(&indices) && !shown()
+        });
         Self::of(&graph, rounds, precision, device, kernels)
     }
 
@@ -79,7 +97,7 @@ impl<B: AutodiffBackend> IndexCheck<B> {
         Ok((!rounds.is_empty()).then_some(Self { rounds }))
     }
 
-    /// Refuses a batch with an index that is out of range. Two reductions for each tensor of indices, and one read for all.
+    /// Refuses inputs with an index that is out of range. Two reductions for each tensor of indices, and one read for all.
     pub fn expect(&self, inputs: impl Fn() -> Vec<Operand<Inner<B>>>) -> Result<(), Error> {
         self.rounds.iter().try_for_each(|round| round.expect(inputs()))
     }
@@ -145,17 +163,26 @@ fn coordinates(element: usize, shape: &[usize]) -> Vec<usize> {
     coordinates
 }
 
-/// What a program picks by indices that do not depend on some of its inputs, in rounds that are not empty. Columns of indices
-/// of several dimensions become values of their own.
-fn rounds(graph: &mut Graph, of_model: &[ValueId]) -> Vec<Vec<Pick>> {
-    let dependent = graph.dependents(of_model);
+/// The values that depend on parameters, which are the first inputs, or on buffers, the last ones.
+fn dependents(graph: &Graph, (parameters, buffers): (usize, usize)) -> HashSet<ValueId> {
+    let inputs = graph.inputs.iter().copied();
+    let last = inputs.clone().rev().take(buffers);
+    graph.dependents(&inputs.take(parameters).chain(last).collect::<Vec<_>>())
+}
+
+/// Whether indices are checked, by what they are in a program, and the numbers of entries that they pick from.
+type Chosen<'a> = &'a dyn Fn(&Graph, ValueId, &[usize]) -> bool;
+
+/// What a program picks by some of its indices, in rounds that are not empty. Columns of indices of several dimensions become
+/// values of their own.
+fn rounds(graph: &mut Graph, chosen: Chosen<'_>) -> Vec<Vec<Pick>> {
     let mut rounds: Vec<Vec<Pick>> = Vec::new();
     let mut seen = HashSet::new();
     let mut depth = vec![0; graph.values.len()];
     let at = |value: ValueId, depth: &[usize]| depth.get(value.index()).copied().unwrap_or(0);
     for node in graph.nodes.clone() {
         let mut deepest = node.inputs.iter().map(|&input| at(input, &depth)).max().unwrap_or(0);
-        for (indices, limit) in picked(graph, &node, &dependent) {
+        for (indices, limit) in picked(graph, &node, chosen) {
             let source = node.inputs.get(1).copied().unwrap_or(indices);
             let round = at(source, &depth);
             deepest = deepest.max(round + 1);
@@ -173,26 +200,29 @@ fn rounds(graph: &mut Graph, of_model: &[ValueId]) -> Vec<Vec<Pick>> {
 }
 
 /// The indices by which an operation picks along each of its dimensions, and the sizes of these.
-fn picked(graph: &mut Graph, node: &Node, dependent: &HashSet<ValueId>) -> Vec<(ValueId, usize)> {
+fn picked(graph: &mut Graph, node: &Node, chosen: Chosen<'_>) -> Vec<(ValueId, usize)> {
     let &[from, indices, ..] = node.inputs.as_slice() else { return Vec::new() };
     let of_indices = graph.value(indices).clone();
-    if dependent.contains(&indices) || of_indices.shape.num_elements() == 0 {
+    let sizes = graph.value(from).shape.to_vec();
+    let (first, count) = match node.op {
+        Op::Gather(dim) | Op::Scatter(dim, _) | Op::Select(dim) | Op::SelectAssign(dim, _) => {
+            (dim, 1)
+        }
+        Op::Embedding => (0, 1),
+        Op::GatherNd | Op::ScatterNd(_) => {
+            (0, of_indices.shape.iter().last().copied().unwrap_or(0))
+        }
+        _ => return Vec::new(),
+    };
+    let limits: Vec<usize> = sizes.into_iter().skip(first).take(count).collect();
+    if of_indices.shape.num_elements() == 0 || !chosen(graph, indices, &limits) {
         return Vec::new();
     }
-    let sizes = graph.value(from).shape.to_vec();
-    let along = |dim: usize| sizes.get(dim).map(|&size| (indices, size)).into_iter().collect();
-    match node.op {
-        Op::Gather(dim) | Op::Scatter(dim, _) | Op::Select(dim) | Op::SelectAssign(dim, _) => {
-            along(dim)
-        }
-        Op::Embedding => along(0),
-        Op::GatherNd | Op::ScatterNd(_) => {
-            let columns = of_indices.shape.iter().last().copied().unwrap_or(0);
-            let sizes = sizes.into_iter().take(columns).enumerate();
-            sizes.map(|(at, size)| (column(graph, indices, &of_indices, at), size)).collect()
-        }
-        _ => Vec::new(),
+    if !matches!(node.op, Op::GatherNd | Op::ScatterNd(_)) {
+        return limits.into_iter().map(|limit| (indices, limit)).collect();
     }
+    let columns = limits.into_iter().enumerate();
+    columns.map(|(at, limit)| (column(graph, indices, &of_indices, at), limit)).collect()
 }
 
 /// What is compared with a number that it must be below: the labels of `one_hot`, and its classes.

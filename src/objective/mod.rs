@@ -1,6 +1,7 @@
 //! ℒ(θ) of a captured loss on one batch or a data set: its value, its derivative products, and passes of derived programs.
 //! Depends on `capture`, `derive` and `space`; independent of what a product is used for.
 
+mod applicable;
 mod at;
 mod batch_error;
 mod batches;
@@ -13,6 +14,7 @@ mod error;
 mod evaluate;
 mod excerpt;
 mod guards;
+mod index_bounds;
 mod indices;
 mod inputs;
 mod likelihood;

@@ -94,13 +94,13 @@ impl<B: AutodiffBackend> Objective<B> {
         })
     }
 
-    /// Refuses values of the model at which the closure would go another way on this batch; checked once for each pair.
+    /// Refuses values of the model at which the closure would go another way on this batch, or pick out of range; checked once
+    /// for each pair.
     pub(super) fn expect_same_way(&self, part: &Part<B>) -> Result<(), Error> {
-        let guards = part.programs.guards();
-        if !guards.depend_on_model() {
+        if !part.programs.depend_on_model() {
             return Ok(());
         }
-        part.once_at(&self.point, || guards.expect_at_model(|| self.operands(part)))
+        part.once_at(&self.point, || part.programs.expect_at_model(|| self.operands(part)))
     }
 
     /// The noise that targets are drawn by on a batch.
@@ -169,14 +169,7 @@ impl<B: AutodiffBackend> Objective<B> {
             samples += part.batch.samples;
             Ok(())
         })?;
-        if count == stream.batches.len() {
-            return Ok(());
-        }
-        Err(ObjectiveError::StreamChanged {
-            expected: format!("{} batches", stream.batches.len()),
-            found: format!("{count} batches"),
-        }
-        .into())
+        Ok(stream.expect_count(count)?)
     }
 
     /// Calls `work` with one batch. A stream is run through for it.

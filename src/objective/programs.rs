@@ -43,8 +43,10 @@ pub(crate) struct ProgramSet<B: AutodiffBackend> {
     derived: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
     /// The programs that do something else with the losses of samples.
     uses: Mutex<HashMap<Use, Arc<ProgramSet<B>>>>,
-    guards: GuardPrograms<B>,
-    indices: Option<IndexCheck<B>>,
+    pub(super) guards: GuardPrograms<B>,
+    pub(super) indices: Option<IndexCheck<B>>,
+    /// Those that depend on the values of the model.
+    pub(super) indices_at_model: Option<IndexCheck<B>>,
     terms: OnceLock<Terms>,
     /// The reduction that the program of another number of samples has shown.
     pub(super) shown: OnceLock<Reduction>,
@@ -82,6 +84,8 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         let guards = GuardPrograms::new(&recording, precision, &device, kernels)?;
         let of_model = (recording.parameters, recording.buffers);
         let indices = IndexCheck::new(&recording.graph, of_model, precision, &device, kernels)?;
+        let indices_at_model =
+            IndexCheck::at_model(&recording.graph, of_model, precision, &device, kernels)?;
         let weight = recording.divisor.as_ref().map(|_| OnceLock::new());
         recording.graph = in_precision(recording.graph, precision.dtype())?;
         Ok(Self {
@@ -98,6 +102,7 @@ impl<B: AutodiffBackend> ProgramSet<B> {
             uses: Mutex::default(),
             guards,
             indices,
+            indices_at_model,
             terms: OnceLock::new(),
             shown: OnceLock::new(),
             own_losses: OnceLock::new(),
@@ -164,19 +169,6 @@ impl<B: AutodiffBackend> ProgramSet<B> {
         let made = Arc::new(made);
         uses.insert(purpose, Arc::clone(&made));
         Ok(made)
-    }
-
-    /// What must be so for the recording to apply.
-    pub(super) fn guards(&self) -> &GuardPrograms<B> {
-        &self.guards
-    }
-
-    /// Refuses a batch with an index out of range.
-    pub(super) fn expect_indices(
-        &self,
-        inputs: impl Fn() -> Vec<Operand<B::InnerBackend>>,
-    ) -> Result<(), Error> {
-        self.indices.as_ref().map_or(Ok(()), |indices| indices.expect(inputs))
     }
 
     pub fn kernels(&self) -> Kernels<B::InnerBackend> {

@@ -34,6 +34,7 @@ pub use scalar::DeviceScalar;
 pub use subset::ParamSubset;
 pub use vector::ParamVector;
 
+pub(crate) use host::is_processor;
 pub(crate) use model::{
     Buffers, LocatedTensor, Place, Replace, Visit, any_rank, float_places, replace, visit,
 };

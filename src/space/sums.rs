@@ -2,7 +2,7 @@
 
 use burn_backend::{AutodiffBackend, TensorMetadata, ops::FloatTensorOps};
 
-use super::{Inner, InnerFloat, host::is_processor};
+use super::{Inner, InnerFloat, is_processor};
 
 /// Elements that one thread adds up, about.
 const ROUND: usize = 256;

@@ -57,6 +57,26 @@ fn powers_of_zero() {
     table.finish();
 }
 
+/// 49/49 is one, and 49·(1/49) less: what is rounded down must be the quotient, in the derivatives too.
+#[test]
+fn quotients_that_are_rounded_down() {
+    let mut table = Table::new("Quotients rounded down");
+    let whole = |divisor: f32| {
+        let numbers: Vec<f32> = (1..=6).map(|number| number as f32 * divisor).collect();
+        Tensor::<1>::from_floats(numbers.as_slice(), &device()).unsqueeze_dim::<2>(1)
+    };
+    table.everywhere("by a number", Net::new(3, 4), (batch(), whole(49.0)), |net: &Net, (x, n)| {
+        let (x, n): (Tensor<2>, Tensor<2>) = (x, n);
+        (net.forward(x).square() * (n / 49.0).floor()).mean()
+    });
+    let by_tensor = (batch(), whole(49.0), Tensor::<2>::from_floats([[49.0]], &device()));
+    table.everywhere("by a tensor", Net::new(3, 4), by_tensor, |net: &Net, (x, n, by)| {
+        let (x, n, by): (Tensor<2>, Tensor<2>, Tensor<2>) = (x, n, by);
+        (net.forward(x).square() * (n / by).floor()).mean()
+    });
+    table.finish();
+}
+
 fn rectified(z: Tensor<2>) -> Tensor<2> {
     relu(z)
 }

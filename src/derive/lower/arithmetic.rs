@@ -1,4 +1,4 @@
-//! Division, where Burn's rules are inexact or do too much, and powers, where a backend is.
+//! Division, where Burn's rules are inexact or do too much, powers, where a backend is, and cross products.
 
 use burn_backend::{Backend, DType, TensorMetadata, tensor::FloatTensor};
 
@@ -6,6 +6,7 @@ use super::{
     Context,
     inputs::Inputs,
     native,
+    piecewise::expand,
     primitive::{bool_dtype, constant, mul_scalar, scalar},
 };
 use crate::{
@@ -14,51 +15,78 @@ use crate::{
     tensor::Operand,
 };
 
-/// Division by a literal, whose rule goes through an f32 reciprocal, and by a broadcast divisor, whose rule divides
-/// at the size of the quotient.
+/// By a literal, where Burn's rule goes through an f32 reciprocal; otherwise a product with a
+/// [reciprocal](super::reciprocal), at the size of the divisor. The value is that of the division: what is rounded down or
+/// compared with a quotient must find the same number here as in the loss.
 pub(super) fn divide<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
     context: &Context<'_, B>,
 ) -> Result<Vec<Operand<B>>, Error> {
-    let quotient = match op {
-        Op::BinaryScalar(_, divisor) => {
-            divide_by_literal(inputs.float()?, divisor.as_f64(), context)
+    let x = inputs.float()?;
+    let point = (context.detach)(x.clone());
+    let (quotient, product) = match op {
+        Op::BinaryScalar(_, divisor) if context.folds => (
+            B::float_div_scalar(point, (*divisor).into()),
+            multiply_by_reciprocal(x, divisor.as_f64(), context),
+        ),
+        Op::BinaryScalar(_, divisor) => (
+            // A tape may be left, on which the rule of a division by a tensor is exact.
+            divide_by_constant(point, divisor.as_f64(), context),
+            multiply_by_reciprocal(x, divisor.as_f64(), context),
+        ),
+        _ => {
+            let y = inputs.float()?;
+            (
+                B::float_div(point, (context.detach)(y.clone())),
+                B::float_mul(x, (context.reciprocal)(y)),
+            )
         }
-        _ if divisor_is_smaller(inputs.peek(), context) => {
-            let (x, y) = (inputs.float()?, inputs.float()?);
-            B::float_mul(x, B::float_recip(y))
-        }
-        _ => return native(op, inputs, context),
     };
-    Ok(vec![Operand::Float(quotient)])
+    Ok(vec![Operand::Float(with_value(quotient, product, context))])
 }
 
-fn divisor_is_smaller<B: Backend>(operands: &[Operand<B>], context: &Context<'_, B>) -> bool {
-    match (operands.get(1), context.outputs.first()) {
-        (Some(divisor), Some(quotient)) => {
-            divisor.shape().num_elements() < quotient.shape.num_elements()
-        }
-        _ => false,
+/// `value`, off the tape, with the derivatives of a tensor that differs from it by rounding.
+fn with_value<B: Backend>(
+    value: FloatTensor<B>,
+    tensor: FloatTensor<B>,
+    context: &Context<'_, B>,
+) -> FloatTensor<B> {
+    let point = (context.detach)(tensor.clone());
+    let offset = B::float_sub(tensor.clone(), point.clone());
+    let exact = B::float_add(value.clone(), offset);
+    if context.folds {
+        return exact;
     }
+    // The offset is undefined at infinities, where both are the same.
+    let same = B::float_equal(value, point, bool_dtype::<B>(context.device));
+    B::float_mask_where(exact, same, tensor)
 }
 
 /// By the reciprocal in double precision; by a tensor of one element where the reciprocal leaves the range of the
 /// element type.
-fn divide_by_literal<B: Backend>(
+fn multiply_by_reciprocal<B: Backend>(
     x: FloatTensor<B>,
     divisor: f64,
     context: &Context<'_, B>,
 ) -> FloatTensor<B> {
-    let (dtype, rank) = (x.dtype(), x.shape().num_dims());
     let reciprocal = 1.0 / divisor;
-    let in_range = dtype.finfo().is_some_and(|info| {
+    let in_range = x.dtype().finfo().is_some_and(|info| {
         let size = reciprocal.abs();
         size >= info.min_positive && size <= info.max
     });
     if in_range {
         return mul_scalar::<B>(x, reciprocal);
     }
+    divide_by_constant(x, divisor, context)
+}
+
+fn divide_by_constant<B: Backend>(
+    x: FloatTensor<B>,
+    divisor: f64,
+    context: &Context<'_, B>,
+) -> FloatTensor<B> {
+    let (dtype, rank) = (x.dtype(), x.shape().num_dims());
     B::float_div(x, constant::<B>(vec![divisor], &vec![1; rank], dtype, context.device))
 }
 
@@ -108,4 +136,18 @@ fn power_by_tensor<B: Backend>(
     let (zeroth, first) = (is(0.0), is(1.0));
     let safe = B::float_mask_fill(x.clone(), B::bool_or(zeroth, first.clone()), scalar(1.0));
     B::float_mask_where(B::float_powf(safe, exponents), first, x)
+}
+
+/// Of operands in the shape of the result: Burn's rule does not sum over what was broadcast.
+pub(super) fn cross<B: Backend>(
+    dim: usize,
+    mut inputs: Inputs<B>,
+    context: &Context<'_, B>,
+) -> Result<Vec<Operand<B>>, Error> {
+    let (x, y) = (inputs.float()?, inputs.float()?);
+    let Some(output) = context.outputs.first() else {
+        return Err(inputs.refuse("its output has no shape"));
+    };
+    let [x, y] = [x, y].map(|operand| expand::<B>(operand, &output.shape));
+    Ok(vec![Operand::Float(B::float_cross(x, y, dim))])
 }

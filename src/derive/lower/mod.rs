@@ -25,7 +25,9 @@ mod normalization;
 mod piecewise;
 mod pool;
 mod primitive;
+mod reciprocal;
 mod resample;
+mod rows;
 mod scan;
 mod scatter;
 mod softmax;
@@ -46,6 +48,8 @@ use detach::{Detach, detach_once, detach_twice};
 use grouped::{Convolve, convolve, convolve_on_tape};
 use inputs::Inputs;
 pub(super) use primitive::bool_dtype;
+use reciprocal::{Reciprocal, reciprocal, reciprocal_on_tape};
+use rows::{OfRows, of_rows, of_rows_twice};
 
 /// The context in which an operation is lowered: types of its outputs, device, and how a tensor leaves the tape.
 pub(crate) struct Context<'a, B: Backend> {
@@ -57,9 +61,30 @@ pub(crate) struct Context<'a, B: Backend> {
     pub detach: Detach<B>,
     /// Runs a convolution in groups.
     pub convolve: Convolve<B>,
+    /// Computes reciprocals.
+    pub reciprocal: Reciprocal<B>,
     /// Whether the program is recorded and its zeros are [folded](crate::derive::fold): forms that are short then, and
     /// undefined at infinities otherwise, may be used.
     pub folds: bool,
+    /// Applies a function of rows in a form that is short where `folds` is true; undefined at infinities otherwise.
+    pub of_rows: OfRows<B>,
+}
+
+impl<'a, B: Backend> Context<'a, B> {
+    /// For at most one tape.
+    fn once(outputs: &'a [ValueType], device: &'a B::Device, folds: bool) -> Self {
+        let (detach, convolve, reciprocal) = (detach_once::<B>, convolve::<B>, reciprocal::<B>);
+        Self { outputs, device, detach, convolve, reciprocal, folds, of_rows: of_rows::<B> }
+    }
+}
+
+impl<'a, A: AutodiffBackend> Context<'a, Autodiff<A>> {
+    /// For two tapes.
+    fn twice(outputs: &'a [ValueType], device: &'a A::Device, folds: bool) -> Self {
+        let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
+        let reciprocal = reciprocal_on_tape::<A>;
+        Self { outputs, device, detach, convolve, reciprocal, folds, of_rows: of_rows_twice::<A> }
+    }
 }
 
 /// Runs one operation in a form that Burn's autodiff differentiates twice, exactly, on the tape of any backend.
@@ -71,9 +96,7 @@ pub(crate) fn apply<B: Backend>(
     outputs: &[ValueType],
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
-    let (detach, convolve) = (detach_once::<B>, convolve::<B>);
-    let folds = false;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    apply_in(op, inputs, &Context::once(outputs, device, false))
 }
 
 /// [`apply`] on two tapes, one in the other.
@@ -83,9 +106,7 @@ pub(crate) fn apply_twice<A: AutodiffBackend>(
     outputs: &[ValueType],
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
-    let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
-    let folds = false;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    apply_in(op, inputs, &Context::twice(outputs, device, false))
 }
 
 /// [`apply`] for a program that is recorded on one tape and then folded.
@@ -95,9 +116,7 @@ pub(crate) fn apply_recorded<B: Backend>(
     outputs: &[ValueType],
     device: &B::Device,
 ) -> Result<Vec<Operand<B>>, Error> {
-    let (detach, convolve) = (detach_once::<B>, convolve::<B>);
-    let folds = true;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    apply_in(op, inputs, &Context::once(outputs, device, true))
 }
 
 /// [`apply`] for a program that is recorded on two tapes, one in the other, and then folded.
@@ -107,9 +126,7 @@ pub(crate) fn apply_recorded_twice<A: AutodiffBackend>(
     outputs: &[ValueType],
     device: &A::Device,
 ) -> Result<Vec<Operand<Autodiff<A>>>, Error> {
-    let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
-    let folds = true;
-    apply_in(op, inputs, &Context { outputs, device, detach, convolve, folds })
+    apply_in(op, inputs, &Context::twice(outputs, device, true))
 }
 
 fn apply_in<B: Backend>(
@@ -143,7 +160,7 @@ fn apply_in<B: Backend>(
 fn lower<B: Backend>(
     lowering: Lowering,
     op: &Op,
-    inputs: Inputs<B>,
+    mut inputs: Inputs<B>,
     context: &Context<'_, B>,
 ) -> Result<Vec<Operand<B>>, Error> {
     match lowering {
@@ -151,6 +168,8 @@ fn lower<B: Backend>(
         Lowering::GeluBackward => activation::gelu_backward(inputs, context),
         Lowering::Piecewise => piecewise::piecewise(op, inputs, context),
         Lowering::Divide => arithmetic::divide(op, inputs, context),
+        Lowering::Reciprocal => Ok(vec![Operand::Float((context.reciprocal)(inputs.float()?))]),
+        Lowering::Cross { dim } => arithmetic::cross(dim, inputs, context),
         Lowering::Power => arithmetic::power(op, inputs, context),
         Lowering::Product => scan::product(op, inputs),
         Lowering::RunningProduct { dim } => scan::running_product(dim, inputs),
@@ -159,7 +178,7 @@ fn lower<B: Backend>(
         Lowering::Linear => linear::linear(op, inputs),
         Lowering::Indexing => indexing::indexing(op, inputs, context),
         Lowering::Scatter => scatter::scatter(op, inputs, context),
-        Lowering::Normalization => normalization::normalize(op, inputs),
+        Lowering::Normalization => normalization::normalize(op, inputs, context),
         Lowering::Convolution => convolution::convolution(op, inputs, context),
         Lowering::MaxPool => pool::max_pool(op, inputs, context),
         Lowering::Resample => resample::resample(op, inputs, context),

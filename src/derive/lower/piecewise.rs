@@ -130,7 +130,8 @@ fn masked<B: Backend>(
     })
 }
 
-fn expand<B: Backend>(x: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
+/// Broadcast to a shape.
+pub(super) fn expand<B: Backend>(x: FloatTensor<B>, shape: &Shape) -> FloatTensor<B> {
     if x.shape() == *shape { x } else { B::float_expand(x, shape.clone()) }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn products(
 ) -> Products {
     let mut found = Products { at: HashMap::new(), later: HashMap::new() };
     let mut writer: HashMap<ValueId, usize> = HashMap::new();
+    let mut transposed: HashMap<ValueId, ValueId> = HashMap::new();
     for (position, node) in graph.nodes.iter().enumerate() {
         let alone =
             |value: &ValueId| readers[value.index()].len() == 1 && !returned.contains(value);
@@ -28,7 +29,13 @@ pub(super) fn products(
             let at = *writer.get(value).filter(|_| alone(value))?;
             found.at.contains_key(&at).then_some(at)
         };
-        if let Some(product) = Product::of(graph, node) {
+        if let Some(of) = transpose(graph, node) {
+            transposed.insert(node.outputs[0], of);
+        }
+        if let Some(mut product) = Product::of(graph, node) {
+            let (first, second) = (product.first, product.second);
+            product.symmetric =
+                transposed.get(&first) == Some(&second) || transposed.get(&second) == Some(&first);
             writer.insert(product.result, position);
             found.at.insert(position, product);
         } else if let Some((earlier, onto)) = added(graph, node, own).or_else(|| {
@@ -68,12 +75,19 @@ fn added(
     choices.into_iter().find(plain).map(|(at, onto)| (at, Some(onto)))
 }
 
-/// What a sum along the first of three dimensions sums.
+/// What is transposed in its last two dimensions.
+fn transpose(graph: &Graph, node: &Node) -> Option<ValueId> {
+    let (&Op::SwapDims(a, b), &[x]) = (&node.op, &node.inputs[..]) else { return None };
+    let rank = graph.value(x).shape.len();
+    (a.min(b) + 2 == rank && a.max(b) + 1 == rank).then_some(x)
+}
+
+/// What a sum along the first dimension sums, if all but this and the last two have one element.
 fn summed(graph: &Graph, node: &Node) -> Option<ValueId> {
     let (Op::ReduceDim(Reduction::Sum, 0), &[x]) = (&node.op, &node.inputs[..]) else {
         return None;
     };
     let (of, result) = (&graph.value(x).shape[..], &graph.value(*node.outputs.first()?).shape[..]);
-    let plain = matches!((of, result), (&[_, m, n], &[1, k, l]) if (m, n) == (k, l));
-    plain.then_some(x)
+    let (&[_, ref others @ .., _, _], &[1, ref own @ ..]) = (of, result) else { return None };
+    (own == &of[1..] && others.iter().all(|&size| size == 1)).then_some(x)
 }

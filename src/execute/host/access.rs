@@ -15,7 +15,7 @@ use crate::tensor::{
 };
 
 /// Whether the tensors on a device are those of Flex.
-pub(super) fn is_host<B: Backend>(device: &Device<B>) -> bool {
+pub(in crate::execute) fn is_host<B: Backend>(device: &Device<B>) -> bool {
     let device = device as &dyn Any;
     let zero = None::<FloatTensor<B>>;
     let zero = &zero as &dyn Any;

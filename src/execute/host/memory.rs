@@ -14,14 +14,8 @@ use crate::tensor::spare::{self, in_shape};
 /// Bytes kept between runs, at most.
 const KEPT: usize = 1 << 26;
 
-/// Bytes that a run may hold, of which at most `peak` are alive: twice as many, as far as they are kept for the next run.
-///
-/// The rest has sizes that are not wanted at the time. Without it every run would give memory back where most is alive and ask
-/// for it again, which takes a large part of a program's time where the allocator hands it on to the system. More than is kept
-/// would be given back at the end.
-pub(super) fn held(peak: usize) -> usize {
-    peak.max(peak.saturating_mul(2).min(KEPT))
-}
+/// Bytes that may always stay unused: little compared with any program, and all that a small one needs.
+const SLACK: usize = 1 << 16;
 
 /// Smaller tensors are left to the allocator, which is as fast for them.
 const SMALL: usize = 1 << 5;
@@ -37,6 +31,8 @@ pub(super) struct Memory {
     /// By age, the oldest first.
     free: Vec<Free>,
     bytes: usize,
+    /// Bytes that an earlier run has left.
+    left: usize,
 }
 
 /// A tensor that nothing uses.
@@ -50,7 +46,21 @@ impl Memory {
     /// What an earlier run has left.
     pub fn claim() -> Self {
         let mut kept = BETWEEN_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.pop().unwrap_or_default()
+        let mut own = kept.pop().unwrap_or_default();
+        own.left = own.bytes;
+        own
+    }
+
+    /// Bytes that may stay unused in a run of which so many are alive, and at most `peak`.
+    ///
+    /// Twice the peak is held, as far as it is kept for the next run: the rest has sizes that are not wanted at the time. Without
+    /// it every run would give memory back where most is alive and ask for it again, which takes a large part of a program's
+    /// time where the allocator hands it on to the system. More than is kept would be given back at the end. What an earlier run
+    /// has left stays within the same bound, so that a small run does not take it from the next large one.
+    pub fn unused(&self, alive: usize, peak: usize) -> usize {
+        let held = peak.max(peak.saturating_mul(2).min(KEPT));
+        let left = self.left.min(KEPT.saturating_sub(alive));
+        held.saturating_sub(alive).max(left).max(SLACK)
     }
 
     /// Leaves the memory to a later run.

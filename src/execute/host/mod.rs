@@ -28,6 +28,7 @@ mod plan;
 mod pool;
 mod product;
 mod run;
+mod symmetric;
 #[cfg(test)]
 #[allow(clippy::panic, clippy::unwrap_used)]
 mod tests;
@@ -46,6 +47,7 @@ use crate::{
     panics::caught,
     parallel::on_threads,
 };
+pub(super) use access::is_host;
 #[cfg(feature = "ndarray")]
 pub(super) use lent::{is_lent, lent};
 use plan::{Step, Work};
@@ -99,7 +101,7 @@ impl HostProgram {
             let copies = copies.collect::<Option<Vec<_>>>()?;
             return Some(Self { is_lent: true, ..Self::planned(graph, copies) });
         }
-        if !access::is_host::<B>(device) {
+        if !is_host::<B>(device) {
             return None;
         }
         let constants = constants

@@ -84,6 +84,18 @@ fn summed<N: Number>(
     Some(result)
 }
 
+/// A tensor in memory of its own.
+pub(super) fn duplicated(
+    x: &FlexTensor,
+    (memory, allowed): (&mut Memory, usize),
+) -> Option<FlexTensor> {
+    match x.dtype() {
+        DType::F32 => copied::<f32>(x, x.layout().shape(), memory, allowed),
+        DType::F64 => copied::<f64>(x, x.layout().shape(), memory, allowed),
+        _ => None,
+    }
+}
+
 fn copied<N: Number>(
     view: &FlexTensor,
     shape: &Shape,

@@ -1,4 +1,5 @@
-//! Matrix products written into memory that serves again, added to what is there, or added up over a batch.
+//! Matrix products written into memory that serves again, added to what is there, or added up over a batch. Of products of a
+//! matrix with its transpose half is computed.
 //!
 //! The threads share the longer side of a large product, or the matrices of a batch.
 
@@ -7,7 +8,7 @@ use burn_flex::FlexTensor;
 use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul, traits::ComplexField};
 use rayon::prelude::*;
 
-use super::number::Number;
+use super::{number::Number, symmetric};
 use crate::{
     graph::{Graph, Node, Op, ValueId},
     parallel::are_busy,
@@ -32,6 +33,8 @@ pub(super) struct Product {
     pub onto: Option<ValueId>,
     /// Whether the products of the batch are added up.
     pub summed: bool,
+    /// Whether one operand is the transpose of the other.
+    pub symmetric: bool,
     pub result: ValueId,
     pub shape: Shape,
     /// Dimensions before the last two, the operands broadcast.
@@ -68,6 +71,7 @@ impl Product {
             second,
             onto: None,
             summed: false,
+            symmetric: false,
             result,
             shape: ty.shape.clone(),
             batch: batch.to_vec(),
@@ -176,8 +180,12 @@ fn run_in<N: Number + ComplexField>(
     let large = (count * matrix).saturating_mul(first.columns) >= SHARED;
     let shared = large && !are_busy();
     let threads = if shared { rayon::current_num_threads() } else { 1 };
+    let symmetric = product.symmetric && product.onto.is_none() && rows == columns;
     if product.summed {
-        summed(to, count, if large { PARTS } else { 1 }, pair);
+        summed(to, count, if large { PARTS } else { 1 }, (pair, symmetric));
+    } else if symmetric && count == 1 {
+        symmetric::upper(to, accum, pair(0), shared);
+        symmetric::mirror(to, rows, shared);
     } else if count == 1 && shared && columns > rows {
         by_columns((to, accum), pair(0), threads);
     } else if count == 1 {
@@ -192,7 +200,12 @@ fn run_in<N: Number + ComplexField>(
         each(to, part * matrix, shared, |index, to| {
             for (position, to) in to.chunks_mut(matrix).enumerate() {
                 let (first, second) = pair(index * part + position);
-                multiply(to, accum, first, second);
+                if symmetric {
+                    symmetric::upper(to, accum, (first, second), false);
+                    symmetric::mirror(to, rows, false);
+                } else {
+                    multiply(to, accum, first, second);
+                }
             }
         });
     }
@@ -226,7 +239,7 @@ fn summed<'a, N: Number + ComplexField>(
     to: &mut [N],
     count: usize,
     parts: usize,
-    pair: impl Fn(usize) -> (MatRef<'a, N>, MatRef<'a, N>) + Sync,
+    (pair, symmetric): (impl Fn(usize) -> (MatRef<'a, N>, MatRef<'a, N>) + Sync, bool),
 ) {
     let part = count.div_ceil(parts);
     let mut others = vec![N::default(); (count.div_ceil(part) - 1) * to.len()];
@@ -237,11 +250,18 @@ fn summed<'a, N: Number + ComplexField>(
         for position in index * part..count.min((index + 1) * part) {
             let (first, second) = pair(position);
             let accum = if position == index * part { Accum::Replace } else { Accum::Add };
-            multiply(to, accum, first, second);
+            if symmetric {
+                symmetric::upper(to, accum, (first, second), false);
+            } else {
+                multiply(to, accum, first, second);
+            }
         }
     });
     for other in others.chunks(size) {
         N::combine(super::chain::Function::Add, to, other);
+    }
+    if symmetric {
+        symmetric::mirror(to, to.len().isqrt(), false);
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     chain::Chain,
     convolution::Images,
     indexing,
-    memory::{Memory, held},
-    movement::moved,
+    memory::Memory,
+    movement::{duplicated, moved},
     plan::{Step, Work},
     pool::pooled,
     product::{self, Product},
@@ -21,9 +21,6 @@ use crate::{
     execute::{ExecuteError, dispatch::apply},
     graph::{Graph, Node, Op, ValueId},
 };
-
-/// Bytes that may always stay unused: little compared with any program, and all that a small one needs.
-const SLACK: usize = 1 << 16;
 
 /// Where a value is kept.
 enum Slot<'a> {
@@ -118,7 +115,7 @@ impl<'a> Run<'a> {
 
     /// Runs a step.
     pub fn step(&mut self, step: &Step) -> Result<(), ExecuteError> {
-        self.unused = held(self.program.peak).saturating_sub(step.alive).max(SLACK);
+        self.unused = self.memory.unused(step.alive, self.program.peak);
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,
@@ -206,17 +203,24 @@ impl<'a> Run<'a> {
         pooled(&node.op, x, [values, places], (&mut self.memory, self.unused))
     }
 
-    /// The result of an addition by places into a tensor that is handed over.
+    /// The result of an addition by places, into the tensor itself if it is handed over.
     fn scattered(&mut self, node: &Node, handed: &[bool]) -> Option<FlexTensor> {
-        let (&Op::Scatter(dim, IndexingUpdateOp::Add), &[x, places, value], [true, ..]) =
+        let (&Op::Scatter(dim, IndexingUpdateOp::Add), &[x, places, value], [last, ..]) =
             (&node.op, &node.inputs[..], handed)
         else {
             return None;
         };
-        let mut target = self.take(x)?;
+        let mut target = if *last {
+            self.take(x)?
+        } else {
+            let x = self.slots[self.program.slots[x.index()]].tensor()?;
+            duplicated(x, (&mut self.memory, self.unused))?
+        };
         let operands = self.get(places).zip(self.get(value));
         if operands.and_then(|operands| indexing::added(&mut target, dim, operands)).is_none() {
-            self.put(x, Some(target));
+            if *last {
+                self.put(x, Some(target));
+            }
             return None;
         }
         Some(target)

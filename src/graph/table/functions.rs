@@ -15,7 +15,8 @@ impl Unary {
             U::Sigmoid => Class::Lowered(Lowering::Smooth(Smooth::Sigmoid)),
             U::LogSigmoid => Class::Lowered(Lowering::Smooth(Smooth::LogSigmoid)),
             U::Relu => Class::Lowered(Lowering::Piecewise),
-            U::Abs | U::Neg | U::Exp | U::Log | U::Log1p | U::Sqrt | U::Recip => Class::Native,
+            U::Recip => Class::Lowered(Lowering::Reciprocal),
+            U::Abs | U::Neg | U::Exp | U::Log | U::Log1p | U::Sqrt => Class::Native,
             U::Sin | U::Cos | U::Tan | U::Sinh | U::Cosh => Class::Native,
             U::ArcSin | U::ArcCos | U::ArcTan | U::ArcSinh | U::ArcCosh | U::ArcTanh => {
                 Class::Native

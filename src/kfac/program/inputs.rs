@@ -34,8 +34,8 @@ impl Passes<'_> {
         let always = group.uses.iter().all(|tap| tap.bias.is_some());
         let rows = self.rows(group, xs, !always)?;
         Ok(match group.bias {
-            Some(_) if always => rows.mean_with_ones(),
-            _ => rows.second_moment((rows.count().max(1) as f64).recip()),
+            Some(_) if always => rows.mean_with_ones(self.kind.in_panels),
+            _ => rows.second_moment((rows.count().max(1) as f64).recip(), self.kind.in_panels),
         })
     }
 

@@ -45,6 +45,9 @@ pub(super) struct FactorKind {
     /// only.
     pub metric: Option<Metric>,
     pub reduced: Reduced,
+    /// Whether the program leaves out half of wide products of a matrix with its transpose, as the executor on host memory does
+    /// by itself.
+    pub in_panels: bool,
 }
 
 impl FactorKind {

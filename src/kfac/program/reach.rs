@@ -23,7 +23,7 @@ use crate::{
 /// The program that propagates u and c u back, to rows g and h: for each layer Σ (h − cₙ g)² and Σ (cₙ g)² over the rows
 /// of each sample, `[samples, 2]`.
 pub(in crate::kfac) fn reach(network: &NetworkLayers, parameters: usize) -> Result<Graph, Error> {
-    let kind = FactorKind { metric: None, reduced: Reduced::Nothing };
+    let kind = FactorKind { metric: None, reduced: Reduced::Nothing, in_panels: false };
     record(kind, network, parameters, |_, passes| squares(passes, network.samples))
 }
 

@@ -32,7 +32,7 @@ pub(super) fn moments(
     moments.extend(passes.probed.network.blocks.iter().map(|_| Vec::new()));
     let mut known = passes.of_outputs();
     known.resize(moments.len(), None);
-    let mut sums: Vec<Sum<B>> = moments.iter().map(|_| Sum::default()).collect();
+    let mut sums: Vec<Sum<B>> = moments.iter().map(|_| Sum::new(passes.kind.in_panels)).collect();
     passes.back(|layers, blocks| {
         let rows = layers.into_iter().chain(blocks);
         let unknown = rows.zip(&mut sums).zip(&known).filter(|(_, known)| known.is_none());

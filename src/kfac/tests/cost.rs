@@ -6,10 +6,13 @@ use burn::{
     tensor::activation::tanh,
 };
 
+use burn_flex::FlexTensor;
+
 use super::{B, KfacCollector, KfacConfig, KfacFisher, numbers};
 use crate::{
     CaptureConfig, Likelihood, Objective, Reduction,
-    graph::{Graph, Op},
+    graph::{Graph, Node, Op},
+    tensor::flex::held,
 };
 
 const DRAWN: KfacFisher = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
@@ -48,9 +51,13 @@ pub fn classifier(widths: &[usize], rows: usize) -> Objective<B> {
 }
 
 fn program(objective: &Objective<B>, fisher: KfacFisher) -> Graph {
+    program_with(objective, fisher, false)
+}
+
+fn program_with(objective: &Objective<B>, fisher: KfacFisher, in_panels: bool) -> Graph {
     let config = KfacConfig::new().with_fisher(fisher);
     let collector = KfacCollector::new(objective, Likelihood::Categorical, &config).unwrap();
-    collector.program(objective).unwrap()
+    collector.program(objective, in_panels).unwrap()
 }
 
 /// Products in a listing.
@@ -91,16 +98,42 @@ fn factors_take_two_products_a_layer_and_one_pass_back_for_all_cotangents() {
     }
 }
 
-/// Wide layers: half of each second moment is left out but for what stands in panels on the diagonal. That of the last
-/// layer's gradients is one product, however many cotangents there are.
+/// Products of a matrix with its transpose.
+fn squares(program: &Graph) -> usize {
+    let nodes = program.nodes();
+    let is_square = |node: &&Node| {
+        let &[first, second] = &node.inputs[..] else { return false };
+        let swapped = |a, b| {
+            let writer = nodes.iter().find(|node| node.outputs.contains(&a));
+            writer.is_some_and(|it| matches!(it.op, Op::SwapDims(1, 2)) && it.inputs == [b])
+        };
+        node.op == Op::Matmul && (swapped(first, second) || swapped(second, first))
+    };
+    nodes.iter().filter(is_square).count()
+}
+
+/// The executor on host memory computes half of them.
+#[test]
+fn second_moments_are_products_of_a_matrix_with_its_transpose() {
+    for rows in [7, 300] {
+        let objective = classifier(&[256, 256, 4], rows);
+        assert_eq!(squares(&objective.gradient_program().unwrap()), 0);
+        for (fisher, expected) in [(KfacFisher::ForwardOnly, 2), (DRAWN, 4)] {
+            assert_eq!(squares(&program(&objective, fisher)), expected, "{rows}, {fisher:?}");
+        }
+    }
+}
+
+/// Wide layers elsewhere: half of each second moment is left out but for what stands in panels on the diagonal. That of the
+/// last layer's gradients is one product, however many cotangents there are.
 #[test]
 fn products_of_wide_layers_with_themselves_are_computed_by_half() {
-    let (width, rows, classes) = (256, 256, 4);
+    let (width, rows, classes) = (1024, 256, 4);
     let objective = classifier(&[width, width, classes], rows);
     let gradient = multiplications(&objective.gradient_program().unwrap());
     let last = rows * classes * classes;
     for (fisher, cotangents) in [(DRAWN, 1), (KfacFisher::Exact, classes - 1)] {
-        let program = program(&objective, fisher);
+        let program = program_with(&objective, fisher, true);
         let back = cotangents * rows * width * classes;
         // A of both layers, to which ones for the bias are added as sums, and G of the first.
         let squares = (2 + cotangents) * rows * width.pow(2);
@@ -117,4 +150,20 @@ fn nothing_that_depends_on_no_cotangent_is_computed_again() {
     let forward = |program: &Graph| program.to_string().matches("= Unary(Tanh)").count();
     assert_eq!(forward(&program(&objective, KfacFisher::Exact)), 2);
     assert_eq!(forward(&program(&objective, DRAWN)), 2);
+}
+
+/// By sizes that no other test has, since what is left serves all.
+#[test]
+fn factors_are_computed_in_the_memory_of_those_before() {
+    let objective = classifier(&[181, 187, 4], 7);
+    let places = || {
+        let kfac = KfacConfig::new().init(&objective, Likelihood::Categorical).unwrap();
+        let factors = kfac.layers().iter().flat_map(|layer| layer.factors());
+        let tensors = factors.filter_map(|factor| held(factor.device()?));
+        let place = |tensor: &FlexTensor| tensor.bytes().as_ptr() as usize;
+        tensors.filter(|it| it.bytes().len() > 1 << 16).map(place).collect::<Vec<_>>()
+    };
+    let first = places();
+    assert_eq!(first.len(), 3);
+    assert_eq!(places(), first);
 }

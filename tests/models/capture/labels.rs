@@ -6,7 +6,10 @@ use burn::{
     prelude::*,
     tensor::{IndexingUpdateOp, activation::log_softmax},
 };
-use burn_curvature::{Error, Objective, Reduction, errors::BatchError};
+use burn_curvature::{
+    Error, Objective, Reduction,
+    errors::{BatchError, ExecuteError},
+};
 
 use super::refusal;
 
@@ -194,5 +197,37 @@ fn labels_that_decide_a_branch_are_checked_first() {
         assert_eq!(index(objective.on(batch([3, 1], &device))), (0, 3, CLASSES, None));
         let first = Objective::capture(&linear, batch([0, -1], &device), loss);
         assert_eq!(index(first), (1, -1, CLASSES, None));
+    }
+}
+
+/// Labels that follow from the parameters: out of range at other ones, an error that names the operation, and no panic.
+#[test]
+fn labels_that_the_model_decides_are_refused_where_they_leave_the_range() {
+    for device in devices() {
+        for (name, loss) in losses().into_iter().filter(|(name, _)| *name != "one hot") {
+            let shifted = move |model: &(Linear, Embedding), (x, y): Labeled| {
+                let first = model.1.weight.val().slice([0..1, 0..1]).reshape([1]);
+                loss(model, (x, y.clone() + first.int().expand(y.dims())))
+            };
+            let labels = batch([0, 1, 1, 0], &device);
+            let objective = Objective::capture(&model(&device), labels, shifted).unwrap();
+            let at = |first: f64| {
+                let mut theta = objective.parameters().to_vec().unwrap();
+                let table = objective.layout().blocks().last().unwrap();
+                theta[table.range().start] = first;
+                objective.at(&objective.parameters().space().vector(&theta).unwrap()).unwrap()
+            };
+            at(1.5).value().unwrap();
+            for wrong in [2.5, -1.5] {
+                let found = [at(wrong).value().map(drop), at(wrong).gradient().map(drop)];
+                for found in found {
+                    let error = found.unwrap_err();
+                    let Some(ExecuteError::Backend { operation, .. }) = error.downcast_ref() else {
+                        panic!("{name}: {error}");
+                    };
+                    assert!(!operation.is_empty());
+                }
+            }
+        }
     }
 }

@@ -80,6 +80,56 @@ fn labels_out_of_range_are_refused_as_on_the_cpu() {
     assert_eq!(said[0], said[2]);
 }
 
+/// Labels that follow from the parameters are checked where these change. The largest of some scores needs no check.
+#[test]
+fn labels_that_the_model_decides_are_refused_out_of_range() {
+    let Some(wgpu) = device() else { return };
+    let device = wgpu.autodiff();
+    let mut linear = LinearConfig::new(4, 3).init(&device);
+    linear.weight = Param::from_tensor(values([4, 3], 1, &device));
+    let x = values::<2>([5, 4], 2, &device);
+    let loss = |shift: fn(Tensor<2>) -> Tensor<1, Int>| {
+        let closure = move |model: &Linear, x: Tensor<2>| {
+            let z = model.forward(x);
+            let labels = shift(z.clone())
+                + model.bias.as_ref().map_or_else(
+                    || Tensor::zeros([1], &z.device()),
+                    |bias| bias.val().slice([0..1]).int(),
+                );
+            CrossEntropyLossConfig::new().init(&z.device()).forward(z, labels)
+        };
+        Objective::capture(&linear, x.clone(), closure).unwrap()
+    };
+    let objective = loss(|z| Tensor::<1, Int>::zeros([z.dims()[0]], &z.device()));
+    let at = |first: f64| {
+        let mut theta = objective.parameters().to_vec().unwrap();
+        theta[12] = first;
+        objective.at(&objective.parameters().space().vector(&theta).unwrap()).unwrap()
+    };
+    at(2.5).gradient().unwrap();
+    for (first, expected) in [(3.5, 3), (-1.5, -1)] {
+        let there = at(first);
+        let one = there.parameters().space().ones();
+        for result in [
+            there.value().map(drop),
+            there.gradient().map(drop),
+            Hessian::new(&there).unwrap().apply(&one).map(drop),
+        ] {
+            let error = result.unwrap_err();
+            let Some(BatchError::Index { found, limit, .. }) = error.downcast_ref() else {
+                panic!("{error}");
+            };
+            assert_eq!((*found, *limit), (expected, 3));
+        }
+    }
+    let largest = Objective::capture(&linear, x.clone(), |model: &Linear, x: Tensor<2>| {
+        let z = model.forward(x);
+        let labels = z.clone().argmax(1).squeeze_dim::<1>(1);
+        CrossEntropyLossConfig::new().init(&z.device()).forward(z, labels)
+    });
+    largest.unwrap().gradient().unwrap();
+}
+
 #[test]
 fn factors_are_inverted_on_the_device() {
     let Some(wgpu) = device() else { return };

@@ -113,6 +113,18 @@ fn bounds() -> Vec<Case> {
         clamp("clamp from below", Some(-0.3), None),
         clamp("clamp from above", None, Some(0.3)),
         Case::new("cross", Op::Cross(1), vec![real(&[2, 3, 2]), real(&[2, 3, 2])], &[2, 3, 2]),
+        Case::new(
+            "cross, left broadcast",
+            Op::Cross(1),
+            vec![positive(&[1, 3, 2]), real(&[2, 3, 2])],
+            &[2, 3, 2],
+        ),
+        Case::new(
+            "cross, both broadcast",
+            Op::Cross(0),
+            vec![positive(&[3, 1, 2]), positive(&[3, 4, 1])],
+            &[3, 4, 2],
+        ),
         Case::new("cast", Op::Cast, vec![unit(&[3])], &[3]),
         Case::new(
             "product with a constant",

@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 
 use super::{
-    super::{apply, apply_recorded_twice},
+    super::{apply, apply_recorded_twice, apply_twice},
     case::{Case, Domain, Input, real},
     draw::Draw,
     harness::{Once, Twice, gradient, hessian_product, numbers, relative_error, try_outputs},
@@ -144,6 +144,95 @@ fn ctc_loss_without_a_path() {
     let outputs = try_outputs::<Flex>(&case, apply::<Flex>).expect("a loss");
     let crate::tensor::Operand::Float(loss) = outputs[0].clone() else { panic!("a float") };
     assert_eq!(numbers::<Flex>(loss), [f64::INFINITY]);
+}
+
+/// Both eager and recorded.
+fn ways() -> [super::harness::Run<Twice>; 2] {
+    [apply_recorded_twice::<Once>, apply_twice::<Once>]
+}
+
+/// x⁴ is out of range, 1/x and its derivatives are not: `∇²Σ(y + y²/4)` of `y = 1/x`, of `y = 1/x²` and of `y = a/b`.
+#[test]
+fn reciprocals_and_quotients_of_large_values() {
+    for x in [1e80, -3e90, 1e-60] {
+        let (case, mut draw) = plain(Op::Unary(Unary::Recip), &[x], &[1]);
+        draw.direction = vec![vec![1.0]];
+        let (y, slope, curvature) = (1.0 / x, -1.0 / x / x, 2.0 / x / x / x);
+        let expected = (1.0 + y / 2.0) * curvature + slope * slope / 2.0;
+        for run in ways() {
+            let found = hessian_product(&case, &draw, run);
+            assert!((found[0] / expected - 1.0).abs() < 1e-14, "at {x}: {found:?} for {expected}");
+        }
+    }
+    let [a, b] = [3e90, -2e90_f64];
+    let quotient = Op::Binary(Binary::Div);
+    let operand = || Input::Float(vec![1], Domain::Plain);
+    let case = Case::new("quotient", quotient, vec![operand(), operand()], &[1]);
+    let mut draw = Draw::new(&case, 7);
+    draw.point = vec![vec![a], vec![b]];
+    draw.direction = vec![vec![0.0], vec![1.0]];
+    draw.weights = vec![vec![1.0]];
+    let (y, by_a, by_b) = (a / b, 1.0 / b, -a / b / b);
+    let expected = [
+        -(1.0 + y / 2.0) / b / b + by_a * by_b / 2.0,
+        (1.0 + y / 2.0) * 2.0 * a / b / b / b + by_b * by_b / 2.0,
+    ];
+    for run in ways() {
+        let found = hessian_product(&case, &draw, run);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found / expected - 1.0).abs() < 1e-14, "{found} for {expected}");
+        }
+    }
+}
+
+/// A quotient that is rounded down or compared must be the same number as in the loss: 49·(1/49) is less than one.
+#[test]
+fn quotients_are_those_of_a_division() {
+    use super::case::given;
+    let numbers: Vec<f64> = (1..=200).map(f64::from).collect();
+    let count = [numbers.len()];
+    for (divisor, quotient) in [(49.0, 49.0), (41.0, 123.0), (10.0, 1.0), (0.3, 0.9)] {
+        let expected: Vec<f64> = numbers.iter().map(|x| x * quotient / divisor).collect();
+        let x: Vec<f64> = numbers.iter().map(|x| x * quotient).collect();
+        let x = given(&count, &x);
+        let by_literal = Op::BinaryScalar(Binary::Div, Literal::Float(divisor));
+        let cases = [
+            Case::new("by a literal", by_literal, vec![x.clone()], &count),
+            Case::new(
+                "by a tensor",
+                Op::Binary(Binary::Div),
+                vec![x.clone(), given(&[1], &[divisor])],
+                &count,
+            ),
+            Case::new(
+                "by as many",
+                Op::Binary(Binary::Div),
+                vec![x, given(&count, &vec![divisor; count[0]])],
+                &count,
+            ),
+        ];
+        for case in cases {
+            let values =
+                |outputs: Vec<crate::tensor::Operand<Flex>>| numbers_of(outputs).expect("a float");
+            let plain = try_outputs::<Flex>(&case, apply::<Flex>).expect("a quotient");
+            assert_eq!(values(plain), expected, "{}", case.name);
+            for run in ways() {
+                let outputs = try_outputs::<Twice>(&case, run).expect("a quotient");
+                let found = outputs.into_iter().map(below).collect();
+                assert_eq!(values(found), expected, "{}", case.name);
+            }
+        }
+    }
+}
+
+fn numbers_of(outputs: Vec<crate::tensor::Operand<Flex>>) -> Option<Vec<f64>> {
+    outputs.into_iter().next()?.into_float().ok().map(numbers::<Flex>)
+}
+
+fn below(operand: crate::tensor::Operand<Twice>) -> crate::tensor::Operand<Flex> {
+    use burn_backend::AutodiffBackend;
+    let tensor = operand.into_float().expect("a float");
+    crate::tensor::Operand::Float(Once::inner(Twice::inner(tensor)))
 }
 
 /// The reciprocal of the divisor overflows, the quotient does not.

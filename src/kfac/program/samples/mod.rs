@@ -24,7 +24,7 @@ use quadratic::Sides;
 
 /// The taps of the gradients at the targets of the data.
 pub(in crate::kfac) const KIND: FactorKind =
-    FactorKind { metric: Some(Metric::Empirical), reduced: Reduced::Nothing };
+    FactorKind { metric: Some(Metric::Empirical), reduced: Reduced::Nothing, in_panels: false };
 
 /// What a factor of a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
