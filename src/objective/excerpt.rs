@@ -9,9 +9,10 @@ use crate::{
 
 /// The most elements of each tensor.
 const ELEMENTS: usize = 64;
-/// Differences of floats that count as rounding, relative to the largest: a stream may compute them on a device that does not
-/// round in the same way every time.
+/// Differences of floats that count as rounding, relative to the number and to the largest of the tensor: a stream may compute
+/// them on a device that does not round in the same way every time.
 const ROUNDING: f64 = 1e-3;
+const CANCELLED: f64 = 1e-6;
 /// The fractional parts of its multiples are spread evenly, whatever the sizes of rows (Weyl 1916).
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
@@ -43,11 +44,11 @@ impl Elements {
     fn is_like(&self, other: &Self) -> bool {
         let numbers = || self.values.iter().map(|&value| f64::from(value));
         let largest = numbers().map(f64::abs).filter(|value| value.is_finite()).fold(0.0, f64::max);
-        let rounding = if self.is_float { ROUNDING * largest } else { 0.0 };
         let same = |(own, other): (f64, &f32)| {
             let other = f64::from(*other);
+            let rounding = ROUNDING * own.abs() + CANCELLED * largest;
             // What is not finite is refused where it is found.
-            own == other || (own - other).abs() <= rounding || !other.is_finite()
+            own == other || (self.is_float && (own - other).abs() <= rounding) || !other.is_finite()
         };
         self.values.len() == other.values.len() && numbers().zip(&other.values).all(same)
     }

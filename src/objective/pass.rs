@@ -169,14 +169,7 @@ impl<B: AutodiffBackend> Objective<B> {
             samples += part.batch.samples;
             Ok(())
         })?;
-        if count == stream.batches.len() {
-            return Ok(());
-        }
-        Err(ObjectiveError::StreamChanged {
-            expected: format!("{} batches", stream.batches.len()),
-            found: format!("{count} batches"),
-        }
-        .into())
+        Ok(stream.expect_count(count)?)
     }
 
     /// Calls `work` with one batch. A stream is run through for it.

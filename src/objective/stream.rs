@@ -57,6 +57,17 @@ impl<B: AutodiffBackend> Stream<B> {
         .into())
     }
 
+    /// Checks that a pass had as many batches as the first one.
+    pub fn expect_count(&self, found: usize) -> Result<(), ObjectiveError> {
+        if found == self.batches.len() {
+            return Ok(());
+        }
+        Err(ObjectiveError::StreamChanged {
+            expected: format!("{} batches", self.batches.len()),
+            found: format!("{found} batches"),
+        })
+    }
+
     /// Checks that a batch of a later pass is as in the first one, and weighs it.
     pub fn expect_same(&self, index: usize, part: Part<B>) -> Result<Part<B>, ObjectiveError> {
         let found = part.batch.samples;

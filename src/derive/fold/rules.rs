@@ -9,9 +9,34 @@ impl Folder {
     /// What becomes of a node with one float output. Its inputs are already replaced.
     pub(super) fn rewrite(&self, node: &Node, output: ValueId) -> Rewrite {
         match self.known(node, output) {
-            Rewrite::Keep => self.smaller(node, output),
+            Rewrite::Keep => match self.smaller(node, output) {
+                Rewrite::Keep => self.difference(&node.op, &node.inputs).unwrap_or(Rewrite::Keep),
+                Rewrite::Replace(op, inputs) => {
+                    let difference = self.difference(&op, &inputs);
+                    difference.unwrap_or(Rewrite::Replace(op, inputs))
+                }
+                rewrite => rewrite,
+            },
             rewrite => rewrite,
         }
+    }
+
+    /// `a + (−b)`, `(−b) + a` and `a − (−b)` in one operation.
+    fn difference(&self, op: &Op, inputs: &[ValueId]) -> Option<Rewrite> {
+        let (Op::Binary(function), &[left, right]) = (op, inputs) else {
+            return None;
+        };
+        let minus = |value: ValueId| match self.written_by(value) {
+            Some(Node { op: Op::Unary(Unary::Neg), inputs, .. }) => inputs.first().copied(),
+            _ => None,
+        };
+        let (function, pair) = match (function, minus(left), minus(right)) {
+            (Binary::Add, _, Some(source)) => (Binary::Sub, vec![left, source]),
+            (Binary::Add, Some(source), None) => (Binary::Sub, vec![right, source]),
+            (Binary::Sub, _, Some(source)) => (Binary::Add, vec![left, source]),
+            _ => return None,
+        };
+        Some(Rewrite::Replace(Op::Binary(function), pair))
     }
 
     /// Rules for operands with a known uniform value.

@@ -145,6 +145,23 @@ fn moves_that_undo_each_other_go() {
 }
 
 #[test]
+fn a_negative_term_is_subtracted() {
+    for (function, negative, rest) in [
+        (Binary::Add, 0, Binary::Sub),
+        (Binary::Add, 1, Binary::Sub),
+        (Binary::Sub, 1, Binary::Add),
+    ] {
+        let mut b = GraphBuilder::default();
+        let (x, y) = (b.input(ty(&[2, 3])), b.input(ty(&[2, 1])));
+        let minus = one(&mut b, Op::Unary(Unary::Neg), &[y], &[2, 1]);
+        let mut pair = [x, x];
+        pair[negative] = minus;
+        let sum = one(&mut b, Op::Binary(function), &pair, &[2, 3]);
+        assert_eq!(folded(b.finish(vec![sum])), [Op::Binary(rest).name()]);
+    }
+}
+
+#[test]
 fn what_is_not_known_stays() {
     let mut b = GraphBuilder::default();
     let (x, y) = (b.input(ty(&[2, 2])), b.input(ty(&[2, 2])));

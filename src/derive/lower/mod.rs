@@ -27,6 +27,7 @@ mod pool;
 mod primitive;
 mod reciprocal;
 mod resample;
+mod rows;
 mod scan;
 mod scatter;
 mod softmax;
@@ -48,6 +49,7 @@ use grouped::{Convolve, convolve, convolve_on_tape};
 use inputs::Inputs;
 pub(super) use primitive::bool_dtype;
 use reciprocal::{Reciprocal, reciprocal, reciprocal_on_tape};
+use rows::{OfRows, of_rows, of_rows_twice};
 
 /// The context in which an operation is lowered: types of its outputs, device, and how a tensor leaves the tape.
 pub(crate) struct Context<'a, B: Backend> {
@@ -64,13 +66,15 @@ pub(crate) struct Context<'a, B: Backend> {
     /// Whether the program is recorded and its zeros are [folded](crate::derive::fold): forms that are short then, and
     /// undefined at infinities otherwise, may be used.
     pub folds: bool,
+    /// Applies a function of rows in a form that is short where `folds` is true; undefined at infinities otherwise.
+    pub of_rows: OfRows<B>,
 }
 
 impl<'a, B: Backend> Context<'a, B> {
     /// For at most one tape.
     fn once(outputs: &'a [ValueType], device: &'a B::Device, folds: bool) -> Self {
         let (detach, convolve, reciprocal) = (detach_once::<B>, convolve::<B>, reciprocal::<B>);
-        Self { outputs, device, detach, convolve, reciprocal, folds }
+        Self { outputs, device, detach, convolve, reciprocal, folds, of_rows: of_rows::<B> }
     }
 }
 
@@ -79,7 +83,7 @@ impl<'a, A: AutodiffBackend> Context<'a, Autodiff<A>> {
     fn twice(outputs: &'a [ValueType], device: &'a A::Device, folds: bool) -> Self {
         let (detach, convolve) = (detach_twice::<A>, convolve_on_tape::<A>);
         let reciprocal = reciprocal_on_tape::<A>;
-        Self { outputs, device, detach, convolve, reciprocal, folds }
+        Self { outputs, device, detach, convolve, reciprocal, folds, of_rows: of_rows_twice::<A> }
     }
 }
 
@@ -174,7 +178,7 @@ fn lower<B: Backend>(
         Lowering::Linear => linear::linear(op, inputs),
         Lowering::Indexing => indexing::indexing(op, inputs, context),
         Lowering::Scatter => scatter::scatter(op, inputs, context),
-        Lowering::Normalization => normalization::normalize(op, inputs),
+        Lowering::Normalization => normalization::normalize(op, inputs, context),
         Lowering::Convolution => convolution::convolution(op, inputs, context),
         Lowering::MaxPool => pool::max_pool(op, inputs, context),
         Lowering::Resample => resample::resample(op, inputs, context),

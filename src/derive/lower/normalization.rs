@@ -3,8 +3,10 @@
 use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
 
 use super::{
+    Context,
     inputs::Inputs,
     primitive::{add_scalar, reshape},
+    rows::Rows,
 };
 use crate::{error::Error, graph::Op, tensor::Operand};
 
@@ -12,12 +14,18 @@ use crate::{error::Error, graph::Op, tensor::Operand};
 pub(super) fn normalize<B: Backend>(
     op: &Op,
     mut inputs: Inputs<B>,
+    context: &Context<'_, B>,
 ) -> Result<Vec<Operand<B>>, Error> {
     let y = match op {
         Op::LayerNorm { epsilon, beta } => {
             let (x, gamma) = (inputs.float()?, inputs.float()?);
             let beta = inputs.float_if(*beta)?;
-            layer_norm::<B>(x, gamma, beta, *epsilon)
+            let normal = if context.folds {
+                (context.of_rows)(Rows::Normal { epsilon: *epsilon }, x)
+            } else {
+                normal::<B>(x, *epsilon)
+            };
+            scaled::<B>(normal, gamma, beta)
         }
         Op::BatchNorm { epsilon } => batch_norm::<B>(inputs, *epsilon)?,
         _ => return Err(inputs.refuse("this is no norm with a lowering")),
@@ -38,21 +46,34 @@ fn batch_norm<B: Backend>(mut inputs: Inputs<B>, epsilon: f64) -> Result<FloatTe
     Ok(B::float_add(scaled, beta))
 }
 
-/// `γ·(x − mean)/√(variance + ε) + β` over the last dimension.
-fn layer_norm<B: Backend>(
+/// `(x − mean)/√(variance + ε)` over the last dimension.
+fn normal<B: Backend>(x: FloatTensor<B>, epsilon: f64) -> FloatTensor<B> {
+    let (centered, reciprocal) = centered::<B>(x, epsilon);
+    B::float_mul(centered, reciprocal)
+}
+
+/// `x − mean` and `1/√(variance + ε)` over the last dimension.
+pub(super) fn centered<B: Backend>(
+    x: FloatTensor<B>,
+    epsilon: f64,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let last = x.shape().num_dims() - 1;
+    let mean = B::float_mean_dim(x.clone(), last);
+    let centered = B::float_sub(x, mean);
+    let variance = B::float_mean_dim(B::float_mul(centered.clone(), centered.clone()), last);
+    (centered, reciprocal_deviation::<B>(variance, epsilon))
+}
+
+/// `γ·x + β` with one of each along the last dimension.
+fn scaled<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
     beta: Option<FloatTensor<B>>,
-    epsilon: f64,
 ) -> FloatTensor<B> {
     let last = x.shape().num_dims() - 1;
     let mut shape = vec![1; last + 1];
     shape[last] = x.shape()[last];
-    let mean = B::float_mean_dim(x.clone(), last);
-    let centered = B::float_sub(x, mean);
-    let variance = B::float_mean_dim(B::float_mul(centered.clone(), centered.clone()), last);
-    let normal = B::float_mul(centered, reciprocal_deviation::<B>(variance, epsilon));
-    let scaled = B::float_mul(normal, reshape::<B>(gamma, &shape));
+    let scaled = B::float_mul(x, reshape::<B>(gamma, &shape));
     match beta {
         Some(beta) => B::float_add(scaled, reshape::<B>(beta, &shape)),
         None => scaled,

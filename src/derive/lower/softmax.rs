@@ -2,7 +2,7 @@
 
 use burn_backend::{Backend, tensor::FloatTensor};
 
-use super::{Context, inputs::Inputs};
+use super::{Context, Detach, inputs::Inputs, rows::Rows};
 use crate::{error::Error, graph::Softmax, tensor::Operand};
 
 /// The shift changes no value, so neither tape needs to see it.
@@ -14,9 +14,28 @@ pub(super) fn softmax<B: Backend>(
 ) -> Result<Vec<Operand<B>>, Error> {
     let x = inputs.float()?;
     let x = if kind == Softmax::Softmin { B::float_neg(x) } else { x };
-    let max = B::float_max_dim((context.detach)(x.clone()), dim);
+    let rows = match kind {
+        Softmax::LogSoftmax => Rows::LogSoftmax(dim),
+        Softmax::Softmax | Softmax::Softmin => Rows::Softmax(dim),
+    };
+    let y = if context.folds {
+        (context.of_rows)(rows, x)
+    } else {
+        by_definition::<B>(kind, dim, x, context.detach)
+    };
+    Ok(vec![Operand::Float(y)])
+}
+
+/// By operations that a tape differentiates one by one. A softmin is the softmax of `x` here.
+pub(super) fn by_definition<B: Backend>(
+    kind: Softmax,
+    dim: usize,
+    x: FloatTensor<B>,
+    detach: Detach<B>,
+) -> FloatTensor<B> {
+    let max = B::float_max_dim(detach(x.clone()), dim);
     let shifted = B::float_sub(x, max);
-    let y = match kind {
+    match kind {
         Softmax::LogSoftmax => {
             let sum = B::float_sum_dim(B::float_exp(shifted.clone()), dim);
             B::float_sub(shifted, B::float_log(sum))
@@ -26,8 +45,7 @@ pub(super) fn softmax<B: Backend>(
             let sum = B::float_sum_dim(exp.clone(), dim);
             normalized::<B>(exp, sum)
         }
-    };
-    Ok(vec![Operand::Float(y)])
+    }
 }
 
 /// `exp / sum`, dividing only what is small.

@@ -3,30 +3,71 @@
 //!
 //! The bits do not depend on the width of the registers, since no multiplication is fused with an addition.
 
-use faer::traits::pulp::Arch;
+use std::marker::PhantomData;
+
+use faer::traits::pulp::{Arch, Simd, WithSimd};
 
 /// `y ← exp(y)`
 pub(super) fn exp(y: &mut [f32]) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || y.iter_mut().for_each(|y| *y = exp_of(*y)),
-    );
+    each::<Exp>(y);
 }
 
 /// `y ← tanh(y)`
 pub(super) fn tanh(y: &mut [f32]) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || y.iter_mut().for_each(|y| *y = tanh_of(*y)),
-    );
+    each::<Tanh>(y);
 }
 
 /// `y ← erf(y)`
 pub(super) fn erf(y: &mut [f32]) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || y.iter_mut().for_each(|y| *y = erf_of(*y)),
-    );
+    each::<Erf>(y);
+}
+
+/// A function of one number.
+trait Function {
+    fn of(x: f32) -> f32;
+}
+
+struct Exp;
+struct Tanh;
+struct Erf;
+
+impl Function for Exp {
+    #[inline(always)]
+    fn of(x: f32) -> f32 {
+        exp_of(x)
+    }
+}
+
+impl Function for Tanh {
+    #[inline(always)]
+    fn of(x: f32) -> f32 {
+        tanh_of(x)
+    }
+}
+
+impl Function for Erf {
+    #[inline(always)]
+    fn of(x: f32) -> f32 {
+        erf_of(x)
+    }
+}
+
+fn each<F: Function>(y: &mut [f32]) {
+    Arch::new().dispatch(Each::<F>(y, PhantomData));
+}
+
+/// A function of many numbers. Not a closure: the compiler leaves a large one outside of what it compiles for wide registers.
+struct Each<'a, F>(&'a mut [f32], PhantomData<F>);
+
+impl<F: Function> WithSimd for Each<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for y in self.0 {
+            *y = F::of(*y);
+        }
+    }
 }
 
 /// `c₀xⁿ + c₁xⁿ⁻¹ + … + cₙ`
@@ -77,7 +118,9 @@ fn tanh_of(x: f32) -> f32 {
 #[inline(always)]
 fn erf_of(x: f32) -> f32 {
     /// `erf(x)/x` up to 1, in x².
-    const SMALL: [f32; 7] = [
+    const SMALL: [f32; 9] = [
+        0.0,
+        0.0,
         7.853_861_4e-5,
         -8.010_194e-4,
         5.188_327_7e-3,
@@ -99,7 +142,8 @@ fn erf_of(x: f32) -> f32 {
         5.638_259_4e-1,
     ];
     /// The same from 2 on.
-    const LARGE: [f32; 8] = [
+    const LARGE: [f32; 9] = [
+        0.0,
         -1.047_766_4e1,
         1.297_72e1,
         -7.495_518_7,
@@ -110,12 +154,17 @@ fn erf_of(x: f32) -> f32 {
         5.641_895e-1,
     ];
     let (size, square) = (x.abs(), x * x);
-    let (inverse, inverse_square) = (1.0 / size, 1.0 / square);
-    let middle = polynomial(MIDDLE, inverse_square);
-    let large = polynomial(LARGE, inverse_square);
-    let rest = if size < 2.0 { middle } else { large };
-    let beyond = 1.0 - exp_of(-square) * inverse * rest;
-    if size < 1.0 { x * polynomial(SMALL, square) } else { beyond.copysign(x) }
+    let inverse = 1.0 / size;
+    let (is_small, is_large) = (size < 1.0, size >= 2.0);
+    let argument = if is_small { square } else { 1.0 / square };
+    // One polynomial, whose coefficients depend on the size: leading zeros change no bit.
+    let mut sum = 0.0;
+    for ((small, middle), large) in SMALL.into_iter().zip(MIDDLE).zip(LARGE) {
+        let other = if is_large { large } else { middle };
+        sum = sum * argument + if is_small { small } else { other };
+    }
+    let beyond = 1.0 - exp_of(-square) * inverse * sum;
+    if is_small { x * sum } else { beyond.copysign(x) }
 }
 
 #[cfg(test)]

@@ -114,6 +114,25 @@ fn a_stream_that_shuffles_samples_is_refused() {
     }
 }
 
+/// A column of large numbers that hardly differ, such as times, hides no other column.
+#[test]
+fn a_stream_that_shuffles_samples_beside_large_numbers_is_refused() {
+    let passes = AtomicUsize::new(0);
+    let stream = captured(Reduction::Mean).over_stream(Reduction::Mean, move |visit| {
+        let is_changed = passes.fetch_add(1, Ordering::Relaxed) > 1;
+        let times = |x: &Tensor<2>| Tensor::from_floats([[1e4, 0.0, 0.0, 0.0]], &x.device());
+        let batches = batches(5).into_iter().map(|(x, y)| {
+            let x = x.clone() + times(&x);
+            (if is_changed { x.flip([0]) } else { x }, y)
+        });
+        batches.into_iter().try_for_each(visit)
+    });
+    let stream = stream.unwrap();
+    stream.value().unwrap();
+    let error = stream.value().unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(ObjectiveError::StreamChanged { .. })), "{error}");
+}
+
 #[test]
 fn samples_are_found_behind_a_first_tensor_that_does_not_count_them() {
     let device = Device::flex().autodiff();

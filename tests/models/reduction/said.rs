@@ -2,11 +2,14 @@
 
 use burn::prelude::*;
 use burn_curvature::{
-    EmpiricalFisher, Error, GaussNewton, Hessian, LinearOperator, Loss, Objective, Reduction,
+    EmpiricalFisher, Error, GaussNewton, Hessian, LinearOperator, Loss, Objective, Precision,
+    Reduction,
     errors::{CaptureError, ObjectiveError},
 };
 
-use super::{Labels, Slope, THETA, at, device, labels, logits, padded_and_said, slope};
+use super::{
+    Labels, Slope, THETA, at, close, device, labels, logits, padded_and_said, slope, weighted,
+};
 
 #[test]
 fn a_said_loss_over_a_data_set_is_that_of_one_batch() {
@@ -96,4 +99,34 @@ fn losses_of_samples_say_their_reduction() {
     assert_eq!((sum.reduction(), sum.value().unwrap()), (Some(Reduction::Sum), 84.0));
     assert_eq!(sum.over(batches.clone(), Reduction::Sum).unwrap().value().unwrap(), 84.0);
     assert!(sum.over(batches, Reduction::Mean).is_err());
+}
+
+/// What a loss is divided by is summed in the precision that it is computed in, of batches that are held and streamed.
+#[test]
+fn weights_are_added_in_the_precision_of_the_objective() {
+    let shares = [0.1_f32, 0.7, 0.3, 1e-3, 0.9, 0.2, 0.6];
+    let classes = [0, 1, 1, 2, 0, 2, 1];
+    let batch = |range: std::ops::Range<usize>| {
+        let shares = Tensor::<1>::from_floats(&shares[range.clone()], &device());
+        (Tensor::from_ints(&classes[range], &device()), shares)
+    };
+    let objective =
+        Objective::capture(&logits(THETA), batch(0..7), |model, (labels, shares): (Labels, _)| {
+            weighted(model.forward(labels.dims()[0]), labels, shares)
+        });
+    let objective = objective.unwrap();
+    let pairs = || shares.iter().map(|&share| f64::from(share)).zip(classes);
+    let losses = pairs().map(|(share, class)| share * [8.0, 4.0, 1.6_f64][class as usize].ln());
+    let expected = losses.sum::<f64>() / pairs().map(|(share, _)| share).sum::<f64>();
+    let batches = vec![batch(0..3), batch(3..7)];
+    let held = objective.over(batches.clone(), Reduction::Mean).unwrap();
+    let streamed = objective
+        .over_stream(Reduction::Mean, move |visit| batches.clone().into_iter().try_for_each(visit));
+    let streamed = streamed.unwrap();
+    for risk in [&objective, &held, &streamed] {
+        assert!((risk.value().unwrap() / expected - 1.0).abs() < 1e-6);
+        close(at(risk, &THETA).value().unwrap(), expected);
+        let there_and_back = risk.in_f64().unwrap().in_precision(Precision::F32).unwrap();
+        assert!((there_and_back.value().unwrap() / risk.value().unwrap() - 1.0).abs() < 1e-14);
+    }
 }

@@ -133,6 +133,20 @@ fn jets_leave_less_to_do_for_each_product() {
     }
 }
 
+/// Formulas in place of the operations that a softmax or a norm is defined by.
+#[test]
+fn functions_of_rows_leave_less_to_do_for_each_product() {
+    let names = ["Softmax along 1", "Softmin along 0", "LogSoftmax along 1", "layer norm"];
+    for name in names {
+        let case = table().into_iter().find(|case| case.name == name).expect("a row");
+        let by_formula =
+            operations_per_product(&case, apply_recorded_twice::<Autodiff<CaptureBackend>>);
+        let by_definition =
+            operations_per_product(&case, apply::<Autodiff<Autodiff<CaptureBackend>>>);
+        assert!(by_formula < by_definition, "{name}: {by_formula} against {by_definition}");
+    }
+}
+
 /// Convolutions by channel in one to three dimensions, and transposed ones. Burn's rule takes several operations for each
 /// group.
 #[test]
