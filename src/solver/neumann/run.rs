@@ -103,7 +103,7 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
                 Ok(false)
             }
             Some(Estimate::Indefinite(found, extremes)) => {
-                self.extremes = Some(extremes);
+                self.extremes = extremes;
                 self.monitor.negative = Some(found);
                 Ok(true)
             }

@@ -18,8 +18,8 @@ use super::super::{
 pub(super) enum Estimate<B: AutodiffBackend> {
     /// Positive as far as can be seen, with a margin that makes up for an estimate from below.
     Positive(ExtremeEigenvalues),
-    /// A direction along which A is negative.
-    Indefinite(NegativeCurvature<B>, ExtremeEigenvalues),
+    /// A direction along which A is negative, and the extremes if they are known.
+    Indefinite(NegativeCurvature<B>, Option<ExtremeEigenvalues>),
 }
 
 /// Accuracy of the estimates, relative to the largest.
@@ -66,7 +66,7 @@ fn lanczos<B: AutodiffBackend>(
         Some(direction) if smallest < -rounding => {
             let curvature = smallest;
             let found = NegativeCurvature { direction, curvature };
-            Ok(Estimate::Indefinite(found, extremes))
+            Ok(Estimate::Indefinite(found, Some(extremes)))
         }
         _ => Ok(Estimate::Positive(extremes)),
     }
@@ -90,8 +90,7 @@ fn ritz<B: AutodiffBackend>(
         ExtremeEigenvalues::between(spectrum.smallest, spectrum.largest * (1.0 + TOLERANCE))
     });
     if let Some(found) = solution.negative_curvature {
-        let unknown = ExtremeEigenvalues::between(found.curvature, found.curvature);
-        let extremes = extremes.unwrap_or(unknown);
+        // If it is the first direction, there are no Ritz values.
         return Ok(Some(Estimate::Indefinite(found, extremes)));
     }
     Ok(extremes.map(Estimate::Positive))

@@ -254,6 +254,16 @@ fn neumann_preconditioned<B: TestBackend>() {
             neumann(NeumannScale::Fixed(2.0), 1e-5).solve_with(&a, &rhs, options).unwrap().report;
         assert_eq!(report.stop, StopReason::Diverged, "{report}");
         let negative = Diagonal::new(rhs.space().full(-1.0)).unwrap();
+        // The first direction shows that A is negative, and nothing of the eigenvalues of M⁻¹A.
+        let options = SolveOptions::new().with_preconditioner(&inverse);
+        let solver = neumann(NeumannScale::InverseLargest, 1e-5);
+        let report = solver.solve_with(&negative, &rhs, options).unwrap().report;
+        assert_eq!(
+            (report.stop, report.spectrum),
+            (StopReason::NegativeCurvature, None),
+            "{report}"
+        );
+        assert!(report.negative_curvature.is_some_and(|found| (found + 1.0).abs() < 1e-5));
         let options = SolveOptions::new().with_preconditioner(&negative);
         let refused = neumann(NeumannScale::Fixed(1.0), 1e-5).solve_with(&a, &rhs, options);
         assert!(
