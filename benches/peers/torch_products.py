@@ -68,10 +68,12 @@ def measure(problem):
     def gv(v):
         return vj(outputs_hessian(problem.classes, plain, jv(v)))
 
-    # Linearized: the same products by forward over reverse.
-    point = tuple(part.detach() for part in theta)
-    of_gradient = torch.func.linearize(torch.func.grad(loss), point)[1]
-    of_outputs = torch.func.linearize(outputs, point)[1]
+    # Linearized: the same products by forward over reverse. PyTorch 2.15 ends with a segmentation fault when it linearizes 3-5-1.
+    linearizes = problem.name != "tiny"
+    if linearizes:
+        point = tuple(part.detach() for part in theta)
+        of_gradient = torch.func.linearize(torch.func.grad(loss), point)[1]
+        of_outputs = torch.func.linearize(outputs, point)[1]
 
     def fresh():
         value = loss(theta)
@@ -83,21 +85,23 @@ def measure(problem):
         "ggn_norm": norm(gv(v)), "vggnv": inner(gv(v), v),
         "jv_norm": norm([jv(v)]), "vj_norm": norm(vj(cotangent)),
     })
-    for name, found, by in (("Hv", of_gradient(tuple(v)), hv(v)), ("Jv", [of_outputs(tuple(v))], [jv(v)])):
-        assert norm([a - b for a, b in zip(found, by)]) < 1e-4 * norm(by), name
+    if linearizes:
+        for name, found, by in (("Hv", of_gradient(tuple(v)), hv(v)), ("Jv", [of_outputs(tuple(v))], [jv(v)])):
+            assert norm([a - b for a, b in zip(found, by)]) < 1e-4 * norm(by), name
 
     rounds = Rounds(f"{problem.name}.torch", wait)
     rounds.add("gradient", lambda: grad(loss(theta), theta))
     rounds.add("hv", lambda: hv(v))
-    rounds.add("hv_linearized", lambda: of_gradient(tuple(v)))
     rounds.add("hv_fresh", fresh)
     rounds.add("ggn", lambda: gv(v))
     rounds.add("jvp", lambda: jv(v))
-    rounds.add("jvp_linearized", lambda: of_outputs(tuple(v)))
     rounds.add("vjp", lambda: vj(cotangent))
     rounds.add("cg20", lambda: conjugate_gradients(hv, v))
     rounds.add("cg20_ggn", lambda: conjugate_gradients(gv, v))
-    for count in (8, 16) if len(vectors) >= 16 else ():
+    if linearizes:
+        rounds.add("hv_linearized", lambda: of_gradient(tuple(v)))
+        rounds.add("jvp_linearized", lambda: of_outputs(tuple(v)))
+    for count in (8, 16) if linearizes and len(vectors) >= 16 else ():
         stacked = tuple(torch.stack(parts) for parts in zip(*vectors[:count]))
         rounds.add(f"hv_many{count}", lambda s=stacked: torch.func.vmap(lambda *v: of_gradient(v))(*s))
     rounds.measure()
