@@ -19,6 +19,10 @@ use crate::{
 const STOPPED: &str = "the loss stops gradients (`detach`): its derivatives hold the stopped values fixed, and differences \
                        move them";
 
+const KINK: &str = "next to these parameters, which lie on a kink: products at the parameters are those of one side";
+
+const VANISHES: &str = "next to these parameters, at which rounding is larger than the derivative";
+
 type GradientOf<B> = Box<dyn Fn(&Objective<B>) -> Result<ParamVector<B>, Error>>;
 
 type BoxedOperator<B> = Box<dyn SelfAdjoint<B>>;
@@ -135,7 +139,7 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         })
     }
 
-    /// Compares along every direction, next to θ where θ itself lies on a kink.
+    /// Compares along every direction, next to θ where θ itself lies on a kink, or the derivative vanishes there.
     fn line(
         &self,
         check: Check,
@@ -143,14 +147,19 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         judge: Judge<'_, B>,
     ) -> Result<CheckLine, Error> {
         let mut worst: f64 = 0.0;
-        let mut beside: Option<Objective<B>> = None;
+        let mut beside: Option<(Objective<B>, &str)> = None;
         for v in &self.directions {
-            let mut agreement = judge(beside.as_ref().unwrap_or(&self.objective), v)?;
+            let at = beside.as_ref().map_or(&self.objective, |(point, _)| point);
+            let mut agreement = judge(at, v)?;
             let settled = matches!(agreement, Agreement::Agree(_) | Agreement::Differ(..));
             if !settled && beside.is_none() {
+                let reason = match agreement {
+                    Agreement::Drowned(_) => VANISHES,
+                    _ => KINK,
+                };
                 let point = self.beside()?;
                 agreement = judge(&point, v)?;
-                beside = Some(point);
+                beside = Some((point, reason));
             }
             match agreement {
                 Agreement::Agree(deviation) => worst = worst.max(deviation),
@@ -165,14 +174,11 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
                     let place = locate(element);
                     return Ok(CheckLine::measured(check, deviation, self.rules.allowed, place));
                 }
+                Agreement::Drowned(share) => return Ok(CheckLine::skipped(check, drowned(share))),
                 Agreement::Unsettled(change) => return Ok(self.undecided(check, change)),
             }
         }
-        let note = if beside.is_some() {
-            "next to these parameters, which lie on a kink: products at the parameters are those of one side"
-        } else {
-            ""
-        };
+        let note = beside.map_or("", |(_, reason)| reason);
         Ok(CheckLine::measured(check, worst, self.rules.allowed, note.into()))
     }
 
@@ -213,6 +219,13 @@ impl<'a, B: AutodiffBackend> Differentiated<'a, B> {
         let away = parameters.space().normal(self.seed.wrapping_add(2000));
         self.objective.at_keeping_buffers(&parameters.clone().axpy(1e-3 * size, &away)?)
     }
+}
+
+fn drowned(share: f64) -> String {
+    format!(
+        "rounding of the function is {share:.1e} of its derivative, too much for differences: leave constants out of the loss, or \
+         check on a smaller batch"
+    )
 }
 
 fn moved<B: AutodiffBackend>(

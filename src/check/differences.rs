@@ -22,6 +22,8 @@ pub(super) struct Differences {
     steps: i32,
     /// Rounding of the function, relative to its largest element.
     rounding: f64,
+    /// The most that rounding may come to in differences that decide, relative to the root mean square of the derivative.
+    most_noise: f64,
 }
 
 impl Differences {
@@ -42,10 +44,17 @@ impl Differences {
                 ratio: 0.25,
                 steps: 6,
                 rounding,
+                most_noise: 1e-3,
             },
-            Precision::F32 => {
-                Self { allowed: 5e-2, floor: 1.0, first_step: 2e-2, ratio: 0.5, steps: 5, rounding }
-            }
+            Precision::F32 => Self {
+                allowed: 5e-2,
+                floor: 1.0,
+                first_step: 2e-2,
+                ratio: 0.5,
+                steps: 5,
+                rounding,
+                most_noise: 0.3,
+            },
         }
     }
 }
@@ -59,6 +68,8 @@ pub(super) enum Agreement {
     Differ(f64, usize),
     /// The differences change by this much from step to step: they cannot decide.
     Unsettled(f64),
+    /// They agree up to rounding of the function, which is this much of the derivative: any derivative of its size would.
+    Drowned(f64),
     /// The derivative is NaN or infinite, first in this element.
     NotFinite(usize),
 }
@@ -83,7 +94,14 @@ pub(super) fn compare(
             let extrapolated = extrapolate(&quotient, before, rules.ratio);
             let found = deviation(&extrapolated, derivative, rules.floor, noise);
             if found.0 <= rules.allowed {
-                return Ok(Agreement::Agree(found.0));
+                let share = noise / root_mean_square(derivative);
+                let plain = deviation(&extrapolated, derivative, rules.floor, 0.0).0;
+                let decides = share <= rules.most_noise || plain <= rules.allowed;
+                return Ok(if decides {
+                    Agreement::Agree(found.0)
+                } else {
+                    Agreement::Drowned(share)
+                });
             }
             if let Some(last) = &last {
                 let change = deviation(&extrapolated, last, rules.floor, noise).0;
@@ -129,8 +147,7 @@ fn extrapolate(quotient: &[f64], before: &[f64], ratio: f64) -> Vec<f64> {
 
 /// The largest |found − expected| / (|expected| + floor · root mean square), less the noise, and where it is.
 fn deviation(found: &[f64], expected: &[f64], floor: f64, noise: f64) -> (f64, usize) {
-    let square: f64 = expected.iter().map(|x| x * x).sum();
-    let floor = floor * (square / expected.len().max(1) as f64).sqrt();
+    let floor = floor * root_mean_square(expected);
     let mut worst = (0.0, 0);
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         let difference = (found - expected).abs() - noise;
@@ -140,6 +157,11 @@ fn deviation(found: &[f64], expected: &[f64], floor: f64, noise: f64) -> (f64, u
         }
     }
     worst
+}
+
+fn root_mean_square(values: &[f64]) -> f64 {
+    let square: f64 = values.iter().map(|x| x * x).sum();
+    (square / values.len().max(1) as f64).sqrt()
 }
 
 #[cfg(test)]
@@ -178,6 +200,20 @@ mod tests {
         let f = |t: f64| if t > 1e-5 { t + 100.0 * (t - 1e-5) } else { t };
         assert!(matches!(judged(f, 1.0), Agreement::Agree(_)));
         assert!(matches!(judged(f, 1.01), Agreement::Differ(..)));
+    }
+
+    /// Of a large function only the rounding is left in differences, with which any slope of their size agrees.
+    #[test]
+    fn slopes_below_the_rounding_of_the_function_are_not_decided() {
+        for slope in [1.0, 1.3, -1.0] {
+            assert!(
+                matches!(judged(|t| 1e12 + t, slope), Agreement::Drowned(share) if share > 1.0)
+            );
+            assert!(matches!(judged(|t| 1.0 + 1e-12 * t, 1e-12 * slope), Agreement::Drowned(_)));
+        }
+        assert!(matches!(judged(|t| 1e3 + t, 1.0), Agreement::Agree(_)));
+        assert!(matches!(judged(|t| 1e3 + t, 1.001), Agreement::Differ(..)));
+        assert!(matches!(judged(|_| 1e12, 0.0), Agreement::Agree(0.0)));
     }
 
     #[test]

@@ -60,7 +60,8 @@ const NO_LIKELIHOOD: &str = "no likelihood was given: `CurvatureCheckConfig::wit
 /// of products and of the check itself.
 ///
 /// Differences are computed in f64 where the device supports it, whatever the objective's precision; they then detect an
-/// error of a thousandth in one element. In f32 they detect errors of a few percent, or are marked as undecided.
+/// error of a thousandth in one element. In f32 they detect errors of a few percent, or are marked as undecided, as is a derivative
+/// that rounding of a large loss hides.
 ///
 /// # Cost
 /// About 25 gradients, 15 more with outputs, 20 more with a likelihood and a batch of 64; gradients in f64 cost about

@@ -203,6 +203,7 @@ fn split(program: Graph, varying: &[usize]) -> Split {
     let program = fold::factors_of_gathers(program, varying);
     let program = fold::fixed_factors_first(program, varying);
     let program = patches::products_of_fixed_images(program, varying);
+    let program = fewer::signs_into_sums(program, varying);
     let program = fewer::reshapes_past_elements(program, varying);
     let program = program.without_common_subexpressions().without_dead_code();
     let keeps_patches = patches::may_keep_patches(&program);

@@ -8,8 +8,9 @@ use super::{
     Kfac, KfacConfig, KfacCoverage, KfacError, KfacFisher, KfacLayer, KroneckerFactor,
     UncoveredPolicy,
     block::{Block, Network},
+    moments::Means,
     network,
-    pass::{Means, MomentPass, Structure, network_layers},
+    pass::{MomentPass, Structure, network_layers},
     program::{FactorKind, Reduced, Results},
     reach::expect_own_rows,
     uncovered::{expect_size, uncovered_factors},
@@ -18,7 +19,7 @@ use crate::{
     derive::{Likelihood, LikelihoodError},
     error::Error,
     execute::runs_on_host,
-    objective::{Objective, ObjectiveError, ValueAndGradient},
+    objective::Objective,
     space::{Inner, InnerFloat, read_tensor},
 };
 
@@ -40,7 +41,7 @@ impl<B: AutodiffBackend> Factors<B> {
 /// Collects the factors of one network, checked once, at any of its parameters and batches.
 #[derive(Clone, Debug)]
 pub(crate) struct KfacCollector {
-    config: KfacConfig,
+    pub(super) config: KfacConfig,
     pub(super) network: Arc<Network>,
     /// The pass of the factors, with the blocks that come with them; then one for blocks alone, if the first propagates
     /// nothing back.
@@ -130,7 +131,7 @@ impl KfacCollector {
     }
 
     /// The pass of the factors.
-    fn own(&self) -> &MomentPass {
+    pub(super) fn own(&self) -> &MomentPass {
         &self.passes[0]
     }
 
@@ -154,23 +155,15 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
-        Ok(Factors(self.measured(0, self.own().run(objective, Results::Moments, &[])?.means)))
-    }
-
-    /// ℒ(θ), ∇ℒ(θ) and the factors of all layers by one program per batch. Only the loss is read back; the caller must
-    /// check the gradient for non-finite values.
-    pub(crate) fn gradient_and_factors<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-    ) -> Result<(ValueAndGradient<B>, Factors<B>), Error> {
-        let found = self.own().run(objective, Results::WithGradient, &[])?;
-        let gradient = found.gradient.ok_or(ObjectiveError::NoBatches)?;
-        let at = ValueAndGradient { value: found.value, gradient };
-        Ok((at, Factors(self.measured(0, found.means))))
+        Ok(Factors(self.measured(0, self.own().run(objective, Results::Moments, &[], 0)?.means)))
     }
 
     /// The factors of the blocks of a pass.
-    fn measured<B: AutodiffBackend>(&self, pass: usize, means: Means<B>) -> Vec<KfacLayer<B>> {
+    pub(super) fn measured<B: AutodiffBackend>(
+        &self,
+        pass: usize,
+        means: Means<B>,
+    ) -> Vec<KfacLayer<B>> {
         let mut moments = means.finish().into_iter();
         let blocks = self.network.blocks.iter();
         let blocks = blocks.filter(|block| pass_of(&self.passes, block) == Some(pass));
@@ -187,18 +180,6 @@ impl KfacCollector {
         block.uncovered.is_none() && self.own().kind.metric.is_some()
     }
 
-    /// The program of [`gradient_and_factors`](Self::gradient_and_factors), as it is on host memory or with products in panels.
-    #[cfg(test)]
-    pub(super) fn program<B: AutodiffBackend>(
-        &self,
-        objective: &Objective<B>,
-        in_panels: bool,
-    ) -> Result<crate::graph::Graph, Error> {
-        let mut pass = self.own().clone();
-        pass.kind.in_panels = in_panels;
-        objective.derived_program(&pass.program(Results::WithGradient))
-    }
-
     /// Exact blocks or estimated diagonals of the uncovered parameters whose blocks the pass of the factors does not
     /// compute: one product for each of their elements, or per probe.
     pub(crate) fn uncovered<B: AutodiffBackend>(
@@ -206,15 +187,29 @@ impl KfacCollector {
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
         expect_size(&self.network, &self.config)?;
-        let rest = self.network.blocks.iter();
-        let rest: Vec<_> = rest.filter(|block| pass_of(&self.passes, block).is_none()).collect();
+        self.uncovered_but(&[], objective)
+    }
+
+    /// The same but for blocks at some positions.
+    pub(super) fn uncovered_but<B: AutodiffBackend>(
+        &self,
+        known: &[usize],
+        objective: &Objective<B>,
+    ) -> Result<Factors<B>, Error> {
+        let rest = self.separate().filter(|block| !known.contains(&block.position));
+        let rest: Vec<_> = rest.collect();
         let mut factors = uncovered_factors(objective, &rest, &self.config, self.own())?;
         for (position, pass) in self.passes.iter().enumerate().skip(1) {
-            let found = pass.run(objective, Results::Moments, &[])?;
+            let found = pass.run(objective, Results::Moments, &[], 0)?;
             factors.extend(self.measured(position, found.means));
         }
         factors.sort_by_key(|factors| factors.block.index);
         Ok(Factors(factors))
+    }
+
+    /// The blocks that no pass computes.
+    pub(super) fn separate(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.network.blocks.iter().filter(|block| pass_of(&self.passes, block).is_none())
     }
 
     /// Checks that all elements of factors that are sums of squares are finite: by their traces, which bound all other
@@ -279,7 +274,7 @@ impl KfacCollector {
         self.expect_gradients()?;
         let layers = Structure { blocks: Vec::new(), ..(*self.own().structure).clone() };
         let pass = MomentPass { structure: Arc::new(layers), ..self.own().clone() };
-        Ok(pass.run(objective, Results::Diagonals, bases)?.means.finish())
+        Ok(pass.run(objective, Results::Diagonals, bases, 0)?.means.finish())
     }
 
     /// Checks that gradients are propagated back and are separate for each sample, as a corrected diagonal needs them.

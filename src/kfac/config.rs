@@ -238,8 +238,7 @@ impl KfacConfig {
         likelihood: Likelihood,
     ) -> Result<(Kfac<B>, ValueAndGradient<B>), Error> {
         let collector = KfacCollector::new(objective, likelihood, self)?;
-        let uncovered = collector.uncovered(objective)?;
-        let (at, factors) = collector.gradient_and_factors(objective)?;
+        let (at, [factors, uncovered]) = collector.gradient_and_all_factors(objective)?;
         at.gradient.expect_finite("the gradient")?;
         collector.expect_finite(&factors)?;
         Ok((collector.kfac(objective, factors, uncovered)?, at))

@@ -1,22 +1,24 @@
-//! Second moments of the inputs and output gradients of a network's layers, over all batches, and over the ranks of a
-//! shared objective: symmetric matrices as triangles.
+//! Second moments of the inputs and output gradients of a network's layers, over all batches: symmetric matrices.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
-use burn_backend::{AutodiffBackend, DType, TensorData, ops::FloatTensorOps};
+use burn_backend::{AutodiffBackend, DType, TensorData};
 
 use super::{
     KfacError,
     block::Network,
     layers::NetworkLayers,
-    program::{FactorKind, Notes, Reduced, Results, times},
+    moments::{Collected, Means, over_ranks},
+    program::{FactorKind, Notes, Reduced, Results},
+    uncovered::scaled_signs,
 };
 use crate::{
     derive::{Likelihood, Metric},
     error::Error,
     graph::Graph,
-    objective::{Call, Contribution, Derivation, Extent, Noise, Objective, Part, Reduction, Sent},
-    space::{Inner, InnerFloat, ParamBlock, ParamVector},
+    objective::{Derivation, Noise, Objective, Part, Reduction},
+    seeds::Seeds,
+    space::{InnerFloat, ParamBlock},
     tensor::Operand,
 };
 
@@ -100,27 +102,37 @@ pub(super) fn names<B: AutodiffBackend>(objective: &Objective<B>) -> Vec<String>
 impl MomentPass {
     /// Runs a program on every batch: the second moments, for each layer the mean of ā āᵀ, `[groups, d_in, d_in]` (its
     /// diagonal for an embedding whose places are not reduced), and the weighted Σ g gᵀ, `[groups, d_out, d_out]`, unless
-    /// there are no cotangents, then the blocks; or the weighted diagonals of the layers in bases `[groups, size, size]`.
+    /// there are no cotangents, then the blocks and the squares that are asked for, by random signs of a seed; or the weighted
+    /// diagonals of the layers in bases `[groups, size, size]`.
     /// Reads nothing back but the loss, where it is asked for.
     pub fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         results: Results,
         bases: &[InnerFloat<B>],
+        signs: u64,
     ) -> Result<Collected<B>, Error> {
         let (program, noise) = (self.program(results), self.noise());
         let blocks = objective.parameters().blocks().len();
         // Moments are weighted in the program.
         let is_weighted = program.results != Results::Diagonals;
+        let batches = Cell::new(0);
         let inputs = |part: &Part<B>| {
-            if is_weighted {
-                return self.scale(objective, part);
+            if !is_weighted {
+                return Ok(bases.iter().cloned().map(Operand::Float).collect());
             }
-            Ok(bases.iter().cloned().map(Operand::Float).collect())
+            let mut inputs = self.scale(objective, part)?;
+            if let Results::WithGradient(Some(squares)) = &program.results {
+                let weight = part.weight * self.factor(Some(Metric::Exact(squares.family)), part);
+                let index = batches.replace(batches.get() + 1);
+                let own = (squares.probes, Seeds::at(signs, objective.number_of(index) as u64));
+                inputs.push(Operand::Float(scaled_signs(objective, part, own, weight)?));
+            }
+            Ok(inputs)
         };
         let mut own = Collected { value: 0.0, gradient: None, means: Means(Vec::new()) };
         let run = objective.pass(&program, noise.as_deref(), inputs, |part, notes, mut found| {
-            if program.results == Results::WithGradient {
+            if matches!(program.results, Results::WithGradient(_)) {
                 let moments = found.split_off(found.len().min(1 + blocks));
                 let gradient = std::mem::replace(&mut found, moments);
                 objective.add_gradient(part, gradient, (&mut own.value, &mut own.gradient))?;
@@ -191,103 +203,4 @@ impl MomentPass {
         let (likelihood, seed) = (self.likelihood, self.seed);
         Some(Box::new(move |batch, outputs: &_| Ok(likelihood.noise(outputs, draws, seed, batch)?)))
     }
-}
-
-/// The results of a pass, with the loss and gradient if they were asked for.
-pub(super) struct Collected<B: AutodiffBackend> {
-    pub value: f64,
-    pub gradient: Option<ParamVector<B>>,
-    pub means: Means<B>,
-}
-
-/// Means and sums over the batches so far, with the rows that they are over.
-pub(super) struct Means<B: AutodiffBackend>(pub Vec<(Option<InnerFloat<B>>, usize)>);
-
-impl<B: AutodiffBackend> Means<B> {
-    /// Adds the result of a batch: a mean over rows, or a sum with a weight.
-    fn add(
-        &mut self,
-        rows: &[Option<usize>],
-        found: Vec<Operand<B::InnerBackend>>,
-        weight: f64,
-    ) -> Result<(), Error> {
-        self.0.resize_with(rows.len(), || (None, 0));
-        for (((mean, before), rows), term) in self.0.iter_mut().zip(rows).zip(found) {
-            let (keep, weight) = match rows {
-                None => (1.0, weight),
-                Some(rows) => {
-                    let share = *before as f64 / (*before + rows).max(1) as f64;
-                    *before += rows;
-                    (share, 1.0 - share)
-                }
-            };
-            let term = times::<Inner<B>>(term.into_float()?, weight);
-            let kept = mean.take().map(|mean| times::<Inner<B>>(mean, keep));
-            *mean = kept.into_iter().chain([term]).reduce(Inner::<B>::float_add);
-        }
-        Ok(())
-    }
-
-    pub fn finish(self) -> Vec<InnerFloat<B>> {
-        self.0.into_iter().filter_map(|(mean, _)| mean).collect()
-    }
-}
-
-/// Sums over all ranks, and means weighted by rows; unchanged if the objective is not shared. Collective.
-fn over_ranks<B: AutodiffBackend>(
-    objective: &Objective<B>,
-    program: &LayerProgram,
-    own: Result<Collected<B>, Error>,
-) -> Result<Collected<B>, Error> {
-    if !objective.is_shared() {
-        return own;
-    }
-    let derived = objective.first_derived(program)?;
-    let (graph, rows) = (derived.program.graph(), &derived.notes.rows);
-    let with_gradient = program.results == Results::WithGradient;
-    let parameters = if with_gradient { objective.layout().blocks().len() } else { 0 };
-    let mut shapes = graph.outputs().iter().map(|&it| graph.value(it).shape.to_vec());
-    let gradient = shapes.by_ref().skip(usize::from(with_gradient)).take(parameters);
-    let mut extents: Vec<_> = gradient.map(Extent::Whole).collect();
-    extents.extend(shapes.map(|shape| match (&program.results, &shape[..]) {
-        // Second moments are symmetric; others are diagonals.
-        (Results::Moments | Results::WithGradient, &[groups, size, same]) if size == same => {
-            Extent::Symmetric { groups, size }
-        }
-        _ => Extent::Whole(shape),
-    }));
-    let sent = || Sent { call: Call::Moments, vectors: &[], numbers: 1 + rows.len(), extents };
-    let own = own.map(|own| message(own, rows, parameters));
-    let mut found = objective.summed(sent, own)?;
-    let moments = found.tensors.split_off(parameters);
-    let gradient = found.tensors.into_iter().flatten().collect();
-    let gradient =
-        with_gradient.then(|| objective.parameters().space().from_blocks(gradient)).transpose()?;
-    let means = moments.into_iter().zip(rows).zip(&found.numbers[1..]);
-    let means = means.map(|((sum, rows), &over)| match rows {
-        Some(_) => (sum.map(|sum| times::<Inner<B>>(sum, 1.0 / over.max(1.0))), over as usize),
-        None => (sum, 0),
-    });
-    Ok(Collected { value: found.numbers[0], gradient, means: Means(means.collect()) })
-}
-
-/// One rank's part: the loss and the rows of each mean, then the gradient, then sums.
-fn message<B: AutodiffBackend>(
-    own: Collected<B>,
-    rows: &[Option<usize>],
-    parameters: usize,
-) -> Contribution<B> {
-    let mut numbers = vec![own.value];
-    let mut tensors: Vec<_> = match own.gradient {
-        Some(gradient) => gradient.into_blocks().into_iter().map(Some).collect(),
-        None => vec![None; parameters],
-    };
-    for ((mean, over), rows) in own.means.0.into_iter().zip(rows) {
-        numbers.push(over as f64);
-        let factor = if rows.is_some() { over as f64 } else { 1.0 };
-        tensors.push(mean.map(|mean| times::<Inner<B>>(mean, factor)));
-    }
-    numbers.resize(1 + rows.len(), 0.0);
-    tensors.resize(parameters + rows.len(), None);
-    Contribution { numbers, tensors }
 }

@@ -106,7 +106,7 @@ fn averages_on_the_device_are_those_on_the_host() {
 fn every_step_has_draws_of_its_own() {
     let objective = objective();
     let v = objective.parameters().space().ones();
-    let signs = UncoveredPolicy::Diagonal { probes: 1, seed: 3 };
+    let signs = UncoveredPolicy::Diagonal { probes: 2, seed: 3 };
     let whole = UncoveredPolicy::ExactBlock { limit: 10 };
     let drawn = KfacFisher::MonteCarlo { draws: 1, seed: 1 };
     for (fisher, uncovered, changes) in
@@ -122,6 +122,10 @@ fn every_step_has_draws_of_its_own() {
             let found = kfac.apply(&v).unwrap().to_vec().unwrap();
             let of_config = config.at_step(step).init(&objective, LIKELIHOOD).unwrap();
             assert_eq!(found, of_config.apply(&v).unwrap().to_vec().unwrap());
+            let (with_gradient, _) =
+                config.at_step(step).init_with_gradient(&objective, LIKELIHOOD).unwrap();
+            let error = distance(&with_gradient.apply(&v).unwrap(), &of_config.apply(&v).unwrap());
+            assert!(error < 1e-14, "{config}: {error}");
             found
         };
         assert_eq!(product(1), product(1), "{config}");

@@ -9,6 +9,7 @@ use super::{
     block::{Block, Network},
     matrix::{FactorMatrix, FactorShape},
     pass::MomentPass,
+    program::{joined, times},
 };
 use crate::{
     curvature::{EmpiricalFisher, Fisher},
@@ -58,11 +59,7 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
         let factor = |part: &Part<B>| pass.factor(Some(metric), part);
         let positions: Vec<usize> = estimated.iter().map(|block| block.position).collect();
         let diagonals = mean_squares(objective, metric, &factor, &positions, probes)?;
-        for (block, values) in estimated.into_iter().zip(diagonals) {
-            let factor = KroneckerFactor::on_device(&block.name, values);
-            factor.host()?;
-            factors.push(KfacLayer::new(block, factor, None));
-        }
+        factors.extend(estimates(&estimated, diagonals)?);
     }
     if exact.is_empty() {
         return Ok(factors);
@@ -77,6 +74,19 @@ pub(super) fn uncovered_factors<B: AutodiffBackend>(
         factors.push(KfacLayer::new(block, factor, None));
     }
     Ok(factors)
+}
+
+/// The blocks with estimated diagonals, which are read.
+pub(super) fn estimates<B: AutodiffBackend>(
+    blocks: &[&Arc<Block>],
+    diagonals: Vec<InnerFloat<B>>,
+) -> Result<Vec<KfacLayer<B>>, Error> {
+    let each = blocks.iter().zip(diagonals).map(|(block, values)| {
+        let factor = KroneckerFactor::on_device(&block.name, values);
+        factor.host()?;
+        Ok(KfacLayer::new(block, factor, None))
+    });
+    each.collect()
 }
 
 /// The matrix that blocks are those of.
@@ -142,6 +152,24 @@ pub(crate) fn mean_squares<B: AutodiffBackend>(
     };
     let sums: Option<Vec<_>> = sums.into_iter().map(flat).collect();
     Ok(sums.ok_or(ObjectiveError::NoBatches)?)
+}
+
+/// Random signs for several probes, `[probes, outputs…]`, times the root of a weight over their number: the same as those of
+/// [`mean_squares`].
+pub(super) fn scaled_signs<B: AutodiffBackend>(
+    objective: &Objective<B>,
+    part: &Part<B>,
+    (probes, seed): (usize, u64),
+    weight: f64,
+) -> Result<InnerFloat<B>, Error> {
+    let outputs = part.outputs_type()?.shape.to_vec();
+    let (mut seeds, one) = (Seeds::new(seed), [&[1], &outputs[..]].concat());
+    let all = (0..probes).map(|_| {
+        let signs = signs(objective, &outputs, false, seeds.next())?;
+        Ok(reshape::<Inner<B>>(signs, &one))
+    });
+    let all = all.collect::<Result<Vec<_>, Error>>()?;
+    Ok(times::<Inner<B>>(joined::<Inner<B>>(all, 0), (weight / probes.max(1) as f64).sqrt()))
 }
 
 /// Random signs shaped as the outputs.

@@ -154,8 +154,11 @@ impl DenseMatrix {
             }
             .into());
         }
-        let rows = self.values.chunks(self.columns.max(1));
-        let product = rows.map(|row| row.iter().zip(vector).map(|(a, x)| a * x).sum());
+        let row = |at: usize| self.values.get(at * self.columns..(at + 1) * self.columns);
+        let product = (0..self.rows).map(|at| {
+            let row = row(at).unwrap_or_default();
+            row.iter().zip(vector).map(|(a, x)| a * x).sum()
+        });
         Ok(product.collect())
     }
 

@@ -2,7 +2,7 @@
 //! to. Right, or refused with what is not finite.
 
 use burn::{
-    nn::{CosineSimilarityConfig, loss::CrossEntropyLossConfig},
+    nn::{CosineSimilarityConfig, loss::CrossEntropyLossConfig, pool::AvgPool2dConfig},
     prelude::*,
     tensor::activation::{log_softmax, relu, softmax},
 };
@@ -57,10 +57,10 @@ fn powers_of_zero() {
     table.finish();
 }
 
-/// 49/49 is one, and 49·(1/49) less: what is rounded down must be the quotient, in the derivatives too.
+/// 49/49 is one, and 49·(1/49) less: what is rounded down or compared must be the same number in the derivatives.
 #[test]
-fn quotients_that_are_rounded_down() {
-    let mut table = Table::new("Quotients rounded down");
+fn values_that_are_rounded_down_or_compared() {
+    let mut table = Table::new("Values rounded down or compared");
     let whole = |divisor: f32| {
         let numbers: Vec<f32> = (1..=6).map(|number| number as f32 * divisor).collect();
         Tensor::<1>::from_floats(numbers.as_slice(), &device()).unsqueeze_dim::<2>(1)
@@ -74,6 +74,19 @@ fn quotients_that_are_rounded_down() {
         let (x, n, by): (Tensor<2>, Tensor<2>, Tensor<2>) = (x, n, by);
         (net.forward(x).square() * (n / by).floor()).mean()
     });
+    // The first of two images has a hole.
+    let mask = Tensor::<4>::ones([2, 1, 9, 9], &device());
+    let mask = mask.slice_fill([0..1, 0..1, 4..5, 4..5], 0.0);
+    table.everywhere(
+        "where all of a window is one",
+        Net::new(3, 9),
+        (data([2, 3], 1), mask),
+        |net: &Net, (x, mask): (Tensor<2>, Tensor<4>)| {
+            let means = AvgPool2dConfig::new([7, 7]).with_strides([1, 1]).init().forward(mask);
+            let whole = means.equal_elem(1.0);
+            (net.forward(x).square() * whole.float().reshape([2, 9])).mean()
+        },
+    );
     table.finish();
 }
 

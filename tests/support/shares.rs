@@ -186,7 +186,10 @@ pub fn kfac(risk: &Objective) -> Result<Figures, Error> {
             let config = KfacConfig::new().with_fisher(fisher).with_uncovered(uncovered);
             let kfac = config.init(risk, likelihood)?;
             let inverse = kfac.inverse(0.1)?.apply(&v)?;
+            let (with_gradient, _) = config.init_with_gradient(risk, likelihood)?;
             found.push((format!("K-FAC {fisher:?}, {uncovered:?}"), kfac.apply(&v)?.to_vec()?));
+            let name = format!("K-FAC with the gradient {fisher:?}, {uncovered:?}");
+            found.push((name, with_gradient.apply(&v)?.to_vec()?));
             found.push((format!("its inverse {fisher:?}, {uncovered:?}"), inverse.to_vec()?));
             if fisher != KfacFisher::ForwardOnly {
                 let ekfac = Ekfac::from_kfac(&kfac, risk, likelihood, &config)?;

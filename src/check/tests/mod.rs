@@ -31,16 +31,21 @@ fn values<const D: usize>(shape: [usize; D], phase: f64) -> Tensor<D> {
 
 /// The mean cross-entropy of two layers with tanh on six samples.
 fn classifier() -> Objective<B> {
+    classifier_with(0.0)
+}
+
+/// The same with a constant in the loss.
+fn classifier_with(constant: f64) -> Objective<B> {
     let model = Net {
         first: Param::from_tensor(values([3, 4], 0.3)),
         bias: Param::from_tensor(values([4], 0.7)),
         second: Param::from_tensor(values([4, 3], 1.1)),
     };
     let batch = (values([6, 3], 2.0), values([6, 3], 2.5).argmax(1));
-    let loss = |model: &Net, (x, y): (Tensor<2>, Tensor<2, Int>)| {
+    let loss = move |model: &Net, (x, y): (Tensor<2>, Tensor<2, Int>)| {
         let hidden = tanh(x.matmul(model.first.val()) + model.bias.val().unsqueeze());
         let logits = hidden.matmul(model.second.val());
-        let loss = log_softmax(logits.clone(), 1).gather(1, y).mean().neg();
+        let loss = log_softmax(logits.clone(), 1).gather(1, y).mean().neg() + constant;
         (logits, loss)
     };
     let objective = Objective::capture_with(&CaptureConfig::new(), &model, batch, loss);

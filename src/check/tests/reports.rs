@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::classifier;
 use crate::{
-    check::{Check, CurvatureCheckConfig, CurvatureReport, derivatives::Derivatives},
+    check::{Check, CurvatureCheckConfig, CurvatureReport, Outcome, derivatives::Derivatives},
     curvature::Hessian,
     derive::Likelihood,
     operator::LinearOperator,
@@ -81,4 +81,22 @@ fn another_likelihood_than_that_of_the_loss_is_named() {
     let report = config.init().unwrap().run(&classifier()).unwrap();
     let failed: Vec<Check> = report.failures().map(|line| line.check).collect();
     assert_eq!(failed, [Check::Likelihood], "{report}");
+}
+
+/// A constant in the loss drowns its gradient in rounding: what cannot be decided is not called right.
+#[test]
+fn a_gradient_below_the_rounding_of_the_loss_is_not_decided() {
+    for constant in [1e3, 1e12] {
+        let objective = super::classifier_with(constant);
+        let derivatives = Derivatives {
+            gradient: Box::new(|at| Ok(at.gradient()?.scale(1.01))),
+            ..Derivatives::new()
+        };
+        let check = CurvatureCheckConfig::new().with_timings(0).init().unwrap();
+        let report = check.run_on(&objective, &derivatives).unwrap();
+        let outcome = report.line(Check::Gradient).unwrap().outcome;
+        let expected = if constant > 1e6 { Outcome::Skipped } else { Outcome::Failed };
+        assert_eq!(outcome, expected, "{report}");
+        assert_eq!(report.line(Check::HessianProduct).unwrap().outcome, Outcome::Passed);
+    }
 }

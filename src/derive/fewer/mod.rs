@@ -2,7 +2,9 @@
 //! microseconds, however small it is.
 
 mod reshapes;
+mod signs;
 #[cfg(test)]
 mod tests;
 
 pub(super) use reshapes::reshapes_past_elements;
+pub(super) use signs::signs_into_sums;

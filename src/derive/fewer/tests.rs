@@ -1,9 +1,9 @@
-//! Tests of the pass on small programs, run before and after.
+//! Tests of the passes on small programs, run before and after.
 
-use super::reshapes_past_elements;
+use super::{reshapes_past_elements, signs_into_sums};
 use crate::{
     derive::fold::tests::{one, run, ty},
-    graph::{Binary, Graph, GraphBuilder, Op, Reduction, Unary, ValueId},
+    graph::{Binary, Graph, GraphBuilder, Literal, Op, Reduction, Unary, ValueId},
 };
 
 const ADD: Op = Op::Binary(Binary::Add);
@@ -99,4 +99,91 @@ fn mixed_dimensions_stay() {
         let sum = one(&mut b, Op::SumDims(vec![1]), &[double], &reduced);
         counts(b.finish(vec![sum]), reshapes_past_elements);
     }
+}
+
+const SUB: Op = Op::Binary(Binary::Sub);
+const NEG: Op = Op::Unary(Unary::Neg);
+
+fn times(number: f64) -> Op {
+    Op::BinaryScalar(Binary::Mul, Literal::Float(number))
+}
+
+/// A mean that is subtracted, times a factor, from something.
+#[test]
+fn means_are_subtracted() {
+    for sign in [1.0, -1.0] {
+        let mut b = GraphBuilder::default();
+        let (v, a, c) = (b.input(ty(&[2, 3])), b.input(ty(&[2, 3])), b.input(ty(&[2, 3])));
+        let sum = one(&mut b, Op::ReduceDim(Reduction::Sum, 1), &[v], &[2, 1]);
+        let mean = one(&mut b, times(sign / 3.0), &[sum], &[2, 1]);
+        let product = one(&mut b, MUL, &[mean, a], &[2, 3]);
+        let difference = one(&mut b, ADD, &[c, product], &[2, 3]);
+        let graph = b.finish(vec![difference]);
+        let (names, before) = (names(&signs_into_sums(graph.clone(), &[0])), graph.len());
+        let last = if sign < 0.0 { "Sub" } else { "Add" };
+        assert_eq!(names, ["MeanDim", "Mul", last]);
+        assert_eq!(counts(graph, signs_into_sums), (before, 3));
+    }
+}
+
+/// Each of the four sums of signed terms, behind a product of two of them and a sum.
+#[test]
+fn signs_meet_in_sums_and_products() {
+    for function in [ADD, SUB] {
+        for (left, right) in [(true, false), (false, true), (true, true)] {
+            let mut b = GraphBuilder::default();
+            let (v, a) = (b.input(ty(&[2, 3])), b.input(ty(&[2, 3])));
+            let square = one(&mut b, Op::Unary(Unary::Cos), &[v], &[2, 3]);
+            let minus = |b: &mut GraphBuilder, value, sign| match sign {
+                true => one(b, NEG, &[value], &[2, 3]),
+                false => value,
+            };
+            let pair = [minus(&mut b, v, left), minus(&mut b, square, right)];
+            let sum = one(&mut b, function.clone(), &pair, &[2, 3]);
+            let column = one(&mut b, Op::ReduceDim(Reduction::Sum, 0), &[sum], &[1, 3]);
+            let product = one(&mut b, MUL, &[column, a], &[2, 3]);
+            let scaled = one(&mut b, times(0.5), &[product], &[2, 3]);
+            let signs = usize::from(left) + usize::from(right);
+            let graph = b.finish(vec![scaled]);
+            assert_eq!(counts(graph, signs_into_sums), (5 + signs, 5));
+        }
+    }
+}
+
+/// Signs that nothing takes, and scaled sums that are no means or have other readers.
+#[test]
+fn other_signs_and_sums_stay() {
+    let same =
+        |graph: Graph| assert_eq!(names(&signs_into_sums(graph.clone(), &[0])), names(&graph));
+    let mut b = GraphBuilder::default();
+    let (v, a) = (b.input(ty(&[2, 3])), b.input(ty(&[2, 3])));
+    let minus = one(&mut b, NEG, &[v], &[2, 3]);
+    let [first, second] = [v, a].map(|factor| one(&mut b, MUL, &[minus, factor], &[2, 3]));
+    same(b.finish(vec![first, second]));
+    let mut b = GraphBuilder::default();
+    let v = b.input(ty(&[2, 3]));
+    let sum = one(&mut b, Op::ReduceDim(Reduction::Sum, 1), &[v], &[2, 1]);
+    let [third, half] = [1.0 / 3.0, 0.5].map(|part| one(&mut b, times(part), &[sum], &[2, 1]));
+    same(b.finish(vec![third, half]));
+    let mut b = GraphBuilder::default();
+    let v = b.input(ty(&[0, 3]));
+    let sum = one(&mut b, Op::ReduceDim(Reduction::Sum, 0), &[v], &[1, 3]);
+    let scaled = one(&mut b, times(0.5), &[sum], &[1, 3]);
+    same(b.finish(vec![scaled]));
+}
+
+/// A value that is read as it is and with a sign.
+#[test]
+fn a_negated_value_may_be_returned() {
+    let mut b = GraphBuilder::default();
+    let (v, a) = (b.input(ty(&[2, 3])), b.input(ty(&[2, 3])));
+    let minus = one(&mut b, NEG, &[v], &[2, 3]);
+    let back = one(&mut b, NEG, &[minus], &[2, 3]);
+    let sum = one(&mut b, ADD, &[minus, a], &[2, 3]);
+    let wave = one(&mut b, Op::Unary(Unary::Cos), &[minus], &[2, 3]);
+    counts(b.finish(vec![minus, back, sum, wave]), signs_into_sums);
+}
+
+fn names(graph: &Graph) -> Vec<String> {
+    graph.nodes.iter().map(|node| node.op.name()).collect()
 }

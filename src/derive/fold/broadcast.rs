@@ -80,7 +80,7 @@ impl Folder {
             return Rewrite::Keep;
         };
         let count = self.ty(value).shape[dim];
-        if self.ty(small).shape[dim] == 1 && count > 1 {
+        if self.ty(small).shape[dim] == 1 && count != 1 {
             Rewrite::Scaled(small, count as f64)
         } else if self.ty(small).shape == self.ty(output).shape {
             Rewrite::Keep
@@ -99,12 +99,16 @@ fn spreads(function: Binary) -> bool {
 
 /// Shape of two operands of equal rank together.
 fn together(left: &Shape, right: &Shape) -> Shape {
-    Shape::from(left.iter().zip(right.iter()).map(|(&a, &b)| a.max(b)).collect::<Vec<_>>())
+    let size = |(&a, &b): (&usize, &usize)| if a == 1 { b } else { a };
+    Shape::from(left.iter().zip(right.iter()).map(size).collect::<Vec<_>>())
 }
 
 /// Shape of what is broadcast to `from` when that is reshaped to `to`, if dimensions that were broadcast do not mix with
 /// others.
 pub(in crate::derive) fn reshaped(small: &[usize], from: &[usize], to: &[usize]) -> Option<Shape> {
+    if from.contains(&0) {
+        return None;
+    }
     let mut result = Vec::with_capacity(to.len());
     for (before, after) in groups(from, to)? {
         let (sizes, after) = (&small[before.clone()], &to[after]);

@@ -218,6 +218,20 @@ fn a_broadcast_is_seen_through_rearrangements() {
     assert_eq!(folded(b.finish(vec![sum])), ["Reshape", "Reshape", "SwapDims", "Add"]);
 }
 
+/// What is broadcast to no elements stays as it is: a sum of them is zero, not the operand.
+#[test]
+fn broadcasts_to_nothing_stay() {
+    let mut b = GraphBuilder::default();
+    let (row, none) = (b.input(ty(&[1, 3])), b.input(ty(&[0, 3])));
+    let spread = one(&mut b, Op::Expand, &[row], &[0, 3]);
+    let product = one(&mut b, Op::Binary(Binary::Mul), &[spread, none], &[0, 3]);
+    let sum = one(&mut b, Op::ReduceDim(Reduction::Sum, 0), &[spread], &[1, 3]);
+    let flat = one(&mut b, Op::Reshape, &[spread], &[0]);
+    let square = one(&mut b, Op::Binary(Binary::Mul), &[flat, flat], &[0]);
+    let outputs = vec![product, sum, square];
+    folded(b.finish(outputs));
+}
+
 #[test]
 fn a_broadcast_that_mixes_with_other_dimensions_stays() {
     let mut b = GraphBuilder::default();

@@ -1,25 +1,27 @@
 //! Zero or one with probability σ(z), for every output alone.
 
-use burn_backend::{Backend, Shape, tensor::FloatTensor};
+use burn_backend::{Backend, Shape, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     Noise,
     pattern::{at_most, diagonal_of_sums, scaled_units},
 };
+use crate::derive::lower::bool_dtype;
 
 /// One uniform value per output.
 pub(super) const NOISE: Noise = Noise::Uniform;
 
-/// tanh(z/2) = 2σ(z) − 1, which needs no sigmoid of the backend's own precision.
-fn centered<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_tanh(B::float_mul_scalar(z, 0.5.into()))
+/// e = exp(−|z|) and 1/(1 + e): nothing overflows, and no difference loses the digits of a small probability.
+fn tail<B: Backend>(z: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
+    let decay = B::float_exp(B::float_neg(B::float_abs(z)));
+    let near = B::float_recip(B::float_add_scalar(decay.clone(), 1.0.into()));
+    (decay, near)
 }
 
-/// σ(1 − σ) = ¼(1 − tanh²(z/2))
+/// σ(1 − σ) = e/(1 + e)²
 fn variance<B: Backend>(z: FloatTensor<B>) -> FloatTensor<B> {
-    let half = centered::<B>(z);
-    let square = B::float_mul(half.clone(), half);
-    B::float_mul_scalar(B::float_sub_scalar(square, 1.0.into()), (-0.25).into())
+    let (decay, near) = tail::<B>(z);
+    B::float_mul(B::float_mul(decay, near.clone()), near)
 }
 
 /// σ(1 − σ)∘u
@@ -48,7 +50,9 @@ pub(super) fn draw<B: Backend>(
     noise: FloatTensor<B>,
     all: Shape,
 ) -> FloatTensor<B> {
-    let p = B::float_add_scalar(centered::<B>(z), 1.0.into());
-    let p = B::float_expand(B::float_mul_scalar(p, 0.5.into()), all);
+    let positive = B::float_greater_elem(z.clone(), 0.0.into(), bool_dtype::<B>(&z.device()));
+    let (decay, near) = tail::<B>(z);
+    let p = B::float_mask_where(B::float_mul(decay, near.clone()), positive, near);
+    let p = B::float_expand(p, all);
     B::float_sub(p.clone(), at_most::<B>(noise, p))
 }

@@ -90,6 +90,34 @@ fn curvature_root_columns_and_draws_make_one_matrix() {
     }
 }
 
+/// In f32, too, a curvature is as precise where the model is sure: σ(1 − σ) = e/(1 + e)² with e = exp(−|z|).
+#[test]
+fn the_curvature_of_a_sure_bernoulli_has_all_digits() {
+    let family = Likelihood::Bernoulli.family();
+    for z in [-60.0_f64, -20.0, -12.0, -0.3, 0.0, 0.3, 12.0, 20.0, 60.0] {
+        let single = |value: f64| {
+            let data = TensorData::new(vec![value], [1, 1]).convert::<f32>();
+            Flex::float_from_data(data, &Default::default())
+        };
+        let e = (-z.abs()).exp();
+        let variance = e / (1.0 + e) / (1.0 + e);
+        let found = [
+            read(family.curvature::<Flex>(single(z), single(1.0)))[0],
+            read(family.root::<Flex>(single(z), single(1.0)))[0].powi(2),
+            read(family.columns::<Flex>(&single(z)))[0].powi(2),
+            read(family.total::<Flex>(single(z)))[0],
+        ];
+        for found in found {
+            assert!((found / variance - 1.0).abs() < 1e-5, "at {z}: {found} for {variance}");
+        }
+        // With noise of one the target is zero, unless σ is one; the direction is σ then.
+        let sigma = if z > 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
+        let drawn = read(family.directions::<Flex>(1, single(z), single(1.0)))[0];
+        let expected = if sigma as f32 == 1.0 { 0.0 } else { sigma };
+        assert!((drawn - expected).abs() <= 1e-5 * expected, "at {z}: {drawn} for {expected}");
+    }
+}
+
 /// A loss that is that of another likelihood is named without a factor.
 #[test]
 fn the_likelihood_that_fits_is_named() {

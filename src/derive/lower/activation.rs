@@ -63,8 +63,10 @@ fn gelu<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
 fn gelu_slope<B: Backend>(x: FloatTensor<B>) -> Jet<B> {
     let Jet { first, second, .. } = gelu::<B>(x.clone());
     let (density, _) = normal::<B>(x.clone());
-    let square = B::float_mul(x.clone(), x.clone());
-    let third = B::float_mul(B::float_mul(x, density), add_scalar::<B>(square, -4.0));
+    // x·φ first: the square of a large x is infinite, and φ zero.
+    let moment = B::float_mul(x.clone(), density);
+    let cube = B::float_mul(B::float_mul(moment.clone(), x.clone()), x);
+    let third = B::float_sub(cube, mul_scalar::<B>(moment, 4.0));
     Jet { value: first, first: second, second: third }
 }
 

@@ -4,6 +4,7 @@ use burn_backend::{Backend, DType, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     Context,
+    detach::with_value,
     inputs::Inputs,
     native,
     piecewise::expand,
@@ -44,23 +45,6 @@ pub(super) fn divide<B: Backend>(
         }
     };
     Ok(vec![Operand::Float(with_value(quotient, product, context))])
-}
-
-/// `value`, off the tape, with the derivatives of a tensor that differs from it by rounding.
-fn with_value<B: Backend>(
-    value: FloatTensor<B>,
-    tensor: FloatTensor<B>,
-    context: &Context<'_, B>,
-) -> FloatTensor<B> {
-    let point = (context.detach)(tensor.clone());
-    let offset = B::float_sub(tensor.clone(), point.clone());
-    let exact = B::float_add(value.clone(), offset);
-    if context.folds {
-        return exact;
-    }
-    // The offset is undefined at infinities, where both are the same.
-    let same = B::float_equal(value, point, bool_dtype::<B>(context.device));
-    B::float_mask_where(exact, same, tensor)
 }
 
 /// By the reciprocal in double precision; by a tensor of one element where the reciprocal leaves the range of the

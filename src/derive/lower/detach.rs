@@ -1,7 +1,9 @@
-//! Ways for a tensor to leave the tape.
+//! Ways for a tensor to leave the tape, and for a value to take the derivatives of another.
 
 use burn_autodiff::Autodiff;
 use burn_backend::{AutodiffBackend, Backend, tensor::FloatTensor};
+
+use super::{Context, primitive::bool_dtype};
 
 /// Takes a tensor off the tape of a backend, at least off the outermost one.
 ///
@@ -20,4 +22,21 @@ pub(super) fn detach_twice<A: AutodiffBackend>(
 ) -> FloatTensor<Autodiff<A>> {
     let inner = Autodiff::<A>::inner(tensor);
     Autodiff::<A>::from_inner(A::from_inner(A::inner(inner)))
+}
+
+/// `value`, off the tape, with the derivatives of a tensor that differs from it by rounding.
+pub(super) fn with_value<B: Backend>(
+    value: FloatTensor<B>,
+    tensor: FloatTensor<B>,
+    context: &Context<'_, B>,
+) -> FloatTensor<B> {
+    let point = (context.detach)(tensor.clone());
+    let offset = B::float_sub(tensor.clone(), point.clone());
+    let exact = B::float_add(value.clone(), offset);
+    if context.folds {
+        return exact;
+    }
+    // The offset is undefined at infinities, where both are the same.
+    let same = B::float_equal(value, point, bool_dtype::<B>(context.device));
+    B::float_mask_where(exact, same, tensor)
 }

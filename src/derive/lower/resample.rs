@@ -1,9 +1,13 @@
 //! Average pools and interpolations as one constant matrix per spatial dimension.
+//!
+//! The value is Burn's own: a mean of ones is one there, which the sum of their parts may not be, and what is compared with
+//! it must find the same number as in the loss.
 
 use burn_backend::{Backend, TensorMetadata, tensor::FloatTensor};
 
 use super::{
     Context,
+    detach::with_value,
     inputs::Inputs,
     linear,
     primitive::{constant, indices, reshape},
@@ -34,6 +38,7 @@ pub(super) fn resample<B: Backend>(
     let Some(output) = context.outputs.first().map(|output| output.shape.clone()) else {
         return Err(inputs.refuse("its output has no shape"));
     };
+    let point = Operand::<B>::Float((context.detach)(x.clone()));
     let shape = x.shape();
     for axis in (0..shape.num_dims().saturating_sub(2)).rev() {
         let (size, target) = (shape[axis + 2], output[axis + 2]);
@@ -49,7 +54,13 @@ pub(super) fn resample<B: Backend>(
         };
         x = apply_along(x, axis + 2, map, context);
     }
-    Ok(vec![Operand::Float(x)])
+    // Where a tape is left, Burn has no rule for every interpolation.
+    if !context.folds && matches!(op, Op::Interpolate { .. }) {
+        return Ok(vec![Operand::Float(x)]);
+    }
+    let results = crate::execute::apply(op, vec![point], context.outputs, context.device)?;
+    let values = results.into_iter().filter_map(|result| result.into_float().ok());
+    Ok(values.map(|value| Operand::Float(with_value(value, x.clone(), context))).collect())
 }
 
 fn apply_along<B: Backend>(

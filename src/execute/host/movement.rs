@@ -47,12 +47,14 @@ pub(super) fn moved(
             let options = UnfoldOptions { stride: *stride, padding: *padding, dilation: *dilation };
             unfolded((*kernel, &options), x, shape, (memory, allowed))
         }
-        &Op::ReduceDim(Reduction::Sum, dim) if dim < rank && x.is_contiguous() => {
+        &Op::ReduceDim(of @ (Reduction::Sum | Reduction::Mean), dim)
+            if dim < rank && x.is_contiguous() =>
+        {
             let behind: usize = shape.iter().skip(dim + 1).product();
             let few = x.layout().num_elements() <= FEW.min(ROWS * behind);
             match x.dtype() {
-                DType::F32 if few => summed::<f32>((x, dim), shape, memory, allowed),
-                DType::F64 if few => summed::<f64>((x, dim), shape, memory, allowed),
+                DType::F32 if few => reduced::<f32>(of, (x, dim), shape, (memory, allowed)),
+                DType::F64 if few => reduced::<f64>(of, (x, dim), shape, (memory, allowed)),
                 _ => None,
             }
         }
@@ -60,12 +62,12 @@ pub(super) fn moved(
     }
 }
 
-/// The sum along a dimension, in order.
-fn summed<N: Number>(
+/// The sum or the mean along a dimension, in order.
+fn reduced<N: Number>(
+    of: Reduction,
     (x, dim): (&FlexTensor, usize),
     shape: &Shape,
-    memory: &mut Memory,
-    allowed: usize,
+    (memory, allowed): (&mut Memory, usize),
 ) -> Option<FlexTensor> {
     let (start, end) = x.layout().contiguous_offsets()?;
     let from = N::memory(x).get(start..end)?;
@@ -80,6 +82,10 @@ fn summed<N: Number>(
         let mut rows = from.chunks_exact(behind);
         to.copy_from_slice(rows.next()?);
         rows.for_each(|row| to.iter_mut().zip(row).for_each(|(to, &x)| *to += x));
+        if of == Reduction::Mean {
+            let count = N::of(count as f64);
+            to.iter_mut().for_each(|to| *to /= count);
+        }
     }
     Some(result)
 }

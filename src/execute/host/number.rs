@@ -3,7 +3,7 @@
 //! In f32 the four operations are Flex's own vector kernels, on a block instead of a whole tensor, so that results equal
 //! its results bit for bit; so do other functions but those of [`functions`].
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, DivAssign};
 
 use burn_backend::Element;
 use burn_flex::{FlexTensor, ops::unary, simd};
@@ -12,7 +12,9 @@ use faer::traits::pulp::{Arch, Simd};
 use super::{chain::Function, functions};
 
 /// A float type whose tensors can be accessed.
-pub(super) trait Number: Element + Copy + Default + Send + Sync + AddAssign {
+pub(super) trait Number:
+    Element + Copy + Default + Send + Sync + AddAssign + DivAssign
+{
     /// All of a tensor's memory. The element type must be the tensor's.
     fn memory(tensor: &FlexTensor) -> &[Self];
 

@@ -255,7 +255,7 @@ impl Step {
                         | Op::Unfold4d { .. }
                         | Op::Conv { .. }
                         | Op::ConvBackward(..)
-                        | Op::ReduceDim(Reduction::Sum, _)
+                        | Op::ReduceDim(Reduction::Sum | Reduction::Mean, _)
                 );
                 node.outputs.iter().filter(|_| own).map(bytes).collect()
             }

@@ -9,7 +9,10 @@ use super::{
     rows::{self, one_of_many},
 };
 use crate::{
-    derive::{Arguments, Inputs, Metric, apply_recorded, gradient_at, many_in_front, required},
+    derive::{
+        Arguments, Inputs, Metric, adjoint_product, apply_recorded, gradient_at, many_in_front,
+        required,
+    },
     error::Error,
     execute::{self, ExecuteError, replay},
     graph::Graph,
@@ -35,7 +38,7 @@ pub(super) struct Passes<'a> {
     pub gradient: Vec<Tensor>,
     /// Inputs of the taps that have one.
     inputs: Vec<Operand<B>>,
-    z: Tensor,
+    pub z: Tensor,
     /// The gradient of the loss by the probes.
     by_probes: Vec<Tensor>,
 }
@@ -122,6 +125,20 @@ impl<'a> Passes<'a> {
             Some(B::float_mul(total, scale))
         };
         self.probed.network.layers.iter().zip(self.probed.at_outputs()).map(of).collect()
+    }
+
+    /// The gradients of ⟨z, u⟩ by the parameters.
+    pub fn in_parameters(&self, cotangent: Tensor) -> Result<Vec<Tensor>, Error> {
+        let z = required(self.probed.program.outputs().get(1).copied())?;
+        let arguments = Arguments {
+            program: &self.probed.program.returning(vec![z]),
+            device: &self.device,
+            parameters: &self.probed.leaves(self.given, &self.device),
+            batch: &self.given.batch,
+        };
+        let mut gradients = adjoint_product(&arguments, cotangent, apply_recorded)?;
+        gradients.truncate(self.probed.parameters);
+        Ok(gradients)
     }
 
     /// The gradients of ⟨z, u⟩ at all taps in order, for stacked cotangents u, `[cotangents, …]`.

@@ -30,7 +30,7 @@ use burn_capture::CaptureBackend;
 
 use super::layers::{LayerGroup, LayerKind, NetworkLayers, Separation};
 use crate::{
-    derive::Metric,
+    derive::{Family, Metric},
     error::Error,
     graph::{Graph, ValueType},
 };
@@ -94,14 +94,23 @@ pub(super) enum Reduced {
 pub(super) enum Results {
     /// Second moments.
     Moments,
-    /// The loss, its gradient, then the moments.
-    WithGradient,
+    /// The loss, its gradient, then the moments, then the squares of products, if any.
+    WithGradient(Option<Squares>),
     /// Diagonals in given bases.
     Diagonals,
     /// Scores of samples, one for each layer and block.
     Scores(Vec<Score>),
     /// The gradients of some samples in bases, with the type of the indices of the samples.
     Selected(Vec<Form>, ValueType),
+}
+
+/// Σ over probes of (JᵀS r)∘(JᵀS r) for some parameters, S Sᵀ the Fisher matrix of the outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Squares {
+    pub family: Family,
+    pub probes: usize,
+    /// Positions of the parameters.
+    pub parameters: Vec<usize>,
 }
 
 /// What else is known of the results.
@@ -130,8 +139,11 @@ impl Results {
         let mut selected = Vec::new();
         let graph = record::record(kind, network, parameters, |inputs, passes| match self {
             Self::Moments => record::moments(inputs, passes),
-            Self::WithGradient => {
-                let moments = record::moments(inputs, passes)?;
+            Self::WithGradient(squares) => {
+                let mut moments = record::moments(inputs, passes)?;
+                if let Some(squares) = squares {
+                    moments.extend(record::squares(inputs, passes, squares)?);
+                }
                 let gradient = passes.gradient.iter().cloned();
                 Ok([passes.loss.clone()].into_iter().chain(gradient).chain(moments).collect())
             }
@@ -143,10 +155,14 @@ impl Results {
         })?;
         let sums = |layers: usize| vec![None; layers * usize::from(kind.metric.is_some())];
         let rows = match self {
-            Self::Moments | Self::WithGradient => {
+            Self::Moments | Self::WithGradient(_) => {
+                let squares = match self {
+                    Self::WithGradient(Some(squares)) => squares.parameters.len(),
+                    _ => 0,
+                };
                 let layers = network.layers.iter();
                 let layers = layers.flat_map(|one| [vec![Some(kind.rows(one))], sums(1)].concat());
-                layers.chain(network.blocks.iter().map(|_| None)).collect()
+                layers.chain(vec![None; network.blocks.len() + squares]).collect()
             }
             Self::Diagonals => sums(network.layers.len()),
             Self::Scores(_) => vec![Some(network.samples.count)],

@@ -1,12 +1,12 @@
 //! Records programs of layers; second moments.
 
-use burn_backend::{DType, ops::FloatTensorOps};
+use burn_backend::{DType, Slice, TensorMetadata, ops::FloatTensorOps};
 use burn_capture::CaptureBackend as B;
 
-use super::{FactorKind, Passes, Probed, Tensor, second_moment::Sum};
+use super::{FactorKind, Passes, Probed, Squares, Tensor, second_moment::Sum};
 use crate::{
     capture::Scope,
-    derive::{self, DeriveError, Metric},
+    derive::{self, DeriveError, Metric, required},
     error::Error,
     execute::ExecuteError,
     graph::{Graph, ValueType},
@@ -48,6 +48,30 @@ pub(super) fn moments(
         own.extend(known.or_else(|| sum.finish().map(scaled)));
     }
     Ok(moments.into_iter().flatten().collect())
+}
+
+/// The squares of the products JᵀS r with random vectors r, which are a further input `[probes, outputs…]`: added up and
+/// flat, for each parameter.
+pub(super) fn squares(
+    inputs: &mut ProgramInputs<'_>,
+    passes: &Passes<'_>,
+    Squares { family, probes, parameters }: &Squares,
+) -> Result<Vec<Tensor>, Error> {
+    let own = passes.z.shape().to_vec();
+    let vectors = inputs.float(&[&[*probes], &own[..]].concat())?;
+    let mut sums: Vec<Option<Tensor>> = vec![None; parameters.len()];
+    for probe in 0..*probes {
+        let vector = B::float_slice(vectors.clone(), &[Slice::from(probe..probe + 1)]);
+        let cotangent = family.root::<B>(passes.z.clone(), reshape::<B>(vector, &own));
+        let gradients = passes.in_parameters(cotangent)?;
+        for (sum, &at) in sums.iter_mut().zip(parameters) {
+            let own = required(gradients.get(at).cloned())?;
+            let elements = own.shape().num_elements();
+            let square = reshape::<B>(B::float_mul(own.clone(), own), &[elements]);
+            *sum = sum.take().into_iter().chain([square]).reduce(B::float_add);
+        }
+    }
+    Ok(sums.into_iter().flatten().collect())
 }
 
 /// The program of `compute`, from the passes through a network with its outputs.

@@ -76,10 +76,10 @@ impl SpectralDensity {
     /// # Errors
     /// [`SpectrumError::Width`].
     pub fn on_grid(&self, points: &[f64], width: f64) -> Result<DensityCurve, Error> {
-        if !(width.is_finite() && width > 0.0) {
+        let height = 1.0 / (width * std::f64::consts::TAU.sqrt());
+        if !(width.is_finite() && width > 0.0 && height.is_finite()) {
             return Err(SpectrumError::Width { found: width }.into());
         }
-        let height = 1.0 / (width * std::f64::consts::TAU.sqrt());
         let at = |point: f64| {
             self.mean(|node| {
                 let distance = (point - node) / width;

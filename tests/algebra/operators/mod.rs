@@ -241,6 +241,7 @@ fn host_matrices<B: TestBackend>() {
         assert!((dot(&b, &x) - dot(&multiply(&rows, &x), &x)).abs() < 1e-12);
     }
     assert!(DenseMatrix::from_rows(&[[1.0, 2.0]]).unwrap().multiply(&[1.0]).is_err());
+    assert_eq!(DenseMatrix::new(2, 0, vec![]).unwrap().multiply(&[]).unwrap(), [0.0; 2]);
     let wrapped = operator_error(DenseMatrix::new(usize::MAX / 2 + 1, 2, Vec::new()));
     assert!(matches!(wrapped, OperatorError::EntryCount { found: 0, .. }), "{wrapped}");
     let largest = DenseMatrix::from_rows(&[[f64::MAX; 2]; 2]).unwrap();

@@ -194,7 +194,7 @@ fn densities_of_bad_input<B: TestBackend>() {
         let refused = density.log_determinant(bad).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(OperatorError::Damping { .. })));
     }
-    for bad in [0.0, -0.1, f64::NAN, f64::INFINITY] {
+    for bad in [0.0, -0.1, f64::NAN, f64::INFINITY, 1e-320] {
         let refused = density.on_grid(&[0.0], bad).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(SpectrumError::Width { .. })));
     }

@@ -195,6 +195,33 @@ fn batches_of_a_data_set_have_signs_of_their_own() {
     assert!(error < 0.1, "{error}");
 }
 
+/// By the program of gradient and factors, which goes forward once.
+#[test]
+fn with_the_gradient_it_is_that_of_its_own_pass() {
+    let objective = normalized(6, Reduction::Mean);
+    let x = random([9, 3], 8);
+    let parts = [0..4, 4..8, 8..9].map(|range| x.clone().slice([range]));
+    let risk = objective.over(parts, Reduction::Mean).unwrap();
+    let v = risk.parameters().space().normal(3);
+    for fisher in [
+        KfacFisher::Exact,
+        KfacFisher::MonteCarlo { draws: 2, seed: 4 },
+        KfacFisher::Empirical,
+        KfacFisher::ForwardOnly,
+    ] {
+        for likelihood in [GAUSSIAN, Likelihood::Bernoulli] {
+            let config = estimated(fisher, 3, 5);
+            let alone = config.init(&risk, likelihood).unwrap();
+            let (kfac, at) = config.init_with_gradient(&risk, likelihood).unwrap();
+            assert!(relative_error(&at.gradient, &risk.gradient().unwrap()) < 1e-13);
+            let [found, expected] = [&kfac, &alone].map(|kfac| diagonal(kfac, &risk, "norm.*"));
+            assert!(distance(&found, &expected) < 1e-13, "{fisher:?} {found:?}, {expected:?}");
+            let [found, expected] = [&kfac, &alone].map(|kfac| kfac.apply(&v).unwrap());
+            assert!(relative_error(&found, &expected) < 1e-13, "{fisher:?}");
+        }
+    }
+}
+
 #[test]
 fn it_is_reported_saved_averaged_inverted_and_traced() {
     let objective = normalized(5, Reduction::Mean);

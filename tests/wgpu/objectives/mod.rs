@@ -94,7 +94,7 @@ fn labels_that_the_model_decides_are_refused_out_of_range() {
             let labels = shift(z.clone())
                 + model.bias.as_ref().map_or_else(
                     || Tensor::zeros([1], &z.device()),
-                    |bias| bias.val().slice([0..1]).int(),
+                    |bias| bias.val().narrow(0, 0, 1).int(),
                 );
             CrossEntropyLossConfig::new().init(&z.device()).forward(z, labels)
         };

@@ -225,6 +225,43 @@ fn quotients_are_those_of_a_division() {
     }
 }
 
+/// So must a mean: of ones it is one, which the sum of seven sevenths in each direction is not.
+#[test]
+fn means_are_those_of_a_pool() {
+    use super::case::given;
+    use crate::graph::PoolWindow;
+    let ones = given(&[1, 1, 9, 9], &[1.0; 81]);
+    let window = PoolWindow {
+        kernel: vec![7; 2],
+        stride: vec![1; 2],
+        padding: vec![0; 2],
+        dilation: vec![1; 2],
+        ceil_mode: false,
+    };
+    let pool = Op::AvgPool { window, count_include_pad: true };
+    let case = Case::new("mean", pool, vec![ones], &[1, 1, 3, 3]);
+    let outputs = try_outputs::<Twice>(&case, apply_recorded_twice::<Once>).expect("means");
+    let found = numbers_of(outputs.into_iter().map(below).collect());
+    assert_eq!(found.expect("a float"), [1.0; 9]);
+}
+
+/// x² is out of range where the third derivative of GELU is zero.
+#[test]
+fn gelu_backward_of_large_values() {
+    use super::case::given;
+    let operand = Input::Float(vec![1], Domain::Plain);
+    let inputs = vec![operand, given(&[1], &[1.0])];
+    let case = Case::new("gelu", Op::Binary(Binary::GeluBackward), inputs, &[1]);
+    let mut draw = Draw::new(&case, 7);
+    draw.direction = vec![vec![1.0]];
+    for x in [-1e200, 1e200] {
+        draw.point = vec![vec![x]];
+        for run in ways() {
+            assert_eq!(hessian_product(&case, &draw, run), [0.0], "at {x}");
+        }
+    }
+}
+
 fn numbers_of(outputs: Vec<crate::tensor::Operand<Flex>>) -> Option<Vec<f64>> {
     outputs.into_iter().next()?.into_float().ok().map(numbers::<Flex>)
 }
