@@ -5,7 +5,7 @@
 //! are found from values whose elements are known to be equal. Values are taken to be finite: zero times anything is
 //! zero here. A value is processed before it is broadcast.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn_backend::Shape;
 
@@ -15,6 +15,7 @@ pub(in crate::derive) mod broadcast;
 mod convolution;
 mod fixed;
 mod gathered;
+mod rounding;
 mod rules;
 #[cfg(test)]
 pub(super) mod tests;
@@ -62,6 +63,8 @@ struct Folder {
     broadcast: HashMap<ValueId, ValueId>,
     /// Which rewritten node writes a value.
     writer: HashMap<ValueId, usize>,
+    /// Values that keep their rounding.
+    deciding: HashSet<ValueId>,
 }
 
 impl Folder {
@@ -76,6 +79,7 @@ impl Folder {
             same_as: HashMap::new(),
             broadcast: HashMap::new(),
             writer: HashMap::new(),
+            deciding: rounding::deciding(&graph),
             graph,
         }
     }

@@ -58,6 +58,10 @@ where
 
     /// The same objective computed in another precision.
     ///
+    /// Batches are weighed again where the closure states a sum of weights ([`Loss::weighted`](crate::Loss::weighted)), for which
+    /// a stream is run once. On a [shared](Self::shared) objective each rank weighs its own; call this before giving it batches,
+    /// so that their weights are those of this precision on all ranks.
+    ///
     /// # Errors
     /// A backend without that precision.
     #[inline(never)]

@@ -9,8 +9,9 @@ pub struct ExtremeEigenvalues {
     pub smallest: f64,
     /// The largest eigenvalue; a Ritz estimate is too small rather than too large.
     pub largest: f64,
-    /// κ = max|λ| / min|λ|, or `None` if it is not finite. An estimate is a lower bound: from conjugate gradients for a
-    /// positive definite A, and a rough figure for an indefinite one; from MINRES for any A that is not singular.
+    /// κ = max|λ| / min|λ|, or `None` if it is not finite or not known. An estimate is a lower bound: from conjugate
+    /// gradients for a positive definite A, and a rough figure for an indefinite one; from MINRES for any A that is not
+    /// singular.
     pub condition: Option<f64>,
     /// Whether these are eigenvalues and not Ritz estimates.
     pub exact: bool,
@@ -35,7 +36,8 @@ impl ExtremeEigenvalues {
         Self::of(&[smallest, largest], false).unwrap_or(unknown)
     }
 
-    /// From Ritz values, for an A with a negative Rayleigh quotient besides: they say nothing about its smallest |λ|.
+    /// From Ritz values, for an A with a Rayleigh quotient besides that is negative or zero: they say nothing about its
+    /// smallest |λ|.
     pub(super) fn of_indefinite(values: &[f64], quotient: f64) -> Option<Self> {
         let found = Self::of(values, false)?;
         Some(Self { smallest: found.smallest.min(quotient), condition: None, ..found })

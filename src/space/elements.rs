@@ -11,6 +11,7 @@ use std::{slice, sync::OnceLock};
 use burn_backend::{AutodiffBackend, Slice, ops::FloatTensorOps};
 
 use super::{Inner, InnerFloat, ParamLayout, ParamSpace, host};
+use crate::tensor::reshape;
 #[cfg(feature = "flex")]
 use crate::tensor::spare;
 
@@ -137,7 +138,7 @@ fn cut<B: AutodiffBackend>(layout: &ParamLayout, flat: &InnerFloat<B>) -> Vec<In
         } else {
             Inner::<B>::float_slice(flat.clone(), &[Slice::from(block.range())])
         };
-        Inner::<B>::float_reshape(part, block.shape().to_vec().into())
+        reshape::<Inner<B>>(part, block.shape())
     });
     blocks.collect()
 }
@@ -150,8 +151,7 @@ fn joined<B: AutodiffBackend>(layout: &ParamLayout, blocks: &[InnerFloat<B>]) ->
         return flat;
     }
     let parts = layout.blocks().iter().zip(blocks);
-    let parts = parts
-        .map(|(block, tensor)| Inner::<B>::float_reshape(tensor.clone(), [block.len()].into()));
+    let parts = parts.map(|(block, tensor)| reshape::<Inner<B>>(tensor.clone(), &[block.len()]));
     let mut parts: Vec<_> = parts.collect();
     match parts.len() {
         1 => parts.remove(0),

@@ -60,6 +60,8 @@ fn a_step_hands_over_as_many_operations_for_twenty_blocks_as_for_two() {
     for (name, solver, problem, most) in solvers {
         let [two, twenty] = [2, 20].map(|blocks| of_a_step(&layout(blocks), problem, &solver));
         assert_eq!(two.operations, twenty.operations, "{name}");
+        // Nine matrices more, each a slice and a reshape there and one back, and nine vectors, each a slice.
+        assert_eq!(twenty.views - two.views, 9 * 3 + 9, "{name}");
         assert!(twenty.operations <= most, "{name}: {twenty:?}");
         assert_eq!(twenty.waits, 1, "{name}");
         assert_eq!(twenty.uploads, 0, "{name}");

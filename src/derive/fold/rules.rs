@@ -47,7 +47,7 @@ impl Folder {
             (Op::Full(number), _) => Rewrite::Uniform(number.as_f64()),
             (Op::Binary(function), &[left, right]) => self.binary(*function, left, right, output),
             (Op::BinaryScalar(function, number), &[value]) => {
-                self.scalar(*function, value, *number)
+                self.scalar(*function, value, *number, output)
             }
             (Op::Unary(Unary::Neg), &[value]) => self.negated(value),
             (Op::Matmul, &[left, right]) if self.is(left, 0.0) || self.is(right, 0.0) => {
@@ -85,7 +85,13 @@ impl Folder {
         }
     }
 
-    fn scalar(&self, function: Binary, value: ValueId, number: Literal) -> Rewrite {
+    fn scalar(
+        &self,
+        function: Binary,
+        value: ValueId,
+        number: Literal,
+        output: ValueId,
+    ) -> Rewrite {
         let number = number.as_f64();
         let neutral = match function {
             Binary::Add | Binary::Sub => number == 0.0,
@@ -105,7 +111,9 @@ impl Folder {
             return Rewrite::Uniform(known * number);
         }
         match self.written_by(value).map(|node| (&node.op, &node.inputs[..])) {
-            Some((Op::BinaryScalar(Binary::Mul, before), &[source])) => {
+            Some((Op::BinaryScalar(Binary::Mul, before), &[source]))
+                if !self.deciding.contains(&output) =>
+            {
                 let both = Literal::Float(before.as_f64() * number);
                 Rewrite::Replace(Op::BinaryScalar(Binary::Mul, both), vec![source])
             }

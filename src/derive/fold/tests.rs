@@ -88,6 +88,29 @@ fn a_difference_with_itself_and_all_that_hangs_on_it_goes() {
     assert_eq!(folded(b.finish(vec![result])), ["Sin"]);
 }
 
+/// 29·0.01·100 is 28.999999999999996: what is rounded down keeps both factors, and what is not keeps their product.
+#[test]
+fn factors_are_merged_unless_rounding_decides() {
+    let scaled = |then: Op| {
+        let mut b = GraphBuilder::default();
+        let numbers: Vec<f64> = (1..=40).map(f64::from).collect();
+        let whole = b.constant(ty(&[40]), TensorData::new(numbers, [40]));
+        let by = |number| Op::BinaryScalar(Binary::Mul, Literal::Float(number));
+        let small = one(&mut b, by(0.01), &[whole], &[40]);
+        let back = one(&mut b, by(100.0), &[small], &[40]);
+        let result = one(&mut b, then, &[back], &[40]);
+        b.finish(vec![result])
+    };
+    let count = |graph: &Graph| {
+        let scalings = graph.nodes.iter().filter(|node| node.op.name() == "MulScalar");
+        scalings.count()
+    };
+    let rounded = scaled(Op::Unary(Unary::Floor));
+    assert_eq!(run(&fold(rounded.clone())), run(&rounded));
+    assert_eq!(count(&fold(rounded)), 2);
+    assert_eq!(count(&fold(scaled(Op::Unary(Unary::Cos)))), 1);
+}
+
 #[test]
 fn ones_become_a_broadcast() {
     let mut b = GraphBuilder::default();

@@ -142,6 +142,11 @@ impl Guard {
     pub(super) fn curvature(&self) -> f64 {
         self.curvature.last
     }
+
+    /// Whether A is singular along the last p, to working precision.
+    pub(super) fn curvature_vanishes(&self) -> bool {
+        self.curvature.vanishes()
+    }
 }
 
 /// Judges pᵀA p against the curvatures of earlier iterations.
@@ -172,12 +177,16 @@ impl CurvatureScale {
         self.previous = Some((length, scalars.rho));
         self.last = scalars.curvature / length;
         self.largest = self.largest.max(self.last.abs());
-        if self.last.abs() <= self.epsilon * self.largest {
+        if self.vanishes() {
             Sign::Vanishing
         } else if self.last < 0.0 {
             Sign::Negative
         } else {
             Sign::Positive
         }
+    }
+
+    fn vanishes(&self) -> bool {
+        self.last.abs() <= self.epsilon * self.largest
     }
 }

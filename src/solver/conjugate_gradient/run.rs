@@ -255,7 +255,7 @@ impl<'a, 'o, B: AutodiffBackend> Run<'a, 'o, B> {
             && self.config.on_negative_curvature == OnNegativeCurvature::Stop;
         let mut solution = self.monitor.solution(x, self.system, stopped);
         let ritz = self.ritz.extremes();
-        solution.report.spectrum = if indefinite {
+        solution.report.spectrum = if indefinite || self.guard.curvature_vanishes() {
             ExtremeEigenvalues::of_indefinite(&ritz, self.guard.curvature())
         } else {
             ExtremeEigenvalues::of(&ritz, false)

@@ -103,7 +103,9 @@ impl<B: AutodiffBackend> Run<'_, '_, B> {
                 Ok(false)
             }
             Some(Estimate::Indefinite(found, extremes)) => {
-                self.extremes = extremes;
+                // The outer eigenvalues say nothing about the smallest |λ| of an indefinite matrix.
+                self.extremes =
+                    extremes.map(|found| ExtremeEigenvalues { condition: None, ..found });
                 self.monitor.negative = Some(found);
                 Ok(true)
             }

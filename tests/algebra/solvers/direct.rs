@@ -231,7 +231,7 @@ fn direct_residuals_beyond_rounding<B: TestBackend>() {
             let (noisy, calls) = (operator(&rows, rhs.space()), std::cell::Cell::new(0));
             let noisy = FromFn::new(rhs.space(), |v| {
                 calls.set(calls.get() + 1);
-                let size = 3e-5 * v.norm()?;
+                let size = 6e-5 * v.norm()?;
                 Ok(noisy.apply(v)?.axpy(size, &v.space().normal(calls.get()))?)
             });
             let solver = DirectConfig::new().init().unwrap();

@@ -99,6 +99,7 @@ fn neumann_many_and_scaled<B: TestBackend>() {
         for solution in &many {
             assert_eq!(solution.report.stop, StopReason::NegativeCurvature);
             assert!(solution.negative_curvature.is_some());
+            assert!(solution.report.spectrum.is_some_and(|found| found.condition.is_none()));
         }
         let times = (&a).scaled(50.0).unwrap();
         let scaled = solver.solve(&times, &rhs.clone().scale(50.0)).unwrap();

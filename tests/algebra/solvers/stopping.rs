@@ -79,6 +79,12 @@ fn breakdown<B: TestBackend>() {
             &x_of(&solution),
             &[1.0, 2.0, 3.0],
         );
+        // One step along the projection does not make its only Ritz value the whole spectrum.
+        let projection = Diagonal::new(b.space().vector(&[1.0, 1.0, 0.0]).unwrap()).unwrap();
+        let report = solver.solve(&projection, &b).unwrap().report;
+        assert_eq!((report.stop, report.iterations), (StopReason::Breakdown, 1), "{report}");
+        let spectrum = report.spectrum.unwrap();
+        assert!(spectrum.smallest.abs() < 1e-6 && spectrum.condition.is_none(), "{report}");
         // With b in the range, a singular operator is no obstacle.
         let consistent = b.space().vector(&[1.0, 2.0, 0.0]).unwrap();
         let solution = solver.solve(&singular, &consistent).unwrap();
