@@ -10,7 +10,7 @@ use super::{
     block::{Block, Network},
     moments::Means,
     network,
-    pass::{MomentPass, Structure, network_layers},
+    pass::{Given, MomentPass, Structure, network_layers},
     program::{FactorKind, Reduced, Results},
     reach::expect_own_rows,
     uncovered::{expect_size, uncovered_factors},
@@ -155,7 +155,9 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<Factors<B>, Error> {
-        Ok(Factors(self.measured(0, self.own().run(objective, Results::Moments, &[], 0)?.means)))
+        Ok(Factors(
+            self.measured(0, self.own().run(objective, Results::Moments, Given::Nothing)?.means),
+        ))
     }
 
     /// The factors of the blocks of a pass.
@@ -200,7 +202,7 @@ impl KfacCollector {
         let rest: Vec<_> = rest.collect();
         let mut factors = uncovered_factors(objective, &rest, &self.config, self.own())?;
         for (position, pass) in self.passes.iter().enumerate().skip(1) {
-            let found = pass.run(objective, Results::Moments, &[], 0)?;
+            let found = pass.run(objective, Results::Moments, Given::Nothing)?;
             factors.extend(self.measured(position, found.means));
         }
         factors.sort_by_key(|factors| factors.block.index);
@@ -274,7 +276,7 @@ impl KfacCollector {
         self.expect_gradients()?;
         let layers = Structure { blocks: Vec::new(), ..(*self.own().structure).clone() };
         let pass = MomentPass { structure: Arc::new(layers), ..self.own().clone() };
-        Ok(pass.run(objective, Results::Diagonals, bases, 0)?.means.finish())
+        Ok(pass.run(objective, Results::Diagonals, Given::Bases(bases))?.means.finish())
     }
 
     /// Checks that gradients are propagated back and are separate for each sample, as a corrected diagonal needs them.

@@ -8,6 +8,7 @@ use super::{
     block::Block,
     collector::{Factors, KfacCollector},
     moments::{Collected, Means},
+    pass::Given,
     program::{Results, Squares},
     uncovered::{estimates, expect_size},
 };
@@ -24,7 +25,7 @@ impl KfacCollector {
         &self,
         objective: &Objective<B>,
     ) -> Result<(ValueAndGradient<B>, Factors<B>), Error> {
-        let found = self.own().run(objective, Results::WithGradient(None), &[], 0)?;
+        let found = self.own().run(objective, Results::WithGradient(None), Given::Nothing)?;
         let (at, means) = with_gradient(found)?;
         Ok((at, Factors(self.measured(0, means))))
     }
@@ -52,7 +53,8 @@ impl KfacCollector {
             }
         };
         let mut uncovered = self.uncovered_but(&positions, objective)?;
-        let found = self.own().run(objective, Results::WithGradient(squares), &[], seed)?;
+        let found =
+            self.own().run(objective, Results::WithGradient(squares), Given::Signs(seed))?;
         let (at, mut means) = with_gradient(found)?;
         let diagonals = means.0.split_off(means.0.len().saturating_sub(positions.len()));
         uncovered.0.extend(estimates(&estimated, Means::<B>(diagonals).finish())?);

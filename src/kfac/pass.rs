@@ -44,6 +44,15 @@ pub(super) struct MomentPass {
     pub seed: u64,
 }
 
+/// What a program is given besides the scale of its moments.
+pub(super) enum Given<'a, B: AutodiffBackend> {
+    Nothing,
+    /// Bases for diagonals, in place of the scale.
+    Bases(&'a [InnerFloat<B>]),
+    /// Random signs for squares, by this seed.
+    Signs(u64),
+}
+
 /// A program of the layers of a network.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LayerProgram {
@@ -102,15 +111,14 @@ pub(super) fn names<B: AutodiffBackend>(objective: &Objective<B>) -> Vec<String>
 impl MomentPass {
     /// Runs a program on every batch: the second moments, for each layer the mean of ā āᵀ, `[groups, d_in, d_in]` (its
     /// diagonal for an embedding whose places are not reduced), and the weighted Σ g gᵀ, `[groups, d_out, d_out]`, unless
-    /// there are no cotangents, then the blocks and the squares that are asked for, by random signs of a seed; or the weighted
-    /// diagonals of the layers in bases `[groups, size, size]`.
+    /// there are no cotangents, then the blocks and the squares that are asked for; or the weighted diagonals of the layers in
+    /// bases `[groups, size, size]`.
     /// Reads nothing back but the loss, where it is asked for.
     pub fn run<B: AutodiffBackend>(
         &self,
         objective: &Objective<B>,
         results: Results,
-        bases: &[InnerFloat<B>],
-        signs: u64,
+        given: Given<'_, B>,
     ) -> Result<Collected<B>, Error> {
         let (program, noise) = (self.program(results), self.noise());
         let blocks = objective.parameters().blocks().len();
@@ -118,14 +126,16 @@ impl MomentPass {
         let is_weighted = program.results != Results::Diagonals;
         let batches = Cell::new(0);
         let inputs = |part: &Part<B>| {
-            if !is_weighted {
+            if let Given::Bases(bases) = &given {
                 return Ok(bases.iter().cloned().map(Operand::Float).collect());
             }
             let mut inputs = self.scale(objective, part)?;
-            if let Results::WithGradient(Some(squares)) = &program.results {
+            if let (Given::Signs(seed), Results::WithGradient(Some(squares))) =
+                (&given, &program.results)
+            {
                 let weight = part.weight * self.factor(Some(Metric::Exact(squares.family)), part);
                 let index = batches.replace(batches.get() + 1);
-                let own = (squares.probes, Seeds::at(signs, objective.number_of(index) as u64));
+                let own = (squares.probes, Seeds::at(*seed, objective.number_of(index) as u64));
                 inputs.push(Operand::Float(scaled_signs(objective, part, own, weight)?));
             }
             Ok(inputs)

@@ -4,14 +4,15 @@
 use std::any::Any;
 
 use burn::backend::{BackendTensor, DispatchDevice, DispatchTensor, DispatchTensorKind, Flex};
-use burn_backend::{Backend, Shape, TensorData, tensor::Device};
+use burn_backend::{Backend, DType, Element, Shape, TensorData, tensor::Device};
 use burn_flex::FlexTensor;
 use burn_ndarray::{NdArrayDevice, NdArrayTensor};
 
-use super::{access, convolution::Images, memory::Memory};
+use super::{access, convolution::Images, memory::Memory, number::Number};
 use crate::{
     execute::{ExecuteError, Operand, dispatch::apply},
     graph::{Graph, Kind, Op, ValueType},
+    tensor::spare,
 };
 
 /// Whether a program is run by Flex as a whole: it convolves, on NdArray, and returns no truth values, which the two store
@@ -30,27 +31,32 @@ pub(super) fn is_lent_whole<B: Backend>(graph: &Graph, device: &Device<B>) -> bo
 /// The elements of an operand of NdArray, if it is one, as a tensor of Flex.
 pub(super) fn copied<B: Backend>(operand: &Operand<B>) -> Option<FlexTensor> {
     let in_order = in_order(of_ndarray(operand)?);
-    let data = in_order.or_else(|| operand.clone().into_data().ok())?;
-    Some(FlexTensor::from_data(data))
+    in_order.or_else(|| Some(FlexTensor::from_data(operand.clone().into_data().ok()?)))
 }
 
 /// A copy of elements that lie in order, which NdArray itself makes one by one.
-fn in_order(tensor: &NdArrayTensor) -> Option<TensorData> {
+fn in_order(tensor: &NdArrayTensor) -> Option<FlexTensor> {
     Some(match tensor {
-        NdArrayTensor::F32(all) => {
-            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
-        }
-        NdArrayTensor::F64(all) => {
-            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
-        }
-        NdArrayTensor::I32(all) => {
-            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
-        }
-        NdArrayTensor::I64(all) => {
-            TensorData::new(all.view().as_slice()?.to_vec(), all.shape().to_vec())
-        }
+        NdArrayTensor::F32(all) => copy(all.view().as_slice()?, all.shape(), DType::F32),
+        NdArrayTensor::F64(all) => copy(all.view().as_slice()?, all.shape(), DType::F64),
+        NdArrayTensor::I32(all) => fresh(all.view().as_slice()?, all.shape()),
+        NdArrayTensor::I64(all) => fresh(all.view().as_slice()?, all.shape()),
         _ => return None,
     })
+}
+
+/// Elements in memory that was left by an earlier copy, if there is such.
+fn copy<N: Number>(all: &[N], shape: &[usize], dtype: DType) -> FlexTensor {
+    let mut again = spare::take(&Shape::from(shape.to_vec()), dtype);
+    match again.as_mut().and_then(N::memory_mut) {
+        Some(to) if to.len() == all.len() => to.copy_from_slice(all),
+        _ => return fresh(all, shape),
+    }
+    again.unwrap_or_else(|| fresh(all, shape))
+}
+
+fn fresh<E: Element>(all: &[E], shape: &[usize]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(all.to_vec(), shape.to_vec()))
 }
 
 /// An operand with the elements of a tensor of Flex.

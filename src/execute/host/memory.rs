@@ -145,7 +145,19 @@ fn soiled(mut tensor: FlexTensor) -> FlexTensor {
 mod tests {
     use burn_backend::{DType, Shape};
 
-    use super::Memory;
+    use super::{KEPT, Memory, SLACK};
+
+    /// A small run keeps what a large one has left; a large one holds no more than is kept between runs.
+    #[test]
+    fn what_an_earlier_run_has_left_stays_within_what_is_kept() {
+        let mut memory = Memory { left: KEPT / 2, ..Memory::default() };
+        assert_eq!(memory.unused(100, 200), KEPT / 2);
+        assert_eq!(memory.unused(KEPT / 4 * 3, KEPT), KEPT / 4);
+        assert_eq!(memory.unused(KEPT, 2 * KEPT), KEPT);
+        memory.left = 0;
+        assert_eq!(memory.unused(100, 200), SLACK);
+        assert_eq!(memory.unused(KEPT / 8, KEPT / 4), KEPT / 2 - KEPT / 8);
+    }
 
     #[test]
     fn memory_serves_again_within_what_is_allowed() {

@@ -42,6 +42,8 @@ use burn_backend::{Backend, tensor::Device};
 use burn_flex::FlexTensor;
 
 use super::{ExecuteError, Operand, program::describe};
+#[cfg(feature = "ndarray")]
+use crate::tensor::spare;
 use crate::{
     graph::{Graph, GraphError, Kind, ValueId, ValueType},
     panics::caught,
@@ -195,6 +197,7 @@ impl HostProgram {
         };
         let (Some(kept), Some(own)) = (copied(kept), copied(&inputs)) else { return Err(inputs) };
         let outputs = self.guarded(graph, &kept.iter().collect::<Vec<_>>(), own);
+        kept.into_iter().for_each(spare::leave);
         Ok(outputs.and_then(|outputs| {
             outputs.into_iter().map(|tensor| lent::returned(tensor, device)).collect()
         }))

@@ -29,8 +29,10 @@ fn places_equal_the_backends() {
             let zeros = builder.node(Op::Zeros, vec![], vec![all.clone()])[0];
             let add = Op::Scatter(1, IndexingUpdateOp::Add);
             let added = builder.node(add.clone(), vec![zeros, places, value], vec![all.clone()])[0];
-            let kept = builder.node(add, vec![x, places, picked], vec![all])[0];
-            let graph = builder.finish(vec![picked, added, kept]);
+            let kept = builder.node(add.clone(), vec![x, places, picked], vec![all.clone()])[0];
+            // x is read once more, and must be what it was.
+            let again = builder.node(add, vec![x, places, value], vec![all])[0];
+            let graph = builder.finish(vec![picked, added, kept, again]);
             check(
                 &graph,
                 &mut Random::new(3),
