@@ -127,9 +127,25 @@ mod tests {
                 upper(&mut found, Accum::Replace, (matrix.transpose(), matrix), shared);
                 upper(&mut found, Accum::Add, (matrix.transpose(), matrix), shared);
                 mirror(&mut found, width, shared);
+                for position in 0..width * width {
+                    let (i, j) = (position / width, position % width);
+                    let (entry, expected) = (found[position], 2.0 * sum(i, j));
+                    assert!((entry - expected).abs() < 1e-13, "{width}: {i}, {j}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_mirror_image_has_the_bits_of_the_other_half() {
+        for width in [1, 2, 31, 32, 33, 64, 97, 200] {
+            let numbers: Vec<f64> = (0..width * width).map(|i| i as f64).collect();
+            for shared in [false, true] {
+                let mut found = numbers.clone();
+                mirror(&mut found, width, shared);
                 for (position, found) in found.into_iter().enumerate() {
-                    let expected = 2.0 * sum(position / width, position % width);
-                    assert!((found - expected).abs() < 1e-13, "{width}: {position}");
+                    let (i, j) = (position / width, position % width);
+                    assert_eq!(found, numbers[i.min(j) * width + i.max(j)], "{width}: {i}, {j}");
                 }
             }
         }
