@@ -127,10 +127,9 @@ mod tests {
                 upper(&mut found, Accum::Replace, (matrix.transpose(), matrix), shared);
                 upper(&mut found, Accum::Add, (matrix.transpose(), matrix), shared);
                 mirror(&mut found, width, shared);
-                for position in 0..width * width {
-                    let (i, j) = (position / width, position % width);
-                    let (entry, expected) = (found[position], 2.0 * sum(i, j));
-                    assert!((entry - expected).abs() < 1e-13, "{width}: {i}, {j}");
+                for (position, found) in found.into_iter().enumerate() {
+                    let expected = 2.0 * sum(position / width, position % width);
+                    assert!((found - expected).abs() < 1e-13, "{width}: {position}");
                 }
             }
         }
