@@ -7,7 +7,7 @@ use burn_curvature::{
     Batch, CaptureConfig, Captured, Likelihood, LinearOperator, Objective, Reduction,
     check::{Check, CurvatureCheckConfig, CurvatureReport, Outcome},
     errors::CaptureError,
-    kfac::{KfacConfig, KfacFisher},
+    kfac::{KfacConfig, KfacFisher, UncoveredPolicy},
 };
 
 use crate::{deterministic::Synthetic, random::SplitMix64};
@@ -167,6 +167,24 @@ impl Stranger {
             self.likelihood.filter(|_| !expected.contains(&Check::KfacTrace.to_string()))
         {
             self.has_the_factors_that_it_names(likelihood);
+            self.has_the_factors_with_the_gradient(likelihood);
+        }
+    }
+
+    /// Factors and estimated diagonals by the program of the gradient are those of passes of their own.
+    fn has_the_factors_with_the_gradient(&self, likelihood: Likelihood) {
+        let objective = self.objective.in_f64().unwrap();
+        let v = objective.parameters().space().normal(2);
+        let diagonal = UncoveredPolicy::Diagonal { probes: 2, seed: 3 };
+        for config in [KfacConfig::new(), KfacConfig::new().with_uncovered(diagonal)] {
+            let alone = config.init(&objective, likelihood).unwrap().apply(&v).unwrap();
+            let (kfac, at) = config.init_with_gradient(&objective, likelihood).unwrap();
+            let gradient = objective.gradient().unwrap();
+            for (found, expected) in [(kfac.apply(&v).unwrap(), alone), (at.gradient, gradient)] {
+                let difference = found.sub(&expected).unwrap().norm().unwrap();
+                let size = expected.norm().unwrap();
+                assert!(difference <= 1e-10 * size, "{config}: {difference} of {size}");
+            }
         }
     }
 
