@@ -1,12 +1,13 @@
-//! How long values are kept: where each is read last, and how many bytes are alive at each step.
+//! How long values are kept: where each is read last, and how much memory they need.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::plan::{Step, Work};
 use crate::graph::{Graph, ValueId};
 
-/// Finds where each value is read last, and how much is alive at each step.
-pub(super) fn find(graph: &Graph, steps: &mut [Step]) {
+/// Finds where each value is read last, and how much is alive at each step. Returns the bytes that are enough for the results of
+/// all steps if memory serves only values of its own size: for each size as much as is alive of it at most.
+pub(super) fn find(graph: &Graph, steps: &mut [Step]) -> usize {
     let mut read_later: HashSet<ValueId> = graph.outputs.iter().copied().collect();
     let mut ended: Vec<Vec<ValueId>> = vec![Vec::new(); steps.len()];
     for (step, ended) in steps.iter_mut().zip(&mut ended).rev() {
@@ -26,15 +27,41 @@ pub(super) fn find(graph: &Graph, steps: &mut [Step]) {
     }
     let given = graph.inputs.iter().copied().chain(graph.constants.iter().map(|one| one.value));
     let given: HashSet<ValueId> = given.collect();
-    let own = |values: &[ValueId]| -> usize {
+    let own = |values: &[ValueId]| -> Vec<usize> {
         let own = values.iter().copied().filter(|value| !given.contains(value));
-        own.map(|value| graph.value(value).bytes()).sum()
+        own.map(|value| graph.value(value).bytes()).collect()
     };
     let mut alive: usize = 0;
+    let mut sizes: HashMap<usize, Count> = HashMap::new();
     for (step, ended) in steps.iter_mut().zip(&ended) {
-        alive += own(&step.values(graph).1);
+        for bytes in own(&step.values(graph).1) {
+            alive += bytes;
+            sizes.entry(bytes).or_default().add();
+        }
         step.alive = alive;
-        alive = alive.saturating_sub(own(ended));
+        for bytes in own(ended) {
+            alive = alive.saturating_sub(bytes);
+            sizes.entry(bytes).or_default().remove();
+        }
+    }
+    sizes.iter().map(|(bytes, count)| bytes * count.most).sum()
+}
+
+/// How many values of a size are alive, and were at most.
+#[derive(Default)]
+struct Count {
+    now: usize,
+    most: usize,
+}
+
+impl Count {
+    fn add(&mut self) {
+        self.now += 1;
+        self.most = self.most.max(self.now);
+    }
+
+    fn remove(&mut self) {
+        self.now = self.now.saturating_sub(1);
     }
 }
 

@@ -2,17 +2,13 @@
 //!
 //! Fresh memory is cleared before it is returned and costs a page fault for every page that is touched first, which for
 //! most operations is more than their arithmetic. So what a program no longer needs serves its next results of the same
-//! size, and the next run's. The memory held stays within what a run allows beside what is alive; between runs, within [`KEPT`].
-
-use std::sync::{Mutex, PoisonError};
+//! size, and the next run's. The memory held stays within what a run allows beside what is alive.
 
 use burn_backend::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
 
+use super::kept::{KEPT, Store};
 use crate::tensor::spare::{self, in_shape};
-
-/// Bytes kept between runs, at most.
-const KEPT: usize = 1 << 26;
 
 /// Bytes that may always stay unused: little compared with any program, and all that a small one needs.
 const SLACK: usize = 1 << 16;
@@ -20,19 +16,16 @@ const SLACK: usize = 1 << 16;
 /// Smaller tensors are left to the allocator, which is as fast for them.
 const SMALL: usize = 1 << 5;
 
-/// Runs whose memory is kept, at most.
-const RUNS: usize = 8;
-
-static BETWEEN_RUNS: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
-
 /// Memory that no tensor uses at present.
 #[derive(Default)]
 pub(super) struct Memory {
     /// By age, the oldest first.
     free: Vec<Free>,
-    bytes: usize,
+    pub bytes: usize,
     /// Bytes that an earlier run has left.
-    left: usize,
+    pub left: usize,
+    /// Bytes that may be kept after the run.
+    pub room: usize,
 }
 
 /// A tensor that nothing uses.
@@ -45,32 +38,24 @@ struct Free {
 impl Memory {
     /// What an earlier run has left.
     pub fn claim() -> Self {
-        let mut kept = BETWEEN_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut own = kept.pop().unwrap_or_default();
-        own.left = own.bytes;
-        own
+        Store::locked().claim()
     }
 
-    /// Bytes that may stay unused in a run of which so many are alive, and at most `peak`.
+    /// Bytes that may stay unused in a run of which so many are alive, and at most `peak`. `enough` is for a large program.
     ///
-    /// Twice the peak is held, as far as it is kept for the next run: the rest has sizes that are not wanted at the time. Without
-    /// it every run would give memory back where most is alive and ask for it again, which takes a large part of a program's
-    /// time where the allocator hands it on to the system. More than is kept would be given back at the end. What an earlier run
-    /// has left stays within the same bound, so that a small run does not take it from the next large one.
-    pub fn unused(&self, alive: usize, peak: usize) -> usize {
-        let held = peak.max(peak.saturating_mul(2).min(KEPT));
-        let left = self.left.min(KEPT.saturating_sub(alive));
+    /// More than the peak is held, since the rest has sizes that are not wanted at the time: twice the peak of a small program,
+    /// and what is enough for a large one. Without it every run would give memory back where most is alive and ask for it
+    /// again, which takes a large part of a program's time where the allocator hands it on to the system. What an earlier run
+    /// has left stays within what is kept, so that a small run does not take it from the next large one.
+    pub fn unused(&self, alive: usize, peak: usize, enough: usize) -> usize {
+        let held = peak.max(peak.saturating_mul(2).min(KEPT)).max(enough);
+        let left = self.left.min(self.room.saturating_sub(alive));
         held.saturating_sub(alive).max(left).max(SLACK)
     }
 
     /// Leaves the memory to a later run.
-    pub fn leave(mut self) {
-        let mut kept = BETWEEN_RUNS.lock().unwrap_or_else(PoisonError::into_inner);
-        let others: usize = kept.iter().map(|other| other.bytes).sum();
-        self.shrink(KEPT.saturating_sub(others));
-        if kept.len() < RUNS {
-            kept.push(self);
-        }
+    pub fn leave(self) {
+        Store::locked().keep(self);
     }
 
     /// A tensor of any elements. `allowed` bytes may stay unused next to it.
@@ -105,7 +90,7 @@ impl Memory {
     }
 
     /// Gives the oldest memory back to the system until no more than this is unused.
-    fn shrink(&mut self, allowed: usize) {
+    pub fn shrink(&mut self, allowed: usize) {
         let mut given = 0;
         while self.bytes > allowed
             && let Some(oldest) = self.free.get(given)
@@ -147,21 +132,24 @@ mod tests {
 
     use super::{KEPT, Memory, SLACK};
 
+    fn shape(count: usize) -> Shape {
+        Shape::from(vec![count])
+    }
+
     /// A small run keeps what a large one has left; a large one holds no more than is kept between runs.
     #[test]
     fn what_an_earlier_run_has_left_stays_within_what_is_kept() {
-        let mut memory = Memory { left: KEPT / 2, ..Memory::default() };
-        assert_eq!(memory.unused(100, 200), KEPT / 2);
-        assert_eq!(memory.unused(KEPT / 4 * 3, KEPT), KEPT / 4);
-        assert_eq!(memory.unused(KEPT, 2 * KEPT), KEPT);
+        let mut memory = Memory { left: KEPT / 2, room: KEPT, ..Memory::default() };
+        assert_eq!(memory.unused(100, 200, 0), KEPT / 2);
+        assert_eq!(memory.unused(KEPT / 4 * 3, KEPT, 0), KEPT / 4);
+        assert_eq!(memory.unused(KEPT, 2 * KEPT, 0), KEPT);
         memory.left = 0;
-        assert_eq!(memory.unused(100, 200), SLACK);
-        assert_eq!(memory.unused(KEPT / 8, KEPT / 4), KEPT / 2 - KEPT / 8);
+        assert_eq!(memory.unused(100, 200, 0), SLACK);
+        assert_eq!(memory.unused(KEPT / 8, KEPT / 4, 0), KEPT / 2 - KEPT / 8);
     }
 
     #[test]
     fn memory_serves_again_within_what_is_allowed() {
-        let shape = |n: usize| Shape::from(vec![n]);
         let mut memory = Memory::default();
         let tensor = memory.tensor(&shape(1024), DType::F32, 0);
         let place = tensor.bytes().as_ptr();

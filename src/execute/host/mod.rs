@@ -15,6 +15,7 @@ mod elements;
 mod functions;
 mod gradient;
 mod indexing;
+mod kept;
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)] // Burn 0.22 still ships NdArray.
 mod lent;
@@ -50,6 +51,7 @@ use crate::{
     parallel::on_threads,
 };
 pub(super) use access::is_host;
+use kept::Room;
 #[cfg(feature = "ndarray")]
 pub(super) use lent::{is_lent, lent};
 use plan::{Step, Work};
@@ -73,6 +75,8 @@ pub(super) struct HostProgram {
     last_outputs: Vec<bool>,
     /// Bytes alive at most.
     peak: usize,
+    /// What it needs beyond what is held for any program.
+    room: Option<Room>,
     /// Per value: whether a result that is written here has as many bytes. Other memory is of no use, and goes back to the
     /// system.
     serves: Vec<bool>,
@@ -115,7 +119,7 @@ impl HostProgram {
 
     #[inline(never)]
     fn planned(graph: &Graph, constants: Vec<(ValueId, FlexTensor)>) -> Self {
-        let steps = plan::steps(graph);
+        let (steps, enough) = plan::steps(graph);
         let types = graph.nodes.iter().map(|node| {
             let types = node.outputs.iter().map(|&value| graph.value(value));
             types.cloned().collect()
@@ -137,9 +141,11 @@ impl HostProgram {
         });
         let wanted = steps.iter().flat_map(|step| step.own_results(graph));
         let wanted: HashSet<usize> = wanted.collect();
+        let peak = steps.iter().map(|step| step.alive).max().unwrap_or(0);
         Self {
             is_large: work.sum::<usize>() + graph.multiply_adds() >= LARGE,
-            peak: steps.iter().map(|step| step.alive).max().unwrap_or(0),
+            peak,
+            room: Room::of(enough.min(2 * peak)),
             serves: graph.values.iter().map(|value| wanted.contains(&value.bytes())).collect(),
             results: types.collect(),
             last_outputs: graph.last_outputs(),

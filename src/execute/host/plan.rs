@@ -34,8 +34,8 @@ pub(super) enum Work {
     Product(Product),
 }
 
-/// The steps of a graph, which must be valid.
-pub(super) fn steps(graph: &Graph) -> Vec<Step> {
+/// The steps of a graph, which must be valid, and the bytes that are enough for their results.
+pub(super) fn steps(graph: &Graph) -> (Vec<Step>, usize) {
     let mut planner = Planner::new(graph);
     for position in 0..graph.nodes.len() {
         match planner.steps_of_nodes[position] {
@@ -50,8 +50,8 @@ pub(super) fn steps(graph: &Graph) -> Vec<Step> {
         }
     }
     let mut steps = planner.steps;
-    lifetimes::find(graph, &mut steps);
-    steps
+    let enough = lifetimes::find(graph, &mut steps);
+    (steps, enough)
 }
 
 struct Planner<'a> {

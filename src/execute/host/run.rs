@@ -10,6 +10,7 @@ use super::{
     chain::Chain,
     convolution::Images,
     indexing,
+    kept::Room,
     memory::Memory,
     movement::{duplicated, moved},
     plan::{Step, Work},
@@ -115,7 +116,8 @@ impl<'a> Run<'a> {
 
     /// Runs a step.
     pub fn step(&mut self, step: &Step) -> Result<(), ExecuteError> {
-        self.unused = self.memory.unused(step.alive, self.program.peak);
+        let enough = self.program.room.as_ref().map_or(0, Room::bytes);
+        self.unused = self.memory.unused(step.alive, self.program.peak, enough);
         match &step.work {
             Work::Operation(handed) => self.operation(step.node, handed)?,
             Work::Chain(chain) => self.chain(chain)?,

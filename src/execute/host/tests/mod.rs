@@ -109,7 +109,7 @@ fn random_programs_equal_the_backends_operations() {
         let sizes = random.of(&[[3, 5], [1, 7], [4, 4], [37, 113], [200, 701]]);
         let length = if sizes == [200, 701] { 12 } else { 40 };
         let graph = program(&mut random, sizes, length);
-        let steps = plan::steps(&graph);
+        let steps = plan::steps(&graph).0;
         chains += steps.iter().filter(|step| matches!(step.work, Work::Chain(_))).count();
         check(&graph, &mut random, [0.0; 2], &format!("seed {seed}"));
     }
@@ -126,7 +126,7 @@ fn a_formula_is_one_chain() {
     let sum = node(Op::Binary(Binary::Add), vec![product, b]);
     let tanh = node(Op::Unary(Unary::Tanh), vec![sum]);
     let y = node(Op::Binary(Binary::Mul), vec![tanh, x]);
-    let steps = plan::steps(&builder.finish(vec![y]));
+    let steps = plan::steps(&builder.finish(vec![y])).0;
     let [step] = &steps[..] else { panic!("{} steps", steps.len()) };
     let Work::Chain(chain) = &step.work else { panic!("no chain") };
     assert_eq!((chain.code.len(), chain.results, chain.registers), (4, 1, 1));
@@ -152,7 +152,7 @@ fn a_relu_and_its_mask_are_run_in_chains() {
     let returned = node(is_larger, vec![g], DType::Bool(BoolStore::Native));
     let number = node(Op::Cast, vec![returned], float);
     let graph = builder.finish(vec![relu, back, returned, number]);
-    let chains = plan::steps(&graph);
+    let chains = plan::steps(&graph).0;
     let chains = chains.iter().filter(|step| matches!(step.work, Work::Chain(_)));
     assert_eq!(chains.count(), 2);
     let device = Default::default();
@@ -213,7 +213,7 @@ fn every_value_ends_once() {
         let mut random = Random::new(seed);
         let graph = program(&mut random, [4, 7], 40);
         let mut ended = Vec::new();
-        for step in plan::steps(&graph) {
+        for step in plan::steps(&graph).0 {
             ended.extend(step.ends);
             if let Work::Operation(handed) = step.work {
                 let inputs = graph.nodes[step.node].inputs.iter().zip(handed);

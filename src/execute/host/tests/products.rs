@@ -71,7 +71,7 @@ fn products_are_written_where_they_are_added() {
         let sum = builder.node(add.clone(), vec![y, x], vec![ty.clone()])[0];
         let sum = builder.node(add, vec![sum, z], vec![ty])[0];
         let graph = builder.finish(vec![sum]);
-        let steps = plan::steps(&graph);
+        let steps = plan::steps(&graph).0;
         let onto = steps.iter().map(|step| match &step.work {
             Work::Product(product) => Some(product.onto.is_some()),
             _ => None,
@@ -79,6 +79,22 @@ fn products_are_written_where_they_are_added() {
         assert_eq!(onto.flatten().collect::<Vec<_>>(), [false, true, true]);
         check(&graph, &mut Random::new(2), ERRORS, &format!("{batch:?} {sizes:?}"));
     }
+}
+
+/// Of `x·A·B·C` two results are alive at a time; memory of its own size for each takes all three.
+#[test]
+fn enough_memory_has_the_most_of_each_size() {
+    let mut builder = GraphBuilder::default();
+    let sizes = [3, 64, 16, 32, 16];
+    let [mut x, weights @ ..] =
+        [[8, 3], [3, 64], [64, 16], [16, 32], [32, 16]].map(|shape| builder.input(float(&shape)));
+    for (weight, columns) in weights.into_iter().zip(&sizes[1..]) {
+        x = builder.node(Op::Matmul, vec![x, weight], vec![float(&[8, *columns])])[0];
+    }
+    let (steps, enough) = plan::steps(&builder.finish(vec![x]));
+    let alive: Vec<usize> = steps.iter().map(|step| step.alive / (8 * 4)).collect();
+    assert_eq!(alive, [64, 64 + 16, 16 + 32, 32 + 16]);
+    assert_eq!(enough, 8 * 4 * (64 + 16 + 32));
 }
 
 /// A product that is returned too, or added to itself, stays as it is.
@@ -134,7 +150,7 @@ fn products_of_a_batch_are_summed() {
             let sum = Op::ReduceDim(Reduction::Sum, 0);
             let sum = builder.node(sum, vec![y], vec![float(&[1, m, n])])[0];
             let graph = builder.finish(vec![sum]);
-            assert!(plan::steps(&graph).iter().any(|step| match &step.work {
+            assert!(plan::steps(&graph).0.iter().any(|step| match &step.work {
                 Work::Product(product) => product.summed && product.batch == [count],
                 _ => false,
             }));
