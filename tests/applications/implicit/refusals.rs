@@ -189,7 +189,9 @@ fn configurations_out_of_range_are_refused() {
         let found = config.init(&inner);
         assert_eq!(failure::<_, ConfigError>(&found).map(|error| error.field), Some(name));
     }
-    assert!(truncated(0, 0.1).is_err() && truncated(1, 0.0).is_err());
+    let named = |error: ConfigError| (error.config, error.field, error.found);
+    assert_eq!(named(truncated(0, 0.1).unwrap_err()), ("truncated", "steps", 0.0));
+    assert_eq!(named(truncated(1, 0.0).unwrap_err()), ("truncated", "rate", 0.0));
     // Without outputs there is no Gauss-Newton matrix.
     assert!(config.with_curvature(InnerCurvature::GaussNewton).init(&inner).is_err());
 }
