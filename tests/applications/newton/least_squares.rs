@@ -178,6 +178,30 @@ fn means_of_squares_are_least_squares_too() {
     );
 }
 
+/// At a fit the gradient is nothing but rounding, and residuals are residuals all the same.
+#[test]
+fn a_fit_is_taken_up_again_in_f32() {
+    let data = (tensor(&X), tensor(&Y));
+    let loss = |p: &Point, data| {
+        let r = residuals(p, data);
+        (r.clone(), (r.clone() * r).mean())
+    };
+    let mut model = Point::at(&[2.5, 0.5]);
+    let objective: Objective<B> = Objective::capture(&model, data.clone(), loss).unwrap();
+    let mut optimizer = LevenbergMarquardtConfig::new().init(&objective).unwrap();
+    loop {
+        let (moved, step) = optimizer.step(&model, data.clone()).unwrap();
+        model = moved;
+        if !step.is_taken() && step.step > 20 {
+            break;
+        }
+    }
+    let at_fit = objective.at_model(&model).unwrap();
+    let residual = at_fit.outputs().unwrap().norm().unwrap();
+    assert!(at_fit.gradient().unwrap().norm().unwrap() < 1e-4 * residual);
+    LevenbergMarquardtConfig::new().init(&at_fit).unwrap();
+}
+
 #[test]
 fn what_is_no_sum_of_squares_is_refused() {
     let model = Point::at(&[2.5, 0.5]);
