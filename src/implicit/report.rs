@@ -61,7 +61,7 @@ pub struct HypergradientReport {
     /// ‖θ‖.
     pub parameter_norm: f64,
     /// About ‖θ − θ*‖: the length of a Newton step where the error was bounded, otherwise ‖∂ℒ/∂θ‖ over the smallest
-    /// known eigenvalue.
+    /// known eigenvalue, or, if no positive one is known, ‖∂ℒ/∂θ‖²/‖(A + λI)∂ℒ/∂θ‖, which is at most the length of that step.
     pub distance: Option<f64>,
     /// At most ‖θ − θ*‖: ‖∂ℒ/∂θ‖/(μ + λ), a theorem for the [strong convexity](super::ImplicitConfig::strong_convexity) μ
     /// that the caller stated.

@@ -7,7 +7,7 @@ use burn_backend::{AutodiffBackend, DType, TensorData};
 use super::{
     KfacError,
     block::Network,
-    layers::NetworkLayers,
+    layers::{NetworkLayers, Separation},
     moments::{Collected, Means, over_ranks},
     program::{FactorKind, Notes, Reduced, Results},
     uncovered::scaled_signs,
@@ -66,16 +66,34 @@ impl Derivation for LayerProgram {
 
     fn derive(&self, loss: &Graph, parameters: usize) -> Result<(Graph, Notes), Error> {
         let found = NetworkLayers::of(loss, parameters, self.kind.separation());
-        self.results.record(self.kind, &self.structure.select(found)?, parameters)
+        let network = self.structure.select(found)?;
+        self.expect_separate(&network)?;
+        self.results.record(self.kind, &network, parameters)
+    }
+}
+
+impl LayerProgram {
+    /// Refuses layers whose rows this batch mixes. The first batch has been checked, but need not show it: in a batch of
+    /// one sample none are mixed.
+    fn expect_separate(&self, network: &NetworkLayers) -> Result<(), KfacError> {
+        let mut layers = network.layers.iter();
+        let mixed = layers.find_map(|layer| Some((layer.weight, layer.mixed.clone()?)));
+        let Some((weight, operation)) = mixed else { return Ok(()) };
+        let parameter = self.structure.name(weight);
+        if self.kind.separation() != Separation::OnAverage {
+            return Err(KfacError::Places { parameter, operation });
+        }
+        if self.kind.reduced != Reduced::Nothing || self.results == Results::Diagonals {
+            return Err(KfacError::Samples { parameter, operation });
+        }
+        Ok(())
     }
 }
 
 impl Structure {
     /// The layers and blocks of a batch, in this order.
     pub fn select(&self, mut found: NetworkLayers) -> Result<NetworkLayers, KfacError> {
-        let other = |parameter: usize| KfacError::OtherNetwork {
-            parameter: self.names.get(parameter).cloned().unwrap_or_default(),
-        };
+        let other = |at: usize| KfacError::OtherNetwork { parameter: self.name(at) };
         let layers = self.layers.iter().map(|&(weight, bias)| {
             let mut layers = found.layers.iter();
             let found = layers.find(|layer| (layer.weight, layer.bias) == (weight, bias));
@@ -89,6 +107,11 @@ impl Structure {
         let blocks = blocks.collect::<Result<_, _>>()?;
         (found.layers, found.blocks) = (layers, blocks);
         Ok(found)
+    }
+
+    /// The name of a parameter.
+    fn name(&self, parameter: usize) -> String {
+        self.names.get(parameter).cloned().unwrap_or_default()
     }
 }
 

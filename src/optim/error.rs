@@ -55,7 +55,7 @@ pub enum OptimizerError {
     },
     /// A least-squares method for a loss that is not a sum of squares.
     #[error(
-        "the loss is not c·‖r‖² of the outputs r: its gradient in them differs from 2c·r by {difference:.1e} of its norm; \
+        "the loss is not c·‖r‖² of the outputs r: its gradient in r differs from 2c·r by {difference:.1e} of its norm; \
          return the residuals as outputs and the sum or mean of their squares as the loss, or use \
          `Curvature::GaussNewton`"
     )]

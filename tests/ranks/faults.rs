@@ -50,7 +50,7 @@ fn a_loss_that_is_not_finite_on_one_rank() {
         assert!(matches!(failure(&product), Some(VectorError::NonFinite { .. })), "{product:?}");
         for outcome in failed {
             match failure(&outcome) {
-                Some(ObjectiveError::NotFiniteLoss { value }) => {
+                Some(ObjectiveError::NotFiniteLoss { value, .. }) => {
                     assert_eq!(value.contains("on rank 1"), rank != 1, "{value}");
                 }
                 _ => panic!("{outcome:?}"),

@@ -152,11 +152,14 @@ impl<'a> Uses<'a> {
 
     fn linear(&self, x: ValueId, w: ValueId, b: Option<&ValueId>) -> Option<FoundLayer> {
         let view = self.parameter(w)?;
-        let own = self.shape(self.graph.inputs()[view.parameter]);
-        if own.len() != 2 || view.reshaped || self.views.contains_key(&x) {
+        let transposed = view.transposed;
+        let (own, used) = (self.shape(self.graph.inputs()[view.parameter]), self.shape(w));
+        let &[d_in, d_out] = own else { return None };
+        let matrix = if transposed { [d_out, d_in] } else { [d_in, d_out] };
+        // A row that is repeated is another matrix.
+        if !used.ends_with(&matrix) || view.reshaped || self.views.contains_key(&x) {
             return None;
         }
-        let transposed = view.transposed;
         Some((LayerKind::Linear { transposed }, view, self.bias(b)?, x))
     }
 
@@ -171,11 +174,11 @@ impl<'a> Uses<'a> {
         Some((LayerKind::Conv(conv.clone()), view, self.bias(b)?, x))
     }
 
-    /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter.
+    /// The parameter of a bias operand: `Some(None)` without a bias, `None` if it is not a parameter as it is stored.
     fn bias(&self, value: Option<&ValueId>) -> Option<Option<usize>> {
         match value {
             None => Some(None),
-            Some(&value) => Some(Some(self.parameter(value)?.parameter)),
+            Some(&value) => Some(Some(self.plain(value)?.parameter)),
         }
     }
 
@@ -230,7 +233,7 @@ impl<'a> Uses<'a> {
             Some(Tap { operand, function, ..Tap::of(role, value) })
         };
         if let Some((before, after)) = view.expanded {
-            let alone = self.is_read_once(value) && self.is_read_once(after);
+            let alone = self.is_the_only_use(value, after);
             return if alone { made(after, None, before) } else { None };
         }
         match &node.op {
@@ -243,6 +246,16 @@ impl<'a> Uses<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a view of a value, and each view between them, is all that is read of it.
+    fn is_the_only_use(&self, mut view: ValueId, value: ValueId) -> bool {
+        while view != value && self.is_read_once(view) {
+            let writer = self.graph.nodes().iter().find(|node| node.outputs.contains(&view));
+            let Some(&[source]) = writer.map(|node| &node.inputs[..]) else { return false };
+            view = source;
+        }
+        self.is_read_once(view)
     }
 
     fn is_read_once(&self, value: ValueId) -> bool {

@@ -170,7 +170,7 @@ fn halved(error: Error, samples: usize) -> Error {
     let message = match error.downcast_ref() {
         Some(CaptureError::Panicked { message }) => message.clone(),
         _ => match error.downcast_ref() {
-            Some(ObjectiveError::NotFiniteLoss { value }) => format!("its loss is {value}"),
+            Some(ObjectiveError::NotFiniteLoss { value, .. }) => format!("its loss is {value}"),
             _ => return error,
         },
     };

@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    nn::{Linear, LinearConfig},
+    nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig},
     prelude::*,
-    tensor::Transaction,
+    tensor::{Transaction, activation::gelu},
 };
-use burn_curvature::{Objective, errors::CaptureError};
+use burn_curvature::{CaptureConfig, Objective, errors::CaptureError};
 
 use super::{close, device, hessian, trace_error, weights};
 use crate::failure::failure;
@@ -66,6 +66,36 @@ fn a_constant_that_is_made_on_the_device_of_training_is_named() {
         (model.linear.forward(x) + ramp.unsqueeze()).square().mean()
     });
     assert!(objective.is_ok(), "{objective:?}");
+}
+
+#[derive(Module, Debug)]
+struct Normed {
+    linear: Linear,
+    norm: BatchNorm,
+}
+
+/// NdArray's gradient of GELU is an approximation, so that gradients are compared on Flex. Clones of a model share their
+/// running statistics: these would have been moved there.
+#[test]
+#[allow(deprecated)] // Burn deprecates NdArray but still ships it.
+fn a_comparison_on_another_device_moves_nothing_of_the_model() {
+    let device = Device::ndarray().autodiff();
+    let model = Normed {
+        linear: LinearConfig::new(2, 3).init(&device),
+        norm: BatchNormConfig::new(3).init(&device),
+    };
+    let config = CaptureConfig::new().with_tolerance(1e-6);
+    for config in [config.evaluation(), config.training(1)] {
+        let loss = |model: &Normed, x: Tensor<2>| -> Tensor<1> {
+            model.norm.forward::<2>(gelu(model.linear.forward(x))).tanh().square().mean()
+        };
+        let captured = config.init(&model, x(&device), loss);
+        assert!(captured.is_ok(), "{:?}", captured.err());
+        assert_eq!(model.devices(), std::slice::from_ref(&device));
+        assert_eq!(model.norm.running_mean.value().device(), device);
+        let evaluated = loss(&model, x(&device)).into_scalar::<f32>();
+        assert!(evaluated.is_finite(), "{evaluated}");
+    }
 }
 
 /// Several reads at once are reads.

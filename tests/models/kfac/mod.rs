@@ -1,6 +1,7 @@
 //! K-FAC against the exact Fisher matrix where theory says that they agree, and its algebra against dense matrices.
 
 mod algebra;
+mod batches;
 mod biases;
 mod cheap;
 mod corrected;
@@ -16,6 +17,7 @@ mod layers;
 mod limits;
 mod norms;
 mod policies;
+mod repeated;
 mod resumed;
 mod samples;
 mod state;

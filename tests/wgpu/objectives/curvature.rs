@@ -4,7 +4,7 @@ use burn::{
     backend::{Autodiff, Cube, Flex},
     module::{Module, Param},
     nn::{
-        Linear, LinearConfig,
+        BatchNorm, BatchNormConfig, Linear, LinearConfig,
         conv::{Conv2d, Conv2dConfig},
         loss::CrossEntropyLossConfig,
     },
@@ -139,4 +139,24 @@ fn truth_values_are_read_on_wgpu() {
     let refused = objective.at(&far).unwrap().value().map(drop);
     let expected = ObjectiveError::OtherTruth { position: 0, expected: true };
     assert_eq!(refused.unwrap_err().downcast_ref(), Some(&expected));
+}
+
+/// Gradients are compared on the processor, with a copy of the model: its clones share their running statistics, which
+/// would have moved there.
+#[test]
+fn a_captured_model_stays_on_wgpu() {
+    let Some(wgpu) = device() else { return };
+    let device = wgpu.autodiff();
+    let model = (LinearConfig::new(2, 3).init(&device), BatchNormConfig::new(3).init(&device));
+    for config in [CaptureConfig::new().evaluation(), CaptureConfig::new().training(1)] {
+        let x = values([4, 2], 1, &device);
+        let loss = |(linear, norm): &(Linear, BatchNorm), x: Tensor<2>| -> Tensor<1> {
+            tanh(norm.forward::<2>(linear.forward(x))).square().mean()
+        };
+        let objective = config.init(&model, x.clone(), loss).unwrap();
+        assert_eq!(model.devices(), std::slice::from_ref(&device));
+        assert_eq!(model.1.running_mean.value().device(), device);
+        assert!(loss(&model, x).into_scalar::<f32>().is_finite());
+        assert!(objective.gradient().unwrap().norm().unwrap() > 0.0);
+    }
 }

@@ -1,11 +1,13 @@
 //! Whether a recording is the loss that Burn trains: its gradient against that of Burn's own `backward()`.
 //!
 //! This is a property of the program, not of a point or a device. At θ it cannot be seen where the gradient is rounding
-//! alone, as at the optimum of a converged model, nor where the device rounds coarsely. Then the gradients are compared
-//! near θ, and on the processor. The loss of a model on another device is compared on the processor first, where it is
-//! small enough: there it is cheap, and no kernel has to be compiled or tuned for it.
+//! alone, as at the optimum of a converged model, nor where the device rounds coarsely, nor where an element lies so close
+//! to a kink that rounding decides on which side. Then the gradients are compared in f64, near θ, and on the processor. The
+//! loss of a model on another device is compared on the processor first, where it is small enough: there it is cheap, and
+//! no kernel has to be compiled or tuned for it.
 
 mod compare;
+mod copies;
 mod error;
 mod place;
 
@@ -26,9 +28,10 @@ use crate::{
     objective::{Objective, ObjectiveError, ValueAndGradient},
     panics::caught,
     space::{Buffers, ParamVector},
-    tensor::TensorBridge,
+    tensor::{Precision, TensorBridge},
 };
-use compare::Difference;
+use compare::{Difference, Gradients};
+use copies::Destination;
 use place::{Moved, Place};
 
 /// The loss and gradient that Burn's `backward()` computes.
@@ -83,21 +86,21 @@ where
         Ok(ValueAndGradient { value, gradient: ParamVector::from_backward(&model, gradients)? })
     }
 
-    /// The same loss on another device.
-    fn on<'a, B>(&self, device: &Device, objective: &'a Objective<B>) -> Result<Moved<'a>, Error>
+    /// The loss of a copy.
+    fn copied<'a, B>(
+        &self,
+        destination: &Destination,
+        objective: &'a Objective<B>,
+    ) -> Result<Moved<'a>, Error>
     where
         M: 'a,
         X: 'a,
         B: AutodiffBackend,
         B::InnerBackend: TensorBridge,
     {
-        let move_all = || {
-            let model = self.model.clone().fork(&device.clone().autodiff());
-            (model, self.batch.clone().map_tensors(&mut place::ToDevice(device)))
-        };
-        let moved = caught(move_all);
+        let copied = caught(|| (destination.model(self.model), destination.batch(self.batch)));
         let (model, batch) =
-            moved.map_err(|message| FaithfulnessError::BurnPanicked { message })?;
+            copied.map_err(|message| FaithfulnessError::BurnPanicked { message })?;
         let parameters = ParamVector::from_module(&model)?;
         let buffers = Buffers::of(parameters.layout(), &model)?;
         let (values, (_, tensors)) = ((parameters, buffers), taken_apart(batch.clone()));
@@ -120,22 +123,55 @@ where
     {
         let check = Check { objective, burn, tolerance };
         let here = |parameters: &ParamVector<B>| self.backward_at(objective, parameters);
-        let elsewhere = || {
-            let device = processor()?;
-            let here = self.model.devices().contains(&device);
-            (!here).then(|| self.on(&device, objective).ok()).flatten()
+        let copies = |copy: Copy| {
+            let destination = copy.destination(&self.model.devices(), objective)?;
+            self.copied(&destination, objective).ok()
         };
-        check.run(&here, &elsewhere)
+        check.run(&here, &copies)
     }
 }
 
-/// The device whose arithmetic is trusted, if this build has it.
+/// A copy to compare gradients on where those of the model leave a doubt.
+#[derive(Clone, Copy, Debug)]
+enum Copy {
+    /// On the same device in f64, if that is a processor and the model is in f32.
+    Precise,
+    /// On the processor whose arithmetic is trusted, if this build has it and the model is not there.
+    Elsewhere,
+}
+
+impl Copy {
+    fn destination<B: AutodiffBackend>(
+        self,
+        devices: &[Device],
+        objective: &Objective<B>,
+    ) -> Option<Destination> {
+        let parameters = objective.parameters();
+        let is_there = |device: &Device| devices.iter().any(|it| it.clone().inner() == *device);
+        match self {
+            Self::Precise => {
+                let refined = parameters.precision() == Precision::F32
+                    && parameters.space().is_on_processor();
+                let device = devices.first().filter(|_| refined)?.clone().inner();
+                Some(Destination { device, in_f64: true })
+            }
+            Self::Elsewhere => {
+                let device = processor().filter(|device| !is_there(device))?;
+                Some(Destination { device, in_f64: false })
+            }
+        }
+    }
+}
+
 fn processor() -> Option<Device> {
     #[cfg(feature = "flex")]
     return Some(Device::flex());
     #[cfg(not(feature = "flex"))]
     None
 }
+
+/// Makes copies that can be made.
+type Copies<'a, 'b> = &'b dyn Fn(Copy) -> Option<Moved<'a>>;
 
 /// The comparison of one recording.
 struct Check<'a, B: AutodiffBackend> {
@@ -150,9 +186,9 @@ impl<B: AutodiffBackend> Check<'_, B> {
     fn run<'a>(
         &self,
         backward: &place::Backward<'_, B>,
-        elsewhere: &dyn Fn() -> Option<Moved<'a>>,
+        copies: Copies<'a, '_>,
     ) -> Result<(), Error> {
-        if self.burn.is_none() && self.is_cheap()? && self.holds_elsewhere(elsewhere) {
+        if self.burn.is_none() && self.is_cheap()? && self.holds_elsewhere(copies) {
             return Ok(());
         }
         let by_burn = || {
@@ -167,32 +203,42 @@ impl<B: AutodiffBackend> Check<'_, B> {
         let recorded = self.objective.value_and_gradient()?;
         let place = Place::of(self.objective, backward)?;
         let point = place::gradients(&recorded.gradient, &burn.gradient)?;
-        let difference = point.difference(self.objective.layout());
-        if difference.is_within(self.tolerance) && !point.vanish() {
+        if self.settles(&point) || self.holds_in_f64(copies) {
             return Ok(());
         }
         let difference = place.difference(point, self.tolerance)?;
-        if difference.is_within(self.tolerance) || self.holds_elsewhere(elsewhere) {
+        if difference.is_within(self.tolerance) || self.holds_elsewhere(copies) {
             return Ok(());
         }
         Err(refusal((recorded.value, burn.value), difference))
     }
 
-    /// Whether the recording agrees with Burn on another device. A loss that does not run there does not.
-    fn holds_elsewhere<'a>(&self, elsewhere: &dyn Fn() -> Option<Moved<'a>>) -> bool {
-        let Some(moved) = elsewhere() else {
-            return false;
-        };
-        let difference = || -> Result<Difference, Error> {
-            let place = Place::<Autodiff<Dispatch>>::moved(self.objective, &moved)?;
+    /// Whether the recording agrees with Burn at θ in f64. A closure that makes tensors of f32 does not run there.
+    fn holds_in_f64<'a>(&self, copies: Copies<'a, '_>) -> bool {
+        let holds = |moved: &Moved<'a>| -> Result<bool, Error> {
+            let place = Place::<Autodiff<Dispatch>>::moved(self.objective, moved)?;
             let point = place.gradients(place.values())?;
-            let here = point.difference(self.objective.layout());
-            if here.is_within(self.tolerance) && !point.vanish() {
-                return Ok(here);
-            }
-            place.difference(point, self.tolerance)
+            Ok(self.settles(&point))
         };
-        difference().is_ok_and(|difference| difference.is_within(self.tolerance))
+        copies(Copy::Precise).is_some_and(|moved| holds(&moved).unwrap_or(false))
+    }
+
+    /// Whether the recording agrees with Burn on another device. A loss that does not run there does not.
+    fn holds_elsewhere<'a>(&self, copies: Copies<'a, '_>) -> bool {
+        let holds = |moved: &Moved<'a>| -> Result<bool, Error> {
+            let place = Place::<Autodiff<Dispatch>>::moved(self.objective, moved)?;
+            let point = place.gradients(place.values())?;
+            if self.settles(&point) {
+                return Ok(true);
+            }
+            Ok(place.difference(point, self.tolerance)?.is_within(self.tolerance))
+        };
+        copies(Copy::Elsewhere).is_some_and(|moved| holds(&moved).unwrap_or(false))
+    }
+
+    /// Whether two gradients agree, and are not both zero.
+    fn settles(&self, point: &Gradients) -> bool {
+        point.difference(self.objective.layout()).is_within(self.tolerance) && !point.vanish()
     }
 
     /// Whether a few gradients take the processor less than about a second.

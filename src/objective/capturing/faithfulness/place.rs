@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use burn::{
-    backend::{Autodiff, Dispatch, DispatchTensor},
-    tensor::{Bool, Device, Int, Tensor},
-};
+use burn::backend::{Autodiff, Dispatch, DispatchTensor};
 use burn_backend::AutodiffBackend;
 
 use super::compare::{Difference, Gradients, difference_near};
 use crate::{
-    capture::BatchMapper,
     derive::Kernels,
     error::Error,
     execute::supports,
@@ -116,16 +112,12 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
         let found = |point: &Gradients, near: &[Gradients]| {
             difference_near(layout, point, near).unwrap_or_else(|| point.difference(layout))
         };
-        let difference = found(&point, &near);
-        if difference.is_within(tolerance) {
-            return Ok(difference);
+        for (parameters, gradients) in places.iter().zip(&mut near) {
+            let agree = |it: &Gradients| it.difference(layout).is_within(tolerance);
+            self.allow_jumps((parameters, gradients), (tolerance, &mut seeds), &agree)?;
         }
-        let all = places.iter().zip(&mut near);
-        for (parameters, gradients) in all.chain([(&self.values.parameters, &mut point)]) {
-            let changes =
-                self.changes_of_burn(parameters, &gradients.burn, (tolerance, &mut seeds))?;
-            gradients.rounding.extend(changes);
-        }
+        let agree = |it: &Gradients| found(it, &near).is_within(tolerance);
+        self.allow_jumps((&self.values.parameters, &mut point), (tolerance, &mut seeds), &agree)?;
         Ok(found(&point, &near))
     }
 
@@ -137,27 +129,33 @@ impl<'a, B: AutodiffBackend> Place<'a, B> {
         Ok(gradients)
     }
 
-    /// How much Burn's gradient changes at parameters that are rounded otherwise, if it can be computed there. Nothing if
-    /// it changes from call to call, as where the closure draws random numbers on the host.
-    fn changes_of_burn(
+    /// Until gradients agree, counts what Burn's own changes by where parameters are rounded otherwise as rounding, if it can
+    /// be computed there. Not if it changes from call to call, as where the closure draws random numbers on the host.
+    fn allow_jumps(
         &self,
-        parameters: &ParamVector<B>,
-        gradient: &[f64],
+        (parameters, gradients): (&ParamVector<B>, &mut Gradients),
         (tolerance, seeds): (f64, &mut Seeds),
-    ) -> Result<Vec<Vec<f64>>, Error> {
-        let mut changes = Vec::new();
-        let (recorded, burn) = ((self.backward)(parameters)?.gradient.to_vec()?, gradient.to_vec());
-        let again = Gradients { recorded, burn, rounding: Vec::new() };
+        agree: &dyn Fn(&Gradients) -> bool,
+    ) -> Result<(), Error> {
+        if agree(gradients) {
+            return Ok(());
+        }
+        let recorded = (self.backward)(parameters)?.gradient.to_vec()?;
+        let again = Gradients { recorded, burn: gradients.burn.clone(), rounding: Vec::new() };
         if !again.difference(parameters.layout()).is_within(tolerance) {
-            return Ok(changes);
+            return Ok(());
         }
         for _ in 0..ROUNDINGS {
             let beside = rounded_otherwise(parameters, seeds.next())?;
             if let Ok(there) = (self.backward)(&beside) {
-                changes.push(difference(&there.gradient.to_vec()?, gradient));
+                let change = difference(&there.gradient.to_vec()?, &gradients.burn);
+                gradients.rounding.push(change);
+            }
+            if agree(gradients) {
+                break;
             }
         }
-        Ok(changes)
+        Ok(())
     }
 
     /// How much f64 changes in the recorded gradient, if it can be computed.
@@ -257,32 +255,4 @@ fn rounded_otherwise<B: AutodiffBackend>(
 fn stored_like<B: AutodiffBackend>(parameters: &ParamVector<B>, batch: Operands<B>) -> Operands<B> {
     let dtype = parameters.precision().dtype();
     batch.into_iter().map(|operand| operand.stored_on(parameters.device(), dtype)).collect()
-}
-
-/// Moves the tensors of a batch to a device, those that record to where it records.
-pub(super) struct ToDevice<'a>(pub &'a Device);
-
-macro_rules! moved_tensor {
-    ($tensor:expr, $device:expr) => {{
-        let records = $tensor.device().is_autodiff();
-        let tensor = $tensor.without_autodiff().to_device($device);
-        if records { Tensor::from_inner(tensor) } else { tensor }
-    }};
-}
-
-impl BatchMapper for ToDevice<'_> {
-    #[inline(never)]
-    fn map_float<const D: usize>(&mut self, tensor: Tensor<D>) -> Tensor<D> {
-        moved_tensor!(tensor, self.0)
-    }
-
-    #[inline(never)]
-    fn map_int<const D: usize>(&mut self, tensor: Tensor<D, Int>) -> Tensor<D, Int> {
-        moved_tensor!(tensor, self.0)
-    }
-
-    #[inline(never)]
-    fn map_bool<const D: usize>(&mut self, tensor: Tensor<D, Bool>) -> Tensor<D, Bool> {
-        moved_tensor!(tensor, self.0)
-    }
 }
