@@ -12,6 +12,7 @@ mod failure;
 mod faults;
 #[path = "../support/modes.rs"]
 mod modes;
+mod newton;
 #[path = "../support/random.rs"]
 mod random;
 mod settings;

@@ -16,6 +16,7 @@ mod moves;
 mod not_finite;
 mod precision;
 mod reads;
+mod reparameterized;
 mod repeated;
 mod stops;
 mod structure;

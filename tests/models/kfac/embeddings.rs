@@ -219,3 +219,18 @@ fn states_of_reduced_embeddings_come_back() {
     let mixed = states[0].averaged(&states[1], 0.5);
     assert_eq!(mixed.unwrap_err().downcast_ref(), Some(&KfacError::State));
 }
+
+/// An embedding that is expanded has its rows for a basis, and no other.
+#[test]
+fn bases_of_reduced_embeddings_are_refused_where_they_are_expanded() {
+    let objective = bent(Reduction::Mean);
+    let reduced = reduce().init_ekfac(&objective, GAUSSIAN).unwrap();
+    let error = reduced.updated(&objective, GAUSSIAN, &expanded(), 0.0).unwrap_err();
+    let expected = KfacError::Configuration { parameter: "embedding.weight".into() };
+    assert_eq!(error.downcast_ref(), Some(&expected));
+    // The rows are bases of a reduced embedding too.
+    let rows = expanded().init_ekfac(&objective, GAUSSIAN).unwrap();
+    let rows = rows.updated(&objective, GAUSSIAN, &reduce(), 0.0).unwrap();
+    let traces = [&rows, &reduced].map(|ekfac| ekfac.layers()[0].trace().unwrap());
+    assert!((traces[0] - traces[1]).abs() < 1e-12 * traces[1], "{traces:?}");
+}
