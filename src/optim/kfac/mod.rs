@@ -26,7 +26,7 @@ use crate::{
     space::ParamVector,
     tensor::DefaultBackend,
 };
-use running::{Decomposition, Running};
+use running::Running;
 
 /// The K-FAC optimizer: steps along the natural gradient, with [`Kfac`](crate::Kfac) in place of the Fisher matrix.
 ///
