@@ -6,7 +6,7 @@ use burn_backend::AutodiffBackend;
 
 use super::{
     Estimator, Influence, InfluenceConfig, InfluenceError, Prediction, Query, Solves, layers,
-    query::Gradients,
+    query::Gradients, scores::expect_finite,
 };
 use crate::{
     error::Error,
@@ -61,8 +61,9 @@ impl<B: AutodiffBackend> Influence<B> {
     /// The scores of all training samples for some s = A⁻¹∇f, or parts of them.
     #[inline(never)]
     pub(super) fn scored(&self, solved: &[ParamVector<B>]) -> Result<Vec<Vec<f64>>, Error> {
-        let own = self.scored_here(solved);
-        self.losses.by_row(solved.len(), own)
+        let rows = self.losses.by_row(solved.len(), self.scored_here(solved))?;
+        expect_finite(rows.iter().map(Vec::as_slice), 0, f64::is_finite)?;
+        Ok(rows)
     }
 
     /// The same for the samples of this rank.
@@ -70,7 +71,7 @@ impl<B: AutodiffBackend> Influence<B> {
         let (factor, shared) = (self.factor(), self.shared_penalty());
         let mut rows = self.products_here(solved)?;
         for (row, solved) in rows.iter_mut().zip(solved) {
-            let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot(solved))?;
+            let more = shared.as_ref().map_or(Ok(0.0), |penalty| penalty.dot_in_range(solved))?;
             row.iter_mut().for_each(|product| *product = factor * (*product + more));
         }
         Ok(rows)
