@@ -4,6 +4,7 @@
 
 #[path = "../support/applied.rs"]
 mod applied;
+mod background;
 #[path = "../support/compare.rs"]
 mod compare;
 mod equal;
