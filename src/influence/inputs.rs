@@ -82,7 +82,7 @@ where
     where
         B: 'a,
     {
-        let perturbed = self.training.here().on(batch.clone())?;
+        let perturbed = self.training.agreed(self.training.here().on(batch.clone()))?;
         let scale = -self.reduction.factor(self.samples());
         let mut gradients = Vec::new();
         let solved = self.each_solved(query.into(), |solved| {
