@@ -109,7 +109,7 @@ impl KfacCollector {
         let layers = network_layers(objective, kind)?;
         network::check(&layers, objective.layout(), config, kind.separation())?;
         expect_own_rows(objective, &layers, kind.separation())?;
-        kind.reduced = network::reduced(&layers, config);
+        kind.reduced = network::reduced(config);
         kind.in_panels = !runs_on_host::<Inner<B>>(objective.parameters().device());
         let mut network = Network::of_layers(objective, &layers, kind)?;
         network.coverage.fisher = Some(config.fisher);
