@@ -232,6 +232,14 @@ impl<B: AutodiffBackend> Eigenbasis<B> {
         side.get_or_init(upload).clone()
     }
 
+    /// The eigenvectors as matrices `[groups, size, size]`, also where they are the unit vectors.
+    pub fn written_out(&self, space: &ParamSpace<B>) -> InnerFloat<B> {
+        let FactorShape { groups, size, .. } = self.host().shape;
+        let identity = || FactorMatrix::identity(FactorShape::dense(groups, size));
+        let upload = || upload(&identity().values, [groups, size, size], space);
+        self.side(space).matrix().cloned().unwrap_or_else(upload)
+    }
+
     pub fn spectrum(&self) -> FactorSpectrum {
         let values = self.host().values.iter().copied();
         FactorSpectrum {
