@@ -187,6 +187,27 @@ fn the_captured_batches_count_if_there_are_no_others() {
     }
 }
 
+/// Whether a rank keeps its objectives or drops them is its own affair.
+#[test]
+fn objectives_may_live_longer_on_one_rank() {
+    let found = run(2, |ranks| {
+        let mut kept = Vec::new();
+        let mut values = Vec::new();
+        for _ in 0..3 {
+            let risk = shares::risk(&Network::new(4, &device()), Some(ranks.clone()), &device())?;
+            values.push(risk.value()?);
+            if ranks.rank() == 0 {
+                kept.push(risk);
+            }
+        }
+        Ok(values)
+    });
+    for values in found {
+        let values = values.unwrap();
+        assert!(values.iter().all(|value| *value == values[0]));
+    }
+}
+
 /// First batches of eight samples and of five: the sum over samples has the same factor.
 #[test]
 fn sums_over_batches_of_unequal_sizes() {

@@ -6,6 +6,7 @@ use burn_curvature::{
     errors::ImplicitError,
     implicit::{HyperObjective, ImplicitConfig, InnerCurvature, Verdict},
     operator::Diagonal,
+    solver::DirectMethod,
 };
 
 use super::refusals::{Scalar, device, outer, problem, scalar, vector};
@@ -35,6 +36,48 @@ fn an_indefinite_inner_matrix_is_reported_with_what_to_do() {
     let damped = ImplicitConfig::new().with_damping(2.0).init(&inner).unwrap();
     let report = damped.hypergradient(&outer, &conjugate).unwrap().report;
     assert_eq!(report.verdict, Verdict::NotStationary, "{report}");
+}
+
+/// At a saddle, to which no gradient objects. A preconditioner hides the eigenvalues but not their signs, and a factorization
+/// without eigenvalues has directions.
+#[test]
+fn a_saddle_is_reported_without_eigenvalues() {
+    let (model, hyper) = (vector(&[0.0, 0.0, 0.0]), scalar(0.0));
+    let problem = |scales: [f32; 3]| {
+        let scales = Tensor::<1>::from_floats(scales, &device());
+        let inner = HyperObjective::capture(
+            &model,
+            &hyper,
+            scales,
+            |model: &Scalar, eta: &Scalar, scales| {
+                let w = model.value.val();
+                (w.clone().powi_scalar(2) * scales * 0.5).sum() + (w * eta.value.val()).sum()
+            },
+        );
+        inner.unwrap().in_f64().unwrap()
+    };
+    let outer = Objective::capture(&model, (), |model: &Scalar, ()| model.value.val().sum());
+    let outer = outer.unwrap().in_f64().unwrap();
+    let minres = MinresConfig::new().init().unwrap();
+    let factors = DirectConfig::new().with_method(DirectMethod::BunchKaufman).init().unwrap();
+    for (scales, verdict) in
+        [([-1.0, 2.0, 10.0], Verdict::Indefinite), ([1.0, 2.0, 10.0], Verdict::Sound)]
+    {
+        let inner = problem(scales);
+        let unit = Diagonal::new(inner.parameters().space().ones()).unwrap();
+        for bounded in [false, true] {
+            let function = ImplicitConfig::new().with_error_bound(bounded).init(&inner).unwrap();
+            let options = SolveOptions::new().with_preconditioner(&unit);
+            for found in [
+                function.hypergradient_with(&outer, &minres, options),
+                function.hypergradient(&outer, &factors),
+            ] {
+                let report = found.unwrap().report;
+                assert_eq!(report.verdict, verdict, "{report}");
+                assert!(!report.advice().contains("NaN"), "{report}");
+            }
+        }
+    }
 }
 
 /// In f32 the zero eigenvalues of ggᵀ come out as either sign of ε; −10⁻⁴ of the largest is negative.
@@ -112,7 +155,7 @@ fn a_distance_is_known_without_eigenvalues() {
         let report = function.hypergradient_with(&outer, &conjugate, options).unwrap().report;
         assert_eq!((report.smallest_eigenvalue, report.verdict), (None, verdict), "{report}");
     }
-    // In more dimensions it is a lower bound, also if the matrix is indefinite or singular.
+    // In more dimensions it is a lower bound, also if the matrix is indefinite.
     let (model, hyper) = (vector(&[1.0, -2.0, 3.0]), scalar(1.0));
     let inner = |scales: [f32; 3]| {
         let inner = HyperObjective::capture(
@@ -127,7 +170,9 @@ fn a_distance_is_known_without_eigenvalues() {
         inner.unwrap().in_f64().unwrap()
     };
     let minres = MinresConfig::new().init().unwrap();
-    for scales in [[1.0, 2.0, 10.0], [-1.0, 2.0, 10.0]] {
+    for (scales, verdict) in
+        [([1.0, 2.0, 10.0], Verdict::NotStationary), ([-1.0, 2.0, 10.0], Verdict::Indefinite)]
+    {
         let function = ImplicitConfig::new().with_error_bound(false).init(&inner(scales)).unwrap();
         let outer = Objective::capture(&model, (), |model: &Scalar, ()| model.value.val().sum());
         let outer = outer.unwrap().in_f64().unwrap();
@@ -141,7 +186,7 @@ fn a_distance_is_known_without_eigenvalues() {
         let report = function.hypergradient_with(&outer, &minres, options).unwrap().report;
         let found = report.distance.unwrap();
         assert!((found / least - 1.0).abs() < 1e-12 && least < step, "{found} {least} {step}");
-        assert_eq!(report.verdict, Verdict::NotStationary, "{report}");
+        assert_eq!(report.verdict, verdict, "{report}");
     }
 }
 
