@@ -25,6 +25,15 @@ fn steps_in_training_mode_are_those_by_hand() {
     }
 }
 
+/// What a closure states as the divisor of its loss is that of Burn's gradient too.
+#[test]
+fn steps_by_a_loss_with_a_stated_divisor_are_those_by_hand() {
+    for size in 2..=3 {
+        let steps = move |_: &_, ranks| modes::steps(modes::capture_stated, ranks, size, &device());
+        compare(steps, 1e-6, [size]);
+    }
+}
+
 /// Each rank drops out other units, and all have the same model.
 #[test]
 fn networks_with_dropout_train() {

@@ -7,11 +7,11 @@ use burn::{
     module::{Module, RunningState},
     nn,
     prelude::*,
-    tensor::activation::tanh,
+    tensor::activation::{log_softmax, tanh},
 };
 use burn_curvature::{
-    CaptureConfig, Error, KfacConfig, KfacOptimizerConfig, Likelihood, Objective, ParamVector,
-    Reduction, ValueAndGradient, communicator::Communicator, kfac::KfacFisher,
+    CaptureConfig, Error, KfacConfig, KfacOptimizerConfig, Likelihood, Loss, Objective,
+    ParamVector, Reduction, ValueAndGradient, communicator::Communicator, kfac::KfacFisher,
 };
 
 use crate::shares::{self, Figures, Network, Samples};
@@ -31,11 +31,22 @@ impl Normed {
         Self { hidden, norm, dropout: nn::DropoutConfig::new(dropout).init(), output }
     }
 
-    pub fn loss(&self, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
+    fn logits(&self, x: Tensor<2>) -> Tensor<2> {
         let z = self.norm.forward::<2>(self.hidden.forward(x));
-        let z = self.output.forward(self.dropout.forward(tanh(z)));
+        self.output.forward(self.dropout.forward(tanh(z)))
+    }
+
+    pub fn loss(&self, (x, y): Samples) -> (Tensor<2>, Tensor<1>) {
+        let z = self.logits(x);
         let loss = nn::loss::CrossEntropyLossConfig::new().init(&z.device()).forward(z.clone(), y);
         (z, loss)
+    }
+
+    /// The same loss, with its divisor stated: the number of samples.
+    fn stated(&self, (x, y): Samples) -> (Tensor<2>, Loss) {
+        let z = self.logits(x);
+        let losses = -log_softmax(z.clone(), 1).gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1);
+        (z, Loss::mean_of(losses))
     }
 
     /// A copy that shares no running statistics.
@@ -67,6 +78,12 @@ pub fn capture(model: &Normed, device: &Device) -> Result<Objective, Error> {
     captured.in_f64()?.reduced_by(Reduction::Mean)
 }
 
+/// The same loss by a closure that states its divisor.
+pub fn capture_stated(model: &Normed, device: &Device) -> Result<Objective, Error> {
+    let config = CaptureConfig::new().evaluation();
+    config.init(model, shares::batch(0, device), Normed::stated)?.in_f64()
+}
+
 pub fn config() -> KfacOptimizerConfig {
     KfacOptimizerConfig::stochastic(0.1)
         .with_kfac(KfacConfig::new().with_fisher(KfacFisher::Exact))
@@ -80,6 +97,16 @@ pub fn batch(rank: usize, size: usize, device: &Device) -> Samples {
 
 /// Three steps without dropout, of `size` ranks.
 pub fn figures<C: Communicator + 'static>(
+    ranks: Option<Arc<C>>,
+    size: usize,
+    device: &Device,
+) -> Result<Figures, Error> {
+    steps(capture, ranks, size, device)
+}
+
+/// The same of a loss that is captured in a way of its own.
+pub fn steps<C: Communicator + 'static>(
+    capture: impl Fn(&Normed, &Device) -> Result<Objective, Error>,
     ranks: Option<Arc<C>>,
     size: usize,
     device: &Device,
