@@ -7,11 +7,11 @@ use burn::{
     module::{Module, RunningState},
     nn,
     prelude::*,
-    tensor::activation::{log_softmax, tanh},
+    tensor::activation::tanh,
 };
 use burn_curvature::{
-    CaptureConfig, Error, KfacConfig, KfacOptimizerConfig, Likelihood, Loss, Objective,
-    ParamVector, Reduction, ValueAndGradient, communicator::Communicator, kfac::KfacFisher,
+    CaptureConfig, Error, KfacConfig, KfacOptimizerConfig, Likelihood, Objective, ParamVector,
+    Reduction, ValueAndGradient, communicator::Communicator, kfac::KfacFisher,
 };
 
 use crate::shares::{self, Figures, Network, Samples};
@@ -31,7 +31,7 @@ impl Normed {
         Self { hidden, norm, dropout: nn::DropoutConfig::new(dropout).init(), output }
     }
 
-    fn logits(&self, x: Tensor<2>) -> Tensor<2> {
+    pub fn logits(&self, x: Tensor<2>) -> Tensor<2> {
         let z = self.norm.forward::<2>(self.hidden.forward(x));
         self.output.forward(self.dropout.forward(tanh(z)))
     }
@@ -40,13 +40,6 @@ impl Normed {
         let z = self.logits(x);
         let loss = nn::loss::CrossEntropyLossConfig::new().init(&z.device()).forward(z.clone(), y);
         (z, loss)
-    }
-
-    /// The same loss, with its divisor stated: the number of samples.
-    fn stated(&self, (x, y): Samples) -> (Tensor<2>, Loss) {
-        let z = self.logits(x);
-        let losses = -log_softmax(z.clone(), 1).gather(1, y.unsqueeze_dim(1)).squeeze_dim::<1>(1);
-        (z, Loss::mean_of(losses))
     }
 
     /// A copy that shares no running statistics.
@@ -76,12 +69,6 @@ pub fn capture(model: &Normed, device: &Device) -> Result<Objective, Error> {
     let config = CaptureConfig::new().evaluation();
     let captured = config.init(model, shares::batch(0, device), Normed::loss)?;
     captured.in_f64()?.reduced_by(Reduction::Mean)
-}
-
-/// The same loss by a closure that states its divisor.
-pub fn capture_stated(model: &Normed, device: &Device) -> Result<Objective, Error> {
-    let config = CaptureConfig::new().evaluation();
-    config.init(model, shares::batch(0, device), Normed::stated)?.in_f64()
 }
 
 pub fn config() -> KfacOptimizerConfig {
