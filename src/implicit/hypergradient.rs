@@ -167,7 +167,10 @@ impl<B: AutodiffBackend> ImplicitFunction<B> {
         (report.direct_norm, report.indirect_norm) = (direct_norm, indirect_norm);
         if let Some(Some((error, distance))) = bound {
             (report.error, report.distance) = (Some(error), Some(distance));
-        } else if report.distance.is_none() && report.stationarity > 0.0 {
+        } else if report.distance.is_none()
+            && report.stationarity > 0.0
+            && report.solve.stop.is_success()
+        {
             report.distance = self.least_distance(&solved.inner_gradient)?;
         }
         let unbounded = bound.is_some_and(|bound| bound.is_none()) || !report.residual.is_finite();

@@ -38,7 +38,8 @@ impl<B: AutodiffBackend> Influence<B> {
         })
     }
 
-    /// Calls `work` with the queries of each block, and sums up the solves that it reports.
+    /// Calls `work` with the queries of each block, and sums up the solves that it reports. What fails on one rank ends the
+    /// pass on all.
     pub(super) fn each_block(
         &self,
         queries: usize,
@@ -52,7 +53,7 @@ impl<B: AutodiffBackend> Influence<B> {
         let mut solved = Solved { queries: end - start, solves: Solves::default() };
         for first in (start..end).step_by(self.config.at_once) {
             let last = end.min(first.saturating_add(self.config.at_once));
-            solved.solves.merge(&work(first..last)?);
+            solved.solves.merge(&self.training.agreed(work(first..last))?);
             self.observe(last - start, end - start);
         }
         Ok(solved)

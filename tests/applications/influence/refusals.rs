@@ -2,7 +2,7 @@
 
 use burn::{module::Param, prelude::*};
 use burn_curvature::{
-    Error, Loss, Objective, Reduction,
+    Error, Likelihood, Loss, Objective, Reduction,
     errors::{CaptureError, ConfigError, InfluenceError, ObjectiveError, VectorError},
     influence::{
         AveragedInfluence, Curvature, Estimator, Influence, InfluenceConfig, Prediction, Query,
@@ -108,11 +108,17 @@ fn configurations_out_of_range() {
         (config().with_damping(f64::NAN), "damping"),
         (config().with_weight_decay(f64::INFINITY), "weight_decay"),
         (config().with_at_once(0), "at_once"),
+        (config().with_damping(f64::MAX).with_weight_decay(f64::MAX), "damping"),
     ] {
         let found = init(config);
         assert_eq!(failure::<_, ConfigError>(&found).unwrap().field, field);
     }
     let kfac = InfluenceConfig::new(Estimator::kfac()).with_damping(0.1);
+    // Beyond the range of f32 the scores would be zero.
+    let narrow = capture(&world, Loss::mean_of);
+    let categorical = Curvature::Fisher(Likelihood::Categorical);
+    let found = kfac.clone().with_curvature(categorical).with_damping(1e40).init(&narrow);
+    assert_eq!(failure::<_, ConfigError>(&found).unwrap().field, "damping");
     let found = init(kfac.with_curvature(Curvature::GaussNewton));
     assert!(matches!(failure(&found), Some(InfluenceError::NotFisher { .. })));
     let nystrom = InfluenceConfig::new(Estimator::Nystrom(NystromConfig::new(5, 0.1)));
