@@ -11,6 +11,7 @@ use super::{
     block::Network,
     factor::{expect_share, mixed},
     layer::Diagonal,
+    matrix::norm,
 };
 use crate::{
     derive::Likelihood,
@@ -255,7 +256,7 @@ impl<B: AutodiffBackend> Ekfac<B> {
     /// As [`trace`](Self::trace).
     #[inline(never)]
     pub fn frobenius_norm(&self) -> Result<f64, Error> {
-        Ok(self.eigenvalues()?.iter().map(|value| value * value).sum::<f64>().sqrt())
+        Ok(norm(&self.eigenvalues()?))
     }
 
     /// log det (F̂ + λI)

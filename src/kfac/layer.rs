@@ -8,7 +8,7 @@ use super::{
     KroneckerFactor, Treatment,
     block::Block,
     factor::once,
-    matrix::{Eigen, FactorMatrix, FactorShape},
+    matrix::{Eigen, FactorMatrix, FactorShape, norm},
 };
 use crate::{
     error::Error,
@@ -85,18 +85,18 @@ impl<B: AutodiffBackend> KfacLayer<B> {
     /// # Errors
     /// As [`KroneckerFactor::values`].
     pub fn trace(&self) -> Result<f64, Error> {
-        self.sum_of_products(FactorMatrix::traces)
+        Ok(self.products(FactorMatrix::traces)?.iter().sum())
     }
 
-    /// ‖A ⊗ G‖²_F
-    pub(super) fn squared_norm(&self) -> Result<f64, Error> {
-        self.sum_of_products(FactorMatrix::squares)
+    /// ‖A ⊗ G‖_F
+    pub(super) fn norm(&self) -> Result<f64, Error> {
+        Ok(norm(&self.products(FactorMatrix::norms)?))
     }
 
-    /// Σ over groups of f(A)·f(G).
-    fn sum_of_products(&self, f: impl Fn(&FactorMatrix) -> Vec<f64>) -> Result<f64, Error> {
+    /// f(A)·f(G) of every group.
+    fn products(&self, f: impl Fn(&FactorMatrix) -> Vec<f64>) -> Result<Vec<f64>, Error> {
         let (a, g) = (f(self.input.host()?), f(self.output.host()?));
-        Ok(a.into_iter().zip(g).map(|(a, g)| a * g).sum())
+        Ok(a.into_iter().zip(g).map(|(a, g)| a * g).collect())
     }
 
     /// π = √((tr A / dim A) / (tr G / dim G)) of every group; 1 where a trace vanishes.
