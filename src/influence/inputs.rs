@@ -40,7 +40,7 @@ where
     /// A backward pass and a solve per query, and less than a Hessian product on the batch for each.
     ///
     /// # Errors
-    /// [`VectorError::NonFinite`](crate::errors::VectorError::NonFinite) for a derivative by the inputs that is NaN or infinite;
+    /// [`VectorError::NonFinite`] for a derivative by the inputs that is NaN or infinite;
     /// [`ObjectiveError::NoFloats`](crate::errors::ObjectiveError::NoFloats) for a batch of integers only, such as tokens; those
     /// of [`Objective::on`](crate::Objective::on) for a batch other than the captured one; as
     /// [`visit_scores`](Self::visit_scores).
