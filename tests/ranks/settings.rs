@@ -271,10 +271,11 @@ fn batches_that_do_not_count_on_one_rank() {
     let found = run(2, move |ranks| {
         let mine = batches(Some(ranks.rank()));
         let kept = captured()?.shared(ranks.clone())?.over(mine.clone(), Reduction::Mean)?;
+        let single = captured()?.shared(ranks.clone())?.on(mine[0].clone())?;
         let streamed = captured()?
             .shared(ranks)?
             .over_stream(Reduction::Mean, move |visit| mine.iter().cloned().try_for_each(visit))?;
-        Ok([figures(&kept)?, figures(&streamed)?])
+        Ok([figures(&kept)?, figures(&single)?, figures(&streamed)?])
     });
     let truth = captured().unwrap().over(batches(None), Reduction::Mean).unwrap();
     let truth = figures(&truth).unwrap();

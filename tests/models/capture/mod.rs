@@ -212,6 +212,21 @@ fn frozen_parameters_are_constants() {
     assert_eq!(objective.layout().len(), 6);
 }
 
+/// As Burn's optimizers have it: a mapped weight is a parameter again once it is a leaf.
+#[test]
+fn a_parameter_that_is_computed_from_another_is_a_constant() {
+    type Map = fn(Tensor<2>) -> Tensor<2>;
+    let halves: [(Map, usize); 2] = [(|w| w * 0.5, 2), (|w| (w * 0.5).detach().require_grad(), 8)];
+    let captured = |model: &Small| Objective::capture(model, batch(5), squared_error).unwrap();
+    let objective = captured(&small());
+    for (half, parameters) in halves {
+        let mut model = small();
+        model.linear.weight = model.linear.weight.map(half);
+        assert_eq!(captured(&model).layout().len(), parameters);
+        assert_eq!(objective.at_model(&model).is_ok(), parameters == 8);
+    }
+}
+
 #[test]
 fn a_tolerance_of_the_comparison_that_is_not_positive_is_refused() {
     for tolerance in [0.0, -1e-3, f64::NAN] {
